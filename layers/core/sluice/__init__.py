@@ -1,0 +1,1 @@
+"""Sluice: the decision core, and its edge to AWS in `sluice.aws`."""

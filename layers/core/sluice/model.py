@@ -1,0 +1,394 @@
+"""The words of Sluice as values: what is observed, decided and done, in frozen dataclasses and enums.
+
+Times are epoch seconds (float, UTC), durations seconds, rates per second. Nothing here reads a clock, calls AWS
+or checks a user's input: `config` does the last.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+# --------------------------------------------------------------------------- observed: the snapshot of a tick
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One observed figure and the moment it was true."""
+
+    value: float
+    at: float
+
+    def age_s(self, now: float) -> float:
+        """Seconds since the figure was true; never negative, since clocks differ a little."""
+        return max(0.0, now - self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Counts per period, ascending: `points[i]` is (start of the period, count within it)."""
+
+    period_s: float
+    points: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReading:
+    """One queue as seen at a tick. A figure that could not be read is None, never zero."""
+
+    visible: Reading | None = None  # waiting, messages (approximate)
+    in_flight: Reading | None = None  # received, not yet deleted
+    delayed: Reading | None = None  # not yet visible
+    oldest_age: Reading | None = None  # seconds, of the oldest message not yet deleted
+    sent: Series | None = None  # messages sent, per period
+    deleted: Series | None = None  # messages deleted, per period: work completed
+
+
+class Lifecycle(StrEnum):
+    """Where an instance is in its group's lifecycle, folded to what decisions need."""
+
+    LAUNCHING = "launching"  # Pending, Pending:Wait, Pending:Proceed
+    WORKING = "working"  # InService
+    DRAINING = "draining"  # Terminating, Terminating:Wait, Terminating:Proceed
+    ASIDE = "aside"  # Standby, Detached, Detaching, EnteringStandby, Warmed:*, Terminating:Retained
+    GONE = "gone"  # Terminated
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance of a group."""
+
+    id: str
+    state: Lifecycle
+    aws_state: str = ""  # the group's own word, such as "Terminating:Wait"
+    healthy: bool = True
+    protected: bool = False
+    launched_at: float | None = None  # when its launch began, where known
+    weight: float = 1.0  # capacity units
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchFailure:
+    """A launch that the group tried in vain."""
+
+    at: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupReading:
+    """An Auto Scaling group as seen at a tick."""
+
+    name: str
+    at: float
+    desired: int
+    min_size: int
+    max_size: int
+    instances: tuple[Instance, ...] = ()
+    suspended: frozenset[str] = frozenset()  # process names, such as "Launch"
+    launch_failures: tuple[LaunchFailure, ...] = ()  # most recent first
+
+    def count(self, state: Lifecycle) -> int:
+        """How many instances are in `state`."""
+        return sum(1 for instance in self.instances if instance.state is state)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that was observed of a fleet for one tick."""
+
+    fleet: str
+    at: float
+    queue: QueueReading
+    group: GroupReading | None
+    problems: tuple[str, ...] = ()  # what could not be read, in words, for the decision's record
+
+
+# --------------------------------------------------------------------------- learned: the planner's memory
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A measured quantity: its mean, and the weight of evidence behind it (0 means none)."""
+
+    mean: float
+    weight: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the planner carries from tick to tick; the empty memory is a valid start."""
+
+    service_rate: Estimate | None = None  # messages per second that one unit of capacity completes
+    lead_time: Estimate | None = None  # seconds from launch to first message worked on
+    launches: tuple[tuple[str, float], ...] = ()  # (instance id, first seen launching at), while it launches
+    needs: tuple[tuple[float, int], ...] = ()  # (at, need) within the stabilisation window, ascending
+    arrivals: Series = field(default_factory=lambda: Series(60.0))  # up to a day of minutes
+    grown_at: float | None = None
+    shrunk_at: float | None = None
+
+
+# --------------------------------------------------------------------------- decided
+
+
+class Mode(StrEnum):
+    """What a fleet's decisions are for: applied, only recorded, or held."""
+
+    ACT = "act"
+    SHADOW = "shadow"
+    PAUSED = "paused"
+
+
+class Action(StrEnum):
+    """The direction of a decision."""
+
+    GROW = "grow"
+    SHRINK = "shrink"
+    HOLD = "hold"
+
+
+class ReasonCode(StrEnum):
+    """Why a decision is what it is: log key and metric dimension. In the order in which limits apply."""
+
+    NEED = "need"  # what the queue asks for
+    STALE = "stale"  # signals missing or old: never shrink on them
+    PAUSED = "paused"
+    DOWNSTREAM = "downstream"  # guard: cap in messages per second, or an alarm that forbids growth
+    BUDGET = "budget"
+    STEP = "step"  # largest step
+    LAUNCH_FAILED = "launch-failed"  # capacity that recently failed to launch
+    STABILISING = "stabilising"  # shrink only after the window
+    BACKLOG = "backlog"  # never below what the present backlog needs
+    TAIL = "tail"  # the tail is done sooner than a relaunch repays
+    GROUP_MIN = "group-min"
+    GROUP_MAX = "group-max"
+    SUSPENDED = "suspended"  # the group's own processes are suspended
+    NO_GROUP = "no-group"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One step of a decision: what it made of the wish before it, and a sentence for a person."""
+
+    code: ReasonCode
+    sentence: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure a decision used. `age_s` is None for what was configured; `source` says where it came from."""
+
+    name: str
+    value: float | None
+    age_s: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is wanted for a fleet at a tick, with every reason; never confused with the outcome."""
+
+    id: str
+    fleet: str
+    at: float
+    mode: Mode
+    action: Action
+    current: int  # the group's desired capacity when looked at
+    raw_need: int  # before any limit
+    want: int  # after every limit; equals `current` when the action is HOLD
+    reasons: tuple[Reason, ...]
+    figures: tuple[Figure, ...]
+    sentence: str
+    hot: bool = False  # tick again within this minute
+
+
+class OutcomeStatus(StrEnum):
+    """What came of a decision."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"  # nothing to do
+    SHADOW = "shadow"  # recorded only
+    FAILED = "failed"
+    BUSY = "busy"  # another planner holds the fleet's lease
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done about a decision, and what AWS answered."""
+
+    decision_id: str
+    at: float
+    status: OutcomeStatus
+    answer: str = ""
+
+
+# --------------------------------------------------------------------------- drains
+
+
+class DrainState(StrEnum):
+    """Where a drain stands."""
+
+    NOTICED = "noticed"  # the instance is to go; nothing asked of it yet
+    STOPPING = "stopping"  # its consumer was asked to stop (or is known to watch for itself)
+    DONE = "done"  # its consumer has said that it is done; the release is owed
+    EXPIRED = "expired"  # its deadline has passed; the release is owed
+    RELEASED = "released"  # the lifecycle action is completed, by us or by another
+
+
+class CommandStatus(StrEnum):
+    """Run Command's answer for one instance, folded to what a drain needs."""
+
+    PENDING = "pending"  # Pending, InProgress, Delayed, Cancelling, or not yet listed
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # the command ran and failed
+    UNKNOWN = (
+        "unknown"  # Undeliverable, DeliveryTimedOut, TimedOut, Cancelled, Terminated: says nothing of the consumer
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HookAction:
+    """One lifecycle action that waits for an answer; the token is optional, the instance id suffices."""
+
+    group: str
+    hook: str
+    instance_id: str
+    token: str | None = None
+
+
+class HookResult(StrEnum):
+    """How a lifecycle action is completed."""
+
+    CONTINUE = "CONTINUE"
+    ABANDON = "ABANDON"
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """One instance on its way out of service, as the ledger keeps it."""
+
+    fleet: str
+    instance_id: str
+    state: DrainState
+    cause: str  # "terminate", "spot", "rebalance"
+    started_at: float
+    deadline_at: float
+    updated_at: float
+    hook: HookAction | None = None  # None while no lifecycle action is known (a Spot notice comes first)
+    command_id: str | None = None
+    heartbeat_at: float | None = None
+    heartbeat_count: int = 0
+    destination: str = "EC2"
+    note: str = ""  # the last thing that happened, in words
+    version: int = 0  # of the ledger's record; each write raises it by one
+
+
+# --------------------------------------------------------------------------- dead letters
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One message attribute, whole: `type` as sent (String, Number, Binary, with any custom suffix)."""
+
+    type: str
+    text: str | None = None
+    binary: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as received from a queue."""
+
+    id: str
+    body: str
+    receipt: str = ""
+    attributes: tuple[tuple[str, Attribute], ...] = ()  # ascending by name
+    first_sent_at: float | None = None  # SentTimestamp: kept when SQS itself dead-letters a message
+    receive_count: int = 1
+    source: str | None = None  # ARN of the queue it was dead-lettered from, where SQS tells
+    message_group: str | None = None  # FIFO
+    deduplication: str | None = None  # FIFO
+
+    def attribute(self, name: str) -> str | None:
+        """The text of a message attribute, or None."""
+        return next((value.text for key, value in self.attributes if key == name), None)
+
+
+class VerdictKind(StrEnum):
+    """What becomes of a dead-lettered message."""
+
+    RETRY = "retry"
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgment of one dead-lettered message, with its reason."""
+
+    kind: VerdictKind
+    failure_group: str  # stable id of its cause
+    cause: str  # in words, at most a line
+    sentence: str
+    attempt: int  # redrives so far, this one included when it is a retry
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """The index entry of one quarantined message; its body and attributes are in the archive under `key`."""
+
+    fleet: str
+    failure_group: str
+    message_id: str
+    key: str
+    cause: str
+    at: float
+    first_sent_at: float | None
+    attempt: int
+    source: str | None
+    size_bytes: int
+    sample: str  # the beginning of the body, as data: escaped wherever it is shown
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Dead-lettered messages with the same cause."""
+
+    fleet: str
+    id: str
+    cause: str
+    count: int  # now in quarantine
+    seen_count: int  # ever seen, retried ones included
+    first_seen_at: float
+    last_seen_at: float
+    sample: str = ""
+    version: int = 0
+
+
+class JobState(StrEnum):
+    """Where a redrive job stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"  # by a person, or by itself: `note` says why
+
+
+@dataclass(frozen=True, slots=True)
+class RedriveJob:
+    """One redrive on a person's word: watched, stopped and resumed through the ledger."""
+
+    id: str
+    fleet: str
+    state: JobState
+    requested_at: float
+    requested_by: str
+    updated_at: float
+    failure_group: str | None = None  # None: every group
+    message_id: str | None = None  # None: every message of the selection
+    rate_per_s: float = 10.0
+    selected_count: int = 0
+    sent_count: int = 0
+    failed_count: int = 0
+    note: str = ""
+    version: int = 0

@@ -1,0 +1,279 @@
+"""What Sluice needs of the world, as Protocols, and the errors they raise, split by what to do about them.
+
+Adapters: `sluice.memory` (simulator, chaos tests, dry run) and `sluice.aws`. A contract test holds all to the same
+behaviour. Every method may raise the four errors below and no other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sluice.config import ConfigError, Fleet
+from sluice.model import (
+    CommandStatus,
+    Decision,
+    Drain,
+    FailureGroup,
+    GroupReading,
+    HookAction,
+    HookResult,
+    Memory,
+    Message,
+    Outcome,
+    Quarantined,
+    QueueReading,
+    RedriveJob,
+)
+
+
+class PortError(Exception):
+    """Anything a port can raise."""
+
+
+class TryLaterError(PortError):
+    """Throttled, timed out or AWS at fault: the same call may go through later."""
+
+
+class RefusedError(PortError):
+    """AWS refuses this very request; repeating it is of no use."""
+
+
+class NeedsFixError(PortError):
+    """A missing queue, group or permission: the text names it and says what to create or grant."""
+
+
+class ConflictError(PortError):
+    """Another wrote the record first: read it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFleets:
+    """Every fleet of the stack: those that can be used, and the documents that cannot."""
+
+    fleets: tuple[Fleet, ...]
+    invalid: tuple[ConfigError, ...]
+
+
+class Fleets(Protocol):
+    """The fleets' documents."""
+
+    def load(self) -> LoadedFleets:
+        """Every document, valid or not: a bad one never hides the others."""
+        ...
+
+
+class Group(Protocol):
+    """Auto Scaling groups."""
+
+    def read(self, group: str) -> GroupReading:
+        """The group now, recent launch failures included. NeedsFixError if there is none."""
+        ...
+
+    def set_desired(self, group: str, desired: int) -> None:
+        """Set the desired capacity, not honouring the cooldown. RefusedError outside the group's bounds."""
+        ...
+
+    def complete_hook(self, action: HookAction, result: HookResult) -> bool:
+        """Complete a lifecycle action; False if none is active (late or repeated), which is no error."""
+        ...
+
+    def heartbeat(self, action: HookAction) -> bool:
+        """Restart the hook's timeout; False if no action is active."""
+        ...
+
+
+class Signals(Protocol):
+    """What CloudWatch tells of a queue, minutes late."""
+
+    def read(self, queue_url: str, now: float) -> QueueReading:
+        """Sent and deleted per minute over the last hours, and the oldest age; figures it lacks are None."""
+        ...
+
+    def alarm_is_on(self, name: str) -> bool:
+        """Whether the alarm of that name is in ALARM. NeedsFixError if there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """What a queue is, as far as redriving needs."""
+
+    url: str
+    arn: str
+    fifo: bool
+    retention_s: float
+    max_bytes: int
+    visibility_s: float = 30.0
+    dead_letter_arn: str | None = None  # where this queue's own redrive policy sends, if anywhere
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer:
+    """A batch's answer, entry by entry, by the index of the entry sent."""
+
+    done: frozenset[int]
+    failed: Mapping[int, str]  # index -> AWS's reason
+
+
+class Queue(Protocol):
+    """SQS queues. Batches may be longer than ten: the adapter splits them by count and by bytes."""
+
+    def read(self, queue_url: str, now: float) -> QueueReading:
+        """Visible, in flight and delayed, now (approximate). NeedsFixError if there is no such queue."""
+        ...
+
+    def facts(self, queue_url: str) -> QueueFacts:
+        """What the queue is."""
+        ...
+
+    def receive(self, queue_url: str, limit: int, visibility_s: float, wait_s: float = 0.0) -> tuple[Message, ...]:
+        """Up to ten messages, whole: every attribute, system attributes included."""
+        ...
+
+    def send(self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float]) -> BatchAnswer:
+        """Send copies of messages, whole, each after its delay; on FIFO queues delays are ignored."""
+        ...
+
+    def delete(self, queue_url: str, receipts: Sequence[str]) -> BatchAnswer:
+        """Delete received messages."""
+        ...
+
+    def hide(self, queue_url: str, receipt: str, seconds: float) -> bool:
+        """Set a received message's visibility timeout; False if the receipt is no longer good."""
+        ...
+
+
+class Archive(Protocol):
+    """Where quarantined messages are kept whole."""
+
+    def store(self, fleet: str, message: Message) -> str:
+        """Keep a message; its key. Repeating it with the same message is harmless."""
+        ...
+
+    def load(self, key: str) -> Message:
+        """The message under a key. RefusedError if there is none."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Let go of a message that is safely elsewhere. Repeating it is harmless."""
+        ...
+
+
+class Instances(Protocol):
+    """Run Command."""
+
+    def stop(self, instance_id: str, unit: str, timeout_s: float) -> str:
+        """Ask the instance to stop the unit and wait for it; the command's id. RefusedError if it has no agent."""
+        ...
+
+    def command(self, command_id: str, instance_id: str) -> CommandStatus:
+        """How that command stands."""
+        ...
+
+
+class Ledger(Protocol):
+    """The DynamoDB table: fleet state, decision records, drains, failure groups, quarantine index, redrive jobs."""
+
+    # One planner at a time per fleet.
+    def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:
+        """Take or renew the fleet's lease until a time; False while another holds it."""
+        ...
+
+    def release(self, fleet: str, owner: str) -> None:
+        """Give the lease back; harmless if it is not ours."""
+        ...
+
+    def memory(self, fleet: str) -> Memory:
+        """The planner's memory; empty at first."""
+        ...
+
+    def keep_memory(self, fleet: str, memory: Memory) -> None:
+        """Keep the memory; only the lease's holder may."""
+        ...
+
+    def record(self, decision: Decision, outcome: Outcome) -> None:
+        """Record a decision with its outcome; a repeated one overwrites itself."""
+        ...
+
+    def decisions(self, fleet: str, limit: int, since: float = 0.0) -> tuple[tuple[Decision, Outcome], ...]:
+        """The last decisions, most recent first."""
+        ...
+
+    def drain(self, fleet: str, instance_id: str) -> Drain | None:
+        """The drain of an instance, if any."""
+        ...
+
+    def drains(self, fleet: str) -> tuple[Drain, ...]:
+        """Every drain on record, released ones too while they are kept."""
+        ...
+
+    def keep_drain(self, drain: Drain) -> Drain:
+        """Write a drain if its version is still the ledger's (0: not there yet); the written one.
+
+        Raises:
+            ConflictError: another wrote it first.
+        """
+        ...
+
+    def failure_group(self, fleet: str, group_id: str) -> FailureGroup | None:
+        """A failure group, if any."""
+        ...
+
+    def failure_groups(self, fleet: str) -> tuple[FailureGroup, ...]:
+        """Every failure group of a fleet, most recently seen first."""
+        ...
+
+    def note_failure(self, fleet: str, group_id: str, cause: str, sample: str, now: float) -> FailureGroup:
+        """Count one more dead letter of a group as seen."""
+        ...
+
+    def quarantine(self, entry: Quarantined) -> bool:
+        """Index a quarantined message and count it in its group, in one transaction; False if it was there."""
+        ...
+
+    def quarantined(
+        self, fleet: str, failure_group: str | None = None, limit: int = 100, after: str | None = None
+    ) -> tuple[tuple[Quarantined, ...], str | None]:
+        """A page of the index, oldest first, and where to go on from (None: no more)."""
+        ...
+
+    def quarantined_message(self, fleet: str, message_id: str) -> Quarantined | None:
+        """One index entry by message id."""
+        ...
+
+    def let_go(self, entry: Quarantined) -> bool:
+        """Take a redriven message out of the index and its group's count; False if it was gone."""
+        ...
+
+    def attempts(self, fleet: str, message_key: str) -> int:
+        """Redrives of a message so far, as remembered here for those that cannot carry it themselves."""
+        ...
+
+    def keep_attempts(self, fleet: str, message_key: str, attempts: int, now: float) -> None:
+        """Remember a message's redrives."""
+        ...
+
+    def job(self, fleet: str, job_id: str) -> RedriveJob | None:
+        """A redrive job, if any."""
+        ...
+
+    def jobs(self, fleet: str) -> tuple[RedriveJob, ...]:
+        """Every redrive job on record, most recent first."""
+        ...
+
+    def keep_job(self, job: RedriveJob) -> RedriveJob:
+        """Write a job if its version is still the ledger's; ConflictError otherwise."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Every port of one stack, as a handler gets them: `sluice.aws.connect` makes the real ones."""
+
+    fleets: Fleets
+    group: Group
+    signals: Signals
+    queue: Queue
+    archive: Archive
+    instances: Instances
+    ledger: Ledger
