@@ -1,0 +1,46 @@
+"""Start the extended emulator and serve until told to stop, or until the process that started it is gone."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+import threading
+
+from tools.sandbox.emulator import extensions, host
+from tools.sandbox.emulator.settings import SETTINGS_ENV, Settings
+
+PINNED = "1.5.33"
+"""The ministack version whose private names the extensions were written against."""
+
+_app = host.Host("app", "main")
+
+log = logging.getLogger("sandbox")
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input, which the parent holds open, then ask ourselves to stop."""
+    while sys.stdin.buffer.read(4096):
+        pass
+    log.info("the process that started the emulator is gone: stopping")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    """Check the host, install the extensions, serve, and end every instance at the end."""
+    host.check(PINNED, importlib.metadata.version("ministack"))
+    settings = Settings.from_json(os.environ.get(SETTINGS_ENV, "{}"))
+    running = extensions.install(settings)
+    if "--with-parent" in sys.argv:
+        sys.argv.remove("--with-parent")
+        threading.Thread(target=_end_with_parent, name="sandbox-parent", daemon=True).start()
+    try:
+        _app["main"]()
+    finally:
+        running.close()
+
+
+if __name__ == "__main__":
+    main()

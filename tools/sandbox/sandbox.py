@@ -1,0 +1,344 @@
+"""Starts the embedded emulator, hands out clients and environments for it, deploys into it, and ends all of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+import botocore.config
+import stamina
+
+from tools.sandbox.emulator.settings import CALLS_ENV, SETTINGS_ENV, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+EMULATOR_PYTHON = ROOT / ".envs/emulator/bin/python"
+SAM = ROOT / ".envs/sam/bin/sam"
+
+REGION = "eu-central-1"
+ACCOUNT = "000000000000"
+"""The emulator's account for callers with the root credentials below."""
+ROOT_KEY = "test"
+"""Access key and secret of the emulated account's root: only for people and tests, never for functions."""
+
+HEALTH_PATH = "/_ministack/health"
+START_TIMEOUT_S = 60.0
+"""The emulator answers in 1 to 3 s on an idle machine; a loaded one with two cores may need ten times that."""
+START_ATTEMPTS = 3
+"""The port is free when picked but not held: another process may take it before the emulator binds it."""
+STOP_TIMEOUT_S = 20.0
+"""The server's own graceful shutdown takes up to 3 s, ending the instances a little more."""
+SAM_TIMEOUT_S = 600.0
+"""A build that resolves dependencies on a cold cache takes minutes; a deploy 15 s."""
+ADMIN_TIMEOUT_S = 30.0
+"""Admin calls act at once; killing an instance waits for the kernel only."""
+
+
+class SandboxError(RuntimeError):
+    """The sandbox could not do what was asked; the message ends with the log's last lines where there is one."""
+
+
+def missing() -> str | None:
+    """What must be installed before a sandbox can start, or None."""
+    for program in (EMULATOR_PYTHON, SAM):
+        if not program.exists():
+            return f"{program.relative_to(ROOT)} is missing: run `make setup-sandbox`"
+    return None
+
+
+class Sandbox:
+    """One running emulator with a directory and a port of its own; a context manager.
+
+    Everything it starts is in its own process group and ends with ``stop``; if this process dies without it, the
+    emulator sees its standard input close, ends its instances and exits.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, directory: Path | None = None) -> None:
+        """Prepare a sandbox; ``directory`` (kept at the end) holds logs and state, default a temporary one."""
+        self.settings = settings or Settings()
+        self._keep = directory is not None
+        self._given = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self.directory = Path()
+        self.port = 0
+
+    # --- life ---
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        return self.start()
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """Stop it."""
+        self.stop()
+
+    def start(self) -> Self:
+        """Start the emulator and wait until it answers.
+
+        Raises:
+            SandboxError: Its environment is missing, or it does not come up within START_TIMEOUT_S.
+        """
+        if problem := missing():
+            raise SandboxError(problem)
+        if self._given is not None:
+            self._given.mkdir(parents=True, exist_ok=True)
+            self.directory = self._given.resolve()
+        else:
+            self.directory = Path(tempfile.mkdtemp(prefix="sluice-sandbox-"))
+        (self.directory / "tmp").mkdir(exist_ok=True)
+        (self.directory / "instances").mkdir(exist_ok=True)
+        for attempt in range(START_ATTEMPTS):
+            self.port = _free_port()
+            self._spawn()
+            try:
+                self._wait_until_healthy()
+            except SandboxError:
+                self._end_emulator()
+                if attempt + 1 == START_ATTEMPTS or "already in use" not in self._log_tail():
+                    raise
+            else:
+                break
+        return self
+
+    def stop(self) -> None:
+        """End the emulator and every process it started; remove the directory unless it was given."""
+        self._end_emulator()
+        if not self._keep and self.directory != Path():
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _spawn(self) -> None:
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [EMULATOR_PYTHON, "-m", "tools.sandbox.emulator", "--with-parent"],
+                cwd=ROOT,
+                env=self._emulator_env(),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _emulator_env(self) -> dict[str, str]:
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ}
+        return inherited | {
+            "AUTH": "true",
+            "AWS_ACCESS_KEY_ID": ROOT_KEY,
+            "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
+            "BIND_HOST": "127.0.0.1",
+            # No Docker: functions run as processes of the emulator's own interpreter.
+            "DOCKER_HOST": "unix:///nonexistent",
+            "GATEWAY_PORT": str(self.port),
+            "IOT_MTLS_ENABLED": "0",
+            "LAMBDA_EXECUTOR": "local",
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "PYTHONUNBUFFERED": "1",
+            "SFTP_ENABLED": "0",
+            "TMPDIR": str(self.directory / "tmp"),
+            SETTINGS_ENV: self.settings.to_json(),
+            CALLS_ENV: str(self.calls_path),
+        }
+
+    def _wait_until_healthy(self) -> None:
+        for attempt in stamina.retry_context(
+            on=(OSError, _NotYetError), timeout=START_TIMEOUT_S, attempts=None, wait_initial=0.1, wait_max=0.5
+        ):
+            with attempt:
+                if self._process is not None and (code := self._process.poll()) is not None:
+                    raise SandboxError(f"the emulator ended with exit code {code}\n{self._log_tail()}")
+                with urllib.request.urlopen(self.url + HEALTH_PATH, timeout=5) as answer:  # noqa: S310 - our own URL
+                    if answer.status != 200:
+                        raise _NotYetError
+
+    def _end_emulator(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        # Lambda workers are in the emulator's group and see their pipes close; this is for any that hang.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    def _log_tail(self, lines: int = 30) -> str:
+        if not self.log_path.exists():
+            return ""
+        return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
+
+    # --- what callers use ---
+
+    @property
+    def url(self) -> str:
+        """The emulator's endpoint."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log_path(self) -> Path:
+        """The emulator's own log, Lambda output included."""
+        return self.directory / "emulator.log"
+
+    @property
+    def calls_path(self) -> Path:
+        """JSONL: one line an AWS call that authorisation checked."""
+        return self.directory / "calls.jsonl"
+
+    @property
+    def running(self) -> bool:
+        """Whether the emulator's process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def env(self) -> dict[str, str]:
+        """Variables that point the SDKs, the AWS CLI and SAM CLI at this sandbox as its root."""
+        return {
+            "AWS_ACCESS_KEY_ID": ROOT_KEY,
+            "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "SAM_CLI_TELEMETRY": "0",
+        }
+
+    def client(self, service: str, **credentials: str) -> Any:
+        """A boto3 client of the sandbox; as root unless boto3's ``aws_*`` credential arguments are given."""
+        keys = {"aws_access_key_id": ROOT_KEY, "aws_secret_access_key": ROOT_KEY} | credentials
+        return boto3.session.Session(region_name=REGION).client(  # type: ignore[call-overload]
+            service,
+            endpoint_url=self.url,
+            config=botocore.config.Config(max_pool_connections=32, retries={"mode": "standard"}),
+            **keys,
+        )
+
+    def deploy(
+        self,
+        template_dir: Path,
+        stack_name: str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        template: str = "template.yaml",
+        sam_args: Sequence[str] = (),
+    ) -> dict[str, str]:
+        """Build and deploy a SAM template with the real SAM CLI.
+
+        Args:
+            template_dir: The folder of the template.
+            stack_name: The stack to create or update.
+            parameters: Parameter overrides.
+            template: The template's file name.
+            sam_args: More arguments for ``sam deploy``.
+
+        Returns:
+            The stack's outputs by key.
+
+        Raises:
+            SandboxError: Build or deployment failed; the message ends with SAM CLI's last lines.
+        """
+        work = self.directory / "sam" / stack_name
+        work.mkdir(parents=True, exist_ok=True)
+        built = work / "build"
+        self.sam(
+            "build", "--template-file", str(template_dir / template), "--build-dir", str(built),
+            "--cached", "--cache-dir", str(work / "cache"), log=work / "build.log", cwd=template_dir,
+        )  # fmt: skip
+        overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
+        self.sam(
+            "deploy", "--template-file", str(built / "template.yaml"), "--stack-name", stack_name,
+            "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar",
+            "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND",
+            *(["--parameter-overrides", *overrides] if overrides else []), *sam_args,
+            log=work / "deploy.log", cwd=work,
+        )  # fmt: skip
+        return self.outputs(stack_name)
+
+    def outputs(self, stack_name: str) -> dict[str, str]:
+        """A deployed stack's outputs by key."""
+        stack = self.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+    def sam(self, *arguments: str, log: Path, cwd: Path | None = None) -> None:
+        """Run SAM CLI against this sandbox, its output appended to ``log``.
+
+        Raises:
+            SandboxError: It failed or took more than SAM_TIMEOUT_S; the message ends with its last lines.
+        """
+        tools = [ROOT / ".venv/bin", ROOT / ".envs/sam/bin", ROOT / ".envs/bootstrap/bin"]
+        path = os.pathsep.join([*map(str, tools), os.environ.get("PATH", "")])
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        environment |= self.env() | {"PATH": path}
+        with log.open("ab") as output:
+            try:
+                done = subprocess.run(
+                    [SAM, *arguments],
+                    cwd=cwd,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=SAM_TIMEOUT_S,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise SandboxError(f"sam {arguments[0]} took more than {SAM_TIMEOUT_S:.0f} s: {log}") from error
+        if done.returncode != 0:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-40:])
+            raise SandboxError(f"sam {arguments[0]} failed with exit code {done.returncode}\n{tail}")
+
+    # --- admin: what on AWS happens by itself, or by nobody's wish ---
+
+    def admin(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Call the emulator's own interface under ``/_sandbox/``.
+
+        Raises:
+            SandboxError: It refused; the message is its own.
+        """
+        request = urllib.request.Request(  # noqa: S310 - our own URL
+            f"{self.url}/_sandbox/{path.lstrip('/')}",
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=ADMIN_TIMEOUT_S) as answer:  # noqa: S310 - our own URL
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            raise SandboxError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from error
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Every AWS call that authorisation checked so far: principal, action, resource, allowed."""
+        if not self.calls_path.exists():
+            return []
+        return [json.loads(line) for line in self.calls_path.read_text().splitlines()]
+
+
+class _NotYetError(Exception):
+    """The emulator answers, but is not ready."""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
