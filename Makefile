@@ -48,6 +48,52 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 	    --custom-compile-command "make lock" --output-file requirements/$$group.txt; \
 	done
 
+
+## --- the front door ---
+
+.PHONY: demo test test-fast check format sandbox bench chaos build clean
+demo: setup-sandbox ## The whole story on the embedded emulator, four minutes (JSON=1: the audit as JSON on the last line)
+	$(RUN) -m tools.demo $(if $(JSON),--json)
+
+test: setup-sandbox ## Every test this machine can run (Docker, PostgreSQL, Chromium: skipped loudly where missing)
+	$(RUN) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+test-fast: setup ## Unit and property tests, under a minute
+	$(RUN) -m pytest -n 2 tests/unit tests/property $(ARGS)
+
+check: setup-sandbox ## Lint, types, import rules, template checks
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy layers/core/sluice tools $(addprefix functions/,$(addsuffix /app.py,planner drainer redriver console))
+	$(RUN) -m mypy examples/orders/orders
+	.venv/bin/lint-imports
+	.venv/bin/cfn-lint template.yaml fleet.yaml examples/orders/template.yaml
+	.envs/sam/bin/sam validate --lint --region eu-west-1 --template template.yaml
+	.envs/sam/bin/sam validate --lint --region eu-west-1 --template fleet.yaml
+	.envs/sam/bin/sam validate --lint --region eu-west-1 --template examples/orders/template.yaml
+
+format: setup ## Put the code into the house style
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+sandbox: setup-sandbox ## Leave it all running on the embedded emulator, and print what to try
+	$(RUN) -m tools.demo.open
+
+bench: setup-sandbox ## Speed, as ratios within one run (JSON=1: one JSON list on the last line)
+	$(RUN) -m tools.bench $(if $(JSON),--json)
+
+SEEDS ?= 1000
+chaos: setup ## Seeded faults in virtual time (SEEDS=10000; JSON=1: one JSON object on the last line)
+	$(RUN) -m tools.chaos --seeds $(SEEDS) $(if $(JSON),--json)
+
+build: setup-sandbox ## `sam build` for arm64 and for x86_64
+	for architecture in arm64 x86_64; do \
+	  .envs/sam/bin/sam build --build-dir .aws-sam/$$architecture --parameter-overrides Architecture=$$architecture; \
+	done
+
+clean: ## Everything that can be made again
+	rm -rf .venv .envs .aws-sam build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
 .PHONY: help
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
