@@ -6,6 +6,7 @@ behaviour. Every method may raise the four errors below and no other.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from sluice.config import ConfigError, Fleet
@@ -195,8 +196,10 @@ class Ledger(Protocol):
         """Record a decision with its outcome; a repeated one overwrites itself."""
         ...
 
-    def decisions(self, fleet: str, limit: int, since: float = 0.0) -> tuple[tuple[Decision, Outcome], ...]:
-        """The last decisions, most recent first."""
+    def decisions(
+        self, fleet: str, limit: int, since: float = 0.0, until: float = inf
+    ) -> tuple[tuple[Decision, Outcome], ...]:
+        """The last decisions made at `since` or later and at `until` or earlier, most recent first."""
         ...
 
     def drain(self, fleet: str, instance_id: str) -> Drain | None:
