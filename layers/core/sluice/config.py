@@ -112,7 +112,9 @@ class RedrivePolicy(_Section):
     max_redrives: int = Field(default=3, ge=0, le=100)
     base_delay_s: float = Field(default=30.0, ge=0, le=900)
     max_delay_s: float = Field(default=900.0, ge=0, le=900)  # SQS: DelaySeconds is at most 900
-    rate_per_s: float = Field(default=10.0, gt=0, le=10_000)
+    rate_per_s: float = Field(default=10.0, ge=0.01, le=10_000)
+    canary_count: int = Field(default=3, ge=1, le=1_000)  # messages of each failure group that a redrive tries first
+    canary_wait_s: float | None = Field(default=None, ge=0, le=3_600)  # None: target wait and one visibility timeout
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -157,6 +159,35 @@ def parse(name: str, document: str | Mapping[str, Any]) -> Fleet:
         return Fleet.model_validate({"name": name, **document})
     except ValidationError as error:
         raise ConfigError(name, tuple(_in_words(fault) for fault in error.errors(include_url=False))) from error
+
+
+def parse_all(
+    documents: Mapping[str, str | Mapping[str, Any]],
+) -> tuple[tuple[Fleet, ...], tuple[ConfigError, ...]]:
+    """Read every document, by name: the fleets that can be used, and the errors of the others.
+
+    A fleet's name and its group must be its own; of two documents that claim the same, the first by name has it.
+    """
+    fleets: dict[str, Fleet] = {}
+    groups: dict[str, str] = {}
+    invalid: list[ConfigError] = []
+    for document_name in sorted(documents):
+        try:
+            fleet = parse(document_name, documents[document_name])
+        except ConfigError as error:
+            invalid.append(error)
+            continue
+        clashes = []
+        if fleet.name in fleets:
+            clashes.append(f"name: another document has a fleet {fleet.name!r} already")
+        if fleet.group in groups:
+            clashes.append(f"group: fleet {groups[fleet.group]!r} manages {fleet.group!r} already")
+        if clashes:
+            invalid.append(ConfigError(document_name, tuple(clashes)))
+            continue
+        fleets[fleet.name] = fleet
+        groups[fleet.group] = fleet.name
+    return tuple(fleets.values()), tuple(invalid)
 
 
 def _in_words(fault: Any) -> str:

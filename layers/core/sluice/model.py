@@ -349,6 +349,7 @@ class Quarantined:
     source: str | None
     size_bytes: int
     sample: str  # the beginning of the body, as data: escaped wherever it is shown
+    message_group: str | None = None  # FIFO
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +365,22 @@ class FailureGroup:
     last_seen_at: float
     sample: str = ""
     version: int = 0
+
+
+class Claim(StrEnum):
+    """How a claim to send a message again went. A message is sent only on GRANTED, which is given once."""
+
+    GRANTED = "granted"
+    BUSY = "busy"  # another is at it
+    SENT = "sent"  # it was sent, and that is confirmed: only the letting go is owed
+    DOUBTFUL = "doubtful"  # another began and is gone: it may have been sent
+
+
+class JobPhase(StrEnum):
+    """How far a redrive job dares to go."""
+
+    CANARY = "canary"  # the oldest few of each failure group, then a pause in which failures would come back
+    RAMP = "ramp"  # the rest, at the job's rate
 
 
 class JobState(StrEnum):
@@ -386,9 +403,18 @@ class RedriveJob:
     updated_at: float
     failure_group: str | None = None  # None: every group
     message_id: str | None = None  # None: every message of the selection
+    again: bool = False  # send even what may have been sent before
     rate_per_s: float = 10.0
+    phase: JobPhase = JobPhase.CANARY
+    cursor: str | None = None  # where the walk through the quarantine's index goes on
+    next_at: float = 0.0  # nothing is sent before
+    runner: str = ""  # the invocation that works on it, surely gone after `runner_until`
+    runner_until: float = 0.0
     selected_count: int = 0
     sent_count: int = 0
-    failed_count: int = 0
+    failed_count: int = 0  # could not be sent: still in quarantine
+    doubtful_count: int = 0  # may have been sent before: left in quarantine
+    returned_count: int = 0  # sent, failed again and came back
+    stopped_groups: tuple[str, ...] = ()  # failure groups of which a message came back
     note: str = ""
     version: int = 0

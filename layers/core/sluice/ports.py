@@ -6,11 +6,14 @@ behaviour. Every method may raise the four errors below and no other.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import inf
 from typing import Protocol
+from urllib.parse import quote
 
 from sluice.config import ConfigError, Fleet
 from sluice.model import (
+    Claim,
     CommandStatus,
     Decision,
     Drain,
@@ -26,6 +29,17 @@ from sluice.model import (
     RedriveJob,
 )
 
+# How long the ledger keeps what is over and done with; DynamoDB deletes it some time after.
+DECISIONS_KEPT_S = 30 * 86_400.0  # a month of decisions answers "why was it so large last week"
+DRAINS_KEPT_S = 7 * 86_400.0  # released ones; late events of an instance come within hours
+ATTEMPTS_KEPT_S = 14 * 86_400.0  # SQS's longest retention: no message outlives it
+JOBS_KEPT_S = 30 * 86_400.0  # since last touched
+SIGNALS_WINDOW_S = 3 * 3_600.0  # CloudWatch keeps 60 s points for 15 days, and answers 3 h of them in one page
+
+# SQS keeps a message for 14 days at most, after a delay of 15 minutes at most: then no copy of it can be in a queue.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+RETRY_MARK_S = 14 * 86_400.0 + 900.0
+
 
 class PortError(Exception):
     """Anything a port can raise."""
@@ -33,6 +47,10 @@ class PortError(Exception):
 
 class TryLaterError(PortError):
     """Throttled, timed out or AWS at fault: the same call may go through later."""
+
+
+class LostAnswerError(TryLaterError):
+    """The request may have gone through: its answer was lost. Only a repeatable request may simply be repeated."""
 
 
 class RefusedError(PortError):
@@ -114,6 +132,7 @@ class BatchAnswer:
 
     done: frozenset[int]
     failed: Mapping[int, str]  # index -> AWS's reason
+    refused: frozenset[int] = frozenset()  # those of `failed` that will never be taken (SQS: SenderFault)
 
 
 class Queue(Protocol):
@@ -132,7 +151,14 @@ class Queue(Protocol):
         ...
 
     def send(self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float]) -> BatchAnswer:
-        """Send copies of messages, whole, each after its delay; on FIFO queues delays are ignored."""
+        """Send copies of messages, whole, each after its delay; on FIFO queues delays are ignored.
+
+        Each copy is a new message with an id of its own. It is not repeated by the adapter when an answer is lost:
+        what was sent twice would be worked on twice.
+
+        Raises:
+            LostAnswerError: some of the copies may have been sent. Any other error: none was.
+        """
         ...
 
     def delete(self, queue_url: str, receipts: Sequence[str]) -> BatchAnswer:
@@ -158,6 +184,16 @@ class Archive(Protocol):
     def remove(self, key: str) -> None:
         """Let go of a message that is safely elsewhere. Repeating it is harmless."""
         ...
+
+
+def archive_key(fleet: str, message: Message) -> str:
+    """Where an archive keeps a message: `<fleet>/<yyyy>/<mm>/<dd>/<message id>.json`.
+
+    The day is that of the message's first sending (UTC), not today: storing it again tomorrow must find the same key.
+    """
+    sent = message.first_sent_at
+    day = "undated" if sent is None else datetime.fromtimestamp(sent, UTC).strftime("%Y/%m/%d")
+    return f"{fleet}/{day}/{quote(message.id, safe='')}.json"
 
 
 class Instances(Protocol):
@@ -231,7 +267,11 @@ class Ledger(Protocol):
         ...
 
     def quarantine(self, entry: Quarantined) -> bool:
-        """Index a quarantined message and count it in its group, in one transaction; False if it was there."""
+        """Index a quarantined message and count it in its group, in one transaction.
+
+        In the same transaction its FIFO message group, if it has one, is held in that failure group. False if the
+        message was indexed already, or was sent again since (its mark says SENT): nothing is written then.
+        """
         ...
 
     def quarantined(
@@ -245,7 +285,30 @@ class Ledger(Protocol):
         ...
 
     def let_go(self, entry: Quarantined) -> bool:
-        """Take a redriven message out of the index and its group's count; False if it was gone."""
+        """Take a redriven message out of the index, its group's and its hold's count; False if it was gone."""
+        ...
+
+    def held_in(self, fleet: str, message_group: str) -> str | None:
+        """The failure group that holds quarantined messages of a FIFO message group; None if none is quarantined."""
+        ...
+
+    # One sending of a message at a time: a mark for each message id, written by condition before it is sent. Marks are
+    # kept for RETRY_MARK_S after the claim, for as long as a copy of the message can be in any queue.
+    def claim_retries(
+        self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
+    ) -> Mapping[str, Claim]:
+        """Claim the sending of messages, each by itself, until a time after which the claimant is surely gone.
+
+        GRANTED is given once: where there is no mark; with `again` (a person's word) also where it is DOUBTFUL.
+        """
+        ...
+
+    def confirm_retries(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
+        """The claimed messages were sent."""
+        ...
+
+    def release_retries(self, fleet: str, message_ids: Sequence[str]) -> None:
+        """The claimed messages were surely not sent: take the marks away. Harmless if there is none."""
         ...
 
     def attempts(self, fleet: str, message_key: str) -> int:

@@ -1,0 +1,82 @@
+"""Every port in memory: for the simulator, chaos tests and dry runs. Time is a clock that the caller holds."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sluice.config import Fleet
+from sluice.memory.clock import Clock
+from sluice.memory.edges import Command, MemoryArchive, MemoryFleets, MemoryInstances, MemorySignals
+from sluice.memory.faults import Call, Crash, Decide, Fault, When, at_call, faulty, faulty_ports
+from sluice.memory.group import Change, Hook, MemoryGroup, Transition
+from sluice.memory.ledger import MemoryLedger
+from sluice.memory.queue import MemoryQueue, queue_url
+from sluice.ports import Ports
+
+__all__ = [
+    "Call",
+    "Change",
+    "Clock",
+    "Command",
+    "Crash",
+    "Decide",
+    "Fault",
+    "Hook",
+    "MemoryArchive",
+    "MemoryFleets",
+    "MemoryGroup",
+    "MemoryInstances",
+    "MemoryLedger",
+    "MemoryPorts",
+    "MemoryQueue",
+    "MemorySignals",
+    "Transition",
+    "When",
+    "at_call",
+    "faulty",
+    "faulty_ports",
+    "memory_ports",
+    "queue_url",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPorts(Ports):
+    """The ports, with what only those in memory can do."""
+
+    fleets: MemoryFleets
+    group: MemoryGroup
+    signals: MemorySignals
+    queue: MemoryQueue
+    archive: MemoryArchive
+    instances: MemoryInstances
+    ledger: MemoryLedger
+
+
+def memory_ports(clock: Clock, fleets: Iterable[Fleet] = (), *, lag_s: float = 0.0) -> MemoryPorts:
+    """Ports over an empty world, and for each fleet its document, its queues and its group.
+
+    The queues have SQS's defaults, dead-lettering after three receives where the fleet names a dead-letter queue; the
+    group is empty, 0 to 10 instances that boot at once, with the fleet's hook. Make them anew (`create`) to differ.
+
+    Args:
+        clock: the time, for all of them.
+        fleets: the fleets to begin with.
+        lag_s: how late the signals are.
+    """
+    queue = MemoryQueue(clock)
+    ports = MemoryPorts(
+        fleets=MemoryFleets(),
+        group=MemoryGroup(clock),
+        signals=MemorySignals(queue, lag_s),
+        queue=queue,
+        archive=MemoryArchive(),
+        instances=MemoryInstances(clock),
+        ledger=MemoryLedger(clock),
+    )
+    for fleet in fleets:
+        ports.fleets.put(fleet.name, fleet)
+        if fleet.dead_letter_queue:
+            queue.create(fleet.dead_letter_queue)
+        queue.create(fleet.queue, dead_letter=fleet.dead_letter_queue)
+        ports.group.create(fleet.group, hooks=(Hook(fleet.drain.hook, timeout_s=fleet.drain.hook_timeout_s),))
+    return ports

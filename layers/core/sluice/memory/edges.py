@@ -1,0 +1,148 @@
+"""The smaller ports in memory: fleets' documents, CloudWatch's signals, the archive and Run Command."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sluice.config import Fleet, parse_all
+from sluice.memory.clock import Clock
+from sluice.memory.queue import MemoryQueue
+from sluice.model import CommandStatus, Message, QueueReading, Reading
+from sluice.ports import SIGNALS_WINDOW_S, LoadedFleets, NeedsFixError, RefusedError, archive_key
+
+
+class MemoryFleets:
+    """The Fleets port over documents put in by name."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, str | Mapping[str, Any]] = {}
+
+    def put(self, name: str, document: str | Mapping[str, Any] | Fleet) -> None:
+        """Keep a document, valid or not, under a name."""
+        self._documents[name] = document.model_dump(mode="json") if isinstance(document, Fleet) else document
+
+    def drop(self, name: str) -> None:
+        """Forget a document."""
+        self._documents.pop(name, None)
+
+    def load(self) -> LoadedFleets:
+        """Every document, valid or not."""
+        return LoadedFleets(*parse_all(self._documents))
+
+
+class MemorySignals:
+    """The Signals port: what a MemoryQueue counted, `lag_s` late; or what tests feed, queue by queue."""
+
+    def __init__(self, queue: MemoryQueue | None = None, lag_s: float = 0.0) -> None:
+        self._queue = queue
+        self.lag_s = lag_s
+        self._fed: dict[str, QueueReading] = {}
+        self._alarms: dict[str, bool] = {}
+
+    def feed(self, queue_url: str, reading: QueueReading | None) -> None:
+        """From now on answer this for a queue; None: what the queue counted again."""
+        if reading is None:
+            self._fed.pop(queue_url, None)
+        else:
+            self._fed[queue_url] = reading
+
+    def set_alarm(self, name: str, *, on: bool) -> None:
+        """Make an alarm, or change it."""
+        self._alarms[name] = on
+
+    def read(self, queue_url: str, now: float) -> QueueReading:
+        """Sent, deleted and oldest age as CloudWatch would know them; nothing of a queue without activity."""
+        if queue_url in self._fed:
+            return self._fed[queue_url]
+        if self._queue is None or queue_url not in self._queue.urls():
+            return QueueReading()  # as CloudWatch, which knows no queues, only metrics
+        known_at = now - self.lag_s
+        counts = self._queue.counts(queue_url, now - SIGNALS_WINDOW_S, known_at)
+        oldest_s = self._queue.oldest_age_s(queue_url, known_at)
+        if counts is None:
+            return QueueReading()
+        return QueueReading(
+            sent=counts[0],
+            deleted=counts[1],
+            oldest_age=None if oldest_s is None else Reading(oldest_s, known_at),
+        )
+
+    def alarm_is_on(self, name: str) -> bool:
+        """Whether the alarm is in ALARM."""
+        try:
+            return self._alarms[name]
+        except KeyError:
+            raise NeedsFixError(f"alarm {name} does not exist: create it, or correct limits.veto_alarm") from None
+
+
+class MemoryArchive:
+    """The Archive port in a dictionary, `kept`, by key."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Message] = {}
+
+    def store(self, fleet: str, message: Message) -> str:
+        """Keep a message; its key."""
+        key = archive_key(fleet, message)
+        self.kept[key] = replace(message, receipt="")
+        return key
+
+    def load(self, key: str) -> Message:
+        """The message under a key."""
+        try:
+            return self.kept[key]
+        except KeyError:
+            raise RefusedError(f"archive: nothing is kept under {key}") from None
+
+    def remove(self, key: str) -> None:
+        """Let go of a message."""
+        self.kept.pop(key, None)
+
+
+@dataclass(slots=True)
+class Command:
+    """One Run Command of the port in memory; set `status` to let it end."""
+
+    id: str
+    instance_id: str
+    unit: str
+    sent_at: float
+    timeout_s: float
+    status: CommandStatus = CommandStatus.PENDING
+
+
+class MemoryInstances:
+    """The Instances port: commands stay pending until a test, or `on_stop`, sets their status, or their time is up."""
+
+    def __init__(self, clock: Clock, on_stop: Callable[[Command], None] | None = None) -> None:
+        self._clock = clock
+        self._on_stop = on_stop
+        self._numbers = itertools.count(1)
+        self.commands: list[Command] = []
+        self.without_agent: set[str] = set()
+
+    def stop(self, instance_id: str, unit: str, timeout_s: float) -> str:
+        """Record the command; its id."""
+        if instance_id in self.without_agent:
+            raise RefusedError(f"InvalidInstanceId: {instance_id} has no running SSM agent")
+        number = next(self._numbers)
+        command = Command(f"{number:08x}-0000-4000-8000-{number:012x}", instance_id, unit, self._clock(), timeout_s)
+        self.commands.append(command)
+        if self._on_stop:
+            self._on_stop(command)
+        return command.id
+
+    def answer(self, instance_id: str, status: CommandStatus) -> None:
+        """Every pending command of an instance ends like this."""
+        for command in self.commands:
+            if command.instance_id == instance_id and command.status is CommandStatus.PENDING:
+                command.status = status
+
+    def command(self, command_id: str, instance_id: str) -> CommandStatus:
+        """How a command stands; one that ran out of time says nothing of the consumer."""
+        for command in self.commands:
+            if (command.id, command.instance_id) == (command_id, instance_id):
+                late = self._clock() > command.sent_at + command.timeout_s
+                return CommandStatus.UNKNOWN if late and command.status is CommandStatus.PENDING else command.status
+        return CommandStatus.PENDING  # not yet listed

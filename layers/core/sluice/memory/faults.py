@@ -1,0 +1,98 @@
+"""Faults for chaos tests: any single call of any port fails before or after it took effect."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from functools import wraps
+from typing import Any, cast
+
+from sluice.ports import Ports
+
+
+class Crash(BaseException):
+    """The process dies here. A BaseException, so that no `except Exception` survives it."""
+
+
+class When(StrEnum):
+    """Whether a call that fails has taken effect."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a port, as `decide` gets to see it."""
+
+    port: str  # the port's class, such as "MemoryQueue"
+    method: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    index: int  # how many calls were made before it, over all ports that share the decision
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """How a call fails."""
+
+    when: When
+    error: BaseException
+
+
+type Decide = Callable[[Call], Fault | None]
+
+
+class _Counted:
+    """Numbers the calls of all ports that share one decision."""
+
+    def __init__(self, decide: Decide) -> None:
+        self._decide = decide
+        self._index = 0
+
+    def __call__(self, port: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Fault | None:
+        call = Call(port, method, args, kwargs, self._index)
+        self._index += 1
+        return self._decide(call)
+
+
+class _Faulty:
+    def __init__(self, port: object, decide: _Counted) -> None:
+        self._port = port
+        self._decide = decide
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._port, name)
+        if not callable(attribute):
+            return attribute
+
+        @wraps(attribute)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            fault = self._decide(type(self._port).__name__, name, args, kwargs)
+            if fault and fault.when is When.BEFORE:
+                raise fault.error
+            answer = attribute(*args, **kwargs)
+            if fault:
+                raise fault.error
+            return answer
+
+        return call
+
+
+def faulty[P](port: P, decide: Decide) -> P:
+    """The same port, but `decide` is asked at each call whether and how it fails."""
+    return cast("P", _Faulty(port, _Counted(decide)))
+
+
+def faulty_ports(ports: Ports, decide: Decide) -> Ports:
+    """The same ports, all faulty, their calls numbered together: `call.index` names a point of one run.
+
+    The ports themselves stay whole: tests look at the world through those.
+    """
+    counted = _Counted(decide)
+    wrapped = {f.name: _Faulty(getattr(ports, f.name), counted) for f in fields(Ports)}
+    return Ports(**cast("dict[str, Any]", wrapped))
+
+
+def at_call(index: int, when: When, error: BaseException) -> Decide:
+    """Fail just the call of that number, and no other."""
+    return lambda call: Fault(when, error) if call.index == index else None

@@ -1,0 +1,173 @@
+"""The ledger in memory: versions, conflicts, leases, and the time each kind of record is kept."""
+
+from dataclasses import replace
+from math import inf
+
+from sluice.memory.clock import Clock
+from sluice.model import Decision, Drain, DrainState, FailureGroup, Memory, Outcome, Quarantined, RedriveJob
+from sluice.ports import ATTEMPTS_KEPT_S, DECISIONS_KEPT_S, DRAINS_KEPT_S, JOBS_KEPT_S, ConflictError
+
+
+class MemoryLedger:
+    """The Ledger port in dictionaries."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._leases: dict[str, tuple[str, float]] = {}
+        self._memories: dict[str, Memory] = {}
+        self._decisions: dict[tuple[str, float, str], tuple[Decision, Outcome]] = {}
+        self._drains: dict[tuple[str, str], Drain] = {}
+        self._groups: dict[tuple[str, str], FailureGroup] = {}
+        self._quarantined: dict[tuple[str, str], Quarantined] = {}
+        self._attempts: dict[tuple[str, str], tuple[int, float]] = {}
+        self._jobs: dict[tuple[str, str], RedriveJob] = {}
+
+    def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:
+        """Take or renew the fleet's lease."""
+        holder = self._leases.get(fleet)
+        if holder and holder[0] != owner and holder[1] > now:
+            return False
+        self._leases[fleet] = (owner, until)
+        return True
+
+    def release(self, fleet: str, owner: str) -> None:
+        """Give the lease back if it is ours."""
+        if self._leases.get(fleet, ("", 0.0))[0] == owner:
+            del self._leases[fleet]
+
+    def memory(self, fleet: str) -> Memory:
+        """The planner's memory."""
+        return self._memories.get(fleet, Memory())
+
+    def keep_memory(self, fleet: str, memory: Memory) -> None:
+        """Keep the planner's memory."""
+        self._memories[fleet] = memory
+
+    def record(self, decision: Decision, outcome: Outcome) -> None:
+        """Record a decision with its outcome."""
+        self._decisions[decision.fleet, decision.at, decision.id] = (decision, outcome)
+
+    def decisions(
+        self, fleet: str, limit: int, since: float = 0.0, until: float = inf
+    ) -> tuple[tuple[Decision, Outcome], ...]:
+        """The last decisions of a span of time, most recent first."""
+        since = max(since, self._clock() - DECISIONS_KEPT_S)
+        keys = sorted((key for key in self._decisions if key[0] == fleet and since <= key[1] <= until), reverse=True)
+        return tuple(self._decisions[key] for key in keys[:limit])
+
+    def drain(self, fleet: str, instance_id: str) -> Drain | None:
+        """The drain of an instance."""
+        return next((drain for drain in self.drains(fleet) if drain.instance_id == instance_id), None)
+
+    def drains(self, fleet: str) -> tuple[Drain, ...]:
+        """Every drain on record."""
+        gone_at = self._clock() - DRAINS_KEPT_S
+        return tuple(
+            drain
+            for key, drain in sorted(self._drains.items())
+            if key[0] == fleet and (drain.state is not DrainState.RELEASED or drain.updated_at > gone_at)
+        )
+
+    def keep_drain(self, drain: Drain) -> Drain:
+        """Write a drain if its version is still the ledger's."""
+        there = self.drain(drain.fleet, drain.instance_id)
+        _check(drain.version, there.version if there else 0, f"drain of {drain.instance_id}")
+        written = replace(drain, version=drain.version + 1)
+        self._drains[drain.fleet, drain.instance_id] = written
+        return written
+
+    def failure_group(self, fleet: str, group_id: str) -> FailureGroup | None:
+        """A failure group."""
+        return self._groups.get((fleet, group_id))
+
+    def failure_groups(self, fleet: str) -> tuple[FailureGroup, ...]:
+        """Every failure group of a fleet, most recently seen first."""
+        groups = [group for (owner, _), group in self._groups.items() if owner == fleet]
+        return tuple(sorted(groups, key=lambda group: (-group.last_seen_at, group.id)))
+
+    def note_failure(self, fleet: str, group_id: str, cause: str, sample: str, now: float) -> FailureGroup:
+        """Count one more dead letter of a group as seen."""
+        group = self._groups.get((fleet, group_id)) or FailureGroup(fleet, group_id, cause, 0, 0, now, now)
+        noted = replace(
+            group,
+            cause=cause,
+            sample=sample,
+            seen_count=group.seen_count + 1,
+            last_seen_at=max(now, group.last_seen_at),
+            version=group.version + 1,
+        )
+        self._groups[fleet, group_id] = noted
+        return noted
+
+    def quarantine(self, entry: Quarantined) -> bool:
+        """Index a message and count it in its group; False if it was there."""
+        if (entry.fleet, entry.message_id) in self._quarantined:
+            return False
+        self._quarantined[entry.fleet, entry.message_id] = entry
+        group = self._groups.get((entry.fleet, entry.failure_group)) or FailureGroup(
+            entry.fleet, entry.failure_group, entry.cause, 0, 0, entry.at, entry.at, entry.sample
+        )
+        self._groups[entry.fleet, entry.failure_group] = replace(
+            group, count=group.count + 1, version=group.version + 1
+        )
+        return True
+
+    def quarantined(
+        self, fleet: str, failure_group: str | None = None, limit: int = 100, after: str | None = None
+    ) -> tuple[tuple[Quarantined, ...], str | None]:
+        """A page of the index, oldest first."""
+        entries = {
+            f"{round(entry.at * 1000):015d}#{entry.message_id}": entry
+            for entry in self._quarantined.values()
+            if entry.fleet == fleet and failure_group in {None, entry.failure_group}
+        }
+        keys = sorted(key for key in entries if after is None or key > after)
+        page = keys[:limit]
+        return tuple(entries[key] for key in page), page[-1] if len(keys) > len(page) and page else None
+
+    def quarantined_message(self, fleet: str, message_id: str) -> Quarantined | None:
+        """One index entry by message id."""
+        return self._quarantined.get((fleet, message_id))
+
+    def let_go(self, entry: Quarantined) -> bool:
+        """Take a message out of the index and its group's count; False if it was gone."""
+        there = self._quarantined.pop((entry.fleet, entry.message_id), None)
+        if there is None:
+            return False
+        group = self._groups[there.fleet, there.failure_group]
+        self._groups[there.fleet, there.failure_group] = replace(
+            group, count=group.count - 1, version=group.version + 1
+        )
+        return True
+
+    def attempts(self, fleet: str, message_key: str) -> int:
+        """Redrives of a message so far."""
+        attempts, at = self._attempts.get((fleet, message_key), (0, 0.0))
+        return attempts if at + ATTEMPTS_KEPT_S > self._clock() else 0
+
+    def keep_attempts(self, fleet: str, message_key: str, attempts: int, now: float) -> None:
+        """Remember a message's redrives."""
+        self._attempts[fleet, message_key] = (attempts, now)
+
+    def job(self, fleet: str, job_id: str) -> RedriveJob | None:
+        """A redrive job."""
+        return next((job for job in self.jobs(fleet) if job.id == job_id), None)
+
+    def jobs(self, fleet: str) -> tuple[RedriveJob, ...]:
+        """Every redrive job on record, most recent first."""
+        gone_at = self._clock() - JOBS_KEPT_S
+        jobs = [job for (owner, _), job in self._jobs.items() if owner == fleet and job.updated_at > gone_at]
+        return tuple(sorted(jobs, key=lambda job: (-job.requested_at, job.id)))
+
+    def keep_job(self, job: RedriveJob) -> RedriveJob:
+        """Write a job if its version is still the ledger's."""
+        there = self.job(job.fleet, job.id)
+        _check(job.version, there.version if there else 0, f"job {job.id}")
+        written = replace(job, version=job.version + 1)
+        self._jobs[job.fleet, job.id] = written
+        return written
+
+
+def _check(ours: int, theirs: int, what: str) -> None:
+    if ours != theirs:
+        raise ConflictError(f"{what} is at version {theirs}, not {ours}: read it again")
