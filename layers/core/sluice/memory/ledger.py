@@ -1,11 +1,36 @@
 """The ledger in memory: versions, conflicts, leases, and the time each kind of record is kept."""
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
 
 from sluice.memory.clock import Clock
-from sluice.model import Decision, Drain, DrainState, FailureGroup, Memory, Outcome, Quarantined, RedriveJob
-from sluice.ports import ATTEMPTS_KEPT_S, DECISIONS_KEPT_S, DRAINS_KEPT_S, JOBS_KEPT_S, ConflictError
+from sluice.model import Claim, Decision, Drain, DrainState, FailureGroup, Memory, Outcome, Quarantined, RedriveJob
+from sluice.ports import (
+    ATTEMPTS_KEPT_S,
+    DECISIONS_KEPT_S,
+    DRAINS_KEPT_S,
+    JOBS_KEPT_S,
+    RETRY_MARK_S,
+    ConflictError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """That a message is being sent, or was."""
+
+    claimed_at: float
+    until: float
+    sent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """How many quarantined messages of a FIFO message group there are, and the failure group that holds it."""
+
+    failure_group: str
+    count: int
 
 
 class MemoryLedger:
@@ -19,6 +44,8 @@ class MemoryLedger:
         self._drains: dict[tuple[str, str], Drain] = {}
         self._groups: dict[tuple[str, str], FailureGroup] = {}
         self._quarantined: dict[tuple[str, str], Quarantined] = {}
+        self._holds: dict[tuple[str, str], _Hold] = {}
+        self._marks: dict[tuple[str, str], _Mark] = {}
         self._attempts: dict[tuple[str, str], tuple[int, float]] = {}
         self._jobs: dict[tuple[str, str], RedriveJob] = {}
 
@@ -100,8 +127,9 @@ class MemoryLedger:
         return noted
 
     def quarantine(self, entry: Quarantined) -> bool:
-        """Index a message and count it in its group; False if it was there."""
-        if (entry.fleet, entry.message_id) in self._quarantined:
+        """Index a message, count it in its group, hold its message group; False if it was there or was sent again."""
+        mark = self._mark(entry.fleet, entry.message_id, self._clock())
+        if (entry.fleet, entry.message_id) in self._quarantined or (mark and mark.sent):
             return False
         self._quarantined[entry.fleet, entry.message_id] = entry
         group = self._groups.get((entry.fleet, entry.failure_group)) or FailureGroup(
@@ -110,6 +138,9 @@ class MemoryLedger:
         self._groups[entry.fleet, entry.failure_group] = replace(
             group, count=group.count + 1, version=group.version + 1
         )
+        if entry.message_group is not None:
+            hold = self._holds.get((entry.fleet, entry.message_group)) or _Hold(entry.failure_group, 0)
+            self._holds[entry.fleet, entry.message_group] = replace(hold, count=hold.count + 1)
         return True
 
     def quarantined(
@@ -138,7 +169,37 @@ class MemoryLedger:
         self._groups[there.fleet, there.failure_group] = replace(
             group, count=group.count - 1, version=group.version + 1
         )
+        if there.message_group is not None:
+            hold = self._holds.pop((there.fleet, there.message_group))
+            if hold.count > 1:
+                self._holds[there.fleet, there.message_group] = replace(hold, count=hold.count - 1)
         return True
+
+    def held_in(self, fleet: str, message_group: str) -> str | None:
+        """The failure group that holds a FIFO message group."""
+        hold = self._holds.get((fleet, message_group))
+        return hold.failure_group if hold else None
+
+    def claim_retries(
+        self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
+    ) -> Mapping[str, Claim]:
+        """Claim the sending of messages, each by itself."""
+        claims = {message_id: self._claim(fleet, message_id, now, again=again) for message_id in message_ids}
+        for message_id, claim in claims.items():
+            if claim is Claim.GRANTED:
+                self._marks[fleet, message_id] = _Mark(now, until)
+        return claims
+
+    def confirm_retries(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
+        """The claimed messages were sent."""
+        for message_id in message_ids:
+            mark = self._marks.get((fleet, message_id)) or _Mark(now, now)
+            self._marks[fleet, message_id] = replace(mark, sent=True)
+
+    def release_retries(self, fleet: str, message_ids: Sequence[str]) -> None:
+        """The claimed messages were surely not sent."""
+        for message_id in message_ids:
+            self._marks.pop((fleet, message_id), None)
 
     def attempts(self, fleet: str, message_key: str) -> int:
         """Redrives of a message so far."""
@@ -166,6 +227,20 @@ class MemoryLedger:
         written = replace(job, version=job.version + 1)
         self._jobs[job.fleet, job.id] = written
         return written
+
+    def _mark(self, fleet: str, message_id: str, now: float) -> _Mark | None:
+        mark = self._marks.get((fleet, message_id))
+        return mark if mark and mark.claimed_at + RETRY_MARK_S > now else None
+
+    def _claim(self, fleet: str, message_id: str, now: float, *, again: bool) -> Claim:
+        mark = self._mark(fleet, message_id, now)
+        if mark is None:
+            return Claim.GRANTED
+        if mark.sent:
+            return Claim.SENT
+        if mark.until > now:
+            return Claim.BUSY
+        return Claim.GRANTED if again else Claim.DOUBTFUL
 
 
 def _check(ours: int, theirs: int, what: str) -> None:

@@ -252,7 +252,7 @@ class MemoryQueue:
                 continue
             self._enqueue(queue, entry, wait_s_here, now)
             done.add(index)
-        return BatchAnswer(frozenset(done), failed)
+        return BatchAnswer(frozenset(done), failed, frozenset(failed))
 
     def delete(self, queue_url: str, receipts: Sequence[str]) -> BatchAnswer:
         """Delete what the receipts stand for; on FIFO queues an expired receipt fails."""
@@ -271,7 +271,7 @@ class MemoryQueue:
             done.add(index)
             if held:
                 queue.remove(held, now)
-        return BatchAnswer(frozenset(done), failed)
+        return BatchAnswer(frozenset(done), failed, frozenset(failed))
 
     def hide(self, queue_url: str, receipt: str, seconds: float) -> bool:
         """Set a message's visibility timeout anew, from now; False unless it is in flight under this receipt."""
