@@ -100,6 +100,7 @@ class Snapshot:
     queue: QueueReading
     group: GroupReading | None
     problems: tuple[str, ...] = ()  # what could not be read, in words, for the decision's record
+    veto: bool | None = None  # whether the downstream guard's alarm is on; None: there is none, or it cannot be read
 
 
 # --------------------------------------------------------------------------- learned: the planner's memory
@@ -112,6 +113,33 @@ class Estimate:
     mean: float
     weight: float
     at: float
+    deviation: float = 0.0  # mean absolute distance of samples from the mean
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Counts of consecutive periods without gaps: `counts[i]` is of [start_at + i period_s, one period later)."""
+
+    period_s: float = 60.0
+    start_at: float = 0.0
+    counts: tuple[float, ...] = ()
+
+    @property
+    def end_at(self) -> float:
+        """The end of the last period; `start_at` while there is none."""
+        return self.start_at + self.period_s * len(self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a tick saw, as kept until the metrics of its minute have come in."""
+
+    at: float
+    visible: float
+    in_flight: float
+    working: float  # capacity units in service
+    steady: bool  # nothing was launching or draining
+    arrived: float  # messages that came since the sighting before, as far as can be told without metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +147,18 @@ class Memory:
     """What the planner carries from tick to tick; the empty memory is a valid start."""
 
     service_rate: Estimate | None = None  # messages per second that one unit of capacity completes
+    completed_until: float = 0.0  # end of the last period whose completed messages were learned from
     lead_time: Estimate | None = None  # seconds from launch to first message worked on
+    first_work: Estimate | None = None  # seconds from in service to first message: part of lead_time, seen from zero
     launches: tuple[tuple[str, float], ...] = ()  # (instance id, first seen launching at), while it launches
-    needs: tuple[tuple[float, int], ...] = ()  # (at, need) within the stabilisation window, ascending
-    arrivals: Series = field(default_factory=lambda: Series(60.0))  # up to a day of minutes
+    starting: tuple[str, float, float] | None = None  # (instance id, launched at, in service at): no message yet
+    arrivals: History = field(default_factory=History)  # up to a day of minutes
+    forecasts: tuple[tuple[float, float], ...] = ()  # (made at, messages per second expected), not yet judged
+    forecast_error: Estimate | None = None  # of the expected messages per second, absolute
+    sightings: tuple[Sighting, ...] = ()  # the last few minutes of ticks, ascending
+    spent_day: float = 0.0  # start of the UTC day of `spent_s`
+    spent_s: float = 0.0  # instance-seconds of that day
+    needs: tuple[tuple[float, int], ...] = ()  # (at, need) over the stabilisation window, ascending
     grown_at: float | None = None
     shrunk_at: float | None = None
 
@@ -264,6 +300,23 @@ class HookResult(StrEnum):
     ABANDON = "ABANDON"
 
 
+class DrainCause(StrEnum):
+    """Why a drain began."""
+
+    TERMINATE = "terminate"  # the group waits for the instance at our hook
+    SPOT = "spot"  # EC2 takes the instance back
+    OPERATOR = "operator"  # a person released an instance that was not on record
+
+
+class DrainOutcome(StrEnum):
+    """How a drain came to be released."""
+
+    COMPLETED = "completed"  # we completed the lifecycle action
+    LATE = "late"  # no action was active any more: another completed it, or its timeout ended it
+    GONE = "gone"  # the instance went on, or left its group, without our word
+    CLOSED = "closed"  # no lifecycle action ever came, long after there was anything left to do
+
+
 @dataclass(frozen=True, slots=True)
 class Drain:
     """One instance on its way out of service, as the ledger keeps it."""
@@ -271,17 +324,60 @@ class Drain:
     fleet: str
     instance_id: str
     state: DrainState
-    cause: str  # "terminate", "spot", "rebalance"
+    cause: DrainCause
     started_at: float
     deadline_at: float
     updated_at: float
     hook: HookAction | None = None  # None while no lifecycle action is known (a Spot notice comes first)
-    command_id: str | None = None
+    command_id: str | None = None  # of the stop that is under way; None once it ended without the consumer's word
     heartbeat_at: float | None = None
     heartbeat_count: int = 0
-    destination: str = "EC2"
+    destination: str = "EC2"  # or "WarmPool": drained all the same
     note: str = ""  # the last thing that happened, in words
     version: int = 0  # of the ledger's record; each write raises it by one
+    hook_at: float | None = None  # when the lifecycle action began, as far as known
+    asked_at: float | None = None  # when a stop was last asked for
+    asked_count: int = 0  # stops asked for, ever: tells the answer to one from the answer to another
+    unanswered_count: int = 0  # stops of this drain that came to nothing we know of
+    failed_count: int = 0  # stops of this drain that ran and failed
+    retry_at: float | None = None  # when to ask again; None: not before something else happens
+    outcome: DrainOutcome | None = None  # once released
+
+
+@dataclass(frozen=True, slots=True)
+class StopConsumer:
+    """Ask the instance, by Run Command, to stop its consumer; `ask` is the drain's `asked_count` at that moment."""
+
+    instance_id: str
+    unit: str
+    timeout_s: float
+    ask: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendHeartbeat:
+    """Restart the hook's timeout."""
+
+    hook: HookAction
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteHook:
+    """Complete the lifecycle action: the instance goes on."""
+
+    hook: HookAction
+    result: HookResult = HookResult.CONTINUE
+
+
+type DrainAction = StopConsumer | SendHeartbeat | CompleteHook
+
+
+@dataclass(frozen=True, slots=True)
+class DrainStep:
+    """What is to become of a drain: the record to write if it differs, and then what to do, in order."""
+
+    drain: Drain | None  # None: there is none, and none begins
+    actions: tuple[DrainAction, ...] = ()
 
 
 # --------------------------------------------------------------------------- dead letters
