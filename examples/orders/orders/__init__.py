@@ -1,0 +1,1 @@
+"""An order-processing application on SQS: a front end that enqueues, consumers that write to a database."""
