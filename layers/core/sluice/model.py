@@ -51,6 +51,22 @@ class Lifecycle(StrEnum):
     ASIDE = "aside"  # Standby, Detached, Detaching, EnteringStandby, Warmed:*, Terminating:Retained
     GONE = "gone"  # Terminated
 
+    @classmethod
+    def of(cls, aws_state: str) -> "Lifecycle":
+        """Fold the group's own word for a state.
+
+        https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html
+        """
+        folded = {
+            "Pending": cls.LAUNCHING,
+            "InService": cls.WORKING,
+            "Terminating": cls.DRAINING,
+            "Terminated": cls.GONE,
+        }
+        if aws_state == "Terminating:Retained":  # kept after an abandoned hook: no longer the group's to count
+            return cls.ASIDE
+        return folded.get(aws_state.partition(":")[0], cls.ASIDE)
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -147,9 +163,10 @@ class Memory:
     """What the planner carries from tick to tick; the empty memory is a valid start."""
 
     service_rate: Estimate | None = None  # messages per second that one unit of capacity completes
+    completing: tuple[float, float] = (0.0, 0.0)  # messages and unit-seconds, too few yet for a sample
     completed_until: float = 0.0  # end of the last period whose completed messages were learned from
-    lead_time: Estimate | None = None  # seconds from launch to first message worked on
-    first_work: Estimate | None = None  # seconds from in service to first message: part of lead_time, seen from zero
+    lead_time: Estimate | None = None  # seconds from launch to in service
+    first_work: Estimate | None = None  # seconds from in service to first message, where that can be seen
     launches: tuple[tuple[str, float], ...] = ()  # (instance id, first seen launching at), while it launches
     starting: tuple[str, float, float] | None = None  # (instance id, launched at, in service at): no message yet
     arrivals: History = field(default_factory=History)  # up to a day of minutes
@@ -356,9 +373,10 @@ class StopConsumer:
 
 @dataclass(frozen=True, slots=True)
 class SendHeartbeat:
-    """Restart the hook's timeout."""
+    """Restart the hook's timeout; as a probe, learn whether our hook holds an instance whose drain is released."""
 
     hook: HookAction
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +427,14 @@ class Message:
     def attribute(self, name: str) -> str | None:
         """The text of a message attribute, or None."""
         return next((value.text for key, value in self.attributes if key == name), None)
+
+    @property
+    def size_bytes(self) -> int:
+        """What SQS counts against the queue's limit: the body, and every attribute's name, type and value."""
+        values = (
+            (n, v.type, v.binary if v.binary is not None else (v.text or "").encode()) for n, v in self.attributes
+        )
+        return len(self.body.encode()) + sum(len(n.encode()) + len(t.encode()) + len(raw) for n, t, raw in values)
 
 
 class VerdictKind(StrEnum):
@@ -499,6 +525,7 @@ class RedriveJob:
     updated_at: float
     failure_group: str | None = None  # None: every group
     message_id: str | None = None  # None: every message of the selection
+    from_dead_letters: bool = False  # from the dead-letter queue itself, where nothing takes them as they come
     again: bool = False  # send even what may have been sent before
     rate_per_s: float = 10.0
     phase: JobPhase = JobPhase.CANARY

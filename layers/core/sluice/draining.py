@@ -1,0 +1,629 @@
+"""Draining: what becomes of an instance that is to leave, as one table over where its drain stands and what happened.
+
+Theory of operation
+-------------------
+A drain is a record in the ledger, one for each instance. `advance` takes the record, one event, the fleet's policy
+and the time; it answers what the record becomes and what to do about it. It does nothing itself. The caller
+
+    1 writes the record, if it differs, at the version it was read at (another was first: read again, advance again);
+    2 carries out the actions, in order;
+    3 turns each answer into an event (`StopSent`, `Beaten`, `Completed` ...) and advances once more.
+
+So the intent is on record before its effect, and the effect before its result. A crash after 1 leaves an intent that
+the next `Tick` finds due again; a crash after 2 leaves an effect that is repeated, and all three actions may be:
+stopping a stopped unit succeeds, a second completion finds no action to complete, a second heartbeat is a heartbeat.
+A heartbeat has no intent of its own on record: the drain is the intent.
+
+`TABLE` holds every transition there is. What is not in it (a command's answer for a drain that is done, an event
+doubled, late or out of order) changes nothing. Which of two events is the right one is told by what it carries:
+
+    a command's answer     counts only for the stop that the record names, and a stop sent only for the last one asked
+    a hook's answer        counts only for the hook that the record names
+    a terminating event    of another token and a later time than the record's is another lifecycle action: the instance
+                           was drained once, came back (a warm pool) and leaves again, so its drain begins anew
+
+Invariants, held by tests/property/test_draining_properties.py and by `python -m tools.chaos`:
+
+    1 `CompleteHook` comes only of DONE (the consumer's stop succeeded) or EXPIRED (the deadline passed, or a person
+      said so).
+    2 Unknown is not dead: a stop that is pending, undeliverable, cancelled, timed out or not accepted leaves the drain
+      where it is, to be asked again with growing pauses until the deadline. One that ran and failed is asked again
+      FAILED_RETRIES times.
+    3 Any prefix of any sequence of events can be followed by ticks and group readings alone, and ends in RELEASED.
+    4 A completion or heartbeat that finds no active lifecycle action ends the drain; it is no error.
+    5 No heartbeat at or after min(deadline, start of the action + 48 h, start + 100 heartbeat timeouts).
+    6 The deadline of a drain only ever comes nearer: by Spot's two minutes, or by a person's release.
+
+An action that waits although its drain is RELEASED (its event was lost and the instance had been here before, or a
+reading lacked it for a moment) is found by `Waiting`: a probing heartbeat tells whether it is our hook that holds it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from sluice.config import HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS, DrainPolicy, DrainVia
+from sluice.model import (
+    CommandStatus,
+    CompleteHook,
+    Drain,
+    DrainCause,
+    DrainOutcome,
+    DrainState,
+    DrainStep,
+    HookAction,
+    SendHeartbeat,
+    StopConsumer,
+)
+
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
+SPOT_NOTICE_S = 120.0
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendCommand.html: TimeoutSeconds is at least 30
+STOP_TIMEOUT_MIN_S = 30.0
+# How long an asked stop is left to whoever asked for it before a tick takes it for lost: the SDK's own retries fit in.
+ASK_GRACE_S = 15.0
+# Pauses between stops that came to nothing: an agent that restarts is back in seconds, one that is broken stays so.
+RETRY_BASE_S = 10.0
+RETRY_MAX_S = 120.0
+# A unit that fails to stop twice has a reason of its own: more of the same would only hide it.
+FAILED_RETRIES = 1
+# How long Run Command's event is waited for before its status is asked for: events come in a second or two.
+LOOK_AFTER_S = 15.0
+# How long after a release a reading may still show the instance waiting: DescribeAutoScalingGroups lags by seconds.
+SETTLE_S = 60.0
+# A consumer that stopped for a Spot notice may have been started again by then (the instance was only stopped).
+STALE_STOP_S = 300.0
+# How long after its deadline a drain without a lifecycle action is kept in sight.
+HOOKLESS_KEPT_S = 3_600.0
+
+
+# --------------------------------------------------------------------------- events
+
+
+class EventKind(StrEnum):
+    """What can happen to a drain; the value is the diagram's label."""
+
+    TERMINATING = "terminating hook"
+    LAUNCHING = "launching hook"  # not ours: in no row of the table
+    SPOT = "spot interruption"
+    REBALANCE = "rebalance recommendation"  # a risk, not an end, and nobody replaces the instance: in no row
+    WAITING = "found waiting"
+    GONE = "instance gone"
+    STOP_SENT = "stop sent"
+    STOP_UNANSWERED = "stop not accepted"
+    COMMAND_PENDING = "command pending"  # in no row: unknown until it ends
+    COMMAND_SUCCEEDED = "command succeeded"
+    COMMAND_FAILED = "command failed"
+    COMMAND_UNKNOWN = "command timed out, cancelled or undeliverable"
+    HELD = "heartbeat held"
+    NOT_HELD = "heartbeat: no active action"
+    PROBE_HELD = "probe held"
+    PROBE_NOT_HELD = "probe: no active action"  # in no row: another hook holds the instance
+    COMPLETED = "action completed"
+    NOT_ACTIVE = "completion: no active action"
+    TICK = "tick"
+    DEADLINE = "tick after the deadline"
+    RELEASE = "operator's release"
+
+
+@dataclass(frozen=True, slots=True)
+class Terminating:
+    """The group holds the instance at our hook; `at` is the event's own time."""
+
+    fleet: str
+    hook: HookAction
+    at: float
+    destination: str = "EC2"
+    kind = EventKind.TERMINATING
+
+
+@dataclass(frozen=True, slots=True)
+class Launching:
+    """The group holds a new instance at a hook."""
+
+    kind = EventKind.LAUNCHING
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """EC2 takes the instance back SPOT_NOTICE_S after `at`."""
+
+    fleet: str
+    instance_id: str
+    at: float
+    kind = EventKind.SPOT
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalance:
+    """EC2 holds an interruption of the instance for more likely than before."""
+
+    kind = EventKind.REBALANCE
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A reading of the group shows the instance waiting to terminate; `hook` has no token."""
+
+    fleet: str
+    hook: HookAction
+    kind = EventKind.WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A reading of the group shows the instance past our hook (`aws_state`), or does not show it (None)."""
+
+    aws_state: str | None
+    kind = EventKind.GONE
+
+
+@dataclass(frozen=True, slots=True)
+class StopSent:
+    """Run Command took stop number `ask`."""
+
+    ask: int
+    command_id: str
+    kind = EventKind.STOP_SENT
+
+
+@dataclass(frozen=True, slots=True)
+class StopUnanswered:
+    """Stop number `ask` was not accepted, or we do not know whether it was."""
+
+    ask: int
+    reason: str
+    kind = EventKind.STOP_UNANSWERED
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTold:
+    """How a command stands, by Run Command's event or asked for."""
+
+    command_id: str
+    status: CommandStatus
+
+    @property
+    def kind(self) -> EventKind:
+        """One kind a status."""
+        return EventKind[f"COMMAND_{self.status.name}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Beaten:
+    """A heartbeat was answered: `held` if the action is active."""
+
+    hook: HookAction
+    held: bool
+    probe: bool = False
+
+    @property
+    def kind(self) -> EventKind:
+        """A probe is a heartbeat for a drain that was released."""
+        if self.probe:
+            return EventKind.PROBE_HELD if self.held else EventKind.PROBE_NOT_HELD
+        return EventKind.HELD if self.held else EventKind.NOT_HELD
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A completion was answered: `active` if there was an action to complete."""
+
+    hook: HookAction
+    active: bool
+
+    @property
+    def kind(self) -> EventKind:
+        """Both are a success."""
+        return EventKind.COMPLETED if self.active else EventKind.NOT_ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+    kind = EventKind.TICK
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A person wants the instance to go on now; `hook` has no token, so that it holds for any action of ours."""
+
+    fleet: str
+    hook: HookAction
+    kind = EventKind.RELEASE
+
+
+type Event = (
+    Terminating
+    | Launching
+    | Spot
+    | Rebalance
+    | Waiting
+    | Gone
+    | StopSent
+    | StopUnanswered
+    | CommandTold
+    | Beaten
+    | Completed
+    | Tick
+    | Release
+)
+
+
+def seen(fleet: str, hook: HookAction, aws_state: str | None) -> Waiting | Gone | None:
+    """What a group's reading tells of one instance; None if it tells nothing of its drain.
+
+    Args:
+        fleet: the fleet's name.
+        hook: our hook on that instance, without token.
+        aws_state: the group's own word for the instance's state; None if the group does not show it. States after
+            https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html
+    """
+    if aws_state is None:
+        return Gone(None)
+    if aws_state.endswith("Terminating:Wait"):  # of a warm pool: Warmed:Terminating:Wait
+        return Waiting(fleet, hook)
+    past_hook = aws_state.endswith(("Terminating:Proceed", "Terminating:Retained", "Terminated"))
+    in_pool = aws_state.startswith("Warmed:") and "Terminating" not in aws_state
+    return Gone(aws_state) if past_hook or in_pool else None
+
+
+def needs_look(drain: Drain, now: float) -> bool:
+    """Whether Run Command should be asked how the drain's command stands, its event being overdue."""
+    asked = drain.state is DrainState.STOPPING and drain.command_id is not None and drain.asked_at is not None
+    return asked and now >= (drain.asked_at or 0.0) + LOOK_AFTER_S
+
+
+def beats_until(drain: Drain, policy: DrainPolicy) -> float:
+    """When heartbeats end by themselves: at the deadline, or where AWS ends the action whatever we send."""
+    begun_at = drain.started_at if drain.hook_at is None else drain.hook_at
+    return min(drain.deadline_at, begun_at + min(HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS * policy.hook_timeout_s))
+
+
+# --------------------------------------------------------------------------- moves
+
+
+def _with(drain: Drain, now: float, note: str, **changes: Any) -> Drain:
+    return replace(drain, updated_at=now, note=note, **changes)
+
+
+def _begun(blank: Drain, hook: HookAction | None, policy: DrainPolicy, now: float) -> DrainStep:
+    """A drain's first step: ask for the stop, or leave that to a consumer that watches for itself."""
+    if policy.via is DrainVia.SELF:
+        note = "its consumer watches the instance metadata and stops by itself"
+        return DrainStep(_with(blank, now, note, state=DrainState.STOPPING, hook=hook))
+    return _asked(replace(blank, hook=hook), policy, now, "its consumer is asked to stop")
+
+
+def _asked(drain: Drain, policy: DrainPolicy, now: float, note: str) -> DrainStep:
+    """The intent to ask for a stop goes on record, and then the stop is asked for."""
+    ask = drain.asked_count + 1
+    timeout_s = max(STOP_TIMEOUT_MIN_S, drain.deadline_at - now)
+    return DrainStep(
+        _with(drain, now, note, asked_at=now, asked_count=ask, retry_at=now + ASK_GRACE_S),
+        (StopConsumer(drain.instance_id, policy.unit, timeout_s, ask),),
+    )
+
+
+def _begin(old: Drain | None, event: Terminating | Waiting, policy: DrainPolicy, now: float) -> DrainStep:
+    """A drain begins; over the record of an earlier one, if there is one."""
+    blank = Drain(
+        fleet=event.fleet,
+        instance_id=event.hook.instance_id,
+        state=DrainState.NOTICED,
+        cause=DrainCause.TERMINATE,
+        started_at=now,
+        deadline_at=now + policy.deadline_s,
+        updated_at=now,
+        hook_at=min(event.at, now) if isinstance(event, Terminating) else now,
+        destination=event.destination if isinstance(event, Terminating) else "EC2",
+        asked_count=old.asked_count if old else 0,
+        version=old.version if old else 0,
+    )
+    return _begun(blank, event.hook, policy, now)
+
+
+def _begin_spot(old: Drain | None, event: Spot, policy: DrainPolicy, now: float) -> DrainStep:
+    """No hook holds an interrupted instance: it is drained at once, in the two minutes there are."""
+    blank = Drain(
+        fleet=event.fleet,
+        instance_id=event.instance_id,
+        state=DrainState.NOTICED,
+        cause=DrainCause.SPOT,
+        started_at=now,
+        deadline_at=min(now + policy.deadline_s, event.at + SPOT_NOTICE_S),
+        updated_at=now,
+        asked_count=old.asked_count if old else 0,
+        version=old.version if old else 0,
+    )
+    return _begun(blank, None, policy, now)
+
+
+def _is_another_action(drain: Drain, event: Terminating) -> bool:
+    """Whether the event is of a lifecycle action that began after the one on record."""
+    known_at = drain.started_at if drain.hook_at is None else drain.hook_at
+    return event.at > known_at and (drain.hook is None or event.hook.token != drain.hook.token)
+
+
+def _join(drain: Drain, event: Terminating | Waiting, policy: DrainPolicy, now: float) -> DrainStep:
+    """The lifecycle action of a drain under way becomes known, or is another one."""
+    if isinstance(event, Terminating) and drain.hook is not None:
+        if not _is_another_action(drain, event):
+            return DrainStep(drain)
+        if drain.hook.token is not None:
+            return _begin(drain, event, policy, now)
+    elif drain.hook is not None:
+        return DrainStep(drain)
+    return DrainStep(_joined(drain, event, now))
+
+
+def _joined(drain: Drain, event: Terminating | Waiting, now: float) -> Drain:
+    return _with(
+        drain,
+        now,
+        "its group waits for it at our hook",
+        hook=event.hook,
+        hook_at=min(event.at, now) if isinstance(event, Terminating) else now,
+        heartbeat_at=None,
+        destination=event.destination if isinstance(event, Terminating) else drain.destination,
+    )
+
+
+def _join_owed(drain: Drain, event: Terminating | Waiting, policy: DrainPolicy, now: float) -> DrainStep:
+    """The lifecycle action of a drain whose release is owed becomes known: release, or it is another one."""
+    if drain.hook is None:
+        if now > drain.updated_at + STALE_STOP_S:
+            return _begin(drain, event, policy, now)
+        joined = _joined(drain, event, now)
+        return DrainStep(joined, (CompleteHook(event.hook),))
+    if isinstance(event, Terminating) and drain.hook.token is not None and _is_another_action(drain, event):
+        return _begin(drain, event, policy, now)
+    return DrainStep(drain)
+
+
+def _hurry(drain: Drain, event: Spot, _policy: DrainPolicy, now: float) -> DrainStep:
+    """EC2 will not wait for the rest of the deadline."""
+    deadline_at = min(drain.deadline_at, event.at + SPOT_NOTICE_S)
+    if deadline_at == drain.deadline_at:
+        return DrainStep(drain)
+    return DrainStep(_with(drain, now, "a Spot interruption leaves it two minutes", deadline_at=deadline_at))
+
+
+def _sent(drain: Drain, event: StopSent, _policy: DrainPolicy, now: float) -> DrainStep:
+    if event.ask != drain.asked_count:
+        return DrainStep(drain)
+    note = f"its consumer was asked to stop by command {event.command_id}"
+    changes = {"state": DrainState.STOPPING, "command_id": event.command_id, "retry_at": None}
+    return DrainStep(_with(drain, now, note, **changes))
+
+
+def _pause_s(unanswered_count: int) -> float:
+    """10, 20, 40, 80, 120, 120 ... seconds."""
+    return float(min(RETRY_MAX_S, RETRY_BASE_S * 2.0 ** min(unanswered_count - 1, 10)))
+
+
+def _ask_later(drain: Drain, now: float, note: str, **changes: Any) -> DrainStep:
+    count = drain.unanswered_count + 1
+    retry_at = now + _pause_s(count)
+    return DrainStep(_with(drain, now, note, unanswered_count=count, retry_at=retry_at, command_id=None, **changes))
+
+
+def _unanswered(drain: Drain, event: StopUnanswered, _policy: DrainPolicy, now: float) -> DrainStep:
+    if event.ask != drain.asked_count or drain.command_id is not None:
+        return DrainStep(drain)
+    return _ask_later(drain, now, f"unknown whether its consumer lives: {event.reason}")
+
+
+def _succeeded(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: float) -> DrainStep:
+    if event.command_id != drain.command_id:
+        return DrainStep(drain)
+    done = _with(drain, now, "its consumer has stopped", state=DrainState.DONE, retry_at=None)
+    return DrainStep(done, (CompleteHook(done.hook),) if done.hook else ())
+
+
+def _failed(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: float) -> DrainStep:
+    if event.command_id != drain.command_id:
+        return DrainStep(drain)
+    failed_count = drain.failed_count + 1
+    if failed_count <= FAILED_RETRIES:
+        return _ask_later(drain, now, "its consumer's unit failed to stop: asked again soon", failed_count=failed_count)
+    note = "its consumer's unit failed to stop again: waits for its deadline"
+    return DrainStep(_with(drain, now, note, failed_count=failed_count, command_id=None, retry_at=None))
+
+
+def _unknown(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: float) -> DrainStep:
+    if event.command_id != drain.command_id:
+        return DrainStep(drain)
+    return _ask_later(drain, now, "unknown whether its consumer lives: the command ended without its word")
+
+
+def _beaten(drain: Drain, event: Beaten, _policy: DrainPolicy, now: float) -> DrainStep:
+    if event.hook != drain.hook:
+        return DrainStep(drain)
+    return DrainStep(replace(drain, heartbeat_at=now, heartbeat_count=drain.heartbeat_count + 1, updated_at=now))
+
+
+def _released(drain: Drain, now: float, outcome: DrainOutcome, note: str) -> DrainStep:
+    return DrainStep(_with(drain, now, note, state=DrainState.RELEASED, outcome=outcome, retry_at=None))
+
+
+def _late(drain: Drain, event: Beaten | Completed, _policy: DrainPolicy, now: float) -> DrainStep:
+    if event.hook != drain.hook:
+        return DrainStep(drain)
+    return _released(drain, now, DrainOutcome.LATE, "its lifecycle action was over when we came")
+
+
+def _completed(drain: Drain, event: Completed, _policy: DrainPolicy, now: float) -> DrainStep:
+    if event.hook != drain.hook:
+        return DrainStep(drain)
+    said = "its consumer has stopped" if drain.state is DrainState.DONE else "its deadline has passed"
+    return _released(drain, now, DrainOutcome.COMPLETED, f"released: {said}")
+
+
+def _gone(drain: Drain, event: Gone, policy: DrainPolicy, now: float) -> DrainStep:
+    where = f"is {event.aws_state}" if event.aws_state else "is no longer in its group"
+    if drain.state in OWED:
+        how = ""
+    elif policy.via is DrainVia.SELF:
+        how = ": its consumer completed the action itself"
+    else:
+        how = ", and its consumer never said that it was done"
+    return _released(drain, now, DrainOutcome.GONE, f"the instance {where}{how}")
+
+
+def _wait(drain: Drain, _event: Tick, policy: DrainPolicy, now: float) -> DrainStep:
+    """What is due before the deadline: a heartbeat, and a stop that came to nothing."""
+    beat: tuple[SendHeartbeat, ...] = ()
+    if drain.hook is not None and now < beats_until(drain, policy):
+        last_at = next(at for at in (drain.heartbeat_at, drain.hook_at, drain.started_at) if at is not None)
+        beat = (SendHeartbeat(drain.hook),) if now >= last_at + policy.heartbeat_s else ()
+    if drain.retry_at is None or now < drain.retry_at or policy.via is DrainVia.SELF:
+        return DrainStep(drain, beat)
+    asked = _asked(drain, policy, now, "its consumer is asked to stop once more")
+    return DrainStep(asked.drain, (*beat, *asked.actions))
+
+
+def _expire(drain: Drain, _event: Tick, _policy: DrainPolicy, now: float) -> DrainStep:
+    note = "its deadline has passed, and its consumer has not said that it is done"
+    expired = _with(drain, now, note, state=DrainState.EXPIRED, retry_at=None)
+    return DrainStep(expired, (CompleteHook(expired.hook),) if expired.hook else ())
+
+
+def _owe(drain: Drain, _event: Tick, _policy: DrainPolicy, now: float) -> DrainStep:
+    """The release is owed until it is answered; a drain without a lifecycle action is let go at last."""
+    if drain.hook is not None:
+        return DrainStep(drain, (CompleteHook(drain.hook),))
+    if now < drain.deadline_at + HOOKLESS_KEPT_S:
+        return DrainStep(drain)
+    return _released(drain, now, DrainOutcome.CLOSED, "no lifecycle action ever came")
+
+
+def _let_go(drain: Drain | None, event: Release, _policy: DrainPolicy, now: float) -> DrainStep:
+    """A person's word stands for the deadline, on record or not."""
+    drain = drain or Drain(
+        fleet=event.fleet,
+        instance_id=event.hook.instance_id,
+        state=DrainState.NOTICED,
+        cause=DrainCause.OPERATOR,
+        started_at=now,
+        deadline_at=now,
+        updated_at=now,
+        hook_at=now,
+    )
+    deadline_at = min(drain.deadline_at, now)
+    changes = {"state": DrainState.EXPIRED, "hook": event.hook, "retry_at": None, "outcome": None}
+    expired = _with(drain, now, "released by an operator", deadline_at=deadline_at, **changes)
+    return DrainStep(expired, (CompleteHook(event.hook),))
+
+
+def _let_go_done(drain: Drain, event: Release, _policy: DrainPolicy, now: float) -> DrainStep:
+    """What is done stays done: the release is only repeated, whatever token was on record."""
+    return DrainStep(_with(drain, now, "released by an operator", hook=event.hook), (CompleteHook(event.hook),))
+
+
+def _begin_again(drain: Drain, event: Terminating, policy: DrainPolicy, now: float) -> DrainStep:
+    return _begin(drain, event, policy, now) if _is_another_action(drain, event) else DrainStep(drain)
+
+
+def _spot_again(drain: Drain, event: Spot, policy: DrainPolicy, now: float) -> DrainStep:
+    return _begin_spot(drain, event, policy, now) if event.at > drain.updated_at else DrainStep(drain)
+
+
+def _probe(drain: Drain, event: Waiting, _policy: DrainPolicy, now: float) -> DrainStep:
+    if drain.outcome is not DrainOutcome.GONE and now < drain.updated_at + SETTLE_S:
+        return DrainStep(drain)
+    return DrainStep(drain, (SendHeartbeat(event.hook, probe=True),))
+
+
+def _found_held(drain: Drain, event: Beaten, policy: DrainPolicy, now: float) -> DrainStep:
+    return _begin(drain, Waiting(drain.fleet, event.hook), policy, now)
+
+
+# --------------------------------------------------------------------------- the table
+
+type Move = Callable[[Any, Any, DrainPolicy, float], DrainStep]
+type Place = DrainState | None  # None: no drain on record
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What an event does to a drain in some state, and where that can lead."""
+
+    move: Move
+    to: frozenset[Place]
+
+
+_K, _S = EventKind, DrainState
+UNDER_WAY = frozenset({_S.NOTICED, _S.STOPPING})
+OWED = frozenset({_S.DONE, _S.EXPIRED})
+_BEGINNING = UNDER_WAY  # by command, or by itself
+
+
+def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
+    """Each row: in which states, on which event, which move, and where to (an empty set: it stays)."""
+    rows: tuple[tuple[frozenset[Place], tuple[EventKind, ...], Move, frozenset[Place]], ...] = (
+        # no drain yet
+        (frozenset({None}), (_K.TERMINATING, _K.WAITING), _begin, _BEGINNING),
+        (frozenset({None}), (_K.SPOT,), _begin_spot, _BEGINNING),
+        (frozenset({None}), (_K.RELEASE,), _let_go, frozenset({_S.EXPIRED})),
+        # asking for the stop
+        (UNDER_WAY, (_K.STOP_SENT,), _sent, frozenset({_S.STOPPING})),
+        (UNDER_WAY, (_K.STOP_UNANSWERED,), _unanswered, frozenset()),
+        # waiting for the consumer
+        (frozenset({_S.STOPPING}), (_K.COMMAND_SUCCEEDED,), _succeeded, frozenset({_S.DONE})),
+        (frozenset({_S.STOPPING}), (_K.COMMAND_FAILED,), _failed, frozenset()),
+        (frozenset({_S.STOPPING}), (_K.COMMAND_UNKNOWN,), _unknown, frozenset()),
+        (UNDER_WAY, (_K.TERMINATING, _K.WAITING), _join, _BEGINNING),
+        (UNDER_WAY, (_K.SPOT,), _hurry, frozenset()),
+        (UNDER_WAY, (_K.TICK,), _wait, frozenset()),
+        (UNDER_WAY, (_K.HELD,), _beaten, frozenset()),
+        (UNDER_WAY, (_K.NOT_HELD,), _late, frozenset({_S.RELEASED})),
+        (UNDER_WAY, (_K.DEADLINE,), _expire, frozenset({_S.EXPIRED})),
+        (UNDER_WAY, (_K.RELEASE,), _let_go, frozenset({_S.EXPIRED})),
+        # the release is owed
+        (OWED, (_K.TERMINATING, _K.WAITING), _join_owed, _BEGINNING),
+        (OWED, (_K.TICK,), _owe, frozenset({_S.RELEASED})),
+        (OWED, (_K.COMPLETED,), _completed, frozenset({_S.RELEASED})),
+        (OWED, (_K.NOT_ACTIVE,), _late, frozenset({_S.RELEASED})),
+        (OWED, (_K.RELEASE,), _let_go_done, frozenset()),
+        # it left by itself
+        (UNDER_WAY | OWED, (_K.GONE,), _gone, frozenset({_S.RELEASED})),
+        # released: only another lifecycle action, or a person, begins again
+        (frozenset({_S.RELEASED}), (_K.TERMINATING,), _begin_again, _BEGINNING),
+        (frozenset({_S.RELEASED}), (_K.SPOT,), _spot_again, _BEGINNING),
+        (frozenset({_S.RELEASED}), (_K.WAITING,), _probe, frozenset()),
+        (frozenset({_S.RELEASED}), (_K.PROBE_HELD,), _found_held, _BEGINNING),
+        (frozenset({_S.RELEASED}), (_K.RELEASE,), _let_go, frozenset({_S.EXPIRED})),
+    )
+    return {
+        (place, kind): Transition(move, to) for places, kinds, move, to in rows for place in places for kind in kinds
+    }
+
+
+TABLE: Mapping[tuple[Place, EventKind], Transition] = _rows()
+
+
+def kind_of(drain: Drain | None, event: Event, now: float) -> EventKind:
+    """An event's row: a tick counts as the deadline once that has passed for a drain under way."""
+    if isinstance(event, Tick) and drain is not None and drain.state in UNDER_WAY and now >= drain.deadline_at:
+        return EventKind.DEADLINE
+    return event.kind
+
+
+def advance(drain: Drain | None, event: Event, policy: DrainPolicy, now: float) -> DrainStep:
+    """Judge what one event makes of a drain.
+
+    Args:
+        drain: the instance's record as read from the ledger; None if there is none.
+        event: what happened. Events of other instances must not be given.
+        policy: how the fleet's instances are drained.
+        now: epoch seconds.
+
+    Returns:
+        The record to write if it differs from `drain`, then the actions to carry out. An event that has no row in
+        TABLE changes nothing.
+    """
+    transition = TABLE.get((drain.state if drain else None, kind_of(drain, event, now)))
+    return DrainStep(drain) if transition is None else transition.move(drain, event, policy, now)

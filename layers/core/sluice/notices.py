@@ -1,0 +1,257 @@
+"""What AWS and people send the drainer, read: an invocation's payload -> notices, or every word of why not.
+
+Payload shapes:
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-event-reference.html
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/prepare-for-lifecycle-notifications.html (by SNS or SQS)
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/rebalance-recommendations.html
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/monitoring-systems-manager-event-examples.html
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sluice.model import CommandStatus, HookAction
+
+TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
+LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
+TEST_NOTIFICATION = "autoscaling:TEST_NOTIFICATION"
+
+
+class NoticeError(ValueError):
+    """A payload that is none of ours; `problems` says what is wrong with it, field by field."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class HookNotice:
+    """An instance waits at a lifecycle hook; `launching` if it is on its way in."""
+
+    hook: HookAction
+    at: float
+    launching: bool
+    origin: str
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpotNotice:
+    """EC2 will take a Spot instance back."""
+
+    instance_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RebalanceNotice:
+    """EC2 holds an interruption of a Spot instance for more likely than before."""
+
+    instance_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommandNotice:
+    """A Run Command changed its status on one instance."""
+
+    instance_id: str
+    command_id: str
+    status: CommandStatus
+    word: str  # AWS's own
+
+
+@dataclass(frozen=True, slots=True)
+class TestNotice:
+    """Auto Scaling tries whether its notifications arrive."""
+
+    __test__ = False  # not a test for pytest to collect
+
+
+@dataclass(frozen=True, slots=True)
+class SweepNotice:
+    """The schedule's minute has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseNotice:
+    """A person wants an instance to go on now."""
+
+    fleet: str
+    instance_id: str
+
+
+type Notice = HookNotice | SpotNotice | RebalanceNotice | CommandNotice | TestNotice | SweepNotice | ReleaseNotice
+
+# Status and StatusDetails of an invocation, without spaces.
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html
+_STATUSES: Mapping[str, CommandStatus] = {
+    "Pending": CommandStatus.PENDING,
+    "InProgress": CommandStatus.PENDING,
+    "Delayed": CommandStatus.PENDING,
+    "Cancelling": CommandStatus.PENDING,
+    "Success": CommandStatus.SUCCEEDED,
+    "Failed": CommandStatus.FAILED,
+    "TimedOut": CommandStatus.UNKNOWN,
+    "DeliveryTimedOut": CommandStatus.UNKNOWN,
+    "ExecutionTimedOut": CommandStatus.UNKNOWN,
+    "Undeliverable": CommandStatus.UNKNOWN,
+    "Cancelled": CommandStatus.UNKNOWN,
+    "Terminated": CommandStatus.UNKNOWN,
+    "InvalidPlatform": CommandStatus.UNKNOWN,
+    "AccessDenied": CommandStatus.UNKNOWN,
+}
+
+
+def command_status(word: str) -> CommandStatus:
+    """Fold Run Command's word for a status; a word that AWS adds one day changes nothing: PENDING."""
+    return _STATUSES.get(word.replace(" ", ""), CommandStatus.PENDING)
+
+
+def read(payload: object, now: float) -> tuple[Notice, ...]:
+    """Read an invocation's payload.
+
+    Args:
+        payload: an EventBridge event, an SNS or SQS batch of lifecycle notifications, or a person's JSON.
+        now: epoch seconds; stands for an event's own time where that is missing or lies ahead.
+
+    Returns:
+        The notices, mostly one. A batch's unreadable records are left out if others can be read.
+
+    Raises:
+        NoticeError: nothing in it can be read.
+    """
+    if not isinstance(payload, Mapping):
+        raise NoticeError((f"payload: must be a JSON object, not {type(payload).__name__}",))
+    if "release" in payload:
+        return (_release(payload["release"]),)
+    if "Records" in payload:
+        return _batch(payload["Records"], now)
+    if "LifecycleTransition" in payload or payload.get("Event") == TEST_NOTIFICATION:
+        return (_hook(payload, payload.get("Time"), now),)
+    if payload.get("sweep") is True:
+        return (SweepNotice(),)
+    return (_event(payload, now),)
+
+
+def _event(payload: Mapping[str, Any], now: float) -> Notice:
+    """An EventBridge event, by its detail-type."""
+    detail_type = payload.get("detail-type")
+    reader = _READERS.get(str(detail_type))
+    if reader is None:
+        known = ", ".join(f"{known!r}" for known in _READERS)
+        raise NoticeError((f"detail-type: {detail_type!r} is none of {known}",))
+    detail = payload.get("detail")
+    return reader(detail if isinstance(detail, Mapping) else {}, payload.get("time"), now)
+
+
+def _batch(records: object, now: float) -> tuple[Notice, ...]:
+    notices: list[Notice] = []
+    problems: list[str] = []
+    for index, record in enumerate(records if isinstance(records, list) else ()):
+        try:
+            notices.extend(read(_message(record), now))
+        except NoticeError as error:
+            problems += [f"Records[{index}].{problem}" for problem in error.problems]
+    if not notices:
+        raise NoticeError(tuple(problems) or ("Records: must be a list of SNS or SQS records",))
+    return tuple(notices)
+
+
+def _message(record: object) -> object:
+    """The notification in one SNS or SQS record, or in an SNS message that came by SQS."""
+    fields = record if isinstance(record, Mapping) else {}
+    sns = fields.get("Sns")
+    message = _parsed(sns.get("Message") if isinstance(sns, Mapping) else fields.get("body"))
+    if message.get("Type") == "Notification":
+        message = _parsed(message.get("Message"))
+    if "Records" in message:
+        raise NoticeError(("body: must be a lifecycle notification, not another batch",))
+    return message
+
+
+def _parsed(text: object) -> Mapping[str, Any]:
+    try:
+        message = json.loads(text) if isinstance(text, str) else None
+    except json.JSONDecodeError as error:
+        raise NoticeError((f"body: not JSON: {error}",)) from error
+    if not isinstance(message, Mapping):
+        raise NoticeError(("body: must be the JSON object of a lifecycle notification",))
+    return message
+
+
+def _hook(detail: Mapping[str, Any], time: object, now: float) -> Notice:
+    if detail.get("Event") == TEST_NOTIFICATION or detail.get("LifecycleTransition") == TEST_NOTIFICATION:
+        return TestNotice()
+    instance_id, group, hook, transition = _texts(
+        detail, "EC2InstanceId", "AutoScalingGroupName", "LifecycleHookName", "LifecycleTransition"
+    )
+    if transition not in {TERMINATING, LAUNCHING}:
+        raise NoticeError((f"LifecycleTransition: must be {TERMINATING} or {LAUNCHING} (got {transition!r})",))
+    token = detail.get("LifecycleActionToken")
+    return HookNotice(
+        hook=HookAction(group, hook, instance_id, token if isinstance(token, str) and token else None),
+        at=_time(time, now),
+        launching=transition == LAUNCHING,
+        origin=str(detail.get("Origin", "AutoScalingGroup")),
+        destination=str(detail.get("Destination", "EC2")),
+    )
+
+
+def _spot(detail: Mapping[str, Any], time: object, now: float) -> Notice:
+    (instance_id,) = _texts(detail, "instance-id")
+    return SpotNotice(instance_id, _time(time, now))
+
+
+def _rebalance(detail: Mapping[str, Any], time: object, now: float) -> Notice:
+    (instance_id,) = _texts(detail, "instance-id")
+    return RebalanceNotice(instance_id, _time(time, now))
+
+
+def _command(detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
+    instance_id, command_id, word = _texts(detail, "instance-id", "command-id", "status")
+    return CommandNotice(instance_id, command_id, command_status(word), word)
+
+
+def _sweep(_detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
+    return SweepNotice()
+
+
+def _release(request: object) -> Notice:
+    fields = request if isinstance(request, Mapping) else {}
+    try:
+        return ReleaseNotice(*_texts(fields, "fleet", "instance_id"))
+    except NoticeError as error:
+        raise NoticeError(tuple(f"release.{problem}" for problem in error.problems)) from None
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], object, float], Notice]] = {
+    "EC2 Instance-terminate Lifecycle Action": _hook,
+    "EC2 Instance-launch Lifecycle Action": _hook,
+    "EC2 Spot Instance Interruption Warning": _spot,
+    "EC2 Instance Rebalance Recommendation": _rebalance,
+    "EC2 Command Invocation Status-change Notification": _command,
+    "Scheduled Event": _sweep,
+}
+
+
+def _texts(detail: Mapping[str, Any], *names: str) -> list[str]:
+    """The named fields; NoticeError naming every one that is missing, empty or no text."""
+    wrong = [name for name in names if not (isinstance(detail.get(name), str) and detail[name])]
+    if wrong:
+        raise NoticeError(tuple(f"{name}: must be a text (got {detail.get(name)!r:.80})" for name in wrong))
+    return [detail[name] for name in names]
+
+
+def _time(value: object, now: float) -> float:
+    """An ISO 8601 time (UTC where it names no zone) as epoch seconds, but never ahead of now."""
+    try:
+        time = datetime.fromisoformat(str(value))
+    except ValueError:
+        return now
+    return min((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp(), now)
