@@ -11,6 +11,11 @@ const money = (cents) => new Intl.NumberFormat("en", { style: "currency", curren
 /** Newest first: {order_id, text, answer}. */
 const orders = [];
 
+/** An id for the next order. crypto.randomUUID is missing on pages served without TLS. */
+function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 function cell(content, className = "") {
   const td = document.createElement("td");
   td.className = className;
@@ -88,7 +93,7 @@ async function placeOrder(form, data) {
   say(`Order ${answer.order_id} is accepted.`, "good");
   remember([{ order_id: answer.order_id, text: `${data.quantity} × ${data.sku}` }]);
   // The next order is another one; this id stays with the order just sent.
-  form.elements.order_id.value = "";
+  form.elements.order_id.value = newId();
   form.elements.quantity.value = "1";
 }
 
