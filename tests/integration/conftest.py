@@ -1,8 +1,12 @@
-"""One sandbox a test process, with the seconds of its AWS made short."""
+"""One sandbox a test process, with the seconds of its AWS made short, and what its tests share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -14,12 +18,14 @@ SHORT = Settings(
     minute_s=2.0,
     metric_delay_s=0.2,
     boot_s=0.3,
-    stop_grace_s=5.0,
+    stop_grace_s=2.0,
     health_period_s=0.3,
     hook_min_s=1,
     spot_notice_s=1.0,
     command_delivery_s=1.0,
 )
+
+Eventually = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +35,137 @@ def sandbox() -> Iterator[Sandbox]:
         pytest.skip(f"SANDBOX TESTS NOT RUN: {problem}")
     with Sandbox(SHORT) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Eventually:
+    """Call something until it answers truthfully, and return that answer; fail after ``within_s``."""
+
+    def wait(look: Callable[[], Any], within_s: float = 15.0) -> Any:
+        deadline = time.monotonic() + within_s
+        while True:
+            answer = look()
+            if answer:
+                return answer
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {within_s} s: last answer {answer!r}")
+            time.sleep(0.05)
+
+    return wait
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """Names that no other test uses."""
+    return lambda prefix: f"{prefix}-{next(_numbers)}"
+
+
+class ProcessGroup:
+    """A small Auto Scaling group of real processes."""
+
+    def __init__(self, sandbox: Sandbox, name: str) -> None:
+        """Of the group called ``name``."""
+        self.name = name
+        self._autoscaling = sandbox.client("autoscaling")
+
+    def describe(self) -> dict[str, Any]:
+        """The group."""
+        groups = self._autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[self.name])
+        group: dict[str, Any] = groups["AutoScalingGroups"][0]
+        return group
+
+    def states(self) -> dict[str, str]:
+        """Lifecycle state by instance id."""
+        return {i["InstanceId"]: i["LifecycleState"] for i in self.describe()["Instances"]}
+
+    def in_state(self, state: str, count: int = 1) -> list[str]:
+        """The ids in a state if they number ``count``, else none."""
+        found = [instance_id for instance_id, now in self.states().items() if now == state]
+        return found if len(found) == count else []
+
+    def hook(self, transition: str, timeout_s: int, default: str = "CONTINUE", name: str = "hook") -> None:
+        """Put a lifecycle hook; ``transition`` is LAUNCHING or TERMINATING."""
+        self._autoscaling.put_lifecycle_hook(
+            AutoScalingGroupName=self.name,
+            LifecycleHookName=name,
+            LifecycleTransition=f"autoscaling:EC2_INSTANCE_{transition}",
+            HeartbeatTimeout=timeout_s,
+            DefaultResult=default,
+        )
+
+    def desire(self, count: int) -> None:
+        """Set the desired capacity."""
+        self._autoscaling.set_desired_capacity(AutoScalingGroupName=self.name, DesiredCapacity=count)
+
+    def activities(self) -> list[dict[str, Any]]:
+        """Scaling activities, newest first."""
+        answer = self._autoscaling.describe_scaling_activities(AutoScalingGroupName=self.name)
+        found: list[dict[str, Any]] = answer["Activities"]
+        return found
+
+
+MakeGroup = Callable[..., ProcessGroup]
+
+
+@pytest.fixture
+def make_group(sandbox: Sandbox, unique: Callable[[str], str]) -> Iterator[MakeGroup]:
+    """Make groups whose instances run a command; all are deleted at the end of the test."""
+    autoscaling, ec2 = sandbox.client("autoscaling"), sandbox.client("ec2")
+    made: list[str] = []
+
+    def make(
+        command: str = "exec sleep 1000", *, desired: int = 0, low: int = 0, high: int = 5, **more: Any
+    ) -> ProcessGroup:
+        name = unique("group")
+        tags = [{"Key": "sluice:sandbox-command", "Value": command}] if command else [{"Key": "of", "Value": name}]
+        template = {"ImageId": "ami-12345678", "InstanceType": "t3.nano"}
+        template |= more.pop("template", {})
+        ec2.create_launch_template(
+            LaunchTemplateName=name,
+            LaunchTemplateData=template | {"TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]},
+        )
+        autoscaling.create_auto_scaling_group(
+            AutoScalingGroupName=name,
+            MinSize=low,
+            MaxSize=high,
+            DesiredCapacity=desired,
+            LaunchTemplate={"LaunchTemplateName": name, "Version": "$Latest"},
+            AvailabilityZones=["eu-central-1a"],
+            **more,
+        )
+        made.append(name)
+        return ProcessGroup(sandbox, name)
+
+    yield make
+    for name in made:
+        autoscaling.delete_auto_scaling_group(AutoScalingGroupName=name, ForceDelete=True)
+
+
+Caught = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def catch_events(sandbox: Sandbox, unique: Callable[[str], str]) -> Callable[[dict[str, Any]], Caught]:
+    """Catch events that match a pattern: a rule with a queue as its target."""
+    sqs, events = sandbox.client("sqs"), sandbox.client("events")
+
+    def catch(pattern: dict[str, Any]) -> Caught:
+        name = unique("events")
+        url = sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+        events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+        caught: list[dict[str, Any]] = []
+
+        def so_far() -> list[dict[str, Any]]:
+            for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+                caught.append(json.loads(message["Body"]))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            return caught
+
+        return so_far
+
+    return catch

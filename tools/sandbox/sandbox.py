@@ -10,18 +10,19 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import boto3
 import botocore.config
-import stamina
 
-from tools.sandbox.emulator.settings import CALLS_ENV, SETTINGS_ENV, Settings
+from tools.sandbox.emulator.settings import CALLS_ENV, INSTANCES_ENV, SETTINGS_ENV, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 EMULATOR_PYTHON = ROOT / ".envs/emulator/bin/python"
@@ -36,6 +37,8 @@ ROOT_KEY = "test"
 HEALTH_PATH = "/_ministack/health"
 START_TIMEOUT_S = 60.0
 """The emulator answers in 1 to 3 s on an idle machine; a loaded one with two cores may need ten times that."""
+START_POLL_S = 0.1
+"""Pause between two looks at a starting emulator."""
 START_ATTEMPTS = 3
 """The port is free when picked but not held: another process may take it before the emulator binds it."""
 STOP_TIMEOUT_S = 20.0
@@ -103,7 +106,6 @@ class Sandbox:
         else:
             self.directory = Path(tempfile.mkdtemp(prefix="sluice-sandbox-"))
         (self.directory / "tmp").mkdir(exist_ok=True)
-        (self.directory / "instances").mkdir(exist_ok=True)
         for attempt in range(START_ATTEMPTS):
             self.port = _free_port()
             self._spawn()
@@ -155,18 +157,24 @@ class Sandbox:
             "TMPDIR": str(self.directory / "tmp"),
             SETTINGS_ENV: self.settings.to_json(),
             CALLS_ENV: str(self.calls_path),
+            INSTANCES_ENV: str(self.directory / "instances"),
         }
 
     def _wait_until_healthy(self) -> None:
-        for attempt in stamina.retry_context(
-            on=(OSError, _NotYetError), timeout=START_TIMEOUT_S, attempts=None, wait_initial=0.1, wait_max=0.5
-        ):
-            with attempt:
-                if self._process is not None and (code := self._process.poll()) is not None:
-                    raise SandboxError(f"the emulator ended with exit code {code}\n{self._log_tail()}")
-                with urllib.request.urlopen(self.url + HEALTH_PATH, timeout=5) as answer:  # noqa: S310 - our own URL
-                    if answer.status != 200:
-                        raise _NotYetError
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._healthy():
+            if self._process is not None and (code := self._process.poll()) is not None:
+                raise SandboxError(f"the emulator ended with exit code {code}\n{self._log_tail()}")
+            if time.monotonic() > deadline:
+                raise SandboxError(f"the emulator did not answer within {START_TIMEOUT_S:.0f} s\n{self._log_tail()}")
+            time.sleep(START_POLL_S)
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.url + HEALTH_PATH, timeout=5) as answer:  # noqa: S310 - our own URL
+                return bool(answer.status == HTTPStatus.OK)
+        except OSError:
+            return False
 
     def _end_emulator(self) -> None:
         process, self._process = self._process, None
@@ -327,15 +335,53 @@ class Sandbox:
         except urllib.error.HTTPError as error:
             raise SandboxError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from error
 
+    def instances(self) -> list[dict[str, Any]]:
+        """Every instance so far: instance_id, group, state, pid, unit_active, exit_code, log (its output's path)."""
+        answer: list[dict[str, Any]] = self.admin("GET", "instances")
+        return answer
+
+    def instance(self, instance_id: str) -> dict[str, Any]:
+        """One of ``instances``."""
+        answer: dict[str, Any] = self.admin("GET", f"instances/{instance_id}")
+        return answer
+
+    def kill(self, instance_id: str) -> None:
+        """SIGKILL everything on an instance, as a crash of its host would: Auto Scaling finds it unhealthy."""
+        self.admin("POST", f"instances/{instance_id}/kill")
+
+    def interrupt(self, instance_id: str) -> float:
+        """EC2 takes a Spot instance back: notice and event now, the end after ``spot_notice_s``; when that is."""
+        return float(self.admin("POST", f"instances/{instance_id}/spot-interruption")["ends_at"])
+
+    def recommend_rebalance(self, instance_id: str) -> None:
+        """EC2 finds a Spot instance at elevated risk of interruption."""
+        self.admin("POST", f"instances/{instance_id}/rebalance-recommendation")
+
+    def fail_launches(self, group: str, *messages: str) -> None:
+        """Let the group's next launches fail with these status messages, one each."""
+        self.admin("POST", f"groups/{group}/launch-failures", {"messages": messages})
+
+    def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
+        """Put an event of an AWS service on the default bus, as only AWS can."""
+        event = {"source": source, "detail-type": detail_type, "detail": detail, "resources": list(resources)}
+        self.admin("POST", "events", event)
+
+    def metadata(self, instance_id: str, path: str) -> str | None:
+        """What an instance reads at ``latest/meta-data/<path>``; None where EC2 answers 404."""
+        url = f"{self.url}/_sandbox/imds/{instance_id}/latest/meta-data/{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=ADMIN_TIMEOUT_S) as answer:  # noqa: S310 - our own URL
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
     def calls(self) -> list[dict[str, Any]]:
         """Every AWS call that authorisation checked so far: principal, action, resource, allowed."""
         if not self.calls_path.exists():
             return []
         return [json.loads(line) for line in self.calls_path.read_text().splitlines()]
-
-
-class _NotYetError(Exception):
-    """The emulator answers, but is not ready."""
 
 
 def _free_port() -> int:

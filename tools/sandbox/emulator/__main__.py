@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 
-from tools.sandbox.emulator import extensions, host
+from tools.sandbox.emulator import host
+from tools.sandbox.emulator.extensions import Extensions
 from tools.sandbox.emulator.settings import SETTINGS_ENV, Settings
 
 PINNED = "1.5.33"
@@ -32,14 +33,15 @@ def main() -> None:
     """Check the host, install the extensions, serve, and end every instance at the end."""
     host.check(PINNED, importlib.metadata.version("ministack"))
     settings = Settings.from_json(os.environ.get(SETTINGS_ENV, "{}"))
-    running = extensions.install(settings)
+    extensions = Extensions(settings)
+    extensions.install()
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")
         threading.Thread(target=_end_with_parent, name="sandbox-parent", daemon=True).start()
     try:
         _app["main"]()
     finally:
-        running.close()
+        extensions.close()
 
 
 if __name__ == "__main__":

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from tools.sandbox.emulator.settings import Settings
+import os
+from pathlib import Path
+
+from tools.sandbox.emulator import autoscaling
+from tools.sandbox.emulator.admin import Admin
+from tools.sandbox.emulator.events import Bus
+from tools.sandbox.emulator.groups import Groups
+from tools.sandbox.emulator.launcher import Launcher
+from tools.sandbox.emulator.machines import Machines
+from tools.sandbox.emulator.settings import INSTANCES_ENV, Settings
 
 
-class Running:
-    """What the extensions started and must end."""
+class Extensions:
+    """Everything added to ministack, and what it started."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Make the parts; nothing is attached or started yet."""
+        endpoint = f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}"
+        self._settings = settings
+        self._bus = Bus()
+        self._machines = Machines(Path(os.environ[INSTANCES_ENV]))
+        self._launcher = Launcher(settings, self._bus, self._machines, endpoint)
+        self._groups = Groups(settings, self._bus, self._launcher)
+
+    def install(self) -> None:
+        """Attach every extension to the imported ministack modules and start the clocks."""
+        Admin(self._groups, self._launcher, self._machines, self._bus).install()
+        autoscaling.Api(self._settings, self._groups).install()
+        self._groups.start()
 
     def close(self) -> None:
-        """End every instance process and background thread."""
-
-
-def install(settings: Settings) -> Running:  # noqa: ARG001 - used by the extensions to come
-    """Attach every extension to the imported ministack modules."""
-    return Running()
+        """End every background thread and instance process."""
+        self._groups.close()
+        self._machines.close()

@@ -12,6 +12,9 @@ SETTINGS_ENV = "SLUICE_SANDBOX_SETTINGS"
 CALLS_ENV = "SLUICE_SANDBOX_CALLS"
 """Environment variable naming the JSONL file to which every checked AWS call is appended; unset: none."""
 
+INSTANCES_ENV = "SLUICE_SANDBOX_INSTANCES"
+"""Environment variable naming the directory for the instances' output, one file each."""
+
 
 class SettingsError(ValueError):
     """Settings that cannot be used; the message lists every problem."""
