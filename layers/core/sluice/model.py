@@ -175,7 +175,9 @@ class Memory:
     sightings: tuple[Sighting, ...] = ()  # the last few minutes of ticks, ascending
     spent_day: float = 0.0  # start of the UTC day of `spent_s`
     spent_s: float = 0.0  # instance-seconds of that day
-    needs: tuple[tuple[float, int], ...] = ()  # (at, need) over the stabilisation window, ascending
+    needs: tuple[tuple[float, int], ...] = ()  # (at, need), later ones lower: the highest of any window up to now
+    needs_since: float | None = None  # from when on needs were noted without a gap
+    needs_until: float = 0.0
     grown_at: float | None = None
     shrunk_at: float | None = None
 
@@ -434,7 +436,7 @@ class Message:
         values = (
             (n, v.type, v.binary if v.binary is not None else (v.text or "").encode()) for n, v in self.attributes
         )
-        return len(self.body.encode()) + sum(len(n.encode()) + len(t.encode()) + len(raw) for n, t, raw in values)
+        return len(self.body.encode(errors="surrogatepass")) + sum(len(n.encode()) + len(t.encode()) + len(raw) for n, t, raw in values)
 
 
 class VerdictKind(StrEnum):

@@ -21,17 +21,6 @@ HOOK_CEILING_TIMEOUTS = 100
 LAUNCH_RETRY_S = 60.0  # how long the group waits after a launch that failed; AWS backs off from about a minute
 FAILURES_KEPT = 10
 
-LIFECYCLES = {
-    "Pending": Lifecycle.LAUNCHING,
-    "Pending:Wait": Lifecycle.LAUNCHING,
-    "Pending:Proceed": Lifecycle.LAUNCHING,
-    "InService": Lifecycle.WORKING,
-    "Terminating": Lifecycle.DRAINING,
-    "Terminating:Wait": Lifecycle.DRAINING,
-    "Terminating:Proceed": Lifecycle.DRAINING,
-    "Terminated": Lifecycle.GONE,
-}
-
 
 class Transition(StrEnum):
     """What a lifecycle hook holds up."""
@@ -100,7 +89,9 @@ class _Asg:
 
     def staying(self) -> list[_Member]:
         """Members that count against the desired capacity: launching or in service."""
-        return [m for m in self.members.values() if LIFECYCLES[m.aws_state] in {Lifecycle.LAUNCHING, Lifecycle.WORKING}]
+        return [
+            m for m in self.members.values() if Lifecycle.of(m.aws_state) in {Lifecycle.LAUNCHING, Lifecycle.WORKING}
+        ]
 
 
 class MemoryGroup:
@@ -181,7 +172,7 @@ class MemoryGroup:
         group = self._settled(name)
         member = group.members[instance_id]
         member.healthy = False
-        if LIFECYCLES[member.aws_state] is not Lifecycle.DRAINING:
+        if Lifecycle.of(member.aws_state) is not Lifecycle.DRAINING:
             self._terminate(group, member, self._clock())
         self._settle(group)
 
@@ -207,7 +198,7 @@ class MemoryGroup:
             min_size=asg.min_size,
             max_size=asg.max_size,
             instances=tuple(
-                Instance(m.id, LIFECYCLES[m.aws_state], m.aws_state, m.healthy, m.protected, m.launched_at)
+                Instance(m.id, Lifecycle.of(m.aws_state), m.aws_state, m.healthy, m.protected, m.launched_at)
                 for m in asg.members.values()
             ),
             suspended=frozenset(asg.suspended),

@@ -120,7 +120,7 @@ class MemoryLedger:
             cause=cause,
             sample=sample,
             seen_count=group.seen_count + 1,
-            last_seen_at=max(now, group.last_seen_at),
+            last_seen_at=now,
             version=group.version + 1,
         )
         self._groups[fleet, group_id] = noted
@@ -128,7 +128,7 @@ class MemoryLedger:
 
     def quarantine(self, entry: Quarantined) -> bool:
         """Index a message, count it in its group, hold its message group; False if it was there or was sent again."""
-        mark = self._mark(entry.fleet, entry.message_id, self._clock())
+        mark = self._mark(entry.fleet, entry.message_id, entry.at)
         if (entry.fleet, entry.message_id) in self._quarantined or (mark and mark.sent):
             return False
         self._quarantined[entry.fleet, entry.message_id] = entry
@@ -199,7 +199,8 @@ class MemoryLedger:
     def release_retries(self, fleet: str, message_ids: Sequence[str]) -> None:
         """The claimed messages were surely not sent."""
         for message_id in message_ids:
-            self._marks.pop((fleet, message_id), None)
+            if (mark := self._marks.get((fleet, message_id))) and not mark.sent:
+                del self._marks[fleet, message_id]
 
     def attempts(self, fleet: str, message_key: str) -> int:
         """Redrives of a message so far."""

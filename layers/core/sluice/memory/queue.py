@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-v
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sluice.memory.clock import Clock
@@ -347,20 +347,9 @@ def _check_visibility(seconds: float) -> None:
         )
 
 
-def size_bytes(message: Message) -> int:
-    """What SQS counts of a message: body, and every attribute's name, type and value."""
-    attributes: Iterable[tuple[str, Attribute]] = message.attributes
-    return len(message.body.encode()) + sum(
-        len(name.encode())
-        + len(value.type.encode())
-        + len(value.binary if value.binary is not None else (value.text or "").encode())
-        for name, value in attributes
-    )
-
-
 def _fault(facts: QueueFacts, message: Message, wait_s: float) -> str | None:
     """Why SQS would refuse a message, or None."""
-    size, count = size_bytes(message), len(message.attributes)
+    size, count = message.size_bytes, len(message.attributes)
     faults = (
         (not message.body, "MissingParameter: a message must have a body"),
         (size > facts.max_bytes, f"InvalidParameterValue: a message has at most {facts.max_bytes} bytes, not {size}"),
