@@ -433,10 +433,11 @@ class Message:
     @property
     def size_bytes(self) -> int:
         """What SQS counts against the queue's limit: the body, and every attribute's name, type and value."""
-        values = (
-            (n, v.type, v.binary if v.binary is not None else (v.text or "").encode()) for n, v in self.attributes
-        )
-        return len(self.body.encode(errors="surrogatepass")) + sum(len(n.encode()) + len(t.encode()) + len(raw) for n, t, raw in values)
+        size = len(self.body.encode(errors="surrogatepass"))
+        for name, value in self.attributes:
+            raw = value.binary if value.binary is not None else (value.text or "").encode(errors="surrogatepass")
+            size += len(name.encode()) + len(value.type.encode()) + len(raw)
+        return size
 
 
 class VerdictKind(StrEnum):
