@@ -1,0 +1,165 @@
+"""Foreign text, figures and times as a person reads them in the widget.
+
+What a message, an answer of AWS or a document says is data (design: redriver invariant 6). htpy escapes it; this
+module takes care of what escaping leaves: characters that a browser does not show or that reorder what stands
+around them. Each is replaced by a small tag with its code point, so that the text stays readable and hides nothing.
+"""
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import htpy
+
+LINE_LIMIT = 300  # characters of a cause, a note or an answer: three lines at a third of a dashboard's width
+DOT = " \N{MIDDLE DOT} "  # between facts
+UNKNOWN = "\N{EM DASH}"  # what stands for a figure that could not be read: never a zero
+
+# Surrogates, controls, format characters (bidi overrides and isolates, zero width, tags), private use, unassigned,
+# line and paragraph separators: everything in which what is shown may differ from what is there.
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_KEPT = frozenset("\n\t")
+# More combining marks than any script stacks on one letter: the rest would paint over the lines around them.
+_MARKS_LIMIT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Local time as the dashboard shows it: a fixed offset, in seconds east of UTC."""
+
+    offset_s: float = 0.0
+
+    def local(self, at: float) -> datetime | None:
+        """A moment as a local date and time; None where no calendar has it."""
+        try:
+            return datetime.fromtimestamp(at, UTC) + timedelta(seconds=self.offset_s)
+        except (ValueError, OverflowError, OSError):
+            return None
+
+    def second(self, at: float, now: float | None = None) -> str:
+        """`14:03:10`, with the day before it where it is not the day of `now`."""
+        return self._on_day(at, now, "%H:%M:%S")
+
+    def minute(self, at: float, now: float | None = None) -> str:
+        """`14:03`, with the day before it where it is not the day of `now`."""
+        return self._on_day(at, now, "%H:%M")
+
+    def day(self, at: float) -> str:
+        """`24 Nov`."""
+        local = self.local(at)
+        return f"{local.day} {local:%b}" if local else UNKNOWN
+
+    def _on_day(self, at: float, now: float | None, form: str) -> str:
+        local = self.local(at)
+        if local is None:
+            return UNKNOWN
+        today = self.local(now) if now is not None else None
+        other_day = today is not None and today.date() != local.date()
+        return f"{self.day(at)} {local:{form}}" if other_day else format(local, form)
+
+    @property
+    def zone(self) -> str:
+        """`UTC`, `UTC+02:00`."""
+        minutes = round(self.offset_s / 60)
+        sign = "+" if minutes > 0 else "-"
+        return f"UTC{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}" if minutes else "UTC"
+
+
+def shown(text: str, limit: int = LINE_LIMIT) -> htpy.Node:
+    """Foreign text as nodes, isolated: hidden characters as tags, cut after `limit` characters."""
+    return htpy.bdi[[_node(part) for part in _parts(text, limit)]]
+
+
+def spoken(text: str, limit: int = LINE_LIMIT) -> str:
+    """The same as plain text, for attributes."""
+    return "".join(part if isinstance(part, str) else part.label for part in _parts(text, limit))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """What stands in the place of something that cannot be shown as it is."""
+
+    label: str
+    why: str
+
+
+def _node(part: str | _Tag) -> htpy.Node:
+    return part if isinstance(part, str) else htpy.span(".sl-tag", title=part.why)[part.label]
+
+
+def _parts(text: str, limit: int) -> list[str | _Tag]:
+    kept = text[:limit]
+    parts: list[str | _Tag] = []
+    run: list[str] = []
+    marks = 0
+    for character in kept:
+        category = unicodedata.category(character)
+        marks = marks + 1 if category.startswith("M") else 0
+        if (category not in _HIDDEN_CATEGORIES and marks <= _MARKS_LIMIT) or character in _KEPT:
+            run.append(character)
+            continue
+        if run:
+            parts.append("".join(run))
+            run = []
+        parts.append(_Tag(f"U+{ord(character):04X}", unicodedata.name(character, "a character that is not shown")))
+    if run:
+        parts.append("".join(run))
+    if len(text) > limit:
+        parts.append(_Tag(f"+{len(text) - limit:,} characters", "the text goes on"))
+    return parts
+
+
+def number(value: float | None) -> str:
+    """`1,240`; at most two decimals; a dash for what is unknown."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    return f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def short(value: float) -> str:
+    """`1.2k`, for scales."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.1f}".removesuffix(".0") + letter
+    return number(value)
+
+
+_SPANS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
+
+
+def duration(seconds: float | None) -> str:
+    """`45 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`; a dash for what is unknown."""
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    if seconds < 0:
+        return "-" + duration(-seconds)
+    if seconds < 10 and seconds != round(seconds):
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, part_size, part_unit in _SPANS:
+        if whole >= size:
+            rest = whole % size // part_size
+            return f"{whole // size} {unit}" + (f" {rest} {part_unit}" if rest and whole < 100 * size else "")
+    return f"{whole} s"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """`1 message`, `14 messages`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+_OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
+
+
+def offset_s(iso: str) -> float | None:
+    """Seconds east of UTC of `+02:00` or `Z`; None if it is neither."""
+    if iso in ("Z", "z"):
+        return 0.0
+    match = _OFFSET.fullmatch(iso)
+    if match is None:
+        return None
+    sign, hours, minutes = match.groups()
+    seconds = int(hours) * 3600 + int(minutes) * 60
+    return float(seconds if sign == "+" else -seconds)
