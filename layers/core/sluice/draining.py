@@ -308,7 +308,10 @@ def _asked(drain: Drain, policy: DrainPolicy, now: float, note: str) -> DrainSte
 
 
 def _begin(old: Drain | None, event: Terminating | Waiting, policy: DrainPolicy, now: float) -> DrainStep:
-    """A drain begins; over the record of an earlier one, if there is one."""
+    """A drain begins; over the record of an earlier one, if there is one.
+
+    One that a reading found has waited for an unknown time: its hook's timeout is restarted first of all.
+    """
     blank = Drain(
         fleet=event.fleet,
         instance_id=event.hook.instance_id,
@@ -322,7 +325,10 @@ def _begin(old: Drain | None, event: Terminating | Waiting, policy: DrainPolicy,
         asked_count=old.asked_count if old else 0,
         version=old.version if old else 0,
     )
-    return _begun(blank, event.hook, policy, now)
+    step = _begun(blank, event.hook, policy, now)
+    if isinstance(event, Waiting):
+        return replace(step, actions=(SendHeartbeat(event.hook), *step.actions))
+    return step
 
 
 def _begin_spot(old: Drain | None, event: Spot, policy: DrainPolicy, now: float) -> DrainStep:
@@ -356,7 +362,8 @@ def _join(drain: Drain, event: Terminating | Waiting, policy: DrainPolicy, now: 
             return _begin(drain, event, policy, now)
     elif drain.hook is not None:
         return DrainStep(drain)
-    return DrainStep(_joined(drain, event, now))
+    beat = (SendHeartbeat(event.hook),) if isinstance(event, Waiting) else ()
+    return DrainStep(_joined(drain, event, now), beat)
 
 
 def _joined(drain: Drain, event: Terminating | Waiting, now: float) -> Drain:

@@ -301,6 +301,22 @@ class CommandStatus(StrEnum):
         "unknown"  # Undeliverable, DeliveryTimedOut, TimedOut, Cancelled, Terminated: says nothing of the consumer
     )
 
+    @classmethod
+    def of(cls, word: str) -> "CommandStatus":
+        """Fold Run Command's own Status or StatusDetails; what is not known here says nothing of the consumer.
+
+        https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html
+        """
+        folded = {
+            "Pending": cls.PENDING,
+            "InProgress": cls.PENDING,
+            "Delayed": cls.PENDING,
+            "Cancelling": cls.PENDING,
+            "Success": cls.SUCCEEDED,
+            "Failed": cls.FAILED,
+        }
+        return folded.get(word.replace(" ", ""), cls.UNKNOWN)
+
 
 @dataclass(frozen=True, slots=True)
 class HookAction:

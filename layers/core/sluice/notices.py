@@ -88,30 +88,6 @@ class ReleaseNotice:
 
 type Notice = HookNotice | SpotNotice | RebalanceNotice | CommandNotice | TestNotice | SweepNotice | ReleaseNotice
 
-# Status and StatusDetails of an invocation, without spaces.
-# https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html
-_STATUSES: Mapping[str, CommandStatus] = {
-    "Pending": CommandStatus.PENDING,
-    "InProgress": CommandStatus.PENDING,
-    "Delayed": CommandStatus.PENDING,
-    "Cancelling": CommandStatus.PENDING,
-    "Success": CommandStatus.SUCCEEDED,
-    "Failed": CommandStatus.FAILED,
-    "TimedOut": CommandStatus.UNKNOWN,
-    "DeliveryTimedOut": CommandStatus.UNKNOWN,
-    "ExecutionTimedOut": CommandStatus.UNKNOWN,
-    "Undeliverable": CommandStatus.UNKNOWN,
-    "Cancelled": CommandStatus.UNKNOWN,
-    "Terminated": CommandStatus.UNKNOWN,
-    "InvalidPlatform": CommandStatus.UNKNOWN,
-    "AccessDenied": CommandStatus.UNKNOWN,
-}
-
-
-def command_status(word: str) -> CommandStatus:
-    """Fold Run Command's word for a status; a word that AWS adds one day changes nothing: PENDING."""
-    return _STATUSES.get(word.replace(" ", ""), CommandStatus.PENDING)
-
 
 def read(payload: object, now: float) -> tuple[Notice, ...]:
     """Read an invocation's payload.
@@ -215,7 +191,7 @@ def _rebalance(detail: Mapping[str, Any], time: object, now: float) -> Notice:
 
 def _command(detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
     instance_id, command_id, word = _texts(detail, "instance-id", "command-id", "status")
-    return CommandNotice(instance_id, command_id, command_status(word), word)
+    return CommandNotice(instance_id, command_id, CommandStatus.of(word), word)
 
 
 def _sweep(_detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
