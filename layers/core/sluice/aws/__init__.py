@@ -1,1 +1,51 @@
-"""The ports on AWS."""
+"""The ports on AWS; `connect` is the one place where they are put together."""
+
+from collections.abc import Mapping
+
+from sluice.aws.archive import S3Archive
+from sluice.aws.clients import Clients
+from sluice.aws.fleets import SsmFleets
+from sluice.aws.group import AsgGroup
+from sluice.aws.instances import SsmInstances
+from sluice.aws.ledger import DynamoLedger
+from sluice.aws.queue import SqsQueue
+from sluice.aws.signals import CloudWatchSignals
+from sluice.ports import NeedsFixError, Ports
+
+__all__ = [
+    "AsgGroup",
+    "Clients",
+    "CloudWatchSignals",
+    "DynamoLedger",
+    "S3Archive",
+    "SqsQueue",
+    "SsmFleets",
+    "SsmInstances",
+    "connect",
+]
+
+SETTINGS = ("SLUICE_FLEETS_PATH", "SLUICE_TABLE", "SLUICE_BUCKET")
+
+
+def connect(environ: Mapping[str, str]) -> Ports:
+    """Every port of a stack. Nothing is asked of AWS and no client is made until a port is used.
+
+    Args:
+        environ: SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; and the AWS_... variables of `Clients`.
+
+    Raises:
+        NeedsFixError: a setting is missing; the text names every one.
+    """
+    missing = [name for name in SETTINGS if not environ.get(name)]
+    if missing:
+        raise NeedsFixError(f"environment: {', '.join(missing)} must be set, as the stack's template does")
+    clients = Clients(environ)
+    return Ports(
+        fleets=SsmFleets(clients, environ["SLUICE_FLEETS_PATH"]),
+        group=AsgGroup(clients),
+        signals=CloudWatchSignals(clients),
+        queue=SqsQueue(clients),
+        archive=S3Archive(clients, environ["SLUICE_BUCKET"]),
+        instances=SsmInstances(clients),
+        ledger=DynamoLedger(clients, environ["SLUICE_TABLE"]),
+    )

@@ -1,0 +1,105 @@
+"""Quarantined messages in S3: one JSON document each, with all that sending the message again takes.
+
+The bucket's own default decides on encryption.
+"""
+
+import base64
+import json
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from sluice.aws.clients import Clients
+from sluice.aws.errors import Thing, asking, code_of
+from sluice.model import Attribute, Message
+from sluice.ports import NeedsFixError, RefusedError, archive_key
+
+FORMAT = 1
+
+
+class S3Archive:
+    """The Archive port."""
+
+    def __init__(self, clients: Clients, bucket: str) -> None:
+        self._clients = clients
+        self._bucket = bucket
+
+    def store(self, fleet: str, message: Message) -> str:
+        """Keep a message; its key."""
+        key = archive_key(fleet, message)
+        with asking(self._thing(key)):
+            self._clients.s3.put_object(
+                Bucket=self._bucket, Key=key, Body=to_document(message), ContentType="application/json"
+            )
+        return key
+
+    def load(self, key: str) -> Message:
+        """The message under a key."""
+        with asking(self._thing(key)):
+            try:
+                document = self._clients.s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            except ClientError as error:
+                if code_of(error) == "NoSuchKey":
+                    raise RefusedError(f"archive: nothing is kept under {key}") from error
+                if code_of(error) == "AccessDenied":
+                    # S3 answers this for a key that is not there, too, to those who may not list.
+                    raise NeedsFixError(
+                        f"{self._thing(key).name}: grant s3:GetObject to this function's role; where that is"
+                        " granted, the key does not exist, and s3:ListBucket would let S3 say so"
+                    ) from error
+                raise
+        return from_document(key, document)
+
+    def remove(self, key: str) -> None:
+        """Let go of a message."""
+        with asking(self._thing(key)):
+            self._clients.s3.delete_object(Bucket=self._bucket, Key=key)
+
+    def _thing(self, key: str) -> Thing:
+        return Thing("s3", f"bucket {self._bucket}, key {key}", "deploy the stack, which makes the bucket")
+
+
+def to_document(message: Message) -> bytes:
+    """A message as JSON. Text that is no valid Unicode keeps its escapes; bytes are in base64."""
+    document = {
+        "format": FORMAT,
+        "id": message.id,
+        "body": message.body,
+        "attributes": {name: _attribute(value) for name, value in message.attributes},
+        "first_sent_at": message.first_sent_at,
+        "receive_count": message.receive_count,
+        "source": message.source,
+        "message_group": message.message_group,
+        "deduplication": message.deduplication,
+    }
+    return json.dumps(document, indent=1).encode()
+
+
+def from_document(key: str, document: bytes) -> Message:
+    """The message of a document; RefusedError if it is none."""
+    try:
+        found = json.loads(document)
+        return Message(
+            id=found["id"],
+            body=found["body"],
+            attributes=tuple(sorted((name, _from_attribute(value)) for name, value in found["attributes"].items())),
+            first_sent_at=found["first_sent_at"],
+            receive_count=found["receive_count"],
+            source=found["source"],
+            message_group=found["message_group"],
+            deduplication=found["deduplication"],
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RefusedError(f"archive: {key} is not a message as Sluice writes them: {error!r}") from error
+
+
+def _attribute(value: Attribute) -> dict[str, str | None]:
+    if value.binary is not None:
+        return {"type": value.type, "binary": base64.b64encode(value.binary).decode()}
+    return {"type": value.type, "text": value.text}
+
+
+def _from_attribute(found: dict[str, Any]) -> Attribute:
+    if "binary" in found:
+        return Attribute(found["type"], None, base64.b64decode(found["binary"], validate=True))
+    return Attribute(found["type"], found["text"])

@@ -1,0 +1,102 @@
+"""AWS clients, each made when first used, all from one botocore session.
+
+They are botocore's own, not boto3's: Sluice calls no resources and no transfers, and leaving boto3 out makes a cold
+start about a sixth shorter (docs/decisions.md).
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from types_boto3_autoscaling import AutoScalingClient
+    from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_sqs import SQSClient
+    from types_boto3_ssm import SSMClient
+
+# AWS's endpoints in a region connect within milliseconds: two seconds mean that one host is gone, so try another.
+CONNECT_TIMEOUT_S = 2.0
+# The slowest call in use, GetMetricData, answers in a second or two. With the attempts below, one call ends within
+# 25 s, so that a tick that meets a silent service still ends within its minute.
+READ_TIMEOUT_S = 5.0
+ATTEMPTS = 3  # botocore's standard mode: full-jitter backoff, throttling and lost answers included
+
+
+class Clients:
+    """The AWS clients of one process.
+
+    Args:
+        environ: AWS_REGION, and where set the credentials and endpoints (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SQS ...);
+            what it lacks is looked for where botocore always looks.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        """For all but sending."""
+        client: SQSClient = self._make("sqs")
+        return client
+
+    @cached_property
+    def sqs_once(self) -> "SQSClient":
+        """For sending: nothing is repeated when an answer is lost, since it would be sent twice."""
+        client: SQSClient = self._make("sqs", attempts=1)
+        return client
+
+    @cached_property
+    def autoscaling(self) -> "AutoScalingClient":
+        """Auto Scaling."""
+        client: AutoScalingClient = self._make("autoscaling")
+        return client
+
+    @cached_property
+    def cloudwatch(self) -> "CloudWatchClient":
+        """CloudWatch."""
+        client: CloudWatchClient = self._make("cloudwatch")
+        return client
+
+    @cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        """DynamoDB."""
+        client: DynamoDBClient = self._make("dynamodb")
+        return client
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        """S3."""
+        client: S3Client = self._make("s3")
+        return client
+
+    @cached_property
+    def ssm(self) -> "SSMClient":
+        """Systems Manager."""
+        client: SSMClient = self._make("ssm")
+        return client
+
+    @cached_property
+    def _session(self) -> botocore.session.Session:
+        return botocore.session.Session()
+
+    def _make(self, service: str, attempts: int = ATTEMPTS) -> Any:
+        get = self._environ.get
+        return self._session.create_client(
+            service,
+            region_name=get("AWS_REGION") or get("AWS_DEFAULT_REGION"),
+            endpoint_url=get(f"AWS_ENDPOINT_URL_{service.upper()}") or get("AWS_ENDPOINT_URL"),
+            aws_access_key_id=get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=get("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=get("AWS_SESSION_TOKEN"),
+            config=Config(
+                connect_timeout=CONNECT_TIMEOUT_S,
+                read_timeout=READ_TIMEOUT_S,
+                retries={"mode": "standard", "total_max_attempts": attempts},
+                user_agent_extra="sluice",
+            ),
+        )

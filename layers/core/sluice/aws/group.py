@@ -1,0 +1,158 @@
+"""Auto Scaling groups."""
+
+import re
+from collections.abc import Callable
+from time import time
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from sluice.aws.clients import Clients
+from sluice.aws.errors import Thing, asking, code_of
+from sluice.model import GroupReading, HookAction, HookResult, Instance, LaunchFailure, Lifecycle
+from sluice.ports import NeedsFixError
+
+if TYPE_CHECKING:
+    from types_boto3_autoscaling.type_defs import ActivityTypeDef, InstanceTypeDef
+
+# The most recent activities: enough to find the launches under way and the failures of the last minutes.
+ACTIVITIES = 50
+NO_ACTION = "No active Lifecycle Action found"
+NO_GROUP = "not found"
+
+
+class AsgGroup:
+    """The Group port.
+
+    Args:
+        clients: where the client comes from.
+        now: epoch seconds.
+    """
+
+    def __init__(self, clients: Clients, now: Callable[[], float] = time) -> None:
+        self._clients = clients
+        self._now = now
+
+    def read(self, group: str) -> GroupReading:
+        """The group, its instances, and of its last activities the launches that failed."""
+        with asking(_thing(group)):
+            answer = self._clients.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])
+            found = answer["AutoScalingGroups"]
+            if not found:
+                raise NeedsFixError(f"{_thing(group).name} does not exist: {_thing(group).fix}")
+            activities = self._clients.autoscaling.describe_scaling_activities(
+                AutoScalingGroupName=group, MaxRecords=ACTIVITIES
+            )["Activities"]
+        launches = [activity for activity in activities if activity.get("Description", "").startswith("Launching")]
+        launched_at = _launched_at(launches)
+        return GroupReading(
+            name=group,
+            at=self._now(),
+            desired=found[0]["DesiredCapacity"],
+            min_size=found[0]["MinSize"],
+            max_size=found[0]["MaxSize"],
+            instances=tuple(_instance(instance, launched_at) for instance in found[0].get("Instances", [])),
+            suspended=frozenset(process.get("ProcessName", "") for process in found[0].get("SuspendedProcesses", [])),
+            launch_failures=tuple(
+                LaunchFailure(
+                    activity.get("EndTime", activity["StartTime"]).timestamp(), activity.get("StatusMessage", "")
+                )
+                for activity in launches
+                if activity["StatusCode"] == "Failed"
+            ),
+        )
+
+    def set_desired(self, group: str, desired: int) -> None:
+        """Set the desired capacity."""
+        with asking(_thing(group)):
+            try:
+                self._clients.autoscaling.set_desired_capacity(
+                    AutoScalingGroupName=group, DesiredCapacity=desired, HonorCooldown=False
+                )
+            except ClientError as error:
+                # A missing group is a plain ValidationError here, as a capacity out of bounds is.
+                if code_of(error) == "ValidationError" and NO_GROUP in str(error):
+                    raise NeedsFixError(f"{_thing(group).name} does not exist: {_thing(group).fix}") from error
+                raise
+
+    def complete_hook(self, action: HookAction, result: HookResult) -> bool:
+        """Complete a lifecycle action; False if none is active."""
+        with asking(_thing(action.group)):
+            try:
+                if action.token is None:
+                    self._clients.autoscaling.complete_lifecycle_action(
+                        AutoScalingGroupName=action.group,
+                        LifecycleHookName=action.hook,
+                        LifecycleActionResult=result.value,
+                        InstanceId=action.instance_id,
+                    )
+                else:
+                    self._clients.autoscaling.complete_lifecycle_action(
+                        AutoScalingGroupName=action.group,
+                        LifecycleHookName=action.hook,
+                        LifecycleActionResult=result.value,
+                        InstanceId=action.instance_id,
+                        LifecycleActionToken=action.token,
+                    )
+            except ClientError as error:
+                if _no_action(error):
+                    return False
+                raise
+        return True
+
+    def heartbeat(self, action: HookAction) -> bool:
+        """Restart the hook's timeout; False if no action is active."""
+        with asking(_thing(action.group)):
+            try:
+                if action.token is None:
+                    self._clients.autoscaling.record_lifecycle_action_heartbeat(
+                        AutoScalingGroupName=action.group,
+                        LifecycleHookName=action.hook,
+                        InstanceId=action.instance_id,
+                    )
+                else:
+                    self._clients.autoscaling.record_lifecycle_action_heartbeat(
+                        AutoScalingGroupName=action.group,
+                        LifecycleHookName=action.hook,
+                        InstanceId=action.instance_id,
+                        LifecycleActionToken=action.token,
+                    )
+            except ClientError as error:
+                if _no_action(error):
+                    return False
+                raise
+        return True
+
+
+def _thing(group: str) -> Thing:
+    return Thing("autoscaling", f"Auto Scaling group {group}", "create it, or correct the fleet's document")
+
+
+def _no_action(error: ClientError) -> bool:
+    """Whether AWS says that nothing waits: completed, timed out, or its group or hook is gone.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html names only the code;
+    the text is what it has answered for ten years.
+    """
+    return code_of(error) == "ValidationError" and (NO_ACTION in str(error) or NO_GROUP in str(error))
+
+
+def _instance(instance: "InstanceTypeDef", launched_at: dict[str, float]) -> Instance:
+    return Instance(
+        id=instance["InstanceId"],
+        state=Lifecycle.of(instance["LifecycleState"]),
+        aws_state=instance["LifecycleState"],
+        healthy=instance["HealthStatus"].upper() == "HEALTHY",
+        protected=instance["ProtectedFromScaleIn"],
+        launched_at=launched_at.get(instance["InstanceId"]),
+        weight=float(instance.get("WeightedCapacity") or 1),
+    )
+
+
+def _launched_at(launches: list["ActivityTypeDef"]) -> dict[str, float]:
+    """When the launch of each instance began. Groups tell it only in their activities."""
+    began: dict[str, float] = {}
+    for activity in launches:
+        if instance_id := re.search(r"\bi-[0-9a-f]+\b", activity.get("Description", "")):
+            began[instance_id[0]] = activity["StartTime"].timestamp()
+    return began

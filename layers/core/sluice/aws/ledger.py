@@ -1,0 +1,379 @@
+"""The ledger in DynamoDB.
+
+One partition a fleet, pk `fleet#<name>`; sk says what a record is:
+
+| sk | is | lives |
+|---|---|---|
+| `lease` | who plans now: holder, until_at | |
+| `state` | the planner's memory, JSON compressed in `data` | |
+| `decision#<at ms>#<id>` | a decision with its outcome | 30 days |
+| `drain#<instance>` | a drain, at a version | released: 7 days |
+| `group#<id>` | a failure group, its figures as attributes, so that they are added to in place | |
+| `message#<message id>` | a quarantined message: the one record that says it is there | |
+| `quarantine#<at ms>#<message id>` | the same, in the order of time | |
+| `quarantine-of#<group>#<at ms>#<message id>` | the same, in the order of time within a failure group | |
+| `hold#<message group>` | a FIFO message group with quarantined messages: failure_group, count | |
+| `retry#<message id>` | the mark that a message is being sent again, or was: claimed_at, until_at, sent_at | 14 days |
+| `attempts#<message key>` | redrives of a message that cannot carry the count itself | 14 days |
+| `job#<id>` | a redrive job, at a version | 30 days |
+
+Records are JSON in `data` unless said otherwise. Versions are compared by DynamoDB at the moment of writing. What is
+past its `ttl` may still be there for some days: claims look at the time themselves, the others do no harm by it.
+"""
+
+import math
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from math import inf
+from urllib.parse import quote
+from uuid import uuid4
+
+from sluice.aws.clients import Clients
+from sluice.aws.records import Recorded, from_text, to_text
+from sluice.aws.table import Item, Table, Value, number, text, typed_all
+from sluice.model import Claim, Decision, Drain, DrainState, FailureGroup, Memory, Outcome, Quarantined, RedriveJob
+from sluice.ports import (
+    ATTEMPTS_KEPT_S,
+    DECISIONS_KEPT_S,
+    DRAINS_KEPT_S,
+    JOBS_KEPT_S,
+    RETRY_MARK_S,
+    ConflictError,
+    NeedsFixError,
+    TryLaterError,
+)
+
+PAST_ALL = "\U0010ffff"  # sorts after everything that a key can hold
+MS_DIGITS = 15  # milliseconds until the year 33658, so that text sorts as time does
+# Two writers of one message group's hold meet at most now and then; each attempt that fails means that another won.
+HOLD_ATTEMPTS = 5
+
+
+class DynamoLedger:
+    """The Ledger port."""
+
+    def __init__(self, clients: Clients, table: str) -> None:
+        self._table = Table(clients, table)
+
+    # ----------------------------------------------------------------- the planner's
+
+    def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:
+        """Take or renew the fleet's lease."""
+        return self._table.put(
+            _key(fleet, "lease") | typed_all({"holder": owner, "until_at": until}),
+            "attribute_not_exists(#pk) OR #holder = :owner OR #until_at <= :now",
+            {":owner": owner, ":now": now},
+        )
+
+    def release(self, fleet: str, owner: str) -> None:
+        """Give the lease back if it is ours."""
+        self._table.delete(_key(fleet, "lease"), "#holder = :owner", {":owner": owner})
+
+    def memory(self, fleet: str) -> Memory:
+        """The planner's memory; empty too where what is kept cannot be read, since it can be learned again."""
+        item = self._table.get(_key(fleet, "state"))
+        if item is None:
+            return Memory()
+        try:
+            return from_text(Memory, zlib.decompress(item["data"]["B"]), f"fleet#{fleet} state")
+        except (NeedsFixError, zlib.error, KeyError):
+            return Memory()
+
+    def keep_memory(self, fleet: str, memory: Memory) -> None:
+        """Keep the planner's memory. A day of minutes is 40 kB of JSON; compressed, a write costs a sixth of that."""
+        self._table.put(_key(fleet, "state") | typed_all({"data": zlib.compress(to_text(memory).encode())}))
+
+    def record(self, decision: Decision, outcome: Outcome) -> None:
+        """Record a decision with its outcome."""
+        self._table.put(
+            _key(decision.fleet, f"decision#{_ms(decision.at)}#{decision.id}")
+            | typed_all({"data": to_text(Recorded(decision, outcome)), "ttl": _ttl(decision.at + DECISIONS_KEPT_S)})
+        )
+
+    def decisions(
+        self, fleet: str, limit: int, since: float = 0.0, until: float = inf
+    ) -> tuple[tuple[Decision, Outcome], ...]:
+        """The last decisions of a span of time, most recent first; eventually consistent, for people to look at."""
+        last = PAST_ALL if until == inf else f"{_ms(until)}#{PAST_ALL}"
+        items = self._table.query(
+            f"fleet#{fleet}",
+            f"decision#{_ms(since)}",
+            f"decision#{last}",
+            page=limit,
+            descending=True,
+            consistent=False,
+        )
+        found = (r for r in _readable(Recorded, items) if since <= r.decision.at <= until)
+        return tuple((record.decision, record.outcome) for record in islice(found, limit))
+
+    # ----------------------------------------------------------------- drains
+
+    def drain(self, fleet: str, instance_id: str) -> Drain | None:
+        """The drain of an instance."""
+        return _one(Drain, self._table.get(_key(fleet, f"drain#{instance_id}")))
+
+    def drains(self, fleet: str) -> tuple[Drain, ...]:
+        """Every drain on record."""
+        return tuple(_readable(Drain, self._table.query(f"fleet#{fleet}", "drain#", f"drain#{PAST_ALL}")))
+
+    def keep_drain(self, drain: Drain) -> Drain:
+        """Write a drain if its version is still the ledger's."""
+        written = replace(drain, version=drain.version + 1)
+        released = drain.state is DrainState.RELEASED
+        until: dict[str, Value] = {"ttl": _ttl(drain.updated_at + DRAINS_KEPT_S)} if released else {}
+        self._keep(drain.fleet, f"drain#{drain.instance_id}", to_text(written), drain.version, until)
+        return written
+
+    # ----------------------------------------------------------------- failure groups and quarantine
+
+    def failure_group(self, fleet: str, group_id: str) -> FailureGroup | None:
+        """A failure group."""
+        item = self._table.get(_key(fleet, f"group#{group_id}"))
+        return _failure_group(fleet, item) if item else None
+
+    def failure_groups(self, fleet: str) -> tuple[FailureGroup, ...]:
+        """Every failure group of a fleet, most recently seen first."""
+        items = self._table.query(f"fleet#{fleet}", "group#", f"group#{PAST_ALL}")
+        groups = [_failure_group(fleet, item) for item in items]
+        return tuple(sorted(groups, key=lambda group: (-group.last_seen_at, group.id)))
+
+    def note_failure(self, fleet: str, group_id: str, cause: str, sample: str, now: float) -> FailureGroup:
+        """Count one more dead letter of a group as seen."""
+        item = self._table.update(
+            _key(fleet, f"group#{group_id}"),
+            "SET #cause = :cause, #sample = :sample, #last_seen_at = :now,"
+            " #first_seen_at = if_not_exists(#first_seen_at, :now) ADD #count :zero, #seen_count :one, #version :one",
+            {":cause": cause, ":sample": sample, ":now": now, ":zero": 0, ":one": 1},
+        )
+        assert item is not None  # there is no condition
+        return _failure_group(fleet, item)
+
+    def quarantine(self, entry: Quarantined) -> bool:
+        """Index a message, count it in its group, hold its message group; False if it was there or was sent again."""
+        table, fleet = self._table, entry.fleet
+        data = {"data": to_text(entry)}
+        writes = [
+            table.putting(_key(fleet, _message_sk(entry.message_id)) | typed_all(data), "attribute_not_exists(#pk)"),
+            table.checking(
+                _key(fleet, f"retry#{entry.message_id}"),
+                "attribute_not_exists(#sent_at) OR #ttl <= :now",
+                {":now": math.floor(entry.at)},
+            ),
+            *(table.putting(_key(fleet, sk) | typed_all(data)) for sk in _order_sks(entry)),
+            table.updating(
+                _key(fleet, f"group#{entry.failure_group}"),
+                "SET #cause = if_not_exists(#cause, :cause), #sample = if_not_exists(#sample, :sample),"
+                " #first_seen_at = if_not_exists(#first_seen_at, :at),"
+                " #last_seen_at = if_not_exists(#last_seen_at, :at)"
+                " ADD #count :one, #seen_count :zero, #version :one",
+                {":cause": entry.cause, ":sample": entry.sample, ":at": entry.at, ":one": 1, ":zero": 0},
+            ),
+        ]
+        if entry.message_group is not None:
+            writes.append(
+                table.updating(
+                    _key(fleet, f"hold#{entry.message_group}"),
+                    "SET #failure_group = if_not_exists(#failure_group, :group) ADD #count :one",
+                    {":group": entry.failure_group, ":one": 1},
+                )
+            )
+        return not table.transact(writes)
+
+    def quarantined(
+        self, fleet: str, failure_group: str | None = None, limit: int = 100, after: str | None = None
+    ) -> tuple[tuple[Quarantined, ...], str | None]:
+        """A page of the index, oldest first; the cursor is `<at ms>#<message id>` of the page's last entry."""
+        prefix = "quarantine#" if failure_group is None else f"quarantine-of#{_quoted(failure_group)}#"
+        items = self._table.query(
+            f"fleet#{fleet}",
+            prefix,
+            f"{prefix}{PAST_ALL}",
+            after=None if after is None else _key(fleet, f"{prefix}{after}"),
+            page=limit + 1,
+        )
+        page = list(islice(items, limit + 1))
+        more = len(page) > limit
+        last = text(page[limit - 1], "sk").removeprefix(prefix) if more and limit > 0 else None
+        return tuple(_readable(Quarantined, iter(page[:limit]))), last
+
+    def quarantined_message(self, fleet: str, message_id: str) -> Quarantined | None:
+        """One index entry by message id."""
+        return _one(Quarantined, self._table.get(_key(fleet, _message_sk(message_id))))
+
+    def let_go(self, entry: Quarantined) -> bool:
+        """Take a message out of the index, its group's and its hold's count; False if it was gone."""
+        table, fleet = self._table, entry.fleet
+        for _ in range(HOLD_ATTEMPTS):
+            there = self.quarantined_message(fleet, entry.message_id)
+            if there is None:
+                return False
+            writes = [
+                table.deleting(_key(fleet, _message_sk(there.message_id)), "attribute_exists(#pk)"),
+                *(table.deleting(_key(fleet, sk)) for sk in _order_sks(there)),
+                table.updating(
+                    _key(fleet, f"group#{there.failure_group}"),
+                    "ADD #count :less, #version :one",
+                    {":less": -1, ":one": 1},
+                ),
+            ]
+            if there.message_group is not None:
+                key = _key(fleet, f"hold#{there.message_group}")
+                if number(table.get(key) or {}, "count") > 1:
+                    writes.append(table.updating(key, "ADD #count :less", {":less": -1, ":one": 1}, "#count > :one"))
+                else:
+                    writes.append(table.deleting(key, "attribute_not_exists(#pk) OR #count <= :one", {":one": 1}))
+            failed = table.transact(writes)
+            if not failed:
+                return True
+            if 0 in failed:
+                return False
+        raise TryLaterError(f"message group {entry.message_group!r} of fleet {fleet} is written by others all the time")
+
+    def held_in(self, fleet: str, message_group: str) -> str | None:
+        """The failure group that holds a FIFO message group."""
+        item = self._table.get(_key(fleet, f"hold#{message_group}"))
+        return text(item, "failure_group") if item else None
+
+    # ----------------------------------------------------------------- sending again
+
+    def claim_retries(
+        self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
+    ) -> Mapping[str, Claim]:
+        """Claim the sending of messages, each by itself."""
+        claimant = uuid4().hex  # so that a claim whose answer was lost is known as ours when botocore repeats it
+        return {m: self._claim(fleet, m, claimant, until, now, again=again) for m in message_ids}
+
+    def confirm_retries(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
+        """The claimed messages were sent."""
+        for message_id in message_ids:
+            self._table.update(
+                _key(fleet, f"retry#{message_id}"),
+                "SET #sent_at = :now, #claimed_at = if_not_exists(#claimed_at, :now), #ttl = if_not_exists(#ttl, :ttl)",
+                {":now": now, ":ttl": _ttl(now + RETRY_MARK_S)},
+            )
+
+    def release_retries(self, fleet: str, message_ids: Sequence[str]) -> None:
+        """The claimed messages were surely not sent."""
+        for message_id in message_ids:
+            self._table.delete(_key(fleet, f"retry#{message_id}"), "attribute_not_exists(#sent_at)")
+
+    def attempts(self, fleet: str, message_key: str) -> int:
+        """Redrives of a message so far."""
+        return int(number(self._table.get(_key(fleet, f"attempts#{message_key}")) or {}, "attempts"))
+
+    def keep_attempts(self, fleet: str, message_key: str, attempts: int, now: float) -> None:
+        """Remember a message's redrives."""
+        self._table.put(
+            _key(fleet, f"attempts#{message_key}")
+            | typed_all({"attempts": attempts, "ttl": _ttl(now + ATTEMPTS_KEPT_S)})
+        )
+
+    # ----------------------------------------------------------------- redrive jobs
+
+    def job(self, fleet: str, job_id: str) -> RedriveJob | None:
+        """A redrive job."""
+        return _one(RedriveJob, self._table.get(_key(fleet, f"job#{job_id}")))
+
+    def jobs(self, fleet: str) -> tuple[RedriveJob, ...]:
+        """Every redrive job on record, most recent first."""
+        jobs = _readable(RedriveJob, self._table.query(f"fleet#{fleet}", "job#", f"job#{PAST_ALL}"))
+        return tuple(sorted(jobs, key=lambda job: (-job.requested_at, job.id)))
+
+    def keep_job(self, job: RedriveJob) -> RedriveJob:
+        """Write a job if its version is still the ledger's."""
+        written = replace(job, version=job.version + 1)
+        until: dict[str, Value] = {"ttl": _ttl(job.updated_at + JOBS_KEPT_S)}
+        self._keep(job.fleet, f"job#{job.id}", to_text(written), job.version, until)
+        return written
+
+    # ----------------------------------------------------------------- inside
+
+    def _keep(self, fleet: str, sk: str, data: str, version: int, extra: dict[str, Value]) -> None:
+        """Write a record one version on, if it is still at the version given (0: not there)."""
+        item = _key(fleet, sk) | typed_all({"data": data, "version": version + 1, **extra})
+        if version == 0:
+            written = self._table.put(item, "attribute_not_exists(#pk)")
+        else:
+            written = self._table.put(item, "#version = :version", {":version": version})
+        if not written:
+            raise ConflictError(f"ledger record fleet#{fleet} {sk} is no longer at version {version}: read it again")
+
+    def _claim(self, fleet: str, message_id: str, claimant: str, until: float, now: float, *, again: bool) -> Claim:
+        key = _key(fleet, f"retry#{message_id}")
+        free = "attribute_not_exists(#pk) OR #ttl <= :now OR #claimant = :claimant"
+        if again:
+            free += " OR (attribute_not_exists(#sent_at) AND #until_at <= :now)"
+        marks: dict[str, Value] = {
+            "claimant": claimant,
+            "claimed_at": now,
+            "until_at": until,
+            "ttl": _ttl(now + RETRY_MARK_S),
+        }
+        if self._table.put(key | typed_all(marks), free, {":now": now, ":claimant": claimant}):
+            return Claim.GRANTED
+        mark = self._table.get(key) or {}
+        if "sent_at" in mark:
+            return Claim.SENT
+        # A mark that was taken away meanwhile reads as busy: its holder has only just been at it.
+        return Claim.BUSY if not mark or number(mark, "until_at") > now else Claim.DOUBTFUL
+
+
+def _key(fleet: str, sk: str) -> Item:
+    return typed_all({"pk": f"fleet#{fleet}", "sk": sk})
+
+
+def _ms(at: float) -> str:
+    return f"{round(max(at, 0.0) * 1000):0{MS_DIGITS}d}"
+
+
+def _ttl(at: float) -> int:
+    """Whole seconds, as DynamoDB's time to live takes them."""
+    return math.ceil(at)
+
+
+def _quoted(group_id: str) -> str:
+    """A failure group's id without `#`, so that no id's keys lie among another's."""
+    return quote(group_id, safe="")
+
+
+def _message_sk(message_id: str) -> str:
+    return f"message#{message_id}"
+
+
+def _order_sks(entry: Quarantined) -> tuple[str, str]:
+    """The two places of a message in the orders of time."""
+    place = f"{_ms(entry.at)}#{entry.message_id}"
+    return f"quarantine#{place}", f"quarantine-of#{_quoted(entry.failure_group)}#{place}"
+
+
+def _name_of(item: Item) -> str:
+    return f"{text(item, 'pk')} {text(item, 'sk')}"
+
+
+def _one[T](kind: type[T], item: Item | None) -> T | None:
+    return None if item is None else from_text(kind, text(item, "data"), _name_of(item))
+
+
+def _readable[T](kind: type[T], items: Iterator[Item]) -> Iterator[T]:
+    """Every record that can be read: one that cannot never hides the others. Asked for by itself it is named."""
+    for item in items:
+        try:
+            yield from_text(kind, text(item, "data"), _name_of(item))
+        except NeedsFixError:
+            continue
+
+
+def _failure_group(fleet: str, item: Item) -> FailureGroup:
+    return FailureGroup(
+        fleet=fleet,
+        id=text(item, "sk").removeprefix("group#"),
+        cause=text(item, "cause"),
+        count=int(number(item, "count")),
+        seen_count=int(number(item, "seen_count")),
+        first_seen_at=number(item, "first_seen_at"),
+        last_seen_at=number(item, "last_seen_at"),
+        sample=text(item, "sample"),
+        version=int(number(item, "version")),
+    )
