@@ -113,7 +113,7 @@ class RedrivePolicy(_Section):
     base_delay_s: float = Field(default=30.0, ge=0, le=900)
     max_delay_s: float = Field(default=900.0, ge=0, le=900)  # SQS: DelaySeconds is at most 900
     rate_per_s: float = Field(default=10.0, ge=0.01, le=10_000)
-    canary_count: int = Field(default=3, ge=1, le=1_000)  # messages of each failure group that a redrive tries first
+    canary_count: int = Field(default=3, ge=1, le=10)  # of each failure group, that a redrive tries first: one batch
     canary_wait_s: float | None = Field(default=None, ge=0, le=3_600)  # None: target wait and one visibility timeout
 
     @model_validator(mode="after")

@@ -1,0 +1,200 @@
+"""Dead letters as they come: each is judged, then sent back or quarantined, and only then let go.
+
+`settle` says which of a batch may be deleted from the dead-letter queue; whoever received the batch deletes just those
+(Lambda does, by the batch's partial answer). What it does not name as gone stays in the dead-letter queue and comes
+again. Order of effects for each message, so that after a crash at any point it is in at least one place:
+
+* retry: what is in `resending`, then gone;
+* quarantine: the body into the archive, then the index and the group's count in one transaction, then gone.
+
+A redrive job's message that came back is noted on the job first: the job must stop even if the rest fails.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from sluice.config import Fleet
+from sluice.grouping import Cause
+from sluice.jobs import amend_job
+from sluice.model import Message, Quarantined, RedriveJob, Verdict, VerdictKind
+from sluice.ports import PortError, Ports, QueueFacts
+from sluice.redrive import attempts_of, copy_of, first_sent_at, judge, memory_key, returned, rounds, sent_by
+from sluice.resending import Fate, Parcel, Sender, Sending
+
+SAMPLE_LENGTH = 500  # characters of a body that a person needs to recognise it
+# Indexed at the same millisecond, the messages of a FIFO message group would be in no order.
+INDEX_STEP_S = 0.001
+
+
+class End(StrEnum):
+    """What became of a dead letter: metric and log key."""
+
+    RETRIED = "retried"
+    QUARANTINED = "quarantined"
+    GONE = "gone"  # it was sent back or quarantined before, and delivered once more
+    KEPT = "kept"  # it stays in the dead-letter queue
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of one dead letter, and why."""
+
+    message_id: str
+    end: End
+    reason: str
+    verdict: Verdict | None = None
+
+    @property
+    def let_go(self) -> bool:
+        """Whether the message may be deleted from the dead-letter queue."""
+        return self.end is not End.KEPT
+
+
+@dataclass(slots=True)
+class Desk:
+    """Where a fleet's dead letters are settled.
+
+    Attributes:
+        to: the fleet's queue.
+        until: when this process is surely gone.
+        uniform: a random number, 0 <= uniform < 1.
+    """
+
+    ports: Ports
+    fleet: Fleet
+    to: QueueFacts
+    until: float
+    now: Callable[[], float]
+    uniform: Callable[[], float]
+    _indexed_at: float = 0.0
+
+    def settle(self, messages: Sequence[Message]) -> tuple[Settlement, ...]:
+        """Settle a batch; what became of each message, in the batch's order. Never raises a PortError."""
+        settled: dict[int, Settlement] = {}
+        kept_groups: set[str | None] = set()  # message groups, on FIFO queues
+        for indexes in rounds(messages, self.to):
+            judged: list[tuple[int, Message, Verdict]] = []
+            for i in indexes:
+                message = messages[i]
+                if message.message_group in kept_groups:
+                    settled[i] = Settlement(message.id, End.KEPT, "a message before it in its message group is kept")
+                    continue
+                try:
+                    judged.append((i, message, self._judge(message)))
+                except PortError as error:
+                    settled[i] = Settlement(message.id, End.KEPT, f"could not be judged: {error}")
+            settled |= self._apply(judged)
+            if self.to.fifo:
+                kept_groups |= {messages[i].message_group for i in indexes if not settled[i].let_go}
+        return tuple(settled[i] for i in range(len(messages)))
+
+    def _judge(self, message: Message) -> Verdict:
+        """The verdict on a message, by what the ledger remembers; and the job that sent it is told."""
+        if stamp := sent_by(message):
+            self._tell(*stamp, message)
+        redrives = attempts_of(message)
+        if redrives is None:
+            copy = copy_of(message, 1, self.to)
+            remembered = copy is not None and not copy.carries_attempts
+            redrives = self.ports.ledger.attempts(self.fleet.name, memory_key(message)) if remembered else 0
+        return judge(
+            message,
+            self.fleet.redrive,
+            self.to,
+            redrives=redrives,
+            held_in=self._held_in(message),
+            uniform=self.uniform(),
+        )
+
+    def _held_in(self, message: Message) -> Cause | None:
+        """The failure group that holds earlier messages of a FIFO message group."""
+        if message.message_group is None or not self.to.fifo:
+            return None
+        group_id = self.ports.ledger.held_in(self.fleet.name, message.message_group)
+        if group_id is None:
+            return None
+        group = self.ports.ledger.failure_group(self.fleet.name, group_id)
+        return Cause(group_id, group.cause if group else group_id)
+
+    def _tell(self, job_id: str, group_id: str, message: Message) -> None:
+        """Tell a redrive job that a message it sent came back."""
+
+        def noted(job: RedriveJob) -> RedriveJob:
+            return returned(job, group_id, f"Message {message.id} came back.", self.now())
+
+        amend_job(self.ports, self.fleet.name, job_id, noted)
+
+    def _apply(self, judged: Sequence[tuple[int, Message, Verdict]]) -> dict[int, Settlement]:
+        """Send what is to be retried, quarantine the rest."""
+        settled: dict[int, Settlement] = {}
+        retries = [(i, message, verdict) for i, message, verdict in judged if verdict.kind is VerdictKind.RETRY]
+        sender = Sender(self.ports, self.fleet.name, self.to, self.until, self.now)
+        sendings = sender.send([self._parcel(message, verdict) for _, message, verdict in retries])
+        for (i, message, verdict), sending in zip(retries, sendings, strict=True):
+            settled[i] = self._after(message, verdict, sending)
+        for i, message, verdict in judged:
+            if i not in settled:
+                settled[i] = self._quarantine(message, verdict)
+        return settled
+
+    def _parcel(self, message: Message, verdict: Verdict) -> Parcel:
+        copy = copy_of(message, verdict.attempt, self.to)
+        assert copy is not None, "judge quarantines what its queue would not take"
+        remember = None if copy.carries_attempts else (memory_key(message), verdict.attempt)
+        return Parcel(copy.message, verdict.delay_s, remember)
+
+    def _after(self, message: Message, verdict: Verdict, sending: Sending) -> Settlement:
+        """What becomes of a dead letter after the attempt to send it back."""
+        match sending.fate:
+            case Fate.SENT:
+                unnoted = self._note(message, verdict)
+                reason = " ".join(part for part in (verdict.sentence, sending.reason, unnoted) if part)
+                return Settlement(message.id, End.RETRIED, reason, verdict)
+            case Fate.EARLIER:
+                return Settlement(message.id, End.GONE, "it was sent back before", verdict)
+            case Fate.REFUSED | Fate.DOUBTFUL:
+                sentence = f"Quarantined: {sending.reason}."
+                redrives = verdict.attempt - 1
+                kind = VerdictKind.QUARANTINE
+                return self._quarantine(
+                    message, replace(verdict, kind=kind, sentence=sentence, attempt=redrives, delay_s=0.0)
+                )
+            case _:
+                return Settlement(message.id, End.KEPT, sending.reason, verdict)
+
+    def _quarantine(self, message: Message, verdict: Verdict) -> Settlement:
+        """Store, then index."""
+        ledger = self.ports.ledger
+        try:
+            key = self.ports.archive.store(self.fleet.name, message)
+            self._indexed_at = max(self.now(), self._indexed_at + INDEX_STEP_S)
+            entry = Quarantined(
+                fleet=self.fleet.name,
+                failure_group=verdict.failure_group,
+                message_id=message.id,
+                key=key,
+                cause=verdict.cause,
+                at=self._indexed_at,
+                first_sent_at=first_sent_at(message),
+                attempt=verdict.attempt,
+                source=message.source,
+                size_bytes=message.size_bytes,
+                sample=message.body[:SAMPLE_LENGTH],
+                message_group=message.message_group if self.to.fifo else None,
+            )
+            if not ledger.quarantine(entry):
+                return Settlement(message.id, End.GONE, "it was quarantined or sent back before", verdict)
+        except PortError as error:
+            return Settlement(message.id, End.KEPT, f"could not be quarantined: {error}", verdict)
+        unnoted = self._note(message, verdict)
+        return Settlement(message.id, End.QUARANTINED, f"{verdict.sentence} {unnoted}".strip(), verdict)
+
+    def _note(self, message: Message, verdict: Verdict) -> str:
+        """Count a dead letter in its failure group. A count that is lost harms nothing: it is said and no more."""
+        sample = message.body[:SAMPLE_LENGTH]
+        try:
+            self.ports.ledger.note_failure(self.fleet.name, verdict.failure_group, verdict.cause, sample, self.now())
+        except PortError as error:
+            return f"(not counted in its failure group: {error})"
+        return ""

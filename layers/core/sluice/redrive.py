@@ -1,0 +1,259 @@
+"""What becomes of a dead letter, and how a redrive goes: judgments only, for `dead_letters` and `jobs` to act on.
+
+Theory of operation
+-------------------
+*A verdict* is the first rule of this list that speaks (`judge`):
+
+1. It came from another queue than the one Sluice would send it to: quarantine, a person knows where it belongs.
+2. An earlier message of its FIFO message group is in quarantine: it follows into the same failure group, since sent
+   now it would overtake that one. Hence all quarantined messages of a message group are in one failure group.
+3. It is larger than its queue takes (the limit was lowered since): quarantine, whole.
+4. It was sent back `max_redrives` times: quarantine.
+5. Otherwise retry, after a delay with full jitter: `uniform(0, min(max_delay_s, base_delay_s * 2^redrives))` seconds,
+   `redrives` being those before this one. FIFO queues know no delay per message: there it goes at once.
+   https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+
+A stamped cause decides the failure group, not the verdict: a consumer can be wrong about what is permanent (a missing
+item may be added), and three retries of one message cost less than a person's attention.
+
+*Loops are remembered.* The number of redrives travels with the message as attribute `sluice.attempts`. Where SQS's
+ten attributes, or the size limit, leave no room for it, the ledger remembers it by what the message says
+(`memory_key`): two messages that say the same then share one count, which errs towards quarantine.
+
+*A copy* (`copy_of`) is the message whole, without the stamps of the failure it is sent back from (`sluice.cause`,
+`sluice.source`, `sluice.redrive`): its next failure speaks for itself. Where there is room it carries
+`sluice.redrive`, the job that sent it, by which a return is told from a fresh failure, and `sluice.first_sent_at`,
+since SQS gives a copy a new age.
+
+*Order.* On FIFO queues messages of one message group are sent one after the other, each after the one before it is
+confirmed (`rounds`): a batch in which one entry fails would let those behind it overtake.
+
+*A redrive job* sends the oldest few of each failure group as canaries, waits as long as a failure takes to come back,
+then sends the rest, at its rate, leaving out every failure group of which a message came back meanwhile. `due` and
+`paced` hold the rate: no second sees more than the rate or one message, whichever is more.
+
+The protocol that keeps each message in at least one place, and at most one copy of it under way, is in `resending`.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from sluice.config import RedrivePolicy
+from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE, Cause, failure_group
+from sluice.model import Attribute, JobState, Message, RedriveJob, Verdict, VerdictKind
+
+ATTEMPTS = "sluice.attempts"  # Number: redrives so far
+FIRST_SENT_AT = "sluice.first_sent_at"  # Number: epoch seconds of the first sending
+REDRIVE = "sluice.redrive"  # String: `<job id>/<failure group>` that a person's redrive sent it from
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
+MAX_ATTRIBUTES = 10
+# One claim, one send and one confirmation are about this many messages: SQS's batch, and all that a crash can leave in
+# doubt.
+BATCH = 10
+
+_REDRIVE = re.compile(r"([A-Za-z0-9-]{1,64})/([a-z0-9-]{1,64})")
+_COUNT = re.compile(r"\d{1,6}")
+
+
+class Destination(Protocol):
+    """What is asked of a queue to send to; `ports.QueueFacts` has it."""
+
+    @property
+    def arn(self) -> str:
+        """The queue's ARN."""
+
+    @property
+    def url(self) -> str:
+        """The queue's URL."""
+
+    @property
+    def fifo(self) -> bool:
+        """Whether it is a FIFO queue."""
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest message it takes."""
+
+
+# --------------------------------------------------------------------------- what a message carries
+
+
+def attempts_of(message: Message) -> int | None:
+    """The redrives a message carries; None where it carries none that can be read."""
+    text = message.attribute(ATTEMPTS) or ""
+    return int(text) if _COUNT.fullmatch(text) else None
+
+
+def first_sent_at(message: Message) -> float | None:
+    """When a message was first sent, across redrives; None where nothing tells."""
+    try:
+        stamped = float(message.attribute(FIRST_SENT_AT) or "")
+    except ValueError:
+        return message.first_sent_at
+    return stamped if 0 < stamped < float("inf") else message.first_sent_at
+
+
+def sent_by(message: Message) -> tuple[str, str] | None:
+    """The redrive job that sent a message, and the failure group it was in; None for any other message."""
+    stamp = _REDRIVE.fullmatch(message.attribute(REDRIVE) or "")
+    return (stamp[1], stamp[2]) if stamp else None
+
+
+def came_from(message: Message, to: Destination) -> bool:
+    """Whether a message was dead-lettered from this queue, as far as anything tells."""
+    return (message.source or message.attribute(SOURCE) or to.arn) in {to.arn, to.url}
+
+
+def memory_key(message: Message) -> str:
+    """What the ledger remembers a message's redrives under, where it has no room to carry them."""
+    said = hashlib.sha256()
+    own = [(name, value) for name, value in message.attributes if not name.startswith(OWN_PREFIX)]
+    for part in (message.body, message.message_group or "", *(f"{name}{value!r}" for name, value in own)):
+        encoded = _encoded(part)
+        said.update(len(encoded).to_bytes(8) + encoded)
+    return said.hexdigest()
+
+
+# --------------------------------------------------------------------------- the copy that is sent
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A message as it is sent back. `carries_attempts` is False where the ledger has to remember them."""
+
+    message: Message
+    carries_attempts: bool
+
+
+def copy_of(message: Message, attempt: int, to: Destination, job: tuple[str, str] | None = None) -> Copy | None:
+    """The copy of a message that is sent back, whole; None if the queue would not take it.
+
+    Args:
+        message: as it was received; the copy keeps its id, which is what the adapter deduplicates FIFO copies by.
+        attempt: redrives so far, this one included.
+        to: the queue it is sent to.
+        job: the redrive job's id and the failure group that the message is in.
+    """
+    gone = {CAUSE, SOURCE, REDRIVE, ATTEMPTS}
+    kept = tuple((name, value) for name, value in message.attributes if name not in gone)
+    copied = replace(message, attributes=kept)
+    if not _fits(copied, to):
+        return None
+    stamps = [(ATTEMPTS, Attribute("Number", str(attempt)))]
+    if job:
+        stamps.append((REDRIVE, Attribute("String", "/".join(job))))
+    first = first_sent_at(message)
+    if first is not None and message.attribute(FIRST_SENT_AT) is None:
+        stamps.append((FIRST_SENT_AT, Attribute("Number", f"{first:.3f}")))
+    carried = set()
+    for stamp in stamps:
+        stamped = replace(copied, attributes=tuple(sorted((*copied.attributes, stamp), key=lambda named: named[0])))
+        if _fits(stamped, to):
+            copied = stamped
+            carried.add(stamp[0])
+    return Copy(copied, ATTEMPTS in carried)
+
+
+def rounds(messages: Sequence[Message], to: Destination) -> tuple[tuple[int, ...], ...]:
+    """Indexes of messages in the rounds in which they are sent: on FIFO queues of each message group one a round.
+
+    On standard queues a message group orders nothing (it names the tenant of fair queueing): one round.
+    """
+    turn: dict[str, int] = {}
+    sent_in: list[list[int]] = []
+    for index, message in enumerate(messages):
+        number = 0
+        if to.fifo and message.message_group is not None:
+            number = turn.get(message.message_group, 0)
+            turn[message.message_group] = number + 1
+        if number == len(sent_in):
+            sent_in.append([])
+        sent_in[number].append(index)
+    return tuple(tuple(indexes) for indexes in sent_in)
+
+
+# --------------------------------------------------------------------------- the verdict
+
+
+def judge(
+    message: Message, policy: RedrivePolicy, to: Destination, *, redrives: int, held_in: Cause | None, uniform: float
+) -> Verdict:
+    """What becomes of a dead letter.
+
+    Args:
+        message: as received from the dead-letter queue.
+        policy: the fleet's.
+        to: the queue it would be sent to.
+        redrives: how often it was sent back before, by what it carries or what the ledger remembers.
+        held_in: the failure group in which earlier messages of its FIFO message group are quarantined.
+        uniform: a random number, 0 <= uniform < 1, for the delay.
+    """
+    own = failure_group(message)
+
+    def quarantine(sentence: str, into: Cause = own) -> Verdict:
+        return Verdict(VerdictKind.QUARANTINE, into.id, into.words, sentence, redrives)
+
+    if not came_from(message, to):
+        source = message.source or message.attribute(SOURCE) or ""
+        return quarantine(f"Quarantined: it came from {source[:200]}, which is not the fleet's queue {to.arn}.")
+    if held_in is not None:
+        return quarantine("Quarantined: an earlier message of its message group is, and order is kept.", held_in)
+    if copy_of(message, redrives + 1, to) is None:
+        return quarantine(
+            f"Quarantined whole: with {message.size_bytes} bytes and {len(message.attributes)} attributes"
+            f" it is more than its queue takes ({to.max_bytes} bytes, {MAX_ATTRIBUTES} attributes)."
+        )
+    if redrives >= policy.max_redrives:
+        return quarantine(f"Quarantined: it failed again after {redrives} of {policy.max_redrives} retries.")
+    delay_s = 0.0 if to.fifo else backoff_s(policy, redrives, uniform)
+    sentence = f"Retry {redrives + 1} of {policy.max_redrives}" + (f" in {delay_s:.0f} s." if delay_s else " at once.")
+    return Verdict(VerdictKind.RETRY, own.id, own.words, sentence, redrives + 1, delay_s)
+
+
+def backoff_s(policy: RedrivePolicy, redrives: int, uniform: float) -> float:
+    """Full jitter: between nothing and the exponential delay, in seconds; 0 <= uniform < 1."""
+    return uniform * min(policy.max_delay_s, policy.base_delay_s * 2.0 ** min(redrives, 64))
+
+
+# --------------------------------------------------------------------------- the ramp of a job
+
+
+def due(job: RedriveJob) -> int:
+    """How many messages a job may send in one go: a second's worth at most, and one batch."""
+    return max(1, min(BATCH, int(job.rate_per_s)))
+
+
+def paced(job: RedriveJob, tried_count: int, began_at: float) -> float:
+    """When a job may send again, having tried so many messages from a time on."""
+    return max(job.next_at, began_at) + tried_count / job.rate_per_s
+
+
+def overlap(job: RedriveJob, other: RedriveJob) -> bool:
+    """Whether two jobs of a fleet select some of the same messages, as far as their selections tell."""
+    if job.from_dead_letters != other.from_dead_letters:
+        return False
+    if job.message_id or other.message_id:
+        return (job.message_id or other.message_id) == (other.message_id or job.message_id)
+    return job.failure_group is None or other.failure_group is None or job.failure_group == other.failure_group
+
+
+def returned(job: RedriveJob, group_id: str, cause: str, now: float) -> RedriveJob:
+    """A job, one message of which has failed again and come back: its failure group is stopped at once."""
+    stopped = job.stopped_groups if group_id in job.stopped_groups else (*job.stopped_groups, group_id)
+    noted = replace(job, returned_count=job.returned_count + 1, stopped_groups=stopped, updated_at=now)
+    alone = job.failure_group is not None or job.message_id is not None or job.from_dead_letters
+    if job.state is JobState.RUNNING and alone:
+        return replace(noted, state=JobState.STOPPED, note=f"Stopped: a message it sent failed again. {cause}")
+    return noted
+
+
+def _fits(message: Message, to: Destination) -> bool:
+    return len(message.attributes) <= MAX_ATTRIBUTES and message.size_bytes <= to.max_bytes
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
