@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tools.sandbox.emulator.events import Bus, Scope
@@ -22,6 +23,8 @@ from tools.sandbox.emulator.machines import Machines
 _app = Host("app", "_handle_post_body_shortcuts")
 
 PREFIX = "/_sandbox/"
+WAITING = 256
+"""Threads for requests that wait, such as for a unit's exit: apart from those that Lambda invocations need."""
 
 Answer = tuple[int, dict[str, str], bytes]
 Route = Callable[[re.Match[str], Mapping[str, Any]], Any]
@@ -42,6 +45,7 @@ class Admin:
         self._launcher = launcher
         self._machines = machines
         self._bus = bus
+        self._pool = ThreadPoolExecutor(WAITING, "sandbox-admin")
         self._routes: list[tuple[str, re.Pattern[str], Route]] = []
         for method, pattern, route in (
             ("GET", r"imds/(?P<id>[^/]+)/latest/meta-data/(?P<path>.+)", self._imds),
@@ -66,7 +70,8 @@ class Admin:
 
         async def first(method: str, path: str, headers: dict[str, str], body: bytes, *rest: Any) -> Any:
             if path.startswith(PREFIX):
-                return await asyncio.to_thread(self._answer, method, path.removeprefix(PREFIX), body)
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._pool, self._answer, method, path.removeprefix(PREFIX), body)
             return await original(method, path, headers, body, *rest)
 
         _app["_handle_post_body_shortcuts"] = first

@@ -1,7 +1,8 @@
 """What a launch makes of a launch template: an EC2 record, credentials of the instance profile, and a machine.
 
 What the machine runs is said by the tag ``sluice:sandbox-command`` of the group or its launch template (on EC2 the
-user data installs the same program as a systemd unit); tags ``sluice:sandbox-env:NAME`` become its environment.
+user data installs the same program as a systemd unit). Tags ``sluice:sandbox-env:NAME`` become its environment, and
+``sluice:sandbox-unit`` names the unit that systemctl on the machine knows; without it, every name is taken for it.
 Without a command the instance is only recorded.
 
 AWS pages: autoscaling/ec2/userguide/launch-templates.html (version $Default and $Latest),
@@ -31,6 +32,7 @@ _iam = Host("services.iam", "_lookup_instance_profile")
 _sts = Host("services.sts", "register_session")
 
 COMMAND_TAG = "sluice:sandbox-command"
+UNIT_TAG = "sluice:sandbox-unit"
 ENV_TAG = "sluice:sandbox-env:"
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
@@ -155,7 +157,9 @@ class Launcher:
         self._scopes[instance_id] = scope
         self.metadata[instance_id] = Metadata(zone)
         env = self._env(scope, instance_id, blueprint)
-        return self._machines.add(instance_id, blueprint.tags.get(COMMAND_TAG, ""), env)
+        return self._machines.add(
+            instance_id, blueprint.tags.get(COMMAND_TAG, ""), env, blueprint.tags.get(UNIT_TAG, "")
+        )
 
     def boot(self, machine: Machine) -> None:
         """Power a machine on; its EC2 record runs from now on."""

@@ -18,6 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+SCRIPT_POLL_S = 0.1
+"""How often a running script is looked at for its timeout and cancellation."""
+
 log = logging.getLogger("sandbox.machines")
 
 POLL_S = 0.02
@@ -25,27 +28,33 @@ POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """How stopping a unit went: ``exit_code`` is None while it still runs, negative for a signal."""
+class Ran:
+    """How a script went: ``ended_by`` is empty, "cancelled" or "timeout"."""
 
-    exit_code: int | None
-    seconds: float
+    exit_code: int
+    out: str
+    err: str
+    ended_by: str = ""
 
 
 class Machine:
     """One machine: its unit is absent, running, or over."""
 
-    def __init__(self, instance_id: str, command: str, env: Mapping[str, str], log_path: Path) -> None:
+    def __init__(
+        self, instance_id: str, command: str, env: Mapping[str, str], log_path: Path, unit_name: str = ""
+    ) -> None:
         """Describe a machine that runs ``command`` in a shell; an empty one runs nothing."""
         self.instance_id = instance_id
         self.command = command
+        self.env = dict(env)
         self.log_path = log_path
-        self._env = dict(env)
+        self.unit_name = unit_name
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._powered = False
         self._stop_asked = False
         self._swept = False
+        self._scripts: set[subprocess.Popen[bytes]] = set()
 
     # --- what it is ---
 
@@ -60,9 +69,9 @@ class Machine:
         return self._process is not None and self._process.poll() is None
 
     @property
-    def reachable(self) -> bool:
-        """Whether the machine is up: booted, not terminated, its end not noticed."""
-        return self._powered and not self.died
+    def agent_online(self) -> bool:
+        """Whether an SSM agent on it would answer: it runs something, is booted, and has not ended."""
+        return self._powered and bool(self.command) and not self.died
 
     @property
     def died(self) -> bool:
@@ -96,7 +105,7 @@ class Machine:
             with self.log_path.open("ab") as output:
                 self._process = subprocess.Popen(
                     [*_die_with_parent(), "/bin/sh", "-c", self.command],
-                    env=self._env,
+                    env=self.env,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -104,13 +113,10 @@ class Machine:
                 )
         log.info("%s runs as process %s: %s", self.instance_id, self.pid, self.command)
 
-    def stop_unit(self, timeout_s: float) -> Stopped:
-        """SIGTERM to the unit, and wait for its end as ``systemctl stop`` does."""
-        self.ask_to_stop()
-        began = time.monotonic()
-        while self.unit_active and time.monotonic() - began < timeout_s:
+    def wait_for_exit(self) -> None:
+        """Wait until the unit is over, however long it takes; at once if there is none."""
+        while self.unit_active:
             time.sleep(POLL_S)
-        return Stopped(self.exit_code, time.monotonic() - began)
 
     def ask_to_stop(self) -> None:
         """SIGTERM to the unit; returns at once."""
@@ -120,12 +126,58 @@ class Machine:
     def kill(self) -> None:
         """SIGKILL to everything on the machine, as a crash of the host would."""
         self._signal(signal.SIGKILL)
+        self._kill_scripts()
 
     def power_off(self) -> None:
         """Kill what is left and be gone for good."""
         self._stop_asked = True
         self._signal(signal.SIGKILL)
         self._powered = False
+        self._kill_scripts()
+
+    def run(
+        self, script: str, timeout_s: float, extra_env: Mapping[str, str], cancelled: threading.Event
+    ) -> Ran | None:
+        """Run a shell script on the machine, as its SSM agent does.
+
+        Returns:
+            How it went, or None if the machine ended before the script did.
+        """
+        with self._lock:
+            if not self.agent_online:
+                return None
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", script],
+                env={**self.env, **extra_env},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._scripts.add(process)
+        ended_by = ""
+        deadline = time.monotonic() + timeout_s
+        try:
+            while True:
+                try:
+                    out, err = process.communicate(timeout=SCRIPT_POLL_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    if not ended_by and cancelled.is_set():
+                        ended_by = "cancelled"
+                    elif not ended_by and time.monotonic() > deadline:
+                        ended_by = "timeout"
+                    if ended_by:
+                        _kill_group(process)
+        finally:
+            self._scripts.discard(process)
+        if not self.agent_online:
+            return None
+        return Ran(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"), ended_by)
+
+    def _kill_scripts(self) -> None:
+        for process in list(self._scripts):
+            _kill_group(process)
 
     def _signal(self, number: int) -> None:
         with self._lock:
@@ -151,9 +203,9 @@ class Machines:
         self._machines: dict[str, Machine] = {}
         directory.mkdir(parents=True, exist_ok=True)
 
-    def add(self, instance_id: str, command: str, env: Mapping[str, str]) -> Machine:
+    def add(self, instance_id: str, command: str, env: Mapping[str, str], unit_name: str = "") -> Machine:
         """A new machine, not yet booted."""
-        machine = Machine(instance_id, command, env, self._directory / f"{instance_id}.log")
+        machine = Machine(instance_id, command, env, self._directory / f"{instance_id}.log", unit_name)
         self._machines[instance_id] = machine
         return machine
 
@@ -169,6 +221,13 @@ class Machines:
         """Power all of them off."""
         for machine in self.all().values():
             machine.power_off()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to a script and all it started; its leader has not been waited for, so the number is still its own."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _die_with_parent() -> list[str]:

@@ -1,0 +1,294 @@
+"""Run Command in the sandbox: scripts run on instances, stop their unit, and report as Systems Manager does."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tools.sandbox.sandbox import Sandbox
+
+pytestmark = pytest.mark.sandbox
+
+ORDERLY = "trap 'sleep 0.5; echo drained; exit 0' TERM; while :; do sleep 0.05; done"
+"""A consumer that takes half a second to finish when told to stop."""
+
+
+@pytest.fixture
+def ssm(sandbox: Sandbox) -> Any:
+    """A client of the sandbox's Systems Manager."""
+    return sandbox.client("ssm")
+
+
+@pytest.fixture
+def send(ssm: Any) -> Any:
+    """Send a shell script to one instance; the command's id."""
+
+    def send(instance_id: str, *lines: str, **parameters: list[str]) -> str:
+        command = ssm.send_command(
+            DocumentName="AWS-RunShellScript",
+            InstanceIds=[instance_id],
+            Parameters={"commands": list(lines), **parameters},
+        )
+        return str(command["Command"]["CommandId"])
+
+    return send
+
+
+@pytest.fixture
+def concluded(ssm: Any, eventually: Any) -> Any:
+    """Wait for an invocation to conclude, and return it."""
+
+    def wait(command_id: str, instance_id: str) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            found: dict[str, Any] = ssm.get_command_invocation(CommandId=command_id, InstanceId=instance_id)
+            return None if found["Status"] in {"Pending", "InProgress", "Cancelling"} else found
+
+        invocation: dict[str, Any] = eventually(look)
+        return invocation
+
+    return wait
+
+
+def test_unit_stops_when_a_command_stops_it(
+    sandbox: Sandbox, make_group: Any, send: Any, concluded: Any, eventually: Any
+) -> None:
+    """Systemctl stop sends SIGTERM, waits for the exit, and leaves the instance in service."""
+    group = make_group(ORDERLY, desired=1)
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+
+    invocation = concluded(send(instance_id, "systemctl stop orders && echo stopped"), instance_id)
+
+    assert (invocation["Status"], invocation["ResponseCode"]) == ("Success", 0)
+    assert invocation["StandardOutputContent"] == "stopped\n"
+    machine = sandbox.instance(instance_id)
+    assert (machine["unit_active"], machine["exit_code"]) == (False, 0)
+    assert "drained" in Path(machine["log"]).read_text()
+    time.sleep(2 * sandbox.settings.health_period_s)
+    assert group.in_state("InService") == [instance_id]
+
+
+def test_command_is_in_progress_when_the_unit_takes_its_time(
+    ssm: Any, make_group: Any, send: Any, concluded: Any, eventually: Any
+) -> None:
+    """Between SIGTERM and exit the invocation is in progress, with response code -1."""
+    group = make_group(ORDERLY, desired=1)
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+
+    command_id = send(instance_id, "systemctl stop orders")
+    named = {"CommandId": command_id, "InstanceId": instance_id}
+    progress = eventually(
+        lambda: [i for i in [ssm.get_command_invocation(**named)] if i["Status"] == "InProgress"], within_s=3
+    )[0]
+
+    assert progress["ResponseCode"] == -1
+    assert concluded(command_id, instance_id)["Status"] == "Success"
+
+
+def test_status_changes_are_events(
+    make_group: Any, send: Any, concluded: Any, eventually: Any, catch_events: Any
+) -> None:
+    """Each status of the invocation is an event that carries the instance's id; the command has its own."""
+    group = make_group(desired=1)
+    caught = catch_events({"source": ["aws.ssm"]})
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+
+    command_id = send(instance_id, "true")
+    concluded(command_id, instance_id)
+
+    def told() -> list[tuple[str, str]] | None:
+        mine = [event for event in caught() if event["detail"]["command-id"] == command_id]
+        return [(e["detail-type"].split()[2], e["detail"]["status"]) for e in mine] if len(mine) == 4 else None
+
+    assert eventually(told) == [
+        ("Invocation", "InProgress"),
+        ("Status-change", "InProgress"),
+        ("Invocation", "Success"),
+        ("Status-change", "Success"),
+    ]
+    event = next(e for e in caught() if e["detail"].get("instance-id"))
+    assert event["detail"]["instance-id"] == instance_id
+    assert event["detail"]["document-name"] == "AWS-RunShellScript"
+    assert event["resources"] == [f"arn:aws:ec2:eu-central-1:000000000000:instance/{instance_id}"]
+
+
+def test_command_fails_when_its_script_does(make_group: Any, send: Any, concluded: Any, eventually: Any) -> None:
+    """Exit code and both outputs are reported."""
+    group = make_group(desired=1)
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+
+    invocation = concluded(send(instance_id, "echo out", "echo err >&2", "exit 3"), instance_id)
+
+    assert (invocation["Status"], invocation["StatusDetails"], invocation["ResponseCode"]) == ("Failed", "Failed", 3)
+    assert (invocation["StandardOutputContent"], invocation["StandardErrorContent"]) == ("out\n", "err\n")
+
+
+def test_command_times_out_when_its_script_runs_too_long(
+    make_group: Any, send: Any, concluded: Any, eventually: Any
+) -> None:
+    """ExecutionTimeout ends the script and the invocation."""
+    group = make_group(desired=1)
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+
+    invocation = concluded(send(instance_id, "sleep 1000", executionTimeout=["1"]), instance_id)
+
+    assert (invocation["Status"], invocation["StatusDetails"]) == ("TimedOut", "ExecutionTimedOut")
+
+
+def test_command_times_out_undelivered_when_the_instance_has_no_agent(
+    ssm: Any, make_group: Any, send: Any, concluded: Any, eventually: Any
+) -> None:
+    """An instance that runs nothing never takes a command: TimedOut, DeliveryTimedOut, and it is not online."""
+    group = make_group("", desired=1)
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+
+    command_id = send(instance_id, "true")
+    invocation = concluded(command_id, instance_id)
+
+    assert (invocation["Status"], invocation["StatusDetails"]) == ("TimedOut", "DeliveryTimedOut")
+    assert invocation["ResponseCode"] == -1
+    assert ssm.list_commands(CommandId=command_id)["Commands"][0]["DeliveryTimedOutCount"] == 1
+
+
+def test_command_stays_unknown_when_the_instance_dies_under_it(
+    sandbox: Sandbox, ssm: Any, autoscaling_suspended: Any, send: Any, eventually: Any
+) -> None:
+    """A dead agent reports nothing: the invocation is in progress until its timeout, not failed."""
+    group = autoscaling_suspended
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+    command_id = send(instance_id, "sleep 1000", executionTimeout=["2"])
+    named = {"CommandId": command_id, "InstanceId": instance_id}
+    eventually(lambda: ssm.get_command_invocation(**named)["Status"] == "InProgress")
+
+    sandbox.kill(instance_id)
+    time.sleep(0.5)
+
+    assert ssm.get_command_invocation(**named)["Status"] == "InProgress"
+    eventually(lambda: ssm.get_command_invocation(**named)["StatusDetails"] == "ExecutionTimedOut")
+
+
+@pytest.fixture
+def autoscaling_suspended(sandbox: Sandbox, make_group: Any) -> Any:
+    """A group of one instance whose health nobody looks at."""
+    group = make_group(desired=1)
+    sandbox.client("autoscaling").suspend_processes(AutoScalingGroupName=group.name, ScalingProcesses=["HealthCheck"])
+    return group
+
+
+def test_command_is_refused_when_the_instance_is_unknown_or_gone(
+    ssm: Any, make_group: Any, send: Any, eventually: Any
+) -> None:
+    """InvalidInstanceId for an instance that never was, and for one that was terminated."""
+    group = make_group(desired=1)
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+    group.desire(0)
+    eventually(lambda: not group.states())
+
+    for unknown in (instance_id, "i-00000000000000000"):
+        with pytest.raises(ClientError, match="not in a valid state") as refused:
+            send(unknown, "true")
+        assert refused.value.response["Error"]["Code"] == "InvalidInstanceId"
+
+
+def test_command_is_refused_when_it_names_more_than_fifty_instances(ssm: Any) -> None:
+    """Fifty ids a command."""
+    with pytest.raises(ClientError, match="50"):
+        ssm.send_command(
+            DocumentName="AWS-RunShellScript",
+            InstanceIds=[f"i-{number:017x}" for number in range(51)],
+            Parameters={"commands": ["true"]},
+        )
+
+
+def test_command_is_cancelled_when_asked(ssm: Any, make_group: Any, send: Any, concluded: Any, eventually: Any) -> None:
+    """A running script is ended; the invocation is Cancelled."""
+    group = make_group(desired=1)
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+    command_id = send(instance_id, "sleep 1000")
+    named = {"CommandId": command_id, "InstanceId": instance_id}
+    eventually(lambda: ssm.get_command_invocation(**named)["Status"] == "InProgress")
+
+    ssm.cancel_command(CommandId=command_id)
+
+    assert concluded(command_id, instance_id)["Status"] == "Cancelled"
+
+
+def test_invocations_are_listed_with_details(
+    ssm: Any, make_group: Any, send: Any, concluded: Any, eventually: Any
+) -> None:
+    """ListCommandInvocations finds them by command and by instance, with the plugin's result on request."""
+    group = make_group(desired=2)
+    first, second = eventually(lambda: group.in_state("InService", 2))
+    command_id = ssm.send_command(
+        DocumentName="AWS-RunShellScript", InstanceIds=[first, second], Parameters={"commands": ["echo hello"]}
+    )["Command"]["CommandId"]
+    for instance_id in (first, second):
+        concluded(command_id, instance_id)
+
+    both = ssm.list_command_invocations(CommandId=command_id)["CommandInvocations"]
+    one = ssm.list_command_invocations(CommandId=command_id, InstanceId=first, Details=True)["CommandInvocations"]
+
+    assert {invocation["InstanceId"] for invocation in both} == {first, second}
+    assert [plugin["Output"] for plugin in one[0]["CommandPlugins"]] == ["hello\n"]
+
+
+def test_unknown_unit_is_an_error_when_the_machine_names_its_own(
+    sandbox: Sandbox, make_group: Any, send: Any, concluded: Any, eventually: Any
+) -> None:
+    """With the unit tag, systemctl knows that unit and no other."""
+    tags = [{"Key": "sluice:sandbox-unit", "Value": "orders.service", "PropagateAtLaunch": True}]
+    group = make_group(ORDERLY, desired=1, Tags=tags)
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+
+    wrong = concluded(send(instance_id, "systemctl stop order"), instance_id)
+    right = concluded(send(instance_id, "systemctl is-active orders", "systemctl stop orders"), instance_id)
+
+    assert (wrong["Status"], wrong["ResponseCode"]) == ("Failed", 5)
+    assert "Unit order not loaded" in wrong["StandardErrorContent"]
+    assert (right["Status"], right["StandardOutputContent"]) == ("Success", "active\n")
+
+
+def test_document_runs_with_its_parameters_when_sent_by_name(
+    ssm: Any, make_group: Any, concluded: Any, eventually: Any, unique: Any
+) -> None:
+    """A document of one's own: defaults, given values, and a refusal of parameters it has not."""
+    name = unique("document")
+    ssm.create_document(
+        Name=name,
+        DocumentType="Command",
+        Content=json.dumps(
+            {
+                "schemaVersion": "2.2",
+                "parameters": {
+                    "unit": {"type": "String"},
+                    "timeoutSeconds": {"type": "String", "default": "60"},
+                },
+                "mainSteps": [
+                    {
+                        "action": "aws:runShellScript",
+                        "name": "stop",
+                        "inputs": {
+                            "timeoutSeconds": "{{ timeoutSeconds }}",
+                            "runCommand": ["echo stopping {{ unit }}", "systemctl stop {{ unit }}"],
+                        },
+                    }
+                ],
+            }
+        ),
+    )
+    group = make_group(ORDERLY, desired=1)
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+
+    named = {"DocumentName": name, "InstanceIds": [instance_id]}
+    command = ssm.send_command(**named, Parameters={"unit": ["orders"]})["Command"]
+    invocation = concluded(command["CommandId"], instance_id)
+
+    assert (invocation["Status"], invocation["StandardOutputContent"]) == ("Success", "stopping orders\n")
+    with pytest.raises(ClientError, match="not defined"):
+        ssm.send_command(**named, Parameters={"unit": ["orders"], "other": ["x"]})
+    with pytest.raises(ClientError, match="must be given"):
+        ssm.send_command(**named)
