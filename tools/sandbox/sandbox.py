@@ -269,16 +269,18 @@ class Sandbox:
         work = self.directory / "sam" / stack_name
         work.mkdir(parents=True, exist_ok=True)
         built = work / "build"
+        overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
+        given = ["--parameter-overrides", *overrides] if overrides else []
+        # The build needs them as well: the architecture decides which wheels a layer holds.
         self.sam(
-            "build", "--template-file", str(template_dir / template), "--build-dir", str(built),
+            "build", "--template-file", str(template_dir / template), "--build-dir", str(built), *given,
             "--cached", "--cache-dir", str(work / "cache"), log=work / "build.log", cwd=template_dir,
         )  # fmt: skip
-        overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
         self.sam(
             "deploy", "--template-file", str(built / "template.yaml"), "--stack-name", stack_name,
             "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar",
             "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND",
-            *(["--parameter-overrides", *overrides] if overrides else []), *sam_args,
+            *given, *sam_args,
             log=work / "deploy.log", cwd=work,
         )  # fmt: skip
         return self.outputs(stack_name)

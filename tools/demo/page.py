@@ -1,0 +1,88 @@
+"""The page to look at after the demo: picture, audit, decisions in words, settings. One file, no script."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import htpy as h
+from markupsafe import Markup
+
+from sluice.model import Decision, Outcome
+from tools.demo.settings import DemoSettings
+
+STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+
+
+def render(
+    *,
+    svg: str,
+    figures: Mapping[str, Any],
+    failures: Sequence[str],
+    decisions: Sequence[tuple[Decision, Outcome]],
+    began_at: float,
+    settings: DemoSettings,
+) -> str:
+    """The page's HTML.
+
+    Args:
+        svg: the timeline, made by us.
+        figures: the audit, name -> value.
+        failures: what of the audit did not hold, in words.
+        decisions: those that wanted another capacity, oldest first.
+        began_at: when the story began, epoch seconds.
+        settings: what it ran with.
+    """
+    verdict = h.p(".held")["Everything held."] if not failures else h.ul(".broken")[(h.li[one] for one in failures)]
+    return str(
+        h.html(lang="en")[
+            h.head[
+                h.meta(charset="utf-8"),
+                h.meta(name="viewport", content="width=device-width, initial-scale=1"),
+                h.title["Sluice: the demo's story"],
+                h.style[Markup(STYLE)],  # noqa: S704 - our own file
+            ],
+            h.body[
+                h.h1["Sluice: the demo's story"],
+                h.figure[Markup(svg)],  # noqa: S704 - drawn by matplotlib from figures, no foreign text
+                h.div(".columns")[
+                    h.section[
+                        h.h2["Audit against the database"],
+                        verdict,
+                        h.table[
+                            (
+                                (h.tr[h.td[name.replace("_", " ")], h.td(".number")[str(value)]])
+                                for name, value in figures.items()
+                            )
+                        ],
+                    ],
+                    h.section[
+                        h.h2["Short settings"],
+                        h.p(".faint")["These seconds are the demo's, not AWS's."],
+                        h.table[
+                            h.tr[h.th["setting"], h.th["here"], h.th["on AWS"]],
+                            ((h.tr[h.td[name], h.td[here], h.td[there]]) for name, here, there in settings.in_words()),
+                        ],
+                    ],
+                ],
+                h.h2["Decisions"],
+                h.table[
+                    h.tr[h.th["at"], h.th["from"], h.th["to"], h.th["why"]],
+                    (
+                        h.tr[
+                            h.td(".number")[f"{decision.at - began_at:.1f} s"],
+                            h.td(".number")[str(decision.current)],
+                            h.td(".number")[str(decision.want)],
+                            h.td[decision.sentence, h.br, h.span(".faint")[outcome.answer]],
+                        ]
+                        for decision, outcome in decisions
+                    ),
+                ],
+            ],
+        ]
+    )
+
+
+def write(page: Path, text: str) -> None:
+    """Write the page."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("<!doctype html>\n" + text, encoding="utf-8")

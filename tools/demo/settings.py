@@ -1,0 +1,48 @@
+"""The demo's short settings, in one place and printed with it, so that nobody takes its seconds for AWS's."""
+
+from dataclasses import dataclass
+
+from tools.sandbox.emulator.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """Durations in real seconds, rates per second; each beside what AWS has in its place."""
+
+    target_wait_s: float = 20.0
+    steady_per_s: float = 2.0
+    burst_factor: int = 20
+    burst_s: float = 8.0
+    work_s: float = 0.5  # one order's work, before its transaction
+    concurrency: int = 2  # orders one consumer works on at once
+    max_instances: int = 8
+    visibility_s: int = 8  # a killed consumer's order comes back after it
+    boot_s: float = 2.0
+    tick_s: float = 1.0
+    minute_s: float = 6.0
+    metric_delay_s: float = 2.0
+    shrink_window_s: float = 8.0
+    outage_s: float = 14.0
+    poison_count: int = 6
+
+    def sandbox(self) -> Settings:
+        """The emulator's share of them."""
+        return Settings(
+            minute_s=self.minute_s,
+            metric_delay_s=self.metric_delay_s,
+            boot_s=self.boot_s,
+            health_period_s=2.0,
+            stop_grace_s=30.0,
+        )
+
+    def in_words(self) -> tuple[tuple[str, str, str], ...]:
+        """(setting, here, on AWS), for the terminal and the page."""
+        return (
+            ("target wait", f"{self.target_wait_s:g} s", "your choice; 30 s above the boot time can be held"),
+            ("instance boot", f"{self.boot_s:g} s and a Python start", "30 s to some minutes"),
+            ("planner tick while hot", f"every {self.tick_s:g} s", "every 10 s"),
+            ("schedules and metric periods", f"a minute lasts {self.minute_s:g} s", "60 s"),
+            ("metric delay", f"{self.metric_delay_s:g} s", "1 to 3 minutes"),
+            ("shrink window", f"{self.shrink_window_s:g} s", "one lead time"),
+            ("work per order", f"{self.work_s:g} s, {self.concurrency} at once per consumer", "yours"),
+        )

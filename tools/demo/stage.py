@@ -1,0 +1,207 @@
+"""The stage: the emulator, both stacks deployed by the real SAM CLI, the order database and the front end."""
+
+import contextlib
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sluice.aws import connect
+from sluice.ports import Ports
+from tools.demo.settings import DemoSettings
+from tools.sandbox.sandbox import ROOT, Sandbox, SandboxError
+
+ORDERS = ROOT / "examples/orders"
+ORDERS_STACK, SLUICE_STACK, FLEET = "orders", "sluice", "orders"
+FRONT_END_TIMEOUT_S = 20.0
+"""To stop: its own grace for requests under way is 5 s."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """What is running, and how to reach it."""
+
+    sandbox: Sandbox
+    settings: DemoSettings
+    database_url: str
+    work_log: Path
+    orders: dict[str, str] = field(default_factory=dict)  # outputs of the orders stack
+    sluice: dict[str, str] = field(default_factory=dict)  # outputs of Sluice's stack
+    front_end_url: str = ""
+
+    @property
+    def consumer(self) -> Path:
+        """The program that the sandbox starts as an instance."""
+        return self.sandbox.directory / "consumer"
+
+    @property
+    def ports(self) -> Ports:
+        """Sluice's own ports, as whoever runs the demo."""
+        return connect(
+            self.sandbox.env()
+            | {
+                "SLUICE_STACK": SLUICE_STACK,
+                "SLUICE_TABLE": self.sluice["TableName"],
+                "SLUICE_BUCKET": self.sluice["ArchiveBucketName"],
+                "SLUICE_FLEETS_PATH": f"/sluice/{SLUICE_STACK}/fleets/",
+            }
+        )
+
+    def admin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Run one of the order database's admin commands."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "orders.admin", *arguments],
+            env=self.orders_env(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def init_database(self) -> None:
+        """Make the tables and fill the shelves."""
+        self.run_admin("init")
+
+    def run_admin(self, *arguments: str) -> None:
+        """Run one of the order database's admin commands to its end.
+
+        Raises:
+            SandboxError: It failed; the message is its own.
+        """
+        process = self.admin(*arguments)
+        _, error = process.communicate()
+        if process.returncode != 0:
+            raise SandboxError(f"orders.admin {arguments[0]}: {error.strip()}")
+
+    def orders_env(self) -> dict[str, str]:
+        """What the example's programs need: the emulator, the queues, the database."""
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return (
+            inherited
+            | self.sandbox.env()
+            | {
+                "PYTHONPATH": str(ORDERS),
+                "DATABASE_URL": self.database_url,
+                "QUEUE_URL": self.orders.get("QueueUrl", ""),
+                "DEAD_LETTER_QUEUE_URL": self.orders.get("DeadLetterQueueUrl", ""),
+                "PORT": "0",
+            }
+        )
+
+    def invoke(self, function: str, event: dict[str, Any]) -> Any:
+        """Invoke one of Sluice's functions by name or ARN and wait for its answer.
+
+        Raises:
+            SandboxError: The function raised.
+        """
+        answer = self.sandbox.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+        payload = json.loads(answer["Payload"].read() or b"null")
+        if "FunctionError" in answer:
+            raise SandboxError(f"{function} raised: {payload}")
+        return payload
+
+
+@contextlib.contextmanager
+def set_up(settings: DemoSettings, say: Callable[[str], None], directory: Path | None = None) -> Iterator[Stage]:
+    """Start the emulator, build and deploy both stacks, fill the database, start the front end; end all of it after.
+
+    Args:
+        settings: the demo's short settings.
+        say: told each step as it begins.
+        directory: where logs and state go and stay; a temporary folder without it.
+    """
+    say("Starting the embedded emulator, with authorisation on")
+    with Sandbox(settings.sandbox(), directory=directory) as sandbox:
+        stage = Stage(
+            sandbox,
+            settings,
+            database_url=f"sqlite:///{sandbox.directory / 'orders.db'}",
+            work_log=sandbox.directory / "work.jsonl",
+        )
+        say("sam build, sam deploy: examples/orders")
+        stage.orders = sandbox.deploy(ORDERS, ORDERS_STACK, orders_parameters(stage))
+        write_consumer(stage)
+        say("sam build, sam deploy: Sluice beside it")
+        stage.sluice = sandbox.deploy(ROOT, SLUICE_STACK, sluice_parameters(stage))
+        stage.init_database()
+        with _front_end(stage):
+            say(f"The order page is at {stage.front_end_url}")
+            yield stage
+
+
+def orders_parameters(stage: Stage) -> dict[str, str]:
+    """Parameters of examples/orders for this stage."""
+    ec2 = stage.sandbox.client("ec2")
+    return {
+        "SandboxCommand": f"exec {stage.consumer}",
+        "MaxSize": str(stage.settings.max_instances),
+        "VisibilityTimeout": str(stage.settings.visibility_s),
+        "Subnets": ec2.describe_subnets()["Subnets"][0]["SubnetId"],
+        "SecurityGroups": ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],
+    }
+
+
+def write_consumer(stage: Stage) -> None:
+    """Write what the sandbox starts as an instance: the stand-in for user data and a systemd unit."""
+    settings = stage.settings
+    variables = {
+        "DATABASE_URL": stage.database_url,
+        "WORK_LOG": str(stage.work_log),
+        "WORK_S": f"{settings.work_s:g}",
+        "CONCURRENCY": str(settings.concurrency),
+        "VISIBILITY_S": str(settings.visibility_s),
+        "RECEIVE_WAIT_S": "1",
+        "PYTHONPATH": str(ORDERS),
+        "QUEUE_URL": stage.orders["QueueUrl"],
+        "DEAD_LETTER_QUEUE_URL": stage.orders["DeadLetterQueueUrl"],
+    }
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    command = f"exec {shlex.quote(sys.executable)} -m orders.consumer"
+    stage.consumer.write_text("\n".join(["#!/bin/sh", *lines, command, ""]))
+    stage.consumer.chmod(0o755)
+
+
+def sluice_parameters(stage: Stage) -> dict[str, str]:
+    """Parameters of template.yaml: the four that a person is asked for, and the demo's short settings."""
+    settings = stage.settings
+    return {
+        "QueueUrl": stage.orders["QueueUrl"],
+        "DeadLetterQueueUrl": stage.orders["DeadLetterQueueUrl"],
+        "GroupName": stage.orders["GroupName"],
+        "TargetWaitSeconds": f"{settings.target_wait_s:g}",
+        "FleetName": FLEET,
+        "DrainUnit": "orders-consumer.service",
+        "Architecture": "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64",
+        "TickSeconds": f"{settings.tick_s:g}",
+        "SecondsPerMessage": f"{settings.work_s:g}",
+        "Concurrency": str(settings.concurrency),
+        "LeadTimeSeconds": f"{settings.boot_s + 2:g}",
+    }
+
+
+@contextlib.contextmanager
+def _front_end(stage: Stage) -> Iterator[None]:
+    log = (stage.sandbox.directory / "front-end.log").open("ab")
+    with (
+        log,
+        subprocess.Popen(
+            [sys.executable, "-m", "orders.web"], env=stage.orders_env(), stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        try:
+            first = process.stdout.readline() if process.stdout else ""
+            if not first:
+                raise SandboxError(f"the front end did not start: see {log.name}")
+            stage.front_end_url = json.loads(first)["url"]
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(FRONT_END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
