@@ -1,0 +1,378 @@
+"""Dead letters as they come, a person's redrives, and each minute the jobs under way -> verdicts, sends, progress.
+
+The judgments are in `sluice.redrive`, the order of effects in `sluice.resending`, `sluice.dead_letters` and
+`sluice.running`. Here an invocation is read, given to them, and told of in the log and in metrics: by ids and failure
+groups, never by what a message says. A person's mistake is answered with what would be right, and raises nothing.
+"""
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+
+from sluice.config import Fleet
+from sluice.dead_letters import Desk, End, Settlement
+from sluice.grouping import SOURCE
+from sluice.jobs import RequestError, open_job, preview, stop_job
+from sluice.model import JobState, Message, RedriveJob
+from sluice.ports import ConflictError, NeedsFixError, PortError, Ports, QueueFacts
+from sluice.redrive_requests import RedriveRequest, StopRequest, read_record, read_request
+from sluice.running import Runner, Work, run
+
+# What a run leaves of the function's own timeout, to finish the batch it is at.
+MARGIN_S = 5.0
+# A person waits for the answer to a request; what is not sent by then is sent in the minutes after.
+ANSWER_S = 8.0
+# A request of this process that is under way when it dies may arrive this much after its end.
+GRACE_S = 1.0
+# Metrics name a fleet; what cannot be put down to one is told in the log alone.
+_ENDS = {End.RETRIED: "Retried", End.QUARANTINED: "Quarantined"}
+
+type Answer = dict[str, Any]
+type Record = tuple[str, str, float]  # fleet, metric, value
+
+logger = Logger()
+tracer = Tracer()
+metrics = Metrics()
+
+
+# --------------------------------------------------------------------------- one invocation
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How long this invocation may work. Times are epoch seconds."""
+
+    name: str  # unique to the invocation
+    until: float  # when this process is surely gone
+    stop_at: float  # when work on jobs ends
+    sleep: Callable[[float], None]
+    uniform: Callable[[], float]  # random numbers, 0 <= u < 1
+
+
+@dataclass(slots=True)
+class Redriver:
+    """One invocation at work."""
+
+    ports: Ports
+    now: Callable[[], float]
+    shift: Shift
+    tally: list[Record] = field(default_factory=list)
+    _facts: dict[str, QueueFacts] = field(default_factory=dict)
+
+    # ------------------------------------------------------------- dead letters
+
+    def take_batch(self, records: Sequence[Mapping[str, Any]]) -> Answer:
+        """Settle a batch of dead letters; those that are to stay in their queue are named as failures."""
+        kept: list[str] = []
+        by_queue: dict[str, list[Message]] = {}
+        for record in records:
+            try:
+                message = read_record(record)
+            except (KeyError, TypeError, ValueError) as error:
+                _log_failure("a record that is no SQS message stays where it is", error)
+                kept.append(str(record.get("messageId", "")))
+                continue
+            by_queue.setdefault(str(record.get("eventSourceARN", "")), []).append(message)
+        for arn, messages in by_queue.items():
+            try:
+                kept += self._settle(arn, messages)
+            except PortError as error:
+                _log_failure("dead letters could not be judged: they stay in their queue", error, queue=arn)
+                kept += [message.id for message in messages]
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in dict.fromkeys(kept)]}
+
+    def _settle(self, dead_letter_arn: str, messages: Sequence[Message]) -> list[str]:
+        """Settle one queue's dead letters; the ids of those that stay in it."""
+        fleets = self._fleets_of(dead_letter_arn)
+        if not fleets:
+            logger.error(
+                "dead letters of no fleet stay in their queue: name it as dead_letter_queue in a fleet's document,"
+                " or turn its event source mapping off",
+                queue=dead_letter_arn,
+                count=len(messages),
+            )
+            return [message.id for message in messages]
+        kept: list[str] = []
+        for fleet, theirs in _by_fleet(fleets, messages):
+            desk = Desk(self.ports, fleet, fleets[fleet], self.shift.until, self.now, self.shift.uniform)
+            settled = desk.settle(theirs)
+            for settlement in settled:
+                _log_settlement(fleet, settlement)
+                if settlement.end in _ENDS:
+                    self.tally.append((fleet.name, _ENDS[settlement.end], 1))
+            kept += [settlement.message_id for settlement in settled if not settlement.let_go]
+        return kept
+
+    def _fleets_of(self, dead_letter_arn: str) -> dict[Fleet, QueueFacts]:
+        """The fleets whose dead-letter queue this is, each with its own queue."""
+        name = dead_letter_arn.rpartition(":")[2]
+        found: dict[Fleet, QueueFacts] = {}
+        for fleet in self.ports.fleets.load().fleets:
+            url = fleet.dead_letter_queue
+            # The name alone rules out most without a call; account and region are in the ARN that SQS gives.
+            if url and url.rpartition("/")[2] == name and self._queue(url).arn == dead_letter_arn:
+                found[fleet] = self._queue(fleet.queue)
+        return found
+
+    def _queue(self, url: str) -> QueueFacts:
+        if url not in self._facts:
+            self._facts[url] = self.ports.queue.facts(url)
+        return self._facts[url]
+
+    # ------------------------------------------------------------- a person's word
+
+    def redrive(self, asked: object, by: str) -> Answer:
+        """Tell what a redrive would do, or begin it.
+
+        Raises:
+            RequestError: it cannot be done as asked.
+            PortError: AWS does not let us.
+        """
+        request = read_request(RedriveRequest, "redrive", asked)
+        fleet = self._fleet(request.fleet)
+        rate_per_s = request.rate_per_s or fleet.redrive.rate_per_s
+        if request.dry_run:
+            seen = preview(self.ports, fleet, request.selection, self.now())
+            return {
+                "dry_run": True,
+                "fleet": fleet.name,
+                "from": request.origin,
+                "selected_count": seen.count,
+                "rate_per_s": rate_per_s,
+                "canary_count": fleet.redrive.canary_count,
+                "groups": [
+                    {
+                        "failure_group": group.id,
+                        "cause": group.cause,
+                        "count": group.count,
+                        "first_seen_at": group.first_seen_at,
+                        "last_seen_at": group.last_seen_at,
+                    }
+                    for group in seen.groups
+                ],
+            }
+        now = self.now()
+        asked_for = RedriveJob(
+            id=self.shift.name,  # an invocation that Lambda repeats finds its job there, and begins no second one
+            fleet=fleet.name,
+            state=JobState.RUNNING,
+            requested_at=now,
+            requested_by=request.requested_by or by,
+            updated_at=now,
+            rate_per_s=rate_per_s,
+            again=request.again,
+        )
+        job = open_job(self.ports, fleet, request.selection, asked_for)
+        logger.info("a redrive was asked for", fleet=fleet.name, job=job.id, requested_by=job.requested_by)
+        worked = self._work([(fleet, job)], min(self.shift.stop_at, now + ANSWER_S))
+        return {"job": _job_in_words(worked[0] if worked else job)}
+
+    def stop(self, asked: object, by: str) -> Answer:
+        """Stop a job.
+
+        Raises:
+            RequestError: there is no such job.
+            PortError: AWS does not let us.
+        """
+        request = read_request(StopRequest, "stop", asked)
+        fleet = self._fleet(request.fleet)
+        who = request.requested_by or by
+        job = stop_job(self.ports, fleet, request.job_id, who, self.now())
+        logger.info("a redrive was stopped", fleet=fleet.name, job=job.id, requested_by=who)
+        return {"job": _job_in_words(job)}
+
+    def _fleet(self, name: str) -> Fleet:
+        loaded = self.ports.fleets.load()
+        for fleet in loaded.fleets:
+            if fleet.name == name:
+                return fleet
+        for bad in loaded.invalid:
+            if bad.name == name:
+                raise RequestError(f"fleet: the document of {name} cannot be used: {'; '.join(bad.problems)}")
+        names = ", ".join(fleet.name for fleet in loaded.fleets) or "none"
+        raise RequestError(f"fleet: there is no fleet {name}; there is {names}")
+
+    # ------------------------------------------------------------- jobs under way
+
+    def tick(self) -> Answer:
+        """Go on with every fleet's jobs, and say how many messages are in quarantine."""
+        due: list[tuple[Fleet, RedriveJob]] = []
+        for fleet in self.ports.fleets.load().fleets:
+            try:
+                held = sum(group.count for group in self.ports.ledger.failure_groups(fleet.name))
+                self.tally.append((fleet.name, "QuarantineSize", held))
+                jobs = self.ports.ledger.jobs(fleet.name)
+            except PortError as error:
+                _log_failure("jobs could not be read", error, fleet=fleet.name)
+                continue
+            due += [(fleet, job) for job in jobs if job.state is JobState.RUNNING]
+        worked = self._work(due, self.shift.stop_at)
+        return {"jobs": [_job_in_words(job) for job in worked]}
+
+    def _work(self, jobs: Iterable[tuple[Fleet, RedriveJob]], stop_at: float) -> tuple[RedriveJob, ...]:
+        """Work on jobs until a time; how those stand that were ours to work on."""
+        works: list[Work] = []
+        for fleet, job in jobs:
+            try:
+                to = self._queue(fleet.queue)
+                runner = Runner(self.ports, fleet, to, self.shift.name, self.shift.until, self.now)
+                taken = runner.take(job)
+            except PortError as error:
+                _log_failure("a job could not be taken up", error, fleet=fleet.name, job=job.id)
+                continue
+            if taken:
+                works.append(Work(runner, taken))
+        before = {(work.job.fleet, work.job.id): work.job for work in works}
+        worked = run(works, stop_at, now=self.now, sleep=self.shift.sleep, failed=_log_job_failure)
+        for job in worked:
+            was = before[job.fleet, job.id]
+            self.tally.append((job.fleet, "Redriven", job.sent_count - was.sent_count))
+            self.tally.append((job.fleet, "RedriveFailed", job.failed_count - was.failed_count))
+            logger.info("a redrive went on", **_job_in_words(job))
+        return worked
+
+
+def answer(event: object, redriver: Redriver) -> Answer:
+    """Read an invocation and do what it asks. What it is not made for is logged and dropped."""
+    by = "the widget" if _is_of_widget(event) else "an invoke"
+    match event:
+        case {"Records": [*records]} if records and all(_is_of_sqs(record) for record in records):
+            return redriver.take_batch(records)
+        case {"redrive": asked}:
+            return _tried(lambda: redriver.redrive(asked, by))
+        case {"stop": asked}:
+            return _tried(lambda: redriver.stop(asked, by))
+        case {"source": "aws.events", "detail-type": "Scheduled Event"}:
+            return redriver.tick()
+    keys = sorted(map(str, event))[:20] if isinstance(event, Mapping) else [type(event).__name__]
+    logger.warning("an event that is none of ours: dropped", keys=keys)
+    return {
+        "error": "event: must be an SQS batch, a scheduled event,"
+        ' {"redrive": {"fleet": ..., "all": true}} or {"stop": {"fleet": ..., "job_id": ...}}'
+    }
+
+
+def _tried(act: Callable[[], Answer]) -> Answer:
+    """A person's request: what does not work is answered, not raised, since Lambda would hide the text."""
+    try:
+        return act()
+    except RequestError as error:
+        logger.warning("a request was refused", problem=str(error))
+        return {"error": str(error)}
+    except ConflictError as error:
+        logger.warning("a request met another writer", problem=str(error))
+        return {"error": f"another invocation was first: {error}; look at the job and ask again"}
+    except PortError as error:
+        _log_failure("a request failed", error)
+        return {"error": str(error)}
+
+
+def _is_of_sqs(record: object) -> bool:
+    return isinstance(record, Mapping) and record.get("eventSource") == "aws:sqs"
+
+
+def _is_of_widget(event: object) -> bool:
+    return isinstance(event, Mapping) and "widgetContext" in event
+
+
+def _by_fleet(fleets: Mapping[Fleet, QueueFacts], messages: Sequence[Message]) -> list[tuple[Fleet, list[Message]]]:
+    """Messages by the fleet they came from. What came from none of them goes to the first, which quarantines it."""
+    of_queue = {name: fleet for fleet, to in fleets.items() for name in (to.arn, to.url)}
+    sorted_out: dict[Fleet, list[Message]] = {}
+    for message in messages:
+        source = message.source or message.attribute(SOURCE) or ""
+        sorted_out.setdefault(of_queue.get(source, next(iter(fleets))), []).append(message)
+    return list(sorted_out.items())
+
+
+# --------------------------------------------------------------------------- what is told
+
+
+def _job_in_words(job: RedriveJob) -> Answer:
+    """A job as JSON, without what only its runners need."""
+    inner = {"version", "cursor", "runner", "runner_until"}
+    return {name: value for name, value in asdict(job).items() if name not in inner}
+
+
+def _log_settlement(fleet: Fleet, settlement: Settlement) -> None:
+    verdict = settlement.verdict
+    log = logger.info if settlement.let_go else logger.warning
+    log(
+        f"dead letter {settlement.end}",
+        fleet=fleet.name,
+        dead_letter=settlement.message_id,
+        reason=settlement.reason,
+        failure_group=verdict.failure_group if verdict else None,
+        attempt=verdict.attempt if verdict else None,
+        delay_s=verdict.delay_s if verdict else None,
+    )
+
+
+def _log_failure(what: str, error: Exception, **keys: str) -> None:
+    """What goes well by itself later is a warning; what a person must put right, or nobody foresaw, an error."""
+    keys["problem"] = str(error) if isinstance(error, PortError) else repr(error)
+    if isinstance(error, PortError) and not isinstance(error, NeedsFixError):
+        logger.warning(what, extra=keys)
+    else:
+        logger.error(what, extra=keys, exc_info=None if isinstance(error, PortError) else error)
+
+
+def _log_job_failure(job: RedriveJob, error: Exception) -> None:
+    _log_failure("a redrive could not go on now; the next minute tries again", error, fleet=job.fleet, job=job.id)
+
+
+def emit(tally: Iterable[Record]) -> None:
+    """The tally as embedded metrics: one blob for each fleet."""
+    by_fleet: dict[str, list[Record]] = {}
+    for record in tally:
+        by_fleet.setdefault(record[0], []).append(record)
+    for fleet, records in by_fleet.items():
+        metrics.add_dimension("fleet", fleet)
+        for _, name, value in records:
+            metrics.add_metric(name, MetricUnit.Count, value)
+        metrics.flush_metrics()
+
+
+def respond(event: object, redriver: Redriver, function_arn: str) -> Answer | str:
+    """The answer, as HTML where the widget asks."""
+    answered = answer(event, redriver)
+    if not isinstance(event, Mapping) or not _is_of_widget(event):
+        return answered
+    from sluice.widget.answers import render_answer  # noqa: PLC0415 - batches, the many, need no HTML
+
+    return render_answer(answered, event, function_arn)
+
+
+@cache
+def _ports() -> Ports:
+    from sluice.aws import connect  # noqa: PLC0415 - botocore is imported after the handler is known to be needed
+
+    return connect(os.environ)
+
+
+@tracer.capture_lambda_handler(capture_response=False)
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> Answer | str:
+    """Lambda's entry: read the invocation, decide and apply, tell."""
+    started_at = time.time()
+    left_s = context.get_remaining_time_in_millis() / 1000
+    shift = Shift(
+        name=context.aws_request_id,
+        until=started_at + left_s + GRACE_S,
+        stop_at=started_at + left_s - MARGIN_S,
+        sleep=time.sleep,
+        uniform=random.SystemRandom().random,
+    )
+    redriver = Redriver(_ports(), time.time, shift)
+
+    try:
+        return respond(event, redriver, context.invoked_function_arn)
+    finally:
+        emit(redriver.tally)

@@ -1,0 +1,125 @@
+"""What the redriver answers to the widget's buttons: a dry run, a job, or what is wrong, as HTML for a popup."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import htpy
+
+from sluice.model import JobState
+from sluice.widget.parts import bar, call, part
+from sluice.widget.style import CSS
+from sluice.widget.text import DOT, counted, duration, number, shown
+
+GROUPS_SHOWN = 25
+_STATES = {
+    JobState.RUNNING: ("under way", ""),
+    JobState.DONE: ("done", ".sl-good"),
+    JobState.STOPPED: ("stopped", ".sl-warn"),
+}
+
+
+def render_answer(answered: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: str) -> str:
+    """The redriver's answer to an event of the widget.
+
+    Args:
+        answered: as it is answered to others: a dry run, `{"job": ...}` or `{"error": ...}`.
+        event: the event, for the theme and for the buttons that repeat its request.
+        redriver_arn: the function that the buttons call.
+    """
+    context = event.get("widgetContext")
+    dark = isinstance(context, Mapping) and context.get("theme") == "dark"
+    match answered:
+        case {"error": error}:
+            content: htpy.Node = htpy.div(".sl-note.sl-bad")[htpy.b["Not done. "], shown(str(error), 1_000)]
+        case {"dry_run": True}:
+            content = _dry_run(answered, event, redriver_arn)
+        case {"job": job}:
+            content = _job(job, redriver_arn)
+        case _:
+            content = htpy.p(".sl-quiet")["Done."]
+    root = htpy.div(class_=["sl", "sl-dark" if dark else "sl-light", "cwdb-no-default-styles"])
+    return str(root[content, htpy.style[CSS]])
+
+
+def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: str) -> htpy.Node:
+    count, rate_per_s = seen["selected_count"], seen["rate_per_s"]
+    asked = event.get("redrive")
+    what = counted(count, "message")
+    return [
+        htpy.h3[
+            f"Dry run: {what} would be sent",
+            htpy.span(".sl-acts")[
+                htpy.button(".sl-go", type="button")["Redrive"],
+                call(
+                    redriver_arn,
+                    {"redrive": {**asked, "dry_run": False}},
+                    "popup",
+                    confirmation=f"Send {what} back to the queue, at most {number(rate_per_s)} a second?",
+                ),
+            ]
+            if count and isinstance(asked, Mapping)
+            else None,
+        ],
+        htpy.p(".sl-quiet")[
+            "From the ",
+            shown(str(seen["from"])),
+            f" of fleet {seen['fleet']}, at most {number(rate_per_s)} a second:"
+            f" {duration(count / rate_per_s)} at the least. ",
+            f"First at most {seen['canary_count']} of each failure group; the rest only if none of them comes back. ",
+            "Nothing was sent.",
+        ],
+        _groups(seen["groups"]),
+    ]
+
+
+def _groups(groups: Sequence[Mapping[str, Any]]) -> htpy.Node:
+    if not groups:
+        return None
+    rows = [
+        htpy.li(".sl-item")[
+            htpy.div(".sl-line")[htpy.b[shown(str(group["cause"]))], htpy.span(".sl-pill")[f"{group['count']:,}"]]
+        ]
+        for group in groups[:GROUPS_SHOWN]
+    ]
+    more = len(groups) - GROUPS_SHOWN
+    return [htpy.ul(".sl-rows")[rows], htpy.p(".sl-quiet")[f"and {counted(more, 'more group')}."] if more > 0 else None]
+
+
+def _job(job: Mapping[str, Any], redriver_arn: str) -> htpy.Node:
+    label, kind = _STATES[JobState(job["state"])]
+    counts = (
+        (job["failed_count"], "could not be sent"),
+        (job["doubtful_count"], "may have been sent before and were left"),
+        (job["returned_count"], "came back"),
+    )
+    running = job["state"] == JobState.RUNNING
+    return [
+        htpy.h3[
+            f"{job['sent_count']:,} of {counted(job['selected_count'], 'message')} sent",
+            htpy.span(f".sl-pill{kind}")[label],
+            htpy.span(".sl-acts")[
+                htpy.button(type="button")["Stop"],
+                call(redriver_arn, {"stop": {"fleet": job["fleet"], "job_id": job["id"]}}, "popup"),
+            ]
+            if running
+            else None,
+        ],
+        bar(
+            [
+                (part(job["sent_count"], job["selected_count"]), ".sl-good"),
+                (part(job["failed_count"], job["selected_count"]), ".sl-bad"),
+            ]
+        ),
+        htpy.p(".sl-quiet")[[f"{counted(count, 'message')} {what}. " for count, what in counts if count]],
+        htpy.p(".sl-quiet")[shown(str(job["note"]), 500)] if job["note"] else None,
+        htpy.p(".sl-quiet")[
+            "Job ",
+            shown(str(job["id"]), 80),
+            DOT,
+            f"fleet {job['fleet']}",
+            DOT,
+            "asked by ",
+            shown(str(job["requested_by"]), 120),
+            [DOT, "it goes on by itself, minute by minute; the widget shows how far it is"] if running else None,
+        ],
+    ]
