@@ -84,8 +84,9 @@ def open_database(url: str) -> Database:
     if scheme in {"postgresql", "postgres"}:
         try:
             psycopg.conninfo.conninfo_to_dict(url)
-        except psycopg.ProgrammingError as error:
-            raise ValueError("not a URL that PostgreSQL's client library can read") from error
+        except psycopg.ProgrammingError:
+            # Its text repeats the URL, password and all.
+            raise ValueError("not a URL that PostgreSQL's client library can read") from None
         return PostgresDatabase(url)
     raise ValueError("give sqlite:///path/to/file.db or postgresql://user:password@host/database")
 
