@@ -70,14 +70,14 @@ class Show:
 
     def say(self, sentence: str, style: str = "") -> None:
         """One sentence of the story."""
-        self._tell_decisions()
+        self.say_decisions()
         line = Text.assemble((f"{time.time() - self._started_at:6.1f} s  ", "dim"), (sentence, style))
         self._said.append(line)
         if not self._live_mode:
             self._console.print(line)
 
-    def _tell_decisions(self) -> None:
-        """Where there is no live page, decisions are told as they come."""
+    def say_decisions(self) -> None:
+        """Tell the decisions that came since; the live page shows them by itself."""
         if self._live_mode or self._seen is None:
             return
         for decision, _ in list(self._seen.changes()):

@@ -5,8 +5,10 @@ import json
 import os
 import platform
 import shlex
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,8 +49,8 @@ class Stage:
             self.sandbox.env()
             | {
                 "SLUICE_STACK": SLUICE_STACK,
-                "SLUICE_TABLE": self.sluice["TableName"],
-                "SLUICE_BUCKET": self.sluice["ArchiveBucketName"],
+                "SLUICE_TABLE": self.sluice["LedgerTable"],
+                "SLUICE_BUCKET": self.sluice["ArchiveBucket"],
                 "SLUICE_FLEETS_PATH": f"/sluice/{SLUICE_STACK}/fleets/",
             }
         )
@@ -92,6 +94,46 @@ class Stage:
                 "PORT": "0",
             }
         )
+
+    def is_stored(self, order_id: str) -> bool:
+        """Whether the database has an order."""
+        return bool(self._select("SELECT 1 FROM orders WHERE order_id = ?", order_id))
+
+    def stored_ids(self) -> set[str]:
+        """Ids of every order that the database has."""
+        return {row[0] for row in self._select("SELECT order_id FROM orders")}
+
+    def charged_twice(self) -> int:
+        """Orders with more than one payment."""
+        return len(self._select("SELECT order_id FROM payments GROUP BY order_id HAVING count(*) > 1"))
+
+    def _select(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        # The audit asks the database itself, not the application that it audits.
+        path = self.database_url.removeprefix("sqlite:///")
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def widget(self) -> str:
+        """The dashboard widget's HTML, as CloudWatch would ask for it."""
+        now_ms = int(time.time() * 1000)
+        context = {
+            "dashboardName": SLUICE_STACK,
+            "widgetId": "widget-1",
+            "locale": "en",
+            "timezone": {"label": "UTC", "offsetISO": "+00:00", "offsetInMinutes": 0},
+            "period": 60,
+            "isAutoPeriod": True,
+            "timeRange": {"mode": "relative", "start": now_ms - 600_000, "end": now_ms, "relativeStart": 600_000},
+            "theme": "light",
+            "linkCharts": True,
+            "title": "Sluice",
+            "forms": {"all": {}},
+            "params": {"fleet": FLEET},
+            "width": 900,
+            "height": 700,
+        }
+        answer = self.invoke(self.sluice["ConsoleFunction"], {"fleet": FLEET, "widgetContext": context})
+        return str(answer)
 
     def invoke(self, function: str, event: dict[str, Any]) -> Any:
         """Invoke one of Sluice's functions by name or ARN and wait for its answer.

@@ -75,7 +75,7 @@ class Watcher:
         self, ports: Ports, work: WorkLog, *, fleet: str, queue_url: str, dead_letter_url: str, group: str
     ) -> None:
         self.seen = Seen()
-        self._ports, self._fleet, self._group, self._work = ports, fleet, group, work
+        self._ports, self._fleet, self._group, self.work = ports, fleet, group, work
         self._queue_url, self._dead_letter_url = queue_url, dead_letter_url
         self._started_at = time.time()
         self._end = threading.Event()
@@ -131,7 +131,7 @@ class Watcher:
                 working=group.count(Lifecycle.WORKING),
                 launching=group.count(Lifecycle.LAUNCHING),
                 draining=group.count(Lifecycle.DRAINING),
-                oldest_wait_s=self._work.oldest_waiting_s(now),
+                oldest_wait_s=self.work.oldest_waiting_s(now),
             )
         )
 

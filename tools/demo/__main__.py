@@ -1,0 +1,137 @@
+"""`make demo`: tells the story, audits it, writes the picture and the page; non-zero where the audit does not hold."""
+
+import json
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from tools.demo import page, picture
+from tools.demo.acts import ACTS, Story
+from tools.demo.audit import Audit, lost, percentile, waits
+from tools.demo.settings import DemoSettings
+from tools.demo.show import Show
+from tools.demo.stage import FLEET, Stage, set_up
+from tools.demo.traffic import Traffic
+from tools.demo.watch import Watcher
+from tools.demo.work import WorkLog
+from tools.sandbox.sandbox import ROOT
+
+OUTPUT = ROOT / "build/demo"
+
+app = App(help=__doc__)
+
+
+@app.default
+def main(
+    *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False, output: Path = OUTPUT
+) -> int:
+    """Tell the demo's story on the embedded emulator.
+
+    Args:
+        as_json: print the audit as one JSON object on the last line.
+        output: folder for picture, page and logs.
+
+    Returns:
+        0 where the audit holds, 1 where it does not.
+    """
+    console = Console()
+    settings = DemoSettings()
+    _print_settings(console, settings)
+    with Show(console, [act.title for act in ACTS], settings.target_wait_s) as show, ExitStack() as stack:
+        stage = stack.enter_context(set_up(settings, show.say, output / "state"))
+        traffic = stack.enter_context(Traffic(stage.front_end_url))
+        work = WorkLog(stage.work_log, lambda: traffic.sent)
+        watcher = stack.enter_context(watch(stage, work))
+        show.watching(watcher.seen)
+        story = Story(stage, traffic, watcher, show)
+        story.tell()
+        audit = audit_of(story)
+        story_waits = waits(traffic.sent, work.started(), story.outage_acts)
+    failures = audit.failures(len(story.poison))
+    figure = picture.draw(watcher.seen.samples, story.spans, story_waits, settings.target_wait_s)
+    svg = picture.save(figure, output / "timeline.png")
+    text = page.render(
+        svg=svg,
+        figures=audit.as_dict(),
+        failures=failures,
+        decisions=watcher.seen.changes(),
+        began_at=story.spans[0].began_at,
+        settings=settings,
+    )
+    page.write(output / "index.html", text)
+    _print_audit(console, audit, failures, output)
+    if as_json:
+        print(json.dumps(audit.as_dict()))
+    return 1 if failures else 0
+
+
+def watch(stage: Stage, work: WorkLog) -> Watcher:
+    """A watcher of the stage's fleet."""
+    return Watcher(
+        stage.ports,
+        work,
+        fleet=FLEET,
+        queue_url=stage.orders["QueueUrl"],
+        dead_letter_url=stage.orders["DeadLetterQueueUrl"],
+        group=stage.orders["GroupName"],
+    )
+
+
+def audit_of(story: Story) -> Audit:
+    """Sum the story up; every order is out of the queues by now, or it is lost."""
+    now = time.time()
+    sent = story.traffic.sent
+    work = story.watcher.work
+    stored = story.stage.stored_ids()
+    counted = [one.wait_s for one in waits(sent, work.started(), story.outage_acts) if one.counted]
+    seen = story.watcher.seen
+    peak = max(sample.working + sample.draining for sample in seen.samples)
+    return Audit(
+        sent=len(sent),
+        stored=len(stored & set(sent)),
+        lost=len(lost(sent, stored)),
+        charged_twice=story.stage.charged_twice(),
+        quarantined=story.quarantined_count,
+        redriven=sum(job.sent_count for job in story.stage.ports.ledger.jobs(FLEET)),
+        drains=len(set(work.drained()) - story.killed),
+        interrupted=sum(1 for one in work.open() if one.instance not in story.killed),
+        peak_capacity=peak,
+        wait_p50_s=percentile(counted, 0.50),
+        wait_p99_s=percentile(counted, 0.99),
+        wait_max_s=max(counted, default=0.0),
+        target_wait_s=story.settings.target_wait_s,
+        instance_seconds=sum(lived.seconds(now) for lived in seen.instances.values()),
+        fixed_fleet_instance_seconds=peak * (now - story.spans[0].began_at),
+    )
+
+
+def _print_settings(console: Console, settings: DemoSettings) -> None:
+    table = Table(title="The demo's short settings: its seconds are not AWS's", title_justify="left")
+    for column in ("setting", "here", "on AWS"):
+        table.add_column(column)
+    for row in settings.in_words():
+        table.add_row(*row)
+    console.print(table)
+
+
+def _print_audit(console: Console, audit: Audit, failures: list[str], output: Path) -> None:
+    table = Table(title="Audit against the database", title_justify="left", show_header=False)
+    for name, value in audit.as_dict().items():
+        table.add_row(name.replace("_", " "), f"{value:,}")
+    console.print(table)
+    for sentence in failures:
+        console.print(f"DOES NOT HOLD: {sentence}", style="bold red")
+    if not failures:
+        console.print("Everything held.", style="bold green")
+    for name in ("timeline.png", "index.html"):
+        path = output / name
+        console.print(f"  {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(app())

@@ -1,0 +1,218 @@
+"""The story in seven acts: what happens to the orders, and what each act waits for before the next may begin."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tools.demo.picture import ActSpan
+from tools.demo.settings import DemoSettings
+from tools.demo.show import Show
+from tools.demo.stage import FLEET, Stage
+from tools.demo.traffic import Traffic
+from tools.demo.watch import Watcher
+from tools.demo.widget import button
+
+STEADY_SKUS = ("tea-green", "cup-small")
+UNKNOWN = (("tea-oolong", 3), ("teapot-glass", 3))
+"""Items that the shop does not have yet, and how many poison orders ask for each: two failure groups."""
+PATIENCE_S = 60.0
+"""For one step of the story: several times what it takes, since CI's machines are slow. Not to be met is a failure."""
+
+
+class StoryError(RuntimeError):
+    """The story did not go on: what was waited for did not happen."""
+
+
+@dataclass(slots=True)
+class Story:
+    """One telling: what it acts on, and what it remembers for the audit."""
+
+    stage: Stage
+    traffic: Traffic
+    watcher: Watcher
+    show: Show
+    spans: list[ActSpan] = field(default_factory=list)
+    killed: set[str] = field(default_factory=set)  # instances killed on purpose
+    poison: list[str] = field(default_factory=list)
+    quarantined_count: int = 0
+
+    @property
+    def settings(self) -> DemoSettings:
+        """The demo's short settings."""
+        return self.stage.settings
+
+    @property
+    def outage_acts(self) -> set[int]:
+        """Numbers of the acts in which the database was down."""
+        return {span.number for span in self.spans if span.outage}
+
+    def tell(self) -> None:
+        """Tell every act in order."""
+        for number, act in enumerate(ACTS, start=1):
+            with self._act(number, act):
+                act.run(self)
+        self.traffic.at(0)
+        self.show.done()
+
+    @contextmanager
+    def _act(self, number: int, act: "Act") -> Iterator[None]:
+        began_at = time.time()
+        self.show.act(number, act.title)
+        self.traffic.act(number)
+        yield
+        self.spans.append(ActSpan(number, act.title, began_at, time.time(), act.outage))
+
+    def stay(self, seconds: float) -> None:
+        """Let the story run on as it is."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(0.25)
+            self.show.say_decisions()
+
+    def until(self, what: str, condition: Callable[[], bool]) -> None:
+        """Wait for something to happen.
+
+        Raises:
+            StoryError: It did not happen within PATIENCE_S.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            if time.monotonic() > deadline:
+                raise StoryError(f"waited {PATIENCE_S:g} s in vain for: {what}")
+            time.sleep(0.25)
+            self.show.say_decisions()
+
+    # --- questions that the acts ask ---
+
+    def working_count(self) -> int:
+        """Instances in service."""
+        last = self.watcher.seen.last
+        return last.working if last else 0
+
+    def instances_count(self) -> int:
+        """Instances of any state."""
+        last = self.watcher.seen.last
+        return last.working + last.launching + last.draining if last else 0
+
+    def backlog(self) -> int:
+        """Orders in the queue, those being worked on included; many before anything was seen."""
+        last = self.watcher.seen.last
+        return last.backlog if last else 1
+
+    def unstarted(self) -> int:
+        """Accepted orders on which no work has begun."""
+        started = self.watcher.work.started()
+        return sum(1 for order_id in self.traffic.sent if order_id not in started)
+
+    def quarantined(self) -> int:
+        """Orders in quarantine now."""
+        return sum(group.count for group in self.stage.ports.ledger.failure_groups(FLEET))
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act of the story."""
+
+    title: str
+    run: Callable[[Story], None]
+    outage: bool = False
+
+
+def steady(story: Story) -> None:
+    """A few orders a second wake the fleet from zero."""
+    story.traffic.at(story.settings.steady_per_s)
+    story.until("a consumer in service", lambda: story.working_count() >= 1)
+    story.stay(10)
+
+
+def burst(story: Story) -> None:
+    """Twenty times as many for some seconds; the fleet grows, and shrinks again once they are done."""
+    settings = story.settings
+    story.traffic.at(settings.steady_per_s * settings.burst_factor)
+    story.stay(settings.burst_s)
+    story.traffic.at(settings.steady_per_s)
+    grown = story.working_count()
+    story.until("the burst to be worked off", lambda: story.unstarted() <= settings.steady_per_s * 2)
+    peak = max(sample.working for sample in story.watcher.seen.samples)
+    story.show.say(f"The burst is worked off: {max(peak, grown)} consumers at the most")
+    story.until("the fleet to have shrunk", lambda: story.working_count() < peak)
+
+
+def outage(story: Story) -> None:
+    """The database goes down; orders wait in the queue, and none is burnt into the dead-letter queue."""
+    process = story.stage.admin("lock", "--seconds", f"{story.settings.outage_s:g}")
+    story.show.say("The database is down: its write lock is held by another")
+    story.stay(story.settings.outage_s)
+    _, error = process.communicate()
+    if process.returncode != 0:
+        raise StoryError(f"the outage could not be staged: {error.strip()}")
+    waiting = story.backlog()
+    story.show.say(f"The database is back; {waiting} orders waited in the queue")
+    story.until("what waited to be worked off", lambda: story.backlog() <= story.settings.steady_per_s * 4)
+
+
+def crash(story: Story) -> None:
+    """One consumer dies in the middle of an order: SQS delivers it again, the group replaces the instance."""
+    story.until("a consumer at work", lambda: bool(_at_work(story)))
+    victim = _at_work(story)[-1]
+    story.killed.add(victim.instance)
+    story.stage.sandbox.admin("POST", f"instances/{victim.instance}/kill")
+    story.show.say(f"{victim.instance} is killed in the middle of order {str(victim.order_id)[:8]}")
+    story.until(
+        "the interrupted order to be stored",
+        lambda: victim.order_id is None or story.stage.is_stored(victim.order_id),
+    )
+    story.show.say(f"Order {str(victim.order_id)[:8]} was delivered again and is stored, once")
+
+
+def _at_work(story: Story) -> list[Any]:
+    return [one for one in story.watcher.work.open() if one.order_id and one.instance not in story.killed]
+
+
+def poison(story: Story) -> None:
+    """Orders for items that are not in the catalogue: retried with backoff, then quarantined, in two groups."""
+    for sku, count in UNKNOWN:
+        story.poison += [story.traffic.place(sku, poison=True) for _ in range(count)]
+    story.show.say(f"{len(story.poison)} orders ask for {' and '.join(sku for sku, _ in UNKNOWN)}, which nobody sells")
+    story.until("all of them to be quarantined", lambda: story.quarantined() == len(story.poison))
+    story.quarantined_count = story.quarantined()
+    for group in story.stage.ports.ledger.failure_groups(FLEET):
+        story.show.say(f"Quarantined: {group.count} with cause {group.cause!r}")
+
+
+def redrive(story: Story) -> None:
+    """The catalogue is mended, and a person presses the widget's buttons."""
+    for sku, _ in UNKNOWN:
+        story.stage.run_admin("stock", sku, "--price-cents", "990", "--count", "1000")
+    story.show.say("A fix is deployed: the items are in the catalogue")
+    for group in story.stage.ports.ledger.failure_groups(FLEET):
+        html = story.stage.widget()
+        action = button(html, failure_group=group.id, dry_run=False)
+        story.show.say(f"The widget's button is pressed for {group.cause!r}")
+        story.stage.invoke(action.endpoint, action.event)
+    story.until("every poison order to be stored", lambda: all(map(story.stage.is_stored, story.poison)))
+    story.until("the quarantine to be empty", lambda: story.quarantined() == 0)
+    story.show.say("Every poison order is stored, the quarantine is empty")
+
+
+def to_zero_and_back(story: Story) -> None:
+    """Traffic ends: the fleet drains to nothing. A late order wakes it."""
+    story.traffic.at(0)
+    story.until("the fleet to drain to zero", lambda: story.instances_count() == 0 and story.unstarted() == 0)
+    story.show.say("The fleet is at zero; a late order comes")
+    order_id = story.traffic.place(STEADY_SKUS[0])
+    story.until("the late order to be stored", lambda: story.stage.is_stored(order_id))
+    story.show.say("The late order woke the fleet and is stored")
+
+
+ACTS = (
+    Act("steady orders", steady),
+    Act("a burst of twenty times", burst),
+    Act("the database goes down and comes back", outage, outage=True),
+    Act("a consumer is killed mid-order", crash),
+    Act("poison orders arrive", poison),
+    Act("a fix, and a redrive from the widget", redrive),
+    Act("traffic ends, a late order wakes the fleet", to_zero_and_back),
+)
