@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sluice import aws
 from sluice.config import Fleet
 from sluice.ports import Ledger, LoadedFleets, NeedsFixError, PortError, Ports
-from sluice.widget import UTC_CLOCK, Clock, Theme, Trouble, View, offset_s, render, render_message
+from sluice.widget import UTC_CLOCK, Clock, Part, Theme, Trouble, View, offset_s, render, render_message
 
 DECISIONS_LIMIT = 1_500  # a day of one a minute, 4 h of one in ten seconds: about a second's reading
 DEFAULT_RANGE_S = 3 * 3_600.0  # CloudWatch's own default for a new dashboard
@@ -248,7 +248,7 @@ def look(request: Request, ports: Ports, settings: Settings) -> View:
     try:
         loaded = ports.fleets.load()
     except PortError as error:
-        return replace(view, troubles=(Trouble("The fleets' documents", str(error)),))
+        return replace(view, troubles=(Trouble(Part.FLEETS, str(error)),))
     fleet, notes = _choose(request, loaded)
     view = replace(
         view,
@@ -264,7 +264,7 @@ def _with_records(view: View, fleet: str, ledger: Ledger) -> View:
     """The view with what the ledger has of a fleet."""
     troubles: list[Trouble] = []
 
-    def read[T](part: str, call: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
+    def read[T](part: Part, call: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
         try:
             return call()
         except PortError as error:
@@ -272,11 +272,11 @@ def _with_records(view: View, fleet: str, ledger: Ledger) -> View:
             return ()
 
     decisions = read(
-        "The decisions", lambda: ledger.decisions(fleet, DECISIONS_LIMIT + 1, since=view.since, until=view.until)
+        Part.DECISIONS, lambda: ledger.decisions(fleet, DECISIONS_LIMIT + 1, since=view.since, until=view.until)
     )
-    drains = read("The drains", lambda: ledger.drains(fleet))
-    failure_groups = read("The failure groups", lambda: ledger.failure_groups(fleet))
-    jobs = read("The redrives", lambda: ledger.jobs(fleet))
+    drains = read(Part.DRAINS, lambda: ledger.drains(fleet))
+    failure_groups = read(Part.FAILURE_GROUPS, lambda: ledger.failure_groups(fleet))
+    jobs = read(Part.REDRIVES, lambda: ledger.jobs(fleet))
     return replace(
         view,
         decisions=decisions[:DECISIONS_LIMIT],

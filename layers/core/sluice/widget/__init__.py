@@ -2,6 +2,6 @@
 
 from sluice.widget.page import render, render_message
 from sluice.widget.text import Clock, offset_s
-from sluice.widget.view import UTC_CLOCK, Theme, Trouble, View
+from sluice.widget.view import UTC_CLOCK, Part, Theme, Trouble, View
 
-__all__ = ["UTC_CLOCK", "Clock", "Theme", "Trouble", "View", "offset_s", "render", "render_message"]
+__all__ = ["UTC_CLOCK", "Clock", "Part", "Theme", "Trouble", "View", "offset_s", "render", "render_message"]

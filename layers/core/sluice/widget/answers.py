@@ -63,8 +63,8 @@ def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: st
         htpy.p(".sl-quiet")[
             "From the ",
             shown(str(seen["from"])),
-            f" of fleet {seen['fleet']}, at most {number(rate_per_s)} a second:"
-            f" {duration(count / rate_per_s)} at the least. ",
+            f" of fleet {seen['fleet']}, at most {number(rate_per_s)} a second: ",
+            f"{duration(count / rate_per_s)} at the least. ",
             f"First at most {seen['canary_count']} of each failure group; the rest only if none of them comes back. ",
             "Nothing was sent.",
         ],

@@ -26,9 +26,10 @@ _SPACE_PX = 12.0
 _AXIS_PX = 18.0
 _EDGE_PX = 5.0  # so that the last dot is not cut
 
-# What the planner calls the figures of a decision that are drawn here, the first one present is taken.
-VISIBLE = ("visible", "backlog")
-OLDEST_AGE = ("oldest_age_s", "oldest_age")
+# What the planner calls the figures of a decision that are drawn here (`planning._figures`; a test holds them equal).
+VISIBLE = "visible"
+OLDEST_AGE = "oldest_age_s"
+WORKING = "working"
 
 _TICKS_S = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800)
 _NICE = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
@@ -40,7 +41,8 @@ class Sample:
     """What one decision saw and wanted. Counts of instances and messages; `oldest_age_s` in seconds."""
 
     at: float
-    capacity: int
+    capacity: int  # as the group was set
+    working: float  # of it in service, as far as known
     need: int
     want: int
     backlog: float | None
@@ -49,20 +51,19 @@ class Sample:
     status: OutcomeStatus
 
 
-def figure(decision: Decision, names: Sequence[str]) -> float | None:
-    """The first figure of a decision that has one of `names`; None if it was not read."""
-    for name in names:
-        for entry in decision.figures:
-            if entry.name == name:
-                return entry.value if entry.value is not None and math.isfinite(entry.value) else None
-    return None
+def figure(decision: Decision, name: str) -> float | None:
+    """A figure of a decision; None if it was not read."""
+    value = next((entry.value for entry in decision.figures if entry.name == name), None)
+    return value if value is not None and math.isfinite(value) else None
 
 
 def sample(decision: Decision, outcome: Outcome) -> Sample:
     """What a decision record says for the chart."""
+    working = figure(decision, WORKING)
     return Sample(
         at=decision.at,
         capacity=decision.current,
+        working=decision.current if working is None else working,
         need=decision.raw_need,
         want=decision.want,
         backlog=figure(decision, VISIBLE),
@@ -168,9 +169,9 @@ def _heading(lane: _Lane, axis: _Axis, name: str, unit: str, scale: str) -> htpy
 def _capacity_lane(lane: _Lane, axis: _Axis, runs: list[list[Sample]]) -> htpy.Node:
     fills, lines, needs = [], [], []
     for run, end in _with_ends(runs, axis):
-        line = _steps(run, lambda entry: lane.y(entry.capacity), axis, end)
-        lines.append(line)
-        fills.append(f"{line}V{_px(lane.base)}H{_px(axis.x(run[0].at))}Z")
+        lines.append(_steps(run, lambda entry: lane.y(entry.capacity), axis, end))
+        working = _steps(run, lambda entry: lane.y(entry.working), axis, end)
+        fills.append(f"{working}V{_px(lane.base)}H{_px(axis.x(run[0].at))}Z")
         needs.append(_steps(run, lambda entry: lane.y(entry.need), axis, end))
     return [
         htpy.path(".sl-capacity-fill", d="".join(fills)),
@@ -262,7 +263,8 @@ def _slices(axis: _Axis, samples: list[Sample], clock: Clock, now: float, height
     return [
         htpy.rect(".sl-slice", x=_px(column * SLICE_PX), y="0", width=_px(SLICE_PX), height=_px(height))[
             htpy.title[
-                f"{clock.second(entry.at, now)}\ncapacity {entry.capacity}, need {entry.need}\n"
+                f"{clock.second(entry.at, now)}\n"
+                f"capacity {entry.capacity}, {number(entry.working)} working, need {entry.need}\n"
                 f"backlog {number(entry.backlog)}, oldest {duration(entry.oldest_age_s)}"
             ]
         ]

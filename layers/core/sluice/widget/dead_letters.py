@@ -8,18 +8,20 @@ import htpy
 
 from sluice.config import Fleet
 from sluice.model import FailureGroup, JobState, RedriveJob
-from sluice.widget.parts import and_more, bar, call, part, turn
+from sluice.widget.parts import and_more, bar, call, part, turn, unread
 from sluice.widget.text import DOT, counted, duration, number, shown
-from sluice.widget.view import View
+from sluice.widget.view import Part, View
 
 GROUPS_SHOWN = 25
 JOBS_SHOWN = 5
-SAMPLE_LIMIT = 2_000  # characters of a message's beginning
+SAMPLE_LIMIT = 1_000  # characters of a message's beginning: the ledger keeps half of it
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
 
 
 def render_failure_groups(view: View, fleet: Fleet) -> htpy.Node:
     """Failure groups, those with messages in quarantine first, with what can be done about them."""
+    if view.unread(Part.FAILURE_GROUPS):
+        return unread("Failure groups")
     held = sum(group.count for group in view.failure_groups)
     groups = sorted(view.failure_groups, key=lambda group: (group.count == 0, -group.last_seen_at))
     redrivable = sum(1 for group in groups if group.count)
@@ -110,6 +112,8 @@ _JOB_STATES = {
 
 def render_jobs(view: View) -> htpy.Node:
     """The last redrives and how far they are, running ones first."""
+    if view.unread(Part.REDRIVES):
+        return unread("Redrives")
     if not view.jobs:
         return None
     running = sum(1 for job in view.jobs if job.state is JobState.RUNNING)

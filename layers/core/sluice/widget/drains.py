@@ -3,15 +3,17 @@
 import htpy
 
 from sluice.model import Drain, DrainState
-from sluice.widget.parts import and_more, bar, part
+from sluice.widget.parts import and_more, bar, part, unread
 from sluice.widget.text import DOT, counted, duration, shown
-from sluice.widget.view import View
+from sluice.widget.view import Part, View
 
 DRAINS_SHOWN = 25
 
 
 def render_drains(view: View) -> htpy.Node:
     """Every drain that is not released yet, the oldest first."""
+    if view.unread(Part.DRAINS):
+        return unread("Drains")
     under_way = [drain for drain in view.drains if drain.state is not DrainState.RELEASED]
     released = len(view.drains) - len(under_way)
     return htpy.section[

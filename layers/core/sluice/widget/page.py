@@ -19,9 +19,10 @@ from sluice.widget.drains import render_drains
 from sluice.widget.parts import call
 from sluice.widget.style import CSS
 from sluice.widget.text import UNKNOWN, counted, duration, number, shown
-from sluice.widget.view import Theme, View
+from sluice.widget.view import Part, Theme, View
 
 WIDE_PX = 860  # from here on two columns fit
+NARROW_PX = 540  # below it a sentence gets a line of its own
 MIN_PX, MAX_PX = 260, 2400  # what a dashboard's grid can give; a width outside it is a mistake of the caller
 QUIET_AFTER_S = 300.0  # as the alarm on the planner: no tick in five minutes
 
@@ -35,16 +36,15 @@ def render(view: View, theme: Theme, width: int) -> str:
         width: of the widget's area in pixels; kept within MIN_PX and MAX_PX.
     """
     width = min(MAX_PX, max(MIN_PX, width))
-    wide = width >= WIDE_PX
     fleet = view.fleet
     return _document(
         theme,
-        wide,
+        width,
         [
             _head(view),
             _tabs(view),
             _warnings(view),
-            [_tiles(view, fleet), _body(view, fleet, width, wide=wide)] if fleet else _no_fleet(view),
+            [_tiles(view, fleet), _body(view, fleet, width)] if fleet else _no_fleet(view),
         ],
     )
 
@@ -53,15 +53,16 @@ def render_message(title: str, lines: Sequence[str], theme: Theme) -> str:
     """A widget that only says what is wrong with the request, one line a problem."""
     return _document(
         theme,
-        False,
+        MIN_PX,
         htpy.div(".sl-note.sl-bad")[htpy.b[shown(title)], htpy.ul[[htpy.li[shown(line, 500)] for line in lines]]],
     )
 
 
-def _document(theme: Theme, wide: bool, content: htpy.Node) -> str:
+def _document(theme: Theme, width: int, content: htpy.Node) -> str:
     # The style sheet stands inside the element: sanitisers drop one that opens the document.
-    root = htpy.div(class_=["sl", f"sl-{theme}", "cwdb-no-default-styles", wide and "sl-wide"])
-    return str(root[content, htpy.style[CSS]])
+    shape = "sl-wide" if width >= WIDE_PX else "sl-narrow" if width < NARROW_PX else None
+    root = htpy.div(class_=["sl", f"sl-{theme}", "cwdb-no-default-styles", shape])
+    return "".join(root[content, htpy.style[CSS]].iter_chunks())
 
 
 # --------------------------------------------------------------------------- head
@@ -108,7 +109,7 @@ def _tabs(view: View) -> htpy.Node:
 def _warnings(view: View) -> htpy.Node:
     notes: list[htpy.Node] = [
         htpy.div(".sl-note.sl-bad")[
-            htpy.b[f"{trouble.part} could not be read. "], shown(trouble.problem, SENTENCE_LIMIT)
+            htpy.b[f"{trouble.part.capitalize()} could not be read. "], shown(trouble.problem, SENTENCE_LIMIT)
         ]
         for trouble in view.troubles
     ]
@@ -156,13 +157,16 @@ def _tiles(view: View, fleet: Fleet) -> htpy.Node:
     backlog = figure(latest, VISIBLE) if latest else None
     oldest_s = figure(latest, OLDEST_AGE) if latest else None
     late = oldest_s is not None and oldest_s > fleet.target_wait_s
-    held = sum(group.count for group in view.failure_groups)
+    held: int | None = sum(group.count for group in view.failure_groups)
     groups = sum(1 for group in view.failure_groups if group.count)
+    dead_letters = counted(groups, "failure group") if held else "nothing held"
+    if view.unread(Part.FAILURE_GROUPS):
+        held, dead_letters = None, "not read"
     return htpy.dl(".sl-tiles")[
         _tile("Capacity", number(latest.current) if latest else UNKNOWN, _wanted(latest)),
         _tile("Backlog", number(backlog), "messages waiting"),
         _tile("Oldest message", duration(oldest_s), f"target {duration(fleet.target_wait_s)}", bad=late),
-        _tile("Quarantined", number(held), counted(groups, "failure group") if held else "nothing held"),
+        _tile("Quarantined", number(held), dead_letters),
     ]
 
 
@@ -172,18 +176,20 @@ def _tile(name: str, value: str, below: str, *, bad: bool = False) -> htpy.Node:
 
 def _wanted(latest: Decision | None) -> str:
     if latest is None:
-        return "no decision yet"
+        return UNKNOWN
     return f"wants {latest.want:,}" if latest.want != latest.current else "as wanted"
 
 
-def _body(view: View, fleet: Fleet, width: int, *, wide: bool) -> htpy.Node:
-    chart_px = round((width - 32) * 0.57) if wide else width - 8
+def _body(view: View, fleet: Fleet, width: int) -> htpy.Node:
+    chart_px = round((width - 32) * 0.57) if width >= WIDE_PX else width - 8
     main = htpy.div(".sl-main")[htpy.section[_picture(view, fleet, chart_px)], render_decisions(view)]
     side = htpy.div(".sl-side")[render_failure_groups(view, fleet), render_jobs(view), render_drains(view)]
     return htpy.div(".sl-body")[main, side]
 
 
 def _picture(view: View, fleet: Fleet, width: int) -> htpy.Node:
+    if view.unread(Part.DECISIONS):
+        return htpy.div(".sl-nothing")["The decisions could not be read."]
     if not view.decisions:
         return htpy.div(".sl-nothing")[
             f"No decision between {view.clock.minute(view.since, view.now)} and"

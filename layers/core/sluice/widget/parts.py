@@ -20,6 +20,11 @@ def bar(parts: Sequence[tuple[float, str]]) -> htpy.Node:
     return htpy.div(".sl-bar", aria_hidden="true")[filled]
 
 
+def unread(name: str) -> htpy.Node:
+    """A section of which nothing is known; why stands at the head of the widget."""
+    return htpy.section[htpy.h3[name], htpy.p(".sl-quiet")["Could not be read."]]
+
+
 def and_more(count: int, what: str) -> htpy.Node:
     """How many are not shown, if any."""
     return htpy.p(".sl-quiet")[f"and {counted(count, 'more ' + what)}."] if count > 0 else None

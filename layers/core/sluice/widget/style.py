@@ -76,7 +76,7 @@ CSS = """
 .sl-chart .sl-name { font-weight: 700; fill: var(--text); }
 .sl-chart .sl-scale, .sl-chart .sl-tick { fill: var(--faint); font-size: 10px; }
 .sl-chart .sl-grid { stroke: var(--line); stroke-width: 1; shape-rendering: crispEdges; fill: none; }
-.sl-chart .sl-capacity-fill { fill: var(--capacity); opacity: 0.12; }
+.sl-chart .sl-capacity-fill { fill: var(--capacity); opacity: 0.16; }
 .sl-chart .sl-capacity { stroke: var(--capacity); stroke-width: 2; fill: none; stroke-linejoin: round; }
 .sl-chart .sl-need { stroke: var(--need); stroke-width: 1.25; stroke-dasharray: 3 2; fill: none; }
 .sl-chart .sl-backlog-fill { fill: var(--backlog); opacity: 0.22; }
@@ -111,6 +111,8 @@ CSS = """
 .sl-shrink { color: var(--backlog); }
 .sl-hold { color: var(--faint); font-weight: 400; }
 .sl-say { flex: 1 1 auto; min-width: 0; overflow-wrap: anywhere; }
+.sl-narrow .sl-rows summary { flex-wrap: wrap; gap: 0 8px; }
+.sl-narrow .sl-rows summary .sl-say { order: 1; flex-basis: 100%; }
 .sl-more { padding: 0 0 10px; font-size: 12px; }
 .sl-more p { padding: 2px 0; overflow-wrap: anywhere; color: var(--muted); }
 .sl-more p b { color: var(--text); }

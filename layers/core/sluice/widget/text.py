@@ -8,8 +8,10 @@ around them. Each is replaced by a small tag with its code point, so that the te
 import math
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import htpy
 
@@ -90,25 +92,31 @@ def _node(part: str | _Tag) -> htpy.Node:
 
 
 def _parts(text: str, limit: int) -> list[str | _Tag]:
-    kept = text[:limit]
+    """The text in parts: what can be shown as it is, and a tag for each run of one hidden character."""
     parts: list[str | _Tag] = []
-    run: list[str] = []
-    marks = 0
-    for character in kept:
-        category = unicodedata.category(character)
-        marks = marks + 1 if category.startswith("M") else 0
-        if (category not in _HIDDEN_CATEGORIES and marks <= _MARKS_LIMIT) or character in _KEPT:
-            run.append(character)
+    kept = text[:limit].replace("\r\n", "\n")
+    for hidden, run in groupby(_marked(kept), key=lambda one: one[0]):
+        characters = [character for _, character in run]
+        if not hidden:
+            parts.append("".join(characters))
             continue
-        if run:
-            parts.append("".join(run))
-            run = []
-        parts.append(_Tag(f"U+{ord(character):04X}", unicodedata.name(character, "a character that is not shown")))
-    if run:
-        parts.append("".join(run))
+        for character, same in groupby(characters):
+            count = len(list(same))
+            times = f" \N{MULTIPLICATION SIGN}{count}" if count > 1 else ""
+            name = unicodedata.name(character, "a character that is not shown")
+            parts.append(_Tag(f"U+{ord(character):04X}{times}", name))
     if len(text) > limit:
         parts.append(_Tag(f"+{len(text) - limit:,} characters", "the text goes on"))
     return parts
+
+
+def _marked(text: str) -> Iterator[tuple[bool, str]]:
+    """Each character, with whether it is hidden."""
+    marks = 0
+    for character in text:
+        category = unicodedata.category(character)
+        marks = marks + 1 if category.startswith("M") else 0
+        yield (category in _HIDDEN_CATEGORIES and character not in _KEPT) or marks > _MARKS_LIMIT, character
 
 
 def number(value: float | None) -> str:

@@ -17,11 +17,21 @@ class Theme(StrEnum):
     DARK = "dark"
 
 
+class Part(StrEnum):
+    """What is read for the widget, each by itself."""
+
+    FLEETS = "the fleets' documents"
+    DECISIONS = "the decisions"
+    DRAINS = "the drains"
+    FAILURE_GROUPS = "the failure groups"
+    REDRIVES = "the redrives"
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A part that could not be read: what it is, and what was said, with what to grant where that is known."""
+    """A part that could not be read, and what was said, with what to grant where that is known."""
 
-    part: str
+    part: Part
     problem: str
 
 
@@ -46,3 +56,7 @@ class View:
     notes: tuple[str, ...] = ()  # of the request, such as parameters that mean nothing
     console_arn: str | None = None  # this function: the fleets' tabs call it
     redriver_arn: str | None = None  # the buttons call it; without it there are none
+
+    def unread(self, part: Part) -> bool:
+        """Whether nothing is known of a part: then nothing may be said of it, not even that it is empty."""
+        return any(trouble.part is part for trouble in self.troubles)
