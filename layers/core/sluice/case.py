@@ -1,0 +1,194 @@
+"""One tick's input in the terms of the theory: what was observed and learned -> a Case to decide on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, inf
+
+from sluice.config import Fleet
+from sluice.deadlines import Interval, Supply, ahead, backlog, need
+from sluice.estimating import Forecast, Measure, capacity, forecast, lead_time, service_rate
+from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
+
+GUARD_SHARE = 0.15  # of the target wait, kept for what is coarse: ticks, counts, ages, the spread of service times
+GUARD_MAX_S = 30.0  # what is coarse does not grow with the target for ever
+COLD_TICK_S = 60.0  # between ticks of a cold fleet: how old a backlog of unknown age may be
+BACKLOG_KNOTS = 12  # intervals of the history that a target wait is divided into, at most
+OVERDUE_DUE_S = 5.0  # a launch that should be there is expected after at least so long
+RELAUNCH_LEADS = 2.0  # an arrival expected within two lead times is worth keeping a unit for; a rarer one is not
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One tick's input, and the need that follows from it. Capacity is in the group's own units."""
+
+    snapshot: Snapshot
+    fleet: Fleet
+    memory: Memory
+    now: float
+    group: GroupReading
+    rate: Measure  # messages per second and unit
+    lead: Measure  # seconds from launch to first message
+    lead_s: float  # planned with: the mean and its deviation
+    wait_s: float  # planned with: the target less a guard
+    arrivals: Forecast
+    supply: Supply
+    need: int
+    gaps: tuple[str, ...]  # what a shrink would have to know and cannot, in words
+
+    @property
+    def current(self) -> int:
+        """The group's desired capacity."""
+        return self.group.desired
+
+    @property
+    def window_s(self) -> float:
+        """The stabilisation window: one lead time, by default."""
+        configured = self.fleet.limits.shrink_window_s
+        return self.lead_s if configured is None else configured
+
+    @property
+    def waiting(self) -> float:
+        """Messages that wait; zero where unknown."""
+        return value(self.snapshot.queue.visible)
+
+    @property
+    def unfinished(self) -> float:
+        """Messages waiting, in flight or delayed, as far as known."""
+        queue = self.snapshot.queue
+        return value(queue.visible) + value(queue.in_flight) + value(queue.delayed)
+
+    @property
+    def backlog_known(self) -> bool:
+        """Whether how much waits is known, and not from long ago."""
+        visible = self.snapshot.queue.visible
+        return visible is not None and visible.age_s(self.now) <= self.fleet.limits.stale_after_s
+
+
+def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory, now: float) -> Case:
+    """Put a tick's input into the theory's terms."""
+    rate = service_rate(memory, fleet, now)
+    lead = lead_time(memory, fleet, now)
+    lead_s = lead.value + lead.deviation
+    wait_s = fleet.target_wait_s - min(GUARD_SHARE * fleet.target_wait_s, GUARD_MAX_S)
+    arrivals = forecast(memory, now)
+    supply = _supply(snapshot.queue, group, memory, float(fleet.hints.concurrency), rate.value, lead_s=lead_s, now=now)
+    needed = group.desired
+    if snapshot.queue.visible is not None:
+        span_s = fleet.target_wait_s
+        knots = backlog(
+            snapshot.queue.visible.value, _came(memory, now, span_s), _eldest(snapshot, memory, now), wait_s
+        )
+        expected = arrivals if worth_staying(arrivals, lead_s) else None
+        deadlines = ahead(knots, expected, value(snapshot.queue.delayed), wait_s, lead_s)
+        needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
+    gaps = _gaps(snapshot, group, fleet, memory, now)
+    return Case(snapshot, fleet, memory, now, group, rate, lead, lead_s, wait_s, arrivals, supply, needed, gaps)
+
+
+def worth_staying(arrivals: Forecast, lead_s: float) -> bool:
+    """Whether the next arrival is near enough to wait for it: leaving would cost a launch of about a lead time."""
+    spell_s = RELAUNCH_LEADS * lead_s
+    return arrivals.rate_per_s * spell_s >= 1.0 and arrivals.quiet_s <= spell_s
+
+
+def value(reading: Reading | None) -> float:
+    """A count, zero where it is unknown; `Case.gaps` tells the difference."""
+    return 0.0 if reading is None else reading.value
+
+
+def _gaps(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory, now: float) -> tuple[str, ...]:
+    """What a shrink would have to know and cannot: figures that are missing or older than the fleet allows."""
+    limit_s = fleet.limits.stale_after_s
+    queue = snapshot.queue
+    gaps = []
+    for name, reading in (("waiting", queue.visible), ("in flight", queue.in_flight), ("delayed", queue.delayed)):
+        if reading is None:
+            gaps.append(f"messages {name} are unknown")
+        elif reading.age_s(now) > limit_s:
+            gaps.append(f"messages {name} are of {reading.age_s(now):.0f} s ago")
+    if now - group.at > limit_s:
+        gaps.append(f"the group's state is of {now - group.at:.0f} s ago")
+    if not gaps and not (value(queue.visible) or value(queue.in_flight) or value(queue.delayed)):
+        return ()  # nothing is left to do, whatever came of late; and a queue that is not used has no metrics
+    history = memory.arrivals
+    if queue.sent is None or not history.counts:
+        gaps.append("arrivals are unknown")
+    elif now - history.end_at > limit_s + 2.0 * history.period_s:
+        gaps.append(f"arrivals are of {now - history.end_at:.0f} s ago")
+    return tuple(gaps)
+
+
+def _supply(
+    queue: QueueReading,
+    group: GroupReading,
+    memory: Memory,
+    places: float,
+    rate_per_s: float,
+    *,
+    lead_s: float,
+    now: float,
+) -> Supply:
+    """What serves: units in service, and launches, due a lead time after they began.
+
+    What is desired and not there yet is about to be launched. Where less is desired than is in service, the group is
+    about to take the surplus away.
+    """
+    working = capacity(group.instances, Lifecycle.WORKING)
+    busy = places  # where it is unknown
+    if queue.in_flight is not None:
+        busy = min(places, queue.in_flight.value / working) if working > 0 else 0.0
+    left = group.desired - working
+    if left <= 0:
+        return Supply(float(group.desired), places, busy, rate_per_s)
+    known = dict(memory.launches)
+    dues: dict[float, float] = {}
+    for instance in group.instances:
+        if instance.state is Lifecycle.LAUNCHING and left > 0:
+            begun_at = known.get(instance.id, instance.launched_at)
+            due_s = _due(lead_s, 0.0 if begun_at is None else now - begun_at)
+            units = min(left, instance.weight)
+            dues[due_s] = dues.get(due_s, 0.0) + units
+            left -= units
+    if left > 0:
+        dues[lead_s] = dues.get(lead_s, 0.0) + left
+    return Supply(working, places, busy, rate_per_s, tuple(sorted(dues.items())))
+
+
+def _due(lead_s: float, age_s: float) -> float:
+    """When a launch of that age is useful: the longer one is overdue, the longer it is expected to be."""
+    overdue_s = age_s - lead_s
+    return min(lead_s, max(OVERDUE_DUE_S, abs(overdue_s)))
+
+
+def _eldest(snapshot: Snapshot, memory: Memory, now: float) -> float:
+    """How long a waiting message can have waited at most.
+
+    The metric is late, but nothing that waits now is older than what was the oldest then; and it came after any tick
+    that saw an empty queue.
+    """
+    eldest_s = inf
+    oldest = snapshot.queue.oldest_age
+    if oldest is not None:
+        eldest_s = oldest.value + oldest.age_s(now)
+    for seen in reversed(memory.sightings):
+        if seen.visible == 0 and seen.at < snapshot.at:
+            return min(eldest_s, now - seen.at)
+    if eldest_s == inf:
+        return now - memory.arrivals.start_at if memory.arrivals.counts else COLD_TICK_S
+    return eldest_s
+
+
+def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
+    """What came when, newest first: by ticks since the last metric, then by the metric."""
+    history, sightings = memory.arrivals, memory.sightings
+    for index in range(len(sightings) - 1, 0, -1):
+        seen, before_at = sightings[index], sightings[index - 1].at
+        if seen.at <= history.end_at:
+            break
+        since_at = max(before_at, history.end_at)
+        yield now - since_at, seen.arrived * (seen.at - since_at) / (seen.at - before_at)
+    counts = history.counts
+    stride = max(1, ceil(span_s / history.period_s / BACKLOG_KNOTS))
+    for last in range(len(counts), 0, -stride):
+        first = max(0, last - stride)
+        yield now - history.start_at - first * history.period_s, sum(counts[first:last])

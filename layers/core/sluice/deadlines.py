@@ -1,0 +1,214 @@
+"""The least capacity that meets every deadline: demand, supply, and what is missing between them.
+
+Theory of operation
+-------------------
+A queue is a list of deadlines: a message that came at time u must be started by u + W (W: target wait). Let D(t) be the
+messages, waiting now or forecast, that must be started within the next t seconds: the arrival curve moved by W. Let
+S(t) be how many can be started within t seconds. Capacity suffices when S(t) >= D(t) for every t in sight. (Network
+calculus: the least service curve with delay bound W; Le Boudec and Thiran, "Network Calculus", chapter 1.)
+
+One unit that works on k messages at once and completes m a second, each taking s = k / m seconds, starts
+
+    in service, f of its k places taken     m t + (k - f) max(0, 1 - t / s)     free places at once, taken ones in turn
+    launched, useful from d on              max(k, m (t - d)) for t >= d        true even if every message takes s
+
+`least` is the one formula: the fewest further units, useful from d on, for which S >= D. `need` asks it three times:
+
+    1  from nothing, useful now: what is needed at all, and so what a shrink may leave
+    2  on top of what is in service, useful when the last launch under way is: how many of those launches are needed
+    3  on top of all of these, useful after a lead time: how many more to launch
+
+What falls due before d and cannot be started by then is late whatever is decided. It is left out of the deadlines until
+it must be worked off with the rest, a set time after d.
+
+Needs rise with every message more, and fall with every unit more. Nothing here knows of clocks or of limits.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+
+from sluice.estimating import Forecast
+
+SOONEST_S = 10.0  # one tick: capacity is not asked to do in less what falls due just after it can help
+SOONEST_SHARE = 0.1  # of the time in which late work is worked off, where that is less
+QUANTILE = 2.06  # mean absolute errors up to the 95th percentile of a normal distribution (1.645 x 1.2533)
+DELAY_MAX_S = 900.0  # SQS: DelaySeconds is at most 15 minutes; a delayed message comes at some moment within
+TINY = 1e-6  # rounding of the arithmetic, in units of capacity
+
+type Knot = tuple[float, float]  # (seconds from now, messages due by then)
+type Interval = tuple[float, float]  # (seconds ago that it began, messages that came in it)
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What serves the queue: units in service, and launches as they become useful."""
+
+    working: float  # units in service
+    places: float  # messages that one unit works on at once (k)
+    busy: float  # of them taken, on average, in a unit in service (f)
+    rate_per_s: float  # messages that one unit completes a second (m)
+    launches: tuple[tuple[float, float], ...] = ()  # (seconds until useful, units), ascending
+
+    @property
+    def total(self) -> float:
+        """Every unit that is there or on its way."""
+        return self.working + sum(units for _, units in self.launches)
+
+    def started(self, t: float) -> float:
+        """Messages that all of it starts within `t` seconds."""
+        messages = self.by_working(t)
+        for due_s, units in self.launches:
+            if t > due_s:
+                messages += units * self.by_one_launched(t - due_s)
+        return messages
+
+    def by_working(self, t: float) -> float:
+        """Messages that the units in service start within `t` seconds."""
+        return self.working * self.by_one_working(t)
+
+    def by_one_working(self, t: float) -> float:
+        """Messages that one unit in service starts within `t` seconds."""
+        done = self.rate_per_s * t
+        free = self.places - self.busy
+        return done + free * max(0.0, 1.0 - done / self.places)
+
+    def by_one_launched(self, t: float) -> float:
+        """Messages that one unit starts in its first `t` seconds."""
+        return max(self.places, self.rate_per_s * t)
+
+
+# --------------------------------------------------------------------------- demand
+
+
+def backlog(waiting: float, came: Iterable[Interval], eldest_s: float, wait_s: float) -> list[Knot]:
+    """D(t) of the messages that wait now: those that came last, since a queue gives the oldest first.
+
+    Args:
+        waiting: messages that wait.
+        came: arrivals by interval, newest first, reaching back as far as is known.
+        eldest_s: how long a waiting message can have waited at most.
+        wait_s: the wait to plan for.
+
+    Returns:
+        Knots, ascending; negative times are overdue.
+    """
+    knots: list[Knot] = [(wait_s, waiting)]
+    rest, newer_s = waiting, 0.0
+    for older_s, count in came:
+        if rest <= 0.0 or older_s >= eldest_s:
+            break
+        if count > rest:
+            newer_s += (older_s - newer_s) * rest / count
+            rest = 0.0
+        else:
+            newer_s, rest = older_s, rest - count
+        knots.append((wait_s - newer_s, rest))
+    if rest > 0.0:
+        knots.append((wait_s - max(eldest_s, newer_s), 0.0))
+    knots.reverse()
+    return knots
+
+
+def ahead(
+    knots: Sequence[Knot], arrivals: Forecast | None, delayed: float, wait_s: float, lead_s: float
+) -> Sequence[Knot]:
+    """D(t) with what is still to come, as far ahead as a launch and the wait after it.
+
+    What falls due before a later order could help is asked for at a quantile of the forecast's own error: this order
+    alone can serve it. The rest is asked for at its mean: there will be other ticks. Delayed messages come at some
+    moment within SQS's longest delay.
+    """
+    if arrivals is None and delayed <= 0.0:
+        return knots
+    waiting = knots[-1][1]
+    only_now_s = max(0.0, lead_s + SOONEST_S - wait_s)
+    added = list(knots)
+    for seconds in sorted({only_now_s, lead_s, lead_s + wait_s} - {0.0}):
+        messages = delayed * min(1.0, seconds / DELAY_MAX_S)
+        if arrivals is not None:
+            messages += arrivals.expected(seconds) + QUANTILE * arrivals.error_per_s * min(seconds, only_now_s)
+        added.append((wait_s + seconds, waiting + messages))
+    return added
+
+
+# --------------------------------------------------------------------------- need
+
+
+def need(deadlines: Sequence[Knot], supply: Supply, lead_s: float, late_s: float) -> int:
+    """The least capacity, in whole units, that meets every deadline that can still be met.
+
+    Args:
+        deadlines: D(t), ascending.
+        supply: what is there and on its way.
+        lead_s: when a launch ordered now is useful.
+        late_s: within how long after that what is late by then must be worked off.
+    """
+    if deadlines[-1][1] <= 0.0:
+        return 0
+    return max(1, ceil(_units(deadlines, supply, lead_s, late_s) - TINY))
+
+
+def _units(deadlines: Sequence[Knot], supply: Supply, lead_s: float, late_s: float) -> float:
+    at_all = least(deadlines, _nothing, supply.by_one_working, 0.0, late_s)
+    if at_all <= supply.working + TINY:
+        return at_all
+    total = supply.total
+    further = least(deadlines, supply.started, supply.by_one_launched, lead_s, late_s)
+    if further > TINY or not supply.launches:
+        return total + further
+    last_s = supply.launches[-1][0]
+    if any(0.0 < t <= last_s and supply.by_working(t) < messages - TINY for t, messages in deadlines):
+        return total  # every launch is needed as soon as it comes
+    return min(total, supply.working + least(deadlines, supply.by_working, supply.by_one_launched, last_s, late_s))
+
+
+def least(
+    deadlines: Sequence[Knot],
+    base: Callable[[float], float],
+    one: Callable[[float], float],
+    due_s: float,
+    late_s: float,
+) -> float:
+    """The fewest further units, useful from `due_s` on, that meet the deadlines together with what is there.
+
+    Between knots D is a straight line and S nearly one, so the worst moment is at a knot.
+
+    Args:
+        deadlines: D(t), ascending.
+        base: S(t) of what is there.
+        one: what one further unit starts within so many seconds of being useful.
+        due_s: when further units are useful.
+        late_s: within how long after that what is late by then must be worked off.
+    """
+    soonest_s = min(SOONEST_S, SOONEST_SHARE * late_s)
+    late = max(0.0, due_by(deadlines, due_s) - base(due_s))
+    worked_off_s = due_s + late_s
+    fewest = 0.0
+    for t, messages in deadlines:
+        if t > due_s:
+            owed = messages - base(t) - (late if t < worked_off_s else 0.0)
+            if owed > 0.0:
+                fewest = max(fewest, owed / one(max(t - due_s, soonest_s)))
+    if late > 0.0:
+        owed = due_by(deadlines, worked_off_s) - base(worked_off_s)
+        fewest = max(fewest, owed / one(late_s))
+    return fewest
+
+
+def due_by(deadlines: Sequence[Knot], t: float) -> float:
+    """D(t), straight between its knots."""
+    first_t, first = deadlines[0]
+    if t < first_t:
+        return 0.0
+    if t == first_t:
+        return first
+    for (before_t, before), (after_t, after) in pairwise(deadlines):
+        if t <= after_t:
+            return after if after_t == before_t else before + (after - before) * (t - before_t) / (after_t - before_t)
+    return deadlines[-1][1]
+
+
+def _nothing(_t: float) -> float:
+    return 0.0
