@@ -233,7 +233,7 @@ class Drainer:
         """Every fleet once; then on, tick by tick, those with drains under way that no other invocation ticks."""
         strange: list[Exception] = []
         fleets = self.book.all(0.0)
-        self._tick_on(self._round(fleets, strange), strange)
+        self._tick_on(self._round(fleets, strange, sweeping=True), strange)
         if strange:
             raise ExceptionGroup("the sweep went through, but not well", strange)
         return {"swept": [fleet.name for fleet in fleets]}
@@ -267,13 +267,13 @@ class Drainer:
             except PortError as error:  # it ends by itself
                 logger.warning("a lease could not be given back", fleet=fleet.name, problem=str(error))
 
-    def _round(self, fleets: Sequence[Fleet], strange: list[Exception]) -> list[Fleet]:
+    def _round(self, fleets: Sequence[Fleet], strange: list[Exception], *, sweeping: bool = False) -> list[Fleet]:
         """One look at each fleet: those with drains under way, or of which we could not learn it."""
         busy = []
         for fleet in fleets:
             with logger.append_context_keys(fleet=fleet.name):
                 try:
-                    under_way = self._look_over(fleet)
+                    under_way = self._look_over(fleet, sweeping=sweeping)
                 except PortError as error:
                     under_way = True
                     self._fail(fleet, "drains could not be swept", error)
@@ -286,7 +286,7 @@ class Drainer:
                 busy.append(fleet)
         return busy
 
-    def _look_over(self, fleet: Fleet) -> bool:
+    def _look_over(self, fleet: Fleet, *, sweeping: bool) -> bool:
         """Give every drain of a fleet what AWS says of it, and a tick. Whether any is under way still."""
         drains = {drain.instance_id: drain for drain in self.ports.ledger.drains(fleet.name)}
         sights = self._sights(fleet, drains)
@@ -298,7 +298,8 @@ class Drainer:
             if self.now() >= self.shift.until:  # the next sweep begins with the most urgent
                 return True
             try:
-                drain = self._pursue(fleet, instance_id, (*self._news(fleet, drain, sight), Tick()), drain)
+                news = self._news(fleet, drain, sight, sweeping=sweeping)
+                drain = self._pursue(fleet, instance_id, (*news, Tick()), drain)
             except PortError as error:
                 self._fail(fleet, "a drain could not be swept", error, instance_id=instance_id)
             under_way |= drain is not None and drain.state is not DrainState.RELEASED
@@ -319,12 +320,14 @@ class Drainer:
         states |= {instance.id: instance.aws_state for instance in reading.instances}
         return {key: seen(fleet.name, _our_hook(fleet, key), state) for key, state in states.items()}
 
-    def _news(self, fleet: Fleet, drain: Drain | None, sight: Waiting | Gone | None) -> tuple[Event, ...]:
+    def _news(
+        self, fleet: Fleet, drain: Drain | None, sight: Waiting | Gone | None, *, sweeping: bool
+    ) -> tuple[Event, ...]:
         """What AWS says of one instance: the group's word, and Run Command's where its event is overdue."""
         if isinstance(sight, Gone):
             return (sight,)
         news: tuple[Event, ...] = () if sight is None else (sight,)
-        if drain and drain.command_id and needs_look(drain, self.now()):
+        if drain and drain.command_id and needs_look(drain, self.now(), sweeping=sweeping):
             status = self._looked(fleet, drain.instance_id, drain.command_id)
             news = (*news, CommandTold(drain.command_id, status)) if status else news
         return news

@@ -70,6 +70,8 @@ RETRY_MAX_S = 120.0
 FAILED_RETRIES = 1
 # How long Run Command's event is waited for before its status is asked for: events come in a second or two.
 LOOK_AFTER_S = 15.0
+# Until when it is asked for at every tick, and from then on once a sweep: a drain of hours is told of by its event.
+LOOK_OFTEN_S = 120.0
 # How long after a release a reading may still show the instance waiting: DescribeAutoScalingGroups lags by seconds.
 SETTLE_S = 60.0
 # A consumer that stopped for a Spot notice may have been started again by then (the instance was only stopped).
@@ -270,10 +272,18 @@ def seen(fleet: str, hook: HookAction, aws_state: str | None) -> Waiting | Gone 
     return Gone(aws_state) if past_hook or in_pool else None
 
 
-def needs_look(drain: Drain, now: float) -> bool:
-    """Whether Run Command should be asked how the drain's command stands, its event being overdue."""
-    asked = drain.state is DrainState.STOPPING and drain.command_id is not None and drain.asked_at is not None
-    return asked and now >= (drain.asked_at or 0.0) + LOOK_AFTER_S
+def needs_look(drain: Drain, now: float, *, sweeping: bool) -> bool:
+    """Whether Run Command should be asked how the drain's command stands, its event being overdue.
+
+    Args:
+        drain: the drain.
+        now: epoch seconds.
+        sweeping: whether this is a sweep's first round, not a tick within its minute.
+    """
+    if drain.state is not DrainState.STOPPING or drain.command_id is None or drain.asked_at is None:
+        return False
+    overdue_s = now - drain.asked_at
+    return overdue_s >= LOOK_AFTER_S and (sweeping or overdue_s < LOOK_OFTEN_S)
 
 
 def beats_until(drain: Drain, policy: DrainPolicy) -> float:
@@ -362,8 +372,9 @@ def _join(drain: Drain, event: Terminating | Waiting, policy: DrainPolicy, now: 
             return _begin(drain, event, policy, now)
     elif drain.hook is not None:
         return DrainStep(drain)
-    beat = (SendHeartbeat(event.hook),) if isinstance(event, Waiting) else ()
-    return DrainStep(_joined(drain, event, now), beat)
+    joined = _joined(drain, event, now)
+    unseen = isinstance(event, Waiting) and now < beats_until(joined, policy)
+    return DrainStep(joined, (SendHeartbeat(event.hook),) if unseen else ())
 
 
 def _joined(drain: Drain, event: Terminating | Waiting, now: float) -> Drain:
