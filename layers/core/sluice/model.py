@@ -154,7 +154,7 @@ class Sighting:
     visible: float
     in_flight: float
     working: float  # capacity units in service
-    steady: bool  # nothing was launching or draining
+    steady: bool  # nothing was draining
     arrived: float  # messages that came since the sighting before, as far as can be told without metrics
 
 
