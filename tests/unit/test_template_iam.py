@@ -1,0 +1,203 @@
+"""What each function may do: a role of its own, exact resources, and `*` only where AWS knows no resource."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.cfn import Template
+
+ROOT = Path(__file__).resolve().parents[2]
+STACK = Template.load(ROOT / "template.yaml")
+FLEET = Template.load(ROOT / "fleet.yaml")
+URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
+ASKED = {
+    "QueueUrl": URL,
+    "DeadLetterQueueUrl": f"{URL}-dead-letters",
+    "GroupName": "workers",
+    "TargetWaitSeconds": "60",
+}
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
+# Everything that adds a statement.
+WHOLE = ASKED | {"FleetName": "orders", "VetoAlarmName": "db-busy", "QueueKmsKeyArn": KEY}
+FUNCTIONS = ("Planner", "Drainer", "Redriver", "Console")
+READS = ("Get", "Describe", "List", "Query")
+
+# Actions that may be granted on everything, each with the reason.
+EVERYWHERE = {
+    "autoscaling:DescribeAutoScalingGroups": "no resources: AWS's service authorization reference",
+    "autoscaling:DescribeScalingActivities": "no resources: AWS's service authorization reference",
+    "ssm:ListCommandInvocations": "no resources: AWS's service authorization reference",
+    "xray:PutTraceSegments": "no resources: AWS's service authorization reference",
+    "xray:PutTelemetryRecords": "no resources: AWS's service authorization reference",
+    "cloudwatch:GetMetricData": "its one resource, a dataset, is no metric; metrics have no ARNs",
+    "cloudwatch:DescribeAlarms": "composite alarms are told only to those who may describe all: API reference",
+}
+
+Statement = Mapping[str, Any]
+
+
+def listed(value: Any) -> list[Any]:
+    """IAM's one-or-many, as many."""
+    return value if isinstance(value, list) else [value]
+
+
+def policies(role: str, fleet_parameters: Mapping[str, str] | None = None) -> Iterator[tuple[str, Statement]]:
+    """Every statement of a function's role, the fleet's own included: (policy, statement)."""
+    found = STACK.resolve(ASKED).properties(f"{role}Role")
+    for policy in found["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            yield policy["PolicyName"], statement
+    fleet = FLEET.resolve(WHOLE if fleet_parameters is None else fleet_parameters)
+    for properties in fleet.of_type("AWS::IAM::Policy").values():
+        if properties["Roles"] == [f"sluice-{role.lower()}-eu-west-1"]:
+            for statement in properties["PolicyDocument"]["Statement"]:
+                yield properties["PolicyName"], statement
+
+
+def granted(role: str) -> set[str]:
+    """Every action of a role."""
+    return {action for _, statement in policies(role) for action in listed(statement["Action"])}
+
+
+def authorization_reference() -> dict[str, Any]:
+    """AWS's service authorization reference, as cfn-lint ships it: which action takes which resource."""
+    spec = importlib.util.find_spec("cfnlint")
+    assert spec is not None
+    assert spec.origin is not None
+    return dict(json.loads((Path(spec.origin).parent / "data/AdditionalSpecs/Policies.json").read_text()))
+
+
+def test_role_is_the_functions_own_when_it_runs() -> None:
+    """Four functions, four roles, found by the names that fleet.yaml goes by."""
+    stack = STACK.resolve(ASKED)
+
+    for name in FUNCTIONS:
+        assert stack.properties(name)["Role"] == f"<{name}Role.Arn>"
+        assert stack.properties(f"{name}Role")["RoleName"] == f"sluice-{name.lower()}-eu-west-1"
+        assert "ManagedPolicyArns" not in stack.properties(f"{name}Role")
+        trust = stack.properties(f"{name}Role")["AssumeRolePolicyDocument"]["Statement"]
+        assert [one["Principal"] for one in trust] == [{"Service": "lambda.amazonaws.com"}]
+    roles = {role for policy in FLEET.resolve(WHOLE).of_type("AWS::IAM::Policy").values() for role in policy["Roles"]}
+    assert roles == {"sluice-planner-eu-west-1", "sluice-drainer-eu-west-1", "sluice-redriver-eu-west-1"}
+
+
+@pytest.mark.parametrize("role", FUNCTIONS)
+def test_grant_is_exact_when_aws_knows_resources(role: str) -> None:
+    """No action is a pattern, none is on everything but those listed, and no ARN is open in its middle."""
+    for policy, statement in policies(role):
+        assert statement["Effect"] == "Allow"
+        for action in listed(statement["Action"]):
+            assert "*" not in action, (policy, action)
+            for resource in listed(statement["Resource"]):
+                if resource == "*":
+                    assert action in EVERYWHERE, (policy, action)
+                    continue
+                ends_open = resource.endswith(("/*", ":*"))
+                inner = resource.removesuffix("*") if ends_open else resource
+                # A group's ARN holds an id that is not known beforehand; its name, which is unique, follows.
+                inner = inner.replace("autoScalingGroup:*:", "autoScalingGroup:")
+                assert "*" not in inner, (policy, action, resource)
+
+
+def test_actions_have_no_resources_when_granted_on_everything() -> None:
+    """The reasons above are AWS's own; and nothing is listed that nobody is granted."""
+    reference = authorization_reference()
+    for action, reason in EVERYWHERE.items():
+        service, name = action.split(":")
+        known = reference[service]["Actions"][name.lower()]
+        assert reason
+        assert not known.get("Resources") or action.startswith("cloudwatch:"), action
+    assert {
+        action
+        for role in FUNCTIONS
+        for _, statement in policies(role)
+        if "*" in listed(statement["Resource"])
+        for action in listed(statement["Action"])
+    } == set(EVERYWHERE)
+
+
+@pytest.mark.parametrize("role", FUNCTIONS)
+def test_action_exists_when_granted(role: str) -> None:
+    """A misspelt action would grant nothing, and be found out in the night."""
+    reference = authorization_reference()
+
+    for action in granted(role):
+        service, name = action.split(":")
+        assert name.lower() in reference[service]["Actions"], action
+
+
+def test_fleet_grants_nothing_beyond_its_own_when_added() -> None:
+    """Every statement of fleet.yaml names its group, one of its queues, its key, or instances of its group."""
+    for policy in FLEET.resolve(WHOLE).of_type("AWS::IAM::Policy").values():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            for resource in listed(statement["Resource"]):
+                own = resource.endswith(
+                    (":autoScalingGroupName/workers", ":123456789012:orders", ":orders-dead-letters", KEY)
+                )
+                by_tag = statement.get("Condition", {}).get("StringEquals", {}) == {
+                    "ssm:resourceTag/aws:autoscaling:groupName": "workers"
+                }
+                document = resource == "arn:aws:ssm:eu-west-1::document/AWS-RunShellScript"
+                veto = listed(statement["Action"]) == ["cloudwatch:DescribeAlarms"]
+                assert own or by_tag or document or veto, statement
+
+
+def test_key_is_used_only_through_queues_when_queues_are_encrypted() -> None:
+    """The queues' key opens nothing but queues, and nothing is granted where there is no key."""
+    grants = [one for _, one in policies("Redriver") if "kms:Decrypt" in listed(one["Action"])]
+
+    assert [one["Condition"] for one in grants] == [{"StringEquals": {"kms:ViaService": "sqs.eu-west-1.amazonaws.com"}}]
+    plain = [one for _, one in policies("Redriver", ASKED | {"FleetName": "orders"})]
+    assert not any("kms:" in action for one in plain for action in listed(one["Action"]))
+
+
+def test_commands_are_not_granted_when_the_consumer_drains_itself() -> None:
+    """With drain.via self nobody runs anything on the instances."""
+    statements = policies("Drainer", WHOLE | {"DrainVia": "self"})
+
+    assert not any("ssm:SendCommand" in listed(one["Action"]) for _, one in statements)
+    assert "ssm:SendCommand" in granted("Drainer")
+
+
+def test_console_only_reads_when_shown() -> None:
+    """Reading and acting are separate functions: besides its logs and traces the console's role changes nothing."""
+    work = {action for policy, one in policies("Console") if policy != "run" for action in listed(one["Action"])}
+
+    assert work
+    assert all(action.split(":")[1].startswith(READS) for action in work), work
+
+
+def test_power_is_where_it_belongs_when_shared_out() -> None:
+    """Only the planner scales, only the drainer releases and commands, only the redriver touches messages."""
+    owners = {
+        "autoscaling:SetDesiredCapacity": "Planner",
+        "autoscaling:CompleteLifecycleAction": "Drainer",
+        "ssm:SendCommand": "Drainer",
+        "sqs:ReceiveMessage": "Redriver",
+        "sqs:DeleteMessage": "Redriver",
+        "s3:GetObject": "Redriver",
+        "s3:DeleteObject": "Redriver",
+    }
+    for action, owner in owners.items():
+        assert [role for role in FUNCTIONS if action in granted(role)] == [owner], action
+
+
+@pytest.mark.parametrize("role", FUNCTIONS)
+def test_ten_fleets_fit_when_added_to_a_role(role: str) -> None:
+    """IAM allows 10,240 characters of inline policies a role; docs/operations.md promises ten fleets a stack."""
+    name = "n" * 40
+    fleet = WHOLE | {"QueueUrl": URL + name, "DeadLetterQueueUrl": f"{URL}-dead-letters{name}", "GroupName": name}
+    arns = 6 * 100  # the stack's own, which are placeholders here
+    document = len('{"Version":"2012-10-17","Statement":[]}')
+    size = {"stack": arns + 2 * document, "fleet": document}
+    for policy, statement in policies(role, fleet):
+        text = json.dumps(statement, separators=(",", ":"))
+        size["fleet" if policy.startswith("fleet-") else "stack"] += len(text) + 1
+
+    assert size["stack"] + 10 * size["fleet"] < 10_240, size
