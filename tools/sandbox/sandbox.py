@@ -148,6 +148,9 @@ class Sandbox:
             "DOCKER_HOST": "unix:///nonexistent",
             "GATEWAY_PORT": str(self.port),
             "IOT_MTLS_ENABLED": "0",
+            # Lambda tries a failed asynchronous invocation again after one minute, then after two.
+            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(self.settings.minute_s),
+            "LAMBDA_ASYNC_RETRY_MAX_SECONDS": str(2 * self.settings.minute_s),
             "LAMBDA_EXECUTOR": "local",
             "MINISTACK_ACCOUNT_ID": ACCOUNT,
             "MINISTACK_HOST": "127.0.0.1",

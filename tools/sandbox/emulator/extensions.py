@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tools.sandbox.emulator import autoscaling
+from tools.sandbox.emulator import autoscaling, embedded_metrics, schedules
 from tools.sandbox.emulator.admin import Admin
+from tools.sandbox.emulator.alarms import Alarms
 from tools.sandbox.emulator.events import Bus
 from tools.sandbox.emulator.groups import Groups
+from tools.sandbox.emulator.lambdas import Lambdas
 from tools.sandbox.emulator.launcher import Launcher
 from tools.sandbox.emulator.machines import Machines
+from tools.sandbox.emulator.metric_data import MetricData
+from tools.sandbox.emulator.move_tasks import MoveTasks
+from tools.sandbox.emulator.queues import Queues
 from tools.sandbox.emulator.run_command import RunCommand
+from tools.sandbox.emulator.service_metrics import ServiceMetrics
 from tools.sandbox.emulator.settings import INSTANCES_ENV, Settings
 
 
@@ -30,6 +36,10 @@ class Extensions:
         self._run_command = RunCommand(
             settings, self._bus, self._machines, self._launcher, shim_directory=directory / "bin", endpoint=endpoint
         )
+        self._queues = Queues()
+        self._move_tasks = MoveTasks(self._queues)
+        self._service_metrics = ServiceMetrics(settings, self._queues)
+        self._alarms = Alarms(settings, self._bus)
 
     def install(self) -> None:
         """Attach every extension to the imported ministack modules and start the clocks."""
@@ -37,9 +47,18 @@ class Extensions:
         admin.install()
         self._run_command.install(admin)
         autoscaling.Api(self._settings, self._groups).install()
+        Lambdas().install()
+        schedules.install(self._settings)
+        self._queues.install()
+        self._move_tasks.install()
+        MetricData().install()
+        embedded_metrics.install()
+        self._service_metrics.install()
+        self._alarms.install()
         self._groups.start()
 
     def close(self) -> None:
         """End every background thread and instance process."""
-        self._groups.close()
+        for clock in (self._groups, self._move_tasks, self._service_metrics, self._alarms):
+            clock.close()
         self._machines.close()
