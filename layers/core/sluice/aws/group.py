@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 # The most recent activities: enough to find the launches under way and the failures of the last minutes.
 ACTIVITIES = 50
-NO_ACTION = "No active Lifecycle Action found"
-NO_GROUP = "not found"
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html has one code, ValidationError, for all of
+# these; the texts are what Auto Scaling has answered for years.
+NOTHING_WAITS = re.compile("no active lifecycle action|no lifecycle hook|not found", re.IGNORECASE)
+NO_GROUP = re.compile("not found", re.IGNORECASE)
 
 
 class AsgGroup:
@@ -71,7 +73,7 @@ class AsgGroup:
                 )
             except ClientError as error:
                 # A missing group is a plain ValidationError here, as a capacity out of bounds is.
-                if code_of(error) == "ValidationError" and NO_GROUP in str(error):
+                if code_of(error) == "ValidationError" and NO_GROUP.search(str(error)):
                     raise NeedsFixError(f"{_thing(group).name} does not exist: {_thing(group).fix}") from error
                 raise
 
@@ -129,12 +131,8 @@ def _thing(group: str) -> Thing:
 
 
 def _no_action(error: ClientError) -> bool:
-    """Whether AWS says that nothing waits: completed, timed out, or its group or hook is gone.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html names only the code;
-    the text is what it has answered for ten years.
-    """
-    return code_of(error) == "ValidationError" and (NO_ACTION in str(error) or NO_GROUP in str(error))
+    """Whether AWS says that nothing waits: it was completed or timed out, or its hook or group is gone."""
+    return code_of(error) == "ValidationError" and NOTHING_WAITS.search(str(error)) is not None
 
 
 def _instance(instance: "InstanceTypeDef", launched_at: dict[str, float]) -> Instance:

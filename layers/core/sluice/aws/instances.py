@@ -3,8 +3,10 @@
 import math
 import shlex
 
+from botocore.exceptions import ClientError
+
 from sluice.aws.clients import Clients
-from sluice.aws.errors import Thing, asking
+from sluice.aws.errors import Thing, asking, code_of
 from sluice.model import CommandStatus
 
 DOCUMENT = "AWS-RunShellScript"
@@ -49,7 +51,12 @@ class SsmInstances:
     def command(self, command_id: str, instance_id: str) -> CommandStatus:
         """How that command stands; pending while it is not listed yet, which takes a moment."""
         with asking(Thing("ssm", f"command {command_id}", "wait, or send it again")):
-            found = self._clients.ssm.list_command_invocations(CommandId=command_id, InstanceId=instance_id)
+            try:
+                found = self._clients.ssm.list_command_invocations(CommandId=command_id, InstanceId=instance_id)
+            except ClientError as error:
+                if code_of(error) == "InvalidCommandId":
+                    return CommandStatus.PENDING
+                raise
         invocations = found.get("CommandInvocations", [])
         if not invocations:
             return CommandStatus.PENDING

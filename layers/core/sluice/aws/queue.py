@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,9 @@ class SqsQueue:
         failed: dict[int, str] = {}
         refused: set[int] = set()
         entries = [_entry(queue_url, i, m, s) for i, (m, s) in enumerate(zip(messages, delay_s, strict=True))]
-        for batch in _batches(messages):
+        batches = deque(_batches(messages))
+        while batches:
+            batch = batches.popleft()
             try:
                 with asking(_thing(queue_url)):
                     answer = self._clients.sqs_once.send_message_batch(
@@ -103,16 +106,18 @@ class SqsQueue:
                     )
             except LostAnswerError:
                 raise
-            except RefusedError as error:  # the batch as such, such as one message that is too large for any
-                failed.update(dict.fromkeys(batch, str(error)))
-                refused.update(batch)
-                continue
+            except RefusedError as error:
+                if len(batch) > 1:  # refused as a whole, for one of them: find out which
+                    batches.extendleft([index] for index in reversed(batch))
+                else:
+                    failed[batch[0]] = str(error)
+                    refused.add(batch[0])
             except PortError as error:
                 if not done:
                     raise
                 failed.update(dict.fromkeys(batch, str(error)))
-                continue
-            _read_answer(answer, done, failed, refused)
+            else:
+                _read_answer(answer, done, failed, refused)
         return BatchAnswer(frozenset(done), failed, frozenset(refused))
 
     def delete(self, queue_url: str, receipts: Sequence[str]) -> BatchAnswer:

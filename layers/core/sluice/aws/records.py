@@ -4,10 +4,11 @@ A record written by another version of Sluice is read as far as it can be: unkno
 take their defaults. What cannot be read at all is named, with its key.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from sluice.model import Decision, Outcome
 from sluice.ports import NeedsFixError
@@ -26,13 +27,13 @@ _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     if kind not in _adapters:
-        _adapters[kind] = TypeAdapter(kind, config=ConfigDict(ser_json_inf_nan="constants"))
+        _adapters[kind] = TypeAdapter(kind)
     return _adapters[kind]
 
 
 def to_text(value: object) -> str:
-    """A dataclass as JSON."""
-    return _adapter(type(value)).dump_json(value).decode()
+    """A dataclass as JSON, on one line. An infinite float stays one: pydantic's own JSON would make it null."""
+    return json.dumps(_adapter(type(value)).dump_python(value, mode="json"), separators=(",", ":"), ensure_ascii=False)
 
 
 def from_text[T](kind: type[T], text: str | bytes, key: str) -> T:

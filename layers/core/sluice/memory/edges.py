@@ -117,7 +117,7 @@ class MemoryInstances:
 
     def __init__(self, clock: Clock, on_stop: Callable[[Command], None] | None = None) -> None:
         self._clock = clock
-        self._on_stop = on_stop
+        self.on_stop = on_stop
         self._numbers = itertools.count(1)
         self.commands: list[Command] = []
         self.without_agent: set[str] = set()
@@ -129,8 +129,8 @@ class MemoryInstances:
         number = next(self._numbers)
         command = Command(f"{number:08x}-0000-4000-8000-{number:012x}", instance_id, unit, self._clock(), timeout_s)
         self.commands.append(command)
-        if self._on_stop:
-            self._on_stop(command)
+        if self.on_stop:
+            self.on_stop(command)
         return command.id
 
     def answer(self, instance_id: str, status: CommandStatus) -> None:

@@ -1,0 +1,72 @@
+"""The Archive port's contract: memory, moto and the emulator keep to the same behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from sluice.model import Attribute, Message
+from sluice.ports import Archive, RefusedError
+from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, open_world
+
+LETTER = Message(
+    id="5c1d0a6e-0000-4000-8000-000000000001",
+    body='{"order": "\u20ac 12 \U0001f600", "n": 1}\n',
+    receipt="a receipt of today",
+    attributes=(
+        ("blob", Attribute("Binary.png", None, b"\x00\xff\x89")),
+        ("count", Attribute("Number", "12.50")),
+        ("sluice.cause", Attribute("String", "card declined")),
+    ),
+    first_sent_at=1_767_225_599.5,
+    receive_count=4,
+    source="arn:aws:sqs:eu-central-1:123456789012:orders.fifo",
+    message_group="customer 7",
+    deduplication="d-1",
+)
+
+
+@pytest.fixture(params=EVERYWHERE)
+def archive(request: pytest.FixtureRequest) -> Iterator[Archive]:
+    """Each world's archive in turn, its bucket made."""
+    for world in open_world(request):
+        if isinstance(world, AwsWorld):
+            world.make_bucket()
+        yield world.ports.archive
+
+
+def test_message_is_kept_whole(archive: Archive) -> None:
+    """All but the receipt, which is of no use later, comes back; the key tells fleet, day and message."""
+    key = archive.store("orders", LETTER)
+    assert key == "orders/2025/12/31/5c1d0a6e-0000-4000-8000-000000000001.json"
+    assert archive.load(key) == replace(LETTER, receipt="")
+
+
+def test_message_is_kept_once_when_stored_again(archive: Archive) -> None:
+    """A repeated storing, even by a later receive, finds the same key."""
+    key = archive.store("orders", LETTER)
+    assert archive.store("orders", replace(LETTER, receipt="another", receive_count=5)) == key
+    assert archive.load(key).body == LETTER.body
+
+
+def test_message_is_kept_when_its_body_is_at_the_limit(archive: Archive) -> None:
+    """1 MiB, the largest message there is."""
+    letter = replace(LETTER, body="\u20ac" * 349_525, attributes=())
+    assert archive.load(archive.store("orders", letter)).body == letter.body
+
+
+def test_loading_is_refused_when_nothing_is_kept(archive: Archive) -> None:
+    """A key of a message that is not there, or no longer, is refused by name."""
+    with pytest.raises(RefusedError, match=r"orders/2026/01/01/none\.json"):
+        archive.load("orders/2026/01/01/none.json")
+
+
+def test_removed_message_is_gone(archive: Archive) -> None:
+    """Removing is final, and harmless when repeated."""
+    key = archive.store("orders", LETTER)
+    archive.remove(key)
+    archive.remove(key)
+    with pytest.raises(RefusedError):
+        archive.load(key)

@@ -1,0 +1,57 @@
+"""The Fleets port's contract: memory, moto and the emulator keep to the same behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.contract_worlds import EVERYWHERE, World, open_world
+
+
+@pytest.fixture(params=EVERYWHERE)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each world in turn."""
+    yield from open_world(request)
+
+
+def document(name: str, **more: Any) -> dict[str, Any]:
+    """A valid document."""
+    queue = f"https://sqs.eu-central-1.amazonaws.com/123456789012/{name}"
+    return {"queue": queue, "group": f"{name}-consumers", "target_wait_s": 60, **more}
+
+
+def test_no_fleets_when_there_are_no_documents(world: World) -> None:
+    """A stack without fleets is valid."""
+    loaded = world.ports.fleets.load()
+    assert (loaded.fleets, loaded.invalid) == ((), ())
+
+
+def test_every_fleet_is_loaded_by_name(world: World) -> None:
+    """More documents than one page of Parameter Store holds, in the order of their names."""
+    for number in range(12):
+        world.put_document(f"f{number:02d}", document(f"f{number:02d}"))
+    loaded = world.ports.fleets.load()
+    assert [fleet.name for fleet in loaded.fleets] == [f"f{number:02d}" for number in range(12)]
+    assert loaded.invalid == ()
+
+
+def test_invalid_document_does_not_hide_the_others(world: World) -> None:
+    """Each bad one is reported by its name with all its problems."""
+    world.put_document("good", document("good"))
+    world.put_document("bad", {"group": "", "target_wait_s": 0})
+    world.put_document("broken", "{not JSON")
+    loaded = world.ports.fleets.load()
+    assert [fleet.name for fleet in loaded.fleets] == ["good"]
+    assert [error.name for error in loaded.invalid] == ["bad", "broken"]
+    assert [problem.partition(":")[0] for problem in loaded.invalid[0].problems] == ["queue", "group", "target_wait_s"]
+
+
+def test_second_document_is_invalid_when_it_claims_another_fleets_group(world: World) -> None:
+    """Two fleets would set one group's capacity against each other."""
+    world.put_document("one", document("one"))
+    world.put_document("two", document("two", group="one-consumers"))
+    loaded = world.ports.fleets.load()
+    assert [fleet.name for fleet in loaded.fleets] == ["one"]
+    assert loaded.invalid[0].problems == ("group: fleet 'one' manages 'one-consumers' already",)

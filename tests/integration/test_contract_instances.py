@@ -1,0 +1,80 @@
+"""The Instances port's contract. Not on moto, which runs nothing and calls every command a success."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sluice.memory import Command
+from sluice.model import CommandStatus, Lifecycle
+from sluice.ports import RefusedError
+from tests.integration.contract_worlds import EMULATOR, MEMORY, MemoryWorld, World, open_world
+
+UNIT = "consumer.service"
+
+
+def answer_as_systemd(command: Command) -> None:
+    """In memory nobody runs the command: the unit stops, and another is not there."""
+    command.status = CommandStatus.SUCCEEDED if command.unit == UNIT else CommandStatus.FAILED
+
+
+@pytest.fixture(params=[MEMORY, EMULATOR])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each world in turn."""
+    for opened in open_world(request):
+        if isinstance(opened, MemoryWorld):
+            opened.memory.instances.on_stop = answer_as_systemd
+        yield opened
+
+
+@pytest.fixture
+def instance_id(world: World) -> str:
+    """An instance that works."""
+    group = world.make_group()
+    world.ports.group.set_desired(group, 1)
+
+    def look() -> str | None:
+        instances = world.ports.group.read(group).instances
+        return next((i.id for i in instances if i.state is Lifecycle.WORKING), None)
+
+    found = world.eventually(look)
+    assert found is not None
+    return found
+
+
+def outcome(world: World, command_id: str, instance_id: str) -> CommandStatus:
+    """How a command ended."""
+
+    def look() -> CommandStatus | None:
+        status = world.ports.instances.command(command_id, instance_id)
+        return None if status is CommandStatus.PENDING else status
+
+    status = world.eventually(look)
+    assert status is not None
+    return status
+
+
+def test_unit_is_stopped_when_asked(world: World, instance_id: str) -> None:
+    """The command succeeds once the unit has stopped."""
+    command_id = world.ports.instances.stop(instance_id, UNIT, 60.0)
+    assert outcome(world, command_id, instance_id) is CommandStatus.SUCCEEDED
+
+
+def test_command_fails_when_there_is_no_such_unit(world: World, instance_id: str) -> None:
+    """A command that ran and failed is told apart from one that nobody knows of."""
+    command_id = world.ports.instances.stop(instance_id, "no-such.service", 60.0)
+    assert outcome(world, command_id, instance_id) is CommandStatus.FAILED
+
+
+def test_stop_is_refused_when_the_instance_has_no_agent(world: World) -> None:
+    """Systems Manager does not know the instance: asking again is of no use."""
+    if isinstance(world, MemoryWorld):
+        world.memory.instances.without_agent.add("i-0123456789abcdef0")
+    with pytest.raises(RefusedError, match="i-0123456789abcdef0"):
+        world.ports.instances.stop("i-0123456789abcdef0", UNIT, 60.0)
+
+
+def test_command_is_pending_when_not_listed_yet(world: World, instance_id: str) -> None:
+    """What Run Command does not list, it may list in a moment: unknown is not dead."""
+    assert world.ports.instances.command("5c1d0a6e-0000-4000-8000-000000000001", instance_id) is CommandStatus.PENDING

@@ -1,0 +1,446 @@
+"""The Ledger port's contract: memory, moto and the emulator keep to the same behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from sluice.model import (
+    Action,
+    Claim,
+    Decision,
+    Drain,
+    DrainCause,
+    DrainState,
+    Estimate,
+    Figure,
+    History,
+    HookAction,
+    JobState,
+    Memory,
+    Mode,
+    Outcome,
+    OutcomeStatus,
+    Quarantined,
+    Reason,
+    ReasonCode,
+    RedriveJob,
+)
+from sluice.ports import RETRY_MARK_S, ConflictError, Ledger
+from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
+
+FLEET = "orders"
+AT = 1_767_225_600.25
+
+
+@pytest.fixture(params=EVERYWHERE)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each world in turn, its table made."""
+    for opened in open_world(request):
+        if isinstance(opened, AwsWorld):
+            opened.make_table()
+        yield opened
+
+
+@pytest.fixture
+def ledger(world: World) -> Ledger:
+    """That world's ledger."""
+    return world.ports.ledger
+
+
+def decision(number: int, at: float, fleet: str = FLEET) -> Decision:
+    """A decision with every kind of field filled in."""
+    return Decision(
+        id=f"d{number}",
+        fleet=fleet,
+        at=at,
+        mode=Mode.ACT,
+        action=Action.GROW,
+        current=1,
+        raw_need=9,
+        want=4,
+        reasons=(Reason(ReasonCode.NEED, "9 \u00d7 needed", 1, 9), Reason(ReasonCode.GROUP_MAX, "4 at most", 9, 4)),
+        figures=(Figure("visible", 120.5, 3.25, "sqs"), Figure("oldest_age", None, None, "cloudwatch")),
+        sentence="grow to 4: the queue needs 9",
+        hot=True,
+    )
+
+
+def outcome(number: int, at: float) -> Outcome:
+    """What came of it."""
+    return Outcome(f"d{number}", at, OutcomeStatus.APPLIED, "200")
+
+
+def drain(instance_id: str = "i-1", state: DrainState = DrainState.STOPPING, at: float = AT) -> Drain:
+    """A drain with every field filled in."""
+    return Drain(
+        fleet=FLEET,
+        instance_id=instance_id,
+        state=state,
+        cause=DrainCause.TERMINATE,
+        started_at=at,
+        deadline_at=at + 900,
+        updated_at=at,
+        hook=HookAction("group", "hook", instance_id, "token"),
+        command_id="c-1",
+        heartbeat_at=at + 1,
+        heartbeat_count=2,
+        destination="WarmPool",
+        note="asked to stop",
+    )
+
+
+def letter(number: int, group: str = "g-1", at: float | None = None, message_group: str | None = None) -> Quarantined:
+    """An index entry."""
+    return Quarantined(
+        fleet=FLEET,
+        failure_group=group,
+        message_id=f"m-{number:03d}",
+        key=f"orders/2026/01/01/m-{number:03d}.json",
+        cause="card declined",
+        at=AT + number if at is None else at,
+        first_sent_at=AT - 60,
+        attempt=3,
+        source="arn:aws:sqs:eu-central-1:123456789012:orders",
+        size_bytes=12,
+        sample="{\u20ac",
+        message_group=message_group,
+    )
+
+
+def job(number: int, at: float = AT) -> RedriveJob:
+    """A redrive job."""
+    return RedriveJob(
+        id=f"j-{number}",
+        fleet=FLEET,
+        state=JobState.RUNNING,
+        requested_at=at,
+        requested_by="a person",
+        updated_at=at,
+        failure_group="g-1",
+        rate_per_s=2.5,
+        stopped_groups=("g-2",),
+    )
+
+
+def ids(entries: tuple[Quarantined, ...]) -> list[str]:
+    """Message ids."""
+    return [entry.message_id for entry in entries]
+
+
+# --------------------------------------------------------------------------- lease
+
+
+def test_lease_is_refused_while_another_holds_it(ledger: Ledger) -> None:
+    """One planner at a time; another fleet's lease is another's affair."""
+    assert ledger.acquire(FLEET, "one", AT + 60, AT)
+    assert not ledger.acquire(FLEET, "two", AT + 61, AT + 1)
+    assert ledger.acquire("other", "two", AT + 61, AT + 1)
+
+
+def test_lease_is_renewed_by_its_holder(ledger: Ledger) -> None:
+    """The holder may take it again, and then holds it for longer."""
+    assert ledger.acquire(FLEET, "one", AT + 60, AT)
+    assert ledger.acquire(FLEET, "one", AT + 120, AT + 30)
+    assert not ledger.acquire(FLEET, "two", AT + 130, AT + 70)
+
+
+def test_lease_is_free_when_its_time_is_over(ledger: Ledger) -> None:
+    """A planner that died holds nothing for longer than it said."""
+    assert ledger.acquire(FLEET, "one", AT + 60, AT)
+    assert ledger.acquire(FLEET, "two", AT + 120, AT + 60)
+    assert not ledger.acquire(FLEET, "one", AT + 130, AT + 61)
+
+
+def test_lease_is_free_when_given_back(ledger: Ledger) -> None:
+    """Only the holder can give it back; what is not ours stays."""
+    assert ledger.acquire(FLEET, "one", AT + 60, AT)
+    ledger.release(FLEET, "two")
+    assert not ledger.acquire(FLEET, "two", AT + 60, AT + 1)
+    ledger.release(FLEET, "one")
+    ledger.release(FLEET, "one")
+    assert ledger.acquire(FLEET, "two", AT + 60, AT + 2)
+
+
+# --------------------------------------------------------------------------- memory and decisions
+
+
+def test_memory_is_empty_at_first_and_kept_whole(ledger: Ledger) -> None:
+    """A day of minutes, estimates and all comes back as it was; other fleets have their own."""
+    assert ledger.memory(FLEET) == Memory()
+    memory = replace(
+        Memory(),
+        service_rate=Estimate(0.3125, 12.5, AT),
+        arrivals=History(60.0, AT, tuple(float(i % 7) for i in range(1440))),
+        launches=(("i-1", AT), ("i-2", AT + 1)),
+        grown_at=AT - 0.125,
+    )
+    ledger.keep_memory(FLEET, memory)
+    assert ledger.memory(FLEET) == memory
+    assert ledger.memory("other") == Memory()
+
+
+def test_decisions_come_most_recent_first(world: World, ledger: Ledger) -> None:
+    """The last ones of one fleet, whole, with their outcomes."""
+    now = world.now()
+    for number in range(5):
+        ledger.record(decision(number, now + number), outcome(number, now + number))
+    ledger.record(decision(9, now + 9, "other"), outcome(9, now + 9))
+    assert [d.id for d, _ in ledger.decisions(FLEET, 3)] == ["d4", "d3", "d2"]
+    assert ledger.decisions(FLEET, 1) == ((decision(4, now + 4), outcome(4, now + 4)),)
+    assert len(ledger.decisions(FLEET, 100)) == 5
+
+
+def test_decisions_are_of_a_span_when_asked(world: World, ledger: Ledger) -> None:
+    """Both ends of the span belong to it."""
+    now = world.now()
+    for number in range(5):
+        ledger.record(decision(number, now + number), outcome(number, now + number))
+    assert [d.id for d, _ in ledger.decisions(FLEET, 10, since=now + 1, until=now + 3)] == ["d3", "d2", "d1"]
+    assert [d.id for d, _ in ledger.decisions(FLEET, 2, until=now + 3)] == ["d3", "d2"]
+    assert [d.id for d, _ in ledger.decisions(FLEET, 10, since=now + 3.001)] == ["d4"]
+
+
+def test_decision_overwrites_itself_when_recorded_again(world: World, ledger: Ledger) -> None:
+    """A repeated record is one record, with the later outcome."""
+    now = world.now()
+    ledger.record(decision(1, now), Outcome("d1", now, OutcomeStatus.FAILED, "throttled"))
+    ledger.record(decision(1, now), outcome(1, now))
+    assert [o.status for _, o in ledger.decisions(FLEET, 10)] == [OutcomeStatus.APPLIED]
+
+
+# --------------------------------------------------------------------------- drains and jobs: versions
+
+
+def test_drain_is_kept_whole_at_its_version(ledger: Ledger) -> None:
+    """A new drain is version 1, and each writing is one more."""
+    assert ledger.drain(FLEET, "i-1") is None
+    first = ledger.keep_drain(drain())
+    assert first == replace(drain(), version=1)
+    second = ledger.keep_drain(replace(first, state=DrainState.DONE))
+    assert second.version == 2
+    assert ledger.drain(FLEET, "i-1") == second
+
+
+def test_drain_is_refused_when_another_wrote_it_first(ledger: Ledger) -> None:
+    """Neither a second first writing nor one on an old version goes through, and the ledger keeps the other's."""
+    first = ledger.keep_drain(drain())
+    with pytest.raises(ConflictError):
+        ledger.keep_drain(drain())
+    second = ledger.keep_drain(replace(first, note="theirs"))
+    with pytest.raises(ConflictError):
+        ledger.keep_drain(replace(first, note="ours"))
+    assert ledger.drain(FLEET, "i-1") == second
+    with pytest.raises(ConflictError):
+        ledger.keep_drain(replace(drain("i-none"), version=4))
+    assert ledger.drain(FLEET, "i-none") is None
+
+
+def test_drains_are_listed_when_released_too(world: World, ledger: Ledger) -> None:
+    """Every drain of one fleet on record, and only of that fleet."""
+    now = world.now()
+    ledger.keep_drain(drain("i-b", at=now))
+    ledger.keep_drain(drain("i-a", DrainState.RELEASED, at=now))
+    ledger.keep_drain(replace(drain("i-c", at=now), fleet="other"))
+    assert [d.instance_id for d in ledger.drains(FLEET)] == ["i-a", "i-b"]
+
+
+def test_job_is_kept_at_its_version(world: World, ledger: Ledger) -> None:
+    """Jobs are written like drains, and listed most recent first."""
+    now = world.now()
+    assert ledger.job(FLEET, "j-1") is None
+    first = ledger.keep_job(job(1, now))
+    assert first.version == 1
+    ledger.keep_job(job(2, now + 1))
+    second = ledger.keep_job(replace(first, state=JobState.STOPPED, sent_count=3))
+    with pytest.raises(ConflictError):
+        ledger.keep_job(replace(first, note="ours"))
+    assert ledger.job(FLEET, "j-1") == second
+    assert [j.id for j in ledger.jobs(FLEET)] == ["j-2", "j-1"]
+    assert ledger.jobs("other") == ()
+
+
+# --------------------------------------------------------------------------- failure groups and quarantine
+
+
+def test_failure_is_counted_as_seen(ledger: Ledger) -> None:
+    """The first makes the group, later ones add to it and bring its cause, sample and last time up to date."""
+    assert ledger.failure_group(FLEET, "g-1") is None
+    first = ledger.note_failure(FLEET, "g-1", "declined", "one", AT)
+    assert (first.seen_count, first.count, first.first_seen_at, first.last_seen_at) == (1, 0, AT, AT)
+    second = ledger.note_failure(FLEET, "g-1", "card declined", "two", AT + 5)
+    assert (second.seen_count, second.first_seen_at, second.last_seen_at) == (2, AT, AT + 5)
+    assert (second.cause, second.sample) == ("card declined", "two")
+    assert ledger.failure_group(FLEET, "g-1") == second
+
+
+def test_failure_groups_come_most_recently_seen_first(ledger: Ledger) -> None:
+    """Every group of one fleet."""
+    for number in range(3):
+        ledger.note_failure(FLEET, f"g-{number}", "cause", "sample", AT + number)
+    ledger.note_failure(FLEET, "g-0", "cause", "sample", AT + 10)
+    ledger.note_failure("other", "g-9", "cause", "sample", AT + 11)
+    assert [group.id for group in ledger.failure_groups(FLEET)] == ["g-0", "g-2", "g-1"]
+
+
+def test_quarantined_message_is_counted_once_when_repeated(ledger: Ledger) -> None:
+    """The second indexing of a message, even at another time, changes nothing."""
+    ledger.note_failure(FLEET, "g-1", "declined", "one", AT)
+    assert ledger.quarantine(letter(1))
+    assert not ledger.quarantine(letter(1, at=AT + 500))
+    group = ledger.failure_group(FLEET, "g-1")
+    assert group is not None
+    assert (group.count, group.seen_count) == (1, 1)
+    assert ledger.quarantined_message(FLEET, "m-001") == letter(1)
+    assert ledger.quarantined(FLEET) == ((letter(1),), None)
+
+
+def test_quarantine_makes_the_group_when_it_was_not_noted(ledger: Ledger) -> None:
+    """A crash between the two leaves no message without its group."""
+    assert ledger.quarantine(letter(1))
+    group = ledger.failure_group(FLEET, "g-1")
+    assert group is not None
+    assert (group.count, group.seen_count, group.cause, group.sample) == (1, 0, "card declined", "{\u20ac")
+    assert (group.first_seen_at, group.last_seen_at) == (AT + 1, AT + 1)
+
+
+def test_index_is_paged_oldest_first(ledger: Ledger) -> None:
+    """Over all failure groups or one, by pages that neither repeat nor leave out."""
+    for number in (3, 1, 4, 0, 2):
+        ledger.quarantine(letter(number, "g-even" if number % 2 == 0 else "g-odd"))
+    pages, after = [], None
+    for _ in range(3):
+        page, after = ledger.quarantined(FLEET, limit=2, after=after)
+        pages.append(ids(page))
+    assert pages == [["m-000", "m-001"], ["m-002", "m-003"], ["m-004"]]
+    assert after is None
+    page, after = ledger.quarantined(FLEET, "g-even", limit=2)
+    assert ids(page) == ["m-000", "m-002"]
+    page, after = ledger.quarantined(FLEET, "g-even", limit=2, after=after)
+    assert (ids(page), after) == (["m-004"], None)
+    assert ledger.quarantined("other") == ((), None)
+
+
+def test_index_has_no_next_page_when_the_last_is_just_full(ledger: Ledger) -> None:
+    """None says that there is no more, also at the boundary."""
+    for number in range(4):
+        ledger.quarantine(letter(number))
+    _, after = ledger.quarantined(FLEET, limit=2)
+    page, after = ledger.quarantined(FLEET, limit=2, after=after)
+    assert (ids(page), after) == (["m-002", "m-003"], None)
+
+
+def test_page_goes_on_when_its_last_entry_was_let_go(ledger: Ledger) -> None:
+    """A cursor is a place, not an entry: redriving a page does not lose the next."""
+    for number in range(4):
+        ledger.quarantine(letter(number))
+    page, after = ledger.quarantined(FLEET, limit=2)
+    for entry in page:
+        assert ledger.let_go(entry)
+    assert ids(ledger.quarantined(FLEET, limit=2, after=after)[0]) == ["m-002", "m-003"]
+
+
+def test_failure_groups_keep_apart_when_one_name_begins_with_the_other(ledger: Ledger) -> None:
+    """No group's page holds another's messages."""
+    ledger.quarantine(letter(1, "g"))
+    ledger.quarantine(letter(2, "g#1"))
+    ledger.quarantine(letter(3, "g/\u00e9"))
+    assert ids(ledger.quarantined(FLEET, "g")[0]) == ["m-001"]
+    assert ids(ledger.quarantined(FLEET, "g#1")[0]) == ["m-002"]
+    assert ids(ledger.quarantined(FLEET, "g/\u00e9")[0]) == ["m-003"]
+
+
+def test_let_go_takes_a_message_out_once(ledger: Ledger) -> None:
+    """Out of the index and the group's count, whatever the caller's copy says; the second time it was gone."""
+    ledger.quarantine(letter(1))
+    ledger.quarantine(letter(2))
+    assert ledger.let_go(replace(letter(1), failure_group="g-wrong", at=AT + 77))
+    assert not ledger.let_go(letter(1))
+    assert ids(ledger.quarantined(FLEET)[0]) == ["m-002"]
+    assert ids(ledger.quarantined(FLEET, "g-1")[0]) == ["m-002"]
+    assert ledger.quarantined_message(FLEET, "m-001") is None
+    group = ledger.failure_group(FLEET, "g-1")
+    assert group is not None
+    assert group.count == 1
+
+
+def test_message_can_be_quarantined_again_when_it_was_let_go(ledger: Ledger) -> None:
+    """Unless it was sent: then a repeated dead letter is the same one, and not indexed again."""
+    ledger.quarantine(letter(1))
+    ledger.let_go(letter(1))
+    assert ledger.quarantine(letter(1))
+    ledger.let_go(letter(1))
+    ledger.claim_retries(FLEET, ["m-001"], AT + 60, AT)
+    ledger.confirm_retries(FLEET, ["m-001"], AT)
+    assert not ledger.quarantine(letter(1))
+    assert ledger.quarantined(FLEET) == ((), None)
+
+
+def test_message_group_is_held_while_any_of_it_is_quarantined(ledger: Ledger) -> None:
+    """By the failure group that came first, until the last message is let go; then anew."""
+    assert ledger.held_in(FLEET, "customer 7") is None
+    ledger.quarantine(letter(1, "g-1", message_group="customer 7"))
+    ledger.quarantine(letter(2, "g-2", message_group="customer 7"))
+    ledger.quarantine(letter(3, "g-3", message_group="customer 8"))
+    assert ledger.held_in(FLEET, "customer 7") == "g-1"
+    ledger.let_go(letter(1))
+    assert ledger.held_in(FLEET, "customer 7") == "g-1"
+    ledger.let_go(letter(2))
+    assert ledger.held_in(FLEET, "customer 7") is None
+    ledger.quarantine(letter(4, "g-4", message_group="customer 7"))
+    assert ledger.held_in(FLEET, "customer 7") == "g-4"
+    assert ledger.held_in("other", "customer 7") is None
+
+
+# --------------------------------------------------------------------------- sending again
+
+
+def test_retry_is_granted_once(ledger: Ledger) -> None:
+    """While the claimant is at it, everyone else is told so, message by message."""
+    assert ledger.claim_retries(FLEET, ["a", "b"], AT + 60, AT) == {"a": Claim.GRANTED, "b": Claim.GRANTED}
+    assert ledger.claim_retries(FLEET, ["b", "c"], AT + 61, AT + 1) == {"b": Claim.BUSY, "c": Claim.GRANTED}
+    assert ledger.claim_retries("other", ["a"], AT + 61, AT + 1) == {"a": Claim.GRANTED}
+
+
+def test_retry_is_sent_when_confirmed(ledger: Ledger) -> None:
+    """What was sent stays sent, also after the claimant's time, also on a person's word."""
+    ledger.claim_retries(FLEET, ["a"], AT + 60, AT)
+    ledger.confirm_retries(FLEET, ["a"], AT + 1)
+    assert ledger.claim_retries(FLEET, ["a"], AT + 999, AT + 100) == {"a": Claim.SENT}
+    assert ledger.claim_retries(FLEET, ["a"], AT + 999, AT + 100, again=True) == {"a": Claim.SENT}
+
+
+def test_retry_is_doubtful_when_its_claimant_is_gone(ledger: Ledger) -> None:
+    """It may have been sent: only a person's word grants it again, and that once."""
+    ledger.claim_retries(FLEET, ["a"], AT + 60, AT)
+    assert ledger.claim_retries(FLEET, ["a"], AT + 120, AT + 60) == {"a": Claim.DOUBTFUL}
+    assert ledger.claim_retries(FLEET, ["a"], AT + 120, AT + 60, again=True) == {"a": Claim.GRANTED}
+    assert ledger.claim_retries(FLEET, ["a"], AT + 130, AT + 70, again=True) == {"a": Claim.BUSY}
+
+
+def test_retry_is_free_when_released(ledger: Ledger) -> None:
+    """What was surely not sent can be claimed again; what was sent cannot be released."""
+    ledger.claim_retries(FLEET, ["a", "b"], AT + 60, AT)
+    ledger.confirm_retries(FLEET, ["b"], AT)
+    ledger.release_retries(FLEET, ["a", "b", "never claimed"])
+    assert ledger.claim_retries(FLEET, ["a", "b"], AT + 61, AT + 1) == {"a": Claim.GRANTED, "b": Claim.SENT}
+
+
+def test_retry_is_free_when_no_copy_can_be_left(ledger: Ledger) -> None:
+    """A mark is good for as long as a copy of the message may be in a queue, and no longer."""
+    ledger.claim_retries(FLEET, ["a"], AT + 60, AT)
+    ledger.confirm_retries(FLEET, ["a"], AT)
+    later = AT + RETRY_MARK_S + 1
+    assert ledger.claim_retries(FLEET, ["a"], later, later - 2) == {"a": Claim.SENT}
+    assert ledger.claim_retries(FLEET, ["a"], later + 60, later) == {"a": Claim.GRANTED}
+
+
+def test_attempts_are_remembered(world: World, ledger: Ledger) -> None:
+    """For messages that cannot carry the count; none are known of the others."""
+    assert ledger.attempts(FLEET, "key") == 0
+    ledger.keep_attempts(FLEET, "key", 2, world.now())
+    ledger.keep_attempts(FLEET, "key", 3, world.now())
+    assert ledger.attempts(FLEET, "key") == 3
+    assert ledger.attempts("other", "key") == 0
