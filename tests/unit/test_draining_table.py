@@ -1,0 +1,543 @@
+"""The drain's table: every pair of state and event, and the moves read like a day at the group."""
+
+from dataclasses import replace
+
+import pytest
+
+from sluice import draining
+from sluice.config import DrainPolicy, DrainVia
+from sluice.draining import (
+    TABLE,
+    Beaten,
+    CommandTold,
+    Completed,
+    Event,
+    EventKind,
+    Gone,
+    Launching,
+    Place,
+    Rebalance,
+    Release,
+    Spot,
+    StopSent,
+    StopUnanswered,
+    Terminating,
+    Tick,
+    Waiting,
+    advance,
+    kind_of,
+    seen,
+)
+from sluice.model import (
+    CommandStatus,
+    CompleteHook,
+    Drain,
+    DrainCause,
+    DrainOutcome,
+    DrainState,
+    DrainStep,
+    HookAction,
+    SendHeartbeat,
+    StopConsumer,
+)
+
+NOW = 1_000_000.0
+ID = "i-0c0ffee1234567890"
+POLICY = DrainPolicy(deadline_s=900, hook_timeout_s=120, heartbeat_s=45)
+SELF = DrainPolicy(via=DrainVia.SELF, deadline_s=900, hook_timeout_s=120, heartbeat_s=45)
+HOOK = HookAction("consumers", "sluice-drain", ID, "token-1")
+OUR_HOOK = HookAction("consumers", "sluice-drain", ID)
+COMMAND = "e8d3c0e4-71f7-4491-898f-c9b35bee5f3b"
+
+
+def a_drain(state: DrainState, **changes: object) -> Drain:
+    """A drain in that state, as a terminating event began it ten seconds ago."""
+    drain = Drain(
+        fleet="orders",
+        instance_id=ID,
+        state=state,
+        cause=DrainCause.TERMINATE,
+        started_at=NOW - 10,
+        deadline_at=NOW + 890,
+        updated_at=NOW - 10,
+        hook=HOOK,
+        hook_at=NOW - 10,
+        asked_at=NOW - 10,
+        asked_count=1,
+        command_id=COMMAND if state is DrainState.STOPPING else None,
+        version=3,
+        outcome=DrainOutcome.COMPLETED if state is DrainState.RELEASED else None,
+    )
+    return replace(drain, **changes)  # type: ignore[arg-type]
+
+
+EVENTS: tuple[Event, ...] = (
+    Terminating("orders", HOOK, NOW - 10),
+    Terminating("orders", replace(HOOK, token="token-2"), NOW, "WarmPool"),
+    Launching(),
+    Spot("orders", ID, NOW - 1),
+    Rebalance(),
+    Waiting("orders", OUR_HOOK),
+    Gone(None),
+    Gone("Terminating:Proceed"),
+    StopSent(1, COMMAND),
+    StopSent(7, "another"),
+    StopUnanswered(1, "no agent"),
+    *(CommandTold(COMMAND, status) for status in CommandStatus),
+    *(CommandTold("another", status) for status in CommandStatus),
+    *(Beaten(HOOK, held, probe) for held in (True, False) for probe in (True, False)),
+    *(Completed(HOOK, active) for active in (True, False)),
+    Tick(),
+    Release("orders", OUR_HOOK),
+)
+PLACES: tuple[Place, ...] = (None, *DrainState)
+TIMES = (NOW, NOW + 60, NOW + 5_000)
+
+
+def drains_at(place: Place) -> tuple[Drain | None, ...]:
+    """Drains of a state in several conditions."""
+    if place is None:
+        return (None,)
+    return (
+        a_drain(place),
+        a_drain(place, hook=None, hook_at=None),
+        a_drain(place, hook=OUR_HOOK, command_id=None, retry_at=NOW - 1),
+        a_drain(place, outcome=DrainOutcome.GONE),
+    )
+
+
+PAIRS = [pytest.param(place, event, id=f"{place}-{event.kind.name}") for place in PLACES for event in EVENTS]
+
+
+def test_table_covers_every_kind_when_listed() -> None:
+    """The cases below hold at least one event of each kind, so that no row goes untried."""
+    tried = {
+        kind_of(drain, event, now)
+        for place in PLACES
+        for drain in drains_at(place)
+        for event in EVENTS
+        for now in TIMES
+    }
+    assert tried == set(EventKind)
+
+
+@pytest.mark.parametrize(("place", "event"), PAIRS)
+def test_advance_keeps_to_the_table_when_any_event_comes(place: Place, event: Event) -> None:
+    """A row leads where it says or leaves the drain where it is; no row changes nothing at all."""
+    for drain in drains_at(place):
+        for now in TIMES:
+            for policy in (POLICY, SELF):
+                transition = TABLE.get((place, kind_of(drain, event, now)))
+                step = advance(drain, event, policy, now)
+                if transition is None:
+                    assert step == DrainStep(drain)
+                    continue
+                after = step.drain.state if step.drain else None
+                assert after == place or after in transition.to
+                if step.drain is not None:
+                    assert step.drain.version == (drain.version if drain else 0), "only the ledger raises it"
+
+
+def test_every_target_is_reached_when_all_cases_are_played() -> None:
+    """What a row says it can lead to, it does lead to: the diagram shows no arrow that never happens."""
+    reached: dict[tuple[Place, EventKind], set[Place]] = {key: set() for key in TABLE}
+    for place in PLACES:
+        for drain in drains_at(place):
+            for event in EVENTS:
+                for now in TIMES:
+                    for policy in (POLICY, SELF):
+                        key = (place, kind_of(drain, event, now))
+                        after = advance(drain, event, policy, now).drain
+                        if key in reached and after is not None:
+                            reached[key].add(after.state)
+    missing = {key: row.to - reached[key] - {key[0]} for key, row in TABLE.items()}
+    assert {key: states for key, states in missing.items() if states} == {}
+
+
+# --------------------------------------------------------------------------- a termination, asked for by Run Command
+
+
+def test_terminating_asks_for_the_stop_when_none_is_on_record() -> None:
+    """10:00 the group wants an instance gone: noticed, its consumer to be asked, until the deadline at most."""
+    step = advance(None, Terminating("orders", HOOK, NOW - 2, "EC2"), POLICY, NOW)
+    assert step.drain is not None
+    assert (step.drain.state, step.drain.deadline_at, step.drain.hook) == (DrainState.NOTICED, NOW + 900, HOOK)
+    assert step.actions == (StopConsumer(ID, "consumer.service", 900.0, ask=1),)
+
+
+def test_terminating_to_a_warm_pool_drains_all_the_same() -> None:
+    """An instance that will come back is drained like one that will not."""
+    step = advance(None, Terminating("orders", HOOK, NOW, "WarmPool"), POLICY, NOW)
+    assert step.drain is not None
+    assert step.drain.destination == "WarmPool"
+    assert isinstance(step.actions[0], StopConsumer)
+
+
+def test_terminating_changes_nothing_when_it_comes_twice() -> None:
+    """The same event again finds the drain under way, whatever its state."""
+    for state in DrainState:
+        drain = a_drain(state)
+        assert advance(drain, Terminating("orders", HOOK, NOW - 10), POLICY, NOW) == DrainStep(drain)
+
+
+def test_success_releases_when_the_command_is_the_drains_own() -> None:
+    """10:02 systemctl stop has returned: done, and the action is to be completed with CONTINUE."""
+    step = advance(a_drain(DrainState.STOPPING), CommandTold(COMMAND, CommandStatus.SUCCEEDED), POLICY, NOW)
+    assert step.drain is not None
+    assert step.drain.state is DrainState.DONE
+    assert step.actions == (CompleteHook(HOOK),)
+
+
+def test_success_is_ignored_when_the_command_is_another() -> None:
+    """Somebody patched the instance by Run Command: that says nothing of the consumer."""
+    drain = a_drain(DrainState.STOPPING)
+    assert advance(drain, CommandTold("another", CommandStatus.SUCCEEDED), POLICY, NOW) == DrainStep(drain)
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_completion_releases_when_late_or_repeated_too(active: bool) -> None:
+    """No active lifecycle action is a success: somebody was faster."""
+    step = advance(a_drain(DrainState.DONE), Completed(HOOK, active), POLICY, NOW)
+    assert step.drain is not None
+    assert step.drain.state is DrainState.RELEASED
+    assert step.drain.outcome is (DrainOutcome.COMPLETED if active else DrainOutcome.LATE)
+
+
+def test_completion_of_an_earlier_action_is_ignored_when_the_record_names_another() -> None:
+    """A late answer to the first life's completion does not release the second."""
+    drain = a_drain(DrainState.DONE, hook=replace(HOOK, token="token-2"))
+    assert advance(drain, Completed(HOOK, active=False), POLICY, NOW) == DrainStep(drain)
+
+
+# --------------------------------------------------------------------------- unknown is not dead
+
+
+def test_pending_command_changes_nothing_when_it_lasts() -> None:
+    """A pending command is unknown, not dead: until the deadline the drain stays."""
+    drain = a_drain(DrainState.STOPPING)
+    assert advance(drain, CommandTold(COMMAND, CommandStatus.PENDING), POLICY, NOW + 500) == DrainStep(drain)
+
+
+def test_unknown_command_is_asked_again_with_growing_pauses() -> None:
+    """Undeliverable, cancelled or timed out: the stop is sent again after 10, 20, 40, 80, 120, 120 seconds."""
+    drain, pauses, now = a_drain(DrainState.STOPPING), [], NOW
+    for _ in range(6):
+        unknown = advance(drain, CommandTold(COMMAND, CommandStatus.UNKNOWN), POLICY, now).drain
+        assert unknown is not None
+        assert unknown.retry_at is not None
+        assert unknown.state is DrainState.STOPPING
+        pauses.append(unknown.retry_at - now)
+        now = unknown.retry_at
+        if now >= unknown.deadline_at:
+            break
+        step = advance(unknown, Tick(), replace_policy(heartbeat_s=60), now)
+        stops = [action for action in step.actions if isinstance(action, StopConsumer)]
+        assert step.drain is not None
+        assert [stop.ask for stop in stops] == [step.drain.asked_count]
+        again = advance(step.drain, StopSent(step.drain.asked_count, COMMAND), POLICY, now).drain
+        assert again is not None
+        drain = again
+    assert pauses == [10, 20, 40, 80, 120, 120]
+
+
+def replace_policy(**changes: float) -> DrainPolicy:
+    """The policy with some numbers changed."""
+    return DrainPolicy(**{**POLICY.model_dump(), **changes})
+
+
+def test_doubled_unknown_counts_once_when_the_command_ended() -> None:
+    """The second copy of the same status event finds no command on record: the pause does not grow by it."""
+    once = advance(a_drain(DrainState.STOPPING), CommandTold(COMMAND, CommandStatus.UNKNOWN), POLICY, NOW).drain
+    assert advance(once, CommandTold(COMMAND, CommandStatus.UNKNOWN), POLICY, NOW + 1) == DrainStep(once)
+
+
+def test_refused_stop_keeps_the_drain_noticed_when_there_is_no_agent() -> None:
+    """SendCommand refuses an instance without an agent: unknown, asked again later."""
+    noticed = a_drain(DrainState.NOTICED, retry_at=NOW + 15)
+    step = advance(noticed, StopUnanswered(1, "InvalidInstanceId"), POLICY, NOW)
+    assert step.drain is not None
+    assert (step.drain.state, step.drain.retry_at) == (DrainState.NOTICED, NOW + 10)
+    assert "InvalidInstanceId" in step.drain.note
+
+
+def test_answer_to_an_earlier_stop_is_ignored_when_another_was_asked_since() -> None:
+    """Two invocations asked: only the last one's command is followed."""
+    drain = a_drain(DrainState.NOTICED, asked_count=2)
+    assert advance(drain, StopSent(1, COMMAND), POLICY, NOW) == DrainStep(drain)
+    assert advance(drain, StopUnanswered(1, "throttled"), POLICY, NOW) == DrainStep(drain)
+
+
+def test_failed_command_is_asked_once_more_and_then_waits_for_the_deadline() -> None:
+    """A unit that fails to stop is not done: one retry, then only the deadline ends it."""
+    first = advance(a_drain(DrainState.STOPPING), CommandTold(COMMAND, CommandStatus.FAILED), POLICY, NOW).drain
+    assert first is not None
+    assert (first.state, first.retry_at) == (DrainState.STOPPING, NOW + 10)
+    asked = replace(first, command_id=COMMAND, retry_at=None)
+    second = advance(asked, CommandTold(COMMAND, CommandStatus.FAILED), POLICY, NOW + 20).drain
+    assert second is not None
+    assert (second.state, second.retry_at) == (DrainState.STOPPING, None)
+    before = advance(second, Tick(), POLICY, NOW + 889)
+    assert not any(isinstance(action, StopConsumer) for action in before.actions)
+    after = advance(second, Tick(), POLICY, NOW + 890)
+    assert after.drain is not None
+    assert after.drain.state is DrainState.EXPIRED
+    assert after.actions == (CompleteHook(HOOK),)
+
+
+# --------------------------------------------------------------------------- crashes
+
+
+def test_intent_without_effect_is_taken_up_when_its_grace_is_over() -> None:
+    """The drainer died between record and SendCommand: fifteen seconds later a tick asks in its place."""
+    step = advance(None, Terminating("orders", HOOK, NOW), POLICY, NOW)
+    assert not advance(step.drain, Tick(), POLICY, NOW + 14).actions
+    again = advance(step.drain, Tick(), POLICY, NOW + 15)
+    assert again.actions == (StopConsumer(ID, "consumer.service", 885.0, ask=2),)
+
+
+@pytest.mark.parametrize("state", [DrainState.DONE, DrainState.EXPIRED])
+def test_owed_release_is_repeated_when_nobody_answered(state: DrainState) -> None:
+    """The drainer died before or after completing: each tick completes again until an answer is on record."""
+    drain = a_drain(state)
+    assert advance(drain, Tick(), POLICY, NOW) == DrainStep(drain, (CompleteHook(HOOK),))
+
+
+# --------------------------------------------------------------------------- heartbeats
+
+
+def test_heartbeat_is_sent_when_due_and_not_before() -> None:
+    """Every 45 seconds from the action's start, then from the last one."""
+    drain = a_drain(DrainState.STOPPING)  # its action began ten seconds ago
+    assert advance(drain, Tick(), POLICY, NOW + 34).actions == ()
+    assert advance(drain, Tick(), POLICY, NOW + 35).actions == (SendHeartbeat(HOOK),)
+    beaten = advance(drain, Beaten(HOOK, held=True), POLICY, NOW + 35).drain
+    assert beaten is not None
+    assert beaten.heartbeat_count == 1
+    assert advance(beaten, Tick(), POLICY, NOW + 79).actions == ()
+    assert advance(beaten, Tick(), POLICY, NOW + 80).actions == (SendHeartbeat(HOOK),)
+
+
+def test_heartbeats_end_when_the_hundredth_timeout_is_over() -> None:
+    """AWS ends the action at 100 timeouts whatever is sent: nothing is sent from then on, deadline or not."""
+    policy = DrainPolicy(deadline_s=3_000, hook_timeout_s=30, heartbeat_s=10)
+    drain = a_drain(DrainState.STOPPING, started_at=NOW - 100, hook_at=NOW - 100, deadline_at=NOW + 2_950)
+    assert draining.beats_until(drain, policy) == NOW + 2_900
+    assert advance(drain, Tick(), policy, NOW + 2_899).actions == (SendHeartbeat(HOOK),)
+    assert advance(drain, Tick(), policy, NOW + 2_900).actions == ()
+
+
+def test_heartbeats_end_when_48_hours_are_over() -> None:
+    """The other ceiling, for long heartbeat timeouts."""
+    policy = DrainPolicy(deadline_s=172_800, hook_timeout_s=7_200, heartbeat_s=600)
+    drain = a_drain(DrainState.STOPPING, started_at=NOW, hook_at=NOW - 60, deadline_at=NOW + 172_800)
+    assert draining.beats_until(drain, policy) == NOW - 60 + 172_800
+
+
+def test_heartbeat_without_an_action_ends_the_drain_when_it_was_over() -> None:
+    """The hook was removed by hand, or timed out: there is nothing to release any more."""
+    step = advance(a_drain(DrainState.STOPPING), Beaten(HOOK, held=False), POLICY, NOW)
+    assert step.drain is not None
+    assert (step.drain.state, step.drain.outcome) == (DrainState.RELEASED, DrainOutcome.LATE)
+
+
+# --------------------------------------------------------------------------- Spot
+
+
+def test_spot_drains_at_once_when_no_hook_holds_the_instance() -> None:
+    """EC2's two minutes count from the notice, not from when we hear of it."""
+    step = advance(None, Spot("orders", ID, NOW - 20), POLICY, NOW)
+    assert step.drain is not None
+    assert (step.drain.cause, step.drain.deadline_at, step.drain.hook) == (DrainCause.SPOT, NOW + 100, None)
+    assert step.actions == (StopConsumer(ID, "consumer.service", 100.0, ask=1),)
+
+
+def test_spot_asks_for_thirty_seconds_at_least_when_the_notice_is_old() -> None:
+    """SendCommand refuses a timeout below thirty seconds."""
+    step = advance(None, Spot("orders", ID, NOW - 110), POLICY, NOW)
+    assert step.actions == (StopConsumer(ID, "consumer.service", 30.0, ask=1),)
+
+
+def test_hook_joins_when_the_spot_drain_is_under_way() -> None:
+    """The group's event comes after the notice: same drain, same deadline, now with an action to complete."""
+    spot = advance(None, Spot("orders", ID, NOW), POLICY, NOW).drain
+    joined = advance(spot, Terminating("orders", HOOK, NOW + 30), POLICY, NOW + 31)
+    assert joined.drain is not None
+    assert spot is not None
+    assert (joined.drain.hook, joined.drain.deadline_at) == (HOOK, spot.deadline_at)
+    assert joined.actions == ()
+
+
+@pytest.mark.parametrize("state", [DrainState.DONE, DrainState.EXPIRED])
+def test_hook_releases_at_once_when_the_spot_drain_is_over(state: DrainState) -> None:
+    """The consumer has stopped (or its two minutes are over) before the group speaks up: release."""
+    drain = a_drain(state, hook=None, hook_at=None, cause=DrainCause.SPOT)
+    step = advance(drain, Terminating("orders", HOOK, NOW), POLICY, NOW)
+    assert step.drain is not None
+    assert step.drain.state is state
+    assert step.actions == (CompleteHook(HOOK),)
+
+
+def test_hook_begins_anew_when_the_spot_drain_was_over_long_ago() -> None:
+    """The interrupted instance was only stopped, and works again: what was done then says nothing now."""
+    drain = a_drain(DrainState.DONE, hook=None, hook_at=None, cause=DrainCause.SPOT)
+    step = advance(drain, Terminating("orders", HOOK, NOW + 400), POLICY, NOW + 400)
+    assert step.drain is not None
+    assert step.drain.state is DrainState.NOTICED
+    assert isinstance(step.actions[0], StopConsumer)
+
+
+def test_spot_brings_the_deadline_nearer_and_never_back() -> None:
+    """A notice during a drain leaves two minutes; one during the last two changes nothing."""
+    hurried = advance(a_drain(DrainState.STOPPING), Spot("orders", ID, NOW), POLICY, NOW).drain
+    assert hurried is not None
+    assert hurried.deadline_at == NOW + 120
+    short = a_drain(DrainState.STOPPING, deadline_at=NOW + 50)
+    assert advance(short, Spot("orders", ID, NOW), POLICY, NOW) == DrainStep(short)
+
+
+def test_spot_drain_without_an_action_is_let_go_when_an_hour_has_passed() -> None:
+    """No action ever came and the instance stays: kept in sight for an hour after the deadline, then closed."""
+    drain = a_drain(DrainState.DONE, hook=None, hook_at=None)
+    assert advance(drain, Tick(), POLICY, drain.deadline_at + 3_599) == DrainStep(drain)
+    closed = advance(drain, Tick(), POLICY, drain.deadline_at + 3_600).drain
+    assert closed is not None
+    assert (closed.state, closed.outcome) == (DrainState.RELEASED, DrainOutcome.CLOSED)
+
+
+def test_rebalance_and_launch_change_nothing_in_any_state() -> None:
+    """A recommendation is a risk, not an end; a launch is not ours."""
+    for place in PLACES:
+        for drain in drains_at(place):
+            assert advance(drain, Rebalance(), POLICY, NOW) == DrainStep(drain)
+            assert advance(drain, Launching(), POLICY, NOW) == DrainStep(drain)
+
+
+# --------------------------------------------------------------------------- the consumer watches for itself
+
+
+def test_self_drain_asks_nothing_and_completes_only_at_the_deadline() -> None:
+    """via=self: the drainer keeps time; it beats until the deadline and completes then, not before."""
+    began = advance(None, Terminating("orders", HOOK, NOW), SELF, NOW)
+    assert began.drain is not None
+    assert (began.drain.state, began.actions) == (DrainState.STOPPING, ())
+    assert advance(began.drain, Tick(), SELF, NOW + 45).actions == (SendHeartbeat(HOOK),)
+    beaten = replace(began.drain, heartbeat_at=NOW + 890)
+    assert advance(beaten, Tick(), SELF, NOW + 899).actions == ()
+    assert advance(beaten, Tick(), SELF, NOW + 900).actions == (CompleteHook(HOOK),)
+
+
+def test_self_drain_is_released_when_the_instance_has_gone_on() -> None:
+    """The consumer completed the action itself: the sweep sees the instance proceed."""
+    drain = a_drain(DrainState.STOPPING, command_id=None)
+    step = advance(drain, Gone("Terminating:Proceed"), SELF, NOW)
+    assert step.drain is not None
+    assert (step.drain.state, step.drain.outcome) == (DrainState.RELEASED, DrainOutcome.GONE)
+    assert "completed the action itself" in step.drain.note
+
+
+# --------------------------------------------------------------------------- missed events, second lives, people
+
+
+def test_found_waiting_begins_with_a_heartbeat_when_its_event_was_lost() -> None:
+    """How long the hook has waited is unknown, so its timeout is restarted before anything else."""
+    step = advance(None, Waiting("orders", OUR_HOOK), POLICY, NOW)
+    assert step.actions == (SendHeartbeat(OUR_HOOK), StopConsumer(ID, "consumer.service", 900.0, ask=1))
+
+
+def test_found_waiting_sends_no_heartbeat_when_the_deadline_has_passed() -> None:
+    """A Spot drain joined by a sweep after its deadline expires; it is not prolonged."""
+    drain = a_drain(DrainState.STOPPING, hook=None, hook_at=None, deadline_at=NOW)
+    assert advance(drain, Waiting("orders", OUR_HOOK), POLICY, NOW + 1).actions == ()
+
+
+def test_late_event_changes_nothing_when_the_sweep_has_released() -> None:
+    """The sweep found and finished it; the event that was lost arrives after all."""
+    drain = a_drain(DrainState.RELEASED, hook=OUR_HOOK, hook_at=NOW - 10)
+    assert advance(drain, Terminating("orders", HOOK, NOW - 30), POLICY, NOW) == DrainStep(drain)
+
+
+def test_drain_begins_anew_when_the_instance_came_back_from_a_warm_pool() -> None:
+    """Another token, later than the last: the instance has worked since, so nothing known of it holds."""
+    drain = a_drain(DrainState.RELEASED, asked_count=4, failed_count=2)
+    step = advance(drain, Terminating("orders", replace(HOOK, token="token-2"), NOW), POLICY, NOW + 1)
+    assert step.drain is not None
+    assert (step.drain.state, step.drain.failed_count, step.drain.outcome) == (DrainState.NOTICED, 0, None)
+    assert step.drain.deadline_at == NOW + 901
+    assert step.drain.asked_count == 5, "an answer to a stop of the first life must not pass for one of this"
+
+
+def test_released_instance_is_probed_when_it_still_waits() -> None:
+    """It may be another hook that holds it: a heartbeat tells whether it is ours, after the reading has settled."""
+    drain = a_drain(DrainState.RELEASED)
+    assert advance(drain, Waiting("orders", OUR_HOOK), POLICY, NOW + 49) == DrainStep(drain)
+    probe = advance(drain, Waiting("orders", OUR_HOOK), POLICY, NOW + 50)
+    assert probe == DrainStep(drain, (SendHeartbeat(OUR_HOOK, probe=True),))
+    assert advance(drain, Beaten(OUR_HOOK, held=False, probe=True), POLICY, NOW + 50) == DrainStep(drain)
+    again = advance(drain, Beaten(OUR_HOOK, held=True, probe=True), POLICY, NOW + 50)
+    assert again.drain is not None
+    assert again.drain.state is DrainState.NOTICED
+
+
+def test_released_instance_is_probed_at_once_when_a_reading_only_lacked_it() -> None:
+    """It was taken for gone and is there again: no time is lost."""
+    drain = a_drain(DrainState.RELEASED, outcome=DrainOutcome.GONE)
+    assert advance(drain, Waiting("orders", OUR_HOOK), POLICY, NOW).actions == (SendHeartbeat(OUR_HOOK, probe=True),)
+
+
+def test_heartbeat_answered_late_does_not_reopen_when_the_drain_was_released() -> None:
+    """An ordinary heartbeat that held, told after the release, is no probe."""
+    drain = a_drain(DrainState.RELEASED)
+    assert advance(drain, Beaten(HOOK, held=True), POLICY, NOW) == DrainStep(drain)
+
+
+@pytest.mark.parametrize("state", [DrainState.NOTICED, DrainState.STOPPING])
+def test_operators_release_stands_for_the_deadline_when_under_way(state: DrainState) -> None:
+    """A person's word: expired now, completed by instance id, whatever token is on record."""
+    step = advance(a_drain(state), Release("orders", OUR_HOOK), POLICY, NOW)
+    assert step.drain is not None
+    assert (step.drain.state, step.drain.deadline_at) == (DrainState.EXPIRED, NOW)
+    assert step.actions == (CompleteHook(OUR_HOOK),)
+
+
+def test_operators_release_works_when_nothing_is_on_record() -> None:
+    """An instance that hangs without a record can be released all the same, and that is recorded."""
+    step = advance(None, Release("orders", OUR_HOOK), POLICY, NOW)
+    assert step.drain is not None
+    assert (step.drain.cause, step.drain.state) == (DrainCause.OPERATOR, DrainState.EXPIRED)
+    assert step.actions == (CompleteHook(OUR_HOOK),)
+
+
+# --------------------------------------------------------------------------- readings
+
+
+@pytest.mark.parametrize(
+    ("aws_state", "expected"),
+    [
+        ("Terminating:Wait", Waiting("orders", OUR_HOOK)),
+        ("Warmed:Terminating:Wait", Waiting("orders", OUR_HOOK)),
+        ("Terminating:Proceed", Gone("Terminating:Proceed")),
+        ("Warmed:Terminating:Proceed", Gone("Warmed:Terminating:Proceed")),
+        ("Terminating:Retained", Gone("Terminating:Retained")),
+        ("Terminated", Gone("Terminated")),
+        ("Warmed:Stopped", Gone("Warmed:Stopped")),
+        ("Warmed:Pending:Wait", Gone("Warmed:Pending:Wait")),
+        (None, Gone(None)),
+        ("InService", None),
+        ("Terminating", None),
+        ("Pending:Wait", None),
+        ("Standby", None),
+    ],
+)
+def test_reading_tells_when_the_state_says_something_of_a_drain(aws_state: str | None, expected: Event | None) -> None:
+    """Waiting is ours to answer, past the hook is over, and all else says nothing."""
+    assert seen("orders", OUR_HOOK, aws_state) == expected
+
+
+def test_command_is_looked_at_when_its_event_is_overdue() -> None:
+    """After fifteen seconds at every tick, after two minutes only once a sweep."""
+    drain = a_drain(DrainState.STOPPING, asked_at=NOW)
+    looks = [draining.needs_look(drain, NOW + later_s, sweeping=False) for later_s in (14, 15, 119, 120)]
+    assert looks == [False, True, True, False]
+    assert draining.needs_look(drain, NOW + 5_000, sweeping=True)
+    assert not draining.needs_look(replace(drain, command_id=None), NOW + 60, sweeping=True)
+    assert not draining.needs_look(a_drain(DrainState.DONE, command_id=COMMAND), NOW + 60, sweeping=True)
