@@ -9,6 +9,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol, cast, override
 
 import boto3
@@ -48,6 +49,7 @@ class World(Protocol):
 
     kind: str
     ports: Ports
+    metric_period_s: float
 
     def now(self) -> float:
         """Epoch seconds in this world."""
@@ -94,6 +96,10 @@ class World(Protocol):
         """An alarm of that name, in ALARM or in OK."""
         ...
 
+    def publish(self, queue_url: str, **figures: float) -> None:
+        """What CloudWatch is to know of a queue in the present minute, by metric, where SQS does not tell it itself."""
+        ...
+
     def eventually[T](self, look: Callable[[], T]) -> T:
         """What `look` answers once that is truthful; here and now where nothing happens by itself."""
         ...
@@ -103,6 +109,7 @@ class MemoryWorld(World):
     """The ports in memory, on a clock that stands still until told otherwise."""
 
     kind = "memory"
+    metric_period_s = 60.0
 
     def __init__(self) -> None:
         self._now = START_AT
@@ -165,6 +172,10 @@ class MemoryWorld(World):
         self.memory.signals.set_alarm(name, on=on)
 
     @override
+    def publish(self, queue_url: str, **figures: float) -> None:
+        assert queue_url in self.memory.queue.urls()  # which MemorySignals looks at by itself
+
+    @override
     def eventually[T](self, look: Callable[[], T]) -> T:
         answer = look()
         assert answer
@@ -197,6 +208,10 @@ class AwsWorld(World):
             "SLUICE_BUCKET": name,
             "SLUICE_FLEETS_PATH": f"/sluice/{name}/fleets/",
         }
+        self.metric_period_s = 60.0
+        if sandbox is not None:
+            self.metric_period_s = sandbox.settings.minute_s
+            self.environ["SLUICE_METRIC_PERIOD_S"] = f"{sandbox.settings.minute_s:.0f}"
         self.ports: Ports = connect(self.environ)
 
     def client(self, service: str) -> Any:
@@ -309,8 +324,26 @@ class AwsWorld(World):
             EvaluationPeriods=1,
             Threshold=1,
             ComparisonOperator="GreaterThanThreshold",
+            TreatMissingData="ignore",  # the state set below stays
         )
         cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM" if on else "OK", StateReason="a test says so")
+
+    @override
+    def publish(self, queue_url: str, **figures: float) -> None:
+        if self._mover is None:
+            return  # the emulator's SQS publishes by itself
+        self.client("cloudwatch").put_metric_data(
+            Namespace="AWS/SQS",
+            MetricData=[
+                {
+                    "MetricName": metric,
+                    "Dimensions": [{"Name": "QueueName", "Value": queue_url.rpartition("/")[2]}],
+                    "Timestamp": datetime.fromtimestamp(self.now(), UTC),
+                    "Value": value,
+                }
+                for metric, value in figures.items()
+            ],
+        )
 
     @override
     def eventually[T](self, look: Callable[[], T]) -> T:

@@ -9,7 +9,7 @@ from sluice.aws.group import AsgGroup
 from sluice.aws.instances import SsmInstances
 from sluice.aws.ledger import DynamoLedger
 from sluice.aws.queue import SqsQueue
-from sluice.aws.signals import CloudWatchSignals
+from sluice.aws.signals import PERIOD_S, CloudWatchSignals
 from sluice.ports import NeedsFixError, Ports
 
 __all__ = [
@@ -31,19 +31,23 @@ def connect(environ: Mapping[str, str]) -> Ports:
     """Every port of a stack. Nothing is asked of AWS and no client is made until a port is used.
 
     Args:
-        environ: SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; and the AWS_... variables of `Clients`.
+        environ: SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; SLUICE_METRIC_PERIOD_S where SQS's metrics come
+            more often than once a minute, as an emulator's may; and the AWS_... variables of `Clients`.
 
     Raises:
-        NeedsFixError: a setting is missing; the text names every one.
+        NeedsFixError: a setting is missing or cannot be used; the text names it.
     """
     missing = [name for name in SETTINGS if not environ.get(name)]
     if missing:
         raise NeedsFixError(f"environment: {', '.join(missing)} must be set, as the stack's template does")
+    period = environ.get("SLUICE_METRIC_PERIOD_S") or str(PERIOD_S)
+    if not period.isdecimal() or int(period) == 0:
+        raise NeedsFixError(f"environment: SLUICE_METRIC_PERIOD_S must be whole seconds, at least 1, not {period!r}")
     clients = Clients(environ)
     return Ports(
         fleets=SsmFleets(clients, environ["SLUICE_FLEETS_PATH"]),
         group=AsgGroup(clients),
-        signals=CloudWatchSignals(clients),
+        signals=CloudWatchSignals(clients, int(period)),
         queue=SqsQueue(clients),
         archive=S3Archive(clients, environ["SLUICE_BUCKET"]),
         instances=SsmInstances(clients),

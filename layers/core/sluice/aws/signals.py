@@ -12,7 +12,7 @@ from sluice.ports import SIGNALS_WINDOW_S, NeedsFixError, TryLaterError
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef, MetricDataResultTypeDef
 
-PERIOD_S = 60  # SQS sends its metrics once a minute
+PERIOD_S = 60  # SQS sends its metrics once a minute; an emulator may be quicker
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 METRICS = {
     "sent": ("NumberOfMessagesSent", "Sum"),
@@ -24,19 +24,26 @@ type Points = list[tuple[float, float]]
 
 
 class CloudWatchSignals:
-    """The Signals port: one GetMetricData a queue, three metrics in it."""
+    """The Signals port: one GetMetricData a queue, three metrics in it.
 
-    def __init__(self, clients: Clients) -> None:
+    Args:
+        clients: where the client comes from.
+        period_s: how often SQS sends its metrics, in whole seconds.
+    """
+
+    def __init__(self, clients: Clients, period_s: int = PERIOD_S) -> None:
         self._clients = clients
+        self._period_s = period_s
 
     def read(self, queue_url: str, now: float) -> QueueReading:
-        """Sent and deleted in whole minutes, and the last oldest age; None for what CloudWatch has nothing of."""
+        """Sent and deleted in whole periods, and the last oldest age; None for what CloudWatch has nothing of."""
         points: dict[str, Points] = {name: [] for name in METRICS}
         name = queue_url.rpartition("/")[2]
+        start_at = (now - SIGNALS_WINDOW_S) // self._period_s * self._period_s  # periods begin at their multiples
         with asking(Thing("cloudwatch", f"metrics of queue {name}", "check the queue's name")):
             pages = self._clients.cloudwatch.get_paginator("get_metric_data").paginate(
-                MetricDataQueries=_queries(name),
-                StartTime=datetime.fromtimestamp(now - SIGNALS_WINDOW_S, UTC),
+                MetricDataQueries=_queries(name, self._period_s),
+                StartTime=datetime.fromtimestamp(start_at, UTC),
                 EndTime=datetime.fromtimestamp(now, UTC),
                 ScanBy="TimestampAscending",
             )
@@ -45,10 +52,10 @@ class CloudWatchSignals:
                     points[result["Id"]] += _points(result, name)
         oldest = points["oldest"][-1:]
         return QueueReading(
-            sent=_whole(points["sent"], now),
-            deleted=_whole(points["deleted"], now),
-            # A minute's figure is true at the minute's end at the latest.
-            oldest_age=Reading(oldest[0][1], min(oldest[0][0] + PERIOD_S, now)) if oldest else None,
+            sent=_whole(points["sent"], self._period_s, now),
+            deleted=_whole(points["deleted"], self._period_s, now),
+            # A period's figure is true at the period's end at the latest.
+            oldest_age=Reading(oldest[0][1], min(oldest[0][0] + self._period_s, now)) if oldest else None,
         )
 
     def alarm_is_on(self, name: str) -> bool:
@@ -65,7 +72,7 @@ class CloudWatchSignals:
         return "ALARM" in states
 
 
-def _queries(queue_name: str) -> "Sequence[MetricDataQueryTypeDef]":
+def _queries(queue_name: str, period_s: int) -> "Sequence[MetricDataQueryTypeDef]":
     return [
         {
             "Id": query_id,
@@ -75,7 +82,7 @@ def _queries(queue_name: str) -> "Sequence[MetricDataQueryTypeDef]":
                     "MetricName": metric,
                     "Dimensions": [{"Name": "QueueName", "Value": queue_name}],
                 },
-                "Period": PERIOD_S,
+                "Period": period_s,
                 "Stat": statistic,
             },
         }
@@ -84,7 +91,7 @@ def _queries(queue_name: str) -> "Sequence[MetricDataQueryTypeDef]":
 
 
 def _points(result: "MetricDataResultTypeDef", queue_name: str) -> Points:
-    """A result's points as (start of the minute, value), ascending."""
+    """A result's points as (start of the period, value), ascending."""
     status = result.get("StatusCode", "Complete")
     if status == "Forbidden":
         raise NeedsFixError(f"metrics of queue {queue_name}: grant cloudwatch:GetMetricData to this function's role")
@@ -94,7 +101,7 @@ def _points(result: "MetricDataResultTypeDef", queue_name: str) -> Points:
     return sorted(zip(stamps, result.get("Values", []), strict=True))
 
 
-def _whole(points: Points, now: float) -> Series | None:
-    """The minutes that are over: the present one's count is still growing. None if there are none."""
-    over = tuple(point for point in points if point[0] + PERIOD_S <= now)
-    return Series(float(PERIOD_S), over) if over else None
+def _whole(points: Points, period_s: int, now: float) -> Series | None:
+    """The periods that are over: the present one's count is still growing. None if there are none."""
+    over = tuple(point for point in points if point[0] + period_s <= now)
+    return Series(float(period_s), over) if over else None

@@ -58,14 +58,10 @@ class MemorySignals:
         if self._queue is None or queue_url not in self._queue.urls():
             return QueueReading()  # as CloudWatch, which knows no queues, only metrics
         known_at = now - self.lag_s
-        counts = self._queue.counts(queue_url, now - SIGNALS_WINDOW_S, known_at)
+        sent, deleted = self._queue.counts(queue_url, now - SIGNALS_WINDOW_S, known_at) or (None, None)
         oldest_s = self._queue.oldest_age_s(queue_url, known_at)
-        if counts is None:
-            return QueueReading()
         return QueueReading(
-            sent=counts[0],
-            deleted=counts[1],
-            oldest_age=None if oldest_s is None else Reading(oldest_s, known_at),
+            sent=sent, deleted=deleted, oldest_age=None if oldest_s is None else Reading(oldest_s, known_at)
         )
 
     def alarm_is_on(self, name: str) -> bool:

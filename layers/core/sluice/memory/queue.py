@@ -177,12 +177,14 @@ class MemoryQueue:
     # ----------------------------------------------------------------- what CloudWatch would know
 
     def counts(self, url: str, since: float, until: float) -> tuple[Series, Series] | None:
-        """Sent and deleted per minute between two times, whole minutes only; None before any activity."""
+        """Sent and deleted per minute between two times, whole minutes only; None if none is over yet."""
         queue = self._queue(url)
         if queue.active_at is None:
             return None
         first = max(math.ceil(since / COUNTING_PERIOD_S), math.floor(queue.active_at / COUNTING_PERIOD_S))
         minutes = range(first, math.floor(until / COUNTING_PERIOD_S))
+        if not minutes:
+            return None
 
         def series(counter: Counter[int]) -> Series:
             return Series(COUNTING_PERIOD_S, tuple((m * COUNTING_PERIOD_S, float(counter[m])) for m in minutes))

@@ -1,0 +1,98 @@
+"""The Signals port's contract. moto's SQS publishes no metrics: there the test publishes what SQS would have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sluice.model import Message, QueueReading
+from sluice.ports import NeedsFixError
+from tests.integration.contract_worlds import EVERYWHERE, MEMORY, MOTO, World, open_world
+
+
+@pytest.fixture(params=EVERYWHERE)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each world in turn."""
+    yield from open_world(request)
+
+
+def used_queue(world: World) -> str:
+    """A queue to which three messages were sent, of which one was received and deleted."""
+    url = world.make_queue()
+    world.ports.queue.send(url, [Message(id=f"m{number}", body="an order") for number in range(3)], [0.0] * 3)
+    (received,) = world.ports.queue.receive(url, 1, 600.0)
+    world.ports.queue.delete(url, [received.receipt])
+    world.publish(url, NumberOfMessagesSent=3, NumberOfMessagesDeleted=1, ApproximateAgeOfOldestMessage=0)
+    return url
+
+
+def settled(world: World, url: str) -> QueueReading:
+    """What is known of the queue once its metrics have come."""
+
+    def look() -> QueueReading | None:
+        reading = world.ports.signals.read(url, world.now())
+        return reading if reading.sent and any(count for _, count in reading.sent.points) else None
+
+    world.pass_time(world.metric_period_s)
+    reading = world.eventually(look)
+    assert reading is not None
+    return reading
+
+
+def test_nothing_is_known_of_a_queue_without_activity(world: World) -> None:
+    """Neither zero nor an error: CloudWatch has no figures, and says nothing of whether the queue exists."""
+    url = world.make_queue()
+    assert world.ports.signals.read(url, world.now()) == QueueReading()
+    assert world.ports.signals.read(url + "-none", world.now()) == QueueReading()
+
+
+def test_sent_and_deleted_are_counted_by_period(world: World) -> None:
+    """In ascending periods of known length, each over."""
+    reading = settled(world, used_queue(world))
+    assert reading.sent is not None
+    assert reading.deleted is not None
+    for series, total in ((reading.sent, 3.0), (reading.deleted, 1.0)):
+        assert series.period_s == world.metric_period_s
+        assert sum(count for _, count in series.points) == total
+        assert list(series.points) == sorted(series.points)
+        assert all(start % series.period_s == 0 for start, _ in series.points)
+        assert all(start + series.period_s <= world.now() for start, _ in series.points)
+
+
+@pytest.mark.parametrize("world", [MEMORY, MOTO], indirect=True)  # the emulator's period would be over too soon
+def test_period_under_way_is_left_out(world: World) -> None:
+    """A count that is still growing is no count."""
+    url = used_queue(world)
+    reading = world.ports.signals.read(url, world.now() + 1.0)
+    assert (reading.sent, reading.deleted) == (None, None)
+    assert reading.oldest_age is not None
+
+
+def test_oldest_age_tells_when_it_was_true(world: World) -> None:
+    """Not in the future, and not older than a period or two once metrics flow."""
+    reading = settled(world, used_queue(world))
+    assert reading.oldest_age is not None
+    assert 0.0 <= reading.oldest_age.value <= world.metric_period_s + 5.0
+    assert reading.oldest_age.at <= world.now()
+    assert reading.oldest_age.age_s(world.now()) <= 3 * world.metric_period_s
+
+
+def test_counts_of_the_moment_are_not_signals(world: World) -> None:
+    """Visible, in flight and delayed come from the queue itself."""
+    reading = settled(world, used_queue(world))
+    assert (reading.visible, reading.in_flight, reading.delayed) == (None, None, None)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_alarm_is_on_or_off(world: World, on: bool) -> None:
+    """By its state."""
+    name = f"{world.make_queue().rpartition('/')[2]}-alarm"
+    world.set_alarm(name, on=on)
+    assert world.ports.signals.alarm_is_on(name) is on
+
+
+def test_alarm_is_named_when_there_is_none(world: World) -> None:
+    """A missing alarm is for a person to fix."""
+    with pytest.raises(NeedsFixError, match="alarm no-such-alarm does not exist"):
+        world.ports.signals.alarm_is_on("no-such-alarm")
