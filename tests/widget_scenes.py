@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from math import ceil, exp
 
 from sluice.config import Fleet
@@ -104,6 +105,7 @@ def _arrivals_per_s(minute: float) -> float:
     return 5.0 + 46.0 * exp(-(((minute - 62.0) / 9.0) ** 2)) + 17.0 * exp(-(((minute - 140.0) / 12.0) ** 2))
 
 
+@cache
 def afternoon(now: float = NOW, hours: float = 3.0) -> tuple[tuple[Decision, Outcome], ...]:
     """Three hours of decisions, most recent first: two bursts, a launch that failed, shrinking after the window."""
     return tuple(reversed([*_afternoon(now, hours)]))
@@ -318,7 +320,7 @@ def harmed(text: str, now: float = NOW) -> View:
             Drain("orders", text or "i-0", DrainState.STOPPING, DrainCause.SPOT, now - 60, now + 60, now, note=text),
         ),
         jobs=(
-            RedriveJob("j", "orders", JobState.RUNNING, now - 9, text, now, failure_group=text, note=text,
+            RedriveJob(text, "orders", JobState.RUNNING, now - 9, text, now, failure_group=text, note=text,
                        selected_count=9, sent_count=4, stopped_groups=(text,)),
             RedriveJob("k", "orders", JobState.DONE, now - 9, text, now, message_id=text),
         ),

@@ -16,7 +16,6 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sluice import aws
 from sluice.config import Fleet
 from sluice.ports import Ledger, LoadedFleets, NeedsFixError, PortError, Ports
 from sluice.widget import UTC_CLOCK, Clock, Part, Theme, Trouble, View, offset_s, render, render_message
@@ -56,7 +55,9 @@ metrics = Metrics()
 
 @cache
 def _ports() -> Ports:
-    return aws.connect(os.environ)
+    from sluice.aws import connect  # noqa: PLC0415 - a description needs no AWS, and botocore takes long to import
+
+    return connect(os.environ)
 
 
 @logger.inject_lambda_context

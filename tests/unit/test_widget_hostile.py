@@ -39,6 +39,7 @@ def test_widget_when_a_text_means_harm_calls_only_our_functions(name: str) -> No
         {"fleet": "invoices"},
         {"redrive": {"fleet": "orders", "failure_group": group, "dry_run": True}},
         {"redrive": {"fleet": "orders", "failure_group": group, "dry_run": False}},
+        {"stop": {"fleet": "orders", "job_id": HARM[name]}},
     ]
 
 
@@ -51,6 +52,7 @@ def test_widget_when_a_text_means_harm_asks_for_confirmation_in_our_words_alone(
         None,
         None,
         f"Send 3 quarantined messages of {group} of fleet orders back to the queue, at most 10 a second?",
+        "Stop this redrive of fleet orders? What was sent stays sent.",
     ]
 
 

@@ -1,11 +1,12 @@
 """The widget's sections: what is said of a fleet, and what can be pressed."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
-from sluice.config import ConfigError
+from sluice.config import ConfigError, RedriveMode, RedrivePolicy
 from sluice.model import Mode, OutcomeStatus, Reason, ReasonCode
 from sluice.widget import Part, Theme, Trouble, View, render, render_message
 from sluice.widget.style import CSS
@@ -81,6 +82,35 @@ def test_style_when_applied_stays_within_the_widget() -> None:
     selectors = [part.split("}")[-1] for part in CSS.split("{")[:-1]]
     assert len(selectors) > 50
     assert all(one.strip().startswith(".sl") for selector in selectors for one in _split(selector))
+
+
+@pytest.mark.parametrize(("theme", "page"), [(Theme.LIGHT, "#ffffff"), (Theme.DARK, "#0f1b2a")])
+def test_style_when_read_in_either_theme_has_contrast(theme: Theme, page: str) -> None:
+    """Every colour of words reaches 4.5 to 1 on the dashboard and on the widget's own grounds, as WCAG AA asks."""
+    rule = CSS[CSS.index(".sl.sl-dark {" if theme is Theme.DARK else ".sl {") :]
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", rule[: rule.index("}")]))
+    for name in ("text", "muted", "faint", "good", "bad", "warn", "capacity", "backlog"):
+        assert _contrast(colours[name], page) >= 4.5, name
+    for name, ground in (
+        ("muted", "panel"),
+        ("muted", "chip"),
+        ("text", "chip"),
+        ("good", "chip"),
+        ("warn", "warn-soft"),
+        ("bad", "bad-soft"),
+        ("on-primary", "primary"),
+    ):
+        assert _contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+
+
+def _contrast(one: str, other: str) -> float:
+    """The contrast ratio of WCAG 2.2, from 1 to 21."""
+    lights = []
+    for colour in (one, other):
+        parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
 
 
 def _split(selector: str) -> list[str]:
@@ -291,7 +321,15 @@ def test_buttons_when_pressed_stand_just_before_their_action() -> None:
     page = show(view())
     before = [id(action.before) for action in page.all("cwdb-action")]
     assert before == [id(one) for one in page.all("button") if "disabled" not in one.attributes]
-    assert len(before) == 7
+    assert len(before) == 8
+
+
+def test_stop_when_a_redrive_runs_is_a_button_that_asks_first() -> None:
+    """A redrive under way can be stopped, one that ended cannot."""
+    stops = [(action, event) for action, event in show(view()).actions if "stop" in event]
+    ((action, event),) = stops
+    assert event == {"stop": {"fleet": "orders", "job_id": "j-2"}}
+    assert action.attributes["confirmation"] == "Stop this redrive of fleet orders? What was sent stays sent."
 
 
 def test_buttons_when_several_groups_have_messages_offer_all() -> None:
@@ -319,6 +357,17 @@ def test_groups_when_shown_have_count_times_and_sample() -> None:
     assert "41 in quarantine 44 seen \u00b7 first 14:16 \u00b7 last 15:26 (3 min 10 s ago)" in items[0]
     assert '"currency": "XTS"' in page.all("pre")[0].text
     assert "0 in quarantine 112 seen \u00b7 first 23 Nov 13:30" in items[2]
+
+
+def test_groups_when_redriving_is_manual_say_where_dead_letters_are() -> None:
+    """In manual mode an empty quarantine does not mean that there is no dead letter: the queue itself is offered."""
+    manual = fleet().model_copy(update={"redrive": RedrivePolicy(mode=RedriveMode.MANUAL)})
+    page = show(quiet(fleet=manual))
+    assert "dead letters stay in the dead-letter queue" in page.text
+    assert [event["redrive"] for _, event in page.actions] == [
+        {"fleet": "orders", "all": True, "from": "dead-letter-queue", "dry_run": dry_run} for dry_run in (True, False)
+    ]
+    assert "dead letters stay" not in show(quiet()).text
 
 
 def test_groups_when_there_are_hundreds_are_bounded() -> None:

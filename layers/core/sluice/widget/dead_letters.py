@@ -6,7 +6,7 @@ from typing import Any
 
 import htpy
 
-from sluice.config import Fleet
+from sluice.config import Fleet, RedriveMode
 from sluice.model import FailureGroup, JobState, RedriveJob
 from sluice.widget.parts import and_more, bar, call, part, turn, unread
 from sluice.widget.text import DOT, counted, duration, number, shown
@@ -39,8 +39,23 @@ def render_failure_groups(view: View, fleet: Fleet) -> htpy.Node:
         if groups
         else htpy.p(".sl-quiet")["No dead letter on record."],
         and_more(len(groups) - GROUPS_SHOWN, "failure group"),
+        _manual(view, fleet) if fleet.redrive.mode is RedriveMode.MANUAL else None,
         htpy.p(".sl-quiet")["No buttons: SLUICE_REDRIVER_ARN is not set for this function."]
         if held and not view.redriver_arn
+        else None,
+    ]
+
+
+def _manual(view: View, fleet: Fleet) -> htpy.Node:
+    """Nobody takes the dead letters but a person: from the queue itself, since it cannot be searched, all of them."""
+    return htpy.div(".sl-line.sl-quiet")[
+        "Redrive mode manual: dead letters stay in the dead-letter queue.",
+        htpy.span(".sl-acts")[
+            _buttons(
+                view, fleet, {"all": True, "from": "dead-letter-queue"}, "all that is in the dead-letter queue", "queue"
+            )
+        ]
+        if view.redriver_arn and fleet.dead_letter_queue
         else None,
     ]
 
@@ -134,6 +149,7 @@ def _job(job: RedriveJob, view: View) -> htpy.Node:
             htpy.b[_selection(job, view)],
             htpy.span(f".sl-pill{kind}")[label],
             htpy.span(".sl-facts")[f"{job.phase}, {number(job.rate_per_s)} a second"],
+            _stop(job, view.redriver_arn) if job.state is JobState.RUNNING and view.redriver_arn else None,
         ],
         bar(
             [
@@ -150,7 +166,21 @@ def _job(job: RedriveJob, view: View) -> htpy.Node:
     ]
 
 
+def _stop(job: RedriveJob, redriver_arn: str) -> htpy.Node:
+    return htpy.span(".sl-acts")[
+        htpy.button(type="button")["Stop"],
+        call(
+            redriver_arn,
+            {"stop": {"fleet": job.fleet, "job_id": job.id}},
+            "popup",
+            confirmation=f"Stop this redrive of fleet {job.fleet}? What was sent stays sent.",
+        ),
+    ]
+
+
 def _selection(job: RedriveJob, view: View) -> htpy.Node:
+    if job.from_dead_letters:
+        return "The dead-letter queue"
     if job.message_id is not None:
         return ["Message ", shown(job.message_id, 100)]
     if job.failure_group is None:

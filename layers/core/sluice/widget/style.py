@@ -6,8 +6,8 @@ documented.
 """
 
 CSS = """
-.sl { --text: #16191f; --muted: #5f6b7a; --faint: #8a94a1; --line: #e4e7ea; --panel: #f7f8f9; --chip: #eef1f4;
-  --capacity: #1f6fd0; --backlog: #12978a; --wait: #c8601b; --need: #8593a3; --good: #1d7f2a; --bad: #c62f17;
+.sl { --text: #16191f; --muted: #5f6b7a; --faint: #6c7785; --line: #e4e7ea; --panel: #f7f8f9; --chip: #eef1f4;
+  --capacity: #1f6fd0; --backlog: #0e7f74; --wait: #c8601b; --need: #7c8a9a; --good: #1b7a28; --bad: #c62f17;
   --warn: #9a6400; --bad-soft: #fdf0ed; --warn-soft: #fdf6e6; --button: #ffffff; --button-line: #a9b3be;
   --primary: #0f62c4; --on-primary: #ffffff; }
 .sl.sl-dark { --text: #dfe4ea; --muted: #95a3b3; --faint: #7a8899; --line: #2b3848; --panel: #17222f; --chip: #223040;

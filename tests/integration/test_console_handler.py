@@ -1,0 +1,310 @@
+"""The console's handler: events in, HTML out, over ports in memory and over AWS as moto plays it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import botocore.client
+import moto
+import pytest
+
+from functions.console import app
+from sluice.aws import connect
+from sluice.memory import Call, Fault, When, faulty_ports
+from sluice.model import DrainState
+from sluice.ports import NeedsFixError, Ports, RefusedError, TryLaterError
+from tests.widget_html import Page, parse
+from tests.widget_scenes import CONSOLE_ARN, NOW, REDRIVER_ARN, afternoon, decision, drains, fleet, jobs, outcome
+from tests.widget_world import World, make_world
+
+EVENTS = Path(__file__).parents[2] / "events"
+SETTINGS = app.Settings(CONSOLE_ARN, REDRIVER_ARN, "/sluice/test/fleets/")
+READS = {"load", "decisions", "drains", "failure_groups", "jobs"}
+
+
+@pytest.fixture
+def world() -> World:
+    """Two fleets in memory, with an afternoon in the ledger."""
+    return make_world()
+
+
+def show(event: object, ports: Ports, settings: app.Settings = SETTINGS) -> Page:
+    """The widget for an event, parsed; it must be well-formed."""
+    page = parse(app.respond(event, lambda: ports, lambda: NOW, settings).text)
+    assert page.problems == []
+    return page
+
+
+def context(**changes: object) -> dict[str, Any]:
+    """A widgetContext of the last hour, as a dashboard sends it."""
+    given = json.loads((EVENTS / "console-render.json").read_text())["widgetContext"]
+    given["timeRange"] = {"mode": "relative", "start": (NOW - 3600) * 1000, "end": NOW * 1000, "relativeStart": 3600000}
+    return {**given, **changes}
+
+
+# --------------------------------------------------------------------------- the two events of a dashboard
+
+
+def test_describe_when_asked_answers_documentation_and_touches_nothing() -> None:
+    """A description is Markdown, and is given before any port is made."""
+    event = json.loads((EVENTS / "console-describe.json").read_text())
+
+    def no_ports() -> Ports:
+        raise AssertionError("a description needs no ports")
+
+    text = app.respond(event, no_ports, lambda: NOW, SETTINGS).text
+    assert text.startswith("## Sluice")
+    assert "| **fleet** |" in text
+
+
+def test_render_when_asked_by_a_dashboard_shows_the_fleet_over_its_zoom(world: World) -> None:
+    """The event that a dashboard sends shows its fleet, over the time range that is zoomed into."""
+    event = json.loads((EVENTS / "console-render.json").read_text())
+    zoom = event["widgetContext"]["timeRange"]["zoom"]
+    at = zoom["end"] / 1000 - 60
+    made = decision(at, sentence="Inside the zoom.")
+    outside = decision(zoom["end"] / 1000 + 60, sentence="Outside the zoom.")
+    for one in (made, outside):
+        world.ports.ledger.record(one, outcome(one))
+    page = show(event, world.ports)
+    assert page.all("h2")[0].text == "orders"
+    assert "Inside the zoom." in page.text
+    assert "Outside the zoom." not in page.text
+
+
+def test_render_when_asked_reads_and_never_writes(world: World) -> None:
+    """Of all that the ports can do, the console uses what reads."""
+    seen: list[str] = []
+
+    def note(call: Call) -> Fault | None:
+        seen.append(call.method)
+        return None
+
+    show({"fleet": "orders", "widgetContext": context()}, faulty_ports(world.ports, note))
+    assert set(seen) == READS
+
+
+def test_render_when_nothing_is_said_shows_the_first_fleet_and_three_hours(world: World) -> None:
+    """`{}`, as from the Lambda console, is a whole request."""
+    page = show({}, world.ports)
+    assert page.all("h2")[0].text == "invoices"
+    assert [event for _, event in page.actions] == [{"fleet": "orders"}]
+
+
+def test_render_when_in_a_zone_theme_and_width_follows_them(world: World) -> None:
+    """Times are in the dashboard's zone, colours in its theme, the picture as wide as the widget."""
+    zone = {"label": "Local", "offsetISO": "-03:30", "offsetInMinutes": -210}
+    page = show({"fleet": "orders", "widgetContext": context(timezone=zone, theme="dark", width=500)}, world.ports)
+    assert "sl-dark" in page.elements[0].classes
+    assert "as of 10:59:40 UTC-03:30" in page.text
+    assert page.all("svg")[0].attributes["width"] == "492"
+
+
+def test_render_when_more_was_decided_than_is_read_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reading is bounded, and a cut is told."""
+    monkeypatch.setattr(app, "DECISIONS_LIMIT", 50)
+    assert "Only the last 50 decisions are shown" in show({"fleet": "orders"}, world.ports).text
+    monkeypatch.setattr(app, "DECISIONS_LIMIT", len(afternoon()))
+    assert "Only the last" not in show({"fleet": "orders"}, world.ports).text
+
+
+# --------------------------------------------------------------------------- wrong requests
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (None, "event: must be a JSON object"),
+        ([1, 2], "event: must be a JSON object"),
+        ("orders", "event: must be a JSON object"),
+        ({"fleet": 7}, "fleet: input should be a valid string (got '7')"),
+        ({"fleet": ["<b>orders</b>"]}, "(got \"['<b>orders</b>']\")"),
+        ({"widgetContext": "wide"}, "widgetContext: input should be"),
+        ({"widgetContext": {"timeRange": {"start": 1}}}, "widgetContext.timeRange.end: field required"),
+        ({"widgetContext": {"timeRange": {"start": "x", "end": 2}}}, "widgetContext.timeRange.start:"),
+        ({"widgetContext": {"timeRange": {"start": 5000, "end": 5000}}}, "its end must be after its start"),
+        ({"widgetContext": {"timeRange": {"start": 0, "end": 1e300}}}, "widgetContext.timeRange.end:"),
+        ({"widgetContext": {"timeRange": {"start": 0, "end": float("nan")}}}, "widgetContext.timeRange.end:"),
+        ({"widgetContext": {"width": None}}, "widgetContext.width:"),
+        ({"widgetContext": {"timezone": {"offsetISO": 7}}}, "widgetContext.timezone.offsetISO:"),
+    ],
+)
+def test_render_when_an_event_is_malformed_says_what_is_wrong(event: object, said: str, world: World) -> None:
+    """A malformed event is answered with every fault as a widget: no exception, no empty box."""
+    page = show(event, world.ports)
+    assert said in page.text
+    assert page.text.startswith("This widget cannot be shown:")
+
+
+def test_render_when_several_fields_are_wrong_names_each_in_the_dashboards_theme(world: World) -> None:
+    """All faults at once, in the theme that could be read."""
+    page = show({"fleet": 7, "widgetContext": {"theme": "dark", "width": "wide"}}, world.ports)
+    assert len(page.all("li")) == 2
+    assert "sl-dark" in page.elements[0].classes
+
+
+def test_render_when_parameters_mean_nothing_shows_the_fleet_and_says_so(world: World) -> None:
+    """A misspelt parameter does not hide the fleet, and is told."""
+    page = show({"flet": "orders", "key1": 1, "widgetContext": context()}, world.ports)
+    assert "Parameters that mean nothing here: flet, key1." in page.text
+    assert page.all("h2")[0].text == "invoices"
+
+
+@pytest.mark.parametrize("event", [{"widgetContext": {}}, {"widgetContext": {"theme": "sepia"}}, {"fleet": ""}])
+def test_render_when_a_context_is_sparse_uses_defaults(event: object, world: World) -> None:
+    """What a dashboard leaves out, or says in words we do not know, has a default."""
+    page = show(event, world.ports)
+    assert "sl-light" in page.elements[0].classes
+    assert page.all("h2")[0].text == "invoices"
+
+
+def test_render_when_the_zone_is_unknown_says_that_times_are_utc(world: World) -> None:
+    """An offset that cannot be read is not guessed."""
+    page = show({"widgetContext": context(timezone={"offsetISO": "summer"})}, world.ports)
+    assert "Time zone summer is not known: times are UTC." in page.text
+
+
+# --------------------------------------------------------------------------- wrong documents, missing permissions
+
+
+def test_render_when_the_fleet_is_unknown_says_so_and_offers_the_others(world: World) -> None:
+    """A fleet that is not there is named, escaped, with the others one press away."""
+    page = show({"fleet": "<i>orders</i>"}, world.ports)
+    assert "There is no fleet <i>orders</i> in this stack." in page.text
+    assert [event for _, event in page.actions] == [{"fleet": "invoices"}, {"fleet": "orders"}]
+
+
+def test_render_when_a_document_is_invalid_lists_its_problems_and_shows_another(world: World) -> None:
+    """An invalid fleet is listed by name with every problem, whichever fleet is shown."""
+    world.ports.fleets.put("broken", {"queue": "nowhere", "target_wait_s": -1})
+    for asked in ({"fleet": "orders"}, {"fleet": "broken"}):
+        text = show(asked, world.ports).text
+        assert "Fleet broken cannot be used and is skipped:" in text
+        for field in ("queue:", "group: is required", "target_wait_s:"):
+            assert field in text
+    assert "There is no fleet" not in show({"fleet": "broken"}, world.ports).text
+
+
+@pytest.mark.parametrize("error", [NeedsFixError, TryLaterError, RefusedError])
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [
+        ("load", "The fleets' documents"),
+        ("decisions", "The decisions"),
+        ("drains", "The drains"),
+        ("failure_groups", "The failure groups"),
+        ("jobs", "The redrives"),
+    ],
+)
+def test_render_when_a_part_cannot_be_read_shows_what_to_grant_and_all_else(
+    method: str, part: str, error: type[Exception], world: World
+) -> None:
+    """A missing permission is shown in its place with what to grant; the other parts are shown as ever."""
+    grant = "table sluice-ledger: grant dynamodb:Query to this function's role"
+    fault = Fault(When.BEFORE, error(grant))
+    page = show({"fleet": "orders"}, faulty_ports(world.ports, lambda call: fault if call.method == method else None))
+    assert f"{part} could not be read. {grant}" in page.text
+    shown = {
+        "decisions": bool(page.all("svg")),
+        "drains": "i-0a41c9d2e83f5b617" in page.text,
+        "failure_groups": "invalid-currency" in page.text,
+        "jobs": "two of the first three came back" in page.text,
+    }
+    assert shown == {name: method not in {name, "load"} for name in shown}
+
+
+def test_render_when_the_stack_is_not_set_up_says_what_is_missing() -> None:
+    """Without its settings the function still answers a widget that says what must be set."""
+    page = parse(app.respond({}, lambda: connect({}), lambda: NOW, SETTINGS).text)
+    assert page.text.startswith("This widget cannot read its stack:")
+    assert "SLUICE_FLEETS_PATH, SLUICE_TABLE, SLUICE_BUCKET must be set" in page.text
+
+
+# --------------------------------------------------------------------------- on AWS
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, str]]:
+    """A table with an afternoon in it and a fleet's document, on moto; the function's environment is set."""
+    environment = {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": "eu-central-1",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "SLUICE_TABLE": "sluice-test-ledger",
+        "SLUICE_BUCKET": "sluice-test-archive",
+        "SLUICE_FLEETS_PATH": "/sluice/test/fleets/",
+        "SLUICE_REDRIVER_ARN": REDRIVER_ARN,
+        "POWERTOOLS_SERVICE_NAME": "sluice-console",
+        "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
+    }
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    app._ports.cache_clear()
+    monkeypatch.setattr(app.metrics.provider, "namespace", "Sluice")  # read from the environment at import
+    with moto.mock_aws():
+        boto3.client("dynamodb").create_table(
+            TableName=environment["SLUICE_TABLE"],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        boto3.client("ssm").put_parameter(
+            Name="/sluice/test/fleets/orders", Type="String", Value=fleet().model_dump_json()
+        )
+        yield environment
+    app._ports.cache_clear()
+
+
+def test_handler_when_on_aws_shows_the_ledger_and_only_reads(
+    stack: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole handler on AWS: what was written is shown, and its own calls are reads alone."""
+    ledger = connect(stack).ledger
+    for made, came_of in afternoon()[:40]:
+        ledger.record(made, came_of)
+    for drain in drains():
+        if drain.state is not DrainState.RELEASED:
+            ledger.keep_drain(drain)
+    ledger.keep_job(jobs()[0])
+    ledger.note_failure("orders", "g1", "a cause", "<b>a sample</b>", NOW - 60)
+
+    calls: set[str] = set()
+    real = botocore.client.BaseClient._make_api_call
+
+    def noted(self: Any, operation: str, arguments: Any) -> Any:
+        calls.add(operation)
+        return real(self, operation, arguments)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", noted)
+    lambda_context = SimpleNamespace(
+        invoked_function_arn=CONSOLE_ARN,
+        function_name="sluice-console",
+        function_version="1",
+        memory_limit_in_mb=512,
+        aws_request_id="7e0a",
+    )
+    html = app.handler({"fleet": "orders", "widgetContext": context()}, lambda_context)
+
+    page = parse(html)
+    assert page.problems == []
+    assert json.loads(json.dumps(html)) == html
+    for words in (afternoon()[0][0].sentence, "i-0a41c9d2e83f5b617", "26 of 41 sent", "a cause", "<b>a sample</b>"):
+        assert words in page.text
+    assert calls == {"GetParametersByPath", "Query"}
+    printed = capsys.readouterr().out
+    assert '"WidgetProblems":[0.0]' in printed
+    assert "a sample" not in printed
+
+
+def test_handler_when_the_table_is_missing_says_so_in_the_widget(stack: Mapping[str, str]) -> None:
+    """A stack whose table is gone is answered with a widget that names it, not with a failure."""
+    boto3.client("dynamodb").delete_table(TableName=stack["SLUICE_TABLE"])
+    page = show({"fleet": "orders"}, connect(stack))
+    assert "The decisions could not be read." in page.text
+    assert stack["SLUICE_TABLE"] in page.text
