@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.config import DrainVia, Fleet, RedriveMode, parse
-from sluice.model import Mode
+from sluice.config import Fleet, parse
 from tools.cfn import Template, refused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +21,7 @@ TOGETHER = {
     ("DrainDeadlineSeconds", "172800"): {"HookTimeoutSeconds": "7200"},
     ("HookTimeoutSeconds", "30"): {"HeartbeatSeconds": "15"},
     ("HeartbeatSeconds", "3600"): {"HookTimeoutSeconds": "7200"},
+    ("RetryMaxSeconds", "0"): {"RetryBaseSeconds": "0"},
 }
 
 everything = pytest.mark.parametrize("template", [STACK, FLEET], ids=["template", "fleet"])
@@ -97,30 +97,55 @@ def test_document_is_a_fleet_when_defaults_are_taken() -> None:
 
 
 def test_document_says_so_when_everything_is_set() -> None:
-    """Each parameter reaches its field."""
+    """Every field of a fleet is a parameter, and each parameter reaches its field."""
     fleet = document(
         ALONE
         | {
-            "DeadLetterQueueUrl": "", "Mode": "shadow", "SecondsPerMessage": "2.5",
-            "Concurrency": "7", "LeadTimeSeconds": "90",
-            "MaxStep": "3", "MaxMessagesPerSecond": "12.5", "VetoAlarmName": "db busy", "DrainVia": "self",
-            "DrainUnit": "work@1.service", "DrainDeadlineSeconds": "600", "HookTimeoutSeconds": "60",
-            "HeartbeatSeconds": "20", "RedriveMode": "manual", "MaxRedrives": "0", "RedriveRatePerSecond": "0.5",
-            "SluiceStack": "other",
+            "DeadLetterQueueUrl": "", "Mode": "shadow", "SecondsPerMessage": "2.5", "Concurrency": "7",
+            "LeadTimeSeconds": "90", "MaxStep": "3", "MaxMessagesPerSecond": "12.5", "VetoAlarmName": "db busy",
+            "ShrinkWindowSeconds": "600", "StaleAfterSeconds": "240", "CatchUp": "2", "InstanceHoursPerDay": "48",
+            "DrainVia": "self", "DrainUnit": "work@1.service", "DrainDeadlineSeconds": "600",
+            "HookTimeoutSeconds": "60", "HeartbeatSeconds": "20", "RedriveMode": "manual", "MaxRedrives": "0",
+            "RedriveRatePerSecond": "0.5", "RetryBaseSeconds": "5", "RetryMaxSeconds": "60", "CanaryCount": "4",
+            "CanaryWaitSeconds": "1.5", "SluiceStack": "other",
         }
     )  # fmt: skip
 
-    assert fleet.dead_letter_queue is None
-    assert fleet.mode is Mode.SHADOW
-    hints = fleet.hints
-    assert (hints.seconds_per_message, hints.concurrency, hints.lead_time_s) == (2.5, 7, 90)
-    limits = fleet.limits
-    assert (limits.max_step, limits.max_messages_per_s, limits.veto_alarm) == (3, 12.5, "db busy")
-    drain = fleet.drain
-    assert (drain.via, drain.unit, drain.hook) == (DrainVia.SELF, "work@1.service", "other-drain")
-    assert (drain.deadline_s, drain.hook_timeout_s, drain.heartbeat_s) == (600, 60, 20)
-    redrive = fleet.redrive
-    assert (redrive.mode, redrive.max_redrives, redrive.rate_per_s) == (RedriveMode.MANUAL, 0, 0.5)
+    assert fleet.model_dump(mode="json") == {
+        "name": "orders", "queue": URL, "dead_letter_queue": None, "group": "orders", "target_wait_s": 60,
+        "mode": "shadow",
+        "hints": {"seconds_per_message": 2.5, "concurrency": 7, "lead_time_s": 90},
+        "limits": {
+            "stale_after_s": 240, "shrink_window_s": 600, "max_step": 3, "max_messages_per_s": 12.5,
+            "veto_alarm": "db busy", "instance_hours_per_day": 48, "catch_up": 2,
+        },
+        "drain": {
+            "via": "self", "unit": "work@1.service", "hook": "other-drain", "deadline_s": 600, "hook_timeout_s": 60,
+            "heartbeat_s": 20,
+        },
+        "redrive": {
+            "mode": "manual", "max_redrives": 0, "rate_per_s": 0.5, "base_delay_s": 5, "max_delay_s": 60,
+            "canary_count": 4, "canary_wait_s": 1.5,
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("ShrinkWindowSeconds", ["", "0", "8.5", "9999", "10000", "86400"], ["86401", "90000", "1e3", "-1"]),
+        ("CanaryWaitSeconds", ["", "0", "1.5", "999", "3600"], ["3601", "4000", "x"]),
+        ("InstanceHoursPerDay", ["", "1", "48.5"], ["0", "-1", "ten"]),
+        ("MaxStep", ["", "1", "9999"], ["0", "1.5", "10000"]),
+        ("MaxMessagesPerSecond", ["", "1", "12.5", "0.05"], ["0", "0.0", "-1"]),
+    ],
+)
+def test_optional_limit_is_bounded_when_given(name: str, good: list[str], bad: list[str]) -> None:
+    """What may be left empty cannot be a Number; its pattern holds it to what Sluice takes."""
+    assert [value for value in good if refused(FLEET.parameters[name], value)] == []
+    assert [value for value in bad if not refused(FLEET.parameters[name], value)] == []
+    for value in good:
+        assert document(ALONE | {name: value})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,176 @@
+"""Is each function's IAM enough, and nothing spare? Calls recorded on the emulator against the roles' policies.
+
+A call that was refused is a fault: something is missing (or something calls what it should not). A grant, one action on
+one resource, that no call needed is spare, unless EXCUSED says why it is there all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Protocol
+
+FUNCTIONS = ("planner", "drainer", "redriver", "console")
+
+# (function or *, action, resource pattern) -> why it is granted although the emulator never sees it used.
+EXCUSED: Mapping[tuple[str, str, str], str] = {
+    ("*", "logs:CreateLogStream", "*"): "Lambda itself writes the log, with the function's role",
+    ("*", "logs:PutLogEvents", "*"): "Lambda itself writes the log, with the function's role",
+    ("*", "xray:PutTraceSegments", "*"): "Lambda's own daemon sends traces; the emulator has none",
+    ("*", "xray:PutTelemetryRecords", "*"): "Lambda's own daemon sends traces; the emulator has none",
+    ("*", "sqs:SendMessage", "*-failures"): "Lambda itself puts aside what a function failed on for good",
+    ("*", "ssm:GetParametersByPath", "*/fleets"): "the path without its last slash, which AWS may compare",
+    ("planner", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids growth",
+    ("drainer", "ssm:ListCommandInvocations", "*"): "only when a command's event was lost or says Failed",
+    ("redriver", "s3:ListBucket", "*"): "no call: it lets S3 say that a key is not there",
+    ("redriver", "kms:*", "*"): "SQS itself uses the queues' key, on the function's behalf",
+    ("redriver", "sqs:ReceiveMessage", "*"): "Lambda itself polls the dead-letter queue, with the function's role",
+    ("redriver", "sqs:DeleteMessage", "*"): "Lambda itself deletes what was settled, with the function's role",
+    ("redriver", "sqs:ChangeMessageVisibility", "*"): "only for a redrive out of the dead-letter queue itself",
+}
+
+
+class Iam(Protocol):
+    """What is used of boto3's IAM client."""
+
+    def list_role_policies(self, *, RoleName: str) -> Mapping[str, Any]:  # noqa: N803 - boto3's own names
+        """Names of a role's inline policies."""
+        ...
+
+    def get_role_policy(self, *, RoleName: str, PolicyName: str) -> Mapping[str, Any]:  # noqa: N803 - boto3's own
+        """One of them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Grant:
+    """One action that a function's role allows on one resource or pattern of resources."""
+
+    function: str
+    action: str
+    resource: str
+
+    def covers(self, call: Call) -> bool:
+        """Whether the call is allowed by this grant, as far as action and resource go."""
+        return (
+            self.function == call.function
+            and matches(self.action.lower(), call.action.lower())
+            and (matches(self.resource, call.resource) or call.resource == "*")
+        )
+
+    @property
+    def excuse(self) -> str | None:
+        """Why it may go unused, if EXCUSED says so."""
+        for (function, action, resource), reason in EXCUSED.items():
+            if (
+                function in ("*", self.function)
+                and matches(action, self.action)
+                and (resource == "*" or matches(resource, self.resource))
+            ):
+                return reason
+        return None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Call:
+    """One AWS call of a function, as authorisation saw it."""
+
+    function: str
+    action: str
+    resource: str
+    allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an audit found; each tuple is sorted and without repetition."""
+
+    refused: tuple[Call, ...]  # calls that authorisation refused
+    spare: tuple[Grant, ...]  # grants without use and without excuse
+    idle: tuple[Grant, ...]  # grants without use that are excused
+    silent: tuple[str, ...]  # functions without a single call: nothing can be said of them
+
+    @property
+    def holds(self) -> bool:
+        """Whether IAM was enough and nothing was spare."""
+        return not (self.refused or self.spare or self.silent)
+
+    def __str__(self) -> str:
+        """One line a finding, for a person."""
+        lines = [f"{one.function}: refused {one.action} on {one.resource}" for one in self.refused]
+        lines += [f"{one.function}: never used {one.action} on {one.resource}" for one in self.spare]
+        lines += [f"{name}: made no call at all" for name in self.silent]
+        return "\n".join(lines) or "every call was allowed, and every grant was used or has its reason"
+
+
+def matches(pattern: str, text: str) -> bool:
+    """IAM's own wildcards: * for any characters, ? for one; brackets are plain characters."""
+    return fnmatchcase(text, pattern.replace("[", "[[]"))
+
+
+def grants(iam: Iam, stack: str, region: str) -> tuple[Grant, ...]:
+    """Every grant of the inline policies of a stack's functions.
+
+    Raises:
+        ValueError: a statement that this audit cannot read, such as a Deny or a NotAction.
+    """
+    return tuple(
+        sorted(
+            {
+                Grant(function, action, resource)
+                for function in FUNCTIONS
+                for statement in _statements(iam, f"{stack}-{function}-{region}")
+                for action in _listed(statement["Action"])
+                for resource in _listed(statement["Resource"])
+            }
+        )
+    )
+
+
+def _statements(iam: Iam, role: str) -> Iterator[Mapping[str, Any]]:
+    for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+        for statement in _listed(document["Statement"]):
+            if statement["Effect"] != "Allow" or not {"Action", "Resource"} <= set(statement):
+                raise ValueError(f"{role}, policy {policy}: cannot be audited: {statement}")
+            yield statement
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def calls(records: Iterable[Mapping[str, Any]], stack: str, region: str) -> tuple[Call, ...]:
+    """The calls of a stack's functions among the emulator's records; other principals' are left out.
+
+    Args:
+        records: with `principal` (the ARN of a role or of its session), `action`, `resource` and `allowed`.
+        stack: whose functions.
+        region: part of the roles' names.
+    """
+    role = re.compile(rf"[:/]{re.escape(stack)}-({'|'.join(FUNCTIONS)})-{re.escape(region)}(?:/|$)")
+    return tuple(
+        Call(found[1], record["action"], record["resource"], bool(record["allowed"]))
+        for record in records
+        if (found := role.search(record["principal"]))
+    )
+
+
+def audit(granted: Sequence[Grant], made: Sequence[Call]) -> Report:
+    """Compare what may be done with what was done."""
+    distinct = sorted(set(made))
+    allowed = [call for call in distinct if call.allowed]
+    unused = [grant for grant in granted if not any(grant.covers(call) for call in allowed)]
+    return Report(
+        refused=tuple(call for call in distinct if not call.allowed),
+        spare=tuple(grant for grant in unused if grant.excuse is None),
+        idle=tuple(grant for grant in unused if grant.excuse is not None),
+        silent=tuple(name for name in FUNCTIONS if not any(call.function == name for call in distinct)),
+    )
+
+
+def audit_stack(iam: Iam, records: Iterable[Mapping[str, Any]], stack: str, region: str) -> Report:
+    """Audit a deployed stack by the calls that were recorded since."""
+    return audit(grants(iam, stack, region), calls(records, stack, region))
