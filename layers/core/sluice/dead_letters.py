@@ -7,7 +7,8 @@ again. Order of effects for each message, so that after a crash at any point it 
 * retry: what is in `resending`, then gone;
 * quarantine: the body into the archive, then the index and the group's count in one transaction, then gone.
 
-A redrive job's message that came back is noted on the job first: the job must stop even if the rest fails.
+A copy that comes back proves that it was sent, which ends a doubt about that (`resending`), and stops the redrive job
+that sent it. Both are noted first: the job must stop even if the rest fails.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +20,11 @@ from sluice.grouping import Cause
 from sluice.jobs import amend_job
 from sluice.model import Message, Quarantined, RedriveJob, Verdict, VerdictKind
 from sluice.ports import PortError, Ports, QueueFacts
-from sluice.redrive import attempts_of, copy_of, first_sent_at, judge, memory_key, returned, rounds, sent_by
-from sluice.resending import Fate, Parcel, Sender, Sending
+from sluice.redrive import attempts_of, copy_of, first_sent_at, judge, memory_key, origin_of, returned, rounds
+from sluice.resending import Fate, Parcel, Sender, Sending, end_doubt
 
 SAMPLE_LENGTH = 500  # characters of a body that a person needs to recognise it
-# Indexed at the same millisecond, the messages of a FIFO message group would be in no order.
+# The index is in order of milliseconds: at the same one, messages of a FIFO message group would be in no order.
 INDEX_STEP_S = 0.001
 
 
@@ -91,8 +92,10 @@ class Desk:
 
     def _judge(self, message: Message) -> Verdict:
         """The verdict on a message, by what the ledger remembers; and the job that sent it is told."""
-        if stamp := sent_by(message):
-            self._tell(*stamp, message)
+        if origin := origin_of(message):
+            end_doubt(self.ports, self.fleet.name, origin.message_id, self.until, self.now())
+            if origin.job_id and origin.failure_group:
+                self._tell(origin.job_id, origin.failure_group, message)
         redrives = attempts_of(message)
         if redrives is None:
             copy = copy_of(message, 1, self.to)
@@ -115,6 +118,8 @@ class Desk:
         if group_id is None:
             return None
         group = self.ports.ledger.failure_group(self.fleet.name, group_id)
+        if group:  # hosts' clocks differ: what follows is indexed behind all that was seen of the group
+            self._indexed_at = max(self._indexed_at, group.last_seen_at)
         return Cause(group_id, group.cause if group else group_id)
 
     def _tell(self, job_id: str, group_id: str, message: Message) -> None:

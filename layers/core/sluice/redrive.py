@@ -21,9 +21,9 @@ ten attributes, or the size limit, leave no room for it, the ledger remembers it
 (`memory_key`): two messages that say the same then share one count, which errs towards quarantine.
 
 *A copy* (`copy_of`) is the message whole, without the stamps of the failure it is sent back from (`sluice.cause`,
-`sluice.source`, `sluice.redrive`): its next failure speaks for itself. Where there is room it carries
-`sluice.redrive`, the job that sent it, by which a return is told from a fresh failure, and `sluice.first_sent_at`,
-since SQS gives a copy a new age.
+`sluice.source`): its next failure speaks for itself. Where there is room it carries `sluice.copy_of`, the message it
+is a copy of and the job that sent it, by which a return is told from a fresh failure and proves that it was sent; and
+`sluice.first_sent_at`, since SQS gives a copy a new age.
 
 *Order.* On FIFO queues messages of one message group are sent one after the other, each after the one before it is
 confirmed (`rounds`): a batch in which one entry fails would let those behind it overtake.
@@ -47,7 +47,7 @@ from sluice.model import Attribute, JobState, Message, RedriveJob, Verdict, Verd
 
 ATTEMPTS = "sluice.attempts"  # Number: redrives so far
 FIRST_SENT_AT = "sluice.first_sent_at"  # Number: epoch seconds of the first sending
-REDRIVE = "sluice.redrive"  # String: `<job id>/<failure group>` that a person's redrive sent it from
+COPY_OF = "sluice.copy_of"  # String: `<message id>`, and from a person's redrive `/<job id>/<failure group>` as well
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MAX_ATTRIBUTES = 10
@@ -55,7 +55,7 @@ MAX_ATTRIBUTES = 10
 # doubt.
 BATCH = 10
 
-_REDRIVE = re.compile(r"([A-Za-z0-9-]{1,64})/([a-z0-9-]{1,64})")
+_COPY_OF = re.compile(r"([A-Za-z0-9-]{1,100})(?:/([A-Za-z0-9-]{1,64})/([a-z0-9-]{1,64}))?")
 _COUNT = re.compile(r"\d{1,6}")
 
 
@@ -97,10 +97,19 @@ def first_sent_at(message: Message) -> float | None:
     return stamped if 0 < stamped < float("inf") else message.first_sent_at
 
 
-def sent_by(message: Message) -> tuple[str, str] | None:
-    """The redrive job that sent a message, and the failure group it was in; None for any other message."""
-    stamp = _REDRIVE.fullmatch(message.attribute(REDRIVE) or "")
-    return (stamp[1], stamp[2]) if stamp else None
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a copy is a copy of, and the redrive job that sent it from a failure group, if it was one."""
+
+    message_id: str
+    job_id: str | None = None
+    failure_group: str | None = None
+
+
+def origin_of(message: Message) -> Origin | None:
+    """Where a copy comes from, as it carries it; None for any other message."""
+    stamp = _COPY_OF.fullmatch(message.attribute(COPY_OF) or "")
+    return Origin(stamp[1], stamp[2], stamp[3]) if stamp else None
 
 
 def came_from(message: Message, to: Destination) -> bool:
@@ -138,14 +147,15 @@ def copy_of(message: Message, attempt: int, to: Destination, job: tuple[str, str
         to: the queue it is sent to.
         job: the redrive job's id and the failure group that the message is in.
     """
-    gone = {CAUSE, SOURCE, REDRIVE, ATTEMPTS}
+    gone = {CAUSE, SOURCE, COPY_OF, ATTEMPTS}
     kept = tuple((name, value) for name, value in message.attributes if name not in gone)
     copied = replace(message, attributes=kept)
     if not _fits(copied, to):
         return None
-    stamps = [(ATTEMPTS, Attribute("Number", str(attempt)))]
-    if job:
-        stamps.append((REDRIVE, Attribute("String", "/".join(job))))
+    stamps = [
+        (ATTEMPTS, Attribute("Number", str(attempt))),
+        (COPY_OF, Attribute("String", "/".join((message.id, *(job or ()))))),
+    ]
     first = first_sent_at(message)
     if first is not None and message.attribute(FIRST_SENT_AT) is None:
         stamps.append((FIRST_SENT_AT, Attribute("Number", f"{first:.3f}")))
@@ -236,9 +246,12 @@ def overlap(job: RedriveJob, other: RedriveJob) -> bool:
     """Whether two jobs of a fleet select some of the same messages, as far as their selections tell."""
     if job.from_dead_letters != other.from_dead_letters:
         return False
-    if job.message_id or other.message_id:
-        return (job.message_id or other.message_id) == (other.message_id or job.message_id)
-    return job.failure_group is None or other.failure_group is None or job.failure_group == other.failure_group
+    if job.message_id and other.message_id:
+        return job.message_id == other.message_id
+    groups = {job.failure_group, other.failure_group}
+    if job.message_id or other.message_id:  # which group the message is in is not on the job; its claim guards it
+        return groups == {None}
+    return None in groups or len(groups) == 1
 
 
 def returned(job: RedriveJob, group_id: str, cause: str, now: float) -> RedriveJob:

@@ -15,7 +15,8 @@ mark in the ledger, which goes one way:
 * A claim that outlived T, when its claimant is surely gone, is in doubt: the crash, or the lost answer, was somewhere
   between claim and confirmation, and only the queue knows on which side of the send. The message stays where it is
   and is not sent (DOUBTFUL): it is never lost, and never doubled, at the price that a person may have to say
-  `again`. The doubt ends by itself when the mark is forgotten (`ports.RETRY_MARK_S`): no copy can be in a queue then.
+  `again`. The doubt ends when the copy comes back, which proves that it was sent (`end_doubt`), or by itself when the
+  mark is forgotten (`ports.RETRY_MARK_S`): no copy can be in a queue then.
 
 A batch's answer is read entry by entry. On FIFO queues the messages of a message group go in rounds, and once one of
 them was not sent, those behind it are not either.
@@ -101,7 +102,9 @@ class Sender:
 
     def _send_round(self, parcels: Sequence[Parcel], again: bool) -> list[Sending]:
         """Send parcels that need no order among them. A message that is there twice is sent once."""
-        first = {parcel.message.id: parcel for parcel in reversed(parcels)}
+        first: dict[str, Parcel] = {}
+        for parcel in parcels:
+            first.setdefault(parcel.message.id, parcel)
         try:
             claims = self.ports.ledger.claim_retries(self.fleet, list(first), self.until, self.now(), again)
         except PortError as error:
@@ -161,3 +164,23 @@ class Sender:
         except PortError as error:
             return f" (and its claim could not be released: {error})"
         return ""
+
+
+def end_doubt(ports: Ports, fleet: str, message_id: str, until: float, now: float) -> None:
+    """A copy of a message is in our hands, so that the message was sent: mark it, and let go of it in quarantine.
+
+    Whoever can name a message's id is its producer or its consumer, and what can be claimed in its name is that this
+    one message, already in doubt, was sent.
+
+    Raises:
+        PortError: the doubt goes on.
+    """
+    claim = ports.ledger.claim_retries(fleet, [message_id], until, now)[message_id]
+    if claim is Claim.GRANTED:  # nobody began to send it, or that is long ago: the stamp proves nothing
+        ports.ledger.release_retries(fleet, [message_id])
+    elif claim is not Claim.SENT:
+        ports.ledger.confirm_retries(fleet, [message_id], now)
+        entry = ports.ledger.quarantined_message(fleet, message_id)
+        if entry:
+            ports.ledger.let_go(entry)
+            ports.archive.remove(entry.key)

@@ -11,6 +11,8 @@ writes the job; a crash between leaves counts that are one batch low, and nothin
   from another invocation: a job for one failure group stops at once, a job for all leaves that group out.
 * What was quarantined after the job was asked for is not part of it: a message that fails again cannot go round.
 * FIFO: a message that cannot be sent stops the job, since those behind it would overtake.
+* From the dead-letter queue itself (manual mode) canaries are the first few received; the job goes on if the queue
+  then holds no more than was left there, and stops at the first message of its own that it receives again.
 
 Who lets go when: out of the index (with the group's count) once the sending is confirmed, then out of the archive. A
 person's word is on record as the job; a crash between the two leaves a body in the archive that nothing points to.
@@ -24,8 +26,8 @@ from sluice.grouping import failure_group
 from sluice.jobs import amend_job
 from sluice.model import JobPhase, JobState, Message, Quarantined, RedriveJob
 from sluice.ports import ConflictError, PortError, Ports, QueueFacts
-from sluice.redrive import attempts_of, came_from, copy_of, due, memory_key, paced, returned, sent_by
-from sluice.resending import Fate, Parcel, Sender
+from sluice.redrive import attempts_of, came_from, copy_of, due, memory_key, origin_of, paced, returned
+from sluice.resending import Fate, Parcel, Sender, end_doubt
 
 CANARY_WAIT_MAX_S = 900.0  # of the default: a longer watch is a person's choice, in the fleet's document
 PATIENCE_S = 20.0  # a longer wait is left to the next tick: an invocation that sleeps is paid for
@@ -140,15 +142,24 @@ class Runner:
         """The next messages of the dead-letter queue itself."""
         assert self.fleet.dead_letter_queue is not None, "preview refuses a fleet without one"
         url, queue = self.fleet.dead_letter_queue, self.ports.queue
+        if job.phase is JobPhase.RAMP and job.cursor is None:
+            # A queue cannot be searched for the canaries; but if it holds more than what is left, something came.
+            visible = queue.read(url, self.now()).visible
+            if visible and visible.value > job.selected_count - job.sent_count:
+                note = "Stopped: more is in the dead-letter queue than was left there, so messages fail still."
+                return replace(job, state=JobState.STOPPED, note=note)
+            job = replace(job, cursor="watched")
         limit = self._canary_count(job) if job.phase is JobPhase.CANARY else due(job)
         limit = min(limit, job.selected_count - _tried_count(job))
         visibility_s = max(0.0, self.until - self.now()) + RECEIVED_MARGIN_S
         received = queue.receive(url, limit, visibility_s, EMPTY_WAIT_S)
         items: list[_Item] = []
         for message in received:
-            stamp = sent_by(message)
-            if stamp and stamp[0] == job.id:
-                job = returned(job, stamp[1], f"Message {message.id} came back.", self.now())
+            origin = origin_of(message)
+            if origin:
+                end_doubt(self.ports, self.fleet.name, origin.message_id, self.until, self.now())
+            if origin and origin.failure_group and origin.job_id == job.id:
+                job = returned(job, origin.failure_group, f"Message {message.id} came back.", self.now())
                 queue.hide(url, message.receipt, 0.0)
                 continue
             group = failure_group(message).id

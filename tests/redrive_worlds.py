@@ -1,0 +1,188 @@
+"""A fleet's queues, quarantine and redriver in memory, for the redrive tests; time is a number that they move."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sluice.config import Fleet, RedrivePolicy
+from sluice.dead_letters import Desk, Settlement
+from sluice.grouping import CAUSE
+from sluice.memory import MemoryPorts, memory_ports, queue_url
+from sluice.model import Attribute, JobState, Message, Quarantined, RedriveJob
+from sluice.ports import Ports, QueueFacts
+from sluice.running import Runner, Work, run
+
+START = 1_800_000_000.0
+SOON = 30.0  # how long an invocation lives
+VISIBILITY_S = 60.0  # of both queues: whatever is received in a test stays hidden while the test is at it
+
+
+def fleet(*, fifo: bool = False, **redrive: Any) -> Fleet:
+    """A fleet with a queue and a dead-letter queue, and a policy that differs from the default as given."""
+    suffix = ".fifo" if fifo else ""
+    policy: dict[str, Any] = {"base_delay_s": 0.0, "canary_wait_s": 0.0, **redrive}
+    return Fleet(
+        name="orders",
+        queue=queue_url(f"orders{suffix}"),
+        dead_letter_queue=queue_url(f"orders-dead{suffix}"),
+        group="consumers",
+        target_wait_s=60,
+        redrive=RedrivePolicy(**policy),
+    )
+
+
+def text(value: str) -> Attribute:
+    """A String attribute."""
+    return Attribute("String", value)
+
+
+def letter(
+    body: str = "{}",
+    *,
+    cause: str | None = None,
+    attributes: Mapping[str, Attribute] | None = None,
+    source: str | None = None,
+    message_group: str | None = None,
+    id: str = "m-1",  # noqa: A002 (the model's word)
+    first_sent_at: float | None = START - 100,
+) -> Message:
+    """A dead letter as received."""
+    every = dict(attributes or {}) | ({CAUSE: text(cause)} if cause is not None else {})
+    return Message(
+        id=id,
+        body=body,
+        receipt=f"receipt-{id}",
+        attributes=tuple(sorted(every.items())),
+        first_sent_at=first_sent_at,
+        source=source,
+        message_group=message_group,
+    )
+
+
+@dataclass(slots=True)
+class World:
+    """Queues, archive and ledger of one fleet, and the redriver's parts over them."""
+
+    fleet: Fleet = field(default_factory=fleet)
+    now: float = START
+    max_bytes: int = 1_048_576
+    slept_s: list[float] = field(default_factory=list)
+    failures: list[tuple[str, Exception]] = field(default_factory=list)
+    invocations: int = 0
+    ports: MemoryPorts = field(init=False)
+
+    def __post_init__(self) -> None:
+        assert self.fleet.dead_letter_queue is not None
+        self.ports = memory_ports(self.clock)
+        self.ports.fleets.put(self.fleet.name, self.fleet)
+        self.ports.queue.create(self.dead_letters, visibility_s=VISIBILITY_S, max_bytes=self.max_bytes)
+        self.ports.queue.create(
+            self.fleet.queue, visibility_s=VISIBILITY_S, max_bytes=self.max_bytes, dead_letter=self.dead_letters
+        )
+
+    def clock(self) -> float:
+        """Epoch seconds."""
+        return self.now
+
+    @property
+    def dead_letters(self) -> str:
+        """The dead-letter queue's URL."""
+        assert self.fleet.dead_letter_queue is not None
+        return self.fleet.dead_letter_queue
+
+    @property
+    def to(self) -> QueueFacts:
+        """The fleet's queue."""
+        return self.ports.queue.facts(self.fleet.queue)
+
+    # ----------------------------------------------------------------- dead letters
+
+    def put_dead(self, body: str = "{}", *, message_group: str | None = None, **attributes: Attribute | str) -> str:
+        """Put a dead letter into its queue, as a consumer that stamps does; its id. `sluice_x` names `sluice.x`."""
+        named = {
+            name.replace("sluice_", "sluice.", 1): value if isinstance(value, Attribute) else text(value)
+            for name, value in attributes.items()
+        }
+        group = message_group or ("g" if self.to.fifo else None)
+        return self.ports.queue.put(
+            self.dead_letters,
+            body,
+            attributes=named,
+            message_group=group,
+            deduplication=f"d-{len(self.ports.queue.messages(self.dead_letters))}-{body[:20]}-{self.now}",
+        )
+
+    def receive(self) -> tuple[Message, ...]:
+        """What the poller receives from the dead-letter queue."""
+        return self.ports.queue.receive(self.dead_letters, 10, VISIBILITY_S)
+
+    def desk(self, ports: Ports | None = None, uniform: Callable[[], float] = lambda: 0.5) -> Desk:
+        """Where dead letters are settled, by an invocation that begins now."""
+        return Desk(ports or self.ports, self.fleet, self.to, self.now + SOON, self.clock, uniform)
+
+    def settle(self, ports: Ports | None = None) -> tuple[Settlement, ...]:
+        """Receive a batch, settle it, and delete what may be let go: one round of Lambda's poller."""
+        received = self.receive()
+        settled = self.desk(ports).settle(received)
+        for message, settlement in zip(received, settled, strict=True):
+            if settlement.let_go:
+                self.ports.queue.delete(self.dead_letters, [message.receipt])
+        return settled
+
+    def quarantine(self, *bodies: str, cause: str = "Broken: it is", message_group: str | None = None) -> list[str]:
+        """Quarantine messages, each in its turn; their ids."""
+        ids = []
+        for body in bodies:
+            policy = self.fleet.redrive
+            self.fleet = self.fleet.model_copy(update={"redrive": policy.model_copy(update={"max_redrives": 0})})
+            ids.append(self.put_dead(body, message_group=message_group, sluice_cause=cause))
+            assert [settlement.end for settlement in self.settle()] == ["quarantined"]
+            self.fleet = self.fleet.model_copy(update={"redrive": policy})
+            self.now += 1
+        return ids
+
+    def bodies(self, url: str | None = None) -> list[str]:
+        """The bodies in a queue, by default the fleet's, in order."""
+        return [message.body for message in self.ports.queue.messages(url or self.fleet.queue)]
+
+    def index(self) -> tuple[Quarantined, ...]:
+        """The quarantine's index."""
+        return self.ports.ledger.quarantined("orders")[0]
+
+    def held_bodies(self) -> list[str]:
+        """The bodies in quarantine, in order of the index."""
+        return [self.ports.archive.load(entry.key).body for entry in self.index()]
+
+    # ----------------------------------------------------------------- jobs
+
+    def job(self, **changes: Any) -> RedriveJob:
+        """A job as a request begins it."""
+        values: dict[str, Any] = {"id": "job-1", "rate_per_s": 10.0, "requested_by": "a test", **changes}
+        return RedriveJob(fleet="orders", state=JobState.RUNNING, requested_at=self.now, updated_at=self.now, **values)
+
+    def runner(self, ports: Ports | None = None) -> Runner:
+        """An invocation that begins now."""
+        self.invocations += 1
+        name = f"invocation-{self.invocations}"
+        return Runner(ports or self.ports, self.fleet, self.to, name, self.now + SOON, self.clock)
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes in a sleep."""
+        self.slept_s.append(seconds)
+        self.now += seconds
+
+    def work(self, job: RedriveJob, ports: Ports | None = None, budget_s: float = 25.0) -> RedriveJob:
+        """One invocation works on a job as long as it may; how the job stands then."""
+        runner = self.runner(ports)
+        taken = runner.take(job)
+        assert taken is not None, "the job has another runner"
+        run(
+            [Work(runner, taken)],
+            self.now + budget_s,
+            now=self.clock,
+            sleep=self.sleep,
+            failed=lambda job, error: self.failures.append((job.id, error)),
+        )
+        after = self.ports.ledger.job("orders", job.id)
+        assert after is not None
+        return after
