@@ -69,7 +69,7 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
     rate = service_rate(memory, fleet, now)
     lead = lead_time(memory, fleet, now)
     lead_s = lead.value + lead.deviation
-    wait_s = fleet.target_wait_s - min(GUARD_SHARE * fleet.target_wait_s, GUARD_MAX_S)
+    wait_s = _planned_wait(fleet.target_wait_s, lead_s)
     arrivals = forecast(memory, now)
     supply = _supply(snapshot.queue, group, memory, float(fleet.hints.concurrency), rate.value, lead_s=lead_s, now=now)
     needed = group.desired
@@ -83,6 +83,11 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
     gaps = _gaps(snapshot, group, fleet, memory, now)
     return Case(snapshot, fleet, memory, now, group, rate, lead, lead_s, wait_s, arrivals, supply, needed, gaps)
+
+
+def _planned_wait(target_wait_s: float, lead_s: float) -> float:
+    """The target less a guard; of a target barely above the lead time no guard makes a lost cause."""
+    return target_wait_s - min(GUARD_SHARE * target_wait_s, GUARD_MAX_S, max(0.0, target_wait_s - lead_s) / 2)
 
 
 def worth_staying(arrivals: Forecast, lead_s: float) -> bool:

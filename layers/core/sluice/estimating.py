@@ -16,8 +16,8 @@ service rate  messages completed per second and unit of capacity. From saturated
 lead time     launch to in service, from instances seen on the way; and in service to first message, seen where a
               group comes from zero and the first message in flight must be the new instance's.
 arrivals      counts per period, up to a day. The forecast is a level that forgets with `LEVEL_MEMORY_S` and a slope
-              taken from a second, slower level. It is judged by what really came, over the very horizon
-              that plans use, and carries that error; where the error swallows the slope, the slope is not used.
+              taken from a second, slower level. Both, and the level alone, are judged by what really came, over the
+              very horizon that plans use: the better one is used, and carries the error that it had.
 
 Every period's length is the series' own (`Series.period_s`): nothing here takes a minute for granted.
 """
@@ -58,6 +58,7 @@ RATE_STEP = 2.0
 LITTLE_MARGIN = 1.25  # sightings of messages in flight are few: their bound must be clearly above to count
 
 LEAD_WEIGHT_MAX = 8.0  # launches remembered
+LEAD_FIRST_DEVIATION = 0.2  # of the first launch seen: others may well take so much longer
 LEAD_GAP_S = 45.0  # ticks further apart than this time a launch too coarsely
 
 LEVEL_MEMORY_S = 150.0  # how long the level remembers: long against noise, short against a ramp
@@ -106,7 +107,7 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float) -> Memor
     memory = _learn_arrivals(memory, snapshot.queue.sent, fleet, now)
     group = snapshot.group
     if group is not None and (not memory.sightings or snapshot.at > memory.sightings[-1].at):
-        memory = _learn_lead_time(memory, snapshot.queue, group, fleet, snapshot.at)
+        memory = _learn_lead_time(memory, snapshot.queue, group, snapshot.at)
         memory = _learn_spending(memory, group, snapshot.at)
         memory = _see(memory, snapshot.queue, group, fleet, snapshot.at)
     return _learn_service_rate(memory, snapshot.queue.deleted, fleet, now)
@@ -117,7 +118,7 @@ def service_rate(memory: Memory, fleet: Fleet, now: float) -> Measure:
     estimate = memory.service_rate
     if estimate is None:
         return Measure(fleet.hints.service_rate_per_s, "hint", None)
-    return Measure(estimate.mean, "measured", max(0.0, now - estimate.at), estimate.deviation)
+    return Measure(estimate.mean, "measured", max(0.0, now - estimate.at))
 
 
 def lead_time(memory: Memory, fleet: Fleet, now: float) -> Measure:
@@ -141,8 +142,11 @@ def forecast(memory: Memory, now: float) -> Forecast:
     """Arrivals expected from now on, of counts per period as far as they go and of sightings since."""
     history = memory.arrivals
     sightings = memory.sightings
-    end_at = history.end_at if history.counts else (sightings[0].at if sightings else now)
-    live, live_s = 0.0, max(0.0, now - end_at)
+    end_at = max(history.end_at if history.counts else 0.0, sightings[0].at if sightings else now)
+    live, live_s = (
+        0.0,
+        max(0.0, now - end_at),
+    )  # what came before the first sighting and after the last metric is unknown
     quiet_s: float | None = None
     for index in range(len(sightings) - 1, 0, -1):
         seen, before = sightings[index], sightings[index - 1]
@@ -152,12 +156,17 @@ def forecast(memory: Memory, now: float) -> Forecast:
         if quiet_s is None and seen.arrived >= 1.0:
             quiet_s = max(0.0, now - seen.at)
     if quiet_s is None:
-        quiet_s = live_s + _quiet_periods(history) * history.period_s
+        quiet_s = _quiet_periods(history) * history.period_s + max(0.0, now - history.end_at)
     rate, slope = _levels(history, live, live_s)
-    error = memory.forecast_error.mean if memory.forecast_error is not None else 0.0
-    if abs(slope) * LEVEL_MEMORY_S < error:
+    by_level, by_slope = memory.level_error, memory.slope_error
+    error = 0.0
+    if by_level is None or by_slope is None:
         slope = 0.0
-    return Forecast(rate, slope, error, live_s if history.counts else None, quiet_s)
+    elif by_slope.mean < by_level.mean:
+        error = by_slope.mean
+    else:
+        slope, error = 0.0, by_level.mean
+    return Forecast(rate, slope, error, max(0.0, now - history.end_at) if history.counts else None, quiet_s)
 
 
 def _quiet_periods(history: History) -> int:
@@ -241,28 +250,28 @@ def _judge_forecasts(memory: Memory, fleet: Fleet) -> Memory:
     lead_s = memory.lead_time.mean if memory.lead_time is not None else fleet.hints.lead_time_s
     horizon_s = min(FORECAST_HORIZON_S, fleet.target_wait_s + lead_s)
     periods = max(1, ceil(horizon_s / history.period_s))
-    error = memory.forecast_error
+    by_level, by_slope = memory.level_error, memory.slope_error
     waiting = []
-    for made_at, rate in memory.forecasts:
+    for made_at, level_per_s, slope_per_s in memory.forecasts:
         first = round((made_at - history.start_at) / history.period_s)
         if first + periods > len(history.counts):
-            waiting.append((made_at, rate))
+            waiting.append((made_at, level_per_s, slope_per_s))
         elif first >= 0:
-            came = sum(history.counts[first : first + periods]) / (periods * history.period_s)
-            error = _blend(error, abs(came - rate), history.end_at, ERROR_WEIGHT_MAX)
-    rate, slope = _levels(history, 0.0, 0.0)
-    if error is not None and abs(slope) * LEVEL_MEMORY_S < error.mean:
-        slope = 0.0
+            came_per_s = sum(history.counts[first : first + periods]) / (periods * history.period_s)
+            by_level = _blend(by_level, abs(came_per_s - level_per_s), history.end_at, ERROR_WEIGHT_MAX)
+            by_slope = _blend(by_slope, abs(came_per_s - slope_per_s), history.end_at, ERROR_WEIGHT_MAX)
+    level, slope = _levels(history, 0.0, 0.0)
     span_s = periods * history.period_s
-    expected = Forecast(rate, slope, 0.0).expected(span_s) / span_s
-    waiting.append((history.end_at, expected))
-    return replace(memory, forecasts=tuple(waiting[-2 * periods - 1 :]), forecast_error=error)
+    waiting.append((history.end_at, level, Forecast(level, slope, 0.0).expected(span_s) / span_s))
+    return replace(memory, forecasts=tuple(waiting[-2 * periods - 1 :]), level_error=by_level, slope_error=by_slope)
 
 
-def _blend(estimate: Estimate | None, sample: float, at: float, weight_max: float) -> Estimate:
+def _blend(
+    estimate: Estimate | None, sample: float, at: float, weight_max: float, first_deviation: float = 0.0
+) -> Estimate:
     """A running mean that remembers about `weight_max` samples, with its mean absolute deviation."""
     if estimate is None:
-        return Estimate(sample, 1.0, at)
+        return Estimate(sample, 1.0, at, first_deviation * sample)
     gain = 1.0 / (estimate.weight + 1.0)
     off = sample - estimate.mean
     deviation = estimate.deviation + gain * (abs(off) - estimate.deviation)
@@ -409,15 +418,14 @@ def _believe(memory: Memory, sample: float, at: float, fleet: Fleet) -> Memory:
     if estimate.weight > RATE_FREE_WEIGHT:
         off = max(-log(RATE_STEP), min(log(RATE_STEP), off))
     gain = 1.0 / (estimate.weight + 1.0)
-    deviation = estimate.deviation + gain * (abs(sample - estimate.mean) - estimate.deviation)
     weight = min(estimate.weight + 1.0, RATE_WEIGHT_MAX)
-    return replace(memory, service_rate=Estimate(estimate.mean * exp(gain * off), weight, at, deviation))
+    return replace(memory, service_rate=Estimate(estimate.mean * exp(gain * off), weight, at))
 
 
 # --------------------------------------------------------------------------- lead time
 
 
-def _learn_lead_time(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet, at: float) -> Memory:
+def _learn_lead_time(memory: Memory, queue: QueueReading, group: GroupReading, at: float) -> Memory:
     """Time launches from first sight, or their own word, to in service; and on to the first message where seen."""
     before = memory.sightings[-1] if memory.sightings else None
     since_at = before.at if before is not None else at
@@ -440,8 +448,7 @@ def _learn_lead_time(memory: Memory, queue: QueueReading, group: GroupReading, f
             # In service at some moment since the tick before, and not before its launch: the middle is the best guess.
             in_service_at = (max(since_at, launched_at) + at) / 2
             if at - since_at <= LEAD_GAP_S:
-                hint = Estimate(fleet.hints.lead_time_s, HINT_WEIGHT, at)
-                estimate = _blend(estimate or hint, in_service_at - launched_at, at, LEAD_WEIGHT_MAX)
+                estimate = _blend(estimate, in_service_at - launched_at, at, LEAD_WEIGHT_MAX, LEAD_FIRST_DEVIATION)
             if before.working == 0 and queue.visible is not None and starting is None:
                 starting = (instance.id, launched_at, in_service_at)
     memory = _learn_first_work(memory, starting, queue, group, at)

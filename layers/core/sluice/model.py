@@ -170,8 +170,9 @@ class Memory:
     launches: tuple[tuple[str, float], ...] = ()  # (instance id, first seen launching at), while it launches
     starting: tuple[str, float, float] | None = None  # (instance id, launched at, in service at): no message yet
     arrivals: History = field(default_factory=History)  # up to a day of minutes
-    forecasts: tuple[tuple[float, float], ...] = ()  # (made at, messages per second expected), not yet judged
-    forecast_error: Estimate | None = None  # of the expected messages per second, absolute
+    forecasts: tuple[tuple[float, float, float], ...] = ()  # (made at, per second by level, with slope), not yet judged
+    level_error: Estimate | None = None  # how far the level alone was off, messages per second
+    slope_error: Estimate | None = None  # how far level and slope were off
     sightings: tuple[Sighting, ...] = ()  # the last few minutes of ticks, ascending
     spent_day: float = 0.0  # start of the UTC day of `spent_s`
     spent_s: float = 0.0  # instance-seconds of that day

@@ -1,0 +1,334 @@
+"""Each limit of plan() by itself, its reason, and the order in which limits apply."""
+
+from dataclasses import replace
+
+import pytest
+
+from sluice.limits import LIMITS
+from sluice.model import Action, Decision, Lifecycle, Memory, Reason, ReasonCode
+from sluice.planning import plan, remember
+from tests.planner_world import a_fleet, a_group, a_queue, clock, decide, seen, watched
+
+NOW = clock("14:00")
+CALM = watched(NOW, (500.0, 0))  # a memory in which little was ever needed
+
+
+def reason(decision: Decision, code: ReasonCode) -> Reason:
+    """The reason of that code; fails if the decision has none."""
+    found = [each for each in decision.reasons if each.code is code]
+    assert found, f"no {code} in {[str(each.code) for each in decision.reasons]}"
+    return found[0]
+
+
+def burst(working: int = 0, **group):
+    """420 messages that just came: ten are needed from nothing."""
+    return seen(NOW, a_queue(NOW, 420, working, oldest_s=0), a_group(NOW, working, **group))
+
+
+def idle(working: int = 6, **group):
+    """Nothing to do, and nothing for a while."""
+    return seen(NOW, a_queue(NOW), a_group(NOW, working, **group))
+
+
+def test_limits_when_listed():
+    """They stand in the order of ReasonCode, which is the order of the design."""
+    order = list(ReasonCode)
+    codes = [code for code, _ in LIMITS]
+    assert codes == sorted(codes, key=order.index)
+    assert set(order) - set(codes) == {ReasonCode.NEED, ReasonCode.NO_GROUP}
+
+
+def test_reasons_when_several_limits_bind():
+    """Each reason starts where the one before it ended, from the raw need to the want."""
+    decision = decide(burst(bounds=(0, 3)), a_fleet(limits={"max_step": 5}))
+    assert [(str(r.code), r.before, r.after) for r in decision.reasons] == [
+        ("need", 0, 10),
+        ("step", 10, 5),
+        ("group-max", 5, 3),
+    ]
+    assert decision.raw_need == 10
+    assert "10 would be needed" in decision.sentence
+
+
+# ------------------------------------------------------------------------------------------------ stale signals
+
+LIVE = ["visible", "in_flight", "delayed"]
+
+
+@pytest.mark.parametrize("missing", LIVE)
+def test_shrink_when_a_live_figure_is_missing(missing):
+    """A figure that could not be read holds an idle fleet where it is."""
+    snapshot = idle()
+    blind = replace(snapshot, queue=replace(snapshot.queue, **{missing: None}))
+    decision = decide(blind, a_fleet(), CALM)
+    assert decision.want == 6
+    assert "unknown" in reason(decision, ReasonCode.STALE).sentence
+
+
+@pytest.mark.parametrize(("age_s", "want"), [(0, 0), (179, 0), (181, 6)])
+def test_shrink_when_the_queue_was_read_some_time_ago(age_s, want):
+    """Figures older than stale_after_s (180 s) hold."""
+    snapshot = seen(NOW, a_queue(NOW, age_s=age_s), a_group(NOW, 6))
+    assert decide(snapshot, a_fleet(), CALM).want == want
+
+
+def test_shrink_when_the_groups_state_is_old():
+    """So does the group's own state."""
+    decision = decide(seen(NOW, a_queue(NOW), a_group(NOW, 6, age_s=200)), a_fleet(), CALM)
+    assert decision.want == 6
+    assert "the group's state is of 200 s ago" in reason(decision, ReasonCode.STALE).sentence
+
+
+def test_shrink_when_arrivals_are_unknown_and_work_is_left():
+    """With work left, arrivals must be known to shrink; an unused queue without metrics may go to zero."""
+    working = seen(NOW, a_queue(NOW, 0, 2, per_minute=None), a_group(NOW, 6))
+    assert decide(working, a_fleet(), CALM).want == 6
+    unused = seen(NOW, a_queue(NOW, per_minute=None), a_group(NOW, 6))
+    assert decide(unused, a_fleet(), CALM).want == 0
+
+
+def test_growth_when_only_the_backlog_is_fresh():
+    """Growing on a fresh backlog is allowed, whatever else is missing."""
+    snapshot = seen(NOW, a_queue(NOW, 420, None, None, per_minute=None), a_group(NOW, 1))
+    decision = decide(snapshot, a_fleet())
+    assert decision.action is Action.GROW
+
+
+def test_growth_when_the_backlog_is_unknown_or_old():
+    """Without a backlog nothing is decided, and the reason says so."""
+    unknown = decide(seen(NOW, a_queue(NOW, None, 2), a_group(NOW, 2)), a_fleet())
+    assert (unknown.want, unknown.raw_need) == (2, 2)
+    assert reason(unknown, ReasonCode.STALE).sentence.startswith("nothing is changed while messages waiting are unknown")
+    old = decide(seen(NOW, a_queue(NOW, 5000, age_s=900), a_group(NOW, 2)), a_fleet())
+    assert old.want == 2
+
+
+# ------------------------------------------------------------------------------------------------ pause and guards
+
+
+def test_paused_fleet_when_much_waits():
+    """Paused holds, and no later limit says anything."""
+    decision = decide(burst(2, bounds=(5, 100)), a_fleet(mode="paused"))
+    assert decision.want == 2
+    assert decision.reasons[-1].code is ReasonCode.PAUSED
+    assert not decision.hot
+
+
+def test_growth_when_the_downstream_cap_is_reached():
+    """Messages a second are capped by capacity: 3.5 a second at 1 a second each is three instances."""
+    decision = decide(burst(), a_fleet(limits={"max_messages_per_s": 3.5}))
+    assert decision.want == 3
+    assert (reason(decision, ReasonCode.DOWNSTREAM).before, reason(decision, ReasonCode.DOWNSTREAM).after) == (10, 3)
+
+
+def test_downstream_cap_when_one_instance_is_already_too_fast():
+    """One instance is always allowed: less would stop the queue for good."""
+    assert decide(burst(), a_fleet(limits={"max_messages_per_s": 0.1})).want == 1
+
+
+@pytest.mark.parametrize(("veto", "want"), [(True, 2), (False, 8), (None, 8)])
+def test_growth_when_the_veto_alarm_is_on(veto, want):
+    """The downstream alarm forbids growth while it is on; one that is off or unknown does not."""
+    snapshot = replace(burst(2), veto=veto)
+    decision = decide(snapshot, a_fleet(limits={"veto_alarm": "db-cpu"}))
+    assert decision.want == want
+    if veto:
+        assert "db-cpu" in reason(decision, ReasonCode.DOWNSTREAM).sentence
+
+
+def test_downstream_cap_when_the_fleet_is_above_it_and_much_waits():
+    """A cap comes before the floors of the backlog: it shrinks a fleet that is too large for what comes after."""
+    decision = decide(burst(8), a_fleet(limits={"max_messages_per_s": 3}), watched(NOW, (5.0, 8)))
+    assert decision.want == 3
+
+
+# ------------------------------------------------------------------------------------------------ budget
+
+
+@pytest.mark.parametrize(
+    ("spent_h", "want"),
+    [(0.0, 10), (16.0, 8), (21.0, 3), (23.9, 0)],
+)
+def test_growth_when_the_days_budget_runs_out(spent_h, want):
+    """What is left of 24 instance-hours must last for an hour."""
+    day = NOW - NOW % 86_400
+    memory = Memory(spent_day=day, spent_s=spent_h * 3600)
+    decision = decide(burst(), a_fleet(limits={"instance_hours_per_day": 24}), memory)
+    assert decision.want == want
+
+
+def test_budget_when_it_is_of_yesterday():
+    """A new UTC day has a new budget."""
+    memory = Memory(spent_day=NOW - NOW % 86_400 - 86_400, spent_s=24 * 3600)
+    assert decide(burst(), a_fleet(limits={"instance_hours_per_day": 24}), memory).want == 10
+
+
+def test_budget_when_signals_are_stale():
+    """A spent budget does not shrink a fleet about which something is unknown."""
+    memory = replace(CALM, spent_day=NOW - NOW % 86_400, spent_s=24 * 3600)
+    snapshot = seen(NOW, a_queue(NOW, 420, None), a_group(NOW, 4))
+    assert decide(snapshot, a_fleet(limits={"instance_hours_per_day": 24}), memory).want == 4
+
+
+# ------------------------------------------------------------------------------------------------ steps and launches
+
+
+def test_change_when_the_largest_step_is_smaller():
+    """A step bounds both directions."""
+    fleet = a_fleet(limits={"max_step": 2})
+    assert decide(burst(1), fleet).want == 3
+    assert decide(idle(6), fleet, CALM).want == 4
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "want"),
+    [((10.0,), 2), ((59.0,), 2), ((61.0,), 8), ((61.0, 200.0), 2), ((130.0, 200.0), 8), ((4000.0,), 8)],
+)
+def test_growth_when_launches_failed(ages_s, want):
+    """After a failed launch no more is asked for, twice as long for each further failure of the last hour."""
+    snapshot = burst(2, failures=tuple((age_s, "We currently do not have sufficient capacity") for age_s in ages_s))
+    decision = decide(snapshot, a_fleet())
+    assert decision.want == want
+    if want == 2:
+        assert "sufficient capacity" in reason(decision, ReasonCode.LAUNCH_FAILED).sentence
+
+
+def test_shrink_when_capacity_is_scarce():
+    """What is hard to get is not given back while there is work, and is when there is none."""
+    failures = ((10.0, "no capacity"),)
+    some = seen(NOW, a_queue(NOW, 0, 1), a_group(NOW, 6, failures=failures))
+    assert decide(some, a_fleet(), CALM).want == 6
+    assert decide(idle(6, failures=failures), a_fleet(), CALM).want == 0
+
+
+def test_launch_under_way_when_it_is_overdue():
+    """A launch that should be there is not counted on at once, and not for ever: more are asked for in time."""
+    fresh = decide(burst(launching=(30.0,) * 5), a_fleet()).raw_need
+    overdue = decide(burst(launching=(110.0,) * 5), a_fleet()).raw_need
+    assert fresh < overdue <= 10
+
+
+def test_instances_when_they_are_draining_or_unhealthy():
+    """Neither drains nor sick instances are counted on: what replaces them has yet to launch."""
+    healthy = decide(burst(4), a_fleet()).raw_need
+    draining = decide(burst(0, draining=4), a_fleet()).raw_need
+    snapshot = burst(4)
+    sick = tuple(replace(i, healthy=False) for i in snapshot.group.instances)
+    sick_need = decide(replace(snapshot, group=replace(snapshot.group, instances=sick)), a_fleet()).raw_need
+    assert healthy < draining
+    assert healthy < sick_need
+
+
+# ------------------------------------------------------------------------------------------------ shrinking
+
+
+def test_shrink_when_more_was_needed_within_the_window():
+    """A shrink goes to the highest need of the window (one lead time), not to the last."""
+    memory = watched(NOW, (70.0, 6), (50.0, 4), (20.0, 2))
+    decision = decide(idle(), a_fleet(), memory)
+    assert decision.want == 4
+    assert reason(decision, ReasonCode.STABILISING).sentence == "4 were needed within the last 60 s"
+
+
+def test_shrink_when_a_window_is_configured():
+    """The fleet's own window counts, where it has one."""
+    memory = watched(NOW, (70.0, 6), (50.0, 4))
+    assert decide(idle(), a_fleet(limits={"shrink_window_s": 90}), memory).want == 6
+    assert decide(idle(), a_fleet(limits={"shrink_window_s": 0}), memory).want == 0
+
+
+def test_shrink_when_the_window_was_not_watched_whole():
+    """A gap in the ticks starts the window anew: what was needed meanwhile is unknown."""
+    short = watched(NOW, (40.0, 0), since_s=40.0)
+    assert decide(idle(), a_fleet(), short).want == 6
+    gap = replace(watched(NOW, (400.0, 0)), needs_until=NOW - 400.0)
+    decision = decide(idle(), a_fleet(), gap)
+    assert decision.want == 6
+    assert "watched for 0 s of the 60 s" in reason(decision, ReasonCode.STABILISING).sentence
+
+
+def test_shrink_when_arrivals_are_steady():
+    """Steady arrivals keep their instances although the backlog alone would do with fewer."""
+    queue = a_queue(NOW, 0, 4, per_minute=(240.0,) * 15)
+    decision = decide(seen(NOW, queue, a_group(NOW, 6)), a_fleet(), CALM)
+    assert decision.want == 4
+    assert decision.raw_need < 4
+    assert "steady arrivals keep 4 busy" in reason(decision, ReasonCode.BACKLOG).sentence
+
+
+def test_shrink_when_a_single_spike_is_over():
+    """A spike that is over keeps nobody."""
+    queue = a_queue(NOW, 0, 1, per_minute=(6.0,) * 3 + (3000.0,) + (6.0,) * 6)
+    decision = decide(seen(NOW, queue, a_group(NOW, 6)), a_fleet(), CALM)
+    assert decision.want <= 2
+
+
+def test_shrink_when_the_tail_is_nearly_done():
+    """A rest that is done before a relaunch is repaid is finished at full strength."""
+    queue = a_queue(NOW, 120, 6, oldest_s=40, per_minute=(0.0,) * 9 + (120.0,))
+    decision = decide(seen(NOW, queue, a_group(NOW, 6)), a_fleet(), CALM)
+    assert decision.raw_need < 6
+    assert decision.want == 6
+    assert reason(decision, ReasonCode.TAIL).after == 6
+
+
+# ------------------------------------------------------------------------------------------------ the group's own word
+
+
+def test_bounds_when_they_are_the_groups_own():
+    """The group's minimum and maximum have the last word over the backlog."""
+    assert decide(burst(bounds=(0, 4)), a_fleet()).want == 4
+    low = decide(idle(3, bounds=(2, 9)), a_fleet(), CALM)
+    assert low.want == 2
+    assert reason(low, ReasonCode.GROUP_MIN).after == 2
+
+
+def test_wake_when_the_groups_maximum_is_zero():
+    """A group that may have no instance is not woken, and the decision says why."""
+    decision = decide(burst(bounds=(0, 0)), a_fleet())
+    assert (decision.want, decision.action) == (0, Action.HOLD)
+    assert "maximum is 0" in decision.sentence
+
+
+def test_growth_when_launch_is_suspended():
+    """What the group cannot do is not asked for; the decision says what to resume."""
+    decision = decide(burst(1, suspended=("Launch",)), a_fleet())
+    assert decision.want == 1
+    assert "Launch process is suspended" in decision.sentence
+
+
+def test_shrink_when_terminate_is_suspended():
+    """The same for Terminate; other processes do not matter."""
+    assert decide(idle(suspended=("Terminate",)), a_fleet(), CALM).want == 6
+    assert decide(idle(suspended=("AZRebalance", "Launch")), a_fleet(), CALM).want == 0
+
+
+# ------------------------------------------------------------------------------------------------ remembering
+
+
+def test_needs_when_they_are_remembered():
+    """A need is kept until a later one is as high; a repeated decision is not kept twice."""
+    memory = Memory()
+    for seconds, waiting in ((0, 420), (10, 200), (20, 60), (30, 210)):
+        at = NOW + seconds
+        decision = decide(seen(at, a_queue(at, waiting, oldest_s=0), a_group(at)), a_fleet(), memory)
+        memory = remember(memory, decision)
+        assert remember(memory, decision) == memory
+    assert [needed for _, needed in memory.needs] == [10, 5]
+    assert (memory.needs_since, memory.needs_until) == (NOW, NOW + 30)
+    assert memory.grown_at == NOW + 30
+
+
+def test_memory_when_the_group_was_not_there():
+    """A decision without a group teaches nothing."""
+    decision = plan(seen(NOW, a_queue(NOW), None), a_fleet(), CALM, NOW)
+    assert remember(CALM, decision) is CALM
+
+
+def test_weights_when_instances_count_for_several_units():
+    """A weighted instance counts for its units of capacity."""
+    snapshot = burst(2)
+    heavy = tuple(replace(i, weight=4.0) for i in snapshot.group.instances)
+    group = replace(snapshot.group, instances=heavy, desired=8)
+    assert sum(i.weight for i in heavy if i.state is Lifecycle.WORKING) == 8
+    assert decide(replace(snapshot, group=group), a_fleet(), watched(NOW, (5.0, 8))).raw_need <= 8
