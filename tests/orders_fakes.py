@@ -104,7 +104,7 @@ class MemoryQueue:
 
     def _take(self, count: int) -> list[Message]:
         now = self._clock()
-        taken = []
+        taken: list[Message] = []
         for entry in list(self.entries):
             if entry.visible_at > now or len(taken) == count:
                 continue

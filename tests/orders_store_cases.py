@@ -16,10 +16,12 @@ DELIVERY = Delivery(sent_at=100.0, started_at=102.5, receive_count=1, attempts=0
 
 
 def on_hand(store: Store, sku: str) -> int:
+    """Of one item."""
     return next(item.on_hand for item in store.totals().stock if item.sku == sku)
 
 
 def execute(database: Database, sql: LiteralString, **values: object) -> None:
+    """Run one statement in a transaction of its own."""
     with database.transaction() as transaction:
         transaction.rows(sql, **values)
 
@@ -177,7 +179,7 @@ class StoreCases:
 
     def test_probe_says_what_to_do_when_there_are_no_tables(self, database: Database) -> None:
         """An unprepared database is unavailable, which heals; the order is not at fault."""
-        database.create([])
+        database.create([], lambda transaction: None)
         with pytest.raises(DatabaseUnavailableError, match=r"python -m orders\.admin init"):
             Store(database).probe()
         Store(database).create()
@@ -186,9 +188,14 @@ class StoreCases:
     def test_nothing_is_left_when_the_process_fails_in_the_middle(self, store: Store, database: Database) -> None:
         """A crash between the statements leaves what was before."""
         before = store.totals()
-        with pytest.raises(RuntimeError), database.transaction() as transaction:
-            transaction.rows("UPDATE stock SET on_hand = on_hand - :count WHERE sku = :sku", count=1, sku="kettle")
-            raise RuntimeError
+
+        def fail_halfway() -> None:
+            with database.transaction() as transaction:
+                transaction.rows("UPDATE stock SET on_hand = on_hand - 1 WHERE sku = 'kettle'")
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fail_halfway()
         assert store.totals() == before
         store.probe()
 

@@ -7,6 +7,7 @@ from examples.orders.orders.breaker import FIRST_PAUSE_S, MAX_PAUSE_S, Breaker, 
 
 
 def answering() -> Breaker:
+    """A breaker whose database is there."""
     breaker = Breaker()
     breaker.probe_answered()
     return breaker

@@ -9,6 +9,7 @@ SOURCE = "arn:aws:sqs:eu-central-1:000000000000:orders"
 
 
 def text(value: str) -> Attribute:
+    """A String attribute."""
     return {"DataType": "String", "StringValue": value}
 
 

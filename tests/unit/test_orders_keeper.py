@@ -14,10 +14,12 @@ class Clock:
         self.now = 0.0
 
     def __call__(self) -> float:
+        """The time."""
         return self.now
 
 
 def received(clock: Clock) -> tuple[MemoryQueue, Message]:
+    """A queue, and the message just received from it."""
     queue = MemoryQueue(clock=clock, visibility_s=30, wait_s=0)
     queue.send([make_order().body()])
     (message,) = queue.receive(1)

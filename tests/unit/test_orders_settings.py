@@ -83,9 +83,11 @@ def test_database_is_of_the_kind_that_its_url_names(url: str, kind: type) -> Non
     assert isinstance(open_database(url), kind)
 
 
-@pytest.mark.parametrize("url", ["", "orders.db", "sqlite://", "sqlite:///", "mysql://host/x", "postgresql://u:hunter2@[bad"])
+@pytest.mark.parametrize(
+    "url", ["", "orders.db", "sqlite://", "sqlite:///", "mysql://host/x", "postgresql://u:hunter2@[bad"]
+)
 def test_database_is_refused_when_its_url_is_none(url: str) -> None:
     """The error says what would be right, and does not repeat a password, not even in its cause."""
-    with pytest.raises(ValueError, match="URL|give sqlite") as caught:
+    with pytest.raises(ValueError, match=r"URL|give sqlite") as caught:
         open_database(url)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value)).replace(repr(url), "")

@@ -16,21 +16,27 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, LiteralString, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 import psycopg
 
-CONNECT_TIMEOUT_S: Final = 3
-"""A server that is there answers in milliseconds; libpq's least timeout is 2 s."""
+CONNECT_TIMEOUT_S: Final = 2
+"""A server that is there answers in milliseconds; the client library takes no less than 2 s."""
 
-LOCK_TIMEOUT_S: Final = 4.0
+BEGIN_TIMEOUT_S: Final = 2.0
+"""To begin a transaction, which waits for nothing."""
+
+LOCK_TIMEOUT_S: Final = 3.0
 """Waiting for other transactions, each of which takes milliseconds: longer means that one of them is stuck."""
 
-TRANSACTION_TIMEOUT_S: Final = 8.0
-"""A whole transaction: room for one wait for a lock, and well below any visibility timeout."""
+TRANSACTION_TIMEOUT_S: Final = 5.0
+"""What follows, to the end of the transaction: room for one wait for a lock, and well below any visibility timeout."""
+
+WORST_CASE_S: Final = CONNECT_TIMEOUT_S + BEGIN_TIMEOUT_S + TRANSACTION_TIMEOUT_S
+"""The longest that any call takes."""
 
 
 class DatabaseUnavailableError(Exception):
@@ -60,8 +66,11 @@ class Database(Protocol):
         """Begin a transaction that only reads, from one snapshot; it does not wait for writers."""
         ...
 
-    def create(self, schema: Sequence[LiteralString]) -> None:
-        """Run the schema's statements, and make the database where it is a file; safe to repeat and to race."""
+    def create(self, schema: Sequence[LiteralString], fill: Callable[[Transaction], None]) -> None:
+        """Run the schema's statements and `fill`, and make the database where it is a file.
+
+        All of it is one transaction, and only one caller at a time is in it: safe to repeat and to race.
+        """
         ...
 
     def close(self) -> None:
@@ -134,7 +143,7 @@ class SqliteDatabase:
                     connection.execute("ROLLBACK")
                 raise
 
-    def create(self, schema: Sequence[LiteralString]) -> None:
+    def create(self, schema: Sequence[LiteralString], fill: Callable[[Transaction], None]) -> None:
         """See `Database.create`."""
         with self._translated():
             # The mode is kept in the file, and can only be changed outside a transaction.
@@ -143,6 +152,7 @@ class SqliteDatabase:
             with self.transaction() as transaction:
                 for statement in schema:
                     transaction.rows(statement)
+                fill(transaction)
 
     def close(self) -> None:
         """See `Database.close`."""
@@ -232,9 +242,8 @@ class PostgresDatabase:
     @contextlib.contextmanager
     def _begun(self, begin: LiteralString) -> Iterator[Transaction]:
         with self._translated():
-            connection = self._connection()
+            connection = self._connection(begin)
             with _cut_off(connection, TRANSACTION_TIMEOUT_S):
-                connection.execute(begin)
                 try:
                     yield _PostgresTransaction(connection)
                     connection.execute("COMMIT")
@@ -244,12 +253,13 @@ class PostgresDatabase:
                         connection.execute("ROLLBACK")
                     raise
 
-    def create(self, schema: Sequence[LiteralString]) -> None:
+    def create(self, schema: Sequence[LiteralString], fill: Callable[[Transaction], None]) -> None:
         """See `Database.create`."""
         with self.transaction() as transaction:
             transaction.rows("SELECT pg_advisory_xact_lock(:key)", key=_CREATE_LOCK)
             for statement in schema:
                 transaction.rows(statement)
+            fill(transaction)
 
     def close(self) -> None:
         """See `Database.close`."""
@@ -258,22 +268,37 @@ class PostgresDatabase:
             connection.close()
             self._mine.connection = None
 
-    def _connection(self) -> psycopg.Connection[tuple[Any, ...]]:
-        connection = getattr(self._mine, "connection", None)
-        if connection is None or connection.closed:
-            lock_ms, statement_ms = int(LOCK_TIMEOUT_S * 1000), int(TRANSACTION_TIMEOUT_S * 1000)
-            connection = psycopg.connect(
-                self._url,
-                autocommit=True,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                application_name="orders",
-                options=(
-                    f"-c lock_timeout={lock_ms} -c statement_timeout={statement_ms}"
-                    f" -c idle_in_transaction_session_timeout={statement_ms}"
-                ),
-            )
-            self._mine.connection = connection
-        return cast("psycopg.Connection[tuple[Any, ...]]", connection)
+    def _connection(self, begin: LiteralString) -> psycopg.Connection[tuple[Any, ...]]:
+        """This thread's connection, with the transaction begun."""
+        connection: psycopg.Connection[tuple[Any, ...]] | None = getattr(self._mine, "connection", None)
+        if connection is not None:
+            try:
+                with _cut_off(connection, BEGIN_TIMEOUT_S):
+                    connection.execute(begin)
+            except _NoAnswerError:
+                raise
+            except psycopg.OperationalError:
+                # It was closed while nobody used it, by a restart or a failover: nothing was asked of it yet.
+                self.close()
+            else:
+                return connection
+        connection = self._mine.connection = self._connect()
+        with _cut_off(connection, BEGIN_TIMEOUT_S):
+            connection.execute(begin)
+        return connection
+
+    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        lock_ms, statement_ms = int(LOCK_TIMEOUT_S * 1000), int(TRANSACTION_TIMEOUT_S * 1000)
+        return psycopg.connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name="orders",
+            options=(
+                f"-c lock_timeout={lock_ms} -c statement_timeout={statement_ms}"
+                f" -c idle_in_transaction_session_timeout={statement_ms}"
+            ),
+        )
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -304,6 +329,10 @@ def _postgres_style(sql: LiteralString) -> LiteralString:
     return re.sub(r":(\w+)", r"%(\1)s", sql)
 
 
+class _NoAnswerError(psycopg.OperationalError):
+    """The server did not answer in time; nor would it at once on another connection."""
+
+
 @contextlib.contextmanager
 def _cut_off(connection: psycopg.Connection[Any], after_s: float) -> Iterator[None]:
     """Break the connection after a time, so that a server that never answers cannot hold the thread.
@@ -321,7 +350,7 @@ def _cut_off(connection: psycopg.Connection[Any], after_s: float) -> Iterator[No
         yield
     except psycopg.OperationalError as error:
         if time.monotonic() - started_at >= after_s:
-            raise psycopg.OperationalError(f"no answer within {after_s:.0f} s") from error
+            raise _NoAnswerError(f"no answer within {after_s:g} s") from error
         raise
     finally:
         timer.cancel()

@@ -6,6 +6,7 @@ step before that is safe to repeat.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from . import contract
-from .databases import DatabaseUnavailableError
+from .databases import WORST_CASE_S, DatabaseUnavailableError
 from .order import Order, RejectedError, parse_body
 from .sqs import Message, Queue, QueueError
 from .store import Delivery, Result
@@ -27,7 +28,7 @@ RETRY_AFTER_S: Final = 2
 MAX_RETRY_AFTER_S: Final = 120
 """The longest such pause."""
 
-UNAVAILABLE_AFTER_S: Final = 10
+UNAVAILABLE_AFTER_S: Final = math.ceil(WORST_CASE_S) + 1
 """Pause of a message that met an unavailable database. Longer than a transaction may take, so that by then every
 consumer of the fleet has noticed as well, and the message is not received once by each of them in turn."""
 

@@ -155,12 +155,8 @@ class Store:
         self._clock = clock
 
     def create(self) -> None:
-        """Make the tables, and fill the stock where it is empty; safe to repeat."""
-        self._database.create(SCHEMA)
-        with self._database.transaction() as transaction:
-            if not transaction.rows("SELECT 1 FROM stock LIMIT 1"):
-                for sku, name, price_cents in CATALOGUE:
-                    _receive(transaction, sku, name, price_cents, FIRST_STOCK)
+        """Make the tables, and fill the stock where it is empty; safe to repeat and to race."""
+        self._database.create(SCHEMA, _fill_stock)
 
     def probe(self) -> None:
         """Ask whether an order could be processed now.
@@ -287,6 +283,12 @@ _STORED_ORDER: Final[LiteralString] = """
            o.started_at - o.sent_at, o.stored_at, o.worked_by
     FROM orders o
 """
+
+
+def _fill_stock(transaction: Transaction) -> None:
+    if not transaction.rows("SELECT 1 FROM stock LIMIT 1"):
+        for sku, name, price_cents in CATALOGUE:
+            _receive(transaction, sku, name, price_cents, FIRST_STOCK)
 
 
 def _receive(transaction: Transaction, sku: str, name: str, price_cents: int, count: int) -> None:

@@ -19,6 +19,7 @@ import asyncio
 import html
 import json
 import logging
+import signal
 import socket
 import sys
 import uuid
@@ -331,6 +332,8 @@ def main() -> int:
         return 2
     host, port = listener.getsockname()[:2]
     print(json.dumps({"event": "listening", "url": f"http://{host}:{port}/"}), flush=True)
+    # uvicorn ends what is under way, and then raises the signal again: that it was asked to stop is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=GRACE_S)
     uvicorn.Server(config).run(sockets=[listener])
     return 0
