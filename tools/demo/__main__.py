@@ -27,9 +27,7 @@ app = App(help=__doc__)
 
 
 @app.default
-def main(
-    *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False, output: Path = OUTPUT
-) -> int:
+def main(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False, output: Path = OUTPUT) -> int:
     """Tell the demo's story on the embedded emulator.
 
     Args:

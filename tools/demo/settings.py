@@ -23,7 +23,9 @@ class DemoSettings:
     metric_delay_s: float = 2.0
     shrink_window_s: float = 8.0
     outage_s: float = 14.0
-    poison_count: int = 6
+    max_redrives: int = 2
+    retry_base_s: float = 2.0
+    canary_wait_s: float = 3.0
 
     def sandbox(self) -> Settings:
         """The emulator's share of them."""
@@ -44,5 +46,11 @@ class DemoSettings:
             ("schedules and metric periods", f"a minute lasts {self.minute_s:g} s", "60 s"),
             ("metric delay", f"{self.metric_delay_s:g} s", "1 to 3 minutes"),
             ("shrink window", f"{self.shrink_window_s:g} s", "one lead time"),
+            (
+                "dead letters",
+                f"{self.max_redrives} retries, the first within {self.retry_base_s:g} s",
+                "3, within 30 s",
+            ),
+            ("redrive's canary", f"watched for {self.canary_wait_s:g} s", "the target wait and a visibility timeout"),
             ("work per order", f"{self.work_s:g} s, {self.concurrency} at once per consumer", "yours"),
         )

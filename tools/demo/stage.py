@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -155,8 +156,10 @@ def set_up(settings: DemoSettings, say: Callable[[str], None], directory: Path |
     Args:
         settings: the demo's short settings.
         say: told each step as it begins.
-        directory: where logs and state go and stay; a temporary folder without it.
+        directory: where logs and state go and stay, emptied first; a temporary folder without it.
     """
+    if directory is not None:
+        shutil.rmtree(directory, ignore_errors=True)  # a database of an earlier telling would be audited with this one
     say("Starting the embedded emulator, with authorisation on")
     with Sandbox(settings.sandbox(), directory=directory) as sandbox:
         stage = Stage(
@@ -223,6 +226,14 @@ def sluice_parameters(stage: Stage) -> dict[str, str]:
         "SecondsPerMessage": f"{settings.work_s:g}",
         "Concurrency": str(settings.concurrency),
         "LeadTimeSeconds": f"{settings.boot_s + 2:g}",
+        "ShrinkWindowSeconds": f"{settings.shrink_window_s:g}",
+        "DrainDeadlineSeconds": "60",
+        "HookTimeoutSeconds": "30",
+        "HeartbeatSeconds": "10",
+        "MaxRedrives": str(settings.max_redrives),
+        "RetryBaseSeconds": f"{settings.retry_base_s:g}",
+        "CanaryCount": "2",
+        "CanaryWaitSeconds": f"{settings.canary_wait_s:g}",
     }
 
 
