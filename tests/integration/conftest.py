@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +17,7 @@ from tools.sandbox.emulator.settings import Settings
 from tools.sandbox.sandbox import Sandbox
 
 SHORT = Settings(
-    minute_s=2.0,
+    minute_s=1.0,
     metric_delay_s=0.2,
     boot_s=0.3,
     stop_grace_s=2.0,
@@ -142,6 +144,73 @@ def make_group(sandbox: Sandbox, unique: Callable[[str], str]) -> Iterator[MakeG
     yield make
     for name in made:
         autoscaling.delete_auto_scaling_group(AutoScalingGroupName=name, ForceDelete=True)
+
+
+def document(*statements: dict[str, Any]) -> str:
+    """A policy document."""
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+class Recorder:
+    """A function that keeps the events it was invoked with."""
+
+    def __init__(self, sandbox: Sandbox, name: str, fails: int) -> None:
+        """Make it; its first ``fails`` invocations raise after they were recorded."""
+        iam, functions = sandbox.client("iam"), sandbox.client("lambda")
+        self._sqs = sandbox.client("sqs")
+        self._seen: list[dict[str, Any]] = []
+        self._url = self._sqs.create_queue(QueueName=name)["QueueUrl"]
+        queue = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
+        allow = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue["Attributes"]["QueueArn"]}
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))["Role"]["Arn"]
+        iam.put_role_policy(RoleName=name, PolicyName="keep", PolicyDocument=document(allow))
+        code = (
+            "import boto3, json, os, pathlib, tempfile\n"
+            "def handler(event, context):\n"
+            "    boto3.client('sqs').send_message(QueueUrl=os.environ['URL'], MessageBody=json.dumps(event))\n"
+            f"    tally = pathlib.Path(tempfile.gettempdir(), '{name}')\n"
+            "    count = int(tally.read_text()) if tally.exists() else 0\n"
+            "    tally.write_text(str(count + 1))\n"
+            f"    assert count >= {fails}\n"
+        )
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.writestr("app.py", code)
+        self.name = name
+        self.arn: str = functions.create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Role=role,
+            Handler="app.handler",
+            Code={"ZipFile": archive.getvalue()},
+            Environment={"Variables": {"URL": self._url}},
+            Timeout=10,
+        )["FunctionArn"]
+        self._functions = functions
+
+    def permit(self, service: str, source_arn: str) -> None:
+        """Let a service invoke it on behalf of a source."""
+        self._functions.add_permission(
+            FunctionName=self.name,
+            StatementId=service.split(".", maxsplit=1)[0],
+            Action="lambda:InvokeFunction",
+            Principal=service,
+            SourceArn=source_arn,
+        )
+
+    def seen(self) -> list[dict[str, Any]]:
+        """The events so far."""
+        for message in self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", []):
+            self._seen.append(json.loads(message["Body"]))
+            self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        return self._seen
+
+
+@pytest.fixture
+def make_recorder(sandbox: Sandbox, unique: Callable[[str], str]) -> Callable[..., Recorder]:
+    """Make functions that keep their events; ``fails`` of the first invocations raise."""
+    return lambda fails=0: Recorder(sandbox, unique("recorder"), fails)
 
 
 Caught = Callable[[], list[dict[str, Any]]]

@@ -98,7 +98,8 @@ def _invoke(client: LambdaClient, endpoint: str, event: Mapping[str, Any]) -> Re
         return JSONResponse({"error": f"{endpoint} could not be invoked: {error}"}, 502)
     if answer.get("FunctionError"):
         return JSONResponse({"error": f"{endpoint} failed: {text.decode(errors='replace')}"}, 502)
-    return JSONResponse({"payload": json.loads(text)})
+    # As it came: what an answer escapes, such as half a surrogate pair, could not be encoded again.
+    return Response(b'{"payload": ' + (text or b"null") + b"}", media_type="application/json")
 
 
 @contextlib.contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tools.sandbox.emulator import autoscaling, embedded_metrics, schedules
+from tools.sandbox.emulator import autoscaling, embedded_metrics, schedules, sqs_answers, templates
 from tools.sandbox.emulator.admin import Admin
 from tools.sandbox.emulator.alarms import Alarms
+from tools.sandbox.emulator.authorisation import Authorisation, Calls
 from tools.sandbox.emulator.events import Bus
 from tools.sandbox.emulator.groups import Groups
 from tools.sandbox.emulator.lambdas import Lambdas
@@ -18,7 +19,7 @@ from tools.sandbox.emulator.move_tasks import MoveTasks
 from tools.sandbox.emulator.queues import Queues
 from tools.sandbox.emulator.run_command import RunCommand
 from tools.sandbox.emulator.service_metrics import ServiceMetrics
-from tools.sandbox.emulator.settings import INSTANCES_ENV, Settings
+from tools.sandbox.emulator.settings import CALLS_ENV, INSTANCES_ENV, Settings
 
 
 class Extensions:
@@ -29,6 +30,7 @@ class Extensions:
         endpoint = f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}"
         directory = Path(os.environ[INSTANCES_ENV])
         self._settings = settings
+        self._calls_path = Path(os.environ[CALLS_ENV]) if os.environ.get(CALLS_ENV) else None
         self._bus = Bus()
         self._machines = Machines(directory)
         self._launcher = Launcher(settings, self._bus, self._machines, endpoint)
@@ -45,14 +47,18 @@ class Extensions:
         """Attach every extension to the imported ministack modules and start the clocks."""
         admin = Admin(self._groups, self._launcher, self._machines, self._bus)
         admin.install()
+        authorisation = Authorisation(Calls(self._calls_path))
+        authorisation.install()
         self._run_command.install(admin)
         autoscaling.Api(self._settings, self._groups).install()
-        Lambdas().install()
+        Lambdas(authorisation).install()
         schedules.install(self._settings)
+        sqs_answers.install()
         self._queues.install()
         self._move_tasks.install()
         MetricData().install()
         embedded_metrics.install()
+        templates.install()
         self._service_metrics.install()
         self._alarms.install()
         self._groups.start()

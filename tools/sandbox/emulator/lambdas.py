@@ -18,15 +18,19 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from tools.sandbox.emulator.authorisation import Authorisation
 from tools.sandbox.emulator.events import Scope
 from tools.sandbox.emulator.host import Host
 
 _lambda = Host(
     "services.lambda_svc", "function_policy_for_arn", "_get_func_record_for_ref", "_execution_record_for_config",
-    "invoke_async_with_retry",
+    "invoke_async_with_retry", "_route_async_failure", "_create_esm", "_functions",
 )  # fmt: skip
 _eventbridge = Host("services.eventbridge", "_invoke_target", "_dispatch_to_lambda")
-_evaluator = Host("core.iam_evaluator", "EvalContext", "evaluate", "evaluate_resource_policy", "_gather_role_policies")
+_evaluator = Host("core.iam_evaluator", "EvalContext", "evaluate_resource_policy")
+_responses = Host("core.responses", "error_response_json")
+_sqs = Host("services.sqs", "_act_send_message", "_queue_by_arn")
+_provisioners = Host("services.cloudformation.provisioners", "_RESOURCE_HANDLERS")
 
 EVENTS, SCHEDULER, ALARMS = "events.amazonaws.com", "scheduler.amazonaws.com", "lambda.alarms.cloudwatch.amazonaws.com"
 """Principals under which services invoke functions."""
@@ -37,11 +41,19 @@ _firing: contextvars.ContextVar[tuple[Mapping[str, Any], Mapping[str, Any]]] = c
 """The rule (or schedule) and target being dispatched."""
 
 
+QUEUE_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+"""What the function's role needs on a queue before Lambda maps it."""
+
+
 class Lambdas:
     """Invocation of functions by services."""
 
+    def __init__(self, authorisation: Authorisation) -> None:
+        """Ask ``authorisation`` what roles may do."""
+        self._authorisation = authorisation
+
     def install(self) -> None:
-        """Take the place of ministack's delivery from rules and schedules to functions."""
+        """Take the place of ministack's delivery from rules, schedules and failures, and of its mappings."""
         original = _eventbridge["_invoke_target"]
 
         def invoke_target(target: Mapping[str, Any], event: Any, rule: Mapping[str, Any], *rest: Any) -> Any:
@@ -53,12 +65,23 @@ class Lambdas:
 
         _eventbridge["_invoke_target"] = invoke_target
         _eventbridge["_dispatch_to_lambda"] = self._from_rule
+        to_destination = _lambda["_route_async_failure"]
+
+        def route_failure(target_arn: str, name: str, event: Any, result: Mapping[str, Any]) -> None:
+            config = (_lambda["_functions"].get(name) or {}).get("config") or {}
+            if target_arn == (config.get("DeadLetterConfig") or {}).get("TargetArn") and ":sqs:" in target_arn:
+                self._dead_letter(target_arn, config, event, result)
+            else:
+                to_destination(target_arn, name, event, result)
+
+        _lambda["_route_async_failure"] = route_failure
+        self._check_mappings()
 
     def _from_rule(self, function_arn: str, payload: str) -> None:
         rule, target = _firing.get()
         scheduled = ":schedule/" in rule.get("Arn", "")
         if role := target.get("RoleArn"):
-            permitted = role_may_invoke(role, function_arn)
+            permitted = self._authorisation.role_may(role, "lambda:InvokeFunction", function_arn)
             who = role
         else:
             who = SCHEDULER if scheduled else EVENTS
@@ -67,6 +90,59 @@ class Lambdas:
             log.error("%s: %s may not invoke %s; nothing is delivered", rule.get("Name"), who, function_arn)
             return
         invoke(function_arn, json.loads(payload))
+
+    def _dead_letter(self, queue_arn: str, config: Mapping[str, Any], event: Any, result: Mapping[str, Any]) -> None:
+        """Send an event that failed for good, as it was, to the function's dead-letter queue."""
+        if not self._authorisation.role_may(config["Role"], "sqs:SendMessage", queue_arn):
+            log.error("%s may not send to %s: the event is lost", config["Role"], queue_arn)
+            return
+        queue = _sqs["_queue_by_arn"](queue_arn)
+        if queue is None:
+            log.error("%s does not exist: the event is lost", queue_arn)
+            return
+        body = result.get("body")
+        message = body.get("errorMessage", "") if isinstance(body, dict) else str(body)
+        _sqs["_act_send_message"](
+            {
+                "QueueUrl": queue["url"],
+                "MessageBody": json.dumps(event),
+                "MessageAttributes": {
+                    "ErrorCode": {"DataType": "Number", "StringValue": "200"},
+                    "ErrorMessage": {"DataType": "String", "StringValue": str(message)[:1024] or "unknown"},
+                },
+            },
+            queue["url"],
+        )
+
+    def _check_mappings(self) -> None:
+        """Refuse a mapping whose function's role may not read the queue, as Lambda does."""
+        create = _lambda["_create_esm"]
+
+        def create_mapping(data: Mapping[str, Any]) -> Any:
+            if problem := self._mapping_problem(data):
+                return _responses["error_response_json"]("InvalidParameterValueException", problem, 400)
+            return create(data)
+
+        _lambda["_create_esm"] = create_mapping
+        resource = _provisioners["_RESOURCE_HANDLERS"]["AWS::Lambda::EventSourceMapping"]
+        created = resource["create"]
+
+        def create_resource(logical_id: str, props: Mapping[str, Any], stack: str) -> Any:
+            if problem := self._mapping_problem(props):
+                raise ValueError(problem)
+            return created(logical_id, props, stack)
+
+        resource["create"] = create_resource
+
+    def _mapping_problem(self, data: Mapping[str, Any]) -> str:
+        source = data.get("EventSourceArn") or ""
+        _, config, _ = _lambda["_get_func_record_for_ref"](data.get("FunctionName") or "")
+        if ":sqs:" not in source or not config:
+            return ""
+        for action in QUEUE_ACTIONS:
+            if not self._authorisation.role_may(config["Role"], action, source):
+                return f"The provided execution role does not have permissions to call {action.split(':')[1]} on SQS"
+        return ""
 
 
 def invoke(function_arn: str, event: Any) -> None:
@@ -86,12 +162,6 @@ def service_may_invoke(service: str, function_arn: str, source_arn: str) -> bool
     context = _context(function_arn, {"aws:sourcearn": source_arn, "aws:sourceaccount": Scope.current().account})
     decision = _evaluator["evaluate_resource_policy"](found[0], context, service=service)
     return bool(decision.decision == "Allow")
-
-
-def role_may_invoke(role_arn: str, function_arn: str) -> bool:
-    """Whether a role may invoke the function."""
-    policies = _evaluator["_gather_role_policies"](role_arn.rsplit("/", 1)[-1], Scope.current().account)
-    return bool(_evaluator["evaluate"](_context(function_arn, {}), policies).decision == "Allow")
 
 
 def _context(function_arn: str, keys: Mapping[str, str]) -> Any:

@@ -1,0 +1,241 @@
+"""Authorisation in the sandbox: roles may do what AWS would let them do, and every check is on record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tools.sandbox.sandbox import Sandbox
+
+pytestmark = pytest.mark.sandbox
+
+ACCOUNT = "000000000000"
+REGION = "eu-central-1"
+
+
+class Role:
+    """A role and clients that act as it."""
+
+    def __init__(self, sandbox: Sandbox, name: str, *statements: dict[str, Any]) -> None:
+        """Make a role with one policy."""
+        self.name = name
+        self._sandbox = sandbox
+        iam = sandbox.client("iam")
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}
+        self.arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_document(trust))["Role"]["Arn"]
+        if statements:
+            iam.put_role_policy(RoleName=name, PolicyName="policy", PolicyDocument=_document(*statements))
+        session = sandbox.client("sts").assume_role(RoleArn=self.arn, RoleSessionName="test")["Credentials"]
+        self._keys = {
+            "aws_access_key_id": session["AccessKeyId"],
+            "aws_secret_access_key": session["SecretAccessKey"],
+            "aws_session_token": session["SessionToken"],
+        }
+
+    def client(self, service: str) -> Any:
+        """A client that acts as the role."""
+        return self._sandbox.client(service, **self._keys)
+
+    def calls(self) -> list[tuple[str, str, bool]]:
+        """Its recorded checks: action, resource, allowed."""
+        mine = [call for call in self._sandbox.calls() if f"assumed-role/{self.name}/" in call["principal"]]
+        return [(call["action"], call["resource"], call["allowed"]) for call in mine]
+
+
+def _document(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def allow(action: str | list[str], resource: str | list[str] = "*", **condition: dict[str, Any]) -> dict[str, Any]:
+    """An allowing statement."""
+    statement: dict[str, Any] = {"Effect": "Allow", "Action": action, "Resource": resource}
+    return statement | ({"Condition": condition} if condition else {})
+
+
+@pytest.fixture
+def role(sandbox: Sandbox, unique: Callable[[str], str]) -> Callable[..., Role]:
+    """Make roles."""
+    return lambda *statements: Role(sandbox, unique("role"), *statements)
+
+
+def test_calls_are_recorded_with_their_answer(sandbox: Sandbox, role: Any, unique: Any) -> None:
+    """Action, resource and answer of each check, for roles; root leaves no trace."""
+    name = unique("recorded")
+    url = sandbox.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+    caller = role(allow("sqs:SendMessage", arn))
+
+    caller.client("sqs").send_message(QueueUrl=url, MessageBody="x")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        caller.client("sqs").receive_message(QueueUrl=url)
+
+    assert caller.calls() == [("sqs:SendMessage", arn, True), ("sqs:ReceiveMessage", arn, False)]
+    assert not [call for call in sandbox.calls() if call["principal"].endswith(":root")]
+
+
+def test_group_is_checked_by_its_exact_arn(role: Any, make_group: Any) -> None:
+    """A policy that names the group by its whole ARN allows it, and no other."""
+    group, other = make_group(""), make_group("")
+    caller = role(allow("autoscaling:SetDesiredCapacity", group.describe()["AutoScalingGroupARN"]))
+    autoscaling = caller.client("autoscaling")
+
+    autoscaling.set_desired_capacity(AutoScalingGroupName=group.name, DesiredCapacity=0)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        autoscaling.set_desired_capacity(AutoScalingGroupName=other.name, DesiredCapacity=0)
+
+
+def test_group_is_checked_by_its_tags(role: Any, make_group: Any, eventually: Any) -> None:
+    """aws:ResourceTag and autoscaling:ResourceTag are the group's tags, also when an instance is named."""
+    tags = [{"Key": "pool", "Value": "mine", "PropagateAtLaunch": False}]
+    group, other = make_group("", desired=1, Tags=tags), make_group("", desired=1)
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+    foreign = eventually(lambda: other.in_state("InService"))[0]
+    caller = role(
+        allow("autoscaling:SetDesiredCapacity", StringEquals={"aws:ResourceTag/pool": "mine"}),
+        allow("autoscaling:TerminateInstanceInAutoScalingGroup", StringEquals={"autoscaling:ResourceTag/pool": "mine"}),
+    )
+    autoscaling = caller.client("autoscaling")
+
+    autoscaling.set_desired_capacity(AutoScalingGroupName=group.name, DesiredCapacity=1)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        autoscaling.set_desired_capacity(AutoScalingGroupName=other.name, DesiredCapacity=1)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=foreign, ShouldDecrementDesiredCapacity=True)
+    autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=instance_id, ShouldDecrementDesiredCapacity=True)
+
+
+def test_describing_groups_needs_every_resource(role: Any, make_group: Any) -> None:
+    """Describe actions know no resource: a policy on one group does not allow them."""
+    group = make_group("")
+    arn = group.describe()["AutoScalingGroupARN"]
+    actions = ["autoscaling:DescribeScalingActivities", "autoscaling:DescribeLifecycleHooks"]
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        role(allow(actions, arn)).client("autoscaling").describe_scaling_activities(AutoScalingGroupName=group.name)
+    role(allow(actions)).client("autoscaling").describe_scaling_activities(AutoScalingGroupName=group.name)
+
+
+def test_command_needs_its_document_and_every_instance(role: Any, make_group: Any, eventually: Any) -> None:
+    """SendCommand is checked on the document and on each instance, whose tags are conditions."""
+    group, other = make_group(desired=1), make_group(desired=1)
+    mine = eventually(lambda: group.in_state("InService"))[0]
+    foreign = eventually(lambda: other.in_state("InService"))[0]
+    document = f"arn:aws:ssm:{REGION}::document/AWS-RunShellScript"
+    instances = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/*"
+    tagged = {"ssm:resourceTag/aws:autoscaling:groupName": group.name}
+    command = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": ["true"]}}
+    caller = role(allow("ssm:SendCommand", document), allow("ssm:SendCommand", instances, StringEquals=tagged))
+
+    caller.client("ssm").send_command(InstanceIds=[mine], **command)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        caller.client("ssm").send_command(InstanceIds=[mine, foreign], **command)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        role(allow("ssm:SendCommand", instances)).client("ssm").send_command(InstanceIds=[mine], **command)
+
+    assert caller.calls()[:2] == [
+        ("ssm:SendCommand", document, True),
+        ("ssm:SendCommand", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{mine}", True),
+    ]
+
+
+def test_parameters_are_checked_by_path_and_by_list(sandbox: Sandbox, role: Any, unique: Any) -> None:
+    """GetParametersByPath is checked on the path, GetParameters on every name."""
+    root = unique("tree")
+    ssm = sandbox.client("ssm")
+    for name in ("fleets/a", "fleets/b", "secret"):
+        ssm.put_parameter(Name=f"/{root}/{name}", Value="x", Type="String")
+    prefix = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{root}/fleets"
+    caller = role(allow(["ssm:GetParametersByPath", "ssm:GetParameters"], [prefix, prefix + "/*"])).client("ssm")
+
+    found = caller.get_parameters_by_path(Path=f"/{root}/fleets/")["Parameters"]
+    assert [parameter["Name"] for parameter in found] == [f"/{root}/fleets/a", f"/{root}/fleets/b"]
+    caller.get_parameters(Names=[f"/{root}/fleets/a"])
+    with pytest.raises(ClientError, match="AccessDenied"):
+        caller.get_parameters_by_path(Path=f"/{root}")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        caller.get_parameters(Names=[f"/{root}/fleets/a", f"/{root}/secret"])
+
+
+def test_move_task_needs_both_queues(sandbox: Sandbox, role: Any, unique: Any) -> None:
+    """Starting needs reading the source and sending to the destination; listing and cancelling the source."""
+    sqs = sandbox.client("sqs")
+    name = unique("moved")
+    dead, source = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}-dead", f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+    sqs.create_queue(QueueName=f"{name}-dead")
+    redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 1})
+    sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": redrive})
+    reading = [
+        "sqs:StartMessageMoveTask",
+        "sqs:ListMessageMoveTasks",
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+    ]
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        role(allow(reading, dead)).client("sqs").start_message_move_task(SourceArn=dead, DestinationArn=source)
+    caller = role(allow(reading, dead), allow("sqs:SendMessage", source))
+    caller.client("sqs").start_message_move_task(SourceArn=dead, DestinationArn=source)
+    assert caller.client("sqs").list_message_move_tasks(SourceArn=dead)["Results"]
+
+
+def test_metric_namespace_is_a_condition(role: Any, unique: Any) -> None:
+    """PutMetricData can be allowed for one namespace."""
+    namespace = unique("namespace")
+    caller = role(allow("cloudwatch:PutMetricData", StringEquals={"cloudwatch:namespace": namespace}))
+    data = [{"MetricName": "m", "Value": 1}]
+
+    caller.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        caller.client("cloudwatch").put_metric_data(Namespace="other", MetricData=data)
+
+
+def test_partition_keys_are_a_condition(sandbox: Sandbox, role: Any, unique: Any) -> None:
+    """dynamodb:LeadingKeys bounds items, queries and batches to the partitions it names."""
+    table = unique("table")
+    sandbox.client("dynamodb").create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    leading = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["mine"]}}
+    caller = role(allow("dynamodb:*", **leading)).client("dynamodb")
+    condition = {"KeyConditionExpression": "#k = :v", "ExpressionAttributeNames": {"#k": "pk"}}
+
+    caller.put_item(TableName=table, Item={"pk": {"S": "mine"}})
+    caller.query(TableName=table, ExpressionAttributeValues={":v": {"S": "mine"}}, **condition)
+    for refused in (
+        lambda: caller.put_item(TableName=table, Item={"pk": {"S": "yours"}}),
+        lambda: caller.get_item(TableName=table, Key={"pk": {"S": "yours"}}),
+        lambda: caller.query(TableName=table, ExpressionAttributeValues={":v": {"S": "yours"}}, **condition),
+        lambda: caller.batch_write_item(
+            RequestItems={table: [{"PutRequest": {"Item": {"pk": {"S": key}}}} for key in ("mine", "yours")]}
+        ),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            refused()
+
+
+def test_mapping_is_refused_when_the_role_may_not_read_the_queue(
+    sandbox: Sandbox, make_recorder: Any, unique: Any
+) -> None:
+    """Lambda tries the function's role before it maps a queue."""
+    function = make_recorder()
+    name = unique("mapped")
+    sandbox.client("sqs").create_queue(QueueName=name)
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+
+    with pytest.raises(ClientError, match="does not have permissions to call ReceiveMessage on SQS"):
+        sandbox.client("lambda").create_event_source_mapping(FunctionName=function.name, EventSourceArn=arn)
+    reading = allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], arn)
+    sandbox.client("iam").put_role_policy(
+        RoleName=function.name, PolicyName="reading", PolicyDocument=_document(reading)
+    )
+    mapping = sandbox.client("lambda").create_event_source_mapping(FunctionName=function.name, EventSourceArn=arn)
+
+    assert mapping["State"] in {"Creating", "Enabled"}

@@ -1,0 +1,68 @@
+"""Answers of SQS in the sandbox that are AWS's rather than ministack's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tools.sandbox.sandbox import Sandbox
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+def sqs(sandbox: Sandbox) -> Any:
+    """A client of the sandbox's SQS."""
+    return sandbox.client("sqs")
+
+
+@pytest.fixture
+def received(sqs: Any, unique: Any) -> Any:
+    """A queue's URL and the receipt of its one message, in flight."""
+    url = sqs.create_queue(QueueName=unique("answers"))["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="x")
+    message = sqs.receive_message(QueueUrl=url)["Messages"][0]
+    return url, message["ReceiptHandle"]
+
+
+def test_visibility_is_refused_when_the_message_is_visible_again(sqs: Any, received: Any) -> None:
+    """MessageNotInflight, alone and as an entry of a batch."""
+    url, receipt = received
+    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=0)
+
+    with pytest.raises(sqs.exceptions.MessageNotInflight):
+        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=30)
+    batch = sqs.change_message_visibility_batch(
+        QueueUrl=url, Entries=[{"Id": "a", "ReceiptHandle": receipt, "VisibilityTimeout": 30}]
+    )
+
+    assert [entry["Code"] for entry in batch["Failed"]] == ["MessageNotInflight"]
+    assert batch.get("Successful", []) == []
+
+
+def test_delete_succeeds_when_it_is_repeated(sqs: Any, received: Any) -> None:
+    """An old receipt of a standard queue is no error; what never was a receipt is one."""
+    url, receipt = received
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt)
+
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt)
+    entries = [{"Id": "old", "ReceiptHandle": receipt}, {"Id": "odd", "ReceiptHandle": "not a receipt"}]
+    batch = sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+
+    assert [entry["Id"] for entry in batch["Successful"]] == ["old"]
+    assert [(entry["Id"], entry["Code"]) for entry in batch["Failed"]] == [("odd", "ReceiptHandleIsInvalid")]
+
+
+def test_send_is_refused_when_the_delay_is_too_long(sqs: Any, received: Any) -> None:
+    """Fifteen minutes at most, entry by entry in a batch."""
+    url, _ = received
+
+    with pytest.raises(ClientError, match="DelaySeconds"):
+        sqs.send_message(QueueUrl=url, MessageBody="x", DelaySeconds=901)
+    entries = [{"Id": "long", "MessageBody": "x", "DelaySeconds": 901}, {"Id": "fine", "MessageBody": "x"}]
+    batch = sqs.send_message_batch(QueueUrl=url, Entries=entries)
+
+    assert [entry["Id"] for entry in batch["Failed"]] == ["long"]
+    assert [entry["Id"] for entry in batch["Successful"]] == ["fine"]

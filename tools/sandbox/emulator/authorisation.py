@@ -1,0 +1,322 @@
+"""Authorisation where ministack reads a request otherwise than AWS does, and the record of what was asked and answered.
+
+What is set right: the exact ARN of an Auto Scaling group and its tags as conditions; Describe actions that know no
+resource; Run Command's check of the document and of every instance, with ``ssm:resourceTag``; parameters by path and by
+list; the queues of a move task; ``cloudwatch:namespace``; ``dynamodb:LeadingKeys``.
+
+AWS page: the Service Authorization Reference (service-authorization/latest/reference/: list_amazonec2autoscaling,
+list_awssystemsmanager, list_amazonsqs, list_amazoncloudwatch, list_amazondynamodb); systems-manager/latest/userguide/
+run-command-setting-up.html (restricting Run Command by tags); AWSSimpleQueueService/latest/SQSDeveloperGuide/
+sqs-configure-dead-letter-queue-redrive.html (permissions of a redrive); amazondynamodb/latest/developerguide/
+specifying-conditions.html.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextvars
+import importlib
+import json
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from tools.sandbox.emulator.events import Scope
+from tools.sandbox.emulator.host import Host
+
+_actions = Host("core.iam_actions", "extract_resource_arn", "request_tag_context", "dynamodb_service_context")
+_evaluator = Host(
+    "core.iam_evaluator", "enforce", "caller_arn", "EvalContext", "evaluate", "_gather_role_policies", "AuthError"
+)
+_autoscaling = Host("services.autoscaling", "_asgs")
+_tagging = Host("services.tagging", "_RESOURCE_TAG_COLLECTORS")
+_ec2 = Host("services.ec2", "_tags")
+_dynamodb = Host("services.dynamodb", "_tables")
+
+MOVE_SOURCE_ACTIONS = ("sqs:StartMessageMoveTask", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+"""What a caller of StartMessageMoveTask needs on the source."""
+
+
+@dataclass(slots=True)
+class Check:
+    """One thing that must be allowed for a request: an action on a resource, with conditions of its own."""
+
+    action: str
+    resource: str
+    context: dict[str, Any] = field(default_factory=dict)
+
+
+_checks: contextvars.ContextVar[list[Check]] = contextvars.ContextVar("sandbox_checks")
+"""The checks of the request being authorised, where they differ from the one that ministack makes."""
+
+
+class Calls:
+    """The record of checked calls: one JSON line each."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Append to ``path``, or keep no record."""
+        self._lock = threading.Lock()
+        self._file = None if path is None else path.open("a", buffering=1)
+
+    def note(self, principal: str, action: str, resource: str, *, allowed: bool) -> None:
+        """Record one check of a role or user; root's are of no interest."""
+        if self._file is None or principal.endswith(":root"):
+            return
+        line = {"at": time.time(), "principal": principal, "action": action, "resource": resource, "allowed": allowed}
+        with self._lock:
+            self._file.write(json.dumps(line) + "\n")
+
+
+class Authorisation:
+    """The corrected checks."""
+
+    def __init__(self, calls: Calls) -> None:
+        """Record what is checked in ``calls``."""
+        self._calls = calls
+
+    def install(self) -> None:
+        """Take the place of ministack's reading of requests, and listen to its answers."""
+        extract, enforce = _actions["extract_resource_arn"], _evaluator["enforce"]
+
+        def extract_resource_arn(service: str, method: str, path: str, headers: Any, *rest: Any) -> str:
+            arn: str = extract(service, method, path, headers, *rest)
+            body, params = rest[:2]
+            action = headers.get("x-amz-target", "").split(".")[-1] or _first(params, "Action")
+            action = action or path.rpartition("/operation/")[2]
+            checks = self._read(service, action, _members(body, params))
+            _checks.set(checks)
+            return checks[0].resource if checks else arn
+
+        def enforcing(access_key: str, action: str, service: str, region: str, **given: Any) -> Any:
+            checks = _checks.get([])
+            _checks.set([])
+            if not checks or checks[0].action != action:
+                checks = [Check(action, given.get("resource_arn", "*"))]
+            for check in checks:
+                context = {**(given.get("service_context") or {}), **check.context}
+                denied = enforce(
+                    access_key, check.action, service, region, resource_arn=check.resource, service_context=context
+                )
+                if not isinstance(denied, _evaluator["AuthError"]):
+                    self._calls.note(_evaluator["caller_arn"](), check.action, check.resource, allowed=denied is None)
+                if denied is not None:
+                    return denied
+            return None
+
+        _actions["extract_resource_arn"] = extract_resource_arn
+        _evaluator["enforce"] = enforcing
+        _tagging["_RESOURCE_TAG_COLLECTORS"]["autoscaling"] = _group_tags
+        self._add_leading_keys()
+
+    def role_may(self, role_arn: str, action: str, resource: str) -> bool:
+        """Whether a role may do what a service is about to do in its name; recorded like any call."""
+        scope = Scope.current()
+        name = role_arn.rsplit("/", 1)[-1]
+        principal = f"arn:aws:sts::{scope.account}:assumed-role/{name}/service"
+        context = _evaluator["EvalContext"](
+            principal_arn=principal,
+            principal_type="AssumedRole",
+            principal_account=scope.account,
+            action=action,
+            resource_arn=resource,
+            region=scope.region,
+        )
+        policies = _evaluator["_gather_role_policies"](name, scope.account)
+        allowed = bool(_evaluator["evaluate"](context, policies).decision == "Allow")
+        self._calls.note(principal, action, resource, allowed=allowed)
+        return allowed
+
+    # --- reading requests ---
+
+    def _read(self, service: str, action: str, data: Mapping[str, Any]) -> list[Check]:
+        """The checks of a request that ministack would read otherwise; none where it reads it right."""
+        readers = {
+            "autoscaling": _autoscaling_checks,
+            "ssm": _ssm_checks,
+            "sqs": _sqs_checks,
+            "monitoring": _cloudwatch_checks,
+        }
+        reader = readers.get(service)
+        return [] if reader is None else reader(action, data)
+
+    @staticmethod
+    def _add_leading_keys() -> None:
+        original = _actions["dynamodb_service_context"]
+
+        def with_leading_keys(body: bytes) -> dict[str, Any]:
+            context: dict[str, Any] = original(body)
+            keys = _leading_keys(json.loads(body or b"{}"))
+            return context | ({"dynamodb:LeadingKeys": keys} if keys else {})
+
+        _actions["dynamodb_service_context"] = with_leading_keys
+
+
+def _autoscaling_checks(action: str, data: Mapping[str, Any]) -> list[Check]:
+    if action.startswith("Describe"):
+        return [Check(f"autoscaling:{action}", "*")]
+    name = _first(data, "AutoScalingGroupName") or _group_of(_first(data, "InstanceId"))
+    group = _autoscaling["_asgs"].get(name) if name else None
+    if group is None:
+        return []
+    tags = {f"autoscaling:ResourceTag/{tag['Key']}": str(tag["Value"]) for tag in group.get("Tags", [])}
+    return [Check(f"autoscaling:{action}", group["AutoScalingGroupARN"], tags)]
+
+
+def _group_of(instance_id: str) -> str:
+    for name, group in _autoscaling["_asgs"].items():
+        if any(record["InstanceId"] == instance_id for record in group["Instances"]):
+            return str(name)
+    return ""
+
+
+def _group_tags() -> list[tuple[str, list[dict[str, str]]]]:
+    return [
+        (group["AutoScalingGroupARN"], [{"Key": tag["Key"], "Value": str(tag["Value"])} for tag in group["Tags"]])
+        for group in _autoscaling["_asgs"].values()
+    ]
+
+
+def _ssm_checks(action: str, data: Mapping[str, Any]) -> list[Check]:
+    scope = Scope.current()
+    if action == "SendCommand":
+        document = str(data.get("DocumentName") or "")
+        if not document.startswith("arn:"):
+            # Documents that AWS owns are in no account.
+            owner = "" if document.startswith("AWS-") else scope.account
+            document = f"arn:aws:ssm:{scope.region}:{owner}:document/{document}"
+        instances = [str(instance_id) for instance_id in data.get("InstanceIds") or []]
+        return [
+            Check("ssm:SendCommand", document),
+            *(
+                Check("ssm:SendCommand", scope.arn("ec2", f"instance/{instance_id}"), _instance_tags(instance_id))
+                for instance_id in instances
+            ),
+        ]
+    if action == "GetParametersByPath":
+        return [Check("ssm:GetParametersByPath", _parameter(scope, str(data.get("Path") or "/")))]
+    if action in {"GetParameters", "DeleteParameters"}:
+        return [Check(f"ssm:{action}", _parameter(scope, str(name))) for name in data.get("Names") or []]
+    return []
+
+
+def _instance_tags(instance_id: str) -> dict[str, Any]:
+    tags = _ec2["_tags"].get(instance_id) or []
+    return {f"{prefix}/{tag['Key']}": tag["Value"] for tag in tags for prefix in ("ssm:resourceTag", "aws:ResourceTag")}
+
+
+def _parameter(scope: Scope, name: str) -> str:
+    return name if name.startswith("arn:") else scope.arn("ssm", f"parameter/{name.strip('/')}")
+
+
+def _sqs_checks(action: str, data: Mapping[str, Any]) -> list[Check]:
+    source, destination = str(data.get("SourceArn") or ""), str(data.get("DestinationArn") or "")
+    if action == "StartMessageMoveTask":
+        checks = [Check(needed, source) for needed in MOVE_SOURCE_ACTIONS]
+        return [*checks, *([Check("sqs:SendMessage", destination)] if destination else [])]
+    if action == "ListMessageMoveTasks":
+        return [Check("sqs:ListMessageMoveTasks", source)]
+    if action == "CancelMessageMoveTask":
+        try:
+            source = json.loads(base64.b64decode(data.get("TaskHandle") or ""))["sourceArn"]
+        except (ValueError, KeyError):
+            return []
+        return [Check("sqs:CancelMessageMoveTask", source)]
+    return []
+
+
+def _cloudwatch_checks(action: str, data: Mapping[str, Any]) -> list[Check]:
+    if action != "PutMetricData":
+        return []
+    return [Check("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": _first(data, "Namespace")})]
+
+
+# --- DynamoDB's partition keys ---
+
+
+def _leading_keys(data: Mapping[str, Any]) -> list[str]:
+    """Values of the partition keys that a request names, as text."""
+    table = data.get("TableName")
+    if isinstance(table, str):
+        name = _partition_key(table)
+        item = data.get("Key") or data.get("Item") or {}
+        if name in item:
+            return [_text(item[name])]
+        value = _queried(data, name)
+        return [] if value is None else [value]
+    found: list[str] = []
+    for requested, request in (data.get("RequestItems") or {}).items():
+        name = _partition_key(requested)
+        items = request.get("Keys") or [] if isinstance(request, dict) else [_written(entry) for entry in request]
+        found += [_text(item[name]) for item in items if name in item]
+    return found
+
+
+def _written(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The item or key of one entry of BatchWriteItem."""
+    item: Mapping[str, Any] = (
+        (entry.get("PutRequest") or {}).get("Item") or (entry.get("DeleteRequest") or {}).get("Key") or {}
+    )
+    return item
+
+
+def _partition_key(table: str) -> str:
+    record = _dynamodb["_tables"].get(table.rsplit("/", 1)[-1]) or {}
+    for element in record.get("KeySchema") or []:
+        if element["KeyType"] == "HASH":
+            return str(element["AttributeName"])
+    return ""
+
+
+def _queried(data: Mapping[str, Any], name: str) -> str | None:
+    """The partition key's value in a key condition."""
+    names, values = data.get("ExpressionAttributeNames") or {}, data.get("ExpressionAttributeValues") or {}
+    for left, right in re.findall(r"([#\w.-]+)\s*=\s*(:\w+)", data.get("KeyConditionExpression") or ""):
+        if names.get(left, left) == name and right in values:
+            return _text(values[right])
+    return None
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    """An attribute value as a condition sees it."""
+    return str(next(iter(value.values())))
+
+
+# --- requests ---
+
+
+def _members(body: bytes, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A request's members, whether it speaks JSON, CBOR or the query protocol."""
+    if body[:1] == b"{":
+        try:
+            parsed = json.loads(body)
+        except ValueError:
+            return params
+        return parsed if isinstance(parsed, dict) else params
+    if body and body[0] >> 5 == CBOR_MAP:
+        return _cbor(body)
+    return {**parse_qs(body.decode(errors="replace")), **params} if body else params
+
+
+CBOR_MAP = 5
+"""CBOR's major type of a map, in the first three bits."""
+
+
+def _cbor(body: bytes) -> Mapping[str, Any]:
+    """A CBOR body, decoded by the library that ministack itself decodes it with."""
+    try:
+        parsed = importlib.import_module("cbor2").loads(body)
+    except (ImportError, ValueError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _first(members: Mapping[str, Any], name: str) -> str:
+    value = members.get(name)
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return "" if value is None else str(value)

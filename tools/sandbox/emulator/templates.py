@@ -1,0 +1,114 @@
+"""What templates say and ministack's CloudFormation drops or lacks.
+
+AWS pages (AWSCloudFormation/latest/TemplateReference): aws-resource-lambda-function.html (DeadLetterConfig,
+ReservedConcurrentExecutions), aws-resource-lambda-eventsourcemapping.html (Enabled), aws-resource-iam-rolepolicy.html;
+AWSCloudFormation/latest/UserGuide/aws-properties-stack.html (TemplateURL is an S3 URL).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tools.sandbox.emulator.events import Scope
+from tools.sandbox.emulator.host import Host
+
+_provisioners = Host("services.cloudformation.provisioners", "_RESOURCE_HANDLERS", "_cfn_bool")
+_handlers = Host("services.cloudformation.handlers", "_ACTION_HANDLERS")
+_lambda = Host("services.lambda_svc", "_functions", "_esms")
+_iam = Host("services.iam", "_roles")
+
+Handlers = dict[str, Any]
+
+
+def install() -> None:
+    """Wrap and add resource handlers."""
+    resources: dict[str, Handlers] = _provisioners["_RESOURCE_HANDLERS"]
+    _after(resources["AWS::Lambda::Function"], _complete_function)
+    _after(resources["AWS::Lambda::EventSourceMapping"], _complete_mapping)
+    resources["AWS::IAM::RolePolicy"] = {
+        "create": _create_role_policy,
+        "update": _update_role_policy,
+        "delete": _delete_role_policy,
+    }
+    _show_s3_urls()
+
+
+def _after(handlers: Handlers, complete: Callable[[str, Mapping[str, Any]], None]) -> None:
+    """Let ``complete`` see to a resource after each creation and update."""
+    create, update = handlers["create"], handlers["update"]
+
+    def created(logical_id: str, props: Mapping[str, Any], stack: str) -> Any:
+        answer = create(logical_id, props, stack)
+        complete(answer[0], props)
+        return answer
+
+    def updated(physical_id: str, old: Mapping[str, Any], new: Mapping[str, Any], *rest: Any, **named: Any) -> Any:
+        answer = update(physical_id, old, new, *rest, **named)
+        complete(answer[0], new)
+        return answer
+
+    handlers |= {"create": created, "update": updated}
+
+
+def _complete_function(name: str, props: Mapping[str, Any]) -> None:
+    function = _lambda["_functions"][name]
+    target = (props.get("DeadLetterConfig") or {}).get("TargetArn")
+    if target:
+        function["config"]["DeadLetterConfig"] = {"TargetArn": target}
+    else:
+        function["config"].pop("DeadLetterConfig", None)
+    reserved = props.get("ReservedConcurrentExecutions")
+    function["concurrency"] = None if reserved is None else int(reserved)
+
+
+def _complete_mapping(mapping_id: str, props: Mapping[str, Any]) -> None:
+    mapping = _lambda["_esms"][mapping_id]
+    enabled = bool(_provisioners["_cfn_bool"](props.get("Enabled", True)))
+    mapping |= {"Enabled": enabled, "State": "Enabled" if enabled else "Disabled"}
+
+
+# --- AWS::IAM::RolePolicy ---
+
+
+def _create_role_policy(_logical_id: str, props: Mapping[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
+    role = _iam["_roles"].get(props["RoleName"])
+    if role is None:
+        raise ValueError(f"The role with name {props['RoleName']} cannot be found.")
+    role.setdefault("InlinePolicies", {})[props["PolicyName"]] = props["PolicyDocument"]
+    return f"{props['PolicyName']}|{props['RoleName']}", {}
+
+
+def _update_role_policy(
+    physical_id: str, _old: Mapping[str, Any], new: Mapping[str, Any], stack: str
+) -> tuple[str, dict[str, str]]:
+    created = _create_role_policy("", new, stack)
+    if created[0] != physical_id:
+        _delete_role_policy(physical_id, {})
+    return created
+
+
+def _delete_role_policy(physical_id: str, _props: Mapping[str, Any]) -> None:
+    policy, _, role_name = physical_id.partition("|")
+    role = _iam["_roles"].get(role_name) or {}
+    (role.get("InlinePolicies") or {}).pop(policy, None)
+
+
+# --- GetTemplate ---
+
+
+def _show_s3_urls() -> None:
+    """Show nested templates under S3's own host: SAM CLI deletes them with the stack only if it finds them there."""
+    own = f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}/"
+    original = _handlers["_ACTION_HANDLERS"]["GetTemplate"]
+
+    def get_template(params: Any) -> tuple[int, dict[str, str], bytes]:
+        status, headers, body = original(params)
+        return (
+            status,
+            headers,
+            body.replace(own.encode(), f"https://s3.{Scope.current().region}.amazonaws.com/".encode()),
+        )
+
+    _handlers["_ACTION_HANDLERS"]["GetTemplate"] = get_template
