@@ -1,0 +1,345 @@
+"""The widget in a real browser, in a page that hosts it as CloudWatch does, over handlers and ports in memory.
+
+Screenshots go to build/screenshots; with SLUICE_UPDATE_DOCS=1 the documentation's pictures are made anew.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from sluice.model import JobState
+from sluice.widget import Theme, render
+from tests.widget_scenes import CONSOLE_ARN, HARM, NOW, REDRIVER_ARN, failure_groups, fleet, harmed
+from tests.widget_world import World, make_world
+from tools.sandbox.widget_page import make_page, serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "build" / "screenshots"
+CHROMIUM = os.environ.get("SLUICE_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+)
+PATIENCE_MS = 20_000  # a browser on a loaded machine
+GROUP = failure_groups()[0]
+HARM_ARN = "arn:aws:lambda:eu-central-1:000000000000:function:harm"
+
+# Every element of the widget with the names of its attributes, but for the tags that stand for hidden characters.
+SKELETON = """[...document.querySelectorAll('#widget *')].filter(e => !e.classList.contains('sl-tag'))
+    .map(e => e.localName + ' ' + e.getAttributeNames().sort().join(' '))"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip("BROWSER TESTS NOT RUN: no Chromium; install chromium, or set SLUICE_CHROMIUM to its path")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def world() -> World:
+    """The stack behind the page."""
+    return make_world()
+
+
+@pytest.fixture
+def url(world: World) -> Iterator[str]:
+    """The host page's address."""
+    with serving(make_page(world, CONSOLE_ARN, params={"fleet": "orders"}, title="Orders")) as address:
+        yield address
+
+
+type OpenPage = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, url: str) -> Iterator[OpenPage]:
+    """Opens the host page at NOW; any error of the page, and any request to elsewhere, fails the test."""
+    faults: list[str] = []
+    opened: list[Any] = []
+
+    def opener(*, width: int = 1_440, scale: float = 1, **wished: str) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, device_scale_factor=scale, timezone_id="UTC"
+        )
+        opened.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.clock.set_fixed_time(datetime.fromtimestamp(NOW, UTC))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        page.on(
+            "request", lambda request: None if request.url.startswith((url, "data:")) else faults.append(request.url)
+        )
+        page.goto(url + "?" + "&".join(f"{name}={value}" for name, value in wished.items()))
+        page.locator("#widget .sl").wait_for()
+        return page
+
+    yield opener
+    for context in opened:
+        context.close()
+    assert faults == []
+
+
+def shoot(page: Page, name: str) -> None:
+    """Keep a picture for people to look at."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def owned(page: Page) -> bool:
+    """Whether any script of a text ran."""
+    return bool(page.evaluate("window.owned !== undefined"))
+
+
+# --------------------------------------------------------------------------- looks
+
+
+@pytest.mark.parametrize("theme", list(Theme))
+@pytest.mark.parametrize(("columns", "name"), [("8", "third"), ("12", "half"), ("24", "full")])
+def test_widget_when_hosted_fits_its_width(open_page: OpenPage, theme: Theme, columns: str, name: str) -> None:
+    """At a third, half and full width, in both themes, nothing sticks out and the cleaning takes nothing away."""
+    page = open_page(theme=str(theme))
+    page.select_option("#width", columns)
+    expect(page.locator("#widget")).to_have_attribute("data-shown", "2")
+    widget = page.locator("#widget")
+    assert widget.evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert widget.get_attribute("data-removed") == ""
+    assert page.locator(f"#widget .sl-{theme}").count() == 1
+    picture = page.locator("#widget svg.sl-chart").bounding_box()
+    assert picture is not None
+    assert picture["height"] > 200
+    shoot(page, f"widget-{name}-{theme}")
+
+
+def test_widget_when_documented_is_pictured(open_page: OpenPage) -> None:
+    """The documentation's pictures are of this widget, in both themes, and are made anew when asked for."""
+    for theme in Theme:
+        page = open_page(theme=str(theme), width=1_280, scale=1.5)
+        folder = ROOT / "docs" / "img" if os.environ.get("SLUICE_UPDATE_DOCS") == "1" else SHOTS
+        folder.mkdir(parents=True, exist_ok=True)
+        page.locator("#frame").screenshot(path=folder / f"widget-{theme}.png")
+        assert (folder / f"widget-{theme}.png").stat().st_size > 20_000
+
+
+def test_widget_when_unfolded_shows_reasons_figures_and_sample(open_page: OpenPage) -> None:
+    """Decisions and samples unfold without any script."""
+    page = open_page(theme="light")
+    page.select_option("#width", "12")
+    sample = page.locator("#widget pre").first
+    expect(sample).to_be_hidden()
+    page.locator("#widget .sl-sample summary").first.click()
+    expect(sample).to_be_visible()
+    expect(sample).to_contain_text('"currency": "XTS"')
+    figures = page.locator("#widget table").first
+    expect(figures).to_be_hidden()
+    page.locator("#widget .sl-rows summary").first.click()
+    expect(figures).to_be_visible()
+    expect(figures).to_contain_text("service_rate_per_s")
+    shoot(page, "widget-unfolded")
+
+
+def test_widget_when_the_time_range_changes_is_asked_for_it(open_page: OpenPage, world: World) -> None:
+    """The page's time range, zone and width reach the function, as a dashboard's do."""
+    page = open_page()
+    page.select_option("#range", "3600")
+    expect(page.locator("#widget")).to_have_attribute("data-shown", "2")
+    endpoint, event = world.invoked[-1]
+    context = event["widgetContext"]
+    assert endpoint == CONSOLE_ARN
+    assert event["fleet"] == "orders"
+    assert context["timeRange"] == {
+        "mode": "relative", "start": (NOW - 3600) * 1000, "end": NOW * 1000, "relativeStart": 3_600_000
+    }  # fmt: skip
+    assert context["timezone"] == {"label": "UTC", "offsetISO": "+00:00", "offsetInMinutes": 0}
+    assert context["width"] == page.locator("#widget").evaluate("e => e.clientWidth")
+
+
+def test_tabs_when_pressed_show_the_other_fleet(open_page: OpenPage) -> None:
+    """Another fleet is one press away, and back."""
+    page = open_page()
+    page.get_by_role("button", name="invoices").click()
+    expect(page.locator("#widget h2")).to_have_text("invoices")
+    page.get_by_role("button", name="orders").click()
+    expect(page.locator("#widget h2")).to_have_text("orders")
+
+
+# --------------------------------------------------------------------------- buttons
+
+
+def test_dry_run_when_pressed_tells_what_would_be_sent_and_sends_nothing(open_page: OpenPage, world: World) -> None:
+    """A dry run opens a popup with the count, and leaves the queue empty and the quarantine full."""
+    page = open_page()
+    page.locator("#widget").get_by_role("button", name="Dry run", exact=True).first.click()
+    popup = page.locator("#popup")
+    expect(popup).to_contain_text("Dry run: 41 messages would be sent")
+    expect(popup).to_contain_text("Nothing was sent.")
+    endpoint, event = world.invoked[-1]
+    assert endpoint == REDRIVER_ARN
+    assert event["redrive"] == {"fleet": "orders", "failure_group": GROUP.id, "dry_run": True}
+    assert world.ports.queue.messages(fleet().queue) == ()
+    assert page.locator("#answer").get_attribute("data-removed") == ""
+    shoot(page, "widget-dry-run")
+
+
+def test_redrive_when_cancelled_calls_nothing(open_page: OpenPage, world: World) -> None:
+    """Who does not confirm has done nothing."""
+    page = open_page()
+    before = len(world.invoked)
+    page.locator("#widget").get_by_role("button", name="Redrive", exact=True).first.click()
+    expect(page.locator("#question")).to_have_text(
+        f"Send 41 quarantined messages of failure group {GROUP.id} of fleet orders back to the queue,"
+        " at most 10 a second?"
+    )
+    shoot(page, "widget-confirm")
+    page.locator("#no").click()
+    expect(page.locator("#confirm")).to_be_hidden()
+    expect(page.locator("#popup")).to_be_hidden()
+    assert len(world.invoked) == before
+
+
+def test_redrive_when_confirmed_sends_and_is_shown_and_can_be_stopped(open_page: OpenPage, world: World) -> None:
+    """A confirmed redrive sends its first messages, appears in the widget as a job, and is stopped by a press."""
+    page = open_page()
+    page.locator("#widget").get_by_role("button", name="Redrive", exact=True).first.click()
+    page.locator("#yes").click()
+    expect(page.locator("#popup")).to_contain_text("of 41 messages sent")
+    shoot(page, "widget-redrive")
+
+    (job,) = [job for job in world.ports.ledger.jobs("orders") if job.state is JobState.RUNNING]
+    sent = world.ports.queue.messages(fleet().queue)
+    assert job.failure_group == GROUP.id
+    assert job.requested_by == "the widget"
+    assert len(sent) == job.sent_count > 0
+    assert {message.body for message in sent} == {GROUP.sample}
+
+    page.locator("#close").click()
+    page.locator("#refresh").click()
+    expect(page.locator("#widget")).to_contain_text("1 running")
+    expect(page.locator("#widget")).to_contain_text(f"{job.sent_count} of 41 sent")
+    expect(page.locator("#widget")).to_contain_text(f"{41 - job.sent_count} in quarantine")
+    page.locator("#widget").get_by_role("button", name="Stop", exact=True).click()
+    page.locator("#yes").click()
+    expect(page.locator("#popup")).to_contain_text("Stopped by the widget.")
+    stopped = world.ports.ledger.job("orders", job.id)
+    assert stopped is not None
+    assert stopped.state is JobState.STOPPED
+
+
+def test_buttons_when_reached_by_keyboard_work(open_page: OpenPage, world: World) -> None:
+    """Buttons take the focus and act on Enter."""
+    page = open_page()
+    page.locator("#widget").get_by_role("button", name="Dry run all", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#popup")).to_contain_text("Dry run: 47 messages would be sent")
+    assert world.invoked[-1][1]["redrive"] == {"fleet": "orders", "all": True, "dry_run": True}
+
+
+def test_redrive_when_the_redriver_refuses_shows_why(open_page: OpenPage, world: World) -> None:
+    """What cannot be done is told in the popup."""
+    page = open_page()
+    button = page.locator("#widget").get_by_role("button", name="Dry run", exact=True).first
+    expect(button).to_be_visible()
+    for entry in world.ports.ledger.quarantined("orders", GROUP.id)[0]:
+        world.ports.ledger.let_go(entry)
+    button.click()
+    expect(page.locator("#popup")).to_contain_text("Not done.")
+    expect(page.locator("#popup")).to_contain_text("messages in quarantine")
+
+
+# --------------------------------------------------------------------------- harm
+
+
+def test_widget_when_texts_mean_harm_has_just_its_own_elements(open_page: OpenPage, world: World) -> None:
+    """In Chromium too every text stays text: the same elements as with plain words, no script run, nothing cleaned."""
+
+    def answer(event: dict[str, Any]) -> str:
+        return render(harmed(HARM.get(event["name"], "plain words")), Theme.LIGHT, 668)
+
+    world.others[HARM_ARN] = answer
+    page = open_page()
+    page.select_option("#width", "12")
+
+    def shown(name: str) -> list[str]:
+        page.evaluate("([arn, name]) => call(at('widget'), arn, {name})", [HARM_ARN, name])
+        skeleton: list[str] = page.evaluate(SKELETON)
+        return skeleton
+
+    plain = shown("plain")
+    assert len(plain) > 100
+    for name in HARM:
+        if name == "empty":
+            continue
+        assert shown(name) == plain, name
+        widget = page.locator("#widget")
+        assert widget.get_attribute("data-removed") == "", name
+        assert widget.evaluate("e => e.scrollWidth <= e.clientWidth"), name
+        assert not owned(page), name
+        for details in page.locator("#widget summary").all()[:3]:
+            details.hover()
+        assert not owned(page), name
+        if name in {"button", "bidi-override", "stacked-marks", "long-word"}:
+            page.evaluate("document.querySelectorAll('#widget details').forEach(e => { e.open = true })")
+            shoot(page, f"widget-harm-{name}")
+
+
+def test_page_when_a_widget_means_harm_strips_what_runs(browser: Browser, world: World) -> None:
+    """The host page takes out scripts, frames, <use>, handlers and script addresses, as CloudWatch says it does."""
+    raw = "\n".join(text for name, text in HARM.items() if name not in {"huge", "comment", "tag-end", "style", "cdata"})
+    world.others[HARM_ARN] = lambda _: (
+        f"<p id=mark>shown</p>{raw}<svg><use href='#x'></use><a xlink:href=' java\tscript:window.owned=1'>x</a></svg>"
+        "<form action=javascript:window.owned=1><button formaction=' JavaScript:window.owned=1'>go</button></form>"
+        "<iframe src=https://example.com></iframe><object data=x></object><base href=https://example.com/>"
+        "<a href=https://example.com/ onclick=window.owned=1>a link stays</a><p style='color:red'>so does style</p>"
+    )
+    with serving(make_page(world, HARM_ARN)) as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.locator("#mark").wait_for()
+        for forbidden in ("script", "iframe", "use", "object", "base", "link", "embed", "meta"):
+            assert page.locator(f"#widget {forbidden}").count() == 0, forbidden
+        assert (
+            page.evaluate(
+                "[...document.querySelectorAll('#widget *')].flatMap(e => [...e.attributes])"
+                ".filter(a => a.name.startsWith('on') || /script:/i.test(a.value.replace(/\\s/g, ''))).length"
+            )
+            == 0
+        )
+        removed = page.locator("#widget").get_attribute("data-removed") or ""
+        for name in ("script", "iframe", "use", "img onerror", "a href", "a xlink:href", "form action"):
+            assert name in removed.split(", "), name
+        assert page.get_by_text("a link stays").get_attribute("href") == "https://example.com/"
+        assert page.get_by_text("so does style").get_attribute("style") == "color:red"
+        assert not owned(page)
+        page.close()
+
+
+# --------------------------------------------------------------------------- the page's other duties
+
+
+def test_page_when_a_function_answers_json_or_fails_shows_it(browser: Browser, world: World) -> None:
+    """Markdown and JSON answers are shown as text, and a failure in the widget's place."""
+    answers: list[Any] = [{"markdown": "# <b>words</b>"}, {"count": 3}]
+    world.others[HARM_ARN] = lambda _: answers.pop(0)
+    failing = replace(world, others={HARM_ARN: lambda _: answers.pop(0)})
+    with serving(make_page(failing, HARM_ARN)) as address:
+        page = browser.new_page()
+        page.goto(address)
+        expect(page.locator("#widget pre")).to_have_text("# <b>words</b>")
+        page.locator("#refresh").click()
+        expect(page.locator("#widget pre")).to_contain_text('"count": 3')
+        assert page.locator("#widget b").count() == 0
+        page.close()
