@@ -161,7 +161,7 @@ class OrdersProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", f"orders.{module}"],
                 cwd=directory,
-                env=kept | {"PYTHONPATH": str(EXAMPLE), "INSTANCE_ID": name} | environment,
+                env=kept | {"PYTHONPATH": str(EXAMPLE), "INSTANCE_ID": name, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -171,6 +171,14 @@ class OrdersProcess:
         """What it wrote of one event, on standard output."""
         lines = (json.loads(line) for line in self.out.read_text().splitlines() if line.startswith("{"))
         return [line for line in lines if line["event"] == event]
+
+    def began(self, count: int) -> bool:
+        """Whether work on at least so many orders has begun."""
+        return len(self.lines("started")) >= count
+
+    def complained(self, text: str) -> bool:
+        """Whether it wrote something on standard error."""
+        return text in self.err.read_text()
 
     def until(self, holds: Callable[[], Any], within_s: float = START_TIMEOUT_S) -> Any:
         """Wait for something that this process does; fail with its errors where it dies or does not do it."""

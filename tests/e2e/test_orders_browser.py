@@ -20,7 +20,7 @@ from examples.orders.orders.store import Store
 from examples.orders.orders.web import FrontEnd
 from tests.orders_fakes import MemoryQueue, MemoryWorkLog, new_store
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("orders-browser")]
 
 CHROMIUM_ARGS = [
     "--headless",
@@ -125,7 +125,7 @@ def test_order_turns_from_waiting_to_stored_when_a_consumer_comes(page: Page, sh
     expect(page.locator("#waiting")).to_have_text("1")
     shop.consume()
     expect(row).to_contain_text("stored", timeout=LONG_S * 1000)
-    expect(row).to_contain_text("2 × kettle")
+    expect(row).to_contain_text("2 \N{MULTIPLICATION SIGN} kettle")
     expect(row).to_contain_text("€98.00")
     expect(page.locator("#orders_count")).to_have_text("1")
     expect(page.locator("#stock")).to_contain_text("999,998")
@@ -148,7 +148,9 @@ def test_problems_stand_beside_their_fields_when_these_are_wrong(page: Page, sho
     fill_in(page, sku="No Item", quantity="0")
     item, quantity = page.get_by_label("Item"), page.get_by_label("Quantity")
     expect(item).to_have_attribute("aria-invalid", "true")
-    expect(item).to_have_accessible_description("give an item such as 'tea-green': lower-case letters and digits, joined by '-'")
+    expect(item).to_have_accessible_description(
+        "give an item such as 'tea-green': lower-case letters and digits, joined by '-'"
+    )
     expect(item).to_be_focused()
     expect(quantity).to_have_accessible_description("give a whole number from 1 to 1000")
     expect(page.get_by_label("Your name")).to_have_attribute("aria-invalid", "false")

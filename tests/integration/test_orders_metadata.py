@@ -1,13 +1,10 @@
 """The consumer draining by itself: a metadata service on a socket, Auto Scaling answers, and the whole program."""
 
 import http.server
-import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -76,6 +73,7 @@ class FakeAutoScaling:
         self.completed: list[dict[str, str]] = []
 
     def complete_lifecycle_action(self, **arguments: str) -> None:
+        """Record it."""
         if self.code:
             raise ClientError({"Error": {"Code": self.code, "Message": self.message}}, "CompleteLifecycleAction")
         self.completed.append(arguments)

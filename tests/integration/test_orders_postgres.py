@@ -16,7 +16,7 @@ from tests.orders_fakes import make_order
 from tests.orders_services import PostgresMissing, PostgresServer
 from tests.orders_store_cases import DELIVERY, StoreCases
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("orders-postgres")]
 
 _numbers = itertools.count(1)
 

@@ -1,4 +1,4 @@
-"""The example's own programs on the emulator's queues: told to stop, killed, poisoned, and with a database that goes."""
+"""The example's own programs on the emulator's queues: told to stop, killed, poisoned, and without their database."""
 
 import json
 import subprocess
@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Shop:
     start: Callable[..., OrdersProcess]
 
     def send(self, *orders: Order) -> None:
+        """Enqueue orders."""
         for order in orders:
             self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=order.body())
 
@@ -61,6 +63,7 @@ class Shop:
         return int(main[names[0]]), int(main[names[1]]), int(dead[names[0]])
 
     def receive(self, url: str) -> list[dict[str, Any]]:
+        """Receive from one of the queues, with everything."""
         answer = self.sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
         )
@@ -268,7 +271,7 @@ def test_answer_is_503_when_the_queue_is_not_there(shop: Shop) -> None:
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "check the network and AWS_ENDPOINT_URL"),
     ]:
         web = shop.start("web", **variables)
-        url = web.until(lambda web=web: web.lines("listening"))[0]["url"]
+        url = web.until(partial(web.lines, "listening"))[0]["url"]
         status, answer = ask(url + "orders", {"customer": "Ada", "sku": "kettle", "quantity": 2})
         assert status == 503
         assert advice in answer["detail"]
@@ -312,7 +315,7 @@ def test_every_order_is_done_once_when_the_database_crashes_in_the_middle(
         second = [make_order() for _ in range(20)]
         shop.send(*second)
         for consumer in consumers:
-            consumer.until(lambda consumer=consumer: "nothing is received" in consumer.err.read_text())
+            consumer.until(partial(consumer.complained, "nothing is received"))
     finally:
         server.start()
     consumers[0].until(shop.done(*first, *second))
@@ -359,7 +362,7 @@ def test_orders_are_done_once_when_consumers_are_killed_again_and_again(postgres
         list(senders.map(shop.send, orders + orders))
     for _ in range(4):
         consumer = shop.start("consumer", CONCURRENCY=8, WORK_S=0.1)
-        consumer.until(lambda consumer=consumer: len(consumer.lines("started")) >= 12)
+        consumer.until(partial(consumer.began, 12))
         consumer.kill()
     consumer = shop.start("consumer", CONCURRENCY=8, WORK_S=0)
     consumer.until(lambda: shop.counts()[:2] == (0, 0))

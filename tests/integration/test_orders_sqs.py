@@ -3,7 +3,7 @@
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -142,20 +142,20 @@ def test_error_is_raised_when_nothing_was_confirmed(
 
 
 @pytest.mark.parametrize(
-    ("operation", "code", "advice"),
+    ("code", "advice"),
     [
-        ("receive_message", "AWS.SimpleQueueService.NonExistentQueue", "there is no queue http"),
-        ("receive_message", "QueueDoesNotExist", "there is no queue http"),
-        ("receive_message", "AccessDenied", "grant sqs:ReceiveMessage on http"),
-        ("receive_message", "AccessDeniedException", "grant sqs:ReceiveMessage on http"),
-        ("receive_message", "Throttled", "Throttled: no"),
+        ("AWS.SimpleQueueService.NonExistentQueue", "there is no queue http"),
+        ("QueueDoesNotExist", "there is no queue http"),
+        ("AccessDenied", "grant sqs:ReceiveMessage on http"),
+        ("AccessDeniedException", "grant sqs:ReceiveMessage on http"),
+        ("Throttled", "Throttled: no"),
     ],
 )
 def test_error_says_what_to_do_when_sqs_refuses(
-    queue: SqsQueue, client: Any, monkeypatch: pytest.MonkeyPatch, operation: str, code: str, advice: str
+    queue: SqsQueue, client: Any, monkeypatch: pytest.MonkeyPatch, code: str, advice: str
 ) -> None:
     """The queue and, where it is one, the missing permission are named."""
-    refuse(client, monkeypatch, operation, code)
+    refuse(client, monkeypatch, "receive_message", code)
     with pytest.raises(QueueError, match=advice):
         queue.receive(1)
 
@@ -177,7 +177,7 @@ def test_permission_is_named_when_it_is_missing(
     queue.send(["body"])
     (message,) = queue.receive(1)
     refuse(client, monkeypatch, operation, "AccessDenied")
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "change_message_visibility": lambda: queue.set_visibility(message, 0),
         "delete_message": lambda: queue.delete(message),
         "send_message": lambda: queue.send_dead_letter(message, {}),
@@ -208,7 +208,7 @@ def test_call_ends_in_time_when_sqs_hangs(client: Any) -> None:
     """A server that takes the connection and never answers: what a drain waits for it is bounded."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        config = sqs_module._make_client(url, 0).meta.config
+        config: Any = sqs_module._make_client(url, 0).meta.config
         assert config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout) < 60
         quick = config.merge(Config(read_timeout=0.2, retries={"total_max_attempts": 1}))
         mute = boto3.client("sqs", endpoint_url=url, config=quick)

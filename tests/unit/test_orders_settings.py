@@ -16,7 +16,7 @@ def test_settings_have_defaults_when_only_the_queue_is_given() -> None:
     settings = read_settings(LEAST)
     assert settings.queue_url == "http://queue"
     assert settings.dead_letter_queue_url is None
-    assert settings.database_url == "sqlite:///orders.db"
+    assert (settings.database_url, settings.database_url_parameter) == (None, None)
     assert (settings.concurrency, settings.work_s, settings.self_drain) == (4, 0.0, None)
     assert settings.instance
 

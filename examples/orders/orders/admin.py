@@ -1,7 +1,8 @@
 """Commands for whoever runs the database: `python -m orders.admin init | stock | audit | lock`.
 
-The database is the one that DATABASE_URL names. `stock` is also the fix for orders that were dead-lettered with
-`UnknownItem` or `OutOfStock`: once the item is there, they can be sent back.
+The database is the one that DATABASE_URL names, or the parameter that DATABASE_URL_PARAMETER names. `stock` is also
+the fix for orders that were dead-lettered with `UnknownItem` or `OutOfStock`: once the item is there, they can be sent
+back.
 """
 
 import argparse
@@ -14,8 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .databases import Database, DatabaseUnavailableError, SqliteDatabase, open_database
-from .settings import DEFAULT_DATABASE_URL
+from .databases import Database, DatabaseUnavailableError, SqliteDatabase
+from .locating import locate_database
+from .settings import SettingsError
 from .store import Store
 from .worklog import read_worklog
 
@@ -29,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        database = open_database(os.environ.get("DATABASE_URL") or DEFAULT_DATABASE_URL)
-    except ValueError as error:
-        print(f"DATABASE_URL: {error}", file=sys.stderr)
+        database = locate_database(os.environ.get("DATABASE_URL"), os.environ.get("DATABASE_URL_PARAMETER"))
+    except SettingsError as error:
+        print(error, file=sys.stderr)
         return 2
     try:
         return int(options.run(options, database))

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from .breaker import Breaker, State
-from .databases import DatabaseUnavailableError, open_database
+from .databases import DatabaseUnavailableError
 from .handling import UNAVAILABLE_AFTER_S, Handled, Handler, Outcome
 from .keeper import Keeper
 from .lifecycle import Lifecycle, LifecycleWatch
+from .locating import locate_database
 from .settings import Settings, SettingsError, read_settings
 from .sqs import MAX_BATCH, Message, Queue, QueueError, SqsQueue
 from .store import Store
@@ -270,13 +271,10 @@ def make_consumer(settings: Settings) -> Consumer:
     """Put a consumer together from settings.
 
     Raises:
-        SettingsError: The database URL is not one.
+        SettingsError: The database cannot be located.
         QueueError: There is no region to make a client for.
     """
-    try:
-        store = Store(open_database(settings.database_url))
-    except ValueError as error:
-        raise SettingsError(f"DATABASE_URL: {error}") from error
+    store = Store(locate_database(settings.database_url, settings.database_url_parameter))
     queue = SqsQueue(
         settings.queue_url,
         settings.dead_letter_queue_url,

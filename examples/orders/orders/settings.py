@@ -12,7 +12,7 @@ IMDS_URL: Final = "http://169.254.169.254"
 
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///orders.db"
-"""A file in the working directory."""
+"""A file in the working directory, where no database is named."""
 
 
 class SettingsError(Exception):
@@ -43,7 +43,8 @@ class Settings:
     Attributes:
         queue_url: QUEUE_URL.
         dead_letter_queue_url: DEAD_LETTER_QUEUE_URL; without it, failures are left to the redrive policy.
-        database_url: DATABASE_URL.
+        database_url: DATABASE_URL, or None.
+        database_url_parameter: DATABASE_URL_PARAMETER, the Systems Manager parameter that holds it, or None.
         instance: INSTANCE_ID, else the host's name.
         concurrency: CONCURRENCY, orders worked on at a time.
         work_s: WORK_S, time that each order takes besides the database: a stand-in for real work.
@@ -57,7 +58,8 @@ class Settings:
 
     queue_url: str
     dead_letter_queue_url: str | None
-    database_url: str
+    database_url: str | None
+    database_url_parameter: str | None
     instance: str
     concurrency: int
     work_s: float
@@ -79,7 +81,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     settings = Settings(
         queue_url=reader.text("QUEUE_URL", "", "the order queue's URL"),
         dead_letter_queue_url=environment.get("DEAD_LETTER_QUEUE_URL") or None,
-        database_url=environment.get("DATABASE_URL") or DEFAULT_DATABASE_URL,
+        database_url=environment.get("DATABASE_URL") or None,
+        database_url_parameter=environment.get("DATABASE_URL_PARAMETER") or None,
         instance=environment.get("INSTANCE_ID") or socket.gethostname(),
         concurrency=reader.number("CONCURRENCY", 4, 1, 64, int),
         work_s=reader.number("WORK_S", 0.0, 0.0, 3600.0, float),

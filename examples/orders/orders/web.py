@@ -41,7 +41,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .databases import DatabaseUnavailableError, open_database
+from .databases import DatabaseUnavailableError
+from .locating import locate_database
 from .order import InvalidOrderError, Order, parse_order
 from .settings import SettingsError, read_settings
 from .sqs import QueueError, SqsQueue
@@ -322,7 +323,8 @@ def main() -> int:
     try:
         settings = read_settings()
         queue = SqsQueue(settings.queue_url, settings.dead_letter_queue_url, wait_s=0)
-        app = FrontEnd(queue, _open_store(settings.database_url)).app()
+        store = Store(locate_database(settings.database_url, settings.database_url_parameter))
+        app = FrontEnd(queue, store).app()
         listener = socket.create_server((settings.host, settings.port))
     except (SettingsError, QueueError) as error:
         print(error, file=sys.stderr)
@@ -337,13 +339,6 @@ def main() -> int:
     config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=GRACE_S)
     uvicorn.Server(config).run(sockets=[listener])
     return 0
-
-
-def _open_store(database_url: str) -> Store:
-    try:
-        return Store(open_database(database_url))
-    except ValueError as error:
-        raise SettingsError(f"DATABASE_URL: {error}") from error
 
 
 if __name__ == "__main__":
