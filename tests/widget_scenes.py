@@ -101,8 +101,9 @@ class _World:
 
 
 def _arrivals_per_s(minute: float) -> float:
-    """A steady shop, a burst two hours ago, a smaller one within the last hour."""
-    return 5.0 + 46.0 * exp(-(((minute - 62.0) / 9.0) ** 2)) + 17.0 * exp(-(((minute - 140.0) / 12.0) ** 2))
+    """A steady shop, a burst two hours ago, a smaller one within the last hour, and one that begins."""
+    bursts = ((62.0, 9.0, 46.0), (132.0, 9.0, 17.0), (183.0, 5.0, 13.0))
+    return 5.0 + sum(height * exp(-(((minute - middle) / width) ** 2)) for middle, width, height in bursts)
 
 
 @cache
@@ -165,7 +166,7 @@ def _judge(at: float, world: _World, need: int, *, arriving: float, oldest_s: fl
             return judged(want, f"Hold at {want}: {waiting}; {need} needed{bound}.", *top)
         growth = f"Grow from {current} to {want}: {waiting}; at 2.04 a second per instance and 80 s to launch,"
         return judged(want, f"{growth} {want} {'do not suffice' if top else 'finish them within 60 s'}{bound}.", *top)
-    if need < current - 1 and at - calm_since > 420.0 and int(at) % 120 < 20:
+    if need < current and at - calm_since > 420.0 and int(at) % 120 < 20:
         want = max(need, current - 2)
         return judged(want, f"Shrink from {current} to {want}: {waiting}; {need} suffice.")
     if need < current:

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from sluice.model import JobState
 from sluice.widget import Theme, render
-from tests.widget_scenes import CONSOLE_ARN, HARM, NOW, REDRIVER_ARN, failure_groups, fleet, harmed
+from tests.widget_scenes import CONSOLE_ARN, HARM, NOW, REDRIVER_ARN, failure_groups, fleet, harmed, jobs
 from tests.widget_world import World, make_world
 from tools.sandbox.widget_page import make_page, serving
 
@@ -58,7 +58,7 @@ def world() -> World:
 @pytest.fixture
 def url(world: World) -> Iterator[str]:
     """The host page's address."""
-    with serving(make_page(world, CONSOLE_ARN, params={"fleet": "orders"}, title="Orders")) as address:
+    with serving(make_page(world, CONSOLE_ARN, params={"fleet": "orders"}, title="Sluice")) as address:
         yield address
 
 
@@ -125,8 +125,9 @@ def test_widget_when_hosted_fits_its_width(open_page: OpenPage, theme: Theme, co
     shoot(page, f"widget-{name}-{theme}")
 
 
-def test_widget_when_documented_is_pictured(open_page: OpenPage) -> None:
+def test_widget_when_documented_is_pictured(open_page: OpenPage, world: World) -> None:
     """The documentation's pictures are of this widget, in both themes, and are made anew when asked for."""
+    world.ports.ledger.keep_job(jobs()[0])
     for theme in Theme:
         page = open_page(theme=str(theme), width=1_280, scale=1.5)
         folder = ROOT / "docs" / "img" if os.environ.get("SLUICE_UPDATE_DOCS") == "1" else SHOTS
