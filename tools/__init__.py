@@ -1,0 +1,1 @@
+"""What is never deployed: the `sluice` command, the sandbox, the demo, benchmarks and chaos."""
