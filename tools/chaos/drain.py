@@ -13,7 +13,7 @@ from random import Random
 
 from functions.drainer import app
 from sluice.config import DrainPolicy, DrainVia
-from sluice.draining import HOOKLESS_KEPT_S, SPOT_NOTICE_S, UNDER_WAY
+from sluice.draining import HOOKLESS_KEPT_S, OWED, SPOT_NOTICE_S, UNDER_WAY
 from sluice.memory import Call
 from sluice.model import DrainState, HookAction
 from tools.chaos._drain_world import SKEW_S, STALL_S, SWEEP_S, Chances, World
@@ -21,10 +21,11 @@ from tools.chaos._stage import START
 from tools.chaos.report import Report
 
 PROMPT_S = 420.0  # the longest pause between two stops, the grace of an intent, a sweep, a command's delivery, twice
+OWED_S = 2 * SWEEP_S + 10.0  # after the faults: a release that is owed is given by the next sweep, or the one after
 POLICIES = (
     {"deadline_s": 300.0, "hook_timeout_s": 120.0, "heartbeat_s": 45.0},
     {"deadline_s": 900.0, "hook_timeout_s": 120.0, "heartbeat_s": 60.0},
-    {"deadline_s": 1200.0, "hook_timeout_s": 300.0, "heartbeat_s": 45.0},
+    {"deadline_s": 1200.0, "hook_timeout_s": 900.0, "heartbeat_s": 45.0},
     {"deadline_s": 60.0, "hook_timeout_s": 120.0, "heartbeat_s": 30.0},
     {"deadline_s": 600.0, "hook_timeout_s": 30.0, "heartbeat_s": 10.0},  # shorter than a sweep's minute
 )
@@ -87,14 +88,18 @@ class Judge:
             world.violate(f"{instance_id}: its hook timed out under drain though nothing had failed")
 
     def check_prompt(self) -> None:
-        """Some time after the faults: whoever has stopped has been released, deadline or not."""
+        """Some time after the faults: whoever has stopped has been released, deadline or not, and nothing is owed."""
         world = self._world
+        for drain in world.truth.ledger.drains(world.fleet.name):
+            owed = drain.state in OWED and drain.hook is not None and self._is_active(drain.hook)
+            if owed and world.now > max(drain.updated_at, world.quiet_at) + OWED_S:
+                world.violate(f"{drain.instance_id}: its release is owed and not given")
         if world.policy.via is DrainVia.SELF:
             return  # it is the consumer's to complete, and one that died leaves it to the deadline
         for action in world.waiting():
             stopped_at = world.consumers[action.instance_id].stopped_at
-            drain = world.truth.ledger.drain(world.fleet.name, action.instance_id)
-            if drain and drain.command_id in world.lost_commands:
+            found = world.truth.ledger.drain(world.fleet.name, action.instance_id)
+            if found and found.command_id in world.lost_commands:
                 continue  # unknown until it ends, whatever an earlier command has done
             if stopped_at is not None and world.now > max(stopped_at, world.quiet_at) + PROMPT_S:
                 world.violate(f"{action.instance_id}: its consumer has stopped, and it is not released")

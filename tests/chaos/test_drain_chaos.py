@@ -1,0 +1,132 @@
+"""Whole drains under faults, from seeds; and proof that the harness sees what it is there to see."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice import draining
+from sluice.config import DrainPolicy
+from sluice.draining import DrainState, EventKind, Transition
+from sluice.model import Drain, DrainStep
+from tools.chaos import drain
+
+SEEDS = 400
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_no_seed_violates_an_invariant_when_faults_are_everywhere() -> None:
+    """Each seed is a world of its own; a failing one tells its story."""
+    faults = drains = 0
+    for seed in range(SEEDS):
+        report = drain.run(seed)
+        assert not report.violations, "\n".join((*report.story, *report.violations))
+        faults += report.counts.get("faults", 0)
+        drains += report.counts.get("drains", 0)
+    assert drains > SEEDS, "there must have been something to drain"
+    assert faults > 2 * SEEDS, "and much must have failed"
+
+
+def test_story_is_the_same_when_its_seed_is_played_again() -> None:
+    """A failing seed can be looked into."""
+    assert drain.run(7) == drain.run(7)
+
+
+def _first_violation(seeds: int = SEEDS) -> str:
+    for seed in range(seeds):
+        report = drain.run(seed)
+        if report.violations:
+            return report.violations[0]
+    return ""
+
+
+def _move(name: str) -> Any:
+    return getattr(draining, name)
+
+
+def _dead_when_unknown(drain: Drain, event: Any, policy: DrainPolicy, now: float) -> DrainStep:
+    return _move("_succeeded")(drain, event, policy, now)
+
+
+def _never(drain: Drain, _event: Any, _policy: DrainPolicy, _now: float) -> DrainStep:
+    return DrainStep(drain)
+
+
+def _never_asks_again(drain: Drain, event: Any, policy: DrainPolicy, now: float) -> DrainStep:
+    step: DrainStep = _move("_wait")(replace(drain, retry_at=None), event, policy, now)
+    return replace(step, drain=drain)
+
+
+def _impatient(drain: Drain, event: Any, policy: DrainPolicy, now: float) -> DrainStep:
+    if now > drain.started_at + 30:
+        return _move("_expire")(drain, event, policy, now)
+    return _move("_wait")(drain, event, policy, now)
+
+
+def _beats_forever(drain: Drain, event: Any, policy: DrainPolicy, now: float) -> DrainStep:
+    return _move("_wait")(replace(drain, deadline_at=now + 1_000), event, policy, now)
+
+
+MUTANTS = [
+    pytest.param(
+        [(DrainState.STOPPING, EventKind.COMMAND_UNKNOWN)],
+        _dead_when_unknown,
+        "on record as done",
+        id="unknown is dead",
+    ),
+    pytest.param(
+        [(DrainState.STOPPING, EventKind.COMMAND_FAILED)], _dead_when_unknown, "on record as done", id="failed is done"
+    ),
+    pytest.param([(None, EventKind.WAITING)], _never, "at the end|timed out", id="missed events stay missed"),
+    pytest.param(
+        [(state, EventKind.TICK) for state in draining.UNDER_WAY], _impatient, "released before", id="impatient"
+    ),
+    pytest.param(
+        [(state, EventKind.TICK) for state in draining.UNDER_WAY],
+        _never_asks_again,
+        "is not released",
+        id="a lost stop stays lost",
+    ),
+    pytest.param(
+        [(state, EventKind.TICK) for state in draining.UNDER_WAY], _never, "timed out under drain", id="no heartbeats"
+    ),
+    pytest.param(
+        [(state, EventKind.TICK) for state in draining.OWED], _never, "owed and not given", id="owed and forgotten"
+    ),
+    pytest.param(
+        [(state, EventKind.DEADLINE) for state in draining.UNDER_WAY],
+        _beats_forever,
+        "heartbeat after its deadline|at the end",
+        id="no deadline",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rows", "move", "expected"), MUTANTS)
+def test_harness_finds_the_fault_when_a_rule_is_broken(
+    rows: list[tuple[DrainState | None, EventKind]], move: Any, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one rule of the table broken, some seed violates just the invariant that the rule serves."""
+    broken = {key: Transition(move, draining.TABLE[key].to) for key in rows}
+    monkeypatch.setattr(draining, "TABLE", {**draining.TABLE, **broken})
+    violation = _first_violation()
+    assert any(words in violation for words in expected.split("|")), violation or "no seed noticed"
+
+
+def test_command_line_ends_with_one_json_object_when_asked() -> None:
+    """`python -m tools.chaos --json`: the last line is what CI reads."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tools.chaos", "--only", "drain", "--seeds", "5", "--jobs", "1", "--json"],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'layers/core'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert json.loads(ran.stdout.splitlines()[-1]) == {"drain": {"seeds": 5, "violations": 0}}

@@ -1,0 +1,228 @@
+"""Drains under any sequence of events, at any times: the invariants that draining.py states."""
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sluice.config import DrainPolicy, DrainVia
+from sluice.draining import (
+    HOOKLESS_KEPT_S,
+    UNDER_WAY,
+    Beaten,
+    CommandTold,
+    Completed,
+    Event,
+    Gone,
+    Launching,
+    Rebalance,
+    Release,
+    Spot,
+    StopSent,
+    StopUnanswered,
+    Terminating,
+    Tick,
+    Waiting,
+    advance,
+    beats_until,
+)
+from sluice.model import (
+    CommandStatus,
+    CompleteHook,
+    Drain,
+    DrainState,
+    DrainStep,
+    HookAction,
+    SendHeartbeat,
+    StopConsumer,
+)
+
+START = 1_000_000.0
+ID = "i-0c0ffee1234567890"
+OUR_HOOK = HookAction("consumers", "sluice-drain", ID)
+HOOKS = [OUR_HOOK, *(replace(OUR_HOOK, token=f"token-{number}") for number in range(3))]
+
+policies = st.builds(
+    lambda via, timeout_s, share, timeouts: DrainPolicy(
+        via=via, hook_timeout_s=timeout_s, heartbeat_s=max(0.5, timeout_s * share), deadline_s=timeout_s * timeouts
+    ),
+    via=st.sampled_from([DrainVia.SSM] * 4 + [DrainVia.SELF]),
+    timeout_s=st.floats(30, 600),
+    share=st.floats(0.05, 0.5),
+    timeouts=st.floats(0.5, 100),
+)
+OWN = "the record's own"  # stands for whatever the drain has on record when the event comes: most answers are its own
+OWN_ASK = -1
+OWN_HOOK = HookAction("", OWN, "")
+hooks = st.sampled_from([OWN_HOOK] * 6 + HOOKS)
+asks = st.sampled_from([OWN_ASK] * 6 + list(range(4)))
+commands = st.sampled_from([OWN] * 6 + ["command-0", "command-1"])
+agos = st.floats(0, 600)  # how long before it comes an event happened, in place of its time
+world_events: st.SearchStrategy[Event] = st.one_of(
+    st.builds(Terminating, st.just("orders"), st.sampled_from(HOOKS), agos, st.sampled_from(["EC2", "WarmPool"])),
+    st.builds(Spot, st.just("orders"), st.just(ID), agos),
+    st.just(Waiting("orders", OUR_HOOK)),
+    st.builds(StopSent, asks, st.sampled_from(["command-0", "command-1"])),
+    st.builds(CommandTold, commands, st.sampled_from(CommandStatus)),
+    st.builds(Completed, hooks, st.booleans()),
+    st.builds(Gone, st.sampled_from([None, "Terminating:Proceed"])),
+)
+answers: st.SearchStrategy[Event] = st.one_of(
+    st.builds(StopSent, asks, st.sampled_from(["command-0", "command-1"])),
+    st.builds(StopUnanswered, asks, st.just("no agent")),
+    st.builds(CommandTold, commands, st.sampled_from(CommandStatus)),
+    st.builds(Beaten, hooks, st.booleans(), st.booleans()),
+    st.builds(Completed, hooks, st.booleans()),
+)
+people_and_time: st.SearchStrategy[Event] = st.sampled_from(
+    [Tick(), Tick(), Tick(), Tick(), Launching(), Rebalance(), Release("orders", OUR_HOOK)]
+)
+events: st.SearchStrategy[Event] = st.one_of(world_events, answers, answers, answers, people_and_time)
+MANY = settings(max_examples=300, deadline=None)  # the machine may be busy: a slow example is no failure
+pauses = st.sampled_from([0.0, 0.5, 5.0, 5.0, 15.0, 15.0, 31.0, 47.0, 60.0, 121.0, 301.0, 1_000.0, 20_000.0])
+days = st.tuples(policies, st.lists(st.tuples(pauses, events), min_size=5, max_size=40))
+
+type Day = tuple[DrainPolicy, list[tuple[float, Event]]]
+type Played = tuple[float, Event, Drain | None, DrainStep]  # time, event, record before, step
+
+
+def resolved(event: Event, drain: Drain | None, now: float) -> Event:
+    """The event with its own time in place of how long ago that was, and the record's own in place of OWN."""
+    if isinstance(event, Terminating | Spot):
+        return replace(event, at=now - event.at)
+    if drain is None:
+        return event
+    if isinstance(event, StopSent | StopUnanswered) and event.ask == OWN_ASK:
+        return replace(event, ask=drain.asked_count)
+    if isinstance(event, CommandTold) and event.command_id == OWN:
+        return replace(event, command_id=drain.command_id or "none")
+    if isinstance(event, Beaten | Completed) and event.hook == OWN_HOOK:
+        return replace(event, hook=drain.hook or OUR_HOOK)
+    return event
+
+
+def play(day: Day) -> list[Played]:
+    """Advance through a day, the ledger's part done."""
+    policy, happened = day
+    drain: Drain | None = None
+    now, steps = START, []
+    for pause_s, template in happened:
+        now += pause_s
+        event = resolved(template, drain, now)
+        step = advance(drain, event, policy, now)
+        steps.append((now, event, drain, step))
+        written = step.drain is not None and step.drain != drain
+        drain = replace(step.drain, version=step.drain.version + 1) if step.drain and written else step.drain
+    return steps
+
+
+@MANY
+@given(days)
+def test_release_is_asked_for_only_when_done_or_due(day: Day) -> None:
+    """CompleteHook comes of DONE or EXPIRED; these of the consumer's own word, the deadline, or a person's."""
+    for now, event, before, step in play(day):
+        after = step.drain
+        if any(isinstance(action, CompleteHook) for action in step.actions):
+            assert after is not None
+            assert after.state in {DrainState.DONE, DrainState.EXPIRED}
+        if after is None or (before is not None and before.state is after.state):
+            continue
+        if after.state is DrainState.DONE:
+            assert before is not None
+            assert event == CommandTold(str(before.command_id), CommandStatus.SUCCEEDED)
+        if after.state is DrainState.EXPIRED:
+            assert isinstance(event, Release) or (before is not None and now >= before.deadline_at)
+
+
+@MANY
+@given(days)
+def test_release_is_on_record_only_when_answered_or_gone(day: Day) -> None:
+    """RELEASED from under way needs the action's end or the instance's; nothing else skips DONE and EXPIRED."""
+    for _, event, before, step in play(day):
+        if before is None or step.drain is None or step.drain.state is not DrainState.RELEASED:
+            continue
+        if before.state in UNDER_WAY:
+            ended = isinstance(event, Beaten) and not event.held and event.hook == before.hook
+            assert isinstance(event, Gone) or ended
+        elif before.state is not DrainState.RELEASED:
+            assert isinstance(event, Gone | Completed | Tick)
+            assert step.drain.outcome is not None
+
+
+@MANY
+@given(days)
+def test_heartbeats_end_by_themselves_when_deadline_or_ceiling_is_reached(day: Day) -> None:
+    """None at or after min(deadline, 48 h, 100 timeouts), save the probe of a drain that was released."""
+    policy = day[0]
+    for now, _, before, step in play(day):
+        for action in step.actions:
+            if isinstance(action, SendHeartbeat) and not action.probe:
+                assert step.drain is not None
+                assert step.drain.state in UNDER_WAY
+                assert now < beats_until(step.drain, policy)
+            elif isinstance(action, SendHeartbeat):
+                assert before is not None
+                assert before.state is DrainState.RELEASED
+
+
+@MANY
+@given(days)
+def test_deadline_only_comes_nearer_when_the_drain_is_the_same(day: Day) -> None:
+    """A later deadline is another drain's, which began now."""
+    for now, _, before, step in play(day):
+        if before is not None and step.drain is not None and step.drain.deadline_at > before.deadline_at:
+            assert step.drain.started_at == now
+            assert step.drain.state in UNDER_WAY
+
+
+@MANY
+@given(days)
+def test_every_stop_is_intended_on_record_when_it_is_asked_for(day: Day) -> None:
+    """The record that is written first names the stop, and no two stops have the same number."""
+    policy, asked = day[0], []
+    for now, _, _, step in play(day):
+        for action in step.actions:
+            if isinstance(action, StopConsumer):
+                assert step.drain is not None
+                assert (step.drain.asked_count, step.drain.asked_at) == (action.ask, now)
+                assert step.drain.retry_at is not None, "should the effect be lost, a tick asks again"
+                asked.append(action.ask)
+    assert policy.via is DrainVia.SSM or not asked
+    assert len(set(asked)) == len(asked)
+
+
+@MANY
+@given(days, world_events)
+def test_world_event_changes_nothing_more_when_it_is_doubled(day: Day, template: Event) -> None:
+    """The same event of AWS's again, at once: the record stays as the first left it."""
+    now, _, _, last = play(day)[-1]
+    event = resolved(template, last.drain, now)
+    once = advance(last.drain, event, day[0], now).drain
+    assert advance(once, event, day[0], now).drain == once
+
+
+@MANY
+@given(days)
+def test_drain_ends_when_only_ticks_and_readings_follow(day: Day) -> None:
+    """From any point, however it came about, ticks end a drain: its action is answered, or it is let go."""
+    policy = day[0]
+    last_at, _, _, last = play(day)[-1]
+    drain, now = last.drain, last_at
+    if drain is None:
+        return
+    end_at = max(now, drain.deadline_at) + HOOKLESS_KEPT_S + 120
+    while drain is not None and drain.state is not DrainState.RELEASED and now < end_at:
+        now += 60
+        step = advance(drain, Tick(), policy, now)
+        drain = step.drain
+        for action in step.actions:
+            answer: Event
+            if isinstance(action, StopConsumer):
+                answer = StopUnanswered(action.ask, "no agent")
+            elif isinstance(action, SendHeartbeat):
+                answer = Beaten(action.hook, held=True)
+            else:
+                answer = Completed(action.hook, active=False)
+            drain = advance(drain, answer, policy, now).drain
+    assert drain is not None
+    assert drain.state is DrainState.RELEASED
