@@ -1,0 +1,631 @@
+"""The drainer's handler over ports in memory: every event, the sweep, faults, and what a drain costs in calls."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.drainer import app
+from sluice.config import DrainPolicy, Fleet
+from sluice.memory import Call, Command, Decide, Fault, Hook, MemoryPorts, When, faulty_ports, memory_ports
+from sluice.model import CommandStatus, DrainOutcome, DrainState, HookAction
+from sluice.ports import LostAnswerError, NeedsFixError, TryLaterError
+
+EVENTS = Path(__file__).parents[2] / "events"
+START = 1_800_000_000.0
+SWEEP = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
+
+
+def a_fleet(name: str = "orders", **drain: Any) -> Fleet:
+    """A fleet whose group is <name>-consumers."""
+    return Fleet(
+        name=name,
+        queue=f"https://sqs.eu-central-1.amazonaws.com/000000000000/{name}",
+        group=f"{name}-consumers",
+        target_wait_s=60,
+        drain=DrainPolicy(**drain),
+    )
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
+    """The log's lines so far, read back from their JSON."""
+    stream = io.StringIO()
+    monkeypatch.setattr(app.logger.registered_handler, "stream", stream)
+    app.logger.setLevel("INFO")
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+class Day:
+    """A day at the drainer: a clock, the ports, and invocations that sleep in the clock's time."""
+
+    def __init__(self, *fleets: Fleet, size: int = 1, decide: Decide = lambda _: None) -> None:
+        self.now = START
+        self.fleets = fleets or (a_fleet(),)
+        self.fleet = self.fleets[0]
+        self.ports: MemoryPorts = memory_ports(self.clock, self.fleets)
+        for fleet in self.fleets:
+            hooks = (Hook(fleet.drain.hook, timeout_s=fleet.drain.hook_timeout_s),)
+            self.ports.group.create(fleet.group, max_size=1_000, desired=size, hooks=hooks)
+        self.calls: Counter[str] = Counter()
+        self.decide = decide
+        self.seen = faulty_ports(self.ports, self._count)
+        self.book = app.FleetBook(self.seen, self.clock)
+        self.tally: list[app.Record] = []
+        self.agenda: list[tuple[float, Callable[[], object]]] = []
+        self.invocations = 0
+
+    def clock(self) -> float:
+        """Epoch seconds."""
+        return self.now
+
+    def _count(self, call: Call) -> Fault | None:
+        self.calls[f"{call.port}.{call.method}"] += 1
+        return self.decide(call)
+
+    def at(self, later_s: float, what: Callable[[], object]) -> None:
+        """Let something happen so long after the start, while the drainer sleeps or `wait` lets time pass."""
+        self.agenda = sorted([*self.agenda, (START + later_s, what)], key=lambda entry: entry[0])
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        end_at = self.now + seconds
+        while self.agenda and self.agenda[0][0] <= end_at:
+            at, what = self.agenda.pop(0)
+            self.now = max(self.now, at)
+            what()
+        self.now = max(self.now, end_at)
+
+    def invoke(self, payload: object, *, shift_s: float = 55.0, tick_s: float = 10.0) -> app.Answer:
+        """One invocation of the drainer."""
+        self.invocations += 1
+        shift = app.Shift(self.now + shift_s, tick_s, f"invocation-{self.invocations}", self.wait)
+        drainer = app.Drainer(self.seen, self.clock, shift, self.book)
+        try:
+            return app.answer(payload, drainer)
+        finally:
+            self.tally += drainer.tally
+
+    def instances(self, fleet: Fleet | None = None) -> list[str]:
+        """The ids of a group's instances."""
+        return [instance.id for instance in self.ports.group.read((fleet or self.fleet).group).instances]
+
+    def terminate(self, instance_id: str, fleet: Fleet | None = None) -> dict[str, Any]:
+        """The group ends an instance; the event that tells of it."""
+        group = (fleet or self.fleet).group
+        self.ports.group.terminate(group, instance_id, decrement=True)
+        action = next(action for action in self.ports.group.waiting(group) if action.instance_id == instance_id)
+        return terminating(action, self.now)
+
+    def state(self, instance_id: str) -> DrainState | None:
+        """Where an instance's drain stands."""
+        drain = self.ports.ledger.drain(self.fleet.name, instance_id)
+        return drain.state if drain else None
+
+    def metrics(self) -> Counter[str]:
+        """What was counted, by metric."""
+        sums: Counter[str] = Counter()
+        for _, name, _, value in self.tally:
+            sums[name] += int(value)
+        return sums
+
+
+def terminating(action: HookAction, at: float) -> dict[str, Any]:
+    """EventBridge's event of a lifecycle action."""
+    event: dict[str, Any] = json.loads((EVENTS / "drainer-terminating.json").read_text())
+    event["time"] = app.time.strftime("%Y-%m-%dT%H:%M:%SZ", app.time.gmtime(at))
+    event["detail"] |= {
+        "LifecycleActionToken": action.token,
+        "AutoScalingGroupName": action.group,
+        "LifecycleHookName": action.hook,
+        "EC2InstanceId": action.instance_id,
+    }
+    return event
+
+
+def commanded(command: Command, word: str) -> dict[str, Any]:
+    """EventBridge's event of a command's end."""
+    event: dict[str, Any] = json.loads((EVENTS / "drainer-run-command-success.json").read_text())
+    event["detail"] |= {"command-id": command.id, "instance-id": command.instance_id, "status": word}
+    return event
+
+
+def spot(instance_id: str, at: float) -> dict[str, Any]:
+    """EventBridge's event of a Spot interruption."""
+    event: dict[str, Any] = json.loads((EVENTS / "drainer-spot-interruption.json").read_text())
+    event["time"] = app.time.strftime("%Y-%m-%dT%H:%M:%SZ", app.time.gmtime(at))
+    event["detail"]["instance-id"] = instance_id
+    return event
+
+
+def finish(
+    day: Day, command: Command, status: CommandStatus = CommandStatus.SUCCEEDED, word: str = "Success"
+) -> app.Answer:
+    """A command ends, and its event comes."""
+    command.status = status
+    return day.invoke(commanded(command, word))
+
+
+# --------------------------------------------------------------------------- the common path, and what it costs
+
+
+def test_drain_takes_at_most_eight_calls_when_its_events_come() -> None:
+    """10:00 terminating, 10:02 stopped: two invocations, eight calls with the documents read, released at once."""
+    day = Day()
+    (instance_id,) = day.instances()
+    told = day.invoke(day.terminate(instance_id))
+    assert told["state"] == "stopping"
+    day.wait(20)
+    told = finish(day, day.ports.instances.commands[0])
+    assert told["state"] == "released"
+    assert day.instances() == []
+    assert day.calls == {
+        "MemoryFleets.load": 1,
+        "MemoryLedger.keep_drain": 4,
+        "MemoryLedger.drain": 1,
+        "MemoryInstances.stop": 1,
+        "MemoryGroup.complete_hook": 1,
+    }
+    assert day.metrics() == {"DrainsStarted": 1, "DrainsReleased": 1, "DrainDuration": 20}
+
+
+def test_five_hundred_terminations_all_complete_when_they_come_at_once() -> None:
+    """A whole fleet goes: every instance is drained and released, at seven calls each and a share of the sweeps."""
+    day = Day(size=500)
+    events = [day.terminate(instance_id) for instance_id in day.instances()]
+    for event in events:
+        day.invoke(event)
+    day.invoke(SWEEP, shift_s=0)
+    for command in day.ports.instances.commands:
+        finish(day, command)
+    day.invoke(SWEEP)
+    assert day.instances() == []
+    drains = day.ports.ledger.drains("orders")
+    assert len(drains) == 500
+    assert {drain.outcome for drain in drains} == {DrainOutcome.COMPLETED}
+    assert sum(day.calls.values()) / 500 <= 8
+    assert day.calls["MemoryFleets.load"] == 3, "the documents are kept between invocations"
+
+
+def test_notice_is_recorded_before_its_effect_and_the_effect_before_its_result() -> None:
+    """Intent, effect, result: what a crash may cut off is always in this order."""
+    order: list[str] = []
+    day = Day(decide=lambda call: order.append(call.method))  # type: ignore[arg-type,return-value] # None: no fault
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    finish(day, day.ports.instances.commands[0])
+    assert order == ["load", "keep_drain", "stop", "keep_drain", "drain", "keep_drain", "complete_hook", "keep_drain"]
+
+
+# --------------------------------------------------------------------------- every event
+
+
+@pytest.mark.parametrize("file", sorted(EVENTS.glob("drainer-*.json")), ids=lambda file: file.stem)
+def test_each_event_file_is_handled_when_it_comes(file: Path) -> None:
+    """Whatever is in events/ is answered without an error, on an empty group and on its own instance."""
+    payload = file.read_text()
+    assert Day().invoke(json.loads(payload))
+    day = Day(a_fleet())
+    (instance_id,) = day.instances()
+    day.ports.group.terminate(day.fleet.group, instance_id, decrement=True)
+    told = day.invoke(json.loads(payload.replace("i-0c0ffee1234567890", instance_id)))
+    assert "dropped" not in told
+    assert "problem" not in told
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [{}, [], "text", None, {"detail-type": "EC2 Instance State-change Notification"}, {"Records": []}, {"release": {}}],
+)
+def test_payload_is_dropped_without_a_retry_when_it_is_none_of_ours(payload: object) -> None:
+    """Malformed or unknown: answered with what is wrong, and not raised, so that Lambda does not bring it back."""
+    day = Day()
+    assert day.invoke(payload)["dropped"]
+    assert not day.calls
+
+
+def test_lifecycle_action_is_left_alone_when_its_hook_is_anothers() -> None:
+    """Two hooks on one group: completing the other's would end its wait in its place."""
+    day = Day()
+    (instance_id,) = day.instances()
+    event = day.terminate(instance_id)
+    event["detail"]["LifecycleHookName"] = "log-collector"
+    assert "is not ours" in day.invoke(event)["ignored"]
+    assert day.state(instance_id) is None
+
+
+def test_launching_is_left_alone_when_it_comes() -> None:
+    """A launch is nobody's drain."""
+    day = Day()
+    assert "is not ours" in day.invoke(json.loads((EVENTS / "drainer-launching.json").read_text()))["ignored"]
+
+
+def test_new_fleet_is_found_when_its_document_came_after_the_last_reading() -> None:
+    """Documents are kept for a minute, but an event of an unknown group looks again."""
+    day = Day()
+    day.invoke(SWEEP)
+    late = a_fleet("late")
+    day.ports.fleets.put("late", late)
+    day.ports.group.create(late.group, desired=1, hooks=(Hook(late.drain.hook, timeout_s=120),))
+    (instance_id,) = day.instances(late)
+    assert day.invoke(day.terminate(instance_id, late))["state"] == "stopping"
+
+
+def test_fleet_goes_on_when_anothers_document_is_invalid() -> None:
+    """The invalid one is named in the log and skipped."""
+    day = Day()
+    day.ports.fleets.put("broken", {"queue": "no URL"})
+    (instance_id,) = day.instances()
+    assert day.invoke(day.terminate(instance_id))["state"] == "stopping"
+
+
+def test_spot_notice_drains_at_once_when_a_fleet_has_the_instance() -> None:
+    """The notice has only the instance id: the fleet is the one whose group has it; the hook then joins."""
+    day = Day(a_fleet("first"), a_fleet())
+    instance_id = day.instances(day.fleets[1])[0]
+    told = day.invoke(spot(instance_id, day.now))
+    assert (told["fleet"], told["state"]) == ("orders", "stopping")
+    command = day.ports.instances.commands[0]
+    assert command.timeout_s == pytest.approx(120)
+    day.wait(30)
+    command.status = CommandStatus.SUCCEEDED
+    assert day.invoke(commanded(command, "Success"))["state"] == "done"
+    assert day.invoke(day.terminate(instance_id, day.fleets[1]))["state"] == "released"
+    assert instance_id not in day.instances(day.fleets[1])
+
+
+def test_spot_notice_is_ignored_when_no_fleet_has_the_instance() -> None:
+    """Spot's notices are of the whole account."""
+    day = Day()
+    assert "is in no fleet's group" in day.invoke(spot("i-0000000000000dead", day.now))["ignored"]
+
+
+def test_spot_notice_comes_again_when_a_group_could_not_be_read() -> None:
+    """No sweep would find it: Lambda is to try again."""
+    day = Day(decide=lambda call: Fault(When.BEFORE, TryLaterError("throttled")) if call.method == "read" else None)
+    with pytest.raises(TryLaterError):
+        day.invoke(spot(day.instances()[0], day.now))
+
+
+def test_spot_notice_finds_its_fleet_when_anothers_group_is_missing() -> None:
+    """One broken fleet never stops the others."""
+    day = Day(a_fleet("first"), a_fleet())
+    instance_id = day.instances(day.fleets[1])[0]
+    day.ports.group.drop("first-consumers")
+    assert day.invoke(spot(instance_id, day.now))["fleet"] == "orders"
+
+
+def test_failed_command_is_looked_into_when_its_event_says_only_failed() -> None:
+    """Undeliverable is told as Failed: that is unknown, and asked again without counting as the unit's failure."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    finish(day, day.ports.instances.commands[0], CommandStatus.UNKNOWN, "Failed")
+    drain = day.ports.ledger.drain("orders", instance_id)
+    assert drain is not None
+    assert (drain.state, drain.failed_count, drain.unanswered_count) == (DrainState.STOPPING, 0, 1)
+
+
+def test_success_is_not_missed_when_it_comes_before_its_commands_id_is_on_record() -> None:
+    """An idle consumer stops in no time: the event overtakes the result, and is looked at twice."""
+    day = Day()
+    (instance_id,) = day.instances()
+    event = day.terminate(instance_id)
+    early: list[app.Answer] = []
+
+    def overtake(call: Call) -> Fault | None:
+        stopped = call.method == "keep_drain" and call.args[0].state is DrainState.STOPPING
+        if stopped and not early:
+            command = day.ports.instances.commands[0]
+            command.status = CommandStatus.SUCCEEDED
+            early.append({})
+            day.at(0.1, lambda: day.ports.ledger.keep_drain(call.args[0]))
+            early[0] = day.invoke(commanded(command, "Success"))
+        return None
+
+    day.decide = overtake
+    day.invoke(event)
+    assert early[0]["state"] == "released"
+    assert day.state(instance_id) is DrainState.RELEASED
+
+
+def test_command_is_ignored_when_it_is_nobodys_drain() -> None:
+    """Patching goes by Run Command too."""
+    day = Day()
+    stray = Command("c-1", day.instances()[0], "patch", day.now, 60)
+    assert "of no drain under way" in day.invoke(commanded(stray, "Success"))["ignored"]
+
+
+# --------------------------------------------------------------------------- the sweep
+
+
+def test_missed_termination_is_found_when_its_event_was_lost() -> None:
+    """Delivery is best effort; the group's own list is not."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.terminate(instance_id)  # and its event goes astray
+    day.wait(60)
+    day.at(80, lambda: day.ports.instances.answer(instance_id, CommandStatus.SUCCEEDED))
+    day.invoke(SWEEP)
+    assert day.state(instance_id) is DrainState.RELEASED
+    assert day.now < START + 100, "released within the sweep's own minute, with no event at all"
+
+
+def test_drain_is_released_when_its_instance_has_left_by_itself() -> None:
+    """Terminated behind our back: the record says so, and the metric too."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    day.ports.group.complete_hook(HookAction(day.fleet.group, day.fleet.drain.hook, instance_id), app_continue())
+    day.invoke(SWEEP)
+    drain = day.ports.ledger.drain("orders", instance_id)
+    assert drain is not None
+    assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.GONE)
+
+
+def app_continue() -> Any:
+    """CONTINUE, as another tool would say it."""
+    return app.CompleteHook(HookAction("", "", "")).result
+
+
+def test_sweep_keeps_the_hook_alive_when_its_timeout_is_shorter_than_a_minute() -> None:
+    """Hook timeout 30 s, heartbeats every 10: neither the event's own invocation nor the sweeps let it lapse."""
+    day = Day(a_fleet(hook_timeout_s=30, heartbeat_s=10, deadline_s=600))
+    (instance_id,) = day.instances()
+    event = day.terminate(instance_id)
+    day.invoke(event)  # stays until the next sweep has surely begun
+    for _ in range(5):
+        day.invoke(SWEEP)
+    assert day.now > START + 250
+    assert day.instances() == [instance_id]
+    assert day.state(instance_id) is DrainState.STOPPING
+    assert day.metrics()["HeartbeatsSent"] >= 25
+
+
+def test_sweep_ticks_faster_when_a_heartbeat_is_due_more_often() -> None:
+    """Heartbeats of five seconds are kept although ticks are of ten."""
+    day = Day(a_fleet(hook_timeout_s=10, heartbeat_s=5, deadline_s=600))
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id), tick_s=10)
+    assert day.instances() == [instance_id]
+    assert day.metrics()["HeartbeatsSent"] >= 9
+
+
+def test_heartbeats_end_and_the_instance_goes_when_the_deadline_passes() -> None:
+    """A consumer that ignores SIGTERM holds its instance until the deadline, and not longer."""
+    day = Day(a_fleet(deadline_s=300))
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    while day.instances() and day.now < START + 1_000:
+        day.invoke(SWEEP)
+        day.wait(60 - (day.now - START) % 60)
+    assert 300 <= day.now - START <= 370
+    assert day.metrics()["DrainsExpired"] == 1
+    drain = day.ports.ledger.drain("orders", instance_id)
+    assert drain is not None
+    assert drain.heartbeat_count <= 300 / 45
+
+
+def test_one_sweep_ticks_on_when_two_come_together() -> None:
+    """A second sweep looks once, finds the lease taken, and goes."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    ended: list[float] = []
+    day.at(15, lambda: (day.invoke(SWEEP), ended.append(day.now - START)))
+    day.invoke(SWEEP)
+    assert ended == [15]
+    assert day.now - START == pytest.approx(50)
+
+
+def test_quiet_fleet_costs_three_calls_when_swept() -> None:
+    """No drains, no waiting instance: documents, records, group; no lease, no tick."""
+    day = Day()
+    day.invoke(SWEEP)
+    assert day.calls == {"MemoryFleets.load": 1, "MemoryLedger.drains": 1, "MemoryGroup.read": 1}
+    assert day.now == START
+
+
+def test_heartbeat_is_sent_when_the_group_cannot_be_read() -> None:
+    """A throttled Describe costs no heartbeat: the ledger is enough to go on."""
+    day = Day(decide=lambda call: Fault(When.BEFORE, TryLaterError("throttled")) if call.method == "read" else None)
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    day.wait(50)
+    day.invoke(SWEEP, shift_s=1)
+    assert day.metrics()["HeartbeatsSent"] == 1
+    assert day.metrics()["DrainCallsFailed"] == 1
+
+
+def test_other_fleets_are_swept_when_one_is_broken() -> None:
+    """A missing group, then a fault nobody thought of: the next fleet's missed termination is found all the same."""
+    day = Day(a_fleet("broken"), a_fleet())
+    day.fleet = day.fleets[1]
+    (instance_id,) = day.instances()
+    day.terminate(instance_id)
+    day.ports.group.drop("broken-consumers")
+    day.invoke(SWEEP, shift_s=1)
+    assert day.state(instance_id) is DrainState.STOPPING
+    day.decide = lambda call: Fault(When.BEFORE, ZeroDivisionError()) if call.args[:1] == ("broken",) else None
+    day.wait(60)
+    with pytest.raises(ExceptionGroup):
+        day.invoke(SWEEP, shift_s=1)
+    assert day.metrics()["HeartbeatsSent"] == 2, "one when found, one in the broken sweep"
+
+
+def test_sweep_stops_at_its_time_when_there_is_more_than_it_can_do() -> None:
+    """What is left is the next sweep's, which begins with the most urgent."""
+    day = Day(size=30)
+    for instance_id in day.instances():
+        day.terminate(instance_id)
+
+    def slow(_: Call) -> Fault | None:
+        day.now += 1.0
+        return None
+
+    day.decide = slow
+    day.invoke(SWEEP, shift_s=20)
+    assert START + 20 <= day.now < START + 30
+    found = len(day.ports.ledger.drains("orders"))
+    assert 0 < found < 30
+    day.invoke(SWEEP, shift_s=20)
+    assert len(day.ports.ledger.drains("orders")) > found
+
+
+# --------------------------------------------------------------------------- faults
+
+
+def test_event_comes_again_when_nothing_is_on_record() -> None:
+    """The ledger is down as the first event comes: Lambda is to bring it back."""
+    day = Day(decide=lambda call: Fault(When.BEFORE, TryLaterError("down")) if call.method == "keep_drain" else None)
+    (instance_id,) = day.instances()
+    event = day.terminate(instance_id)
+    with pytest.raises(TryLaterError):
+        day.invoke(event)
+    day.decide = lambda _: None
+    assert day.invoke(event)["state"] == "stopping"
+
+
+def test_event_is_not_brought_back_when_it_is_on_record() -> None:
+    """A failure after the first record is the sweep's to make good."""
+    writes: list[int] = []
+
+    def second_write_fails(call: Call) -> Fault | None:
+        if call.method != "keep_drain":
+            return None
+        writes.append(1)
+        return Fault(When.BEFORE, TryLaterError("throttled")) if len(writes) == 2 else None
+
+    day = Day(decide=second_write_fails)
+    (instance_id,) = day.instances()
+    assert day.invoke(day.terminate(instance_id))["state"] == "noticed"
+    day.wait(60)
+    day.at(61, lambda: day.ports.instances.answer(instance_id, CommandStatus.SUCCEEDED))
+    day.invoke(SWEEP)
+    assert day.state(instance_id) is DrainState.RELEASED
+
+
+def test_first_record_counts_once_when_its_answer_was_lost() -> None:
+    """The write went through and its answer did not: the event comes again, meets its own record, and goes on."""
+    lost = iter([Fault(When.AFTER, LostAnswerError("lost"))])
+    day = Day(decide=lambda call: next(lost, None) if call.method == "keep_drain" else None)
+    (instance_id,) = day.instances()
+    event = day.terminate(instance_id)
+    with pytest.raises(TryLaterError):
+        day.invoke(event)
+    day.wait(60)
+    assert day.invoke(event)["state"] == "stopping"
+    assert len(day.ports.instances.commands) == 1
+
+
+def test_completion_is_repeated_when_its_answer_was_lost() -> None:
+    """The action was completed; a second completion finds none active, and that is a success."""
+    lost = iter([Fault(When.AFTER, LostAnswerError("lost"))])
+    day = Day(decide=lambda call: next(lost, None) if call.method == "complete_hook" else None)
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    assert finish(day, day.ports.instances.commands[0])["state"] == "done"
+    day.decide = lambda call: Fault(When.BEFORE, TryLaterError("throttled")) if call.method == "read" else None
+    day.invoke(SWEEP, shift_s=1)  # without a reading that would show it gone
+    drain = day.ports.ledger.drain("orders", instance_id)
+    assert drain is not None
+    assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.LATE)
+
+
+def test_missing_permission_is_told_and_tried_on_when_a_stop_is_refused(
+    log: Callable[[], list[dict[str, Any]]],
+) -> None:
+    """The log names what to grant; the drain waits, and goes on once it is granted."""
+    refused = NeedsFixError("ssm:SendCommand is not allowed: grant it")
+    day = Day(decide=lambda call: Fault(When.BEFORE, refused) if call.method == "stop" else None)
+    (instance_id,) = day.instances()
+    assert day.invoke(day.terminate(instance_id))["state"] == "noticed"
+    told = next(line for line in log() if line["level"] == "ERROR")
+    assert told["problem"] == "ssm:SendCommand is not allowed: grant it"
+    assert (told["fleet"], told["instance_id"]) == ("orders", instance_id)
+    day.decide = lambda _: None
+    day.wait(30)
+    day.invoke(SWEEP, shift_s=1)
+    assert day.state(instance_id) is DrainState.STOPPING
+
+
+# --------------------------------------------------------------------------- people
+
+
+def test_operator_releases_an_instance_when_it_hangs() -> None:
+    """A person's word, on record or not; the instance goes on at once."""
+    day = Day(size=2)
+    known, unknown = day.instances()
+    day.invoke(day.terminate(known))
+    day.terminate(unknown)
+    for instance_id in (known, unknown):
+        told = day.invoke({"release": {"fleet": "orders", "instance_id": instance_id}})
+        assert (told["state"], instance_id in day.instances()) == ("released", False)
+    assert day.metrics()["DrainsExpired"] == 0, "an operator's release is not an expiry"
+
+
+def test_operator_is_told_when_there_is_no_such_fleet() -> None:
+    """The field is named, and what was asked."""
+    day = Day()
+    told = day.invoke({"release": {"fleet": "odrers", "instance_id": "i-1"}})
+    assert told == {"problem": "release.fleet: there is no fleet 'odrers'"}
+
+
+# --------------------------------------------------------------------------- Lambda's entry
+
+
+class Context:
+    """What Lambda gives a handler, as far as it is looked at."""
+
+    function_name = "sluice-drainer"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:eu-central-1:000000000000:function:sluice-drainer"
+    aws_request_id = "5b0c2d1e-0000-4000-8000-000000000000"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Of the function's timeout."""
+        return 60_000
+
+
+def test_handler_logs_and_measures_when_lambda_invokes_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    log: Callable[[], list[dict[str, Any]]],
+) -> None:
+    """JSON lines with fleet and instance, and embedded metrics by fleet, from one real payload."""
+    day = Day()
+    monkeypatch.setattr(app, "_ports", lambda: day.ports)
+    monkeypatch.setattr(app, "_book", lambda: app.FleetBook(day.ports, day.clock))
+    (instance_id,) = day.instances()
+    told = app.handler(day.terminate(instance_id), Context())
+    assert told["state"] == "stopping"
+    steps = [line for line in log() if line.get("drain")]
+    assert [line["drain"] for line in steps] == ["noticed", "stopping"]
+    assert all((line["fleet"], line["instance_id"]) == ("orders", instance_id) for line in steps)
+    (blob,) = [line for line in map(json.loads, capsys.readouterr().out.splitlines()) if "_aws" in line]
+    directive = blob["_aws"]["CloudWatchMetrics"][0]
+    assert directive["Namespace"] == "Sluice"
+    assert "fleet" in directive["Dimensions"][0]
+    assert (blob["fleet"], blob["DrainsStarted"]) == ("orders", [1.0])
+
+
+def test_metrics_are_one_blob_a_fleet_when_several_were_at_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Counts are summed, durations kept one by one."""
+    count, seconds = app.MetricUnit.Count, app.MetricUnit.Seconds
+    app.emit(
+        [
+            ("orders", "HeartbeatsSent", count, 1),
+            ("mail", "HeartbeatsSent", count, 1),
+            ("orders", "HeartbeatsSent", count, 1),
+            ("orders", "DrainDuration", seconds, 4.5),
+            ("orders", "DrainDuration", seconds, 9.0),
+        ]
+    )
+    blobs = {blob["fleet"]: blob for blob in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert blobs["orders"]["HeartbeatsSent"] == [2.0]
+    assert blobs["orders"]["DrainDuration"] == [4.5, 9.0]
+    assert blobs["mail"]["HeartbeatsSent"] == [1.0]
