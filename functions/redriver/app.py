@@ -298,7 +298,8 @@ def _by_fleet(fleets: Mapping[Fleet, QueueFacts], messages: Sequence[Message]) -
 def _job_in_words(job: RedriveJob) -> Answer:
     """A job as JSON, without what only its runners need."""
     inner = {"version", "cursor", "runner", "runner_until"}
-    return {name: value for name, value in asdict(job).items() if name not in inner}
+    words = {name: value for name, value in asdict(job).items() if name not in inner}
+    return words | {"stopped_groups": list(job.stopped_groups)}
 
 
 def _log_settlement(fleet: Fleet, settlement: Settlement) -> None:

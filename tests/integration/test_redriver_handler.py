@@ -1,0 +1,575 @@
+"""The redriver's handler: every event of events/, over ports in memory and over AWS as moto plays it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import botocore.client
+import moto
+import pytest
+
+from functions.redriver import app
+from sluice.aws import connect
+from sluice.config import Fleet
+from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
+from sluice.model import JobState, Message, Quarantined
+from sluice.ports import NeedsFixError, Ports, TryLaterError
+from sluice.redrive import first_sent_at
+from tests.redrive_worlds import letter, text
+from tests.widget_html import parse
+
+EVENTS = Path(__file__).parents[2] / "events"
+NOW = 1_795_510_900.0  # just after the dead letters of events/ were received
+INVOCATION_S = 30.0
+REDRIVER_ARN = "arn:aws:lambda:eu-central-1:000000000000:function:sluice-redriver"
+GROUP = json.loads((EVENTS / "redriver-redrive-group.json").read_text())["redrive"]["failure_group"]
+MESSAGE_ID = json.loads((EVENTS / "redriver-redrive-message.json").read_text())["redrive"]["message_id"]
+BATCHES = sorted(path.stem for path in EVENTS.glob("redriver-dead-letters-*.json"))
+
+
+def event(name: str) -> dict[str, Any]:
+    """A payload of events/, moved to the region that queues in memory are in."""
+    loaded: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text().replace("eu-central-1", "local"))
+    return loaded
+
+
+def a_fleet(name: str = "orders", suffix: str = "", **redrive: Any) -> Fleet:
+    """A fleet with the queues that the events name."""
+    return Fleet(
+        name=name,
+        queue=queue_url(f"{name}{suffix}"),
+        dead_letter_queue=queue_url(f"orders-dead-letters{suffix}"),
+        group=f"{name}-consumers",
+        target_wait_s=60,
+        redrive={"canary_wait_s": 0.0, **redrive},
+    )
+
+
+@dataclass
+class World:
+    """The stack in memory, and the clock that its invocations go by."""
+
+    fleet: Fleet = field(default_factory=a_fleet)
+    now: float = NOW
+    invocations: int = 0
+    tally: list[app.Record] = field(default_factory=list)
+    ports: MemoryPorts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ports = memory_ports(lambda: self.now, [self.fleet])
+
+    def respond(self, asked: object, ports: Ports | None = None, name: str | None = None) -> Any:
+        """One invocation, whose sleeps only move the clock."""
+        self.invocations += 1
+
+        def sleep(seconds: float) -> None:
+            self.now += seconds
+
+        shift = app.Shift(
+            name=name or f"invocation-{self.invocations}",
+            until=self.now + INVOCATION_S + app.GRACE_S,
+            stop_at=self.now + INVOCATION_S - app.MARGIN_S,
+            sleep=sleep,
+            uniform=lambda: 0.5,
+        )
+        redriver = app.Redriver(ports or self.ports, lambda: self.now, shift)
+        answered = app.respond(asked, redriver, REDRIVER_ARN)
+        self.tally += redriver.tally
+        return answered
+
+    def quarantine(self, *ids: str, group: str = GROUP, cause: str = "UnknownItem: sku-<n>") -> None:
+        """Put messages into quarantine."""
+        for message_id in ids:
+            message = letter(f"body of {message_id}", id=message_id)
+            key = self.ports.archive.store(self.fleet.name, message)
+            entry = Quarantined(
+                self.fleet.name, group, message_id, key, cause, self.now - 10, None, 3, None, 2, "sample"
+            )
+            assert self.ports.ledger.quarantine(entry)
+
+    def sent(self, name: str = "orders", suffix: str = "") -> tuple[Message, ...]:
+        """What is in a fleet's queue."""
+        return self.ports.queue.messages(queue_url(f"{name}{suffix}"))
+
+    def counted(self, metric: str) -> float:
+        """The sum of a metric so far."""
+        return sum(value for _, name, value in self.tally if name == metric)
+
+
+@pytest.fixture
+def world() -> World:
+    """One fleet, nothing dead yet."""
+    return World()
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
+    """What the redriver logs."""
+    written = StringIO()
+    monkeypatch.setattr(app.logger.registered_handler, "stream", written)
+    level = app.logger.log_level
+    app.logger.setLevel("INFO")
+    yield written
+    app.logger.setLevel(level)
+
+
+def failing(ports: MemoryPorts, method: str, error: Exception) -> Ports:
+    """The ports, a method of which always fails."""
+    return faulty_ports(ports, lambda call: Fault(When.BEFORE, error) if call.method == method else None)
+
+
+# --------------------------------------------------------------------------- dead letters
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_batch_is_sent_back_whole_when_each_message_may_be_retried(name: str) -> None:
+    """Text, binary and FIFO dead letters arrive in their queue with all they had, and none is named as failed."""
+    batch = event(name)
+    world = World(a_fleet(suffix=".fifo" if "fifo" in name else ""))
+    assert world.respond(batch) == {"batchItemFailures": []}
+    suffix = ".fifo" if "fifo" in name else ""
+    received = [app.read_record(record) for record in batch["Records"]]
+    for message, dead in zip(world.sent(suffix=suffix), received, strict=True):
+        assert (message.body, message.message_group) == (dead.body, dead.message_group)
+        own = {name: value for name, value in dead.attributes if not name.startswith("sluice.")}
+        assert own.items() <= dict(message.attributes).items()
+        assert message.attribute("sluice.attempts") == str(1 + int(dead.attribute("sluice.attempts") or 0))
+        assert first_sent_at(message) == first_sent_at(dead)
+    assert world.counted("Retried") == len(received)
+
+
+def test_batch_keeps_binary_attributes_byte_by_byte_when_it_is_sent_back(world: World) -> None:
+    """Base64 of the event becomes the bytes that the producer sent."""
+    world.respond(event("redriver-dead-letters-binary"))
+    (message,) = world.sent()
+    attributes = dict(message.attributes)
+    assert (attributes["invoice"].type, attributes["invoice"].binary) == ("Binary.pdf", bytes(range(16)))
+    assert (attributes["weight"].type, attributes["weight"].text) == ("Number.kg", "1.250")
+    assert attributes["shop"].text == "Zürich \N{EN DASH} 東京"
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_batch_is_quarantined_by_cause_when_retries_are_off(name: str) -> None:
+    """Each is kept whole and counted in its failure group; delivered once more, nothing changes."""
+    batch = event(name)
+    world = World(a_fleet(suffix=".fifo" if "fifo" in name else "", max_redrives=0))
+    for _ in range(2):
+        assert world.respond(batch) == {"batchItemFailures": []}
+        entries = world.ports.ledger.quarantined("orders")[0]
+        received = [app.read_record(record) for record in batch["Records"]]
+        assert [entry.message_id for entry in entries] == [message.id for message in received]
+        for entry, message in zip(entries, received, strict=True):
+            kept = world.ports.archive.load(entry.key)
+            assert (kept.body, kept.attributes) == (message.body, message.attributes)
+        groups = world.ports.ledger.failure_groups("orders")
+        assert sum(group.count for group in groups) == len(received)
+    assert world.counted("Quarantined") == len(received)
+
+
+def test_batch_names_just_what_failed_when_the_archive_fails_for_one(world: World) -> None:
+    """Lambda deletes the others."""
+    world = World(a_fleet(max_redrives=0))
+    batch = event("redriver-dead-letters-text")
+    first = batch["Records"][0]["messageId"]
+
+    def decide(call: Call) -> Fault | None:
+        failed = call.method == "store" and call.args[1].id == first
+        return Fault(When.BEFORE, TryLaterError("slow down")) if failed else None
+
+    answered = world.respond(batch, faulty_ports(world.ports, decide))
+    assert answered == {"batchItemFailures": [{"itemIdentifier": first}]}
+    assert len(world.ports.ledger.quarantined("orders")[0]) == len(batch["Records"]) - 1
+
+
+@pytest.mark.parametrize("method", ["load", "facts"])
+def test_batch_stays_whole_when_the_fleets_or_the_queue_cannot_be_read(method: str, world: World) -> None:
+    """Nothing is judged without knowing where it belongs; nothing is lost."""
+    batch = event("redriver-dead-letters-text")
+    answered = world.respond(batch, failing(world.ports, method, NeedsFixError("grant it")))
+    ids = [record["messageId"] for record in batch["Records"]]
+    assert answered == {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in ids]}
+
+
+def test_batch_stays_in_its_queue_when_no_fleet_has_it(world: World, log: StringIO) -> None:
+    """A mapping that nobody asked for is said, with what to do about it."""
+    batch = json.loads(json.dumps(event("redriver-dead-letters-text")).replace("orders-dead-letters", "others-dead"))
+    assert len(world.respond(batch)["batchItemFailures"]) == len(batch["Records"])
+    assert world.sent() == ()
+    assert "name it as dead_letter_queue in a fleet's document" in log.getvalue()
+
+
+def test_batch_goes_on_with_the_others_when_one_record_is_malformed(world: World) -> None:
+    """A record that is no message is named as failed, so that it is not deleted."""
+    batch = event("redriver-dead-letters-text")
+    batch["Records"][0] = {"messageId": "m-0", "eventSource": "aws:sqs"}
+    assert world.respond(batch) == {"batchItemFailures": [{"itemIdentifier": "m-0"}]}
+    assert len(world.sent()) == len(batch["Records"]) - 1
+
+
+def test_batch_is_sorted_out_by_source_when_two_fleets_share_a_dead_letter_queue(world: World) -> None:
+    """Each goes back to the queue it came from, and what came from neither is quarantined."""
+    returns = a_fleet("returns")
+    world.ports.queue.create(returns.queue)
+    world.ports.fleets.put("returns", returns)
+    batch = event("redriver-dead-letters-binary")
+    records = []
+    for number, source in enumerate(("orders", "returns", "strangers")):
+        record = json.loads(json.dumps(batch["Records"][0]))
+        record["messageId"] = f"m-{number}"
+        record["attributes"]["DeadLetterQueueSourceArn"] = f"arn:aws:sqs:local:000000000000:{source}"
+        records.append(record)
+    assert world.respond({"Records": records}) == {"batchItemFailures": []}
+    assert (len(world.sent("orders")), len(world.sent("returns"))) == (1, 1)
+    (entry,) = world.ports.ledger.quarantined("orders")[0]
+    assert entry.message_id == "m-2"
+
+
+# --------------------------------------------------------------------------- requests
+
+
+def test_redrive_all_sends_everything_when_asked(world: World) -> None:
+    """The whole quarantine goes back, and who asked is on record."""
+    world.quarantine(MESSAGE_ID, "m-2")
+    world.quarantine("m-3", group="other-12ab", cause="Other: it is")
+    answered = world.respond(event("redriver-redrive-all"))["job"]
+    assert (answered["state"], answered["sent_count"], answered["requested_by"]) == ("done", 3, "an invoke")
+    assert len(world.sent()) == 3
+    assert world.ports.ledger.quarantined("orders")[0] == ()
+    assert world.counted("Redriven") == 3
+    (job,) = world.ports.ledger.jobs("orders")
+    assert (job.state, job.rate_per_s, job.requested_by) == (JobState.DONE, 10, "an invoke")
+
+
+def test_redrive_group_sends_that_group_alone_when_asked(world: World) -> None:
+    """The others stay."""
+    world.quarantine("m-1", "m-2")
+    world.quarantine("m-3", group="other-12ab")
+    answered = world.respond(event("redriver-redrive-group"))["job"]
+    assert (answered["sent_count"], answered["failure_group"]) == (2, GROUP)
+    assert [entry.message_id for entry in world.ports.ledger.quarantined("orders")[0]] == ["m-3"]
+
+
+def test_redrive_message_sends_that_message_alone_when_asked(world: World) -> None:
+    """One message, by its id."""
+    world.quarantine("m-1", MESSAGE_ID)
+    assert world.respond(event("redriver-redrive-message"))["job"]["sent_count"] == 1
+    assert [message.body for message in world.sent()] == [f"body of {MESSAGE_ID}"]
+
+
+def test_redrive_dry_run_counts_and_writes_nothing_when_asked(world: World) -> None:
+    """A dry run reads alone."""
+    world.quarantine("m-1", "m-2")
+    calls: list[str] = []
+
+    def note(call: Call) -> None:
+        calls.append(call.method)
+
+    answered = world.respond(event("redriver-redrive-dry-run"), faulty_ports(world.ports, note))
+    assert answered["dry_run"] is True
+    assert (answered["selected_count"], answered["rate_per_s"]) == (2, 10.0)
+    assert [(group["failure_group"], group["count"]) for group in answered["groups"]] == [(GROUP, 2)]
+    assert json.loads(json.dumps(answered)) == answered
+    assert set(calls) <= {"load", "failure_groups"}
+    assert world.ports.ledger.jobs("orders") == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "problems"),
+    [
+        ({}, ["redrive.fleet: is required"]),
+        ({"fleet": "orders"}, ["name one of all (true), failure_group or message_id"]),
+        ({"fleet": "orders", "all": True, "message_id": "m"}, ["name one of all"]),
+        ({"fleet": "orders", "all": True, "rate_per_s": 0}, ["redrive.rate_per_s: input should be greater"]),
+        (
+            {"fleet": "orders", "all": True, "rate_per_s": "fast"},
+            ["redrive.rate_per_s: input should be a valid number"],
+        ),
+        ({"fleet": "orders", "all": True, "dryrun": True}, ["redrive.dryrun: is not a field of a request"]),
+        ({"fleet": "orders", "all": "perhaps", "from": "x"}, ["redrive.all: ", "redrive.from: "]),
+        ({"fleet": "orders", "failure_group": "g", "from": "dead-letter-queue"}, ["a queue cannot be searched"]),
+        ({"fleet": "nobody", "all": True}, ["fleet: there is no fleet nobody; there is orders"]),
+        ({"fleet": "broken", "all": True}, ["fleet: the document of broken cannot be used", "target_wait_s"]),
+        ({"fleet": "orders", "all": True}, ["nothing is in fleet orders's quarantine"]),
+        ({"fleet": "orders", "failure_group": "none"}, ["failure_group: fleet orders has no none"]),
+        ({"fleet": "orders", "message_id": "none"}, ["message_id: no message none"]),
+        ({"fleet": "orders", "all": True, "from": "dead-letter-queue"}, ["redrive.mode auto"]),
+        ("all", ["redrive: "]),
+        (None, ["redrive: "]),
+    ],
+)
+def test_redrive_answers_what_would_be_right_when_a_request_is_wrong(
+    asked: object, problems: list[str], world: World
+) -> None:
+    """A mistake is answered by field, raises nothing and begins nothing."""
+    world.ports.fleets.put("broken", {"queue": queue_url("broken"), "group": "g"})
+    answered = world.respond({"redrive": asked})
+    assert list(answered) == ["error"]
+    for problem in problems:
+        assert problem in answered["error"]
+    assert world.ports.ledger.jobs("orders") == ()
+
+
+def test_redrive_names_what_to_grant_when_aws_refuses(world: World) -> None:
+    """A missing permission is a sentence in the answer."""
+    world.quarantine("m-1")
+    ports = failing(world.ports, "keep_job", NeedsFixError("table sluice: grant dynamodb:PutItem"))
+    assert world.respond(event("redriver-redrive-all"), ports) == {"error": "table sluice: grant dynamodb:PutItem"}
+
+
+def test_redrive_begins_one_job_when_a_request_is_repeated(world: World) -> None:
+    """A button pressed twice, and an invocation that Lambda repeats, send nothing twice."""
+    world = World(a_fleet(canary_count=1, canary_wait_s=300))
+    world.quarantine("m-1", "m-2")
+    first = world.respond(event("redriver-redrive-all"), name="request-1")
+    assert first["job"]["state"] == "running"
+    for name in ("request-1", "request-2"):
+        assert (
+            "job request-1 is sending some of these already"
+            in world.respond(event("redriver-redrive-all"), name=name)["error"]
+        )
+    assert len(world.sent()) == 1
+
+
+def test_redrive_goes_on_by_the_minute_when_it_does_not_end_within_a_request(world: World) -> None:
+    """A request answers soon; the schedule sends the rest at the job's rate."""
+    world.quarantine(*(f"m-{i}" for i in range(60)))
+    answered = world.respond({"redrive": {"fleet": "orders", "all": True, "rate_per_s": 2}})
+    assert answered["job"]["state"] == "running"
+    assert world.now - NOW <= app.ANSWER_S
+    for _ in range(5):
+        world.now += 60
+        world.respond(event("redriver-job-tick"))
+    (job,) = world.ports.ledger.jobs("orders")
+    assert (job.state, job.sent_count, len(world.sent())) == (JobState.DONE, 60, 60)
+    assert world.counted("Redriven") == 60
+
+
+def test_stop_ends_a_job_when_asked(world: World) -> None:
+    """What was sent stays sent; the rest stays in quarantine, and who stopped it is said."""
+    world = World(a_fleet(canary_count=1, canary_wait_s=300))
+    world.quarantine("m-1", "m-2")
+    job_id = world.respond(event("redriver-redrive-all"))["job"]["id"]
+    stop = {"stop": {"fleet": "orders", "job_id": job_id, "requested_by": "Ada"}}
+    assert world.respond(stop)["job"]["state"] == "stopped"
+    world.now += 600
+    assert world.respond(event("redriver-job-tick")) == {"jobs": []}
+    (job,) = world.ports.ledger.jobs("orders")
+    assert (job.note, len(world.sent())) == ("Stopped by Ada.", 1)
+    assert "no job none-such" in world.respond({"stop": {"fleet": "orders", "job_id": "none-such"}})["error"]
+    assert world.respond({"stop": {"fleet": "orders"}}) == {"error": "stop.job_id: is required"}
+
+
+# --------------------------------------------------------------------------- the schedule, and what is none of ours
+
+
+def test_tick_says_how_many_are_in_quarantine_when_it_comes(world: World) -> None:
+    """A gauge a fleet, a minute."""
+    world.quarantine("m-1", "m-2")
+    assert world.respond(event("redriver-job-tick")) == {"jobs": []}
+    assert world.tally == [("orders", "QuarantineSize", 2)]
+
+
+def test_tick_goes_on_with_the_other_fleets_when_one_cannot_be_read(world: World) -> None:
+    """One bad fleet never stops the others."""
+    ended = a_fleet("aaa")
+    world.ports.fleets.put("aaa", ended)
+    world.quarantine("m-1")
+
+    def decide(call: Call) -> Fault | None:
+        return Fault(When.BEFORE, TryLaterError("slow down")) if call.args[:1] == ("aaa",) else None
+
+    world.respond(event("redriver-job-tick"), faulty_ports(world.ports, decide))
+    assert world.tally == [("orders", "QuarantineSize", 1)]
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {},
+        [],
+        None,
+        "text",
+        {"Records": []},
+        {"Records": [{"eventSource": "aws:s3", "body": "secret"}]},
+        {"Records": "many"},
+        {"source": "aws.autoscaling", "detail-type": "EC2 Instance-terminate Lifecycle Action", "detail": {}},
+        {"describe": True},
+    ],
+)
+def test_event_is_dropped_and_said_when_it_is_none_of_ours(strange: object, world: World, log: StringIO) -> None:
+    """Nothing is raised, which Lambda would repeat, and nothing is done."""
+    answered = world.respond(strange)
+    assert answered["error"].startswith("event: must be an SQS batch")
+    line = log.getvalue()
+    assert "none of ours: dropped" in line
+    assert "secret" not in line
+
+
+# --------------------------------------------------------------------------- the widget's button
+
+
+def test_button_answers_html_when_the_widget_calls(world: World) -> None:
+    """The same request from the widget, answered as a page that says how far it is."""
+    world.quarantine("m-1", "m-2")
+    page = parse(world.respond(event("redriver-widget-button")))
+    assert page.problems == []
+    assert "2 of 2 messages sent" in page.text
+    assert "asked by the widget" in page.text
+    (job,) = world.ports.ledger.jobs("orders")
+    assert job.requested_by == "the widget"
+
+
+def test_button_offers_the_redrive_when_the_widget_asks_for_a_dry_run(world: World) -> None:
+    """What would be sent is said, and one press sends just that."""
+    world.quarantine("m-1", "m-2", cause="<cwdb-action>\u202eUnknownItem</cwdb-action>")
+    asked = event("redriver-widget-button")
+    asked["redrive"]["dry_run"] = True
+    page = parse(world.respond(asked))
+    assert page.problems == []
+    assert "Dry run: 2 messages would be sent" in page.text
+    assert "<cwdb-action>U+202E" in page.text
+    ((action, repeated),) = page.actions
+    assert action.attributes["endpoint"] == REDRIVER_ARN
+    assert repeated == {"redrive": {**asked["redrive"], "dry_run": False}}
+    assert world.sent() == ()
+
+
+def test_button_offers_to_stop_when_a_job_goes_on(world: World) -> None:
+    """A job under way can be stopped from its own answer."""
+    world = World(a_fleet(canary_count=1, canary_wait_s=300))
+    world.quarantine("m-1", "m-2")
+    page = parse(world.respond(event("redriver-widget-button"), name="job-7"))
+    assert page.problems == []
+    ((_, stop),) = page.actions
+    assert stop == {"stop": {"fleet": "orders", "job_id": "job-7"}}
+    stopped = parse(world.respond({**stop, "widgetContext": {"theme": "dark"}}))
+    assert "stopped" in stopped.text
+    assert "sl-dark" in stopped.elements[0].classes
+
+
+def test_button_answers_html_when_a_request_is_wrong(world: World) -> None:
+    """An error is a page too, in which what was asked for is only text."""
+    page = parse(
+        world.respond({"redrive": {"fleet": "<script>alert(1)</script>", "all": True}, "widgetContext": {"theme": 7}})
+    )
+    assert page.problems == []
+    assert "there is no fleet <script>alert(1)</script>" in page.text
+    assert page.all("script") == []
+
+
+# --------------------------------------------------------------------------- the whole handler
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, str]]:
+    """Queues, table, bucket and a fleet's document on moto; the function's environment is set."""
+    environment = {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": "eu-central-1",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "SLUICE_TABLE": "sluice-test-ledger",
+        "SLUICE_BUCKET": "sluice-test-archive",
+        "SLUICE_FLEETS_PATH": "/sluice/test/fleets/",
+    }
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    app._ports.cache_clear()
+    monkeypatch.setattr(app.metrics.provider, "namespace", "Sluice")  # read from the environment at import
+    monkeypatch.setattr(app.metrics.provider, "service", "sluice-redriver")
+    with moto.mock_aws():
+        sqs = boto3.client("sqs")
+        queue = sqs.create_queue(QueueName="orders")["QueueUrl"]
+        dead = sqs.create_queue(QueueName="orders-dead-letters")["QueueUrl"]
+        boto3.client("dynamodb").create_table(
+            TableName=environment["SLUICE_TABLE"],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        boto3.client("s3").create_bucket(
+            Bucket=environment["SLUICE_BUCKET"], CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        document = {
+            "queue": queue,
+            "dead_letter_queue": dead,
+            "group": "consumers",
+            "target_wait_s": 60,
+            "redrive": {"max_redrives": 0, "canary_wait_s": 0},
+        }
+        boto3.client("ssm").put_parameter(Name="/sluice/test/fleets/orders", Type="String", Value=json.dumps(document))
+        yield environment
+    app._ports.cache_clear()
+
+
+def a_context(name: str) -> SimpleNamespace:
+    """What Lambda tells the handler of its invocation."""
+    return SimpleNamespace(
+        invoked_function_arn=REDRIVER_ARN,
+        function_name="sluice-redriver",
+        function_version="1",
+        memory_limit_in_mb=512,
+        aws_request_id=name,
+        get_remaining_time_in_millis=lambda: 30_000,
+    )
+
+
+def test_handler_quarantines_and_redrives_when_on_aws(
+    stack: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], log: StringIO
+) -> None:
+    """Dead letters to quarantine, a tick, a redrive: all on AWS, told in metrics and in a log that holds no body."""
+    calls: set[str] = set()
+    real = botocore.client.BaseClient._make_api_call
+
+    def noted(self: Any, operation: str, arguments: Any) -> Any:
+        calls.add(operation)
+        return real(self, operation, arguments)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", noted)
+    batch = json.loads(
+        (EVENTS / "redriver-dead-letters-binary.json").read_text().replace("000000000000", "123456789012")
+    )
+
+    assert app.handler(batch, a_context("batch")) == {"batchItemFailures": []}
+    assert app.handler(event("redriver-job-tick"), a_context("tick")) == {"jobs": []}
+    answered = app.handler(event("redriver-redrive-all"), a_context("request"))
+
+    assert isinstance(answered, dict)
+    assert (answered["job"]["state"], answered["job"]["sent_count"]) == ("done", 1)
+    assert json.loads(json.dumps(answered)) == answered
+    ports = connect(stack)
+    (fleet,) = ports.fleets.load().fleets
+    (message,) = ports.queue.receive(fleet.queue, 10, 30)
+    assert message.body == batch["Records"][0]["body"]
+    assert dict(message.attributes)["invoice"].binary == bytes(range(16))
+    assert dict(message.attributes)["shop"] == text("Zürich \N{EN DASH} 東京")
+    assert ports.ledger.quarantined("orders")[0] == ()
+    assert calls <= {
+        "GetParametersByPath",
+        "GetQueueAttributes",
+        "SendMessageBatch",
+        "ReceiveMessage",
+        "GetItem",
+        "PutItem",
+        "UpdateItem",
+        "DeleteItem",
+        "TransactWriteItems",
+        "Query",
+        "PutObject",
+        "GetObject",
+        "DeleteObject",
+    }
+    emitted = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    for name, value in (("Quarantined", 1), ("QuarantineSize", 1), ("Redriven", 1)):
+        (blob,) = (line for line in emitted if name in line)
+        assert (blob["fleet"], blob["service"], blob[name]) == ("orders", "sluice-redriver", [value])
+    told = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert any(line["message"] == "dead letter quarantined" and line["attempt"] == 0 for line in told)
+    assert "o-1004" not in json.dumps(told)
