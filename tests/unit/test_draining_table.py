@@ -40,6 +40,7 @@ from sluice.model import (
     SendHeartbeat,
     StopConsumer,
 )
+from tools import drawing
 
 NOW = 1_000_000.0
 ID = "i-0c0ffee1234567890"
@@ -541,3 +542,18 @@ def test_command_is_looked_at_when_its_event_is_overdue() -> None:
     assert draining.needs_look(drain, NOW + 5_000, sweeping=True)
     assert not draining.needs_look(replace(drain, command_id=None), NOW + 60, sweeping=True)
     assert not draining.needs_look(a_drain(DrainState.DONE, command_id=COMMAND), NOW + 60, sweeping=True)
+
+
+# --------------------------------------------------------------------------- the docs
+
+
+def test_docs_show_the_table_as_it_is_when_drawn_anew() -> None:
+    """docs/draining.md is drawn from the table: `python -m tools.drawing` after a change."""
+    page = drawing.PAGE.read_text()
+    assert drawing.drawn(page) == page
+
+
+def test_drawing_refuses_a_page_without_a_place_for_it() -> None:
+    """The markers are named."""
+    with pytest.raises(ValueError, match="must have"):
+        drawing.drawn("# A page")
