@@ -1,6 +1,6 @@
 """A fleet's document -> Fleet; ConfigError lists every problem at once, each naming its field.
 
-Validated by pydantic: of the libraries that report all errors of a document at once it imports fastest
+Validated by pydantic: of the libraries compared, the one that reports all faults of a document at once
 (docs/decisions.md has the figures).
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sluice.model import Mode
 
@@ -18,13 +18,34 @@ from sluice.model import Mode
 HOOK_CEILING_S = 48 * 3600.0
 HOOK_CEILING_TIMEOUTS = 100
 
+QUEUE_URL = "a queue URL, such as https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 QueueUrl = Annotated[
-    str,
-    Field(
-        pattern=r"^https?://[^\s/]+/(?:\d{12}|[A-Za-z0-9-]+)/[A-Za-z0-9_-]{1,80}(?:\.fifo)?$",
-        description="queue URL, such as https://sqs.eu-west-1.amazonaws.com/123456789012/orders",
-    ),
+    str, Field(pattern=r"^https?://[^\s/]+/[A-Za-z0-9-]+/[A-Za-z0-9_-]{1,80}(?:\.fifo)?$", description=QUEUE_URL)
 ]
+
+# What would be right, for the fields whose pattern says too little to a person.
+PATTERNS = {
+    "name": "1 to 63 letters, digits and hyphens, the first no hyphen",
+    "queue": QUEUE_URL,
+    "dead_letter_queue": QUEUE_URL,
+    "group": "an Auto Scaling group's name, 1 to 255 characters without colons and control characters",
+    "unit": "a systemd unit's name, such as consumer.service",
+    "hook": "a lifecycle hook's name: 1 to 255 letters, digits, hyphens, underscores and slashes",
+}
+SHOWN = 80  # characters of a wrong value that an error repeats
+
+
+def _no_truth(value: object) -> object:
+    """Refuse true and false where a number belongs: Python takes them for 1 and 0."""
+    if isinstance(value, bool):
+        said = "true" if value else "false"
+        raise ValueError(f"must be a number (got {said})")  # noqa: TRY004 - pydantic reports a ValueError, no TypeError
+    return value
+
+
+# Text that holds a number will do: CloudFormation's parameters come as text.
+Number = Annotated[float, BeforeValidator(_no_truth)]
+Count = Annotated[int, BeforeValidator(_no_truth)]
 
 
 class ConfigError(ValueError):
@@ -40,12 +61,19 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", allow_inf_nan=False)
 
 
+def _sound[S: _Section](section: S, problems: list[str]) -> S:
+    """The section, if nothing was found; each problem is `field: what would be right`, on a line of its own."""
+    if problems:
+        raise ValueError("\n".join(problems))
+    return section
+
+
 class Hints(_Section):
     """What to believe until enough was measured."""
 
-    seconds_per_message: float = Field(default=1.0, gt=0, le=43_200)  # 12 h: SQS's longest visibility timeout
-    concurrency: int = Field(default=1, ge=1, le=10_000)  # messages that one unit of capacity works on at once
-    lead_time_s: float = Field(default=120.0, ge=0, le=7_200)
+    seconds_per_message: Number = Field(default=1.0, gt=0, le=43_200)  # 12 h: SQS's longest visibility timeout
+    concurrency: Count = Field(default=1, ge=1, le=10_000)  # messages that one unit of capacity works on at once
+    lead_time_s: Number = Field(default=120.0, ge=0, le=7_200)
 
     @property
     def service_rate_per_s(self) -> float:
@@ -56,13 +84,13 @@ class Hints(_Section):
 class Limits(_Section):
     """What comes after need."""
 
-    stale_after_s: float = Field(default=180.0, ge=1, le=3_600)  # metrics are a minute or two late as a rule
-    shrink_window_s: float | None = Field(default=None, ge=0, le=86_400)  # None: one lead time
-    max_step: int | None = Field(default=None, ge=1, le=10_000)
-    max_messages_per_s: float | None = Field(default=None, gt=0)
+    stale_after_s: Number = Field(default=180.0, ge=1, le=3_600)  # metrics are a minute or two late as a rule
+    shrink_window_s: Number | None = Field(default=None, ge=0, le=86_400)  # None: one lead time
+    max_step: Count | None = Field(default=None, ge=1, le=10_000)
+    max_messages_per_s: Number | None = Field(default=None, gt=0)
     veto_alarm: str | None = Field(default=None, min_length=1, max_length=255)
-    instance_hours_per_day: float | None = Field(default=None, gt=0)
-    catch_up: float = Field(default=1.0, gt=0, le=100)  # work off what is already late in target_wait_s / catch_up
+    instance_hours_per_day: Number | None = Field(default=None, gt=0)
+    catch_up: Number = Field(default=1.0, gt=0, le=100)  # work off what is already late in target_wait_s / catch_up
 
 
 class DrainVia(StrEnum):
@@ -76,26 +104,27 @@ class DrainPolicy(_Section):
     """How an instance is drained. `hook_timeout_s` is the lifecycle hook's own heartbeat timeout."""
 
     via: DrainVia = DrainVia.SSM
-    unit: str = Field(default="consumer.service", pattern=r"^[A-Za-z0-9@._:\\-]{1,255}$")
+    unit: str = Field(default="consumer.service", pattern=r"^[A-Za-z0-9@._:\\][A-Za-z0-9@._:\\-]{0,254}$")
     hook: str = Field(default="sluice-drain", pattern=r"^[A-Za-z0-9\-_/]{1,255}$")
-    deadline_s: float = Field(default=900.0, ge=1, le=HOOK_CEILING_S)
-    hook_timeout_s: float = Field(default=120.0, ge=1, le=7_200)
-    heartbeat_s: float = Field(default=45.0, ge=0.5, le=3_600)
+    deadline_s: Number = Field(default=900.0, ge=1, le=HOOK_CEILING_S)
+    hook_timeout_s: Number = Field(default=120.0, ge=1, le=7_200)
+    heartbeat_s: Number = Field(default=45.0, ge=0.5, le=3_600)
 
     @model_validator(mode="after")
     def _must_work(self) -> Self:
         ceiling_s = min(HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS * self.hook_timeout_s)
+        problems = []
         if self.heartbeat_s > self.hook_timeout_s / 2:
-            raise ValueError(
-                f"heartbeat_s {self.heartbeat_s:g} must be at most half of hook_timeout_s"
-                f" {self.hook_timeout_s:g}, so that one lost heartbeat does no harm"
+            problems.append(
+                f"heartbeat_s: must be at most half of hook_timeout_s {self.hook_timeout_s:g}, so that one lost"
+                f" heartbeat does no harm (got {self.heartbeat_s:g})"
             )
         if self.deadline_s > ceiling_s:
-            raise ValueError(
-                f"deadline_s {self.deadline_s:g} is above what the hook can hold:"
-                f" min(48 h, 100 x hook_timeout_s) = {ceiling_s:g} s"
+            problems.append(
+                f"deadline_s: must be at most what the hook can hold, min(48 h, 100 x hook_timeout_s) ="
+                f" {ceiling_s:g} (got {self.deadline_s:g})"
             )
-        return self
+        return _sound(self, problems)
 
 
 class RedriveMode(StrEnum):
@@ -109,17 +138,20 @@ class RedrivePolicy(_Section):
     """What becomes of dead-lettered messages."""
 
     mode: RedriveMode = RedriveMode.AUTO
-    max_redrives: int = Field(default=3, ge=0, le=100)
-    base_delay_s: float = Field(default=30.0, ge=0, le=900)
-    max_delay_s: float = Field(default=900.0, ge=0, le=900)  # SQS: DelaySeconds is at most 900
-    rate_per_s: float = Field(default=10.0, ge=0.01, le=10_000)
-    canary_count: int = Field(default=3, ge=1, le=10)  # of each failure group, that a redrive tries first: one batch
-    canary_wait_s: float | None = Field(default=None, ge=0, le=3_600)  # None: target wait and one visibility timeout
+    max_redrives: Count = Field(default=3, ge=0, le=100)
+    base_delay_s: Number = Field(default=30.0, ge=0, le=900)
+    max_delay_s: Number = Field(default=900.0, ge=0, le=900)  # SQS: DelaySeconds is at most 900
+    rate_per_s: Number = Field(default=10.0, ge=0.01, le=10_000)
+    canary_count: Count = Field(default=3, ge=1, le=10)  # of each failure group, that a redrive tries first: one batch
+    canary_wait_s: Number | None = Field(default=None, ge=0, le=3_600)  # None: target wait and one visibility timeout
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.base_delay_s > self.max_delay_s:
-            raise ValueError(f"base_delay_s {self.base_delay_s:g} must be at most max_delay_s {self.max_delay_s:g}")
+            return _sound(
+                self,
+                [f"base_delay_s: must be at most max_delay_s {self.max_delay_s:g} (got {self.base_delay_s:g})"],
+            )
         return self
 
 
@@ -129,13 +161,23 @@ class Fleet(_Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$")
     queue: QueueUrl
     dead_letter_queue: QueueUrl | None = None
-    group: str = Field(min_length=1, max_length=255)
-    target_wait_s: float = Field(ge=1, le=1_209_600)  # 14 days: SQS's longest retention
+    group: str = Field(pattern=r"^[^:\x00-\x1f\x7f]{1,255}$")
+    target_wait_s: Number = Field(ge=1, le=1_209_600)  # 14 days: SQS's longest retention
     mode: Mode = Mode.ACT
     hints: Hints = Hints()
     limits: Limits = Limits()
     drain: DrainPolicy = DrainPolicy()
     redrive: RedrivePolicy = RedrivePolicy()
+
+    @model_validator(mode="after")
+    def _queues_fit(self) -> Self:
+        problems = []
+        if self.dead_letter_queue == self.queue:
+            problems.append("dead_letter_queue: must be another queue than queue")
+        elif self.dead_letter_queue and self.dead_letter_queue.endswith(".fifo") != self.queue.endswith(".fifo"):
+            # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue.html
+            problems.append("dead_letter_queue: must be FIFO if queue is, and only then")
+        return _sound(self, problems)
 
 
 def parse(name: str, document: str | Mapping[str, Any]) -> Fleet:
@@ -151,14 +193,16 @@ def parse(name: str, document: str | Mapping[str, Any]) -> Fleet:
     if isinstance(document, str):
         try:
             document = json.loads(document)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # no JSON, numbers too long, nesting too deep
             raise ConfigError(name, (f"document: not JSON: {error}",)) from error
     if not isinstance(document, Mapping):
         raise ConfigError(name, ("document: must be a JSON object with name, queue, group and target_wait_s",))
     try:
         return Fleet.model_validate({"name": name, **document})
     except ValidationError as error:
-        raise ConfigError(name, tuple(_in_words(fault) for fault in error.errors(include_url=False))) from error
+        faults = error.errors(include_url=False, include_context=False)
+        problems = tuple(problem for fault in faults for problem in _in_words(fault))
+        raise ConfigError(name, problems) from error
 
 
 def parse_all(
@@ -190,14 +234,38 @@ def parse_all(
     return tuple(fleets.values()), tuple(invalid)
 
 
-def _in_words(fault: Any) -> str:
-    """One pydantic fault as `field: what would be right (got ...)`."""
-    path = ".".join(str(part) for part in fault["loc"]) or "document"
-    text = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "missing":
-        return f"{path}: is required"
-    if fault["type"] == "extra_forbidden":
-        return f"{path}: is not a field of a fleet"
-    if fault["type"] == "value_error":
-        return f"{path}: {text}"
-    return f"{path}: {text[0].lower()}{text[1:]} (got {str(fault['input'])[:80]!r})"
+def _in_words(fault: Any) -> list[str]:
+    """One of pydantic's faults as `field: what would be right (got ...)`; a section's own check may hold several."""
+    parts = [str(part) for part in fault["loc"]]
+    path = ".".join(parts)
+    kind, text = fault["type"], str(fault["msg"])
+    if kind == "missing":
+        return [f"{path}: is required"]
+    if kind == "extra_forbidden":
+        return [f"{path}: is not a field of a fleet"]
+    if kind == "model_type":
+        return [f"{path}: must be a JSON object (got {_shown(fault['input'])})"]
+    if kind == "value_error":
+        said = text.removeprefix("Value error, ").split("\n")
+        # What a section says begins with the field; what a field says does not.
+        return [_join(path, problem) for problem in said]
+    right = PATTERNS.get(parts[-1]) if parts and kind in {"string_pattern_mismatch", "string_type"} else None
+    said_right = (
+        f"must be {right}" if right else text.replace("Input should", "must", 1).replace("String should", "must", 1)
+    )
+    return [f"{path or 'document'}: {said_right} (got {_shown(fault['input'])})"]
+
+
+def _join(path: str, problem: str) -> str:
+    """A problem under the path of where it was found."""
+    if problem.startswith("must "):
+        return f"{path or 'document'}: {problem}"
+    return f"{path}.{problem}" if path else problem
+
+
+def _shown(value: object) -> str:
+    """A wrong value, as far as an error repeats it."""
+    try:
+        return repr(value)[:SHOWN]
+    except (ValueError, RecursionError):  # an integer of thousands of digits, nesting too deep
+        return f"a {type(value).__name__} too large to show"

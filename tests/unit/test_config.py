@@ -1,0 +1,341 @@
+"""A fleet's document: what is valid, and for each fault the field it is in and what would be right."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.config import (
+    HOOK_CEILING_S,
+    HOOK_CEILING_TIMEOUTS,
+    ConfigError,
+    DrainVia,
+    Fleet,
+    RedriveMode,
+    parse,
+    parse_all,
+)
+from sluice.model import Mode
+
+QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
+DEAD = QUEUE + "-dead"
+LEAST: dict[str, Any] = {"queue": QUEUE, "group": "orders consumers", "target_wait_s": 60}
+
+
+def problems(document: Any, name: str = "orders") -> tuple[str, ...]:
+    """What is wrong with a document."""
+    with pytest.raises(ConfigError) as caught:
+        parse(name, document)
+    assert caught.value.name == name
+    for problem in caught.value.problems:
+        assert problem in str(caught.value)
+    return caught.value.problems
+
+
+def test_least_document_is_enough() -> None:
+    """Queue, group and target wait; the rest has defaults, and the name is the document's."""
+    fleet = parse("orders", LEAST)
+    assert (fleet.name, fleet.queue, fleet.group, fleet.target_wait_s) == ("orders", QUEUE, "orders consumers", 60.0)
+    assert (fleet.mode, fleet.dead_letter_queue) == (Mode.ACT, None)
+    assert (fleet.drain.via, fleet.redrive.mode) == (DrainVia.SSM, RedriveMode.AUTO)
+    assert fleet.hints.service_rate_per_s == 1.0
+
+
+def test_document_is_read_from_text() -> None:
+    """JSON text and a mapping are the same document; its own name wins."""
+    document = {**LEAST, "name": "mine", "hints": {"seconds_per_message": 0.5, "concurrency": 4}}
+    assert parse("orders", json.dumps(document)) == parse("orders", document)
+    assert parse("orders", document).name == "mine"
+    assert parse("orders", document).hints.service_rate_per_s == 8.0
+
+
+def test_fleet_reads_back_what_it_writes() -> None:
+    """A fleet's own JSON is a document of it."""
+    fleet = parse("orders", {**LEAST, "dead_letter_queue": DEAD, "limits": {"max_step": 3}, "mode": "shadow"})
+    assert parse("another", fleet.model_dump_json()) == fleet
+
+
+def test_numbers_may_come_as_text() -> None:
+    """CloudFormation's parameters are text."""
+    assert parse("orders", {**LEAST, "target_wait_s": "60"}) == parse("orders", LEAST)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://sqs.eu-west-1.amazonaws.com/123456789012/orders.fifo",
+        "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/Orders_2-a",
+        "http://127.0.0.1:4566/000000000000/orders",
+    ],
+)
+def test_queue_is_any_queues_url(url: str) -> None:
+    """Of every partition, FIFO ones, and an emulator's."""
+    assert parse("orders", {**LEAST, "queue": url}).queue == url
+
+
+QUEUE_IS = "must be a queue URL, such as https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"name": "-orders"}, "name: must be 1 to 63 letters, digits and hyphens, the first no hyphen (got '-orders')"),
+    ({"name": "a" * 64}, "name: must be 1 to 63 letters"),
+    ({"name": None}, "name: must be 1 to 63 letters, digits and hyphens, the first no hyphen (got None)"),
+    ({"queue": "orders"}, f"queue: {QUEUE_IS} (got 'orders')"),
+    ({"queue": "arn:aws:sqs:eu-west-1:123456789012:orders"}, f"queue: {QUEUE_IS}"),
+    ({"queue": QUEUE + "\n"}, f"queue: {QUEUE_IS}"),
+    ({"queue": 7}, f"queue: {QUEUE_IS} (got 7)"),
+    ({"dead_letter_queue": ""}, f"dead_letter_queue: {QUEUE_IS} (got '')"),
+    ({"dead_letter_queue": QUEUE}, "dead_letter_queue: must be another queue than queue"),
+    ({"dead_letter_queue": DEAD + ".fifo"}, "dead_letter_queue: must be FIFO if queue is, and only then"),
+    ({"queue": QUEUE + ".fifo", "dead_letter_queue": DEAD}, "dead_letter_queue: must be FIFO if queue is"),
+    ({"group": ""}, "group: must be an Auto Scaling group's name"),
+    ({"group": "a:b"}, "group: must be an Auto Scaling group's name"),
+    ({"group": "a\tb"}, "group: must be an Auto Scaling group's name"),
+    ({"target_wait_s": 0}, "target_wait_s: must be greater than or equal to 1 (got 0)"),
+    ({"target_wait_s": 1_209_601}, "target_wait_s: must be less than or equal to 1209600 (got 1209601)"),
+    ({"target_wait_s": float("nan")}, "target_wait_s: must be a finite number (got nan)"),
+    ({"target_wait_s": "soon"}, "target_wait_s: must be a valid number, unable to parse string as a number"),
+    ({"target_wait_s": True}, "target_wait_s: must be a number (got true)"),
+    ({"target_wait_s": 10**400}, "target_wait_s: must be a valid number"),
+    ({"mode": "dry"}, "mode: must be 'act', 'shadow' or 'paused' (got 'dry')"),
+    ({"targetWait": 60}, "targetWait: is not a field of a fleet"),
+    ({"hints": []}, "hints: must be a JSON object (got [])"),
+    ({"hints": {"seconds_per_message": 0}}, "hints.seconds_per_message: must be greater than 0 (got 0)"),
+    ({"hints": {"seconds_per_message": 43_201}}, "hints.seconds_per_message: must be less than or equal to 43200"),
+    ({"hints": {"concurrency": 1.5}}, "hints.concurrency: must be a valid integer, got a number with a fractional"),
+    ({"hints": {"concurrency": False}}, "hints.concurrency: must be a number (got false)"),
+    ({"hints": {"lead_time_s": -1}}, "hints.lead_time_s: must be greater than or equal to 0 (got -1)"),
+    ({"limits": {"stale_after_s": 0.5}}, "limits.stale_after_s: must be greater than or equal to 1"),
+    ({"limits": {"shrink_window_s": -1}}, "limits.shrink_window_s: must be greater than or equal to 0"),
+    ({"limits": {"max_step": 0}}, "limits.max_step: must be greater than or equal to 1"),
+    ({"limits": {"max_messages_per_s": 0}}, "limits.max_messages_per_s: must be greater than 0"),
+    ({"limits": {"veto_alarm": ""}}, "limits.veto_alarm: must have at least 1 character"),
+    ({"limits": {"instance_hours_per_day": 0}}, "limits.instance_hours_per_day: must be greater than 0"),
+    ({"limits": {"catch_up": 101}}, "limits.catch_up: must be less than or equal to 100"),
+    ({"limits": {"step": 1}}, "limits.step: is not a field of a fleet"),
+    ({"drain": {"via": "ssh"}}, "drain.via: must be 'ssm' or 'self' (got 'ssh')"),
+    ({"drain": {"unit": "-H host"}}, "drain.unit: must be a systemd unit's name, such as consumer.service"),
+    ({"drain": {"unit": "--no-block"}}, "drain.unit: must be a systemd unit's name"),
+    ({"drain": {"unit": "a; reboot"}}, "drain.unit: must be a systemd unit's name"),
+    ({"drain": {"hook": "a hook"}}, "drain.hook: must be a lifecycle hook's name"),
+    ({"drain": {"hook_timeout_s": 7_201}}, "drain.hook_timeout_s: must be less than or equal to 7200"),
+    ({"drain": {"heartbeat_s": 60.5}}, "drain.heartbeat_s: must be at most half of hook_timeout_s 120"),
+    ({"drain": {"deadline_s": 12_001}}, "drain.deadline_s: must be at most what the hook can hold"),
+    ({"drain": {"deadline_s": 172_801}}, "drain.deadline_s: must be less than or equal to 172800"),
+    ({"redrive": {"mode": "off"}}, "redrive.mode: must be 'auto' or 'manual' (got 'off')"),
+    ({"redrive": {"max_redrives": -1}}, "redrive.max_redrives: must be greater than or equal to 0"),
+    ({"redrive": {"max_delay_s": 901}}, "redrive.max_delay_s: must be less than or equal to 900"),
+    ({"redrive": {"base_delay_s": 31, "max_delay_s": 30}}, "redrive.base_delay_s: must be at most max_delay_s 30"),
+    ({"redrive": {"rate_per_s": 0}}, "redrive.rate_per_s: must be greater than or equal to 0.01"),
+    ({"redrive": {"canary_count": 0}}, "redrive.canary_count: must be greater than or equal to 1"),
+    ({"redrive": {"canary_wait_s": 3_601}}, "redrive.canary_wait_s: must be less than or equal to 3600"),
+]
+
+
+@pytest.mark.parametrize(("change", "problem"), FAULTS, ids=[problem.partition("(")[0] for _, problem in FAULTS])
+def test_fault_is_named_with_its_field(change: dict[str, Any], problem: str) -> None:
+    """One fault is one problem: the field, what would be right, and what was there."""
+    (found,) = problems({**LEAST, **change})
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize("field", ["queue", "group", "target_wait_s"])
+def test_missing_field_is_named(field: str) -> None:
+    """Each of the three that have no default."""
+    assert problems({key: value for key, value in LEAST.items() if key != field}) == (f"{field}: is required",)
+
+
+def test_every_fault_is_reported_at_once() -> None:
+    """Also two of one section, which no single field shows."""
+    found = problems(
+        {
+            "queue": QUEUE,
+            "target_wait_s": -1,
+            "drain": {"hook_timeout_s": 5, "heartbeat_s": 4, "deadline_s": 600},
+            "redrive": {"base_delay_s": 9, "max_delay_s": 8},
+            "typo": 1,
+        }
+    )
+    assert [problem.partition(":")[0] for problem in found] == [
+        "group",
+        "target_wait_s",
+        "drain.heartbeat_s",
+        "drain.deadline_s",
+        "redrive.base_delay_s",
+        "typo",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "document: not JSON"),
+        ("{", "document: not JSON"),
+        ('{"target_wait_s": ' + "9" * 5000 + "}", "document: not JSON"),
+        ("[" * 100_000, "document: not JSON"),
+        ("[]", "document: must be a JSON object"),
+        ("null", "document: must be a JSON object"),
+        ('"orders"', "document: must be a JSON object"),
+    ],
+)
+def test_text_is_refused_when_it_is_no_json_object(text: str, problem: str) -> None:
+    """Whatever was stored, it is a problem of the document."""
+    (found,) = problems(text)
+    assert found.startswith(problem)
+
+
+def test_wrong_value_is_shown_in_part_only() -> None:
+    """A long value does not flood the report, and one that cannot be shown is named by its kind."""
+    (long,) = problems({**LEAST, "queue": "x" * 10_000})
+    assert len(long) < 250
+    (unshown,) = problems({**LEAST, "mode": 10**5000})
+    assert unshown.endswith("(got a int too large to show)")
+
+
+def test_second_of_two_documents_is_invalid_when_both_claim_the_same() -> None:
+    """A name, or a group: the first by name has it, and the others go on."""
+    fleets, invalid = parse_all(
+        {
+            "c": {**LEAST, "group": "c"},
+            "b": {**LEAST, "name": "a", "group": "a"},
+            "a": {**LEAST, "group": "a"},
+        }
+    )
+    assert [fleet.name for fleet in fleets] == ["a", "c"]
+    (clash,) = invalid
+    assert clash.name == "b"
+    assert clash.problems == (
+        "name: another document has a fleet 'a' already",
+        "group: fleet 'a' manages 'a' already",
+    )
+
+
+# --------------------------------------------------------------------------- any document
+
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", fullmatch=True)
+QUEUES = st.from_regex(
+    r"https://sqs\.[a-z]{2}-[a-z]{4}-[1-9]\.amazonaws\.com/[0-9]{12}/[A-Za-z0-9_-]{1,80}", fullmatch=True
+)
+
+
+def spans(low: float, high: float) -> st.SearchStrategy[float]:
+    """Numbers within bounds, the bounds among them."""
+    return st.one_of(st.floats(low, high), st.sampled_from([low, high]))
+
+
+@st.composite
+def valid_drains(draw: st.DrawFn) -> dict[str, Any]:
+    """A drain section that holds together."""
+    hook_timeout_s = draw(spans(1, 7_200))
+    return {
+        "via": draw(st.sampled_from(["ssm", "self"])),
+        "unit": draw(st.from_regex(r"[A-Za-z0-9@._:\\][A-Za-z0-9@._:\\-]{0,60}", fullmatch=True)),
+        "hook": draw(st.from_regex(r"[A-Za-z0-9\-_/]{1,60}", fullmatch=True)),
+        "hook_timeout_s": hook_timeout_s,
+        "heartbeat_s": draw(spans(0.5, min(3_600, hook_timeout_s / 2))),
+        "deadline_s": draw(spans(1, min(HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS * hook_timeout_s))),
+    }
+
+
+@st.composite
+def valid_redrives(draw: st.DrawFn) -> dict[str, Any]:
+    """A redrive section that holds together."""
+    max_delay_s = draw(spans(0, 900))
+    return {
+        "mode": draw(st.sampled_from(["auto", "manual"])),
+        "max_redrives": draw(st.integers(0, 100)),
+        "base_delay_s": draw(spans(0, max_delay_s)),
+        "max_delay_s": max_delay_s,
+        "rate_per_s": draw(spans(0.01, 10_000)),
+    }
+
+
+@st.composite
+def valid_documents(draw: st.DrawFn) -> dict[str, Any]:
+    """Documents that a person may write."""
+    queue = draw(QUEUES)
+    document: dict[str, Any] = {
+        "name": draw(NAMES),
+        "queue": queue,
+        "group": draw(st.from_regex(r"[^:\x00-\x1f\x7f]{1,80}", fullmatch=True)),
+        "target_wait_s": draw(spans(1, 1_209_600)),
+    }
+    more: dict[str, st.SearchStrategy[Any]] = {
+        "dead_letter_queue": st.sampled_from([None, f"{queue[:-1]}{'y' if queue[-1] == 'x' else 'x'}"]),
+        "mode": st.sampled_from(["act", "shadow", "paused"]),
+        "hints": st.fixed_dictionaries(
+            {},
+            optional={
+                "seconds_per_message": st.floats(0, 43_200, exclude_min=True),
+                "concurrency": st.integers(1, 10_000),
+                "lead_time_s": spans(0, 7_200),
+            },
+        ),
+        "limits": st.fixed_dictionaries(
+            {},
+            optional={
+                "stale_after_s": spans(1, 3_600),
+                "shrink_window_s": st.none() | spans(0, 86_400),
+                "max_step": st.none() | st.integers(1, 10_000),
+                "max_messages_per_s": st.none() | st.floats(0, 1e9, exclude_min=True),
+                "veto_alarm": st.none() | st.text(min_size=1, max_size=255),
+                "instance_hours_per_day": st.none() | st.floats(0, 1e9, exclude_min=True),
+                "catch_up": st.floats(0, 100, exclude_min=True),
+            },
+        ),
+        "drain": valid_drains(),
+        "redrive": valid_redrives(),
+    }
+    for field in draw(st.sets(st.sampled_from(sorted(more)))):
+        document[field] = draw(more[field])
+    return document
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = st.sampled_from([*Fleet.model_fields, "", "other"])
+
+
+@given(valid_documents())
+def test_valid_document_always_parses(document: dict[str, Any]) -> None:
+    """Within the bounds nothing is refused, and every value given is the fleet's."""
+    fleet = parse("unnamed", document)
+    assert fleet.name == document["name"]
+    assert fleet.target_wait_s == document["target_wait_s"]
+    assert parse("unnamed", fleet.model_dump(mode="json")) == fleet
+
+
+@given(st.dictionaries(FIELDS | st.text(), ANYTHING, max_size=8))
+def test_any_mapping_parses_or_names_its_problems(document: dict[str, Any]) -> None:
+    """Nothing but a ConfigError comes of a bad document, and each of its problems begins with a field."""
+    (fleets, invalid) = parse_all({"orders": document})
+    assert len(fleets) + len(invalid) == 1
+    known = {*Fleet.model_fields, *document}
+    for error in invalid:
+        assert error.problems
+        for problem in error.problems:
+            assert any(problem.startswith((f"{field}:", f"{field}.")) for field in known), problem
+
+
+@given(valid_documents(), FIELDS, ANYTHING)
+def test_valid_document_with_one_change_parses_or_names_just_that_field(
+    document: dict[str, Any], field: str, value: Any
+) -> None:
+    """A slip in one field is reported in that field, or in one that must fit to it."""
+    fitting = {"queue": ("queue", "dead_letter_queue")}.get(field, (field,))
+    _, invalid = parse_all({"orders": {**document, field: value}})
+    for error in invalid:
+        for problem in error.problems:
+            assert problem.startswith(tuple(f"{name}{mark}" for name in fitting for mark in ":.")), problem
+
+
+@given(st.text())
+def test_any_text_parses_or_is_a_problem_of_the_document(text: str) -> None:
+    """No text that is stored as a document breaks the reading of the others."""
+    _, invalid = parse_all({"broken": text})
+    assert [error.name for error in invalid] == ["broken"]
