@@ -29,11 +29,11 @@ def test_breaker_lets_one_through_when_the_database_comes_back() -> None:
     """After a failure a probe only half opens; a processed message closes."""
     breaker = answering()
     assert 0 < breaker.trip(now=100.0, jitter=1.0) <= FIRST_PAUSE_S
-    assert breaker.state is State.OPEN
-    breaker.probe_answered()
-    assert breaker.state is State.HALF_OPEN
-    breaker.succeed()
-    assert breaker.state is State.CLOSED
+    states = [breaker.state]
+    for happens in (breaker.probe_answered, breaker.succeed):
+        happens()
+        states.append(breaker.state)
+    assert states == [State.OPEN, State.HALF_OPEN, State.CLOSED]
 
 
 def test_pause_grows_when_the_database_fails_again_and_again() -> None:

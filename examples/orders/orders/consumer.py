@@ -123,8 +123,9 @@ class Consumer:
 
     def _consume(self, workers: ThreadPoolExecutor) -> None:
         while (room := self._wait_for_room()) > 0:
+            messages = self._receive(min(room, MAX_BATCH))
             received_at = self._clock()
-            for message in self._receive(min(room, MAX_BATCH)):
+            for message in messages:
                 if self._begin():
                     self._keeper.hold(message, received_at)
                     workers.submit(self._work, message)

@@ -45,7 +45,7 @@ class Keeper:
         return self._visibility_s / SHARE
 
     def hold(self, message: Message, received_at: float) -> None:
-        """Keep a message hidden from now on; it was received at this time, or a little later."""
+        """Keep a message hidden from now on; its visibility began at this time, or a network delay before."""
         with self._lock:
             self._held[message.receipt] = _Held(message, received_at, received_at + self.interval_s)
 
