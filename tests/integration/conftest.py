@@ -43,7 +43,7 @@ def sandbox() -> Iterator[Sandbox]:
 def eventually() -> Eventually:
     """Call something until it answers truthfully, and return that answer; fail after ``within_s``."""
 
-    def wait(look: Callable[[], Any], within_s: float = 15.0) -> Any:
+    def wait(look: Callable[[], Any], within_s: float = 30.0) -> Any:
         deadline = time.monotonic() + within_s
         while True:
             answer = look()

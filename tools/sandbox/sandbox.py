@@ -252,6 +252,7 @@ class Sandbox:
         parameters: Mapping[str, str] | None = None,
         *,
         template: str = "template.yaml",
+        build: bool = True,
         sam_args: Sequence[str] = (),
     ) -> dict[str, str]:
         """Build and deploy a SAM template with the real SAM CLI.
@@ -261,6 +262,7 @@ class Sandbox:
             stack_name: The stack to create or update.
             parameters: Parameter overrides.
             template: The template's file name.
+            build: Whether there is code to build; without, the template is deployed as it stands.
             sam_args: More arguments for ``sam deploy``.
 
         Returns:
@@ -274,13 +276,16 @@ class Sandbox:
         built = work / "build"
         overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
         given = ["--parameter-overrides", *overrides] if overrides else []
-        # The build needs them as well: the architecture decides which wheels a layer holds.
+        source = template_dir / template
+        if build:
+            # The build needs them as well: the architecture decides which wheels a layer holds.
+            self.sam(
+                "build", "--template-file", str(source), "--build-dir", str(built), *given,
+                "--cached", "--cache-dir", str(work / "cache"), log=work / "build.log", cwd=template_dir,
+            )  # fmt: skip
+            source = built / "template.yaml"
         self.sam(
-            "build", "--template-file", str(template_dir / template), "--build-dir", str(built), *given,
-            "--cached", "--cache-dir", str(work / "cache"), log=work / "build.log", cwd=template_dir,
-        )  # fmt: skip
-        self.sam(
-            "deploy", "--template-file", str(built / "template.yaml"), "--stack-name", stack_name,
+            "deploy", "--template-file", str(source), "--stack-name", stack_name,
             "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar",
             "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND",
             *given, *sam_args,

@@ -450,10 +450,10 @@ class Api:
                 self._complete_resource(answer[0], props)
                 return answer
 
-        def updated(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str, **kwargs: Any) -> Any:
+        def updated(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> Any:
             with self._groups.lock:
                 before = dict(_host["_asgs"].get(physical_id) or {})
-                answer = update(physical_id, _template_props(old), _template_props(new), stack, **kwargs)
+                answer = update(physical_id, _template_props(old), _template_props(new), *rest)
                 group = _host["_asgs"][answer[0]]
                 if "DesiredCapacity" not in new and before:
                     # A template that leaves the desired capacity out leaves it to whoever scales.

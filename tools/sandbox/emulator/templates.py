@@ -44,8 +44,8 @@ def _after(handlers: Handlers, complete: Callable[[str, Mapping[str, Any]], None
         complete(answer[0], props)
         return answer
 
-    def updated(physical_id: str, old: Mapping[str, Any], new: Mapping[str, Any], *rest: Any, **named: Any) -> Any:
-        answer = update(physical_id, old, new, *rest, **named)
+    def updated(physical_id: str, old: Mapping[str, Any], new: Mapping[str, Any], *rest: Any) -> Any:
+        answer = update(physical_id, old, new, *rest)
         complete(answer[0], new)
         return answer
 
