@@ -1,0 +1,210 @@
+"""The stack as SAM CLI deploys it: whole, answering every payload, at work for a fleet, with IAM enough, none spare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.cfn import Template
+from tools.iam_audit import audit_stack
+from tools.local_invoke import events
+from tools.sandbox.sandbox import REGION, ROOT
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
+
+Eventually = Callable[..., Any]
+
+
+def resources(deployed: Any, stack: str) -> dict[str, dict[str, Any]]:
+    """A stack's resources by logical id."""
+    found = deployed.sandbox.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+    return {one["LogicalResourceId"]: one for one in found}
+
+
+def desired(deployed: Any) -> int:
+    """The group's desired capacity."""
+    groups = deployed.sandbox.client("autoscaling").describe_auto_scaling_groups(
+        AutoScalingGroupNames=[deployed.orders["GroupName"]]
+    )
+    return int(groups["AutoScalingGroups"][0]["DesiredCapacity"])
+
+
+def instances(deployed: Any) -> dict[str, str]:
+    """Lifecycle state by instance id."""
+    groups = deployed.sandbox.client("autoscaling").describe_auto_scaling_groups(
+        AutoScalingGroupNames=[deployed.orders["GroupName"]]
+    )
+    return {one["InstanceId"]: one["LifecycleState"] for one in groups["AutoScalingGroups"][0]["Instances"]}
+
+
+def consume(deployed: Any) -> list[str]:
+    """Take what is in the queue, as a consumer would; the bodies."""
+    sqs, url = deployed.sandbox.client("sqs"), deployed.orders["QueueUrl"]
+    taken = []
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+        for message in messages:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            taken.append(message["Body"])
+    return taken
+
+
+def archived(deployed: Any) -> list[str]:
+    """Keys of the messages in quarantine."""
+    listed = deployed.sandbox.client("s3").list_objects_v2(Bucket=deployed.sluice["ArchiveBucket"])
+    return [found["Key"] for found in listed.get("Contents", [])]
+
+
+def test_every_resource_is_made_when_deployed(deployed: Any) -> None:
+    """Both templates' resources, the nested fleet's included, are complete."""
+    stack = resources(deployed, "sluice")
+    nested = resources(deployed, stack["Fleet"]["PhysicalResourceId"])
+
+    assert {one["ResourceStatus"] for one in (*stack.values(), *nested.values())} == {"CREATE_COMPLETE"}
+    written = set(Template.load(ROOT / "template.yaml").resolve(deployed.parameters).resources)
+    # A layer's logical id gets its content's hash from the SAM transform.
+    assert {name for name in written if not name.endswith("Layer")} <= set(stack)
+    assert sum(one["ResourceType"] == "AWS::Lambda::LayerVersion" for one in stack.values()) == 2
+    fleet = Template.load(ROOT / "fleet.yaml")
+    asked = {name: value for name, value in deployed.parameters.items() if name in fleet.parameters}
+    assert set(fleet.resolve(asked).resources) == set(nested)
+
+
+def test_hook_is_on_the_group_when_deployed(deployed: Any) -> None:
+    """Auto Scaling waits for the drain of every instance that it terminates."""
+    (hook,) = deployed.sandbox.client("autoscaling").describe_lifecycle_hooks(
+        AutoScalingGroupName=deployed.orders["GroupName"]
+    )["LifecycleHooks"]
+
+    assert (hook["LifecycleHookName"], hook["LifecycleTransition"], hook["HeartbeatTimeout"]) == (
+        "sluice-drain", "autoscaling:EC2_INSTANCE_TERMINATING", 120,
+    )  # fmt: skip
+    assert deployed.sluice["LifecycleHook"] == hook["LifecycleHookName"]
+
+
+def test_mapping_is_on_when_the_mode_is_auto(deployed: Any) -> None:
+    """Dead letters come to the redriver, in batches whose answers are read entry by entry."""
+    (mapping,) = deployed.sandbox.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+
+    assert mapping["State"] == "Enabled"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["EventSourceArn"] == deployed.orders["DeadLetterQueueArn"]
+
+
+def test_fleet_does_its_work_when_messages_come(deployed: Any, eventually: Eventually) -> None:
+    """Woken from zero; dead letters quarantined and redriven; drained to zero. All of it under the functions' own IAM.
+
+    So each grant is used, and no call refused: what the policies allow is enough, and nothing is spare.
+    """
+    sqs, url = deployed.sandbox.client("sqs"), deployed.orders["QueueUrl"]
+
+    for number in range(3):
+        sqs.send_message(QueueUrl=url, MessageBody=f"order {number}")
+    eventually(lambda: desired(deployed) > 0)
+    eventually(lambda: "InService" in instances(deployed).values())
+    assert sorted(consume(deployed)) == ["order 0", "order 1", "order 2"]
+
+    sqs.send_message(
+        QueueUrl=deployed.orders["DeadLetterQueueUrl"],
+        MessageBody="poison",
+        MessageAttributes={
+            "sluice.cause": {"DataType": "String", "StringValue": "unknown sku"},
+            "seal": {"DataType": "Binary.raw", "BinaryValue": b"\x00\xff"},
+        },
+    )
+    eventually(lambda: archived(deployed))
+    request = {"fleet": "orders", "all": True}
+    assert deployed.invoke("redriver", {"redrive": request | {"dry_run": True}})
+    assert archived(deployed), "a dry run sends nothing"
+    deployed.invoke("redriver", {"redrive": request})
+    assert eventually(lambda: consume(deployed)) == ["poison"]
+    eventually(lambda: not archived(deployed))
+
+    eventually(lambda: desired(deployed) == 0)
+    eventually(lambda: not instances(deployed))
+    page = deployed.invoke("console", {"fleet": "orders", "widgetContext": {}})
+    assert "orders" in page
+
+    report = audit_stack(deployed.sandbox.client("iam"), deployed.sandbox.calls(), "sluice", REGION)
+    assert report.holds, str(report)
+
+
+@pytest.mark.parametrize("path", events(), ids=lambda path: path.stem)
+def test_function_answers_when_given_a_payload(deployed: Any, path: Path) -> None:
+    """Every payload of events/, in Lambda's place with Lambda's role; none makes a function raise."""
+    deployed.invoke(path.stem.partition("-")[0], json.loads(path.read_text()))
+
+
+@pytest.fixture
+def second_fleet(deployed: Any) -> Iterator[str]:
+    """A further fleet in a stack of its own: its document's name."""
+    sqs, autoscaling = deployed.sandbox.client("sqs"), deployed.sandbox.client("autoscaling")
+    (first,) = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[deployed.orders["GroupName"]])[
+        "AutoScalingGroups"
+    ]
+    template = {key: first["LaunchTemplate"][key] for key in ("LaunchTemplateId", "Version")}
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName="invoice-workers",
+        MinSize=0,
+        MaxSize=1,
+        LaunchTemplate=template,
+        AvailabilityZones=["eu-central-1a"],
+    )
+    outputs = deployed.sandbox.deploy(
+        ROOT,
+        "sluice-invoices",
+        {
+            "QueueUrl": sqs.create_queue(QueueName="invoices.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"],
+            "DeadLetterQueueUrl": "",
+            "GroupName": "invoice-workers",
+            "TargetWaitSeconds": "300",
+            "FleetName": "invoices",
+        },
+        template="fleet.yaml",
+    )
+    yield outputs["FleetDocument"]
+    deployed.sandbox.sam(
+        "delete", "--stack-name", "sluice-invoices", "--no-prompts", "--region", REGION,
+        log=deployed.sandbox.directory / "delete-fleet.log",
+    )  # fmt: skip
+
+
+def test_second_fleet_is_looked_after_when_added(deployed: Any, second_fleet: str, eventually: Eventually) -> None:
+    """fleet.yaml alone: the same hook, alarms and grants, found by the stack's names. Its end leaves no trace."""
+    iam = deployed.sandbox.client("iam")
+
+    assert second_fleet == "/sluice/sluice/fleets/invoices"
+    hooks = deployed.sandbox.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName="invoice-workers")
+    assert [hook["LifecycleHookName"] for hook in hooks["LifecycleHooks"]] == ["sluice-drain"]
+    for function in ("planner", "drainer", "redriver"):
+        names = iam.list_role_policies(RoleName=f"sluice-{function}-{REGION}")["PolicyNames"]
+        assert {"fleet-orders", "fleet-invoices"} <= set(names)
+    decisions = eventually(
+        lambda: deployed.sandbox.client("dynamodb").query(
+            TableName=deployed.sluice["LedgerTable"],
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+            ExpressionAttributeValues={":pk": {"S": "fleet#invoices"}, ":sk": {"S": "decision#"}},
+        )["Items"]
+    )
+    assert decisions
+    refused = [call for call in deployed.sandbox.calls() if not call["allowed"]]
+    assert refused == []
+
+
+def test_stack_is_updated_in_place_when_parameters_change(deployed: Any) -> None:
+    """From act to shadow and back: the document changes, and nothing is made anew."""
+    before = {name: one["PhysicalResourceId"] for name, one in resources(deployed, "sluice").items()}
+    ssm = deployed.sandbox.client("ssm")
+
+    def mode() -> str:
+        document = ssm.get_parameter(Name=deployed.sluice["FleetDocument"])["Parameter"]["Value"]
+        return str(json.loads(document)["mode"])
+
+    for wanted in ("shadow", "act"):
+        deployed.sandbox.deploy(ROOT, "sluice", {**deployed.parameters, "Mode": wanted})
+        assert mode() == wanted
+    after = {name: one["PhysicalResourceId"] for name, one in resources(deployed, "sluice").items()}
+    assert before == after

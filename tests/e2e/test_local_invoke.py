@@ -1,0 +1,38 @@
+"""`sam local invoke` of every function with every payload, in real containers against the deployed stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tools.local_invoke import Result, events, images_removed, invoke_all, missing, sam_env, write_template
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.docker, pytest.mark.xdist_group("stack")]
+
+
+@pytest.fixture(scope="module")
+def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Result]]:
+    """Every invocation, by the payload's name; made two at a time."""
+    if problem := missing():
+        pytest.skip(f"LOCAL INVOKES NOT RUN: {problem}")
+    deployed: Any = request.getfixturevalue("deployed")
+    build = deployed.sandbox.directory / "sam/sluice/build"
+    endpoint = deployed.sandbox.url
+    template = write_template(build, "sluice", endpoint, deployed.sandbox.client("lambda"))
+    with images_removed():
+        yield {result.event: result for result in invoke_all(template, events(), sam_env(endpoint))}
+
+
+@pytest.mark.parametrize("name", [path.stem for path in events()])
+def test_function_answers_when_invoked_locally(results: dict[str, Result], name: str) -> None:
+    """In a container with Lambda's own layout: the layers are found, the emulator is reached, nothing raises."""
+    assert results[name].error is None, results[name].answer
+
+
+def test_answers_are_those_of_the_stack_when_invoked_locally(results: dict[str, Result]) -> None:
+    """Not just no error: the container read the deployed fleet through the emulator."""
+    assert "orders" in results["console-render"].answer
+    assert results["redriver-dead-letters-text"].answer["batchItemFailures"] is not None
+    assert results["drainer-sweep"].answer == {"swept": ["orders"]}
