@@ -1,0 +1,172 @@
+"""The drainer on the emulator: real consumer processes, the real adapters, and a crash at every single call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.drainer import app
+from sluice import draining
+from sluice.memory import Crash, When, at_call, faulty_ports
+from sluice.model import Drain, DrainOutcome, DrainState
+from sluice.ports import Ports
+from tests.integration.contract_worlds import AwsWorld
+from tools.sandbox.sandbox import Sandbox
+
+pytestmark = pytest.mark.sandbox
+
+ORDERLY = "trap 'sleep 0.3; echo drained; exit 0' TERM; while :; do sleep 0.05; done"
+"""A consumer that finishes what it is at when told to stop."""
+STUBBORN = "trap '' TERM; while :; do sleep 0.1; done"
+"""A consumer that ignores SIGTERM."""
+SWEEP = {"detail-type": "Scheduled Event", "detail": {}}
+CALLS_AT_THE_START, CALLS_AT_THE_END = 4, 5
+"""Of the two invocations that a drain takes when its events come, the documents read anew in each."""
+
+
+class Yard:
+    """One fleet on the emulator, and a drainer over it."""
+
+    def __init__(self, world: AwsWorld, group: Any, name: str) -> None:
+        self.world = world
+        self.group = group
+        self.name = name
+
+    def invoke(self, payload: Any, ports: Ports | None = None, ticks_s: float = 0.0) -> app.Answer:
+        """One invocation of the drainer; it ticks on for so long while drains are under way."""
+        ports = ports or self.world.ports
+        tick_s = 0.2 if ticks_s else 1_000.0
+        shift = app.Shift(time.time() + (ticks_s or 10.0), tick_s, "owner", time.sleep)
+        return app.answer(payload, app.Drainer(ports, time.time, shift, app.FleetBook(ports, time.time)))
+
+    def drain(self) -> Drain:
+        """The fleet's only drain."""
+        (drain,) = self.world.ports.ledger.drains(self.name)
+        return drain
+
+
+@pytest.fixture(autouse=True)
+def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run Command's events are a matter of moments here, and so is what counts as overdue."""
+    monkeypatch.setattr(draining, "LOOK_AFTER_S", 0.5)
+    monkeypatch.setattr(draining, "ASK_GRACE_S", 1.0)
+    monkeypatch.setattr(app, "RACE_S", 0.05)
+
+
+@pytest.fixture
+def make_yard(
+    sandbox: Sandbox, make_group: Any, unique: Callable[[str], str], eventually: Any
+) -> Callable[..., tuple[Yard, list[str]]]:
+    """Make a fleet whose consumers are at work; the yard and the instances' ids."""
+
+    def make(command: str = ORDERLY, size: int = 1, **drain: Any) -> tuple[Yard, list[str]]:
+        world = AwsWorld("emulator", sandbox.env(), sandbox=sandbox)
+        world.make_table()
+        group = make_group(command, high=size)
+        policy = {"hook_timeout_s": 60, "heartbeat_s": 20, "deadline_s": 300} | drain
+        group.hook("TERMINATING", int(policy["hook_timeout_s"]), name="sluice-drain")
+        name = unique("yard")
+        world.put_document(
+            name,
+            {
+                "queue": "https://sqs.eu-central-1.amazonaws.com/000000000000/orders",
+                "group": group.name,
+                "target_wait_s": 60,
+                "drain": policy,
+            },
+        )
+        group.desire(size)
+        instance_ids = eventually(lambda: group.in_state("InService", size))
+        eventually(lambda: all(sandbox.instance(instance_id)["unit_active"] for instance_id in instance_ids))
+        return Yard(world, group, name), instance_ids
+
+    return make
+
+
+def test_consumer_finishes_and_its_instance_goes_when_events_come(
+    sandbox: Sandbox, make_yard: Any, catch_events: Any, eventually: Any
+) -> None:
+    """Auto Scaling's own event, Run Command's own event, and between them a consumer that ends its work."""
+    yard, (instance_id,) = make_yard()
+    log = Path(sandbox.instance(instance_id)["log"])
+    ending = catch_events({"source": ["aws.autoscaling"], "detail": {"EC2InstanceId": [instance_id]}})
+    stopped = catch_events(
+        {"source": ["aws.ssm"], "detail": {"instance-id": [instance_id], "status": ["Success", "Failed", "TimedOut"]}}
+    )
+    yard.group.desire(0)
+    assert yard.invoke(eventually(ending)[0])["state"] == "stopping"
+    assert yard.group.states()[instance_id] == "Terminating:Wait"
+    assert yard.invoke(eventually(stopped)[0])["state"] == "released"
+    assert "drained" in log.read_text()
+    assert eventually(lambda: instance_id not in yard.group.states())
+    drain = yard.drain()
+    assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.COMPLETED)
+
+
+def test_consumer_finishes_when_every_event_is_lost(sandbox: Sandbox, make_yard: Any, eventually: Any) -> None:
+    """Sweeps alone: the group's list, the ledger, and Run Command's word once its event is overdue."""
+    yard, (instance_id,) = make_yard()
+    log = Path(sandbox.instance(instance_id)["log"])
+    yard.group.desire(0)
+    eventually(lambda: yard.group.in_state("Terminating:Wait"))
+    yard.invoke(SWEEP)
+    drain = yard.drain()
+    assert (drain.state, drain.hook and drain.hook.token) == (DrainState.STOPPING, None)
+    yard.invoke(SWEEP, ticks_s=20.0)
+    assert eventually(lambda: instance_id not in yard.group.states())
+    assert "drained" in log.read_text()
+
+
+def test_instance_goes_at_its_deadline_when_its_consumer_ignores_sigterm(make_yard: Any, eventually: Any) -> None:
+    """Held by heartbeats past the hook's own timeout, and not longer than the deadline."""
+    yard, _ = make_yard(STUBBORN, hook_timeout_s=2, heartbeat_s=0.5, deadline_s=5)
+    yard.group.desire(0)
+    eventually(lambda: yard.group.in_state("Terminating:Wait"))
+    began_at = time.time()
+    yard.invoke(SWEEP, ticks_s=20.0)
+    drain = yard.drain()
+    assert drain.state is DrainState.RELEASED
+    assert drain.outcome is DrainOutcome.COMPLETED
+    assert 4.5 < time.time() - began_at < 10
+    assert drain.heartbeat_count >= 4
+
+
+@pytest.mark.parametrize("when", When)
+def test_drains_go_on_when_the_drainer_died_at_any_call(
+    when: When, sandbox: Sandbox, make_yard: Any, catch_events: Any, eventually: Any
+) -> None:
+    """One instance for each call that a drain takes: the drainer dies before, or just after, that call.
+
+    Sweeps finish what it began, and no consumer is cut off.
+    """
+    yard, instance_ids = make_yard(size=CALLS_AT_THE_START + CALLS_AT_THE_END)
+    logs = [Path(sandbox.instance(instance_id)["log"]) for instance_id in instance_ids]
+    ending = catch_events({"source": ["aws.autoscaling"], "detail": {"AutoScalingGroupName": [yard.group.name]}})
+    stopped = catch_events(
+        {"source": ["aws.ssm"], "detail": {"instance-id": instance_ids, "status": ["Success", "Failed", "TimedOut"]}}
+    )
+    yard.group.desire(0)
+    starts = eventually(lambda: ending() if len(ending()) == len(instance_ids) else None)
+    for index, event in enumerate(starts[:CALLS_AT_THE_START]):
+        with pytest.raises(Crash):
+            yard.invoke(event, faulty_ports(yard.world.ports, at_call(index, when, Crash())))
+    for event in starts[CALLS_AT_THE_START:]:
+        yard.invoke(event)
+    mine = [event["detail"]["EC2InstanceId"] for event in starts[CALLS_AT_THE_START:]]
+
+    def ends() -> list[dict[str, Any]] | None:
+        found = [event for event in stopped() if event["detail"]["instance-id"] in mine]
+        return found if len(found) == CALLS_AT_THE_END else None
+
+    for index, event in enumerate(eventually(ends)):
+        with pytest.raises(Crash):
+            yard.invoke(event, faulty_ports(yard.world.ports, at_call(index, when, Crash())))
+    yard.invoke(SWEEP, ticks_s=30.0)
+    assert eventually(lambda: not yard.group.states())
+    yard.invoke(SWEEP)
+    assert {drain.state for drain in yard.world.ports.ledger.drains(yard.name)} == {DrainState.RELEASED}
+    assert all("drained" in log.read_text() for log in logs)
