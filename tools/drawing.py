@@ -42,9 +42,7 @@ def _cell(place: Place, kind: EventKind) -> str:
     transition = TABLE.get((place, kind))
     if transition is None:
         return "·"
-    targets = [state.value for state in DrainState if state in transition.to and state is not place]
-    stays = "" if targets else "stays"
-    return " or ".join(targets) or stays
+    return " or ".join(state.value for state in DrainState if state in transition.to) or "stays"
 
 
 def _name(place: Place) -> str:
