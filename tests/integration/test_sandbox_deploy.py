@@ -157,15 +157,22 @@ Outputs:
 PARENT = """
 AWSTemplateFormatVersion: "2010-09-09"
 Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Note: { Type: String }
 Resources:
   Child:
     Type: AWS::Serverless::Application
-    Properties: { Location: child.yaml }
+    Properties: { Location: child.yaml, Parameters: { Note: !Ref Note } }
 """
 CHILD = """
 AWSTemplateFormatVersion: "2010-09-09"
+Parameters:
+  Note: { Type: String }
 Resources:
   Queue: { Type: AWS::SQS::Queue, Properties: { QueueName: of-the-child } }
+  Told:
+    Type: AWS::SSM::Parameter
+    Properties: { Name: /of/the/child, Type: String, Value: !Sub "${Note} ${Queue.Arn}" }
 """
 
 
@@ -270,14 +277,19 @@ def test_stack_fails_when_an_alarm_s_expression_is_wrong(sandbox: Sandbox) -> No
     assert any("unexpected 'the end' in 'm +'" in event.get("ResourceStatusReason", "") for event in events)
 
 
-def test_nested_stack_is_deployed_and_deleted(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A packaged application is a stack of its own, and sam delete finds its way to the template."""
+def test_nested_stack_is_deployed_updated_and_deleted(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A packaged application is a stack of its own: updated in part, and found by sam delete."""
     (tmp_path / "template.yaml").write_text(PARENT)
     (tmp_path / "child.yaml").write_text(CHILD)
-    sqs = sandbox.client("sqs")
+    sqs, ssm = sandbox.client("sqs"), sandbox.client("ssm")
 
-    sandbox.deploy(tmp_path, "parent", build=False)
-    assert sqs.list_queues(QueueNamePrefix="of-the-child")["QueueUrls"]
+    def told() -> str:
+        return str(ssm.get_parameter(Name="/of/the/child")["Parameter"]["Value"])
+
+    sandbox.deploy(tmp_path, "parent", {"Note": "first"}, build=False)
+    assert told() == "first arn:aws:sqs:eu-central-1:000000000000:of-the-child"
+    sandbox.deploy(tmp_path, "parent", {"Note": "second"}, build=False)
+    assert told() == "second arn:aws:sqs:eu-central-1:000000000000:of-the-child"
     sandbox.sam("delete", "--stack-name", "parent", "--no-prompts", log=tmp_path / "delete.log")
 
     assert not sqs.list_queues(QueueNamePrefix="of-the-child").get("QueueUrls")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -118,6 +121,39 @@ def test_instances_end_when_the_emulator_is_killed(tmp_path: Path) -> None:
 
         assert until_over([instance]) == []
         owner.kill()
+
+
+def test_stop_does_not_wait_when_a_function_is_at_work(tmp_path: Path) -> None:
+    """A function in the middle of a minute is cut off, and its process ends as well."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr(
+            "app.py",
+            "import os, pathlib, time\n"
+            "def handler(event, context):\n"
+            "    pathlib.Path(event['tell']).write_text(str(os.getpid()))\n"
+            "    time.sleep(60)\n",
+        )
+    told = tmp_path / "pid"
+    with Sandbox() as sandbox:
+        role = sandbox.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument='{"Statement": []}')["Role"]
+        functions = sandbox.client("lambda")
+        functions.create_function(
+            FunctionName="busy",
+            Runtime="python3.13",
+            Role=role["Arn"],
+            Handler="app.handler",
+            Code={"ZipFile": archive.getvalue()},
+            Timeout=90,
+        )
+        functions.invoke(FunctionName="busy", InvocationType="Event", Payload=json.dumps({"tell": str(told)}))
+        deadline = time.monotonic() + 30
+        while not (told.exists() and told.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        began = time.monotonic()
+
+    assert time.monotonic() - began < 15
+    assert until_over([int(told.read_text())]) == []
 
 
 def test_start_fails_with_the_reason_when_settings_are_unknown(tmp_path: Path) -> None:

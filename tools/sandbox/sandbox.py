@@ -42,7 +42,7 @@ START_POLL_S = 0.1
 START_ATTEMPTS = 3
 """The port is free when picked but not held: another process may take it before the emulator binds it."""
 STOP_TIMEOUT_S = 20.0
-"""The server's own graceful shutdown takes up to 3 s, ending the instances a little more."""
+"""Ending the instances takes well under a second; a loaded machine may need many times that."""
 SAM_TIMEOUT_S = 600.0
 """A build that resolves dependencies on a cold cache takes minutes; a deploy 15 s."""
 ADMIN_TIMEOUT_S = 30.0
@@ -184,15 +184,14 @@ class Sandbox:
         if process is None:
             return
         if process.stdin is not None:
+            # The emulator ends its instances, its functions and itself when this closes.
             process.stdin.close()
-        if process.poll() is None:
-            process.terminate()
         try:
             process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        # Lambda workers are in the emulator's group and see their pipes close; this is for any that hang.
+        # Lambda workers are in the emulator's group: this is for any that it left.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
@@ -274,7 +273,8 @@ class Sandbox:
         work = self.directory / "sam" / stack_name
         work.mkdir(parents=True, exist_ok=True)
         built = work / "build"
-        overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
+        # In quotes: SAM CLI splits what follows the option at spaces.
+        overrides = [f"{name}={json.dumps(value)}" for name, value in (parameters or {}).items()]
         given = ["--parameter-overrides", *overrides] if overrides else []
         source = template_dir / template
         if build:

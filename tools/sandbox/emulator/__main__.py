@@ -21,12 +21,20 @@ _app = host.Host("app", "main")
 log = logging.getLogger("sandbox")
 
 
-def _end_with_parent() -> None:
-    """Wait for the end of standard input, which the parent holds open, then ask ourselves to stop."""
+def _end_with_parent(extensions: Extensions) -> None:
+    """Wait for the end of standard input, which the parent holds open, then end everything at once.
+
+    Nothing here is worth an orderly shutdown, which would wait for functions that run for a minute.
+    """
     while sys.stdin.buffer.read(4096):
         pass
-    log.info("the process that started the emulator is gone: stopping")
-    os.kill(os.getpid(), signal.SIGTERM)
+    log.info("the process that started the emulator let go of it: ending")
+    extensions.close()
+    logging.shutdown()
+    if os.getpgrp() == os.getpid():
+        # Functions' processes are in the group; whoever of them is at work would go on.
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(0)
 
 
 def main() -> None:
@@ -37,7 +45,8 @@ def main() -> None:
     extensions.install()
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")
-        threading.Thread(target=_end_with_parent, name="sandbox-parent", daemon=True).start()
+        watch = threading.Thread(target=_end_with_parent, args=(extensions,), name="sandbox-parent", daemon=True)
+        watch.start()
     try:
         _app["main"]()
     finally:

@@ -2,7 +2,8 @@
 
 AWS pages (AWSCloudFormation/latest/TemplateReference): aws-resource-lambda-function.html (DeadLetterConfig,
 ReservedConcurrentExecutions), aws-resource-lambda-eventsourcemapping.html (Enabled), aws-resource-iam-rolepolicy.html;
-AWSCloudFormation/latest/UserGuide/aws-properties-stack.html (TemplateURL is an S3 URL).
+AWSCloudFormation/latest/UserGuide/aws-properties-stack.html (TemplateURL is an S3 URL) and
+using-cfn-nested-stacks.html (a nested stack's unchanged resources stay as they are).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 from tools.sandbox.emulator.events import Scope
 from tools.sandbox.emulator.host import Host
 
-_provisioners = Host("services.cloudformation.provisioners", "_RESOURCE_HANDLERS", "_cfn_bool")
+_provisioners = Host("services.cloudformation.provisioners", "_RESOURCE_HANDLERS", "_cfn_bool", "_update_resource")
+_cloudformation = Host("services.cloudformation", "_stacks")
 _handlers = Host("services.cloudformation.handlers", "_ACTION_HANDLERS")
 _lambda = Host("services.lambda_svc", "_functions", "_esms")
 _iam = Host("services.iam", "_roles")
@@ -33,6 +35,7 @@ def install() -> None:
         "delete": _delete_role_policy,
     }
     _show_s3_urls()
+    _remember_attributes()
 
 
 def _after(handlers: Handlers, complete: Callable[[str, Mapping[str, Any]], None]) -> None:
@@ -112,3 +115,21 @@ def _show_s3_urls() -> None:
         )
 
     _handlers["_ACTION_HANDLERS"]["GetTemplate"] = get_template
+
+
+# --- updates of nested stacks ---
+
+
+def _remember_attributes() -> None:
+    """Keep the attributes of a nested stack's unchanged resources: its update asks for them and passes none."""
+    original = _provisioners["_update_resource"]
+
+    def update(kind: str, physical_id: str, old: Any, new: Any, stack: str, *rest: Any, **named: Any) -> Any:
+        logical_id = named.get("logical_id", rest[0] if rest else None)
+        if len(rest) < 2 and named.get("old_attrs") is None and logical_id:
+            record = _cloudformation["_stacks"].get(stack) or {}
+            known = (record.get("_resources") or {}).get(logical_id) or {}
+            return original(kind, physical_id, old, new, stack, logical_id, known.get("Attributes"))
+        return original(kind, physical_id, old, new, stack, *rest, **named)
+
+    _provisioners["_update_resource"] = update
