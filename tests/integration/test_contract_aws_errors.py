@@ -1,0 +1,453 @@
+"""Errors of the ports on AWS: split by what to do about them, the fix named, and nothing sent twice."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
+
+from sluice.aws import SqsQueue, connect
+from sluice.aws.clients import ATTEMPTS, Clients
+from sluice.aws.errors import Thing, asking
+from sluice.aws.table import CONFLICT_ATTEMPTS, Table
+from sluice.model import HookAction, HookResult, Message
+from sluice.ports import (
+    ConflictError,
+    LostAnswerError,
+    NeedsFixError,
+    PortError,
+    Ports,
+    RefusedError,
+    TryLaterError,
+)
+from tests.integration.contract_worlds import FAKE, AwsWorld
+from tools.sandbox.sandbox import Sandbox
+
+QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders"
+THING = Thing("sqs", f"queue {QUEUE}", "create it")
+SETTINGS = {"SLUICE_TABLE": "t", "SLUICE_BUCKET": "b", "SLUICE_FLEETS_PATH": "/sluice/s/fleets/"}
+
+
+def answer(code: str, status: int = 400, operation: str = "SendMessageBatch", message: str = "said AWS") -> ClientError:
+    """An error as botocore raises it for an answer."""
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, operation)
+
+
+def translated(error: Exception) -> PortError:
+    """What leaves the edge for an error of botocore."""
+    with pytest.raises(PortError) as caught, asking(THING):
+        raise error
+    assert caught.value.__cause__ is error
+    assert QUEUE in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("ThrottlingException", 400, TryLaterError),
+        ("RequestThrottled", 403, TryLaterError),
+        ("ProvisionedThroughputExceededException", 400, TryLaterError),
+        ("KmsThrottled", 400, TryLaterError),
+        ("OverLimit", 403, TryLaterError),
+        ("ScalingActivityInProgress", 400, TryLaterError),
+        ("ResourceContention", 500, TryLaterError),
+        ("TransactionConflictException", 400, TryLaterError),
+        ("InternalFailure", 500, LostAnswerError),
+        ("ServiceUnavailable", 503, LostAnswerError),
+        ("SomethingNew", 502, LostAnswerError),
+        ("RequestTimeout", 400, LostAnswerError),
+        ("ConditionalCheckFailedException", 400, ConflictError),
+        ("ValidationError", 400, RefusedError),
+        ("InvalidParameterValue", 400, RefusedError),
+        ("SomethingNew", 400, RefusedError),
+        ("AccessDenied", 403, NeedsFixError),
+        ("KMS.AccessDeniedException", 400, NeedsFixError),
+        ("SomethingNew", 403, NeedsFixError),
+        ("AWS.SimpleQueueService.NonExistentQueue", 400, NeedsFixError),
+        ("QueueDoesNotExist", 400, NeedsFixError),
+        ("ResourceNotFoundException", 400, NeedsFixError),
+        ("NoSuchBucket", 404, NeedsFixError),
+        ("KmsDisabled", 400, NeedsFixError),
+        ("InvalidClientTokenId", 403, NeedsFixError),
+        ("ExpiredToken", 400, NeedsFixError),
+    ],
+)
+def test_answer_is_split_by_what_to_do_about_it(code: str, status: int, kind: type[PortError]) -> None:
+    """Later, never, by a person, or read again: by the code, else by the status."""
+    error = translated(answer(code, status))
+    assert type(error) is kind
+    assert code in str(error)
+
+
+def test_lost_answer_is_to_be_tried_later() -> None:
+    """Who does not care whether it went through treats it like a throttled request."""
+    assert isinstance(translated(answer("InternalError", 500)), TryLaterError)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ReadTimeoutError(endpoint_url=QUEUE), LostAnswerError),
+        (ConnectionClosedError(endpoint_url=QUEUE), LostAnswerError),
+        (ConnectTimeoutError(endpoint_url=QUEUE), TryLaterError),
+        (EndpointConnectionError(endpoint_url=QUEUE), TryLaterError),
+        (ParamValidationError(report="no"), RefusedError),
+        (NoCredentialsError(), NeedsFixError),
+        (NoRegionError(), NeedsFixError),
+    ],
+)
+def test_silence_is_split_by_whether_anything_was_asked(error: BotoCoreError, kind: type[PortError]) -> None:
+    """What never reached AWS is told from what may have."""
+    assert type(translated(error)) is kind
+
+
+@pytest.mark.parametrize(
+    ("operation", "message", "action"),
+    [
+        ("SendMessageBatch", "Access to the resource is denied.", "sqs:SendMessage"),
+        ("DeleteMessageBatch", "Access to the resource is denied.", "sqs:DeleteMessage"),
+        ("SendMessageBatch", "User: x is not authorized to perform: sqs:sendmessage on resource: y", "sqs:SendMessage"),
+        ("SendMessageBatch", "User: x is not authorized to perform: kms:GenerateDataKey on y", "kms:GenerateDataKey"),
+        ("GetQueueAttributes", "no", "sqs:GetQueueAttributes"),
+    ],
+)
+def test_denial_names_the_action_to_grant(operation: str, message: str, action: str) -> None:
+    """As a policy spells it, whatever the operation is called."""
+    error = translated(answer("AccessDenied", 403, operation, message))
+    assert f"{action} is not allowed: grant it to this function's role" in str(error)
+
+
+# --------------------------------------------------------------------------- one request, or several
+
+
+class Recorder(ThreadingHTTPServer):
+    """A server that counts requests and answers each as `reply` does; None closes the connection without a word."""
+
+    daemon_threads = True
+
+    def __init__(self, reply: Callable[[], tuple[int, dict[str, str]] | None]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.reply = reply
+        self.count = 0
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    def environ(self) -> dict[str, str]:
+        """Settings that lead to this server."""
+        return {**FAKE, **SETTINGS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.server_port}"}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request to a Recorder."""
+
+    def do_POST(self) -> None:
+        """Count it, and answer."""
+        server = cast("Recorder", self.server)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        server.count += 1
+        replied = server.reply()
+        if replied is None:
+            self.close_connection = True
+            return
+        status, document = replied
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[], tuple[int, dict[str, str]] | None]], Recorder]]:
+    """Start recorders; all end with the test."""
+    servers: list[Recorder] = []
+
+    def start(reply: Callable[[], tuple[int, dict[str, str]] | None]) -> Recorder:
+        servers.append(Recorder(reply))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+        server.thread.join()
+
+
+Serve = Callable[[Callable[[], tuple[int, dict[str, str]] | None]], Recorder]
+REPLIES: dict[str, Callable[[], tuple[int, dict[str, str]] | None]] = {
+    "silence": lambda: None,
+    "fault": lambda: (500, {"__type": "com.amazonaws.sqs#InternalError", "message": "sorry"}),
+    "throttled": lambda: (400, {"__type": "com.amazonaws.sqs#ThrottlingException", "message": "slow down"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"), [("silence", LostAnswerError), ("fault", LostAnswerError), ("throttled", TryLaterError)]
+)
+def test_sending_is_asked_once_whatever_comes_back(serve: Serve, reply: str, kind: type[PortError]) -> None:
+    """A sending whose answer is lost is not repeated: the message may be in the queue already."""
+    server = serve(REPLIES[reply])
+    with pytest.raises(TryLaterError) as caught:
+        connect(server.environ()).queue.send(QUEUE, [Message(id="m", body="b")], [0.0])
+    assert type(caught.value) is kind
+    assert server.count == 1
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_reading_is_asked_again_when_it_fails(serve: Serve, reply: str) -> None:
+    """What is harmless to repeat is repeated a few times before it is given up."""
+    server = serve(REPLIES[reply])
+    with pytest.raises(TryLaterError):
+        connect(server.environ()).queue.read(QUEUE, 0.0)
+    assert server.count == ATTEMPTS
+
+
+def test_sending_was_surely_in_vain_when_nobody_listens(serve: Serve) -> None:
+    """No connection, no doubt."""
+    server = serve(REPLIES["silence"])
+    environ = server.environ()
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(TryLaterError) as caught:
+        connect(environ).queue.send(QUEUE, [Message(id="m", body="b")], [0.0])
+    assert type(caught.value) is TryLaterError
+
+
+# --------------------------------------------------------------------------- batches that fail in part
+
+
+class FakeSqs:
+    """SendMessageBatch that answers or raises, batch by batch, and remembers what it was asked."""
+
+    def __init__(self, *replies: Exception | None) -> None:
+        self.replies = list(replies)
+        self.asked: list[list[str]] = []
+
+    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        """Answer with the next reply; every entry succeeded where that is None."""
+        assert QueueUrl == QUEUE
+        self.asked.append([entry["MessageBody"] for entry in Entries])
+        reply = self.replies.pop(0)
+        if reply is not None:
+            raise reply
+        return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
+
+
+def queue_on(sqs: FakeSqs) -> SqsQueue:
+    """The Queue port over a fake."""
+    return SqsQueue(cast("Clients", SimpleNamespace(sqs_once=sqs)))
+
+
+def letters(count: int) -> list[Message]:
+    """Messages to send."""
+    return [Message(id=f"m{number}", body=f"{number}") for number in range(count)]
+
+
+def test_the_guilty_entry_is_found_when_a_batch_is_refused_as_a_whole() -> None:
+    """Each entry is tried by itself, in order: one bad message never condemns the others."""
+    sqs = FakeSqs(answer("BatchRequestTooLong"), None, answer("InvalidMessageContents"), None)
+    sent = queue_on(sqs).send(QUEUE, letters(3), [0.0] * 3)
+    assert sqs.asked == [["0", "1", "2"], ["0"], ["1"], ["2"]]
+    assert sent.done == frozenset({0, 2})
+    assert set(sent.failed) == {1} == set(sent.refused)
+
+
+def test_first_batch_counts_when_the_second_is_throttled() -> None:
+    """What was sent is answered as sent, the rest as failed for now."""
+    sqs = FakeSqs(None, answer("ThrottlingException"), None)
+    sent = queue_on(sqs).send(QUEUE, letters(21), [0.0] * 21)
+    assert sent.done == frozenset({*range(10), 20})
+    assert set(sent.failed) == set(range(10, 20))
+    assert sent.refused == frozenset()
+
+
+def test_nothing_was_sent_when_an_error_is_raised() -> None:
+    """Any error but a lost answer leaves the caller free to do it all again."""
+    with pytest.raises(NeedsFixError):
+        queue_on(FakeSqs(answer("AccessDenied", 403))).send(QUEUE, letters(2), [0.0] * 2)
+
+
+def test_lost_answer_is_raised_when_a_later_batch_may_have_been_sent() -> None:
+    """No entry of such a call is taken for failed."""
+    with pytest.raises(LostAnswerError):
+        queue_on(FakeSqs(None, answer("InternalError", 500))).send(QUEUE, letters(11), [0.0] * 11)
+
+
+# --------------------------------------------------------------------------- transactions that meet
+
+
+class FakeDynamo:
+    """TransactWriteItems that fails some times."""
+
+    def __init__(self, *codes: list[str]) -> None:
+        self.cancelled = list(codes)
+        self.count = 0
+
+    def transact_write_items(self, **_: Any) -> dict[str, Any]:
+        """Cancelled for the next reasons, or written."""
+        self.count += 1
+        if not self.cancelled:
+            return {}
+        error = answer("TransactionCanceledException", 400, "TransactWriteItems")
+        error.response["CancellationReasons"] = [{"Code": code} for code in self.cancelled.pop(0)]
+        raise error
+
+
+def table_on(dynamo: FakeDynamo) -> tuple[Table, list[float]]:
+    """A table over a fake, and the pauses it makes."""
+    pauses: list[float] = []
+    return Table(cast("Clients", SimpleNamespace(dynamodb=dynamo)), "ledger", pauses.append), pauses
+
+
+def test_transaction_is_tried_again_when_it_met_another() -> None:
+    """After pauses that differ, so that the two do not meet again."""
+    dynamo = FakeDynamo(["None", "TransactionConflict"], ["TransactionConflict", "None"])
+    table, pauses = table_on(dynamo)
+    assert table.transact([]) == frozenset()
+    assert dynamo.count == 3
+    assert len(set(pauses)) == 2
+
+
+def test_transaction_is_for_later_when_it_meets_others_all_the_time() -> None:
+    """It ends, and says so."""
+    dynamo = FakeDynamo(*[["TransactionConflict"]] * 99)
+    table, _ = table_on(dynamo)
+    with pytest.raises(TryLaterError, match="table ledger"):
+        table.transact([])
+    assert dynamo.count == CONFLICT_ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("reasons", "kind"),
+    [(["ValidationError"], RefusedError), (["AccessDenied"], NeedsFixError), (["ThrottlingError"], TryLaterError)],
+)
+def test_transaction_fails_as_its_reasons_say(reasons: list[str], kind: type[PortError]) -> None:
+    """What cancelled it is not always a condition."""
+    table, pauses = table_on(FakeDynamo(reasons))
+    with pytest.raises(kind):
+        table.transact([])
+    assert pauses == []
+
+
+def test_failed_conditions_are_named_by_index() -> None:
+    """Also where another write of the transaction met a conflict: the condition decides."""
+    table, _ = table_on(FakeDynamo(["None", "ConditionalCheckFailed", "TransactionConflict"]))
+    assert table.transact([]) == frozenset({1})
+
+
+# --------------------------------------------------------------------------- settings and permissions
+
+
+def test_no_client_is_made_until_a_port_is_used() -> None:
+    """A cold start pays for what it uses, and for no more."""
+    ports = connect({**FAKE, **SETTINGS})
+    clients: Clients = ports.queue._clients  # type: ignore[attr-defined]
+    made = {"sqs", "sqs_once", "autoscaling", "cloudwatch", "dynamodb", "s3", "ssm"}
+    assert not made & set(vars(clients))
+    assert clients.sqs is clients.sqs
+    assert made & set(vars(clients)) == {"sqs"}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_missing_setting_is_named(name: str) -> None:
+    """Every one at once, in the words of the template."""
+    with pytest.raises(NeedsFixError, match=name):
+        connect({**FAKE, **{key: value for key, value in SETTINGS.items() if key != name}})
+    with pytest.raises(NeedsFixError) as caught:
+        connect(FAKE)
+    assert all(setting in str(caught.value) for setting in SETTINGS)
+
+
+@pytest.mark.parametrize("period", ["0", "1.5", "-6", "often"])
+def test_metric_period_is_refused_when_not_whole_seconds(period: str) -> None:
+    """It is for emulators, and a wrong one would read as silence."""
+    with pytest.raises(NeedsFixError, match="SLUICE_METRIC_PERIOD_S"):
+        connect({**FAKE, **SETTINGS, "SLUICE_METRIC_PERIOD_S": period})
+
+
+COMMAND = "5c1d0a6e-0000-4000-8000-000000000001"
+CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
+    "fleets.load": ("ssm:GetParametersByPath", lambda ports, _: ports.fleets.load()),
+    "group.read": ("autoscaling:DescribeAutoScalingGroups", lambda ports, _: ports.group.read("g")),
+    "group.set_desired": ("autoscaling:SetDesiredCapacity", lambda ports, _: ports.group.set_desired("g", 1)),
+    "group.complete_hook": (
+        "autoscaling:CompleteLifecycleAction",
+        lambda ports, _: ports.group.complete_hook(HookAction("g", "h", "i-1"), HookResult.CONTINUE),
+    ),
+    "group.heartbeat": (
+        "autoscaling:RecordLifecycleActionHeartbeat",
+        lambda ports, _: ports.group.heartbeat(HookAction("g", "h", "i-1")),
+    ),
+    "signals.read": ("cloudwatch:GetMetricData", lambda ports, url: ports.signals.read(url, 1_800_000_000.0)),
+    "signals.alarm_is_on": ("cloudwatch:DescribeAlarms", lambda ports, _: ports.signals.alarm_is_on("a")),
+    "queue.read": ("sqs:GetQueueAttributes", lambda ports, url: ports.queue.read(url, 0.0)),
+    "queue.receive": ("sqs:ReceiveMessage", lambda ports, url: ports.queue.receive(url, 1, 1.0)),
+    "queue.send": ("sqs:SendMessage", lambda ports, url: ports.queue.send(url, letters(1), [0.0])),
+    "queue.delete": ("sqs:DeleteMessage", lambda ports, url: ports.queue.delete(url, ["r"])),
+    "queue.hide": ("sqs:ChangeMessageVisibility", lambda ports, url: ports.queue.hide(url, "r", 1.0)),
+    "archive.store": ("s3:PutObject", lambda ports, _: ports.archive.store("orders", letters(1)[0])),
+    "archive.load": ("s3:GetObject", lambda ports, _: ports.archive.load("key")),
+    "archive.remove": ("s3:DeleteObject", lambda ports, _: ports.archive.remove("key")),
+    "instances.stop": ("ssm:SendCommand", lambda ports, _: ports.instances.stop("i-1", "u.service", 60.0)),
+    "instances.command": ("ssm:ListCommandInvocations", lambda ports, _: ports.instances.command(COMMAND, "i-1")),
+    "ledger.drain": ("dynamodb:GetItem", lambda ports, _: ports.ledger.drain("orders", "i-1")),
+    "ledger.drains": ("dynamodb:Query", lambda ports, _: ports.ledger.drains("orders")),
+    "ledger.acquire": ("dynamodb:PutItem", lambda ports, _: ports.ledger.acquire("orders", "o", 2.0, 1.0)),
+    "ledger.release": ("dynamodb:DeleteItem", lambda ports, _: ports.ledger.release("orders", "o")),
+    "ledger.note_failure": (
+        "dynamodb:UpdateItem",
+        lambda ports, _: ports.ledger.note_failure("orders", "g", "c", "s", 1.0),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def nobody(sandbox: Sandbox) -> tuple[Ports, str]:
+    """The ports of a user who may do nothing, and a queue that exists."""
+    world = AwsWorld("emulator", sandbox.env(), sandbox=sandbox)
+    world.make_table()
+    world.make_bucket()
+    iam = world.client("iam")
+    name = world.environ["SLUICE_TABLE"]
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    environ = {
+        **world.environ,
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
+    return connect(environ), world.make_queue()
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("call", CALLS)
+def test_missing_permission_is_named_with_its_action(nobody: tuple[Ports, str], call: str) -> None:
+    """Every call, made by one who may do nothing, says what to grant."""
+    ports, url = nobody
+    action, ask = CALLS[call]
+    with pytest.raises(NeedsFixError) as caught:
+        ask(ports, url)
+    assert action in str(caught.value)
+    assert "grant" in str(caught.value)

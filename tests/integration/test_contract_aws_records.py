@@ -1,0 +1,351 @@
+"""What the ports on AWS write and ask beyond what every port does: records, lives, commands, caches."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from sluice.aws import CloudWatchSignals, SsmFleets, SsmInstances
+from sluice.aws.clients import Clients
+from sluice.aws.fleets import CACHED_S
+from sluice.model import (
+    Action,
+    Attribute,
+    CommandStatus,
+    Decision,
+    Drain,
+    DrainCause,
+    DrainState,
+    JobState,
+    Lifecycle,
+    Memory,
+    Message,
+    Mode,
+    Outcome,
+    OutcomeStatus,
+    RedriveJob,
+)
+from sluice.ports import (
+    ATTEMPTS_KEPT_S,
+    DECISIONS_KEPT_S,
+    DRAINS_KEPT_S,
+    JOBS_KEPT_S,
+    RETRY_MARK_S,
+    NeedsFixError,
+    RefusedError,
+)
+from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
+
+AT = 1_767_225_600.0
+
+
+@pytest.fixture(params=[MOTO])
+def world(request: pytest.FixtureRequest) -> Iterator[AwsWorld]:
+    """moto, with the ledger's table and the archive's bucket."""
+    for opened in open_world(request):
+        assert isinstance(opened, AwsWorld)
+        opened.make_table()
+        opened.make_bucket()
+        yield opened
+
+
+def items(world: AwsWorld) -> dict[str, dict[str, Any]]:
+    """Everything in the ledger, by sk."""
+    found = world.client("dynamodb").scan(TableName=world.environ["SLUICE_TABLE"])["Items"]
+    return {item["sk"]["S"]: item for item in found}
+
+
+def put_raw(world: AwsWorld, sk: str, data: dict[str, Any]) -> None:
+    """Put a record as another version of Sluice, or a person, may have written it."""
+    item = {"pk": {"S": "fleet#orders"}, "sk": {"S": sk}, "data": data}
+    world.client("dynamodb").put_item(TableName=world.environ["SLUICE_TABLE"], Item=item)
+
+
+def drain(state: DrainState, instance_id: str = "i-1") -> Drain:
+    """A drain in a state."""
+    return Drain("orders", instance_id, state, DrainCause.TERMINATE, AT, AT + 900, AT)
+
+
+def decision(at: float = AT) -> Decision:
+    """A decision."""
+    return Decision("d1", "orders", at, Mode.ACT, Action.HOLD, 1, 1, 1, (), (), "hold at 1")
+
+
+# --------------------------------------------------------------------------- the ledger's records
+
+
+def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
+    """What is over and done with carries its end; a drain under way, a lease and a memory carry none."""
+    ledger = world.ports.ledger
+    ledger.record(decision(), Outcome("d1", AT, OutcomeStatus.UNCHANGED))
+    ledger.keep_drain(drain(DrainState.STOPPING, "i-under-way"))
+    ledger.keep_drain(drain(DrainState.RELEASED, "i-released"))
+    ledger.keep_attempts("orders", "k", 1, AT)
+    ledger.keep_job(RedriveJob("j", "orders", JobState.DONE, AT, "someone", AT))
+    ledger.claim_retries("orders", ["m"], AT + 60, AT)
+    ledger.confirm_retries("orders", ["never-claimed"], AT)
+    ledger.acquire("orders", "o", AT + 60, AT)
+    ledger.keep_memory("orders", Memory())
+    lives = {sk: float(item["ttl"]["N"]) - AT for sk, item in items(world).items() if "ttl" in item}
+    assert lives == {
+        "decision#001767225600000#d1": DECISIONS_KEPT_S,
+        "drain#i-released": DRAINS_KEPT_S,
+        "attempts#k": ATTEMPTS_KEPT_S,
+        "job#j": JOBS_KEPT_S,
+        "retry#m": RETRY_MARK_S,
+        "retry#never-claimed": RETRY_MARK_S,
+    }
+    assert all(lives[sk] % 1 == 0 for sk in lives)
+
+
+def test_drain_lives_on_when_it_is_taken_up_again(world: AwsWorld) -> None:
+    """A released drain that is no longer released carries no end."""
+    released = world.ports.ledger.keep_drain(drain(DrainState.RELEASED))
+    world.ports.ledger.keep_drain(replace(released, state=DrainState.STOPPING))
+    assert "ttl" not in items(world)["drain#i-1"]
+
+
+def test_record_reads_as_json(world: AwsWorld) -> None:
+    """A person who looks into the table finds words, not numbers and blobs."""
+    world.ports.ledger.keep_drain(drain(DrainState.STOPPING))
+    found = json.loads(items(world)["drain#i-1"]["data"]["S"])
+    assert (found["state"], found["cause"], found["deadline_at"]) == ("stopping", "terminate", AT + 900)
+
+
+def test_record_is_read_when_another_version_wrote_it(world: AwsWorld) -> None:
+    """Fields that are not known yet are left out, fields that were not known then have their defaults."""
+    written = world.ports.ledger.keep_drain(drain(DrainState.STOPPING))
+    found = json.loads(items(world)["drain#i-1"]["data"]["S"])
+    del found["note"]
+    put_raw(world, "drain#i-1", {"S": json.dumps({**found, "of_tomorrow": [1]})})
+    assert world.ports.ledger.drain("orders", "i-1") == written
+
+
+def test_record_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld) -> None:
+    """Asked for by itself it is named, with its key."""
+    world.ports.ledger.keep_drain(drain(DrainState.STOPPING, "i-2"))
+    put_raw(world, "drain#i-1", {"S": '{"state": "asleep"}'})
+    assert [d.instance_id for d in world.ports.ledger.drains("orders")] == ["i-2"]
+    with pytest.raises(NeedsFixError, match="fleet#orders drain#i-1 cannot be read as a Drain"):
+        world.ports.ledger.drain("orders", "i-1")
+
+
+@pytest.mark.parametrize(
+    "data", [{"S": "{}"}, {"B": b"not compressed"}, {"B": zlib.compress(b"[1]")}], ids=["text", "raw", "list"]
+)
+def test_memory_is_empty_when_it_cannot_be_read(world: AwsWorld, data: dict[str, Any]) -> None:
+    """What was learned can be learned again: a fleet is not stopped by it."""
+    put_raw(world, "state", data)
+    assert world.ports.ledger.memory("orders") == Memory()
+
+
+def test_infinite_figure_survives(world: AwsWorld) -> None:
+    """A float is kept as it is, whatever it is."""
+    endless = replace(drain(DrainState.STOPPING), deadline_at=float("inf"))
+    world.ports.ledger.keep_drain(endless)
+    assert world.ports.ledger.drain("orders", "i-1") == replace(endless, version=1)
+
+
+def test_more_decisions_are_read_than_one_page_holds(world: AwsWorld) -> None:
+    """DynamoDB answers 1 MB at a time; a day of decisions is more."""
+    wide = replace(decision(), sentence="x" * 300_000)
+    for number in range(5):
+        at = AT + number
+        world.ports.ledger.record(replace(wide, id=f"d{number}", at=at), Outcome("d", at, OutcomeStatus.UNCHANGED))
+    found = world.ports.ledger.decisions("orders", 10)
+    assert [d.id for d, _ in found] == ["d4", "d3", "d2", "d1", "d0"]
+
+
+# --------------------------------------------------------------------------- the archive's documents
+
+
+def test_document_is_json_with_bytes_in_base64(world: AwsWorld) -> None:
+    """What is kept can be read, and sent again, without Sluice."""
+    letter = Message(
+        "m", "body \u20ac", "r", (("b", Attribute("Binary", None, b"\xff")), ("t", Attribute("String", "x")))
+    )
+    key = world.ports.archive.store("orders", letter)
+    bucket = world.environ["SLUICE_BUCKET"]
+    found = world.client("s3").get_object(Bucket=bucket, Key=key)
+    document = json.loads(found["Body"].read())
+    assert found["ContentType"] == "application/json"
+    assert (document["format"], document["id"], document["body"]) == (1, "m", "body \u20ac")
+    assert document["attributes"] == {
+        "b": {"type": "Binary", "binary": base64.b64encode(b"\xff").decode()},
+        "t": {"type": "String", "text": "x"},
+    }
+    assert key == "orders/undated/m.json"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b"", b"\xff", b"[]", b"{}", b'{"id": 1}', b'{"attributes": 7}', b'{"id":"m","body":"b","attributes":{"a":1}}'],
+)
+def test_loading_is_refused_when_the_document_is_no_message(world: AwsWorld, document: bytes) -> None:
+    """Something else under a key is refused by name."""
+    world.client("s3").put_object(Bucket=world.environ["SLUICE_BUCKET"], Key="orders/x.json", Body=document)
+    with pytest.raises(RefusedError, match=r"orders/x\.json is not a message"):
+        world.ports.archive.load("orders/x.json")
+
+
+# --------------------------------------------------------------------------- Run Command
+
+
+class FakeSsm:
+    """SendCommand and ListCommandInvocations that remember and answer."""
+
+    def __init__(self, *invocations: dict[str, str]) -> None:
+        self.invocations = list(invocations)
+        self.sent: dict[str, Any] = {}
+
+    def send_command(self, **request: Any) -> dict[str, Any]:
+        """Remember the request."""
+        self.sent = request
+        return {"Command": {"CommandId": "c-1"}}
+
+    def list_command_invocations(self, CommandId: str, InstanceId: str) -> dict[str, Any]:  # noqa: N803 - boto's names
+        """Answer with what there is."""
+        assert (CommandId, InstanceId) == ("c-1", "i-1")
+        return {"CommandInvocations": self.invocations}
+
+
+def instances_on(ssm: FakeSsm) -> SsmInstances:
+    """The Instances port over a fake."""
+    return SsmInstances(cast("Clients", SimpleNamespace(ssm=ssm)))
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "delivery_s", "execution_s"),
+    [(0.5, 30, "1"), (45.2, 46, "46"), (900.0, 900, "900"), (10_000_000.0, 2_592_000, "172800")],
+)
+def test_command_is_held_to_run_commands_bounds(timeout_s: float, delivery_s: int, execution_s: str) -> None:
+    """Both of its timeouts follow ours, as far as Systems Manager takes them."""
+    ssm = FakeSsm()
+    assert instances_on(ssm).stop("i-1", "consumer.service", timeout_s) == "c-1"
+    assert ssm.sent["TimeoutSeconds"] == delivery_s
+    assert ssm.sent["Parameters"]["executionTimeout"] == [execution_s]
+    assert ssm.sent["InstanceIds"] == ["i-1"]
+    assert ssm.sent["DocumentName"] == "AWS-RunShellScript"
+
+
+@pytest.mark.parametrize(
+    ("unit", "command"),
+    [
+        ("consumer.service", "systemctl stop consumer.service"),
+        ("a b;reboot", "systemctl stop 'a b;reboot'"),
+        ("dev-\\x2dsda.swap", "systemctl stop 'dev-\\x2dsda.swap'"),
+    ],
+)
+def test_unit_is_one_word_to_the_shell(unit: str, command: str) -> None:
+    """Whatever it holds, it is stopped and not run."""
+    ssm = FakeSsm()
+    instances_on(ssm).stop("i-1", unit, 60.0)
+    assert ssm.sent["Parameters"]["commands"] == [command]
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "folded"),
+    [
+        ("Pending", "Pending", CommandStatus.PENDING),
+        ("InProgress", "In Progress", CommandStatus.PENDING),
+        ("Delayed", "Delayed", CommandStatus.PENDING),
+        ("Cancelling", "Cancelling", CommandStatus.PENDING),
+        ("Success", "Success", CommandStatus.SUCCEEDED),
+        ("Failed", "Failed", CommandStatus.FAILED),
+        ("Failed", "", CommandStatus.FAILED),
+        ("Failed", "Undeliverable", CommandStatus.UNKNOWN),
+        ("Failed", "Terminated", CommandStatus.UNKNOWN),
+        ("Failed", "Access Denied", CommandStatus.UNKNOWN),
+        ("Failed", "Invalid Platform", CommandStatus.UNKNOWN),
+        ("TimedOut", "Delivery Timed Out", CommandStatus.UNKNOWN),
+        ("TimedOut", "Execution Timed Out", CommandStatus.UNKNOWN),
+        ("Cancelled", "Cancelled", CommandStatus.UNKNOWN),
+        ("SomethingNew", "Something New", CommandStatus.UNKNOWN),
+    ],
+)
+def test_status_is_folded_to_what_a_drain_needs(status: str, details: str, folded: CommandStatus) -> None:
+    """A command that ran and failed is told from one of which nobody knows whether it ran."""
+    ssm = FakeSsm({"Status": status, "StatusDetails": details})
+    assert instances_on(ssm).command("c-1", "i-1") is folded
+
+
+# --------------------------------------------------------------------------- fleets, signals, lifecycle
+
+
+def test_fleets_are_read_again_when_the_cache_is_old(world: AwsWorld) -> None:
+    """Within one invocation once; a change is seen by the next minute."""
+    clock = [0.0]
+    path = world.environ["SLUICE_FLEETS_PATH"]
+    fleets = SsmFleets(Clients(world.environ), path.rstrip("/"), lambda: clock[0])
+    assert fleets.load().invalid == ()
+    world.put_document("bad", "{}")
+    clock[0] = CACHED_S - 0.1
+    assert fleets.load().invalid == ()
+    clock[0] = CACHED_S
+    assert [error.name for error in fleets.load().invalid] == ["bad"]
+
+
+def test_failed_load_is_not_cached(world: AwsWorld) -> None:
+    """The next load asks again."""
+    path = world.environ["SLUICE_FLEETS_PATH"]
+    clients = SimpleNamespace(ssm=SimpleNamespace(get_paginator=Exploding()))
+    fleets = SsmFleets(cast("Clients", clients), path, lambda: 0.0)
+    with pytest.raises(ZeroDivisionError):
+        fleets.load()
+    clients.ssm = world.client("ssm")
+    assert fleets.load().fleets == ()
+
+
+class Exploding:
+    """A call that fails in a way that nobody expects."""
+
+    def __call__(self, _: str) -> Any:
+        """Fail."""
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(("state", "on"), [("ALARM", True), ("OK", False), ("INSUFFICIENT_DATA", False)])
+def test_composite_alarm_guards_too(state: str, on: bool) -> None:
+    """CloudWatch lists composite alarms apart, and only when asked for them."""
+
+    def describe_alarms(AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:  # noqa: N803 - boto's names
+        assert (AlarmNames, "CompositeAlarm" in AlarmTypes) == (["all"], True)
+        return {"MetricAlarms": [], "CompositeAlarms": [{"AlarmName": "all", "StateValue": state}]}
+
+    clients = SimpleNamespace(cloudwatch=SimpleNamespace(describe_alarms=describe_alarms))
+    assert CloudWatchSignals(cast("Clients", clients)).alarm_is_on("all") is on
+
+
+@pytest.mark.parametrize(
+    ("aws_state", "folded"),
+    [
+        ("Pending", Lifecycle.LAUNCHING),
+        ("Pending:Wait", Lifecycle.LAUNCHING),
+        ("Pending:Proceed", Lifecycle.LAUNCHING),
+        ("InService", Lifecycle.WORKING),
+        ("Terminating", Lifecycle.DRAINING),
+        ("Terminating:Wait", Lifecycle.DRAINING),
+        ("Terminating:Proceed", Lifecycle.DRAINING),
+        ("Terminating:Retained", Lifecycle.ASIDE),
+        ("Terminated", Lifecycle.GONE),
+        ("Standby", Lifecycle.ASIDE),
+        ("EnteringStandby", Lifecycle.ASIDE),
+        ("Detaching", Lifecycle.ASIDE),
+        ("Detached", Lifecycle.ASIDE),
+        ("Quarantined", Lifecycle.ASIDE),
+        ("Warmed:Pending", Lifecycle.ASIDE),
+        ("Warmed:Stopped", Lifecycle.ASIDE),
+        ("Warmed:Terminating:Wait", Lifecycle.ASIDE),
+        ("SomethingNew", Lifecycle.ASIDE),
+    ],
+)
+def test_lifecycle_is_folded_to_what_decisions_need(aws_state: str, folded: Lifecycle) -> None:
+    """What is not known to launch, work or drain counts for nothing."""
+    assert Lifecycle.of(aws_state) is folded
