@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from examples.orders.orders.contract import ATTEMPTS, Attribute, first_sent_at_of
-from examples.orders.orders.databases import SqliteDatabase
 from examples.orders.orders.order import Order
+from examples.orders.orders.sqlite import SqliteDatabase
 from examples.orders.orders.sqs import Message, QueueError
 from examples.orders.orders.store import Store
 

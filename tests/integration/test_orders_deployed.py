@@ -64,6 +64,7 @@ def deployed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "DrainVia": "self",
             "LifecycleHook": HOOK,
         },
+        build=False,
     )
     made = Deployed(sandbox, outputs, directory)
     sandbox.client("ssm").put_parameter(

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from examples.orders.orders import databases
-from examples.orders.orders.databases import Database, DatabaseUnavailableError, PostgresDatabase
+from examples.orders.orders import postgres
+from examples.orders.orders.databases import CONNECT_TIMEOUT_S, Database, DatabaseUnavailableError
+from examples.orders.orders.postgres import PostgresDatabase
 from examples.orders.orders.store import Result, Store
 from tests.orders_fakes import make_order
 from tests.orders_services import PostgresMissing, PostgresServer
@@ -79,7 +80,7 @@ class TestPostgresStore(StoreCases):
         self, server: PostgresServer, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A frozen server acknowledges and never answers: the connection is broken from this side."""
-        monkeypatch.setattr(databases, "BEGIN_TIMEOUT_S", 0.3)
+        monkeypatch.setattr(postgres, "BEGIN_TIMEOUT_S", 0.3)
         store.probe()
         server.freeze()
         try:
@@ -90,7 +91,7 @@ class TestPostgresStore(StoreCases):
             began = time.monotonic()
             with pytest.raises(DatabaseUnavailableError):  # a new connection is not accepted either
                 store.process(make_order(), DELIVERY)
-            assert time.monotonic() - began < databases.CONNECT_TIMEOUT_S + 5
+            assert time.monotonic() - began < CONNECT_TIMEOUT_S + 5
         finally:
             server.thaw()
         assert store.process(make_order(), DELIVERY) is Result.STORED
@@ -99,7 +100,7 @@ class TestPostgresStore(StoreCases):
         self, server: PostgresServer, store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The same once the transaction has begun."""
-        monkeypatch.setattr(databases, "TRANSACTION_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(postgres, "TRANSACTION_TIMEOUT_S", 0.5)
 
         def freeze_halfway() -> None:
             with database.transaction() as transaction:
@@ -126,7 +127,7 @@ class TestPostgresStore(StoreCases):
         self, url: str, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Another transaction that holds an item for too long is an outage of that item, not a fault of the order."""
-        monkeypatch.setattr(databases, "LOCK_TIMEOUT_S", 0.2)
+        monkeypatch.setattr(postgres, "LOCK_TIMEOUT_S", 0.2)
         store.close()
         with psycopg.connect(url) as holder:
             holder.execute("SELECT 1 FROM stock WHERE sku = 'kettle' FOR UPDATE")

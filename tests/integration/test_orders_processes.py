@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from examples.orders.orders import contract
-from examples.orders.orders.databases import open_database
+from examples.orders.orders.locating import open_database
 from examples.orders.orders.order import Order
 from examples.orders.orders.store import Store
 from examples.orders.orders.worklog import read_worklog

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from examples.orders.orders.databases import PostgresDatabase, SqliteDatabase, open_database
+from examples.orders.orders.locating import open_database
+from examples.orders.orders.postgres import PostgresDatabase
 from examples.orders.orders.settings import SelfDrain, SettingsError, read_settings
+from examples.orders.orders.sqlite import SqliteDatabase
 
 LEAST = {"QUEUE_URL": "http://queue"}
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from examples.orders.orders import databases
-from examples.orders.orders.databases import Database, DatabaseUnavailableError, SqliteDatabase
+from examples.orders.orders import sqlite
+from examples.orders.orders.databases import Database, DatabaseUnavailableError
+from examples.orders.orders.sqlite import SqliteDatabase
 from examples.orders.orders.store import Result, Store
 from tests.orders_fakes import make_order
 from tests.orders_store_cases import DELIVERY, StoreCases
@@ -84,7 +85,7 @@ class TestSqliteStore(StoreCases):
         self, store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Another process holds the write lock: an error that says try later, after a bounded wait."""
-        monkeypatch.setattr(databases, "LOCK_TIMEOUT_S", 0.05)
+        monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0.05)
         store.close()
         holder = sqlite3.connect(path, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
@@ -101,7 +102,7 @@ class TestSqliteStore(StoreCases):
         self, store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Within one process it is the same."""
-        monkeypatch.setattr(databases, "LOCK_TIMEOUT_S", 0.05)
+        monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0.05)
         entered, leave = threading.Event(), threading.Event()
 
         def hold() -> None:

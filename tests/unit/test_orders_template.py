@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from examples.orders.orders.databases import PostgresDatabase, SqliteDatabase
 from examples.orders.orders.locating import locate_database
+from examples.orders.orders.postgres import PostgresDatabase
 from examples.orders.orders.settings import SettingsError, read_settings
+from examples.orders.orders.sqlite import SqliteDatabase
 from tools.cfn import Template
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "orders"

@@ -15,9 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .databases import Database, DatabaseUnavailableError, SqliteDatabase
+from .databases import Database, DatabaseUnavailableError
 from .locating import locate_database
 from .settings import SettingsError
+from .sqlite import SqliteDatabase
 from .store import Store
 from .worklog import read_worklog
 

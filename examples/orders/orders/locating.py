@@ -1,19 +1,46 @@
-"""Finds the database: its URL is in the environment, or, since it holds a password, in a Systems Manager parameter."""
+"""Finds the database: by a URL, from the environment or, since it may hold a password, from Systems Manager."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 import boto3
+import psycopg
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .databases import Database, open_database
+from .databases import Database
+from .postgres import PostgresDatabase
 from .settings import DEFAULT_DATABASE_URL, SettingsError
+from .sqlite import SqliteDatabase
 
 if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
 
 SSM_CONFIG: Final = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"})
 """Asked once, at the start; systemd starts the program again where it is not answered."""
+
+
+def open_database(url: str) -> Database:
+    """Make the database that a URL names; nothing is connected yet.
+
+    Args:
+        url: `sqlite:///relative/path`, `sqlite:////absolute/path`, or what libpq takes: `postgresql://...`.
+
+    Raises:
+        ValueError: The URL is neither, with what would be right; it is not repeated, since it may hold a password.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+        return SqliteDatabase(Path(unquote(rest[1:])))
+    if scheme in {"postgresql", "postgres"}:
+        try:
+            psycopg.conninfo.conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            # Its text repeats the URL, password and all.
+            raise ValueError("not a URL that PostgreSQL's client library can read") from None
+        return PostgresDatabase(url)
+    raise ValueError("give sqlite:///path/to/file.db or postgresql://user:password@host/database")
 
 
 def locate_database(url: str | None, parameter: str | None, client: "SSMClient | None" = None) -> Database:
