@@ -51,10 +51,23 @@ def test_function_is_observable_when_deployed(name: str) -> None:
 
     assert found["FunctionName"] == f"sluice-{name.lower()}"
     assert found["CodeUri"] == f"functions/{name.lower()}"
-    assert found["LoggingConfig"] == {"LogFormat": "JSON", "LogGroup": f"<{name}Logs>"}
+    assert found["LoggingConfig"] == {"LogGroup": f"<{name}Logs>"}
     assert (logs["LogGroupName"], logs["RetentionInDays"]) == (f"/aws/lambda/sluice-{name.lower()}", "90")
     assert found["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == f"sluice-{name.lower()}"
     assert (common["Runtime"], common["Handler"], common["Tracing"]) == ("python3.13", "app.handler", "Active")
+    assert common["LoggingConfig"]["LogFormat"] == "JSON"
+
+
+@pytest.mark.parametrize(
+    ("level", "passed"), [("DEBUG", "DEBUG"), ("INFO", "INFO"), ("WARNING", "INFO"), ("ERROR", "INFO")]
+)
+def test_metrics_pass_lambdas_filter_when_logs_are_few(level: str, passed: str) -> None:
+    """Lambda takes an embedded metric for a line of level INFO: only Powertools may be stricter."""
+    common = STACK.body["Globals"]["Function"]
+    found = stack(LogLevel=level)
+
+    assert found.value(common["LoggingConfig"]["ApplicationLogLevel"]) == passed
+    assert found.value(common["Environment"]["Variables"]["LOG_LEVEL"]) == level
 
 
 def test_environment_is_whole_when_ports_connect() -> None:
