@@ -1,6 +1,6 @@
-"""A small world for the planner's tests: builders of what a tick sees, and a fluid queue that its decisions act on."""
+"""A small world for the planner's tests: builders of what a tick sees, and a queue that its decisions act on."""
 
-import math
+import heapq
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -128,13 +128,14 @@ class Unit:
     name: str
     launched_at: float
     ready_at: float
+    leaving: bool = False
 
 
 @dataclass(slots=True)
 class World:
-    """A FIFO queue as a fluid, units that start it, and metrics a minute and a half late. One second a step.
+    """A FIFO queue of whole messages, units that work on one at a time, and metrics a minute and a half late.
 
-    Every unit works on one message at a time and starts the next as it ends one; units leave at once when asked to.
+    One second a step. A unit that is to leave finishes its message first.
     """
 
     arrivals_per_s: Callable[[float], float]  # by seconds since the beginning
@@ -146,13 +147,17 @@ class World:
     t: float = 0.0
     desired: int = 0
     units: list[Unit] = field(default_factory=list)
-    waits: list[tuple[float, float]] = field(default_factory=list)  # (seconds waited, messages)
+    waits: list[float] = field(default_factory=list)  # seconds waited, message by message
     unit_seconds: float = 0.0
     decisions: list[Decision] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
-    _queue: deque[list[float]] = field(default_factory=deque)
-    _in_flight: float = 0.0
+    _queue: deque[float] = field(default_factory=deque)
+    _due: float = 0.0  # fractions of messages to come
+    _busy: list[tuple[float, int, Unit]] = field(default_factory=list)  # (until, -, unit), a heap
+    _free: list[Unit] = field(default_factory=list)
+    _booting: deque[Unit] = field(default_factory=deque)
     _made: int = 0
+    _seen_in_flight: int = 0
     _minute: list[float] = field(default_factory=lambda: [0.0, 0.0])
     _sent: list[tuple[float, float]] = field(default_factory=list)
     _done: list[tuple[float, float]] = field(default_factory=list)
@@ -164,42 +169,47 @@ class World:
         return self.began_at + self.t
 
     @property
-    def waiting(self) -> float:
+    def waiting(self) -> int:
         """Messages that wait."""
-        return sum(count for _, count in self._queue)
-
-    @property
-    def working(self) -> int:
-        """Units in service."""
-        return sum(1 for unit in self.units if unit.ready_at <= self.t)
+        return len(self._queue)
 
     def step(self) -> None:
-        """One second: messages come, units start them, minutes end."""
-        came = self.arrivals_per_s(self.t)
-        if came > 0:
-            self._queue.append([self.t, came])
-        power = self.working * self.unit_per_s
-        started = 0.0
-        while self._queue and power - started > 1e-9:
-            at, count = self._queue[0]
-            taken = min(count, power - started)
-            started += taken
-            self.waits.append((self.t - at, taken))
-            if taken >= count - 1e-9:
-                self._queue.popleft()
-            else:
-                self._queue[0][1] -= taken
-        self._in_flight = started / self.unit_per_s
-        self._minute[0] += came
-        self._minute[1] += started
-        self.unit_seconds += len(self.units)
+        """One second: messages come, units start and end them, minutes end."""
+        self._due += self.arrivals_per_s(self.t)
+        came = int(self._due + 1e-9)
+        self._due -= came
+        self._queue.extend([self.t] * came)
+        while self._booting and self._booting[0].ready_at <= self.t:
+            self._free.append(self._booting.popleft())
+        while self._queue and self._free:
+            unit = self._free.pop()
+            if not unit.leaving:
+                self._start(unit, self.t)
+        self._seen_in_flight = len(self._busy)  # in the middle of a second, as a tick that is not in step would see it
         self.t += 1.0
+        while self._busy and self._busy[0][0] <= self.t:
+            until, _, unit = heapq.heappop(self._busy)
+            self._minute[1] += 1
+            if unit.leaving:
+                continue
+            if self._queue:
+                self._start(unit, until)
+            else:
+                self._free.append(unit)
+        self._minute[0] += came
+        self.unit_seconds += len(self.units)
         if self.t % 60.0 == 0.0:
             start = self.now - 60.0
             self._sent.append((start, self._minute[0]))
             self._done.append((start, self._minute[1]))
-            self._ages.append((self.now, self.t - self._queue[0][0] if self._queue else 0.0))
+            self._ages.append((self.now, self.t - self._queue[0] if self._queue else 0.0))
             self._minute = [0.0, 0.0]
+
+    def _start(self, unit: Unit, at: float) -> None:
+        """Begin with the oldest message."""
+        self.waits.append(max(0.0, at - self._queue.popleft()))
+        self._made += 1
+        heapq.heappush(self._busy, (at + 1.0 / self.unit_per_s, self._made, unit))
 
     def snapshot(self) -> Snapshot:
         """What a tick sees now."""
@@ -211,8 +221,8 @@ class World:
             "orders",
             self.now,
             QueueReading(
-                visible=Reading(float(math.ceil(self.waiting - 1e-6)), self.now),
-                in_flight=Reading(float(math.ceil(self._in_flight - 1e-6)), self.now),
+                visible=Reading(float(self.waiting), self.now),
+                in_flight=Reading(float(self._seen_in_flight), self.now),
                 delayed=Reading(0.0, self.now),
                 oldest_age=Reading(ages[-1][1], ages[-1][0]) if ages and ages[-1][1] > 0 else None,
                 sent=Series(60.0, sent) if sent else None,
@@ -235,7 +245,11 @@ class World:
         self.desired = desired
         while len(self.units) < desired:
             self._made += 1
-            self.units.append(Unit(f"i-{self._made}", self.t, self.t + self.boot_s))
+            unit = Unit(f"i-{self._made}", self.t, self.t + self.boot_s)
+            self.units.append(unit)
+            self._booting.append(unit)
+        for unit in self.units[desired:]:
+            unit.leaving = True
         del self.units[desired:]
 
     def live(self, fleet: Fleet, seconds: float) -> None:
@@ -254,5 +268,4 @@ class World:
 
     def longest_wait_s(self) -> float:
         """The longest that a message waited, those that still wait included."""
-        waits = [wait for wait, _ in self.waits] + [self.t - at for at, _ in self._queue]
-        return max(waits, default=0.0)
+        return max([*self.waits, *(self.t - at for at in self._queue)], default=0.0)

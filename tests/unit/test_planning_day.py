@@ -29,9 +29,10 @@ A_DAY = [
 ]
 
 
-@pytest.mark.parametrize(("at", "waiting", "in_flight", "oldest", "working", "launching", "want"), A_DAY)
-def test_capacity_when_a_day_goes_by(at, waiting, in_flight, oldest, working, launching, want):
+@pytest.mark.parametrize("moment", A_DAY)
+def test_capacity_when_a_day_goes_by(moment):
     """Each moment of the day gets the least capacity that meets its deadlines."""
+    at, waiting, in_flight, oldest, working, launching, want = moment
     now = clock(at)
     queue = a_queue(now, waiting, in_flight, oldest_s=oldest)
     decision = decide(seen(now, queue, a_group(now, working, launching=launching)), a_fleet())
@@ -84,7 +85,7 @@ def test_launches_when_they_are_not_needed_after_all():
 
 
 def test_need_when_one_unit_works_on_many_messages_at_once():
-    """Free places of a unit in service start messages at once, and messages longer than the target wait need a place each."""
+    """Free places start messages at once, and messages longer than the target wait need a place each."""
     now = clock("09:00")
     fleet = a_fleet(hints={"seconds_per_message": 600, "concurrency": 5, "lead_time_s": 60})
     assert decide(seen(now, a_queue(now, 10, 0, oldest_s=1), a_group(now, 2)), fleet).raw_need == 2
@@ -112,7 +113,9 @@ def test_forecast_when_a_launch_takes_longer_than_the_target_wait():
     for minute in range(60):
         at = clock("09:00") + 60.0 * minute + 5.0
         for_steady = a_queue(at, 0, 10, per_minute=(60.0,) * 15)
-        for_wild = a_queue(at, 0, 10, per_minute=tuple(20.0 if (minute - i) // 3 % 2 else 100.0 for i in range(15, 0, -1)))
+        for_wild = a_queue(
+            at, 0, 10, per_minute=tuple(20.0 if (minute - i) // 3 % 2 else 100.0 for i in range(15, 0, -1))
+        )
         steady = learn(steady, seen(at, for_steady, a_group(at, 10)), fleet, at)
         wild = learn(wild, seen(at, for_wild, a_group(at, 10)), fleet, at)
     snapshot = seen(now, a_queue(now, 0, 10, per_minute=(60.0,) * 15), a_group(now, 10))
@@ -130,9 +133,10 @@ GOING_HOME = [
 ]
 
 
-@pytest.mark.parametrize(("at", "waiting", "in_flight", "delayed", "working", "needs", "want"), GOING_HOME)
-def test_capacity_when_traffic_ends(at, waiting, in_flight, delayed, working, needs, want):
+@pytest.mark.parametrize("moment", GOING_HOME)
+def test_capacity_when_traffic_ends(moment):
     """The fleet goes down with the needs of the window, keeps one while anything is undone, and ends at zero."""
+    at, waiting, in_flight, delayed, working, needs, want = moment
     now = clock(at)
     queue = a_queue(now, waiting, in_flight, delayed, per_minute=(0.0,) * 10)
     decision = decide(seen(now, queue, a_group(now, working)), a_fleet(), watched(now, *needs))

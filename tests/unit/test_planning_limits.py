@@ -98,7 +98,9 @@ def test_growth_when_the_backlog_is_unknown_or_old():
     """Without a backlog nothing is decided, and the reason says so."""
     unknown = decide(seen(NOW, a_queue(NOW, None, 2), a_group(NOW, 2)), a_fleet())
     assert (unknown.want, unknown.raw_need) == (2, 2)
-    assert reason(unknown, ReasonCode.STALE).sentence.startswith("nothing is changed while messages waiting are unknown")
+    assert reason(unknown, ReasonCode.STALE).sentence.startswith(
+        "nothing is changed while messages waiting are unknown"
+    )
     old = decide(seen(NOW, a_queue(NOW, 5000, age_s=900), a_group(NOW, 2)), a_fleet())
     assert old.want == 2
 

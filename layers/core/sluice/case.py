@@ -7,11 +7,12 @@ from math import ceil, inf
 from sluice.config import Fleet
 from sluice.deadlines import Interval, Supply, ahead, backlog, need
 from sluice.estimating import Forecast, Measure, capacity, forecast, lead_time, service_rate
-from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
+from sluice.model import GroupReading, History, Lifecycle, Memory, QueueReading, Reading, Snapshot
 
 GUARD_SHARE = 0.15  # of the target wait, kept for what is coarse: ticks, counts, ages, the spread of service times
 GUARD_MAX_S = 30.0  # what is coarse does not grow with the target for ever
 COLD_TICK_S = 60.0  # between ticks of a cold fleet: how old a backlog of unknown age may be
+HOT_TICK_S = 10.0  # between those of a hot one, about
 BACKLOG_KNOTS = 12  # intervals of the history that a target wait is divided into, at most
 OVERDUE_DUE_S = 5.0  # a launch that should be there is expected after at least so long
 RELAUNCH_LEADS = 2.0  # an arrival expected within two lead times is worth keeping a unit for; a rarer one is not
@@ -184,16 +185,33 @@ def _eldest(snapshot: Snapshot, memory: Memory, now: float) -> float:
 
 
 def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
-    """What came when, newest first: by ticks since the last metric, then by the metric."""
+    """What came when, newest first: as ticks saw it, scaled to the metric where there is one; then by the metric alone.
+
+    What came between two ticks far apart may all have come right after the first.
+    """
     history, sightings = memory.arrivals, memory.sightings
-    for index in range(len(sightings) - 1, 0, -1):
-        seen, before_at = sightings[index], sightings[index - 1].at
-        if seen.at <= history.end_at:
-            break
-        since_at = max(before_at, history.end_at)
-        yield now - since_at, seen.arrived * (seen.at - since_at) / (seen.at - before_at)
-    counts = history.counts
-    stride = max(1, ceil(span_s / history.period_s / BACKLOG_KNOTS))
-    for last in range(len(counts), 0, -stride):
+    counts, start_at, period_s = history.counts, history.start_at, history.period_s
+    index = len(sightings) - 1
+    while index > 0:
+        period = _period(history, sightings[index].at)
+        seen = [sightings[index]]
+        while index - len(seen) > 0 and _period(history, sightings[index - len(seen)].at) == period:
+            seen.append(sightings[index - len(seen)])
+        total = sum(each.arrived for each in seen)
+        scale = counts[period] / total if 0 <= period < len(counts) and total > 0 else 1.0
+        for each in seen:
+            index -= 1
+            before_at = sightings[index].at
+            if each.at - before_at > HOT_TICK_S:
+                yield now - before_at - HOT_TICK_S, 0.0
+            yield now - before_at, each.arrived * scale
+    stride = max(1, ceil(span_s / period_s / BACKLOG_KNOTS))
+    known = min(len(counts), _period(history, sightings[0].at)) if sightings else len(counts)
+    for last in range(known, 0, -stride):
         first = max(0, last - stride)
-        yield now - history.start_at - first * history.period_s, sum(counts[first:last])
+        yield now - start_at - first * period_s, sum(counts[first:last])
+
+
+def _period(history: History, at: float) -> int:
+    """Which period of the history ends with, or holds, a moment; there need not be one."""
+    return ceil((at - history.start_at) / history.period_s) - 1

@@ -43,6 +43,7 @@ from sluice.model import (
 
 HISTORY_PERIODS = 1440  # a day of minutes
 REVISED_PERIODS = 3  # the newest counts of a series may still grow when they are first read
+METRIC_LATE_S = 120.0  # a period's count is there so long after its end, nearly always
 SIGHTINGS_S = 420.0  # metrics of a period are at most about three minutes late; with the period itself and some slack
 SIGHTINGS_COUNT = 64  # seven minutes of ten-second ticks and some; a bound on the ledger's record
 BLIND_S = 120.0  # between ticks further apart, nothing can be told of what came and went
@@ -55,7 +56,7 @@ SILENCE_EXPECTED = 10_000.0  # after so many that should have completed and did 
 RATE_WEIGHT_MAX = 12.0  # samples remembered: a changed message mix is believed within a quarter of an hour of work
 RATE_FREE_WEIGHT = 3.0  # up to this weight a sample is taken at its word, beyond it at most RATE_STEP times off
 RATE_STEP = 2.0
-LITTLE_MARGIN = 1.25  # sightings of messages in flight are few: their bound must be clearly above to count
+LITTLE_MARGIN = 2.0  # sightings of messages in flight are few: their bound must be clearly above to count
 
 LEAD_WEIGHT_MAX = 8.0  # launches remembered
 LEAD_FIRST_DEVIATION = 0.2  # of the first launch seen: others may well take so much longer
@@ -106,10 +107,10 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float) -> Memor
     """
     memory = _learn_arrivals(memory, snapshot.queue.sent, fleet, now)
     group = snapshot.group
-    if group is not None and (not memory.sightings or snapshot.at > memory.sightings[-1].at):
+    if group is not None and snapshot.at > memory.learned_at:
         memory = _learn_lead_time(memory, snapshot.queue, group, snapshot.at)
         memory = _learn_spending(memory, group, snapshot.at)
-        memory = _see(memory, snapshot.queue, group, fleet, snapshot.at)
+        memory = replace(_see(memory, snapshot.queue, group, fleet, snapshot.at), learned_at=snapshot.at)
     return _learn_service_rate(memory, snapshot.queue.deleted, fleet, now)
 
 
@@ -143,20 +144,20 @@ def forecast(memory: Memory, now: float) -> Forecast:
     history = memory.arrivals
     sightings = memory.sightings
     end_at = max(history.end_at if history.counts else 0.0, sightings[0].at if sightings else now)
-    live, live_s = (
-        0.0,
-        max(0.0, now - end_at),
-    )  # what came before the first sighting and after the last metric is unknown
-    quiet_s: float | None = None
+    live, live_s = 0.0, max(0.0, now - end_at)
+    last_at = history.start_at
     for index in range(len(sightings) - 1, 0, -1):
         seen, before = sightings[index], sightings[index - 1]
         if seen.at <= end_at:
             break
         live += seen.arrived * min(1.0, (seen.at - end_at) / (seen.at - before.at))
-        if quiet_s is None and seen.arrived >= 1.0:
-            quiet_s = max(0.0, now - seen.at)
-    if quiet_s is None:
-        quiet_s = _quiet_periods(history) * history.period_s + max(0.0, now - history.end_at)
+        if seen.arrived >= 1.0:
+            last_at = max(last_at, seen.at)
+    quiet_s = now - last_at
+    if history.counts:
+        # Ticks may miss what comes and is done between them: the metric tells of quiet, once it must be there.
+        late_s = METRIC_LATE_S + history.period_s
+        quiet_s = min(quiet_s, _quiet_periods(history) * history.period_s + max(0.0, now - history.end_at - late_s))
     rate, slope = _levels(history, live, live_s)
     by_level, by_slope = memory.level_error, memory.slope_error
     error = 0.0
@@ -290,7 +291,7 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
     in_flight = queue.in_flight.value if queue.in_flight is not None else (before.in_flight if before else 0.0)
     working = capacity(group.instances, Lifecycle.WORKING)
     steady = not any(instance.state is Lifecycle.DRAINING for instance in group.instances)
-    arrived = 0.0
+    arrived = excess = 0.0
     if before is not None:
         gap_s = at - before.at
         completed = 0.0
@@ -298,8 +299,11 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
             rate = service_rate(memory, fleet, at).value
             busy = (in_flight + before.in_flight) / 2 / fleet.hints.concurrency
             completed = min(busy, (working + before.working) / 2) * rate * gap_s
-        arrived = max(0.0, visible - before.visible + in_flight - before.in_flight + completed)
-    sighting = Sighting(at, visible, in_flight, working, steady, arrived)
+        # Completions are lumps and the estimate is not: what was counted too many is taken off what comes next, up to
+        # what can complete at once.
+        came = visible - before.visible + in_flight - before.in_flight + completed - before.excess
+        arrived, excess = max(0.0, came), min(max(0.0, -came), before.in_flight)
+    sighting = Sighting(at, visible, in_flight, working, steady, arrived, excess)
     oldest_at = at - SIGHTINGS_S
     kept = tuple(seen for seen in memory.sightings if seen.at >= oldest_at)[-SIGHTINGS_COUNT + 1 :]
     return replace(memory, sightings=(*kept, sighting))
@@ -309,8 +313,8 @@ def _learn_spending(memory: Memory, group: GroupReading, at: float) -> Memory:
     """Add up the instance-seconds of the UTC day, as the budget counts them."""
     day = at - at % DAY_S
     spent_s = memory.spent_s if memory.spent_day == day else 0.0
-    if memory.sightings:
-        since = max(memory.sightings[-1].at, day, at - SIGHTINGS_S)
+    if memory.learned_at:
+        since = max(memory.learned_at, day, at - SIGHTINGS_S)
         running = capacity(group.instances, Lifecycle.WORKING, Lifecycle.LAUNCHING, Lifecycle.DRAINING)
         spent_s += running * max(0.0, at - since)
     if (day, spent_s) == (memory.spent_day, memory.spent_s):
@@ -383,9 +387,9 @@ def _learn_least(memory: Memory, per_s: float, during: tuple[Sighting, ...], fle
     # One more sighting than there were, with one message in flight, keeps a lucky few from telling of none.
     in_flight = (sum(seen.in_flight for seen in during) + 1.0) / (len(during) + 1)
     least = fleet.hints.concurrency * per_s / in_flight
-    return (
-        _believe(memory, least, at, fleet) if least > service_rate(memory, fleet, at).value * LITTLE_MARGIN else memory
-    )
+    if least <= service_rate(memory, fleet, at).value * LITTLE_MARGIN:
+        return memory
+    return replace(memory, service_rate=Estimate(least, HINT_WEIGHT, at))  # no better founded than a hint
 
 
 def _integral(during: tuple[Sighting, ...], start_at: float, end_at: float, of: Callable[[Sighting], float]) -> float:

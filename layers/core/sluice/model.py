@@ -156,12 +156,14 @@ class Sighting:
     working: float  # capacity units in service
     steady: bool  # nothing was draining
     arrived: float  # messages that came since the sighting before, as far as can be told without metrics
+    excess: float = 0.0  # messages by which `arrived` has been too many so far
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What the planner carries from tick to tick; the empty memory is a valid start."""
 
+    learned_at: float = 0.0  # the last snapshot learned from
     service_rate: Estimate | None = None  # messages per second that one unit of capacity completes
     completing: tuple[float, float] = (0.0, 0.0)  # messages and unit-seconds, too few yet for a sample
     completed_until: float = 0.0  # end of the last period whose completed messages were learned from

@@ -21,14 +21,13 @@ Invariants
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sluice.case import COLD_TICK_S, Case, case_of
+from sluice.case import COLD_TICK_S, HOT_TICK_S, Case, case_of
 from sluice.config import Fleet
 from sluice.limits import LIMITS, NEEDS_GAP_S, Wish
 from sluice.model import Action, Decision, Figure, Memory, Mode, Reading, Reason, ReasonCode, Snapshot
 
 NEEDS_COUNT = 200  # a bound on the ledger's record; a falling sequence of needs is rarely longer than ten
 LIVE_WITHIN_S = 30.0  # a queue's count younger than this came from the queue itself, an older one from its metric
-HOT_TICK_S = 10.0  # a hot one about so often
 
 
 def plan(snapshot: Snapshot, fleet: Fleet, memory: Memory, now: float) -> Decision:

@@ -1,0 +1,278 @@
+"""What holds for plan() whatever it sees, and for whole hours of its decisions in a closed loop."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sluice.estimating import learn
+from sluice.model import (
+    Action,
+    GroupReading,
+    History,
+    Instance,
+    LaunchFailure,
+    Lifecycle,
+    Memory,
+    QueueReading,
+    Reading,
+    ReasonCode,
+    Series,
+    Sighting,
+    Snapshot,
+)
+from sluice.planning import plan, remember
+from tests.planner_world import NINE, World, a_fleet
+
+LIVE = ("visible", "in_flight", "delayed")
+
+# Examples are wide, and the machine may be busy: neither is a fault.
+anything = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+loop = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+counts = st.one_of(st.integers(0, 20), st.integers(0, 200_000)).map(float)
+
+
+@st.composite
+def fleets(draw):
+    """Any fleet: short and long targets and launches, with and without limits."""
+    limits = {
+        "max_step": draw(st.none() | st.integers(1, 50)),
+        "max_messages_per_s": draw(st.none() | st.floats(0.1, 1000)),
+        "instance_hours_per_day": draw(st.none() | st.floats(0.1, 5000)),
+        "shrink_window_s": draw(st.none() | st.floats(0, 600)),
+        "catch_up": draw(st.floats(0.5, 10)),
+    }
+    return a_fleet(
+        target_wait_s=draw(st.floats(1, 100_000)),
+        hints={
+            "seconds_per_message": draw(st.floats(0.001, 3600)),
+            "concurrency": draw(st.integers(1, 64)),
+            "lead_time_s": draw(st.floats(0, 900)),
+        },
+        limits={key: value for key, value in limits.items() if value is not None},
+    )
+
+
+@st.composite
+def readings(draw, now, *, fresh=False):
+    """A count, fresh, old or missing."""
+    if fresh:
+        return Reading(draw(counts), now)
+    return draw(st.none() | st.builds(Reading, counts, st.floats(now - 2000, now + 5)))
+
+
+@st.composite
+def groups(draw, now):
+    """A group within its bounds, with any mix of instances."""
+    low = draw(st.integers(0, 20))
+    high = draw(st.integers(low, 500))
+    states = draw(st.lists(st.sampled_from(list(Lifecycle)), max_size=15))
+    return GroupReading(
+        "orders",
+        now - draw(st.sampled_from([0.0, 0.0, 0.0, 500.0])),
+        desired=draw(st.integers(low, high)),
+        min_size=low,
+        max_size=high,
+        instances=tuple(
+            Instance(
+                f"i-{i}", state, launched_at=draw(st.none() | st.floats(now - 5000, now)), healthy=draw(st.booleans())
+            )
+            for i, state in enumerate(states)
+        ),
+        suspended=frozenset(draw(st.sets(st.sampled_from(["Launch", "Terminate", "AZRebalance"])))),
+        launch_failures=tuple(
+            LaunchFailure(now - age, "no capacity") for age in draw(st.lists(st.floats(0, 5000), max_size=3))
+        ),
+    )
+
+
+@st.composite
+def snapshots(draw, now=NINE + 86_000, *, fresh=False):
+    """What a tick may see."""
+    sent = draw(st.none() | st.lists(counts, max_size=12))
+    lag = draw(st.sampled_from([0.0, 60.0, 180.0, 4000.0]))
+    queue = QueueReading(
+        *(draw(readings(now, fresh=fresh)) for _ in LIVE),
+        oldest_age=draw(st.none() | st.builds(Reading, st.floats(0, 1e6), st.just(now - lag))),
+        sent=None
+        if sent is None
+        else Series(60.0, tuple((now - lag - 60.0 * (len(sent) - i), n) for i, n in enumerate(sent))),
+    )
+    return Snapshot("orders", now, queue, draw(groups(now)), veto=draw(st.none() | st.booleans()))
+
+
+@st.composite
+def memories(draw, now=NINE + 86_000):
+    """What may have been learned: nothing, or a day."""
+    seen_at = sorted(draw(st.lists(st.floats(now - 400, now - 1), max_size=8, unique=True)))
+    needs = sorted(draw(st.lists(st.tuples(st.floats(now - 900, now - 1), st.integers(0, 100)), max_size=5)))
+    return Memory(
+        arrivals=History(60.0, now - 120.0 - 60.0 * 30, tuple(draw(st.lists(counts, min_size=6, max_size=6))) * 5),
+        sightings=tuple(
+            Sighting(at, draw(counts), draw(counts), float(draw(st.integers(0, 50))), draw(st.booleans()), draw(counts))
+            for at in seen_at
+        ),
+        needs=tuple(needs),
+        needs_since=draw(st.none() | st.floats(now - 5000, now - 1)),
+        needs_until=now - draw(st.floats(1, 400)),
+        learned_at=seen_at[-1] if seen_at else draw(st.sampled_from([0.0, now - 60])),
+        spent_day=now - now % 86_400,
+        spent_s=draw(st.floats(0, 1e6)),
+    )
+
+
+@anything
+@given(fleets(), snapshots(), memories())
+def test_want_when_anything_is_seen(fleet, snapshot, memory):
+    """The want is within the group's bounds, the reasons lead from need to want, and the sentence ends."""
+    now = snapshot.at
+    decision = plan(snapshot, fleet, learn(memory, snapshot, fleet, now), now)
+    assert snapshot.group.min_size <= decision.want <= snapshot.group.max_size
+    assert decision.reasons[0].after == decision.raw_need
+    assert decision.reasons[-1].after == decision.want
+    steps = decision.reasons[1:]
+    assert all(before.after == after.before for before, after in pairwise(steps))
+    assert decision.sentence.endswith(".")
+    assert (decision.action is Action.GROW) == (decision.want > decision.current)
+    assert (decision.action is Action.SHRINK) == (decision.want < decision.current)
+
+
+@anything
+@given(fleets(), snapshots(fresh=True), memories(), st.integers(1, 100_000))
+def test_need_when_more_messages_wait(fleet, snapshot, memory, more):
+    """More messages waiting never need less, all else being as it is."""
+    now = snapshot.at
+    learned = learn(memory, snapshot, fleet, now)
+    fuller = replace(snapshot.queue, visible=Reading(snapshot.queue.visible.value + more, now))
+    few = plan(snapshot, fleet, learned, now)
+    many = plan(replace(snapshot, queue=fuller), fleet, learned, now)
+    assert many.raw_need >= few.raw_need
+
+
+@anything
+@given(fleets(), snapshots(fresh=True), memories(), st.sampled_from(LIVE), st.booleans())
+def test_want_when_a_live_figure_is_missing_or_stale(fleet, snapshot, memory, which, missing):
+    """Nothing shrinks on what is missing or old: not for a budget, a cap, or an empty queue."""
+    now = snapshot.at
+    old = Reading(0.0, now - fleet.limits.stale_after_s - 1)
+    blind = replace(snapshot, queue=replace(snapshot.queue, **{which: None if missing else old}))
+    decision = plan(blind, fleet, learn(memory, blind, fleet, now), now)
+    assert decision.want >= decision.current
+    if which == "visible":
+        assert decision.want == decision.current
+
+
+@anything
+@given(fleets(), snapshots(), memories())
+def test_tick_when_it_is_repeated(fleet, snapshot, memory):
+    """The same snapshot again teaches nothing, decides the same, and is remembered once."""
+    now = snapshot.at
+    once = learn(memory, snapshot, fleet, now)
+    first = plan(snapshot, fleet, once, now)
+    kept = remember(once, first)
+    assert learn(kept, snapshot, fleet, now) == kept
+    assert plan(snapshot, fleet, kept, now).want == first.want
+    assert remember(kept, plan(snapshot, fleet, kept, now)) == kept
+
+
+@anything
+@given(fleets(), snapshots(fresh=True), memories())
+def test_zero_when_something_is_undone(fleet, snapshot, memory):
+    """A fleet that has a unit keeps one until all is done, unless its budget is used up."""
+    now = snapshot.at
+    decision = plan(snapshot, fleet, learn(memory, snapshot, fleet, now), now)
+    queue = snapshot.queue
+    if decision.current > 0 and queue.visible.value + queue.in_flight.value + queue.delayed.value > 0:
+        assert decision.want >= 1 or ReasonCode.BUDGET in {reason.code for reason in decision.reasons}
+
+
+@anything
+@given(fleets(), counts, counts, st.integers(1, 50))
+def test_wake_when_a_message_waits_at_zero(fleet, visible, delayed, high):
+    """From zero, one message waiting is enough, whatever the fleet's figures."""
+    queue = QueueReading(Reading(visible + 1, NINE), Reading(0.0, NINE), Reading(delayed, NINE))
+    unbudgeted = fleet.model_copy(update={"limits": fleet.limits.model_copy(update={"instance_hours_per_day": None})})
+    snapshot = Snapshot("orders", NINE, queue, GroupReading("orders", NINE, 0, 0, high))
+    assert plan(snapshot, unbudgeted, learn(Memory(), snapshot, fleet, NINE), NINE).want >= 1
+
+
+# --------------------------------------------------------------------------- closed loop
+
+
+def fleet_for(seconds_per_message: float, boot_s: float, target_wait_s: float):
+    """A fleet whose hints are right."""
+    return a_fleet(
+        target_wait_s=target_wait_s, hints={"seconds_per_message": seconds_per_message, "lead_time_s": boot_s}
+    )
+
+
+@loop
+@given(st.floats(0.05, 6), st.sampled_from([0.5, 2.0, 15.0]), st.sampled_from([(20, 120), (60, 120), (180, 300)]))
+def test_capacity_when_load_is_constant(load, seconds_per_message, boot_and_target):
+    """Under constant load capacity settles: it then moves by one unit or a hundredth at most, and seldom."""
+    boot_s, target_s = boot_and_target
+    world = World(lambda _: load, 1 / seconds_per_message, boot_s)
+    world.live(fleet_for(seconds_per_message, boot_s, target_s), 3 * 3600)
+    settled = [decision.want for decision in world.decisions if decision.at >= NINE + 2 * 3600]
+    assert max(settled) - min(settled) <= max(1, 0.01 * max(settled))
+    turns = sum(1 for before, after in pairwise(settled) if before != after)
+    assert turns <= 3600 / (2 * (boot_s + 60))
+
+
+@loop
+@given(
+    st.floats(0.3, 2),
+    st.floats(2, 12),
+    st.sampled_from([1.0, 5.0]),
+    st.sampled_from([(20, 60), (60, 90), (60, 120), (180, 300)]),
+    st.sampled_from(["step", "ramp"]),
+)
+def test_waits_when_load_steps_or_climbs(base, times, seconds_per_message, boot_and_target, shape):
+    """Where the target is at least boot and 30 s, no message of a step or a ramp waits longer than it."""
+    boot_s, target_s = boot_and_target
+    top = base * times
+
+    def arrivals(t: float) -> float:
+        if t < 1800:
+            return base
+        return top if shape == "step" else min(top, base + (top - base) * (t - 1800) / 900)
+
+    world = World(arrivals, 1 / seconds_per_message, boot_s)
+    fleet = fleet_for(seconds_per_message, boot_s, target_s)
+    world.live(fleet, 900)  # the start from nothing is not what is judged here
+    world.waits.clear()
+    world.live(fleet, 4500)
+    assert world.longest_wait_s() <= target_s
+    work_s = sum(arrivals(t) for t in range(900, 5400)) * seconds_per_message
+    assert world.unit_seconds < 2.0 * work_s + 3600
+
+
+@loop
+@given(st.integers(1, 500), st.sampled_from([0.2, 1.0, 20.0]), st.sampled_from([5.0, 60.0, 180.0]))
+def test_group_when_it_starts_from_zero_and_traffic_ends(burst, seconds_per_message, boot_s):
+    """A burst wakes a group from zero unaided; all of it is worked off, and the group is back at zero."""
+    world = World(lambda t: burst if t == 120 else 0.0, 1 / seconds_per_message, boot_s)
+    world.live(fleet_for(seconds_per_message, boot_s, 300), 7200)
+    assert len(world.waits) == burst
+    assert world.waiting == 0
+    assert (world.desired, world.units) == (0, [])
+    assert world.longest_wait_s() <= 300
+
+
+def test_capacity_when_hints_are_far_off():
+    """With hints wrong by ten both ways, the fleet still settles at what the load needs."""
+    for factor in (0.1, 10):
+        world = World(lambda _: 4.5, 0.5, 60.0)
+        world.live(a_fleet(hints={"seconds_per_message": 2 * factor, "lead_time_s": 60 * factor}), 3 * 3600)
+        settled = [decision.want for decision in world.decisions if decision.at >= NINE + 2 * 3600]
+        assert 9 <= min(settled) <= max(settled) <= 11
+
+
+def test_capacity_when_metrics_never_come():
+    """Without any metric the live counts alone keep the target; nothing shrinks while work is left."""
+    world = World(lambda t: 5.0 if t < 3600 else 0.0, 1.0, 60.0, metric_lag_s=1e9)
+    world.live(fleet_for(1.0, 60.0, 180.0), 7200)
+    assert world.longest_wait_s() <= 180
+    assert world.desired == 0
