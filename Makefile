@@ -56,7 +56,7 @@ demo: setup-sandbox ## The whole story on the embedded emulator, four minutes (J
 	$(RUN) -m tools.demo $(if $(JSON),--json)
 
 test: setup-sandbox ## Every test this machine can run (Docker, PostgreSQL, Chromium: skipped loudly where missing)
-	$(RUN) -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: setup ## Unit and property tests, under a minute
 	$(RUN) -m pytest -n 2 tests/unit tests/property $(ARGS)

@@ -19,7 +19,7 @@ STATE = ROOT / "build/sandbox"
 def main() -> int:
     """Set the stage, serve the widget, and wait for Ctrl-C."""
     console = Console()
-    with set_up(DemoSettings(), lambda step: console.print(step), STATE) as stage:
+    with set_up(DemoSettings(), console.print, STATE) as stage:
         page = make_page(stage.sandbox.client("lambda"), stage.sluice["ConsoleFunction"], params={"fleet": FLEET})
         with serving(page) as widget_url:
             console.print(Panel(escape(what_to_try(stage, widget_url)), title="What to try", border_style="green"))
