@@ -2,7 +2,8 @@
 
 import json
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -40,24 +41,18 @@ def main(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
     console = Console()
     settings = DemoSettings()
     _print_settings(console, settings)
-    with Show(console, [act.title for act in ACTS], settings.target_wait_s) as show, ExitStack() as stack:
-        stage = stack.enter_context(set_up(settings, show.say, output / "state"))
-        traffic = stack.enter_context(Traffic(stage.front_end_url))
-        work = WorkLog(stage.work_log, lambda: traffic.sent)
-        watcher = stack.enter_context(watch(stage, work))
-        show.watching(watcher.seen)
-        story = Story(stage, traffic, watcher, show)
-        story.tell()
+    with performed(console, settings, output / "state") as story:
         audit = audit_of(story)
-        story_waits = waits(traffic.sent, work.started(), story.outage_acts)
+        story_waits = waits(story.traffic.sent, story.watcher.work.started(), story.outage_acts)
     failures = audit.failures(len(story.poison))
-    figure = picture.draw(watcher.seen.samples, story.spans, story_waits, settings.target_wait_s)
+    seen = story.watcher.seen
+    figure = picture.draw(seen.samples, story.spans, story_waits, settings.target_wait_s)
     svg = picture.save(figure, output / "timeline.png")
     text = page.render(
         svg=svg,
         figures=audit.as_dict(),
         failures=failures,
-        decisions=watcher.seen.changes(),
+        decisions=seen.changes(),
         began_at=story.spans[0].began_at,
         settings=settings,
     )
@@ -66,6 +61,26 @@ def main(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
     if as_json:
         print(json.dumps(audit.as_dict()))
     return 1 if failures else 0
+
+
+@contextmanager
+def performed(console: Console, settings: DemoSettings, state: Path) -> Iterator[Story]:
+    """Set the stage, tell the story, and hold the stage until the block ends.
+
+    Args:
+        console: where it is told.
+        settings: the demo's short settings.
+        state: folder for logs and the database, emptied first.
+    """
+    with Show(console, [act.title for act in ACTS], settings.target_wait_s) as show, ExitStack() as stack:
+        stage = stack.enter_context(set_up(settings, show.say, state))
+        traffic = stack.enter_context(Traffic(stage.front_end_url))
+        work = WorkLog(stage.work_log, lambda: traffic.sent)
+        watcher = stack.enter_context(watch(stage, work))
+        show.watching(watcher.seen)
+        story = Story(stage, traffic, watcher, show)
+        story.tell()
+        yield story
 
 
 def watch(stage: Stage, work: WorkLog) -> Watcher:

@@ -1,0 +1,100 @@
+"""The whole story of the demo on the deployed sandbox, and what it proves; and that its audit can fail."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tools import iam_audit
+from tools.demo.__main__ import audit_of, performed
+from tools.demo.acts import ACTS, Story
+from tools.demo.audit import Audit
+from tools.demo.settings import DemoSettings
+from tools.demo.stage import SLUICE_STACK
+from tools.sandbox import sandbox as sandbox_module
+from tools.sandbox.sandbox import REGION
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("demo")]
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """The story, told once; its stage stands while the tests look at it."""
+    if problem := sandbox_module.missing():
+        pytest.skip(f"DEMO NOT TESTED: {problem}")
+    directory: Path = tmp_path_factory.mktemp("demo")
+    with performed(Console(file=io.StringIO(), width=200), DemoSettings(), directory / "state") as told:
+        yield told
+
+
+@pytest.fixture(scope="module")
+def audit(story: Story) -> Audit:
+    """The audit of that story."""
+    return audit_of(story)
+
+
+def test_every_act_is_told_when_the_story_goes_on(story: Story) -> None:
+    """Each act ended with what it waited for."""
+    assert [span.title for span in story.spans] == [act.title for act in ACTS]
+
+
+def test_audit_holds_when_the_story_is_told(story: Story, audit: Audit) -> None:
+    """Nothing lost, charged twice, interrupted or late."""
+    assert audit.failures(len(story.poison)) == []
+
+
+def test_fleet_grew_and_shrank_when_traffic_did(story: Story, audit: Audit) -> None:
+    """The burst took several consumers, and the fleet was at zero before the late order."""
+    assert audit.peak_capacity >= 3
+    last_act = story.spans[-1].began_at
+    assert any(s.working + s.launching + s.draining == 0 for s in story.watcher.seen.samples if s.at > last_act)
+
+
+def test_iam_is_enough_and_nothing_spare_when_the_story_is_told(story: Story) -> None:
+    """No call of a function was refused, and no grant went unused without a reason."""
+    sandbox = story.stage.sandbox
+    report = iam_audit.audit_stack(sandbox.client("iam"), sandbox.calls(), SLUICE_STACK, REGION)
+    assert report.holds, str(report)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"lost": 1}, "lost"),
+        ({"charged_twice": 1}, "charged twice"),
+        ({"interrupted": 1}, "interrupted"),
+        ({"quarantined": 0}, "quarantined"),
+        ({"redriven": 0}, "redriven"),
+        ({"drains": 0}, "drained"),
+        ({"wait_p99_s": 20.01}, "target"),
+        ({"stored": 99}, "stored"),
+        ({"fixed_fleet_instance_seconds": 1.0}, "fixed at peak"),
+    ],
+)
+def test_audit_says_what_does_not_hold_when_one_figure_is_wrong(change: dict[str, float], said: str) -> None:
+    """Each check of the audit can fail, and names what is wrong."""
+    good = Audit(
+        sent=100,
+        stored=100,
+        lost=0,
+        charged_twice=0,
+        quarantined=6,
+        redriven=6,
+        drains=3,
+        interrupted=0,
+        peak_capacity=5,
+        wait_p50_s=1.0,
+        wait_p99_s=12.0,
+        wait_max_s=14.0,
+        target_wait_s=20.0,
+        instance_seconds=300.0,
+        fixed_fleet_instance_seconds=900.0,
+    )
+    assert good.failures(6) == []
+    (failure,) = replace(good, **change).failures(6)  # type: ignore[arg-type] # numbers, by their names
+    assert said in failure
