@@ -125,7 +125,8 @@ class Drainer:
         """Do what one notice asks for; what came of it, for whoever invoked.
 
         Raises:
-            TryLaterError: nothing is on record, and no sweep would find it: the same notice should come again.
+            PortError: nothing is on record, or nothing could be swept. Lambda tries twice more; then its alarm and the
+                queue for failures know of it.
             ExceptionGroup: a sweep met what it never should have; every fleet has been swept all the same.
         """
         told: Answer
@@ -352,7 +353,7 @@ class Drainer:
             record: the drain as last read. None where none is expected: if there is one after all, writing tells.
 
         Raises:
-            TryLaterError: the ledger failed and nothing is on record. What fails later is logged.
+            PortError: the ledger failed and nothing is on record. What fails later is logged.
         """
         pending = deque(events)
         failed = False
@@ -363,7 +364,7 @@ class Drainer:
                     continue
                 try:
                     record, actions = self._write(fleet, instance_id, record, event)
-                except TryLaterError as error:
+                except PortError as error:
                     if record is None:
                         raise
                     self._fail(fleet, "a drain's record could not be written", error)
@@ -469,7 +470,7 @@ def answer(payload: object, drainer: Drainer) -> Answer:
     """Read a payload and handle its notices, each by itself; what came of them.
 
     Raises:
-        TryLaterError, ExceptionGroup: as `Drainer.handle`, after the other notices of a batch.
+        PortError, ExceptionGroup: as `Drainer.handle`, after the other notices of a batch.
     """
     try:
         found = notices.read(payload, drainer.now())
@@ -477,16 +478,14 @@ def answer(payload: object, drainer: Drainer) -> Answer:
         logger.warning("a payload that is none of ours: dropped", problems=error.problems)
         return {"dropped": error.problems}
     answers: list[Answer] = []
-    again: TryLaterError | None = None
+    again: PortError | None = None
     for notice in found:
         try:
             answers.append(drainer.handle(notice))
-        except TryLaterError as error:
-            logger.warning("nothing is on record yet: Lambda is to try again", problem=str(error))
-            again = error
         except PortError as error:
-            logger.exception("a notice could not be handled")
-            answers.append({"problem": str(error)})
+            log = logger.warning if isinstance(error, TryLaterError) else logger.error
+            log("nothing is on record yet: Lambda is to try again", problem=str(error))
+            again = error
     if again:
         raise again
     return answers[0] if len(answers) == 1 else {"answers": answers}
@@ -528,8 +527,9 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
     """Lambda's entry: read the invocation, decide and apply, tell."""
     started_at = time.time()
     left_s = context.get_remaining_time_in_millis() / 1000
+    minute_s = float(os.environ.get("SLUICE_MINUTE_S", "60"))  # an emulator's may be shorter
     shift = Shift(
-        until=started_at + min(SWEEP_S, left_s - MARGIN_S),
+        until=started_at + min(SWEEP_S * minute_s / 60, left_s - MARGIN_S),
         tick_s=float(os.environ.get("TICK_SECONDS", "10")),
         owner=context.aws_request_id,
         sleep=time.sleep,

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Protocol, cast, override
 
 import boto3
@@ -195,12 +196,6 @@ class AwsWorld(World):
         self.kind = kind
         self.sandbox = sandbox
         self._mover = mover
-        self.session = boto3.session.Session(
-            aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
-            region_name=environ["AWS_REGION"],
-        )
-        self._endpoint = environ.get("AWS_ENDPOINT_URL")
         name = _unique("sluice")
         self.environ = {
             **environ,
@@ -211,12 +206,18 @@ class AwsWorld(World):
         self.metric_period_s = 60.0
         if sandbox is not None:
             self.metric_period_s = sandbox.settings.minute_s
-            self.environ["SLUICE_METRIC_PERIOD_S"] = f"{sandbox.settings.minute_s:.0f}"
+            self.environ["SLUICE_MINUTE_S"] = f"{sandbox.settings.minute_s:.0f}"
         self.ports: Ports = connect(self.environ)
 
     def client(self, service: str) -> Any:
         """A boto3 client of this world."""
-        return self.session.client(cast("Any", service), endpoint_url=self._endpoint)
+        return _client(
+            service,
+            self.environ.get("AWS_ENDPOINT_URL"),
+            self.environ["AWS_REGION"],
+            self.environ["AWS_ACCESS_KEY_ID"],
+            self.environ["AWS_SECRET_ACCESS_KEY"],
+        )
 
     @override
     def now(self) -> float:
@@ -386,6 +387,13 @@ def open_world(request: pytest.FixtureRequest) -> Iterator[World]:
     else:
         sandbox: Sandbox = request.getfixturevalue("sandbox")
         yield AwsWorld("emulator", sandbox.env(), sandbox=sandbox)
+
+
+@cache
+def _client(service: str, endpoint: str | None, region: str, key_id: str, secret: str) -> Any:
+    """A boto3 client, made once: moto and the emulator keep their state, clients have none."""
+    session = boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=secret, region_name=region)
+    return session.client(cast("Any", service), endpoint_url=endpoint)
 
 
 def _unique(prefix: str) -> str:

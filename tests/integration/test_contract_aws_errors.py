@@ -383,8 +383,8 @@ def test_missing_setting_is_named(name: str) -> None:
 @pytest.mark.parametrize("period", ["0", "1.5", "-6", "often"])
 def test_metric_period_is_refused_when_not_whole_seconds(period: str) -> None:
     """It is for emulators, and a wrong one would read as silence."""
-    with pytest.raises(NeedsFixError, match="SLUICE_METRIC_PERIOD_S"):
-        connect({**FAKE, **SETTINGS, "SLUICE_METRIC_PERIOD_S": period})
+    with pytest.raises(NeedsFixError, match="SLUICE_MINUTE_S"):
+        connect({**FAKE, **SETTINGS, "SLUICE_MINUTE_S": period})
 
 
 COMMAND = "5c1d0a6e-0000-4000-8000-000000000001"

@@ -31,8 +31,8 @@ def connect(environ: Mapping[str, str]) -> Ports:
     """Every port of a stack. Nothing is asked of AWS and no client is made until a port is used.
 
     Args:
-        environ: SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; SLUICE_METRIC_PERIOD_S where SQS's metrics come
-            more often than once a minute, as an emulator's may; and the AWS_... variables of `Clients`.
+        environ: SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; SLUICE_MINUTE_S where an emulator's minute, and so the
+            period of SQS's metrics, is shorter; and the AWS_... variables of `Clients`.
 
     Raises:
         NeedsFixError: a setting is missing or cannot be used; the text names it.
@@ -40,9 +40,9 @@ def connect(environ: Mapping[str, str]) -> Ports:
     missing = [name for name in SETTINGS if not environ.get(name)]
     if missing:
         raise NeedsFixError(f"environment: {', '.join(missing)} must be set, as the stack's template does")
-    period = environ.get("SLUICE_METRIC_PERIOD_S") or str(PERIOD_S)
+    period = environ.get("SLUICE_MINUTE_S") or str(PERIOD_S)
     if not period.isdecimal() or int(period) == 0:
-        raise NeedsFixError(f"environment: SLUICE_METRIC_PERIOD_S must be whole seconds, at least 1, not {period!r}")
+        raise NeedsFixError(f"environment: SLUICE_MINUTE_S must be whole seconds, at least 1, not {period!r}")
     clients = Clients(environ)
     return Ports(
         fleets=SsmFleets(clients, environ["SLUICE_FLEETS_PATH"]),
