@@ -23,7 +23,7 @@ SHORT = Settings(
     stop_grace_s=2.0,
     health_period_s=0.3,
     hook_min_s=1,
-    spot_notice_s=1.0,
+    spot_notice_s=3.0,
     command_delivery_s=1.0,
 )
 

@@ -103,14 +103,14 @@ def test_messages_go_elsewhere_when_a_destination_is_named(
 
 
 def test_task_keeps_its_rate_and_stops_when_cancelled(pair: Pair, eventually: Any) -> None:
-    """Five a second take their time; a cancelled task leaves the rest, and what moved stays moved."""
+    """Three a second take their time; a cancelled task leaves the rest, and what moved stays moved."""
     pair.poison(*(str(number) for number in range(20)))
     began = time.monotonic()
-    handle = pair.sqs.start_message_move_task(SourceArn=pair.dead_arn, MaxNumberOfMessagesPerSecond=5)["TaskHandle"]
+    handle = pair.sqs.start_message_move_task(SourceArn=pair.dead_arn, MaxNumberOfMessagesPerSecond=3)["TaskHandle"]
     assert pair.tasks()[0]["TaskHandle"] == handle
 
     eventually(lambda: pair.alive() >= 5)
-    assert time.monotonic() - began > 0.8
+    assert time.monotonic() - began > 1.3
     moved = pair.sqs.cancel_message_move_task(TaskHandle=handle)["ApproximateNumberOfMessagesMoved"]
 
     assert 5 <= moved < 20

@@ -76,14 +76,12 @@ def test_command_is_in_progress_when_the_unit_takes_its_time(
     ssm: Any, make_group: Any, send: Any, concluded: Any, eventually: Any
 ) -> None:
     """Between SIGTERM and exit the invocation is in progress, with response code -1."""
-    group = make_group(ORDERLY, desired=1)
+    group = make_group(ORDERLY.replace("0.5", "3"), desired=1)
     instance_id = eventually(lambda: group.in_state("InService"))[0]
 
     command_id = send(instance_id, "systemctl stop orders")
     named = {"CommandId": command_id, "InstanceId": instance_id}
-    progress = eventually(
-        lambda: [i for i in [ssm.get_command_invocation(**named)] if i["Status"] == "InProgress"], within_s=3
-    )[0]
+    progress = eventually(lambda: [i for i in [ssm.get_command_invocation(**named)] if i["Status"] == "InProgress"])[0]
 
     assert progress["ResponseCode"] == -1
     assert concluded(command_id, instance_id)["Status"] == "Success"
@@ -160,7 +158,7 @@ def test_command_stays_unknown_when_the_instance_dies_under_it(
     """A dead agent reports nothing: the invocation is in progress until its timeout, not failed."""
     group = autoscaling_suspended
     instance_id = eventually(lambda: group.in_state("InService"))[0]
-    command_id = send(instance_id, "sleep 1000", executionTimeout=["2"])
+    command_id = send(instance_id, "sleep 1000", executionTimeout=["5"])
     named = {"CommandId": command_id, "InstanceId": instance_id}
     eventually(lambda: ssm.get_command_invocation(**named)["Status"] == "InProgress")
 
