@@ -490,6 +490,15 @@ def test_event_comes_again_when_nothing_is_on_record() -> None:
     assert day.invoke(event)["state"] == "stopping"
 
 
+@pytest.mark.parametrize("payload", [SWEEP, spot("i-1", START)], ids=["sweep", "spot"])
+def test_function_fails_for_all_to_see_when_the_documents_may_not_be_read(payload: dict[str, Any]) -> None:
+    """Nothing can be done without them: raised, so that the alarm on the function's errors goes off."""
+    denied = NeedsFixError("ssm:GetParametersByPath is not allowed: grant it")
+    day = Day(decide=lambda call: Fault(When.BEFORE, denied) if call.method == "load" else None)
+    with pytest.raises(NeedsFixError):
+        day.invoke(payload)
+
+
 def test_event_is_not_brought_back_when_it_is_on_record() -> None:
     """A failure after the first record is the sweep's to make good."""
     writes: list[int] = []

@@ -27,7 +27,7 @@ from sluice.memory import (
     memory_ports,
 )
 from sluice.model import CommandStatus, HookAction, HookResult
-from sluice.ports import LostAnswerError, NeedsFixError, TryLaterError
+from sluice.ports import LostAnswerError, NeedsFixError, PortError, TryLaterError
 from tools.chaos._stage import Stage
 
 SWEEP_S = 60.0
@@ -284,7 +284,7 @@ class World(Stage):
         except Crash:
             failed = True
             self.tell("crashes")
-        except TryLaterError as error:
+        except PortError as error:
             failed = True
             self.tell(f"fails: {error}")
         except Exception as error:

@@ -245,7 +245,7 @@ class World:
         received = self.truth.queue.receive(self.dead_letters, 10, TIMEOUT_S)
         if not received:
             return
-        event = {"Records": [_record(message, self.truth.queue.facts(self.dead_letters).arn) for message in received]}
+        event = {"Records": [as_record(message, self.truth.queue.facts(self.dead_letters).arn) for message in received]}
         for _ in range(2 if self.happens(self.chances.doubled) and not self.fifo else 1):
             self.after(self.rng.uniform(0, 1), lambda: self.deliver(event, received))
 
@@ -465,7 +465,7 @@ class World:
         self.fixed = True
         self.tell("the consumer is fixed")
         end_at = self.now + UNTIL_S
-        while self.now < end_at and not self.all_done():
+        while self.now < end_at and not self.all_done() and not self.violations:
             entries = self.truth.ledger.quarantined(self.fleet.name)[0]
             running = any(job.state is JobState.RUNNING for job in self.truth.ledger.jobs(self.fleet.name))
             if self.fleet.redrive.mode is RedriveMode.MANUAL:
@@ -476,7 +476,7 @@ class World:
             elif entries and not running:
                 self.invoke({"redrive": {"fleet": self.fleet.name, "all": True, "again": self.say_again()}}, "request")
             self.pass_until(self.now + 120.0)
-        if not self.all_done():
+        if not self.all_done() and not self.violations:
             left = [_name(body) for body, order in self.orders.items() if not order.done_count]
             self.violate(f"never worked on: {', '.join(left) or 'what is still listed'}")
 
@@ -523,7 +523,7 @@ def _short(call: Call) -> str:
     return f"({', '.join(texts)})"
 
 
-def _record(message: Message, queue_arn: str) -> dict[str, Any]:
+def as_record(message: Message, queue_arn: str) -> dict[str, Any]:
     """A message as Lambda hands it over."""
     system = {
         "ApproximateReceiveCount": str(message.receive_count),
