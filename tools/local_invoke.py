@@ -184,25 +184,28 @@ def invoke_all(template: Path, chosen: Sequence[Path], env: Mapping[str, str]) -
 
 
 @contextlib.contextmanager
-def images_removed() -> Iterator[None]:
-    """Remove at the end the images that SAM CLI built meanwhile: each build of the layers makes one."""
+def old_images_removed() -> Iterator[None]:
+    """Remove at the end the images that newer ones took the place of: SAM CLI keeps its tag and leaves those behind."""
     before = _built_images()
     try:
         yield
     finally:
-        for image in sorted(_built_images() - before):
-            subprocess.run(["docker", "rmi", "--force", image], capture_output=True, check=False)
+        after = _built_images()
+        for tag, image in before.items():
+            if after.get(tag) != image:
+                subprocess.run(["docker", "rmi", image], capture_output=True, timeout=DOCKER_TIMEOUT_S, check=False)
 
 
-def _built_images() -> set[str]:
+def _built_images() -> dict[str, str]:
+    """Tag -> id of the images that SAM CLI built."""
     listed = subprocess.run(
-        ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", BUILT],
+        ["docker", "images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}", BUILT],
         capture_output=True,
         text=True,
         timeout=DOCKER_TIMEOUT_S,
         check=False,
     )
-    return set(listed.stdout.split())
+    return dict(line.split() for line in listed.stdout.splitlines())
 
 
 def sam_env(endpoint: str) -> dict[str, str]:
@@ -257,9 +260,10 @@ def main(
     )
     template = write_template(build, stack, endpoint, client)
     failed = 0
-    for result in invoke_all(template, events(only), env):
-        failed += result.error is not None
-        console.print(f"{result.event:42} {result.seconds:5.1f} s  {result.error or 'answered'}", highlight=False)
+    with old_images_removed():
+        for result in invoke_all(template, events(only), env):
+            failed += result.error is not None
+            console.print(f"{result.event:42} {result.seconds:5.1f} s  {result.error or 'answered'}", highlight=False)
     return 1 if failed else 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tools.local_invoke import Result, events, images_removed, invoke_all, missing, sam_env, write_template
+from tools.local_invoke import Result, events, invoke_all, missing, old_images_removed, sam_env, write_template
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.docker, pytest.mark.xdist_group("stack")]
 
@@ -21,7 +21,7 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Result]]:
     build = deployed.sandbox.directory / "sam/sluice/build"
     endpoint = deployed.sandbox.url
     template = write_template(build, "sluice", endpoint, deployed.sandbox.client("lambda"))
-    with images_removed():
+    with old_images_removed():
         yield {result.event: result for result in invoke_all(template, events(), sam_env(endpoint))}
 
 
