@@ -408,6 +408,19 @@ def test_settle_sends_every_copy_when_fifo_messages_are_redriven_within_the_dedu
     assert ends(world) == ["quarantined"]
 
 
+def test_send_sends_none_behind_when_one_of_a_fifo_message_group_was_not_sent() -> None:
+    """A batch of one message group ends with the entry that failed; another message group goes on."""
+    world = World(fleet(fifo=True))
+    parcels = [Parcel(letter(b, id=f"m-{b}", message_group=b[0])) for b in ("a1", "a2", "b1", "a3")]
+    ports = partial(world, {0: "InternalError: try again"})  # the first of each round
+    sendings = Sender(ports, "orders", world.to, world.now + 30, world.clock).send(parcels)
+    assert [sending.fate.value for sending in sendings] == ["failed", "failed", "sent", "failed"]
+    assert world.bodies() == ["b1"]
+    again = Sender(world.ports, "orders", world.to, world.now + 30, world.clock).send(parcels)
+    assert [sending.fate.value for sending in again] == ["sent", "sent", "earlier", "sent"]
+    assert world.bodies() == ["b1", "a1", "a2", "a3"]
+
+
 # --------------------------------------------------------------------------- what comes back from a redrive
 
 

@@ -1,0 +1,142 @@
+"""A dead letter's whole way over memory, moto and the emulator: failed, retried, quarantined, redriven, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from functions.redriver import app
+from sluice.model import Attribute, Message
+from sluice.redrive import origin_of
+from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
+from tools.chaos.redrive import as_record
+
+OWN = (
+    ("binary", Attribute("Binary.png", None, b"\x89PNG\x00\xff")),
+    ("weight", Attribute("Number.kg", "1.250")),
+    ("who", Attribute("String.uuid", "Zo\u00eb")),
+)
+
+
+@pytest.fixture(params=EVERYWHERE)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each world in turn."""
+    for opened in open_world(request):
+        if isinstance(opened, AwsWorld):
+            opened.make_table()
+            opened.make_bucket()
+        yield opened
+
+
+class Fleet:
+    """A fleet in a world, and invocations of the redriver for it."""
+
+    def __init__(self, world: World, *, fifo: bool, **redrive: Any) -> None:
+        self.world = world
+        self.ports = world.ports
+        self.dead_letters = world.make_queue(fifo=fifo)
+        self.queue = world.make_queue(fifo=fifo, dead_letter=self.dead_letters, max_receive_count=1)
+        self.name = self.queue.rpartition("/")[2].replace(".", "-")
+        self.fifo = fifo
+        document = {
+            "queue": self.queue,
+            "dead_letter_queue": self.dead_letters,
+            "group": self.name,
+            "target_wait_s": 60,
+            "redrive": {"base_delay_s": 0, "canary_wait_s": 0, **redrive},
+        }
+        world.put_document(self.name, document)
+        self.invocations = 0
+        self.polled: list[str] = []  # bodies, in the order in which the last poll received them
+
+    def invoke(self, event: object) -> Any:
+        """One invocation, with answers that do not wait."""
+        self.invocations += 1
+        now = self.world.now()
+        shift = app.Shift(f"{self.name}-{self.invocations}", now + 30, now + 25, self.world.pass_time, lambda: 0.5)
+        return app.respond(event, app.Redriver(self.ports, self.world.now, shift), "arn")
+
+    def send(self, *bodies: str) -> None:
+        """The producer sends."""
+        messages = [
+            Message(f"{self.name}-{body}", body, attributes=OWN, message_group="g" if self.fifo else None)
+            for body in bodies
+        ]
+        assert len(self.ports.queue.send(self.queue, messages, [0.0] * len(messages)).done) == len(messages)
+
+    def fail(self) -> None:
+        """The consumer fails on everything, until SQS itself dead-letters it."""
+        for _ in range(2):
+            while self.ports.queue.receive(self.queue, 10, 0.0):
+                pass
+
+    def poll(self) -> list[str]:
+        """Lambda's poller hands over what is in the dead-letter queue and deletes what it may; the bodies kept."""
+        arn = self.ports.queue.facts(self.dead_letters).arn
+        kept: list[str] = []
+        self.polled = []
+        while received := self.ports.queue.receive(self.dead_letters, 10, 30.0):
+            self.polled += [message.body for message in received]
+            answered = self.invoke({"Records": [as_record(message, arn) for message in received]})
+            failed = {failure["itemIdentifier"] for failure in answered["batchItemFailures"]}
+            kept += [message.body for message in received if message.id in failed]
+            done = [message.receipt for message in received if message.id not in failed]
+            assert len(self.ports.queue.delete(self.dead_letters, done).done) == len(done)
+        return kept
+
+    def received(self) -> list[Message]:
+        """What is in the queue, received and left hidden."""
+        found: list[Message] = []
+        while received := self.ports.queue.receive(self.queue, 10, 30.0):
+            found += received
+            if self.fifo:
+                self.ports.queue.delete(self.queue, [message.receipt for message in received])
+        return found
+
+
+@pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
+def test_dead_letters_come_back_whole_when_they_were_retried_quarantined_and_redriven(world: World, fifo: bool) -> None:
+    """One retry, then quarantine, then a person's redrive: body, attributes, order and count are as they should be."""
+    fleet = Fleet(world, fifo=fifo, max_redrives=1)
+    fleet.send("a", "b", "c")
+    for _ in range(2):  # the first failing is retried, the second is quarantined
+        fleet.fail()
+        assert fleet.poll() == []
+    entries, _ = fleet.ports.ledger.quarantined(fleet.name)
+    kept = [fleet.ports.archive.load(entry.key) for entry in entries]
+    assert sorted(message.body for message in kept) == ["a", "b", "c"]
+    if fifo:
+        assert [message.body for message in kept] == fleet.polled
+        assert world.kind == "moto" or fleet.polled == ["a", "b", "c"]  # moto dead-letters a FIFO queue in any order
+    assert sum(group.count for group in fleet.ports.ledger.failure_groups(fleet.name)) == 3
+
+    world.pass_time(1.0)
+    job = fleet.invoke({"redrive": {"fleet": fleet.name, "all": True, "rate_per_s": 100}})["job"]
+    assert (job["state"], job["sent_count"], job["doubtful_count"]) == ("done", 3, 0)
+    messages = fleet.received()
+    assert sorted(message.body for message in messages) == ["a", "b", "c"]
+    if fifo:
+        assert [message.body for message in messages] == fleet.polled
+    for message in messages:
+        own = tuple((name, value) for name, value in message.attributes if not name.startswith("sluice."))
+        assert own == OWN
+        assert message.attribute("sluice.attempts") == "2"
+        origin = origin_of(message)
+        assert origin is not None
+        assert (origin.job_id, origin.message_id in {entry.message_id for entry in entries}) == (job["id"], True)
+    assert fleet.ports.ledger.quarantined(fleet.name)[0] == ()
+    assert all(group.count == 0 for group in fleet.ports.ledger.failure_groups(fleet.name))
+
+
+def test_dead_letters_are_sent_from_their_queue_when_the_mode_is_manual(world: World) -> None:
+    """Nothing takes them as they come; a person's redrive empties the dead-letter queue."""
+    fleet = Fleet(world, fifo=False, mode="manual")
+    fleet.send("a", "b", "c")
+    fleet.fail()
+    request = {"redrive": {"fleet": fleet.name, "all": True, "from": "dead-letter-queue", "rate_per_s": 100}}
+    job = fleet.invoke(request)["job"]
+    assert (job["state"], job["sent_count"]) == ("done", 3)
+    assert sorted(message.body for message in fleet.received()) == ["a", "b", "c"]
+    assert fleet.ports.queue.receive(fleet.dead_letters, 10, 0.0) == ()
