@@ -239,3 +239,15 @@ def test_mapping_is_refused_when_the_role_may_not_read_the_queue(
     mapping = sandbox.client("lambda").create_event_source_mapping(FunctionName=function.name, EventSourceArn=arn)
 
     assert mapping["State"] in {"Creating", "Enabled"}
+
+
+def test_batch_is_allowed_when_its_single_action_is(
+    sandbox: Sandbox, role: Callable[..., Role], unique: Callable[[str], str]
+) -> None:
+    """SQS's batches have no action of their own: permission to send one message sends ten."""
+    url = sandbox.client("sqs").create_queue(QueueName=unique("batch"))["QueueUrl"]
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{url.rpartition('/')[2]}"
+    sender = role(allow("sqs:SendMessage", arn))
+    answer = sender.client("sqs").send_message_batch(QueueUrl=url, Entries=[{"Id": "0", "MessageBody": "one"}])
+    assert [entry["Id"] for entry in answer["Successful"]] == ["0"]
+    assert ("sqs:SendMessage", arn, True) in sender.calls()

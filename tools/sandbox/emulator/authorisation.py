@@ -2,7 +2,7 @@
 
 What is set right: the exact ARN of an Auto Scaling group and its tags as conditions; Describe actions that know no
 resource; Run Command's check of the document and of every instance, with ``ssm:resourceTag``; parameters by path and by
-list; the queues of a move task; ``cloudwatch:namespace``; ``dynamodb:LeadingKeys``.
+list; the queues of a move task; batches of SQS; ``cloudwatch:namespace``; ``dynamodb:LeadingKeys``.
 
 AWS page: the Service Authorization Reference (service-authorization/latest/reference/: list_amazonec2autoscaling,
 list_awssystemsmanager, list_amazonsqs, list_amazoncloudwatch, list_amazondynamodb); systems-manager/latest/userguide/
@@ -40,6 +40,13 @@ _dynamodb = Host("services.dynamodb", "_tables")
 
 MOVE_SOURCE_ACTIONS = ("sqs:StartMessageMoveTask", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 """What a caller of StartMessageMoveTask needs on the source."""
+
+BATCH_ACTIONS = {
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+}
+"""Calls that have no action of their own: the permission for one message is the permission for ten."""
 
 
 @dataclass(slots=True)
@@ -93,6 +100,7 @@ class Authorisation:
             return checks[0].resource if checks else arn
 
         def enforcing(access_key: str, action: str, service: str, region: str, **given: Any) -> Any:
+            action = BATCH_ACTIONS.get(action, action)
             checks = _checks.get([])
             _checks.set([])
             if not checks or checks[0].action != action:
