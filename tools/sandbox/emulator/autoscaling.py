@@ -3,8 +3,7 @@
 AWS pages: autoscaling/ec2/APIReference/ (API_SetDesiredCapacity, API_TerminateInstanceInAutoScalingGroup,
 API_CompleteLifecycleAction, API_RecordLifecycleActionHeartbeat, API_PutLifecycleHook, API_SetInstanceProtection,
 API_SuspendProcesses, API_DescribeScalingActivities, API_DeleteAutoScalingGroup, API_UpdateAutoScalingGroup);
-autoscaling/ec2/userguide/instance-lifecycle-policy.html (retention); AWSCloudFormation/latest/TemplateReference/
-aws-resource-autoscaling-autoscalinggroup.html.
+autoscaling/ec2/userguide/instance-lifecycle-policy.html (retention).
 """
 
 from __future__ import annotations
@@ -51,11 +50,10 @@ class Api:
         self._groups = groups
 
     def install(self) -> None:
-        """Take the place of ministack's handlers, and of its CloudFormation group resource."""
+        """Take the place of ministack's handlers."""
         _host["_reconcile_instances"] = lambda _group: self._groups.wake()
         for action, (handler, has_result) in self._actions().items():
             _host["_ACTION_MAP"][action] = self._answering(action, handler, has_result=has_result)
-        self._install_resource()
 
     def _actions(self) -> dict[str, tuple[Handler, bool]]:
         """Handlers by action, and whether their answer has a result element."""
@@ -110,7 +108,7 @@ class Api:
                 "AlreadyExists",
             )
         low, high = int(_required(params, "MinSize")), int(_required(params, "MaxSize"))
-        _check_bounds(low, high, _number(params, "DesiredCapacity", low))
+        check_bounds(low, high, _number(params, "DesiredCapacity", low))
         nested = _host["_parse_nested"]
         template = nested(params, "LaunchTemplate") or (
             nested(params, "MixedInstancesPolicy").get("LaunchTemplate", {}).get("LaunchTemplateSpecification", {})
@@ -124,7 +122,7 @@ class Api:
         if policy := nested(params, "InstanceLifecyclePolicy"):
             group["InstanceLifecyclePolicy"] = policy
         for hook in nested(params, "LifecycleHookSpecificationList") or []:
-            self._store_hook(name, hook)
+            self.store_hook(name, hook)
         self._groups.note_cause(
             name, f"a user request created an AutoScalingGroup changing the desired capacity from 0 to "
             f"{group['DesiredCapacity']}",
@@ -181,7 +179,7 @@ class Api:
         before = group["DesiredCapacity"]
         # Without a desired capacity of its own, an update moves it only as far as the new bounds ask.
         desired = _number(params, "DesiredCapacity", min(max(before, low), high))
-        _check_bounds(low, high, desired)
+        check_bounds(low, high, desired)
         group |= {"MinSize": low, "MaxSize": high, "DesiredCapacity": desired}
         for key in ("DefaultCooldown", "HealthCheckGracePeriod"):
             group[key] = _number(params, key, group[key])
@@ -370,10 +368,11 @@ class Api:
             "LifecycleHookName", "LifecycleTransition", "HeartbeatTimeout", "DefaultResult", "NotificationTargetARN",
             "RoleARN", "NotificationMetadata",
         )  # fmt: skip
-        self._store_hook(name, {member: _host["_p"](params, member) for member in members})
+        self.store_hook(name, {member: _host["_p"](params, member) for member in members})
         return ""
 
-    def _store_hook(self, group: str, members: Mapping[str, str]) -> None:
+    def store_hook(self, group: str, members: Mapping[str, str]) -> None:
+        """Store a hook, or change one; raises GroupError for members that AWS refuses."""
         hook = members.get("LifecycleHookName") or ""
         key = f"{group}/{hook}"
         known: dict[str, Any] = _host["_hooks"].get(key) or {}
@@ -438,55 +437,6 @@ class Api:
             raise GroupError("Either LifecycleActionToken or InstanceId must be given")
         return self._groups.action(name, hook, token, instance_id)
 
-    # --- the group as a template's resource ---
-
-    def _install_resource(self) -> None:
-        resource = _provisioners["_RESOURCE_HANDLERS"]["AWS::AutoScaling::AutoScalingGroup"]
-        create, update, delete = resource["create"], resource["update"], resource["delete"]
-
-        def created(logical_id: str, props: dict[str, Any], stack: str) -> Any:
-            with self._groups.lock:
-                answer = create(logical_id, _template_props(props), stack)
-                self._complete_resource(answer[0], props)
-                return answer
-
-        def updated(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> Any:
-            with self._groups.lock:
-                before = dict(_host["_asgs"].get(physical_id) or {})
-                answer = update(physical_id, _template_props(old), _template_props(new), *rest)
-                group = _host["_asgs"][answer[0]]
-                if "DesiredCapacity" not in new and before:
-                    # A template that leaves the desired capacity out leaves it to whoever scales.
-                    group["DesiredCapacity"] = min(max(before["DesiredCapacity"], group["MinSize"]), group["MaxSize"])
-                self._complete_resource(answer[0], new)
-                self._groups.wake()
-                return answer
-
-        def deleted(physical_id: str, props: dict[str, Any]) -> None:
-            with self._groups.lock:
-                delete(physical_id, props)
-                self._groups.forget_group(Scope.current(), physical_id)
-
-        resource |= {"create": created, "update": updated, "delete": deleted}
-
-    def _complete_resource(self, name: str, props: Mapping[str, Any]) -> None:
-        """What ministack leaves out of a group made by a template."""
-        group = _host["_asgs"][name]
-        _check_bounds(group["MinSize"], group["MaxSize"], group["DesiredCapacity"])
-        group["NewInstancesProtectedFromScaleIn"] = _provisioners["_cfn_bool"](
-            props.get("NewInstancesProtectedFromScaleIn", False)
-        )
-        if policy := props.get("InstanceLifecyclePolicy"):
-            group["InstanceLifecyclePolicy"] = policy
-        enabled = {
-            metric
-            for collection in props.get("MetricsCollection") or []
-            for metric in collection.get("Metrics") or GROUP_METRICS
-        }
-        group["EnabledMetrics"] = sorted(enabled)
-        for hook in props.get("LifecycleHookSpecificationList") or []:
-            self._store_hook(name, {key: str(value) for key, value in hook.items()})
-
 
 GROUP_METRICS = (
     "GroupMinSize",
@@ -501,14 +451,8 @@ GROUP_METRICS = (
 """Group metrics that EnableMetricsCollection turns on when none is named (those of warm pools left out)."""
 
 
-def _template_props(props: dict[str, Any]) -> dict[str, Any]:
-    """Properties with the launch template where ministack looks for it."""
-    mixed = (props.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
-    specification = mixed.get("LaunchTemplateSpecification")
-    return props | {"LaunchTemplate": specification} if specification and not props.get("LaunchTemplate") else props
-
-
-def _check_bounds(low: int, high: int, desired: int) -> None:
+def check_bounds(low: int, high: int, desired: int) -> None:
+    """Hold a group's sizes against one another, in AWS's words."""
     if low > high:
         raise GroupError(f"Max bound, {high}, must be greater than or equal to min bound, {low}")
     if not low <= desired <= high:

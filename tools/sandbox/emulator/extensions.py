@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tools.sandbox.emulator import autoscaling, embedded_metrics, schedules, sqs_answers, templates
+from tools.sandbox.emulator import embedded_metrics, schedules, sqs_answers, templates
 from tools.sandbox.emulator.admin import Admin
 from tools.sandbox.emulator.alarms import Alarms
 from tools.sandbox.emulator.authorisation import Authorisation, Calls
+from tools.sandbox.emulator.autoscaling import Api
 from tools.sandbox.emulator.events import Bus
+from tools.sandbox.emulator.group_resource import GroupResource
 from tools.sandbox.emulator.groups import Groups
 from tools.sandbox.emulator.lambdas import Lambdas
 from tools.sandbox.emulator.launcher import Launcher
@@ -50,7 +52,9 @@ class Extensions:
         authorisation = Authorisation(Calls(self._calls_path))
         authorisation.install()
         self._run_command.install(admin)
-        autoscaling.Api(self._settings, self._groups).install()
+        api = Api(self._settings, self._groups)
+        api.install()
+        GroupResource(self._groups, api).install()
         Lambdas(authorisation).install()
         schedules.install(self._settings)
         sqs_answers.install()

@@ -5,23 +5,22 @@ the machines behind them, and says so by activities and events.
 
 AWS pages (autoscaling/ec2/userguide): ec2-auto-scaling-lifecycle.html, lifecycle-hooks-overview.html,
 ec2-auto-scaling-health-checks.html (a machine that is not running is replaced), as-suspend-resume-processes.html,
-ec2-auto-scaling-verify-scaling-activity.html (activities), ec2-auto-scaling-event-reference.html (events).
+ec2-auto-scaling-event-reference.html (events).
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tools.sandbox.emulator import lifecycle
-from tools.sandbox.emulator.events import Bus, Scope, Ticker, iso, iso_ms
+from tools.sandbox.emulator.activities import Activities, Activity
+from tools.sandbox.emulator.events import Bus, Scope, Ticker, iso
 from tools.sandbox.emulator.host import Host
 from tools.sandbox.emulator.launcher import Blueprint, Launcher, LaunchError
 from tools.sandbox.emulator.lifecycle import ABANDON, CONTINUE, LEAVING, HookAction, State
@@ -32,8 +31,6 @@ _autoscaling = Host("services.autoscaling", "_asgs", "_hooks")
 
 TICK_S = 0.05
 """How often the engine looks at every group; AWS takes seconds."""
-ACTIVITIES_KEPT = 500
-"""Activities remembered per group; AWS keeps six weeks of them."""
 LAUNCH_RETRY_S = 30.0
 """Pause after a failed launch, scaled like a minute's fraction: AWS tries again, ever more slowly."""
 
@@ -60,47 +57,6 @@ class GroupError(Exception):
         """Keep AWS's error code beside the message."""
         super().__init__(message)
         self.code = code
-
-
-@dataclass(slots=True)
-class Activity:
-    """One scaling activity, as DescribeScalingActivities tells it."""
-
-    id: str
-    group: str
-    arn: str
-    description: str
-    cause: str
-    started_at: float
-    zone: str
-    status: str = "InProgress"
-    message: str = ""
-    progress: int = 0
-    ended_at: float | None = None
-
-    def end(self, status: str, now: float, message: str = "") -> None:
-        """Conclude it."""
-        self.status, self.ended_at, self.message = status, now, message
-        self.progress = 100
-
-    def public(self) -> dict[str, Any]:
-        """Its members by AWS's names."""
-        members: dict[str, Any] = {
-            "ActivityId": self.id,
-            "AutoScalingGroupName": self.group,
-            "Description": self.description,
-            "Cause": self.cause,
-            "StartTime": iso_ms(self.started_at),
-            "StatusCode": self.status,
-            "Progress": self.progress,
-            "Details": json.dumps({"Availability Zone": self.zone}),
-            "AutoScalingGroupARN": self.arn,
-        }
-        if self.ended_at is not None:
-            members["EndTime"] = iso_ms(self.ended_at)
-        if self.message:
-            members["StatusMessage"] = self.message
-        return members
 
 
 @dataclass(slots=True)
@@ -148,7 +104,7 @@ class Groups:
         self._bus = bus
         self._launcher = launcher
         self._members: dict[str, Member] = {}
-        self._activities: dict[tuple[Scope, str], deque[Activity]] = {}
+        self._activities = Activities()
         self._suspended: dict[tuple[Scope, str], dict[str, str]] = {}
         self._causes: dict[tuple[Scope, str], str] = {}
         self._launch_failures: dict[tuple[Scope, str], list[str]] = {}
@@ -211,14 +167,7 @@ class Groups:
 
     def activities(self, name: str | None) -> list[Activity]:
         """Activities of one group or of all in the present scope, newest first."""
-        scope = Scope.current()
-        kept = [
-            activity
-            for (owner, group), activities in self._activities.items()
-            if owner == scope and name in (None, group)
-            for activity in activities
-        ]
-        return sorted(kept, key=lambda activity: activity.started_at, reverse=True)
+        return self._activities.listed(Scope.current(), name)
 
     def fail_launches(self, scope: Scope, name: str, messages: Iterable[str]) -> None:
         """Let the group's next launches fail, one for each message, as AWS out of capacity does."""
@@ -232,7 +181,7 @@ class Groups:
             member.activity.end("Cancelled", now, "The instance is being terminated.")
         member.no_hooks = not hooks
         member.waiting = lifecycle.Waiting()
-        member.activity = self._new_activity(
+        member.activity = self._activities.begin(
             member.scope, member.group, member.group_arn, f"Terminating EC2 instance: {member.id}",
             cause=f"At {iso(now)} {cause}.", now=now, zone=member.record["AvailabilityZone"],
         )  # fmt: skip
@@ -462,7 +411,7 @@ class Groups:
         try:
             blueprint = self._blueprint(scope, name, group)
         except LaunchError as error:
-            activity = self._new_activity(
+            activity = self._activities.begin(
                 scope, name, arn, "Launching a new EC2 instance", cause=cause, now=now, zone=zone
             )
             activity.end("Failed", now, f"{error} Launching EC2 instance failed.")
@@ -480,7 +429,7 @@ class Groups:
             "LaunchTemplate": blueprint.template,
             "LaunchConfigurationName": group.get("LaunchConfigurationName", ""),
         }
-        activity = self._new_activity(
+        activity = self._activities.begin(
             scope, name, arn, f"Launching a new EC2 instance: {machine.instance_id}", cause=cause, now=now, zone=zone
         )
         member = Member(
@@ -547,10 +496,10 @@ class Groups:
     def _note_protection(self, scope: Scope, name: str, group: dict[str, Any], cause: str, now: float) -> None:
         """One failed activity, not one a tick, tells that protection holds the group above its desired capacity."""
         text = "Could not scale to desired capacity because all remaining instances are protected from scale-in."
-        last = next(iter(self._activities.get((scope, name), ())), None)
+        last = self._activities.last(scope, name)
         if last is not None and last.message == text:
             return
-        activity = self._new_activity(
+        activity = self._activities.begin(
             scope,
             name,
             group["AutoScalingGroupARN"],
@@ -563,48 +512,15 @@ class Groups:
 
     # --- telling ---
 
-    def _new_activity(
-        self, scope: Scope, group: str, arn: str, description: str, *, cause: str, now: float, zone: str
-    ) -> Activity:
-        activity = Activity(
-            id=str(uuid.uuid4()),
-            group=group,
-            arn=arn,
-            description=description,
-            cause=cause,
-            started_at=now,
-            zone=zone,
-        )
-        self._activities.setdefault((scope, group), deque(maxlen=ACTIVITIES_KEPT)).appendleft(activity)
-        return activity
-
     def _emit_outcome(self, member: Member, what: str, *, succeeded: bool) -> None:
-        activity = member.activity
-        launching = what == "launch"
-        detail = {
-            "StatusCode": activity.status,
-            "Description": activity.description,
-            "AutoScalingGroupName": member.group,
-            "ActivityId": activity.id,
-            "Details": {"Availability Zone": activity.zone},
-            "RequestId": activity.id,
-            "StatusMessage": activity.message,
-            "EndTime": iso(activity.ended_at or member.since),
-            "EC2InstanceId": member.id,
-            "StartTime": iso(activity.started_at),
-            "Cause": activity.cause,
-            "Origin": "EC2" if launching else "AutoScalingGroup",
-            "Destination": "AutoScalingGroup" if launching else "EC2",
-        }
-        self._bus.emit(
-            member.scope,
-            "aws.autoscaling",
-            f"EC2 Instance {'Launch' if launching else 'Terminate'} {'Successful' if succeeded else 'Unsuccessful'}",
-            detail,
-            [member.group_arn, member.scope.arn("ec2", f"instance/{member.id}")],
-        )
+        name = f"EC2 Instance {what.title()} {'Successful' if succeeded else 'Unsuccessful'}"
+        self._emit_activity(member.scope, name, member.activity, member.id)
 
     def _emit_failed_launch(self, scope: Scope, activity: Activity) -> None:
+        self._emit_activity(scope, "EC2 Instance Launch Unsuccessful", activity, "")
+
+    def _emit_activity(self, scope: Scope, name: str, activity: Activity, instance_id: str) -> None:
+        terminating = "Terminate" in name
         detail = {
             "StatusCode": activity.status,
             "Description": activity.description,
@@ -614,10 +530,11 @@ class Groups:
             "RequestId": activity.id,
             "StatusMessage": activity.message,
             "EndTime": iso(activity.ended_at or activity.started_at),
-            "EC2InstanceId": "",
+            "EC2InstanceId": instance_id,
             "StartTime": iso(activity.started_at),
             "Cause": activity.cause,
-            "Origin": "EC2",
-            "Destination": "AutoScalingGroup",
+            "Origin": "AutoScalingGroup" if terminating else "EC2",
+            "Destination": "EC2" if terminating else "AutoScalingGroup",
         }
-        self._bus.emit(scope, "aws.autoscaling", "EC2 Instance Launch Unsuccessful", detail, [activity.arn])
+        resources = [activity.arn, *([scope.arn("ec2", f"instance/{instance_id}")] if instance_id else [])]
+        self._bus.emit(scope, "aws.autoscaling", name, detail, resources)
