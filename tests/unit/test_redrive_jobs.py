@@ -8,7 +8,7 @@ from sluice.jobs import RequestError, Selection, amend_job, open_job, preview, s
 from sluice.memory import Call, Crash, Decide, Fault, When, faulty_ports
 from sluice.model import Attribute, JobPhase, JobState, Message
 from sluice.ports import ConflictError, LostAnswerError, TryLaterError
-from sluice.redrive import ATTEMPTS, COPY_OF
+from sluice.redrive import ATTEMPTS, COPY_OF, memory_key
 from sluice.running import PATIENCE_S, Work, run
 from tests.redrive_worlds import SOON, World, fleet, text
 
@@ -256,6 +256,17 @@ def test_run_leaves_messages_in_doubt_when_the_answer_to_a_send_is_lost(when: Wh
     assert (third.sent_count, world.bodies(), world.held_bodies()) == (2, [*sent, "a", "b"], [])
 
 
+def test_run_counts_each_message_once_when_the_ramp_comes_to_what_the_canary_left() -> None:
+    """What is in doubt, or failed, as a canary is counted again in the ramp, and not twice."""
+    world = World(fleet(canary_count=2))
+    first, *_ = world.quarantine("a", "b", "c", "d", "e")
+    world.ports.ledger.claim_retries("orders", [first], world.now, world.now - 1)
+    ports = faulty_ports(world.ports, nth("load", TryLaterError("slow down"), number=2))
+    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()), ports)
+    assert (job.sent_count, job.failed_count, job.doubtful_count) == (4, 0, 1)
+    assert world.held_bodies() == ["a"]
+
+
 def test_run_goes_on_when_one_body_cannot_be_read() -> None:
     """One message's trouble does not stop the others; the job says which."""
     world = World()
@@ -487,6 +498,18 @@ def _canary_of_a_dead_letter_queue() -> tuple[World, Message]:
     (copy,) = world.ports.queue.receive(world.fleet.queue, 10, 30)
     world.ports.queue.delete(world.fleet.queue, [copy.receipt])
     return world, copy
+
+
+def test_run_counts_on_in_the_ledger_when_a_dead_letter_has_no_room_for_its_count() -> None:
+    """A person's redrives add up for every message, whoever remembers them."""
+    world = World(fleet(mode="manual"))
+    world.put_dead("a", **{f"a{i}": text("x") for i in range(10)})
+    for number in (1, 2):
+        world.work(open_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(id=f"job-{number}")))
+        (copy,) = world.ports.queue.receive(world.fleet.queue, 10, 30)
+        assert world.ports.ledger.attempts("orders", memory_key(copy)) == number
+        world.ports.queue.put(world.dead_letters, copy.body, attributes=dict(copy.attributes))
+        world.ports.queue.delete(world.fleet.queue, [copy.receipt])
 
 
 def test_run_deletes_without_sending_when_a_dead_letter_was_sent_and_not_deleted() -> None:

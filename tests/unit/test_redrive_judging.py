@@ -212,17 +212,28 @@ def test_copy_of_takes_the_older_age_along_when_the_message_carries_one() -> Non
 
 
 @pytest.mark.parametrize(
-    ("own_count", "stamped"),
-    [(7, {ATTEMPTS, COPY_OF, FIRST_SENT_AT}), (8, {ATTEMPTS, COPY_OF}), (9, {ATTEMPTS}), (10, set())],
+    ("own_count", "retried", "redriven"),
+    [
+        (5, {ATTEMPTS, COPY_OF, FIRST_SENT_AT}, {ATTEMPTS, COPY_OF, FIRST_SENT_AT}),
+        # With the origin as well, the consumer would have no room for cause and source when it fails again.
+        (6, {ATTEMPTS, FIRST_SENT_AT}, {ATTEMPTS, COPY_OF, FIRST_SENT_AT}),
+        (7, {ATTEMPTS, COPY_OF, FIRST_SENT_AT}, {ATTEMPTS, COPY_OF, FIRST_SENT_AT}),  # it has none in any case
+        (8, {ATTEMPTS, FIRST_SENT_AT}, {ATTEMPTS, COPY_OF}),
+        (9, {ATTEMPTS}, {ATTEMPTS}),
+        (10, set(), set()),
+    ],
 )
-def test_copy_of_stamps_in_order_of_use_when_attributes_run_out(own_count: int, stamped: set[str]) -> None:
+def test_copy_of_stamps_in_order_of_use_when_attributes_run_out(
+    own_count: int, retried: set[str], redriven: set[str]
+) -> None:
     """Ten attributes are all there is: the count matters most, and none of the message's own is dropped."""
     own = {f"a{i}": text("x") for i in range(own_count)}
-    copy = copy_of(letter("b", attributes=own), 1, QUEUE)
-    assert copy is not None
-    names = {name for name, _ in copy.message.attributes}
-    assert names == set(own) | stamped
-    assert copy.carries_attempts is (ATTEMPTS in stamped)
+    for stamped, job in ((retried, None), (redriven, ("job-1", "a-group"))):
+        copy = copy_of(letter("b", attributes=own), 1, QUEUE, job)
+        assert copy is not None
+        names = {name for name, _ in copy.message.attributes}
+        assert names == set(own) | stamped
+        assert copy.carries_attempts is (ATTEMPTS in stamped)
 
 
 @pytest.mark.parametrize(("size", "fits", "carries"), [(500, True, True), (1_000, True, False), (1_001, False, False)])

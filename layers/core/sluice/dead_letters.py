@@ -20,8 +20,8 @@ from sluice.grouping import Cause
 from sluice.jobs import amend_job
 from sluice.model import Message, Quarantined, RedriveJob, Verdict, VerdictKind
 from sluice.ports import PortError, Ports, QueueFacts
-from sluice.redrive import attempts_of, copy_of, first_sent_at, judge, memory_key, origin_of, returned, rounds
-from sluice.resending import Fate, Parcel, Sender, Sending, end_doubt
+from sluice.redrive import copy_of, first_sent_at, judge, memory_key, origin_of, returned, rounds
+from sluice.resending import Fate, Parcel, Sender, Sending, end_doubt, redrives_of
 
 SAMPLE_LENGTH = 500  # characters of a body that a person needs to recognise it
 # The index is in order of milliseconds: at the same one, messages of a FIFO message group would be in no order.
@@ -96,16 +96,11 @@ class Desk:
             end_doubt(self.ports, self.fleet.name, origin.message_id, self.until, self.now())
             if origin.job_id and origin.failure_group:
                 self._tell(origin.job_id, origin.failure_group, message)
-        redrives = attempts_of(message)
-        if redrives is None:
-            copy = copy_of(message, 1, self.to)
-            remembered = copy is not None and not copy.carries_attempts
-            redrives = self.ports.ledger.attempts(self.fleet.name, memory_key(message)) if remembered else 0
         return judge(
             message,
             self.fleet.redrive,
             self.to,
-            redrives=redrives,
+            redrives=redrives_of(self.ports, self.fleet.name, message, self.to),
             held_in=self._held_in(message),
             uniform=self.uniform(),
         )

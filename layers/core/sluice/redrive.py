@@ -51,6 +51,7 @@ COPY_OF = "sluice.copy_of"  # String: `<message id>`, and from a person's redriv
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MAX_ATTRIBUTES = 10
+CONSUMER_STAMPS = 2  # cause and source: a consumer stamps both or none, and is left room for them where there is any
 # One claim, one send and one confirmation are about this many messages: SQS's batch, and all that a crash can leave in
 # doubt.
 BATCH = 10
@@ -147,24 +148,28 @@ def copy_of(message: Message, attempt: int, to: Destination, job: tuple[str, str
         to: the queue it is sent to.
         job: the redrive job's id and the failure group that the message is in.
     """
-    gone = {CAUSE, SOURCE, COPY_OF, ATTEMPTS}
+    first_at = first_sent_at(message)
+    gone = {CAUSE, SOURCE, COPY_OF, ATTEMPTS} | (set() if first_at is None else {FIRST_SENT_AT})
     kept = tuple((name, value) for name, value in message.attributes if name not in gone)
     copied = replace(message, attributes=kept)
     if not _fits(copied, to):
         return None
-    stamps = [
-        (ATTEMPTS, Attribute("Number", str(attempt))),
-        (COPY_OF, Attribute("String", "/".join((message.id, *(job or ()))))),
-    ]
-    first = first_sent_at(message)
-    if first is not None and message.attribute(FIRST_SENT_AT) is None:
-        stamps.append((FIRST_SENT_AT, Attribute("Number", f"{first:.3f}")))
-    carried = set()
-    for stamp in stamps:
-        stamped = replace(copied, attributes=tuple(sorted((*copied.attributes, stamp), key=lambda named: named[0])))
-        if _fits(stamped, to):
+    stamps = {
+        ATTEMPTS: Attribute("Number", str(attempt)),
+        COPY_OF: Attribute("String", "/".join((message.id, *(job or ())))),
+        FIRST_SENT_AT: Attribute("Number", f"{first_at or 0:.3f}"),
+    }
+    # A job must see what comes back of it; a retry is better known by its age.
+    order = (ATTEMPTS, COPY_OF, FIRST_SENT_AT) if job else (ATTEMPTS, FIRST_SENT_AT, COPY_OF)
+    carried: set[str] = set()
+    for name in order:
+        if name == FIRST_SENT_AT and first_at is None:
+            continue
+        stamped = replace(copied, attributes=tuple(sorted((*copied.attributes, (name, stamps[name])), key=_name)))
+        crowds = len(copied.attributes) <= MAX_ATTRIBUTES - CONSUMER_STAMPS < len(stamped.attributes)
+        if _fits(stamped, to) and not (name == COPY_OF and job is None and crowds):
             copied = stamped
-            carried.add(stamp[0])
+            carried.add(name)
     return Copy(copied, ATTEMPTS in carried)
 
 
@@ -262,6 +267,10 @@ def returned(job: RedriveJob, group_id: str, cause: str, now: float) -> RedriveJ
     if job.state is JobState.RUNNING and alone:
         return replace(noted, state=JobState.STOPPED, note=f"Stopped: a message it sent failed again. {cause}")
     return noted
+
+
+def _name(named: tuple[str, Attribute]) -> str:
+    return named[0]
 
 
 def _fits(message: Message, to: Destination) -> bool:

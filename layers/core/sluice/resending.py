@@ -28,7 +28,7 @@ from enum import StrEnum
 
 from sluice.model import Claim, Message
 from sluice.ports import LostAnswerError, PortError, Ports
-from sluice.redrive import Destination, rounds
+from sluice.redrive import Destination, attempts_of, copy_of, memory_key, rounds
 
 
 class Fate(StrEnum):
@@ -164,6 +164,20 @@ class Sender:
         except PortError as error:
             return f" (and its claim could not be released: {error})"
         return ""
+
+
+def redrives_of(ports: Ports, fleet: str, message: Message, to: Destination) -> int:
+    """How often a message was sent back: as it carries it, else as the ledger remembers it where it has no room.
+
+    Raises:
+        PortError: the ledger does not answer.
+    """
+    carried = attempts_of(message)
+    if carried is not None:
+        return carried
+    copy = copy_of(message, 1, to)
+    has_room = copy is None or copy.carries_attempts
+    return 0 if has_room else ports.ledger.attempts(fleet, memory_key(message))
 
 
 def end_doubt(ports: Ports, fleet: str, message_id: str, until: float, now: float) -> None:

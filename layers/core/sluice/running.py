@@ -26,8 +26,8 @@ from sluice.grouping import failure_group
 from sluice.jobs import amend_job
 from sluice.model import JobPhase, JobState, Message, Quarantined, RedriveJob
 from sluice.ports import ConflictError, PortError, Ports, QueueFacts
-from sluice.redrive import attempts_of, came_from, copy_of, due, memory_key, origin_of, paced, returned
-from sluice.resending import Fate, Parcel, Sender, end_doubt
+from sluice.redrive import came_from, copy_of, due, memory_key, origin_of, paced, returned
+from sluice.resending import Fate, Parcel, Sender, end_doubt, redrives_of
 
 CANARY_WAIT_MAX_S = 900.0  # of the default: a longer watch is a person's choice, in the fleet's document
 PATIENCE_S = 20.0  # a longer wait is left to the next tick: an invocation that sleeps is paid for
@@ -130,7 +130,9 @@ class Runner:
             wait_s = min(CANARY_WAIT_MAX_S, self.fleet.target_wait_s + self.to.visibility_s)
         if not job.sent_count:
             wait_s = 0.0
-        return replace(job, phase=JobPhase.RAMP, cursor=None, next_at=max(job.next_at, self.now() + wait_s))
+        ramp = replace(job, phase=JobPhase.RAMP, cursor=None, next_at=max(job.next_at, self.now() + wait_s))
+        # The ramp walks through the whole index, and comes to what the canaries left behind once more.
+        return ramp if job.from_dead_letters else replace(ramp, failed_count=0, doubtful_count=0)
 
     def _ramp(self, job: RedriveJob) -> RedriveJob:
         """The next page of the index."""
@@ -163,7 +165,8 @@ class Runner:
                 queue.hide(url, message.receipt, 0.0)
                 continue
             group = failure_group(message).id
-            items.append(_Item(message, group, attempts_of(message) or 0, _deletion(self.ports, url, message)))
+            redrives = redrives_of(self.ports, self.fleet.name, message, self.to)
+            items.append(_Item(message, group, redrives, _deletion(self.ports, url, message)))
         if job.state is JobState.RUNNING:
             job = self._send(job, items)
         else:
