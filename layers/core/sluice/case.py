@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil
 
 from sluice.config import Fleet
 from sluice.deadlines import Interval, Supply, ahead, backlog, need
@@ -11,7 +11,7 @@ from sluice.model import GroupReading, History, Lifecycle, Memory, QueueReading,
 
 GUARD_SHARE = 0.15  # of the target wait, kept for what is coarse: ticks, counts, ages, the spread of service times
 GUARD_MAX_S = 30.0  # what is coarse does not grow with the target for ever
-COLD_TICK_S = 60.0  # between ticks of a cold fleet: how old a backlog of unknown age may be
+COLD_TICK_S = 60.0  # between ticks of a cold fleet
 HOT_TICK_S = 10.0  # between those of a hot one, about
 BACKLOG_KNOTS = 12  # intervals of the history that a target wait is divided into, at most
 OVERDUE_DUE_S = 5.0  # a launch that should be there is expected after at least so long
@@ -34,6 +34,7 @@ class Case:
     arrivals: Forecast
     supply: Supply
     need: int
+    oldest_s: float | None  # how long the oldest waiting message has waited, as far as is known
     gaps: tuple[str, ...]  # what a shrink would have to know and cannot, in words
 
     @property
@@ -73,17 +74,24 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
     wait_s = _planned_wait(fleet.target_wait_s, lead_s)
     arrivals = forecast(memory, now)
     supply = _supply(snapshot.queue, group, memory, float(fleet.hints.concurrency), rate.value, lead_s=lead_s, now=now)
-    needed = group.desired
-    if snapshot.queue.visible is not None:
-        span_s = fleet.target_wait_s
-        knots = backlog(
-            snapshot.queue.visible.value, _came(memory, now, span_s), _eldest(snapshot, memory, now), wait_s
-        )
+    needed, oldest_s = group.desired, None
+    waiting = snapshot.queue.visible
+    if waiting is not None:
+        eldest_s = _eldest(snapshot, memory, now)
+        came = _came(memory, now, fleet.target_wait_s)
+        seen_s = (
+            now - memory.sightings[0].at if memory.sightings else 0.0
+        )  # what nothing tells of came just before that
+        knots = backlog(waiting.value, came, seen_s if eldest_s is None else eldest_s, wait_s)
+        if waiting.value > 0 and eldest_s is not None:
+            oldest_s = max(0.0, wait_s - knots[0][0])
         expected = arrivals if worth_staying(arrivals, lead_s) else None
         deadlines = ahead(knots, expected, value(snapshot.queue.delayed), wait_s, lead_s)
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
     gaps = _gaps(snapshot, group, fleet, memory, now)
-    return Case(snapshot, fleet, memory, now, group, rate, lead, lead_s, wait_s, arrivals, supply, needed, gaps)
+    return Case(
+        snapshot, fleet, memory, now, group, rate, lead, lead_s, wait_s, arrivals, supply, needed, oldest_s, gaps
+    )
 
 
 def _planned_wait(target_wait_s: float, lead_s: float) -> float:
@@ -166,21 +174,21 @@ def _due(lead_s: float, age_s: float) -> float:
     return min(lead_s, max(OVERDUE_DUE_S, abs(overdue_s)))
 
 
-def _eldest(snapshot: Snapshot, memory: Memory, now: float) -> float:
-    """How long a waiting message can have waited at most.
+def _eldest(snapshot: Snapshot, memory: Memory, now: float) -> float | None:
+    """How long a waiting message can have waited at most; None if nothing tells.
 
     The metric is late, but nothing that waits now is older than what was the oldest then; and it came after any tick
     that saw an empty queue.
     """
-    eldest_s = inf
+    eldest_s = None
     oldest = snapshot.queue.oldest_age
     if oldest is not None:
         eldest_s = oldest.value + oldest.age_s(now)
     for seen in reversed(memory.sightings):
         if seen.visible == 0 and seen.at < snapshot.at:
-            return min(eldest_s, now - seen.at)
-    if eldest_s == inf:
-        return now - memory.arrivals.start_at if memory.arrivals.counts else COLD_TICK_S
+            return now - seen.at if eldest_s is None else min(eldest_s, now - seen.at)
+    if eldest_s is None and memory.arrivals.counts:
+        return now - memory.arrivals.start_at
     return eldest_s
 
 

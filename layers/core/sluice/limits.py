@@ -26,6 +26,7 @@ NEEDS_GAP_S = 180.0  # three missed ticks of a cold fleet: what was needed meanw
 WINDOW_SLACK = 0.9  # ticks come a little early or late: needs over nine tenths of the window cover it
 SUSTAINED_PERIODS = 10  # arrivals that go on are the mean of so many periods
 SUSTAINED_SPIKES = 2  # of which the highest are left out: a spike does not go on
+SUSTAINED_MARGIN = 1.03  # rates are known to a few hundredths: at the very edge a fleet would go to and fro
 FEWER = 1.5  # mean absolute errors of the forecast by which arrivals must have fallen to be believed at once
 
 
@@ -149,7 +150,7 @@ def backlog(case: Case, wish: Wish) -> str | None:
     if wish.want >= case.current:
         return None
     if worth_staying(case.arrivals, case.lead_s):
-        busy = ceil(_sustained_per_s(case) / case.rate.value - TINY)
+        busy = ceil(SUSTAINED_MARGIN * _sustained_per_s(case) / case.rate.value - TINY)
         if wish.raise_to(min(case.current, busy)):
             return f"steady arrivals keep {wish.want} busy"
     if wish.want < 1 and case.unfinished > 0 and wish.raise_to(1):

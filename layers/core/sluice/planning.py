@@ -166,8 +166,7 @@ def _waiting(case: Case) -> str:
         rest = case.unfinished
         return f"nothing waits, {rest:.0f} in flight or delayed" if rest else "nothing waits"
     words = "1 message waits" if round(case.waiting) == 1 else f"{case.waiting:.0f} messages wait"
-    oldest = queue.oldest_age
-    return f"{words}, the oldest {oldest.value:.0f} s" if oldest is not None and oldest.value > 0 else words
+    return words if case.oldest_s is None else f"{words}, the oldest {case.oldest_s:.0f} s"
 
 
 def _speed(case: Case) -> str:
@@ -187,6 +186,7 @@ def _figures(case: Case) -> tuple[Figure, ...]:
         _figure("in_flight", queue.in_flight, now),
         _figure("delayed", queue.delayed, now),
         _figure("oldest_age_s", queue.oldest_age, now, live="metric"),
+        Figure("oldest_wait_s", case.oldest_s, None, "missing" if case.oldest_s is None else "estimated"),
         Figure("arrivals_per_s", arrivals.rate_per_s, arrivals.age_s, came),
         Figure("arrivals_slope_per_s2", arrivals.slope_per_s2, arrivals.age_s, came),
         Figure("forecast_error_per_s", arrivals.error_per_s, arrivals.age_s, "measured"),

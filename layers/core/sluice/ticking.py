@@ -1,0 +1,176 @@
+"""One tick of a fleet over the ports: read a snapshot, let the core decide, apply and record.
+
+Acting, shadow mode and a dry run are the same tick with other hands: what is set and kept is another adapter.
+
+| hands | sets the capacity | keeps the memory | records the decision | takes the lease |
+|---|---|---|---|---|
+| `acting` | yes | yes | yes | yes |
+| `shadowing` | no | yes | yes | yes |
+| `rehearsing` | no | no | no | no |
+"""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from sluice.config import Fleet
+from sluice.estimating import learn
+from sluice.model import Decision, GroupReading, Memory, Mode, Outcome, OutcomeStatus, QueueReading, Snapshot
+from sluice.planning import plan, remember
+from sluice.ports import NeedsFixError, PortError, Ports, TryLaterError
+
+LEASE_S = 60.0  # a tick against a silent AWS ends sooner; a planner that died is replaced within the next minute
+
+
+class _Sets(Protocol):
+    def set_desired(self, group: str, desired: int) -> None:
+        """Set a group's desired capacity."""
+
+
+class _Keeps(Protocol):
+    def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:
+        """Take or renew the fleet's lease."""
+
+    def release(self, fleet: str, owner: str) -> None:
+        """Give it back."""
+
+    def keep_memory(self, fleet: str, memory: Memory) -> None:
+        """Keep the planner's memory."""
+
+    def record(self, decision: Decision, outcome: Outcome) -> None:
+        """Record a decision."""
+
+
+class ShadowGroup:
+    """A group whose capacity stays as it is; what was to be set is in `wanted`."""
+
+    def __init__(self) -> None:
+        self.wanted: list[tuple[str, int]] = []
+
+    def set_desired(self, group: str, desired: int) -> None:
+        """Note it."""
+        self.wanted.append((group, desired))
+
+
+class ShadowLedger:
+    """A ledger that keeps nothing and gives every lease."""
+
+    def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:  # noqa: ARG002 - the port's words
+        """Nothing is written, so nobody can be in the way."""
+        return True
+
+    def release(self, fleet: str, owner: str) -> None:
+        """Nothing was taken."""
+
+    def keep_memory(self, fleet: str, memory: Memory) -> None:
+        """Forget it."""
+
+    def record(self, decision: Decision, outcome: Outcome) -> None:
+        """Forget it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What a tick sets and keeps, and what it calls a change that it made."""
+
+    group: _Sets
+    ledger: _Keeps
+    done: OutcomeStatus
+
+
+def hands_for(ports: Ports, fleet: Fleet, *, dry_run: bool) -> Hands:
+    """The hands for a fleet's mode, or for a dry run."""
+    if dry_run:
+        return Hands(ShadowGroup(), ShadowLedger(), OutcomeStatus.SHADOW)
+    if fleet.mode is Mode.SHADOW:
+        return Hands(ShadowGroup(), ports.ledger, OutcomeStatus.SHADOW)
+    return Hands(ports.group, ports.ledger, OutcomeStatus.APPLIED)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """What a tick saw, decided and did. `faults` are the ports' errors on the way, in words."""
+
+    snapshot: Snapshot
+    memory: Memory
+    decision: Decision
+    outcome: Outcome
+    faults: tuple[PortError, ...] = ()
+
+    @property
+    def again(self) -> bool:
+        """Whether to tick again within this minute: the fleet is hot, or what failed may go through."""
+        return self.decision.hot or any(isinstance(fault, TryLaterError) for fault in self.faults)
+
+
+def tick(ports: Ports, fleet: Fleet, hands: Hands, now: float) -> Ticked:
+    """Look at a fleet once, decide and act. The lease is the caller's.
+
+    Raises:
+        PortError: the ledger could not tell the memory, or could not keep or record; the capacity may be set.
+    """
+    snapshot, faults = observe(ports, fleet, now)
+
+    memory = learn(ports.ledger.memory(fleet.name), snapshot, fleet, now)
+    decision = plan(snapshot, fleet, memory, now)
+    memory = remember(memory, decision)
+
+    blind = snapshot.group is None or snapshot.queue.visible is None
+    outcome, faults = _apply(hands, fleet, decision, faults, blind=blind)
+    hands.ledger.record(decision, outcome)
+    hands.ledger.keep_memory(fleet.name, memory)
+    return Ticked(snapshot, memory, decision, outcome, faults)
+
+
+def observe(ports: Ports, fleet: Fleet, now: float) -> tuple[Snapshot, tuple[PortError, ...]]:
+    """All that can be read of a fleet now; what cannot is missing from it, and said."""
+    faults: list[PortError] = []
+    live, metrics = QueueReading(), QueueReading()
+    group: GroupReading | None = None
+    veto: bool | None = None
+    try:
+        live = ports.queue.read(fleet.queue, now)
+    except PortError as fault:
+        faults.append(fault)
+    try:
+        metrics = ports.signals.read(fleet.queue, now)
+    except PortError as fault:
+        faults.append(fault)
+    try:
+        group = ports.group.read(fleet.group)
+    except PortError as fault:
+        faults.append(fault)
+    if fleet.limits.veto_alarm is not None:
+        try:
+            veto = ports.signals.alarm_is_on(fleet.limits.veto_alarm)
+        except PortError as fault:
+            faults.append(fault)
+    problems = tuple(str(fault) for fault in faults)
+    return Snapshot(fleet.name, now, merge(live, metrics), group, problems, veto), tuple(faults)
+
+
+def merge(live: QueueReading, metrics: QueueReading) -> QueueReading:
+    """The queue's own counts where there are any, the metrics' otherwise."""
+    return replace(
+        metrics,
+        visible=live.visible or metrics.visible,
+        in_flight=live.in_flight or metrics.in_flight,
+        delayed=live.delayed or metrics.delayed,
+        oldest_age=live.oldest_age or metrics.oldest_age,
+    )
+
+
+def _apply(
+    hands: Hands, fleet: Fleet, decision: Decision, faults: tuple[PortError, ...], *, blind: bool
+) -> tuple[Outcome, tuple[PortError, ...]]:
+    """Set what is wanted; the outcome, and all that went wrong."""
+    status = OutcomeStatus.UNCHANGED
+    if decision.want != decision.current:
+        try:
+            hands.group.set_desired(fleet.group, decision.want)
+            status = hands.done
+        except PortError as fault:
+            faults, status = (*faults, fault), OutcomeStatus.FAILED
+    if status is OutcomeStatus.UNCHANGED and (blind or any(isinstance(fault, NeedsFixError) for fault in faults)):
+        status = OutcomeStatus.FAILED  # held for want of something, not because nothing was to do
+    answer = "; ".join(str(fault) for fault in faults)
+    return Outcome(decision.id, decision.at, status, answer), faults

@@ -1,0 +1,489 @@
+"""The planner's handler over ports in memory: what wakes it, leases, hot minutes, faults, and what it tells."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.planner import app
+from sluice.config import Fleet
+from sluice.memory import Call, Decide, Fault, MemoryPorts, When, faulty_ports, memory_ports
+from sluice.model import Message, OutcomeStatus, ReasonCode
+from sluice.ports import NeedsFixError, Ports, RefusedError, TryLaterError
+
+EVENTS = Path(__file__).parents[2] / "events"
+START = 1_800_000_000.0
+MINUTE = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
+
+
+def a_fleet(name: str = "orders", **more: Any) -> Fleet:
+    """A fleet whose queue is <name> and whose group is <name>-consumers."""
+    document: dict[str, Any] = {
+        "name": name,
+        "queue": f"https://sqs.eu-central-1.amazonaws.com/000000000000/{name}",
+        "group": f"{name}-consumers",
+        "target_wait_s": 120,
+        "hints": {"seconds_per_message": 1, "lead_time_s": 60},
+    }
+    return Fleet.model_validate(document | more)
+
+
+class Day:
+    """A day at the planner: a clock, the ports, and invocations that sleep in the clock's time."""
+
+    def __init__(self, *fleets: Fleet, decide: Decide = lambda _: None, boot_s: float = 60.0) -> None:
+        self.now = START
+        self.fleets = fleets or (a_fleet(),)
+        self.ports: MemoryPorts = memory_ports(self.clock, self.fleets, lag_s=90.0)
+        for fleet in self.fleets:
+            self.ports.group.create(fleet.group, max_size=50, boot_s=boot_s)
+        self.calls: Counter[str] = Counter()
+        self.decide = decide
+        self.seen = faulty_ports(self.ports, self._count)
+        self.sent = 0
+        self.invocations = 0
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.tally: list[app.Record] = []
+
+    def clock(self) -> float:
+        """Epoch seconds."""
+        return self.now
+
+    def _count(self, call: Call) -> Fault | None:
+        self.calls[f"{call.port}.{call.method}"] += 1
+        return self.decide(call)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, and what happens in it."""
+        self.now += seconds
+        self.meanwhile()
+
+    def send(self, count: int, name: str = "orders") -> None:
+        """Put messages into a fleet's queue."""
+        messages = [Message(id=f"m{self.sent + i}", body="{}") for i in range(count)]
+        self.sent += count
+        url = f"https://sqs.eu-central-1.amazonaws.com/000000000000/{name}"
+        assert not self.ports.queue.send(url, messages, [0.0] * count).failed
+
+    def invoke(
+        self, payload: object, *, shift_s: float = 55.0, tick_s: float = 10.0, ports: Ports | None = None
+    ) -> Any:
+        """One invocation of the planner."""
+        self.invocations += 1
+        shift = app.Shift(f"invocation-{self.invocations}", self.now + shift_s, tick_s, self.sleep, "sluice")
+        planner = app.Planner(ports or self.seen, self.clock, shift)
+        try:
+            return planner.answer(payload)
+        finally:
+            self.tally += planner.tally
+
+    def desired(self, name: str = "orders") -> int:
+        """A group's desired capacity."""
+        return self.ports.group.read(f"{name}-consumers").desired
+
+    def counted(self, metric: str, fleet: str | None = "orders") -> float:
+        """A metric's sum."""
+        return sum(value for of, name, _, value in self.tally if (of, name) == (fleet, metric))
+
+
+@pytest.fixture(autouse=True)
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """The log's lines so far, read back from their JSON."""
+    stream = io.StringIO()
+    monkeypatch.setattr(app.logger.registered_handler, "stream", stream)
+    app.logger.setLevel("INFO")
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def failing(method: str, error: Exception, *, of: str | None = None) -> Decide:
+    """Every call of a port's method fails, or only those about one fleet."""
+
+    def decide(call: Call) -> Fault | None:
+        about = of is None or any(of in str(arg) for arg in call.args)
+        return Fault(When.BEFORE, error) if f"{call.port}.{call.method}" == method and about else None
+
+    return decide
+
+
+# ------------------------------------------------------------------------------------------------ what wakes it
+
+
+@pytest.mark.parametrize("path", sorted(EVENTS.glob("planner-*.json")), ids=lambda path: path.stem)
+def test_planner_when_an_event_of_the_repository_comes(path: Path) -> None:
+    """Every payload in events/ ticks fleet orders; all but the dry run set its capacity."""
+    day = Day()
+    day.send(420)
+    answer = day.invoke(json.loads(path.read_text()))
+    assert [ticked["fleet"] for ticked in answer["ticks"]] == ["orders"]
+    assert day.desired() == (0 if path.stem == "planner-person" else 10)
+
+
+def test_events_when_the_folder_is_listed() -> None:
+    """There is a payload for each trigger: the parametrised test above is not empty."""
+    names = {path.stem for path in EVENTS.glob("planner-*.json")}
+    assert {"planner-schedule-tick", "planner-alarm-direct-alarm", "planner-alarm-state-change"} <= names
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        [],
+        "tick",
+        None,
+        7,
+        {"detail-type": "EC2 Instance State-change Notification", "detail": {}},
+        {"detail-type": "CloudWatch Alarm State Change"},
+        {"detail-type": "CloudWatch Alarm State Change", "detail": {"alarmName": 5, "state": []}},
+        {"alarmData": None},
+        {"alarmData": {"alarmName": "x", "state": {"value": "ALARM"}, "configuration": {"metrics": [7, {}]}}},
+        {"fleet": 3},
+        {"fleet": "orders", "dry_run": "yes"},
+        {"fleet": "orders", "force": True},
+        {"fleet": "nobody"},
+        {"Records": [{"body": "x"}]},
+    ],
+)
+def test_planner_when_a_payload_is_none_of_ours(payload: object, log: Callable[[], list[dict[str, Any]]]) -> None:
+    """It is told what is wrong, logged and dropped: nothing raises, so that nothing retries, and nothing is changed."""
+    day = Day()
+    day.send(420)
+    answer = day.invoke(payload)
+    assert answer["dropped"]
+    assert day.desired() == 0
+    assert any(line["level"] == "WARNING" and line["problems"] == answer["dropped"] for line in log())
+
+
+def test_alarm_when_several_fleets_are_there() -> None:
+    """An alarm ticks the fleet whose queue it watches; without a queue the one in its name; as a veto all it guards."""
+    guarded = {"limits": {"veto_alarm": "db-busy"}}
+    day = Day(a_fleet(), a_fleet("orders-eu", **guarded), a_fleet("mails", **guarded))
+
+    def alarm(name: str, queue: str | None = None) -> list[str]:
+        metric = {"metric": {"namespace": "AWS/SQS", "dimensions": {"QueueName": queue}}}
+        configuration = {"metrics": [{"id": "age", "metricStat": metric}] if queue else []}
+        data = {"alarmName": name, "state": {"value": "OK"}, "configuration": configuration}
+        return [ticked["fleet"] for ticked in day.invoke({"alarmData": data})["ticks"]]
+
+    assert alarm("anything", "mails") == ["mails"]
+    assert alarm("sluice-orders-idle-backlog") == ["orders"]
+    assert alarm("sluice-orders-eu-idle-backlog") == ["orders-eu"]
+    day.ports.signals.set_alarm("db-busy", on=True)
+    assert sorted(alarm("db-busy")) == ["mails", "orders-eu"]
+
+
+def test_person_when_a_dry_run_is_asked_for() -> None:
+    """A dry run decides as a tick would, and changes, keeps and records nothing."""
+    day = Day()
+    day.send(420)
+    [ticked] = day.invoke({"fleet": "orders", "dry_run": True})["ticks"]
+    assert (ticked["want"], ticked["outcome"]) == (10, OutcomeStatus.SHADOW)
+    assert "420 messages wait" in ticked["sentence"]
+    assert ticked["reasons"][0]["code"] == ReasonCode.NEED
+    assert day.desired() == 0
+    assert day.ports.ledger.decisions("orders", 10) == ()
+    assert day.ports.ledger.memory("orders").sightings == ()
+    assert not {call for call in day.calls if "keep" in call or "record" in call or "acquire" in call}
+
+
+# ------------------------------------------------------------------------------------------------ ticks
+
+
+def test_tick_when_orders_wait_at_zero(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """The group is grown, the decision recorded with its outcome, the memory kept, the lease given back, all told."""
+    day = Day()
+    day.send(420)
+    day.invoke(MINUTE, shift_s=1.0)
+    assert day.desired() == 10
+    [(decision, outcome)] = day.ports.ledger.decisions("orders", 10)
+    assert (decision.want, decision.raw_need, outcome.status) == (10, 10, OutcomeStatus.APPLIED)
+    assert outcome.decision_id == decision.id
+    memory = day.ports.ledger.memory("orders")
+    assert (memory.grown_at, memory.needs) == (START, ((START, 10),))
+    assert day.ports.ledger.acquire("orders", "another", START + 9, START)
+    told = [line for line in log() if line["message"] == decision.sentence]
+    assert [(line["fleet"], line["tick"], line["outcome"], line["want"]) for line in told] == [
+        ("orders", decision.id, "applied", 10)
+    ]
+    assert (day.counted("TicksSucceeded"), day.counted("Desired"), day.counted("Backlog")) == (1, 10, 420)
+
+
+def test_minute_when_a_fleet_is_hot() -> None:
+    """It is ticked on every ten seconds until the minute is over, for instances as they come up."""
+    day = Day()
+    day.send(420)
+    day.invoke(MINUTE)
+    decided = day.ports.ledger.decisions("orders", 20)
+    assert [decision.at - START for decision, _ in reversed(decided)] == [0, 10, 20, 30, 40, 50]
+    assert day.desired() == 10
+    assert day.now == START + 50
+
+
+def test_minute_when_a_fleet_is_cold() -> None:
+    """One short tick, no sleep, and few calls: what an idle fleet costs."""
+    day = Day()
+    day.invoke(MINUTE)
+    assert day.now == START
+    assert day.calls == Counter(
+        {
+            "MemoryFleets.load": 1,
+            "MemoryLedger.acquire": 1,
+            "MemoryQueue.read": 1,
+            "MemorySignals.read": 1,
+            "MemoryGroup.read": 1,
+            "MemoryLedger.memory": 1,
+            "MemoryLedger.record": 1,
+            "MemoryLedger.keep_memory": 1,
+            "MemoryLedger.release": 1,
+        }
+    )
+
+
+def test_minute_when_the_functions_time_is_short() -> None:
+    """With little time left no further tick is begun."""
+    day = Day()
+    day.send(420)
+    day.invoke(MINUTE, shift_s=25.0)
+    assert len(day.ports.ledger.decisions("orders", 20)) == 3
+
+
+def test_hour_when_traffic_comes_and_goes() -> None:
+    """Minute after minute the group follows its queue from zero up and back to zero, unaided."""
+    day = Day(boot_s=30.0)
+    taken: list[int] = []
+
+    def consume() -> None:
+        working = sum(1 for i in day.ports.group.read("orders-consumers").instances if i.aws_state == "InService")
+        for _ in range(working):
+            received = day.ports.queue.receive(day.fleets[0].queue, 10, 30.0)
+            day.ports.queue.delete(day.fleets[0].queue, [message.receipt for message in received])
+            taken.append(len(received))
+
+    day.meanwhile = consume
+    sizes = []
+    for minute in range(14):
+        day.now = START + 60.0 * minute
+        if minute < 5:
+            day.send(300)
+        consume()
+        day.invoke(MINUTE)
+        sizes.append(day.desired())
+    assert sum(taken) == 1500
+    assert max(sizes) >= 4
+    assert sizes[-1] == 0
+    statuses = {outcome.status for _, outcome in day.ports.ledger.decisions("orders", 200)}
+    assert statuses == {OutcomeStatus.APPLIED, OutcomeStatus.UNCHANGED}
+
+
+def test_tick_when_the_fleet_is_in_shadow_mode() -> None:
+    """The decision is recorded as it would be acted on, and the group is left alone."""
+    day = Day(a_fleet(mode="shadow"))
+    day.send(420)
+    day.invoke(MINUTE, shift_s=1.0)
+    [(decision, outcome)] = day.ports.ledger.decisions("orders", 10)
+    assert (decision.want, outcome.status) == (10, OutcomeStatus.SHADOW)
+    assert day.desired() == 0
+    assert day.calls["MemoryGroup.set_desired"] == 0
+    assert day.counted("Desired") == 0
+    assert day.counted("Wanted") == 10
+
+
+def test_tick_when_the_fleet_is_paused() -> None:
+    """A paused fleet is held, once a minute, and says so."""
+    day = Day(a_fleet(mode="paused"))
+    day.send(420)
+    [ticked] = day.invoke(MINUTE)["ticks"]
+    assert (ticked["want"], ticked["outcome"]) == (0, OutcomeStatus.UNCHANGED)
+    assert "paused" in ticked["sentence"]
+    assert day.now == START
+
+
+def test_tick_when_the_veto_alarm_is_on_or_missing(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """The alarm is asked: on, it forbids growth; one that does not exist is named, and forbids nothing."""
+    day = Day(a_fleet(limits={"veto_alarm": "db-busy"}))
+    day.send(420)
+    day.ports.signals.set_alarm("db-busy", on=True)
+    day.invoke(MINUTE, shift_s=1.0)
+    assert day.desired() == 0
+    assert day.counted("Limit.downstream") == 1
+    missing = Day(a_fleet(limits={"veto_alarm": "db-bussy"}))
+    missing.send(420)
+    missing.invoke(MINUTE, shift_s=1.0)
+    assert missing.desired() == 10
+    assert any("db-bussy does not exist" in line.get("problem", "") for line in log())
+
+
+# ------------------------------------------------------------------------------------------------ the lease
+
+
+def test_lease_when_an_alarm_comes_during_a_hot_minute(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """While one invocation ticks a fleet, another finds it busy, says so, and does nothing."""
+    day = Day()
+    day.send(420)
+    answers: list[Any] = []
+
+    def alarm() -> None:
+        if not answers:
+            answers.append(day.invoke(json.loads((EVENTS / "planner-alarm-direct-alarm.json").read_text())))
+
+    day.meanwhile = alarm
+    day.invoke(MINUTE)
+    assert answers == [{"ticks": [{"fleet": "orders", "outcome": OutcomeStatus.BUSY}]}]
+    assert day.counted("TicksBusy") == 1
+    assert len(day.ports.ledger.decisions("orders", 20)) == 6
+    assert any(line["message"] == "another planner has the fleet" for line in log())
+
+
+def test_lease_when_the_other_planner_lets_go_within_the_minute() -> None:
+    """The schedule takes a busy fleet over as soon as it can, so that it is never left alone for long."""
+    day = Day()
+    day.send(420)
+    assert day.ports.ledger.acquire("orders", "an alarm's", START + 25.0, START)
+    day.invoke(MINUTE)
+    decided = [decision.at - START for decision, _ in reversed(day.ports.ledger.decisions("orders", 20))]
+    assert decided == [30, 40, 50]
+
+
+def test_lease_when_a_planner_died() -> None:
+    """A lease runs out by itself within the next minute."""
+    day = Day()
+    day.send(420)
+    assert day.ports.ledger.acquire("orders", "dead", START + app.LEASE_S, START)
+    day.now = START + app.LEASE_S + 1
+    assert day.invoke(MINUTE, shift_s=1.0)["ticks"][0]["outcome"] == OutcomeStatus.APPLIED
+
+
+# ------------------------------------------------------------------------------------------------ trouble
+
+
+def test_fleets_when_some_documents_are_invalid(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """An invalid document is reported by name with all its problems, once an invocation; the others go on."""
+    day = Day()
+    day.ports.fleets.put("broken", {"queue": "nowhere", "target_wait_s": -1, "colour": "red"})
+    day.send(420)
+    day.invoke(MINUTE)
+    lines = [line for line in log() if line.get("fleet") == "broken"]
+    assert len(lines) == 1
+    problems = " ".join(lines[0]["problems"])
+    assert all(field in problems for field in ("queue", "target_wait_s", "colour", "group"))
+    assert day.desired() == 10
+    assert day.counted("InvalidFleets", None) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "outcome"),
+    [
+        ("MemoryQueue.read", OutcomeStatus.FAILED),
+        ("MemoryGroup.read", OutcomeStatus.FAILED),
+        ("MemoryGroup.set_desired", OutcomeStatus.FAILED),
+        ("MemorySignals.read", OutcomeStatus.APPLIED),
+    ],
+)
+def test_tick_when_a_permission_is_missing(method: str, outcome: OutcomeStatus, log: Any) -> None:
+    """It is logged with what to grant and recorded; the other fleets do not notice. Growing needs no metrics."""
+    error = NeedsFixError("grant sqs:GetQueueAttributes on orders")
+    day = Day(a_fleet(), a_fleet("mails"), decide=failing(method, error, of="/orders"))
+    if method.startswith("MemoryGroup"):
+        day.decide = failing(method, error, of="orders-consumers")
+    day.send(420)
+    day.send(420, "mails")
+    day.invoke(MINUTE, shift_s=1.0)
+    [(_, recorded)] = day.ports.ledger.decisions("orders", 10)
+    assert recorded.status == outcome
+    assert "grant sqs:GetQueueAttributes" in recorded.answer
+    assert any(line["level"] == "ERROR" and "grant" in line.get("problem", "") for line in log())
+    assert day.desired("mails") == 10
+    assert day.counted("TicksFailed") == (outcome is OutcomeStatus.FAILED)
+    assert day.counted("TicksSucceeded", "mails") == 1
+
+
+@pytest.mark.parametrize("method", ["acquire", "memory", "keep_memory", "record"])
+def test_tick_when_the_ledger_is_throttled(method: str) -> None:
+    """What may go through later is tried again within the minute, and the fleet is served then."""
+    day = Day()
+    day.send(420)
+    day.decide = lambda call: (
+        Fault(When.BEFORE, TryLaterError("throttled")) if call.method == method and day.now == START else None
+    )
+    day.invoke(MINUTE)
+    assert day.desired() == 10
+    assert day.counted("TicksFailed") == 1
+    assert day.counted("TicksSucceeded") == 5
+
+
+def test_tick_when_a_lease_cannot_be_given_back() -> None:
+    """It runs out by itself: no failure of the tick."""
+    day = Day(decide=failing("MemoryLedger.release", TryLaterError("throttled")))
+    assert day.invoke(MINUTE)["ticks"][0]["outcome"] == OutcomeStatus.UNCHANGED
+    assert day.counted("TicksSucceeded") == 1
+
+
+def test_tick_when_one_fleet_meets_a_bug(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """An error that nobody foresaw is logged with its traceback; the other fleets are ticked, and nothing raises."""
+    day = Day(a_fleet(), a_fleet("mails"), decide=failing("MemoryQueue.read", ZeroDivisionError("oh"), of="/orders"))
+    day.send(420, "mails")
+    day.invoke(MINUTE, shift_s=1.0)
+    assert day.desired("mails") == 10
+    assert day.counted("TicksFailed") == 1
+    assert any("ZeroDivisionError" in line.get("exception", "") for line in log())
+    assert day.ports.ledger.acquire("orders", "another", START + 9, START)
+
+
+def test_growth_when_the_group_refuses() -> None:
+    """A refusal is recorded with AWS's words, and what was learned is kept."""
+    day = Day(decide=failing("MemoryGroup.set_desired", RefusedError("ScalingActivityInProgress")))
+    day.send(420)
+    day.invoke(MINUTE, shift_s=1.0)
+    [(decision, outcome)] = day.ports.ledger.decisions("orders", 10)
+    assert (decision.want, outcome.status, outcome.answer) == (10, OutcomeStatus.FAILED, "ScalingActivityInProgress")
+    assert day.ports.ledger.memory("orders").needs
+
+
+def test_planner_when_fleets_cannot_be_loaded(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """Without documents nothing can be done; it says what to grant and does not raise."""
+    day = Day(decide=failing("MemoryFleets.load", NeedsFixError("grant ssm:GetParametersByPath")))
+    assert "grant" in day.invoke(MINUTE)["problem"]
+    assert any("grant" in line.get("problem", "") for line in log())
+
+
+# ------------------------------------------------------------------------------------------------ Lambda's entry
+
+
+class Context:
+    """What Lambda gives a handler."""
+
+    function_name = "sluice-planner"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:eu-central-1:000000000000:function:sluice-planner"
+    aws_request_id = "7d1c2a8e"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Too little for a second tick."""
+        return 12_000
+
+
+def test_handler_when_lambda_calls_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], log: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """Ports, clock and time left go in; log lines carry the request, metrics come out as EMF by fleet."""
+    day = Day()
+    day.now = app.time.time()
+    day.send(420)
+    monkeypatch.setattr(app, "_ports", lambda: day.ports)
+    monkeypatch.setattr(app.metrics.provider, "service", "sluice-planner")
+    monkeypatch.setenv("TICK_SECONDS", "10")
+    answer = app.handler(MINUTE, Context())
+    assert answer["ticks"][0]["want"] == 10
+    assert all(line["function_request_id"] == "7d1c2a8e" for line in log())
+    blobs = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    [of_fleet] = [blob for blob in blobs if blob.get("fleet") == "orders"]
+    assert of_fleet["Backlog"] == [420.0]
+    assert of_fleet["TicksSucceeded"] == [1.0]
+    [dimensions] = of_fleet["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+    assert sorted(dimensions) == ["fleet", "service"]  # as the alarms of fleet.yaml and the dashboard look for them
+    [of_none] = [blob for blob in blobs if "fleet" not in blob]
+    assert of_none["InvalidFleets"] == [0.0]
