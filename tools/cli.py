@@ -1,0 +1,16 @@
+"""The `sluice` command: a line a command, each in a module of its own that is imported when it is called."""
+
+from cyclopts import App
+
+app = App(name="sluice", help="Sluice's tools for your own machine: nothing here is deployed.")
+app.command("tools.plan:plan", name="plan", help="What the planner would decide, and why, from files alone.")
+app.command("tools.redrive:app", name="redrive", help="Send quarantined messages back to their queue.")
+
+
+def main() -> None:
+    """Run it."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""`sluice plan`: what the planner would decide, and why, from files alone; no AWS account is asked."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from sluice.config import ConfigError, Fleet, parse
+from sluice.estimating import learn
+from sluice.model import Action, Decision, Figure, Memory, Snapshot
+from sluice.planning import plan as decide
+
+BAD_INPUT = 2  # exit status, as of a command line that cannot be read
+COLOURS = {Action.GROW: "green", Action.SHRINK: "yellow", Action.HOLD: "cyan"}
+
+
+class FileError(ValueError):
+    """A file that cannot be used; `problems` has every fault, each naming its field."""
+
+    def __init__(self, path: Path, problems: tuple[str, ...]) -> None:
+        self.path = path
+        self.problems = problems
+        super().__init__(f"{path}: " + "; ".join(problems))
+
+
+def plan(
+    *,
+    fleet: Path,
+    snapshot: Path,
+    memory: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Decide on one snapshot of a fleet, offline, and print the decision with every reason.
+
+    Args:
+        fleet: the fleet's document, as in Parameter Store.
+        snapshot: what a tick saw.
+        memory: what was learned before; nothing, by default.
+        as_json: print one JSON object.
+
+    Returns:
+        The exit status: 2 if a file cannot be used.
+    """
+    try:
+        read_fleet = _read_fleet(fleet)
+        seen = replace(_read(Snapshot, snapshot), fleet=read_fleet.name)
+        known = Memory() if memory is None else _read(Memory, memory)
+    except FileError as error:
+        complaints = Console(stderr=True, soft_wrap=True)
+        for problem in error.problems:
+            complaints.print(f"{error.path}: {problem}", style="red", markup=False, highlight=False)
+        return BAD_INPUT
+    learned = learn(known, seen, read_fleet, seen.at)
+    decision = decide(seen, read_fleet, learned, seen.at)
+    if as_json:
+        print(TypeAdapter(Decision).dump_json(decision, indent=2).decode())
+    else:
+        _show(decision, Console())
+    return 0
+
+
+def _show(decision: Decision, console: Console) -> None:
+    console.print(decision.sentence, style=f"bold {COLOURS[decision.action]}", highlight=False)
+    reasons = Table("reason", "wish", "why", title="From need to want", title_justify="left")
+    for reason in decision.reasons:
+        wish = f"{reason.before} → {reason.after}" if reason.before != reason.after else f"{reason.after}"
+        reasons.add_row(reason.code, wish, reason.sentence)
+    figures = Table("figure", "value", "age", "from", title="Figures used", title_justify="left")
+    for figure in decision.figures:
+        figures.add_row(figure.name, _value(figure), _age(figure), figure.source)
+    console.print(reasons)
+    console.print(figures)
+
+
+def _value(figure: Figure) -> str:
+    return "-" if figure.value is None else f"{figure.value:.4g}"
+
+
+def _age(figure: Figure) -> str:
+    return "-" if figure.age_s is None else f"{figure.age_s:.0f} s"
+
+
+# --------------------------------------------------------------------------- files
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FileError(path, (f"cannot be read: {error.strerror}",)) from error
+    except UnicodeDecodeError as error:
+        raise FileError(path, (f"must be UTF-8 text: {error.reason} at byte {error.start}",)) from error
+
+
+def _read_fleet(path: Path) -> Fleet:
+    try:
+        return parse(path.stem, _text(path))
+    except ConfigError as error:
+        raise FileError(path, tuple(error.problems)) from error
+
+
+def _read[T](kind: type[T], path: Path) -> T:
+    """A dataclass of the model from its JSON file; unknown fields are faults, since they are mostly misspelt ones."""
+    adapter = TypeAdapter(kind)
+    try:
+        document = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise FileError(path, (f"not JSON: {error}",)) from error
+    try:
+        value = adapter.validate_python(document)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        raise FileError(path, tuple(_in_words(fault["loc"], fault["msg"]) for fault in faults)) from error
+    unknown = tuple(_unknown(document, adapter.dump_python(value, mode="json")))
+    if unknown:
+        raise FileError(path, unknown)
+    return value
+
+
+def _in_words(where: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, where)) or 'document'}: {message[0].lower()}{message[1:]}"
+
+
+def _unknown(given: Any, known: Any, where: str = "") -> Iterator[str]:
+    """Every field that was given and is none of the model's."""
+    if isinstance(given, Mapping) and isinstance(known, Mapping):
+        for name, value in given.items():
+            if name in known:
+                yield from _unknown(value, known[name], f"{where}{name}.")
+            else:
+                yield f"{where}{name}: is none of {', '.join(known)}"
+    elif isinstance(given, list) and isinstance(known, list):
+        for index, (one, other) in enumerate(zip(given, known, strict=False)):
+            yield from _unknown(one, other, f"{where}{index}.")
