@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,6 +29,7 @@ from sluice.aws.errors import Thing, asking
 from sluice.aws.table import CONFLICT_ATTEMPTS, Table
 from sluice.model import HookAction, HookResult, Message
 from sluice.ports import (
+    HELD_BACK,
     ConflictError,
     LostAnswerError,
     NeedsFixError,
@@ -247,7 +249,7 @@ class FakeSqs:
 
     def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         """Answer with the next reply; every entry succeeded where that is None."""
-        assert QueueUrl == QUEUE
+        assert QueueUrl.startswith(QUEUE)
         self.asked.append([entry["MessageBody"] for entry in Entries])
         reply = self.replies.pop(0)
         if reply is not None:
@@ -293,6 +295,16 @@ def test_lost_answer_is_raised_when_a_later_batch_may_have_been_sent() -> None:
     """No entry of such a call is taken for failed."""
     with pytest.raises(LostAnswerError):
         queue_on(FakeSqs(None, answer("InternalError", 500))).send(QUEUE, letters(11), [0.0] * 11)
+
+
+def test_fifo_batch_has_one_message_of_a_group() -> None:
+    """SQS takes a batch's entries each by itself: two of one group in it could change places."""
+    sqs = FakeSqs(None, answer("ThrottlingException"), None)
+    messages = [replace(message, message_group=group) for message, group in zip(letters(5), "abbab", strict=True)]
+    sent = queue_on(sqs).send(QUEUE + ".fifo", messages, [0.0] * 5)
+    assert sqs.asked == [["0", "1"], ["2", "3"]]
+    assert sent.done == frozenset({0, 1})
+    assert (sent.failed[4], sent.refused) == (HELD_BACK, frozenset())
 
 
 # --------------------------------------------------------------------------- transactions that meet

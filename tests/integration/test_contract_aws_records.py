@@ -128,11 +128,12 @@ def test_record_is_read_when_another_version_wrote_it(world: AwsWorld) -> None:
     assert world.ports.ledger.drain("orders", "i-1") == written
 
 
-def test_record_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld) -> None:
-    """Asked for by itself it is named, with its key."""
+def test_record_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and named with its key where it is asked for by itself."""
     world.ports.ledger.keep_drain(drain(DrainState.STOPPING, "i-2"))
     put_raw(world, "drain#i-1", {"S": '{"state": "asleep"}'})
     assert [d.instance_id for d in world.ports.ledger.drains("orders")] == ["i-2"]
+    assert "fleet#orders drain#i-1 cannot be read" in caplog.text
     with pytest.raises(NeedsFixError, match="fleet#orders drain#i-1 cannot be read as a Drain"):
         world.ports.ledger.drain("orders", "i-1")
 

@@ -319,6 +319,22 @@ def test_fifo_send_fails_by_entry_when_a_message_has_no_group(world: World) -> N
     assert set(answer.refused) == {0}
 
 
+def test_fifo_group_is_held_back_when_one_of_it_is_refused(world: World) -> None:
+    """What comes after a message that failed would overtake it: it fails, too, but not for good. Others go on."""
+    url = world.make_queue(fifo=True, max_bytes=1024)
+    messages = [
+        letter("a1", "a1", message_group="a"),
+        letter("a2", "x" * 1025, message_group="a"),
+        letter("b1", "b1", message_group="b"),
+        letter("a3", "a3", message_group="a"),
+        letter("b2", "b2", message_group="b"),
+    ]
+    answer = world.ports.queue.send(url, messages, [0.0] * 5)
+    assert answer.done == frozenset({0, 2, 4})
+    assert (set(answer.failed), answer.refused) == ({1, 3}, frozenset({1}))
+    assert counts(world.ports.queue.read(url, world.now())) == (3, 0, 0)
+
+
 def test_receive_takes_at_most_ten(world: World) -> None:
     """Any limit is held to what one request can bring."""
     url = world.make_queue()

@@ -126,6 +126,9 @@ class QueueFacts:
     dead_letter_arn: str | None = None  # where this queue's own redrive policy sends, if anywhere
 
 
+HELD_BACK = "not sent: one before it in its message group failed"
+
+
 @dataclass(frozen=True, slots=True)
 class BatchAnswer:
     """A batch's answer, entry by entry, by the index of the entry sent."""
@@ -152,6 +155,8 @@ class Queue(Protocol):
 
     def send(self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float]) -> BatchAnswer:
         """Send copies of messages, whole, each after its delay; on FIFO queues delays are ignored.
+
+        On FIFO queues none of a message group is sent after one of it that failed.
 
         Each copy is a new message with an id of its own. It is not repeated by the adapter when an answer is lost:
         what was sent twice would be worked on twice.

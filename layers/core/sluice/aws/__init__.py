@@ -31,8 +31,8 @@ def connect(environ: Mapping[str, str]) -> Ports:
     """Every port of a stack. Nothing is asked of AWS and no client is made until a port is used.
 
     Args:
-        environ: SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; SLUICE_MINUTE_S where an emulator's minute, and so the
-            period of SQS's metrics, is shorter; and the AWS_... variables of `Clients`.
+        environ: SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; SLUICE_MINUTE_S where an emulator's minute, and so
+            the period of SQS's metrics, is shorter; and the AWS_... variables of `Clients`.
 
     Raises:
         NeedsFixError: a setting is missing or cannot be used; the text names it.

@@ -21,6 +21,7 @@ Records are JSON in `data` unless said otherwise. Versions are compared by Dynam
 past its `ttl` may still be there for some days: claims look at the time themselves, the others do no harm by it.
 """
 
+import logging
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +45,8 @@ from sluice.ports import (
     NeedsFixError,
     TryLaterError,
 )
+
+logger = logging.getLogger(__name__)
 
 PAST_ALL = "\U0010ffff"  # sorts after everything that a key can hold
 MS_DIGITS = 15  # milliseconds until the year 33658, so that text sorts as time does
@@ -357,12 +360,12 @@ def _one[T](kind: type[T], item: Item | None) -> T | None:
 
 
 def _readable[T](kind: type[T], items: Iterator[Item]) -> Iterator[T]:
-    """Every record that can be read: one that cannot never hides the others. Asked for by itself it is named."""
+    """Every record that can be read: one that cannot is logged, and never hides the others."""
     for item in items:
         try:
             yield from_text(kind, text(item, "data"), _name_of(item))
-        except NeedsFixError:
-            continue
+        except NeedsFixError as error:
+            logger.warning("left out: %s", error)
 
 
 def _failure_group(fleet: str, item: Item) -> FailureGroup:

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from sluice.aws.clients import READ_TIMEOUT_S, Clients
 from sluice.aws.errors import Thing, asking, code_of
 from sluice.model import Attribute, Message, QueueReading, Reading
-from sluice.ports import BatchAnswer, LostAnswerError, PortError, QueueFacts, RefusedError
+from sluice.ports import HELD_BACK, BatchAnswer, LostAnswerError, PortError, QueueFacts, RefusedError
 
 if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import (
@@ -90,15 +90,21 @@ class SqsQueue:
         """Send copies, in batches by count and by bytes.
 
         On a FIFO queue the deduplication id is made of the message's id: one sending repeated is one message, while
-        the copy, which has an id of its own, is not taken for this one when it is sent again in its turn.
+        the copy, which has an id of its own, is not taken for this one when it is sent again in its turn. And SQS
+        takes the entries of one batch each by itself, so that a message group has one message in a batch at most, and
+        none after one that failed: its order is kept.
         """
         done: set[int] = set()
         failed: dict[int, str] = {}
         refused: set[int] = set()
         entries = [_entry(queue_url, i, m, s) for i, (m, s) in enumerate(zip(messages, delay_s, strict=True))]
-        batches = deque(_batches(messages))
+        batches = deque(_batches(messages, in_order=_is_fifo(queue_url)))
         while batches:
             batch = batches.popleft()
+            if _is_fifo(queue_url):
+                batch = _without_held_back(batch, messages, failed)
+            if not batch:
+                continue
             try:
                 with asking(_thing(queue_url)):
                     answer = self._clients.sqs_once.send_message_batch(
@@ -173,19 +179,34 @@ def _visibility(queue_url: str, seconds: float) -> int:
     return math.ceil(seconds)
 
 
-def _batches(messages: Sequence[Message]) -> Iterator[list[int]]:
-    """Indexes in order, at most ten a batch and at most its bytes; a message too large for any goes alone."""
+def _batches(messages: Sequence[Message], *, in_order: bool) -> Iterator[list[int]]:
+    """Indexes in order, at most ten a batch and at most its bytes; a message too large for any goes alone.
+
+    In order: no two of one message group in one batch.
+    """
     batch: list[int] = []
     batch_bytes = 0
+    groups: set[str | None] = set()
     for index, message in enumerate(messages):
         size = message.size_bytes
-        if batch and (len(batch) == MAX_BATCH or batch_bytes + size > MAX_BATCH_BYTES):
+        full = len(batch) == MAX_BATCH or batch_bytes + size > MAX_BATCH_BYTES
+        if batch and (full or (in_order and message.message_group in groups)):
             yield batch
-            batch, batch_bytes = [], 0
+            batch, batch_bytes, groups = [], 0, set()
         batch.append(index)
         batch_bytes += size
+        groups.add(message.message_group)
     if batch:
         yield batch
+
+
+def _without_held_back(batch: list[int], messages: Sequence[Message], failed: dict[int, str]) -> list[int]:
+    """The batch without those whose message group has one that failed: they are entered as failed, too."""
+    groups = {messages[index].message_group for index in failed} - {None}
+    for index in batch:
+        if messages[index].message_group in groups:
+            failed[index] = HELD_BACK
+    return [index for index in batch if index not in failed]
 
 
 def _entry(queue_url: str, index: int, message: Message, delay_s: float) -> "SendMessageBatchRequestEntryTypeDef":

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from sluice.memory.clock import Clock
 from sluice.model import Attribute, Message, QueueReading, Reading, Series
-from sluice.ports import BatchAnswer, NeedsFixError, QueueFacts, RefusedError, TryLaterError
+from sluice.ports import HELD_BACK, BatchAnswer, NeedsFixError, QueueFacts, RefusedError, TryLaterError
 
 # Quotas: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_BATCH = 10
@@ -245,16 +245,23 @@ class MemoryQueue:
         queue, now = self._queue(queue_url), self._clock()
         done: set[int] = set()
         failed: dict[int, str] = {}
+        refused: set[int] = set()
+        held_back: set[str] = set()
         for index, (message, wait_s) in enumerate(zip(messages, delay_s, strict=True)):
             entry, wait_s_here = message, float(math.ceil(wait_s))
             if queue.facts.fifo:
                 entry, wait_s_here = replace(message, deduplication=f"sluice:{message.id}"), queue.delay_s
-            if problem := _fault(queue.facts, entry, wait_s_here):
+            if message.message_group in held_back:
+                failed[index] = HELD_BACK
+            elif problem := _fault(queue.facts, entry, wait_s_here):
                 failed[index] = problem
-                continue
-            self._enqueue(queue, entry, wait_s_here, now)
-            done.add(index)
-        return BatchAnswer(frozenset(done), failed, frozenset(failed))
+                refused.add(index)
+                if queue.facts.fifo and message.message_group is not None:
+                    held_back.add(message.message_group)
+            else:
+                self._enqueue(queue, entry, wait_s_here, now)
+                done.add(index)
+        return BatchAnswer(frozenset(done), failed, frozenset(refused))
 
     def delete(self, queue_url: str, receipts: Sequence[str]) -> BatchAnswer:
         """Delete what the receipts stand for; on FIFO queues an expired receipt fails."""
