@@ -19,7 +19,7 @@ from tools.demo.stage import SLUICE_STACK
 from tools.sandbox import sandbox as sandbox_module
 from tools.sandbox.sandbox import REGION
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module")

@@ -251,3 +251,23 @@ def test_batch_is_allowed_when_its_single_action_is(
     answer = sender.client("sqs").send_message_batch(QueueUrl=url, Entries=[{"Id": "0", "MessageBody": "one"}])
     assert [entry["Id"] for entry in answer["Successful"]] == ["0"]
     assert ("sqs:SendMessage", arn, True) in sender.calls()
+
+
+def test_policy_that_asks_for_tls_is_met_when_the_endpoint_is_the_sandbox(
+    sandbox: Sandbox, role: Callable[..., Role], unique: Callable[[str], str]
+) -> None:
+    """The loopback's plain HTTP stands for the HTTPS of AWS's endpoints."""
+    bucket = unique("secure")
+    root = sandbox.client("s3")
+    root.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    insecure = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    root.put_bucket_policy(Bucket=bucket, Policy=_document(insecure))
+    writer = role(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/*")).client("s3")
+    writer.put_object(Bucket=bucket, Key="kept", Body=b"whole")
+    assert root.get_object(Bucket=bucket, Key="kept")["Body"].read() == b"whole"

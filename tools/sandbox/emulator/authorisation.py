@@ -2,7 +2,8 @@
 
 What is set right: the exact ARN of an Auto Scaling group and its tags as conditions; Describe actions that know no
 resource; Run Command's check of the document and of every instance, with ``ssm:resourceTag``; parameters by path and by
-list; the queues of a move task; batches of SQS; ``cloudwatch:namespace``; ``dynamodb:LeadingKeys``.
+list; the queues of a move task; batches of SQS; ``cloudwatch:namespace``; ``dynamodb:LeadingKeys``;
+``aws:SecureTransport``.
 
 AWS page: the Service Authorization Reference (service-authorization/latest/reference/: list_amazonec2autoscaling,
 list_awssystemsmanager, list_amazonsqs, list_amazoncloudwatch, list_amazondynamodb); systems-manager/latest/userguide/
@@ -37,6 +38,7 @@ _autoscaling = Host("services.autoscaling", "_asgs")
 _tagging = Host("services.tagging", "_RESOURCE_TAG_COLLECTORS")
 _ec2 = Host("services.ec2", "_tags")
 _dynamodb = Host("services.dynamodb", "_tables")
+_app = Host("app", "pin_request_origin")
 
 MOVE_SOURCE_ACTIONS = ("sqs:StartMessageMoveTask", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 """What a caller of StartMessageMoveTask needs on the source."""
@@ -116,6 +118,9 @@ class Authorisation:
                     return denied
             return None
 
+        pin = _app["pin_request_origin"]
+        # Plain HTTP on the loopback stands for the HTTPS of AWS's endpoints: a policy that asks for TLS is met.
+        _app["pin_request_origin"] = lambda source_ip, _secure: pin(source_ip, True)
         _actions["extract_resource_arn"] = extract_resource_arn
         _evaluator["enforce"] = enforcing
         _tagging["_RESOURCE_TAG_COLLECTORS"]["autoscaling"] = _group_tags
