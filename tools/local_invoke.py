@@ -2,7 +2,8 @@
 
 Run as ``python -m tools.local_invoke --endpoint http://127.0.0.1:<port>`` while `make sandbox` is up. SAM CLI passes a
 container only variables that its template declares, and knows nothing of what was deployed. So a small template is
-written beside the build: the same code and layers, with the environment of the deployed functions and the endpoint.
+written beside the build: the same code and layers, with the environment of the deployed functions, and the emulator as
+containers reach it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import yaml  # type: ignore[import-untyped]  # it ships no types
 from rich.console import Console
 
 from tools.cfn import Template
+from tools.relay import reachable
 from tools.sandbox.sandbox import REGION, ROOT, ROOT_KEY, SAM
 
 EVENTS = ROOT / "events"
@@ -88,7 +90,7 @@ def write_template(build: Path, stack: str, endpoint: str, lambda_client: Any) -
     Args:
         build: the folder that `sam build` wrote.
         stack: the deployed stack, whose functions' environment is taken.
-        endpoint: the emulator's, as seen from a container in the host's network.
+        endpoint: the emulator's, as containers reach it.
         lambda_client: boto3's, of the emulator.
     """
     built = Template.load(build / "template.yaml")
@@ -125,11 +127,10 @@ def write_template(build: Path, stack: str, endpoint: str, lambda_client: Any) -
 
 
 def command(template: Path, event: Path) -> list[str]:
-    """The command line of one invocation: a container in the host's network, on the image that is there."""
+    """The command line of one invocation, on the image that is there."""
     function = FUNCTIONS[event.stem.partition("-")[0]]
     return [
-        str(SAM), "local", "invoke", function, "--template", str(template), "--event", str(event),
-        "--skip-pull-image", "--docker-network", "host",
+        str(SAM), "local", "invoke", function, "--template", str(template), "--event", str(event), "--skip-pull-image",
     ]  # fmt: skip
 
 
@@ -258,9 +259,9 @@ def main(
         aws_access_key_id=ROOT_KEY,
         aws_secret_access_key=ROOT_KEY,
     )
-    template = write_template(build, stack, endpoint, client)
     failed = 0
-    with old_images_removed():
+    with reachable(endpoint) as inside, old_images_removed():
+        template = write_template(build, stack, inside, client)
         for result in invoke_all(template, events(only), env):
             failed += result.error is not None
             console.print(f"{result.event:42} {result.seconds:5.1f} s  {result.error or 'answered'}", highlight=False)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tools.local_invoke import Result, events, invoke_all, missing, old_images_removed, sam_env, write_template
+from tools.relay import reachable
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.docker, pytest.mark.xdist_group("stack")]
 
@@ -19,10 +20,9 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Result]]:
         pytest.skip(f"LOCAL INVOKES NOT RUN: {problem}")
     deployed: Any = request.getfixturevalue("deployed")
     build = deployed.sandbox.directory / "sam/sluice/build"
-    endpoint = deployed.sandbox.url
-    template = write_template(build, "sluice", endpoint, deployed.sandbox.client("lambda"))
-    with old_images_removed():
-        yield {result.event: result for result in invoke_all(template, events(), sam_env(endpoint))}
+    with reachable(deployed.sandbox.url) as endpoint, old_images_removed():
+        template = write_template(build, "sluice", endpoint, deployed.sandbox.client("lambda"))
+        yield {result.event: result for result in invoke_all(template, events(), sam_env(deployed.sandbox.url))}
 
 
 @pytest.mark.parametrize("name", [path.stem for path in events()])
@@ -33,6 +33,7 @@ def test_function_answers_when_invoked_locally(results: dict[str, Result], name:
 
 def test_answers_are_those_of_the_stack_when_invoked_locally(results: dict[str, Result]) -> None:
     """Not just no error: the container read the deployed fleet through the emulator."""
-    assert "orders" in results["console-render"].answer
-    assert results["redriver-dead-letters-text"].answer["batchItemFailures"] is not None
     assert results["drainer-sweep"].answer == {"swept": ["orders"]}
+    assert [tick["fleet"] for tick in results["planner-person"].answer["ticks"]] == ["orders"]
+    assert "There is no fleet" not in results["console-render"].answer
+    assert results["redriver-redrive-dry-run"].answer["fleet"] == "orders"
