@@ -7,7 +7,7 @@ from math import ceil
 from sluice.config import Fleet
 from sluice.deadlines import Interval, Supply, ahead, backlog, need
 from sluice.estimating import Forecast, Measure, capacity, forecast, lead_time, service_rate
-from sluice.model import GroupReading, History, Lifecycle, Memory, QueueReading, Reading, Snapshot
+from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
 
 GUARD_SHARE = 0.15  # of the target wait, kept for what is coarse: ticks, counts, ages, the spread of service times
 GUARD_MAX_S = 30.0  # what is coarse does not grow with the target for ever
@@ -199,27 +199,31 @@ def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
     """
     history, sightings = memory.arrivals, memory.sightings
     counts, start_at, period_s = history.counts, history.start_at, history.period_s
-    index = len(sightings) - 1
+    index, end_at = len(sightings) - 1, history.end_at
     while index > 0:
-        period = _period(history, sightings[index].at)
-        seen = [sightings[index]]
-        while index - len(seen) > 0 and _period(history, sightings[index - len(seen)].at) == period:
-            seen.append(sightings[index - len(seen)])
-        total = sum(each.arrived for each in seen)
-        scale = counts[period] / total if 0 <= period < len(counts) and total > 0 else 1.0
-        for each in seen:
+        # The sightings of one period (of what no metric tells of yet: all), and how much too few they saw come.
+        until = sightings[index].at
+        since, first, scale = end_at, index, 1.0
+        if until <= end_at:
+            since = start_at + period_s * (ceil((until - start_at) / period_s) - 1)
+            total = 0.0
+            while first > 0 and sightings[first].at > since:
+                total += sightings[first].arrived
+                first -= 1
+            if total > 0.0 and since >= start_at:
+                scale = counts[round((since - start_at) / period_s)] / total
+        while index > 0 and sightings[index].at > since:
+            arrived = sightings[index].arrived * scale
+            gap_s = sightings[index].at - sightings[index - 1].at
             index -= 1
-            before_at = sightings[index].at
-            if each.at - before_at > HOT_TICK_S:
-                yield now - before_at - HOT_TICK_S, 0.0
-            yield now - before_at, each.arrived * scale
+            ago_s = now - sightings[index].at
+            if gap_s > HOT_TICK_S:
+                yield ago_s - HOT_TICK_S, 0.0
+            yield ago_s, arrived
     stride = max(1, ceil(span_s / period_s / BACKLOG_KNOTS))
-    known = min(len(counts), _period(history, sightings[0].at)) if sightings else len(counts)
+    known = len(counts)
+    if sightings and counts:
+        known = min(known, ceil((sightings[0].at - start_at) / period_s) - 1)
     for last in range(known, 0, -stride):
-        first = max(0, last - stride)
-        yield now - start_at - first * period_s, sum(counts[first:last])
-
-
-def _period(history: History, at: float) -> int:
-    """Which period of the history ends with, or holds, a moment; there need not be one."""
-    return ceil((at - history.start_at) / history.period_s) - 1
+        before = max(0, last - stride)
+        yield now - start_at - before * period_s, sum(counts[before:last])

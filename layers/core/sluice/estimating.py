@@ -24,8 +24,10 @@ Every period's length is the series' own (`Series.period_s`): nothing here takes
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from math import ceil, exp, log
+from operator import mul
 
 from sluice.config import Fleet
 from sluice.model import (
@@ -187,19 +189,21 @@ def _levels(history: History, live: float, live_s: float) -> tuple[float, float]
     levels = []
     for memory_s in (LEVEL_MEMORY_S, SLOW_MEMORY_S):
         newest = exp(-live_s / memory_s)
-        total, weights = 0.0, 1.0 - newest
-        if live_s > 0:
-            total = live / live_s * weights
-        fade = exp(-history.period_s / memory_s)
-        weight = newest * (1.0 - fade)
-        for count in history.counts[: -LEVEL_PERIODS - 1 : -1]:
-            total += count / history.period_s * weight
-            weights += weight
-            weight *= fade
-        levels.append(total / weights if weights > 0 else 0.0)
+        total = live / live_s * (1.0 - newest) if live_s > 0.0 else 0.0
+        fades = _fades(history.period_s, memory_s)
+        counts = history.counts[: -LEVEL_PERIODS - 1 : -1]
+        share = newest * (1.0 - fades[1])
+        total += sum(map(mul, counts, fades)) / history.period_s * share
+        weights = 1.0 - newest * fades[len(counts)]
+        levels.append(total / weights if weights > 0.0 else 0.0)
     fast, slow = levels
-    slope = (fast - slow) / (SLOW_MEMORY_S - LEVEL_MEMORY_S)
-    return fast, slope
+    return fast, (fast - slow) / (SLOW_MEMORY_S - LEVEL_MEMORY_S)
+
+
+@cache
+def _fades(period_s: float, memory_s: float) -> tuple[float, ...]:
+    """What is left of a weight after 0, 1, ... periods."""
+    return tuple(exp(-period_s * periods / memory_s) for periods in range(LEVEL_PERIODS + 1))
 
 
 def _learn_arrivals(memory: Memory, sent: Series | None, fleet: Fleet, now: float) -> Memory:

@@ -1,0 +1,212 @@
+"""`make bench`: speed, each figure beside a floor measured in the same run, since machines differ and ratios do not.
+
+| name | measured | floor |
+|---|---|---|
+| planner_cold_start | CPU seconds of a fresh process with the planner and its clients | boto3 with the same clients |
+| plan_one_queue_day_of_memory | one plan() with a day of minutes remembered | writing its decision as a ledger record |
+"""
+
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from sluice.aws.records import to_text
+from sluice.config import Fleet, parse
+from sluice.estimating import learn
+from sluice.model import (
+    GroupReading,
+    History,
+    Instance,
+    Lifecycle,
+    Memory,
+    QueueReading,
+    Reading,
+    Series,
+    Snapshot,
+)
+from sluice.planning import plan, remember
+
+ROOT = Path(__file__).parents[1]
+SERVICES = ("ssm", "autoscaling", "cloudwatch", "sqs", "dynamodb")  # what a tick calls
+PROCESSES = 11  # of each kind, in turns: a busy moment hits both, and the median leaves it out
+PROCESS_TIMEOUT_S = 60.0
+PLANS = 200  # a sample
+SAMPLES = 25
+
+BARE = f"""
+import boto3
+for service in {SERVICES!r}:
+    boto3.client(service)
+"""
+PLANNER = f"""
+import app
+clients = app._ports().queue._clients
+for service in {SERVICES!r}:
+    getattr(clients, service)
+"""
+
+app = App(name="bench", help=__doc__)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured figure; `ratio` is value over floor, both in `unit`."""
+
+    name: str
+    value: float
+    unit: str
+    floor: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times the floor."""
+        return self.value / self.floor
+
+
+def planner_cold_start() -> Figure:
+    """A cold start's own part: import and clients. Processes of both kinds take turns.
+
+    They get what the function gets on Lambda: its environment, and byte code, which the layers carry along. Pydantic's
+    plugins are off: looking for them among a development environment's hundred packages is not what Lambda does.
+    """
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as cache:
+        environ = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{ROOT / 'layers/core'}:{ROOT / 'functions/planner'}",
+            "PYTHONPYCACHEPREFIX": cache,
+            "PYDANTIC_DISABLE_PLUGINS": "__all__",
+            "LAMBDA_TASK_ROOT": "/var/task",
+            "AWS_REGION": "eu-central-1",
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "none",
+            "AWS_SECRET_ACCESS_KEY": "none",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "SLUICE_STACK": "sluice",
+            "SLUICE_TABLE": "ledger",
+            "SLUICE_BUCKET": "archive",
+            "SLUICE_FLEETS_PATH": "/sluice/sluice/fleets/",
+            "POWERTOOLS_SERVICE_NAME": "sluice-planner",
+            "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
+        }
+        for script in (BARE, PLANNER):
+            _cpu_s(script, environ)  # compiles
+        turns = [(_cpu_s(BARE, environ), _cpu_s(PLANNER, environ)) for _ in _tracked(PROCESSES, "cold starts")]
+    bare, planner = zip(*turns, strict=True)
+    return Figure("planner_cold_start", statistics.median(planner), "s", statistics.median(bare))
+
+
+def _cpu_s(script: str, environ: Mapping[str, str]) -> float:
+    """CPU seconds of a script in a fresh process: on a busy machine the clock on the wall would measure the others."""
+    before = os.times()
+    subprocess.run([sys.executable, "-c", script], env=environ, check=True, timeout=PROCESS_TIMEOUT_S)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def plan_one_queue_day_of_memory() -> Figure:
+    """One decision on a busy fleet: launches under way, a backlog of several minutes, a day of arrivals."""
+    snapshot, memory, fleet = _busy_day()
+    decision = plan(snapshot, fleet, memory, snapshot.at)
+    value = _best_us(lambda: plan(snapshot, fleet, memory, snapshot.at), "decisions")
+    floor = _best_us(lambda: to_text(decision), "records")
+    return Figure("plan_one_queue_day_of_memory", value, "us", floor)
+
+
+def _busy_day() -> tuple[Snapshot, Memory, Fleet]:
+    """The last of seven minutes of hot ticks, after a day of arrivals about 75 a minute."""
+    fleet = parse(
+        "bench",
+        {
+            "queue": "https://sqs.eu-central-1.amazonaws.com/123456789012/bench",
+            "group": "bench",
+            "target_wait_s": 120,
+            "hints": {"seconds_per_message": 4},
+        },
+    )
+    now = 1_795_510_800.0
+    rng = random.Random(11)  # noqa: S311 - a load that is the same in every run
+    counts = tuple(float(rng.randrange(60, 90)) for _ in range(1440))
+    end_at = now - 120.0
+    recent = tuple((end_at - 60.0 * (15 - i), n) for i, n in enumerate(counts[-15:]))
+    memory = Memory(arrivals=History(60.0, end_at - 1440 * 60.0, counts))
+    for tick in range(42):
+        at = now - 10.0 * (41 - tick)
+        snapshot = Snapshot(
+            "bench",
+            at,
+            QueueReading(
+                Reading(200.0 + tick, at),
+                Reading(6.0, at),
+                Reading(0.0, at),
+                Reading(70.0, at - 60.0),
+                Series(60.0, recent),
+                Series(60.0, recent),
+            ),
+            GroupReading(
+                "bench",
+                at,
+                desired=9,
+                min_size=0,
+                max_size=20,
+                instances=tuple(
+                    Instance(f"i-{i}", Lifecycle.WORKING if i < 6 else Lifecycle.LAUNCHING) for i in range(9)
+                ),
+            ),
+        )
+        memory = learn(memory, snapshot, fleet, at)
+        memory = remember(memory, plan(snapshot, fleet, memory, at))
+    return snapshot, memory, fleet
+
+
+def _best_us(call: Callable[[], object], what: str) -> float:
+    """Microseconds a call, in the best of many samples: what it takes when nothing else is in the way."""
+    best = float("inf")
+    for _ in _tracked(SAMPLES, what):
+        began = time.perf_counter()
+        for _ in range(PLANS):
+            call()
+        best = min(best, (time.perf_counter() - began) / PLANS)
+    return best * 1e6
+
+
+def _tracked(count: int, what: str) -> Iterable[int]:
+    return track(range(count), description=what, console=Console(stderr=True), transient=True)
+
+
+BENCHES: tuple[Callable[[], Figure], ...] = (planner_cold_start, plan_one_queue_day_of_memory)
+
+
+@app.default
+def bench(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+    """Measure everything, and print a table.
+
+    Args:
+        as_json: end with one JSON list of {name, value, unit, floor, ratio} on the last line.
+    """
+    figures = [measure() for measure in BENCHES]
+    table = Table("figure", "value", "floor", "times the floor", title="Speed", title_justify="left")
+    for figure in figures:
+        table.add_row(
+            figure.name, f"{figure.value:.3g} {figure.unit}", f"{figure.floor:.3g} {figure.unit}", f"{figure.ratio:.2f}"
+        )
+    Console().print(table)
+    if as_json:
+        print(json.dumps([asdict(figure) | {"ratio": round(figure.ratio, 3)} for figure in figures]))
+
+
+if __name__ == "__main__":
+    app()
