@@ -14,7 +14,7 @@ GUARD_MAX_S = 30.0  # what is coarse does not grow with the target for ever
 COLD_TICK_S = 60.0  # between ticks of a cold fleet
 HOT_TICK_S = 10.0  # between those of a hot one, about
 BACKLOG_KNOTS = 12  # intervals of the history that a target wait is divided into, at most
-OVERDUE_DUE_S = 5.0  # a launch that should be there is expected after at least so long
+OVERDUE_DUE_S = 5.0  # a launch that should be there is expected after at least so long, or a quarter of a lead time
 RELAUNCH_LEADS = 2.0  # an arrival expected within two lead times is worth keeping a unit for; a rarer one is not
 
 
@@ -77,20 +77,30 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
     needed, oldest_s = group.desired, None
     waiting = snapshot.queue.visible
     if waiting is not None:
-        eldest_s = _eldest(snapshot, memory, now)
-        came = _came(memory, now, fleet.target_wait_s)
-        seen_s = (
-            now - memory.sightings[0].at if memory.sightings else 0.0
-        )  # what nothing tells of came just before that
-        knots = backlog(waiting.value, came, seen_s if eldest_s is None else eldest_s, wait_s)
-        if waiting.value > 0 and eldest_s is not None:
+        known_s = _eldest(snapshot, memory, now)
+        first_seen_at = memory.sightings[0].at if memory.sightings else now
+        eldest_s = now - first_seen_at if known_s is None else known_s  # what nothing tells of came just before
+        knots = backlog(waiting.value, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
+        if waiting.value > 0 and known_s is not None:
             oldest_s = max(0.0, wait_s - knots[0][0])
         expected = arrivals if worth_staying(arrivals, lead_s) else None
         deadlines = ahead(knots, expected, value(snapshot.queue.delayed), wait_s, lead_s)
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
-    gaps = _gaps(snapshot, group, fleet, memory, now)
     return Case(
-        snapshot, fleet, memory, now, group, rate, lead, lead_s, wait_s, arrivals, supply, needed, oldest_s, gaps
+        snapshot=snapshot,
+        fleet=fleet,
+        memory=memory,
+        now=now,
+        group=group,
+        rate=rate,
+        lead=lead,
+        lead_s=lead_s,
+        wait_s=wait_s,
+        arrivals=arrivals,
+        supply=supply,
+        need=needed,
+        oldest_s=oldest_s,
+        gaps=_gaps(snapshot, group, fleet, memory, now),
     )
 
 
@@ -170,8 +180,7 @@ def _supply(
 
 def _due(lead_s: float, age_s: float) -> float:
     """When a launch of that age is useful: the longer one is overdue, the longer it is expected to be."""
-    overdue_s = age_s - lead_s
-    return min(lead_s, max(OVERDUE_DUE_S, abs(overdue_s)))
+    return min(lead_s, max(min(OVERDUE_DUE_S, lead_s / 4), abs(age_s - lead_s)))
 
 
 def _eldest(snapshot: Snapshot, memory: Memory, now: float) -> float | None:

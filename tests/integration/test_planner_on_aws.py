@@ -1,0 +1,95 @@
+"""The planner over the ports on AWS, as moto plays it: what it keeps between invocations is really kept."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from functions.planner import app
+from sluice.model import Memory, Message, OutcomeStatus
+from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
+
+MINUTE = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
+
+
+@pytest.fixture(params=[MOTO])
+def world(request: pytest.FixtureRequest) -> Iterator[AwsWorld]:
+    """Moto with a table, a queue, a group and the fleet's document."""
+    for opened in open_world(request):
+        assert isinstance(opened, AwsWorld)
+        opened.make_table()
+        yield opened
+
+
+def invoke(world: AwsWorld, payload: dict[str, Any] = MINUTE, shift_s: float = 1.0) -> Any:
+    """One invocation; between ticks time passes in moto."""
+    shift = app.Shift("invocation", world.now() + shift_s, 10.0, world.pass_time, "sluice")
+    return app.Planner(world.ports, world.now, shift).answer(payload)
+
+
+def make_fleet(world: AwsWorld, max_size: int = 5) -> tuple[str, str]:
+    """A fleet's queue and group."""
+    queue, group = world.make_queue(), world.make_group(max_size=max_size)
+    hints = {"seconds_per_message": 10, "lead_time_s": 60}
+    document = {"queue": queue, "group": group, "target_wait_s": 120, "hints": hints}
+    world.put_document("orders", document)
+    return queue, group
+
+
+def test_planner_when_orders_come_and_go_on_aws(world: AwsWorld) -> None:
+    """From zero up for a backlog, held by the memory kept in the ledger, and down to zero once it is worked off."""
+    queue, group = make_fleet(world)
+    assert invoke(world)["ticks"][0]["sentence"] == "Hold at 0: nothing waits; none is needed."
+    world.ports.queue.send(queue, [Message(id=f"m{i}", body="{}") for i in range(9)], [0.0] * 9)
+    world.pass_time(10.0)
+
+    grown = invoke(world)["ticks"][0]
+    assert (grown["outcome"], world.ports.group.read(group).desired) == (OutcomeStatus.APPLIED, grown["want"])
+    assert 1 <= grown["want"] <= 5
+
+    for message in world.ports.queue.receive(queue, 10, 30.0):
+        world.ports.queue.delete(queue, [message.receipt])
+    sizes = []
+    for _ in range(4):
+        world.pass_time(58.0)
+        sizes.append(invoke(world)["ticks"][0]["want"])
+    assert sizes[-1] == 0
+    assert world.ports.group.read(group).desired == 0
+    memory = world.ports.ledger.memory("orders")
+    assert len(memory.sightings) >= 5
+    assert memory.grown_at is not None
+    assert memory.shrunk_at is not None
+    assert memory.shrunk_at > memory.grown_at
+    decided = world.ports.ledger.decisions("orders", 10)
+    assert [outcome.status for _, outcome in decided].count(OutcomeStatus.APPLIED) >= 2
+
+
+def test_memory_when_it_has_gone_through_the_ledger(world: AwsWorld) -> None:
+    """What a tick has learned comes back as it was, so that the next goes on from there."""
+    make_fleet(world)
+    invoke(world)
+    kept = world.ports.ledger.memory("orders")
+    assert kept != Memory()
+    world.ports.ledger.keep_memory("orders", replace(kept, starting=("i-1", 1.5, 2.5), forecasts=((1.0, 2.0, 3.0),)))
+    back = world.ports.ledger.memory("orders")
+    assert back == replace(kept, starting=("i-1", 1.5, 2.5), forecasts=((1.0, 2.0, 3.0),))
+
+
+def test_planner_when_the_queue_does_not_exist(world: AwsWorld) -> None:
+    """A missing queue is named with what to do, the group is left alone, and nothing raises."""
+    queue, group = make_fleet(world)
+    world.put_document("orders", {"queue": queue + "x", "group": group, "target_wait_s": 120})
+    ticked = invoke(world)["ticks"][0]
+    assert ticked["outcome"] == OutcomeStatus.FAILED
+    assert queue.rpartition("/")[2] + "x" in ticked["answer"]
+    assert world.ports.group.read(group).desired == 0
+
+
+def test_planner_when_the_group_does_not_exist(world: AwsWorld) -> None:
+    """A missing group likewise: its decision says that nothing can be decided."""
+    queue, _ = make_fleet(world)
+    world.put_document("orders", {"queue": queue, "group": "nobody", "target_wait_s": 120})
+    ticked = invoke(world)["ticks"][0]
+    assert ticked["outcome"] == OutcomeStatus.FAILED
+    assert "nobody" in ticked["sentence"]
