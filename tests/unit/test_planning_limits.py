@@ -251,7 +251,7 @@ def test_shrink_when_the_window_was_not_watched_whole():
 
 def test_shrink_when_arrivals_are_steady():
     """Steady arrivals keep their instances although the backlog alone would do with fewer."""
-    queue = a_queue(NOW, 0, 4, per_minute=(240.0,) * 15)
+    queue = a_queue(NOW, 0, 4, per_minute=(230.0,) * 15)
     decision = decide(seen(NOW, queue, a_group(NOW, 6)), a_fleet(), CALM)
     assert decision.want == 4
     assert decision.raw_need < 4
