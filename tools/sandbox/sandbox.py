@@ -120,10 +120,12 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """End the emulator and every process it started; remove the directory unless it was given."""
+        """End the emulator and every process it started; of a given directory only logs and state stay."""
         self._end_emulator()
-        if not self._keep and self.directory != Path():
-            shutil.rmtree(self.directory, ignore_errors=True)
+        if self.directory == Path():
+            return
+        # The functions' unpacked code and layers, once for each of their processes: tens of thousands of files.
+        shutil.rmtree(self.directory / "tmp" if self._keep else self.directory, ignore_errors=True)
 
     def _spawn(self) -> None:
         with self.log_path.open("ab") as log:
