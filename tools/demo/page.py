@@ -85,4 +85,4 @@ def render(
 def write(page: Path, text: str) -> None:
     """Write the page."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text("<!doctype html>\n" + text, encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
