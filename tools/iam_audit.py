@@ -21,13 +21,11 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("*", "xray:PutTraceSegments", "*"): "Lambda's own daemon sends traces; the emulator has none",
     ("*", "xray:PutTelemetryRecords", "*"): "Lambda's own daemon sends traces; the emulator has none",
     ("*", "sqs:SendMessage", "*-failures"): "Lambda itself puts aside what a function failed on for good",
-    ("*", "ssm:GetParametersByPath", "*/fleets"): "the path without its last slash, which AWS may compare",
+    ("*", "ssm:GetParametersByPath", "*/fleets/*"): "the path with its last slash, in case that is what AWS compares",
     ("planner", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids growth",
     ("drainer", "ssm:ListCommandInvocations", "*"): "only when a command's event was lost or says Failed",
     ("redriver", "s3:ListBucket", "*"): "no call: it lets S3 say that a key is not there",
     ("redriver", "kms:*", "*"): "SQS itself uses the queues' key, on the function's behalf",
-    ("redriver", "sqs:ReceiveMessage", "*"): "Lambda itself polls the dead-letter queue, with the function's role",
-    ("redriver", "sqs:DeleteMessage", "*"): "Lambda itself deletes what was settled, with the function's role",
     ("redriver", "sqs:ChangeMessageVisibility", "*"): "only for a redrive out of the dead-letter queue itself",
 }
 

@@ -210,14 +210,21 @@ def _built_images() -> dict[str, str]:
 
 
 def sam_env(endpoint: str) -> dict[str, str]:
-    """The environment of SAM CLI: the machine's own, with the sandbox for AWS. Credentials go on to the containers."""
-    machine = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    """The environment of SAM CLI: the machine's own, with the sandbox for AWS. Credentials go on to the containers.
+
+    What the template declares must not be in it: to SAM CLI a variable of the shell goes before one of the template.
+    """
+    machine = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "SLUICE_", "POWERTOOLS_")) and name not in {"LOG_LEVEL", "TICK_SECONDS"}
+    }
     return machine | {
         "AWS_ACCESS_KEY_ID": ROOT_KEY,
         "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
-        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL_STS": endpoint,  # SAM CLI asks whose account it is
         "SAM_CLI_TELEMETRY": "0",
     }
 

@@ -9,7 +9,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
 from tools import local_invoke
-from tools.local_invoke import FUNCTIONS, LocalInvokeError, command, events, read_result, write_template
+from tools.local_invoke import FUNCTIONS, LocalInvokeError, command, events, read_result, sam_env, write_template
 
 BUILT = """\
 Transform: AWS::Serverless-2016-10-31
@@ -67,6 +67,18 @@ def test_every_payload_has_a_function_when_invoked() -> None:
         assert "--skip-pull-image" in line
     assert len(events()) > 20
     assert {path.stem for path in events(("console",))} == {"console-describe", "console-render"}
+
+
+def test_template_decides_when_the_shell_has_the_same_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SAM CLI lets the shell go before the template, but the host's endpoint is none in a container."""
+    for name in ("AWS_ENDPOINT_URL", "SLUICE_TABLE", "POWERTOOLS_SERVICE_NAME", "TICK_SECONDS", "LOG_LEVEL"):
+        monkeypatch.setenv(name, "the shell's")
+
+    env = sam_env("http://127.0.0.1:1")
+
+    assert "the shell's" not in env.values()
+    assert env["AWS_ENDPOINT_URL_STS"] == "http://127.0.0.1:1"
+    assert "PATH" in env
 
 
 @pytest.mark.parametrize(
