@@ -189,6 +189,20 @@ def test_power_is_where_it_belongs_when_shared_out() -> None:
 
 
 @pytest.mark.parametrize("role", FUNCTIONS)
+def test_action_is_documented_when_granted(role: str) -> None:
+    """Who reviews the stack finds every action in the table of docs/operations.md, in the function's row."""
+    (row,) = [
+        line
+        for line in (ROOT / "docs/operations.md").read_text().splitlines()
+        if line.startswith(f"| {role.lower()} |") and "ledger" in line
+    ]
+    for policy, statement in policies(role):
+        for action in listed(statement["Action"]):
+            name = action.split(":")[1]
+            assert policy == "run" or name in row or ("the same" in row and name == "GetParametersByPath"), action
+
+
+@pytest.mark.parametrize("role", FUNCTIONS)
 def test_ten_fleets_fit_when_added_to_a_role(role: str) -> None:
     """IAM allows 10,240 characters of inline policies a role; docs/operations.md promises ten fleets a stack."""
     name = "n" * 40
