@@ -42,7 +42,7 @@ from sluice.planning import plan, remember
 
 ROOT = Path(__file__).parents[1]
 SERVICES = ("ssm", "autoscaling", "cloudwatch", "sqs", "dynamodb")  # what a tick calls
-PROCESSES = 11  # of each kind, in turns: a busy moment hits both, and the median leaves it out
+PROCESSES = 17  # of each kind, in turns: a busy moment hits both, and the median leaves it out
 PROCESS_TIMEOUT_S = 60.0
 PLANS = 200  # a sample
 SAMPLES = 25

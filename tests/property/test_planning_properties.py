@@ -27,9 +27,9 @@ from tests.planner_world import NINE, World, a_fleet
 
 LIVE = ("visible", "in_flight", "delayed")
 
-# Examples are wide, and the machine may be busy: neither is a fault.
-anything = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-loop = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Examples are wide, and the machine may be busy: neither is a fault. The same ones in every run: CI is no dice.
+anything = settings(derandomize=True, max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+loop = settings(derandomize=True, max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 counts = st.one_of(st.integers(0, 20), st.integers(0, 200_000)).map(float)
 
