@@ -1,0 +1,80 @@
+"""`sluice backtest` on the command line: table, JSON, and what cannot be used."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tools import cli
+from tools.backtest.command import BAD_INPUT, backtest
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal wide enough that no row is wrapped."""
+    monkeypatch.setenv("COLUMNS", "220")
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> str:
+    """An hour of traffic in a file."""
+    path = tmp_path / "hour.csv"
+    path.write_text("minute,arrivals\n" + "".join(f"{minute},{6 + minute % 7}\n" for minute in range(60)))
+    return str(path)
+
+
+def test_backtest_when_json_is_asked_for(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last line is a list of records, the table before it."""
+    status = backtest(trace=trace, seconds_per_message=10, policy=["sluice", "little:beta=2"], as_json=True)
+    out = capsys.readouterr().out
+    records = json.loads(out.splitlines()[-1])
+    assert status == 0
+    assert [record["policy"] for record in records] == ["sluice", "little"]
+    for record in records:
+        assert record["trace"] == "hour"
+        assert record["cost_ratio"] > 0.9
+        assert 0 <= record["late_fraction"] <= 1
+        assert record["wait_p50_s"] <= record["wait_p99_s"] <= record["wait_max_s"]
+        assert record["launches"] >= 1
+        assert record["instance_hours"] > 0
+    assert records[1]["params"]["beta"] == 2.0
+    assert records[1]["params"]["target_wait_s"] == 120
+    assert "seed 1" in out
+    assert "little:beta=2.0" in out
+
+
+def test_backtest_when_a_generated_trace_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """No file is needed."""
+    assert backtest(trace="step", seconds_per_message=8, policy=["fixed"]) == 0
+    assert "step: target wait 120 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"policy": ["magic"]}, "must be one of sluice"),
+        ({"policy": ["little:gamma=1"]}, "gamma: must be one of beta"),
+        ({"policy": ["little:beta=much"]}, "must be a number"),
+        ({"policy": ["little:beta"]}, "parameter=value"),
+        ({"policy": ["sluice:hinted=maybe"]}, "must be yes or no"),
+        ({"policy": ["fixed:at=noon"]}, "must be peak or mean"),
+        ({"seconds_per_message": 0}, "seconds_per_message: must be above 0"),
+        ({"seconds_per_message": None}, "are required"),
+        ({"trace": "nothing"}, "must be a CSV file or one of diurnal"),
+    ],
+)
+def test_backtest_when_something_cannot_be_used(
+    trace: str, given: dict[str, object], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence that names it, and exit status 2."""
+    arguments = {"trace": trace, "seconds_per_message": 10.0, "policy": ["fixed"], **given}
+    assert backtest(**arguments) == BAD_INPUT  # type: ignore[arg-type]
+    assert says in capsys.readouterr().err
+
+
+def test_cli_when_backtest_is_called(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command is the one of that name."""
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["backtest", "--trace", trace, "--seconds-per-message", "10", "--policy", "fixed", "--json"])
+    assert ended.value.code in (0, None)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])[0]["policy"] == "fixed"

@@ -1,0 +1,155 @@
+"""A simulated Auto Scaling group: launches that take their time or fail, drains, and the bill."""
+
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from random import Random
+
+from sluice.model import Instance, LaunchFailure, Lifecycle
+from tools.backtest.conditions import Conditions, ShrinkOrder
+from tools.backtest.queues import Work
+
+FAILURES_KEPT = 20  # DescribeScalingActivities is read one page at a time; policies look at the newest
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """One instance of the group."""
+
+    number: int
+    launched_at: float
+    working: bool
+    seen: Instance  # as a tick sees it
+    gone: bool = False
+
+
+class Group:
+    """Instances that work on a queue. Moments never go back."""
+
+    def __init__(self, work: Work, conditions: Conditions, began_at: float) -> None:
+        self.desired = 0
+        self.launches = 0
+        self.billed_s = 0.0
+        self.failures: tuple[LaunchFailure, ...] = ()  # newest first
+        self._work = work
+        self._conditions = conditions
+        self._began_at = began_at
+        self._random = Random(conditions.seed)  # noqa: S311 - a simulation
+        self._units: list[Unit] = []  # in order of launch
+        self._booting: list[tuple[float, int, Unit, bool]] = []  # a heap: (until, -, unit, whether it fails)
+        self._draining: list[tuple[float, int, Instance]] = []  # a heap: (gone at, -, as seen)
+        self._working = 0
+        self._seen: tuple[Instance, ...] | None = ()
+
+    @property
+    def working(self) -> int:
+        """Instances in service."""
+        return self._working
+
+    @property
+    def launching(self) -> int:
+        """Instances on their way."""
+        return len(self._units) - self._working
+
+    @property
+    def draining(self) -> int:
+        """Instances that finish what they have in hand."""
+        return len(self._draining)
+
+    def instances(self) -> tuple[Instance, ...]:
+        """All instances as a tick sees them."""
+        if self._seen is None:
+            self._seen = (*(unit.seen for unit in self._units), *(seen for _, _, seen in self._draining))
+        return self._seen
+
+    def set_desired(self, desired: int, now: float) -> None:
+        """Launch what is missing, take away what is too much."""
+        self.desired = max(0, min(desired, self._conditions.max_size))
+        while len(self._units) < self.desired:
+            self._launch(now)
+        if len(self._units) > self.desired:
+            self._shrink(len(self._units) - self.desired, now)
+
+    def start(self, count: int) -> None:
+        """Have so many in service from the beginning."""
+        self.desired = count
+        for _ in range(count):
+            unit = self._unit(0.0, Lifecycle.WORKING)
+            self._take_in(unit, 0.0)
+
+    def advance(self, until: float) -> None:
+        """Let boots and drains up to that moment end."""
+        while self._booting and self._booting[0][0] <= until:
+            ready_at, _, unit, fails = heappop(self._booting)
+            if unit.gone:
+                continue  # was taken away while it booted
+            self._seen = None
+            if fails:
+                self._units.remove(unit)
+                self._bill(unit, ready_at)
+                failure = LaunchFailure(self._began_at + ready_at, "the instance did not come into service")
+                self.failures = (failure, *self.failures[: FAILURES_KEPT - 1])
+                if len(self._units) < self.desired:
+                    self._launch(ready_at)
+            else:
+                self._take_in(unit, ready_at)
+        while self._draining and self._draining[0][0] <= until:
+            heappop(self._draining)
+            self._seen = None
+        self._work.advance(until)
+
+    def close(self, now: float) -> float:
+        """The whole bill at the end, in instance-seconds."""
+        for unit in self._units:
+            self._bill(unit, now)
+        return self.billed_s
+
+    def _launch(self, now: float) -> None:
+        conditions = self._conditions
+        unit = self._unit(now, Lifecycle.LAUNCHING)
+        boot_s = conditions.boot_s
+        if conditions.boot_spread > 0 and boot_s > 0:
+            shape = conditions.boot_spread**-2.0
+            boot_s = self._random.gammavariate(shape, boot_s / shape)
+        fails = conditions.launch_failure > 0 and self._random.random() < conditions.launch_failure
+        heappush(self._booting, (now + boot_s, unit.number, unit, fails))
+
+    def _unit(self, now: float, state: Lifecycle) -> Unit:
+        self.launches += 1
+        seen = Instance(f"i-{self.launches:08x}", state, launched_at=self._began_at + now)
+        unit = Unit(self.launches, now, False, seen)
+        self._units.append(unit)
+        self._seen = None
+        return unit
+
+    def _take_in(self, unit: Unit, at: float) -> None:
+        unit.working = True
+        unit.seen = Instance(unit.seen.id, Lifecycle.WORKING, launched_at=unit.seen.launched_at)
+        self._working += 1
+        self._work.add(unit.number, at)
+
+    def _shrink(self, count: int, now: float) -> None:
+        """Instances in service go first, as in AWS's own order; what still launches only when nothing else is left."""
+        units = [unit for unit in self._units if unit.working]
+        match self._conditions.shrink_order:
+            case ShrinkOrder.RANDOM:
+                self._random.shuffle(units)
+            case ShrinkOrder.NEWEST:
+                units.reverse()
+            case ShrinkOrder.OLDEST:
+                pass
+        units += [unit for unit in reversed(self._units) if not unit.working]
+        going = units[:count]
+        for unit in going:
+            gone_at = now
+            if unit.working:
+                self._working -= 1
+                gone_at = self._work.remove(unit.number, now) + self._conditions.drain_s
+                seen = Instance(unit.seen.id, Lifecycle.DRAINING, launched_at=unit.seen.launched_at)
+                heappush(self._draining, (gone_at, unit.number, seen))
+            self._bill(unit, gone_at)
+        self._units = [unit for unit in self._units if not unit.gone]
+        self._seen = None
+
+    def _bill(self, unit: Unit, until: float) -> None:
+        unit.gone = True
+        self.billed_s += max(self._conditions.minimum_billing_s, until - unit.launched_at)

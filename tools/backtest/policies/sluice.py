@@ -1,0 +1,71 @@
+"""Sluice itself: the shipped learn, plan and remember, ticked as the deployed planner ticks."""
+
+from dataclasses import dataclass, field
+
+from sluice.config import Fleet, parse
+from sluice.estimating import learn
+from sluice.model import Memory, QueueReading, Reading, Series, Snapshot
+from sluice.planning import plan, remember
+from tools.backtest.conditions import MINUTE_S, Conditions
+from tools.backtest.simulator import BEGAN_AT, Sight, Step, next_minute
+from tools.backtest.traces import Trace
+
+METRIC_MINUTES = 15  # a tick's metrics reach back hours; no more than the newest are ever news
+
+
+@dataclass(slots=True)
+class Sluice:
+    """The planner with its defaults: it is told the target wait and nothing else."""
+
+    hinted: bool = False  # also told the seconds per message and the boot time
+    tick_s: float = 10.0  # between ticks of a hot fleet
+    name: str = field(default="sluice", init=False)
+    _fleet: Fleet | None = field(default=None, init=False, repr=False)
+    _memory: Memory = field(default_factory=Memory, init=False, repr=False)
+    _known: int = field(default=0, init=False, repr=False)
+    _sent: Series | None = field(default=None, init=False, repr=False)
+    _deleted: Series | None = field(default=None, init=False, repr=False)
+
+    def begin(self, conditions: Conditions, trace: Trace) -> int:  # noqa: ARG002 - nothing of the trace is known
+        """A new fleet, at zero."""
+        hints = {"seconds_per_message": conditions.seconds_per_message, "lead_time_s": conditions.boot_s}
+        self._fleet = parse(
+            "backtest",
+            {
+                "queue": "https://sqs.eu-central-1.amazonaws.com/123456789012/backtest",
+                "group": "backtest",
+                "target_wait_s": conditions.target_wait_s,
+                **({"hints": hints} if self.hinted else {}),
+            },
+        )
+        self._memory, self._known, self._sent, self._deleted = Memory(), 0, None, None
+        return 0
+
+    def decide(self, sight: Sight) -> Step:
+        """One tick of the planner."""
+        assert self._fleet is not None, "begin comes first"
+        fleet, now = self._fleet, BEGAN_AT + sight.now
+        snapshot = Snapshot(fleet.name, now, self._queue(sight, now), sight.group())
+        memory = learn(self._memory, snapshot, fleet, now)
+        decision = plan(snapshot, fleet, memory, now)
+        self._memory = remember(memory, decision)
+        at_minute = next_minute(sight.now)
+        next_s = min(at_minute, sight.now + self.tick_s) if decision.hot else at_minute
+        return Step(decision.want, next_s, decision.sentence)
+
+    def _queue(self, sight: Sight, now: float) -> QueueReading:
+        if len(sight.minutes) != self._known:
+            self._known = len(sight.minutes)
+            newest = sight.minutes[-METRIC_MINUTES:]
+            self._sent = Series(MINUTE_S, tuple((BEGAN_AT + each.start_s, each.sent) for each in newest))
+            self._deleted = Series(MINUTE_S, tuple((BEGAN_AT + each.start_s, each.deleted) for each in newest))
+        last = sight.minutes[-1] if sight.minutes else None
+        oldest = None if last is None else Reading(last.oldest_age_s, BEGAN_AT + last.start_s + MINUTE_S)
+        return QueueReading(
+            visible=Reading(sight.visible(), now),
+            in_flight=Reading(sight.in_flight(), now),
+            delayed=Reading(0.0, now),
+            oldest_age=oldest,
+            sent=self._sent,
+            deleted=self._deleted,
+        )

@@ -1,0 +1,296 @@
+"""One policy on one trace: a queue, a group and a clock.
+
+The world goes from event to event: boots and drains as they end, minutes as metrics are taken, ticks as the policy asks
+for them. What a policy sees is a `Sight`: the queue's own counts, approximate; the group as it is; and metrics of
+minutes that ended a while ago. Everything random comes from the conditions' seed: the same run twice is the same run.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from math import inf
+from random import Random
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from sluice.model import GroupReading
+from tools.backtest.conditions import MINUTE_S, Conditions
+from tools.backtest.group import Group
+from tools.backtest.queues import Floats, Waits, Work, queue_for
+from tools.backtest.traces import Trace
+
+# Traces begin on a Monday at 00:00 UTC, so that policies which know of days see whole ones.
+BEGAN_AT = 1_795_392_000.0
+
+
+class Minute(NamedTuple):
+    """What CloudWatch knows of one minute."""
+
+    start_s: float
+    sent: float
+    deleted: float
+    visible: float  # at its end
+    in_flight: float
+    oldest_age_s: float
+    working: float  # instances in service at its end
+
+
+class Step(NamedTuple):
+    """What a policy wants, and when it looks again."""
+
+    desired: int
+    next_s: float
+    note: str = ""
+
+
+class Sight:
+    """What a policy can see at a tick; times in seconds since the trace began."""
+
+    def __init__(self, work: Work, group: Group, conditions: Conditions) -> None:
+        self.now = 0.0
+        self.minutes: list[Minute] = []  # those whose metrics are there, ascending
+        self._work = work
+        self._group = group
+        self._noise = conditions.count_noise
+        self._max_size = conditions.max_size
+        self._random = Random(conditions.seed + 1)  # noqa: S311 - a simulation
+
+    @property
+    def desired(self) -> int:
+        """The group's desired capacity."""
+        return self._group.desired
+
+    @property
+    def working(self) -> int:
+        """Instances in service."""
+        return self._group.working
+
+    @property
+    def launching(self) -> int:
+        """Instances on their way."""
+        return self._group.launching
+
+    def visible(self) -> float:
+        """Messages waiting, approximately."""
+        return self._about(self._work.visible())
+
+    def in_flight(self) -> float:
+        """Messages being worked on, approximately."""
+        return self._about(self._work.in_flight())
+
+    def group(self) -> GroupReading:
+        """The group in the model's words."""
+        group = self._group
+        return GroupReading(
+            name="backtest",
+            at=BEGAN_AT + self.now,
+            desired=group.desired,
+            min_size=0,
+            max_size=self._max_size,
+            instances=group.instances(),
+            launch_failures=group.failures,
+        )
+
+    def _about(self, count: float) -> float:
+        if self._noise == 0.0 or count < 1.0:
+            return float(round(count))
+        return float(max(0, round(count * (1.0 + self._noise * self._random.gauss(0.0, 1.0)))))
+
+
+class Policy(Protocol):
+    """Decides how many instances there should be. Its public fields are its parameters."""
+
+    name: str
+
+    def begin(self, conditions: Conditions, trace: Trace) -> int:
+        """Get ready for a run; how many instances are there at its beginning.
+
+        Only policies that say so look at the trace.
+        """
+
+    def decide(self, sight: Sight) -> Step:
+        """What is wanted now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A run minute by minute."""
+
+    arrivals: Floats
+    working: Floats
+    launching: Floats
+    visible: Floats
+    wait_s: Floats  # the longest of those that came in the minute; 0 where none came
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of a policy on a trace."""
+
+    trace: str
+    policy: str
+    params: Mapping[str, Any]
+    conditions: Conditions
+    instance_hours: float
+    work_hours: float  # the work bound: what the work alone takes
+    late_fraction: float
+    wait_p50_s: float
+    wait_p99_s: float
+    wait_max_s: float
+    launches: int
+    ticks: int
+    cpu_s: float
+    timeline: Timeline
+    notes: tuple[tuple[float, str], ...] = field(default=())  # (seconds, what was decided), where anything changed
+
+    @property
+    def cost_ratio(self) -> float:
+        """Instance-hours over the work bound."""
+        return self.instance_hours / self.work_hours
+
+    def record(self) -> dict[str, Any]:
+        """The run as one JSON object."""
+        conditions = self.conditions
+        world = {"target_wait_s": conditions.target_wait_s, "boot_s": conditions.boot_s, "seed": conditions.seed}
+        return {
+            "trace": self.trace,
+            "policy": self.policy,
+            "params": {**world, **self.params},
+            "instance_hours": round(self.instance_hours, 3),
+            "cost_ratio": round(self.cost_ratio, 4),
+            "late_fraction": round(self.late_fraction, 6),
+            "wait_p50_s": round(self.wait_p50_s, 2),
+            "wait_p99_s": round(self.wait_p99_s, 2),
+            "wait_max_s": round(self.wait_max_s, 2),
+            "launches": self.launches,
+        }
+
+
+def simulate(trace: Trace, policy: Policy, conditions: Conditions) -> Run:
+    """Run a policy on a trace to its end. What still waits then has waited until then."""
+    began = time.process_time()
+    work = queue_for(trace, conditions)
+    group = Group(work, conditions, BEGAN_AT)
+    sight = Sight(work, group, conditions)
+    group.start(policy.begin(conditions, trace))
+    metrics = _Metrics(sight, work, group, conditions)
+    notes: list[tuple[float, str]] = []
+    tick_s, ticks = 0.0, 0
+    for minute in range(trace.minutes):
+        minute_end_s = (minute + 1) * MINUTE_S
+        while tick_s < minute_end_s:
+            group.advance(tick_s)
+            metrics.arrive(tick_s)
+            sight.now = tick_s
+            step = policy.decide(sight)
+            ticks += 1
+            if step.desired != group.desired:
+                notes.append((tick_s, step.note or f"{group.desired} to {step.desired}"))
+                group.set_desired(step.desired, tick_s)
+            tick_s = max(step.next_s, tick_s + 1.0)
+        group.advance(minute_end_s)
+        metrics.take(minute)
+    end_s = trace.minutes * MINUTE_S
+    billed_s = group.close(end_s)
+    waits = work.waits()
+    p50, p99, longest = quantiles(waits, (0.5, 0.99, 1.0))
+    return Run(
+        trace=trace.name,
+        policy=policy.name,
+        params=params_of(policy),
+        conditions=conditions,
+        instance_hours=billed_s / 3600.0,
+        work_hours=work.total * conditions.seconds_per_message / 3600.0,
+        late_fraction=late_fraction(waits, conditions.target_wait_s),
+        wait_p50_s=p50,
+        wait_p99_s=p99,
+        wait_max_s=longest,
+        launches=group.launches,
+        ticks=ticks,
+        cpu_s=time.process_time() - began,
+        timeline=metrics.timeline(trace, waits),
+        notes=tuple(notes),
+    )
+
+
+def params_of(policy: Policy) -> dict[str, Any]:
+    """A policy's parameters: its public fields."""
+    fields = asdict(policy)  # type: ignore[call-overload]  # every policy is a dataclass; a Protocol cannot say so
+    return {name: value for name, value in fields.items() if not name.startswith("_") and name != "name"}
+
+
+def late_fraction(waits: Waits, target_wait_s: float) -> float:
+    """The share of messages that waited longer than the target."""
+    total = float(waits.messages.sum())
+    return float(waits.messages[waits.seconds > target_wait_s].sum()) / total if total else 0.0
+
+
+def quantiles(waits: Waits, shares: tuple[float, ...]) -> list[float]:
+    """The waits that so large shares of the messages did not exceed."""
+    if not len(waits.seconds):
+        return [0.0 for _ in shares]
+    order = np.argsort(waits.seconds, kind="stable")
+    seconds, up_to = waits.seconds[order], np.cumsum(waits.messages[order])
+    places = np.searchsorted(up_to, [share * up_to[-1] for share in shares], side="left")
+    return [float(seconds[min(place, len(seconds) - 1)]) for place in places]
+
+
+class _Metrics:
+    """Takes each minute's figures, and lets them be seen when they are due."""
+
+    def __init__(self, sight: Sight, work: Work, group: Group, conditions: Conditions) -> None:
+        self._sight = sight
+        self._work = work
+        self._group = group
+        self._late_s = conditions.metric_late_s
+        self._random = Random(conditions.seed + 2)  # noqa: S311 - a simulation
+        self._taken: list[Minute] = []
+        self._launching: list[float] = []
+        self._due_s: list[float] = []
+
+    def take(self, minute: int) -> None:
+        """A minute is over."""
+        work, end_s = self._work, (minute + 1) * MINUTE_S
+        self._taken.append(
+            Minute(
+                minute * MINUTE_S,
+                work.sent_in(minute),
+                work.deleted_in(minute),
+                float(round(work.visible())),
+                float(round(work.in_flight())),
+                work.oldest_age(),
+                float(self._group.working),
+            )
+        )
+        self._launching.append(float(self._group.launching))
+        due_s = end_s + self._random.uniform(*self._late_s)
+        self._due_s.append(max(due_s, self._due_s[-1]) if self._due_s else due_s)
+
+    def arrive(self, now: float) -> None:
+        """What is due can be seen."""
+        known = len(self._sight.minutes)
+        while known < len(self._taken) and self._due_s[known] <= now:
+            self._sight.minutes.append(self._taken[known])
+            known += 1
+
+    def timeline(self, trace: Trace, waits: Waits) -> Timeline:
+        """The run minute by minute."""
+        longest = np.zeros(trace.minutes)
+        minutes = np.minimum((waits.came_at / MINUTE_S).astype(np.int64), trace.minutes - 1)
+        np.maximum.at(longest, minutes, waits.seconds)
+        return Timeline(
+            arrivals=trace.counts.astype(float),
+            working=np.array([minute.working for minute in self._taken]),
+            launching=np.array(self._launching),
+            visible=np.array([minute.visible for minute in self._taken]),
+            wait_s=longest,
+        )
+
+
+def next_minute(now: float) -> float:
+    """The next whole minute."""
+    return (now // MINUTE_S + 1.0) * MINUTE_S
+
+
+NEVER = inf
