@@ -11,6 +11,8 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .envs/bootst
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.envs/sam/bin:$(CURDIR)/.envs/bootstrap/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 unexport VIRTUAL_ENV
+# Without byte code every process that the tests and the demo start would compile its imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 RUN := .venv/bin/python
 GROUPS := runtime orders dev emulator sam bootstrap
