@@ -7,17 +7,27 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any, cast
 
+from tools.backtest.policies.aws import Predictive, StepScaling, TargetTracking
+from tools.backtest.policies.clairvoyant import Clairvoyant
+from tools.backtest.policies.others import Buildkite, Keda, Wpa
 from tools.backtest.policies.sluice import Sluice
 from tools.backtest.policies.staffing import Fixed, Little
 from tools.backtest.simulator import Policy
 
 POLICIES: Mapping[str, type[Any]] = {
     "sluice": Sluice,
+    "target-tracking": TargetTracking,
+    "step-scaling": StepScaling,
+    "predictive": Predictive,
+    "keda": Keda,
+    "buildkite": Buildkite,
+    "wpa": Wpa,
     "little": Little,
     "fixed": Fixed,
+    "clairvoyant": Clairvoyant,
 }
 
-DEFAULT = ("sluice", "little", "fixed")
+DEFAULT = tuple(POLICIES)
 
 
 class PolicyError(ValueError):

@@ -1,0 +1,112 @@
+"""What could be done by one who knows the trace, and what nobody could do better.
+
+Theory of operation
+-------------------
+Work that has been started by t must be at least what is due by then, and at most what has come. Of all curves in that
+tube the taut string, the shortest one, has the smallest peak and the least up and down: any other schedule that is
+never late needs as many instances at some moment, and so as many launches. Hence
+
+    instance-seconds >= work + boot x peak of the taut string
+
+for every policy that begins at zero, is late with no message and leaves none at the end,
+which is the bound; `Clairvoyant` follows the string, in whole instances, launched one boot ahead.
+"""
+
+from dataclasses import dataclass, field
+from math import ceil, inf
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from tools.backtest.conditions import MINUTE_S, Conditions
+from tools.backtest.queues import Floats
+from tools.backtest.simulator import Sight, Step
+from tools.backtest.traces import Trace
+
+STEP_S = 10.0
+GUARD_SHARE = 0.1  # of the target wait: messages are whole, and take what they take
+
+
+def taut_string(lower: Floats, upper: Floats) -> Floats:
+    """The slopes, step by step, of the shortest curve from (0, 0) to the tube's end.
+
+    Args:
+        lower: what the curve must have reached after each step, ascending; its last value is upper's.
+        upper: what it may have reached at most.
+    """
+    steps = len(lower)
+    low, high = lower.tolist(), upper.tolist()
+    slopes = np.empty(steps)
+    at, height = 0, 0.0
+    while at < steps:
+        most, least, most_at, least_at = inf, -inf, at, at
+        bend_at, bend = steps, high[-1]
+        for j in range(at, steps):
+            span = j + 1 - at
+            needs, may = (low[j] - height) / span, (high[j] - height) / span
+            if needs > most:
+                bend_at, bend = most_at, high[most_at - 1]
+                break
+            if may < least:
+                bend_at, bend = least_at, low[least_at - 1]
+                break
+            if may <= most:
+                most, most_at = may, j + 1
+            if needs >= least:
+                least, least_at = needs, j + 1
+        slopes[at:bend_at] = (bend - height) / (bend_at - at)
+        at, height = bend_at, bend
+    return slopes
+
+
+def string_of(trace: Trace, conditions: Conditions, wait_s: float) -> Floats:
+    """Instances over time, in steps of ten seconds, that start everything within `wait_s` as evenly as can be."""
+    per_step = round(MINUTE_S / STEP_S)
+    came = np.cumsum(np.repeat(trace.counts / per_step, per_step)) * conditions.seconds_per_message / STEP_S
+    delay = int(wait_s / STEP_S)
+    due = np.concatenate([np.zeros(delay), came])[: len(came)]
+    due[-1] = came[-1]
+    return taut_string(due, came)
+
+
+def bound_hours(trace: Trace, conditions: Conditions) -> float:
+    """Instance-hours below which no policy is that has no message late (messages spread evenly in their minutes).
+
+    The wait is taken a minute longer than it is, so that no spread within the minutes is better.
+    """
+    peak = float(string_of(trace, conditions, conditions.target_wait_s + MINUTE_S).max())
+    work_s = trace.total * conditions.seconds_per_message
+    return (work_s + conditions.boot_s * ceil(peak - 1e-6)) / 3600.0
+
+
+@dataclass(slots=True)
+class Clairvoyant:
+    """Follows the taut string of the whole trace, launched a boot ahead; dips shorter than a boot are not followed."""
+
+    guard: float = GUARD_SHARE  # of the target wait
+    headroom: float = 0.02  # more than the string asks for: work has its spread
+    name: str = field(default="clairvoyant", init=False)
+    _sizes: list[int] = field(default_factory=list, init=False, repr=False)
+
+    def begin(self, conditions: Conditions, trace: Trace) -> int:
+        """The whole plan. It looks at the trace."""
+        wait_s = conditions.target_wait_s * (1.0 - self.guard)
+        sizes = np.ceil(string_of(trace, conditions, wait_s) * (1.0 + self.headroom) - 1e-6)
+        ahead = ceil(conditions.boot_s * (1.0 + 2.0 * conditions.boot_spread) / STEP_S) + 1
+        sizes = -_highest(-_highest(sizes, ahead, before=True), ahead, before=False)  # fill short dips
+        self._sizes = _highest(sizes, ahead, before=False).astype(int).tolist()
+        return self._sizes[0]
+
+    def decide(self, sight: Sight) -> Step:
+        """What the plan says; at the end of it, whatever is left is worked off."""
+        index = int(sight.now / STEP_S)
+        size = self._sizes[min(index, len(self._sizes) - 1)]
+        if size == 0 and sight.visible() > 0:
+            size = 1
+        return Step(size, sight.now + STEP_S)
+
+
+def _highest(values: Floats, span: int, *, before: bool) -> Floats:
+    """The highest value of the `span` steps that end (or begin) at each."""
+    padded = np.pad(values, (span - 1, 0) if before else (0, span - 1), mode="edge")
+    return np.asarray(sliding_window_view(padded, span).max(axis=1))
