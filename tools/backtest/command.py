@@ -11,7 +11,8 @@ from rich.progress import track
 from rich.table import Table
 
 from tools.backtest.conditions import Conditions
-from tools.backtest.policies import DEFAULT, defaults_of, make
+from tools.backtest.policies import DEFAULT, label, make
+from tools.backtest.report import render, write
 from tools.backtest.shapes import SHAPES, shape
 from tools.backtest.simulator import Run, simulate
 from tools.backtest.traces import Trace, TraceError, read, roughened
@@ -28,6 +29,7 @@ def backtest(
     policy: list[str] | None = None,
     seed: int = 1,
     launch_failure: float = 0.0,
+    report: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Simulate policies on a trace: what each would have cost, and how long messages would have waited.
@@ -40,6 +42,7 @@ def backtest(
         policy: a policy's name, or name:parameter=value,...; may be repeated. All, by default.
         seed: of everything random.
         launch_failure: the share of launches that fail.
+        report: also write an HTML page to this file.
         as_json: end with one JSON list on the last line.
 
     Returns:
@@ -61,6 +64,8 @@ def backtest(
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
         return BAD_INPUT
     show(runs, Console())
+    if report is not None:
+        write(report, render(runs))
     if as_json:
         print(json.dumps([run.record() for run in runs]))
     return 0
@@ -108,7 +113,7 @@ def show(runs: Sequence[Run], console: Console) -> None:
         table.add_column(name, justify="left" if name == "policy" else "right")
     for run in sorted(runs, key=lambda run: run.cost_ratio):
         table.add_row(
-            label(run),
+            label(run.policy, run.params),
             f"{run.cost_ratio:.3f}",
             f"{run.instance_hours:.1f}",
             f"{run.late_fraction:.3%}",
@@ -119,10 +124,3 @@ def show(runs: Sequence[Run], console: Console) -> None:
             f"{run.cpu_s:.1f} s",
         )
     console.print(table)
-
-
-def label(run: Run) -> str:
-    """A policy with those of its parameters that are not the default's."""
-    usual = defaults_of(run.policy)
-    changed = ",".join(f"{name}={value}" for name, value in run.params.items() if usual.get(name) != value)
-    return f"{run.policy}:{changed}" if changed else run.policy

@@ -86,3 +86,10 @@ def _read(value: Any, default: Any, where: str) -> Any:
 def defaults_of(name: str) -> Mapping[str, Any]:
     """A policy's parameters as they are unless set."""
     return {each.name: each.default for each in fields(POLICIES[name]) if each.init}
+
+
+def label(name: str, params: Mapping[str, Any]) -> str:
+    """A policy with those of its parameters that are not as usual, as `make` reads it."""
+    usual = defaults_of(name)
+    changed = ",".join(f"{key}={value}" for key, value in params.items() if key in usual and usual[key] != value)
+    return f"{name}:{changed}" if changed else name

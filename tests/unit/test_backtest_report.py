@@ -1,0 +1,94 @@
+"""The report's page: what it says, what is under the cursor, and that nothing in it is taken for markup."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from tools.backtest.charts import COLUMNS, Point, columns, cost_against_lateness, front, over_time
+from tools.backtest.command import backtest
+from tools.backtest.conditions import Conditions
+from tools.backtest.policies import make
+from tools.backtest.report import geometric_mean, render
+from tools.backtest.simulator import Run, simulate
+from tools.backtest.traces import Trace
+
+
+def runs(name: str = "made", target_wait_s: float = 120.0) -> list[Run]:
+    """Three policies on two hours."""
+    trace = Trace(name, np.random.default_rng(1).poisson(20.0, 120).astype(np.int64))
+    conditions = Conditions(seconds_per_message=10.0, target_wait_s=target_wait_s)
+    return [simulate(trace, make(spec), conditions) for spec in ("sluice:hinted=1", "little:beta=2", "keda")]
+
+
+def test_render_when_one_trace_is_shown() -> None:
+    """Every policy with its figures, its decisions under the cursor, the conditions and the seed."""
+    page = render(runs())
+    for text in ("made: target wait 120 s, boot 60 s", "sluice:hinted=True", "little:beta=2.0", "keda", "Seed 1"):
+        assert text in page
+    assert re.search(r"<title>day 1 00:0\d:\d\d Grow from 0 to \d+", page)
+    assert page.count("longest wait, s") == 6  # a text and a title for each policy
+    assert "All traces" not in page
+    assert "<script" not in page
+
+
+def test_render_when_several_worlds_are_shown() -> None:
+    """A summary for each pair of target and boot before the traces; without details only arrivals over time."""
+    page = render([*runs(), *runs("other"), *runs(target_wait_s=300.0)], detailed=False)
+    assert page.count("All traces: target wait") == 2
+    assert page.count("Arrivals") == 3
+    assert "longest wait, s" not in page
+
+
+def test_render_when_a_trace_is_named_like_markup() -> None:
+    """A name is text."""
+    page = render(runs("<script>alert(1)</script>"))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_front_when_points_are_compared() -> None:
+    """Who is dearer and later than another is not on it; the cheaper of two equally late is."""
+    points = [Point(name, "red", cost, late) for name, cost, late in (
+        ("cheap", 1.0, 0.1), ("good", 1.2, 0.01), ("beaten", 1.3, 0.02), ("equal", 1.4, 0.01), ("safe", 3.0, 0.0),
+    )]  # fmt: skip
+    assert [point.label for point in front(points)] == ["cheap", "good", "safe"]
+
+
+def test_charts_when_drawn() -> None:
+    """They are well-formed, and a higher value is drawn higher."""
+    svg = str(
+        over_time(np.array([0.0, 5.0, 10.0]), days=0.1, unit="things", colour="red", limit=4.0, notes=[(0.5, "x")])
+    )
+    root = ET.fromstring(svg)
+    path = next(each.attrib["d"] for each in root.iter() if each.tag.endswith("path"))
+    heights = [float(pair.split()[1]) for pair in re.split("[ML]", path)[1:]]
+    assert heights[0] > heights[1] > heights[2] == 0.0
+    points = [Point("a", "red", 1.1, 0.0), Point("b", "blue", 1.5, 0.1)]
+    circles = [each for each in ET.fromstring(str(cost_against_lateness(points))).iter() if each.tag.endswith("circle")]
+    assert float(circles[0].attrib["cx"]) < float(circles[1].attrib["cx"])
+    assert float(circles[0].attrib["cy"]) > float(circles[1].attrib["cy"])
+
+
+@pytest.mark.parametrize(("kind", "first"), [("highest", 42.0), ("mean", 1.0)])
+def test_columns_when_a_series_is_long(kind: str, first: float) -> None:
+    """A spike of a minute is seen among a fortnight's highest values, and not in the mean."""
+    series = np.zeros(20_160)
+    series[3] = 42.0
+    drawn = columns(series, kind)
+    assert len(drawn) <= COLUMNS
+    assert drawn[0] == pytest.approx(first, abs=0.1)
+
+
+def test_geometric_mean_when_ratios_are_averaged() -> None:
+    """Twice and half make one."""
+    assert geometric_mean([2.0, 0.5]) == pytest.approx(1.0)
+
+
+def test_backtest_when_a_report_is_asked_for(tmp_path: Path) -> None:
+    """The page is written, folders and all."""
+    path = tmp_path / "out" / "page.html"
+    assert backtest(trace="step", seconds_per_message=8, policy=["fixed", "little"], report=path) == 0
+    assert "step: target wait 120 s" in path.read_text()

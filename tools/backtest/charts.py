@@ -1,0 +1,179 @@
+"""The report's pictures as SVG: series over time in as many columns as a screen shows, and cost against lateness."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil, floor, log10
+
+import htpy as h
+import numpy as np
+
+from tools.backtest.queues import Floats
+
+WIDTH, LEFT, RIGHT = 1030.0, 56.0, 8.0
+COLUMNS = 480
+INNER = WIDTH - LEFT - RIGHT
+NEVER_LATE = 1e-6  # where no message was late, on a logarithmic axis
+TICKS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One policy in the picture of cost against lateness."""
+
+    label: str
+    colour: str
+    cost: float
+    late: float
+
+
+def columns(series: Floats, kind: str) -> Floats:
+    """A series in at most `COLUMNS` values: the highest or the mean of what falls into each."""
+    size = max(1, ceil(len(series) / COLUMNS))
+    padded = np.pad(series.astype(float), (0, -len(series) % size), constant_values=np.nan).reshape(-1, size)
+    return np.asarray(np.nanmax(padded, axis=1) if kind == "highest" else np.nanmean(padded, axis=1))
+
+
+def over_time(
+    series: Floats,
+    *,
+    days: float,
+    unit: str,
+    colour: str | None = None,
+    limit: float | None = None,
+    notes: Sequence[tuple[float, str]] = (),
+    height: float = 90.0,
+) -> h.Element:
+    """One series over the trace, with a limit's line, and notes under the cursor.
+
+    Args:
+        series: already in columns.
+        days: the trace's length.
+        unit: what is drawn, beside the axis.
+        colour: of its line; an area in the traffic's colour without one.
+        limit: a value to compare with.
+        notes: (share of the trace's length, text).
+        height: in pixels.
+    """
+    top = max(float(series.max(initial=0.0)), (limit or 0.0) * 1.1, 1e-9)
+    step = INNER / max(1, len(series))
+
+    def y(value: float) -> float:
+        return height * (1.0 - value / top)
+
+    line = "".join(f"{'L' if i else 'M'}{LEFT + (i + 0.5) * step:.1f} {y(v):.1f}" for i, v in enumerate(series))
+    area = f"{line}L{LEFT + INNER:.1f} {height:.1f}L{LEFT:.1f} {height:.1f}Z"
+    drawn = (
+        h.path(d=line, fill="none", stroke=colour, **{"stroke-width": "1.3"}) if colour else h.path(".traffic", d=area)
+    )
+    return h.svg(viewBox=f"0 -12 {WIDTH:.0f} {height + 34:.0f}", role="img")[
+        h.title[unit],
+        h.text(x="0", y="-2")[unit],
+        _levels(top, y),
+        h.line(".limit", x1=f"{LEFT}", x2=f"{LEFT + INNER}", y1=f"{y(limit):.1f}", y2=f"{y(limit):.1f}")
+        if limit is not None
+        else None,
+        drawn,
+        _days(days, height),
+        _cursors(notes, height),
+    ]
+
+
+def cost_against_lateness(points: Sequence[Point], height: float = 300.0) -> h.Element:
+    """Every policy by what it costs and how much is late; whoever nobody beats in both is on the front."""
+    shown = [point for point in points if point.cost < 20 * min(each.cost for each in points)]
+    right, left = max(point.cost for point in shown) * 1.05, min(1.0, *(point.cost for point in shown))
+    top = log10(max(NEVER_LATE * 100, *(point.late for point in shown))) + 0.3
+    bottom = log10(NEVER_LATE) - 0.3
+
+    def x(cost: float) -> float:
+        return LEFT + INNER * (cost - left) / max(1e-9, right - left)
+
+    def y(late: float) -> float:
+        return height * (top - log10(max(late, NEVER_LATE))) / (top - bottom)
+
+    path = "".join(
+        f"{'L' if i else 'M'}{x(point.cost):.1f} {y(point.late):.1f}" for i, point in enumerate(front(shown))
+    )
+    decades = range(ceil(bottom), floor(top) + 1)
+    return h.svg(viewBox=f"0 -12 {WIDTH:.0f} {height + 44:.0f}", role="img")[
+        h.title["cost against lateness"],
+        (
+            (
+                h.line(
+                    ".axis", x1=f"{LEFT}", x2=f"{LEFT + INNER}", y1=f"{y(10.0**each):.1f}", y2=f"{y(10.0**each):.1f}"
+                ),
+                h.text(".faint", x="0", y=f"{y(10.0**each) + 4:.1f}")[_late(10.0**each)],
+            )
+            for each in decades
+        ),
+        (
+            h.text(".faint", x=f"{x(cost):.1f}", y=f"{height + 16:.1f}", **{"text-anchor": "middle"})[f"{cost:.2f}"]
+            for cost in np.linspace(left, right, 6)
+        ),
+        h.text(x=f"{LEFT + INNER / 2:.0f}", y=f"{height + 30:.0f}", **{"text-anchor": "middle"})[
+            "cost, in multiples of the work bound; up: messages that waited too long"
+        ],
+        h.path(".front", d=path),
+        (
+            (
+                h.circle(cx=f"{x(point.cost):.1f}", cy=f"{y(point.late):.1f}", r="5", fill=point.colour)[
+                    h.title[f"{point.label}: {point.cost:.3f}, {point.late:.3%} late"]
+                ],
+                h.text(x=f"{x(point.cost) + 8:.1f}", y=f"{y(point.late) + 4:.1f}")[point.label],
+            )
+            for point in shown
+        ),
+    ]
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats in both cost and lateness, by cost."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda each: (each.cost, each.late)):
+        if not kept or point.late < kept[-1].late:
+            kept.append(point)
+    return kept
+
+
+def _late(share: float) -> str:
+    return "none" if share <= NEVER_LATE * 1.01 else f"{share * 100:g}%"
+
+
+def _levels(top: float, y: object) -> Iterator[h.Element]:
+    assert callable(y)
+    step = _round_step(top / TICKS)
+    value = 0.0
+    while value <= top:
+        yield h.line(".axis", x1=f"{LEFT}", x2=f"{LEFT + INNER}", y1=f"{y(value):.1f}", y2=f"{y(value):.1f}")
+        yield h.text(".faint", x=f"{LEFT - 6}", y=f"{y(value) + 4:.1f}", **{"text-anchor": "end"})[f"{value:g}"]
+        value += step
+
+
+def _round_step(about: float) -> float:
+    power = 10.0 ** floor(log10(about))
+    return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= about)
+
+
+def _days(days: float, height: float) -> Iterator[h.Element]:
+    """Days, or hours where there are few."""
+    hours = days * 24
+    step = next((each for each in (1, 2, 6, 12, 24, 48, 168, 720) if hours / each <= 16), 1440)
+    for hour in range(0, int(hours) + 1, step):
+        x = LEFT + INNER * hour / hours
+        text = f"day {hour // 24 + 1}" if step >= 24 else f"{hour % 24:02d}:00"
+        yield h.line(".axis", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=f"{height}", y2=f"{height + 4}")
+        yield h.text(".faint", x=f"{x:.1f}", y=f"{height + 16}")[text]
+
+
+def _cursors(notes: Sequence[tuple[float, str]], height: float) -> Iterable[h.Element]:
+    """What was decided, under the cursor: each note from its moment to the next one's, the last of a column only."""
+    by_column = {int(share * COLUMNS): text for share, text in notes}
+    edges = [*by_column, COLUMNS]
+    step = INNER / COLUMNS
+    return [
+        h.rect(
+            ".cursor", x=f"{LEFT + begin * step:.1f}", y="0", width=f"{(end - begin) * step:.1f}", height=f"{height}"
+        )[h.title[by_column[begin]]]
+        for begin, end in pairwise(edges)
+    ]
