@@ -1,23 +1,30 @@
 """`sluice backtest`: run policies on a trace, and say what each costs and how late it is."""
 
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from tools.backtest.conditions import Conditions
-from tools.backtest.policies import DEFAULT, label, make
-from tools.backtest.report import render, write
-from tools.backtest.shapes import SHAPES, shape
-from tools.backtest.simulator import Run, simulate
+from tools.backtest.history import History, look_back
+from tools.backtest.policies import DEFAULT, label
+from tools.backtest.report import geometric_mean, render, write
+from tools.backtest.shapes import SECONDS_PER_MESSAGE, SHAPES, shape
+from tools.backtest.simulator import Run
+from tools.backtest.study import TRACES, WORLDS, Task, beaten_by, best, run_tasks, settings, workloads
 from tools.backtest.traces import Trace, TraceError, read, roughened
 
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
+FAILED = 1
+MATRIX_PAGE = Path("build/backtest.html")
 
 
 def backtest(
@@ -27,8 +34,15 @@ def backtest(
     target_wait: float = 120.0,
     boot: float = 60.0,
     policy: list[str] | None = None,
+    tune: float | None = None,
+    queue: str | None = None,
+    group: str | None = None,
+    days: int = 14,
+    matrix: Annotated[bool, Parameter(negative="")] = False,
+    traces: Path = TRACES,
     seed: int = 1,
     launch_failure: float = 0.0,
+    jobs: int | None = None,
     report: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -36,39 +50,52 @@ def backtest(
 
     Args:
         trace: a CSV file of minute,arrivals, or the name of a generated trace.
-        seconds_per_message: what one instance takes for one message, on average.
+        seconds_per_message: what one instance takes for one message, on average; generated traces have their own, and
+            a queue's is measured.
         target_wait: the longest a message may wait, in seconds.
         boot: from launch to first message, in seconds.
         policy: a policy's name, or name:parameter=value,...; may be repeated. All, by default.
+        tune: for each policy the cheapest setting that is late with no more than this share of messages.
+        queue: instead of a trace, the last days of this queue in your account.
+        group: the Auto Scaling group that worked on it then, to compare with.
+        days: how many of them.
+        matrix: all traces by targets, boots and policies; writes a page.
+        traces: for the matrix, a folder of traces with an experiments.csv of trace,seconds_per_message.
         seed: of everything random.
         launch_failure: the share of launches that fail.
+        jobs: processes at once; as many as there are cores, by default.
         report: also write an HTML page to this file.
         as_json: end with one JSON list on the last line.
 
     Returns:
-        The exit status: 2 if something given cannot be used.
+        The exit status: 2 if something given cannot be used, 1 if AWS could not be asked.
     """
     try:
-        if trace is None or seconds_per_message is None:
-            raise ValueError("trace and seconds-per-message: are required")  # noqa: TRY301 - told like every bad input
-        conditions = Conditions(
-            seconds_per_message=seconds_per_message,
-            target_wait_s=target_wait,
-            boot_s=boot,
-            launch_failure=launch_failure,
-            seed=seed,
-        )
-        traffic = load(trace, seed)
-        runs = run_all(traffic, policy or DEFAULT, conditions)
+        conditions = Conditions(target_wait_s=target_wait, boot_s=boot, launch_failure=launch_failure, seed=seed)
+        past = _look_back(queue, group, days, target_wait) if queue is not None else None
+        cases = _cases(trace, past, conditions, seconds_per_message, traces if matrix else None)
+        runs = _run(cases, policy or DEFAULT, tune, jobs)
     except ValueError as error:
-        Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
-        return BAD_INPUT
-    show(runs, Console())
+        return _refuse(str(error), BAD_INPUT)
+    except (BotoCoreError, ClientError) as error:
+        return _refuse(f"CloudWatch could not be asked: {error}", FAILED)
+    console = Console()
+    if past is not None:
+        _tell_past(past, target_wait, console)
+    if matrix:
+        show_matrix(runs, console)
+        report = report or MATRIX_PAGE
+    else:
+        show(runs, console)
     if report is not None:
-        write(report, render(runs))
+        write(report, render(runs, detailed=not matrix))
+        console.print(f"Written: {report}", highlight=False)
     if as_json:
         print(json.dumps([run.record() for run in runs]))
     return 0
+
+
+# --------------------------------------------------------------------------- what to run
 
 
 def load(name: str, seed: int) -> Trace:
@@ -81,14 +108,59 @@ def load(name: str, seed: int) -> Trace:
     return roughened(read(path), seed)
 
 
-def run_all(trace: Trace, specs: Sequence[str], conditions: Conditions) -> list[Run]:
-    """Every policy on one trace, with progress."""
-    policies = [make(spec) for spec in specs]  # all are understood before the first takes its time
-    return [simulate(trace, each, conditions) for each in _tracked(policies, f"policies on {trace.name}")]
+def _cases(
+    trace: str | None, past: History | None, conditions: Conditions, takes_s: float | None, folder: Path | None
+) -> list[tuple[Trace, Conditions]]:
+    """The traces to run on, each with its world."""
+    if (trace is not None) + (past is not None) + (folder is not None) != 1:
+        raise ValueError("trace: give one of --trace, --queue and --matrix")
+    if folder is not None:
+        return [
+            (traffic, replace(conditions, seconds_per_message=seconds, target_wait_s=target_s, boot_s=boot_s))
+            for target_s, boot_s in WORLDS
+            for traffic, seconds in workloads(folder, conditions.seed)
+        ]
+    traffic = past.trace if past is not None else load(str(trace), conditions.seed)
+    if takes_s is None:
+        takes_s = past.seconds_per_message if past is not None else SECONDS_PER_MESSAGE.get(traffic.name)
+    if takes_s is None:
+        raise ValueError("seconds-per-message: is required: it is not known how long a message takes")
+    return [(traffic, replace(conditions, seconds_per_message=takes_s))]
 
 
-def _tracked[T](things: Sequence[T], what: str) -> Iterable[T]:
-    return track(things, description=what, console=Console(stderr=True), transient=True)
+def _run(
+    cases: Sequence[tuple[Trace, Conditions]], specs: Sequence[str], tune: float | None, jobs: int | None
+) -> list[Run]:
+    """Every policy in every case; of each policy's settings the best, if it is to be tuned."""
+    if tune is not None and not 0 <= tune < 1:
+        raise ValueError(f"tune: must be a share of messages, at least 0 and below 1 (got {tune:g})")
+    choices = [settings(spec) if tune is not None and ":" not in spec else [spec] for spec in specs]
+    tasks = [Task(traffic, spec, conditions) for traffic, conditions in cases for choice in choices for spec in choice]
+    runs = iter(run_tasks(tasks, jobs))
+    return [best([next(runs) for _ in choice], tune or 0.0) for _ in cases for choice in choices]
+
+
+def _look_back(queue: str, group: str | None, days: int, target_wait_s: float) -> History:
+    return look_back(boto3.client("cloudwatch"), queue, group, days, now=time.time(), target_wait_s=target_wait_s)
+
+
+def _refuse(text: str, status: int) -> int:
+    Console(stderr=True, soft_wrap=True).print(text, style="red", markup=False, highlight=False)
+    return status
+
+
+# --------------------------------------------------------------------------- what is shown
+
+
+def _tell_past(past: History, target_wait_s: float, console: Console) -> None:
+    cost = (
+        "its group's cost is not known" if past.instance_hours is None else f"{past.instance_hours:.1f} instance-hours"
+    )
+    console.print(
+        f"As it was: {cost}; the oldest message was {past.oldest_s:.0f} s old at most, and older than"
+        f" {target_wait_s:g} s in {past.late_minutes} minutes.",
+        highlight=False,
+    )
 
 
 def show(runs: Sequence[Run], console: Console) -> None:
@@ -96,7 +168,7 @@ def show(runs: Sequence[Run], console: Console) -> None:
     first = runs[0].conditions
     title = (
         f"{runs[0].trace}: target wait {first.target_wait_s:g} s, boot {first.boot_s:g} s,"
-        f" {first.seconds_per_message:g} s a message, seed {first.seed}"
+        f" {first.seconds_per_message:.3g} s a message, seed {first.seed}"
     )
     table = Table(title=title, title_justify="left")
     for name in (
@@ -124,3 +196,28 @@ def show(runs: Sequence[Run], console: Console) -> None:
             f"{run.cpu_s:.1f} s",
         )
     console.print(table)
+
+
+def show_matrix(runs: Sequence[Run], console: Console) -> None:
+    """For each world a table of policies over its traces, and every trace on which another beats Sluice."""
+    worlds = sorted({(run.conditions.target_wait_s, run.conditions.boot_s) for run in runs})
+    for target_s, boot_s in worlds:
+        here = [run for run in runs if (run.conditions.target_wait_s, run.conditions.boot_s) == (target_s, boot_s)]
+        table = Table(title=f"Target wait {target_s:g} s, boot {boot_s:g} s", title_justify="left")
+        for name in ("policy", "cost, geometric mean", "late, at worst", "late, mean"):
+            table.add_column(name, justify="left" if name == "policy" else "right")
+        for name in dict.fromkeys(run.policy for run in here):
+            of = [run for run in here if run.policy == name]
+            late = [run.late_fraction for run in of]
+            cost = geometric_mean(run.cost_ratio for run in of)
+            table.add_row(name, f"{cost:.3f}", f"{max(late):.3%}", f"{sum(late) / len(late):.3%}")
+        console.print(table)
+        for ours in (run for run in here if run.policy == "sluice"):
+            peers = [run for run in here if run.trace == ours.trace and run.policy not in ("sluice", "clairvoyant")]
+            for other in beaten_by(ours, peers):
+                console.print(
+                    f"{ours.trace}: {label(other.policy, other.params)} is cheaper and less late:"
+                    f" {other.cost_ratio:.3f} with {other.late_fraction:.3%}, Sluice {ours.cost_ratio:.3f} with"
+                    f" {ours.late_fraction:.3%}",
+                    highlight=False,
+                )

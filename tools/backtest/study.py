@@ -1,0 +1,180 @@
+"""Many runs at once: policies by worlds on all cores, grids of settings, and who beats whom."""
+
+import csv
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tools.backtest.conditions import Conditions
+from tools.backtest.policies import label, make
+from tools.backtest.shapes import SECONDS_PER_MESSAGE, SHAPES, shape
+from tools.backtest.simulator import Run, simulate
+from tools.backtest.traces import Trace, TraceError, read, roughened
+
+# Target wait and boot, in seconds: a target that leaves time after a boot, a longer one, and one that no launch meets.
+WORLDS = ((120.0, 60.0), (300.0, 180.0), (60.0, 180.0))
+# Real traces beside the checkout, where there are any.
+TRACES = Path(__file__).parents[3] / "shared" / "traces"
+EXPERIMENTS = "experiments.csv"
+
+type Grid = Mapping[str, Sequence[Any]]
+
+# What a peer is tuned over. Sluice has no grid: it is used as it comes.
+GRIDS: Mapping[str, Grid] = {
+    "target-tracking": {
+        "target_share": (0.05, 0.1, 0.25, 0.5, 1.0),
+        "in_share": (0.25, 0.5, 1.0),
+        "warmup_s": (60.0, 300.0),
+    },
+    "step-scaling": {
+        "out_above": (0.25, 1.0),
+        "in_below": (0.02, 0.1, 0.5),
+        "out_percent": (10.0, 50.0),
+        "in_percent": (10.0, 30.0),
+        "warmup_s": (60.0, 300.0),
+    },
+    "predictive": {
+        "target_share": (0.1, 0.25, 0.5, 1.0),
+        "utilisation": (0.6, 0.8, 0.95),
+        "in_share": (0.5, 1.0),
+        "warmup_s": (60.0, 300.0),
+    },
+    "keda": {
+        "queue_share": (0.1, 0.25, 0.5, 0.75, 1.0),
+        "down_window_s": (0.0, 60.0, 300.0),
+        "cooldown_s": (60.0, 300.0),
+    },
+    "buildkite": {
+        "each_share": (0.1, 0.25, 0.5, 0.75, 1.0),
+        "buffer": (0, 2),
+        "in_cooldown_s": (0.0, 60.0, 300.0),
+        "in_factor": (0.25, 1.0),
+    },
+    "wpa": {
+        "each_share": (0.1, 0.25, 0.5, 0.75, 1.0),
+        "down_delay_s": (60.0, 300.0, 600.0),
+        "max_disruption": (25.0, 100.0),
+    },
+    "little": {
+        "beta": (0.0, 0.5, 1.0, 2.0),
+        "backlog_share": (0.25, 0.5, 1.0),
+        "window_minutes": (2, 5, 15),
+        "down_after_s": (0.0, 60.0, 300.0),
+    },
+    "fixed": {"scale": (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One run to be done."""
+
+    trace: Trace
+    spec: str
+    conditions: Conditions
+
+
+def settings(name: str) -> list[str]:
+    """Every setting of a policy's grid, as `make` reads it; the policy as it comes where it has none."""
+    grid = GRIDS.get(name, {})
+    specs = []
+    for values in product(*grid.values()):
+        chosen = ",".join(f"{key}={value}" for key, value in zip(grid, values, strict=True))
+        specs.append(f"{name}:{chosen}" if chosen else name)
+    return specs
+
+
+def run_tasks(tasks: Sequence[Task], jobs: int | None = None) -> list[Run]:
+    """Do every run, on all cores and with a progress bar; results in the tasks' order.
+
+    Args:
+        tasks: the runs.
+        jobs: processes; as many as there are cores, by default. One: in this process.
+    """
+    for spec in {task.spec for task in tasks}:
+        make(spec)  # all are understood before the first takes its time
+    jobs = min(jobs or os.cpu_count() or 1, len(tasks))
+    return [run for _, run in sorted(_done(tasks, jobs), key=lambda item: item[0])]
+
+
+def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Run]]:
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        shown = bar.add_task("simulating", total=len(tasks))
+        if jobs == 1:
+            for index, task in enumerate(tasks):
+                yield index, run_task(task)
+                bar.advance(shown)
+            return
+        # Spawned: the bar has a thread of its own, which must not be forked.
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            futures = {pool.submit(run_task, task): index for index, task in enumerate(tasks)}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+                bar.advance(shown)
+
+
+def run_task(task: Task) -> Run:
+    """One run."""
+    return simulate(task.trace, make(task.spec), task.conditions)
+
+
+# --------------------------------------------------------------------------- the matrix
+
+
+def workloads(folder: Path, seed: int) -> list[tuple[Trace, float]]:
+    """Traces with their seconds per message: a folder's, as its experiments.csv says, and the generated ones.
+
+    Raises:
+        TraceError: the folder's files cannot be used.
+    """
+    found = [(shape(name, seed), SECONDS_PER_MESSAGE[name]) for name in SHAPES]
+    path = folder / EXPERIMENTS
+    if not path.exists():
+        return found
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    real = []
+    for line, row in enumerate(rows, 2):
+        try:
+            name, takes_s = row["trace"], float(row["seconds_per_message"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise TraceError(f"{path}: line {line}: must be trace,seconds_per_message") from error
+        real.append((roughened(read(folder / f"{name}.csv"), seed), takes_s))
+    return real + found
+
+
+# --------------------------------------------------------------------------- tuning
+
+
+def best(runs: Iterable[Run], late_most: float) -> Run:
+    """The cheapest of those late no more than that; the least late where none is."""
+    return min(runs, key=lambda run: (max(0.0, run.late_fraction - late_most), run.cost_ratio))
+
+
+def beaten_by(ours: Run, others: Iterable[Run]) -> list[Run]:
+    """Those that are both cheaper and less late, or one of them and equal in the other; most alike first."""
+    found = [
+        run
+        for run in others
+        if run.cost_ratio <= ours.cost_ratio
+        and run.late_fraction <= ours.late_fraction
+        and (run.cost_ratio, run.late_fraction) != (ours.cost_ratio, ours.late_fraction)
+    ]
+    return sorted(found, key=lambda run: (run.cost_ratio, label(run.policy, run.params)))
