@@ -140,6 +140,7 @@ def test_widget_when_unfolded_shows_reasons_figures_and_sample(open_page: OpenPa
     """Decisions and samples unfold without any script."""
     page = open_page(theme="light")
     page.select_option("#width", "12")
+    expect(page.locator("#widget")).to_have_attribute("data-shown", "2")  # shown anew: what was unfolded is folded
     sample = page.locator("#widget pre").first
     expect(sample).to_be_hidden()
     page.locator("#widget .sl-sample summary").first.click()

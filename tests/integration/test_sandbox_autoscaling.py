@@ -53,7 +53,10 @@ def test_instance_runs_its_command_when_it_has_booted(sandbox: Sandbox, make_gro
     early: list[int | None] = []
 
     def in_service() -> list[str]:
-        early.extend(sandbox.instance(instance_id)["pid"] for instance_id in group.in_state("Pending"))
+        for instance_id in group.in_state("Pending"):
+            pid = sandbox.instance(instance_id)["pid"]
+            if instance_id in group.in_state("Pending"):  # it may have booted between the two looks
+                early.append(pid)
         return group.in_state("InService")
 
     instance_id = eventually(in_service)[0]
