@@ -1,6 +1,7 @@
 """`sluice backtest` on the command line: table, JSON, and what cannot be used."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,8 @@ def test_backtest_when_json_is_asked_for(trace: str, capsys: pytest.CaptureFixtu
     assert records[1]["params"]["target_wait_s"] == 120
     assert "seed 1" in out
     assert "little:beta=2.0" in out
+    bound = float(re.search(r"never late costs less than ([\d.]+)", out)[1])  # type: ignore[index]
+    assert 0.9 < bound < 1.5
 
 
 def test_backtest_when_a_generated_trace_is_named(capsys: pytest.CaptureFixture[str]) -> None:

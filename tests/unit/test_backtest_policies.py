@@ -244,7 +244,7 @@ def test_clairvoyant_when_run(boot_s: float) -> None:
     run = simulate(trace, Clairvoyant(), conditions)
     bound = bound_hours(trace, conditions)
     assert run.late_fraction < 0.001
-    assert run.instance_hours > bound * 0.98  # service times are drawn about their mean
+    assert run.instance_hours > bound
     assert run.instance_hours < bound * 1.25
     peak = simulate(trace, Fixed(scale=1.2), conditions)
     assert peak.late_fraction == 0.0

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tools.backtest.conditions import MINUTE_S, Conditions
-from tools.backtest.queues import Floats
+from tools.backtest.queues import Floats, service_times
 from tools.backtest.simulator import Sight, Step
-from tools.backtest.traces import Trace
+from tools.backtest.traces import Trace, times
 
 STEP_S = 10.0
-GUARD_SHARE = 0.1  # of the target wait: messages are whole, and take what they take
+GUARD_SHARE = 0.1
 
 
 def taut_string(lower: Floats, upper: Floats) -> Floats:
@@ -59,39 +59,54 @@ def taut_string(lower: Floats, upper: Floats) -> Floats:
     return slopes
 
 
-def string_of(trace: Trace, conditions: Conditions, wait_s: float) -> Floats:
-    """Instances over time, in steps of ten seconds, that start everything within `wait_s` as evenly as can be."""
-    per_step = round(MINUTE_S / STEP_S)
-    came = np.cumsum(np.repeat(trace.counts / per_step, per_step)) * conditions.seconds_per_message / STEP_S
-    delay = int(wait_s / STEP_S)
+def work_of(trace: Trace, conditions: Conditions) -> tuple[Floats, float]:
+    """The work that has come by the end of each step, in instances times steps; and the longest message's seconds.
+
+    Message by message, as it is simulated; of a fluid by its minutes.
+    """
+    steps = trace.minutes * round(MINUTE_S / STEP_S)
+    if trace.total > conditions.messages_max:
+        per_step = round(MINUTE_S / STEP_S)
+        each_s = np.repeat(trace.counts / per_step, per_step) * conditions.seconds_per_message
+        return np.cumsum(each_s) / STEP_S, conditions.seconds_per_message
+    takes_s = service_times(trace.total, conditions)
+    step = np.minimum((times(trace, conditions.seed) / STEP_S).astype(np.int64), steps - 1)
+    each_s = np.bincount(step, weights=takes_s, minlength=steps)
+    return np.cumsum(each_s) / STEP_S, float(takes_s.max(initial=0.0))
+
+
+def string_of(came: Floats, wait_s: float) -> Floats:
+    """Instances over time, step by step, that do all of the work within `wait_s` as evenly as can be."""
+    delay = max(0, int(wait_s / STEP_S))
     due = np.concatenate([np.zeros(delay), came])[: len(came)]
     due[-1] = came[-1]
     return taut_string(due, came)
 
 
 def bound_hours(trace: Trace, conditions: Conditions) -> float:
-    """Instance-hours below which no policy is that has no message late (messages spread evenly in their minutes).
+    """Instance-hours below which no policy is that begins at zero, is never late and leaves nothing at the end.
 
-    The wait is taken a minute longer than it is, so that no spread within the minutes is better.
+    What must have been started by some moment must be done by the longest message later, and steps are coarse: the wait
+    is taken so much longer than it is.
     """
-    peak = float(string_of(trace, conditions, conditions.target_wait_s + MINUTE_S).max())
-    work_s = trace.total * conditions.seconds_per_message
-    return (work_s + conditions.boot_s * ceil(peak - 1e-6)) / 3600.0
+    came, longest_s = work_of(trace, conditions)
+    peak = float(string_of(came, conditions.target_wait_s + longest_s + STEP_S).max())
+    return (float(came[-1]) * STEP_S + conditions.boot_s * ceil(peak - 1e-6)) / 3600.0
 
 
 @dataclass(slots=True)
 class Clairvoyant:
     """Follows the taut string of the whole trace, launched a boot ahead; dips shorter than a boot are not followed."""
 
-    guard: float = GUARD_SHARE  # of the target wait
-    headroom: float = 0.02  # more than the string asks for: work has its spread
+    guard: float = GUARD_SHARE  # of the target wait, kept for what steps and boots leave unknown
+    headroom: float = 0.0  # more than the string asks for, as a share
     name: str = field(default="clairvoyant", init=False)
     _sizes: list[int] = field(default_factory=list, init=False, repr=False)
 
     def begin(self, conditions: Conditions, trace: Trace) -> int:
         """The whole plan. It looks at the trace."""
         wait_s = conditions.target_wait_s * (1.0 - self.guard)
-        sizes = np.ceil(string_of(trace, conditions, wait_s) * (1.0 + self.headroom) - 1e-6)
+        sizes = np.ceil(string_of(work_of(trace, conditions)[0], wait_s) * (1.0 + self.headroom) - 1e-6)
         ahead = ceil(conditions.boot_s * (1.0 + 2.0 * conditions.boot_spread) / STEP_S) + 1
         sizes = -_highest(-_highest(sizes, ahead, before=True), ahead, before=False)  # fill short dips
         self._sizes = _highest(sizes, ahead, before=False).astype(int).tolist()
