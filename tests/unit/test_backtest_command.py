@@ -42,7 +42,7 @@ def test_backtest_when_json_is_asked_for(trace: str, capsys: pytest.CaptureFixtu
     assert records[1]["params"]["target_wait_s"] == 120
     assert "seed 1" in out
     assert "little:beta=2.0" in out
-    bound = float(re.search(r"never late costs less than ([\d.]+)", out)[1])  # type: ignore[index]
+    bound = float(re.search(r"never late costs less than (\d+\.\d+)", out)[1])  # type: ignore[index]
     assert 0.9 < bound < 1.5
 
 
