@@ -1,6 +1,8 @@
 """The report's page: what it says, what is under the cursor, and that nothing in it is taken for markup."""
 
 import re
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -57,6 +59,27 @@ def test_front_when_points_are_compared() -> None:
     assert [point.label for point in front(points)] == ["cheap", "good", "safe"]
 
 
+def test_cost_against_lateness_when_labels_would_overlap() -> None:
+    """Each label has a line of its own."""
+    points = [Point(f"policy-{i}", "red", 1.1, 0.01) for i in range(4)]
+    root = ET.fromstring(str(cost_against_lateness(points, front(points))))
+    heights = sorted(
+        float(each.attrib["y"]) for each in root.iter() if each.tag.endswith("text") and "policy" in (each.text or "")
+    )
+    assert len(set(heights)) == 4
+    assert min(b - a for a, b in pairwise(heights)) >= 10.0
+
+
+def test_render_when_a_policy_foresees() -> None:
+    """The clairvoyant is shown, and neither beats nor is beaten."""
+    made = runs()
+    foreseeing = replace(made[2], policy="clairvoyant", params={}, instance_hours=1.0, late_fraction=0.0)
+    page = render([made[0], foreseeing])
+    assert "foresees" in page
+    assert "<td>no</td>" in page
+    assert "<td>yes</td>" not in page
+
+
 def test_charts_when_drawn() -> None:
     """They are well-formed, and a higher value is drawn higher."""
     svg = str(
@@ -67,9 +90,10 @@ def test_charts_when_drawn() -> None:
     heights = [float(pair.split()[1]) for pair in re.split("[ML]", path)[1:]]
     assert heights[0] > heights[1] > heights[2] == 0.0
     points = [Point("a", "red", 1.1, 0.0), Point("b", "blue", 1.5, 0.1)]
-    circles = [each for each in ET.fromstring(str(cost_against_lateness(points))).iter() if each.tag.endswith("circle")]
-    assert float(circles[0].attrib["cx"]) < float(circles[1].attrib["cx"])
-    assert float(circles[0].attrib["cy"]) > float(circles[1].attrib["cy"])
+    root = ET.fromstring(str(cost_against_lateness(points, front(points))))
+    circles = {(each[0].text or "")[0]: each.attrib for each in root.iter() if each.tag.endswith("circle")}
+    assert float(circles["a"]["cx"]) < float(circles["b"]["cx"])
+    assert float(circles["a"]["cy"]) > float(circles["b"]["cy"])
 
 
 @pytest.mark.parametrize(("kind", "first"), [("highest", 42.0), ("mean", 1.0)])

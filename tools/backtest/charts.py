@@ -1,6 +1,6 @@
 """The report's pictures as SVG: series over time in as many columns as a screen shows, and cost against lateness."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, floor, log10
@@ -15,6 +15,8 @@ COLUMNS = 480
 INNER = WIDTH - LEFT - RIGHT
 NEVER_LATE = 1e-6  # where no message was late, on a logarithmic axis
 TICKS = 4
+COSTS = (1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+LETTER_WIDTH, LINE_HEIGHT = 6.2, 11.0  # of labels, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,37 +81,39 @@ def over_time(
     ]
 
 
-def cost_against_lateness(points: Sequence[Point], height: float = 300.0) -> h.Element:
-    """Every policy by what it costs and how much is late; whoever nobody beats in both is on the front."""
-    shown = [point for point in points if point.cost < 20 * min(each.cost for each in points)]
-    right, left = max(point.cost for point in shown) * 1.05, min(1.0, *(point.cost for point in shown))
-    top = log10(max(NEVER_LATE * 100, *(point.late for point in shown))) + 0.3
-    bottom = log10(NEVER_LATE) - 0.3
+def cost_against_lateness(points: Sequence[Point], best: Sequence[Point], height: float = 300.0) -> h.Element:
+    """Every policy by what it costs and how much is late, both on logarithmic axes.
+
+    Args:
+        points: the policies.
+        best: those that no other beats, by cost: a line leads through them.
+        height: in pixels.
+    """
+    costs, lates = [point.cost for point in points], [max(point.late, NEVER_LATE) for point in points]
+    left, right = log10(min(1.0, *costs)) - 0.01, log10(max(costs)) * 1.1 + 0.02
+    bottom, top = log10(NEVER_LATE) - 0.3, log10(max(NEVER_LATE * 100, *lates)) + 0.3
 
     def x(cost: float) -> float:
-        return LEFT + INNER * (cost - left) / max(1e-9, right - left)
+        return LEFT + INNER * (log10(cost) - left) / (right - left)
 
     def y(late: float) -> float:
         return height * (top - log10(max(late, NEVER_LATE))) / (top - bottom)
 
-    path = "".join(
-        f"{'L' if i else 'M'}{x(point.cost):.1f} {y(point.late):.1f}" for i, point in enumerate(front(shown))
-    )
-    decades = range(ceil(bottom), floor(top) + 1)
+    path = "".join(f"{'L' if i else 'M'}{x(point.cost):.1f} {y(point.late):.1f}" for i, point in enumerate(best))
+    decades = [10.0**each for each in range(ceil(bottom), floor(top) + 1)]
+    marks = [each for each in COSTS if left <= log10(each) <= right]
     return h.svg(viewBox=f"0 -12 {WIDTH:.0f} {height + 44:.0f}", role="img")[
         h.title["cost against lateness"],
         (
             (
-                h.line(
-                    ".axis", x1=f"{LEFT}", x2=f"{LEFT + INNER}", y1=f"{y(10.0**each):.1f}", y2=f"{y(10.0**each):.1f}"
-                ),
-                h.text(".faint", x="0", y=f"{y(10.0**each) + 4:.1f}")[_late(10.0**each)],
+                h.line(".axis", x1=f"{LEFT}", x2=f"{LEFT + INNER}", y1=f"{y(late):.1f}", y2=f"{y(late):.1f}"),
+                h.text(".faint", x="0", y=f"{y(late) + 4:.1f}")[_late(late)],
             )
-            for each in decades
+            for late in decades
         ),
         (
-            h.text(".faint", x=f"{x(cost):.1f}", y=f"{height + 16:.1f}", **{"text-anchor": "middle"})[f"{cost:.2f}"]
-            for cost in np.linspace(left, right, 6)
+            h.text(".faint", x=f"{x(cost):.1f}", y=f"{height + 16:.1f}", **{"text-anchor": "middle"})[f"{cost:g}"]
+            for cost in marks
         ),
         h.text(x=f"{LEFT + INNER / 2:.0f}", y=f"{height + 30:.0f}", **{"text-anchor": "middle"})[
             "cost, in multiples of the work bound; up: messages that waited too long"
@@ -120,11 +124,25 @@ def cost_against_lateness(points: Sequence[Point], height: float = 300.0) -> h.E
                 h.circle(cx=f"{x(point.cost):.1f}", cy=f"{y(point.late):.1f}", r="5", fill=point.colour)[
                     h.title[f"{point.label}: {point.cost:.3f}, {point.late:.3%} late"]
                 ],
-                h.text(x=f"{x(point.cost) + 8:.1f}", y=f"{y(point.late) + 4:.1f}")[point.label],
+                h.text(x=f"{x(point.cost) + 8:.1f}", y=f"{text_y + 4:.1f}")[point.label],
             )
-            for point in shown
+            for point, text_y in _apart(points, x, y)
         ),
     ]
+
+
+def _apart(
+    points: Sequence[Point], x: Callable[[float], float], y: Callable[[float], float]
+) -> Iterator[tuple[Point, float]]:
+    """Where each point's label goes: lower, where it would lie on another's."""
+    taken: list[tuple[float, float, float]] = []  # (left, right, height)
+    for point in sorted(points, key=lambda each: y(each.late)):
+        left, text_y = x(point.cost), y(point.late)
+        right = left + LETTER_WIDTH * (len(point.label) + 2)
+        while any(left < end and begin < right and abs(text_y - at) < LINE_HEIGHT for begin, end, at in taken):
+            text_y += LINE_HEIGHT / 2
+        taken.append((left, right, text_y))
+        yield point, text_y
 
 
 def front(points: Sequence[Point]) -> list[Point]:
@@ -140,8 +158,7 @@ def _late(share: float) -> str:
     return "none" if share <= NEVER_LATE * 1.01 else f"{share * 100:g}%"
 
 
-def _levels(top: float, y: object) -> Iterator[h.Element]:
-    assert callable(y)
+def _levels(top: float, y: Callable[[float], float]) -> Iterator[h.Element]:
     step = _round_step(top / TICKS)
     value = 0.0
     while value <= top:

@@ -216,7 +216,7 @@ def show_matrix(runs: Sequence[Run], console: Console) -> None:
             table.add_row(name, f"{cost:.3f}", f"{max(late):.3%}", f"{sum(late) / len(late):.3%}")
         console.print(table)
         for ours in (run for run in here if run.policy == "sluice"):
-            peers = [run for run in here if run.trace == ours.trace and run.policy not in ("sluice", "clairvoyant")]
+            peers = [run for run in here if run.trace == ours.trace and run.policy != "sluice"]
             for other in beaten_by(ours, peers):
                 console.print(
                     f"{ours.trace}: {label(other.policy, other.params)} is cheaper and less late:"

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from tools.backtest.charts import Point, columns, cost_against_lateness, front, over_time
 from tools.backtest.conditions import MINUTE_S
-from tools.backtest.policies import POLICIES, label
+from tools.backtest.policies import FORESEEING, POLICIES, label
 from tools.backtest.simulator import Run
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
@@ -65,7 +65,8 @@ def _section(runs: Sequence[Run], *, detailed: bool) -> h.Fragment:
     first = runs[0]
     conditions = first.conditions
     points = [_point(run) for run in runs]
-    best = {point.label for point in front(points)}
+    peers = [point for run, point in zip(runs, points, strict=True) if run.policy not in FORESEEING]
+    best = {point.label for point in front(peers)}
     days = len(first.timeline.arrivals) / 1440
     return h.fragment[
         h.h2[f"{first.trace}: target wait {conditions.target_wait_s:g} s, boot {conditions.boot_s:g} s"],
@@ -73,7 +74,7 @@ def _section(runs: Sequence[Run], *, detailed: bool) -> h.Fragment:
             f"{days:.3g} days, {first.timeline.arrivals.sum():.0f} messages of {conditions.seconds_per_message:g} s."
         ],
         _table(runs, best),
-        cost_against_lateness(points),
+        cost_against_lateness(points, front(peers)),
         h.h3["Arrivals"],
         over_time(columns(first.timeline.arrivals, "highest"), days=days, unit="messages a minute"),
         (_over_time(run, days) for run in runs) if detailed else None,
@@ -125,12 +126,19 @@ def _table(runs: Sequence[Run], best: set[str]) -> h.Element:
                     h.td(".number")[f"{run.wait_p99_s:.0f} s"],
                     h.td(".number")[f"{run.wait_max_s:.0f} s"],
                     h.td(".number")[f"{run.launches}"],
-                    h.td["by none" if label(run.policy, run.params) in best else "in both"],
+                    h.td[_verdict(run, best)],
                 ]
                 for run in sorted(runs, key=lambda run: run.cost_ratio)
             ),
         ]
     ]
+
+
+def _verdict(run: Run, best: set[str]) -> str:
+    """Whether another is both cheaper and less late."""
+    if run.policy in FORESEEING:
+        return "foresees"
+    return "no" if label(run.policy, run.params) in best else "yes"
 
 
 def _late_cell(late: float) -> h.Element:

@@ -28,6 +28,7 @@ POLICIES: Mapping[str, type[Any]] = {
 }
 
 DEFAULT = tuple(POLICIES)
+FORESEEING = frozenset({"clairvoyant"})  # act on what has not come yet: references, not peers
 
 
 class PolicyError(ValueError):
