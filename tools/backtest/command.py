@@ -172,18 +172,9 @@ def show(runs: Sequence[Run], console: Console, least_hours: float) -> None:
         f" {first.seconds_per_message:.3g} s a message, seed {first.seed}"
     )
     table = Table(title=title, title_justify="left")
-    for name in (
-        "policy",
-        "cost",
-        "instance-hours",
-        "late",
-        "median wait",
-        "99%",
-        "longest",
-        "launches",
-        "computed in",
-    ):
-        table.add_column(name, justify="left" if name == "policy" else "right")
+    table.add_column("policy", overflow="fold")
+    for name in ("cost", "hours", "late", "half", "99%", "longest", "launches", "cpu"):
+        table.add_column(name, justify="right", no_wrap=True)
     for run in sorted(runs, key=lambda run: run.cost_ratio):
         table.add_row(
             label(run.policy, run.params),
