@@ -80,50 +80,31 @@ class AsgGroup:
     def complete_hook(self, action: HookAction, result: HookResult) -> bool:
         """Complete a lifecycle action; False if none is active."""
         with asking(_thing(action.group)):
-            try:
-                if action.token is None:
-                    self._clients.autoscaling.complete_lifecycle_action(
-                        AutoScalingGroupName=action.group,
-                        LifecycleHookName=action.hook,
-                        LifecycleActionResult=result.value,
-                        InstanceId=action.instance_id,
-                    )
-                else:
-                    self._clients.autoscaling.complete_lifecycle_action(
-                        AutoScalingGroupName=action.group,
-                        LifecycleHookName=action.hook,
-                        LifecycleActionResult=result.value,
-                        InstanceId=action.instance_id,
-                        LifecycleActionToken=action.token,
-                    )
-            except ClientError as error:
-                if _no_action(error):
-                    return False
-                raise
-        return True
+            complete = self._clients.autoscaling.complete_lifecycle_action
+            return _answers(action, complete, LifecycleActionResult=result.value)
 
     def heartbeat(self, action: HookAction) -> bool:
         """Restart the hook's timeout; False if no action is active."""
         with asking(_thing(action.group)):
-            try:
-                if action.token is None:
-                    self._clients.autoscaling.record_lifecycle_action_heartbeat(
-                        AutoScalingGroupName=action.group,
-                        LifecycleHookName=action.hook,
-                        InstanceId=action.instance_id,
-                    )
-                else:
-                    self._clients.autoscaling.record_lifecycle_action_heartbeat(
-                        AutoScalingGroupName=action.group,
-                        LifecycleHookName=action.hook,
-                        InstanceId=action.instance_id,
-                        LifecycleActionToken=action.token,
-                    )
-            except ClientError as error:
-                if _no_action(error):
-                    return False
-                raise
-        return True
+            return _answers(action, self._clients.autoscaling.record_lifecycle_action_heartbeat)
+
+
+def _answers(action: HookAction, call: Callable[..., object], **more: str) -> bool:
+    """Answer a lifecycle action by a call; False if none is active, which is no error."""
+    token = {} if action.token is None else {"LifecycleActionToken": action.token}
+    try:
+        call(
+            AutoScalingGroupName=action.group,
+            LifecycleHookName=action.hook,
+            InstanceId=action.instance_id,
+            **token,
+            **more,
+        )
+    except ClientError as error:
+        if _no_action(error):
+            return False
+        raise
+    return True
 
 
 def _thing(group: str) -> Thing:
