@@ -259,6 +259,22 @@ def test_simulate_when_sluice_plans() -> None:
     assert any("Grow" in sentence for _, sentence in ours.notes)
 
 
+def test_sluice_when_nothing_comes_for_an_hour() -> None:
+    """A cold fleet costs one tick a minute, a hot one ticks every ten seconds: as the deployed planner does."""
+    quiet = simulate(a_trace(*[0] * 59, 1), make("sluice"), Conditions())
+    assert 60 <= quiet.ticks <= 66
+    busy = simulate(a_trace(*[60] * 60), make("sluice:hinted=yes"), Conditions(seconds_per_message=5.0))
+    assert 330 <= busy.ticks <= 360
+
+
+def test_sluice_when_it_knows_neither_speed_nor_boot() -> None:
+    """Both are learned from what ticks see: late at first, punctual later."""
+    trace = a_trace(*[20] * 300)
+    run = simulate(trace, make("sluice"), Conditions(seconds_per_message=20.0, boot_s=90.0))
+    assert run.timeline.wait_s[:30].max() > 120.0
+    assert run.timeline.wait_s[60:].max() < 120.0
+
+
 def test_quantiles_when_messages_are_weighed() -> None:
     """A wait counts as often as messages waited it."""
     waits = Waits(np.zeros(3), np.array([5.0, 1.0, 9.0]), np.array([10.0, 85.0, 5.0]))
