@@ -13,7 +13,7 @@ from tools.backtest.conditions import Conditions
 from tools.backtest.policies import POLICIES, make
 from tools.backtest.shapes import SHAPES
 from tools.backtest.simulator import Run, simulate
-from tools.backtest.study import GRIDS, WORLDS, Task, beaten_by, best, run_tasks, settings, workloads
+from tools.backtest.study import GRIDS, WORLDS, Task, beaten_by, best, run_tasks, settings, tuned, workloads
 from tools.backtest.traces import Trace, TraceError
 
 CONDITIONS = Conditions(seconds_per_message=10.0)
@@ -76,6 +76,27 @@ def test_backtest_when_tuned(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     cheapest = min(run.instance_hours for run in grid if run.late_fraction <= 0.01)
     assert tuned["instance_hours"] == pytest.approx(cheapest, abs=0.001)
     assert given["params"]["scale"] == 2.0
+
+
+def test_tuned_when_all_that_was_tried_is_told() -> None:
+    """Every setting's figures, without what fills the memory; the chosen ones whole."""
+    chosen, tried = tuned([(HOUR, CONDITIONS)], ["fixed", "little:beta=2"], 0.01, jobs=1)
+    assert len(tried) == len(settings("fixed")) + 1
+    assert all(len(run.timeline.arrivals) == 0 for run in tried[:-1])
+    assert [run.policy for run in chosen] == ["fixed", "little"]
+    assert [len(run.timeline.arrivals) for run in chosen] == [60, 60]
+    assert chosen[0].record() in [run.record() for run in tried]
+
+
+def test_backtest_when_the_matrix_is_tuned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A setting that is cheaper and less late than Sluice is named."""
+    monkeypatch.setattr(command, "workloads", lambda folder, seed: [(HOUR, 10.0)])
+    monkeypatch.setattr(command, "WORLDS", ((20.0, 300.0),))  # no launch can meet that: a fixed fleet does
+    assert backtest(matrix=True, tune=0.0, policy=["sluice", "fixed"], jobs=1, report=tmp_path / "page.html") == 0
+    out = capsys.readouterr().out
+    assert "hour: fixed:scale=0.7 is cheaper and less late" in out or "hour: fixed:scale=0.5 is cheaper" in out
 
 
 def test_workloads_when_a_folder_has_traces(tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ from tools.backtest.policies.clairvoyant import bound_hours
 from tools.backtest.report import geometric_mean, render, write
 from tools.backtest.shapes import SECONDS_PER_MESSAGE, SHAPES, shape
 from tools.backtest.simulator import Run
-from tools.backtest.study import TRACES, WORLDS, Task, beaten_by, best, run_tasks, settings, workloads
+from tools.backtest.study import TRACES, WORLDS, Task, beaten_by, run_tasks, tuned, workloads
 from tools.backtest.traces import Trace, TraceError, read, roughened
 
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 FAILED = 1
+BEATEN_SHOWN = 3  # of those that beat Sluice on a trace
 MATRIX_PAGE = Path("build/backtest.html")
 
 
@@ -75,7 +76,7 @@ def backtest(
         conditions = Conditions(target_wait_s=target_wait, boot_s=boot, launch_failure=launch_failure, seed=seed)
         past = _look_back(queue, group, days, target_wait) if queue is not None else None
         cases = _cases(trace, past, conditions, seconds_per_message, traces if matrix else None)
-        runs = _run(cases, policy or DEFAULT, tune, jobs)
+        runs, tried = _run(cases, policy or DEFAULT, tune, jobs)
     except ValueError as error:
         return _refuse(str(error), BAD_INPUT)
     except (BotoCoreError, ClientError) as error:
@@ -84,7 +85,7 @@ def backtest(
     if past is not None:
         _tell_past(past, target_wait, console)
     if matrix:
-        show_matrix(runs, console)
+        show_matrix(runs, tried, console)
         report = report or MATRIX_PAGE
     else:
         show(runs, console, bound_hours(*cases[0]))
@@ -131,14 +132,14 @@ def _cases(
 
 def _run(
     cases: Sequence[tuple[Trace, Conditions]], specs: Sequence[str], tune: float | None, jobs: int | None
-) -> list[Run]:
-    """Every policy in every case; of each policy's settings the best, if it is to be tuned."""
-    if tune is not None and not 0 <= tune < 1:
+) -> tuple[list[Run], list[Run]]:
+    """Every policy in every case; if it is to be tuned, its best setting, and all that was tried besides."""
+    if tune is None:
+        runs = run_tasks([Task(traffic, spec, conditions) for traffic, conditions in cases for spec in specs], jobs)
+        return runs, runs
+    if not 0 <= tune < 1:
         raise ValueError(f"tune: must be a share of messages, at least 0 and below 1 (got {tune:g})")
-    choices = [settings(spec) if tune is not None and ":" not in spec else [spec] for spec in specs]
-    tasks = [Task(traffic, spec, conditions) for traffic, conditions in cases for choice in choices for spec in choice]
-    runs = iter(run_tasks(tasks, jobs))
-    return [best([next(runs) for _ in choice], tune or 0.0) for _ in cases for choice in choices]
+    return tuned(cases, specs, tune, jobs)
 
 
 def _look_back(queue: str, group: str | None, days: int, target_wait_s: float) -> History:
@@ -192,8 +193,14 @@ def show(runs: Sequence[Run], console: Console, least_hours: float) -> None:
     console.print(f"No policy that is never late costs less than {least:.3f}.", highlight=False)
 
 
-def show_matrix(runs: Sequence[Run], console: Console) -> None:
-    """For each world a table of policies over its traces, and every trace on which another beats Sluice."""
+def show_matrix(runs: Sequence[Run], tried: Sequence[Run], console: Console) -> None:
+    """For each world a table of policies over its traces, and every trace on which another beats Sluice.
+
+    Args:
+        runs: a run of each policy for each trace and world.
+        tried: all that Sluice is measured against: of policies that were tuned, each setting.
+        console: where to.
+    """
     worlds = sorted({(run.conditions.target_wait_s, run.conditions.boot_s) for run in runs})
     for target_s, boot_s in worlds:
         here = [run for run in runs if (run.conditions.target_wait_s, run.conditions.boot_s) == (target_s, boot_s)]
@@ -207,11 +214,15 @@ def show_matrix(runs: Sequence[Run], console: Console) -> None:
             table.add_row(name, f"{cost:.3f}", f"{max(late):.3%}", f"{sum(late) / len(late):.3%}")
         console.print(table)
         for ours in (run for run in here if run.policy == "sluice"):
-            peers = [run for run in here if run.trace == ours.trace and run.policy != "sluice"]
-            for other in beaten_by(ours, peers):
+            peers = [run for run in tried if _same_world(run, ours) and run.policy != "sluice"]
+            for other in beaten_by(ours, peers)[:BEATEN_SHOWN]:
                 console.print(
                     f"{ours.trace}: {label(other.policy, other.params)} is cheaper and less late:"
                     f" {other.cost_ratio:.3f} with {other.late_fraction:.3%}, Sluice {ours.cost_ratio:.3f} with"
                     f" {ours.late_fraction:.3%}",
                     highlight=False,
                 )
+
+
+def _same_world(run: Run, ours: Run) -> bool:
+    return (run.trace, run.conditions) == (ours.trace, ours.conditions)

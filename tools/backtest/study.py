@@ -5,18 +5,19 @@ import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies import FORESEEING, label, make
 from tools.backtest.shapes import SECONDS_PER_MESSAGE, SHAPES, shape
-from tools.backtest.simulator import Run, simulate
+from tools.backtest.simulator import Run, Timeline, simulate
 from tools.backtest.traces import Trace, TraceError, read, roughened
 
 # Target wait and boot, in seconds: a target that leaves time after a boot, a longer one, and one that no launch meets.
@@ -24,6 +25,7 @@ WORLDS = ((120.0, 60.0), (300.0, 180.0), (60.0, 180.0))
 # Real traces beside the checkout, where there are any.
 TRACES = Path(__file__).parents[3] / "shared" / "traces"
 EXPERIMENTS = "experiments.csv"
+NO_TIMELINE = Timeline(*(np.zeros(0) for _ in range(5)))
 
 type Grid = Mapping[str, Sequence[Any]]
 
@@ -80,6 +82,7 @@ class Task:
     trace: Trace
     spec: str
     conditions: Conditions
+    figures_only: bool = False  # leave timeline and notes out: of thousands of runs they would fill the memory
 
 
 def settings(name: str) -> list[str]:
@@ -132,7 +135,8 @@ def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Run]]:
 
 def run_task(task: Task) -> Run:
     """One run."""
-    return simulate(task.trace, make(task.spec), task.conditions)
+    run = simulate(task.trace, make(task.spec), task.conditions)
+    return replace(run, timeline=NO_TIMELINE, notes=()) if task.figures_only else run
 
 
 # --------------------------------------------------------------------------- the matrix
@@ -161,6 +165,42 @@ def workloads(folder: Path, seed: int) -> list[tuple[Trace, float]]:
 
 
 # --------------------------------------------------------------------------- tuning
+
+
+def tuned(
+    cases: Sequence[tuple[Trace, Conditions]], specs: Sequence[str], late_most: float, jobs: int | None = None
+) -> tuple[list[Run], list[Run]]:
+    """In each case the best setting of each policy, in hindsight; and every run that was tried, figures only.
+
+    Args:
+        cases: traces, each with its world.
+        specs: policies; those with parameters stay as given.
+        late_most: the share of messages that may be late.
+        jobs: processes.
+    """
+    choices = [[spec] if ":" in spec else settings(spec) for spec in specs]
+    tried = run_tasks(
+        [
+            Task(trace, spec, conditions, figures_only=len(choice) > 1)
+            for trace, conditions in cases
+            for choice in choices
+            for spec in choice
+        ],
+        jobs,
+    )
+    runs = iter(tried)
+    chosen = [best([next(runs) for _ in choice], late_most) for _ in cases for choice in choices]
+    again = [
+        Task(trace, label(run.policy, run.params), conditions)
+        for (trace, conditions), run in zip(_repeated(cases, len(choices)), chosen, strict=True)
+        if not len(run.timeline.arrivals)
+    ]
+    whole = iter(run_tasks(again, jobs) if again else ())
+    return [run if len(run.timeline.arrivals) else next(whole) for run in chosen], tried
+
+
+def _repeated[T](things: Sequence[T], times: int) -> Iterator[T]:
+    return (thing for thing in things for _ in range(times))
 
 
 def best(runs: Iterable[Run], late_most: float) -> Run:
