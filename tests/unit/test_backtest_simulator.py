@@ -267,6 +267,14 @@ def test_sluice_when_nothing_comes_for_an_hour() -> None:
     assert 330 <= busy.ticks <= 360
 
 
+def test_sluice_when_its_window_is_set() -> None:
+    """A longer window before a shrink keeps more instances."""
+    trace = a_trace(*([60] * 20 + [5] * 40))
+    conditions = Conditions(seconds_per_message=10.0)
+    short, long = (simulate(trace, make(f"sluice:hinted=yes,shrink_window_s={s}"), conditions) for s in (0, 1200))
+    assert long.instance_hours > 1.2 * short.instance_hours
+
+
 def test_sluice_when_it_knows_neither_speed_nor_boot() -> None:
     """Both are learned from what ticks see: late at first, punctual later."""
     trace = a_trace(*[20] * 300)
