@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from tools.cfn import Template
 from tools.sandbox import sandbox as sandbox_module
 from tools.sandbox.emulator.settings import Settings
-from tools.sandbox.sandbox import ROOT, Sandbox
+from tools.sandbox.sandbox import REGION, ROOT, SAM, SAM_TIMEOUT_S, Sandbox
 
 SHORT = Settings(
-    minute_s=3.0,
+    minute_s=6.0,  # shorter ones pile up on a loaded machine: each brings three invocations
     metric_delay_s=0.2,
     boot_s=0.3,
     stop_grace_s=2.0,
@@ -25,6 +28,12 @@ SHORT = Settings(
     command_delivery_s=2.0,
 )
 STACK, FLEET = "sluice", "orders"
+# What the sandbox starts as an instance: it does nothing, and takes long enough to stop for heartbeats to be due.
+WORKER = """\
+#!/bin/sh
+trap 'sleep 5; exit 0' TERM
+while :; do sleep 0.2; done
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +57,19 @@ class Deployed:
 
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Deployed]:
-    """The example and Sluice beside it. Instances are idle processes: what consumes is the test."""
+    """The example and Sluice beside it. Instances are idle processes: it is the test that consumes."""
     if problem := sandbox_module.missing():
         pytest.skip(f"DEPLOYMENT TESTS NOT RUN: {problem}")
     with Sandbox(SHORT) as sandbox:
         ec2 = sandbox.client("ec2")
+        worker = sandbox.directory / "worker"
+        worker.write_text(WORKER)
+        worker.chmod(0o755)
         orders = sandbox.deploy(
             ROOT / "examples/orders",
             "orders",
             {
-                "SandboxCommand": "exec sleep 1000",
+                "SandboxCommand": f"exec {worker}",
                 "Subnets": ec2.describe_subnets()["Subnets"][0]["SubnetId"],
                 "SecurityGroups": ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],
                 "MaxSize": "3",
@@ -74,9 +86,45 @@ def deployed() -> Iterator[Deployed]:
             "TickSeconds": "1",
             "MaxRedrives": "0",
             "CanaryWaitSeconds": "1",
+            "HeartbeatSeconds": "1",
+            "MinuteSeconds": f"{SHORT.minute_s:g}",
             "Architecture": "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64",
         }
-        yield Deployed(sandbox, orders, sandbox.deploy(ROOT, STACK, parameters), parameters)
+        deploy_guided(sandbox, parameters)
+        yield Deployed(sandbox, orders, sandbox.outputs(STACK), parameters)
+
+
+def deploy_guided(sandbox: Sandbox, parameters: Mapping[str, str]) -> None:
+    """Deploy template.yaml as a person does: `sam build`, `sam deploy --guided`, an answer to each question."""
+    work = sandbox.directory / "sam" / STACK
+    work.mkdir(parents=True)
+    sandbox.sam(
+        "build", "--template-file", str(ROOT / "template.yaml"), "--build-dir", str(work / "build"), "--no-cached",
+        log=work / "build.log", cwd=work,
+    )  # fmt: skip
+    answers = [
+        STACK,
+        REGION,
+        *(parameters.get(name, "") for name in Template.load(ROOT / "template.yaml").parameters),
+        "n",  # confirm changes before deploy
+        "y",  # let SAM CLI make roles
+        "n",  # disable rollback
+        "n",  # save these answers
+    ]
+    done = subprocess.run(
+        [
+            SAM, "deploy", "--guided", "--template-file", work / "build/template.yaml",
+            "--config-file", ROOT / "samconfig.toml", "--no-progressbar",
+        ],
+        cwd=work,
+        env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | sandbox.env(),
+        input="".join(f"{answer}\n" for answer in answers),
+        capture_output=True,
+        text=True,
+        timeout=SAM_TIMEOUT_S,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout[-4_000:]}\n{done.stderr[-2_000:]}"
 
 
 @pytest.fixture(scope="session")

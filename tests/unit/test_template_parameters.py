@@ -57,6 +57,14 @@ def test_four_questions_are_enough_when_deploying_guided() -> None:
     assert STACK.resolve(ASKED)
 
 
+def test_parameters_are_grouped_when_the_console_asks() -> None:
+    """CloudFormation's console shows every parameter under a heading, none twice."""
+    groups = STACK.body["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    shown = [name for group in groups for name in group["Parameters"]]
+
+    assert sorted(shown) == sorted(STACK.parameters)
+
+
 def test_fleet_is_defined_once_when_nested() -> None:
     """template.yaml asks for the same as fleet.yaml, in the same words, and passes all of it on."""
     nested = STACK.resources["Fleet"]["Properties"]["Parameters"]
