@@ -57,8 +57,10 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 demo: setup-sandbox ## The whole story on the embedded emulator, four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m tools.demo $(if $(JSON),--json)
 
+# Whole deployments first: begun last, one of them would be waited for alone.
+SLOW_FIRST := e2e chaos integration property unit
 test: setup-sandbox ## Every test this machine can run (Docker, PostgreSQL, Chromium: skipped loudly where missing)
-	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(addprefix tests/,$(SLOW_FIRST)) $(ARGS)
 
 test-fast: setup ## Unit and property tests, under a minute
 	$(RUN) -m pytest -n 2 tests/unit tests/property $(ARGS)
