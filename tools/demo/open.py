@@ -1,19 +1,23 @@
 """`make sandbox`: leaves the stage of the demo running, and prints what to try on it."""
 
 import contextlib
+import shlex
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.panel import Panel
 
+from tools import local_invoke, relay
 from tools.demo.settings import DemoSettings
 from tools.demo.stage import FLEET, SLUICE_STACK, Stage, set_up
 from tools.sandbox.sandbox import ROOT
 from tools.sandbox.widget_page import make_page, serving
 
 STATE = ROOT / "build/sandbox"
+INVOKED = ("planner-schedule-tick", "drainer-sweep", "redriver-redrive-dry-run", "console-describe")
+"""Payloads of events/, one a function, to show how any of them is used."""
 
 
 def main() -> int:
@@ -21,19 +25,37 @@ def main() -> int:
     console = Console()
     with set_up(DemoSettings(), console.print, STATE) as stage:
         page = make_page(stage.sandbox.client("lambda"), stage.sluice["ConsoleFunction"], params={"fleet": FLEET})
-        with serving(page) as widget_url:
-            console.print(Panel(escape(what_to_try(stage, widget_url)), title="What to try", border_style="green"))
+        with serving(page) as widget_url, local_invokes(stage) as lines:
+            console.print(escape(what_to_try(stage, widget_url, lines)), soft_wrap=True)
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
     return 0
 
 
-def what_to_try(stage: Stage, widget_url: str) -> str:
+@contextlib.contextmanager
+def local_invokes(stage: Stage) -> Iterator[str]:
+    """The `sam local invoke` lines that work as long as the context lasts, or why there are none."""
+    if problem := local_invoke.missing():
+        yield f"  (not here: {problem})"
+        return
+    build = stage.sandbox.directory / "sam" / SLUICE_STACK / "build"
+    with relay.reachable(stage.sandbox.url) as inside:
+        template = local_invoke.write_template(build, SLUICE_STACK, inside, stage.sandbox.client("lambda"))
+        # What the template says must not be in the shell as well: to SAM CLI the shell's value goes first.
+        prefix = f"env -u AWS_ENDPOINT_URL AWS_ENDPOINT_URL_STS={stage.sandbox.url}"
+        commands = [local_invoke.command(template, local_invoke.EVENTS / f"{name}.json") for name in INVOKED]
+        yield "\n".join(
+            f"  {prefix} {' '.join(_short(Path(word)) if '/' in word else shlex.quote(word) for word in command)}"
+            for command in commands
+        )
+
+
+def what_to_try(stage: Stage, widget_url: str, invoke_lines: str) -> str:
     """The lines that a person can follow or paste."""
     sluice = stage.sluice
     exports = " ".join(f"{name}={value}" for name, value in stage.sandbox.env().items() if name.startswith("AWS_"))
     dry_run = f'{{"redrive":{{"fleet":"{FLEET}","all":true,"dry_run":true}}}}'
-    return f"""\
+    return f"""
 The order page          {stage.front_end_url}
                         press "load", and watch the fleet grow; order an item that does not exist, and watch it fail
 The dashboard's widget  {widget_url}
@@ -45,10 +67,9 @@ In another terminal, from this folder:
   .envs/sam/bin/sam remote invoke {sluice["PlannerFunction"]} --event '{{"fleet":"{FLEET}","dry_run":true}}'
   .envs/sam/bin/sam remote invoke {sluice["RedriverFunction"]} --event '{dry_run}'
 
-Each payload of events/ in a container, where Docker answers:
+The functions in containers, each with a payload of events/:
 
-  .venv/bin/python -m tools.local_invoke --endpoint {stage.sandbox.url} \\
-    --build {_short(stage.sandbox.directory)}/sam/{SLUICE_STACK}/build
+{invoke_lines}
 
 Logs and state: {_short(stage.sandbox.directory)}
 Ctrl-C ends all of it."""
