@@ -113,8 +113,14 @@ class Show:
         return Panel(table, title="orders", border_style="blue")
 
     def _decisions(self, seen: Seen) -> Panel:
+        # A line each: one that wrapped would push the newest out of the panel.
         lines = [
-            Text.assemble((f"{decision.at - self._started_at:6.1f} s  ", "dim"), _in_words(decision))
+            Text.assemble(
+                (f"{decision.at - self._started_at:6.1f} s  ", "dim"),
+                _in_words(decision),
+                no_wrap=True,
+                overflow="ellipsis",
+            )
             for decision, _ in list(seen.changes())[-DECISION_LINES:]
         ]
         return Panel(Group(*lines), title="decisions", border_style="green", height=DECISION_LINES + 2)
