@@ -64,8 +64,8 @@ In another terminal, from this folder:
 
   export {exports}
   .venv/bin/sluice redrive --fleet {FLEET} --all --dry-run --function {sluice["RedriverFunction"]}
-  .envs/sam/bin/sam remote invoke {sluice["PlannerFunction"]} --event '{{"fleet":"{FLEET}","dry_run":true}}'
-  .envs/sam/bin/sam remote invoke {sluice["RedriverFunction"]} --event '{dry_run}'
+  .envs/sam/bin/sam remote invoke Planner --stack-name {SLUICE_STACK} --event '{{"fleet":"{FLEET}","dry_run":true}}'
+  .envs/sam/bin/sam remote invoke Redriver --stack-name {SLUICE_STACK} --event '{dry_run}'
 
 The functions in containers, each with a payload of events/:
 
