@@ -133,10 +133,9 @@ def burst(story: Story) -> None:
     story.traffic.at(settings.steady_per_s * settings.burst_factor)
     story.stay(settings.burst_s)
     story.traffic.at(settings.steady_per_s)
-    grown = story.working_count()
     story.until("the burst to be worked off", lambda: story.unstarted() <= settings.steady_per_s * 2)
     peak = max(sample.working for sample in story.watcher.seen.samples)
-    story.show.say(f"The burst is worked off: {max(peak, grown)} consumers at the most")
+    story.show.say(f"The burst is worked off: {peak} consumers at the most")
     story.until("the fleet to have shrunk", lambda: story.working_count() < peak)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 from tools.demo.picture import Wait
 from tools.demo.traffic import Sent
@@ -84,6 +84,3 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The least value that at least `share` of the values do not exceed (nearest rank); 0 of none."""
     ranked = sorted(values)
     return ranked[max(0, math.ceil(share * len(ranked)) - 1)] if ranked else 0.0
-
-
-KEYS = tuple(field.name for field in fields(Audit))

@@ -66,10 +66,6 @@ class Stage:
             text=True,
         )
 
-    def init_database(self) -> None:
-        """Make the tables and fill the shelves."""
-        self.run_admin("init")
-
     def run_admin(self, *arguments: str) -> None:
         """Run one of the order database's admin commands to its end.
 
@@ -173,7 +169,7 @@ def set_up(settings: DemoSettings, say: Callable[[str], None], directory: Path |
         write_consumer(stage)
         say("sam build, sam deploy: Sluice beside it")
         stage.sluice = sandbox.deploy(ROOT, SLUICE_STACK, sluice_parameters(stage))
-        stage.init_database()
+        stage.run_admin("init")
         say("The functions' first, cold invocations")
         for output in ("PlannerFunction", "DrainerFunction", "RedriverFunction", "ConsoleFunction"):
             stage.invoke(stage.sluice[output], {"warm": "up"})  # dropped, as any payload that is none of theirs

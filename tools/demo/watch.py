@@ -3,7 +3,6 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -90,15 +89,6 @@ class Watcher:
         """Look no more."""
         self._end.set()
         self._thread.join(timeout=10)
-
-    def wait_until(self, condition: Callable[[Sample], bool], timeout_s: float) -> bool:
-        """Wait for a sample for which the condition holds; False when none came in time."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if (last := self.seen.last) is not None and condition(last):
-                return True
-            time.sleep(PERIOD_S / 2)
-        return False
 
     def _run(self) -> None:
         while not self._end.wait(PERIOD_S):

@@ -4,6 +4,7 @@ Times are epoch seconds (float, UTC), durations seconds, rates per second. Nothi
 or checks a user's input: `config` does the last.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -444,6 +445,30 @@ class Message:
     source: str | None = None  # ARN of the queue it was dead-lettered from, where SQS tells
     message_group: str | None = None  # FIFO
     deduplication: str | None = None  # FIFO
+
+    @classmethod
+    def received(
+        cls, id_: str, body: str, receipt: str, attributes: Mapping[str, Attribute], system: Mapping[str, str]
+    ) -> "Message":
+        """A message as SQS gives it; `system` are its own attributes, such as SentTimestamp (milliseconds).
+
+        https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
+
+        Raises:
+            ValueError: a system attribute that is a number is none.
+        """
+        sent_ms = system.get("SentTimestamp")
+        return cls(
+            id=id_,
+            body=body,
+            receipt=receipt,
+            attributes=tuple(sorted(attributes.items())),
+            first_sent_at=None if sent_ms is None else int(sent_ms) / 1000,
+            receive_count=int(system.get("ApproximateReceiveCount", 1)),
+            source=system.get("DeadLetterQueueSourceArn"),
+            message_group=system.get("MessageGroupId"),
+            deduplication=system.get("MessageDeduplicationId"),
+        )
 
     def attribute(self, name: str) -> str | None:
         """The text of a message attribute, or None."""

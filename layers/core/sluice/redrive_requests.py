@@ -80,8 +80,6 @@ def read_record(record: Mapping[str, Any]) -> Message:
     Raises:
         KeyError, TypeError, ValueError: it is no such record.
     """
-    system = record["attributes"]
-    sent_ms = system.get("SentTimestamp")
     attributes = {
         name: Attribute(
             type=value["dataType"],
@@ -90,14 +88,6 @@ def read_record(record: Mapping[str, Any]) -> Message:
         )
         for name, value in record.get("messageAttributes", {}).items()
     }
-    return Message(
-        id=record["messageId"],
-        body=record["body"],
-        receipt=record["receiptHandle"],
-        attributes=tuple(sorted(attributes.items())),
-        first_sent_at=None if sent_ms is None else int(sent_ms) / 1000,
-        receive_count=int(system.get("ApproximateReceiveCount", 1)),
-        source=system.get("DeadLetterQueueSourceArn"),
-        message_group=system.get("MessageGroupId"),
-        deduplication=system.get("MessageDeduplicationId"),
+    return Message.received(
+        record["messageId"], record["body"], record["receiptHandle"], attributes, record["attributes"]
     )

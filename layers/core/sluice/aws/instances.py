@@ -14,16 +14,6 @@ DOCUMENT = "AWS-RunShellScript"
 MIN_DELIVERY_S, MAX_DELIVERY_S = 30, 2_592_000
 # The document's own bounds for `executionTimeout`: until it must have ended
 MIN_EXECUTION_S, MAX_EXECUTION_S = 1, 172_800
-# https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html. What is not listed says nothing
-# of the consumer: the command never ran, or nobody knows how it went.
-STATUSES = {
-    "Pending": CommandStatus.PENDING,
-    "InProgress": CommandStatus.PENDING,
-    "Delayed": CommandStatus.PENDING,
-    "Cancelling": CommandStatus.PENDING,
-    "Success": CommandStatus.SUCCEEDED,
-    "Failed": CommandStatus.FAILED,
-}
 
 
 class SsmInstances:
@@ -62,5 +52,4 @@ class SsmInstances:
             return CommandStatus.PENDING
         # The detail tells a command that failed from one that was never run, such as "Access Denied" or
         # "Undeliverable", where the status says Failed for all of them.
-        detail = (invocations[0].get("StatusDetails") or invocations[0].get("Status", "")).replace(" ", "")
-        return STATUSES.get(detail, CommandStatus.UNKNOWN)
+        return CommandStatus.of(invocations[0].get("StatusDetails") or invocations[0].get("Status", ""))

@@ -234,18 +234,7 @@ def _message(received: "MessageTypeDef") -> Message:
         name: Attribute(value["DataType"], value.get("StringValue"), value.get("BinaryValue"))
         for name, value in received.get("MessageAttributes", {}).items()
     }
-    sent_ms = system.get("SentTimestamp")
-    return Message(
-        id=received["MessageId"],
-        body=received["Body"],
-        receipt=received["ReceiptHandle"],
-        attributes=tuple(sorted(attributes.items())),
-        first_sent_at=None if sent_ms is None else int(sent_ms) / 1000,
-        receive_count=int(system.get("ApproximateReceiveCount", 1)),
-        source=system.get("DeadLetterQueueSourceArn"),
-        message_group=system.get("MessageGroupId"),
-        deduplication=system.get("MessageDeduplicationId"),
-    )
+    return Message.received(received["MessageId"], received["Body"], received["ReceiptHandle"], attributes, system)
 
 
 def _read_answer(answer: Any, done: set[int], failed: dict[int, str], refused: set[int]) -> None:
