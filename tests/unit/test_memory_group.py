@@ -7,19 +7,7 @@ import pytest
 from sluice.memory import Change, Hook, MemoryGroup, Transition
 from sluice.model import HookAction, HookResult, Lifecycle
 from sluice.ports import NeedsFixError, RefusedError
-
-START_AT = 1_767_225_600.0
-
-
-class Clock:
-    """A clock that stands still until told otherwise."""
-
-    def __init__(self) -> None:
-        self.now = START_AT
-
-    def __call__(self) -> float:
-        """Epoch seconds."""
-        return self.now
+from tests.still_clock import START_AT, Clock
 
 
 @pytest.fixture

@@ -8,19 +8,7 @@ from sluice.memory import MemoryQueue, MemorySignals, queue_url
 from sluice.memory import queue as memory_queue
 from sluice.model import Attribute, Message, QueueReading, Reading, Series
 from sluice.ports import RefusedError, TryLaterError
-
-START_AT = 1_767_225_600.0
-
-
-class Clock:
-    """A clock that stands still until told otherwise."""
-
-    def __init__(self) -> None:
-        self.now = START_AT
-
-    def __call__(self) -> float:
-        """Epoch seconds."""
-        return self.now
+from tests.still_clock import START_AT, Clock
 
 
 @pytest.fixture
