@@ -1,13 +1,14 @@
 """The backtest's world: queues that wait as worked out by hand, boots, drains, bills and metrics."""
 
 from dataclasses import dataclass, field, replace
+from random import Random
 
 import numpy as np
 import pytest
 
 from sluice.model import Lifecycle
 from tools.backtest.conditions import Conditions, ShrinkOrder
-from tools.backtest.group import Group
+from tools.backtest.group import Group, Unit, shuffle
 from tools.backtest.policies import make
 from tools.backtest.queues import FluidQueue, MessageQueue, Waits, queue_for, service_times
 from tools.backtest.simulator import Sight, Step, late_fraction, quantiles, simulate
@@ -94,6 +95,60 @@ def test_message_queue_when_a_server_leaves_with_work_in_hand() -> None:
     queue.advance(done_at + 0.01)
     assert queue.in_flight() == 1.0
     assert len(queue.waits().seconds) - queue.visible() <= started + 1
+
+
+def test_message_queue_when_counted_by_the_minute() -> None:
+    """Each minute's completions are those whose end falls into it, whoever did them, and however it is cut up."""
+    trace = a_trace(15, 3, 20, 0, 5, 0, 0)
+    conditions = replace(EXACT, service_cv=0.6)
+    whole, cut = MessageQueue(trace, conditions), MessageQueue(trace, conditions)
+    for queue in (whole, cut):
+        queue.add(1, 0.0)
+        queue.add(2, 0.0)
+    for until in range(0, 130, 5):
+        cut.advance(float(until))
+    for queue in (whole, cut):
+        queue.remove(1, 130.0)
+        queue.add(3, 200.0)
+    for until in range(200, 421, 5):
+        cut.advance(float(until))
+    whole.advance(420.0)
+    deleted = [[queue.deleted_in(minute) for minute in range(7)] for queue in (whole, cut)]
+    waits = whole.waits()
+    started = len(waits.seconds) - int(whole.visible())
+    ends = (waits.came_at + waits.seconds + service_times(43, conditions))[:started]
+    expected = np.bincount((ends / 60.0).astype(int), minlength=7)[:7].tolist()
+    assert deleted == [expected, expected]
+    assert min(expected[:2]) > 0
+
+
+def test_in_flight_when_some_are_idle() -> None:
+    """Only instances with a message in hand count, and one that leaves with its message."""
+    queue = MessageQueue(a_trace(0, 2, 0), replace(EXACT, seconds_per_message=200.0))
+    for server in range(5):
+        queue.add(server, 0.0)
+    queue.advance(60.0)
+    assert queue.in_flight() == 0.0
+    queue.advance(120.0)
+    assert queue.in_flight() == 2.0
+    done_at = max(queue.remove(server, 120.0) for server in range(5))
+    assert queue.in_flight() == 2.0
+    queue.advance(done_at)
+    assert queue.in_flight() == 0.0
+
+
+def test_messages_when_two_queues_have_the_same_traffic() -> None:
+    """They are drawn once and not changed by a run; other service times are drawn anew."""
+    trace = a_trace(30, 10, 0)
+    first = MessageQueue(trace, EXACT)
+    first.add(1, 0.0)
+    first.advance(180.0)
+    again, slower = MessageQueue(trace, EXACT), MessageQueue(trace, replace(EXACT, seconds_per_message=20.0))
+    for queue in (again, slower):
+        queue.add(1, 0.0)
+        queue.advance(180.0)
+    assert again.waits().seconds.tolist() == first.waits().seconds.tolist()
+    assert slower.waits().seconds.sum() > first.waits().seconds.sum()
 
 
 def test_message_queue_when_nobody_works() -> None:
@@ -199,6 +254,18 @@ def test_simulate_when_a_group_shrinks_while_it_launches() -> None:
     policy = Script(wants=((0.0, 3), (100.0, 5), (110.0, 2)))
     simulate(a_trace(0, 0, 1, 1), policy, EXACT)
     assert next(seen[3:] for seen in policy._seen if seen[0] == 120.0) == (0, 2)
+
+
+def test_shuffle_when_compared_with_the_library() -> None:
+    """The same draws, the same order: old results stay what they are."""
+    ours, theirs = Random(7), Random(7)
+    for count in (0, 1, 2, 3, 8, 50, 129):
+        units = [Unit(number, 0.0, Lifecycle.WORKING) for number in range(count)]
+        numbers = list(range(count))
+        shuffle(units, ours)
+        theirs.shuffle(numbers)
+        assert [unit.number for unit in units] == numbers
+    assert ours.random() == theirs.random()
 
 
 @pytest.mark.parametrize(

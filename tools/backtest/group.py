@@ -17,9 +17,9 @@ class Unit:
 
     number: int
     launched_at: float
-    working: bool
-    seen: Instance  # as a tick sees it
-    gone: bool = False
+    state: Lifecycle
+    seen: Instance | None = None  # as a tick sees it, once one has looked
+    gone: bool = False  # from the group; what it has in hand it finishes
 
 
 class Group:
@@ -36,7 +36,7 @@ class Group:
         self._random = Random(conditions.seed)  # noqa: S311 - a simulation
         self._units: list[Unit] = []  # in order of launch
         self._booting: list[tuple[float, int, Unit, bool]] = []  # a heap: (until, -, unit, whether it fails)
-        self._draining: list[tuple[float, int, Instance]] = []  # a heap: (gone at, -, as seen)
+        self._draining: list[tuple[float, int, Unit]] = []  # a heap: (gone at, -, unit)
         self._working = 0
         self._seen: tuple[Instance, ...] | None = ()
 
@@ -58,8 +58,14 @@ class Group:
     def instances(self) -> tuple[Instance, ...]:
         """All instances as a tick sees them."""
         if self._seen is None:
-            self._seen = (*(unit.seen for unit in self._units), *(seen for _, _, seen in self._draining))
+            units = [*self._units, *(unit for _, _, unit in self._draining)]
+            self._seen = tuple([unit.seen or self._look_at(unit) for unit in units])
         return self._seen
+
+    def _look_at(self, unit: Unit) -> Instance:
+        launched_at = self._began_at + unit.launched_at
+        unit.seen = Instance(f"i-{unit.number:08x}", unit.state, launched_at=launched_at)
+        return unit.seen
 
     def set_desired(self, desired: int, now: float) -> None:
         """Launch what is missing, take away what is too much."""
@@ -73,13 +79,13 @@ class Group:
         """Have so many in service from the beginning."""
         self.desired = count
         for _ in range(count):
-            unit = self._unit(0.0, Lifecycle.WORKING)
-            self._take_in(unit, 0.0)
+            self._take_in(self._unit(0.0), 0.0)
 
     def advance(self, until: float) -> None:
         """Let boots and drains up to that moment end."""
-        while self._booting and self._booting[0][0] <= until:
-            ready_at, _, unit, fails = heappop(self._booting)
+        booting, draining = self._booting, self._draining
+        while booting and booting[0][0] <= until:
+            ready_at, _, unit, fails = heappop(booting)
             if unit.gone:
                 continue  # was taken away while it booted
             self._seen = None
@@ -92,8 +98,8 @@ class Group:
                     self._launch(ready_at)
             else:
                 self._take_in(unit, ready_at)
-        while self._draining and self._draining[0][0] <= until:
-            heappop(self._draining)
+        while draining and draining[0][0] <= until:
+            heappop(draining)
             self._seen = None
         self._work.advance(until)
 
@@ -105,7 +111,7 @@ class Group:
 
     def _launch(self, now: float) -> None:
         conditions = self._conditions
-        unit = self._unit(now, Lifecycle.LAUNCHING)
+        unit = self._unit(now)
         boot_s = conditions.boot_s
         if conditions.boot_spread > 0 and boot_s > 0:
             shape = conditions.boot_spread**-2.0
@@ -113,39 +119,36 @@ class Group:
         fails = conditions.launch_failure > 0 and self._random.random() < conditions.launch_failure
         heappush(self._booting, (now + boot_s, unit.number, unit, fails))
 
-    def _unit(self, now: float, state: Lifecycle) -> Unit:
+    def _unit(self, now: float) -> Unit:
         self.launches += 1
-        seen = Instance(f"i-{self.launches:08x}", state, launched_at=self._began_at + now)
-        unit = Unit(self.launches, now, False, seen)
+        unit = Unit(self.launches, now, Lifecycle.LAUNCHING)
         self._units.append(unit)
         self._seen = None
         return unit
 
     def _take_in(self, unit: Unit, at: float) -> None:
-        unit.working = True
-        unit.seen = Instance(unit.seen.id, Lifecycle.WORKING, launched_at=unit.seen.launched_at)
+        unit.state, unit.seen = Lifecycle.WORKING, None
         self._working += 1
         self._work.add(unit.number, at)
 
     def _shrink(self, count: int, now: float) -> None:
         """Instances in service go first, as in AWS's own order; what still launches only when nothing else is left."""
-        units = [unit for unit in self._units if unit.working]
+        units = [unit for unit in self._units if unit.state is Lifecycle.WORKING]
         match self._conditions.shrink_order:
             case ShrinkOrder.RANDOM:
-                self._random.shuffle(units)
+                shuffle(units, self._random)
             case ShrinkOrder.NEWEST:
                 units.reverse()
             case ShrinkOrder.OLDEST:
                 pass
-        units += [unit for unit in reversed(self._units) if not unit.working]
-        going = units[:count]
-        for unit in going:
+        units += [unit for unit in reversed(self._units) if unit.state is not Lifecycle.WORKING]
+        for unit in units[:count]:
             gone_at = now
-            if unit.working:
+            if unit.state is Lifecycle.WORKING:
                 self._working -= 1
                 gone_at = self._work.remove(unit.number, now) + self._conditions.drain_s
-                seen = Instance(unit.seen.id, Lifecycle.DRAINING, launched_at=unit.seen.launched_at)
-                heappush(self._draining, (gone_at, unit.number, seen))
+                unit.state, unit.seen = Lifecycle.DRAINING, None
+                heappush(self._draining, (gone_at, unit.number, unit))
             self._bill(unit, gone_at)
         self._units = [unit for unit in self._units if not unit.gone]
         self._seen = None
@@ -153,3 +156,14 @@ class Group:
     def _bill(self, unit: Unit, until: float) -> None:
         unit.gone = True
         self.billed_s += max(self._conditions.minimum_billing_s, until - unit.launched_at)
+
+
+def shuffle(units: list[Unit], random: Random) -> None:
+    """As `random.shuffle`, draw for draw, in half its time: fleets that shrink do it tens of thousands of times."""
+    draw = random.getrandbits
+    for place in range(len(units) - 1, 0, -1):
+        bits = (place + 1).bit_length()
+        other = draw(bits)
+        while other > place:
+            other = draw(bits)
+        units[place], units[other] = units[other], units[place]

@@ -7,9 +7,12 @@ FluidQueue    arrivals and starts as curves over time, straight between events; 
               between them, so waits are exact for the fluid. Service times of short messages vary as their sums do.
 """
 
+from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from heapq import heapify, heappush, heapreplace
+from itertools import accumulate
 from math import inf, sqrt
 from random import Random
 from typing import Protocol
@@ -72,18 +75,37 @@ def queue_for(trace: Trace, conditions: Conditions) -> Work:
     return MessageQueue(trace, conditions)
 
 
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """When each message comes and what it takes: the same whatever the policy."""
+
+    times: Floats
+    came_at: list[float]  # the same, since lists are faster to look into
+    takes_s: list[float]
+    come_by: list[int]  # how many have come by each minute's end
+
+
+@lru_cache(maxsize=1)  # runs of one trace follow one another; a million messages take 80 MB
+def _messages(counts: bytes, seconds_per_message: float, service_cv: float, seed: int) -> Messages:
+    trace = Trace("", np.frombuffer(counts, dtype=np.int64))
+    conditions = Conditions(seconds_per_message=seconds_per_message, service_cv=service_cv, seed=seed)
+    came_at = times(trace, seed)
+    come_by = list(accumulate(trace.counts.tolist()))
+    return Messages(came_at, came_at.tolist(), service_times(len(came_at), conditions).tolist(), come_by)
+
+
 class MessageQueue:
     """Whole messages."""
 
     def __init__(self, trace: Trace, conditions: Conditions) -> None:
-        came_at = times(trace, conditions.seed)
-        self.total = len(came_at)
-        self._came_at: list[float] = came_at.tolist()
-        self._takes_s: list[float] = service_times(self.total, conditions).tolist()
-        self._sent: list[int] = trace.counts.tolist()
-        self._deleted = [0] * (trace.minutes + 1)
-        self._free: list[tuple[float, int]] = []  # a heap: (free from, instance)
-        self._holds: dict[int, float] = {}  # when the message came that an instance has, or had last
+        self._messages = messages = _messages(
+            trace.counts.tobytes(), conditions.seconds_per_message, conditions.service_cv, conditions.seed
+        )
+        self.total = len(messages.takes_s)
+        self._deleted_by: list[int] = []  # how many have been completed by each minute's end
+        self._minute_end_s = MINUTE_S
+        # A heap: (free from, instance, when the message came that it has or had last).
+        self._free: list[tuple[float, int, float]] = []
         self._leaving: list[tuple[float, float]] = []  # (done at, when its message came)
         self._head = 0  # the oldest message that waits
         self._arrived = 0
@@ -92,46 +114,57 @@ class MessageQueue:
 
     def add(self, server: int, at: float) -> None:
         """An instance begins to take messages."""
-        self.advance(at)
-        heappush(self._free, (at, server))
-        self._holds[server] = at
-        self.advance(at)
+        if at > self._now:
+            self.advance(at)
+        heappush(self._free, (at, server, at))
+        if self._head < self._arrived:
+            self.advance(at)
 
     def remove(self, server: int, at: float) -> float:
         """An instance takes no more; when it is done with what it has in hand."""
-        self.advance(at)
-        place = next(index for index, entry in enumerate(self._free) if entry[1] == server)
-        free_at = self._free[place][0]
-        self._free[place] = self._free[-1]
-        self._free.pop()
-        heapify(self._free)
-        came_at = self._holds.pop(server)
+        if at > self._now:
+            self.advance(at)
+        free = self._free
+        place = [entry[1] for entry in free].index(server)
+        free_at, _, came_at = free[place]
+        rest = free.pop()
+        if place < len(free):
+            free[place] = rest
+            heapify(free)
         if free_at <= at:
             return at
         self._leaving.append((free_at, came_at))
         return free_at
 
     def advance(self, until: float) -> None:
+        """Go on, and take each minute's count as it ends."""
+        while until >= self._minute_end_s:
+            end_s = self._minute_end_s
+            self._start(end_s)
+            in_hand = [entry[0] >= end_s for entry in (*self._free, *self._leaving)]
+            self._deleted_by.append(self._head - sum(in_hand))
+            self._minute_end_s = end_s + MINUTE_S
+        self._start(until)
+
+    def _start(self, until: float) -> None:
         """Start messages, oldest first, on whichever instance is free first."""
-        came_at, takes_s, free, holds = self._came_at, self._takes_s, self._free, self._holds
-        waited, deleted, last = self._waited, self._deleted, len(self._deleted) - 1
-        arrived = bisect_right(came_at, until, self._arrived)
-        head = self._head
-        if free:
-            while head < arrived:
-                free_at, server = free[0]
-                came = came_at[head]
-                start = came if came > free_at else free_at  # noqa: FURB136 - max() takes thrice as long, a million times
-                if start > until:
-                    break
-                end = start + takes_s[head]
-                heapreplace(free, (end, server))
-                holds[server] = came
-                waited.append(start - came)
-                minute = int(end / MINUTE_S)
-                deleted[minute if minute < last else last] += 1  # noqa: FURB136 - as above
-                head += 1
-        self._head, self._arrived, self._now = head, arrived, until
+        messages, free, head, arrived = self._messages, self._free, self._head, self._arrived
+        came_at, come_by, minute = messages.came_at, messages.come_by, int(until / MINUTE_S)
+        arrived = bisect_right(came_at, until, arrived, come_by[minute] if minute < len(come_by) else None)
+        self._arrived, self._now = arrived, until
+        if head == arrived or not free:
+            return
+        takes_s, note_wait = messages.takes_s, self._waited.append
+        while head < arrived:
+            free_at, server, _ = free[0]
+            came = came_at[head]
+            start = came if came > free_at else free_at  # noqa: FURB136 - max() takes thrice as long, a million times
+            if start > until:
+                break
+            heapreplace(free, (start + takes_s[head], server, came))
+            note_wait(start - came)
+            head += 1
+        self._head = head
 
     def visible(self) -> float:
         """Messages that wait now."""
@@ -142,34 +175,37 @@ class MessageQueue:
         now = self._now
         if self._leaving:
             self._leaving = [entry for entry in self._leaving if entry[0] > now]
-        busy = sum([free_at > now for free_at, _ in self._free])
-        return float(busy + len(self._leaving))
+        free = self._free
+        if not free or free[0][0] > now:  # the one that is free first is busy: all are
+            return float(len(free) + len(self._leaving))
+        return float(sum([entry[0] > now for entry in free]) + len(self._leaving))
 
     def sent_in(self, minute: int) -> float:
         """Messages that came in a minute that is over."""
-        return float(self._sent[minute])
+        return float(_within(self._messages.come_by, minute))
 
     def deleted_in(self, minute: int) -> float:
         """Messages completed in a minute that is over."""
-        return float(self._deleted[minute])
+        return float(_within(self._deleted_by, minute))
 
     def oldest_age(self) -> float:
         """How long ago the oldest message not yet completed came; 0 without any."""
         now = self._now
-        oldest = self._came_at[self._head] if self._head < self._arrived else now
-        for free_at, server in self._free:
-            if free_at > now:
-                oldest = min(oldest, self._holds[server])
-        for done_at, came_at in self._leaving:
-            if done_at > now:
-                oldest = min(oldest, came_at)
-        return now - oldest
+        oldest = self._messages.came_at[self._head] if self._head < self._arrived else now
+        in_hand = [came_at for free_at, _, came_at in self._free if free_at > now]
+        in_hand += [came_at for done_at, came_at in self._leaving if done_at > now]
+        return now - min([oldest, *in_hand])
 
     def waits(self) -> Waits:
         """Every wait so far; those that still wait have waited until now."""
-        came_at = np.array(self._came_at[: self._arrived])
+        came_at = self._messages.times[: self._arrived]
         waiting = self._now - came_at[self._head :]
         return Waits(came_at, np.concatenate([np.array(self._waited), waiting]), np.ones(len(came_at)))
+
+
+def _within(by_end: list[int], minute: int) -> int:
+    """What came up in a minute, of counts so far by each minute's end."""
+    return by_end[minute] - by_end[minute - 1] if minute else by_end[0]
 
 
 class FluidQueue:
@@ -188,7 +224,8 @@ class FluidQueue:
         self._started = 0.0
         self._rate = 0.0  # messages started per second of late
         self._minutes = [0.0] * (len(self._counts) + 1)
-        self._knots: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0)]  # (time, arrived, started)
+        # Knots of both curves: by each moment so many arrived, and so many started.
+        self._at, self._sent_by, self._started_by = array("d", [0.0]), array("d", [0.0]), array("d", [0.0])
 
     def add(self, server: int, at: float) -> None:  # noqa: ARG002 - instances of a fluid are alike
         """An instance begins to take messages."""
@@ -239,7 +276,9 @@ class FluidQueue:
         self._started = min(self._sent_count, self._started + started_per_s * seconds)
         self._rate = started_per_s
         self._minutes[minute] += started_per_s * seconds
-        self._knots.append((end, self._sent_count, self._started))
+        self._at.append(end)
+        self._sent_by.append(self._sent_count)
+        self._started_by.append(self._started)
 
     def visible(self) -> float:
         """Messages that wait now."""
@@ -265,18 +304,19 @@ class FluidQueue:
         """How long ago the oldest message not yet completed came; 0 without any."""
         if self.visible() < 1.0:
             return 0.0
-        index = bisect_right(self._knots, self._started, key=lambda knot: knot[1])
-        before, after = self._knots[index - 1], self._knots[min(index, len(self._knots) - 1)]
-        came = after[1] - before[1]
-        share = (self._started - before[1]) / came if came > 0.0 else 0.0
-        return self._now - (before[0] + share * (after[0] - before[0]))
+        at, sent_by = self._at, self._sent_by
+        after = min(bisect_right(sent_by, self._started), len(at) - 1)
+        before = after - 1
+        came = sent_by[after] - sent_by[before]
+        share = (self._started - sent_by[before]) / came if came > 0.0 else 0.0
+        return self._now - (at[before] + share * (at[after] - at[before]))
 
     def waits(self) -> Waits:
         """Every wait so far; those that still wait have waited until now.
 
         Between knots of either curve a wait is a straight line over the messages: its middle stands for the piece.
         """
-        at, arrived, started = np.array(self._knots).T
+        at, arrived, started = np.array(self._at), np.array(self._sent_by), np.array(self._started_by)
         edges = np.unique(np.concatenate([arrived, started]))
         messages = np.diff(edges)
         kept = messages > 1e-6

@@ -6,9 +6,10 @@ minutes that ended a while ago. Everything random comes from the conditions' see
 """
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from math import inf
+from math import ceil, inf
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
@@ -54,7 +55,7 @@ class Sight:
         self._group = group
         self._noise = conditions.count_noise
         self._max_size = conditions.max_size
-        self._random = Random(conditions.seed + 1)  # noqa: S311 - a simulation
+        self._gauss = Random(conditions.seed + 1).gauss  # noqa: S311 - a simulation
 
     @property
     def desired(self) -> int:
@@ -95,7 +96,8 @@ class Sight:
     def _about(self, count: float) -> float:
         if self._noise == 0.0 or count < 1.0:
             return float(round(count))
-        return float(max(0, round(count * (1.0 + self._noise * self._random.gauss(0.0, 1.0)))))
+        about = round(count * (1.0 + self._noise * self._gauss(0.0, 1.0)))
+        return float(about) if about > 0 else 0.0
 
 
 class Policy(Protocol):
@@ -177,13 +179,15 @@ def simulate(trace: Trace, policy: Policy, conditions: Conditions) -> Run:
     metrics = _Metrics(sight, work, group, conditions)
     notes: list[tuple[float, str]] = []
     tick_s, ticks = 0.0, 0
+    decide = policy.decide
     for minute in range(trace.minutes):
         minute_end_s = (minute + 1) * MINUTE_S
         while tick_s < minute_end_s:
             group.advance(tick_s)
-            metrics.arrive(tick_s)
+            if tick_s >= metrics.due_s:
+                metrics.arrive(tick_s)
             sight.now = tick_s
-            step = policy.decide(sight)
+            step = decide(sight)
             ticks += 1
             if step.desired != group.desired:
                 notes.append((tick_s, step.note or f"{group.desired} to {step.desired}"))
@@ -228,12 +232,17 @@ def late_fraction(waits: Waits, target_wait_s: float) -> float:
 
 def quantiles(waits: Waits, shares: tuple[float, ...]) -> list[float]:
     """The waits that so large shares of the messages did not exceed."""
-    if not len(waits.seconds):
+    count = len(waits.seconds)
+    if not count:
         return [0.0 for _ in shares]
+    if (waits.messages == 1.0).all():  # each counts once: no need to sort them all
+        places = [min(max(ceil(share * count) - 1, 0), count - 1) for share in shares]
+        seconds = np.partition(waits.seconds, places)
+        return [float(seconds[place]) for place in places]
     order = np.argsort(waits.seconds, kind="stable")
     seconds, up_to = waits.seconds[order], np.cumsum(waits.messages[order])
-    places = np.searchsorted(up_to, [share * up_to[-1] for share in shares], side="left")
-    return [float(seconds[min(place, len(seconds) - 1)]) for place in places]
+    reached = np.searchsorted(up_to, [share * up_to[-1] for share in shares], side="left")
+    return [float(seconds[min(place, count - 1)]) for place in reached]
 
 
 class _Metrics:
@@ -247,32 +256,33 @@ class _Metrics:
         self._random = Random(conditions.seed + 2)  # noqa: S311 - a simulation
         self._taken: list[Minute] = []
         self._launching: list[float] = []
-        self._due_s: list[float] = []
+        self._due: deque[tuple[float, Minute]] = deque()  # what cannot be seen yet, and when it can
+        self._latest_s = 0.0
+        self.due_s = inf  # when the next figures can be seen
 
     def take(self, minute: int) -> None:
         """A minute is over."""
         work, end_s = self._work, (minute + 1) * MINUTE_S
-        self._taken.append(
-            Minute(
-                minute * MINUTE_S,
-                work.sent_in(minute),
-                work.deleted_in(minute),
-                float(round(work.visible())),
-                float(round(work.in_flight())),
-                work.oldest_age(),
-                float(self._group.working),
-            )
+        taken = Minute(
+            minute * MINUTE_S,
+            work.sent_in(minute),
+            work.deleted_in(minute),
+            float(round(work.visible())),
+            float(round(work.in_flight())),
+            work.oldest_age(),
+            float(self._group.working),
         )
+        self._taken.append(taken)
         self._launching.append(float(self._group.launching))
-        due_s = end_s + self._random.uniform(*self._late_s)
-        self._due_s.append(max(due_s, self._due_s[-1]) if self._due_s else due_s)
+        self._latest_s = max(self._latest_s, end_s + self._random.uniform(*self._late_s))
+        self._due.append((self._latest_s, taken))
+        self.due_s = self._due[0][0]
 
     def arrive(self, now: float) -> None:
         """What is due can be seen."""
-        known = len(self._sight.minutes)
-        while known < len(self._taken) and self._due_s[known] <= now:
-            self._sight.minutes.append(self._taken[known])
-            known += 1
+        while self.due_s <= now:
+            self._sight.minutes.append(self._due.popleft()[1])
+            self.due_s = self._due[0][0] if self._due else inf
 
     def timeline(self, trace: Trace, waits: Waits) -> Timeline:
         """The run minute by minute."""

@@ -4,6 +4,7 @@ Each is given the backlog that one instance works off within the target wait, in
 that is what their users are told to set.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 from math import ceil, floor
 
@@ -38,12 +39,13 @@ class Keda:
     name: str = field(default="keda", init=False)
     _each: float = field(default=1.0, init=False, repr=False)
     _active_at: float = field(default=0.0, init=False, repr=False)
-    _recommended: list[tuple[float, int]] = field(default_factory=list, init=False, repr=False)
+    # What was recommended within the window and has not been exceeded since: (at, count), the highest first.
+    _recommended: deque[tuple[float, int]] = field(default_factory=deque, init=False, repr=False)
 
     def begin(self, conditions: Conditions, trace: Trace) -> int:  # noqa: ARG002 - nothing of the trace is known
         """At zero."""
         self._each = messages_each(conditions, self.queue_share)
-        self._active_at, self._recommended = 0.0, []
+        self._active_at, self._recommended = 0.0, deque()
         return 0
 
     def decide(self, sight: Sight) -> Step:
@@ -52,7 +54,7 @@ class Keda:
         if length > 0:
             self._active_at = sight.now
         if sight.desired == 0:
-            self._recommended = []
+            self._recommended.clear()
             return Step(1, sight.now + self.sync_s) if length > 0 else Step(0, sight.now + self.polling_s)
         if length <= 0 and sight.now - self._active_at >= self.cooldown_s:
             return Step(0, sight.now + self.polling_s)
@@ -67,11 +69,14 @@ class Keda:
     def stabilised(self, now: float, length: float, replicas: int) -> int:
         """The behaviour: down to the highest recommendation of the window, up by so much a sync at most."""
         wanted = self.recommended(length, replicas)
-        self._recommended = [(at, count) for at, count in self._recommended if at > now - self.down_window_s]
-        self._recommended.append((now, wanted))
-        highest = max(count for _, count in self._recommended)
+        recent = self._recommended
+        while recent and recent[-1][1] <= wanted:
+            recent.pop()
+        recent.append((now, wanted))
+        while recent[0][0] <= now - self.down_window_s and len(recent) > 1:
+            recent.popleft()
         if wanted < replicas:
-            return min(replicas, highest)
+            return min(replicas, recent[0][1])
         most = max(floor(replicas * (1.0 + self.up_percent / 100.0) + TINY), replicas + self.up_pods)
         return min(wanted, most)
 

@@ -26,6 +26,7 @@ class Sluice:
     _known: int = field(default=0, init=False, repr=False)
     _sent: Series | None = field(default=None, init=False, repr=False)
     _deleted: Series | None = field(default=None, init=False, repr=False)
+    _oldest: Reading | None = field(default=None, init=False, repr=False)
 
     def begin(self, conditions: Conditions, trace: Trace) -> int:  # noqa: ARG002 - nothing of the trace is known
         """A new fleet, at zero."""
@@ -40,7 +41,7 @@ class Sluice:
                 **({"hints": hints} if self.hinted else {}),
             },
         )
-        self._memory, self._known, self._sent, self._deleted = Memory(), 0, None, None
+        self._memory, self._known, self._sent, self._deleted, self._oldest = Memory(), 0, None, None, None
         return 0
 
     def decide(self, sight: Sight) -> Step:
@@ -61,13 +62,12 @@ class Sluice:
             newest = sight.minutes[-METRIC_MINUTES:]
             self._sent = Series(MINUTE_S, tuple((BEGAN_AT + each.start_s, each.sent) for each in newest))
             self._deleted = Series(MINUTE_S, tuple((BEGAN_AT + each.start_s, each.deleted) for each in newest))
-        last = sight.minutes[-1] if sight.minutes else None
-        oldest = None if last is None else Reading(last.oldest_age_s, BEGAN_AT + last.start_s + MINUTE_S)
+            self._oldest = Reading(newest[-1].oldest_age_s, BEGAN_AT + newest[-1].start_s + MINUTE_S)
         return QueueReading(
             visible=Reading(sight.visible(), now),
             in_flight=Reading(sight.in_flight(), now),
             delayed=Reading(0.0, now),
-            oldest_age=oldest,
+            oldest_age=self._oldest,
             sent=self._sent,
             deleted=self._deleted,
         )

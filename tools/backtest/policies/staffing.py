@@ -1,5 +1,6 @@
 """Rules that need no history: a fixed fleet, and Little's law with the square root beside it."""
 
+from collections import deque
 from dataclasses import dataclass, field
 from math import ceil, sqrt
 
@@ -46,12 +47,15 @@ class Little:
     name: str = field(default="little", init=False)
     _takes_s: float = field(default=1.0, init=False, repr=False)
     _target_s: float = field(default=120.0, init=False, repr=False)
-    _sizes: list[tuple[float, int]] = field(default_factory=list, init=False, repr=False)
+    # Sizes of the time that counts and not exceeded since: (at, size), the largest first.
+    _sizes: deque[tuple[float, int]] = field(default_factory=deque, init=False, repr=False)
+    _seen: int = field(default=0, init=False, repr=False)  # minutes whose metrics were known at the last look
+    _per_s: float = field(default=0.0, init=False, repr=False)
 
     def begin(self, conditions: Conditions, trace: Trace) -> int:  # noqa: ARG002 - nothing of the trace is known
         """At zero."""
         self._takes_s, self._target_s = conditions.seconds_per_message, conditions.target_wait_s
-        self._sizes = []
+        self._sizes, self._seen, self._per_s = deque(), 0, 0.0
         return 0
 
     def size(self, per_s: float, backlog: float) -> int:
@@ -62,10 +66,14 @@ class Little:
 
     def decide(self, sight: Sight) -> Step:
         """The rule on what is seen now."""
-        recent = sight.minutes[-self.window_minutes :]
-        per_s = sum(minute.sent for minute in recent) / (len(recent) * MINUTE_S) if recent else 0.0
-        wanted = self.size(per_s, sight.visible())
-        oldest_s = sight.now - self.down_after_s
-        self._sizes = [(at, size) for at, size in self._sizes if at > oldest_s and size > wanted]
-        self._sizes.append((sight.now, wanted))
-        return Step(max(wanted, min(self._sizes[0][1], sight.desired)), sight.now + self.every_s)
+        if len(sight.minutes) != self._seen:
+            self._seen = len(sight.minutes)
+            recent = sight.minutes[-self.window_minutes :]
+            self._per_s = sum(minute.sent for minute in recent) / (len(recent) * MINUTE_S)
+        wanted, sizes = self.size(self._per_s, sight.visible()), self._sizes
+        while sizes and sizes[-1][1] <= wanted:
+            sizes.pop()
+        sizes.append((sight.now, wanted))
+        while sizes[0][0] <= sight.now - self.down_after_s and len(sizes) > 1:
+            sizes.popleft()
+        return Step(max(wanted, min(sizes[0][1], sight.desired)), sight.now + self.every_s)
