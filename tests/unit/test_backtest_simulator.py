@@ -89,7 +89,7 @@ def test_message_queue_when_a_server_leaves_with_work_in_hand() -> None:
     queue.add(2, 0.0)
     queue.advance(40.0)
     started = len(queue.waits().seconds) - queue.visible()
-    done_at = queue.remove(1, 40.0)
+    (done_at,) = queue.remove([1], 40.0)
     assert 40.0 < done_at <= 50.0
     assert queue.in_flight() == 2.0
     queue.advance(done_at + 0.01)
@@ -108,7 +108,7 @@ def test_message_queue_when_counted_by_the_minute() -> None:
     for until in range(0, 130, 5):
         cut.advance(float(until))
     for queue in (whole, cut):
-        queue.remove(1, 130.0)
+        queue.remove([1], 130.0)
         queue.add(3, 200.0)
     for until in range(200, 421, 5):
         cut.advance(float(until))
@@ -131,7 +131,7 @@ def test_in_flight_when_some_are_idle() -> None:
     assert queue.in_flight() == 0.0
     queue.advance(120.0)
     assert queue.in_flight() == 2.0
-    done_at = max(queue.remove(server, 120.0) for server in range(5))
+    done_at = max(queue.remove(range(5), 120.0))
     assert queue.in_flight() == 2.0
     queue.advance(done_at)
     assert queue.in_flight() == 0.0

@@ -142,14 +142,15 @@ class Group:
             case ShrinkOrder.OLDEST:
                 pass
         units += [unit for unit in reversed(self._units) if unit.state is not Lifecycle.WORKING]
-        for unit in units[:count]:
-            gone_at = now
-            if unit.state is Lifecycle.WORKING:
-                self._working -= 1
-                gone_at = self._work.remove(unit.number, now) + self._conditions.drain_s
-                unit.state, unit.seen = Lifecycle.DRAINING, None
-                heappush(self._draining, (gone_at, unit.number, unit))
-            self._bill(unit, gone_at)
+        going = units[: min(count, self._working)]
+        done_at = self._work.remove([unit.number for unit in going], now)
+        for unit, at in zip(going, done_at, strict=True):
+            unit.state, unit.seen = Lifecycle.DRAINING, None
+            heappush(self._draining, (at + self._conditions.drain_s, unit.number, unit))
+            self._bill(unit, at + self._conditions.drain_s)
+        for unit in units[self._working : count]:
+            self._bill(unit, now)
+        self._working -= len(going)
         self._units = [unit for unit in self._units if not unit.gone]
         self._seen = None
 

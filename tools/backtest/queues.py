@@ -9,6 +9,7 @@ FluidQueue    arrivals and starts as curves over time, straight between events; 
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heapify, heappush, heapreplace
@@ -43,8 +44,8 @@ class Work(Protocol):
     def add(self, server: int, at: float) -> None:
         """An instance begins to take messages."""
 
-    def remove(self, server: int, at: float) -> float:
-        """An instance takes no more; when it is done with what it has in hand."""
+    def remove(self, servers: Sequence[int], at: float) -> list[float]:
+        """Instances take no more; when each is done with what it has in hand."""
 
     def advance(self, until: float) -> None:
         """Let everything up to that moment happen."""
@@ -120,21 +121,16 @@ class MessageQueue:
         if self._head < self._arrived:
             self.advance(at)
 
-    def remove(self, server: int, at: float) -> float:
-        """An instance takes no more; when it is done with what it has in hand."""
+    def remove(self, servers: Sequence[int], at: float) -> list[float]:
+        """Instances take no more; when each is done with what it has in hand."""
         if at > self._now:
             self.advance(at)
-        free = self._free
-        place = [entry[1] for entry in free].index(server)
-        free_at, _, came_at = free[place]
-        rest = free.pop()
-        if place < len(free):
-            free[place] = rest
-            heapify(free)
-        if free_at <= at:
-            return at
-        self._leaving.append((free_at, came_at))
-        return free_at
+        going = set(servers)
+        gone = {entry[1]: entry for entry in self._free if entry[1] in going}
+        self._free = [entry for entry in self._free if entry[1] not in going]
+        heapify(self._free)
+        self._leaving += [(free_at, came_at) for free_at, _, came_at in gone.values() if free_at > at]
+        return [max(at, gone[server][0]) for server in servers]
 
     def advance(self, until: float) -> None:
         """Go on, and take each minute's count as it ends."""
@@ -232,13 +228,13 @@ class FluidQueue:
         self.advance(at)
         self._servers += 1
 
-    def remove(self, server: int, at: float) -> float:  # noqa: ARG002 - instances of a fluid are alike
-        """An instance takes no more; when it is done with what it has in hand."""
+    def remove(self, servers: Sequence[int], at: float) -> list[float]:
+        """Instances take no more; when each is done with what it has in hand. Those of a fluid are alike."""
         self.advance(at)
-        self._servers -= 1
+        self._servers -= len(servers)
         done_at = at + self._takes_s if self._started < self._sent_count else at
-        self._leaving.append(done_at)
-        return done_at
+        self._leaving += [done_at] * len(servers)
+        return [done_at] * len(servers)
 
     def advance(self, until: float) -> None:
         """Go on, minute by minute, with capacity as it is."""
