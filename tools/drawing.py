@@ -1,65 +1,108 @@
-"""Draws the drain's diagram from its table, so that the two cannot differ: `python -m tools.drawing`."""
+"""Draws the diagrams of docs/draining.md from their tables, so that they cannot differ: `python -m tools.drawing`."""
 
 import sys
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from sluice.draining import TABLE, EventKind, Place
-from sluice.model import DrainState
+from sluice.draining import TABLE, EventKind
+from sluice.launching import BOOT_TABLE, BootEventKind
+from sluice.model import BootState, DrainState
 
 PAGE = Path(__file__).parents[1] / "docs" / "draining.md"
-BEGIN = "<!-- drawn from sluice.draining.TABLE by `python -m tools.drawing`: do not edit -->"
-END = "<!-- drawn -->"
 
 
-def diagram() -> str:
-    """A Mermaid state diagram: an arrow for each pair of states, labelled with the events that lead there."""
-    arrows: dict[tuple[Place, Place], list[EventKind]] = defaultdict(list)
-    for (place, kind), transition in TABLE.items():
-        for target in transition.to - {place}:
-            arrows[place, target].append(kind)
-    lines = ["```mermaid", "stateDiagram-v2"]
-    order: list[Place] = [None, *DrainState]
-    for place, target in sorted(arrows, key=lambda arrow: (order.index(arrow[0]), order.index(arrow[1]))):
-        kinds = sorted(arrows[place, target], key=list(EventKind).index)
-        label = ", ".join(kind.value.replace(":", "") for kind in kinds)
-        lines.append(f"    {_name(place)} --> {_name(target)}: {label}")
-    return "\n".join([*lines, f"    {_name(DrainState.RELEASED)} --> [*]", "```"])
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A table to be drawn, and what is drawn of it.
+
+    Args:
+        source: the table's name, as the page's markers have it.
+        table: (state, None where there is no record; kind of event) -> a transition, which has `to`.
+        states: in the order of the columns.
+        kinds: in the order of the rows.
+        ends: states in which a story can end.
+    """
+
+    source: str
+    table: Mapping[tuple[Any, Any], Any]
+    states: tuple[StrEnum, ...]
+    kinds: tuple[StrEnum, ...]
+    ends: tuple[StrEnum, ...]
+
+    @property
+    def begin(self) -> str:
+        """The marker before it."""
+        return f"<!-- drawn from {self.source} by `python -m tools.drawing`: do not edit -->"
+
+    @property
+    def end(self) -> str:
+        """The marker after it."""
+        return f"<!-- end of {self.source} -->"
+
+    def diagram(self) -> str:
+        """A Mermaid state diagram: an arrow for each pair of states, labelled with the events that lead there."""
+        arrows: dict[tuple[StrEnum | None, StrEnum], list[StrEnum]] = defaultdict(list)
+        for (place, kind), transition in self.table.items():
+            for target in transition.to - {place}:
+                arrows[place, target].append(kind)
+        lines = ["```mermaid", "stateDiagram-v2"]
+        order: list[StrEnum | None] = [None, *self.states]
+        for place, target in sorted(arrows, key=lambda arrow: (order.index(arrow[0]), order.index(arrow[1]))):
+            labels = [kind.value.replace(":", "") for kind in sorted(arrows[place, target], key=self.kinds.index)]
+            lines.append(f"    {_name(place)} --> {_name(target)}: {', '.join(labels)}")
+        lines += [f"    {_name(state)} --> [*]" for state in self.ends]
+        return "\n".join([*lines, "```"])
+
+    def rows(self) -> str:
+        """A Markdown table: what each event does in each state; a dot where nothing changes."""
+        places: list[StrEnum | None] = [None, *self.states]
+        rows = ["| event | " + " | ".join("none" if place is None else place.value for place in places) + " |"]
+        rows.append("|---" * (len(places) + 1) + "|")
+        rows += [
+            f"| {kind.value} | " + " | ".join(self._cell(place, kind) for place in places) + " |" for kind in self.kinds
+        ]
+        return "\n".join(rows)
+
+    def _cell(self, place: StrEnum | None, kind: StrEnum) -> str:
+        transition = self.table.get((place, kind))
+        if transition is None:
+            return "·"
+        return " or ".join(state.value for state in self.states if state in transition.to) or "stays"
 
 
-def table() -> str:
-    """A Markdown table: what each event does in each state; a dot where nothing changes."""
-    places: list[Place] = [None, *DrainState]
-    rows = ["| event | " + " | ".join("none" if place is None else place.value for place in places) + " |"]
-    rows.append("|---" * (len(places) + 1) + "|")
-    for kind in EventKind:
-        cells = [_cell(place, kind) for place in places]
-        rows.append(f"| {kind.value} | " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+DRAWINGS = (
+    Drawing("sluice.draining.TABLE", TABLE, tuple(DrainState), tuple(EventKind), (DrainState.RELEASED,)),
+    Drawing(
+        "sluice.launching.BOOT_TABLE",
+        BOOT_TABLE,
+        tuple(BootState),
+        tuple(BootEventKind),
+        (BootState.LOST, BootState.LEFT),
+    ),
+)
 
 
-def _cell(place: Place, kind: EventKind) -> str:
-    transition = TABLE.get((place, kind))
-    if transition is None:
-        return "·"
-    return " or ".join(state.value for state in DrainState if state in transition.to) or "stays"
-
-
-def _name(place: Place) -> str:
+def _name(place: StrEnum | None) -> str:
     return "[*]" if place is None else place.value
 
 
-def drawn(page: str) -> str:
-    """The page with its drawn part made anew.
+def drawn(page: str, drawings: Iterable[Drawing] = DRAWINGS) -> str:
+    """The page with its drawn parts made anew.
 
     Raises:
-        ValueError: the page has no place for it.
+        ValueError: the page has no place for one.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE.name}: must have {BEGIN!r} and, below it, {END!r}")
-    return f"{before}{BEGIN}\n\n{diagram()}\n\n{table()}\n\n{END}{after}"
+    for drawing in drawings:
+        before, begin, rest = page.partition(drawing.begin)
+        _, end, after = rest.partition(drawing.end)
+        if not begin or not end:
+            raise ValueError(f"{PAGE.name}: must have {drawing.begin!r} and, below it, {drawing.end!r}")
+        page = f"{before}{drawing.begin}\n\n{drawing.diagram()}\n\n{drawing.rows()}\n\n{drawing.end}{after}"
+    return page
 
 
 def main() -> int:

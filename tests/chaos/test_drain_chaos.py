@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from sluice import draining
+from sluice import draining, launching
 from sluice.config import DrainPolicy
 from sluice.draining import DrainState, EventKind, Transition
-from sluice.model import Drain, DrainStep
+from sluice.launching import BootEventKind, BootTransition
+from sluice.model import BootState, BootStep, CompleteHook, Consumer, Drain, DrainStep, HookResult
 from tools.chaos import drain
 
 SEEDS = 400
@@ -37,7 +38,7 @@ def test_story_is_the_same_when_its_seed_is_played_again() -> None:
     assert drain.run(7) == drain.run(7)
 
 
-def _first_violation(seeds: int = SEEDS) -> str:
+def _first_violation(seeds: int = 3 * SEEDS) -> str:
     for seed in range(seeds):
         report = drain.run(seed)
         if report.violations:
@@ -104,6 +105,43 @@ MUTANTS = [
         "heartbeat after its deadline|at the end",
         id="no deadline",
     ),
+    pytest.param(
+        [(state, EventKind.REPORT_WORKING) for state in draining.UNDER_WAY],
+        _never,
+        "given up for silent",
+        id="deaf to consumers",
+    ),
+    pytest.param(
+        [(state, EventKind.ENDED) for state in draining.UNDER_WAY],
+        _never,
+        "its machine has ended",
+        id="waits for the dead",
+    ),
+]
+
+
+def _lets_all_in(consumer: Consumer, event: Any, _now: float) -> BootStep:
+    return BootStep(consumer, (CompleteHook(event.hook, HookResult.CONTINUE),))
+
+
+def _keeps_out(consumer: Consumer, _event: Any, _now: float) -> BootStep:
+    return BootStep(consumer)
+
+
+BOOT_MUTANTS = [
+    pytest.param(
+        [(state, BootEventKind.FOUND_WAITING) for state in (None, BootState.BOOTING)],
+        _lets_all_in,
+        "before its consumer was ready",
+        id="lets everybody in",
+    ),
+    pytest.param(
+        [(state, BootEventKind.BUSY) for state in (None, *BootState)],
+        _keeps_out,
+        "not protected",
+        id="deaf to the busy",
+    ),
+    pytest.param([(BootState.WORKING, BootEventKind.IDLE)], _keeps_out, "idle for long", id="deaf to the idle"),
 ]
 
 
@@ -116,6 +154,24 @@ def test_harness_finds_the_fault_when_a_rule_is_broken(
     monkeypatch.setattr(draining, "TABLE", {**draining.TABLE, **broken})
     violation = _first_violation()
     assert any(words in violation for words in expected.split("|")), violation or "no seed noticed"
+
+
+@pytest.mark.parametrize(("rows", "move", "expected"), BOOT_MUTANTS)
+def test_harness_finds_the_fault_when_a_rule_of_launches_is_broken(
+    rows: list[tuple[BootState | None, BootEventKind]], move: Any, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for what consumers say of themselves."""
+    broken = {key: BootTransition(move, frozenset()) for key in rows}
+    monkeypatch.setattr(launching, "BOOT_TABLE", {**launching.BOOT_TABLE, **broken})
+    violation = _first_violation()
+    assert expected in violation, violation or "no seed noticed"
+
+
+def test_harness_finds_the_fault_when_protection_is_never_lifted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consumer that crashed while busy would keep its instance for ever."""
+    monkeypatch.setattr(launching, "BUSY_KEPT_S", 1e9)
+    violation = _first_violation()
+    assert "protected long after" in violation, violation or "no seed noticed"
 
 
 def test_command_line_ends_with_one_json_object_when_asked() -> None:

@@ -37,6 +37,7 @@ FAKE = {
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
 }
+KEEPING = {"RetentionTriggers": {"TerminateHookAbandon": "retain"}}
 # What ends after n seconds has surely ended a moment later, whichever side the boundary is on.
 MARGIN_S = 0.3
 EVENTUALLY_S = 30.0  # the emulator's groups act within a second; a loaded machine is far slower
@@ -73,7 +74,9 @@ class World(Protocol):
         """A new queue; its URL."""
         ...
 
-    def make_group(self, *, min_size: int = 0, max_size: int = 5, hook_timeout_s: int | None = None) -> str:
+    def make_group(
+        self, *, min_size: int = 0, max_size: int = 5, hook_timeout_s: int | None = None, retains: bool = False
+    ) -> str:
         """A new empty group, with a termination hook named "drain" where a timeout is given; its name."""
         ...
 
@@ -146,10 +149,12 @@ class MemoryWorld(World):
         )
 
     @override
-    def make_group(self, *, min_size: int = 0, max_size: int = 5, hook_timeout_s: int | None = None) -> str:
+    def make_group(
+        self, *, min_size: int = 0, max_size: int = 5, hook_timeout_s: int | None = None, retains: bool = False
+    ) -> str:
         hooks = () if hook_timeout_s is None else (Hook("drain", timeout_s=hook_timeout_s),)
         return self.memory.group.create(
-            _unique("group"), min_size=min_size, max_size=max_size, desired=min_size, hooks=hooks
+            _unique("group"), min_size=min_size, max_size=max_size, desired=min_size, hooks=hooks, retains=retains
         )
 
     @override
@@ -158,7 +163,7 @@ class MemoryWorld(World):
 
     @override
     def protect(self, group: str, instance_id: str) -> None:
-        self.memory.group.protect(group, instance_id)
+        self.memory.group.protect(group, [instance_id], True)
 
     @override
     def fail_launch(self, group: str, message: str) -> None:
@@ -259,7 +264,9 @@ class AwsWorld(World):
         return url
 
     @override
-    def make_group(self, *, min_size: int = 0, max_size: int = 5, hook_timeout_s: int | None = None) -> str:
+    def make_group(
+        self, *, min_size: int = 0, max_size: int = 5, hook_timeout_s: int | None = None, retains: bool = False
+    ) -> str:
         name = _unique("group")
         tags = [
             {"Key": "sluice:sandbox-command", "Value": "exec sleep 1000"},
@@ -281,6 +288,7 @@ class AwsWorld(World):
             DesiredCapacity=min_size,
             LaunchTemplate={"LaunchTemplateName": name, "Version": "$Latest"},
             AvailabilityZones=[f"{REGION}a"],
+            **({"InstanceLifecyclePolicy": KEEPING} if retains else {}),
         )
         if hook_timeout_s is not None:
             autoscaling.put_lifecycle_hook(

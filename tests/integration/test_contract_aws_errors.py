@@ -27,7 +27,7 @@ from sluice.aws import SqsQueue, connect
 from sluice.aws.clients import ATTEMPTS, Clients
 from sluice.aws.errors import Thing, asking
 from sluice.aws.table import CONFLICT_ATTEMPTS, Table
-from sluice.model import HookAction, HookResult, Message
+from sluice.model import HookAction, HookResult, Message, StopOrder
 from sluice.ports import (
     HELD_BACK,
     ConflictError,
@@ -422,8 +422,19 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
     "archive.store": ("s3:PutObject", lambda ports, _: ports.archive.store("orders", letters(1)[0])),
     "archive.load": ("s3:GetObject", lambda ports, _: ports.archive.load("key")),
     "archive.remove": ("s3:DeleteObject", lambda ports, _: ports.archive.remove("key")),
-    "instances.stop": ("ssm:SendCommand", lambda ports, _: ports.instances.stop("i-1", "u.service", 60.0)),
+    "instances.stop": ("ssm:SendCommand", lambda ports, _: ports.instances.stop(["i-1"], StopOrder(), 60.0)),
     "instances.command": ("ssm:ListCommandInvocations", lambda ports, _: ports.instances.command(COMMAND, "i-1")),
+    "instances.commands_of": ("ssm:ListCommandInvocations", lambda ports, _: ports.instances.commands_of(COMMAND)),
+    "instances.ended": ("ec2:DescribeInstances", lambda ports, _: ports.instances.ended(["i-1"])),
+    "group.protect": (
+        "autoscaling:SetInstanceProtection",
+        lambda ports, _: ports.group.protect("g", ["i-1"], True),
+    ),
+    "group.end": (
+        "autoscaling:TerminateInstanceInAutoScalingGroup",
+        lambda ports, _: ports.group.end("g", "i-1"),
+    ),
+    "ledger.consumer": ("dynamodb:GetItem", lambda ports, _: ports.ledger.consumer("orders", "i-1")),
     "ledger.drain": ("dynamodb:GetItem", lambda ports, _: ports.ledger.drain("orders", "i-1")),
     "ledger.drains": ("dynamodb:Query", lambda ports, _: ports.ledger.drains("orders")),
     "ledger.acquire": ("dynamodb:PutItem", lambda ports, _: ports.ledger.acquire("orders", "o", 2.0, 1.0)),

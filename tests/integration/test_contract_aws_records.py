@@ -31,6 +31,7 @@ from sluice.model import (
     Outcome,
     OutcomeStatus,
     RedriveJob,
+    StopOrder,
 )
 from sluice.ports import (
     ATTEMPTS_KEPT_S,
@@ -211,10 +212,15 @@ class FakeSsm:
         self.sent = request
         return {"Command": {"CommandId": "c-1"}}
 
-    def list_command_invocations(self, CommandId: str, InstanceId: str) -> dict[str, Any]:  # noqa: N803 - boto's names
-        """Answer with what there is."""
-        assert (CommandId, InstanceId) == ("c-1", "i-1")
-        return {"CommandInvocations": self.invocations}
+    def get_paginator(self, operation: str) -> FakeSsm:
+        """The pages of what there is."""
+        assert operation == "list_command_invocations"
+        return self
+
+    def paginate(self, **request: str) -> list[dict[str, Any]]:
+        """Answer with what there is, an invocation a page."""
+        assert request in ({"CommandId": "c-1", "InstanceId": "i-1"}, {"CommandId": "c-1"})
+        return [{"CommandInvocations": [invocation]} for invocation in self.invocations]
 
 
 def instances_on(ssm: FakeSsm) -> SsmInstances:
@@ -224,15 +230,15 @@ def instances_on(ssm: FakeSsm) -> SsmInstances:
 
 @pytest.mark.parametrize(
     ("timeout_s", "delivery_s", "execution_s"),
-    [(0.5, 30, "1"), (45.2, 46, "46"), (900.0, 900, "900"), (10_000_000.0, 2_592_000, "172800")],
+    [(0.5, 30, "1"), (45.2, 46, "46"), (900.0, 120, "900"), (10_000_000.0, 120, "172800")],
 )
 def test_command_is_held_to_run_commands_bounds(timeout_s: float, delivery_s: int, execution_s: str) -> None:
-    """Both of its timeouts follow ours, as far as Systems Manager takes them."""
+    """Both of its timeouts follow ours, as far as Systems Manager takes them; delivery for two minutes at most."""
     ssm = FakeSsm()
-    assert instances_on(ssm).stop("i-1", "consumer.service", timeout_s) == "c-1"
+    assert instances_on(ssm).stop(["i-1", "i-2"], StopOrder(), timeout_s) == "c-1"
     assert ssm.sent["TimeoutSeconds"] == delivery_s
     assert ssm.sent["Parameters"]["executionTimeout"] == [execution_s]
-    assert ssm.sent["InstanceIds"] == ["i-1"]
+    assert ssm.sent["InstanceIds"] == ["i-1", "i-2"]
     assert ssm.sent["DocumentName"] == "AWS-RunShellScript"
 
 
@@ -247,15 +253,37 @@ def test_command_is_held_to_run_commands_bounds(timeout_s: float, delivery_s: in
 def test_unit_is_one_word_to_the_shell(unit: str, command: str) -> None:
     """Whatever it holds, it is stopped and not run."""
     ssm = FakeSsm()
-    instances_on(ssm).stop("i-1", unit, 60.0)
+    instances_on(ssm).stop(["i-1"], StopOrder(unit), 60.0)
     assert ssm.sent["Parameters"]["commands"] == [command]
+
+
+def test_container_is_stopped_when_there_is_one() -> None:
+    """It has all of the command's time but a margin; Docker alone would kill it after ten seconds."""
+    ssm = FakeSsm()
+    instances_on(ssm).stop(["i-1"], StopOrder(container="consumer"), 600.0)
+    assert ssm.sent["Parameters"]["commands"] == ["docker stop --time 595 consumer"]
+
+
+def test_document_of_ones_own_is_given_names_and_no_script() -> None:
+    """What it may run is its author's to say."""
+    ssm = FakeSsm()
+    instances_on(ssm).stop(["i-1"], StopOrder("worker.service", document="Stop-Worker"), 600.0)
+    assert ssm.sent["DocumentName"] == "Stop-Worker"
+    assert ssm.sent["Parameters"] == {"unit": ["worker.service"], "executionTimeout": ["600"]}
+
+
+def test_command_is_told_by_instance_over_pages() -> None:
+    """One look at all that it was sent to."""
+    ssm = FakeSsm({"InstanceId": "i-1", "Status": "Success"}, {"InstanceId": "i-2", "Status": "InProgress"})
+    told = instances_on(ssm).commands_of("c-1")
+    assert told == {"i-1": CommandStatus.SUCCEEDED, "i-2": CommandStatus.RUNNING}
 
 
 @pytest.mark.parametrize(
     ("status", "details", "folded"),
     [
         ("Pending", "Pending", CommandStatus.PENDING),
-        ("InProgress", "In Progress", CommandStatus.PENDING),
+        ("InProgress", "In Progress", CommandStatus.RUNNING),
         ("Delayed", "Delayed", CommandStatus.PENDING),
         ("Cancelling", "Cancelling", CommandStatus.PENDING),
         ("Success", "Success", CommandStatus.SUCCEEDED),

@@ -192,3 +192,45 @@ def test_action_is_not_active_when_it_names_another(world: World, what: str) -> 
     assert not world.ports.group.heartbeat(wrong)
     assert not world.ports.group.complete_hook(wrong, HookResult.CONTINUE)
     assert draining(world, action.group).id == action.instance_id
+
+
+def test_protection_is_set_and_lifted_by_the_port(world: World) -> None:
+    """Several at once; told by the next reading."""
+    group = world.make_group()
+    world.ports.group.set_desired(group, 2)
+    ids = [instance.id for instance in working(world, group, 2).instances]
+    for protected in (True, False):
+        world.ports.group.protect(group, ids, protected)
+        assert {instance.protected for instance in world.ports.group.read(group).instances} == {protected}
+
+
+@pytest.mark.parametrize("world", [MEMORY, EMULATOR], indirect=True)  # moto protects what is not there
+def test_protection_is_refused_when_one_is_not_in_service(world: World) -> None:
+    """All or none: the caller narrows it down."""
+    group = world.make_group()
+    world.ports.group.set_desired(group, 1)
+    (instance,) = working(world, group, 1).instances
+    with pytest.raises(RefusedError):
+        world.ports.group.protect(group, [instance.id, "i-0123456789abcdef0"], True)
+    assert not world.ports.group.read(group).instances[0].protected
+
+
+@WITH_HOOKS
+def test_abandoned_instance_is_retained_until_it_is_ended(world: World) -> None:
+    """The group says that it keeps what is abandoned, keeps it, and lets it go when told; twice is no error."""
+    group = world.make_group(hook_timeout_s=60, retains=True)
+    assert world.ports.group.read(group).retains
+    assert not world.ports.group.read(world.make_group()).retains
+    world.ports.group.set_desired(group, 1)
+    instance_id = working(world, group, 1).instances[0].id
+    world.ports.group.set_desired(group, 0)
+    draining(world, group)
+    assert world.ports.group.complete_hook(HookAction(group, "drain", instance_id), HookResult.ABANDON)
+
+    def states() -> dict[str, str]:
+        return {instance.id: instance.aws_state for instance in world.ports.group.read(group).instances}
+
+    assert world.eventually(lambda: states().get(instance_id) == "Terminating:Retained")
+    assert world.ports.group.end(group, instance_id)
+    assert world.eventually(lambda: not states())
+    assert not world.ports.group.end(group, instance_id)

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from sluice.memory import Command
-from sluice.model import CommandStatus, Lifecycle
+from sluice.model import CommandStatus, Lifecycle, StopOrder
 from sluice.ports import RefusedError
-from tests.integration.contract_worlds import EMULATOR, MEMORY, MemoryWorld, World, open_world
+from tests.integration.contract_worlds import EMULATOR, MEMORY, AwsWorld, MemoryWorld, World, open_world
 
 UNIT = "consumer.service"
 
 
 def answer_as_systemd(command: Command) -> None:
     """In memory nobody runs the command: the unit stops, and another is not there."""
-    command.status = CommandStatus.SUCCEEDED if command.unit == UNIT else CommandStatus.FAILED
+    command.status = CommandStatus.SUCCEEDED if command.order.unit == UNIT else CommandStatus.FAILED
 
 
 @pytest.fixture(params=[MEMORY, EMULATOR])
@@ -48,7 +48,7 @@ def outcome(world: World, command_id: str, instance_id: str) -> CommandStatus:
 
     def look() -> CommandStatus | None:
         status = world.ports.instances.command(command_id, instance_id)
-        return None if status is CommandStatus.PENDING else status
+        return None if status in {CommandStatus.PENDING, CommandStatus.RUNNING} else status
 
     status = world.eventually(look)
     assert status is not None
@@ -57,13 +57,13 @@ def outcome(world: World, command_id: str, instance_id: str) -> CommandStatus:
 
 def test_unit_is_stopped_when_asked(world: World, instance_id: str) -> None:
     """The command succeeds once the unit has stopped."""
-    command_id = world.ports.instances.stop(instance_id, UNIT, 60.0)
+    command_id = world.ports.instances.stop([instance_id], StopOrder(UNIT), 60.0)
     assert outcome(world, command_id, instance_id) is CommandStatus.SUCCEEDED
 
 
 def test_command_fails_when_there_is_no_such_unit(world: World, instance_id: str) -> None:
     """A command that ran and failed is told apart from one that nobody knows of."""
-    command_id = world.ports.instances.stop(instance_id, "no-such.service", 60.0)
+    command_id = world.ports.instances.stop([instance_id], StopOrder("no-such.service"), 60.0)
     assert outcome(world, command_id, instance_id) is CommandStatus.FAILED
 
 
@@ -72,9 +72,37 @@ def test_stop_is_refused_when_the_instance_has_no_agent(world: World) -> None:
     if isinstance(world, MemoryWorld):
         world.memory.instances.without_agent.add("i-0123456789abcdef0")
     with pytest.raises(RefusedError, match="i-0123456789abcdef0"):
-        world.ports.instances.stop("i-0123456789abcdef0", UNIT, 60.0)
+        world.ports.instances.stop(["i-0123456789abcdef0"], StopOrder(UNIT), 60.0)
+
+
+def test_command_is_told_of_each_when_several_were_asked(world: World) -> None:
+    """One command for several instances, and one look at all of them."""
+    group = world.make_group()
+    world.ports.group.set_desired(group, 2)
+
+    def both() -> list[str] | None:
+        found = [i.id for i in world.ports.group.read(group).instances if i.state is Lifecycle.WORKING]
+        return found if len(found) == 2 else None
+
+    ids = world.eventually(both)
+    assert ids is not None
+    command_id = world.ports.instances.stop(ids, StopOrder(UNIT), 60.0)
+    done = dict.fromkeys(ids, CommandStatus.SUCCEEDED)
+    assert world.eventually(lambda: world.ports.instances.commands_of(command_id) == done)
+
+
+def test_machine_has_ended_when_ec2_says_so(world: World, instance_id: str) -> None:
+    """Stopped or terminated, whatever its group says; an id that EC2 does not know is nothing."""
+    unknown = "i-0123456789abcdef0"
+    assert world.ports.instances.ended([instance_id, unknown]) == frozenset()
+    if isinstance(world, MemoryWorld):
+        world.memory.instances.machines_ended.add(instance_id)
+    elif isinstance(world, AwsWorld):
+        world.client("ec2").stop_instances(InstanceIds=[instance_id])
+    assert world.eventually(lambda: world.ports.instances.ended([instance_id, unknown]) == {instance_id})
 
 
 def test_command_is_pending_when_not_listed_yet(world: World, instance_id: str) -> None:
     """What Run Command does not list, it may list in a moment: unknown is not dead."""
+    assert world.ports.instances.commands_of("5c1d0a6e-0000-4000-8000-000000000001") == {}
     assert world.ports.instances.command("5c1d0a6e-0000-4000-8000-000000000001", instance_id) is CommandStatus.PENDING

@@ -9,7 +9,10 @@ import pytest
 
 from sluice.model import (
     Action,
+    BootState,
     Claim,
+    Consumer,
+    ConsumerWord,
     Decision,
     Drain,
     DrainCause,
@@ -245,6 +248,39 @@ def test_drains_are_listed_when_released_too(world: World, ledger: Ledger) -> No
     ledger.keep_drain(drain("i-a", DrainState.RELEASED, at=now))
     ledger.keep_drain(replace(drain("i-c", at=now), fleet="other"))
     assert [d.instance_id for d in ledger.drains(FLEET)] == ["i-a", "i-b"]
+
+
+def consumer(instance_id: str, at: float) -> Consumer:
+    """A consumer with every kind of field filled in."""
+    return Consumer(
+        fleet=FLEET,
+        instance_id=instance_id,
+        boot=BootState.WORKING,
+        updated_at=at,
+        launched_at=at - 90.5,
+        ready_at=at - 30,
+        first_message_at=at - 29,
+        hook=HookAction("consumers", "sluice-ready", instance_id, "token"),
+        hook_at=at - 80,
+        word=ConsumerWord.BUSY,
+        word_at=at,
+        in_hand=3,
+        protected=True,
+    )
+
+
+def test_consumers_are_kept_at_their_version_and_listed(world: World, ledger: Ledger) -> None:
+    """Written like drains, and of one fleet each."""
+    now = world.now()
+    assert ledger.consumer(FLEET, "i-1") is None
+    first = ledger.keep_consumer(consumer("i-1", now))
+    assert first == replace(consumer("i-1", now), version=1)
+    second = ledger.keep_consumer(replace(first, protected=False))
+    with pytest.raises(ConflictError):
+        ledger.keep_consumer(replace(first, word=ConsumerWord.IDLE))
+    ledger.keep_consumer(replace(consumer("i-2", now), fleet="other"))
+    assert ledger.consumer(FLEET, "i-1") == second
+    assert ledger.consumers(FLEET) == (second,)
 
 
 def test_job_is_kept_at_its_version(world: World, ledger: Ledger) -> None:

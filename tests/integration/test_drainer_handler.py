@@ -10,9 +10,21 @@ from typing import Any
 import pytest
 
 from functions.drainer import app
-from sluice.config import DrainPolicy, Fleet
-from sluice.memory import Call, Command, Decide, Fault, Hook, MemoryPorts, When, faulty_ports, memory_ports
-from sluice.model import CommandStatus, DrainOutcome, DrainState, HookAction
+from sluice.config import DrainPolicy, Fleet, LaunchPolicy
+from sluice.memory import (
+    Call,
+    Command,
+    Decide,
+    Fault,
+    Hook,
+    MemoryPorts,
+    Transition,
+    When,
+    faulty_ports,
+    memory_ports,
+)
+from sluice.minding import Minder
+from sluice.model import CommandStatus, DrainOutcome, DrainState, HookAction, Message, StopOrder
 from sluice.ports import LostAnswerError, NeedsFixError, TryLaterError
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -170,7 +182,7 @@ def test_drain_takes_at_most_eight_calls_when_its_events_come() -> None:
         "MemoryInstances.stop": 1,
         "MemoryGroup.complete_hook": 1,
     }
-    assert day.metrics() == {"DrainsStarted": 1, "DrainsReleased": 1, "DrainDuration": 20}
+    assert day.metrics() == {"DrainsStarted": 1, "DrainsReleased": 1, "DrainsCompleted": 1, "DrainDuration": 20}
 
 
 def test_five_hundred_terminations_all_complete_when_they_come_at_once() -> None:
@@ -189,6 +201,39 @@ def test_five_hundred_terminations_all_complete_when_they_come_at_once() -> None
     assert {drain.outcome for drain in drains} == {DrainOutcome.COMPLETED}
     assert sum(day.calls.values()) / 500 <= 8
     assert day.calls["MemoryFleets.load"] == 3, "the documents are kept between invocations"
+
+
+def test_five_hundred_terminations_share_their_stops_when_the_sweep_finds_them() -> None:
+    """Every event is lost: found by one sweep, stopped by ten commands of fifty, looked at by ten calls."""
+    day = Day(size=500)
+    for instance_id in day.instances():
+        day.terminate(instance_id)
+    day.wait(60)
+    day.at(80, lambda: [day.ports.instances.answer(one, CommandStatus.SUCCEEDED) for one in day.instances()])
+    day.invoke(SWEEP)
+    assert day.instances() == []
+    assert {drain.outcome for drain in day.ports.ledger.drains("orders")} == {DrainOutcome.COMPLETED}
+    assert day.calls["MemoryInstances.stop"] == 10
+    assert max(Counter(command.id for command in day.ports.instances.commands).values()) == 50
+    assert day.calls["MemoryInstances.commands_of"] <= 20
+    assert sum(day.calls.values()) / 500 <= 8
+
+
+def test_others_are_stopped_when_one_of_fifty_has_no_agent() -> None:
+    """Run Command refuses the whole request for one id: it is narrowed down, and the others are asked at once."""
+    day = Day(size=50)
+    agentless = day.instances()[17]
+    day.ports.instances.without_agent.add(agentless)
+    for instance_id in day.instances():
+        day.terminate(instance_id)
+    day.invoke(SWEEP, shift_s=1)
+    states = {drain.instance_id: drain.state for drain in day.ports.ledger.drains("orders")}
+    assert states.pop(agentless) is DrainState.NOTICED
+    assert set(states.values()) == {DrainState.STOPPING}
+    assert day.calls["MemoryInstances.stop"] <= 13, "twice for each halving"
+    note = day.ports.ledger.drain("orders", agentless)
+    assert note is not None
+    assert "InvalidInstanceId" in note.note
 
 
 def test_notice_is_recorded_before_its_effect_and_the_effect_before_its_result() -> None:
@@ -336,7 +381,7 @@ def test_success_is_not_missed_when_it_comes_before_its_commands_id_is_on_record
 def test_command_is_ignored_when_it_is_nobodys_drain() -> None:
     """Patching goes by Run Command too."""
     day = Day()
-    stray = Command("c-1", day.instances()[0], "patch", day.now, 60)
+    stray = Command("c-1", day.instances()[0], StopOrder("patch"), day.now, 60)
     assert "of no drain under way" in day.invoke(commanded(stray, "Success"))["ignored"]
 
 
@@ -422,11 +467,12 @@ def test_one_sweep_ticks_on_when_two_come_together() -> None:
     assert day.now - START == pytest.approx(50)
 
 
-def test_quiet_fleet_costs_three_calls_when_swept() -> None:
-    """No drains, no waiting instance: documents, records, group; no lease, no tick."""
+def test_quiet_fleet_costs_four_calls_when_swept() -> None:
+    """No drains, no waiting instance: documents, both kinds of records, group; no lease, no tick."""
     day = Day()
     day.invoke(SWEEP)
-    assert day.calls == {"MemoryFleets.load": 1, "MemoryLedger.drains": 1, "MemoryGroup.read": 1}
+    reads = ("MemoryFleets.load", "MemoryLedger.drains", "MemoryLedger.consumers", "MemoryGroup.read")
+    assert day.calls == dict.fromkeys(reads, 1)
     assert day.now == START
 
 
@@ -474,6 +520,214 @@ def test_sweep_stops_at_its_time_when_there_is_more_than_it_can_do() -> None:
     assert 0 < found < 30
     day.invoke(SWEEP, shift_s=20)
     assert len(day.ports.ledger.drains("orders")) > found
+
+
+# --------------------------------------------------------------------------- signs of life, and what is kept
+
+
+def test_instance_goes_at_once_when_its_machine_has_ended() -> None:
+    """A crash: nobody answers, and EC2 says that the machine is gone. No deadline is waited for."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.ports.instances.machines_ended.add(instance_id)
+    day.invoke(day.terminate(instance_id))
+    assert day.state(instance_id) is DrainState.NOTICED
+    day.wait(60)
+    day.invoke(SWEEP)
+    drain = day.ports.ledger.drain("orders", instance_id)
+    assert drain is not None
+    assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.COMPLETED)
+    assert day.metrics()["DrainsExpired"] == 0
+
+
+def test_long_job_is_held_while_it_is_heard_of_and_not_after() -> None:
+    """Silence of five minutes, a deadline of two hours: the command runs for one, then nothing is heard any more."""
+    day = Day(a_fleet(deadline_s=7_200, silence_s=300))
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    day.ports.instances.answer(instance_id, CommandStatus.RUNNING)
+    day.at(3_600, lambda: setattr(day.ports.instances.commands[0], "status", CommandStatus.PENDING))
+    while day.instances() and day.now < START + 7_200:
+        day.invoke(SWEEP)
+        day.wait(60 - (day.now - START) % 60)
+    assert 3_600 + 240 <= day.now - START <= 3_600 + 420
+    assert day.metrics()["DrainsExpired"] == 1
+
+
+def test_last_fleet_is_held_when_messages_in_flight_become_fewer() -> None:
+    """No agent, no report: with nobody in service only the draining can have finished them."""
+    day = Day(a_fleet(deadline_s=7_200, silence_s=120))
+    (instance_id,) = day.instances()
+    day.ports.instances.without_agent.add(instance_id)
+    url = day.fleet.queue
+    sent = [Message(str(number), "work") for number in range(4)]
+    day.ports.queue.send(url, sent, [0.0] * 4)
+    receipts = [message.receipt for message in day.ports.queue.receive(url, 4, visibility_s=40_000)]
+    for number, receipt in enumerate(receipts):
+        day.at(100 + 100 * number, lambda receipt=receipt: day.ports.queue.delete(url, [receipt]))
+    day.invoke(day.terminate(instance_id))
+    while day.instances() and day.now < START + 2_000:
+        day.invoke(SWEEP)
+        day.wait(60 - (day.now - START) % 60)
+    assert 500 <= day.now - START <= 660
+
+
+def test_failed_drain_is_kept_and_counted_until_a_person_lets_it_go() -> None:
+    """Past its deadline: abandoned, retained, told of each minute with age and cost, terminated by a release."""
+    day = Day(a_fleet(deadline_s=60, keep_failed=True, hourly_cost=2.0))
+    hooks = (Hook(day.fleet.drain.hook, timeout_s=120),)
+    day.ports.group.create(day.fleet.group, desired=1, hooks=hooks, retains=True)
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    day.invoke(SWEEP)
+    day.invoke(SWEEP)
+    assert day.state(instance_id) is DrainState.RETAINED
+    assert day.ports.group.read(day.fleet.group).instances[0].aws_state == "Terminating:Retained"
+    day.wait(3_600)
+    before = len(day.tally)
+    day.invoke(SWEEP)
+    told = {name: value for _, name, _, value in day.tally[before:]}
+    assert told["InstancesRetained"] == 1
+    assert told["RetainedAge"] == pytest.approx(3_650, abs=60)
+    assert told["RetainedCost"] == pytest.approx(2.0, abs=0.1)
+    told_back = day.invoke({"release": {"fleet": "orders", "instance_id": instance_id}})
+    assert told_back["state"] == "retained"
+    day.invoke(SWEEP)
+    drain = day.ports.ledger.drain("orders", instance_id)
+    assert drain is not None
+    assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.TERMINATED)
+    assert day.metrics()["DrainsRetained"] == 1
+
+
+# --------------------------------------------------------------------------- what consumers say
+
+
+def report(instance_id: str, state: str, at: float, group: str = "orders-consumers") -> dict[str, Any]:
+    """A consumer's own event."""
+    event: dict[str, Any] = json.loads((EVENTS / "drainer-consumer-busy.json").read_text())
+    event["time"] = app.time.strftime("%Y-%m-%dT%H:%M:%SZ", app.time.gmtime(at))
+    event["detail"] |= {"group": group, "instance-id": instance_id, "state": state}
+    return event
+
+
+def with_launch_hook() -> Day:
+    """A fleet whose instances count once their consumers are ready; the first is on its way."""
+    day = Day(a_fleet().model_copy(update={"launch": LaunchPolicy(hook="sluice-ready")}), size=0)
+    ready = Hook("sluice-ready", Transition.LAUNCHING, timeout_s=300)
+    day.ports.group.create(day.fleet.group, boot_s=40, hooks=(Hook(day.fleet.drain.hook), ready))
+    day.ports.group.set_desired(day.fleet.group, 1)
+    day.wait(40)
+    return day
+
+
+def test_instance_counts_when_its_consumer_is_ready() -> None:
+    """Held, ready, in service; launch to first message is measured and stays in the ledger."""
+    day = with_launch_hook()
+    (instance_id,) = day.instances()
+    event = json.loads((EVENTS / "drainer-launching.json").read_text())
+    action = day.ports.group.waiting(day.fleet.group)[0]
+    event["detail"] |= {
+        "LifecycleActionToken": action.token,
+        "AutoScalingGroupName": action.group,
+        "LifecycleHookName": action.hook,
+        "EC2InstanceId": instance_id,
+    }
+    assert day.invoke(event)["boot"] == "booting"
+    day.invoke(SWEEP)
+    assert day.ports.group.read(day.fleet.group).instances[0].aws_state == "Pending:Wait"
+    day.wait(20)
+    assert day.invoke(report(instance_id, "ready", day.now))["boot"] == "ready"
+    assert day.ports.group.read(day.fleet.group).instances[0].aws_state == "InService"
+    day.wait(5)
+    day.invoke(report(instance_id, "busy", day.now))
+    assert day.metrics()["LaunchToFirstMessage"] == 65
+    assert day.metrics()["LaunchToReady"] == 60
+    known = day.ports.ledger.consumer("orders", instance_id)
+    assert known is not None
+    assert (known.launched_at, known.first_message_at) == (START, START + 65)
+
+
+def test_boot_is_replaced_when_its_consumer_gives_up_or_says_nothing() -> None:
+    """Given up: at once. Silent: by the hook's own timeout, with nobody's help; and the loss is counted."""
+    day = with_launch_hook()
+    (first,) = day.instances()
+    day.invoke(report(first, "failed", day.now))
+    assert day.ports.group.read(day.fleet.group).instances[0].aws_state == "Terminating:Wait"
+    day.wait(60)
+    second = next(key for key in day.instances() if key != first)
+    day.invoke(SWEEP, shift_s=1)
+    day.wait(300)
+    day.invoke(SWEEP, shift_s=1)
+    states = {i.id: i.aws_state for i in day.ports.group.read(day.fleet.group).instances}
+    assert states[second] == "Terminating:Wait"
+    assert day.metrics()["BootsLost"] == 2
+
+
+def test_busy_instances_are_protected_and_the_group_takes_an_idle_one() -> None:
+    """A hundred and twenty busy consumers, one idle: three calls; the scale-in takes the idle one."""
+    day = Day(size=121)
+    *busy, idle = day.instances()
+    for instance_id in busy:
+        day.invoke(report(instance_id, "busy", day.now))
+    day.invoke(report(idle, "idle", day.now))
+    day.invoke(SWEEP)
+    assert day.calls["MemoryGroup.protect"] == 3
+    day.ports.group.set_desired(day.fleet.group, 120)
+    assert [action.instance_id for action in day.ports.group.waiting(day.fleet.group)] == [idle]
+    day.wait(10)
+    day.invoke(report(busy[0], "idle", day.now))
+    day.invoke(SWEEP, shift_s=1)
+    free = [i.id for i in day.ports.group.read(day.fleet.group).instances if not i.protected]
+    assert set(free) == {busy[0], idle}
+    day.wait(180)
+    day.invoke(SWEEP, shift_s=1)
+    assert not any(i.protected for i in day.ports.group.read(day.fleet.group).instances), "all others have crashed"
+    assert day.metrics()["InstancesProtected"] == 120
+    assert day.metrics()["ProtectionsLifted"] == 120
+
+
+def test_others_are_protected_when_one_has_just_left_service() -> None:
+    """Auto Scaling refuses the whole request for one id: narrowed down."""
+    day = Day(size=20)
+    for instance_id in day.instances():
+        day.invoke(report(instance_id, "busy", day.now))
+    left = day.instances()[3]
+    truth = day.ports.group.read(day.fleet.group)
+    day.ports.group.terminate(day.fleet.group, left, decrement=True)
+    late = Minder(day.ports, day.fleet, day.clock)
+    late.sweep(day.ports.ledger.consumers("orders"), truth)
+    protected = {i.id for i in day.ports.group.read(day.fleet.group).instances if i.protected}
+    assert protected == {*day.instances()} - {left}
+
+
+def test_drain_is_done_when_its_consumer_says_so() -> None:
+    """No agent is needed: its own word releases it."""
+    day = Day(a_fleet(via="self"))
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    day.wait(20)
+    assert day.invoke(report(instance_id, "draining", day.now))["state"] == "stopping"
+    day.wait(20)
+    assert day.invoke(report(instance_id, "done", day.now))["state"] == "released"
+    assert day.instances() == []
+
+
+def test_drain_is_done_when_the_word_of_it_came_before_its_record() -> None:
+    """An idle consumer sees its end before the drainer does: the sweep puts the two together."""
+    day = Day(a_fleet(via="self"))
+    (instance_id,) = day.instances()
+    event = day.terminate(instance_id)
+    day.wait(2)
+    day.invoke(report(instance_id, "done", day.now))
+    day.invoke(event)
+    assert day.state(instance_id) is DrainState.STOPPING
+    day.invoke(SWEEP, shift_s=1)
+    assert day.state(instance_id) is DrainState.RELEASED
+
+
+def test_report_is_ignored_when_the_group_is_no_fleets() -> None:
+    """Any consumer of the account may speak."""
+    assert "is no fleet's" in Day().invoke(report("i-1", "busy", START, "others"))["ignored"]
 
 
 # --------------------------------------------------------------------------- faults

@@ -12,11 +12,16 @@ from sluice.draining import (
     Beaten,
     CommandTold,
     Completed,
+    EndAnswered,
+    Ended,
     Event,
     Gone,
+    InFlight,
     Launching,
     Rebalance,
     Release,
+    Reported,
+    Retained,
     Spot,
     StopSent,
     StopUnanswered,
@@ -25,6 +30,8 @@ from sluice.draining import (
     Waiting,
     advance,
     beats_until,
+    begun_at,
+    due_at,
 )
 from sluice.model import (
     CommandStatus,
@@ -32,7 +39,9 @@ from sluice.model import (
     Drain,
     DrainState,
     DrainStep,
+    EndInstance,
     HookAction,
+    HookResult,
     SendHeartbeat,
     StopConsumer,
 )
@@ -43,13 +52,20 @@ OUR_HOOK = HookAction("consumers", "sluice-drain", ID)
 HOOKS = [OUR_HOOK, *(replace(OUR_HOOK, token=f"token-{number}") for number in range(3))]
 
 policies = st.builds(
-    lambda via, timeout_s, share, timeouts: DrainPolicy(
-        via=via, hook_timeout_s=timeout_s, heartbeat_s=max(0.5, timeout_s * share), deadline_s=timeout_s * timeouts
+    lambda via, timeout_s, share, timeouts, silence_share, keep: DrainPolicy(
+        via=via,
+        hook_timeout_s=timeout_s,
+        heartbeat_s=max(0.5, timeout_s * share),
+        deadline_s=timeout_s * timeouts,
+        silence_s=None if silence_share * timeout_s * timeouts < 120 else silence_share * timeout_s * timeouts,
+        keep_failed=keep,
     ),
     via=st.sampled_from([DrainVia.SSM] * 4 + [DrainVia.SELF]),
     timeout_s=st.floats(30, 600),
     share=st.floats(0.05, 0.5),
     timeouts=st.floats(0.5, 100),
+    silence_share=st.sampled_from([0.0, 0.2, 0.9]),
+    keep=st.sampled_from([False, False, True]),
 )
 OWN = "the record's own"  # stands for whatever the drain has on record when the event comes: most answers are its own
 OWN_ASK = -1
@@ -66,6 +82,10 @@ world_events: st.SearchStrategy[Event] = st.one_of(
     st.builds(CommandTold, commands, st.sampled_from(CommandStatus)),
     st.builds(Completed, hooks, st.booleans()),
     st.builds(Gone, st.sampled_from([None, "Terminating:Proceed"])),
+    st.just(Ended()),
+    st.just(Retained("orders", OUR_HOOK)),
+    st.builds(Reported, agos, st.booleans()),
+    st.builds(InFlight, st.integers(0, 5)),
 )
 answers: st.SearchStrategy[Event] = st.one_of(
     st.builds(StopSent, asks, st.sampled_from(["command-0", "command-1"])),
@@ -73,9 +93,10 @@ answers: st.SearchStrategy[Event] = st.one_of(
     st.builds(CommandTold, commands, st.sampled_from(CommandStatus)),
     st.builds(Beaten, hooks, st.booleans(), st.booleans()),
     st.builds(Completed, hooks, st.booleans()),
+    st.builds(EndAnswered, st.booleans()),
 )
 people_and_time: st.SearchStrategy[Event] = st.sampled_from(
-    [Tick(), Tick(), Tick(), Tick(), Launching(), Rebalance(), Release("orders", OUR_HOOK)]
+    [Tick(), Tick(), Tick(retains=True), Tick(retains=False), Launching(), Rebalance(), Release("orders", OUR_HOOK)]
 )
 events: st.SearchStrategy[Event] = st.one_of(world_events, answers, answers, answers, people_and_time)
 MANY = settings(max_examples=300, deadline=None)  # the machine may be busy: a slow example is no failure
@@ -88,7 +109,7 @@ type Played = tuple[float, Event, Drain | None, DrainStep]  # time, event, recor
 
 def resolved(event: Event, drain: Drain | None, now: float) -> Event:
     """The event with its own time in place of how long ago that was, and the record's own in place of OWN."""
-    if isinstance(event, Terminating | Spot):
+    if isinstance(event, Terminating | Spot | Reported):
         return replace(event, at=now - event.at)
     if drain is None:
         return event
@@ -129,9 +150,10 @@ def test_release_is_asked_for_only_when_done_or_due(day: Day) -> None:
             continue
         if after.state is DrainState.DONE:
             assert before is not None
-            assert event == CommandTold(str(before.command_id), CommandStatus.SUCCEEDED)
+            said = isinstance(event, Reported) and event.done and event.at >= begun_at(before)
+            assert said or event in (Ended(), CommandTold(str(before.command_id), CommandStatus.SUCCEEDED))
         if after.state is DrainState.EXPIRED:
-            assert isinstance(event, Release) or (before is not None and now >= before.deadline_at)
+            assert isinstance(event, Release) or (before is not None and now >= due_at(before, day[0]))
 
 
 @MANY
@@ -145,7 +167,7 @@ def test_release_is_on_record_only_when_answered_or_gone(day: Day) -> None:
             ended = isinstance(event, Beaten) and not event.held and event.hook == before.hook
             assert isinstance(event, Gone) or ended
         elif before.state is not DrainState.RELEASED:
-            assert isinstance(event, Gone | Completed | Tick)
+            assert isinstance(event, Gone | Completed | EndAnswered | Tick)
             assert step.drain.outcome is not None
 
 
@@ -211,7 +233,8 @@ def test_drain_ends_when_only_ticks_and_readings_follow(day: Day) -> None:
     if drain is None:
         return
     end_at = max(now, drain.deadline_at) + HOOKLESS_KEPT_S + 120
-    while drain is not None and drain.state is not DrainState.RELEASED and now < end_at:
+    over = {DrainState.RELEASED, DrainState.RETAINED}
+    while drain is not None and drain.state not in over and now < end_at:
         now += 60
         step = advance(drain, Tick(), policy, now)
         drain = step.drain
@@ -221,8 +244,24 @@ def test_drain_ends_when_only_ticks_and_readings_follow(day: Day) -> None:
                 answer = StopUnanswered(action.ask, "no agent")
             elif isinstance(action, SendHeartbeat):
                 answer = Beaten(action.hook, held=True)
+            elif isinstance(action, EndInstance):
+                answer = EndAnswered(found=True)
             else:
                 answer = Completed(action.hook, active=False)
             drain = advance(drain, answer, policy, now).drain
     assert drain is not None
-    assert drain.state is DrainState.RELEASED
+    assert drain.state in over
+
+
+@MANY
+@given(days)
+def test_action_is_abandoned_only_when_the_group_keeps_what_failed(day: Day) -> None:
+    """ABANDON elsewhere would cut other hooks short, and what Spot takes nothing keeps."""
+    for _, event, before, step in play(day):
+        for action in step.actions:
+            if isinstance(action, CompleteHook) and action.result is HookResult.ABANDON:
+                assert day[0].keep_failed
+                assert step.drain is not None
+                assert step.drain.state is DrainState.EXPIRED
+                known = before is not None and before.keeping
+                assert known or (isinstance(event, Tick) and event.retains)

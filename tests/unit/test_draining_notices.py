@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from sluice import notices
-from sluice.model import CommandStatus, HookAction
+from sluice.model import CommandStatus, ConsumerWord, HookAction, Report
 from sluice.notices import (
     CommandNotice,
     HookNotice,
     NoticeError,
     RebalanceNotice,
     ReleaseNotice,
+    ReportNotice,
     SpotNotice,
     SweepNotice,
     TestNotice,
@@ -47,12 +48,33 @@ def test_every_drainer_event_is_read_when_it_comes_from_events() -> None:
         "terminating": HookNotice,
         "test-notification": TestNotice,
         "release": ReleaseNotice,
+        "consumer": ReportNotice,
     }
     files = sorted(EVENTS.glob("drainer-*.json"))
     assert len(files) >= 10
     for file in files:
         kind = next(kind for name, kind in kinds.items() if file.stem.startswith(f"drainer-{name}"))
         assert isinstance(one(json.loads(file.read_text())), kind), file.name
+
+
+def test_report_is_read_when_a_consumer_speaks() -> None:
+    """The group, the instance, the word, its time, and how much it has in hand."""
+    event = json.loads((EVENTS / "drainer-consumer-busy.json").read_text())
+    told = one(event)
+    at = 1_795_511_550.0
+    assert told == ReportNotice("orders-consumers", Report("i-0c0ffee1234567890", ConsumerWord.BUSY, at, 3))
+    assert one({"Records": [{"body": json.dumps(event)}]}) == told, "by a queue, in batches"
+
+
+def test_report_is_refused_when_it_says_nothing_known() -> None:
+    """Every wrong field by name, with what would be right."""
+    detail = {"group": "consumers", "instance-id": "i-1", "state": "tired", "in-hand": -1}
+    with pytest.raises(NoticeError) as caught:
+        one({"detail-type": "Sluice Consumer Report", "detail": detail})
+    assert caught.value.problems == (
+        "state: must be one of ready, failed, busy, idle, draining, done (got 'tired')",
+        "in-hand: must be a number of messages, 0 or more (got -1)",
+    )
 
 
 def test_terminating_event_is_read_when_it_names_origin_and_destination() -> None:
@@ -89,8 +111,8 @@ def test_time_is_now_when_the_events_own_is_ahead_or_unreadable(time: object) ->
     [
         ("Success", CommandStatus.SUCCEEDED),
         ("Failed", CommandStatus.FAILED),
-        ("InProgress", CommandStatus.PENDING),
-        ("In Progress", CommandStatus.PENDING),
+        ("InProgress", CommandStatus.RUNNING),
+        ("In Progress", CommandStatus.RUNNING),
         ("TimedOut", CommandStatus.UNKNOWN),
         ("Delivery Timed Out", CommandStatus.UNKNOWN),
         ("Cancelled", CommandStatus.UNKNOWN),

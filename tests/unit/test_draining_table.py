@@ -11,13 +11,18 @@ from sluice.draining import (
     Beaten,
     CommandTold,
     Completed,
+    EndAnswered,
+    Ended,
     Event,
     EventKind,
     Gone,
+    InFlight,
     Launching,
     Place,
     Rebalance,
     Release,
+    Reported,
+    Retained,
     Spot,
     StopSent,
     StopUnanswered,
@@ -36,7 +41,9 @@ from sluice.model import (
     DrainOutcome,
     DrainState,
     DrainStep,
+    EndInstance,
     HookAction,
+    HookResult,
     SendHeartbeat,
     StopConsumer,
 )
@@ -45,6 +52,8 @@ from tools import drawing
 NOW = 1_000_000.0
 ID = "i-0c0ffee1234567890"
 POLICY = DrainPolicy(deadline_s=900, hook_timeout_s=120, heartbeat_s=45)
+WATCHED = DrainPolicy(deadline_s=7_200, silence_s=300, hook_timeout_s=120, heartbeat_s=45)
+KEEPS = DrainPolicy(deadline_s=900, hook_timeout_s=120, heartbeat_s=45, keep_failed=True)
 SELF = DrainPolicy(via=DrainVia.SELF, deadline_s=900, hook_timeout_s=120, heartbeat_s=45)
 HOOK = HookAction("consumers", "sluice-drain", ID, "token-1")
 OUR_HOOK = HookAction("consumers", "sluice-drain", ID)
@@ -81,6 +90,11 @@ EVENTS: tuple[Event, ...] = (
     Waiting("orders", OUR_HOOK),
     Gone(None),
     Gone("Terminating:Proceed"),
+    Ended(),
+    Retained("orders", OUR_HOOK),
+    *(Reported(at, done) for at in (NOW - 600, NOW) for done in (True, False)),
+    *(InFlight(count) for count in (0, 7)),
+    *(EndAnswered(found) for found in (True, False)),
     StopSent(1, COMMAND),
     StopSent(7, "another"),
     StopUnanswered(1, "no agent"),
@@ -88,7 +102,7 @@ EVENTS: tuple[Event, ...] = (
     *(CommandTold("another", status) for status in CommandStatus),
     *(Beaten(HOOK, held, probe) for held in (True, False) for probe in (True, False)),
     *(Completed(HOOK, active) for active in (True, False)),
-    Tick(),
+    *(Tick(retains) for retains in (None, True, False)),
     Release("orders", OUR_HOOK),
 )
 PLACES: tuple[Place, ...] = (None, *DrainState)
@@ -104,7 +118,11 @@ def drains_at(place: Place) -> tuple[Drain | None, ...]:
         a_drain(place, hook=None, hook_at=None),
         a_drain(place, hook=OUR_HOOK, command_id=None, retry_at=NOW - 1),
         a_drain(place, outcome=DrainOutcome.GONE),
+        a_drain(place, keeping=True, in_flight=7, alive_at=NOW - 5),
     )
+
+
+POLICIES = (POLICY, SELF, WATCHED, KEEPS)
 
 
 PAIRS = [pytest.param(place, event, id=f"{place}-{event.kind.name}") for place in PLACES for event in EVENTS]
@@ -113,7 +131,8 @@ PAIRS = [pytest.param(place, event, id=f"{place}-{event.kind.name}") for place i
 def test_table_covers_every_kind_when_listed() -> None:
     """The cases below hold at least one event of each kind, so that no row goes untried."""
     tried = {
-        kind_of(drain, event, now)
+        kind_of(drain, event, policy, now)
+        for policy in POLICIES
         for place in PLACES
         for drain in drains_at(place)
         for event in EVENTS
@@ -127,8 +146,8 @@ def test_advance_keeps_to_the_table_when_any_event_comes(place: Place, event: Ev
     """A row leads where it says or leaves the drain where it is; no row changes nothing at all."""
     for drain in drains_at(place):
         for now in TIMES:
-            for policy in (POLICY, SELF):
-                transition = TABLE.get((place, kind_of(drain, event, now)))
+            for policy in POLICIES:
+                transition = TABLE.get((place, kind_of(drain, event, policy, now)))
                 step = advance(drain, event, policy, now)
                 if transition is None:
                     assert step == DrainStep(drain)
@@ -146,8 +165,8 @@ def test_every_target_is_reached_when_all_cases_are_played() -> None:
         for drain in drains_at(place):
             for event in EVENTS:
                 for now in TIMES:
-                    for policy in (POLICY, SELF):
-                        key = (place, kind_of(drain, event, now))
+                    for policy in POLICIES:
+                        key = (place, kind_of(drain, event, policy, now))
                         after = advance(drain, event, policy, now).drain
                         if key in reached and after is not None:
                             reached[key].add(after.state)
@@ -163,7 +182,7 @@ def test_terminating_asks_for_the_stop_when_none_is_on_record() -> None:
     step = advance(None, Terminating("orders", HOOK, NOW - 2, "EC2"), POLICY, NOW)
     assert step.drain is not None
     assert (step.drain.state, step.drain.deadline_at, step.drain.hook) == (DrainState.NOTICED, NOW + 900, HOOK)
-    assert step.actions == (StopConsumer(ID, "consumer.service", 900.0, ask=1),)
+    assert step.actions == (StopConsumer(ID, POLICY.order, 900.0, ask=1),)
 
 
 def test_terminating_to_a_warm_pool_drains_all_the_same() -> None:
@@ -293,7 +312,7 @@ def test_intent_without_effect_is_taken_up_when_its_grace_is_over() -> None:
     step = advance(None, Terminating("orders", HOOK, NOW), POLICY, NOW)
     assert not advance(step.drain, Tick(), POLICY, NOW + 14).actions
     again = advance(step.drain, Tick(), POLICY, NOW + 15)
-    assert again.actions == (StopConsumer(ID, "consumer.service", 885.0, ask=2),)
+    assert again.actions == (StopConsumer(ID, POLICY.order, 885.0, ask=2),)
 
 
 @pytest.mark.parametrize("state", [DrainState.DONE, DrainState.EXPIRED])
@@ -349,13 +368,13 @@ def test_spot_drains_at_once_when_no_hook_holds_the_instance() -> None:
     step = advance(None, Spot("orders", ID, NOW - 20), POLICY, NOW)
     assert step.drain is not None
     assert (step.drain.cause, step.drain.deadline_at, step.drain.hook) == (DrainCause.SPOT, NOW + 100, None)
-    assert step.actions == (StopConsumer(ID, "consumer.service", 100.0, ask=1),)
+    assert step.actions == (StopConsumer(ID, POLICY.order, 100.0, ask=1),)
 
 
 def test_spot_asks_for_thirty_seconds_at_least_when_the_notice_is_old() -> None:
     """SendCommand refuses a timeout below thirty seconds."""
     step = advance(None, Spot("orders", ID, NOW - 110), POLICY, NOW)
-    assert step.actions == (StopConsumer(ID, "consumer.service", 30.0, ask=1),)
+    assert step.actions == (StopConsumer(ID, POLICY.order, 30.0, ask=1),)
 
 
 def test_hook_joins_when_the_spot_drain_is_under_way() -> None:
@@ -436,13 +455,137 @@ def test_self_drain_is_released_when_the_instance_has_gone_on() -> None:
     assert "completed the action itself" in step.drain.note
 
 
+# --------------------------------------------------------------------------- signs of life
+
+
+def test_silence_ends_a_drain_when_nothing_is_heard_of_it() -> None:
+    """Two hours for one that works, five minutes for one of which nothing is heard."""
+    drain = a_drain(DrainState.STOPPING, started_at=NOW, hook_at=NOW, deadline_at=NOW + 7_200)
+    assert draining.due_at(drain, WATCHED) == NOW + 300
+    assert advance(drain, Tick(), WATCHED, NOW + 299).drain == drain
+    silent = advance(drain, Tick(), WATCHED, NOW + 300)
+    assert silent.drain is not None
+    assert (silent.drain.state, silent.actions) == (DrainState.EXPIRED, (CompleteHook(HOOK),))
+    assert "nothing was heard of it" in silent.drain.note
+
+
+@pytest.mark.parametrize(
+    "sign", [CommandTold(COMMAND, CommandStatus.RUNNING), Reported(NOW + 250, done=False), InFlight(3)]
+)
+def test_sign_of_life_prolongs_a_drain_when_silence_would_end_it(sign: Event) -> None:
+    """A command that runs, a consumer's own word, messages becoming fewer; never past the deadline."""
+    drain = a_drain(DrainState.STOPPING, started_at=NOW, hook_at=NOW, deadline_at=NOW + 700, in_flight=4)
+    alive = advance(drain, sign, WATCHED, NOW + 250).drain
+    assert alive is not None
+    assert draining.due_at(alive, WATCHED) == NOW + 550
+    late = advance(alive, CommandTold(COMMAND, CommandStatus.RUNNING), WATCHED, NOW + 500).drain
+    assert late is not None
+    assert draining.due_at(late, WATCHED) == NOW + 700
+
+
+def test_sign_of_life_leaves_no_record_when_silence_ends_nothing() -> None:
+    """Without a longest silence the deadline alone decides: no write a minute for it."""
+    drain = a_drain(DrainState.STOPPING, in_flight=4)
+    for sign in (CommandTold(COMMAND, CommandStatus.RUNNING), Reported(NOW, done=False), InFlight(3)):
+        assert advance(drain, sign, POLICY, NOW) == DrainStep(drain)
+
+
+def test_messages_in_flight_are_no_sign_when_they_do_not_fall() -> None:
+    """More, or as many as before, says nothing."""
+    drain = a_drain(DrainState.STOPPING, in_flight=4)
+    assert advance(drain, InFlight(4), WATCHED, NOW) == DrainStep(drain)
+    more = advance(drain, InFlight(6), WATCHED, NOW).drain
+    assert more is not None
+    assert (more.in_flight, more.alive_at) == (6, None)
+
+
+def test_consumer_releases_by_its_own_word_when_it_is_done() -> None:
+    """No agent is needed for it; what it said before this action began is of another."""
+    drain = a_drain(DrainState.NOTICED)
+    step = advance(drain, Reported(NOW, done=True), POLICY, NOW)
+    assert step.drain is not None
+    assert (step.drain.state, step.actions) == (DrainState.DONE, (CompleteHook(HOOK),))
+    assert advance(drain, Reported(NOW - 11, done=True), POLICY, NOW) == DrainStep(drain)
+
+
+def test_instance_is_released_when_its_machine_has_ended() -> None:
+    """A crash, or a stop by hand: nothing works on it, so nothing is waited for."""
+    step = advance(a_drain(DrainState.NOTICED), Ended(), POLICY, NOW)
+    assert step.drain is not None
+    assert (step.drain.state, step.actions) == (DrainState.DONE, (CompleteHook(HOOK),))
+
+
+def test_stop_has_its_own_time_when_the_fleet_sets_one() -> None:
+    """Never more than what is left of the deadline."""
+    policy = replace_policy(stop_timeout_s=120)
+    step = advance(None, Terminating("orders", HOOK, NOW), policy, NOW)
+    assert step.actions == (StopConsumer(ID, policy.order, 120.0, ask=1),)
+
+
+# --------------------------------------------------------------------------- kept for inspection
+
+
+def test_failed_drain_is_kept_when_the_group_allows_it() -> None:
+    """Past its deadline the action is abandoned; the group keeps the instance until a person lets it go."""
+    drain = a_drain(DrainState.STOPPING, deadline_at=NOW)
+    expired = advance(drain, Tick(retains=True), KEEPS, NOW)
+    assert expired.drain is not None
+    assert (expired.drain.state, expired.drain.keeping) == (DrainState.EXPIRED, True)
+    assert expired.actions == (CompleteHook(HOOK, HookResult.ABANDON),)
+    kept = advance(expired.drain, Completed(HOOK, active=True), KEEPS, NOW + 1).drain
+    assert kept is not None
+    assert (kept.state, kept.retained_at) == (DrainState.RETAINED, NOW + 1)
+    assert advance(kept, Tick(), KEEPS, NOW + 86_400) == DrainStep(kept)
+    let_go = advance(kept, Release("orders", OUR_HOOK), KEEPS, NOW + 90_000)
+    assert let_go.actions == (EndInstance("consumers", ID),)
+    ending = advance(let_go.drain, EndAnswered(found=True), KEEPS, NOW + 90_001).drain
+    gone = advance(ending, Gone(None), KEEPS, NOW + 90_060).drain
+    assert gone is not None
+    assert (gone.state, gone.outcome) == (DrainState.RELEASED, DrainOutcome.TERMINATED)
+
+
+def test_failed_drain_is_released_when_the_group_keeps_nothing() -> None:
+    """ABANDON would only cut other hooks short there; and while the group cannot be read, a minute is waited."""
+    drain = a_drain(DrainState.STOPPING, deadline_at=NOW)
+    assert advance(drain, Tick(retains=False), KEEPS, NOW).actions == (CompleteHook(HOOK),)
+    assert advance(drain, Tick(), KEEPS, NOW + 59) == DrainStep(drain)
+    assert advance(drain, Tick(), KEEPS, NOW + 60).actions == (CompleteHook(HOOK),)
+
+
+def test_failed_drain_is_released_when_spot_takes_it() -> None:
+    """There is nothing to keep."""
+    drain = a_drain(DrainState.STOPPING, cause=DrainCause.SPOT, deadline_at=NOW)
+    assert advance(drain, Tick(retains=True), KEEPS, NOW).actions == (CompleteHook(HOOK),)
+
+
+@pytest.mark.parametrize("place", [None, DrainState.STOPPING, DrainState.EXPIRED, DrainState.RELEASED])
+def test_retained_instance_is_on_record_when_another_abandoned_it(place: Place) -> None:
+    """Whoever did it: what costs money must not be forgotten."""
+    drain = a_drain(place, updated_at=NOW - 100) if place else None
+    kept = advance(drain, Retained("orders", OUR_HOOK), POLICY, NOW).drain
+    assert kept is not None
+    assert kept.state is DrainState.RETAINED
+
+
+def test_retained_instance_is_terminated_again_when_nothing_came_of_it() -> None:
+    """A throttled termination is asked for at the next tick, an unfinished one after two minutes."""
+    kept = a_drain(DrainState.RETAINED, retained_at=NOW - 60, retry_at=NOW)
+    assert advance(kept, Tick(), POLICY, NOW).actions == (EndInstance("consumers", ID),)
+    ending = advance(kept, EndAnswered(found=True), POLICY, NOW).drain
+    assert advance(ending, Tick(), POLICY, NOW + 119).actions == ()
+    assert advance(ending, Tick(), POLICY, NOW + 120).actions == (EndInstance("consumers", ID),)
+    over = advance(ending, EndAnswered(found=False), POLICY, NOW + 120).drain
+    assert over is not None
+    assert over.state is DrainState.RELEASED
+
+
 # --------------------------------------------------------------------------- missed events, second lives, people
 
 
 def test_found_waiting_begins_with_a_heartbeat_when_its_event_was_lost() -> None:
     """How long the hook has waited is unknown, so its timeout is restarted before anything else."""
     step = advance(None, Waiting("orders", OUR_HOOK), POLICY, NOW)
-    assert step.actions == (SendHeartbeat(OUR_HOOK), StopConsumer(ID, "consumer.service", 900.0, ask=1))
+    assert step.actions == (SendHeartbeat(OUR_HOOK), StopConsumer(ID, POLICY.order, 900.0, ask=1))
 
 
 def test_found_waiting_sends_no_heartbeat_when_the_deadline_has_passed() -> None:
@@ -518,7 +661,7 @@ def test_operators_release_works_when_nothing_is_on_record() -> None:
         ("Warmed:Terminating:Wait", Waiting("orders", OUR_HOOK)),
         ("Terminating:Proceed", Gone("Terminating:Proceed")),
         ("Warmed:Terminating:Proceed", Gone("Warmed:Terminating:Proceed")),
-        ("Terminating:Retained", Gone("Terminating:Retained")),
+        ("Terminating:Retained", Retained("orders", OUR_HOOK)),
         ("Terminated", Gone("Terminated")),
         ("Warmed:Stopped", Gone("Warmed:Stopped")),
         ("Warmed:Pending:Wait", Gone("Warmed:Pending:Wait")),
@@ -530,7 +673,7 @@ def test_operators_release_works_when_nothing_is_on_record() -> None:
     ],
 )
 def test_reading_tells_when_the_state_says_something_of_a_drain(aws_state: str | None, expected: Event | None) -> None:
-    """Waiting is ours to answer, past the hook is over, and all else says nothing."""
+    """Waiting is ours to answer, past the hook is over, kept must not be forgotten, and all else says nothing."""
     assert seen("orders", OUR_HOOK, aws_state) == expected
 
 
@@ -548,7 +691,7 @@ def test_command_is_looked_at_when_its_event_is_overdue() -> None:
 
 
 def test_docs_show_the_table_as_it_is_when_drawn_anew() -> None:
-    """docs/draining.md is drawn from the table: `python -m tools.drawing` after a change."""
+    """docs/draining.md is drawn from the tables: `python -m tools.drawing` after a change."""
     page = drawing.PAGE.read_text()
     assert drawing.drawn(page) == page
 

@@ -119,7 +119,7 @@ def test_shrink_waits_when_all_are_protected(groups: MemoryGroup) -> None:
     groups.set_desired(group, 1)
     reading = groups.read(group)
     assert (reading.desired, len(reading.instances)) == (1, 2)
-    groups.protect(group, reading.instances[1].id, protected=False)
+    groups.protect(group, [reading.instances[1].id], False)
     assert [instance.id for instance in groups.read(group).instances] == [reading.instances[0].id]
 
 

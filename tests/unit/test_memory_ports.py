@@ -21,6 +21,7 @@ from sluice.model import (
     Outcome,
     OutcomeStatus,
     RedriveJob,
+    StopOrder,
 )
 from sluice.ports import (
     ATTEMPTS_KEPT_S,
@@ -85,8 +86,8 @@ def test_document_is_forgotten_when_dropped(ports: MemoryPorts) -> None:
 
 def test_command_says_nothing_when_its_time_is_up(ports: MemoryPorts, clock: Clock) -> None:
     """A pending command turns unknown; one that was answered stays so."""
-    first = ports.instances.stop("i-1", "u.service", 60.0)
-    second = ports.instances.stop("i-2", "u.service", 60.0)
+    first = ports.instances.stop(["i-1"], StopOrder(), 60.0)
+    second = ports.instances.stop(["i-2"], StopOrder(), 60.0)
     ports.instances.answer("i-2", CommandStatus.SUCCEEDED)
     assert ports.instances.command(first, "i-1") is CommandStatus.PENDING
     clock.now += 61

@@ -5,12 +5,11 @@ Each call of a port takes time, in which anything that falls due happens, other 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
 from functions.drainer import app
-from sluice.config import DrainPolicy, DrainVia, Fleet
+from sluice.config import DrainPolicy, DrainVia, Fleet, LaunchPolicy
 from sluice.draining import SPOT_NOTICE_S
 from sluice.memory import (
     Call,
@@ -22,18 +21,25 @@ from sluice.memory import (
     MemoryGroup,
     MemoryInstances,
     MemoryPorts,
+    Transition,
     When,
     faulty_ports,
     memory_ports,
 )
-from sluice.model import CommandStatus, HookAction, HookResult
+from sluice.model import CommandStatus, ConsumerWord, HookAction, HookResult
 from sluice.ports import LostAnswerError, NeedsFixError, PortError, TryLaterError
+from tools.chaos._drain_events import command_event, lifecycle_event, report_event, spot_event, sweep_event
 from tools.chaos._stage import Stage
 
 SWEEP_S = 60.0
 SKEW_S = 2.0  # between AWS's clocks and an invocation's
 STALL_S = 20.0  # the longest that a call takes
 TICK_S = 10.0
+BOOT_HOOK_S = 200.0  # how long a boot may take until it is ready
+REPEAT_S = 30.0  # how often a consumer repeats itself
+TALK_S = 900.0  # how long after the faults consumers say anything
+OTHER_HOOK = "log-collector"  # another tool's, on the same group
+LAUNCH_HOOK = "sluice-ready"
 # Lambda's own for an asynchronous invocation that failed:
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 RETRIES_S = (60.0, 120.0)
@@ -50,6 +56,13 @@ class Consumer:
     asked_at: float | None = None
     stopped_at: float | None = None
     dead_at: float | None = None  # its machine is gone
+    talks: bool = False  # it says how it does, by the helper
+    never_ready: bool = False
+    gives_up: bool = False  # and says so
+    ready_at: float | None = None
+    word: ConsumerWord | None = None  # the last it said
+    word_since: float = 0.0
+    in_service: bool = False
 
     @property
     def working(self) -> bool:
@@ -74,21 +87,40 @@ class Chances:
     hangs: float = 0.0
     spot: float = 0.0
     operator: float = 0.0
+    breaks: float = 0.0  # of a machine that stops of its own
+    never_ready: float = 0.0
+    hook_removed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the group of this seed is like."""
+
+    size: int = 2
+    other_hook: bool = False  # another tool has a termination hook of its own
+    warm_pool: bool = False
+    retains: bool = False
+    launch_hook: bool = False
+    talking: bool = False  # its consumers report
 
 
 class World(Stage):
     """All of one seed. `on_call` sees every call of a port before its effect, `on_end` every instance's end."""
 
-    def __init__(self, rng: Random, policy: DrainPolicy, chances: Chances, quiet_at: float) -> None:
+    def __init__(self, rng: Random, policy: DrainPolicy, chances: Chances, quiet_at: float, scene: Scene) -> None:
         super().__init__(rng, quiet_at)
         self.policy = policy
         self.chances = chances
+        self.scene = scene
         self.on_call: Callable[[Call], None] = lambda _: None
         self.on_end: Callable[[str, float], None] = lambda _, __: None
         self.consumers: dict[str, Consumer] = {}
         self.waiting_since: dict[str, float] = {}
         self.noticed_at: dict[str, float] = {}  # by Spot
-        self.lost_commands: set[str] = set()
+        self.lost_commands: set[tuple[str, str]] = set()
+        self.delivered_at: dict[str, float] = {}  # when a consumer last said something that was taken whole
+        self.excused: set[str] = set()  # who ended because a person removed our hook
+        self.hook_removed = False
         self.let_go: set[str] = set()  # by an operator
         self.troubled_at = 0.0  # when something last failed that may cost a heartbeat
         self.fleet = Fleet(
@@ -97,6 +129,7 @@ class World(Stage):
             group="consumers",
             target_wait_s=60,
             drain=policy,
+            launch=LaunchPolicy(hook=LAUNCH_HOOK if scene.launch_hook else None),
         )
         made = memory_ports(self.clock, [self.fleet])
         self.truth = MemoryPorts(
@@ -108,8 +141,20 @@ class World(Stage):
             instances=MemoryInstances(self.clock, self._command_sent),
             ledger=made.ledger,
         )
-        hook = Hook(policy.hook, timeout_s=policy.hook_timeout_s, default=HookResult.CONTINUE)
-        self.truth.group.create(self.fleet.group, desired=rng.randint(1, 4), hooks=(hook,))
+        hooks = [Hook(policy.hook, timeout_s=policy.hook_timeout_s, default=HookResult.CONTINUE)]
+        if scene.other_hook:
+            hooks.append(Hook(OTHER_HOOK, timeout_s=300.0, default=HookResult.CONTINUE))
+        if scene.launch_hook:
+            hooks.append(Hook(LAUNCH_HOOK, Transition.LAUNCHING, BOOT_HOOK_S))
+        self.truth.group.create(
+            self.fleet.group,
+            max_size=max(10, scene.size),
+            desired=scene.size,
+            boot_s=rng.uniform(5, 30) if scene.launch_hook else 0.0,
+            hooks=tuple(hooks),
+            warm_pool=scene.warm_pool,
+            retains=scene.retains,
+        )
         self.truth.group.settle()
         self.ports = faulty_ports(self.truth, self._meet)
 
@@ -118,54 +163,128 @@ class World(Stage):
         super().pass_until(time)
         self.truth.group.settle()
 
-    def waiting(self) -> tuple[HookAction, ...]:
-        """Every lifecycle action that waits for an answer."""
-        return self.truth.group.waiting(self.fleet.group)
+    def waiting(self, hook: str | None = None) -> tuple[HookAction, ...]:
+        """Every lifecycle action of a hook, of our termination hook unless named, that waits for an answer."""
+        name = hook or self.policy.hook
+        return tuple(action for action in self.truth.group.waiting(self.fleet.group) if action.hook == name)
 
     # ----------------------------------------------------------------- the group and its consumers
 
     def _watch(self, change: Change) -> None:
-        instance_id = change.instance_id
+        """What the group does to an instance, and what follows from it."""
+        instance_id, action = change.instance_id, change.action
         self.tell(f"{instance_id} is {change.aws_state}")
-        if change.aws_state == "InService":
-            self.consumers[instance_id] = self._new_consumer(instance_id)
-        elif change.action is not None:
-            self.counts["drains"] += 1
-            self.waiting_since[instance_id] = change.at
-            self.deliver(_lifecycle_event(change.action, change.at), f"terminating {instance_id}")
-            if self.policy.via is DrainVia.SELF:
-                self.after(self.rng.uniform(0, 10), lambda: self._stop_by_itself(instance_id))
-        elif change.aws_state == "Terminated":
+        if action is not None and action.hook == LAUNCH_HOOK:
+            self._boot(change, action)
+        elif action is not None and action.hook == self.policy.hook:
+            self._begin_to_leave(change, action)
+        elif action is not None:
+            self.after(self.rng.uniform(1, 200), lambda: self._other_is_done(action))
+        elif change.aws_state == "InService":
+            self._serve(instance_id)
+        elif change.aws_state in {"Terminated", "Warmed:Stopped"}:
             self.on_end(instance_id, change.at)
-            consumer = self.consumers[instance_id]
+            consumer = self.consumers.setdefault(instance_id, Consumer(0.0))
             consumer.dead_at = change.at if consumer.dead_at is None else consumer.dead_at
+        elif change.aws_state == "Terminating:Retained":
+            self.counts["retained"] += 1
+
+    def _boot(self, change: Change, action: HookAction) -> None:
+        """A new instance is held until its consumer is ready, which some never are."""
+        instance_id = change.instance_id
+        consumer = self.consumers[instance_id] = self._new_consumer(instance_id)
+        self.deliver(lifecycle_event(action, change), f"launching {instance_id}")
+        if not consumer.never_ready:
+            self.after(self.rng.uniform(5, 40), lambda: self._get_ready(instance_id, consumer))
+        elif consumer.gives_up:
+            self.after(20.0, lambda: self.say(instance_id, consumer, ConsumerWord.FAILED))
+
+    def _serve(self, instance_id: str) -> None:
+        """An instance counts from now on."""
+        if instance_id not in self.consumers or not self.scene.launch_hook:
+            self.consumers[instance_id] = self._new_consumer(instance_id)
+        consumer = self.consumers[instance_id]
+        consumer.in_service = True
+        if consumer.talks:
+            self.after(self.rng.uniform(0, REPEAT_S), lambda: self._talk(instance_id, consumer))
+
+    def _begin_to_leave(self, change: Change, action: HookAction) -> None:
+        """Our hook holds an instance on its way out."""
+        instance_id = change.instance_id
+        self.counts["drains"] += 1
+        self.waiting_since[instance_id] = change.at
+        consumer = self.consumers.setdefault(instance_id, Consumer(0.0))
+        consumer.in_service = False
+        self.deliver(lifecycle_event(action, change), f"terminating {instance_id}")
+        if self.policy.via is DrainVia.SELF:
+            self.after(self.rng.uniform(0, 10), lambda: self._stop_by_itself(instance_id, consumer))
+
+    def _other_is_done(self, action: HookAction) -> None:
+        """The other tool has collected what it came for."""
+        self.truth.group.complete_hook(action, HookResult.CONTINUE)
 
     def _new_consumer(self, instance_id: str) -> Consumer:
         """A consumer with some work at hand, mostly well behaved."""
+        self.truth.instances.machines_ended.discard(instance_id)
         if self.happens(self.chances.no_agent):
             self.truth.instances.without_agent.add(instance_id)
             if self.rng.random() < 0.5:
                 back_s = self.rng.uniform(10, 200)
                 self.after(back_s, lambda: self.truth.instances.without_agent.discard(instance_id))
         long_s = 0.8 * self.policy.deadline_s
+        never_ready = self.happens(self.chances.never_ready)
         return Consumer(
             work_s=self.rng.choice((0.0, self.rng.uniform(0, 30), self.rng.uniform(0, long_s))),
             stubborn=self.happens(self.chances.stubborn),
             hangs=self.happens(self.chances.hangs),
             dies=self.happens(self.chances.hangs),
+            talks=self.scene.talking,
+            never_ready=never_ready,
+            gives_up=never_ready and self.rng.random() < 0.5,
         )
 
-    def _stop_by_itself(self, instance_id: str) -> None:
+    # ----------------------------------------------------------------- what consumers say
+
+    def say(self, instance_id: str, consumer: Consumer, word: ConsumerWord) -> None:
+        """A report on its way; the last word counts."""
+        if consumer.word is not word:
+            consumer.word, consumer.word_since = word, self.now
+        self.deliver(report_event(self.fleet.group, instance_id, word, self.now), f"{instance_id} says {word}")
+
+    def _get_ready(self, instance_id: str, consumer: Consumer) -> None:
+        """Ready, and said so until its instance is in service."""
+        if consumer.dead_at is not None or consumer.in_service or self.consumers.get(instance_id) is not consumer:
+            return
+        consumer.ready_at = self.now if consumer.ready_at is None else consumer.ready_at
+        self.say(instance_id, consumer, ConsumerWord.READY)
+        self.after(REPEAT_S, lambda: self._get_ready(instance_id, consumer))
+
+    def _talk(self, instance_id: str, consumer: Consumer) -> None:
+        """Busy or idle, by chance; on its way out, at work until it has stopped."""
+        current = self.consumers.get(instance_id) is consumer
+        if not consumer.working or not current or self.now > self.quiet_at + TALK_S:
+            return
+        if consumer.asked_at is not None:
+            self.say(instance_id, consumer, ConsumerWord.DRAINING)
+        elif consumer.word is None or self.rng.random() < 0.1:
+            self.say(instance_id, consumer, self.rng.choice((ConsumerWord.BUSY, ConsumerWord.IDLE)))
+        else:
+            self.say(instance_id, consumer, consumer.word)
+        self.after(REPEAT_S, lambda: self._talk(instance_id, consumer))
+
+    def _stop_by_itself(self, instance_id: str, consumer: Consumer) -> None:
         """A consumer that watches the instance metadata finishes, and completes its action."""
-        consumer = self.consumers[instance_id]
         if not consumer.working or consumer.hangs or consumer.stubborn:
             return
+        consumer.asked_at = self.now
 
         def finish() -> None:
             if not consumer.working:
                 return
             consumer.stopped_at = self.now
             self.tell(f"{instance_id}: its consumer has stopped by itself")
+            if consumer.talks:
+                self.say(instance_id, consumer, ConsumerWord.DONE)
             if not consumer.dies:
                 action = HookAction(self.fleet.group, self.policy.hook, instance_id)
                 self.truth.group.complete_hook(action, HookResult.CONTINUE)
@@ -179,21 +298,51 @@ class World(Stage):
         if not staying:
             return
         instance_id = self.rng.choice(staying)
-        if instance_id not in self.noticed_at and self.happens(self.chances.spot):
+        if self.happens(self.chances.breaks):
+            self.tell(f"{instance_id}: its machine stops")
+            self._end_machine(instance_id)
+            self.after(self.rng.uniform(0, 60), lambda: self._lose(instance_id))
+        elif instance_id not in self.noticed_at and self.happens(self.chances.spot):
             self.tell(f"Spot wants {instance_id} back")
             self.noticed_at[instance_id] = self.now
-            self.deliver(_spot_event(instance_id, self.now), f"spot {instance_id}")
+            self.deliver(spot_event(instance_id, self.now), f"spot {instance_id}")
             self.after(SPOT_NOTICE_S, lambda: self._take_back(instance_id))
         elif reading.desired and self.rng.random() < 0.5:
             self.truth.group.set_desired(self.fleet.group, reading.desired - 1)
         else:
             self.truth.group.terminate(self.fleet.group, instance_id, decrement=reading.desired > 0)
 
+    def empty(self) -> None:
+        """The whole group is to go at once."""
+        self.tell("the group is scaled to zero")
+        self.truth.group.set_desired(self.fleet.group, 0)
+
+    def grow(self) -> None:
+        """The group gains an instance, from its warm pool first."""
+        reading = self.truth.group.read(self.fleet.group)
+        if reading.desired < reading.max_size:
+            self.truth.group.set_desired(self.fleet.group, reading.desired + 1)
+
+    def remove_hook(self) -> None:
+        """A person removes our termination hook: Auto Scaling waits for us no more."""
+        self.tell("our termination hook is removed by hand")
+        self.troubled_at = self.now
+        self.hook_removed = True
+        self.excused |= {action.instance_id for action in self.waiting()}
+        self.truth.group.delete_hook(self.fleet.group, self.policy.hook)
+
     def _take_back(self, instance_id: str) -> None:
         """The two minutes are over: the machine is gone, whatever holds its instance."""
+        self._end_machine(instance_id)
+        self._lose(instance_id)
+
+    def _end_machine(self, instance_id: str) -> None:
         consumer = self.consumers[instance_id]
         consumer.dead_at = self.now if consumer.dead_at is None else consumer.dead_at
-        self.truth.instances.without_agent.add(instance_id)
+        self.truth.instances.machines_ended.add(instance_id)
+
+    def _lose(self, instance_id: str) -> None:
+        """The group finds that an instance's machine has ended."""
         reading = self.truth.group.read(self.fleet.group)
         if any(instance.id == instance_id for instance in reading.instances):
             self.truth.group.lose(self.fleet.group, instance_id)
@@ -204,7 +353,7 @@ class World(Stage):
         """Run Command has taken a stop: it reaches the instance soon, or never."""
         self.tell(f"command {command.id[:8]} to stop {command.instance_id}")
         if self.happens(self.chances.lost_command):
-            self.lost_commands.add(command.id)
+            self.lost_commands.add((command.id, command.instance_id))
             self.after(command.timeout_s, lambda: self._end_command(command, CommandStatus.UNKNOWN, "TimedOut"))
         else:
             self.after(self.rng.uniform(0.05, 3.0), lambda: self._begin_stop(command))
@@ -214,6 +363,7 @@ class World(Stage):
         consumer = self.consumers[command.instance_id]
         if consumer.dead_at is not None:
             return
+        command.status = CommandStatus.RUNNING
         consumer.asked_at = self.now if consumer.asked_at is None else consumer.asked_at
         if consumer.stubborn:
             self.after(5.0, lambda: self._end_command(command, CommandStatus.FAILED, "Failed"))
@@ -234,9 +384,9 @@ class World(Stage):
         if status is CommandStatus.SUCCEEDED and consumer.stopped_at is None:
             consumer.stopped_at = self.now
             self.tell(f"{command.instance_id}: its consumer has stopped")
-        if command.status is CommandStatus.PENDING:
+        if command.status in {CommandStatus.PENDING, CommandStatus.RUNNING}:
             command.status = status
-            self.deliver(_command_event(command, word, self.now), f"command {command.id[:8]} {word}")
+            self.deliver(command_event(command, word, self.now), f"command {command.id[:8]} {word}")
 
     # ----------------------------------------------------------------- EventBridge and Lambda
 
@@ -257,15 +407,18 @@ class World(Stage):
             self.troubled_at = self.now
             self.tell("sweep lost")
         else:
-            self._invoke({"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}, "sweep", ())
+            self._invoke(sweep_event(), "sweep", ())
 
     def operate(self) -> None:
         """A person releases an instance that waits."""
         waiting = self.waiting()
         if waiting:
-            instance_id = self.rng.choice(waiting).instance_id
-            self.let_go.add(instance_id)
-            self._invoke({"release": {"fleet": "orders", "instance_id": instance_id}}, f"release {instance_id}", ())
+            self.release(self.rng.choice(waiting).instance_id)
+
+    def release(self, instance_id: str) -> None:
+        """A person releases just this instance."""
+        self.let_go.add(instance_id)
+        self._invoke({"release": {"fleet": "orders", "instance_id": instance_id}}, f"release {instance_id}", ())
 
     def _invoke(self, payload: dict[str, Any], label: str, retries_s: tuple[float, ...] = RETRIES_S) -> None:
         """One invocation of the drainer, with a clock of its own; again later if it fails."""
@@ -279,6 +432,7 @@ class World(Stage):
         drainer = app.Drainer(self.ports, now, shift, app.FleetBook(self.ports, now))
         self.running.append(label)
         failed = False
+        faults = self.counts["faults"]
         try:
             app.answer(payload, drainer)
         except Crash:
@@ -292,6 +446,9 @@ class World(Stage):
             self.violate(f"the drainer raised {error!r}")
         finally:
             self.running.pop()
+        heard = payload.get("detail", {}).get("state") in {ConsumerWord.BUSY, ConsumerWord.DRAINING}
+        if heard and not failed and faults == self.counts["faults"]:
+            self.delivered_at[payload["detail"]["instance-id"]] = self.now
         if failed and retries_s:
             self.after(retries_s[0], lambda: self._invoke(payload, label, retries_s[1:]))
 
@@ -318,46 +475,6 @@ class World(Stage):
             error = self.rng.choice((TryLaterError, NeedsFixError))("throttled, or not allowed")
         self.tell(f"{call.method}{_short(call)}: {type(error).__name__} {when.value} it took effect")
         return Fault(when, error)
-
-
-def _lifecycle_event(action: HookAction, at: float) -> dict[str, Any]:
-    return {
-        "detail-type": "EC2 Instance-terminate Lifecycle Action",
-        "source": "aws.autoscaling",
-        "time": _iso(at),
-        "detail": {
-            "LifecycleActionToken": action.token,
-            "AutoScalingGroupName": action.group,
-            "LifecycleHookName": action.hook,
-            "EC2InstanceId": action.instance_id,
-            "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
-            "Origin": "AutoScalingGroup",
-            "Destination": "EC2",
-        },
-    }
-
-
-def _command_event(command: Command, word: str, at: float) -> dict[str, Any]:
-    return {
-        "detail-type": "EC2 Command Invocation Status-change Notification",
-        "source": "aws.ssm",
-        "time": _iso(at),
-        "detail": {"command-id": command.id, "instance-id": command.instance_id, "status": word},
-    }
-
-
-def _spot_event(instance_id: str, at: float) -> dict[str, Any]:
-    return {
-        "detail-type": "EC2 Spot Instance Interruption Warning",
-        "source": "aws.ec2",
-        "time": _iso(at),
-        "detail": {"instance-id": instance_id, "instance-action": "terminate"},
-    }
-
-
-def _iso(at: float) -> str:
-    """As AWS writes it: whole seconds."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _short(call: Call) -> str:

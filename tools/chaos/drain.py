@@ -6,26 +6,36 @@ Faults end at a seeded moment; then everything must come to its end by sweeps. W
     no drain is on record as done while its consumer works
     no heartbeat comes after the deadline
     a hook times out on a working consumer only where faults kept heartbeats away
-    once it is quiet, who has stopped is released soon, and in the end every drain is
+    an instance that says it is at work is not given up for silent
+    an instance is let into service only when its consumer is ready, and soon then
+    who is busy is protected from scale-in, and nobody is for long after its last word
+    once it is quiet, who has stopped is released soon, and in the end every drain is, or its instance is retained
 """
 
+import sys
 from random import Random
 
 from functions.drainer import app
 from sluice.config import DrainPolicy, DrainVia
-from sluice.draining import HOOKLESS_KEPT_S, OWED, SPOT_NOTICE_S, UNDER_WAY
+from sluice.draining import HOOKLESS_KEPT_S, KEEP_LOOK_S, OWED, SPOT_NOTICE_S, UNDER_WAY
+from sluice.launching import BUSY_KEPT_S
 from sluice.memory import Call
-from sluice.model import DrainState, HookAction
-from tools.chaos._drain_world import SKEW_S, STALL_S, SWEEP_S, Chances, World
+from sluice.model import ConsumerWord, DrainState, HookAction, HookResult, Lifecycle
+from tools.chaos._drain_world import LAUNCH_HOOK, REPEAT_S, SKEW_S, STALL_S, SWEEP_S, TALK_S, Chances, Scene, World
 from tools.chaos._stage import START
 from tools.chaos.report import Report
 
 PROMPT_S = 420.0  # the longest pause between two stops, the grace of an intent, a sweep, a command's delivery, twice
+HEARD_S = REPEAT_S + 2 * SWEEP_S + 30.0  # from a word to what the sweep makes of it, once nothing fails
 OWED_S = 2 * SWEEP_S + 10.0  # after the faults: a release that is owed is given by the next sweep, or the one after
+DEEP = 50_000  # frames: invocations that meet are stacked on one another, and hundreds may
+MANY = 20  # instances, from which on a group is emptied at once
 POLICIES = (
     {"deadline_s": 300.0, "hook_timeout_s": 120.0, "heartbeat_s": 45.0},
     {"deadline_s": 900.0, "hook_timeout_s": 120.0, "heartbeat_s": 60.0},
     {"deadline_s": 1200.0, "hook_timeout_s": 900.0, "heartbeat_s": 45.0},
+    {"deadline_s": 1800.0, "silence_s": 300.0, "hook_timeout_s": 120.0, "heartbeat_s": 45.0},
+    {"deadline_s": 300.0, "hook_timeout_s": 120.0, "heartbeat_s": 45.0, "keep_failed": True},
     {"deadline_s": 60.0, "hook_timeout_s": 120.0, "heartbeat_s": 30.0},
     {"deadline_s": 600.0, "hook_timeout_s": 30.0, "heartbeat_s": 10.0},  # shorter than a sweep's minute
 )
@@ -46,14 +56,36 @@ class Judge:
             drain = call.args[0]
             if drain.state is DrainState.DONE and world.consumers[drain.instance_id].working:
                 world.violate(f"{drain.instance_id}: on record as done while its consumer works")
+            if drain.state is DrainState.EXPIRED:
+                self._check_silent(drain.instance_id, drain.deadline_at)
         elif call.method == "complete_hook":
-            action = call.args[0]
-            if self._is_active(action) and not self._may_release(action.instance_id):
+            action, result = call.args
+            if action.hook == LAUNCH_HOOK:
+                self._check_let_in(action, result)
+            elif self._is_active(action) and not self._may_release(action.instance_id):
                 world.violate(f"{action.instance_id}: released before its consumer was done and before its deadline")
         elif call.method == "heartbeat":
             drain = world.truth.ledger.drain(world.fleet.name, call.args[0].instance_id)
             if drain and drain.state in UNDER_WAY and world.now > drain.deadline_at + 2 * STALL_S + SKEW_S:
                 world.violate(f"{drain.instance_id}: a heartbeat after its deadline")
+
+    def _check_silent(self, instance_id: str, deadline_at: float) -> None:
+        """Given up before its deadline: then nothing that it said can have come through."""
+        world, silence_s = self._world, self._world.policy.silence_s
+        heard_at = world.delivered_at.get(instance_id, -1.0)
+        draining = heard_at > world.waiting_since.get(instance_id, world.now) + 2 * SKEW_S + 1.0
+        early = instance_id not in world.let_go and world.now < deadline_at - 2 * SKEW_S
+        if silence_s is not None and draining and early and world.now < heard_at + silence_s - 2 * STALL_S - SKEW_S:
+            world.violate(f"{instance_id}: given up for silent though it has spoken")
+
+    def _check_let_in(self, action: HookAction, result: HookResult) -> None:
+        """A launch goes on only for a consumer that is ready, and is abandoned only for one that gave up."""
+        consumer = self._world.consumers[action.instance_id]
+        active = action.instance_id in {waiting.instance_id for waiting in self._world.waiting(LAUNCH_HOOK)}
+        if active and result is HookResult.CONTINUE and consumer.ready_at is None:
+            self._world.violate(f"{action.instance_id}: let into service before its consumer was ready")
+        if active and result is HookResult.ABANDON and not consumer.gives_up:
+            self._world.violate(f"{action.instance_id}: its launch was abandoned though it had not given up")
 
     def _is_active(self, action: HookAction) -> bool:
         """Whether completing this action would have an effect."""
@@ -70,7 +102,8 @@ class Judge:
 
     def _deadline_of(self, instance_id: str) -> float:
         """The earliest that an instance's deadline can truly be."""
-        world, deadline_s = self._world, self._world.policy.deadline_s
+        world, policy = self._world, self._world.policy
+        deadline_s = policy.deadline_s if policy.silence_s is None else min(policy.deadline_s, policy.silence_s)
         deadlines = [world.waiting_since[instance_id] + deadline_s] if instance_id in world.waiting_since else []
         if instance_id in world.noticed_at:
             deadlines.append(world.noticed_at[instance_id] + min(SPOT_NOTICE_S, deadline_s))
@@ -79,8 +112,12 @@ class Judge:
     def on_end(self, instance_id: str, at: float) -> None:
         """An instance has ended: its consumer interrupted only if it was due, or if faults kept heartbeats away."""
         world = self._world
-        due = instance_id in world.let_go or at >= self._deadline_of(instance_id)
-        if due or not world.consumers[instance_id].working:
+        consumer = world.consumers.get(instance_id)
+        if consumer is None or not consumer.working or instance_id in world.excused:
+            return
+        if world.waiting_since.get(instance_id) is None and world.hook_removed:
+            return  # nothing was left to hold it
+        if instance_id in world.let_go or at >= self._deadline_of(instance_id):
             return
         world.counts["timed out"] += 1
         timeout_s = world.policy.hook_timeout_s
@@ -94,16 +131,50 @@ class Judge:
             owed = drain.state in OWED and drain.hook is not None and self._is_active(drain.hook)
             if owed and world.now > max(drain.updated_at, world.quiet_at) + OWED_S:
                 world.violate(f"{drain.instance_id}: its release is owed and not given")
+        for action in world.waiting():
+            dead_at = world.consumers[action.instance_id].dead_at
+            ended = dead_at is not None and action.instance_id in world.truth.instances.machines_ended
+            since = max(world.waiting_since[action.instance_id], dead_at or 0.0, world.quiet_at)
+            if ended and world.now > since + OWED_S:
+                world.violate(f"{action.instance_id}: its machine has ended, and it is not released")
         if world.policy.via is DrainVia.SELF:
             return  # it is the consumer's to complete, and one that died leaves it to the deadline
         for action in world.waiting():
             stopped_at = world.consumers[action.instance_id].stopped_at
             found = world.truth.ledger.drain(world.fleet.name, action.instance_id)
             unheard = action.instance_id in world.truth.instances.without_agent
-            if unheard or (found and found.command_id in world.lost_commands):
+            if unheard or (found and (str(found.command_id), action.instance_id) in world.lost_commands):
                 continue  # unknown until the deadline or the command's end, whatever an earlier command has done
             if stopped_at is not None and world.now > max(stopped_at, world.quiet_at) + PROMPT_S:
                 world.violate(f"{action.instance_id}: its consumer has stopped, and it is not released")
+
+    def check_in_service(self) -> None:
+        """Some time after the faults: who is ready is in service, who is busy is protected, and nobody is for long."""
+        world = self._world
+        since_s = world.now - world.quiet_at
+        for action in world.waiting(LAUNCH_HOOK):
+            ready_at = world.consumers[action.instance_id].ready_at
+            if ready_at is not None and world.now > max(ready_at, world.quiet_at) + HEARD_S:
+                world.violate(f"{action.instance_id}: its consumer is ready, and it is not in service")
+        for instance in world.truth.group.read(world.fleet.group).instances:
+            consumer = world.consumers.get(instance.id)
+            if consumer is None or instance.state is not Lifecycle.WORKING:
+                continue
+            settled = world.now > max(consumer.word_since, world.quiet_at) + HEARD_S
+            busy = consumer.word is ConsumerWord.BUSY and consumer.working
+            if settled and since_s < TALK_S and busy and not instance.protected:
+                world.violate(f"{instance.id}: busy for long and not protected")
+            if settled and consumer.word is ConsumerWord.IDLE and instance.protected:
+                world.violate(f"{instance.id}: idle for long and still protected")
+            if since_s > TALK_S + BUSY_KEPT_S + 3 * SWEEP_S and instance.protected:
+                world.violate(f"{instance.id}: protected long after its last word")
+
+    def release_retained(self) -> None:
+        """A person has seen enough of what was kept."""
+        world = self._world
+        for drain in world.truth.ledger.drains(world.fleet.name):
+            if drain.state is DrainState.RETAINED:
+                world.release(drain.instance_id)
 
     def check_all_over(self) -> None:
         """At the end nobody waits and every drain is released."""
@@ -117,8 +188,10 @@ class Judge:
         """Whether nothing is left to happen but sweeps."""
         world = self._world
         drains = world.truth.ledger.drains(world.fleet.name)
-        at_rest = world.now > world.quiet_at and world.planned_count() <= 1
-        return at_rest and not world.waiting() and all(drain.state is DrainState.RELEASED for drain in drains)
+        over = {DrainState.RELEASED, DrainState.RETAINED}
+        quiet_s = TALK_S + BUSY_KEPT_S + 4 * SWEEP_S if world.scene.talking else 0.0
+        at_rest = world.now > world.quiet_at + quiet_s and world.planned_count() <= 1
+        return at_rest and not world.waiting() and all(drain.state in over for drain in drains)
 
 
 def build(seed: int) -> World:
@@ -141,24 +214,52 @@ def build(seed: int) -> World:
         hangs=rng.choice((0.0, 0.1)) * badness,
         spot=rng.choice((0.0, 0.0, 0.5)) if badness else 0.0,
         operator=rng.choice((0.0, 0.0, 0.5)) if badness else 0.0,
+        breaks=rng.choice((0.0, 0.3)) * badness,
+        never_ready=rng.choice((0.0, 0.3)) * badness,
+        hook_removed=rng.choice((0.0, 0.0, 0.0, 1.0)) if badness else 0.0,
     )
-    return World(rng, policy, chances, quiet_at=START + rng.uniform(300, 900))
+    scene = Scene(
+        size=_size(rng),
+        other_hook=rng.random() < 0.25,
+        warm_pool=rng.random() < 0.2,
+        retains=rng.random() < 0.5,
+        launch_hook=rng.random() < 0.25,
+        talking=rng.random() < 0.3,
+    )
+    return World(rng, policy, chances, quiet_at=START + rng.uniform(300, 900), scene=scene)
+
+
+def _size(rng: Random) -> int:
+    """A few instances; now and then very many, all to go at once."""
+    dice = rng.random()
+    return 500 if dice < 0.001 else rng.randint(20, 60) if dice < 0.02 else rng.randint(1, 4)
 
 
 def run(seed: int) -> Report:
     """Play one seed to its end."""
     app.logger.setLevel("CRITICAL")  # the story is told here
+    sys.setrecursionlimit(max(DEEP, sys.getrecursionlimit()))
     world = build(seed)
     judge = Judge(world)
-    world.tell(f"seed {seed}: {world.policy!r}, {world.chances!r}")
+    world.tell(f"seed {seed}: {world.policy!r}, {world.chances!r}, {world.scene!r}")
     world.after(world.rng.uniform(0, SWEEP_S), world.sweep)
     for _ in range(world.rng.randint(1, 5)):
         world.after(world.rng.uniform(0, 400), world.shrink)
+    if world.scene.warm_pool or world.scene.launch_hook:
+        for _ in range(2):
+            world.after(world.rng.uniform(100, 700), world.grow)
+    if world.scene.size >= MANY:
+        world.after(world.rng.uniform(60, 120), world.empty)
     if world.happens(world.chances.operator):
         world.after(world.rng.uniform(50, 600), world.operate)
-    end_at = world.quiet_at + 2 * world.policy.deadline_s + HOOKLESS_KEPT_S + 5 * SWEEP_S
+    if world.happens(world.chances.hook_removed * 0.3):
+        world.after(world.rng.uniform(50, 600), world.remove_hook)
+    end_at = world.quiet_at + 2 * world.policy.deadline_s + HOOKLESS_KEPT_S + KEEP_LOOK_S + TALK_S + 10 * SWEEP_S
     while world.now < end_at and not judge.is_over():
         world.pass_until(world.now + SWEEP_S / 2)
         judge.check_prompt()
+        judge.check_in_service()
+    judge.release_retained()
+    world.pass_until(world.now + 3 * SWEEP_S)
     judge.check_all_over()
     return Report(seed, tuple(world.violations), tuple(world.story), dict(world.counts))

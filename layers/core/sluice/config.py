@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from sluice.model import Mode
+from sluice.model import Mode, StopOrder
 
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html: a wait ends after 48 hours
 # or 100 heartbeat timeouts, whichever is sooner; one timeout is 30 s to 2 h.
@@ -23,6 +23,9 @@ QueueUrl = Annotated[
     str, Field(pattern=r"^https?://[^\s/]+/[A-Za-z0-9-]+/[A-Za-z0-9_-]{1,80}(?:\.fifo)?$", description=QUEUE_URL)
 ]
 
+# Signs of life are looked for once a sweep, each minute: in less than two of them one that lives may show none.
+SILENCE_MIN_S = 120.0
+
 # What would be right, for the fields whose pattern says too little to a person.
 PATTERNS = {
     "name": "1 to 63 letters, digits and hyphens, the first no hyphen",
@@ -30,6 +33,8 @@ PATTERNS = {
     "dead_letter_queue": QUEUE_URL,
     "group": "an Auto Scaling group's name, 1 to 255 characters without colons and control characters",
     "unit": "a systemd unit's name, such as consumer.service",
+    "container": "a container's name: letters, digits, underscores, dots and hyphens, the first a letter or digit",
+    "document": "a Run Command document's name: 3 to 128 letters, digits, underscores, dots and hyphens",
     "hook": "a lifecycle hook's name: 1 to 255 letters, digits, hyphens, underscores and slashes",
 }
 SHOWN = 80  # characters of a wrong value that an error repeats
@@ -105,10 +110,21 @@ class DrainPolicy(_Section):
 
     via: DrainVia = DrainVia.SSM
     unit: str = Field(default="consumer.service", pattern=r"^[A-Za-z0-9@._:\\][A-Za-z0-9@._:\\-]{0,254}$")
+    container: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")  # in place of the unit
+    document: str = Field(default="AWS-RunShellScript", pattern=r"^[A-Za-z0-9_.-]{3,128}$")
+    stop_timeout_s: Number | None = Field(default=None, ge=1, le=HOOK_CEILING_S)  # None: what is left of the deadline
     hook: str = Field(default="sluice-drain", pattern=r"^[A-Za-z0-9\-_/]{1,255}$")
     deadline_s: Number = Field(default=900.0, ge=1, le=HOOK_CEILING_S)
+    silence_s: Number | None = Field(default=None, ge=SILENCE_MIN_S, le=HOOK_CEILING_S)  # None: the deadline alone
     hook_timeout_s: Number = Field(default=120.0, ge=1, le=7_200)
     heartbeat_s: Number = Field(default=45.0, ge=0.5, le=3_600)
+    keep_failed: bool = False  # past its deadline, an instance is retained if its group allows that
+    hourly_cost: Number | None = Field(default=None, gt=0, le=1_000)  # of one instance, in whatever money
+
+    @property
+    def order(self) -> StopOrder:
+        """What Run Command is to do."""
+        return StopOrder(self.unit, self.container, self.document)
 
     @model_validator(mode="after")
     def _must_work(self) -> Self:
@@ -124,7 +140,26 @@ class DrainPolicy(_Section):
                 f"deadline_s: must be at most what the hook can hold, min(48 h, 100 x hook_timeout_s) ="
                 f" {ceiling_s:g} (got {self.deadline_s:g})"
             )
+        if self.silence_s is not None and self.silence_s > self.deadline_s:
+            problems.append(
+                f"silence_s: must be at most deadline_s {self.deadline_s:g}, which ends a drain whatever it says"
+                f" (got {self.silence_s:g})"
+            )
+        if self.stop_timeout_s is not None and self.stop_timeout_s > self.deadline_s:
+            problems.append(
+                f"stop_timeout_s: must be at most deadline_s {self.deadline_s:g}, after which nobody waits for it"
+                f" (got {self.stop_timeout_s:g})"
+            )
         return _sound(self, problems)
+
+
+class LaunchPolicy(_Section):
+    """When a new instance counts: at once, or, with a launch hook, once its consumer has said that it is ready.
+
+    A boot that is never ready ends by the hook's own timeout, with the default result ABANDON: the group replaces it.
+    """
+
+    hook: str | None = Field(default=None, pattern=r"^[A-Za-z0-9\-_/]{1,255}$")
 
 
 class RedriveMode(StrEnum):
@@ -132,6 +167,22 @@ class RedriveMode(StrEnum):
 
     AUTO = "auto"
     MANUAL = "manual"
+
+
+class Otherwise(StrEnum):
+    """What becomes of dead letters whose cause no pattern names."""
+
+    RETRY = "retry"
+    QUARANTINE = "quarantine"
+
+
+def _split(value: object) -> object:
+    """Patterns as a list, or as one text with commas, as a template's parameter has them."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]  # as for file names: * and ? stand for others
+Patterns = Annotated[tuple[Pattern, ...], Field(max_length=50), BeforeValidator(_split)]
 
 
 class RedrivePolicy(_Section):
@@ -144,6 +195,15 @@ class RedrivePolicy(_Section):
     rate_per_s: Number = Field(default=10.0, ge=0.01, le=10_000)
     canary_count: Count = Field(default=3, ge=1, le=10)  # of each failure group, that a redrive tries first: one batch
     canary_wait_s: Number | None = Field(default=None, ge=0, le=3_600)  # None: target wait and one visibility timeout
+    move_tasks: bool = True  # SQS's own move task may bring back the rest of a whole dead-letter queue, where faster
+    transient: Patterns = ()  # causes that pass by themselves: retried, even when they burst
+    permanent: Patterns = ()  # causes that no retry helps: quarantined at once
+    otherwise: Otherwise = Otherwise.RETRY  # what becomes of the causes in neither
+    burst_count: Count = Field(default=20, ge=0, le=100_000)  # so many of one failure group ... (0: never)
+    burst_window_s: Number = Field(default=120.0, ge=60, le=600)  # ... within so long trip it: it is not retried
+    archive_before_s: Number | None = Field(
+        default=None, ge=60, le=1_209_600
+    )  # None: a quarter of the retention, or a day
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -167,6 +227,7 @@ class Fleet(_Section):
     hints: Hints = Hints()
     limits: Limits = Limits()
     drain: DrainPolicy = DrainPolicy()
+    launch: LaunchPolicy = LaunchPolicy()
     redrive: RedrivePolicy = RedrivePolicy()
 
     @model_validator(mode="after")
@@ -177,6 +238,8 @@ class Fleet(_Section):
         elif self.dead_letter_queue and self.dead_letter_queue.endswith(".fifo") != self.queue.endswith(".fifo"):
             # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue.html
             problems.append("dead_letter_queue: must be FIFO if queue is, and only then")
+        if self.launch.hook == self.drain.hook:
+            problems.append(f"launch.hook: must be another hook than drain.hook {self.drain.hook!r}")
         return _sound(self, problems)
 
 

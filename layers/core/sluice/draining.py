@@ -21,17 +21,26 @@ doubled, late or out of order) changes nothing. Which of two events is the right
     a hook's answer        counts only for the hook that the record names
     a terminating event    of another token and a later time than the record's is another lifecycle action: the instance
                            was drained once, came back (a warm pool) and leaves again, so its drain begins anew
+    a consumer's report    counts only if it was made since the lifecycle action began
+
+How long an instance is held: until its deadline, or, where the policy has a longest silence, until that long after
+the last sign that its consumer is at work on its end. Signs are a stop that runs on it, a report of its consumer, and
+messages in flight becoming fewer while nothing but drains works on them. An instance whose machine EC2 has ended needs
+no word of its consumer. Past its time it is released, or (`keep_failed`) kept for inspection by a group that can:
+the action is abandoned, and it is RETAINED until a person lets it go.
 
 Invariants, held by tests/property/test_draining_properties.py and by `python -m tools.chaos`:
 
-    1 `CompleteHook` comes only of DONE (the consumer's stop succeeded) or EXPIRED (the deadline passed, or a person
-      said so).
+    1 `CompleteHook` comes only of DONE (the consumer's stop succeeded, it said so, or its machine has ended) or EXPIRED
+      (the deadline passed, nothing was heard of it for the longest silence, or a person said so).
     2 Unknown is not dead: a stop that is pending, undeliverable, cancelled, timed out or not accepted leaves the drain
       where it is, to be asked again with growing pauses until the deadline. One that ran and failed is asked again
       FAILED_RETRIES times.
-    3 Any prefix of any sequence of events can be followed by ticks and group readings alone, and ends in RELEASED.
+    3 Any prefix of any sequence of events can be followed by ticks and group readings alone, and ends in RELEASED, or
+      in RETAINED where that is wanted.
     4 A completion or heartbeat that finds no active lifecycle action ends the drain; it is no error.
-    5 No heartbeat at or after min(deadline, start of the action + 48 h, start + 100 heartbeat timeouts).
+    5 No heartbeat at or after min(deadline, end of the longest silence, start of the action + 48 h, start + 100
+      heartbeat timeouts).
     6 The deadline of a drain only ever comes nearer: by Spot's two minutes, or by a person's release.
 
 An action that waits although its drain is RELEASED (its event was lost and the instance had been here before, or a
@@ -52,7 +61,9 @@ from sluice.model import (
     DrainOutcome,
     DrainState,
     DrainStep,
+    EndInstance,
     HookAction,
+    HookResult,
     SendHeartbeat,
     StopConsumer,
 )
@@ -78,6 +89,8 @@ SETTLE_S = 60.0
 STALE_STOP_S = 300.0
 # How long after its deadline a drain without a lifecycle action is kept in sight.
 HOOKLESS_KEPT_S = 3_600.0
+# How long past its time an instance is held that is to be kept, while its group cannot be asked whether it keeps any.
+KEEP_LOOK_S = 60.0
 
 
 # --------------------------------------------------------------------------- events
@@ -92,18 +105,26 @@ class EventKind(StrEnum):
     REBALANCE = "rebalance recommendation"  # a risk, not an end, and nobody replaces the instance: in no row
     WAITING = "found waiting"
     GONE = "instance gone"
+    ENDED = "machine ended"
+    RETAINED = "found retained"
     STOP_SENT = "stop sent"
     STOP_UNANSWERED = "stop not accepted"
     COMMAND_PENDING = "command pending"  # in no row: unknown until it ends
+    COMMAND_RUNNING = "command running"
     COMMAND_SUCCEEDED = "command succeeded"
     COMMAND_FAILED = "command failed"
     COMMAND_UNKNOWN = "command timed out, cancelled or undeliverable"
+    REPORT_WORKING = "consumer works on its end"
+    REPORT_DONE = "consumer is done"
+    IN_FLIGHT = "messages in flight"
     HELD = "heartbeat held"
     NOT_HELD = "heartbeat: no active action"
     PROBE_HELD = "probe held"
     PROBE_NOT_HELD = "probe: no active action"  # in no row: another hook holds the instance
     COMPLETED = "action completed"
     NOT_ACTIVE = "completion: no active action"
+    ENDING = "termination asked for"
+    NOT_RETAINED = "termination: nothing is retained"
     TICK = "tick"
     DEADLINE = "tick after the deadline"
     RELEASE = "operator's release"
@@ -162,6 +183,22 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """EC2 has stopped or terminated the instance's machine: nothing works on it any more."""
+
+    kind = EventKind.ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """A reading of the group shows that it keeps the instance; `hook` has no token."""
+
+    fleet: str
+    hook: HookAction
+    kind = EventKind.RETAINED
+
+
+@dataclass(frozen=True, slots=True)
 class StopSent:
     """Run Command took stop number `ask`."""
 
@@ -190,6 +227,27 @@ class CommandTold:
     def kind(self) -> EventKind:
         """One kind a status."""
         return EventKind[f"COMMAND_{self.status.name}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The consumer itself says how its end stands; `at` is when it said so."""
+
+    at: float
+    done: bool
+
+    @property
+    def kind(self) -> EventKind:
+        """One kind for being at it, one for being done."""
+        return EventKind.REPORT_DONE if self.done else EventKind.REPORT_WORKING
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """How many messages are in flight while no instance but those that drain works on them."""
+
+    count: float
+    kind = EventKind.IN_FLIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +280,22 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
+class EndAnswered:
+    """Auto Scaling took the termination of a retained instance; not `found` if it retains none."""
 
+    found: bool
+
+    @property
+    def kind(self) -> EventKind:
+        """Both end a retention."""
+        return EventKind.ENDING if self.found else EventKind.NOT_RETAINED
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; `retains` says whether the group keeps abandoned instances, None if it was not looked at."""
+
+    retains: bool | None = None
     kind = EventKind.TICK
 
 
@@ -244,17 +315,25 @@ type Event = (
     | Rebalance
     | Waiting
     | Gone
+    | Ended
+    | Retained
     | StopSent
     | StopUnanswered
     | CommandTold
+    | Reported
+    | InFlight
     | Beaten
     | Completed
+    | EndAnswered
     | Tick
     | Release
 )
 
 
-def seen(fleet: str, hook: HookAction, aws_state: str | None) -> Waiting | Gone | None:
+type Sight = Waiting | Gone | Retained
+
+
+def seen(fleet: str, hook: HookAction, aws_state: str | None) -> Sight | None:
     """What a group's reading tells of one instance; None if it tells nothing of its drain.
 
     Args:
@@ -267,7 +346,9 @@ def seen(fleet: str, hook: HookAction, aws_state: str | None) -> Waiting | Gone 
         return Gone(None)
     if aws_state.endswith("Terminating:Wait"):  # of a warm pool: Warmed:Terminating:Wait
         return Waiting(fleet, hook)
-    past_hook = aws_state.endswith(("Terminating:Proceed", "Terminating:Retained", "Terminated"))
+    if aws_state.endswith("Terminating:Retained"):
+        return Retained(fleet, hook)
+    past_hook = aws_state.endswith(("Terminating:Proceed", "Terminated"))
     in_pool = aws_state.startswith("Warmed:") and "Terminating" not in aws_state
     return Gone(aws_state) if past_hook or in_pool else None
 
@@ -286,10 +367,28 @@ def needs_look(drain: Drain, now: float, *, sweeping: bool) -> bool:
     return overdue_s >= LOOK_AFTER_S and (sweeping or overdue_s < LOOK_OFTEN_S)
 
 
+def begun_at(drain: Drain) -> float:
+    """When a drain's lifecycle action began, or, while none is known, the drain itself."""
+    return drain.started_at if drain.hook_at is None else drain.hook_at
+
+
+def due_at(drain: Drain, policy: DrainPolicy) -> float:
+    """When an instance is let go whatever its consumer does: at its deadline, or after the longest silence."""
+    if policy.silence_s is None:
+        return drain.deadline_at
+    heard_at = max(drain.started_at, drain.alive_at or 0.0)
+    return min(drain.deadline_at, heard_at + policy.silence_s)
+
+
 def beats_until(drain: Drain, policy: DrainPolicy) -> float:
-    """When heartbeats end by themselves: at the deadline, or where AWS ends the action whatever we send."""
-    begun_at = drain.started_at if drain.hook_at is None else drain.hook_at
-    return min(drain.deadline_at, begun_at + min(HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS * policy.hook_timeout_s))
+    """When heartbeats end by themselves: once the drain is due, or where AWS ends the action whatever we send."""
+    ceiling_s = min(HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS * policy.hook_timeout_s)
+    return min(due_at(drain, policy), begun_at(drain) + ceiling_s)
+
+
+def needs_signs(drain: Drain, policy: DrainPolicy) -> bool:
+    """Whether signs of life prolong this drain."""
+    return policy.silence_s is not None and drain.state in UNDER_WAY
 
 
 # --------------------------------------------------------------------------- moves
@@ -310,10 +409,11 @@ def _begun(blank: Drain, hook: HookAction | None, policy: DrainPolicy, now: floa
 def _asked(drain: Drain, policy: DrainPolicy, now: float, note: str) -> DrainStep:
     """The intent to ask for a stop goes on record, and then the stop is asked for."""
     ask = drain.asked_count + 1
-    timeout_s = max(STOP_TIMEOUT_MIN_S, drain.deadline_at - now)
+    left_s = drain.deadline_at - now
+    timeout_s = max(STOP_TIMEOUT_MIN_S, left_s if policy.stop_timeout_s is None else min(left_s, policy.stop_timeout_s))
     return DrainStep(
         _with(drain, now, note, asked_at=now, asked_count=ask, retry_at=now + ASK_GRACE_S),
-        (StopConsumer(drain.instance_id, policy.unit, timeout_s, ask),),
+        (StopConsumer(drain.instance_id, policy.order, timeout_s, ask),),
     )
 
 
@@ -359,8 +459,7 @@ def _begin_spot(old: Drain | None, event: Spot, policy: DrainPolicy, now: float)
 
 def _is_another_action(drain: Drain, event: Terminating) -> bool:
     """Whether the event is of a lifecycle action that began after the one on record."""
-    known_at = drain.started_at if drain.hook_at is None else drain.hook_at
-    return event.at > known_at and (drain.hook is None or event.hook.token != drain.hook.token)
+    return event.at > begun_at(drain) and (drain.hook is None or event.hook.token != drain.hook.token)
 
 
 def _join(drain: Drain, event: Terminating | Waiting, policy: DrainPolicy, now: float) -> DrainStep:
@@ -434,11 +533,48 @@ def _unanswered(drain: Drain, event: StopUnanswered, _policy: DrainPolicy, now: 
     return _ask_later(drain, now, f"unknown whether its consumer lives: {event.reason}")
 
 
-def _succeeded(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: float) -> DrainStep:
-    if event.command_id != drain.command_id:
-        return DrainStep(drain)
-    done = _with(drain, now, "its consumer has stopped", state=DrainState.DONE, retry_at=None)
+def _done(drain: Drain, now: float, note: str) -> DrainStep:
+    done = _with(drain, now, note, state=DrainState.DONE, retry_at=None)
     return DrainStep(done, (CompleteHook(done.hook),) if done.hook else ())
+
+
+def _succeeded(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: float) -> DrainStep:
+    return _done(drain, now, "its consumer has stopped") if event.command_id == drain.command_id else DrainStep(drain)
+
+
+def _said_done(drain: Drain, event: Reported, _policy: DrainPolicy, now: float) -> DrainStep:
+    if event.at < begun_at(drain):  # of an earlier life, or of before anybody wanted it gone
+        return DrainStep(drain)
+    return _done(drain, now, "its consumer says that it is done")
+
+
+def _ended(drain: Drain, _event: Ended, _policy: DrainPolicy, now: float) -> DrainStep:
+    return _done(drain, now, "its machine has ended: nothing works on it any more")
+
+
+def _lives(drain: Drain, policy: DrainPolicy, at: float, now: float) -> DrainStep:
+    """A sign of life, of a moment; worth a record only where silence ends a drain."""
+    if policy.silence_s is None or at <= max(drain.started_at, drain.alive_at or 0.0):
+        return DrainStep(drain)
+    return DrainStep(replace(drain, alive_at=min(at, now), updated_at=now))
+
+
+def _running(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
+    return _lives(drain, policy, now, now) if event.command_id == drain.command_id else DrainStep(drain)
+
+
+def _said_working(drain: Drain, event: Reported, policy: DrainPolicy, now: float) -> DrainStep:
+    return _lives(drain, policy, event.at, now) if event.at >= begun_at(drain) else DrainStep(drain)
+
+
+def _counted(drain: Drain, event: InFlight, policy: DrainPolicy, now: float) -> DrainStep:
+    """Fewer messages in flight than before: something finishes, and only drains are at work."""
+    if policy.silence_s is None or event.count == drain.in_flight:
+        return DrainStep(drain)
+    noted = replace(drain, in_flight=event.count, updated_at=now)
+    if drain.in_flight is None or event.count > drain.in_flight:
+        return DrainStep(noted)
+    return DrainStep(replace(noted, alive_at=now))
 
 
 def _failed(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: float) -> DrainStep:
@@ -476,6 +612,8 @@ def _late(drain: Drain, event: Beaten | Completed, _policy: DrainPolicy, now: fl
 def _completed(drain: Drain, event: Completed, _policy: DrainPolicy, now: float) -> DrainStep:
     if event.hook != drain.hook:
         return DrainStep(drain)
+    if drain.keeping and drain.state is DrainState.EXPIRED:
+        return _retained(drain, now)
     said = "its consumer has stopped" if drain.state is DrainState.DONE else "its deadline has passed"
     return _released(drain, now, DrainOutcome.COMPLETED, f"released: {said}")
 
@@ -491,6 +629,39 @@ def _gone(drain: Drain, event: Gone, policy: DrainPolicy, now: float) -> DrainSt
     return _released(drain, now, DrainOutcome.GONE, f"the instance {where}{how}")
 
 
+def _retained(drain: Drain, now: float) -> DrainStep:
+    note = "kept for inspection by its group: it costs money until it is released"
+    changes = {"state": DrainState.RETAINED, "retained_at": now, "retry_at": None, "outcome": None}
+    return DrainStep(_with(drain, now, note, **changes))
+
+
+def _keep(drain: Drain | None, event: Retained, _policy: DrainPolicy, now: float) -> DrainStep:
+    """The group keeps an instance, whoever abandoned its action: it must not be forgotten."""
+    if drain is not None and drain.state is DrainState.RELEASED and now < drain.updated_at + SETTLE_S:
+        return DrainStep(drain)
+    return _retained(drain or _unknown_drain(event.fleet, event.hook, DrainCause.TERMINATE, now), now)
+
+
+def _end(drain: Drain, event: Release, _policy: DrainPolicy, now: float) -> DrainStep:
+    """A person has seen enough of a retained instance; asked for at every tick until the group has let go of it."""
+    asked = _with(drain, now, "released by an operator: to be terminated", retry_at=now)
+    return DrainStep(asked, (EndInstance(event.hook.group, drain.instance_id),))
+
+
+def _end_owed(drain: Drain, _event: Tick, _policy: DrainPolicy, now: float) -> DrainStep:
+    if drain.retry_at is None or now < drain.retry_at or drain.hook is None:
+        return DrainStep(drain)
+    return DrainStep(drain, (EndInstance(drain.hook.group, drain.instance_id),))
+
+
+def _ending(drain: Drain, _event: EndAnswered, _policy: DrainPolicy, now: float) -> DrainStep:
+    return DrainStep(_with(drain, now, "released by an operator: being terminated", retry_at=now + RETRY_MAX_S))
+
+
+def _no_longer_kept(drain: Drain, _event: Gone | EndAnswered, _policy: DrainPolicy, now: float) -> DrainStep:
+    return _released(drain, now, DrainOutcome.TERMINATED, "it is no longer retained")
+
+
 def _wait(drain: Drain, _event: Tick, policy: DrainPolicy, now: float) -> DrainStep:
     """What is due before the deadline: a heartbeat, and a stop that came to nothing."""
     beat: tuple[SendHeartbeat, ...] = ()
@@ -503,16 +674,31 @@ def _wait(drain: Drain, _event: Tick, policy: DrainPolicy, now: float) -> DrainS
     return DrainStep(asked.drain, (*beat, *asked.actions))
 
 
-def _expire(drain: Drain, _event: Tick, _policy: DrainPolicy, now: float) -> DrainStep:
-    note = "its deadline has passed, and its consumer has not said that it is done"
-    expired = _with(drain, now, note, state=DrainState.EXPIRED, retry_at=None)
-    return DrainStep(expired, (CompleteHook(expired.hook),) if expired.hook else ())
+def _expire(drain: Drain, event: Tick, policy: DrainPolicy, now: float) -> DrainStep:
+    late_s = now - due_at(drain, policy)
+    # Nothing keeps what Spot takes, and an action that is abandoned where nothing is kept would cut other hooks short.
+    to_keep = policy.keep_failed and drain.cause is not DrainCause.SPOT and drain.hook is not None
+    if to_keep and event.retains is None and late_s < KEEP_LOOK_S:
+        return DrainStep(drain)
+    silent = now < drain.deadline_at
+    why = "nothing was heard of it for the longest silence" if silent else "its deadline has passed"
+    note = f"{why}, and its consumer has not said that it is done"
+    keeping = bool(to_keep and event.retains)
+    expired = _with(drain, now, note, state=DrainState.EXPIRED, retry_at=None, keeping=keeping)
+    return DrainStep(expired, _completion(expired))
+
+
+def _completion(drain: Drain) -> tuple[CompleteHook, ...]:
+    """What is owed to the group: the action's result."""
+    if drain.hook is None:
+        return ()
+    return (CompleteHook(drain.hook, HookResult.ABANDON if drain.keeping else HookResult.CONTINUE),)
 
 
 def _owe(drain: Drain, _event: Tick, _policy: DrainPolicy, now: float) -> DrainStep:
     """The release is owed until it is answered; a drain without a lifecycle action is let go at last."""
     if drain.hook is not None:
-        return DrainStep(drain, (CompleteHook(drain.hook),))
+        return DrainStep(drain, _completion(drain))
     if now < drain.deadline_at + HOOKLESS_KEPT_S:
         return DrainStep(drain)
     return _released(drain, now, DrainOutcome.CLOSED, "no lifecycle action ever came")
@@ -520,25 +706,32 @@ def _owe(drain: Drain, _event: Tick, _policy: DrainPolicy, now: float) -> DrainS
 
 def _let_go(drain: Drain | None, event: Release, _policy: DrainPolicy, now: float) -> DrainStep:
     """A person's word stands for the deadline, on record or not."""
-    drain = drain or Drain(
-        fleet=event.fleet,
-        instance_id=event.hook.instance_id,
-        state=DrainState.NOTICED,
-        cause=DrainCause.OPERATOR,
-        started_at=now,
-        deadline_at=now,
-        updated_at=now,
-        hook_at=now,
-    )
+    drain = drain or _unknown_drain(event.fleet, event.hook, DrainCause.OPERATOR, now)
     deadline_at = min(drain.deadline_at, now)
-    changes = {"state": DrainState.EXPIRED, "hook": event.hook, "retry_at": None, "outcome": None}
+    changes = {"state": DrainState.EXPIRED, "hook": event.hook, "retry_at": None, "outcome": None, "keeping": False}
     expired = _with(drain, now, "released by an operator", deadline_at=deadline_at, **changes)
     return DrainStep(expired, (CompleteHook(event.hook),))
 
 
+def _unknown_drain(fleet: str, hook: HookAction, cause: DrainCause, now: float) -> Drain:
+    """A record for an instance that had none: its deadline is now."""
+    return Drain(
+        fleet=fleet,
+        instance_id=hook.instance_id,
+        state=DrainState.NOTICED,
+        cause=cause,
+        started_at=now,
+        deadline_at=now,
+        updated_at=now,
+        hook=hook,
+        hook_at=now,
+    )
+
+
 def _let_go_done(drain: Drain, event: Release, _policy: DrainPolicy, now: float) -> DrainStep:
     """What is done stays done: the release is only repeated, whatever token was on record."""
-    return DrainStep(_with(drain, now, "released by an operator", hook=event.hook), (CompleteHook(event.hook),))
+    let_go = _with(drain, now, "released by an operator", hook=event.hook, keeping=False)
+    return DrainStep(let_go, (CompleteHook(event.hook),))
 
 
 def _begin_again(drain: Drain, event: Terminating, policy: DrainPolicy, now: float) -> DrainStep:
@@ -586,15 +779,21 @@ def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
         (frozenset({None}), (_K.TERMINATING, _K.WAITING), _begin, _BEGINNING),
         (frozenset({None}), (_K.SPOT,), _begin_spot, _BEGINNING),
         (frozenset({None}), (_K.RELEASE,), _let_go, frozenset({_S.EXPIRED})),
+        (frozenset({None, _S.RELEASED}), (_K.RETAINED,), _keep, frozenset({_S.RETAINED})),
         # asking for the stop
         (UNDER_WAY, (_K.STOP_SENT,), _sent, frozenset({_S.STOPPING})),
         (UNDER_WAY, (_K.STOP_UNANSWERED,), _unanswered, frozenset()),
         # waiting for the consumer
         (frozenset({_S.STOPPING}), (_K.COMMAND_SUCCEEDED,), _succeeded, frozenset({_S.DONE})),
+        (frozenset({_S.STOPPING}), (_K.COMMAND_RUNNING,), _running, frozenset()),
         (frozenset({_S.STOPPING}), (_K.COMMAND_FAILED,), _failed, frozenset()),
         (frozenset({_S.STOPPING}), (_K.COMMAND_UNKNOWN,), _unknown, frozenset()),
         (UNDER_WAY, (_K.TERMINATING,), _join, _BEGINNING),
         (UNDER_WAY, (_K.WAITING,), _join, frozenset()),
+        (UNDER_WAY, (_K.REPORT_WORKING,), _said_working, frozenset()),
+        (UNDER_WAY, (_K.IN_FLIGHT,), _counted, frozenset()),
+        (UNDER_WAY, (_K.REPORT_DONE,), _said_done, frozenset({_S.DONE})),
+        (UNDER_WAY, (_K.ENDED,), _ended, frozenset({_S.DONE})),
         (UNDER_WAY, (_K.SPOT,), _hurry, frozenset()),
         (UNDER_WAY, (_K.TICK,), _wait, frozenset()),
         (UNDER_WAY, (_K.HELD,), _beaten, frozenset()),
@@ -604,11 +803,19 @@ def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
         # the release is owed
         (OWED, (_K.TERMINATING, _K.WAITING), _join_owed, _BEGINNING),
         (OWED, (_K.TICK,), _owe, frozenset({_S.RELEASED})),
-        (OWED, (_K.COMPLETED,), _completed, frozenset({_S.RELEASED})),
+        (frozenset({_S.DONE}), (_K.COMPLETED,), _completed, frozenset({_S.RELEASED})),
+        (frozenset({_S.EXPIRED}), (_K.COMPLETED,), _completed, frozenset({_S.RELEASED, _S.RETAINED})),
         (OWED, (_K.NOT_ACTIVE,), _late, frozenset({_S.RELEASED})),
         (OWED, (_K.RELEASE,), _let_go_done, frozenset()),
         # it left by itself
         (UNDER_WAY | OWED, (_K.GONE,), _gone, frozenset({_S.RELEASED})),
+        # kept for inspection: until a person, or another tool, lets it go
+        (UNDER_WAY | OWED, (_K.RETAINED,), _keep, frozenset({_S.RETAINED})),
+        (frozenset({_S.RETAINED}), (_K.GONE, _K.NOT_RETAINED), _no_longer_kept, frozenset({_S.RELEASED})),
+        (frozenset({_S.RETAINED}), (_K.TICK,), _end_owed, frozenset()),
+        (frozenset({_S.RETAINED}), (_K.ENDING,), _ending, frozenset()),
+        (frozenset({_S.RETAINED}), (_K.RELEASE,), _end, frozenset()),
+        (frozenset({_S.RETAINED}), (_K.TERMINATING,), _begin_again, _BEGINNING),
         # released: only another lifecycle action, or a person, begins again
         (frozenset({_S.RELEASED}), (_K.TERMINATING,), _begin_again, _BEGINNING),
         (frozenset({_S.RELEASED}), (_K.SPOT,), _spot_again, _BEGINNING),
@@ -624,9 +831,9 @@ def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
 TABLE: Mapping[tuple[Place, EventKind], Transition] = _rows()
 
 
-def kind_of(drain: Drain | None, event: Event, now: float) -> EventKind:
-    """An event's row: a tick counts as the deadline once that has passed for a drain under way."""
-    if isinstance(event, Tick) and drain is not None and drain.state in UNDER_WAY and now >= drain.deadline_at:
+def kind_of(drain: Drain | None, event: Event, policy: DrainPolicy, now: float) -> EventKind:
+    """An event's row: a tick counts as the deadline once a drain under way is due."""
+    if isinstance(event, Tick) and drain is not None and drain.state in UNDER_WAY and now >= due_at(drain, policy):
         return EventKind.DEADLINE
     return event.kind
 
@@ -644,5 +851,5 @@ def advance(drain: Drain | None, event: Event, policy: DrainPolicy, now: float) 
         The record to write if it differs from `drain`, then the actions to carry out. An event that has no row in
         TABLE changes nothing.
     """
-    transition = TABLE.get((drain.state if drain else None, kind_of(drain, event, now)))
+    transition = TABLE.get((drain.state if drain else None, kind_of(drain, event, policy, now)))
     return DrainStep(drain) if transition is None else transition.move(drain, event, policy, now)

@@ -102,6 +102,7 @@ class GroupReading:
     instances: tuple[Instance, ...] = ()
     suspended: frozenset[str] = frozenset()  # process names, such as "Launch"
     launch_failures: tuple[LaunchFailure, ...] = ()  # most recent first
+    retains: bool = False  # an instance whose termination hook is abandoned is kept
 
     def count(self, state: Lifecycle) -> int:
         """How many instances are in `state`."""
@@ -292,13 +293,15 @@ class DrainState(StrEnum):
     STOPPING = "stopping"  # its consumer was asked to stop (or is known to watch for itself)
     DONE = "done"  # its consumer has said that it is done; the release is owed
     EXPIRED = "expired"  # its deadline has passed; the release is owed
+    RETAINED = "retained"  # its group keeps it for inspection, and it costs money, until a person lets it go
     RELEASED = "released"  # the lifecycle action is completed, by us or by another
 
 
 class CommandStatus(StrEnum):
     """Run Command's answer for one instance, folded to what a drain needs."""
 
-    PENDING = "pending"  # Pending, InProgress, Delayed, Cancelling, or not yet listed
+    PENDING = "pending"  # Pending, Delayed, Cancelling, or not yet listed
+    RUNNING = "running"  # InProgress: the instance works on it
     SUCCEEDED = "succeeded"
     FAILED = "failed"  # the command ran and failed
     UNKNOWN = (
@@ -313,7 +316,7 @@ class CommandStatus(StrEnum):
         """
         folded = {
             "Pending": cls.PENDING,
-            "InProgress": cls.PENDING,
+            "InProgress": cls.RUNNING,
             "Delayed": cls.PENDING,
             "Cancelling": cls.PENDING,
             "Success": cls.SUCCEEDED,
@@ -354,6 +357,7 @@ class DrainOutcome(StrEnum):
     LATE = "late"  # no action was active any more: another completed it, or its timeout ended it
     GONE = "gone"  # the instance went on, or left its group, without our word
     CLOSED = "closed"  # no lifecycle action ever came, long after there was anything left to do
+    TERMINATED = "terminated"  # it was retained, and is no longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +385,19 @@ class Drain:
     failed_count: int = 0  # stops of this drain that ran and failed
     retry_at: float | None = None  # when to ask again; None: not before something else happens
     outcome: DrainOutcome | None = None  # once released
+    alive_at: float | None = None  # the last sign that its consumer is at work on its end
+    in_flight: float | None = None  # messages in flight when last looked at, while nothing but drains works on them
+    keeping: bool = False  # the lifecycle action was abandoned, for its group to keep the instance
+    retained_at: float | None = None  # since when its group keeps it
+
+
+@dataclass(frozen=True, slots=True)
+class StopOrder:
+    """What Run Command is to do on an instance: stop a systemd unit, or a container in its place."""
+
+    unit: str = "consumer.service"
+    container: str | None = None
+    document: str = "AWS-RunShellScript"  # any other must take the texts `unit` and `executionTimeout`
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,8 +405,8 @@ class StopConsumer:
     """Ask the instance, by Run Command, to stop its consumer; `ask` is the drain's `asked_count` at that moment."""
 
     instance_id: str
-    unit: str
-    timeout_s: float
+    order: StopOrder
+    timeout_s: float  # until when it must have ended
     ask: int
 
 
@@ -409,7 +426,15 @@ class CompleteHook:
     result: HookResult = HookResult.CONTINUE
 
 
-type DrainAction = StopConsumer | SendHeartbeat | CompleteHook
+@dataclass(frozen=True, slots=True)
+class EndInstance:
+    """Terminate an instance that its group has retained."""
+
+    group: str
+    instance_id: str
+
+
+type DrainAction = StopConsumer | SendHeartbeat | CompleteHook | EndInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,6 +443,69 @@ class DrainStep:
 
     drain: Drain | None  # None: there is none, and none begins
     actions: tuple[DrainAction, ...] = ()
+
+
+# --------------------------------------------------------------------------- consumers
+
+
+class ConsumerWord(StrEnum):
+    """What a consumer says of itself (docs/draining.md has the event it says it by)."""
+
+    READY = "ready"  # it can take messages: its instance may count
+    FAILED = "failed"  # it will never be ready: replace its instance
+    BUSY = "busy"  # it works on at least one message
+    IDLE = "idle"  # it has nothing in hand
+    DRAINING = "draining"  # it takes nothing new, and works on what it has
+    DONE = "done"  # it has let go of everything
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One thing that a consumer said."""
+
+    instance_id: str
+    word: ConsumerWord
+    at: float
+    in_hand: int | None = None  # messages it works on
+
+
+class BootState(StrEnum):
+    """How far an instance has come on its way into service."""
+
+    BOOTING = "booting"  # launched; nothing heard of its consumer
+    READY = "ready"  # its consumer can take messages
+    WORKING = "working"  # its consumer has begun its first message
+    LOST = "lost"  # it left before its consumer was ready
+    LEFT = "left"  # it was ready, and is on its way out or gone
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """What is known of an instance's consumer, as the ledger keeps it."""
+
+    fleet: str
+    instance_id: str
+    boot: BootState
+    updated_at: float
+    launched_at: float | None = None  # when its launch began, where known
+    ready_at: float | None = None
+    first_message_at: float | None = None
+    hook: HookAction | None = None  # the launch's lifecycle action, where one is known
+    hook_at: float | None = None  # when that began
+    word: ConsumerWord | None = None  # the last it said
+    word_at: float | None = None
+    in_hand: int | None = None
+    protected: bool = False  # we have protected its instance from scale-in
+    measured: bool = False  # launch to first message was counted
+    version: int = 0  # of the ledger's record; each write raises it by one
+
+
+@dataclass(frozen=True, slots=True)
+class BootStep:
+    """What is to become of a consumer's record, and then what to do."""
+
+    consumer: Consumer | None
+    actions: tuple[CompleteHook, ...] = ()
 
 
 # --------------------------------------------------------------------------- dead letters

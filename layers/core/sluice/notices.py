@@ -6,6 +6,9 @@ Payload shapes:
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/rebalance-recommendations.html
     https://docs.aws.amazon.com/systems-manager/latest/userguide/monitoring-systems-manager-event-examples.html
+
+A consumer's own word comes as an event that it puts on the default bus: source `sluice.consumer`, detail-type
+`Sluice Consumer Report`, detail `{"group": "...", "instance-id": "i-...", "state": "busy", "in-hand": 3}`.
 """
 
 import json
@@ -14,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sluice.model import CommandStatus, HookAction
+from sluice.model import CommandStatus, ConsumerWord, HookAction, Report
 
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
@@ -86,7 +89,17 @@ class ReleaseNotice:
     instance_id: str
 
 
-type Notice = HookNotice | SpotNotice | RebalanceNotice | CommandNotice | TestNotice | SweepNotice | ReleaseNotice
+@dataclass(frozen=True, slots=True)
+class ReportNotice:
+    """A consumer says something of itself."""
+
+    group: str
+    report: Report
+
+
+type Notice = (
+    HookNotice | SpotNotice | RebalanceNotice | CommandNotice | TestNotice | SweepNotice | ReleaseNotice | ReportNotice
+)
 
 
 def read(payload: object, now: float) -> tuple[Notice, ...]:
@@ -194,6 +207,19 @@ def _command(detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
     return CommandNotice(instance_id, command_id, CommandStatus.of(word), word)
 
 
+def _report(detail: Mapping[str, Any], time: object, now: float) -> Notice:
+    group, instance_id, word = _texts(detail, "group", "instance-id", "state")
+    in_hand = detail.get("in-hand")
+    problems = []
+    if word not in set(ConsumerWord):
+        problems.append(f"state: must be one of {', '.join(ConsumerWord)} (got {word!r:.80})")
+    if in_hand is not None and (isinstance(in_hand, bool) or not isinstance(in_hand, int) or in_hand < 0):
+        problems.append(f"in-hand: must be a number of messages, 0 or more (got {in_hand!r:.80})")
+    if problems:
+        raise NoticeError(tuple(problems))
+    return ReportNotice(group, Report(instance_id, ConsumerWord(word), _time(time, now), in_hand))
+
+
 def _sweep(_detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
     return SweepNotice()
 
@@ -212,6 +238,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], object, float], Notice]] = {
     "EC2 Spot Instance Interruption Warning": _spot,
     "EC2 Instance Rebalance Recommendation": _rebalance,
     "EC2 Command Invocation Status-change Notification": _command,
+    "Sluice Consumer Report": _report,
     "Scheduled Event": _sweep,
 }
 

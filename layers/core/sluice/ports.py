@@ -15,6 +15,7 @@ from sluice.config import ConfigError, Fleet
 from sluice.model import (
     Claim,
     CommandStatus,
+    Consumer,
     Decision,
     Drain,
     FailureGroup,
@@ -27,11 +28,13 @@ from sluice.model import (
     Quarantined,
     QueueReading,
     RedriveJob,
+    StopOrder,
 )
 
 # How long the ledger keeps what is over and done with; DynamoDB deletes it some time after.
 DECISIONS_KEPT_S = 30 * 86_400.0  # a month of decisions answers "why was it so large last week"
 DRAINS_KEPT_S = 7 * 86_400.0  # released ones; late events of an instance come within hours
+CONSUMERS_KEPT_S = 86_400.0  # since last heard of: a day of launches is enough to learn the lead time from
 ATTEMPTS_KEPT_S = 14 * 86_400.0  # SQS's longest retention: no message outlives it
 JOBS_KEPT_S = 30 * 86_400.0  # since last touched
 SIGNALS_WINDOW_S = 3 * 3_600.0  # CloudWatch keeps 60 s points for 15 days, and answers 3 h of them in one page
@@ -98,6 +101,18 @@ class Group(Protocol):
 
     def heartbeat(self, action: HookAction) -> bool:
         """Restart the hook's timeout; False if no action is active."""
+        ...
+
+    def protect(self, group: str, instance_ids: Sequence[str], protected: bool) -> None:
+        """Set or lift the scale-in protection of instances in service, at most PROTECTED_AT_ONCE.
+
+        Raises:
+            RefusedError: one of them is not in service; none was changed.
+        """
+        ...
+
+    def end(self, group: str, instance_id: str) -> bool:
+        """Terminate an instance that its group has retained; False if there is none, which is no error."""
         ...
 
 
@@ -201,15 +216,33 @@ def archive_key(fleet: str, message: Message) -> str:
     return f"{fleet}/{day}/{quote(message.id, safe='')}.json"
 
 
-class Instances(Protocol):
-    """Run Command."""
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendCommand.html
+STOPPED_AT_ONCE = 50
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SetInstanceProtection.html
+PROTECTED_AT_ONCE = 50
 
-    def stop(self, instance_id: str, unit: str, timeout_s: float) -> str:
-        """Ask the instance to stop the unit and wait for it; the command's id. RefusedError if it has no agent."""
+
+class Instances(Protocol):
+    """Run Command on instances, and what EC2 says of them."""
+
+    def stop(self, instance_ids: Sequence[str], order: StopOrder, timeout_s: float) -> str:
+        """Ask instances, at most STOPPED_AT_ONCE, to stop their consumers and wait for that; the command's id.
+
+        Raises:
+            RefusedError: one of them has no agent; none was asked.
+        """
         ...
 
     def command(self, command_id: str, instance_id: str) -> CommandStatus:
-        """How that command stands."""
+        """How that command stands on an instance."""
+        ...
+
+    def commands_of(self, command_id: str) -> Mapping[str, CommandStatus]:
+        """How that command stands, by instance; none of those that are not listed yet."""
+        ...
+
+    def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
+        """Those whose machines EC2 has stopped or terminated: nothing runs on them any more."""
         ...
 
 
@@ -257,6 +290,18 @@ class Ledger(Protocol):
         Raises:
             ConflictError: another wrote it first.
         """
+        ...
+
+    def consumer(self, fleet: str, instance_id: str) -> Consumer | None:
+        """What is known of an instance's consumer, if anything."""
+        ...
+
+    def consumers(self, fleet: str) -> tuple[Consumer, ...]:
+        """Every consumer heard of in CONSUMERS_KEPT_S."""
+        ...
+
+    def keep_consumer(self, consumer: Consumer) -> Consumer:
+        """Write a consumer's record if its version is still the ledger's; ConflictError otherwise."""
         ...
 
     def failure_group(self, fleet: str, group_id: str) -> FailureGroup | None:

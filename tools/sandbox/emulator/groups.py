@@ -174,12 +174,13 @@ class Groups:
         self._launch_failures[scope, name] = list(messages)
 
     def terminate(self, member: Member, cause: str, now: float, *, hooks: bool = True) -> Activity:
-        """Begin to terminate an instance."""
-        if member.state in LEAVING:
+        """Begin to terminate an instance; one that was retained is past its hooks."""
+        retained = member.state is State.TERMINATING_RETAINED
+        if member.state in LEAVING and not retained:
             return member.activity
         if member.activity.ended_at is None:
             member.activity.end("Cancelled", now, "The instance is being terminated.")
-        member.no_hooks = not hooks
+        member.no_hooks = retained or not hooks
         member.waiting = lifecycle.Waiting()
         member.activity = self._activities.begin(
             member.scope, member.group, member.group_arn, f"Terminating EC2 instance: {member.id}",

@@ -218,6 +218,8 @@ class Launcher:
                 metadata.spot_action_at = None
                 self._set_state(instance_id, 48, "terminated")
             machine = self._machines.get(instance_id)
+            if machine is not None and machine.died and not self.ended_by_ec2(instance_id):
+                self._set_state(instance_id, 80, "stopped")  # nothing runs on it: EC2 finds it powered off
             if machine is None or not self.ended_by_ec2(instance_id):
                 continue
             if metadata.off_at is None:

@@ -69,6 +69,11 @@ class Clients:
         return client
 
     @cached_property
+    def ec2(self) -> Any:
+        """EC2, of which a single call is in use: its types are left out."""
+        return self._make("ec2")
+
+    @cached_property
     def s3(self) -> "S3Client":
         """S3."""
         client: S3Client = self._make("s3")

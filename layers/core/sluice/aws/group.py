@@ -1,7 +1,7 @@
 """Auto Scaling groups."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import time
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from sluice.model import GroupReading, HookAction, HookResult, Instance, LaunchF
 from sluice.ports import NeedsFixError
 
 if TYPE_CHECKING:
-    from types_boto3_autoscaling.type_defs import ActivityTypeDef, InstanceTypeDef
+    from types_boto3_autoscaling.type_defs import ActivityTypeDef, AutoScalingGroupTypeDef, InstanceTypeDef
 
 # The most recent activities: enough to find the launches under way and the failures of the last minutes.
 ACTIVITIES = 50
@@ -21,6 +21,7 @@ ACTIVITIES = 50
 # these; the texts are what Auto Scaling has answered for years.
 NOTHING_WAITS = re.compile("no active lifecycle action|no lifecycle hook|not found", re.IGNORECASE)
 NO_GROUP = re.compile("not found", re.IGNORECASE)
+NOT_MANAGED = re.compile("not found|no managed instance", re.IGNORECASE)
 
 
 class AsgGroup:
@@ -55,6 +56,7 @@ class AsgGroup:
             max_size=found[0]["MaxSize"],
             instances=tuple(_instance(instance, launched_at) for instance in found[0].get("Instances", [])),
             suspended=frozenset(process.get("ProcessName", "") for process in found[0].get("SuspendedProcesses", [])),
+            retains=_retains(found[0]),
             launch_failures=tuple(
                 LaunchFailure(
                     activity.get("EndTime", activity["StartTime"]).timestamp(), activity.get("StatusMessage", "")
@@ -88,6 +90,26 @@ class AsgGroup:
         with asking(_thing(action.group)):
             return _answers(action, self._clients.autoscaling.record_lifecycle_action_heartbeat)
 
+    def protect(self, group: str, instance_ids: Sequence[str], protected: bool) -> None:
+        """Set or lift the scale-in protection of instances in service."""
+        with asking(_thing(group)):
+            self._clients.autoscaling.set_instance_protection(
+                AutoScalingGroupName=group, InstanceIds=list(instance_ids), ProtectedFromScaleIn=protected
+            )
+
+    def end(self, group: str, instance_id: str) -> bool:
+        """Terminate an instance that its group has retained; False if Auto Scaling knows of none."""
+        with asking(_thing(group)):
+            try:
+                self._clients.autoscaling.terminate_instance_in_auto_scaling_group(
+                    InstanceId=instance_id, ShouldDecrementDesiredCapacity=False
+                )
+            except ClientError as error:
+                if code_of(error) == "ValidationError" and NOT_MANAGED.search(str(error)):
+                    return False
+                raise
+        return True
+
 
 def _answers(action: HookAction, call: Callable[..., object], **more: str) -> bool:
     """Answer a lifecycle action by a call; False if none is active, which is no error."""
@@ -114,6 +136,15 @@ def _thing(group: str) -> Thing:
 def _no_action(error: ClientError) -> bool:
     """Whether AWS says that nothing waits: it was completed or timed out, or its hook or group is gone."""
     return code_of(error) == "ValidationError" and NOTHING_WAITS.search(str(error)) is not None
+
+
+def _retains(group: "AutoScalingGroupTypeDef") -> bool:
+    """Whether an abandoned termination hook makes the group keep the instance.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
+    """
+    triggers = group.get("InstanceLifecyclePolicy", {}).get("RetentionTriggers", {})
+    return triggers.get("TerminateHookAbandon") == "retain"
 
 
 def _instance(instance: "InstanceTypeDef", launched_at: dict[str, float]) -> Instance:

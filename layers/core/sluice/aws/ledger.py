@@ -8,6 +8,7 @@ One partition a fleet, pk `fleet#<name>`; sk says what a record is:
 | `state` | the planner's memory, JSON compressed in `data` | |
 | `decision#<at ms>#<id>` | a decision with its outcome | 30 days |
 | `drain#<instance>` | a drain, at a version | released: 7 days |
+| `consumer#<instance>` | what an instance's consumer said, and how it came into service, at a version | 1 day |
 | `group#<id>` | a failure group, its figures as attributes, so that they are added to in place | |
 | `message#<message id>` | a quarantined message: the one record that says it is there | |
 | `quarantine#<at ms>#<message id>` | the same, in the order of time | |
@@ -34,9 +35,21 @@ from uuid import uuid4
 from sluice.aws.clients import Clients
 from sluice.aws.records import Recorded, from_text, to_text
 from sluice.aws.table import Item, Table, Value, number, text, typed_all
-from sluice.model import Claim, Decision, Drain, DrainState, FailureGroup, Memory, Outcome, Quarantined, RedriveJob
+from sluice.model import (
+    Claim,
+    Consumer,
+    Decision,
+    Drain,
+    DrainState,
+    FailureGroup,
+    Memory,
+    Outcome,
+    Quarantined,
+    RedriveJob,
+)
 from sluice.ports import (
     ATTEMPTS_KEPT_S,
+    CONSUMERS_KEPT_S,
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
     JOBS_KEPT_S,
@@ -127,6 +140,23 @@ class DynamoLedger:
         released = drain.state is DrainState.RELEASED
         until: dict[str, Value] = {"ttl": _ttl(drain.updated_at + DRAINS_KEPT_S)} if released else {}
         self._keep(drain.fleet, f"drain#{drain.instance_id}", to_text(written), drain.version, until)
+        return written
+
+    # ----------------------------------------------------------------- consumers
+
+    def consumer(self, fleet: str, instance_id: str) -> Consumer | None:
+        """What is known of an instance's consumer."""
+        return _one(Consumer, self._table.get(_key(fleet, f"consumer#{instance_id}")))
+
+    def consumers(self, fleet: str) -> tuple[Consumer, ...]:
+        """Every consumer heard of lately."""
+        return tuple(_readable(Consumer, self._table.query(f"fleet#{fleet}", "consumer#", f"consumer#{PAST_ALL}")))
+
+    def keep_consumer(self, consumer: Consumer) -> Consumer:
+        """Write a consumer's record if its version is still the ledger's."""
+        written = replace(consumer, version=consumer.version + 1)
+        until: dict[str, Value] = {"ttl": _ttl(consumer.updated_at + CONSUMERS_KEPT_S)}
+        self._keep(consumer.fleet, f"consumer#{consumer.instance_id}", to_text(written), consumer.version, until)
         return written
 
     # ----------------------------------------------------------------- failure groups and quarantine

@@ -1,15 +1,22 @@
 """The smaller ports in memory: fleets' documents, CloudWatch's signals, the archive and Run Command."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sluice.config import Fleet, parse_all
 from sluice.memory.clock import Clock
 from sluice.memory.queue import MemoryQueue
-from sluice.model import CommandStatus, Message, QueueReading, Reading
-from sluice.ports import SIGNALS_WINDOW_S, LoadedFleets, NeedsFixError, RefusedError, archive_key
+from sluice.model import CommandStatus, Message, QueueReading, Reading, StopOrder
+from sluice.ports import (
+    SIGNALS_WINDOW_S,
+    STOPPED_AT_ONCE,
+    LoadedFleets,
+    NeedsFixError,
+    RefusedError,
+    archive_key,
+)
 
 
 class MemoryFleets:
@@ -98,11 +105,11 @@ class MemoryArchive:
 
 @dataclass(slots=True)
 class Command:
-    """One Run Command of the port in memory; set `status` to let it end."""
+    """One Run Command on one instance of the port in memory; set `status` to let it end."""
 
     id: str
     instance_id: str
-    unit: str
+    order: StopOrder
     sent_at: float
     timeout_s: float
     status: CommandStatus = CommandStatus.PENDING
@@ -117,17 +124,24 @@ class MemoryInstances:
         self._numbers = itertools.count(1)
         self.commands: list[Command] = []
         self.without_agent: set[str] = set()
+        self.machines_ended: set[str] = set()
+        self._by_id: dict[str, dict[str, Command]] = {}
 
-    def stop(self, instance_id: str, unit: str, timeout_s: float) -> str:
-        """Record the command; its id."""
-        if instance_id in self.without_agent:
-            raise RefusedError(f"InvalidInstanceId: {instance_id} has no running SSM agent")
+    def stop(self, instance_ids: Sequence[str], order: StopOrder, timeout_s: float) -> str:
+        """Record the command on each instance; its id."""
+        if not 0 < len(instance_ids) <= STOPPED_AT_ONCE:
+            raise RefusedError(f"ValidationException: 1 to {STOPPED_AT_ONCE} instance ids, not {len(instance_ids)}")
+        if unknown := sorted({*instance_ids} & (self.without_agent | self.machines_ended)):
+            raise RefusedError(f"InvalidInstanceId: {', '.join(unknown)}: not in a valid state")
         number = next(self._numbers)
-        command = Command(f"{number:08x}-0000-4000-8000-{number:012x}", instance_id, unit, self._clock(), timeout_s)
-        self.commands.append(command)
-        if self.on_stop:
-            self.on_stop(command)
-        return command.id
+        command_id = f"{number:08x}-0000-4000-8000-{number:012x}"
+        sent = [Command(command_id, one, order, self._clock(), timeout_s) for one in instance_ids]
+        self._by_id[command_id] = {command.instance_id: command for command in sent}
+        self.commands += sent
+        for command in sent:
+            if self.on_stop:
+                self.on_stop(command)
+        return command_id
 
     def answer(self, instance_id: str, status: CommandStatus) -> None:
         """Every pending command of an instance ends like this."""
@@ -136,9 +150,19 @@ class MemoryInstances:
                 command.status = status
 
     def command(self, command_id: str, instance_id: str) -> CommandStatus:
-        """How a command stands; one that ran out of time says nothing of the consumer."""
-        for command in self.commands:
-            if (command.id, command.instance_id) == (command_id, instance_id):
-                late = self._clock() > command.sent_at + command.timeout_s
-                return CommandStatus.UNKNOWN if late and command.status is CommandStatus.PENDING else command.status
-        return CommandStatus.PENDING  # not yet listed
+        """How a command stands; one that is not listed yet is pending."""
+        return self.commands_of(command_id).get(instance_id, CommandStatus.PENDING)
+
+    def commands_of(self, command_id: str) -> Mapping[str, CommandStatus]:
+        """How a command stands, by instance; one that ran out of time says nothing of the consumer."""
+        open_words = {CommandStatus.PENDING, CommandStatus.RUNNING}
+        return {
+            instance_id: CommandStatus.UNKNOWN
+            if command.status in open_words and self._clock() > command.sent_at + command.timeout_s
+            else command.status
+            for instance_id, command in self._by_id.get(command_id, {}).items()
+        }
+
+    def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
+        """Those whose machines have ended."""
+        return frozenset(instance_ids) & self.machines_ended

@@ -1,4 +1,4 @@
-"""Auto Scaling groups in memory: bounds, boot time, lifecycle waits and their timeouts, protection, suspension.
+"""Auto Scaling groups in memory: bounds, boot time, hooks and their timeouts, warm pools, retention, protection.
 
 Whatever falls due between two calls (an instance is up, a hook's timeout ends) happens at its own time, in order, at
 the next call. Lifecycle after
@@ -7,13 +7,13 @@ https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sluice.memory.clock import Clock
 from sluice.model import GroupReading, HookAction, HookResult, Instance, LaunchFailure, Lifecycle
-from sluice.ports import NeedsFixError, RefusedError
+from sluice.ports import PROTECTED_AT_ONCE, NeedsFixError, RefusedError
 
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
 HOOK_CEILING_S = 172_800.0
@@ -47,7 +47,8 @@ class Change:
     group: str
     instance_id: str
     aws_state: str
-    action: HookAction | None = None  # of the waiting states
+    action: HookAction | None = None  # of the waiting states, one change for each hook
+    destination: str = "EC2"  # of the terminating states; or "WarmPool"
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class _Wait:
     token: str
     expires_at: float
     ceiling_at: float
+    result: HookResult | None = None
 
 
 @dataclass(slots=True)
@@ -66,7 +68,12 @@ class _Member:
     due_at: float = math.inf  # when it is up
     protected: bool = False
     healthy: bool = True
-    wait: _Wait | None = None
+    waits: list[_Wait] = field(default_factory=list)
+    destination: str = "EC2"
+
+    def open_waits(self) -> list[_Wait]:
+        """The actions that nobody has answered yet."""
+        return [wait for wait in self.waits if wait.result is None]
 
 
 @dataclass(slots=True)
@@ -78,14 +85,18 @@ class _Asg:
     boot_s: float
     hooks: tuple[Hook, ...]
     protect_new: bool
+    warm_pool: bool
+    retains: bool
     members: dict[str, _Member] = field(default_factory=dict)
     suspended: set[str] = field(default_factory=set)
     launch_fault: str | None = None
     retry_at: float = -math.inf
     failures: list[LaunchFailure] = field(default_factory=list)
+    quiet_until: float = -math.inf  # until then nothing happens by itself
 
-    def hook(self, transition: Transition) -> Hook | None:
-        return next((hook for hook in self.hooks if hook.transition is transition), None)
+    def hooks_of(self, transition: Transition) -> list[Hook]:
+        """Its hooks for a transition: an instance waits for every one."""
+        return [hook for hook in self.hooks if hook.transition is transition]
 
     def staying(self) -> list[_Member]:
         """Members that count against the desired capacity: launching or in service."""
@@ -116,11 +127,25 @@ class MemoryGroup:
         boot_s: float = 0.0,
         hooks: tuple[Hook, ...] = (),
         protect_new: bool = False,
+        warm_pool: bool = False,
+        retains: bool = False,
     ) -> str:
-        """Make a group; its name. At most one hook a transition. `boot_s` is from launch to InService."""
+        """Make a group; its name.
+
+        Args:
+            name: the group's.
+            min_size: see `max_size`.
+            max_size: the bounds of the desired capacity.
+            desired: to begin with.
+            boot_s: from launch to InService, or to the launch hooks.
+            hooks: its lifecycle hooks, any number for a transition.
+            protect_new: whether new instances are protected from scale-in.
+            warm_pool: whether instances that are scaled in go to a pool, from which the group grows first.
+            retains: whether an instance whose termination hook is abandoned is kept.
+        """
         if not 0 <= min_size <= desired <= max_size:
             raise ValueError(f"group {name}: 0 <= min_size <= desired <= max_size must hold")
-        self._groups[name] = _Asg(name, min_size, max_size, desired, boot_s, hooks, protect_new)
+        self._groups[name] = _Asg(name, min_size, max_size, desired, boot_s, hooks, protect_new, warm_pool, retains)
         self._settle(self._groups[name])
         return name
 
@@ -145,10 +170,16 @@ class MemoryGroup:
         group.suspended -= set(processes)
         self._settle(group)
 
-    def protect(self, name: str, instance_id: str, *, protected: bool = True) -> None:
-        """Set an instance's scale-in protection."""
+    def delete_hook(self, name: str, hook: str) -> None:
+        """Remove a hook: what waits for it is launched no further, or terminates without it."""
         group = self._settled(name)
-        group.members[instance_id].protected = protected
+        group.hooks = tuple(one for one in group.hooks if one.name != hook)
+        for member in list(group.members.values()):
+            for wait in member.open_waits():
+                if wait.hook.name == hook:
+                    launching = wait.hook.transition is Transition.LAUNCHING
+                    wait.result = HookResult.ABANDON if launching else HookResult.CONTINUE
+                    self._proceed(group, member, self._clock())
         self._settle(group)
 
     def fail_launches(self, name: str, message: str | None) -> None:
@@ -179,12 +210,12 @@ class MemoryGroup:
     def waiting(self, name: str) -> tuple[HookAction, ...]:
         """Every lifecycle action that waits for an answer."""
         group = self._settled(name)
-        return tuple(_action(group, member) for member in group.members.values() if member.wait)
+        return tuple(_action(group, member, wait) for member in group.members.values() for wait in member.open_waits())
 
     def settle(self) -> None:
         """Let everything happen that has fallen due, without asking anything."""
         for group in self._groups.values():
-            self._settle(group)
+            self._let_happen(group)
 
     # ----------------------------------------------------------------- the port
 
@@ -203,6 +234,7 @@ class MemoryGroup:
             ),
             suspended=frozenset(asg.suspended),
             launch_failures=tuple(asg.failures),
+            retains=asg.retains,
         )
 
     def set_desired(self, group: str, desired: int) -> None:
@@ -220,19 +252,47 @@ class MemoryGroup:
 
     def complete_hook(self, action: HookAction, result: HookResult) -> bool:
         """Complete a lifecycle action; False if none is active."""
-        group, member = self._active(action)
-        if group is None or member is None:
+        group, member, wait = self._active(action)
+        if group is None or member is None or wait is None:
             return False
-        self._proceed(group, member, result, self._clock())
+        wait.result = result
+        self._proceed(group, member, self._clock())
         self._settle(group)
         return True
 
     def heartbeat(self, action: HookAction) -> bool:
         """Restart the hook's timeout, up to the ceiling; False if no action is active."""
-        _, member = self._active(action)
-        if member is None or member.wait is None:
+        _, _, wait = self._active(action)
+        if wait is None:
             return False
-        member.wait.expires_at = min(self._clock() + member.wait.hook.timeout_s, member.wait.ceiling_at)
+        wait.expires_at = min(self._clock() + wait.hook.timeout_s, wait.ceiling_at)
+        return True
+
+    def protect(self, group: str, instance_ids: Sequence[str], protected: bool) -> None:
+        """Set or lift scale-in protection; all of them are in service, or none is changed."""
+        asg = self._settled(group)
+        if not 0 < len(instance_ids) <= PROTECTED_AT_ONCE:
+            raise RefusedError(f"ValidationError: 1 to {PROTECTED_AT_ONCE} instance ids, not {len(instance_ids)}")
+        members = [asg.members.get(instance_id) for instance_id in instance_ids]
+        for instance_id, member in zip(instance_ids, members, strict=True):
+            if member is None or member.aws_state != "InService":
+                raise RefusedError(f"ValidationError: the instance {instance_id} is not in InService")
+        for member in members:
+            assert member is not None
+            member.protected = protected
+        self._settle(asg)
+
+    def end(self, group: str, instance_id: str) -> bool:
+        """Terminate an instance that the group has retained, or, as AWS does, any other of its own."""
+        asg = self._settled(group)
+        member = asg.members.get(instance_id)
+        if member is None:
+            return False
+        if member.aws_state == "Terminating:Retained":
+            self._end(asg, member, self._clock())
+        elif Lifecycle.of(member.aws_state) is not Lifecycle.DRAINING:
+            self._terminate(asg, member, self._clock())
+        self._settle(asg)
         return True
 
     # ----------------------------------------------------------------- inside
@@ -244,20 +304,24 @@ class MemoryGroup:
             raise NeedsFixError(
                 f"Auto Scaling group {name} does not exist: create it, or correct the fleet's document"
             ) from None
-        self._settle(group)
+        self._let_happen(group)
         return group
 
-    def _active(self, action: HookAction) -> tuple[_Asg | None, _Member | None]:
-        """The member that waits on just this action, if any."""
+    def _let_happen(self, group: _Asg) -> None:
+        """Settle a group that nobody has changed; where nothing is due, that costs nothing."""
+        if self._clock() >= group.quiet_until:
+            self._settle(group)
+
+    def _active(self, action: HookAction) -> tuple[_Asg | None, _Member | None, _Wait | None]:
+        """The member that waits on just this action, and its wait, if any."""
         if action.group not in self._groups:
-            return None, None
+            return None, None, None
         group = self._settled(action.group)
         member = group.members.get(action.instance_id)
-        if member is None or member.wait is None or member.wait.hook.name != action.hook:
-            return group, None
-        if action.token is not None and action.token != member.wait.token:
-            return group, None
-        return group, member
+        for wait in member.open_waits() if member else ():
+            if wait.hook.name == action.hook and action.token in {None, wait.token}:
+                return group, member, wait
+        return group, None, None
 
     def _settle(self, group: _Asg) -> None:
         """Let happen, in order of time, all that has fallen due."""
@@ -265,11 +329,16 @@ class MemoryGroup:
         self._reconcile(group, now)
         while due := min(((_due_at(m), m.id) for m in group.members.values() if _due_at(m) <= now), default=None):
             at, member = due[0], group.members[due[1]]
-            if member.wait:
-                self._proceed(group, member, member.wait.hook.default, at)
+            if waits := member.open_waits():
+                over = min(waits, key=lambda wait: wait.expires_at)
+                over.result = over.hook.default
+                self._proceed(group, member, at)
             else:
                 self._arrive(group, member, at)
             self._reconcile(group, at)
+        due_at = min((_due_at(member) for member in group.members.values()), default=math.inf)
+        # Heartbeats only put off what is due; a launch that failed is tried again in its own time.
+        group.quiet_until = min(due_at, group.retry_at) if group.retry_at > now else due_at
 
     def _reconcile(self, group: _Asg, at: float) -> None:
         """Launch or terminate towards the desired capacity, as far as the group may."""
@@ -279,13 +348,17 @@ class MemoryGroup:
                 group.failures = [LaunchFailure(at, group.launch_fault), *group.failures][:FAILURES_KEPT]
                 group.retry_at = at + LAUNCH_RETRY_S
                 return
-            for _ in range(missing):
+            pool = [m for m in group.members.values() if m.aws_state.startswith("Warmed:")]
+            for member in pool[:missing]:
+                member.aws_state, member.launched_at, member.due_at = "Pending", at, at + group.boot_s
+                self._tell(group, member, at)
+            for _ in range(missing - len(pool)):
                 self._launch(group, at)
         if missing < 0 and "Terminate" not in group.suspended:
             spare = [m for m in group.staying() if not m.protected]
             spare.sort(key=lambda m: (m.healthy, m.launched_at, m.id))  # the oldest go first, the unhealthy before them
             for member in spare[:-missing]:
-                self._terminate(group, member, at)
+                self._terminate(group, member, at, "WarmPool" if group.warm_pool else "EC2")
 
     def _launch(self, group: _Asg, at: float) -> None:
         member = _Member(f"i-{next(self._numbers):017x}", "Pending", at, at + group.boot_s, group.protect_new)
@@ -293,39 +366,57 @@ class MemoryGroup:
         self._tell(group, member, at)
 
     def _arrive(self, group: _Asg, member: _Member, at: float) -> None:
-        """The instance is up: on to the launch hook if there is one, else into service."""
+        """The instance is up: on to the launch hooks if there are any, else into service."""
         member.due_at = math.inf
-        if hook := group.hook(Transition.LAUNCHING):
-            self._wait(group, member, hook, "Pending:Wait", at)
+        if hooks := group.hooks_of(Transition.LAUNCHING):
+            self._wait(group, member, hooks, "Pending:Wait", at)
         else:
             member.aws_state = "InService"
             self._tell(group, member, at)
 
-    def _terminate(self, group: _Asg, member: _Member, at: float) -> None:
-        member.due_at, member.wait = math.inf, None
-        if hook := group.hook(Transition.TERMINATING):
-            self._wait(group, member, hook, "Terminating:Wait", at)
+    def _terminate(self, group: _Asg, member: _Member, at: float, destination: str = "EC2") -> None:
+        member.due_at, member.destination, member.protected = math.inf, destination, False
+        member.waits.clear()
+        if hooks := group.hooks_of(Transition.TERMINATING):
+            self._wait(group, member, hooks, "Terminating:Wait", at)
         else:
-            self._end(group, member, at)
+            self._leave(group, member, at)
 
-    def _wait(self, group: _Asg, member: _Member, hook: Hook, aws_state: str, at: float) -> None:
-        ceiling_at = at + min(HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS * hook.timeout_s)
-        token = f"{next(self._numbers):08x}-0000-4000-8000-000000000000"
-        member.wait = _Wait(hook, token, at + hook.timeout_s, ceiling_at)
+    def _wait(self, group: _Asg, member: _Member, hooks: list[Hook], aws_state: str, at: float) -> None:
         member.aws_state = aws_state
-        self._tell(group, member, at, _action(group, member))
+        for hook in hooks:
+            ceiling_at = at + min(HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS * hook.timeout_s)
+            token = f"{next(self._numbers):08x}-0000-4000-8000-000000000000"
+            member.waits.append(_Wait(hook, token, at + hook.timeout_s, ceiling_at))
+        for wait in list(member.waits):
+            self._tell(group, member, at, _action(group, member, wait))
 
-    def _proceed(self, group: _Asg, member: _Member, result: HookResult, at: float) -> None:
-        """The wait is over: an abandoned launch is terminated, a termination goes on either way."""
-        launching = member.wait is not None and member.wait.hook.transition is Transition.LAUNCHING
-        member.wait = None
-        if not launching:
-            self._end(group, member, at)
-        elif result is HookResult.ABANDON:
+    def _proceed(self, group: _Asg, member: _Member, at: float) -> None:
+        """On, once every hook has continued or one has abandoned: then the others' answers count no more."""
+        results = [wait.result for wait in member.waits]
+        abandoned = HookResult.ABANDON in results
+        if not abandoned and None in results:
+            return
+        launching = member.waits[0].hook.transition is Transition.LAUNCHING
+        member.waits.clear()
+        if launching and abandoned:
             self._terminate(group, member, at)
-        else:
-            member.aws_state = "InService"
+        elif launching:
+            member.aws_state, member.protected = "InService", group.protect_new
             self._tell(group, member, at)
+        elif abandoned and group.retains:
+            member.aws_state = "Terminating:Retained"
+            self._tell(group, member, at)
+        else:
+            self._leave(group, member, at)
+
+    def _leave(self, group: _Asg, member: _Member, at: float) -> None:
+        """Terminated, or into the warm pool."""
+        if member.destination == "WarmPool" and member.healthy:
+            member.aws_state = "Warmed:Stopped"
+            self._tell(group, member, at)
+        else:
+            self._end(group, member, at)
 
     def _end(self, group: _Asg, member: _Member, at: float) -> None:
         member.aws_state = "Terminated"
@@ -333,16 +424,16 @@ class MemoryGroup:
         self._tell(group, member, at)
 
     def _tell(self, group: _Asg, member: _Member, at: float, action: HookAction | None = None) -> None:
-        change = Change(at, group.name, member.id, member.aws_state, action)
+        change = Change(at, group.name, member.id, member.aws_state, action, member.destination)
         self.history.append(change)
         if self._watch:
             self._watch(change)
 
 
 def _due_at(member: _Member) -> float:
-    return member.wait.expires_at if member.wait else member.due_at
+    waits = member.open_waits()
+    return min(wait.expires_at for wait in waits) if waits else member.due_at
 
 
-def _action(group: _Asg, member: _Member) -> HookAction:
-    assert member.wait is not None
-    return HookAction(group.name, member.wait.hook.name, member.id, member.wait.token)
+def _action(group: _Asg, member: _Member, wait: _Wait) -> HookAction:
+    return HookAction(group.name, wait.hook.name, member.id, wait.token)

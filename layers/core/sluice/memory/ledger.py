@@ -5,9 +5,21 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from sluice.memory.clock import Clock
-from sluice.model import Claim, Decision, Drain, DrainState, FailureGroup, Memory, Outcome, Quarantined, RedriveJob
+from sluice.model import (
+    Claim,
+    Consumer,
+    Decision,
+    Drain,
+    DrainState,
+    FailureGroup,
+    Memory,
+    Outcome,
+    Quarantined,
+    RedriveJob,
+)
 from sluice.ports import (
     ATTEMPTS_KEPT_S,
+    CONSUMERS_KEPT_S,
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
     JOBS_KEPT_S,
@@ -42,6 +54,7 @@ class MemoryLedger:
         self._memories: dict[str, Memory] = {}
         self._decisions: dict[tuple[str, float, str], tuple[Decision, Outcome]] = {}
         self._drains: dict[tuple[str, str], Drain] = {}
+        self._consumers: dict[tuple[str, str], Consumer] = {}
         self._groups: dict[tuple[str, str], FailureGroup] = {}
         self._quarantined: dict[tuple[str, str], Quarantined] = {}
         self._holds: dict[tuple[str, str], _Hold] = {}
@@ -84,16 +97,12 @@ class MemoryLedger:
 
     def drain(self, fleet: str, instance_id: str) -> Drain | None:
         """The drain of an instance."""
-        return next((drain for drain in self.drains(fleet) if drain.instance_id == instance_id), None)
+        drain = self._drains.get((fleet, instance_id))
+        return drain if drain and self._is_kept(drain) else None
 
     def drains(self, fleet: str) -> tuple[Drain, ...]:
         """Every drain on record."""
-        gone_at = self._clock() - DRAINS_KEPT_S
-        return tuple(
-            drain
-            for key, drain in sorted(self._drains.items())
-            if key[0] == fleet and (drain.state is not DrainState.RELEASED or drain.updated_at > gone_at)
-        )
+        return tuple(drain for key, drain in sorted(self._drains.items()) if key[0] == fleet and self._is_kept(drain))
 
     def keep_drain(self, drain: Drain) -> Drain:
         """Write a drain if its version is still the ledger's."""
@@ -101,6 +110,25 @@ class MemoryLedger:
         _check(drain.version, there.version if there else 0, f"drain of {drain.instance_id}")
         written = replace(drain, version=drain.version + 1)
         self._drains[drain.fleet, drain.instance_id] = written
+        return written
+
+    def consumer(self, fleet: str, instance_id: str) -> Consumer | None:
+        """What is known of an instance's consumer."""
+        consumer = self._consumers.get((fleet, instance_id))
+        return consumer if consumer and consumer.updated_at + CONSUMERS_KEPT_S > self._clock() else None
+
+    def consumers(self, fleet: str) -> tuple[Consumer, ...]:
+        """Every consumer heard of lately."""
+        gone_at = self._clock() - CONSUMERS_KEPT_S
+        consumers = sorted(self._consumers.items())
+        return tuple(one for key, one in consumers if key[0] == fleet and one.updated_at > gone_at)
+
+    def keep_consumer(self, consumer: Consumer) -> Consumer:
+        """Write a consumer's record if its version is still the ledger's."""
+        there = self.consumer(consumer.fleet, consumer.instance_id)
+        _check(consumer.version, there.version if there else 0, f"consumer of {consumer.instance_id}")
+        written = replace(consumer, version=consumer.version + 1)
+        self._consumers[consumer.fleet, consumer.instance_id] = written
         return written
 
     def failure_group(self, fleet: str, group_id: str) -> FailureGroup | None:
@@ -228,6 +256,10 @@ class MemoryLedger:
         written = replace(job, version=job.version + 1)
         self._jobs[job.fleet, job.id] = written
         return written
+
+    def _is_kept(self, drain: Drain) -> bool:
+        """Whether a drain is still on record: for a while after its release."""
+        return drain.state is not DrainState.RELEASED or drain.updated_at > self._clock() - DRAINS_KEPT_S
 
     def _mark(self, fleet: str, message_id: str, now: float) -> _Mark | None:
         mark = self._marks.get((fleet, message_id))

@@ -1,0 +1,250 @@
+"""When an instance counts, and what its consumer says: every pair of state and event, then like a day at the group."""
+
+from dataclasses import replace
+
+import pytest
+
+from sluice.launching import (
+    BOOT_TABLE,
+    BUSY_KEPT_S,
+    FRESH_S,
+    BootEvent,
+    BootEventKind,
+    Found,
+    Launching,
+    LaunchTimes,
+    Left,
+    Newcomer,
+    ProtectionPlan,
+    Said,
+    advance_boot,
+    is_busy,
+    launch_times,
+    plan_protection,
+)
+from sluice.model import (
+    BootState,
+    BootStep,
+    CompleteHook,
+    Consumer,
+    ConsumerWord,
+    GroupReading,
+    HookAction,
+    HookResult,
+    Instance,
+    Lifecycle,
+    Report,
+)
+
+NOW = 1_000_000.0
+ID = "i-0c0ffee1234567890"
+OURS = HookAction("consumers", "sluice-ready", ID)
+HOOK = replace(OURS, token="token-1")
+HELD = Newcomer("orders", ID, OURS)
+FREE = Newcomer("orders", ID)
+
+
+def a_consumer(boot: BootState, **changes: object) -> Consumer:
+    """A consumer's record in that state; its launch began a minute ago."""
+    up = boot in {BootState.READY, BootState.WORKING}
+    consumer = Consumer(
+        fleet="orders",
+        instance_id=ID,
+        boot=boot,
+        updated_at=NOW - 20,
+        launched_at=NOW - 60,
+        ready_at=NOW - 20 if up else None,
+        first_message_at=NOW - 15 if boot is BootState.WORKING else None,
+        hook=HOOK,
+        hook_at=NOW - 50,
+        word=ConsumerWord.READY if up else None,
+        word_at=NOW - 20 if up else None,
+        version=2,
+    )
+    return replace(consumer, **changes)  # type: ignore[arg-type]
+
+
+def said(word: ConsumerWord, at: float = NOW, in_hand: int | None = None) -> Said:
+    """The consumer says something now."""
+    return Said(Report(ID, word, at, in_hand))
+
+
+EVENTS: tuple[BootEvent, ...] = (
+    Launching(HOOK, NOW - 50),
+    Launching(replace(HOOK, token="token-2"), NOW),
+    Found(OURS, waiting=True, launched_at=NOW - 60),
+    Found(OURS, waiting=True, launched_at=NOW - 5),
+    Found(None, waiting=False, launched_at=NOW - 60),
+    *(said(word, at) for word in ConsumerWord for at in (NOW, NOW - 300)),
+    Left(),
+)
+PLACES: tuple[BootState | None, ...] = (None, *BootState)
+
+
+def records_at(place: BootState | None) -> tuple[Consumer | None, ...]:
+    """Records of a state in several conditions."""
+    if place is None:
+        return (None,)
+    return a_consumer(place), a_consumer(place, hook=None, hook_at=None, launched_at=None, word_at=None)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_advance_boot_keeps_to_the_table_when_any_event_comes(place: BootState | None) -> None:
+    """A row leads where it says or stays; no row changes nothing at all; every target is reached."""
+    reached: dict[BootEventKind, set[BootState]] = {kind: set() for kind in BootEventKind}
+    for event in EVENTS:
+        for record in records_at(place):
+            for whose in (HELD, FREE):
+                step = advance_boot(record, event, whose, NOW)
+                transition = BOOT_TABLE.get((place, event.kind))
+                if transition is None:
+                    assert step == BootStep(record)
+                    continue
+                after = step.consumer.boot if step.consumer else None
+                assert after == place or after in transition.to
+                if after is not None:
+                    reached[event.kind].add(after)
+    wanted = {kind: row.to for (at, kind), row in BOOT_TABLE.items() if at == place}
+    assert {kind: to - reached[kind] for kind, to in wanted.items() if to - reached[kind]} == {}
+
+
+# --------------------------------------------------------------------------- a launch
+
+
+def test_instance_counts_when_its_consumer_is_ready() -> None:
+    """10:00 it is held; 10:01 its consumer has its database: the hook is completed, by its token."""
+    held = advance_boot(None, Launching(HOOK, NOW - 60), HELD, NOW - 59)
+    assert held.actions == ()
+    step = advance_boot(held.consumer, said(ConsumerWord.READY), HELD, NOW)
+    assert step.actions == (CompleteHook(HOOK, HookResult.CONTINUE),)
+    assert step.consumer is not None
+    assert (step.consumer.boot, step.consumer.ready_at) == (BootState.READY, NOW)
+
+
+def test_launch_is_abandoned_when_the_consumer_will_never_be_ready() -> None:
+    """Its artifact is broken: the group need not wait for the hook's timeout."""
+    step = advance_boot(a_consumer(BootState.BOOTING), said(ConsumerWord.FAILED), HELD, NOW)
+    assert step.actions == (CompleteHook(HOOK, HookResult.ABANDON),)
+    assert step.consumer is not None
+    assert step.consumer.boot is BootState.LOST
+
+
+def test_ready_instance_is_let_in_when_its_completion_was_lost() -> None:
+    """The group still shows it waiting: completed again, once the reading has settled."""
+    ready = a_consumer(BootState.READY, ready_at=NOW - 10, launched_at=NOW - 60)
+    waiting = Found(OURS, waiting=True, launched_at=NOW - 60)
+    assert advance_boot(ready, waiting, HELD, NOW).actions == ()
+    assert advance_boot(ready, waiting, HELD, NOW + 10).actions == (CompleteHook(OURS),)
+
+
+def test_first_word_lets_in_when_the_launch_event_was_lost() -> None:
+    """Nothing is known of the launch: a fresh word of its consumer is enough, by instance id."""
+    step = advance_boot(None, said(ConsumerWord.READY), HELD, NOW + 2)
+    assert step.actions == (CompleteHook(OURS, HookResult.CONTINUE),)
+
+
+def test_old_word_lets_nobody_in_when_nothing_is_known_of_the_launch() -> None:
+    """It may be of a life before the warm pool; a consumer that waits repeats itself."""
+    assert advance_boot(None, said(ConsumerWord.READY), HELD, NOW + FRESH_S + 1) == BootStep(None)
+
+
+def test_earlier_life_lets_nobody_in_when_the_instance_comes_from_a_warm_pool() -> None:
+    """It was ready before it was stopped: launched anew, by event or found waiting, it must say so again."""
+    worked = a_consumer(BootState.WORKING)
+    again = advance_boot(worked, Launching(replace(HOOK, token="token-2"), NOW), HELD, NOW)
+    found = advance_boot(worked, Found(OURS, waiting=True, launched_at=NOW - 5), HELD, NOW)
+    left = advance_boot(worked, Left(), HELD, NOW).consumer
+    assert left is not None
+    assert left.boot is BootState.LEFT
+    back = advance_boot(left, Found(OURS, waiting=True, launched_at=None), HELD, NOW)
+    for step in (again, found, back):
+        assert step.actions == ()
+        assert step.consumer is not None
+        assert (step.consumer.boot, step.consumer.ready_at) == (BootState.BOOTING, None)
+    late = advance_boot(again.consumer, said(ConsumerWord.READY, NOW - 1), HELD, NOW + 1)
+    assert late == BootStep(again.consumer), "said before this launch began"
+
+
+def test_word_changes_nothing_when_it_is_doubled_or_out_of_order() -> None:
+    """Only what is later than the last word counts."""
+    busy = advance_boot(a_consumer(BootState.READY), said(ConsumerWord.BUSY), FREE, NOW).consumer
+    assert advance_boot(busy, said(ConsumerWord.BUSY), FREE, NOW + 1) == BootStep(busy)
+    assert advance_boot(busy, said(ConsumerWord.IDLE, NOW - 1), FREE, NOW + 1) == BootStep(busy)
+
+
+def test_boot_is_lost_when_its_instance_left_before_it_was_ready() -> None:
+    """The hook timed out and the group replaced it."""
+    step = advance_boot(a_consumer(BootState.BOOTING), Left(), HELD, NOW)
+    assert step.consumer is not None
+    assert step.consumer.boot is BootState.LOST
+
+
+def test_nothing_is_completed_when_the_fleet_has_no_launch_hook() -> None:
+    """Reports are as welcome; there is nothing to complete."""
+    step = advance_boot(None, said(ConsumerWord.READY), FREE, NOW + 300)
+    assert step.actions == ()
+    assert step.consumer is not None
+    assert step.consumer.boot is BootState.READY
+
+
+# --------------------------------------------------------------------------- what launches took
+
+
+def test_launch_is_measured_when_its_first_message_is_known() -> None:
+    """From the group's own activity to the consumer's word; the first busy is the first message."""
+    found = advance_boot(None, said(ConsumerWord.READY), FREE, NOW).consumer
+    assert found is not None
+    assert launch_times(found) is None
+    found = advance_boot(found, Found(None, waiting=False, launched_at=NOW - 70), FREE, NOW + 1).consumer
+    found = advance_boot(found, said(ConsumerWord.BUSY, NOW + 5, in_hand=1), FREE, NOW + 6).consumer
+    assert found is not None
+    assert launch_times(found) == LaunchTimes(70.0, 75.0)
+    again = advance_boot(found, said(ConsumerWord.BUSY, NOW + 65), FREE, NOW + 66).consumer
+    assert again is not None
+    assert launch_times(again) == LaunchTimes(70.0, 75.0), "only the first counts"
+
+
+# --------------------------------------------------------------------------- scale-in protection
+
+
+def a_group(**protected: bool) -> GroupReading:
+    """A group of instances in service, by id, and one that is terminating."""
+    instances = [Instance(key, Lifecycle.WORKING, "InService", protected=value) for key, value in protected.items()]
+    leaving = Instance("leaving", Lifecycle.DRAINING, "Terminating:Wait")
+    return GroupReading("consumers", NOW, len(instances), 0, 10, (*instances, leaving))
+
+
+def one(instance_id: str, word: ConsumerWord, ago_s: float = 0.0, *, ours: bool = False) -> Consumer:
+    """A consumer whose last word is so old."""
+    return Consumer("orders", instance_id, BootState.WORKING, NOW, word=word, word_at=NOW - ago_s, protected=ours)
+
+
+def test_protection_is_planned_when_consumers_have_spoken() -> None:
+    """The busy get it; ours is lifted of the idle and of those that crashed; a person's is left alone."""
+    consumers = (
+        one("busy", ConsumerWord.BUSY),
+        one("still", ConsumerWord.BUSY, ours=True),
+        one("idle", ConsumerWord.IDLE, ours=True),
+        one("crashed", ConsumerWord.BUSY, BUSY_KEPT_S, ours=True),
+        one("theirs", ConsumerWord.IDLE),
+        one("leaving", ConsumerWord.BUSY, ours=True),
+        one("lifted", ConsumerWord.IDLE, ours=True),
+        one("gone", ConsumerWord.BUSY),
+    )
+    reading = a_group(busy=False, still=True, idle=True, crashed=True, theirs=True, lifted=False)
+    assert plan_protection(consumers, reading, NOW) == ProtectionPlan(
+        protect=("busy",), lift=("idle", "crashed"), forget=("leaving", "lifted")
+    )
+
+
+def test_protection_is_set_again_when_only_the_record_was_written() -> None:
+    """The drainer died between record and call: busy, ours on record, not protected."""
+    plan = plan_protection([one("busy", ConsumerWord.BUSY, ours=True)], a_group(busy=False), NOW)
+    assert plan == ProtectionPlan(protect=("busy",))
+
+
+def test_consumer_is_busy_for_three_minutes_after_its_last_word() -> None:
+    """Then it is taken for crashed."""
+    assert is_busy(one("i-1", ConsumerWord.BUSY, BUSY_KEPT_S - 1), NOW)
+    assert not is_busy(one("i-1", ConsumerWord.BUSY, BUSY_KEPT_S), NOW)
+    assert not is_busy(one("i-1", ConsumerWord.DRAINING), NOW)

@@ -1,0 +1,66 @@
+"""The events of the drains' world as EventBridge delivers them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sluice.memory import Change, Command
+from sluice.model import ConsumerWord, HookAction
+
+
+def lifecycle_event(action: HookAction, change: Change) -> dict[str, Any]:
+    """An instance waits at a hook, on its way in or out."""
+    launching = change.aws_state.startswith("Pending")
+    return {
+        "detail-type": f"EC2 Instance-{'launch' if launching else 'terminate'} Lifecycle Action",
+        "source": "aws.autoscaling",
+        "time": _iso(change.at),
+        "detail": {
+            "LifecycleActionToken": action.token,
+            "AutoScalingGroupName": action.group,
+            "LifecycleHookName": action.hook,
+            "EC2InstanceId": action.instance_id,
+            "LifecycleTransition": f"autoscaling:EC2_INSTANCE_{'LAUNCHING' if launching else 'TERMINATING'}",
+            "Origin": "EC2" if launching else "AutoScalingGroup",
+            "Destination": "AutoScalingGroup" if launching else change.destination,
+        },
+    }
+
+
+def command_event(command: Command, word: str, at: float) -> dict[str, Any]:
+    """A command changed its status on one instance."""
+    return {
+        "detail-type": "EC2 Command Invocation Status-change Notification",
+        "source": "aws.ssm",
+        "time": _iso(at),
+        "detail": {"command-id": command.id, "instance-id": command.instance_id, "status": word},
+    }
+
+
+def spot_event(instance_id: str, at: float) -> dict[str, Any]:
+    """EC2 takes an instance back."""
+    return {
+        "detail-type": "EC2 Spot Instance Interruption Warning",
+        "source": "aws.ec2",
+        "time": _iso(at),
+        "detail": {"instance-id": instance_id, "instance-action": "terminate"},
+    }
+
+
+def report_event(group: str, instance_id: str, word: ConsumerWord, at: float) -> dict[str, Any]:
+    """A consumer says something of itself."""
+    return {
+        "detail-type": "Sluice Consumer Report",
+        "source": "sluice.consumer",
+        "time": _iso(at),
+        "detail": {"group": group, "instance-id": instance_id, "state": word.value},
+    }
+
+
+def sweep_event() -> dict[str, Any]:
+    """The schedule's minute."""
+    return {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
+
+
+def _iso(at: float) -> str:
+    """As AWS writes it: whole seconds."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
