@@ -83,8 +83,8 @@ format: setup ## Put the code into the house style
 sandbox: setup-sandbox ## Leave it all running on the embedded emulator, and print what to try
 	$(RUN) -m tools.demo.open
 
-bench: setup-sandbox ## Speed, as ratios within one run (JSON=1: one JSON list on the last line)
-	$(RUN) -m tools.bench $(if $(JSON),--json)
+bench: setup-sandbox ## Speed, as ratios within one run (MESSAGES=20000 to redrive; JSON=1: one JSON list on the last line)
+	$(RUN) -m tools.bench $(if $(JSON),--json) $(if $(MESSAGES),--messages $(MESSAGES))
 
 SEEDS ?= 1000
 chaos: setup ## Seeded faults in virtual time (SEEDS=10000; JSON=1: one JSON object on the last line)

@@ -4,6 +4,9 @@
 |---|---|---|
 | planner_cold_start | CPU seconds of a fresh process with the planner and its clients | boto3 with the same clients |
 | plan_one_queue_day_of_memory | one plan() with a day of minutes remembered | writing its decision as a ledger record |
+| redrive_messages_per_s | messages a second of a redrive job on the emulator | a bare loop of receive, send, delete |
+
+The last is a rate: there the value is to be a large part of the floor, not few times of it.
 """
 
 import json
@@ -19,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -39,6 +42,7 @@ from sluice.model import (
     Snapshot,
 )
 from sluice.planning import plan, remember
+from tools.bench_redrive import redrive_per_s
 
 ROOT = Path(__file__).parents[1]
 SERVICES = ("ssm", "autoscaling", "cloudwatch", "sqs", "dynamodb")  # what a tick calls
@@ -46,6 +50,7 @@ PROCESSES = 17  # of each kind, in turns: a busy moment hits both, and the media
 PROCESS_TIMEOUT_S = 60.0
 PLANS = 200  # a sample
 SAMPLES = 25
+REDRIVEN = 6_000  # dead letters, of which the redriver and the bare loop get as many each
 
 BARE = f"""
 import boto3
@@ -187,17 +192,25 @@ def _tracked(count: int, what: str) -> Iterable[int]:
     return track(range(count), description=what, console=Console(stderr=True), transient=True)
 
 
-BENCHES: tuple[Callable[[], Figure], ...] = (planner_cold_start, plan_one_queue_day_of_memory)
+def redrive_messages_per_s(count: int) -> Figure:
+    """A whole redrive out of a dead-letter queue, canary, claims and all, against a loop that has none of it."""
+    value, floor = redrive_per_s(count)
+    return Figure("redrive_messages_per_s", value, "1/s", floor)
 
 
 @app.default
-def bench(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+def bench(
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    messages: Annotated[int, Parameter(validator=validators.Number(gte=100))] = REDRIVEN,
+) -> None:
     """Measure everything, and print a table.
 
     Args:
         as_json: end with one JSON list of {name, value, unit, floor, ratio} on the last line.
+        messages: how many are redriven.
     """
-    figures = [measure() for measure in BENCHES]
+    figures = [planner_cold_start(), plan_one_queue_day_of_memory(), redrive_messages_per_s(messages)]
     table = Table("figure", "value", "floor", "times the floor", title="Speed", title_justify="left")
     for figure in figures:
         table.add_row(

@@ -22,6 +22,7 @@ from sluice.grouping import SOURCE
 from sluice.jobs import RequestError, open_job, preview, stop_job
 from sluice.model import JobState, Message, RedriveJob
 from sluice.ports import ConflictError, NeedsFixError, PortError, Ports, QueueFacts
+from sluice.redrive import outlook
 from sluice.redrive_requests import RedriveRequest, StopRequest, read_record, read_request
 from sluice.running import Runner, Work, run
 
@@ -172,7 +173,7 @@ class Redriver:
         job = open_job(self.ports, fleet, request.selection, asked_for)
         logger.info("a redrive was asked for", fleet=fleet.name, job=job.id, requested_by=job.requested_by)
         worked = self._work([(fleet, job)], min(self.shift.stop_at, now + ANSWER_S))
-        return {"job": _job_in_words(worked[0] if worked else job)}
+        return {"job": _job_in_words(worked[0] if worked else job, self.now())}
 
     def stop(self, asked: object, by: str) -> Answer:
         """Stop a job.
@@ -186,7 +187,7 @@ class Redriver:
         who = request.requested_by or by
         job = stop_job(self.ports, fleet, request.job_id, who, self.now())
         logger.info("a redrive was stopped", fleet=fleet.name, job=job.id, requested_by=who)
-        return {"job": _job_in_words(job)}
+        return {"job": _job_in_words(job, self.now())}
 
     def _fleet(self, name: str) -> Fleet:
         loaded = self.ports.fleets.load()
@@ -214,7 +215,7 @@ class Redriver:
                 continue
             due += [(fleet, job) for job in jobs if job.state is JobState.RUNNING]
         worked = self._work(due, self.shift.stop_at)
-        return {"jobs": [_job_in_words(job) for job in worked]}
+        return {"jobs": [_job_in_words(job, self.now()) for job in worked]}
 
     def _work(self, jobs: Iterable[tuple[Fleet, RedriveJob]], stop_at: float) -> tuple[RedriveJob, ...]:
         """Work on jobs until a time; how those stand that were ours to work on."""
@@ -235,7 +236,7 @@ class Redriver:
             was = before[job.fleet, job.id]
             self.tally.append((job.fleet, "Redriven", job.sent_count - was.sent_count))
             self.tally.append((job.fleet, "RedriveFailed", job.failed_count - was.failed_count))
-            logger.info("a redrive went on", **_job_in_words(job))
+            logger.info("a redrive went on", **_job_in_words(job, self.now()))
         return worked
 
 
@@ -295,11 +296,19 @@ def _by_fleet(fleets: Mapping[Fleet, QueueFacts], messages: Sequence[Message]) -
 # --------------------------------------------------------------------------- what is told
 
 
-def _job_in_words(job: RedriveJob) -> Answer:
-    """A job as JSON, without what only its runners need."""
-    inner = {"version", "cursor", "runner", "runner_until"}
-    words = {name: value for name, value in asdict(job).items() if name not in inner}
-    return words | {"stopped_groups": list(job.stopped_groups)}
+def _job_in_words(job: RedriveJob, now: float) -> Answer:
+    """A job as JSON, without what only its runners need; and how far it is."""
+    inner = {"version", "cursor", "runner", "runner_until", "move", "left_count"}
+    words = {name: _listed(value) for name, value in asdict(job).items() if name not in inner}
+    seen = outlook(job, now)
+    return words | {"done_fraction": round(seen.done_fraction, 4), "left_s": seen.left_s}
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as the lists that JSON makes of them."""
+    if isinstance(value, tuple):
+        return [_listed(one) for one in value]
+    return {name: _listed(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def _log_settlement(fleet: Fleet, settlement: Settlement) -> None:

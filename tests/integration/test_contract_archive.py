@@ -70,3 +70,16 @@ def test_removed_message_is_gone(archive: Archive) -> None:
     archive.remove(key)
     with pytest.raises(RefusedError):
         archive.load(key)
+
+
+def test_many_are_loaded_and_removed_when_one_of_them_is_not_there(archive: Archive) -> None:
+    """What cannot be read is told in its place; removing what is gone harms nothing."""
+    letters = [replace(LETTER, id=f"5c1d0a6e-0000-4000-8000-{n:012d}", body=f"body {n}") for n in range(12)]
+    keys = [archive.store("orders", letter) for letter in letters]
+    found = archive.load_all([*keys, "orders/2026/01/01/none.json"])
+    assert [found[key] for key in keys] == [replace(letter, receipt="") for letter in letters]
+    assert isinstance(found["orders/2026/01/01/none.json"], RefusedError)
+    archive.remove_all([*keys[1:], "orders/2026/01/01/none.json"])
+    archive.remove_all([])
+    left = archive.load_all(keys)
+    assert [key for key in keys if isinstance(left[key], Message)] == keys[:1]

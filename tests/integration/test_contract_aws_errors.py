@@ -259,7 +259,7 @@ class FakeSqs:
 
 def queue_on(sqs: FakeSqs) -> SqsQueue:
     """The Queue port over a fake."""
-    return SqsQueue(cast("Clients", SimpleNamespace(sqs_once=sqs)))
+    return SqsQueue(cast("Clients", SimpleNamespace(sqs_once=sqs)), at_once=1)
 
 
 def letters(count: int) -> list[Message]:
@@ -291,10 +291,37 @@ def test_nothing_was_sent_when_an_error_is_raised() -> None:
         queue_on(FakeSqs(answer("AccessDenied", 403))).send(QUEUE, letters(2), [0.0] * 2)
 
 
-def test_lost_answer_is_raised_when_a_later_batch_may_have_been_sent() -> None:
-    """No entry of such a call is taken for failed."""
+def test_entries_are_in_doubt_when_the_answer_to_their_batch_alone_is_lost() -> None:
+    """What other batches were answered stands; of these nothing is said. Where nothing else was said, it is raised."""
+    sqs = FakeSqs(None, answer("InternalError", 500), answer("ThrottlingException"))
+    sent = queue_on(sqs).send(QUEUE, letters(21), [0.0] * 21)
+    assert (sent.done, set(sent.failed)) == (frozenset(range(10)), {20})
     with pytest.raises(LostAnswerError):
-        queue_on(FakeSqs(None, answer("InternalError", 500))).send(QUEUE, letters(11), [0.0] * 11)
+        queue_on(FakeSqs(answer("InternalError", 500))).send(QUEUE, letters(2), [0.0] * 2)
+
+
+def test_nothing_is_sent_behind_a_fifo_batch_when_its_answer_is_lost() -> None:
+    """It may have been sent, or not: whatever follows it waits."""
+    sqs = FakeSqs(None, answer("InternalError", 500), None)
+    messages = [replace(message, message_group="a") for message in letters(4)]
+    sent = queue_on(sqs).send(QUEUE + ".fifo", messages, [0.0] * 4)
+    assert sqs.asked == [["0"], ["1"]]
+    assert (sent.done, sent.failed) == (frozenset({0}), {2: HELD_BACK, 3: HELD_BACK})
+
+
+def test_calls_are_made_together_when_there_are_many() -> None:
+    """As many at once as allowed, and every entry answered in its place."""
+    both = threading.Barrier(2, timeout=30)  # broken, and so an error, unless two calls meet
+
+    class Meeting(FakeSqs):
+        def send_message_batch(self, **request: Any) -> dict[str, Any]:
+            both.wait()
+            return super().send_message_batch(**request)
+
+    sqs = Meeting(None, None, None, None)
+    queue = SqsQueue(cast("Clients", SimpleNamespace(sqs=sqs, sqs_once=sqs)), at_once=2)
+    sent = queue.send(QUEUE, letters(40), [0.0] * 40)
+    assert (sent.done, sent.failed) == (frozenset(range(40)), {})
 
 
 def test_fifo_batch_has_one_message_of_a_group() -> None:
@@ -418,9 +445,12 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
     "queue.receive": ("sqs:ReceiveMessage", lambda ports, url: ports.queue.receive(url, 1, 1.0)),
     "queue.send": ("sqs:SendMessage", lambda ports, url: ports.queue.send(url, letters(1), [0.0])),
     "queue.delete": ("sqs:DeleteMessage", lambda ports, url: ports.queue.delete(url, ["r"])),
+    "queue.start_move": ("sqs:GetQueueAttributes", lambda ports, url: ports.queue.start_move(url, "arn", 1)),
+    "queue.moves": ("sqs:GetQueueAttributes", lambda ports, url: ports.queue.moves(url)),
     "queue.hide": ("sqs:ChangeMessageVisibility", lambda ports, url: ports.queue.hide(url, "r", 1.0)),
     "archive.store": ("s3:PutObject", lambda ports, _: ports.archive.store("orders", letters(1)[0])),
     "archive.load": ("s3:GetObject", lambda ports, _: ports.archive.load("key")),
+    "archive.remove_all": ("s3:DeleteObject", lambda ports, _: ports.archive.remove_all(["key"])),
     "archive.remove": ("s3:DeleteObject", lambda ports, _: ports.archive.remove("key")),
     "instances.stop": ("ssm:SendCommand", lambda ports, _: ports.instances.stop(["i-1"], StopOrder(), 60.0)),
     "instances.command": ("ssm:ListCommandInvocations", lambda ports, _: ports.instances.command(COMMAND, "i-1")),

@@ -11,6 +11,7 @@ from sluice.model import (
     Action,
     BootState,
     Claim,
+    Consignment,
     Consumer,
     ConsumerWord,
     Decision,
@@ -471,6 +472,96 @@ def test_retry_is_free_when_no_copy_can_be_left(ledger: Ledger) -> None:
     later = AT + RETRY_MARK_S + 1
     assert ledger.claim_retries(FLEET, ["a"], later, later - 2) == {"a": Claim.SENT}
     assert ledger.claim_retries(FLEET, ["a"], later + 60, later) == {"a": Claim.GRANTED}
+
+
+def test_many_retries_are_claimed_confirmed_and_released_at_once(ledger: Ledger) -> None:
+    """More than a transaction holds, some of them another's: each by itself, as one would be."""
+    many = [f"m-{n:03d}" for n in range(230)]
+    ledger.claim_retries(FLEET, many[100:103], AT + 60, AT)
+    ledger.confirm_retries(FLEET, many[102:103], AT)
+    claims = ledger.claim_retries(FLEET, many, AT + 61, AT + 1)
+    assert {m for m in many if claims[m] is not Claim.GRANTED} == set(many[100:103])
+    assert [claims[m] for m in many[100:103]] == [Claim.BUSY, Claim.BUSY, Claim.SENT]
+    ledger.confirm_retries(FLEET, many[103:], AT + 2)
+    ledger.release_retries(FLEET, many)
+    again = ledger.claim_retries(FLEET, many, AT + 62, AT + 2)
+    assert {m for m in many if again[m] is Claim.SENT} == set(many[102:])
+    assert {m for m in many if again[m] is Claim.GRANTED} == set(many[:102])
+
+
+def test_marks_are_told_without_a_claim(ledger: Ledger) -> None:
+    """Those that have one; asking changes nothing."""
+    ledger.claim_retries(FLEET, ["a", "b", "c"], AT + 60, AT)
+    ledger.confirm_retries(FLEET, ["b"], AT)
+    for _ in range(2):
+        assert ledger.retry_marks(FLEET, ["a", "b", "d"], AT + 1) == {"a": Claim.BUSY, "b": Claim.SENT}
+    assert ledger.retry_marks(FLEET, ["a", "b"], AT + 61) == {"a": Claim.DOUBTFUL, "b": Claim.SENT}
+    assert ledger.retry_marks(FLEET, ["a"], AT + RETRY_MARK_S + 1) == {}
+    assert ledger.retry_marks("other", ["a"], AT + 1) == {}
+    assert ledger.retry_marks(FLEET, [], AT + 1) == {}
+
+
+def consignment(*ids: str, name: str = "c-1", sent: tuple[str, ...] = (), at: float = AT) -> Consignment:
+    """A consignment of these messages."""
+    return Consignment(FLEET, name, at, at + 60, ids, sent)
+
+
+def test_consignment_is_granted_once(ledger: Ledger) -> None:
+    """What one record claims, no other claim gets, of whichever kind; what another has, it does not get."""
+    ledger.claim_retries(FLEET, ["b", "c"], AT + 60, AT)
+    ledger.confirm_retries(FLEET, ["c"], AT)
+    claims = ledger.consign(consignment("a", "b", "c", "d"))
+    assert claims == {"a": Claim.GRANTED, "b": Claim.BUSY, "c": Claim.SENT, "d": Claim.GRANTED}
+    assert ledger.consign(consignment("d", "e", name="c-2")) == {"d": Claim.BUSY, "e": Claim.GRANTED}
+    assert ledger.claim_retries(FLEET, ["a", "f"], AT + 60, AT) == {"a": Claim.BUSY, "f": Claim.GRANTED}
+    assert ledger.retry_marks(FLEET, ["a", "c", "e"], AT) == {"a": Claim.BUSY, "c": Claim.SENT, "e": Claim.BUSY}
+
+
+def test_consignment_says_what_was_sent_when_it_is_settled(ledger: Ledger) -> None:
+    """What it no longer names is free; what may have been sent is in doubt once its claimant is gone."""
+    ledger.consign(consignment("a", "b", "c"))
+    ledger.settle_consignment(consignment("b", sent=("a",)))
+    assert ledger.claim_retries(FLEET, ["a", "b", "c"], AT + 130, AT + 70) == {
+        "a": Claim.SENT, "b": Claim.DOUBTFUL, "c": Claim.GRANTED,
+    }  # fmt: skip
+    ledger.release_retries(FLEET, ["a", "b", "c"])
+    assert ledger.consign(consignment("a", "b", name="c-2", at=AT + 70), again=True) == {
+        "a": Claim.SENT, "b": Claim.GRANTED,
+    }  # fmt: skip
+
+
+def test_consignment_is_forgotten_when_it_names_nothing(ledger: Ledger) -> None:
+    """And by itself, once no copy of its messages can be in a queue."""
+    ledger.consign(consignment("a"))
+    ledger.settle_consignment(consignment())
+    assert ledger.retry_marks(FLEET, ["a"], AT) == {}
+    ledger.settle_consignment(consignment(sent=("a",)))
+    later = AT + RETRY_MARK_S + 1
+    assert ledger.claim_retries(FLEET, ["a"], later, later - 2) == {"a": Claim.SENT}
+    assert ledger.claim_retries(FLEET, ["a"], later + 60, later) == {"a": Claim.GRANTED}
+
+
+def test_consignment_sees_the_marks_when_there_are_many(ledger: Ledger) -> None:
+    """Above a few hundred its messages' own marks are asked for; the answer is the same."""
+    many = [f"m-{n:03d}" for n in range(450)]
+    ledger.claim_retries(FLEET, many, AT + 60, AT)
+    ledger.confirm_retries(FLEET, many[400:], AT)
+    claims = ledger.consign(consignment("a", many[0], many[449]))
+    assert claims == {"a": Claim.GRANTED, many[0]: Claim.BUSY, many[449]: Claim.SENT}
+
+
+def test_many_are_let_go_when_some_of_them_are_gone(ledger: Ledger) -> None:
+    """Out of the index and of their groups' counts and holds, each once."""
+    for n in range(30):
+        ledger.quarantine(letter(n, "g-even" if n % 2 == 0 else "g-odd"))
+    ledger.quarantine(letter(30, "g-held", message_group="customer 7"))
+    ledger.let_go(letter(3, "g-odd"))
+    ledger.let_go_all([letter(n, "g-even" if n % 2 == 0 else "g-odd") for n in range(28)])
+    ledger.let_go_all([letter(30, "g-held", message_group="customer 7")])
+    ledger.let_go_all([])
+    assert ids(ledger.quarantined(FLEET)[0]) == ["m-028", "m-029"]
+    assert {group.id: group.count for group in ledger.failure_groups(FLEET)} == {"g-even": 1, "g-odd": 1, "g-held": 0}
+    assert ledger.held_in(FLEET, "customer 7") is None
 
 
 def test_attempts_are_remembered(world: World, ledger: Ledger) -> None:

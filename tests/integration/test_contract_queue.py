@@ -335,9 +335,22 @@ def test_fifo_group_is_held_back_when_one_of_it_is_refused(world: World) -> None
     assert counts(world.ports.queue.read(url, world.now())) == (3, 0, 0)
 
 
-def test_receive_takes_at_most_ten(world: World) -> None:
-    """Any limit is held to what one request can bring."""
+def test_receive_brings_as_many_as_are_asked_for(world: World) -> None:
+    """However many requests that takes; and what is there, where that is less."""
     url = world.make_queue()
-    sent(world.ports, url, *(letter(f"m{i}") for i in range(11)))
-    assert 1 <= len(world.ports.queue.receive(url, 50, 30.0)) <= 10
+    sent(world.ports, url, *(letter(f"m{i}") for i in range(47)))
+    assert len(world.ports.queue.receive(url, 25, 60.0)) == 25
+    assert len(world.ports.queue.receive(url, 50, 60.0)) == 22
+    assert world.ports.queue.receive(url, 50, 60.0) == ()
+    sent(world.ports, url, letter("one"), letter("two"))
     assert len(world.ports.queue.receive(url, 0, 30.0)) <= 1
+
+
+def test_many_are_deleted_by_entry_when_longer_than_ten(world: World) -> None:
+    """Some requests at once, one answer; a bad receipt among them fails alone."""
+    url = world.make_queue()
+    sent(world.ports, url, *(letter(f"m{i}") for i in range(35)))
+    receipts = [message.receipt for message in world.ports.queue.receive(url, 35, 60.0)]
+    answer = world.ports.queue.delete(url, [*receipts[:20], "no receipt", *receipts[20:]])
+    assert (len(answer.done), set(answer.failed)) == (35, {20})
+    assert counts(world.ports.queue.read(url, world.now())) == (0, 0, 0)

@@ -564,7 +564,7 @@ def test_handler_quarantines_and_redrives_when_on_aws(
         "Query",
         "PutObject",
         "GetObject",
-        "DeleteObject",
+        "DeleteObjects",
     }
     emitted = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     for name, value in (("Quarantined", 1), ("QuarantineSize", 1), ("Redriven", 1)):

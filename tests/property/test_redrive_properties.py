@@ -206,7 +206,7 @@ def test_paced_keeps_the_rate_over_any_stretch_when_sends_take_any_time(
     batches: list[tuple[float, int]] = []
     for pause_s in pauses_s:
         now = max(now + pause_s, job.next_at)
-        count = due(job)
+        count = due(job, QueueFacts("u", ARN, False, 1.0, 1_000))
         batches.append((now, count))
         job = replace(job, next_at=paced(job, count, now))
     for i in range(len(batches)):

@@ -334,10 +334,16 @@ def test_rounds_are_one_when_the_queue_is_standard() -> None:
     assert rounds([], QUEUE) == ()
 
 
-@pytest.mark.parametrize(("rate_per_s", "count"), [(0.01, 1), (0.9, 1), (4.0, 4), (9.99, 9), (10, 10), (10_000, 10)])
-def test_due_is_a_second_s_worth_and_a_batch_at_most_when_a_job_may_send(rate_per_s: float, count: int) -> None:
-    """No second sees more than the rate, or one message."""
-    assert due(replace(JOB, rate_per_s=rate_per_s)) == count
+@pytest.mark.parametrize(
+    ("rate_per_s", "count", "fifo_count"),
+    [(0.01, 1, 1), (0.9, 1, 1), (4.0, 4, 4), (9.99, 9, 9), (50, 50, 10), (10_000, 500, 10)],
+)
+def test_due_is_a_second_s_worth_and_a_load_at_most_when_a_job_may_send(
+    rate_per_s: float, count: int, fifo_count: int
+) -> None:
+    """No second sees more than the rate, or one message; FIFO loads are small, since a doubt holds others up."""
+    job = replace(JOB, rate_per_s=rate_per_s)
+    assert (due(job, QUEUE), due(job, FIFO)) == (count, fifo_count)
 
 
 def test_paced_does_not_catch_up_when_a_job_was_left_alone_for_a_while() -> None:

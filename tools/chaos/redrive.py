@@ -49,6 +49,7 @@ class Chances:
     crash: float = 0.0  # of those
     stall: float = 0.0  # of a call that takes long
     partial: float = 0.0  # of an entry of a batch that fails
+    unspoken: float = 0.0  # of an entry of a batch that is sent, or not, and that the answer does not speak of
     undeleted: float = 0.0  # of a dead letter that Lambda was to delete
     doubled: float = 0.0  # of a batch that is delivered twice
     tick_lost: float = 0.0
@@ -57,9 +58,17 @@ class Chances:
 class PartialQueue(MemoryQueue):
     """SQS, a batch of which may fail in part."""
 
-    def __init__(self, clock: Callable[[], float], fails: Callable[[], bool], sent: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        fails: Callable[[], bool],
+        unspoken: Callable[[], bool],
+        sent: Callable[[Message], None],
+    ) -> None:
         super().__init__(clock)
+        self.redriving = False
         self._fails = fails
+        self._unspoken = unspoken
         self._sent = sent
 
     def send(self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float]) -> BatchAnswer:
@@ -70,10 +79,25 @@ class PartialQueue(MemoryQueue):
         for i in answer.done:
             self._sent(messages[sent[i]])
         failed = dict.fromkeys(failing, "InternalError: this entry failed")
+        failed |= {sent[i]: reason for i, reason in answer.failed.items()}
+        # On FIFO queues nothing of a message group is sent behind one of which nothing is known.
+        silent = {i for i in range(len(messages)) if self._unspoken()} if not queue_url.endswith(".fifo") else set()
         return BatchAnswer(
-            frozenset(sent[i] for i in answer.done),
-            failed | {sent[i]: reason for i, reason in answer.failed.items()},
-            frozenset(sent[i] for i in answer.refused),
+            frozenset(sent[i] for i in answer.done) - silent,
+            {i: reason for i, reason in failed.items() if i not in silent},
+            frozenset(sent[i] for i in answer.refused) - silent,
+        )
+
+    def delete(self, queue_url: str, receipts: Sequence[str]) -> BatchAnswer:
+        """Delete those entries that do not fail: where it is the redriver that deletes."""
+        failing = {index for index in range(len(receipts)) if self.redriving and self._fails()}
+        given = [index for index in range(len(receipts)) if index not in failing]
+        answer = super().delete(queue_url, [receipts[i] for i in given])
+        failed = dict.fromkeys(failing, "InternalError: this entry failed")
+        return BatchAnswer(
+            frozenset(given[i] for i in answer.done),
+            failed | {given[i]: reason for i, reason in answer.failed.items()},
+            frozenset(given[i] for i in answer.refused),
         )
 
 
@@ -115,7 +139,12 @@ class World:
     def __post_init__(self) -> None:
         assert self.fleet.dead_letter_queue is not None
         whole = memory_ports(self.clock)
-        queue = PartialQueue(self.clock, lambda: self.happens(self.chances.partial), self.count_sent)
+        queue = PartialQueue(
+            self.clock,
+            lambda: self.happens(self.chances.partial),
+            lambda: self.happens(self.chances.unspoken),
+            self.count_sent,
+        )
         queue.create(self.dead_letters, visibility_s=TIMEOUT_S, max_bytes=MAX_BYTES)
         queue.create(
             self.fleet.queue,
@@ -152,6 +181,7 @@ class World:
     def pass_until(self, time: float) -> None:
         """Let time pass, and everything happen that falls due in it."""
         running, self.running = self.running, []
+        self.truth.queue.redriving = False
         while self.agenda and self.agenda[0][0] <= time:
             at, _, what = heapq.heappop(self.agenda)
             self.now = max(self.now, at)
@@ -294,6 +324,7 @@ class World:
             self.violate(f"the redriver raised {error!r}")
         finally:
             self.running.pop()
+            self.truth.queue.redriving = False
         return None
 
     def sleep(self, seconds: float) -> None:
@@ -319,7 +350,8 @@ class World:
         """Something a person might ask now."""
         name = self.fleet.name
         if self.fleet.redrive.mode is RedriveMode.MANUAL:
-            return {"redrive": {"fleet": name, "all": True, "from": "dead-letter-queue", "rate_per_s": 5}}
+            rate_per_s = self.rng.choice((2, 5, 500))
+            return {"redrive": {"fleet": name, "all": True, "from": "dead-letter-queue", "rate_per_s": rate_per_s}}
         running = [job for job in self.truth.ledger.jobs(name) if job.state is JobState.RUNNING]
         entries = self.truth.ledger.quarantined(name)[0]
         kinds = ["all", "group", "message", "dry run"] if entries else []
@@ -364,6 +396,7 @@ class World:
         self.check()
         if call.method == "send":
             self.check_send(call)
+        self.truth.queue.redriving = True
         if not self.happens(self.chances.fault):
             self.tell(f"{call.method}{_short(call)}")
             return None
@@ -576,6 +609,7 @@ def build(seed: int) -> World:
         crash=rng.uniform(0.1, 0.6),
         stall=rng.choice((0.0, 0.02)) * badness,
         partial=rng.choice((0.0, 0.1, 0.3)) * badness,
+        unspoken=rng.choice((0.0, 0.0, 0.1)) * badness,
         undeleted=rng.choice((0.0, 0.3)) * badness,
         doubled=rng.choice((0.0, 0.3)) * badness,
         tick_lost=rng.choice((0.0, 0.3)) * badness,

@@ -21,7 +21,7 @@ from sluice.jobs import amend_job
 from sluice.model import Message, Quarantined, RedriveJob, Verdict, VerdictKind
 from sluice.ports import PortError, Ports, QueueFacts
 from sluice.redrive import copy_of, first_sent_at, judge, memory_key, origin_of, returned, rounds
-from sluice.resending import Fate, Parcel, Sender, Sending, end_doubt, redrives_of
+from sluice.resending import Fate, Parcel, Sender, Sending, end_doubts, redrives_of
 
 SAMPLE_LENGTH = 500  # characters of a body that a person needs to recognise it
 # The index is in order of milliseconds: at the same one, messages of a FIFO message group would be in no order.
@@ -93,7 +93,7 @@ class Desk:
     def _judge(self, message: Message) -> Verdict:
         """The verdict on a message, by what the ledger remembers; and the job that sent it is told."""
         if origin := origin_of(message):
-            end_doubt(self.ports, self.fleet.name, origin.message_id, self.until, self.now())
+            end_doubts(self.ports, self.fleet.name, [origin.message_id], self.now())
             if origin.job_id and origin.failure_group:
                 self._tell(origin.job_id, origin.failure_group, message)
         return judge(

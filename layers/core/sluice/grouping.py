@@ -16,6 +16,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sluice.model import Message
@@ -73,7 +74,12 @@ def failure_group(message: Message) -> Cause:
 
 def masked(text: str) -> str:
     """The first line of a text that says anything, with what differs from message to message masked."""
-    line = next((line for line in text[:READ_LIMIT].splitlines() if line.strip()), "")
+    return _masked(text[:READ_LIMIT])
+
+
+@lru_cache(maxsize=512)  # dead letters come with few causes, keys and queues, again and again
+def _masked(text: str) -> str:
+    line = next((line for line in text.splitlines() if line.strip()), "")
     line = _SPACES.sub(" ", "".join(c if c.isprintable() else " " for c in line)).strip()
     for pattern, mask in _MASKS:
         line = pattern.sub(mask, line)

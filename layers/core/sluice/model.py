@@ -565,11 +565,14 @@ class Message:
     @property
     def size_bytes(self) -> int:
         """What SQS counts against the queue's limit: the body, and every attribute's name, type and value."""
-        size = len(self.body.encode(errors="surrogatepass"))
-        for name, value in self.attributes:
-            raw = value.binary if value.binary is not None else (value.text or "").encode(errors="surrogatepass")
-            size += len(name.encode()) + len(value.type.encode()) + len(raw)
-        return size
+        return len(self.body.encode(errors="surrogatepass")) + sum(map(attribute_bytes, self.attributes))
+
+
+def attribute_bytes(named: tuple[str, Attribute]) -> int:
+    """What SQS counts of one message attribute: name, type and value."""
+    name, value = named
+    raw = value.binary if value.binary is not None else (value.text or "").encode(errors="surrogatepass")
+    return len(name.encode()) + len(value.type.encode()) + len(raw)
 
 
 class VerdictKind(StrEnum):
@@ -607,6 +610,7 @@ class Quarantined:
     size_bytes: int
     sample: str  # the beginning of the body, as data: escaped wherever it is shown
     message_group: str | None = None  # FIFO
+    attributes: tuple[tuple[str, str], ...] = ()  # the producer's own texts, cut: to select by
 
 
 @dataclass(frozen=True, slots=True)
@@ -633,19 +637,53 @@ class Claim(StrEnum):
     DOUBTFUL = "doubtful"  # another began and is gone: it may have been sent
 
 
+@dataclass(frozen=True, slots=True)
+class Consignment:
+    """Messages whose sending is claimed by one record, for who holds them hidden in their queue."""
+
+    fleet: str
+    name: str  # unique
+    claimed_at: float
+    until: float  # when the claimant is surely gone
+    claimed: tuple[str, ...]  # message ids, not known to be sent
+    sent: tuple[str, ...] = ()
+
+
 class JobPhase(StrEnum):
     """How far a redrive job dares to go."""
 
     CANARY = "canary"  # the oldest few of each failure group, then a pause in which failures would come back
     RAMP = "ramp"  # the rest, at the job's rate
+    MOVE = "move"  # the rest, by SQS's own message move task
 
 
 class JobState(StrEnum):
     """Where a redrive job stands."""
 
     RUNNING = "running"
+    PAUSED = "paused"  # by a person, until one resumes it
     DONE = "done"
     STOPPED = "stopped"  # by a person, or by itself: `note` says why
+
+
+@dataclass(frozen=True, slots=True)
+class JobAct:
+    """What somebody did to a redrive job."""
+
+    at: float
+    who: str  # as told by the caller; CloudTrail knows for sure
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveTask:
+    """SQS's own move of what is in a dead-letter queue."""
+
+    started_at: float
+    running: bool
+    moved_count: int
+    handle: str | None = None  # while it runs
+    problem: str = ""  # why it failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -660,6 +698,12 @@ class RedriveJob:
     updated_at: float
     failure_group: str | None = None  # None: every group
     message_id: str | None = None  # None: every message of the selection
+    message_ids: tuple[str, ...] = ()  # several, in the order in which they are sent
+    cause: str | None = None  # a pattern, as in file names, that the cause matches
+    quarantined_from: float | None = None  # epoch seconds: what was quarantined at that time or later
+    quarantined_to: float | None = None  # ... and before this one
+    attribute: tuple[str, str] | None = None  # (name, text) of one of the producer's own attributes
+    to: str | None = None  # another fleet, to whose queue it goes
     from_dead_letters: bool = False  # from the dead-letter queue itself, where nothing takes them as they come
     again: bool = False  # send even what may have been sent before
     rate_per_s: float = 10.0
@@ -676,3 +720,7 @@ class RedriveJob:
     stopped_groups: tuple[str, ...] = ()  # failure groups of which a message came back
     note: str = ""
     version: int = 0
+    pace_per_s: float | None = None  # how fast a full load was sent when last measured
+    move: str | None = None  # the handle of SQS's own move task
+    left_count: int | None = None  # what the dead-letter queue held when last looked at, while that runs
+    acts: tuple[JobAct, ...] = ()  # who did what, oldest first

@@ -15,6 +15,7 @@ from sluice.config import ConfigError, Fleet
 from sluice.model import (
     Claim,
     CommandStatus,
+    Consignment,
     Consumer,
     Decision,
     Drain,
@@ -24,6 +25,7 @@ from sluice.model import (
     HookResult,
     Memory,
     Message,
+    MoveTask,
     Outcome,
     Quarantined,
     QueueReading,
@@ -42,6 +44,9 @@ SIGNALS_WINDOW_S = 3 * 3_600.0  # CloudWatch keeps 60 s points for 15 days, and 
 # SQS keeps a message for 14 days at most, after a delay of 15 minutes at most: then no copy of it can be in a queue.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
 RETRY_MARK_S = 14 * 86_400.0 + 900.0
+
+# Ids of 36 characters: under 20 kB of a record's 400, and one write instead of 500.
+CONSIGNMENT_MAX = 500
 
 
 class PortError(Exception):
@@ -141,6 +146,9 @@ class QueueFacts:
     dead_letter_arn: str | None = None  # where this queue's own redrive policy sends, if anywhere
 
 
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
+MOVE_MAX_PER_S = 500
+
 HELD_BACK = "not sent: one before it in its message group failed"
 
 
@@ -165,7 +173,10 @@ class Queue(Protocol):
         ...
 
     def receive(self, queue_url: str, limit: int, visibility_s: float, wait_s: float = 0.0) -> tuple[Message, ...]:
-        """Up to ten messages, whole: every attribute, system attributes included."""
+        """Up to so many messages, whole: every attribute, system attributes included.
+
+        SQS gives ten a call, and may give fewer than there are: only when none comes is there none.
+        """
         ...
 
     def send(self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float]) -> BatchAnswer:
@@ -177,7 +188,8 @@ class Queue(Protocol):
         what was sent twice would be worked on twice.
 
         Raises:
-            LostAnswerError: some of the copies may have been sent. Any other error: none was.
+            LostAnswerError: any of the copies may have been sent. Any other error: none was. Where some answers came
+                and some were lost, nothing is raised: an entry that the answer does not speak of is in doubt.
         """
         ...
 
@@ -187,6 +199,23 @@ class Queue(Protocol):
 
     def hide(self, queue_url: str, receipt: str, seconds: float) -> bool:
         """Set a received message's visibility timeout; False if the receipt is no longer good."""
+        ...
+
+    # SQS's own redrive of a whole dead-letter queue: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
+    def start_move(self, queue_url: str, to_arn: str, rate_per_s: int) -> str:
+        """Begin to move all of a dead-letter queue to a queue, at most MOVE_MAX_PER_S messages a second; a handle.
+
+        Raises:
+            RefusedError: a task is running already, or the queue is no dead-letter queue.
+        """
+        ...
+
+    def moves(self, queue_url: str) -> tuple[MoveTask, ...]:
+        """The last move tasks of a dead-letter queue, newest first."""
+        ...
+
+    def cancel_move(self, handle: str) -> bool:
+        """Stop a move task, what it moved stays moved; False if it is over, which is no error."""
         ...
 
 
@@ -203,6 +232,14 @@ class Archive(Protocol):
 
     def remove(self, key: str) -> None:
         """Let go of a message that is safely elsewhere. Repeating it is harmless."""
+        ...
+
+    def load_all(self, keys: Sequence[str]) -> Mapping[str, "Message | PortError"]:
+        """The messages under keys, or what is in the way of each: one that cannot be read hides no other."""
+        ...
+
+    def remove_all(self, keys: Sequence[str]) -> None:
+        """Let go of many. An error leaves some of them; repeating it is harmless."""
         ...
 
 
@@ -338,6 +375,10 @@ class Ledger(Protocol):
         """Take a redriven message out of the index, its group's and its hold's count; False if it was gone."""
         ...
 
+    def let_go_all(self, entries: Sequence[Quarantined]) -> None:
+        """The same for many, in few calls; those that were gone are none the worse. An error leaves some of them."""
+        ...
+
     def held_in(self, fleet: str, message_group: str) -> str | None:
         """The failure group that holds quarantined messages of a FIFO message group; None if none is quarantined."""
         ...
@@ -359,6 +400,21 @@ class Ledger(Protocol):
 
     def release_retries(self, fleet: str, message_ids: Sequence[str]) -> None:
         """The claimed messages were surely not sent: take the marks away. Harmless if there is none."""
+        ...
+
+    def retry_marks(self, fleet: str, message_ids: Sequence[str], now: float) -> Mapping[str, Claim]:
+        """How the sending of messages stands, without claiming it: BUSY, SENT or DOUBTFUL, of those with a mark."""
+        ...
+
+    # A consignment claims many messages by one record: for who holds them hidden in their queue, so that hardly anyone
+    # else can be at them. It is written before the marks are read, and marks before the consignments: of two that claim
+    # one message at the same moment at least one sees the other.
+    def consign(self, consignment: Consignment, again: bool = False) -> Mapping[str, Claim]:
+        """Claim the sending of what it claims, as `claim_retries` does, at most CONSIGNMENT_MAX messages."""
+        ...
+
+    def settle_consignment(self, consignment: Consignment) -> None:
+        """Write how it stands: what it no longer names is released, and one that names nothing is forgotten."""
         ...
 
     def attempts(self, fleet: str, message_key: str) -> int:

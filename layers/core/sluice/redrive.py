@@ -39,11 +39,22 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Protocol
 
 from sluice.config import RedrivePolicy
 from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE, Cause, failure_group
-from sluice.model import Attribute, JobState, Message, RedriveJob, Verdict, VerdictKind
+from sluice.model import (
+    Attribute,
+    JobPhase,
+    JobState,
+    Message,
+    Quarantined,
+    RedriveJob,
+    Verdict,
+    VerdictKind,
+    attribute_bytes,
+)
 
 ATTEMPTS = "sluice.attempts"  # Number: redrives so far
 FIRST_SENT_AT = "sluice.first_sent_at"  # Number: epoch seconds of the first sending
@@ -51,10 +62,14 @@ COPY_OF = "sluice.copy_of"  # String: `<message id>`, and from a person's redriv
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MAX_ATTRIBUTES = 10
+ATTEMPTS_BYTES = len(ATTEMPTS) + len("Number") + 6  # as SQS counts them, with as many digits as `_COUNT` reads
 CONSUMER_STAMPS = 2  # cause and source: a consumer stamps both or none, and is left room for them where there is any
-# One claim, one send and one confirmation are about this many messages: SQS's batch, and all that a crash can leave in
-# doubt.
-BATCH = 10
+# A load: what is claimed, sent, settled and let go of together, so that the calls for the claims are few beside those
+# of SQS, which takes ten a call; and all that a crash can leave in doubt. On FIFO queues a doubt holds others up.
+LOAD = 500
+FIFO_LOAD = 10
+# Below it, SQS's own move task would hardly have begun when the job is done.
+MOVE_COUNT_MIN = 1_000
 
 _COPY_OF = re.compile(r"([A-Za-z0-9-]{1,100})(?:/([A-Za-z0-9-]{1,64})/([a-z0-9-]{1,64}))?")
 _COUNT = re.compile(r"\d{1,6}")
@@ -151,8 +166,8 @@ def copy_of(message: Message, attempt: int, to: Destination, job: tuple[str, str
     first_at = first_sent_at(message)
     gone = {CAUSE, SOURCE, COPY_OF, ATTEMPTS} | (set() if first_at is None else {FIRST_SENT_AT})
     kept = tuple((name, value) for name, value in message.attributes if name not in gone)
-    copied = replace(message, attributes=kept)
-    if not _fits(copied, to):
+    size_bytes = message.size_bytes - sum(attribute_bytes(one) for one in message.attributes if one[0] in gone)
+    if len(kept) > MAX_ATTRIBUTES or size_bytes > to.max_bytes:
         return None
     stamps = {
         ATTEMPTS: Attribute("Number", str(attempt)),
@@ -161,16 +176,26 @@ def copy_of(message: Message, attempt: int, to: Destination, job: tuple[str, str
     }
     # A job must see what comes back of it; a retry is better known by its age.
     order = (ATTEMPTS, COPY_OF, FIRST_SENT_AT) if job else (ATTEMPTS, FIRST_SENT_AT, COPY_OF)
-    carried: set[str] = set()
+    carried: dict[str, Attribute] = {}
     for name in order:
         if name == FIRST_SENT_AT and first_at is None:
             continue
-        stamped = replace(copied, attributes=tuple(sorted((*copied.attributes, (name, stamps[name])), key=_name)))
-        crowds = len(copied.attributes) <= MAX_ATTRIBUTES - CONSUMER_STAMPS < len(stamped.attributes)
-        if _fits(stamped, to) and not (name == COPY_OF and job is None and crowds):
-            copied = stamped
-            carried.add(name)
-    return Copy(copied, ATTEMPTS in carried)
+        stamp, count = stamps[name], len(kept) + len(carried)
+        stamp_bytes = len(name) + len(stamp.type) + len(stamp.text or "")  # all of them ASCII
+        fits = count < MAX_ATTRIBUTES and size_bytes + stamp_bytes <= to.max_bytes
+        crowds = count == MAX_ATTRIBUTES - CONSUMER_STAMPS
+        if fits and not (name == COPY_OF and job is None and crowds):
+            carried[name] = stamp
+            size_bytes += stamp_bytes
+    return Copy(replace(message, attributes=tuple(sorted((*kept, *carried.items()), key=_name))), ATTEMPTS in carried)
+
+
+def has_room(message: Message, to: Destination) -> bool:
+    """Whether a copy of a message can carry its redrives; if not, the ledger remembers them."""
+    if len(message.attributes) < MAX_ATTRIBUTES and message.size_bytes + ATTEMPTS_BYTES <= to.max_bytes:
+        return True
+    copy = copy_of(message, 1, to)
+    return copy is None or copy.carries_attempts
 
 
 def rounds(messages: Sequence[Message], to: Destination) -> tuple[tuple[int, ...], ...]:
@@ -237,9 +262,58 @@ def backoff_s(policy: RedrivePolicy, redrives: int, uniform: float) -> float:
 # --------------------------------------------------------------------------- the ramp of a job
 
 
-def due(job: RedriveJob) -> int:
-    """How many messages a job may send in one go: a second's worth at most, and one batch."""
-    return max(1, min(BATCH, int(job.rate_per_s)))
+def due(job: RedriveJob, to: Destination) -> int:
+    """How many messages a job may send in one go: a second's worth at most, and one load."""
+    return max(1, min(FIFO_LOAD if to.fifo else LOAD, int(job.rate_per_s)))
+
+
+def tried_count(job: RedriveJob) -> int:
+    """How many messages a job has dealt with, one way or the other."""
+    return job.sent_count + job.failed_count + job.doubtful_count
+
+
+def outpaced(job: RedriveJob, policy: RedrivePolicy, move_per_s: float) -> bool:
+    """Whether SQS's own move task would bring the rest of a job back faster than the job has done so far.
+
+    It moves everything, at most `move_per_s`, and to one queue: so only where nothing is selected, the canaries have
+    been watched, and a full load was timed.
+    """
+    if not (policy.move_tasks and job.from_dead_letters and job.phase is JobPhase.RAMP and job.to is None):
+        return False
+    left_count = job.selected_count - tried_count(job)
+    pace_per_s = job.pace_per_s or float("inf")
+    return left_count >= MOVE_COUNT_MIN and min(job.rate_per_s, move_per_s) > pace_per_s
+
+
+def selects(job: RedriveJob, entry: Quarantined) -> bool:
+    """Whether a quarantined message is part of a job."""
+    if entry.at > job.requested_at or entry.failure_group in job.stopped_groups:
+        return False
+    if job.failure_group not in {None, entry.failure_group}:
+        return False
+    if job.cause is not None and not fnmatchcase(entry.cause.casefold(), job.cause.casefold()):
+        return False
+    if not (job.quarantined_from or 0.0) <= entry.at < (job.quarantined_to or float("inf")):
+        return False
+    return job.attribute is None or tuple(job.attribute) in entry.attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """How far a job is, and when it will be done if nothing comes back."""
+
+    done_fraction: float  # 0 to 1
+    left_s: float | None  # None: it is not under way
+
+
+def outlook(job: RedriveJob, now: float) -> Outlook:
+    """How a job stands: by its rate, or its measured pace where that is slower, after what it waits for."""
+    tried = tried_count(job)
+    fraction = min(1.0, tried / job.selected_count) if job.selected_count else 1.0
+    if job.state is not JobState.RUNNING:
+        return Outlook(1.0 if job.state is JobState.DONE else fraction, None)
+    rate_per_s = min(job.rate_per_s, job.pace_per_s or float("inf"))
+    return Outlook(fraction, max(0.0, job.next_at - now) + max(0, job.selected_count - tried) / rate_per_s)
 
 
 def paced(job: RedriveJob, tried_count: int, began_at: float) -> float:
@@ -271,10 +345,6 @@ def returned(job: RedriveJob, group_id: str, cause: str, now: float) -> RedriveJ
 
 def _name(named: tuple[str, Attribute]) -> str:
     return named[0]
-
-
-def _fits(message: Message, to: Destination) -> bool:
-    return len(message.attributes) <= MAX_ATTRIBUTES and message.size_bytes <= to.max_bytes
 
 
 def _encoded(text: str) -> bytes:

@@ -1,33 +1,47 @@
-"""Redrive jobs at work: on a person's word, quarantined messages go back to their queue, watched, stopped, resumed.
+"""Redrive jobs at work: on a person's word, messages go back to their queue, watched, stopped, resumed.
 
 A job lives in the ledger, so that any invocation can take it up where another left it. One runner at a time: the
-record names it and when it is surely gone. Each step sends one batch (`resending`), lets go of what was sent, and
-writes the job; a crash between leaves counts that are one batch low, and nothing else.
+record names it and when it is surely gone. Each step sends one load (`resending`), lets go of what was sent, and
+writes the job; a crash between leaves counts that are one load low, and nothing else.
 
-* Canary: one batch, at most `canary_count`, of the oldest of each failure group. Then a wait as long as a failure needs
-  to come back (`canary_wait_s`; by default what a message waits and is worked on at most: target wait and one
-  visibility timeout).
+* Canary: at most `canary_count` of the oldest of each failure group. Then a wait as long as a failure needs to come
+  back (`canary_wait_s`; by default what a message waits and is worked on at most: target wait and one visibility
+  timeout).
 * Ramp: the rest in the order of the index, at the job's rate. What comes back is noted on the job by `dead_letters`,
   from another invocation: a job for one failure group stops at once, a job for all leaves that group out.
 * What was quarantined after the job was asked for is not part of it: a message that fails again cannot go round.
 * FIFO: a message that cannot be sent stops the job, since those behind it would overtake.
 * From the dead-letter queue itself (manual mode) canaries are the first few received; the job goes on if the queue
-  then holds no more than was left there, and stops at the first message of its own that it receives again.
+  then holds no more than was left there, and stops at the first message of its own that it receives again. Where
+  much is left and SQS's own move task would be faster than this job was, that moves the rest (`MOVE`): it knows
+  neither stamps nor marks, so that it stops when the dead-letter queue fills again.
 
 Who lets go when: out of the index (with the group's count) once the sending is confirmed, then out of the archive. A
 person's word is on record as the job; a crash between the two leaves a body in the archive that nothing points to.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from sluice.config import Fleet
 from sluice.grouping import failure_group
 from sluice.jobs import amend_job
-from sluice.model import JobPhase, JobState, Message, Quarantined, RedriveJob
-from sluice.ports import ConflictError, PortError, Ports, QueueFacts
-from sluice.redrive import came_from, copy_of, due, memory_key, origin_of, paced, returned
-from sluice.resending import Fate, Parcel, Sender, end_doubt, redrives_of
+from sluice.model import JobPhase, JobState, Message, MoveTask, Quarantined, RedriveJob
+from sluice.ports import MOVE_MAX_PER_S, ConflictError, PortError, Ports, QueueFacts
+from sluice.redrive import (
+    came_from,
+    copy_of,
+    due,
+    memory_key,
+    origin_of,
+    outpaced,
+    paced,
+    returned,
+    selects,
+    tried_count,
+)
+from sluice.resending import Consigned, Fate, Parcel, Sender, end_doubts, redrives_of
 
 CANARY_WAIT_MAX_S = 900.0  # of the default: a longer watch is a person's choice, in the fleet's document
 PATIENCE_S = 20.0  # a longer wait is left to the next tick: an invocation that sleeps is paid for
@@ -35,16 +49,24 @@ STEP_MARGIN_S = 10.0  # no further batch is begun within a step so near to the i
 EMPTY_WAIT_S = 1.0  # a long poll asks every server of SQS: an empty answer means an empty queue
 # What a job received and could not send reappears in the dead-letter queue this long after the invocation's end.
 RECEIVED_MARGIN_S = 30.0
+# Asked of a dead-letter queue in one go: four calls of ten, which the adapter makes together.
+RECEIVED_AT_ONCE = 40
+# Bodies in memory at once: a load of 200 messages of 1 MiB would be more than a function has.
+LOAD_BYTES = 32 * 1_048_576
+# A move task takes seconds to get going, and tells of its progress as slowly.
+MOVE_LOOK_S = 10.0
+# Loads so small that they measure the calls and not the messages say nothing of a pace.
+PACE_COUNT_MIN = 50
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """One message that a job is to send, and how it is let go."""
+    """One message that a job is to send, and where it is: in quarantine, or hidden in the dead-letter queue."""
 
     message: Message
     failure_group: str
     attempt: int
-    let_go: Callable[[], None]
+    entry: Quarantined | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +74,7 @@ class Runner:
     """One invocation at work on the jobs of one fleet.
 
     Attributes:
-        to: the fleet's queue.
+        to: the fleet's queue, or the one that the job names in its place.
         name: the invocation, as the job's record names its runner.
         until: when this process is surely gone.
     """
@@ -63,6 +85,7 @@ class Runner:
     name: str
     until: float
     now: Callable[[], float]
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def take(self, job: RedriveJob) -> RedriveJob | None:
         """Become the job's runner; None if it has one, or another was first."""
@@ -83,16 +106,20 @@ class Runner:
         amend_job(self.ports, self.fleet.name, job.id, free)
 
     def step(self, job: RedriveJob) -> RedriveJob:
-        """Send one batch of a job and write how it stands. It is ours, and due (`next_at`).
+        """Send one load of a job and write how it stands. It is ours, and due (`next_at`).
 
         Raises:
             PortError: the job stands as it did; what was sent is sent.
         """
-        if job.from_dead_letters:
+        if job.phase is JobPhase.MOVE:
+            worked = self._look_at_move(job)
+        elif job.from_dead_letters:
             worked = self._from_dead_letters(job)
         elif job.message_id is not None:
             entry = self.ports.ledger.quarantined_message(self.fleet.name, job.message_id)
             worked = _ended(self._send_entries(job, [entry] if entry else []), self.now())
+        elif job.message_ids:
+            worked = self._listed(job)
         elif job.phase is JobPhase.CANARY:
             worked = self._canary(job)
         else:
@@ -119,92 +146,194 @@ class Runner:
         return replace(job, cursor=groups[0])
 
     def _canary_count(self, job: RedriveJob) -> int:
-        return min(self.fleet.redrive.canary_count, due(job))
+        return min(self.fleet.redrive.canary_count, due(job, self.to))
 
     def _watch(self, job: RedriveJob) -> RedriveJob:
         """The canaries are sent: wait as long as a failure needs to come back, unless nothing is left to send."""
-        if _tried_count(job) >= job.selected_count:
+        if tried_count(job) >= job.selected_count:
             return _ended(job, self.now())
         wait_s = self.fleet.redrive.canary_wait_s
         if wait_s is None:
             wait_s = min(CANARY_WAIT_MAX_S, self.fleet.target_wait_s + self.to.visibility_s)
         if not job.sent_count:
             wait_s = 0.0
-        ramp = replace(job, phase=JobPhase.RAMP, cursor=None, next_at=max(job.next_at, self.now() + wait_s))
+        kept = job.cursor if job.message_ids else None
+        ramp = replace(job, phase=JobPhase.RAMP, cursor=kept, next_at=max(job.next_at, self.now() + wait_s))
         # The ramp walks through the whole index, and comes to what the canaries left behind once more.
-        return ramp if job.from_dead_letters else replace(ramp, failed_count=0, doubtful_count=0)
+        anew = not job.from_dead_letters and not job.message_ids
+        return replace(ramp, failed_count=0, doubtful_count=0) if anew else ramp
 
     def _ramp(self, job: RedriveJob) -> RedriveJob:
         """The next page of the index."""
-        page, cursor = self.ports.ledger.quarantined(self.fleet.name, job.failure_group, due(job), job.cursor)
+        page, cursor = self.ports.ledger.quarantined(self.fleet.name, job.failure_group, due(job, self.to), job.cursor)
         job = replace(self._send_entries(job, page), cursor=cursor)
         return _ended(job, self.now()) if cursor is None and job.state is JobState.RUNNING else job
 
+    def _listed(self, job: RedriveJob) -> RedriveJob:
+        """The next of the messages that the job lists; the cursor counts how many of them were gone through."""
+        begun = int(job.cursor or 0)
+        limit = self._canary_count(job) if job.phase is JobPhase.CANARY else due(job, self.to)
+        found = (
+            self.ports.ledger.quarantined_message(self.fleet.name, message_id)
+            for message_id in job.message_ids[begun : begun + limit]
+        )
+        job = self._send_entries(job, [entry for entry in found if entry])
+        job = replace(job, cursor=str(begun + limit))
+        if job.state is not JobState.RUNNING:
+            return job
+        if begun + limit >= len(job.message_ids):
+            return _ended(job, self.now())
+        return self._watch(job) if job.phase is JobPhase.CANARY else job
+
     def _from_dead_letters(self, job: RedriveJob) -> RedriveJob:
         """The next messages of the dead-letter queue itself."""
-        assert self.fleet.dead_letter_queue is not None, "preview refuses a fleet without one"
-        url, queue = self.fleet.dead_letter_queue, self.ports.queue
+        url = self._dead_letters()
         if job.phase is JobPhase.RAMP and job.cursor is None:
             # A queue cannot be searched for the canaries; but if it holds more than what is left, something came.
-            visible = queue.read(url, self.now()).visible
+            visible = self.ports.queue.read(url, self.now()).visible
             if visible and visible.value > job.selected_count - job.sent_count:
                 note = "Stopped: more is in the dead-letter queue than was left there, so messages fail still."
                 return replace(job, state=JobState.STOPPED, note=note)
             job = replace(job, cursor="watched")
-        limit = self._canary_count(job) if job.phase is JobPhase.CANARY else due(job)
-        limit = min(limit, job.selected_count - _tried_count(job))
-        visibility_s = max(0.0, self.until - self.now()) + RECEIVED_MARGIN_S
-        received = queue.receive(url, limit, visibility_s, EMPTY_WAIT_S)
-        items: list[_Item] = []
-        for message in received:
-            origin = origin_of(message)
-            if origin:
-                end_doubt(self.ports, self.fleet.name, origin.message_id, self.until, self.now())
-            if origin and origin.failure_group and origin.job_id == job.id:
-                job = returned(job, origin.failure_group, f"Message {message.id} came back.", self.now())
-                queue.hide(url, message.receipt, 0.0)
-                continue
-            group = failure_group(message).id
-            redrives = redrives_of(self.ports, self.fleet.name, message, self.to)
-            items.append(_Item(message, group, redrives, _deletion(self.ports, url, message)))
-        if job.state is JobState.RUNNING:
-            job = self._send(job, items)
-        else:
-            for item in items:
-                queue.hide(url, item.message.receipt, 0.0)
+        if outpaced(job, self.fleet.redrive, MOVE_MAX_PER_S):
+            return self._start_move(job)
+        began_at = self.now()
+        before_count = tried_count(job)
+        job, received_count = self._load(job)
         if job.state is not JobState.RUNNING:
             return job
-        if not received or _tried_count(job) >= job.selected_count:
+        sent_count = tried_count(job) - before_count
+        if not received_count or tried_count(job) >= job.selected_count:
             return _ended(job, self.now())
+        if sent_count >= PACE_COUNT_MIN:
+            job = replace(job, pace_per_s=sent_count / max(self.now() - began_at, 1e-3))
         return self._watch(job) if job.phase is JobPhase.CANARY else job
+
+    def _load(self, job: RedriveJob) -> tuple[RedriveJob, int]:
+        """One load out of the dead-letter queue: receive, send, delete; and how many were received."""
+        url, began_at = self._dead_letters(), self.now()
+        limit = self._canary_count(job) if job.phase is JobPhase.CANARY else due(job, self.to)
+        visibility_s = max(0.0, self.until - began_at) + RECEIVED_MARGIN_S
+        received = self._receive(url, min(limit, job.selected_count - tried_count(job)), visibility_s)
+        job, items = self._items(job, received)
+        if job.state is JobState.RUNNING:
+            return self._send(job, items, hidden_until=began_at + visibility_s), len(received)
+        for item in items:
+            self.ports.queue.hide(url, item.message.receipt, 0.0)
+        return job, len(received)
+
+    def _receive(self, url: str, limit: int, visibility_s: float) -> list[Message]:
+        """As many as are wanted, or are there, or fit into memory."""
+        received: list[Message] = []
+        size_bytes = 0
+        while len(received) < limit and size_bytes < LOAD_BYTES:
+            try:
+                some = self.ports.queue.receive(
+                    url, min(RECEIVED_AT_ONCE, limit - len(received)), visibility_s, 0.0 if received else EMPTY_WAIT_S
+                )
+            except PortError:
+                if not received:
+                    raise
+                break
+            received += some
+            size_bytes += sum(message.size_bytes for message in some)
+            if not some:
+                break
+        return received
+
+    def _items(self, job: RedriveJob, received: Sequence[Message]) -> tuple[RedriveJob, list[_Item]]:
+        """What was received as what is to be sent; one that this job itself sent stops it."""
+        origins = [(message, origin_of(message)) for message in received]
+        end_doubts(self.ports, self.fleet.name, [origin.message_id for _, origin in origins if origin], self.now())
+        items: list[_Item] = []
+        for message, origin in origins:
+            if origin and origin.failure_group and origin.job_id == job.id:
+                job = returned(job, origin.failure_group, f"Message {message.id} came back.", self.now())
+                self.ports.queue.hide(self._dead_letters(), message.receipt, 0.0)
+                continue
+            redrives = redrives_of(self.ports, self.fleet.name, message, self.to)
+            items.append(_Item(message, failure_group(message).id, redrives))
+        return job, items
+
+    def _dead_letters(self) -> str:
+        assert self.fleet.dead_letter_queue is not None, "preview refuses a fleet without one"
+        return self.fleet.dead_letter_queue
+
+    # ------------------------------------------------------------- SQS's own move
+
+    def _start_move(self, job: RedriveJob) -> RedriveJob:
+        """Let SQS move the rest.
+
+        A task that runs already is one of ours, whose handle a crash has lost, or the console's: either way it is
+        watched, and another is not begun.
+        """
+        url = self._dead_letters()
+        task = self._task(url)
+        rate_per_s = max(1, min(MOVE_MAX_PER_S, int(job.rate_per_s)))
+        handle = task.handle if task and task.running else self.ports.queue.start_move(url, self.to.arn, rate_per_s)
+        note = f"SQS's own move task moves the rest, at most {rate_per_s} a second."
+        return replace(job, phase=JobPhase.MOVE, move=handle, note=note, next_at=self.now() + MOVE_LOOK_S)
+
+    def _look_at_move(self, job: RedriveJob) -> RedriveJob:
+        """How SQS's move stands; it is stopped when the dead-letter queue fills again."""
+        url = self._dead_letters()
+        task = self._task(url)
+        visible = self.ports.queue.read(url, self.now()).visible
+        left_count = int(visible.value) if visible else None
+        if task is None or not task.running:
+            moved_count = task.moved_count if task else 0
+            job = replace(job, sent_count=job.sent_count + moved_count, move=None, left_count=left_count)
+            if task and task.problem:
+                return replace(job, state=JobState.STOPPED, note=f"Stopped: SQS's move task failed: {task.problem}")
+            return _ended(replace(job, note="SQS's own move task moved the rest."), self.now())
+        filling = left_count is not None and job.left_count is not None and left_count > job.left_count
+        if filling:
+            if task.handle:
+                self.ports.queue.cancel_move(task.handle)
+            note = "Stopped: the dead-letter queue fills again, so messages fail still."
+            return replace(job, state=JobState.STOPPED, note=note, sent_count=job.sent_count + task.moved_count)
+        return replace(job, left_count=left_count, next_at=self.now() + MOVE_LOOK_S)
+
+    def _task(self, url: str) -> MoveTask | None:
+        tasks = self.ports.queue.moves(url)
+        return tasks[0] if tasks else None
 
     # ------------------------------------------------------------- sending
 
     def _send_entries(self, job: RedriveJob, entries: Sequence[Quarantined]) -> RedriveJob:
         """Send what the index points to, as far as it is part of the job."""
-        items: list[_Item] = []
-        for entry in entries:
-            if entry.at > job.requested_at or entry.failure_group in job.stopped_groups:
-                continue
-            try:
-                message = self.ports.archive.load(entry.key)
-            except PortError as error:
-                job = self._failed(job, f"Message {entry.message_id} could not be read: {error}")
+        chosen = [entry for entry in entries if selects(job, entry)]
+        for some in _by_bytes(chosen):
+            if job.state is not JobState.RUNNING:
+                break
+            loaded = self.ports.archive.load_all([entry.key for entry in some])
+            items: list[_Item] = []
+            for entry in some:
+                message = loaded[entry.key]
+                if isinstance(message, Message):
+                    items.append(_Item(message, entry.failure_group, entry.attempt, entry))
+                    continue
+                job = self._failed(job, f"Message {entry.message_id} could not be read: {message}")
                 if job.state is not JobState.RUNNING:
                     break
-                continue
-            items.append(_Item(message, entry.failure_group, entry.attempt, _letting_go(self.ports, entry)))
-        return self._send(job, items)
+            job = self._send(job, items)
+        return job
 
-    def _send(self, job: RedriveJob, items: Sequence[_Item]) -> RedriveJob:
-        """Send messages, let go of those that are sent, and count."""
+    def _send(self, job: RedriveJob, items: Sequence[_Item], *, hidden_until: float | None = None) -> RedriveJob:
+        """Send messages, let go of those that are sent, and count.
+
+        Args:
+            job: whose messages they are.
+            items: the messages.
+            hidden_until: until when they are hidden in the dead-letter queue, if they are there.
+        """
         began_at = self.now()
         parcels: list[Parcel] = []
         sendable: list[_Item] = []
         for item in items:
             attempt = item.attempt + 1
             copy = copy_of(item.message, attempt, self.to, (job.id, item.failure_group))
-            if copy is None or not came_from(item.message, self.to):
+            if copy is None or (job.to is None and not came_from(item.message, self.to)):
                 fault = "is more than its queue takes" if copy is None else "came from another queue than the fleet's"
                 job = self._failed(job, f"Message {item.message.id} {fault}.")
                 if job.state is not JobState.RUNNING:
@@ -213,20 +342,57 @@ class Runner:
             remember = None if copy.carries_attempts else (memory_key(item.message), attempt)
             parcels.append(Parcel(copy.message, remember=remember))
             sendable.append(item)
+        if not parcels:
+            return job
         sender = Sender(self.ports, self.fleet.name, self.to, self.until, self.now)
-        for item, sending in zip(sendable, sender.send(parcels, again=job.again), strict=True):
+        consigned = self._consigned(job) if hidden_until is not None and not self.to.fifo else None
+        sent: list[_Item] = []
+        for item, sending in zip(sendable, sender.send(parcels, again=job.again, claims=consigned), strict=True):
             if sending.may_let_go:
                 job = replace(job, sent_count=job.sent_count + 1)
-                try:
-                    item.let_go()
-                except PortError as error:
-                    job = replace(job, note=f"Message {item.message.id} is sent, but still listed: {error}")
+                sent.append(item)
             elif sending.fate in {Fate.DOUBTFUL, Fate.UNKNOWN}:
                 job = replace(job, doubtful_count=job.doubtful_count + 1)
                 job = self._held_up(job, f"Message {item.message.id}: {sending.reason}.")
             else:
                 job = self._failed(job, f"Message {item.message.id}: {sending.reason}.")
-        return replace(job, next_at=paced(job, len(parcels), began_at)) if parcels else job
+        if hidden_until is None:
+            job = self._let_go(job, [item.entry for item in sent if item.entry])
+        else:
+            job = self._delete(job, [item.message for item in sent], consigned, hidden_until)
+        return replace(job, next_at=paced(job, len(parcels), began_at))
+
+    def _consigned(self, job: RedriveJob) -> Consigned:
+        # An invocation that is repeated has the same name, but neither the same moment nor the same claims.
+        name = f"{self.name}-{round(self.now() * 1_000)}-{next(self._numbers)}"
+        return Consigned(self.ports, self.fleet.name, name, self.until, self.now, job.again)
+
+    def _let_go(self, job: RedriveJob, entries: Sequence[Quarantined]) -> RedriveJob:
+        """Take what was sent out of the index, then out of the archive."""
+        try:
+            if entries:
+                self.ports.ledger.let_go_all(entries)
+                self.ports.archive.remove_all([entry.key for entry in entries])
+        except PortError as error:
+            return replace(job, note=f"Message {entries[0].message_id} is sent, but still listed: {error}")
+        return job
+
+    def _delete(
+        self, job: RedriveJob, messages: Sequence[Message], consigned: Consigned | None, hidden_until: float
+    ) -> RedriveJob:
+        """Delete what was sent from the dead-letter queue, and forget the claims of what is surely gone."""
+        if not messages:
+            return job
+        try:
+            answer = self.ports.queue.delete(self._dead_letters(), [message.receipt for message in messages])
+            for index, reason in answer.failed.items():
+                job = replace(job, note=f"Message {messages[index].id} is sent, but not deleted: {reason}")
+            # A receipt that has expired deletes nothing, whatever the answer says.
+            if consigned and self.now() < hidden_until:
+                consigned.forget([messages[index].id for index in answer.done])
+        except PortError as error:
+            return replace(job, note=f"Message {messages[0].id} is sent, but still listed: {error}")
+        return job
 
     def _failed(self, job: RedriveJob, reason: str) -> RedriveJob:
         return self._held_up(replace(job, failed_count=job.failed_count + 1), reason)
@@ -238,7 +404,7 @@ class Runner:
         return replace(job, state=JobState.STOPPED, note=f"Stopped, to keep the FIFO order. {reason}")
 
     def _written(self, job: RedriveJob) -> RedriveJob:
-        """Write a job, keeping what others wrote meanwhile: a person's stop, and returns."""
+        """Write a job, keeping what others wrote meanwhile: a person's word, and returns."""
         try:
             return self.ports.ledger.keep_job(job)
         except ConflictError:
@@ -250,6 +416,7 @@ class Runner:
             ours = replace(
                 job,
                 version=there.version,
+                acts=there.acts,
                 returned_count=max(job.returned_count, there.returned_count),
                 stopped_groups=tuple(sorted({*job.stopped_groups, *there.stopped_groups})),
             )
@@ -307,10 +474,6 @@ def run(
     return (*ended, *(work.job for work in under_way.values()))
 
 
-def _tried_count(job: RedriveJob) -> int:
-    return job.sent_count + job.failed_count + job.doubtful_count
-
-
 def _ended(job: RedriveJob, now: float) -> RedriveJob:
     """A job that has come to the end of its selection."""
     if job.state is not JobState.RUNNING:
@@ -324,16 +487,15 @@ def _ended(job: RedriveJob, now: float) -> RedriveJob:
     return replace(job, state=state, note="; ".join(parts) + "." + last, updated_at=now)
 
 
-def _letting_go(ports: Ports, entry: Quarantined) -> Callable[[], None]:
-    def let_go() -> None:
-        ports.ledger.let_go(entry)
-        ports.archive.remove(entry.key)
-
-    return let_go
-
-
-def _deletion(ports: Ports, queue_url: str, message: Message) -> Callable[[], None]:
-    def delete() -> None:
-        ports.queue.delete(queue_url, [message.receipt])
-
-    return delete
+def _by_bytes(entries: Sequence[Quarantined]) -> Iterator[list[Quarantined]]:
+    """Entries in order, as many at a time as fit into memory."""
+    some: list[Quarantined] = []
+    size_bytes = 0
+    for entry in entries:
+        if some and size_bytes + entry.size_bytes > LOAD_BYTES:
+            yield some
+            some, size_bytes = [], 0
+        some.append(entry)
+        size_bytes += entry.size_bytes
+    if some:
+        yield some

@@ -5,16 +5,25 @@ The bucket's own default decides on encryption.
 
 import base64
 import json
-from typing import Any
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import batched
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
-from sluice.aws.errors import Thing, asking, code_of
+from sluice.aws.errors import Thing, asking, code_of, from_answer
 from sluice.model import Attribute, Message
-from sluice.ports import NeedsFixError, RefusedError, archive_key
+from sluice.ports import NeedsFixError, PortError, RefusedError, archive_key
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import ErrorTypeDef
 
 FORMAT = 1
+AT_ONCE = 8  # readings under way together: S3 answers each in some 20 ms, and botocore keeps ten connections
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+DELETED_AT_ONCE = 1_000
 
 
 class S3Archive:
@@ -54,6 +63,37 @@ class S3Archive:
         """Let go of a message."""
         with asking(self._thing(key)):
             self._clients.s3.delete_object(Bucket=self._bucket, Key=key)
+
+    def load_all(self, keys: Sequence[str]) -> dict[str, Message | PortError]:
+        """The messages under keys, some at a time, or what is in the way of each."""
+
+        def load(key: str) -> Message | PortError:
+            try:
+                return self.load(key)
+            except PortError as error:
+                return error
+
+        if len(keys) <= 1:
+            return {key: load(key) for key in keys}
+        _ = self._clients.s3  # made here once, rather than by each thread
+        with ThreadPoolExecutor(min(len(keys), AT_ONCE)) as pool:
+            return dict(zip(keys, pool.map(load, keys), strict=True))
+
+    def remove_all(self, keys: Sequence[str]) -> None:
+        """Let go of many, a thousand a call."""
+        for some in batched(dict.fromkeys(keys), DELETED_AT_ONCE, strict=False):
+            with asking(self._thing(some[0])):
+                answer = self._clients.s3.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in some], "Quiet": True}
+                )
+            for error in answer.get("Errors", []):
+                raise self._refusal(error)
+
+    def _refusal(self, error: "ErrorTypeDef") -> PortError:
+        """The port error for one key that was not deleted, though the call went well."""
+        thing = self._thing(error.get("Key", ""))
+        told = {"Error": {"Code": error.get("Code", ""), "Message": error.get("Message", "")}}
+        return from_answer(ClientError(told, "DeleteObjects"), thing)  # type: ignore[arg-type]  # botocore's own shape
 
     def _thing(self, key: str) -> Thing:
         return Thing("s3", f"bucket {self._bucket}, key {key}", "deploy the stack, which makes the bucket")

@@ -97,6 +97,8 @@ IAM_ACTIONS = {
     "DeleteMessageBatch": "sqs:DeleteMessage",
     "GetMetricData": "cloudwatch:GetMetricData",
     "DescribeAlarms": "cloudwatch:DescribeAlarms",
+    "DeleteObjects": "s3:DeleteObject",
+    "TransactGetItems": "dynamodb:GetItem",
     "TransactWriteItems": "dynamodb:PutItem, UpdateItem, DeleteItem and ConditionCheckItem",
 }
 

@@ -14,6 +14,7 @@ One partition a fleet, pk `fleet#<name>`; sk says what a record is:
 | `quarantine#<at ms>#<message id>` | the same, in the order of time | |
 | `quarantine-of#<group>#<at ms>#<message id>` | the same, in the order of time within a failure group | |
 | `hold#<message group>` | a FIFO message group with quarantined messages: failure_group, count | |
+| `retries#<consignment>` | a mark for each of many: `data` {claimed, sent}, claimed_at, until_at | 14 days |
 | `retry#<message id>` | the mark that a message is being sent again, or was: claimed_at, until_at, sent_at | 14 days |
 | `attempts#<message key>` | redrives of a message that cannot carry the count itself | 14 days |
 | `job#<id>` | a redrive job, at a version | 30 days |
@@ -22,21 +23,25 @@ Records are JSON in `data` unless said otherwise. Versions are compared by Dynam
 past its `ttl` may still be there for some days: claims look at the time themselves, the others do no harm by it.
 """
 
+import json
 import logging
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import batched, islice
 from math import inf
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import uuid4
 
 from sluice.aws.clients import Clients
 from sluice.aws.records import Recorded, from_text, to_text
-from sluice.aws.table import Item, Table, Value, number, text, typed_all
+from sluice.aws.table import TRANSACTION_MAX, Item, Table, Value, number, text, typed_all
 from sluice.model import (
     Claim,
+    Consignment,
     Consumer,
     Decision,
     Drain,
@@ -49,6 +54,7 @@ from sluice.model import (
 )
 from sluice.ports import (
     ATTEMPTS_KEPT_S,
+    CONSIGNMENT_MAX,
     CONSUMERS_KEPT_S,
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
@@ -59,10 +65,17 @@ from sluice.ports import (
     TryLaterError,
 )
 
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
 logger = logging.getLogger(__name__)
 
 PAST_ALL = "\U0010ffff"  # sorts after everything that a key can hold
 MS_DIGITS = 15  # milliseconds until the year 33658, so that text sorts as time does
+# Above it, the marks of just the messages in question are cheaper to read: a mark is about 150 bytes.
+MARKS_LOOKED_AT = 400
+# Each takes three writes of a transaction's hundred, and its failure group one more.
+LET_GO_AT_ONCE = 25
 # Two writers of one message group's hold meet at most now and then; each attempt that fails means that another won.
 HOLD_ATTEMPTS = 5
 
@@ -264,6 +277,29 @@ class DynamoLedger:
                 return False
         raise TryLaterError(f"message group {entry.message_group!r} of fleet {fleet} is written by others all the time")
 
+    def let_go_all(self, entries: Sequence[Quarantined]) -> None:
+        """Take many out of the index and their groups' counts: those that are there as given, a transaction for many.
+
+        What is not, and FIFO messages, whose holds are counted, go one by one.
+        """
+        table = self._table
+        for some in batched((entry for entry in entries if entry.message_group is None), LET_GO_AT_ONCE, strict=False):
+            writes = []
+            for entry in some:
+                writes += [
+                    table.deleting(_key(entry.fleet, _message_sk(entry.message_id)), "attribute_exists(#pk)"),
+                    *(table.deleting(_key(entry.fleet, sk), "attribute_exists(#pk)") for sk in _order_sks(entry)),
+                ]
+            for (fleet, group), count in Counter((entry.fleet, entry.failure_group) for entry in some).items():
+                values: dict[str, Value] = {":less": -count, ":one": 1}
+                writes.append(table.updating(_key(fleet, f"group#{group}"), "ADD #count :less, #version :one", values))
+            if len(writes) > TRANSACTION_MAX or table.transact(writes):
+                for entry in some:
+                    self.let_go(entry)
+        for entry in entries:
+            if entry.message_group is not None:
+                self.let_go(entry)
+
     def held_in(self, fleet: str, message_group: str) -> str | None:
         """The failure group that holds a FIFO message group."""
         item = self._table.get(_key(fleet, f"hold#{message_group}"))
@@ -276,21 +312,78 @@ class DynamoLedger:
     ) -> Mapping[str, Claim]:
         """Claim the sending of messages, each by itself."""
         claimant = uuid4().hex  # so that a claim whose answer was lost is known as ours when botocore repeats it
-        return {m: self._claim(fleet, m, claimant, until, now, again=again) for m in message_ids}
+        wanted = list(dict.fromkeys(message_ids))
+        failed = self._table.transact_each(
+            [self._claiming(fleet, message_id, claimant, until, now, again=again) for message_id in wanted]
+        )
+        claims = dict.fromkeys(wanted, Claim.GRANTED)
+        taken = [wanted[index] for index in sorted(failed)]
+        for message_id, mark in zip(taken, self._get_marks(fleet, taken), strict=True):
+            # A mark that was taken away meanwhile reads as busy: its holder has only just been at it.
+            claims[message_id] = (_mark_of(mark, now) if mark else None) or Claim.BUSY
+        granted = [message_id for message_id in wanted if claims[message_id] is Claim.GRANTED]
+        if granted:
+            # After our marks are written: who consigns one of these at this moment sees them, or is seen here.
+            consigned = _strongest(_consigned(self._consignments(fleet), set(granted), now))
+            against = {m: claim for m, claim in consigned.items() if not (again and claim is Claim.DOUBTFUL)}
+            self.release_retries(fleet, list(against))
+            claims |= against
+        return claims
 
     def confirm_retries(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
         """The claimed messages were sent."""
-        for message_id in message_ids:
-            self._table.update(
-                _key(fleet, f"retry#{message_id}"),
-                "SET #sent_at = :now, #claimed_at = if_not_exists(#claimed_at, :now), #ttl = if_not_exists(#ttl, :ttl)",
-                {":now": now, ":ttl": _ttl(now + RETRY_MARK_S)},
-            )
+        self._table.transact_each(
+            [
+                self._table.updating(
+                    _key(fleet, f"retry#{message_id}"),
+                    "SET #sent_at = :now, #claimed_at = if_not_exists(#claimed_at, :now),"
+                    " #ttl = if_not_exists(#ttl, :ttl)",
+                    {":now": now, ":ttl": _ttl(now + RETRY_MARK_S)},
+                )
+                for message_id in dict.fromkeys(message_ids)
+            ]
+        )
 
     def release_retries(self, fleet: str, message_ids: Sequence[str]) -> None:
         """The claimed messages were surely not sent."""
-        for message_id in message_ids:
-            self._table.delete(_key(fleet, f"retry#{message_id}"), "attribute_not_exists(#sent_at)")
+        self._table.transact_each(
+            [
+                self._table.deleting(_key(fleet, f"retry#{message_id}"), "attribute_not_exists(#sent_at)")
+                for message_id in dict.fromkeys(message_ids)
+            ]
+        )
+
+    def retry_marks(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
+        """How the sending of messages stands."""
+        return self._marks(fleet, message_ids, now)
+
+    def consign(self, consignment: Consignment, again: bool = False) -> Mapping[str, Claim]:
+        """Claim the sending of messages under one name: write the record, then see who else claims any of them."""
+        assert len(consignment.claimed) <= CONSIGNMENT_MAX
+        self.settle_consignment(consignment)
+        now = consignment.claimed_at
+        marks = self._marks(consignment.fleet, consignment.claimed, now, besides=consignment.name)
+        claims: dict[str, Claim] = {}
+        for message_id in consignment.claimed:
+            claim = marks.get(message_id)
+            free = claim is None or (again and claim is Claim.DOUBTFUL)
+            claims[message_id] = Claim.GRANTED if free or claim is None else claim
+        return claims
+
+    def settle_consignment(self, consignment: Consignment) -> None:
+        """Write how a consignment stands, or forget it."""
+        key = _key(consignment.fleet, f"retries#{consignment.name}")
+        if not consignment.claimed and not consignment.sent:
+            self._table.delete(key)
+            return
+        data = {"claimed": consignment.claimed, "sent": consignment.sent}
+        figures: dict[str, Value] = {
+            "data": json.dumps(data, separators=(",", ":")),
+            "claimed_at": consignment.claimed_at,
+            "until_at": consignment.until,
+            "ttl": _ttl(consignment.claimed_at + RETRY_MARK_S),
+        }
+        self._table.put(key | typed_all(figures))
 
     def attempts(self, fleet: str, message_key: str) -> int:
         """Redrives of a message so far."""
@@ -333,7 +426,10 @@ class DynamoLedger:
         if not written:
             raise ConflictError(f"ledger record fleet#{fleet} {sk} is no longer at version {version}: read it again")
 
-    def _claim(self, fleet: str, message_id: str, claimant: str, until: float, now: float, *, again: bool) -> Claim:
+    def _claiming(
+        self, fleet: str, message_id: str, claimant: str, until: float, now: float, *, again: bool
+    ) -> "TransactWriteItemTypeDef":
+        """The claim of one message, as part of a transaction."""
         key = _key(fleet, f"retry#{message_id}")
         free = "attribute_not_exists(#pk) OR #ttl <= :now OR #claimant = :claimant"
         if again:
@@ -344,13 +440,68 @@ class DynamoLedger:
             "until_at": until,
             "ttl": _ttl(now + RETRY_MARK_S),
         }
-        if self._table.put(key | typed_all(marks), free, {":now": now, ":claimant": claimant}):
-            return Claim.GRANTED
-        mark = self._table.get(key) or {}
-        if "sent_at" in mark:
-            return Claim.SENT
-        # A mark that was taken away meanwhile reads as busy: its holder has only just been at it.
-        return Claim.BUSY if not mark or number(mark, "until_at") > now else Claim.DOUBTFUL
+        return self._table.putting(key | typed_all(marks), free, {":now": now, ":claimant": claimant})
+
+    def _consignments(self, fleet: str) -> Iterator[Item]:
+        return self._table.query(f"fleet#{fleet}", "retries#", f"retries#{PAST_ALL}")
+
+    def _get_marks(self, fleet: str, message_ids: Sequence[str]) -> list[Item | None]:
+        return self._table.get_all([_key(fleet, f"retry#{message_id}") for message_id in message_ids])
+
+    def _marks(self, fleet: str, message_ids: Sequence[str], now: float, besides: str = "") -> dict[str, Claim]:
+        """The strongest that marks and consignments, besides one, say of messages.
+
+        One query tells of all where there are few marks, as where messages are redriven from their dead-letter queue;
+        where there are many, each message's own is asked for.
+        """
+        wanted = list(dict.fromkeys(message_ids))
+        own = f"retries#{besides}"
+        consignments: list[Item] = []
+        marks: list[Item] = []
+        items = self._table.query(f"fleet#{fleet}", "retries#", f"retry#{PAST_ALL}", page=MARKS_LOOKED_AT)
+        for item in items:
+            if text(item, "sk").startswith("retries#"):
+                consignments += [item] if text(item, "sk") != own else []
+            elif len(marks) == MARKS_LOOKED_AT:
+                marks = [mark for mark in self._get_marks(fleet, wanted) if mark]
+                break
+            else:
+                marks.append(item)
+        found = _consigned(consignments, set(wanted), now)
+        for mark in marks:
+            message_id = text(mark, "sk").removeprefix("retry#")
+            if message_id in found and (claim := _mark_of(mark, now)):
+                found[message_id].add(claim)
+        return _strongest(found)
+
+
+def _mark_of(mark: Item, now: float) -> Claim | None:
+    """What a message's own mark says; nothing once it is past its time."""
+    if number(mark, "ttl") <= now:
+        return None
+    if "sent_at" in mark:
+        return Claim.SENT
+    return Claim.BUSY if number(mark, "until_at") > now else Claim.DOUBTFUL
+
+
+def _consigned(consignments: Iterable[Item], message_ids: set[str], now: float) -> dict[str, set[Claim]]:
+    """What consignments say of each of these messages."""
+    found: dict[str, set[Claim]] = {message_id: set() for message_id in message_ids}
+    for item in consignments:
+        if number(item, "ttl") <= now:
+            continue
+        data = json.loads(text(item, "data"))
+        claimed = Claim.BUSY if number(item, "until_at") > now else Claim.DOUBTFUL
+        for claim, theirs in ((Claim.SENT, data["sent"]), (claimed, data["claimed"])):
+            for message_id in message_ids.intersection(theirs):
+                found[message_id].add(claim)
+    return found
+
+
+def _strongest(found: Mapping[str, set[Claim]]) -> dict[str, Claim]:
+    """Of all that is said of a message, what counts: that it was sent, else that someone is at it."""
+    order = (Claim.SENT, Claim.BUSY, Claim.DOUBTFUL)
+    return {message_id: next(claim for claim in order if claim in said) for message_id, said in found.items() if said}
 
 
 def _key(fleet: str, sk: str) -> Item:

@@ -3,15 +3,16 @@
 import hashlib
 import json
 import math
-from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
 from sluice.aws.clients import READ_TIMEOUT_S, Clients
 from sluice.aws.errors import Thing, asking, code_of
-from sluice.model import Attribute, Message, QueueReading, Reading
+from sluice.model import Attribute, Message, MoveTask, QueueReading, Reading
 from sluice.ports import HELD_BACK, BatchAnswer, LostAnswerError, PortError, QueueFacts, RefusedError
 
 if TYPE_CHECKING:
@@ -27,14 +28,39 @@ MAX_BATCH_BYTES = 1_048_576
 MAX_VISIBILITY_S = 43_200
 # A long poll must end before the client gives up on the answer: what is received then would be hidden in vain.
 MAX_WAIT_S = int(READ_TIMEOUT_S) - 1
+# Calls under way together where many messages are moved: SQS answers each in some 10 ms, and a single-file run would
+# spend its time waiting. botocore keeps ten connections.
+AT_ONCE = 4
+MOVES_LISTED = 10  # the most that ListMessageMoveTasks answers
+# CancelMessageMoveTask's answers for a task that is over: unknown, or not running any more.
+OVER = frozenset({"ResourceNotFoundException", "UnsupportedOperation"})
+# What `Message.received` reads: all would be twice as long an answer.
+SYSTEM_ATTRIBUTES: Sequence[
+    Literal[
+        "SentTimestamp",
+        "ApproximateReceiveCount",
+        "DeadLetterQueueSourceArn",
+        "MessageGroupId",
+        "MessageDeduplicationId",
+    ]
+] = (
+    "SentTimestamp",
+    "ApproximateReceiveCount",
+    "DeadLetterQueueSourceArn",
+    "MessageGroupId",
+    "MessageDeduplicationId",
+)
 GONE = frozenset({"InvalidParameterValue", "MessageNotInflight", "ReceiptHandleIsInvalid"})
 
 
 class SqsQueue:
     """The Queue port."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, at_once: int = AT_ONCE) -> None:
         self._clients = clients
+        self.at_once = at_once
+        self._pool: ThreadPoolExecutor | None = None
+        self._arns: dict[str, str] = {}
 
     def read(self, queue_url: str, now: float) -> QueueReading:
         """Visible, in flight and delayed; SQS's own approximations."""
@@ -74,16 +100,34 @@ class SqsQueue:
         )
 
     def receive(self, queue_url: str, limit: int, visibility_s: float, wait_s: float = 0.0) -> tuple[Message, ...]:
-        """Up to ten messages, whole. `wait_s` is held to what the client's own timeout allows (4 s)."""
-        with asking(_thing(queue_url)):
-            answer = self._clients.sqs.receive_message(
-                QueueUrl=queue_url,
-                MaxNumberOfMessages=min(max(limit, 1), MAX_BATCH),
-                VisibilityTimeout=_visibility(queue_url, visibility_s),
-                WaitTimeSeconds=min(math.ceil(wait_s), MAX_WAIT_S),
-                MessageAttributeNames=["All"],
-                MessageSystemAttributeNames=["All"],
-            )
+        """Messages, whole, by a call for each ten.
+
+        `wait_s` is held to what the client's own timeout allows (4 s). What was received before an error is answered.
+        """
+        answers = self._together(
+            lambda count: self._receive_some(queue_url, count, visibility_s, wait_s), _tens(max(limit, 1))
+        )
+        errors = [answer for answer in answers if isinstance(answer, PortError)]
+        received = tuple(message for answer in answers if not isinstance(answer, PortError) for message in answer)
+        if errors and not received:
+            raise errors[0]
+        return received
+
+    def _receive_some(
+        self, queue_url: str, limit: int, visibility_s: float, wait_s: float
+    ) -> tuple[Message, ...] | PortError:
+        try:
+            with asking(_thing(queue_url)):
+                answer = self._clients.sqs.receive_message(
+                    QueueUrl=queue_url,
+                    MaxNumberOfMessages=limit,
+                    VisibilityTimeout=_visibility(queue_url, visibility_s),
+                    WaitTimeSeconds=min(math.ceil(wait_s), MAX_WAIT_S),
+                    MessageAttributeNames=["All"],
+                    MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
+                )
+        except PortError as error:
+            return error
         return tuple(_message(received) for received in answer.get("Messages", []))
 
     def send(self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float]) -> BatchAnswer:
@@ -94,58 +138,65 @@ class SqsQueue:
         takes the entries of one batch each by itself, so that a message group has one message in a batch at most, and
         none after one that failed: its order is kept.
         """
-        done: set[int] = set()
-        failed: dict[int, str] = {}
-        refused: set[int] = set()
         entries = [_entry(queue_url, i, m, s) for i, (m, s) in enumerate(zip(messages, delay_s, strict=True))]
-        batches = deque(_batches(messages, in_order=_is_fifo(queue_url)))
-        while batches:
-            batch = batches.popleft()
-            if _is_fifo(queue_url):
-                batch = _without_held_back(batch, messages, failed)
-            if not batch:
-                continue
-            try:
-                with asking(_thing(queue_url)):
-                    answer = self._clients.sqs_once.send_message_batch(
-                        QueueUrl=queue_url, Entries=[entries[index] for index in batch]
-                    )
-            except LostAnswerError:
-                raise
-            except RefusedError as error:
-                if len(batch) > 1:  # refused as a whole, for one of them: find out which
-                    batches.extendleft([index] for index in reversed(batch))
-                else:
-                    failed[batch[0]] = str(error)
-                    refused.add(batch[0])
-            except PortError as error:
-                if not done:
-                    raise
-                failed.update(dict.fromkeys(batch, str(error)))
-            else:
-                _read_answer(answer, done, failed, refused)
-        return BatchAnswer(frozenset(done), failed, frozenset(refused))
+        batches = list(_batches(messages, in_order=_is_fifo(queue_url)))
+        if not _is_fifo(queue_url):
+            return _answered(self._together(lambda batch: self._send_batch(queue_url, entries, batch), batches))
+        told = _Told()
+        for batch in batches:
+            # What became of a batch whose answer was lost nobody knows: all that is behind it waits.
+            going = [] if told.lost else _without_held_back(batch, messages, told.failed)
+            told.failed |= dict.fromkeys((i for i in batch if i not in going and i not in told.failed), HELD_BACK)
+            if going:
+                told.add(self._send_batch(queue_url, entries, going))
+        return _answered([told])
+
+    def _send_batch(self, queue_url: str, entries: Sequence[Any], batch: Sequence[int]) -> "_Told":
+        try:
+            with asking(_thing(queue_url)):
+                answer = self._clients.sqs_once.send_message_batch(
+                    QueueUrl=queue_url, Entries=[entries[index] for index in batch]
+                )
+        except LostAnswerError as error:
+            return _Told(lost=[error])
+        except RefusedError as error:
+            if len(batch) == 1:
+                return _Told(failed={batch[0]: str(error)}, refused={batch[0]})
+            told = _Told()  # refused as a whole, for one of them: find out which
+            for index in batch:
+                told.add(self._send_batch(queue_url, entries, [index]))
+            return told
+        except PortError as error:
+            return _Told(failed=dict.fromkeys(batch, str(error)), errors=[error])
+        return _read_answer(answer)
 
     def delete(self, queue_url: str, receipts: Sequence[str]) -> BatchAnswer:
         """Delete received messages; repeating it is harmless."""
-        done: set[int] = set()
-        failed: dict[int, str] = {}
-        refused: set[int] = set()
-        for start in range(0, len(receipts), MAX_BATCH):
-            batch = range(start, min(start + MAX_BATCH, len(receipts)))
-            try:
-                with asking(_thing(queue_url)):
-                    answer = self._clients.sqs.delete_message_batch(
-                        QueueUrl=queue_url,
-                        Entries=[{"Id": str(index), "ReceiptHandle": receipts[index]} for index in batch],
-                    )
-            except PortError as error:
-                if not done:
-                    raise
-                failed.update(dict.fromkeys(batch, str(error)))
-                continue
-            _read_answer(answer, done, failed, refused)
-        return BatchAnswer(frozenset(done), failed, frozenset(refused))
+        batches = [range(start, min(start + MAX_BATCH, len(receipts))) for start in range(0, len(receipts), MAX_BATCH)]
+        return _answered(self._together(lambda batch: self._delete_batch(queue_url, receipts, batch), batches))
+
+    def _delete_batch(self, queue_url: str, receipts: Sequence[str], batch: Sequence[int]) -> "_Told":
+        try:
+            with asking(_thing(queue_url)):
+                answer = self._clients.sqs.delete_message_batch(
+                    QueueUrl=queue_url,
+                    Entries=[{"Id": str(index), "ReceiptHandle": receipts[index]} for index in batch],
+                )
+        except PortError as error:
+            return _Told(failed=dict.fromkeys(batch, str(error)), errors=[error])
+        return _read_answer(answer)
+
+    def _together[Given, Result](self, call: Callable[[Given], Result], given: Sequence[Given]) -> list[Result]:
+        """The results of calls, some of which are under way at once."""
+        if len(given) <= 1 or self.at_once == 1:
+            return [call(one) for one in given]
+        _ = self._clients.sqs, self._clients.sqs_once  # made here once, rather than by each thread
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.at_once)
+        # One share a thread, rather than one task a call: whoever waits for tasks is woken by each.
+        shares = [given[first :: self.at_once] for first in range(min(self.at_once, len(given)))]
+        answers = list(self._pool.map(lambda share: [call(one) for one in share], shares))
+        return [answers[index % self.at_once][index // self.at_once] for index in range(len(given))]
 
     def hide(self, queue_url: str, receipt: str, seconds: float) -> bool:
         """Set a received message's visibility timeout; False if the receipt is no longer good."""
@@ -162,6 +213,47 @@ class SqsQueue:
                     return False
                 raise
         return True
+
+    # ----------------------------------------------------------------- move tasks
+
+    def start_move(self, queue_url: str, to_arn: str, rate_per_s: int) -> str:
+        """Begin SQS's own redrive. It is said once: a task whose answer was lost is found in `moves`."""
+        with asking(_thing(queue_url)):
+            answer = self._clients.sqs_once.start_message_move_task(
+                SourceArn=self._arn(queue_url), DestinationArn=to_arn, MaxNumberOfMessagesPerSecond=rate_per_s
+            )
+        return answer["TaskHandle"]
+
+    def moves(self, queue_url: str) -> tuple[MoveTask, ...]:
+        """The last move tasks of a queue."""
+        with asking(_thing(queue_url)):
+            answer = self._clients.sqs.list_message_move_tasks(SourceArn=self._arn(queue_url), MaxResults=MOVES_LISTED)
+        return tuple(
+            MoveTask(
+                started_at=float(task["StartedTimestamp"]) / 1_000,
+                running=task["Status"] in {"RUNNING", "CANCELLING"},
+                moved_count=int(task.get("ApproximateNumberOfMessagesMoved", 0)),
+                handle=task.get("TaskHandle"),
+                problem=task.get("FailureReason", ""),
+            )
+            for task in answer.get("Results", [])
+        )
+
+    def cancel_move(self, handle: str) -> bool:
+        """Stop a move task."""
+        with asking(Thing("sqs", "message move task", "it may have ended long ago")):
+            try:
+                self._clients.sqs.cancel_message_move_task(TaskHandle=handle)
+            except ClientError as error:
+                if code_of(error) in OVER:
+                    return False
+                raise
+        return True
+
+    def _arn(self, queue_url: str) -> str:
+        if queue_url not in self._arns:
+            self._arns[queue_url] = self.facts(queue_url).arn
+        return self._arns[queue_url]
 
 
 def _thing(queue_url: str) -> Thing:
@@ -237,11 +329,48 @@ def _message(received: "MessageTypeDef") -> Message:
     return Message.received(received["MessageId"], received["Body"], received["ReceiptHandle"], attributes, system)
 
 
-def _read_answer(answer: Any, done: set[int], failed: dict[int, str], refused: set[int]) -> None:
-    """Enter a batch's answer, entry by entry."""
-    done.update(int(entry["Id"]) for entry in answer.get("Successful", []))
+@dataclass(slots=True)
+class _Told:
+    """What the answers to some calls of one batch said, entry by entry, and which calls got none."""
+
+    done: set[int] = field(default_factory=set)
+    failed: dict[int, str] = field(default_factory=dict)
+    refused: set[int] = field(default_factory=set)
+    errors: list[PortError] = field(default_factory=list)  # of calls that surely did nothing
+    lost: list[LostAnswerError] = field(default_factory=list)
+
+    def add(self, other: "_Told") -> None:
+        """Enter what more was said."""
+        self.done |= other.done
+        self.failed |= other.failed
+        self.refused |= other.refused
+        self.errors += other.errors
+        self.lost += other.lost
+
+
+def _answered(every: Sequence[_Told]) -> BatchAnswer:
+    """One answer of several; an error only where nothing else was said."""
+    told = _Told()
+    for one in every:
+        told.add(one)
+    if told.lost and not told.done and not told.failed:
+        raise told.lost[0]
+    if told.errors and not told.done and not told.refused and not told.lost:
+        raise told.errors[0]
+    return BatchAnswer(frozenset(told.done), told.failed, frozenset(told.refused))
+
+
+def _read_answer(answer: Any) -> _Told:
+    """A batch's answer, entry by entry."""
+    told = _Told({int(entry["Id"]) for entry in answer.get("Successful", [])})
     for entry in answer.get("Failed", []):
         index = int(entry["Id"])
-        failed[index] = f"{entry.get('Code', 'no code')}: {entry.get('Message', 'no message')}"
+        told.failed[index] = f"{entry.get('Code', 'no code')}: {entry.get('Message', 'no message')}"
         if entry.get("SenderFault"):
-            refused.add(index)
+            told.refused.add(index)
+    return told
+
+
+def _tens(count: int) -> list[int]:
+    """A number of messages in requests of ten."""
+    return [min(MAX_BATCH, count - start) for start in range(0, count, MAX_BATCH)]

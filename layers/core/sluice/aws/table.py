@@ -27,6 +27,10 @@ CONDITION_FAILED = "ConditionalCheckFailed"
 CONFLICT = "TransactionConflict"
 TRY_LATER = frozenset({CONFLICT, "ThrottlingError", "ProvisionedThroughputExceeded"})
 
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+TRANSACTION_MAX = 100
+READ_AT_ONCE = 25  # DynamoDB's limit until 2022, which its emulators still keep
+
 # Transactions that meet on one item (a burst of dead letters counted in one failure group) are refused, not queued,
 # and botocore does not repeat them. Each takes a few milliseconds, so that some short pauses part them.
 CONFLICT_ATTEMPTS = 6
@@ -76,6 +80,22 @@ class Table:
         with asking(self._thing()):
             answer = self._clients.dynamodb.get_item(TableName=self.name, Key=key, ConsistentRead=True)
         return dict(answer["Item"]) if "Item" in answer else None
+
+    def get_all(self, keys: Sequence[Item]) -> list[Item | None]:
+        """The items under keys, in their order; one call for some of them at a time."""
+        found: list[Item | None] = []
+        for start in range(0, len(keys), READ_AT_ONCE):
+            gets = [{"Get": {"TableName": self.name, "Key": key}} for key in keys[start : start + READ_AT_ONCE]]
+            with asking(self._thing()):
+                try:
+                    answer = self._patiently("transact_get_items", {"TransactItems": gets})
+                except ClientError as error:
+                    if code_of(error) != "TransactionCanceledException":
+                        raise
+                    self._cancelled(error)  # a reading has no conditions: this raises
+                    raise
+            found += [dict(one["Item"]) if "Item" in one else None for one in answer["Responses"]]
+        return found
 
     def query(
         self,
@@ -163,6 +183,16 @@ class Table:
                     raise
                 return self._cancelled(error)
         return frozenset()
+
+    def transact_each(self, writes: "Sequence[TransactWriteItemTypeDef]") -> frozenset[int]:
+        """Make each write whose own condition holds, a hundred a transaction; the indexes of those whose does not."""
+        left_out: set[int] = set()
+        for start in range(0, len(writes), TRANSACTION_MAX):
+            open_ = list(range(start, min(start + TRANSACTION_MAX, len(writes))))
+            while open_ and (failed := self.transact([writes[index] for index in open_])):
+                left_out |= {open_[place] for place in failed}
+                open_ = [index for place, index in enumerate(open_) if place not in failed]
+        return frozenset(left_out)
 
     def _cancelled(self, error: ClientError) -> frozenset[int]:
         """Which conditions failed; or the port error, where something else cancelled the transaction."""

@@ -102,6 +102,21 @@ class MemoryArchive:
         """Let go of a message."""
         self.kept.pop(key, None)
 
+    def load_all(self, keys: Sequence[str]) -> dict[str, Message | PortError]:
+        """The messages under keys, or what is in the way of each."""
+        found: dict[str, Message | PortError] = {}
+        for key in keys:
+            try:
+                found[key] = self.load(key)
+            except PortError as error:
+                found[key] = error
+        return found
+
+    def remove_all(self, keys: Sequence[str]) -> None:
+        """Let go of many."""
+        for key in keys:
+            self.remove(key)
+
 
 @dataclass(slots=True)
 class Command:

@@ -7,6 +7,7 @@ from math import inf
 from sluice.memory.clock import Clock
 from sluice.model import (
     Claim,
+    Consignment,
     Consumer,
     Decision,
     Drain,
@@ -59,6 +60,7 @@ class MemoryLedger:
         self._quarantined: dict[tuple[str, str], Quarantined] = {}
         self._holds: dict[tuple[str, str], _Hold] = {}
         self._marks: dict[tuple[str, str], _Mark] = {}
+        self._consignments: dict[tuple[str, str], Consignment] = {}
         self._attempts: dict[tuple[str, str], tuple[int, float]] = {}
         self._jobs: dict[tuple[str, str], RedriveJob] = {}
 
@@ -203,6 +205,11 @@ class MemoryLedger:
                 self._holds[there.fleet, there.message_group] = replace(hold, count=hold.count - 1)
         return True
 
+    def let_go_all(self, entries: Sequence[Quarantined]) -> None:
+        """Take many out of the index and their groups' counts."""
+        for entry in entries:
+            self.let_go(entry)
+
     def held_in(self, fleet: str, message_group: str) -> str | None:
         """The failure group that holds a FIFO message group."""
         hold = self._holds.get((fleet, message_group))
@@ -229,6 +236,29 @@ class MemoryLedger:
         for message_id in message_ids:
             if (mark := self._marks.get((fleet, message_id))) and not mark.sent:
                 del self._marks[fleet, message_id]
+
+    def retry_marks(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
+        """How the sending of messages stands."""
+        found = {message_id: self._stands(fleet, message_id, now) for message_id in message_ids}
+        return {message_id: claim for message_id, claim in found.items() if claim is not None}
+
+    def consign(self, consignment: Consignment, again: bool = False) -> Mapping[str, Claim]:
+        """Claim the sending of messages under one name."""
+        claims = {
+            message_id: self._claim(
+                consignment.fleet, message_id, consignment.claimed_at, again=again, own=consignment.name
+            )
+            for message_id in consignment.claimed
+        }
+        self.settle_consignment(consignment)
+        return claims
+
+    def settle_consignment(self, consignment: Consignment) -> None:
+        """Write how a consignment stands, or forget it."""
+        if consignment.claimed or consignment.sent:
+            self._consignments[consignment.fleet, consignment.name] = consignment
+        else:
+            self._consignments.pop((consignment.fleet, consignment.name), None)
 
     def attempts(self, fleet: str, message_key: str) -> int:
         """Redrives of a message so far."""
@@ -265,15 +295,23 @@ class MemoryLedger:
         mark = self._marks.get((fleet, message_id))
         return mark if mark and mark.claimed_at + RETRY_MARK_S > now else None
 
-    def _claim(self, fleet: str, message_id: str, now: float, *, again: bool) -> Claim:
-        mark = self._mark(fleet, message_id, now)
-        if mark is None:
-            return Claim.GRANTED
-        if mark.sent:
-            return Claim.SENT
-        if mark.until > now:
-            return Claim.BUSY
-        return Claim.GRANTED if again else Claim.DOUBTFUL
+    def _claim(self, fleet: str, message_id: str, now: float, *, again: bool, own: str = "") -> Claim:
+        claim = self._stands(fleet, message_id, now, own)
+        return Claim.GRANTED if claim is None or (again and claim is Claim.DOUBTFUL) else claim
+
+    def _stands(self, fleet: str, message_id: str, now: float, own: str = "") -> Claim | None:
+        """The strongest that a mark or a consignment, other than `own`, says of a message."""
+        found: set[Claim] = set()
+        if mark := self._mark(fleet, message_id, now):
+            found.add(Claim.SENT if mark.sent else Claim.BUSY if mark.until > now else Claim.DOUBTFUL)
+        for (owner, name), there in self._consignments.items():
+            if owner != fleet or name == own or there.claimed_at + RETRY_MARK_S <= now:
+                continue
+            if message_id in there.sent:
+                found.add(Claim.SENT)
+            elif message_id in there.claimed:
+                found.add(Claim.BUSY if there.until > now else Claim.DOUBTFUL)
+        return next((claim for claim in (Claim.SENT, Claim.BUSY, Claim.DOUBTFUL) if claim in found), None)
 
 
 def _check(ours: int, theirs: int, what: str) -> None:

@@ -13,17 +13,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sluice.memory.clock import Clock
-from sluice.model import Attribute, Message, QueueReading, Reading, Series
-from sluice.ports import HELD_BACK, BatchAnswer, NeedsFixError, QueueFacts, RefusedError, TryLaterError
+from sluice.model import Attribute, Message, MoveTask, QueueReading, Reading, Series
+from sluice.ports import (
+    HELD_BACK,
+    MOVE_MAX_PER_S,
+    BatchAnswer,
+    NeedsFixError,
+    QueueFacts,
+    RefusedError,
+    TryLaterError,
+)
 
 # Quotas: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
-MAX_BATCH = 10
 MAX_ATTRIBUTES = 10
 MAX_BYTES = 1_048_576
 MAX_DELAY_S = 900.0
 MAX_VISIBILITY_S = 43_200.0
 MAX_IN_FLIGHT = 120_000
 DEDUPLICATION_S = 300.0
+MOVES_LISTED = 10
 # Past this many receives a message no longer counts as the oldest:
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 OLDEST_RECEIVES = 3
@@ -96,6 +104,20 @@ class _Queue:
         self.sweep_at = min((self.age_origin(h) + self.facts.retention_s for h in self.held.values()), default=math.inf)
 
 
+@dataclass(slots=True)
+class _Move:
+    """One message move task."""
+
+    source: _Queue
+    target: _Queue
+    rate_per_s: int
+    handle: str
+    started_at: float
+    stepped_at: float
+    running: bool = True
+    moved_count: int = 0
+
+
 class MemoryQueue:
     """The Queue port over queues made by `create`. `wait_s` is not waited for: nothing arrives meanwhile."""
 
@@ -103,6 +125,7 @@ class MemoryQueue:
         self._clock = clock
         self._queues: dict[str, _Queue] = {}
         self._numbers = itertools.count(1)
+        self._moves: list[_Move] = []
 
     # ----------------------------------------------------------------- for tests and simulators
 
@@ -221,7 +244,7 @@ class MemoryQueue:
         return self._queue(queue_url).facts
 
     def receive(self, queue_url: str, limit: int, visibility_s: float, wait_s: float = 0.0) -> tuple[Message, ...]:  # noqa: ARG002 (the port's)
-        """Up to ten visible messages, in order; moves to the dead-letter queue what was received too often."""
+        """Up to so many visible messages, in order; moves to the dead-letter queue what was received too often."""
         queue, now = self._queue(queue_url), self._clock()
         _check_visibility(visibility_s)
         queue.expire(now)
@@ -236,7 +259,7 @@ class MemoryQueue:
             held.receipt = f"{held.order}:{held.receive_count}"
             held.visible_at = now + visibility_s
             received.append(_as_received(held))
-            if len(received) >= min(max(limit, 1), MAX_BATCH):
+            if len(received) >= max(limit, 1):
                 break
         return tuple(received)
 
@@ -292,9 +315,61 @@ class MemoryQueue:
         held.visible_at = now + seconds
         return True
 
+    # ----------------------------------------------------------------- move tasks
+
+    def start_move(self, queue_url: str, to_arn: str, rate_per_s: int) -> str:
+        """Begin to move what is visible; it goes on whenever a queue is looked at."""
+        source, now = self._queue(queue_url), self._clock()
+        if not any(queue.facts.dead_letter_arn == source.facts.arn for queue in self._queues.values()):
+            raise RefusedError(f"InvalidParameterValue: queue {queue_url} is no dead-letter queue")
+        if not 1 <= rate_per_s <= MOVE_MAX_PER_S:
+            raise RefusedError(f"InvalidParameterValue: a rate is 1 to {MOVE_MAX_PER_S} a second, not {rate_per_s}")
+        if any(move.running and move.source is source for move in self._moves):
+            raise RefusedError("UnsupportedOperation: there is already a task running")
+        target = next((queue for queue in self._queues.values() if queue.facts.arn == to_arn), None)
+        if target is None:
+            raise NeedsFixError(f"queue {to_arn} does not exist: create it")
+        self._moves.insert(0, _Move(source, target, rate_per_s, f"move-{next(self._numbers)}", now, now))
+        return self._moves[0].handle
+
+    def moves(self, queue_url: str) -> tuple[MoveTask, ...]:
+        """The move tasks of a queue, newest first."""
+        source = self._queue(queue_url)
+        return tuple(
+            MoveTask(move.started_at, move.running, move.moved_count, move.handle if move.running else None)
+            for move in self._moves
+            if move.source is source
+        )[:MOVES_LISTED]
+
+    def cancel_move(self, handle: str) -> bool:
+        """Stop a move task."""
+        self._advance_moves()
+        move = next((move for move in self._moves if move.handle == handle and move.running), None)
+        if move:
+            move.running = False
+        return move is not None
+
+    def _advance_moves(self) -> None:
+        """Move what each running task may have moved by now: as new messages, older first."""
+        now = self._clock()
+        for move in self._moves:
+            if not move.running:
+                continue
+            allowed = int((now - move.stepped_at) * move.rate_per_s)
+            visible = list(self._receivable(move.source, now))
+            for held in visible[:allowed]:
+                move.source.remove(held, now)
+                self._enqueue(move.target, replace(held.message, deduplication=f"moved:{held.order}"), 0.0, now)
+                move.moved_count += 1
+            if allowed:
+                move.stepped_at = now
+            move.running = len(visible) > allowed
+
     # ----------------------------------------------------------------- inside
 
     def _queue(self, url: str) -> _Queue:
+        if any(move.running for move in self._moves):
+            self._advance_moves()
         try:
             return self._queues[url]
         except KeyError:
