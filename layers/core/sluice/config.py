@@ -185,22 +185,6 @@ Pattern = Annotated[str, Field(min_length=1, max_length=200)]  # as for file nam
 Patterns = Annotated[tuple[Pattern, ...], Field(max_length=50), BeforeValidator(_split)]
 
 
-class Otherwise(StrEnum):
-    """What becomes of dead letters whose cause no pattern names."""
-
-    RETRY = "retry"
-    QUARANTINE = "quarantine"
-
-
-def _split(value: object) -> object:
-    """Patterns as a list, or as one text with commas, as a template's parameter has them."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-Pattern = Annotated[str, Field(min_length=1, max_length=200)]  # as for file names: * and ? stand for others
-Patterns = Annotated[tuple[Pattern, ...], Field(max_length=50), BeforeValidator(_split)]
-
-
 class RedrivePolicy(_Section):
     """What becomes of dead-lettered messages."""
 
@@ -211,15 +195,6 @@ class RedrivePolicy(_Section):
     rate_per_s: Number = Field(default=10.0, ge=0.01, le=10_000)
     canary_count: Count = Field(default=3, ge=1, le=10)  # of each failure group, that a redrive tries first: one batch
     canary_wait_s: Number | None = Field(default=None, ge=0, le=3_600)  # None: target wait and one visibility timeout
-    move_tasks: bool = True  # SQS's own move task may bring back the rest of a whole dead-letter queue, where faster
-    transient: Patterns = ()  # causes that pass by themselves: retried, even when they burst
-    permanent: Patterns = ()  # causes that no retry helps: quarantined at once
-    otherwise: Otherwise = Otherwise.RETRY  # what becomes of the causes in neither
-    burst_count: Count = Field(default=20, ge=0, le=100_000)  # so many of one failure group ... (0: never)
-    burst_window_s: Number = Field(default=120.0, ge=60, le=600)  # ... within so long trip it: it is not retried
-    archive_before_s: Number | None = Field(
-        default=None, ge=60, le=1_209_600
-    )  # None: a quarter of the retention, or a day
     move_tasks: bool = True  # SQS's own move task may bring back the rest of a whole dead-letter queue, where faster
     transient: Patterns = ()  # causes that pass by themselves: retried, even when they burst
     permanent: Patterns = ()  # causes that no retry helps: quarantined at once

@@ -14,6 +14,7 @@ from sluice.ports import (
     STOPPED_AT_ONCE,
     LoadedFleets,
     NeedsFixError,
+    PortError,
     RefusedError,
     archive_key,
 )
