@@ -24,6 +24,8 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("*", "ssm:GetParametersByPath", "*/fleets/*"): "the path with its last slash, in case that is what AWS compares",
     ("planner", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids growth",
     ("drainer", "ssm:ListCommandInvocations", "*"): "only when a command's event was lost or says Failed",
+    ("drainer", "ec2:DescribeInstances", "*"): "only for a drain that a sweep finds under way",
+    ("drainer", "autoscaling:SetInstanceProtection", "*"): "only for consumers that say that they are busy",
     ("redriver", "s3:ListBucket", "*"): "no call: it lets S3 say that a key is not there",
     ("redriver", "kms:*", "*"): "SQS itself uses the queues' key, on the function's behalf",
     ("redriver", "sqs:ChangeMessageVisibility", "*"): "only for a redrive out of the dead-letter queue itself",

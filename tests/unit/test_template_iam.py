@@ -24,7 +24,13 @@ ASKED = {
 }
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 # Everything that adds a statement.
-WHOLE = ASKED | {"FleetName": "orders", "VetoAlarmName": "db-busy", "QueueKmsKeyArn": KEY}
+WHOLE = ASKED | {
+    "FleetName": "orders",
+    "VetoAlarmName": "db-busy",
+    "QueueKmsKeyArn": KEY,
+    "DrainSilenceSeconds": "300",
+    "KeepFailed": "true",
+}
 FUNCTIONS = ("Planner", "Drainer", "Redriver", "Console")
 READS = ("Get", "Describe", "List", "Query")
 
@@ -32,6 +38,7 @@ READS = ("Get", "Describe", "List", "Query")
 EVERYWHERE = {
     "autoscaling:DescribeAutoScalingGroups": "no resources: AWS's service authorization reference",
     "autoscaling:DescribeScalingActivities": "no resources: AWS's service authorization reference",
+    "ec2:DescribeInstances": "no resources: AWS's service authorization reference",
     "ssm:ListCommandInvocations": "no resources: AWS's service authorization reference",
     "xray:PutTraceSegments": "no resources: AWS's service authorization reference",
     "xray:PutTelemetryRecords": "no resources: AWS's service authorization reference",
@@ -165,6 +172,29 @@ def test_commands_are_not_granted_when_the_consumer_drains_itself() -> None:
     assert "ssm:SendCommand" in granted("Drainer")
 
 
+def test_instances_are_terminated_only_when_a_fleet_keeps_them() -> None:
+    """The drainer ends what was retained, and has that power only where anything is."""
+    plain = policies("Drainer", ASKED | {"FleetName": "orders"})
+    power = "autoscaling:TerminateInstanceInAutoScalingGroup"
+    assert not any(power in listed(one["Action"]) for _, one in plain)
+    assert power in granted("Drainer")
+
+
+def test_document_is_the_accounts_own_when_it_is_not_aws() -> None:
+    """AWS's documents belong to no account."""
+
+    def granted_on(document: str) -> str:
+        (arn,) = [
+            str(one["Resource"])
+            for _, one in policies("Drainer", WHOLE | {"DrainDocument": document})
+            if ":document/" in str(one["Resource"])
+        ]
+        return arn
+
+    assert granted_on("AWS-RunShellScript") == "arn:aws:ssm:eu-west-1::document/AWS-RunShellScript"
+    assert granted_on("Stop-Worker") == "arn:aws:ssm:eu-west-1:123456789012:document/Stop-Worker"
+
+
 def test_console_only_reads_when_shown() -> None:
     """Reading and acting are separate functions: besides its logs and traces the console's role changes nothing."""
     work = {action for policy, one in policies("Console") if policy != "run" for action in listed(one["Action"])}
@@ -179,6 +209,8 @@ def test_power_is_where_it_belongs_when_shared_out() -> None:
         "autoscaling:SetDesiredCapacity": "Planner",
         "autoscaling:CompleteLifecycleAction": "Drainer",
         "ssm:SendCommand": "Drainer",
+        "autoscaling:SetInstanceProtection": "Drainer",
+        "autoscaling:TerminateInstanceInAutoScalingGroup": "Drainer",
         "sqs:ReceiveMessage": "Redriver",
         "sqs:DeleteMessage": "Redriver",
         "s3:GetObject": "Redriver",

@@ -115,7 +115,9 @@ def test_document_says_so_when_everything_is_set() -> None:
             "DrainVia": "self", "DrainUnit": "work@1.service", "DrainDeadlineSeconds": "600",
             "HookTimeoutSeconds": "60", "HeartbeatSeconds": "20", "RedriveMode": "manual", "MaxRedrives": "0",
             "RedriveRatePerSecond": "0.5", "RetryBaseSeconds": "5", "RetryMaxSeconds": "60", "CanaryCount": "4",
-            "CanaryWaitSeconds": "1.5", "SluiceStack": "other",
+            "CanaryWaitSeconds": "1.5", "SluiceStack": "other", "DrainContainer": "work", "DrainDocument": "Stop-It",
+            "StopTimeoutSeconds": "400", "DrainSilenceSeconds": "300", "KeepFailed": "true", "HourlyCost": "0.085",
+            "ReadySeconds": "240",
         }
     )  # fmt: skip
 
@@ -129,8 +131,10 @@ def test_document_says_so_when_everything_is_set() -> None:
         },
         "drain": {
             "via": "self", "unit": "work@1.service", "hook": "other-drain", "deadline_s": 600, "hook_timeout_s": 60,
-            "heartbeat_s": 20,
+            "heartbeat_s": 20, "container": "work", "document": "Stop-It", "stop_timeout_s": 400, "silence_s": 300,
+            "keep_failed": True, "hourly_cost": 0.085,
         },
+        "launch": {"hook": "other-ready"},
         "redrive": {
             "mode": "manual", "max_redrives": 0, "rate_per_s": 0.5, "base_delay_s": 5, "max_delay_s": 60,
             "canary_count": 4, "canary_wait_s": 1.5,
@@ -145,6 +149,10 @@ def test_document_says_so_when_everything_is_set() -> None:
         ("CanaryWaitSeconds", ["", "0", "1.5", "999", "3600"], ["3601", "4000", "x"]),
         ("InstanceHoursPerDay", ["", "1", "48.5"], ["0", "-1", "ten"]),
         ("MaxStep", ["", "1", "9999"], ["0", "1.5", "10000"]),
+        ("DrainSilenceSeconds", ["", "120", "199", "900"], ["119", "60", "172801", "1.5"]),
+        ("StopTimeoutSeconds", ["", "1", "900"], ["0", "172801", "x"]),
+        ("ReadySeconds", ["", "30", "99", "7200"], ["29", "7201", "9"]),
+        ("HourlyCost", ["", "0.05", "1.5", "1000"], ["0", "0.0", "-1", "1001"]),
         ("MaxMessagesPerSecond", ["", "1", "12.5", "0.05"], ["0", "0.0", "-1"]),
     ],
 )

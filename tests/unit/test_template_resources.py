@@ -109,7 +109,7 @@ def test_minute_comes_when_nothing_else_does(name: str) -> None:
 
 
 def test_drainer_hears_when_instances_are_about_to_go() -> None:
-    """Spot, rebalance and the end of a command, on the event bus; a command on its way is no news."""
+    """Spot, rebalance, the end of a command and consumers' reports; a command on its way is no news."""
     events = stack().properties("Drainer")["Events"]
     kinds = {
         kind
@@ -122,6 +122,7 @@ def test_drainer_hears_when_instances_are_about_to_go() -> None:
         "EC2 Spot Instance Interruption Warning",
         "EC2 Instance Rebalance Recommendation",
         "EC2 Command Invocation Status-change Notification",
+        "Sluice Consumer Report",
     }
     detail = events["RunCommand"]["Properties"]["Pattern"]["detail"]
     assert detail["document-name"] == ["AWS-RunShellScript"]
@@ -153,6 +154,31 @@ def test_hook_is_attached_when_a_fleet_is_deployed() -> None:
         "DefaultResult": "CONTINUE",
     }
     assert json.loads(found.properties("Document")["Value"])["drain"]["hook"] == "blue-drain"
+
+
+def test_launch_hook_is_attached_when_instances_are_to_be_ready_first() -> None:
+    """With its rule; what is not ready in time is abandoned, so that the group replaces it with nobody's help."""
+    found = fleet(ReadySeconds="300", SluiceStack="blue")
+
+    assert found.properties("ReadyHook") == {
+        "AutoScalingGroupName": "workers",
+        "LifecycleHookName": "blue-ready",
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
+        "HeartbeatTimeout": "300",
+        "DefaultResult": "ABANDON",
+    }
+    assert json.loads(found.properties("Document")["Value"])["launch"]["hook"] == "blue-ready"
+    detail = found.properties("Launching")["EventPattern"]["detail"]
+    assert detail == {"AutoScalingGroupName": ["workers"], "LifecycleHookName": ["blue-ready"]}
+    plain = fleet()
+    assert not {"ReadyHook", "Launching", "LaunchingCalls", "Stopped", "StoppedCalls"} & set(plain.resources)
+
+
+def test_drainer_hears_of_stops_when_their_document_is_ones_own() -> None:
+    """The stack's own rule hears of AWS-RunShellScript alone."""
+    found = fleet(DrainDocument="Stop-Worker")
+
+    assert found.properties("Stopped")["EventPattern"]["detail"]["document-name"] == ["Stop-Worker"]
 
 
 def test_drainer_is_called_when_an_instance_of_the_group_waits() -> None:
@@ -252,7 +278,7 @@ def test_alarms_are_those_promised_when_deployed() -> None:
     """No tick in five minutes, errors, drains past their deadline, quarantine growing, messages about to expire."""
     assert set(alarms(stack())) == {*(f"{name}Errors" for name in FUNCTIONS), "FailuresWaiting"}
     assert set(alarms(fleet())) == SCALING | {
-        "NoTicks", "DrainsExpired", "QuarantineGrowing", "MessagesExpiring", "DeadLettersExpiring",
+        "NoTicks", "DrainsExpired", "InstanceRetained", "QuarantineGrowing", "MessagesExpiring", "DeadLettersExpiring",
     }  # fmt: skip
     for name, alarm in (alarms(stack()) | alarms(fleet())).items():
         assert alarm["TreatMissingData"] == ("breaching" if name == "NoTicks" else "notBreaching"), name
