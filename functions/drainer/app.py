@@ -389,7 +389,7 @@ class Drainer:
         look = self._look(fleet, drains, sweeping=sweeping)
         sights = _sights(fleet, drains, look.reading)
         courses = []
-        for instance_id in sorted({*drains, *sights}, key=lambda key: _urgency(drains.get(key))):
+        for instance_id in sorted({*drains, *sights}, key=lambda key: (_urgency(drains.get(key)), key)):
             drain, sight = drains.get(instance_id), sights.get(instance_id)
             if (drain is None or drain.state is DrainState.RELEASED) and (sight is None or isinstance(sight, Gone)):
                 continue

@@ -5,6 +5,7 @@ Each call of a port takes time, in which anything that falls due happens, other 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -448,7 +449,9 @@ class World(Stage):
             self.running.pop()
         heard = payload.get("detail", {}).get("state") in {ConsumerWord.BUSY, ConsumerWord.DRAINING}
         if heard and not failed and faults == self.counts["faults"]:
-            self.delivered_at[payload["detail"]["instance-id"]] = self.now
+            instance_id = payload["detail"]["instance-id"]
+            said_at = datetime.fromisoformat(payload["time"]).timestamp()
+            self.delivered_at[instance_id] = max(said_at, self.delivered_at.get(instance_id, 0.0))
         if failed and retries_s:
             self.after(retries_s[0], lambda: self._invoke(payload, label, retries_s[1:]))
 

@@ -54,7 +54,7 @@ class BootEventKind(StrEnum):
 
     LAUNCHING = "launching hook"
     FOUND_WAITING = "found waiting to launch"
-    FOUND = "found in its group"
+    FOUND = "found in service"
     READY = "consumer is ready"
     FAILED = "consumer will never be ready"
     BUSY = "consumer is busy"
@@ -74,7 +74,7 @@ class Launching:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A reading of the group shows the instance: waiting at its launch hook, or otherwise there.
+    """A reading of the group shows the instance: waiting at its launch hook, or in service.
 
     Args:
         hook: our launch hook on that instance, without token; None if there is none.
@@ -221,6 +221,11 @@ def _gone(consumer: Consumer, _event: Left, _now: float) -> BootStep:
     return BootStep(replace(consumer, boot=BootState.LOST if lost else BootState.LEFT))
 
 
+def _back(consumer: Consumer, _event: Found, _now: float) -> BootStep:
+    """A reading lacked it for a moment, or it was in standby."""
+    return BootStep(replace(consumer, boot=BootState.READY))
+
+
 def _completion(consumer: Consumer, result: HookResult) -> tuple[CompleteHook, ...]:
     return () if consumer.hook is None else (CompleteHook(consumer.hook, result),)
 
@@ -251,15 +256,18 @@ def _rows() -> Mapping[tuple[Place, BootEventKind], BootTransition]:
         (_NEW | _UP | _OUT, (_K.LAUNCHING,), _launch, frozenset({_S.BOOTING})),
         (_NEW | _UP | {_S.LEFT}, (_K.FOUND_WAITING,), _found_waiting, frozenset({_S.BOOTING})),
         (frozenset({_S.BOOTING}) | _UP, (_K.FOUND,), _found, frozenset()),
-        (_NEW | {_S.READY} | _OUT, (_K.READY, _K.IDLE), _ready, frozenset({_S.READY})),
+        (_NEW | {_S.READY, _S.LOST}, (_K.READY, _K.IDLE), _ready, frozenset({_S.READY})),
         (frozenset({_S.WORKING}), (_K.READY, _K.IDLE), _ready, frozenset()),
         (_NEW, (_K.FAILED,), _failed, frozenset({_S.LOST})),
-        (_NEW | {_S.READY} | _OUT, (_K.BUSY,), _busy, frozenset({_S.WORKING})),
+        (_NEW | {_S.READY, _S.LOST}, (_K.BUSY,), _busy, frozenset({_S.WORKING})),
         (frozenset({_S.WORKING}), (_K.BUSY,), _busy, frozenset()),
         (frozenset({None}), (_K.LEAVING,), _says, frozenset({_S.BOOTING})),
         (frozenset({_S.BOOTING}) | _UP | _OUT, (_K.LEAVING,), _says, frozenset()),
         (frozenset({_S.BOOTING}), (_K.GONE,), _gone, frozenset({_S.LOST})),
         (_UP, (_K.GONE,), _gone, frozenset({_S.LEFT})),
+        # on its way out whatever it says, unless its group has it in service after all
+        (frozenset({_S.LEFT}), (_K.READY, _K.IDLE, _K.BUSY), _says, frozenset()),
+        (frozenset({_S.LEFT}), (_K.FOUND,), _back, frozenset({_S.READY})),
     )
     return {
         (place, kind): BootTransition(move, to if place is None else to - {place})

@@ -120,7 +120,7 @@ class Minder:
             if instance.state is Lifecycle.LAUNCHING and held and hook is not None:
                 ours = HookAction(self.fleet.group, hook, instance.id)
                 yield instance.id, Found(ours, waiting=True, launched_at=instance.launched_at)
-            elif instance.id in known and instance.state in {Lifecycle.LAUNCHING, Lifecycle.WORKING}:
+            elif instance.id in known and instance.state is Lifecycle.WORKING:
                 yield instance.id, Found(None, waiting=False, launched_at=instance.launched_at)
         here = {i.id for i in reading.instances if i.state in {Lifecycle.LAUNCHING, Lifecycle.WORKING}}
         for instance_id, consumer in known.items():
