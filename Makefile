@@ -53,7 +53,7 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 ## --- the front door ---
 
-.PHONY: demo test test-fast check format sandbox bench chaos build clean
+.PHONY: demo test test-fast check format sandbox bench chaos planner-docs build clean
 demo: setup-sandbox ## The whole story on the embedded emulator, four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m tools.demo $(if $(JSON),--json)
 
@@ -89,6 +89,9 @@ bench: setup-sandbox ## Speed, as ratios within one run (MESSAGES=20000 to redri
 SEEDS ?= 1000
 chaos: setup ## Seeded faults in virtual time (SEEDS=10000; JSON=1: one JSON object on the last line)
 	$(RUN) -m tools.chaos --seeds $(SEEDS) $(if $(JSON),--json)
+
+planner-docs: setup ## Results and pictures of docs/planner.md (two hours the first time, then minutes; ARGS=--help)
+	$(RUN) -m tools.backtest.docs $(ARGS)
 
 build: setup-sandbox ## `sam build` for arm64 and for x86_64
 	for architecture in arm64 x86_64; do \

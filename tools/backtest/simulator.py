@@ -126,6 +126,9 @@ class Timeline:
     wait_s: Floats  # the longest of those that came in the minute; 0 where none came
 
 
+NO_TIMELINE = Timeline(*(np.zeros(0) for _ in range(5)))  # of a run whose figures alone were kept
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What came of a policy on a trace."""

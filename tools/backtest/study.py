@@ -10,14 +10,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tools.backtest.conditions import Conditions
+from tools.backtest.kept import Kept
 from tools.backtest.policies import FORESEEING, label, make
 from tools.backtest.shapes import SECONDS_PER_MESSAGE, SHAPES, shape
-from tools.backtest.simulator import Run, Timeline, simulate
+from tools.backtest.simulator import NO_TIMELINE, Run, simulate
 from tools.backtest.traces import Trace, TraceError, read, roughened
 
 # Target wait and boot, in seconds: a target that leaves time after a boot, a longer one, and one that no launch meets.
@@ -25,30 +25,12 @@ WORLDS = ((120.0, 60.0), (300.0, 180.0), (60.0, 180.0))
 # Real traces beside the checkout, where there are any.
 TRACES = Path(__file__).parents[3] / "shared" / "traces"
 EXPERIMENTS = "experiments.csv"
-NO_TIMELINE = Timeline(*(np.zeros(0) for _ in range(5)))
 
 type Grid = Mapping[str, Sequence[Any]]
 
-# What a peer is tuned over. Sluice has no grid: it is used as it comes.
+# What a peer is tuned over; Sluice has no grid: it is used as it comes. The strongest peers come first, so that a study
+# ended early knows of them. The grids are of values that made a difference in trials: all is to be done in two hours.
 GRIDS: Mapping[str, Grid] = {
-    "target-tracking": {
-        "target_share": (0.05, 0.1, 0.25, 0.5, 1.0),
-        "in_share": (0.1, 0.25, 0.5, 1.0),
-        "warmup_s": (60.0, 300.0),
-    },
-    "step-scaling": {
-        "out_above": (0.25, 1.0),
-        "in_below": (0.02, 0.1, 0.5),
-        "out_percent": (10.0, 50.0),
-        "in_percent": (10.0, 30.0),
-        "warmup_s": (60.0, 300.0),
-    },
-    "predictive": {
-        "target_share": (0.1, 0.25, 0.5, 1.0),
-        "utilisation": (0.6, 0.8, 0.95),
-        "in_share": (0.5, 1.0),
-        "warmup_s": (60.0, 300.0),
-    },
     "keda": {
         "queue_share": (0.1, 0.25, 0.5, 0.75, 1.0),
         "down_window_s": (0.0, 60.0, 300.0),
@@ -57,21 +39,39 @@ GRIDS: Mapping[str, Grid] = {
     "buildkite": {
         "each_share": (0.1, 0.25, 0.5, 0.75, 1.0),
         "buffer": (0, 2),
-        "in_cooldown_s": (0.0, 60.0, 300.0),
+        "in_cooldown_s": (60.0, 300.0),
         "in_factor": (0.25, 1.0),
+    },
+    "little": {
+        "beta": (0.0, 0.5, 2.0),
+        "backlog_share": (0.5, 1.0),
+        "window_minutes": (2, 15),
+        "down_after_s": (0.0, 60.0, 300.0),
     },
     "wpa": {
         "each_share": (0.1, 0.25, 0.5, 0.75, 1.0),
-        "down_delay_s": (60.0, 300.0, 600.0),
+        "down_delay_s": (60.0, 600.0),
         "max_disruption": (25.0, 100.0),
     },
-    "little": {
-        "beta": (0.0, 0.5, 1.0, 2.0),
-        "backlog_share": (0.25, 0.5, 1.0),
-        "window_minutes": (2, 5, 15),
-        "down_after_s": (0.0, 60.0, 300.0),
-    },
     "fixed": {"scale": (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)},
+    "target-tracking": {
+        "target_share": (0.05, 0.1, 0.25, 0.5),
+        "in_share": (0.25, 1.0),
+        "warmup_s": (60.0, 300.0),
+    },
+    "step-scaling": {
+        "out_above": (0.25, 1.0),
+        "in_below": (0.02, 0.1),
+        "out_percent": (10.0, 50.0),
+        "in_percent": (10.0, 30.0),
+        "warmup_s": (60.0,),
+    },
+    "predictive": {
+        "target_share": (0.1, 0.5),
+        "utilisation": (0.6, 0.8, 0.95),
+        "in_share": (0.5, 1.0),
+        "warmup_s": (60.0,),
+    },
 }
 
 
@@ -95,17 +95,29 @@ def settings(name: str) -> list[str]:
     return specs
 
 
-def run_tasks(tasks: Sequence[Task], jobs: int | None = None) -> list[Run]:
+def run_tasks(tasks: Sequence[Task], jobs: int | None = None, kept: Kept | None = None) -> list[Run]:
     """Do every run, on all cores and with a progress bar; results in the tasks' order.
 
     Args:
         tasks: the runs.
         jobs: processes; as many as there are cores, by default. One: in this process.
+        kept: where runs of figures alone are looked for first, and kept as soon as they are made.
     """
     for spec in {task.spec for task in tasks}:
         make(spec)  # all are understood before the first takes its time
-    jobs = min(jobs or os.cpu_count() or 1, len(tasks))
-    return [run for _, run in sorted(_done(tasks, jobs), key=lambda item: item[0])]
+    runs: dict[int, Run] = {}
+    if kept is not None:
+        found = {
+            i: kept.find(task.trace, task.spec, task.conditions) for i, task in enumerate(tasks) if task.figures_only
+        }
+        runs = {index: run for index, run in found.items() if run is not None}
+    left = [index for index in range(len(tasks)) if index not in runs]
+    for place, run in _done([tasks[index] for index in left], min(jobs or os.cpu_count() or 1, len(left))):
+        task = tasks[left[place]]
+        if kept is not None and task.figures_only:
+            kept.add(task.trace, task.spec, run)
+        runs[left[place]] = run
+    return [runs[index] for index in range(len(tasks))]
 
 
 def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Run]]:
@@ -120,7 +132,7 @@ def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Run]]:
     )
     with bar:
         shown = bar.add_task("simulating", total=len(tasks))
-        if jobs == 1:
+        if jobs <= 1:
             for index, task in enumerate(tasks):
                 yield index, run_task(task)
                 bar.advance(shown)
