@@ -313,6 +313,62 @@ def test_failure_is_counted_as_seen(ledger: Ledger) -> None:
     assert ledger.failure_group(FLEET, "g-1") == second
 
 
+def test_failure_is_counted_in_its_hour_and_minute(ledger: Ledger) -> None:
+    """The trend of some days by the hour, and of some minutes by the minute: what is older is left out."""
+    hour, minute = int(AT // 3_600), int(AT // 60)
+    for at in (AT, AT + 1, AT + 61, AT + 3_600):
+        group = ledger.note_failure(FLEET, "g-1", "declined", "one", at)
+    assert group.hours == ((hour, 3), (hour + 1, 1))
+    assert group.minutes == ((minute + 60, 1),)
+    assert group.seen_within(120, AT + 3_600) == 1
+    for n in range(40):
+        group = ledger.note_failure(FLEET, "g-1", "declined", "one", AT + 3_600 * (60 + n))
+    assert group.hours == tuple((hour + n, 1) for n in range(28, 100) if n >= 60)
+    assert (group.seen_count, len(group.minutes)) == (44, 1)
+    assert ledger.failure_group(FLEET, "g-1") == group
+
+
+def test_redrive_of_a_group_is_counted_anew_with_each_job(ledger: Ledger) -> None:
+    """How the last one went; what comes back of an earlier one no longer counts."""
+    ledger.note_redriven(FLEET, "g-1", "j-1", 3, AT)
+    assert ledger.failure_group(FLEET, "g-1") is None
+    ledger.note_failure(FLEET, "g-1", "declined", "one", AT)
+    ledger.note_redriven(FLEET, "g-1", "j-1", 3, AT + 1)
+    ledger.note_redriven(FLEET, "g-1", "j-1", 7, AT + 2)
+    ledger.note_returned(FLEET, "g-1", "j-1")
+    group = ledger.failure_group(FLEET, "g-1")
+    assert group is not None
+    assert (group.redrive_job, group.redriven_at, group.redriven_count, group.returned_count) == ("j-1", AT + 1, 10, 1)
+    ledger.note_redriven(FLEET, "g-1", "j-2", 2, AT + 9)
+    ledger.note_returned(FLEET, "g-1", "j-1")
+    group = ledger.failure_group(FLEET, "g-1")
+    assert group is not None
+    assert (group.redrive_job, group.redriven_at, group.redriven_count, group.returned_count) == ("j-2", AT + 9, 2, 0)
+
+
+def test_archived_group_comes_back_when_it_is_seen_again(ledger: Ledger) -> None:
+    """Set aside until then, or until a person takes it out."""
+    assert ledger.archive_group(FLEET, "g-1", AT) is None
+    ledger.note_failure(FLEET, "g-1", "declined", "one", AT)
+    group = ledger.archive_group(FLEET, "g-1", AT + 5)
+    assert group is not None
+    assert (group.archived_at, group.is_archived) == (AT + 5, True)
+    assert not ledger.note_failure(FLEET, "g-1", "declined", "two", AT + 6).is_archived
+    group = ledger.archive_group(FLEET, "g-1", None)
+    assert group is not None
+    assert (group.archived_at, group.seen_count) == (None, 2)
+
+
+def test_cause_is_remembered_when_it_is_told(world: World, ledger: Ledger) -> None:
+    """By message, the last one that was told; none of the others."""
+    now = world.now()
+    ledger.keep_cause(FLEET, "m-1", "KeyError", now)
+    ledger.keep_cause(FLEET, "m-1", "KeyError: 'street'", now + 1)
+    ledger.keep_cause("other", "m-2", "timeout", now)
+    assert ledger.causes(FLEET, ["m-1", "m-2", "m-1"]) == {"m-1": "KeyError: 'street'"}
+    assert ledger.causes(FLEET, []) == {}
+
+
 def test_failure_groups_come_most_recently_seen_first(ledger: Ledger) -> None:
     """Every group of one fleet."""
     for number in range(3):

@@ -17,6 +17,7 @@ from sluice.redrive import (
     COPY_OF,
     FIRST_SENT_AT,
     MAX_ATTRIBUTES,
+    History,
     attempts_of,
     backoff_s,
     copy_of,
@@ -118,7 +119,7 @@ def test_judge_bounds_delay_and_attempts_when_it_retries(
     message: Message, policy: RedrivePolicy, queue: QueueFacts, redrives: int, uniform: float
 ) -> None:
     """A retry is within the limit, within SQS's longest delay, and of a message that its queue takes."""
-    verdict = judge(message, policy, queue, redrives=redrives, held_in=None, uniform=uniform)
+    verdict = judge(message, policy, queue, failure_group(message), history=History(redrives), uniform=uniform)
     if verdict.kind is VerdictKind.RETRY:
         assert verdict.attempt == redrives + 1 <= policy.max_redrives
         assert 0 <= verdict.delay_s <= min(900.0, policy.max_delay_s, policy.base_delay_s * 2.0 ** min(redrives, 900))
@@ -134,7 +135,14 @@ def test_judge_always_quarantines_when_an_earlier_message_of_its_group_is_held(
     message: Message, policy: RedrivePolicy, queue: QueueFacts, uniform: float
 ) -> None:
     """Nothing is sent past a message that is held."""
-    verdict = judge(message, policy, queue, redrives=0, held_in=Cause("held-1", "Held"), uniform=uniform)
+    verdict = judge(
+        message,
+        policy,
+        queue,
+        failure_group(message),
+        history=History(held_in=Cause("held-1", "Held")),
+        uniform=uniform,
+    )
     assert verdict.kind is VerdictKind.QUARANTINE
 
 

@@ -527,3 +527,27 @@ def test_run_deletes_without_sending_when_a_dead_letter_was_sent_and_not_deleted
     assert left is not None
     world.work(left)
     assert (world.bodies(), world.bodies(world.dead_letters)) == (["a"], [])
+
+
+def test_group_tells_how_its_last_redrive_went_when_some_of_it_came_back() -> None:
+    """When, how many, and how many of them failed again."""
+    world = World(fleet(canary_count=2, max_redrives=0))
+    world.quarantine("a", "b", "c")
+    began_at = world.now
+    open_job(world.ports, world.fleet, ALL, world.job())
+    runner = world.runner()
+    job = world.ports.ledger.job("orders", "job-1")
+    assert job is not None
+    taken = runner.take(job)
+    assert taken is not None
+    runner.step(taken)
+    (sent, _) = world.ports.queue.receive(world.fleet.queue, 10, 30)
+    world.put_dead(sent.body, **dict(sent.attributes), sluice_cause="Broken: it is")
+    world.settle()
+    (group,) = world.ports.ledger.failure_groups("orders")
+    assert (group.redrive_job, group.redriven_at, group.redriven_count, group.returned_count) == (
+        "job-1",
+        began_at,
+        2,
+        1,
+    )

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.config import RedrivePolicy
+from sluice.config import Otherwise, RedrivePolicy
 from sluice.grouping import SOURCE, Cause, failure_group, masked
-from sluice.model import Attribute, JobState, RedriveJob, VerdictKind
+from sluice.model import Attribute, JobState, Message, RedriveJob, Verdict, VerdictKind
 from sluice.ports import QueueFacts
 from sluice.redrive import (
     ATTEMPTS,
     COPY_OF,
     FIRST_SENT_AT,
+    History,
     Origin,
     attempts_of,
     backoff_s,
@@ -34,6 +35,16 @@ URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 QUEUE = QueueFacts(url=URL, arn=ARN, fifo=False, retention_s=345_600, max_bytes=1_000)
 FIFO = replace(QUEUE, url=f"{URL}.fifo", arn=f"{ARN}.fifo", fifo=True)
 POLICY = RedrivePolicy(max_redrives=3, base_delay_s=10, max_delay_s=60)
+NEW = History()
+
+
+def judged(
+    message: Message, policy: RedrivePolicy, to: QueueFacts, history: History = NEW, uniform: float = 0.5
+) -> Verdict:
+    """The verdict on a message, in its own failure group."""
+    return judge(message, policy, to, failure_group(message), history=history, uniform=uniform)
+
+
 JOB = RedriveJob(
     id="job-1",
     fleet="orders",
@@ -262,13 +273,13 @@ def test_judge_retries_max_redrives_times_when_a_message_keeps_failing(
     redrives: int, kind: VerdictKind, attempt: int
 ) -> None:
     """Three retries, then quarantine."""
-    verdict = judge(letter(), POLICY, QUEUE, redrives=redrives, held_in=None, uniform=0.5)
+    verdict = judged(letter(), POLICY, QUEUE, History(redrives, None), 0.5)
     assert (verdict.kind, verdict.attempt) == (kind, attempt)
 
 
 def test_judge_quarantines_at_once_when_the_policy_allows_no_retry() -> None:
     """max_redrives 0 turns retries off."""
-    verdict = judge(letter(), RedrivePolicy(max_redrives=0), QUEUE, redrives=0, held_in=None, uniform=0.0)
+    verdict = judged(letter(), RedrivePolicy(max_redrives=0), QUEUE, History(0, None), 0.0)
     assert verdict.kind is VerdictKind.QUARANTINE
 
 
@@ -278,19 +289,19 @@ def test_judge_quarantines_at_once_when_the_policy_allows_no_retry() -> None:
 def test_judge_sends_back_only_to_where_a_message_came_from_when_that_is_known(source: str | None, kind: str) -> None:
     """A shared dead-letter queue does not mix its sources up."""
     for message in (letter(source=source), letter(attributes={SOURCE: text(source)} if source else {})):
-        assert judge(message, POLICY, QUEUE, redrives=0, held_in=None, uniform=0.5).kind == kind
+        assert judged(message, POLICY, QUEUE, History(0, None), 0.5).kind == kind
         assert came_from(message, QUEUE) is (kind == "retry")
 
 
 def test_judge_believes_sqs_over_the_message_when_they_name_different_sources() -> None:
     """What SQS tells cannot be forged by a producer."""
     message = letter(source=ARN, attributes={SOURCE: text(f"{ARN}-2")})
-    assert judge(message, POLICY, QUEUE, redrives=0, held_in=None, uniform=0.5).kind is VerdictKind.RETRY
+    assert judged(message, POLICY, QUEUE, History(0, None), 0.5).kind is VerdictKind.RETRY
 
 
 def test_judge_quarantines_whole_when_a_message_is_more_than_its_queue_takes() -> None:
     """It is kept and said why; nothing is cut off."""
-    verdict = judge(letter("x" * 1_001), POLICY, QUEUE, redrives=0, held_in=None, uniform=0.5)
+    verdict = judged(letter("x" * 1_001), POLICY, QUEUE, History(0, None), 0.5)
     assert verdict.kind is VerdictKind.QUARANTINE
     assert "1001 bytes" in verdict.sentence
 
@@ -298,13 +309,13 @@ def test_judge_quarantines_whole_when_a_message_is_more_than_its_queue_takes() -
 def test_judge_follows_into_the_same_group_when_an_earlier_message_of_the_message_group_is_there() -> None:
     """FIFO: what is behind a quarantined message waits behind it, in its failure group."""
     held = Cause("first-12ab", "First: it was")
-    verdict = judge(letter(cause="Other: it is"), POLICY, FIFO, redrives=0, held_in=held, uniform=0.5)
+    verdict = judged(letter(cause="Other: it is"), POLICY, FIFO, History(0, held), 0.5)
     assert (verdict.kind, verdict.failure_group, verdict.cause) == (VerdictKind.QUARANTINE, *held)
 
 
 def test_judge_retries_at_once_when_the_queue_is_fifo() -> None:
     """FIFO queues know no delay per message."""
-    assert judge(letter(message_group="g"), POLICY, FIFO, redrives=2, held_in=None, uniform=0.99).delay_s == 0.0
+    assert judged(letter(message_group="g"), POLICY, FIFO, History(2, None), 0.99).delay_s == 0.0
 
 
 @pytest.mark.parametrize(
@@ -332,6 +343,43 @@ def test_rounds_are_one_when_the_queue_is_standard() -> None:
     messages = [letter(message_group=group) for group in ("a", "a", None)]
     assert rounds(messages, QUEUE) == ((0, 1, 2),)
     assert rounds([], QUEUE) == ()
+
+
+POLICY_OF_CAUSES = RedrivePolicy(permanent=("UnknownItem*", "*schema*"), transient=("timeout*",), burst_count=5)
+
+
+@pytest.mark.parametrize(
+    ("cause", "recent_count", "kind", "said"),
+    [
+        ("UnknownItem: no item tea-7", 1, VerdictKind.QUARANTINE, "permanent"),
+        ("bad SCHEMA: version 3", 1, VerdictKind.QUARANTINE, "permanent"),
+        ("KeyError: 'street'", 4, VerdictKind.RETRY, "Retry 1"),
+        ("KeyError: 'street'", 5, VerdictKind.QUARANTINE, "tripped, with 5 dead letters"),
+        ("timeout: payment", 500, VerdictKind.RETRY, "Retry 1"),
+    ],
+)
+def test_judge_goes_by_the_policy_when_it_names_causes(
+    cause: str, recent_count: int, kind: VerdictKind, said: str
+) -> None:
+    """Permanent causes are not retried, a group that bursts is not, and transient ones are whatever happens."""
+    verdict = judged(letter(cause=cause), POLICY_OF_CAUSES, QUEUE, History(recent_count=recent_count))
+    assert verdict.kind is kind
+    assert said in verdict.sentence
+
+
+def test_judge_retries_transient_causes_alone_when_the_rest_is_for_quarantine() -> None:
+    """`otherwise: quarantine` turns the policy round; retries still come to an end."""
+    policy = RedrivePolicy(transient=("timeout*",), otherwise=Otherwise.QUARANTINE, max_redrives=2)
+    assert judged(letter(cause="odd"), policy, QUEUE).kind is VerdictKind.QUARANTINE
+    assert judged(letter(), policy, QUEUE).kind is VerdictKind.QUARANTINE
+    assert judged(letter(cause="Timeout: db"), policy, QUEUE, History(redrives=1)).kind is VerdictKind.RETRY
+    assert judged(letter(cause="Timeout: db"), policy, QUEUE, History(redrives=2)).kind is VerdictKind.QUARANTINE
+
+
+def test_judge_never_trips_when_the_policy_says_so() -> None:
+    """burst_count 0: every message is retried by itself."""
+    policy = RedrivePolicy(burst_count=0)
+    assert judged(letter(cause="odd"), policy, QUEUE, History(recent_count=9_999)).kind is VerdictKind.RETRY
 
 
 @pytest.mark.parametrize(

@@ -442,3 +442,44 @@ def test_settle_goes_on_when_a_message_names_a_job_that_is_not_there() -> None:
     world = World()
     world.put_dead("a", **{COPY_OF: "m-9/job-9/some-group"})
     assert ends(world) == ["retried"]
+
+
+# --------------------------------------------------------------------------- causes and bursts
+
+
+def test_settle_goes_by_the_cause_that_was_told_when_the_message_has_none() -> None:
+    """A consumer that leaves the dead-lettering to SQS names the message in an event; its own stamp would win."""
+    world = World(fleet(permanent=("UnknownItem*",)))
+    told = world.put_dead("a")
+    both = world.put_dead("b", sluice_cause="KeyError: street")
+    for message_id in (told, both):
+        world.ports.ledger.keep_cause("orders", message_id, "UnknownItem: no item tea-7", world.now)
+    ends = {settlement.message_id: settlement for settlement in world.settle()}
+    assert ends[told].end == "quarantined"
+    assert "permanent" in ends[told].reason
+    assert ends[both].end == "retried"
+    assert world.index()[0].cause == "UnknownItem: no item tea-<n>"
+
+
+def test_settle_trips_a_group_at_once_when_it_bursts() -> None:
+    """Within one batch as well as over some: a bad deploy is not retried message by message. Others are."""
+    world = World(fleet(burst_count=4, burst_window_s=60))
+    for n in range(6):
+        world.put_dead(f"bad {n}", sluice_cause="KeyError: street")
+    world.put_dead("other", sluice_cause="timeout")
+    assert [settlement.end for settlement in world.settle()] == ["retried"] * 3 + ["quarantined"] * 3 + ["retried"]
+    world.now += 30
+    world.put_dead("bad 6", sluice_cause="KeyError: street")
+    assert [settlement.end for settlement in world.settle()] == ["quarantined"]
+    world.now += 150
+    world.put_dead("bad 7", sluice_cause="KeyError: street")
+    assert [settlement.end for settlement in world.settle()] == ["retried"]
+
+
+def test_settle_keeps_everything_when_the_causes_cannot_be_read() -> None:
+    """Without them a message could go into the wrong group, and by the wrong policy."""
+    world = World()
+    world.put_dead("a")
+    (settlement,) = world.settle(failing(world, "causes", TryLaterError("slow down")))
+    assert (settlement.end, len(world.receive())) == ("kept", 0)
+    assert "slow down" in settlement.reason

@@ -594,6 +594,9 @@ def build(seed: int) -> World:
         max_delay_s=rng.choice((60, 300)),
         canary_count=rng.choice((1, 3)),
         canary_wait_s=rng.choice((0, 30, 90)),
+        burst_count=rng.choice((0, 2, 20)),
+        permanent=rng.choice(((), (), ("UnknownItem*",))),
+        transient=rng.choice(((), (), ("No cause stamped*",))),
     )
     fleet = Fleet(
         name="orders",

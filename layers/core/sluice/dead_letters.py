@@ -11,16 +11,26 @@ A copy that comes back proves that it was sent, which ends a doubt about that (`
 that sent it. Both are noted first: the job must stop even if the rest fails.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from sluice.config import Fleet
-from sluice.grouping import Cause
+from sluice.grouping import CAUSE, Cause, failure_group
 from sluice.jobs import amend_job
 from sluice.model import Message, Quarantined, RedriveJob, Verdict, VerdictKind
 from sluice.ports import PortError, Ports, QueueFacts
-from sluice.redrive import copy_of, first_sent_at, judge, memory_key, origin_of, returned, rounds
+from sluice.redrive import (
+    History,
+    copy_of,
+    first_sent_at,
+    judge,
+    memory_key,
+    origin_of,
+    returned,
+    rounds,
+    selectable,
+)
 from sluice.resending import Fate, Parcel, Sender, Sending, end_doubts, redrives_of
 
 SAMPLE_LENGTH = 500  # characters of a body that a person needs to recognise it
@@ -69,9 +79,17 @@ class Desk:
     now: Callable[[], float]
     uniform: Callable[[], float]
     _indexed_at: float = 0.0
+    _told: Mapping[str, str] = field(default_factory=dict)  # causes told in events, by message id
+    _recent: dict[str, int] = field(default_factory=dict)  # dead letters lately, by failure group
 
     def settle(self, messages: Sequence[Message]) -> tuple[Settlement, ...]:
         """Settle a batch; what became of each message, in the batch's order. Never raises a PortError."""
+        try:
+            unstamped = [message.id for message in messages if message.attribute(CAUSE) is None]
+            self._told = self.ports.ledger.causes(self.fleet.name, unstamped) if unstamped else {}
+        except PortError as error:
+            reason = f"could not be judged: {error}"
+            return tuple(Settlement(message.id, End.KEPT, reason) for message in messages)
         settled: dict[int, Settlement] = {}
         kept_groups: set[str | None] = set()  # message groups, on FIFO queues
         for indexes in rounds(messages, self.to):
@@ -96,14 +114,24 @@ class Desk:
             end_doubts(self.ports, self.fleet.name, [origin.message_id], self.now())
             if origin.job_id and origin.failure_group:
                 self._tell(origin.job_id, origin.failure_group, message)
-        return judge(
-            message,
-            self.fleet.redrive,
-            self.to,
-            redrives=redrives_of(self.ports, self.fleet.name, message, self.to),
-            held_in=self._held_in(message),
-            uniform=self.uniform(),
+        own = failure_group(message, self._told.get(message.id, ""))
+        history = History(
+            redrives_of(self.ports, self.fleet.name, message, self.to),
+            self._held_in(message),
+            self._recent_count(own),
         )
+        return judge(message, self.fleet.redrive, self.to, own, history=history, uniform=self.uniform())
+
+    def _recent_count(self, own: Cause) -> int:
+        """Dead letters of a failure group within the policy's window, those of this batch up to now included."""
+        policy = self.fleet.redrive
+        if not policy.burst_count:
+            return 0
+        if own.id not in self._recent:
+            group = self.ports.ledger.failure_group(self.fleet.name, own.id)
+            self._recent[own.id] = group.seen_within(policy.burst_window_s, self.now()) if group else 0
+        self._recent[own.id] += 1
+        return self._recent[own.id]
 
     def _held_in(self, message: Message) -> Cause | None:
         """The failure group that holds earlier messages of a FIFO message group."""
@@ -124,6 +152,7 @@ class Desk:
             return returned(job, group_id, f"Message {message.id} came back.", self.now())
 
         amend_job(self.ports, self.fleet.name, job_id, noted)
+        self.ports.ledger.note_returned(self.fleet.name, group_id, job_id)
 
     def _apply(self, judged: Sequence[tuple[int, Message, Verdict]]) -> dict[int, Settlement]:
         """Send what is to be retried, quarantine the rest."""
@@ -182,6 +211,7 @@ class Desk:
                 size_bytes=message.size_bytes,
                 sample=message.body[:SAMPLE_LENGTH],
                 message_group=message.message_group if self.to.fifo else None,
+                attributes=selectable(message),
             )
             if not ledger.quarantine(entry):
                 return Settlement(message.id, End.GONE, "it was quarantined or sent back before", verdict)

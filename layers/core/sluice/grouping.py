@@ -2,8 +2,9 @@
 
 Theory of operation. SQS records no cause of a failure, so there are two sources, the first that speaks wins:
 
-1. The cause that the consumer stamped (`sluice.cause`), with what differs from message to message masked: times,
-   UUIDs, hex, identifiers and numbers. `UnknownItem: sku-13` and `UnknownItem: sku-77` are one group.
+1. The cause that the consumer stamped (`sluice.cause`), or told in an event that names the message, for consumers that
+   leave the dead-lettering to SQS; with what differs from message to message masked: times, UUIDs, hex, identifiers and
+   numbers. `UnknownItem: sku-13` and `UnknownItem: sku-77` are one group.
 2. A fingerprint of the message: the shape of its body (for JSON the keys and the types of their values, for text its
    first line, masked), the names of its own attributes, and the queue it came from.
 
@@ -56,9 +57,9 @@ class Cause(NamedTuple):
     words: str
 
 
-def failure_group(message: Message) -> Cause:
-    """The failure group that a dead letter belongs to."""
-    stamped = masked(message.attribute(CAUSE) or "")
+def failure_group(message: Message, told: str = "") -> Cause:
+    """The failure group that a dead letter belongs to; `told` is a cause told of it in an event, if there is one."""
+    stamped = masked(message.attribute(CAUSE) or "") or masked(told)
     if stamped:
         return _cause(stamped, readable=stamped, distinct=stamped)
     source = (message.source or message.attribute(SOURCE) or "").rpartition(":")[2].rpartition("/")[2]

@@ -626,6 +626,22 @@ class FailureGroup:
     last_seen_at: float
     sample: str = ""
     version: int = 0
+    hours: tuple[tuple[int, int], ...] = ()  # (whole hours since the epoch, dead letters seen in it), ascending
+    minutes: tuple[tuple[int, int], ...] = ()  # the same by the minute: the last few alone
+    archived_at: float | None = None  # a person wants no more of it, unless it is seen again
+    redrive_job: str = ""  # the last job that sent any of it back ...
+    redriven_at: float | None = None  # ... when it began to,
+    redriven_count: int = 0  # ... how many,
+    returned_count: int = 0  # ... and how many of them came back
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether it is set aside: what is seen of it after that takes it out again."""
+        return self.archived_at is not None and self.last_seen_at <= self.archived_at
+
+    def seen_within(self, window_s: float, now: float) -> int:
+        """Dead letters seen in about the last `window_s` seconds: by whole minutes, the present one included."""
+        return sum(count for minute, count in self.minutes if minute > (now - window_s) / 60.0 - 1.0)
 
 
 class Claim(StrEnum):

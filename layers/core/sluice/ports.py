@@ -38,6 +38,10 @@ DECISIONS_KEPT_S = 30 * 86_400.0  # a month of decisions answers "why was it so 
 DRAINS_KEPT_S = 7 * 86_400.0  # released ones; late events of an instance come within hours
 CONSUMERS_KEPT_S = 86_400.0  # since last heard of: a day of launches is enough to learn the lead time from
 ATTEMPTS_KEPT_S = 14 * 86_400.0  # SQS's longest retention: no message outlives it
+CAUSES_KEPT_S = 14 * 86_400.0  # likewise
+# How much of a failure group's trend is kept: three days by the hour, and the longest window of a burst by the minute.
+TREND_HOURS = 72
+TREND_MINUTES = 11
 JOBS_KEPT_S = 30 * 86_400.0  # since last touched
 SIGNALS_WINDOW_S = 3 * 3_600.0  # CloudWatch keeps 60 s points for 15 days, and answers 3 h of them in one page
 
@@ -350,7 +354,28 @@ class Ledger(Protocol):
         ...
 
     def note_failure(self, fleet: str, group_id: str, cause: str, sample: str, now: float) -> FailureGroup:
-        """Count one more dead letter of a group as seen."""
+        """Count one more dead letter of a group as seen, also in the hour and the minute of `now`."""
+        ...
+
+    # How the last redrive of a group goes: the first sending of another job begins anew.
+    def note_redriven(self, fleet: str, group_id: str, job_id: str, count: int, now: float) -> None:
+        """Count messages of a group that a job sent back."""
+        ...
+
+    def note_returned(self, fleet: str, group_id: str, job_id: str) -> None:
+        """Count one of them that came back; none, if the job is not the last any longer."""
+        ...
+
+    def archive_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
+        """Set a failure group aside at a time, or (None) take it out again; the group, None if there is none."""
+        ...
+
+    def keep_cause(self, fleet: str, message_id: str, cause: str, now: float) -> None:
+        """Remember why a message failed, as its consumer told apart from it; for CAUSES_KEPT_S, the last one wins."""
+        ...
+
+    def causes(self, fleet: str, message_ids: Sequence[str]) -> Mapping[str, str]:
+        """The causes told of these messages."""
         ...
 
     def quarantine(self, entry: Quarantined) -> bool:

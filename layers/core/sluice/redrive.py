@@ -8,13 +8,18 @@ Theory of operation
 2. An earlier message of its FIFO message group is in quarantine: it follows into the same failure group, since sent
    now it would overtake that one. Hence all quarantined messages of a message group are in one failure group.
 3. It is larger than its queue takes (the limit was lowered since): quarantine, whole.
-4. It was sent back `max_redrives` times: quarantine.
-5. Otherwise retry, after a delay with full jitter: `uniform(0, min(max_delay_s, base_delay_s * 2^redrives))` seconds,
+4. Its cause is one of the policy's `permanent` ones, or of none while `otherwise` is quarantine: quarantine.
+5. Its failure group bursts, `burst_count` dead letters within `burst_window_s`: it has tripped, quarantine. A bad
+   deploy fails on everything, and is not retried message by message. Once the group was quiet for the window, its
+   messages are retried again. `transient` causes (a database that is down) burst too, and are retried all the same.
+6. It was sent back `max_redrives` times: quarantine.
+7. Otherwise retry, after a delay with full jitter: `uniform(0, min(max_delay_s, base_delay_s * 2^redrives))` seconds,
    `redrives` being those before this one. FIFO queues know no delay per message: there it goes at once.
    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 
-A stamped cause decides the failure group, not the verdict: a consumer can be wrong about what is permanent (a missing
-item may be added), and three retries of one message cost less than a person's attention.
+A stamped cause alone decides the failure group, not the verdict: a consumer can be wrong about what is permanent (a
+missing item may be added), and three retries of one message cost less than a person's attention. What is permanent, or
+passes by itself, a person says in the fleet's policy, by patterns of the masked cause.
 
 *Loops are remembered.* The number of redrives travels with the message as attribute `sluice.attempts`. Where SQS's
 ten attributes, or the size limit, leave no room for it, the ledger remembers it by what the message says
@@ -42,8 +47,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from sluice.config import RedrivePolicy
-from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE, Cause, failure_group
+from sluice.config import Otherwise, RedrivePolicy
+from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE, Cause
 from sluice.model import (
     Attribute,
     JobPhase,
@@ -71,6 +76,7 @@ FIFO_LOAD = 10
 # Below it, SQS's own move task would hardly have begun when the job is done.
 MOVE_COUNT_MIN = 1_000
 
+SELECTABLE_LENGTH = 100  # characters: an attribute that is selected by is a name or an id, not a text
 _COPY_OF = re.compile(r"([A-Za-z0-9-]{1,100})(?:/([A-Za-z0-9-]{1,64})/([a-z0-9-]{1,64}))?")
 _COUNT = re.compile(r"\d{1,6}")
 
@@ -219,8 +225,17 @@ def rounds(messages: Sequence[Message], to: Destination) -> tuple[tuple[int, ...
 # --------------------------------------------------------------------------- the verdict
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known of a dead letter, and of its failure group."""
+
+    redrives: int = 0  # how often it was sent back before, by what it carries or what the ledger remembers
+    held_in: Cause | None = None  # the failure group in which earlier messages of its FIFO message group are
+    recent_count: int = 0  # dead letters of its failure group within the policy's window, itself included
+
+
 def judge(
-    message: Message, policy: RedrivePolicy, to: Destination, *, redrives: int, held_in: Cause | None, uniform: float
+    message: Message, policy: RedrivePolicy, to: Destination, own: Cause, *, history: History, uniform: float
 ) -> Verdict:
     """What becomes of a dead letter.
 
@@ -228,30 +243,53 @@ def judge(
         message: as received from the dead-letter queue.
         policy: the fleet's.
         to: the queue it would be sent to.
-        redrives: how often it was sent back before, by what it carries or what the ledger remembers.
-        held_in: the failure group in which earlier messages of its FIFO message group are quarantined.
+        own: its failure group.
+        history: what is known of it and of its group.
         uniform: a random number, 0 <= uniform < 1, for the delay.
     """
-    own = failure_group(message)
-
-    def quarantine(sentence: str, into: Cause = own) -> Verdict:
-        return Verdict(VerdictKind.QUARANTINE, into.id, into.words, sentence, redrives)
-
-    if not came_from(message, to):
-        source = message.source or message.attribute(SOURCE) or ""
-        return quarantine(f"Quarantined: it came from {source[:200]}, which is not the fleet's queue {to.arn}.")
-    if held_in is not None:
-        return quarantine("Quarantined: an earlier message of its message group is, and order is kept.", held_in)
-    if copy_of(message, redrives + 1, to) is None:
-        return quarantine(
-            f"Quarantined whole: with {message.size_bytes} bytes and {len(message.attributes)} attributes"
-            f" it is more than its queue takes ({to.max_bytes} bytes, {MAX_ATTRIBUTES} attributes)."
-        )
-    if redrives >= policy.max_redrives:
-        return quarantine(f"Quarantined: it failed again after {redrives} of {policy.max_redrives} retries.")
+    redrives = history.redrives
+    problem = _misplaced(message, to, history) or _unwanted(policy, own, history)
+    if problem:
+        into = history.held_in or own
+        return Verdict(VerdictKind.QUARANTINE, into.id, into.words, f"Quarantined{problem}", redrives)
     delay_s = 0.0 if to.fifo else backoff_s(policy, redrives, uniform)
     sentence = f"Retry {redrives + 1} of {policy.max_redrives}" + (f" in {delay_s:.0f} s." if delay_s else " at once.")
     return Verdict(VerdictKind.RETRY, own.id, own.words, sentence, redrives + 1, delay_s)
+
+
+def _misplaced(message: Message, to: Destination, history: History) -> str:
+    """Why a message cannot go to a queue at all, or nothing."""
+    if not came_from(message, to):
+        source = message.source or message.attribute(SOURCE) or ""
+        return f": it came from {source[:200]}, which is not the fleet's queue {to.arn}."
+    if history.held_in is not None:
+        return ": an earlier message of its message group is, and order is kept."
+    if copy_of(message, history.redrives + 1, to) is None:
+        return (
+            f" whole: with {message.size_bytes} bytes and {len(message.attributes)} attributes"
+            f" it is more than its queue takes ({to.max_bytes} bytes, {MAX_ATTRIBUTES} attributes)."
+        )
+    return ""
+
+
+def _unwanted(policy: RedrivePolicy, own: Cause, history: History) -> str:
+    """Why a message is not to be retried, or nothing."""
+    if not _names(policy.transient, own):
+        if _names(policy.permanent, own):
+            return ": the fleet's policy calls its cause permanent."
+        if policy.otherwise is Otherwise.QUARANTINE:
+            return ": the fleet's policy retries only causes that it calls transient."
+        if 0 < policy.burst_count <= history.recent_count:
+            burst = f"{history.recent_count} dead letters within {policy.burst_window_s:.0f} s"
+            return f": its failure group has tripped, with {burst}."
+    if history.redrives >= policy.max_redrives:
+        return f": it failed again after {history.redrives} of {policy.max_redrives} retries."
+    return ""
+
+
+def _names(patterns: Sequence[str], cause: Cause) -> bool:
+    """Whether one of some patterns, as for file names, names a cause."""
+    return any(fnmatchcase(cause.words.casefold(), pattern.casefold()) for pattern in patterns)
 
 
 def backoff_s(policy: RedrivePolicy, redrives: int, uniform: float) -> float:
@@ -285,6 +323,15 @@ def outpaced(job: RedriveJob, policy: RedrivePolicy, move_per_s: float) -> bool:
     return left_count >= MOVE_COUNT_MIN and min(job.rate_per_s, move_per_s) > pace_per_s
 
 
+def selectable(message: Message) -> tuple[tuple[str, str], ...]:
+    """The producer's own attributes that are texts, cut, as the index keeps them to select by."""
+    return tuple(
+        (name, value.text[:SELECTABLE_LENGTH])
+        for name, value in message.attributes
+        if value.text is not None and not name.startswith(OWN_PREFIX)
+    )
+
+
 def selects(job: RedriveJob, entry: Quarantined) -> bool:
     """Whether a quarantined message is part of a job."""
     if entry.at > job.requested_at or entry.failure_group in job.stopped_groups:
@@ -295,7 +342,10 @@ def selects(job: RedriveJob, entry: Quarantined) -> bool:
         return False
     if not (job.quarantined_from or 0.0) <= entry.at < (job.quarantined_to or float("inf")):
         return False
-    return job.attribute is None or tuple(job.attribute) in entry.attributes
+    if job.attribute is None:
+        return True
+    name, text = job.attribute
+    return (name, text[:SELECTABLE_LENGTH]) in entry.attributes
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ person's word is on record as the job; a crash between the two leaves a body in 
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from sluice.config import Fleet
@@ -357,6 +359,7 @@ class Runner:
             else:
                 job = self._failed(job, f"Message {item.message.id}: {sending.reason}.")
         if hidden_until is None:
+            self._note_redriven(job, sent)
             job = self._let_go(job, [item.entry for item in sent if item.entry])
         else:
             job = self._delete(job, [item.message for item in sent], consigned, hidden_until)
@@ -366,6 +369,12 @@ class Runner:
         # An invocation that is repeated has the same name, but neither the same moment nor the same claims.
         name = f"{self.name}-{round(self.now() * 1_000)}-{next(self._numbers)}"
         return Consigned(self.ports, self.fleet.name, name, self.until, self.now, job.again)
+
+    def _note_redriven(self, job: RedriveJob, sent: Sequence[_Item]) -> None:
+        """Tell the failure groups. A count that is lost harms nothing."""
+        for group_id, count in Counter(item.failure_group for item in sent).items():
+            with suppress(PortError):
+                self.ports.ledger.note_redriven(self.fleet.name, group_id, job.id, count, self.now())
 
     def _let_go(self, job: RedriveJob, entries: Sequence[Quarantined]) -> RedriveJob:
         """Take what was sent out of the index, then out of the archive."""

@@ -16,6 +16,7 @@ One partition a fleet, pk `fleet#<name>`; sk says what a record is:
 | `hold#<message group>` | a FIFO message group with quarantined messages: failure_group, count | |
 | `retries#<consignment>` | a mark for each of many: `data` {claimed, sent}, claimed_at, until_at | 14 days |
 | `retry#<message id>` | the mark that a message is being sent again, or was: claimed_at, until_at, sent_at | 14 days |
+| `cause#<message id>` | why a message failed, told by its consumer apart from it | 14 days |
 | `attempts#<message key>` | redrives of a message that cannot carry the count itself | 14 days |
 | `job#<id>` | a redrive job, at a version | 30 days |
 
@@ -54,12 +55,15 @@ from sluice.model import (
 )
 from sluice.ports import (
     ATTEMPTS_KEPT_S,
+    CAUSES_KEPT_S,
     CONSIGNMENT_MAX,
     CONSUMERS_KEPT_S,
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
     JOBS_KEPT_S,
     RETRY_MARK_S,
+    TREND_HOURS,
+    TREND_MINUTES,
     ConflictError,
     NeedsFixError,
     TryLaterError,
@@ -74,6 +78,8 @@ PAST_ALL = "\U0010ffff"  # sorts after everything that a key can hold
 MS_DIGITS = 15  # milliseconds until the year 33658, so that text sorts as time does
 # Above it, the marks of just the messages in question are cheaper to read: a mark is about 150 bytes.
 MARKS_LOOKED_AT = 400
+# Counts of hours and minutes past are taken away some at a time: a write for each would double the writes.
+PAST_REMOVED = 12
 # Each takes three writes of a transaction's hundred, and its failure group one more.
 LET_GO_AT_ONCE = 25
 # Two writers of one message group's hold meet at most now and then; each attempt that fails means that another won.
@@ -186,15 +192,61 @@ class DynamoLedger:
         return tuple(sorted(groups, key=lambda group: (-group.last_seen_at, group.id)))
 
     def note_failure(self, fleet: str, group_id: str, cause: str, sample: str, now: float) -> FailureGroup:
-        """Count one more dead letter of a group as seen."""
+        """Count one more dead letter of a group; the counts by hour and minute are attributes, added to in place."""
+        hour, minute = int(now // 3_600), int(now // 60)
+        key = _key(fleet, f"group#{group_id}")
         item = self._table.update(
-            _key(fleet, f"group#{group_id}"),
+            key,
             "SET #cause = :cause, #sample = :sample, #last_seen_at = :now,"
-            " #first_seen_at = if_not_exists(#first_seen_at, :now) ADD #count :zero, #seen_count :one, #version :one",
+            " #first_seen_at = if_not_exists(#first_seen_at, :now)"
+            f" ADD #count :zero, #seen_count :one, #version :one, #hour_{hour} :one, #minute_{minute} :one",
             {":cause": cause, ":sample": sample, ":now": now, ":zero": 0, ":one": 1},
         )
         assert item is not None  # there is no condition
+        past = [f"hour_{at}" for at, _ in _series(item, "hour_") if at <= hour - TREND_HOURS]
+        past += [f"minute_{at}" for at, _ in _series(item, "minute_") if at <= minute - TREND_MINUTES]
+        if len(past) >= PAST_REMOVED:
+            self._table.update(key, f"REMOVE {', '.join(f'#{name}' for name in past)}", {})
         return _failure_group(fleet, item)
+
+    def note_redriven(self, fleet: str, group_id: str, job_id: str, count: int, now: float) -> None:
+        """Count messages of a group that a job sent back."""
+        key = _key(fleet, f"group#{group_id}")
+        values: dict[str, Value] = {":count": count, ":job": job_id, ":one": 1}
+        if self._table.update(key, "ADD #redriven_count :count, #version :one", values, "#redrive_job = :job") is None:
+            self._table.update(
+                key,
+                "SET #redrive_job = :job, #redriven_at = :now, #redriven_count = :count, #returned_count = :zero"
+                " ADD #version :one",
+                values | {":now": now, ":zero": 0},
+                "attribute_exists(#pk)",
+            )
+
+    def note_returned(self, fleet: str, group_id: str, job_id: str) -> None:
+        """Count one of them that came back."""
+        key = _key(fleet, f"group#{group_id}")
+        values: dict[str, Value] = {":job": job_id, ":one": 1}
+        self._table.update(key, "ADD #returned_count :one, #version :one", values, "#redrive_job = :job")
+
+    def archive_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
+        """Set a failure group aside, or take it out again."""
+        key, there = _key(fleet, f"group#{group_id}"), "attribute_exists(#pk)"
+        if at is None:
+            item = self._table.update(key, "REMOVE #archived_at ADD #version :one", {":one": 1}, there)
+        else:
+            item = self._table.update(key, "SET #archived_at = :at ADD #version :one", {":at": at, ":one": 1}, there)
+        return _failure_group(fleet, item) if item else None
+
+    def keep_cause(self, fleet: str, message_id: str, cause: str, now: float) -> None:
+        """Remember why a message failed."""
+        ttl = _ttl(now + CAUSES_KEPT_S)
+        self._table.put(_key(fleet, f"cause#{message_id}") | typed_all({"cause": cause, "ttl": ttl}))
+
+    def causes(self, fleet: str, message_ids: Sequence[str]) -> dict[str, str]:
+        """The causes told of these messages."""
+        wanted = list(dict.fromkeys(message_ids))
+        items = self._table.get_all([_key(fleet, f"cause#{message_id}") for message_id in wanted])
+        return {message_id: text(item, "cause") for message_id, item in zip(wanted, items, strict=True) if item}
 
     def quarantine(self, entry: Quarantined) -> bool:
         """Index a message, count it in its group, hold its message group; False if it was there or was sent again."""
@@ -549,7 +601,15 @@ def _readable[T](kind: type[T], items: Iterator[Item]) -> Iterator[T]:
             logger.warning("left out: %s", error)
 
 
+def _series(item: Item, prefix: str) -> tuple[tuple[int, int], ...]:
+    """Counts that are attributes of an item, by the place in time that ends their names."""
+    names = [name for name in item if name.startswith(prefix)]
+    return tuple(sorted((int(name.removeprefix(prefix)), int(number(item, name))) for name in names))
+
+
 def _failure_group(fleet: str, item: Item) -> FailureGroup:
+    last_seen_at = number(item, "last_seen_at")
+    hour, minute = last_seen_at // 3_600, last_seen_at // 60
     return FailureGroup(
         fleet=fleet,
         id=text(item, "sk").removeprefix("group#"),
@@ -557,7 +617,14 @@ def _failure_group(fleet: str, item: Item) -> FailureGroup:
         count=int(number(item, "count")),
         seen_count=int(number(item, "seen_count")),
         first_seen_at=number(item, "first_seen_at"),
-        last_seen_at=number(item, "last_seen_at"),
+        last_seen_at=last_seen_at,
         sample=text(item, "sample"),
         version=int(number(item, "version")),
+        hours=tuple(one for one in _series(item, "hour_") if one[0] > hour - TREND_HOURS),
+        minutes=tuple(one for one in _series(item, "minute_") if one[0] > minute - TREND_MINUTES),
+        archived_at=number(item, "archived_at") if "archived_at" in item else None,
+        redrive_job=text(item, "redrive_job"),
+        redriven_at=number(item, "redriven_at") if "redriven_at" in item else None,
+        redriven_count=int(number(item, "redriven_count")),
+        returned_count=int(number(item, "returned_count")),
     )

@@ -20,11 +20,14 @@ from sluice.model import (
 )
 from sluice.ports import (
     ATTEMPTS_KEPT_S,
+    CAUSES_KEPT_S,
     CONSUMERS_KEPT_S,
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
     JOBS_KEPT_S,
     RETRY_MARK_S,
+    TREND_HOURS,
+    TREND_MINUTES,
     ConflictError,
 )
 
@@ -62,6 +65,7 @@ class MemoryLedger:
         self._marks: dict[tuple[str, str], _Mark] = {}
         self._consignments: dict[tuple[str, str], Consignment] = {}
         self._attempts: dict[tuple[str, str], tuple[int, float]] = {}
+        self._causes: dict[tuple[str, str], tuple[str, float]] = {}
         self._jobs: dict[tuple[str, str], RedriveJob] = {}
 
     def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:
@@ -151,10 +155,45 @@ class MemoryLedger:
             sample=sample,
             seen_count=group.seen_count + 1,
             last_seen_at=now,
+            hours=counted(group.hours, int(now // 3_600), TREND_HOURS),
+            minutes=counted(group.minutes, int(now // 60), TREND_MINUTES),
             version=group.version + 1,
         )
         self._groups[fleet, group_id] = noted
         return noted
+
+    def note_redriven(self, fleet: str, group_id: str, job_id: str, count: int, now: float) -> None:
+        """Count messages of a group that a job sent back."""
+        group = self._groups.get((fleet, group_id))
+        if group and group.redrive_job != job_id:
+            group = replace(group, redrive_job=job_id, redriven_at=now, redriven_count=0, returned_count=0)
+        if group:
+            redriven_count = group.redriven_count + count
+            self._groups[fleet, group_id] = replace(group, redriven_count=redriven_count, version=group.version + 1)
+
+    def note_returned(self, fleet: str, group_id: str, job_id: str) -> None:
+        """Count one of them that came back."""
+        group = self._groups.get((fleet, group_id))
+        if group and group.redrive_job == job_id:
+            returned_count = group.returned_count + 1
+            self._groups[fleet, group_id] = replace(group, returned_count=returned_count, version=group.version + 1)
+
+    def archive_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
+        """Set a failure group aside, or take it out again."""
+        group = self._groups.get((fleet, group_id))
+        if group:
+            group = self._groups[fleet, group_id] = replace(group, archived_at=at, version=group.version + 1)
+        return group
+
+    def keep_cause(self, fleet: str, message_id: str, cause: str, now: float) -> None:
+        """Remember why a message failed."""
+        self._causes[fleet, message_id] = (cause, now)
+
+    def causes(self, fleet: str, message_ids: Sequence[str]) -> dict[str, str]:
+        """The causes told of these messages."""
+        now = self._clock()
+        found = {message_id: self._causes.get((fleet, message_id)) for message_id in message_ids}
+        return {m: told[0] for m, told in found.items() if told and told[1] + CAUSES_KEPT_S > now}
 
     def quarantine(self, entry: Quarantined) -> bool:
         """Index a message, count it in its group, hold its message group; False if it was there or was sent again."""
@@ -312,6 +351,13 @@ class MemoryLedger:
             elif message_id in there.claimed:
                 found.add(Claim.BUSY if there.until > now else Claim.DOUBTFUL)
         return next((claim for claim in (Claim.SENT, Claim.BUSY, Claim.DOUBTFUL) if claim in found), None)
+
+
+def counted(series: tuple[tuple[int, int], ...], place: int, kept: int) -> tuple[tuple[int, int], ...]:
+    """A series of counts with one more at a place, cut to so many places before it."""
+    counts = dict(series)
+    counts[place] = counts.get(place, 0) + 1
+    return tuple(sorted((at, count) for at, count in counts.items() if at > place - kept))
 
 
 def _check(ours: int, theirs: int, what: str) -> None:
