@@ -46,6 +46,18 @@ def test_backtest_when_json_is_asked_for(trace: str, capsys: pytest.CaptureFixtu
     assert 0.9 < bound < 1.5
 
 
+def test_backtest_when_the_terminal_is_narrow(
+    trace: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On 80 columns every policy keeps its name and every heading its word."""
+    monkeypatch.setenv("COLUMNS", "80")
+    policies = ["target-tracking", "step-scaling", "clairvoyant", "fixed:scale=0.1"]
+    assert backtest(trace=trace, seconds_per_message=900, policy=policies, jobs=1) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in (*policies[:3], "cost", "hours", "half", "longest", "launches"))
+    assert max(map(len, out.splitlines())) <= 80
+
+
 def test_backtest_when_a_generated_trace_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """No file is needed."""
     assert backtest(trace="step", seconds_per_message=8, policy=["fixed"]) == 0

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from tools.backtest.charts import COLUMNS, Point, columns, cost_against_lateness, front, over_time
+from tools.backtest.charts import COLUMNS, WIDTH, Point, columns, cost_against_lateness, front, over_time
 from tools.backtest.command import backtest
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies import make
@@ -78,6 +78,16 @@ def test_render_when_a_policy_foresees() -> None:
     assert "foresees" in page
     assert "<td>no</td>" in page
     assert "<td>yes</td>" not in page
+
+
+def test_over_time_when_a_day_ends_at_the_edge() -> None:
+    """The last tick has no label, which would stand outside the page; the unit stands above the highest level."""
+    drawn = str(over_time(columns(np.full(1440, 100.0), "mean"), days=1.0, unit="things"))
+    marks = re.findall(r'x="([0-9.]+)"[^>]*>(\d\d:00)<', drawn)
+    assert marks[0][1] == "00:00"
+    assert all(float(x) + 30 < WIDTH for x, _ in marks)
+    (unit_y,) = re.findall(r'y="(-?[0-9.]+)">things<', drawn)
+    assert float(unit_y) <= -11
 
 
 def test_charts_when_drawn() -> None:

@@ -68,9 +68,9 @@ def over_time(
     drawn = (
         h.path(d=line, fill="none", stroke=colour, **{"stroke-width": "1.3"}) if colour else h.path(".traffic", d=area)
     )
-    return h.svg(viewBox=f"0 -12 {WIDTH:.0f} {height + 34:.0f}", role="img")[
+    return h.svg(viewBox=f"0 -22 {WIDTH:.0f} {height + 44:.0f}", role="img")[
         h.title[unit],
-        h.text(x="0", y="-2")[unit],
+        h.text(x="0", y="-11")[unit],
         _levels(top, y),
         h.line(".limit", x1=f"{LEFT}", x2=f"{LEFT + INNER}", y1=f"{y(limit):.1f}", y2=f"{y(limit):.1f}")
         if limit is not None
@@ -180,7 +180,8 @@ def _days(days: float, height: float) -> Iterator[h.Element]:
         x = LEFT + INNER * hour / hours
         text = f"day {hour // 24 + 1}" if step >= 24 else f"{hour % 24:02d}:00"
         yield h.line(".axis", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=f"{height}", y2=f"{height + 4}")
-        yield h.text(".faint", x=f"{x:.1f}", y=f"{height + 16}")[text]
+        if x < LEFT + INNER - LETTER_WIDTH * len(text):  # at the end there is no room for it
+            yield h.text(".faint", x=f"{x:.1f}", y=f"{height + 16}")[text]
 
 
 def _cursors(notes: Sequence[tuple[float, str]], height: float) -> Iterable[h.Element]:

@@ -10,12 +10,13 @@ from typing import Annotated
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from cyclopts import Parameter
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from tools.backtest.conditions import Conditions
 from tools.backtest.history import History, look_back
-from tools.backtest.policies import DEFAULT, label
+from tools.backtest.policies import DEFAULT, POLICIES, label
 from tools.backtest.policies.clairvoyant import bound_hours
 from tools.backtest.report import geometric_mean, render, write
 from tools.backtest.shapes import SECONDS_PER_MESSAGE, SHAPES, shape
@@ -172,9 +173,10 @@ def show(runs: Sequence[Run], console: Console, least_hours: float) -> None:
         f"{runs[0].trace}: target wait {first.target_wait_s:g} s, boot {first.boot_s:g} s,"
         f" {first.seconds_per_message:.3g} s a message, seed {first.seed}"
     )
-    table = Table(title=title, title_justify="left")
-    table.add_column("policy", overflow="fold")
-    for name in ("cost", "hours", "late", "half", "99%", "longest", "launches", "cpu"):
+    # Narrow enough for 80 columns, so that policies keep their names.
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table.add_column("policy", overflow="fold", min_width=max(map(len, POLICIES)))
+    for name in ("cost", "hours", "late", "half", "99%", "longest", "launches"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in sorted(runs, key=lambda run: run.cost_ratio):
         table.add_row(
@@ -186,7 +188,6 @@ def show(runs: Sequence[Run], console: Console, least_hours: float) -> None:
             f"{run.wait_p99_s:.0f} s",
             f"{run.wait_max_s:.0f} s",
             str(run.launches),
-            f"{run.cpu_s:.1f} s",
         )
     console.print(table)
     least = least_hours / runs[0].work_hours

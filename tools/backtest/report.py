@@ -14,8 +14,9 @@ from tools.backtest.policies import FORESEEING, POLICIES, label
 from tools.backtest.simulator import Run
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+# To be told from paper and from each other in light and in dark.
 PALETTE = (
-    "#0f766e", "#b45309", "#be185d", "#6d28d9", "#1d4ed8", "#4d7c0f", "#a16207", "#64748b", "#78716c", "#0284c7",
+    "#0d9488", "#d97706", "#db2777", "#8b5cf6", "#3b82f6", "#4d7c0f", "#a16207", "#64748b", "#8a817c", "#0284c7",
 )  # fmt: skip
 COLOURS = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(POLICIES)}
 LATE_MARKED = 0.001  # shares above are marked
@@ -159,24 +160,26 @@ def _summary(groups: Sequence[Sequence[Run]]) -> Iterator[h.Fragment]:
         rows = sorted(by_policy.items(), key=lambda item: geometric_mean(run.cost_ratio for run in item[1]))
         yield h.fragment[
             h.h2[f"All traces: target wait {target_s:g} s, boot {boot_s:g} s"],
-            h.table[
-                h.tr[
-                    h.th["policy"],
-                    (
-                        h.th(".number")[name]
-                        for name in ("traces", "cost, geometric mean", "late, at worst", "mean late")
-                    ),
-                ],
-                (
+            h.div(".scroll")[
+                h.table[
                     h.tr[
-                        h.td[_dot(of[0].policy), name],
-                        h.td(".number")[str(len(of))],
-                        h.td(".number")[f"{geometric_mean(run.cost_ratio for run in of):.3f}"],
-                        _late_cell(max(run.late_fraction for run in of)),
-                        _late_cell(sum(run.late_fraction for run in of) / len(of)),
-                    ]
-                    for name, of in rows
-                ),
+                        h.th["policy"],
+                        (
+                            h.th(".number")[name]
+                            for name in ("traces", "cost, geometric mean", "late, at worst", "mean late")
+                        ),
+                    ],
+                    (
+                        h.tr[
+                            h.td[_dot(of[0].policy), name],
+                            h.td(".number")[str(len(of))],
+                            h.td(".number")[f"{geometric_mean(run.cost_ratio for run in of):.3f}"],
+                            _late_cell(max(run.late_fraction for run in of)),
+                            _late_cell(sum(run.late_fraction for run in of) / len(of)),
+                        ]
+                        for name, of in rows
+                    ),
+                ]
             ],
         ]
 
