@@ -33,12 +33,14 @@ from sluice.draining import (
     InFlight,
     Release,
     Reported,
+    Retained,
     Sight,
     Spot,
     StopSent,
     StopUnanswered,
     Terminating,
     Tick,
+    Waiting,
     advance,
     needs_look,
     needs_signs,
@@ -391,7 +393,8 @@ class Drainer:
         courses = []
         for instance_id in sorted({*drains, *sights}, key=lambda key: (_urgency(drains.get(key)), key)):
             drain, sight = drains.get(instance_id), sights.get(instance_id)
-            if (drain is None or drain.state is DrainState.RELEASED) and (sight is None or isinstance(sight, Gone)):
+            over = drain is None or drain.state is DrainState.RELEASED
+            if over and not isinstance(sight, Waiting | Retained):
                 continue
             news = _news(drain, sight, look)
             tick = Tick(look.reading.retains if look.reading else None)

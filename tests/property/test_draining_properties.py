@@ -22,6 +22,7 @@ from sluice.draining import (
     Release,
     Reported,
     Retained,
+    Serving,
     Spot,
     StopSent,
     StopUnanswered,
@@ -84,6 +85,7 @@ world_events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Gone, st.sampled_from([None, "Terminating:Proceed"])),
     st.just(Ended()),
     st.just(Retained("orders", OUR_HOOK)),
+    st.just(Serving()),
     st.builds(Reported, agos, st.booleans()),
     st.builds(InFlight, st.integers(0, 5)),
 )
@@ -165,9 +167,9 @@ def test_release_is_on_record_only_when_answered_or_gone(day: Day) -> None:
             continue
         if before.state in UNDER_WAY:
             ended = isinstance(event, Beaten) and not event.held and event.hook == before.hook
-            assert isinstance(event, Gone) or ended
+            assert isinstance(event, Gone | Serving) or ended
         elif before.state is not DrainState.RELEASED:
-            assert isinstance(event, Gone | Completed | EndAnswered | Tick)
+            assert isinstance(event, Gone | Serving | Completed | EndAnswered | Tick)
             assert step.drain.outcome is not None
 
 

@@ -23,6 +23,7 @@ from sluice.draining import (
     Release,
     Reported,
     Retained,
+    Serving,
     Spot,
     StopSent,
     StopUnanswered,
@@ -92,6 +93,7 @@ EVENTS: tuple[Event, ...] = (
     Gone("Terminating:Proceed"),
     Ended(),
     Retained("orders", OUR_HOOK),
+    Serving(),
     *(Reported(at, done) for at in (NOW - 600, NOW) for done in (True, False)),
     *(InFlight(count) for count in (0, 7)),
     *(EndAnswered(found) for found in (True, False)),
@@ -610,6 +612,26 @@ def test_drain_begins_anew_when_the_instance_came_back_from_a_warm_pool() -> Non
     assert step.drain.asked_count == 5, "an answer to a stop of the first life must not pass for one of this"
 
 
+def test_drain_is_over_when_its_instance_is_in_service_again() -> None:
+    """Its hook timed out unseen and it came back from a warm pool; a reading lags, so not at once."""
+    drain = a_drain(DrainState.STOPPING)
+    assert advance(drain, Serving(), POLICY, NOW + 49) == DrainStep(drain)
+    over = advance(drain, Serving(), POLICY, NOW + 50).drain
+    assert over is not None
+    assert (over.state, over.outcome) == (DrainState.RELEASED, DrainOutcome.GONE)
+    spot = a_drain(DrainState.STOPPING, hook=None, hook_at=None)
+    assert advance(spot, Serving(), POLICY, NOW + 60) == DrainStep(spot), "no action is known, so none is over"
+
+
+def test_drain_begins_anew_when_a_later_action_names_itself() -> None:
+    """The first was found by a sweep and has no token: what comes later than that is another."""
+    found = a_drain(DrainState.STOPPING, hook=OUR_HOOK)
+    step = advance(found, Terminating("orders", HOOK, NOW), POLICY, NOW + 1)
+    assert step.drain is not None
+    assert (step.drain.state, step.drain.hook) == (DrainState.NOTICED, HOOK)
+    assert advance(found, Terminating("orders", HOOK, NOW - 20), POLICY, NOW) == DrainStep(found)
+
+
 def test_released_instance_is_probed_when_it_still_waits() -> None:
     """It may be another hook that holds it: a heartbeat tells whether it is ours, after the reading has settled."""
     drain = a_drain(DrainState.RELEASED)
@@ -666,9 +688,9 @@ def test_operators_release_works_when_nothing_is_on_record() -> None:
         ("Warmed:Stopped", Gone("Warmed:Stopped")),
         ("Warmed:Pending:Wait", Gone("Warmed:Pending:Wait")),
         (None, Gone(None)),
-        ("InService", None),
+        ("InService", Serving()),
+        ("Pending:Wait", Serving()),
         ("Terminating", None),
-        ("Pending:Wait", None),
         ("Standby", None),
     ],
 )

@@ -122,6 +122,9 @@ class World(Stage):
         self.delivered_at: dict[str, float] = {}  # when a consumer last said something that was taken whole
         self.excused: set[str] = set()  # who ended because a person removed our hook
         self.hook_removed = False
+        # Invocations that meet are stacked on one another, so that each waits for those above it, which on Lambda run
+        # beside it: in a crowd a call takes no more than its share of the time.
+        self.share = min(1.0, 4.0 / scene.size)
         self.let_go: set[str] = set()  # by an operator
         self.troubled_at = 0.0  # when something last failed that may cost a heartbeat
         self.fleet = Fleet(
@@ -458,8 +461,8 @@ class World(Stage):
     def _meet(self, call: Call) -> Fault | None:
         """Every call: time passes, `on_call` sees it, and it may fail before or after its effect."""
         self.counts["calls"] += 1
-        stalled = self.happens(self.chances.stall)
-        self.sleep(self.rng.uniform(2, STALL_S) if stalled else self.rng.uniform(0.005, 0.05))
+        stalled = self.happens(self.chances.stall * self.share)
+        self.sleep(self.rng.uniform(2, STALL_S) if stalled else self.share * self.rng.uniform(0.005, 0.05))
         self.on_call(call)
         if stalled:
             self.troubled_at = self.now

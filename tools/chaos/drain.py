@@ -191,7 +191,8 @@ class Judge:
         over = {DrainState.RELEASED, DrainState.RETAINED}
         quiet_s = TALK_S + BUSY_KEPT_S + 4 * SWEEP_S if world.scene.talking else 0.0
         at_rest = world.now > world.quiet_at + quiet_s and world.planned_count() <= 1
-        return at_rest and not world.waiting() and all(drain.state in over for drain in drains)
+        held = world.waiting() or world.waiting(LAUNCH_HOOK)
+        return at_rest and not held and all(drain.state in over for drain in drains)
 
 
 def build(seed: int) -> World:

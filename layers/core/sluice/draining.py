@@ -21,6 +21,8 @@ doubled, late or out of order) changes nothing. Which of two events is the right
     a hook's answer        counts only for the hook that the record names
     a terminating event    of another token and a later time than the record's is another lifecycle action: the instance
                            was drained once, came back (a warm pool) and leaves again, so its drain begins anew
+    a reading              that shows an instance in service, long after its action began, ends that action's drain:
+                           what is known of it (a stop that succeeded) says nothing of the consumer that works there now
     a consumer's report    counts only if it was made since the lifecycle action began
 
 How long an instance is held: until its deadline, or, where the policy has a longest silence, until that long after
@@ -107,6 +109,7 @@ class EventKind(StrEnum):
     GONE = "instance gone"
     ENDED = "machine ended"
     RETAINED = "found retained"
+    SERVING = "found in service"
     STOP_SENT = "stop sent"
     STOP_UNANSWERED = "stop not accepted"
     COMMAND_PENDING = "command pending"  # in no row: unknown until it ends
@@ -196,6 +199,13 @@ class Retained:
     fleet: str
     hook: HookAction
     kind = EventKind.RETAINED
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A reading of the group shows the instance in service, or on its way there."""
+
+    kind = EventKind.SERVING
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +327,7 @@ type Event = (
     | Gone
     | Ended
     | Retained
+    | Serving
     | StopSent
     | StopUnanswered
     | CommandTold
@@ -330,7 +341,7 @@ type Event = (
 )
 
 
-type Sight = Waiting | Gone | Retained
+type Sight = Waiting | Gone | Retained | Serving
 
 
 def seen(fleet: str, hook: HookAction, aws_state: str | None) -> Sight | None:
@@ -348,6 +359,8 @@ def seen(fleet: str, hook: HookAction, aws_state: str | None) -> Sight | None:
         return Waiting(fleet, hook)
     if aws_state.endswith("Terminating:Retained"):
         return Retained(fleet, hook)
+    if aws_state == "InService" or aws_state.startswith("Pending"):
+        return Serving()
     past_hook = aws_state.endswith(("Terminating:Proceed", "Terminated"))
     in_pool = aws_state.startswith("Warmed:") and "Terminating" not in aws_state
     return Gone(aws_state) if past_hook or in_pool else None
@@ -464,13 +477,9 @@ def _is_another_action(drain: Drain, event: Terminating) -> bool:
 
 def _join(drain: Drain, event: Terminating | Waiting, policy: DrainPolicy, now: float) -> DrainStep:
     """The lifecycle action of a drain under way becomes known, or is another one."""
-    if isinstance(event, Terminating) and drain.hook is not None:
-        if not _is_another_action(drain, event):
-            return DrainStep(drain)
-        if drain.hook.token is not None:
-            return _begin(drain, event, policy, now)
-    elif drain.hook is not None:
-        return DrainStep(drain)
+    if drain.hook is not None:
+        another = isinstance(event, Terminating) and _is_another_action(drain, event)
+        return _begin(drain, event, policy, now) if another else DrainStep(drain)
     joined = _joined(drain, event, now)
     unseen = isinstance(event, Waiting) and now < beats_until(joined, policy)
     return DrainStep(joined, (SendHeartbeat(event.hook),) if unseen else ())
@@ -495,9 +504,8 @@ def _join_owed(drain: Drain, event: Terminating | Waiting, policy: DrainPolicy, 
             return _begin(drain, event, policy, now)
         joined = _joined(drain, event, now)
         return DrainStep(joined, (CompleteHook(event.hook),))
-    if isinstance(event, Terminating) and drain.hook.token is not None and _is_another_action(drain, event):
-        return _begin(drain, event, policy, now)
-    return DrainStep(drain)
+    another = isinstance(event, Terminating) and _is_another_action(drain, event)
+    return _begin(drain, event, policy, now) if another else DrainStep(drain)
 
 
 def _hurry(drain: Drain, event: Spot, _policy: DrainPolicy, now: float) -> DrainStep:
@@ -662,6 +670,13 @@ def _no_longer_kept(drain: Drain, _event: Gone | EndAnswered, _policy: DrainPoli
     return _released(drain, now, DrainOutcome.TERMINATED, "it is no longer retained")
 
 
+def _serves(drain: Drain, _event: Serving, _policy: DrainPolicy, now: float) -> DrainStep:
+    """Its action is over, though nobody told us; a drain that only a Spot notice began goes on."""
+    if drain.hook is None or now < begun_at(drain) + SETTLE_S:
+        return DrainStep(drain)
+    return _released(drain, now, DrainOutcome.GONE, "it is in service again: its lifecycle action is over")
+
+
 def _wait(drain: Drain, _event: Tick, policy: DrainPolicy, now: float) -> DrainStep:
     """What is due before the deadline: a heartbeat, and a stop that came to nothing."""
     beat: tuple[SendHeartbeat, ...] = ()
@@ -809,6 +824,7 @@ def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
         (OWED, (_K.RELEASE,), _let_go_done, frozenset()),
         # it left by itself
         (UNDER_WAY | OWED, (_K.GONE,), _gone, frozenset({_S.RELEASED})),
+        (UNDER_WAY | OWED, (_K.SERVING,), _serves, frozenset({_S.RELEASED})),
         # kept for inspection: until a person, or another tool, lets it go
         (UNDER_WAY | OWED, (_K.RETAINED,), _keep, frozenset({_S.RETAINED})),
         (frozenset({_S.RETAINED}), (_K.GONE, _K.NOT_RETAINED), _no_longer_kept, frozenset({_S.RELEASED})),
