@@ -1,0 +1,330 @@
+"""The consumer's half of Sluice's contract, in one file to copy: when to stop, what to say, how to let go.
+
+    lifecycle = Lifecycle.watch(hook="sluice-drain")      # once the consumer can take messages
+    while not lifecycle.leaving:
+        for message in receive():
+            with lifecycle.working():
+                work(message)
+    lifecycle.leave()                                     # everything is done and let go of
+
+`leaving` turns true when the instance is to go (its target lifecycle state, which the instance metadata tells, is
+`Terminated` or in a warm pool), when EC2 takes a Spot instance back, and on SIGTERM. `leave` says that the consumer is
+done, completes the lifecycle action, and waits for the end of the instance, or for its return from a warm pool.
+
+What it says (ready, busy, idle, draining, done) are events on the default bus, which Sluice listens to; a word that
+cannot be sent is logged and costs nothing but what it was for. Needs boto3, Python 3.11 or later, and the permissions
+`autoscaling:CompleteLifecycleAction` on the group and `events:PutEvents` with the condition `events:source` =
+`sluice.consumer`.
+
+Sources: "Retrieve the target lifecycle state through instance metadata" and "Complete a lifecycle action", Amazon EC2
+Auto Scaling User Guide; "Spot Instance interruption notices", Amazon EC2 User Guide.
+"""
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+log = logging.getLogger("sluice.consumer")
+
+METADATA: Final = "http://169.254.169.254"
+METADATA_TIMEOUT_S: Final = 2.0
+"""The metadata service is on the same host."""
+TOKEN_TTL_S: Final = 60
+"""A token for each look: it need not outlive it by much."""
+POLL_S: Final = 2.0
+"""Between two looks: a drain begins within it, and the metadata service stands far more."""
+TELL_S: Final = 1.0
+"""How often it is looked whether there is something to say."""
+REPEAT_S: Final = 60.0
+"""A busy or draining consumer repeats itself: Sluice takes it for crashed after three minutes of silence."""
+READY_REPEAT_S: Final = 15.0
+"""One that waits to be let into service, more often ..."""
+READY_FOR_S: Final = 600.0
+"""... and for as long as a boot may reasonably take."""
+IDLE_AFTER_S: Final = 5.0
+"""Work that follows closely is no idleness: it is said only after so long without any."""
+RETRY_S: Final = 5.0
+"""Between tries to complete the action; the hook's own timeout is the backstop."""
+EARLY_S: Final = 150.0
+"""How long an action that is not active may still become so: the metadata is ahead of the group by a moment, and a Spot
+notice by its two minutes."""
+OPTIONS: Final = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"})
+
+
+class MetadataError(Exception):
+    """The instance metadata service did not answer as it should; try again."""
+
+
+class Metadata:
+    """The instance metadata service, version 2."""
+
+    def __init__(self, url: str = METADATA) -> None:
+        """Nothing is asked yet."""
+        self._url = url
+        # Straight to it: it is link-local, no proxy reaches it.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def read(self, item: str) -> str | None:
+        """One entry below meta-data/; None where there is none.
+
+        Raises:
+            MetadataError: The service does not answer.
+        """
+        try:
+            token = self._ask("PUT", "api/token", {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_TTL_S)})
+            return self._ask("GET", f"meta-data/{item}", {"X-aws-ec2-metadata-token": token}).strip()
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise MetadataError(str(error)) from error
+        except OSError as error:
+            raise MetadataError(str(error)) from error
+
+    def _ask(self, method: str, path: str, headers: Mapping[str, str]) -> str:
+        url = f"{self._url}/latest/{path}"
+        request = urllib.request.Request(url, method=method, headers=dict(headers))  # noqa: S310 - the operator's URL
+        with self._opener.open(request, timeout=METADATA_TIMEOUT_S) as answer:
+            return str(answer.read().decode())
+
+
+class Lifecycle:
+    """This instance's coming and going. Made by `watch`; all of it may be used from any thread."""
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        group: str,
+        instance_id: str,
+        hook: str,
+        *,
+        autoscaling: Any,
+        events: Any,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Put together; `start` sets it going."""
+        self._metadata = metadata
+        self._group = group
+        self._instance_id = instance_id
+        self._hook = hook
+        self._autoscaling = autoscaling
+        self._events = events
+        self._clock = clock
+        self._leaving = threading.Event()
+        self._stopped = threading.Event()  # by SIGTERM: whoever sent it waits for this process to end
+        self._by_group = False  # the group waits for our completion
+        self._ends_at: float | None = None
+        self._left_at = 0.0
+        self._in_hand = 0
+        self._worked_at: float | None = None
+        self._said: str | None = None
+        self._said_at = 0.0
+        self._ready_at = clock()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def watch(cls, hook: str, group: str | None = None, *, signals: bool = True) -> "Lifecycle":
+        """Begin to watch, and say that this consumer is ready.
+
+        Args:
+            hook: The termination hook that the Sluice stack attaches to the group: `<stack>-drain`.
+            group: The Auto Scaling group's name; without it SLUICE_GROUP, or the instance's tag
+                aws:autoscaling:groupName, where the launch template allows tags in instance metadata.
+            signals: Whether SIGTERM and SIGINT are to begin the end. Only where this is the main thread.
+
+        Raises:
+            MetadataError: Instance id or group cannot be found out.
+        """
+        metadata = Metadata(os.environ.get("SLUICE_IMDS", METADATA))
+        instance_id = os.environ.get("INSTANCE_ID") or metadata.read("instance-id")
+        name = group or os.environ.get("SLUICE_GROUP") or metadata.read("tags/instance/aws:autoscaling:groupName")
+        if not instance_id or not name:
+            missing = "instance id: set INSTANCE_ID" if name else "group: name it, or set SLUICE_GROUP"
+            raise MetadataError(f"the instance metadata does not tell the {missing}")
+        autoscaling, events = boto3.client("autoscaling", config=OPTIONS), boto3.client("events", config=OPTIONS)
+        lifecycle = cls(metadata, name, instance_id, hook, autoscaling=autoscaling, events=events)
+        if signals:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: lifecycle.stop())
+        lifecycle.start()
+        return lifecycle
+
+    def start(self) -> None:
+        """Watch and tell from threads of their own."""
+        for name, work, pause_s in (("lifecycle", self.look, POLL_S), ("reports", self.tell, TELL_S)):
+            threading.Thread(target=self._repeat, args=(work, pause_s), name=name, daemon=True).start()
+
+    def _repeat(self, work: Callable[[], None], pause_s: float) -> None:
+        pause = threading.Event()
+        while True:
+            work()
+            pause.wait(pause_s)
+
+    # --- for the consumer ---
+
+    @property
+    def leaving(self) -> bool:
+        """Whether to take nothing new."""
+        return self._leaving.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Pause for so long at most, less where it is time to leave; whether it is."""
+        return self._leaving.wait(seconds)
+
+    def left_s(self) -> float | None:
+        """Seconds until EC2 takes a Spot instance; None where nobody has said when the end comes."""
+        return None if self._ends_at is None else max(0.0, self._ends_at - self._clock())
+
+    def fits(self, seconds: float) -> bool:
+        """Whether work of so many seconds can still be done. What does not fit is to be returned: visibility 0."""
+        left_s = self.left_s()
+        return left_s is None or seconds <= left_s
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """While a message is worked on: its instance is kept from being scaled in, its drain from being given up."""
+        with self._lock:
+            self._in_hand += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_hand -= 1
+                self._worked_at = self._clock()
+
+    def give_up(self) -> None:
+        """This consumer will never be ready: with a launch hook, its group replaces the instance at once."""
+        self.say("failed")
+
+    def stop(self) -> None:
+        """Begin to leave because somebody said so, as Run Command does by SIGTERM."""
+        self._stopped.set()
+        self._leaving.set()
+
+    def leave(self) -> None:
+        """Everything is let go of: say so, and complete the lifecycle action where the group waits for it.
+
+        Returns at once where somebody stopped this process; else once it is stopped, or the instance is in service
+        again. A process that ended by itself would be started again by its supervisor, on an instance that is leaving.
+        """
+        self.say("done")
+        self._left_at = self._clock()
+        while self._by_group and not self._complete():
+            if self._stopped.wait(RETRY_S):
+                return
+        while not self._stopped.wait(POLL_S if self._leaving.is_set() else 0.0):
+            if self._target_state() == "InService":
+                return
+
+    # --- what is seen ---
+
+    def look(self) -> None:
+        """Look once whether the instance is to go."""
+        if self._leaving.is_set():
+            return
+        state = self._target_state()
+        if state is not None and (state == "Terminated" or state.startswith("Warmed:")):
+            log.info("the instance is to go: %s", state)
+            self._by_group = True
+            self._leaving.set()
+        elif notice := self._spot_notice():
+            log.info("EC2 takes the instance back: %s", notice)
+            self._ends_at = _ends_at(notice)
+            self._by_group = True  # the group's own termination follows, and then waits for nobody
+            self._leaving.set()
+
+    def _target_state(self) -> str | None:
+        return self._read("autoscaling/target-lifecycle-state")
+
+    def _spot_notice(self) -> str | None:
+        return self._read("spot/instance-action")
+
+    def _read(self, item: str) -> str | None:
+        try:
+            return self._metadata.read(item)
+        except MetadataError as error:
+            log.warning("instance metadata: %s", error)
+            return None
+
+    # --- what is said ---
+
+    def tell(self) -> None:
+        """Say what has changed, and what is to be said again."""
+        now = self._clock()
+        word = self._word(now)
+        repeat_s = {"ready": READY_REPEAT_S, "idle": float("inf")}.get(word, REPEAT_S)
+        if word == "ready" and now > self._ready_at + READY_FOR_S:
+            repeat_s = float("inf")
+        if word != self._said or now >= self._said_at + repeat_s:
+            self.say(word)
+
+    def _word(self, now: float) -> str:
+        with self._lock:
+            if self._said == "done":
+                return "done"
+            if self._leaving.is_set():
+                return "draining"
+            if self._in_hand or (self._worked_at is not None and now < self._worked_at + IDLE_AFTER_S):
+                return "busy"
+            return "ready" if self._worked_at is None else "idle"
+
+    def say(self, word: str) -> None:
+        """Put one report on the bus."""
+        with self._lock:
+            self._said, self._said_at = word, self._clock()
+            detail = {
+                "group": self._group,
+                "instance-id": self._instance_id,
+                "state": word,
+                "in-hand": self._in_hand,
+            }
+        entry = {"Source": "sluice.consumer", "DetailType": "Sluice Consumer Report", "Detail": json.dumps(detail)}
+        try:
+            answer = self._events.put_events(Entries=[entry])
+        except (BotoCoreError, ClientError) as error:
+            log.warning("could not say %s: %s", word, error)
+            return
+        if answer["FailedEntryCount"]:
+            log.warning("could not say %s: %s", word, answer["Entries"][0].get("ErrorMessage"))
+
+    def _complete(self) -> bool:
+        """Complete the action with CONTINUE; that it is over already is a success."""
+        try:
+            self._autoscaling.complete_lifecycle_action(
+                AutoScalingGroupName=self._group,
+                LifecycleHookName=self._hook,
+                InstanceId=self._instance_id,
+                LifecycleActionResult="CONTINUE",
+            )
+        except ClientError as error:
+            if "no active lifecycle action" in str(error).lower():
+                # Too early, or too late: Sluice may have been faster. It costs nothing to ask again for a while.
+                return self._clock() > self._left_at + EARLY_S
+            log.warning("the lifecycle action is not complete yet: %s", error)
+            return False
+        except BotoCoreError as error:
+            log.warning("the lifecycle action is not complete yet: %s", error)
+            return False
+        log.info("completed the lifecycle action")
+        return True
+
+
+def _ends_at(notice: str) -> float | None:
+    """When a Spot notice, `{"action": "terminate", "time": "2026-11-24T10:00:00Z"}`, says that the end comes."""
+    try:
+        return datetime.fromisoformat(json.loads(notice)["time"]).timestamp()
+    except (ValueError, KeyError, TypeError):
+        log.warning("a Spot notice without a time: %s", notice)
+        return None
