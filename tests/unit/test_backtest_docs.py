@@ -111,6 +111,13 @@ def test_peer_tasks_when_laid_out(tmp_path: Path) -> None:
     assert {task.trace.minutes for task in tasks} == {1440}
 
 
+def test_docs_when_days_would_go_into_the_shipped_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Trying it out must not look like the whole."""
+    with pytest.raises(SystemExit):
+        main(["--days", "1", "--runs", str(tmp_path / "runs.jsonl"), "--traces", str(tmp_path)])
+    assert "give another --page" in capsys.readouterr().err
+
+
 def test_docs_when_made_and_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page and pictures are written; a second time nothing is simulated but the picture of a crowd."""
     traffic = Trace("flash-crowd", np.random.default_rng(1).poisson(20.0, 60).astype(np.int64))

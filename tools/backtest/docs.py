@@ -262,7 +262,7 @@ def _markdown(rows: Sequence[tuple[str, ...]], align: str) -> str:
 
 def _share(late: float) -> str:
     """A share in percent; none at all is told from next to none."""
-    return "none" if late == 0.0 else f"{late:.3%}" if late < 0.01 else f"{late:.1%}"
+    return "0%" if late == 0.0 else f"{late:.3%}" if late < 0.01 else f"{late:.1%}"
 
 
 def rewritten(page: str, text: str) -> str:
@@ -341,6 +341,8 @@ def main(arguments: list[str] | None = None) -> int:
     part.add_argument("--peers", action="store_true", help="only make the peers' runs; write nothing")
     part.add_argument("--partial", action="store_true", help="make no peers' runs, go by those that are there")
     options = parser.parse_args(arguments)
+    if options.days is not None and options.page == PAGE and not options.peers:
+        parser.error("--days: the shipped page is of whole traces; give another --page")
     console = Console(stderr=True)
     kept = Kept(options.runs)
     tasks = peer_tasks(options.traces, options.days)

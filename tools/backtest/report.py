@@ -16,7 +16,7 @@ from tools.backtest.simulator import Run
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 # To be told from paper and from each other in light and in dark.
 PALETTE = (
-    "#0d9488", "#d97706", "#db2777", "#8b5cf6", "#3b82f6", "#4d7c0f", "#a16207", "#64748b", "#8a817c", "#0284c7",
+    "#0d9488", "#d97706", "#db2777", "#8b5cf6", "#3b82f6", "#4d7c0f", "#0891b2", "#64748b", "#b08968", "#a16207",
 )  # fmt: skip
 COLOURS = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(POLICIES)}
 LATE_MARKED = 0.001  # shares above are marked
