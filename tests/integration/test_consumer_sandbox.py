@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from functions.drainer import app
+from tests.integration.contract_worlds import AwsWorld
 from tools.sandbox.emulator import systemctl
 from tools.sandbox.sandbox import Sandbox
 
@@ -90,6 +92,64 @@ def test_consumer_of_three_lines_finishes_and_lets_go(
     eventually(lambda: words(said)[-1] == "done")
     assert set(words(said)) == {"busy", "draining", "done"} | ({"ready"} & set(words(said)))
     assert all(event["detail"]["instance-id"] == instance_id for event in said())
+
+
+SWEEP = {"detail-type": "Scheduled Event", "detail": {}}
+WORKS_ONCE = CONSUMER.replace(
+    "while not lifecycle.leaving:\n    with lifecycle.working():\n        time.sleep(1.5)",
+    "sluice_consumer.IDLE_AFTER_S = 0.1\nwith lifecycle.working():\n    time.sleep(6)\nlifecycle.wait(60)",
+)
+"""A consumer that works on one thing for some seconds, and then waits for more."""
+
+
+def test_instance_counts_when_ready_and_stays_while_busy(
+    sandbox: Sandbox, group: Any, catch_events: Any, eventually: Any, tmp_path: Path
+) -> None:
+    """Held until its consumer is ready, protected while that works, let go once it is idle; measured all the way."""
+    works_once = WORKS_ONCE.format(examples=str(ROOT / "examples/consumer"), group=group.name)
+    (tmp_path / "consumer.py").write_text(works_once)
+    group.hook("TERMINATING", 60, name=HOOK)
+    group.hook("LAUNCHING", 60, name="sluice-ready", default="ABANDON")
+    world = AwsWorld("emulator", sandbox.env(), sandbox=sandbox)
+    world.make_table()
+    fleet = {
+        "queue": "https://sqs.eu-central-1.amazonaws.com/000000000000/orders",
+        "group": group.name,
+        "target_wait_s": 60,
+        "drain": {"via": "self", "hook": HOOK, "hook_timeout_s": 60, "heartbeat_s": 20, "deadline_s": 300},
+        "launch": {"hook": "sluice-ready"},
+    }
+    world.put_document("crew", fleet)
+    said = catch_events({"source": ["sluice.consumer"], "detail": {"group": [group.name]}})
+
+    def invoke(payload: Any) -> app.Answer:
+        shift = app.Shift(time.time() + 5.0, 1_000.0, "owner", time.sleep)
+        book = app.FleetBook(world.ports, time.time)
+        return app.answer(payload, app.Drainer(world.ports, time.time, shift, book))
+
+    def spoken(word: str) -> dict[str, Any] | None:
+        return next((event for event in said() if event["detail"]["state"] == word), None)
+
+    group.desire(1)
+    (instance_id,) = eventually(lambda: group.in_state("Pending:Wait"))
+    invoke(eventually(lambda: spoken("ready") or spoken("busy")))
+    eventually(lambda: group.in_state("InService"))
+
+    invoke(eventually(lambda: spoken("busy")))
+    invoke(SWEEP)
+    assert world.ports.group.read(group.name).instances[0].protected
+    group.desire(0)
+    time.sleep(0.5)
+    assert group.states() == {instance_id: "InService"}, "busy: the group takes no instance"
+
+    invoke(eventually(lambda: spoken("idle")))
+    invoke(SWEEP)
+    eventually(lambda: instance_id not in group.states())
+    (known,) = world.ports.ledger.consumers("crew")
+    assert known.launched_at is not None
+    assert known.ready_at is not None
+    assert known.first_message_at is not None
+    assert known.launched_at <= known.ready_at <= known.first_message_at
 
 
 class Host:

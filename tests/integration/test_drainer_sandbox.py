@@ -63,10 +63,12 @@ def make_yard(
 ) -> Callable[..., tuple[Yard, list[str]]]:
     """Make a fleet whose consumers are at work; the yard and the instances' ids."""
 
-    def make(command: str = ORDERLY, size: int = 1, **drain: Any) -> tuple[Yard, list[str]]:
+    def make(
+        command: str = ORDERLY, size: int = 1, *, group_has: dict[str, Any] | None = None, **drain: Any
+    ) -> tuple[Yard, list[str]]:
         world = AwsWorld("emulator", sandbox.env(), sandbox=sandbox)
         world.make_table()
-        group = make_group(command, high=size)
+        group = make_group(command, high=size, **(group_has or {}))
         policy = {"hook_timeout_s": 60, "heartbeat_s": 20, "deadline_s": 300} | drain
         group.hook("TERMINATING", int(policy["hook_timeout_s"]), name="sluice-drain")
         name = unique("yard")
@@ -133,6 +135,92 @@ def test_instance_goes_at_its_deadline_when_its_consumer_ignores_sigterm(make_ya
     assert drain.outcome is DrainOutcome.COMPLETED
     assert 4.5 < time.time() - began_at < 10
     assert drain.heartbeat_count >= 4
+
+
+def test_many_share_one_command_when_a_sweep_finds_them(sandbox: Sandbox, make_yard: Any, eventually: Any) -> None:
+    """A dozen at once, every event lost: one Run Command stops them all, each consumer finishes, all are let go."""
+    yard, instance_ids = make_yard(size=12)
+    logs = [Path(sandbox.instance(instance_id)["log"]) for instance_id in instance_ids]
+    yard.group.desire(0)
+    eventually(lambda: yard.group.in_state("Terminating:Wait", 12))
+    yard.invoke(SWEEP)
+    commands = {drain.command_id for drain in yard.world.ports.ledger.drains(yard.name)}
+    assert len(commands) == 1
+    yard.invoke(SWEEP, ticks_s=40.0)
+    eventually(lambda: not yard.group.states())
+    assert all("drained" in log.read_text() for log in logs)
+    assert {drain.outcome for drain in yard.world.ports.ledger.drains(yard.name)} <= {
+        DrainOutcome.COMPLETED,
+        DrainOutcome.GONE,
+    }
+
+
+def test_instance_is_kept_when_its_drain_failed_and_goes_when_a_person_says_so(make_yard: Any, eventually: Any) -> None:
+    """A consumer that ignores SIGTERM: abandoned at its deadline, retained by its group, ended by a release."""
+    policy = {"InstanceLifecyclePolicy": {"RetentionTriggers": {"TerminateHookAbandon": "retain"}}}
+    yard, (instance_id,) = make_yard(
+        STUBBORN, group_has=policy, hook_timeout_s=4, heartbeat_s=1, deadline_s=2, keep_failed=True
+    )
+    yard.group.desire(0)
+    eventually(lambda: yard.group.in_state("Terminating:Wait"))
+    yard.invoke(SWEEP, ticks_s=10.0)
+    eventually(lambda: yard.group.in_state("Terminating:Retained"))
+    assert yard.drain().state is DrainState.RETAINED
+    yard.invoke({"release": {"fleet": yard.name, "instance_id": instance_id}})
+    eventually(lambda: not yard.group.states())
+    yard.invoke(SWEEP)
+    assert (yard.drain().state, yard.drain().outcome) == (DrainState.RELEASED, DrainOutcome.TERMINATED)
+
+
+def test_instance_goes_at_once_when_its_machine_died_under_drain(
+    sandbox: Sandbox, make_yard: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No deadline is waited for: EC2 says that nothing runs there any more."""
+    monkeypatch.setattr(app, "LOOK_AFTER_S", 0.0)
+    yard, (instance_id,) = make_yard(STUBBORN)
+    yard.group.desire(0)
+    eventually(lambda: yard.group.in_state("Terminating:Wait"))
+    yard.invoke(SWEEP)
+    assert yard.drain().state is DrainState.STOPPING
+    sandbox.admin("POST", f"instances/{instance_id}/kill")
+    eventually(lambda: yard.world.ports.instances.ended([instance_id]))
+    yard.invoke(SWEEP)
+    assert (yard.drain().state, yard.drain().outcome) == (DrainState.RELEASED, DrainOutcome.COMPLETED)
+
+
+def test_drain_ends_when_its_hook_is_removed_by_hand(sandbox: Sandbox, make_yard: Any, eventually: Any) -> None:
+    """The group waits for nobody any more: the drain takes note, and is no failure."""
+    yard, (instance_id,) = make_yard(STUBBORN)
+    yard.group.desire(0)
+    eventually(lambda: yard.group.in_state("Terminating:Wait"))
+    yard.invoke(SWEEP)
+    autoscaling = sandbox.client("autoscaling")
+    autoscaling.delete_lifecycle_hook(AutoScalingGroupName=yard.group.name, LifecycleHookName="sluice-drain")
+    eventually(lambda: instance_id not in yard.group.states())
+    yard.invoke(SWEEP)
+    assert yard.drain().outcome in {DrainOutcome.GONE, DrainOutcome.LATE}
+
+
+def test_instance_waits_for_the_other_hook_when_there_are_two(
+    sandbox: Sandbox, make_yard: Any, eventually: Any
+) -> None:
+    """Ours is completed; another tool's holds the instance on, and is neither renewed nor completed by us."""
+    yard, (instance_id,) = make_yard()
+    yard.group.hook("TERMINATING", 60, name="log-collector")
+    yard.group.desire(0)
+    eventually(lambda: yard.group.in_state("Terminating:Wait"))
+    yard.invoke(SWEEP, ticks_s=20.0)
+    assert yard.drain().outcome is DrainOutcome.COMPLETED
+    assert yard.group.states()[instance_id] == "Terminating:Wait"
+    yard.invoke(SWEEP)
+    assert yard.drain().state is DrainState.RELEASED
+    sandbox.client("autoscaling").complete_lifecycle_action(
+        AutoScalingGroupName=yard.group.name,
+        LifecycleHookName="log-collector",
+        InstanceId=instance_id,
+        LifecycleActionResult="CONTINUE",
+    )
+    eventually(lambda: instance_id not in yard.group.states())
 
 
 @pytest.mark.parametrize("when", When)

@@ -172,6 +172,17 @@ def test_word_changes_nothing_when_it_is_doubled_or_out_of_order() -> None:
     assert advance_boot(busy, said(ConsumerWord.IDLE, NOW - 1), FREE, NOW + 1) == BootStep(busy)
 
 
+def test_busy_counts_when_two_words_were_said_in_one_second() -> None:
+    """Events' times have whole seconds: who is ready and at once busy is busy, in whatever order that comes."""
+    ready, busy = said(ConsumerWord.READY), said(ConsumerWord.BUSY)
+    first = advance_boot(a_consumer(BootState.BOOTING), ready, FREE, NOW).consumer
+    then = advance_boot(first, busy, FREE, NOW).consumer
+    assert then is not None
+    assert (then.boot, then.word) == (BootState.WORKING, ConsumerWord.BUSY)
+    assert advance_boot(then, ready, FREE, NOW) == BootStep(then)
+    assert advance_boot(then, said(ConsumerWord.IDLE), FREE, NOW) == BootStep(then)
+
+
 def test_boot_is_lost_when_its_instance_left_before_it_was_ready() -> None:
     """The hook timed out and the group replaced it."""
     step = advance_boot(a_consumer(BootState.BOOTING), Left(), HELD, NOW)

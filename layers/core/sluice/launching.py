@@ -25,6 +25,7 @@ group by itself, is left alone.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import floor
 from typing import Any
 
 from sluice.model import (
@@ -290,12 +291,22 @@ class Newcomer:
 
 
 def _is_news(consumer: Consumer | None, report: Report, whose: Newcomer, now: float) -> bool:
-    """Whether a report is of this launch, and later than the last. Events' times have whole seconds."""
+    """Whether a report is of this launch, and later than the last.
+
+    Events' times have whole seconds: of two words in one second that counts which keeps more from going wrong.
+    """
     since = () if consumer is None else tuple(at for at in (consumer.hook_at, consumer.launched_at) if at is not None)
     if whose.hook is not None and not since and now > report.at + FRESH_S:
         return False
-    later = consumer is None or consumer.word_at is None or report.at > consumer.word_at
-    return later and all(report.at >= at for at in since)
+    known = None if consumer is None or consumer.word_at is None else (consumer.word_at, _rank(consumer.word))
+    later = known is None or (report.at, _rank(report.word)) > known
+    return later and all(report.at >= floor(at) for at in since)
+
+
+def _rank(word: ConsumerWord | None) -> int:
+    """Of words said in one second, the greater counts: to take a consumer for busy does no harm, the other way does."""
+    order = (ConsumerWord.READY, ConsumerWord.IDLE, ConsumerWord.BUSY, ConsumerWord.DRAINING, ConsumerWord.DONE)
+    return order.index(word) if word in order else len(order)
 
 
 def advance_boot(consumer: Consumer | None, event: BootEvent, whose: Newcomer, now: float) -> BootStep:
