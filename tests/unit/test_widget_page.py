@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.config import ConfigError, RedriveMode, RedrivePolicy
-from sluice.model import Mode, OutcomeStatus, Reason, ReasonCode
+from sluice.config import ConfigError, DrainPolicy, RedriveMode, RedrivePolicy
+from sluice.model import DrainOutcome, DrainState, Mode, OutcomeStatus, Reason, ReasonCode
 from sluice.widget import Part, Theme, Trouble, View, render, render_message
 from sluice.widget.style import CSS
 from tests.widget_html import Page, parse
@@ -286,6 +286,35 @@ def test_drains_when_under_way_show_age_and_deadline() -> None:
     ):
         assert words in text
     assert "i-0c0ffee0c0ffee000" not in text
+
+
+def test_drain_when_silence_would_end_it_says_when_it_was_last_heard_of() -> None:
+    """Its deadline is then the end of the silence, and heartbeats are counted."""
+    one = replace(drains()[0], alive_at=NOW - 40, heartbeat_count=3)
+    watched = fleet().model_copy(update={"drain": DrainPolicy(deadline_s=900, silence_s=300)})
+    text = section(show(view(drains=(one,), fleet=watched)), "Drains")
+    assert "deadline in 4 min 20 s" in text
+    assert "3 heartbeats" in text
+    assert "heard of 40 s ago" in text
+
+
+def test_instance_when_kept_shows_age_and_cost() -> None:
+    """What costs on comes first, with what to do about it."""
+    kept = replace(drains()[2], state=DrainState.RETAINED, retained_at=NOW - 5_400, note="kept")
+    priced = fleet().model_copy(update={"drain": DrainPolicy(hourly_cost=0.2)})
+    text = section(show(view(drains=(drains()[0], kept), fleet=priced)), "Drains")
+    assert "1 under way · 1 kept" in text
+    assert text.index("kept for inspection") < text.index("stopping")
+    assert "kept for 1 h 30 min · has cost 0.30" in text
+    assert "has cost" not in section(show(view(drains=(kept,))), "Drains"), "what it costs is not known"
+
+
+def test_drains_when_over_are_counted_by_outcome() -> None:
+    """How they ended, at a glance."""
+    over = drains()[2]
+    ended = [replace(over, instance_id=f"i-{n}", outcome=DrainOutcome.COMPLETED) for n in range(3)]
+    text = section(show(view(drains=(*ended, replace(over, outcome=DrainOutcome.LATE)))), "Drains")
+    assert "4 instances released, of those still on record: 3 completed, 1 late." in text
 
 
 def test_drain_when_past_its_deadline_says_since_when() -> None:
