@@ -210,6 +210,19 @@ def test_success_releases_when_the_command_is_the_drains_own() -> None:
     assert step.actions == (CompleteHook(HOOK),)
 
 
+def test_success_is_asked_for_again_when_the_action_may_have_lapsed() -> None:
+    """Nobody was there for longer than the hook holds: the instance may have gone to a warm pool and come back."""
+    drain = a_drain(DrainState.STOPPING, heartbeat_at=NOW)
+    step = advance(drain, CommandTold(COMMAND, CommandStatus.SUCCEEDED), POLICY, NOW + 121)
+    assert step.drain is not None
+    assert step.drain.state is DrainState.STOPPING
+    assert step.actions == (StopConsumer(ID, POLICY.order, 769.0, ask=2),)
+    assert advance(drain, Reported(NOW + 5, done=True), POLICY, NOW + 121) == DrainStep(drain)
+    assert advance(drain, CommandTold(COMMAND, CommandStatus.SUCCEEDED), POLICY, NOW + 120).actions == (
+        CompleteHook(HOOK),
+    )
+
+
 def test_success_is_ignored_when_the_command_is_another() -> None:
     """Somebody patched the instance by Run Command: that says nothing of the consumer."""
     drain = a_drain(DrainState.STOPPING)

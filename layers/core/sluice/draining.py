@@ -546,12 +546,23 @@ def _done(drain: Drain, now: float, note: str) -> DrainStep:
     return DrainStep(done, (CompleteHook(done.hook),) if done.hook else ())
 
 
-def _succeeded(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: float) -> DrainStep:
-    return _done(drain, now, "its consumer has stopped") if event.command_id == drain.command_id else DrainStep(drain)
+def _may_have_lapsed(drain: Drain, policy: DrainPolicy, now: float) -> bool:
+    """Whether the hook may have timed out since we last knew it active: then the instance may live a second life."""
+    known_at = max(begun_at(drain), drain.heartbeat_at or 0.0)
+    return drain.hook is not None and now > known_at + policy.hook_timeout_s
 
 
-def _said_done(drain: Drain, event: Reported, _policy: DrainPolicy, now: float) -> DrainStep:
-    if event.at < begun_at(drain):  # of an earlier life, or of before anybody wanted it gone
+def _succeeded(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
+    if event.command_id != drain.command_id:
+        return DrainStep(drain)
+    if _may_have_lapsed(drain, policy, now):
+        return _asked(drain, policy, now, "its action may have lapsed since its consumer stopped: asked once more")
+    return _done(drain, now, "its consumer has stopped")
+
+
+def _said_done(drain: Drain, event: Reported, policy: DrainPolicy, now: float) -> DrainStep:
+    # Of an earlier life, or of before anybody wanted it gone.
+    if event.at < begun_at(drain) or _may_have_lapsed(drain, policy, now):
         return DrainStep(drain)
     return _done(drain, now, "its consumer says that it is done")
 
