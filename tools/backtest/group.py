@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from math import inf
 from random import Random
 
 from sluice.model import Instance, LaunchFailure, Lifecycle
@@ -38,6 +39,7 @@ class Group:
         self._booting: list[tuple[float, int, Unit, bool]] = []  # a heap: (until, -, unit, whether it fails)
         self._draining: list[tuple[float, int, Unit]] = []  # a heap: (gone at, -, unit)
         self._working = 0
+        self.next_s = inf  # when the next boot or drain ends
         self._seen: tuple[Instance, ...] | None = ()
 
     @property
@@ -74,6 +76,7 @@ class Group:
             self._launch(now)
         if len(self._units) > self.desired:
             self._shrink(len(self._units) - self.desired, now)
+        self._look_ahead()
 
     def start(self, count: int) -> None:
         """Have so many in service from the beginning."""
@@ -101,7 +104,13 @@ class Group:
         while draining and draining[0][0] <= until:
             heappop(draining)
             self._seen = None
+        self._look_ahead()
         self._work.advance(until)
+
+    def _look_ahead(self) -> None:
+        self.next_s = min(
+            self._booting[0][0] if self._booting else inf, self._draining[0][0] if self._draining else inf
+        )
 
     def close(self, now: float) -> float:
         """The whole bill at the end, in instance-seconds."""

@@ -15,13 +15,13 @@ from functools import lru_cache
 from heapq import heapify, heappush, heapreplace
 from itertools import accumulate
 from math import inf, sqrt
-from random import Random
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tools.backtest.conditions import MINUTE_S, Conditions
+from tools.backtest.draws import draws
 from tools.backtest.traces import Trace, times
 
 type Floats = npt.NDArray[np.float64]
@@ -105,6 +105,7 @@ class MessageQueue:
         self.total = len(messages.takes_s)
         self._deleted_by: list[int] = []  # how many have been completed by each minute's end
         self._minute_end_s = MINUTE_S
+        self._come_by = messages.come_by[0]  # by the end of the minute that runs
         # A heap: (free from, instance, when the message came that it has or had last).
         self._free: list[tuple[float, int, float]] = []
         self._leaving: list[tuple[float, float]] = []  # (done at, when its message came)
@@ -133,20 +134,15 @@ class MessageQueue:
         return [max(at, gone[server][0]) for server in servers]
 
     def advance(self, until: float) -> None:
-        """Go on, and take each minute's count as it ends."""
+        """Start messages, oldest first, on whichever instance is free first."""
         while until >= self._minute_end_s:
             end_s = self._minute_end_s
-            self._start(end_s)
-            in_hand = [entry[0] >= end_s for entry in (*self._free, *self._leaving)]
-            self._deleted_by.append(self._head - sum(in_hand))
             self._minute_end_s = end_s + MINUTE_S
-        self._start(until)
-
-    def _start(self, until: float) -> None:
-        """Start messages, oldest first, on whichever instance is free first."""
-        messages, free, head, arrived = self._messages, self._free, self._head, self._arrived
-        came_at, come_by, minute = messages.came_at, messages.come_by, int(until / MINUTE_S)
-        arrived = bisect_right(came_at, until, arrived, come_by[minute] if minute < len(come_by) else None)
+            self.advance(end_s)
+            self._end_minute(end_s)
+        messages, free, head = self._messages, self._free, self._head
+        came_at = messages.came_at
+        arrived = bisect_right(came_at, until, self._arrived, self._come_by)
         self._arrived, self._now = arrived, until
         if head == arrived or not free:
             return
@@ -161,6 +157,13 @@ class MessageQueue:
             note_wait(start - came)
             head += 1
         self._head = head
+
+    def _end_minute(self, end_s: float) -> None:
+        """Take its count, and let the next one's messages come."""
+        in_hand = [entry[0] >= end_s for entry in (*self._free, *self._leaving)]
+        self._deleted_by.append(self._head - sum(in_hand))
+        come_by, minute = self._messages.come_by, len(self._deleted_by)
+        self._come_by = come_by[min(minute, len(come_by) - 1)]
 
     def visible(self) -> float:
         """Messages that wait now."""
@@ -212,7 +215,8 @@ class FluidQueue:
         self._counts: list[float] = trace.counts.astype(float).tolist()
         self._takes_s = conditions.seconds_per_message
         self._cv = conditions.service_cv
-        self._random = Random(conditions.seed)  # noqa: S311 - a simulation
+        self._draws = draws(conditions.seed)
+        self._drawn = 0
         self._servers = 0
         self._leaving: list[float] = []
         self._now = 0.0
@@ -252,7 +256,11 @@ class FluidQueue:
         able_per_s = self._servers / self._takes_s
         if able_per_s > 0.0 and self._cv > 0.0:
             spread = self._cv / sqrt(able_per_s * seconds)
-            able_per_s *= max(0.0, 1.0 + spread * self._random.gauss(0.0, 1.0))
+            place = self._drawn
+            self._drawn = place + 1
+            if place >= len(self._draws.known):
+                self._draws.extend()
+            able_per_s *= max(0.0, 1.0 + spread * self._draws.known[place])
         waiting = self._sent_count - self._started
         emptied_s = inf
         if able_per_s > came_per_s:

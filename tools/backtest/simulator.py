@@ -17,6 +17,7 @@ import numpy as np
 
 from sluice.model import GroupReading
 from tools.backtest.conditions import MINUTE_S, Conditions
+from tools.backtest.draws import draws
 from tools.backtest.group import Group
 from tools.backtest.queues import Floats, Waits, Work, queue_for
 from tools.backtest.traces import Trace
@@ -55,7 +56,8 @@ class Sight:
         self._group = group
         self._noise = conditions.count_noise
         self._max_size = conditions.max_size
-        self._gauss = Random(conditions.seed + 1).gauss  # noqa: S311 - a simulation
+        self._draws = draws(conditions.seed + 1)
+        self._drawn = 0
 
     @property
     def desired(self) -> int:
@@ -94,9 +96,13 @@ class Sight:
         )
 
     def _about(self, count: float) -> float:
-        if self._noise == 0.0 or count < 1.0:
+        if count < 1.0 or self._noise == 0.0:
             return float(round(count))
-        about = round(count * (1.0 + self._noise * self._gauss(0.0, 1.0)))
+        place = self._drawn
+        self._drawn = place + 1
+        if place >= len(self._draws.known):
+            self._draws.extend()
+        about = round(count * (1.0 + self._noise * self._draws.known[place]))
         return float(about) if about > 0 else 0.0
 
 
@@ -186,7 +192,10 @@ def simulate(trace: Trace, policy: Policy, conditions: Conditions) -> Run:
     for minute in range(trace.minutes):
         minute_end_s = (minute + 1) * MINUTE_S
         while tick_s < minute_end_s:
-            group.advance(tick_s)
+            if tick_s >= group.next_s:
+                group.advance(tick_s)
+            else:
+                work.advance(tick_s)
             if tick_s >= metrics.due_s:
                 metrics.arrive(tick_s)
             sight.now = tick_s
