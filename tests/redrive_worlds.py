@@ -69,6 +69,7 @@ class World:
     slept_s: list[float] = field(default_factory=list)
     failures: list[tuple[str, Exception]] = field(default_factory=list)
     invocations: int = 0
+    fleet_to: Fleet | None = None  # another fleet, to whose queue jobs send
     ports: MemoryPorts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -141,6 +142,16 @@ class World:
             self.now += 1
         return ids
 
+    def quarantine_with(self, body: str, cause: str, **attributes: str) -> str:
+        """Quarantine one message with attributes of its own; its id."""
+        policy = self.fleet.redrive
+        self.fleet = self.fleet.model_copy(update={"redrive": policy.model_copy(update={"max_redrives": 0})})
+        message_id = self.put_dead(body, sluice_cause=cause, **attributes)
+        assert [settlement.end for settlement in self.settle()] == ["quarantined"]
+        self.fleet = self.fleet.model_copy(update={"redrive": policy})
+        self.now += 1
+        return message_id
+
     def bodies(self, url: str | None = None) -> list[str]:
         """The bodies in a queue, by default the fleet's, in order."""
         return [message.body for message in self.ports.queue.messages(url or self.fleet.queue)]
@@ -164,23 +175,34 @@ class World:
         """An invocation that begins now."""
         self.invocations += 1
         name = f"invocation-{self.invocations}"
-        return Runner(ports or self.ports, self.fleet, self.to, name, self.now + SOON, self.clock)
+        to = self.ports.queue.facts(self.fleet_to.queue) if self.fleet_to else self.to
+        return Runner(ports or self.ports, self.fleet, to, name, self.now + SOON, self.clock)
 
     def sleep(self, seconds: float) -> None:
         """Time passes in a sleep."""
         self.slept_s.append(seconds)
         self.now += seconds
 
-    def work(self, job: RedriveJob, ports: Ports | None = None, budget_s: float = 25.0) -> RedriveJob:
+    def work(
+        self,
+        job: RedriveJob,
+        ports: Ports | None = None,
+        budget_s: float = 25.0,
+        *,
+        sleep: Callable[[float], None] | None = None,
+        expect_taken: bool = True,
+    ) -> RedriveJob:
         """One invocation works on a job as long as it may; how the job stands then."""
         runner = self.runner(ports)
         taken = runner.take(job)
-        assert taken is not None, "the job has another runner"
+        assert (taken is not None) is expect_taken, "the job has another runner, or none"
+        if taken is None:
+            return job
         run(
             [Work(runner, taken)],
             self.now + budget_s,
             now=self.clock,
-            sleep=self.sleep,
+            sleep=sleep or self.sleep,
             failed=lambda job, error: self.failures.append((job.id, error)),
         )
         after = self.ports.ledger.job("orders", job.id)

@@ -1,7 +1,9 @@
 """Dead letters as they come, a person's redrives, and each minute the jobs under way -> verdicts, sends, progress.
 
-The judgments are in `sluice.redrive`, the order of effects in `sluice.resending`, `sluice.dead_letters` and
-`sluice.running`. Here an invocation is read, given to them, and told of in the log and in metrics: by ids and failure
+The judgments are in `sluice.redrive`, the order of effects in `sluice.resending`, `sluice.dead_letters`,
+`sluice.running`, `sluice.editing` and `sluice.expiry`. Two functions run this: that of the dead-letter mapping, which
+may live no longer than messages are hidden in their queue, and that of the schedule, which works on jobs for most of
+each minute. Here an invocation is read, given to them, and told of in the log and in metrics: by ids and failure
 groups, never by what a message says. A person's mistake is answered with what would be right, and raises nothing.
 """
 
@@ -10,20 +12,32 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
-from sluice.config import Fleet
+from sluice.config import Fleet, RedriveMode
 from sluice.dead_letters import Desk, End, Settlement
-from sluice.grouping import SOURCE
-from sluice.jobs import RequestError, open_job, preview, stop_job
+from sluice.editing import Editor
+from sluice.expiry import Keeper, is_due
+from sluice.grouping import READ_LIMIT, SOURCE
+from sluice.jobs import RequestError, open_job, pause_job, preview, resume_job, stop_job
 from sluice.model import JobState, Message, RedriveJob
 from sluice.ports import ConflictError, NeedsFixError, PortError, Ports, QueueFacts
 from sluice.redrive import outlook
-from sluice.redrive_requests import RedriveRequest, StopRequest, read_record, read_request
+from sluice.redrive_requests import (
+    EditRequest,
+    FailureReport,
+    GroupRequest,
+    JobRequest,
+    QuarantineRequest,
+    RedriveRequest,
+    RestoreRequest,
+    read_record,
+    read_request,
+)
 from sluice.running import Runner, Work, run
 
 # What a run leaves of the function's own timeout, to finish the batch it is at.
@@ -32,6 +46,10 @@ MARGIN_S = 5.0
 ANSWER_S = 8.0
 # A request of this process that is under way when it dies may arrive this much after its end.
 GRACE_S = 1.0
+# Between one minute's work on jobs and the next one's, so that the schedule finds them given back.
+HANDOVER_S = 3.0
+MINUTE_S = 60.0
+JOB_ACTS = {"stop": stop_job, "pause": pause_job, "resume": resume_job}
 # Metrics name a fleet; what cannot be put down to one is told in the log alone.
 _ENDS = {End.RETRIED: "Retried", End.QUARANTINED: "Quarantined"}
 
@@ -55,6 +73,7 @@ class Shift:
     stop_at: float  # when work on jobs ends
     sleep: Callable[[float], None]
     uniform: Callable[[], float]  # random numbers, 0 <= u < 1
+    minute_s: float = MINUTE_S  # between two ticks
 
 
 @dataclass(slots=True)
@@ -104,12 +123,15 @@ class Redriver:
         for fleet, theirs in _by_fleet(fleets, messages):
             desk = Desk(self.ports, fleet, fleets[fleet], self.shift.until, self.now, self.shift.uniform)
             settled = desk.settle(theirs)
-            for settlement in settled:
-                _log_settlement(fleet, settlement)
-                if settlement.end in _ENDS:
-                    self.tally.append((fleet.name, _ENDS[settlement.end], 1))
+            self._tell(fleet, settled)
             kept += [settlement.message_id for settlement in settled if not settlement.let_go]
         return kept
+
+    def _tell(self, fleet: Fleet, settled: Iterable[Settlement]) -> None:
+        for settlement in settled:
+            _log_settlement(fleet, settlement)
+            if settlement.end in _ENDS:
+                self.tally.append((fleet.name, _ENDS[settlement.end], 1))
 
     def _fleets_of(self, dead_letter_arn: str) -> dict[Fleet, QueueFacts]:
         """The fleets whose dead-letter queue this is, each with its own queue."""
@@ -138,27 +160,10 @@ class Redriver:
         """
         request = read_request(RedriveRequest, "redrive", asked)
         fleet = self._fleet(request.fleet)
+        to = self._fleet(request.to) if request.to else None
         rate_per_s = request.rate_per_s or fleet.redrive.rate_per_s
         if request.dry_run:
-            seen = preview(self.ports, fleet, request.selection, self.now())
-            return {
-                "dry_run": True,
-                "fleet": fleet.name,
-                "from": request.origin,
-                "selected_count": seen.count,
-                "rate_per_s": rate_per_s,
-                "canary_count": fleet.redrive.canary_count,
-                "groups": [
-                    {
-                        "failure_group": group.id,
-                        "cause": group.cause,
-                        "count": group.count,
-                        "first_seen_at": group.first_seen_at,
-                        "last_seen_at": group.last_seen_at,
-                    }
-                    for group in seen.groups
-                ],
-            }
+            return self._dry_run(request, fleet, rate_per_s)
         now = self.now()
         asked_for = RedriveJob(
             id=self.shift.name,  # an invocation that Lambda repeats finds its job there, and begins no second one
@@ -170,24 +175,165 @@ class Redriver:
             rate_per_s=rate_per_s,
             again=request.again,
         )
-        job = open_job(self.ports, fleet, request.selection, asked_for)
+        job = open_job(self.ports, fleet, request.selection, asked_for, to)
         logger.info("a redrive was asked for", fleet=fleet.name, job=job.id, requested_by=job.requested_by)
         worked = self._work([(fleet, job)], min(self.shift.stop_at, now + ANSWER_S))
         return {"job": _job_in_words(worked[0] if worked else job, self.now())}
 
-    def stop(self, asked: object, by: str) -> Answer:
-        """Stop a job.
+    def _dry_run(self, request: RedriveRequest, fleet: Fleet, rate_per_s: float) -> Answer:
+        seen = preview(self.ports, fleet, request.selection, self.now())
+        return {
+            "dry_run": True,
+            "fleet": fleet.name,
+            "from": request.origin,
+            "selected_count": seen.count,
+            "complete": seen.complete,
+            "left_groups": list(seen.left_groups),
+            "rate_per_s": rate_per_s,
+            "canary_count": fleet.redrive.canary_count,
+            "to": request.to or fleet.name,
+            "other_fleets": self._others(fleet),
+            "groups": [
+                {
+                    "failure_group": group.id,
+                    "cause": group.cause,
+                    "count": group.count,
+                    "first_seen_at": group.first_seen_at,
+                    "last_seen_at": group.last_seen_at,
+                }
+                for group in seen.groups
+            ],
+        }
+
+    def _others(self, fleet: Fleet) -> list[str]:
+        """Fleets to whose queue a fleet's messages could go as well: those with a queue of the same kind."""
+        fifo = fleet.queue.endswith(".fifo")
+        fleets = self.ports.fleets.load().fleets
+        return sorted(one.name for one in fleets if one.name != fleet.name and one.queue.endswith(".fifo") == fifo)
+
+    def act_on_job(self, kind: str, asked: object, by: str) -> Answer:
+        """Stop, pause or resume a job.
 
         Raises:
-            RequestError: there is no such job.
+            RequestError: there is no such job, or it is not in a state for that.
             PortError: AWS does not let us.
         """
-        request = read_request(StopRequest, "stop", asked)
+        request = read_request(JobRequest, kind, asked)
         fleet = self._fleet(request.fleet)
         who = request.requested_by or by
-        job = stop_job(self.ports, fleet, request.job_id, who, self.now())
-        logger.info("a redrive was stopped", fleet=fleet.name, job=job.id, requested_by=who)
+        job = JOB_ACTS[kind](self.ports, fleet, request.job_id, who, self.now())
+        logger.info("a redrive was acted on", fleet=fleet.name, job=job.id, act=kind, requested_by=who)
         return {"job": _job_in_words(job, self.now())}
+
+    def archive_group(self, asked: object, by: str) -> Answer:
+        """Set a failure group aside, or take it out again.
+
+        Raises:
+            RequestError: there is no such group.
+            PortError: AWS does not let us.
+        """
+        request = read_request(GroupRequest, "archive", asked)
+        fleet = self._fleet(request.fleet)
+        who = request.requested_by or by
+        at = None if request.undo else self.now()
+        group = self.ports.ledger.archive_group(fleet.name, request.failure_group, at)
+        if group is None:
+            raise RequestError(f"failure_group: fleet {fleet.name} has no {request.failure_group}")
+        told = "taken out again" if request.undo else "set aside"
+        logger.info("a failure group was archived", fleet=fleet.name, failure_group=group.id, requested_by=who, to=told)
+        return {
+            "failure_group": group.id,
+            "fleet": fleet.name,
+            "note": f"{group.cause} is {told}: {group.count} messages of it stay in quarantine."
+            + ("" if request.undo else " It comes back when it is seen again."),
+        }
+
+    def edit(self, asked: object, by: str) -> Answer:
+        """Send one message back with another body.
+
+        Raises:
+            RequestError: it is not allowed, or cannot be done.
+            PortError: AWS does not let us.
+        """
+        request = read_request(EditRequest, "edit", asked)
+        fleet = self._fleet(request.fleet)
+        who = request.requested_by or by
+        job = self._editor(fleet).send_edited(request.message_id, request.body, who)
+        logger.info("a message was sent with another body", fleet=fleet.name, job=job.id, requested_by=who)
+        self.tally.append((fleet.name, "Redriven", 1))
+        return {"job": _job_in_words(job, self.now())}
+
+    def restore(self, asked: object, by: str) -> Answer:
+        """Quarantine anew what was let go of.
+
+        Raises:
+            RequestError: nothing is left under that key.
+            PortError: AWS does not let us.
+        """
+        request = read_request(RestoreRequest, "restore", asked)
+        fleet = self._fleet(request.fleet)
+        who = request.requested_by or by
+        entry = self._editor(fleet).restore(request.key, who)
+        logger.info("a message was restored", fleet=fleet.name, restored=entry.message_id, requested_by=who)
+        return {
+            "fleet": fleet.name,
+            "failure_group": entry.failure_group,
+            "message_id": entry.message_id,
+            "note": f"It is in quarantine again, as message {entry.message_id}.",
+        }
+
+    def quarantine(self, asked: object, by: str) -> Answer:
+        """Put a fleet's dead letters into quarantine, in manual mode.
+
+        Raises:
+            RequestError: the fleet has none, or Sluice takes them as they come.
+            PortError: AWS does not let us.
+        """
+        request = read_request(QuarantineRequest, "quarantine", asked)
+        fleet = self._fleet(request.fleet)
+        who = request.requested_by or by
+        if fleet.dead_letter_queue is None or fleet.redrive.mode is RedriveMode.AUTO:
+            raise RequestError(
+                f"fleet: {fleet.name} has no dead_letter_queue, or its redrive.mode is auto, in which they are taken as"
+                " they come"
+            )
+        settled = self._keeper(fleet).take_in(min(self.shift.stop_at, self.now() + ANSWER_S), who)
+        self._tell(fleet, settled)
+        kept_count = sum(one.end is End.KEPT for one in settled)
+        return {
+            "fleet": fleet.name,
+            "quarantined_count": sum(one.end is End.QUARANTINED for one in settled),
+            "kept_count": kept_count,
+            "note": "Ask again for more." if settled else "Nothing is in the dead-letter queue.",
+        }
+
+    def _editor(self, fleet: Fleet) -> Editor:
+        to = self._queue(fleet.queue)
+        return Editor(self.ports, fleet, to, self.shift.name, self.shift.until, self.now)
+
+    def _keeper(self, fleet: Fleet) -> Keeper:
+        assert fleet.dead_letter_queue is not None
+        desk = Desk(self.ports, fleet, self._queue(fleet.queue), self.shift.until, self.now, self.shift.uniform)
+        return Keeper(self.ports, fleet, self._queue(fleet.dead_letter_queue), desk, self.now)
+
+    # ------------------------------------------------------------- a consumer's word
+
+    def note_cause(self, detail: object) -> Answer:
+        """Remember why a message failed, for when it comes as a dead letter.
+
+        Raises:
+            RequestError: it is no such report, or of no fleet's queue.
+            PortError: AWS does not let us.
+        """
+        report = read_request(FailureReport, "detail", detail)
+        fleets = [fleet for fleet in self.ports.fleets.load().fleets if report.is_of(fleet.queue)]
+        if not fleets:
+            raise RequestError(f"detail.queue: {report.queue[:200]} is the queue of no fleet")
+        for fleet in fleets:
+            cause = report.cause[:READ_LIMIT]
+            self.ports.ledger.keep_cause(fleet.name, report.message_id, cause, self.now())
+            logger.debug("a cause was told", fleet=fleet.name, dead_letter=report.message_id)
+        return {"noted": [fleet.name for fleet in fleets]}
 
     def _fleet(self, name: str) -> Fleet:
         loaded = self.ports.fleets.load()
@@ -214,18 +360,41 @@ class Redriver:
                 _log_failure("jobs could not be read", error, fleet=fleet.name)
                 continue
             due += [(fleet, job) for job in jobs if job.state is JobState.RUNNING]
+            self._look(fleet)
         worked = self._work(due, self.shift.stop_at)
         return {"jobs": [_job_in_words(job, self.now()) for job in worked]}
+
+    def _look(self, fleet: Fleet) -> None:
+        """Look after dead letters that wait for a person: how much of their time is used, and whose is nearly over."""
+        if fleet.dead_letter_queue is None or fleet.redrive.mode is not RedriveMode.MANUAL:
+            return
+        try:
+            dead = self._queue(fleet.dead_letter_queue)
+            look = self._keeper(fleet).look() if is_due(fleet.redrive, dead, self.now(), self.shift.minute_s) else None
+        except PortError as error:
+            _log_failure("dead letters could not be looked at", error, fleet=fleet.name)
+            return
+        if look is None:
+            return
+        self.tally.append((fleet.name, "DeadLetterLifeUsed", look.used_fraction or 0.0))
+        self._tell(fleet, look.put_away)
+        logger.info(
+            "dead letters were looked at",
+            fleet=fleet.name,
+            count=look.looked_at_count,
+            least_left_s=look.least_left_s,
+            put_away_count=len(look.put_away),
+        )
 
     def _work(self, jobs: Iterable[tuple[Fleet, RedriveJob]], stop_at: float) -> tuple[RedriveJob, ...]:
         """Work on jobs until a time; how those stand that were ours to work on."""
         works: list[Work] = []
         for fleet, job in jobs:
             try:
-                to = self._queue(fleet.queue)
+                to = self._queue(self._fleet(job.to).queue if job.to else fleet.queue)
                 runner = Runner(self.ports, fleet, to, self.shift.name, self.shift.until, self.now)
                 taken = runner.take(job)
-            except PortError as error:
+            except (PortError, RequestError) as error:  # the latter: the fleet it goes to is no more
                 _log_failure("a job could not be taken up", error, fleet=fleet.name, job=job.id)
                 continue
             if taken:
@@ -243,20 +412,30 @@ class Redriver:
 def answer(event: object, redriver: Redriver) -> Answer:
     """Read an invocation and do what it asks. What it is not made for is logged and dropped."""
     by = "the widget" if _is_of_widget(event) else "an invoke"
+    requests: dict[str, Callable[[object, str], Answer]] = {
+        "redrive": redriver.redrive,
+        "archive": redriver.archive_group,
+        "edit": redriver.edit,
+        "restore": redriver.restore,
+        "quarantine": redriver.quarantine,
+        **{kind: partial(redriver.act_on_job, kind) for kind in JOB_ACTS},
+    }
     match event:
         case {"Records": [*records]} if records and all(_is_of_sqs(record) for record in records):
             return redriver.take_batch(records)
-        case {"redrive": asked}:
-            return _tried(lambda: redriver.redrive(asked, by))
-        case {"stop": asked}:
-            return _tried(lambda: redriver.stop(asked, by))
         case {"source": "aws.events", "detail-type": "Scheduled Event"}:
             return redriver.tick()
+        case {"source": "sluice.consumer", "detail-type": "Sluice Message Failure", "detail": detail}:
+            return _tried(lambda: redriver.note_cause(detail))
+        case Mapping() if found := [(kind, asked) for kind, asked in event.items() if kind in requests]:
+            kind, asked = found[0]
+            return _tried(lambda: requests[kind](asked, by))
     keys = sorted(map(str, event))[:20] if isinstance(event, Mapping) else [type(event).__name__]
     logger.warning("an event that is none of ours: dropped", keys=keys)
     return {
-        "error": "event: must be an SQS batch, a scheduled event,"
-        ' {"redrive": {"fleet": ..., "all": true}} or {"stop": {"fleet": ..., "job_id": ...}}'
+        "error": "event: must be an SQS batch, a scheduled event, a consumer's report, or a request such as"
+        ' {"redrive": {"fleet": ..., "all": true}} or {"stop": {"fleet": ..., "job_id": ...}}; requests are '
+        + ", ".join(requests)
     }
 
 
@@ -373,12 +552,14 @@ def handler(event: dict[str, Any], context: Any) -> Answer | str:
     """Lambda's entry: read the invocation, decide and apply, tell."""
     started_at = time.time()
     left_s = context.get_remaining_time_in_millis() / 1000
+    minute_s = float(os.environ.get("SLUICE_MINUTE_S") or MINUTE_S)
     shift = Shift(
         name=context.aws_request_id,
         until=started_at + left_s + GRACE_S,
-        stop_at=started_at + left_s - MARGIN_S,
+        stop_at=started_at + min(left_s - MARGIN_S, max(minute_s - HANDOVER_S, minute_s / 2)),
         sleep=time.sleep,
         uniform=random.SystemRandom().random,
+        minute_s=minute_s,
     )
     redriver = Redriver(_ports(), time.time, shift)
 

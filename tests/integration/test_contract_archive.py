@@ -9,7 +9,7 @@ import pytest
 
 from sluice.model import Attribute, Message
 from sluice.ports import Archive, RefusedError
-from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, open_world
+from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
 
 LETTER = Message(
     id="5c1d0a6e-0000-4000-8000-000000000001",
@@ -83,3 +83,29 @@ def test_many_are_loaded_and_removed_when_one_of_them_is_not_there(archive: Arch
     archive.remove_all([])
     left = archive.load_all(keys)
     assert [key for key in keys if isinstance(left[key], Message)] == keys[:1]
+
+
+def test_former_message_is_found_when_it_was_let_go_of(world_with_versions: World) -> None:
+    """The last version under a key, removed or not; another key that begins like it is none of it."""
+    archive = world_with_versions.ports.archive
+    key = archive.store("orders", LETTER)
+    assert archive.former(key).body == LETTER.body
+    archive.remove(key)
+    assert archive.former(key) == replace(LETTER, receipt="")
+    world_with_versions.pass_time(1.0)
+    archive.remove_all([archive.store("orders", replace(LETTER, body="later"))])
+    assert archive.former(key).body == "later"
+    with pytest.raises(RefusedError, match="nothing was ever kept under"):
+        archive.former(key.removesuffix(".json"))
+
+
+@pytest.fixture(params=EVERYWHERE)
+def world_with_versions(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each world in turn, its bucket with versions as the stack's has them."""
+    for world in open_world(request):
+        if isinstance(world, AwsWorld):
+            world.make_bucket()
+            s3 = world.client("s3")
+            for bucket in s3.list_buckets()["Buckets"]:
+                s3.put_bucket_versioning(Bucket=bucket["Name"], VersioningConfiguration={"Status": "Enabled"})
+        yield world

@@ -282,7 +282,7 @@ def test_redrive_dry_run_counts_and_writes_nothing_when_asked(world: World) -> N
     ("asked", "problems"),
     [
         ({}, ["redrive.fleet: is required"]),
-        ({"fleet": "orders"}, ["name one of all (true), failure_group or message_id"]),
+        ({"fleet": "orders"}, ["name one of all (true), failure_group, message_id and message_ids"]),
         ({"fleet": "orders", "all": True, "message_id": "m"}, ["name one of all"]),
         ({"fleet": "orders", "all": True, "rate_per_s": 0}, ["redrive.rate_per_s: input should be greater"]),
         (

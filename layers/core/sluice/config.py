@@ -195,6 +195,7 @@ class RedrivePolicy(_Section):
     rate_per_s: Number = Field(default=10.0, ge=0.01, le=10_000)
     canary_count: Count = Field(default=3, ge=1, le=10)  # of each failure group, that a redrive tries first: one batch
     canary_wait_s: Number | None = Field(default=None, ge=0, le=3_600)  # None: target wait and one visibility timeout
+    edits: bool = False  # a person may change one message's body before it is sent back
     move_tasks: bool = True  # SQS's own move task may bring back the rest of a whole dead-letter queue, where faster
     transient: Patterns = ()  # causes that pass by themselves: retried, even when they burst
     permanent: Patterns = ()  # causes that no retry helps: quarantined at once

@@ -29,11 +29,11 @@ from sluice.redrive import (
     origin_of,
     returned,
     rounds,
+    sample_of,
     selectable,
 )
 from sluice.resending import Fate, Parcel, Sender, Sending, end_doubts, redrives_of
 
-SAMPLE_LENGTH = 500  # characters of a body that a person needs to recognise it
 # The index is in order of milliseconds: at the same one, messages of a FIFO message group would be in no order.
 INDEX_STEP_S = 0.001
 
@@ -85,8 +85,7 @@ class Desk:
     def settle(self, messages: Sequence[Message]) -> tuple[Settlement, ...]:
         """Settle a batch; what became of each message, in the batch's order. Never raises a PortError."""
         try:
-            unstamped = [message.id for message in messages if message.attribute(CAUSE) is None]
-            self._told = self.ports.ledger.causes(self.fleet.name, unstamped) if unstamped else {}
+            self._read_causes(messages)
         except PortError as error:
             reason = f"could not be judged: {error}"
             return tuple(Settlement(message.id, End.KEPT, reason) for message in messages)
@@ -107,6 +106,26 @@ class Desk:
             if self.to.fifo:
                 kept_groups |= {messages[i].message_group for i in indexes if not settled[i].let_go}
         return tuple(settled[i] for i in range(len(messages)))
+
+    def put_away(self, messages: Sequence[Message], why: str) -> tuple[Settlement, ...]:
+        """Quarantine messages whatever the policy says of them; what became of each. Never raises a PortError."""
+        settled: list[Settlement] = []
+        for message in messages:
+            try:
+                self._read_causes([message])
+                own = failure_group(message, self._told.get(message.id, ""))
+                into = self._held_in(message) or own
+                redrives = redrives_of(self.ports, self.fleet.name, message, self.to)
+                verdict = Verdict(VerdictKind.QUARANTINE, into.id, into.words, why, redrives)
+            except PortError as error:
+                settled.append(Settlement(message.id, End.KEPT, f"could not be put away: {error}"))
+                continue
+            settled.append(self._quarantine(message, verdict))
+        return tuple(settled)
+
+    def _read_causes(self, messages: Sequence[Message]) -> None:
+        unstamped = [message.id for message in messages if message.attribute(CAUSE) is None]
+        self._told = self.ports.ledger.causes(self.fleet.name, unstamped) if unstamped else {}
 
     def _judge(self, message: Message) -> Verdict:
         """The verdict on a message, by what the ledger remembers; and the job that sent it is told."""
@@ -209,7 +228,7 @@ class Desk:
                 attempt=verdict.attempt,
                 source=message.source,
                 size_bytes=message.size_bytes,
-                sample=message.body[:SAMPLE_LENGTH],
+                sample=sample_of(message),
                 message_group=message.message_group if self.to.fifo else None,
                 attributes=selectable(message),
             )
@@ -222,7 +241,7 @@ class Desk:
 
     def _note(self, message: Message, verdict: Verdict) -> str:
         """Count a dead letter in its failure group. A count that is lost harms nothing: it is said and no more."""
-        sample = message.body[:SAMPLE_LENGTH]
+        sample = sample_of(message)
         try:
             self.ports.ledger.note_failure(self.fleet.name, verdict.failure_group, verdict.cause, sample, self.now())
         except PortError as error:

@@ -1,19 +1,23 @@
-"""Redrive jobs on record: what a person asks for, what it would do, and how it is stopped.
+"""Redrive jobs on record: what a person asks for, what it would do, and how it is paused, resumed and stopped.
 
 A job is sent by `running`, from any invocation; several may write its record, so that each change is made to the
-record as it is then (`amend_job`).
+record as it is then (`amend_job`). What persons did to it is kept on it.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from sluice.config import Fleet, RedriveMode
-from sluice.model import FailureGroup, JobPhase, JobState, Quarantined, RedriveJob
+from sluice.model import FailureGroup, JobAct, JobPhase, JobState, Quarantined, RedriveJob
 from sluice.ports import ConflictError, Ports
-from sluice.redrive import overlap
+from sluice.redrive import overlap, selects
 
 AMEND_TRIES = 10  # as many batches may note a return on one job at the same moment
 PAGE = 100  # index entries a read, where all are looked at
+PREVIEW_MAX = 5_000  # entries that a dry run looks at: some seconds' reading
+ACTS_KEPT = 50  # a job that was paused and resumed more often tells of the last ones
+UNDER_WAY = frozenset({JobState.RUNNING, JobState.PAUSED})
 
 
 class RequestError(ValueError):
@@ -22,11 +26,24 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a redrive is about; nothing set means the whole quarantine of the fleet."""
+    """What a redrive is about; nothing set means the whole quarantine of the fleet, but what is set aside.
+
+    `failure_group`, `cause`, times and `attribute` narrow one another; ids stand for themselves.
+    """
 
     failure_group: str | None = None
     message_id: str | None = None
+    message_ids: tuple[str, ...] = ()
+    cause: str | None = None  # a pattern, as for file names
+    quarantined_from: float | None = None
+    quarantined_to: float | None = None
+    attribute: tuple[str, str] | None = None
     from_dead_letters: bool = False
+
+    @property
+    def narrows(self) -> bool:
+        """Whether messages must be looked at one by one to know which are meant."""
+        return any(one is not None for one in (self.cause, self.quarantined_from, self.quarantined_to, self.attribute))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +51,9 @@ class Preview:
     """What a selection holds now: a dry run's answer."""
 
     count: int
-    groups: tuple[FailureGroup, ...]  # `count` is that of the group, also where one message of it is selected
+    groups: tuple[FailureGroup, ...]  # `count` is that of the selected messages of each
+    complete: bool = True  # not all entries were looked at: there are more
+    left_groups: tuple[str, ...] = ()  # failure groups that are set aside, and left out
 
 
 def preview(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Preview:
@@ -43,54 +62,120 @@ def preview(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Pre
     Raises:
         RequestError: it names a group or message that is not in quarantine.
     """
-    ledger = ports.ledger
     if selection.from_dead_letters:
-        if fleet.dead_letter_queue is None:
-            raise RequestError(f"from: fleet {fleet.name} has no dead_letter_queue")
-        if fleet.redrive.mode is RedriveMode.AUTO:
-            raise RequestError(
-                f"from: fleet {fleet.name} has redrive.mode auto, in which dead letters are taken as they come;"
-                " redrive the quarantine instead"
-            )
-        visible = ports.queue.read(fleet.dead_letter_queue, now).visible
-        return Preview(int(visible.value) if visible else 0, ())
-    if selection.message_id is not None:
-        entry = ledger.quarantined_message(fleet.name, selection.message_id)
-        if entry is None:
-            raise RequestError(f"message_id: no message {selection.message_id} is in fleet {fleet.name}'s quarantine")
-        _check_order(ports, entry)
-        group = ledger.failure_group(fleet.name, entry.failure_group)
-        return Preview(1, (group,) if group else ())
-    groups = tuple(group for group in ledger.failure_groups(fleet.name) if group.count > 0)
+        return _dead_letters(ports, fleet, now)
+    if selection.message_id is not None or selection.message_ids:
+        return _messages(ports, fleet, selection)
+    groups = tuple(group for group in ports.ledger.failure_groups(fleet.name) if group.count > 0)
+    left = tuple(group.id for group in groups if group.is_archived) if selection.failure_group is None else ()
+    groups = tuple(group for group in groups if group.id not in left)
     if selection.failure_group is not None:
         groups = tuple(group for group in groups if group.id == selection.failure_group)
         if not groups:
             raise RequestError(
                 f"failure_group: fleet {fleet.name} has no {selection.failure_group} with messages in quarantine"
             )
-    return Preview(sum(group.count for group in groups), groups)
+    if not selection.narrows:
+        return Preview(sum(group.count for group in groups), groups, left_groups=left)
+    asked = _as_job(fleet, selection, left, now)
+    counts: Counter[str] = Counter()
+    looked_at = 0
+    for entry in _index(ports, fleet.name, selection.failure_group):
+        looked_at += 1
+        if looked_at > PREVIEW_MAX:
+            break
+        counts[entry.failure_group] += selects(asked, entry)
+    found = tuple(replace(group, count=counts[group.id]) for group in groups if counts[group.id])
+    return Preview(sum(group.count for group in found), found, looked_at <= PREVIEW_MAX, left)
 
 
-def open_job(ports: Ports, fleet: Fleet, selection: Selection, job: RedriveJob) -> RedriveJob:
-    """Put a job on record: `job` holds who asks and how fast, the selection what for.
+def _dead_letters(ports: Ports, fleet: Fleet, now: float) -> Preview:
+    if fleet.dead_letter_queue is None:
+        raise RequestError(f"from: fleet {fleet.name} has no dead_letter_queue")
+    if fleet.redrive.mode is RedriveMode.AUTO:
+        raise RequestError(
+            f"from: fleet {fleet.name} has redrive.mode auto, in which dead letters are taken as they come;"
+            " redrive the quarantine instead"
+        )
+    visible = ports.queue.read(fleet.dead_letter_queue, now).visible
+    return Preview(int(visible.value) if visible else 0, ())
 
-    Raises:
-        RequestError: there is nothing to send, or a job under way sends some of it already.
-    """
-    seen = preview(ports, fleet, selection, job.requested_at)
-    asked = replace(
+
+def _messages(ports: Ports, fleet: Fleet, selection: Selection) -> Preview:
+    """The preview of messages that are named one by one."""
+    counts: Counter[str] = Counter()
+    for message_id in selection.message_ids or (selection.message_id or "",):
+        entry = ports.ledger.quarantined_message(fleet.name, message_id)
+        if entry is None:
+            raise RequestError(f"message_id: no message {message_id} is in fleet {fleet.name}'s quarantine")
+        if entry.message_group is not None and selection.message_ids:
+            raise RequestError(
+                "message_ids: FIFO messages are sent in the order of their message group;"
+                f" redrive failure_group {entry.failure_group} instead"
+            )
+        _check_order(ports, entry)
+        counts[entry.failure_group] += 1
+    groups = (ports.ledger.failure_group(fleet.name, group_id) for group_id in counts)
+    return Preview(counts.total(), tuple(replace(group, count=counts[group.id]) for group in groups if group))
+
+
+def _index(ports: Ports, fleet: str, failure_group: str | None) -> Iterator[Quarantined]:
+    after: str | None = None
+    while True:
+        page, after = ports.ledger.quarantined(fleet, failure_group, PAGE, after)
+        yield from page
+        if after is None:
+            return
+
+
+def _as_job(fleet: Fleet, selection: Selection, left: tuple[str, ...], now: float) -> RedriveJob:
+    """A selection as a job that is on no record, to judge entries by."""
+    job = RedriveJob("", fleet.name, JobState.RUNNING, now, "", now)
+    return _with(job, selection, left)
+
+
+def _with(job: RedriveJob, selection: Selection, left: tuple[str, ...]) -> RedriveJob:
+    return replace(
         job,
         failure_group=selection.failure_group,
         message_id=selection.message_id,
+        message_ids=selection.message_ids,
+        cause=selection.cause,
+        quarantined_from=selection.quarantined_from,
+        quarantined_to=selection.quarantined_to,
+        attribute=selection.attribute,
         from_dead_letters=selection.from_dead_letters,
+        left_groups=left,
+    )
+
+
+def open_job(ports: Ports, fleet: Fleet, selection: Selection, job: RedriveJob, to: Fleet | None = None) -> RedriveJob:
+    """Put a job on record: `job` holds who asks and how fast, the selection what for, `to` whose queue it goes to.
+
+    Raises:
+        RequestError: there is nothing to send, it cannot go there, or a job under way sends some of it already.
+    """
+    if to is not None and to.queue.endswith(".fifo") != fleet.queue.endswith(".fifo"):
+        kind = "FIFO" if fleet.queue.endswith(".fifo") else "standard"
+        raise RequestError(f"to: must be a fleet with a {kind} queue, as {fleet.name} has; {to.name} has none")
+    if selection.narrows and fleet.queue.endswith(".fifo"):
+        raise RequestError(
+            "cause, times and attribute: on a FIFO queue what they leave out would be overtaken; name a failure_group"
+        )
+    seen = preview(ports, fleet, selection, job.requested_at)
+    asked = replace(
+        _with(job, selection, seen.left_groups),
+        to=to.name if to and to.name != fleet.name else None,
         selected_count=seen.count,
         phase=JobPhase.RAMP if selection.message_id else JobPhase.CANARY,
+        acts=(JobAct(job.requested_at, job.requested_by, "asked for it"),),
     )
     if seen.count == 0:
         where = "dead-letter queue" if selection.from_dead_letters else "quarantine"
-        raise RequestError(f"all: nothing is in fleet {fleet.name}'s {where}")
+        what = "nothing of that" if selection.narrows else "nothing"
+        raise RequestError(f"all: {what} is in fleet {fleet.name}'s {where}")
     for other in ports.ledger.jobs(fleet.name):
-        if other.state is JobState.RUNNING and overlap(asked, other):
+        if other.state in UNDER_WAY and overlap(asked, other):
             raise RequestError(
                 f"job {other.id} is sending some of these already ({other.sent_count} of {other.selected_count});"
                 " wait for it, or stop it"
@@ -99,21 +184,68 @@ def open_job(ports: Ports, fleet: Fleet, selection: Selection, job: RedriveJob) 
 
 
 def stop_job(ports: Ports, fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
-    """Stop a job, on a person's word: nothing is sent after the batch that is under way.
+    """Stop a job for good, on a person's word: nothing is sent after the load that is under way.
 
     Raises:
         RequestError: there is no such job.
     """
+    change = _Change(UNDER_WAY, JobState.STOPPED, f"Stopped by {by}.")
+    return _act(ports, fleet, job_id, JobAct(now, by, "stopped it"), change)
 
-    def stopped(job: RedriveJob) -> RedriveJob:
-        if job.state is not JobState.RUNNING:
+
+def pause_job(ports: Ports, fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
+    """Pause a job until somebody resumes it.
+
+    Raises:
+        RequestError: there is no such job, or it is over.
+    """
+    change = _Change(frozenset({JobState.RUNNING}), JobState.PAUSED, f"Paused by {by}.", "running can be paused")
+    return _act(ports, fleet, job_id, JobAct(now, by, "paused it"), change)
+
+
+def resume_job(ports: Ports, fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
+    """Let a paused job go on where it was.
+
+    Raises:
+        RequestError: there is no such job, or it is not paused.
+    """
+    change = _Change(frozenset({JobState.PAUSED}), JobState.RUNNING, f"Resumed by {by}.", "paused can be resumed")
+    return _act(ports, fleet, job_id, JobAct(now, by, "resumed it"), change)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a person wants of a job: from some states into another."""
+
+    when: frozenset[JobState]
+    state: JobState
+    note: str
+    only: str = ""  # what is said of a job in another state; nothing: it is left as it is, without a word
+
+
+def _act(ports: Ports, fleet: Fleet, job_id: str, act: JobAct, change: _Change) -> RedriveJob:
+    """Change a job's state on a person's word, if it is in one of the states for that; the job then.
+
+    Raises:
+        RequestError: there is no such job, or its state is another, and that is to be said.
+    """
+
+    def acted(job: RedriveJob) -> RedriveJob:
+        if job.state not in change.when:
+            if change.only:
+                raise RequestError(f"job_id: job {job_id} is {job.state}: only one that is {change.only}")
             return job
-        return replace(job, state=JobState.STOPPED, note=f"Stopped by {by}.", updated_at=now)
+        acts = (*job.acts, act)[-ACTS_KEPT:]
+        # SQS's own move knows no pause: it is ended, and begun anew if the job goes on.
+        phase = JobPhase.RAMP if job.phase is JobPhase.MOVE else job.phase
+        return replace(job, state=change.state, note=change.note, updated_at=act.at, acts=acts, phase=phase, move=None)
 
-    job = amend_job(ports, fleet.name, job_id, stopped)
-    if job is None:
+    before = ports.ledger.job(fleet.name, job_id)
+    if before is None:
         raise RequestError(f"job_id: fleet {fleet.name} has no job {job_id}")
-    return job
+    if before.move and before.state in change.when:
+        ports.queue.cancel_move(before.move)
+    return amend_job(ports, fleet.name, job_id, acted) or before
 
 
 def amend_job(ports: Ports, fleet: str, job_id: str, amend: Callable[[RedriveJob], RedriveJob]) -> RedriveJob | None:
@@ -135,16 +267,13 @@ def amend_job(ports: Ports, fleet: str, job_id: str, amend: Callable[[RedriveJob
 
 def _check_order(ports: Ports, entry: Quarantined) -> None:
     """On FIFO queues one message may not be sent before an earlier one of its message group."""
-    after: str | None = None
-    while entry.message_group is not None:
-        page, after = ports.ledger.quarantined(entry.fleet, entry.failure_group, PAGE, after)
-        for other in page:
-            if other.message_id == entry.message_id:
-                return
-            if other.message_group == entry.message_group:
-                raise RequestError(
-                    f"message_id: {entry.message_id} would overtake {other.message_id} of its FIFO message group;"
-                    f" redrive failure_group {entry.failure_group} instead"
-                )
-        if after is None:
+    if entry.message_group is None:
+        return
+    for other in _index(ports, entry.fleet, entry.failure_group):
+        if other.message_id == entry.message_id:
             return
+        if other.message_group == entry.message_group:
+            raise RequestError(
+                f"message_id: {entry.message_id} would overtake {other.message_id} of its FIFO message group;"
+                f" redrive failure_group {entry.failure_group} instead"
+            )

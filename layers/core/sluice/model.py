@@ -719,6 +719,7 @@ class RedriveJob:
     quarantined_from: float | None = None  # epoch seconds: what was quarantined at that time or later
     quarantined_to: float | None = None  # ... and before this one
     attribute: tuple[str, str] | None = None  # (name, text) of one of the producer's own attributes
+    left_groups: tuple[str, ...] = ()  # failure groups that are set aside, and so not part of it
     to: str | None = None  # another fleet, to whose queue it goes
     from_dead_letters: bool = False  # from the dead-letter queue itself, where nothing takes them as they come
     again: bool = False  # send even what may have been sent before

@@ -238,6 +238,10 @@ class Archive(Protocol):
         """Let go of a message that is safely elsewhere. Repeating it is harmless."""
         ...
 
+    def former(self, key: str) -> Message:
+        """What was last kept under a key, also if it was let go of since. RefusedError if there is nothing."""
+        ...
+
     def load_all(self, keys: Sequence[str]) -> Mapping[str, "Message | PortError"]:
         """The messages under keys, or what is in the way of each: one that cannot be read hides no other."""
         ...

@@ -76,6 +76,7 @@ FIFO_LOAD = 10
 # Below it, SQS's own move task would hardly have begun when the job is done.
 MOVE_COUNT_MIN = 1_000
 
+SAMPLE_LENGTH = 500  # characters
 SELECTABLE_LENGTH = 100  # characters: an attribute that is selected by is a name or an id, not a text
 _COPY_OF = re.compile(r"([A-Za-z0-9-]{1,100})(?:/([A-Za-z0-9-]{1,64})/([a-z0-9-]{1,64}))?")
 _COUNT = re.compile(r"\d{1,6}")
@@ -323,6 +324,11 @@ def outpaced(job: RedriveJob, policy: RedrivePolicy, move_per_s: float) -> bool:
     return left_count >= MOVE_COUNT_MIN and min(job.rate_per_s, move_per_s) > pace_per_s
 
 
+def sample_of(message: Message) -> str:
+    """The beginning of a body, as much as a person needs to recognise it."""
+    return message.body[:SAMPLE_LENGTH]
+
+
 def selectable(message: Message) -> tuple[tuple[str, str], ...]:
     """The producer's own attributes that are texts, cut, as the index keeps them to select by."""
     return tuple(
@@ -334,7 +340,7 @@ def selectable(message: Message) -> tuple[tuple[str, str], ...]:
 
 def selects(job: RedriveJob, entry: Quarantined) -> bool:
     """Whether a quarantined message is part of a job."""
-    if entry.at > job.requested_at or entry.failure_group in job.stopped_groups:
+    if entry.at > job.requested_at or entry.failure_group in {*job.stopped_groups, *job.left_groups}:
         return False
     if job.failure_group not in {None, entry.failure_group}:
         return False
@@ -375,19 +381,24 @@ def overlap(job: RedriveJob, other: RedriveJob) -> bool:
     """Whether two jobs of a fleet select some of the same messages, as far as their selections tell."""
     if job.from_dead_letters != other.from_dead_letters:
         return False
-    if job.message_id and other.message_id:
-        return job.message_id == other.message_id
+    listed, others = _listed(job), _listed(other)
+    if listed and others:
+        return bool(listed & others)
     groups = {job.failure_group, other.failure_group}
-    if job.message_id or other.message_id:  # which group the message is in is not on the job; its claim guards it
+    if listed or others:  # which group a message is in is not on the job; its claim guards it
         return groups == {None}
     return None in groups or len(groups) == 1
+
+
+def _listed(job: RedriveJob) -> set[str]:
+    return {job.message_id, *job.message_ids} - {None}  # type: ignore[return-value]  # None is taken out
 
 
 def returned(job: RedriveJob, group_id: str, cause: str, now: float) -> RedriveJob:
     """A job, one message of which has failed again and come back: its failure group is stopped at once."""
     stopped = job.stopped_groups if group_id in job.stopped_groups else (*job.stopped_groups, group_id)
     noted = replace(job, returned_count=job.returned_count + 1, stopped_groups=stopped, updated_at=now)
-    alone = job.failure_group is not None or job.message_id is not None or job.from_dead_letters
+    alone = job.failure_group is not None or bool(_listed(job)) or job.from_dead_letters
     if job.state is JobState.RUNNING and alone:
         return replace(noted, state=JobState.STOPPED, note=f"Stopped: a message it sent failed again. {cause}")
     return noted

@@ -135,7 +135,10 @@ class Runner:
         groups = sorted(
             group.id
             for group in self.ports.ledger.failure_groups(self.fleet.name)
-            if group.count > 0 and job.failure_group in {None, group.id} and group.id > (job.cursor or "")
+            if group.count > 0
+            and job.failure_group in {None, group.id}
+            and group.id not in job.left_groups
+            and group.id > (job.cursor or "")
         )
         if not groups:
             return self._watch(job)
@@ -475,6 +478,9 @@ def run(
         under_way[key] = Work(work.runner, job)
         if job.state is not JobState.RUNNING or job.runner != work.runner.name:
             ended.append(under_way.pop(key).job)
+            if job.state is JobState.PAUSED:  # whoever resumes it shall not have to wait for us to be surely gone
+                with suppress(PortError):
+                    work.runner.give_back(job)
     for work in under_way.values():
         try:
             work.runner.give_back(work.job)

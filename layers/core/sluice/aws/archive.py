@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 AT_ONCE = 8  # readings under way together: S3 answers each in some 20 ms, and botocore keeps ten connections
+# Of one key there are few: it is stored again when a dead letter comes twice.
+VERSIONS_LISTED = 100
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 DELETED_AT_ONCE = 1_000
 
@@ -63,6 +65,18 @@ class S3Archive:
         """Let go of a message."""
         with asking(self._thing(key)):
             self._clients.s3.delete_object(Bucket=self._bucket, Key=key)
+
+    def former(self, key: str) -> Message:
+        """The last version under a key, delete markers left out."""
+        with asking(self._thing(key)):
+            answer = self._clients.s3.list_object_versions(Bucket=self._bucket, Prefix=key, MaxKeys=VERSIONS_LISTED)
+            # A key is a prefix of others as well. Of versions of one second the first listed is the newest.
+            versions = [one for one in answer.get("Versions", []) if one["Key"] == key]
+            version = max(versions, key=lambda one: one["LastModified"])["VersionId"] if versions else None
+            if version is None:
+                raise RefusedError(f"archive: nothing was ever kept under {key}, or it was ArchiveDays ago")
+            found = self._clients.s3.get_object(Bucket=self._bucket, Key=key, VersionId=version)
+            return from_document(key, found["Body"].read())
 
     def load_all(self, keys: Sequence[str]) -> dict[str, Message | PortError]:
         """The messages under keys, some at a time, or what is in the way of each."""

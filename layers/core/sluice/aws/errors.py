@@ -98,6 +98,7 @@ IAM_ACTIONS = {
     "GetMetricData": "cloudwatch:GetMetricData",
     "DescribeAlarms": "cloudwatch:DescribeAlarms",
     "DeleteObjects": "s3:DeleteObject",
+    "ListObjectVersions": "s3:ListBucketVersions",
     "TransactGetItems": "dynamodb:GetItem",
     "TransactWriteItems": "dynamodb:PutItem, UpdateItem, DeleteItem and ConditionCheckItem",
 }

@@ -85,6 +85,7 @@ class MemoryArchive:
 
     def __init__(self) -> None:
         self.kept: dict[str, Message] = {}
+        self._former: dict[str, Message] = {}
 
     def store(self, fleet: str, message: Message) -> str:
         """Keep a message; its key."""
@@ -101,7 +102,15 @@ class MemoryArchive:
 
     def remove(self, key: str) -> None:
         """Let go of a message."""
-        self.kept.pop(key, None)
+        if key in self.kept:
+            self._former[key] = self.kept.pop(key)
+
+    def former(self, key: str) -> Message:
+        """What was last kept under a key."""
+        try:
+            return self.kept.get(key) or self._former[key]
+        except KeyError:
+            raise RefusedError(f"archive: nothing was ever kept under {key}") from None
 
     def load_all(self, keys: Sequence[str]) -> dict[str, Message | PortError]:
         """The messages under keys, or what is in the way of each."""

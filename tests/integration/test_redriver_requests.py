@@ -1,0 +1,168 @@
+"""What persons, consumers and the schedule ask of the redriver, by the events that they send."""
+
+from typing import Any
+
+import pytest
+
+from functions.redriver import app
+from sluice.model import JobState
+from tests.redrive_worlds import SOON, World, fleet
+
+GROUP = {"all": True}
+
+
+def asked(world: World, event: dict[str, Any]) -> dict[str, Any]:
+    """The answer to an event, by an invocation that begins now."""
+    world.invocations += 1
+    shift = app.Shift(
+        name=f"invocation-{world.invocations}",
+        until=world.now + SOON,
+        stop_at=world.now + SOON - app.MARGIN_S,
+        sleep=world.sleep,
+        uniform=lambda: 0.5,
+    )
+    world.ports.fleets.put(world.fleet.name, world.fleet)
+    return app.answer(event, app.Redriver(world.ports, world.clock, shift))
+
+
+def request(kind: str, **fields: Any) -> dict[str, Any]:
+    """A person's request about the fleet."""
+    return {kind: {"fleet": "orders", "requested_by": "ada", **fields}}
+
+
+def tick(world: World) -> dict[str, Any]:
+    """The schedule's minute."""
+    return asked(world, {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}})
+
+
+def test_job_is_paused_resumed_and_stopped_when_a_person_says_so() -> None:
+    """Each is answered with the job, how far it is, and who did what."""
+    world = World(fleet(canary_wait_s=600))
+    world.quarantine(*"abcde")
+    job = asked(world, request("redrive", all=True, rate_per_s=1))["job"]
+    assert (job["state"], job["sent_count"], job["done_fraction"]) == ("running", 1, 0.2)
+    assert job["left_s"] > 600
+    paused = asked(world, request("pause", job_id=job["id"]))["job"]
+    assert (paused["state"], paused["left_s"]) == ("paused", None)
+    world.now += 3_600
+    assert tick(world) == {"jobs": []}
+    assert asked(world, request("resume", job_id=job["id"]))["job"]["state"] == "running"
+    assert tick(world)["jobs"][0]["state"] in {"running", "done"}
+    stopped = asked(world, request("stop", job_id=job["id"]))["job"]
+    assert [act["what"] for act in stopped["acts"]][:3] == ["asked for it", "paused it", "resumed it"]
+    assert {act["who"] for act in stopped["acts"]} == {"ada"}
+
+
+def test_selection_is_taken_when_a_request_narrows_it() -> None:
+    """By cause, time and attribute; times in either form."""
+    world = World()
+    world.quarantine_with("a", "KeyError: 'street'", shop="Berlin")
+    world.quarantine_with("b", "KeyError: 'street'", shop="Paris")
+    dry = asked(
+        world, request("redrive", cause="keyerror*", attribute={"name": "shop", "value": "Paris"}, dry_run=True)
+    )
+    assert (dry["selected_count"], dry["groups"][0]["count"], dry["complete"]) == (1, 1, True)
+    times = {"quarantined_from": "2027-01-15T08:00:00Z", "quarantined_to": world.now - 1}
+    assert asked(world, request("redrive", **times, dry_run=True))["selected_count"] == 1
+    job = asked(world, request("redrive", cause="keyerror*", attribute={"name": "shop", "value": "Paris"}))["job"]
+    assert (job["state"], world.bodies()) == ("done", ["b"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "problem"),
+    [
+        ("redrive", {"quarantined_from": "yesterday"}, "quarantined_from: must be epoch seconds, or a time such as"),
+        ("redrive", {"quarantined_from": "2026-11-24T14:00:00"}, "must say its time zone"),
+        ("redrive", {"message_id": "m", "cause": "x"}, "go with no message_id"),
+        ("redrive", {"all": True, "cause": "x", "from": "dead-letter-queue"}, "a queue cannot be searched"),
+        ("redrive", {"attribute": {"name": "shop"}}, "redrive.attribute.value: is required"),
+        ("redrive", {"all": True, "to": "nobody"}, "fleet: there is no fleet nobody"),
+        ("pause", {"job_id": "none"}, "job_id: fleet orders has no job none"),
+        ("resume", {}, "resume.job_id: is required"),
+        ("archive", {"failure_group": "none"}, "failure_group: fleet orders has no none"),
+        ("edit", {"message_id": "m", "body": "b"}, "AllowEdits"),
+        ("restore", {"key": "orders/none.json"}, "nothing was ever kept under orders/none.json"),
+        ("quarantine", {}, "its redrive.mode is auto"),
+    ],
+)
+def test_request_is_answered_with_what_would_be_right(kind: str, fields: dict[str, Any], problem: str) -> None:
+    """Naming the field; nothing is raised, since Lambda would hide the text."""
+    assert problem in asked(World(), request(kind, **fields))["error"]
+
+
+def test_message_goes_to_another_fleet_when_that_is_asked_for() -> None:
+    """The dry run suggests fleets with a queue of the same kind; the job's later minutes know it too."""
+    world = World(fleet(canary_wait_s=30, canary_count=1))
+    for name in ("invoices", "parcels.fifo"):
+        other = {"queue": world.fleet.queue.replace("orders", name), "group": name, "target_wait_s": 60}
+        world.ports.fleets.put(name.partition(".")[0], other)
+        world.ports.queue.create(str(other["queue"]))
+    world.quarantine("a", "b", "c")
+    dry = asked(world, request("redrive", all=True, dry_run=True))
+    assert (dry["other_fleets"], dry["to"]) == (["invoices"], "orders")
+    job = asked(world, request("redrive", all=True, to="invoices"))["job"]
+    assert (job["to"], job["state"]) == ("invoices", "running")
+    world.now += 60
+    assert tick(world)["jobs"][0]["state"] == "done"
+    assert len(world.bodies(world.fleet.queue.replace("orders", "invoices"))) == 3
+    assert "must be a fleet with a standard queue" in asked(world, request("redrive", all=True, to="parcels"))["error"]
+
+
+def test_group_is_set_aside_and_taken_out_again_when_a_person_says_so() -> None:
+    """Its messages stay; a redrive of all leaves it out meanwhile."""
+    world = World()
+    world.quarantine("a")
+    (group,) = world.ports.ledger.failure_groups("orders")
+    assert "set aside: 1 messages" in asked(world, request("archive", failure_group=group.id))["note"]
+    dry = asked(world, request("redrive", all=True, dry_run=True))
+    assert (dry["selected_count"], dry["left_groups"]) == (0, [group.id])
+    assert "taken out again" in asked(world, request("archive", failure_group=group.id, undo=True))["note"]
+    assert asked(world, request("redrive", all=True, dry_run=True))["selected_count"] == 1
+
+
+def test_message_is_edited_and_restored_when_that_is_allowed() -> None:
+    """Both are on record with who asked for it."""
+    world = World(fleet(edits=True))
+    (message_id,) = world.quarantine("a")
+    key = world.index()[0].key
+    job = asked(world, request("edit", message_id=message_id, body="b"))["job"]
+    assert (job["requested_by"], job["sent_count"], world.bodies()) == ("ada", 1, ["b"])
+    restored = asked(world, request("restore", key=key))
+    assert (world.held_bodies(), restored["message_id"]) == (["a"], world.index()[0].message_id)
+
+
+def test_cause_is_noted_when_a_consumer_tells_it() -> None:
+    """By the name, ARN or URL of the queue; what it says is bounded, and of no other fleet."""
+    world = World()
+    detail = {"message_id": "m-1", "cause": "KeyError: 'street'\n" + "x" * 9_000}
+    event = {"source": "sluice.consumer", "detail-type": "Sluice Message Failure"}
+    for queue in ("orders", world.to.arn, world.fleet.queue):
+        assert asked(world, event | {"detail": detail | {"queue": queue}}) == {"noted": ["orders"]}
+    told = world.ports.ledger.causes("orders", ["m-1"])["m-1"]
+    assert told.startswith("KeyError: 'street'")
+    assert len(told) == 2_000
+    assert "is the queue of no fleet" in asked(world, event | {"detail": detail | {"queue": "invoices"}})["error"]
+    assert "detail.queue: is required" in asked(world, event | {"detail": detail})["error"]
+
+
+def test_dead_letters_are_looked_at_and_put_away_by_the_tick_in_manual_mode() -> None:
+    """The metric says how much of its time the oldest has used; what is nearly over is in quarantine."""
+    world = World(fleet(mode="manual", archive_before_s=3_600))
+    world.ports.queue.create(world.dead_letters, retention_s=7_200)
+    world.put_dead("old")
+    world.now += 3_000
+    tick(world)
+    assert (world.held_bodies(), world.bodies(world.dead_letters)) == ([], ["old"])
+    world.now += 600
+    tick(world)
+    assert (world.held_bodies(), world.bodies(world.dead_letters)) == (["old"], [])
+
+
+def test_dead_letters_are_taken_in_when_a_person_says_so() -> None:
+    """In manual mode, so that failure groups can be chosen among."""
+    world = World(fleet(mode="manual"))
+    world.put_dead("a")
+    assert asked(world, request("quarantine"))["quarantined_count"] == 1
+    assert asked(world, request("quarantine"))["note"] == "Nothing is in the dead-letter queue."
+    job = asked(world, request("redrive", all=True))["job"]
+    assert (job["state"], world.bodies()) == (JobState.DONE, ["a"])
