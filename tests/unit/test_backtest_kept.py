@@ -1,5 +1,11 @@
 """Runs that are kept: found again by all that they follow from, and by nothing else."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +20,8 @@ from tools.backtest.simulator import Run, simulate
 from tools.backtest.study import Task, run_tasks
 from tools.backtest.traces import Trace
 
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60.0  # for processes on a busy machine
 CONDITIONS = Conditions(seconds_per_message=10.0)
 HOUR = Trace("hour", np.random.default_rng(1).poisson(20.0, 60).astype(np.int64))
 
@@ -106,6 +114,59 @@ def test_run_tasks_when_a_timeline_is_wanted(tmp_path: Path) -> None:
     run_tasks([Task(HOUR, "fixed", CONDITIONS, figures_only=True)], 1, kept)
     (run,) = run_tasks([Task(HOUR, "fixed", CONDITIONS)], 1, kept)
     assert len(run.timeline.arrivals) == HOUR.minutes
+
+
+STUDY = """
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tools.backtest.conditions import Conditions
+from tools.backtest.kept import Kept
+from tools.backtest.study import Task, run_tasks
+from tools.backtest.traces import Trace
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which whoever runs the tests may have turned off
+    trace = Trace("days", np.full(5000, 20))
+    specs = [f"little:beta={beta}" for beta in range(500)]
+    tasks = [Task(trace, spec, Conditions(seconds_per_message=10.0), figures_only=True) for spec in specs]
+    run_tasks(tasks, 2, Kept(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
+def test_run_tasks_when_it_is_ended(tmp_path: Path, kind: signal.Signals) -> None:
+    """What was made is kept, and no worker outlives the study, which would take a core for hours."""
+    (tmp_path / "study.py").write_text(STUDY)
+    runs = tmp_path / "runs.jsonl"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "layers" / "core")))}
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "study.py", runs], env=environ, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        until(runs.exists)
+        os.kill(process.pid, kind)
+        process.wait(PATIENCE_S)
+    until(lambda: not session(process.pid))
+    kept = runs.read_bytes().splitlines()
+    assert 1 <= len(kept) < 400
+
+
+def session(leader: int) -> list[str]:
+    """Processes of a session that are still there."""
+    return subprocess.run(
+        ["ps", "-o", "pid=", "-s", str(leader)], capture_output=True, text=True, check=False
+    ).stdout.split()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that must come."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)
 
 
 def test_source_digest_when_code_changes(tmp_path: Path) -> None:

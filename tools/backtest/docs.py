@@ -38,6 +38,8 @@ DAY = 1440  # minutes
 CROWD = "flash-crowd"  # generated, so anybody's to look at
 BEFORE, AFTER = 20, 130  # minutes shown of it
 
+INTERRUPTED = 130  # exit status, as shells have it
+
 type World = tuple[float, float]
 
 
@@ -346,11 +348,15 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(stderr=True)
     kept = Kept(options.runs)
     tasks = peer_tasks(options.traces, options.days)
-    if not options.partial:
-        run_tasks(tasks, options.jobs, kept)
-    if options.peers:
-        return 0
-    found = cases(tasks, kept, options.jobs)
+    try:
+        if not options.partial:
+            run_tasks(tasks, options.jobs, kept)
+        if options.peers:
+            return 0
+        found = cases(tasks, kept, options.jobs)
+    except KeyboardInterrupt:
+        console.print(f"Ended early. What was made is kept in {options.runs}: run it again, and it goes on.")
+        return INTERRUPTED
     known = sum(len(case.peers) + (case.clairvoyant is not None) for case in found)
     text = rewritten(options.page.read_text(encoding="utf-8"), results(found, known, len(tasks)))
     draw(found, options.page.parent / "img", options.jobs)
