@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from sluice.model import DrainOutcome
 from tools import iam_audit
 from tools.demo.__main__ import audit_of, performed
 from tools.demo.acts import ACTS, Story
 from tools.demo.audit import Audit
 from tools.demo.settings import DemoSettings
-from tools.demo.stage import SLUICE_STACK
+from tools.demo.stage import FLEET, SLUICE_STACK
 from tools.sandbox import sandbox as sandbox_module
 from tools.sandbox.sandbox import REGION
 
@@ -48,6 +49,15 @@ def test_audit_holds_when_the_story_is_told(story: Story, audit: Audit) -> None:
     assert audit.failures(len(story.poison)) == []
 
 
+def test_long_order_is_finished_when_its_instance_is_told_to_go(story: Story, audit: Audit) -> None:
+    """Twenty seconds of work, begun before the instance was told: held that long, and finished there."""
+    assert story.stage.worked_by(story.long_order) == story.long_instance
+    assert audit.drained_order_s >= 0.7 * story.settings.long_work_s
+    drain = story.stage.ports.ledger.drain(FLEET, story.long_instance)
+    assert drain is not None
+    assert drain.outcome is DrainOutcome.COMPLETED
+
+
 def test_fleet_grew_and_shrank_when_traffic_did(story: Story, audit: Audit) -> None:
     """The burst took several consumers, and the fleet was at zero before the late order."""
     assert audit.peak_capacity >= 3
@@ -71,6 +81,7 @@ def test_iam_is_enough_and_nothing_spare_when_the_story_is_told(story: Story) ->
         ({"quarantined": 0}, "quarantined"),
         ({"redriven": 0}, "redriven"),
         ({"drains": 0}, "drained"),
+        ({"drained_order_s": 0.0}, "under drain"),
         ({"wait_p99_s": 20.01}, "target"),
         ({"stored": 99}, "stored"),
         ({"fixed_fleet_instance_seconds": 1.0}, "fixed at peak"),
@@ -87,6 +98,7 @@ def test_audit_says_what_does_not_hold_when_one_figure_is_wrong(change: dict[str
         redriven=6,
         drains=3,
         interrupted=0,
+        drained_order_s=21.0,
         peak_capacity=5,
         wait_p50_s=1.0,
         wait_p99_s=12.0,

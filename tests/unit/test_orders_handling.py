@@ -52,6 +52,7 @@ class Bench:
             self.worklog,  # type: ignore[arg-type]
             "i-1",
             work_s=0.5,
+            work_s_by_sku={"carpet-silk": 20.0},
             clock=self.clock,
             work=self.work,
         )
@@ -95,6 +96,17 @@ def test_message_is_deleted_when_its_order_is_stored(bench: Bench) -> None:
         {"event": "started", **about},
         {"event": "finished", **about, "outcome": "stored", "cause": None},
     ]
+
+
+def test_work_takes_its_items_time_when_that_is_another(bench: Bench) -> None:
+    """Some orders are longer than others."""
+    bench.store.restock("carpet-silk", "Carpet", 90_000, 1)
+    bench.queue.send([make_order(sku="carpet-silk").body(), make_order().body()])
+    began_at = bench.clock.now
+    bench.handle()
+    assert bench.clock.now == began_at + 20
+    bench.handle()
+    assert bench.clock.now == began_at + 20.5
 
 
 def test_message_is_deleted_when_its_order_was_stored_before(bench: Bench) -> None:

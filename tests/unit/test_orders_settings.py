@@ -33,6 +33,7 @@ def test_settings_are_read_when_they_are_given() -> None:
             "INSTANCE_ID": "i-1",
             "CONCURRENCY": "7",
             "WORK_S": "0.25",
+            "WORK_S_BY_SKU": "carpet-silk=20, rug=2.5",
             "VISIBILITY_S": "6",
             "RECEIVE_WAIT_S": "1",
             "WORK_LOG": "work.jsonl",
@@ -45,6 +46,7 @@ def test_settings_are_read_when_they_are_given() -> None:
     )
     assert settings.dead_letter_queue_url == "http://dead"
     assert (settings.instance, settings.concurrency, settings.work_s) == ("i-1", 7, 0.25)
+    assert settings.work_s_by_sku == {"carpet-silk": 20.0, "rug": 2.5}
     assert (settings.visibility_s, settings.receive_wait_s, settings.port) == (6, 1, 0)
     assert settings.work_log == Path("work.jsonl")
     assert settings.self_drain == SelfDrain("http://imds", "i-1", "group", "hook")
@@ -63,6 +65,13 @@ def test_settings_name_every_variable_when_several_are_wrong() -> None:
         "DRAIN_VIA",
         "PORT",
     ]
+
+
+@pytest.mark.parametrize("text", ["carpet", "carpet=long", "carpet=-1", "carpet=inf", "=5", "carpet=nan"])
+def test_work_by_item_is_refused_when_it_is_no_time(text: str) -> None:
+    """What would be right is shown."""
+    with pytest.raises(SettingsError, match="WORK_S_BY_SKU: give items with 0 to 3600 seconds each"):
+        read_settings(LEAST | {"WORK_S_BY_SKU": text})
 
 
 def test_settings_ask_for_group_and_hook_when_the_consumer_drains_itself() -> None:

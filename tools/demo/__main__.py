@@ -113,6 +113,7 @@ def audit_of(story: Story) -> Audit:
         redriven=sum(job.sent_count for job in story.stage.ports.ledger.jobs(FLEET)),
         drains=len(set(work.drained()) - story.killed),
         interrupted=sum(1 for one in work.open() if one.instance not in story.killed),
+        drained_order_s=story.drained_order_s,
         peak_capacity=peak,
         wait_p50_s=percentile(counted, 0.50),
         wait_p99_s=percentile(counted, 0.99),

@@ -9,7 +9,7 @@ from typing import Any
 from tools.demo.picture import ActSpan
 from tools.demo.settings import DemoSettings
 from tools.demo.show import Show
-from tools.demo.stage import FLEET, Stage
+from tools.demo.stage import FLEET, LONG_SKU, Stage
 from tools.demo.traffic import Traffic
 from tools.demo.watch import Watcher
 from tools.demo.widget import button
@@ -37,6 +37,9 @@ class Story:
     killed: set[str] = field(default_factory=set)  # instances killed on purpose
     poison: list[str] = field(default_factory=list)
     quarantined_count: int = 0
+    long_order: str = ""  # the order whose instance is told to go in the midst of it
+    long_instance: str = ""  # that instance
+    drained_order_s: float = 0.0  # how long the instance was held for it
 
     @property
     def settings(self) -> DemoSettings:
@@ -95,6 +98,10 @@ class Story:
         """Instances of any state."""
         last = self.watcher.seen.last
         return last.working + last.launching + last.draining if last else 0
+
+    def instances(self) -> set[str]:
+        """Ids of the group's instances now, of any state."""
+        return {instance.id for instance in self.stage.ports.group.read(self.stage.orders["GroupName"]).instances}
 
     def backlog(self) -> int:
         """Orders in the queue, those being worked on included; many before anything was seen."""
@@ -171,14 +178,49 @@ def _at_work(story: Story) -> list[Any]:
 
 
 def poison(story: Story) -> None:
-    """Orders for items that are not in the catalogue: retried with backoff, then quarantined, in two groups."""
+    """Orders for items that are not in the catalogue: retried with backoff, then quarantined, in two groups.
+
+    Beside them an instance is told to go in the midst of a long order: it goes when that is done, and not before.
+    """
+    told_at = _end_in_the_midst(story)
     for sku, count in UNKNOWN:
         story.poison += [story.traffic.place(sku, poison=True) for _ in range(count)]
     story.show.say(f"{len(story.poison)} orders ask for {' and '.join(sku for sku, _ in UNKNOWN)}, which nobody sells")
     story.until("all of them to be quarantined", lambda: story.quarantined() == len(story.poison))
     story.quarantined_count = story.quarantined()
+    _wait_for_the_end(story, told_at)
     for group in story.stage.ports.ledger.failure_groups(FLEET):
         story.show.say(f"Quarantined: {group.count} with cause {group.cause!r}")
+
+
+def _end_in_the_midst(story: Story) -> float:
+    """Place the long order, wait until work on it has begun, and end that instance; when that was."""
+    seconds = story.settings.long_work_s
+    story.stage.run_admin("stock", LONG_SKU, "--price-cents", "90000", "--count", "10")
+    story.long_order = story.traffic.place(LONG_SKU)
+    story.until("the long order to be begun", lambda: bool(_working_on(story, story.long_order)))
+    (begun,) = _working_on(story, story.long_order)
+    story.long_instance = begun.instance
+    story.stage.terminate(begun.instance)
+    story.show.say(f"{begun.instance} is told to go in the midst of an order of {seconds:g} s")
+    return time.monotonic()
+
+
+def _wait_for_the_end(story: Story, told_at: float) -> None:
+    """The long order is finished by the very instance that was told to go, and then that goes."""
+    story.until("the long order to be stored", lambda: story.stage.worked_by(story.long_order) is not None)
+    worked_by = story.stage.worked_by(story.long_order)
+    if worked_by != story.long_instance:
+        raise StoryError(f"the long order was finished by {worked_by}, not by {story.long_instance}")
+    story.until("its instance to go", lambda: story.long_instance not in story.instances())
+    story.drained_order_s = time.monotonic() - told_at
+    story.show.say(
+        f"{story.long_instance} finished its order under drain, and is gone after {story.drained_order_s:.0f} s"
+    )
+
+
+def _working_on(story: Story, order_id: str) -> list[Any]:
+    return [one for one in story.watcher.work.open() if one.order_id == order_id]
 
 
 def redrive(story: Story) -> None:
@@ -211,7 +253,7 @@ ACTS = (
     Act("a burst of twenty times", burst),
     Act("the database goes down and comes back", outage, outage=True),
     Act("a consumer is killed mid-order", crash),
-    Act("poison orders arrive", poison),
+    Act("poison orders arrive, and an instance is told to go mid-order", poison),
     Act("a fix, and a redrive from the widget", redrive),
     Act("traffic ends, a late order wakes the fleet", to_zero_and_back),
 )

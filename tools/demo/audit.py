@@ -20,6 +20,7 @@ class Audit:
     redriven: int
     drains: int
     interrupted: int
+    drained_order_s: float  # how long an instance that was told to go was held for the long order it was at
     peak_capacity: int
     wait_p50_s: float
     wait_p99_s: float
@@ -44,6 +45,7 @@ class Audit:
             (self.charged_twice == 0, f"{self.charged_twice} orders were charged twice"),
             (self.interrupted == 0, f"{self.interrupted} orders were interrupted by a drain"),
             (self.drains > 0, "no instance was drained"),
+            (self.drained_order_s > 0, "no order was finished under drain"),
             (self.quarantined == poison, f"{self.quarantined} orders were quarantined, {poison} were poison"),
             (self.redriven == poison, f"{self.redriven} orders were redriven, {poison} were quarantined"),
             (

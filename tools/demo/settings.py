@@ -14,6 +14,7 @@ class DemoSettings:
     burst_factor: int = 20
     burst_s: float = 8.0
     work_s: float = 0.5  # one order's work, before its transaction
+    long_work_s: float = 20.0  # that of the one order whose instance is told to go in the midst of it
     concurrency: int = 2  # orders one consumer works on at once
     max_instances: int = 8
     visibility_s: int = 8  # a killed consumer's order comes back after it
@@ -53,4 +54,5 @@ class DemoSettings:
             ),
             ("redrive's canary", f"watched for {self.canary_wait_s:g} s", "the target wait and a visibility timeout"),
             ("work per order", f"{self.work_s:g} s, {self.concurrency} at once per consumer", "yours"),
+            ("the one long order", f"{self.long_work_s:g} s", "yours, up to two days"),
         )

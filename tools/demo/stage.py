@@ -26,6 +26,10 @@ FRONT_END_TIMEOUT_S = 20.0
 """To stop: its own grace for requests under way is 5 s."""
 
 
+LONG_SKU = "carpet-silk"
+"""The item of the one long order; not in the catalogue from which the load is made."""
+
+
 @dataclass(slots=True)
 class Stage:
     """What is running, and how to reach it."""
@@ -91,6 +95,17 @@ class Stage:
                 "PORT": "0",
             }
         )
+
+    def terminate(self, instance_id: str) -> None:
+        """End an instance as a person would, by Auto Scaling; its group launches another in its place."""
+        self.sandbox.client("autoscaling").terminate_instance_in_auto_scaling_group(
+            InstanceId=instance_id, ShouldDecrementDesiredCapacity=False
+        )
+
+    def worked_by(self, order_id: str) -> str | None:
+        """The instance that stored an order; None while it is not stored."""
+        rows = self._select("SELECT worked_by FROM orders WHERE order_id = ?", order_id)
+        return str(rows[0][0]) if rows else None
 
     def is_stored(self, order_id: str) -> bool:
         """Whether the database has an order."""
@@ -197,6 +212,7 @@ def write_consumer(stage: Stage) -> None:
         "DATABASE_URL": stage.database_url,
         "WORK_LOG": str(stage.work_log),
         "WORK_S": f"{settings.work_s:g}",
+        "WORK_S_BY_SKU": f"{LONG_SKU}={settings.long_work_s:g}",
         "CONCURRENCY": str(settings.concurrency),
         "VISIBILITY_S": str(settings.visibility_s),
         "RECEIVE_WAIT_S": "1",

@@ -286,7 +286,14 @@ def make_consumer(settings: Settings) -> Consumer:
     return Consumer(
         queue,
         store,
-        Handler(queue, store, worklog, settings.instance, work_s=settings.work_s),
+        Handler(
+            queue,
+            store,
+            worklog,
+            settings.instance,
+            work_s=settings.work_s,
+            work_s_by_sku=settings.work_s_by_sku,
+        ),
         Keeper(queue, settings.visibility_s),
         worklog,
         concurrency=settings.concurrency,

@@ -8,7 +8,7 @@ step before that is safe to repeat.
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -78,6 +78,7 @@ class Handler:
         instance: str,
         *,
         work_s: float = 0.0,
+        work_s_by_sku: Mapping[str, float] | None = None,
         clock: Callable[[], float] = time.time,
         work: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -89,6 +90,7 @@ class Handler:
             worklog: Told when work begins and ends.
             instance: Who works, stored with each order.
             work_s: What each order takes besides the database.
+            work_s_by_sku: The same for items that take another time.
             clock: Epoch seconds.
             work: Spends `work_s`.
         """
@@ -97,6 +99,7 @@ class Handler:
         self._worklog = worklog
         self._instance = instance
         self._work_s = work_s
+        self._work_s_by_sku = dict(work_s_by_sku or {})
         self._clock = clock
         self._work = work
 
@@ -125,7 +128,7 @@ class Handler:
         if isinstance(order, RejectedError):
             return self._dead_letter(message, order.cause, let_go, database_answered=None)
         try:
-            self._work(self._work_s)
+            self._work(self._work_s_by_sku.get(order.sku, self._work_s))
             result = self._store.process(order, self._delivery(message, started_at))
         except RejectedError as error:
             return self._dead_letter(message, error.cause, let_go, database_answered=True)

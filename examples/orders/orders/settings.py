@@ -48,6 +48,7 @@ class Settings:
         instance: INSTANCE_ID, else the host's name.
         concurrency: CONCURRENCY, orders worked on at a time.
         work_s: WORK_S, time that each order takes besides the database: a stand-in for real work.
+        work_s_by_sku: WORK_S_BY_SKU, the same for items that take another time, such as `carpet-silk=20,rug=5`.
         visibility_s: VISIBILITY_S, how long an order stays hidden when its consumer dies; extended while it works.
         receive_wait_s: RECEIVE_WAIT_S, long poll; the most that a drain waits for a poll under way.
         work_log: WORK_LOG, a file to append to; standard output without it.
@@ -63,6 +64,7 @@ class Settings:
     instance: str
     concurrency: int
     work_s: float
+    work_s_by_sku: Mapping[str, float]
     visibility_s: int
     receive_wait_s: int
     work_log: Path | None
@@ -86,6 +88,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         instance=environment.get("INSTANCE_ID") or socket.gethostname(),
         concurrency=reader.number("CONCURRENCY", 4, 1, 64, int),
         work_s=reader.number("WORK_S", 0.0, 0.0, 3600.0, float),
+        work_s_by_sku=reader.seconds_by_sku("WORK_S_BY_SKU"),
         # At least 6 s, so that a third of it, the interval of extensions, is longer than a slow call.
         visibility_s=reader.number("VISIBILITY_S", 60, 6, 43200, int),
         receive_wait_s=reader.number("RECEIVE_WAIT_S", 10, 1, 20, int),
@@ -103,6 +106,20 @@ class _Reader:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self.problems: list[str] = []
+
+    def seconds_by_sku(self, name: str) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for pair in filter(None, self._environment.get(name, "").split(",")):
+            sku, _, text = pair.partition("=")
+            try:
+                seconds = float(text)
+            except ValueError:
+                seconds = -1.0
+            if not sku.strip() or not 0.0 <= seconds <= 3600.0:
+                self.problems.append(f"{name}: give items with 0 to 3600 seconds each, as in carpet-silk=20,rug=5")
+                break
+            found[sku.strip()] = seconds
+        return found
 
     def text(self, name: str, default: str, what: str) -> str:
         value = self._environment.get(name) or default
