@@ -28,7 +28,12 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("drainer", "autoscaling:SetInstanceProtection", "*"): "only for consumers that say that they are busy",
     ("redriver", "s3:ListBucket", "*"): "no call: it lets S3 say that a key is not there",
     ("redriver", "kms:*", "*"): "SQS itself uses the queues' key, on the function's behalf",
+    ("redriver", "s3:ListBucketVersions", "*"): "only to restore what was let go of",
+    ("redriver", "s3:GetObjectVersion", "*"): "only to restore what was let go of",
     ("redriver", "sqs:ChangeMessageVisibility", "*"): "only for a redrive out of the dead-letter queue itself",
+    ("redriver", "sqs:*MessageMoveTask*", "*"): "only for a redrive out of a dead-letter queue with thousands of them",
+    ("console", "dynamodb:GetItem", "*"): "only where a person looks at one message",
+    ("console", "s3:GetObject", "*"): "only where a person looks at one message",
 }
 
 

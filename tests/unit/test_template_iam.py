@@ -213,7 +213,7 @@ def test_power_is_where_it_belongs_when_shared_out() -> None:
         "autoscaling:TerminateInstanceInAutoScalingGroup": "Drainer",
         "sqs:ReceiveMessage": "Redriver",
         "sqs:DeleteMessage": "Redriver",
-        "s3:GetObject": "Redriver",
+        "s3:PutObject": "Redriver",
         "s3:DeleteObject": "Redriver",
     }
     for action, owner in owners.items():

@@ -117,7 +117,9 @@ def test_document_says_so_when_everything_is_set() -> None:
             "RedriveRatePerSecond": "0.5", "RetryBaseSeconds": "5", "RetryMaxSeconds": "60", "CanaryCount": "4",
             "CanaryWaitSeconds": "1.5", "SluiceStack": "other", "DrainContainer": "work", "DrainDocument": "Stop-It",
             "StopTimeoutSeconds": "400", "DrainSilenceSeconds": "300", "KeepFailed": "true", "HourlyCost": "0.085",
-            "ReadySeconds": "240",
+            "ReadySeconds": "240", "TransientCauses": "timeout*, Throttl?ing", "PermanentCauses": "KeyError: 'street'",
+            "OtherCauses": "quarantine", "BurstCount": "7", "BurstWindowSeconds": "90", "AllowEdits": "true",
+            "MoveTasks": "false", "ArchiveBeforeSeconds": "7200",
         }
     )  # fmt: skip
 
@@ -137,7 +139,9 @@ def test_document_says_so_when_everything_is_set() -> None:
         "launch": {"hook": "other-ready"},
         "redrive": {
             "mode": "manual", "max_redrives": 0, "rate_per_s": 0.5, "base_delay_s": 5, "max_delay_s": 60,
-            "canary_count": 4, "canary_wait_s": 1.5,
+            "canary_count": 4, "canary_wait_s": 1.5, "edits": True, "move_tasks": False,
+            "transient": ["timeout*", "Throttl?ing"], "permanent": ["KeyError: 'street'"], "otherwise": "quarantine",
+            "burst_count": 7, "burst_window_s": 90, "archive_before_s": 7200,
         },
     }  # fmt: skip
 
@@ -147,6 +151,8 @@ def test_document_says_so_when_everything_is_set() -> None:
     [
         ("ShrinkWindowSeconds", ["", "0", "8.5", "9999", "10000", "86400"], ["86401", "90000", "1e3", "-1"]),
         ("CanaryWaitSeconds", ["", "0", "1.5", "999", "3600"], ["3601", "4000", "x"]),
+        ("ArchiveBeforeSeconds", ["", "60", "99", "604800", "1209600"], ["59", "5", "1210000", "1.5"]),
+        ("TransientCauses", ["", "a*, b?", "KeyError: 'x' (y)"], ['a"b', "a{b", "a\\b", "$x"]),
         ("InstanceHoursPerDay", ["", "1", "48.5"], ["0", "-1", "ten"]),
         ("MaxStep", ["", "1", "9999"], ["0", "1.5", "10000"]),
         ("DrainSilenceSeconds", ["", "120", "199", "900"], ["119", "60", "172801", "1.5"]),
@@ -188,7 +194,9 @@ def test_text_is_refused_when_it_could_break_out(template: Template) -> None:
     assert len(texts) > 8
     for name, spec in texts:
         good = ALONE.get(name) or "a"
-        for bad in ('"', "\\", "*", "?", "$", "{", "\n", ","):
+        # Patterns of causes are in the fleet's document alone, and in no ARN.
+        patterns = name in {"TransientCauses", "PermanentCauses"}
+        for bad in ('"', "\\", "$", "{", "\n", *(() if patterns else ("*", "?", ","))):
             assert refused(spec, good + bad) is not None or name == "AlarmEmail", (name, bad)
             assert refused(spec, bad) is not None, (name, bad)
 

@@ -81,7 +81,7 @@ def test_environment_is_whole_when_ports_connect() -> None:
     assert set(SETTINGS) <= set(variables)
 
 
-@pytest.mark.parametrize("name", ["Planner", "Drainer", "Redriver"])
+@pytest.mark.parametrize("name", ["Planner", "Drainer", "Redriver", "RedriveJobs"])
 def test_failure_is_kept_when_a_function_gives_up(name: str) -> None:
     """Events that a function failed on for good are put aside, and an alarm tells."""
     config = stack().properties(name)["EventInvokeConfig"]
@@ -99,7 +99,26 @@ def test_mapping_is_accepted_when_the_queue_has_sqss_defaults() -> None:
     assert stack().properties("Redriver")["Timeout"] <= 30
 
 
-@pytest.mark.parametrize("name", ["Planner", "Drainer", "Redriver"])
+def test_jobs_go_on_for_a_minute_when_no_queue_bounds_their_function() -> None:
+    """The redriver's own code and role, in a function that nothing but the schedule calls."""
+    jobs, redriver = stack().properties("RedriveJobs"), stack().properties("Redriver")
+
+    assert jobs["FunctionName"] == "sluice-redrive-jobs"
+    assert (jobs["CodeUri"], jobs["Role"]) == (redriver["CodeUri"], redriver["Role"])
+    assert jobs["LoggingConfig"] == redriver["LoggingConfig"]
+    assert jobs["Environment"] == redriver["Environment"]
+    assert 60 < jobs["Timeout"] < 120
+    assert set(jobs["Events"]) == {"Minute"}
+
+
+def test_redriver_hears_when_a_consumer_tells_why_it_failed() -> None:
+    """By the one event that docs/redriving.md describes."""
+    pattern = stack().properties("Redriver")["Events"]["Failure"]["Properties"]["Pattern"]
+
+    assert pattern == {"source": ["sluice.consumer"], "detail-type": ["Sluice Message Failure"]}
+
+
+@pytest.mark.parametrize("name", ["Planner", "Drainer", "RedriveJobs"])
 def test_minute_comes_when_nothing_else_does(name: str) -> None:
     """Every function that looks after something does so each minute; one missed is made good by the next."""
     minute = stack().properties(name)["Events"]["Minute"]
@@ -276,9 +295,10 @@ def test_people_are_told_when_sluice_itself_is_ill() -> None:
 
 def test_alarms_are_those_promised_when_deployed() -> None:
     """No tick in five minutes, errors, drains past their deadline, quarantine growing, messages about to expire."""
-    assert set(alarms(stack())) == {*(f"{name}Errors" for name in FUNCTIONS), "FailuresWaiting"}
+    assert set(alarms(stack())) == {*(f"{name}Errors" for name in (*FUNCTIONS, "RedriveJobs")), "FailuresWaiting"}
     assert set(alarms(fleet())) == SCALING | {
         "NoTicks", "DrainsExpired", "InstanceRetained", "QuarantineGrowing", "MessagesExpiring", "DeadLettersExpiring",
+        "DeadLettersLifeUsed",
     }  # fmt: skip
     for name, alarm in (alarms(stack()) | alarms(fleet())).items():
         assert alarm["TreatMissingData"] == ("breaching" if name == "NoTicks" else "notBreaching"), name
