@@ -8,7 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sluice.draining import TABLE, EventKind
+from sluice.drain_events import EventKind
+from sluice.draining import TABLE
 from sluice.launching import BOOT_TABLE, BootEventKind
 from sluice.model import BootState, DrainState
 

@@ -20,9 +20,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from sluice import notices
 from sluice.config import Fleet
-from sluice.draining import (
-    LOOK_AFTER_S,
-    UNDER_WAY,
+from sluice.drain_events import (
     Beaten,
     CommandTold,
     Completed,
@@ -41,11 +39,9 @@ from sluice.draining import (
     Terminating,
     Tick,
     Waiting,
-    advance,
-    needs_look,
-    needs_signs,
     seen,
 )
+from sluice.draining import LOOK_AFTER_S, UNDER_WAY, advance, needs_look, needs_signs
 from sluice.launching import Launching, Said
 from sluice.minding import Minder, halved
 from sluice.model import (

@@ -12,7 +12,8 @@ import pytest
 
 from sluice import draining, launching
 from sluice.config import DrainPolicy
-from sluice.draining import DrainState, EventKind, Transition
+from sluice.drain_events import EventKind
+from sluice.draining import DrainState, Transition
 from sluice.launching import BootEventKind, BootTransition
 from sluice.model import BootState, BootStep, CompleteHook, Consumer, Drain, DrainStep, HookResult
 from tools.chaos import drain

@@ -6,9 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.config import DrainPolicy, DrainVia
-from sluice.draining import (
-    HOOKLESS_KEPT_S,
-    UNDER_WAY,
+from sluice.drain_events import (
     Beaten,
     CommandTold,
     Completed,
@@ -29,11 +27,8 @@ from sluice.draining import (
     Terminating,
     Tick,
     Waiting,
-    advance,
-    beats_until,
-    begun_at,
-    due_at,
 )
+from sluice.draining import HOOKLESS_KEPT_S, UNDER_WAY, advance, beats_until, begun_at, due_at
 from sluice.model import (
     CommandStatus,
     CompleteHook,

@@ -6,8 +6,7 @@ import pytest
 
 from sluice import draining
 from sluice.config import DrainPolicy, DrainVia
-from sluice.draining import (
-    TABLE,
+from sluice.drain_events import (
     Beaten,
     CommandTold,
     Completed,
@@ -18,7 +17,6 @@ from sluice.draining import (
     Gone,
     InFlight,
     Launching,
-    Place,
     Rebalance,
     Release,
     Reported,
@@ -30,10 +28,9 @@ from sluice.draining import (
     Terminating,
     Tick,
     Waiting,
-    advance,
-    kind_of,
     seen,
 )
+from sluice.draining import TABLE, Place, advance, kind_of
 from sluice.model import (
     CommandStatus,
     CompleteHook,
