@@ -20,6 +20,7 @@ Sources: "Retrieve the target lifecycle state through instance metadata" and "Co
 Auto Scaling User Guide; "Spot Instance interruption notices", Amazon EC2 User Guide.
 """
 
+import itertools
 import json
 import logging
 import os
@@ -56,6 +57,8 @@ READY_FOR_S: Final = 600.0
 """... and for as long as a boot may reasonably take."""
 IDLE_AFTER_S: Final = 5.0
 """Work that follows closely is no idleness: it is said only after so long without any."""
+GIVE_BACK_S: Final = 10.0
+"""How long before EC2 takes a Spot instance what is still in hand is given back: some calls, and a retry or two."""
 RETRY_S: Final = 5.0
 """Between tries to complete the action; the hook's own timeout is the backstop."""
 EARLY_S: Final = 150.0
@@ -128,10 +131,12 @@ class Lifecycle:
         self._ends_at: float | None = None
         self._left_at = 0.0
         self._in_hand = 0
+        self._give_back: dict[int, Callable[[], object]] = {}
         self._worked_at: float | None = None
         self._said: str | None = None
         self._said_at = 0.0
         self._ready_at = clock()
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
 
     @classmethod
@@ -193,16 +198,25 @@ class Lifecycle:
         return left_s is None or seconds <= left_s
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """While a message is worked on: its instance is kept from being scaled in, its drain from being given up."""
+    def working(self, give_back: Callable[[], object] | None = None) -> Iterator[None]:
+        """While a message is worked on: its instance is kept from being scaled in, its drain from being given up.
+
+        Args:
+            give_back: Called, from another thread, just before EC2 takes a Spot instance with this message in hand: set
+                its visibility to 0, so that another consumer begins at once and not when the timeout ends.
+        """
         with self._lock:
             self._in_hand += 1
+            key = next(self._numbers)
+            if give_back is not None:
+                self._give_back[key] = give_back
         try:
             yield
         finally:
             with self._lock:
                 self._in_hand -= 1
                 self._worked_at = self._clock()
+                self._give_back.pop(key, None)
 
     def give_up(self) -> None:
         """This consumer will never be ready: with a launch hook, its group replaces the instance at once."""
@@ -231,8 +245,9 @@ class Lifecycle:
     # --- what is seen ---
 
     def look(self) -> None:
-        """Look once whether the instance is to go."""
+        """Look once whether the instance is to go, and whether what is in hand must be given back."""
         if self._leaving.is_set():
+            self._give_back_in_time()
             return
         state = self._target_state()
         if state is not None and (state == "Terminated" or state.startswith("Warmed:")):
@@ -244,6 +259,19 @@ class Lifecycle:
             self._ends_at = _ends_at(notice)
             self._by_group = True  # the group's own termination follows, and then waits for nobody
             self._leaving.set()
+
+    def _give_back_in_time(self) -> None:
+        """Spot's two minutes are nearly over: what does not fit is for others."""
+        left_s = self.left_s()
+        if left_s is None or left_s > GIVE_BACK_S:
+            return
+        with self._lock:
+            rest, self._give_back = list(self._give_back.values()), {}
+        for give_back in rest:
+            try:
+                give_back()
+            except Exception:
+                log.exception("a message could not be given back: it comes again when its visibility timeout ends")
 
     def _target_state(self) -> str | None:
         return self._read("autoscaling/target-lifecycle-state")

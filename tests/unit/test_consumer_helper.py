@@ -130,6 +130,39 @@ def test_work_is_weighed_when_spot_takes_the_instance(stage: Stage) -> None:
     assert not stage.lifecycle.fits(61)
 
 
+def test_rest_is_given_back_when_spots_two_minutes_are_nearly_over(stage: Stage) -> None:
+    """What is done in time is not given back, what is in hand is, once; one failure stops no other."""
+    stage.metadata.items[SPOT] = json.dumps({"action": "terminate", "time": "2027-01-15T08:02:00Z"})
+    returned: list[str] = []
+
+    def fail() -> None:
+        returned.append("failed")
+        raise OSError
+
+    with stage.lifecycle.working(lambda: returned.append("done in time")):
+        stage.tick(0.0)
+    with (
+        stage.lifecycle.working(fail),
+        stage.lifecycle.working(lambda: returned.append("given back")),
+        stage.lifecycle.working(),
+    ):
+        stage.tick(109)
+        assert returned == []
+        stage.tick(1)
+        stage.tick(1)
+    assert returned == ["failed", "given back"]
+
+
+def test_nothing_is_given_back_when_the_group_lets_it_finish(stage: Stage) -> None:
+    """A termination waits for the consumer: there is no end to be in time for."""
+    returned: list[str] = []
+    with stage.lifecycle.working(lambda: returned.append("given back")):
+        stage.metadata.items[STATE] = "Terminated"
+        stage.tick(3_600)
+        stage.tick(3_600)
+    assert returned == []
+
+
 def test_words_are_few_when_work_comes_and_goes(stage: Stage) -> None:
     """Ready, busy at once, idle only after a while without work; repeated as often as it must be."""
     stage.tick()
