@@ -18,9 +18,9 @@ from tools.backtest.simulator import Run
 
 INK, FAINT, TRAFFIC, LIMIT = "#22303c", "#8a97a3", "#c3ccd5", "#c53030"
 ACROSS = 4  # panels in a row
-COST_SHOWN = 5.0  # settings that cost more are not looked for by anybody
+COST_SHOWN = 3.0  # settings that cost more are not looked for by anybody
 NEVER_LATE = 1e-6  # where no message was late, on a logarithmic axis
-COSTS = (1.0, 1.25, 1.5, 2.0, 3.0, 5.0)
+COSTS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)
 LATES = {NEVER_LATE: "none", 1e-5: "", 1e-4: "0.01%", 1e-3: "0.1%", 1e-2: "1%", 1e-1: "10%", 1.0: "all"}
 TOP = 1.5  # just above a share of all
 DPI = 110
