@@ -76,7 +76,7 @@ class SsmInstances:
                 for page in pages.paginate(Filters=filters):
                     for reservation in page["Reservations"]:
                         found |= {instance["InstanceId"] for instance in reservation.get("Instances", [])}
-        return frozenset(found)
+        return frozenset(found.intersection(instance_ids))
 
     def _invocations(self, asked: "ListCommandInvocationsRequestPaginateTypeDef") -> "list[CommandInvocationTypeDef]":
         """How a command stands on each instance, or on one; nothing while it is not listed yet."""
