@@ -11,14 +11,14 @@ _VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "source", "wbr"})
 _OURS = frozenset({
     "div", "h2", "h3", "span", "button", "cwdb-action", "dl", "dt", "dd", "small", "section", "svg", "title",
     "desc", "text", "tspan", "path", "rect", "circle", "p", "ul", "ol", "li", "details", "summary", "b", "i",
-    "bdi", "pre", "table", "thead", "tbody", "tr", "th", "td", "style",
+    "bdi", "pre", "table", "thead", "tbody", "tr", "th", "td", "style", "form", "input",
 })
 # fmt: on
 # fmt: off
 _OUR_ATTRIBUTES = frozenset({
     "class", "title", "type", "disabled", "aria-current", "aria-label", "aria-hidden", "role", "style", "action",
     "display", "endpoint", "confirmation", "event", "viewbox", "width", "height", "xmlns", "x", "y", "d", "cx",
-    "cy", "r", "text-anchor",
+    "cy", "r", "text-anchor", "name", "value", "placeholder",
 })
 # fmt: on
 

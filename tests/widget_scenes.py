@@ -187,6 +187,11 @@ def failure_groups(now: float = NOW) -> tuple[FailureGroup, ...]:
             seen_count=44,
             first_seen_at=now - 74 * 60,
             last_seen_at=now - 190,
+            hours=tuple((int(now // HOUR) + back, count) for back, count in ((-19, 2), (-18, 5), (-1, 28), (0, 9))),
+            minutes=((int((now - 190) // 60), 4),),
+            redrive_job="j-2",
+            redriven_at=now - 95,
+            redriven_count=26,
             sample='{"order": "7c1e-2209", "customer": "c-1180", "lines": [{"sku": "tea-21", "count": 2}],'
             ' "total": "18.40", "currency": "XTS"}',
         ),
@@ -198,6 +203,8 @@ def failure_groups(now: float = NOW) -> tuple[FailureGroup, ...]:
             seen_count=6,
             first_seen_at=now - 31 * 60,
             last_seen_at=now - 26 * 60,
+            hours=((int(now // HOUR) - 1, 1), (int(now // HOUR), 5)),
+            minutes=((int((now - 60) // 60), 30),),
             sample='{"order": "19f0-3771", "customer": "c-0032", "lines": [{"sku": "cup-04", "count": 1}]}',
         ),
         FailureGroup(
@@ -208,6 +215,10 @@ def failure_groups(now: float = NOW) -> tuple[FailureGroup, ...]:
             seen_count=112,
             first_seen_at=now - 26 * HOUR,
             last_seen_at=now - 25 * HOUR,
+            redrive_job="j-1",
+            redriven_at=now - 2_400,
+            redriven_count=3,
+            returned_count=2,
             sample='{"order": "0042-1f3a", "customer": "c-0911"}',
         ),
     )

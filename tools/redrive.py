@@ -7,21 +7,26 @@ import getpass
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from cyclopts import App, Parameter
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 DEFAULT_FUNCTION = "sluice-redriver"
 # The function answers a request within ten seconds, and Lambda ends it after thirty.
 READ_TIMEOUT_S = 40
+WATCH_S = 2.0  # between two looks at a job
 
 type Invoke = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 
@@ -59,43 +64,96 @@ def redrive(
     fleet: str,
     everything: Annotated[bool, Parameter(name="--all", negative="")] = False,
     group: str | None = None,
-    message: str | None = None,
+    message: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    cause: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    attribute: str | None = None,
+    to: str | None = None,
     stop: str | None = None,
+    pause: str | None = None,
+    resume: str | None = None,
+    archive: str | None = None,
+    restore: str | None = None,
+    edit: str | None = None,
+    body: Path | None = None,
+    quarantine: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     rate: float | None = None,
     again: Annotated[bool, Parameter(negative="")] = False,
     from_dead_letter_queue: Annotated[bool, Parameter(negative="")] = False,
+    watch: Annotated[bool, Parameter(negative="")] = False,
     function: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
-    """Send quarantined messages of a fleet back to its queue: all, one failure group, or one message.
+    """Send quarantined messages of a fleet back to a queue: all, a failure group, single ones, or what matches.
 
     Args:
         fleet: The fleet's name.
-        everything: Everything in quarantine.
+        everything: Everything in quarantine, but what is set aside.
         group: Only this failure group, by its id.
-        message: Only this message, by its id.
+        message: Only this message, by its id; may be given several times.
+        cause: Only messages whose cause matches this pattern (* and ?).
+        since: Only what was quarantined at this time or later, such as 2026-11-24T14:00:00Z.
+        until: Only what was quarantined before this time.
+        attribute: Only messages with this attribute, as name=value.
+        to: To the queue of this fleet instead; it must be of the same kind.
         stop: Stop the job of this id instead.
+        pause: Pause the job of this id instead.
+        resume: Resume the job of this id instead.
+        archive: Set the failure group of this id aside instead, until it is seen again.
+        restore: Quarantine anew what the archive last kept under this key instead.
+        edit: Send the message of this id back with the body in --body instead, where the fleet allows it.
+        body: The file with that body.
+        quarantine: In redrive mode manual, put what is in the dead-letter queue into quarantine instead.
         dry_run: Say what would be sent, and send nothing.
         rate: At most so many messages a second; by default the fleet's own rate.
         again: Send even what may have been sent before, where an answer was lost.
         from_dead_letter_queue: With --all and redrive mode manual: from the dead-letter queue itself.
+        watch: Stay until the job is over, and show how far it is. To leave does not stop it.
         function: The redriver's name or ARN; by default SLUICE_REDRIVER_FUNCTION, else sluice-redriver.
         json_: Print the answer as it is.
     """
-    chosen = [everything, group is not None, message is not None, stop is not None]
-    if sum(chosen) != 1:
-        _fail("name one of --all, --group, --message and --stop")
     who = {"fleet": fleet, "requested_by": f"{getpass.getuser()}, on the command line"}
-    if stop is not None:
-        request: dict[str, Any] = {"stop": {**who, "job_id": stop}}
+    others = {
+        "stop": stop and {"job_id": stop},
+        "pause": pause and {"job_id": pause},
+        "resume": resume and {"job_id": resume},
+        "archive": archive and {"failure_group": archive},
+        "restore": restore and {"key": restore},
+        "edit": edit and {"message_id": edit, "body": _body(body)},
+        "quarantine": {} if quarantine else None,
+    }
+    selection: dict[str, Any] = {
+        "all": everything or None,
+        "failure_group": group,
+        "message_id": message[0] if len(message) == 1 else None,
+        "message_ids": list(message) if len(message) > 1 else None,
+        "cause": cause,
+        "quarantined_from": since,
+        "quarantined_to": until,
+        "attribute": _attribute(attribute),
+    }
+    chosen = {name: value for name, value in selection.items() if value is not None}
+    acts = {name: fields for name, fields in others.items() if fields is not None}
+    if len(acts) + bool(chosen) != 1 or sum((everything, group is not None, bool(message))) > 1:
+        names = ", ".join(f"--{name}" for name in others)
+        _fail(
+            "name one of --all, --group and --message (or select by --cause, --since, --until, --attribute),"
+            f" or one of {names}"
+        )
+    target = function or os.environ.get("SLUICE_REDRIVER_FUNCTION") or DEFAULT_FUNCTION
+    if acts:
+        ((kind, fields),) = acts.items()
+        request: dict[str, Any] = {kind: {**who, **dict(fields or {})}}
     else:
-        selection = {"all": everything or None, "failure_group": group, "message_id": message, "rate_per_s": rate}
-        selection |= {"from": "dead-letter-queue"} if from_dead_letter_queue else {}
-        asked = {name: value for name, value in selection.items() if value is not None}
-        request = {"redrive": {**who, **asked, "dry_run": dry_run, "again": again}}
+        more = {"rate_per_s": rate, "to": to, "from": "dead-letter-queue" if from_dead_letter_queue else None}
+        chosen |= {name: value for name, value in more.items() if value is not None}
+        request = {"redrive": {**who, **chosen, "dry_run": dry_run, "again": again}}
     try:
-        answer = invoke(function or os.environ.get("SLUICE_REDRIVER_FUNCTION") or DEFAULT_FUNCTION, request)
+        answer = invoke(target, request)
+        if watch and "job" in answer:
+            answer = follow(answer, lambda asked: invoke(target, asked))
     except InvokeError as error:
         _fail(str(error))
     if json_:
@@ -106,6 +164,47 @@ def redrive(
         _fail(str(answer["error"]))
 
 
+def _attribute(text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    name, equals, value = text.partition("=")
+    if not equals:
+        _fail("--attribute: must be name=value, such as shop=Berlin")
+    return {"name": name, "value": value}
+
+
+def _body(path: Path | None) -> str:
+    if path is None:
+        _fail("--edit: name the file with the new body by --body")
+    try:
+        return path.read_text()
+    except (OSError, UnicodeError) as error:
+        _fail(f"--body: {path} cannot be read: {error}")
+
+
+def follow(
+    answer: Mapping[str, Any], ask: Callable[[Mapping[str, Any]], Mapping[str, Any]], pause_s: float = WATCH_S
+) -> Mapping[str, Any]:
+    """Show how far a job is until it is over, or until Ctrl-C, which leaves it alone; the last answer."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=console) as progress, suppress(KeyboardInterrupt):
+        bar = progress.add_task("redrive", total=answer["job"]["selected_count"], left="")
+        while True:
+            job = answer["job"]
+            left_s = job.get("left_s")
+            left = f"about {left_s:.0f} s left" if left_s is not None else job["state"]
+            progress.update(bar, completed=job["sent_count"], total=job["selected_count"], left=left)
+            if job["state"] not in {"running", "paused"}:
+                break
+            time.sleep(pause_s)
+            looked = ask({"look": {"fleet": job["fleet"], "job_id": job["id"]}})
+            if "job" not in looked:
+                return looked
+            answer = looked
+    return answer
+
+
 def tables(answer: Mapping[str, Any]) -> list[Table | Text]:
     """The function's answer as what a terminal shows. What a message says is text there, never markup."""
     match answer:
@@ -113,6 +212,8 @@ def tables(answer: Mapping[str, Any]) -> list[Table | Text]:
             return _dry_run(answer)
         case {"job": job}:
             return _job(job)
+        case {"note": note}:
+            return [_plain(str(note))]
     return [_plain(json.dumps(answer))]
 
 
@@ -145,8 +246,13 @@ def _job(job: Mapping[str, Any]) -> list[Table | Text]:
     if job["state"] == "running":
         fleet, job_id = job["fleet"], job["id"]
         told.append(
-            Text(f"It goes on by itself each minute. To stop it: sluice redrive --fleet {fleet} --stop {job_id}")
+            Text(
+                "It goes on by itself each minute. To see how far it is, add --watch when you ask; to stop it:"
+                f" sluice redrive --fleet {fleet} --stop {job_id}"
+            )
         )
+    if job["state"] == "paused":
+        told.append(Text(f"To go on: sluice redrive --fleet {job['fleet']} --resume {job['id']}"))
     return told
 
 
@@ -159,7 +265,7 @@ def _time(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
-def _fail(problem: str) -> None:
+def _fail(problem: str) -> NoReturn:
     Console(stderr=True).print(Text("sluice redrive: ").append_text(_plain(problem)), style="red")
     sys.exit(1)
 

@@ -17,8 +17,24 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.config import Fleet
-from sluice.ports import Ledger, LoadedFleets, NeedsFixError, PortError, Ports
-from sluice.widget import UTC_CLOCK, Clock, Part, Theme, Trouble, View, offset_s, render, render_message
+from sluice.ports import Ledger, LoadedFleets, PortError, Ports
+from sluice.widget import (
+    FILTER_FIELD,
+    FILTER_LIMIT,
+    PAGE,
+    UTC_CLOCK,
+    Clock,
+    Part,
+    Scene,
+    Theme,
+    Trouble,
+    View,
+    offset_s,
+    render,
+    render_message,
+    render_messages,
+    render_whole,
+)
 
 DECISIONS_LIMIT = 1_500  # a day of one a minute, 4 h of one in ten seconds: about a second's reading
 DEFAULT_RANGE_S = 3 * 3_600.0  # CloudWatch's own default for a new dashboard
@@ -31,7 +47,7 @@ DOCUMENTATION = """\
 
 What Sluice sees, decides and does for one fleet: capacity, backlog and oldest wait over the dashboard's time range,
 the last decisions in words (each unfolds to its reasons and figures), drains under way, and the failure groups in
-quarantine with a sample, a dry run and a redrive button.
+quarantine as cards, with their trend, a sample, their messages, a dry run and a redrive button.
 
 The widget only reads. The buttons call the redriver, another function: they work for those who may invoke it.
 
@@ -40,6 +56,9 @@ The widget only reads. The buttons call the redriver, another function: they wor
 | name | type | meaning |
 |---|---|---|
 | **fleet** | text, optional | the fleet to show first; without it the first by name. Others are one press away. |
+| **filter** | text, optional | show failure groups with this in their cause alone |
+| **failure_group** | text, optional | show the messages of this failure group, one by one, instead |
+| **message_id** | text, optional | show this one message of the quarantine, whole, instead |
 
 ### Example
 
@@ -112,10 +131,12 @@ def respond(event: object, ports: Callable[[], Ports], now: Callable[[], float],
         return Answer(text, "request not understood", error.problems)
 
     try:
+        if request.fleet and (request.message_id or request.failure_group):
+            return _show_messages(request, request.fleet, ports(), settings)
         view = look(request, ports(), settings)
-    except NeedsFixError as error:  # the ports themselves cannot be made
+    except PortError as error:  # the ports themselves cannot be made, or a message cannot be read
         text = render_message("This widget cannot read its stack:", (str(error),), request.theme)
-        return Answer(text, "ports not made", (str(error),))
+        return Answer(text, "not read", (str(error),))
     problems = tuple(f"{trouble.part}: {trouble.problem}" for trouble in view.troubles)
     problems += tuple(str(bad) for bad in view.invalid)
     return Answer(render(view, request.theme, request.width), "rendered", problems + view.notes)
@@ -144,17 +165,26 @@ class _Timezone(_Context):
     offset_iso: str = Field(default="+00:00", alias="offsetISO")
 
 
+class _Forms(_Context):
+    every: Mapping[str, Any] = Field(default={}, alias="all")  # what is in the widget's forms
+
+
 class _WidgetContext(_Context):
     time_range: _TimeRange | None = Field(default=None, alias="timeRange")
     timezone: _Timezone = _Timezone()
     theme: str = "light"
     width: float = DEFAULT_WIDTH_PX
+    forms: _Forms = _Forms()
 
 
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     fleet: str | None = None
+    filter: str | None = Field(default=None, max_length=FILTER_LIMIT)
+    failure_group: str | None = Field(default=None, max_length=128)
+    message_id: str | None = Field(default=None, max_length=128)
+    after: str | None = Field(default=None, max_length=300)
     widget_context: _WidgetContext = Field(default=_WidgetContext(), alias="widgetContext")
 
 
@@ -170,6 +200,10 @@ class Request:
     theme: Theme = Theme.LIGHT
     width: int = DEFAULT_WIDTH_PX
     notes: tuple[str, ...] = ()
+    filter: str = ""
+    failure_group: str | None = None
+    message_id: str | None = None
+    after: str | None = None  # where a page of messages begins
 
 
 class RequestError(ValueError):
@@ -202,7 +236,7 @@ def read_request(event: object, now: float) -> Request:
     notes = []
     if asked.model_extra:
         names = ", ".join(sorted(asked.model_extra))
-        notes.append(f"Parameters that mean nothing here: {names}. The one there is: fleet.")
+        notes.append(f"Parameters that mean nothing here: {names}. There are fleet and filter.")
     if (offset := offset_s(context.timezone.offset_iso)) is None:
         notes.append(f"Time zone {context.timezone.offset_iso} is not known: times are UTC.")
     return Request(
@@ -214,6 +248,12 @@ def read_request(event: object, now: float) -> Request:
         theme=_theme(event),
         width=round(context.width),
         notes=tuple(notes),
+        filter=asked.filter
+        if asked.filter is not None
+        else str(context.forms.every.get(FILTER_FIELD, ""))[:FILTER_LIMIT],
+        failure_group=asked.failure_group or None,
+        message_id=asked.message_id or None,
+        after=asked.after or None,
     )
 
 
@@ -234,6 +274,20 @@ def _in_words(fault: Any) -> str:
 # --------------------------------------------------------------------------- the records
 
 
+def _show_messages(request: Request, fleet: str, ports: Ports, settings: Settings) -> Answer:
+    """A failure group's messages, or one of them, for a popup."""
+    scene = Scene(fleet, request.now, request.clock, request.theme, settings.console_arn, settings.redriver_arn)
+    if request.message_id:
+        entry = ports.ledger.quarantined_message(fleet, request.message_id)
+        if entry is None:
+            problem = f"No message {request.message_id} is in the quarantine of {fleet}."
+            return Answer(render_message("Not there:", (problem,), request.theme), "message not there")
+        return Answer(render_whole(entry, ports.archive.load(entry.key), scene), "message shown")
+    group = request.failure_group or ""
+    page, after = ports.ledger.quarantined(fleet, group, PAGE, request.after)
+    return Answer(render_messages(page, group, after, scene), "messages listed")
+
+
 def look(request: Request, ports: Ports, settings: Settings) -> View:
     """Read all that the widget shows. What cannot be read is told in its place, and hides nothing else."""
     view = View(
@@ -241,6 +295,7 @@ def look(request: Request, ports: Ports, settings: Settings) -> View:
         since=request.since,
         until=request.until,
         clock=request.clock,
+        filter=request.filter,
         notes=request.notes,
         fleets_path=settings.fleets_path,
         console_arn=settings.console_arn,

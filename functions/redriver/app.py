@@ -225,6 +225,19 @@ class Redriver:
         logger.info("a redrive was acted on", fleet=fleet.name, job=job.id, act=kind, requested_by=who)
         return {"job": _job_in_words(job, self.now())}
 
+    def look_at_job(self, asked: object, _by: str) -> Answer:
+        """How a job stands, for who watches it.
+
+        Raises:
+            RequestError: there is no such job.
+            PortError: AWS does not let us.
+        """
+        request = read_request(JobRequest, "look", asked)
+        job = self.ports.ledger.job(self._fleet(request.fleet).name, request.job_id)
+        if job is None:
+            raise RequestError(f"job_id: fleet {request.fleet} has no job {request.job_id}")
+        return {"job": _job_in_words(job, self.now())}
+
     def archive_group(self, asked: object, by: str) -> Answer:
         """Set a failure group aside, or take it out again.
 
@@ -414,6 +427,7 @@ def answer(event: object, redriver: Redriver) -> Answer:
     by = "the widget" if _is_of_widget(event) else "an invoke"
     requests: dict[str, Callable[[object, str], Answer]] = {
         "redrive": redriver.redrive,
+        "look": redriver.look_at_job,
         "archive": redriver.archive_group,
         "edit": redriver.edit,
         "restore": redriver.restore,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from sluice.model import JobState
-from sluice.widget import Theme, render
+from sluice.model import Attribute, JobState, Message, Quarantined
+from sluice.widget import Scene, Theme, render, render_whole
 from tests.widget_scenes import CONSOLE_ARN, HARM, NOW, REDRIVER_ARN, failure_groups, fleet, harmed, jobs
 from tests.widget_world import World, make_world
 from tools.sandbox.widget_page import make_page, serving
@@ -134,6 +134,10 @@ def test_widget_when_documented_is_pictured(open_page: OpenPage, world: World) -
         folder.mkdir(parents=True, exist_ok=True)
         page.locator("#frame").screenshot(path=folder / f"widget-{theme}.png")
         assert (folder / f"widget-{theme}.png").stat().st_size > 20_000
+    page = open_page(width=1_280, scale=1.5)
+    page.select_option("#width", "8")
+    expect(page.locator("#widget")).to_have_attribute("data-shown", "2")
+    page.locator("#frame").screenshot(path=folder / "widget-third.png")
 
 
 def test_widget_when_unfolded_shows_reasons_figures_and_sample(open_page: OpenPage) -> None:
@@ -195,6 +199,33 @@ def test_dry_run_when_pressed_tells_what_would_be_sent_and_sends_nothing(open_pa
     assert world.ports.queue.messages(fleet().queue) == ()
     assert page.locator("#answer").get_attribute("data-removed") == ""
     shoot(page, "widget-dry-run")
+
+
+def test_messages_when_pressed_are_listed_and_shown_whole(open_page: OpenPage, world: World) -> None:
+    """A group's messages in a popup, one of them whole, and nothing acted on."""
+    page = open_page()
+    page.locator("#widget").get_by_role("button", name="Messages").first.click()
+    popup = page.locator("#popup")
+    expect(popup).to_contain_text("20 messages, oldest first")
+    shoot(page, "widget-messages")
+    popup.get_by_role("button", name="Whole message").first.click()
+    entry = world.ports.ledger.quarantined("orders", GROUP.id)[0][0]
+    expect(popup).to_contain_text(f"Message {entry.message_id}")
+    expect(popup).to_contain_text(world.ports.archive.load(entry.key).body[:60])
+    assert page.locator("#answer").get_attribute("data-removed") == ""
+    assert {endpoint for endpoint, _ in world.invoked} == {CONSOLE_ARN}
+    shoot(page, "widget-message")
+
+
+def test_archive_when_confirmed_sets_the_group_aside(open_page: OpenPage, world: World) -> None:
+    """It is folded away with its messages kept, and can be taken out again."""
+    page = open_page()
+    page.locator("#widget").get_by_role("button", name="Archive").first.click()
+    page.locator("#yes").click()
+    expect(page.locator("#popup")).to_contain_text("is set aside: 41 messages of it stay in quarantine.")
+    group = world.ports.ledger.failure_group("orders", GROUP.id)
+    assert group is not None
+    assert (group.is_archived, group.count) == (True, 41)
 
 
 def test_redrive_when_cancelled_calls_nothing(open_page: OpenPage, world: World) -> None:
@@ -280,6 +311,21 @@ def test_widget_when_texts_mean_harm_has_just_its_own_elements(open_page: OpenPa
         skeleton: list[str] = page.evaluate(SKELETON)
         return skeleton
 
+    def answer_whole(event: dict[str, Any]) -> str:
+        text = HARM.get(event["name"], "plain words")
+        entry = Quarantined("orders", "g", "m", "k", text, NOW, NOW, 1, text, 5, text[:500], None, ((text, text),))
+        message = Message("m", text, "", ((text, Attribute("String", text)),), NOW, 1, text, text)
+        return render_whole(entry, message, Scene("orders", NOW, redriver_arn=REDRIVER_ARN))
+
+    world.others[HARM_ARN] = answer_whole
+    whole = shown("plain")
+    for name in HARM:
+        if name != "empty":
+            assert shown(name) == whole, name
+            assert page.locator("#widget").get_attribute("data-removed") == "", name
+            assert not owned(page), name
+
+    world.others[HARM_ARN] = answer
     plain = shown("plain")
     assert len(plain) > 100
     for name in HARM:

@@ -208,7 +208,7 @@ def test_render_when_a_part_cannot_be_read_shows_what_to_grant_and_all_else(
     page = show({"fleet": "orders"}, faulty_ports(world.ports, lambda call: fault if call.method == method else None))
     assert f"{part} could not be read. {grant}" in page.text
     shown = {
-        "decisions": bool(page.all("svg")),
+        "decisions": bool(page.all("svg", "sl-chart")),
         "drains": "i-0a41c9d2e83f5b617" in page.text,
         "failure_groups": "invalid-currency" in page.text,
         "jobs": "two of the first three came back" in page.text,
@@ -308,3 +308,27 @@ def test_handler_when_the_table_is_missing_says_so_in_the_widget(stack: Mapping[
     page = show({"fleet": "orders"}, connect(stack))
     assert "The decisions could not be read." in page.text
     assert stack["SLUICE_TABLE"] in page.text
+
+
+def test_messages_of_a_group_are_listed_and_shown_whole_when_asked_for(world: World) -> None:
+    """A page of the index, then one message out of the archive with its body; nothing is written."""
+    entry = world.ports.ledger.quarantined("orders")[0][0]
+    listed = show({"fleet": "orders", "failure_group": entry.failure_group}, world.ports)
+    assert entry.message_id in listed.text
+    events = [event for _, event in listed.actions]
+    assert {"fleet": "orders", "message_id": entry.message_id} in events
+    assert {"redrive": {"fleet": "orders", "message_id": entry.message_id, "dry_run": False}} in events
+    more = next(event for event in events if "after" in event)
+    assert entry.message_id not in show(more, world.ports).text
+    whole = show({"fleet": "orders", "message_id": entry.message_id}, world.ports)
+    assert world.ports.archive.load(entry.key).body in whole.text
+    assert "No message none is in the quarantine" in show({"fleet": "orders", "message_id": "none"}, world.ports).text
+
+
+def test_groups_are_filtered_by_the_event_or_by_what_a_form_holds(world: World) -> None:
+    """The button sends the form along; the event's own word, also an empty one, goes before it."""
+    context = {"widgetContext": {"forms": {"all": {"sluice-filter": "XTS"}}}}
+    filtered = show({"fleet": "orders", **context}, world.ports)
+    assert "invalid-currency" in filtered.text
+    assert "shipping_address" not in filtered.text
+    assert "shipping_address" in show({"fleet": "orders", "filter": "", **context}, world.ports).text

@@ -445,7 +445,8 @@ def test_button_offers_to_stop_when_a_job_goes_on(world: World) -> None:
     world.quarantine("m-1", "m-2")
     page = parse(world.respond(event("redriver-widget-button"), name="job-7"))
     assert page.problems == []
-    ((_, stop),) = page.actions
+    ((_, pause), (_, stop)) = page.actions
+    assert pause == {"pause": {"fleet": "orders", "job_id": "job-7"}}
     assert stop == {"stop": {"fleet": "orders", "job_id": "job-7"}}
     stopped = parse(world.respond({**stop, "widgetContext": {"theme": "dark"}}))
     assert "stopped" in stopped.text

@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 
 from sluice.grouping import failure_group
-from sluice.redrive_requests import read_record
+from sluice.redrive_requests import (
+    EditRequest,
+    FailureReport,
+    GroupRequest,
+    JobRequest,
+    QuarantineRequest,
+    RedriveRequest,
+    RestoreRequest,
+    read_record,
+    read_request,
+)
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
 NAMES = sorted(path.stem for path in EVENTS.iterdir())
@@ -46,9 +56,20 @@ TRIGGERS = {
     "redriver-redrive-message",
     "redriver-redrive-dry-run",
     "redriver-widget-button",
+    "redriver-redrive-selected",
+    "redriver-pause",
+    "redriver-resume",
+    "redriver-stop",
+    "redriver-look",
+    "redriver-archive",
+    "redriver-quarantine",
+    "redriver-edit",
+    "redriver-restore",
+    "redriver-message-failure",
     "redriver-job-tick",
     "console-describe",
     "console-render",
+    "console-messages",
 }
 
 
@@ -256,3 +277,33 @@ def test_widget_sends_its_context_when_rendering() -> None:
     assert {"dashboardName", "timeRange", "theme", "forms", "params", "width", "height", "timezone"} <= set(context)
     assert context["timeRange"]["start"] < context["timeRange"]["zoom"]["start"] < context["timeRange"]["zoom"]["end"]
     assert event("redriver-widget-button")["widgetContext"] == context
+
+
+REQUESTS = {
+    "redrive": RedriveRequest,
+    "pause": JobRequest,
+    "resume": JobRequest,
+    "stop": JobRequest,
+    "look": JobRequest,
+    "archive": GroupRequest,
+    "quarantine": QuarantineRequest,
+    "edit": EditRequest,
+    "restore": RestoreRequest,
+}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if set(event(name)) & set(REQUESTS)])
+def test_request_can_be_read_when_a_person_sends_it(name: str) -> None:
+    """Every request of the redriver's is one as it stands, and all kinds are there."""
+    ((kind, asked),) = [(kind, asked) for kind, asked in event(name).items() if kind in REQUESTS]
+
+    assert read_request(REQUESTS[kind], kind, asked)
+    assert {kind for name in NAMES for kind in event(name)} >= set(REQUESTS)
+
+
+def test_failure_report_names_its_queue_when_a_consumer_sends_it() -> None:
+    """The detail of the event that docs/redriving.md describes."""
+    report = read_request(FailureReport, "detail", event("redriver-message-failure")["detail"])
+
+    assert report.is_of("https://sqs.eu-central-1.amazonaws.com/000000000000/orders")
+    assert not report.is_of("https://sqs.eu-central-1.amazonaws.com/000000000000/invoices")

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,9 +100,27 @@ WHO = {"fleet": "orders", "requested_by": "ada, on the command line"}
             ["--all", "--from-dead-letter-queue"],
             {"redrive": {**WHO, "all": True, "from": "dead-letter-queue", "dry_run": False, "again": False}},
         ),
+        (
+            ["--message", "m-1", "--message", "m-2", "--to", "invoices"],
+            {"redrive": {**WHO, "message_ids": ["m-1", "m-2"], "to": "invoices", "dry_run": False, "again": False}},
+        ),
+        (
+            ["--cause", "KeyError*", "--since", "2026-11-24T14:00:00Z", "--attribute", "shop=Berlin"],
+            {
+                "redrive": {
+                    **WHO, "cause": "KeyError*", "quarantined_from": "2026-11-24T14:00:00Z",
+                    "attribute": {"name": "shop", "value": "Berlin"}, "dry_run": False, "again": False,
+                }
+            },
+        ),
         (["--stop", "job-7"], {"stop": {**WHO, "job_id": "job-7"}}),
+        (["--pause", "job-7"], {"pause": {**WHO, "job_id": "job-7"}}),
+        (["--resume", "job-7"], {"resume": {**WHO, "job_id": "job-7"}}),
+        (["--archive", "g-1"], {"archive": {**WHO, "failure_group": "g-1"}}),
+        (["--restore", "orders/k.json"], {"restore": {**WHO, "key": "orders/k.json"}}),
+        (["--quarantine"], {"quarantine": {**WHO}}),
     ],
-)
+)  # fmt: skip
 def test_redrive_asks_the_function_when_a_selection_is_named(
     arguments: list[str], request_: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +147,7 @@ def test_redrive_asks_nothing_when_not_just_one_selection_is_named(
     function = Function({"job": JOB})
     assert run(monkeypatch, function, *arguments) == 1
     assert function.asked == []
-    assert "name one of --all, --group, --message and --stop" in capsys.readouterr().err
+    assert "name one of --all, --group and --message" in capsys.readouterr().err
 
 
 def test_redrive_shows_the_groups_when_it_is_a_dry_run(
@@ -190,3 +209,30 @@ def test_redrive_fails_with_the_reason_when_it_is_not_done(
     function.error = error
     assert run(monkeypatch, function, "--all") == 1
     assert problem in capsys.readouterr().err
+
+
+def test_edit_sends_the_file_s_text_when_it_can_be_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A body is too long for a command line."""
+    function = Function({"job": JOB})
+    (tmp_path / "body.json").write_text('{"sku": "tea-oolong"}')
+    assert run(monkeypatch, function, "--edit", "m-1", "--body", str(tmp_path / "body.json")) == 0
+    assert function.asked[0][1] == {"edit": {**WHO, "message_id": "m-1", "body": '{"sku": "tea-oolong"}'}}
+    assert run(monkeypatch, function, "--edit", "m-1") == 1
+    assert run(monkeypatch, function, "--edit", "m-1", "--body", str(tmp_path / "none")) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_follow_shows_how_far_a_job_is_until_it_is_over() -> None:
+    """It looks, and asks for nothing else."""
+    answers = [{"job": JOB | {"sent_count": count, "state": state}} for count, state in ((6, "running"), (9, "done"))]
+    asked: list[Mapping[str, Any]] = []
+
+    def ask(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        asked.append(request)
+        return answers[len(asked) - 1]
+
+    last = redrive.follow({"job": JOB | {"left_s": 3.0}}, ask, pause_s=0.0)
+    assert last["job"]["state"] == "done"
+    assert asked == [{"look": {"fleet": "orders", "job_id": "job-7"}}] * 2

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sluice.config import ConfigError, DrainPolicy, RedriveMode, RedrivePolicy
-from sluice.model import DrainOutcome, DrainState, Mode, OutcomeStatus, Reason, ReasonCode
+from sluice.model import DrainOutcome, DrainState, JobAct, JobState, Mode, OutcomeStatus, Reason, ReasonCode
 from sluice.widget import Part, Theme, Trouble, View, render, render_message
 from sluice.widget.style import CSS
 from tests.widget_html import Page, parse
@@ -20,6 +20,7 @@ from tests.widget_scenes import (
     drains,
     failure_groups,
     fleet,
+    jobs,
     outcome,
     view,
 )
@@ -330,10 +331,13 @@ def test_drain_when_past_its_deadline_says_since_when() -> None:
 def test_buttons_when_a_group_has_messages_ask_the_redriver_for_just_it() -> None:
     """Dry run and redrive of a group are exact requests to the redriver; only the redrive asks first."""
     page = show(quiet(failure_groups=failure_groups()[:1]))
-    (dry, dry_event), (redrive, redrive_event) = page.actions
+    (dry, dry_event), (redrive, redrive_event), (_, messages_event), (archive, archive_event) = page.actions
     request = {"fleet": "orders", "failure_group": "5f1d7a84db00d2fce00b31a7fc73224f"}
     assert dry_event == {"redrive": {**request, "dry_run": True}}
     assert redrive_event == {"redrive": {**request, "dry_run": False}}
+    assert messages_event == request
+    assert archive_event == {"archive": {**request, "undo": False}}
+    assert "Its messages stay in quarantine." in (archive.attributes["confirmation"] or "")
     for action in (dry, redrive):
         assert action.attributes["action"] == "call"
         assert action.attributes["endpoint"] == REDRIVER_ARN
@@ -350,7 +354,7 @@ def test_buttons_when_pressed_stand_just_before_their_action() -> None:
     page = show(view())
     before = [id(action.before) for action in page.all("cwdb-action")]
     assert before == [id(one) for one in page.all("button") if "disabled" not in one.attributes]
-    assert len(before) == 8
+    assert len(before) == 13
 
 
 def test_stop_when_a_redrive_runs_is_a_button_that_asks_first() -> None:
@@ -367,7 +371,7 @@ def test_buttons_when_several_groups_have_messages_offer_all() -> None:
     assert {"fleet": "orders", "all": True, "dry_run": False} in events
     assert len(events) == 6
     one = show(quiet(failure_groups=failure_groups()[:1]))
-    assert not any(event["redrive"].get("all") for _, event in one.actions)
+    assert not any(event.get("redrive", {}).get("all") for _, event in one.actions)
 
 
 def test_buttons_when_a_group_is_empty_or_the_redriver_unknown_are_left_out() -> None:
@@ -381,7 +385,7 @@ def test_buttons_when_a_group_is_empty_or_the_redriver_unknown_are_left_out() ->
 def test_groups_when_shown_have_count_times_and_sample() -> None:
     """A group is its cause, its count, when it was first and last seen, and a sample; those in need come first."""
     page = show(view())
-    items = [item.text for item in page.all("li", "sl-item")]
+    items = [item.text for item in page.all("li", "sl-card")]
     assert "invalid-currency: no exchange rate for 'XTS'" in items[0]
     assert "41 in quarantine 44 seen \u00b7 first 14:16 \u00b7 last 15:26 (3 min 10 s ago)" in items[0]
     assert '"currency": "XTS"' in page.all("pre")[0].text
@@ -413,10 +417,57 @@ def test_redrives_when_running_show_progress_and_troubles() -> None:
     for words in (
         "1 running",
         "invalid-currency: no exchange rate for 'XTS'runningramp, 5 a second",
-        "26 of 41 sent, 1 failed \u00b7 asked 15:28 by widget in account 000000000000",
+        "26 of 41 sent, 1 failed \u00b7 about 2.8 s left \u00b7 asked 15:28 by widget in account 000000000000",
         "3 of 112 sent, 2 came back \u00b7 asked 14:50 by ada \u00b7 two of the first three came back: stopped",
     ):
         assert words in text
+
+
+def test_group_when_shown_has_its_trend_and_how_its_last_redrive_went() -> None:
+    """A small picture with its figures in words; what bursts says so."""
+    page = show(view())
+    cards = [card.text for card in page.all("li", "sl-card")]
+    trends = [one.attributes["aria-label"] for one in page.all("svg", "sl-trend")]
+    assert trends[0] == "44 seen in the last 24 hours, at most 28 in one, 9 in this one"
+    assert len(trends) == 2
+    assert "Last redrive 1 min 35 s ago: 26 sent, none came back." in cards[0]
+    assert "tripped" not in cards[0]
+    assert "tripped" in cards[1]
+    assert "Last redrive 40 min ago: 3 sent, 2 came back." in cards[2]
+
+
+def test_group_that_is_set_aside_is_folded_away_until_it_is_seen_again() -> None:
+    """Out of the way, still counted, and taken out again by a button."""
+    first, second, _ = failure_groups()
+    aside = replace(first, archived_at=NOW)
+    page = show(quiet(failure_groups=(aside, second)))
+    assert [card.text.startswith("KeyError") for card in page.all("li", "sl-card")] == [True]
+    assert "1 group set aside, until seen again" in page.text
+    events = [event for _, event in page.actions]
+    assert {"archive": {"fleet": "orders", "failure_group": first.id, "undo": True}} in events
+    again = show(quiet(failure_groups=(replace(aside, last_seen_at=NOW + 1), second)))
+    assert len(again.all("li", "sl-card")) == 2
+
+
+def test_groups_when_filtered_are_those_with_the_text() -> None:
+    """The filter stands in its field, and can be taken away."""
+    many = tuple(replace(failure_groups()[0], id=f"g{n}", cause=f"Cause <{n}>") for n in range(8))
+    page = show(quiet(failure_groups=many, filter="cause <3"))
+    assert len(page.all("li", "sl-card")) == 1
+    assert page.all("input")[0].attributes["value"] == "cause <3"
+    assert {"fleet": "orders", "filter": ""} in [event for _, event in page.actions]
+    assert len(show(quiet(failure_groups=many)).all("li", "sl-card")) == 8
+    assert not show(quiet(failure_groups=many[:2])).all("form")
+
+
+def test_job_when_paused_can_be_resumed_or_stopped() -> None:
+    """And says who paused it."""
+    acts = (JobAct(NOW, "x", "asked for it"), JobAct(NOW, "ada", "paused it"))
+    job = replace(jobs()[0], state=JobState.PAUSED, acts=acts)
+    page = show(quiet(jobs=(job,)))
+    assert [next(iter(event)) for _, event in page.actions] == ["resume", "stop"]
+    assert "paused it by ada" in page.text
+    assert "left" not in section(page, "Redrives")
 
 
 # --------------------------------------------------------------------------- messages
@@ -435,7 +486,8 @@ def test_actions_when_serialised_hold_only_ascii_without_markup() -> None:
     strange = "a<b>&\"'\u202e\u00e9\\ </cwdb-action>"
     page = show(quiet(failure_groups=(replace(failure_groups()[0], id=strange),)))
     for action, event in page.actions:
-        assert event["redrive"]["failure_group"] == strange
+        asked = next(iter(event.values())) if len(event) == 1 else event
+        assert asked["failure_group"] == strange
         assert action.text.isascii()
         assert not set("<>&'") & set(action.text)
         assert json.loads(action.text.replace("&quot;", '"')) == event

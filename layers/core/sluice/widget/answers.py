@@ -6,13 +6,16 @@ from typing import Any
 import htpy
 
 from sluice.model import JobState
-from sluice.widget.parts import bar, call, part
+from sluice.widget.dead_letters import render_job_acts
+from sluice.widget.parts import bar, call, part, turn
 from sluice.widget.style import CSS
 from sluice.widget.text import DOT, counted, duration, number, shown
 
 GROUPS_SHOWN = 25
+OTHERS_SHOWN = 10
 _STATES = {
     JobState.RUNNING: ("under way", ""),
+    JobState.PAUSED: ("paused", ".sl-warn"),
     JobState.DONE: ("done", ".sl-good"),
     JobState.STOPPED: ("stopped", ".sl-warn"),
 }
@@ -35,6 +38,8 @@ def render_answer(answered: Mapping[str, Any], event: Mapping[str, Any], redrive
             content = _dry_run(answered, event, redriver_arn)
         case {"job": job}:
             content = _job(job, redriver_arn)
+        case {"note": note}:
+            content = htpy.p[shown(str(note), 1_000)]
         case _:
             content = htpy.p(".sl-quiet")["Done."]
     root = htpy.div(class_=["sl", "sl-dark" if dark else "sl-light", "cwdb-no-default-styles"])
@@ -69,6 +74,35 @@ def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: st
             "Nothing was sent.",
         ],
         _groups(seen["groups"]),
+        htpy.p(".sl-quiet")["There are more than were looked at."] if not seen.get("complete", True) else None,
+        htpy.p(".sl-quiet")[f"{counted(len(seen['left_groups']), 'group')} set aside is left out."]
+        if seen.get("left_groups")
+        else None,
+        _elsewhere(seen, asked, redriver_arn),
+    ]
+
+
+def _elsewhere(seen: Mapping[str, Any], asked: object, redriver_arn: str) -> htpy.Node:
+    """Other fleets whose queue is of the same kind: suggested, so that no queue has to be typed."""
+    others = [str(name) for name in seen.get("other_fleets", ())][:OTHERS_SHOWN]
+    if not others or not seen["selected_count"] or not isinstance(asked, Mapping):
+        return None
+    return htpy.details(".sl-sample")[
+        htpy.summary["To another fleet's queue", turn()],
+        htpy.div(".sl-acts")[
+            [
+                [
+                    htpy.button(type="button")[shown(name)],
+                    call(
+                        redriver_arn,
+                        {"redrive": {**asked, "dry_run": False, "to": name}},
+                        "popup",
+                        confirmation=f"Send {counted(seen['selected_count'], 'message')} to the queue of {name}?",
+                    ),
+                ]
+                for name in others
+            ]
+        ],
     ]
 
 
@@ -97,12 +131,7 @@ def _job(job: Mapping[str, Any], redriver_arn: str) -> htpy.Node:
         htpy.h3[
             f"{job['sent_count']:,} of {counted(job['selected_count'], 'message')} sent",
             htpy.span(f".sl-pill{kind}")[label],
-            htpy.span(".sl-acts")[
-                htpy.button(type="button")["Stop"],
-                call(redriver_arn, {"stop": {"fleet": job["fleet"], "job_id": job["id"]}}, "popup"),
-            ]
-            if running
-            else None,
+            render_job_acts(job["fleet"], job["id"], JobState(job["state"]), redriver_arn),
         ],
         bar(
             [
@@ -120,6 +149,7 @@ def _job(job: Mapping[str, Any], redriver_arn: str) -> htpy.Node:
             DOT,
             "asked by ",
             shown(str(job["requested_by"]), 120),
+            f"{DOT}about {duration(job['left_s'])} left" if job.get("left_s") is not None else None,
             [DOT, "it goes on by itself, minute by minute; the widget shows how far it is"] if running else None,
         ],
     ]

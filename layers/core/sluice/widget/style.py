@@ -126,6 +126,21 @@ CSS = """
   background: transparent; }
 .sl td.sl-figure, .sl th.sl-figure { text-align: right; white-space: nowrap; padding-right: 16px; }
 .sl-item { padding: 8px 0; }
+.sl-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 8px;
+  padding-top: 8px; }
+.sl-card { border: 1px solid var(--line); border-radius: 8px; padding: 8px 10px; min-width: 0; }
+.sl-card .sl-acts { padding-top: 6px; }
+.sl-card .sl-line { flex-wrap: nowrap; align-items: flex-start; }
+.sl-trend { flex: none; margin-left: auto; }
+.sl-trend rect { fill: var(--bad); }
+.sl-filter { display: flex; gap: 6px; padding: 8px 0 0; }
+.sl-filter form { flex: 1 1 auto; min-width: 0; display: flex; }
+.sl-filter input { flex: 1 1 auto; min-width: 0; font: inherit; color: var(--text); background: transparent;
+  border: 1px solid var(--line); border-radius: 8px; padding: 1px 8px; }
+.sl-meta { display: grid; grid-template-columns: max-content 1fr; gap: 2px 10px; font-size: 12px; padding: 4px 0; }
+.sl-meta dt { color: var(--muted); overflow-wrap: anywhere; }
+.sl-meta dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
+.sl pre.sl-whole { max-height: 420px; }
 .sl-line { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 8px; }
 .sl-line b { font-weight: 700; overflow-wrap: anywhere; min-width: 0; }
 .sl-line .sl-acts { margin-left: auto; }

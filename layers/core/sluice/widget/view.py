@@ -53,6 +53,7 @@ class View:
     failure_groups: tuple[FailureGroup, ...] = ()
     jobs: tuple[RedriveJob, ...] = ()  # most recent first
     troubles: tuple[Trouble, ...] = ()
+    filter: str = ""  # failure groups without it in their cause are not shown
     notes: tuple[str, ...] = ()  # of the request, such as parameters that mean nothing
     console_arn: str | None = None  # this function: the fleets' tabs call it
     redriver_arn: str | None = None  # the buttons call it; without it there are none
