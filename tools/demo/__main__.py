@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
+from sluice.model import JobState
 from tools.demo import page, picture
 from tools.demo.acts import ACTS, Story
 from tools.demo.audit import Audit, lost, percentile, waits
@@ -110,7 +111,9 @@ def audit_of(story: Story) -> Audit:
         lost=len(lost(sent, stored)),
         charged_twice=story.stage.charged_twice(),
         quarantined=story.quarantined_count,
-        redriven=sum(job.sent_count for job in story.stage.ports.ledger.jobs(FLEET)),
+        redriven=sum(
+            job.sent_count for job in story.stage.ports.ledger.jobs(FLEET) if job.state is not JobState.STOPPED
+        ),
         drains=len(set(work.drained()) - story.killed),
         interrupted=sum(1 for one in work.open() if one.instance not in story.killed),
         drained_order_s=story.drained_order_s,

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from sluice.model import FailureGroup, JobState, RedriveJob
 from tools.demo.picture import ActSpan
 from tools.demo.settings import DemoSettings
 from tools.demo.show import Show
@@ -37,6 +38,7 @@ class Story:
     killed: set[str] = field(default_factory=set)  # instances killed on purpose
     poison: list[str] = field(default_factory=list)
     quarantined_count: int = 0
+    canary_count: int = 0  # orders that a redrive sent before it stopped by itself
     long_order: str = ""  # the order whose instance is told to go in the midst of it
     long_instance: str = ""  # that instance
     drained_order_s: float = 0.0  # how long the instance was held for it
@@ -223,16 +225,38 @@ def _working_on(story: Story, order_id: str) -> list[Any]:
     return [one for one in story.watcher.work.open() if one.order_id == order_id]
 
 
+def press(story: Story, group: FailureGroup) -> None:
+    """Press the widget's redrive button of a failure group."""
+    action = button(story.stage.widget(), failure_group=group.id, dry_run=False)
+    story.show.say(f"The widget's button is pressed for {group.cause!r}")
+    story.stage.invoke(action.endpoint, action.event)
+
+
+def stopped_jobs(story: Story) -> list[RedriveJob]:
+    """Redrives that did not come to their end."""
+    return [job for job in story.stage.ports.ledger.jobs(FLEET) if job.state is JobState.STOPPED]
+
+
 def redrive(story: Story) -> None:
-    """The catalogue is mended, and a person presses the widget's buttons."""
+    """A redrive before the fix stops within its canary; then the catalogue is mended, and all of it goes back."""
+    ledger = story.stage.ports.ledger
+    first = ledger.failure_groups(FLEET)[0]
+    press(story, first)
+    story.until(
+        "the redrive to stop by itself",
+        lambda: (
+            any(job.state is JobState.STOPPED for job in ledger.jobs(FLEET))
+            and story.quarantined() == len(story.poison)
+        ),
+    )
+    stopped = next(job for job in ledger.jobs(FLEET) if job.state is JobState.STOPPED)
+    story.canary_count = stopped.sent_count
+    story.show.say(f"Nothing is mended yet: it stopped after {stopped.sent_count} of {stopped.selected_count}")
     for sku, _ in UNKNOWN:
         story.stage.run_admin("stock", sku, "--price-cents", "990", "--count", "1000")
     story.show.say("A fix is deployed: the items are in the catalogue")
-    for group in story.stage.ports.ledger.failure_groups(FLEET):
-        html = story.stage.widget()
-        action = button(html, failure_group=group.id, dry_run=False)
-        story.show.say(f"The widget's button is pressed for {group.cause!r}")
-        story.stage.invoke(action.endpoint, action.event)
+    for group in ledger.failure_groups(FLEET):
+        press(story, group)
     story.until("every poison order to be stored", lambda: all(map(story.stage.is_stored, story.poison)))
     story.until("the quarantine to be empty", lambda: story.quarantined() == 0)
     story.show.say("Every poison order is stored, the quarantine is empty")

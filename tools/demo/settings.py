@@ -26,7 +26,7 @@ class DemoSettings:
     outage_s: float = 14.0
     max_redrives: int = 2
     retry_base_s: float = 2.0
-    canary_wait_s: float = 3.0
+    canary_wait_s: float = 5.0
 
     def sandbox(self) -> Settings:
         """The emulator's share of them."""
