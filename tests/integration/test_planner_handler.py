@@ -119,7 +119,7 @@ def test_planner_when_an_event_of_the_repository_comes(path: Path) -> None:
     day.send(420)
     answer = day.invoke(json.loads(path.read_text()))
     assert [ticked["fleet"] for ticked in answer["ticks"]] == ["orders"]
-    assert day.desired() == (0 if path.stem == "planner-person" else 10)
+    assert day.desired() == (0 if path.stem == "planner-person" else 8)  # 420 / (112.8 - 60)
 
 
 def test_events_when_the_folder_is_listed() -> None:
@@ -181,7 +181,7 @@ def test_person_when_a_dry_run_is_asked_for() -> None:
     day = Day()
     day.send(420)
     [ticked] = day.invoke({"fleet": "orders", "dry_run": True})["ticks"]
-    assert (ticked["want"], ticked["outcome"]) == (10, OutcomeStatus.SHADOW)
+    assert (ticked["want"], ticked["outcome"]) == (8, OutcomeStatus.SHADOW)
     assert "420 messages wait" in ticked["sentence"]
     assert ticked["reasons"][0]["code"] == ReasonCode.NEED
     assert day.desired() == 0
@@ -198,18 +198,18 @@ def test_tick_when_orders_wait_at_zero(log: Callable[[], list[dict[str, Any]]]) 
     day = Day()
     day.send(420)
     day.invoke(MINUTE, shift_s=1.0)
-    assert day.desired() == 10
+    assert day.desired() == 8
     [(decision, outcome)] = day.ports.ledger.decisions("orders", 10)
-    assert (decision.want, decision.raw_need, outcome.status) == (10, 10, OutcomeStatus.APPLIED)
+    assert (decision.want, decision.raw_need, outcome.status) == (8, 8, OutcomeStatus.APPLIED)
     assert outcome.decision_id == decision.id
     memory = day.ports.ledger.memory("orders")
-    assert (memory.grown_at, memory.needs) == (START, ((START, 10),))
+    assert (memory.grown_at, memory.needs) == (START, ((START, 8),))
     assert day.ports.ledger.acquire("orders", "another", START + 9, START)
     told = [line for line in log() if line["message"] == decision.sentence]
     assert [(line["fleet"], line["tick"], line["outcome"], line["want"]) for line in told] == [
-        ("orders", decision.id, "applied", 10)
+        ("orders", decision.id, "applied", 8)
     ]
-    assert (day.counted("TicksSucceeded"), day.counted("Desired"), day.counted("Backlog")) == (1, 10, 420)
+    assert (day.counted("TicksSucceeded"), day.counted("Desired"), day.counted("Backlog")) == (1, 8, 420)
 
 
 def test_minute_when_a_fleet_is_hot() -> None:
@@ -219,7 +219,7 @@ def test_minute_when_a_fleet_is_hot() -> None:
     day.invoke(MINUTE)
     decided = day.ports.ledger.decisions("orders", 20)
     assert [decision.at - START for decision, _ in reversed(decided)] == [0, 10, 20, 30, 40, 50]
-    assert day.desired() == 10
+    assert day.desired() == 8
     assert day.now == START + 50
 
 
@@ -285,11 +285,11 @@ def test_tick_when_the_fleet_is_in_shadow_mode() -> None:
     day.send(420)
     day.invoke(MINUTE, shift_s=1.0)
     [(decision, outcome)] = day.ports.ledger.decisions("orders", 10)
-    assert (decision.want, outcome.status) == (10, OutcomeStatus.SHADOW)
+    assert (decision.want, outcome.status) == (8, OutcomeStatus.SHADOW)
     assert day.desired() == 0
     assert day.calls["MemoryGroup.set_desired"] == 0
     assert day.counted("Desired") == 0
-    assert day.counted("Wanted") == 10
+    assert day.counted("Wanted") == 8
 
 
 def test_tick_when_the_fleet_is_paused() -> None:
@@ -313,7 +313,7 @@ def test_tick_when_the_veto_alarm_is_on_or_missing(log: Callable[[], list[dict[s
     missing = Day(a_fleet(limits={"veto_alarm": "db-bussy"}))
     missing.send(420)
     missing.invoke(MINUTE, shift_s=1.0)
-    assert missing.desired() == 10
+    assert missing.desired() == 8
     assert any("db-bussy does not exist" in line.get("problem", "") for line in log())
 
 
@@ -370,7 +370,7 @@ def test_fleets_when_some_documents_are_invalid(log: Callable[[], list[dict[str,
     assert len(lines) == 1
     problems = " ".join(lines[0]["problems"])
     assert all(field in problems for field in ("queue", "target_wait_s", "colour", "group"))
-    assert day.desired() == 10
+    assert day.desired() == 8
     assert day.counted("InvalidFleets", None) == 1
 
 
@@ -396,7 +396,7 @@ def test_tick_when_a_permission_is_missing(method: str, outcome: OutcomeStatus, 
     assert recorded.status == outcome
     assert "grant sqs:GetQueueAttributes" in recorded.answer
     assert any(line["level"] == "ERROR" and "grant" in line.get("problem", "") for line in log())
-    assert day.desired("mails") == 10
+    assert day.desired("mails") == 8
     assert day.counted("TicksFailed") == (outcome is OutcomeStatus.FAILED)
     assert day.counted("TicksSucceeded", "mails") == 1
 
@@ -410,7 +410,7 @@ def test_tick_when_the_ledger_is_throttled(method: str) -> None:
         Fault(When.BEFORE, TryLaterError("throttled")) if call.method == method and day.now == START else None
     )
     day.invoke(MINUTE)
-    assert day.desired() == 10
+    assert day.desired() == 8
     assert day.counted("TicksFailed") == 1
     assert day.counted("TicksSucceeded") == 5
 
@@ -427,7 +427,7 @@ def test_tick_when_one_fleet_meets_a_bug(log: Callable[[], list[dict[str, Any]]]
     day = Day(a_fleet(), a_fleet("mails"), decide=failing("MemoryQueue.read", ZeroDivisionError("oh"), of="/orders"))
     day.send(420, "mails")
     day.invoke(MINUTE, shift_s=1.0)
-    assert day.desired("mails") == 10
+    assert day.desired("mails") == 8
     assert day.counted("TicksFailed") == 1
     assert any("ZeroDivisionError" in line.get("exception", "") for line in log())
     assert day.ports.ledger.acquire("orders", "another", START + 9, START)
@@ -439,7 +439,7 @@ def test_growth_when_the_group_refuses() -> None:
     day.send(420)
     day.invoke(MINUTE, shift_s=1.0)
     [(decision, outcome)] = day.ports.ledger.decisions("orders", 10)
-    assert (decision.want, outcome.status, outcome.answer) == (10, OutcomeStatus.FAILED, "ScalingActivityInProgress")
+    assert (decision.want, outcome.status, outcome.answer) == (8, OutcomeStatus.FAILED, "ScalingActivityInProgress")
     assert day.ports.ledger.memory("orders").needs
 
 
@@ -477,7 +477,7 @@ def test_handler_when_lambda_calls_it(
     monkeypatch.setattr(app.metrics.provider, "service", "sluice-planner")
     monkeypatch.setenv("TICK_SECONDS", "10")
     answer = app.handler(MINUTE, Context())
-    assert answer["ticks"][0]["want"] == 10
+    assert answer["ticks"][0]["want"] == 8
     assert all(line["function_request_id"] == "7d1c2a8e" for line in log())
     blobs = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
     [of_fleet] = [blob for blob in blobs if blob.get("fleet") == "orders"]

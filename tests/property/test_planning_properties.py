@@ -2,11 +2,16 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from math import floor, isclose
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sluice.case import case_of
+from sluice.deadlines import Supply
 from sluice.estimating import learn
+from sluice.forecasting import forecast
+from sluice.limits import BUSY_S
 from sluice.model import (
     Action,
     GroupReading,
@@ -23,7 +28,7 @@ from sluice.model import (
     Snapshot,
 )
 from sluice.planning import plan, remember
-from tests.planner_world import NINE, World, a_fleet
+from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
 LIVE = ("visible", "in_flight", "delayed")
 
@@ -196,6 +201,90 @@ def test_wake_when_a_message_waits_at_zero(fleet, visible, delayed, high):
     unbudgeted = fleet.model_copy(update={"limits": fleet.limits.model_copy(update={"instance_hours_per_day": None})})
     snapshot = Snapshot("orders", NINE, queue, GroupReading("orders", NINE, 0, 0, high))
     assert plan(snapshot, unbudgeted, learn(Memory(), snapshot, fleet, NINE), NINE).want >= 1
+
+
+supplies = st.builds(
+    lambda working, places, share, message_s, blind_s: Supply(
+        working, float(places), share * places, places / message_s, blind_s=blind_s
+    ),
+    st.floats(1, 1000),
+    st.integers(1, 64),
+    st.floats(0, 1),
+    st.floats(0.01, 3600),
+    st.floats(0, 1000),
+)
+
+
+@anything
+@given(supplies, st.floats(1, 3600), st.floats(0.01, 1e6))
+def test_units_when_they_are_solved_for(supply, t, messages):
+    """units_for is the inverse of by_working: so many units start so many messages, hardly fewer start fewer."""
+    units = supply.units_for(messages, t)
+    assert isclose(replace(supply, working=units).by_working(t), messages, rel_tol=1e-6, abs_tol=1e-6)
+    assert replace(supply, working=0.99 * units).by_working(t) < messages
+
+
+@anything
+@given(supplies, st.floats(1, 3600), st.floats(1, 2))
+def test_units_when_there_are_more_of_them(supply, t, times):
+    """More units never start less."""
+    more = replace(supply, working=supply.working * times)
+    assert more.by_working(t) >= supply.by_working(t) - 1e-6
+
+
+@anything
+@given(supplies, st.floats(1, 3600), st.floats(1, 2))
+def test_units_when_there_is_more_time(supply, t, times):
+    """With more time the same units never start less, where all places are busy: chance takes less than time gives."""
+    busy = replace(supply, busy=supply.places)
+    assert busy.by_working(t * times) >= busy.by_working(t) - 1e-6
+
+
+@anything
+@given(
+    st.tuples(st.floats(30, 900), st.floats(1, 600), st.integers(2, 64)),
+    st.integers(0, 20),
+    st.floats(0, 1),
+    st.integers(0, 3000),
+    st.integers(1, 3000),
+)
+def test_need_when_units_have_many_places(figures, working, share, waiting, more):
+    """More messages waiting never need less, of units that work on many at once and are busy in part."""
+    target_s, message_s, places = figures
+    fleet = a_fleet(
+        target_wait_s=target_s, hints={"seconds_per_message": message_s, "concurrency": places, "lead_time_s": 60}
+    )
+
+    def needed(count: int) -> int:
+        queue = a_queue(NINE, count, round(share * places * working), oldest_s=10)
+        return decide(seen(NINE, queue, a_group(NINE, working)), fleet).raw_need
+
+    assert needed(waiting + more) >= needed(waiting)
+
+
+@anything
+@given(fleets(), snapshots(fresh=True), memories(), st.floats(0, 1000), st.floats(0, 100))
+def test_want_when_the_forecast_is_nothing(fleet, snapshot, memory, above_per_s, error_per_s):
+    """A forecast is never what shrinks a fleet: with nothing foreseen, it wants no less than what is there needs.
+
+    The same tick with a forecast of zero and without an error, and with any forecast on top of the level: the latter
+    never wants less, and the former keeps what the messages that wait need by themselves.
+    """
+    now = snapshot.at
+    learned = learn(memory, snapshot, fleet, now)
+    level_per_s = forecast(learned, now).rate_per_s
+    nothing = replace(learned, outlook=("trend", -level_per_s, 0.0))
+    wanted = plan(snapshot, fleet, nothing, now)
+    more = plan(snapshot, fleet, replace(learned, outlook=("trend", above_per_s, error_per_s)), now)
+    level = plan(snapshot, fleet, replace(learned, outlook=("level", 0.0, 0.0)), now)
+    assert wanted.raw_need <= level.raw_need <= more.raw_need
+    hard = {ReasonCode.DOWNSTREAM, ReasonCode.BUDGET, ReasonCode.GROUP_MAX, ReasonCode.STEP, ReasonCode.STALE}
+    if not hard & {reason.code for reason in wanted.reasons}:
+        group = case_of(snapshot, snapshot.group, fleet, nothing, now)
+        assert wanted.want >= min(wanted.current, group.need)
+        if wanted.want < wanted.current and group.supply.places / group.rate.value > BUSY_S:
+            busy = min(snapshot.queue.in_flight.value, group.supply.places * group.supply.working)
+            assert wanted.want >= min(wanted.current, floor(busy / group.supply.places))
 
 
 # --------------------------------------------------------------------------- closed loop

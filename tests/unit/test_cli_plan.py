@@ -39,17 +39,29 @@ def test_plan_when_the_shipped_example_is_planned(capsys: pytest.CaptureFixture[
     assert (
         "Grow from 2 to 6: 740 messages wait, the oldest 44 s; at 1.9 a second per instance and 60 s to launch" in out
     )
-    assert "at most 4 at a time" in out
     assert [line for line in out.splitlines() if "oldest_age_s" in line and "40 s" in line and "metric" in line]
     assert [line for line in out.splitlines() if "service_rate_per_s" in line and "hint" in line]
 
 
 def test_plan_when_json_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """The whole decision as one object, which the model reads back."""
+    """The whole decision as one object, which the model reads back.
+
+    Two do 2 x 1.9 x 112.8 - 1.8 sqrt(2 x 1.9 x 70 / 2) = 408 almost surely; the other 332 need 332 / (1.9 x 52.8) = 3.3
+    more. Of the 7 that 840 messages would need, a step of 4 allows 6.
+    """
     assert plan(fleet=FLEET, snapshot=SNAPSHOT, as_json=True) == 0
     decision = TypeAdapter(Decision).validate_json(capsys.readouterr().out)
-    assert (decision.current, decision.raw_need, decision.want) == (2, 7, 6)
-    assert [reason.code for reason in decision.reasons] == ["need", "step"]
+    assert (decision.current, decision.raw_need, decision.want) == (2, 6, 6)
+    assert [reason.code for reason in decision.reasons] == ["need"]
+
+
+def test_plan_when_a_limit_binds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A limit that changed the wish is told, with what it made of it: 840 messages would need 7."""
+    queue = json.loads(SNAPSHOT.read_text())["queue"]
+    queue["visible"]["value"] = 840
+    more = changed(tmp_path, SNAPSHOT, {"queue": queue})
+    assert plan(fleet=FLEET, snapshot=more) == 0
+    assert "at most 4 at a time" in capsys.readouterr().out
 
 
 def test_plan_when_a_memory_is_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

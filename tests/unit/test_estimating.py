@@ -1,12 +1,11 @@
-"""learn() and forecast(): what the planner measures, from which evidence, and what it leaves out."""
+"""learn(): what the planner measures of its fleet, from which evidence, and what it leaves out."""
 
-import random
 from dataclasses import replace
 
 import pytest
 
-from sluice.estimating import HISTORY_PERIODS, forecast, lead_time, learn, service_rate
-from sluice.model import History, Instance, Lifecycle, Memory, QueueReading, Reading, Series
+from sluice.estimating import lead_time, learn, service_rate
+from sluice.model import Estimate, Instance, Lifecycle, Memory, QueueReading, Reading, Series
 from tests.planner_world import NINE, a_fleet, a_group, a_queue, clock, seen
 
 
@@ -63,11 +62,134 @@ def test_service_rate_when_consumers_complete_nothing():
     assert service_rate(memory, fleet, NINE).value == pytest.approx(before, rel=0.05)
 
 
-def test_service_rate_when_an_outage_comes_first():
-    """Nor does one before anything was measured: the first good minute counts by itself."""
+@pytest.mark.parametrize("minutes", [1, 3, 6])
+def test_service_rate_when_an_outage_comes_first(minutes):
+    """Before anything was measured, silence is taken for slowness: two units idle for m minutes say 120 m s a message.
+
+    With the hint's one message that is 120 m + 1 seconds for one; a minute is learned from when it is whole.
+    """
     fleet = a_fleet()
-    memory = saturated(fleet, lambda i: 0 if i < 20 else 120, minutes=24)
-    assert service_rate(memory, fleet, NINE).value == pytest.approx(1.0, rel=0.1)
+    memory = saturated(fleet, lambda _: 0, minutes=minutes - 1)  # from the minute of number 0 on
+    assert 1 / service_rate(memory, fleet, NINE).value == pytest.approx(120 * minutes + 1)
+
+
+def test_service_rate_when_an_outage_that_came_first_ends():
+    """What an outage of three minutes made believed fades with every good minute: nearly all of it in half an hour."""
+    fleet = a_fleet()
+    rates = [
+        service_rate(saturated(fleet, lambda i: 0 if i < 3 else 120, minutes=m), fleet, NINE).value
+        for m in (2, 10, 20, 33)
+    ]
+    assert rates == sorted(rates)
+    assert rates[0] < 0.01
+    assert rates[-1] == pytest.approx(1.0, rel=0.05)
+
+
+def test_service_rate_when_messages_of_five_minutes_come_unhinted():
+    """Nobody said so, and the default is a second: it is told from short ones before ten were completed.
+
+    Ten units complete two a minute from the sixth minute on. Eight minutes are 4800 busy seconds and six messages, with
+    the default's half message of half a second; twenty are 12,000 and thirty. The five silent ones fade after sixty.
+    """
+    fleet = a_fleet(hints={"lead_time_s": 60})
+
+    def believed_s(minutes: int) -> float:
+        memory = saturated(fleet, lambda i: 0 if i < 5 else 2, working=10, minutes=minutes, in_flight=10)
+        return 1 / service_rate(memory, fleet, NINE).value
+
+    assert believed_s(7) == pytest.approx(4800.5 / 6.5, rel=0.01)
+    assert believed_s(19) == pytest.approx(12000.5 / 30.5, rel=0.01)
+    assert believed_s(59) == pytest.approx(300, rel=0.1)
+
+
+@pytest.mark.parametrize(("before", "after"), [(120, 12), (12, 120)])
+def test_service_rate_when_messages_take_ten_times_as_long_or_short(before, after):
+    """A mix that changes tenfold is followed steadily, and believed within some dozens of minutes of work."""
+    fleet = a_fleet()
+    rates = [
+        service_rate(saturated(fleet, lambda i: before if i < 30 else after, minutes=m), fleet, NINE).value
+        for m in (30, 45, 60, 120)
+    ]
+    assert rates == sorted(rates, reverse=before > after)
+    assert rates[0] == pytest.approx(before / 120, rel=0.15)
+    assert rates[-1] == pytest.approx(after / 120, rel=0.15)
+
+
+def test_service_rate_when_some_messages_are_poison():
+    """Retries take consumers' time without a completion: the rate is what they get done, poison and all."""
+    fleet = a_fleet()
+    clean = service_rate(saturated(fleet, lambda _: 60, minutes=30), fleet, NINE).value
+    poisoned = service_rate(saturated(fleet, lambda _: 45, minutes=30), fleet, NINE).value
+    assert clean == pytest.approx(0.5, rel=0.05)
+    assert poisoned == pytest.approx(0.375, rel=0.05)
+
+
+def test_service_rate_when_consumers_crash_in_turn():
+    """Minutes in which all crash, now and then, are outages and teach nothing; the good ones between them go on to."""
+    fleet = a_fleet()
+    memory = saturated(fleet, lambda i: 0 if i % 4 == 3 else 60, minutes=40)
+    assert service_rate(memory, fleet, NINE).value == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("hinted", [True, False])
+def test_service_rate_when_counts_do_not_move(hinted):
+    """Ten units at work for 100 s and no count moves: without a hint, at most what that allows; a hint is believed.
+
+    Counts that stand still bound the rate by one message in 1000 busy seconds; but a message is not believed to take
+    more than twice the time watched and its default second: 201 s.
+    """
+    fleet = a_fleet(hints={"lead_time_s": 60} | ({"seconds_per_message": 1} if hinted else {}))
+    memory = Memory()
+    for t in range(0, 101, 10):
+        now = NINE + t
+        memory = learn(memory, seen(now, a_queue(now, 50, 10), a_group(now, 10)), fleet, now)
+    believed = service_rate(memory, fleet, now)
+    assert (believed.value, believed.source) == ((1.0, "hint") if hinted else (pytest.approx(1 / 201), "bounded"))
+
+
+def test_service_rate_when_counts_move_fast():
+    """Counts that fall by fifty a tick allow for any rate up to the default, which then stands."""
+    fleet = a_fleet(hints={"lead_time_s": 60})
+    memory = Memory()
+    for t in range(0, 101, 10):
+        now = NINE + t
+        memory = learn(memory, seen(now, a_queue(now, 5000 - 5 * t, 10), a_group(now, 10)), fleet, now)
+    assert service_rate(memory, fleet, now).source == "hint"
+
+
+def test_service_rate_when_the_hint_is_given_or_not():
+    """A hint weighs as one message, the default as half a one: after six by one unit in a minute 7 / 70, 6.5 / 60.5."""
+    given = a_fleet(hints={"seconds_per_message": 10})
+    default = a_fleet(hints={"lead_time_s": 60})
+    points = Series(60.0, ((NINE, 6.0),))
+    for fleet, rate in ((given, 7 / 70), (default, 6.5 / 60.5)):
+        memory = Memory()
+        for t in range(0, 71, 10):
+            now = NINE + t
+            queue = replace(a_queue(now, 50, 1), deleted=points if t == 70 else None)
+            memory = learn(memory, seen(now, queue, a_group(now, 1)), fleet, now)
+        assert service_rate(memory, fleet, now).value == pytest.approx(rate)
+
+
+def test_service_rate_when_a_period_is_not_saturated():
+    """While next to nothing is known, those in flight tell of a period without backlog; later it tells nothing.
+
+    Five sightings with two in flight and one with one more: 11 / 6 busy for 60 s, ten messages, and the hint's one.
+    """
+    fleet = a_fleet()
+
+    def after(memory: Memory) -> Memory:
+        for t in (0, 10, 30, 50, 60, 70):
+            now = NINE + t
+            queue = replace(
+                a_queue(now, 0 if t == 30 else 50, 2), deleted=Series(60.0, ((NINE, 10.0),) if t == 70 else ())
+            )
+            memory = learn(memory, seen(now, queue, a_group(now, 2)), fleet, now)
+        return memory
+
+    assert after(Memory()).service_rate.mean == pytest.approx((10 + 1) / (110 + 1))
+    founded = Estimate(0.7, 50.0, NINE - 60)
+    assert after(Memory(service_rate=founded, completing=(50.0, 71.0))).service_rate == founded
 
 
 def test_service_rate_when_one_minute_is_far_off():
@@ -84,17 +206,16 @@ def test_service_rate_when_work_is_slow():
     assert service_rate(memory, fleet, NINE).value == pytest.approx(1 / 300, rel=0.15)
 
 
-@pytest.mark.parametrize("fault", ["nothing waits", "draining", "unwatched"])
-def test_service_rate_when_a_period_is_not_saturated(fault):
-    """Periods without backlog, with units on their way out, or not watched whole, teach nothing of how fast one is."""
+@pytest.mark.parametrize("fault", ["draining", "unwatched"])
+def test_service_rate_when_a_period_cannot_be_told(fault):
+    """Periods with units on their way out, or not watched whole, teach nothing of how fast one is."""
     fleet = a_fleet()
     memory = Memory()
     for t in (0, 10, 30, 50, 60, 70, 130, 140):
         now = NINE + t
         if fault == "unwatched" and t < 20:
             continue
-        waiting = 0 if fault == "nothing waits" and t == 30 else 50
-        queue = replace(a_queue(now, waiting, 2), deleted=Series(60.0, ((NINE, 10.0),) if t > 120 else ()))
+        queue = replace(a_queue(now, 50, 2), deleted=Series(60.0, ((NINE, 10.0),) if t > 120 else ()))
         group = a_group(now, 2, draining=1 if fault == "draining" and t == 50 else 0)
         memory = learn(memory, seen(now, queue, group), fleet, now)
     assert memory.service_rate is None
@@ -106,7 +227,9 @@ def test_service_rate_when_instances_mostly_idle_and_the_hint_is_far_too_slow():
     memory = saturated(fleet, lambda _: 300, working=50, minutes=10, waiting=0.0, in_flight=0)
     assert service_rate(memory, fleet, NINE).value > 2.0
     slower = saturated(fleet, lambda _: 300, working=50, minutes=10, waiting=0.0, in_flight=50)
-    assert service_rate(slower, fleet, NINE).source == "hint"
+    assert 1 / service_rate(slower, fleet, NINE).value == pytest.approx(
+        10, rel=0.15
+    )  # fifty in flight: the hint is right
 
 
 # ------------------------------------------------------------------------------------------------ lead time
@@ -178,110 +301,6 @@ def test_lead_time_when_nothing_waits_for_a_group_from_zero():
         memory = learn(memory, seen(now, a_queue(now, 0), group), fleet, now)
     assert memory.first_work is None
     assert memory.starting is None
-
-
-# ------------------------------------------------------------------------------------------------ arrivals
-
-
-def feed(memory, fleet, counts):
-    """Ticks once a minute over a sent series, a minute late, of which each tick sees the last 15 periods.
-
-    Every message is worked on at once, for a second.
-    """
-    for minute in range(2, len(counts) + 2):
-        now = NINE + 60.0 * minute + 1.0
-        known = tuple((NINE + 60.0 * i, float(n)) for i, n in enumerate(counts[: minute - 1]))[-15:]
-        queue = replace(a_queue(now, 0, counts[min(minute, len(counts)) - 1] / 60), sent=Series(60.0, known))
-        memory = learn(memory, seen(now, queue, a_group(now, 20)), fleet, now)
-    return memory
-
-
-def test_history_when_a_day_is_over():
-    """A day of periods is kept, without gaps, the newest counts as last told."""
-    memory = feed(Memory(), a_fleet(), [i % 7 for i in range(HISTORY_PERIODS + 100)])
-    assert len(memory.arrivals.counts) == HISTORY_PERIODS
-    assert memory.arrivals.end_at == NINE + 60.0 * (HISTORY_PERIODS + 100)
-    assert memory.arrivals.counts[-3:] == tuple(
-        float(i % 7) for i in range(HISTORY_PERIODS + 97, HISTORY_PERIODS + 100)
-    )
-
-
-def test_history_when_periods_are_missing_or_revised():
-    """SQS leaves out the minutes of a queue that is not used; a count may be told too low at first."""
-    fleet, now = a_fleet(), NINE + 600
-    first = Series(60.0, ((NINE, 5.0), (NINE + 240, 2.0)))
-    later = Series(60.0, ((NINE + 240, 4.0), (NINE + 300, 1.0)))
-    memory = learn(Memory(), seen(now, replace(a_queue(now), sent=first), None), fleet, now)
-    memory = learn(memory, seen(now + 60, replace(a_queue(now), sent=later), None), fleet, now + 60)
-    assert memory.arrivals == History(60.0, NINE, (5.0, 0.0, 0.0, 0.0, 4.0, 1.0))
-
-
-def test_history_when_the_present_period_is_not_over():
-    """A count that still grows is not taken for a whole one."""
-    now = NINE + 90
-    series = Series(60.0, ((NINE, 5.0), (NINE + 60, 2.0)))
-    memory = learn(Memory(), seen(now, replace(a_queue(now), sent=series), None), a_fleet(), now)
-    assert memory.arrivals.counts == (5.0,)
-
-
-def test_history_when_the_length_of_periods_changes():
-    """Counts of another length start a new history."""
-    now = NINE + 600
-    old = Memory(arrivals=History(60.0, NINE - 600, (1.0,) * 10))
-    memory = learn(old, seen(now, replace(a_queue(now), sent=Series(2.0, ((NINE, 3.0),))), None), a_fleet(), now)
-    assert memory.arrivals == History(2.0, NINE, (3.0,))
-
-
-def test_forecast_when_arrivals_are_steady():
-    """The rate is what comes, and the error is near zero."""
-    memory = feed(Memory(), a_fleet(), [120] * 40)
-    expected = forecast(memory, NINE + 60 * 41)
-    assert expected.rate_per_s == pytest.approx(2.0, rel=0.05)
-    assert expected.error_per_s == pytest.approx(0.0, abs=1e-6)
-    assert expected.expected(60) == pytest.approx(120, rel=0.05)
-
-
-def test_forecast_when_arrivals_climb():
-    """A ramp is followed: more is expected of the minutes to come than of the last one."""
-    memory = feed(Memory(), a_fleet(), [10 * i for i in range(40)])
-    expected = forecast(memory, NINE + 60 * 41)
-    assert expected.slope_per_s2 == pytest.approx(10 / 60 / 60, rel=0.3)
-    assert expected.expected(120) > 2 * 350
-
-
-def test_forecast_when_it_was_wrong():
-    """Its error is what it was off by over the horizon of plans; where that swallows the slope, there is none."""
-    rng = random.Random(7)
-    calm = feed(Memory(), a_fleet(), [60 + rng.randrange(-3, 4) for _ in range(60)])
-    wild = feed(Memory(), a_fleet(), [rng.choice((0, 0, 0, 240)) for _ in range(60)])
-    at = NINE + 60 * 61
-    assert forecast(wild, at).error_per_s > 10 * forecast(calm, at).error_per_s
-    assert forecast(wild, at).slope_per_s2 == 0.0
-
-
-def test_forecast_when_metrics_are_late_and_ticks_saw_a_burst():
-    """What ticks saw since the last metric counts: a burst is in the forecast before CloudWatch knows."""
-    fleet = a_fleet()
-    memory = feed(Memory(), fleet, [60] * 20)
-    before = forecast(memory, NINE + 60 * 21 + 1).rate_per_s
-    for t in range(10, 60, 10):
-        now = NINE + 60 * 21 + 1 + t
-        queue = replace(a_queue(now, 100.0 * t), sent=None)
-        memory = learn(memory, seen(now, queue, a_group(now, 1)), fleet, now)
-    assert forecast(memory, now).rate_per_s > 5 * before
-
-
-def test_forecast_when_nothing_came_for_long():
-    """Quiet is told in seconds since the last arrival."""
-    memory = feed(Memory(), a_fleet(), [60] * 10 + [0] * 10)
-    now = NINE + 60 * 22
-    assert forecast(memory, now).quiet_s == pytest.approx(600)
-
-
-def test_forecast_when_nothing_is_known():
-    """No history, no forecast."""
-    assert forecast(Memory(), NINE).rate_per_s == 0.0
-    assert forecast(Memory(), NINE).age_s is None
 
 
 # ------------------------------------------------------------------------------------------------ ticks

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sluice.estimating import learn
-from sluice.model import Action, Decision, Memory, Mode, ReasonCode
+from sluice.model import Action, Decision, History, Memory, Mode, ReasonCode
 from sluice.planning import plan, remember
 from tests.planner_world import a_fleet, a_group, a_queue, clock, decide, seen, watched
 
@@ -15,17 +15,22 @@ def codes(decision: Decision) -> list[ReasonCode]:
     return [reason.code for reason in decision.reasons if reason.before != reason.after]
 
 
-# at, waiting, in flight, oldest, in service, launching (ages) -> want. Target 120 s (102 planned), 1/s, 60 s to launch.
+# At, waiting, in flight, oldest, in service, launching (ages) -> want.
+# Target 120 s, less a guard of 6%: 112.8 planned, and
+# a launch (60 s) works for 52.8 s before what came just now is due. One message a second and unit. Units in service are
+# counted on with 1.8 deviations less: n of them complete 112.8 n - 1.8 sqrt(n (60 + 10) / 2) within the planned wait.
 A_DAY = [
     ("08:00", 0, 0, None, 0, (), 0),  # nobody is up
     ("08:10", 1, 0, 0, 0, (), 1),  # the first order wakes it
     ("08:10:10", 1, 0, 10, 0, (10,), 1),  # its launch is under way: no second one
     ("08:12", 0, 1, None, 1, (), 1),  # it works on it
     ("09:00", 30, 1, 30, 1, (), 1),  # thirty seconds of work, and seventy to do it in
-    ("09:10", 420, 0, 0, 0, (), 10),  # all of it just came: 42 s to do it in once launched
-    ("09:20", 420, 4, 0, 4, (), 5),  # four start at once and do 408 in time, one more helps with the rest
-    ("09:30", 420, 4, 0, 4, (50,), 5),  # and is under way already
-    ("12:00", 5000, 10, 40, 10, (), 100),  # the group's maximum
+    ("09:10", 420, 0, 0, 0, (), 8),  # all of it just came: 420 / 52.8 = 7.95
+    ("09:20", 420, 4, 0, 4, (), 4),  # four do 451.2 on average, and 429.9 almost surely
+    ("09:25", 440, 4, 0, 4, (), 5),  # that is not enough for 440: one more helps with the rest
+    ("09:30", 440, 4, 0, 4, (50,), 5),  # and is under way already
+    ("12:00", 5000, 10, 40, 10, (), 84),  # ten do 1094.3 almost surely; the rest, 3905.7 / 52.8 = 73.97, needs launches
+    ("12:10", 9000, 10, 40, 10, (), 100),  # the group's maximum
 ]
 
 
@@ -40,13 +45,17 @@ def test_capacity_when_a_day_goes_by(moment):
 
 
 def test_need_when_deadlines_are_the_same_but_target_wait_grows():
-    """A longer target wait never needs more, and in the end one instance is enough."""
+    """A longer target wait never needs more, and in the end one instance is enough.
+
+    600 messages over what is left once launched: 84.6 - 60, 112.8 - 60, 282 - 60, and, with a guard of 20 s at most,
+    880 - 60 and 3580 - 60.
+    """
     now = clock("09:00")
     needs = []
     for target_wait_s in (90, 120, 300, 900, 3600):
         queue = a_queue(now, 600, oldest_s=0)
         needs.append(decide(seen(now, queue, a_group(now)), a_fleet(target_wait_s=target_wait_s)).raw_need)
-    assert needs == [37, 15, 3, 1, 1]
+    assert needs == [25, 12, 3, 1, 1]
 
 
 def test_need_when_the_target_is_hardly_above_the_lead_time():
@@ -57,11 +66,14 @@ def test_need_when_the_target_is_hardly_above_the_lead_time():
 
 
 def test_need_when_the_backlog_is_late_already():
-    """What is late is worked off within the target wait, and twice as fast with catch_up 2."""
+    """What is late is worked off within the planned wait, and twice as fast with catch_up 2.
+
+    1020 / 112.8 = 9.04 and 1020 / 56.4 = 18.09.
+    """
     now = clock("09:00")
     snapshot = seen(now, a_queue(now, 1020, oldest_s=4000, per_minute=(0,) * 80), a_group(now))
     assert decide(snapshot, a_fleet()).raw_need == 10
-    assert decide(snapshot, a_fleet(limits={"catch_up": 2})).raw_need == 20
+    assert decide(snapshot, a_fleet(limits={"catch_up": 2})).raw_need == 19
 
 
 def test_need_when_messages_came_evenly_over_the_last_minutes():
@@ -131,7 +143,8 @@ def test_forecast_when_a_launch_takes_longer_than_the_target_wait():
 
 # at, waiting, in flight, delayed, in service, needs of (s ago, n) -> want
 GOING_HOME = [
-    ("17:00", 0, 3, 0, 3, ((50, 3),), 3),  # three were needed within the last minute
+    ("17:00", 0, 3, 0, 3, ((10, 3),), 3),  # three were needed within the window: a quarter of 60 s
+    ("17:01", 0, 3, 0, 3, ((20, 3), (16, 0)), 1),  # no longer: three messages of a second each keep nobody busy
     ("17:02", 0, 1, 0, 3, ((90, 3), (20, 0)), 1),  # no longer; one message is in flight
     ("17:03", 0, 0, 2, 3, ((90, 3), (20, 0)), 1),  # two are delayed
     ("17:04", 0, 0, 0, 3, ((90, 3), (20, 0)), 0),  # all is done
@@ -149,7 +162,10 @@ def test_capacity_when_traffic_ends(moment):
 
 
 def test_shrink_when_the_planner_has_only_just_begun_to_watch():
-    """The first tick never shrinks: nothing is known of the window before it. A minute later it may."""
+    """The first tick never shrinks: nothing is known of the window before it. Once the window was watched, it may.
+
+    The window is a quarter of the lead time, 15 s, of which nine tenths suffice: two ticks.
+    """
     now = clock("09:00")
     fleet, memory = a_fleet(), Memory()
     wants = []
@@ -160,18 +176,21 @@ def test_shrink_when_the_planner_has_only_just_begun_to_watch():
         decision = plan(snapshot, fleet, memory, at)
         memory = remember(memory, decision)
         wants.append(decision.want)
-    assert wants == [4, 4, 4, 4, 4, 4, 0, 0]
+    assert wants == [4, 4, 0, 0, 0, 0, 0, 0]
 
 
 def test_decision_when_it_is_read_by_a_person():
-    """One sentence says what is done, for how much work, how fast, and how soon."""
+    """One sentence says what is done, for how much work, how fast, and how soon.
+
+    Two do 2 x 1.901 x 112.8 - 1.8 sqrt(2 x 1.901 x 70 / 2) = 408.1; the other 331.9 need 331.9 / (1.901 x 52.8) = 3.3.
+    """
     now = clock("09:00")
     queue = a_queue(now, 740, 2, oldest_s=41, per_minute=(0,) * 6 + (500, 240))
     fleet = a_fleet(hints={"seconds_per_message": 0.526, "lead_time_s": 60})
     decision = decide(seen(now, queue, a_group(now, 2)), fleet)
     assert decision.sentence == (
-        "Grow from 2 to 7: 740 messages wait, the oldest 41 s; at 1.9 a second per instance and 60 s to launch,"
-        " 7 finish them within 120 s."
+        "Grow from 2 to 6: 740 messages wait, the oldest 41 s; at 1.9 a second per instance and 60 s to launch,"
+        " 6 finish them within 120 s."
     )
 
 
@@ -187,6 +206,7 @@ def test_figures_when_some_are_measured_some_hinted_and_some_missing():
     assert (figures["lead_time_s"].value, figures["lead_time_s"].source) == (60, "hint")
     assert figures["target_wait_s"].source == "configured"
     assert figures["arrivals_per_s"].age_s == 60
+    assert (figures["forecast_per_s"].source, figures["forecast_per_s"].age_s) == ("level", 60)
 
 
 def test_decision_when_nothing_random_goes_in():
@@ -210,7 +230,7 @@ def test_decision_when_a_fleet_is_in_shadow_mode(mode):
     """Shadow mode decides exactly what acting would: only the adapter differs."""
     now = clock("09:00")
     decision = decide(seen(now, a_queue(now, 420, oldest_s=0), a_group(now)), a_fleet(mode=mode))
-    assert (decision.want, decision.mode, codes(decision)) == (10, mode, [ReasonCode.NEED])
+    assert (decision.want, decision.mode, codes(decision)) == (8, mode, [ReasonCode.NEED])  # 420 / 52.8
 
 
 def test_hot_when_something_waits_launches_or_changes():
@@ -227,3 +247,22 @@ def test_hot_when_a_minute_of_not_looking_would_break_the_target():
     now = clock("09:00")
     assert decide(seen(now, a_queue(now, 0, 1), a_group(now, 1)), a_fleet(target_wait_s=120)).hot
     assert not decide(seen(now, a_queue(now), a_group(now)), a_fleet(target_wait_s=120)).hot
+
+
+@pytest.mark.parametrize(
+    ("target_wait_s", "lead_s", "hours_ago", "hot"),
+    [(120, 60, 1, True), (120, 60, 23, True), (120, 60, None, False), (300, 60, 1, False), (60, 180, 1, False)],
+)
+def test_hot_when_a_fleet_is_at_zero_and_nothing_waits(target_wait_s, lead_s, hours_ago, hot):
+    """An empty fleet is ticked on where a minute's delay would break a promise that can be kept, for a day of use.
+
+    Of 112.8 s planned, 60 s for a launch and a tick leave no minute to spare; 282 s do; 57 s cannot be kept anyway.
+    """
+    now = clock("09:00")
+    fleet = a_fleet(target_wait_s=target_wait_s, hints={"seconds_per_message": 1, "lead_time_s": lead_s})
+    minutes = [0.0] * 1440
+    if hours_ago is not None:
+        minutes[-60 * hours_ago] = 1.0
+    memory = Memory(arrivals=History(60.0, now - 60.0 * 1440, tuple(minutes)))
+    snapshot = seen(now, a_queue(now, per_minute=None), a_group(now))
+    assert plan(snapshot, fleet, memory, now).hot is hot

@@ -6,16 +6,20 @@ from math import ceil
 
 from sluice.config import Fleet
 from sluice.deadlines import Interval, Supply, ahead, backlog, need
-from sluice.estimating import Forecast, Measure, capacity, forecast, lead_time, service_rate
+from sluice.estimating import Measure, capacity, lead_time, service_rate
+from sluice.forecasting import Forecast, forecast
 from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
 
-GUARD_SHARE = 0.15  # of the target wait, kept for what is coarse: ticks, counts, ages, the spread of service times
-GUARD_MAX_S = 30.0  # what is coarse does not grow with the target for ever
+GUARD_SHARE = 0.06  # of the target wait, kept for what is coarse: ticks, counts and ages
+GUARD_MAX_S = 20.0  # what is coarse does not grow with the target for ever
 COLD_TICK_S = 60.0  # between ticks of a cold fleet
 HOT_TICK_S = 10.0  # between those of a hot one, about
 BACKLOG_KNOTS = 12  # intervals of the history that a target wait is divided into, at most
 OVERDUE_DUE_S = 5.0  # a launch that should be there is expected after at least so long, or a quarter of a lead time
-RELAUNCH_LEADS = 2.0  # an arrival expected within two lead times is worth keeping a unit for; a rarer one is not
+PATIENCE_S = 25.0  # two ticks and some: a launch for a message can wait until the message has been seen, and then more
+WINDOW_SHARE = 0.25  # of a lead time: the stabilisation window of a fleet that can launch again in time
+# https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
+MINIMUM_BILLING_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,17 @@ class Case:
         return self.group.desired
 
     @property
+    def patient(self) -> bool:
+        """Whether a launch can wait until the message that it is for has come: then nothing need be foreseen."""
+        return self.wait_s - self.lead_s >= PATIENCE_S
+
+    @property
     def window_s(self) -> float:
-        """The stabilisation window: one lead time, by default."""
+        """The stabilisation window: by default one lead time, a share of it where a mistake can be mended in time."""
         configured = self.fleet.limits.shrink_window_s
-        return self.lead_s if configured is None else configured
+        if configured is not None:
+            return configured
+        return WINDOW_SHARE * self.lead_s if self.patient else self.lead_s
 
     @property
     def waiting(self) -> float:
@@ -83,8 +94,9 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         knots = backlog(waiting.value, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
         if waiting.value > 0 and known_s is not None:
             oldest_s = max(0.0, wait_s - knots[0][0])
-        expected = arrivals if worth_staying(arrivals, lead_s) else None
-        deadlines = ahead(knots, expected, value(snapshot.queue.delayed), wait_s, lead_s)
+        foreseen = wait_s - lead_s < PATIENCE_S and worth_staying(arrivals, lead_s)
+        per_s, error_per_s = (arrivals.ahead_per_s, arrivals.error_per_s) if foreseen else (0.0, 0.0)
+        deadlines = ahead(knots, per_s, error_per_s, value(snapshot.queue.delayed), wait_s=wait_s, lead_s=lead_s)
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
     return Case(
         snapshot=snapshot,
@@ -110,8 +122,8 @@ def _planned_wait(target_wait_s: float, lead_s: float) -> float:
 
 
 def worth_staying(arrivals: Forecast, lead_s: float) -> bool:
-    """Whether the next arrival is near enough to wait for it: leaving would cost a launch of about a lead time."""
-    spell_s = RELAUNCH_LEADS * lead_s
+    """Whether the next arrival is near enough to wait for it: leaving costs a launch, billed for a minute at least."""
+    spell_s = max(MINIMUM_BILLING_S, lead_s) + HOT_TICK_S
     return arrivals.rate_per_s * spell_s >= 1.0 and arrivals.quiet_s <= spell_s
 
 
@@ -163,7 +175,7 @@ def _supply(
         busy = min(places, queue.in_flight.value / working) if working > 0 else 0.0
     left = group.desired - working
     if left <= 0:
-        return Supply(float(group.desired), places, busy, rate_per_s)
+        return Supply(float(group.desired), places, busy, rate_per_s, blind_s=lead_s + HOT_TICK_S)
     known = dict(memory.launches)
     dues: dict[float, float] = {}
     for instance in group.instances:
@@ -175,7 +187,7 @@ def _supply(
             left -= units
     if left > 0:
         dues[lead_s] = dues.get(lead_s, 0.0) + left
-    return Supply(working, places, busy, rate_per_s, tuple(sorted(dues.items())))
+    return Supply(working, places, busy, rate_per_s, tuple(sorted(dues.items())), lead_s + HOT_TICK_S)
 
 
 def _due(lead_s: float, age_s: float) -> float:

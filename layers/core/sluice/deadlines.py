@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 A queue is a list of deadlines: a message that came at time u must be started by u + W (W: target wait). Let D(t) be the
-messages, waiting now or forecast, that must be started within the next t seconds: the arrival curve moved by W. Let
+messages, waiting now or sure to come, that must be started within the next t seconds: the arrival curve moved by W. Let
 S(t) be how many can be started within t seconds. Capacity suffices when S(t) >= D(t) for every t in sight. (Network
 calculus: the least service curve with delay bound W; Le Boudec and Thiran, "Network Calculus", chapter 1.)
 
@@ -12,14 +12,17 @@ One unit that works on k messages at once and completes m a second, each taking 
     in service, f of its k places taken     m t + (k - f) max(0, 1 - t / s)     free places at once, taken ones in turn
     launched, useful from d on              max(k, m (t - d)) for t >= d        true even if every message takes s
 
-`least` is the one formula: the fewest further units, useful from d on, for which S >= D. `need` asks it three times:
+Completions are chance. Within t seconds n units complete n m t messages on average, with a variance of about
+n m t max(1 - t / s, c): a place that takes s seconds frees once with probability t / s, and over many messages the
+spread of their times (c, its square) is what is left. S counts on `CAUTION` standard deviations less, as far ahead as
+nothing can be mended: a lead time. So a hundred short messages are counted on nearly whole, three long ones hardly.
+
+What falls due before further units could help and cannot be started by then is late whatever is decided. It is left
+out of the deadlines until it must be worked off with the rest, a set time after. `need` asks three times:
 
     1  from nothing, useful now: what is needed at all, and so what a shrink may leave
     2  on top of what is in service, useful when the last launch under way is: how many of those launches are needed
     3  on top of all of these, useful after a lead time: how many more to launch
-
-What falls due before d and cannot be started by then is late whatever is decided. It is left out of the deadlines until
-it must be worked off with the rest, a set time after d.
 
 Needs rise with every message more, and fall with every unit more. Nothing here knows of clocks or of limits.
 """
@@ -27,13 +30,13 @@ Needs rise with every message more, and fall with every unit more. Nothing here 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil
-
-from sluice.estimating import Forecast
+from math import ceil, sqrt
 
 SOONEST_S = 10.0  # one tick: capacity is not asked to do in less what falls due just after it can help
 SOONEST_SHARE = 0.1  # of the time in which late work is worked off, where that is less
 QUANTILE = 2.06  # mean absolute errors up to the 95th percentile of a normal distribution (1.645 x 1.2533)
+CAUTION = 1.8  # standard deviations: one tick in 28 is disappointed, and most of those the next one can mend
+SPREAD = 0.5  # variance of completions, in completions, over many: messages whose times vary by 70% of their mean
 DELAY_MAX_S = 900.0  # SQS: DelaySeconds is at most 15 minutes; a delayed message comes at some moment within
 TINY = 1e-6  # rounding of the arithmetic, in units of capacity
 
@@ -50,6 +53,7 @@ class Supply:
     busy: float  # of them taken, on average, in a unit in service (f)
     rate_per_s: float  # messages that one unit completes a second (m)
     launches: tuple[tuple[float, float], ...] = ()  # (seconds until useful, units), ascending
+    blind_s: float = 0.0  # so long nothing that is ordered later can help: chance must be allowed for
 
     @property
     def total(self) -> float:
@@ -65,18 +69,34 @@ class Supply:
         return messages
 
     def by_working(self, t: float) -> float:
-        """Messages that the units in service start within `t` seconds."""
-        return self.working * self.by_one_working(t)
+        """Messages that the units in service start within `t` seconds, less what chance may take."""
+        if self.working <= 0.0:
+            return 0.0
+        mean, variance = self.by_one_working(t)
+        at_once = self.working * (self.places - self.busy)  # no chance in that
+        return max(at_once, self.working * mean - CAUTION * sqrt(self.working * variance))
 
-    def by_one_working(self, t: float) -> float:
-        """Messages that one unit in service starts within `t` seconds."""
+    def by_one_working(self, t: float) -> tuple[float, float]:
+        """Messages that one unit in service starts within `t` seconds: their mean and variance."""
         done = self.rate_per_s * t
         free = self.places - self.busy
-        return done + free * max(0.0, 1.0 - done / self.places)
+        by_chance = self.rate_per_s * min(t, self.blind_s)
+        return (
+            done + free * max(0.0, 1.0 - done / self.places),
+            by_chance * max(1.0 - by_chance / self.places, SPREAD),
+        )
 
     def by_one_launched(self, t: float) -> float:
         """Messages that one unit starts in its first `t` seconds."""
         return max(self.places, self.rate_per_s * t)
+
+    def units_for(self, messages: float, t: float) -> float:
+        """The units in service that start so many messages within `t` seconds: `by_working`, solved for its units."""
+        mean, variance = self.by_one_working(t)
+        doubt = CAUTION * sqrt(variance)
+        units = ((doubt + sqrt(doubt * doubt + 4.0 * mean * messages)) / (2.0 * mean)) ** 2
+        free = self.places - self.busy
+        return min(units, messages / free) if free > 0.0 else units
 
 
 # --------------------------------------------------------------------------- demand
@@ -112,7 +132,7 @@ def backlog(waiting: float, came: Iterable[Interval], eldest_s: float, wait_s: f
 
 
 def ahead(
-    knots: Sequence[Knot], arrivals: Forecast | None, delayed: float, wait_s: float, lead_s: float
+    knots: Sequence[Knot], per_s: float, error_per_s: float, delayed: float, *, wait_s: float, lead_s: float
 ) -> Sequence[Knot]:
     """D(t) with what is still to come, as far ahead as a launch and the wait after it.
 
@@ -120,15 +140,14 @@ def ahead(
     alone can serve it. The rest is asked for at its mean: there will be other ticks. Delayed messages come at some
     moment within SQS's longest delay.
     """
-    if arrivals is None and delayed <= 0.0:
+    if per_s <= 0.0 and delayed <= 0.0:
         return knots
     waiting = knots[-1][1]
     only_now_s = max(0.0, lead_s + SOONEST_S - wait_s)
     added = list(knots)
     for seconds in sorted({only_now_s, lead_s, lead_s + wait_s} - {0.0}):
         messages = delayed * min(1.0, seconds / DELAY_MAX_S)
-        if arrivals is not None:
-            messages += arrivals.expected(seconds) + QUANTILE * arrivals.error_per_s * min(seconds, only_now_s)
+        messages += per_s * seconds + QUANTILE * error_per_s * min(seconds, only_now_s)
         added.append((wait_s + seconds, waiting + messages))
     return added
 
@@ -151,34 +170,51 @@ def need(deadlines: Sequence[Knot], supply: Supply, lead_s: float, late_s: float
 
 
 def _units(deadlines: Sequence[Knot], supply: Supply, lead_s: float, late_s: float) -> float:
-    at_all = least(deadlines, _nothing, supply.by_one_working, 0.0, late_s)
-    if at_all <= supply.working + TINY:
-        return at_all
+    needed = at_all(deadlines, supply, late_s)
+    if needed <= supply.working + TINY:
+        return needed
     total = supply.total
-    further = least(deadlines, supply.started, supply.by_one_launched, lead_s, late_s)
-    if further > TINY or not supply.launches:
-        return total + further
+    more = further(deadlines, supply, supply.started, lead_s, late_s)
+    if more > TINY or not supply.launches:
+        return total + more
     last_s = supply.launches[-1][0]
     if any(0.0 < t <= last_s and supply.by_working(t) < messages - TINY for t, messages in deadlines):
         return total  # every launch is needed as soon as it comes
-    return min(total, supply.working + least(deadlines, supply.by_working, supply.by_one_launched, last_s, late_s))
+    return min(total, supply.working + further(deadlines, supply, supply.by_working, last_s, late_s))
 
 
-def least(
-    deadlines: Sequence[Knot],
-    base: Callable[[float], float],
-    one: Callable[[float], float],
-    due_s: float,
-    late_s: float,
-) -> float:
-    """The fewest further units, useful from `due_s` on, that meet the deadlines together with what is there.
+def at_all(deadlines: Sequence[Knot], supply: Supply, late_s: float) -> float:
+    """The fewest units that would meet the deadlines if they were all in service now.
 
     Between knots D is a straight line and S nearly one, so the worst moment is at a knot.
 
     Args:
         deadlines: D(t), ascending.
+        supply: how units in service do.
+        late_s: within how long what is overdue must be worked off.
+    """
+    soonest_s = min(SOONEST_S, SOONEST_SHARE * late_s)
+    overdue = due_by(deadlines, 0.0)
+    fewest = 0.0
+    for t, messages in deadlines:
+        if t > 0.0:
+            owed = messages - (overdue if t < late_s else 0.0)
+            if owed > 0.0:
+                fewest = max(fewest, supply.units_for(owed, max(t, soonest_s)))
+    if overdue > 0.0:
+        fewest = max(fewest, supply.units_for(due_by(deadlines, late_s), late_s))
+    return fewest
+
+
+def further(
+    deadlines: Sequence[Knot], supply: Supply, base: Callable[[float], float], due_s: float, late_s: float
+) -> float:
+    """The fewest further units, useful from `due_s` on, that meet the deadlines together with what is there.
+
+    Args:
+        deadlines: D(t), ascending.
+        supply: how units that are launched do.
         base: S(t) of what is there.
-        one: what one further unit starts within so many seconds of being useful.
         due_s: when further units are useful.
         late_s: within how long after that what is late by then must be worked off.
     """
@@ -190,10 +226,10 @@ def least(
         if t > due_s:
             owed = messages - base(t) - (late if t < worked_off_s else 0.0)
             if owed > 0.0:
-                fewest = max(fewest, owed / one(max(t - due_s, soonest_s)))
+                fewest = max(fewest, owed / supply.by_one_launched(max(t - due_s, soonest_s)))
     if late > 0.0:
         owed = due_by(deadlines, worked_off_s) - base(worked_off_s)
-        fewest = max(fewest, owed / one(late_s))
+        fewest = max(fewest, owed / supply.by_one_launched(late_s))
     return fewest
 
 
@@ -208,7 +244,3 @@ def due_by(deadlines: Sequence[Knot], t: float) -> float:
         if t <= after_t:
             return after if after_t == before_t else before + (after - before) * (t - before_t) / (after_t - before_t)
     return deadlines[-1][1]
-
-
-def _nothing(_t: float) -> float:
-    return 0.0

@@ -1,4 +1,4 @@
-"""What the planner learns: service rate, lead time and arrivals, each with the weight of its evidence.
+"""What the planner learns of its fleet: service rate and lead time, each with the weight of its evidence.
 
 Theory of operation
 -------------------
@@ -6,34 +6,32 @@ Everything is learned from what ticks see anyway, tick by tick, and kept in `Mem
 nothing twice. Metrics are one to three minutes late, so ticks leave `Sighting`s behind: when the figures of a period
 arrive, the sightings tell what the fleet was doing in it.
 
-service rate  messages completed per second and unit of capacity. From saturated periods: messages waited throughout
-              and no unit was draining. Where work is slow, periods are added up until they hold a sample; samples are
-              averaged as logarithms, so that a hint ten times too high gives way as fast as one ten times too low.
-              Where nothing at all completes, consumers cannot work: an outage, which says nothing of their speed.
-              Where a message takes longer than a period, backlog and completion are out of step: there a unit counts
-              as busy by the messages in flight (Little's law), whatever waits. Periods without backlog give a lower
-              bound by the same law, which can only raise a rate not yet measured.
+service rate  messages completed by the seconds that units were busy: two sums that forget, begun with the hint as if
+              it were the evidence of a message or less. Units are busy where messages waited throughout and none was
+              draining. Where a message takes longer than a period, backlog and completion are out of step: there a
+              unit counts as busy by the messages in flight (Little's law), whatever waits; so it does while next to
+              nothing is known. A busy second without a completion is evidence, too: work of five minutes is believed
+              after a few, not after ten completions.
+              Until metrics come, the queue's counts bound an unknown rate: units that complete so many a second make
+              them move. Where nothing at all completes that did before, consumers cannot work: an outage, which says
+              nothing of their speed.
 lead time     launch to in service, from instances seen on the way; and in service to first message, seen where a
               group comes from zero and the first message in flight must be the new instance's.
-arrivals      counts per period, up to a day. The forecast is a level that forgets with `LEVEL_MEMORY_S` and a slope
-              taken from a second, slower level. Both, and the level alone, are judged by what really came, over the
-              very horizon that plans use: the better one is used, and carries the error that it had.
+arrivals      by `forecasting`.
 
 Every period's length is the series' own (`Series.period_s`): nothing here takes a minute for granted.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import pairwise
-from math import ceil, exp, log
-from operator import mul
+from typing import Any
 
 from sluice.config import Fleet
+from sluice.forecasting import DAY_S, blend, learn_arrivals
 from sluice.model import (
     Estimate,
     GroupReading,
-    History,
     Instance,
     Lifecycle,
     Memory,
@@ -43,59 +41,35 @@ from sluice.model import (
     Snapshot,
 )
 
-HISTORY_PERIODS = 1440  # a day of minutes
-REVISED_PERIODS = 3  # the newest counts of a series may still grow when they are first read
-METRIC_LATE_S = 120.0  # a period's count is there so long after its end, nearly always
 SIGHTINGS_S = 420.0  # metrics of a period are at most about three minutes late; with the period itself and some slack
 SIGHTINGS_COUNT = 64  # seven minutes of ten-second ticks and some; a bound on the ledger's record
 BLIND_S = 120.0  # between ticks further apart, nothing can be told of what came and went
 
-HINT_WEIGHT = 0.5  # in samples: the first measured one already outweighs a hint
-SAMPLE_MESSAGES = 10.0  # completed messages that make a sample: its standard error is then about a third
-SAMPLE_EXPECTED = 40.0  # or so many that should have completed: four times slower than believed is a sample, too
-SAMPLE_FEWEST = 3.0  # of which so many must have completed
-SILENCE_EXPECTED = 10_000.0  # after so many that should have completed and did not, silence tells nothing more
-RATE_WEIGHT_MAX = 12.0  # samples remembered: a changed message mix is believed within a quarter of an hour of work
-RATE_FREE_WEIGHT = 3.0  # up to this weight a sample is taken at its word, beyond it at most RATE_STEP times off
-RATE_STEP = 2.0
-LITTLE_MARGIN = 2.0  # sightings of messages in flight are few: their bound must be clearly above to count
+DEFAULT_WEIGHT = 0.5  # in messages: nobody said how long they take
+HINT_WEIGHT = 1.0  # somebody did
+FOUNDED = 10.0  # completed messages after which a rate is well founded: its standard error is then about a third
+EVIDENCE_LEAST = 60.0  # completed messages that are not forgotten, however long ago
+FADE = 0.93  # of the rest each period: a quarter of an hour of work is remembered
+RATE_STEP = 2.0  # one period's completions count as at most so many times what was expected, or so much less
+RATE_SLACK = 3.0  # and so many messages more: few are chance
+SILENCE_TIMES = 2.0  # before anything was completed, a message takes at most so many times what it has taken so far
+LIVE_S = 120.0  # counts so far back bound an unknown rate
+LIVE_GAP_S = 20.0  # between ticks further apart, counts may have gone to and fro
+LIVE_BUSY_S = 30.0  # busy unit-seconds that such a bound rests on, at least
 
 LEAD_WEIGHT_MAX = 8.0  # launches remembered
 LEAD_FIRST_DEVIATION = 0.2  # of the first launch seen: others may well take so much longer
 LEAD_GAP_S = 45.0  # ticks further apart than this time a launch too coarsely
 
-LEVEL_MEMORY_S = 150.0  # how long the level remembers: long against noise, short against a ramp
-SLOW_MEMORY_S = 450.0  # the slower level's, for the slope
-LEVEL_PERIODS = 24  # periods looked at; older ones weigh nothing
-ERROR_WEIGHT_MAX = 60.0  # judged forecasts remembered: an hour of minutes
-FORECAST_HORIZON_S = 900.0  # a flat level says nothing useful of a time further ahead
-DAY_S = 86_400.0
-
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A quantity to plan with: `source` is "measured" or "hint", `age_s` None for a hint."""
+    """A quantity to plan with: `source` is "measured", "bounded" or "hint", `age_s` None for a hint."""
 
     value: float
     source: str
     age_s: float | None
     deviation: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """Arrivals expected: `rate_per_s` now, changing by `slope_per_s2`, wrong by `error_per_s` on average."""
-
-    rate_per_s: float
-    slope_per_s2: float
-    error_per_s: float
-    age_s: float | None = None  # of the newest metric in it; None without any
-    quiet_s: float = 0.0  # since the last message came
-
-    def expected(self, seconds: float) -> float:
-        """Messages expected within so many seconds; a slope is followed for `FORECAST_HORIZON_S` at most."""
-        bent = min(seconds, FORECAST_HORIZON_S)
-        return max(0.0, self.rate_per_s * seconds + self.slope_per_s2 * bent * (seconds - bent / 2))
 
 
 def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float) -> Memory:
@@ -107,21 +81,31 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float) -> Memor
         fleet: hints, and the horizon over which forecasts are judged.
         now: epoch seconds.
     """
-    memory = _learn_arrivals(memory, snapshot.queue.sent, fleet, now)
-    group = snapshot.group
+    lead_s = memory.lead_time.mean if memory.lead_time is not None else fleet.hints.lead_time_s
+    learned = learn_arrivals(memory, snapshot.queue.sent, fleet.target_wait_s + lead_s, now)
+    group, sightings = snapshot.group, memory.sightings
     if group is not None and snapshot.at > memory.learned_at:
-        memory = _learn_lead_time(memory, snapshot.queue, group, snapshot.at)
-        memory = _learn_spending(memory, group, snapshot.at)
-        memory = replace(_see(memory, snapshot.queue, group, fleet, snapshot.at), learned_at=snapshot.at)
-    return _learn_service_rate(memory, snapshot.queue.deleted, fleet, now)
+        learned |= _learn_lead_time(memory, snapshot.queue, group, snapshot.at)
+        learned |= _learn_spending(memory, group, snapshot.at)
+        sightings = _see(memory, snapshot.queue, group, fleet, snapshot.at)
+        learned |= {"sightings": sightings, "learned_at": snapshot.at}
+    learned |= _learn_service_rate(memory, sightings, snapshot.queue.deleted, fleet, now)
+    return replace(memory, **learned) if learned else memory
 
 
 def service_rate(memory: Memory, fleet: Fleet, now: float) -> Measure:
-    """Messages per second that one unit of capacity completes: measured, else the hint."""
-    estimate = memory.service_rate
-    if estimate is None:
-        return Measure(fleet.hints.service_rate_per_s, "hint", None)
-    return Measure(estimate.mean, "measured", max(0.0, now - estimate.at))
+    """Messages per second that one unit of capacity completes: measured, else the hint, less what counts rule out."""
+    hinted, estimate = fleet.hints.service_rate_per_s, memory.service_rate
+    if estimate is not None and estimate.weight >= FOUNDED:
+        return Measure(estimate.mean, "measured", max(0.0, now - estimate.at))
+    measure = Measure(hinted, "hint", None)
+    if estimate is not None:
+        measure = Measure(estimate.mean, "measured", max(0.0, now - estimate.at))
+    silent = estimate is None or estimate.weight < 1.0
+    if not silent or "seconds_per_message" in fleet.hints.model_fields_set:
+        return measure
+    bound_per_s = _by_counts(memory.sightings, fleet.hints.concurrency, hinted)
+    return measure if bound_per_s >= measure.value else Measure(bound_per_s, "bounded", 0.0)
 
 
 def lead_time(memory: Memory, fleet: Fleet, now: float) -> Measure:
@@ -138,158 +122,13 @@ def capacity(instances: tuple[Instance, ...], *states: Lifecycle) -> float:
     return sum(instance.weight for instance in instances if instance.healthy and instance.state in states)
 
 
-# --------------------------------------------------------------------------- arrivals
-
-
-def forecast(memory: Memory, now: float) -> Forecast:
-    """Arrivals expected from now on, of counts per period as far as they go and of sightings since."""
-    history = memory.arrivals
-    sightings = memory.sightings
-    end_at = max(history.end_at if history.counts else 0.0, sightings[0].at if sightings else now)
-    live, live_s = 0.0, max(0.0, now - end_at)
-    last_at = history.start_at
-    for index in range(len(sightings) - 1, 0, -1):
-        seen, before = sightings[index], sightings[index - 1]
-        if seen.at <= end_at:
-            break
-        live += seen.arrived * min(1.0, (seen.at - end_at) / (seen.at - before.at))
-        if seen.arrived >= 1.0:
-            last_at = max(last_at, seen.at)
-    quiet_s = now - last_at
-    if history.counts:
-        # Ticks may miss what comes and is done between them: the metric tells of quiet, once it must be there.
-        late_s = METRIC_LATE_S + history.period_s
-        quiet_s = min(quiet_s, _quiet_periods(history) * history.period_s + max(0.0, now - history.end_at - late_s))
-    rate, slope = _levels(history, live, live_s)
-    by_level, by_slope = memory.level_error, memory.slope_error
-    error = 0.0
-    if by_level is None or by_slope is None:
-        slope = 0.0
-    elif by_slope.mean < by_level.mean:
-        error = by_slope.mean
-    else:
-        slope, error = 0.0, by_level.mean
-    return Forecast(rate, slope, error, max(0.0, now - history.end_at) if history.counts else None, quiet_s)
-
-
-def _quiet_periods(history: History) -> int:
-    """How many of the newest periods had no arrival, up to `LEVEL_PERIODS`."""
-    for quiet, count in enumerate(history.counts[: -LEVEL_PERIODS - 1 : -1]):
-        if count > 0:
-            return quiet
-    return LEVEL_PERIODS
-
-
-def _levels(history: History, live: float, live_s: float) -> tuple[float, float]:
-    """Rate and slope from the newest counts and `live` messages in the `live_s` seconds since them.
-
-    Each level is a mean weighted by exp(-age / memory), the weight of an interval being its integral. Levels lag a ramp
-    by their memory, so two of them give its slope.
-    """
-    levels = []
-    for memory_s in (LEVEL_MEMORY_S, SLOW_MEMORY_S):
-        newest = exp(-live_s / memory_s)
-        total = live / live_s * (1.0 - newest) if live_s > 0.0 else 0.0
-        fades = _fades(history.period_s, memory_s)
-        counts = history.counts[: -LEVEL_PERIODS - 1 : -1]
-        share = newest * (1.0 - fades[1])
-        total += sum(map(mul, counts, fades)) / history.period_s * share
-        weights = 1.0 - newest * fades[len(counts)]
-        levels.append(total / weights if weights > 0.0 else 0.0)
-    fast, slow = levels
-    return fast, (fast - slow) / (SLOW_MEMORY_S - LEVEL_MEMORY_S)
-
-
-@cache
-def _fades(period_s: float, memory_s: float) -> tuple[float, ...]:
-    """What is left of a weight after 0, 1, ... periods."""
-    return tuple(exp(-period_s * periods / memory_s) for periods in range(LEVEL_PERIODS + 1))
-
-
-def _learn_arrivals(memory: Memory, sent: Series | None, fleet: Fleet, now: float) -> Memory:
-    """Take new periods of the sent series into the history, and judge the forecasts that they tell about."""
-    if sent is None or not sent.points:
-        return memory
-    history = memory.arrivals if memory.arrivals.period_s == sent.period_s else History(sent.period_s)
-    merged = _merge(history, sent, now)
-    if merged is history:
-        return memory
-    memory = replace(memory, arrivals=merged)
-    if merged.end_at <= history.end_at and history.counts:
-        return memory  # revised counts only
-    return _judge_forecasts(memory, fleet)
-
-
-def _merge(history: History, series: Series, now: float) -> History:
-    """The history with the series' whole periods in it; the same object where nothing is new."""
-    period_s = series.period_s
-    points = [point for point in series.points if point[0] + period_s <= now]
-    if not points:
-        return history
-    if not history.counts or points[-1][0] - history.end_at > HISTORY_PERIODS * period_s:
-        history = History(period_s, points[0][0])
-    settled_at = history.end_at - REVISED_PERIODS * period_s
-    counts: list[float] | None = None
-    for start_at, count in points:
-        if start_at < settled_at or start_at < history.start_at:
-            continue
-        index = round((start_at - history.start_at) / period_s)
-        if counts is None:
-            if index < len(history.counts) and history.counts[index] == count:
-                continue
-            counts = list(history.counts)
-        if index < len(counts):
-            counts[index] = count
-        else:
-            counts.extend([0.0] * (index - len(counts)))  # SQS leaves out the periods of an inactive queue
-            counts.append(count)
-    if counts is None:
-        return history
-    surplus = max(0, len(counts) - HISTORY_PERIODS)
-    return History(period_s, history.start_at + surplus * period_s, tuple(counts[surplus:]))
-
-
-def _judge_forecasts(memory: Memory, fleet: Fleet) -> Memory:
-    """Note what is expected from the history's end on; compare what was expected earlier with what came."""
-    history = memory.arrivals
-    lead_s = memory.lead_time.mean if memory.lead_time is not None else fleet.hints.lead_time_s
-    horizon_s = min(FORECAST_HORIZON_S, fleet.target_wait_s + lead_s)
-    periods = max(1, ceil(horizon_s / history.period_s))
-    by_level, by_slope = memory.level_error, memory.slope_error
-    waiting = []
-    for made_at, level_per_s, slope_per_s in memory.forecasts:
-        first = round((made_at - history.start_at) / history.period_s)
-        if first + periods > len(history.counts):
-            waiting.append((made_at, level_per_s, slope_per_s))
-        elif first >= 0:
-            came_per_s = sum(history.counts[first : first + periods]) / (periods * history.period_s)
-            by_level = _blend(by_level, abs(came_per_s - level_per_s), history.end_at, ERROR_WEIGHT_MAX)
-            by_slope = _blend(by_slope, abs(came_per_s - slope_per_s), history.end_at, ERROR_WEIGHT_MAX)
-    level, slope = _levels(history, 0.0, 0.0)
-    span_s = periods * history.period_s
-    waiting.append((history.end_at, level, Forecast(level, slope, 0.0).expected(span_s) / span_s))
-    return replace(memory, forecasts=tuple(waiting[-2 * periods - 1 :]), level_error=by_level, slope_error=by_slope)
-
-
-def _blend(
-    estimate: Estimate | None, sample: float, at: float, weight_max: float, first_deviation: float = 0.0
-) -> Estimate:
-    """A running mean that remembers about `weight_max` samples, with its mean absolute deviation."""
-    if estimate is None:
-        return Estimate(sample, 1.0, at, first_deviation * sample)
-    gain = 1.0 / (estimate.weight + 1.0)
-    off = sample - estimate.mean
-    deviation = estimate.deviation + gain * (abs(off) - estimate.deviation)
-    return Estimate(estimate.mean + gain * off, min(estimate.weight + 1.0, weight_max), at, deviation)
-
-
 # --------------------------------------------------------------------------- sightings
 
 
-def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet, at: float) -> Memory:
-    """Leave a sighting; without the queue's live figures there is nothing to leave."""
+def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet, at: float) -> tuple[Sighting, ...]:
+    """The sightings with this tick's; without the queue's live figures there is nothing to see."""
     if queue.visible is None:
-        return memory
+        return memory.sightings
     before = memory.sightings[-1] if memory.sightings else None
     visible = queue.visible.value
     in_flight = queue.in_flight.value if queue.in_flight is not None else (before.in_flight if before else 0.0)
@@ -309,11 +148,13 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
         arrived, excess = max(0.0, came), min(max(0.0, -came), before.in_flight)
     sighting = Sighting(at, visible, in_flight, working, steady, arrived, excess)
     oldest_at = at - SIGHTINGS_S
-    kept = tuple(seen for seen in memory.sightings if seen.at >= oldest_at)[-SIGHTINGS_COUNT + 1 :]
-    return replace(memory, sightings=(*kept, sighting))
+    first = max(0, len(memory.sightings) - SIGHTINGS_COUNT + 1)
+    while first < len(memory.sightings) and memory.sightings[first].at < oldest_at:
+        first += 1
+    return (*memory.sightings[first:], sighting)
 
 
-def _learn_spending(memory: Memory, group: GroupReading, at: float) -> Memory:
+def _learn_spending(memory: Memory, group: GroupReading, at: float) -> dict[str, Any]:
     """Add up the instance-seconds of the UTC day, as the budget counts them."""
     day = at - at % DAY_S
     spent_s = memory.spent_s if memory.spent_day == day else 0.0
@@ -321,79 +162,106 @@ def _learn_spending(memory: Memory, group: GroupReading, at: float) -> Memory:
         since = max(memory.learned_at, day, at - SIGHTINGS_S)
         running = capacity(group.instances, Lifecycle.WORKING, Lifecycle.LAUNCHING, Lifecycle.DRAINING)
         spent_s += running * max(0.0, at - since)
-    if (day, spent_s) == (memory.spent_day, memory.spent_s):
-        return memory
-    return replace(memory, spent_day=day, spent_s=spent_s)
+    return {"spent_day": day, "spent_s": spent_s}
 
 
 # --------------------------------------------------------------------------- service rate
 
 
-def _learn_service_rate(memory: Memory, deleted: Series | None, fleet: Fleet, now: float) -> Memory:
+def _learn_service_rate(
+    memory: Memory, sightings: tuple[Sighting, ...], deleted: Series | None, fleet: Fleet, now: float
+) -> dict[str, Any]:
     """Learn from each period of the deleted series once, when its sightings are complete."""
-    if deleted is None or not deleted.points or not memory.sightings:
-        return memory
+    if deleted is None or not deleted.points or not sightings:
+        return {}
     period_s = deleted.period_s
-    seen_until = memory.sightings[-1].at
-    for start_at, count in deleted.points[-HISTORY_PERIODS:]:
+    until = min(now, sightings[-1].at)
+    learned_until, evidence, estimate = memory.completed_until, memory.completing, memory.service_rate
+    first = len(deleted.points)
+    while first and deleted.points[first - 1][0] >= learned_until - period_s / 2:
+        first -= 1
+    for start_at, count in deleted.points[first:]:
         end_at = start_at + period_s
-        if start_at < memory.completed_until - period_s / 2 or end_at > min(now, seen_until):
-            continue
-        memory = _learn_period(replace(memory, completed_until=end_at), start_at, end_at, count, fleet)
-    return memory
+        if end_at > until:
+            break
+        learned_until = end_at
+        busy_s = _busy_s(_during(sightings, start_at, end_at), (start_at, end_at), count, estimate, fleet)
+        if busy_s > 0.0 and not _is_outage(count, busy_s, evidence, estimate):
+            evidence = _weigh(count, busy_s, evidence, estimate)
+            estimate = _estimate(evidence, fleet, end_at)
+    if learned_until == memory.completed_until:
+        return {}
+    return {"completed_until": learned_until, "completing": evidence, "service_rate": estimate}
 
 
-def _learn_period(memory: Memory, start_at: float, end_at: float, count: float, fleet: Fleet) -> Memory:
-    during = _during(memory.sightings, start_at, end_at)
+def _busy_s(
+    during: tuple[Sighting, ...], period: tuple[float, float], count: float, estimate: Estimate | None, fleet: Fleet
+) -> float:
+    """Unit-seconds that units were busy in a period; 0 where that cannot be told."""
     if not during:
-        return memory
+        return 0.0
+    start_at, end_at = period
     places = fleet.hints.concurrency
-    if places / service_rate(memory, fleet, end_at).value > end_at - start_at:
-        busy_s = _integral(during, start_at, end_at, lambda seen: seen.in_flight / places)
-        return _learn_busy(memory, count, busy_s, end_at, fleet)
+    per_s = estimate.mean if estimate is not None else fleet.hints.service_rate_per_s
+    if places / per_s > end_at - start_at:
+        return _integral(during, start_at, end_at, lambda seen: seen.in_flight / places)
     if not all(seen.steady for seen in during):
-        return memory
+        return 0.0
     if all(seen.visible > 0 for seen in during):
-        unit_s = _integral(during, start_at, end_at, lambda seen: seen.working)
-        return _learn_busy(memory, count, unit_s, end_at, fleet)
-    return _learn_least(memory, count / (end_at - start_at), during, fleet)
-
-
-def _learn_busy(memory: Memory, count: float, unit_s: float, end_at: float, fleet: Fleet) -> Memory:
-    """Units were busy for `unit_s` in all: what was completed is what they can.
-
-    Where work is slow, periods are added up to a sample. A period that is a sample by itself is not mixed with others,
-    so that an outage before it does not count.
-    """
-    estimate = memory.service_rate
-    believed = service_rate(memory, fleet, end_at).value
-    founded = estimate is not None and estimate.weight > RATE_FREE_WEIGHT
-    if unit_s <= 0 or (count == 0 and founded and believed * unit_s >= SAMPLE_MESSAGES):
-        return memory  # consumers that were able to work complete nothing at all: an outage, not a speed
-    messages, total_s = count, unit_s
-    if count < SAMPLE_MESSAGES:
-        messages, total_s = messages + memory.completing[0], total_s + memory.completing[1]
-        slower = believed * total_s >= SAMPLE_EXPECTED and messages >= SAMPLE_FEWEST
-        if messages < SAMPLE_MESSAGES and not slower:
-            if messages == 0 and believed * total_s > SILENCE_EXPECTED:
-                messages, total_s = 0.0, 0.0
-            return replace(memory, completing=(messages, total_s))
-    return _believe(replace(memory, completing=(0.0, 0.0)), (messages + 0.5) / total_s, end_at, fleet)
-
-
-def _learn_least(memory: Memory, per_s: float, during: tuple[Sighting, ...], fleet: Fleet) -> Memory:
-    """Some units idled: Little's law tells how many were busy, and so the least that one can."""
-    estimate, at = memory.service_rate, during[-1].at
-    if estimate is not None and estimate.weight > RATE_FREE_WEIGHT:
-        return memory
-    if per_s * (at - during[0].at) < SAMPLE_MESSAGES:
-        return memory
+        return _integral(during, start_at, end_at, lambda seen: seen.working)
+    in_flight = sum(seen.in_flight for seen in during)
+    if (estimate is not None and estimate.weight >= FOUNDED) or (count == 0 and in_flight == 0):
+        return 0.0
     # One more sighting than there were, with one message in flight, keeps a lucky few from telling of none.
-    in_flight = (sum(seen.in_flight for seen in during) + 1.0) / (len(during) + 1)
-    least = fleet.hints.concurrency * per_s / in_flight
-    if least <= service_rate(memory, fleet, at).value * LITTLE_MARGIN:
-        return memory
-    return replace(memory, service_rate=Estimate(least, HINT_WEIGHT, at))  # no better founded than a hint
+    return (in_flight + 1.0) / (len(during) + 1) / places * (end_at - start_at)
+
+
+def _is_outage(count: float, busy_s: float, evidence: tuple[float, float], estimate: Estimate | None) -> bool:
+    """Whether consumers that were able to work complete nothing at all."""
+    return count == 0 and estimate is not None and evidence[0] >= FOUNDED and estimate.mean * busy_s >= FOUNDED
+
+
+def _weigh(
+    count: float, busy_s: float, evidence: tuple[float, float], estimate: Estimate | None
+) -> tuple[float, float]:
+    """The evidence with one more period's: completed messages, and the unit-seconds they took."""
+    messages, seconds = evidence
+    if estimate is not None and messages >= FOUNDED:
+        expected = estimate.mean * busy_s
+        count = min(max(count, expected / RATE_STEP - RATE_SLACK), expected * RATE_STEP + RATE_SLACK)
+    kept = max(FADE, min(1.0, EVIDENCE_LEAST / messages)) if messages > 0.0 else 1.0
+    return messages * kept + count, seconds * kept + busy_s
+
+
+def _estimate(evidence: tuple[float, float], fleet: Fleet, at: float) -> Estimate:
+    """The rate by the evidence, and by the hint for as much as that weighs."""
+    messages, seconds = evidence
+    told = "seconds_per_message" in fleet.hints.model_fields_set
+    weight = HINT_WEIGHT if told else DEFAULT_WEIGHT
+    hinted_per_s = fleet.hints.service_rate_per_s
+    return Estimate((messages + weight) / (seconds + weight / hinted_per_s), messages, at)
+
+
+def _by_counts(sightings: tuple[Sighting, ...], places: int, hinted_per_s: float) -> float:
+    """The highest rate that an unknown one can have: by how the counts moved, and how long a message has taken.
+
+    What waits and is in flight changes by one with each message that comes or is completed, so between ticks by the
+    square root of their number, at least; and squares add up to no less than what was completed.
+    """
+    moved = busy_s = watched_s = 0.0
+    for after, before in zip(reversed(sightings), reversed(sightings[:-1]), strict=False):
+        gap_s = after.at - before.at
+        saturated = before.visible > 0 < after.visible and before.in_flight > 0 < after.in_flight
+        if gap_s > LIVE_GAP_S or watched_s >= LIVE_S or not saturated:
+            break
+        change = after.visible + after.in_flight - before.visible - before.in_flight
+        moved += change * change
+        watched_s += gap_s
+        busy_s += gap_s * min(before.working, (before.in_flight + after.in_flight) / 2 / places)
+    if busy_s < LIVE_BUSY_S:
+        return hinted_per_s
+    slowest = places / (places / hinted_per_s + SILENCE_TIMES * watched_s)
+    return max((moved + 1.0) / busy_s, slowest)
 
 
 def _integral(during: tuple[Sighting, ...], start_at: float, end_at: float, of: Callable[[Sighting], float]) -> float:
@@ -419,21 +287,10 @@ def _during(sightings: tuple[Sighting, ...], start_at: float, end_at: float) -> 
     return sightings[first : last + 1]
 
 
-def _believe(memory: Memory, sample: float, at: float, fleet: Fleet) -> Memory:
-    """Average a sample in, as a logarithm; a well-founded rate moves by a bounded step."""
-    estimate = memory.service_rate or Estimate(fleet.hints.service_rate_per_s, HINT_WEIGHT, at)
-    off = log(sample / estimate.mean)
-    if estimate.weight > RATE_FREE_WEIGHT:
-        off = max(-log(RATE_STEP), min(log(RATE_STEP), off))
-    gain = 1.0 / (estimate.weight + 1.0)
-    weight = min(estimate.weight + 1.0, RATE_WEIGHT_MAX)
-    return replace(memory, service_rate=Estimate(estimate.mean * exp(gain * off), weight, at))
-
-
 # --------------------------------------------------------------------------- lead time
 
 
-def _learn_lead_time(memory: Memory, queue: QueueReading, group: GroupReading, at: float) -> Memory:
+def _learn_lead_time(memory: Memory, queue: QueueReading, group: GroupReading, at: float) -> dict[str, Any]:
     """Time launches from first sight, or their own word, to in service; and on to the first message where seen."""
     before = memory.sightings[-1] if memory.sightings else None
     since_at = before.at if before is not None else at
@@ -456,18 +313,20 @@ def _learn_lead_time(memory: Memory, queue: QueueReading, group: GroupReading, a
             # In service at some moment since the tick before, and not before its launch: the middle is the best guess.
             in_service_at = (max(since_at, launched_at) + at) / 2
             if at - since_at <= LEAD_GAP_S:
-                estimate = _blend(estimate, in_service_at - launched_at, at, LEAD_WEIGHT_MAX, LEAD_FIRST_DEVIATION)
+                estimate = blend(estimate, in_service_at - launched_at, at, LEAD_WEIGHT_MAX, LEAD_FIRST_DEVIATION)
             if before.working == 0 and queue.visible is not None and starting is None:
                 starting = (instance.id, launched_at, in_service_at)
-    memory = _learn_first_work(memory, starting, queue, group, at)
-    if estimate is memory.lead_time and tuple(launching) == memory.launches:
-        return memory
-    return replace(memory, lead_time=estimate, launches=tuple(launching))
+    learned: dict[str, Any] = {}
+    if estimate is not memory.lead_time or launching or memory.launches:
+        learned = {"lead_time": estimate, "launches": tuple(launching)}
+    if starting is not None or memory.starting is not None:
+        learned |= _learn_first_work(memory, starting, queue, group, at)
+    return learned
 
 
 def _learn_first_work(
     memory: Memory, starting: tuple[str, float, float] | None, queue: QueueReading, group: GroupReading, at: float
-) -> Memory:
+) -> dict[str, Any]:
     """A group that comes from zero shows when its first instance takes its first message."""
     first_work = memory.first_work
     if starting is not None:
@@ -477,10 +336,8 @@ def _learn_first_work(
         if in_flight > 0:
             since_at = memory.sightings[-1].at if memory.sightings else at
             taken_at = (max(since_at, starting[2]) + at) / 2 if since_at > starting[2] else starting[2]
-            first_work = _blend(first_work, taken_at - starting[2], at, LEAD_WEIGHT_MAX)
+            first_work = blend(first_work, taken_at - starting[2], at, LEAD_WEIGHT_MAX)
             starting = None
         elif not alive or not waits:
             starting = None  # gone, or nothing to take: it teaches nothing
-    if starting == memory.starting and first_work is memory.first_work:
-        return memory
-    return replace(memory, starting=starting, first_work=first_work)
+    return {"starting": starting, "first_work": first_work}

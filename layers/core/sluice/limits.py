@@ -11,23 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, floor, inf
 
-from sluice.case import Case, worth_staying
-from sluice.deadlines import SOONEST_S, TINY
-from sluice.estimating import DAY_S
+from sluice.case import Case, value, worth_staying
+from sluice.deadlines import TINY
+from sluice.forecasting import DAY_S
 from sluice.model import Mode, ReasonCode
 
-# https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
-MINIMUM_BILLING_S = 60.0
 LAUNCH_BACKOFF_S = 60.0  # after one failed launch; twice as long for each further one
 LAUNCH_BACKOFF_MAX_S = 960.0
 LAUNCH_FAILURES_S = 3600.0  # failures longer ago no longer count
+UNPROVEN_UNITS = 10  # what consumers of unknown speed may be tried with; then twice as many
 BUDGET_PACE_S = 3600.0  # what is left of a budget must last for an hour, or to the day's end
 NEEDS_GAP_S = 180.0  # three missed ticks of a cold fleet: what was needed meanwhile is unknown
 WINDOW_SLACK = 0.9  # ticks come a little early or late: needs over nine tenths of the window cover it
-SUSTAINED_PERIODS = 10  # arrivals that go on are the mean of so many periods
-SUSTAINED_SPIKES = 2  # of which the highest are left out: a spike does not go on
-SUSTAINED_MARGIN = 1.03  # rates are known to a few hundredths: at the very edge a fleet would go to and fro
-FEWER = 1.5  # mean absolute errors of the forecast by which arrivals must have fallen to be believed at once
+BUSY_S = 15.0  # a tick and a half: who is busy so long can be given back at the next one
+LIKELY = 2.0  # mean absolute errors of the forecast that arrivals are allowed to exceed it by: nineteen times in twenty
 
 
 @dataclass(slots=True)
@@ -97,6 +94,20 @@ def budget(case: Case, wish: Wish) -> str | None:
     return f"{left_s / 3600.0:.1f} of {hours:g} instance-hours are left today, enough for {units}"
 
 
+def unproven(case: Case, wish: Wish) -> str | None:
+    """Grow by degrees until consumers have shown that they complete anything: how much they can is a guess."""
+    estimate = case.memory.service_rate
+    if wish.want <= case.current or (estimate is not None and estimate.weight >= 1.0):
+        return None
+    if "seconds_per_message" in case.fleet.hints.model_fields_set:
+        return None
+    most = max(UNPROVEN_UNITS, 2 * case.current)
+    if wish.want <= most:
+        return None
+    wish.want = most
+    return f"nothing is known to have been completed yet: at most {most} until then"
+
+
 def step(case: Case, wish: Wish) -> str | None:
     """Change by so many at a time."""
     most = case.fleet.limits.max_step
@@ -146,27 +157,35 @@ def stabilising(case: Case, wish: Wish) -> str | None:
 
 
 def backlog(case: Case, wish: Wish) -> str | None:
-    """Keep what steady arrivals keep busy, and one unit until all is done."""
+    """Keep one unit until all is done; and, where a launch comes too late, what may be wanted before one could help."""
     if wish.want >= case.current:
         return None
-    if worth_staying(case.arrivals, case.lead_s):
-        busy = ceil(SUSTAINED_MARGIN * _sustained_per_s(case) / case.rate.value - TINY)
-        if wish.raise_to(min(case.current, busy)):
-            return f"steady arrivals keep {wish.want} busy"
+    if not case.patient and worth_staying(case.arrivals, case.lead_s):
+        arrivals = case.arrivals
+        may_come_per_s = max(arrivals.rate_per_s, arrivals.ahead_per_s) + LIKELY * arrivals.error_per_s
+        if wish.raise_to(min(case.current, ceil(may_come_per_s / case.rate.value - TINY))):
+            return f"{wish.want} may be wanted before a launch could help"
     if wish.want < 1 and case.unfinished > 0 and wish.raise_to(1):
         return f"{case.unfinished:.0f} messages are not done: not yet to zero"
+    if wish.want < 1 and worth_staying(case.arrivals, case.lead_s) and wish.raise_to(1):
+        return "the next message is expected sooner than a launch is repaid"
     return None
 
 
 def tail(case: Case, wish: Wish) -> str | None:
-    """Finish at full strength what is done sooner than a launch is repaid: it costs no more."""
-    if wish.want >= case.current or case.waiting <= 0 or case.supply.working <= 0:
+    """Keep what is busy: the work costs the same whoever does it, only idling is waste."""
+    if wish.want >= case.current or case.supply.working <= 0:
         return None
-    repaid_s = max(MINIMUM_BILLING_S, case.lead_s)
-    spare_per_s = case.supply.working * case.rate.value - case.arrivals.rate_per_s
-    tail_s = case.waiting / spare_per_s if spare_per_s > 0 else inf
-    if SOONEST_S < tail_s <= repaid_s and wish.raise_to(case.current):
-        return f"the rest is done in {tail_s:.0f} s, sooner than a launch is repaid ({repaid_s:.0f} s)"
+    places, per_s = case.supply.places, case.rate.value
+    at_work = min(value(case.snapshot.queue.in_flight), places * case.supply.working)
+    soon = case.arrivals.rate_per_s * BUSY_S
+    busy = floor((case.waiting + at_work + soon) / (per_s * BUSY_S + places) + TINY)
+    steady_per_s = case.arrivals.rate_per_s - case.arrivals.error_per_s
+    busy = max(busy, floor(steady_per_s / per_s + TINY))
+    if places / per_s > BUSY_S:
+        busy = max(busy, ceil(at_work / places - TINY))  # none of them is done by then
+    if wish.raise_to(min(case.current, busy)):
+        return f"{wish.want} are busy"
     return None
 
 
@@ -207,6 +226,7 @@ LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
     (ReasonCode.PAUSED, paused),
     (ReasonCode.DOWNSTREAM, downstream),
     (ReasonCode.BUDGET, budget),
+    (ReasonCode.UNPROVEN, unproven),
     (ReasonCode.STEP, step),
     (ReasonCode.LAUNCH_FAILED, launch_failed),
     (ReasonCode.STABILISING, stabilising),
@@ -221,14 +241,3 @@ LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
 def _ceiling(case: Case, units: int) -> int:
     """A cap that does not shrink a fleet about which something is unknown."""
     return max(units, case.current) if case.gaps else units
-
-
-def _sustained_per_s(case: Case) -> float:
-    """Arrivals that go on: the mean of the last periods without their spikes, unless clearly fewer come by now."""
-    history, arrivals = case.memory.arrivals, case.arrivals
-    usual = sorted(history.counts[-SUSTAINED_PERIODS:])[:-SUSTAINED_SPIKES]
-    if not usual:
-        return arrivals.rate_per_s
-    mean_per_s = sum(usual) / len(usual) / history.period_s
-    clearly_fewer = mean_per_s - arrivals.rate_per_s > FEWER * arrivals.error_per_s
-    return arrivals.rate_per_s if clearly_fewer else mean_per_s

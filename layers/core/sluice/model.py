@@ -167,16 +167,17 @@ class Memory:
 
     learned_at: float = 0.0  # the last snapshot learned from
     service_rate: Estimate | None = None  # messages per second that one unit of capacity completes
-    completing: tuple[float, float] = (0.0, 0.0)  # messages and unit-seconds, too few yet for a sample
+    completing: tuple[float, float] = (0.0, 0.0)  # completed messages and the busy unit-seconds they took; both fade
     completed_until: float = 0.0  # end of the last period whose completed messages were learned from
     lead_time: Estimate | None = None  # seconds from launch to in service
     first_work: Estimate | None = None  # seconds from in service to first message, where that can be seen
     launches: tuple[tuple[str, float], ...] = ()  # (instance id, first seen launching at), while it launches
     starting: tuple[str, float, float] | None = None  # (instance id, launched at, in service at): no message yet
     arrivals: History = field(default_factory=History)  # up to a day of minutes
-    forecasts: tuple[tuple[float, float, float], ...] = ()  # (made at, per second by level, with slope), not yet judged
-    level_error: Estimate | None = None  # how far the level alone was off, messages per second
-    slope_error: Estimate | None = None  # how far level and slope were off
+    week: tuple[float, ...] = ()  # messages per second by quarter of an hour of the week from the epoch; -1: unknown
+    expected: tuple[tuple[float, tuple[tuple[str, float], ...]], ...] = ()  # (made at, per second by forecaster)
+    errors: tuple[tuple[str, Estimate], ...] = ()  # how far each forecaster was off, messages per second
+    outlook: tuple[str, float, float] | None = None  # (forecaster, per second above the level, its error)
     sightings: tuple[Sighting, ...] = ()  # the last few minutes of ticks, ascending
     spent_day: float = 0.0  # start of the UTC day of `spent_s`
     spent_s: float = 0.0  # instance-seconds of that day
@@ -214,6 +215,7 @@ class ReasonCode(StrEnum):
     PAUSED = "paused"
     DOWNSTREAM = "downstream"  # guard: cap in messages per second, or an alarm that forbids growth
     BUDGET = "budget"
+    UNPROVEN = "unproven"  # nothing was completed yet: grow by degrees
     STEP = "step"  # largest step
     LAUNCH_FAILED = "launch-failed"  # capacity that recently failed to launch
     STABILISING = "stabilising"  # shrink only after the window

@@ -116,12 +116,16 @@ def _is_hot(case: Case, want: int) -> bool:
     """Whether a minute until the next look is too long.
 
     It is while something waits, launches or changes; and where what came just after a look would be seen too late to
-    launch for, as long as the fleet is in use.
+    launch for, as long as the fleet is in use. Where looking often keeps the promise, a day without a message ends
+    that use; where no launch can keep it, an empty fleet from which nothing is expected is looked at by the minute.
     """
     if want != case.current or case.supply.launches or case.waiting > 0:
         return True
-    in_use = case.current > 0 or case.unfinished > 0 or case.arrivals.rate_per_s * case.lead_s >= 1.0
-    return in_use and case.wait_s < case.lead_s + COLD_TICK_S + HOT_TICK_S
+    if case.wait_s >= case.lead_s + COLD_TICK_S + HOT_TICK_S:
+        return False
+    if case.current > 0 or case.unfinished > 0 or case.arrivals.rate_per_s * case.lead_s >= 1.0:
+        return True
+    return case.wait_s > case.lead_s and any(case.memory.arrivals.counts)
 
 
 # --------------------------------------------------------------------------- in words and figures
@@ -188,7 +192,7 @@ def _figures(case: Case) -> tuple[Figure, ...]:
         _figure("oldest_age_s", queue.oldest_age, now, live="metric"),
         Figure("oldest_wait_s", case.oldest_s, None, "missing" if case.oldest_s is None else "estimated"),
         Figure("arrivals_per_s", arrivals.rate_per_s, arrivals.age_s, came),
-        Figure("arrivals_slope_per_s2", arrivals.slope_per_s2, arrivals.age_s, came),
+        Figure("forecast_per_s", arrivals.ahead_per_s, arrivals.age_s, arrivals.by),
         Figure("forecast_error_per_s", arrivals.error_per_s, arrivals.age_s, "measured"),
         Figure("service_rate_per_s", case.rate.value, case.rate.age_s, case.rate.source),
         Figure("lead_time_s", case.lead_s, case.lead.age_s, case.lead.source),

@@ -1,0 +1,76 @@
+"""Deadlines and Supply by themselves: what units start in time, how much of it is chance, and what is missing."""
+
+import pytest
+
+from sluice.deadlines import CAUTION, DELAY_MAX_S, QUANTILE, Supply, ahead, at_all, backlog, due_by, need
+
+
+def a_supply(working: float, *, message_s: float = 1.0, busy: float = 1.0, blind_s: float = 70.0) -> Supply:
+    """Units that work on one message at once."""
+    return Supply(working, 1.0, busy, 1.0 / message_s, blind_s=blind_s)
+
+
+def test_supply_when_many_short_messages_are_due():
+    """Four units of one a second, 100 s: 400 on average, less 1.8 sqrt(4 x 70 / 2) = 21.3."""
+    assert a_supply(4).by_working(100.0) == pytest.approx(400 - 1.8 * 140**0.5)
+
+
+def test_chance_when_messages_are_short_or_long():
+    """A hundred short messages are counted on nearly whole, three long ones hardly at all."""
+    short = a_supply(3, message_s=1.0).by_working(60.0) / 180.0
+    long = a_supply(3, message_s=60.0).by_working(60.0) / 3.0
+    assert short > 0.9
+    assert long < 0.3
+
+
+def test_chance_when_it_can_still_be_mended():
+    """Only as far ahead as no launch could help: later disappointments are seen in time."""
+    near, far = a_supply(4, blind_s=70.0), a_supply(4, blind_s=1000.0)
+    assert near.by_working(60.0) == far.by_working(60.0)
+    assert near.by_working(600.0) == pytest.approx(2400 - CAUTION * 140**0.5)
+    assert far.by_working(600.0) == pytest.approx(2400 - CAUTION * 1200**0.5)
+
+
+@pytest.mark.parametrize("t", [1.0, 60.0, 112.8, 600.0])
+def test_free_places_when_units_are_idle(t):
+    """A free place starts its message at once: no chance is in that, however long the messages take."""
+    assert a_supply(2, message_s=600.0, busy=0.0).by_working(t) >= 2.0 - 1e-9
+
+
+def test_launched_units_when_they_have_just_come():
+    """A launch takes as many messages as it has places the moment it is useful, and none before."""
+    supply = Supply(0.0, 5.0, 0.0, 0.1, ((60.0, 2.0),))
+    assert [supply.started(t) for t in (59.0, 60.0, 61.0, 110.0, 160.0)] == [0.0, 0.0, 10.0, 10.0, 20.0]
+
+
+def test_backlog_when_it_came_over_some_minutes():
+    """A queue gives the oldest first: what waits is what came last, due one planned wait after it came."""
+    knots = backlog(150.0, [(60.0, 100.0), (120.0, 100.0)], 1000.0, 100.0)
+    assert knots == [(100.0 - 90.0, 0.0), (100.0 - 60.0, 50.0), (100.0, 150.0)]
+    assert due_by(knots, 25.0) == pytest.approx(50.0 * 15 / 30)
+
+
+def test_ahead_when_a_launch_takes_longer_than_the_wait():
+    """What only this order can serve, 180 + 10 - 60 s of it, is asked for with 2.06 mean errors more; no more is."""
+    knots = ahead([(60.0, 0.0)], 2.0, 0.5, 0.0, wait_s=60.0, lead_s=180.0)
+    assert knots[1] == (60.0 + 130.0, pytest.approx(260 + QUANTILE * 0.5 * 130))
+    assert knots[-1] == (60.0 + 240.0, pytest.approx(480 + QUANTILE * 0.5 * 130))
+
+
+def test_ahead_when_a_launch_can_wait():
+    """Where later orders can serve it, the mean is enough; delayed messages come at some moment of 15 minutes."""
+    knots = ahead([(120.0, 0.0)], 2.0, 0.5, 90.0, wait_s=120.0, lead_s=60.0)
+    assert knots[-1] == (300.0, pytest.approx(2.0 * 180 + 90.0 * 180 / DELAY_MAX_S))
+
+
+def test_need_when_a_launch_under_way_is_not_wanted_any_more():
+    """Five in service are enough for 100 messages in 100 s, whatever else was launched."""
+    supply = Supply(5.0, 1.0, 0.0, 1.0, ((30.0, 20.0),), 70.0)
+    assert need([(100.0, 100.0)], supply, 60.0, 100.0) < 5
+    assert need([(100.0, 0.0)], supply, 60.0, 100.0) == 0
+
+
+def test_need_when_nothing_could_be_in_time():
+    """What is late whatever is decided is worked off within the time for that: 300 in 100 s are three units."""
+    assert need([(-50.0, 300.0)], a_supply(0), 60.0, 100.0) == 3
+    assert at_all([(-50.0, 300.0)], a_supply(0, blind_s=0.0), 100.0) == pytest.approx(3.0)
