@@ -323,6 +323,15 @@ def test_shrink_when_the_tail_is_nearly_done():
     assert reason(decision, ReasonCode.TAIL).after == 6
 
 
+def test_shrink_when_busy_instances_are_protected():
+    """What may not leave is not asked to: of six of which four are protected, two go."""
+    snapshot = idle()
+    held = tuple(replace(each, protected=index < 4) for index, each in enumerate(snapshot.group.instances))
+    decision = decide(replace(snapshot, group=replace(snapshot.group, instances=held)), a_fleet(), CALM)
+    assert (decision.want, reason(decision, ReasonCode.PROTECTED).after) == (4, 4)
+    assert "4 are protected" in decision.sentence
+
+
 # ------------------------------------------------------------------------------------------------ the group's own word
 
 

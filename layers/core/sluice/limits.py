@@ -13,8 +13,9 @@ from math import ceil, floor, inf
 
 from sluice.case import Case, value, worth_staying
 from sluice.deadlines import TINY
+from sluice.estimating import capacity
 from sluice.forecasting import DAY_S
-from sluice.model import Mode, ReasonCode
+from sluice.model import Lifecycle, Mode, ReasonCode
 
 LAUNCH_BACKOFF_S = 60.0  # after one failed launch; twice as long for each further one
 LAUNCH_BACKOFF_MAX_S = 960.0
@@ -189,6 +190,19 @@ def tail(case: Case, wish: Wish) -> str | None:
     return None
 
 
+def protected(case: Case, wish: Wish) -> str | None:
+    """Want no less than what may not leave: the group would keep it, and take what is wanted next from the rest.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-protection.html
+    """
+    if wish.want >= case.current:
+        return None
+    held = capacity(tuple(each for each in case.group.instances if each.protected), Lifecycle.WORKING)
+    if not wish.raise_to(min(case.current, ceil(held - TINY))):
+        return None
+    return f"{held:g} are protected from scale-in: busy, as their consumers say"
+
+
 def group_min(case: Case, wish: Wish) -> str | None:
     """The group's own minimum."""
     if wish.want >= case.group.min_size:
@@ -232,6 +246,7 @@ LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
     (ReasonCode.STABILISING, stabilising),
     (ReasonCode.BACKLOG, backlog),
     (ReasonCode.TAIL, tail),
+    (ReasonCode.PROTECTED, protected),
     (ReasonCode.GROUP_MIN, group_min),
     (ReasonCode.GROUP_MAX, group_max),
     (ReasonCode.SUSPENDED, suspended),

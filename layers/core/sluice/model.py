@@ -221,6 +221,7 @@ class ReasonCode(StrEnum):
     STABILISING = "stabilising"  # shrink only after the window
     BACKLOG = "backlog"  # never below what the present backlog needs
     TAIL = "tail"  # the tail is done sooner than a relaunch repays
+    PROTECTED = "protected"  # instances that the group may not take away
     GROUP_MIN = "group-min"
     GROUP_MAX = "group-max"
     SUSPENDED = "suspended"  # the group's own processes are suspended
