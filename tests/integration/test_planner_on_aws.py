@@ -71,9 +71,11 @@ def test_memory_when_it_has_gone_through_the_ledger(world: AwsWorld) -> None:
     invoke(world)
     kept = world.ports.ledger.memory("orders")
     assert kept != Memory()
-    world.ports.ledger.keep_memory("orders", replace(kept, starting=("i-1", 1.5, 2.5), forecasts=((1.0, 2.0, 3.0),)))
-    back = world.ports.ledger.memory("orders")
-    assert back == replace(kept, starting=("i-1", 1.5, 2.5), forecasts=((1.0, 2.0, 3.0),))
+    learned = replace(
+        kept, starting=("i-1", 1.5, 2.5), expected=((1.0, (("level", 2.0),)),), outlook=("hour", 3.0, 0.5), week=(-1.0,)
+    )
+    world.ports.ledger.keep_memory("orders", learned)
+    assert world.ports.ledger.memory("orders") == learned
 
 
 def test_planner_when_the_queue_does_not_exist(world: AwsWorld) -> None:

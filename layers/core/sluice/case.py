@@ -17,9 +17,11 @@ HOT_TICK_S = 10.0  # between those of a hot one, about
 BACKLOG_KNOTS = 12  # intervals of the history that a target wait is divided into, at most
 OVERDUE_DUE_S = 5.0  # a launch that should be there is expected after at least so long, or a quarter of a lead time
 PATIENCE_S = 25.0  # two ticks and some: a launch for a message can wait until the message has been seen, and then more
+PATIENCE_SHARE = 0.5  # of the target wait: who promises so little has launches and ticks that are shorter yet
 WINDOW_SHARE = 0.25  # of a lead time: the stabilisation window of a fleet that can launch again in time
 # https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
 MINIMUM_BILLING_S = 60.0
+QUIET_SHARE = 0.5  # of what a launch costs: after so long without a message the rate of before is not believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Case:
     @property
     def patient(self) -> bool:
         """Whether a launch can wait until the message that it is for has come: then nothing need be foreseen."""
-        return self.wait_s - self.lead_s >= PATIENCE_S
+        return _is_patient(self.fleet, self.wait_s, self.lead_s)
 
     @property
     def window_s(self) -> float:
@@ -94,7 +96,7 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         knots = backlog(waiting.value, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
         if waiting.value > 0 and known_s is not None:
             oldest_s = max(0.0, wait_s - knots[0][0])
-        foreseen = wait_s - lead_s < PATIENCE_S and worth_staying(arrivals, lead_s)
+        foreseen = not _is_patient(fleet, wait_s, lead_s) and worth_staying(arrivals, lead_s)
         per_s, error_per_s = (arrivals.ahead_per_s, arrivals.error_per_s) if foreseen else (0.0, 0.0)
         deadlines = ahead(knots, per_s, error_per_s, value(snapshot.queue.delayed), wait_s=wait_s, lead_s=lead_s)
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
@@ -116,6 +118,10 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
     )
 
 
+def _is_patient(fleet: Fleet, wait_s: float, lead_s: float) -> bool:
+    return wait_s - lead_s >= min(PATIENCE_S, PATIENCE_SHARE * fleet.target_wait_s)
+
+
 def _planned_wait(target_wait_s: float, lead_s: float) -> float:
     """The target less a guard; of a target barely above the lead time no guard makes a lost cause."""
     return target_wait_s - min(GUARD_SHARE * target_wait_s, GUARD_MAX_S, max(0.0, target_wait_s - lead_s) / 2)
@@ -124,7 +130,7 @@ def _planned_wait(target_wait_s: float, lead_s: float) -> float:
 def worth_staying(arrivals: Forecast, lead_s: float) -> bool:
     """Whether the next arrival is near enough to wait for it: leaving costs a launch, billed for a minute at least."""
     spell_s = max(MINIMUM_BILLING_S, lead_s) + HOT_TICK_S
-    return arrivals.rate_per_s * spell_s >= 1.0 and arrivals.quiet_s <= spell_s
+    return arrivals.rate_per_s * spell_s >= 1.0 and arrivals.quiet_s <= QUIET_SHARE * spell_s
 
 
 def value(reading: Reading | None) -> float:

@@ -120,7 +120,7 @@ class Machine:
 
     def ask_to_stop(self) -> None:
         """SIGTERM to the unit; returns at once."""
-        self._stop_asked = True
+        self._stop_asked = not self.died  # who has died hears nothing, and stays dead
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
