@@ -323,6 +323,17 @@ def test_shrink_when_the_tail_is_nearly_done():
     assert reason(decision, ReasonCode.TAIL).after == 6
 
 
+@pytest.mark.parametrize(("lead_s", "by_forecast"), [(5, 1), (15, 4)])
+def test_shrink_when_target_and_launches_are_both_short(lead_s, by_forecast):
+    """A target of 20 s over launches of 5 s leaves 13 s to see a message in, more than half of it: nothing is foreseen.
+
+    Over launches of 15 s there is no such time, and what the forecast may ask for, four a second, stays by itself.
+    """
+    fleet = a_fleet(target_wait_s=20, hints={"seconds_per_message": 1, "lead_time_s": lead_s})
+    decision = decide(seen(NOW, a_queue(NOW, 0, 1, per_minute=(240.0,) * 10), a_group(NOW, 9)), fleet, CALM)
+    assert reason(decision, ReasonCode.BACKLOG).after == by_forecast
+
+
 def test_shrink_when_busy_instances_are_protected():
     """What may not leave is not asked to: of six of which four are protected, two go."""
     snapshot = idle()

@@ -85,6 +85,11 @@ class Hints(_Section):
         """Messages per second that one unit of capacity completes."""
         return self.concurrency / self.seconds_per_message
 
+    @property
+    def tells_speed(self) -> bool:
+        """Whether somebody said how long a message takes; else the default stands for it."""
+        return "seconds_per_message" in self.model_fields_set
+
 
 class Limits(_Section):
     """What comes after need."""

@@ -95,17 +95,20 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float) -> Memor
 
 def service_rate(memory: Memory, fleet: Fleet, now: float) -> Measure:
     """Messages per second that one unit of capacity completes: measured, else the hint, less what counts rule out."""
-    hinted, estimate = fleet.hints.service_rate_per_s, memory.service_rate
-    if estimate is not None and estimate.weight >= FOUNDED:
-        return Measure(estimate.mean, "measured", max(0.0, now - estimate.at))
-    measure = Measure(hinted, "hint", None)
+    hinted_per_s, estimate = fleet.hints.service_rate_per_s, memory.service_rate
+    measure = Measure(hinted_per_s, "hint", None)
     if estimate is not None:
         measure = Measure(estimate.mean, "measured", max(0.0, now - estimate.at))
-    silent = estimate is None or estimate.weight < 1.0
-    if not silent or "seconds_per_message" in fleet.hints.model_fields_set:
+    if not is_unproven(memory, fleet):
         return measure
-    bound_per_s = _by_counts(memory.sightings, fleet.hints.concurrency, hinted)
+    bound_per_s = _by_counts(memory.sightings, fleet.hints.concurrency, hinted_per_s)
     return measure if bound_per_s >= measure.value else Measure(bound_per_s, "bounded", 0.0)
+
+
+def is_unproven(memory: Memory, fleet: Fleet) -> bool:
+    """Whether the service rate is a guess: nobody said it, and nothing is known to have been completed."""
+    estimate = memory.service_rate
+    return (estimate is None or estimate.weight < 1.0) and not fleet.hints.tells_speed
 
 
 def lead_time(memory: Memory, fleet: Fleet, now: float) -> Measure:
@@ -236,8 +239,7 @@ def _weigh(
 def _estimate(evidence: tuple[float, float], fleet: Fleet, at: float) -> Estimate:
     """The rate by the evidence, and by the hint for as much as that weighs."""
     messages, seconds = evidence
-    told = "seconds_per_message" in fleet.hints.model_fields_set
-    weight = HINT_WEIGHT if told else DEFAULT_WEIGHT
+    weight = HINT_WEIGHT if fleet.hints.tells_speed else DEFAULT_WEIGHT
     hinted_per_s = fleet.hints.service_rate_per_s
     return Estimate((messages + weight) / (seconds + weight / hinted_per_s), messages, at)
 

@@ -13,7 +13,7 @@ from math import ceil, floor, inf
 
 from sluice.case import Case, value, worth_staying
 from sluice.deadlines import TINY
-from sluice.estimating import capacity
+from sluice.estimating import capacity, is_unproven
 from sluice.forecasting import DAY_S
 from sluice.model import Lifecycle, Mode, ReasonCode
 
@@ -97,10 +97,7 @@ def budget(case: Case, wish: Wish) -> str | None:
 
 def unproven(case: Case, wish: Wish) -> str | None:
     """Grow by degrees until consumers have shown that they complete anything: how much they can is a guess."""
-    estimate = case.memory.service_rate
-    if wish.want <= case.current or (estimate is not None and estimate.weight >= 1.0):
-        return None
-    if "seconds_per_message" in case.fleet.hints.model_fields_set:
+    if wish.want <= case.current or not is_unproven(case.memory, case.fleet):
         return None
     most = max(UNPROVEN_UNITS, 2 * case.current)
     if wish.want <= most:

@@ -219,8 +219,8 @@ class ReasonCode(StrEnum):
     STEP = "step"  # largest step
     LAUNCH_FAILED = "launch-failed"  # capacity that recently failed to launch
     STABILISING = "stabilising"  # shrink only after the window
-    BACKLOG = "backlog"  # never below what the present backlog needs
-    TAIL = "tail"  # the tail is done sooner than a relaunch repays
+    BACKLOG = "backlog"  # not to zero before all is done, nor below what may come before a launch could help
+    TAIL = "tail"  # what is busy stays
     PROTECTED = "protected"  # instances that the group may not take away
     GROUP_MIN = "group-min"
     GROUP_MAX = "group-max"
