@@ -215,6 +215,24 @@ def test_launch_is_measured_when_its_first_message_is_known() -> None:
     assert launch_times(again) == LaunchTimes(70.0, 75.0), "only the first counts"
 
 
+@pytest.mark.parametrize("waiting", [True, False], ids=["held", "in service"])
+@pytest.mark.parametrize("word_first", [True, False], ids=["word first", "reading first"])
+def test_launch_never_ends_before_it_began_when_events_tell_whole_seconds(waiting: bool, word_first: bool) -> None:
+    """Scenario: ready 0.6 s after the launch, told by an event without fractions: 0.3 s before it, by the figures."""
+    whose = HELD if waiting else FREE
+    found = Found(OURS if waiting else None, waiting=waiting, launched_at=NOW + 0.3)
+    events: list[BootEvent] = [found, said(ConsumerWord.READY, NOW)]
+    known: Consumer | None = None
+    for event in [*(reversed(events) if word_first else events), said(ConsumerWord.BUSY, NOW, in_hand=1), found]:
+        known = advance_boot(known, event, whose, NOW + 1).consumer
+    assert known is not None
+    assert known.boot is BootState.WORKING, "it is the same launch"
+    assert known.launched_at is not None
+    assert known.ready_at is not None
+    assert known.first_message_at is not None
+    assert NOW <= known.launched_at <= known.ready_at <= known.first_message_at <= NOW + 0.3
+
+
 # --------------------------------------------------------------------------- scale-in protection
 
 

@@ -163,13 +163,13 @@ def _let_in(consumer: Consumer) -> BootStep:
 def _found_waiting(consumer: Consumer, event: Found, now: float) -> BootStep:
     """Its event was lost, or its completion was: a consumer that is ready is let in."""
     launched_at, ready_at = event.launched_at, consumer.ready_at
-    another = launched_at is not None and ready_at is not None and launched_at > ready_at
+    another = launched_at is not None and ready_at is not None and floor(launched_at) > ready_at
     if consumer.boot is BootState.LEFT or another:
         return BootStep(_anew(consumer, event.hook, launched_at, launched_at))
     found = replace(
         consumer,
         hook=consumer.hook or event.hook,
-        launched_at=consumer.launched_at if event.launched_at is None else event.launched_at,
+        launched_at=consumer.launched_at if launched_at is None else _begun(launched_at, consumer),
     )
     owed = consumer.ready_at is not None and now >= consumer.ready_at + SETTLE_S and event.hook is not None
     actions = (CompleteHook(event.hook),) if owed and event.hook is not None else ()
@@ -180,7 +180,17 @@ def _found(consumer: Consumer, event: Found, _now: float) -> BootStep:
     """Only the group knows when a launch began."""
     if event.launched_at is None or consumer.launched_at is not None:
         return BootStep(consumer)
-    return BootStep(replace(consumer, launched_at=event.launched_at))
+    return BootStep(replace(consumer, launched_at=_begun(event.launched_at, consumer)))
+
+
+def _begun(launched_at: float, consumer: Consumer) -> float:
+    """When a launch began, by a reading of the group; whole seconds must not put it after the word that it led to."""
+    return launched_at if consumer.ready_at is None else min(launched_at, consumer.ready_at)
+
+
+def _spoken_at(report: Report, consumer: Consumer) -> float:
+    """When a consumer said so; whole seconds must not put it before the launch that it followed."""
+    return report.at if consumer.launched_at is None else max(report.at, consumer.launched_at)
 
 
 def _heard(consumer: Consumer, event: Said) -> Consumer:
@@ -193,7 +203,9 @@ def _ready(consumer: Consumer, event: Said, _now: float) -> BootStep:
     if consumer.boot is BootState.WORKING:
         return BootStep(heard)
     first = consumer.boot is not BootState.READY
-    ready = replace(heard, boot=BootState.READY, ready_at=event.report.at if first else consumer.ready_at)
+    ready = replace(
+        heard, boot=BootState.READY, ready_at=_spoken_at(event.report, consumer) if first else consumer.ready_at
+    )
     return BootStep(ready, _completion(ready, HookResult.CONTINUE))
 
 
@@ -207,7 +219,7 @@ def _busy(consumer: Consumer, event: Said, _now: float) -> BootStep:
     heard = _heard(consumer, event)
     if consumer.boot is BootState.WORKING:
         return BootStep(heard)
-    at = event.report.at
+    at = _spoken_at(event.report, consumer)
     ready_at = at if consumer.ready_at is None else consumer.ready_at
     working = replace(heard, boot=BootState.WORKING, ready_at=ready_at, first_message_at=at)
     return BootStep(working, _completion(working, HookResult.CONTINUE) if consumer.ready_at is None else ())
