@@ -96,14 +96,20 @@ def budget(case: Case, wish: Wish) -> str | None:
 
 
 def unproven(case: Case, wish: Wish) -> str | None:
-    """Grow by degrees until consumers have shown that they complete anything: how much they can is a guess."""
-    if wish.want <= case.current or not is_unproven(case.memory, case.fleet):
+    """Until consumers have shown what they complete, try with some at once, and grow by degrees.
+
+    How much one can do is a guess, and a deadline that waits for the answer is missed: a message each is safe.
+    """
+    if not is_unproven(case.memory, case.fleet):
         return None
     most = max(UNPROVEN_UNITS, 2 * case.current)
-    if wish.want <= most:
-        return None
-    wish.want = most
-    return f"nothing is known to have been completed yet: at most {most} until then"
+    if wish.want > case.current and wish.want > most:
+        wish.want = most
+        return f"nothing is known to have been completed yet: at most {most} until then"
+    tried = min(max(UNPROVEN_UNITS, 2 * case.supply.working), case.unfinished / case.supply.places)
+    if case.backlog_known and wish.raise_to(ceil(tried - TINY)):
+        return f"nothing is known to have been completed yet: {wish.want} are tried with"
+    return None
 
 
 def step(case: Case, wish: Wish) -> str | None:
