@@ -240,10 +240,10 @@ class Drainer:
             logger.info("its consumer is ready: it counts", fleet=fleet.name, instance_id=instance_id)
         for instance_id in minded.lost:
             logger.warning("it left before its consumer was ready", fleet=fleet.name, instance_id=instance_id)
-        for times in minded.launches:
-            self.tally.append((fleet.name, "LaunchToFirstMessage", MetricUnit.Seconds, times.to_first_message_s))
-            if times.to_ready_s is not None:
-                self.tally.append((fleet.name, "LaunchToReady", MetricUnit.Seconds, times.to_ready_s))
+        for launch in minded.launches:
+            self.tally.append((fleet.name, "LaunchToFirstMessage", MetricUnit.Seconds, launch.to_first_message_s))
+            if launch.to_ready_s is not None:
+                self.tally.append((fleet.name, "LaunchToReady", MetricUnit.Seconds, launch.to_ready_s))
         counts = {
             "BootsLost": len(minded.lost),
             "InstancesProtected": minded.protected_count,

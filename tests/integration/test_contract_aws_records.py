@@ -15,6 +15,7 @@ import pytest
 from sluice.aws import CloudWatchSignals, SsmFleets, SsmInstances
 from sluice.aws.clients import Clients
 from sluice.aws.fleets import CACHED_S
+from sluice.aws.table import Table
 from sluice.model import (
     Action,
     Attribute,
@@ -32,12 +33,14 @@ from sluice.model import (
     OutcomeStatus,
     RedriveJob,
     StopOrder,
+    TimedLaunch,
 )
 from sluice.ports import (
     ATTEMPTS_KEPT_S,
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
     JOBS_KEPT_S,
+    LAUNCHES_KEPT,
     RETRY_MARK_S,
     NeedsFixError,
     RefusedError,
@@ -146,6 +149,35 @@ def test_memory_is_empty_when_it_cannot_be_read(world: AwsWorld, data: dict[str,
     """What was learned can be learned again: a fleet is not stopped by it."""
     put_raw(world, "state", data)
     assert world.ports.ledger.memory("orders") == Memory()
+
+
+def test_launch_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the others keep their numbers; so do they where the memory itself cannot be read."""
+    for number in range(3):
+        world.ports.ledger.note_launch("orders", TimedLaunch(f"i-{number}", AT, AT, AT, AT))
+    found = items(world)["state"]
+    found["launches"]["L"][1] = {"S": "{}"}
+    world.client("dynamodb").put_item(TableName=world.environ["SLUICE_TABLE"], Item=found)
+    numbers = {launch.instance_id: launch.number for launch in world.ports.ledger.memory("orders").timed}
+    assert numbers == {"i-0": 1, "i-2": 3}
+    assert "fleet#orders state cannot be read as a TimedLaunch" in caplog.text
+
+
+def test_launches_stay_bounded_when_two_are_noted_at_once(world: AwsWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds more than it has counted leaves the taking away to whoever added them."""
+    ledger, update = world.ports.ledger, Table.update
+    others = iter([TimedLaunch("i-other", AT, AT, AT, AT)])
+
+    def meet(table: Table, key: Any, expression: str, values: Any, condition: str | None = None) -> Any:
+        if expression.startswith("REMOVE") and (launch := next(others, None)):
+            ledger.note_launch("orders", launch)
+        return update(table, key, expression, values, condition)
+
+    monkeypatch.setattr(Table, "update", meet)
+    for number in range(2 * LAUNCHES_KEPT):
+        ledger.note_launch("orders", TimedLaunch(f"i-{number}", AT, AT, AT, AT))
+    there = [json.loads(entry["S"])["instance_id"] for entry in items(world)["state"]["launches"]["L"]]
+    assert there == [*(f"i-{number}" for number in range(LAUNCHES_KEPT + 1, 2 * LAUNCHES_KEPT)), "i-other"]
 
 
 def test_infinite_figure_survives(world: AwsWorld) -> None:

@@ -31,8 +31,9 @@ from sluice.model import (
     Reason,
     ReasonCode,
     RedriveJob,
+    TimedLaunch,
 )
-from sluice.ports import RETRY_MARK_S, ConflictError, Ledger
+from sluice.ports import LAUNCHES_KEPT, RETRY_MARK_S, ConflictError, Ledger
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
 
 FLEET = "orders"
@@ -184,6 +185,32 @@ def test_memory_is_empty_at_first_and_kept_whole(ledger: Ledger) -> None:
     ledger.keep_memory(FLEET, memory)
     assert ledger.memory(FLEET) == memory
     assert ledger.memory("other") == Memory()
+
+
+def timed(number: int) -> TimedLaunch:
+    """A launch, before it is noted."""
+    return TimedLaunch(f"i-{number}", AT + number, AT + number + 60.5, AT + number + 61, AT + number + 62)
+
+
+def test_launches_are_read_with_the_memory_when_others_have_noted_them(ledger: Ledger) -> None:
+    """Before the planner's first tick and between two; it neither keeps nor loses them, and each has its number."""
+    ledger.note_launch(FLEET, timed(1))
+    assert ledger.memory(FLEET) == Memory(timed=(replace(timed(1), number=1),))
+    read = ledger.memory(FLEET)
+    ledger.note_launch(FLEET, replace(timed(2), ready_at=None))
+    ledger.keep_memory(FLEET, replace(read, grown_at=AT))
+    both = (replace(timed(1), number=1), replace(timed(2), ready_at=None, number=2))
+    assert ledger.memory(FLEET) == Memory(grown_at=AT, timed=both)
+    assert ledger.memory("other") == Memory()
+
+
+def test_launches_are_forgotten_from_the_first_when_there_are_many(ledger: Ledger) -> None:
+    """The last ones stay, their numbers go on, whatever was taken away before."""
+    for number in range(1, 3 * LAUNCHES_KEPT):
+        ledger.note_launch(FLEET, timed(number))
+        last = ledger.memory(FLEET).timed
+        assert [launch.number for launch in last] == list(range(max(1, number - LAUNCHES_KEPT + 1), number + 1))
+        assert last[-1] == replace(timed(number), number=number)
 
 
 def test_decisions_come_most_recent_first(world: World, ledger: Ledger) -> None:

@@ -24,7 +24,7 @@ from sluice.memory import (
     memory_ports,
 )
 from sluice.minding import Minder
-from sluice.model import CommandStatus, DrainOutcome, DrainState, HookAction, Message, StopOrder
+from sluice.model import CommandStatus, DrainOutcome, DrainState, HookAction, Message, StopOrder, TimedLaunch
 from sluice.ports import LostAnswerError, NeedsFixError, TryLaterError
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -645,6 +645,9 @@ def test_instance_counts_when_its_consumer_is_ready() -> None:
     known = day.ports.ledger.consumer("orders", instance_id)
     assert known is not None
     assert (known.launched_at, known.first_message_at) == (START, START + 65)
+    day.invoke(report(instance_id, "busy", day.now))
+    noted = TimedLaunch(instance_id, START, START + 60, START + 65, START + 65, number=1)
+    assert day.ports.ledger.memory("orders").timed == (noted,), "for the planner, once"
 
 
 def test_boot_is_replaced_when_its_consumer_gives_up_or_says_nothing() -> None:

@@ -12,14 +12,13 @@ from sluice.config import Fleet
 from sluice.launching import (
     BootEvent,
     Found,
-    LaunchTimes,
     Left,
     Newcomer,
     advance_boot,
-    launch_times,
     plan_protection,
+    time_launch,
 )
-from sluice.model import BootState, Consumer, GroupReading, HookAction, Lifecycle
+from sluice.model import BootState, Consumer, GroupReading, HookAction, Lifecycle, TimedLaunch
 from sluice.ports import PROTECTED_AT_ONCE, ConflictError, PortError, Ports, RefusedError, TryLaterError
 
 # Two or three invocations may meet over one consumer; more than this many lost races means something else is wrong.
@@ -30,7 +29,7 @@ CONFLICTS_MAX = 5
 class Minded:
     """What came of it, for the log and the metrics."""
 
-    launches: list[LaunchTimes] = field(default_factory=list)
+    launches: list[TimedLaunch] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)  # instances that left before their consumers were ready
     let_in: list[str] = field(default_factory=list)  # instances that count from now on
     protected_count: int = 0
@@ -69,15 +68,15 @@ class Minder:
         for _ in range(CONFLICTS_MAX):
             step = advance_boot(record, event, whose, self.now())
             after = step.consumer
-            times = None if after is None or after.measured else launch_times(after)
-            if after is not None and times is not None:
+            timed = None if after is None else time_launch(after, self.now())
+            if after is not None and timed is not None:
                 after = replace(after, measured=True)
             try:
                 written = self.ports.ledger.keep_consumer(after) if after is not None and after != record else record
             except ConflictError:
                 record = self.ports.ledger.consumer(self.fleet.name, instance_id)
                 continue
-            self._tell(record, written, times)
+            self._tell(record, written, timed)
             for action in step.actions if hook is not None else ():
                 try:
                     if self.ports.group.complete_hook(action.hook, action.result):
@@ -87,9 +86,14 @@ class Minder:
             return written
         raise TryLaterError(f"consumer of {instance_id}: {CONFLICTS_MAX} others wrote it first")
 
-    def _tell(self, before: Consumer | None, after: Consumer | None, times: LaunchTimes | None) -> None:
-        if times is not None:
-            self.minded.launches.append(times)
+    def _tell(self, before: Consumer | None, after: Consumer | None, timed: TimedLaunch | None) -> None:
+        """Pass on what a record that was written is news of. A launch that cannot be noted is one sample less."""
+        if timed is not None:
+            self.minded.launches.append(timed)
+            try:
+                self.ports.ledger.note_launch(self.fleet.name, timed)
+            except PortError as error:
+                self.minded.problems.append(error)
         lost = after is not None and after.boot is BootState.LOST
         if after is not None and lost and (before is None or before.boot is not BootState.LOST):
             self.minded.lost.append(after.instance_id)

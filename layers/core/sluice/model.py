@@ -161,9 +161,46 @@ class Sighting:
     excess: float = 0.0  # messages by which `arrived` has been too many so far
 
 
+# A consumer that has been ready for so long without a message was waiting for one: SQS's longest wait of a receive.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
+TAKEN_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class TimedLaunch:
+    """What one launch took, by its group's word for when it began and its consumer's own for the rest."""
+
+    instance_id: str
+    launched_at: float
+    ready_at: float | None
+    first_message_at: float
+    measured_at: float
+    number: int = 0  # of the fleet's timed launches, by the ledger: 1 is the first; each later one is higher
+
+    @property
+    def to_ready_s(self) -> float | None:
+        """Seconds until its consumer was ready, where it said so."""
+        return None if self.ready_at is None else max(0.0, self.ready_at - self.launched_at)
+
+    @property
+    def to_first_message_s(self) -> float:
+        """Seconds until its first message."""
+        return self.first_message_at - self.launched_at
+
+    @property
+    def lead_s(self) -> float:
+        """The lead time that this launch shows, in seconds: not the wait for a message that was not there yet."""
+        if self.ready_at is None or self.first_message_at - self.ready_at <= TAKEN_WITHIN_S:
+            return self.to_first_message_s
+        return max(0.0, self.ready_at - self.launched_at)
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the planner carries from tick to tick; the empty memory is a valid start."""
+    """What the planner carries from tick to tick; the empty memory is a valid start.
+
+    `timed` alone is not the planner's: the drainer writes it beside, and it is read with the rest, at no cost.
+    """
 
     learned_at: float = 0.0  # the last snapshot learned from
     service_rate: Estimate | None = None  # messages per second that one unit of capacity completes
@@ -186,6 +223,7 @@ class Memory:
     needs_until: float = 0.0
     grown_at: float | None = None
     shrunk_at: float | None = None
+    timed: tuple[TimedLaunch, ...] = ()  # the fleet's last launches that were timed, ascending by number; never kept
 
 
 # --------------------------------------------------------------------------- decided
