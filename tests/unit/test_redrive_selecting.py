@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from sluice.jobs import RequestError, Selection, open_job, pause_job, preview, resume_job, stop_job
+from sluice.memory import Call, Fault, When, faulty_ports
 from sluice.model import JobPhase, JobState, RedriveJob
 from sluice.ports import MOVE_MAX_PER_S, TryLaterError
 from sluice.redrive import MOVE_COUNT_MIN, outlook
-from tests.redrive_worlds import START, World, fleet
+from tests.redrive_worlds import SOON, START, World, fleet
 
 ALL = Selection()
 
@@ -278,13 +279,54 @@ def test_move_task_is_ended_when_its_job_is_paused() -> None:
     left_count = len(world.bodies(world.dead_letters))
     assert 2_000 < left_count < 3_000
     job = resume_job(world.ports, world.fleet, "job-1", "ada", world.now)
-    assert (job.phase, job.move) == (JobPhase.RAMP, None)
+    assert (job.phase, job.move, job.sent_count) == (JobPhase.RAMP, None, 3_000 - left_count)
+    world.now += SOON + 1
+    job = world.work(world.ports.ledger.keep_job(replace(job, pace_per_s=None)), budget_s=600.0)
+    assert (job.state, job.sent_count, len(world.bodies())) == (JobState.DONE, 3_000, 3_000)
+
+
+@pytest.mark.parametrize("phase", [JobPhase.RAMP, JobPhase.MOVE], ids=["begins", "watches"])
+def test_move_task_is_ended_when_its_job_is_paused_in_the_midst_of_a_step(phase: JobPhase) -> None:
+    """Whether the step begins the task, of which the person's request cannot know, or looks at it."""
+    world = dead(3_000)
+    runner = world.runner()
+    job = runner.take(moving(world, 1.0))
+    assert job is not None
+    if phase is JobPhase.MOVE:
+        job = runner.step(job)
+        world.now += 1
+
+    def meet(call: Call) -> Fault | None:
+        if call.method == "keep_job" and world.ports.ledger.job("orders", "job-1").state is JobState.RUNNING:  # type: ignore[union-attr]
+            pause_job(world.ports, world.fleet, "job-1", "ada", world.now)
+            world.now += 1
+        return None
+
+    paused = replace(runner, ports=faulty_ports(world.ports, meet)).step(job)
+    assert (paused.state, paused.phase, paused.move) == (JobState.PAUSED, JobPhase.RAMP, None)
+    assert not world.ports.queue.moves(world.dead_letters)[0].running
+    world.now += SOON + 1
+    assert paused.sent_count == len(world.bodies())
+    assert paused == world.ports.ledger.job("orders", "job-1")
+
+
+def test_job_stops_when_somebody_else_ends_its_move_task() -> None:
+    """They had a reason: what is left is not sent behind their back."""
+    world = dead(3_000)
+    runner = world.runner()
+    job = runner.take(moving(world, 1.0))
+    assert job is not None
+    job = runner.step(job)
+    world.now += 1
+    assert job.move is not None
+    world.ports.queue.cancel_move(job.move)
+    last = runner.step(job)
+    assert (last.state, last.note) == (JobState.STOPPED, "Stopped: somebody ended SQS's move task.")
+    assert last.sent_count == len(world.bodies()) < 3_000
 
 
 def test_job_stands_as_it_did_when_the_move_task_cannot_be_started() -> None:
     """The next minute tries again."""
-    from sluice.memory import Fault, When, faulty_ports
-
     world = dead(MOVE_COUNT_MIN + 1)
     ports = faulty_ports(
         world.ports,

@@ -236,16 +236,30 @@ def _act(ports: Ports, fleet: Fleet, job_id: str, act: JobAct, change: _Change) 
                 raise RequestError(f"job_id: job {job_id} is {job.state}: only one that is {change.only}")
             return job
         acts = (*job.acts, act)[-ACTS_KEPT:]
-        # SQS's own move knows no pause: it is ended, and begun anew if the job goes on.
-        phase = JobPhase.RAMP if job.phase is JobPhase.MOVE else job.phase
-        return replace(job, state=change.state, note=change.note, updated_at=act.at, acts=acts, phase=phase, move=None)
+        acted = replace(job, state=change.state, note=change.note, updated_at=act.at, acts=acts)
+        return without_move(acted, moved_count if job.move == handle else 0)
 
     before = ports.ledger.job(fleet.name, job_id)
     if before is None:
         raise RequestError(f"job_id: fleet {fleet.name} has no job {job_id}")
-    if before.move and before.state in change.when:
-        ports.queue.cancel_move(before.move)
+    handle = before.move if before.state in change.when else None
+    moved_count = end_move(ports, fleet, handle) if handle else 0
     return amend_job(ports, fleet.name, job_id, acted) or before
+
+
+def end_move(ports: Ports, fleet: Fleet, handle: str) -> int:
+    """End SQS's own move task of a fleet's dead-letter queue; how many messages it had moved, by SQS's own count."""
+    assert fleet.dead_letter_queue is not None, "a move is begun out of one"
+    ports.queue.cancel_move(handle)
+    tasks = ports.queue.moves(fleet.dead_letter_queue)
+    return tasks[0].moved_count if tasks else 0
+
+
+def without_move(job: RedriveJob, moved_count: int) -> RedriveJob:
+    """A job whose move task is over. SQS knows no pause: the job goes on by itself, or begins another task."""
+    if job.phase is not JobPhase.MOVE:
+        return job
+    return replace(job, phase=JobPhase.RAMP, move=None, left_count=None, sent_count=job.sent_count + moved_count)
 
 
 def amend_job(ports: Ports, fleet: str, job_id: str, amend: Callable[[RedriveJob], RedriveJob]) -> RedriveJob | None:

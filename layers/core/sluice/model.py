@@ -741,6 +741,7 @@ class MoveTask:
     moved_count: int
     handle: str | None = None  # while it runs
     problem: str = ""  # why it failed
+    cancelled: bool = False  # somebody ended it before its end
 
 
 @dataclass(frozen=True, slots=True)

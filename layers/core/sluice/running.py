@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 
 from sluice.config import Fleet
 from sluice.grouping import failure_group
-from sluice.jobs import amend_job
+from sluice.jobs import amend_job, end_move, without_move
 from sluice.model import JobPhase, JobState, Message, MoveTask, Quarantined, RedriveJob
 from sluice.ports import MOVE_MAX_PER_S, ConflictError, PortError, Ports, QueueFacts
 from sluice.redrive import (
@@ -126,7 +126,7 @@ class Runner:
             worked = self._canary(job)
         else:
             worked = self._ramp(job)
-        return self._written(replace(worked, updated_at=self.now()))
+        return self._written(job, replace(worked, updated_at=self.now()))
 
     # ------------------------------------------------------------- phases
 
@@ -290,6 +290,8 @@ class Runner:
             job = replace(job, sent_count=job.sent_count + moved_count, move=None, left_count=left_count)
             if task and task.problem:
                 return replace(job, state=JobState.STOPPED, note=f"Stopped: SQS's move task failed: {task.problem}")
+            if task and task.cancelled:
+                return replace(job, state=JobState.STOPPED, note="Stopped: somebody ended SQS's move task.")
             return _ended(replace(job, note="SQS's own move task moved the rest."), self.now())
         filling = left_count is not None and job.left_count is not None and left_count > job.left_count
         if filling:
@@ -415,8 +417,8 @@ class Runner:
             return replace(job, note=reason)
         return replace(job, state=JobState.STOPPED, note=f"Stopped, to keep the FIFO order. {reason}")
 
-    def _written(self, job: RedriveJob) -> RedriveJob:
-        """Write a job, keeping what others wrote meanwhile: a person's word, and returns."""
+    def _written(self, before: RedriveJob, job: RedriveJob) -> RedriveJob:
+        """Write a job after a step, keeping what others wrote meanwhile: a person's word, and returns."""
         try:
             return self.ports.ledger.keep_job(job)
         except ConflictError:
@@ -432,12 +434,21 @@ class Runner:
                 returned_count=max(job.returned_count, there.returned_count),
                 stopped_groups=tuple(sorted({*job.stopped_groups, *there.stopped_groups})),
             )
-            return ours if there.state is JobState.RUNNING else replace(ours, state=there.state, note=there.note)
+            if there.state is JobState.RUNNING:
+                return ours
+            ours = replace(ours, state=there.state, note=there.note)
+            # Whoever spoke has ended the move task that was on record, and has counted what it moved.
+            moved = before.phase is JobPhase.MOVE
+            return replace(ours, phase=there.phase, move=None, sent_count=there.sent_count) if moved else ours
 
         written = amend_job(self.ports, self.fleet.name, job.id, merged)
         if written is None:
             raise ConflictError(f"job {job.id} of fleet {self.fleet.name} is no longer on record")
-        return written
+        if written.move is None or written.state is JobState.RUNNING or written.runner != self.name:
+            return written
+        # This very step has begun a move task, of which they could not know.
+        moved_count = end_move(self.ports, self.fleet, written.move)
+        return amend_job(self.ports, self.fleet.name, job.id, lambda there: without_move(there, moved_count)) or written
 
 
 @dataclass(frozen=True, slots=True)

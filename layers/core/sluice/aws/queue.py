@@ -235,6 +235,7 @@ class SqsQueue:
                 moved_count=int(task.get("ApproximateNumberOfMessagesMoved", 0)),
                 handle=task.get("TaskHandle"),
                 problem=task.get("FailureReason", ""),
+                cancelled=task["Status"] in {"CANCELLING", "CANCELLED"},
             )
             for task in answer.get("Results", [])
         )
