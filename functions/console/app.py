@@ -17,7 +17,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.config import Fleet
+from sluice.model import Mode
 from sluice.ports import Ledger, LoadedFleets, PortError, Ports
+from sluice.scoring import Score, score
 from sluice.widget import (
     FILTER_FIELD,
     FILTER_LIMIT,
@@ -333,6 +335,9 @@ def _with_records(view: View, fleet: str, ledger: Ledger) -> View:
     drains = read(Part.DRAINS, lambda: ledger.drains(fleet))
     failure_groups = read(Part.FAILURE_GROUPS, lambda: ledger.failure_groups(fleet))
     jobs = read(Part.REDRIVES, lambda: ledger.jobs(fleet))
+    scored: tuple[Score | None, ...] = ()
+    if view.fleet is not None and view.fleet.mode is Mode.SHADOW:
+        scored = read(Part.SHADOW, lambda: (score(ledger.memory(fleet).shadow),))
     return replace(
         view,
         decisions=decisions[:DECISIONS_LIMIT],
@@ -340,6 +345,7 @@ def _with_records(view: View, fleet: str, ledger: Ledger) -> View:
         drains=drains,
         failure_groups=failure_groups,
         jobs=jobs,
+        score=scored[0] if scored else None,
         troubles=tuple(troubles),
     )
 

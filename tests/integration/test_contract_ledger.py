@@ -31,6 +31,10 @@ from sluice.model import (
     Reason,
     ReasonCode,
     RedriveJob,
+    Shadow,
+    ShadowFleet,
+    Span,
+    Tally,
     TimedLaunch,
 )
 from sluice.ports import LAUNCHES_KEPT, RETRY_MARK_S, ConflictError, Ledger
@@ -181,6 +185,17 @@ def test_memory_is_empty_at_first_and_kept_whole(ledger: Ledger) -> None:
         arrivals=History(60.0, AT, tuple(float(i % 7) for i in range(1440))),
         launches=(("i-1", AT), ("i-2", AT + 1)),
         grown_at=AT - 0.125,
+        shadow=Shadow(
+            target_wait_s=120.0,
+            at=AT - 240.5,
+            fleet=ShadowFleet(3, 2.0, ((AT, AT + 60, 1.0),), ((AT + 5, 1.0, 0.5),), 1.5, ((AT - 9, AT - 1, 12.5),)),
+            waiting=((AT - 90, AT - 80, 700.0),),
+            ticks=((AT - 10, 3, 20.0, 1.0), (AT, 4, 20.0, 0.0)),
+            needs=((AT, 4),),
+            needs_since=AT - 900,
+            restarted=(AT - 900, 310.0),
+            hours=(Span(AT - 300, 240.0, 99.0, Tally(60.0, 1.0, 130.5, (0.0, 9.0)), Tally()),),
+        ),
     )
     ledger.keep_memory(FLEET, memory)
     assert ledger.memory(FLEET) == memory

@@ -196,6 +196,62 @@ class TimedLaunch:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """What one side of a shadow fleet's score came to."""
+
+    unit_s: float = 0.0  # unit-seconds that are paid for
+    launches: float = 0.0
+    longest_s: float = 0.0  # the longest wait
+    waits: tuple[float, ...] = ()  # messages by wait, in the bins of `scoring.SHARES`; zeros at the end are left out
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A scored stretch of time, for both sides."""
+
+    at: float  # when it began
+    seconds: float = 0.0  # of it, scored
+    came: float = 0.0  # messages
+    acting: Tally = Tally()
+    shadow: Tally = Tally()
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowFleet:
+    """A fleet as it would be, at one moment; capacity in units."""
+
+    desired: int
+    working: float  # in service, and launched longer ago than the minimum billing
+    launches: tuple[tuple[float, float, float], ...] = ()  # (ordered at, useful at, units)
+    leaving: tuple[tuple[float, float, float], ...] = ()  # (gone at, units, messages in hand)
+    in_flight: float = 0.0
+    waiting: tuple[tuple[float, float, float], ...] = ()  # (came from, came until, messages), oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """What a fleet in shadow mode would have come to; the empty one is a valid start. Bounded in every field."""
+
+    target_wait_s: float = 0.0  # that the waits are scored by
+    at: float = 0.0  # both sides are settled up to here; what came later may still be corrected
+    fleet: ShadowFleet | None = None  # as it would be, at `at`
+    waiting: tuple[tuple[float, float, float], ...] = ()  # the real queue at `at`, as in ShadowFleet
+    ticks: tuple[tuple[float, int, float, float], ...] = ()  # since `at`: (at, want, real unit-seconds, real launches)
+    real: tuple[float, float] = (0.0, 0.0)  # real units at the last tick: (launching or in service, draining)
+    going: tuple[float, float] = (0.0, 0.0)  # (unit-seconds that real units drained for, how many); both fade
+    weighted: bool = False  # units are not instances
+    empty_at: float = 0.0  # the last tick at which nothing would have waited
+    needs: tuple[tuple[float, int], ...] = ()  # as in Memory, of the fleet as it would be
+    needs_since: float | None = None
+    needs_until: float = 0.0
+    spent_day: float = 0.0
+    spent_s: float = 0.0
+    restarted: tuple[float, float] | None = None  # (at, seconds without ticks before it)
+    hours: tuple[Span, ...] = ()  # the last day's, ascending
+    days: tuple[Span, ...] = ()  # the last week's (UTC), ascending
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the planner carries from tick to tick; the empty memory is a valid start.
 
@@ -223,6 +279,7 @@ class Memory:
     needs_until: float = 0.0
     grown_at: float | None = None
     shrunk_at: float | None = None
+    shadow: Shadow = Shadow()  # in shadow mode: the fleet as it would be, and the score
     timed: tuple[TimedLaunch, ...] = ()  # the fleet's last launches that were timed, ascending by number; never kept
 
 
