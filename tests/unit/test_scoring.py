@@ -45,6 +45,13 @@ def test_sentence_when_less_than_a_day_was_scored_or_units_are_no_instances():
     assert scored.sentence.startswith("In 3.0 h of watching Sluice would have used 3.9 unit-hours")
 
 
+def test_sentence_when_it_is_of_a_week_does_not_speak_of_a_day():
+    """A week's score says how many days were watched."""
+    scored = score(a_day(24 * 6), 7 * 24 * HOUR)
+    assert scored is not None
+    assert scored.sentence.startswith("In 6.0 days of watching Sluice would have used 187.2 instance-hours")
+
+
 def test_share_when_hardly_anything_is_late_is_not_rounded_up():
     """A hundred per cent is said of nothing but all."""
     tally = on_time(99_999.0, 1.0)

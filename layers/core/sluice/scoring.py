@@ -136,7 +136,8 @@ class Score:
     def sentence(self) -> str:
         """For a person."""
         ours, theirs = self.shadow, self.acting
-        when = "In the last 24 h" if self.seconds >= WHOLE * DAY_S else f"In {_long(self.seconds)} of watching"
+        a_day = WHOLE * DAY_S <= self.seconds <= DAY_S
+        when = "In the last 24 h" if a_day else f"In {_long(self.seconds)} of watching"
         return (
             f"{when} Sluice would have used {ours.unit_hours:.1f} {self.unit}-hours instead of"
             f" {theirs.unit_hours:.1f} and kept {within(ours)} within {self.target_wait_s:g} s instead of"
@@ -199,4 +200,6 @@ def _quantile(tallying: Tallying, share: float, target_wait_s: float) -> float:
 
 def _long(seconds: float) -> str:
     minutes = round(seconds / 60.0)
+    if seconds > DAY_S:
+        return f"{seconds / DAY_S:.1f} days"
     return f"{minutes} min" if minutes < 90 else f"{seconds / 3600.0:.1f} h"
