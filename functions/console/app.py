@@ -17,6 +17,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.config import Fleet
+from sluice.forecasting import WEEK_S
 from sluice.model import Mode
 from sluice.ports import Ledger, LoadedFleets, PortError, Ports
 from sluice.scoring import Score, score
@@ -337,7 +338,12 @@ def _with_records(view: View, fleet: str, ledger: Ledger) -> View:
     jobs = read(Part.REDRIVES, lambda: ledger.jobs(fleet))
     scored: tuple[Score | None, ...] = ()
     if view.fleet is not None and view.fleet.mode is Mode.SHADOW:
-        scored = read(Part.SHADOW, lambda: (score(ledger.memory(fleet).shadow),))
+
+        def scores() -> tuple[Score | None, ...]:
+            shadow = ledger.memory(fleet).shadow
+            return score(shadow), score(shadow, WEEK_S)
+
+        scored = read(Part.SHADOW, scores)
     return replace(
         view,
         decisions=decisions[:DECISIONS_LIMIT],
@@ -346,6 +352,7 @@ def _with_records(view: View, fleet: str, ledger: Ledger) -> View:
         failure_groups=failure_groups,
         jobs=jobs,
         score=scored[0] if scored else None,
+        week=scored[1] if scored else None,
         troubles=tuple(troubles),
     )
 

@@ -52,6 +52,13 @@ def test_card_when_nothing_is_scored_or_read_says_so() -> None:
     assert "Nothing is scored yet" not in page.text
 
 
+def test_card_when_more_than_a_day_was_scored_tells_of_the_week_as_well() -> None:
+    """The week has a sentence of its own; one that is the day's again is left out."""
+    week = replace(SCORE, seconds=6 * 86_400.0)
+    assert "In 6.0 days of watching Sluice would have used" in show(week=week).text
+    assert "of watching" not in show(week=SCORE).text
+
+
 def test_card_when_ticks_were_missed_says_that_it_began_anew() -> None:
     """What is not in the score is told."""
     assert "after 5 min 10 s without ticks" in show(score=replace(SCORE, restarted=(NOW - 900, 310.0))).text

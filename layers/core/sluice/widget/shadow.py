@@ -2,6 +2,7 @@
 
 import htpy
 
+from sluice.forecasting import DAY_S
 from sluice.model import Mode
 from sluice.scoring import Score, Side, within
 from sluice.widget.parts import unread
@@ -31,6 +32,7 @@ def render_score(view: View) -> htpy.Node:
             htpy.tbody[[_row(name, ours, theirs) for name, ours, theirs in _rows(score)]],
         ],
         htpy.p(".sl-quiet")[_below(view, score)],
+        htpy.p(".sl-quiet")[shown(view.week.sentence)] if view.week and view.week.seconds > DAY_S else None,
     ]
 
 

@@ -55,6 +55,7 @@ class View:
     failure_groups: tuple[FailureGroup, ...] = ()
     jobs: tuple[RedriveJob, ...] = ()  # most recent first
     score: Score | None = None  # of a fleet in shadow mode, of the last day
+    week: Score | None = None  # the same of the last seven days
     troubles: tuple[Trouble, ...] = ()
     filter: str = ""  # failure groups without it in their cause are not shown
     notes: tuple[str, ...] = ()  # of the request, such as parameters that mean nothing
