@@ -109,6 +109,25 @@ def test_job_sends_to_another_fleets_queue_when_that_is_asked_for() -> None:
     assert (sorted(world.bodies(other.queue)), world.bodies()) == (["a", "b", "c", "d"], [])
 
 
+@pytest.mark.parametrize(
+    "source", ["arn:aws:sqs:local:210987654321:orders", "arn:aws:sqs:us-east-1:000000000000:orders"]
+)
+def test_dead_letter_of_a_namesake_elsewhere_goes_only_where_a_person_sends_it(source: str) -> None:
+    """A queue of the same name in another account or region is another queue: kept, and never sent to this one."""
+    world = World()
+    world.put_dead("a", sluice_source=source)
+    (settlement,) = world.settle()
+    assert (settlement.end, world.held_bodies()) == ("quarantined", ["a"])
+    assert f"it came from {source}" in settlement.reason
+    world.now += 1
+    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()))
+    assert (job.failed_count, world.bodies(), world.held_bodies()) == (1, [], ["a"])
+    assert "came from another queue than the fleet's" in job.note
+    world.fleet_to = replace_fleet(world, "invoices")
+    world.work(open_job(world.ports, world.fleet, ALL, world.job(id="job-2"), world.fleet_to))
+    assert (world.bodies(world.fleet_to.queue), world.held_bodies()) == (["a"], [])
+
+
 def test_job_to_a_queue_of_another_kind_is_refused() -> None:
     """A standard message has no message group, a FIFO one would lose its order."""
     world = filled()
