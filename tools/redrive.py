@@ -233,6 +233,11 @@ def _dry_run(answer: Mapping[str, Any]) -> list[Table | Text]:
         f" {rate_per_s:g} a second ({count / rate_per_s:.0f} s at the least), {answer['canary_count']} of each"
         " failure group first. Nothing was sent."
     )
+    if behind_count := answer.get("behind_count"):
+        told += (
+            f" {behind_count} more match, but stand behind messages of their message group that do not:"
+            " they stay, to keep the order."
+        )
     return [table, Text(told)] if answer["groups"] else [Text(told)]
 
 

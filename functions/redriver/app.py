@@ -189,6 +189,7 @@ class Redriver:
             "selected_count": seen.count,
             "complete": seen.complete,
             "left_groups": list(seen.left_groups),
+            "behind_count": seen.behind_count,
             "rate_per_s": rate_per_s,
             "canary_count": fleet.redrive.canary_count,
             "to": request.to or fleet.name,

@@ -317,7 +317,7 @@ def test_entry_is_refused_for_good_only_when_it_is_the_messages_own_fault(code: 
 
 @pytest.mark.parametrize("code", ["KMS.AccessDeniedException", "KMS.DisabledException", "KmsNotFound"])
 def test_dead_letters_stay_and_the_key_is_named_when_a_queues_key_refuses(code: str) -> None:
-    """By the shipped redriver: nothing is sent, nothing is quarantined for it, and the reason says what to put right."""
+    """By the shipped redriver: nothing is sent, nothing is quarantined for it, and what to put right is said."""
     world = redrive_worlds.World()
     world.put_dead("a")
     message = "User: x is not authorized to perform: kms:GenerateDataKey on resource: y"

@@ -1,6 +1,7 @@
 """What a redrive is about: groups, causes, times, attributes, ids; where to; paused, resumed, and how far it is."""
 
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -82,15 +83,68 @@ def test_group_that_is_set_aside_is_left_out_of_all() -> None:
     assert preview(world.ports, world.fleet, ALL, world.now).count == 3
 
 
-def test_fifo_job_is_not_narrowed() -> None:
-    """What it left out would be overtaken by what comes after it in its message group."""
-    world = World(fleet(fifo=True))
-    world.quarantine("a", "b", message_group="g")
-    with pytest.raises(RequestError, match="would be overtaken"):
-        open_job(world.ports, world.fleet, Selection(quarantined_from=world.now - 1), world.job())
-    ids = tuple(entry.message_id for entry in world.index())
-    with pytest.raises(RequestError, match="in the order of their message group"):
-        open_job(world.ports, world.fleet, Selection(message_ids=ids), world.job())
+def fifo_world(*letters: tuple[str, str, str]) -> World:
+    """A FIFO quarantine of (body, message group, shop), in this order."""
+    world = World(fleet(fifo=True, max_redrives=0))
+    for body, message_group, shop in letters:
+        world.put_dead(body, message_group=message_group, sluice_cause="Broken: it is", shop=shop)
+        world.settle()
+        world.now += 1
+    return world
+
+
+def test_fifo_job_sends_what_is_selected_up_to_the_first_that_is_not() -> None:
+    """Behind that one it would overtake; what stays is told before, and is in order for the next redrive."""
+    world = fifo_world(("a1", "a", "x"), ("b1", "b", "y"), ("a2", "a", "y"), ("b2", "b", "x"), ("a3", "a", "x"))
+    selection = Selection(attribute=("shop", "x"))
+    seen = preview(world.ports, world.fleet, selection, world.now)
+    assert (seen.count, seen.behind_count) == (1, 2)
+    job = world.work(open_job(world.ports, world.fleet, selection, world.job()))
+    assert (job.state, world.bodies(), world.held_bodies()) == (JobState.DONE, ["a1"], ["b1", "a2", "b2", "a3"])
+    assert "2 more match, behind messages of their message group that do not: they stay." in job.note
+    with pytest.raises(RequestError, match="attribute: all 2 that match stand behind messages of their FIFO message"):
+        open_job(world.ports, world.fleet, selection, world.job(id="job-2"))
+    world.now += 1
+    world.work(open_job(world.ports, world.fleet, ALL, world.job(id="job-3")))
+    assert (world.bodies(), world.held_bodies()) == (["a1", "b1", "a2", "b2", "a3"], [])
+
+
+def test_fifo_messages_are_sent_by_id_in_their_order_or_not_at_all() -> None:
+    """Whatever the order in which they are named; one that would overtake is refused with the one it would overtake."""
+    world = fifo_world(("a1", "a", "x"), ("a2", "a", "x"), ("b1", "b", "x"), ("a3", "a", "x"))
+    a1, a2, b1, a3 = (entry.message_id for entry in world.index())
+    with pytest.raises(RequestError, match=f"message_ids: {a3} would overtake {a2} of its FIFO message group; name"):
+        open_job(world.ports, world.fleet, Selection(message_ids=(a3, a1)), world.job())
+    job = world.work(open_job(world.ports, world.fleet, Selection(message_ids=(b1, a2, a1)), world.job()))
+    assert (job.state, world.bodies(), world.held_bodies()) == (JobState.DONE, ["a1", "b1", "a2"], ["a3"])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_fifo_order_is_kept_whatever_a_narrowed_job_selects(seed: int) -> None:
+    """Sent and left, one after the other, are each message group as it was; and no invocation knows of the last one."""
+    random = Random(seed)
+    letters = [(f"{n:02d}", random.choice("abc"), random.choice("xy")) for n in range(random.randint(1, 24))]
+    world = fifo_world(*letters)
+    since = random.choice([None, START + random.randint(0, 20)])
+    selection = Selection(attribute=("shop", "x"), quarantined_from=since)
+    seen = preview(world.ports, world.fleet, selection, world.now)
+    if not seen.count:
+        return
+    job = open_job(world.ports, world.fleet, selection, world.job(rate_per_s=random.choice([1, 3])))
+    while job.state is JobState.RUNNING:
+        world.now += SOON + 1
+        job = world.work(job, budget_s=1.0)
+    sent, held = world.bodies(), world.held_bodies()
+    assert (job.state, len(sent)) == (JobState.DONE, seen.count)
+    for message_group in "abc":
+        mine = [body for body, of, _ in letters if of == message_group]
+        assert [body for body in (*sent, *held) if body in mine] == mine
+    assert all(shop == "x" for body, _, shop in letters if body in sent)
+    behind = [
+        body for at, (body, _, shop) in enumerate(letters)
+        if body in held and shop == "x" and START + at >= (since or 0)
+    ]  # fmt: skip
+    assert len(behind) == seen.behind_count
 
 
 # --------------------------------------------------------------------------- another queue

@@ -355,7 +355,7 @@ class World:
             return {"redrive": {"fleet": name, "all": True, "from": "dead-letter-queue", "rate_per_s": rate_per_s}}
         running = [job for job in self.truth.ledger.jobs(name) if job.state is JobState.RUNNING]
         entries = self.truth.ledger.quarantined(name)[0]
-        kinds = ["all", "group", "message", "dry run"] if entries else []
+        kinds = ["all", "group", "message", "some", "since", "shop", "dry run"] if entries else []
         kinds += ["stop"] if running else []
         if not kinds:
             return None
@@ -368,6 +368,9 @@ class World:
             "dry run": {"all": True, "dry_run": True},
             "group": {"failure_group": entry.failure_group},
             "message": {"message_id": entry.message_id},
+            "some": {"message_ids": [one.message_id for one in self.rng.sample(entries, min(3, len(entries)))]},
+            "since": {"quarantined_from": entry.at},
+            "shop": {"attribute": {"name": "shop", "value": "Zürich"}},
         }[kind]
         return {"redrive": {"fleet": name, "rate_per_s": self.rng.choice((0.2, 3, 50)), **selection}}
 

@@ -10,7 +10,8 @@ writes the job; a crash between leaves counts that are one load low, and nothing
 * Ramp: the rest in the order of the index, at the job's rate. What comes back is noted on the job by `dead_letters`,
   from another invocation: a job for one failure group stops at once, a job for all leaves that group out.
 * What was quarantined after the job was asked for is not part of it: a message that fails again cannot go round.
-* FIFO: a message that cannot be sent stops the job, since those behind it would overtake.
+* FIFO: a message that cannot be sent stops the job, since those behind it would overtake. A narrowed job sends of each
+  message group what is selected up to the first that is not.
 * From the dead-letter queue itself (manual mode) canaries are the first few received; the job goes on if the queue
   then holds no more than was left there, and stops at the first message of its own that it receives again. Where
   much is left and SQS's own move task would be faster than this job was, that moves the rest (`MOVE`): it knows
@@ -28,10 +29,11 @@ from dataclasses import dataclass, field, replace
 
 from sluice.config import Fleet
 from sluice.grouping import failure_group
-from sluice.jobs import amend_job, end_move, without_move
+from sluice.jobs import PAGE, amend_job, end_move, without_move
 from sluice.model import JobPhase, JobState, Message, MoveTask, Quarantined, RedriveJob
 from sluice.ports import MOVE_MAX_PER_S, ConflictError, PortError, Ports, QueueFacts
 from sluice.redrive import (
+    Lanes,
     came_from,
     copy_of,
     due,
@@ -88,6 +90,7 @@ class Runner:
     until: float
     now: Callable[[], float]
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _walked: dict[str, tuple[str | None, Lanes]] = field(default_factory=dict)  # by job: up to where, and what is left
 
     def take(self, job: RedriveJob) -> RedriveJob | None:
         """Become the job's runner; None if it has one, or another was first."""
@@ -142,10 +145,10 @@ class Runner:
         )
         if not groups:
             return self._watch(job)
-        sent_before, after = job.sent_count, None
+        sent_before, after, lanes = job.sent_count, None, Lanes()
         while job.state is JobState.RUNNING and job.sent_count == sent_before:  # a canary in doubt tells nothing
             page, after = self.ports.ledger.quarantined(self.fleet.name, groups[0], self._canary_count(job), after)
-            job = self._send_entries(job, page)
+            job = self._send_entries(job, page, lanes)
             if after is None or self.now() > self.until - STEP_MARGIN_S:
                 break
         return replace(job, cursor=groups[0])
@@ -171,8 +174,25 @@ class Runner:
     def _ramp(self, job: RedriveJob) -> RedriveJob:
         """The next page of the index."""
         page, cursor = self.ports.ledger.quarantined(self.fleet.name, job.failure_group, due(job, self.to), job.cursor)
-        job = replace(self._send_entries(job, page), cursor=cursor)
+        lanes = self._lanes_before(job, page)
+        job = replace(self._send_entries(job, page, lanes), cursor=cursor)
+        self._walked[job.id] = (cursor, lanes)
         return _ended(job, self.now()) if cursor is None and job.state is JobState.RUNNING else job
+
+    def _lanes_before(self, job: RedriveJob, page: Sequence[Quarantined]) -> Lanes:
+        """What the walk of a FIFO job has left behind so far: as this runner knows, or by walking there again."""
+        walked_to, lanes = self._walked.get(job.id, (None, Lanes()))
+        if not self.to.fifo or not page or job.cursor is None or job.cursor == walked_to:
+            return Lanes() if job.cursor is None else Lanes(set(lanes.held_up))  # a step that fails is taken again
+        lanes, after = Lanes(), None
+        while True:
+            entries, after = self.ports.ledger.quarantined(self.fleet.name, job.failure_group, PAGE, after)
+            for entry in entries:
+                if entry.message_id == page[0].message_id:
+                    return lanes
+                lanes.admits(job, entry)
+            if after is None:
+                return lanes
 
     def _listed(self, job: RedriveJob) -> RedriveJob:
         """The next of the messages that the job lists; the cursor counts how many of them were gone through."""
@@ -307,9 +327,9 @@ class Runner:
 
     # ------------------------------------------------------------- sending
 
-    def _send_entries(self, job: RedriveJob, entries: Sequence[Quarantined]) -> RedriveJob:
-        """Send what the index points to, as far as it is part of the job."""
-        chosen = [entry for entry in entries if selects(job, entry)]
+    def _send_entries(self, job: RedriveJob, entries: Sequence[Quarantined], lanes: Lanes | None = None) -> RedriveJob:
+        """Send what the index points to, as far as it is part of the job; `lanes` where it is a walk through it."""
+        chosen = [entry for entry in entries if (selects(job, entry) if lanes is None else lanes.admits(job, entry))]
         for some in _by_bytes(chosen):
             if job.state is not JobState.RUNNING:
                 break

@@ -74,6 +74,12 @@ def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: st
             "Nothing was sent.",
         ],
         _groups(seen["groups"]),
+        htpy.p(".sl-quiet")[
+            f"{counted(seen['behind_count'], 'more message')} match, behind others of their message group that do not:"
+            " left, to keep the order."
+        ]
+        if seen.get("behind_count")
+        else None,
         htpy.p(".sl-quiet")["There are more than were looked at."] if not seen.get("complete", True) else None,
         htpy.p(".sl-quiet")[f"{counted(len(seen['left_groups']), 'group')} set aside is left out."]
         if seen.get("left_groups")
