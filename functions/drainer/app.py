@@ -29,6 +29,7 @@ from sluice.drain_events import (
     Event,
     Gone,
     InFlight,
+    PoolWaiting,
     Release,
     Reported,
     Retained,
@@ -390,7 +391,7 @@ class Drainer:
         for instance_id in sorted({*drains, *sights}, key=lambda key: (_urgency(drains.get(key)), key)):
             drain, sight = drains.get(instance_id), sights.get(instance_id)
             over = drain is None or drain.state is DrainState.RELEASED
-            if over and not isinstance(sight, Waiting | Retained):
+            if over and not isinstance(sight, Waiting | PoolWaiting | Retained):
                 continue
             news = _news(drain, sight, look)
             tick = Tick(look.reading.retains if look.reading else None)
@@ -423,7 +424,7 @@ class Drainer:
         told_by = self._asked(fleet, "what consumers said", lambda: self.ports.ledger.consumers(fleet.name)) or ()
         if reading is not None:
             minder = Minder(self.ports, fleet, self.now)
-            minder.sweep(told_by, reading)
+            minder.sweep(told_by, reading, frozenset(drain.instance_id for drain in under_way))
             self._mind(fleet, minder)
         ended: frozenset[str] = frozenset()
         if old := [d.instance_id for d in under_way if self.now() >= d.started_at + LOOK_AFTER_S]:
@@ -598,7 +599,7 @@ class Drainer:
                     return None
                 if held and not probe:
                     self.tally.append((fleet.name, "HeartbeatsSent", MetricUnit.Count, 1))
-                return Beaten(hook, held, probe)
+                return Beaten(hook, held, probe, fleet.name)
             case CompleteHook(hook, result):
                 try:
                     return Completed(hook, self.ports.group.complete_hook(hook, result))

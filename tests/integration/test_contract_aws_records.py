@@ -7,12 +7,13 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from sluice.aws import CloudWatchSignals, SsmFleets, SsmInstances
+from sluice.aws import AsgGroup, CloudWatchSignals, SsmFleets, SsmInstances
 from sluice.aws.clients import Clients
 from sluice.aws.fleets import CACHED_S
 from sluice.aws.table import Table
@@ -410,3 +411,71 @@ def test_composite_alarm_guards_too(state: str, on: bool) -> None:
 def test_lifecycle_is_folded_to_what_decisions_need(aws_state: str, folded: Lifecycle) -> None:
     """What is not known to launch, work or drain counts for nothing."""
     assert Lifecycle.of(aws_state) is folded
+
+
+# --------------------------------------------------------------------------- warm pools
+
+
+class FakeAutoScaling:
+    """A group with a warm pool of three pages' length, as AWS tells of it: the group itself names none of the pool."""
+
+    def __init__(self, *, pool: bool) -> None:
+        self.pool = pool
+        self.asked: list[str] = []
+
+    def member(self, instance_id: str, state: str) -> dict[str, Any]:
+        """An instance."""
+        return {
+            "InstanceId": instance_id,
+            "LifecycleState": state,
+            "HealthStatus": "Healthy",
+            "ProtectedFromScaleIn": False,
+        }
+
+    def describe_auto_scaling_groups(self, **_: Any) -> dict[str, Any]:
+        """The group."""
+        found = {"DesiredCapacity": 1, "MinSize": 0, "MaxSize": 5, "Instances": [self.member("i-1", "InService")]}
+        return {"AutoScalingGroups": [found | ({"WarmPoolConfiguration": {"MinSize": 1}} if self.pool else {})]}
+
+    def describe_scaling_activities(self, **_: Any) -> dict[str, Any]:
+        """Launched into the pool at first, and from it since: most recent first."""
+        words = (("from", AT + 900), ("into", AT))
+        return {
+            "Activities": [
+                {
+                    "Description": f"Launching a new EC2 instance {word} warm pool: i-1",
+                    "StartTime": datetime.fromtimestamp(at, UTC),
+                    "StatusCode": "Successful",
+                }
+                for word, at in words
+            ]
+        }
+
+    def get_paginator(self, name: str) -> Any:
+        """Of the pool's instances."""
+        self.asked.append(name)
+        pages = [["i-2", "Warmed:Pending:Wait"], ["i-3", "Warmed:Stopped"], ["i-1", "InService"]]
+        return SimpleNamespace(
+            paginate=lambda **_: ({"Instances": [self.member(key, state)]} for key, state in pages),
+        )
+
+
+def test_group_is_read_with_its_warm_pool_when_it_has_one() -> None:
+    """What goes back to the pool is held there already: without it, a drain would be taken for gone."""
+    autoscaling = FakeAutoScaling(pool=True)
+    reading = AsgGroup(cast("Clients", SimpleNamespace(autoscaling=autoscaling)), lambda: AT).read("group")
+    assert {one.id: one.aws_state for one in reading.instances} == {
+        "i-1": "InService",
+        "i-2": "Warmed:Pending:Wait",
+        "i-3": "Warmed:Stopped",
+    }
+    assert reading.count(Lifecycle.WORKING) == 1
+    assert reading.instances[0].launched_at == AT + 900, "the launch from the pool, not that into it"
+
+
+def test_pool_is_not_asked_for_when_the_group_has_none() -> None:
+    """It would be a call more for every tick of every fleet."""
+    autoscaling = FakeAutoScaling(pool=False)
+    reading = AsgGroup(cast("Clients", SimpleNamespace(autoscaling=autoscaling)), lambda: AT).read("group")
+    assert [one.id for one in reading.instances] == ["i-1"]
+    assert autoscaling.asked == []

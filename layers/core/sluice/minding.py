@@ -21,6 +21,9 @@ from sluice.launching import (
 from sluice.model import BootState, Consumer, GroupReading, HookAction, Lifecycle, TimedLaunch
 from sluice.ports import PROTECTED_AT_ONCE, ConflictError, PortError, Ports, RefusedError, TryLaterError
 
+# On the way into service, or new and on the way into a warm pool, where a launch hook holds an instance first.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
+ARRIVING = frozenset(f"{pool}Pending{step}" for pool in ("", "Warmed:") for step in ("", ":Wait", ":Proceed"))
 # Two or three invocations may meet over one consumer; more than this many lost races means something else is wrong.
 CONFLICTS_MAX = 5
 
@@ -98,10 +101,18 @@ class Minder:
         if after is not None and lost and (before is None or before.boot is not BootState.LOST):
             self.minded.lost.append(after.instance_id)
 
-    def sweep(self, consumers: Iterable[Consumer], reading: GroupReading) -> None:
-        """Give every consumer on record what its group's reading says, and set right whose instance is protected."""
+    def sweep(
+        self, consumers: Iterable[Consumer], reading: GroupReading, leaving: frozenset[str] = frozenset()
+    ) -> None:
+        """Give every consumer on record what its group's reading says, and set right whose instance is protected.
+
+        Args:
+            consumers: every consumer on record.
+            reading: their group as of now.
+            leaving: the instances with drains under way; one of them that waits before the warm pool goes back to it.
+        """
         known = {consumer.instance_id: consumer for consumer in consumers}
-        for instance_id, event in self._sights(known, reading):
+        for instance_id, event in self._sights(known, reading, leaving):
             try:
                 noted = self.note(instance_id, event, known.get(instance_id))
             except PortError as error:
@@ -116,17 +127,20 @@ class Minder:
         self.minded.lifted_count += len(lifted)
         self._mark([known[instance_id] for instance_id in (*lifted, *plan.forget)], protected=False)
 
-    def _sights(self, known: dict[str, Consumer], reading: GroupReading) -> Iterable[tuple[str, BootEvent]]:
+    def _sights(
+        self, known: dict[str, Consumer], reading: GroupReading, leaving: frozenset[str]
+    ) -> Iterable[tuple[str, BootEvent]]:
         """What the reading says of each instance that it may matter to."""
         hook = self.fleet.launch.hook
+        arriving = {i.id for i in reading.instances if i.aws_state in ARRIVING and i.id not in leaving}
         for instance in reading.instances:
             held = instance.aws_state.endswith("Pending:Wait")
-            if instance.state is Lifecycle.LAUNCHING and held and hook is not None:
+            if instance.id in arriving and held and hook is not None:
                 ours = HookAction(self.fleet.group, hook, instance.id)
                 yield instance.id, Found(ours, waiting=True, launched_at=instance.launched_at)
             elif instance.id in known and instance.state is Lifecycle.WORKING:
                 yield instance.id, Found(None, waiting=False, launched_at=instance.launched_at)
-        here = {i.id for i in reading.instances if i.state in {Lifecycle.LAUNCHING, Lifecycle.WORKING}}
+        here = arriving | {i.id for i in reading.instances if i.state is Lifecycle.WORKING}
         for instance_id, consumer in known.items():
             # A reading lags by seconds: what was heard of since then is not gone.
             if instance_id not in here and consumer.updated_at < reading.at:
