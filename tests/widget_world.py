@@ -23,6 +23,8 @@ from tests.widget_scenes import (
     outcome,
 )
 
+RETENTION_S = 4 * 86_400.0  # SQS's default
+
 
 class SetClock:
     """A clock that is set, and that sleeping moves on."""
@@ -111,5 +113,6 @@ def quarantine(ports: MemoryPorts, group: str, cause: str, body: str, *, at: flo
         source=None,
         size_bytes=len(body.encode("utf-8", "replace")),
         sample=body[:500],
+        expires_at=at - 60 + RETENTION_S,
     )
     assert ports.ledger.quarantine(entry)

@@ -25,13 +25,15 @@ from sluice.expiry import Keeper, is_due
 from sluice.grouping import READ_LIMIT, SOURCE
 from sluice.jobs import RequestError, open_job, pause_job, preview, resume_job, stop_job
 from sluice.model import JobState, Message, RedriveJob
+from sluice.peeking import Seen, peek
 from sluice.ports import ConflictError, NeedsFixError, PortError, Ports, QueueFacts
-from sluice.redrive import outlook
+from sluice.redrive import outlook, sample_of, selectable
 from sluice.redrive_requests import (
     EditRequest,
     FailureReport,
     GroupRequest,
     JobRequest,
+    PeekRequest,
     QuarantineRequest,
     RedriveRequest,
     RestoreRequest,
@@ -121,8 +123,7 @@ class Redriver:
             return [message.id for message in messages]
         kept: list[str] = []
         for fleet, theirs in _by_fleet(fleets, messages):
-            desk = Desk(self.ports, fleet, fleets[fleet], self.shift.until, self.now, self.shift.uniform)
-            settled = desk.settle(theirs)
+            settled = self._desk(fleet).settle(theirs)
             self._tell(fleet, settled)
             kept += [settlement.message_id for settlement in settled if not settlement.let_go]
         return kept
@@ -321,14 +322,57 @@ class Redriver:
             "note": "Ask again for more." if settled else "Nothing is in the dead-letter queue.",
         }
 
+    def look_inside(self, asked: object, by: str) -> Answer:
+        """Look at some dead letters of a fleet in their queue, in manual mode.
+
+        Raises:
+            RequestError: there is no such queue, or nobody may look now.
+            PortError: AWS does not let us.
+        """
+        request = read_request(PeekRequest, "peek", asked)
+        fleet = self._fleet(request.fleet)
+        if fleet.dead_letter_queue is None:
+            raise RequestError(f"fleet: {fleet.name} has no dead_letter_queue")
+        found = peek(
+            self.ports,
+            fleet,
+            self._queue(fleet.dead_letter_queue),
+            self.now,
+            limit=request.limit,
+            cause=request.cause,
+            attribute=None if request.attribute is None else (request.attribute.name, request.attribute.value),
+        )
+        who = request.requested_by or by
+        count = found.looked_at_count
+        logger.info("a dead-letter queue was looked into", fleet=fleet.name, count=count, requested_by=who)
+        return {
+            "peek": True,
+            "fleet": fleet.name,
+            "waiting_count": found.waiting_count,
+            "looked_at_count": count,
+            "messages": [_seen_in_words(one) for one in found.seen],
+            "note": "They are back in their queue; the receive count of each is one higher.",
+        }
+
     def _editor(self, fleet: Fleet) -> Editor:
         to = self._queue(fleet.queue)
         return Editor(self.ports, fleet, to, self.shift.name, self.shift.until, self.now)
 
     def _keeper(self, fleet: Fleet) -> Keeper:
         assert fleet.dead_letter_queue is not None
-        desk = Desk(self.ports, fleet, self._queue(fleet.queue), self.shift.until, self.now, self.shift.uniform)
-        return Keeper(self.ports, fleet, self._queue(fleet.dead_letter_queue), desk, self.now)
+        return Keeper(self.ports, fleet, self._queue(fleet.dead_letter_queue), self._desk(fleet), self.now)
+
+    def _desk(self, fleet: Fleet) -> Desk:
+        dead = self._queue(fleet.dead_letter_queue) if fleet.dead_letter_queue else None
+        return Desk(
+            self.ports,
+            fleet,
+            self._queue(fleet.queue),
+            self.shift.until,
+            self.now,
+            self.shift.uniform,
+            dead.retention_s if dead else None,
+        )
 
     # ------------------------------------------------------------- a consumer's word
 
@@ -433,6 +477,7 @@ def answer(event: object, redriver: Redriver) -> Answer:
         "edit": redriver.edit,
         "restore": redriver.restore,
         "quarantine": redriver.quarantine,
+        "peek": redriver.look_inside,
         **{kind: partial(redriver.act_on_job, kind) for kind in JOB_ACTS},
     }
     match event:
@@ -496,6 +541,21 @@ def _job_in_words(job: RedriveJob, now: float) -> Answer:
     words = {name: _listed(value) for name, value in asdict(job).items() if name not in inner}
     seen = outlook(job, now)
     return words | {"done_fraction": round(seen.done_fraction, 4), "left_s": seen.left_s}
+
+
+def _seen_in_words(seen: Seen) -> Answer:
+    """A dead letter in its queue, as JSON: what a person needs to recognise it."""
+    message = seen.message
+    return {
+        "message_id": message.id,
+        "failure_group": seen.group.id,
+        "cause": seen.group.words,
+        "left_s": seen.left_s,
+        "receive_count": message.receive_count,
+        "size_bytes": message.size_bytes,
+        "attributes": dict(selectable(message)),
+        "sample": sample_of(message),
+    }
 
 
 def _listed(value: Any) -> Any:

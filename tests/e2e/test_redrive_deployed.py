@@ -168,6 +168,9 @@ def nothing_is_refused(parcels: Parcels) -> Iterator[None]:
 def test_dead_letter_is_edited_redriven_and_restored_when_a_person_says_so(parcels: Parcels) -> None:
     """Taken in, sent back with another body; the original brought back, sent, and brought back though it was let go."""
     parcels.put_dead('{"sku": "tea-oolon"}')
+    (seen,) = parcels.on_the_command_line("--peek")["messages"]
+    assert (seen["sample"], seen["attributes"]) == ('{"sku": "tea-oolon"}', {"shop": "Berlin"})
+    assert parcels.count(parcels.dead_letters) == 1, "it was given back at once"
     assert parcels.asked("quarantine")["quarantined_count"] == 1
     (entry,) = parcels.held()
 

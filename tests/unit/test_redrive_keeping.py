@@ -162,6 +162,16 @@ def test_dead_letter_is_put_away_before_sqs_deletes_it() -> None:
     assert len(world.receive()) == 1
 
 
+def test_quarantined_message_knows_what_time_sqs_had_left_it() -> None:
+    """From its own first sending, which is what a person sees beside it; here it does not run out."""
+    world = waiting()
+    dead_letter(world, "old", 3 * DAY_S)
+    world.now += DAY_S - 60
+    keeper(world).look()
+    (entry,) = world.index()
+    assert entry.expires_at == START + RETENTION_S
+
+
 def test_dead_letter_that_cannot_be_stored_stays_where_it_is() -> None:
     """Stored and indexed first, then deleted."""
     world = waiting()

@@ -7,8 +7,29 @@ from dataclasses import replace
 import pytest
 
 from sluice.config import ConfigError, DrainPolicy, RedriveMode, RedrivePolicy
-from sluice.model import DrainOutcome, DrainState, JobAct, JobState, Mode, OutcomeStatus, Reason, ReasonCode
-from sluice.widget import Part, Theme, Trouble, View, render, render_message
+from sluice.model import (
+    DrainOutcome,
+    DrainState,
+    JobAct,
+    JobState,
+    Message,
+    Mode,
+    OutcomeStatus,
+    Quarantined,
+    Reason,
+    ReasonCode,
+)
+from sluice.widget import (
+    Part,
+    Scene,
+    Theme,
+    Trouble,
+    View,
+    render,
+    render_message,
+    render_messages,
+    render_whole,
+)
 from sluice.widget.style import CSS
 from tests.widget_html import Page, parse
 from tests.widget_scenes import (
@@ -397,8 +418,11 @@ def test_groups_when_redriving_is_manual_say_where_dead_letters_are() -> None:
     manual = fleet().model_copy(update={"redrive": RedrivePolicy(mode=RedriveMode.MANUAL)})
     page = show(quiet(fleet=manual))
     assert "dead letters stay in the dead-letter queue" in page.text
-    assert [event["redrive"] for _, event in page.actions] == [
-        {"fleet": "orders", "all": True, "from": "dead-letter-queue", "dry_run": dry_run} for dry_run in (True, False)
+    queue = {"fleet": "orders", "all": True, "from": "dead-letter-queue"}
+    assert [event for _, event in page.actions] == [
+        {"peek": {"fleet": "orders"}},
+        {"redrive": {**queue, "dry_run": True}},
+        {"redrive": {**queue, "dry_run": False}},
     ]
     assert "dead letters stay" not in show(quiet()).text
 
@@ -492,3 +516,22 @@ def test_actions_when_serialised_hold_only_ascii_without_markup() -> None:
         assert not set("<>&'") & set(action.text)
         assert json.loads(action.text.replace("&quot;", '"')) == event
     assert "of this failure group of fleet" in (page.actions[1][0].attributes["confirmation"] or "")
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "told"),
+    [
+        (NOW + 7_200, "SQS would delete it in 2 h, here it stays"),
+        (NOW - 7_200, "SQS would have deleted it 2 h ago, here it stays"),
+        (None, ""),
+    ],
+)
+def test_message_when_shown_tells_the_time_that_sqs_has_left_it(expires_at: float | None, told: str) -> None:
+    """One by one, in the list and whole: a group's age tells nothing of its oldest message's time."""
+    entry = Quarantined(
+        "orders", "g", "m", "key", "Broken", NOW - 60, NOW - 90, 1, None, 5, "body", expires_at=expires_at
+    )
+    scene = Scene("orders", NOW)
+    for page in (render_messages([entry], "g", None, scene), render_whole(entry, Message("m", "body"), scene)):
+        assert told in parse(page).text
+        assert ("here it stays" in parse(page).text) is bool(told)

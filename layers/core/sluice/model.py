@@ -709,6 +709,7 @@ class Quarantined:
     sample: str  # the beginning of the body, as data: escaped wherever it is shown
     message_group: str | None = None  # FIFO
     attributes: tuple[tuple[str, str], ...] = ()  # the producer's own texts, cut: to select by
+    expires_at: float | None = None  # when SQS would have deleted it from its dead-letter queue; here nothing does
 
 
 @dataclass(frozen=True, slots=True)
