@@ -91,6 +91,7 @@ def handler(event: Any, context: LambdaContext) -> str:
         console_arn=context.invoked_function_arn,
         redriver_arn=os.environ.get("SLUICE_REDRIVER_ARN") or None,
         fleets_path=os.environ.get("SLUICE_FLEETS_PATH", ""),
+        drainer_arn=os.environ.get("SLUICE_DRAINER_ARN") or None,
     )
     answer = respond(event, _ports, time.time, settings)
     logger.info(answer.summary, extra={"problems": answer.problems})
@@ -105,6 +106,7 @@ class Settings:
     console_arn: str | None = None  # this function, as the dashboard invoked it
     redriver_arn: str | None = None  # None: no buttons
     fleets_path: str = ""
+    drainer_arn: str | None = None  # None: no buttons at drains
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +305,7 @@ def look(request: Request, ports: Ports, settings: Settings) -> View:
         fleets_path=settings.fleets_path,
         console_arn=settings.console_arn,
         redriver_arn=settings.redriver_arn,
+        drainer_arn=settings.drainer_arn,
     )
     try:
         loaded = ports.fleets.load()

@@ -9,7 +9,7 @@ Lambda to try again.
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import batched
@@ -720,6 +720,16 @@ def answer(payload: object, drainer: Drainer) -> Answer:
     return answers[0] if len(answers) == 1 else {"answers": answers}
 
 
+def respond(payload: object, drainer: Drainer) -> Answer | str:
+    """Answer a payload: as HTML for a popup where the widget's button sent it. Raises as `answer`."""
+    answered = answer(payload, drainer)
+    if not isinstance(payload, Mapping) or "widgetContext" not in payload:
+        return answered
+    from sluice.widget.drains import render_release  # noqa: PLC0415 - only a person's press needs the HTML's library
+
+    return render_release(answered, payload)
+
+
 def emit(tally: Iterable[Record]) -> None:
     """The tally as embedded metrics: one blob for each fleet."""
     by_fleet: dict[str, list[Record]] = {}
@@ -752,7 +762,7 @@ def _book() -> FleetBook:
 
 @tracer.capture_lambda_handler(capture_response=False)
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: Any) -> Answer:
+def handler(event: dict[str, Any], context: Any) -> Answer | str:
     """Lambda's entry: read the invocation, decide and apply, tell."""
     started_at = time.time()
     left_s = context.get_remaining_time_in_millis() / 1000
@@ -766,6 +776,6 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
     drainer = Drainer(_ports(), time.time, shift, _book())
 
     try:
-        return answer(event, drainer)
+        return respond(event, drainer)
     finally:
         emit(drainer.tally)

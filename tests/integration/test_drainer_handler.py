@@ -40,6 +40,7 @@ from sluice.model import (
     TimedLaunch,
 )
 from sluice.ports import LostAnswerError, NeedsFixError, TryLaterError
+from tests.widget_html import parse
 
 EVENTS = Path(__file__).parents[2] / "events"
 START = 1_800_000_000.0
@@ -909,6 +910,25 @@ def test_metrics_are_one_blob_a_fleet_when_several_were_at_it(capsys: pytest.Cap
     assert blobs["orders"]["HeartbeatsSent"] == [2.0]
     assert blobs["orders"]["DrainDuration"] == [4.5, 9.0]
     assert blobs["mail"]["HeartbeatsSent"] == [1.0]
+
+
+def test_button_of_the_widget_releases_and_is_answered_as_html() -> None:
+    """The same request as a person's by hand: what came of it, or what is wrong, for a popup."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    pages = []
+    for fleet in ("orders", "nobody"):
+        payload = {"release": {"fleet": fleet, "instance_id": instance_id}, "widgetContext": {"theme": "dark"}}
+        drainer = app.Drainer(day.seen, day.clock, app.Shift(day.now + 55, 10, "press", day.wait), day.book)
+        pages.append(app.respond(payload, drainer))
+    assert isinstance(pages[0], str)
+    assert isinstance(pages[1], str)
+    assert parse(pages[0]).text.startswith(f"{instance_id}: released: its deadline has passed.")
+    assert "sl-dark" in pages[0]
+    assert day.state(instance_id) is DrainState.RELEASED
+    assert "Not done." in pages[1]
+    assert "there is no fleet" in pages[1]
 
 
 # --------------------------------------------------------------------------- warm pools

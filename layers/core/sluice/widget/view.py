@@ -61,6 +61,7 @@ class View:
     notes: tuple[str, ...] = ()  # of the request, such as parameters that mean nothing
     console_arn: str | None = None  # this function: the fleets' tabs call it
     redriver_arn: str | None = None  # the buttons call it; without it there are none
+    drainer_arn: str | None = None  # the drains' buttons call it; without it there are none
 
     def unread(self, part: Part) -> bool:
         """Whether nothing is known of a part: then nothing may be said of it, not even that it is empty."""
