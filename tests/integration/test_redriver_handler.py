@@ -16,6 +16,7 @@ import pytest
 from functions.redriver import app
 from sluice.aws import connect
 from sluice.config import Fleet
+from sluice.invocation import Record, Shift
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
 from sluice.model import JobState, Message, Quarantined
 from sluice.persons import ANSWER_S
@@ -58,7 +59,7 @@ class World:
     fleet: Fleet = field(default_factory=a_fleet)
     now: float = NOW
     invocations: int = 0
-    tally: list[app.Record] = field(default_factory=list)
+    tally: list[Record] = field(default_factory=list)
     ports: MemoryPorts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,7 +72,7 @@ class World:
         def sleep(seconds: float) -> None:
             self.now += seconds
 
-        shift = app.Shift(
+        shift = Shift(
             name=name or f"invocation-{self.invocations}",
             until=self.now + INVOCATION_S + app.GRACE_S,
             stop_at=self.now + INVOCATION_S - app.MARGIN_S,

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from functions.redriver import app
+from sluice.invocation import Shift
 from sluice.model import JobState
 from tests.redrive_worlds import SOON, World, fleet
 
@@ -14,7 +15,7 @@ GROUP = {"all": True}
 def asked(world: World, event: dict[str, Any]) -> dict[str, Any]:
     """The answer to an event, by an invocation that begins now."""
     world.invocations += 1
-    shift = app.Shift(
+    shift = Shift(
         name=f"invocation-{world.invocations}",
         until=world.now + SOON,
         stop_at=world.now + SOON - app.MARGIN_S,

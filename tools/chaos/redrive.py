@@ -23,6 +23,7 @@ from typing import Any
 from functions.redriver import app
 from sluice.config import Fleet, RedriveMode, RedrivePolicy
 from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE
+from sluice.invocation import Shift
 from sluice.memory import Call, Crash, Fault, MemoryQueue, When, faulty_ports, memory_ports, queue_url
 from sluice.model import Attribute, JobState, Message
 from sluice.ports import BatchAnswer, LostAnswerError, NeedsFixError, PortError, Ports, TryLaterError
@@ -305,7 +306,7 @@ class World:
         def now() -> float:
             return self.now + skew_s
 
-        shift = app.Shift(
+        shift = Shift(
             name=f"invocation-{number}",
             until=ends_at + skew_s + app.GRACE_S,
             stop_at=ends_at + skew_s - app.MARGIN_S,
