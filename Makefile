@@ -70,6 +70,7 @@ check: setup-sandbox ## Lint, types, import rules, template checks
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy layers/core/sluice tools $(addprefix functions/,$(addsuffix /app.py,planner drainer redriver console))
 	$(RUN) -m mypy examples/orders/orders
+	$(RUN) -m mypy examples/consumer
 	.venv/bin/lint-imports
 	.venv/bin/cfn-lint template.yaml fleet.yaml examples/orders/template.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template template.yaml

@@ -119,7 +119,8 @@ class World:
 
     def desk(self, ports: Ports | None = None, uniform: Callable[[], float] = lambda: 0.5) -> Desk:
         """Where dead letters are settled, by an invocation that begins now."""
-        return Desk(ports or self.ports, self.fleet, self.to, self.now + SOON, self.clock, uniform)
+        retention_s = self.ports.queue.facts(self.dead_letters).retention_s
+        return Desk(ports or self.ports, self.fleet, self.to, self.now + SOON, self.clock, uniform, retention_s)
 
     def settle(self, ports: Ports | None = None) -> tuple[Settlement, ...]:
         """Receive a batch, settle it, and delete what may be let go: one round of Lambda's poller."""

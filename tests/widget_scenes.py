@@ -29,6 +29,7 @@ from sluice.widget import Clock, View
 NOW = 1_795_530_600.0  # 2026-11-24 14:30:00 UTC
 HOUR = 3_600.0
 REDRIVER_ARN = "arn:aws:lambda:eu-central-1:000000000000:function:sluice-redriver"
+DRAINER_ARN = "arn:aws:lambda:eu-central-1:000000000000:function:sluice-drainer"
 CONSOLE_ARN = "arn:aws:lambda:eu-central-1:000000000000:function:sluice-console"
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/000000000000/"
 
@@ -265,6 +266,7 @@ def view(now: float = NOW, **changes: object) -> View:
         "jobs": jobs(now),
         "console_arn": CONSOLE_ARN,
         "redriver_arn": REDRIVER_ARN,
+        "drainer_arn": DRAINER_ARN,
     }
     return View(**{**parts, **changes})  # type: ignore[arg-type]
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from functions.console import app as console
+from functions.drainer import app as drainer
 from functions.redriver import app as redriver
 from sluice.memory import MemoryPorts, memory_ports
 from sluice.model import Message, Quarantined
 from tests.widget_scenes import (
     CONSOLE_ARN,
+    DRAINER_ARN,
     NOW,
     REDRIVER_ARN,
     afternoon,
@@ -22,6 +24,8 @@ from tests.widget_scenes import (
     jobs,
     outcome,
 )
+
+RETENTION_S = 4 * 86_400.0  # SQS's default
 
 
 class SetClock:
@@ -51,7 +55,7 @@ class World:
 
     def console(self, event: object) -> str:
         """What the console answers."""
-        settings = console.Settings(CONSOLE_ARN, self.redriver_arn, "/sluice/test/fleets/")
+        settings = console.Settings(CONSOLE_ARN, self.redriver_arn, "/sluice/test/fleets/", DRAINER_ARN)
         return console.respond(event, lambda: self.ports, self.clock, settings).text
 
     def redriver(self, event: object) -> object:
@@ -66,11 +70,22 @@ class World:
         )
         return redriver.respond(event, redriver.Redriver(self.ports, self.clock, shift), REDRIVER_ARN)
 
+    def drainer(self, event: object) -> object:
+        """What the drainer answers."""
+        shift = drainer.Shift(self.clock() + 55.0, 10.0, f"invocation-{len(self.invoked)}", self.clock.sleep)
+        book = drainer.FleetBook(self.ports, self.clock)
+        return drainer.respond(event, drainer.Drainer(self.ports, self.clock, shift, book))
+
     def invoke(self, *, FunctionName: str, Payload: bytes) -> Mapping[str, Any]:  # noqa: N803 - AWS's names
         """As a Lambda client's `invoke`."""
         event = json.loads(Payload)
         self.invoked.append((FunctionName, event))
-        functions = {CONSOLE_ARN: self.console, REDRIVER_ARN: self.redriver, **self.others}
+        functions = {
+            CONSOLE_ARN: self.console,
+            REDRIVER_ARN: self.redriver,
+            DRAINER_ARN: self.drainer,
+            **self.others,
+        }
         return {"Payload": io.BytesIO(json.dumps(functions[FunctionName](event)).encode())}
 
 
@@ -111,5 +126,6 @@ def quarantine(ports: MemoryPorts, group: str, cause: str, body: str, *, at: flo
         source=None,
         size_bytes=len(body.encode("utf-8", "replace")),
         sample=body[:500],
+        expires_at=at - 60 + RETENTION_S,
     )
     assert ports.ledger.quarantine(entry)

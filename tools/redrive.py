@@ -26,6 +26,7 @@ from rich.text import Text
 DEFAULT_FUNCTION = "sluice-redriver"
 # The function answers a request within ten seconds, and Lambda ends it after thirty.
 READ_TIMEOUT_S = 40
+SAMPLE_SHOWN = 60  # characters of a body, in a table's row
 WATCH_S = 2.0  # between two looks at a job
 
 type Invoke = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
@@ -78,6 +79,7 @@ def redrive(
     edit: str | None = None,
     body: Path | None = None,
     quarantine: Annotated[bool, Parameter(negative="")] = False,
+    peek: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     rate: float | None = None,
     again: Annotated[bool, Parameter(negative="")] = False,
@@ -106,6 +108,7 @@ def redrive(
         edit: Send the message of this id back with the body in --body instead, where the fleet allows it.
         body: The file with that body.
         quarantine: In redrive mode manual, put what is in the dead-letter queue into quarantine instead.
+        peek: In redrive mode manual, look at some of what is in the dead-letter queue instead, and leave it there.
         dry_run: Say what would be sent, and send nothing.
         rate: At most so many messages a second; by default the fleet's own rate.
         again: Send even what may have been sent before, where an answer was lost.
@@ -123,6 +126,7 @@ def redrive(
         "restore": restore and {"key": restore},
         "edit": edit and {"message_id": edit, "body": _body(body)},
         "quarantine": {} if quarantine else None,
+        "peek": {} if peek else None,
     }
     selection: dict[str, Any] = {
         "all": everything or None,
@@ -212,6 +216,8 @@ def tables(answer: Mapping[str, Any]) -> list[Table | Text]:
             return _dry_run(answer)
         case {"job": job}:
             return _job(job)
+        case {"peek": True}:
+            return _peek(answer)
         case {"note": note}:
             return [_plain(str(note))]
     return [_plain(json.dumps(answer))]
@@ -233,7 +239,26 @@ def _dry_run(answer: Mapping[str, Any]) -> list[Table | Text]:
         f" {rate_per_s:g} a second ({count / rate_per_s:.0f} s at the least), {answer['canary_count']} of each"
         " failure group first. Nothing was sent."
     )
+    if behind_count := answer.get("behind_count"):
+        told += (
+            f" {behind_count} more match, but stand behind messages of their message group that do not:"
+            " they stay, to keep the order."
+        )
     return [table, Text(told)] if answer["groups"] else [Text(told)]
+
+
+def _peek(answer: Mapping[str, Any]) -> list[Table | Text]:
+    table = Table("message", "cause", "hours left", "body begins")
+    for message in answer["messages"]:
+        left_s = message["left_s"]
+        table.add_row(
+            _plain(message["message_id"]),
+            _plain(message["cause"]),
+            "" if left_s is None else f"{left_s / 3_600:.1f}",
+            _plain(message["sample"][:SAMPLE_SHOWN]),
+        )
+    told = Text(f"{answer['looked_at_count']} dead letters looked at. {answer['note']}")
+    return [table, told] if answer["messages"] else [told]
 
 
 def _job(job: Mapping[str, Any]) -> list[Table | Text]:

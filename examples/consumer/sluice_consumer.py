@@ -1,6 +1,6 @@
 """The consumer's half of Sluice's contract, in one file to copy: when to stop, what to say, how to let go.
 
-    lifecycle = Lifecycle.watch(hook="sluice-drain")      # once the consumer can take messages
+    lifecycle = Lifecycle.watch(hook="sluice-drain")      # once the consumer can take messages; waits in a warm pool
     while not lifecycle.leaving:
         for message in receive():
             with lifecycle.working():
@@ -64,6 +64,8 @@ RETRY_S: Final = 5.0
 EARLY_S: Final = 150.0
 """How long an action that is not active may still become so: the metadata is ahead of the group by a moment, and a Spot
 notice by its two minutes."""
+IN_POOL: Final = frozenset({"Warmed:Stopped", "Warmed:Running", "Warmed:Hibernated"})
+"""Where an instance that is to stand in a warm pool is going."""
 OPTIONS: Final = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"})
 
 
@@ -128,6 +130,9 @@ class Lifecycle:
         self._leaving = threading.Event()
         self._stopped = threading.Event()  # by SIGTERM: whoever sent it waits for this process to end
         self._by_group = False  # the group waits for our completion
+        self._served = False  # it has been in service: from then on a warm pool is the end
+        self._pooled_at: float | None = None  # since when it has been new and on its way to a warm pool, or in it
+        self._completed = False
         self._ends_at: float | None = None
         self._left_at = 0.0
         self._in_hand = 0
@@ -142,6 +147,9 @@ class Lifecycle:
     @classmethod
     def watch(cls, hook: str, group: str | None = None, *, signals: bool = True) -> "Lifecycle":
         """Begin to watch, and say that this consumer is ready.
+
+        On an instance that is made ready for a warm pool it says so too, and returns once that goes into service: a
+        pool's instance must take no messages.
 
         Args:
             hook: The termination hook that the Sluice stack attaches to the group: `<stack>-drain`.
@@ -163,7 +171,10 @@ class Lifecycle:
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: lifecycle.stop())
+        lifecycle.look()
         lifecycle.start()
+        while lifecycle.in_pool and not lifecycle.wait(POLL_S):
+            pass
         return lifecycle
 
     def start(self) -> None:
@@ -178,6 +189,11 @@ class Lifecycle:
             pause.wait(pause_s)
 
     # --- for the consumer ---
+
+    @property
+    def in_pool(self) -> bool:
+        """Whether the instance is new and on its way to a warm pool, or in it: no messages yet."""
+        return self._pooled_at is not None and not self._leaving.is_set()
 
     @property
     def leaving(self) -> bool:
@@ -250,6 +266,11 @@ class Lifecycle:
             self._give_back_in_time()
             return
         state = self._target_state()
+        if state in IN_POOL and not self._served:
+            self._stand_in_pool()
+            return
+        if state == "InService":
+            self._enter_service()
         if state is not None and (state == "Terminated" or state.startswith("Warmed:")):
             log.info("the instance is to go: %s", state)
             self._by_group = True
@@ -259,6 +280,25 @@ class Lifecycle:
             self._ends_at = _ends_at(notice)
             self._by_group = True  # the group's own termination follows, and then waits for nobody
             self._leaving.set()
+
+    def _stand_in_pool(self) -> None:
+        """New, and first of all for a warm pool; or started anew on an instance that goes back to one.
+
+        Then the group waits for this consumer's half, which died before it could let go: nothing is in hand.
+        """
+        now = self._clock()
+        if self._pooled_at is None:
+            log.info("the instance goes to a warm pool first: no messages yet")
+            self._pooled_at = now
+        if not self._completed and now <= self._pooled_at + EARLY_S:
+            self._completed = self._try_to_complete() is True
+
+    def _enter_service(self) -> None:
+        """In service; from a warm pool, a launch hook may wait for another word that this consumer is ready."""
+        self._served = True
+        if self._pooled_at is not None:
+            with self._lock:
+                self._pooled_at, self._said, self._ready_at = None, None, self._clock()
 
     def _give_back_in_time(self) -> None:
         """Spot's two minutes are nearly over: what does not fit is for others."""
@@ -329,6 +369,12 @@ class Lifecycle:
 
     def _complete(self) -> bool:
         """Complete the action with CONTINUE; that it is over already is a success."""
+        done = self._try_to_complete()
+        # Too early, or too late: Sluice may have been faster. It costs nothing to ask again for a while.
+        return self._clock() > self._left_at + EARLY_S if done is None else done
+
+    def _try_to_complete(self) -> bool | None:
+        """Complete the action with CONTINUE; None where none is active."""
         try:
             self._autoscaling.complete_lifecycle_action(
                 AutoScalingGroupName=self._group,
@@ -338,8 +384,7 @@ class Lifecycle:
             )
         except ClientError as error:
             if "no active lifecycle action" in str(error).lower():
-                # Too early, or too late: Sluice may have been faster. It costs nothing to ask again for a while.
-                return self._clock() > self._left_at + EARLY_S
+                return None
             log.warning("the lifecycle action is not complete yet: %s", error)
             return False
         except BotoCoreError as error:

@@ -17,7 +17,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.config import Fleet
+from sluice.forecasting import WEEK_S
+from sluice.model import Mode
 from sluice.ports import Ledger, LoadedFleets, PortError, Ports
+from sluice.scoring import Score, score
 from sluice.widget import (
     FILTER_FIELD,
     FILTER_LIMIT,
@@ -88,6 +91,7 @@ def handler(event: Any, context: LambdaContext) -> str:
         console_arn=context.invoked_function_arn,
         redriver_arn=os.environ.get("SLUICE_REDRIVER_ARN") or None,
         fleets_path=os.environ.get("SLUICE_FLEETS_PATH", ""),
+        drainer_arn=os.environ.get("SLUICE_DRAINER_ARN") or None,
     )
     answer = respond(event, _ports, time.time, settings)
     logger.info(answer.summary, extra={"problems": answer.problems})
@@ -102,6 +106,7 @@ class Settings:
     console_arn: str | None = None  # this function, as the dashboard invoked it
     redriver_arn: str | None = None  # None: no buttons
     fleets_path: str = ""
+    drainer_arn: str | None = None  # None: no buttons at drains
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +305,7 @@ def look(request: Request, ports: Ports, settings: Settings) -> View:
         fleets_path=settings.fleets_path,
         console_arn=settings.console_arn,
         redriver_arn=settings.redriver_arn,
+        drainer_arn=settings.drainer_arn,
     )
     try:
         loaded = ports.fleets.load()
@@ -333,6 +339,14 @@ def _with_records(view: View, fleet: str, ledger: Ledger) -> View:
     drains = read(Part.DRAINS, lambda: ledger.drains(fleet))
     failure_groups = read(Part.FAILURE_GROUPS, lambda: ledger.failure_groups(fleet))
     jobs = read(Part.REDRIVES, lambda: ledger.jobs(fleet))
+    scored: tuple[Score | None, ...] = ()
+    if view.fleet is not None and view.fleet.mode is Mode.SHADOW:
+
+        def scores() -> tuple[Score | None, ...]:
+            shadow = ledger.memory(fleet).shadow
+            return score(shadow), score(shadow, WEEK_S)
+
+        scored = read(Part.SHADOW, scores)
     return replace(
         view,
         decisions=decisions[:DECISIONS_LIMIT],
@@ -340,6 +354,8 @@ def _with_records(view: View, fleet: str, ledger: Ledger) -> View:
         drains=drains,
         failure_groups=failure_groups,
         jobs=jobs,
+        score=scored[0] if scored else None,
+        week=scored[1] if scored else None,
         troubles=tuple(troubles),
     )
 

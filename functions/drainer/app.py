@@ -9,7 +9,7 @@ Lambda to try again.
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import batched
@@ -29,6 +29,7 @@ from sluice.drain_events import (
     Event,
     Gone,
     InFlight,
+    PoolWaiting,
     Release,
     Reported,
     Retained,
@@ -240,10 +241,10 @@ class Drainer:
             logger.info("its consumer is ready: it counts", fleet=fleet.name, instance_id=instance_id)
         for instance_id in minded.lost:
             logger.warning("it left before its consumer was ready", fleet=fleet.name, instance_id=instance_id)
-        for times in minded.launches:
-            self.tally.append((fleet.name, "LaunchToFirstMessage", MetricUnit.Seconds, times.to_first_message_s))
-            if times.to_ready_s is not None:
-                self.tally.append((fleet.name, "LaunchToReady", MetricUnit.Seconds, times.to_ready_s))
+        for launch in minded.launches:
+            self.tally.append((fleet.name, "LaunchToFirstMessage", MetricUnit.Seconds, launch.to_first_message_s))
+            if launch.to_ready_s is not None:
+                self.tally.append((fleet.name, "LaunchToReady", MetricUnit.Seconds, launch.to_ready_s))
         counts = {
             "BootsLost": len(minded.lost),
             "InstancesProtected": minded.protected_count,
@@ -390,7 +391,7 @@ class Drainer:
         for instance_id in sorted({*drains, *sights}, key=lambda key: (_urgency(drains.get(key)), key)):
             drain, sight = drains.get(instance_id), sights.get(instance_id)
             over = drain is None or drain.state is DrainState.RELEASED
-            if over and not isinstance(sight, Waiting | Retained):
+            if over and not isinstance(sight, Waiting | PoolWaiting | Retained):
                 continue
             news = _news(drain, sight, look)
             tick = Tick(look.reading.retains if look.reading else None)
@@ -423,7 +424,7 @@ class Drainer:
         told_by = self._asked(fleet, "what consumers said", lambda: self.ports.ledger.consumers(fleet.name)) or ()
         if reading is not None:
             minder = Minder(self.ports, fleet, self.now)
-            minder.sweep(told_by, reading)
+            minder.sweep(told_by, reading, frozenset(drain.instance_id for drain in under_way))
             self._mind(fleet, minder)
         ended: frozenset[str] = frozenset()
         if old := [d.instance_id for d in under_way if self.now() >= d.started_at + LOOK_AFTER_S]:
@@ -598,7 +599,7 @@ class Drainer:
                     return None
                 if held and not probe:
                     self.tally.append((fleet.name, "HeartbeatsSent", MetricUnit.Count, 1))
-                return Beaten(hook, held, probe)
+                return Beaten(hook, held, probe, fleet.name)
             case CompleteHook(hook, result):
                 try:
                     return Completed(hook, self.ports.group.complete_hook(hook, result))
@@ -719,6 +720,16 @@ def answer(payload: object, drainer: Drainer) -> Answer:
     return answers[0] if len(answers) == 1 else {"answers": answers}
 
 
+def respond(payload: object, drainer: Drainer) -> Answer | str:
+    """Answer a payload: as HTML for a popup where the widget's button sent it. Raises as `answer`."""
+    answered = answer(payload, drainer)
+    if not isinstance(payload, Mapping) or "widgetContext" not in payload:
+        return answered
+    from sluice.widget.drains import render_release  # noqa: PLC0415 - only a person's press needs the HTML's library
+
+    return render_release(answered, payload)
+
+
 def emit(tally: Iterable[Record]) -> None:
     """The tally as embedded metrics: one blob for each fleet."""
     by_fleet: dict[str, list[Record]] = {}
@@ -751,7 +762,7 @@ def _book() -> FleetBook:
 
 @tracer.capture_lambda_handler(capture_response=False)
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: Any) -> Answer:
+def handler(event: dict[str, Any], context: Any) -> Answer | str:
     """Lambda's entry: read the invocation, decide and apply, tell."""
     started_at = time.time()
     left_s = context.get_remaining_time_in_millis() / 1000
@@ -765,6 +776,6 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
     drainer = Drainer(_ports(), time.time, shift, _book())
 
     try:
-        return answer(event, drainer)
+        return respond(event, drainer)
     finally:
         emit(drainer.tally)

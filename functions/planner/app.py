@@ -24,6 +24,7 @@ from sluice import wakes
 from sluice.config import Fleet
 from sluice.model import Decision, OutcomeStatus
 from sluice.ports import NeedsFixError, PortError, Ports, TryLaterError
+from sluice.scoring import late, score
 from sluice.ticking import LEASE_S, Ticked, hands_for, tick
 
 # The schedule's next minute begins this long after: the last tick of a hot fleet is then over.
@@ -180,6 +181,7 @@ class Planner:
             mode=decision.mode,
             dry_run=dry_run,
             reasons=[{"code": each.code, "before": each.before, "after": each.after} for each in decision.reasons],
+            **_shadow(ticked),
         )
         if dry_run:
             return
@@ -227,6 +229,13 @@ def _measures(ticked: Ticked) -> Iterable[tuple[str, MetricUnit, float]]:
         yield "DecisionAge", MetricUnit.Seconds, figures["visible"].age_s
     for code in _bound(decision):
         yield f"Limit.{code}", MetricUnit.Count, 1
+    span = ticked.followed.settled if ticked.followed is not None else None
+    if span is not None and span.seconds > 0:
+        yield "ScoredMessages", MetricUnit.Count, span.came
+        for side, tally in (("Shadow", span.shadow), ("Acting", span.acting)):
+            yield f"{side}Units", MetricUnit.Count, tally.unit_s / span.seconds
+            yield f"{side}Late", MetricUnit.Count, late(tally)
+            yield f"{side}Wait", MetricUnit.Seconds, tally.longest_s
 
 
 def _bound(decision: Decision) -> Iterable[str]:
@@ -249,7 +258,23 @@ def _told(ticked: Ticked) -> Answer:
             {"code": each.code, "before": each.before, "after": each.after, "sentence": each.sentence}
             for each in decision.reasons
         ],
+        **_shadow(ticked),
     }
+
+
+def _shadow(ticked: Ticked) -> Answer:
+    """Of a fleet in shadow mode: what the fleet as it would be wants, and how both compare so far."""
+    followed = ticked.followed
+    if followed is None:
+        return {}
+    told: Answer = {}
+    if followed.decision is not None:
+        told |= {"current": followed.decision.current, "want": followed.decision.want}
+    if followed.began and followed.shadow.restarted is not None:
+        told["restarted"] = f"without ticks for {followed.shadow.restarted[1]:.0f} s: begins anew, as the real fleet is"
+    if (scored := score(followed.shadow)) is not None:
+        told["sentence"] = scored.sentence
+    return {"shadow": told}
 
 
 def emit(tally: Iterable[Record]) -> None:

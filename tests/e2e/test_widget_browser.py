@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from sluice.draining import UNDER_WAY
 from sluice.model import Attribute, JobState, Message, Quarantined
 from sluice.widget import Scene, Theme, render, render_whole
 from tests.widget_scenes import CONSOLE_ARN, HARM, NOW, REDRIVER_ARN, failure_groups, fleet, harmed, jobs
@@ -270,6 +271,23 @@ def test_redrive_when_confirmed_sends_and_is_shown_and_can_be_stopped(open_page:
     stopped = world.ports.ledger.job("orders", job.id)
     assert stopped is not None
     assert stopped.state is JobState.STOPPED
+
+
+def test_drain_when_released_goes_on_at_a_persons_word(open_page: OpenPage, world: World) -> None:
+    """Nothing happens before the confirmation; then the drainer has it on record, and the popup says so."""
+    page = open_page()
+    oldest = min((d for d in world.ports.ledger.drains("orders") if d.state in UNDER_WAY), key=lambda d: d.started_at)
+    group = world.ports.group
+    group.create(fleet().group)
+    page.locator("#widget").get_by_role("button", name="Release", exact=True).first.click()
+    expect(page.locator("#confirm")).to_contain_text("what it works on is cut short")
+    assert world.ports.ledger.drain("orders", oldest.instance_id) == oldest
+    page.locator("#yes").click()
+    expect(page.locator("#popup")).to_contain_text(oldest.instance_id)
+    released = world.ports.ledger.drain("orders", oldest.instance_id)
+    assert released is not None
+    assert released.state not in UNDER_WAY
+    assert not owned(page)
 
 
 def test_buttons_when_reached_by_keyboard_work(open_page: OpenPage, world: World) -> None:

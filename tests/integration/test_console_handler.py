@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +15,9 @@ import pytest
 from functions.console import app
 from sluice.aws import connect
 from sluice.memory import Call, Fault, When, faulty_ports
-from sluice.model import DrainState
+from sluice.model import DrainState, Memory, Mode, Shadow, Span, Tally
 from sluice.ports import NeedsFixError, Ports, RefusedError, TryLaterError
+from sluice.scoring import added
 from tests.widget_html import Page, parse
 from tests.widget_scenes import CONSOLE_ARN, NOW, REDRIVER_ARN, afternoon, decision, drains, fleet, jobs, outcome
 from tests.widget_world import World, make_world
@@ -85,6 +87,25 @@ def test_render_when_asked_reads_and_never_writes(world: World) -> None:
 
     show({"fleet": "orders", "widgetContext": context()}, faulty_ports(world.ports, note))
     assert set(seen) == READS
+
+
+def test_render_when_the_fleet_is_in_shadow_mode_reads_its_score_from_the_memory(world: World) -> None:
+    """What the planner kept is shown; of a fleet that acts it is not even read; a fault is told in its place."""
+    tally = Tally(7200.0, 2.0, 30.0, (98.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0))
+    ours = replace(tally, unit_s=3600.0, waits=(100.0,))
+    span = Span(NOW - 3600, 3600.0, 100.0, acting=tally, shadow=ours)
+    world.ports.ledger.keep_memory("orders", Memory(shadow=added(Shadow(target_wait_s=60.0, at=NOW - 60), span)))
+    world.ports.fleets.put("orders", fleet(mode=Mode.SHADOW))
+    text = show({"fleet": "orders"}, world.ports).text
+    assert "Sluice would have used 1.0 instance-hours instead of 2.0 and kept 100% within 60 s instead of 98%." in text
+
+    def deny(call: Call) -> Fault | None:
+        return Fault(When.BEFORE, NeedsFixError("grant dynamodb:GetItem")) if call.method == "memory" else None
+
+    denied = show({"fleet": "orders"}, faulty_ports(world.ports, deny)).text
+    assert "The shadow's score could not be read. grant dynamodb:GetItem" in denied
+    world.ports.fleets.put("orders", fleet())
+    assert "In shadow" not in show({"fleet": "orders"}, faulty_ports(world.ports, deny)).text
 
 
 def test_render_when_nothing_is_said_shows_the_first_fleet_and_three_hours(world: World) -> None:

@@ -27,6 +27,7 @@ from sluice.aws import SqsQueue, connect
 from sluice.aws.clients import ATTEMPTS, Clients
 from sluice.aws.errors import Thing, asking
 from sluice.aws.table import CONFLICT_ATTEMPTS, Table
+from sluice.dead_letters import End
 from sluice.model import HookAction, HookResult, Message, StopOrder
 from sluice.ports import (
     HELD_BACK,
@@ -38,6 +39,7 @@ from sluice.ports import (
     RefusedError,
     TryLaterError,
 )
+from tests import redrive_worlds
 from tests.integration.contract_worlds import FAKE, AwsWorld
 from tools.sandbox.sandbox import Sandbox
 
@@ -88,6 +90,10 @@ def translated(error: Exception) -> PortError:
         ("ResourceNotFoundException", 400, NeedsFixError),
         ("NoSuchBucket", 404, NeedsFixError),
         ("KmsDisabled", 400, NeedsFixError),
+        ("KMS.DisabledException", 400, NeedsFixError),
+        ("KMS.NotFoundException", 400, NeedsFixError),
+        ("KMS.OptInRequired", 400, NeedsFixError),
+        ("KMS.ThrottlingException", 400, TryLaterError),
         ("InvalidClientTokenId", 403, NeedsFixError),
         ("ExpiredToken", 400, NeedsFixError),
     ],
@@ -283,6 +289,45 @@ def test_first_batch_counts_when_the_second_is_throttled() -> None:
     assert sent.done == frozenset({*range(10), 20})
     assert set(sent.failed) == set(range(10, 20))
     assert sent.refused == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("code", "final"),
+    [
+        ("InvalidMessageContents", True),
+        ("KMS.DisabledException", False),
+        ("KmsAccessDenied", False),
+        ("AccessDenied", False),
+        ("RequestThrottled", False),
+        ("AWS.SimpleQueueService.NonExistentQueue", False),
+    ],
+)
+def test_entry_is_refused_for_good_only_when_it_is_the_messages_own_fault(code: str, final: bool) -> None:
+    """SQS calls a key or a permission that is missing the sender's fault, too: the message may yet be sent."""
+
+    class Failing(FakeSqs):
+        def send_message_batch(self, **request: Any) -> dict[str, Any]:
+            return {"Failed": [{"Id": "0", "Code": code, "SenderFault": True, "Message": "said AWS"}]}
+
+    sent = queue_on(Failing()).send(QUEUE, letters(1), [0.0])
+    assert set(sent.failed) == {0}
+    assert code in sent.failed[0]
+    assert sent.refused == (frozenset({0}) if final else frozenset())
+
+
+@pytest.mark.parametrize("code", ["KMS.AccessDeniedException", "KMS.DisabledException", "KmsNotFound"])
+def test_dead_letters_stay_and_the_key_is_named_when_a_queues_key_refuses(code: str) -> None:
+    """By the shipped redriver: nothing is sent, nothing is quarantined for it, and what to put right is said."""
+    world = redrive_worlds.World()
+    world.put_dead("a")
+    message = "User: x is not authorized to perform: kms:GenerateDataKey on resource: y"
+    sqs = queue_on(FakeSqs(answer(code, message=message)))
+    ports = replace(world.ports, queue=SimpleNamespace(send=lambda _url, *given: sqs.send(QUEUE, *given)))
+    (settlement,) = world.desk(cast("Ports", ports)).settle(world.receive())
+    assert (settlement.end, world.index()) == (End.KEPT, ())
+    assert ("kms:GenerateDataKey" if "AccessDenied" in code else "its KMS key cannot be used") in settlement.reason
+    world.now += redrive_worlds.VISIBILITY_S
+    assert [one.end for one in world.settle()] == [End.RETRIED]
 
 
 def test_nothing_was_sent_when_an_error_is_raised() -> None:

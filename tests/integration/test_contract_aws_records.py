@@ -7,14 +7,16 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from sluice.aws import CloudWatchSignals, SsmFleets, SsmInstances
+from sluice.aws import AsgGroup, CloudWatchSignals, SsmFleets, SsmInstances
 from sluice.aws.clients import Clients
 from sluice.aws.fleets import CACHED_S
+from sluice.aws.table import Table
 from sluice.model import (
     Action,
     Attribute,
@@ -32,12 +34,14 @@ from sluice.model import (
     OutcomeStatus,
     RedriveJob,
     StopOrder,
+    TimedLaunch,
 )
 from sluice.ports import (
     ATTEMPTS_KEPT_S,
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
     JOBS_KEPT_S,
+    LAUNCHES_KEPT,
     RETRY_MARK_S,
     NeedsFixError,
     RefusedError,
@@ -146,6 +150,35 @@ def test_memory_is_empty_when_it_cannot_be_read(world: AwsWorld, data: dict[str,
     """What was learned can be learned again: a fleet is not stopped by it."""
     put_raw(world, "state", data)
     assert world.ports.ledger.memory("orders") == Memory()
+
+
+def test_launch_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the others keep their numbers; so do they where the memory itself cannot be read."""
+    for number in range(3):
+        world.ports.ledger.note_launch("orders", TimedLaunch(f"i-{number}", AT, AT, AT, AT))
+    found = items(world)["state"]
+    found["launches"]["L"][1] = {"S": "{}"}
+    world.client("dynamodb").put_item(TableName=world.environ["SLUICE_TABLE"], Item=found)
+    numbers = {launch.instance_id: launch.number for launch in world.ports.ledger.memory("orders").timed}
+    assert numbers == {"i-0": 1, "i-2": 3}
+    assert "fleet#orders state cannot be read as a TimedLaunch" in caplog.text
+
+
+def test_launches_stay_bounded_when_two_are_noted_at_once(world: AwsWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds more than it has counted leaves the taking away to whoever added them."""
+    ledger, update = world.ports.ledger, Table.update
+    others = iter([TimedLaunch("i-other", AT, AT, AT, AT)])
+
+    def meet(table: Table, key: Any, expression: str, values: Any, condition: str | None = None) -> Any:
+        if expression.startswith("REMOVE") and (launch := next(others, None)):
+            ledger.note_launch("orders", launch)
+        return update(table, key, expression, values, condition)
+
+    monkeypatch.setattr(Table, "update", meet)
+    for number in range(2 * LAUNCHES_KEPT):
+        ledger.note_launch("orders", TimedLaunch(f"i-{number}", AT, AT, AT, AT))
+    there = [json.loads(entry["S"])["instance_id"] for entry in items(world)["state"]["launches"]["L"]]
+    assert there == [*(f"i-{number}" for number in range(LAUNCHES_KEPT + 1, 2 * LAUNCHES_KEPT)), "i-other"]
 
 
 def test_infinite_figure_survives(world: AwsWorld) -> None:
@@ -378,3 +411,71 @@ def test_composite_alarm_guards_too(state: str, on: bool) -> None:
 def test_lifecycle_is_folded_to_what_decisions_need(aws_state: str, folded: Lifecycle) -> None:
     """What is not known to launch, work or drain counts for nothing."""
     assert Lifecycle.of(aws_state) is folded
+
+
+# --------------------------------------------------------------------------- warm pools
+
+
+class FakeAutoScaling:
+    """A group with a warm pool of three pages' length, as AWS tells of it: the group itself names none of the pool."""
+
+    def __init__(self, *, pool: bool) -> None:
+        self.pool = pool
+        self.asked: list[str] = []
+
+    def member(self, instance_id: str, state: str) -> dict[str, Any]:
+        """An instance."""
+        return {
+            "InstanceId": instance_id,
+            "LifecycleState": state,
+            "HealthStatus": "Healthy",
+            "ProtectedFromScaleIn": False,
+        }
+
+    def describe_auto_scaling_groups(self, **_: Any) -> dict[str, Any]:
+        """The group."""
+        found = {"DesiredCapacity": 1, "MinSize": 0, "MaxSize": 5, "Instances": [self.member("i-1", "InService")]}
+        return {"AutoScalingGroups": [found | ({"WarmPoolConfiguration": {"MinSize": 1}} if self.pool else {})]}
+
+    def describe_scaling_activities(self, **_: Any) -> dict[str, Any]:
+        """Launched into the pool at first, and from it since: most recent first."""
+        words = (("from", AT + 900), ("into", AT))
+        return {
+            "Activities": [
+                {
+                    "Description": f"Launching a new EC2 instance {word} warm pool: i-1",
+                    "StartTime": datetime.fromtimestamp(at, UTC),
+                    "StatusCode": "Successful",
+                }
+                for word, at in words
+            ]
+        }
+
+    def get_paginator(self, name: str) -> Any:
+        """Of the pool's instances."""
+        self.asked.append(name)
+        pages = [["i-2", "Warmed:Pending:Wait"], ["i-3", "Warmed:Stopped"], ["i-1", "InService"]]
+        return SimpleNamespace(
+            paginate=lambda **_: ({"Instances": [self.member(key, state)]} for key, state in pages),
+        )
+
+
+def test_group_is_read_with_its_warm_pool_when_it_has_one() -> None:
+    """What goes back to the pool is held there already: without it, a drain would be taken for gone."""
+    autoscaling = FakeAutoScaling(pool=True)
+    reading = AsgGroup(cast("Clients", SimpleNamespace(autoscaling=autoscaling)), lambda: AT).read("group")
+    assert {one.id: one.aws_state for one in reading.instances} == {
+        "i-1": "InService",
+        "i-2": "Warmed:Pending:Wait",
+        "i-3": "Warmed:Stopped",
+    }
+    assert reading.count(Lifecycle.WORKING) == 1
+    assert reading.instances[0].launched_at == AT + 900, "the launch from the pool, not that into it"
+
+
+def test_pool_is_not_asked_for_when_the_group_has_none() -> None:
+    """It would be a call more for every tick of every fleet."""
+    autoscaling = FakeAutoScaling(pool=False)
+    reading = AsgGroup(cast("Clients", SimpleNamespace(autoscaling=autoscaling)), lambda: AT).read("group")
+    assert [one.id for one in reading.instances] == ["i-1"]
+    assert autoscaling.asked == []

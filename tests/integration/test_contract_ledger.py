@@ -31,8 +31,13 @@ from sluice.model import (
     Reason,
     ReasonCode,
     RedriveJob,
+    Shadow,
+    ShadowFleet,
+    Span,
+    Tally,
+    TimedLaunch,
 )
-from sluice.ports import RETRY_MARK_S, ConflictError, Ledger
+from sluice.ports import LAUNCHES_KEPT, RETRY_MARK_S, ConflictError, Ledger
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
 
 FLEET = "orders"
@@ -180,10 +185,47 @@ def test_memory_is_empty_at_first_and_kept_whole(ledger: Ledger) -> None:
         arrivals=History(60.0, AT, tuple(float(i % 7) for i in range(1440))),
         launches=(("i-1", AT), ("i-2", AT + 1)),
         grown_at=AT - 0.125,
+        shadow=Shadow(
+            target_wait_s=120.0,
+            at=AT - 240.5,
+            fleet=ShadowFleet(3, 2.0, ((AT, AT + 60, 1.0),), ((AT + 5, 1.0, 0.5),), 1.5, ((AT - 9, AT - 1, 12.5),)),
+            waiting=((AT - 90, AT - 80, 700.0),),
+            ticks=((AT - 10, 3, 20.0, 1.0), (AT, 4, 20.0, 0.0)),
+            needs=((AT, 4),),
+            needs_since=AT - 900,
+            restarted=(AT - 900, 310.0),
+            hours=(Span(AT - 300, 240.0, 99.0, Tally(60.0, 1.0, 130.5, (0.0, 9.0)), Tally()),),
+        ),
     )
     ledger.keep_memory(FLEET, memory)
     assert ledger.memory(FLEET) == memory
     assert ledger.memory("other") == Memory()
+
+
+def timed(number: int) -> TimedLaunch:
+    """A launch, before it is noted."""
+    return TimedLaunch(f"i-{number}", AT + number, AT + number + 60.5, AT + number + 61, AT + number + 62)
+
+
+def test_launches_are_read_with_the_memory_when_others_have_noted_them(ledger: Ledger) -> None:
+    """Before the planner's first tick and between two; it neither keeps nor loses them, and each has its number."""
+    ledger.note_launch(FLEET, timed(1))
+    assert ledger.memory(FLEET) == Memory(timed=(replace(timed(1), number=1),))
+    read = ledger.memory(FLEET)
+    ledger.note_launch(FLEET, replace(timed(2), ready_at=None))
+    ledger.keep_memory(FLEET, replace(read, grown_at=AT))
+    both = (replace(timed(1), number=1), replace(timed(2), ready_at=None, number=2))
+    assert ledger.memory(FLEET) == Memory(grown_at=AT, timed=both)
+    assert ledger.memory("other") == Memory()
+
+
+def test_launches_are_forgotten_from_the_first_when_there_are_many(ledger: Ledger) -> None:
+    """The last ones stay, their numbers go on, whatever was taken away before."""
+    for number in range(1, 3 * LAUNCHES_KEPT):
+        ledger.note_launch(FLEET, timed(number))
+        last = ledger.memory(FLEET).timed
+        assert [launch.number for launch in last] == list(range(max(1, number - LAUNCHES_KEPT + 1), number + 1))
+        assert last[-1] == replace(timed(number), number=number)
 
 
 def test_decisions_come_most_recent_first(world: World, ledger: Ledger) -> None:

@@ -36,7 +36,7 @@ def test_move_brings_everything_back_when_it_is_started(world: World, queues: tu
     assert (task.running, task.handle) == (True, handle)
     world.pass_time(4.0)
     (task,) = world.eventually(lambda: [one for one in queue.moves(dead) if not one.running])
-    assert (task.moved_count, task.problem) == (30, "")
+    assert (task.moved_count, task.problem, task.cancelled) == (30, "", False)
     assert len(queue.receive(url, 40, 30.0)) == 30
     assert queue.receive(dead, 10, 30.0) == ()
 
@@ -49,7 +49,7 @@ def test_move_stops_when_it_is_cancelled(world: World, queues: tuple[str, str]) 
     assert queue.cancel_move(handle)
     assert not queue.cancel_move(handle)
     (task,) = queue.moves(dead)
-    assert not task.running
+    assert (task.running, task.cancelled) == (False, True)
     assert len(queue.receive(dead, 40, 30.0)) == 30 - task.moved_count
 
 

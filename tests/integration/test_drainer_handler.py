@@ -4,6 +4,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,22 @@ from sluice.memory import (
     memory_ports,
 )
 from sluice.minding import Minder
-from sluice.model import CommandStatus, DrainOutcome, DrainState, HookAction, Message, StopOrder
+from sluice.model import (
+    BootState,
+    CommandStatus,
+    DrainOutcome,
+    DrainState,
+    GroupReading,
+    HookAction,
+    HookResult,
+    Instance,
+    Lifecycle,
+    Message,
+    StopOrder,
+    TimedLaunch,
+)
 from sluice.ports import LostAnswerError, NeedsFixError, TryLaterError
+from tests.widget_html import parse
 
 EVENTS = Path(__file__).parents[2] / "events"
 START = 1_800_000_000.0
@@ -645,6 +660,9 @@ def test_instance_counts_when_its_consumer_is_ready() -> None:
     known = day.ports.ledger.consumer("orders", instance_id)
     assert known is not None
     assert (known.launched_at, known.first_message_at) == (START, START + 65)
+    day.invoke(report(instance_id, "busy", day.now))
+    noted = TimedLaunch(instance_id, START, START + 60, START + 65, START + 65, number=1)
+    assert day.ports.ledger.memory("orders").timed == (noted,), "for the planner, once"
 
 
 def test_boot_is_replaced_when_its_consumer_gives_up_or_says_nothing() -> None:
@@ -892,3 +910,102 @@ def test_metrics_are_one_blob_a_fleet_when_several_were_at_it(capsys: pytest.Cap
     assert blobs["orders"]["HeartbeatsSent"] == [2.0]
     assert blobs["orders"]["DrainDuration"] == [4.5, 9.0]
     assert blobs["mail"]["HeartbeatsSent"] == [1.0]
+
+
+def test_button_of_the_widget_releases_and_is_answered_as_html() -> None:
+    """The same request as a person's by hand: what came of it, or what is wrong, for a popup."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    pages = []
+    for fleet in ("orders", "nobody"):
+        payload = {"release": {"fleet": fleet, "instance_id": instance_id}, "widgetContext": {"theme": "dark"}}
+        drainer = app.Drainer(day.seen, day.clock, app.Shift(day.now + 55, 10, "press", day.wait), day.book)
+        pages.append(app.respond(payload, drainer))
+    assert isinstance(pages[0], str)
+    assert isinstance(pages[1], str)
+    assert parse(pages[0]).text.startswith(f"{instance_id}: released: its deadline has passed.")
+    assert "sl-dark" in pages[0]
+    assert day.state(instance_id) is DrainState.RELEASED
+    assert "Not done." in pages[1]
+    assert "there is no fleet" in pages[1]
+
+
+# --------------------------------------------------------------------------- warm pools
+
+
+def with_warm_pool(*hooks: Hook, **launch: Any) -> Day:
+    """A fleet whose instances go back to a warm pool, one of them in service."""
+    day = Day(a_fleet().model_copy(update={"launch": LaunchPolicy(**launch)}), size=0)
+    drain = Hook(day.fleet.drain.hook, timeout_s=day.fleet.drain.hook_timeout_s)
+    day.ports.group.create(day.fleet.group, desired=1, hooks=(drain, *hooks), warm_pool=True)
+    return day
+
+
+def state_of(day: Day, instance_id: str) -> str:
+    """The group's own word for an instance's state."""
+    instances = day.ports.group.read(day.fleet.group).instances
+    return next(instance.aws_state for instance in instances if instance.id == instance_id)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "event lost"])
+def test_consumer_finishes_when_its_instance_goes_back_to_its_warm_pool(told: bool) -> None:
+    """Scenario: AWS holds it in Warmed:Pending:Wait, among the pool's states; it is at work and must not be let go."""
+    day = with_warm_pool()
+    (instance_id,) = day.instances()
+    day.ports.group.set_desired(day.fleet.group, 0)
+    (action,) = day.ports.group.waiting(day.fleet.group)
+    if told:
+        event = terminating(action, day.now)
+        event["detail"] |= {"Origin": "AutoScalingGroup", "Destination": "WarmPool"}
+        day.invoke(event)
+    for _ in range(4):  # longer than the hook's timeout: heartbeats alone hold it
+        day.invoke(SWEEP)
+        day.wait(5)
+        assert state_of(day, instance_id) == "Warmed:Pending:Wait"
+        assert day.state(instance_id) is DrainState.STOPPING
+    drain = day.ports.ledger.drain("orders", instance_id)
+    assert drain is not None
+    assert drain.command_id is not None
+    day.ports.instances.answer(instance_id, CommandStatus.SUCCEEDED)
+    day.invoke(SWEEP)
+    assert state_of(day, instance_id) == "Warmed:Stopped"
+    assert day.state(instance_id) is DrainState.RELEASED
+
+    day.wait(600)
+    day.ports.group.set_desired(day.fleet.group, 1)
+    day.invoke(SWEEP)
+    assert (state_of(day, instance_id), day.state(instance_id)) == ("InService", DrainState.RELEASED)
+    day.ports.group.set_desired(day.fleet.group, 0)
+    day.invoke(terminating(day.ports.group.waiting(day.fleet.group)[0], day.now))
+    assert day.state(instance_id) is DrainState.STOPPING, "it leaves a second time"
+
+
+def test_new_instance_is_left_alone_when_a_launch_hook_holds_it_before_the_warm_pool() -> None:
+    """It waits in the same state as one that goes back: our hook does not hold it, so nothing is stopped on it."""
+    day = with_warm_pool(Hook("theirs", timeout_s=3_600))
+    (instance_id,) = day.instances()
+    day.ports.group.set_desired(day.fleet.group, 0)
+    (ours,) = [action for action in day.ports.group.waiting(day.fleet.group) if action.hook != "theirs"]
+    day.ports.group.complete_hook(ours, HookResult.CONTINUE)
+    day.wait(100)
+    day.invoke(SWEEP, shift_s=1)
+    assert state_of(day, instance_id) == "Warmed:Pending:Wait"
+    assert day.state(instance_id) is None
+    assert day.calls["Instances.stop"] == 0
+
+
+def test_boot_is_let_into_the_warm_pool_when_its_consumer_is_ready() -> None:
+    """The sweep tells a new instance from one that goes back: it is not lost, and its launch hook is completed."""
+    day = with_warm_pool(launch_hook := Hook("sluice-ready", Transition.LAUNCHING, timeout_s=600), hook="sluice-ready")
+    (instance_id,) = day.instances()
+    minder = Minder(day.ports, day.fleet, day.clock)
+    held = Instance(instance_id, Lifecycle.ASIDE, "Warmed:Pending:Wait", launched_at=START)
+    reading = GroupReading(day.fleet.group, day.now + 1, 1, 0, 10, (held,))
+    minder.sweep((), reading)
+    (known,) = day.ports.ledger.consumers("orders")
+    assert (known.boot, known.hook) == (BootState.BOOTING, HookAction(day.fleet.group, launch_hook.name, instance_id))
+    minder.sweep((known,), replace(reading, at=day.now + 60))
+    assert minder.minded.lost == []
+    minder.sweep((known,), replace(reading, at=day.now + 60), frozenset({instance_id}))
+    assert minder.minded.lost == [instance_id], "one that has a drain is on its way out"

@@ -12,8 +12,9 @@ import pytest
 from functions.planner import app
 from sluice.config import Fleet
 from sluice.memory import Call, Decide, Fault, MemoryPorts, When, faulty_ports, memory_ports
-from sluice.model import Message, OutcomeStatus, ReasonCode
+from sluice.model import Message, OutcomeStatus, ReasonCode, Shadow
 from sluice.ports import NeedsFixError, Ports, RefusedError, TryLaterError
+from sluice.scoring import score
 
 EVENTS = Path(__file__).parents[2] / "events"
 START = 1_800_000_000.0
@@ -290,6 +291,68 @@ def test_tick_when_the_fleet_is_in_shadow_mode() -> None:
     assert day.calls["MemoryGroup.set_desired"] == 0
     assert day.counted("Desired") == 0
     assert day.counted("Wanted") == 8
+
+
+def test_hour_when_the_fleet_is_in_shadow_mode(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """The fleet as it would be grows, works the queue off that nobody else does, and both are scored and told."""
+    day = Day(a_fleet(mode="shadow"))
+    day.now -= 30.0
+    day.send(420)
+    day.now += 30.0
+    for _ in range(15):
+        began = day.now
+        answer = day.invoke(MINUTE)
+        day.now = began + 60.0
+    [ticked] = answer["ticks"]
+    assert day.desired() == 0
+    assert day.calls["MemoryGroup.set_desired"] == 0
+    assert ticked["current"] == 0
+    assert ticked["want"] > 0  # of the real fleet, whose backlog nobody works off
+    shadow = day.ports.ledger.memory("orders").shadow
+    scored = score(shadow)
+    assert scored is not None
+    assert (scored.acting.late_fraction, scored.acting.launches, scored.acting.unit_hours) == (1.0, 0, 0.0)
+    assert scored.shadow.late_fraction < 0.1
+    assert scored.shadow.launches >= 8
+    assert ticked["shadow"]["sentence"] == scored.sentence
+    assert ticked["shadow"]["want"] == 0  # it is done
+    assert any(line.get("shadow", {}).get("sentence") == scored.sentence for line in log())
+    assert day.counted("ShadowUnits") > 0 == day.counted("ActingUnits")
+    assert day.counted("ShadowLate") == pytest.approx(scored.shadow.late_fraction * 420, abs=0.5)
+    assert day.counted("ActingWait") == 0  # nothing was started
+    assert {name for _, name, _, _ in day.tally} >= {"ShadowWait", "ActingLate", "ScoredMessages"}
+
+
+def test_minute_when_only_the_fleet_as_it_would_be_is_hot() -> None:
+    """The real fleet is calm, the other launches: it is ticked on, or its score would be coarser than acting."""
+    day = Day(a_fleet(mode="shadow"))
+    day.send(420)
+    day.invoke(MINUTE, shift_s=1.0)
+    received = day.ports.queue.receive(day.fleets[0].queue, 10, 30.0)
+    while received:
+        day.ports.queue.delete(day.fleets[0].queue, [message.receipt for message in received])
+        received = day.ports.queue.receive(day.fleets[0].queue, 10, 30.0)
+    day.now += 10.0
+    day.invoke(MINUTE, shift_s=35.0)
+    decided = [decision for decision, _ in day.ports.ledger.decisions("orders", 20)]
+    assert len(decided) == 5
+    assert not any(decision.hot for decision in decided[:-1])
+
+
+def test_tick_when_a_shadow_missed_ticks_or_acts_scores_nothing(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """After a gap it says that it begins anew; a fleet that acts, and a dry run, keep no shadow."""
+    day = Day(a_fleet(mode="shadow"))
+    day.invoke(MINUTE)
+    day.now += 600.0
+    [ticked] = day.invoke(MINUTE)["ticks"]
+    assert "without ticks for 600 s" in ticked["shadow"]["restarted"]
+    kept = day.ports.ledger.memory("orders").shadow
+    day.now += 60.0
+    day.invoke({"fleet": "orders", "dry_run": True})
+    assert day.ports.ledger.memory("orders").shadow == kept
+    acting = Day()
+    assert "shadow" not in acting.invoke(MINUTE)["ticks"][0]
+    assert acting.ports.ledger.memory("orders").shadow == Shadow()
 
 
 def test_tick_when_the_fleet_is_paused() -> None:

@@ -16,8 +16,10 @@ import pytest
 from functions.redriver import app
 from sluice.aws import connect
 from sluice.config import Fleet
+from sluice.invocation import Record, Shift
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
 from sluice.model import JobState, Message, Quarantined
+from sluice.persons import ANSWER_S
 from sluice.ports import NeedsFixError, Ports, TryLaterError
 from sluice.redrive import first_sent_at
 from tests.redrive_worlds import letter, text
@@ -57,7 +59,7 @@ class World:
     fleet: Fleet = field(default_factory=a_fleet)
     now: float = NOW
     invocations: int = 0
-    tally: list[app.Record] = field(default_factory=list)
+    tally: list[Record] = field(default_factory=list)
     ports: MemoryPorts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +72,7 @@ class World:
         def sleep(seconds: float) -> None:
             self.now += seconds
 
-        shift = app.Shift(
+        shift = Shift(
             name=name or f"invocation-{self.invocations}",
             until=self.now + INVOCATION_S + app.GRACE_S,
             stop_at=self.now + INVOCATION_S - app.MARGIN_S,
@@ -340,7 +342,7 @@ def test_redrive_goes_on_by_the_minute_when_it_does_not_end_within_a_request(wor
     world.quarantine(*(f"m-{i}" for i in range(60)))
     answered = world.respond({"redrive": {"fleet": "orders", "all": True, "rate_per_s": 2}})
     assert answered["job"]["state"] == "running"
-    assert world.now - NOW <= app.ANSWER_S
+    assert world.now - NOW <= ANSWER_S
     for _ in range(5):
         world.now += 60
         world.respond(event("redriver-job-tick"))

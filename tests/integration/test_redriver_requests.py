@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from functions.redriver import app
+from sluice.invocation import Shift
 from sluice.model import JobState
 from tests.redrive_worlds import SOON, World, fleet
 
@@ -14,7 +15,7 @@ GROUP = {"all": True}
 def asked(world: World, event: dict[str, Any]) -> dict[str, Any]:
     """The answer to an event, by an invocation that begins now."""
     world.invocations += 1
-    shift = app.Shift(
+    shift = Shift(
         name=f"invocation-{world.invocations}",
         until=world.now + SOON,
         stop_at=world.now + SOON - app.MARGIN_S,
@@ -83,6 +84,8 @@ def test_selection_is_taken_when_a_request_narrows_it() -> None:
         ("edit", {"message_id": "m", "body": "b"}, "AllowEdits"),
         ("restore", {"key": "orders/none.json"}, "nothing was ever kept under orders/none.json"),
         ("quarantine", {}, "its redrive.mode is auto"),
+        ("peek", {}, "in which dead letters are taken as they come"),
+        ("peek", {"limit": 101}, "peek.limit: input should be less than or equal to 100"),
     ],
 )
 def test_request_is_answered_with_what_would_be_right(kind: str, fields: dict[str, Any], problem: str) -> None:
@@ -166,3 +169,35 @@ def test_dead_letters_are_taken_in_when_a_person_says_so() -> None:
     assert asked(world, request("quarantine"))["note"] == "Nothing is in the dead-letter queue."
     job = asked(world, request("redrive", all=True))["job"]
     assert (job["state"], world.bodies()) == (JobState.DONE, ["a"])
+
+
+def test_dead_letters_are_looked_at_and_left_where_they_are_when_a_person_looks_inside() -> None:
+    """By cause and attribute; visible again at once, with their time left told and one receive more on each."""
+    world = World(fleet(mode="manual"))
+    world.put_dead("a", sluice_cause="KeyError: 'street'", shop="Berlin")
+    world.put_dead("b", sluice_cause="KeyError: 'street'", shop="Paris")
+    world.put_dead("c", sluice_cause="Broken")
+    world.now += 600
+    found = asked(world, request("peek", cause="keyerror*", attribute={"name": "shop", "value": "Paris"}))
+    assert (found["looked_at_count"], found["waiting_count"]) == (3, 3)
+    (seen,) = found["messages"]
+    assert (seen["sample"], seen["cause"], seen["attributes"]) == ("b", "KeyError: 'street'", {"shop": "Paris"})
+    assert seen["left_s"] == world.ports.queue.facts(world.dead_letters).retention_s - 600
+    assert "receive count of each is one higher" in found["note"]
+    assert {message.receive_count for message in world.receive()} == {2}
+    assert (world.index(), world.bodies()) == ((), [])
+
+
+def test_dead_letters_are_not_looked_at_when_that_would_count_or_disturb() -> None:
+    """A dead-letter queue with one of its own would lose them to that; a redrive would take them for gone."""
+    world = World(fleet(mode="manual", canary_wait_s=600, canary_count=1))
+    for body in "abc":
+        world.put_dead(body)
+    job = asked(world, request("redrive", **{"all": True, "from": "dead-letter-queue"}))["job"]
+    assert f"job {job['id']} takes from the dead-letter queue" in asked(world, request("peek"))["error"]
+    asked(world, request("stop", job_id=job["id"]))
+    assert asked(world, request("peek"))["looked_at_count"] == 2
+    further = world.dead_letters.replace("dead", "dead-dead")
+    world.ports.queue.create(further)
+    world.ports.queue.create(world.dead_letters, dead_letter=further)
+    assert "to look counts towards its maxReceiveCount" in asked(world, request("peek"))["error"]

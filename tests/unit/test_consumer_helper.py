@@ -112,6 +112,49 @@ def test_consumer_leaves_when_its_instance_is_to_go(stage: Stage, state: str) ->
     assert stage.lifecycle.fits(86_400)
 
 
+@pytest.mark.parametrize("state", ["Warmed:Stopped", "Warmed:Running", "Warmed:Hibernated"])
+def test_consumer_waits_when_its_instance_is_new_and_goes_to_a_warm_pool(stage: Stage, state: str) -> None:
+    """It says that it is ready, for the launch hook that holds it; takes nothing; and says so anew on its way out."""
+    stage.metadata.items[STATE] = state
+    stage.aws.refusals = [refused("No active Lifecycle Action found with instance ID i-1")] * 100
+    stage.tick()
+    assert stage.lifecycle.in_pool
+    assert not stage.lifecycle.leaving
+    assert stage.said == ["ready"]
+    stage.tick(EARLY_S + READY_FOR_S)
+    asked_count = len(stage.aws.refusals)
+    for _ in range(5):
+        stage.tick(3_600)
+    assert stage.said == ["ready"], "not for as long as it stands there"
+    assert len(stage.aws.refusals) == asked_count, "nor does it ask for ever"
+    stage.metadata.items[STATE] = "InService"
+    stage.tick()
+    assert not stage.lifecycle.in_pool
+    assert stage.said == ["ready", "ready"]
+    stage.metadata.items[STATE] = state
+    stage.tick()
+    assert stage.lifecycle.leaving, "now it goes back"
+
+
+def test_action_is_completed_when_a_consumer_starts_anew_on_an_instance_that_goes_back(stage: Stage) -> None:
+    """Its former self died at work: nobody else would tell the group, and it holds nothing."""
+    stage.metadata.items[STATE] = "Warmed:Stopped"
+    for _ in range(3):
+        stage.tick()
+    assert [request["InstanceId"] for request in stage.aws.completions] == ["i-1"]
+    assert not stage.lifecycle.leaving
+
+
+def test_consumer_leaves_when_its_instance_is_terminated_in_its_warm_pool(stage: Stage) -> None:
+    """It never served: there is nothing to wait for any more."""
+    stage.metadata.items[STATE] = "Warmed:Running"
+    stage.tick()
+    stage.metadata.items[STATE] = "Warmed:Terminated"
+    stage.tick()
+    assert stage.lifecycle.leaving
+    assert not stage.lifecycle.in_pool
+
+
 def test_consumer_stays_when_the_metadata_does_not_answer(stage: Stage) -> None:
     """Unknown is not the end."""
     stage.metadata.items[STATE] = MetadataError("no answer")
@@ -251,6 +294,7 @@ def test_completion_is_given_up_when_somebody_was_faster(stage: Stage) -> None:
 
 def test_consumer_ends_when_its_instance_is_back_from_a_warm_pool(stage: Stage) -> None:
     """Its supervisor starts it anew."""
+    stage.tick()
     stage.metadata.items[STATE] = "Warmed:Stopped"
     stage.tick()
     stage.aws.after_completion = lambda: stage.metadata.items.update({STATE: "InService"})

@@ -17,6 +17,7 @@ from sluice.drain_events import (
     Gone,
     InFlight,
     Launching,
+    PoolWaiting,
     Rebalance,
     Release,
     Reported,
@@ -86,6 +87,7 @@ EVENTS: tuple[Event, ...] = (
     Spot("orders", ID, NOW - 1),
     Rebalance(),
     Waiting("orders", OUR_HOOK),
+    PoolWaiting("orders", OUR_HOOK),
     Gone(None),
     Gone("Terminating:Proceed"),
     Ended(),
@@ -99,7 +101,7 @@ EVENTS: tuple[Event, ...] = (
     StopUnanswered(1, "no agent"),
     *(CommandTold(COMMAND, status) for status in CommandStatus),
     *(CommandTold("another", status) for status in CommandStatus),
-    *(Beaten(HOOK, held, probe) for held in (True, False) for probe in (True, False)),
+    *(Beaten(HOOK, held, probe, "orders") for held in (True, False) for probe in (True, False)),
     *(Completed(HOOK, active) for active in (True, False)),
     *(Tick(retains) for retains in (None, True, False)),
     Release("orders", OUR_HOOK),
@@ -612,6 +614,24 @@ def test_late_event_changes_nothing_when_the_sweep_has_released() -> None:
     assert advance(drain, Terminating("orders", HOOK, NOW - 30), POLICY, NOW) == DrainStep(drain)
 
 
+@pytest.mark.parametrize("state", [DrainState.NOTICED, DrainState.STOPPING, DrainState.DONE, DrainState.EXPIRED])
+def test_drain_goes_on_when_its_instance_is_held_before_the_warm_pool(state: DrainState) -> None:
+    """Where AWS holds an instance that goes back: it is not gone, its consumer is at work, its heartbeats go on."""
+    drain = a_drain(state, destination="WarmPool")
+    assert advance(drain, PoolWaiting("orders", OUR_HOOK), POLICY, NOW) == DrainStep(drain)
+
+
+def test_instance_held_before_the_warm_pool_is_drained_when_our_hook_holds_it() -> None:
+    """Its event was lost: a probing heartbeat asks first, since a new instance waits there for a launch hook."""
+    probe = advance(None, PoolWaiting("orders", OUR_HOOK), POLICY, NOW)
+    assert probe == DrainStep(None, (SendHeartbeat(OUR_HOOK, probe=True),))
+    assert advance(None, Beaten(OUR_HOOK, held=False, probe=True, fleet="orders"), POLICY, NOW) == DrainStep(None)
+    begun = advance(None, Beaten(OUR_HOOK, held=True, probe=True, fleet="orders"), POLICY, NOW)
+    assert begun.drain is not None
+    assert (begun.drain.fleet, begun.drain.state, begun.drain.hook) == ("orders", DrainState.NOTICED, OUR_HOOK)
+    assert [type(action) for action in begun.actions] == [SendHeartbeat, StopConsumer]
+
+
 def test_drain_begins_anew_when_the_instance_came_back_from_a_warm_pool() -> None:
     """Another token, later than the last: the instance has worked since, so nothing known of it holds."""
     drain = a_drain(DrainState.RELEASED, asked_count=4, failed_count=2)
@@ -696,7 +716,14 @@ def test_operators_release_works_when_nothing_is_on_record() -> None:
         ("Terminating:Retained", Retained("orders", OUR_HOOK)),
         ("Terminated", Gone("Terminated")),
         ("Warmed:Stopped", Gone("Warmed:Stopped")),
-        ("Warmed:Pending:Wait", Gone("Warmed:Pending:Wait")),
+        ("Warmed:Running", Gone("Warmed:Running")),
+        ("Warmed:Hibernated", Gone("Warmed:Hibernated")),
+        ("Warmed:Pending", None),
+        ("Warmed:Pending:Wait", PoolWaiting("orders", OUR_HOOK)),
+        ("Warmed:Pending:Proceed", Gone("Warmed:Pending:Proceed")),
+        ("Warmed:Pending:Retained", Retained("orders", OUR_HOOK)),
+        ("Warmed:Terminating", None),
+        ("Warmed:Terminating:Retained", Retained("orders", OUR_HOOK)),
         (None, Gone(None)),
         ("InService", Serving()),
         ("Pending:Wait", Serving()),

@@ -63,6 +63,7 @@ TRIGGERS = {
     "redriver-look",
     "redriver-archive",
     "redriver-quarantine",
+    "redriver-peek",
     "redriver-edit",
     "redriver-restore",
     "redriver-message-failure",

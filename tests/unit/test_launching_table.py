@@ -12,15 +12,14 @@ from sluice.launching import (
     BootEventKind,
     Found,
     Launching,
-    LaunchTimes,
     Left,
     Newcomer,
     ProtectionPlan,
     Said,
     advance_boot,
     is_busy,
-    launch_times,
     plan_protection,
+    time_launch,
 )
 from sluice.model import (
     BootState,
@@ -34,6 +33,7 @@ from sluice.model import (
     Instance,
     Lifecycle,
     Report,
+    TimedLaunch,
 )
 
 NOW = 1_000_000.0
@@ -201,18 +201,34 @@ def test_nothing_is_completed_when_the_fleet_has_no_launch_hook() -> None:
 # --------------------------------------------------------------------------- what launches took
 
 
-def test_launch_is_measured_when_its_first_message_is_known() -> None:
+def test_launch_is_timed_when_its_first_message_is_known() -> None:
     """From the group's own activity to the consumer's word; the first busy is the first message."""
     found = advance_boot(None, said(ConsumerWord.READY), FREE, NOW).consumer
     assert found is not None
-    assert launch_times(found) is None
+    assert time_launch(found, NOW) is None
     found = advance_boot(found, Found(None, waiting=False, launched_at=NOW - 70), FREE, NOW + 1).consumer
     found = advance_boot(found, said(ConsumerWord.BUSY, NOW + 5, in_hand=1), FREE, NOW + 6).consumer
     assert found is not None
-    assert launch_times(found) == LaunchTimes(70.0, 75.0)
+    timed = TimedLaunch(found.instance_id, NOW - 70, NOW, NOW + 5, NOW + 6)
+    assert time_launch(found, NOW + 6) == timed
+    assert (timed.to_ready_s, timed.to_first_message_s) == (70.0, 75.0)
     again = advance_boot(found, said(ConsumerWord.BUSY, NOW + 65), FREE, NOW + 66).consumer
     assert again is not None
-    assert launch_times(again) == LaunchTimes(70.0, 75.0), "only the first counts"
+    assert time_launch(again, NOW + 6) == timed, "only the first counts"
+    assert time_launch(replace(again, measured=True), NOW + 6) is None
+
+
+@pytest.mark.parametrize(
+    ("ready_s", "first_s", "lead_s"),
+    [(60.0, 60.2, 60.2), (60.0, 80.0, 80.0), (60.0, 3_600.0, 60.0), (None, 75.0, 75.0), (75.0, 75.0, 75.0)],
+    ids=["at once", "within a receive's longest wait", "nothing was there", "never said ready", "first word is busy"],
+)
+def test_lead_time_leaves_out_the_wait_for_a_message_when_there_was_none(
+    ready_s: float | None, first_s: float, lead_s: float
+) -> None:
+    """A consumer that was ready for an hour before anything came took no hour to launch."""
+    ready_at = None if ready_s is None else NOW + ready_s
+    assert TimedLaunch("i-1", NOW, ready_at, NOW + first_s, NOW + first_s).lead_s == pytest.approx(lead_s)
 
 
 @pytest.mark.parametrize("waiting", [True, False], ids=["held", "in service"])

@@ -28,7 +28,17 @@ def answers(words: str) -> list[dict[str, Any]]:
     }
     groups = [{"failure_group": "g-1", "cause": words, "count": 3, "first_seen_at": 1.0, "last_seen_at": 2.0}]
     dry_run = {"dry_run": True, "fleet": "orders", "from": "quarantine", "selected_count": 3, "rate_per_s": 10.0}
-    return [{"error": words}, {**dry_run, "canary_count": 3, "groups": groups * 30}, {"job": job}]
+    seen = {
+        "message_id": words or "x",
+        "cause": words or "x",
+        "left_s": 3_600.0,
+        "receive_count": 4,
+        "size_bytes": 12,
+        "attributes": {words or "x": words or "x"},
+        "sample": words or "x",
+    }
+    peek = {"peek": True, "waiting_count": 7, "looked_at_count": 2, "messages": [seen], "note": words or "x"}
+    return [{"error": words}, {**dry_run, "canary_count": 3, "groups": groups * 30}, {"job": job}, peek]
 
 
 def show(words: str) -> list[tuple[str, Page]]:
@@ -52,6 +62,15 @@ def test_answer_when_a_text_means_harm_has_the_same_elements_as_with_a_harmless_
 
 def test_answer_when_there_are_many_groups_shows_the_first_and_counts_the_rest() -> None:
     """A popup stays readable."""
-    (_, (_, page), _) = show(HARMLESS)
+    (_, (_, page), *_) = show(HARMLESS)
     assert len(page.all("li")) == 25
     assert "and 5 more groups" in page.text
+
+
+def test_answer_when_somebody_looked_into_a_dead_letter_queue_tells_how_long_each_has() -> None:
+    """How many of how many, and what looking has cost."""
+    (*_, (_, page)) = show(HARMLESS)
+    assert "2 dead letters looked at of about 7 waiting" in page.text
+    assert "SQS deletes it in 1 h" in page.text
+    assert "received 4 times" in page.text
+    assert page.actions == []

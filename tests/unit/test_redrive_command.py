@@ -119,6 +119,7 @@ WHO = {"fleet": "orders", "requested_by": "ada, on the command line"}
         (["--archive", "g-1"], {"archive": {**WHO, "failure_group": "g-1"}}),
         (["--restore", "orders/k.json"], {"restore": {**WHO, "key": "orders/k.json"}}),
         (["--quarantine"], {"quarantine": {**WHO}}),
+        (["--peek"], {"peek": {**WHO}}),
     ],
 )  # fmt: skip
 def test_redrive_asks_the_function_when_a_selection_is_named(
@@ -160,6 +161,18 @@ def test_redrive_shows_the_groups_when_it_is_a_dry_run(
     assert "UnknownItem: [red]sku\N{REPLACEMENT CHARACTER}-<n>" in shown
     assert "2026-11-24" in shown
     assert "3 messages of fleet orders's quarantine would be sent" in shown
+
+
+def test_redrive_shows_dead_letters_when_it_looks_inside(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table, how long each has left, and what looking has cost."""
+    seen = {"message_id": "m-1", "cause": "[red]Broken", "left_s": 5_400.0, "sample": "body\u202e"}
+    peeked = {"peek": True, "looked_at_count": 4, "messages": [seen], "note": "One receive more."}
+    assert run(monkeypatch, Function(peeked), "--peek") == 0
+    shown = capsys.readouterr().out
+    for text in ("m-1", "[red]Broken", "1.5", "body\N{REPLACEMENT CHARACTER}", "4 dead letters looked at. One receive"):
+        assert text in shown
 
 
 def test_redrive_shows_how_far_it_is_when_a_job_runs(

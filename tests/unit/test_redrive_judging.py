@@ -284,7 +284,16 @@ def test_judge_quarantines_at_once_when_the_policy_allows_no_retry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "kind"), [(ARN, "retry"), (URL, "retry"), (None, "retry"), (f"{ARN}-2", "quarantine")]
+    ("source", "kind"),
+    [
+        (ARN, "retry"),
+        (URL, "retry"),
+        (None, "retry"),
+        (f"{ARN}-2", "quarantine"),
+        (ARN.replace("123456789012", "210987654321"), "quarantine"),  # a namesake in another account
+        (ARN.replace("eu-west-1", "us-east-1"), "quarantine"),  # ... in another region
+        (URL.replace("123456789012", "210987654321"), "quarantine"),
+    ],
 )
 def test_judge_sends_back_only_to_where_a_message_came_from_when_that_is_known(source: str | None, kind: str) -> None:
     """A shared dead-letter queue does not mix its sources up."""

@@ -96,6 +96,21 @@ def test_message_is_quarantined_anew_when_it_is_restored() -> None:
     assert (job.state, world.bodies()) == (JobState.DONE, ["a", "a"])
 
 
+def test_fifo_message_is_restored_to_where_its_message_group_is_held() -> None:
+    """Behind those that are there, so that a redrive of their failure group takes it along in its turn."""
+    world = World(fleet(fifo=True))
+    (message_id,) = world.quarantine("a", cause="Broken: it is", message_group="g")
+    key = world.index()[0].key
+    world.work(open_job(world.ports, world.fleet, Selection(message_id=message_id), world.job()))
+    world.quarantine("b", cause="KeyError", message_group="g")
+    held = world.index()[0].failure_group
+    entry = editor(world).restore(key, "ada")
+    assert (entry.failure_group, entry.cause) == (held, "KeyError")
+    world.now += 1
+    job = world.work(open_job(world.ports, world.fleet, Selection(failure_group=held), world.job(id="job-2")))
+    assert (job.state, world.bodies(), world.index()) == (JobState.DONE, ["a", "b", "a"], ())
+
+
 def test_restore_says_so_when_nothing_is_kept_under_a_key() -> None:
     """Or when the key is another fleet's."""
     world = World()
@@ -145,6 +160,16 @@ def test_dead_letter_is_put_away_before_sqs_deletes_it() -> None:
     assert (world.held_bodies(), world.bodies(world.dead_letters)) == (["old"], ["young"])
     world.now += 60
     assert len(world.receive()) == 1
+
+
+def test_quarantined_message_knows_what_time_sqs_had_left_it() -> None:
+    """From its own first sending, which is what a person sees beside it; here it does not run out."""
+    world = waiting()
+    dead_letter(world, "old", 3 * DAY_S)
+    world.now += DAY_S - 60
+    keeper(world).look()
+    (entry,) = world.index()
+    assert entry.expires_at == START + RETENTION_S
 
 
 def test_dead_letter_that_cannot_be_stored_stays_where_it_is() -> None:

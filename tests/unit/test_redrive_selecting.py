@@ -1,15 +1,17 @@
 """What a redrive is about: groups, causes, times, attributes, ids; where to; paused, resumed, and how far it is."""
 
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
 
 from sluice.jobs import RequestError, Selection, open_job, pause_job, preview, resume_job, stop_job
+from sluice.memory import Call, Fault, When, faulty_ports
 from sluice.model import JobPhase, JobState, RedriveJob
 from sluice.ports import MOVE_MAX_PER_S, TryLaterError
 from sluice.redrive import MOVE_COUNT_MIN, outlook
-from tests.redrive_worlds import START, World, fleet
+from tests.redrive_worlds import SOON, START, World, fleet
 
 ALL = Selection()
 
@@ -81,15 +83,68 @@ def test_group_that_is_set_aside_is_left_out_of_all() -> None:
     assert preview(world.ports, world.fleet, ALL, world.now).count == 3
 
 
-def test_fifo_job_is_not_narrowed() -> None:
-    """What it left out would be overtaken by what comes after it in its message group."""
-    world = World(fleet(fifo=True))
-    world.quarantine("a", "b", message_group="g")
-    with pytest.raises(RequestError, match="would be overtaken"):
-        open_job(world.ports, world.fleet, Selection(quarantined_from=world.now - 1), world.job())
-    ids = tuple(entry.message_id for entry in world.index())
-    with pytest.raises(RequestError, match="in the order of their message group"):
-        open_job(world.ports, world.fleet, Selection(message_ids=ids), world.job())
+def fifo_world(*letters: tuple[str, str, str]) -> World:
+    """A FIFO quarantine of (body, message group, shop), in this order."""
+    world = World(fleet(fifo=True, max_redrives=0))
+    for body, message_group, shop in letters:
+        world.put_dead(body, message_group=message_group, sluice_cause="Broken: it is", shop=shop)
+        world.settle()
+        world.now += 1
+    return world
+
+
+def test_fifo_job_sends_what_is_selected_up_to_the_first_that_is_not() -> None:
+    """Behind that one it would overtake; what stays is told before, and is in order for the next redrive."""
+    world = fifo_world(("a1", "a", "x"), ("b1", "b", "y"), ("a2", "a", "y"), ("b2", "b", "x"), ("a3", "a", "x"))
+    selection = Selection(attribute=("shop", "x"))
+    seen = preview(world.ports, world.fleet, selection, world.now)
+    assert (seen.count, seen.behind_count) == (1, 2)
+    job = world.work(open_job(world.ports, world.fleet, selection, world.job()))
+    assert (job.state, world.bodies(), world.held_bodies()) == (JobState.DONE, ["a1"], ["b1", "a2", "b2", "a3"])
+    assert "2 more match, behind messages of their message group that do not: they stay." in job.note
+    with pytest.raises(RequestError, match="attribute: all 2 that match stand behind messages of their FIFO message"):
+        open_job(world.ports, world.fleet, selection, world.job(id="job-2"))
+    world.now += 1
+    world.work(open_job(world.ports, world.fleet, ALL, world.job(id="job-3")))
+    assert (world.bodies(), world.held_bodies()) == (["a1", "b1", "a2", "b2", "a3"], [])
+
+
+def test_fifo_messages_are_sent_by_id_in_their_order_or_not_at_all() -> None:
+    """Whatever the order in which they are named; one that would overtake is refused with the one it would overtake."""
+    world = fifo_world(("a1", "a", "x"), ("a2", "a", "x"), ("b1", "b", "x"), ("a3", "a", "x"))
+    a1, a2, b1, a3 = (entry.message_id for entry in world.index())
+    with pytest.raises(RequestError, match=f"message_ids: {a3} would overtake {a2} of its FIFO message group; name"):
+        open_job(world.ports, world.fleet, Selection(message_ids=(a3, a1)), world.job())
+    job = world.work(open_job(world.ports, world.fleet, Selection(message_ids=(b1, a2, a1)), world.job()))
+    assert (job.state, world.bodies(), world.held_bodies()) == (JobState.DONE, ["a1", "b1", "a2"], ["a3"])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_fifo_order_is_kept_whatever_a_narrowed_job_selects(seed: int) -> None:
+    """Sent and left, one after the other, are each message group as it was; and no invocation knows of the last one."""
+    random = Random(seed)
+    letters = [(f"{n:02d}", random.choice("abc"), random.choice("xy")) for n in range(random.randint(1, 24))]
+    world = fifo_world(*letters)
+    since = random.choice([None, START + random.randint(0, 20)])
+    selection = Selection(attribute=("shop", "x"), quarantined_from=since)
+    seen = preview(world.ports, world.fleet, selection, world.now)
+    if not seen.count:
+        return
+    job = open_job(world.ports, world.fleet, selection, world.job(rate_per_s=random.choice([1, 3])))
+    while job.state is JobState.RUNNING:
+        world.now += SOON + 1
+        job = world.work(job, budget_s=1.0)
+    sent, held = world.bodies(), world.held_bodies()
+    assert (job.state, len(sent)) == (JobState.DONE, seen.count)
+    for message_group in "abc":
+        mine = [body for body, of, _ in letters if of == message_group]
+        assert [body for body in (*sent, *held) if body in mine] == mine
+    assert all(shop == "x" for body, _, shop in letters if body in sent)
+    behind = [
+        body for at, (body, _, shop) in enumerate(letters)
+        if body in held and shop == "x" and START + at >= (since or 0)
+    ]  # fmt: skip
+    assert len(behind) == seen.behind_count
 
 
 # --------------------------------------------------------------------------- another queue
@@ -106,6 +161,25 @@ def test_job_sends_to_another_fleets_queue_when_that_is_asked_for() -> None:
     assert job.to == "invoices"
     world.work(job)
     assert (sorted(world.bodies(other.queue)), world.bodies()) == (["a", "b", "c", "d"], [])
+
+
+@pytest.mark.parametrize(
+    "source", ["arn:aws:sqs:local:210987654321:orders", "arn:aws:sqs:us-east-1:000000000000:orders"]
+)
+def test_dead_letter_of_a_namesake_elsewhere_goes_only_where_a_person_sends_it(source: str) -> None:
+    """A queue of the same name in another account or region is another queue: kept, and never sent to this one."""
+    world = World()
+    world.put_dead("a", sluice_source=source)
+    (settlement,) = world.settle()
+    assert (settlement.end, world.held_bodies()) == ("quarantined", ["a"])
+    assert f"it came from {source}" in settlement.reason
+    world.now += 1
+    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()))
+    assert (job.failed_count, world.bodies(), world.held_bodies()) == (1, [], ["a"])
+    assert "came from another queue than the fleet's" in job.note
+    world.fleet_to = replace_fleet(world, "invoices")
+    world.work(open_job(world.ports, world.fleet, ALL, world.job(id="job-2"), world.fleet_to))
+    assert (world.bodies(world.fleet_to.queue), world.held_bodies()) == (["a"], [])
 
 
 def test_job_to_a_queue_of_another_kind_is_refused() -> None:
@@ -278,13 +352,54 @@ def test_move_task_is_ended_when_its_job_is_paused() -> None:
     left_count = len(world.bodies(world.dead_letters))
     assert 2_000 < left_count < 3_000
     job = resume_job(world.ports, world.fleet, "job-1", "ada", world.now)
-    assert (job.phase, job.move) == (JobPhase.RAMP, None)
+    assert (job.phase, job.move, job.sent_count) == (JobPhase.RAMP, None, 3_000 - left_count)
+    world.now += SOON + 1
+    job = world.work(world.ports.ledger.keep_job(replace(job, pace_per_s=None)), budget_s=600.0)
+    assert (job.state, job.sent_count, len(world.bodies())) == (JobState.DONE, 3_000, 3_000)
+
+
+@pytest.mark.parametrize("phase", [JobPhase.RAMP, JobPhase.MOVE], ids=["begins", "watches"])
+def test_move_task_is_ended_when_its_job_is_paused_in_the_midst_of_a_step(phase: JobPhase) -> None:
+    """Whether the step begins the task, of which the person's request cannot know, or looks at it."""
+    world = dead(3_000)
+    runner = world.runner()
+    job = runner.take(moving(world, 1.0))
+    assert job is not None
+    if phase is JobPhase.MOVE:
+        job = runner.step(job)
+        world.now += 1
+
+    def meet(call: Call) -> Fault | None:
+        if call.method == "keep_job" and world.ports.ledger.job("orders", "job-1").state is JobState.RUNNING:  # type: ignore[union-attr]
+            pause_job(world.ports, world.fleet, "job-1", "ada", world.now)
+            world.now += 1
+        return None
+
+    paused = replace(runner, ports=faulty_ports(world.ports, meet)).step(job)
+    assert (paused.state, paused.phase, paused.move) == (JobState.PAUSED, JobPhase.RAMP, None)
+    assert not world.ports.queue.moves(world.dead_letters)[0].running
+    world.now += SOON + 1
+    assert paused.sent_count == len(world.bodies())
+    assert paused == world.ports.ledger.job("orders", "job-1")
+
+
+def test_job_stops_when_somebody_else_ends_its_move_task() -> None:
+    """They had a reason: what is left is not sent behind their back."""
+    world = dead(3_000)
+    runner = world.runner()
+    job = runner.take(moving(world, 1.0))
+    assert job is not None
+    job = runner.step(job)
+    world.now += 1
+    assert job.move is not None
+    world.ports.queue.cancel_move(job.move)
+    last = runner.step(job)
+    assert (last.state, last.note) == (JobState.STOPPED, "Stopped: somebody ended SQS's move task.")
+    assert last.sent_count == len(world.bodies()) < 3_000
 
 
 def test_job_stands_as_it_did_when_the_move_task_cannot_be_started() -> None:
     """The next minute tries again."""
-    from sluice.memory import Fault, When, faulty_ports
-
     world = dead(MOVE_COUNT_MIN + 1)
     ports = faulty_ports(
         world.ports,

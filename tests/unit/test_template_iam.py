@@ -38,6 +38,7 @@ READS = ("Get", "Describe", "List", "Query")
 EVERYWHERE = {
     "autoscaling:DescribeAutoScalingGroups": "no resources: AWS's service authorization reference",
     "autoscaling:DescribeScalingActivities": "no resources: AWS's service authorization reference",
+    "autoscaling:DescribeWarmPool": "no resources: AWS's service authorization reference",
     "ec2:DescribeInstances": "no resources: AWS's service authorization reference",
     "ssm:ListCommandInvocations": "no resources: AWS's service authorization reference",
     "xray:PutTraceSegments": "no resources: AWS's service authorization reference",
@@ -162,6 +163,14 @@ def test_key_is_used_only_through_queues_when_queues_are_encrypted() -> None:
     assert [one["Condition"] for one in grants] == [{"StringEquals": {"kms:ViaService": "sqs.eu-west-1.amazonaws.com"}}]
     plain = [one for _, one in policies("Redriver", ASKED | {"FleetName": "orders"})]
     assert not any("kms:" in action for one in plain for action in listed(one["Action"]))
+
+
+def test_grants_name_the_queues_own_account_when_it_is_another() -> None:
+    """By its URL: the queue's policy in that account has to allow the rest. Another region is another stack's."""
+    elsewhere = WHOLE | {"DeadLetterQueueUrl": "https://sqs.eu-west-1.amazonaws.com/210987654321/dead"}
+    (grant,) = [one for _, one in policies("Redriver", elsewhere) if "sqs:ReceiveMessage" in listed(one["Action"])]
+
+    assert grant["Resource"] == "arn:aws:sqs:eu-west-1:210987654321:dead"
 
 
 def test_commands_are_not_granted_when_the_consumer_drains_itself() -> None:

@@ -7,8 +7,9 @@ import pytest
 from sluice.config import ConfigError
 from sluice.model import Attribute, Message, Quarantined
 from sluice.widget import Part, Scene, Theme, Trouble, render, render_message, render_messages, render_whole
+from sluice.widget.drains import _CUT_SHORT
 from tests.widget_html import Page, parse
-from tests.widget_scenes import CONSOLE_ARN, HARM, NOW, REDRIVER_ARN, harmed, view
+from tests.widget_scenes import CONSOLE_ARN, DRAINER_ARN, HARM, NOW, REDRIVER_ARN, harmed, view
 
 HARMLESS = "a plain cause"
 LARGEST_BYTES = 200_000  # far under Lambda's answer limit of 6 MB; a browser is quick with it
@@ -35,7 +36,7 @@ def test_widget_when_a_text_means_harm_calls_only_our_functions(name: str) -> No
     _, page = show(HARM[name])
     group = HARM[name] or "none"
     events = [event for _, event in page.actions]
-    assert {action.attributes["endpoint"] for action, _ in page.actions} == {CONSOLE_ARN, REDRIVER_ARN}
+    assert {action.attributes["endpoint"] for action, _ in page.actions} == {CONSOLE_ARN, REDRIVER_ARN, DRAINER_ARN}
     assert events == [
         {"fleet": "invoices"},
         {"redrive": {"fleet": "orders", "failure_group": group, "dry_run": True}},
@@ -44,6 +45,7 @@ def test_widget_when_a_text_means_harm_calls_only_our_functions(name: str) -> No
         {"archive": {"fleet": "orders", "failure_group": group, "undo": False}},
         {"pause": {"fleet": "orders", "job_id": HARM[name]}},
         {"stop": {"fleet": "orders", "job_id": HARM[name]}},
+        {"release": {"fleet": "orders", "instance_id": HARM[name] or "i-0"}},
     ]
 
 
@@ -60,6 +62,7 @@ def test_widget_when_a_text_means_harm_asks_for_confirmation_in_our_words_alone(
         f"Set {group} aside until it is seen again? Its messages stay in quarantine.",
         None,
         "Stop this redrive of fleet orders? What was sent stays sent.",
+        f"Release this instance of fleet orders now? {_CUT_SHORT}",
     ]
 
 

@@ -7,12 +7,36 @@ from dataclasses import replace
 import pytest
 
 from sluice.config import ConfigError, DrainPolicy, RedriveMode, RedrivePolicy
-from sluice.model import DrainOutcome, DrainState, JobAct, JobState, Mode, OutcomeStatus, Reason, ReasonCode
-from sluice.widget import Part, Theme, Trouble, View, render, render_message
+from sluice.model import (
+    DrainOutcome,
+    DrainState,
+    JobAct,
+    JobState,
+    Message,
+    Mode,
+    OutcomeStatus,
+    Quarantined,
+    Reason,
+    ReasonCode,
+)
+from sluice.widget import (
+    Part,
+    Scene,
+    Theme,
+    Trouble,
+    View,
+    render,
+    render_message,
+    render_messages,
+    render_whole,
+)
+from sluice.widget.drains import render_release
 from sluice.widget.style import CSS
 from tests.widget_html import Page, parse
 from tests.widget_scenes import (
     CONSOLE_ARN,
+    DRAINER_ARN,
+    HARM,
     HOUR,
     NOW,
     REDRIVER_ARN,
@@ -310,6 +334,46 @@ def test_instance_when_kept_shows_age_and_cost() -> None:
     assert "has cost" not in section(show(view(drains=(kept,))), "Drains"), "what it costs is not known"
 
 
+def releases(page: Page) -> list[tuple[str, dict[str, object], str]]:
+    """What the drains' buttons call, with what, and what is asked before."""
+    return [
+        (str(action.attributes["endpoint"]), event, str(action.attributes["confirmation"]))
+        for action, event in page.actions
+        if "release" in event
+    ]
+
+
+def test_drain_when_not_done_can_be_released_by_the_function_that_may() -> None:
+    """By the drainer, after a confirmation that tells the price; what is done goes on by itself."""
+    under_way = drains()[0]
+    kept = replace(drains()[2], state=DrainState.RETAINED, retained_at=NOW - 60)
+    done = replace(drains()[1], instance_id="i-done", state=DrainState.DONE)
+    (first, second) = releases(show(view(drains=(under_way, kept, done))))
+    assert {first[0], second[0]} == {DRAINER_ARN}
+    assert first[1] == {"release": {"fleet": "orders", "instance_id": kept.instance_id}}
+    assert first[2].startswith("Terminate this instance of fleet orders now?")
+    assert second[1] == {"release": {"fleet": "orders", "instance_id": under_way.instance_id}}
+    assert second[2].startswith("Release this instance of fleet orders now? Its consumer has not said that it is done")
+
+
+def test_drain_when_nobody_may_act_has_no_button() -> None:
+    """Then what is kept says how else it is released."""
+    kept = replace(drains()[2], state=DrainState.RETAINED, retained_at=NOW - 60)
+    page = show(view(drains=(kept,), drainer_arn=None))
+    assert releases(page) == []
+    assert "release it by a release request to the drainer" in section(page, "Drains")
+
+
+@pytest.mark.parametrize("text", list(HARM.values()), ids=list(HARM))
+def test_release_when_answered_shows_what_it_says_as_text(text: str) -> None:
+    """A note, an id and a problem are data: the popup is built as for plain words."""
+    for answered in ({"instance_id": text, "note": text}, {"problem": text}, {"dropped": (text,)}):
+        harmless = {key: "i-1" if isinstance(value, str) else ("i-1",) for key, value in answered.items()}
+        pages = [parse(render_release(each, {"widgetContext": {"theme": "dark"}})) for each in (answered, harmless)]
+        assert pages[0].problems == []
+        assert pages[0].skeleton == pages[1].skeleton or text == ""
+
+
 def test_drains_when_over_are_counted_by_outcome() -> None:
     """How they ended, at a glance."""
     over = drains()[2]
@@ -354,7 +418,7 @@ def test_buttons_when_pressed_stand_just_before_their_action() -> None:
     page = show(view())
     before = [id(action.before) for action in page.all("cwdb-action")]
     assert before == [id(one) for one in page.all("button") if "disabled" not in one.attributes]
-    assert len(before) == 13
+    assert len(before) == 15
 
 
 def test_stop_when_a_redrive_runs_is_a_button_that_asks_first() -> None:
@@ -397,8 +461,11 @@ def test_groups_when_redriving_is_manual_say_where_dead_letters_are() -> None:
     manual = fleet().model_copy(update={"redrive": RedrivePolicy(mode=RedriveMode.MANUAL)})
     page = show(quiet(fleet=manual))
     assert "dead letters stay in the dead-letter queue" in page.text
-    assert [event["redrive"] for _, event in page.actions] == [
-        {"fleet": "orders", "all": True, "from": "dead-letter-queue", "dry_run": dry_run} for dry_run in (True, False)
+    queue = {"fleet": "orders", "all": True, "from": "dead-letter-queue"}
+    assert [event for _, event in page.actions] == [
+        {"peek": {"fleet": "orders"}},
+        {"redrive": {**queue, "dry_run": True}},
+        {"redrive": {**queue, "dry_run": False}},
     ]
     assert "dead letters stay" not in show(quiet()).text
 
@@ -492,3 +559,22 @@ def test_actions_when_serialised_hold_only_ascii_without_markup() -> None:
         assert not set("<>&'") & set(action.text)
         assert json.loads(action.text.replace("&quot;", '"')) == event
     assert "of this failure group of fleet" in (page.actions[1][0].attributes["confirmation"] or "")
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "told"),
+    [
+        (NOW + 7_200, "SQS would delete it in 2 h, here it stays"),
+        (NOW - 7_200, "SQS would have deleted it 2 h ago, here it stays"),
+        (None, ""),
+    ],
+)
+def test_message_when_shown_tells_the_time_that_sqs_has_left_it(expires_at: float | None, told: str) -> None:
+    """One by one, in the list and whole: a group's age tells nothing of its oldest message's time."""
+    entry = Quarantined(
+        "orders", "g", "m", "key", "Broken", NOW - 60, NOW - 90, 1, None, 5, "body", expires_at=expires_at
+    )
+    scene = Scene("orders", NOW)
+    for page in (render_messages([entry], "g", None, scene), render_whole(entry, Message("m", "body"), scene)):
+        assert told in parse(page).text
+        assert ("here it stays" in parse(page).text) is bool(told)

@@ -190,7 +190,7 @@ class World(Stage):
             self.on_end(instance_id, change.at)
             consumer = self.consumers.setdefault(instance_id, Consumer(0.0))
             consumer.dead_at = change.at if consumer.dead_at is None else consumer.dead_at
-        elif change.aws_state == "Terminating:Retained":
+        elif change.aws_state.endswith(":Retained"):
             self.counts["retained"] += 1
 
     def _boot(self, change: Change, action: HookAction) -> None:

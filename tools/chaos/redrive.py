@@ -23,6 +23,7 @@ from typing import Any
 from functions.redriver import app
 from sluice.config import Fleet, RedriveMode, RedrivePolicy
 from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE
+from sluice.invocation import Shift
 from sluice.memory import Call, Crash, Fault, MemoryQueue, When, faulty_ports, memory_ports, queue_url
 from sluice.model import Attribute, JobState, Message
 from sluice.ports import BatchAnswer, LostAnswerError, NeedsFixError, PortError, Ports, TryLaterError
@@ -305,7 +306,7 @@ class World:
         def now() -> float:
             return self.now + skew_s
 
-        shift = app.Shift(
+        shift = Shift(
             name=f"invocation-{number}",
             until=ends_at + skew_s + app.GRACE_S,
             stop_at=ends_at + skew_s - app.MARGIN_S,
@@ -355,7 +356,7 @@ class World:
             return {"redrive": {"fleet": name, "all": True, "from": "dead-letter-queue", "rate_per_s": rate_per_s}}
         running = [job for job in self.truth.ledger.jobs(name) if job.state is JobState.RUNNING]
         entries = self.truth.ledger.quarantined(name)[0]
-        kinds = ["all", "group", "message", "dry run"] if entries else []
+        kinds = ["all", "group", "message", "some", "since", "shop", "dry run"] if entries else []
         kinds += ["stop"] if running else []
         if not kinds:
             return None
@@ -368,6 +369,9 @@ class World:
             "dry run": {"all": True, "dry_run": True},
             "group": {"failure_group": entry.failure_group},
             "message": {"message_id": entry.message_id},
+            "some": {"message_ids": [one.message_id for one in self.rng.sample(entries, min(3, len(entries)))]},
+            "since": {"quarantined_from": entry.at},
+            "shop": {"attribute": {"name": "shop", "value": "Zürich"}},
         }[kind]
         return {"redrive": {"fleet": name, "rate_per_s": self.rng.choice((0.2, 3, 50)), **selection}}
 

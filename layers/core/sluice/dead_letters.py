@@ -69,6 +69,7 @@ class Desk:
     Attributes:
         to: the fleet's queue.
         until: when this process is surely gone.
+        retention_s: how long the dead-letter queue keeps a message from its first sending, where that is known.
         uniform: a random number, 0 <= uniform < 1.
     """
 
@@ -78,6 +79,7 @@ class Desk:
     until: float
     now: Callable[[], float]
     uniform: Callable[[], float]
+    retention_s: float | None = None
     _indexed_at: float = 0.0
     _told: Mapping[str, str] = field(default_factory=dict)  # causes told in events, by message id
     _recent: dict[str, int] = field(default_factory=dict)  # dead letters lately, by failure group
@@ -231,6 +233,9 @@ class Desk:
                 sample=sample_of(message),
                 message_group=message.message_group if self.to.fifo else None,
                 attributes=selectable(message),
+                expires_at=None
+                if self.retention_s is None or message.first_sent_at is None
+                else message.first_sent_at + self.retention_s,
             )
             if not ledger.quarantine(entry):
                 return Settlement(message.id, End.GONE, "it was quarantined or sent back before", verdict)

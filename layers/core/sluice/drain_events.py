@@ -17,6 +17,7 @@ class EventKind(StrEnum):
     SPOT = "spot interruption"
     REBALANCE = "rebalance recommendation"  # a risk, not an end, and nobody replaces the instance: in no row
     WAITING = "found waiting"
+    POOL_WAITING = "found waiting for its warm pool"
     GONE = "instance gone"
     ENDED = "machine ended"
     RETAINED = "found retained"
@@ -86,6 +87,18 @@ class Waiting:
     fleet: str
     hook: HookAction
     kind = EventKind.WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class PoolWaiting:
+    """A reading of the group shows the instance held on its way into the warm pool; `hook` has no token.
+
+    From service, and then our hook may be what holds it, or new, and then a launch hook is: a reading does not tell.
+    """
+
+    fleet: str
+    hook: HookAction
+    kind = EventKind.POOL_WAITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +186,16 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class Beaten:
-    """A heartbeat was answered: `held` if the action is active."""
+    """A heartbeat was answered: `held` if the action is active; a probe's answer names the fleet."""
 
     hook: HookAction
     held: bool
     probe: bool = False
+    fleet: str = ""
 
     @property
     def kind(self) -> EventKind:
-        """A probe is a heartbeat for a drain that was released."""
+        """A probe is a heartbeat for a drain that was released, or that is none yet."""
         if self.probe:
             return EventKind.PROBE_HELD if self.held else EventKind.PROBE_NOT_HELD
         return EventKind.HELD if self.held else EventKind.NOT_HELD
@@ -235,6 +249,7 @@ type Event = (
     | Spot
     | Rebalance
     | Waiting
+    | PoolWaiting
     | Gone
     | Ended
     | Retained
@@ -252,7 +267,7 @@ type Event = (
 )
 
 
-type Sight = Waiting | Gone | Retained | Serving
+type Sight = Waiting | PoolWaiting | Gone | Retained | Serving
 
 
 def seen(fleet: str, hook: HookAction, aws_state: str | None) -> Sight | None:
@@ -262,16 +277,22 @@ def seen(fleet: str, hook: HookAction, aws_state: str | None) -> Sight | None:
         fleet: the fleet's name.
         hook: our hook on that instance, without token.
         aws_state: the group's own word for the instance's state; None if the group does not show it. States after
-            https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html
+            https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html and
+            https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html (an instance that
+            goes back to its warm pool waits at its termination hook in Warmed:Pending:Wait)
     """
     if aws_state is None:
         return Gone(None)
-    if aws_state.endswith("Terminating:Wait"):  # of a warm pool: Warmed:Terminating:Wait
-        return Waiting(fleet, hook)
-    if aws_state.endswith("Terminating:Retained"):
-        return Retained(fleet, hook)
     if aws_state == "InService" or aws_state.startswith("Pending"):
         return Serving()
-    past_hook = aws_state.endswith(("Terminating:Proceed", "Terminated"))
-    in_pool = aws_state.startswith("Warmed:") and "Terminating" not in aws_state
-    return Gone(aws_state) if past_hook or in_pool else None
+    sight: Sight | None = None
+    match aws_state.removeprefix("Warmed:").split(":"):
+        case ["Terminating", "Wait"]:
+            sight = Waiting(fleet, hook)
+        case ["Pending", "Wait"]:
+            sight = PoolWaiting(fleet, hook)
+        case ["Terminating" | "Pending", "Retained"]:
+            sight = Retained(fleet, hook)
+        case ["Terminating" | "Pending", "Proceed"] | ["Terminated" | "Stopped" | "Running" | "Hibernated"]:
+            sight = Gone(aws_state)
+    return sight

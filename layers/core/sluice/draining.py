@@ -47,6 +47,8 @@ Invariants, held by tests/property/test_draining_properties.py and by `python -m
 
 An action that waits although its drain is RELEASED (its event was lost and the instance had been here before, or a
 reading lacked it for a moment) is found by `Waiting`: a probing heartbeat tells whether it is our hook that holds it.
+So is one of an instance held on its way into a warm pool (`PoolWaiting`), of which a reading does not tell whether it
+comes from service, and our hook holds it, or is new, and a launch hook does.
 """
 
 from collections.abc import Callable, Mapping
@@ -64,6 +66,7 @@ from sluice.drain_events import (
     EventKind,
     Gone,
     InFlight,
+    PoolWaiting,
     Release,
     Reported,
     Retained,
@@ -157,6 +160,8 @@ def needs_signs(drain: Drain, policy: DrainPolicy) -> bool:
 
 # --------------------------------------------------------------------------- moves
 
+type Held = Terminating | Waiting | PoolWaiting  # what tells of an instance held by a hook
+
 
 def _with(drain: Drain, now: float, note: str, **changes: Any) -> Drain:
     return replace(drain, updated_at=now, note=note, **changes)
@@ -181,7 +186,7 @@ def _asked(drain: Drain, policy: DrainPolicy, now: float, note: str) -> DrainSte
     )
 
 
-def _begin(old: Drain | None, event: Terminating | Waiting, policy: DrainPolicy, now: float) -> DrainStep:
+def _begin(old: Drain | None, event: Held, policy: DrainPolicy, now: float) -> DrainStep:
     """A drain begins; over the record of an earlier one, if there is one.
 
     One that a reading found has waited for an unknown time: its hook's timeout is restarted first of all.
@@ -200,9 +205,9 @@ def _begin(old: Drain | None, event: Terminating | Waiting, policy: DrainPolicy,
         version=old.version if old else 0,
     )
     step = _begun(blank, event.hook, policy, now)
-    if isinstance(event, Waiting):
-        return replace(step, actions=(SendHeartbeat(event.hook), *step.actions))
-    return step
+    if isinstance(event, Terminating):
+        return step
+    return replace(step, actions=(SendHeartbeat(event.hook), *step.actions))
 
 
 def _begin_spot(old: Drain | None, event: Spot, policy: DrainPolicy, now: float) -> DrainStep:
@@ -226,17 +231,17 @@ def _is_another_action(drain: Drain, event: Terminating) -> bool:
     return event.at > begun_at(drain) and (drain.hook is None or event.hook.token != drain.hook.token)
 
 
-def _join(drain: Drain, event: Terminating | Waiting, policy: DrainPolicy, now: float) -> DrainStep:
+def _join(drain: Drain, event: Held, policy: DrainPolicy, now: float) -> DrainStep:
     """The lifecycle action of a drain under way becomes known, or is another one."""
     if drain.hook is not None:
         another = isinstance(event, Terminating) and _is_another_action(drain, event)
         return _begin(drain, event, policy, now) if another else DrainStep(drain)
     joined = _joined(drain, event, now)
-    unseen = isinstance(event, Waiting) and now < beats_until(joined, policy)
+    unseen = not isinstance(event, Terminating) and now < beats_until(joined, policy)
     return DrainStep(joined, (SendHeartbeat(event.hook),) if unseen else ())
 
 
-def _joined(drain: Drain, event: Terminating | Waiting, now: float) -> Drain:
+def _joined(drain: Drain, event: Held, now: float) -> Drain:
     return _with(
         drain,
         now,
@@ -248,7 +253,7 @@ def _joined(drain: Drain, event: Terminating | Waiting, now: float) -> Drain:
     )
 
 
-def _join_owed(drain: Drain, event: Terminating | Waiting, policy: DrainPolicy, now: float) -> DrainStep:
+def _join_owed(drain: Drain, event: Held, policy: DrainPolicy, now: float) -> DrainStep:
     """The lifecycle action of a drain whose release is owed becomes known: release, or it is another one."""
     if drain.hook is None:
         if now > drain.updated_at + STALE_STOP_S:
@@ -519,14 +524,14 @@ def _spot_again(drain: Drain, event: Spot, policy: DrainPolicy, now: float) -> D
     return _begin_spot(drain, event, policy, now) if event.at > drain.updated_at else DrainStep(drain)
 
 
-def _probe(drain: Drain, event: Waiting, _policy: DrainPolicy, now: float) -> DrainStep:
-    if drain.outcome is not DrainOutcome.GONE and now < drain.updated_at + SETTLE_S:
+def _probe(drain: Drain | None, event: Waiting | PoolWaiting, _policy: DrainPolicy, now: float) -> DrainStep:
+    if drain is not None and drain.outcome is not DrainOutcome.GONE and now < drain.updated_at + SETTLE_S:
         return DrainStep(drain)
     return DrainStep(drain, (SendHeartbeat(event.hook, probe=True),))
 
 
-def _found_held(drain: Drain, event: Beaten, policy: DrainPolicy, now: float) -> DrainStep:
-    return _begin(drain, Waiting(drain.fleet, event.hook), policy, now)
+def _found_held(drain: Drain | None, event: Beaten, policy: DrainPolicy, now: float) -> DrainStep:
+    return _begin(drain, Waiting(drain.fleet if drain else event.fleet, event.hook), policy, now)
 
 
 # --------------------------------------------------------------------------- the table
@@ -555,6 +560,8 @@ def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
         # no drain yet
         (frozenset({None}), (_K.TERMINATING, _K.WAITING), _begin, _BEGINNING),
         (frozenset({None}), (_K.SPOT,), _begin_spot, _BEGINNING),
+        (frozenset({None}), (_K.POOL_WAITING,), _probe, frozenset()),
+        (frozenset({None}), (_K.PROBE_HELD,), _found_held, _BEGINNING),
         (frozenset({None}), (_K.RELEASE,), _let_go, frozenset({_S.EXPIRED})),
         (frozenset({None, _S.RELEASED}), (_K.RETAINED,), _keep, frozenset({_S.RETAINED})),
         # asking for the stop
@@ -566,7 +573,7 @@ def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
         (frozenset({_S.STOPPING}), (_K.COMMAND_FAILED,), _failed, frozenset()),
         (frozenset({_S.STOPPING}), (_K.COMMAND_UNKNOWN,), _unknown, frozenset()),
         (UNDER_WAY, (_K.TERMINATING,), _join, _BEGINNING),
-        (UNDER_WAY, (_K.WAITING,), _join, frozenset()),
+        (UNDER_WAY, (_K.WAITING, _K.POOL_WAITING), _join, frozenset()),
         (UNDER_WAY, (_K.REPORT_WORKING,), _said_working, frozenset()),
         (UNDER_WAY, (_K.IN_FLIGHT,), _counted, frozenset()),
         (UNDER_WAY, (_K.REPORT_DONE,), _said_done, frozenset({_S.DONE})),
@@ -578,7 +585,7 @@ def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
         (UNDER_WAY, (_K.DEADLINE,), _expire, frozenset({_S.EXPIRED})),
         (UNDER_WAY, (_K.RELEASE,), _let_go, frozenset({_S.EXPIRED})),
         # the release is owed
-        (OWED, (_K.TERMINATING, _K.WAITING), _join_owed, _BEGINNING),
+        (OWED, (_K.TERMINATING, _K.WAITING, _K.POOL_WAITING), _join_owed, _BEGINNING),
         (OWED, (_K.TICK,), _owe, frozenset({_S.RELEASED})),
         (frozenset({_S.DONE}), (_K.COMPLETED,), _completed, frozenset({_S.RELEASED})),
         (frozenset({_S.EXPIRED}), (_K.COMPLETED,), _completed, frozenset({_S.RELEASED, _S.RETAINED})),
@@ -597,7 +604,7 @@ def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
         # released: only another lifecycle action, or a person, begins again
         (frozenset({_S.RELEASED}), (_K.TERMINATING,), _begin_again, _BEGINNING),
         (frozenset({_S.RELEASED}), (_K.SPOT,), _spot_again, _BEGINNING),
-        (frozenset({_S.RELEASED}), (_K.WAITING,), _probe, frozenset()),
+        (frozenset({_S.RELEASED}), (_K.WAITING, _K.POOL_WAITING), _probe, frozenset()),
         (frozenset({_S.RELEASED}), (_K.PROBE_HELD,), _found_held, _BEGINNING),
         (frozenset({_S.RELEASED}), (_K.RELEASE,), _let_go, frozenset({_S.EXPIRED})),
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sluice.config import Fleet
-from sluice.grouping import failure_group
+from sluice.grouping import Cause, failure_group
 from sluice.jobs import RequestError
 from sluice.model import JobAct, JobPhase, JobState, Message, Quarantined, RedriveJob
 from sluice.ports import Ports, QueueFacts, RefusedError, archive_key
@@ -119,6 +119,12 @@ class Editor:
 def _kept(ports: Ports, fleet: Fleet, message: Message, cause: str, at: float) -> Quarantined:
     """A message in the archive, and its entry for the index, which is yet to be written."""
     own = failure_group(message, cause)
+    message_group = message.message_group if fleet.queue.endswith(".fifo") else None
+    held_in = ports.ledger.held_in(fleet.name, message_group) if message_group is not None else None
+    if held_in is not None:  # with the others of its message group, so that a redrive of theirs does not overtake it
+        group = ports.ledger.failure_group(fleet.name, held_in)
+        own = Cause(held_in, group.cause if group else held_in)
+        at = max(at, group.last_seen_at if group else at)
     return Quarantined(
         fleet=fleet.name,
         failure_group=own.id,
@@ -131,7 +137,7 @@ def _kept(ports: Ports, fleet: Fleet, message: Message, cause: str, at: float) -
         source=message.source,
         size_bytes=message.size_bytes,
         sample=sample_of(message),
-        message_group=message.message_group if fleet.queue.endswith(".fifo") else None,
+        message_group=message_group,
         attributes=selectable(message),
     )
 

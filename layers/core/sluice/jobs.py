@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from sluice.config import Fleet, RedriveMode
 from sluice.model import FailureGroup, JobAct, JobPhase, JobState, Quarantined, RedriveJob
 from sluice.ports import ConflictError, Ports
-from sluice.redrive import overlap, selects
+from sluice.redrive import Lanes, overlap, selects
 
 AMEND_TRIES = 10  # as many batches may note a return on one job at the same moment
 PAGE = 100  # index entries a read, where all are looked at
@@ -54,6 +54,7 @@ class Preview:
     groups: tuple[FailureGroup, ...]  # `count` is that of the selected messages of each
     complete: bool = True  # not all entries were looked at: there are more
     left_groups: tuple[str, ...] = ()  # failure groups that are set aside, and left out
+    behind_count: int = 0  # FIFO: selected, but behind one of its message group that is not: not counted, and left
 
 
 def preview(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Preview:
@@ -79,14 +80,17 @@ def preview(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Pre
         return Preview(sum(group.count for group in groups), groups, left_groups=left)
     asked = _as_job(fleet, selection, left, now)
     counts: Counter[str] = Counter()
-    looked_at = 0
+    lanes = Lanes()
+    looked_at = behind_count = 0
     for entry in _index(ports, fleet.name, selection.failure_group):
         looked_at += 1
         if looked_at > PREVIEW_MAX:
             break
-        counts[entry.failure_group] += selects(asked, entry)
+        admitted = lanes.admits(asked, entry)
+        counts[entry.failure_group] += admitted
+        behind_count += selects(asked, entry) and not admitted
     found = tuple(replace(group, count=counts[group.id]) for group in groups if counts[group.id])
-    return Preview(sum(group.count for group in found), found, looked_at <= PREVIEW_MAX, left)
+    return Preview(sum(group.count for group in found), found, looked_at <= PREVIEW_MAX, left, behind_count)
 
 
 def _dead_letters(ports: Ports, fleet: Fleet, now: float) -> Preview:
@@ -108,12 +112,7 @@ def _messages(ports: Ports, fleet: Fleet, selection: Selection) -> Preview:
         entry = ports.ledger.quarantined_message(fleet.name, message_id)
         if entry is None:
             raise RequestError(f"message_id: no message {message_id} is in fleet {fleet.name}'s quarantine")
-        if entry.message_group is not None and selection.message_ids:
-            raise RequestError(
-                "message_ids: FIFO messages are sent in the order of their message group;"
-                f" redrive failure_group {entry.failure_group} instead"
-            )
-        _check_order(ports, entry)
+        _check_order(ports, entry, frozenset(selection.message_ids))
         counts[entry.failure_group] += 1
     groups = (ports.ledger.failure_group(fleet.name, group_id) for group_id in counts)
     return Preview(counts.total(), tuple(replace(group, count=counts[group.id]) for group in groups if group))
@@ -158,18 +157,23 @@ def open_job(ports: Ports, fleet: Fleet, selection: Selection, job: RedriveJob, 
     if to is not None and to.queue.endswith(".fifo") != fleet.queue.endswith(".fifo"):
         kind = "FIFO" if fleet.queue.endswith(".fifo") else "standard"
         raise RequestError(f"to: must be a fleet with a {kind} queue, as {fleet.name} has; {to.name} has none")
-    if selection.narrows and fleet.queue.endswith(".fifo"):
-        raise RequestError(
-            "cause, times and attribute: on a FIFO queue what they leave out would be overtaken; name a failure_group"
-        )
     seen = preview(ports, fleet, selection, job.requested_at)
+    selection = _in_order(ports, fleet, selection)
     asked = replace(
         _with(job, selection, seen.left_groups),
         to=to.name if to and to.name != fleet.name else None,
         selected_count=seen.count,
         phase=JobPhase.RAMP if selection.message_id else JobPhase.CANARY,
         acts=(JobAct(job.requested_at, job.requested_by, "asked for it"),),
+        note=f"{seen.behind_count} more match, behind messages of their message group that do not: they stay."
+        if seen.behind_count
+        else "",
     )
+    if seen.count == 0 and seen.behind_count:
+        raise RequestError(
+            f"{_narrowing(selection)}: all {seen.behind_count} that match stand behind messages of their FIFO message"
+            " group that do not, and would overtake them; name their failure_group alone, or select those as well"
+        )
     if seen.count == 0:
         where = "dead-letter queue" if selection.from_dead_letters else "quarantine"
         what = "nothing of that" if selection.narrows else "nothing"
@@ -181,6 +185,12 @@ def open_job(ports: Ports, fleet: Fleet, selection: Selection, job: RedriveJob, 
                 " wait for it, or stop it"
             )
     return ports.ledger.keep_job(asked)
+
+
+def _narrowing(selection: Selection) -> str:
+    """The fields by which a selection is narrowed, as an error names them."""
+    names = ("cause", "quarantined_from", "quarantined_to", "attribute")
+    return ", ".join(name for name in names if getattr(selection, name) is not None)
 
 
 def stop_job(ports: Ports, fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
@@ -236,16 +246,30 @@ def _act(ports: Ports, fleet: Fleet, job_id: str, act: JobAct, change: _Change) 
                 raise RequestError(f"job_id: job {job_id} is {job.state}: only one that is {change.only}")
             return job
         acts = (*job.acts, act)[-ACTS_KEPT:]
-        # SQS's own move knows no pause: it is ended, and begun anew if the job goes on.
-        phase = JobPhase.RAMP if job.phase is JobPhase.MOVE else job.phase
-        return replace(job, state=change.state, note=change.note, updated_at=act.at, acts=acts, phase=phase, move=None)
+        acted = replace(job, state=change.state, note=change.note, updated_at=act.at, acts=acts)
+        return without_move(acted, moved_count if job.move == handle else 0)
 
     before = ports.ledger.job(fleet.name, job_id)
     if before is None:
         raise RequestError(f"job_id: fleet {fleet.name} has no job {job_id}")
-    if before.move and before.state in change.when:
-        ports.queue.cancel_move(before.move)
+    handle = before.move if before.state in change.when else None
+    moved_count = end_move(ports, fleet, handle) if handle else 0
     return amend_job(ports, fleet.name, job_id, acted) or before
+
+
+def end_move(ports: Ports, fleet: Fleet, handle: str) -> int:
+    """End SQS's own move task of a fleet's dead-letter queue; how many messages it had moved, by SQS's own count."""
+    assert fleet.dead_letter_queue is not None, "a move is begun out of one"
+    ports.queue.cancel_move(handle)
+    tasks = ports.queue.moves(fleet.dead_letter_queue)
+    return tasks[0].moved_count if tasks else 0
+
+
+def without_move(job: RedriveJob, moved_count: int) -> RedriveJob:
+    """A job whose move task is over. SQS knows no pause: the job goes on by itself, or begins another task."""
+    if job.phase is not JobPhase.MOVE:
+        return job
+    return replace(job, phase=JobPhase.RAMP, move=None, left_count=None, sent_count=job.sent_count + moved_count)
 
 
 def amend_job(ports: Ports, fleet: str, job_id: str, amend: Callable[[RedriveJob], RedriveJob]) -> RedriveJob | None:
@@ -265,15 +289,24 @@ def amend_job(ports: Ports, fleet: str, job_id: str, amend: Callable[[RedriveJob
     raise ConflictError(f"job {job_id} of fleet {fleet}: others wrote it first {AMEND_TRIES} times")
 
 
-def _check_order(ports: Ports, entry: Quarantined) -> None:
-    """On FIFO queues one message may not be sent before an earlier one of its message group."""
+def _check_order(ports: Ports, entry: Quarantined, along: frozenset[str]) -> None:
+    """On FIFO queues one message may not be sent before an earlier one of its message group that is not sent along."""
     if entry.message_group is None:
         return
     for other in _index(ports, entry.fleet, entry.failure_group):
         if other.message_id == entry.message_id:
             return
-        if other.message_group == entry.message_group:
+        if other.message_group == entry.message_group and other.message_id not in along:
             raise RequestError(
-                f"message_id: {entry.message_id} would overtake {other.message_id} of its FIFO message group;"
-                f" redrive failure_group {entry.failure_group} instead"
+                f"{'message_ids' if along else 'message_id'}: {entry.message_id} would overtake {other.message_id}"
+                f" of its FIFO message group; name that one too, or redrive failure_group {entry.failure_group} instead"
             )
+
+
+def _in_order(ports: Ports, fleet: Fleet, selection: Selection) -> Selection:
+    """Messages that are named one by one, on FIFO queues in the order in which they were quarantined."""
+    if not (selection.message_ids and fleet.queue.endswith(".fifo")):
+        return selection
+    found = (ports.ledger.quarantined_message(fleet.name, message_id) for message_id in selection.message_ids)
+    entries = sorted((entry for entry in found if entry), key=lambda entry: (entry.at, entry.message_id))
+    return replace(selection, message_ids=tuple(dict.fromkeys(entry.message_id for entry in entries)))

@@ -39,6 +39,7 @@ from sluice.model import (
     HookResult,
     Lifecycle,
     Report,
+    TimedLaunch,
 )
 
 # A busy consumer repeats itself every minute: after three in vain it is taken for crashed, and its instance may go.
@@ -392,22 +393,14 @@ def plan_protection(consumers: Iterable[Consumer], reading: GroupReading, now: f
 # --------------------------------------------------------------------------- what launches took
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchTimes:
-    """What one launch took, in seconds from its beginning."""
-
-    to_ready_s: float | None
-    to_first_message_s: float
-
-
-def launch_times(consumer: Consumer) -> LaunchTimes | None:
+def time_launch(consumer: Consumer, now: float) -> TimedLaunch | None:
     """What a consumer's launch took, once its first message is known; None before, or if its beginning is unknown.
 
-    The lead time of planning is `to_first_message_s` where messages were waiting, as they are when a fleet grows.
+    Args:
+        consumer: its record. One that is `measured` was timed before.
+        now: epoch seconds.
     """
     launched_at, first_at = consumer.launched_at, consumer.first_message_at
-    if launched_at is None or first_at is None or first_at < launched_at:
+    if consumer.measured or launched_at is None or first_at is None or first_at < launched_at:
         return None
-    ready_at = consumer.ready_at
-    to_ready_s = None if ready_at is None else max(0.0, ready_at - launched_at)
-    return LaunchTimes(to_ready_s, first_at - launched_at)
+    return TimedLaunch(consumer.instance_id, launched_at, consumer.ready_at, first_at, now)

@@ -12,16 +12,18 @@ from sluice.config import Fleet
 from sluice.launching import (
     BootEvent,
     Found,
-    LaunchTimes,
     Left,
     Newcomer,
     advance_boot,
-    launch_times,
     plan_protection,
+    time_launch,
 )
-from sluice.model import BootState, Consumer, GroupReading, HookAction, Lifecycle
+from sluice.model import BootState, Consumer, GroupReading, HookAction, Lifecycle, TimedLaunch
 from sluice.ports import PROTECTED_AT_ONCE, ConflictError, PortError, Ports, RefusedError, TryLaterError
 
+# On the way into service, or new and on the way into a warm pool, where a launch hook holds an instance first.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
+ARRIVING = frozenset(f"{pool}Pending{step}" for pool in ("", "Warmed:") for step in ("", ":Wait", ":Proceed"))
 # Two or three invocations may meet over one consumer; more than this many lost races means something else is wrong.
 CONFLICTS_MAX = 5
 
@@ -30,7 +32,7 @@ CONFLICTS_MAX = 5
 class Minded:
     """What came of it, for the log and the metrics."""
 
-    launches: list[LaunchTimes] = field(default_factory=list)
+    launches: list[TimedLaunch] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)  # instances that left before their consumers were ready
     let_in: list[str] = field(default_factory=list)  # instances that count from now on
     protected_count: int = 0
@@ -69,15 +71,15 @@ class Minder:
         for _ in range(CONFLICTS_MAX):
             step = advance_boot(record, event, whose, self.now())
             after = step.consumer
-            times = None if after is None or after.measured else launch_times(after)
-            if after is not None and times is not None:
+            timed = None if after is None else time_launch(after, self.now())
+            if after is not None and timed is not None:
                 after = replace(after, measured=True)
             try:
                 written = self.ports.ledger.keep_consumer(after) if after is not None and after != record else record
             except ConflictError:
                 record = self.ports.ledger.consumer(self.fleet.name, instance_id)
                 continue
-            self._tell(record, written, times)
+            self._tell(record, written, timed)
             for action in step.actions if hook is not None else ():
                 try:
                     if self.ports.group.complete_hook(action.hook, action.result):
@@ -87,17 +89,30 @@ class Minder:
             return written
         raise TryLaterError(f"consumer of {instance_id}: {CONFLICTS_MAX} others wrote it first")
 
-    def _tell(self, before: Consumer | None, after: Consumer | None, times: LaunchTimes | None) -> None:
-        if times is not None:
-            self.minded.launches.append(times)
+    def _tell(self, before: Consumer | None, after: Consumer | None, timed: TimedLaunch | None) -> None:
+        """Pass on what a record that was written is news of. A launch that cannot be noted is one sample less."""
+        if timed is not None:
+            self.minded.launches.append(timed)
+            try:
+                self.ports.ledger.note_launch(self.fleet.name, timed)
+            except PortError as error:
+                self.minded.problems.append(error)
         lost = after is not None and after.boot is BootState.LOST
         if after is not None and lost and (before is None or before.boot is not BootState.LOST):
             self.minded.lost.append(after.instance_id)
 
-    def sweep(self, consumers: Iterable[Consumer], reading: GroupReading) -> None:
-        """Give every consumer on record what its group's reading says, and set right whose instance is protected."""
+    def sweep(
+        self, consumers: Iterable[Consumer], reading: GroupReading, leaving: frozenset[str] = frozenset()
+    ) -> None:
+        """Give every consumer on record what its group's reading says, and set right whose instance is protected.
+
+        Args:
+            consumers: every consumer on record.
+            reading: their group as of now.
+            leaving: the instances with drains under way; one of them that waits before the warm pool goes back to it.
+        """
         known = {consumer.instance_id: consumer for consumer in consumers}
-        for instance_id, event in self._sights(known, reading):
+        for instance_id, event in self._sights(known, reading, leaving):
             try:
                 noted = self.note(instance_id, event, known.get(instance_id))
             except PortError as error:
@@ -112,17 +127,20 @@ class Minder:
         self.minded.lifted_count += len(lifted)
         self._mark([known[instance_id] for instance_id in (*lifted, *plan.forget)], protected=False)
 
-    def _sights(self, known: dict[str, Consumer], reading: GroupReading) -> Iterable[tuple[str, BootEvent]]:
+    def _sights(
+        self, known: dict[str, Consumer], reading: GroupReading, leaving: frozenset[str]
+    ) -> Iterable[tuple[str, BootEvent]]:
         """What the reading says of each instance that it may matter to."""
         hook = self.fleet.launch.hook
+        arriving = {i.id for i in reading.instances if i.aws_state in ARRIVING and i.id not in leaving}
         for instance in reading.instances:
             held = instance.aws_state.endswith("Pending:Wait")
-            if instance.state is Lifecycle.LAUNCHING and held and hook is not None:
+            if instance.id in arriving and held and hook is not None:
                 ours = HookAction(self.fleet.group, hook, instance.id)
                 yield instance.id, Found(ours, waiting=True, launched_at=instance.launched_at)
             elif instance.id in known and instance.state is Lifecycle.WORKING:
                 yield instance.id, Found(None, waiting=False, launched_at=instance.launched_at)
-        here = {i.id for i in reading.instances if i.state in {Lifecycle.LAUNCHING, Lifecycle.WORKING}}
+        here = arriving | {i.id for i in reading.instances if i.state is Lifecycle.WORKING}
         for instance_id, consumer in known.items():
             # A reading lags by seconds: what was heard of since then is not gone.
             if instance_id not in here and consumer.updated_at < reading.at:

@@ -161,9 +161,102 @@ class Sighting:
     excess: float = 0.0  # messages by which `arrived` has been too many so far
 
 
+# A consumer that has been ready for so long without a message was waiting for one: SQS's longest wait of a receive.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
+TAKEN_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class TimedLaunch:
+    """What one launch took, by its group's word for when it began and its consumer's own for the rest."""
+
+    instance_id: str
+    launched_at: float
+    ready_at: float | None
+    first_message_at: float
+    measured_at: float
+    number: int = 0  # of the fleet's timed launches, by the ledger: 1 is the first; each later one is higher
+
+    @property
+    def to_ready_s(self) -> float | None:
+        """Seconds until its consumer was ready, where it said so."""
+        return None if self.ready_at is None else max(0.0, self.ready_at - self.launched_at)
+
+    @property
+    def to_first_message_s(self) -> float:
+        """Seconds until its first message."""
+        return self.first_message_at - self.launched_at
+
+    @property
+    def lead_s(self) -> float:
+        """The lead time that this launch shows, in seconds: not the wait for a message that was not there yet."""
+        if self.ready_at is None or self.first_message_at - self.ready_at <= TAKEN_WITHIN_S:
+            return self.to_first_message_s
+        return max(0.0, self.ready_at - self.launched_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What one side of a shadow fleet's score came to."""
+
+    unit_s: float = 0.0  # unit-seconds that are paid for
+    launches: float = 0.0
+    longest_s: float = 0.0  # the longest wait
+    waits: tuple[float, ...] = ()  # messages by wait, in the bins of `scoring.SHARES`; zeros at the end are left out
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A scored stretch of time, for both sides."""
+
+    at: float  # when it began
+    seconds: float = 0.0  # of it, scored
+    came: float = 0.0  # messages
+    acting: Tally = Tally()
+    shadow: Tally = Tally()
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowFleet:
+    """A fleet as it would be, at one moment; capacity in units."""
+
+    desired: int
+    working: float  # in service, and launched longer ago than the minimum billing
+    launches: tuple[tuple[float, float, float], ...] = ()  # (ordered at, useful at, units)
+    leaving: tuple[tuple[float, float, float], ...] = ()  # (gone at, units, messages in hand)
+    in_flight: float = 0.0
+    waiting: tuple[tuple[float, float, float], ...] = ()  # (came from, came until, messages), oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """What a fleet in shadow mode would have come to; the empty one is a valid start. Bounded in every field."""
+
+    target_wait_s: float = 0.0  # that the waits are scored by
+    at: float = 0.0  # both sides are settled up to here; what came later may still be corrected
+    fleet: ShadowFleet | None = None  # as it would be, at `at`
+    waiting: tuple[tuple[float, float, float], ...] = ()  # the real queue at `at`, as in ShadowFleet
+    ticks: tuple[tuple[float, int, float, float], ...] = ()  # since `at`: (at, want, real unit-seconds, real launches)
+    real: tuple[float, float] = (0.0, 0.0)  # real units at the last tick: (launching or in service, draining)
+    going: tuple[float, float] = (0.0, 0.0)  # (unit-seconds that real units drained for, how many); both fade
+    weighted: bool = False  # units are not instances
+    empty_at: float = 0.0  # the last tick at which nothing would have waited
+    needs: tuple[tuple[float, int], ...] = ()  # as in Memory, of the fleet as it would be
+    needs_since: float | None = None
+    needs_until: float = 0.0
+    spent_day: float = 0.0
+    spent_s: float = 0.0
+    restarted: tuple[float, float] | None = None  # (at, seconds without ticks before it)
+    hours: tuple[Span, ...] = ()  # the last day's, ascending
+    days: tuple[Span, ...] = ()  # the last week's (UTC), ascending
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the planner carries from tick to tick; the empty memory is a valid start."""
+    """What the planner carries from tick to tick; the empty memory is a valid start.
+
+    `timed` alone is not the planner's: the drainer writes it beside, and it is read with the rest, at no cost.
+    """
 
     learned_at: float = 0.0  # the last snapshot learned from
     service_rate: Estimate | None = None  # messages per second that one unit of capacity completes
@@ -186,6 +279,8 @@ class Memory:
     needs_until: float = 0.0
     grown_at: float | None = None
     shrunk_at: float | None = None
+    shadow: Shadow = Shadow()  # in shadow mode: the fleet as it would be, and the score
+    timed: tuple[TimedLaunch, ...] = ()  # the fleet's last launches that were timed, ascending by number; never kept
 
 
 # --------------------------------------------------------------------------- decided
@@ -614,6 +709,7 @@ class Quarantined:
     sample: str  # the beginning of the body, as data: escaped wherever it is shown
     message_group: str | None = None  # FIFO
     attributes: tuple[tuple[str, str], ...] = ()  # the producer's own texts, cut: to select by
+    expires_at: float | None = None  # when SQS would have deleted it from its dead-letter queue; here nothing does
 
 
 @dataclass(frozen=True, slots=True)
@@ -703,6 +799,7 @@ class MoveTask:
     moved_count: int
     handle: str | None = None  # while it runs
     problem: str = ""  # why it failed
+    cancelled: bool = False  # somebody ended it before its end
 
 
 @dataclass(frozen=True, slots=True)

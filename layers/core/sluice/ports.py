@@ -31,11 +31,14 @@ from sluice.model import (
     QueueReading,
     RedriveJob,
     StopOrder,
+    TimedLaunch,
 )
 
 # How long the ledger keeps what is over and done with; DynamoDB deletes it some time after.
 DECISIONS_KEPT_S = 30 * 86_400.0  # a month of decisions answers "why was it so large last week"
 DRAINS_KEPT_S = 7 * 86_400.0  # released ones; late events of an instance come within hours
+# Launches are read at every tick: no more than come in a minute as a rule. Of more at once the last ones tell enough.
+LAUNCHES_KEPT = 16
 CONSUMERS_KEPT_S = 86_400.0  # since last heard of: a day of launches is enough to learn the lead time from
 ATTEMPTS_KEPT_S = 14 * 86_400.0  # SQS's longest retention: no message outlives it
 CAUSES_KEPT_S = 14 * 86_400.0  # likewise
@@ -304,11 +307,18 @@ class Ledger(Protocol):
         ...
 
     def memory(self, fleet: str) -> Memory:
-        """The planner's memory; empty at first."""
+        """The planner's memory; empty at first. In `timed` are the last launches noted, whatever was kept."""
         ...
 
     def keep_memory(self, fleet: str, memory: Memory) -> None:
-        """Keep the memory; only the lease's holder may."""
+        """Keep the memory, all but `timed`; only the lease's holder may."""
+        ...
+
+    def note_launch(self, fleet: str, launch: TimedLaunch) -> None:
+        """Add a launch to those that the fleet's memory is read with, under the next number; anybody may.
+
+        At least the last LAUNCHES_KEPT stay. Lost answers may note one twice.
+        """
         ...
 
     def record(self, decision: Decision, outcome: Outcome) -> None:

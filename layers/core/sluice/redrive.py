@@ -33,6 +33,9 @@ is a copy of and the job that sent it, by which a return is told from a fresh fa
 *Order.* On FIFO queues messages of one message group are sent one after the other, each after the one before it is
 confirmed (`rounds`): a batch in which one entry fails would let those behind it overtake.
 
+A job that is narrowed (by cause, time, attribute or ids) leaves gaps. It sends of each message group what is selected
+up to the first one that is not (`Lanes`): the prefix can go without overtaking, the rest stays where it is.
+
 *A redrive job* sends the oldest few of each failure group as canaries, waits as long as a failure takes to come back,
 then sends the rest, at its rate, leaving out every failure group of which a message came back meanwhile. `due` and
 `paced` hold the rate: no second sees more than the rate or one message, whichever is more.
@@ -43,7 +46,7 @@ The protocol that keeps each message in at least one place, and at most one copy
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Protocol
 
@@ -352,6 +355,26 @@ def selects(job: RedriveJob, entry: Quarantined) -> bool:
         return True
     name, text = job.attribute
     return (name, text[:SELECTABLE_LENGTH]) in entry.attributes
+
+
+@dataclass(slots=True)
+class Lanes:
+    """What a walk through the index, oldest first, may send of a FIFO job without overtaking.
+
+    A message that is not selected holds up those behind it in its message group, selected or not: they stay. Nothing is
+    sent that was not asked for, and the next redrive finds the message group in the order in which it was.
+    """
+
+    held_up: set[str] = field(default_factory=set)  # message groups of which one stays
+
+    def admits(self, job: RedriveJob, entry: Quarantined) -> bool:
+        """Whether the next message of the walk is to be sent."""
+        selected = selects(job, entry)
+        if entry.message_group is None:
+            return selected
+        if not selected:
+            self.held_up.add(entry.message_group)
+        return entry.message_group not in self.held_up
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from sluice.jobs import RequestError, Selection
 from sluice.model import Attribute, Message
+from sluice.peeking import LOOKED_AT_MAX
 
 
 def _moment(value: object) -> object:
@@ -125,6 +126,14 @@ class RestoreRequest(_Request):
 
 class QuarantineRequest(_Request):
     """`{"quarantine": {...}}`: the fleet whose dead letters are put into quarantine, in manual mode."""
+
+
+class PeekRequest(_Request):
+    """`{"peek": {...}}`: the fleet whose dead-letter queue is looked into, in manual mode, and what for."""
+
+    cause: str | None = Field(default=None, min_length=1, max_length=200)  # a pattern, as for file names
+    attribute: AttributeChoice | None = None
+    limit: int = Field(default=LOOKED_AT_MAX, ge=1, le=LOOKED_AT_MAX)
 
 
 class FailureReport(BaseModel):

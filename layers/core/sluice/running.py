@@ -10,7 +10,8 @@ writes the job; a crash between leaves counts that are one load low, and nothing
 * Ramp: the rest in the order of the index, at the job's rate. What comes back is noted on the job by `dead_letters`,
   from another invocation: a job for one failure group stops at once, a job for all leaves that group out.
 * What was quarantined after the job was asked for is not part of it: a message that fails again cannot go round.
-* FIFO: a message that cannot be sent stops the job, since those behind it would overtake.
+* FIFO: a message that cannot be sent stops the job, since those behind it would overtake. A narrowed job sends of each
+  message group what is selected up to the first that is not.
 * From the dead-letter queue itself (manual mode) canaries are the first few received; the job goes on if the queue
   then holds no more than was left there, and stops at the first message of its own that it receives again. Where
   much is left and SQS's own move task would be faster than this job was, that moves the rest (`MOVE`): it knows
@@ -28,10 +29,11 @@ from dataclasses import dataclass, field, replace
 
 from sluice.config import Fleet
 from sluice.grouping import failure_group
-from sluice.jobs import amend_job
+from sluice.jobs import PAGE, amend_job, end_move, without_move
 from sluice.model import JobPhase, JobState, Message, MoveTask, Quarantined, RedriveJob
 from sluice.ports import MOVE_MAX_PER_S, ConflictError, PortError, Ports, QueueFacts
 from sluice.redrive import (
+    Lanes,
     came_from,
     copy_of,
     due,
@@ -88,6 +90,7 @@ class Runner:
     until: float
     now: Callable[[], float]
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _walked: dict[str, tuple[str | None, Lanes]] = field(default_factory=dict)  # by job: up to where, and what is left
 
     def take(self, job: RedriveJob) -> RedriveJob | None:
         """Become the job's runner; None if it has one, or another was first."""
@@ -126,7 +129,7 @@ class Runner:
             worked = self._canary(job)
         else:
             worked = self._ramp(job)
-        return self._written(replace(worked, updated_at=self.now()))
+        return self._written(job, replace(worked, updated_at=self.now()))
 
     # ------------------------------------------------------------- phases
 
@@ -142,10 +145,10 @@ class Runner:
         )
         if not groups:
             return self._watch(job)
-        sent_before, after = job.sent_count, None
+        sent_before, after, lanes = job.sent_count, None, Lanes()
         while job.state is JobState.RUNNING and job.sent_count == sent_before:  # a canary in doubt tells nothing
             page, after = self.ports.ledger.quarantined(self.fleet.name, groups[0], self._canary_count(job), after)
-            job = self._send_entries(job, page)
+            job = self._send_entries(job, page, lanes)
             if after is None or self.now() > self.until - STEP_MARGIN_S:
                 break
         return replace(job, cursor=groups[0])
@@ -171,8 +174,25 @@ class Runner:
     def _ramp(self, job: RedriveJob) -> RedriveJob:
         """The next page of the index."""
         page, cursor = self.ports.ledger.quarantined(self.fleet.name, job.failure_group, due(job, self.to), job.cursor)
-        job = replace(self._send_entries(job, page), cursor=cursor)
+        lanes = self._lanes_before(job, page)
+        job = replace(self._send_entries(job, page, lanes), cursor=cursor)
+        self._walked[job.id] = (cursor, lanes)
         return _ended(job, self.now()) if cursor is None and job.state is JobState.RUNNING else job
+
+    def _lanes_before(self, job: RedriveJob, page: Sequence[Quarantined]) -> Lanes:
+        """What the walk of a FIFO job has left behind so far: as this runner knows, or by walking there again."""
+        walked_to, lanes = self._walked.get(job.id, (None, Lanes()))
+        if not self.to.fifo or not page or job.cursor is None or job.cursor == walked_to:
+            return Lanes() if job.cursor is None else Lanes(set(lanes.held_up))  # a step that fails is taken again
+        lanes, after = Lanes(), None
+        while True:
+            entries, after = self.ports.ledger.quarantined(self.fleet.name, job.failure_group, PAGE, after)
+            for entry in entries:
+                if entry.message_id == page[0].message_id:
+                    return lanes
+                lanes.admits(job, entry)
+            if after is None:
+                return lanes
 
     def _listed(self, job: RedriveJob) -> RedriveJob:
         """The next of the messages that the job lists; the cursor counts how many of them were gone through."""
@@ -290,6 +310,8 @@ class Runner:
             job = replace(job, sent_count=job.sent_count + moved_count, move=None, left_count=left_count)
             if task and task.problem:
                 return replace(job, state=JobState.STOPPED, note=f"Stopped: SQS's move task failed: {task.problem}")
+            if task and task.cancelled:
+                return replace(job, state=JobState.STOPPED, note="Stopped: somebody ended SQS's move task.")
             return _ended(replace(job, note="SQS's own move task moved the rest."), self.now())
         filling = left_count is not None and job.left_count is not None and left_count > job.left_count
         if filling:
@@ -305,9 +327,9 @@ class Runner:
 
     # ------------------------------------------------------------- sending
 
-    def _send_entries(self, job: RedriveJob, entries: Sequence[Quarantined]) -> RedriveJob:
-        """Send what the index points to, as far as it is part of the job."""
-        chosen = [entry for entry in entries if selects(job, entry)]
+    def _send_entries(self, job: RedriveJob, entries: Sequence[Quarantined], lanes: Lanes | None = None) -> RedriveJob:
+        """Send what the index points to, as far as it is part of the job; `lanes` where it is a walk through it."""
+        chosen = [entry for entry in entries if (selects(job, entry) if lanes is None else lanes.admits(job, entry))]
         for some in _by_bytes(chosen):
             if job.state is not JobState.RUNNING:
                 break
@@ -415,8 +437,8 @@ class Runner:
             return replace(job, note=reason)
         return replace(job, state=JobState.STOPPED, note=f"Stopped, to keep the FIFO order. {reason}")
 
-    def _written(self, job: RedriveJob) -> RedriveJob:
-        """Write a job, keeping what others wrote meanwhile: a person's word, and returns."""
+    def _written(self, before: RedriveJob, job: RedriveJob) -> RedriveJob:
+        """Write a job after a step, keeping what others wrote meanwhile: a person's word, and returns."""
         try:
             return self.ports.ledger.keep_job(job)
         except ConflictError:
@@ -432,12 +454,21 @@ class Runner:
                 returned_count=max(job.returned_count, there.returned_count),
                 stopped_groups=tuple(sorted({*job.stopped_groups, *there.stopped_groups})),
             )
-            return ours if there.state is JobState.RUNNING else replace(ours, state=there.state, note=there.note)
+            if there.state is JobState.RUNNING:
+                return ours
+            ours = replace(ours, state=there.state, note=there.note)
+            # Whoever spoke has ended the move task that was on record, and has counted what it moved.
+            moved = before.phase is JobPhase.MOVE
+            return replace(ours, phase=there.phase, move=None, sent_count=there.sent_count) if moved else ours
 
         written = amend_job(self.ports, self.fleet.name, job.id, merged)
         if written is None:
             raise ConflictError(f"job {job.id} of fleet {self.fleet.name} is no longer on record")
-        return written
+        if written.move is None or written.state is JobState.RUNNING or written.runner != self.name:
+            return written
+        # This very step has begun a move task, of which they could not know.
+        moved_count = end_move(self.ports, self.fleet, written.move)
+        return amend_job(self.ports, self.fleet.name, job.id, lambda there: without_move(there, moved_count)) or written
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from sluice.estimating import learn
 from sluice.model import Decision, GroupReading, Memory, Mode, Outcome, OutcomeStatus, QueueReading, Snapshot
 from sluice.planning import plan, remember
 from sluice.ports import NeedsFixError, PortError, Ports, TryLaterError
+from sluice.shadowing import Followed, follow
 
 LEASE_S = 60.0  # a tick against a silent AWS ends sooner; a planner that died is replaced within the next minute
 
@@ -95,10 +96,14 @@ class Ticked:
     decision: Decision
     outcome: Outcome
     faults: tuple[PortError, ...] = ()
+    followed: Followed | None = None  # in shadow mode: the fleet as it would be
 
     @property
     def again(self) -> bool:
-        """Whether to tick again within this minute: the fleet is hot, or what failed may go through."""
+        """Whether to tick again within this minute: the fleet is hot, or would be, or what failed may go through."""
+        would_be = self.followed.decision if self.followed is not None else None
+        if would_be is not None and would_be.hot:
+            return True
         return self.decision.hot or any(isinstance(fault, TryLaterError) for fault in self.faults)
 
 
@@ -110,15 +115,19 @@ def tick(ports: Ports, fleet: Fleet, hands: Hands, now: float) -> Ticked:
     """
     snapshot, faults = observe(ports, fleet, now)
 
-    memory = learn(ports.ledger.memory(fleet.name), snapshot, fleet, now)
+    before = ports.ledger.memory(fleet.name)
+    memory = learn(before, snapshot, fleet, now)
     decision = plan(snapshot, fleet, memory, now)
     memory = remember(memory, decision)
+    followed = follow(before, memory, snapshot, fleet, now) if fleet.mode is Mode.SHADOW else None
+    if followed is not None:
+        memory = replace(memory, shadow=followed.shadow)
 
     blind = snapshot.group is None or snapshot.queue.visible is None
     outcome, faults = _apply(hands, fleet, decision, faults, blind=blind)
     hands.ledger.record(decision, outcome)
     hands.ledger.keep_memory(fleet.name, memory)
-    return Ticked(snapshot, memory, decision, outcome, faults)
+    return Ticked(snapshot, memory, decision, outcome, faults, followed)
 
 
 def observe(ports: Ports, fleet: Fleet, now: float) -> tuple[Snapshot, tuple[PortError, ...]]:

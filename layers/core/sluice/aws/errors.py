@@ -78,6 +78,8 @@ MISSING = frozenset(
     }
 )
 BAD_KEY = frozenset({"KmsDisabled", "KmsInvalidKeyUsage", "KmsInvalidState", "KmsNotFound", "KmsOptInRequired"})
+# What SQS hands on of a queue's key, as its older protocol names it: `KMS.DisabledException`, `KMS.NotFoundException`.
+OF_KEY = "KMS."
 BAD_CREDENTIALS = frozenset(
     {
         "ExpiredToken",
@@ -150,16 +152,25 @@ def from_answer(error: ClientError, thing: Thing) -> PortError:
 
 def _to_fix(error: ClientError, code: str, text: str, status: int, thing: Thing) -> NeedsFixError | None:
     """The error that a person must put right, or None if it is not of that kind."""
+    if code in BAD_KEY or (text.startswith(OF_KEY) and code not in DENIED):
+        return NeedsFixError(f"{thing.name}: its KMS key cannot be used: enable it, and grant its use ({text})")
     if code in MISSING:
         return NeedsFixError(f"{thing.name} does not exist: {thing.fix} ({text})")
-    if code in BAD_KEY:
-        return NeedsFixError(f"{thing.name}: its KMS key cannot be used: enable it, and grant its use ({text})")
     if code in BAD_CREDENTIALS:
         return NeedsFixError(f"{thing.name}: the credentials are not accepted: renew or correct them ({text})")
     if code in DENIED or status == 403:
         action = denied_action(error, thing.service)
         return NeedsFixError(f"{thing.name}: {action} is not allowed: grant it to this function's role ({text})")
     return None
+
+
+def is_final(code: str) -> bool:
+    """Whether an entry of a batch that failed with this code, by the sender's fault, will never be taken.
+
+    Who may not use a queue or its key, or asks too much at once, is at fault as well; but that can be put right.
+    """
+    last = code.rpartition(".")[2]
+    return not code.startswith((OF_KEY, "Kms")) and last not in THROTTLED | BUSY | AT_FAULT | DENIED | MISSING
 
 
 def denied_action(error: ClientError, service: str) -> str:

@@ -1,7 +1,7 @@
 """Auto Scaling groups."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import time
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ class AsgGroup:
             found = answer["AutoScalingGroups"]
             if not found:
                 raise NeedsFixError(f"{_thing(group).name} does not exist: {_thing(group).fix}")
+            members = [*found[0].get("Instances", ()), *self._warm(group, found[0])]
             activities = self._clients.autoscaling.describe_scaling_activities(
                 AutoScalingGroupName=group, MaxRecords=ACTIVITIES
             )["Activities"]
@@ -54,7 +55,9 @@ class AsgGroup:
             desired=found[0]["DesiredCapacity"],
             min_size=found[0]["MinSize"],
             max_size=found[0]["MaxSize"],
-            instances=tuple(_instance(instance, launched_at) for instance in found[0].get("Instances", [])),
+            instances=tuple(
+                _instance(instance, launched_at) for instance in {one["InstanceId"]: one for one in members}.values()
+            ),
             suspended=frozenset(process.get("ProcessName", "") for process in found[0].get("SuspendedProcesses", [])),
             retains=_retains(found[0]),
             launch_failures=tuple(
@@ -65,6 +68,17 @@ class AsgGroup:
                 if activity["StatusCode"] == "Failed"
             ),
         )
+
+    def _warm(self, group: str, found: "AutoScalingGroupTypeDef") -> "Iterator[InstanceTypeDef]":
+        """The instances of a group's warm pool, of which the group itself does not tell; none where it has no pool.
+
+        An instance that is drained on its way back to the pool is there already.
+        """
+        if "WarmPoolConfiguration" not in found:
+            return
+        pages = self._clients.autoscaling.get_paginator("describe_warm_pool").paginate(AutoScalingGroupName=group)
+        for page in pages:
+            yield from page["Instances"]
 
     def set_desired(self, group: str, desired: int) -> None:
         """Set the desired capacity."""
@@ -160,9 +174,9 @@ def _instance(instance: "InstanceTypeDef", launched_at: dict[str, float]) -> Ins
 
 
 def _launched_at(launches: list["ActivityTypeDef"]) -> dict[str, float]:
-    """When the launch of each instance began. Groups tell it only in their activities."""
+    """When the last launch of each instance began. Groups tell it only in their activities, most recent first."""
     began: dict[str, float] = {}
     for activity in launches:
         if instance_id := re.search(r"\bi-[0-9a-f]+\b", activity.get("Description", "")):
-            began[instance_id[0]] = activity["StartTime"].timestamp()
+            began.setdefault(instance_id[0], activity["StartTime"].timestamp())
     return began

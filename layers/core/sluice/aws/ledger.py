@@ -5,7 +5,7 @@ One partition a fleet, pk `fleet#<name>`; sk says what a record is:
 | sk | is | lives |
 |---|---|---|
 | `lease` | who plans now: holder, until_at | |
-| `state` | the planner's memory, JSON compressed in `data` | |
+| `state` | the planner's memory, JSON compressed in `data`; launches, launch_count: the last timed ones | |
 | `decision#<at ms>#<id>` | a decision with its outcome | 30 days |
 | `drain#<instance>` | a drain, at a version | released: 7 days |
 | `consumer#<instance>` | what an instance's consumer said, and how it came into service, at a version | 1 day |
@@ -52,6 +52,7 @@ from sluice.model import (
     Outcome,
     Quarantined,
     RedriveJob,
+    TimedLaunch,
 )
 from sluice.ports import (
     ATTEMPTS_KEPT_S,
@@ -61,6 +62,7 @@ from sluice.ports import (
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
     JOBS_KEPT_S,
+    LAUNCHES_KEPT,
     RETRY_MARK_S,
     TREND_HOURS,
     TREND_MINUTES,
@@ -112,13 +114,33 @@ class DynamoLedger:
         if item is None:
             return Memory()
         try:
-            return from_text(Memory, zlib.decompress(item["data"]["B"]), f"fleet#{fleet} state")
+            kept = from_text(Memory, zlib.decompress(item["data"]["B"]), f"fleet#{fleet} state")
         except (NeedsFixError, zlib.error, KeyError):
-            return Memory()
+            kept = Memory()
+        return replace(kept, timed=_launches(item))
 
     def keep_memory(self, fleet: str, memory: Memory) -> None:
         """Keep the planner's memory. A day of minutes is 40 kB of JSON; compressed, a write costs a sixth of that."""
-        self._table.put(_key(fleet, "state") | typed_all({"data": zlib.compress(to_text(memory).encode())}))
+        data = zlib.compress(to_text(replace(memory, timed=())).encode())
+        self._table.update(_key(fleet, "state"), "SET #data = :data", {":data": data})
+
+    def note_launch(self, fleet: str, launch: TimedLaunch) -> None:
+        """Add a launch to the memory's own record, so that a tick reads it without a call more.
+
+        Many may be noted at once: each is appended in place. What is too old is taken away some at a time.
+        """
+        key = _key(fleet, "state")
+        item = self._table.update(
+            key,
+            "SET #launches = list_append(if_not_exists(#launches, :none), :launches) ADD #launch_count :one",
+            {":launches": [to_text(launch)], ":none": [], ":one": 1},
+        )
+        assert item is not None  # there is no condition
+        there_count = len(item["launches"]["L"])
+        if there_count >= 2 * LAUNCHES_KEPT:
+            past = ", ".join(f"#launches[{index}]" for index in range(there_count - LAUNCHES_KEPT))
+            # Whoever has added one since has counted again: it is for the last of them to do.
+            self._table.update(key, f"REMOVE {past}", {":there": there_count}, "size(#launches) = :there")
 
     def record(self, decision: Decision, outcome: Outcome) -> None:
         """Record a decision with its outcome."""
@@ -599,6 +621,19 @@ def _readable[T](kind: type[T], items: Iterator[Item]) -> Iterator[T]:
             yield from_text(kind, text(item, "data"), _name_of(item))
         except NeedsFixError as error:
             logger.warning("left out: %s", error)
+
+
+def _launches(item: Item) -> tuple[TimedLaunch, ...]:
+    """The last timed launches in a memory's record, numbered by how many there have been."""
+    texts = [str(entry.get("S", "")) for entry in item.get("launches", {}).get("L", ())][-LAUNCHES_KEPT:]
+    first = int(number(item, "launch_count")) - len(texts) + 1
+    found = []
+    for place, launch in enumerate(texts):
+        try:
+            found.append(replace(from_text(TimedLaunch, launch, _name_of(item)), number=first + place))
+        except NeedsFixError as error:
+            logger.warning("left out: %s", error)
+    return tuple(found)
 
 
 def _series(item: Item, prefix: str) -> tuple[tuple[int, int], ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import ClientError
 
 from sluice.aws.clients import READ_TIMEOUT_S, Clients
-from sluice.aws.errors import Thing, asking, code_of
+from sluice.aws.errors import Thing, asking, code_of, is_final
 from sluice.model import Attribute, Message, MoveTask, QueueReading, Reading
 from sluice.ports import HELD_BACK, BatchAnswer, LostAnswerError, PortError, QueueFacts, RefusedError
 
@@ -235,6 +235,7 @@ class SqsQueue:
                 moved_count=int(task.get("ApproximateNumberOfMessagesMoved", 0)),
                 handle=task.get("TaskHandle"),
                 problem=task.get("FailureReason", ""),
+                cancelled=task["Status"] in {"CANCELLING", "CANCELLED"},
             )
             for task in answer.get("Results", [])
         )
@@ -366,7 +367,7 @@ def _read_answer(answer: Any) -> _Told:
     for entry in answer.get("Failed", []):
         index = int(entry["Id"])
         told.failed[index] = f"{entry.get('Code', 'no code')}: {entry.get('Message', 'no message')}"
-        if entry.get("SenderFault"):
+        if entry.get("SenderFault") and is_final(entry.get("Code", "")):
             told.refused.add(index)
     return told
 

@@ -20,7 +20,7 @@ from sluice.ports import NeedsFixError, RefusedError, TryLaterError
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-type Value = str | int | float | bytes
+type Value = str | int | float | bytes | list[str]
 type Item = dict[str, Any]  # attribute name -> DynamoDB's {"S": ...}
 
 CONDITION_FAILED = "ConditionalCheckFailed"
@@ -43,6 +43,8 @@ def typed(value: Value) -> dict[str, Any]:
         return {"S": value}
     if isinstance(value, bytes):
         return {"B": value}
+    if isinstance(value, list):
+        return {"L": [typed(each) for each in value]}
     return {"N": repr(value)}
 
 

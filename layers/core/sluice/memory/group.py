@@ -71,6 +71,11 @@ class _Member:
     waits: list[_Wait] = field(default_factory=list)
     destination: str = "EC2"
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it is on its way out of service; one that goes back to the warm pool waits in a state of the pool."""
+        return Lifecycle.of(self.aws_state) is Lifecycle.DRAINING or self.aws_state.startswith("Warmed:Pending")
+
     def open_waits(self) -> list[_Wait]:
         """The actions that nobody has answered yet."""
         return [wait for wait in self.waits if wait.result is None]
@@ -203,7 +208,7 @@ class MemoryGroup:
         group = self._settled(name)
         member = group.members[instance_id]
         member.healthy = False
-        if Lifecycle.of(member.aws_state) is not Lifecycle.DRAINING:
+        if not member.is_leaving:
             self._terminate(group, member, self._clock())
         self._settle(group)
 
@@ -288,9 +293,9 @@ class MemoryGroup:
         member = asg.members.get(instance_id)
         if member is None:
             return False
-        if member.aws_state == "Terminating:Retained":
+        if member.aws_state.endswith(":Retained"):
             self._end(asg, member, self._clock())
-        elif Lifecycle.of(member.aws_state) is not Lifecycle.DRAINING:
+        elif not member.is_leaving:
             self._terminate(asg, member, self._clock())
         self._settle(asg)
         return True
@@ -348,7 +353,7 @@ class MemoryGroup:
                 group.failures = [LaunchFailure(at, group.launch_fault), *group.failures][:FAILURES_KEPT]
                 group.retry_at = at + LAUNCH_RETRY_S
                 return
-            pool = [m for m in group.members.values() if m.aws_state.startswith("Warmed:")]
+            pool = [m for m in group.members.values() if m.aws_state == "Warmed:Stopped"]
             for member in pool[:missing]:
                 member.aws_state, member.launched_at, member.due_at = "Pending", at, at + group.boot_s
                 self._tell(group, member, at)
@@ -378,7 +383,9 @@ class MemoryGroup:
         member.due_at, member.destination, member.protected = math.inf, destination, False
         member.waits.clear()
         if hooks := group.hooks_of(Transition.TERMINATING):
-            self._wait(group, member, hooks, "Terminating:Wait", at)
+            # https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pools-eventbridge-events.html
+            going = "Warmed:Pending:Wait" if destination == "WarmPool" else "Terminating:Wait"
+            self._wait(group, member, hooks, going, at)
         else:
             self._leave(group, member, at)
 
@@ -405,7 +412,7 @@ class MemoryGroup:
             member.aws_state, member.protected = "InService", group.protect_new
             self._tell(group, member, at)
         elif abandoned and group.retains:
-            member.aws_state = "Terminating:Retained"
+            member.aws_state = f"{'Warmed:Pending' if member.destination == 'WarmPool' else 'Terminating'}:Retained"
             self._tell(group, member, at)
         else:
             self._leave(group, member, at)

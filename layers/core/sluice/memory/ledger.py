@@ -17,6 +17,7 @@ from sluice.model import (
     Outcome,
     Quarantined,
     RedriveJob,
+    TimedLaunch,
 )
 from sluice.ports import (
     ATTEMPTS_KEPT_S,
@@ -25,6 +26,7 @@ from sluice.ports import (
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
     JOBS_KEPT_S,
+    LAUNCHES_KEPT,
     RETRY_MARK_S,
     TREND_HOURS,
     TREND_MINUTES,
@@ -56,6 +58,7 @@ class MemoryLedger:
         self._clock = clock
         self._leases: dict[str, tuple[str, float]] = {}
         self._memories: dict[str, Memory] = {}
+        self._launches: dict[str, tuple[TimedLaunch, ...]] = {}
         self._decisions: dict[tuple[str, float, str], tuple[Decision, Outcome]] = {}
         self._drains: dict[tuple[str, str], Drain] = {}
         self._consumers: dict[tuple[str, str], Consumer] = {}
@@ -82,12 +85,18 @@ class MemoryLedger:
             del self._leases[fleet]
 
     def memory(self, fleet: str) -> Memory:
-        """The planner's memory."""
-        return self._memories.get(fleet, Memory())
+        """The planner's memory, with the last launches noted."""
+        return replace(self._memories.get(fleet, Memory()), timed=self._launches.get(fleet, ()))
 
     def keep_memory(self, fleet: str, memory: Memory) -> None:
         """Keep the planner's memory."""
         self._memories[fleet] = memory
+
+    def note_launch(self, fleet: str, launch: TimedLaunch) -> None:
+        """Add a launch to those that the memory is read with."""
+        noted = self._launches.get(fleet, ())
+        number = noted[-1].number + 1 if noted else 1
+        self._launches[fleet] = (*noted, replace(launch, number=number))[-LAUNCHES_KEPT:]
 
     def record(self, decision: Decision, outcome: Outcome) -> None:
         """Record a decision with its outcome."""

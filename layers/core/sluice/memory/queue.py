@@ -116,6 +116,7 @@ class _Move:
     stepped_at: float
     running: bool = True
     moved_count: int = 0
+    cancelled: bool = False
 
 
 class MemoryQueue:
@@ -336,7 +337,13 @@ class MemoryQueue:
         """The move tasks of a queue, newest first."""
         source = self._queue(queue_url)
         return tuple(
-            MoveTask(move.started_at, move.running, move.moved_count, move.handle if move.running else None)
+            MoveTask(
+                move.started_at,
+                move.running,
+                move.moved_count,
+                move.handle if move.running else None,
+                cancelled=move.cancelled,
+            )
             for move in self._moves
             if move.source is source
         )[:MOVES_LISTED]
@@ -346,7 +353,7 @@ class MemoryQueue:
         self._advance_moves()
         move = next((move for move in self._moves if move.handle == handle and move.running), None)
         if move:
-            move.running = False
+            move.running, move.cancelled = False, True
         return move is not None
 
     def _advance_moves(self) -> None:

@@ -13,6 +13,7 @@ from sluice.widget.text import DOT, counted, duration, number, shown
 
 GROUPS_SHOWN = 25
 OTHERS_SHOWN = 10
+SAMPLE_LIMIT = 500
 _STATES = {
     JobState.RUNNING: ("under way", ""),
     JobState.PAUSED: ("paused", ".sl-warn"),
@@ -38,6 +39,8 @@ def render_answer(answered: Mapping[str, Any], event: Mapping[str, Any], redrive
             content = _dry_run(answered, event, redriver_arn)
         case {"job": job}:
             content = _job(job, redriver_arn)
+        case {"peek": True}:
+            content = _peek(answered)
         case {"note": note}:
             content = htpy.p[shown(str(note), 1_000)]
         case _:
@@ -74,11 +77,50 @@ def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: st
             "Nothing was sent.",
         ],
         _groups(seen["groups"]),
+        htpy.p(".sl-quiet")[
+            f"{counted(seen['behind_count'], 'more message')} match, behind others of their message group that do not:"
+            " left, to keep the order."
+        ]
+        if seen.get("behind_count")
+        else None,
         htpy.p(".sl-quiet")["There are more than were looked at."] if not seen.get("complete", True) else None,
         htpy.p(".sl-quiet")[f"{counted(len(seen['left_groups']), 'group')} set aside is left out."]
         if seen.get("left_groups")
         else None,
         _elsewhere(seen, asked, redriver_arn),
+    ]
+
+
+def _peek(found: Mapping[str, Any]) -> htpy.Node:
+    """Dead letters in their queue, which a person has looked into."""
+    messages = found["messages"]
+    waiting = "" if found["waiting_count"] is None else f" of about {found['waiting_count']:,} waiting"
+    return [
+        htpy.h3[f"{counted(found['looked_at_count'], 'dead letter')} looked at{waiting}"],
+        htpy.ul(".sl-cards")[[_seen(message) for message in messages]]
+        if messages
+        else htpy.p(".sl-quiet")["None of them matches." if found["looked_at_count"] else "None is there to be seen."],
+        htpy.p(".sl-quiet")[
+            shown(str(found["note"])), " To choose among them, put them into quarantine: nothing expires there."
+        ],
+    ]
+
+
+def _seen(message: Mapping[str, Any]) -> htpy.Node:
+    left_s = message["left_s"]
+    return htpy.li(".sl-card")[
+        htpy.div(".sl-line")[htpy.b[shown(str(message["cause"]))]],
+        htpy.div(".sl-facts")[
+            shown(str(message["message_id"]), 100),
+            f"{DOT}SQS deletes it in {duration(left_s)}" if left_s is not None and left_s > 0 else None,
+            f"{DOT}received {counted(message['receive_count'], 'time')}{DOT}{counted(message['size_bytes'], 'byte')}",
+            [[DOT, shown(str(name), 60), "=", shown(str(text), 60)] for name, text in message["attributes"].items()],
+        ],
+        htpy.details(".sl-sample")[
+            htpy.summary["Beginning of its body", turn()], htpy.pre[shown(str(message["sample"]), SAMPLE_LIMIT)]
+        ]
+        if message["sample"]
+        else None,
     ]
 
 

@@ -122,9 +122,11 @@ def _manual(view: View, fleet: Fleet) -> htpy.Node:
     return htpy.div(".sl-line.sl-quiet")[
         "Redrive mode manual: dead letters stay in the dead-letter queue.",
         htpy.span(".sl-acts")[
+            htpy.button(type="button", title="See some of them, and leave them where they are")["Look inside"],
+            call(view.redriver_arn, {"peek": {"fleet": fleet.name}}, "popup"),
             _buttons(
                 view, fleet, {"all": True, "from": "dead-letter-queue"}, "all that is in the dead-letter queue", "queue"
-            )
+            ),
         ]
         if view.redriver_arn and fleet.dead_letter_queue
         else None,

@@ -1,12 +1,18 @@
-"""Drains under way, each with its age and its deadline; and what is kept for inspection, with what it has cost."""
+"""Drains under way, each with its age and its deadline; and what is kept for inspection, with what it has cost.
+
+Each can be released by a button, which calls the drainer: the widget itself only reads.
+"""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import htpy
 
 from sluice.draining import due_at
 from sluice.model import Drain, DrainOutcome, DrainState
-from sluice.widget.parts import and_more, bar, part, unread
+from sluice.widget.parts import and_more, bar, call, part, unread
+from sluice.widget.style import CSS
 from sluice.widget.text import DOT, counted, duration, shown
 from sluice.widget.view import Part, View
 
@@ -64,7 +70,7 @@ def _drain(drain: Drain, view: View) -> htpy.Node:
     beats = f"{DOT}{counted(drain.heartbeat_count, 'heartbeat')}" if drain.heartbeat_count else ""
     heard = "" if drain.alive_at is None else f"{DOT}heard of {duration(view.now - drain.alive_at)} ago"
     return htpy.li(".sl-item")[
-        _headline(drain),
+        _headline(drain, _release(drain, view, "Release", _CUT_SHORT) if drain.state in _HELD else None),
         bar([(used, kind_of_bar)]),
         htpy.div(".sl-facts")[
             f"{duration(view.now - drain.started_at)} old{DOT}{until}",
@@ -80,19 +86,62 @@ def _retained(drain: Drain, view: View) -> htpy.Node:
     hourly = None if view.fleet is None else view.fleet.drain.hourly_cost
     cost = "" if hourly is None else f"{DOT}has cost {age_s / 3_600 * hourly:,.2f}"
     return htpy.li(".sl-item")[
-        _headline(drain),
+        _headline(drain, _release(drain, view, "Terminate", _LOST)),
         htpy.div(".sl-facts")[
             f"kept for {duration(age_s)}{cost}",
             [DOT, shown(drain.note)] if drain.note else None,
-            f"{DOT}release it by a release request to the drainer",
+            f"{DOT}release it by a release request to the drainer" if view.drainer_arn is None else None,
         ],
     ]
 
 
-def _headline(drain: Drain) -> htpy.Node:
+# What is done or released goes on by itself: nothing is left for a person to decide.
+_HELD = frozenset({DrainState.NOTICED, DrainState.STOPPING, DrainState.EXPIRED})
+_CUT_SHORT = "Its consumer has not said that it is done: what it works on is cut short, and comes again."
+_LOST = "What is to be found out on it must have been found out: nothing of it is left."
+
+
+def _release(drain: Drain, view: View, label: str, warning: str) -> htpy.Node:
+    """The button that lets an instance go. The confirmation is of our own words and a checked name alone."""
+    if view.drainer_arn is None or view.fleet is None:
+        return None
+    return htpy.span(".sl-acts")[
+        htpy.button(type="button", title="Let this instance go now")[label],
+        call(
+            view.drainer_arn,
+            {"release": {"fleet": view.fleet.name, "instance_id": drain.instance_id}},
+            "popup",
+            confirmation=f"{label} this instance of fleet {view.fleet.name} now? {warning}",
+        ),
+    ]
+
+
+def render_release(answered: Mapping[str, Any], event: Mapping[str, Any]) -> str:
+    """The drainer's answer to a press of such a button, as HTML for a popup.
+
+    Args:
+        answered: as it is answered to others: where the drain stands, or what is wrong.
+        event: the widget's event, for the theme.
+    """
+    context = event.get("widgetContext")
+    dark = isinstance(context, Mapping) and context.get("theme") == "dark"
+    problem = answered.get("problem") or "; ".join(map(str, answered.get("dropped", ())))
+    root = htpy.div(class_=["sl", "sl-dark" if dark else "sl-light", "cwdb-no-default-styles"])
+    if problem:
+        said: htpy.Node = htpy.div(".sl-note.sl-bad")[htpy.b["Not done. "], shown(str(problem), 1_000)]
+    elif answered.get("instance_id"):
+        note = shown(str(answered.get("note") or "nothing was to be done"), 500)
+        said = htpy.p[htpy.b[shown(str(answered["instance_id"]), 100)], ": ", note, "."]
+    else:
+        said = htpy.p(".sl-quiet")["Done."]
+    return str(root[said, htpy.style[CSS]])
+
+
+def _headline(drain: Drain, button: htpy.Node) -> htpy.Node:
     kind, label = _DRAIN_STATES.get(drain.state, ("", str(drain.state)))
     return htpy.div(".sl-line")[
         htpy.b[shown(drain.instance_id)],
         htpy.span(f".sl-pill{kind}")[label],
         htpy.span(".sl-facts")[shown(drain.cause)],
+        button,
     ]

@@ -71,8 +71,18 @@ def _facts(entry: Quarantined, scene: Scene) -> htpy.Node:
     return [
         f"quarantined {scene.clock.minute(entry.at, scene.now)}{DOT}{counted(entry.attempt, 'redrive')}{DOT}",
         f"{counted(entry.size_bytes, 'byte')}{sent}",
+        _life(entry, scene),
         [[DOT, shown(name, 60), "=", shown(text, 60)] for name, text in entry.attributes],
     ]
+
+
+def _life(entry: Quarantined, scene: Scene) -> str:
+    """What time it would have left in its dead-letter queue, by its own first sending: here it has all it needs."""
+    if entry.expires_at is None:
+        return ""
+    left_s = entry.expires_at - scene.now
+    when = f"would delete it in {duration(left_s)}" if left_s > 0 else f"would have deleted it {duration(-left_s)} ago"
+    return f"{DOT}SQS {when}, here it stays"
 
 
 def _whole(entry: Quarantined, scene: Scene) -> htpy.Node:

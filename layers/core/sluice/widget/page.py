@@ -17,6 +17,7 @@ from sluice.widget.dead_letters import render_failure_groups, render_jobs
 from sluice.widget.decisions import SENTENCE_LIMIT, render_decisions
 from sluice.widget.drains import render_drains
 from sluice.widget.parts import call
+from sluice.widget.shadow import render_score
 from sluice.widget.style import CSS
 from sluice.widget.text import UNKNOWN, counted, duration, number, shown
 from sluice.widget.view import Part, Theme, View
@@ -182,7 +183,9 @@ def _wanted(latest: Decision | None) -> str:
 
 def _body(view: View, fleet: Fleet, width: int) -> htpy.Node:
     chart_px = round((width - 32) * 0.57) if width >= WIDE_PX else width - 8
-    main = htpy.div(".sl-main")[htpy.section[_picture(view, fleet, chart_px)], render_decisions(view)]
+    main = htpy.div(".sl-main")[
+        htpy.section[_picture(view, fleet, chart_px)], render_score(view), render_decisions(view)
+    ]
     side = htpy.div(".sl-side")[render_failure_groups(view, fleet), render_jobs(view), render_drains(view)]
     return htpy.div(".sl-body")[main, side]
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from sluice.config import ConfigError, Fleet
 from sluice.model import Decision, Drain, FailureGroup, Outcome, RedriveJob
+from sluice.scoring import Score
 from sluice.widget.text import Clock
 
 UTC_CLOCK = Clock()
@@ -25,6 +26,7 @@ class Part(StrEnum):
     DRAINS = "the drains"
     FAILURE_GROUPS = "the failure groups"
     REDRIVES = "the redrives"
+    SHADOW = "the shadow's score"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,14 @@ class View:
     drains: tuple[Drain, ...] = ()
     failure_groups: tuple[FailureGroup, ...] = ()
     jobs: tuple[RedriveJob, ...] = ()  # most recent first
+    score: Score | None = None  # of a fleet in shadow mode, of the last day
+    week: Score | None = None  # the same of the last seven days
     troubles: tuple[Trouble, ...] = ()
     filter: str = ""  # failure groups without it in their cause are not shown
     notes: tuple[str, ...] = ()  # of the request, such as parameters that mean nothing
     console_arn: str | None = None  # this function: the fleets' tabs call it
     redriver_arn: str | None = None  # the buttons call it; without it there are none
+    drainer_arn: str | None = None  # the drains' buttons call it; without it there are none
 
     def unread(self, part: Part) -> bool:
         """Whether nothing is known of a part: then nothing may be said of it, not even that it is empty."""

@@ -1,0 +1,173 @@
+"""One invocation of the redriver: how long it may live, and what persons' requests, batches and ticks all work with."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from sluice.config import Fleet
+from sluice.dead_letters import Desk, End, Settlement
+from sluice.editing import Editor
+from sluice.expiry import Keeper
+from sluice.jobs import RequestError
+from sluice.model import RedriveJob
+from sluice.ports import NeedsFixError, PortError, Ports, QueueFacts
+from sluice.redrive import outlook
+from sluice.running import Runner, Work, run
+
+MINUTE_S = 60.0
+# Metrics name a fleet; what cannot be put down to one is told in the log alone.
+_ENDS = {End.RETRIED: "Retried", End.QUARANTINED: "Quarantined"}
+
+type Record = tuple[str, str, float]  # fleet, metric, value
+
+
+class Log(Protocol):
+    """Where it is told what is done, by ids and failure groups alone; Powertools' Logger is one."""
+
+    def debug(self, msg: str, **keys: Any) -> None:
+        """What is of use in a search for a fault."""
+
+    def info(self, msg: str, **keys: Any) -> None:
+        """What was done."""
+
+    def warning(self, msg: str, **keys: Any) -> None:
+        """What goes well by itself later."""
+
+    def error(self, msg: str, **keys: Any) -> None:
+        """What a person must put right, or nobody foresaw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How long this invocation may work. Times are epoch seconds."""
+
+    name: str  # unique to the invocation
+    until: float  # when this process is surely gone
+    stop_at: float  # when work on jobs ends
+    sleep: Callable[[float], None]
+    uniform: Callable[[], float]  # random numbers, 0 <= u < 1
+    minute_s: float = MINUTE_S  # between two ticks
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One invocation at work."""
+
+    ports: Ports
+    now: Callable[[], float]
+    shift: Shift
+    log: Log
+    tally: list[Record] = field(default_factory=list)
+    _facts: dict[str, QueueFacts] = field(default_factory=dict)
+
+    def queue(self, url: str) -> QueueFacts:
+        """What a queue is, asked once."""
+        if url not in self._facts:
+            self._facts[url] = self.ports.queue.facts(url)
+        return self._facts[url]
+
+    def fleet(self, name: str) -> Fleet:
+        """The fleet of that name.
+
+        Raises:
+            RequestError: there is none, or its document cannot be used.
+        """
+        loaded = self.ports.fleets.load()
+        for fleet in loaded.fleets:
+            if fleet.name == name:
+                return fleet
+        for bad in loaded.invalid:
+            if bad.name == name:
+                raise RequestError(f"fleet: the document of {name} cannot be used: {'; '.join(bad.problems)}")
+        names = ", ".join(fleet.name for fleet in loaded.fleets) or "none"
+        raise RequestError(f"fleet: there is no fleet {name}; there is {names}")
+
+    def editor(self, fleet: Fleet) -> Editor:
+        """Who acts on single messages of a fleet."""
+        to = self.queue(fleet.queue)
+        return Editor(self.ports, fleet, to, self.shift.name, self.shift.until, self.now)
+
+    def keeper(self, fleet: Fleet) -> Keeper:
+        """Who looks after a fleet's dead-letter queue."""
+        assert fleet.dead_letter_queue is not None
+        return Keeper(self.ports, fleet, self.queue(fleet.dead_letter_queue), self.desk(fleet), self.now)
+
+    def desk(self, fleet: Fleet) -> Desk:
+        """Where a fleet's dead letters are settled."""
+        dead = self.queue(fleet.dead_letter_queue) if fleet.dead_letter_queue else None
+        return Desk(
+            self.ports,
+            fleet,
+            self.queue(fleet.queue),
+            self.shift.until,
+            self.now,
+            self.shift.uniform,
+            dead.retention_s if dead else None,
+        )
+
+    def tell(self, fleet: Fleet, settled: Iterable[Settlement]) -> None:
+        """Log what became of dead letters, and count it."""
+        for settlement in settled:
+            self._log_settlement(fleet, settlement)
+            if settlement.end in _ENDS:
+                self.tally.append((fleet.name, _ENDS[settlement.end], 1))
+
+    def work(self, jobs: Iterable[tuple[Fleet, RedriveJob]], stop_at: float) -> tuple[RedriveJob, ...]:
+        """Work on jobs until a time; how those stand that were ours to work on."""
+        works: list[Work] = []
+        for fleet, job in jobs:
+            try:
+                to = self.queue(self.fleet(job.to).queue if job.to else fleet.queue)
+                runner = Runner(self.ports, fleet, to, self.shift.name, self.shift.until, self.now)
+                taken = runner.take(job)
+            except (PortError, RequestError) as error:  # the latter: the fleet it goes to is no more
+                self.failed("a job could not be taken up", error, fleet=fleet.name, job=job.id)
+                continue
+            if taken:
+                works.append(Work(runner, taken))
+        before = {(work.job.fleet, work.job.id): work.job for work in works}
+        worked = run(works, stop_at, now=self.now, sleep=self.shift.sleep, failed=self._log_job_failure)
+        for job in worked:
+            was = before[job.fleet, job.id]
+            self.tally.append((job.fleet, "Redriven", job.sent_count - was.sent_count))
+            self.tally.append((job.fleet, "RedriveFailed", job.failed_count - was.failed_count))
+            self.log.info("a redrive went on", **self.in_words(job))
+        return worked
+
+    def in_words(self, job: RedriveJob) -> dict[str, Any]:
+        """A job as JSON, without what only its runners need; and how far it is."""
+        inner = {"version", "cursor", "runner", "runner_until", "move", "left_count"}
+        words = {name: _listed(value) for name, value in asdict(job).items() if name not in inner}
+        seen = outlook(job, self.now())
+        return words | {"done_fraction": round(seen.done_fraction, 4), "left_s": seen.left_s}
+
+    def _log_settlement(self, fleet: Fleet, settlement: Settlement) -> None:
+        verdict = settlement.verdict
+        log = self.log.info if settlement.let_go else self.log.warning
+        log(
+            f"dead letter {settlement.end}",
+            fleet=fleet.name,
+            dead_letter=settlement.message_id,
+            reason=settlement.reason,
+            failure_group=verdict.failure_group if verdict else None,
+            attempt=verdict.attempt if verdict else None,
+            delay_s=verdict.delay_s if verdict else None,
+        )
+
+    def failed(self, what: str, error: Exception, **keys: str) -> None:
+        """What goes well by itself later is a warning; what a person must put right, or nobody foresaw, an error."""
+        keys["problem"] = str(error) if isinstance(error, PortError) else repr(error)
+        if isinstance(error, PortError) and not isinstance(error, NeedsFixError):
+            self.log.warning(what, extra=keys)
+        else:
+            self.log.error(what, extra=keys, exc_info=None if isinstance(error, PortError) else error)
+
+    def _log_job_failure(self, job: RedriveJob, error: Exception) -> None:
+        self.failed("a redrive could not go on now; the next minute tries again", error, fleet=job.fleet, job=job.id)
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as the lists that JSON makes of them."""
+    if isinstance(value, tuple):
+        return [_listed(one) for one in value]
+    return {name: _listed(one) for name, one in value.items()} if isinstance(value, dict) else value

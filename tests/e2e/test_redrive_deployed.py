@@ -1,0 +1,250 @@
+"""A person's redrives through the deployed functions and their own IAM: SQS's move tasks, edits, what was let go of."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pytest
+
+from sluice.aws import connect
+from sluice.model import Quarantined
+from sluice.ports import Ports
+from tools.iam_audit import calls
+from tools.sandbox.sandbox import REGION, ROOT
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
+
+Eventually = Callable[..., Any]
+
+FLEET = "parcels"
+# A load of the large ones takes the function far longer than SQS's move task would need for as many: that is measured.
+LARGE_COUNT, LARGE_BYTES = 70, 500_000
+SMALL_COUNT = 2_000
+RATE_PER_S = 300
+
+
+@dataclass(frozen=True)
+class Parcels:
+    """A fleet whose dead letters wait for a person, in encrypted queues; nobody consumes it but the tests."""
+
+    deployed: Any
+    queue: str
+    dead_letters: str
+    key: str  # the ARN of the queues' key
+
+    @cached_property
+    def ports(self) -> Ports:
+        """The stack's records, as root reads them."""
+        return connect(
+            self.deployed.sandbox.env()
+            | {
+                "SLUICE_FLEETS_PATH": "/sluice/sluice/fleets/",
+                "SLUICE_TABLE": self.deployed.sluice["LedgerTable"],
+                "SLUICE_BUCKET": self.deployed.sluice["ArchiveBucket"],
+            }
+        )
+
+    def asked(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """The redriver's answer to a request; the test fails if it refused."""
+        answer: dict[str, Any] = self.deployed.invoke("redriver", {kind: {"fleet": FLEET, **fields}})
+        assert "error" not in answer, answer
+        return answer
+
+    def on_the_command_line(self, *arguments: str) -> dict[str, Any]:
+        """The same by `sluice redrive`, its JSON."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tools.cli", "redrive", "--fleet", FLEET, "--json", *arguments],
+            cwd=ROOT,
+            env=os.environ | self.deployed.sandbox.env(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2_000:]
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def put_dead(self, *bodies: str, cause: str = "Unpaid: the customer has not paid") -> None:
+        """Dead letters, as a consumer that stamps them."""
+        stamps = {
+            "sluice.cause": {"DataType": "String", "StringValue": cause},
+            "shop": {"DataType": "String", "StringValue": "Berlin"},
+            "seal": {"DataType": "Binary.raw", "BinaryValue": b"\x00\xff"},
+        }
+        sqs = self.deployed.sandbox.client("sqs")
+        some = 1 if len(bodies[0]) > 10_000 else 10
+        for first in range(0, len(bodies), some):
+            entries = [
+                {"Id": str(n), "MessageBody": body, "MessageAttributes": stamps}
+                for n, body in enumerate(bodies[first : first + some])
+            ]
+            answer = sqs.send_message_batch(QueueUrl=self.dead_letters, Entries=entries)
+            assert len(answer["Successful"]) == len(entries)
+
+    def take(self) -> list[dict[str, Any]]:
+        """Take what is in the queue, as its consumer would."""
+        sqs, taken = self.deployed.sandbox.client("sqs"), []
+        while messages := sqs.receive_message(
+            QueueUrl=self.queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages", []):
+            for message in messages:
+                sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
+                taken.append(message)
+        return taken
+
+    def count(self, url: str) -> int:
+        """How many messages wait in a queue."""
+        sqs = self.deployed.sandbox.client("sqs")
+        names = ["ApproximateNumberOfMessages"]
+        return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"][names[0]])
+
+    def held(self) -> tuple[Quarantined, ...]:
+        """The quarantine's index."""
+        return self.ports.ledger.quarantined(FLEET)[0]
+
+
+@pytest.fixture(scope="module")
+def parcels(deployed: Any) -> Iterator[Parcels]:
+    """A further fleet by fleet.yaml alone, its queues under a key of their own."""
+    sandbox = deployed.sandbox
+    sqs, autoscaling = sandbox.client("sqs"), sandbox.client("autoscaling")
+    key = sandbox.client("kms").create_key()["KeyMetadata"]["Arn"]
+    encrypted = {"KmsMasterKeyId": key, "MaximumMessageSize": "1048576"}
+    dead = sqs.create_queue(QueueName=f"{FLEET}-dead", Attributes=encrypted)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 3})
+    queue = sqs.create_queue(QueueName=FLEET, Attributes=encrypted | {"RedrivePolicy": redrive})["QueueUrl"]
+    (first,) = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[deployed.orders["GroupName"]])[
+        "AutoScalingGroups"
+    ]
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName=f"{FLEET}-workers",
+        MinSize=0,
+        MaxSize=0,
+        LaunchTemplate={name: first["LaunchTemplate"][name] for name in ("LaunchTemplateId", "Version")},
+        AvailabilityZones=["eu-central-1a"],
+    )
+    sandbox.deploy(
+        ROOT,
+        f"sluice-{FLEET}",
+        {
+            "QueueUrl": queue,
+            "DeadLetterQueueUrl": dead,
+            "GroupName": f"{FLEET}-workers",
+            "TargetWaitSeconds": "300",
+            "FleetName": FLEET,
+            "QueueKmsKeyArn": key,
+            "RedriveMode": "manual",
+            "AllowEdits": "true",
+            "CanaryWaitSeconds": "1",
+        },
+        template="fleet.yaml",
+    )
+    yield Parcels(deployed, queue, dead, key)
+    sandbox.sam(
+        "delete", "--stack-name", f"sluice-{FLEET}", "--no-prompts", "--region", REGION,
+        log=sandbox.directory / "delete-parcels.log",
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_refused(parcels: Parcels) -> Iterator[None]:
+    """Whatever a test asks for, the redriver's own IAM is enough for it."""
+    sandbox = parcels.deployed.sandbox
+    before = len(sandbox.calls())
+    yield
+    made = calls(sandbox.calls()[before:], "sluice", REGION)
+    assert [call for call in made if call.function == "redriver" and not call.allowed] == []
+
+
+def test_dead_letter_is_edited_redriven_and_restored_when_a_person_says_so(parcels: Parcels) -> None:
+    """Taken in, sent back with another body; the original brought back, sent, and brought back though it was let go."""
+    parcels.put_dead('{"sku": "tea-oolon"}')
+    (seen,) = parcels.on_the_command_line("--peek")["messages"]
+    assert (seen["sample"], seen["attributes"]) == ('{"sku": "tea-oolon"}', {"shop": "Berlin"})
+    assert parcels.count(parcels.dead_letters) == 1, "it was given back at once"
+    assert parcels.asked("quarantine")["quarantined_count"] == 1
+    (entry,) = parcels.held()
+
+    job = parcels.asked("edit", message_id=entry.message_id, body='{"sku": "tea-oolong"}', requested_by="ada")["job"]
+    (sent,) = parcels.take()
+    assert (job["state"], job["requested_by"], sent["Body"]) == ("done", "ada", '{"sku": "tea-oolong"}')
+    assert sent["MessageAttributes"]["seal"]["BinaryValue"] == b"\x00\xff"
+    assert parcels.held() == ()
+    assert parcels.ports.archive.load(entry.key).body == '{"sku": "tea-oolon"}'
+
+    restored = parcels.asked("restore", key=entry.key)["message_id"]
+    (held,) = parcels.held()
+    assert held.message_id == restored != entry.message_id
+    assert parcels.on_the_command_line("--message", restored)["job"]["sent_count"] == 1
+    assert [message["Body"] for message in parcels.take()] == ['{"sku": "tea-oolon"}']
+
+    assert parcels.on_the_command_line("--restore", held.key)["fleet"] == FLEET
+    (again,) = parcels.held()
+    assert parcels.ports.archive.load(again.key).body == '{"sku": "tea-oolon"}'
+    assert parcels.on_the_command_line("--message", again.message_id)["job"]["state"] == "done"
+    assert len(parcels.take()) == 1
+
+
+def test_move_task_brings_a_dead_letter_queue_back_when_it_is_faster(parcels: Parcels, eventually: Eventually) -> None:
+    """After the canary and one load that was timed; ended by a pause, and all is counted in the end."""
+    parcels.put_dead(*("x" * LARGE_BYTES for _ in range(LARGE_COUNT)))
+    parcels.put_dead(*(f"parcel {n}" for n in range(SMALL_COUNT)))
+    count = LARGE_COUNT + SMALL_COUNT
+    before = len(parcels.deployed.sandbox.calls())
+
+    asked = ("--all", "--from-dead-letter-queue", "--rate", str(RATE_PER_S))
+    assert parcels.on_the_command_line(*asked, "--dry-run")["selected_count"] == count
+    job = parcels.on_the_command_line(*asked)["job"]
+
+    def moving() -> bool:
+        now = parcels.asked("look", job_id=job["id"])["job"]
+        assert now["state"] == "running", now
+        return bool(now["phase"] == "move")
+
+    eventually(moving)
+    paused = parcels.on_the_command_line("--pause", job["id"])["job"]
+    assert (paused["state"], paused["phase"]) == ("paused", "ramp")
+    (task,) = parcels.ports.queue.moves(parcels.dead_letters)
+    assert task.cancelled
+    assert (parcels.count(parcels.queue), parcels.count(parcels.dead_letters)) == (
+        paused["sent_count"], count - paused["sent_count"],
+    )  # fmt: skip
+
+    done = parcels.on_the_command_line("--resume", job["id"], "--watch")["job"]
+    assert (done["state"], done["sent_count"], done["failed_count"]) == ("done", count, 0), done
+    assert (parcels.count(parcels.queue), parcels.count(parcels.dead_letters)) == (count, 0)
+    assert [act["what"] for act in done["acts"]] == ["asked for it", "paused it", "resumed it"]
+    made = calls(parcels.deployed.sandbox.calls()[before:], "sluice", REGION)
+    arn = parcels.ports.queue.facts(parcels.dead_letters).arn
+    for action in ("StartMessageMoveTask", "ListMessageMoveTasks", "CancelMessageMoveTask"):
+        assert any((call.action, call.resource) == (f"sqs:{action}", arn) for call in made), action
+    parcels.deployed.sandbox.client("sqs").purge_queue(QueueUrl=parcels.queue)
+
+
+def test_key_is_the_redrivers_to_use_only_through_queues_when_queues_are_encrypted(parcels: Parcels) -> None:
+    """As deployed: the condition names SQS and the key, and by itself no function may ask the key anything.
+
+    The emulator's SQS encrypts nothing and asks no key, so that more than the policies cannot be shown here.
+    """
+    iam = parcels.deployed.sandbox.client("iam")
+
+    policy = iam.get_role_policy(RoleName=f"sluice-redriver-{REGION}", PolicyName=f"fleet-{FLEET}")["PolicyDocument"]
+    (grant,) = [one for one in policy["Statement"] if "kms:Decrypt" in one["Action"]]
+    assert (grant["Action"], grant["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], parcels.key)
+    assert grant["Condition"] == {"StringEquals": {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"}}
+    for function in ("planner", "drainer", "redriver", "console"):
+        answer = iam.simulate_principal_policy(
+            PolicySourceArn=iam.get_role(RoleName=f"sluice-{function}-{REGION}")["Role"]["Arn"],
+            ActionNames=["kms:Decrypt", "kms:GenerateDataKey"],
+            ResourceArns=[parcels.key],
+        )
+        assert {result["EvalDecision"] for result in answer["EvaluationResults"]} == {"implicitDeny"}, function
