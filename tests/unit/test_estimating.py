@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sluice.estimating import lead_time, learn, service_rate
-from sluice.model import Estimate, Instance, Lifecycle, Memory, QueueReading, Reading, Series
+from sluice.model import Estimate, Instance, Lifecycle, Memory, QueueReading, Reading, Series, TimedLaunch
 from tests.planner_world import NINE, a_fleet, a_group, a_queue, clock, seen
 
 
@@ -255,6 +255,26 @@ def test_lead_time_when_a_launch_is_seen_from_beginning_to_end():
     assert measured.source == "measured"
     assert measured.value == pytest.approx(45, abs=10)
     assert memory.launches == ()
+
+
+def test_lead_time_when_consumers_time_their_own_launches():
+    """They know of the first message: believed in place of what the group shows, each launch once."""
+    fleet = a_fleet(hints={"lead_time_s": 300})
+    seen_by_group = Memory(lead_time=Estimate(50.0, 8.0, NINE), first_work=Estimate(5.0, 8.0, NINE))
+    timed = tuple(
+        TimedLaunch(f"i-{number}", NINE, NINE + 70, NINE + 80 + number, NINE + 100 + number, number)
+        for number in (1, 2, 3)
+    )
+    look = seen(NINE + 110, a_queue(NINE + 110, 5, 1), a_group(NINE + 110, 1))
+    memory = learn(replace(seen_by_group, timed=timed[:2]), look, fleet, NINE + 110)
+    assert lead_time(memory, fleet, NINE + 110).value == pytest.approx(81.5)
+    later = replace(memory, timed=timed)
+    memory = learn(later, look, fleet, NINE + 110)
+    measured = lead_time(memory, fleet, NINE + 203)
+    assert (measured.value, measured.source, measured.age_s) == (pytest.approx(82.0), "measured", 100.0)
+    assert learn(memory, look, fleet, NINE + 110) == memory, "the same launches teach nothing twice"
+    silent = replace(memory, lead_time=Estimate(50.0, 8.0, NINE + 100_000))
+    assert lead_time(silent, fleet, NINE + 100_000).value == pytest.approx(55.0), "they no longer report"
 
 
 def test_lead_time_when_a_launch_fits_between_two_ticks():

@@ -296,6 +296,18 @@ def test_growth_when_nothing_is_known_to_have_been_completed(working, most):
     assert reason(decision, ReasonCode.UNPROVEN).after == most
 
 
+@pytest.mark.parametrize(
+    ("waiting", "working", "tried"), [(1, 0, 1), (7, 0, 7), (40, 0, 10), (40, 10, 20), (5, 10, 15)]
+)
+def test_growth_when_messages_wait_for_consumers_of_unknown_speed(waiting, working, tried):
+    """A unit for each message, up to ten or twice what is at work, at once: a deadline leaves no time to find out."""
+    queue = a_queue(NOW, waiting, working, oldest_s=0)
+    decision = decide(seen(NOW, queue, a_group(NOW, working)), a_fleet(target_wait_s=300, hints={}))
+    assert decision.raw_need < tried or decision.raw_need == tried == 1
+    assert decision.want == tried
+    assert decide(seen(NOW, queue, a_group(NOW, working)), a_fleet(target_wait_s=300)).want <= max(1, working)
+
+
 def test_growth_when_a_hint_or_a_completion_is_there():
     """A person's hint, or one message seen to be completed, lifts that limit."""
     snapshot = seen(NOW, a_queue(NOW, 5000, 0, oldest_s=0), a_group(NOW))

@@ -16,7 +16,8 @@ service rate  messages completed by the seconds that units were busy: two sums t
               them move. Where nothing at all completes that did before, consumers cannot work: an outage, which says
               nothing of their speed.
 lead time     launch to in service, from instances seen on the way; and in service to first message, seen where a
-              group comes from zero and the first message in flight must be the new instance's.
+              group comes from zero and the first message in flight must be the new instance's. Consumers that report
+              when they are ready and at work say it better: their own launches, once timed, are believed instead.
 arrivals      by `forecasting`.
 
 Every period's length is the series' own (`Series.period_s`): nothing here takes a minute for granted.
@@ -59,6 +60,7 @@ LIVE_BUSY_S = 30.0  # busy unit-seconds that such a bound rests on, at least
 
 LEAD_WEIGHT_MAX = 8.0  # launches remembered
 LEAD_FIRST_DEVIATION = 0.2  # of the first launch seen: others may well take so much longer
+REPORTED_S = 86_400.0  # consumers that have timed no launch for a day of launches no longer report
 LEAD_GAP_S = 45.0  # ticks further apart than this time a launch too coarsely
 
 
@@ -83,6 +85,7 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float) -> Memor
     """
     lead_s = memory.lead_time.mean if memory.lead_time is not None else fleet.hints.lead_time_s
     learned = learn_arrivals(memory, snapshot.queue.sent, fleet.target_wait_s + lead_s, now)
+    learned |= _learn_reported(memory)
     group, sightings = snapshot.group, memory.sightings
     if group is not None and snapshot.at > memory.learned_at:
         learned |= _learn_lead_time(memory, snapshot.queue, group, snapshot.at)
@@ -113,7 +116,9 @@ def is_unproven(memory: Memory, fleet: Fleet) -> bool:
 
 def lead_time(memory: Memory, fleet: Fleet, now: float) -> Measure:
     """Seconds from launch to first message worked on: measured, else the hint; `value` is the mean."""
-    estimate, first = memory.lead_time, memory.first_work
+    estimate, first, reported = memory.lead_time, memory.first_work, memory.reported
+    if reported is not None and (estimate is None or estimate.at - reported.at <= REPORTED_S):
+        return Measure(reported.mean, "measured", max(0.0, now - reported.at), reported.deviation)
     if estimate is None:
         return Measure(fleet.hints.lead_time_s, "hint", None)
     extra = (first.mean, first.deviation) if first is not None else (0.0, 0.0)
@@ -324,6 +329,17 @@ def _learn_lead_time(memory: Memory, queue: QueueReading, group: GroupReading, a
     if starting is not None or memory.starting is not None:
         learned |= _learn_first_work(memory, starting, queue, group, at)
     return learned
+
+
+def _learn_reported(memory: Memory) -> dict[str, Any]:
+    """Learn from each launch that consumers timed once, by its number."""
+    reported, number = memory.reported, memory.reported_number
+    if not memory.timed or memory.timed[-1].number <= number:
+        return {}
+    for launch in memory.timed:
+        if launch.number > number:
+            reported = blend(reported, launch.lead_s, launch.measured_at, LEAD_WEIGHT_MAX, LEAD_FIRST_DEVIATION)
+    return {"reported": reported, "reported_number": memory.timed[-1].number}
 
 
 def _learn_first_work(

@@ -264,6 +264,8 @@ class Memory:
     completed_until: float = 0.0  # end of the last period whose completed messages were learned from
     lead_time: Estimate | None = None  # seconds from launch to in service
     first_work: Estimate | None = None  # seconds from in service to first message, where that can be seen
+    reported: Estimate | None = None  # seconds from launch to first message, as consumers themselves report
+    reported_number: int = 0  # of `timed`, the last that was learned from
     launches: tuple[tuple[str, float], ...] = ()  # (instance id, first seen launching at), while it launches
     starting: tuple[str, float, float] | None = None  # (instance id, launched at, in service at): no message yet
     arrivals: History = field(default_factory=History)  # up to a day of minutes
