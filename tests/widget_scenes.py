@@ -186,6 +186,7 @@ def failure_groups(now: float = NOW) -> tuple[FailureGroup, ...]:
             cause="invalid-currency: no exchange rate for 'XTS'",
             count=41,
             seen_count=44,
+            again_count=3,
             first_seen_at=now - 74 * 60,
             last_seen_at=now - 190,
             hours=tuple((int(now // HOUR) + back, count) for back, count in ((-19, 2), (-18, 5), (-1, 28), (0, 9))),

@@ -349,7 +349,9 @@ def test_failure_is_counted_as_seen(ledger: Ledger) -> None:
     assert ledger.failure_group(FLEET, "g-1") is None
     first = ledger.note_failure(FLEET, "g-1", "declined", "one", AT)
     assert (first.seen_count, first.count, first.first_seen_at, first.last_seen_at) == (1, 0, AT, AT)
-    second = ledger.note_failure(FLEET, "g-1", "card declined", "two", AT + 5)
+    assert first.again_count == 0
+    second = ledger.note_failure(FLEET, "g-1", "card declined", "two", AT + 5, again=True)
+    assert second.again_count == 1, "it had been sent back before"
     assert (second.seen_count, second.first_seen_at, second.last_seen_at) == (2, AT, AT + 5)
     assert (second.cause, second.sample) == ("card declined", "two")
     assert ledger.failure_group(FLEET, "g-1") == second

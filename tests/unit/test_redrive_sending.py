@@ -47,6 +47,7 @@ def test_settle_sends_back_and_lets_go_when_a_message_may_be_retried() -> None:
     assert len(world.ports.queue.receive(world.fleet.queue, 10, 30)) == 1
     (group,) = world.ports.ledger.failure_groups("orders")
     assert (group.cause, group.count, group.seen_count) == ("Broken: it is", 0, 1)
+    assert group.again_count == 0, "its first attempt is to come"
 
 
 def test_settle_quarantines_whole_when_a_message_was_retried_enough() -> None:
@@ -61,7 +62,7 @@ def test_settle_quarantines_whole_when_a_message_was_retried_enough() -> None:
     assert (entry.cause, entry.attempt, entry.sample, entry.size_bytes) == ("Broken: it is", 2, "a", kept.size_bytes)
     assert entry.first_sent_at == kept.first_sent_at
     (group,) = world.ports.ledger.failure_groups("orders")
-    assert (group.count, group.seen_count) == (1, 1)
+    assert (group.count, group.seen_count, group.again_count) == (1, 1, 1)
     assert world.bodies() == world.bodies(world.dead_letters) == []
 
 

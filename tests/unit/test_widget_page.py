@@ -451,7 +451,9 @@ def test_groups_when_shown_have_count_times_and_sample() -> None:
     page = show(view())
     items = [item.text for item in page.all("li", "sl-card")]
     assert "invalid-currency: no exchange rate for 'XTS'" in items[0]
-    assert "41 in quarantine 44 seen \u00b7 first 14:16 \u00b7 last 15:26 (3 min 10 s ago)" in items[0]
+    assert (
+        "41 in quarantine 44 seen, 3 after an attempt \u00b7 first 14:16 \u00b7 last 15:26 (3 min 10 s ago)" in items[0]
+    )
     assert '"currency": "XTS"' in page.all("pre")[0].text
     assert "0 in quarantine 112 seen \u00b7 first 23 Nov 13:30" in items[2]
 

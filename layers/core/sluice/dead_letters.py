@@ -246,9 +246,10 @@ class Desk:
 
     def _note(self, message: Message, verdict: Verdict) -> str:
         """Count a dead letter in its failure group. A count that is lost harms nothing: it is said and no more."""
-        sample = sample_of(message)
+        sample, ledger = sample_of(message), self.ports.ledger
+        again = verdict.attempt > (verdict.kind is VerdictKind.RETRY)  # a retry counts itself, and is to come
         try:
-            self.ports.ledger.note_failure(self.fleet.name, verdict.failure_group, verdict.cause, sample, self.now())
+            ledger.note_failure(self.fleet.name, verdict.failure_group, verdict.cause, sample, self.now(), again=again)
         except PortError as error:
             return f"(not counted in its failure group: {error})"
         return ""

@@ -734,6 +734,7 @@ class FailureGroup:
     redriven_at: float | None = None  # ... when it began to,
     redriven_count: int = 0  # ... how many,
     returned_count: int = 0  # ... and how many of them came back
+    again_count: int = 0  # of those ever seen, how many had been sent back before: attempts that failed again
 
     @property
     def is_archived(self) -> bool:

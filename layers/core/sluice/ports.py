@@ -367,8 +367,13 @@ class Ledger(Protocol):
         """Every failure group of a fleet, most recently seen first."""
         ...
 
-    def note_failure(self, fleet: str, group_id: str, cause: str, sample: str, now: float) -> FailureGroup:
-        """Count one more dead letter of a group as seen, also in the hour and the minute of `now`."""
+    def note_failure(
+        self, fleet: str, group_id: str, cause: str, sample: str, now: float, *, again: bool = False
+    ) -> FailureGroup:
+        """Count one more dead letter of a group as seen, also in the hour and the minute of `now`.
+
+        `again`: it had been sent back before.
+        """
         ...
 
     # How the last redrive of a group goes: the first sending of another job begins anew.

@@ -213,7 +213,9 @@ class DynamoLedger:
         groups = [_failure_group(fleet, item) for item in items]
         return tuple(sorted(groups, key=lambda group: (-group.last_seen_at, group.id)))
 
-    def note_failure(self, fleet: str, group_id: str, cause: str, sample: str, now: float) -> FailureGroup:
+    def note_failure(
+        self, fleet: str, group_id: str, cause: str, sample: str, now: float, *, again: bool = False
+    ) -> FailureGroup:
         """Count one more dead letter of a group; the counts by hour and minute are attributes, added to in place."""
         hour, minute = int(now // 3_600), int(now // 60)
         key = _key(fleet, f"group#{group_id}")
@@ -221,8 +223,9 @@ class DynamoLedger:
             key,
             "SET #cause = :cause, #sample = :sample, #last_seen_at = :now,"
             " #first_seen_at = if_not_exists(#first_seen_at, :now)"
-            f" ADD #count :zero, #seen_count :one, #version :one, #hour_{hour} :one, #minute_{minute} :one",
-            {":cause": cause, ":sample": sample, ":now": now, ":zero": 0, ":one": 1},
+            " ADD #count :zero, #seen_count :one, #again_count :again, #version :one,"
+            f" #hour_{hour} :one, #minute_{minute} :one",
+            {":cause": cause, ":sample": sample, ":now": now, ":zero": 0, ":one": 1, ":again": int(again)},
         )
         assert item is not None  # there is no condition
         past = [f"hour_{at}" for at, _ in _series(item, "hour_") if at <= hour - TREND_HOURS]
@@ -662,4 +665,5 @@ def _failure_group(fleet: str, item: Item) -> FailureGroup:
         redriven_at=number(item, "redriven_at") if "redriven_at" in item else None,
         redriven_count=int(number(item, "redriven_count")),
         returned_count=int(number(item, "returned_count")),
+        again_count=int(number(item, "again_count")),
     )

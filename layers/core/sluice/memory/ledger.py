@@ -155,7 +155,9 @@ class MemoryLedger:
         groups = [group for (owner, _), group in self._groups.items() if owner == fleet]
         return tuple(sorted(groups, key=lambda group: (-group.last_seen_at, group.id)))
 
-    def note_failure(self, fleet: str, group_id: str, cause: str, sample: str, now: float) -> FailureGroup:
+    def note_failure(
+        self, fleet: str, group_id: str, cause: str, sample: str, now: float, *, again: bool = False
+    ) -> FailureGroup:
         """Count one more dead letter of a group as seen."""
         group = self._groups.get((fleet, group_id)) or FailureGroup(fleet, group_id, cause, 0, 0, now, now)
         noted = replace(
@@ -163,6 +165,7 @@ class MemoryLedger:
             cause=cause,
             sample=sample,
             seen_count=group.seen_count + 1,
+            again_count=group.again_count + again,
             last_seen_at=now,
             hours=counted(group.hours, int(now // 3_600), TREND_HOURS),
             minutes=counted(group.minutes, int(now // 60), TREND_MINUTES),

@@ -145,7 +145,9 @@ def _failure(group: FailureGroup, view: View, fleet: Fleet) -> htpy.Node:
             htpy.span(".sl-pill.sl-warn", title="It bursts: what is seen of it is not retried")["tripped"]
             if 0 < fleet.redrive.burst_count <= group.seen_within(fleet.redrive.burst_window_s, now)
             else None,
-            f" {group.seen_count:,} seen{DOT}first {clock.minute(group.first_seen_at, now)}{DOT}last ",
+            f" {group.seen_count:,} seen",
+            f", {group.again_count:,} after an attempt" if group.again_count else None,
+            f"{DOT}first {clock.minute(group.first_seen_at, now)}{DOT}last ",
             f"{clock.minute(group.last_seen_at, now)} ({duration(max(0.0, now - group.last_seen_at))} ago)",
         ],
         _last_redrive(group, now),
