@@ -19,6 +19,7 @@ import pytest
 import time_machine
 
 from sluice.aws import connect
+from sluice.aws.queue import SqsQueue
 from sluice.memory import Hook, MemoryPorts, memory_ports
 from sluice.memory import queue_url as memory_queue_url
 from sluice.ports import Ports
@@ -213,6 +214,9 @@ class AwsWorld(World):
             self.metric_period_s = sandbox.settings.minute_s
             self.environ["SLUICE_MINUTE_S"] = f"{sandbox.settings.minute_s:.0f}"
         self.ports: Ports = connect(self.environ)
+        if kind == "moto" and isinstance(self.ports.queue, SqsQueue):
+            # Two threads in moto may both be given the same message, which no visibility timeout would explain.
+            self.ports.queue.at_once = 1
 
     def client(self, service: str) -> Any:
         """A boto3 client of this world."""
