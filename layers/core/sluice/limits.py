@@ -103,7 +103,7 @@ def unproven(case: Case, wish: Wish) -> str | None:
     if not is_unproven(case.memory, case.fleet):
         return None
     most = max(UNPROVEN_UNITS, 2 * case.current)
-    if wish.want > case.current and wish.want > most:
+    if wish.want > most:
         wish.want = most
         return f"nothing is known to have been completed yet: at most {most} until then"
     tried = min(max(UNPROVEN_UNITS, 2 * case.supply.working), case.unfinished / case.supply.places)
