@@ -1,14 +1,15 @@
 """One tick's input in the terms of the theory: what was observed and learned -> a Case to decide on."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
 
-from sluice.config import Fleet
-from sluice.deadlines import Interval, Supply, ahead, backlog, need
-from sluice.estimating import Measure, capacity, lead_time, service_rate
+from sluice.config import Fleet, QueuePolicy
+from sluice.deadlines import Interval, Knot, Supply, ahead, backlog, need
+from sluice.estimating import Measure, capacity, lead_time, service_rate, through
 from sluice.forecasting import Forecast, forecast
 from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
+from sluice.sharing import Demand, needs
 
 GUARD_SHARE = 0.06  # of the target wait, kept for what is coarse: ticks, counts and ages
 GUARD_MAX_S = 20.0  # what is coarse does not grow with the target for ever
@@ -42,6 +43,7 @@ class Case:
     need: int
     oldest_s: float | None  # how long the oldest waiting message has waited, as far as is known
     gaps: tuple[str, ...]  # what a shrink would have to know and cannot, in words
+    asked: tuple[tuple[Demand, int], ...] = ()  # of a shared fleet: each queue that is consumed, and what it asks for
 
     @property
     def current(self) -> int:
@@ -84,21 +86,20 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
     rate = service_rate(memory, fleet, now)
     lead = lead_time(memory, fleet, now)
     lead_s = lead.value + lead.deviation
-    wait_s = _planned_wait(fleet.target_wait_s, lead_s)
+    wait_s = _planned_wait(fleet.tightest_wait_s, lead_s)
     arrivals = forecast(memory, now)
     supply = _supply(snapshot.queue, group, memory, float(fleet.hints.concurrency), rate.value, lead_s=lead_s, now=now)
     needed, oldest_s = group.desired, None
-    waiting = snapshot.queue.visible
-    if waiting is not None:
-        known_s = _eldest(snapshot, memory, now)
-        first_seen_at = memory.sightings[0].at if memory.sightings else now
-        eldest_s = now - first_seen_at if known_s is None else known_s  # what nothing tells of came just before
-        knots = backlog(waiting.value, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
-        if waiting.value > 0 and known_s is not None:
-            oldest_s = max(0.0, wait_s - knots[0][0])
-        foreseen = not _is_patient(fleet, wait_s, lead_s) and worth_staying(arrivals, lead_s)
-        per_s, error_per_s = (arrivals.ahead_per_s, arrivals.error_per_s) if foreseen else (0.0, 0.0)
-        deadlines = ahead(knots, per_s, error_per_s, value(snapshot.queue.delayed), wait_s=wait_s, lead_s=lead_s)
+    asked: tuple[tuple[Demand, int], ...] = ()
+    if snapshot.queue.visible is None:
+        pass  # nothing can be asked for
+    elif fleet.shared:
+        demands = _demands(snapshot, fleet, memory, arrivals, lead_s=lead_s, now=now)
+        asked = tuple(zip(demands, needs(demands, supply, lead_s), strict=True))
+        needed = max((units for _, units in asked), default=0)
+        oldest_s = max((demand.oldest_s for demand in demands if demand.oldest_s is not None), default=None)
+    else:
+        deadlines, oldest_s = _deadlines(snapshot, fleet, memory, arrivals, wait_s=wait_s, lead_s=lead_s, now=now)
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
     return Case(
         snapshot=snapshot,
@@ -115,11 +116,63 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         need=needed,
         oldest_s=oldest_s,
         gaps=_gaps(snapshot, group, fleet, memory, now),
+        asked=asked,
     )
 
 
+def _deadlines(
+    snapshot: Snapshot, fleet: Fleet, memory: Memory, arrivals: Forecast, *, wait_s: float, lead_s: float, now: float
+) -> tuple[Sequence[Knot], float | None]:
+    """D(t) of what waits in a queue and is to come to it; and how long the oldest message has waited, if known."""
+    waiting = value(snapshot.queue.visible)
+    known_s = _eldest(snapshot, memory, now)
+    first_seen_at = memory.sightings[0].at if memory.sightings else now
+    eldest_s = now - first_seen_at if known_s is None else known_s  # what nothing tells of came just before
+    knots = backlog(waiting, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
+    oldest_s = max(0.0, wait_s - knots[0][0]) if waiting > 0 and known_s is not None else None
+    foreseen = not _is_patient(fleet, wait_s, lead_s) and worth_staying(arrivals, lead_s)
+    per_s, error_per_s = (arrivals.ahead_per_s, arrivals.error_per_s) if foreseen else (0.0, 0.0)
+    deadlines = ahead(knots, per_s, error_per_s, value(snapshot.queue.delayed), wait_s=wait_s, lead_s=lead_s)
+    return deadlines, oldest_s
+
+
+def _demands(
+    snapshot: Snapshot, fleet: Fleet, memory: Memory, arrivals: Forecast, *, lead_s: float, now: float
+) -> list[Demand]:
+    """What each queue that is consumed holds, where that is known. Each has its share of the arrivals, as of late."""
+    seen = []
+    for source, reading in _each(snapshot, fleet):
+        if reading.visible is not None and not source.paused:
+            alone = through(memory, source.name)
+            seen.append((source, reading, alone, forecast(alone, now)))
+    total_per_s = sum(own.rate_per_s for *_, own in seen)
+    demands = []
+    for source, reading, alone, own in seen:
+        share = own.rate_per_s / total_per_s if total_per_s > 0.0 else 0.0
+        ahead_per_s = share * arrivals.ahead_per_s
+        expected = replace(own, ahead_per_s=ahead_per_s, error_per_s=share * arrivals.error_per_s)
+        single = fleet.through(source)
+        wait_s = _planned_wait(single.target_wait_s, lead_s)
+        deadlines, oldest_s = _deadlines(
+            replace(snapshot, queue=reading), single, alone, expected, wait_s=wait_s, lead_s=lead_s, now=now
+        )
+        demands.append(
+            Demand(
+                source.name,
+                source.priority,
+                deadlines,
+                wait_s / fleet.limits.catch_up,
+                value(reading.visible),
+                value(reading.delayed),
+                ahead_per_s,
+                oldest_s,
+            )
+        )
+    return demands
+
+
 def _is_patient(fleet: Fleet, wait_s: float, lead_s: float) -> bool:
-    return wait_s - lead_s >= min(PATIENCE_S, PATIENCE_SHARE * fleet.target_wait_s)
+    return wait_s - lead_s >= min(PATIENCE_S, PATIENCE_SHARE * fleet.tightest_wait_s)
 
 
 def _planned_wait(target_wait_s: float, lead_s: float) -> float:
@@ -138,16 +191,23 @@ def value(reading: Reading | None) -> float:
     return 0.0 if reading is None else reading.value
 
 
+def _each(snapshot: Snapshot, fleet: Fleet) -> list[tuple[QueuePolicy, QueueReading]]:
+    """Each of a shared fleet's queues, with what was seen of it; none of a fleet with one."""
+    return list(zip(fleet.sources, snapshot.queues, strict=True)) if fleet.shared else []
+
+
 def _gaps(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory, now: float) -> tuple[str, ...]:
     """What a shrink would have to know and cannot: figures that are missing or older than the fleet allows."""
     limit_s = fleet.limits.stale_after_s
     queue = snapshot.queue
     gaps = []
-    for name, reading in (("waiting", queue.visible), ("in flight", queue.in_flight), ("delayed", queue.delayed)):
-        if reading is None:
-            gaps.append(f"messages {name} are unknown")
-        elif reading.age_s(now) > limit_s:
-            gaps.append(f"messages {name} are of {reading.age_s(now):.0f} s ago")
+    several = [(f" in {source.name}", each) for source, each in _each(snapshot, fleet)]
+    for where, each in several or [("", queue)]:
+        for name, reading in (("waiting", each.visible), ("in flight", each.in_flight), ("delayed", each.delayed)):
+            if reading is None:
+                gaps.append(f"messages {name}{where} are unknown")
+            elif reading.age_s(now) > limit_s:
+                gaps.append(f"messages {name}{where} are of {reading.age_s(now):.0f} s ago")
     if now - group.at > limit_s:
         gaps.append(f"the group's state is of {now - group.at:.0f} s ago")
     if not gaps and not (value(queue.visible) or value(queue.in_flight) or value(queue.delayed)):

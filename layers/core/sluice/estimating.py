@@ -29,13 +29,14 @@ from itertools import pairwise
 from typing import Any
 
 from sluice.config import Fleet
-from sluice.forecasting import DAY_S, blend, learn_arrivals
+from sluice.forecasting import DAY_S, blend, learn_arrivals, merge
 from sluice.model import (
     Estimate,
     GroupReading,
     Instance,
     Lifecycle,
     Memory,
+    QueueMemory,
     QueueReading,
     Series,
     Sighting,
@@ -44,6 +45,7 @@ from sluice.model import (
 
 SIGHTINGS_S = 420.0  # metrics of a period are at most about three minutes late; with the period itself and some slack
 SIGHTINGS_COUNT = 64  # seven minutes of ten-second ticks and some; a bound on the ledger's record
+QUEUE_PERIODS = 180  # of each queue of a shared fleet: three hours; what waits longer came before
 BLIND_S = 120.0  # between ticks further apart, nothing can be told of what came and went
 
 DEFAULT_WEIGHT = 0.5  # in messages: nobody said how long they take
@@ -84,13 +86,20 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float) -> Memor
         now: epoch seconds.
     """
     lead_s = memory.lead_time.mean if memory.lead_time is not None else fleet.hints.lead_time_s
-    learned = learn_arrivals(memory, snapshot.queue.sent, fleet.target_wait_s + lead_s, now)
+    learned = learn_arrivals(memory, snapshot.queue.sent, fleet.tightest_wait_s + lead_s, now)
     learned |= _learn_reported(memory)
     group, sightings = snapshot.group, memory.sightings
     if group is not None and snapshot.at > memory.learned_at:
         learned |= _learn_lead_time(memory, snapshot.queue, group, snapshot.at)
         learned |= _learn_spending(memory, group, snapshot.at)
-        sightings = _see(memory, snapshot.queue, group, fleet, snapshot.at)
+        if fleet.shared:
+            queues = _see_each(memory, snapshot, group, fleet, now)
+            learned["queues"] = queues
+            sightings = _see_together(memory, queues, snapshot, fleet)
+        else:
+            sightings = _see(memory, snapshot.queue, group, fleet, snapshot.at)
+            if memory.queues:
+                learned["queues"] = ()  # of when it was shared
         learned |= {"sightings": sightings, "learned_at": snapshot.at}
     learned |= _learn_service_rate(memory, sightings, snapshot.queue.deleted, fleet, now)
     return replace(memory, **learned) if learned else memory
@@ -154,12 +163,58 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
         # what can complete at once.
         came = visible - before.visible + in_flight - before.in_flight + completed - before.excess
         arrived, excess = max(0.0, came), min(max(0.0, -came), before.in_flight)
-    sighting = Sighting(at, visible, in_flight, working, steady, arrived, excess)
-    oldest_at = at - SIGHTINGS_S
-    first = max(0, len(memory.sightings) - SIGHTINGS_COUNT + 1)
-    while first < len(memory.sightings) and memory.sightings[first].at < oldest_at:
+    return _kept(memory.sightings, Sighting(at, visible, in_flight, working, steady, arrived, excess))
+
+
+def through(memory: Memory, queue: str) -> Memory:
+    """The memory as if the fleet had this one of its queues alone: for when what waits in it came."""
+    kept = next((each for each in memory.queues if each.name == queue), QueueMemory(queue))
+    return replace(memory, arrivals=kept.arrivals, sightings=kept.sightings, outlook=None, queues=())
+
+
+def _see_each(
+    memory: Memory, snapshot: Snapshot, group: GroupReading, fleet: Fleet, now: float
+) -> tuple[QueueMemory, ...]:
+    """What is remembered of each of a shared fleet's queues, with what this tick saw of it."""
+    learned = []
+    for source, reading in zip(fleet.sources, snapshot.queues, strict=True):
+        alone = through(memory, source.name)
+        sightings = _see(alone, reading, group, fleet, snapshot.at)
+        history = alone.arrivals if reading.sent is None else merge(alone.arrivals, reading.sent, now, QUEUE_PERIODS)
+        learned.append(QueueMemory(source.name, history, sightings))
+    return tuple(learned)
+
+
+def _see_together(
+    memory: Memory, queues: tuple[QueueMemory, ...], snapshot: Snapshot, fleet: Fleet
+) -> tuple[Sighting, ...]:
+    """The sightings with this tick's of all queues; without the counts of every queue there is nothing to see.
+
+    What came is what came to each, so that a queue that is no longer paused does not seem to come all at once.
+    """
+    seen = [queue.sightings[-1] for queue in queues if queue.sightings and queue.sightings[-1].at == snapshot.at]
+    if len(seen) < len(fleet.sources):
+        return memory.sightings
+    consumed = [one for one, source in zip(seen, fleet.sources, strict=True) if not source.paused]
+    return _kept(
+        memory.sightings,
+        replace(
+            seen[0],
+            visible=sum(one.visible for one in consumed),
+            in_flight=sum(one.in_flight for one in seen),
+            arrived=sum(one.arrived for one in consumed),
+            excess=0.0,
+        ),
+    )
+
+
+def _kept(sightings: tuple[Sighting, ...], newest: Sighting) -> tuple[Sighting, ...]:
+    """The sightings with a new one, and without those that no metric can speak of any more."""
+    oldest_at = newest.at - SIGHTINGS_S
+    first = max(0, len(sightings) - SIGHTINGS_COUNT + 1)
+    while first < len(sightings) and sightings[first].at < oldest_at:
         first += 1
-    return (*memory.sightings[first:], sighting)
+    return (*sightings[first:], newest)
 
 
 def _learn_spending(memory: Memory, group: GroupReading, at: float) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def learn_arrivals(memory: Memory, sent: Series | None, horizon_s: float, now: f
     if sent is None or not sent.points:
         return {}
     history = memory.arrivals if memory.arrivals.period_s == sent.period_s else History(sent.period_s)
-    merged = _merge(history, sent, now)
+    merged = merge(history, sent, now)
     if merged is history:
         return {}
     if merged.end_at <= history.end_at and history.counts:
@@ -124,8 +124,8 @@ def blend(
 # --------------------------------------------------------------------------- counts
 
 
-def _merge(history: History, series: Series, now: float) -> History:
-    """The history with the series' whole periods in it; the same object where nothing is new."""
+def merge(history: History, series: Series, now: float, periods_max: int = HISTORY_PERIODS) -> History:
+    """The history with the series' whole periods in it, the newest of them; the same object where nothing is new."""
     period_s, points = series.period_s, series.points
     usable = len(points)
     while usable and points[usable - 1][0] + period_s > now:
@@ -152,7 +152,7 @@ def _merge(history: History, series: Series, now: float) -> History:
             counts.append(count)
     if counts is None:
         return history
-    surplus = max(0, len(counts) - HISTORY_PERIODS)
+    surplus = max(0, len(counts) - periods_max)
     return History(period_s, history.start_at + surplus * period_s, tuple(counts[surplus:]))
 
 

@@ -119,6 +119,7 @@ class Snapshot:
     group: GroupReading | None
     problems: tuple[str, ...] = ()  # what could not be read, in words, for the decision's record
     veto: bool | None = None  # whether the downstream guard's alarm is on; None: there is none, or it cannot be read
+    queues: tuple[QueueReading, ...] = ()  # of a shared fleet: each queue, in the order of its sources; `queue` is all
 
 
 # --------------------------------------------------------------------------- learned: the planner's memory
@@ -252,6 +253,15 @@ class Shadow:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueMemory:
+    """What is remembered of one of a shared fleet's queues: when what waits in it came."""
+
+    name: str
+    arrivals: History = field(default_factory=History)  # the last few hours
+    sightings: tuple[Sighting, ...] = ()  # `working` and `steady` are the fleet's
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the planner carries from tick to tick; the empty memory is a valid start.
 
@@ -282,6 +292,7 @@ class Memory:
     grown_at: float | None = None
     shrunk_at: float | None = None
     shadow: Shadow = Shadow()  # in shadow mode: the fleet as it would be, and the score
+    queues: tuple[QueueMemory, ...] = ()  # of a shared fleet; the fields above are then of its queues as one
     timed: tuple[TimedLaunch, ...] = ()  # the fleet's last launches that were timed, ascending by number; never kept
 
 

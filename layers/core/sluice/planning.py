@@ -18,13 +18,14 @@ Invariants
 6. From zero, one message waiting is enough to wake.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from sluice.case import COLD_TICK_S, HOT_TICK_S, Case, case_of
 from sluice.config import Fleet
 from sluice.limits import LIMITS, NEEDS_GAP_S, Wish
 from sluice.model import Action, Decision, Figure, Memory, Mode, Reading, Reason, ReasonCode, Snapshot
+from sluice.sharing import Demand
 
 NEEDS_COUNT = 200  # a bound on the ledger's record; a falling sequence of needs is rarely longer than ten
 LIVE_WITHIN_S = 30.0  # a queue's count younger than this came from the queue itself, an older one from its metric
@@ -136,7 +137,13 @@ def _need_in_words(case: Case) -> str:
         return f"how much waits is unknown: {case.current}, as it is"
     if case.need == 0:
         return "nothing waits, and nothing is expected soon"
-    return f"{_waiting(case)}: {case.need} at {_speed(case)} meet the deadlines that can be met"
+    most = f", as {most.name} asks for most" if (most := _asks_most(case)) is not None else ""
+    return f"{_waiting(case)}: {case.need} at {_speed(case)} meet the deadlines that can be met{most}"
+
+
+def _asks_most(case: Case) -> Demand | None:
+    """The queue of several that the need comes from."""
+    return max(case.asked, key=lambda asked: asked[1])[0] if len(case.asked) > 1 else None
 
 
 def _sentence(case: Case, want: int, reasons: Sequence[Reason]) -> str:
@@ -146,7 +153,7 @@ def _sentence(case: Case, want: int, reasons: Sequence[Reason]) -> str:
     last = (changed or reasons[1:])[-1:]
     but = f"; {last[0].sentence}" if last else ""
     if want > current and case.waiting > 0:
-        target = f"within {case.fleet.target_wait_s:g} s"
+        target = f"within {case.fleet.tightest_wait_s:g} s" if len(case.asked) < 2 else "in time"
         if want >= case.need:
             serves = f"{want} finish them {target}"
         else:
@@ -196,12 +203,26 @@ def _figures(case: Case) -> tuple[Figure, ...]:
         Figure("forecast_error_per_s", arrivals.error_per_s, arrivals.age_s, "measured"),
         Figure("service_rate_per_s", case.rate.value, case.rate.age_s, case.rate.source),
         Figure("lead_time_s", case.lead_s, case.lead.age_s, case.lead.source),
-        Figure("target_wait_s", case.fleet.target_wait_s, None, "configured"),
+        Figure("target_wait_s", case.fleet.tightest_wait_s, None, "configured"),
         Figure("planned_wait_s", case.wait_s, None, "configured"),
         Figure("window_s", case.window_s, None, window),
         Figure("working", supply.working, group_age_s, "group"),
         Figure("launching", supply.total - supply.working, group_age_s, "group"),
+        *_figures_by_queue(case),
     )
+
+
+def _figures_by_queue(case: Case) -> Iterator[Figure]:
+    """Of several queues: what waits in each and what it asks for."""
+    if case.fleet.shared:
+        asked = {demand.name: (demand, units) for demand, units in case.asked}
+        for source, reading in zip(case.fleet.sources, case.snapshot.queues, strict=True):
+            yield _figure(f"visible in {source.name}", reading.visible, case.now)
+            if source.name in asked:
+                demand, units = asked[source.name]
+                yield Figure(f"need of {source.name}", units, None, "estimated")
+                if demand.oldest_s is not None:
+                    yield Figure(f"oldest_wait_s in {source.name}", demand.oldest_s, None, "estimated")
 
 
 def _figure(name: str, reading: Reading | None, now: float, live: str = "queue") -> Figure:

@@ -4,7 +4,7 @@ Adapters: `sluice.memory` (simulator, chaos tests, dry run) and `sluice.aws`. A 
 behaviour. Every method may raise the four errors below and no other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -135,6 +135,10 @@ class Signals(Protocol):
         """Sent and deleted per minute over the last hours, and the oldest age; figures it lacks are None."""
         ...
 
+    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
+        """The same of several queues in one call, in their order; for each what it answers or is in the way of it."""
+        ...
+
     def alarm_is_on(self, name: str) -> bool:
         """Whether the alarm of that name is in ALARM. NeedsFixError if there is none."""
         ...
@@ -173,6 +177,10 @@ class Queue(Protocol):
 
     def read(self, queue_url: str, now: float) -> QueueReading:
         """Visible, in flight and delayed, now (approximate). NeedsFixError if there is no such queue."""
+        ...
+
+    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
+        """The same of several queues at once, in their order; for each what it answers or is in the way of it."""
         ...
 
     def facts(self, queue_url: str) -> QueueFacts:
@@ -252,6 +260,14 @@ class Archive(Protocol):
     def remove_all(self, keys: Sequence[str]) -> None:
         """Let go of many. An error leaves some of them; repeating it is harmless."""
         ...
+
+
+def answer_of[T](call: Callable[[], T]) -> T | PortError:
+    """What a call of a port answers, or the error that it raises: for where one failure is not the others'."""
+    try:
+        return call()
+    except PortError as error:
+        return error
 
 
 def archive_key(fleet: str, message: Message) -> str:

@@ -72,6 +72,10 @@ class MemorySignals:
             sent=sent, deleted=deleted, oldest_age=None if oldest_s is None else Reading(oldest_s, known_at)
         )
 
+    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
+        """Each in turn."""
+        return tuple(self.read(url, now) for url in queue_urls)
+
     def alarm_is_on(self, name: str) -> bool:
         """Whether the alarm is in ALARM."""
         try:

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from sluice.memory.clock import Clock
 from sluice.model import Attribute, Message, MoveTask, QueueReading, Reading, Series
@@ -19,9 +20,11 @@ from sluice.ports import (
     MOVE_MAX_PER_S,
     BatchAnswer,
     NeedsFixError,
+    PortError,
     QueueFacts,
     RefusedError,
     TryLaterError,
+    answer_of,
 )
 
 # Quotas: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
@@ -239,6 +242,10 @@ class MemoryQueue:
             in_flight=Reading(in_flight, now),
             delayed=Reading(delayed, now),
         )
+
+    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
+        """Each in turn."""
+        return tuple(answer_of(partial(self.read, url, now)) for url in queue_urls)
 
     def facts(self, queue_url: str) -> QueueFacts:
         """What the queue is."""
