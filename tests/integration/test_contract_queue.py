@@ -63,6 +63,17 @@ def test_every_call_names_the_queue_when_there_is_none(world: World) -> None:
             call()
 
 
+def test_queues_read_at_once_are_answered_in_their_order(world: World) -> None:
+    """Each with its counts or what is in the way of it: one that is missing does not hide the others."""
+    one, other = world.make_queue(), world.make_queue()
+    sent(world.ports, other, letter("a"), letter("b"))
+    first, missing, last = world.ports.queue.read_all([one, one + "-missing", other], world.now())
+    assert isinstance(first, QueueReading)
+    assert isinstance(last, QueueReading)
+    assert (counts(first), counts(last)) == ((0, 0, 0), (2, 0, 0))
+    assert isinstance(missing, NeedsFixError)
+
+
 def test_facts_tell_what_the_queue_is(world: World) -> None:
     """ARN, kind, limits and the dead-letter queue are read from the queue itself."""
     dead = world.make_queue(fifo=True)

@@ -84,6 +84,15 @@ def test_counts_of_the_moment_are_not_signals(world: World) -> None:
     assert (reading.visible, reading.in_flight, reading.delayed) == (None, None, None)
 
 
+def test_several_queues_are_read_at_once(world: World) -> None:
+    """In the order asked for; one without activity, or that does not exist, is like one read alone."""
+    url, idle = used_queue(world), world.make_queue()
+    settled(world, url)
+    now = world.now()
+    read = world.ports.signals.read_all([idle, url, url + "-none"], now)
+    assert read == (QueueReading(), world.ports.signals.read(url, now), QueueReading())
+
+
 @pytest.mark.parametrize("on", [True, False])
 def test_alarm_is_on_or_off(world: World, on: bool) -> None:
     """By its state."""

@@ -104,6 +104,15 @@ def test_urgent_backlog_starves_what_is_below_but_makes_nothing_late_there() -> 
     assert below > 10 * need(bulk.deadlines, working, 60.0, 100.0)
 
 
+def test_queue_asks_for_no_more_once_its_last_message_is_due() -> None:
+    """What comes to the higher queue after that is its own concern: a deadline list that goes on flat asks no more."""
+    urgent = demand("urgent", ((0.0, 0.0), (60.0, 10.0)), priority=1, per_s=3.0)
+    due = ((5.0, 0.0), (80.0, 5.0))
+    for supply in (NOTHING, Supply(1.0, 1.0, 1.0, 1.0, ((30.0, 1.0),), 70.0)):
+        ended, flat = demand("bulk", due), demand("bulk", (*due, (900.0, 5.0)))
+        assert needs([urgent, ended], supply, 60.0) == needs([urgent, flat], supply, 60.0)
+
+
 # --------------------------------------------------------------------------- decisions
 
 
