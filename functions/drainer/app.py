@@ -443,8 +443,14 @@ class Drainer:
             return None
         if not any(needs_signs(drain, fleet.drain) for drain in under_way):
             return None
-        queue = self._asked(fleet, "a fleet's queue", lambda: self.ports.queue.read(fleet.queue, self.now()))
-        return queue.in_flight.value if queue and queue.in_flight else None
+        total = 0.0
+        for source in fleet.sources:  # paused ones too: what was taken from one before is worked on still
+            url = source.queue
+            queue = self._asked(fleet, f"queue {source.name}", lambda url=url: self.ports.queue.read(url, self.now()))
+            if queue is None or queue.in_flight is None:
+                return None
+            total += queue.in_flight.value
+        return total
 
     def _asked[T](self, fleet: Fleet, what: str, ask: Callable[[], T]) -> T | None:
         """What AWS answers; None if that cannot be learnt now."""

@@ -293,11 +293,15 @@ class Fleet(_Section):
         if self.dead_letter_queue is not None:
             problems.append("dead_letter_queue: must be left out where there are queues: each names its own")
         first: dict[str, int] = {}
+        names: dict[str, int] = {}
         for index, source in enumerate(self.queues):
             problems += [f"queues.{index}.{problem}" for problem in source.problems()]
             if source.queue in first:
                 problems.append(f"queues.{index}.queue: must be another queue than queues.{first[source.queue]}.queue")
+            elif source.name in names:  # persons, metrics and alarms name a queue by its name
+                problems.append(f"queues.{index}.queue: must have another name than queues.{names[source.name]}.queue")
             first.setdefault(source.queue, index)
+            names.setdefault(source.name, index)
         for index, source in enumerate(self.queues):
             at = first.get(source.dead_letter_queue or "")
             if at is not None and at != index:

@@ -717,7 +717,7 @@ class Quarantined:
     at: float
     first_sent_at: float | None
     attempt: int
-    source: str | None
+    source: str | None  # ARN or URL of the queue it came from; "" where nothing tells which of several
     size_bytes: int
     sample: str  # the beginning of the body, as data: escaped wherever it is shown
     message_group: str | None = None  # FIFO
@@ -835,6 +835,8 @@ class RedriveJob:
     attribute: tuple[str, str] | None = None  # (name, text) of one of the producer's own attributes
     left_groups: tuple[str, ...] = ()  # failure groups that are set aside, and so not part of it
     to: str | None = None  # another fleet, to whose queue it goes
+    to_queue: str | None = None  # the name of the queue it goes to, whichever it came from; None: the one it came from
+    queue: str | None = None  # the name of the queue that its messages came from; None: every queue
     from_dead_letters: bool = False  # from the dead-letter queue itself, where nothing takes them as they come
     again: bool = False  # send even what may have been sent before
     rate_per_s: float = 10.0

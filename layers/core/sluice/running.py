@@ -16,6 +16,9 @@ writes the job; a crash between leaves counts that are one load low, and nothing
   then holds no more than was left there, and stops at the first message of its own that it receives again. Where
   much is left and SQS's own move task would be faster than this job was, that moves the rest (`MOVE`): it knows
   neither stamps nor marks, so that it stops when the dead-letter queue fills again.
+* Of several queues each message goes to the one it came from (`belonging`), unless the job names one for all. Out of
+  several dead-letter queues a job takes in turn, canaries of each. SQS's move task is used for one dead-letter queue of
+  one queue alone: it would move to one destination, or trust every message's source.
 
 Who lets go when: out of the index (with the group's count) once the sending is confirmed, then out of the archive. A
 person's word is on record as the job; a crash between the two leaves a body in the archive that nothing points to.
@@ -26,7 +29,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from sluice.belonging import Way, by_dead_letter_queue, told_source, way_back
 from sluice.config import Fleet
 from sluice.grouping import failure_group
 from sluice.jobs import PAGE, amend_job, end_move, without_move
@@ -34,7 +39,6 @@ from sluice.model import JobPhase, JobState, Message, MoveTask, Quarantined, Red
 from sluice.ports import MOVE_MAX_PER_S, ConflictError, PortError, Ports, QueueFacts
 from sluice.redrive import (
     Lanes,
-    came_from,
     copy_of,
     due,
     memory_key,
@@ -78,9 +82,10 @@ class Runner:
     """One invocation at work on the jobs of one fleet.
 
     Attributes:
-        to: the fleet's queue, or the one that the job names in its place.
+        to: the fleet's queue, of several a FIFO one if there is any; or the one that the job names in its place.
         name: the invocation, as the job's record names its runner.
         until: when this process is surely gone.
+        ways: the fleet's queues, as far as the job is about them; none: it has the one.
     """
 
     ports: Ports
@@ -89,8 +94,10 @@ class Runner:
     name: str
     until: float
     now: Callable[[], float]
+    ways: tuple[Way, ...] = ()
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _walked: dict[str, tuple[str | None, Lanes]] = field(default_factory=dict)  # by job: up to where, and what is left
+    _emptied: set[str] = field(default_factory=set)  # dead-letter queues that gave nothing when last asked
 
     def take(self, job: RedriveJob) -> RedriveJob | None:
         """Become the job's runner; None if it has one, or another was first."""
@@ -162,7 +169,8 @@ class Runner:
             return _ended(job, self.now())
         wait_s = self.fleet.redrive.canary_wait_s
         if wait_s is None:
-            wait_s = min(CANARY_WAIT_MAX_S, self.fleet.target_wait_s + self.to.visibility_s)
+            longest_s = max(way.fleet.target_wait_s + way.to.visibility_s for way in self._ways(job))
+            wait_s = min(CANARY_WAIT_MAX_S, longest_s)
         if not job.sent_count:
             wait_s = 0.0
         kept = job.cursor if job.message_ids else None
@@ -211,16 +219,15 @@ class Runner:
         return self._watch(job) if job.phase is JobPhase.CANARY else job
 
     def _from_dead_letters(self, job: RedriveJob) -> RedriveJob:
-        """The next messages of the dead-letter queue itself."""
-        url = self._dead_letters()
+        """The next messages of the dead-letter queue itself, or of several."""
         if job.phase is JobPhase.RAMP and job.cursor is None:
             # A queue cannot be searched for the canaries; but if it holds more than what is left, something came.
-            visible = self.ports.queue.read(url, self.now()).visible
-            if visible and visible.value > job.selected_count - job.sent_count:
+            counts = [self.ports.queue.read(url, self.now()).visible for url in self._places()]
+            if sum(visible.value for visible in counts if visible) > job.selected_count - job.sent_count:
                 note = "Stopped: more is in the dead-letter queue than was left there, so messages fail still."
                 return replace(job, state=JobState.STOPPED, note=note)
             job = replace(job, cursor="watched")
-        if outpaced(job, self.fleet.redrive, MOVE_MAX_PER_S):
+        if self._is_one_queue() and outpaced(job, self.fleet.redrive, MOVE_MAX_PER_S):
             return self._start_move(job)
         began_at = self.now()
         before_count = tried_count(job)
@@ -235,11 +242,26 @@ class Runner:
         return self._watch(job) if job.phase is JobPhase.CANARY else job
 
     def _load(self, job: RedriveJob) -> tuple[RedriveJob, int]:
-        """One load out of the dead-letter queue: receive, send, delete; and how many were received."""
-        url, began_at = self._dead_letters(), self.now()
+        """One load out of the dead-letter queues, canaries out of each: and how many were received."""
         limit = self._canary_count(job) if job.phase is JobPhase.CANARY else due(job, self.to)
+        received_count = 0
+        places = self._places()
+        for url in sorted(places, key=lambda url: url in self._emptied):  # an empty one takes a second to say so
+            wanted = limit if job.phase is JobPhase.CANARY else limit - received_count
+            wanted = min(wanted, job.selected_count - tried_count(job))
+            if wanted <= 0 or job.state is not JobState.RUNNING or (received_count and url in self._emptied):
+                break
+            there = replace(self, **places[url])
+            job, count = there._load_of(job, wanted)  # noqa: SLF001 - of this very class
+            (self._emptied.discard if count else self._emptied.add)(url)
+            received_count += count
+        return job, received_count
+
+    def _load_of(self, job: RedriveJob, limit: int) -> tuple[RedriveJob, int]:
+        """One load out of a dead-letter queue: receive, send, delete; and how many were received."""
+        url, began_at = self._dead_letters(), self.now()
         visibility_s = max(0.0, self.until - began_at) + RECEIVED_MARGIN_S
-        received = self._receive(url, min(limit, job.selected_count - tried_count(job)), visibility_s)
+        received = self._receive(url, limit, visibility_s)
         job, items = self._items(job, received)
         if job.state is JobState.RUNNING:
             return self._send(job, items, hidden_until=began_at + visibility_s), len(received)
@@ -271,18 +293,38 @@ class Runner:
         origins = [(message, origin_of(message)) for message in received]
         end_doubts(self.ports, self.fleet.name, [origin.message_id for _, origin in origins if origin], self.now())
         items: list[_Item] = []
+        ways = self._ways(job)
         for message, origin in origins:
             if origin and origin.failure_group and origin.job_id == job.id:
                 job = returned(job, origin.failure_group, f"Message {message.id} came back.", self.now())
                 self.ports.queue.hide(self._dead_letters(), message.receipt, 0.0)
                 continue
-            redrives = redrives_of(self.ports, self.fleet.name, message, self.to)
+            way = _way(job, message, None, ways)
+            redrives = redrives_of(self.ports, self.fleet.name, message, way.to if way else self.to)
             items.append(_Item(message, failure_group(message).id, redrives))
         return job, items
 
     def _dead_letters(self) -> str:
         assert self.fleet.dead_letter_queue is not None, "preview refuses a fleet without one"
         return self.fleet.dead_letter_queue
+
+    # ------------------------------------------------------------- several queues
+
+    def _ways(self, job: RedriveJob) -> tuple[Way, ...]:
+        """The ways that a job's messages may go: back to their queues, or all to the one that it names."""
+        if not self.ways or _goes_elsewhere(job):
+            return (Way(self.fleet if self.fleet.queue else self.fleet.through(self.fleet.sources[0]), self.to),)
+        return self.ways
+
+    def _places(self) -> dict[str, dict[str, Any]]:
+        """The dead-letter queues, each with what a runner of it alone has otherwise than this one."""
+        if not self.ways:
+            return {self._dead_letters(): {}}
+        return {url: {"fleet": ways[0].fleet, "ways": ways} for url, ways in by_dead_letter_queue(self.ways).items()}
+
+    def _is_one_queue(self) -> bool:
+        """Whether all that is in the job's dead-letter queue came from one queue of the fleet, as far as known."""
+        return not self.ways or (len(self.ways) == 1 and not self.ways[0].others)
 
     # ------------------------------------------------------------- SQS's own move
 
@@ -292,7 +334,7 @@ class Runner:
         A task that runs already is one of ours, whose handle a crash has lost, or the console's: either way it is
         watched, and another is not begun.
         """
-        url = self._dead_letters()
+        (url,) = self._places()
         task = self._task(url)
         rate_per_s = max(1, min(MOVE_MAX_PER_S, int(job.rate_per_s)))
         handle = task.handle if task and task.running else self.ports.queue.start_move(url, self.to.arn, rate_per_s)
@@ -301,7 +343,7 @@ class Runner:
 
     def _look_at_move(self, job: RedriveJob) -> RedriveJob:
         """How SQS's move stands; it is stopped when the dead-letter queue fills again."""
-        url = self._dead_letters()
+        (url,) = self._places()
         task = self._task(url)
         visible = self.ports.queue.read(url, self.now()).visible
         left_count = int(visible.value) if visible else None
@@ -347,7 +389,36 @@ class Runner:
         return job
 
     def _send(self, job: RedriveJob, items: Sequence[_Item], *, hidden_until: float | None = None) -> RedriveJob:
-        """Send messages, let go of those that are sent, and count.
+        """Send messages, each to its queue, let go of those that are sent, and count; `_send_to` has the arguments."""
+        ways = self._ways(job)
+        by_url: dict[str, tuple[Way | None, list[_Item]]] = {}
+        for item in items:
+            way = _way(job, item.message, item.entry, ways)
+            by_url.setdefault(way.to.url if way else "", (way, []))[1].append(item)
+        state = job.state  # one that is stopped already sends what goes before that
+        for way, some in by_url.values():
+            if job.state is not state:
+                break
+            if way is None:
+                job = self._nowhere(job, some)
+            else:
+                there = replace(self, to=way.to)
+                job = there._send_to(job, some, hidden_until=hidden_until)  # noqa: SLF001 - of this very class
+        return job
+
+    def _nowhere(self, job: RedriveJob, items: Sequence[_Item]) -> RedriveJob:
+        """Messages that cannot go back, since nothing tells where, or it is none of the fleet's queues: they stay."""
+        names = ", ".join(way.name for way in self._ways(job))
+        for item in items:
+            source = told_source(item.message) or (item.entry.source if item.entry else "")
+            fault = f"came from {source[:200]}, none of {names}" if source else f"may have come from any of {names}"
+            job = self._failed(job, f"Message {item.message.id} {fault}; to_queue says where to send it.")
+            if job.state is not JobState.RUNNING:
+                break
+        return job
+
+    def _send_to(self, job: RedriveJob, items: Sequence[_Item], *, hidden_until: float | None) -> RedriveJob:
+        """Send messages to this runner's queue, let go of those that are sent, and count.
 
         Args:
             job: whose messages they are.
@@ -360,9 +431,8 @@ class Runner:
         for item in items:
             attempt = item.attempt + 1
             copy = copy_of(item.message, attempt, self.to, (job.id, item.failure_group))
-            if copy is None or (job.to is None and not came_from(item.message, self.to)):
-                fault = "is more than its queue takes" if copy is None else "came from another queue than the fleet's"
-                job = self._failed(job, f"Message {item.message.id} {fault}.")
+            if copy is None:
+                job = self._failed(job, f"Message {item.message.id} is more than its queue takes.")
                 if job.state is not JobState.RUNNING:
                     break
                 continue
@@ -467,7 +537,7 @@ class Runner:
         if written.move is None or written.state is JobState.RUNNING or written.runner != self.name:
             return written
         # This very step has begun a move task, of which they could not know.
-        moved_count = end_move(self.ports, self.fleet, written.move)
+        moved_count = end_move(self.ports, self.fleet, written)
         return amend_job(self.ports, self.fleet.name, job.id, lambda there: without_move(there, moved_count)) or written
 
 
@@ -518,6 +588,19 @@ def run(
         except PortError as error:
             failed(work.job, error)
     return (*ended, *(work.job for work in under_way.values()))
+
+
+def _goes_elsewhere(job: RedriveJob) -> bool:
+    """Whether a job names one queue for all its messages."""
+    return job.to is not None or job.to_queue is not None
+
+
+def _way(job: RedriveJob, message: Message, entry: Quarantined | None, ways: Sequence[Way]) -> Way | None:
+    """The way that a message goes; None if nothing tells, or it came from none of the queues."""
+    if _goes_elsewhere(job):
+        return ways[0]
+    told = told_source(message) or None
+    return way_back(told if entry is None or entry.source is None else entry.source, ways)
 
 
 def _ended(job: RedriveJob, now: float) -> RedriveJob:
