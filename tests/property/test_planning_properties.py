@@ -219,7 +219,7 @@ supplies = st.builds(
 @given(supplies, st.floats(1, 3600), st.floats(0.01, 1e6))
 def test_units_when_they_are_solved_for(supply, t, messages):
     """units_for is the inverse of by_working: so many units start so many messages, hardly fewer start fewer."""
-    units = supply.units_for(messages, t)
+    units = supply.units_for([(t, messages)])
     assert isclose(replace(supply, working=units).by_working(t), messages, rel_tol=1e-6, abs_tol=1e-6)
     assert replace(supply, working=0.99 * units).by_working(t) < messages
 

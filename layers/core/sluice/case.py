@@ -201,13 +201,11 @@ def _gaps(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory,
     limit_s = fleet.limits.stale_after_s
     queue = snapshot.queue
     gaps = []
-    several = [(f" in {source.name}", each) for source, each in _each(snapshot, fleet)]
-    for where, each in several or [("", queue)]:
-        for name, reading in (("waiting", each.visible), ("in flight", each.in_flight), ("delayed", each.delayed)):
-            if reading is None:
-                gaps.append(f"messages {name}{where} are unknown")
-            elif reading.age_s(now) > limit_s:
-                gaps.append(f"messages {name}{where} are of {reading.age_s(now):.0f} s ago")
+    if fleet.shared:
+        for source, reading in _each(snapshot, fleet):
+            gaps += _gaps_of(reading, f" in {source.name}", now, limit_s)
+    else:
+        gaps += _gaps_of(queue, "", now, limit_s)
     if now - group.at > limit_s:
         gaps.append(f"the group's state is of {now - group.at:.0f} s ago")
     if not gaps and not (value(queue.visible) or value(queue.in_flight) or value(queue.delayed)):
@@ -218,6 +216,14 @@ def _gaps(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory,
     elif now - history.end_at > limit_s + 2.0 * history.period_s:
         gaps.append(f"arrivals are of {now - history.end_at:.0f} s ago")
     return tuple(gaps)
+
+
+def _gaps_of(queue: QueueReading, where: str, now: float, limit_s: float) -> Iterator[str]:
+    for name, reading in (("waiting", queue.visible), ("in flight", queue.in_flight), ("delayed", queue.delayed)):
+        if reading is None:
+            yield f"messages {name}{where} are unknown"
+        elif now - reading.at > limit_s:
+            yield f"messages {name}{where} are of {reading.age_s(now):.0f} s ago"
 
 
 def _supply(

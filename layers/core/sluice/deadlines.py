@@ -83,25 +83,39 @@ class Supply:
 
     def by_one_working(self, t: float) -> tuple[float, float]:
         """Messages that one unit in service starts within `t` seconds: their mean and variance."""
-        done = self.rate_per_s * t
-        free = self.places - self.busy
-        by_chance = self.rate_per_s * min(t, self.blind_s)
-        return (
-            done + free * max(0.0, 1.0 - done / self.places),
-            by_chance * max(1.0 - by_chance / self.places, SPREAD),
-        )
+        places, rate_per_s = self.places, self.rate_per_s
+        done = mean = rate_per_s * t
+        if done < places:
+            mean += (places - self.busy) * (1.0 - done / places)
+        by_chance = done if t < self.blind_s else rate_per_s * self.blind_s
+        spread = 1.0 - by_chance / places
+        return mean, by_chance * (spread if spread > SPREAD else SPREAD)
 
     def by_one_launched(self, t: float) -> float:
         """Messages that one unit starts in its first `t` seconds."""
         return max(self.places, self.rate_per_s * t)
 
-    def units_for(self, messages: float, t: float) -> float:
-        """The units in service that start so many messages within `t` seconds: `by_working`, solved for its units."""
-        mean, variance = self.by_one_working(t)
-        doubt = CAUTION * sqrt(variance)
-        units = ((doubt + sqrt(doubt * doubt + 4.0 * mean * messages)) / (2.0 * mean)) ** 2
+    def units_for(self, due: Iterable[Knot]) -> float:
+        """The fewest units in service that start so many messages within so many seconds, each of `due`.
+
+        `by_working`, solved for its units. Times ascend: where no place is free, a moment that asks for no more a second
+        than one before asks for no more units, since chance takes less of what takes longer.
+        """
         free = self.places - self.busy
-        return min(units, messages / free) if free > 0.0 else units
+        fewest = most_per_s = 0.0
+        for t, messages in due:
+            if messages <= most_per_s * t and free <= 0.0:
+                continue
+            most_per_s = messages / t
+            mean, variance = self.by_one_working(t)
+            doubt = CAUTION * sqrt(variance)
+            root = (doubt + sqrt(doubt * doubt + 4.0 * mean * messages)) / (2.0 * mean)
+            units = root * root
+            if units * free > messages:
+                units = messages / free
+            if units > fewest:
+                fewest = units
+        return fewest
 
 
 # --------------------------------------------------------------------------- demand
@@ -205,18 +219,19 @@ def at_all(deadlines: Sequence[Knot], supply: Supply, late_s: float, first: Firs
     """
     soonest_s = min(SOONEST_S, SOONEST_SHARE * late_s)
     overdue = due_by(deadlines, 0.0)
-    fewest = 0.0
+    due = []
     for t, messages in deadlines:
         if t > 0.0 and messages > overdue:
             owed = messages if t >= late_s else messages - overdue
             if first is not None:
                 owed += first(t, messages)
-            fewest = max(fewest, supply.units_for(owed, max(t, soonest_s)))
+            due.append((t if t > soonest_s else soonest_s, owed))
+    fewest = supply.units_for(due)
     if overdue > 0.0:
         owed = due_by(deadlines, late_s)
         if first is not None:
             owed += first(late_s, owed)
-        fewest = max(fewest, supply.units_for(owed, late_s))
+        fewest = max(fewest, supply.units_for(((late_s, owed),)))
     return fewest
 
 

@@ -136,7 +136,11 @@ def lead_time(memory: Memory, fleet: Fleet, now: float) -> Measure:
 
 def capacity(instances: tuple[Instance, ...], *states: Lifecycle) -> float:
     """Capacity units of the healthy instances in any of the states."""
-    return sum(instance.weight for instance in instances if instance.healthy and instance.state in states)
+    units = 0.0
+    for instance in instances:
+        if instance.healthy and instance.state in states:
+            units += instance.weight
+    return units
 
 
 # --------------------------------------------------------------------------- sightings

@@ -70,13 +70,15 @@ def forecast(memory: Memory, now: float) -> Forecast:
     live, live_s = 0.0, max(0.0, now - end_at)
     last_at = history.start_at
     for index in range(len(sightings) - 1, 0, -1):
-        seen, before = sightings[index], sightings[index - 1]
-        if seen.at <= end_at:
+        seen = sightings[index]
+        at, arrived = seen.at, seen.arrived
+        if at <= end_at:
             break
-        if seen.arrived > 0.0:
-            live += seen.arrived * min(1.0, (seen.at - end_at) / (seen.at - before.at))
-            if seen.arrived >= 1.0 and last_at < seen.at:
-                last_at = seen.at
+        if arrived > 0.0:
+            before_at = sightings[index - 1].at
+            live += arrived if before_at >= end_at else arrived * (at - end_at) / (at - before_at)
+            if arrived >= 1.0 and last_at < at:
+                last_at = at
     quiet_s = now - last_at
     if history.counts:
         # Ticks may miss what comes and is done between them: the metric tells of quiet, once it must be there.

@@ -192,12 +192,13 @@ def _figures(case: Case) -> tuple[Figure, ...]:
     group_age_s = max(0.0, now - case.group.at)
     came = "metric" if case.memory.arrivals.counts else "queue"
     window = "configured" if case.fleet.limits.shrink_window_s is not None else case.lead.source
+    working, oldest_s = supply.working, case.oldest_s
     return (
         _figure("visible", queue.visible, now),
         _figure("in_flight", queue.in_flight, now),
         _figure("delayed", queue.delayed, now),
         _figure("oldest_age_s", queue.oldest_age, now, live="metric"),
-        Figure("oldest_wait_s", case.oldest_s, None, "missing" if case.oldest_s is None else "estimated"),
+        Figure("oldest_wait_s", oldest_s, None, "missing" if oldest_s is None else "estimated"),
         Figure("arrivals_per_s", arrivals.rate_per_s, arrivals.age_s, came),
         Figure("forecast_per_s", arrivals.ahead_per_s, arrivals.age_s, arrivals.by),
         Figure("forecast_error_per_s", arrivals.error_per_s, arrivals.age_s, "measured"),
@@ -206,23 +207,22 @@ def _figures(case: Case) -> tuple[Figure, ...]:
         Figure("target_wait_s", case.fleet.tightest_wait_s, None, "configured"),
         Figure("planned_wait_s", case.wait_s, None, "configured"),
         Figure("window_s", case.window_s, None, window),
-        Figure("working", supply.working, group_age_s, "group"),
-        Figure("launching", supply.total - supply.working, group_age_s, "group"),
-        *_figures_by_queue(case),
+        Figure("working", working, group_age_s, "group"),
+        Figure("launching", supply.total - working, group_age_s, "group"),
+        *(_figures_by_queue(case) if case.fleet.shared else ()),
     )
 
 
 def _figures_by_queue(case: Case) -> Iterator[Figure]:
     """Of several queues: what waits in each and what it asks for."""
-    if case.fleet.shared:
-        asked = {demand.name: (demand, units) for demand, units in case.asked}
-        for source, reading in zip(case.fleet.sources, case.snapshot.queues, strict=True):
-            yield _figure(f"visible in {source.name}", reading.visible, case.now)
-            if source.name in asked:
-                demand, units = asked[source.name]
-                yield Figure(f"need of {source.name}", units, None, "estimated")
-                if demand.oldest_s is not None:
-                    yield Figure(f"oldest_wait_s in {source.name}", demand.oldest_s, None, "estimated")
+    asked = {demand.name: (demand, units) for demand, units in case.asked}
+    for source, reading in zip(case.fleet.sources, case.snapshot.queues, strict=True):
+        yield _figure(f"visible in {source.name}", reading.visible, case.now)
+        if source.name in asked:
+            demand, units = asked[source.name]
+            yield Figure(f"need of {source.name}", units, None, "estimated")
+            if demand.oldest_s is not None:
+                yield Figure(f"oldest_wait_s in {source.name}", demand.oldest_s, None, "estimated")
 
 
 def _figure(name: str, reading: Reading | None, now: float, live: str = "queue") -> Figure:
