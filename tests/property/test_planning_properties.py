@@ -225,6 +225,15 @@ def test_units_when_they_are_solved_for(supply, t, messages):
 
 
 @anything
+@given(supplies, st.booleans(), st.lists(st.tuples(st.floats(1, 3600), st.floats(0.01, 1e6)), min_size=1, max_size=8))
+def test_units_when_many_moments_ask(supply, idle, due):
+    """The most that any moment asks for: what is passed over could not have asked for more."""
+    supply = supply if idle else replace(supply, busy=supply.places)
+    each = max(supply.units_for([moment]) for moment in due)
+    assert isclose(supply.units_for(sorted(due)), each, rel_tol=1e-9)
+
+
+@anything
 @given(supplies, st.floats(1, 3600), st.floats(1, 2))
 def test_units_when_there_are_more_of_them(supply, t, times):
     """More units never start less."""

@@ -89,7 +89,7 @@ class Supply:
             mean += (places - self.busy) * (1.0 - done / places)
         by_chance = done if t < self.blind_s else rate_per_s * self.blind_s
         spread = 1.0 - by_chance / places
-        return mean, by_chance * (spread if spread > SPREAD else SPREAD)
+        return mean, by_chance * max(SPREAD, spread)
 
     def by_one_launched(self, t: float) -> float:
         """Messages that one unit starts in its first `t` seconds."""
@@ -98,8 +98,8 @@ class Supply:
     def units_for(self, due: Iterable[Knot]) -> float:
         """The fewest units in service that start so many messages within so many seconds, each of `due`.
 
-        `by_working`, solved for its units. Times ascend: where no place is free, a moment that asks for no more a second
-        than one before asks for no more units, since chance takes less of what takes longer.
+        `by_working`, solved for its units. Times ascend: where no place is free, a moment that asks for no more a
+        second than one before asks for no more units, since chance takes less of what takes longer.
         """
         free = self.places - self.busy
         fewest = most_per_s = 0.0
@@ -113,8 +113,7 @@ class Supply:
             units = root * root
             if units * free > messages:
                 units = messages / free
-            if units > fewest:
-                fewest = units
+            fewest = max(fewest, units)
         return fewest
 
 
@@ -225,7 +224,7 @@ def at_all(deadlines: Sequence[Knot], supply: Supply, late_s: float, first: Firs
             owed = messages if t >= late_s else messages - overdue
             if first is not None:
                 owed += first(t, messages)
-            due.append((t if t > soonest_s else soonest_s, owed))
+            due.append((max(soonest_s, t), owed))
     fewest = supply.units_for(due)
     if overdue > 0.0:
         owed = due_by(deadlines, late_s)
