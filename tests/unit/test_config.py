@@ -422,6 +422,10 @@ def test_fleet_through_one_of_its_queues_has_that_alone() -> None:
             "queues.1.queue: must be another queue than queues.0.queue",
         ),
         (
+            {"queues": [{"queue": URGENT}, {"queue": URGENT.replace("123456789012", "210987654321")}]},
+            "queues.1.queue: must have another name than queues.0.queue",
+        ),
+        (
             {"queues": [{"queue": URGENT}, {"queue": BULK, "dead_letter_queue": BULK}]},
             "queues.1.dead_letter_queue: must be another queue than queue",
         ),

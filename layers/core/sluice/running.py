@@ -411,8 +411,9 @@ class Runner:
         names = ", ".join(way.name for way in self._ways(job))
         for item in items:
             source = told_source(item.message) or (item.entry.source if item.entry else "")
-            fault = f"came from {source[:200]}, none of {names}" if source else f"may have come from any of {names}"
-            job = self._failed(job, f"Message {item.message.id} {fault}; to_queue says where to send it.")
+            told = f" came from {source[:200]}, none of {names}" if source else ""
+            fault = told or f": nothing tells which of {names} it came from"
+            job = self._failed(job, f"Message {item.message.id}{fault}; to_queue says where to send it.")
             if job.state is not JobState.RUNNING:
                 break
         return job
