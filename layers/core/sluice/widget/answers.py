@@ -95,10 +95,10 @@ def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: st
 
 def _queues(seen: Mapping[str, Any]) -> htpy.Node:
     """The queues of a dry run, where there are several to choose among: from which, to which, and which are paused."""
-    names, to, paused = seen.get("queues") or (), seen.get("to_queue"), seen.get("paused_queues") or ()
-    back = ", each to the queue it came from" if len(names) > 1 else ""
+    queue, to, paused = seen.get("queue"), seen.get("to_queue"), seen.get("paused_queues") or ()
+    back = ", each to the queue it came from" if len(seen.get("queues") or ()) > 1 else ""
     return [
-        [", queue ", shown(str(names[0]), 80)] if seen.get("queue") else None,
+        [", queue ", shown(str(queue), 80)] if queue else None,
         [", to queue ", shown(str(to), 80), f" of fleet {seen['to']}"] if to else back,
         [" (paused, so that it waits there: ", shown(", ".join(map(str, paused)), 200), ")"] if paused else None,
     ]
