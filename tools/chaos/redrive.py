@@ -1,11 +1,11 @@
 """Dead letters and redrives by the shipped redriver, in virtual time, with faults before and after every call.
 
-The world is a queue and its dead-letter queue (or two queues with two of those, or one for both; one of the two may be
-paused for a while), the archive and the ledger in memory; a producer, a consumer that fails on poison until it is fixed,
-Lambda's poller of the dead-letter queues (partial answers, lost deletes, double deliveries, receipts that expire), the
-schedule's minute, and a person who redrives, stops and asks twice. Each call of a port takes time, in which anything
-that falls due happens, other invocations of the redriver included. Faults end at a seeded moment; then all must be
-worked on in the end.
+The world is a queue and its dead-letter queue (or two queues with two of those, or one for both; one of the two may
+be paused for a while), the archive and the ledger in memory; a producer, a consumer that fails on poison until it is
+fixed, Lambda's poller of the dead-letter queues (partial answers, lost deletes, double deliveries, receipts that
+expire), the schedule's minute, and a person who redrives, stops and asks twice. Each call of a port takes time, in
+which anything that falls due happens, other invocations of the redriver included. Faults end at a seeded moment; then
+all must be worked on in the end.
 
 At every instant: each message that is not worked on is somewhere, and at most one copy of it is in its queue; in the
 end none was worked on twice but by a person's `again`. Nothing is sent to another queue than its own, and nothing to a
@@ -251,7 +251,7 @@ class World:
             self.queues[0] if len(self.queues) == 1 else self.rng.choice(self.queues),
         )
         if self.shares and self.fleet.redrive.mode is RedriveMode.AUTO:
-            order.says_source = self.rng.random() < 0.8
+            order.says_source = self.rng.random() < 0.5
         self.orders[body] = order
         self.truth.queue.put(order.home, body, attributes=attributes, message_group=group, deduplication=f"d{number}")
         self.tell(f"{_name(body)} is sent ({kind}{', poison' if order.poison else ''})")
@@ -414,9 +414,10 @@ class World:
         if kind == "stop":
             return {"stop": {"fleet": name, "job_id": self.rng.choice(running).id}}
         entry = self.rng.choice(entries)
+        one_queue: Any = self.rng.choice(self.queues) if kind == "queue" else None
         selection: dict[str, Any] = {
             "all": {"all": True},
-            "queue": {"queue": self.rng.choice(self.queues)} if kind == "queue" else {},
+            "queue": {"queue": one_queue},
             "dry run": {"all": True, "dry_run": True},
             "group": {"failure_group": entry.failure_group},
             "message": {"message_id": entry.message_id},
@@ -576,8 +577,8 @@ class World:
                 if not running and request and self.dead():
                     request["redrive"]["again"] = self.say_again()
                     self.invoke(request, "request")
-            elif entries and not running and (lost := [entry for entry in entries if entry.source == ""]):
-                self.send_home(lost[0])
+            elif entries and not running and (lost := self.lost(entries)):
+                self.send_home(lost)
             elif entries and not running:
                 self.invoke({"redrive": {"fleet": self.fleet.name, "all": True, "again": self.say_again()}}, "request")
             self.pass_until(self.now + 120.0)
@@ -585,10 +586,15 @@ class World:
             left = [_name(body) for body, order in self.orders.items() if not order.done_count]
             self.violate(f"never worked on: {', '.join(left) or 'what is still listed'}")
 
+    def lost(self, entries: Sequence[Quarantined]) -> Quarantined | None:
+        """One of which nothing tells where it came from, as soon as a person has seen that all of them stay."""
+        lost = [entry for entry in entries if entry.source == ""]
+        return lost[0] if lost and self.rng.random() < 0.7 else None
+
     def send_home(self, entry: Quarantined) -> None:
         """Nothing tells where a message came from, but a person knows."""
         home = self.orders[self.truth.archive.kept[entry.key].body].home
-        asked = {"fleet": self.fleet.name, "message_id": entry.message_id, "to_queue": home}
+        asked: dict[str, Any] = {"fleet": self.fleet.name, "message_id": entry.message_id, "to_queue": home}
         self.invoke({"redrive": {**asked, "again": self.say_again()}}, "request")
         self.counts["sent home"] += 1
 
