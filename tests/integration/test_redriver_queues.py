@@ -10,8 +10,9 @@ from sluice.config import Fleet, parse
 from sluice.dead_letters import PAUSED_LOOK_S
 from sluice.grouping import CAUSE, SOURCE
 from sluice.invocation import Shift
-from sluice.memory import MemoryPorts, memory_ports, queue_url
+from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
 from sluice.model import Attribute, JobPhase, JobState, RedriveJob
+from sluice.ports import Ports, TryLaterError
 from sluice.redrive import MOVE_COUNT_MIN
 from tests.redrive_worlds import SOON, START, text
 from tools.chaos.redrive import as_record
@@ -59,7 +60,7 @@ class World:
         self.fleet = fleet
         self.ports.fleets.put(fleet.name, fleet)
 
-    def ask(self, event: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, event: dict[str, Any], ports: Ports | None = None) -> dict[str, Any]:
         """The answer to an event, by an invocation that begins now."""
         self.invocations += 1
 
@@ -73,7 +74,7 @@ class World:
             sleep=sleep,
             uniform=lambda: 0.5,
         )
-        return app.answer(event, app.Redriver(self.ports, lambda: self.now, shift))
+        return app.answer(event, app.Redriver(ports or self.ports, lambda: self.now, shift))
 
     def person(self, kind: str, **fields: Any) -> dict[str, Any]:
         """The answer to a person's request about the fleet."""
@@ -103,12 +104,12 @@ class World:
         """The ARN of a queue."""
         return self.ports.queue.facts(self.url(name)).arn
 
-    def poll(self, *names: str) -> list[str]:
+    def poll(self, *names: str, ports: Ports | None = None) -> list[str]:
         """One round of Lambda's poller of dead-letter queues; the bodies of those that it was told to leave."""
         left: list[str] = []
         for name in names:
             received = self.ports.queue.receive(self.url(name), 10, VISIBILITY_S)
-            answer = self.ask({"Records": [as_record(message, self.arn(name)) for message in received]})
+            answer = self.ask({"Records": [as_record(message, self.arn(name)) for message in received]}, ports)
             kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]} if received else set()
             left += [message.body for message in received if message.id in kept]
             gone = [message.receipt for message in received if message.id not in kept]
@@ -154,6 +155,32 @@ def test_dead_letters_of_a_shared_queue_go_back_to_their_own(fifo: bool) -> None
         world.fail(name, body)
     assert world.poll("dead") == []
     assert (world.bodies("urgent"), world.bodies("other"), world.bodies("dead")) == (["u1", "u2"], ["o1"], [])
+
+
+@pytest.mark.parametrize("first", ["urgent", "other"])
+def test_batch_is_settled_in_turn_when_nothing_tells_where_one_of_it_came_from(first: str) -> None:
+    """On FIFO queues that may be the same as of what is behind it in its message group, which follows it."""
+    world = World(a_fleet(shared=True, fifo=True))
+    for body, group, source in (("a", "h", first), ("x", "g", None), ("c", "g", first), ("d", "i", first)):
+        stamps = {CAUSE: text("Broken: it is")} | ({SOURCE: text(world.arn(source))} if source else {})
+        world.ports.queue.put(world.url("dead"), body, attributes=stamps, message_group=group, deduplication=body)
+    assert world.poll("dead") == []
+    assert (world.bodies(first), list(world.held())) == (["a", "d"], ["x", "c"])
+
+
+def test_message_group_stays_as_a_whole_when_one_of_it_does() -> None:
+    """A FIFO batch in which another queue's message stands between: no later one goes before one that is kept."""
+    world = World(a_fleet(shared=True, fifo=True))
+    for body, group, source in (("a", "g", "other"), ("u", "k", "urgent"), ("b", "g", "other"), ("c", "h", "other")):
+        stamps = {CAUSE: text("Broken: it is"), SOURCE: text(world.arn(source))}
+        world.ports.queue.put(world.url("dead"), body, attributes=stamps, message_group=group, deduplication=body)
+
+    def fails(call: Call) -> Fault | None:
+        first = call.method == "send" and call.args[1][0].body == "a"
+        return Fault(When.BEFORE, TryLaterError("slow down")) if first else None
+
+    assert world.poll("dead", ports=faulty_ports(world.ports, fails)) == ["a", "b"]
+    assert (world.bodies("other"), world.bodies("urgent")) == (["c"], ["u"])
 
 
 def test_stamped_dead_letters_of_a_shared_queue_go_back_to_their_own() -> None:
@@ -437,6 +464,30 @@ def test_fifo_order_is_kept_by_queue_when_one_is_chosen() -> None:
         one for one in world.ports.ledger.quarantined("orders")[0] if one.attempt == 0 and one.at > world.now - 2
     )
     assert "would overtake" in world.person("redrive", message_id=entry.message_id)["error"]
+
+
+def test_message_of_unknown_source_holds_up_what_is_behind_it_in_its_message_group() -> None:
+    """Found by chaos: it may have come from the same queue, and within one load those that can go went first."""
+    world = World(a_fleet(shared=True, fifo=True, max_redrives=0, canary_count=1))
+    for body, group, source in (("a", "h", "other"), ("b", "h", "other"), ("x", "g", None), ("c", "g", "other")):
+        stamps = {CAUSE: text("Broken: it is")} | ({SOURCE: text(world.arn(source))} if source else {})
+        world.ports.queue.put(world.url("dead"), body, attributes=stamps, message_group=group, deduplication=body)
+        world.poll("dead")
+        world.now += 1
+    job = world.person("redrive", all=True)["job"]
+    assert (job["state"], world.bodies("other"), set(world.held())) == ("stopped", ["a", "b"], {"x", "c"})
+    (lost,) = [one for one in world.ports.ledger.quarantined("orders")[0] if one.source == ""]
+    world.person("redrive", message_id=lost.message_id, to_queue="other.fifo")
+    world.person("redrive", all=True)
+    assert (finish_all(world), world.bodies("other")) == ({}, ["a", "b", "x", "c"])
+
+
+def finish_all(world: World) -> dict[str, str | None]:
+    """What is in quarantine some minutes later."""
+    for _ in range(5):
+        world.now += 60
+        world.ask(TICK)
+    return world.held()
 
 
 def test_fifo_messages_of_two_queues_go_back_in_the_order_of_each() -> None:
