@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import batched
 from typing import Any
 
@@ -445,8 +445,8 @@ class Drainer:
             return None
         total = 0.0
         for source in fleet.sources:  # paused ones too: what was taken from one before is worked on still
-            url = source.queue
-            queue = self._asked(fleet, f"queue {source.name}", lambda url=url: self.ports.queue.read(url, self.now()))
+            ask = partial(self.ports.queue.read, source.queue, self.now())
+            queue = self._asked(fleet, f"queue {source.name}", ask)
             if queue is None or queue.in_flight is None:
                 return None
             total += queue.in_flight.value

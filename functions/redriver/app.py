@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from itertools import groupby
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
@@ -84,10 +85,15 @@ class Redriver(Invocation):
             )
             return [message.id for message in messages]
         kept: list[str] = []
-        for way, theirs in _by_way(ways, messages):
-            settled = self.desk(way).settle(theirs)
+        desks = {way.to.url: self.desk(way) for way in ways}
+        held: set[str | None] = set()  # message groups, on FIFO queues: what is behind one that stays does as well
+        for way, some in _by_way(ways, messages):
+            theirs = [message for message in some if not (way.to.fifo and message.message_group in held)]
+            settled = desks[way.to.url].settle(theirs)
             self.tell(way.fleet, settled)
-            kept += [settlement.message_id for settlement in settled if not settlement.let_go]
+            gone = {settlement.message_id for settlement in settled if settlement.let_go}
+            kept += [message.id for message in some if message.id not in gone]
+            held |= {message.message_group for message in some if message.id not in gone}
         return kept
 
     def _ways_of(self, dead_letter_arn: str) -> tuple[Way, ...]:
@@ -210,12 +216,15 @@ def _is_of_widget(event: object) -> bool:
 
 
 def _by_way(ways: Sequence[Way], messages: Sequence[Message]) -> list[tuple[Way, list[Message]]]:
-    """Messages by the queue they came from. What came from none of them, or who knows, the first one quarantines."""
-    sorted_out: dict[str, tuple[Way, list[Message]]] = {}
-    for message in messages:
-        way = way_back(told_source(message) or None, ways) or ways[0]
-        sorted_out.setdefault(way.to.arn, (way, []))[1].append(message)
-    return list(sorted_out.values())
+    """Messages by the queue they came from. What came from none of them, or who knows, the first one quarantines.
+
+    On FIFO queues in turn, as they are in the batch: what nothing tells about may be of any of them.
+    """
+    going = [(way_back(told_source(message) or None, ways) or ways[0], message) for message in messages]
+    if not any(way.to.fifo for way in ways):
+        going.sort(key=lambda one: one[0].to.arn)
+    turns = [list(turn) for _, turn in groupby(going, key=lambda one: one[0].to.arn)]
+    return [(turn[0][0], [message for _, message in turn]) for turn in turns]
 
 
 # --------------------------------------------------------------------------- what is told

@@ -200,7 +200,7 @@ def _gaps(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory,
     """What a shrink would have to know and cannot: figures that are missing or older than the fleet allows."""
     limit_s = fleet.limits.stale_after_s
     queue = snapshot.queue
-    gaps = []
+    gaps: list[str] = []
     if fleet.shared:
         for source, reading in _each(snapshot, fleet):
             gaps += _gaps_of(reading, f" in {source.name}", now, limit_s)

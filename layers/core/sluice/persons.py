@@ -101,6 +101,7 @@ class Persons:
             "rate_per_s": rate_per_s,
             "canary_count": fleet.redrive.canary_count,
             "to": to.fleet if to else fleet.name,
+            "queue": request.selection.queue,
             "queues": [source.name for source in sources],
             "to_queue": to.queue.name if to else None,
             "paused_queues": [source.name for source in ((to.queue,) if to else sources) if source.paused],

@@ -391,14 +391,19 @@ class Runner:
     def _send(self, job: RedriveJob, items: Sequence[_Item], *, hidden_until: float | None = None) -> RedriveJob:
         """Send messages, each to its queue, let go of those that are sent, and count; `_send_to` has the arguments."""
         ways = self._ways(job)
-        by_url: dict[str, tuple[Way | None, list[_Item]]] = {}
-        for item in items:
-            way = _way(job, item.message, item.entry, ways)
-            by_url.setdefault(way.to.url if way else "", (way, []))[1].append(item)
+        going = [(item, _way(job, item.message, item.entry, ways)) for item in items]
+
+        def name(one: tuple[_Item, Way | None]) -> str:
+            return one[1].to.url if one[1] else ""
+
+        if not self.to.fifo:  # no order is to be kept: one sending for each queue
+            going.sort(key=name)
         state = job.state  # one that is stopped already sends what goes before that
-        for way, some in by_url.values():
+        for _, together in itertools.groupby(going, key=name):
             if job.state is not state:
                 break
+            theirs = list(together)
+            way, some = theirs[0][1], [item for item, _ in theirs]
             if way is None:
                 job = self._nowhere(job, some)
             else:
@@ -411,8 +416,9 @@ class Runner:
         names = ", ".join(way.name for way in self._ways(job))
         for item in items:
             source = told_source(item.message) or (item.entry.source if item.entry else "")
-            fault = f"came from {source[:200]}, none of {names}" if source else f"may have come from any of {names}"
-            job = self._failed(job, f"Message {item.message.id} {fault}; to_queue says where to send it.")
+            told = f" came from {source[:200]}, none of {names}" if source else ""
+            fault = told or f": nothing tells which of {names} it came from"
+            job = self._failed(job, f"Message {item.message.id}{fault}; to_queue says where to send it.")
             if job.state is not JobState.RUNNING:
                 break
         return job
