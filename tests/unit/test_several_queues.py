@@ -1,14 +1,15 @@
 """Several queues on one fleet, but for the planner: whose an alarm is, which way a dead letter goes, what is shown."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sluice.belonging import Way, by_dead_letter_queue, told_source, way_back
-from sluice.config import Fleet, parse
+from sluice.config import ConfigError, Fleet, parse
 from sluice.grouping import SOURCE, queue_name
 from sluice.memory import memory_ports, queue_url
-from sluice.model import JobState, RedriveJob
+from sluice.model import Figure, JobState, RedriveJob
 from sluice.ports import QueueFacts
 from sluice.wakes import AlarmWake, about
 from sluice.widget import Theme, render
@@ -16,7 +17,7 @@ from sluice.widget.answers import render_answer
 from tests.redrive_worlds import letter, text
 from tests.widget_html import Page
 from tests.widget_html import parse as parse_html
-from tests.widget_scenes import NOW, REDRIVER_ARN, view
+from tests.widget_scenes import NOW, REDRIVER_ARN, decision, outcome, view
 
 URGENT, OTHER, NIGHT = queue_url("orders-urgent"), queue_url("orders"), queue_url("orders-night")
 DOCUMENT: dict[str, Any] = {
@@ -144,6 +145,28 @@ def test_queues_are_shown_with_what_is_promised_of_each() -> None:
     one = parse("orders", {"queue": OTHER, "group": "orders", "target_wait_s": 30})
     assert "Queues" not in show(one).text
     assert "target 30 s" in show(one).text
+
+
+def test_queue_is_shown_with_what_the_last_decision_knew_of_it() -> None:
+    """How much waits, for how long, and what that asks for; one that is late stands out."""
+    made = decision(NOW - 5)
+    seen = {"visible in orders-urgent": 1_234.0, "oldest_wait_s in orders-urgent": 31.0, "need of orders-urgent": 4.0}
+    seen |= {"visible in orders": 1.0, "oldest_wait_s in orders": 31.0}
+    figures = tuple(Figure(name, value, 0.0, "estimated") for name, value in seen.items())
+    made = replace(made, figures=(*made.figures, *figures))
+    page = show(fleet(), decisions=((made, outcome(made)),))
+    (section,) = [one for one in page.all("section") if one.text.startswith("Queues")]
+    words = " ".join(section.text.split())
+    assert "no dead letters · 1,234 messages waiting · the oldest 31 s · needs 4" in words
+    assert "dead letters in orders-dead · 1 message waiting · the oldest 31 s" in words
+    assert [one.text for one in page.all("span", "sl-bad") if "oldest" in one.text] == ["the oldest 31 s"]
+
+
+def test_queue_whose_document_is_at_fault_is_told_as_one() -> None:
+    """Its fleet goes on."""
+    page = show(fleet(), invalid=(ConfigError("orders/queues/x", ("queue: is required",)), ConfigError("y", ("z",))))
+    assert "Queue orders/queues/x cannot be used" in page.text
+    assert "Fleet y cannot be used" in page.text
 
 
 def test_redrive_of_one_queue_is_a_button_that_asks_first() -> None:

@@ -589,7 +589,7 @@ class World:
     def lost(self, entries: Sequence[Quarantined]) -> Quarantined | None:
         """One of which nothing tells where it came from, as soon as a person has seen that all of them stay."""
         lost = [entry for entry in entries if entry.source == ""]
-        return lost[0] if lost and self.rng.random() < 0.7 else None
+        return self.rng.choice(lost) if lost and self.rng.random() < 0.7 else None
 
     def send_home(self, entry: Quarantined) -> None:
         """Nothing tells where a message came from, but a person knows."""

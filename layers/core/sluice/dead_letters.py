@@ -211,12 +211,14 @@ class Desk:
 
     def _wait(self, message: Message, verdict: Verdict) -> Settlement:
         """Keep what would be sent back to a paused queue, unless SQS is about to delete it."""
-        left = left_s(message, self.retention_s, self.now())
-        if left is not None and self.retention_s and left <= margin_s(self.fleet.redrive, self.retention_s):
+        left, look_s = left_s(message, self.retention_s, self.now()), PAUSED_LOOK_S
+        if left is not None and self.retention_s:
+            look_s = min(look_s, left - margin_s(self.fleet.redrive, self.retention_s))
+        if look_s <= 0:
             return self._quarantine(message, _kept_back(verdict, "its queue is paused, and SQS would delete it"))
         if self.fleet.dead_letter_queue:
             with suppress(PortError):  # then it is looked at again all the sooner
-                self.ports.queue.hide(self.fleet.dead_letter_queue, message.receipt, PAUSED_LOOK_S)
+                self.ports.queue.hide(self.fleet.dead_letter_queue, message.receipt, look_s)
         return Settlement(message.id, End.KEPT, f"queue {queue_name(self.to.url)} is paused", verdict)
 
     def _parcel(self, message: Message, verdict: Verdict) -> Parcel:

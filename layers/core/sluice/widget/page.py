@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import htpy
 
-from sluice.config import Fleet
+from sluice.config import QUEUES_PATH, Fleet
 from sluice.model import Decision, Mode
 from sluice.widget.chart import OLDEST_AGE, VISIBLE, figure, render_chart, sample
 from sluice.widget.dead_letters import render_failure_groups, render_jobs
@@ -117,7 +117,9 @@ def _warnings(view: View) -> htpy.Node:
     ]
     notes += [
         htpy.div(".sl-note.sl-bad")[
-            htpy.b["Fleet ", shown(bad.name), " cannot be used and is skipped:"],
+            htpy.b[
+                "Queue " if QUEUES_PATH in bad.name else "Fleet ", shown(bad.name), " cannot be used and is skipped:"
+            ],
             htpy.ul[[htpy.li[shown(problem, SENTENCE_LIMIT)] for problem in bad.problems]],
         ]
         for bad in view.invalid

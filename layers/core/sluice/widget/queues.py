@@ -1,12 +1,16 @@
-"""The queues of a fleet that has several: what is promised of each, and what may be sent back to it."""
+"""The queues of a fleet that has several: what is promised of each, what was last seen, and what may be sent back."""
 
 import htpy
 
 from sluice.config import Fleet, QueuePolicy
 from sluice.grouping import queue_name
+from sluice.widget.chart import figure
 from sluice.widget.dead_letters import buttons
-from sluice.widget.text import DOT, duration, shown
+from sluice.widget.text import DOT, counted, duration, number, shown
 from sluice.widget.view import View
+
+# Figures of a decision about one of several queues: each followed by the queue's name.
+WAITING, OLDEST, NEED = "visible in ", "oldest_wait_s in ", "need of "
 
 
 def render_queues(view: View, fleet: Fleet) -> htpy.Node:
@@ -36,8 +40,23 @@ def _queue(source: QueuePolicy, view: View, fleet: Fleet, *, held: int) -> htpy.
             else None,
         ],
         htpy.div(".sl-facts")[
-            f"target {duration(source.target_wait_s or fleet.target_wait_s)}{DOT}priority {source.priority}{DOT}{dead}"
+            f"target {duration(source.target_wait_s or fleet.target_wait_s)}{DOT}priority {source.priority}{DOT}{dead}",
+            _seen(source, view, source.target_wait_s or fleet.target_wait_s),
         ],
+    ]
+
+
+def _seen(source: QueuePolicy, view: View, target_wait_s: float) -> htpy.Node:
+    """What the last decision knew of a queue; nothing, where it says nothing of it."""
+    if not view.decisions:
+        return None
+    latest = view.decisions[0][0]
+    waiting, oldest_s, need = (figure(latest, f"{what}{source.name}") for what in (WAITING, OLDEST, NEED))
+    late = oldest_s is not None and oldest_s > target_wait_s
+    return [
+        f"{DOT}{counted(round(waiting), 'message')} waiting" if waiting is not None else None,
+        [DOT, htpy.span(class_={"sl-bad": late})[f"the oldest {duration(oldest_s)}"]] if oldest_s is not None else None,
+        f"{DOT}needs {number(need)}" if need is not None else None,
     ]
 
 
