@@ -4,7 +4,7 @@ Adapters: `sluice.memory` (simulator, chaos tests, dry run) and `sluice.aws`. A 
 behaviour. Every method may raise the four errors below and no other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -206,6 +206,21 @@ class Queue(Protocol):
 
     def hide(self, queue_url: str, receipt: str, seconds: float) -> bool:
         """Set a received message's visibility timeout; False if the receipt is no longer good."""
+        ...
+
+    def shares(self, count: int) -> Sequence[int]:
+        """A load of so many messages, in parts that are worth moving side by side.
+
+        There is one at least, and none is larger than can be claimed (CONSIGNMENT_MAX).
+        """
+        ...
+
+    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
+        """Do pieces of work, each of which moves messages of its own, side by side; their results, in order.
+
+        Pieces make their calls one after another, so that no more are under way than where one caller moves many. All
+        have come to their end before this answers, or raises what the first of those that failed raised.
+        """
         ...
 
     # SQS's own redrive of a whole dead-letter queue: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
