@@ -31,6 +31,7 @@ from sluice.memory import Call, Crash, Fault, MemoryQueue, When, faulty_ports, m
 from sluice.model import Attribute, JobState, Message, Quarantined
 from sluice.ports import BatchAnswer, LostAnswerError, NeedsFixError, PortError, Ports, TryLaterError
 from sluice.redrive import FIRST_SENT_AT
+from tools.chaos._turns import Turns
 from tools.chaos.report import Report
 
 START = 1_800_000_000.0
@@ -40,6 +41,7 @@ SKEW_S = 0.3  # between the clocks of two hosts; less than half of the redriver'
 STALL_S = 40.0  # the longest that a call takes: longer than an invocation may live
 VISIBILITY_S = 30.0
 MAX_RECEIVES = 2
+PARTS_MAX = 4  # of a load that is moved side by side
 MAX_BYTES = 1_500
 CALM_S = 3_600.0  # after the faults: for retries, ticks and redrives to come to their end
 UNTIL_S = 6 * 3_600.0
@@ -68,9 +70,11 @@ class PartialQueue(MemoryQueue):
         fails: Callable[[], bool],
         unspoken: Callable[[], bool],
         sent: Callable[[Message], None],
+        world: "World",
     ) -> None:
         super().__init__(clock)
         self.redriving = False
+        self._world = world
         self._fails = fails
         self._unspoken = unspoken
         self._sent = sent
@@ -91,6 +95,22 @@ class PartialQueue(MemoryQueue):
             {i: reason for i, reason in failed.items() if i not in silent},
             frozenset(sent[i] for i in answer.refused) - silent,
         )
+
+    def shares(self, count: int) -> Sequence[int]:
+        """Parts of any size, and as many as there are messages at most."""
+        rng = self._world.rng
+        cuts = sorted(rng.sample(range(1, count), min(rng.randrange(PARTS_MAX), count - 1))) if count > 1 else []
+        return [end - start for start, end in itertools.pairwise((0, *cuts, count))]
+
+    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
+        """In turns that the dice deal out."""
+        turns = Turns(works, self._world.rng.randrange)
+        self._world.sides.append((self._world.running[-1], turns))
+        self._world.counts["parts"] += len(works)
+        try:
+            return turns.run()
+        finally:
+            self._world.sides.pop()
 
     def delete(self, queue_url: str, receipts: Sequence[str]) -> BatchAnswer:
         """Delete those entries that do not fail: where it is the redriver that deletes."""
@@ -140,6 +160,7 @@ class World:
     looked_at: set[tuple[str, str]] = field(default_factory=set)
     running: list[tuple[str, float]] = field(default_factory=list)  # label, and when Lambda ends it
     paused: dict[str, float] = field(default_factory=dict)  # queues that are, since when
+    sides: list[tuple[tuple[str, float], Turns[Any]]] = field(default_factory=list)  # of those: work side by side
     _numbers: Any = field(default_factory=itertools.count)
     truth: Any = field(init=False)
     ports: Ports = field(init=False)
@@ -151,6 +172,7 @@ class World:
             lambda: self.happens(self.chances.partial),
             lambda: self.happens(self.chances.unspoken),
             self.count_sent,
+            self,
         )
         for url in self.fleet.dead_letter_queues:
             queue.create(url, visibility_s=TIMEOUT_S, max_bytes=MAX_BYTES)
@@ -446,6 +468,11 @@ class World:
     def meet(self, call: Call) -> Fault | None:
         """Time passes in a call, Lambda may end the invocation, and the call may fail, before or after its effect."""
         self.counts["calls"] += 1
+        if self.sides and self.sides[-1][0] is self.running[-1]:
+            turns = self.sides[-1][1]
+            turns.pass_on()
+            if turns.crashed:
+                return self.die(call)
         stalled = self.happens(self.chances.stall)
         self.pass_until(self.now + (self.rng.uniform(2, STALL_S) if stalled else self.rng.uniform(0.005, 0.05)))
         if self.now >= self.running[-1][1]:
@@ -469,6 +496,15 @@ class World:
         self.tell(f"{call.method}{_short(call)}: {type(error).__name__} {when.value} it took effect")
         self.counts["faults"] += 1
         return Fault(when, error)
+
+    def die(self, call: Call) -> Fault:
+        """A call was under way when its process crashed at another: nobody is left to read the answer."""
+        if call.method == "send":
+            self.check_send(call)
+        self.truth.queue.redriving = True
+        when = self.rng.choice((When.BEFORE, When.AFTER))
+        self.tell(f"{call.method}{_short(call)}: its process has crashed, {when.value} it took effect")
+        return Fault(when, Crash())
 
     # ----------------------------------------------------------------- the invariants
 

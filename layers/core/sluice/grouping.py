@@ -92,6 +92,7 @@ def _masked(text: str) -> str:
     return line[:CAUSE_LIMIT]
 
 
+@lru_cache(maxsize=512)
 def _cause(words: str, *, readable: str, distinct: str) -> Cause:
     digest = hashlib.sha256(distinct.casefold().encode("utf-8", "surrogatepass")).hexdigest()[:10]
     slug = re.sub(r"[^a-z0-9]+", "-", _MASK.sub(" ", readable).casefold()).strip("-")[:SLUG_LIMIT].strip("-") or "cause"

@@ -676,14 +676,22 @@ class Message:
     @property
     def size_bytes(self) -> int:
         """What SQS counts against the queue's limit: the body, and every attribute's name, type and value."""
-        return len(self.body.encode(errors="surrogatepass")) + sum(map(attribute_bytes, self.attributes))
+        texts, raw_bytes = [self.body], 0
+        for name, value in self.attributes:
+            texts += (name, value.type, value.text or "")
+            raw_bytes += len(value.binary or b"")
+        return _text_bytes("".join(texts)) + raw_bytes  # one text: it is asked for several times of each message
 
 
 def attribute_bytes(named: tuple[str, Attribute]) -> int:
     """What SQS counts of one message attribute: name, type and value."""
     name, value = named
-    raw = value.binary if value.binary is not None else (value.text or "").encode(errors="surrogatepass")
-    return len(name.encode()) + len(value.type.encode()) + len(raw)
+    return _text_bytes(f"{name}{value.type}{value.text or ''}") + len(value.binary or b"")
+
+
+def _text_bytes(text: str) -> int:
+    # Python knows whether a text is ASCII without looking: a megabyte is not encoded to be counted.
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
 
 
 class VerdictKind(StrEnum):

@@ -216,6 +216,21 @@ class Queue(Protocol):
         """Set a received message's visibility timeout; False if the receipt is no longer good."""
         ...
 
+    def shares(self, count: int) -> Sequence[int]:
+        """A load of so many messages, in parts that are worth moving side by side.
+
+        There is one at least, and none is larger than can be claimed (CONSIGNMENT_MAX).
+        """
+        ...
+
+    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
+        """Do pieces of work, each of which moves messages of its own, side by side; their results, in order.
+
+        Pieces make their calls one after another, so that no more are under way than where one caller moves many. All
+        have come to their end before this answers, or raises what the first of those that failed raised.
+        """
+        ...
+
     # SQS's own redrive of a whole dead-letter queue: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
     def start_move(self, queue_url: str, to_arn: str, rate_per_s: int) -> str:
         """Begin to move all of a dead-letter queue to a queue, at most MOVE_MAX_PER_S messages a second; a handle.

@@ -46,7 +46,7 @@ The protocol that keeps each message in at least one place, and at most one copy
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -77,6 +77,9 @@ CONSUMER_STAMPS = 2  # cause and source: a consumer stamps both or none, and is 
 # of SQS, which takes ten a call; and all that a crash can leave in doubt. On FIFO queues a doubt holds others up.
 LOAD = 500
 FIFO_LOAD = 10
+# Out of a dead-letter queue a load goes in parts, each with a claim of its own, some of them at a time: whoever is done
+# with one goes on with the next and waits for nobody, and what a crash can leave in doubt is no more than above.
+DEAD_LOAD = 2_000
 # Below it, SQS's own move task would hardly have begun when the job is done.
 MOVE_COUNT_MIN = 1_000
 
@@ -330,7 +333,8 @@ def margin_s(policy: RedrivePolicy, retention_s: float) -> float:
 
 def due(job: RedriveJob, to: Destination) -> int:
     """How many messages a job may send in one go: a second's worth at most, and one load."""
-    return max(1, min(FIFO_LOAD if to.fifo else LOAD, int(job.rate_per_s)))
+    load = FIFO_LOAD if to.fifo else DEAD_LOAD if job.from_dead_letters else LOAD
+    return max(1, min(load, int(job.rate_per_s)))
 
 
 def tried_count(job: RedriveJob) -> int:
@@ -424,6 +428,26 @@ def outlook(job: RedriveJob, now: float) -> Outlook:
         return Outlook(1.0 if job.state is JobState.DONE else fraction, None)
     rate_per_s = min(job.rate_per_s, job.pace_per_s or float("inf"))
     return Outlook(fraction, max(0.0, job.next_at - now) + max(0, job.selected_count - tried) / rate_per_s)
+
+
+def joined(job: RedriveJob, parts: Sequence[RedriveJob]) -> RedriveJob:
+    """A job after a load, the parts of which were sent side by side, each counting from the job as it was before."""
+    stopped = [part for part in parts if part.state is not job.state]
+    notes = [part.note for part in (*stopped, *parts) if part.note != job.note]
+
+    def added(count: Callable[[RedriveJob], int]) -> int:
+        return count(job) + sum(count(part) - count(job) for part in parts)
+
+    return replace(
+        job,
+        state=stopped[0].state if stopped else job.state,
+        note=notes[0] if notes else job.note,
+        sent_count=added(lambda one: one.sent_count),
+        failed_count=added(lambda one: one.failed_count),
+        doubtful_count=added(lambda one: one.doubtful_count),
+        returned_count=added(lambda one: one.returned_count),
+        stopped_groups=tuple(dict.fromkeys(group for part in (job, *parts) for group in part.stopped_groups)),
+    )
 
 
 def paced(job: RedriveJob, tried_count: int, began_at: float) -> float:

@@ -13,7 +13,8 @@ writes the job; a crash between leaves counts that are one load low, and nothing
 * FIFO: a message that cannot be sent stops the job, since those behind it would overtake. A narrowed job sends of each
   message group what is selected up to the first that is not.
 * From the dead-letter queue itself (manual mode) canaries are the first few received; the job goes on if the queue
-  then holds no more than was left there, and stops at the first message of its own that it receives again. Where
+  then holds no more than was left there, and stops at the first message of its own that it receives again. A large
+  load goes in parts side by side, each with a claim of its own; on FIFO queues as one, to keep its order. Where
   much is left and SQS's own move task would be faster than this job was, that moves the rest (`MOVE`): it knows
   neither stamps nor marks, so that it stops when the dead-letter queue fills again.
 * Of several queues each message goes to the one it came from (`belonging`), unless the job names one for all. Out of
@@ -29,6 +30,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sluice.belonging import Way, by_dead_letter_queue, told_source, way_back
@@ -41,6 +43,7 @@ from sluice.redrive import (
     Lanes,
     copy_of,
     due,
+    joined,
     memory_key,
     origin_of,
     outpaced,
@@ -61,6 +64,9 @@ RECEIVED_MARGIN_S = 30.0
 RECEIVED_AT_ONCE = 40
 # Bodies in memory at once: a load of 200 messages of 1 MiB would be more than a function has.
 LOAD_BYTES = 32 * 1_048_576
+PART_BYTES = LOAD_BYTES // 4  # as many parts are moved at a time
+# No part of a load is begun later than this: whoever pauses a job, or ends the invocation, waits for little more.
+LOAD_S = 1.0
 # A move task takes seconds to get going, and tells of its progress as slowly.
 MOVE_LOOK_S = 10.0
 # Loads so small that they measure the calls and not the messages say nothing of a pace.
@@ -75,6 +81,40 @@ class _Item:
     failure_group: str
     attempt: int
     entry: Quarantined | None = None
+
+
+@dataclass(slots=True)
+class _Load:
+    """What the parts of one load out of a dead-letter queue have in common."""
+
+    began_at: float
+    visibility_s: float  # of what is received
+    part_bytes: int  # of bodies in memory, for each part
+    free: list[Consigned] = field(default_factory=list)  # of parts that are done, for others to write over
+    halted: bool = False  # a part has seen a message come back: what is not yet being sent stays
+    received: set[str] = field(default_factory=set)  # ids
+
+    def free_record(self) -> Consigned | None:
+        """One that a part has done with."""
+        try:
+            return self.free.pop()
+        except IndexError:
+            return None
+
+    def not_elsewhere(self, messages: Sequence[Message]) -> list[Message]:
+        """What a part has received, without what SQS gave to another as well: that will have forgotten its claim."""
+        mine = [message for message in messages if message.id not in self.received]
+        self.received |= {message.id for message in mine}  # of two that do this at one moment, the claims keep one
+        return mine
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """How a job stands after one part of a load."""
+
+    job: RedriveJob
+    received_count: int
+    error: PortError | None = None  # the part was left for it, whatever it had received
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +282,7 @@ class Runner:
         return self._watch(job) if job.phase is JobPhase.CANARY else job
 
     def _load(self, job: RedriveJob) -> tuple[RedriveJob, int]:
-        """One load out of the dead-letter queues, canaries out of each: and how many were received."""
+        """One load out of the dead-letter queues, canaries out of each; and how many messages were received."""
         limit = self._canary_count(job) if job.phase is JobPhase.CANARY else due(job, self.to)
         received_count = 0
         places = self._places()
@@ -257,26 +297,61 @@ class Runner:
             received_count += count
         return job, received_count
 
-    def _load_of(self, job: RedriveJob, limit: int) -> tuple[RedriveJob, int]:
-        """One load out of a dead-letter queue: receive, send, delete; and how many were received."""
-        url, began_at = self._dead_letters(), self.now()
-        visibility_s = max(0.0, self.until - began_at) + RECEIVED_MARGIN_S
-        received = self._receive(url, limit, visibility_s)
-        job, items = self._items(job, received)
-        if job.state is JobState.RUNNING:
-            return self._send(job, items, hidden_until=began_at + visibility_s), len(received)
-        for item in items:
-            self.ports.queue.hide(url, item.message.receipt, 0.0)
-        return job, len(received)
+    def _load_of(self, job: RedriveJob, count: int) -> tuple[RedriveJob, int]:
+        """One load out of a dead-letter queue, in parts side by side; and how many messages were received.
 
-    def _receive(self, url: str, limit: int, visibility_s: float) -> list[Message]:
+        Raises:
+            PortError: nothing was received, and that was not for want of messages.
+        """
+        began_at = self.now()
+        shares = [count] if self.to.fifo else self.ports.queue.shares(count)  # parts would overtake one another
+        load = _Load(
+            began_at=began_at,
+            visibility_s=max(0.0, self.until - began_at) + RECEIVED_MARGIN_S,
+            part_bytes=LOAD_BYTES if len(shares) == 1 else PART_BYTES,
+        )
+        works = [partial(self._part, job, share, load, place) for place, share in enumerate(shares)]
+        parts = self.ports.queue.side_by_side(works)
+        for consigned in load.free:
+            with suppress(PortError):  # it says of messages that are gone that they were sent, until it is forgotten
+                consigned.close()
+        received_count = sum(part.received_count for part in parts)
+        errors = [part.error for part in parts if part.error]
+        if errors and not received_count:
+            raise errors[0]
+        after = joined(job, [part.job for part in parts])
+        if errors and after.note == job.note:
+            after = replace(after, note=f"A part of a load was left: {errors[0]}")
+        return replace(after, next_at=paced(job, tried_count(after) - tried_count(job), began_at)), received_count
+
+    def _part(self, job: RedriveJob, count: int, load: _Load, place: int) -> _Part:
+        """A part of a load, claimed by a record of its own: receive, send, delete."""
+        if load.halted or (place and self.now() > load.began_at + LOAD_S):
+            return _Part(job, 0)
+        try:
+            received = self._receive(count, load)
+            job, items = self._items(job, load.not_elsewhere(received))
+        except PortError as error:
+            return _Part(job, 0, error)
+        if job.state is not JobState.RUNNING:
+            load.halted = True
+        if load.halted:
+            self._give_back(received)
+            return _Part(job, len(received))
+        return _Part(self._send(job, items, load), len(received))
+
+    def _receive(self, limit: int, load: _Load) -> list[Message]:
         """As many as are wanted, or are there, or fit into memory."""
+        url = self._dead_letters()
         received: list[Message] = []
         size_bytes = 0
-        while len(received) < limit and size_bytes < LOAD_BYTES:
+        while len(received) < limit and size_bytes < load.part_bytes:
             try:
                 some = self.ports.queue.receive(
-                    url, min(RECEIVED_AT_ONCE, limit - len(received)), visibility_s, 0.0 if received else EMPTY_WAIT_S
+                    url,
+                    min(RECEIVED_AT_ONCE, limit - len(received)),
+                    load.visibility_s,
+                    0.0 if received else EMPTY_WAIT_S,
                 )
             except PortError:
                 if not received:
@@ -297,12 +372,18 @@ class Runner:
         for message, origin in origins:
             if origin and origin.failure_group and origin.job_id == job.id:
                 job = returned(job, origin.failure_group, f"Message {message.id} came back.", self.now())
-                self.ports.queue.hide(self._dead_letters(), message.receipt, 0.0)
+                self._give_back([message])
                 continue
             way = _way(job, message, None, ways)
             redrives = redrives_of(self.ports, self.fleet.name, message, way.to if way else self.to)
             items.append(_Item(message, failure_group(message).id, redrives))
         return job, items
+
+    def _give_back(self, messages: Sequence[Message]) -> None:
+        """Show messages again at once. One with which that fails does so by itself, later."""
+        for message in messages:
+            with suppress(PortError):
+                self.ports.queue.hide(self._dead_letters(), message.receipt, 0.0)
 
     def _dead_letters(self) -> str:
         assert self.fleet.dead_letter_queue is not None, "preview refuses a fleet without one"
@@ -388,7 +469,7 @@ class Runner:
             job = self._send(job, items)
         return job
 
-    def _send(self, job: RedriveJob, items: Sequence[_Item], *, hidden_until: float | None = None) -> RedriveJob:
+    def _send(self, job: RedriveJob, items: Sequence[_Item], load: _Load | None = None) -> RedriveJob:
         """Send messages, each to its queue, let go of those that are sent, and count; `_send_to` has the arguments."""
         ways = self._ways(job)
         going = [(item, _way(job, item.message, item.entry, ways)) for item in items]
@@ -408,7 +489,7 @@ class Runner:
                 job = self._nowhere(job, some)
             else:
                 there = replace(self, to=way.to)
-                job = there._send_to(job, some, hidden_until=hidden_until)  # noqa: SLF001 - of this very class
+                job = there._send_to(job, some, load)  # noqa: SLF001 - of this very class
         return job
 
     def _nowhere(self, job: RedriveJob, items: Sequence[_Item]) -> RedriveJob:
@@ -423,13 +504,14 @@ class Runner:
                 break
         return job
 
-    def _send_to(self, job: RedriveJob, items: Sequence[_Item], *, hidden_until: float | None) -> RedriveJob:
+    def _send_to(self, job: RedriveJob, items: Sequence[_Item], load: _Load | None) -> RedriveJob:
         """Send messages to this runner's queue, let go of those that are sent, and count.
 
         Args:
             job: whose messages they are.
             items: the messages.
-            hidden_until: until when they are hidden in the dead-letter queue, if they are there.
+            load: what they were received with, if they are in the dead-letter queue: one record claims them then, on
+                FIFO queues and else a mark for each.
         """
         began_at = self.now()
         parcels: list[Parcel] = []
@@ -447,23 +529,27 @@ class Runner:
             sendable.append(item)
         if not parcels:
             return job
+        consigned = None if load is None or self.to.fifo else load.free_record() or self._consigned(job)
         sender = Sender(self.ports, self.fleet.name, self.to, self.until, self.now)
-        consigned = self._consigned(job) if hidden_until is not None and not self.to.fifo else None
-        sent: list[_Item] = []
-        for item, sending in zip(sendable, sender.send(parcels, again=job.again, claims=consigned), strict=True):
+        sendings = sender.send(parcels, again=job.again, claims=consigned)
+        sent = [item for item, sending in zip(sendable, sendings, strict=True) if sending.may_let_go]
+        job = replace(job, sent_count=job.sent_count + len(sent))
+        for item, sending in zip(sendable, sendings, strict=True):
             if sending.may_let_go:
-                job = replace(job, sent_count=job.sent_count + 1)
-                sent.append(item)
-            elif sending.fate in {Fate.DOUBTFUL, Fate.UNKNOWN}:
+                continue
+            if sending.fate in {Fate.DOUBTFUL, Fate.UNKNOWN}:
                 job = replace(job, doubtful_count=job.doubtful_count + 1)
                 job = self._held_up(job, f"Message {item.message.id}: {sending.reason}.")
             else:
                 job = self._failed(job, f"Message {item.message.id}: {sending.reason}.")
-        if hidden_until is None:
+        if load is None:
             self._note_redriven(job, sent)
             job = self._let_go(job, [item.entry for item in sent if item.entry])
         else:
+            hidden_until = load.began_at + load.visibility_s
             job = self._delete(job, [item.message for item in sent], consigned, hidden_until)
+            if consigned and consigned.free:
+                load.free.append(consigned)
         return replace(job, next_at=paced(job, len(parcels), began_at))
 
     def _consigned(self, job: RedriveJob) -> Consigned:

@@ -9,13 +9,14 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-v
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sluice.memory.clock import Clock
 from sluice.model import Attribute, Message, MoveTask, QueueReading, Reading, Series
 from sluice.ports import (
+    CONSIGNMENT_MAX,
     HELD_BACK,
     MOVE_MAX_PER_S,
     BatchAnswer,
@@ -322,6 +323,23 @@ class MemoryQueue:
             return False
         held.visible_at = now + seconds
         return True
+
+    def shares(self, count: int) -> Sequence[int]:
+        """As few as can be claimed: here no call waits for anything."""
+        return [min(CONSIGNMENT_MAX, count - start) for start in range(0, max(count, 1), CONSIGNMENT_MAX)]
+
+    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
+        """One after another, all of them, as nothing in memory knows threads."""
+        results: list[Result] = []
+        errors: list[Exception] = []
+        for work in works:
+            try:
+                results.append(work())
+            except Exception as error:  # it is raised, once all have ended
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return results
 
     # ----------------------------------------------------------------- move tasks
 
