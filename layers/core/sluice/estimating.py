@@ -26,6 +26,7 @@ Every period's length is the series' own (`Series.period_s`): nothing here takes
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 from sluice.config import Fleet
@@ -53,6 +54,8 @@ EVIDENCE_LEAST = 60.0  # completed messages that are not forgotten, however long
 FADE = 0.93  # of the rest each period: a quarter of an hour of work is remembered
 RATE_STEP = 2.0  # one period's completions count as at most so many times what was expected, or so much less
 RATE_SLACK = 3.0  # and so many messages more: few are chance
+CHANGED_PERIODS = 3  # in a row beyond that step on the same side, in which something was completed: no accident
+UNSEEN_STEP = 4.0  # of what was expected, where nothing waited: those in flight at ticks are samples
 SILENCE_TIMES = 2.0  # before anything was completed, a message takes at most so many times what it has taken so far
 LIVE_S = 120.0  # counts so far back bound an unknown rate
 LIVE_GAP_S = 20.0  # between ticks further apart, counts may have gone to and fro
@@ -185,6 +188,7 @@ def _learn_service_rate(
     period_s = deleted.period_s
     until = min(now, sightings[-1].at)
     learned_until, evidence, estimate = memory.completed_until, memory.completing, memory.service_rate
+    unlike = memory.unlike
     first = len(deleted.points)
     while first and deleted.points[first - 1][0] >= learned_until - period_s / 2:
         first -= 1
@@ -193,13 +197,26 @@ def _learn_service_rate(
         if end_at > until:
             break
         learned_until = end_at
-        busy_s = _busy_s(_during(sightings, start_at, end_at), (start_at, end_at), count, estimate, fleet)
-        if busy_s > 0.0 and not _is_outage(count, busy_s, evidence, estimate):
+        during = _during(sightings, start_at, end_at)
+        busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet)
+        if busy_s > 0.0:
+            if _is_outage(count, busy_s, evidence, estimate):
+                continue
+            unlike = _unlike(unlike, count, busy_s, evidence, estimate)
+        else:
+            unlike = _unlike_unseen(
+                unlike, count, _busy_at_most_s(during, end_at - start_at, fleet), evidence, estimate
+            )
+        if abs(unlike[0]) >= CHANGED_PERIODS:
+            evidence, unlike = unlike[1:], (0, 0.0, 0.0)
+        elif busy_s > 0.0:
             evidence = _weigh(count, busy_s, evidence, estimate)
-            estimate = _estimate(evidence, fleet, end_at)
+        else:
+            continue
+        estimate = _estimate(evidence, fleet, end_at)
     if learned_until == memory.completed_until:
         return {}
-    return {"completed_until": learned_until, "completing": evidence, "service_rate": estimate}
+    return {"completed_until": learned_until, "completing": evidence, "unlike": unlike, "service_rate": estimate}
 
 
 def _busy_s(
@@ -229,14 +246,68 @@ def _is_outage(count: float, busy_s: float, evidence: tuple[float, float], estim
     return count == 0 and estimate is not None and evidence[0] >= FOUNDED and estimate.mean * busy_s >= FOUNDED
 
 
+def _busy_at_most_s(during: tuple[Sighting, ...], period_s: float, fleet: Fleet) -> float:
+    """Unit-seconds that units were busy in a period at most, by the messages in flight; 0 where nobody looked.
+
+    A message that is worked on is in flight. One more sighting than there were, with a unit at work, keeps a lucky few
+    from telling of none.
+    """
+    if not during:
+        return 0.0
+    units = sum(seen.in_flight for seen in during) / fleet.hints.concurrency
+    return (units + 1.0) / (len(during) + 1) * period_s
+
+
+def _bounds(busy_s: float, evidence: tuple[float, float], estimate: Estimate | None) -> tuple[float, float]:
+    """The least and the most completions of a period that are as expected; any, while the rate is not well founded."""
+    if estimate is None or evidence[0] < FOUNDED:
+        return 0.0, inf
+    expected = estimate.mean * busy_s
+    return expected / RATE_STEP - RATE_SLACK, expected * RATE_STEP + RATE_SLACK
+
+
+def _unlike(
+    run: tuple[int, float, float],
+    count: float,
+    busy_s: float,
+    evidence: tuple[float, float],
+    estimate: Estimate | None,
+) -> tuple[int, float, float]:
+    """The periods in a row beyond what was expected, on the same side, with one more; none once one is as expected.
+
+    One without a completion is no evidence by itself, since an outage has such, but it belongs to what follows.
+    """
+    least, most = _bounds(busy_s, evidence, estimate)
+    if least <= count <= most:
+        return 0, 0.0, 0.0
+    side = 1 if count > most else -1
+    goes_on = run[0] * side > 0 or (side < 0 and run[0] == 0)
+    periods, messages, seconds = run if goes_on else (0, 0.0, 0.0)
+    return periods + (side if count > 0.0 else 0), messages + count, seconds + busy_s
+
+
+def _unlike_unseen(
+    run: tuple[int, float, float],
+    count: float,
+    busy_s: float,
+    evidence: tuple[float, float],
+    estimate: Estimate | None,
+) -> tuple[int, float, float]:
+    """The same of a period in which nothing need have waited: it can only tell of more, and of so much more at most."""
+    if busy_s <= 0.0 or estimate is None:
+        return run
+    if count > _bounds(busy_s, evidence, estimate)[1]:
+        return _unlike(run, min(count, UNSEEN_STEP * estimate.mean * busy_s + RATE_SLACK), busy_s, evidence, estimate)
+    return run if run[0] < 0 else (0, 0.0, 0.0)
+
+
 def _weigh(
     count: float, busy_s: float, evidence: tuple[float, float], estimate: Estimate | None
 ) -> tuple[float, float]:
     """The evidence with one more period's: completed messages, and the unit-seconds they took."""
     messages, seconds = evidence
-    if estimate is not None and messages >= FOUNDED:
-        expected = estimate.mean * busy_s
-        count = min(max(count, expected / RATE_STEP - RATE_SLACK), expected * RATE_STEP + RATE_SLACK)
+    least, most = _bounds(busy_s, evidence, estimate)
+    count = min(max(count, least), most)
     kept = max(FADE, min(1.0, EVIDENCE_LEAST / messages)) if messages > 0.0 else 1.0
     return messages * kept + count, seconds * kept + busy_s
 

@@ -261,6 +261,7 @@ class Memory:
     learned_at: float = 0.0  # the last snapshot learned from
     service_rate: Estimate | None = None  # messages per second that one unit of capacity completes
     completing: tuple[float, float] = (0.0, 0.0)  # completed messages and the busy unit-seconds they took; both fade
+    unlike: tuple[int, float, float] = (0, 0.0, 0.0)  # the same of periods in a row unlike those: (-slower or +faster)
     completed_until: float = 0.0  # end of the last period whose completed messages were learned from
     lead_time: Estimate | None = None  # seconds from launch to in service
     first_work: Estimate | None = None  # seconds from in service to first message, where that can be seen
