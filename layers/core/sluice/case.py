@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
+from sluice import hygiene
 from sluice.config import Fleet
 from sluice.deadlines import Interval, Supply, ahead, backlog, need
 from sluice.estimating import Measure, capacity, lead_time, service_rate
@@ -42,6 +43,7 @@ class Case:
     need: int
     oldest_s: float | None  # how long the oldest waiting message has waited, as far as is known
     gaps: tuple[str, ...]  # what a shrink would have to know and cannot, in words
+    poison: float = 0.0  # messages that wait and have no deadline: no unit completes them
 
     @property
     def current(self) -> int:
@@ -67,6 +69,11 @@ class Case:
         return value(self.snapshot.queue.visible)
 
     @property
+    def only_just_empty(self) -> bool:
+        """Whether nothing is left since this look, and it may be wrong."""
+        return hygiene.only_just_empty(self.memory, self.snapshot.at)
+
+    @property
     def unfinished(self) -> float:
         """Messages waiting, in flight or delayed, as far as known."""
         queue = self.snapshot.queue
@@ -81,25 +88,29 @@ class Case:
 
 def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory, now: float) -> Case:
     """Put a tick's input into the theory's terms."""
+    snapshot = hygiene.believed(snapshot, memory)
     rate = service_rate(memory, fleet, now)
     lead = lead_time(memory, fleet, now)
     lead_s = lead.value + lead.deviation
-    wait_s = _planned_wait(fleet.target_wait_s, lead_s)
+    wait_s = _planned_wait(fleet.target_wait_s, lead_s, memory.kept_back)
     arrivals = forecast(memory, now)
     supply = _supply(snapshot.queue, group, memory, float(fleet.hints.concurrency), rate.value, lead_s=lead_s, now=now)
-    needed, oldest_s = group.desired, None
+    needed, oldest_s, poison = group.desired, None, 0.0
     waiting = snapshot.queue.visible
     if waiting is not None:
         known_s = _eldest(snapshot, memory, now)
         first_seen_at = memory.sightings[0].at if memory.sightings else now
         eldest_s = now - first_seen_at if known_s is None else known_s  # what nothing tells of came just before
-        knots = backlog(waiting.value, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
-        if waiting.value > 0 and known_s is not None:
+        poison = hygiene.poison_alone(memory, waiting.value, value(snapshot.queue.in_flight), wait_s)
+        knots = backlog(waiting.value - poison, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
+        if waiting.value > poison and known_s is not None:
             oldest_s = max(0.0, wait_s - knots[0][0])
         foreseen = not _is_patient(fleet, wait_s, lead_s) and worth_staying(arrivals, lead_s)
         per_s, error_per_s = (arrivals.ahead_per_s, arrivals.error_per_s) if foreseen else (0.0, 0.0)
         deadlines = ahead(knots, per_s, error_per_s, value(snapshot.queue.delayed), wait_s=wait_s, lead_s=lead_s)
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
+        if poison > 0.0:
+            needed = max(1, needed)
     return Case(
         snapshot=snapshot,
         fleet=fleet,
@@ -115,16 +126,28 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         need=needed,
         oldest_s=oldest_s,
         gaps=_gaps(snapshot, group, fleet, memory, now),
+        poison=poison,
     )
 
 
 def _is_patient(fleet: Fleet, wait_s: float, lead_s: float) -> bool:
-    return wait_s - lead_s >= min(PATIENCE_S, PATIENCE_SHARE * fleet.target_wait_s)
+    return wait_s - lead_s >= patience_s(fleet.target_wait_s)
 
 
-def _planned_wait(target_wait_s: float, lead_s: float) -> float:
-    """The target less a guard; of a target barely above the lead time no guard makes a lost cause."""
-    return target_wait_s - min(GUARD_SHARE * target_wait_s, GUARD_MAX_S, max(0.0, target_wait_s - lead_s) / 2)
+def _planned_wait(target_wait_s: float, lead_s: float, kept_back: float = 0.0) -> float:
+    """The target less a guard; of a target barely above the lead time no guard makes a lost cause.
+
+    What was late keeps a further share back, as far as that leaves a launch the time to wait for its message.
+    """
+    wait_s = target_wait_s - min(GUARD_SHARE * target_wait_s, GUARD_MAX_S, max(0.0, target_wait_s - lead_s) / 2)
+    if kept_back > 0.0:
+        wait_s -= min(kept_back * target_wait_s, max(0.0, wait_s - lead_s - patience_s(target_wait_s)))
+    return wait_s
+
+
+def patience_s(target_wait_s: float) -> float:
+    """For how long a launch must be able to wait for its message, so that nothing need be foreseen."""
+    return min(PATIENCE_S, PATIENCE_SHARE * target_wait_s)
 
 
 def worth_staying(arrivals: Forecast, lead_s: float) -> bool:
@@ -222,7 +245,8 @@ def _eldest(snapshot: Snapshot, memory: Memory, now: float) -> float | None:
 def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
     """What came when, newest first: as ticks saw it, scaled to the metric where there is one; then by the metric alone.
 
-    What came between two ticks far apart may all have come right after the first.
+    What came back counts as come when it did. What came between two ticks far apart may all have come right after the
+    first.
     """
     history, sightings = memory.arrivals, memory.sightings
     counts, start_at, period_s = history.counts, history.start_at, history.period_s
@@ -240,7 +264,7 @@ def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
             if total > 0.0 and since >= start_at:
                 scale = counts[round((since - start_at) / period_s)] / total
         while index > 0 and sightings[index].at > since:
-            arrived = sightings[index].arrived * scale
+            arrived = sightings[index].arrived * scale + sightings[index].returned
             gap_s = sightings[index].at - sightings[index - 1].at
             index -= 1
             ago_s = now - sightings[index].at
@@ -251,6 +275,10 @@ def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
     known = len(counts)
     if sightings and counts:
         known = min(known, ceil((sightings[0].at - start_at) / period_s) - 1)
+    back = hygiene.returned_by_period(memory) if memory.returns.counts else {}
     for last in range(known, 0, -stride):
         before = max(0, last - stride)
-        yield now - start_at - before * period_s, sum(counts[before:last])
+        came = sum(counts[before:last])
+        if back:
+            came += sum(back.get(index, 0.0) for index in range(before, last))
+        yield now - start_at - before * period_s, came

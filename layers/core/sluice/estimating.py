@@ -20,6 +20,9 @@ lead time     launch to in service, from instances seen on the way; and in servi
               when they are ready and at work say it better: their own launches, once timed, are believed instead.
 arrivals      by `forecasting`.
 
+demand         by `hygiene`: what of a queue's counts is no news of it.
+lateness       by `feedback`: what was late though the plan held.
+
 Every period's length is the series' own (`Series.period_s`): nothing here takes a minute for granted.
 """
 
@@ -29,11 +32,13 @@ from itertools import pairwise
 from math import inf
 from typing import Any
 
+from sluice import feedback, hygiene
 from sluice.config import Fleet
 from sluice.forecasting import DAY_S, blend, learn_arrivals
 from sluice.model import (
     Estimate,
     GroupReading,
+    History,
     Instance,
     Lifecycle,
     Memory,
@@ -61,6 +66,7 @@ LIVE_S = 120.0  # counts so far back bound an unknown rate
 LIVE_GAP_S = 20.0  # between ticks further apart, counts may have gone to and fro
 LIVE_BUSY_S = 30.0  # busy unit-seconds that such a bound rests on, at least
 
+WAIT_SHARE = 0.9  # of the target wait: what plans keep back of it is less
 LEAD_WEIGHT_MAX = 8.0  # launches remembered
 LEAD_FIRST_DEVIATION = 0.2  # of the first launch seen: others may well take so much longer
 REPORTED_S = 86_400.0  # consumers that have timed no launch for a day of launches no longer report
@@ -94,8 +100,13 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float) -> Memor
         learned |= _learn_lead_time(memory, snapshot.queue, group, snapshot.at)
         learned |= _learn_spending(memory, group, snapshot.at)
         sightings = _see(memory, snapshot.queue, group, fleet, snapshot.at)
-        learned |= {"sightings": sightings, "learned_at": snapshot.at}
-    learned |= _learn_service_rate(memory, sightings, snapshot.queue.deleted, fleet, now)
+        returned, sightings = hygiene.learn_returns(memory, sightings, snapshot.queue)
+        learned |= returned | {"sightings": sightings, "learned_at": snapshot.at}
+        returns = learned.get("returns", memory.returns)
+        learned |= hygiene.learn_poison(memory, sightings, snapshot.queue, returns)
+        learned |= feedback.settled(memory, sightings, snapshot.queue, fleet.target_wait_s, snapshot.at)
+    returns = learned.get("returns", memory.returns)
+    learned |= _learn_service_rate(memory, sightings, snapshot.queue.deleted, fleet, now, returns=returns)
     return replace(memory, **learned) if learned else memory
 
 
@@ -140,29 +151,49 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
     """The sightings with this tick's; without the queue's live figures there is nothing to see."""
     if queue.visible is None:
         return memory.sightings
-    before = memory.sightings[-1] if memory.sightings else None
-    visible = queue.visible.value
-    in_flight = queue.in_flight.value if queue.in_flight is not None else (before.in_flight if before else 0.0)
     working = capacity(group.instances, Lifecycle.WORKING)
+    rate_per_s = service_rate(memory, fleet, at).value
+    able_per_s = 0.0 if is_unproven(memory, fleet) else working * rate_per_s
+    most = _most_to_come(memory, queue.visible.value, group, fleet, at)
+    sightings, visible, doubted = hygiene.doubt(memory.sightings, queue, at, able_per_s, most)
+    before = sightings[-1] if sightings else None
+    in_flight = queue.in_flight.value if queue.in_flight is not None else (before.in_flight if before else 0.0)
     steady = not any(instance.state is Lifecycle.DRAINING for instance in group.instances)
-    arrived = excess = 0.0
+    arrived = excess = returned = 0.0
     if before is not None:
         gap_s = at - before.at
         completed = 0.0
         if gap_s <= BLIND_S:
-            rate = service_rate(memory, fleet, at).value
             busy = (in_flight + before.in_flight) / 2 / fleet.hints.concurrency
-            completed = min(busy, (working + before.working) / 2) * rate * gap_s
+            done = min(busy, (working + before.working) / 2) * rate_per_s * gap_s
+            completed = done * (1.0 - memory.failing)
+            returned = hygiene.came_back(memory, before, queue, done, gap_s)
         # Completions are lumps and the estimate is not: what was counted too many is taken off what comes next, up to
         # what can complete at once.
         came = visible - before.visible + in_flight - before.in_flight + completed - before.excess
         arrived, excess = max(0.0, came), min(max(0.0, -came), before.in_flight)
-    sighting = Sighting(at, visible, in_flight, working, steady, arrived, excess)
+    sighting = Sighting(at, visible, in_flight, working, steady, arrived, excess, returned, doubted)
     oldest_at = at - SIGHTINGS_S
-    first = max(0, len(memory.sightings) - SIGHTINGS_COUNT + 1)
-    while first < len(memory.sightings) and memory.sightings[first].at < oldest_at:
+    first = max(0, len(sightings) - SIGHTINGS_COUNT + 1)
+    while first < len(sightings) and sightings[first].at < oldest_at:
         first += 1
-    return (*memory.sightings[first:], sighting)
+    return (*sightings[first:], sighting)
+
+
+def _most_to_come(memory: Memory, visible: float, group: GroupReading, fleet: Fleet, at: float) -> float | None:
+    """How many messages may have come since the last look without a doubt; None: any number.
+
+    Growth may wait for another look only where that breaks no promise.
+    """
+    before = memory.sightings[-1] if memory.sightings else None
+    if before is None or visible <= before.visible + hygiene.RISE_LEAST or fleet.limits.max_step is not None:
+        return None
+    lead = lead_time(memory, fleet, at)
+    seconds = at - before.at
+    spare_s = hygiene.spare_s(fleet.target_wait_s * WAIT_SHARE, lead.value + lead.deviation, seconds)
+    if spare_s <= 0.0 or visible > (group.max_size - group.desired) * service_rate(memory, fleet, at).value * spare_s:
+        return None
+    return hygiene.precedent(memory, seconds)
 
 
 def _learn_spending(memory: Memory, group: GroupReading, at: float) -> dict[str, Any]:
@@ -180,7 +211,13 @@ def _learn_spending(memory: Memory, group: GroupReading, at: float) -> dict[str,
 
 
 def _learn_service_rate(
-    memory: Memory, sightings: tuple[Sighting, ...], deleted: Series | None, fleet: Fleet, now: float
+    memory: Memory,
+    sightings: tuple[Sighting, ...],
+    deleted: Series | None,
+    fleet: Fleet,
+    now: float,
+    *,
+    returns: History,
 ) -> dict[str, Any]:
     """Learn from each period of the deleted series once, when its sightings are complete."""
     if deleted is None or not deleted.points or not sightings:
@@ -192,21 +229,19 @@ def _learn_service_rate(
     first = len(deleted.points)
     while first and deleted.points[first - 1][0] >= learned_until - period_s / 2:
         first -= 1
-    for start_at, count in deleted.points[first:]:
+    for start_at, deletions in deleted.points[first:]:
         end_at = start_at + period_s
         if end_at > until:
             break
         learned_until = end_at
         during = _during(sightings, start_at, end_at)
+        count, failing = _tried(memory, returns, (start_at, deletions), evidence)
         busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet)
-        if busy_s > 0.0:
-            if _is_outage(count, busy_s, evidence, estimate):
-                continue
-            unlike = _unlike(unlike, count, busy_s, evidence, estimate)
-        else:
-            unlike = _unlike_unseen(
-                unlike, count, _busy_at_most_s(during, end_at - start_at, fleet), evidence, estimate
-            )
+        if busy_s > 0.0 and _is_outage(count, busy_s, evidence, estimate):
+            continue
+        at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, fleet)
+        if not failing:
+            unlike = (_unlike if busy_s > 0.0 else _unlike_unseen)(unlike, count, at_most_s, evidence, estimate)
         if abs(unlike[0]) >= CHANGED_PERIODS:
             evidence, unlike = unlike[1:], (0, 0.0, 0.0)
         elif busy_s > 0.0:
@@ -219,6 +254,19 @@ def _learn_service_rate(
     return {"completed_until": learned_until, "completing": evidence, "unlike": unlike, "service_rate": estimate}
 
 
+def _tried(
+    memory: Memory, returns: History, point: tuple[float, float], evidence: tuple[float, float]
+) -> tuple[float, bool]:
+    """What a period's completions count as, and whether it fails: more came back then than was completed."""
+    start_at, deletions = point
+    returned = hygiene.came_back_in(returns, start_at)
+    if not hygiene.is_failing(returned, deletions):
+        return deletions, False
+    if memory.poison > 0.0 or evidence[0] < FOUNDED:
+        return deletions + returned, False
+    return deletions, True
+
+
 def _busy_s(
     during: tuple[Sighting, ...], period: tuple[float, float], count: float, estimate: Estimate | None, fleet: Fleet
 ) -> float:
@@ -229,7 +277,7 @@ def _busy_s(
     places = fleet.hints.concurrency
     per_s = estimate.mean if estimate is not None else fleet.hints.service_rate_per_s
     if places / per_s > end_at - start_at:
-        return _integral(during, start_at, end_at, lambda seen: seen.in_flight / places)
+        return _integral(during, start_at, end_at, lambda seen: _at_work(seen, places))
     if not all(seen.steady for seen in during):
         return 0.0
     if all(seen.visible > 0 for seen in during):
@@ -238,7 +286,13 @@ def _busy_s(
     if (estimate is not None and estimate.weight >= FOUNDED) or (count == 0 and in_flight == 0):
         return 0.0
     # One more sighting than there were, with one message in flight, keeps a lucky few from telling of none.
-    return (in_flight + 1.0) / (len(during) + 1) / places * (end_at - start_at)
+    at_work = sum(_at_work(seen, places) for seen in during)
+    return (at_work + 1.0 / places) / (len(during) + 1) * (end_at - start_at)
+
+
+def _at_work(seen: Sighting, places: int) -> float:
+    """Units at work by the messages in flight: no more than there are, since some wait at a consumer, or to be back."""
+    return min(seen.in_flight / places, seen.working) if seen.steady else seen.in_flight / places
 
 
 def _is_outage(count: float, busy_s: float, evidence: tuple[float, float], estimate: Estimate | None) -> bool:
@@ -254,7 +308,7 @@ def _busy_at_most_s(during: tuple[Sighting, ...], period_s: float, fleet: Fleet)
     """
     if not during:
         return 0.0
-    units = sum(seen.in_flight for seen in during) / fleet.hints.concurrency
+    units = sum(_at_work(seen, fleet.hints.concurrency) for seen in during)
     return (units + 1.0) / (len(during) + 1) * period_s
 
 
