@@ -111,6 +111,8 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
         if poison > 0.0:
             needed = max(1, needed)
+        if group.desired < needed <= supply.total:
+            needed = group.desired  # its instances count for more than was asked for
     return Case(
         snapshot=snapshot,
         fleet=fleet,
@@ -196,7 +198,9 @@ def _supply(
     """What serves: units in service, and launches, due a lead time after they began.
 
     What is desired and not there yet is about to be launched. Where less is desired than is in service, the group is
-    about to take the surplus away.
+    about to take the surplus away; but an instance that counts for several units stays if only a part of it is surplus,
+    as one is launched of which only a part is missing.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-mixed-instances-groups-instance-weighting.html
     """
     working = capacity(group.instances, Lifecycle.WORKING)
     busy = places  # where it is unknown
@@ -204,19 +208,24 @@ def _supply(
         busy = min(places, queue.in_flight.value / working) if working > 0 else 0.0
     left = group.desired - working
     if left <= 0:
-        return Supply(float(group.desired), places, busy, rate_per_s, blind_s=lead_s + HOT_TICK_S)
+        units = float(group.desired) if left == 0 or -left >= _lightest(group) else working
+        return Supply(units, places, busy, rate_per_s, blind_s=lead_s + HOT_TICK_S)
     known = dict(memory.launches)
     dues: dict[float, float] = {}
     for instance in group.instances:
         if instance.state is Lifecycle.LAUNCHING and left > 0:
             begun_at = known.get(instance.id, instance.launched_at)
             due_s = _due(lead_s, 0.0 if begun_at is None else now - begun_at)
-            units = min(left, instance.weight)
-            dues[due_s] = dues.get(due_s, 0.0) + units
-            left -= units
+            dues[due_s] = dues.get(due_s, 0.0) + instance.weight
+            left -= instance.weight
     if left > 0:
         dues[lead_s] = dues.get(lead_s, 0.0) + left
     return Supply(working, places, busy, rate_per_s, tuple(sorted(dues.items())), lead_s + HOT_TICK_S)
+
+
+def _lightest(group: GroupReading) -> float:
+    """The units of the smallest instance in service."""
+    return min(each.weight for each in group.instances if each.state is Lifecycle.WORKING and each.healthy)
 
 
 def _due(lead_s: float, age_s: float) -> float:

@@ -350,8 +350,10 @@ def poison_alone(memory: Memory, visible: float, in_flight: float, wait_s: float
 
 def figures(snapshot: Snapshot, memory: Memory) -> tuple[Figure, ...]:
     """What was left out of the counts, and why; none where nothing was."""
-    told = []
     seen = memory.sightings[-1] if memory.sightings else None
+    if not memory.returns.counts and (seen is None or seen.doubted is None):
+        return ()
+    told = []
     if seen is not None and seen.doubted is not None and seen.at == snapshot.at:
         told.append(Figure("visible_doubted", seen.doubted, 0.0, "queue"))
     returning = returning_per_s(memory)
