@@ -15,13 +15,17 @@ service rate  messages completed by the seconds that units were busy: two sums t
               Until metrics come, the queue's counts bound an unknown rate: units that complete so many a second make
               them move. Where nothing at all completes that did before, consumers cannot work: an outage, which says
               nothing of their speed.
+              One odd period is not believed: what is beyond a step of what was expected counts as that step. Three in a
+              row, all beyond it on the same side, are no chance and no accident: what a message is has changed, and
+              what was known of the old ones is let go. Speed shows without a backlog, too: where more is completed
+              than those in flight could, by what is believed of them, they are faster. That is believed by degrees,
+              and where messages take long enough for ticks to see them in flight.
 lead time     launch to in service, from instances seen on the way; and in service to first message, seen where a
               group comes from zero and the first message in flight must be the new instance's. Consumers that report
               when they are ready and at work say it better: their own launches, once timed, are believed instead.
 arrivals      by `forecasting`.
-
-demand         by `hygiene`: what of a queue's counts is no news of it.
-lateness       by `feedback`: what was late though the plan held.
+demand        by `hygiene`: what of a queue's counts is no news of it.
+lateness      by `feedback`: what was late though the plan held.
 
 Every period's length is the series' own (`Series.period_s`): nothing here takes a minute for granted.
 """
@@ -60,6 +64,7 @@ FADE = 0.93  # of the rest each period: a quarter of an hour of work is remember
 RATE_STEP = 2.0  # one period's completions count as at most so many times what was expected, or so much less
 RATE_SLACK = 3.0  # and so many messages more: few are chance
 CHANGED_PERIODS = 3  # in a row beyond that step on the same side, in which something was completed: no accident
+SEEN_SHARE = 0.8  # of the time between ticks: messages that take so long are in flight at one of them, nearly all
 UNSEEN_STEP = 4.0  # of what was expected, where nothing waited: those in flight at ticks are samples
 SILENCE_TIMES = 2.0  # before anything was completed, a message takes at most so many times what it has taken so far
 LIVE_S = 120.0  # counts so far back bound an unknown rate
@@ -239,7 +244,7 @@ def _learn_service_rate(
         busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet)
         if busy_s > 0.0 and _is_outage(count, busy_s, evidence, estimate):
             continue
-        at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, fleet)
+        at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, estimate, fleet)
         if not failing:
             unlike = (_unlike if busy_s > 0.0 else _unlike_unseen)(unlike, count, at_most_s, evidence, estimate)
         if abs(unlike[0]) >= CHANGED_PERIODS:
@@ -300,13 +305,17 @@ def _is_outage(count: float, busy_s: float, evidence: tuple[float, float], estim
     return count == 0 and estimate is not None and evidence[0] >= FOUNDED and estimate.mean * busy_s >= FOUNDED
 
 
-def _busy_at_most_s(during: tuple[Sighting, ...], period_s: float, fleet: Fleet) -> float:
-    """Unit-seconds that units were busy in a period at most, by the messages in flight; 0 where nobody looked.
+def _busy_at_most_s(during: tuple[Sighting, ...], period_s: float, estimate: Estimate | None, fleet: Fleet) -> float:
+    """Unit-seconds that units were busy in a period at most, by the messages in flight; 0 where that cannot be told.
 
-    A message that is worked on is in flight. One more sighting than there were, with a unit at work, keeps a lucky few
+    A message that is worked on is in flight, and a tick sees it there if it takes as long as it is from tick to tick:
+    shorter ones may all be done in between. One more sighting than there were, with a unit at work, keeps a lucky few
     from telling of none.
     """
-    if not during:
+    if not during or estimate is None:
+        return 0.0
+    gap_s = max(after.at - before.at for before, after in pairwise(during))
+    if fleet.hints.concurrency / estimate.mean < SEEN_SHARE * gap_s:
         return 0.0
     units = sum(_at_work(seen, fleet.hints.concurrency) for seen in during)
     return (units + 1.0) / (len(during) + 1) * period_s
