@@ -209,6 +209,16 @@ def test_service_rate_when_most_of_what_is_begun_comes_back():
     assert service_rate(slow, fleet, now).value < 0.2
 
 
+def test_failing_when_nothing_is_heard_of_it_any_more():
+    """Ten minutes without the metric, and what failed of late is no longer of late."""
+    memory, fleet = watched(7, 100.0, 4.0)
+    memory = replace(memory, failing=0.9, returns=History(60.0, NINE - 700.0, (90.0,)))
+    for t in (10, 20):
+        now = NINE + t
+        memory = learn(memory, seen(now, a_queue(now, 100, 4), a_group(now, 4)), fleet, now)
+    assert memory.failing == 0.0
+
+
 def test_tail_when_what_is_begun_fails():
     """Units are not kept for being busy with what is not done."""
     memory, fleet = watched(7, 30.0, 4.0)

@@ -184,15 +184,17 @@ def learn_returns(
     Periods count once the ticks at both of their ends are there, and both series reach so far.
     """
     received, deleted = queue.received, queue.deleted
+    stale = memory.failing > 0.0 and bool(sightings) and sightings[-1].at - memory.returns.end_at > POISON_KNOWN_S
+    nothing: dict[str, Any] = {"failing": 0.0} if stale else {}
     if received is None or deleted is None or not received.points or not deleted.points or not sightings:
-        return {}, sightings
+        return nothing, sightings
     period_s = received.period_s
     history = memory.returns if memory.returns.period_s == period_s else History(period_s)
     counts, end_at, carry = list(history.counts), history.end_at, memory.returns_carry
     known_until = min(received.points[-1][0], deleted.points[-1][0], sightings[-1].at - period_s)
     news = [point for point in _newest(received, end_at) if point[0] <= known_until]
     if not news:
-        return {}, sightings
+        return nothing, sightings
     done = dict(_newest(deleted, news[0][0]))
     if counts and news[0][0] - end_at > RETURNS_KEPT * period_s:
         counts = []
