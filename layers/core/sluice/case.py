@@ -273,10 +273,11 @@ def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
             if total > 0.0 and since >= start_at:
                 scale = counts[round((since - start_at) / period_s)] / total
         while index > 0 and sightings[index].at > since:
-            arrived = sightings[index].arrived * scale + sightings[index].returned
-            gap_s = sightings[index].at - sightings[index - 1].at
+            seen = sightings[index]
+            arrived = seen.arrived * scale + seen.returned
             index -= 1
-            ago_s = now - sightings[index].at
+            before_at = sightings[index].at
+            gap_s, ago_s = seen.at - before_at, now - before_at
             if gap_s > HOT_TICK_S:
                 yield ago_s - HOT_TICK_S, 0.0
             yield ago_s, arrived
