@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
+from sluice import hygiene
 from sluice.config import Fleet, QueuePolicy
 from sluice.deadlines import Interval, Knot, Supply, ahead, backlog, need
 from sluice.estimating import Measure, capacity, lead_time, service_rate, through
@@ -43,6 +44,7 @@ class Case:
     need: int
     oldest_s: float | None  # how long the oldest waiting message has waited, as far as is known
     gaps: tuple[str, ...]  # what a shrink would have to know and cannot, in words
+    poison: float = 0.0  # messages that wait and have no deadline: no unit completes them
     asked: tuple[tuple[Demand, int], ...] = ()  # of a shared fleet: each queue that is consumed, and what it asks for
 
     @property
@@ -69,6 +71,11 @@ class Case:
         return value(self.snapshot.queue.visible)
 
     @property
+    def only_just_empty(self) -> bool:
+        """Whether nothing is left since this look, and it may be wrong."""
+        return hygiene.only_just_empty(self.memory, self.snapshot.at)
+
+    @property
     def unfinished(self) -> float:
         """Messages waiting, in flight or delayed, as far as known."""
         queue = self.snapshot.queue
@@ -83,13 +90,14 @@ class Case:
 
 def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory, now: float) -> Case:
     """Put a tick's input into the theory's terms."""
+    snapshot = hygiene.believed(snapshot, memory)
     rate = service_rate(memory, fleet, now)
     lead = lead_time(memory, fleet, now)
     lead_s = lead.value + lead.deviation
-    wait_s = _planned_wait(fleet.tightest_wait_s, lead_s)
+    wait_s = _planned_wait(fleet.tightest_wait_s, lead_s, memory.kept_back)
     arrivals = forecast(memory, now)
     supply = _supply(snapshot.queue, group, memory, float(fleet.hints.concurrency), rate.value, lead_s=lead_s, now=now)
-    needed, oldest_s = group.desired, None
+    needed, oldest_s, poison = group.desired, None, 0.0
     asked: tuple[tuple[Demand, int], ...] = ()
     if snapshot.queue.visible is None:
         pass  # nothing can be asked for
@@ -99,8 +107,14 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         needed = max((units for _, units in asked), default=0)
         oldest_s = max((demand.oldest_s for demand in demands if demand.oldest_s is not None), default=None)
     else:
-        deadlines, oldest_s = _deadlines(snapshot, fleet, memory, arrivals, wait_s=wait_s, lead_s=lead_s, now=now)
+        deadlines, oldest_s, poison = _deadlines(
+            snapshot, fleet, memory, arrivals, wait_s=wait_s, lead_s=lead_s, now=now
+        )
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
+        if poison > 0.0:
+            needed = max(1, needed)
+    if group.desired < needed <= supply.total:
+        needed = group.desired  # its instances count for more than was asked for
     return Case(
         snapshot=snapshot,
         fleet=fleet,
@@ -116,24 +130,26 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         need=needed,
         oldest_s=oldest_s,
         gaps=_gaps(snapshot, group, fleet, memory, now),
+        poison=poison,
         asked=asked,
     )
 
 
 def _deadlines(
     snapshot: Snapshot, fleet: Fleet, memory: Memory, arrivals: Forecast, *, wait_s: float, lead_s: float, now: float
-) -> tuple[Sequence[Knot], float | None]:
-    """D(t) of what waits in a queue and is to come to it; and how long the oldest message has waited, if known."""
+) -> tuple[Sequence[Knot], float | None, float]:
+    """D(t) of what waits in a queue and is to come; how long its oldest message has waited, if known; and its poison."""
     waiting = value(snapshot.queue.visible)
     known_s = _eldest(snapshot, memory, now)
     first_seen_at = memory.sightings[0].at if memory.sightings else now
     eldest_s = now - first_seen_at if known_s is None else known_s  # what nothing tells of came just before
-    knots = backlog(waiting, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
-    oldest_s = max(0.0, wait_s - knots[0][0]) if waiting > 0 and known_s is not None else None
+    poison = hygiene.poison_alone(memory, waiting, value(snapshot.queue.in_flight), wait_s)
+    knots = backlog(waiting - poison, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
+    oldest_s = max(0.0, wait_s - knots[0][0]) if waiting > poison and known_s is not None else None
     foreseen = not _is_patient(fleet, wait_s, lead_s) and worth_staying(arrivals, lead_s)
     per_s, error_per_s = (arrivals.ahead_per_s, arrivals.error_per_s) if foreseen else (0.0, 0.0)
     deadlines = ahead(knots, per_s, error_per_s, value(snapshot.queue.delayed), wait_s=wait_s, lead_s=lead_s)
-    return deadlines, oldest_s
+    return deadlines, oldest_s, poison
 
 
 def _demands(
@@ -153,7 +169,7 @@ def _demands(
         expected = replace(own, ahead_per_s=ahead_per_s, error_per_s=share * arrivals.error_per_s)
         single = fleet.through(source)
         wait_s = _planned_wait(single.target_wait_s, lead_s)
-        deadlines, oldest_s = _deadlines(
+        deadlines, oldest_s, _ = _deadlines(
             replace(snapshot, queue=reading), single, alone, expected, wait_s=wait_s, lead_s=lead_s, now=now
         )
         demands.append(
@@ -172,12 +188,23 @@ def _demands(
 
 
 def _is_patient(fleet: Fleet, wait_s: float, lead_s: float) -> bool:
-    return wait_s - lead_s >= min(PATIENCE_S, PATIENCE_SHARE * fleet.tightest_wait_s)
+    return wait_s - lead_s >= patience_s(fleet.tightest_wait_s)
 
 
-def _planned_wait(target_wait_s: float, lead_s: float) -> float:
-    """The target less a guard; of a target barely above the lead time no guard makes a lost cause."""
-    return target_wait_s - min(GUARD_SHARE * target_wait_s, GUARD_MAX_S, max(0.0, target_wait_s - lead_s) / 2)
+def _planned_wait(target_wait_s: float, lead_s: float, kept_back: float = 0.0) -> float:
+    """The target less a guard; of a target barely above the lead time no guard makes a lost cause.
+
+    What was late keeps a further share back, as far as that leaves a launch the time to wait for its message.
+    """
+    wait_s = target_wait_s - min(GUARD_SHARE * target_wait_s, GUARD_MAX_S, max(0.0, target_wait_s - lead_s) / 2)
+    if kept_back > 0.0:
+        wait_s -= min(kept_back * target_wait_s, max(0.0, wait_s - lead_s - patience_s(target_wait_s)))
+    return wait_s
+
+
+def patience_s(target_wait_s: float) -> float:
+    """For how long a launch must be able to wait for its message, so that nothing need be foreseen."""
+    return min(PATIENCE_S, PATIENCE_SHARE * target_wait_s)
 
 
 def worth_staying(arrivals: Forecast, lead_s: float) -> bool:
@@ -239,7 +266,9 @@ def _supply(
     """What serves: units in service, and launches, due a lead time after they began.
 
     What is desired and not there yet is about to be launched. Where less is desired than is in service, the group is
-    about to take the surplus away.
+    about to take the surplus away; but an instance that counts for several units stays if only a part of it is surplus,
+    as one is launched of which only a part is missing.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-mixed-instances-groups-instance-weighting.html
     """
     working = capacity(group.instances, Lifecycle.WORKING)
     busy = places  # where it is unknown
@@ -247,19 +276,24 @@ def _supply(
         busy = min(places, queue.in_flight.value / working) if working > 0 else 0.0
     left = group.desired - working
     if left <= 0:
-        return Supply(float(group.desired), places, busy, rate_per_s, blind_s=lead_s + HOT_TICK_S)
+        units = float(group.desired) if left == 0 or -left >= _lightest(group) else working
+        return Supply(units, places, busy, rate_per_s, blind_s=lead_s + HOT_TICK_S)
     known = dict(memory.launches)
     dues: dict[float, float] = {}
     for instance in group.instances:
         if instance.state is Lifecycle.LAUNCHING and left > 0:
             begun_at = known.get(instance.id, instance.launched_at)
             due_s = _due(lead_s, 0.0 if begun_at is None else now - begun_at)
-            units = min(left, instance.weight)
-            dues[due_s] = dues.get(due_s, 0.0) + units
-            left -= units
+            dues[due_s] = dues.get(due_s, 0.0) + instance.weight
+            left -= instance.weight
     if left > 0:
         dues[lead_s] = dues.get(lead_s, 0.0) + left
     return Supply(working, places, busy, rate_per_s, tuple(sorted(dues.items())), lead_s + HOT_TICK_S)
+
+
+def _lightest(group: GroupReading) -> float:
+    """The units of the smallest instance in service."""
+    return min(each.weight for each in group.instances if each.state is Lifecycle.WORKING and each.healthy)
 
 
 def _due(lead_s: float, age_s: float) -> float:
@@ -288,7 +322,8 @@ def _eldest(snapshot: Snapshot, memory: Memory, now: float) -> float | None:
 def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
     """What came when, newest first: as ticks saw it, scaled to the metric where there is one; then by the metric alone.
 
-    What came between two ticks far apart may all have come right after the first.
+    What came back counts as come when it did. What came between two ticks far apart may all have come right after the
+    first.
     """
     history, sightings = memory.arrivals, memory.sightings
     counts, start_at, period_s = history.counts, history.start_at, history.period_s
@@ -306,10 +341,11 @@ def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
             if total > 0.0 and since >= start_at:
                 scale = counts[round((since - start_at) / period_s)] / total
         while index > 0 and sightings[index].at > since:
-            arrived = sightings[index].arrived * scale
-            gap_s = sightings[index].at - sightings[index - 1].at
+            seen = sightings[index]
+            arrived = seen.arrived * scale + seen.returned
             index -= 1
-            ago_s = now - sightings[index].at
+            before_at = sightings[index].at
+            gap_s, ago_s = seen.at - before_at, now - before_at
             if gap_s > HOT_TICK_S:
                 yield ago_s - HOT_TICK_S, 0.0
             yield ago_s, arrived
@@ -317,6 +353,10 @@ def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
     known = len(counts)
     if sightings and counts:
         known = min(known, ceil((sightings[0].at - start_at) / period_s) - 1)
+    back = hygiene.returned_by_period(memory) if memory.returns.counts else {}
     for last in range(known, 0, -stride):
         before = max(0, last - stride)
-        yield now - start_at - before * period_s, sum(counts[before:last])
+        came = sum(counts[before:last])
+        if back:
+            came += sum(back.get(index, 0.0) for index in range(before, last))
+        yield now - start_at - before * period_s, came

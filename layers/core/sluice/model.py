@@ -41,6 +41,7 @@ class QueueReading:
     oldest_age: Reading | None = None  # seconds, of the oldest message not yet deleted
     sent: Series | None = None  # messages sent, per period
     deleted: Series | None = None  # messages deleted, per period: work completed
+    received: Series | None = None  # messages received, per period: work begun, some of it again
 
 
 class Lifecycle(StrEnum):
@@ -160,6 +161,8 @@ class Sighting:
     steady: bool  # nothing was draining
     arrived: float  # messages that came since the sighting before, as far as can be told without metrics
     excess: float = 0.0  # messages by which `arrived` has been too many so far
+    returned: float = 0.0  # messages that came back since the sighting before: begun, and not completed
+    doubted: float | None = None  # the count as read, where `visible` is what was believed of it
 
 
 # A consumer that has been ready for so long without a message was waiting for one: SQS's longest wait of a receive.
@@ -271,6 +274,12 @@ class Memory:
     learned_at: float = 0.0  # the last snapshot learned from
     service_rate: Estimate | None = None  # messages per second that one unit of capacity completes
     completing: tuple[float, float] = (0.0, 0.0)  # completed messages and the busy unit-seconds they took; both fade
+    unlike: tuple[int, float, float] = (0, 0.0, 0.0)  # the same of periods in a row unlike those: (-slower or +faster)
+    returns: History = field(default_factory=History)  # messages that came back, the last hour's
+    returns_carry: float = 0.0  # of them, what is too few to tell from how coarse counts in flight are
+    failing: float = 0.0  # of what was tried of late, the share that failed, where that is most; else 0
+    suspects: tuple[tuple[float, float, float], ...] = ()  # (at, messages received more than three times, others there)
+    poison: float = 0.0  # messages that are received again and again, and that no unit completes
     completed_until: float = 0.0  # end of the last period whose completed messages were learned from
     lead_time: Estimate | None = None  # seconds from launch to in service
     first_work: Estimate | None = None  # seconds from in service to first message, where that can be seen
@@ -289,6 +298,9 @@ class Memory:
     needs: tuple[tuple[float, int], ...] = ()  # (at, need), later ones lower: the highest of any window up to now
     needs_since: float | None = None  # from when on needs were noted without a gap
     needs_until: float = 0.0
+    kept_back: float = 0.0  # of the target wait, the share that is kept back for having been late
+    held_since: float | None = None  # from when on decisions gave what was needed, and could be in time
+    late: tuple[float, float] | None = None  # (at, by how much of the target) a message was late by such plans
     grown_at: float | None = None
     shrunk_at: float | None = None
     shadow: Shadow = Shadow()  # in shadow mode: the fleet as it would be, and the score

@@ -21,7 +21,8 @@ Invariants
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sluice.case import COLD_TICK_S, HOT_TICK_S, Case, case_of
+from sluice import feedback, hygiene
+from sluice.case import COLD_TICK_S, HOT_TICK_S, Case, case_of, patience_s
 from sluice.config import Fleet
 from sluice.limits import LIMITS, NEEDS_GAP_S, Wish
 from sluice.model import Action, Decision, Figure, Memory, Mode, Reading, Reason, ReasonCode, Snapshot
@@ -79,6 +80,8 @@ def remember(memory: Memory, decision: Decision) -> Memory:
     at, needs, since = decision.at, memory.needs, memory.needs_since
     if since is None or at - memory.needs_until > NEEDS_GAP_S:
         needs, since = (), at
+    target_s = next(figure.value or 0.0 for figure in decision.figures if figure.name == "target_wait_s")
+    memory = feedback.noted(memory, decision, patience_s(target_s))
     kept = tuple(entry for entry in needs if entry[0] < at and entry[1] > decision.raw_need)
     return replace(
         memory,
@@ -121,6 +124,8 @@ def _is_hot(case: Case, want: int) -> bool:
     that use; where no launch can keep it, an empty fleet from which nothing is expected is looked at by the minute.
     """
     if want != case.current or case.supply.launches or case.waiting > 0:
+        return True
+    if want > 0 and case.only_just_empty:
         return True
     if case.wait_s >= case.lead_s + COLD_TICK_S + HOT_TICK_S:
         return False
@@ -177,7 +182,19 @@ def _waiting(case: Case) -> str:
         rest = case.unfinished
         return f"nothing waits, {rest:.0f} in flight or delayed" if rest else "nothing waits"
     words = "1 message waits" if round(case.waiting) == 1 else f"{case.waiting:.0f} messages wait"
-    return words if case.oldest_s is None else f"{words}, the oldest {case.oldest_s:.0f} s"
+    if case.oldest_s is not None:
+        words = f"{words}, the oldest {case.oldest_s:.0f} s"
+    return words + _left_out(case)
+
+
+def _left_out(case: Case) -> str:
+    """What of the backlog no deadline is planned for, and what was counted and is not believed yet."""
+    seen = case.memory.sightings[-1] if case.memory.sightings else None
+    if seen is not None and seen.doubted is not None and seen.at == case.snapshot.at:
+        return f" (counted {seen.doubted:.0f}: looked at once more before it is believed)"
+    if case.poison >= 0.5:
+        return f" ({case.poison:.0f} of them received again and again while others are completed: more would not help)"
+    return ""
 
 
 def _speed(case: Case) -> str:
@@ -205,10 +222,11 @@ def _figures(case: Case) -> tuple[Figure, ...]:
         Figure("service_rate_per_s", case.rate.value, case.rate.age_s, case.rate.source),
         Figure("lead_time_s", case.lead_s, case.lead.age_s, case.lead.source),
         Figure("target_wait_s", case.fleet.tightest_wait_s, None, "configured"),
-        Figure("planned_wait_s", case.wait_s, None, "configured"),
+        Figure("planned_wait_s", case.wait_s, None, "measured" if case.memory.kept_back else "configured"),
         Figure("window_s", case.window_s, None, window),
         Figure("working", working, group_age_s, "group"),
         Figure("launching", supply.total - working, group_age_s, "group"),
+        *hygiene.figures(case.snapshot, case.memory),
         *(_figures_by_queue(case) if case.fleet.shared else ()),
     )
 

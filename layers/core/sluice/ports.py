@@ -132,7 +132,7 @@ class Signals(Protocol):
     """What CloudWatch tells of a queue, minutes late."""
 
     def read(self, queue_url: str, now: float) -> QueueReading:
-        """Sent and deleted per minute over the last hours, and the oldest age; figures it lacks are None."""
+        """Sent, received and deleted per minute over the last hours, and the oldest age; figures it lacks are None."""
         ...
 
     def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:

@@ -91,6 +91,7 @@ def pooled(sources: Sequence[QueuePolicy], readings: Sequence[QueueReading]) -> 
         oldest_age=max(oldest, key=lambda age: age.value, default=None),
         sent=_total([reading.sent for reading in consumed if reading.sent is not None]),
         deleted=_total([reading.deleted for reading in readings if reading.deleted is not None]),
+        received=_total([reading.received for reading in readings if reading.received is not None]),
     )
 
 

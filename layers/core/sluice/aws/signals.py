@@ -17,6 +17,7 @@ PERIOD_S = 60  # SQS sends its metrics once a minute; an emulator may be quicker
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 METRICS = {
     "sent": ("NumberOfMessagesSent", "Sum"),
+    "received": ("NumberOfMessagesReceived", "Sum"),
     "deleted": ("NumberOfMessagesDeleted", "Sum"),
     "oldest": ("ApproximateAgeOfOldestMessage", "Maximum"),
 }
@@ -25,7 +26,7 @@ type Points = list[tuple[float, float]]
 
 
 class CloudWatchSignals:
-    """The Signals port: one GetMetricData for all queues of a fleet, three metrics of each in it.
+    """The Signals port: one GetMetricData for all queues of a fleet, all metrics of each in it.
 
     Args:
         clients: where the client comes from.
@@ -37,7 +38,7 @@ class CloudWatchSignals:
         self._period_s = period_s
 
     def read(self, queue_url: str, now: float) -> QueueReading:
-        """Sent and deleted in whole periods, and the last oldest age; None for what CloudWatch has nothing of."""
+        """Sent, received and deleted in whole periods, and the last oldest age; None where CloudWatch has nothing."""
         (reading,) = self.read_all((queue_url,), now)
         if isinstance(reading, PortError):
             raise reading
@@ -73,6 +74,7 @@ class CloudWatchSignals:
         return QueueReading(
             sent=_whole(points["sent"], self._period_s, now),
             deleted=_whole(points["deleted"], self._period_s, now),
+            received=_whole(points["received"], self._period_s, now),
             # A period's figure is true at the period's end at the latest.
             oldest_age=Reading(oldest[0][1], min(oldest[0][0] + self._period_s, now)) if oldest else None,
         )

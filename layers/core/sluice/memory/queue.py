@@ -80,6 +80,7 @@ class _Queue:
     held: dict[int, _Held] = field(default_factory=dict)
     recent: dict[str, tuple[float, str]] = field(default_factory=dict)  # deduplication id -> (sent at, message id)
     sent: Counter[int] = field(default_factory=Counter)
+    received: Counter[int] = field(default_factory=Counter)
     deleted: Counter[int] = field(default_factory=Counter)
     gone: list[tuple[float, float]] = field(default_factory=list)  # (arrived at, gone at) of those lately gone
     active_at: float | None = None
@@ -204,8 +205,8 @@ class MemoryQueue:
 
     # ----------------------------------------------------------------- what CloudWatch would know
 
-    def counts(self, url: str, since: float, until: float) -> tuple[Series, Series] | None:
-        """Sent and deleted per minute between two times, whole minutes only; None if none is over yet."""
+    def counts(self, url: str, since: float, until: float) -> tuple[Series, Series, Series] | None:
+        """Sent, received and deleted per minute between two times, whole minutes only; None if none is over yet."""
         queue = self._queue(url)
         if queue.active_at is None:
             return None
@@ -217,7 +218,7 @@ class MemoryQueue:
         def series(counter: Counter[int]) -> Series:
             return Series(COUNTING_PERIOD_S, tuple((m * COUNTING_PERIOD_S, float(counter[m])) for m in minutes))
 
-        return series(queue.sent), series(queue.deleted)
+        return series(queue.sent), series(queue.received), series(queue.deleted)
 
     def oldest_age_s(self, url: str, at: float) -> float | None:
         """The age of the oldest message at a time, at most ten minutes ago; None before any activity."""
@@ -268,6 +269,7 @@ class MemoryQueue:
             held.receipt = f"{held.order}:{held.receive_count}"
             held.visible_at = now + visibility_s
             received.append(_as_received(held))
+            queue.received[math.floor(now / COUNTING_PERIOD_S)] += 1
             if len(received) >= max(limit, 1):
                 break
         return tuple(received)
