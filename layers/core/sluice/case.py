@@ -138,7 +138,7 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
 def _deadlines(
     snapshot: Snapshot, fleet: Fleet, memory: Memory, arrivals: Forecast, *, wait_s: float, lead_s: float, now: float
 ) -> tuple[Sequence[Knot], float | None, float]:
-    """D(t) of what waits in a queue and is to come; how long its oldest message has waited, if known; and its poison."""
+    """D(t) of what waits in a queue and is to come; how long its oldest has waited, if known; and its poison."""
     waiting = value(snapshot.queue.visible)
     known_s = _eldest(snapshot, memory, now)
     first_seen_at = memory.sightings[0].at if memory.sightings else now
