@@ -6,7 +6,7 @@ import pytest
 
 from sluice.deadlines import Supply, need
 from sluice.estimating import learn
-from sluice.model import Action, Memory, QueueReading, Reading, ReasonCode, Series, Snapshot
+from sluice.model import Action, Estimate, Memory, QueueReading, Reading, ReasonCode, Series, Snapshot
 from sluice.planning import plan
 from sluice.sharing import Demand, needs, pooled
 from tests.planner_world import NINE, a_group, a_queue, decide
@@ -237,3 +237,23 @@ def test_bulk_waits_for_its_target_when_it_has_one_of_its_own() -> None:
         assert world.longest_wait_of("bulk") <= target_s
         peaks.append(max(decision.want for decision in world.decisions))
     assert 5 * peaks[0] < peaks[1]
+
+
+def test_doubt_when_one_of_several_queues_seems_empty() -> None:
+    """Of 900 that wait in one queue a false zero leaves half believed, in that queue and in the sum, for one look."""
+    fleet = a_shared_fleet({"queue": "bulk", "target_wait_s": 3600}, {"queue": "urgent", "target_wait_s": 300})
+    memory = Memory(service_rate=Estimate(1.0, 100.0, NINE - 60), completing=(100.0, 100.0))
+    needed = []
+    for t, urgent in ((0, 900), (10, 900), (20, 0), (30, 880)):
+        now = NINE + t
+        queues = (a_queue(now, 30, 0, per_minute=None), a_queue(now, urgent, 4, per_minute=None))
+        snapshot = Snapshot("orders", now, pooled(fleet.sources, queues), a_group(now, 4), (), None, queues)
+        memory = learn(memory, snapshot, fleet, now)
+        needed.append(plan(snapshot, fleet, memory, now).raw_need)
+        if t == 20:
+            assert [queue.sightings[-1].doubted for queue in memory.queues] == [None, 0.0]
+            assert (memory.sightings[-1].visible, memory.sightings[-1].doubted) == (480, 30)
+    assert needed[2] >= 2
+    assert needed[3] >= needed[1] - 1
+    assert [seen.visible for seen in memory.sightings] == [930, 930, 910]
+    assert all(seen.doubted is None for seen in memory.sightings)

@@ -160,7 +160,8 @@ def _demands(
     for source, reading in _each(snapshot, fleet):
         if reading.visible is not None and not source.paused:
             alone = through(memory, source.name)
-            seen.append((source, reading, alone, forecast(alone, now)))
+            sure = hygiene.believed(replace(snapshot, queue=reading), alone).queue
+            seen.append((source, sure, alone, forecast(alone, now)))
     total_per_s = sum(own.rate_per_s for *_, own in seen)
     demands = []
     for source, reading, alone, own in seen:

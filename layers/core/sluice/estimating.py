@@ -174,10 +174,8 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
     working = capacity(group.instances, Lifecycle.WORKING)
     rate_per_s = service_rate(memory, fleet, at).value
     able_per_s = 0.0 if is_unproven(memory, fleet) else working * rate_per_s
-    sightings, visible, doubted = memory.sightings, queue.visible.value, None
-    if not fleet.shared:  # what is struck out of one queue's sightings is in those of all
-        most = _most_to_come(memory, visible, group, fleet, at)
-        sightings, visible, doubted = hygiene.doubt(sightings, queue, at, able_per_s, most)
+    most = _most_to_come(memory, queue.visible.value, group, fleet, at)
+    sightings, visible, doubted = hygiene.doubt(memory.sightings, queue, at, able_per_s, most)
     before = sightings[-1] if sightings else None
     in_flight = queue.in_flight.value if queue.in_flight is not None else (before.in_flight if before else 0.0)
     steady = not any(instance.state is Lifecycle.DRAINING for instance in group.instances)
@@ -252,8 +250,12 @@ def _see_together(
     if len(seen) < len(fleet.sources):
         return memory.sightings
     consumed = [one for one, source in zip(seen, fleet.sources, strict=True) if not source.paused]
+    counted = sum(one.visible if one.doubted is None else one.doubted for one in consumed)
+    sightings = memory.sightings
+    if sightings and sightings[-1].doubted is not None:
+        sightings = sightings[:-1]  # as it is struck out of its queue's
     return _kept(
-        memory.sightings,
+        sightings,
         replace(
             seen[0],
             visible=sum(one.visible for one in consumed),
@@ -261,6 +263,7 @@ def _see_together(
             arrived=sum(one.arrived for one in consumed),
             excess=0.0,
             returned=sum(one.returned for one in consumed),
+            doubted=None if all(one.doubted is None for one in consumed) else counted,
         ),
     )
 
