@@ -187,6 +187,17 @@ def test_queue_that_is_no_longer_paused_does_not_seem_to_come_at_once() -> None:
     assert oldest["visible in orders-bulk"] == 1110.0
 
 
+def test_what_comes_while_one_queue_cannot_be_read_is_seen_later() -> None:
+    """In the next sighting of all queues, for those that were read meanwhile as well."""
+    memory = Memory()
+    for tick, urgent in enumerate((0.0, None, 30.0)):
+        at = NINE + 10.0 * tick
+        counts = (a_queue(at, urgent, per_minute=None), a_queue(at, 20 * tick, per_minute=None))
+        snapshot, fleet = shared(*counts, at=at)
+        memory = learn(memory, snapshot, fleet, at)
+    assert [(sighting.at, sighting.arrived) for sighting in memory.sightings] == [(NINE, 0.0), (NINE + 20.0, 70.0)]
+
+
 def test_each_queue_has_its_own_arrivals_in_memory_that_is_bounded() -> None:
     """Hours of counts, as long as the fleet has the queue; a tick repeated teaches nothing."""
     per_minute = tuple(float(n % 7) for n in range(300))

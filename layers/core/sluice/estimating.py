@@ -249,23 +249,25 @@ def _see_together(
     seen = [queue.sightings[-1] for queue in queues if queue.sightings and queue.sightings[-1].at == snapshot.at]
     if len(seen) < len(fleet.sources):
         return memory.sightings
-    consumed = [one for one, source in zip(seen, fleet.sources, strict=True) if not source.paused]
-    counted = sum(one.visible if one.doubted is None else one.doubted for one in consumed)
     sightings = memory.sightings
     if sightings and sightings[-1].doubted is not None:
         sightings = sightings[:-1]  # as it is struck out of its queue's
-    return _kept(
-        sightings,
-        replace(
-            seen[0],
-            visible=sum(one.visible for one in consumed),
-            in_flight=sum(one.in_flight for one in seen),
-            arrived=sum(one.arrived for one in consumed),
-            excess=0.0,
-            returned=sum(one.returned for one in consumed),
-            doubted=None if all(one.doubted is None for one in consumed) else counted,
-        ),
+    since_at = sightings[-1].at if sightings else snapshot.at
+    open_to = [place for place, source in enumerate(fleet.sources) if not source.paused]
+    consumed = [seen[place] for place in open_to]
+    # Since the last sighting of all, of which a queue may have had some of its own.
+    came = [one for place in open_to for one in queues[place].sightings if one.at > since_at]
+    counted = sum(one.visible if one.doubted is None else one.doubted for one in consumed)
+    together = replace(
+        seen[0],
+        visible=sum(one.visible for one in consumed),
+        in_flight=sum(one.in_flight for one in seen),
+        arrived=sum(one.arrived for one in came),
+        excess=0.0,
+        returned=sum(one.returned for one in came),
+        doubted=None if all(one.doubted is None for one in consumed) else counted,
     )
+    return _kept(sightings, together)
 
 
 def _kept(sightings: tuple[Sighting, ...], newest: Sighting) -> tuple[Sighting, ...]:
