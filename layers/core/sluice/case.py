@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
 
 from sluice import hygiene
 from sluice.config import Fleet, QueuePolicy
@@ -224,16 +224,21 @@ def _each(snapshot: Snapshot, fleet: Fleet) -> list[tuple[QueuePolicy, QueueRead
     return list(zip(fleet.sources, snapshot.queues, strict=True)) if fleet.shared else []
 
 
+def _each_named(snapshot: Snapshot, fleet: Fleet) -> list[tuple[str, QueueReading]]:
+    return [(f" in {source.name}", reading) for source, reading in _each(snapshot, fleet)]
+
+
 def _gaps(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory, now: float) -> tuple[str, ...]:
     """What a shrink would have to know and cannot: figures that are missing or older than the fleet allows."""
     limit_s = fleet.limits.stale_after_s
     queue = snapshot.queue
     gaps: list[str] = []
-    if fleet.shared:
-        for source, reading in _each(snapshot, fleet):
-            gaps += _gaps_of(reading, f" in {source.name}", now, limit_s)
-    else:
-        gaps += _gaps_of(queue, "", now, limit_s)
+    for where, each in _each_named(snapshot, fleet) if fleet.shared else (("", queue),):
+        for name, reading in (("waiting", each.visible), ("in flight", each.in_flight), ("delayed", each.delayed)):
+            if reading is None:
+                gaps.append(f"messages {name}{where} are unknown")
+            elif now - reading.at > limit_s:
+                gaps.append(f"messages {name}{where} are of {reading.age_s(now):.0f} s ago")
     if now - group.at > limit_s:
         gaps.append(f"the group's state is of {now - group.at:.0f} s ago")
     if not gaps and not (value(queue.visible) or value(queue.in_flight) or value(queue.delayed)):
@@ -244,14 +249,6 @@ def _gaps(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory,
     elif now - history.end_at > limit_s + 2.0 * history.period_s:
         gaps.append(f"arrivals are of {now - history.end_at:.0f} s ago")
     return tuple(gaps)
-
-
-def _gaps_of(queue: QueueReading, where: str, now: float, limit_s: float) -> Iterator[str]:
-    for name, reading in (("waiting", queue.visible), ("in flight", queue.in_flight), ("delayed", queue.delayed)):
-        if reading is None:
-            yield f"messages {name}{where} are unknown"
-        elif now - reading.at > limit_s:
-            yield f"messages {name}{where} are of {reading.age_s(now):.0f} s ago"
 
 
 def _supply(
@@ -312,9 +309,12 @@ def _eldest(snapshot: Snapshot, memory: Memory, now: float) -> float | None:
     oldest = snapshot.queue.oldest_age
     if oldest is not None:
         eldest_s = oldest.value + oldest.age_s(now)
+    since_at = -inf if eldest_s is None else now - eldest_s  # nothing that was seen before says more
     for seen in reversed(memory.sightings):
+        if seen.at <= since_at:
+            break
         if seen.visible == 0 and seen.at < snapshot.at:
-            return now - seen.at if eldest_s is None else min(eldest_s, now - seen.at)
+            return now - seen.at
     if eldest_s is None and memory.arrivals.counts:
         return now - memory.arrivals.start_at
     return eldest_s

@@ -45,7 +45,8 @@ def plan(snapshot: Snapshot, fleet: Fleet, memory: Memory, now: float) -> Decisi
         return _without_group(snapshot, fleet, now)
     case = case_of(snapshot, snapshot.group, fleet, memory, now)
     wish = Wish(case.need)
-    reasons = [Reason(ReasonCode.NEED, _need_in_words(case), case.current, case.need)]
+    waits = _waiting(case)
+    reasons = [Reason(ReasonCode.NEED, _need_in_words(case, waits), case.current, case.need)]
     for code, limit in LIMITS:
         before = wish.want
         sentence = limit(case, wish)
@@ -65,7 +66,7 @@ def plan(snapshot: Snapshot, fleet: Fleet, memory: Memory, now: float) -> Decisi
         want=want,
         reasons=tuple(reasons),
         figures=_figures(case),
-        sentence=_sentence(case, want, reasons),
+        sentence=_sentence(case, want, reasons, waits),
         hot=fleet.mode is not Mode.PAUSED and _is_hot(case, want),
     )
 
@@ -137,13 +138,13 @@ def _is_hot(case: Case, want: int) -> bool:
 # --------------------------------------------------------------------------- in words and figures
 
 
-def _need_in_words(case: Case) -> str:
+def _need_in_words(case: Case, waits: str) -> str:
     if case.snapshot.queue.visible is None:
         return f"how much waits is unknown: {case.current}, as it is"
     if case.need == 0:
         return "nothing waits, and nothing is expected soon"
     most = f", as {most.name} asks for most" if (most := _asks_most(case)) is not None else ""
-    return f"{_waiting(case)}: {case.need} at {_speed(case)} meet the deadlines that can be met{most}"
+    return f"{waits}: {case.need} at {_speed(case)} meet the deadlines that can be met{most}"
 
 
 def _asks_most(case: Case) -> Demand | None:
@@ -151,9 +152,9 @@ def _asks_most(case: Case) -> Demand | None:
     return max(case.asked, key=lambda asked: asked[1])[0] if len(case.asked) > 1 else None
 
 
-def _sentence(case: Case, want: int, reasons: Sequence[Reason]) -> str:
+def _sentence(case: Case, want: int, reasons: Sequence[Reason], waiting: str) -> str:
     """One sentence for a person: what is done, for what, and what had the last word."""
-    current, waiting = case.current, _waiting(case)
+    current = case.current
     changed = [reason for reason in reasons[1:] if reason.before != reason.after]
     last = (changed or reasons[1:])[-1:]
     but = f"; {last[0].sentence}" if last else ""
