@@ -31,10 +31,10 @@ wherever D rises; only its own can be late. The fleet's need is the most that an
 Needs rise with every message more, and fall with every unit more. Nothing here knows of clocks or of limits.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 
 SOONEST_S = 10.0  # one tick: capacity is not asked to do in less what falls due just after it can help
 SOONEST_SHARE = 0.1  # of the time in which late work is worked off, where that is less
@@ -278,12 +278,13 @@ def further(
 
 def due_by(deadlines: Sequence[Knot], t: float) -> float:
     """D(t), straight between its knots."""
-    first_t, first = deadlines[0]
-    if t < first_t:
+    place = bisect_left(deadlines, (t, -inf))
+    if place == len(deadlines):
+        return deadlines[-1][1]
+    after_t, after = deadlines[place]
+    if after_t == t:
+        return after
+    if place == 0:
         return 0.0
-    if t == first_t:
-        return first
-    for (before_t, before), (after_t, after) in pairwise(deadlines):
-        if t <= after_t:
-            return after if after_t == before_t else before + (after - before) * (t - before_t) / (after_t - before_t)
-    return deadlines[-1][1]
+    before_t, before = deadlines[place - 1]
+    return before + (after - before) * (t - before_t) / (after_t - before_t)
