@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from math import ceil
 
 from sluice.config import Fleet
-from sluice.deadlines import Interval, Supply, ahead, backlog, need
+from sluice.deadlines import AT_HAND, Interval, Supply, ahead, backlog, need
 from sluice.estimating import Measure, capacity, lead_time, service_rate
 from sluice.forecasting import Forecast, forecast
 from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
+from sluice.recurring import Times, awaited_need
 
 GUARD_SHARE = 0.06  # of the target wait, kept for what is coarse: ticks, counts and ages
 GUARD_MAX_S = 20.0  # what is coarse does not grow with the target for ever
@@ -19,6 +20,7 @@ OVERDUE_DUE_S = 5.0  # a launch that should be there is expected after at least 
 PATIENCE_S = 25.0  # two ticks and some: a launch for a message can wait until the message has been seen, and then more
 PATIENCE_SHARE = 0.5  # of the target wait: who promises so little has launches and ticks that are shorter yet
 WINDOW_SHARE = 0.25  # of a lead time: the stabilisation window of a fleet that can launch again in time
+WINDOW_SHARE_LATE = 0.85  # of one that cannot: of bursts the last ticks' needs are the least like to come again
 # https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
 MINIMUM_BILLING_S = 60.0
 QUIET_SHARE = 0.5  # of what a launch costs: after so long without a message the rate of before is not believed
@@ -41,6 +43,7 @@ class Case:
     supply: Supply
     need: int
     oldest_s: float | None  # how long the oldest waiting message has waited, as far as is known
+    awaited: int  # of the need, what batches that recur ask for before they are there
     gaps: tuple[str, ...]  # what a shrink would have to know and cannot, in words
 
     @property
@@ -55,11 +58,11 @@ class Case:
 
     @property
     def window_s(self) -> float:
-        """The stabilisation window: by default one lead time, a share of it where a mistake can be mended in time."""
+        """The stabilisation window: by default most of the lead time, less where a mistake can be mended in time."""
         configured = self.fleet.limits.shrink_window_s
         if configured is not None:
             return configured
-        return WINDOW_SHARE * self.lead_s if self.patient else self.lead_s
+        return (WINDOW_SHARE if self.patient else WINDOW_SHARE_LATE) * self.lead_s
 
     @property
     def waiting(self) -> float:
@@ -86,8 +89,18 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
     lead_s = lead.value + lead.deviation
     wait_s = _planned_wait(fleet.target_wait_s, lead_s)
     arrivals = forecast(memory, now)
-    supply = _supply(snapshot.queue, group, memory, float(fleet.hints.concurrency), rate.value, lead_s=lead_s, now=now)
-    needed, oldest_s = group.desired, None
+    patient = _is_patient(fleet, wait_s, lead_s)
+    supply = _supply(
+        snapshot.queue,
+        group,
+        memory,
+        float(fleet.hints.concurrency),
+        rate.value,
+        patient=patient,
+        lead_s=lead_s,
+        now=now,
+    )
+    needed, oldest_s, awaited = group.desired, None, 0
     waiting = snapshot.queue.visible
     if waiting is not None:
         known_s = _eldest(snapshot, memory, now)
@@ -96,10 +109,16 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         knots = backlog(waiting.value, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
         if waiting.value > 0 and known_s is not None:
             oldest_s = max(0.0, wait_s - knots[0][0])
-        foreseen = not _is_patient(fleet, wait_s, lead_s) and worth_staying(arrivals, lead_s)
+        foreseen = not patient and worth_staying(arrivals, lead_s)
         per_s, error_per_s = (arrivals.ahead_per_s, arrivals.error_per_s) if foreseen else (0.0, 0.0)
         deadlines = ahead(knots, per_s, error_per_s, value(snapshot.queue.delayed), wait_s=wait_s, lead_s=lead_s)
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
+        if memory.awaited:
+            unused_s = max(MINIMUM_BILLING_S - lead_s, WINDOW_SHARE * lead_s)
+            times = Times(now, wait_s, lead_s, wait_s / fleet.limits.catch_up, HOT_TICK_S, unused_s)
+            steady_per_s = min(arrivals.rate_per_s, arrivals.lately_per_s)
+            awaited = awaited_need(memory, deadlines, steady_per_s, supply, times)
+            needed = max(needed, awaited)
     return Case(
         snapshot=snapshot,
         fleet=fleet,
@@ -114,6 +133,7 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         supply=supply,
         need=needed,
         oldest_s=oldest_s,
+        awaited=awaited,
         gaps=_gaps(snapshot, group, fleet, memory, now),
     )
 
@@ -167,21 +187,23 @@ def _supply(
     places: float,
     rate_per_s: float,
     *,
+    patient: bool,
     lead_s: float,
     now: float,
 ) -> Supply:
     """What serves: units in service, and launches, due a lead time after they began.
 
     What is desired and not there yet is about to be launched. Where less is desired than is in service, the group is
-    about to take the surplus away.
+    about to take the surplus away. Of launches what is likely is counted on only where it can be mended.
     """
+    at_hand = AT_HAND if patient else 0.0
     working = capacity(group.instances, Lifecycle.WORKING)
     busy = places  # where it is unknown
     if queue.in_flight is not None:
         busy = min(places, queue.in_flight.value / working) if working > 0 else 0.0
     left = group.desired - working
     if left <= 0:
-        return Supply(float(group.desired), places, busy, rate_per_s, blind_s=lead_s + HOT_TICK_S)
+        return Supply(float(group.desired), places, busy, rate_per_s, (), lead_s + HOT_TICK_S, at_hand)
     known = dict(memory.launches)
     dues: dict[float, float] = {}
     for instance in group.instances:
@@ -193,7 +215,7 @@ def _supply(
             left -= units
     if left > 0:
         dues[lead_s] = dues.get(lead_s, 0.0) + left
-    return Supply(working, places, busy, rate_per_s, tuple(sorted(dues.items())), lead_s + HOT_TICK_S)
+    return Supply(working, places, busy, rate_per_s, tuple(sorted(dues.items())), lead_s + HOT_TICK_S, at_hand)
 
 
 def _due(lead_s: float, age_s: float) -> float:

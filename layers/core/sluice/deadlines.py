@@ -36,6 +36,7 @@ SOONEST_S = 10.0  # one tick: capacity is not asked to do in less what falls due
 SOONEST_SHARE = 0.1  # of the time in which late work is worked off, where that is less
 QUANTILE = 2.06  # mean absolute errors up to the 95th percentile of a normal distribution (1.645 x 1.2533)
 CAUTION = 1.8  # standard deviations: one tick in 28 is disappointed, and most of those the next one can mend
+AT_HAND = 0.5  # of its places: a new unit starts one message more than it completes, and of that one half is chance
 SPREAD = 0.5  # variance of completions, in completions, over many: messages whose times vary by 70% of their mean
 DELAY_MAX_S = 900.0  # SQS: DelaySeconds is at most 15 minutes; a delayed message comes at some moment within
 TINY = 1e-6  # rounding of the arithmetic, in units of capacity
@@ -54,6 +55,7 @@ class Supply:
     rate_per_s: float  # messages that one unit completes a second (m)
     launches: tuple[tuple[float, float], ...] = ()  # (seconds until useful, units), ascending
     blind_s: float = 0.0  # so long nothing that is ordered later can help: chance must be allowed for
+    at_hand: float = AT_HAND  # of a launch's places, beside what it completes
 
     @property
     def total(self) -> float:
@@ -62,11 +64,14 @@ class Supply:
 
     def started(self, t: float) -> float:
         """Messages that all of it starts within `t` seconds."""
-        messages = self.by_working(t)
+        sure = mean = variance = 0.0
         for due_s, units in self.launches:
             if t > due_s:
-                messages += units * self.by_one_launched(t - due_s)
-        return messages
+                surely, likely, spread = self.by_one_launched(t - due_s)
+                sure += units * surely
+                mean += units * likely
+                variance += units * spread
+        return self.by_working(t) + (max(sure, mean - CAUTION * sqrt(variance)) if self.at_hand > 0.0 else sure)
 
     def by_working(self, t: float) -> float:
         """Messages that the units in service start within `t` seconds, less what chance may take."""
@@ -86,17 +91,32 @@ class Supply:
             by_chance * max(1.0 - by_chance / self.places, SPREAD),
         )
 
-    def by_one_launched(self, t: float) -> float:
-        """Messages that one unit starts in its first `t` seconds."""
-        return max(self.places, self.rate_per_s * t)
+    def by_one_launched(self, t: float) -> tuple[float, float, float]:
+        """Messages that one unit starts in its first `t` seconds: surely, on average, and the variance of that."""
+        done = self.rate_per_s * t
+        by_chance = self.rate_per_s * min(t, self.blind_s)
+        return max(self.places, done), max(self.places, done + self.at_hand * self.places), by_chance * SPREAD
+
+    def launched_for(self, messages: float, t: float) -> float:
+        """The launches that start so many messages in their first `t` seconds."""
+        if messages <= 0.0:
+            return 0.0
+        surely, likely, variance = self.by_one_launched(t)
+        units = messages / surely
+        return units if self.at_hand <= 0.0 else min(units, _units_of(messages, likely, CAUTION * sqrt(variance)))
 
     def units_for(self, messages: float, t: float) -> float:
         """The units in service that start so many messages within `t` seconds: `by_working`, solved for its units."""
         mean, variance = self.by_one_working(t)
-        doubt = CAUTION * sqrt(variance)
-        units = ((doubt + sqrt(doubt * doubt + 4.0 * mean * messages)) / (2.0 * mean)) ** 2
+        units = _units_of(messages, mean, CAUTION * sqrt(variance))
         free = self.places - self.busy
         return min(units, messages / free) if free > 0.0 else units
+
+
+def _units_of(messages: float, mean: float, doubt: float) -> float:
+    """The units that start so many messages, where n of them start n times the mean less the doubt times root n."""
+    root: float = (doubt + sqrt(doubt * doubt + 4.0 * mean * messages)) / (2.0 * mean)
+    return root * root
 
 
 # --------------------------------------------------------------------------- demand
@@ -226,10 +246,10 @@ def further(
         if t > due_s:
             owed = messages - base(t) - (late if t < worked_off_s else 0.0)
             if owed > 0.0:
-                fewest = max(fewest, owed / supply.by_one_launched(max(t - due_s, soonest_s)))
+                fewest = max(fewest, supply.launched_for(owed, max(t - due_s, soonest_s)))
     if late > 0.0:
         owed = due_by(deadlines, worked_off_s) - base(worked_off_s)
-        fewest = max(fewest, owed / supply.by_one_launched(late_s))
+        fewest = max(fewest, supply.launched_for(owed, late_s))
     return fewest
 
 

@@ -147,7 +147,8 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
         gap_s = at - before.at
         completed = 0.0
         if gap_s <= BLIND_S:
-            rate = service_rate(memory, fleet, at).value
+            # A guess at the speed would make up arrivals by the thousand: what comes is then what the counts grow by.
+            rate = 0.0 if is_unproven(memory, fleet) else service_rate(memory, fleet, at).value
             busy = (in_flight + before.in_flight) / 2 / fleet.hints.concurrency
             completed = min(busy, (working + before.working) / 2) * rate * gap_s
         # Completions are lumps and the estimate is not: what was counted too many is taken off what comes next, up to
