@@ -72,9 +72,10 @@ check: setup-sandbox ## Lint, types, import rules, template checks
 	$(RUN) -m mypy examples/orders/orders
 	$(RUN) -m mypy examples/consumer
 	.venv/bin/lint-imports
-	.venv/bin/cfn-lint template.yaml fleet.yaml examples/orders/template.yaml
+	.venv/bin/cfn-lint template.yaml fleet.yaml queue.yaml examples/orders/template.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template template.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template fleet.yaml
+	.envs/sam/bin/sam validate --lint --region eu-west-1 --template queue.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template examples/orders/template.yaml
 
 format: setup ## Put the code into the house style

@@ -32,7 +32,11 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("redriver", "kms:*", "*"): "SQS itself uses the queues' key, on the function's behalf",
     ("redriver", "s3:ListBucketVersions", "*"): "only to restore what was let go of",
     ("redriver", "s3:GetObjectVersion", "*"): "only to restore what was let go of",
-    ("redriver", "sqs:ChangeMessageVisibility", "*"): "only for a redrive out of the dead-letter queue itself",
+    (
+        "redriver",
+        "sqs:ChangeMessageVisibility",
+        "*",
+    ): "only for a redrive out of the dead-letter queue, or a paused queue's",
     ("redriver", "sqs:*MessageMoveTask*", "*"): "only for a redrive out of a dead-letter queue with thousands of them",
     ("console", "dynamodb:GetItem", "*"): "only where a person looks at one message",
     ("console", "s3:GetObject", "*"): "only where a person looks at one message",

@@ -70,7 +70,9 @@ def redrive(
     since: str | None = None,
     until: str | None = None,
     attribute: str | None = None,
+    queue: str | None = None,
     to: str | None = None,
+    to_queue: str | None = None,
     stop: str | None = None,
     pause: str | None = None,
     resume: str | None = None,
@@ -99,7 +101,9 @@ def redrive(
         since: Only what was quarantined at this time or later, such as 2026-11-24T14:00:00Z.
         until: Only what was quarantined before this time.
         attribute: Only messages with this attribute, as name=value.
+        queue: Only what came from this one of the fleet's queues, by its name.
         to: To the queue of this fleet instead; it must be of the same kind.
+        to_queue: To this queue of that fleet, or of its own, whichever queue it came from.
         stop: Stop the job of this id instead.
         pause: Pause the job of this id instead.
         resume: Resume the job of this id instead.
@@ -118,6 +122,7 @@ def redrive(
         json_: Print the answer as it is.
     """
     who = {"fleet": fleet, "requested_by": f"{getpass.getuser()}, on the command line"}
+    of_queue = {} if queue is None else {"queue": queue}
     others = {
         "stop": stop and {"job_id": stop},
         "pause": pause and {"job_id": pause},
@@ -125,8 +130,8 @@ def redrive(
         "archive": archive and {"failure_group": archive},
         "restore": restore and {"key": restore},
         "edit": edit and {"message_id": edit, "body": _body(body)},
-        "quarantine": {} if quarantine else None,
-        "peek": {} if peek else None,
+        "quarantine": of_queue if quarantine else None,
+        "peek": of_queue if peek else None,
     }
     selection: dict[str, Any] = {
         "all": everything or None,
@@ -137,13 +142,15 @@ def redrive(
         "quarantined_from": since,
         "quarantined_to": until,
         "attribute": _attribute(attribute),
+        "queue": None if quarantine or peek else queue,
     }
     chosen = {name: value for name, value in selection.items() if value is not None}
     acts = {name: fields for name, fields in others.items() if fields is not None}
     if len(acts) + bool(chosen) != 1 or sum((everything, group is not None, bool(message))) > 1:
         names = ", ".join(f"--{name}" for name in others)
         _fail(
-            "name one of --all, --group and --message (or select by --cause, --since, --until, --attribute),"
+            "name one of --all, --group and --message (or select by --queue, --cause, --since, --until,"
+            " --attribute),"
             f" or one of {names}"
         )
     target = function or os.environ.get("SLUICE_REDRIVER_FUNCTION") or DEFAULT_FUNCTION
@@ -151,7 +158,8 @@ def redrive(
         ((kind, fields),) = acts.items()
         request: dict[str, Any] = {kind: {**who, **dict(fields or {})}}
     else:
-        more = {"rate_per_s": rate, "to": to, "from": "dead-letter-queue" if from_dead_letter_queue else None}
+        origin = "dead-letter-queue" if from_dead_letter_queue else None
+        more = {"rate_per_s": rate, "to": to, "to_queue": to_queue, "from": origin}
         chosen |= {name: value for name, value in more.items() if value is not None}
         request = {"redrive": {**who, **chosen, "dry_run": dry_run, "again": again}}
     try:
@@ -244,15 +252,18 @@ def _dry_run(answer: Mapping[str, Any]) -> list[Table | Text]:
             f" {behind_count} more match, but stand behind messages of their message group that do not:"
             " they stay, to keep the order."
         )
-    return [table, Text(told)] if answer["groups"] else [Text(told)]
+    if paused := answer.get("paused_queues"):
+        told += f" Paused: {', '.join(paused)}. What would be sent there waits until it is not."
+    return [table, _plain(told)] if answer["groups"] else [_plain(told)]
 
 
 def _peek(answer: Mapping[str, Any]) -> list[Table | Text]:
-    table = Table("message", "cause", "hours left", "body begins")
+    table = Table("message", "queue", "cause", "hours left", "body begins")
     for message in answer["messages"]:
         left_s = message["left_s"]
         table.add_row(
             _plain(message["message_id"]),
+            _plain(message.get("queue") or ""),
             _plain(message["cause"]),
             "" if left_s is None else f"{left_s / 3_600:.1f}",
             _plain(message["sample"][:SAMPLE_SHOWN]),

@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import batched
 from typing import Any
 
@@ -443,8 +443,14 @@ class Drainer:
             return None
         if not any(needs_signs(drain, fleet.drain) for drain in under_way):
             return None
-        queue = self._asked(fleet, "a fleet's queue", lambda: self.ports.queue.read(fleet.queue, self.now()))
-        return queue.in_flight.value if queue and queue.in_flight else None
+        total = 0.0
+        for source in fleet.sources:  # paused ones too: what was taken from one before is worked on still
+            ask = partial(self.ports.queue.read, source.queue, self.now())
+            queue = self._asked(fleet, f"queue {source.name}", ask)
+            if queue is None or queue.in_flight is None:
+                return None
+            total += queue.in_flight.value
+        return total
 
     def _asked[T](self, fleet: Fleet, what: str, ask: Callable[[], T]) -> T | None:
         """What AWS answers; None if that cannot be learnt now."""

@@ -11,21 +11,23 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from itertools import groupby
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
-from sluice.config import Fleet, RedriveMode
-from sluice.expiry import is_due
-from sluice.grouping import SOURCE
+from sluice.belonging import Way, told_source, way_back
+from sluice.config import Fleet, QueuePolicy, RedriveMode
+from sluice.expiry import Keeper, is_due
+from sluice.grouping import queue_name
 from sluice.invocation import MINUTE_S, Invocation, Log, Record, Shift
 from sluice.jobs import RequestError
 from sluice.model import JobState, Message, RedriveJob
 from sluice.persons import JOB_ACTS, Answer, Persons
-from sluice.ports import ConflictError, PortError, Ports, QueueFacts
+from sluice.ports import ConflictError, PortError, Ports
 from sluice.redrive_requests import read_record
 
 # What a run leaves of the function's own timeout, to finish the batch it is at.
@@ -73,8 +75,8 @@ class Redriver(Invocation):
 
     def _settle(self, dead_letter_arn: str, messages: Sequence[Message]) -> list[str]:
         """Settle one queue's dead letters; the ids of those that stay in it."""
-        fleets = self._fleets_of(dead_letter_arn)
-        if not fleets:
+        ways = self._ways_of(dead_letter_arn)
+        if not ways:
             logger.error(
                 "dead letters of no fleet stay in their queue: name it as dead_letter_queue in a fleet's document,"
                 " or turn its event source mapping off",
@@ -83,22 +85,28 @@ class Redriver(Invocation):
             )
             return [message.id for message in messages]
         kept: list[str] = []
-        for fleet, theirs in _by_fleet(fleets, messages):
-            settled = self.desk(fleet).settle(theirs)
-            self.tell(fleet, settled)
-            kept += [settlement.message_id for settlement in settled if not settlement.let_go]
+        desks = {way.to.url: self.desk(way) for way in ways}
+        held: set[str | None] = set()  # message groups, on FIFO queues: what is behind one that stays does as well
+        for way, some in _by_way(ways, messages):
+            theirs = [message for message in some if not (way.to.fifo and message.message_group in held)]
+            settled = desks[way.to.url].settle(theirs)
+            self.tell(way.fleet, settled)
+            gone = {settlement.message_id for settlement in settled if settlement.let_go}
+            kept += [message.id for message in some if message.id not in gone]
+            held |= {message.message_group for message in some if message.id not in gone}
         return kept
 
-    def _fleets_of(self, dead_letter_arn: str) -> dict[Fleet, QueueFacts]:
-        """The fleets whose dead-letter queue this is, each with its own queue."""
-        name = dead_letter_arn.rpartition(":")[2]
-        found: dict[Fleet, QueueFacts] = {}
+    def _ways_of(self, dead_letter_arn: str) -> tuple[Way, ...]:
+        """The queues of every fleet whose dead-letter queue this is."""
+        name = queue_name(dead_letter_arn)
+        found: list[Way] = []
         for fleet in self.ports.fleets.load().fleets:
-            url = fleet.dead_letter_queue
             # The name alone rules out most without a call; account and region are in the ARN that SQS gives.
-            if url and url.rpartition("/")[2] == name and self.queue(url).arn == dead_letter_arn:
-                found[fleet] = self.queue(fleet.queue)
-        return found
+            urls = [url for url in fleet.dead_letter_queues if queue_name(url) == name]
+            if any(self.queue(url).arn == dead_letter_arn for url in urls):
+                found += self.ways(fleet, [source for source in fleet.sources if source.dead_letter_queue in urls])
+        names = [way.name for way in found]
+        return tuple(replace(way, others=(*names[:index], *names[index + 1 :])) for index, way in enumerate(found))
 
     # ------------------------------------------------------------- jobs under way
 
@@ -120,14 +128,23 @@ class Redriver(Invocation):
 
     def _look(self, fleet: Fleet) -> None:
         """Look after dead letters that wait for a person: how much of their time is used, and whose is nearly over."""
-        if fleet.dead_letter_queue is None or fleet.redrive.mode is not RedriveMode.MANUAL:
+        if fleet.redrive.mode is not RedriveMode.MANUAL:
             return
-        try:
-            dead = self.queue(fleet.dead_letter_queue)
-            look = self.keeper(fleet).look() if is_due(fleet.redrive, dead, self.now(), self.shift.minute_s) else None
-        except PortError as error:
-            self.failed("dead letters could not be looked at", error, fleet=fleet.name)
+        for source in {source.dead_letter_queue: source for source in reversed(fleet.sources)}.values():
+            if source.dead_letter_queue is None:
+                continue
+            try:
+                self._look_into(fleet, source)
+            except PortError as error:
+                queue = queue_name(source.dead_letter_queue)
+                self.failed("dead letters could not be looked at", error, fleet=fleet.name, queue=queue)
+
+    def _look_into(self, fleet: Fleet, source: QueuePolicy) -> None:
+        (way,) = self.ways(fleet, [source])
+        dead = self.queue(source.dead_letter_queue or "")
+        if not is_due(fleet.redrive, dead, self.now(), self.shift.minute_s):
             return
+        look = Keeper(self.ports, way.fleet, dead, self.desk(way), self.now).look()
         if look is None:
             return
         self.tally.append((fleet.name, "DeadLetterLifeUsed", look.used_fraction or 0.0))
@@ -135,6 +152,7 @@ class Redriver(Invocation):
         logger.info(
             "dead letters were looked at",
             fleet=fleet.name,
+            queue=queue_name(dead.url),
             count=look.looked_at_count,
             least_left_s=look.least_left_s,
             put_away_count=len(look.put_away),
@@ -197,14 +215,16 @@ def _is_of_widget(event: object) -> bool:
     return isinstance(event, Mapping) and "widgetContext" in event
 
 
-def _by_fleet(fleets: Mapping[Fleet, QueueFacts], messages: Sequence[Message]) -> list[tuple[Fleet, list[Message]]]:
-    """Messages by the fleet they came from. What came from none of them goes to the first, which quarantines it."""
-    of_queue = {name: fleet for fleet, to in fleets.items() for name in (to.arn, to.url)}
-    sorted_out: dict[Fleet, list[Message]] = {}
-    for message in messages:
-        source = message.source or message.attribute(SOURCE) or ""
-        sorted_out.setdefault(of_queue.get(source, next(iter(fleets))), []).append(message)
-    return list(sorted_out.items())
+def _by_way(ways: Sequence[Way], messages: Sequence[Message]) -> list[tuple[Way, list[Message]]]:
+    """Messages by the queue they came from. What came from none of them, or who knows, the first one quarantines.
+
+    On FIFO queues in turn, as they are in the batch: what nothing tells about may be of any of them.
+    """
+    going = [(way_back(told_source(message) or None, ways) or ways[0], message) for message in messages]
+    if not any(way.to.fifo for way in ways):
+        going.sort(key=lambda one: one[0].to.arn)
+    turns = [list(turn) for _, turn in groupby(going, key=lambda one: one[0].to.arn)]
+    return [(turn[0][0], [message for _, message in turn]) for turn in turns]
 
 
 # --------------------------------------------------------------------------- what is told

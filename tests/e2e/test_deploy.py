@@ -196,6 +196,63 @@ def test_second_fleet_is_looked_after_when_added(deployed: Any, second_fleet: st
     assert [call for call in calls if not call["allowed"] and not call["resource"].endswith(never_was)] == []
 
 
+@pytest.fixture
+def urgent(deployed: Any) -> Iterator[dict[str, str]]:
+    """A further queue of the first fleet, in a stack of its own: its URL, and the name of its document."""
+    sqs = deployed.sandbox.client("sqs")
+    dead = sqs.create_queue(QueueName="urgent-dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 1})
+    url = sqs.create_queue(QueueName="urgent", Attributes={"RedrivePolicy": redrive})["QueueUrl"]
+    parameters = {
+        "QueueUrl": url,
+        "DeadLetterQueueUrl": dead,
+        "FleetName": "orders",
+        "TargetWaitSeconds": "10",
+        "Priority": "5",
+    }
+    outputs = deployed.sandbox.deploy(ROOT, "sluice-urgent", parameters, template="queue.yaml")
+    yield {"url": url, "document": outputs["QueueDocument"]}
+    deployed.sandbox.sam(
+        "delete", "--stack-name", "sluice-urgent", "--no-prompts", "--region", REGION,
+        log=deployed.sandbox.directory / "delete-queue.log",
+    )  # fmt: skip
+    documents = deployed.sandbox.client("ssm").get_parameters_by_path(Path="/sluice/sluice/fleets", Recursive=True)
+    assert "/sluice/sluice/fleets/orders/queues/urgent" not in {one["Name"] for one in documents["Parameters"]}
+
+
+def test_further_queue_is_looked_after_when_added(
+    deployed: Any, urgent: dict[str, str], eventually: Eventually
+) -> None:
+    """queue.yaml beside a fleet: it is woken for that queue, too, whose dead letters go back to it; IAM is enough."""
+    sqs, url = deployed.sandbox.client("sqs"), urgent["url"]
+    before, kept = len(deployed.sandbox.calls()), set(archived(deployed))
+    assert urgent["document"] == "/sluice/sluice/fleets/orders/queues/urgent"
+    mappings = deployed.sandbox.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    assert len({one["EventSourceArn"] for one in mappings if one["State"] == "Enabled"}) == len(mappings) == 2
+
+    consume(deployed)
+    eventually(lambda: desired(deployed) == 0)
+    sqs.send_message(QueueUrl=url, MessageBody="now")
+    eventually(lambda: desired(deployed) > 0)
+    eventually(lambda: sqs.receive_message(QueueUrl=url, VisibilityTimeout=0).get("Messages"))
+    eventually(lambda: not sqs.receive_message(QueueUrl=url).get("Messages"))  # SQS dead-letters what comes again
+    (key,) = eventually(lambda: set(archived(deployed)) - kept)
+    page = deployed.invoke("console", {"fleet": "orders", "widgetContext": {}})
+    assert "urgent" in page
+
+    answer = deployed.invoke("redriver", {"redrive": {"fleet": "orders", "queue": "urgent", "dry_run": True}})
+    assert (answer["selected_count"], answer["queues"]) == (1, ["urgent"])
+    deployed.invoke("redriver", {"redrive": {"fleet": "orders", "queue": "urgent"}})
+    (back,) = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
+    assert back["Body"] == "now"
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=back["ReceiptHandle"])
+    eventually(lambda: key not in archived(deployed))
+    eventually(lambda: desired(deployed) == 0)
+    refused = [call for call in deployed.sandbox.calls()[before:] if not call["allowed"]]
+    assert [call for call in refused if "i-0c0ffee" not in call["resource"]] == []
+
+
 def test_stack_is_updated_in_place_when_parameters_change(deployed: Any) -> None:
     """From act to shadow: the document changes, and nothing is made anew; a second build is the same to the byte."""
     before = {name: one["PhysicalResourceId"] for name, one in resources(deployed, "sluice").items()}

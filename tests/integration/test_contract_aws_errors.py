@@ -155,6 +155,7 @@ class Recorder(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.reply = reply
         self.count = 0
+        self.user_agents: list[str] = []
         self.thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 
@@ -171,6 +172,7 @@ class Handler(BaseHTTPRequestHandler):
         server = cast("Recorder", self.server)
         self.rfile.read(int(self.headers["Content-Length"]))
         server.count += 1
+        server.user_agents.append(self.headers["User-Agent"])
         replied = server.reply()
         if replied is None:
             self.close_connection = True
@@ -221,6 +223,19 @@ def test_sending_is_asked_once_whatever_comes_back(serve: Serve, reply: str, kin
         connect(server.environ()).queue.send(QUEUE, [Message(id="m", body="b")], [0.0])
     assert type(caught.value) is kind
     assert server.count == 1
+
+
+def test_every_service_is_told_who_asks(serve: Serve) -> None:
+    """Sluice, by botocore: that is what CloudTrail and AWS's support go by."""
+    server = serve(REPLIES["fault"])
+    ports = connect(server.environ())
+    for ask in (lambda: ports.queue.send(QUEUE, [Message(id="m", body="b")], [0.0]), lambda: ports.ledger.jobs("f")):
+        with pytest.raises(LostAnswerError):
+            ask()
+    assert len(server.user_agents) == server.count > 1
+    for user_agent in server.user_agents:
+        assert user_agent.startswith("Botocore/")
+        assert " sluice" in user_agent  # where Powertools is imported, it adds itself behind
 
 
 @pytest.mark.parametrize("reply", REPLIES)
@@ -367,6 +382,66 @@ def test_calls_are_made_together_when_there_are_many() -> None:
     queue = SqsQueue(cast("Clients", SimpleNamespace(sqs=sqs, sqs_once=sqs)), at_once=2)
     sent = queue.send(QUEUE, letters(40), [0.0] * 40)
     assert (sent.done, sent.failed) == (frozenset(range(40)), {})
+
+
+def test_pieces_go_side_by_side_and_their_calls_one_after_another() -> None:
+    """Two pieces meet at their first calls; within each, its own thread makes all calls: no more are under way."""
+    both = threading.Barrier(2, timeout=30)  # broken, and so an error, unless two pieces meet
+    callers: dict[str, set[int]] = {"a": set(), "b": set()}
+
+    class Meeting(FakeSqs):
+        def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+            callers[QueueUrl[-1]].add(threading.get_ident())
+            if Entries[0]["Id"] == "0":
+                both.wait()
+            return super().send_message_batch(QueueUrl, Entries)
+
+    sqs = Meeting(*[None] * 8)
+    queue = SqsQueue(cast("Clients", SimpleNamespace(sqs=sqs, sqs_once=sqs)), at_once=2)
+    works = [lambda name=name: queue.send(QUEUE + name, letters(40), [0.0] * 40) for name in callers]
+    answers = queue.side_by_side(works)
+    assert [answer.done for answer in answers] == [frozenset(range(40))] * 2
+    assert [len(threads) for threads in callers.values()] == [1, 1]
+    assert callers["a"] != callers["b"]
+
+
+def test_pieces_all_end_when_one_of_them_fails() -> None:
+    """Then its error is raised; and the threads serve whoever comes next."""
+    sqs = FakeSqs(None, None, None, None)
+    queue = SqsQueue(cast("Clients", SimpleNamespace(sqs=sqs, sqs_once=sqs)), at_once=2)
+    failed, ended = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        failed.set()
+        raise TryLaterError("slow down")
+
+    def go_on() -> None:
+        assert failed.wait(30)
+        ended.set()
+
+    with pytest.raises(TryLaterError):
+        queue.side_by_side([fail, go_on])
+    assert ended.is_set()
+    assert queue.send(QUEUE, letters(40), [0.0] * 40).done == frozenset(range(40))
+
+
+@pytest.mark.parametrize(
+    ("at_once", "count", "shares"),
+    [
+        (4, 400, [100] * 4),
+        (4, 515, [70, 70, 70, 70, 60, 60, 60, 55]),
+        (4, 799, [*[100] * 7, 99]),
+        (4, 2_000, [100] * 20),
+        (4, 399, [399]),
+        (4, 0, [0]),
+        (1, 250, [90, 80, 80]),
+        (1, 99, [99]),
+    ],
+)
+def test_load_is_divided_when_each_part_is_worth_a_claim(at_once: int, count: int, shares: list[int]) -> None:
+    """Of whole batches, as many for each call that may be under way; a small load is one part."""
+    queue = SqsQueue(cast("Clients", SimpleNamespace()), at_once=at_once)
+    assert list(queue.shares(count)) == shares
 
 
 def test_fifo_batch_has_one_message_of_a_group() -> None:

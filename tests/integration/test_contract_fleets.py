@@ -48,6 +48,21 @@ def test_invalid_document_does_not_hide_the_others(world: World) -> None:
     assert [problem.partition(":")[0] for problem in loaded.invalid[0].problems] == ["queue", "group", "target_wait_s"]
 
 
+def test_further_queues_documents_join_their_fleets(world: World) -> None:
+    """Under the fleet's own name, as deep as queue.yaml writes them; one at fault is reported by its name."""
+    queue = "https://sqs.eu-central-1.amazonaws.com/123456789012/one-urgent"
+    world.put_document("one", document("one"))
+    world.put_document("one/queues/one-urgent.fifo", {"queue": f"{queue}.fifo", "target_wait_s": 30, "priority": 5})
+    world.put_document("one/queues/bad", {"queue": queue, "priority": 1_000})
+    world.put_document("one-more", document("one-more"))
+    loaded = world.ports.fleets.load()
+    assert [[source.name for source in fleet.sources] for fleet in loaded.fleets] == [
+        ["one", "one-urgent.fifo"],
+        ["one-more"],
+    ]
+    assert [error.name for error in loaded.invalid] == ["one/queues/bad"]
+
+
 def test_second_document_is_invalid_when_it_claims_another_fleets_group(world: World) -> None:
     """Two fleets would set one group's capacity against each other."""
     world.put_document("one", document("one"))

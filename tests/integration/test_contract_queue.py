@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from sluice.model import Attribute, Message, QueueReading
-from sluice.ports import NeedsFixError, Ports, RefusedError
+from sluice.ports import CONSIGNMENT_MAX, NeedsFixError, Ports, RefusedError
 from tests.integration.contract_worlds import EMULATOR, EVERYWHERE, MEMORY, World, open_world
 
 
@@ -61,6 +62,17 @@ def test_every_call_names_the_queue_when_there_is_none(world: World) -> None:
     for call in calls:
         with pytest.raises(NeedsFixError, match="does not exist"):
             call()
+
+
+def test_queues_read_at_once_are_answered_in_their_order(world: World) -> None:
+    """Each with its counts or what is in the way of it: one that is missing does not hide the others."""
+    one, other = world.make_queue(), world.make_queue()
+    sent(world.ports, other, letter("a"), letter("b"))
+    first, missing, last = world.ports.queue.read_all([one, one + "-missing", other], world.now())
+    assert isinstance(first, QueueReading)
+    assert isinstance(last, QueueReading)
+    assert (counts(first), counts(last)) == ((0, 0, 0), (2, 0, 0))
+    assert isinstance(missing, NeedsFixError)
 
 
 def test_facts_tell_what_the_queue_is(world: World) -> None:
@@ -344,6 +356,37 @@ def test_receive_brings_as_many_as_are_asked_for(world: World) -> None:
     assert world.ports.queue.receive(url, 50, 60.0) == ()
     sent(world.ports, url, letter("one"), letter("two"))
     assert len(world.ports.queue.receive(url, 0, 30.0)) <= 1
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 500, 501, 2_000])
+def test_shares_are_the_whole_load(world: World, count: int) -> None:
+    """However it is divided; and each can be claimed."""
+    shares = world.ports.queue.shares(count)
+    assert (sum(shares), len(shares) >= 1, min(shares) >= 0) == (count, True, True)
+    assert max(shares) <= CONSIGNMENT_MAX
+
+
+def test_messages_are_moved_side_by_side_and_results_keep_their_order(world: World) -> None:
+    """Each piece moves messages of its own; an error is raised when all have come to their end."""
+    urls = [world.make_queue() for _ in range(3)]
+    queue = world.ports.queue
+    moved: list[int] = []
+
+    def move(place: int) -> int:
+        sent(world.ports, urls[place], *(letter(f"m{n}", f"{place}") for n in range(12)))
+        received = queue.receive(urls[place], 12, 30.0, wait_s=2.0)
+        if place == 0:
+            raise RefusedError("not this one")
+        queue.delete(urls[place], [message.receipt for message in received])
+        moved.append(place)
+        return place
+
+    with pytest.raises(RefusedError, match="not this one"):
+        queue.side_by_side([partial(move, place) for place in range(3)])
+    assert sorted(moved) == [1, 2]
+    held = [queue.read(url, world.now()) for url in urls]
+    assert [sum(count or 0 for count in counts(reading)) for reading in held] == [12, 0, 0]
+    assert queue.side_by_side([partial(move, place) for place in (2, 1)]) == [2, 1]
 
 
 def test_many_are_deleted_by_entry_when_longer_than_ten(world: World) -> None:

@@ -23,7 +23,13 @@ def used_queue(world: World) -> str:
     world.ports.queue.send(url, [Message(id=f"m{number}", body="an order") for number in range(3)], [0.0] * 3)
     (received,) = world.ports.queue.receive(url, 1, 600.0)
     world.ports.queue.delete(url, [received.receipt])
-    world.publish(url, NumberOfMessagesSent=3, NumberOfMessagesDeleted=1, ApproximateAgeOfOldestMessage=0)
+    world.publish(
+        url,
+        NumberOfMessagesSent=3,
+        NumberOfMessagesReceived=1,
+        NumberOfMessagesDeleted=1,
+        ApproximateAgeOfOldestMessage=0,
+    )
     return url
 
 
@@ -47,12 +53,13 @@ def test_nothing_is_known_of_a_queue_without_activity(world: World) -> None:
     assert world.ports.signals.read(url + "-none", world.now()) == QueueReading()
 
 
-def test_sent_and_deleted_are_counted_by_period(world: World) -> None:
+def test_sent_received_and_deleted_are_counted_by_period(world: World) -> None:
     """In ascending periods of known length, each over."""
     reading = settled(world, used_queue(world))
     assert reading.sent is not None
     assert reading.deleted is not None
-    for series, total in ((reading.sent, 3.0), (reading.deleted, 1.0)):
+    assert reading.received is not None
+    for series, total in ((reading.sent, 3.0), (reading.received, 1.0), (reading.deleted, 1.0)):
         assert series.period_s == world.metric_period_s
         assert sum(count for _, count in series.points) == total
         assert list(series.points) == sorted(series.points)
@@ -65,7 +72,7 @@ def test_period_under_way_is_left_out(world: World) -> None:
     """A count that is still growing is no count."""
     url = used_queue(world)
     reading = world.ports.signals.read(url, world.now() + 1.0)
-    assert (reading.sent, reading.deleted) == (None, None)
+    assert (reading.sent, reading.received, reading.deleted) == (None, None, None)
     assert reading.oldest_age is not None
 
 
@@ -82,6 +89,15 @@ def test_counts_of_the_moment_are_not_signals(world: World) -> None:
     """Visible, in flight and delayed come from the queue itself."""
     reading = settled(world, used_queue(world))
     assert (reading.visible, reading.in_flight, reading.delayed) == (None, None, None)
+
+
+def test_several_queues_are_read_at_once(world: World) -> None:
+    """In the order asked for; one without activity, or that does not exist, is like one read alone."""
+    url, idle = used_queue(world), world.make_queue()
+    settled(world, url)
+    now = world.now()
+    read = world.ports.signals.read_all([idle, url, url + "-none"], now)
+    assert read == (QueueReading(), world.ports.signals.read(url, now), QueueReading())
 
 
 @pytest.mark.parametrize("on", [True, False])

@@ -587,6 +587,31 @@ def test_last_fleet_is_held_when_messages_in_flight_become_fewer() -> None:
     assert 500 <= day.now - START <= 660
 
 
+@pytest.mark.parametrize(("gone", "held_s"), [(False, (500, 660)), (True, (100, 240))])
+def test_last_fleet_is_held_when_messages_in_flight_become_fewer_in_any_queue(
+    gone: bool, held_s: tuple[int, int]
+) -> None:
+    """Of all its queues together, a paused one's too; what cannot be counted in one of them is no sign at all."""
+    urls = [f"https://sqs.eu-central-1.amazonaws.com/000000000000/{name}" for name in ("orders", "night", "gone")]
+    queues = [{"queue": url, "paused": url.endswith("night")} for url in urls]
+    one = a_fleet(deadline_s=7_200, silence_s=120)
+    day = Day(Fleet.model_validate({**one.model_dump(exclude={"queue", "dead_letter_queue"}), "queues": queues}))
+    (instance_id,) = day.instances()
+    day.ports.instances.without_agent.add(instance_id)
+    if gone:
+        day.ports.queue.drop(urls[2])
+    for number in range(4):
+        url = urls[number % 2]
+        day.ports.queue.send(url, [Message(str(number), "work")], [0.0])
+        (message,) = day.ports.queue.receive(url, 1, visibility_s=40_000)
+        day.at(100 + 100 * number, lambda url=url, receipt=message.receipt: day.ports.queue.delete(url, [receipt]))
+    day.invoke(day.terminate(instance_id))
+    while day.instances() and day.now < START + 2_000:
+        day.invoke(SWEEP)
+        day.wait(60 - (day.now - START) % 60)
+    assert held_s[0] <= day.now - START <= held_s[1]
+
+
 def test_failed_drain_is_kept_and_counted_until_a_person_lets_it_go() -> None:
     """Past its deadline: abandoned, retained, told of each minute with age and cost, terminated by a release."""
     day = Day(a_fleet(deadline_s=60, keep_failed=True, hourly_cost=2.0))

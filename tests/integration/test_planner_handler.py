@@ -506,6 +506,95 @@ def test_growth_when_the_group_refuses() -> None:
     assert day.ports.ledger.memory("orders").needs
 
 
+# --------------------------------------------------------------------------- several queues
+
+
+def a_shared_fleet(**more: Any) -> Fleet:
+    """Fleet orders with its queue, urgent orders in a minute, and returns that are paused."""
+    account = "https://sqs.eu-central-1.amazonaws.com/000000000000"
+    queues = [
+        {"queue": f"{account}/orders"},
+        {"queue": f"{account}/orders-urgent", "target_wait_s": 90, "priority": 1},
+        {"queue": f"{account}/returns", "paused": True},
+    ]
+    document = a_fleet().model_dump(exclude={"queue"}) | {"queues": queues, "hints": {"seconds_per_message": 1}}
+    return Fleet.model_validate(document | more)
+
+
+def test_tick_when_a_fleet_has_several_queues(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """One decision for all of them, by what is consumed; two calls read them all, however many there are."""
+    day = Day(a_shared_fleet())
+    day.send(400, "orders")
+    day.send(60, "orders-urgent")
+    day.send(9000, "returns")
+    day.invoke({"fleet": "orders"}, shift_s=5.0)
+    (decision,) = day.ports.ledger.decisions("orders", 10)
+    figures = {figure.name: figure.value for figure in decision[0].figures}
+    assert (figures["visible"], figures["visible in orders-urgent"], figures["visible in returns"]) == (460, 60, 9000)
+    assert 0 < day.desired() == max(figures["need of orders"], figures["need of orders-urgent"])
+    assert "need of returns" not in figures
+    assert (day.calls["MemoryQueue.read_all"], day.calls["MemorySignals.read_all"]) == (1, 1)
+    assert any("460 messages wait" in line["message"] for line in log())
+    memory = day.ports.ledger.memory("orders")
+    assert [queue.name for queue in memory.queues] == ["orders", "orders-urgent", "returns"]
+
+
+def test_alarm_when_it_is_of_any_of_a_fleets_queues() -> None:
+    """Urgent orders wake the fleet as orders do."""
+    day = Day(a_shared_fleet())
+    day.send(1, "orders-urgent")
+    metric = {"namespace": "AWS/SQS", "dimensions": {"QueueName": "orders-urgent"}}
+    data = {
+        "alarmName": "anything",
+        "state": {"value": "ALARM"},
+        "configuration": {"metrics": [{"metricStat": {"metric": metric}}]},
+    }
+    day.invoke({"alarmData": data}, shift_s=5.0)
+    assert day.desired() == 1
+
+
+def test_tick_when_one_of_several_queues_does_not_exist(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """It is told of, nothing shrinks, and the others are served."""
+    account = "https://sqs.eu-central-1.amazonaws.com/000000000000"
+    fleet = a_shared_fleet()
+    day = Day(fleet)
+    missing = fleet.model_copy(
+        update={"queues": (*fleet.queues[:2], fleet.queues[2].model_copy(update={"queue": f"{account}/gone"}))}
+    )
+    day.ports.fleets.put("orders", missing)
+    day.ports.group.set_desired("orders-consumers", 4)
+    day.invoke({"fleet": "orders"}, shift_s=5.0)
+    assert day.desired() == 4
+    assert any("gone" in str(line.get("problem")) for line in log())
+    day.send(900, "orders-urgent")
+    day.now += 10.0
+    day.invoke({"fleet": "orders"}, shift_s=5.0)
+    assert day.desired() > 4
+
+
+def test_tick_when_no_queue_of_several_can_be_read() -> None:
+    """A silent SQS or CloudWatch is said once, and holds the fleet."""
+    error = TryLaterError("SQS does not answer")
+    day = Day(a_shared_fleet(), decide=lambda call: Fault(When.BEFORE, error) if call.method == "read_all" else None)
+    day.ports.group.set_desired("orders-consumers", 4)
+    told = day.invoke({"fleet": "orders"}, shift_s=5.0)["ticks"][0]
+    assert (told["outcome"], told["want"], told["answer"]) == (OutcomeStatus.FAILED, 4, "SQS does not answer")
+
+
+def test_shadow_when_a_fleet_has_several_queues() -> None:
+    """Decisions are recorded, and nothing is scored: a replay without priorities would mislead."""
+    day = Day(a_shared_fleet(mode="shadow"))
+    day.send(400, "orders")
+    told = day.invoke({"fleet": "orders"}, shift_s=5.0)["ticks"][0]
+    assert (told["outcome"], day.desired(), told["want"] > 0, "shadow" in told) == (
+        OutcomeStatus.SHADOW,
+        0,
+        True,
+        False,
+    )
+    assert day.ports.ledger.memory("orders").shadow == Shadow()
+
+
 def test_planner_when_fleets_cannot_be_loaded(log: Callable[[], list[dict[str, Any]]]) -> None:
     """Without documents nothing can be done; it says what to grant and does not raise."""
     day = Day(decide=failing("MemoryFleets.load", NeedsFixError("grant ssm:GetParametersByPath")))

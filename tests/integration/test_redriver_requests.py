@@ -108,7 +108,7 @@ def test_message_goes_to_another_fleet_when_that_is_asked_for() -> None:
     world.now += 60
     assert tick(world)["jobs"][0]["state"] == "done"
     assert len(world.bodies(world.fleet.queue.replace("orders", "invoices"))) == 3
-    assert "must be a fleet with a standard queue" in asked(world, request("redrive", all=True, to="parcels"))["error"]
+    assert "to: must be a standard queue" in asked(world, request("redrive", all=True, to="parcels"))["error"]
 
 
 def test_group_is_set_aside_and_taken_out_again_when_a_person_says_so() -> None:

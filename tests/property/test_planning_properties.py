@@ -264,7 +264,7 @@ supplies = st.builds(
 @given(supplies, st.floats(1, 3600), st.floats(0.01, 1e6))
 def test_units_when_they_are_solved_for(supply, t, messages):
     """units_for is the inverse of by_working: so many units start so many messages, hardly fewer start fewer."""
-    units = supply.units_for(messages, t)
+    units = supply.units_for([(t, messages)])
     assert isclose(replace(supply, working=units).by_working(t), messages, rel_tol=1e-6, abs_tol=1e-6)
     assert replace(supply, working=0.99 * units).by_working(t) < messages
 
@@ -278,6 +278,15 @@ def test_launches_when_there_are_more_of_them_or_of_messages(supply, t, times, m
     assert isclose(replace(fresh, launches=((1.0, units),)).started(1.0 + t), messages, rel_tol=1e-6, abs_tol=1e-6)
     assert replace(fresh, launches=((1.0, units * times),)).started(1.0 + t) >= messages * (1 - 1e-6)
     assert fresh.launched_for(messages * times, t) >= units * (1 - 1e-9)
+
+
+@anything
+@given(supplies, st.booleans(), st.lists(st.tuples(st.floats(1, 3600), st.floats(0.01, 1e6)), min_size=1, max_size=8))
+def test_units_when_many_moments_ask(supply, idle, due):
+    """The most that any moment asks for: what is passed over could not have asked for more."""
+    supply = supply if idle else replace(supply, busy=supply.places)
+    each = max(supply.units_for([moment]) for moment in due)
+    assert isclose(supply.units_for(sorted(due)), each, rel_tol=1e-9)
 
 
 @anything

@@ -203,10 +203,10 @@ def test_wrong_value_is_shown_in_part_only() -> None:
 
 
 def test_second_of_two_documents_is_invalid_when_both_claim_the_same() -> None:
-    """A name, or a group: the first by name has it, and the others go on."""
+    """A name, a group, or a queue: the first by name has it, and the others go on."""
     fleets, invalid = parse_all(
         {
-            "c": {**LEAST, "group": "c"},
+            "c": {**LEAST, "queue": f"{QUEUE}-c", "group": "c"},
             "b": {**LEAST, "name": "a", "group": "a"},
             "a": {**LEAST, "group": "a"},
         }
@@ -217,6 +217,7 @@ def test_second_of_two_documents_is_invalid_when_both_claim_the_same() -> None:
     assert clash.problems == (
         "name: another document has a fleet 'a' already",
         "group: fleet 'a' manages 'a' already",
+        "queue: fleet 'a' consumes 'orders' already",
     )
 
 
@@ -347,3 +348,159 @@ def test_any_text_parses_or_is_a_problem_of_the_document(text: str) -> None:
     """No text that is stored as a document breaks the reading of the others."""
     _, invalid = parse_all({"broken": text})
     assert [error.name for error in invalid] == ["broken"]
+
+
+# --------------------------------------------------------------------------- several queues
+
+URGENT, BULK = f"{QUEUE}-urgent", f"{QUEUE}-bulk"
+SEVERAL: dict[str, Any] = {
+    "queues": [{"queue": URGENT, "target_wait_s": 30, "priority": 1}, {"queue": BULK, "dead_letter_queue": DEAD}],
+    "group": "orders consumers",
+    "target_wait_s": 600,
+}
+
+
+def test_several_queues_have_targets_of_their_own_or_the_fleets() -> None:
+    """And each its priority, its pause and its dead-letter queue; no queue is the fleet's one."""
+    fleet = parse("orders", SEVERAL)
+    assert (fleet.queue, fleet.dead_letter_queue, fleet.dead_letter_queues) == (None, None, (DEAD,))
+    assert [(source.name, source.target_wait_s, source.priority, source.paused) for source in fleet.sources] == [
+        ("orders-urgent", 30.0, 1, False),
+        ("orders-bulk", 600.0, 0, False),
+    ]
+    assert (fleet.shared, fleet.tightest_wait_s) == (True, 30.0)
+    assert parse("another", fleet.model_dump_json()) == fleet
+
+
+def test_queue_alone_is_a_fleets_only_source() -> None:
+    """With the fleet's target, whichever way the document names it."""
+    one = parse("orders", {**LEAST, "dead_letter_queue": DEAD})
+    listed = parse("orders", {**LEAST, "queue": None, "queues": [{"queue": QUEUE, "dead_letter_queue": DEAD}]})
+    assert one.sources[0].model_dump() == listed.sources[0].model_dump()
+    assert (one.shared, listed.shared) == (False, False)
+    assert one.dead_letter_queues == listed.dead_letter_queues == (DEAD,)
+
+
+def test_paused_queue_is_no_promise() -> None:
+    """The tightest target is that of what is consumed; where nothing is, the fleet's own."""
+    urgent, bulk = SEVERAL["queues"]
+    assert parse("o", {**SEVERAL, "queues": [{**urgent, "paused": True}, bulk]}).tightest_wait_s == 600.0
+    paused = parse("o", {**SEVERAL, "queues": [{**urgent, "paused": True}]})
+    assert (paused.shared, paused.tightest_wait_s) == (True, 600.0)
+
+
+def test_fleet_through_one_of_its_queues_has_that_alone() -> None:
+    """With its dead-letter queue and its target; nothing of the fleet as a whole is left over."""
+    fleet = parse("orders", SEVERAL)
+    urgent, bulk = (fleet.through(source) for source in fleet.sources)
+    assert (urgent.queue, urgent.dead_letter_queue, urgent.target_wait_s, urgent.shared) == (URGENT, None, 30.0, False)
+    assert (bulk.queue, bulk.dead_letter_queue, bulk.target_wait_s) == (BULK, DEAD, 600.0)
+    assert [source.queue for source in bulk.sources] == [BULK]
+    one = parse("orders", LEAST)
+    assert one.through(one.sources[0]) == one
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"queue": QUEUE}, "queue: must be left out where there are queues: name it as one of them"),
+        ({"queues": []}, "queue: is required"),
+        ({"queues": [{"queue": "orders"}]}, f"queues.0.queue: {QUEUE_IS} (got 'orders')"),
+        ({"queues": [{}]}, "queues.0.queue: is required"),
+        ({"queues": [BULK]}, "queues.0: must be a JSON object"),
+        ({"queues": [{"queue": BULK, "wait": 1}]}, "queues.0.wait: is not a field of a fleet"),
+        (
+            {"queues": [{"queue": URGENT}, {"queue": BULK, "target_wait_s": 0}]},
+            "queues.1.target_wait_s: must be greater than or equal to 1 (got 0)",
+        ),
+        ({"queues": [{"queue": BULK, "priority": 1.5}]}, "queues.0.priority: must be a valid integer"),
+        ({"queues": [{"queue": BULK, "priority": 101}]}, "queues.0.priority: must be less than or equal to 100"),
+        ({"queues": [{"queue": BULK, "paused": "perhaps"}]}, "queues.0.paused: must be a valid boolean"),
+        ({"queues": [{"queue": f"{QUEUE}-{n}"} for n in range(11)]}, "queues: "),
+        (
+            {"queues": [{"queue": URGENT}, {"queue": URGENT}]},
+            "queues.1.queue: must be another queue than queues.0.queue",
+        ),
+        (
+            {"queues": [{"queue": URGENT}, {"queue": URGENT.replace("123456789012", "210987654321")}]},
+            "queues.1.queue: must have another name than queues.0.queue",
+        ),
+        (
+            {"queues": [{"queue": URGENT}, {"queue": BULK, "dead_letter_queue": BULK}]},
+            "queues.1.dead_letter_queue: must be another queue than queue",
+        ),
+        (
+            {"queues": [{"queue": BULK, "dead_letter_queue": f"{DEAD}.fifo"}]},
+            "queues.0.dead_letter_queue: must be FIFO if queue is, and only then",
+        ),
+        (
+            {"queues": [{"queue": URGENT, "dead_letter_queue": BULK}, {"queue": BULK}]},
+            "queues.0.dead_letter_queue: must be no queue that the fleet consumes: queues.1",
+        ),
+        ({"dead_letter_queue": DEAD}, "dead_letter_queue: must be left out where there are queues: each names its own"),
+    ],
+)
+def test_faults_of_queues_name_their_field(change: dict[str, Any], problem: str) -> None:
+    """By the queue's place in the document."""
+    (found,) = problems({**SEVERAL, **change})
+    assert found.startswith(problem)
+
+
+def test_missing_queue_is_named_with_the_other_faults() -> None:
+    """Though it is a check of the whole document."""
+    assert problems({"group": "", "target_wait_s": 60})[0] == "queue: is required"
+
+
+def test_further_queue_is_a_document_of_its_own() -> None:
+    """Under its fleet's; it is added to the fleet's queue, or to its queues, in the order of names."""
+    fleets, invalid = parse_all(
+        {
+            "orders": {**LEAST, "dead_letter_queue": DEAD},
+            "orders/queues/urgent": json.dumps({"queue": URGENT, "target_wait_s": 30, "priority": 1}),
+            "orders/queues/bulk": {"queue": BULK, "paused": True},
+            "orders-eu": {**SEVERAL, "group": "eu", "queues": [{"queue": f"{QUEUE}-eu"}]},
+            "orders-eu/queues/more": {"queue": f"{QUEUE}-more"},
+        }
+    )
+    assert invalid == ()
+    orders, eu = fleets
+    assert [source.name for source in orders.sources] == ["orders", "orders-bulk", "orders-urgent"]
+    assert [source.dead_letter_queue for source in orders.sources] == [DEAD, None, None]
+    assert [source.target_wait_s for source in orders.sources] == [60.0, 60.0, 30.0]
+    assert orders.sources[1].paused
+    assert [source.name for source in eu.sources] == ["orders-eu", "orders-more"]
+
+
+def test_further_queue_at_fault_is_left_out_and_told() -> None:
+    """Its fleet goes on without it, as do the others."""
+    fleets, invalid = parse_all(
+        {
+            "orders": LEAST,
+            "orders/queues/a": {"queue": URGENT, "target_wait_s": 0},
+            "orders/queues/b": "{",
+            "orders/queues/c": {"queue": QUEUE},
+            "orders/queues/d": "[]",
+            "orders/queues/e": {"queue": BULK},
+            "other": {**LEAST, "queue": f"{QUEUE}-other", "group": "other"},
+            "other/queues/a": {"queue": BULK},
+            "nobody/queues/a": {"queue": f"{QUEUE}-x"},
+        }
+    )
+    assert [(fleet.name, len(fleet.sources)) for fleet in fleets] == [("orders", 2), ("other", 1)]
+    told = {error.name: error.problems for error in invalid}
+    assert told.pop("orders/queues/b")[0].startswith("document: not JSON: ")
+    assert told == {
+        "orders/queues/a": ("target_wait_s: must be greater than or equal to 1 (got 0)",),
+        "orders/queues/c": ("queue: must be another queue than queues.0.queue",),
+        "orders/queues/d": ("document: must be a JSON object (got [])",),
+        "other/queues/a": ("queue: fleet 'orders' consumes 'orders-bulk' already",),
+        "nobody/queues/a": ("document: is a queue of no fleet",),
+    }
+
+
+def test_believed_speed_stays_unsaid_when_a_queue_is_added() -> None:
+    """Adding a queue must not turn defaults into hints that somebody gave."""
+    documents = {"orders": LEAST, "orders/queues/bulk": {"queue": BULK}}
+    assert not parse_all(documents)[0][0].hints.tells_speed
+    documents["orders"] = {**LEAST, "hints": {"seconds_per_message": 1}}
+    assert parse_all(documents)[0][0].hints.tells_speed

@@ -102,17 +102,98 @@ def test_service_rate_when_messages_of_five_minutes_come_unhinted():
     assert believed_s(59) == pytest.approx(300, rel=0.1)
 
 
-@pytest.mark.parametrize(("before", "after"), [(120, 12), (12, 120)])
-def test_service_rate_when_messages_take_ten_times_as_long_or_short(before, after):
-    """A mix that changes tenfold is followed steadily, and believed within some dozens of minutes of work."""
+@pytest.mark.parametrize(
+    ("before", "after", "minutes"),
+    [
+        (120, 12, 3),  # ten times as long
+        (12, 120, 3),  # a tenth
+        (120, 40, 3),  # three times as long
+        (40, 120, 3),
+        (120, 54, 30),  # just beyond the step, it is soon within it: what was known fades, as ever
+        (120, 80, 30),
+    ],
+)
+def test_service_rate_when_the_mix_of_messages_changes(before, after, minutes):
+    """What lasts is believed: three minutes beyond a step of what was expected, on one side, let go of what was known.
+
+    Before that many minutes have gone by it is not, and the rate goes steadily to what is.
+    """
     fleet = a_fleet()
     rates = [
-        service_rate(saturated(fleet, lambda i: before if i < 30 else after, minutes=m), fleet, NINE).value
-        for m in (30, 45, 60, 120)
+        service_rate(saturated(fleet, lambda i: before if i < 30 else after, minutes=29 + m), fleet, NINE).value
+        for m in range(minutes + 1)
     ]
     assert rates == sorted(rates, reverse=before > after)
     assert rates[0] == pytest.approx(before / 120, rel=0.15)
-    assert rates[-1] == pytest.approx(after / 120, rel=0.15)
+    assert rates[minutes] == pytest.approx(after / 120, rel=0.15)
+    if minutes == 3:
+        assert abs(rates[2] - before / 120) < 0.2 * abs(before - after) / 120
+
+
+@pytest.mark.parametrize("odd", [0, 6, 30, 240, 3000])
+@pytest.mark.parametrize("how_many", [1, 2])
+def test_service_rate_when_a_minute_or_two_are_odd(odd, how_many):
+    """A minute far off, or two, move a well-founded rate by about a tenth each: a third would have to follow.
+
+    Sixty a minute by two units are expected. A step is thirty less three, or twice as many and three.
+    """
+    fleet = a_fleet()
+    minutes = {15, 16} if how_many == 2 else {15}
+    memory = saturated(fleet, lambda i: odd if i in minutes else 60, minutes=17)
+    assert service_rate(memory, fleet, NINE).value == pytest.approx(0.5, rel=0.11 * how_many)
+    assert memory.unlike == (0, 0.0, 0.0)
+
+
+def test_service_rate_when_every_other_minute_is_odd():
+    """Traffic that comes and goes by the minute is no change that lasts."""
+    fleet = a_fleet()
+    memory = saturated(fleet, lambda i: 6 if i >= 20 and i % 3 else 60, minutes=60)
+    assert service_rate(memory, fleet, NINE).value > 0.25
+
+
+@pytest.mark.parametrize("dead", [1, 4, 12])
+def test_service_rate_when_consumers_crash_and_come_back(dead):
+    """The minutes in which a crash begins and ends are two odd ones, with silence between: they do not make three."""
+    fleet = a_fleet()
+    counts = [60.0] * 15 + [10.0] + [0.0] * dead + [10.0] + [60.0] * 10
+    memory = saturated(fleet, lambda i: counts[i], minutes=len(counts) - 2)
+    assert service_rate(memory, fleet, NINE).value == pytest.approx(0.5, rel=0.12)
+
+
+def test_service_rate_when_a_small_fleet_is_silent():
+    """Eight expected a minute and none for five are no change of mix: without a completion nothing is let go."""
+    fleet = a_fleet(hints={"seconds_per_message": 7.5})
+    memory = saturated(fleet, lambda i: 8 if i < 20 else 0, working=1, minutes=24)
+    assert memory.unlike[0] == 0
+    assert 1 / service_rate(memory, fleet, NINE).value < 20
+
+
+def test_service_rate_when_messages_become_short_and_nothing_waits_any_more():
+    """Ten units with ten messages in flight took 10 s each; with one in flight and as many completed, they take one.
+
+    Nothing waits, so no minute is saturated. Those in flight at seven or eight ticks are a sample, and one more is
+    allowed for: four times as fast after three minutes. Of messages of 2.5 s ticks ten seconds apart tell no more: they
+    may come and go in between. Fewer units will soon have a backlog, which does.
+    """
+    fleet = a_fleet(hints={"seconds_per_message": 10})
+    memory = saturated(fleet, lambda _: 60, working=10, minutes=20, in_flight=10)
+    assert 1 / service_rate(memory, fleet, NINE).value == pytest.approx(10, rel=0.05)
+
+    def later(minutes: int, in_flight: float) -> Memory:
+        grown, counts, start = memory, [], NINE + 1320.0
+        for t in range(0, 60 * minutes + 31, 10):
+            now = start + t
+            counts = [(start + 60.0 * i, 60.0) for i in range(max(0, int((t - 30) // 60)))]
+            queue = QueueReading(
+                Reading(0.0, now), Reading(in_flight, now), Reading(0.0, now), deleted=Series(60.0, tuple(counts))
+            )
+            grown = learn(grown, seen(now, queue, a_group(now, 10)), fleet, now)
+        return grown
+
+    assert 1 / service_rate(later(2, 1.0), fleet, NINE).value == pytest.approx(10, rel=0.05)
+    assert 1 / service_rate(later(3, 1.0), fleet, NINE).value < 3.5
+    assert later(6, 1.0).service_rate == later(3, 1.0).service_rate
+    assert later(6, 10.0).service_rate == memory.service_rate, "as many in flight as ever: nothing is faster"
 
 
 def test_service_rate_when_some_messages_are_poison():
@@ -197,6 +278,19 @@ def test_service_rate_when_one_minute_is_far_off():
     fleet = a_fleet()
     memory = saturated(fleet, lambda i: 3000 if i == 15 else 60, minutes=16)
     assert 0.5 < service_rate(memory, fleet, NINE).value < 0.6
+
+
+def test_service_rate_when_ticks_are_in_step_with_short_messages():
+    """One a second, done before the next tick looks: that none was ever seen in flight says nothing of its speed."""
+    fleet = a_fleet()
+    memory = saturated(fleet, lambda _: 60, working=1, minutes=12)
+    before, t = memory.service_rate, 0
+    for t in range(0, 700, 10):
+        now = NINE + 900 + t
+        done = Series(60.0, tuple((NINE + 900 + 60.0 * i, 60.0) for i in range(max(0, (t - 30) // 60))))
+        queue = QueueReading(Reading(0.0, now), Reading(0.0, now), Reading(0.0, now), deleted=done)
+        memory = learn(memory, seen(now, queue, a_group(now, 1)), fleet, now)
+    assert memory.service_rate == before
 
 
 def test_service_rate_when_work_is_slow():

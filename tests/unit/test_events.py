@@ -57,6 +57,7 @@ TRIGGERS = {
     "redriver-redrive-dry-run",
     "redriver-widget-button",
     "redriver-redrive-selected",
+    "redriver-redrive-queue",
     "redriver-pause",
     "redriver-resume",
     "redriver-stop",

@@ -113,6 +113,21 @@ WHO = {"fleet": "orders", "requested_by": "ada, on the command line"}
                 }
             },
         ),
+        (
+            ["--queue", "urgent", "--dry-run"],
+            {"redrive": {**WHO, "queue": "urgent", "dry_run": True, "again": False}},
+        ),
+        (
+            ["--all", "--queue", "urgent", "--to", "invoices", "--to-queue", "late"],
+            {
+                "redrive": {
+                    **WHO, "all": True, "queue": "urgent", "to": "invoices", "to_queue": "late", "dry_run": False,
+                    "again": False,
+                }
+            },
+        ),
+        (["--peek", "--queue", "urgent"], {"peek": {**WHO, "queue": "urgent"}}),
+        (["--quarantine", "--queue", "urgent"], {"quarantine": {**WHO, "queue": "urgent"}}),
         (["--stop", "job-7"], {"stop": {**WHO, "job_id": "job-7"}}),
         (["--pause", "job-7"], {"pause": {**WHO, "job_id": "job-7"}}),
         (["--resume", "job-7"], {"resume": {**WHO, "job_id": "job-7"}}),

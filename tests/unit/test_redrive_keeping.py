@@ -2,14 +2,15 @@
 
 import pytest
 
+from sluice.belonging import Way
 from sluice.dead_letters import End
 from sluice.editing import Editor, key_of
-from sluice.expiry import LOOK_EVERY_S, Keeper, is_due, left_s, margin_s
+from sluice.expiry import LOOK_EVERY_S, Keeper, is_due
 from sluice.jobs import RequestError, Selection, open_job
 from sluice.memory import Fault, When, faulty_ports
 from sluice.model import JobState
 from sluice.ports import LostAnswerError, Ports, TryLaterError
-from sluice.redrive import ATTEMPTS
+from sluice.redrive import ATTEMPTS, left_s, margin_s
 from tests.redrive_worlds import SOON, START, World, fleet, letter
 
 DAY_S = 86_400.0
@@ -18,7 +19,8 @@ RETENTION_S = 4 * DAY_S
 
 def editor(world: World, ports: Ports | None = None) -> Editor:
     """An invocation that begins now."""
-    return Editor(ports or world.ports, world.fleet, world.to, "edit-1", world.now + SOON, world.clock)
+    ways = (Way(world.fleet, world.to),)
+    return Editor(ports or world.ports, world.fleet, ways, "edit-1", world.now + SOON, world.clock)
 
 
 # --------------------------------------------------------------------------- edited
@@ -215,8 +217,8 @@ def test_dead_letters_are_taken_in_on_a_persons_word() -> None:
 def test_time_left_runs_from_the_first_sending() -> None:
     """As SQS counts it: what nobody knows is not guessed."""
     queue = waiting().ports.queue.facts(waiting().dead_letters)
-    assert left_s(letter(first_sent_at=START - DAY_S), queue, START) == RETENTION_S - DAY_S
-    assert left_s(letter(first_sent_at=None), queue, START) is None
+    assert left_s(letter(first_sent_at=START - DAY_S), queue.retention_s, START) == RETENTION_S - DAY_S
+    assert left_s(letter(first_sent_at=None), queue.retention_s, START) is None
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_margin_is_a_share_of_the_retention_unless_configured(
     """A quarter, at most a day."""
     world = World(fleet(mode="manual", **policy))
     world.ports.queue.create(world.dead_letters, retention_s=retention_s)
-    assert margin_s(world.fleet.redrive, world.ports.queue.facts(world.dead_letters)) == margin
+    assert margin_s(world.fleet.redrive, world.ports.queue.facts(world.dead_letters).retention_s) == margin
 
 
 def test_look_is_due_every_ten_minutes_or_each_tick_when_time_is_short() -> None:

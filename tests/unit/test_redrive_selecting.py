@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluice.jobs import RequestError, Selection, open_job, pause_job, preview, resume_job, stop_job
+from sluice.jobs import RequestError, Selection, open_job, pause_job, preview, resume_job, stop_job, target_in
 from sluice.memory import Call, Fault, When, faulty_ports
 from sluice.model import JobPhase, JobState, RedriveJob
 from sluice.ports import MOVE_MAX_PER_S, TryLaterError
@@ -154,7 +154,7 @@ def test_job_sends_to_another_fleets_queue_when_that_is_asked_for() -> None:
     """Of the same kind, by the fleet's name; what came from elsewhere goes there too."""
     world = filled()
     other = replace_fleet(world, "invoices")
-    open_job(world.ports, world.fleet, ALL, world.job(), other)
+    open_job(world.ports, world.fleet, ALL, world.job(), target_in(other, None))
     world.fleet_to = other
     job = world.ports.ledger.job("orders", "job-1")
     assert job is not None
@@ -176,17 +176,17 @@ def test_dead_letter_of_a_namesake_elsewhere_goes_only_where_a_person_sends_it(s
     world.now += 1
     job = world.work(open_job(world.ports, world.fleet, ALL, world.job()))
     assert (job.failed_count, world.bodies(), world.held_bodies()) == (1, [], ["a"])
-    assert "came from another queue than the fleet's" in job.note
+    assert f"came from {source}, none of orders; to_queue says where to send it" in job.note
     world.fleet_to = replace_fleet(world, "invoices")
-    world.work(open_job(world.ports, world.fleet, ALL, world.job(id="job-2"), world.fleet_to))
+    world.work(open_job(world.ports, world.fleet, ALL, world.job(id="job-2"), target_in(world.fleet_to, None)))
     assert (world.bodies(world.fleet_to.queue), world.held_bodies()) == (["a"], [])
 
 
 def test_job_to_a_queue_of_another_kind_is_refused() -> None:
     """A standard message has no message group, a FIFO one would lose its order."""
     world = filled()
-    with pytest.raises(RequestError, match="must be a fleet with a standard queue, as orders has"):
-        open_job(world.ports, world.fleet, ALL, world.job(), fleet(fifo=True))
+    with pytest.raises(RequestError, match=r"to: must be a standard queue, as orders is; orders\.fifo of fleet"):
+        open_job(world.ports, world.fleet, ALL, world.job(), target_in(fleet(fifo=True), None))
 
 
 def replace_fleet(world: World, name: str) -> Any:

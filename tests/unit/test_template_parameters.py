@@ -124,7 +124,7 @@ def test_document_says_so_when_everything_is_set() -> None:
     )  # fmt: skip
 
     assert fleet.model_dump(mode="json") == {
-        "name": "orders", "queue": URL, "dead_letter_queue": None, "group": "orders", "target_wait_s": 60,
+        "name": "orders", "queue": URL, "dead_letter_queue": None, "queues": [], "group": "orders", "target_wait_s": 60,
         "mode": "shadow",
         "hints": {"seconds_per_message": 2.5, "concurrency": 7, "lead_time_s": 90},
         "limits": {

@@ -1,13 +1,15 @@
 """Dead letters and redrives by the shipped redriver, in virtual time, with faults before and after every call.
 
-The world is two queues, the archive and the ledger in memory; a producer, a consumer that fails on poison until it is
-fixed, Lambda's poller of the dead-letter queue (partial answers, lost deletes, double deliveries, receipts that
+The world is a queue and its dead-letter queue (or two queues with two of those, or one for both; one of the two may
+be paused for a while), the archive and the ledger in memory; a producer, a consumer that fails on poison until it is
+fixed, Lambda's poller of the dead-letter queues (partial answers, lost deletes, double deliveries, receipts that
 expire), the schedule's minute, and a person who redrives, stops and asks twice. Each call of a port takes time, in
 which anything that falls due happens, other invocations of the redriver included. Faults end at a seeded moment; then
 all must be worked on in the end.
 
 At every instant: each message that is not worked on is somewhere, and at most one copy of it is in its queue; in the
-end none was worked on twice but by a person's `again`.
+end none was worked on twice but by a person's `again`. Nothing is sent to another queue than its own, and nothing to a
+paused one unless a person says so.
 """
 
 import base64
@@ -16,18 +18,20 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import partial
 from random import Random
 from typing import Any
 
 from functions.redriver import app
-from sluice.config import Fleet, RedriveMode, RedrivePolicy
+from sluice.config import Fleet, QueuePolicy, RedriveMode, RedrivePolicy
 from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE
 from sluice.invocation import Shift
 from sluice.memory import Call, Crash, Fault, MemoryQueue, When, faulty_ports, memory_ports, queue_url
-from sluice.model import Attribute, JobState, Message
+from sluice.model import Attribute, JobState, Message, Quarantined
 from sluice.ports import BatchAnswer, LostAnswerError, NeedsFixError, PortError, Ports, TryLaterError
 from sluice.redrive import FIRST_SENT_AT
+from tools.chaos._turns import Turns
 from tools.chaos.report import Report
 
 START = 1_800_000_000.0
@@ -37,6 +41,7 @@ SKEW_S = 0.3  # between the clocks of two hosts; less than half of the redriver'
 STALL_S = 40.0  # the longest that a call takes: longer than an invocation may live
 VISIBILITY_S = 30.0
 MAX_RECEIVES = 2
+PARTS_MAX = 4  # of a load that is moved side by side
 MAX_BYTES = 1_500
 CALM_S = 3_600.0  # after the faults: for retries, ticks and redrives to come to their end
 UNTIL_S = 6 * 3_600.0
@@ -65,9 +70,11 @@ class PartialQueue(MemoryQueue):
         fails: Callable[[], bool],
         unspoken: Callable[[], bool],
         sent: Callable[[Message], None],
+        world: "World",
     ) -> None:
         super().__init__(clock)
         self.redriving = False
+        self._world = world
         self._fails = fails
         self._unspoken = unspoken
         self._sent = sent
@@ -88,6 +95,22 @@ class PartialQueue(MemoryQueue):
             {i: reason for i, reason in failed.items() if i not in silent},
             frozenset(sent[i] for i in answer.refused) - silent,
         )
+
+    def shares(self, count: int) -> Sequence[int]:
+        """Parts of any size, and as many as there are messages at most."""
+        rng = self._world.rng
+        cuts = sorted(rng.sample(range(1, count), min(rng.randrange(PARTS_MAX), count - 1))) if count > 1 else []
+        return [end - start for start, end in itertools.pairwise((0, *cuts, count))]
+
+    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
+        """In turns that the dice deal out."""
+        turns = Turns(works, self._world.rng.randrange)
+        self._world.sides.append((self._world.running[-1], turns))
+        self._world.counts["parts"] += len(works)
+        try:
+            return turns.run()
+        finally:
+            self._world.sides.pop()
 
     def delete(self, queue_url: str, receipts: Sequence[str]) -> BatchAnswer:
         """Delete those entries that do not fail: where it is the redriver that deletes."""
@@ -111,6 +134,8 @@ class Order:
     message_group: str | None
     poison: bool
     stamps: bool  # the consumer says why it fails on it
+    home: str  # the URL of the queue that it was sent to
+    says_source: bool = True  # a stamp says which queue it was consumed from
     done_count: int = 0
     again_count: int = 0  # how often a person said to send it even if it was sent
 
@@ -134,41 +159,53 @@ class World:
     sent_back: Counter[str] = field(default_factory=Counter)  # without a person
     looked_at: set[tuple[str, str]] = field(default_factory=set)
     running: list[tuple[str, float]] = field(default_factory=list)  # label, and when Lambda ends it
+    paused: dict[str, float] = field(default_factory=dict)  # queues that are, since when
+    sides: list[tuple[tuple[str, float], Turns[Any]]] = field(default_factory=list)  # of those: work side by side
     _numbers: Any = field(default_factory=itertools.count)
     truth: Any = field(init=False)
     ports: Ports = field(init=False)
 
     def __post_init__(self) -> None:
-        assert self.fleet.dead_letter_queue is not None
         whole = memory_ports(self.clock)
         queue = PartialQueue(
             self.clock,
             lambda: self.happens(self.chances.partial),
             lambda: self.happens(self.chances.unspoken),
             self.count_sent,
+            self,
         )
-        queue.create(self.dead_letters, visibility_s=TIMEOUT_S, max_bytes=MAX_BYTES)
-        queue.create(
-            self.fleet.queue,
-            visibility_s=VISIBILITY_S,
-            max_bytes=MAX_BYTES,
-            dead_letter=self.dead_letters,
-            max_receive_count=MAX_RECEIVES,
-        )
+        for url in self.fleet.dead_letter_queues:
+            queue.create(url, visibility_s=TIMEOUT_S, max_bytes=MAX_BYTES)
+        for source in self.fleet.sources:
+            queue.create(
+                source.queue,
+                visibility_s=VISIBILITY_S,
+                max_bytes=MAX_BYTES,
+                dead_letter=source.dead_letter_queue,
+                max_receive_count=MAX_RECEIVES,
+            )
         self.truth = replace(whole, queue=queue)
         self.truth.fleets.put(self.fleet.name, self.fleet)
         self.ports = faulty_ports(self.truth, self.meet)
 
     @property
-    def dead_letters(self) -> str:
-        """The dead-letter queue's URL."""
-        assert self.fleet.dead_letter_queue is not None
-        return self.fleet.dead_letter_queue
+    def queues(self) -> tuple[str, ...]:
+        """The URLs of the fleet's queues."""
+        return tuple(source.queue for source in self.fleet.sources)
+
+    @property
+    def shares(self) -> bool:
+        """Whether a dead-letter queue serves two queues."""
+        return len(self.fleet.dead_letter_queues) < len(self.queues)
 
     @property
     def fifo(self) -> bool:
         """Whether the queues are FIFO queues."""
-        return self.fleet.queue.endswith(".fifo")
+        return self.fleet.fifo
+
+    def dead(self) -> list[Message]:
+        """Every dead letter in its queue, each checked to be whole."""
+        return [message for url in self.fleet.dead_letter_queues for message in self.look(url)]
 
     # ----------------------------------------------------------------- time
 
@@ -227,61 +264,90 @@ class World:
         elif kind == "forged":  # what a producer may say about itself is not to be trusted
             attributes = {"sluice.attempts": Attribute("Number", self.rng.choice(("-3", "99", "1e9", "0")))}
         group = f"customer-{self.rng.randint(1, 3)}" if self.fifo else None
-        order = Order(body, tuple(sorted(attributes.items())), group, self.rng.random() < 0.6, self.rng.random() < 0.5)
-        self.orders[body] = order
-        self.truth.queue.put(
-            self.fleet.queue, body, attributes=attributes, message_group=group, deduplication=f"d{number}"
+        order = Order(
+            body,
+            tuple(sorted(attributes.items())),
+            group,
+            self.rng.random() < 0.6,
+            self.rng.random() < 0.5,
+            self.queues[0] if len(self.queues) == 1 else self.rng.choice(self.queues),
         )
+        if self.shares and self.fleet.redrive.mode is RedriveMode.AUTO:
+            order.says_source = self.rng.random() < 0.5
+        self.orders[body] = order
+        self.truth.queue.put(order.home, body, attributes=attributes, message_group=group, deduplication=f"d{number}")
         self.tell(f"{_name(body)} is sent ({kind}{', poison' if order.poison else ''})")
 
     def consume(self) -> None:
         """The consumer takes what there is, and works on it for a while."""
         self.after(self.rng.uniform(1, 8), self.consume)
-        for message in self.truth.queue.receive(self.fleet.queue, 1 if self.fifo else 3, VISIBILITY_S):
-            self.after(self.rng.uniform(0, VISIBILITY_S / 3), partial(self.finish, message))
+        for source in sorted(self.fleet.sources, key=lambda source: -source.priority):
+            if source.queue in self.paused:
+                continue
+            for message in self.truth.queue.receive(source.queue, 1 if self.fifo else 3, VISIBILITY_S):
+                self.after(self.rng.uniform(0, VISIBILITY_S / 3), partial(self.finish, source, message))
 
-    def finish(self, message: Message) -> None:
+    def finish(self, source: QueuePolicy, message: Message) -> None:
         """The consumer has worked on a message, or failed on it."""
         order = self.orders[message.body]
         if not order.poison or self.fixed:
             order.done_count += 1
             self.tell(f"{_name(order.body)} is worked on")
-            self.truth.queue.delete(self.fleet.queue, [message.receipt])
+            self.truth.queue.delete(source.queue, [message.receipt])
             return
         stamps = {
             CAUSE: Attribute("String", f"UnknownItem: {message.id}"),
-            SOURCE: Attribute("String", self.truth.queue.facts(self.fleet.queue).arn),
+            SOURCE: Attribute("String", self.truth.queue.facts(source.queue).arn),
             FIRST_SENT_AT: Attribute("Number", f"{message.first_sent_at:.3f}"),
         }
+        if not order.says_source:
+            del stamps[SOURCE]
         attributes = stamps | dict(message.attributes)
         size = replace(message, attributes=tuple(attributes.items())).size_bytes
         if order.stamps and len(attributes) <= 10 and size <= MAX_BYTES:
             self.truth.queue.put(
-                self.dead_letters,
+                str(source.dead_letter_queue),
                 message.body,
                 attributes=attributes,
                 message_group=message.message_group,
                 deduplication=f"stamped-{message.id}",
             )
-            self.truth.queue.delete(self.fleet.queue, [message.receipt])
+            self.truth.queue.delete(source.queue, [message.receipt])
             self.tell(f"{_name(order.body)} fails and is stamped")
         else:
-            self.truth.queue.hide(self.fleet.queue, message.receipt, 0.0)
+            self.truth.queue.hide(source.queue, message.receipt, 0.0)
             self.tell(f"{_name(order.body)} fails")
 
     # ----------------------------------------------------------------- Lambda
 
-    def poll(self) -> None:
+    def pause(self, url: str) -> None:
+        """A person pauses a queue: its consumers stop taking from it, and the fleet's document says so."""
+        self.paused[url] = self.now
+        self.document()
+        self.tell(f"{url} is paused")
+
+    def go_on(self, url: str) -> None:
+        """It is not paused any longer."""
+        if self.paused.pop(url, None) is not None:
+            self.document()
+            self.tell(f"{url} goes on")
+
+    def document(self) -> None:
+        """Write the fleet's document anew."""
+        queues = tuple(one.model_copy(update={"paused": one.queue in self.paused}) for one in self.fleet.queues)
+        self.truth.fleets.put(self.fleet.name, self.fleet.model_copy(update={"queues": queues}))
+
+    def poll(self, url: str) -> None:
         """Lambda's poller hands a batch of dead letters over, and deletes what the answer does not name."""
-        self.after(self.rng.uniform(2, 15), self.poll)
-        received = self.truth.queue.receive(self.dead_letters, 10, TIMEOUT_S)
+        self.after(self.rng.uniform(2, 15), partial(self.poll, url))
+        received = self.truth.queue.receive(url, 10, TIMEOUT_S)
         if not received:
             return
-        event = {"Records": [as_record(message, self.truth.queue.facts(self.dead_letters).arn) for message in received]}
+        event = {"Records": [as_record(message, self.truth.queue.facts(url).arn) for message in received]}
         for _ in range(2 if self.happens(self.chances.doubled) and not self.fifo else 1):
-            self.after(self.rng.uniform(0, 1), lambda: self.deliver(event, received))
+            self.after(self.rng.uniform(0, 1), lambda: self.deliver(url, event, received))
 
-    def deliver(self, event: Mapping[str, Any], received: Sequence[Message]) -> None:
+    def deliver(self, url: str, event: Mapping[str, Any], received: Sequence[Message]) -> None:
         """One delivery of a batch."""
         answer = self.invoke(event, f"batch of {len(received)}")
         if answer is None:
@@ -289,7 +355,7 @@ class World:
         kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         for message in received:
             if message.id not in kept and not self.happens(self.chances.undeleted):
-                self.truth.queue.delete(self.dead_letters, [message.receipt])
+                self.truth.queue.delete(url, [message.receipt])
 
     def tick(self) -> None:
         """The schedule's minute."""
@@ -353,10 +419,16 @@ class World:
         name = self.fleet.name
         if self.fleet.redrive.mode is RedriveMode.MANUAL:
             rate_per_s = self.rng.choice((2, 5, 500))
-            return {"redrive": {"fleet": name, "all": True, "from": "dead-letter-queue", "rate_per_s": rate_per_s}}
+            asked: dict[str, Any] = {
+                "fleet": name, "all": True, "from": "dead-letter-queue", "rate_per_s": rate_per_s,
+            }  # fmt: skip
+            if len(self.queues) > 1 and not self.shares and self.rng.random() < 0.5:
+                asked["queue"] = self.rng.choice(self.fleet.sources).name
+            return {"redrive": asked}
         running = [job for job in self.truth.ledger.jobs(name) if job.state is JobState.RUNNING]
         entries = self.truth.ledger.quarantined(name)[0]
         kinds = ["all", "group", "message", "some", "since", "shop", "dry run"] if entries else []
+        kinds += ["queue"] if entries and len(self.queues) > 1 else []
         kinds += ["stop"] if running else []
         if not kinds:
             return None
@@ -364,8 +436,10 @@ class World:
         if kind == "stop":
             return {"stop": {"fleet": name, "job_id": self.rng.choice(running).id}}
         entry = self.rng.choice(entries)
+        one_queue: Any = self.rng.choice(self.queues) if kind == "queue" else None
         selection: dict[str, Any] = {
             "all": {"all": True},
+            "queue": {"queue": one_queue},
             "dry run": {"all": True, "dry_run": True},
             "group": {"failure_group": entry.failure_group},
             "message": {"message_id": entry.message_id},
@@ -377,22 +451,28 @@ class World:
 
     def move_natively(self) -> None:
         """Someone presses *Start DLQ redrive* in the SQS console: new messages, from the dead-letter queue."""
-        for message in self.truth.queue.receive(self.dead_letters, 10, TIMEOUT_S):
-            self.truth.queue.put(
-                self.fleet.queue,
-                message.body,
-                attributes=dict(message.attributes),
-                message_group=message.message_group,
-                deduplication=f"moved-{message.id}",
-            )
-            self.truth.queue.delete(self.dead_letters, [message.receipt])
-            self.tell(f"{_name(message.body)} is moved by the console")
+        for url in self.fleet.dead_letter_queues:
+            for message in self.truth.queue.receive(url, 10, TIMEOUT_S):
+                self.truth.queue.put(
+                    self.orders[message.body].home,
+                    message.body,
+                    attributes=dict(message.attributes),
+                    message_group=message.message_group,
+                    deduplication=f"moved-{message.id}",
+                )
+                self.truth.queue.delete(url, [message.receipt])
+                self.tell(f"{_name(message.body)} is moved by the console")
 
     # ----------------------------------------------------------------- every call of a port
 
     def meet(self, call: Call) -> Fault | None:
         """Time passes in a call, Lambda may end the invocation, and the call may fail, before or after its effect."""
         self.counts["calls"] += 1
+        if self.sides and self.sides[-1][0] is self.running[-1]:
+            turns = self.sides[-1][1]
+            turns.pass_on()
+            if turns.crashed:
+                return self.die(call)
         stalled = self.happens(self.chances.stall)
         self.pass_until(self.now + (self.rng.uniform(2, STALL_S) if stalled else self.rng.uniform(0.005, 0.05)))
         if self.now >= self.running[-1][1]:
@@ -417,12 +497,26 @@ class World:
         self.counts["faults"] += 1
         return Fault(when, error)
 
+    def die(self, call: Call) -> Fault:
+        """A call was under way when its process crashed at another: nobody is left to read the answer."""
+        if call.method == "send":
+            self.check_send(call)
+        self.truth.queue.redriving = True
+        when = self.rng.choice((When.BEFORE, When.AFTER))
+        self.tell(f"{call.method}{_short(call)}: its process has crashed, {when.value} it took effect")
+        return Fault(when, Crash())
+
     # ----------------------------------------------------------------- the invariants
 
     def check(self) -> None:
         """Each message that is not worked on is somewhere, whole; at most one copy of it is in its queue."""
-        in_queue = Counter(message.body for message in self.look(self.fleet.queue))
-        dead = {message.body for message in self.look(self.dead_letters)}
+        in_queue: Counter[str] = Counter()
+        for url in self.queues:
+            for message in self.look(url):
+                in_queue[message.body] += 1
+                if (order := self.orders.get(message.body)) and order.home != url:
+                    self.violate(f"{_name(message.body)} is in {url}, which is not its queue")
+        dead = {message.body for message in self.dead()}
         kept = set(self.kept())
         for body, order in self.orders.items():
             if in_queue[body] > 1 + order.again_count:
@@ -468,10 +562,14 @@ class World:
             self.violate(f"{_name(order.body)} has another message group")
 
     def check_send(self, call: Call) -> None:
-        """What is sent goes to the fleet's queue, soon, and on FIFO queues behind all that is before it."""
-        if call.args[0] != self.fleet.queue:
-            self.violate(f"something is sent to {call.args[0]}")
+        """What is sent goes to the queue it came from, soon, and on FIFO queues behind all that is before it."""
+        url = call.args[0]
+        label, ends_at = self.running[-1]
+        if url in self.paused and label.startswith("batch") and ends_at - TIMEOUT_S > self.paused[url]:
+            self.violate(f"something is sent to {url}, which is paused")
         for message, delay_s in zip(call.args[1], call.args[2], strict=True):
+            if url != self.orders[message.body].home:
+                self.violate(f"{_name(message.body)} is sent to {url}, which is not its queue")
             if not 0 <= delay_s <= 900:
                 self.violate(f"{_name(message.body)} would be delayed {delay_s} s")
             if self.fifo:
@@ -492,6 +590,9 @@ class World:
         """No earlier message of its message group stays in quarantine."""
         mine = self.truth.ledger.quarantined_message(self.fleet.name, message.id)
         for entry in self.truth.ledger.quarantined(self.fleet.name, limit=1_000)[0]:
+            theirs = self.truth.archive.kept.get(entry.key)
+            if theirs is None or self.orders[theirs.body].home != self.orders[message.body].home:
+                continue  # another queue's, which has an order of its own
             before = mine is None or (entry.at, entry.message_id) < (mine.at, mine.message_id)
             # What the queue has taken is ahead, whether or not that could be noted.
             if entry.message_group == message.message_group and before and entry.message_id not in self.taken:
@@ -509,15 +610,29 @@ class World:
             running = any(job.state is JobState.RUNNING for job in self.truth.ledger.jobs(self.fleet.name))
             if self.fleet.redrive.mode is RedriveMode.MANUAL:
                 request = self.some_request()
-                if not running and request and self.truth.queue.messages(self.dead_letters):
+                if not running and request and self.dead():
                     request["redrive"]["again"] = self.say_again()
                     self.invoke(request, "request")
+            elif entries and not running and (lost := self.lost(entries)):
+                self.send_home(lost)
             elif entries and not running:
                 self.invoke({"redrive": {"fleet": self.fleet.name, "all": True, "again": self.say_again()}}, "request")
             self.pass_until(self.now + 120.0)
         if not self.all_done() and not self.violations:
             left = [_name(body) for body, order in self.orders.items() if not order.done_count]
             self.violate(f"never worked on: {', '.join(left) or 'what is still listed'}")
+
+    def lost(self, entries: Sequence[Quarantined]) -> Quarantined | None:
+        """One of which nothing tells where it came from, as soon as a person has seen that all of them stay."""
+        lost = [entry for entry in entries if entry.source == ""]
+        return self.rng.choice(lost) if lost and self.rng.random() < 0.7 else None
+
+    def send_home(self, entry: Quarantined) -> None:
+        """Nothing tells where a message came from, but a person knows."""
+        home = self.orders[self.truth.archive.kept[entry.key].body].home
+        asked: dict[str, Any] = {"fleet": self.fleet.name, "message_id": entry.message_id, "to_queue": home}
+        self.invoke({"redrive": {**asked, "again": self.say_again()}}, "request")
+        self.counts["sent home"] += 1
 
     def say_again(self) -> bool:
         """Whether a person has come to the point of sending even what may have been sent."""
@@ -526,7 +641,7 @@ class World:
             return False
         self.tell("a person says: send again what may have been sent")
         self.counts["again"] += 1
-        for body, count in Counter((*self.kept(), *(message.body for message in self.look(self.dead_letters)))).items():
+        for body, count in Counter((*self.kept(), *(message.body for message in self.dead()))).items():
             self.orders[body].again_count += count
         return True
 
@@ -534,8 +649,7 @@ class World:
         """Whether every order was worked on, and nothing is left anywhere."""
         return (
             all(order.done_count for order in self.orders.values())
-            and not self.truth.queue.messages(self.fleet.queue)
-            and not self.truth.queue.messages(self.dead_letters)
+            and not any(self.truth.queue.messages(url) for url in (*self.queues, *self.fleet.dead_letter_queues))
             and not self.truth.ledger.quarantined(self.fleet.name)[0]
             and all(group.count == 0 for group in self.truth.ledger.failure_groups(self.fleet.name))
         )
@@ -589,6 +703,27 @@ def as_record(message: Message, queue_arn: str) -> dict[str, Any]:
     }
 
 
+class Sharing(StrEnum):
+    """How many queues there are, and how many dead-letter queues."""
+
+    ONE_QUEUE = "one queue"
+    SHARED = "two queues, one dead-letter queue"
+    OWN = "two queues, a dead-letter queue for each"
+
+
+def _queues(suffix: str, sharing: Sharing) -> dict[str, Any]:
+    """The part of the fleet's document that names its queues."""
+    dead = queue_url(f"orders-dead{suffix}")
+    if sharing is Sharing.ONE_QUEUE:
+        return {"queue": queue_url(f"orders{suffix}"), "dead_letter_queue": dead}
+    urgent = {
+        "queue": queue_url(f"urgent{suffix}"),
+        "dead_letter_queue": dead if sharing is Sharing.SHARED else queue_url(f"urgent-dead{suffix}"),
+        "priority": 1,
+    }
+    return {"queues": [{"queue": queue_url(f"orders{suffix}"), "dead_letter_queue": dead}, urgent]}
+
+
 def build(seed: int) -> World:
     """The world of a seed: from calm (one in five: nothing fails) to very bad."""
     rng = Random(seed)  # noqa: S311 - a story to be told again, no secret
@@ -604,10 +739,11 @@ def build(seed: int) -> World:
         permanent=rng.choice(((), (), ("UnknownItem*",))),
         transient=rng.choice(((), (), ("No cause stamped*",))),
     )
+    # By dice of its own, so that the seeds with one queue tell what they always told.
+    several = Random(f"queues of {seed}")  # noqa: S311 - as above
     fleet = Fleet(
         name="orders",
-        queue=queue_url(f"orders{suffix}"),
-        dead_letter_queue=queue_url(f"orders-dead{suffix}"),
+        **_queues(suffix, several.choice((Sharing.ONE_QUEUE, Sharing.ONE_QUEUE, Sharing.SHARED, Sharing.OWN))),
         group="consumers",
         target_wait_s=60,
         redrive=policy,
@@ -638,20 +774,30 @@ def run(seed: int) -> Report:
 
 def _played(seed: int, world: World) -> Report:
     rng = world.rng
-    world.tell(f"seed {seed}: {world.fleet.queue}, {world.fleet.redrive!r}, {world.chances!r}")
+    world.tell(
+        f"seed {seed}: {world.queues}, {world.fleet.dead_letter_queues}, {world.fleet.redrive!r}, {world.chances!r}"
+    )
     for _ in range(rng.randint(1, 12)):
         world.after(rng.uniform(0, 200), world.produce)
     for _ in range(rng.randint(1, 2)):
         world.after(rng.uniform(0, 5), world.consume)
     if world.fleet.redrive.mode is RedriveMode.AUTO:
-        for _ in range(2):  # as the stack's mapping: at most two at once
-            world.after(rng.uniform(0, 15), world.poll)
+        for url in world.fleet.dead_letter_queues:
+            for _ in range(2):  # as the stack's mapping: at most two at once
+                world.after(rng.uniform(0, 15), partial(world.poll, url))
     world.after(rng.uniform(0, TICK_S), world.tick)
     # The console's own redrive knows no marks: beside a job it would send again what that has sent and not yet deleted.
     by_console = world.fleet.redrive.mode is RedriveMode.MANUAL and rng.random() < 0.3
     for _ in range(rng.randint(0, 5)):
         world.after(rng.uniform(60, world.quiet_at - START), world.move_natively if by_console else world.ask)
+    if len(world.queues) > 1 and rng.random() < 0.5:
+        url = rng.choice(world.queues)
+        world.after(rng.uniform(0, 300), partial(world.pause, url))
+        world.after(world.quiet_at - START, partial(world.go_on, url))
+        world.counts["paused"] += 1
     world.pass_until(world.quiet_at)
+    for url in world.queues:
+        world.go_on(url)
     world.settle()
     world.counts["orders"] = len(world.orders)
     return Report(seed, tuple(world.violations), tuple(world.story), dict(world.counts))

@@ -1,15 +1,17 @@
 """One tick's input in the terms of the theory: what was observed and learned -> a Case to decide on."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
 
-from sluice.config import Fleet
-from sluice.deadlines import AT_HAND, Interval, Supply, ahead, backlog, need
-from sluice.estimating import Measure, capacity, lead_time, service_rate
+from sluice import hygiene
+from sluice.config import Fleet, QueuePolicy
+from sluice.deadlines import AT_HAND, Interval, Knot, Supply, ahead, backlog, need
+from sluice.estimating import Measure, capacity, lead_time, service_rate, through
 from sluice.forecasting import Forecast, forecast
 from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
 from sluice.recurring import Times, awaited_need
+from sluice.sharing import Demand, needs
 
 GUARD_SHARE = 0.06  # of the target wait, kept for what is coarse: ticks, counts and ages
 GUARD_MAX_S = 20.0  # what is coarse does not grow with the target for ever
@@ -45,6 +47,8 @@ class Case:
     oldest_s: float | None  # how long the oldest waiting message has waited, as far as is known
     awaited: int  # of the need, what batches that recur ask for before they are there
     gaps: tuple[str, ...]  # what a shrink would have to know and cannot, in words
+    poison: float = 0.0  # messages that wait and have no deadline: no unit completes them
+    asked: tuple[tuple[Demand, int], ...] = ()  # of a shared fleet: each queue that is consumed, and what it asks for
 
     @property
     def current(self) -> int:
@@ -70,6 +74,11 @@ class Case:
         return value(self.snapshot.queue.visible)
 
     @property
+    def only_just_empty(self) -> bool:
+        """Whether nothing is left since this look, and it may be wrong."""
+        return hygiene.only_just_empty(self.memory, self.snapshot.at)
+
+    @property
     def unfinished(self) -> float:
         """Messages waiting, in flight or delayed, as far as known."""
         queue = self.snapshot.queue
@@ -84,10 +93,11 @@ class Case:
 
 def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory, now: float) -> Case:
     """Put a tick's input into the theory's terms."""
+    snapshot = hygiene.believed(snapshot, memory)
     rate = service_rate(memory, fleet, now)
     lead = lead_time(memory, fleet, now)
     lead_s = lead.value + lead.deviation
-    wait_s = _planned_wait(fleet.target_wait_s, lead_s)
+    wait_s = _planned_wait(fleet.tightest_wait_s, lead_s, memory.kept_back)
     arrivals = forecast(memory, now)
     patient = _is_patient(fleet, wait_s, lead_s)
     supply = _supply(
@@ -100,25 +110,31 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         lead_s=lead_s,
         now=now,
     )
-    needed, oldest_s, awaited = group.desired, None, 0
-    waiting = snapshot.queue.visible
-    if waiting is not None:
-        known_s = _eldest(snapshot, memory, now)
-        first_seen_at = memory.sightings[0].at if memory.sightings else now
-        eldest_s = now - first_seen_at if known_s is None else known_s  # what nothing tells of came just before
-        knots = backlog(waiting.value, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
-        if waiting.value > 0 and known_s is not None:
-            oldest_s = max(0.0, wait_s - knots[0][0])
-        foreseen = not patient and worth_staying(arrivals, lead_s)
-        per_s, error_per_s = (arrivals.ahead_per_s, arrivals.error_per_s) if foreseen else (0.0, 0.0)
-        deadlines = ahead(knots, per_s, error_per_s, value(snapshot.queue.delayed), wait_s=wait_s, lead_s=lead_s)
+    needed, oldest_s, poison, awaited = group.desired, None, 0.0, 0
+    deadlines: Sequence[Knot] = [(wait_s, value(snapshot.queue.visible))]
+    asked: tuple[tuple[Demand, int], ...] = ()
+    if snapshot.queue.visible is None:
+        pass  # nothing can be asked for
+    elif fleet.shared:
+        demands = _demands(snapshot, fleet, memory, arrivals, lead_s=lead_s, now=now)
+        asked = tuple(zip(demands, needs(demands, supply, lead_s), strict=True))
+        needed = max((units for _, units in asked), default=0)
+        oldest_s = max((demand.oldest_s for demand in demands if demand.oldest_s is not None), default=None)
+    else:
+        deadlines, oldest_s, poison = _deadlines(
+            snapshot, fleet, memory, arrivals, wait_s=wait_s, lead_s=lead_s, now=now
+        )
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
-        if memory.awaited:
-            unused_s = max(MINIMUM_BILLING_S - lead_s, WINDOW_SHARE * lead_s)
-            times = Times(now, wait_s, lead_s, wait_s / fleet.limits.catch_up, HOT_TICK_S, unused_s)
-            steady_per_s = min(arrivals.rate_per_s, arrivals.lately_per_s)
-            awaited = awaited_need(memory, deadlines, steady_per_s, supply, times)
-            needed = max(needed, awaited)
+        if poison > 0.0:
+            needed = max(1, needed)
+    if memory.awaited and snapshot.queue.visible is not None:
+        unused_s = max(MINIMUM_BILLING_S - lead_s, WINDOW_SHARE * lead_s)
+        times = Times(now, wait_s, lead_s, wait_s / fleet.limits.catch_up, HOT_TICK_S, unused_s)
+        steady_per_s = min(arrivals.rate_per_s, arrivals.lately_per_s)
+        awaited = awaited_need(memory, deadlines, steady_per_s, supply, times)
+        needed = max(needed, awaited)
+    if group.desired < needed <= supply.total:
+        needed = group.desired  # its instances count for more than was asked for
     return Case(
         snapshot=snapshot,
         fleet=fleet,
@@ -135,16 +151,81 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         oldest_s=oldest_s,
         awaited=awaited,
         gaps=_gaps(snapshot, group, fleet, memory, now),
+        poison=poison,
+        asked=asked,
     )
 
 
+def _deadlines(
+    snapshot: Snapshot, fleet: Fleet, memory: Memory, arrivals: Forecast, *, wait_s: float, lead_s: float, now: float
+) -> tuple[Sequence[Knot], float | None, float]:
+    """D(t) of what waits in a queue and is to come; how long its oldest has waited, if known; and its poison."""
+    waiting = value(snapshot.queue.visible)
+    known_s = _eldest(snapshot, memory, now)
+    first_seen_at = memory.sightings[0].at if memory.sightings else now
+    eldest_s = now - first_seen_at if known_s is None else known_s  # what nothing tells of came just before
+    poison = hygiene.poison_alone(memory, waiting, value(snapshot.queue.in_flight), wait_s)
+    knots = backlog(waiting - poison, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
+    oldest_s = max(0.0, wait_s - knots[0][0]) if waiting > poison and known_s is not None else None
+    foreseen = not _is_patient(fleet, wait_s, lead_s) and worth_staying(arrivals, lead_s)
+    per_s, error_per_s = (arrivals.ahead_per_s, arrivals.error_per_s) if foreseen else (0.0, 0.0)
+    deadlines = ahead(knots, per_s, error_per_s, value(snapshot.queue.delayed), wait_s=wait_s, lead_s=lead_s)
+    return deadlines, oldest_s, poison
+
+
+def _demands(
+    snapshot: Snapshot, fleet: Fleet, memory: Memory, arrivals: Forecast, *, lead_s: float, now: float
+) -> list[Demand]:
+    """What each queue that is consumed holds, where that is known. Each has its share of the arrivals, as of late."""
+    seen = []
+    for source, reading in _each(snapshot, fleet):
+        if reading.visible is not None and not source.paused:
+            alone = through(memory, source.name)
+            seen.append((source, reading, alone, forecast(alone, now)))
+    total_per_s = sum(own.rate_per_s for *_, own in seen)
+    demands = []
+    for source, reading, alone, own in seen:
+        share = own.rate_per_s / total_per_s if total_per_s > 0.0 else 0.0
+        ahead_per_s = share * arrivals.ahead_per_s
+        expected = replace(own, ahead_per_s=ahead_per_s, error_per_s=share * arrivals.error_per_s)
+        single = fleet.through(source)
+        wait_s = _planned_wait(single.target_wait_s, lead_s)
+        deadlines, oldest_s, _ = _deadlines(
+            replace(snapshot, queue=reading), single, alone, expected, wait_s=wait_s, lead_s=lead_s, now=now
+        )
+        demands.append(
+            Demand(
+                source.name,
+                source.priority,
+                deadlines,
+                wait_s / fleet.limits.catch_up,
+                value(reading.visible),
+                value(reading.delayed),
+                ahead_per_s,
+                oldest_s,
+            )
+        )
+    return demands
+
+
 def _is_patient(fleet: Fleet, wait_s: float, lead_s: float) -> bool:
-    return wait_s - lead_s >= min(PATIENCE_S, PATIENCE_SHARE * fleet.target_wait_s)
+    return wait_s - lead_s >= patience_s(fleet.tightest_wait_s)
 
 
-def _planned_wait(target_wait_s: float, lead_s: float) -> float:
-    """The target less a guard; of a target barely above the lead time no guard makes a lost cause."""
-    return target_wait_s - min(GUARD_SHARE * target_wait_s, GUARD_MAX_S, max(0.0, target_wait_s - lead_s) / 2)
+def _planned_wait(target_wait_s: float, lead_s: float, kept_back: float = 0.0) -> float:
+    """The target less a guard; of a target barely above the lead time no guard makes a lost cause.
+
+    What was late keeps a further share back, as far as that leaves a launch the time to wait for its message.
+    """
+    wait_s = target_wait_s - min(GUARD_SHARE * target_wait_s, GUARD_MAX_S, max(0.0, target_wait_s - lead_s) / 2)
+    if kept_back > 0.0:
+        wait_s -= min(kept_back * target_wait_s, max(0.0, wait_s - lead_s - patience_s(target_wait_s)))
+    return wait_s
+
+
+def patience_s(target_wait_s: float) -> float:
+    """For how long a launch must be able to wait for its message, so that nothing need be foreseen."""
+    return min(PATIENCE_S, PATIENCE_SHARE * target_wait_s)
 
 
 def worth_staying(arrivals: Forecast, lead_s: float) -> bool:
@@ -158,16 +239,21 @@ def value(reading: Reading | None) -> float:
     return 0.0 if reading is None else reading.value
 
 
+def _each(snapshot: Snapshot, fleet: Fleet) -> list[tuple[QueuePolicy, QueueReading]]:
+    """Each of a shared fleet's queues, with what was seen of it; none of a fleet with one."""
+    return list(zip(fleet.sources, snapshot.queues, strict=True)) if fleet.shared else []
+
+
 def _gaps(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory, now: float) -> tuple[str, ...]:
     """What a shrink would have to know and cannot: figures that are missing or older than the fleet allows."""
     limit_s = fleet.limits.stale_after_s
     queue = snapshot.queue
-    gaps = []
-    for name, reading in (("waiting", queue.visible), ("in flight", queue.in_flight), ("delayed", queue.delayed)):
-        if reading is None:
-            gaps.append(f"messages {name} are unknown")
-        elif reading.age_s(now) > limit_s:
-            gaps.append(f"messages {name} are of {reading.age_s(now):.0f} s ago")
+    gaps: list[str] = []
+    if fleet.shared:
+        for source, reading in _each(snapshot, fleet):
+            gaps += _gaps_of(reading, f" in {source.name}", now, limit_s)
+    else:
+        gaps += _gaps_of(queue, "", now, limit_s)
     if now - group.at > limit_s:
         gaps.append(f"the group's state is of {now - group.at:.0f} s ago")
     if not gaps and not (value(queue.visible) or value(queue.in_flight) or value(queue.delayed)):
@@ -178,6 +264,14 @@ def _gaps(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory,
     elif now - history.end_at > limit_s + 2.0 * history.period_s:
         gaps.append(f"arrivals are of {now - history.end_at:.0f} s ago")
     return tuple(gaps)
+
+
+def _gaps_of(queue: QueueReading, where: str, now: float, limit_s: float) -> Iterator[str]:
+    for name, reading in (("waiting", queue.visible), ("in flight", queue.in_flight), ("delayed", queue.delayed)):
+        if reading is None:
+            yield f"messages {name}{where} are unknown"
+        elif now - reading.at > limit_s:
+            yield f"messages {name}{where} are of {reading.age_s(now):.0f} s ago"
 
 
 def _supply(
@@ -194,7 +288,11 @@ def _supply(
     """What serves: units in service, and launches, due a lead time after they began.
 
     What is desired and not there yet is about to be launched. Where less is desired than is in service, the group is
-    about to take the surplus away. Of launches what is likely is counted on only where it can be mended.
+    about to take the surplus away; but an instance that counts for several units stays if only a part of it is surplus,
+    as one is launched of which only a part is missing.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-mixed-instances-groups-instance-weighting.html
+
+    Of launches what is likely is counted on only where it can be mended.
     """
     at_hand = AT_HAND if patient else 0.0
     working = capacity(group.instances, Lifecycle.WORKING)
@@ -203,19 +301,24 @@ def _supply(
         busy = min(places, queue.in_flight.value / working) if working > 0 else 0.0
     left = group.desired - working
     if left <= 0:
-        return Supply(float(group.desired), places, busy, rate_per_s, (), lead_s + HOT_TICK_S, at_hand)
+        units = float(group.desired) if left == 0 or -left >= _lightest(group) else working
+        return Supply(units, places, busy, rate_per_s, (), lead_s + HOT_TICK_S, at_hand)
     known = dict(memory.launches)
     dues: dict[float, float] = {}
     for instance in group.instances:
         if instance.state is Lifecycle.LAUNCHING and left > 0:
             begun_at = known.get(instance.id, instance.launched_at)
             due_s = _due(lead_s, 0.0 if begun_at is None else now - begun_at)
-            units = min(left, instance.weight)
-            dues[due_s] = dues.get(due_s, 0.0) + units
-            left -= units
+            dues[due_s] = dues.get(due_s, 0.0) + instance.weight
+            left -= instance.weight
     if left > 0:
         dues[lead_s] = dues.get(lead_s, 0.0) + left
     return Supply(working, places, busy, rate_per_s, tuple(sorted(dues.items())), lead_s + HOT_TICK_S, at_hand)
+
+
+def _lightest(group: GroupReading) -> float:
+    """The units of the smallest instance in service."""
+    return min(each.weight for each in group.instances if each.state is Lifecycle.WORKING and each.healthy)
 
 
 def _due(lead_s: float, age_s: float) -> float:
@@ -244,7 +347,8 @@ def _eldest(snapshot: Snapshot, memory: Memory, now: float) -> float | None:
 def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
     """What came when, newest first: as ticks saw it, scaled to the metric where there is one; then by the metric alone.
 
-    What came between two ticks far apart may all have come right after the first.
+    What came back counts as come when it did. What came between two ticks far apart may all have come right after the
+    first.
     """
     history, sightings = memory.arrivals, memory.sightings
     counts, start_at, period_s = history.counts, history.start_at, history.period_s
@@ -262,10 +366,11 @@ def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
             if total > 0.0 and since >= start_at:
                 scale = counts[round((since - start_at) / period_s)] / total
         while index > 0 and sightings[index].at > since:
-            arrived = sightings[index].arrived * scale
-            gap_s = sightings[index].at - sightings[index - 1].at
+            seen = sightings[index]
+            arrived = seen.arrived * scale + seen.returned
             index -= 1
-            ago_s = now - sightings[index].at
+            before_at = sightings[index].at
+            gap_s, ago_s = seen.at - before_at, now - before_at
             if gap_s > HOT_TICK_S:
                 yield ago_s - HOT_TICK_S, 0.0
             yield ago_s, arrived
@@ -273,6 +378,10 @@ def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
     known = len(counts)
     if sightings and counts:
         known = min(known, ceil((sightings[0].at - start_at) / period_s) - 1)
+    back = hygiene.returned_by_period(memory) if memory.returns.counts else {}
     for last in range(known, 0, -stride):
         before = max(0, last - stride)
-        yield now - start_at - before * period_s, sum(counts[before:last])
+        came = sum(counts[before:last])
+        if back:
+            came += sum(back.get(index, 0.0) for index in range(before, last))
+        yield now - start_at - before * period_s, came

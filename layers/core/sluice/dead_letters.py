@@ -7,16 +7,21 @@ again. Order of effects for each message, so that after a crash at any point it 
 * retry: what is in `resending`, then gone;
 * quarantine: the body into the archive, then the index and the group's count in one transaction, then gone.
 
+What would be sent back to a paused queue waits in the dead-letter queue, hidden for some minutes at a time, and is put
+away before SQS deletes it. What is to be quarantined is, paused or not.
+
 A copy that comes back proves that it was sent, which ends a doubt about that (`resending`), and stops the redrive job
 that sent it. Both are noted first: the job must stop even if the rest fails.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from sluice.belonging import told_source
 from sluice.config import Fleet
-from sluice.grouping import CAUSE, Cause, failure_group
+from sluice.grouping import CAUSE, Cause, failure_group, queue_name
 from sluice.jobs import amend_job
 from sluice.model import Message, Quarantined, RedriveJob, Verdict, VerdictKind
 from sluice.ports import PortError, Ports, QueueFacts
@@ -25,6 +30,8 @@ from sluice.redrive import (
     copy_of,
     first_sent_at,
     judge,
+    left_s,
+    margin_s,
     memory_key,
     origin_of,
     returned,
@@ -34,6 +41,8 @@ from sluice.redrive import (
 )
 from sluice.resending import Fate, Parcel, Sender, Sending, end_doubts, redrives_of
 
+# How long what waits for a paused queue is hidden: once it goes on, that is the latest that its dead letters do.
+PAUSED_LOOK_S = 600.0
 # The index is in order of milliseconds: at the same one, messages of a FIFO message group would be in no order.
 INDEX_STEP_S = 0.001
 
@@ -67,10 +76,12 @@ class Desk:
     """Where a fleet's dead letters are settled.
 
     Attributes:
-        to: the fleet's queue.
+        to: the fleet's queue; of several, the one that these dead letters came from, as far as anything tells.
         until: when this process is surely gone.
         retention_s: how long the dead-letter queue keeps a message from its first sending, where that is known.
         uniform: a random number, 0 <= uniform < 1.
+        others: names of the other queues that share the dead-letter queue.
+        paused: nothing takes from the queue.
     """
 
     ports: Ports
@@ -80,6 +91,8 @@ class Desk:
     now: Callable[[], float]
     uniform: Callable[[], float]
     retention_s: float | None = None
+    others: tuple[str, ...] = ()
+    paused: bool = False
     _indexed_at: float = 0.0
     _told: Mapping[str, str] = field(default_factory=dict)  # causes told in events, by message id
     _recent: dict[str, int] = field(default_factory=dict)  # dead letters lately, by failure group
@@ -140,6 +153,7 @@ class Desk:
             redrives_of(self.ports, self.fleet.name, message, self.to),
             self._held_in(message),
             self._recent_count(own),
+            self.others,
         )
         return judge(message, self.fleet.redrive, self.to, own, history=history, uniform=self.uniform())
 
@@ -172,6 +186,10 @@ class Desk:
         def noted(job: RedriveJob) -> RedriveJob:
             return returned(job, group_id, f"Message {message.id} came back.", self.now())
 
+        # What waits for a paused queue is looked at again and again, and counted once.
+        before = self.ports.ledger.job(self.fleet.name, job_id) if self.paused else None
+        if before is not None and group_id in before.stopped_groups:
+            return
         amend_job(self.ports, self.fleet.name, job_id, noted)
         self.ports.ledger.note_returned(self.fleet.name, group_id, job_id)
 
@@ -179,6 +197,9 @@ class Desk:
         """Send what is to be retried, quarantine the rest."""
         settled: dict[int, Settlement] = {}
         retries = [(i, message, verdict) for i, message, verdict in judged if verdict.kind is VerdictKind.RETRY]
+        if self.paused:
+            settled |= {i: self._wait(message, verdict) for i, message, verdict in retries}
+            retries = []
         sender = Sender(self.ports, self.fleet.name, self.to, self.until, self.now)
         sendings = sender.send([self._parcel(message, verdict) for _, message, verdict in retries])
         for (i, message, verdict), sending in zip(retries, sendings, strict=True):
@@ -187,6 +208,18 @@ class Desk:
             if i not in settled:
                 settled[i] = self._quarantine(message, verdict)
         return settled
+
+    def _wait(self, message: Message, verdict: Verdict) -> Settlement:
+        """Keep what would be sent back to a paused queue, unless SQS is about to delete it."""
+        left, look_s = left_s(message, self.retention_s, self.now()), PAUSED_LOOK_S
+        if left is not None and self.retention_s:
+            look_s = min(look_s, left - margin_s(self.fleet.redrive, self.retention_s))
+        if look_s <= 0:
+            return self._quarantine(message, _kept_back(verdict, "its queue is paused, and SQS would delete it"))
+        if self.fleet.dead_letter_queue:
+            with suppress(PortError):  # then it is looked at again all the sooner
+                self.ports.queue.hide(self.fleet.dead_letter_queue, message.receipt, look_s)
+        return Settlement(message.id, End.KEPT, f"queue {queue_name(self.to.url)} is paused", verdict)
 
     def _parcel(self, message: Message, verdict: Verdict) -> Parcel:
         copy = copy_of(message, verdict.attempt, self.to)
@@ -204,12 +237,7 @@ class Desk:
             case Fate.EARLIER:
                 return Settlement(message.id, End.GONE, "it was sent back before", verdict)
             case Fate.REFUSED | Fate.DOUBTFUL:
-                sentence = f"Quarantined: {sending.reason}."
-                redrives = verdict.attempt - 1
-                kind = VerdictKind.QUARANTINE
-                return self._quarantine(
-                    message, replace(verdict, kind=kind, sentence=sentence, attempt=redrives, delay_s=0.0)
-                )
+                return self._quarantine(message, _kept_back(verdict, sending.reason))
             case _:
                 return Settlement(message.id, End.KEPT, sending.reason, verdict)
 
@@ -228,7 +256,7 @@ class Desk:
                 at=self._indexed_at,
                 first_sent_at=first_sent_at(message),
                 attempt=verdict.attempt,
-                source=message.source,
+                source=told_source(message) or ("" if self.others else self.to.arn),
                 size_bytes=message.size_bytes,
                 sample=sample_of(message),
                 message_group=message.message_group if self.to.fifo else None,
@@ -253,3 +281,14 @@ class Desk:
         except PortError as error:
             return f"(not counted in its failure group: {error})"
         return ""
+
+
+def _kept_back(verdict: Verdict, reason: str) -> Verdict:
+    """A retry that does not come to pass: the quarantine in its place, for a reason."""
+    return replace(
+        verdict,
+        kind=VerdictKind.QUARANTINE,
+        sentence=f"Quarantined: {reason}.",
+        attempt=verdict.attempt - 1,
+        delay_s=0.0,
+    )

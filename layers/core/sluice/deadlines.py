@@ -24,6 +24,10 @@ out of the deadlines until it must be worked off with the rest, a set time after
     2  on top of what is in service, useful when the last launch under way is: how many of those launches are needed
     3  on top of all of these, useful after a lead time: how many more to launch
 
+Where a fleet has several queues, each asks for itself: of its own messages that fall due by t, and of those of the
+others that go before them (`First`; `sharing` says which). Both must be started by then, S(t) >= D(t) + first(t, D(t)),
+wherever D rises; only its own can be late. The fleet's need is the most that any queue asks for.
+
 Needs rise with every message more, and fall with every unit more. Nothing here knows of clocks or of limits.
 """
 
@@ -43,6 +47,7 @@ TINY = 1e-6  # rounding of the arithmetic, in units of capacity
 
 type Knot = tuple[float, float]  # (seconds from now, messages due by then)
 type Interval = tuple[float, float]  # (seconds ago that it began, messages that came in it)
+type First = Callable[[float, float], float]  # (seconds from now, own messages due by then) -> others' that go first
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +88,13 @@ class Supply:
 
     def by_one_working(self, t: float) -> tuple[float, float]:
         """Messages that one unit in service starts within `t` seconds: their mean and variance."""
-        done = self.rate_per_s * t
-        free = self.places - self.busy
-        by_chance = self.rate_per_s * min(t, self.blind_s)
-        return (
-            done + free * max(0.0, 1.0 - done / self.places),
-            by_chance * max(1.0 - by_chance / self.places, SPREAD),
-        )
+        places, rate_per_s = self.places, self.rate_per_s
+        done = mean = rate_per_s * t
+        if done < places:
+            mean += (places - self.busy) * (1.0 - done / places)
+        by_chance = done if t < self.blind_s else rate_per_s * self.blind_s
+        spread = 1.0 - by_chance / places
+        return mean, by_chance * max(SPREAD, spread)
 
     def by_one_launched(self, t: float) -> tuple[float, float, float]:
         """Messages that one unit starts in its first `t` seconds: surely, on average, and the variance of that."""
@@ -105,12 +110,26 @@ class Supply:
         units = messages / surely
         return units if self.at_hand <= 0.0 else min(units, _units_of(messages, likely, CAUTION * sqrt(variance)))
 
-    def units_for(self, messages: float, t: float) -> float:
-        """The units in service that start so many messages within `t` seconds: `by_working`, solved for its units."""
-        mean, variance = self.by_one_working(t)
-        units = _units_of(messages, mean, CAUTION * sqrt(variance))
+    def units_for(self, due: Iterable[Knot]) -> float:
+        """The fewest units in service that start so many messages within so many seconds, each of `due`.
+
+        `by_working`, solved for its units. Times ascend: where no place is free, a moment that asks for no more a
+        second than one before asks for no more units, since chance takes less of what takes longer.
+        """
         free = self.places - self.busy
-        return min(units, messages / free) if free > 0.0 else units
+        fewest = most_per_s = 0.0
+        for t, messages in due:
+            if messages <= most_per_s * t and free <= 0.0:
+                continue
+            most_per_s = messages / t
+            mean, variance = self.by_one_working(t)
+            doubt = CAUTION * sqrt(variance)
+            root = (doubt + sqrt(doubt * doubt + 4.0 * mean * messages)) / (2.0 * mean)
+            units = root * root
+            if units * free > messages:
+                units = messages / free
+            fewest = max(fewest, units)
+        return fewest
 
 
 def _units_of(messages: float, mean: float, doubt: float) -> float:
@@ -175,7 +194,7 @@ def ahead(
 # --------------------------------------------------------------------------- need
 
 
-def need(deadlines: Sequence[Knot], supply: Supply, lead_s: float, late_s: float) -> int:
+def need(deadlines: Sequence[Knot], supply: Supply, lead_s: float, late_s: float, first: First | None = None) -> int:
     """The least capacity, in whole units, that meets every deadline that can still be met.
 
     Args:
@@ -183,27 +202,31 @@ def need(deadlines: Sequence[Knot], supply: Supply, lead_s: float, late_s: float
         supply: what is there and on its way.
         lead_s: when a launch ordered now is useful.
         late_s: within how long after that what is late by then must be worked off.
+        first: what of other queues goes before; it must rise with both of its arguments.
     """
     if deadlines[-1][1] <= 0.0:
         return 0
-    return max(1, ceil(_units(deadlines, supply, lead_s, late_s) - TINY))
+    return max(1, ceil(_units(deadlines, supply, lead_s, late_s, first) - TINY))
 
 
-def _units(deadlines: Sequence[Knot], supply: Supply, lead_s: float, late_s: float) -> float:
-    needed = at_all(deadlines, supply, late_s)
+def _units(deadlines: Sequence[Knot], supply: Supply, lead_s: float, late_s: float, first: First | None) -> float:
+    needed = at_all(deadlines, supply, late_s, first)
     if needed <= supply.working + TINY:
         return needed
     total = supply.total
-    more = further(deadlines, supply, supply.started, lead_s, late_s)
+    more = further(deadlines, supply, supply.started, lead_s, late_s, first=first)
     if more > TINY or not supply.launches:
         return total + more
     last_s = supply.launches[-1][0]
-    if any(0.0 < t <= last_s and supply.by_working(t) < messages - TINY for t, messages in deadlines):
-        return total  # every launch is needed as soon as it comes
-    return min(total, supply.working + further(deadlines, supply, supply.by_working, last_s, late_s))
+    for t, messages in deadlines:
+        if 0.0 < t <= last_s:
+            owed = messages if first is None else messages + first(t, messages)
+            if supply.by_working(t) < owed - TINY:
+                return total  # every launch is needed as soon as it comes
+    return min(total, supply.working + further(deadlines, supply, supply.by_working, last_s, late_s, first=first))
 
 
-def at_all(deadlines: Sequence[Knot], supply: Supply, late_s: float) -> float:
+def at_all(deadlines: Sequence[Knot], supply: Supply, late_s: float, first: First | None = None) -> float:
     """The fewest units that would meet the deadlines if they were all in service now.
 
     Between knots D is a straight line and S nearly one, so the worst moment is at a knot.
@@ -212,22 +235,34 @@ def at_all(deadlines: Sequence[Knot], supply: Supply, late_s: float) -> float:
         deadlines: D(t), ascending.
         supply: how units in service do.
         late_s: within how long what is overdue must be worked off.
+        first: what of other queues goes before.
     """
     soonest_s = min(SOONEST_S, SOONEST_SHARE * late_s)
     overdue = due_by(deadlines, 0.0)
-    fewest = 0.0
+    due = []
     for t, messages in deadlines:
-        if t > 0.0:
-            owed = messages - (overdue if t < late_s else 0.0)
-            if owed > 0.0:
-                fewest = max(fewest, supply.units_for(owed, max(t, soonest_s)))
+        if t > 0.0 and messages > overdue:
+            owed = messages if t >= late_s else messages - overdue
+            if first is not None:
+                owed += first(t, messages)
+            due.append((max(soonest_s, t), owed))
+    fewest = supply.units_for(due)
     if overdue > 0.0:
-        fewest = max(fewest, supply.units_for(due_by(deadlines, late_s), late_s))
+        owed = due_by(deadlines, late_s)
+        if first is not None:
+            owed += first(late_s, owed)
+        fewest = max(fewest, supply.units_for(((late_s, owed),)))
     return fewest
 
 
 def further(
-    deadlines: Sequence[Knot], supply: Supply, base: Callable[[float], float], due_s: float, late_s: float
+    deadlines: Sequence[Knot],
+    supply: Supply,
+    base: Callable[[float], float],
+    due_s: float,
+    late_s: float,
+    *,
+    first: First | None = None,
 ) -> float:
     """The fewest further units, useful from `due_s` on, that meet the deadlines together with what is there.
 
@@ -237,18 +272,27 @@ def further(
         base: S(t) of what is there.
         due_s: when further units are useful.
         late_s: within how long after that what is late by then must be worked off.
+        first: what of other queues goes before.
     """
     soonest_s = min(SOONEST_S, SOONEST_SHARE * late_s)
-    late = max(0.0, due_by(deadlines, due_s) - base(due_s))
+    due = due_by(deadlines, due_s)
+    # What others have that goes first takes its part of what is there, and is no lateness of this queue's own.
+    own = base(due_s) if first is None else max(0.0, base(due_s) - first(due_s, due))
+    late = max(0.0, due - own)
     worked_off_s = due_s + late_s
     fewest = 0.0
     for t, messages in deadlines:
-        if t > due_s:
+        if t > due_s and messages > due:
             owed = messages - base(t) - (late if t < worked_off_s else 0.0)
+            if first is not None:
+                owed += first(t, messages)
             if owed > 0.0:
                 fewest = max(fewest, supply.launched_for(owed, max(t - due_s, soonest_s)))
     if late > 0.0:
-        owed = due_by(deadlines, worked_off_s) - base(worked_off_s)
+        due = due_by(deadlines, worked_off_s)
+        owed = due - base(worked_off_s)
+        if first is not None:
+            owed += first(worked_off_s, due)
         fewest = max(fewest, supply.launched_for(owed, late_s))
     return fewest
 

@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from sluice.belonging import Way, told_source, way_back
 from sluice.config import Fleet
 from sluice.grouping import Cause, failure_group
-from sluice.jobs import RequestError
+from sluice.jobs import RequestError, paused_note
 from sluice.model import JobAct, JobPhase, JobState, Message, Quarantined, RedriveJob
-from sluice.ports import Ports, QueueFacts, RefusedError, archive_key
+from sluice.ports import Ports, RefusedError, archive_key
 from sluice.redrive import attempts_of, copy_of, first_sent_at, memory_key, sample_of, selectable
 from sluice.resending import Fate, Parcel, Sender
 
@@ -28,14 +29,14 @@ class Editor:
     """One invocation that acts on single messages of a fleet.
 
     Attributes:
-        to: the fleet's queue.
+        ways: the fleet's queues.
         name: the invocation, which a job is called after.
         until: when this process is surely gone.
     """
 
     ports: Ports
     fleet: Fleet
-    to: QueueFacts
+    ways: tuple[Way, ...]
     name: str
     until: float
     now: Callable[[], float]
@@ -59,23 +60,32 @@ class Editor:
         if entry.message_group is not None:
             raise RequestError("message_id: a FIFO message is sent in the order of its message group, not by itself")
         original = self.ports.archive.load(entry.key)
+        told = entry.source if entry.source is not None else told_source(original) or None
+        way = way_back(told, self.ways)
+        if way is None:
+            names = ", ".join(one.name for one in self.ways)
+            raise RequestError(
+                f"message_id: nothing tells that it came from {names}"
+                + (f", but from {told[:200]}" if told else "")
+                + "; redrive it with to_queue instead"
+            )
         attempt = entry.attempt + 1
-        copy = copy_of(replace(original, body=body), attempt, self.to, (self.name, entry.failure_group))
+        copy = copy_of(replace(original, body=body), attempt, way.to, (self.name, entry.failure_group))
         if copy is None:
             raise RequestError(
-                f"edit.body: with it the message is more than its queue takes ({self.to.max_bytes} bytes)"
+                f"edit.body: with it the message is more than its queue takes ({way.to.max_bytes} bytes)"
             )
         remember = None if copy.carries_attempts else (memory_key(copy.message), attempt)
-        sender = Sender(self.ports, self.fleet.name, self.to, self.until, self.now)
+        sender = Sender(self.ports, self.fleet.name, way.to, self.until, self.now)
         (sending,) = sender.send([Parcel(copy.message, remember=remember)])
         if sending.fate is Fate.EARLIER:
             raise RequestError(f"message_id: {message_id} was sent back before; it is only still listed")
         if not sending.may_let_go:
             raise RequestError(f"message_id: {message_id} was not sent: {sending.reason}")
         self.ports.ledger.let_go(entry)
-        return self._record(entry, by)
+        return self._record(entry, by, f" {paused_note([way.name])}" if way.paused else "")
 
-    def _record(self, entry: Quarantined, by: str) -> RedriveJob:
+    def _record(self, entry: Quarantined, by: str, more: str) -> RedriveJob:
         now = self.now()
         return self.ports.ledger.keep_job(
             RedriveJob(
@@ -89,7 +99,7 @@ class Editor:
                 phase=JobPhase.RAMP,
                 selected_count=1,
                 sent_count=1,
-                note=f"Sent with another body. The original is kept in the archive under {entry.key}.",
+                note=f"Sent with another body. The original is kept in the archive under {entry.key}.{more}",
                 acts=(JobAct(now, by, "sent it with another body"),),
             )
         )
@@ -110,36 +120,39 @@ class Editor:
         now = self.now()
         base = former.id if _ID.fullmatch(former.id) else "restored"
         message = replace(former, id=f"{base}-r{round(now * 1_000)}")
-        entry = _kept(self.ports, self.fleet, message, f"restored by {by}"[:200], now)
+        entry = self._kept(message, f"restored by {by}"[:200], now)
         if not self.ports.ledger.quarantine(entry):
             raise RequestError(f"key: {key} was restored at this very moment")
         return entry
 
-
-def _kept(ports: Ports, fleet: Fleet, message: Message, cause: str, at: float) -> Quarantined:
-    """A message in the archive, and its entry for the index, which is yet to be written."""
-    own = failure_group(message, cause)
-    message_group = message.message_group if fleet.queue.endswith(".fifo") else None
-    held_in = ports.ledger.held_in(fleet.name, message_group) if message_group is not None else None
-    if held_in is not None:  # with the others of its message group, so that a redrive of theirs does not overtake it
-        group = ports.ledger.failure_group(fleet.name, held_in)
-        own = Cause(held_in, group.cause if group else held_in)
-        at = max(at, group.last_seen_at if group else at)
-    return Quarantined(
-        fleet=fleet.name,
-        failure_group=own.id,
-        message_id=message.id,
-        key=ports.archive.store(fleet.name, message),
-        cause=own.words,
-        at=at,
-        first_sent_at=first_sent_at(message),
-        attempt=attempts_of(message) or 0,
-        source=message.source,
-        size_bytes=message.size_bytes,
-        sample=sample_of(message),
-        message_group=message_group,
-        attributes=selectable(message),
-    )
+    def _kept(self, message: Message, cause: str, at: float) -> Quarantined:
+        """A message in the archive, and its entry for the index, which is yet to be written."""
+        own = failure_group(message, cause)
+        ports, fleet = self.ports, self.fleet
+        way = way_back(told_source(message) or None, self.ways)
+        message_group = message.message_group if (way.to.fifo if way else fleet.fifo) else None
+        held_in = ports.ledger.held_in(fleet.name, message_group) if message_group is not None else None
+        if (
+            held_in is not None
+        ):  # with the others of its message group, so that a redrive of theirs does not overtake it
+            group = ports.ledger.failure_group(fleet.name, held_in)
+            own = Cause(held_in, group.cause if group else held_in)
+            at = max(at, group.last_seen_at if group else at)
+        return Quarantined(
+            fleet=fleet.name,
+            failure_group=own.id,
+            message_id=message.id,
+            key=ports.archive.store(fleet.name, message),
+            cause=own.words,
+            at=at,
+            first_sent_at=first_sent_at(message),
+            attempt=attempts_of(message) or 0,
+            source=told_source(message) or (way.to.arn if way else ""),
+            size_bytes=message.size_bytes,
+            sample=sample_of(message),
+            message_group=message_group,
+            attributes=selectable(message),
+        )
 
 
 def key_of(fleet: str, message_id: str, sent_at: float) -> str:

@@ -15,10 +15,17 @@ service rate  messages completed by the seconds that units were busy: two sums t
               Until metrics come, the queue's counts bound an unknown rate: units that complete so many a second make
               them move. Where nothing at all completes that did before, consumers cannot work: an outage, which says
               nothing of their speed.
+              One odd period is not believed: what is beyond a step of what was expected counts as that step. Three in a
+              row, all beyond it on the same side, are no chance and no accident: what a message is has changed, and
+              what was known of the old ones is let go. Speed shows without a backlog, too: where more is completed
+              than those in flight could, by what is believed of them, they are faster. That is believed by degrees,
+              and where messages take long enough for ticks to see them in flight.
 lead time     launch to in service, from instances seen on the way; and in service to first message, seen where a
               group comes from zero and the first message in flight must be the new instance's. Consumers that report
               when they are ready and at work say it better: their own launches, once timed, are believed instead.
 arrivals      by `forecasting`.
+demand        by `hygiene`: what of a queue's counts is no news of it.
+lateness      by `feedback`: what was late though the plan held.
 
 Every period's length is the series' own (`Series.period_s`): nothing here takes a minute for granted.
 """
@@ -26,16 +33,20 @@ Every period's length is the series' own (`Series.period_s`): nothing here takes
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import inf
 from typing import Any
 
+from sluice import feedback, hygiene
 from sluice.config import Fleet
-from sluice.forecasting import DAY_S, blend, learn_arrivals
+from sluice.forecasting import DAY_S, blend, learn_arrivals, merge
 from sluice.model import (
     Estimate,
     GroupReading,
+    History,
     Instance,
     Lifecycle,
     Memory,
+    QueueMemory,
     QueueReading,
     Series,
     Sighting,
@@ -44,6 +55,7 @@ from sluice.model import (
 
 SIGHTINGS_S = 420.0  # metrics of a period are at most about three minutes late; with the period itself and some slack
 SIGHTINGS_COUNT = 64  # seven minutes of ten-second ticks and some; a bound on the ledger's record
+QUEUE_PERIODS = 180  # of each queue of a shared fleet: three hours; what waits longer came before
 BLIND_S = 120.0  # between ticks further apart, nothing can be told of what came and went
 
 DEFAULT_WEIGHT = 0.5  # in messages: nobody said how long they take
@@ -53,11 +65,15 @@ EVIDENCE_LEAST = 60.0  # completed messages that are not forgotten, however long
 FADE = 0.93  # of the rest each period: a quarter of an hour of work is remembered
 RATE_STEP = 2.0  # one period's completions count as at most so many times what was expected, or so much less
 RATE_SLACK = 3.0  # and so many messages more: few are chance
+CHANGED_PERIODS = 3  # in a row beyond that step on the same side, in which something was completed: no accident
+SEEN_SHARE = 0.8  # of the time between ticks: messages that take so long are in flight at one of them, nearly all
+UNSEEN_STEP = 4.0  # of what was expected, where nothing waited: those in flight at ticks are samples
 SILENCE_TIMES = 2.0  # before anything was completed, a message takes at most so many times what it has taken so far
 LIVE_S = 120.0  # counts so far back bound an unknown rate
 LIVE_GAP_S = 20.0  # between ticks further apart, counts may have gone to and fro
 LIVE_BUSY_S = 30.0  # busy unit-seconds that such a bound rests on, at least
 
+WAIT_SHARE = 0.9  # of the target wait: what plans keep back of it is less
 LEAD_WEIGHT_MAX = 8.0  # launches remembered
 LEAD_FIRST_DEVIATION = 0.2  # of the first launch seen: others may well take so much longer
 REPORTED_S = 86_400.0  # consumers that have timed no launch for a day of launches no longer report
@@ -84,15 +100,29 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float) -> Memor
         now: epoch seconds.
     """
     lead_s = memory.lead_time.mean if memory.lead_time is not None else fleet.hints.lead_time_s
-    learned = learn_arrivals(memory, snapshot.queue.sent, fleet.target_wait_s + lead_s, now)
+    learned = learn_arrivals(memory, snapshot.queue.sent, fleet.tightest_wait_s + lead_s, now)
     learned |= _learn_reported(memory)
     group, sightings = snapshot.group, memory.sightings
     if group is not None and snapshot.at > memory.learned_at:
         learned |= _learn_lead_time(memory, snapshot.queue, group, snapshot.at)
         learned |= _learn_spending(memory, group, snapshot.at)
-        sightings = _see(memory, snapshot.queue, group, fleet, snapshot.at)
-        learned |= {"sightings": sightings, "learned_at": snapshot.at}
-    learned |= _learn_service_rate(memory, sightings, snapshot.queue.deleted, fleet, now)
+        if fleet.shared:
+            learned["queues"] = queues = _see_each(memory, snapshot, group, fleet, now)
+            sightings = _see_together(memory, queues, snapshot, fleet)
+        else:
+            sightings = _see(memory, snapshot.queue, group, fleet, snapshot.at)
+            if memory.queues:
+                learned["queues"] = ()  # of when it was shared
+        returned, sightings = hygiene.learn_returns(memory, sightings, snapshot.queue)
+        learned |= returned | {"sightings": sightings, "learned_at": snapshot.at}
+        returns = learned.get("returns", memory.returns)
+        learned |= hygiene.learn_poison(memory, sightings, snapshot.queue, returns)
+        if fleet.shared:
+            learned |= feedback.NOTHING  # the oldest message may be of a queue whose messages may be old
+        else:
+            learned |= feedback.settled(memory, sightings, snapshot.queue, fleet.target_wait_s, snapshot.at)
+    returns = learned.get("returns", memory.returns)
+    learned |= _learn_service_rate(memory, sightings, snapshot.queue.deleted, fleet, now, returns=returns)
     return replace(memory, **learned) if learned else memory
 
 
@@ -127,7 +157,11 @@ def lead_time(memory: Memory, fleet: Fleet, now: float) -> Measure:
 
 def capacity(instances: tuple[Instance, ...], *states: Lifecycle) -> float:
     """Capacity units of the healthy instances in any of the states."""
-    return sum(instance.weight for instance in instances if instance.healthy and instance.state in states)
+    units = 0.0
+    for instance in instances:
+        if instance.healthy and instance.state in states:
+            units += instance.weight
+    return units
 
 
 # --------------------------------------------------------------------------- sightings
@@ -137,30 +171,109 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
     """The sightings with this tick's; without the queue's live figures there is nothing to see."""
     if queue.visible is None:
         return memory.sightings
-    before = memory.sightings[-1] if memory.sightings else None
-    visible = queue.visible.value
-    in_flight = queue.in_flight.value if queue.in_flight is not None else (before.in_flight if before else 0.0)
     working = capacity(group.instances, Lifecycle.WORKING)
+    rate_per_s = service_rate(memory, fleet, at).value
+    able_per_s = 0.0 if is_unproven(memory, fleet) else working * rate_per_s
+    sightings, visible, doubted = memory.sightings, queue.visible.value, None
+    if not fleet.shared:  # what is struck out of one queue's sightings is in those of all
+        most = _most_to_come(memory, visible, group, fleet, at)
+        sightings, visible, doubted = hygiene.doubt(sightings, queue, at, able_per_s, most)
+    before = sightings[-1] if sightings else None
+    in_flight = queue.in_flight.value if queue.in_flight is not None else (before.in_flight if before else 0.0)
     steady = not any(instance.state is Lifecycle.DRAINING for instance in group.instances)
-    arrived = excess = 0.0
+    arrived = excess = returned = 0.0
     if before is not None:
         gap_s = at - before.at
         completed = 0.0
         if gap_s <= BLIND_S:
-            # A guess at the speed would make up arrivals by the thousand: what comes is then what the counts grow by.
-            rate = 0.0 if is_unproven(memory, fleet) else service_rate(memory, fleet, at).value
             busy = (in_flight + before.in_flight) / 2 / fleet.hints.concurrency
-            completed = min(busy, (working + before.working) / 2) * rate * gap_s
+            done = min(busy, (working + before.working) / 2) * rate_per_s * gap_s
+            if is_unproven(memory, fleet):
+                done = 0.0  # a guess would make up arrivals by the thousand: what comes is what the counts grow by
+            completed = done * (1.0 - memory.failing)
+            returned = hygiene.came_back(memory, before, queue, done, gap_s)
         # Completions are lumps and the estimate is not: what was counted too many is taken off what comes next, up to
         # what can complete at once.
         came = visible - before.visible + in_flight - before.in_flight + completed - before.excess
         arrived, excess = max(0.0, came), min(max(0.0, -came), before.in_flight)
-    sighting = Sighting(at, visible, in_flight, working, steady, arrived, excess)
-    oldest_at = at - SIGHTINGS_S
-    first = max(0, len(memory.sightings) - SIGHTINGS_COUNT + 1)
-    while first < len(memory.sightings) and memory.sightings[first].at < oldest_at:
+    return _kept(sightings, Sighting(at, visible, in_flight, working, steady, arrived, excess, returned, doubted))
+
+
+def _most_to_come(memory: Memory, visible: float, group: GroupReading, fleet: Fleet, at: float) -> float | None:
+    """How many messages may have come since the last look without a doubt; None: any number.
+
+    Growth may wait for another look only where that breaks no promise.
+    """
+    before = memory.sightings[-1] if memory.sightings else None
+    if before is None or visible <= before.visible + hygiene.RISE_LEAST or fleet.limits.max_step is not None:
+        return None
+    lead = lead_time(memory, fleet, at)
+    seconds = at - before.at
+    spare_s = hygiene.spare_s(fleet.target_wait_s * WAIT_SHARE, lead.value + lead.deviation, seconds)
+    if spare_s <= 0.0 or visible > (group.max_size - group.desired) * service_rate(memory, fleet, at).value * spare_s:
+        return None
+    return hygiene.precedent(memory, seconds)
+
+
+def through(memory: Memory, queue: str) -> Memory:
+    """The memory as if the fleet had this one of its queues alone: for when what waits in it came."""
+    kept = next((each for each in memory.queues if each.name == queue), QueueMemory(queue))
+    return replace(
+        memory,
+        arrivals=kept.arrivals,
+        sightings=kept.sightings,
+        outlook=None,
+        returns=History(),
+        suspects=(),
+        poison=0.0,
+        queues=(),
+    )
+
+
+def _see_each(
+    memory: Memory, snapshot: Snapshot, group: GroupReading, fleet: Fleet, now: float
+) -> tuple[QueueMemory, ...]:
+    """What is remembered of each of a shared fleet's queues, with what this tick saw of it."""
+    learned = []
+    for source, reading in zip(fleet.sources, snapshot.queues, strict=True):
+        alone = through(memory, source.name)
+        sightings = _see(alone, reading, group, fleet, snapshot.at)
+        history = alone.arrivals if reading.sent is None else merge(alone.arrivals, reading.sent, now, QUEUE_PERIODS)
+        learned.append(QueueMemory(source.name, history, sightings))
+    return tuple(learned)
+
+
+def _see_together(
+    memory: Memory, queues: tuple[QueueMemory, ...], snapshot: Snapshot, fleet: Fleet
+) -> tuple[Sighting, ...]:
+    """The sightings with this tick's of all queues; without the counts of every queue there is nothing to see.
+
+    What came is what came to each, so that a queue that is no longer paused does not seem to come all at once.
+    """
+    seen = [queue.sightings[-1] for queue in queues if queue.sightings and queue.sightings[-1].at == snapshot.at]
+    if len(seen) < len(fleet.sources):
+        return memory.sightings
+    consumed = [one for one, source in zip(seen, fleet.sources, strict=True) if not source.paused]
+    return _kept(
+        memory.sightings,
+        replace(
+            seen[0],
+            visible=sum(one.visible for one in consumed),
+            in_flight=sum(one.in_flight for one in seen),
+            arrived=sum(one.arrived for one in consumed),
+            excess=0.0,
+            returned=sum(one.returned for one in consumed),
+        ),
+    )
+
+
+def _kept(sightings: tuple[Sighting, ...], newest: Sighting) -> tuple[Sighting, ...]:
+    """The sightings with a new one, and without those that no metric can speak of any more."""
+    oldest_at = newest.at - SIGHTINGS_S
+    first = max(0, len(sightings) - SIGHTINGS_COUNT + 1)
+    while first < len(sightings) and sightings[first].at < oldest_at:
         first += 1
-    return (*memory.sightings[first:], sighting)
+    return (*sightings[first:], newest)
 
 
 def _learn_spending(memory: Memory, group: GroupReading, at: float) -> dict[str, Any]:
@@ -178,7 +291,13 @@ def _learn_spending(memory: Memory, group: GroupReading, at: float) -> dict[str,
 
 
 def _learn_service_rate(
-    memory: Memory, sightings: tuple[Sighting, ...], deleted: Series | None, fleet: Fleet, now: float
+    memory: Memory,
+    sightings: tuple[Sighting, ...],
+    deleted: Series | None,
+    fleet: Fleet,
+    now: float,
+    *,
+    returns: History,
 ) -> dict[str, Any]:
     """Learn from each period of the deleted series once, when its sightings are complete."""
     if deleted is None or not deleted.points or not sightings:
@@ -186,21 +305,46 @@ def _learn_service_rate(
     period_s = deleted.period_s
     until = min(now, sightings[-1].at)
     learned_until, evidence, estimate = memory.completed_until, memory.completing, memory.service_rate
+    unlike = memory.unlike
     first = len(deleted.points)
     while first and deleted.points[first - 1][0] >= learned_until - period_s / 2:
         first -= 1
-    for start_at, count in deleted.points[first:]:
+    for start_at, deletions in deleted.points[first:]:
         end_at = start_at + period_s
         if end_at > until:
             break
         learned_until = end_at
-        busy_s = _busy_s(_during(sightings, start_at, end_at), (start_at, end_at), count, estimate, fleet)
-        if busy_s > 0.0 and not _is_outage(count, busy_s, evidence, estimate):
+        during = _during(sightings, start_at, end_at)
+        count, failing = _tried(memory, returns, (start_at, deletions), evidence)
+        busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet)
+        if busy_s > 0.0 and _is_outage(count, busy_s, evidence, estimate):
+            continue
+        at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, estimate, fleet)
+        if not failing:
+            unlike = (_unlike if busy_s > 0.0 else _unlike_unseen)(unlike, count, at_most_s, evidence, estimate)
+        if abs(unlike[0]) >= CHANGED_PERIODS:
+            evidence, unlike = unlike[1:], (0, 0.0, 0.0)
+        elif busy_s > 0.0:
             evidence = _weigh(count, busy_s, evidence, estimate)
-            estimate = _estimate(evidence, fleet, end_at)
+        else:
+            continue
+        estimate = _estimate(evidence, fleet, end_at)
     if learned_until == memory.completed_until:
         return {}
-    return {"completed_until": learned_until, "completing": evidence, "service_rate": estimate}
+    return {"completed_until": learned_until, "completing": evidence, "unlike": unlike, "service_rate": estimate}
+
+
+def _tried(
+    memory: Memory, returns: History, point: tuple[float, float], evidence: tuple[float, float]
+) -> tuple[float, bool]:
+    """What a period's completions count as, and whether it fails: more came back then than was completed."""
+    start_at, deletions = point
+    returned = hygiene.came_back_in(returns, start_at)
+    if not hygiene.is_failing(returned, deletions):
+        return deletions, False
+    if memory.poison > 0.0 or evidence[0] < FOUNDED:
+        return deletions + returned, False
+    return deletions, True
 
 
 def _busy_s(
@@ -213,7 +357,7 @@ def _busy_s(
     places = fleet.hints.concurrency
     per_s = estimate.mean if estimate is not None else fleet.hints.service_rate_per_s
     if places / per_s > end_at - start_at:
-        return _integral(during, start_at, end_at, lambda seen: seen.in_flight / places)
+        return _integral(during, start_at, end_at, lambda seen: _at_work(seen, places))
     if not all(seen.steady for seen in during):
         return 0.0
     if all(seen.visible > 0 for seen in during):
@@ -222,7 +366,13 @@ def _busy_s(
     if (estimate is not None and estimate.weight >= FOUNDED) or (count == 0 and in_flight == 0):
         return 0.0
     # One more sighting than there were, with one message in flight, keeps a lucky few from telling of none.
-    return (in_flight + 1.0) / (len(during) + 1) / places * (end_at - start_at)
+    at_work = sum(_at_work(seen, places) for seen in during)
+    return (at_work + 1.0 / places) / (len(during) + 1) * (end_at - start_at)
+
+
+def _at_work(seen: Sighting, places: int) -> float:
+    """Units at work by the messages in flight: no more than there are, since some wait at a consumer, or to be back."""
+    return min(seen.in_flight / places, seen.working) if seen.steady else seen.in_flight / places
 
 
 def _is_outage(count: float, busy_s: float, evidence: tuple[float, float], estimate: Estimate | None) -> bool:
@@ -230,14 +380,72 @@ def _is_outage(count: float, busy_s: float, evidence: tuple[float, float], estim
     return count == 0 and estimate is not None and evidence[0] >= FOUNDED and estimate.mean * busy_s >= FOUNDED
 
 
+def _busy_at_most_s(during: tuple[Sighting, ...], period_s: float, estimate: Estimate | None, fleet: Fleet) -> float:
+    """Unit-seconds that units were busy in a period at most, by the messages in flight; 0 where that cannot be told.
+
+    A message that is worked on is in flight, and a tick sees it there if it takes as long as it is from tick to tick:
+    shorter ones may all be done in between. One more sighting than there were, with a unit at work, keeps a lucky few
+    from telling of none.
+    """
+    if not during or estimate is None:
+        return 0.0
+    gap_s = max(after.at - before.at for before, after in pairwise(during))
+    if fleet.hints.concurrency / estimate.mean < SEEN_SHARE * gap_s:
+        return 0.0
+    units = sum(_at_work(seen, fleet.hints.concurrency) for seen in during)
+    return (units + 1.0) / (len(during) + 1) * period_s
+
+
+def _bounds(busy_s: float, evidence: tuple[float, float], estimate: Estimate | None) -> tuple[float, float]:
+    """The least and the most completions of a period that are as expected; any, while the rate is not well founded."""
+    if estimate is None or evidence[0] < FOUNDED:
+        return 0.0, inf
+    expected = estimate.mean * busy_s
+    return expected / RATE_STEP - RATE_SLACK, expected * RATE_STEP + RATE_SLACK
+
+
+def _unlike(
+    run: tuple[int, float, float],
+    count: float,
+    busy_s: float,
+    evidence: tuple[float, float],
+    estimate: Estimate | None,
+) -> tuple[int, float, float]:
+    """The periods in a row beyond what was expected, on the same side, with one more; none once one is as expected.
+
+    One without a completion is no evidence by itself, since an outage has such, but it belongs to what follows.
+    """
+    least, most = _bounds(busy_s, evidence, estimate)
+    if least <= count <= most:
+        return 0, 0.0, 0.0
+    side = 1 if count > most else -1
+    goes_on = run[0] * side > 0 or (side < 0 and run[0] == 0)
+    periods, messages, seconds = run if goes_on else (0, 0.0, 0.0)
+    return periods + (side if count > 0.0 else 0), messages + count, seconds + busy_s
+
+
+def _unlike_unseen(
+    run: tuple[int, float, float],
+    count: float,
+    busy_s: float,
+    evidence: tuple[float, float],
+    estimate: Estimate | None,
+) -> tuple[int, float, float]:
+    """The same of a period in which nothing need have waited: it can only tell of more, and of so much more at most."""
+    if busy_s <= 0.0 or estimate is None:
+        return run
+    if count > _bounds(busy_s, evidence, estimate)[1]:
+        return _unlike(run, min(count, UNSEEN_STEP * estimate.mean * busy_s + RATE_SLACK), busy_s, evidence, estimate)
+    return run if run[0] < 0 else (0, 0.0, 0.0)
+
+
 def _weigh(
     count: float, busy_s: float, evidence: tuple[float, float], estimate: Estimate | None
 ) -> tuple[float, float]:
     """The evidence with one more period's: completed messages, and the unit-seconds they took."""
     messages, seconds = evidence
-    if estimate is not None and messages >= FOUNDED:
-        expected = estimate.mean * busy_s
-        count = min(max(count, expected / RATE_STEP - RATE_SLACK), expected * RATE_STEP + RATE_SLACK)
+    least, most = _bounds(busy_s, evidence, estimate)
+    count = min(max(count, least), most)
     kept = max(FADE, min(1.0, EVIDENCE_LEAST / messages)) if messages > 0.0 else 1.0
     return messages * kept + count, seconds * kept + busy_s
 

@@ -18,31 +18,18 @@ from sluice.dead_letters import Desk, Settlement
 from sluice.jobs import UNDER_WAY
 from sluice.model import Message
 from sluice.ports import PortError, Ports, QueueFacts
+from sluice.redrive import left_s, margin_s
 
 LOOK_EVERY_S = 600.0  # unless the margin is not much longer than that
 LOOKED_AT_MAX = 400  # in one go: about a second's calls
 RECEIVED_AT_ONCE = 40
 # Long enough for all that is looked at in one go, short enough for a person at the queue not to miss them.
 HIDDEN_S = 20.0
-MARGIN_SHARE = 0.25  # of the retention: a day of four, SQS's default
-MARGIN_MAX_S = 86_400.0  # a day is enough for a person, and for many looks
-
-
-def left_s(message: Message, queue: QueueFacts, now: float) -> float | None:
-    """How long until SQS deletes a message, in seconds; None where nothing tells."""
-    return None if message.first_sent_at is None else message.first_sent_at + queue.retention_s - now
-
-
-def margin_s(policy: RedrivePolicy, queue: QueueFacts) -> float:
-    """How long before its end a dead letter is put away."""
-    if policy.archive_before_s is not None:
-        return policy.archive_before_s
-    return min(MARGIN_MAX_S, MARGIN_SHARE * queue.retention_s)
 
 
 def is_due(policy: RedrivePolicy, queue: QueueFacts, now: float, tick_s: float) -> bool:
     """Whether to look now: every ten minutes, and each tick where ten minutes are much of the margin."""
-    return margin_s(policy, queue) < 2 * LOOK_EVERY_S or now % LOOK_EVERY_S < tick_s
+    return margin_s(policy, queue.retention_s) < 2 * LOOK_EVERY_S or now % LOOK_EVERY_S < tick_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +62,8 @@ class Keeper:
             return None
         received = self._receive(LOOKED_AT_MAX)
         now = self.now()
-        margin = margin_s(self.fleet.redrive, self.dead)
-        left = [(message, left_s(message, self.dead, now)) for message in received]
+        margin = margin_s(self.fleet.redrive, self.dead.retention_s)
+        left = [(message, left_s(message, self.dead.retention_s, now)) for message in received]
         known = [seconds for _, seconds in left if seconds is not None]
         ending = [message for message, seconds in left if seconds is not None and seconds <= margin]
         staying = [seconds for seconds in known if seconds > margin]

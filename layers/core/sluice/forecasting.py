@@ -74,13 +74,15 @@ def forecast(memory: Memory, now: float) -> Forecast:
     live, live_s = 0.0, max(0.0, now - end_at)
     last_at = history.start_at
     for index in range(len(sightings) - 1, 0, -1):
-        seen, before = sightings[index], sightings[index - 1]
-        if seen.at <= end_at:
+        seen = sightings[index]
+        at, arrived = seen.at, seen.arrived
+        if at <= end_at:
             break
-        if seen.arrived > 0.0:
-            live += seen.arrived * min(1.0, (seen.at - end_at) / (seen.at - before.at))
-            if seen.arrived >= 1.0 and last_at < seen.at:
-                last_at = seen.at
+        if arrived > 0.0:
+            before_at = sightings[index - 1].at
+            live += arrived if before_at >= end_at else arrived * (at - end_at) / (at - before_at)
+            if arrived >= 1.0 and last_at < at:
+                last_at = at
     quiet_s = now - last_at
     if history.counts:
         # Ticks may miss what comes and is done between them: the metric tells of quiet, once it must be there.
@@ -117,7 +119,7 @@ def learn_arrivals(memory: Memory, sent: Series | None, horizon_s: float, now: f
     if sent is None or not sent.points:
         return {}
     history = memory.arrivals if memory.arrivals.period_s == sent.period_s else History(sent.period_s)
-    merged = _merge(history, sent, now)
+    merged = merge(history, sent, now)
     if merged is history:
         return {}
     if merged.end_at <= history.end_at and history.counts:
@@ -146,8 +148,8 @@ def blend(
 # --------------------------------------------------------------------------- counts
 
 
-def _merge(history: History, series: Series, now: float) -> History:
-    """The history with the series' whole periods in it; the same object where nothing is new."""
+def merge(history: History, series: Series, now: float, periods_max: int = HISTORY_PERIODS) -> History:
+    """The history with the series' whole periods in it, the newest of them; the same object where nothing is new."""
     period_s, points = series.period_s, series.points
     usable = len(points)
     while usable and points[usable - 1][0] + period_s > now:
@@ -174,7 +176,7 @@ def _merge(history: History, series: Series, now: float) -> History:
             counts.append(count)
     if counts is None:
         return history
-    surplus = max(0, len(counts) - HISTORY_PERIODS)
+    surplus = max(0, len(counts) - periods_max)
     return History(period_s, history.start_at + surplus * period_s, tuple(counts[surplus:]))
 
 

@@ -62,7 +62,7 @@ def failure_group(message: Message, told: str = "") -> Cause:
     stamped = masked(message.attribute(CAUSE) or "") or masked(told)
     if stamped:
         return _cause(stamped, readable=stamped, distinct=stamped)
-    source = (message.source or message.attribute(SOURCE) or "").rpartition(":")[2].rpartition("/")[2]
+    source = queue_name(message.source or message.attribute(SOURCE) or "")
     kind, shape, words = _body(message.body)
     names = sorted(name for name, _ in message.attributes if not name.startswith(OWN_PREFIX))
     parts = ("No cause stamped:", kind, words, f"from {masked(source)}" if source else "")
@@ -71,6 +71,11 @@ def failure_group(message: Message, told: str = "") -> Cause:
         readable=f"unstamped {words or kind}",
         distinct="\0".join((source, kind, shape, *names)),
     )
+
+
+def queue_name(url_or_arn: str) -> str:
+    """The name of a queue, by its URL, its ARN or its name."""
+    return url_or_arn.rpartition(":")[2].rpartition("/")[2]
 
 
 def masked(text: str) -> str:
@@ -87,6 +92,7 @@ def _masked(text: str) -> str:
     return line[:CAUSE_LIMIT]
 
 
+@lru_cache(maxsize=512)
 def _cause(words: str, *, readable: str, distinct: str) -> Cause:
     digest = hashlib.sha256(distinct.casefold().encode("utf-8", "surrogatepass")).hexdigest()[:10]
     slug = re.sub(r"[^a-z0-9]+", "-", _MASK.sub(" ", readable).casefold()).strip("-")[:SLUG_LIMIT].strip("-") or "cause"

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from sluice.config import Fleet
+from sluice.belonging import Way
+from sluice.config import Fleet, QueuePolicy
 from sluice.dead_letters import Desk, End, Settlement
 from sluice.editing import Editor
 from sluice.expiry import Keeper
-from sluice.jobs import RequestError
+from sluice.jobs import RequestError, dead_letter_queues, sources_of, target_in
 from sluice.model import RedriveJob
 from sluice.ports import NeedsFixError, PortError, Ports, QueueFacts
 from sluice.redrive import outlook
@@ -82,28 +83,75 @@ class Invocation:
         names = ", ".join(fleet.name for fleet in loaded.fleets) or "none"
         raise RequestError(f"fleet: there is no fleet {name}; there is {names}")
 
+    def ways(self, fleet: Fleet, sources: Iterable[QueuePolicy] | None = None) -> tuple[Way, ...]:
+        """A fleet's queues, or some of them, as the ways on which its dead letters come and go.
+
+        Raises:
+            PortError: one of them cannot be asked what it is.
+        """
+        return tuple(
+            Way(
+                fleet.through(source),
+                self.queue(source.queue),
+                source.paused,
+                tuple(
+                    other.name
+                    for other in fleet.sources
+                    if other.queue != source.queue
+                    and source.dead_letter_queue is not None
+                    and other.dead_letter_queue == source.dead_letter_queue
+                ),
+            )
+            for source in (fleet.sources if sources is None else sources)
+        )
+
     def editor(self, fleet: Fleet) -> Editor:
         """Who acts on single messages of a fleet."""
-        to = self.queue(fleet.queue)
-        return Editor(self.ports, fleet, to, self.shift.name, self.shift.until, self.now)
+        return Editor(self.ports, fleet, self.ways(fleet), self.shift.name, self.shift.until, self.now)
 
-    def keeper(self, fleet: Fleet) -> Keeper:
-        """Who looks after a fleet's dead-letter queue."""
-        assert fleet.dead_letter_queue is not None
-        return Keeper(self.ports, fleet, self.queue(fleet.dead_letter_queue), self.desk(fleet), self.now)
+    def keepers(self, fleet: Fleet, queue: str | None = None) -> tuple[Keeper, ...]:
+        """Who looks after a fleet's dead-letter queues, or that of one of its queues: one for each.
 
-    def desk(self, fleet: Fleet) -> Desk:
-        """Where a fleet's dead letters are settled."""
-        dead = self.queue(fleet.dead_letter_queue) if fleet.dead_letter_queue else None
+        Raises:
+            RequestError: there is no such queue, or its dead letters lie among those of others.
+            PortError: one of them cannot be asked what it is.
+        """
+        urls = dead_letter_queues(fleet, queue)
+        first = {source.dead_letter_queue: source for source in reversed(fleet.sources)}
+        ways = self.ways(fleet, [first[url] for url in urls])
+        return tuple(
+            Keeper(self.ports, way.fleet, self.queue(url), self.desk(way), self.now)
+            for url, way in zip(urls, ways, strict=True)
+        )
+
+    def desk(self, way: Way) -> Desk:
+        """Where the dead letters of a queue are settled."""
+        dead = self.queue(way.fleet.dead_letter_queue) if way.fleet.dead_letter_queue else None
         return Desk(
             self.ports,
-            fleet,
-            self.queue(fleet.queue),
+            way.fleet,
+            way.to,
             self.shift.until,
             self.now,
             self.shift.uniform,
             dead.retention_s if dead else None,
+            way.others,
+            way.paused,
         )
+
+    def runner(self, fleet: Fleet, job: RedriveJob) -> Runner:
+        """Who works on a job.
+
+        Raises:
+            RequestError: a queue that it names is no more.
+            PortError: a queue cannot be asked what it is.
+        """
+        ways = self.ways(fleet, sources_of(fleet, job.queue))
+        to = next((way.to for way in ways if way.to.fifo), ways[0].to)
+        if job.to is not None or job.to_queue is not None:
+            elsewhere = self.fleet(job.to) if job.to else fleet
+            to = self.queue(target_in(elsewhere, job.to_queue).queue.queue)
+        return Runner(self.ports, fleet, to, self.shift.name, self.shift.until, self.now, ways)
 
     def tell(self, fleet: Fleet, settled: Iterable[Settlement]) -> None:
         """Log what became of dead letters, and count it."""
@@ -117,10 +165,9 @@ class Invocation:
         works: list[Work] = []
         for fleet, job in jobs:
             try:
-                to = self.queue(self.fleet(job.to).queue if job.to else fleet.queue)
-                runner = Runner(self.ports, fleet, to, self.shift.name, self.shift.until, self.now)
+                runner = self.runner(fleet, job)
                 taken = runner.take(job)
-            except (PortError, RequestError) as error:  # the latter: the fleet it goes to is no more
+            except (PortError, RequestError) as error:  # the latter: where it goes is no more
                 self.failed("a job could not be taken up", error, fleet=fleet.name, job=job.id)
                 continue
             if taken:

@@ -5,10 +5,11 @@ record as it is then (`amend_job`). What persons did to it is kept on it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sluice.config import Fleet, RedriveMode
+from sluice.config import Fleet, QueuePolicy, RedriveMode
+from sluice.grouping import queue_name
 from sluice.model import FailureGroup, JobAct, JobPhase, JobState, Quarantined, RedriveJob
 from sluice.ports import ConflictError, Ports
 from sluice.redrive import Lanes, overlap, selects
@@ -28,7 +29,7 @@ class RequestError(ValueError):
 class Selection:
     """What a redrive is about; nothing set means the whole quarantine of the fleet, but what is set aside.
 
-    `failure_group`, `cause`, times and `attribute` narrow one another; ids stand for themselves.
+    `queue`, `failure_group`, `cause`, times and `attribute` narrow one another; ids stand for themselves.
     """
 
     failure_group: str | None = None
@@ -39,10 +40,16 @@ class Selection:
     quarantined_to: float | None = None
     attribute: tuple[str, str] | None = None
     from_dead_letters: bool = False
+    queue: str | None = None  # the name of the queue they came from
 
     @property
     def narrows(self) -> bool:
         """Whether messages must be looked at one by one to know which are meant."""
+        return self.queue is not None or self.searches
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is about what single messages are, beyond the queue they came from."""
         return any(one is not None for one in (self.cause, self.quarantined_from, self.quarantined_to, self.attribute))
 
 
@@ -64,7 +71,7 @@ def preview(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Pre
         RequestError: it names a group or message that is not in quarantine.
     """
     if selection.from_dead_letters:
-        return _dead_letters(ports, fleet, now)
+        return _dead_letters(ports, fleet, selection, now)
     if selection.message_id is not None or selection.message_ids:
         return _messages(ports, fleet, selection)
     groups = tuple(group for group in ports.ledger.failure_groups(fleet.name) if group.count > 0)
@@ -93,16 +100,51 @@ def preview(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Pre
     return Preview(sum(group.count for group in found), found, looked_at <= PREVIEW_MAX, left, behind_count)
 
 
-def _dead_letters(ports: Ports, fleet: Fleet, now: float) -> Preview:
-    if fleet.dead_letter_queue is None:
-        raise RequestError(f"from: fleet {fleet.name} has no dead_letter_queue")
+def _dead_letters(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Preview:
+    urls = dead_letter_queues(fleet, selection.queue)
+    if not urls:
+        raise RequestError(f"from: {_whose(fleet, selection.queue)} has no dead_letter_queue")
     if fleet.redrive.mode is RedriveMode.AUTO:
         raise RequestError(
             f"from: fleet {fleet.name} has redrive.mode auto, in which dead letters are taken as they come;"
             " redrive the quarantine instead"
         )
-    visible = ports.queue.read(fleet.dead_letter_queue, now).visible
-    return Preview(int(visible.value) if visible else 0, ())
+    counts = [ports.queue.read(url, now).visible for url in urls]
+    return Preview(sum(int(visible.value) for visible in counts if visible), ())
+
+
+def sources_of(fleet: Fleet, queue: str | None, field: str = "queue") -> tuple[QueuePolicy, ...]:
+    """The fleet's queues, or the one of that name.
+
+    Raises:
+        RequestError: there is none; the text says what there is, and names the field.
+    """
+    found = tuple(source for source in fleet.sources if queue is None or source.name == queue_name(queue))
+    if not found:
+        names = ", ".join(source.name for source in fleet.sources)
+        raise RequestError(f"{field}: fleet {fleet.name} has no queue {str(queue)[:200]}; it has {names}")
+    return found
+
+
+def dead_letter_queues(fleet: Fleet, queue: str | None) -> tuple[str, ...]:
+    """URLs of the fleet's dead-letter queues, or of that of one of its queues.
+
+    Raises:
+        RequestError: there is no such queue, or its dead letters lie among those of others.
+    """
+    chosen = sources_of(fleet, queue)
+    urls = tuple(dict.fromkeys(source.dead_letter_queue for source in chosen if source.dead_letter_queue))
+    beside = [one.name for one in fleet.sources if one.dead_letter_queue in urls and one not in chosen]
+    if beside:
+        raise RequestError(
+            f"queue: {chosen[0].name} shares its dead-letter queue with {', '.join(beside)}, and a queue cannot be"
+            " searched; leave queue out, or put the dead letters into quarantine and choose there"
+        )
+    return urls
+
+
+def _whose(fleet: Fleet, queue: str | None) -> str:
+    return f"fleet {fleet.name}" if queue is None else f"queue {queue} of fleet {fleet.name}"
 
 
 def _messages(ports: Ports, fleet: Fleet, selection: Selection) -> Preview:
@@ -144,30 +186,63 @@ def _with(job: RedriveJob, selection: Selection, left: tuple[str, ...]) -> Redri
         quarantined_to=selection.quarantined_to,
         attribute=selection.attribute,
         from_dead_letters=selection.from_dead_letters,
+        queue=selection.queue,
         left_groups=left,
     )
 
 
-def open_job(ports: Ports, fleet: Fleet, selection: Selection, job: RedriveJob, to: Fleet | None = None) -> RedriveJob:
-    """Put a job on record: `job` holds who asks and how fast, the selection what for, `to` whose queue it goes to.
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The queue that all of a job's messages go to, whichever they came from: a person's word."""
+
+    fleet: str
+    queue: QueuePolicy
+    named: bool = False  # by its own name, not as the only queue of its fleet
+
+
+def target_in(fleet: Fleet, queue: str | None) -> Target:
+    """The queue of a fleet that a person names, or its only one.
+
+    Raises:
+        RequestError: there is none of that name, or there are several.
+    """
+    found = sources_of(fleet, queue, "to_queue")
+    if len(found) > 1:
+        names = ", ".join(source.name for source in found)
+        raise RequestError(f"to_queue: is required, since fleet {fleet.name} has several queues: {names}")
+    return Target(fleet.name, found[0], named=queue is not None)
+
+
+def open_job(ports: Ports, fleet: Fleet, selection: Selection, job: RedriveJob, to: Target | None = None) -> RedriveJob:
+    """Put a job on record: `job` holds who asks and how fast, the selection what for.
+
+    `to` is where all of it goes; without, each message goes to the queue it came from.
 
     Raises:
         RequestError: there is nothing to send, it cannot go there, or a job under way sends some of it already.
     """
-    if to is not None and to.queue.endswith(".fifo") != fleet.queue.endswith(".fifo"):
-        kind = "FIFO" if fleet.queue.endswith(".fifo") else "standard"
-        raise RequestError(f"to: must be a fleet with a {kind} queue, as {fleet.name} has; {to.name} has none")
+    sources = sources_of(fleet, selection.queue)
+    if to is not None and (odd := [source for source in sources if source.fifo != to.queue.fifo]):
+        kind = "FIFO" if odd[0].fifo else "standard"
+        raise RequestError(
+            f"{'to_queue' if to.named else 'to'}: must be a {kind} queue, as {odd[0].name} is;"
+            f" {to.queue.name} of fleet {to.fleet} is none"
+        )
+    waiting = [source.name for source in ((to.queue,) if to else sources) if source.paused]
     seen = preview(ports, fleet, selection, job.requested_at)
     selection = _in_order(ports, fleet, selection)
     asked = replace(
         _with(job, selection, seen.left_groups),
-        to=to.name if to and to.name != fleet.name else None,
+        to=to.fleet if to and to.fleet != fleet.name else None,
+        to_queue=to.queue.name if to and to.named else None,
         selected_count=seen.count,
         phase=JobPhase.RAMP if selection.message_id else JobPhase.CANARY,
         acts=(JobAct(job.requested_at, job.requested_by, "asked for it"),),
-        note=f"{seen.behind_count} more match, behind messages of their message group that do not: they stay."
-        if seen.behind_count
-        else "",
+        note=" ".join(
+            [f"{seen.behind_count} more match, behind messages of their message group that do not: they stay."]
+            * bool(seen.behind_count)
+            + [paused_note(waiting)] * bool(waiting)
+        ),
     )
     if seen.count == 0 and seen.behind_count:
         raise RequestError(
@@ -187,9 +262,14 @@ def open_job(ports: Ports, fleet: Fleet, selection: Selection, job: RedriveJob, 
     return ports.ledger.keep_job(asked)
 
 
+def paused_note(names: Sequence[str]) -> str:
+    """What to know of a redrive into queues that are paused."""
+    return f"Paused: {', '.join(names)}. What is sent there waits until it is not."
+
+
 def _narrowing(selection: Selection) -> str:
     """The fields by which a selection is narrowed, as an error names them."""
-    names = ("cause", "quarantined_from", "quarantined_to", "attribute")
+    names = ("queue", "cause", "quarantined_from", "quarantined_to", "attribute")
     return ", ".join(name for name in names if getattr(selection, name) is not None)
 
 
@@ -253,15 +333,21 @@ def _act(ports: Ports, fleet: Fleet, job_id: str, act: JobAct, change: _Change) 
     if before is None:
         raise RequestError(f"job_id: fleet {fleet.name} has no job {job_id}")
     handle = before.move if before.state in change.when else None
-    moved_count = end_move(ports, fleet, handle) if handle else 0
+    moved_count = end_move(ports, fleet, before) if handle else 0
     return amend_job(ports, fleet.name, job_id, acted) or before
 
 
-def end_move(ports: Ports, fleet: Fleet, handle: str) -> int:
-    """End SQS's own move task of a fleet's dead-letter queue; how many messages it had moved, by SQS's own count."""
-    assert fleet.dead_letter_queue is not None, "a move is begun out of one"
-    ports.queue.cancel_move(handle)
-    tasks = ports.queue.moves(fleet.dead_letter_queue)
+def end_move(ports: Ports, fleet: Fleet, job: RedriveJob) -> int:
+    """End the move task of a job; how many messages it had moved, by SQS's own count."""
+    assert job.move is not None, "who ends it has seen it"
+    ports.queue.cancel_move(job.move)
+    urls = {
+        source.dead_letter_queue
+        for source in fleet.sources
+        if source.dead_letter_queue and job.queue in {None, source.name}
+    }
+    # A move is begun out of one dead-letter queue; that the fleet has had more since says nothing of what was moved.
+    tasks = ports.queue.moves(*urls) if len(urls) == 1 else ()
     return tasks[0].moved_count if tasks else 0
 
 
@@ -296,7 +382,8 @@ def _check_order(ports: Ports, entry: Quarantined, along: frozenset[str]) -> Non
     for other in _index(ports, entry.fleet, entry.failure_group):
         if other.message_id == entry.message_id:
             return
-        if other.message_group == entry.message_group and other.message_id not in along:
+        elsewhere = other.source and entry.source and queue_name(other.source) != queue_name(entry.source)
+        if other.message_group == entry.message_group and other.message_id not in along and not elsewhere:
             raise RequestError(
                 f"{'message_ids' if along else 'message_id'}: {entry.message_id} would overtake {other.message_id}"
                 f" of its FIFO message group; name that one too, or redrive failure_group {entry.failure_group} instead"
@@ -305,7 +392,7 @@ def _check_order(ports: Ports, entry: Quarantined, along: frozenset[str]) -> Non
 
 def _in_order(ports: Ports, fleet: Fleet, selection: Selection) -> Selection:
     """Messages that are named one by one, on FIFO queues in the order in which they were quarantined."""
-    if not (selection.message_ids and fleet.queue.endswith(".fifo")):
+    if not (selection.message_ids and fleet.fifo):
         return selection
     found = (ports.ledger.quarantined_message(fleet.name, message_id) for message_id in selection.message_ids)
     entries = sorted((entry for entry in found if entry), key=lambda entry: (entry.at, entry.message_id))

@@ -185,14 +185,16 @@ def backlog(case: Case, wish: Wish) -> str | None:
             return f"{wish.want} may be wanted before a launch could help"
     if wish.want < 1 and case.unfinished > 0 and wish.raise_to(1):
         return f"{case.unfinished:.0f} messages are not done: not yet to zero"
+    if wish.want < 1 and case.only_just_empty and wish.raise_to(1):
+        return "nothing is left only since this look: one more before zero"
     if wish.want < 1 and worth_staying(case.arrivals, case.lead_s) and wish.raise_to(1):
         return "the next message is expected sooner than a launch is repaid"
     return None
 
 
 def tail(case: Case, wish: Wish) -> str | None:
-    """Keep what is busy: the work costs the same whoever does it, only idling is waste."""
-    if wish.want >= case.current or case.supply.working <= 0:
+    """Keep what is busy: the work costs the same whoever does it, only idling is waste. Work that fails is no work."""
+    if wish.want >= case.current or case.supply.working <= 0 or case.memory.failing > 0.0:
         return None
     places, per_s = case.supply.places, case.rate.value
     at_work = min(value(case.snapshot.queue.in_flight), places * case.supply.working)

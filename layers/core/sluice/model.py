@@ -41,6 +41,7 @@ class QueueReading:
     oldest_age: Reading | None = None  # seconds, of the oldest message not yet deleted
     sent: Series | None = None  # messages sent, per period
     deleted: Series | None = None  # messages deleted, per period: work completed
+    received: Series | None = None  # messages received, per period: work begun, some of it again
 
 
 class Lifecycle(StrEnum):
@@ -119,6 +120,7 @@ class Snapshot:
     group: GroupReading | None
     problems: tuple[str, ...] = ()  # what could not be read, in words, for the decision's record
     veto: bool | None = None  # whether the downstream guard's alarm is on; None: there is none, or it cannot be read
+    queues: tuple[QueueReading, ...] = ()  # of a shared fleet: each queue, in the order of its sources; `queue` is all
 
 
 # --------------------------------------------------------------------------- learned: the planner's memory
@@ -159,6 +161,8 @@ class Sighting:
     steady: bool  # nothing was draining
     arrived: float  # messages that came since the sighting before, as far as can be told without metrics
     excess: float = 0.0  # messages by which `arrived` has been too many so far
+    returned: float = 0.0  # messages that came back since the sighting before: begun, and not completed
+    doubted: float | None = None  # the count as read, where `visible` is what was believed of it
 
 
 # A consumer that has been ready for so long without a message was waiting for one: SQS's longest wait of a receive.
@@ -261,6 +265,15 @@ class Shadow:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueMemory:
+    """What is remembered of one of a shared fleet's queues: when what waits in it came."""
+
+    name: str
+    arrivals: History = field(default_factory=History)  # the last few hours
+    sightings: tuple[Sighting, ...] = ()  # `working` and `steady` are the fleet's
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the planner carries from tick to tick; the empty memory is a valid start.
 
@@ -270,6 +283,12 @@ class Memory:
     learned_at: float = 0.0  # the last snapshot learned from
     service_rate: Estimate | None = None  # messages per second that one unit of capacity completes
     completing: tuple[float, float] = (0.0, 0.0)  # completed messages and the busy unit-seconds they took; both fade
+    unlike: tuple[int, float, float] = (0, 0.0, 0.0)  # the same of periods in a row unlike those: (-slower or +faster)
+    returns: History = field(default_factory=History)  # messages that came back, the last hour's
+    returns_carry: float = 0.0  # of them, what is too few to tell from how coarse counts in flight are
+    failing: float = 0.0  # of what was tried of late, the share that failed, where that is most; else 0
+    suspects: tuple[tuple[float, float, float], ...] = ()  # (at, messages received more than three times, others there)
+    poison: float = 0.0  # messages that are received again and again, and that no unit completes
     completed_until: float = 0.0  # end of the last period whose completed messages were learned from
     lead_time: Estimate | None = None  # seconds from launch to in service
     first_work: Estimate | None = None  # seconds from in service to first message, where that can be seen
@@ -294,9 +313,13 @@ class Memory:
     needs: tuple[tuple[float, int], ...] = ()  # (at, need), later ones lower: the highest of any window up to now
     needs_since: float | None = None  # from when on needs were noted without a gap
     needs_until: float = 0.0
+    kept_back: float = 0.0  # of the target wait, the share that is kept back for having been late
+    held_since: float | None = None  # from when on decisions gave what was needed, and could be in time
+    late: tuple[float, float] | None = None  # (at, by how much of the target) a message was late by such plans
     grown_at: float | None = None
     shrunk_at: float | None = None
     shadow: Shadow = Shadow()  # in shadow mode: the fleet as it would be, and the score
+    queues: tuple[QueueMemory, ...] = ()  # of a shared fleet; the fields above are then of its queues as one
     timed: tuple[TimedLaunch, ...] = ()  # the fleet's last launches that were timed, ascending by number; never kept
 
 
@@ -680,14 +703,22 @@ class Message:
     @property
     def size_bytes(self) -> int:
         """What SQS counts against the queue's limit: the body, and every attribute's name, type and value."""
-        return len(self.body.encode(errors="surrogatepass")) + sum(map(attribute_bytes, self.attributes))
+        texts, raw_bytes = [self.body], 0
+        for name, value in self.attributes:
+            texts += (name, value.type, value.text or "")
+            raw_bytes += len(value.binary or b"")
+        return _text_bytes("".join(texts)) + raw_bytes  # one text: it is asked for several times of each message
 
 
 def attribute_bytes(named: tuple[str, Attribute]) -> int:
     """What SQS counts of one message attribute: name, type and value."""
     name, value = named
-    raw = value.binary if value.binary is not None else (value.text or "").encode(errors="surrogatepass")
-    return len(name.encode()) + len(value.type.encode()) + len(raw)
+    return _text_bytes(f"{name}{value.type}{value.text or ''}") + len(value.binary or b"")
+
+
+def _text_bytes(text: str) -> int:
+    # Python knows whether a text is ASCII without looking: a megabyte is not encoded to be counted.
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
 
 
 class VerdictKind(StrEnum):
@@ -721,7 +752,7 @@ class Quarantined:
     at: float
     first_sent_at: float | None
     attempt: int
-    source: str | None
+    source: str | None  # ARN or URL of the queue it came from; "" where nothing tells which of several
     size_bytes: int
     sample: str  # the beginning of the body, as data: escaped wherever it is shown
     message_group: str | None = None  # FIFO
@@ -839,6 +870,8 @@ class RedriveJob:
     attribute: tuple[str, str] | None = None  # (name, text) of one of the producer's own attributes
     left_groups: tuple[str, ...] = ()  # failure groups that are set aside, and so not part of it
     to: str | None = None  # another fleet, to whose queue it goes
+    to_queue: str | None = None  # the name of the queue it goes to, whichever it came from; None: the one it came from
+    queue: str | None = None  # the name of the queue that its messages came from; None: every queue
     from_dead_letters: bool = False  # from the dead-letter queue itself, where nothing takes them as they come
     again: bool = False  # send even what may have been sent before
     rate_per_s: float = 10.0

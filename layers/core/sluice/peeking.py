@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from sluice.config import Fleet, RedriveMode
-from sluice.expiry import HIDDEN_S, left_s
+from sluice.expiry import HIDDEN_S
 from sluice.grouping import CAUSE, Cause, failure_group
 from sluice.jobs import UNDER_WAY, RequestError
 from sluice.model import Message
 from sluice.ports import PortError, Ports, QueueFacts
-from sluice.redrive import SELECTABLE_LENGTH, selectable
+from sluice.redrive import SELECTABLE_LENGTH, left_s, selectable
 
 LOOKED_AT_MAX = 100  # each is given back by a call of its own: a second or two
 RECEIVED_AT_ONCE = 40
@@ -76,7 +76,9 @@ def peek(
         for message in received:
             with suppress(PortError):  # it reappears by itself
                 ports.queue.hide(dead.url, message.receipt, 0.0)
-    seen = [Seen(one, failure_group(one, told.get(one.id, "")), left_s(one, dead, now())) for one in received]
+    seen = [
+        Seen(one, failure_group(one, told.get(one.id, "")), left_s(one, dead.retention_s, now())) for one in received
+    ]
     return Peek(
         None if visible is None else int(visible.value),
         len(received),

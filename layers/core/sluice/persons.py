@@ -3,16 +3,28 @@
 A person's mistake raises a RequestError that says what would be right.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sluice.config import Fleet, RedriveMode
+from sluice.belonging import Way, by_dead_letter_queue, told_source, way_back
+from sluice.config import Fleet, QueuePolicy, RedriveMode
 from sluice.dead_letters import End
-from sluice.grouping import READ_LIMIT
+from sluice.grouping import READ_LIMIT, queue_name
 from sluice.invocation import Invocation
-from sluice.jobs import RequestError, open_job, pause_job, preview, resume_job, stop_job
+from sluice.jobs import (
+    RequestError,
+    Target,
+    open_job,
+    pause_job,
+    preview,
+    resume_job,
+    sources_of,
+    stop_job,
+    target_in,
+)
 from sluice.model import JobState, RedriveJob
-from sluice.peeking import Seen, peek
+from sluice.peeking import Peek, Seen, peek
 from sluice.redrive import sample_of, selectable
 from sluice.redrive_requests import (
     EditRequest,
@@ -48,10 +60,10 @@ class Persons:
         """
         request = read_request(RedriveRequest, "redrive", asked)
         fleet = self.at.fleet(request.fleet)
-        to = self.at.fleet(request.to) if request.to else None
+        to = self._target(request, fleet)
         rate_per_s = request.rate_per_s or fleet.redrive.rate_per_s
         if request.dry_run:
-            return self._dry_run(request, fleet, rate_per_s)
+            return self._dry_run(request, fleet, rate_per_s, to)
         now = self.at.now()
         asked_for = RedriveJob(
             id=self.at.shift.name,  # an invocation that Lambda repeats finds its job there, and begins no second one
@@ -68,7 +80,15 @@ class Persons:
         worked = self.at.work([(fleet, job)], min(self.at.shift.stop_at, now + ANSWER_S))
         return {"job": self.at.in_words(worked[0] if worked else job)}
 
-    def _dry_run(self, request: RedriveRequest, fleet: Fleet, rate_per_s: float) -> Answer:
+    def _target(self, request: RedriveRequest, fleet: Fleet) -> Target | None:
+        """The queue that everything is to go to; None: each to the queue it came from."""
+        elsewhere = self.at.fleet(request.to) if request.to else fleet
+        if request.to_queue is None and elsewhere.name == fleet.name:
+            return None
+        return target_in(elsewhere, request.to_queue)
+
+    def _dry_run(self, request: RedriveRequest, fleet: Fleet, rate_per_s: float, to: Target | None) -> Answer:
+        sources = sources_of(fleet, request.selection.queue)
         seen = preview(self.at.ports, fleet, request.selection, self.at.now())
         return {
             "dry_run": True,
@@ -80,8 +100,12 @@ class Persons:
             "behind_count": seen.behind_count,
             "rate_per_s": rate_per_s,
             "canary_count": fleet.redrive.canary_count,
-            "to": request.to or fleet.name,
-            "other_fleets": self._others(fleet),
+            "to": to.fleet if to else fleet.name,
+            "queue": request.selection.queue,
+            "queues": [source.name for source in sources],
+            "to_queue": to.queue.name if to else None,
+            "paused_queues": [source.name for source in ((to.queue,) if to else sources) if source.paused],
+            "other_fleets": self._others(fleet, sources),
             "groups": [
                 {
                     "failure_group": group.id,
@@ -94,11 +118,15 @@ class Persons:
             ],
         }
 
-    def _others(self, fleet: Fleet) -> list[str]:
-        """Fleets to whose queue a fleet's messages could go as well: those with a queue of the same kind."""
-        fifo = fleet.queue.endswith(".fifo")
+    def _others(self, fleet: Fleet, sources: Sequence[QueuePolicy]) -> list[str]:
+        """Fleets to whose queue a fleet's messages could go as well: those with one queue, of the same kind."""
+        kinds = {source.fifo for source in sources}
         fleets = self.at.ports.fleets.load().fleets
-        return sorted(one.name for one in fleets if one.name != fleet.name and one.queue.endswith(".fifo") == fifo)
+        return sorted(
+            one.name
+            for one in fleets
+            if one.name != fleet.name and len(one.sources) == 1 and {one.sources[0].fifo} == kinds
+        )
 
     def act_on_job(self, kind: str, asked: object, by: str) -> Answer:
         """Stop, pause or resume a job.
@@ -196,12 +224,13 @@ class Persons:
         request = read_request(QuarantineRequest, "quarantine", asked)
         fleet = self.at.fleet(request.fleet)
         who = request.requested_by or by
-        if fleet.dead_letter_queue is None or fleet.redrive.mode is RedriveMode.AUTO:
+        if not fleet.dead_letter_queues or fleet.redrive.mode is RedriveMode.AUTO:
             raise RequestError(
                 f"fleet: {fleet.name} has no dead_letter_queue, or its redrive.mode is auto, in which they are taken as"
                 " they come"
             )
-        settled = self.at.keeper(fleet).take_in(min(self.at.shift.stop_at, self.at.now() + ANSWER_S), who)
+        until = min(self.at.shift.stop_at, self.at.now() + ANSWER_S)
+        settled = [one for keeper in self.at.keepers(fleet, request.queue) for one in keeper.take_in(until, who)]
         self.at.tell(fleet, settled)
         kept_count = sum(one.end is End.KEPT for one in settled)
         return {
@@ -220,26 +249,34 @@ class Persons:
         """
         request = read_request(PeekRequest, "peek", asked)
         fleet = self.at.fleet(request.fleet)
-        if fleet.dead_letter_queue is None:
-            raise RequestError(f"fleet: {fleet.name} has no dead_letter_queue")
-        found = peek(
-            self.at.ports,
-            fleet,
-            self.at.queue(fleet.dead_letter_queue),
-            self.at.now,
-            limit=request.limit,
-            cause=request.cause,
-            attribute=None if request.attribute is None else (request.attribute.name, request.attribute.value),
-        )
+        sources = sources_of(fleet, request.queue)
+        places = by_dead_letter_queue(self.at.ways(fleet, sources))
+        if not places:
+            raise RequestError(f"fleet: {fleet.name} has no dead_letter_queue" + (" for that" if request.queue else ""))
+        found: list[Peek] = []
+        for url, ways in places.items():
+            limit = request.limit - sum(one.looked_at_count for one in found)
+            if limit > 0:
+                peeked = peek(
+                    self.at.ports,
+                    fleet,
+                    self.at.queue(url),
+                    self.at.now,
+                    limit=limit,
+                    cause=request.cause,
+                    attribute=None if request.attribute is None else (request.attribute.name, request.attribute.value),
+                )
+                found.append(peeked if request.queue is None else replace(peeked, seen=_of(ways[0], peeked.seen)))
         who = request.requested_by or by
-        count = found.looked_at_count
+        count = sum(one.looked_at_count for one in found)
+        waiting = [one.waiting_count for one in found if one.waiting_count is not None]
         self.at.log.info("a dead-letter queue was looked into", fleet=fleet.name, count=count, requested_by=who)
         return {
             "peek": True,
             "fleet": fleet.name,
-            "waiting_count": found.waiting_count,
+            "waiting_count": sum(waiting) if waiting else None,
             "looked_at_count": count,
-            "messages": [_seen_in_words(one) for one in found.seen],
+            "messages": [_seen_in_words(seen) for one in found for seen in one.seen],
             "note": "They are back in their queue; the receive count of each is one higher.",
         }
 
@@ -251,7 +288,8 @@ class Persons:
             PortError: AWS does not let us.
         """
         report = read_request(FailureReport, "detail", detail)
-        fleets = [fleet for fleet in self.at.ports.fleets.load().fleets if report.is_of(fleet.queue)]
+        loaded = self.at.ports.fleets.load().fleets
+        fleets = [fleet for fleet in loaded if any(report.is_of(source.queue) for source in fleet.sources)]
         if not fleets:
             raise RequestError(f"detail.queue: {report.queue[:200]} is the queue of no fleet")
         for fleet in fleets:
@@ -261,11 +299,17 @@ class Persons:
         return {"noted": [fleet.name for fleet in fleets]}
 
 
+def _of(way: Way, seen: Sequence[Seen]) -> tuple[Seen, ...]:
+    """Those of some dead letters that came from a queue, which may share its dead-letter queue with others."""
+    return tuple(one for one in seen if way_back(told_source(one.message) or None, (way,)) is way)
+
+
 def _seen_in_words(seen: Seen) -> Answer:
     """A dead letter in its queue, as JSON: what a person needs to recognise it."""
     message = seen.message
     return {
         "message_id": message.id,
+        "queue": queue_name(told_source(message)) or None,
         "failure_group": seen.group.id,
         "cause": seen.group.words,
         "left_s": seen.left_s,

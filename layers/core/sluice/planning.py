@@ -18,14 +18,16 @@ Invariants
 6. From zero, one message waiting is enough to wake.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sluice.case import COLD_TICK_S, HOT_TICK_S, Case, case_of
+from sluice import feedback, hygiene
+from sluice.case import COLD_TICK_S, HOT_TICK_S, Case, case_of, patience_s
 from sluice.config import Fleet
 from sluice.limits import LIMITS, NEEDS_GAP_S, Wish, soonest_launch_s
 from sluice.model import Action, Decision, Figure, Memory, Mode, Reading, Reason, ReasonCode, Snapshot
 from sluice.recurring import is_due
+from sluice.sharing import Demand
 
 NEEDS_COUNT = 200  # a bound on the ledger's record; a falling sequence of needs is rarely longer than ten
 NEW_S = 86_400.0  # a fleet is new until so much is known of its queue
@@ -80,6 +82,8 @@ def remember(memory: Memory, decision: Decision) -> Memory:
     at, needs, since = decision.at, memory.needs, memory.needs_since
     if since is None or at - memory.needs_until > NEEDS_GAP_S:
         needs, since = (), at
+    target_s = next(figure.value or 0.0 for figure in decision.figures if figure.name == "target_wait_s")
+    memory = feedback.noted(memory, decision, patience_s(target_s))
     kept = tuple(entry for entry in needs if entry[0] < at and entry[1] > decision.raw_need)
     return replace(
         memory,
@@ -124,7 +128,8 @@ def _is_hot(case: Case, want: int) -> bool:
     """
     if want != case.current or case.supply.launches or case.waiting > 0:
         return True
-    if any(is_due(each, case.lead_s + COLD_TICK_S, case.now) for each in case.memory.awaited):
+    due = any(is_due(each, case.lead_s + COLD_TICK_S, case.now) for each in case.memory.awaited)
+    if due or (want > 0 and case.only_just_empty):
         return True
     if case.wait_s >= case.lead_s + COLD_TICK_S + HOT_TICK_S:
         return False
@@ -146,7 +151,13 @@ def _need_in_words(case: Case) -> str:
         return "nothing waits, and nothing is expected soon"
     if case.need == case.awaited:
         return f"{_waiting(case)}: {case.need} for a batch that is due, as it was at such times before"
-    return f"{_waiting(case)}: {case.need} at {_speed(case)} meet the deadlines that can be met"
+    most = f", as {most.name} asks for most" if (most := _asks_most(case)) is not None else ""
+    return f"{_waiting(case)}: {case.need} at {_speed(case)} meet the deadlines that can be met{most}"
+
+
+def _asks_most(case: Case) -> Demand | None:
+    """The queue of several that the need comes from."""
+    return max(case.asked, key=lambda asked: asked[1])[0] if len(case.asked) > 1 else None
 
 
 def _sentence(case: Case, want: int, reasons: Sequence[Reason]) -> str:
@@ -156,7 +167,7 @@ def _sentence(case: Case, want: int, reasons: Sequence[Reason]) -> str:
     last = (changed or reasons[1:])[-1:]
     but = f"; {last[0].sentence}" if last else ""
     if want > current and case.waiting > 0:
-        target = f"within {case.fleet.target_wait_s:g} s"
+        target = f"within {case.fleet.tightest_wait_s:g} s" if len(case.asked) < 2 else "in time"
         if want >= case.need:
             serves = f"{want} finish them {target}"
         else:
@@ -180,7 +191,19 @@ def _waiting(case: Case) -> str:
         rest = case.unfinished
         return f"nothing waits, {rest:.0f} in flight or delayed" if rest else "nothing waits"
     words = "1 message waits" if round(case.waiting) == 1 else f"{case.waiting:.0f} messages wait"
-    return words if case.oldest_s is None else f"{words}, the oldest {case.oldest_s:.0f} s"
+    if case.oldest_s is not None:
+        words = f"{words}, the oldest {case.oldest_s:.0f} s"
+    return words + _left_out(case)
+
+
+def _left_out(case: Case) -> str:
+    """What of the backlog no deadline is planned for, and what was counted and is not believed yet."""
+    seen = case.memory.sightings[-1] if case.memory.sightings else None
+    if seen is not None and seen.doubted is not None and seen.at == case.snapshot.at:
+        return f" (counted {seen.doubted:.0f}: looked at once more before it is believed)"
+    if case.poison >= 0.5:
+        return f" ({case.poison:.0f} of them received again and again while others are completed: more would not help)"
+    return ""
 
 
 def _speed(case: Case) -> str:
@@ -195,24 +218,39 @@ def _figures(case: Case) -> tuple[Figure, ...]:
     group_age_s = max(0.0, now - case.group.at)
     came = "metric" if case.memory.arrivals.counts else "queue"
     window = "configured" if case.fleet.limits.shrink_window_s is not None else case.lead.source
+    working, oldest_s = supply.working, case.oldest_s
     return (
         _figure("visible", queue.visible, now),
         _figure("in_flight", queue.in_flight, now),
         _figure("delayed", queue.delayed, now),
         _figure("oldest_age_s", queue.oldest_age, now, live="metric"),
-        Figure("oldest_wait_s", case.oldest_s, None, "missing" if case.oldest_s is None else "estimated"),
+        Figure("oldest_wait_s", oldest_s, None, "missing" if oldest_s is None else "estimated"),
         Figure("arrivals_per_s", arrivals.rate_per_s, arrivals.age_s, came),
         Figure("forecast_per_s", arrivals.ahead_per_s, arrivals.age_s, arrivals.by),
         Figure("forecast_error_per_s", arrivals.error_per_s, arrivals.age_s, "measured"),
         Figure("service_rate_per_s", case.rate.value, case.rate.age_s, case.rate.source),
         Figure("lead_time_s", case.lead_s, case.lead.age_s, case.lead.source),
-        Figure("target_wait_s", case.fleet.target_wait_s, None, "configured"),
-        Figure("planned_wait_s", case.wait_s, None, "configured"),
+        Figure("target_wait_s", case.fleet.tightest_wait_s, None, "configured"),
+        Figure("planned_wait_s", case.wait_s, None, "measured" if case.memory.kept_back else "configured"),
         Figure("window_s", case.window_s, None, window),
-        Figure("working", supply.working, group_age_s, "group"),
-        Figure("launching", supply.total - supply.working, group_age_s, "group"),
+        Figure("working", working, group_age_s, "group"),
+        Figure("launching", supply.total - working, group_age_s, "group"),
         *((Figure("need_of_batches", case.awaited, arrivals.age_s, "estimated"),) if case.awaited else ()),
+        *hygiene.figures(case.snapshot, case.memory),
+        *(_figures_by_queue(case) if case.fleet.shared else ()),
     )
+
+
+def _figures_by_queue(case: Case) -> Iterator[Figure]:
+    """Of several queues: what waits in each and what it asks for."""
+    asked = {demand.name: (demand, units) for demand, units in case.asked}
+    for source, reading in zip(case.fleet.sources, case.snapshot.queues, strict=True):
+        yield _figure(f"visible in {source.name}", reading.visible, case.now)
+        if source.name in asked:
+            demand, units = asked[source.name]
+            yield Figure(f"need of {source.name}", units, None, "estimated")
+            if demand.oldest_s is not None:
+                yield Figure(f"oldest_wait_s in {source.name}", demand.oldest_s, None, "estimated")
 
 
 def _figure(name: str, reading: Reading | None, now: float, live: str = "queue") -> Figure:

@@ -4,7 +4,7 @@ Adapters: `sluice.memory` (simulator, chaos tests, dry run) and `sluice.aws`. A 
 behaviour. Every method may raise the four errors below and no other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -132,7 +132,11 @@ class Signals(Protocol):
     """What CloudWatch tells of a queue, minutes late."""
 
     def read(self, queue_url: str, now: float) -> QueueReading:
-        """Sent and deleted per minute over the last hours, and the oldest age; figures it lacks are None."""
+        """Sent, received and deleted per minute over the last hours, and the oldest age; figures it lacks are None."""
+        ...
+
+    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
+        """The same of several queues in one call, in their order; for each what it answers or is in the way of it."""
         ...
 
     def alarm_is_on(self, name: str) -> bool:
@@ -175,6 +179,10 @@ class Queue(Protocol):
         """Visible, in flight and delayed, now (approximate). NeedsFixError if there is no such queue."""
         ...
 
+    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
+        """The same of several queues at once, in their order; for each what it answers or is in the way of it."""
+        ...
+
     def facts(self, queue_url: str) -> QueueFacts:
         """What the queue is."""
         ...
@@ -206,6 +214,21 @@ class Queue(Protocol):
 
     def hide(self, queue_url: str, receipt: str, seconds: float) -> bool:
         """Set a received message's visibility timeout; False if the receipt is no longer good."""
+        ...
+
+    def shares(self, count: int) -> Sequence[int]:
+        """A load of so many messages, in parts that are worth moving side by side.
+
+        There is one at least, and none is larger than can be claimed (CONSIGNMENT_MAX).
+        """
+        ...
+
+    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
+        """Do pieces of work, each of which moves messages of its own, side by side; their results, in order.
+
+        Pieces make their calls one after another, so that no more are under way than where one caller moves many. All
+        have come to their end before this answers, or raises what the first of those that failed raised.
+        """
         ...
 
     # SQS's own redrive of a whole dead-letter queue: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
@@ -252,6 +275,14 @@ class Archive(Protocol):
     def remove_all(self, keys: Sequence[str]) -> None:
         """Let go of many. An error leaves some of them; repeating it is harmless."""
         ...
+
+
+def answer_of[T](call: Callable[[], T]) -> T | PortError:
+    """What a call of a port answers, or the error that it raises: for where one failure is not the others'."""
+    try:
+        return call()
+    except PortError as error:
+        return error
 
 
 def archive_key(fleet: str, message: Message) -> str:

@@ -4,7 +4,8 @@ Theory of operation
 -------------------
 *A verdict* is the first rule of this list that speaks (`judge`):
 
-1. It came from another queue than the one Sluice would send it to: quarantine, a person knows where it belongs.
+1. It came from another queue than the one Sluice would send it to, or its dead-letter queue serves several and nothing
+   tells from which it came: quarantine, a person knows where it belongs.
 2. An earlier message of its FIFO message group is in quarantine: it follows into the same failure group, since sent
    now it would overtake that one. Hence all quarantined messages of a message group are in one failure group.
 3. It is larger than its queue takes (the limit was lowered since): quarantine, whole.
@@ -45,13 +46,13 @@ The protocol that keeps each message in at least one place, and at most one copy
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Protocol
 
 from sluice.config import Otherwise, RedrivePolicy
-from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE, Cause
+from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE, Cause, queue_name
 from sluice.model import (
     Attribute,
     JobPhase,
@@ -76,6 +77,9 @@ CONSUMER_STAMPS = 2  # cause and source: a consumer stamps both or none, and is 
 # of SQS, which takes ten a call; and all that a crash can leave in doubt. On FIFO queues a doubt holds others up.
 LOAD = 500
 FIFO_LOAD = 10
+# Out of a dead-letter queue a load goes in parts, each with a claim of its own, some of them at a time: whoever is done
+# with one goes on with the next and waits for nobody, and what a crash can leave in doubt is no more than above.
+DEAD_LOAD = 2_000
 # Below it, SQS's own move task would hardly have begun when the job is done.
 MOVE_COUNT_MIN = 1_000
 
@@ -236,6 +240,7 @@ class History:
     redrives: int = 0  # how often it was sent back before, by what it carries or what the ledger remembers
     held_in: Cause | None = None  # the failure group in which earlier messages of its FIFO message group are
     recent_count: int = 0  # dead letters of its failure group within the policy's window, itself included
+    others: tuple[str, ...] = ()  # names of the other queues that share its dead-letter queue
 
 
 def judge(
@@ -263,9 +268,13 @@ def judge(
 
 def _misplaced(message: Message, to: Destination, history: History) -> str:
     """Why a message cannot go to a queue at all, or nothing."""
+    source = message.source or message.attribute(SOURCE) or ""
+    if history.others and not source:
+        names = ", ".join((queue_name(to.url), *history.others))
+        return f": its dead-letter queue serves {names}, and nothing tells from which of them it came."
     if not came_from(message, to):
-        source = message.source or message.attribute(SOURCE) or ""
-        return f": it came from {source[:200]}, which is not the fleet's queue {to.arn}."
+        these = f"none of the queues that share its dead-letter queue, {to.arn} among them" if history.others else ""
+        return f": it came from {source[:200]}, which is {these or f"not the fleet's queue {to.arn}"}."
     if history.held_in is not None:
         return ": an earlier message of its message group is, and order is kept."
     if copy_of(message, history.redrives + 1, to) is None:
@@ -301,12 +310,31 @@ def backoff_s(policy: RedrivePolicy, redrives: int, uniform: float) -> float:
     return uniform * min(policy.max_delay_s, policy.base_delay_s * 2.0 ** min(redrives, 64))
 
 
+MARGIN_SHARE = 0.25  # of the retention: a day of four, SQS's default
+MARGIN_MAX_S = 86_400.0  # a day is enough for a person, and for many looks
+
+
+def left_s(message: Message, retention_s: float | None, now: float) -> float | None:
+    """How long until SQS deletes a message from a queue of that retention, in seconds; None where nothing tells."""
+    if message.first_sent_at is None or retention_s is None:
+        return None
+    return message.first_sent_at + retention_s - now
+
+
+def margin_s(policy: RedrivePolicy, retention_s: float) -> float:
+    """How long before its end a dead letter that waits is put away, in seconds."""
+    if policy.archive_before_s is not None:
+        return policy.archive_before_s
+    return min(MARGIN_MAX_S, MARGIN_SHARE * retention_s)
+
+
 # --------------------------------------------------------------------------- the ramp of a job
 
 
 def due(job: RedriveJob, to: Destination) -> int:
     """How many messages a job may send in one go: a second's worth at most, and one load."""
-    return max(1, min(FIFO_LOAD if to.fifo else LOAD, int(job.rate_per_s)))
+    load = FIFO_LOAD if to.fifo else DEAD_LOAD if job.from_dead_letters else LOAD
+    return max(1, min(load, int(job.rate_per_s)))
 
 
 def tried_count(job: RedriveJob) -> int:
@@ -320,7 +348,8 @@ def outpaced(job: RedriveJob, policy: RedrivePolicy, move_per_s: float) -> bool:
     It moves everything, at most `move_per_s`, and to one queue: so only where nothing is selected, the canaries have
     been watched, and a full load was timed.
     """
-    if not (policy.move_tasks and job.from_dead_letters and job.phase is JobPhase.RAMP and job.to is None):
+    elsewhere = job.to is not None or job.to_queue is not None
+    if elsewhere or not (policy.move_tasks and job.from_dead_letters and job.phase is JobPhase.RAMP):
         return False
     left_count = job.selected_count - tried_count(job)
     pace_per_s = job.pace_per_s or float("inf")
@@ -345,7 +374,7 @@ def selects(job: RedriveJob, entry: Quarantined) -> bool:
     """Whether a quarantined message is part of a job."""
     if entry.at > job.requested_at or entry.failure_group in {*job.stopped_groups, *job.left_groups}:
         return False
-    if job.failure_group not in {None, entry.failure_group}:
+    if job.failure_group not in {None, entry.failure_group} or not _is_of_queue(job, entry):
         return False
     if job.cause is not None and not fnmatchcase(entry.cause.casefold(), job.cause.casefold()):
         return False
@@ -355,6 +384,11 @@ def selects(job: RedriveJob, entry: Quarantined) -> bool:
         return True
     name, text = job.attribute
     return (name, text[:SELECTABLE_LENGTH]) in entry.attributes
+
+
+def _is_of_queue(job: RedriveJob, entry: Quarantined) -> bool:
+    """Whether a quarantined message came from the queue that a job is about, as far as anything tells."""
+    return job.queue is None or queue_name(entry.source or "") == job.queue
 
 
 @dataclass(slots=True)
@@ -372,9 +406,10 @@ class Lanes:
         selected = selects(job, entry)
         if entry.message_group is None:
             return selected
-        if not selected:
+        # What came from another queue cannot be overtaken in this one, though its message group be called the same.
+        if not selected and (_is_of_queue(job, entry) or not entry.source):
             self.held_up.add(entry.message_group)
-        return entry.message_group not in self.held_up
+        return selected and entry.message_group not in self.held_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +430,26 @@ def outlook(job: RedriveJob, now: float) -> Outlook:
     return Outlook(fraction, max(0.0, job.next_at - now) + max(0, job.selected_count - tried) / rate_per_s)
 
 
+def joined(job: RedriveJob, parts: Sequence[RedriveJob]) -> RedriveJob:
+    """A job after a load, the parts of which were sent side by side, each counting from the job as it was before."""
+    stopped = [part for part in parts if part.state is not job.state]
+    notes = [part.note for part in (*stopped, *parts) if part.note != job.note]
+
+    def added(count: Callable[[RedriveJob], int]) -> int:
+        return count(job) + sum(count(part) - count(job) for part in parts)
+
+    return replace(
+        job,
+        state=stopped[0].state if stopped else job.state,
+        note=notes[0] if notes else job.note,
+        sent_count=added(lambda one: one.sent_count),
+        failed_count=added(lambda one: one.failed_count),
+        doubtful_count=added(lambda one: one.doubtful_count),
+        returned_count=added(lambda one: one.returned_count),
+        stopped_groups=tuple(dict.fromkeys(group for part in (job, *parts) for group in part.stopped_groups)),
+    )
+
+
 def paced(job: RedriveJob, tried_count: int, began_at: float) -> float:
     """When a job may send again, having tried so many messages from a time on."""
     return max(job.next_at, began_at) + tried_count / job.rate_per_s
@@ -403,6 +458,8 @@ def paced(job: RedriveJob, tried_count: int, began_at: float) -> float:
 def overlap(job: RedriveJob, other: RedriveJob) -> bool:
     """Whether two jobs of a fleet select some of the same messages, as far as their selections tell."""
     if job.from_dead_letters != other.from_dead_letters:
+        return False
+    if job.queue is not None and other.queue is not None and job.queue != other.queue:
         return False
     listed, others = _listed(job), _listed(other)
     if listed and others:

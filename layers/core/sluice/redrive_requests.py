@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from sluice.grouping import queue_name
 from sluice.jobs import RequestError, Selection
 from sluice.model import Attribute, Message
 from sluice.peeking import LOOKED_AT_MAX
@@ -27,6 +28,7 @@ def _moment(value: object) -> object:
 
 Moment = Annotated[float, BeforeValidator(_moment), Field(ge=0, le=4_102_444_800)]  # until the year 2100
 MessageId = Annotated[str, Field(min_length=1, max_length=128)]
+QueueName = Annotated[str, Field(min_length=1, max_length=512)]  # its name, or its URL
 MESSAGE_IDS_MAX = 100  # a dry run reads each, and the job's record keeps them
 
 
@@ -58,7 +60,9 @@ class RedriveRequest(_Request):
     quarantined_to: Moment | None = None
     attribute: AttributeChoice | None = None
     origin: Literal["quarantine", "dead-letter-queue"] = Field(default="quarantine", alias="from")
+    queue: QueueName | None = None  # only what came from this one of the fleet's queues
     to: str | None = Field(default=None, min_length=1, max_length=63)  # another fleet, to whose queue it goes
+    to_queue: QueueName | None = None  # the queue it goes to, whichever it came from: of `to`, else of the fleet
     dry_run: bool = False
     rate_per_s: float | None = Field(default=None, ge=0.01, le=10_000)
     again: bool = False  # send even what may have been sent before
@@ -75,11 +79,13 @@ class RedriveRequest(_Request):
         if sum(named) > 1 or (not any(named) and not self.selection.narrows):
             raise ValueError(
                 'name one of all (true), failure_group, message_id and message_ids, such as "all": true; or select by'
-                " cause, quarantined_from, quarantined_to or attribute"
+                " queue, cause, quarantined_from, quarantined_to or attribute"
             )
         if by_id and self.selection.narrows:
-            raise ValueError("cause, quarantined_from, quarantined_to and attribute go with no message_id: ids suffice")
-        if self.origin == "dead-letter-queue" and (not self.everything or self.selection.narrows):
+            raise ValueError(
+                "queue, cause, quarantined_from, quarantined_to and attribute go with no message_id: ids suffice"
+            )
+        if self.origin == "dead-letter-queue" and (not self.everything or self.selection.searches):
             raise ValueError('from "dead-letter-queue" goes with "all": true only: a queue cannot be searched')
         return self
 
@@ -95,6 +101,7 @@ class RedriveRequest(_Request):
             quarantined_to=self.quarantined_to,
             attribute=None if self.attribute is None else (self.attribute.name, self.attribute.value),
             from_dead_letters=self.origin == "dead-letter-queue",
+            queue=None if self.queue is None else queue_name(self.queue),
         )
 
 
@@ -127,10 +134,13 @@ class RestoreRequest(_Request):
 class QuarantineRequest(_Request):
     """`{"quarantine": {...}}`: the fleet whose dead letters are put into quarantine, in manual mode."""
 
+    queue: QueueName | None = None  # only those of this one of the fleet's queues
+
 
 class PeekRequest(_Request):
     """`{"peek": {...}}`: the fleet whose dead-letter queue is looked into, in manual mode, and what for."""
 
+    queue: QueueName | None = None  # only those of this one of the fleet's queues
     cause: str | None = Field(default=None, min_length=1, max_length=200)  # a pattern, as for file names
     attribute: AttributeChoice | None = None
     limit: int = Field(default=LOOKED_AT_MAX, ge=1, le=LOOKED_AT_MAX)
@@ -147,9 +157,7 @@ class FailureReport(BaseModel):
 
     def is_of(self, queue_url: str) -> bool:
         """Whether it tells of a queue."""
-        return (
-            self.queue == queue_url or self.queue.rpartition(":")[2].rpartition("/")[2] == queue_url.rpartition("/")[2]
-        )
+        return queue_name(self.queue) == queue_name(queue_url)
 
 
 def read_request[R: BaseModel](kind: type[R], name: str, asked: object) -> R:

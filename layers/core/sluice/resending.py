@@ -112,7 +112,10 @@ class Marked:
 
 @dataclass(slots=True)
 class Consigned:
-    """One record for all messages, under a name that is unique; used for one sending."""
+    """One record for all messages of a sending, under a name that is unique.
+
+    When they are surely deleted the record is free: the next sending writes its own over it, or it is closed.
+    """
 
     ports: Ports
     fleet: str
@@ -120,11 +123,14 @@ class Consigned:
     until: float
     now: Callable[[], float]
     again: bool = False
-    _record: Consignment | None = None
+    free: bool = True
+    _record: Consignment | None = None  # as it stands, if it does
     _sent: set[str] = field(default_factory=set)
 
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Write the record."""
+        assert self.free, "what another sending has claimed would be forgotten"
+        self.free = False
         record = Consignment(self.fleet, self.name, self.now(), self.until, tuple(message_ids))
         claims = self.ports.ledger.consign(record, self.again)
         granted = tuple(message_id for message_id in message_ids if claims[message_id] is Claim.GRANTED)
@@ -142,9 +148,17 @@ class Consigned:
 
     def forget(self, message_ids: Sequence[str]) -> None:
         """Messages are surely deleted where they were, so that nobody can ask about them again."""
-        if self._record is not None:
-            self._sent -= set(message_ids)
+        if self._record is None:
+            return
+        self._sent -= set(message_ids)
+        self.free = not self._record.claimed and not self._sent
+        if not self.free:
             self._write(self._record.claimed)
+
+    def close(self) -> None:
+        """Take away a record that nobody is to write over."""
+        if self.free and self._record is not None:
+            self._write(())
 
     def _write(self, claimed: tuple[str, ...]) -> None:
         assert self._record is not None
@@ -153,6 +167,8 @@ class Consigned:
             there.fleet, there.name, there.claimed_at, there.until, claimed, tuple(sorted(self._sent))
         )
         self.ports.ledger.settle_consignment(self._record)
+        if not self._record.claimed and not self._record.sent:
+            self._record, self.free = None, True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,13 @@ writes the job; a crash between leaves counts that are one load low, and nothing
 * FIFO: a message that cannot be sent stops the job, since those behind it would overtake. A narrowed job sends of each
   message group what is selected up to the first that is not.
 * From the dead-letter queue itself (manual mode) canaries are the first few received; the job goes on if the queue
-  then holds no more than was left there, and stops at the first message of its own that it receives again. Where
+  then holds no more than was left there, and stops at the first message of its own that it receives again. A large
+  load goes in parts side by side, each with a claim of its own; on FIFO queues as one, to keep its order. Where
   much is left and SQS's own move task would be faster than this job was, that moves the rest (`MOVE`): it knows
   neither stamps nor marks, so that it stops when the dead-letter queue fills again.
+* Of several queues each message goes to the one it came from (`belonging`), unless the job names one for all. Out of
+  several dead-letter queues a job takes in turn, canaries of each. SQS's move task is used for one dead-letter queue of
+  one queue alone: it would move to one destination, or trust every message's source.
 
 Who lets go when: out of the index (with the group's count) once the sending is confirmed, then out of the archive. A
 person's word is on record as the job; a crash between the two leaves a body in the archive that nothing points to.
@@ -26,7 +30,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
+from sluice.belonging import Way, by_dead_letter_queue, told_source, way_back
 from sluice.config import Fleet
 from sluice.grouping import failure_group
 from sluice.jobs import PAGE, amend_job, end_move, without_move
@@ -34,9 +41,9 @@ from sluice.model import JobPhase, JobState, Message, MoveTask, Quarantined, Red
 from sluice.ports import MOVE_MAX_PER_S, ConflictError, PortError, Ports, QueueFacts
 from sluice.redrive import (
     Lanes,
-    came_from,
     copy_of,
     due,
+    joined,
     memory_key,
     origin_of,
     outpaced,
@@ -57,6 +64,9 @@ RECEIVED_MARGIN_S = 30.0
 RECEIVED_AT_ONCE = 40
 # Bodies in memory at once: a load of 200 messages of 1 MiB would be more than a function has.
 LOAD_BYTES = 32 * 1_048_576
+PART_BYTES = LOAD_BYTES // 4  # as many parts are moved at a time
+# No part of a load is begun later than this: whoever pauses a job, or ends the invocation, waits for little more.
+LOAD_S = 1.0
 # A move task takes seconds to get going, and tells of its progress as slowly.
 MOVE_LOOK_S = 10.0
 # Loads so small that they measure the calls and not the messages say nothing of a pace.
@@ -73,14 +83,49 @@ class _Item:
     entry: Quarantined | None = None
 
 
+@dataclass(slots=True)
+class _Load:
+    """What the parts of one load out of a dead-letter queue have in common."""
+
+    began_at: float
+    visibility_s: float  # of what is received
+    part_bytes: int  # of bodies in memory, for each part
+    free: list[Consigned] = field(default_factory=list)  # of parts that are done, for others to write over
+    halted: bool = False  # a part has seen a message come back: what is not yet being sent stays
+    received: set[str] = field(default_factory=set)  # ids
+
+    def free_record(self) -> Consigned | None:
+        """One that a part has done with."""
+        try:
+            return self.free.pop()
+        except IndexError:
+            return None
+
+    def not_elsewhere(self, messages: Sequence[Message]) -> list[Message]:
+        """What a part has received, without what SQS gave to another as well: that will have forgotten its claim."""
+        mine = [message for message in messages if message.id not in self.received]
+        self.received |= {message.id for message in mine}  # of two that do this at one moment, the claims keep one
+        return mine
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """How a job stands after one part of a load."""
+
+    job: RedriveJob
+    received_count: int
+    error: PortError | None = None  # the part was left for it, whatever it had received
+
+
 @dataclass(frozen=True, slots=True)
 class Runner:
     """One invocation at work on the jobs of one fleet.
 
     Attributes:
-        to: the fleet's queue, or the one that the job names in its place.
+        to: the fleet's queue, of several a FIFO one if there is any; or the one that the job names in its place.
         name: the invocation, as the job's record names its runner.
         until: when this process is surely gone.
+        ways: the fleet's queues, as far as the job is about them; none: it has the one.
     """
 
     ports: Ports
@@ -89,8 +134,10 @@ class Runner:
     name: str
     until: float
     now: Callable[[], float]
+    ways: tuple[Way, ...] = ()
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _walked: dict[str, tuple[str | None, Lanes]] = field(default_factory=dict)  # by job: up to where, and what is left
+    _emptied: set[str] = field(default_factory=set)  # dead-letter queues that gave nothing when last asked
 
     def take(self, job: RedriveJob) -> RedriveJob | None:
         """Become the job's runner; None if it has one, or another was first."""
@@ -162,7 +209,8 @@ class Runner:
             return _ended(job, self.now())
         wait_s = self.fleet.redrive.canary_wait_s
         if wait_s is None:
-            wait_s = min(CANARY_WAIT_MAX_S, self.fleet.target_wait_s + self.to.visibility_s)
+            longest_s = max(way.fleet.target_wait_s + way.to.visibility_s for way in self._ways(job))
+            wait_s = min(CANARY_WAIT_MAX_S, longest_s)
         if not job.sent_count:
             wait_s = 0.0
         kept = job.cursor if job.message_ids else None
@@ -211,16 +259,15 @@ class Runner:
         return self._watch(job) if job.phase is JobPhase.CANARY else job
 
     def _from_dead_letters(self, job: RedriveJob) -> RedriveJob:
-        """The next messages of the dead-letter queue itself."""
-        url = self._dead_letters()
+        """The next messages of the dead-letter queue itself, or of several."""
         if job.phase is JobPhase.RAMP and job.cursor is None:
             # A queue cannot be searched for the canaries; but if it holds more than what is left, something came.
-            visible = self.ports.queue.read(url, self.now()).visible
-            if visible and visible.value > job.selected_count - job.sent_count:
+            counts = [self.ports.queue.read(url, self.now()).visible for url in self._places()]
+            if sum(visible.value for visible in counts if visible) > job.selected_count - job.sent_count:
                 note = "Stopped: more is in the dead-letter queue than was left there, so messages fail still."
                 return replace(job, state=JobState.STOPPED, note=note)
             job = replace(job, cursor="watched")
-        if outpaced(job, self.fleet.redrive, MOVE_MAX_PER_S):
+        if self._is_one_queue() and outpaced(job, self.fleet.redrive, MOVE_MAX_PER_S):
             return self._start_move(job)
         began_at = self.now()
         before_count = tried_count(job)
@@ -235,26 +282,76 @@ class Runner:
         return self._watch(job) if job.phase is JobPhase.CANARY else job
 
     def _load(self, job: RedriveJob) -> tuple[RedriveJob, int]:
-        """One load out of the dead-letter queue: receive, send, delete; and how many were received."""
-        url, began_at = self._dead_letters(), self.now()
+        """One load out of the dead-letter queues, canaries out of each; and how many messages were received."""
         limit = self._canary_count(job) if job.phase is JobPhase.CANARY else due(job, self.to)
-        visibility_s = max(0.0, self.until - began_at) + RECEIVED_MARGIN_S
-        received = self._receive(url, min(limit, job.selected_count - tried_count(job)), visibility_s)
-        job, items = self._items(job, received)
-        if job.state is JobState.RUNNING:
-            return self._send(job, items, hidden_until=began_at + visibility_s), len(received)
-        for item in items:
-            self.ports.queue.hide(url, item.message.receipt, 0.0)
-        return job, len(received)
+        received_count = 0
+        places = self._places()
+        for url in sorted(places, key=lambda url: url in self._emptied):  # an empty one takes a second to say so
+            wanted = limit if job.phase is JobPhase.CANARY else limit - received_count
+            wanted = min(wanted, job.selected_count - tried_count(job))
+            if wanted <= 0 or job.state is not JobState.RUNNING or (received_count and url in self._emptied):
+                break
+            there = replace(self, **places[url])
+            job, count = there._load_of(job, wanted)  # noqa: SLF001 - of this very class
+            (self._emptied.discard if count else self._emptied.add)(url)
+            received_count += count
+        return job, received_count
 
-    def _receive(self, url: str, limit: int, visibility_s: float) -> list[Message]:
+    def _load_of(self, job: RedriveJob, count: int) -> tuple[RedriveJob, int]:
+        """One load out of a dead-letter queue, in parts side by side; and how many messages were received.
+
+        Raises:
+            PortError: nothing was received, and that was not for want of messages.
+        """
+        began_at = self.now()
+        shares = [count] if self.to.fifo else self.ports.queue.shares(count)  # parts would overtake one another
+        load = _Load(
+            began_at=began_at,
+            visibility_s=max(0.0, self.until - began_at) + RECEIVED_MARGIN_S,
+            part_bytes=LOAD_BYTES if len(shares) == 1 else PART_BYTES,
+        )
+        works = [partial(self._part, job, share, load, place) for place, share in enumerate(shares)]
+        parts = self.ports.queue.side_by_side(works)
+        for consigned in load.free:
+            with suppress(PortError):  # it says of messages that are gone that they were sent, until it is forgotten
+                consigned.close()
+        received_count = sum(part.received_count for part in parts)
+        errors = [part.error for part in parts if part.error]
+        if errors and not received_count:
+            raise errors[0]
+        after = joined(job, [part.job for part in parts])
+        if errors and after.note == job.note:
+            after = replace(after, note=f"A part of a load was left: {errors[0]}")
+        return replace(after, next_at=paced(job, tried_count(after) - tried_count(job), began_at)), received_count
+
+    def _part(self, job: RedriveJob, count: int, load: _Load, place: int) -> _Part:
+        """A part of a load, claimed by a record of its own: receive, send, delete."""
+        if load.halted or (place and self.now() > load.began_at + LOAD_S):
+            return _Part(job, 0)
+        try:
+            received = self._receive(count, load)
+            job, items = self._items(job, load.not_elsewhere(received))
+        except PortError as error:
+            return _Part(job, 0, error)
+        if job.state is not JobState.RUNNING:
+            load.halted = True
+        if load.halted:
+            self._give_back(received)
+            return _Part(job, len(received))
+        return _Part(self._send(job, items, load), len(received))
+
+    def _receive(self, limit: int, load: _Load) -> list[Message]:
         """As many as are wanted, or are there, or fit into memory."""
+        url = self._dead_letters()
         received: list[Message] = []
         size_bytes = 0
-        while len(received) < limit and size_bytes < LOAD_BYTES:
+        while len(received) < limit and size_bytes < load.part_bytes:
             try:
                 some = self.ports.queue.receive(
-                    url, min(RECEIVED_AT_ONCE, limit - len(received)), visibility_s, 0.0 if received else EMPTY_WAIT_S
+                    url,
+                    min(RECEIVED_AT_ONCE, limit - len(received)),
+                    load.visibility_s,
+                    0.0 if received else EMPTY_WAIT_S,
                 )
             except PortError:
                 if not received:
@@ -271,18 +368,44 @@ class Runner:
         origins = [(message, origin_of(message)) for message in received]
         end_doubts(self.ports, self.fleet.name, [origin.message_id for _, origin in origins if origin], self.now())
         items: list[_Item] = []
+        ways = self._ways(job)
         for message, origin in origins:
             if origin and origin.failure_group and origin.job_id == job.id:
                 job = returned(job, origin.failure_group, f"Message {message.id} came back.", self.now())
-                self.ports.queue.hide(self._dead_letters(), message.receipt, 0.0)
+                self._give_back([message])
                 continue
-            redrives = redrives_of(self.ports, self.fleet.name, message, self.to)
+            way = _way(job, message, None, ways)
+            redrives = redrives_of(self.ports, self.fleet.name, message, way.to if way else self.to)
             items.append(_Item(message, failure_group(message).id, redrives))
         return job, items
+
+    def _give_back(self, messages: Sequence[Message]) -> None:
+        """Show messages again at once. One with which that fails does so by itself, later."""
+        for message in messages:
+            with suppress(PortError):
+                self.ports.queue.hide(self._dead_letters(), message.receipt, 0.0)
 
     def _dead_letters(self) -> str:
         assert self.fleet.dead_letter_queue is not None, "preview refuses a fleet without one"
         return self.fleet.dead_letter_queue
+
+    # ------------------------------------------------------------- several queues
+
+    def _ways(self, job: RedriveJob) -> tuple[Way, ...]:
+        """The ways that a job's messages may go: back to their queues, or all to the one that it names."""
+        if not self.ways or _goes_elsewhere(job):
+            return (Way(self.fleet if self.fleet.queue else self.fleet.through(self.fleet.sources[0]), self.to),)
+        return self.ways
+
+    def _places(self) -> dict[str, dict[str, Any]]:
+        """The dead-letter queues, each with what a runner of it alone has otherwise than this one."""
+        if not self.ways:
+            return {self._dead_letters(): {}}
+        return {url: {"fleet": ways[0].fleet, "ways": ways} for url, ways in by_dead_letter_queue(self.ways).items()}
+
+    def _is_one_queue(self) -> bool:
+        """Whether all that is in the job's dead-letter queue came from one queue of the fleet, as far as known."""
+        return not self.ways or (len(self.ways) == 1 and not self.ways[0].others)
 
     # ------------------------------------------------------------- SQS's own move
 
@@ -292,7 +415,7 @@ class Runner:
         A task that runs already is one of ours, whose handle a crash has lost, or the console's: either way it is
         watched, and another is not begun.
         """
-        url = self._dead_letters()
+        (url,) = self._places()
         task = self._task(url)
         rate_per_s = max(1, min(MOVE_MAX_PER_S, int(job.rate_per_s)))
         handle = task.handle if task and task.running else self.ports.queue.start_move(url, self.to.arn, rate_per_s)
@@ -301,7 +424,7 @@ class Runner:
 
     def _look_at_move(self, job: RedriveJob) -> RedriveJob:
         """How SQS's move stands; it is stopped when the dead-letter queue fills again."""
-        url = self._dead_letters()
+        (url,) = self._places()
         task = self._task(url)
         visible = self.ports.queue.read(url, self.now()).visible
         left_count = int(visible.value) if visible else None
@@ -346,13 +469,49 @@ class Runner:
             job = self._send(job, items)
         return job
 
-    def _send(self, job: RedriveJob, items: Sequence[_Item], *, hidden_until: float | None = None) -> RedriveJob:
-        """Send messages, let go of those that are sent, and count.
+    def _send(self, job: RedriveJob, items: Sequence[_Item], load: _Load | None = None) -> RedriveJob:
+        """Send messages, each to its queue, let go of those that are sent, and count; `_send_to` has the arguments."""
+        ways = self._ways(job)
+        going = [(item, _way(job, item.message, item.entry, ways)) for item in items]
+
+        def name(one: tuple[_Item, Way | None]) -> str:
+            return one[1].to.url if one[1] else ""
+
+        if not self.to.fifo:  # no order is to be kept: one sending for each queue
+            going.sort(key=name)
+        state = job.state  # one that is stopped already sends what goes before that
+        for _, together in itertools.groupby(going, key=name):
+            if job.state is not state:
+                break
+            theirs = list(together)
+            way, some = theirs[0][1], [item for item, _ in theirs]
+            if way is None:
+                job = self._nowhere(job, some)
+            else:
+                there = replace(self, to=way.to)
+                job = there._send_to(job, some, load)  # noqa: SLF001 - of this very class
+        return job
+
+    def _nowhere(self, job: RedriveJob, items: Sequence[_Item]) -> RedriveJob:
+        """Messages that cannot go back, since nothing tells where, or it is none of the fleet's queues: they stay."""
+        names = ", ".join(way.name for way in self._ways(job))
+        for item in items:
+            source = told_source(item.message) or (item.entry.source if item.entry else "")
+            told = f" came from {source[:200]}, none of {names}" if source else ""
+            fault = told or f": nothing tells which of {names} it came from"
+            job = self._failed(job, f"Message {item.message.id}{fault}; to_queue says where to send it.")
+            if job.state is not JobState.RUNNING:
+                break
+        return job
+
+    def _send_to(self, job: RedriveJob, items: Sequence[_Item], load: _Load | None) -> RedriveJob:
+        """Send messages to this runner's queue, let go of those that are sent, and count.
 
         Args:
             job: whose messages they are.
             items: the messages.
-            hidden_until: until when they are hidden in the dead-letter queue, if they are there.
+            load: what they were received with, if they are in the dead-letter queue: one record claims them then, on
+                FIFO queues and else a mark for each.
         """
         began_at = self.now()
         parcels: list[Parcel] = []
@@ -360,9 +519,8 @@ class Runner:
         for item in items:
             attempt = item.attempt + 1
             copy = copy_of(item.message, attempt, self.to, (job.id, item.failure_group))
-            if copy is None or (job.to is None and not came_from(item.message, self.to)):
-                fault = "is more than its queue takes" if copy is None else "came from another queue than the fleet's"
-                job = self._failed(job, f"Message {item.message.id} {fault}.")
+            if copy is None:
+                job = self._failed(job, f"Message {item.message.id} is more than its queue takes.")
                 if job.state is not JobState.RUNNING:
                     break
                 continue
@@ -371,23 +529,27 @@ class Runner:
             sendable.append(item)
         if not parcels:
             return job
+        consigned = None if load is None or self.to.fifo else load.free_record() or self._consigned(job)
         sender = Sender(self.ports, self.fleet.name, self.to, self.until, self.now)
-        consigned = self._consigned(job) if hidden_until is not None and not self.to.fifo else None
-        sent: list[_Item] = []
-        for item, sending in zip(sendable, sender.send(parcels, again=job.again, claims=consigned), strict=True):
+        sendings = sender.send(parcels, again=job.again, claims=consigned)
+        sent = [item for item, sending in zip(sendable, sendings, strict=True) if sending.may_let_go]
+        job = replace(job, sent_count=job.sent_count + len(sent))
+        for item, sending in zip(sendable, sendings, strict=True):
             if sending.may_let_go:
-                job = replace(job, sent_count=job.sent_count + 1)
-                sent.append(item)
-            elif sending.fate in {Fate.DOUBTFUL, Fate.UNKNOWN}:
+                continue
+            if sending.fate in {Fate.DOUBTFUL, Fate.UNKNOWN}:
                 job = replace(job, doubtful_count=job.doubtful_count + 1)
                 job = self._held_up(job, f"Message {item.message.id}: {sending.reason}.")
             else:
                 job = self._failed(job, f"Message {item.message.id}: {sending.reason}.")
-        if hidden_until is None:
+        if load is None:
             self._note_redriven(job, sent)
             job = self._let_go(job, [item.entry for item in sent if item.entry])
         else:
+            hidden_until = load.began_at + load.visibility_s
             job = self._delete(job, [item.message for item in sent], consigned, hidden_until)
+            if consigned and consigned.free:
+                load.free.append(consigned)
         return replace(job, next_at=paced(job, len(parcels), began_at))
 
     def _consigned(self, job: RedriveJob) -> Consigned:
@@ -467,7 +629,7 @@ class Runner:
         if written.move is None or written.state is JobState.RUNNING or written.runner != self.name:
             return written
         # This very step has begun a move task, of which they could not know.
-        moved_count = end_move(self.ports, self.fleet, written.move)
+        moved_count = end_move(self.ports, self.fleet, written)
         return amend_job(self.ports, self.fleet.name, job.id, lambda there: without_move(there, moved_count)) or written
 
 
@@ -518,6 +680,19 @@ def run(
         except PortError as error:
             failed(work.job, error)
     return (*ended, *(work.job for work in under_way.values()))
+
+
+def _goes_elsewhere(job: RedriveJob) -> bool:
+    """Whether a job names one queue for all its messages."""
+    return job.to is not None or job.to_queue is not None
+
+
+def _way(job: RedriveJob, message: Message, entry: Quarantined | None, ways: Sequence[Way]) -> Way | None:
+    """The way that a message goes; None if nothing tells, or it came from none of the queues."""
+    if _goes_elsewhere(job):
+        return ways[0]
+    told = told_source(message) or None
+    return way_back(told if entry is None or entry.source is None else entry.source, ways)
 
 
 def _ended(job: RedriveJob, now: float) -> RedriveJob:

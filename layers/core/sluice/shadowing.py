@@ -37,6 +37,7 @@ from sluice.model import (
     Decision,
     Estimate,
     GroupReading,
+    History,
     Instance,
     Lifecycle,
     Memory,
@@ -390,6 +391,8 @@ def _own(memory: Memory, shadow: Shadow, fleet: Fleet, now: float) -> Memory:
         service_rate=rate,
         launches=(),
         starting=None,
+        returns=History(),
+        poison=0.0,
         sightings=tuple(
             Sighting(
                 seen.at, 0.0 if seen.at == shadow.empty_at else 1.0, 0.0, 0.0, seen.steady, seen.arrived, seen.excess

@@ -9,6 +9,7 @@ Acting, shadow mode and a dry run are the same tick with other hands: what is se
 | `rehearsing` | no | no | no | no |
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -16,8 +17,9 @@ from sluice.config import Fleet
 from sluice.estimating import learn
 from sluice.model import Decision, GroupReading, Memory, Mode, Outcome, OutcomeStatus, QueueReading, Snapshot
 from sluice.planning import plan, remember
-from sluice.ports import NeedsFixError, PortError, Ports, TryLaterError
+from sluice.ports import NeedsFixError, PortError, Ports, TryLaterError, answer_of
 from sluice.shadowing import Followed, follow
+from sluice.sharing import pooled
 
 LEASE_S = 60.0  # a tick against a silent AWS ends sooner; a planner that died is replaced within the next minute
 
@@ -119,7 +121,9 @@ def tick(ports: Ports, fleet: Fleet, hands: Hands, now: float) -> Ticked:
     memory = learn(before, snapshot, fleet, now)
     decision = plan(snapshot, fleet, memory, now)
     memory = remember(memory, decision)
-    followed = follow(before, memory, snapshot, fleet, now) if fleet.mode is Mode.SHADOW else None
+    # The fleet as it would be is replayed over one queue: priorities are not, and a score without them would mislead.
+    scored = fleet.mode is Mode.SHADOW and not fleet.shared
+    followed = follow(before, memory, snapshot, fleet, now) if scored else None
     if followed is not None:
         memory = replace(memory, shadow=followed.shadow)
 
@@ -133,17 +137,10 @@ def tick(ports: Ports, fleet: Fleet, hands: Hands, now: float) -> Ticked:
 def observe(ports: Ports, fleet: Fleet, now: float) -> tuple[Snapshot, tuple[PortError, ...]]:
     """All that can be read of a fleet now; what cannot is missing from it, and said."""
     faults: list[PortError] = []
-    live, metrics = QueueReading(), QueueReading()
     group: GroupReading | None = None
     veto: bool | None = None
-    try:
-        live = ports.queue.read(fleet.queue, now)
-    except PortError as fault:
-        faults.append(fault)
-    try:
-        metrics = ports.signals.read(fleet.queue, now)
-    except PortError as fault:
-        faults.append(fault)
+    queues, unread = _read_queues(ports, fleet, now)
+    faults += unread
     try:
         group = ports.group.read(fleet.group)
     except PortError as fault:
@@ -154,7 +151,35 @@ def observe(ports: Ports, fleet: Fleet, now: float) -> tuple[Snapshot, tuple[Por
         except PortError as fault:
             faults.append(fault)
     problems = tuple(str(fault) for fault in faults)
-    return Snapshot(fleet.name, now, merge(live, metrics), group, problems, veto), tuple(faults)
+    if fleet.shared:
+        return Snapshot(fleet.name, now, pooled(fleet.sources, queues), group, problems, veto, queues), tuple(faults)
+    return Snapshot(fleet.name, now, queues[0], group, problems, veto), tuple(faults)
+
+
+def _read_queues(ports: Ports, fleet: Fleet, now: float) -> tuple[tuple[QueueReading, ...], list[PortError]]:
+    """Each of the fleet's queues, in the order of its sources, as far as it could be read."""
+    if fleet.shared:
+        urls = [source.queue for source in fleet.sources]
+        lives = _all_or_fault(lambda: ports.queue.read_all(urls, now), len(urls))
+        metrics = _all_or_fault(lambda: ports.signals.read_all(urls, now), len(urls))
+    else:
+        url = fleet.sources[0].queue
+        lives = (answer_of(lambda: ports.queue.read(url, now)),)
+        metrics = (answer_of(lambda: ports.signals.read(url, now)),)
+    # What is wrong with all of them, such as a silent CloudWatch, is said once.
+    faults = {str(each): each for each in (*lives, *metrics) if isinstance(each, PortError)}
+    return tuple(merge(*map(_known, both)) for both in zip(lives, metrics, strict=True)), list(faults.values())
+
+
+def _all_or_fault(
+    read: Callable[[], Sequence[QueueReading | PortError]], count: int
+) -> Sequence[QueueReading | PortError]:
+    answers = answer_of(read)
+    return [answers] * count if isinstance(answers, PortError) else answers
+
+
+def _known(answer: QueueReading | PortError) -> QueueReading:
+    return QueueReading() if isinstance(answer, PortError) else answer
 
 
 def merge(live: QueueReading, metrics: QueueReading) -> QueueReading:

@@ -79,7 +79,7 @@ def about(wake: AlarmWake, fleets: Iterable[Fleet], stack: str) -> tuple[Fleet, 
     found = tuple(
         fleet
         for fleet in known
-        if wake.alarm == fleet.limits.veto_alarm or fleet.queue.rpartition("/")[2] in wake.queues
+        if wake.alarm == fleet.limits.veto_alarm or any(source.name in wake.queues for source in fleet.sources)
     )
     named = [fleet for fleet in known if wake.alarm.startswith(f"{stack}-{fleet.name}-")]
     return found or tuple(sorted(named, key=lambda fleet: len(fleet.name))[-1:])  # orders-eu before orders

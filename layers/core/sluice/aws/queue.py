@@ -3,9 +3,11 @@
 import hashlib
 import json
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
@@ -13,7 +15,7 @@ from botocore.exceptions import ClientError
 from sluice.aws.clients import READ_TIMEOUT_S, Clients
 from sluice.aws.errors import Thing, asking, code_of, is_final
 from sluice.model import Attribute, Message, MoveTask, QueueReading, Reading
-from sluice.ports import HELD_BACK, BatchAnswer, LostAnswerError, PortError, QueueFacts, RefusedError
+from sluice.ports import HELD_BACK, BatchAnswer, LostAnswerError, PortError, QueueFacts, RefusedError, answer_of
 
 if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import (
@@ -31,6 +33,9 @@ MAX_WAIT_S = int(READ_TIMEOUT_S) - 1
 # Calls under way together where many messages are moved: SQS answers each in some 10 ms, and a single-file run would
 # spend its time waiting. botocore keeps ten connections.
 AT_ONCE = 4
+# The most of a part of a load: with more it would only keep them hidden for longer, and in doubt if it dies. A load
+# with less than that for each call under way is moved as one, since parts would spend their time on claims.
+SHARE = 100
 MOVES_LISTED = 10  # the most that ListMessageMoveTasks answers
 # CancelMessageMoveTask's answers for a task that is over: unknown, or not running any more.
 OVER = frozenset({"ResourceNotFoundException", "UnsupportedOperation"})
@@ -60,6 +65,7 @@ class SqsQueue:
         self._clients = clients
         self.at_once = at_once
         self._pool: ThreadPoolExecutor | None = None
+        self._within = threading.local()  # .piece: this thread is at a piece of work that is done side by side
         self._arns: dict[str, str] = {}
 
     def read(self, queue_url: str, now: float) -> QueueReading:
@@ -82,6 +88,11 @@ class SqsQueue:
             in_flight=reading("ApproximateNumberOfMessagesNotVisible"),
             delayed=reading("ApproximateNumberOfMessagesDelayed"),
         )
+
+    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
+        """Each queue's counts or its error, by calls under way together: a silent SQS costs the time of one."""
+        with ThreadPoolExecutor(max(1, len(queue_urls))) as pool:
+            return tuple(pool.map(lambda url: answer_of(partial(self.read, url, now)), queue_urls))
 
     def facts(self, queue_url: str) -> QueueFacts:
         """What the queue is."""
@@ -188,15 +199,44 @@ class SqsQueue:
 
     def _together[Given, Result](self, call: Callable[[Given], Result], given: Sequence[Given]) -> list[Result]:
         """The results of calls, some of which are under way at once."""
-        if len(given) <= 1 or self.at_once == 1:
+        if len(given) <= 1 or self.at_once == 1 or getattr(self._within, "piece", False):
             return [call(one) for one in given]
+        # One share a thread, rather than one task a call: whoever waits for tasks is woken by each.
+        shares = [given[first :: self.at_once] for first in range(min(self.at_once, len(given)))]
+        answers = list(self._threads().map(lambda share: [call(one) for one in share], shares))
+        return [answers[index % self.at_once][index // self.at_once] for index in range(len(given))]
+
+    def _threads(self) -> ThreadPoolExecutor:
         _ = self._clients.sqs, self._clients.sqs_once  # made here once, rather than by each thread
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.at_once)
-        # One share a thread, rather than one task a call: whoever waits for tasks is woken by each.
-        shares = [given[first :: self.at_once] for first in range(min(self.at_once, len(given)))]
-        answers = list(self._pool.map(lambda share: [call(one) for one in share], shares))
-        return [answers[index % self.at_once][index // self.at_once] for index in range(len(given))]
+        return self._pool
+
+    def shares(self, count: int) -> Sequence[int]:
+        """Parts of whole batches, as many for each call that may be under way, if the load is large enough."""
+        if count < self.at_once * SHARE:
+            return [count]
+        parts_count = self.at_once * math.ceil(count / (self.at_once * SHARE))
+        each, over = divmod(math.ceil(count / MAX_BATCH), parts_count)
+        shares = [MAX_BATCH * (each + (place < over)) for place in range(parts_count)]
+        shares[-1] -= sum(shares) - count  # the last batch may be smaller
+        return shares
+
+    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
+        """Each piece by one thread, which makes its calls itself, and then takes the next piece."""
+        if len(works) == 1:
+            return [works[0]()]
+
+        def done(work: Callable[[], Result]) -> Result:
+            self._within.piece = True
+            try:
+                return work()
+            finally:
+                self._within.piece = False
+
+        pieces = [self._threads().submit(done, work) for work in works]
+        wait(pieces)
+        return [piece.result() for piece in pieces]
 
     def hide(self, queue_url: str, receipt: str, seconds: float) -> bool:
         """Set a received message's visibility timeout; False if the receipt is no longer good."""

@@ -1,13 +1,14 @@
 """What CloudWatch knows of a queue, and whether an alarm is on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking
 from sluice.model import QueueReading, Reading, Series
-from sluice.ports import SIGNALS_WINDOW_S, NeedsFixError, TryLaterError
+from sluice.ports import SIGNALS_WINDOW_S, NeedsFixError, PortError, TryLaterError, answer_of
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef, MetricDataResultTypeDef
@@ -16,6 +17,7 @@ PERIOD_S = 60  # SQS sends its metrics once a minute; an emulator may be quicker
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 METRICS = {
     "sent": ("NumberOfMessagesSent", "Sum"),
+    "received": ("NumberOfMessagesReceived", "Sum"),
     "deleted": ("NumberOfMessagesDeleted", "Sum"),
     "oldest": ("ApproximateAgeOfOldestMessage", "Maximum"),
 }
@@ -24,7 +26,7 @@ type Points = list[tuple[float, float]]
 
 
 class CloudWatchSignals:
-    """The Signals port: one GetMetricData a queue, three metrics in it.
+    """The Signals port: one GetMetricData for all queues of a fleet, all metrics of each in it.
 
     Args:
         clients: where the client comes from.
@@ -36,24 +38,43 @@ class CloudWatchSignals:
         self._period_s = period_s
 
     def read(self, queue_url: str, now: float) -> QueueReading:
-        """Sent and deleted in whole periods, and the last oldest age; None for what CloudWatch has nothing of."""
-        points: dict[str, Points] = {name: [] for name in METRICS}
-        name = queue_url.rpartition("/")[2]
+        """Sent, received and deleted in whole periods, and the last oldest age; None where CloudWatch has nothing."""
+        (reading,) = self.read_all((queue_url,), now)
+        if isinstance(reading, PortError):
+            raise reading
+        return reading
+
+    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
+        """The same of each queue, by one call for all of them."""
+        names = [url.rpartition("/")[2] for url in queue_urls]
+        results: dict[str, list[MetricDataResultTypeDef]] = {}
         start_at = (now - SIGNALS_WINDOW_S) // self._period_s * self._period_s  # periods begin at their multiples
-        with asking(Thing("cloudwatch", f"metrics of queue {name}", "check the queue's name")):
+        with asking(Thing("cloudwatch", f"metrics of queue {', '.join(names)}", "check the queue's name")):
             pages = self._clients.cloudwatch.get_paginator("get_metric_data").paginate(
-                MetricDataQueries=_queries(name, self._period_s),
+                MetricDataQueries=[
+                    query for place, name in enumerate(names) for query in _queries(place, name, self._period_s)
+                ],
                 StartTime=datetime.fromtimestamp(start_at, UTC),
                 EndTime=datetime.fromtimestamp(now, UTC),
                 ScanBy="TimestampAscending",
             )
             for page in pages:
                 for result in page["MetricDataResults"]:
-                    points[result["Id"]] += _points(result, name)
+                    results.setdefault(result["Id"], []).append(result)
+        return tuple(answer_of(partial(self._reading, results, place, name, now)) for place, name in enumerate(names))
+
+    def _reading(
+        self, results: "Mapping[str, Sequence[MetricDataResultTypeDef]]", place: int, name: str, now: float
+    ) -> QueueReading:
+        points = {
+            metric: [point for result in results.get(_id(metric, place), ()) for point in _points(result, name)]
+            for metric in METRICS
+        }
         oldest = points["oldest"][-1:]
         return QueueReading(
             sent=_whole(points["sent"], self._period_s, now),
             deleted=_whole(points["deleted"], self._period_s, now),
+            received=_whole(points["received"], self._period_s, now),
             # A period's figure is true at the period's end at the latest.
             oldest_age=Reading(oldest[0][1], min(oldest[0][0] + self._period_s, now)) if oldest else None,
         )
@@ -72,10 +93,15 @@ class CloudWatchSignals:
         return "ALARM" in states
 
 
-def _queries(queue_name: str, period_s: int) -> "Sequence[MetricDataQueryTypeDef]":
+def _id(metric: str, place: int) -> str:
+    """A query's id: it must begin with a small letter."""
+    return f"{metric}_{place}"
+
+
+def _queries(place: int, queue_name: str, period_s: int) -> "Sequence[MetricDataQueryTypeDef]":
     return [
         {
-            "Id": query_id,
+            "Id": _id(name, place),
             "MetricStat": {
                 "Metric": {
                     "Namespace": "AWS/SQS",
@@ -86,7 +112,7 @@ def _queries(queue_name: str, period_s: int) -> "Sequence[MetricDataQueryTypeDef
                 "Stat": statistic,
             },
         }
-        for query_id, (metric, statistic) in METRICS.items()
+        for name, (metric, statistic) in METRICS.items()
     ]
 
 

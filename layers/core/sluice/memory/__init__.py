@@ -75,8 +75,9 @@ def memory_ports(clock: Clock, fleets: Iterable[Fleet] = (), *, lag_s: float = 0
     )
     for fleet in fleets:
         ports.fleets.put(fleet.name, fleet)
-        if fleet.dead_letter_queue:
-            queue.create(fleet.dead_letter_queue)
-        queue.create(fleet.queue, dead_letter=fleet.dead_letter_queue)
+        for url in fleet.dead_letter_queues:
+            queue.create(url)
+        for source in fleet.sources:
+            queue.create(source.queue, dead_letter=source.dead_letter_queue)
         ports.group.create(fleet.group, hooks=(Hook(fleet.drain.hook, timeout_s=fleet.drain.hook_timeout_s),))
     return ports

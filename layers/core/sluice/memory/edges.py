@@ -60,17 +60,25 @@ class MemorySignals:
         self._alarms[name] = on
 
     def read(self, queue_url: str, now: float) -> QueueReading:
-        """Sent, deleted and oldest age as CloudWatch would know them; nothing of a queue without activity."""
+        """Sent, received, deleted and oldest age as CloudWatch would know them; nothing of a queue without activity."""
         if queue_url in self._fed:
             return self._fed[queue_url]
         if self._queue is None or queue_url not in self._queue.urls():
             return QueueReading()  # as CloudWatch, which knows no queues, only metrics
         known_at = now - self.lag_s
-        sent, deleted = self._queue.counts(queue_url, now - SIGNALS_WINDOW_S, known_at) or (None, None)
+        counts = self._queue.counts(queue_url, now - SIGNALS_WINDOW_S, known_at)
+        sent, received, deleted = counts or (None, None, None)
         oldest_s = self._queue.oldest_age_s(queue_url, known_at)
         return QueueReading(
-            sent=sent, deleted=deleted, oldest_age=None if oldest_s is None else Reading(oldest_s, known_at)
+            sent=sent,
+            deleted=deleted,
+            received=received,
+            oldest_age=None if oldest_s is None else Reading(oldest_s, known_at),
         )
+
+    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
+        """Each in turn."""
+        return tuple(self.read(url, now) for url in queue_urls)
 
     def alarm_is_on(self, name: str) -> bool:
         """Whether the alarm is in ALARM."""

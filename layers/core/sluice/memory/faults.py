@@ -41,6 +41,9 @@ class Fault:
 
 type Decide = Callable[[Call], Fault | None]
 
+# What a port does without a call of its own: the calls are those of the work that it is given.
+NO_CALLS = frozenset({"shares", "side_by_side"})
+
 
 class _Counted:
     """Numbers the calls of all ports that share one decision."""
@@ -62,7 +65,7 @@ class _Faulty:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._port, name)
-        if not callable(attribute):
+        if not callable(attribute) or name in NO_CALLS:
             return attribute
 
         @wraps(attribute)

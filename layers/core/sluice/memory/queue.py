@@ -9,19 +9,23 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-v
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from sluice.memory.clock import Clock
 from sluice.model import Attribute, Message, MoveTask, QueueReading, Reading, Series
 from sluice.ports import (
+    CONSIGNMENT_MAX,
     HELD_BACK,
     MOVE_MAX_PER_S,
     BatchAnswer,
     NeedsFixError,
+    PortError,
     QueueFacts,
     RefusedError,
     TryLaterError,
+    answer_of,
 )
 
 # Quotas: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
@@ -76,6 +80,7 @@ class _Queue:
     held: dict[int, _Held] = field(default_factory=dict)
     recent: dict[str, tuple[float, str]] = field(default_factory=dict)  # deduplication id -> (sent at, message id)
     sent: Counter[int] = field(default_factory=Counter)
+    received: Counter[int] = field(default_factory=Counter)
     deleted: Counter[int] = field(default_factory=Counter)
     gone: list[tuple[float, float]] = field(default_factory=list)  # (arrived at, gone at) of those lately gone
     active_at: float | None = None
@@ -200,8 +205,8 @@ class MemoryQueue:
 
     # ----------------------------------------------------------------- what CloudWatch would know
 
-    def counts(self, url: str, since: float, until: float) -> tuple[Series, Series] | None:
-        """Sent and deleted per minute between two times, whole minutes only; None if none is over yet."""
+    def counts(self, url: str, since: float, until: float) -> tuple[Series, Series, Series] | None:
+        """Sent, received and deleted per minute between two times, whole minutes only; None if none is over yet."""
         queue = self._queue(url)
         if queue.active_at is None:
             return None
@@ -213,7 +218,7 @@ class MemoryQueue:
         def series(counter: Counter[int]) -> Series:
             return Series(COUNTING_PERIOD_S, tuple((m * COUNTING_PERIOD_S, float(counter[m])) for m in minutes))
 
-        return series(queue.sent), series(queue.deleted)
+        return series(queue.sent), series(queue.received), series(queue.deleted)
 
     def oldest_age_s(self, url: str, at: float) -> float | None:
         """The age of the oldest message at a time, at most ten minutes ago; None before any activity."""
@@ -240,6 +245,10 @@ class MemoryQueue:
             delayed=Reading(delayed, now),
         )
 
+    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
+        """Each in turn."""
+        return tuple(answer_of(partial(self.read, url, now)) for url in queue_urls)
+
     def facts(self, queue_url: str) -> QueueFacts:
         """What the queue is."""
         return self._queue(queue_url).facts
@@ -260,6 +269,7 @@ class MemoryQueue:
             held.receipt = f"{held.order}:{held.receive_count}"
             held.visible_at = now + visibility_s
             received.append(_as_received(held))
+            queue.received[math.floor(now / COUNTING_PERIOD_S)] += 1
             if len(received) >= max(limit, 1):
                 break
         return tuple(received)
@@ -315,6 +325,23 @@ class MemoryQueue:
             return False
         held.visible_at = now + seconds
         return True
+
+    def shares(self, count: int) -> Sequence[int]:
+        """As few as can be claimed: here no call waits for anything."""
+        return [min(CONSIGNMENT_MAX, count - start) for start in range(0, max(count, 1), CONSIGNMENT_MAX)]
+
+    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
+        """One after another, all of them, as nothing in memory knows threads."""
+        results: list[Result] = []
+        errors: list[Exception] = []
+        for work in works:
+            try:
+                results.append(work())
+            except Exception as error:  # it is raised, once all have ended
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return results
 
     # ----------------------------------------------------------------- move tasks
 

@@ -71,7 +71,9 @@ def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: st
         htpy.p(".sl-quiet")[
             "From the ",
             shown(str(seen["from"])),
-            f" of fleet {seen['fleet']}, at most {number(rate_per_s)} a second: ",
+            f" of fleet {seen['fleet']}",
+            _queues(seen),
+            f", at most {number(rate_per_s)} a second: ",
             f"{duration(count / rate_per_s)} at the least. ",
             f"First at most {seen['canary_count']} of each failure group; the rest only if none of them comes back. ",
             "Nothing was sent.",
@@ -88,6 +90,17 @@ def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: st
         if seen.get("left_groups")
         else None,
         _elsewhere(seen, asked, redriver_arn),
+    ]
+
+
+def _queues(seen: Mapping[str, Any]) -> htpy.Node:
+    """The queues of a dry run, where there are several to choose among: from which, to which, and which are paused."""
+    queue, to, paused = seen.get("queue"), seen.get("to_queue"), seen.get("paused_queues") or ()
+    back = ", each to the queue it came from" if len(seen.get("queues") or ()) > 1 else ""
+    return [
+        [", queue ", shown(str(queue), 80)] if queue else None,
+        [", to queue ", shown(str(to), 80), f" of fleet {seen['to']}"] if to else back,
+        [" (paused, so that it waits there: ", shown(", ".join(map(str, paused)), 200), ")"] if paused else None,
     ]
 
 
@@ -112,6 +125,7 @@ def _seen(message: Mapping[str, Any]) -> htpy.Node:
         htpy.div(".sl-line")[htpy.b[shown(str(message["cause"]))]],
         htpy.div(".sl-facts")[
             shown(str(message["message_id"]), 100),
+            [DOT, "from ", shown(str(message["queue"]), 80)] if message.get("queue") else None,
             f"{DOT}SQS deletes it in {duration(left_s)}" if left_s is not None and left_s > 0 else None,
             f"{DOT}received {counted(message['receive_count'], 'time')}{DOT}{counted(message['size_bytes'], 'byte')}",
             [[DOT, shown(str(name), 60), "=", shown(str(text), 60)] for name, text in message["attributes"].items()],

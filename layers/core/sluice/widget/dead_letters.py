@@ -43,7 +43,7 @@ def render_failure_groups(view: View, fleet: Fleet) -> htpy.Node:
             "Failure groups",
             htpy.span(".sl-count")[f"{held:,} quarantined"],
             htpy.span(".sl-acts")[
-                _buttons(view, fleet, {"all": True}, f"all {counted(held, 'quarantined message')}", "all")
+                buttons(view, fleet, {"all": True}, f"all {counted(held, 'quarantined message')}", "all")
             ]
             if redrivable > 1 and view.redriver_arn
             else None,
@@ -119,16 +119,22 @@ def _archiving(group: FailureGroup, fleet: Fleet, *, undo: bool) -> dict[str, An
 
 def _manual(view: View, fleet: Fleet) -> htpy.Node:
     """Nobody takes the dead letters but a person: from the queue itself, since it cannot be searched, all of them."""
+    several = len(fleet.dead_letter_queues) > 1
+    where = "dead-letter queues" if several else "dead-letter queue"
     return htpy.div(".sl-line.sl-quiet")[
-        "Redrive mode manual: dead letters stay in the dead-letter queue.",
+        f"Redrive mode manual: dead letters stay in the {where}.",
         htpy.span(".sl-acts")[
             htpy.button(type="button", title="See some of them, and leave them where they are")["Look inside"],
             call(view.redriver_arn, {"peek": {"fleet": fleet.name}}, "popup"),
-            _buttons(
-                view, fleet, {"all": True, "from": "dead-letter-queue"}, "all that is in the dead-letter queue", "queue"
+            buttons(
+                view,
+                fleet,
+                {"all": True, "from": "dead-letter-queue"},
+                f"all that is in the {where}",
+                "queues" if several else "queue",
             ),
         ]
-        if view.redriver_arn and fleet.dead_letter_queue
+        if view.redriver_arn and fleet.dead_letter_queues
         else None,
     ]
 
@@ -157,7 +163,7 @@ def _failure(group: FailureGroup, view: View, fleet: Fleet) -> htpy.Node:
         if group.sample
         else None,
         htpy.div(".sl-acts")[
-            _buttons(
+            buttons(
                 view,
                 fleet,
                 {"failure_group": group.id},
@@ -225,7 +231,7 @@ def _name(group: FailureGroup) -> str:
     return f"failure group {group.id}" if _PLAIN_ID.fullmatch(group.id) else "this failure group"
 
 
-def _buttons(view: View, fleet: Fleet, selection: Mapping[str, Any], what: str, suffix: str = "") -> htpy.Node:
+def buttons(view: View, fleet: Fleet, selection: Mapping[str, Any], what: str, suffix: str = "") -> htpy.Node:
     """Dry run and redrive of a selection.
 
     The confirmation is built from counts and checked names alone, never from what a message says: how a dashboard
@@ -243,10 +249,18 @@ def _buttons(view: View, fleet: Fleet, selection: Mapping[str, Any], what: str, 
             view.redriver_arn,
             {"redrive": {**request, "dry_run": False}},
             "popup",
-            confirmation=f"Send {what} of fleet {fleet.name} back to the queue,"
+            confirmation=f"Send {what} of fleet {fleet.name} back to {_back_to(fleet, selection)},"
             f" at most {number(fleet.redrive.rate_per_s)} a second?",
         ),
     ]
+
+
+def _back_to(fleet: Fleet, selection: Mapping[str, Any]) -> str:
+    """Where a selection goes, and whether it will wait there."""
+    sources = [source for source in fleet.sources if selection.get("queue") in {None, source.name}]
+    paused = [source.name for source in sources if source.paused]
+    where = "the queue" if len(sources) == 1 else "the queues they came from"
+    return where + (f" ({', '.join(paused)} paused: what is sent there waits)" if paused else "")
 
 
 _JOB_STATES = {
@@ -321,6 +335,15 @@ def render_job_acts(fleet: str, job_id: str, state: JobState, redriver_arn: str)
 
 
 def _selection(job: RedriveJob, view: View) -> htpy.Node:
+    """What a job is about, with the queues that it names."""
+    return [
+        _chosen(job, view),
+        [" of queue ", shown(job.queue, 80)] if job.queue else None,
+        [" to queue ", shown(job.to_queue, 80)] if job.to_queue else None,
+    ]
+
+
+def _chosen(job: RedriveJob, view: View) -> htpy.Node:
     if job.from_dead_letters:
         return "The dead-letter queue"
     if job.message_id is not None:

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 
 import htpy
 
-from sluice.config import Fleet
+from sluice.config import QUEUES_PATH, Fleet
 from sluice.model import Decision, Mode
 from sluice.widget.chart import OLDEST_AGE, VISIBLE, figure, render_chart, sample
 from sluice.widget.dead_letters import render_failure_groups, render_jobs
 from sluice.widget.decisions import SENTENCE_LIMIT, render_decisions
 from sluice.widget.drains import render_drains
 from sluice.widget.parts import call
+from sluice.widget.queues import render_queues, targets
 from sluice.widget.shadow import render_score
 from sluice.widget.style import CSS
 from sluice.widget.text import UNKNOWN, counted, duration, number, shown
@@ -116,7 +117,9 @@ def _warnings(view: View) -> htpy.Node:
     ]
     notes += [
         htpy.div(".sl-note.sl-bad")[
-            htpy.b["Fleet ", shown(bad.name), " cannot be used and is skipped:"],
+            htpy.b[
+                "Queue " if QUEUES_PATH in bad.name else "Fleet ", shown(bad.name), " cannot be used and is skipped:"
+            ],
             htpy.ul[[htpy.li[shown(problem, SENTENCE_LIMIT)] for problem in bad.problems]],
         ]
         for bad in view.invalid
@@ -157,7 +160,11 @@ def _tiles(view: View, fleet: Fleet) -> htpy.Node:
     latest = view.decisions[0][0] if view.decisions else None
     backlog = figure(latest, VISIBLE) if latest else None
     oldest_s = figure(latest, OLDEST_AGE) if latest else None
-    late = oldest_s is not None and oldest_s > fleet.target_wait_s
+    least_s, most_s = targets(fleet)
+    target = (
+        f"target {duration(least_s)}" if least_s == most_s else f"targets {duration(least_s)} to {duration(most_s)}"
+    )
+    late = oldest_s is not None and oldest_s > most_s
     held: int | None = sum(group.count for group in view.failure_groups)
     groups = sum(1 for group in view.failure_groups if group.count)
     dead_letters = counted(groups, "failure group") if held else "nothing held"
@@ -166,7 +173,7 @@ def _tiles(view: View, fleet: Fleet) -> htpy.Node:
     return htpy.dl(".sl-tiles")[
         _tile("Capacity", number(latest.current) if latest else UNKNOWN, _wanted(latest)),
         _tile("Backlog", number(backlog), "messages waiting"),
-        _tile("Oldest message", duration(oldest_s), f"target {duration(fleet.target_wait_s)}", bad=late),
+        _tile("Oldest message", duration(oldest_s), target, bad=late),
         _tile("Quarantined", number(held), dead_letters),
     ]
 
@@ -186,7 +193,9 @@ def _body(view: View, fleet: Fleet, width: int) -> htpy.Node:
     main = htpy.div(".sl-main")[
         htpy.section[_picture(view, fleet, chart_px)], render_score(view), render_decisions(view)
     ]
-    side = htpy.div(".sl-side")[render_failure_groups(view, fleet), render_jobs(view), render_drains(view)]
+    side = htpy.div(".sl-side")[
+        render_queues(view, fleet), render_failure_groups(view, fleet), render_jobs(view), render_drains(view)
+    ]
     return htpy.div(".sl-body")[main, side]
 
 
@@ -205,7 +214,7 @@ def _picture(view: View, fleet: Fleet, width: int) -> htpy.Node:
             samples,
             since=view.since,
             until=view.until,
-            target_wait_s=fleet.target_wait_s,
+            target_wait_s=fleet.tightest_wait_s,
             clock=view.clock,
             width=width,
         ),

@@ -1,0 +1,236 @@
+"""Several queues on one fleet, but for the planner: whose an alarm is, which way a dead letter goes, what is shown."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sluice.belonging import Way, by_dead_letter_queue, told_source, way_back
+from sluice.config import ConfigError, Fleet, parse
+from sluice.grouping import SOURCE, queue_name
+from sluice.memory import memory_ports, queue_url
+from sluice.model import Figure, JobState, RedriveJob
+from sluice.ports import QueueFacts
+from sluice.wakes import AlarmWake, about
+from sluice.widget import Theme, render
+from sluice.widget.answers import render_answer
+from tests.redrive_worlds import letter, text
+from tests.widget_html import Page
+from tests.widget_html import parse as parse_html
+from tests.widget_scenes import NOW, REDRIVER_ARN, decision, outcome, view
+
+URGENT, OTHER, NIGHT = queue_url("orders-urgent"), queue_url("orders"), queue_url("orders-night")
+DOCUMENT: dict[str, Any] = {
+    "queues": [
+        {"queue": OTHER, "dead_letter_queue": queue_url("orders-dead"), "target_wait_s": 600},
+        {"queue": NIGHT, "dead_letter_queue": queue_url("orders-dead"), "paused": True},
+        {"queue": URGENT, "priority": 5},
+    ],
+    "group": "orders",
+    "target_wait_s": 30,
+}
+
+
+def fleet(**changes: Any) -> Fleet:
+    """Orders that are urgent, others, and those that wait for the night."""
+    return parse("orders", {**DOCUMENT, **changes})
+
+
+def way(name: str, *others: str) -> Way:
+    """A way back to the queue of that name."""
+    url = queue_url(name)
+    facts = QueueFacts(url, f"arn:aws:sqs:local:000000000000:{name}", name.endswith(".fifo"), 1.0, 1)
+    source = next((one for one in fleet().sources if one.name == name), fleet().sources[0])
+    return Way(fleet().through(source), facts, others=others)
+
+
+# --------------------------------------------------------------------------- alarms
+
+
+@pytest.mark.parametrize("queue", ["orders-urgent", "orders", "orders-night"])
+def test_alarm_is_about_a_fleet_when_it_looks_at_any_of_its_queues(queue: str) -> None:
+    """Paused or not: who looks may find it no longer paused."""
+    invoices = parse("invoices", {"queue": queue_url("invoices"), "group": "invoices", "target_wait_s": 9})
+    wake = AlarmWake("any name", "ALARM", frozenset({queue}))
+    assert [one.name for one in about(wake, [invoices, fleet()], "sluice")] == ["orders"]
+    assert about(AlarmWake("any name", "ALARM", frozenset({"other"})), [invoices, fleet()], "sluice") == ()
+
+
+def test_alarm_of_a_further_queue_is_its_fleets_when_only_its_name_tells() -> None:
+    """A state change that names no metric, of an alarm as queue.yaml calls it."""
+    wake = AlarmWake("sluice-orders-oldest-message-orders-urgent", "ALARM", frozenset())
+    assert [one.name for one in about(wake, [fleet()], "sluice")] == ["orders"]
+
+
+# --------------------------------------------------------------------------- belonging
+
+
+@pytest.mark.parametrize(
+    ("source", "names", "found"),
+    [
+        ("arn:aws:sqs:local:000000000000:orders", ("orders", "orders-night"), "orders"),
+        (OTHER, ("orders", "orders-night"), "orders"),
+        ("arn:aws:sqs:local:000000000000:orders", ("orders",), "orders"),
+        ("arn:aws:sqs:elsewhere:000000000000:orders", ("orders",), None),
+        ("orders", ("orders", "orders-night"), None),
+        ("", ("orders", "orders-night"), None),
+        ("", ("orders",), None),
+        (None, ("orders", "orders-night"), None),
+        (None, ("orders",), "orders"),
+    ],
+)
+def test_way_back_is_told_never_guessed(source: str | None, names: tuple[str, ...], found: str | None) -> None:
+    """By the whole ARN or URL; one way alone is it by itself only where nobody has asked yet."""
+    way_ = way_back(source, [way(name) for name in names])
+    assert (way_.name if way_ else None) == found
+
+
+def test_one_of_several_ways_is_none_by_itself() -> None:
+    """A selection of one queue does not make that the queue of what shares its dead-letter queue."""
+    assert way_back(None, [way("orders", "orders-night")]) is None
+
+
+def test_sqs_is_believed_before_the_stamp() -> None:
+    """DeadLetterQueueSourceArn is SQS's own; the attribute anybody may write."""
+    stamped = letter(attributes={SOURCE: text(OTHER)})
+    assert told_source(stamped) == OTHER
+    assert told_source(letter(attributes={SOURCE: text(OTHER)}, source="arn:aws:sqs:local:0:x")).endswith(":x")
+    assert told_source(letter()) == ""
+
+
+def test_ways_are_told_apart_by_their_dead_letter_queue() -> None:
+    """Two that share one, and one that has none."""
+    ways = [way("orders"), way("orders-night"), way("orders-urgent")]
+    assert {url: [one.name for one in some] for url, some in by_dead_letter_queue(ways).items()} == {
+        queue_url("orders-dead"): ["orders", "orders-night"]
+    }
+
+
+@pytest.mark.parametrize("whole", ["orders", OTHER, "arn:aws:sqs:local:000000000000:orders", "http://h:40/0/orders"])
+def test_queue_is_called_by_its_name(whole: str) -> None:
+    """Whichever way it is given."""
+    assert queue_name(whole) == "orders"
+
+
+def test_ports_in_memory_have_every_queue_of_a_fleet() -> None:
+    """With its dead-letter queue, which one or several have."""
+    ports = memory_ports(lambda: 0.0, [fleet()])
+    assert set(ports.queue.urls()) == {URGENT, OTHER, NIGHT, queue_url("orders-dead")}
+    dead = ports.queue.facts(queue_url("orders-dead")).arn
+    assert [ports.queue.facts(url).dead_letter_arn for url in (OTHER, NIGHT, URGENT)] == [dead, dead, None]
+
+
+# --------------------------------------------------------------------------- the widget
+
+
+def show(of: Fleet, **changes: object) -> Page:
+    """The widget of a fleet, parsed."""
+    page = parse_html(render(view(fleet=of, **changes), Theme.LIGHT, 440))
+    assert page.problems == []
+    return page
+
+
+def test_queues_are_shown_with_what_is_promised_of_each() -> None:
+    """Those that consumers take from first at the top, paused ones last; for one queue there is nothing to list."""
+    page = show(fleet())
+    (section,) = [one for one in page.all("section") if one.text.startswith("Queues")]
+    words = " ".join(section.text.split())
+    assert words.index("orders-urgent") < words.index("dead letters in orders-dead") < words.index("orders-nightpaused")
+    for told in (
+        "target 30 s · priority 5 · no dead letters",
+        "target 10 min · priority 0 · dead letters in orders-dead",
+    ):
+        assert told in words
+    assert "targets 30 s to 10 min" in page.text
+    one = parse("orders", {"queue": OTHER, "group": "orders", "target_wait_s": 30})
+    assert "Queues" not in show(one).text
+    assert "target 30 s" in show(one).text
+
+
+def test_queue_is_shown_with_what_the_last_decision_knew_of_it() -> None:
+    """How much waits, for how long, and what that asks for; one that is late stands out."""
+    made = decision(NOW - 5)
+    seen = {"visible in orders-urgent": 1_234.0, "oldest_wait_s in orders-urgent": 31.0, "need of orders-urgent": 4.0}
+    seen |= {"visible in orders": 1.0, "oldest_wait_s in orders": 31.0}
+    figures = tuple(Figure(name, value, 0.0, "estimated") for name, value in seen.items())
+    made = replace(made, figures=(*made.figures, *figures))
+    page = show(fleet(), decisions=((made, outcome(made)),))
+    (section,) = [one for one in page.all("section") if one.text.startswith("Queues")]
+    words = " ".join(section.text.split())
+    assert "no dead letters · 1,234 messages waiting · the oldest 31 s · needs 4" in words
+    assert "dead letters in orders-dead · 1 message waiting · the oldest 31 s" in words
+    assert [one.text for one in page.all("span", "sl-bad") if "oldest" in one.text] == ["the oldest 31 s"]
+
+
+def test_queue_whose_document_is_at_fault_is_told_as_one() -> None:
+    """Its fleet goes on."""
+    page = show(fleet(), invalid=(ConfigError("orders/queues/x", ("queue: is required",)), ConfigError("y", ("z",))))
+    assert "Queue orders/queues/x cannot be used" in page.text
+    assert "Fleet y cannot be used" in page.text
+
+
+def test_redrive_of_one_queue_is_a_button_that_asks_first() -> None:
+    """It says where the messages go, and that they wait where that is paused."""
+    actions = [(one.attributes, event) for one, event in show(fleet()).actions]
+    of_queue = {
+        event["redrive"]["queue"]: attributes.get("confirmation")
+        for attributes, event in actions
+        if "redrive" in event and "queue" in event["redrive"] and not event["redrive"]["dry_run"]
+    }
+    assert set(of_queue) == {"orders", "orders-night", "orders-urgent"}
+    assert "came from orders-urgent of fleet orders back to the queue, at most" in str(of_queue["orders-urgent"])
+    assert "(orders-night paused: what is sent there waits)" in str(of_queue["orders-night"])
+    (whole,) = [
+        attributes["confirmation"]
+        for attributes, event in actions
+        if event.get("redrive", {}).get("all") and not event["redrive"]["dry_run"]
+    ]
+    assert "back to the queues they came from (orders-night paused" in str(whole)
+    assert not [event for _, event in show(fleet(), redriver_arn=None).actions if "redrive" in event]
+
+
+def test_dead_letter_queues_are_spoken_of_when_there_are_several() -> None:
+    """In manual mode: one redrive out of all of them."""
+    queues = [*DOCUMENT["queues"][:1], {"queue": URGENT, "dead_letter_queue": queue_url("urgent-dead")}]
+    page = show(fleet(queues=queues, redrive={"mode": "manual"}))
+    assert "dead letters stay in the dead-letter queues." in page.text
+    assert "Redrive queues" in page.text
+    assert "Redrive queues" not in show(fleet(redrive={"mode": "manual"})).text
+
+
+def test_job_is_shown_with_the_queues_that_it_names() -> None:
+    """From which, to which."""
+    job = RedriveJob("j", "orders", JobState.RUNNING, NOW, "ada", NOW, queue="orders-urgent", to_queue="orders-night")
+    assert "Every group of queue orders-urgent to queue orders-night" in " ".join(
+        show(fleet(), jobs=(job,)).text.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"queues": ["a", "b"]}, "of fleet orders, each to the queue it came from, at most 10 a second"),
+        ({"queues": ["a"]}, "of fleet orders, at most 10 a second"),
+        ({"queues": ["a"], "queue": "a"}, "of fleet orders, queue a, at most 10 a second"),
+        ({"queues": ["a", "b"], "to": "mail", "to_queue": "c"}, "of fleet orders, to queue c of fleet mail, at most"),
+        ({"queues": ["a"], "paused_queues": ["a"]}, "(paused, so that it waits there: a), at most 10 a second"),
+    ],
+)
+def test_dry_run_is_answered_with_the_queues(more: dict[str, Any], told: str) -> None:
+    """From which, to which, and what waits there."""
+    seen = {
+        "dry_run": True, "fleet": "orders", "from": "quarantine", "selected_count": 2, "rate_per_s": 10.0,
+        "canary_count": 3, "groups": [], **more,
+    }  # fmt: skip
+    page = parse_html(render_answer(seen, {"redrive": {"fleet": "orders", "all": True}}, REDRIVER_ARN))
+    assert told in " ".join(page.text.split())
+
+
+def test_look_inside_tells_the_queue_of_each_dead_letter() -> None:
+    """Where it is known."""
+    message = {
+        "message_id": "m", "cause": "c", "left_s": None, "receive_count": 1, "size_bytes": 1, "attributes": {},
+        "sample": "", "queue": "orders-urgent",
+    }  # fmt: skip
+    peek = {"peek": True, "waiting_count": 1, "looked_at_count": 1, "messages": [message], "note": "x"}
+    assert "m · from orders-urgent" in " ".join(parse_html(render_answer(peek, {}, REDRIVER_ARN)).text.split())
