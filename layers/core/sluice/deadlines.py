@@ -72,11 +72,14 @@ class Supply:
         sure = mean = variance = 0.0
         for due_s, units in self.launches:
             if t > due_s:
-                surely, likely, spread = self.by_one_launched(t - due_s)
-                sure += units * surely
-                mean += units * likely
-                variance += units * spread
-        return self.by_working(t) + (max(sure, mean - CAUTION * sqrt(variance)) if self.at_hand > 0.0 else sure)
+                sure += units * max(self.places, self.rate_per_s * (t - due_s))
+                if self.at_hand > 0.0:
+                    likely, spread = self.by_one_launched(t - due_s)
+                    mean += units * likely
+                    variance += units * spread
+        if mean > sure:
+            sure = max(sure, mean - CAUTION * sqrt(variance))
+        return self.by_working(t) + sure
 
     def by_working(self, t: float) -> float:
         """Messages that the units in service start within `t` seconds, less what chance may take."""
@@ -96,19 +99,20 @@ class Supply:
         spread = 1.0 - by_chance / places
         return mean, by_chance * max(SPREAD, spread)
 
-    def by_one_launched(self, t: float) -> tuple[float, float, float]:
-        """Messages that one unit starts in its first `t` seconds: surely, on average, and the variance of that."""
-        done = self.rate_per_s * t
-        by_chance = self.rate_per_s * min(t, self.blind_s)
-        return max(self.places, done), max(self.places, done + self.at_hand * self.places), by_chance * SPREAD
+    def by_one_launched(self, t: float) -> tuple[float, float]:
+        """Messages that one unit starts in its first `t` seconds, surely its places' worth: their mean and variance."""
+        likely = self.rate_per_s * t + self.at_hand * self.places
+        return max(self.places, likely), self.rate_per_s * min(t, self.blind_s) * SPREAD
 
     def launched_for(self, messages: float, t: float) -> float:
         """The launches that start so many messages in their first `t` seconds."""
         if messages <= 0.0:
             return 0.0
-        surely, likely, variance = self.by_one_launched(t)
-        units = messages / surely
-        return units if self.at_hand <= 0.0 else min(units, _units_of(messages, likely, CAUTION * sqrt(variance)))
+        units = messages / max(self.places, self.rate_per_s * t)
+        if self.at_hand <= 0.0:
+            return units
+        likely, variance = self.by_one_launched(t)
+        return min(units, _units_of(messages, likely, CAUTION * sqrt(variance)))
 
     def units_for(self, due: Iterable[Knot]) -> float:
         """The fewest units in service that start so many messages within so many seconds, each of `due`.

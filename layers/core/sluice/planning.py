@@ -128,7 +128,8 @@ def _is_hot(case: Case, want: int) -> bool:
     """
     if want != case.current or case.supply.launches or case.waiting > 0:
         return True
-    due = any(is_due(each, case.lead_s + COLD_TICK_S, case.now) for each in case.memory.awaited)
+    awaited = case.memory.awaited
+    due = bool(awaited) and any(is_due(each, case.lead_s + COLD_TICK_S, case.now) for each in awaited)
     if due or (want > 0 and case.only_just_empty):
         return True
     if case.wait_s >= case.lead_s + COLD_TICK_S + HOT_TICK_S:
