@@ -225,8 +225,8 @@ def test_minute_when_a_fleet_is_hot() -> None:
 
 
 def test_minute_when_a_fleet_is_cold() -> None:
-    """One short tick, no sleep, and few calls: what an idle fleet costs."""
-    day = Day()
+    """One short tick, no sleep, and few calls: what an idle fleet costs, where its target leaves a minute to look."""
+    day = Day(a_fleet(target_wait_s=300))
     day.invoke(MINUTE)
     assert day.now == START
     assert day.calls == Counter(
@@ -325,7 +325,7 @@ def test_hour_when_the_fleet_is_in_shadow_mode(log: Callable[[], list[dict[str, 
 
 def test_minute_when_only_the_fleet_as_it_would_be_is_hot() -> None:
     """The real fleet is calm, the other launches: it is ticked on, or its score would be coarser than acting."""
-    day = Day(a_fleet(mode="shadow"))
+    day = Day(a_fleet(mode="shadow", target_wait_s=300))
     day.send(420)
     day.invoke(MINUTE, shift_s=1.0)
     received = day.ports.queue.receive(day.fleets[0].queue, 10, 30.0)
@@ -341,7 +341,7 @@ def test_minute_when_only_the_fleet_as_it_would_be_is_hot() -> None:
 
 def test_tick_when_a_shadow_missed_ticks_or_acts_scores_nothing(log: Callable[[], list[dict[str, Any]]]) -> None:
     """After a gap it says that it begins anew; a fleet that acts, and a dry run, keep no shadow."""
-    day = Day(a_fleet(mode="shadow"))
+    day = Day(a_fleet(mode="shadow", target_wait_s=300))
     day.invoke(MINUTE)
     day.now += 600.0
     [ticked] = day.invoke(MINUTE)["ticks"]
@@ -480,7 +480,7 @@ def test_tick_when_the_ledger_is_throttled(method: str) -> None:
 
 def test_tick_when_a_lease_cannot_be_given_back() -> None:
     """It runs out by itself: no failure of the tick."""
-    day = Day(decide=failing("MemoryLedger.release", TryLaterError("throttled")))
+    day = Day(a_fleet(target_wait_s=300), decide=failing("MemoryLedger.release", TryLaterError("throttled")))
     assert day.invoke(MINUTE)["ticks"][0]["outcome"] == OutcomeStatus.UNCHANGED
     assert day.counted("TicksSucceeded") == 1
 

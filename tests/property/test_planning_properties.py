@@ -14,6 +14,7 @@ from sluice.forecasting import forecast
 from sluice.limits import BUSY_S
 from sluice.model import (
     Action,
+    Awaited,
     GroupReading,
     History,
     Instance,
@@ -28,6 +29,7 @@ from sluice.model import (
     Snapshot,
 )
 from sluice.planning import plan, remember
+from sluice.recurring import AWAITED_MAX, PULSES_MAX, learn_batches
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
 LIVE = ("visible", "in_flight", "delayed")
@@ -203,6 +205,49 @@ def test_wake_when_a_message_waits_at_zero(fleet, visible, delayed, high):
     assert plan(snapshot, unbudgeted, learn(Memory(), snapshot, fleet, NINE), NINE).want >= 1
 
 
+@st.composite
+def awaited(draw, now=NINE + 86_000):
+    """Batches that may be expected: begun, due, or some time ahead; of any size, some of whose repeats stayed away."""
+    batches = []
+    for ahead_s in sorted(draw(st.lists(st.integers(-3, 15), max_size=4, unique=True))):
+        at = now - now % 60.0 + 60.0 * ahead_s
+        sizes = draw(st.lists(st.sampled_from([0.0, 6.0, 80.0, 900.0]), min_size=3, max_size=12))
+        batches.append(Awaited(at, at + draw(st.sampled_from([60.0, 180.0])), tuple(sorted(sizes))))
+    return tuple(batches)
+
+
+@anything
+@given(fleets(), snapshots(fresh=True), memories(), awaited(), st.integers(1, 100_000))
+def test_need_when_batches_are_awaited(fleet, snapshot, memory, batches, more):
+    """What is awaited only ever asks for more, and more messages waiting never need less beside it."""
+    now = snapshot.at
+    learned = learn(memory, snapshot, fleet, now)
+    expecting = replace(learned, awaited=batches)
+    fuller = replace(snapshot.queue, visible=Reading(snapshot.queue.visible.value + more, now))
+    without = plan(snapshot, fleet, replace(learned, awaited=()), now)
+    few = plan(snapshot, fleet, expecting, now)
+    many = plan(replace(snapshot, queue=fuller), fleet, expecting, now)
+    assert without.raw_need <= few.raw_need <= many.raw_need
+    assert few.want >= without.want
+
+
+@anything
+@given(st.lists(st.tuples(st.integers(1, 90), st.sampled_from([0.0, 3.0, 40.0, 700.0])), min_size=1, max_size=40))
+def test_batches_when_any_counts_come(runs):
+    """What is kept of batches is bounded, in order, and made of what came; shares are shares."""
+    counts = [count for length, each in runs for count in (2.0,) * length + (each,)]
+    memory = Memory()
+    for until in range(1, len(counts) + 1):
+        history = History(60.0, NINE - NINE % 60.0, tuple(counts[:until]))
+        memory = replace(memory, arrivals=history, **learn_batches(memory, history, 480.0))
+    assert len(memory.pulses) <= min(PULSES_MAX, len(runs))
+    assert [at for at, _ in memory.pulses] == sorted({at for at, _ in memory.pulses})
+    assert {size for _, size in memory.pulses} <= {38.0, 698.0}
+    assert len(memory.awaited) <= AWAITED_MAX
+    assert all(each.at < each.until and list(each.sizes) == sorted(each.sizes) for each in memory.awaited)
+    assert memory.regular is None or 0.0 <= memory.regular.mean <= 1.0
+
+
 supplies = st.builds(
     lambda working, places, share, message_s, blind_s: Supply(
         working, float(places), share * places, places / message_s, blind_s=blind_s
@@ -222,6 +267,17 @@ def test_units_when_they_are_solved_for(supply, t, messages):
     units = supply.units_for([(t, messages)])
     assert isclose(replace(supply, working=units).by_working(t), messages, rel_tol=1e-6, abs_tol=1e-6)
     assert replace(supply, working=0.99 * units).by_working(t) < messages
+
+
+@anything
+@given(supplies, st.floats(1, 3600), st.floats(1, 2), st.floats(0.01, 1e6), st.sampled_from([0.0, 0.5]))
+def test_launches_when_there_are_more_of_them_or_of_messages(supply, t, times, messages, at_hand):
+    """More launches never start less, more messages never need fewer, and so many start so many."""
+    fresh = replace(supply, working=0.0, at_hand=at_hand)
+    units = fresh.launched_for(messages, t)
+    assert isclose(replace(fresh, launches=((1.0, units),)).started(1.0 + t), messages, rel_tol=1e-6, abs_tol=1e-6)
+    assert replace(fresh, launches=((1.0, units * times),)).started(1.0 + t) >= messages * (1 - 1e-6)
+    assert fresh.launched_for(messages * times, t) >= units * (1 - 1e-9)
 
 
 @anything

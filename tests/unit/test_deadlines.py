@@ -1,5 +1,7 @@
 """Deadlines and Supply by themselves: what units start in time, how much of it is chance, and what is missing."""
 
+from dataclasses import replace
+
 import pytest
 
 from sluice.deadlines import CAUTION, DELAY_MAX_S, QUANTILE, Supply, ahead, at_all, backlog, due_by, need
@@ -38,9 +40,32 @@ def test_free_places_when_units_are_idle(t):
 
 
 def test_launched_units_when_they_have_just_come():
-    """A launch takes as many messages as it has places the moment it is useful, and none before."""
+    """A launch takes as many messages as it has places the moment it is useful, and none before.
+
+    Then it starts one whenever it has completed one, and half a message a place is on top of what it completes.
+    """
     supply = Supply(0.0, 5.0, 0.0, 0.1, ((60.0, 2.0),))
-    assert [supply.started(t) for t in (59.0, 60.0, 61.0, 110.0, 160.0)] == [0.0, 0.0, 10.0, 10.0, 20.0]
+    assert [supply.started(t) for t in (59.0, 60.0, 61.0, 110.0, 160.0)] == [0.0, 0.0, 10.0, 15.0, 25.0]
+    surely = replace(supply, at_hand=0.0)
+    assert [surely.started(t) for t in (59.0, 60.0, 61.0, 110.0, 160.0)] == [0.0, 0.0, 10.0, 10.0, 20.0]
+
+
+def test_launched_units_when_chance_may_take_what_they_complete():
+    """Forty start 3.5 x 40 messages of 30 s in 90 s, less 1.8 sqrt(40 x 3 / 2); one starts the three it completes."""
+    forty = Supply(0.0, 1.0, 0.0, 1 / 30.0, ((10.0, 40.0),), 200.0)
+    assert forty.started(100.0) == pytest.approx(140.0 - CAUTION * 60.0**0.5)
+    assert replace(forty, launches=((10.0, 1.0),)).started(100.0) == pytest.approx(3.0)
+    in_two = replace(forty, launches=((10.0, 20.0), (10.0, 20.0)))
+    assert in_two.started(100.0) == pytest.approx(forty.started(100.0))  # chance evens out over all
+
+
+@pytest.mark.parametrize("messages", [0.0, 1.0, 3.0, 40.0, 1000.0])
+@pytest.mark.parametrize("t", [5.0, 30.0, 90.0, 600.0])
+def test_launched_units_when_they_are_solved_for(messages, t):
+    """So many launches start so many messages."""
+    supply = Supply(0.0, 1.0, 0.0, 1 / 30.0, blind_s=200.0)
+    launches = ((10.0, supply.launched_for(messages, t)),)
+    assert replace(supply, launches=launches).started(10.0 + t) == pytest.approx(messages)
 
 
 def test_backlog_when_it_came_over_some_minutes():

@@ -246,7 +246,9 @@ def test_hot_when_a_minute_of_not_looking_would_break_the_target():
     """Where a burst just after a tick would be seen too late to launch for, a fleet in use is ticked on."""
     now = clock("09:00")
     assert decide(seen(now, a_queue(now, 0, 1), a_group(now, 1)), a_fleet(target_wait_s=120)).hot
-    assert not decide(seen(now, a_queue(now), a_group(now)), a_fleet(target_wait_s=120)).hot
+    old = Memory(arrivals=History(60.0, now - 60.0 * 1450, (0.0,) * 1440))
+    assert not decide(seen(now, a_queue(now), a_group(now)), a_fleet(target_wait_s=120), old).hot
+    assert decide(seen(now, a_queue(now), a_group(now)), a_fleet(target_wait_s=120)).hot  # it is new
 
 
 @pytest.mark.parametrize(

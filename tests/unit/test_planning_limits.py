@@ -237,11 +237,11 @@ def test_shrink_when_more_was_needed_within_the_window():
 
 
 def test_shrink_when_a_mistake_could_not_be_mended_in_time():
-    """Where 75.2 s are planned and a launch takes 60, the window is a whole lead time."""
+    """Where 75.2 s are planned and a launch takes 60, the window is most of a lead time."""
     memory = watched(NOW, (70.0, 6), (50.0, 4), (20.0, 2))
     decision = decide(idle(), a_fleet(target_wait_s=80), memory)
     assert decision.want == 4
-    assert reason(decision, ReasonCode.STABILISING).sentence == "4 were needed within the last 60 s"
+    assert reason(decision, ReasonCode.STABILISING).sentence == "4 were needed within the last 51 s"
 
 
 def test_shrink_when_a_window_is_configured():
@@ -286,37 +286,62 @@ def test_shrink_when_long_messages_are_in_flight():
     assert decide(seen(NOW, a_queue(NOW, 0, 0), a_group(NOW, 6)), fleet, CALM).want == 0
 
 
-@pytest.mark.parametrize(("working", "most"), [(0, 10), (3, 10), (12, 24)])
+@pytest.mark.parametrize(("working", "most"), [(0, 200), (3, 200), (120, 240)])
 def test_growth_when_nothing_is_known_to_have_been_completed(working, most):
-    """Without a hint and without a completion, ten at most, then twice as many: a guess is not multiplied."""
+    """Without a hint and without a completion, 200 at most, then twice as many: a guess is not multiplied."""
     unhinted = a_fleet(hints={"lead_time_s": 60})
-    decision = decide(seen(NOW, a_queue(NOW, 5000, working, oldest_s=0), a_group(NOW, working)), unhinted)
+    queue = a_queue(NOW, 50_000, working, oldest_s=0)
+    decision = decide(seen(NOW, queue, a_group(NOW, working, bounds=(0, 1000))), unhinted)
     assert decision.raw_need > most
     assert decision.want == most
     assert reason(decision, ReasonCode.UNPROVEN).after == most
 
 
-@pytest.mark.parametrize(
-    ("waiting", "working", "tried"), [(1, 0, 1), (7, 0, 7), (40, 0, 10), (40, 10, 20), (5, 10, 15)]
-)
+# A launch may come within half of the 120 s that are guessed: 282 - 60 s are left, 4.7 messages of a minute each.
+TRIED = [(1, 0, 1), (7, 0, 7), (40, 0, 10), (470, 0, 100), (5000, 0, 200), (40, 10, 20), (5, 10, 15)]
+
+
+@pytest.mark.parametrize(("waiting", "working", "tried"), TRIED)
 def test_growth_when_messages_wait_for_consumers_of_unknown_speed(waiting, working, tried):
-    """A unit for each message, up to ten or twice what is at work, at once: a deadline leaves no time to find out."""
+    """A unit for each message, up to ten or twice what is at work, at once: a deadline leaves no time to find out.
+
+    Of more, so many that messages of a minute are started in time, up to 200.
+    """
     queue = a_queue(NOW, waiting, working, oldest_s=0)
-    decision = decide(seen(NOW, queue, a_group(NOW, working)), a_fleet(target_wait_s=300, hints={}))
+    group = a_group(NOW, working, bounds=(0, 1000))
+    decision = decide(seen(NOW, queue, group), a_fleet(target_wait_s=300, hints={}))
     assert decision.raw_need < tried or decision.raw_need == tried == 1
     assert decision.want == tried
-    assert decide(seen(NOW, queue, a_group(NOW, working)), a_fleet(target_wait_s=300)).want <= max(1, working)
+    hinted = decide(seen(NOW, queue, group), a_fleet(target_wait_s=300))
+    assert hinted.want == max(hinted.raw_need, working)
+
+
+def test_growth_when_a_target_cannot_be_met_with_consumers_of_unknown_speed():
+    """Where no launch comes in time, what waits is late whatever is tried: ten at most."""
+    queue = a_queue(NOW, 50, 0, oldest_s=0)
+    assert decide(seen(NOW, queue, a_group(NOW)), a_fleet(target_wait_s=60, hints={"lead_time_s": 180})).want == 10
+    assert decide(seen(NOW, queue, a_group(NOW)), a_fleet(target_wait_s=120, hints={"lead_time_s": 180})).want > 10
+
+
+def test_shrink_when_messages_wait_for_consumers_of_unknown_speed():
+    """Who was launched to be tried with stays while messages wait, whatever a guess makes of the need."""
+    fleet = a_fleet(target_wait_s=300, hints={})
+    waits = decide(seen(NOW, a_queue(NOW, 200, 90, oldest_s=30), a_group(NOW, 90, bounds=(0, 90))), fleet, CALM)
+    done = decide(seen(NOW, a_queue(NOW, 0, 5), a_group(NOW, 90)), fleet, CALM)
+    assert waits.raw_need < 10
+    assert (waits.want, waits.action) == (90, Action.HOLD)
+    assert done.want < 90
 
 
 def test_growth_when_a_hint_or_a_completion_is_there():
     """A person's hint, or one message seen to be completed, lifts that limit."""
-    snapshot = seen(NOW, a_queue(NOW, 5000, 0, oldest_s=0), a_group(NOW))
-    assert decide(snapshot, a_fleet()).want == 95  # 5000 / 52.8 = 94.7
+    snapshot = seen(NOW, a_queue(NOW, 20_000, 0, oldest_s=0), a_group(NOW, bounds=(0, 1000)))
+    assert 350 < decide(snapshot, a_fleet()).want < 400  # 20000 / 52.8 = 379
     unhinted = a_fleet(hints={"lead_time_s": 60})
     nearly = Memory(service_rate=Estimate(1.0, 0.9, NOW - 60))
     proven = Memory(service_rate=Estimate(1.0, 1.0, NOW - 60))
-    assert decide(snapshot, unhinted, nearly).want == 10
-    assert decide(snapshot, unhinted, proven).want > 10
+    assert decide(snapshot, unhinted, nearly).want == 200
+    assert decide(snapshot, unhinted, proven).want > 350
 
 
 def test_shrink_when_a_single_spike_is_over():

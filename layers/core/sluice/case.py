@@ -6,10 +6,11 @@ from math import ceil, inf
 
 from sluice import hygiene
 from sluice.config import Fleet, QueuePolicy
-from sluice.deadlines import Interval, Knot, Supply, ahead, backlog, need
+from sluice.deadlines import AT_HAND, Interval, Knot, Supply, ahead, backlog, need
 from sluice.estimating import Measure, capacity, lead_time, service_rate, through
 from sluice.forecasting import Forecast, forecast
 from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
+from sluice.recurring import Times, awaited_need
 from sluice.sharing import Demand, needs
 
 GUARD_SHARE = 0.06  # of the target wait, kept for what is coarse: ticks, counts and ages
@@ -21,6 +22,7 @@ OVERDUE_DUE_S = 5.0  # a launch that should be there is expected after at least 
 PATIENCE_S = 25.0  # two ticks and some: a launch for a message can wait until the message has been seen, and then more
 PATIENCE_SHARE = 0.5  # of the target wait: who promises so little has launches and ticks that are shorter yet
 WINDOW_SHARE = 0.25  # of a lead time: the stabilisation window of a fleet that can launch again in time
+WINDOW_SHARE_LATE = 0.85  # of one that cannot: of bursts the last ticks' needs are the least like to come again
 # https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
 MINIMUM_BILLING_S = 60.0
 QUIET_SHARE = 0.5  # of what a launch costs: after so long without a message the rate of before is not believed
@@ -43,6 +45,7 @@ class Case:
     supply: Supply
     need: int
     oldest_s: float | None  # how long the oldest waiting message has waited, as far as is known
+    awaited: int  # of the need, what batches that recur ask for before they are there
     gaps: tuple[str, ...]  # what a shrink would have to know and cannot, in words
     poison: float = 0.0  # messages that wait and have no deadline: no unit completes them
     asked: tuple[tuple[Demand, int], ...] = ()  # of a shared fleet: each queue that is consumed, and what it asks for
@@ -59,11 +62,11 @@ class Case:
 
     @property
     def window_s(self) -> float:
-        """The stabilisation window: by default one lead time, a share of it where a mistake can be mended in time."""
+        """The stabilisation window: by default most of the lead time, less where a mistake can be mended in time."""
         configured = self.fleet.limits.shrink_window_s
         if configured is not None:
             return configured
-        return WINDOW_SHARE * self.lead_s if self.patient else self.lead_s
+        return (WINDOW_SHARE if self.patient else WINDOW_SHARE_LATE) * self.lead_s
 
     @property
     def waiting(self) -> float:
@@ -96,8 +99,19 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
     lead_s = lead.value + lead.deviation
     wait_s = _planned_wait(fleet.tightest_wait_s, lead_s, memory.kept_back)
     arrivals = forecast(memory, now)
-    supply = _supply(snapshot.queue, group, memory, float(fleet.hints.concurrency), rate.value, lead_s=lead_s, now=now)
-    needed, oldest_s, poison = group.desired, None, 0.0
+    patient = _is_patient(fleet, wait_s, lead_s)
+    supply = _supply(
+        snapshot.queue,
+        group,
+        memory,
+        float(fleet.hints.concurrency),
+        rate.value,
+        patient=patient,
+        lead_s=lead_s,
+        now=now,
+    )
+    needed, oldest_s, poison, awaited = group.desired, None, 0.0, 0
+    deadlines: Sequence[Knot] = [(wait_s, value(snapshot.queue.visible))]
     asked: tuple[tuple[Demand, int], ...] = ()
     if snapshot.queue.visible is None:
         pass  # nothing can be asked for
@@ -113,6 +127,12 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
         if poison > 0.0:
             needed = max(1, needed)
+    if memory.awaited and snapshot.queue.visible is not None:
+        unused_s = max(MINIMUM_BILLING_S - lead_s, WINDOW_SHARE * lead_s)
+        times = Times(now, wait_s, lead_s, wait_s / fleet.limits.catch_up, HOT_TICK_S, unused_s)
+        steady_per_s = min(arrivals.rate_per_s, arrivals.lately_per_s)
+        awaited = awaited_need(memory, deadlines, steady_per_s, supply, times)
+        needed = max(needed, awaited)
     if group.desired < needed <= supply.total:
         needed = group.desired  # its instances count for more than was asked for
     return Case(
@@ -129,6 +149,7 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         supply=supply,
         need=needed,
         oldest_s=oldest_s,
+        awaited=awaited,
         gaps=_gaps(snapshot, group, fleet, memory, now),
         poison=poison,
         asked=asked,
@@ -258,6 +279,7 @@ def _supply(
     places: float,
     rate_per_s: float,
     *,
+    patient: bool,
     lead_s: float,
     now: float,
 ) -> Supply:
@@ -267,7 +289,10 @@ def _supply(
     about to take the surplus away; but an instance that counts for several units stays if only a part of it is surplus,
     as one is launched of which only a part is missing.
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-mixed-instances-groups-instance-weighting.html
+
+    Of launches what is likely is counted on only where it can be mended.
     """
+    at_hand = AT_HAND if patient else 0.0
     working = capacity(group.instances, Lifecycle.WORKING)
     busy = places  # where it is unknown
     if queue.in_flight is not None:
@@ -275,7 +300,7 @@ def _supply(
     left = group.desired - working
     if left <= 0:
         units = float(group.desired) if left == 0 or -left >= _lightest(group) else working
-        return Supply(units, places, busy, rate_per_s, blind_s=lead_s + HOT_TICK_S)
+        return Supply(units, places, busy, rate_per_s, (), lead_s + HOT_TICK_S, at_hand)
     known = dict(memory.launches)
     dues: dict[float, float] = {}
     for instance in group.instances:
@@ -286,7 +311,7 @@ def _supply(
             left -= instance.weight
     if left > 0:
         dues[lead_s] = dues.get(lead_s, 0.0) + left
-    return Supply(working, places, busy, rate_per_s, tuple(sorted(dues.items())), lead_s + HOT_TICK_S)
+    return Supply(working, places, busy, rate_per_s, tuple(sorted(dues.items())), lead_s + HOT_TICK_S, at_hand)
 
 
 def _lightest(group: GroupReading) -> float:

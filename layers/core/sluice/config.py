@@ -98,7 +98,7 @@ class Limits(_Section):
     """What comes after need."""
 
     stale_after_s: Number = Field(default=180.0, ge=1, le=3_600)  # metrics are a minute or two late as a rule
-    shrink_window_s: Number | None = Field(default=None, ge=0, le=86_400)  # None: one lead time
+    shrink_window_s: Number | None = Field(default=None, ge=0, le=86_400)  # None: at most a lead time
     max_step: Count | None = Field(default=None, ge=1, le=10_000)
     max_messages_per_s: Number | None = Field(default=None, gt=0)
     veto_alarm: str | None = Field(default=None, min_length=1, max_length=255)

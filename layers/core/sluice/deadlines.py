@@ -40,6 +40,7 @@ SOONEST_S = 10.0  # one tick: capacity is not asked to do in less what falls due
 SOONEST_SHARE = 0.1  # of the time in which late work is worked off, where that is less
 QUANTILE = 2.06  # mean absolute errors up to the 95th percentile of a normal distribution (1.645 x 1.2533)
 CAUTION = 1.8  # standard deviations: one tick in 28 is disappointed, and most of those the next one can mend
+AT_HAND = 0.5  # of its places: a new unit starts one message more than it completes, and of that one half is chance
 SPREAD = 0.5  # variance of completions, in completions, over many: messages whose times vary by 70% of their mean
 DELAY_MAX_S = 900.0  # SQS: DelaySeconds is at most 15 minutes; a delayed message comes at some moment within
 TINY = 1e-6  # rounding of the arithmetic, in units of capacity
@@ -59,6 +60,7 @@ class Supply:
     rate_per_s: float  # messages that one unit completes a second (m)
     launches: tuple[tuple[float, float], ...] = ()  # (seconds until useful, units), ascending
     blind_s: float = 0.0  # so long nothing that is ordered later can help: chance must be allowed for
+    at_hand: float = AT_HAND  # of a launch's places, beside what it completes
 
     @property
     def total(self) -> float:
@@ -67,11 +69,17 @@ class Supply:
 
     def started(self, t: float) -> float:
         """Messages that all of it starts within `t` seconds."""
-        messages = self.by_working(t)
+        sure = mean = variance = 0.0
         for due_s, units in self.launches:
             if t > due_s:
-                messages += units * self.by_one_launched(t - due_s)
-        return messages
+                sure += units * max(self.places, self.rate_per_s * (t - due_s))
+                if self.at_hand > 0.0:
+                    likely, spread = self.by_one_launched(t - due_s)
+                    mean += units * likely
+                    variance += units * spread
+        if mean > sure:
+            sure = max(sure, mean - CAUTION * sqrt(variance))
+        return self.by_working(t) + sure
 
     def by_working(self, t: float) -> float:
         """Messages that the units in service start within `t` seconds, less what chance may take."""
@@ -91,9 +99,20 @@ class Supply:
         spread = 1.0 - by_chance / places
         return mean, by_chance * max(SPREAD, spread)
 
-    def by_one_launched(self, t: float) -> float:
-        """Messages that one unit starts in its first `t` seconds."""
-        return max(self.places, self.rate_per_s * t)
+    def by_one_launched(self, t: float) -> tuple[float, float]:
+        """Messages that one unit starts in its first `t` seconds, surely its places' worth: their mean and variance."""
+        likely = self.rate_per_s * t + self.at_hand * self.places
+        return max(self.places, likely), self.rate_per_s * min(t, self.blind_s) * SPREAD
+
+    def launched_for(self, messages: float, t: float) -> float:
+        """The launches that start so many messages in their first `t` seconds."""
+        if messages <= 0.0:
+            return 0.0
+        units = messages / max(self.places, self.rate_per_s * t)
+        if self.at_hand <= 0.0:
+            return units
+        likely, variance = self.by_one_launched(t)
+        return min(units, _units_of(messages, likely, CAUTION * sqrt(variance)))
 
     def units_for(self, due: Iterable[Knot]) -> float:
         """The fewest units in service that start so many messages within so many seconds, each of `due`.
@@ -115,6 +134,12 @@ class Supply:
                 units = messages / free
             fewest = max(fewest, units)
         return fewest
+
+
+def _units_of(messages: float, mean: float, doubt: float) -> float:
+    """The units that start so many messages, where n of them start n times the mean less the doubt times root n."""
+    root: float = (doubt + sqrt(doubt * doubt + 4.0 * mean * messages)) / (2.0 * mean)
+    return root * root
 
 
 # --------------------------------------------------------------------------- demand
@@ -266,13 +291,13 @@ def further(
             if first is not None:
                 owed += first(t, messages)
             if owed > 0.0:
-                fewest = max(fewest, owed / supply.by_one_launched(max(t - due_s, soonest_s)))
+                fewest = max(fewest, supply.launched_for(owed, max(t - due_s, soonest_s)))
     if late > 0.0:
         due = due_by(deadlines, worked_off_s)
         owed = due - base(worked_off_s)
         if first is not None:
             owed += first(worked_off_s, due)
-        fewest = max(fewest, owed / supply.by_one_launched(late_s))
+        fewest = max(fewest, supply.launched_for(owed, late_s))
     return fewest
 
 

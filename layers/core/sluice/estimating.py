@@ -186,6 +186,8 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
         if gap_s <= BLIND_S:
             busy = (in_flight + before.in_flight) / 2 / fleet.hints.concurrency
             done = min(busy, (working + before.working) / 2) * rate_per_s * gap_s
+            if is_unproven(memory, fleet):
+                done = 0.0  # a guess would make up arrivals by the thousand: what comes is what the counts grow by
             completed = done * (1.0 - memory.failing)
             returned = hygiene.came_back(memory, before, queue, done, gap_s)
         # Completions are lumps and the estimate is not: what was counted too many is taken off what comes next, up to

@@ -22,11 +22,12 @@ Every period's length is the series' own (`Series.period_s`): nothing here takes
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import ceil, exp
+from math import ceil, exp, inf, sqrt
 from operator import mul
 from typing import Any
 
-from sluice.model import Estimate, History, Memory, Series
+from sluice.model import Estimate, History, Memory, Series, Sighting
+from sluice.recurring import learn_batches
 
 HISTORY_PERIODS = 1450  # a day of minutes, and the ten before it: yesterday's change at this time
 REVISED_PERIODS = 3  # the newest counts of a series may still grow when they are first read
@@ -45,6 +46,8 @@ SLOTS = round(WEEK_S / SLOT_S)
 SLOT_GAIN = 0.5  # of what was known of a slot, the newest week counts for half
 UNKNOWN = -1.0  # a slot of the week that was never seen whole
 
+LATELY_S = 60.0  # a burst that is over is over: what came before is not kept busy with
+
 HORIZON_MAX_S = 900.0  # a level says nothing useful of a time further ahead
 ERROR_WEIGHT_MAX = 60.0  # judged forecasts remembered: an hour of minutes
 JUDGED_LEAST = 10.0  # forecasts of another forecaster than the level that must have been judged before it is used
@@ -61,6 +64,7 @@ class Forecast:
     by: str = "level"
     age_s: float | None = None  # of the newest metric in it; None without any
     quiet_s: float = 0.0  # since the last message came
+    lately_per_s: float = 0.0  # at most what comes now, by the last minute of ticks; the level where those do not tell
 
 
 def forecast(memory: Memory, now: float) -> Forecast:
@@ -87,7 +91,20 @@ def forecast(memory: Memory, now: float) -> Forecast:
     level = _level(history, LEVEL_MEMORY_S, live, live_s)
     name, above_per_s, error_per_s = memory.outlook or ("level", 0.0, 0.0)
     age_s = max(0.0, now - history.end_at) if history.counts else None
-    return Forecast(level, max(0.0, level + above_per_s), error_per_s, name, age_s, quiet_s)
+    lately_per_s = min(level, _lately(sightings))
+    return Forecast(level, max(0.0, level + above_per_s), error_per_s, name, age_s, quiet_s, lately_per_s)
+
+
+def _lately(sightings: tuple[Sighting, ...]) -> float:
+    """Messages a second that may be coming now: what ticks saw in the last minute, and two standard deviations more."""
+    if not sightings:
+        return inf
+    newest_at, arrived = sightings[-1].at, 0.0
+    for seen in reversed(sightings):
+        if newest_at - seen.at >= LATELY_S:
+            return (arrived + 2.0 * sqrt(arrived + 1.0)) / (newest_at - seen.at)
+        arrived += seen.arrived
+    return inf
 
 
 def learn_arrivals(memory: Memory, sent: Series | None, horizon_s: float, now: float) -> dict[str, Any]:
@@ -108,7 +125,12 @@ def learn_arrivals(memory: Memory, sent: Series | None, horizon_s: float, now: f
     if merged.end_at <= history.end_at and history.counts:
         return {"arrivals": merged}  # revised counts only
     week = _learn_week(memory.week, merged, history.end_at if history.counts else merged.start_at)
-    return {"arrivals": merged, "week": week, **_judge(memory, merged, week, min(HORIZON_MAX_S, horizon_s))}
+    return {
+        "arrivals": merged,
+        "week": week,
+        **_judge(memory, merged, week, min(HORIZON_MAX_S, horizon_s)),
+        **learn_batches(memory, merged, horizon_s),
+    }
 
 
 def blend(

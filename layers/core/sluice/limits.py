@@ -20,7 +20,10 @@ from sluice.model import Lifecycle, Mode, ReasonCode
 LAUNCH_BACKOFF_S = 60.0  # after one failed launch; twice as long for each further one
 LAUNCH_BACKOFF_MAX_S = 960.0
 LAUNCH_FAILURES_S = 3600.0  # failures longer ago no longer count
-UNPROVEN_UNITS = 10  # what consumers of unknown speed may be tried with; then twice as many
+UNPROVEN_UNITS = 10  # what consumers of unknown speed are tried with, a message each, however long it may take
+UNPROVEN_MOST = 200  # what they may be tried with; then twice as many: some instance-hours, once in a fleet's life
+GUESSED_LEAD = 0.5  # of a lead time that nobody measured: so soon a launch may come
+UNPROVEN_MESSAGE_S = 60.0  # what a message is thought to take at most where more than ten units are tried with
 BUDGET_PACE_S = 3600.0  # what is left of a budget must last for an hour, or to the day's end
 NEEDS_GAP_S = 180.0  # three missed ticks of a cold fleet: what was needed meanwhile is unknown
 WINDOW_SLACK = 0.9  # ticks come a little early or late: needs over nine tenths of the window cover it
@@ -102,14 +105,25 @@ def unproven(case: Case, wish: Wish) -> str | None:
     """
     if not is_unproven(case.memory, case.fleet):
         return None
-    most = max(UNPROVEN_UNITS, 2 * case.current)
+    most = max(UNPROVEN_MOST, 2 * case.current)
     if wish.want > most:
         wish.want = most
         return f"nothing is known to have been completed yet: at most {most} until then"
-    tried = min(max(UNPROVEN_UNITS, 2 * case.supply.working), case.unfinished / case.supply.places)
+    each = case.unfinished / case.supply.places
+    tried = min(max(UNPROVEN_UNITS, min(2 * case.supply.working, UNPROVEN_MOST)), each)
+    spare_s = case.wait_s - soonest_launch_s(case)
+    if spare_s > 0.0:
+        tried = max(tried, min(UNPROVEN_MOST, each / (1.0 + spare_s / UNPROVEN_MESSAGE_S)))
+    if case.waiting > 0:
+        tried = max(tried, min(case.current, each))
     if case.backlog_known and wish.raise_to(ceil(tried - TINY)):
         return f"nothing is known to have been completed yet: {wish.want} are tried with"
     return None
+
+
+def soonest_launch_s(case: Case) -> float:
+    """The lead time; where it is a guess, what it may be at least."""
+    return case.lead_s * GUESSED_LEAD if case.lead.age_s is None else case.lead_s
 
 
 def step(case: Case, wish: Wish) -> str | None:
@@ -184,9 +198,9 @@ def tail(case: Case, wish: Wish) -> str | None:
         return None
     places, per_s = case.supply.places, case.rate.value
     at_work = min(value(case.snapshot.queue.in_flight), places * case.supply.working)
-    soon = case.arrivals.rate_per_s * BUSY_S
+    soon = case.arrivals.lately_per_s * BUSY_S
     busy = floor((case.waiting + at_work + soon) / (per_s * BUSY_S + places) + TINY)
-    steady_per_s = case.arrivals.rate_per_s - case.arrivals.error_per_s
+    steady_per_s = min(case.arrivals.rate_per_s - case.arrivals.error_per_s, case.arrivals.lately_per_s)
     busy = max(busy, floor(steady_per_s / per_s + TINY))
     if places / per_s > BUSY_S:
         busy = max(busy, ceil(at_work / places - TINY))  # none of them is done by then

@@ -200,6 +200,15 @@ class TimedLaunch:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """A batch that is expected, by what came at such times before."""
+
+    at: float  # it begins then at the earliest
+    until: float  # and by then at the latest it has begun
+    sizes: tuple[float, ...]  # messages above the usual of each repeat, ascending; 0.0 of those that stayed away
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """What one side of a shadow fleet's score came to."""
 
@@ -292,6 +301,12 @@ class Memory:
     expected: tuple[tuple[float, tuple[tuple[str, float], ...]], ...] = ()  # (made at, per second by forecaster)
     errors: tuple[tuple[str, Estimate], ...] = ()  # how far each forecaster was off, messages per second
     outlook: tuple[str, float, float] | None = None  # (forecaster, per second above the level, its error)
+    pulses: tuple[tuple[float, float], ...] = ()  # (period's start, messages above the usual) where they stood out
+    pulses_since: float = 0.0  # from when on a pulse that is not there was none
+    pulses_until: float = 0.0  # periods up to here were looked at
+    awaited: tuple[Awaited, ...] = ()  # batches expected, ascending
+    awaited_until: float = 0.0  # up to here it is known which are
+    regular: Estimate | None = None  # the share that came of what was awaited
     sightings: tuple[Sighting, ...] = ()  # the last few minutes of ticks, ascending
     spent_day: float = 0.0  # start of the UTC day of `spent_s`
     spent_s: float = 0.0  # instance-seconds of that day

@@ -24,11 +24,13 @@ from dataclasses import replace
 from sluice import feedback, hygiene
 from sluice.case import COLD_TICK_S, HOT_TICK_S, Case, case_of, patience_s
 from sluice.config import Fleet
-from sluice.limits import LIMITS, NEEDS_GAP_S, Wish
+from sluice.limits import LIMITS, NEEDS_GAP_S, Wish, soonest_launch_s
 from sluice.model import Action, Decision, Figure, Memory, Mode, Reading, Reason, ReasonCode, Snapshot
+from sluice.recurring import is_due
 from sluice.sharing import Demand
 
 NEEDS_COUNT = 200  # a bound on the ledger's record; a falling sequence of needs is rarely longer than ten
+NEW_S = 86_400.0  # a fleet is new until so much is known of its queue
 LIVE_WITHIN_S = 30.0  # a queue's count younger than this came from the queue itself, an older one from its metric
 
 
@@ -120,19 +122,25 @@ def _id(fleet: Fleet, now: float) -> str:
 def _is_hot(case: Case, want: int) -> bool:
     """Whether a minute until the next look is too long.
 
-    It is while something waits, launches or changes; and where what came just after a look would be seen too late to
-    launch for, as long as the fleet is in use. Where looking often keeps the promise, a day without a message ends
-    that use; where no launch can keep it, an empty fleet from which nothing is expected is looked at by the minute.
+    It is while something waits, launches or changes, or a batch is due; and where what came just after a look would be
+    seen too late to launch for, as long as the fleet is in use. Where looking often keeps the promise, a day without a
+    message ends that use, and a new fleet is in use from its first tick on; where no launch can keep it, an empty fleet
+    from which nothing is expected is looked at by the minute.
     """
     if want != case.current or case.supply.launches or case.waiting > 0:
         return True
-    if want > 0 and case.only_just_empty:
+    awaited = case.memory.awaited
+    due = bool(awaited) and any(is_due(each, case.lead_s + COLD_TICK_S, case.now) for each in awaited)
+    if due or (want > 0 and case.only_just_empty):
         return True
     if case.wait_s >= case.lead_s + COLD_TICK_S + HOT_TICK_S:
         return False
     if case.current > 0 or case.unfinished > 0 or case.arrivals.rate_per_s * case.lead_s >= 1.0:
         return True
-    return case.wait_s > case.lead_s and any(case.memory.arrivals.counts)
+    if case.wait_s <= soonest_launch_s(case):
+        return False
+    history = case.memory.arrivals
+    return any(history.counts) or len(history.counts) * history.period_s < NEW_S
 
 
 # --------------------------------------------------------------------------- in words and figures
@@ -143,6 +151,8 @@ def _need_in_words(case: Case, waits: str) -> str:
         return f"how much waits is unknown: {case.current}, as it is"
     if case.need == 0:
         return "nothing waits, and nothing is expected soon"
+    if case.need == case.awaited:
+        return f"{_waiting(case)}: {case.need} for a batch that is due, as it was at such times before"
     most = f", as {most.name} asks for most" if (most := _asks_most(case)) is not None else ""
     return f"{waits}: {case.need} at {_speed(case)} meet the deadlines that can be met{most}"
 
@@ -227,6 +237,7 @@ def _figures(case: Case) -> tuple[Figure, ...]:
         Figure("window_s", case.window_s, None, window),
         Figure("working", working, group_age_s, "group"),
         Figure("launching", supply.total - working, group_age_s, "group"),
+        *((Figure("need_of_batches", case.awaited, arrivals.age_s, "estimated"),) if case.awaited else ()),
         *hygiene.figures(case.snapshot, case.memory),
         *(_figures_by_queue(case) if case.fleet.shared else ()),
     )

@@ -19,7 +19,7 @@ class Sluice:
 
     hinted: bool = False  # also told the seconds per message and the boot time
     tick_s: float = 10.0  # between ticks of a hot fleet
-    shrink_window_s: float | None = None  # limits.shrink_window_s: one lead time unless set
+    shrink_window_s: float | None = None  # limits.shrink_window_s: at most a lead time unless set
     name: str = field(default="sluice", init=False)
     _fleet: Fleet | None = field(default=None, init=False, repr=False)
     _memory: Memory = field(default_factory=Memory, init=False, repr=False)
