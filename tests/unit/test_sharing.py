@@ -6,7 +6,7 @@ import pytest
 
 from sluice.deadlines import Supply, need
 from sluice.estimating import learn
-from sluice.model import Action, Estimate, Memory, QueueReading, Reading, ReasonCode, Series, Snapshot
+from sluice.model import Action, Awaited, Estimate, History, Memory, QueueReading, Reading, ReasonCode, Series, Snapshot
 from sluice.planning import plan
 from sluice.sharing import Demand, needs, pooled
 from tests.planner_world import NINE, a_group, a_queue, decide
@@ -210,6 +210,18 @@ def test_each_queue_has_its_own_arrivals_in_memory_that_is_bounded() -> None:
     assert learn(memory, snapshot, fleet, NINE) == memory
     later, fewer = shared(a_queue(NINE + 10.0, 0), at=NINE + 10.0, queues=({**URGENT, "paused": True},))
     assert [each.name for each in learn(memory, later, fewer, NINE + 10.0).queues] == ["orders-urgent"]
+
+
+def test_batch_that_recurs_in_one_of_several_queues_is_not_launched_for_ahead() -> None:
+    """Whose it will be, and so by when it must be begun, is not told: bulk would be awaited as if it were urgent."""
+    batch = Awaited(NINE + 185.0, NINE + 245.0, (300.0,) * 8)
+    memory = Memory(awaited=(batch,), arrivals=History(60.0, NINE - 3600.0, (0.0,) * 59))
+    queues = ({**URGENT, "target_wait_s": 300}, BULK)
+    hints = {"seconds_per_message": 30, "lead_time_s": 180}
+    snapshot, fleet = shared(a_queue(NINE, 0), a_queue(NINE, 0), queues=queues, hints=hints)
+    alone = replace(snapshot, queue=snapshot.queues[0], queues=())
+    assert plan(alone, fleet.through(fleet.sources[0]), memory, NINE).raw_need > 0
+    assert plan(snapshot, fleet, memory, NINE).raw_need == 0
 
 
 # --------------------------------------------------------------------------- hours

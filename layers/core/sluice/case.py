@@ -127,7 +127,7 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
         if poison > 0.0:
             needed = max(1, needed)
-    if memory.awaited and snapshot.queue.visible is not None:
+    if memory.awaited and not fleet.shared and snapshot.queue.visible is not None:
         unused_s = max(MINIMUM_BILLING_S - lead_s, WINDOW_SHARE * lead_s)
         times = Times(now, wait_s, lead_s, wait_s / fleet.limits.catch_up, HOT_TICK_S, unused_s)
         steady_per_s = min(arrivals.rate_per_s, arrivals.lately_per_s)
