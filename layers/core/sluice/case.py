@@ -8,7 +8,7 @@ from sluice import hygiene
 from sluice.config import Fleet, QueuePolicy
 from sluice.deadlines import AT_HAND, Interval, Knot, Supply, ahead, backlog, need
 from sluice.estimating import Measure, capacity, lead_time, service_rate, through
-from sluice.forecasting import Forecast, forecast
+from sluice.forecasting import Forecast, forecast, lately
 from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
 from sluice.recurring import Times, awaited_need
 from sluice.sharing import Demand, needs
@@ -28,7 +28,8 @@ MINIMUM_BILLING_S = 60.0
 QUIET_SHARE = 0.5  # of what a launch costs: after so long without a message the rate of before is not believed
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which would take four times as long to make: one lives for one decision, and nobody writes to it.
+@dataclass(slots=True)
 class Case:
     """One tick's input, and the need that follows from it. Capacity is in the group's own units."""
 
@@ -130,7 +131,7 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
     if memory.awaited and not fleet.shared and snapshot.queue.visible is not None:
         unused_s = max(MINIMUM_BILLING_S - lead_s, WINDOW_SHARE * lead_s)
         times = Times(now, wait_s, lead_s, wait_s / fleet.limits.catch_up, HOT_TICK_S, unused_s)
-        steady_per_s = min(arrivals.rate_per_s, arrivals.lately_per_s)
+        steady_per_s = min(arrivals.rate_per_s, lately(memory))
         awaited = awaited_need(memory, deadlines, steady_per_s, supply, times)
         needed = max(needed, awaited)
     if group.desired < needed <= supply.total:
@@ -336,10 +337,11 @@ def _eldest(snapshot: Snapshot, memory: Memory, now: float) -> float | None:
         eldest_s = oldest.value + oldest.age_s(now)
     since_at = -inf if eldest_s is None else now - eldest_s  # nothing that was seen before says more
     for seen in reversed(memory.sightings):
-        if seen.at <= since_at:
+        seen_at = seen.at
+        if seen_at <= since_at:
             break
-        if seen.visible == 0 and seen.at < snapshot.at:
-            return now - seen.at
+        if seen.visible == 0 and seen_at < snapshot.at:
+            return now - seen_at
     if eldest_s is None and memory.arrivals.counts:
         return now - memory.arrivals.start_at
     return eldest_s
@@ -366,23 +368,24 @@ def _came(memory: Memory, now: float, span_s: float) -> Iterator[Interval]:
                 first -= 1
             if total > 0.0 and since >= start_at:
                 scale = counts[round((since - start_at) / period_s)] / total
-        while index > 0 and sightings[index].at > since:
-            seen = sightings[index]
-            arrived = seen.arrived * scale + seen.returned
+        seen, seen_at = sightings[index], until
+        while index > 0 and seen_at > since:
             index -= 1
-            before_at = sightings[index].at
-            gap_s, ago_s = seen.at - before_at, now - before_at
-            if gap_s > HOT_TICK_S:
+            before = sightings[index]
+            before_at = before.at
+            ago_s = now - before_at
+            if seen_at - before_at > HOT_TICK_S:
                 yield ago_s - HOT_TICK_S, 0.0
-            yield ago_s, arrived
+            yield ago_s, seen.arrived * scale + seen.returned
+            seen, seen_at = before, before_at
     stride = max(1, ceil(span_s / period_s / BACKLOG_KNOTS))
     known = len(counts)
     if sightings and counts:
         known = min(known, ceil((sightings[0].at - start_at) / period_s) - 1)
     back = hygiene.returned_by_period(memory) if memory.returns.counts else {}
     for last in range(known, 0, -stride):
-        before = max(0, last - stride)
-        came = sum(counts[before:last])
+        after = max(0, last - stride)
+        came = sum(counts[after:last])
         if back:
-            came += sum(back.get(index, 0.0) for index in range(before, last))
-        yield now - start_at - before * period_s, came
+            came += sum(back.get(index, 0.0) for index in range(after, last))
+        yield now - start_at - after * period_s, came

@@ -50,7 +50,8 @@ type Interval = tuple[float, float]  # (seconds ago that it began, messages that
 type First = Callable[[float, float], float]  # (seconds from now, own messages due by then) -> others' that go first
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: see `case.Case`.
+@dataclass(slots=True)
 class Supply:
     """What serves the queue: units in service, and launches as they become useful."""
 

@@ -80,7 +80,8 @@ REPORTED_S = 86_400.0  # consumers that have timed no launch for a day of launch
 LEAD_GAP_S = 45.0  # ticks further apart than this time a launch too coarsely
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: see `case.Case`.
+@dataclass(slots=True)
 class Measure:
     """A quantity to plan with: `source` is "measured", "bounded" or "hint", `age_s` None for a hint."""
 

@@ -19,14 +19,15 @@ Between new counts, ticks see arrivals themselves: the level follows those, and 
 Every period's length is the series' own (`Series.period_s`): nothing here takes a minute for granted.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import ceil, exp, inf, sqrt
-from operator import mul
+from operator import attrgetter, mul
 from typing import Any
 
-from sluice.model import Estimate, History, Memory, Series, Sighting
+from sluice.model import Estimate, History, Memory, Series
 from sluice.recurring import learn_batches
 
 HISTORY_PERIODS = 1450  # a day of minutes, and the ten before it: yesterday's change at this time
@@ -46,6 +47,8 @@ SLOTS = round(WEEK_S / SLOT_S)
 SLOT_GAIN = 0.5  # of what was known of a slot, the newest week counts for half
 UNKNOWN = -1.0  # a slot of the week that was never seen whole
 
+_AT = attrgetter("at")
+
 LATELY_S = 60.0  # a burst that is over is over: what came before is not kept busy with
 
 HORIZON_MAX_S = 900.0  # a level says nothing useful of a time further ahead
@@ -54,7 +57,8 @@ JUDGED_LEAST = 10.0  # forecasts of another forecaster than the level that must 
 CLEARLY = 0.95  # of the level's error: the most that a better forecaster's may be
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: see `case.Case`.
+@dataclass(slots=True)
 class Forecast:
     """Arrivals expected: `rate_per_s` now, `ahead_per_s` over the horizon, wrong by `error_per_s` on average."""
 
@@ -64,7 +68,6 @@ class Forecast:
     by: str = "level"
     age_s: float | None = None  # of the newest metric in it; None without any
     quiet_s: float = 0.0  # since the last message came
-    lately_per_s: float = 0.0  # at most what comes now, by the last minute of ticks; the level where those do not tell
 
 
 def forecast(memory: Memory, now: float) -> Forecast:
@@ -73,16 +76,16 @@ def forecast(memory: Memory, now: float) -> Forecast:
     end_at = max(history.end_at if history.counts else 0.0, sightings[0].at if sightings else now)
     live, live_s = 0.0, max(0.0, now - end_at)
     last_at = history.start_at
-    for index in range(len(sightings) - 1, 0, -1):
-        seen = sightings[index]
-        at, arrived = seen.at, seen.arrived
-        if at <= end_at:
-            break
+    first = max(1, bisect_right(sightings, end_at, key=_AT))
+    for seen in sightings[first:]:
+        arrived = seen.arrived
         if arrived > 0.0:
-            before_at = sightings[index - 1].at
-            live += arrived if before_at >= end_at else arrived * (at - end_at) / (at - before_at)
-            if arrived >= 1.0 and last_at < at:
-                last_at = at
+            live += arrived
+            if arrived >= 1.0 and last_at < seen.at:
+                last_at = seen.at
+    if first < len(sightings) and sightings[first - 1].at < end_at:
+        seen, before_at = sightings[first], sightings[first - 1].at
+        live -= seen.arrived * (end_at - before_at) / (seen.at - before_at)  # came before
     quiet_s = now - last_at
     if history.counts:
         # Ticks may miss what comes and is done between them: the metric tells of quiet, once it must be there.
@@ -91,12 +94,15 @@ def forecast(memory: Memory, now: float) -> Forecast:
     level = _level(history, LEVEL_MEMORY_S, live, live_s)
     name, above_per_s, error_per_s = memory.outlook or ("level", 0.0, 0.0)
     age_s = max(0.0, now - history.end_at) if history.counts else None
-    lately_per_s = min(level, _lately(sightings))
-    return Forecast(level, max(0.0, level + above_per_s), error_per_s, name, age_s, quiet_s, lately_per_s)
+    return Forecast(level, max(0.0, level + above_per_s), error_per_s, name, age_s, quiet_s)
 
 
-def _lately(sightings: tuple[Sighting, ...]) -> float:
-    """Messages a second that may be coming now: what ticks saw in the last minute, and two standard deviations more."""
+def lately(memory: Memory) -> float:
+    """Messages a second that may be coming now: what ticks saw in the last minute, and two standard deviations more.
+
+    Infinite where they did not look for so long.
+    """
+    sightings = memory.sightings
     if not sightings:
         return inf
     newest_at, arrived = sightings[-1].at, 0.0

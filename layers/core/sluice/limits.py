@@ -14,7 +14,7 @@ from math import ceil, floor, inf
 from sluice.case import Case, value, worth_staying
 from sluice.deadlines import TINY
 from sluice.estimating import capacity, is_unproven
-from sluice.forecasting import DAY_S
+from sluice.forecasting import DAY_S, lately
 from sluice.model import Lifecycle, Mode, ReasonCode
 
 LAUNCH_BACKOFF_S = 60.0  # after one failed launch; twice as long for each further one
@@ -198,9 +198,10 @@ def tail(case: Case, wish: Wish) -> str | None:
         return None
     places, per_s = case.supply.places, case.rate.value
     at_work = min(value(case.snapshot.queue.in_flight), places * case.supply.working)
-    soon = case.arrivals.lately_per_s * BUSY_S
+    lately_per_s = min(case.arrivals.rate_per_s, lately(case.memory))
+    soon = lately_per_s * BUSY_S
     busy = floor((case.waiting + at_work + soon) / (per_s * BUSY_S + places) + TINY)
-    steady_per_s = min(case.arrivals.rate_per_s - case.arrivals.error_per_s, case.arrivals.lately_per_s)
+    steady_per_s = min(case.arrivals.rate_per_s - case.arrivals.error_per_s, lately_per_s)
     busy = max(busy, floor(steady_per_s / per_s + TINY))
     if places / per_s > BUSY_S:
         busy = max(busy, ceil(at_work / places - TINY))  # none of them is done by then

@@ -54,8 +54,8 @@ def plan(snapshot: Snapshot, fleet: Fleet, memory: Memory, now: float) -> Decisi
         sentence = limit(case, wish)
         if sentence is not None:
             reasons.append(Reason(code, sentence, before, wish.want))
-        if code is ReasonCode.PAUSED and sentence is not None:
-            break  # held, whatever the rest would say
+            if code is ReasonCode.PAUSED:
+                break  # held, whatever the rest would say
     current, want = case.current, wish.want
     return Decision(
         id=_id(fleet, now),
