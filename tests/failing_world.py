@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sluice.config import Fleet
-from sluice.estimating import learn
 from sluice.model import (
     Decision,
     GroupReading,
@@ -14,11 +13,9 @@ from sluice.model import (
     Memory,
     QueueReading,
     Reading,
-    Series,
     Snapshot,
 )
-from sluice.planning import plan, remember
-from tests.planner_world import NINE
+from tests.planner_world import NINE, known_series, live
 
 OLDEST_RECEIVES = 3  # past it SQS puts a message behind all others, and it is no longer the oldest
 
@@ -135,11 +132,6 @@ class FailingWorld:
     def snapshot(self) -> Snapshot:
         """What a tick sees."""
         known_at = self.now - self.metric_lag_s
-
-        def series(points: list[tuple[float, float]]) -> Series | None:
-            known = tuple(point for point in points if point[0] + 60.0 <= known_at)[-15:]
-            return Series(60.0, known) if known else None
-
         ages = [age for age in self._ages if age[0] <= known_at]
         return Snapshot(
             "orders",
@@ -149,9 +141,9 @@ class FailingWorld:
                 in_flight=Reading(float(len(self._busy) + len(self._hidden)), self.now),
                 delayed=Reading(0.0, self.now),
                 oldest_age=Reading(ages[-1][1], ages[-1][0]) if ages else None,
-                sent=series(self._sent),
-                deleted=series(self._deleted),
-                received=series(self._received),
+                sent=known_series(self._sent, known_at),
+                deleted=known_series(self._deleted, known_at),
+                received=known_series(self._received, known_at),
             ),
             GroupReading(
                 "orders",
@@ -166,21 +158,15 @@ class FailingWorld:
             ),
         )
 
+    def set_desired(self, desired: int) -> None:
+        """Launch, or let the youngest go; what they are at is not lost."""
+        self.desired = desired
+        self._ready_at = self._ready_at[:desired]
+        self._ready_at += [self.t + self.boot_s] * (desired - len(self._ready_at))
+
     def live(self, fleet: Fleet, seconds: float) -> None:
-        """Go on for so long, ticking every ten seconds while hot, else once a minute."""
-        until, tick_at = self.t + seconds, self.t
-        while self.t < until:
-            if self.t >= tick_at:
-                snapshot = self.snapshot()
-                self.memory = learn(self.memory, snapshot, fleet, self.now)
-                decision = plan(snapshot, fleet, self.memory, self.now)
-                self.memory = remember(self.memory, decision)
-                self.decisions.append(decision)
-                self.desired = decision.want
-                self._ready_at = self._ready_at[: self.desired]
-                self._ready_at += [self.t + self.boot_s] * (self.desired - len(self._ready_at))
-                tick_at = self.t + 10.0 if decision.hot else (self.t // 60.0 + 1.0) * 60.0
-            self.step()
+        """Go on for so long, under the planner."""
+        live(self, fleet, seconds)
 
     def longest_wait_s(self, since: float = 0.0) -> float:
         """The longest that a message that came since then waited to be begun first."""

@@ -4,7 +4,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from sluice.config import Fleet, parse
 from sluice.estimating import learn
@@ -131,6 +131,52 @@ class Unit:
     leaving: bool = False
 
 
+def known_series(points: list[tuple[float, float]], known_at: float) -> Series | None:
+    """A metric's minutes as far as they are known at a moment, the newest fifteen; None before the first."""
+    known = tuple(point for point in points if point[0] + 60.0 <= known_at)[-15:]
+    return Series(60.0, known) if known else None
+
+
+class Ticked(Protocol):
+    """What decisions can act on."""
+
+    t: float  # seconds since the beginning
+    memory: Memory
+    decisions: list[Decision]
+
+    @property
+    def now(self) -> float:
+        """Epoch seconds."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """What a tick sees now."""
+        ...
+
+    def set_desired(self, desired: int) -> None:
+        """Launch, or let go."""
+        ...
+
+    def step(self) -> None:
+        """One second."""
+        ...
+
+
+def live(world: Ticked, fleet: Fleet, seconds: float) -> None:
+    """Go on for so long, ticking as the planner does: every ten seconds while hot, else once a minute."""
+    until, tick_at = world.t + seconds, world.t
+    while world.t < until:
+        if world.t >= tick_at:
+            snapshot = world.snapshot()
+            world.memory = learn(world.memory, snapshot, fleet, world.now)
+            decision = plan(snapshot, fleet, world.memory, world.now)
+            world.memory = remember(world.memory, decision)
+            world.decisions.append(decision)
+            world.set_desired(decision.want)
+            tick_at = world.t + 10.0 if decision.hot else (world.t // 60.0 + 1.0) * 60.0
+        world.step()
+
+
 @dataclass(slots=True)
 class World:
     """A FIFO queue of whole messages, units that work on one at a time, and metrics a minute and a half late.
@@ -214,8 +260,6 @@ class World:
     def snapshot(self) -> Snapshot:
         """What a tick sees now."""
         known_at = self.now - self.metric_lag_s
-        sent = tuple(point for point in self._sent if point[0] + 60.0 <= known_at)[-15:]
-        done = tuple(point for point in self._done if point[0] + 60.0 <= known_at)[-15:]
         ages = [age for age in self._ages if age[0] <= known_at]
         return Snapshot(
             "orders",
@@ -225,8 +269,8 @@ class World:
                 in_flight=Reading(float(self._seen_in_flight), self.now),
                 delayed=Reading(0.0, self.now),
                 oldest_age=Reading(ages[-1][1], ages[-1][0]) if ages and ages[-1][1] > 0 else None,
-                sent=Series(60.0, sent) if sent else None,
-                deleted=Series(60.0, done) if done else None,
+                sent=known_series(self._sent, known_at),
+                deleted=known_series(self._done, known_at),
             ),
             GroupReading(
                 "orders",
@@ -253,18 +297,8 @@ class World:
         del self.units[desired:]
 
     def live(self, fleet: Fleet, seconds: float) -> None:
-        """Go on for so long, ticking as the planner does: every ten seconds while hot, else once a minute."""
-        until, tick_at = self.t + seconds, self.t
-        while self.t < until:
-            if self.t >= tick_at:
-                snapshot = self.snapshot()
-                self.memory = learn(self.memory, snapshot, fleet, self.now)
-                decision = plan(snapshot, fleet, self.memory, self.now)
-                self.memory = remember(self.memory, decision)
-                self.decisions.append(decision)
-                self.set_desired(decision.want)
-                tick_at = self.t + 10.0 if decision.hot else (self.t // 60.0 + 1.0) * 60.0
-            self.step()
+        """Go on for so long, under the planner."""
+        live(self, fleet, seconds)
 
     def longest_wait_s(self) -> float:
         """The longest that a message waited, those that still wait included."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.config import Fleet, parse
-from sluice.model import QueueReading, Reading, Series, Snapshot
+from sluice.model import QueueReading, Reading, Snapshot
 from sluice.sharing import pooled
-from tests.planner_world import QUEUE, Unit, World
+from tests.planner_world import QUEUE, Unit, World, known_series
 
 
 def a_shared_fleet(*queues: Mapping[str, Any], **changes: Any) -> Fleet:
@@ -94,13 +94,12 @@ class SharedWorld(World):
         working = [self._at_work[unit.name] for _, _, unit in self._busy]
         readings = []
         for place, (name, lane) in enumerate(self.lanes.items()):
-            sent = tuple(point for point in lane.sent if point[0] + 60.0 <= known_at)[-15:]
             readings.append(
                 QueueReading(
                     visible=Reading(float(len(lane.waiting)), self.now),
                     in_flight=Reading(float(working.count(name)), self.now),
                     delayed=Reading(0.0, self.now),
-                    sent=Series(60.0, sent) if sent else None,
+                    sent=known_series(lane.sent, known_at),
                     deleted=whole.queue.deleted if place == 0 else None,  # of all: only their sum is looked at
                 )
             )

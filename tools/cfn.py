@@ -77,6 +77,16 @@ class Template:
         return dict(self.body.get("Parameters", {}))
 
     @property
+    def bounds(self) -> list[tuple[str, str]]:
+        """Each parameter at each of its bounds, or at each value that is allowed, as text."""
+        return [
+            (name, str(value))
+            for name, spec in self.parameters.items()
+            for value in spec.get("AllowedValues")
+            or [spec[bound] for bound in ("MinValue", "MaxValue") if bound in spec]
+        ]
+
+    @property
     def resources(self) -> dict[str, dict[str, Any]]:
         """The resources as written."""
         return dict(self.body["Resources"])

@@ -19,10 +19,10 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
-from sluice.belonging import Way, told_source, way_back
+from sluice.belonging import Way, way_back
 from sluice.config import Fleet, QueuePolicy, RedriveMode
 from sluice.expiry import Keeper, is_due
-from sluice.grouping import queue_name
+from sluice.grouping import queue_name, told_source
 from sluice.invocation import MINUTE_S, Invocation, Log, Record, Shift
 from sluice.jobs import RequestError
 from sluice.model import JobState, Message, RedriveJob

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from sluice.belonging import Way, by_dead_letter_queue, told_source, way_back
+from sluice.belonging import Way, by_dead_letter_queue, way_back
 from sluice.config import ConfigError, Fleet, parse
-from sluice.grouping import SOURCE, queue_name
+from sluice.grouping import SOURCE, queue_name, told_source
 from sluice.memory import memory_ports, queue_url
 from sluice.model import Figure, JobState, RedriveJob
 from sluice.ports import QueueFacts

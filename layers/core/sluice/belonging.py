@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sluice.config import Fleet
-from sluice.grouping import SOURCE, queue_name
-from sluice.model import Message
+from sluice.grouping import queue_name
 from sluice.ports import QueueFacts
 
 
@@ -34,11 +33,6 @@ class Way:
     def name(self) -> str:
         """The queue's name."""
         return queue_name(self.to.url)
-
-
-def told_source(message: Message) -> str:
-    """ARN or URL of the queue a message was dead-lettered from, as it is told; nothing where it is not."""
-    return message.source or message.attribute(SOURCE) or ""
 
 
 def way_back(source: str | None, ways: Sequence[Way]) -> Way | None:

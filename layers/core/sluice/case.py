@@ -1,11 +1,11 @@
 """One tick's input in the terms of the theory: what was observed and learned -> a Case to decide on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf
 
 from sluice import hygiene
-from sluice.config import Fleet, QueuePolicy
+from sluice.config import Fleet
 from sluice.deadlines import AT_HAND, Interval, Knot, Supply, ahead, backlog, need
 from sluice.estimating import Measure, capacity, lead_time, service_rate, through
 from sluice.forecasting import Forecast, forecast, lately
@@ -112,7 +112,6 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         now=now,
     )
     needed, oldest_s, poison, awaited = group.desired, None, 0.0, 0
-    deadlines: Sequence[Knot] = [(wait_s, value(snapshot.queue.visible))]
     asked: tuple[tuple[Demand, int], ...] = ()
     if snapshot.queue.visible is None:
         pass  # nothing can be asked for
@@ -128,12 +127,11 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
         if poison > 0.0:
             needed = max(1, needed)
-    if memory.awaited and not fleet.shared and snapshot.queue.visible is not None:
-        unused_s = max(MINIMUM_BILLING_S - lead_s, WINDOW_SHARE * lead_s)
-        times = Times(now, wait_s, lead_s, wait_s / fleet.limits.catch_up, HOT_TICK_S, unused_s)
-        steady_per_s = min(arrivals.rate_per_s, lately(memory))
-        awaited = awaited_need(memory, deadlines, steady_per_s, supply, times)
-        needed = max(needed, awaited)
+        if memory.awaited:
+            unused_s = max(MINIMUM_BILLING_S - lead_s, WINDOW_SHARE * lead_s)
+            times = Times(now, wait_s, lead_s, wait_s / fleet.limits.catch_up, HOT_TICK_S, unused_s)
+            awaited = awaited_need(memory, deadlines, min(arrivals.rate_per_s, lately(memory)), supply, times)
+            needed = max(needed, awaited)
     if group.desired < needed <= supply.total:
         needed = group.desired  # its instances count for more than was asked for
     return Case(
@@ -179,7 +177,7 @@ def _demands(
 ) -> list[Demand]:
     """What each queue that is consumed holds, where that is known. Each has its share of the arrivals, as of late."""
     seen = []
-    for source, reading in _each(snapshot, fleet):
+    for source, reading in zip(fleet.sources, snapshot.queues, strict=True):
         if reading.visible is not None and not source.paused:
             alone = through(memory, source.name)
             sure = hygiene.believed(replace(snapshot, queue=reading), alone).queue
@@ -241,21 +239,15 @@ def value(reading: Reading | None) -> float:
     return 0.0 if reading is None else reading.value
 
 
-def _each(snapshot: Snapshot, fleet: Fleet) -> list[tuple[QueuePolicy, QueueReading]]:
-    """Each of a shared fleet's queues, with what was seen of it; none of a fleet with one."""
-    return list(zip(fleet.sources, snapshot.queues, strict=True)) if fleet.shared else []
-
-
-def _each_named(snapshot: Snapshot, fleet: Fleet) -> list[tuple[str, QueueReading]]:
-    return [(f" in {source.name}", reading) for source, reading in _each(snapshot, fleet)]
-
-
 def _gaps(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory, now: float) -> tuple[str, ...]:
     """What a shrink would have to know and cannot: figures that are missing or older than the fleet allows."""
     limit_s = fleet.limits.stale_after_s
     queue = snapshot.queue
     gaps: list[str] = []
-    for where, each in _each_named(snapshot, fleet) if fleet.shared else (("", queue),):
+    seen: Iterable[tuple[str, QueueReading]] = (("", queue),)
+    if fleet.shared:
+        seen = zip((f" in {source.name}" for source in fleet.sources), snapshot.queues, strict=True)
+    for where, each in seen:
         for name, reading in (("waiting", each.visible), ("in flight", each.in_flight), ("delayed", each.delayed)):
             if reading is None:
                 gaps.append(f"messages {name}{where} are unknown")

@@ -19,9 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from sluice.belonging import told_source
 from sluice.config import Fleet
-from sluice.grouping import CAUSE, Cause, failure_group, queue_name
+from sluice.grouping import CAUSE, Cause, failure_group, queue_name, told_source
 from sluice.jobs import amend_job
 from sluice.model import Message, Quarantined, RedriveJob, Verdict, VerdictKind
 from sluice.ports import PortError, Ports, QueueFacts

@@ -128,9 +128,7 @@ class Supply:
                 continue
             most_per_s = messages / t
             mean, variance = self.by_one_working(t)
-            doubt = CAUTION * sqrt(variance)
-            root = (doubt + sqrt(doubt * doubt + 4.0 * mean * messages)) / (2.0 * mean)
-            units = root * root
+            units = _units_of(messages, mean, CAUTION * sqrt(variance))
             if units * free > messages:
                 units = messages / free
             fewest = max(fewest, units)

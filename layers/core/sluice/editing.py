@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sluice.belonging import Way, told_source, way_back
+from sluice.belonging import Way, way_back
 from sluice.config import Fleet
-from sluice.grouping import Cause, failure_group
+from sluice.grouping import Cause, failure_group, told_source
 from sluice.jobs import RequestError, paused_note
 from sluice.model import JobAct, JobPhase, JobState, Message, Quarantined, RedriveJob
 from sluice.ports import Ports, RefusedError, archive_key

@@ -80,6 +80,9 @@ REPORTED_S = 86_400.0  # consumers that have timed no launch for a day of launch
 LEAD_GAP_S = 45.0  # ticks further apart than this time a launch too coarsely
 
 
+type Run = tuple[int, float, float]  # periods in a row (- slower, + faster), messages, busy unit-seconds
+
+
 # Not frozen: see `case.Case`.
 @dataclass(slots=True)
 class Measure:
@@ -103,7 +106,7 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float) -> Memor
     lead_s = memory.lead_time.mean if memory.lead_time is not None else fleet.hints.lead_time_s
     learned = learn_arrivals(memory, snapshot.queue.sent, fleet.tightest_wait_s + lead_s, now)
     learned |= _learn_reported(memory)
-    group, sightings = snapshot.group, memory.sightings
+    group, sightings, returns = snapshot.group, memory.sightings, memory.returns
     if group is not None and snapshot.at > memory.learned_at:
         learned |= _learn_lead_time(memory, snapshot.queue, group, snapshot.at)
         learned |= _learn_spending(memory, group, snapshot.at)
@@ -116,13 +119,12 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float) -> Memor
                 learned["queues"] = ()  # of when it was shared
         returned, sightings = hygiene.learn_returns(memory, sightings, snapshot.queue)
         learned |= returned | {"sightings": sightings, "learned_at": snapshot.at}
-        returns = learned.get("returns", memory.returns)
+        returns = returned.get("returns", returns)
         learned |= hygiene.learn_poison(memory, sightings, snapshot.queue, returns)
         if fleet.shared:
             learned |= feedback.NOTHING  # the oldest message may be of a queue whose messages may be old
         else:
             learned |= feedback.settled(memory, sightings, snapshot.queue, fleet.target_wait_s, snapshot.at)
-    returns = learned.get("returns", memory.returns)
     learned |= _learn_service_rate(memory, sightings, snapshot.queue.deleted, fleet, now, returns=returns)
     return replace(memory, **learned) if learned else memory
 
@@ -173,10 +175,10 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
     if queue.visible is None:
         return memory.sightings
     working = capacity(group.instances, Lifecycle.WORKING)
-    rate_per_s = service_rate(memory, fleet, at).value
-    able_per_s = 0.0 if is_unproven(memory, fleet) else working * rate_per_s
+    # A guess would make up arrivals by the thousand: until it is proven, what comes is what the counts grow by.
+    rate_per_s = 0.0 if is_unproven(memory, fleet) else service_rate(memory, fleet, at).value
     most = _most_to_come(memory, queue.visible.value, group, fleet, at)
-    sightings, visible, doubted = hygiene.doubt(memory.sightings, queue, at, able_per_s, most)
+    sightings, visible, doubted = hygiene.doubt(memory.sightings, queue, at, working * rate_per_s, most)
     before = sightings[-1] if sightings else None
     in_flight = queue.in_flight.value if queue.in_flight is not None else (before.in_flight if before else 0.0)
     steady = not any(instance.state is Lifecycle.DRAINING for instance in group.instances)
@@ -187,8 +189,6 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
         if gap_s <= BLIND_S:
             busy = (in_flight + before.in_flight) / 2 / fleet.hints.concurrency
             done = min(busy, (working + before.working) / 2) * rate_per_s * gap_s
-            if is_unproven(memory, fleet):
-                done = 0.0  # a guess would make up arrivals by the thousand: what comes is what the counts grow by
             completed = done * (1.0 - memory.failing)
             returned = hygiene.came_back(memory, before, queue, done, gap_s)
         # Completions are lumps and the estimate is not: what was counted too many is taken off what comes next, up to
@@ -312,10 +312,7 @@ def _learn_service_rate(
     until = min(now, sightings[-1].at)
     learned_until, evidence, estimate = memory.completed_until, memory.completing, memory.service_rate
     unlike = memory.unlike
-    first = len(deleted.points)
-    while first and deleted.points[first - 1][0] >= learned_until - period_s / 2:
-        first -= 1
-    for start_at, deletions in deleted.points[first:]:
+    for start_at, deletions in deleted.since(learned_until):
         end_at = start_at + period_s
         if end_at > until:
             break
@@ -323,15 +320,16 @@ def _learn_service_rate(
         during = _during(sightings, start_at, end_at)
         count, failing = _tried(memory, returns, (start_at, deletions), evidence)
         busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet)
-        if busy_s > 0.0 and _is_outage(count, busy_s, evidence, estimate):
-            continue
         at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, estimate, fleet)
+        expected = None if estimate is None or evidence[0] < FOUNDED else estimate.mean * at_most_s
+        if busy_s > 0.0 and _is_outage(count, expected):
+            continue
         if not failing:
-            unlike = (_unlike if busy_s > 0.0 else _unlike_unseen)(unlike, count, at_most_s, evidence, estimate)
+            unlike = (_unlike if busy_s > 0.0 else _unlike_unseen)(unlike, count, at_most_s, expected)
         if abs(unlike[0]) >= CHANGED_PERIODS:
             evidence, unlike = unlike[1:], (0, 0.0, 0.0)
         elif busy_s > 0.0:
-            evidence = _weigh(count, busy_s, evidence, estimate)
+            evidence = _weigh(count, busy_s, evidence, expected)
         else:
             continue
         estimate = _estimate(evidence, fleet, end_at)
@@ -381,9 +379,9 @@ def _at_work(seen: Sighting, places: int) -> float:
     return min(seen.in_flight / places, seen.working) if seen.steady else seen.in_flight / places
 
 
-def _is_outage(count: float, busy_s: float, evidence: tuple[float, float], estimate: Estimate | None) -> bool:
+def _is_outage(count: float, expected: float | None) -> bool:
     """Whether consumers that were able to work complete nothing at all."""
-    return count == 0 and estimate is not None and evidence[0] >= FOUNDED and estimate.mean * busy_s >= FOUNDED
+    return count == 0 and expected is not None and expected >= FOUNDED
 
 
 def _busy_at_most_s(during: tuple[Sighting, ...], period_s: float, estimate: Estimate | None, fleet: Fleet) -> float:
@@ -402,26 +400,19 @@ def _busy_at_most_s(during: tuple[Sighting, ...], period_s: float, estimate: Est
     return (units + 1.0) / (len(during) + 1) * period_s
 
 
-def _bounds(busy_s: float, evidence: tuple[float, float], estimate: Estimate | None) -> tuple[float, float]:
+def _bounds(expected: float | None) -> tuple[float, float]:
     """The least and the most completions of a period that are as expected; any, while the rate is not well founded."""
-    if estimate is None or evidence[0] < FOUNDED:
+    if expected is None:
         return 0.0, inf
-    expected = estimate.mean * busy_s
     return expected / RATE_STEP - RATE_SLACK, expected * RATE_STEP + RATE_SLACK
 
 
-def _unlike(
-    run: tuple[int, float, float],
-    count: float,
-    busy_s: float,
-    evidence: tuple[float, float],
-    estimate: Estimate | None,
-) -> tuple[int, float, float]:
+def _unlike(run: Run, count: float, busy_s: float, expected: float | None) -> Run:
     """The periods in a row beyond what was expected, on the same side, with one more; none once one is as expected.
 
     One without a completion is no evidence by itself, since an outage has such, but it belongs to what follows.
     """
-    least, most = _bounds(busy_s, evidence, estimate)
+    least, most = _bounds(expected)
     if least <= count <= most:
         return 0, 0.0, 0.0
     side = 1 if count > most else -1
@@ -430,27 +421,19 @@ def _unlike(
     return periods + (side if count > 0.0 else 0), messages + count, seconds + busy_s
 
 
-def _unlike_unseen(
-    run: tuple[int, float, float],
-    count: float,
-    busy_s: float,
-    evidence: tuple[float, float],
-    estimate: Estimate | None,
-) -> tuple[int, float, float]:
+def _unlike_unseen(run: Run, count: float, busy_s: float, expected: float | None) -> Run:
     """The same of a period in which nothing need have waited: it can only tell of more, and of so much more at most."""
-    if busy_s <= 0.0 or estimate is None:
+    if busy_s <= 0.0:
         return run
-    if count > _bounds(busy_s, evidence, estimate)[1]:
-        return _unlike(run, min(count, UNSEEN_STEP * estimate.mean * busy_s + RATE_SLACK), busy_s, evidence, estimate)
+    if expected is not None and count > _bounds(expected)[1]:
+        return _unlike(run, min(count, UNSEEN_STEP * expected + RATE_SLACK), busy_s, expected)
     return run if run[0] < 0 else (0, 0.0, 0.0)
 
 
-def _weigh(
-    count: float, busy_s: float, evidence: tuple[float, float], estimate: Estimate | None
-) -> tuple[float, float]:
+def _weigh(count: float, busy_s: float, evidence: tuple[float, float], expected: float | None) -> tuple[float, float]:
     """The evidence with one more period's: completed messages, and the unit-seconds they took."""
     messages, seconds = evidence
-    least, most = _bounds(busy_s, evidence, estimate)
+    least, most = _bounds(expected)
     count = min(max(count, least), most)
     kept = max(FADE, min(1.0, EVIDENCE_LEAST / messages)) if messages > 0.0 else 1.0
     return messages * kept + count, seconds * kept + busy_s

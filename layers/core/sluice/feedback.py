@@ -109,8 +109,5 @@ def _worked(memory: Memory, sightings: tuple[Sighting, ...], queue: QueueReading
         return False
     since = until - WORKED_S
     units = min((seen.working for seen in sightings if since <= seen.at <= until), default=0.0)
-    first = len(deleted.points)
-    while first and deleted.points[first - 1][0] >= since - deleted.period_s / 2:
-        first -= 1
-    done = [count for start_at, count in deleted.points[first:] if start_at < until]
+    done = [count for start_at, count in deleted.since(since) if start_at < until]
     return sum(done) >= max(1.0, WORKED_SHARE * rate.mean * units * deleted.period_s * len(done))

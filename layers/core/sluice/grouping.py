@@ -62,7 +62,7 @@ def failure_group(message: Message, told: str = "") -> Cause:
     stamped = masked(message.attribute(CAUSE) or "") or masked(told)
     if stamped:
         return _cause(stamped, readable=stamped, distinct=stamped)
-    source = queue_name(message.source or message.attribute(SOURCE) or "")
+    source = queue_name(told_source(message))
     kind, shape, words = _body(message.body)
     names = sorted(name for name, _ in message.attributes if not name.startswith(OWN_PREFIX))
     parts = ("No cause stamped:", kind, words, f"from {masked(source)}" if source else "")
@@ -71,6 +71,11 @@ def failure_group(message: Message, told: str = "") -> Cause:
         readable=f"unstamped {words or kind}",
         distinct="\0".join((source, kind, shape, *names)),
     )
+
+
+def told_source(message: Message) -> str:
+    """ARN or URL of the queue a message was dead-lettered from, as it is told; nothing where it is not."""
+    return message.source or message.attribute(SOURCE) or ""
 
 
 def queue_name(url_or_arn: str) -> str:

@@ -192,10 +192,10 @@ def learn_returns(
     history = memory.returns if memory.returns.period_s == period_s else History(period_s)
     counts, end_at, carry = list(history.counts), history.end_at, memory.returns_carry
     known_until = min(received.points[-1][0], deleted.points[-1][0], sightings[-1].at - period_s)
-    news = [point for point in _newest(received, end_at) if point[0] <= known_until]
+    news = [point for point in received.since(end_at) if point[0] <= known_until]
     if not news:
         return nothing, sightings
-    done = dict(_newest(deleted, news[0][0]))
+    done = dict(deleted.since(news[0][0]))
     if counts and news[0][0] - end_at > RETURNS_KEPT * period_s:
         counts = []
     start = history.start_at if counts else news[0][0]
@@ -237,14 +237,6 @@ def came_back_in(returns: History, start_at: float) -> float:
 def is_failing(returned: float, completed: float) -> bool:
     """Whether more came back than was completed."""
     return returned > max(completed, RETURN_LEAST)
-
-
-def _newest(series: Series, since: float) -> list[tuple[float, float]]:
-    """A series' points from a moment on, ascending."""
-    first = len(series.points)
-    while first and series.points[first - 1][0] >= since - series.period_s / 2:
-        first -= 1
-    return list(series.points[first:])
 
 
 def _in_flight(sightings: Sequence[Sighting], at: float) -> float | None:
@@ -315,7 +307,7 @@ def _sum_until(series: Series | None, returns: History) -> float:
     if series is None:
         return 0.0
     since = returns.end_at - POISON_PERIODS * returns.period_s
-    return sum(count for start_at, count in _newest(series, since) if start_at < returns.end_at)
+    return sum(count for start_at, count in series.since(since) if start_at < returns.end_at)
 
 
 def _suspects(sightings: Sequence[Sighting], at: float, fresh_s: float) -> tuple[float, float]:

@@ -30,6 +30,13 @@ class Series:
     period_s: float
     points: tuple[tuple[float, float], ...] = ()
 
+    def since(self, at: float) -> tuple[tuple[float, float], ...]:
+        """The points of the periods that begin at a moment or later, ascending: it is to the nearest period."""
+        first = len(self.points)
+        while first and self.points[first - 1][0] >= at - self.period_s / 2:
+            first -= 1
+        return self.points[first:]
+
 
 @dataclass(frozen=True, slots=True)
 class QueueReading:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sluice.belonging import Way, by_dead_letter_queue, told_source, way_back
+from sluice.belonging import Way, by_dead_letter_queue, way_back
 from sluice.config import Fleet, QueuePolicy, RedriveMode
 from sluice.dead_letters import End
-from sluice.grouping import READ_LIMIT, queue_name
+from sluice.grouping import READ_LIMIT, queue_name, told_source
 from sluice.invocation import Invocation
 from sluice.jobs import (
     RequestError,

@@ -52,7 +52,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from sluice.config import Otherwise, RedrivePolicy
-from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE, Cause, queue_name
+from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE, Cause, queue_name, told_source
 from sluice.model import (
     Attribute,
     JobPhase,
@@ -144,7 +144,7 @@ def origin_of(message: Message) -> Origin | None:
 
 def came_from(message: Message, to: Destination) -> bool:
     """Whether a message was dead-lettered from this queue, as far as anything tells."""
-    return (message.source or message.attribute(SOURCE) or to.arn) in {to.arn, to.url}
+    return (told_source(message) or to.arn) in {to.arn, to.url}
 
 
 def memory_key(message: Message) -> str:
@@ -268,7 +268,7 @@ def judge(
 
 def _misplaced(message: Message, to: Destination, history: History) -> str:
     """Why a message cannot go to a queue at all, or nothing."""
-    source = message.source or message.attribute(SOURCE) or ""
+    source = told_source(message)
     if history.others and not source:
         names = ", ".join((queue_name(to.url), *history.others))
         return f": its dead-letter queue serves {names}, and nothing tells from which of them it came."

@@ -33,9 +33,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from sluice.belonging import Way, by_dead_letter_queue, told_source, way_back
+from sluice.belonging import Way, by_dead_letter_queue, way_back
 from sluice.config import Fleet
-from sluice.grouping import failure_group
+from sluice.grouping import failure_group, told_source
 from sluice.jobs import PAGE, amend_job, end_move, without_move
 from sluice.model import JobPhase, JobState, Message, MoveTask, Quarantined, RedriveJob
 from sluice.ports import MOVE_MAX_PER_S, ConflictError, PortError, Ports, QueueFacts

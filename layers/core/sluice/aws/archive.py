@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from botocore.exceptions import ClientError
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking, code_of, from_answer
 from sluice.model import Attribute, Message
-from sluice.ports import NeedsFixError, PortError, RefusedError, archive_key
+from sluice.ports import NeedsFixError, PortError, RefusedError, answer_of, archive_key
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ErrorTypeDef
@@ -82,10 +83,7 @@ class S3Archive:
         """The messages under keys, some at a time, or what is in the way of each."""
 
         def load(key: str) -> Message | PortError:
-            try:
-                return self.load(key)
-            except PortError as error:
-                return error
+            return answer_of(partial(self.load, key))
 
         if len(keys) <= 1:
             return {key: load(key) for key in keys}

@@ -116,7 +116,8 @@ class SqsQueue:
         `wait_s` is held to what the client's own timeout allows (4 s). What was received before an error is answered.
         """
         answers = self._together(
-            lambda count: self._receive_some(queue_url, count, visibility_s, wait_s), _tens(max(limit, 1))
+            lambda count: answer_of(partial(self._receive_some, queue_url, count, visibility_s, wait_s)),
+            _tens(max(limit, 1)),
         )
         errors = [answer for answer in answers if isinstance(answer, PortError)]
         received = tuple(message for answer in answers if not isinstance(answer, PortError) for message in answer)
@@ -124,21 +125,16 @@ class SqsQueue:
             raise errors[0]
         return received
 
-    def _receive_some(
-        self, queue_url: str, limit: int, visibility_s: float, wait_s: float
-    ) -> tuple[Message, ...] | PortError:
-        try:
-            with asking(_thing(queue_url)):
-                answer = self._clients.sqs.receive_message(
-                    QueueUrl=queue_url,
-                    MaxNumberOfMessages=limit,
-                    VisibilityTimeout=_visibility(queue_url, visibility_s),
-                    WaitTimeSeconds=min(math.ceil(wait_s), MAX_WAIT_S),
-                    MessageAttributeNames=["All"],
-                    MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
-                )
-        except PortError as error:
-            return error
+    def _receive_some(self, queue_url: str, limit: int, visibility_s: float, wait_s: float) -> tuple[Message, ...]:
+        with asking(_thing(queue_url)):
+            answer = self._clients.sqs.receive_message(
+                QueueUrl=queue_url,
+                MaxNumberOfMessages=limit,
+                VisibilityTimeout=_visibility(queue_url, visibility_s),
+                WaitTimeSeconds=min(math.ceil(wait_s), MAX_WAIT_S),
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
+            )
         return tuple(_message(received) for received in answer.get("Messages", []))
 
     def send(self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float]) -> BatchAnswer:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sluice.config import Fleet, parse_all
@@ -16,6 +17,7 @@ from sluice.ports import (
     NeedsFixError,
     PortError,
     RefusedError,
+    answer_of,
     archive_key,
 )
 
@@ -122,13 +124,7 @@ class MemoryArchive:
 
     def load_all(self, keys: Sequence[str]) -> dict[str, Message | PortError]:
         """The messages under keys, or what is in the way of each."""
-        found: dict[str, Message | PortError] = {}
-        for key in keys:
-            try:
-                found[key] = self.load(key)
-            except PortError as error:
-                found[key] = error
-        return found
+        return {key: answer_of(partial(self.load, key)) for key in keys}
 
     def remove_all(self, keys: Sequence[str]) -> None:
         """Let go of many."""
