@@ -170,14 +170,14 @@ def late_decision(fleet, **changes):
 def test_lateness_when_plans_held_since_before_the_message_came():
     """It is noted with how late it was: 150 of 120 s."""
     held = Memory(held_since=NINE - 200.0)
-    assert feedback.noted(held, late_decision(a_fleet()), patience_s(120)).late == (NINE, pytest.approx(0.25))
-    recently = Memory(held_since=NINE - 100.0)
-    assert feedback.noted(recently, late_decision(a_fleet()), patience_s(120)) == recently
+    assert feedback.noted(held, late_decision(a_fleet()), patience_s)["late"] == (NINE, pytest.approx(0.25))
+    recently = {"held_since": NINE - 100.0, "late": None}
+    assert feedback.noted(Memory(**recently), late_decision(a_fleet()), patience_s) == recently
 
 
 @pytest.mark.parametrize("changes", [{"mode": Mode.SHADOW}, {"mode": Mode.PAUSED}, {"raw_need": 9, "want": 4}])
 def test_lateness_when_the_decision_was_not_the_fleets(changes):
     """In shadow mode another acts; where less was wanted than needed a limit did it: from then on nothing held."""
     held = Memory(held_since=NINE - 200.0)
-    after = feedback.noted(held, late_decision(a_fleet(), **changes), patience_s(120))
-    assert (after.held_since, after.late) == (None, None)
+    after = feedback.noted(held, late_decision(a_fleet(), **changes), patience_s)
+    assert after == {"held_since": None, "late": None}

@@ -6,11 +6,11 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Receiv
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from sluice.config import Fleet
 from sluice.grouping import queue_name
 from sluice.ports import QueueFacts
+from sluice.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

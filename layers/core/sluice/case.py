@@ -1,7 +1,6 @@
 """One tick's input in the terms of the theory: what was observed and learned -> a Case to decide on."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from math import ceil, inf
 
 from sluice import hygiene
@@ -12,6 +11,7 @@ from sluice.forecasting import Forecast, forecast, lately
 from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
 from sluice.recurring import Times, awaited_need
 from sluice.sharing import Demand, needs
+from sluice.values import dataclass, replace
 
 GUARD_SHARE = 0.06  # of the target wait, kept for what is coarse: ticks, counts and ages
 GUARD_MAX_S = 20.0  # what is coarse does not grow with the target for ever
@@ -28,8 +28,7 @@ MINIMUM_BILLING_S = 60.0
 QUIET_SHARE = 0.5  # of what a launch costs: after so long without a message the rate of before is not believed
 
 
-# Not frozen, which would take four times as long to make: one lives for one decision, and nobody writes to it.
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """One tick's input, and the need that follows from it. Capacity is in the group's own units."""
 

@@ -7,13 +7,13 @@ k / m seconds on average otherwise. Chance is not played: neither messages nor l
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, log
 
 from sluice.case import MINIMUM_BILLING_S
 from sluice.model import ShadowFleet
 from sluice.scoring import DIGITS, Tallying
+from sluice.values import dataclass
 
 NONE = 1e-6  # messages or places: rounding
 DUST = 1e-9  # messages of a piece that are no piece any more

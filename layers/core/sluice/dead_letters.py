@@ -16,7 +16,7 @@ that sent it. Both are noted first: the job must stop even if the rest fails.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from enum import StrEnum
 
 from sluice.config import Fleet
@@ -39,6 +39,7 @@ from sluice.redrive import (
     selectable,
 )
 from sluice.resending import Fate, Parcel, Sender, Sending, end_doubts, redrives_of
+from sluice.values import dataclass, replace
 
 # How long what waits for a paused queue is hidden: once it goes on, that is the latest that its dead letters do.
 PAUSED_LOOK_S = 600.0

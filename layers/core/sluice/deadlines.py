@@ -33,8 +33,9 @@ Needs rise with every message more, and fall with every unit more. Nothing here 
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from math import ceil, inf, sqrt
+
+from sluice.values import dataclass
 
 SOONEST_S = 10.0  # one tick: capacity is not asked to do in less what falls due just after it can help
 SOONEST_SHARE = 0.1  # of the time in which late work is worked off, where that is less
@@ -50,8 +51,7 @@ type Interval = tuple[float, float]  # (seconds ago that it began, messages that
 type First = Callable[[float, float], float]  # (seconds from now, own messages due by then) -> others' that go first
 
 
-# Not frozen: see `case.Case`.
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Supply:
     """What serves the queue: units in service, and launches as they become useful."""
 

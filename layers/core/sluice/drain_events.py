@@ -3,10 +3,10 @@
 What each makes of a drain is `sluice.draining`'s to say; here is what each tells. Answers name what they answer.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from sluice.model import CommandStatus, HookAction
+from sluice.values import dataclass
 
 
 class EventKind(StrEnum):

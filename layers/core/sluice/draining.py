@@ -52,7 +52,6 @@ comes from service, and our hook holds it, or is new, and a launch hook does.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from sluice.config import HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS, DrainPolicy, DrainVia
@@ -91,6 +90,7 @@ from sluice.model import (
     SendHeartbeat,
     StopConsumer,
 )
+from sluice.values import dataclass, replace
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 SPOT_NOTICE_S = 120.0

@@ -10,7 +10,6 @@ of its own, since the mark of the first says that it was sent.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from sluice.belonging import Way, way_back
 from sluice.config import Fleet
@@ -20,6 +19,7 @@ from sluice.model import JobAct, JobPhase, JobState, Message, Quarantined, Redri
 from sluice.ports import Ports, RefusedError, archive_key
 from sluice.redrive import attempts_of, copy_of, first_sent_at, memory_key, sample_of, selectable
 from sluice.resending import Fate, Parcel, Sender
+from sluice.values import dataclass, replace
 
 _ID = re.compile(r"[A-Za-z0-9-]{1,80}")
 

@@ -31,7 +31,6 @@ Every period's length is the series' own (`Series.period_s`): nothing here takes
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf
 from typing import Any
@@ -52,6 +51,7 @@ from sluice.model import (
     Sighting,
     Snapshot,
 )
+from sluice.values import dataclass, replace
 
 SIGHTINGS_S = 420.0  # metrics of a period are at most about three minutes late; with the period itself and some slack
 SIGHTINGS_COUNT = 64  # seven minutes of ten-second ticks and some; a bound on the ledger's record
@@ -83,8 +83,7 @@ LEAD_GAP_S = 45.0  # ticks further apart than this time a launch too coarsely
 type Run = tuple[int, float, float]  # periods in a row (- slower, + faster), messages, busy unit-seconds
 
 
-# Not frozen: see `case.Case`.
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Measure:
     """A quantity to plan with: `source` is "measured", "bounded" or "hint", `age_s` None for a hint."""
 

@@ -11,7 +11,6 @@ queue is not disturbed: while one runs, nothing is looked at.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from sluice.config import Fleet, RedriveMode, RedrivePolicy
 from sluice.dead_letters import Desk, Settlement
@@ -19,6 +18,7 @@ from sluice.jobs import UNDER_WAY
 from sluice.model import Message
 from sluice.ports import PortError, Ports, QueueFacts
 from sluice.redrive import left_s, margin_s
+from sluice.values import dataclass
 
 LOOK_EVERY_S = 600.0  # unless the margin is not much longer than that
 LOOKED_AT_MAX = 400  # in one go: about a second's calls

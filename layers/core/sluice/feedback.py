@@ -17,9 +17,10 @@ One lesson is learned of one spell of lateness: the next message to judge by com
 never late plans as if there were nothing of this.
 """
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from sluice.model import Decision, Memory, Mode, QueueReading, ReasonCode, Sighting
+from sluice.model import Decision, Figure, Memory, Mode, QueueReading, ReasonCode, Sighting
 
 LATE_SLACK_S = 10.0  # waits are estimated by ticks: about one is no lateness
 LESSON_LEAST = 0.02  # of the target wait, kept back for one lesson
@@ -32,42 +33,39 @@ SETTLED_S = 240.0  # after a period's end its metrics are there, nearly always, 
 WORKED_S = 180.0  # before it was late, for which units' completions are looked at
 WORKED_SHARE = 0.6  # of what such units should complete: with less something else was wrong
 
+UNTAUGHT = frozenset({ReasonCode.STALE, ReasonCode.UNPROVEN, ReasonCode.LAUNCH_FAILED, ReasonCode.SUSPENDED})
 NOTHING = {"held_since": None, "late": None, "kept_back": 0.0}  # of the memory, where nothing can be learned
 
 
-def noted(memory: Memory, decision: Decision, patience_s: float) -> Memory:
-    """The memory after a decision: since when plans held, and whether a message is late by them.
+def noted(memory: Memory, decision: Decision, patience_s: Callable[[float], float]) -> dict[str, Any]:
+    """What of the memory changes with a decision: since when plans held, and whether a message is late by them.
 
     Args:
         memory: as the decision knew it.
         decision: with its figures.
-        patience_s: for how long a launch must be able to wait for its message.
+        patience_s: for how long a launch must be able to wait for its message, by the target wait.
     """
-    figures = {figure.name: figure.value or 0.0 for figure in decision.figures}
-    waited, target_s = figures["oldest_wait_s"], figures["target_wait_s"]
-    spare_s = figures["planned_wait_s"] - figures["lead_time_s"]
+    figures = {figure.name: figure for figure in decision.figures}
+    waited, target_s = figures["oldest_wait_s"].value or 0.0, figures["target_wait_s"].value or 0.0
+    spare_s = (figures["planned_wait_s"].value or 0.0) - (figures["lead_time_s"].value or 0.0)
     since = memory.held_since
     if since is None and waited <= spare_s:
         since = decision.at  # a launch would be in time for all that waits
-    if spare_s < patience_s or not _held(decision):
+    if spare_s < patience_s(target_s) or not _held(decision, figures):
         since = None
     late = memory.late
     if late is None and since is not None and waited > target_s + LATE_SLACK_S and since <= decision.at - waited:
         late = (decision.at, waited / target_s - 1.0)
-    if (since, late) == (memory.held_since, memory.late):
-        return memory
-    return replace(memory, held_since=since, late=late)
+    return {"held_since": since, "late": late}
 
 
-def _held(decision: Decision) -> bool:
+def _held(decision: Decision, figures: Mapping[str, Figure]) -> bool:
     """Whether a decision gave what was needed, and knew what it was about."""
-    sources = {figure.name: figure.source for figure in decision.figures}
-    codes = {reason.code for reason in decision.reasons}
     return (
         decision.mode is Mode.ACT
         and decision.want >= decision.raw_need
-        and not codes & {ReasonCode.STALE, ReasonCode.UNPROVEN, ReasonCode.LAUNCH_FAILED, ReasonCode.SUSPENDED}
-        and sources["service_rate_per_s"] == sources["lead_time_s"] == "measured"
+        and not any(reason.code in UNTAUGHT for reason in decision.reasons)
+        and figures["service_rate_per_s"].source == figures["lead_time_s"].source == "measured"
     )
 
 

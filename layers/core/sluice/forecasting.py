@@ -21,7 +21,6 @@ Every period's length is the series' own (`Series.period_s`): nothing here takes
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from math import ceil, exp, inf, sqrt
 from operator import attrgetter, mul
@@ -29,6 +28,7 @@ from typing import Any
 
 from sluice.model import Estimate, History, Memory, Series
 from sluice.recurring import learn_batches
+from sluice.values import dataclass
 
 HISTORY_PERIODS = 1450  # a day of minutes, and the ten before it: yesterday's change at this time
 REVISED_PERIODS = 3  # the newest counts of a series may still grow when they are first read
@@ -57,8 +57,7 @@ JUDGED_LEAST = 10.0  # forecasts of another forecaster than the level that must 
 CLEARLY = 0.95  # of the level's error: the most that a better forecaster's may be
 
 
-# Not frozen: see `case.Case`.
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """Arrivals expected: `rate_per_s` now, `ahead_per_s` over the horizon, wrong by `error_per_s` on average."""
 

@@ -39,11 +39,11 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-a
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import ceil
 from typing import Any
 
 from sluice.model import Figure, History, Memory, QueueReading, Series, Sighting, Snapshot
+from sluice.values import replace
 
 DIP_SHARE = 0.5  # of what waited before: a smaller fall is noise, or does no harm for one tick
 DIP_TIMES = 2.0  # of what units at work complete in the meantime: rates are estimates

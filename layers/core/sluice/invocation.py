@@ -1,7 +1,7 @@
 """One invocation of the redriver: how long it may live, and what persons' requests, batches and ticks all work with."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Protocol
 
 from sluice.belonging import Way
@@ -14,6 +14,7 @@ from sluice.model import RedriveJob
 from sluice.ports import NeedsFixError, PortError, Ports, QueueFacts
 from sluice.redrive import outlook
 from sluice.running import Runner, Work, run
+from sluice.values import dataclass
 
 MINUTE_S = 60.0
 # Metrics name a fleet; what cannot be put down to one is told in the log alone.

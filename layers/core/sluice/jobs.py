@@ -6,13 +6,13 @@ record as it is then (`amend_job`). What persons did to it is kept on it.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from sluice.config import Fleet, QueuePolicy, RedriveMode
 from sluice.grouping import queue_name
 from sluice.model import FailureGroup, JobAct, JobPhase, JobState, Quarantined, RedriveJob
 from sluice.ports import ConflictError, Ports
 from sluice.redrive import Lanes, overlap, selects
+from sluice.values import dataclass, replace
 
 AMEND_TRIES = 10  # as many batches may note a return on one job at the same moment
 PAGE = 100  # index entries a read, where all are looked at

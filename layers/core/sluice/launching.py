@@ -23,7 +23,6 @@ group by itself, is left alone.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import floor
 from typing import Any
@@ -41,6 +40,7 @@ from sluice.model import (
     Report,
     TimedLaunch,
 )
+from sluice.values import dataclass, replace
 
 # A busy consumer repeats itself every minute: after three in vain it is taken for crashed, and its instance may go.
 BUSY_KEPT_S = 180.0

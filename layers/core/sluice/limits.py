@@ -8,7 +8,6 @@ Keep `LIMITS` in the order of `ReasonCode`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import ceil, floor, inf
 
 from sluice.case import Case, value, worth_staying
@@ -16,6 +15,7 @@ from sluice.deadlines import TINY
 from sluice.estimating import capacity, is_unproven
 from sluice.forecasting import DAY_S, lately
 from sluice.model import Lifecycle, Mode, ReasonCode
+from sluice.values import dataclass
 
 LAUNCH_BACKOFF_S = 60.0  # after one failed launch; twice as long for each further one
 LAUNCH_BACKOFF_MAX_S = 960.0

@@ -5,7 +5,7 @@ and after no answer, and what was cut off is found by the next sweep in the grou
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from itertools import batched
 
 from sluice.config import Fleet
@@ -20,6 +20,7 @@ from sluice.launching import (
 )
 from sluice.model import BootState, Consumer, GroupReading, HookAction, Lifecycle, TimedLaunch
 from sluice.ports import PROTECTED_AT_ONCE, ConflictError, PortError, Ports, RefusedError, TryLaterError
+from sluice.values import dataclass, replace
 
 # On the way into service, or new and on the way into a warm pool, where a launch hook holds an instance first.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html

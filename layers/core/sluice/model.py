@@ -5,8 +5,10 @@ or checks a user's input: `config` does the last.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from sluice.values import dataclass
 
 # --------------------------------------------------------------------------- observed: the snapshot of a tick
 

@@ -13,11 +13,11 @@ A consumer's own word comes as an event that it puts on the default bus: source 
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sluice.model import CommandStatus, ConsumerWord, HookAction, Report
+from sluice.values import dataclass
 
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"

@@ -9,7 +9,6 @@ gives in no order, so that a look shows some of a long queue: to choose among al
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from sluice.config import Fleet, RedriveMode
@@ -19,6 +18,7 @@ from sluice.jobs import UNDER_WAY, RequestError
 from sluice.model import Message
 from sluice.ports import PortError, Ports, QueueFacts
 from sluice.redrive import SELECTABLE_LENGTH, left_s, selectable
+from sluice.values import dataclass
 
 LOOKED_AT_MAX = 100  # each is given back by a call of its own: a second or two
 RECEIVED_AT_ONCE = 40

@@ -4,7 +4,6 @@ A person's mistake raises a RequestError that says what would be right.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from sluice.belonging import Way, by_dead_letter_queue, way_back
@@ -37,6 +36,7 @@ from sluice.redrive_requests import (
     RestoreRequest,
     read_request,
 )
+from sluice.values import dataclass, replace
 
 # A person waits for the answer to a request; what is not sent by then is sent in the minutes after.
 ANSWER_S = 8.0

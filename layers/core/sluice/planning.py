@@ -19,7 +19,6 @@ Invariants
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from sluice import feedback, hygiene
 from sluice.case import COLD_TICK_S, HOT_TICK_S, Case, case_of, patience_s
@@ -28,6 +27,7 @@ from sluice.limits import LIMITS, NEEDS_GAP_S, Wish, soonest_launch_s
 from sluice.model import Action, Decision, Figure, Memory, Mode, Reading, Reason, ReasonCode, Snapshot
 from sluice.recurring import is_due
 from sluice.sharing import Demand
+from sluice.values import replace
 
 NEEDS_COUNT = 200  # a bound on the ledger's record; a falling sequence of needs is rarely longer than ten
 NEW_S = 86_400.0  # a fleet is new until so much is known of its queue
@@ -83,8 +83,6 @@ def remember(memory: Memory, decision: Decision) -> Memory:
     at, needs, since = decision.at, memory.needs, memory.needs_since
     if since is None or at - memory.needs_until > NEEDS_GAP_S:
         needs, since = (), at
-    target_s = next(figure.value or 0.0 for figure in decision.figures if figure.name == "target_wait_s")
-    memory = feedback.noted(memory, decision, patience_s(target_s))
     kept = tuple(entry for entry in needs if entry[0] < at and entry[1] > decision.raw_need)
     return replace(
         memory,
@@ -93,6 +91,7 @@ def remember(memory: Memory, decision: Decision) -> Memory:
         needs_until=max(at, memory.needs_until),
         grown_at=at if decision.action is Action.GROW else memory.grown_at,
         shrunk_at=at if decision.action is Action.SHRINK else memory.shrunk_at,
+        **feedback.noted(memory, decision, patience_s),
     )
 
 

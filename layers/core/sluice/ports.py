@@ -5,7 +5,6 @@ behaviour. Every method may raise the four errors below and no other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from typing import Protocol
@@ -33,6 +32,7 @@ from sluice.model import (
     StopOrder,
     TimedLaunch,
 )
+from sluice.values import dataclass
 
 # How long the ledger keeps what is over and done with; DynamoDB deletes it some time after.
 DECISIONS_KEPT_S = 30 * 86_400.0  # a month of decisions answers "why was it so large last week"

@@ -25,7 +25,6 @@ asks for more: what is awaited never shrinks a fleet.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import ceil, floor
 from statistics import median
@@ -33,6 +32,7 @@ from typing import Any
 
 from sluice.deadlines import SOONEST_S, TINY, Knot, Supply, need
 from sluice.model import Awaited, Estimate, History, Memory
+from sluice.values import dataclass, replace
 
 USUAL_S = 1800.0  # the median of so long is what is usual
 USUAL_PERIODS = 30  # of them, at most
@@ -149,9 +149,9 @@ def _expected(
             break  # all that follow are further away
         if seen < repeats:
             continue
-        sizes = [pulses.get(at - times * interval_s, 0.0) for times in range(1, seen + 1)]
-        if _repeats(sizes, repeats) and (best is None or len(sizes) > len(best.sizes)):
-            best = Awaited(at, at + period_s, tuple(sorted(sizes)))
+        sizes = _repeats(pulses, at, interval_s, seen=seen, repeats=repeats, period_s=period_s)
+        if sizes is not None and (best is None or len(sizes) > len(best.sizes)):
+            best = Awaited(at, at + period_s, sizes)
     if best is not None or any(each.at <= at < each.until for each in awaited):
         return best
     return _expected_about(pulses, at, since, period_s)
@@ -167,15 +167,48 @@ def _expected_about(pulses: Mapping[float, float], at: float, since: float, peri
         seen = min(REPEATS_MAX, floor((at - since) / interval_s))
         if seen < REPEATS_ABOUT:
             break
-        sizes = [_between(pulses, at - n * interval_s, until - n * interval_s, period_s) for n in range(1, seen + 1)]
-        if _repeats(sizes, REPEATS_ABOUT):
-            return Awaited(at, until, tuple(sorted(sizes)))
+        sizes = _repeats(
+            pulses, at, interval_s, seen=seen, repeats=REPEATS_ABOUT, period_s=period_s, periods=JITTER_PERIODS
+        )
+        if sizes is not None:
+            return Awaited(at, until, sizes)
     return None
 
 
-def _repeats(sizes: Sequence[float], repeats: int) -> bool:
-    there = sum(size > 0.0 for size in sizes)
-    return there >= repeats and there >= REPEATED * len(sizes)
+def _repeats(
+    pulses: Mapping[float, float],
+    at: float,
+    interval_s: float,
+    *,
+    seen: int,
+    repeats: int,
+    period_s: float,
+    periods: int = 1,
+) -> tuple[float, ...] | None:
+    """The sizes of what came at all multiples of an interval before, ascending, absent ones as zero; None of too few.
+
+    Args:
+        pulses: all of them.
+        at: what the multiples are before.
+        interval_s: the interval.
+        seen: how many multiples are looked at.
+        repeats: the least that must have been there.
+        period_s: of the pulses.
+        periods: within so many from each multiple on.
+    """
+    may_miss = seen - max(repeats, ceil(REPEATED * seen))
+    sizes = []
+    for times in range(1, seen + 1):
+        begin_at = at - times * interval_s
+        size = pulses.get(begin_at, 0.0)
+        for period in range(1, periods):
+            size += pulses.get(begin_at + period * period_s, 0.0)
+        if size <= 0.0:
+            if may_miss <= 0:
+                return None  # of most intervals soon: there are many to look at, each minute
+            may_miss -= 1
+        sizes.append(size)
+    return tuple(sorted(sizes))
 
 
 # --------------------------------------------------------------------------- planned with

@@ -47,7 +47,7 @@ The protocol that keeps each message in at least one place, and at most one copy
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import Protocol
 
@@ -64,6 +64,7 @@ from sluice.model import (
     VerdictKind,
     attribute_bytes,
 )
+from sluice.values import dataclass, replace
 
 ATTEMPTS = "sluice.attempts"  # Number: redrives so far
 FIRST_SENT_AT = "sluice.first_sent_at"  # Number: epoch seconds of the first sending

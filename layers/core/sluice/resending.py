@@ -27,13 +27,14 @@ them was not sent, those behind it are not either.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
 
 from sluice.model import Claim, Consignment, Message
 from sluice.ports import LostAnswerError, PortError, Ports
 from sluice.redrive import Destination, attempts_of, has_room, memory_key, rounds
+from sluice.values import dataclass
 
 
 class Fate(StrEnum):

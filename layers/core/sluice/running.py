@@ -29,7 +29,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from functools import partial
 from typing import Any
 
@@ -53,6 +53,7 @@ from sluice.redrive import (
     tried_count,
 )
 from sluice.resending import Consigned, Fate, Parcel, Sender, end_doubts, redrives_of
+from sluice.values import dataclass, replace
 
 CANARY_WAIT_MAX_S = 900.0  # of the default: a longer watch is a person's choice, in the fleet's document
 PATIENCE_S = 20.0  # a longer wait is left to the next tick: an invocation that sleeps is paid for

@@ -7,11 +7,11 @@ What still waits has waited until now, on both sides.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from math import floor
 
 from sluice.forecasting import DAY_S, HOUR_S
 from sluice.model import Shadow, Span, Tally
+from sluice.values import dataclass, replace
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)  # upper edges, in targets; more is last
 LATE_FROM = SHARES.index(1.0) + 1  # the first bin of waits longer than the target

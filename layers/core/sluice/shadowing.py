@@ -25,7 +25,6 @@ Invariants
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from sluice.case import MINIMUM_BILLING_S
@@ -51,6 +50,7 @@ from sluice.model import (
 )
 from sluice.planning import plan, remember
 from sluice.scoring import Tallying, added
+from sluice.values import dataclass, replace
 
 FINAL_PERIODS = 1  # of the newest counts that may still grow, and are not settled by yet
 SETTLE_MAX_S = 360.0  # what is older is settled by what ticks saw; sightings reach back seven minutes

@@ -17,11 +17,11 @@ A paused queue asks for nothing. What of it is in flight is still worked on, and
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from sluice.config import QueuePolicy
 from sluice.deadlines import DELAY_MAX_S, First, Knot, Supply, need
 from sluice.model import QueueReading, Reading, Series
+from sluice.values import dataclass
 
 ACTIVE_PERIODS = 3  # a series without a count for so long is of a queue that is not used: CloudWatch has no zeros of it
 

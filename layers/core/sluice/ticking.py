@@ -10,7 +10,6 @@ Acting, shadow mode and a dry run are the same tick with other hands: what is se
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sluice.config import Fleet
@@ -20,6 +19,7 @@ from sluice.planning import plan, remember
 from sluice.ports import NeedsFixError, PortError, Ports, TryLaterError, answer_of
 from sluice.shadowing import Followed, follow
 from sluice.sharing import pooled
+from sluice.values import dataclass, replace
 
 LEASE_S = 60.0  # a tick against a silent AWS ends sooner; a planner that died is replaced within the next minute
 

@@ -8,10 +8,10 @@ Payload shapes:
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sluice.config import Fleet
+from sluice.values import dataclass
 
 STATE_CHANGE = "CloudWatch Alarm State Change"
 SCHEDULED = "Scheduled Event"

@@ -1,7 +1,6 @@
 """Every port in memory: for the simulator, chaos tests and dry runs. Time is a clock that the caller holds."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sluice.config import Fleet
 from sluice.memory.clock import Clock
@@ -11,6 +10,7 @@ from sluice.memory.group import Change, Hook, MemoryGroup, Transition
 from sluice.memory.ledger import MemoryLedger
 from sluice.memory.queue import MemoryQueue, queue_url
 from sluice.ports import Ports
+from sluice.values import dataclass
 
 __all__ = [
     "Call",
