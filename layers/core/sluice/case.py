@@ -5,9 +5,9 @@ from math import ceil, inf
 
 from sluice import hygiene
 from sluice.config import Fleet
-from sluice.deadlines import AT_HAND, Interval, Knot, Supply, ahead, backlog, need
+from sluice.deadlines import AT_HAND, Interval, Knot, Supply, ahead, backlog, due_by, need
 from sluice.estimating import Measure, capacity, lead_time, service_rate, through
-from sluice.forecasting import Forecast, forecast, lately
+from sluice.forecasting import Forecast, forecast, lately, usual
 from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
 from sluice.recurring import Times, awaited_need
 from sluice.sharing import Demand, needs
@@ -26,6 +26,10 @@ WINDOW_SHARE_LATE = 0.85  # of one that cannot: of bursts the last ticks' needs 
 # https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
 MINIMUM_BILLING_S = 60.0
 QUIET_SHARE = 0.5  # of what a launch costs: after so long without a message the rate of before is not believed
+QUIET_LEAST_S = 15.0  # a tick and a half: ticks do not know better when the last message came
+IDLE_SHARE = 0.5  # of a unit's time: one that is busy for less is better launched anew when a few messages wait
+GATHER_LEAST = 0.5  # messages that must be expected while a launch from zero can wait, or it does not wait for them
+GATHER_SLACK_S = 2.0 * HOT_TICK_S  # kept of that time: a tick until the next look, and one for launches that vary
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,16 @@ class Case:
     def patient(self) -> bool:
         """Whether a launch can wait until the message that it is for has come: then nothing need be foreseen."""
         return _is_patient(self.fleet, self.wait_s, self.lead_s)
+
+    @property
+    def idle(self) -> bool:
+        """Whether what comes would leave a unit idle for most of its time, and a launch can wait for its message."""
+        return self.patient and _is_idle(self.memory, self.arrivals, self.rate.value)
+
+    @property
+    def gathering(self) -> bool:
+        """Whether what waits can be launched for later, and more is expected until then."""
+        return self.need == 0 and self.waiting > self.poison and self.current == 0
 
     @property
     def window_s(self) -> float:
@@ -123,12 +137,18 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         deadlines, oldest_s, poison = _deadlines(
             snapshot, fleet, memory, arrivals, wait_s=wait_s, lead_s=lead_s, now=now
         )
-        needed = need(deadlines, supply, lead_s, wait_s / fleet.limits.catch_up)
+        late_s = wait_s / fleet.limits.catch_up
+        needed = need(deadlines, supply, lead_s, late_s)
+        if patient and supply.total <= 0.0 and _is_idle(memory, arrivals, rate.value):
+            expected = arrivals.rate_per_s * (wait_s - lead_s)
+            later_s = lead_s + GATHER_SLACK_S
+            if expected >= GATHER_LEAST and not value(snapshot.queue.delayed) and due_by(deadlines, later_s) <= 0.0:
+                needed = 0 if need(deadlines, supply, later_s, late_s) <= needed else needed
         if poison > 0.0:
             needed = max(1, needed)
         if memory.awaited:
             unused_s = max(MINIMUM_BILLING_S - lead_s, WINDOW_SHARE * lead_s)
-            times = Times(now, wait_s, lead_s, wait_s / fleet.limits.catch_up, HOT_TICK_S, unused_s)
+            times = Times(now, wait_s, lead_s, late_s, HOT_TICK_S, unused_s)
             awaited = awaited_need(memory, deadlines, min(arrivals.rate_per_s, lately(memory)), supply, times)
             needed = max(needed, awaited)
     if group.desired < needed <= supply.total:
@@ -211,6 +231,11 @@ def _is_patient(fleet: Fleet, wait_s: float, lead_s: float) -> bool:
     return wait_s - lead_s >= patience_s(fleet.tightest_wait_s)
 
 
+def _is_idle(memory: Memory, arrivals: Forecast, rate_per_s: float) -> bool:
+    """Whether a unit would be idle for most of its time: by what comes now, and by what is usual."""
+    return max(arrivals.rate_per_s, usual(memory)) <= IDLE_SHARE * rate_per_s
+
+
 def _planned_wait(target_wait_s: float, lead_s: float, kept_back: float = 0.0) -> float:
     """The target less a guard; of a target barely above the lead time no guard makes a lost cause.
 
@@ -227,10 +252,18 @@ def patience_s(target_wait_s: float) -> float:
     return min(PATIENCE_S, PATIENCE_SHARE * target_wait_s)
 
 
-def worth_staying(arrivals: Forecast, lead_s: float) -> bool:
-    """Whether the next arrival is near enough to wait for it: leaving costs a launch, billed for a minute at least."""
+def worth_staying(arrivals: Forecast, lead_s: float, *, idle: bool = False) -> bool:
+    """Whether the next arrival is near enough to wait for it: leaving costs a launch, billed for a minute at least.
+
+    An idle unit waits for as long as messages are apart on average, and no longer: while it boots anew it is paid for
+    as it would be here, and until then it is not.
+    """
     spell_s = max(MINIMUM_BILLING_S, lead_s) + HOT_TICK_S
-    return arrivals.rate_per_s * spell_s >= 1.0 and arrivals.quiet_s <= QUIET_SHARE * spell_s
+    come_per_s = arrivals.rate_per_s
+    if come_per_s * spell_s < 1.0:
+        return False
+    quiet_s = QUIET_SHARE * spell_s
+    return arrivals.quiet_s <= (min(quiet_s, max(QUIET_LEAST_S, 1.0 / come_per_s)) if idle else quiet_s)
 
 
 def value(reading: Reading | None) -> float:

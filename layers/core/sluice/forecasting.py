@@ -49,6 +49,7 @@ UNKNOWN = -1.0  # a slot of the week that was never seen whole
 
 _AT = attrgetter("at")
 
+USUAL_S = 1800.0  # what comes in so long is usual
 LATELY_S = 60.0  # a burst that is over is over: what came before is not kept busy with
 
 HORIZON_MAX_S = 900.0  # a level says nothing useful of a time further ahead
@@ -110,6 +111,13 @@ def lately(memory: Memory) -> float:
             return (arrived + 2.0 * sqrt(arrived + 1.0)) / (newest_at - seen.at)
         arrived += seen.arrived
     return inf
+
+
+def usual(memory: Memory) -> float:
+    """Messages a second over the last half hour of the metric: few by chance, a level of minutes is not yet less."""
+    history = memory.arrivals
+    counts = history.counts[-max(1, round(USUAL_S / history.period_s)) :]
+    return sum(counts) / (len(counts) * history.period_s) if counts else 0.0
 
 
 def learn_arrivals(memory: Memory, sent: Series | None, horizon_s: float, now: float) -> dict[str, Any]:

@@ -183,11 +183,19 @@ def backlog(case: Case, wish: Wish) -> str | None:
         may_come_per_s = max(arrivals.rate_per_s, arrivals.ahead_per_s) + LIKELY * arrivals.error_per_s
         if wish.raise_to(min(case.current, ceil(may_come_per_s / case.rate.value - TINY))):
             return f"{wish.want} may be wanted before a launch could help"
-    if wish.want < 1 and case.unfinished > 0 and wish.raise_to(1):
+    why = _why_not_zero(case) if wish.want < 1 else None
+    return why if why is not None and wish.raise_to(1) else None
+
+
+def _why_not_zero(case: Case) -> str | None:
+    """Why the last unit stays, if it does."""
+    if case.unfinished > 0:
         return f"{case.unfinished:.0f} messages are not done: not yet to zero"
-    if wish.want < 1 and case.only_just_empty and wish.raise_to(1):
+    idle = case.idle
+    # Another look costs a lone idle unit more than a launch does, as seldom as a count is wrong.
+    if case.only_just_empty and not (idle and case.current <= 1):
         return "nothing is left only since this look: one more before zero"
-    if wish.want < 1 and worth_staying(case.arrivals, case.lead_s) and wish.raise_to(1):
+    if worth_staying(case.arrivals, case.lead_s, idle=idle):
         return "the next message is expected sooner than a launch is repaid"
     return None
 

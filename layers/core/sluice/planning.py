@@ -148,6 +148,8 @@ def _is_hot(case: Case, want: int) -> bool:
 def _need_in_words(case: Case, waits: str) -> str:
     if case.snapshot.queue.visible is None:
         return f"how much waits is unknown: {case.current}, as it is"
+    if case.gathering:
+        return f"{waits}: a launch can wait for more to come"
     if case.need == 0:
         return "nothing waits, and nothing is expected soon"
     if case.need == case.awaited:
