@@ -180,6 +180,8 @@ def _sentence(case: Case, want: int, reasons: Sequence[Reason], waiting: str) ->
     if want > current:
         return f"Grow from {current} to {want}: {waiting}; {case.need} are needed for what is to come{but}."
     needed = "none is needed" if case.need == 0 else f"{case.need} needed" if case.need != 1 else "one needed"
+    if case.gathering:
+        needed = "none is needed yet"
     if want < current:
         return f"Shrink from {current} to {want}: {waiting}; {needed}{but}."
     return f"Hold at {want}: {waiting}; {needed}{but}."

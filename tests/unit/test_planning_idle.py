@@ -1,0 +1,142 @@
+"""Fleets that less than half a unit could serve: when the last unit goes, and when the next one is launched."""
+
+import random
+
+import pytest
+
+from sluice import case
+from sluice.model import Estimate, History, Memory, Sighting
+from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
+
+MESSAGE_S = 6.0
+FLEET = a_fleet(hints={"seconds_per_message": MESSAGE_S, "lead_time_s": 60})
+
+
+def known(per_minute: float, quiet_s: float = 0.0, in_flight: float = 0.0, waited_s: float = 0.0) -> Memory:
+    """An hour of so many messages a minute, of six seconds each, up to two minutes ago; and what ticks saw since.
+
+    Args:
+        per_minute: messages.
+        quiet_s: since the last one came.
+        in_flight: at the last tick.
+        waited_s: how long one has been waiting.
+    """
+    counts = (per_minute,) * 59 + (0.0 if quiet_s else per_minute,)
+    apart = max(1, round(6 / per_minute))  # ticks from message to message
+    last = round(max(quiet_s, waited_s, 20.0) / 10.0)  # so many ticks ago the last one came
+    sightings = [
+        Sighting(
+            at=NINE - 10.0 * back,
+            visible=float(10 * back < waited_s),
+            in_flight=in_flight if back == 1 else 0.0,
+            working=1.0,
+            steady=True,
+            arrived=float(apart < 30 and back >= last and (back - last) % apart == 0)
+            + (in_flight if back == 1 else 0.0),
+        )
+        for back in range(30, 0, -1)
+    ]
+    return Memory(
+        service_rate=Estimate(1 / MESSAGE_S, 500.0, NINE),
+        completing=(500.0, 500.0 * MESSAGE_S),
+        lead_time=Estimate(60.0, 8.0, NINE),
+        arrivals=History(60.0, NINE - 3720.0, counts),
+        sightings=tuple(sightings),
+        needs=((NINE - 300.0, 0),),
+        needs_since=NINE - 600.0,
+        needs_until=NINE - 10.0,
+    )
+
+
+def empty(per_minute: float, quiet_s: float, *, fleet=FLEET, in_flight: float = 0.0):
+    """What is decided of one unit in service that finds nothing; what it had in flight ten seconds before."""
+    snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
+    return decide(snapshot, fleet, known(per_minute, quiet_s, in_flight))
+
+
+def gathered(per_minute: float, waited_s: float, fleet=FLEET, delayed: float = 0.0):
+    """What is decided of an empty group for which a message has waited so long."""
+    queue = a_queue(NINE, 1, delayed=delayed, oldest_s=waited_s, per_minute=(per_minute,) * 10)
+    return decide(seen(NINE, queue, a_group(NINE, 0)), fleet, known(per_minute, waited_s=waited_s))
+
+
+# ------------------------------------------------------------------------------------------------ leaving
+
+
+def test_last_unit_when_what_comes_leaves_it_idle():
+    """Four messages a minute keep it busy for 24 s of it: it goes once none came for as long as they are apart."""
+    assert empty(4, quiet_s=0, in_flight=1).want == 1
+    assert empty(4, quiet_s=30).want == 0
+
+
+def test_last_unit_when_what_comes_keeps_it_busy():
+    """Eight a minute are four fifths of its time: a gap is chance, and it stays."""
+    assert empty(8, quiet_s=30).want == 1
+
+
+def test_last_unit_when_no_launch_can_wait():
+    """A target of half the lead time: an idle unit is what keeps the promise, and stays as any does."""
+    assert empty(4, quiet_s=30, fleet=a_fleet(target_wait_s=30)).want == 1
+
+
+def test_last_unit_when_it_is_idle_and_only_just_done():
+    """No second look before it goes: that would cost more than a launch does, as seldom as a count is wrong."""
+    assert empty(0.1, quiet_s=60, in_flight=1.0).want == 0
+    busy = empty(6, quiet_s=60, in_flight=1.0)
+    assert (busy.want, "one more before zero" in busy.sentence) == (1, True)
+
+
+# ------------------------------------------------------------------------------------------------ coming back
+
+
+def test_launch_when_more_is_expected_before_it_is_due():
+    """Of 120 s a launch takes 60: a message that has just come can wait for the next ones, and the decision says so."""
+    decision = gathered(4, waited_s=5)
+    assert (decision.raw_need, decision.want, decision.hot) == (0, 0, True)
+    assert "a launch can wait for more to come" in decision.reasons[0].sentence
+    assert decision.sentence == "Hold at 0: 1 message waits, the oldest 5 s; none is needed yet."
+    assert gathered(4, waited_s=50).want == 1, "due at the next look"
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "more"),
+    [
+        (0.1, {}),  # nothing else is expected meanwhile: waiting would gain nothing
+        (8, {}),  # what gathers would need two units
+        (4, {"delayed": 3}),  # how much becomes visible at once is not known
+        (4, {"fleet": a_fleet(target_wait_s=60, hints={"seconds_per_message": MESSAGE_S, "lead_time_s": 60})}),
+    ],
+)
+def test_launch_when_waiting_gains_nothing(per_minute, more):
+    """It is ordered at once."""
+    assert gathered(per_minute, 5, **more).want == 1
+
+
+# ------------------------------------------------------------------------------------------------ a day of it
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_cost_when_messages_are_few_all_day(seed, monkeypatch):
+    """Two messages a minute by chance: for less than a unit that stays until it is clearly quiet; nobody is late."""
+
+    def unit_seconds() -> float:
+        rng = random.Random(seed)
+        world = World(lambda _: float(rng.random() < 2 / 60), 1 / MESSAGE_S, bounds=(0, 20))
+        world.live(FLEET, 6 * 3600)
+        assert world.longest_wait_s() <= 120, f"seed {seed}"
+        return world.unit_seconds
+
+    leaving = unit_seconds()
+    monkeypatch.setattr(case, "IDLE_SHARE", 0.0)
+    staying = unit_seconds()
+    assert leaving < 0.99 * staying, f"seed {seed}"
+
+
+def test_case_when_it_is_idle_by_the_minute_and_not_by_the_half_hour():
+    """A few quiet minutes of a fleet that is busy else: no reason to leave at each gap."""
+    memory = known(8)
+    quiet = History(60.0, NINE - 3600.0, (8.0,) * 57 + (0.0,) * 3)
+    for history, idle in ((memory.arrivals, False), (quiet, False), (History(60.0, NINE - 3600.0, (4.0,) * 60), True)):
+        snapshot = seen(NINE, a_queue(NINE), a_group(NINE, 1))
+        told = Memory(service_rate=memory.service_rate, lead_time=memory.lead_time, arrivals=history)
+        assert case.case_of(snapshot, snapshot.group, FLEET, told, NINE).idle is idle
