@@ -5,6 +5,7 @@ import random
 import pytest
 
 from sluice import case
+from sluice.forecasting import usual
 from sluice.model import Estimate, History, Memory, Sighting
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
@@ -140,3 +141,33 @@ def test_case_when_it_is_idle_by_the_minute_and_not_by_the_half_hour():
         snapshot = seen(NINE, a_queue(NINE), a_group(NINE, 1))
         told = Memory(service_rate=memory.service_rate, lead_time=memory.lead_time, arrivals=history)
         assert case.case_of(snapshot, snapshot.group, FLEET, told, NINE).idle is idle
+
+
+# ------------------------------------------------------------------------------------------- few, and never in time
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "quiet_s", "target_s", "steady"),
+    [
+        (0.5, 30, 30, True),  # fifteen in half an hour
+        (2, 30, 30, False),  # sixty: minutes tell more
+        (0.5, 30, 120, False),  # a launch can wait for its message: nothing is foreseen
+    ],
+)
+def test_forecast_when_messages_are_few(per_minute, quiet_s, target_s, steady):
+    """Where no launch is in time, units for few messages go by the half hour, not by whether two came together."""
+    fleet = a_fleet(target_wait_s=target_s)
+    memory = known(per_minute, quiet_s)
+    snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
+    arrivals = case.case_of(snapshot, snapshot.group, fleet, memory, NINE).arrivals
+    assert (arrivals.rate_per_s == usual(memory)) is steady
+    assert (arrivals.ahead_per_s == usual(memory)) is steady
+
+
+def test_launches_when_jobs_are_long_and_few():
+    """A job of ten minutes every three, by chance, and a target that no launch meets: half a launch a job at most."""
+    rng = random.Random(5)
+    world = World(lambda _: float(rng.random() < 1 / 180), 1 / 600, boot_s=180.0, bounds=(0, 50))
+    world.live(a_fleet(target_wait_s=60, hints={"seconds_per_message": 600, "lead_time_s": 180}), 12 * 3600)
+    launches = sum(max(0, decision.want - decision.current) for decision in world.decisions)
+    assert launches < 0.6 * len(world.waits)

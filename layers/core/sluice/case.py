@@ -28,6 +28,8 @@ MINIMUM_BILLING_S = 60.0
 QUIET_SHARE = 0.5  # of what a launch costs: after so long without a message the rate of before is not believed
 QUIET_LEAST_S = 15.0  # a tick and a half: ticks do not know better when the last message came
 IDLE_SHARE = 0.5  # of a unit's time: one that is busy for less is better launched anew when a few messages wait
+FEW_PER_S = 20.0 / 1800.0  # messages in half an hour: of fewer a level of minutes is chance
+FEW_QUIET = 3.0  # times as long as they are apart, on average: by chance one gap in twenty is longer
 GATHER_LEAST = 0.5  # messages that must be expected while a launch from zero can wait, or it does not wait for them
 GATHER_SLACK_S = 2.0 * HOT_TICK_S  # kept of that time: a tick until the next look, and one for launches that vary
 
@@ -114,6 +116,8 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
     wait_s = _planned_wait(fleet.tightest_wait_s, lead_s, memory.kept_back)
     arrivals = forecast(memory, now)
     patient = _is_patient(fleet, wait_s, lead_s)
+    if not patient:
+        arrivals = _steadied(arrivals, usual(memory))
     supply = _supply(
         snapshot.queue,
         group,
@@ -229,6 +233,13 @@ def _demands(
 
 def _is_patient(fleet: Fleet, wait_s: float, lead_s: float) -> bool:
     return wait_s - lead_s >= patience_s(fleet.tightest_wait_s)
+
+
+def _steadied(arrivals: Forecast, usual_per_s: float) -> Forecast:
+    """Of few messages what is usual, not what minutes say: units that come and go by those are not there in need."""
+    if not 0.0 < usual_per_s <= FEW_PER_S or arrivals.quiet_s * usual_per_s >= FEW_QUIET:
+        return arrivals
+    return replace(arrivals, rate_per_s=usual_per_s, ahead_per_s=usual_per_s, quiet_s=0.0)
 
 
 def _is_idle(memory: Memory, arrivals: Forecast, rate_per_s: float) -> bool:
