@@ -7,7 +7,7 @@ from sluice import hygiene
 from sluice.config import Fleet
 from sluice.deadlines import AT_HAND, Interval, Knot, Supply, ahead, backlog, due_by, need
 from sluice.estimating import Measure, capacity, lead_time, service_rate, through
-from sluice.forecasting import Forecast, forecast, lately, usual
+from sluice.forecasting import USUAL_S, Forecast, forecast, lately, usual
 from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
 from sluice.recurring import Times, awaited_need
 from sluice.sharing import Demand, needs
@@ -28,7 +28,7 @@ MINIMUM_BILLING_S = 60.0
 QUIET_SHARE = 0.5  # of what a launch costs: after so long without a message the rate of before is not believed
 QUIET_LEAST_S = 15.0  # a tick and a half: ticks do not know better when the last message came
 IDLE_SHARE = 0.5  # of a unit's time: one that is busy for less is better launched anew when a few messages wait
-FEW_PER_S = 20.0 / 1800.0  # messages in half an hour: of fewer a level of minutes is chance
+FEW_PER_S = 20.0 / USUAL_S  # messages in half an hour: of fewer a level of minutes is chance
 FEW_QUIET = 3.0  # times as long as they are apart, on average: by chance one gap in twenty is longer
 GATHER_LEAST = 0.5  # messages that must be expected while a launch from zero can wait, or it does not wait for them
 GATHER_SLACK_S = 2.0 * HOT_TICK_S  # kept of that time: a tick until the next look, and one for launches that vary
@@ -143,11 +143,11 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         )
         late_s = wait_s / fleet.limits.catch_up
         needed = need(deadlines, supply, lead_s, late_s)
-        if patient and supply.total <= 0.0 and _is_idle(memory, arrivals, rate.value):
-            expected = arrivals.rate_per_s * (wait_s - lead_s)
+        more = arrivals.rate_per_s * (wait_s - lead_s) >= GATHER_LEAST and not value(snapshot.queue.delayed)
+        if patient and supply.total <= 0.0 and more and _is_idle(memory, arrivals, rate.value):
             later_s = lead_s + GATHER_SLACK_S
-            if expected >= GATHER_LEAST and not value(snapshot.queue.delayed) and due_by(deadlines, later_s) <= 0.0:
-                needed = 0 if need(deadlines, supply, later_s, late_s) <= needed else needed
+            if due_by(deadlines, later_s) <= 0.0 and need(deadlines, supply, later_s, late_s) <= needed:
+                needed = 0
         if poison > 0.0:
             needed = max(1, needed)
         if memory.awaited:
