@@ -82,6 +82,13 @@ def test_ahead_when_a_launch_takes_longer_than_the_wait():
     assert knots[-1] == (60.0 + 240.0, pytest.approx(480 + QUANTILE * 0.5 * 130))
 
 
+@pytest.mark.parametrize(("quantile", "messages"), [(0.0, 260.0), (-1.0, 195.0), (-8.0, 0.0)])
+def test_ahead_when_less_than_the_mean_is_worth_a_unit(quantile, messages):
+    """What only this order can serve is asked for at the quantile that is given, and never at less than nothing."""
+    knots = ahead([(60.0, 0.0)], 2.0, 0.5, 0.0, wait_s=60.0, lead_s=180.0, quantile=quantile)
+    assert knots[1] == (60.0 + 130.0, pytest.approx(messages))
+
+
 def test_ahead_when_a_launch_can_wait():
     """Where later orders can serve it, the mean is enough; delayed messages come at some moment of 15 minutes."""
     knots = ahead([(120.0, 0.0)], 2.0, 0.5, 90.0, wait_s=120.0, lead_s=60.0)

@@ -1,12 +1,13 @@
 """learn(): what the planner measures of its fleet, from which evidence, and what it leaves out."""
 
+import random
 from dataclasses import replace
 
 import pytest
 
 from sluice.estimating import lead_time, learn, service_rate
 from sluice.model import Estimate, Instance, Lifecycle, Memory, QueueReading, Reading, Series, TimedLaunch
-from tests.planner_world import NINE, a_fleet, a_group, a_queue, clock, seen
+from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, clock, seen
 
 
 def saturated(fleet, per_minute, *, working=2, minutes=6, waiting=50.0, in_flight=None, period_s=60.0, tick_s=10.0):
@@ -253,7 +254,7 @@ def test_service_rate_when_the_hint_is_given_or_not():
 
 
 def test_service_rate_when_a_period_is_not_saturated():
-    """While next to nothing is known, those in flight tell of a period without backlog; later it tells nothing.
+    """While next to nothing is known, those in flight tell of a period without backlog; later not of short messages.
 
     Five sightings with two in flight and one with one more: 11 / 6 busy for 60 s, ten messages, and the hint's one.
     """
@@ -271,6 +272,55 @@ def test_service_rate_when_a_period_is_not_saturated():
     assert after(Memory()).service_rate.mean == pytest.approx((10 + 1) / (110 + 1))
     founded = Estimate(0.7, 50.0, NINE - 60)
     assert after(Memory(service_rate=founded, completing=(50.0, 71.0))).service_rate == founded
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("message_s", "per_minute"), [(20, 0.8), (40, 0.2), (12, 2.0), (25, 4.0)])
+def test_service_rate_when_messages_are_few(message_s, per_minute, seed):
+    """Where each launch serves a message or three, what is done once nothing waits tells of the speed as well.
+
+    Minutes in which messages wait throughout are those in which a unit has just begun: they alone told of three times
+    the seconds a message.
+    """
+    rng = random.Random(seed)
+    world = World(lambda _: float(rng.random() < per_minute / 60), 1 / message_s, bounds=(0, 20))
+    fleet = a_fleet(hints={"lead_time_s": 60})
+    world.live(fleet, 10 * 3600)
+    assert 1 / service_rate(world.memory, fleet, world.now).value == pytest.approx(message_s, rel=0.2), f"seed {seed}"
+
+
+def few(working, in_flight, per_minute, message_s=20.0, minutes=8):
+    """The rate before and after minutes without a backlog, with so many in flight at each tick."""
+    fleet = a_fleet()
+    before = Memory(service_rate=Estimate(1 / message_s, 50.0, NINE - 60), completing=(50.0, 50.0 * message_s))
+    memory = before
+    for t in range(0, minutes * 60 + 100, 10):
+        now = NINE + t
+        done = tuple((NINE + 60.0 * i, per_minute) for i in range(max(0, (t - 30) // 60)))
+        queue = replace(a_queue(now, 0, in_flight, per_minute=None), deleted=Series(60.0, done))
+        memory = learn(memory, seen(now, queue, a_group(now, working)), fleet, now)
+    return before.service_rate, memory.service_rate
+
+
+def test_service_rate_when_a_few_units_have_no_backlog():
+    """Of two units one is always at work and completes four a minute: fifteen seconds each, not twenty."""
+    before, after = few(2, 1.0, 4.0)
+    assert 1 / before.mean > 1 / after.mean > 15.0
+    assert 1 / few(2, 1.0, 4.0, minutes=60)[1].mean == pytest.approx(15.0, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("working", "in_flight", "per_minute", "message_s"),
+    [
+        (2, 1.0, 0.0, 20.0),  # nobody works on it: who did is gone
+        (8, 4.0, 4.0, 20.0),  # of many units one may hold what others could do
+        (2, 0.0, 30.0, 2.0),  # ticks do not see them
+    ],
+)
+def test_service_rate_when_those_in_flight_tell_nothing(working, in_flight, per_minute, message_s):
+    """It stays as it was."""
+    before, after = few(working, in_flight, per_minute, message_s)
+    assert after == before
 
 
 def test_service_rate_when_one_minute_is_far_off():

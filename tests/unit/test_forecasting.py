@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from math import sqrt
 
 import pytest
 
@@ -49,7 +50,7 @@ def told(counts: Sequence[float], *, start_at: float = MONDAY, memory: Memory | 
 
 def error(memory: Memory, name: str) -> float:
     """How far a forecaster was off, messages a second."""
-    return dict(memory.errors)[name].mean
+    return dict(memory.errors)[name].mean ** 2
 
 
 # ------------------------------------------------------------------------------------------------ counts kept
@@ -161,6 +162,13 @@ def test_forecast_when_it_was_wrong():
     assert forecast(wild, at).error_per_s > 10 * forecast(calm, at).error_per_s
 
 
+def test_error_when_one_burst_came_hours_ago():
+    """Forty times the usual for five minutes: an hour later nobody keeps units for another of it."""
+    burst = [20.0] * 60 + [800.0] * 5
+    after = [forecast(told(burst + [20.0] * more), MONDAY + (65 + more) * 60).error_per_s for more in (10, 60, 120)]
+    assert after == [pytest.approx(0.306, rel=0.01), pytest.approx(0.083, rel=0.01), pytest.approx(0.011, rel=0.05)]
+
+
 # ------------------------------------------------------------------------------------------------ forecasters
 
 
@@ -229,7 +237,7 @@ def test_forecaster_when_it_was_judged_seldom_or_is_hardly_better():
 
     def chosen(weight: float, share: float) -> str:
         memory = told([60.0] * 3)
-        errors = (("level", Estimate(1.0, 50.0, 0.0)), ("slow", Estimate(share, weight, 0.0)))
+        errors = (("level", Estimate(1.0, 50.0, 0.0)), ("slow", Estimate(sqrt(share), weight, 0.0)))
         memory = replace(memory, errors=errors, expected=())
         points = ((MONDAY + 180.0, 60.0),)
         learned = learn_arrivals(memory, Series(60.0, points), HORIZON_S, MONDAY + 240)
@@ -247,7 +255,7 @@ def test_forecasts_when_their_horizon_has_not_passed():
     assert memory.errors == ()
     assert len(memory.expected) == 5
     memory = told([60.0] + [180.0] * 5)  # said after the first minute: 1 a second; then came 3
-    assert dict(memory.errors)["level"] == Estimate(2.0, 1.0, MONDAY + 360, 0.0)
+    assert dict(memory.errors)["level"] == Estimate(sqrt(2.0), 1.0, MONDAY + 360, 0.0)
     assert [made_at for made_at, _ in memory.expected] == [MONDAY + 60.0 * i for i in range(2, 7)]
 
 

@@ -234,11 +234,13 @@ def test_decision_when_a_fleet_is_in_shadow_mode(mode):
 
 
 def test_hot_when_something_waits_launches_or_changes():
-    """A fleet is ticked on while anything waits or launches; one with time to spare is left for a minute."""
+    """A fleet is ticked on while anything waits, launches or is idle; one with time to spare is left for a minute."""
     now, roomy = clock("09:00"), a_fleet(target_wait_s=600)
     assert decide(seen(now, a_queue(now, 1, 1), a_group(now, 1)), roomy).hot
     assert decide(seen(now, a_queue(now, 0, 1), a_group(now, 1, launching=(5.0,))), roomy).hot
-    assert not decide(seen(now, a_queue(now, 0, 1), a_group(now, 1)), roomy).hot
+    busy = Memory(arrivals=History(60.0, now - 1800.0, (60.0,) * 30), learned_at=now)
+    assert not decide(seen(now, a_queue(now, 0, 1), a_group(now, 1)), roomy, busy).hot
+    assert decide(seen(now, a_queue(now, 0, 1), a_group(now, 1)), roomy).hot, "it may go at any look"
     assert not decide(seen(now, a_queue(now), a_group(now)), roomy).hot
 
 

@@ -1,11 +1,13 @@
 """Fleets that less than half a unit could serve: when the last unit goes, and when the next one is launched."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from sluice import case
-from sluice.forecasting import usual
+from sluice.deadlines import QUANTILE
+from sluice.forecasting import Forecast, usual
 from sluice.model import Estimate, History, Memory, Sighting
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
@@ -113,6 +115,21 @@ def test_launch_when_waiting_gains_nothing(per_minute, more):
     assert gathered(per_minute, 5, **more).want == 1
 
 
+def test_window_when_a_unit_is_idle():
+    """It goes a tick and a half after it was last needed: launched anew it costs less than for staying."""
+    slow = a_fleet(target_wait_s=300, hints={"seconds_per_message": MESSAGE_S, "lead_time_s": 120})
+    snapshot = seen(NINE, a_queue(NINE), a_group(NINE, 1))
+    for per_minute, window_s in ((4, 15.0), (8, 30.0)):
+        memory = replace(known(per_minute), lead_time=Estimate(120.0, 8.0, NINE))
+        assert case.case_of(snapshot, snapshot.group, slow, memory, NINE).window_s == window_s
+
+
+def test_hot_when_a_unit_is_idle():
+    """However much time a launch has: each look at an idle unit may be the one at which it goes."""
+    roomy = a_fleet(target_wait_s=600, hints={"seconds_per_message": MESSAGE_S, "lead_time_s": 60})
+    assert [empty(per_minute, 10, fleet=roomy).hot for per_minute in (4, 8)] == [True, False]
+
+
 # ------------------------------------------------------------------------------------------------ a day of it
 
 
@@ -149,19 +166,71 @@ def test_case_when_it_is_idle_by_the_minute_and_not_by_the_half_hour():
 @pytest.mark.parametrize(
     ("per_minute", "quiet_s", "target_s", "steady"),
     [
-        (0.5, 30, 30, True),  # fifteen in half an hour
-        (2, 30, 30, False),  # sixty: minutes tell more
-        (0.5, 30, 120, False),  # a launch can wait for its message: nothing is foreseen
+        (0.5, 30, 30, True),
+        (10, 20, 30, True),
+        (15, 20, 30, False),  # more than sixty in five minutes: each minute tells enough
     ],
 )
 def test_forecast_when_messages_are_few(per_minute, quiet_s, target_s, steady):
-    """Where no launch is in time, units for few messages go by the half hour, not by whether two came together."""
+    """Where no launch is in time, units for few messages go by the last sixty, not by whether two came together."""
     fleet = a_fleet(target_wait_s=target_s)
     memory = known(per_minute, quiet_s)
     snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
     arrivals = case.case_of(snapshot, snapshot.group, fleet, memory, NINE).arrivals
     assert (arrivals.rate_per_s == usual(memory)) is steady
     assert (arrivals.ahead_per_s == usual(memory)) is steady
+
+
+def test_forecast_when_messages_are_few_and_a_launch_can_wait():
+    """What is expected is steadied, so that a unit does not stay for two that came together; nothing is foreseen."""
+    memory = known(0.5, 30)
+    snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
+    arrivals = case.case_of(snapshot, snapshot.group, FLEET, memory, NINE).arrivals
+    assert (arrivals.rate_per_s, arrivals.quiet_s) == (usual(memory), 30.0)
+
+
+def test_forecast_when_few_messages_become_many():
+    """Beyond two standard deviations and one message, minutes are believed: 5 a minute where there was one in two."""
+    history = History(60.0, NINE - 3720.0, (0.5,) * 57 + (5.0,) * 3)
+    memory = replace(known(5), arrivals=history)
+    snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
+    arrivals = case.case_of(snapshot, snapshot.group, FLEET, memory, NINE).arrivals
+    assert arrivals.rate_per_s > 4 * usual(memory)
+
+
+def test_forecast_when_few_messages_become_none():
+    """Three times as long without one as they are apart: it is over, and minutes say so before three hours do."""
+    for silent, steady in ((3, True), (9, False)):
+        history = History(60.0, NINE - 3720.0, (0.5,) * (60 - silent) + (0.0,) * silent)
+        memory = replace(known(0.01, quiet_s=600), arrivals=history)
+        snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
+        arrivals = case.case_of(snapshot, snapshot.group, a_fleet(target_wait_s=30), memory, NINE).arrivals
+        assert (arrivals.rate_per_s == usual(memory)) is steady
+
+
+@pytest.mark.parametrize(
+    ("counts", "per_minute"),
+    [
+        ((60.0,) * 30, 60),  # five minutes at least
+        ((600.0,) + (60.0,) * 5, 60),
+        ((100.0,) * 5 + (2.0,) * 30, 2),  # the last sixty messages
+        ((100.0,) * 200 + (0.1,) * 180, 0.1),  # three hours at most
+        ((3.0,), 3),
+        ((), 0),
+    ],
+)
+def test_usual_when_it_took_long_or_not(counts, per_minute):
+    """The mean over as long as sixty messages took to come."""
+    assert usual(Memory(arrivals=History(60.0, NINE, counts))) == pytest.approx(per_minute / 60)
+
+
+@pytest.mark.parametrize(
+    ("in_a_boot", "quantile"),
+    [(20, QUANTILE), (400, QUANTILE), (10, 1.606), (3, 0.540), (2, 0.0), (1.2, -1.212), (0.5, -3.87)],
+)
+def test_quantile_when_a_spare_unit_would_serve_so_many(in_a_boot, quantile):
+    """Of n messages in the time that a launch costs, it is worth having one for what happens once in n such times."""
+    assert case._quantile(Forecast(in_a_boot / 190, 0.0, 0.0), 180.0) == pytest.approx(quantile, abs=0.01)
 
 
 def test_launches_when_jobs_are_long_and_few():

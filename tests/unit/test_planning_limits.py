@@ -4,6 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from sluice import limits
+from sluice.case import case_of
+from sluice.estimating import learn
 from sluice.limits import LIMITS
 from sluice.model import Action, Decision, Estimate, Lifecycle, Memory, Reason, ReasonCode
 from sluice.planning import plan, remember
@@ -275,6 +278,17 @@ def test_shrink_when_arrivals_are_steady(target_wait_s, want, code, sentence):
     assert decision.want == want
     assert decision.raw_need <= want
     assert reason(decision, code).sentence == sentence
+
+
+def test_shrink_when_what_may_come_takes_long():
+    """Three a minute of ten minutes would keep 30 busy one day; in three minutes they add a quarter of what is missing.
+
+    1 - exp(-180 / 600) is 0.26: of 2 busy and the 30 that may be, 9.3.
+    """
+    fleet = a_fleet(target_wait_s=60, hints={"seconds_per_message": 600, "lead_time_s": 180})
+    snapshot = seen(NOW, a_queue(NOW, 0, 2, per_minute=(3.0,) * 15), a_group(NOW, 20))
+    memory = learn(CALM, snapshot, fleet, NOW)
+    assert limits._may_be_busy(case_of(snapshot, snapshot.group, fleet, memory, NOW)) == pytest.approx(9.26, abs=0.01)
 
 
 def test_shrink_when_long_messages_are_in_flight():

@@ -1,13 +1,22 @@
 """One tick's input in the terms of the theory: what was observed and learned -> a Case to decide on."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from math import ceil, inf
+from math import ceil, inf, sqrt
+from statistics import NormalDist
 
 from sluice import hygiene
 from sluice.config import Fleet
-from sluice.deadlines import AT_HAND, Interval, Knot, Supply, ahead, backlog, due_by, need
+from sluice.deadlines import AT_HAND, QUANTILE, Interval, Knot, Supply, ahead, backlog, due_by, need
 from sluice.estimating import Measure, capacity, lead_time, service_rate, through
-from sluice.forecasting import USUAL_S, Forecast, forecast, lately, usual
+from sluice.forecasting import (
+    LEVEL_MEMORY_S,
+    USUAL_LEAST_S,
+    USUAL_MESSAGES,
+    Forecast,
+    forecast,
+    lately,
+    usual,
+)
 from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
 from sluice.recurring import Times, awaited_need
 from sluice.sharing import Demand, needs
@@ -28,8 +37,12 @@ MINIMUM_BILLING_S = 60.0
 QUIET_SHARE = 0.5  # of what a launch costs: after so long without a message the rate of before is not believed
 QUIET_LEAST_S = 15.0  # a tick and a half: ticks do not know better when the last message came
 IDLE_SHARE = 0.5  # of a unit's time: one that is busy for less is better launched anew when a few messages wait
-FEW_PER_S = 20.0 / USUAL_S  # messages in half an hour: of fewer a level of minutes is chance
+FEW_PER_S = USUAL_MESSAGES / USUAL_LEAST_S  # of fewer messages a second a level of minutes is chance
+FEW_SPREADS = 2.0  # standard deviations, and a message: what minutes may be above the usual by chance
 FEW_QUIET = 3.0  # times as long as they are apart, on average: by chance one gap in twenty is longer
+SURE = 20.0  # messages while one unit boots: of so many a spare one is worth it for the unlikeliest twentieth
+SURE_LEAST = 1.001  # of one message in a boot nothing is likely enough
+ABSOLUTE = 1.2533  # mean absolute errors in a standard deviation of a normal distribution
 GATHER_LEAST = 0.5  # messages that must be expected while a launch from zero can wait, or it does not wait for them
 GATHER_SLACK_S = 2.0 * HOT_TICK_S  # kept of that time: a tick until the next look, and one for launches that vary
 
@@ -53,6 +66,7 @@ class Case:
     oldest_s: float | None  # how long the oldest waiting message has waited, as far as is known
     awaited: int  # of the need, what batches that recur ask for before they are there
     gaps: tuple[str, ...]  # what a shrink would have to know and cannot, in words
+    idle: bool = False  # whether what comes would leave a unit idle for most of its time, and a launch can wait for it
     poison: float = 0.0  # messages that wait and have no deadline: no unit completes them
     asked: tuple[tuple[Demand, int], ...] = ()  # of a shared fleet: each queue that is consumed, and what it asks for
 
@@ -67,22 +81,22 @@ class Case:
         return _is_patient(self.fleet, self.wait_s, self.lead_s)
 
     @property
-    def idle(self) -> bool:
-        """Whether what comes would leave a unit idle for most of its time, and a launch can wait for its message."""
-        return self.patient and _is_idle(self.memory, self.arrivals, self.rate.value)
-
-    @property
     def gathering(self) -> bool:
         """Whether what waits can be launched for later, and more is expected until then."""
         return self.need == 0 and self.waiting > self.poison and self.current == 0
 
     @property
     def window_s(self) -> float:
-        """The stabilisation window: by default most of the lead time, less where a mistake can be mended in time."""
+        """The stabilisation window: by default most of the lead time, less where a mistake can be mended in time.
+
+        Who is idle can be launched anew for less than it costs to stay.
+        """
         configured = self.fleet.limits.shrink_window_s
         if configured is not None:
             return configured
-        return (WINDOW_SHARE if self.patient else WINDOW_SHARE_LATE) * self.lead_s
+        if not self.patient:
+            return WINDOW_SHARE_LATE * self.lead_s
+        return min(WINDOW_SHARE * self.lead_s, QUIET_LEAST_S) if self.idle else WINDOW_SHARE * self.lead_s
 
     @property
     def waiting(self) -> float:
@@ -114,10 +128,10 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
     lead = lead_time(memory, fleet, now)
     lead_s = lead.value + lead.deviation
     wait_s = _planned_wait(fleet.tightest_wait_s, lead_s, memory.kept_back)
-    arrivals = forecast(memory, now)
+    usual_per_s = usual(memory)
     patient = _is_patient(fleet, wait_s, lead_s)
-    if not patient:
-        arrivals = _steadied(arrivals, usual(memory))
+    arrivals = _steadied(forecast(memory, now), usual_per_s, patient=patient)
+    idle = patient and max(arrivals.rate_per_s, usual_per_s) <= IDLE_SHARE * rate.value
     supply = _supply(
         snapshot.queue,
         group,
@@ -144,7 +158,7 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         late_s = wait_s / fleet.limits.catch_up
         needed = need(deadlines, supply, lead_s, late_s)
         more = arrivals.rate_per_s * (wait_s - lead_s) >= GATHER_LEAST and not value(snapshot.queue.delayed)
-        if patient and supply.total <= 0.0 and more and _is_idle(memory, arrivals, rate.value):
+        if idle and supply.total <= 0.0 and more:
             later_s = lead_s + GATHER_SLACK_S
             if due_by(deadlines, later_s) <= 0.0 and need(deadlines, supply, later_s, late_s) <= needed:
                 needed = 0
@@ -173,6 +187,7 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         oldest_s=oldest_s,
         awaited=awaited,
         gaps=_gaps(snapshot, group, fleet, memory, now),
+        idle=idle,
         poison=poison,
         asked=asked,
     )
@@ -191,7 +206,15 @@ def _deadlines(
     oldest_s = max(0.0, wait_s - knots[0][0]) if waiting > poison and known_s is not None else None
     foreseen = not _is_patient(fleet, wait_s, lead_s) and worth_staying(arrivals, lead_s)
     per_s, error_per_s = (arrivals.ahead_per_s, arrivals.error_per_s) if foreseen else (0.0, 0.0)
-    deadlines = ahead(knots, per_s, error_per_s, value(snapshot.queue.delayed), wait_s=wait_s, lead_s=lead_s)
+    deadlines = ahead(
+        knots,
+        per_s,
+        error_per_s,
+        value(snapshot.queue.delayed),
+        wait_s=wait_s,
+        lead_s=lead_s,
+        quantile=_quantile(arrivals, lead_s),
+    )
     return deadlines, oldest_s, poison
 
 
@@ -235,16 +258,20 @@ def _is_patient(fleet: Fleet, wait_s: float, lead_s: float) -> bool:
     return wait_s - lead_s >= patience_s(fleet.tightest_wait_s)
 
 
-def _steadied(arrivals: Forecast, usual_per_s: float) -> Forecast:
-    """Of few messages what is usual, not what minutes say: units that come and go by those are not there in need."""
+def _steadied(arrivals: Forecast, usual_per_s: float, *, patient: bool) -> Forecast:
+    """Of few messages what is usual, not what minutes say, unless it is clearly over or clearly more.
+
+    Units that come and go by minutes are not there in need. Where a launch can wait for its message, only what a unit
+    in service expects is steadied: whether it leaves is told by what came last.
+    """
     if not 0.0 < usual_per_s <= FEW_PER_S or arrivals.quiet_s * usual_per_s >= FEW_QUIET:
         return arrivals
+    expected = usual_per_s * LEVEL_MEMORY_S
+    if arrivals.rate_per_s * LEVEL_MEMORY_S > expected + FEW_SPREADS * sqrt(expected) + 1.0:
+        return arrivals
+    if patient:
+        return replace(arrivals, rate_per_s=usual_per_s)
     return replace(arrivals, rate_per_s=usual_per_s, ahead_per_s=usual_per_s, quiet_s=0.0)
-
-
-def _is_idle(memory: Memory, arrivals: Forecast, rate_per_s: float) -> bool:
-    """Whether a unit would be idle for most of its time: by what comes now, and by what is usual."""
-    return max(arrivals.rate_per_s, usual(memory)) <= IDLE_SHARE * rate_per_s
 
 
 def _planned_wait(target_wait_s: float, lead_s: float, kept_back: float = 0.0) -> float:
@@ -263,13 +290,30 @@ def patience_s(target_wait_s: float) -> float:
     return min(PATIENCE_S, PATIENCE_SHARE * target_wait_s)
 
 
+def _spell_s(lead_s: float) -> float:
+    """What a launch costs in unit-seconds: its boot, a minute at least, and a tick."""
+    return max(MINIMUM_BILLING_S, lead_s) + HOT_TICK_S
+
+
+def _quantile(arrivals: Forecast, lead_s: float) -> float:
+    """How unlikely may be what is launched for ahead of time, in mean absolute errors of the forecast.
+
+    A spare unit costs a spell in every spell. It is worth that while it has a message to serve in each, one that would
+    have to wait for a launch otherwise: so of n messages a spell the likelier ones, down to one chance in n.
+    """
+    expected = arrivals.rate_per_s * _spell_s(lead_s)
+    if expected >= SURE:
+        return QUANTILE
+    return ABSOLUTE * NormalDist().inv_cdf(1.0 - 1.0 / max(SURE_LEAST, expected))
+
+
 def worth_staying(arrivals: Forecast, lead_s: float, *, idle: bool = False) -> bool:
     """Whether the next arrival is near enough to wait for it: leaving costs a launch, billed for a minute at least.
 
     An idle unit waits for as long as messages are apart on average, and no longer: while it boots anew it is paid for
     as it would be here, and until then it is not.
     """
-    spell_s = max(MINIMUM_BILLING_S, lead_s) + HOT_TICK_S
+    spell_s = _spell_s(lead_s)
     come_per_s = arrivals.rate_per_s
     if come_per_s * spell_s < 1.0:
         return False

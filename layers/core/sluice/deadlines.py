@@ -174,13 +174,20 @@ def backlog(waiting: float, came: Iterable[Interval], eldest_s: float, wait_s: f
 
 
 def ahead(
-    knots: Sequence[Knot], per_s: float, error_per_s: float, delayed: float, *, wait_s: float, lead_s: float
+    knots: Sequence[Knot],
+    per_s: float,
+    error_per_s: float,
+    delayed: float,
+    *,
+    wait_s: float,
+    lead_s: float,
+    quantile: float = QUANTILE,
 ) -> Sequence[Knot]:
     """D(t) with what is still to come, as far ahead as a launch and the wait after it.
 
-    What falls due before a later order could help is asked for at a quantile of the forecast's own error: this order
-    alone can serve it. The rest is asked for at its mean: there will be other ticks. Delayed messages come at some
-    moment within SQS's longest delay.
+    What falls due before a later order could help is asked for at a quantile of the forecast's own error, in mean
+    absolute errors: this order alone can serve it. The rest is asked for at its mean: there will be other ticks.
+    Delayed messages come at some moment within SQS's longest delay.
     """
     if per_s <= 0.0 and delayed <= 0.0:
         return knots
@@ -189,7 +196,7 @@ def ahead(
     added = list(knots)
     for seconds in sorted({only_now_s, lead_s, lead_s + wait_s} - {0.0}):
         messages = delayed * min(1.0, seconds / DELAY_MAX_S)
-        messages += per_s * seconds + QUANTILE * error_per_s * min(seconds, only_now_s)
+        messages += max(0.0, per_s * seconds + quantile * error_per_s * min(seconds, only_now_s))
         added.append((wait_s + seconds, waiting + messages))
     return added
 

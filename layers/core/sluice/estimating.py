@@ -10,7 +10,9 @@ service rate  messages completed by the seconds that units were busy: two sums t
               it were the evidence of a message or less. Units are busy where messages waited throughout and none was
               draining. Where a message takes longer than a period, backlog and completion are out of step: there a
               unit counts as busy by the messages in flight (Little's law), whatever waits; so it does while next to
-              nothing is known. A busy second without a completion is evidence, too: work of five minutes is believed
+              nothing is known, and in a fleet of a few units, where messages take long enough for ticks to see them:
+              with few of them, messages wait throughout where units have just begun, and what is done after that
+              would not count. A busy second without a completion is evidence, too: work of five minutes is believed
               after a few, not after ten completions.
               Until metrics come, the queue's counts bound an unknown rate: units that complete so many a second make
               them move. Where nothing at all completes that did before, consumers cannot work: an outage, which says
@@ -68,6 +70,8 @@ RATE_SLACK = 3.0  # and so many messages more: few are chance
 CHANGED_PERIODS = 3  # in a row beyond that step on the same side, in which something was completed: no accident
 SEEN_SHARE = 0.8  # of the time between ticks: messages that take so long are in flight at one of them, nearly all
 UNSEEN_STEP = 4.0  # of what was expected, where nothing waited: those in flight at ticks are samples
+FEW_UNITS = 3.0  # at most so many are told busy by what is in flight: of more, one may hold what others could do
+STUCK = 1.5  # messages in flight that should have been completed, and none was: who held them is gone
 SILENCE_TIMES = 2.0  # before anything was completed, a message takes at most so many times what it has taken so far
 LIVE_S = 120.0  # counts so far back bound an unknown rate
 LIVE_GAP_S = 20.0  # between ticks further apart, counts may have gone to and fro
@@ -365,12 +369,33 @@ def _busy_s(
         return 0.0
     if all(seen.visible > 0 for seen in during):
         return _integral(during, start_at, end_at, lambda seen: seen.working)
-    in_flight = sum(seen.in_flight for seen in during)
-    if (estimate is not None and estimate.weight >= FOUNDED) or (count == 0 and in_flight == 0):
+    if estimate is not None and estimate.weight >= FOUNDED:
+        return _busy_of_few_s(during, period, count, estimate, places)
+    return _busy_at_first_s(during, end_at - start_at, count, places)
+
+
+def _busy_at_first_s(during: tuple[Sighting, ...], period_s: float, count: float, places: int) -> float:
+    """The same while next to nothing is known, by the messages in flight; 0 of a period without any."""
+    if count == 0 and not any(seen.in_flight > 0 for seen in during):
         return 0.0
     # One more sighting than there were, with one message in flight, keeps a lucky few from telling of none.
     at_work = sum(_at_work(seen, places) for seen in during)
-    return (at_work + 1.0 / places) / (len(during) + 1) * (end_at - start_at)
+    return (at_work + 1.0 / places) / (len(during) + 1) * period_s
+
+
+def _busy_of_few_s(
+    during: tuple[Sighting, ...], period: tuple[float, float], count: float, estimate: Estimate, places: int
+) -> float:
+    """The same of a few units by the messages in flight; 0 where ticks may not see them, or those seen are stuck."""
+    if max(seen.working for seen in during) > FEW_UNITS or not _is_seen(during, estimate, places):
+        return 0.0
+    busy_s = _integral(during, *period, lambda seen: _at_work(seen, places))
+    return 0.0 if count == 0 and busy_s * estimate.mean >= STUCK else busy_s
+
+
+def _is_seen(during: tuple[Sighting, ...], estimate: Estimate, places: int) -> bool:
+    """Whether a message takes as long as it is from tick to tick, nearly: shorter ones may all be done in between."""
+    return places / estimate.mean >= SEEN_SHARE * max(after.at - before.at for before, after in pairwise(during))
 
 
 def _at_work(seen: Sighting, places: int) -> float:
@@ -386,14 +411,9 @@ def _is_outage(count: float, expected: float | None) -> bool:
 def _busy_at_most_s(during: tuple[Sighting, ...], period_s: float, estimate: Estimate | None, fleet: Fleet) -> float:
     """Unit-seconds that units were busy in a period at most, by the messages in flight; 0 where that cannot be told.
 
-    A message that is worked on is in flight, and a tick sees it there if it takes as long as it is from tick to tick:
-    shorter ones may all be done in between. One more sighting than there were, with a unit at work, keeps a lucky few
-    from telling of none.
+    One more sighting than there were, with a unit at work, keeps a lucky few from telling of none.
     """
-    if not during or estimate is None:
-        return 0.0
-    gap_s = max(after.at - before.at for before, after in pairwise(during))
-    if fleet.hints.concurrency / estimate.mean < SEEN_SHARE * gap_s:
+    if not during or estimate is None or not _is_seen(during, estimate, fleet.hints.concurrency):
         return 0.0
     units = sum(_at_work(seen, fleet.hints.concurrency) for seen in during)
     return (units + 1.0) / (len(during) + 1) * period_s

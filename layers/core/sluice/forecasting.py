@@ -13,7 +13,8 @@ week. Whenever a period is new, each forecaster says how many a second will come
     week    the level, changed as this quarter of an hour usually changes
 
 When the horizon has passed, each is compared with what really came. The one whose error was least is used, and carries
-that error; one that goes wrong demotes itself. A forecaster that is not clearly better than the level is not used.
+that error; one that goes wrong demotes itself. A forecaster that is not clearly better than the level is not used. Of
+errors the roots are averaged, so that after a single burst no other is expected for hours.
 
 Between new counts, ticks see arrivals themselves: the level follows those, and the chosen forecaster with it.
 Every period's length is the series' own (`Series.period_s`): nothing here takes a minute for granted.
@@ -49,13 +50,16 @@ UNKNOWN = -1.0  # a slot of the week that was never seen whole
 
 _AT = attrgetter("at")
 
-USUAL_S = 1800.0  # what comes in so long is usual
+USUAL_MESSAGES = 60.0  # what so many came in is usual: by chance an eighth more or less
+USUAL_LEAST_S = 300.0  # ... but no less than that; who gets more in it is known by the minute
+USUAL_MOST_S = 10_800.0  # ... and no more: a night says little of the day
 LATELY_S = 60.0  # a burst that is over is over: what came before is not kept busy with
 
 HORIZON_MAX_S = 900.0  # a level says nothing useful of a time further ahead
 ERROR_WEIGHT_MAX = 60.0  # judged forecasts remembered: an hour of minutes
 JUDGED_LEAST = 10.0  # forecasts of another forecaster than the level that must have been judged before it is used
 CLEARLY = 0.95  # of the level's error: the most that a better forecaster's may be
+ROOTS = 1.18  # mean absolute error of a normal distribution, over the square of the mean root
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +118,15 @@ def lately(memory: Memory) -> float:
 
 
 def usual(memory: Memory) -> float:
-    """Messages a second over the last half hour of the metric: few by chance, a level of minutes is not yet less."""
+    """Messages a second over as long as it took a number of them to come: of few a level of minutes is chance."""
     history = memory.arrivals
-    counts = history.counts[-max(1, round(USUAL_S / history.period_s)) :]
-    return sum(counts) / (len(counts) * history.period_s) if counts else 0.0
+    period_s, total, seconds = history.period_s, 0.0, 0.0
+    for count in reversed(history.counts):
+        total += count
+        seconds += period_s
+        if (total >= USUAL_MESSAGES and seconds >= USUAL_LEAST_S) or seconds >= USUAL_MOST_S:
+            break
+    return total / seconds if seconds > 0.0 else 0.0
 
 
 def learn_arrivals(memory: Memory, sent: Series | None, horizon_s: float, now: float) -> dict[str, Any]:
@@ -315,15 +324,17 @@ def _judge(memory: Memory, history: History, week: tuple[float, ...], horizon_s:
         elif first >= 0:
             came_per_s = sum(history.counts[first : first + periods]) / (periods * history.period_s)
             for name, per_s in expected:
-                errors[name] = blend(errors.get(name), abs(came_per_s - per_s), history.end_at, ERROR_WEIGHT_MAX)
+                root = sqrt(abs(came_per_s - per_s))
+                errors[name] = blend(errors.get(name), root, history.end_at, ERROR_WEIGHT_MAX)
     level, slow = _level(history, LEVEL_MEMORY_S), _level(history, SLOW_MEMORY_S)
     view = _View(history, week, periods * history.period_s, level, slow)
     said = {name: told for name, of in FORECASTERS.items() if (told := of(view)) is not None}
-    best, error_per_s = "level", errors["level"].mean if "level" in errors else 0.0
+    by_name = {name: ROOTS * error.mean * error.mean for name, error in errors.items()}
+    best, error_per_s = "level", by_name.get("level", 0.0)
     for name, error in errors.items():
         allowed = CLEARLY * error_per_s if best == "level" else error_per_s
-        if name in said and error.weight >= JUDGED_LEAST and error.mean < allowed:
-            best, error_per_s = name, error.mean
+        if name in said and error.weight >= JUDGED_LEAST and by_name[name] < allowed:
+            best, error_per_s = name, by_name[name]
     return {
         "expected": (*waiting[-2 * periods :], (history.end_at, tuple(said.items()))),
         "errors": tuple(errors.items()),

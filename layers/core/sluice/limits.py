@@ -8,7 +8,7 @@ Keep `LIMITS` in the order of `ReasonCode`.
 """
 
 from collections.abc import Callable
-from math import ceil, floor, inf
+from math import ceil, exp, floor, inf
 
 from sluice.case import Case, value, worth_staying
 from sluice.deadlines import TINY
@@ -178,13 +178,23 @@ def backlog(case: Case, wish: Wish) -> str | None:
     """Keep one unit until all is done; and, where a launch comes too late, what may be wanted before one could help."""
     if wish.want >= case.current:
         return None
-    if not case.patient and worth_staying(case.arrivals, case.lead_s):
-        arrivals = case.arrivals
-        may_come_per_s = max(arrivals.rate_per_s, arrivals.ahead_per_s) + LIKELY * arrivals.error_per_s
-        if wish.raise_to(min(case.current, ceil(may_come_per_s / case.rate.value - TINY))):
-            return f"{wish.want} may be wanted before a launch could help"
+    stays = not case.patient and worth_staying(case.arrivals, case.lead_s)
+    if stays and wish.raise_to(min(case.current, ceil(_may_be_busy(case) - TINY))):
+        return f"{wish.want} may be wanted before a launch could help"
     why = _why_not_zero(case) if wish.want < 1 else None
     return why if why is not None and wish.raise_to(1) else None
+
+
+def _may_be_busy(case: Case) -> float:
+    """Units that may be busy a lead time from now: as many as are now, on to as many as what may come keeps busy.
+
+    Work that takes long is not there at once: it adds up by as much of a lead time as it takes itself.
+    """
+    arrivals, per_s, places = case.arrivals, case.rate.value, case.supply.places
+    may_come_per_s = max(arrivals.rate_per_s, arrivals.ahead_per_s) + LIKELY * arrivals.error_per_s
+    done_by_then = 1.0 - exp(-case.lead_s * per_s / places)
+    busy = min(value(case.snapshot.queue.in_flight) / places, case.supply.working)
+    return busy + done_by_then * (may_come_per_s / per_s - busy)
 
 
 def _why_not_zero(case: Case) -> str | None:

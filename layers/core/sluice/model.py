@@ -308,7 +308,7 @@ class Memory:
     arrivals: History = field(default_factory=History)  # up to a day of minutes
     week: tuple[float, ...] = ()  # messages per second by quarter of an hour of the week from the epoch; -1: unknown
     expected: tuple[tuple[float, tuple[tuple[str, float], ...]], ...] = ()  # (made at, per second by forecaster)
-    errors: tuple[tuple[str, Estimate], ...] = ()  # how far each forecaster was off, messages per second
+    errors: tuple[tuple[str, Estimate], ...] = ()  # roots of how far each forecaster was off, messages per second
     outlook: tuple[str, float, float] | None = None  # (forecaster, per second above the level, its error)
     pulses: tuple[tuple[float, float], ...] = ()  # (period's start, messages above the usual) where they stood out
     pulses_since: float = 0.0  # from when on a pulse that is not there was none
