@@ -166,7 +166,7 @@ def test_error_when_one_burst_came_hours_ago():
     """Forty times the usual for five minutes: an hour later nobody keeps units for another of it."""
     burst = [20.0] * 60 + [800.0] * 5
     after = [forecast(told(burst + [20.0] * more), MONDAY + (65 + more) * 60).error_per_s for more in (10, 60, 120)]
-    assert after == [pytest.approx(0.306, rel=0.01), pytest.approx(0.083, rel=0.01), pytest.approx(0.011, rel=0.05)]
+    assert after == [pytest.approx(0.238, rel=0.01), pytest.approx(0.083, rel=0.01), pytest.approx(0.011, rel=0.05)]
 
 
 # ------------------------------------------------------------------------------------------------ forecasters
@@ -180,6 +180,30 @@ def test_trend_when_arrivals_climb():
     assert expected.ahead_per_s == pytest.approx((590 + 30) / 60, rel=0.05)
     assert expected.ahead_per_s > expected.rate_per_s
     assert error(memory, "trend") < 0.5 * error(memory, "level")
+
+
+def by_chance(minutes: int, seed: int) -> list[float]:
+    """Minutes that have nothing to do with one another: 100 messages on average, a third of them more or less."""
+    rng = random.Random(seed)
+    return [float(round(max(0.0, rng.gauss(100, 35)))) for _ in range(minutes)]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_steady_when_minutes_differ_by_chance(seed):
+    """What the last minutes were says nothing of the next: half an hour does, however the level goes."""
+    told_of = by_chance(300, seed)
+    expected = [forecast(told(told_of[:minutes]), MONDAY + 60 * minutes) for minutes in range(240, 300, 5)]
+    assert not {each.by for each in expected} & {"level", "trend"}, f"seed {seed}"
+    spread = [max(rates) - min(rates) for rates in zip(*((e.rate_per_s, e.ahead_per_s) for e in expected), strict=True)]
+    assert spread[1] < spread[0] / 2, f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_steady_when_a_crowd_comes(seed):
+    """More than chance explains is believed at once: three times as many for three minutes."""
+    memory = told([*by_chance(300, seed), 300.0, 300.0, 300.0])
+    expected = forecast(memory, MONDAY + 60 * 303)
+    assert expected.ahead_per_s == expected.rate_per_s > 3.5, f"seed {seed}"
 
 
 def test_hour_when_a_batch_comes_every_hour():
@@ -280,6 +304,6 @@ def test_week_when_a_slot_comes_again():
 
 def test_forecasters_when_little_is_known():
     """Those that need an hour, a day or a week of history say nothing before it is there."""
-    assert [name for name, _ in told([60.0] * 10).expected[-1][1]] == ["level", "slow", "trend"]
-    assert [name for name, _ in told([60.0] * 61).expected[-1][1]] == ["level", "slow", "trend", "hour"]
-    assert set(NAMES) == {"level", "slow", "trend", "hour", "day", "week"}
+    assert [name for name, _ in told([60.0] * 10).expected[-1][1]] == ["level", "slow", "steady", "trend"]
+    assert [name for name, _ in told([60.0] * 61).expected[-1][1]] == ["level", "slow", "steady", "trend", "hour"]
+    assert set(NAMES) == {"level", "slow", "steady", "trend", "hour", "day", "week"}

@@ -7,6 +7,7 @@ week. Whenever a period is new, each forecaster says how many a second will come
 
     level   what came lately, forgetting with `LEVEL_MEMORY_S`
     slow    the same with `SLOW_MEMORY_S`: steadier
+    steady  the same with `STEADY_MEMORY_S`: for traffic that only seems to change
     trend   the level, going on as the distance of the two says
     hour    what came in the same minutes of the last hours: batches that recur
     day     the level, changed as yesterday changed at this time
@@ -16,7 +17,8 @@ When the horizon has passed, each is compared with what really came. The one who
 that error; one that goes wrong demotes itself. A forecaster that is not clearly better than the level is not used. Of
 errors the roots are averaged, so that after a single burst no other is expected for hours.
 
-Between new counts, ticks see arrivals themselves: the level follows those, and the chosen forecaster with it.
+Between new counts, ticks see arrivals themselves: the level follows those, and the chosen forecaster with it; of the
+slower ones each as slowly as it does anyway, unless the level is beyond what their error explains.
 Every period's length is the series' own (`Series.period_s`): nothing here takes a minute for granted.
 """
 
@@ -38,6 +40,9 @@ METRIC_LATE_S = 120.0  # a period's count is there so long after its end, nearly
 LEVEL_MEMORY_S = 150.0  # how long the level remembers: long against noise, short against a ramp
 SLOW_MEMORY_S = 450.0
 LEVEL_PERIODS = 24  # periods looked at; older ones weigh nothing
+STEADY_MEMORY_S = 1800.0
+STEADY_PERIODS = 120
+LIKELY = 2.0  # mean absolute errors that arrivals are allowed to exceed a forecast by: nineteen times in twenty
 HOUR_S = 3600.0
 HOURS = 3  # of which the same minutes are averaged
 DAY_S = 86_400.0
@@ -98,7 +103,11 @@ def forecast(memory: Memory, now: float) -> Forecast:
     level = _level(history, LEVEL_MEMORY_S, live, live_s)
     name, above_per_s, error_per_s = memory.outlook or ("level", 0.0, 0.0)
     age_s = max(0.0, now - history.end_at) if history.counts else None
-    return Forecast(level, max(0.0, level + above_per_s), error_per_s, name, age_s, quiet_s)
+    ahead_per_s = max(0.0, level + above_per_s)
+    if name in SLOWER:
+        slower = _level(history, SLOWER[name], live, live_s)
+        ahead_per_s = slower if level <= slower + LIKELY * error_per_s else level
+    return Forecast(level, ahead_per_s, error_per_s, name, age_s, quiet_s)
 
 
 def lately(memory: Memory) -> float:
@@ -262,6 +271,10 @@ def _by_slow(view: _View) -> float:
     return view.slow
 
 
+def _by_steady(view: _View) -> float:
+    return _level(view.history, STEADY_MEMORY_S)
+
+
 def _by_trend(view: _View) -> float:
     """Levels lag a ramp by their memory, so the two of them give its slope."""
     slope_per_s2 = (view.level - view.slow) / (SLOW_MEMORY_S - LEVEL_MEMORY_S)
@@ -304,12 +317,14 @@ def _usual(week: tuple[float, ...], at: float) -> float | None:
 FORECASTERS: Mapping[str, Callable[[_View], float | None]] = {
     "level": _by_level,
     "slow": _by_slow,
+    "steady": _by_steady,
     "trend": _by_trend,
     "hour": _by_hour,
     "day": _by_day,
     "week": _by_week,
 }
 NAMES = tuple(FORECASTERS)
+SLOWER: Mapping[str, float] = {"slow": SLOW_MEMORY_S, "steady": STEADY_MEMORY_S}
 
 
 def _judge(memory: Memory, history: History, week: tuple[float, ...], horizon_s: float) -> dict[str, Any]:
@@ -350,7 +365,7 @@ def _level(history: History, memory_s: float, live: float = 0.0, live_s: float =
     newest = exp(-live_s / memory_s)
     total = live / live_s * (1.0 - newest) if live_s > 0.0 else 0.0
     fades = _fades(history.period_s, memory_s)
-    counts = history.counts[: -LEVEL_PERIODS - 1 : -1]
+    counts = history.counts[: -len(fades) : -1]
     total += sum(map(mul, counts, fades)) / history.period_s * newest * (1.0 - fades[1])
     weights = 1.0 - newest * fades[len(counts)]
     return total / weights if weights > 0.0 else 0.0
@@ -359,4 +374,5 @@ def _level(history: History, memory_s: float, live: float = 0.0, live_s: float =
 @cache
 def _fades(period_s: float, memory_s: float) -> tuple[float, ...]:
     """What is left of a weight after 0, 1, ... periods."""
-    return tuple(exp(-period_s * periods / memory_s) for periods in range(LEVEL_PERIODS + 1))
+    known = STEADY_PERIODS if memory_s >= STEADY_MEMORY_S else LEVEL_PERIODS
+    return tuple(exp(-period_s * periods / memory_s) for periods in range(known + 1))

@@ -13,7 +13,7 @@ from math import ceil, exp, floor, inf
 from sluice.case import Case, value, worth_staying
 from sluice.deadlines import TINY
 from sluice.estimating import capacity, is_unproven
-from sluice.forecasting import DAY_S, lately
+from sluice.forecasting import DAY_S, LIKELY, lately
 from sluice.model import Lifecycle, Mode, ReasonCode
 from sluice.values import dataclass
 
@@ -28,7 +28,6 @@ BUDGET_PACE_S = 3600.0  # what is left of a budget must last for an hour, or to 
 NEEDS_GAP_S = 180.0  # three missed ticks of a cold fleet: what was needed meanwhile is unknown
 WINDOW_SLACK = 0.9  # ticks come a little early or late: needs over nine tenths of the window cover it
 BUSY_S = 15.0  # a tick and a half: who is busy so long can be given back at the next one
-LIKELY = 2.0  # mean absolute errors of the forecast that arrivals are allowed to exceed it by: nineteen times in twenty
 
 
 @dataclass(slots=True)
