@@ -193,9 +193,10 @@ def test_steady_when_minutes_differ_by_chance(seed):
     """What the last minutes were says nothing of the next: half an hour does, however the level goes."""
     told_of = by_chance(300, seed)
     expected = [forecast(told(told_of[:minutes]), MONDAY + 60 * minutes) for minutes in range(240, 300, 5)]
-    assert not {each.by for each in expected} & {"level", "trend"}, f"seed {seed}"
-    spread = [max(rates) - min(rates) for rates in zip(*((e.rate_per_s, e.ahead_per_s) for e in expected), strict=True)]
-    assert spread[1] < spread[0] / 2, f"seed {seed}"
+    slower = [each for each in expected if each.by in ("slow", "steady")]
+    assert len(slower) > len(expected) / 2, f"seed {seed}"
+    rates, ahead = zip(*((each.rate_per_s, each.ahead_per_s) for each in slower), strict=True)
+    assert max(ahead) - min(ahead) < 0.7 * (max(rates) - min(rates)), f"seed {seed}"
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
