@@ -130,6 +130,22 @@ def test_hot_when_a_unit_is_idle():
     assert [empty(per_minute, 10, fleet=roomy).hot for per_minute in (4, 8)] == [True, False]
 
 
+@pytest.mark.parametrize(("per_minute", "hot"), [(0.2, False), (0.6, True), (4, True), (8, False)])
+def test_hot_when_a_launch_could_wait_for_more(per_minute, hot):
+    """Seen ten seconds after it came and not sixty, a first message leaves its launch the time for the next ones."""
+    roomy = a_fleet(target_wait_s=600, hints={"seconds_per_message": MESSAGE_S, "lead_time_s": 60})
+    snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 0))
+    assert decide(snapshot, roomy, known(per_minute)).hot is hot
+
+
+@pytest.mark.parametrize(("deviation", "waits"), [(2.0, True), (12.0, False)])
+def test_launch_when_launches_vary(deviation, waits):
+    """112.8 s less 30 waited, a launch of 60 s and a tick: it can wait if two deviations more fit in, not else."""
+    memory = replace(known(4, waited_s=30), lead_time=Estimate(60.0, 8.0, NINE, deviation))
+    queue = a_queue(NINE, 1, oldest_s=30, per_minute=(4,) * 10)
+    assert decide(seen(NINE, queue, a_group(NINE, 0)), FLEET, memory).want == (0 if waits else 1)
+
+
 # ------------------------------------------------------------------------------------------------ a day of it
 
 

@@ -44,7 +44,7 @@ SURE = 20.0  # messages while one unit boots: of so many a spare one is worth it
 SURE_LEAST = 1.001  # of one message in a boot nothing is likely enough
 ABSOLUTE = 1.2533  # mean absolute errors in a standard deviation of a normal distribution
 GATHER_LEAST = 0.5  # messages that must be expected while a launch from zero can wait, or it does not wait for them
-GATHER_SLACK_S = 2.0 * HOT_TICK_S  # kept of that time: a tick until the next look, and one for launches that vary
+GATHER_DEVIATIONS = 2.0  # kept of that time: a tick until the next look, and so much, or a tick, for launches that vary
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         needed = need(deadlines, supply, lead_s, late_s)
         more = arrivals.rate_per_s * (wait_s - lead_s) >= GATHER_LEAST and not value(snapshot.queue.delayed)
         if idle and supply.total <= 0.0 and more:
-            later_s = lead_s + GATHER_SLACK_S
+            later_s = lead_s + HOT_TICK_S + max(HOT_TICK_S, GATHER_DEVIATIONS * lead.deviation)
             if due_by(deadlines, later_s) <= 0.0 and need(deadlines, supply, later_s, late_s) <= needed:
                 needed = 0
         if poison > 0.0:

@@ -21,7 +21,7 @@ Invariants
 from collections.abc import Iterator, Sequence
 
 from sluice import feedback, hygiene
-from sluice.case import COLD_TICK_S, HOT_TICK_S, Case, case_of, patience_s
+from sluice.case import COLD_TICK_S, GATHER_LEAST, HOT_TICK_S, Case, case_of, patience_s
 from sluice.config import Fleet
 from sluice.limits import LIMITS, NEEDS_GAP_S, Wish, soonest_launch_s
 from sluice.model import Action, Decision, Figure, Memory, Mode, Reading, Reason, ReasonCode, Snapshot
@@ -121,16 +121,18 @@ def _id(fleet: Fleet, now: float) -> str:
 def _is_hot(case: Case, want: int) -> bool:
     """Whether a minute until the next look is too long.
 
-    It is while something waits, launches or changes, a batch is due, or an idle unit may go; and where what came just
-    after a look would be seen too late to launch for, as long as the fleet is in use. Where looking often keeps the
-    promise, a day without a message ends that use, and a new fleet is in use from its first tick on; where no launch
-    can keep it, an empty fleet from which nothing is expected is looked at by the minute.
+    It is while something waits, launches or changes, a batch is due, an idle unit may go, or more than one message is
+    expected that its launch could wait for; and where what came just after a look would be seen too late to launch for,
+    as long as the fleet is in use. Where looking often keeps the promise, a day without a message ends that use, and a
+    new fleet is in use from its first tick on; where no launch can keep it, an empty fleet from which nothing is
+    expected is looked at by the minute.
     """
     if want != case.current or case.supply.launches or case.waiting > 0:
         return True
     awaited = case.memory.awaited
     due = bool(awaited) and any(is_due(each, case.lead_s + COLD_TICK_S, case.now) for each in awaited)
-    if due or (want > 0 and (case.only_just_empty or case.idle)):
+    gathers = case.idle and case.arrivals.rate_per_s * COLD_TICK_S >= GATHER_LEAST
+    if due or gathers or (want > 0 and (case.only_just_empty or case.idle)):
         return True
     if case.wait_s >= case.lead_s + COLD_TICK_S + HOT_TICK_S:
         return False
