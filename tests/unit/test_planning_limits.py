@@ -291,6 +291,17 @@ def test_shrink_when_what_may_come_takes_long():
     assert limits._may_be_busy(case_of(snapshot, snapshot.group, fleet, memory, NOW)) == pytest.approx(9.26, abs=0.01)
 
 
+@pytest.mark.parametrize(("working", "waiting", "want"), [(1, 1, 2), (1, 0, 1), (3, 1, 2)])
+def test_shrink_when_only_a_launch_would_be_left(working, waiting, want):
+    """A group takes who is in service before who is launched: one that works stays until the other has come."""
+    fleet = a_fleet(hints={"seconds_per_message": 5, "lead_time_s": 60})
+    group = a_group(NOW, working, launching=(50.0,), desired=working + 1)
+    decision = decide(seen(NOW, a_queue(NOW, waiting, 1, oldest_s=0), group), fleet, CALM)
+    assert decision.want == want
+    held = [each.sentence for each in decision.reasons if "nobody would be in service" in each.sentence]
+    assert bool(held) is (waiting > 0)
+
+
 def test_shrink_when_long_messages_are_in_flight():
     """Work costs the same whoever does it: five who work on messages of 100 s stay, an idle sixth goes."""
     fleet = a_fleet(target_wait_s=600, hints={"seconds_per_message": 100, "lead_time_s": 60})

@@ -174,9 +174,15 @@ def stabilising(case: Case, wish: Wish) -> str | None:
 
 
 def backlog(case: Case, wish: Wish) -> str | None:
-    """Keep one unit until all is done; and, where a launch comes too late, what may be wanted before one could help."""
+    """Keep one unit until all is done; and, where a launch comes too late, what may be wanted before one could help.
+
+    A group takes who is in service before who is on the way: one stays while messages wait until the next has come.
+    """
     if wish.want >= case.current:
         return None
+    launching = floor(case.current - case.supply.working)
+    if case.waiting > 0 and case.supply.working > 0 and wish.raise_to(min(case.current, launching + 1)):
+        return "nobody would be in service until the next launch is, and messages wait"
     stays = not case.patient and worth_staying(case.arrivals, case.lead_s)
     if stays and wish.raise_to(min(case.current, ceil(_may_be_busy(case) - TINY))):
         return f"{wish.want} may be wanted before a launch could help"
