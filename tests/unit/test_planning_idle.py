@@ -166,7 +166,7 @@ def test_cost_when_messages_are_few_all_day(seed, monkeypatch):
     assert leaving < 0.99 * staying, f"seed {seed}"
 
 
-def test_case_when_it_is_idle_by_the_minute_and_not_by_the_half_hour():
+def test_case_when_it_is_idle_by_the_minute_and_not_by_what_is_usual():
     """A few quiet minutes of a fleet that is busy else: no reason to leave at each gap."""
     memory = known(8)
     quiet = History(60.0, NINE - 3600.0, (8.0,) * 57 + (0.0,) * 3)

@@ -204,8 +204,9 @@ def _deadlines(
     poison = hygiene.poison_alone(memory, waiting, value(snapshot.queue.in_flight), wait_s)
     knots = backlog(waiting - poison, _came(memory, now, fleet.target_wait_s), eldest_s, wait_s)
     oldest_s = max(0.0, wait_s - knots[0][0]) if waiting > poison and known_s is not None else None
-    foreseen = not _is_patient(fleet, wait_s, lead_s) and worth_staying(arrivals, lead_s)
-    per_s, error_per_s = (arrivals.ahead_per_s, arrivals.error_per_s) if foreseen else (0.0, 0.0)
+    per_s = error_per_s = quantile = 0.0
+    if not _is_patient(fleet, wait_s, lead_s) and worth_staying(arrivals, lead_s):
+        per_s, error_per_s, quantile = arrivals.ahead_per_s, arrivals.error_per_s, _quantile(arrivals, lead_s)
     deadlines = ahead(
         knots,
         per_s,
@@ -213,7 +214,7 @@ def _deadlines(
         value(snapshot.queue.delayed),
         wait_s=wait_s,
         lead_s=lead_s,
-        quantile=_quantile(arrivals, lead_s),
+        quantile=quantile,
     )
     return deadlines, oldest_s, poison
 
