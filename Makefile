@@ -93,7 +93,7 @@ chaos: setup ## Seeded faults in virtual time (SEEDS=10000; JSON=1: one JSON obj
 	$(RUN) -m tools.chaos --seeds $(SEEDS) $(if $(JSON),--json)
 
 planner-docs: setup ## Results and pictures of docs/planner.md (two hours the first time, then minutes; ARGS=--help)
-	$(RUN) -m tools.backtest.docs $(ARGS)
+	$(RUN) -m tools.backtest $(ARGS)
 
 build: setup-sandbox ## `sam build` for arm64 and for x86_64
 	for architecture in arm64 x86_64; do \

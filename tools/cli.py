@@ -1,6 +1,10 @@
 """The `sluice` command: a line a command, each in a module of its own that is imported when it is called."""
 
+import sys
+
 from cyclopts import App
+
+from tools import compiled
 
 app = App(name="sluice", help="Sluice's tools for your own machine: nothing here is deployed.")
 app.command("tools.plan:plan", name="plan", help="What the planner would decide, and why, from files alone.")
@@ -10,6 +14,8 @@ app.command("tools.redrive:app", name="redrive", help="Send quarantined messages
 
 def main() -> None:
     """Run it."""
+    if sys.argv[1:2] == ["backtest"]:
+        compiled.use()  # before anything of it is imported
     app()
 
 

@@ -12,7 +12,8 @@ from tools.backtest.conditions import Conditions
 from tools.backtest.docs import BEGIN, END, PAGE, main, peer_tasks, rewritten, world_panels
 from tools.backtest.policies import make
 from tools.backtest.results import Case, results
-from tools.backtest.simulator import Run, simulate
+from tools.backtest.runs import Run
+from tools.backtest.simulator import simulate
 from tools.backtest.study import GRIDS, WORLDS, Task, settings
 from tools.backtest.traces import Trace
 

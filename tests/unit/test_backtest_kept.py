@@ -14,9 +14,10 @@ import pytest
 
 from tools.backtest import study
 from tools.backtest.conditions import Conditions
-from tools.backtest.kept import Kept, policy_source, source_digest
+from tools.backtest.kept import Kept, policy_source
 from tools.backtest.policies import make
-from tools.backtest.simulator import Run, simulate
+from tools.backtest.runs import Run
+from tools.backtest.simulator import simulate
 from tools.backtest.study import Task, run_tasks
 from tools.backtest.traces import Trace
 
@@ -127,6 +128,7 @@ from tools.backtest.conditions import Conditions
 from tools.backtest.kept import Kept
 from tools.backtest.study import Task, run_tasks
 from tools.backtest.traces import Trace
+from tools.sources import digest
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which whoever runs the tests may have turned off
@@ -169,7 +171,7 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_source_digest_when_code_changes(tmp_path: Path) -> None:
+def test_digest_when_code_changes(tmp_path: Path) -> None:
     """Code counts, in what is imported too; words and what is outside do not."""
     package = tmp_path / "room"
     package.mkdir()
@@ -182,7 +184,7 @@ def test_source_digest_when_code_changes(tmp_path: Path) -> None:
     (package / "apart.py").write_text("C = 1\n")
 
     def digest() -> str:
-        return source_digest("room.policy", (tmp_path,))
+        return digest("room.policy", (tmp_path,))
 
     before = digest()
     (package / "policy.py").write_text(

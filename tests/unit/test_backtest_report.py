@@ -14,7 +14,8 @@ from tools.backtest.command import backtest
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies import make
 from tools.backtest.report import geometric_mean, render
-from tools.backtest.simulator import Run, simulate
+from tools.backtest.runs import Run
+from tools.backtest.simulator import simulate
 from tools.backtest.traces import Trace
 
 

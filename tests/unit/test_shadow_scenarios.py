@@ -13,7 +13,8 @@ from sluice.shadowing import follow
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies.aws import TargetTracking
 from tools.backtest.policies.sluice import Sluice
-from tools.backtest.simulator import BEGAN_AT, Policy, Run, Sight, Step, next_minute, simulate
+from tools.backtest.runs import Run
+from tools.backtest.simulator import BEGAN_AT, Policy, Sight, Step, next_minute, simulate
 from tools.backtest.traces import Trace
 
 CONDITIONS = Conditions(seconds_per_message=6.0)

@@ -19,8 +19,8 @@ from tools.backtest.history import History, look_back
 from tools.backtest.policies import DEFAULT, POLICIES, label
 from tools.backtest.policies.clairvoyant import bound_hours
 from tools.backtest.report import geometric_mean, render, write
+from tools.backtest.runs import Run
 from tools.backtest.shapes import SECONDS_PER_MESSAGE, SHAPES, shape
-from tools.backtest.simulator import Run
 from tools.backtest.study import TRACES, WORLDS, Task, beaten_by, run_tasks, tuned, workloads
 from tools.backtest.traces import Trace, TraceError, read, roughened
 

@@ -1,4 +1,4 @@
-"""Make the results in docs/planner.md anew: `python -m tools.backtest.docs`, or `make planner-docs`.
+"""Make the results in docs/planner.md anew: `make planner-docs`.
 
 Sluice as it comes, and every peer in every setting of its grid, on every trace in every world. The peers take about two
 hours on two cores, once: their runs are kept, and made again only where simulator, peer or grid have changed. Ended
@@ -6,7 +6,6 @@ before it is done, it goes on where it was. After a change of the planner it tak
 """
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,15 +13,16 @@ import numpy as np
 from rich.console import Console
 
 from tools.backtest.conditions import Conditions
-from tools.backtest.kept import CHECKOUT, Kept
+from tools.backtest.kept import Kept
 from tools.backtest.pictures import Panel, averaged, draw_crowd, draw_world, point, save
 from tools.backtest.policies.clairvoyant import bound_hours
 from tools.backtest.report import geometric_mean
 from tools.backtest.results import LATE_PROMISED, Case, World, picture, results, setting
+from tools.backtest.runs import Run
 from tools.backtest.shapes import SECONDS_PER_MESSAGE, shape
-from tools.backtest.simulator import Run
 from tools.backtest.study import GRIDS, TRACES, WORLDS, Task, best, run_tasks, settings, workloads
 from tools.backtest.traces import Trace
+from tools.sources import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "planner.md"
 RUNS = CHECKOUT / "build" / "backtest-runs.jsonl"
@@ -153,9 +153,7 @@ def draw(found: Sequence[Case], images: Path, jobs: int | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Make what is missing, and write page and pictures."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.backtest.docs", description=(__doc__ or "").split("\n\n", 1)[1]
-    )
+    parser = argparse.ArgumentParser(prog="python -m tools.backtest", description=(__doc__ or "").split("\n\n", 1)[1])
     parser.add_argument("--traces", type=Path, default=TRACES, help="a folder of real traces with an experiments.csv")
     parser.add_argument("--days", type=int, help="the first so many days of each trace alone, to try it out")
     parser.add_argument("--jobs", type=int, help="processes at once; as many as there are cores, by default")
@@ -185,7 +183,3 @@ def main(arguments: list[str] | None = None) -> int:
     options.page.write_text(text, encoding="utf-8")
     console.print(f"Written: {options.page}, {known} of {len(tasks)} runs of peers", highlight=False)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

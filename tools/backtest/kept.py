@@ -4,11 +4,9 @@ A run is found again by all that it follows from: traffic, world, setting, and t
 do not depend on the planner, so a new planner leaves their runs as they are.
 """
 
-import ast
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -18,8 +16,10 @@ import numpy as np
 
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies import POLICIES, label, make
-from tools.backtest.simulator import NO_TIMELINE, Run, params_of
+from tools.backtest.runs import NO_TIMELINE, Run
+from tools.backtest.simulator import params_of
 from tools.backtest.traces import Trace
+from tools.sources import CHECKOUT, CORE, digest
 
 # What a run keeps: its figures. Trace and conditions are in its key, timeline and notes would fill the disk.
 FIGURES = (
@@ -35,8 +35,6 @@ FIGURES = (
     "ticks",
     "cpu_s",
 )
-CHECKOUT = Path(__file__).parents[2]
-SLUICE = CHECKOUT / "layers" / "core"
 type Keys = dict[str, Any]
 
 
@@ -90,46 +88,4 @@ class Kept:
 @cache
 def policy_source(name: str) -> str:
     """A digest of the code that a policy's runs follow from; of Sluice's own only where the policy is Sluice."""
-    roots = (CHECKOUT, SLUICE) if name == "sluice" else (CHECKOUT,)
-    return source_digest(POLICIES[name].__module__, roots)
-
-
-def source_digest(module: str, roots: tuple[Path, ...]) -> str:
-    """A digest of a module and of all that it imports below the roots; comments and docstrings do not count."""
-    found: dict[str, str] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        path = _path_of(name, roots)
-        if name in found or path is None:
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        waiting += _imports(tree)
-        found[name] = ast.dump(_without_docstrings(tree))
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
-
-
-def _path_of(module: str, roots: tuple[Path, ...]) -> Path | None:
-    for root in roots:
-        path = root.joinpath(*module.split("."))
-        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-            if candidate.exists():
-                return candidate
-    return None
-
-
-def _imports(tree: ast.Module) -> Iterator[str]:
-    """Modules that may be meant: `from a import b` names a, and a.b if that is one."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return tree
+    return digest(POLICIES[name].__module__, (CHECKOUT, CORE) if name == "sluice" else (CHECKOUT,))

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 from tools.backtest.charts import Point, front
 from tools.backtest.conditions import MINUTE_S
 from tools.backtest.report import COLOURS, geometric_mean
-from tools.backtest.simulator import Run
+from tools.backtest.runs import Run
 
 INK, FAINT, TRAFFIC, LIMIT = "#22303c", "#8a97a3", "#c3ccd5", "#c53030"
 ACROSS = 4  # panels in a row

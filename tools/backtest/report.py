@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tools.backtest.charts import Point, columns, cost_against_lateness, front, over_time
 from tools.backtest.conditions import MINUTE_S
 from tools.backtest.policies import FORESEEING, POLICIES, label
-from tools.backtest.simulator import Run
+from tools.backtest.runs import Run
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 # To be told from paper and from each other in light and in dark.

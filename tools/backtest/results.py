@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies import label
 from tools.backtest.report import geometric_mean
-from tools.backtest.simulator import Run
+from tools.backtest.runs import Run
 from tools.backtest.study import GRIDS, beaten_by, best, settings
 from tools.backtest.traces import Trace
 

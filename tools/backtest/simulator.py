@@ -7,11 +7,10 @@ minutes that ended a while ago. Everything random comes from the conditions' see
 
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from math import ceil, inf
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -19,7 +18,8 @@ from sluice.model import GroupReading
 from tools.backtest.conditions import MINUTE_S, Conditions
 from tools.backtest.draws import draws
 from tools.backtest.group import Group
-from tools.backtest.queues import Floats, Waits, Work, queue_for
+from tools.backtest.queues import Waits, Work, queue_for
+from tools.backtest.runs import Run, Timeline
 from tools.backtest.traces import Trace
 
 # Traces begin on a Monday at 00:00 UTC, so that policies which know of days see whole ones.
@@ -121,63 +121,6 @@ class Policy(Protocol):
         """What is wanted now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """A run minute by minute."""
-
-    arrivals: Floats
-    working: Floats
-    launching: Floats
-    visible: Floats
-    wait_s: Floats  # the longest of those that came in the minute; 0 where none came
-
-
-NO_TIMELINE = Timeline(*(np.zeros(0) for _ in range(5)))  # of a run whose figures alone were kept
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What came of a policy on a trace."""
-
-    trace: str
-    policy: str
-    params: Mapping[str, Any]
-    conditions: Conditions
-    instance_hours: float
-    work_hours: float  # the work bound: what the work alone takes
-    late_fraction: float
-    wait_p50_s: float
-    wait_p99_s: float
-    wait_max_s: float
-    launches: int
-    ticks: int
-    cpu_s: float
-    timeline: Timeline
-    notes: tuple[tuple[float, str], ...] = field(default=())  # (seconds, what was decided), where anything changed
-
-    @property
-    def cost_ratio(self) -> float:
-        """Instance-hours over the work bound."""
-        return self.instance_hours / self.work_hours
-
-    def record(self) -> dict[str, Any]:
-        """The run as one JSON object."""
-        conditions = self.conditions
-        world = {"target_wait_s": conditions.target_wait_s, "boot_s": conditions.boot_s, "seed": conditions.seed}
-        return {
-            "trace": self.trace,
-            "policy": self.policy,
-            "params": {**world, **self.params},
-            "instance_hours": round(self.instance_hours, 3),
-            "cost_ratio": round(self.cost_ratio, 4),
-            "late_fraction": round(self.late_fraction, 6),
-            "wait_p50_s": round(self.wait_p50_s, 2),
-            "wait_p99_s": round(self.wait_p99_s, 2),
-            "wait_max_s": round(self.wait_max_s, 2),
-            "launches": self.launches,
-        }
-
-
 def simulate(trace: Trace, policy: Policy, conditions: Conditions) -> Run:
     """Run a policy on a trace to its end. What still waits then has waited until then."""
     began = time.process_time()
@@ -232,7 +175,7 @@ def simulate(trace: Trace, policy: Policy, conditions: Conditions) -> Run:
 
 def params_of(policy: Policy) -> dict[str, Any]:
     """A policy's parameters: its public fields."""
-    fields = asdict(policy)  # type: ignore[call-overload]  # every policy is a dataclass; a Protocol cannot say so
+    fields = asdict(cast("Any", policy))  # every policy is a dataclass; a Protocol cannot say so
     return {name: value for name, value in fields.items() if not name.startswith("_") and name != "name"}
 
 

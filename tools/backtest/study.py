@@ -3,8 +3,6 @@
 import csv
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -15,12 +13,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from tools import compiled
 from tools.backtest.conditions import Conditions
 from tools.backtest.kept import Kept
 from tools.backtest.policies import FORESEEING, label, make
+from tools.backtest.runs import NO_TIMELINE, Run
 from tools.backtest.shapes import SECONDS_PER_MESSAGE, SHAPES, shape
-from tools.backtest.simulator import NO_TIMELINE, Run, simulate
+from tools.backtest.simulator import simulate
 from tools.backtest.traces import Trace, TraceError, read, roughened
+from tools.backtest.workers import begin
 
 # Target wait and boot, in seconds: a target that leaves time after a boot, a longer one, and one that no launch meets.
 WORLDS = ((120.0, 60.0), (300.0, 180.0), (60.0, 180.0))
@@ -140,7 +141,8 @@ def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Run]]:
                 bar.advance(shown)
             return
         # Spawned: the bar has a thread of its own, which must not be forked.
-        pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(jobs, context, initializer=begin, initargs=(compiled.in_use(),))
         try:
             futures = {pool.submit(run_task, task): index for index, task in enumerate(tasks)}
             for future in as_completed(futures):
@@ -148,19 +150,6 @@ def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Run]]:
                 bar.advance(shown)
         finally:
             pool.shutdown(cancel_futures=True)  # ended early, it waits for the runs in hand and no others
-
-
-def _end_with_parent() -> None:
-    """In a worker: leave an interrupt to the parent, and do not outlive it, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "a worker has a parent"
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_task(task: Task) -> Run:

@@ -180,7 +180,7 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
     working = capacity(group.instances, Lifecycle.WORKING)
     # A guess would make up arrivals by the thousand: until it is proven, what comes is what the counts grow by.
     rate_per_s = 0.0 if is_unproven(memory, fleet) else service_rate(memory, fleet, at).value
-    most = _most_to_come(memory, queue.visible.value, group, fleet, at)
+    most = _most_to_come(memory, queue, group, fleet, at)
     sightings, visible, doubted = hygiene.doubt(memory.sightings, queue, at, working * rate_per_s, most)
     before = sightings[-1] if sightings else None
     in_flight = queue.in_flight.value if queue.in_flight is not None else (before.in_flight if before else 0.0)
@@ -201,11 +201,13 @@ def _see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet,
     return _kept(sightings, Sighting(at, visible, in_flight, working, steady, arrived, excess, returned, doubted))
 
 
-def _most_to_come(memory: Memory, visible: float, group: GroupReading, fleet: Fleet, at: float) -> float | None:
+def _most_to_come(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet, at: float) -> float | None:
     """How many messages may have come since the last look without a doubt; None: any number.
 
     Growth may wait for another look only where that breaks no promise.
     """
+    assert queue.visible is not None, "without it there is nothing to see"
+    visible = queue.visible.value
     before = memory.sightings[-1] if memory.sightings else None
     if before is None or visible <= before.visible + hygiene.RISE_LEAST or fleet.limits.max_step is not None:
         return None
@@ -214,7 +216,8 @@ def _most_to_come(memory: Memory, visible: float, group: GroupReading, fleet: Fl
     spare_s = hygiene.spare_s(fleet.target_wait_s * WAIT_SHARE, lead.value + lead.deviation, seconds)
     if spare_s <= 0.0 or visible > (group.max_size - group.desired) * service_rate(memory, fleet, at).value * spare_s:
         return None
-    return hygiene.precedent(memory, seconds)
+    in_flight = queue.in_flight.value if queue.in_flight is not None else 0.0
+    return hygiene.precedent(memory, visible + in_flight - before.visible - before.in_flight, seconds)
 
 
 def through(memory: Memory, queue: str) -> Memory:

@@ -108,13 +108,22 @@ def _believable(before: Sighting, visible: float, in_flight: float, done: float,
     return visible
 
 
-def precedent(memory: Memory, seconds: float) -> float | None:
-    """How many messages may come within some seconds without a doubt, by what came so far; None: any number."""
+def precedent(memory: Memory, came: float, seconds: float) -> float | None:
+    """How many messages may come without a doubt, by what came so far; None: as many as did, or any number.
+
+    Args:
+        memory: what came so far.
+        came: by how many more wait or are in flight.
+        seconds: within so long.
+    """
     history = memory.arrivals
     if len(history.counts) < PRECEDENT_PERIODS:
         return None
-    busiest = max(*history.counts, *(seen.arrived for seen in memory.sightings))
-    return RISE_TIMES * busiest * max(1.0, seconds / history.period_s)
+    times = RISE_TIMES * max(1.0, seconds / history.period_s)
+    busiest = max([seen.arrived for seen in memory.sightings])
+    if times * busiest >= came:
+        return None  # as a rule: the last minutes have one like it, and a day need not be looked through
+    return times * max(busiest, *history.counts)
 
 
 def spare_s(wait_s: float, lead_s: float, seconds: float) -> float:

@@ -156,8 +156,9 @@ def _need_in_words(case: Case, waits: str) -> str:
         return "nothing waits, and nothing is expected soon"
     if case.need == case.awaited:
         return f"{_waiting(case)}: {case.need} for a batch that is due, as it was at such times before"
-    most = f", as {most.name} asks for most" if (most := _asks_most(case)) is not None else ""
-    return f"{waits}: {case.need} at {_speed(case)} meet the deadlines that can be met{most}"
+    most = _asks_most(case)
+    which = f", as {most.name} asks for most" if most is not None else ""
+    return f"{waits}: {case.need} at {_speed(case)} meet the deadlines that can be met{which}"
 
 
 def _asks_most(case: Case) -> Demand | None:

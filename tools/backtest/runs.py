@@ -1,0 +1,67 @@
+"""What came of a policy on a trace. Runs go from process to process, so this is never compiled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tools.backtest.conditions import Conditions
+from tools.backtest.queues import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A run minute by minute."""
+
+    arrivals: Floats
+    working: Floats
+    launching: Floats
+    visible: Floats
+    wait_s: Floats  # the longest of those that came in the minute; 0 where none came
+
+
+NO_TIMELINE = Timeline(*(np.zeros(0) for _ in range(5)))  # of a run whose figures alone were kept
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of a policy on a trace."""
+
+    trace: str
+    policy: str
+    params: Mapping[str, Any]
+    conditions: Conditions
+    instance_hours: float
+    work_hours: float  # the work bound: what the work alone takes
+    late_fraction: float
+    wait_p50_s: float
+    wait_p99_s: float
+    wait_max_s: float
+    launches: int
+    ticks: int
+    cpu_s: float
+    timeline: Timeline
+    notes: tuple[tuple[float, str], ...] = field(default=())  # (seconds, what was decided), where anything changed
+
+    @property
+    def cost_ratio(self) -> float:
+        """Instance-hours over the work bound."""
+        return self.instance_hours / self.work_hours
+
+    def record(self) -> dict[str, Any]:
+        """The run as one JSON object."""
+        conditions = self.conditions
+        world = {"target_wait_s": conditions.target_wait_s, "boot_s": conditions.boot_s, "seed": conditions.seed}
+        return {
+            "trace": self.trace,
+            "policy": self.policy,
+            "params": {**world, **self.params},
+            "instance_hours": round(self.instance_hours, 3),
+            "cost_ratio": round(self.cost_ratio, 4),
+            "late_fraction": round(self.late_fraction, 6),
+            "wait_p50_s": round(self.wait_p50_s, 2),
+            "wait_p99_s": round(self.wait_p99_s, 2),
+            "wait_max_s": round(self.wait_max_s, 2),
+            "launches": self.launches,
+        }

@@ -1,0 +1,117 @@
+"""Compile the planner and the simulator for backtests: `make compile`. About a minute, once; then what has changed.
+
+Needs a C compiler. Without one, or where anything else goes wrong, it says so and everything stays interpreted: slower,
+and the same.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from tools.compiled import BUILT, MANIFEST, MODULES, SUFFIX, fingerprint, fits
+from tools.compiled.rewriting import rewritten
+from tools.sources import CHECKOUT, CORE, closure
+
+HERE = Path(__file__).parent
+TIMEOUT_S = 600.0  # a minute on two cores of 2024; slower ones have their time, and a hanging compiler does not
+SHOWN = 15  # lines of what a compiler says that a person is shown
+
+# mypyc's own way to build: setuptools, by a script.
+SCRIPT = """
+import json, sys
+from mypyc.build import mypycify
+from setuptools import setup
+
+files = json.loads(sys.argv.pop())
+setup(name="compiled", packages=[], ext_modules=mypycify(files, opt_level="3", debug_level="0", multi_file=True))
+"""
+
+
+class CompileError(RuntimeError):
+    """What is there cannot be compiled, in the words of who tried."""
+
+
+def build(target: Path = BUILT) -> None:
+    """Compile all modules, and put them where `use` finds them.
+
+    Raises:
+        CompileError: there is no compiler, or it refuses.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="compiling-") as folder:
+        work, made = Path(folder, "work"), Path(folder, "made")
+        files = [_laid_out(name, work) for name in MODULES]
+        _compile(work, files)
+        for path in work.rglob(f"*{SUFFIX}"):
+            if "build" not in path.relative_to(work).parts:
+                place = made / path.relative_to(work)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(place)
+        source = fingerprint(path.relative_to(CHECKOUT) for path in _source())
+        (made / MANIFEST).write_text(json.dumps({"suffix": SUFFIX, "source": source}, indent=1), encoding="utf-8")
+        if target.exists():
+            target.rename(Path(folder, "before"))  # a process that uses it goes on with what it has open
+        made.rename(target)
+
+
+def _source() -> set[Path]:
+    """Every file that what is built depends on."""
+    needed = {path for name in MODULES for path in closure(name, (CHECKOUT, CORE)).values()}
+    return needed | {HERE / "rewriting.py", HERE / "values.py", HERE / "__init__.py", HERE / "__main__.py"}
+
+
+def _laid_out(name: str, work: Path) -> str:
+    """Write a module for mypyc into the working folder, with all that it imports for its types; its path there."""
+    for other, path in closure(name, (CHECKOUT, CORE)).items():
+        place = work.joinpath(*other.split("."))
+        place = place / "__init__.py" if path.name == "__init__.py" else place.with_suffix(".py")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            _write(other, path, place)
+    return str(Path(*name.split(".")).with_suffix(".py"))
+
+
+def _write(name: str, path: Path, place: Path) -> None:
+    if name == "sluice.values":
+        path = HERE / "values.py"
+    text = path.read_text(encoding="utf-8")
+    place.write_text(rewritten(text) if name in MODULES and name != "sluice.values" else text, encoding="utf-8")
+
+
+def _compile(work: Path, files: list[str]) -> None:
+    """Run mypyc and the compiler."""
+    for package in {parent for file in files for parent in Path(file).parents if parent != Path()}:
+        (work / package / "__init__.py").touch()
+    (work / "setup.py").write_text(SCRIPT, encoding="utf-8")
+    command = [sys.executable, "setup.py", "build_ext", "--inplace", json.dumps(files)]
+    try:
+        done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise CompileError(f"not done within {TIMEOUT_S:.0f} s") from error
+    if done.returncode != 0:
+        raise CompileError("\n".join((done.stdout + done.stderr).splitlines()[-SHOWN:]))
+
+
+def main() -> int:
+    """Build, where what is built does not fit."""
+    console = Console(stderr=True, highlight=False)
+    if fits():
+        return 0
+    try:
+        with console.status("Compiling planner and simulator for backtests: a minute, once"):
+            build()
+    except CompileError as error:
+        console.print(
+            f"{error}\nNot compiled: backtests are interpreted, which takes three times as long.", markup=False
+        )
+        return 0
+    console.print("Planner and simulator are compiled for backtests.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

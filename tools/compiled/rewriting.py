@@ -1,0 +1,98 @@
+"""The core's source as mypyc compiles it to fast code: what a module says is left as it is, how it says it is not.
+
+mypyc turns classes into C structures and typed code into C, but leaves to the interpreter what a decorator makes at run
+time, and looks a module's constants up by name. So before it reads a module
+
+    @dataclass(...)           the `__init__` that the decorator would make is written out, and a `__copy__` beside it,
+                              from which `values.replace` makes the changed value
+    CONSTANT = 25.0           is declared final
+    sum(x for x in y)         is made `sum([x for x in y])`: mypyc would add up in a loop of its own, less precisely
+                              than the interpreter does
+
+Nothing of this may change a decision: tests/integration/test_compiled.py holds both to the same figures.
+"""
+
+import ast
+from collections.abc import Iterator
+
+MUTABLE = frozenset({"deque", "dict", "list", "set"})  # made anew for each instance: such a class is left as it is
+
+
+def rewritten(source: str) -> str:
+    """A module's source, for mypyc."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            _write_out(node)
+        elif isinstance(node, ast.Call):
+            _sum_a_list(node)
+    _declare_final(tree)
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+
+
+# --------------------------------------------------------------------------- dataclasses
+
+
+def _write_out(node: ast.ClassDef) -> None:
+    """Give a dataclass its `__init__`, and a `__copy__`."""
+    decorator = next(filter(_is_dataclass, node.decorator_list), None)
+    if not isinstance(decorator, ast.Call):
+        return
+    fields = list(_fields(node))
+    if not fields or any(default is MISSING for _, _, default in fields):
+        return
+    # A frozen one could not be set by its own `__init__`: that nothing else sets a field was checked before.
+    options = [each for each in decorator.keywords if each.arg != "frozen"]
+    if len(options) < len(decorator.keywords):
+        options.append(ast.keyword("unsafe_hash", ast.Constant(value=True)))
+    decorator.keywords = [*options, ast.keyword("init", ast.Constant(value=False))]
+    parameters = ", ".join(
+        f"{name}: {annotation}" + ("" if default is None else f" = {default}") for name, annotation, default in fields
+    )
+    methods = [
+        f"def __init__(self, {parameters}) -> None:",
+        *(f"    self.{name} = {name}" for name, _, _ in fields),
+        f"def __copy__(self) -> '{node.name}':",
+        f"    return {node.name}({', '.join(f'self.{name}' for name, _, _ in fields)})",
+    ]
+    node.body += ast.parse("\n".join(methods)).body
+
+
+MISSING = "missing"
+
+
+def _fields(node: ast.ClassDef) -> Iterator[tuple[str, str, str | None]]:
+    """Name, annotation and default of each field; `MISSING` where its default cannot be written as one."""
+    for item in node.body:
+        if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
+            continue
+        default = None if item.value is None else ast.unparse(item.value)
+        if isinstance(item.value, ast.Call) and ast.unparse(item.value.func) == "field":
+            options = {each.arg: ast.unparse(each.value) for each in item.value.keywords}
+            made_by = options.get("default_factory", "list")
+            default = MISSING if len(options) > 1 or made_by in MUTABLE else f"{made_by}()"
+        yield item.target.id, ast.unparse(item.annotation), default
+
+
+def _is_dataclass(decorator: ast.expr) -> bool:
+    return isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "dataclass"
+
+
+# --------------------------------------------------------------------------- sums and constants
+
+
+def _sum_a_list(node: ast.Call) -> None:
+    if isinstance(node.func, ast.Name) and node.func.id == "sum" and isinstance(node.args[0], ast.GeneratorExp):
+        generator = node.args[0]
+        node.args[0] = ast.ListComp(generator.elt, generator.generators)
+
+
+def _declare_final(tree: ast.Module) -> None:
+    """Declare a module's constants final: assigned once, by a name of capitals."""
+    for place, item in enumerate(tree.body):
+        if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+            name = item.targets[0]
+            if name.id.isupper() and len(name.id) > 1:
+                tree.body[place] = ast.AnnAssign(name, ast.Name("Final"), item.value, simple=1)
+    docstring = 1 if ast.get_docstring(tree) is not None else 0
+    tree.body.insert(docstring, ast.ImportFrom("typing", [ast.alias("Final")], 0))
