@@ -4,6 +4,7 @@
 |---|---|---|
 | planner_cold_start | CPU seconds of a fresh process with the planner and its clients | boto3 with the same clients |
 | plan_one_queue_day_of_memory | one plan() with a day of minutes remembered | writing its decision as a ledger record |
+| backtest_fortnight | CPU seconds of 14 days of traffic under Sluice, compiled | the same with the simplest peer |
 | redrive_messages_per_s | messages a second of a redrive job on the emulator | a bare loop of receive, send, delete |
 
 The last is a rate: there the value is to be a large part of the floor, not few times of it.
@@ -43,6 +44,7 @@ from sluice.model import (
 )
 from sluice.planning import plan, remember
 from tools.bench_redrive import redrive_per_s
+from tools.compiled.__main__ import main as build_all
 
 ROOT = Path(__file__).parents[1]
 SERVICES = ("ssm", "autoscaling", "cloudwatch", "sqs", "dynamodb")  # what a tick calls
@@ -50,6 +52,7 @@ PROCESSES = 17  # of each kind, in turns: a busy moment hits both, and the media
 PROCESS_TIMEOUT_S = 60.0
 PLANS = 200  # a sample
 SAMPLES = 25
+FORTNIGHTS = 3  # of each policy, in turns; the least counts
 REDRIVEN = 6_000  # dead letters, of which the redriver and the bare loop get as many each
 
 BARE = f"""
@@ -62,6 +65,20 @@ import app
 clients = app._ports().queue._clients
 for service in {SERVICES!r}:
     getattr(clients, service)
+"""
+
+# A process of its own: this one has the planner interpreted.
+FORTNIGHT = """
+from tools import compiled
+compiled.use()
+from tools.backtest.conditions import Conditions
+from tools.backtest.policies import make
+from tools.backtest.shapes import SECONDS_PER_MESSAGE, shape
+from tools.backtest.simulator import simulate
+
+trace = shape("diurnal", 1, days=14)
+conditions = Conditions(seconds_per_message=SECONDS_PER_MESSAGE["diurnal"])
+print(*(simulate(trace, make(name), conditions).cpu_s for name in ("sluice", "fixed")))
 """
 
 app = App(name="bench", help=__doc__)
@@ -192,6 +209,21 @@ def _tracked(count: int, what: str) -> Iterable[int]:
     return track(range(count), description=what, console=Console(stderr=True), transient=True)
 
 
+def backtest_fortnight() -> Figure:
+    """14 days of one-minute arrivals, 120,960 ticks, by what is deployed; beside what queue and group alone take."""
+    build_all()
+    times = [_printed(FORTNIGHT) for _ in _tracked(FORTNIGHTS, "fortnights")]
+    value, floor = (min(seconds) for seconds in zip(*times, strict=True))
+    return Figure("backtest_fortnight", value, "s", floor)
+
+
+def _printed(script: str) -> list[float]:
+    """The numbers that a script prints."""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=PROCESS_TIMEOUT_S)
+    return [float(word) for word in done.stdout.split()]
+
+
 def redrive_messages_per_s(count: int) -> Figure:
     """A whole redrive out of a dead-letter queue, canary, claims and all, against a loop that has none of it."""
     value, floor = redrive_per_s(count)
@@ -210,7 +242,12 @@ def bench(
         as_json: end with one JSON list of {name, value, unit, floor, ratio} on the last line.
         messages: how many are redriven.
     """
-    figures = [planner_cold_start(), plan_one_queue_day_of_memory(), redrive_messages_per_s(messages)]
+    figures = [
+        planner_cold_start(),
+        plan_one_queue_day_of_memory(),
+        backtest_fortnight(),
+        redrive_messages_per_s(messages),
+    ]
     table = Table("figure", "value", "floor", "times the floor", title="Speed", title_justify="left")
     for figure in figures:
         table.add_row(

@@ -128,7 +128,6 @@ from tools.backtest.conditions import Conditions
 from tools.backtest.kept import Kept
 from tools.backtest.study import Task, run_tasks
 from tools.backtest.traces import Trace
-from tools.sources import digest
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which whoever runs the tests may have turned off
@@ -169,31 +168,6 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.05)
-
-
-def test_digest_when_code_changes(tmp_path: Path) -> None:
-    """Code counts, in what is imported too; words and what is outside do not."""
-    package = tmp_path / "room"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "policy.py").write_text(
-        '"""One."""\nimport json\nfrom room import rules\n\n\ndef f():\n    return rules.A\n'
-    )
-    (package / "rules.py").write_text("from room.deep import B\nA = B\n")
-    (package / "deep.py").write_text("B = 1\n")
-    (package / "apart.py").write_text("C = 1\n")
-
-    def digest() -> str:
-        return digest("room.policy", (tmp_path,))
-
-    before = digest()
-    (package / "policy.py").write_text(
-        '"""Two."""\nimport json\nfrom room import rules\n\n\ndef f():\n    """Said."""\n    return rules.A  # why\n'
-    )
-    (package / "apart.py").write_text("C = 2\n")
-    assert digest() == before
-    (package / "deep.py").write_text("B = 2\n")
-    assert digest() != before
 
 
 def test_policy_source_when_policies_are_compared() -> None:

@@ -1,7 +1,7 @@
 """Make the results in docs/planner.md anew: `make planner-docs`.
 
-Sluice as it comes, and every peer in every setting of its grid, on every trace in every world. The peers take about two
-hours on two cores, once: their runs are kept, and made again only where simulator, peer or grid have changed. Ended
+Sluice as it comes, and every peer in every setting of its grid, on every trace in every world. The peers take about an
+hour on two cores, once: their runs are kept, and made again only where simulator, peer or grid have changed. Ended
 before it is done, it goes on where it was. After a change of the planner it takes minutes.
 """
 

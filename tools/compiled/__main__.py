@@ -5,8 +5,11 @@ and the same.
 """
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -35,12 +38,25 @@ class CompileError(RuntimeError):
     """What is there cannot be compiled, in the words of who tried."""
 
 
+def compiler() -> str:
+    """The C compiler that Python's own build tools would call.
+
+    Raises:
+        CompileError: it is not there.
+    """
+    command = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    if shutil.which(command.split()[0]) is None:
+        raise CompileError(f"no C compiler: {command} is not on PATH; install one, or name it in CC")
+    return command
+
+
 def build(target: Path = BUILT) -> None:
     """Compile all modules, and put them where `use` finds them.
 
     Raises:
         CompileError: there is no compiler, or it refuses.
     """
+    compiler()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="compiling-") as folder:
         work, made = Path(folder, "work"), Path(folder, "made")

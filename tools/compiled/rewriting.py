@@ -9,7 +9,8 @@ time, and looks a module's constants up by name. So before it reads a module
     sum(x for x in y)         is made `sum([x for x in y])`: mypyc would add up in a loop of its own, less precisely
                               than the interpreter does
 
-Nothing of this may change a decision: tests/integration/test_compiled.py holds both to the same figures.
+Nothing of this may change a decision: tests/integration/test_compiled_runs.py holds both to the same figures and
+sentences.
 """
 
 import ast

@@ -1,0 +1,110 @@
+"""What is compiled decides as what is deployed does: the same figures and sentences, to the last digit."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.backtest.conditions import Conditions
+from tools.backtest.policies import make
+from tools.backtest.shapes import SECONDS_PER_MESSAGE, SHAPES, shape
+from tools.backtest.simulator import simulate
+from tools.backtest.study import WORLDS
+from tools.backtest.traces import Trace
+from tools.compiled import BUILT, fits
+from tools.compiled.__main__ import CompileError, build, compiler
+from tools.sources import CHECKOUT
+
+SEED = 7
+MINUTES = 720  # of each shape
+TIMEOUT_S = 300.0
+
+# In a process of its own: this one has everything interpreted.
+SCRIPT = """
+import json, sys
+from tools import compiled
+assert compiled.use()
+sys.path.insert(0, sys.argv[1])
+from test_compiled_runs import told
+import sluice.planning, tools.backtest.simulator
+for module in (sluice.planning, tools.backtest.simulator):
+    assert module.__file__.endswith(compiled.SUFFIX), module.__file__
+print(json.dumps(told(*json.loads(sys.argv[2]))))
+"""
+
+
+@pytest.fixture(scope="module")
+def built() -> Path:
+    """What is compiled of the source as it is: built here where it is not yet."""
+    if not fits():
+        try:
+            compiler()
+        except CompileError as error:
+            warnings.warn(f"COMPILED PLANNER NOT TESTED: {error}", stacklevel=1)
+            pytest.skip(str(error))
+        build()
+    return BUILT
+
+
+def told(name: str, target_s: float, boot_s: float) -> list[Any]:
+    """All that a run of Sluice comes to: its figures in full, and the sentence of each change."""
+    trace = Trace(name, shape(name, SEED).counts[:MINUTES])
+    run = simulate(
+        trace,
+        make("sluice"),
+        Conditions(
+            seconds_per_message=SECONDS_PER_MESSAGE[name],
+            target_wait_s=target_s,
+            boot_s=boot_s,
+            launch_failure=0.05,
+            seed=SEED,
+        ),
+    )
+    waits = [run.late_fraction, run.wait_p50_s, run.wait_p99_s, run.wait_max_s]
+    return [run.ticks, repr(run.instance_hours), *map(repr, waits), run.launches, [list(note) for note in run.notes]]
+
+
+@pytest.mark.parametrize(("target_s", "boot_s"), WORLDS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_run_when_compiled_and_when_interpreted(built: Path, name: str, target_s: float, boot_s: float) -> None:
+    """Every shape in every world, with launches that fail."""
+    assert fits(built)
+    arguments = json.dumps([name, target_s, boot_s])
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), arguments],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    compiled = json.loads(done.stdout.splitlines()[-1])
+    assert compiled == told(name, target_s, boot_s)
+    assert compiled[-1], "a run in which nothing changes shows nothing"
+
+
+def test_command_when_compiled(built: Path) -> None:
+    """The command uses it, its workers do too, and their runs come back to it."""
+    sluice = shutil.which("sluice", path=str(Path(sys.executable).parent))
+    assert sluice is not None
+    command = [sluice, "backtest", "--trace", "on-off", "--policy", "sluice", "--policy", "little", "--jobs", "2"]
+    done = subprocess.run(
+        [*command, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+        env={**os.environ, "PYTHONVERBOSE": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    records = json.loads(done.stdout.splitlines()[-1])
+    assert [record["policy"] for record in records] == ["sluice", "little"]
+    loaded = f"'tools.backtest.simulator' loaded from '{built}"
+    assert done.stderr.count(loaded) == 3, "the command and both of its workers"
