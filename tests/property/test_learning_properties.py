@@ -3,9 +3,10 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.estimating import learn, service_rate
+from sluice.estimating import learn
 from sluice.hygiene import doubt
 from sluice.model import Memory, QueueReading, Reading, Series, Sighting
+from sluice.serving import service_rate
 from tests.planner_world import NINE, a_fleet, a_group, seen
 
 UNITS = 2

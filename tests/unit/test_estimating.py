@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.estimating import lead_time, learn, service_rate
+from sluice.estimating import learn
+from sluice.lead_times import lead_time
 from sluice.model import Estimate, Instance, Lifecycle, Memory, QueueReading, Reading, Series, TimedLaunch
+from sluice.serving import service_rate
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, clock, seen
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from sluice import hygiene
 from sluice.case import case_of
-from sluice.estimating import learn, service_rate
+from sluice.estimating import learn
 from sluice.model import Estimate, History, Memory, QueueReading, Reading, ReasonCode, Series, Sighting
 from sluice.planning import plan, remember
+from sluice.serving import service_rate
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, seen
 
 QUIET_DAY = History(60.0, NINE - 60.0 * 62, (30.0,) * 60)  # half a message a second, up to two minutes ago

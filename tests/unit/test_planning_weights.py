@@ -5,10 +5,11 @@ from itertools import cycle
 
 import pytest
 
-from sluice.estimating import learn, service_rate
+from sluice.estimating import learn
 from sluice.model import GroupReading, Instance, Lifecycle, Memory, ReasonCode, Snapshot
 from sluice.planning import plan
 from sluice.scoring import score
+from sluice.serving import service_rate
 from sluice.shadowing import follow
 from tests.planner_world import NINE, Unit, World, a_fleet, a_queue, decide, seen, watched
 from tests.unit.test_estimating import saturated

@@ -7,7 +7,6 @@ from statistics import NormalDist
 from sluice import hygiene
 from sluice.config import Fleet
 from sluice.deadlines import AT_HAND, QUANTILE, Interval, Knot, Supply, ahead, backlog, due_by, need
-from sluice.estimating import Measure, capacity, lead_time, service_rate, through
 from sluice.forecasting import (
     LEVEL_MEMORY_S,
     USUAL_LEAST_S,
@@ -17,9 +16,12 @@ from sluice.forecasting import (
     lately,
     usual,
 )
-from sluice.model import GroupReading, Lifecycle, Memory, QueueReading, Reading, Snapshot
+from sluice.lead_times import lead_time
+from sluice.model import GroupReading, Lifecycle, Measure, Memory, QueueReading, Reading, Snapshot, capacity
 from sluice.recurring import Times, awaited_need
+from sluice.serving import service_rate
 from sluice.sharing import Demand, needs
+from sluice.sighting import through
 from sluice.values import dataclass, replace
 
 GUARD_SHARE = 0.06  # of the target wait, kept for what is coarse: ticks, counts and ages

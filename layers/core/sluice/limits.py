@@ -12,9 +12,9 @@ from math import ceil, exp, floor, inf
 
 from sluice.case import Case, value, worth_staying
 from sluice.deadlines import TINY
-from sluice.estimating import capacity, is_unproven
 from sluice.forecasting import DAY_S, LIKELY, lately
-from sluice.model import Lifecycle, Mode, ReasonCode
+from sluice.model import Lifecycle, Mode, ReasonCode, capacity
+from sluice.serving import is_unproven
 from sluice.values import dataclass
 
 LAUNCH_BACKOFF_S = 60.0  # after one failed launch; twice as long for each further one

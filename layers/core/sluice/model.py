@@ -92,6 +92,15 @@ class Instance:
     weight: float = 1.0  # capacity units
 
 
+def capacity(instances: tuple[Instance, ...], *states: Lifecycle) -> float:
+    """Capacity units of the healthy instances in any of the states."""
+    units = 0.0
+    for instance in instances:
+        if instance.healthy and instance.state in states:
+            units += instance.weight
+    return units
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchFailure:
     """A launch that the group tried in vain."""
@@ -143,6 +152,16 @@ class Estimate:
     weight: float
     at: float
     deviation: float = 0.0  # mean absolute distance of samples from the mean
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A quantity to plan with: `source` is "measured", "bounded" or "hint", `age_s` None for a hint."""
+
+    value: float
+    source: str
+    age_s: float | None
+    deviation: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from itertools import pairwise
 from sluice.case import MINIMUM_BILLING_S
 from sluice.config import Fleet
 from sluice.counterfactual import Counterfactual, Line, Pace
-from sluice.estimating import BLIND_S, capacity, lead_time, service_rate
 from sluice.forecasting import DAY_S
+from sluice.lead_times import lead_time
 from sluice.model import (
     Decision,
     Estimate,
@@ -47,9 +47,12 @@ from sluice.model import (
     Sighting,
     Snapshot,
     Span,
+    capacity,
 )
 from sluice.planning import plan, remember
 from sluice.scoring import Tallying, added
+from sluice.serving import service_rate
+from sluice.sighting import BLIND_S
 from sluice.values import dataclass, replace
 
 FINAL_PERIODS = 1  # of the newest counts that may still grow, and are not settled by yet
