@@ -62,6 +62,7 @@ class Case:
     lead: Measure  # seconds from launch to first message
     lead_s: float  # planned with: the mean and its deviation
     wait_s: float  # planned with: the target less a guard
+    patient: bool  # whether a launch can wait until the message that it is for has come: then nothing need be foreseen
     arrivals: Forecast
     supply: Supply
     need: int
@@ -76,11 +77,6 @@ class Case:
     def current(self) -> int:
         """The group's desired capacity."""
         return self.group.desired
-
-    @property
-    def patient(self) -> bool:
-        """Whether a launch can wait until the message that it is for has come: then nothing need be foreseen."""
-        return _is_patient(self.fleet, self.wait_s, self.lead_s)
 
     @property
     def gathering(self) -> bool:
@@ -183,6 +179,7 @@ def case_of(snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memor
         lead=lead,
         lead_s=lead_s,
         wait_s=wait_s,
+        patient=patient,
         arrivals=arrivals,
         supply=supply,
         need=needed,
