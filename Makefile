@@ -24,7 +24,7 @@ COMPILED := build/compiled/manifest.json
 
 .PHONY: setup setup-sandbox
 setup: .venv/.done $(COMPILED) ## The project's own environment, with the planner compiled for backtests
-setup-sandbox: setup .envs/emulator/.done .envs/sam/.done ## The emulator's and SAM CLI's environments as well
+setup-sandbox: .venv/.done .envs/emulator/.done .envs/sam/.done ## What the sandbox needs: the emulator's and SAM CLI's environments as well
 
 .envs/bootstrap/bin/uv: requirements/bootstrap.txt
 	$(PYTHON) -m venv .envs/bootstrap
@@ -68,7 +68,7 @@ SLOW_FIRST := e2e chaos integration property unit
 test: setup-sandbox ## Every test this machine can run (Docker, PostgreSQL, Chromium: skipped loudly where missing)
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(addprefix tests/,$(SLOW_FIRST)) $(ARGS)
 
-test-fast: setup ## Unit and property tests, under a minute
+test-fast: .venv/.done ## Unit and property tests, under a minute
 	$(RUN) -m pytest -n 2 tests/unit tests/property $(ARGS)
 
 check: setup-sandbox ## Lint, types, import rules, template checks
@@ -84,7 +84,7 @@ check: setup-sandbox ## Lint, types, import rules, template checks
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template queue.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template examples/orders/template.yaml
 
-format: setup ## Put the code into the house style
+format: .venv/.done ## Put the code into the house style
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
@@ -95,7 +95,7 @@ bench: setup-sandbox ## Speed, as ratios within one run (MESSAGES=20000 to redri
 	$(RUN) -m tools.bench $(if $(JSON),--json) $(if $(MESSAGES),--messages $(MESSAGES))
 
 SEEDS ?= 1000
-chaos: setup ## Seeded faults in virtual time (SEEDS=10000; JSON=1: one JSON object on the last line)
+chaos: .venv/.done ## Seeded faults in virtual time (SEEDS=10000; JSON=1: one JSON object on the last line)
 	$(RUN) -m tools.chaos --seeds $(SEEDS) $(if $(JSON),--json)
 
 compile: .venv/.done ## Planner and simulator compiled for `sluice backtest`, three times as fast (needs a C compiler)
