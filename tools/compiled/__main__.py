@@ -116,6 +116,7 @@ def main() -> int:
     """Build, where what is built does not fit."""
     console = Console(stderr=True, highlight=False)
     if fits():
+        console.print("Planner and simulator are compiled already, from this source.")
         return 0
     try:
         with console.status("Compiling planner and simulator for backtests: a minute, once"):
