@@ -26,13 +26,19 @@ HORIZON_S = 180.0  # a target of 120 s and a lead time of 60 s
 HOUR, DAY = 60, 1440  # minutes
 
 
-def after(counts: Sequence[float], memory: Memory | None = None, *, start_at: float = MONDAY) -> Memory:
+def after(
+    counts: Sequence[float],
+    memory: Memory | None = None,
+    *,
+    start_at: float = MONDAY,
+    horizon_s: float = HORIZON_S,
+) -> Memory:
     """The memory after counts of minutes that became known one by one, of which a day is kept."""
     memory = memory or Memory()
     for minute in range(len(counts)):
         first = max(0, minute - DAY)
         history = History(60.0, start_at + 60.0 * first, tuple(counts[first : minute + 1]))
-        memory = replace(memory, arrivals=history, **learn_batches(memory, history, HORIZON_S))
+        memory = replace(memory, arrivals=history, **learn_batches(memory, history, horizon_s))
     return memory
 
 
@@ -63,6 +69,14 @@ def test_batch_when_it_recurs(every, minutes):
     assert [(each.until, set(each.sizes)) for each in awaited] == [(next_at + 60.0, {300.0})]
     before = [each.at for each in after(counts[: len(counts) - every]).awaited]
     assert next_at - 60.0 * every not in before or every < 60  # twice are not enough
+
+
+@pytest.mark.parametrize(("horizon_s", "sizes"), [(180.0, {300.0, 3000.0}), (480.0, {3000.0})])
+def test_batch_when_others_like_it_come_meanwhile(horizon_s, sizes):
+    """What comes oftener than a launch and its wait take is no batch, since its fleet is there; a larger one is."""
+    counts = batches(5 * HOUR - 3, lambda minute: 3000.0 if minute % HOUR == 3 else 300.0 if minute % 6 == 0 else 0.0)
+    awaited = after(counts, horizon_s=horizon_s).awaited
+    assert {max(each.sizes) for each in awaited} == sizes
 
 
 def test_batch_when_sizes_vary():

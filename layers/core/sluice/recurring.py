@@ -3,11 +3,12 @@
 Theory of operation
 -------------------
 A period whose count stands out of the half hour before it is a pulse; what it had above that half hour's median is its
-size. Pulses are kept with the time from which on their absence means something. Whenever a period is settled, the one
-that is a horizon ahead is asked about: is it a whole multiple of some interval after earlier pulses? For an interval
-that divides the day, or is days, three repeats make it likely, for any other five; where nothing recurs to the minute,
-some minutes' jitter is allowed for, with six. The sizes of all repeats, absent ones as zero, are what is known of the
-next.
+size. But where others that had half as much came more than once in a horizon (target wait and lead time), it is none:
+what a launch at its sight is for meets the next one as well, so a fleet is there, and levels see it. Pulses are kept
+with the time from which on their absence means something. Whenever a period is settled, the one that is a horizon ahead
+is asked about: is it a whole multiple of some interval after earlier pulses? For an interval that divides the day, or
+is days, three repeats make it likely, for any other five; where nothing recurs to the minute, some minutes' jitter is
+allowed for, with six. The sizes of all repeats, absent ones as zero, are what is known of the next.
 
 What was awaited is judged when its time is over: the share that came, remembered over some twenty. Nothing is believed
 to be likelier than that. So batches that stay away, or were none, silence this by themselves; and they are awaited on,
@@ -38,6 +39,7 @@ USUAL_S = 1800.0  # the median of so long is what is usual
 USUAL_PERIODS = 30  # of them, at most
 PULSE_LEAST = 5.0  # messages above the usual: fewer are chance, and not worth a launch
 PULSE_SPREADS = 5.0  # standard deviations of Poisson counts: chance has one in a million of these
+ALIKE = 0.5  # of a pulse: a period that had so much of it is another such
 PULSES_MAX = 256  # kept: a bound on the ledger's record; ten days of hourly ones
 PULSES_S = 28 * 86_400.0  # and no longer than so
 REPEATS = 3  # of an interval that people choose
@@ -81,7 +83,7 @@ def learn_batches(memory: Memory, history: History, horizon_s: float) -> dict[st
     pulses, awaited, regular = dict(memory.pulses), list(memory.awaited), memory.regular
     first = round((until - history.start_at) / period_s)
     for index in range(first, round((settled_at - history.start_at) / period_s)):
-        size = _stands_out(history, index)
+        size = _stands_out(history, index, horizon_s)
         if size > 0.0:
             pulses[history.start_at + index * period_s] = size
     came_by = settled_at + period_s / 2
@@ -108,15 +110,22 @@ def learn_batches(memory: Memory, history: History, horizon_s: float) -> dict[st
     }
 
 
-def _stands_out(history: History, index: int) -> float:
-    """How many messages a period had above what is usual; zero where that may be chance."""
+def _stands_out(history: History, index: int, horizon_s: float) -> float:
+    """How many messages a period had above what is usual; zero where that may be chance, or nothing out of the way.
+
+    What comes more than once in the time that a launch and its wait take is no batch: there is a fleet for it.
+    """
     count = history.counts[index]
     if count <= PULSE_LEAST or index < 1:
         return 0.0
     periods = max(1, min(USUAL_PERIODS, round(USUAL_S / history.period_s)))
-    usual = median(history.counts[max(0, index - periods) : index])
+    before = history.counts[max(0, index - periods) : index]
+    usual = median(before)
     above: float = count - usual
-    return above if above > PULSE_LEAST + PULSE_SPREADS * usual**0.5 else 0.0
+    if above <= PULSE_LEAST + PULSE_SPREADS * usual**0.5:
+        return 0.0
+    alike = sum([other - usual >= ALIKE * above for other in before])
+    return above if alike * horizon_s <= USUAL_S else 0.0
 
 
 def _judged(awaited: Awaited, came: float, regular: Estimate | None, at: float) -> Estimate:
