@@ -367,17 +367,16 @@ class Drainer:
         """One look at each fleet: those with drains under way, or of which we could not learn it."""
         busy = []
         for fleet in fleets:
-            with logger.append_context_keys(fleet=fleet.name):
-                try:
-                    under_way = self._look_over(fleet, sweeping=sweeping)
-                except PortError as error:
-                    under_way = True
-                    self._fail(fleet, "drains could not be swept", error)
-                except Exception as error:
-                    # One fleet never stops the others, whatever is wrong with it; _sweep raises it at the end.
-                    under_way = False
-                    logger.exception("drains could not be swept")
-                    strange.append(error)
+            try:
+                under_way = self._look_over(fleet, sweeping=sweeping)
+            except PortError as error:
+                under_way = True
+                self._fail(fleet, "drains could not be swept", error)
+            except Exception as error:
+                # One fleet never stops the others, whatever is wrong with it; _sweep raises it at the end.
+                under_way = False
+                logger.exception("drains could not be swept", fleet=fleet.name)
+                strange.append(error)
             if under_way:
                 busy.append(fleet)
         return busy

@@ -518,6 +518,20 @@ def test_other_fleets_are_swept_when_one_is_broken() -> None:
     assert day.metrics()["HeartbeatsSent"] == 2, "one when found, one in the broken sweep"
 
 
+def test_log_names_the_fleet_when_its_sweep_meets_what_nobody_thought_of(
+    log: Callable[[], list[dict[str, Any]]],
+) -> None:
+    """Also where it was met in the midst of one drain, whose own keys of the log end with it."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.terminate(instance_id)
+    day.decide = lambda call: Fault(When.BEFORE, ZeroDivisionError()) if call.method == "keep_drain" else None
+    with pytest.raises(ExceptionGroup):
+        day.invoke(SWEEP, shift_s=1)
+    (line,) = [line for line in log() if line["message"] == "drains could not be swept"]
+    assert (line["level"], line.get("fleet")) == ("ERROR", "orders")
+
+
 def test_sweep_stops_at_its_time_when_there_is_more_than_it_can_do() -> None:
     """What is left is the next sweep's, which begins with the most urgent."""
     day = Day(size=30)
