@@ -14,6 +14,7 @@ from sluice import draining
 from sluice.memory import Crash, When, at_call, faulty_ports
 from sluice.model import Drain, DrainOutcome, DrainState
 from sluice.ports import Ports
+from sluice.sweeping import Shift
 from tests.integration.contract_worlds import AwsWorld
 from tools.sandbox.sandbox import Sandbox
 
@@ -40,7 +41,7 @@ class Yard:
         """One invocation of the drainer; it ticks on for so long while drains are under way."""
         ports = ports or self.world.ports
         tick_s = 0.2 if ticks_s else 1_000.0
-        shift = app.Shift(time.time() + (ticks_s or 10.0), tick_s, "owner", time.sleep)
+        shift = Shift(time.time() + (ticks_s or 10.0), tick_s, "owner", time.sleep)
         return app.answer(payload, app.Drainer(ports, time.time, shift, app.FleetBook(ports, time.time)))
 
     def drain(self) -> Drain:
