@@ -165,19 +165,33 @@ class JobLoader:
     def load(self, job: RedriveJob, limit: int) -> tuple[RedriveJob, int]:
         """One load of at most `limit` messages, as canaries so many of each; and how many messages were received.
 
+        A queue that cannot be read is left, and the others are not; but for canaries, which are sent of each.
+
         Raises:
-            PortError: nothing was received from one of them, and that was not for want of messages.
+            PortError: nothing was received, or not all canaries, and that was not for want of messages.
         """
         received_count = 0
+        errors: list[PortError] = []
+        note = job.note
         places = self.places()
         for url in sorted(places, key=lambda url: url in self._emptied):  # an empty one takes a second to say so
             wanted = limit if job.phase is JobPhase.CANARY else limit - received_count
             wanted = min(wanted, job.selected_count - tried_count(job))
             if wanted <= 0 or job.state is not JobState.RUNNING or (received_count and url in self._emptied):
                 break
-            job, count = places[url].load(job, wanted)
+            try:
+                job, count = places[url].load(job, wanted)
+            except PortError as error:
+                if job.phase is JobPhase.CANARY:
+                    raise
+                errors.append(error)
+                continue
             (self._emptied.discard if count else self._emptied.add)(url)
             received_count += count
+        if errors and not received_count:
+            raise errors[0]
+        if errors and job.note == note:
+            job = replace(job, note=f"A dead-letter queue was left: {errors[0]}")
         return job, received_count
 
     def places(self) -> dict[str, _Place]:
