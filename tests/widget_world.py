@@ -11,6 +11,7 @@ from functions.drainer import app as drainer
 from functions.redriver import app as redriver
 from sluice.memory import MemoryPorts, memory_ports
 from sluice.model import Message, Quarantined
+from sluice.sweeping import Shift
 from tests.widget_scenes import (
     CONSOLE_ARN,
     DRAINER_ARN,
@@ -72,7 +73,7 @@ class World:
 
     def drainer(self, event: object) -> object:
         """What the drainer answers."""
-        shift = drainer.Shift(self.clock() + 55.0, 10.0, f"invocation-{len(self.invoked)}", self.clock.sleep)
+        shift = Shift(self.clock() + 55.0, 10.0, f"invocation-{len(self.invoked)}", self.clock.sleep)
         book = drainer.FleetBook(self.ports, self.clock)
         return drainer.respond(event, drainer.Drainer(self.ports, self.clock, shift, book))
 

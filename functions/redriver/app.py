@@ -23,8 +23,9 @@ from sluice.belonging import Way, way_back
 from sluice.config import Fleet, QueuePolicy, RedriveMode
 from sluice.expiry import Keeper, is_due
 from sluice.grouping import queue_name, told_source
-from sluice.invocation import MINUTE_S, Invocation, Log, Record, Shift
+from sluice.invocation import MINUTE_S, Invocation, Record, Shift
 from sluice.jobs import RequestError
+from sluice.log import Log
 from sluice.model import JobState, Message, RedriveJob
 from sluice.persons import JOB_ACTS, Answer, Persons
 from sluice.ports import ConflictError, PortError, Ports

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from functions.drainer import app
+from sluice.sweeping import Shift
 from tests.integration.contract_worlds import AwsWorld
 from tools.sandbox.emulator import systemctl
 from tools.sandbox.sandbox import Sandbox
@@ -123,7 +124,7 @@ def test_instance_counts_when_ready_and_stays_while_busy(
     said = catch_events({"source": ["sluice.consumer"], "detail": {"group": [group.name]}})
 
     def invoke(payload: Any) -> app.Answer:
-        shift = app.Shift(time.time() + 5.0, 1_000.0, "owner", time.sleep)
+        shift = Shift(time.time() + 5.0, 1_000.0, "owner", time.sleep)
         book = app.FleetBook(world.ports, time.time)
         return app.answer(payload, app.Drainer(world.ports, time.time, shift, book))
 

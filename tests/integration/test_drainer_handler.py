@@ -12,6 +12,7 @@ import pytest
 
 from functions.drainer import app
 from sluice.config import DrainPolicy, Fleet, LaunchPolicy
+from sluice.drain_telling import Record, Unit
 from sluice.memory import (
     Call,
     Command,
@@ -28,6 +29,7 @@ from sluice.minding import Minder
 from sluice.model import (
     BootState,
     CommandStatus,
+    CompleteHook,
     DrainOutcome,
     DrainState,
     GroupReading,
@@ -40,6 +42,7 @@ from sluice.model import (
     TimedLaunch,
 )
 from sluice.ports import LostAnswerError, NeedsFixError, TryLaterError
+from sluice.sweeping import Shift
 from tests.widget_html import parse
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -82,7 +85,7 @@ class Day:
         self.decide = decide
         self.seen = faulty_ports(self.ports, self._count)
         self.book = app.FleetBook(self.seen, self.clock)
-        self.tally: list[app.Record] = []
+        self.tally: list[Record] = []
         self.agenda: list[tuple[float, Callable[[], object]]] = []
         self.invocations = 0
 
@@ -110,7 +113,7 @@ class Day:
     def invoke(self, payload: object, *, shift_s: float = 55.0, tick_s: float = 10.0) -> app.Answer:
         """One invocation of the drainer."""
         self.invocations += 1
-        shift = app.Shift(self.now + shift_s, tick_s, f"invocation-{self.invocations}", self.wait)
+        shift = Shift(self.now + shift_s, tick_s, f"invocation-{self.invocations}", self.wait)
         drainer = app.Drainer(self.seen, self.clock, shift, self.book)
         try:
             return app.answer(payload, drainer)
@@ -429,7 +432,7 @@ def test_drain_is_released_when_its_instance_has_left_by_itself() -> None:
 
 def app_continue() -> Any:
     """CONTINUE, as another tool would say it."""
-    return app.CompleteHook(HookAction("", "", "")).result
+    return CompleteHook(HookAction("", "", "")).result
 
 
 def test_sweep_keeps_the_hook_alive_when_its_timeout_is_shorter_than_a_minute() -> None:
@@ -516,6 +519,20 @@ def test_other_fleets_are_swept_when_one_is_broken() -> None:
     with pytest.raises(ExceptionGroup):
         day.invoke(SWEEP, shift_s=1)
     assert day.metrics()["HeartbeatsSent"] == 2, "one when found, one in the broken sweep"
+
+
+def test_log_names_the_fleet_when_its_sweep_meets_what_nobody_thought_of(
+    log: Callable[[], list[dict[str, Any]]],
+) -> None:
+    """Also where it was met in the midst of one drain, whose own keys of the log end with it."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.terminate(instance_id)
+    day.decide = lambda call: Fault(When.BEFORE, ZeroDivisionError()) if call.method == "keep_drain" else None
+    with pytest.raises(ExceptionGroup):
+        day.invoke(SWEEP, shift_s=1)
+    (line,) = [line for line in log() if line["message"] == "drains could not be swept"]
+    assert (line["level"], line.get("fleet")) == ("ERROR", "orders")
 
 
 def test_sweep_stops_at_its_time_when_there_is_more_than_it_can_do() -> None:
@@ -921,7 +938,7 @@ def test_handler_logs_and_measures_when_lambda_invokes_it(
 
 def test_metrics_are_one_blob_a_fleet_when_several_were_at_it(capsys: pytest.CaptureFixture[str]) -> None:
     """Counts are summed, durations kept one by one."""
-    count, seconds = app.MetricUnit.Count, app.MetricUnit.Seconds
+    count, seconds = Unit.COUNT, Unit.SECONDS
     app.emit(
         [
             ("orders", "HeartbeatsSent", count, 1),
@@ -945,7 +962,7 @@ def test_button_of_the_widget_releases_and_is_answered_as_html() -> None:
     pages = []
     for fleet in ("orders", "nobody"):
         payload = {"release": {"fleet": fleet, "instance_id": instance_id}, "widgetContext": {"theme": "dark"}}
-        drainer = app.Drainer(day.seen, day.clock, app.Shift(day.now + 55, 10, "press", day.wait), day.book)
+        drainer = app.Drainer(day.seen, day.clock, Shift(day.now + 55, 10, "press", day.wait), day.book)
         pages.append(app.respond(payload, drainer))
     assert isinstance(pages[0], str)
     assert isinstance(pages[1], str)

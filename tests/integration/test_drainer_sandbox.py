@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from functions.drainer import app
-from sluice import draining
+from sluice import draining, sweeping
 from sluice.memory import Crash, When, at_call, faulty_ports
 from sluice.model import Drain, DrainOutcome, DrainState
 from sluice.ports import Ports
@@ -40,7 +40,7 @@ class Yard:
         """One invocation of the drainer; it ticks on for so long while drains are under way."""
         ports = ports or self.world.ports
         tick_s = 0.2 if ticks_s else 1_000.0
-        shift = app.Shift(time.time() + (ticks_s or 10.0), tick_s, "owner", time.sleep)
+        shift = sweeping.Shift(time.time() + (ticks_s or 10.0), tick_s, "owner", time.sleep)
         return app.answer(payload, app.Drainer(ports, time.time, shift, app.FleetBook(ports, time.time)))
 
     def drain(self) -> Drain:
@@ -176,7 +176,7 @@ def test_instance_goes_at_once_when_its_machine_died_under_drain(
     sandbox: Sandbox, make_yard: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No deadline is waited for: EC2 says that nothing runs there any more."""
-    monkeypatch.setattr(app, "LOOK_AFTER_S", 0.0)
+    monkeypatch.setattr(sweeping, "LOOK_AFTER_S", 0.0)
     yard, (instance_id,) = make_yard(STUBBORN)
     yard.group.desire(0)
     eventually(lambda: yard.group.in_state("Terminating:Wait"))

@@ -542,6 +542,29 @@ def test_canaries_are_taken_out_of_each_dead_letter_queue() -> None:
     assert (len(world.bodies("urgent")), len(world.bodies("other"))) == (1, 1)
 
 
+@pytest.mark.parametrize("dead", ["urgent-dead", "other-dead"])
+def test_redrive_counts_what_went_when_another_dead_letter_queue_cannot_be_read(dead: str) -> None:
+    """One bad queue neither stops the others nor hides what was sent out of them; its own go once it answers."""
+    world = World(a_fleet(mode="manual", canary_count=1, canary_wait_s=300))
+    for body in "abc":
+        world.fail("urgent", f"u{body}")
+        world.fail("other", f"o{body}")
+    world.person("redrive", all=True, **{"from": "dead-letter-queue"})
+
+    def silent(call: Call) -> Fault | None:
+        reads = call.method == "receive" and call.args[0] == world.url(dead)
+        return Fault(When.BEFORE, TryLaterError("SQS is silent")) if reads else None
+
+    world.now += 300
+    world.ask(TICK, faulty_ports(world.ports, silent))
+    job = world.job()
+    assert (job.state, job.sent_count, job.note) == (JobState.RUNNING, 4, "A dead-letter queue was left: SQS is silent")
+    assert sorted(len(world.bodies(name)) for name in ("urgent", "other")) == [1, 3]
+    job = finish(world)
+    assert (job.state, job.sent_count) == (JobState.DONE, 6)
+    assert (len(world.bodies("urgent")), len(world.bodies("other"))) == (3, 3)
+
+
 def test_redrive_out_of_one_dead_letter_queue_leaves_the_other() -> None:
     """By the name of its queue."""
     world = World(a_fleet(mode="manual"))

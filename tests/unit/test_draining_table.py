@@ -222,6 +222,25 @@ def test_success_is_asked_for_again_when_the_action_may_have_lapsed() -> None:
     )
 
 
+def test_success_is_asked_for_again_once_when_it_is_told_twice_and_the_action_may_have_lapsed() -> None:
+    """EventBridge delivers at least once: the stop that is under way then is the new one, whose answer counts."""
+    told = CommandTold(COMMAND, CommandStatus.SUCCEEDED)
+    asked = advance(a_drain(DrainState.STOPPING, heartbeat_at=NOW), told, POLICY, NOW + 121)
+    assert asked.drain is not None
+    assert advance(asked.drain, told, POLICY, NOW + 122) == DrainStep(asked.drain)
+    refused = advance(asked.drain, StopUnanswered(2, "no agent"), POLICY, NOW + 122).drain
+    assert refused is not None
+    assert (refused.unanswered_count, refused.retry_at) == (1, NOW + 132)
+
+
+def test_success_asks_for_nothing_when_consumers_watch_for_themselves_by_now() -> None:
+    """The fleet's document was changed while the stop was under way: no further one is sent."""
+    told = CommandTold(COMMAND, CommandStatus.SUCCEEDED)
+    step = advance(a_drain(DrainState.STOPPING, heartbeat_at=NOW), told, SELF, NOW + 121)
+    assert step.drain is not None
+    assert (step.drain.state, step.drain.command_id, step.actions) == (DrainState.STOPPING, None, ())
+
+
 def test_success_is_ignored_when_the_command_is_another() -> None:
     """Somebody patched the instance by Run Command: that says nothing of the consumer."""
     drain = a_drain(DrainState.STOPPING)

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from functions.drainer import app
+from sluice import sweeping
 from sluice.config import DrainPolicy, DrainVia, Fleet, LaunchPolicy
 from sluice.draining import SPOT_NOTICE_S
 from sluice.memory import (
@@ -432,7 +433,7 @@ class World(Stage):
         def now() -> float:
             return self.now + skew_s
 
-        shift = app.Shift(now() + app.SWEEP_S, TICK_S, f"invocation-{self.counts['invocations']}", self.sleep)
+        shift = sweeping.Shift(now() + sweeping.SWEEP_S, TICK_S, f"invocation-{self.counts['invocations']}", self.sleep)
         drainer = app.Drainer(self.ports, now, shift, app.FleetBook(self.ports, now))
         self.running.append(label)
         failed = False

@@ -311,9 +311,13 @@ def _may_have_lapsed(drain: Drain, policy: DrainPolicy, now: float) -> bool:
 def _succeeded(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
     if event.command_id != drain.command_id:
         return DrainStep(drain)
-    if _may_have_lapsed(drain, policy, now):
-        return _asked(drain, policy, now, "its action may have lapsed since its consumer stopped: asked once more")
-    return _done(drain, now, "its consumer has stopped")
+    if not _may_have_lapsed(drain, policy, now):
+        return _done(drain, now, "its consumer has stopped")
+    over = replace(drain, command_id=None)  # told once more, its success asks for nothing more
+    note = "its action may have lapsed since its consumer stopped"
+    if policy.via is DrainVia.SELF:
+        return DrainStep(_with(over, now, f"{note}: what works there now watches for itself"))
+    return _asked(over, policy, now, f"{note}: asked once more")
 
 
 def _said_done(drain: Drain, event: Reported, policy: DrainPolicy, now: float) -> DrainStep:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, field
-from typing import Any, Protocol
+from typing import Any
 
 from sluice.belonging import Way
 from sluice.config import Fleet, QueuePolicy
@@ -10,6 +10,7 @@ from sluice.dead_letters import Desk, End, Settlement
 from sluice.editing import Editor
 from sluice.expiry import Keeper
 from sluice.jobs import RequestError, dead_letter_queues, sources_of, target_in
+from sluice.log import Log
 from sluice.model import RedriveJob
 from sluice.ports import NeedsFixError, PortError, Ports, QueueFacts
 from sluice.redrive import outlook
@@ -21,22 +22,6 @@ MINUTE_S = 60.0
 _ENDS = {End.RETRIED: "Retried", End.QUARANTINED: "Quarantined"}
 
 type Record = tuple[str, str, float]  # fleet, metric, value
-
-
-class Log(Protocol):
-    """Where it is told what is done, by ids and failure groups alone; Powertools' Logger is one."""
-
-    def debug(self, msg: str, **keys: Any) -> None:
-        """What is of use in a search for a fault."""
-
-    def info(self, msg: str, **keys: Any) -> None:
-        """What was done."""
-
-    def warning(self, msg: str, **keys: Any) -> None:
-        """What goes well by itself later."""
-
-    def error(self, msg: str, **keys: Any) -> None:
-        """What a person must put right, or nobody foresaw."""
 
 
 @dataclass(frozen=True, slots=True)

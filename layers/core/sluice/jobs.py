@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sluice.config import Fleet, QueuePolicy, RedriveMode
 from sluice.grouping import queue_name
+from sluice.job_moving import end_move, without_move
 from sluice.model import FailureGroup, JobAct, JobPhase, JobState, Quarantined, RedriveJob
 from sluice.ports import ConflictError, Ports
 from sluice.redrive import Lanes, overlap, selects
@@ -335,27 +336,6 @@ def _act(ports: Ports, fleet: Fleet, job_id: str, act: JobAct, change: _Change) 
     handle = before.move if before.state in change.when else None
     moved_count = end_move(ports, fleet, before) if handle else 0
     return amend_job(ports, fleet.name, job_id, acted) or before
-
-
-def end_move(ports: Ports, fleet: Fleet, job: RedriveJob) -> int:
-    """End the move task of a job; how many messages it had moved, by SQS's own count."""
-    assert job.move is not None, "who ends it has seen it"
-    ports.queue.cancel_move(job.move)
-    urls = {
-        source.dead_letter_queue
-        for source in fleet.sources
-        if source.dead_letter_queue and job.queue in {None, source.name}
-    }
-    # A move is begun out of one dead-letter queue; that the fleet has had more since says nothing of what was moved.
-    tasks = ports.queue.moves(*urls) if len(urls) == 1 else ()
-    return tasks[0].moved_count if tasks else 0
-
-
-def without_move(job: RedriveJob, moved_count: int) -> RedriveJob:
-    """A job whose move task is over. SQS knows no pause: the job goes on by itself, or begins another task."""
-    if job.phase is not JobPhase.MOVE:
-        return job
-    return replace(job, phase=JobPhase.RAMP, move=None, left_count=None, sent_count=job.sent_count + moved_count)
 
 
 def amend_job(ports: Ports, fleet: str, job_id: str, amend: Callable[[RedriveJob], RedriveJob]) -> RedriveJob | None:

@@ -485,6 +485,19 @@ def returned(job: RedriveJob, group_id: str, cause: str, now: float) -> RedriveJ
     return noted
 
 
+def ended(job: RedriveJob, now: float) -> RedriveJob:
+    """A job that has come to the end of its selection."""
+    if job.state is not JobState.RUNNING:
+        return job
+    parts = [f"{job.sent_count} of {job.selected_count} sent"]
+    parts += [f"{job.failed_count} could not be sent"] if job.failed_count else []
+    parts += [f"{job.doubtful_count} may have been sent before and were left"] if job.doubtful_count else []
+    parts += [f"failure groups that came back were left: {', '.join(job.stopped_groups)}"] if job.stopped_groups else []
+    state = JobState.STOPPED if job.stopped_groups else JobState.DONE
+    last = f" {job.note}" if job.note else ""
+    return replace(job, state=state, note="; ".join(parts) + "." + last, updated_at=now)
+
+
 def _name(named: tuple[str, Attribute]) -> str:
     return named[0]
 
