@@ -583,7 +583,7 @@ def test_tick_when_no_queue_of_several_can_be_read() -> None:
 
 def test_hour_when_a_fleet_of_several_queues_is_in_shadow_mode(log: Callable[[], list[dict[str, Any]]]) -> None:
     """The fleet as it would be works off what nobody does, of the queues that are consumed; it is scored and told."""
-    day = Day(a_shared_fleet(mode="shadow"))
+    day = Day(a_shared_fleet(mode="shadow", hints={"seconds_per_message": 1, "lead_time_s": 60}))
     day.now -= 30.0
     day.send(400, "orders")
     day.send(60, "orders-urgent")
