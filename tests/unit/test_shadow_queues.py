@@ -168,12 +168,33 @@ def test_decision_when_the_real_fleet_is_never_behind_is_on_the_lines_of_the_oth
     assert not any(bulk for at, (_, bulk) in world.seen_waiting.items() if at > NINE + 330.0)
 
 
+def test_decision_when_nobody_works_on_the_real_queues_knows_of_those_that_are_worked_on() -> None:
+    """What is in flight is the other fleet's, whose units are busy; in the real one nothing is."""
+    world = ShadowedWorld.of(in_shadow(URGENT, BULK), {"urgent": lambda t: 2.0, "bulk": lambda t: 1.0})
+    world.watch(600.0, lambda _: 0)
+    decision = world.looks[-1].decision
+    assert decision is not None
+    figures = {figure.name: figure.value or 0.0 for figure in decision.figures}
+    assert 2.0 <= figures["in_flight"] <= figures["working"]
+    assert figures["visible in orders-urgent"] < 300.0 < world.seen_waiting[world.now - 10.0][0]
+
+
+def test_memory_when_one_line_is_empty_knows_of_that_one_alone() -> None:
+    """Bulk was empty until its 2,000 came, urgent once three units were there; both were at the first tick alone."""
+    traffic = {"urgent": lambda t: 2.0, "bulk": lambda t: 2000.0 if t == 60.0 else 0.0}
+    world = ShadowedWorld.of(in_shadow(URGENT, BULK), traffic, bounds=(3, 3))
+    world.watch(400.0)
+    shadow = world.memory.shadow
+    urgent, bulk = shadow.queues
+    assert (shadow.empty_at, bulk.empty_at, urgent.empty_at) == (NINE, NINE + 60.0, world.now - 10.0)
+
+
 # --------------------------------------------------------------------------- when it begins anew
 
 
 def readings(fleet: Fleet, at: float, *, unread: str | None = None) -> tuple[QueueReading, ...]:
-    """Five messages that wait in each queue, none of which can be read of one of them."""
-    some, none = a_queue(at, 5, 1, per_minute=None), QueueReading()
+    """Five messages wait in each queue and one a second comes; one of them perhaps cannot be read."""
+    some, none = a_queue(at, 5, 1, per_minute=(60.0,) * 10), QueueReading()
     return tuple(none if source.name == unread else some for source in fleet.sources)
 
 
@@ -181,7 +202,7 @@ def snapshot(fleet: Fleet, at: float, *, group: GroupReading | None = None, unre
     """What a tick sees of a fleet, shared or not."""
     group = group or a_group(at, 2)
     if not fleet.shared:
-        return seen(at, a_queue(at, 5, 1, per_minute=None), group)
+        return seen(at, a_queue(at, 5, 1, per_minute=(60.0,) * 10), group)
     read = readings(fleet, at, unread=unread)
     return Snapshot("orders", at, pooled(fleet.sources, read), group, queues=read)
 
@@ -258,6 +279,17 @@ def test_tick_when_a_queue_cannot_be_read_is_left_out() -> None:
     assert followed.began
     assert followed.shadow.restarted == (at + 100.0, 140.0)
     assert score(followed.shadow) is not None
+
+
+def test_score_when_ticks_were_missed_has_what_waited_in_each_queue() -> None:
+    """On both sides: what waited at first, what came, and what waits now that it has begun anew."""
+    memory, at = watched(TWO)
+    memory, _, followed = looked(memory, snapshot(TWO, at + 300.0), TWO)
+    assert followed.began
+    scored = score(memory.shadow)
+    assert scored is not None
+    assert scored.acting.messages == pytest.approx(10.0 + scored.came + 10.0, abs=0.1)
+    assert scored.shadow.messages == pytest.approx(10.0 + scored.came + 10.0, abs=0.1)
 
 
 def test_fleet_when_all_its_queues_are_paused_is_not_followed() -> None:
