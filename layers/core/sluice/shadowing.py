@@ -87,7 +87,7 @@ def follow(before: Memory, memory: Memory, snapshot: Snapshot, fleet: Fleet, now
         before: the memory that the tick found.
         memory: the same once the tick had learned.
         snapshot: what the tick saw of the real fleet.
-        fleet: target, hints and limits.
+        fleet: its queues' targets, hints and limits.
         now: epoch seconds.
     """
     shadow, group, at = memory.shadow, snapshot.group, snapshot.at
