@@ -231,7 +231,7 @@ class World:
             unit = self._free.pop()
             if not unit.leaving:
                 self._start(unit, self.t)
-        self._seen_in_flight = len(self._busy)  # in the middle of a second, as a tick that is not in step would see it
+        self._see_in_flight()  # in the middle of a second, as a tick that is not in step would see it
         self.t += 1.0
         while self._busy and self._busy[0][0] <= self.t:
             until, _, unit = heapq.heappop(self._busy)
@@ -250,6 +250,10 @@ class World:
             self._done.append((start, self._minute[1]))
             self._ages.append((self.now, self.t - self._queue[0] if self._queue else 0.0))
             self._minute = [0.0, 0.0]
+
+    def _see_in_flight(self) -> None:
+        """Count what units work on."""
+        self._seen_in_flight = len(self._busy)
 
     def _start(self, unit: Unit, at: float) -> None:
         """Begin with the oldest message."""

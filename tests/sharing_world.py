@@ -1,7 +1,7 @@
 """A world of several queues for the planner's tests: units take from the highest priority, from equal ones in turn."""
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,7 @@ class _Lane:
     per_s: Callable[[float], float]
     waiting: deque[float] = field(default_factory=deque)
     waits: list[float] = field(default_factory=list)
+    in_flight: int = 0  # as a tick sees it
     due: float = 0.0
     minute: float = 0.0
     sent: list[tuple[float, float]] = field(default_factory=list)
@@ -87,17 +88,22 @@ class SharedWorld(World):
         self._made += 1
         heapq.heappush(self._busy, (at + 1.0 / self.unit_per_s, self._made, unit))
 
+    def _see_in_flight(self) -> None:
+        World._see_in_flight(self)
+        working = Counter(self._at_work[unit.name] for _, _, unit in self._busy)
+        for name, lane in self.lanes.items():
+            lane.in_flight = working[name]
+
     def snapshot(self) -> Snapshot:
         """What a tick sees of each queue, and of all as one."""
         whole = World.snapshot(self)
         known_at = self.now - self.metric_lag_s
-        working = [self._at_work[unit.name] for _, _, unit in self._busy]
         readings = []
-        for place, (name, lane) in enumerate(self.lanes.items()):
+        for place, lane in enumerate(self.lanes.values()):
             readings.append(
                 QueueReading(
                     visible=Reading(float(len(lane.waiting)), self.now),
-                    in_flight=Reading(float(working.count(name)), self.now),
+                    in_flight=Reading(float(lane.in_flight), self.now),
                     delayed=Reading(0.0, self.now),
                     sent=known_series(lane.sent, known_at),
                     deleted=whole.queue.deleted if place == 0 else None,  # of all: only their sum is looked at

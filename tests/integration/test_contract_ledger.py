@@ -33,6 +33,7 @@ from sluice.model import (
     RedriveJob,
     Shadow,
     ShadowFleet,
+    ShadowQueue,
     Span,
     Tally,
     TimedLaunch,
@@ -200,6 +201,16 @@ def test_memory_is_empty_at_first_and_kept_whole(ledger: Ledger) -> None:
     ledger.keep_memory(FLEET, memory)
     assert ledger.memory(FLEET) == memory
     assert ledger.memory("other") == Memory()
+
+
+def test_memory_of_several_queues_in_shadow_is_kept_whole(ledger: Ledger) -> None:
+    """Each queue's line on both sides, and what it is scored by."""
+    lines = ((AT - 60, AT - 30, 2.5),), ((AT - 9, AT, 1.0), (AT, AT, 3.0))
+    fleet = ShadowFleet(2, 2.0, waiting=(), others=lines)
+    queues = tuple(ShadowQueue(name, 60.0 * n, 3 - n, AT - n) for n, name in enumerate(("a", "b", "c"), start=1))
+    memory = Memory(shadow=Shadow(60.0, AT, fleet, lines[0], ((), lines[1]), queues=queues))
+    ledger.keep_memory(FLEET, memory)
+    assert ledger.memory(FLEET) == memory
 
 
 def timed(number: int) -> TimedLaunch:

@@ -581,18 +581,35 @@ def test_tick_when_no_queue_of_several_can_be_read() -> None:
     assert (told["outcome"], told["want"], told["answer"]) == (OutcomeStatus.FAILED, 4, "SQS does not answer")
 
 
-def test_shadow_when_a_fleet_has_several_queues() -> None:
-    """Decisions are recorded, and nothing is scored: a replay without priorities would mislead."""
-    day = Day(a_shared_fleet(mode="shadow"))
+def test_hour_when_a_fleet_of_several_queues_is_in_shadow_mode(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """The fleet as it would be works off what nobody does, of the queues that are consumed; it is scored and told."""
+    day = Day(a_shared_fleet(mode="shadow", hints={"seconds_per_message": 1, "lead_time_s": 60}))
+    day.now -= 30.0
     day.send(400, "orders")
-    told = day.invoke({"fleet": "orders"}, shift_s=5.0)["ticks"][0]
-    assert (told["outcome"], day.desired(), told["want"] > 0, "shadow" in told) == (
-        OutcomeStatus.SHADOW,
-        0,
-        True,
-        False,
-    )
-    assert day.ports.ledger.memory("orders").shadow == Shadow()
+    day.send(60, "orders-urgent")
+    day.send(9000, "returns")
+    day.now += 30.0
+    for _ in range(15):
+        began = day.now
+        answer = day.invoke(MINUTE)
+        day.now = began + 60.0
+    [ticked] = answer["ticks"]
+    assert (ticked["outcome"], day.desired(), day.calls["MemoryGroup.set_desired"]) == (OutcomeStatus.SHADOW, 0, 0)
+    shadow = day.ports.ledger.memory("orders").shadow
+    assert [queue.name for queue in shadow.queues] == ["orders", "orders-urgent"]
+    scored = score(shadow)
+    assert scored is not None
+    assert (scored.acting.messages, scored.acting.late_fraction) == (pytest.approx(460), 1.0)
+    assert scored.shadow.messages == pytest.approx(460)
+    assert scored.shadow.late_fraction < 0.15
+    assert scored.shadow.launches >= 4
+    assert "in time instead of 0%" in scored.sentence
+    assert ticked["shadow"]["sentence"] == scored.sentence
+    assert ticked["shadow"]["want"] == 0  # it is done, though returns wait
+    assert any(line.get("shadow", {}).get("sentence") == scored.sentence for line in log())
+    assert day.counted("ShadowUnits") > 0 == day.counted("ActingUnits")
+    assert day.counted("ShadowLate") == pytest.approx(scored.shadow.late_fraction * 460, abs=0.5)
+    assert {name for _, name, _, _ in day.tally} >= {"ShadowWait", "ActingWait", "ActingLate", "ScoredMessages"}
 
 
 def test_planner_when_fleets_cannot_be_loaded(log: Callable[[], list[dict[str, Any]]]) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.model import Shadow, ShadowFleet, Span, Tally
+from sluice.model import Shadow, ShadowFleet, ShadowQueue, Span, Tally
 from sluice.scoring import DAYS_KEPT, HOURS_KEPT, Tallying, added, late, score
 from tests.planner_world import NINE
 
@@ -104,3 +104,46 @@ def test_note_when_waits_go_evenly_from_one_to_another(first_s, last_s, late_one
     tallying.note(first_s, last_s, 10.0)
     assert sum(tallying.waits) == pytest.approx(10.0)
     assert late(tallying.kept()) == pytest.approx(late_ones, abs=0.001)
+
+
+# --------------------------------------------------------------------------- several queues
+
+
+QUEUES = (ShadowQueue("urgent", 60.0, 1), ShadowQueue("bulk", 1800.0, 0))
+
+
+def test_note_when_queues_have_their_own_targets():
+    """The same two minutes are late for one and not for the other; their bins and the longest wait are one tally's."""
+    tallying = Tallying(60.0, 1800.0)
+    tallying.note(120.0, 120.0, 3.0, 0)
+    tallying.note(120.0, 120.0, 4.0, 1)
+    tallying.note(1900.0, 1900.0, 5.0, 1)
+    assert sum(tallying.waits) == 12.0
+    assert late(tallying.kept()) == 8.0
+    assert tallying.longest_s == 1900.0
+
+
+def test_score_when_several_queues_have_messages_that_wait_holds_each_to_its_own_target():
+    """What waits for ten minutes is late in one line and on time in the other, on either side."""
+    lines = ((NINE, NINE, 30.0),), ((NINE, NINE, 70.0),)
+    at = NINE + 600.0
+    fleet = ShadowFleet(1, 1.0, waiting=(), others=lines[1:])
+    shadow = Shadow(60.0, at, fleet, lines[0], lines[1:], queues=QUEUES)
+    scored = score(added(shadow, Span(NINE, 600.0, 100.0, Tally(), on_time(30.0))))
+    assert scored is not None
+    assert (scored.acting.messages, scored.acting.late_fraction) == (100.0, pytest.approx(0.3))
+    assert (scored.shadow.messages, scored.shadow.late_fraction) == (100.0, 0.0)
+    assert scored.acting.longest_s == 600.0
+
+
+def test_sentence_when_queues_have_their_own_targets_names_none():
+    """In time is by each one's own; what most did not exceed is a share of that, and no time."""
+    scored = score(replace(a_day(), queues=QUEUES))
+    assert scored is not None
+    assert scored.sentence.endswith("and kept 99.98% in time instead of 97.1%.")
+    assert (scored.target_wait_s, scored.acting.p99_s) == (None, None)
+    assert scored.acting.p99_share == pytest.approx(1.83, abs=0.05)
+    alone = score(replace(a_day(), queues=QUEUES[:1]))
+    assert alone is not None
+    assert "within 60 s instead of" in alone.sentence
+    assert alone.acting.p99_share is None

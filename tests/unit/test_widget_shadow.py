@@ -73,3 +73,19 @@ def test_card_when_names_mean_harm_has_the_same_elements(name: str) -> None:
         return show(fleet=hostile, fleets=(text, "orders"), score=replace(SCORE, unit=text[:100]))
 
     assert page(HARM[name]).skeleton == page("plain" * 20).skeleton
+
+
+def test_card_when_a_fleet_has_several_queues_shows_shares_of_their_targets() -> None:
+    """In time instead of within a time, and of what most did not exceed a share; beyond the last bin it says so."""
+    several = replace(
+        SCORE,
+        target_wait_s=None,
+        acting=replace(SCORE.acting, p99_s=None, p99_share=10.0),
+        shadow=replace(SCORE.shadow, p99_s=None, p99_share=0.831),
+    )
+    text = show(score=several).text
+    assert "kept 99.98% in time instead of 97.1%." in text
+    for said in ("in time", "83% of their target", "over 10 targets", "15 min 12 s", "31.2", "44.0"):
+        assert said in text, said
+    assert "within" not in text.partition("In shadow")[2].partition("Of 120,000 messages")[0]
+    assert "of their target" not in show().text

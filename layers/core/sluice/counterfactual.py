@@ -1,14 +1,18 @@
-"""A FIFO queue by age, and a fleet as it would be that works on it: a fluid, exact between events.
+"""FIFO queues by age, and a fleet as it would be that works on them: a fluid, exact between events.
 
 Waits are the horizontal distance between what came and what was started. Units take what waits into free places at
 once, then as places become free: n units with k places each complete n m a second while all are taken, and one place in
 k / m seconds on average otherwise. Chance is not played: neither messages nor launches vary.
+
+Of several queues a higher priority is served first. Equal ones are taken from in turn: each has an equal share of what
+is free, and what one has no messages for is the others'. So a queue to which less comes than its share does not wait,
+whatever waits in its equals.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from math import exp, log
+from math import exp, inf, log
 
 from sluice.case import MINIMUM_BILLING_S
 from sluice.model import ShadowFleet
@@ -25,9 +29,10 @@ type Piece = tuple[float, float, float]  # (came from, came until, messages)
 
 
 class Line:
-    """Messages that wait, oldest first."""
+    """Messages that wait in one queue, oldest first; several queues of a fleet are numbered."""
 
-    def __init__(self, pieces: Iterable[Piece] = ()) -> None:
+    def __init__(self, pieces: Iterable[Piece] = (), queue: int = 0) -> None:
+        self._queue = queue
         self._pieces: deque[Piece] = deque(pieces)
         self.count = sum(piece[2] for piece in self._pieces)
 
@@ -53,7 +58,7 @@ class Line:
             if tally is not None:
                 start = start_from + (start_until - start_from) * (messages - left) / messages
                 end = start_from + (start_until - start_from) * (messages - left + some) / messages
-                tally.note(max(0.0, start - came_from), max(0.0, end - came_to), some)
+                tally.note(max(0.0, start - came_from), max(0.0, end - came_to), some, self._queue)
             left -= some
             if count - some <= DUST:
                 pieces.popleft()
@@ -83,12 +88,18 @@ class Pace:
 
 
 class Counterfactual:
-    """A fleet as it would be. Moments never go back."""
+    """A fleet as it would be. Moments never go back.
 
-    def __init__(self, fleet: ShadowFleet, pace: Pace) -> None:
+    `line` is its queue's; of several queues that of the first, and `lines` has all of them.
+    """
+
+    def __init__(self, fleet: ShadowFleet, pace: Pace, priorities: Sequence[int] = (0,)) -> None:
         self.desired = fleet.desired
         self.in_flight = fleet.in_flight
-        self.line = Line(fleet.waiting)
+        self.lines = lines_of(fleet.waiting, fleet.others)
+        self.line = self.lines[0]
+        ranks = sorted(set(priorities), reverse=True)
+        self._ranks = [[queue for queue, own in enumerate(priorities) if own == rank] for rank in ranks]
         self.launches = list(fleet.launches)
         self._pace = pace
         self._settled = fleet.working
@@ -150,9 +161,11 @@ class Counterfactual:
         if gone_at > at:
             self._leaving.append((gone_at, units, hand))
 
-    def advance(self, since: float, until: float, came: float, tally: Tallying | None) -> None:
-        """Go on between two moments, in which so many messages came evenly."""
-        per_s = came / (until - since)
+    def advance(
+        self, since: float, until: float, came: float, tally: Tallying | None, others: Sequence[float] = ()
+    ) -> None:
+        """Go on between two moments, in which so many messages came evenly: to the first queue, and to the others."""
+        per_s = [messages / (until - since) for messages in (came, *others)]
         dues = sorted({due_at for _, due_at, _ in self.launches if since < due_at < until})
         for start, end in zip([since, *dues], [*dues, until], strict=True):
             if tally is not None:
@@ -166,36 +179,69 @@ class Counterfactual:
             self._settled += sum(units for *_, units in old)
             self.launches = [entry for entry in self.launches if entry not in old]
 
-    def _serve(self, t: float, until: float, per_s: float, up: float, tally: Tallying | None) -> None:
+    def _serve(self, t: float, until: float, per_s: Sequence[float], up: float, tally: Tallying | None) -> None:
         """One stretch with constant arrivals and units in service."""
-        line, pace = self.line, self._pace
-        places, able_per_s, each_per_s = up * pace.places, up * pace.rate_per_s, pace.rate_per_s / pace.places
+        places, able_per_s, come_per_s = up * self._pace.places, up * self._pace.rate_per_s, sum(per_s)
         while t < until:
-            free, left_s = places - self.in_flight, until - t
-            if line.count > NONE and free > NONE:
-                some = min(line.count, free)
-                line.take(some, t, t, tally)
-                self.in_flight += some
-            elif line.count > NONE or (free <= NONE and per_s > able_per_s):
-                span_s = left_s if able_per_s <= per_s else min(left_s, line.count / (able_per_s - per_s))
-                line.add(t, t + span_s, per_s * span_s)
-                line.take(able_per_s * span_s, t, t + span_s, tally)
-                if line.count <= NONE:
-                    line.take(line.count, t + span_s, t + span_s, tally)
-                t = until if span_s >= left_s else t + span_s
+            free, waits = places - self.in_flight, any(line.count > NONE for line in self.lines)
+            if waits and free > NONE:
+                self._fill(t, free, tally)
+            elif waits or (free <= NONE and come_per_s > able_per_s):
+                t = self._work(t, until, per_s, able_per_s, tally)
             else:
-                steady = per_s / each_per_s
-                span_s = left_s
-                if steady > places and free > NONE:
-                    span_s = min(left_s, log((steady - self.in_flight) / (steady - places)) / each_per_s)
-                if tally is not None and per_s > 0.0:
-                    tally.note(0.0, 0.0, per_s * span_s)
-                self.in_flight = min(places, steady + (self.in_flight - steady) * exp(-each_per_s * span_s))
-                if self.in_flight < NONE:
-                    self.in_flight = 0.0
-                if span_s >= left_s:
-                    return
-                self.in_flight, t = places, t + span_s
+                t = self._pass(t, until, per_s, places, tally)
+
+    def _fill(self, t: float, free: float, tally: Tallying | None) -> None:
+        """Take what waits into free places, at once."""
+        taken = self._shared([line.count for line in self.lines], free)
+        for line, some in zip(self.lines, taken, strict=True):
+            line.take(some, t, t, tally)
+            self.in_flight += some
+
+    def _work(self, t: float, until: float, per_s: Sequence[float], able_per_s: float, tally: Tallying | None) -> float:
+        """Start messages as places become free, until a queue is worked off; until when."""
+        left_s = until - t
+        wanted_per_s = [inf if line.count > NONE else come for line, come in zip(self.lines, per_s, strict=True)]
+        rates = self._shared(wanted_per_s, able_per_s)
+        span_s = left_s
+        for line, come, rate in zip(self.lines, per_s, rates, strict=True):
+            if line.count > NONE and rate > come:
+                span_s = min(span_s, line.count / (rate - come))
+        for line, come, rate in zip(self.lines, per_s, rates, strict=True):
+            line.add(t, t + span_s, come * span_s)
+            line.take(rate * span_s, t, t + span_s, tally)
+            if line.count <= NONE:
+                line.take(line.count, t + span_s, t + span_s, tally)
+        return until if span_s >= left_s else t + span_s
+
+    def _pass(self, t: float, until: float, per_s: Sequence[float], places: float, tally: Tallying | None) -> float:
+        """Start messages as they come, until all places are taken; until when."""
+        each_per_s, left_s = self._pace.rate_per_s / self._pace.places, until - t
+        span_s, steady = left_s, sum(per_s) / each_per_s
+        if steady > places and places - self.in_flight > NONE:
+            span_s = min(left_s, log((steady - self.in_flight) / (steady - places)) / each_per_s)
+        if tally is not None:
+            for queue, come_per_s in enumerate(per_s):
+                if come_per_s > 0.0:
+                    tally.note(0.0, 0.0, come_per_s * span_s, queue)
+        self.in_flight = min(places, steady + (self.in_flight - steady) * exp(-each_per_s * span_s))
+        if self.in_flight < NONE:
+            self.in_flight = 0.0
+        if span_s >= left_s:
+            return until
+        self.in_flight = places
+        return t + span_s
+
+    def _shared(self, wanted: Sequence[float], free: float) -> list[float]:
+        """What each queue gets of what is free: higher ones first, equal ones alike, as far as each wants."""
+        given = [0.0] * len(wanted)
+        for rank in self._ranks:
+            turns = len(rank)
+            for queue in sorted(rank, key=wanted.__getitem__):
+                given[queue] = min(wanted[queue], free / turns)
+                free = max(0.0, free - given[queue])
+                turns -= 1
+        return given
 
     def kept(self) -> ShadowFleet:
         """As it is kept."""
@@ -211,7 +257,13 @@ class Counterfactual:
             tuple(_rounded(entry) for entry in leaving),
             round(self.in_flight, DIGITS),
             self.line.kept(),
+            tuple(line.kept() for line in self.lines[1:]),
         )
+
+
+def lines_of(waiting: Iterable[Piece], others: Iterable[Iterable[Piece]]) -> tuple[Line, ...]:
+    """The line of each queue, as they are kept."""
+    return tuple(Line(pieces, queue) for queue, pieces in enumerate((waiting, *others)))
 
 
 def _rounded(entry: Piece) -> Piece:

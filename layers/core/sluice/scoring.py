@@ -2,7 +2,8 @@
 
 A wait is kept as a share of the target, in a dozen bins, so that a day of any traffic takes a line. What is late is
 exact but for the estimate of the wait itself, since the target is an edge of a bin; quantiles are as wide as bins are.
-What still waits has waited until now, on both sides.
+What still waits has waited until now, on both sides. Of several queues each wait is a share of its own queue's target,
+so that all of them add up in the same bins.
 """
 
 from bisect import bisect_left
@@ -23,22 +24,22 @@ DIGITS = 3  # of what is kept: thousandths of a message, a second or a unit-seco
 
 
 class Tallying:
-    """A tally in the making."""
+    """A tally in the making, by the target wait of each queue."""
 
-    def __init__(self, target_wait_s: float, tally: Tally | None = None) -> None:
+    def __init__(self, *targets_s: float, tally: Tally | None = None) -> None:
         tally = tally or Tally()
-        self._edges = [share * target_wait_s for share in SHARES]
+        self._edges = [[share * target_s for share in SHARES] for target_s in targets_s]
         self.waits = [*tally.waits, *[0.0] * (len(SHARES) + 1 - len(tally.waits))]
         self.longest_s = tally.longest_s
         self.unit_s = tally.unit_s
         self.launches = tally.launches
 
-    def note(self, first_s: float, last_s: float, messages: float) -> None:
-        """Messages whose waits go evenly from one to another."""
+    def note(self, first_s: float, last_s: float, messages: float, queue: int = 0) -> None:
+        """Messages of a queue, by its number, whose waits go evenly from one to another."""
         low, high = (first_s, last_s) if first_s <= last_s else (last_s, first_s)
         if messages > NOTED:
             self.longest_s = max(self.longest_s, high)
-        edges, waits = self._edges, self.waits
+        edges, waits = self._edges[queue], self.waits
         place = bisect_left(edges, low)
         while place < len(edges) and edges[place] < high:
             share = (edges[place] - low) / (high - low)
@@ -93,7 +94,7 @@ def _added(spans: tuple[Span, ...], span: Span, length_s: float) -> tuple[Span, 
 
 def _sum(spans: Sequence[Span], at: float) -> Span:
     def kept(tallies: Iterable[Tally]) -> Tally:
-        return Tallying(1.0, together(tallies)).kept()
+        return Tallying(tally=together(tallies)).kept()
 
     return Span(
         at,
@@ -114,16 +115,17 @@ class Side:
     messages: float
     late_fraction: float
     longest_s: float
-    p99_s: float  # about: as wide as the bin it falls into
+    p99_s: float | None  # about: as wide as the bin it falls into; None: of several queues
     unit_hours: float
     launches: int
+    p99_share: float | None = None  # of several queues: the same as a share of each message's target, at most 10
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """Both sides over the same scored time."""
 
-    target_wait_s: float
+    target_wait_s: float | None  # None: of several queues, each has its own
     until: float
     seconds: float
     came: float
@@ -138,10 +140,10 @@ class Score:
         ours, theirs = self.shadow, self.acting
         a_day = WHOLE * DAY_S <= self.seconds <= DAY_S
         when = "In the last 24 h" if a_day else f"In {_long(self.seconds)} of watching"
+        in_time = "in time" if self.target_wait_s is None else f"within {self.target_wait_s:g} s"
         return (
             f"{when} Sluice would have used {ours.unit_hours:.1f} {self.unit}-hours instead of"
-            f" {theirs.unit_hours:.1f} and kept {within(ours)} within {self.target_wait_s:g} s instead of"
-            f" {within(theirs)}."
+            f" {theirs.unit_hours:.1f} and kept {within(ours)} {in_time} instead of {within(theirs)}."
         )
 
 
@@ -152,29 +154,32 @@ def score(shadow: Shadow, span_s: float = DAY_S) -> Score | None:
     seconds = sum(span.seconds for span in spans)
     if seconds <= 0.0:
         return None
-    fleet_waiting = shadow.fleet.waiting if shadow.fleet is not None else ()
+    several = len(shadow.targets_s) > 1
+    would_wait = (shadow.fleet.waiting, *shadow.fleet.others) if shadow.fleet is not None else ()
 
-    def side(tallies: Iterable[Tally], waiting: Iterable[tuple[float, float, float]]) -> Side:
-        tallying = Tallying(shadow.target_wait_s, together(tallies))
-        for came_from, came_until, messages in waiting:
-            tallying.note(max(0.0, shadow.at - came_from), max(0.0, shadow.at - came_until), messages)
+    def side(tallies: Iterable[Tally], lines: Iterable[Sequence[tuple[float, float, float]]]) -> Side:
+        tallying = Tallying(*shadow.targets_s, tally=together(tallies))
+        for queue, waiting in enumerate(lines):
+            for came_from, came_until, messages in waiting:
+                tallying.note(max(0.0, shadow.at - came_from), max(0.0, shadow.at - came_until), messages, queue)
         total = sum(tallying.waits)
         return Side(
             messages=total,
             late_fraction=sum(tallying.waits[LATE_FROM:]) / total if total > 0.0 else 0.0,
             longest_s=tallying.longest_s,
-            p99_s=_quantile(tallying, 0.99, shadow.target_wait_s),
+            p99_s=None if several else _quantile(tallying.waits, 0.99, shadow.targets_s[0], tallying.longest_s),
             unit_hours=tallying.unit_s / 3600.0,
             launches=round(tallying.launches),
+            p99_share=_quantile(tallying.waits, 0.99, 1.0, SHARES[-1]) if several else None,
         )
 
     return Score(
-        target_wait_s=shadow.target_wait_s,
+        target_wait_s=None if several else shadow.targets_s[0],
         until=shadow.at,
         seconds=seconds,
         came=sum(span.came for span in spans),
-        acting=side((span.acting for span in spans), shadow.waiting),
-        shadow=side((span.shadow for span in spans), fleet_waiting),
+        acting=side((span.acting for span in spans), (shadow.waiting, *shadow.others)),
+        shadow=side((span.shadow for span in spans), would_wait),
         unit="unit" if shadow.weighted else "instance",
         restarted=shadow.restarted,
     )
@@ -185,17 +190,17 @@ def within(side: Side) -> str:
     return f"{floor((1.0 - side.late_fraction) * 10_000 + 1e-6) / 100:g}%"
 
 
-def _quantile(tallying: Tallying, share: float, target_wait_s: float) -> float:
-    """The wait that so large a share did not exceed: straight within its bin."""
-    owed = share * sum(tallying.waits)
+def _quantile(waits: Sequence[float], share: float, target: float, longest: float) -> float:
+    """The wait that so large a share did not exceed, in the target's unit: straight within its bin."""
+    owed = share * sum(waits)
     low = 0.0
-    for place, count in enumerate(tallying.waits):
-        high = SHARES[place] * target_wait_s if place < len(SHARES) else tallying.longest_s
-        high = max(low, min(high, tallying.longest_s))
+    for place, count in enumerate(waits):
+        high = SHARES[place] * target if place < len(SHARES) else longest
+        high = max(low, min(high, longest))
         if count > 0.0 and owed <= count:
             return low + (high - low) * owed / count
         owed, low = owed - count, high
-    return tallying.longest_s
+    return longest
 
 
 def _long(seconds: float) -> str:

@@ -17,19 +17,24 @@ as far as the metric is final, with the wants of the ticks since; each tick runs
 scored, once: both sides over the same stretch, by the same arrivals. The real queue's starts are what came less what
 was seen waiting, and never fall; the other's are the fluid's.
 
+Of a shared fleet each queue that is consumed has a line of its own on both sides, its own arrivals and target wait;
+without others a queue is the one line of the same fleet. What is in flight and what it costs are the fleet's. A paused
+queue has no line: nobody takes from it, on either side. A tick that cannot read one of the queues is left out.
+
 Invariants
-1. What waited at first and came is what was started and what waits, on both sides.
+1. What waited at first and came is what was started and what waits, on both sides, in each queue.
 2. A tick repeated changes nothing.
-3. After a gap that nothing is known of, or with another target wait, it begins again, equal to the real fleet.
+3. After a gap that nothing is known of, or with other queues, another target wait or priority of one of them, it begins
+   again, equal to the real fleet; the score is kept after a gap alone.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from sluice.case import MINIMUM_BILLING_S
 from sluice.config import Fleet
-from sluice.counterfactual import Counterfactual, Line, Pace
+from sluice.counterfactual import Counterfactual, Line, Pace, Piece, lines_of
 from sluice.forecasting import DAY_S
 from sluice.lead_times import lead_time
 from sluice.model import (
@@ -40,10 +45,12 @@ from sluice.model import (
     Instance,
     Lifecycle,
     Memory,
+    QueueMemory,
     QueueReading,
     Reading,
     Shadow,
     ShadowFleet,
+    ShadowQueue,
     Sighting,
     Snapshot,
     Span,
@@ -52,6 +59,7 @@ from sluice.model import (
 from sluice.planning import plan, remember
 from sluice.scoring import Tallying, added
 from sluice.serving import service_rate
+from sluice.sharing import pooled
 from sluice.sighting import BLIND_S
 from sluice.values import dataclass, replace
 
@@ -62,6 +70,7 @@ GOING_KEPT = 50.0  # units whose leaving is remembered
 OVERDUE_SHARE = 0.25  # of a lead time: in so much a launch that should be there is expected
 
 type Arrivals = list[tuple[float, float, float]]  # (from, until, messages), contiguous
+type Told = Memory | QueueMemory  # what is known of when the messages of one queue came
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +90,12 @@ def follow(before: Memory, memory: Memory, snapshot: Snapshot, fleet: Fleet, now
         before: the memory that the tick found.
         memory: the same once the tick had learned.
         snapshot: what the tick saw of the real fleet.
-        fleet: target, hints and limits.
+        fleet: its queues' targets, hints and limits.
         now: epoch seconds.
     """
-    shadow, group, visible = memory.shadow, snapshot.group, snapshot.queue.visible
-    at = snapshot.at
+    shadow, group, at = memory.shadow, snapshot.group, snapshot.at
     last_at = shadow.ticks[-1][0] if shadow.ticks else None
-    if group is None or visible is None or (last_at is not None and at <= last_at):
+    if group is None or not _is_seen(snapshot, fleet) or (last_at is not None and at <= last_at):
         return Followed(shadow)
     pace = Pace(
         service_rate(memory, fleet, now).value,
@@ -96,17 +104,65 @@ def follow(before: Memory, memory: Memory, snapshot: Snapshot, fleet: Fleet, now
         shadow.going[0] / shadow.going[1] if shadow.going[1] >= 1.0 else None,
     )
     settled: Span | None = None
-    began = last_at is None or at - last_at > BLIND_S or shadow.target_wait_s != fleet.target_wait_s
+    began = last_at is None or at - last_at > BLIND_S or not _is_same(shadow, fleet)
+    told = _told(_consumed(fleet), before, memory)
     if began:
-        shadow, settled = _ended(shadow, memory, pace)
+        shadow, settled = _ended(shadow, _told(shadow.queues, before, memory), pace)
         shadow = _begun(shadow, memory, snapshot, fleet, pace, group=group)
     else:
         assert last_at is not None, "else it would have begun"
         shadow = _watched(shadow, before, memory, group, at)
-        shadow, settled = _settled(shadow, memory, pace, _final_at(shadow, memory, at))
-    live = _run(shadow, memory, pace, at, None)[0]
-    decision = plan(_as_seen(live, snapshot, group, visible), fleet, _own(memory, shadow, fleet, now), now)
+        shadow, settled = _settled(shadow, told, pace, _final_at(shadow, memory, at))
+    live = _run(shadow, told, pace, at, None)[0]
+    decision = plan(_as_seen(live, snapshot, group, fleet), fleet, _own(memory, shadow, fleet, now), now)
     return Followed(_noted(shadow, memory, live, decision, at), decision, settled, began)
+
+
+# --------------------------------------------------------------------------- queues
+
+
+def _consumed(fleet: Fleet) -> tuple[ShadowQueue, ...]:
+    """The queues of a shared fleet that have a line; none of another fleet, which is known by its target wait."""
+    if not fleet.shared:
+        return ()
+    return tuple(
+        ShadowQueue(source.name, source.target_wait_s or fleet.target_wait_s, source.priority)
+        for source in fleet.sources
+        if not source.paused
+    )
+
+
+def _readings(snapshot: Snapshot, fleet: Fleet) -> list[QueueReading]:
+    """What was read of each queue that has a line."""
+    if not fleet.shared:
+        return [snapshot.queue]
+    return [read for source, read in zip(fleet.sources, snapshot.queues, strict=True) if not source.paused]
+
+
+def _is_seen(snapshot: Snapshot, fleet: Fleet) -> bool:
+    """Whether there is a queue that is consumed, and how much waits is known of each."""
+    readings = _readings(snapshot, fleet)
+    return bool(readings) and all(reading.visible is not None for reading in readings)
+
+
+def _is_same(shadow: Shadow, fleet: Fleet) -> bool:
+    """Whether the score is of these queues, by these targets and priorities."""
+    queues = tuple(replace(queue, empty_at=0.0) for queue in shadow.queues)
+    return queues == _consumed(fleet) and shadow.target_wait_s == fleet.tightest_wait_s
+
+
+def _told(queues: Sequence[ShadowQueue], before: Memory, memory: Memory) -> Sequence[Told]:
+    """What is known of each queue that has a line; of those of another fleet than it is now, what the tick found."""
+    if not queues:
+        return (before if memory.queues else memory,)
+    known = {queue.name: queue for queue in (*before.queues, *memory.queues)}
+    return [known.get(queue.name, QueueMemory(queue.name)) for queue in queues]
+
+
+def _as_it_would_be(shadow: Shadow, pace: Pace) -> Counterfactual:
+    """The fleet as it would be, where it is settled."""
+    assert shadow.fleet is not None, "it has begun"
+    return Counterfactual(shadow.fleet, pace, [queue.priority for queue in shadow.queues] or [0])
 
 
 # --------------------------------------------------------------------------- begin and end
@@ -115,8 +171,8 @@ def follow(before: Memory, memory: Memory, snapshot: Snapshot, fleet: Fleet, now
 def _begun(
     shadow: Shadow, memory: Memory, snapshot: Snapshot, fleet: Fleet, pace: Pace, *, group: GroupReading
 ) -> Shadow:
-    """Equal to the real fleet. The score of before stays, unless it was by another target."""
-    at, queue = snapshot.at, snapshot.queue
+    """Equal to the real fleet. The score of before stays, unless it was by another target, or of other queues."""
+    at, queue, queues = snapshot.at, snapshot.queue, _consumed(fleet)
     working = capacity(group.instances, Lifecycle.WORKING)
     known = dict(memory.launches)
     launches = []
@@ -127,16 +183,17 @@ def _begun(
             due_at = max(ordered_at + pace.lead_s, at + OVERDUE_SHARE * pace.lead_s)
             launches.append((ordered_at, due_at, instance.weight))
     in_flight = 0.0 if queue.in_flight is None else min(queue.in_flight.value, working * pace.places)
-    waiting = _ages(memory, snapshot)
-    equal = Counterfactual(ShadowFleet(group.desired, working, tuple(launches), (), in_flight, waiting), pace)
-    equal.order(at, group.desired, None)
-    same = shadow.target_wait_s == fleet.target_wait_s
+    same = _is_same(shadow, fleet)
     last_at = shadow.ticks[-1][0] if shadow.ticks else None
-    return Shadow(
-        target_wait_s=fleet.target_wait_s,
+    seen = zip(_told(queues, memory, memory), _readings(snapshot, fleet), strict=True)
+    waiting, *others = [_ages(told, reading, at) for told, reading in seen]
+    there = ShadowFleet(group.desired, working, tuple(launches), (), in_flight, waiting, tuple(others))
+    begun = Shadow(
+        target_wait_s=fleet.tightest_wait_s,
         at=at,
-        fleet=equal.kept(),
+        fleet=there,
         waiting=waiting,
+        others=tuple(others),
         ticks=((at, group.desired, 0.0, 0.0),),
         real=_real(group),
         going=shadow.going,
@@ -144,32 +201,37 @@ def _begun(
         restarted=None if last_at is None or not same else (at, at - last_at),
         hours=shadow.hours if same else (),
         days=shadow.days if same else (),
+        queues=queues,
     )
+    equal = _as_it_would_be(begun, pace)
+    equal.order(at, group.desired, None)
+    return replace(begun, fleet=equal.kept())
 
 
-def _ended(shadow: Shadow, memory: Memory, pace: Pace) -> tuple[Shadow, Span | None]:
+def _ended(shadow: Shadow, told: Sequence[Told], pace: Pace) -> tuple[Shadow, Span | None]:
     """Settled by what is known; what waits then has waited until then."""
     if not shadow.ticks or shadow.fleet is None:
         return shadow, None
     last_at = shadow.ticks[-1][0]
-    shadow, settled = _settled(shadow, memory, pace, last_at)
+    shadow, settled = _settled(shadow, told, pace, last_at)
     assert shadow.fleet is not None, "settling keeps it"
     sides = []
-    for waiting in (shadow.waiting, shadow.fleet.waiting):
-        line, tallying = Line(waiting), Tallying(shadow.target_wait_s)
-        line.take(line.count, last_at, last_at, tallying)
+    for side in (shadow, shadow.fleet):
+        tallying = Tallying(*shadow.targets_s)
+        for line in lines_of(side.waiting, side.others):
+            line.take(line.count, last_at, last_at, tallying)
         sides.append(tallying.kept())
     return added(shadow, Span(max(0.0, last_at - 1.0), acting=sides[0], shadow=sides[1])), settled
 
 
-def _ages(memory: Memory, snapshot: Snapshot) -> tuple[tuple[float, float, float], ...]:
+def _ages(told: Told, reading: QueueReading, at: float) -> tuple[Piece, ...]:
     """What waits, by when it came: the last that came, as far back as is known; the rest as old as the oldest."""
-    at, visible, oldest = snapshot.at, snapshot.queue.visible, snapshot.queue.oldest_age
+    visible, oldest = reading.visible, reading.oldest_age
     left = 0.0 if visible is None else visible.value
     eldest_at = at if oldest is None else min(at, oldest.at - oldest.value)
-    since = max(eldest_at, memory.arrivals.start_at if memory.arrivals.counts else at)
+    since = max(eldest_at, told.arrivals.start_at if told.arrivals.counts else at)
     pieces = []
-    for came_from, came_until, messages in reversed(arrivals(memory, since, at) if since < at else []):
+    for came_from, came_until, messages in reversed(arrivals(told, since, at) if since < at else []):
         some = min(left, messages)
         if some > 0.0:
             pieces.append((came_until - (came_until - came_from) * some / messages, came_until, some))
@@ -182,9 +244,9 @@ def _ages(memory: Memory, snapshot: Snapshot) -> tuple[tuple[float, float, float
 # --------------------------------------------------------------------------- what came
 
 
-def arrivals(memory: Memory, since: float, until: float) -> Arrivals:
+def arrivals(told: Told, since: float, until: float) -> Arrivals:
     """What came between two moments: a period's count, spread as ticks saw it come; or what they saw, without one."""
-    history, seen = memory.arrivals, memory.sightings
+    history, seen = told.arrivals, told.sightings
     start_at, period_s, end_at = history.start_at, history.period_s, history.end_at
     low = since
     if history.counts and start_at <= since < end_at:
@@ -241,28 +303,40 @@ def _spread(cuts: Sequence[tuple[float, float, float, bool]], count: float | Non
 
 
 def _run(
-    shadow: Shadow, memory: Memory, pace: Pace, until: float, tally: Tallying | None
+    shadow: Shadow, told: Sequence[Told], pace: Pace, until: float, tally: Tallying | None
 ) -> tuple[Counterfactual, float]:
     """The fleet as it would be, from where it is settled up to a moment before that tick's order; and what came."""
-    assert shadow.fleet is not None, "it has begun"
-    fleet, came = Counterfactual(shadow.fleet, pace), 0.0
+    fleet, came = _as_it_would_be(shadow, pace), 0.0
     orders = [(tick[0], tick[1]) for tick in shadow.ticks if tick[0] < until]
-    pieces = _by(arrivals(memory, shadow.at, until), [order[0] for order in orders]) if shadow.at < until else iter(())
+    pieces = _together(told, shadow.at, until, [order[0] for order in orders])
     piece = next(pieces, None)
     for index, (at, want) in enumerate(orders):
         fleet.order(at, want, tally)
         end = orders[index + 1][0] if index + 1 < len(orders) else until
         while piece is not None and piece[0] < end:
-            fleet.advance(piece[0], piece[1], piece[2], tally)
-            came += piece[2]
+            first, *others = piece[2]
+            fleet.advance(piece[0], piece[1], first, tally, others)
+            came += sum(piece[2])
             piece = next(pieces, None)
     return fleet, came
 
 
-def _by(came: Arrivals, edges: Sequence[float]) -> Iterator[tuple[float, float, float]]:
-    """The same arrivals, cut at these moments as well."""
+def _together(
+    told: Sequence[Told], since: float, until: float, edges: Sequence[float]
+) -> Iterator[tuple[float, float, tuple[float, ...]]]:
+    """What came to each queue between two moments, in the same pieces, cut at these moments as well."""
+    if since >= until:
+        return
+    came = [arrivals(one, since, until) for one in told]
+    cuts = sorted({*edges, *(end for each in came for _, end, _ in each)})
+    for pieces in zip(*(_by(each, cuts) for each in came), strict=True):
+        yield pieces[0][0], pieces[0][1], tuple(messages for *_, messages in pieces)
+
+
+def _by(came: Arrivals, cuts: Sequence[float]) -> Iterator[tuple[float, float, float]]:
+    """The same arrivals, cut at these moments as well, which ascend."""
     for start, end, messages in came:
-        inner = [edge for edge in edges if start < edge < end]
+        inner = cuts[bisect_right(cuts, start) : bisect_left(cuts, end)]
         for low, high in pairwise([start, *inner, end]):
             yield low, high, messages * (high - low) / (end - start)
 
@@ -278,27 +352,30 @@ def _final_at(shadow: Shadow, memory: Memory, at: float) -> float:
     return max((tick[0] for tick in shadow.ticks[:-1] if tick[0] <= final_at), default=shadow.at)
 
 
-def _settled(shadow: Shadow, memory: Memory, pace: Pace, until: float) -> tuple[Shadow, Span | None]:
+def _settled(shadow: Shadow, told: Sequence[Told], pace: Pace, until: float) -> tuple[Shadow, Span | None]:
     """Both sides up to the tick at a moment, and what was scored on the way."""
     since = shadow.at
     if until <= since:
         return shadow, None
-    ours, theirs = Tallying(shadow.target_wait_s), Tallying(shadow.target_wait_s)
-    fleet, came = _run(shadow, memory, pace, until, ours)
-    line = _worked(shadow, memory, until, theirs)
+    ours, theirs = Tallying(*shadow.targets_s), Tallying(*shadow.targets_s)
+    fleet, came = _run(shadow, told, pace, until, ours)
+    lines = lines_of(shadow.waiting, shadow.others)
+    for line, one in zip(lines, told, strict=True):
+        _work(line, one, since, until, theirs)
     over = [tick for tick in shadow.ticks if since < tick[0] <= until]
     theirs.unit_s = sum(tick[2] for tick in over)
     theirs.launches = sum(tick[3] for tick in over)
     span = Span(since, until - since, came, theirs.kept(), ours.kept())
     ticks = tuple(tick for tick in shadow.ticks if tick[0] >= until)
-    return added(replace(shadow, at=until, fleet=fleet.kept(), waiting=line.kept(), ticks=ticks), span), span
+    waiting, *others = [line.kept() for line in lines]
+    shadow = replace(shadow, at=until, fleet=fleet.kept(), waiting=waiting, others=tuple(others), ticks=ticks)
+    return added(shadow, span), span
 
 
-def _worked(shadow: Shadow, memory: Memory, until: float, tally: Tallying) -> Line:
-    """The real queue up to a moment: what was started is what came less what was seen waiting."""
-    line, since = Line(shadow.waiting), shadow.at
-    came, place = arrivals(memory, since, until), 0
-    looks = [(seen.at, seen.visible) for seen in memory.sightings if since < seen.at <= until]
+def _work(line: Line, told: Told, since: float, until: float, tally: Tallying) -> None:
+    """The real queue between two moments: what was started is what came less what was seen waiting."""
+    came, place = arrivals(told, since, until), 0
+    looks = [(seen.at, seen.visible) for seen in told.sightings if since < seen.at <= until]
     for at, visible in looks:
         first = place
         while place < len(came) and came[place][1] <= at:
@@ -315,7 +392,6 @@ def _worked(shadow: Shadow, memory: Memory, until: float, tally: Tallying) -> Li
         since = at
     for start, end, messages in came[place:]:
         line.add(start, end, messages)
-    return line
 
 
 # --------------------------------------------------------------------------- one tick
@@ -359,26 +435,43 @@ def _is_weighted(group: GroupReading) -> bool:
     return any(instance.weight != 1.0 for instance in group.instances)
 
 
-def _as_seen(live: Counterfactual, snapshot: Snapshot, group: GroupReading, visible: Reading) -> Snapshot:
+def _as_seen(live: Counterfactual, snapshot: Snapshot, group: GroupReading, fleet: Fleet) -> Snapshot:
     """What Sluice would have seen of the fleet as it would be. Counts are whole, as a queue's are."""
-    at, queue = snapshot.at, snapshot.queue
-    oldest_at = live.line.oldest_at
-    waiting = float(round(live.line.count))
+    at, real = snapshot.at, snapshot.queue
     instances = (Instance("shadow", Lifecycle.WORKING),) * round(live.working(at))
     for ordered_at, due_at, units in live.launches:
         if due_at > at:
             launching = Instance("shadow-launching", Lifecycle.LAUNCHING, launched_at=ordered_at)
             instances += (launching,) * round(units)
-    in_flight = None if queue.in_flight is None else Reading(float(round(live.in_hand(at))), queue.in_flight.at)
-    own = QueueReading(
-        visible=Reading(waiting, visible.at),
-        in_flight=in_flight,
-        delayed=queue.delayed,
-        oldest_age=Reading(at - oldest_at, at) if oldest_at is not None and waiting > 0.0 else None,
-        sent=queue.sent,
-        deleted=queue.deleted,
+    lines, own, queues = iter(live.lines), real, snapshot.queues
+    if fleet.shared:
+        seen = zip(fleet.sources, queues, strict=True)
+        queues = tuple(read if source.paused else _queue_as_seen(next(lines), read, at) for source, read in seen)
+        own = pooled(fleet.sources, queues)
+    else:
+        own = _queue_as_seen(live.line, real, at)
+    # Of which of several queues they are nobody needs to know; that they are unknown of one is told by its own reading.
+    in_flight = None if real.in_flight is None else Reading(float(round(live.in_hand(at))), real.in_flight.at)
+    return replace(
+        snapshot,
+        queue=replace(own, in_flight=in_flight),
+        queues=queues,
+        group=replace(group, desired=live.desired, instances=instances),
     )
-    return replace(snapshot, queue=own, group=replace(group, desired=live.desired, instances=instances))
+
+
+def _queue_as_seen(line: Line, real: QueueReading, at: float) -> QueueReading:
+    """The same of one queue."""
+    assert real.visible is not None, "else there was nothing to follow"
+    waiting, oldest_at = float(round(line.count)), line.oldest_at
+    return QueueReading(
+        visible=Reading(waiting, real.visible.at),
+        in_flight=real.in_flight,
+        delayed=real.delayed,
+        oldest_age=Reading(at - oldest_at, at) if oldest_at is not None and waiting > 0.0 else None,
+        sent=real.sent,
+        deleted=real.deleted,
+    )
 
 
 def _own(memory: Memory, shadow: Shadow, fleet: Fleet, now: float) -> Memory:
@@ -387,6 +480,7 @@ def _own(memory: Memory, shadow: Shadow, fleet: Fleet, now: float) -> Memory:
     Its counts say nothing of how fast consumers are, since they follow from just that: only the real ones do.
     """
     rate, measure = memory.service_rate, service_rate(memory, fleet, now)
+    empty_at = {queue.name: queue.empty_at for queue in shadow.queues}
     if measure.source == "bounded":
         rate = Estimate(measure.value, 0.0 if rate is None else rate.weight, now)
     return replace(
@@ -396,11 +490,10 @@ def _own(memory: Memory, shadow: Shadow, fleet: Fleet, now: float) -> Memory:
         starting=None,
         returns=History(),
         poison=0.0,
-        sightings=tuple(
-            Sighting(
-                seen.at, 0.0 if seen.at == shadow.empty_at else 1.0, 0.0, 0.0, seen.steady, seen.arrived, seen.excess
-            )
-            for seen in memory.sightings
+        sightings=_own_sightings(memory.sightings, shadow.empty_at),
+        queues=tuple(
+            replace(queue, sightings=_own_sightings(queue.sightings, empty_at.get(queue.name, 0.0)))
+            for queue in memory.queues
         ),
         needs=shadow.needs,
         needs_since=shadow.needs_since,
@@ -409,6 +502,14 @@ def _own(memory: Memory, shadow: Shadow, fleet: Fleet, now: float) -> Memory:
         spent_s=shadow.spent_s,
         grown_at=None,
         shrunk_at=None,
+    )
+
+
+def _own_sightings(sightings: tuple[Sighting, ...], empty_at: float) -> tuple[Sighting, ...]:
+    """What came as it was seen to come; and that all was taken at one tick."""
+    return tuple(
+        Sighting(seen.at, 0.0 if seen.at == empty_at else 1.0, 0.0, 0.0, seen.steady, seen.arrived, seen.excess)
+        for seen in sightings
     )
 
 
@@ -421,10 +522,15 @@ def _noted(shadow: Shadow, memory: Memory, live: Counterfactual, decision: Decis
     seconds = at - max(day, shadow.ticks[-2][0]) if len(shadow.ticks) > 1 else 0.0
     spent_s = (shadow.spent_s if shadow.spent_day == day else 0.0) + live.paid(at) * max(0.0, seconds)
     last = shadow.ticks[-1]
+    empty = [round(line.count) == 0 for line in live.lines]
     return replace(
         shadow,
         ticks=(*shadow.ticks[:-1], (at, decision.want, last[2], last[3])),
-        empty_at=at if round(live.line.count) == 0 else shadow.empty_at,
+        empty_at=at if all(empty) else shadow.empty_at,
+        queues=tuple(
+            replace(queue, empty_at=at) if emptied else queue
+            for queue, emptied in zip(shadow.queues, empty, strict=False)  # of another fleet than a shared one: none
+        ),
         needs=own.needs,
         needs_since=own.needs_since,
         needs_until=own.needs_until,

@@ -121,9 +121,7 @@ def tick(ports: Ports, fleet: Fleet, hands: Hands, now: float) -> Ticked:
     memory = learn(before, snapshot, fleet, now)
     decision = plan(snapshot, fleet, memory, now)
     memory = remember(memory, decision)
-    # The fleet as it would be is replayed over one queue: priorities are not, and a score without them would mislead.
-    scored = fleet.mode is Mode.SHADOW and not fleet.shared
-    followed = follow(before, memory, snapshot, fleet, now) if scored else None
+    followed = follow(before, memory, snapshot, fleet, now) if fleet.mode is Mode.SHADOW else None
     if followed is not None:
         memory = replace(memory, shadow=followed.shadow)
 

@@ -4,7 +4,7 @@ import htpy
 
 from sluice.forecasting import DAY_S
 from sluice.model import Mode
-from sluice.scoring import Score, Side, within
+from sluice.scoring import SHARES, Score, Side, within
 from sluice.widget.parts import unread
 from sluice.widget.text import duration, number, shown
 from sluice.widget.view import Part, View
@@ -44,14 +44,23 @@ def _rows(score: Score) -> list[tuple[str, str, str]]:
         return number(side.late_fraction * side.messages)
 
     ours, theirs = score.shadow, score.acting
+    in_time = "in time" if score.target_wait_s is None else f"within {duration(score.target_wait_s)}"
     return [
-        both(f"within {duration(score.target_wait_s)}", ours=within(ours), theirs=within(theirs)),
+        both(in_time, ours=within(ours), theirs=within(theirs)),
         both("late messages", ours=late(ours), theirs=late(theirs)),
-        both("99% waited at most about", ours=duration(ours.p99_s), theirs=duration(theirs.p99_s)),
+        both("99% waited at most about", ours=_p99(ours), theirs=_p99(theirs)),
         both("longest wait", ours=duration(ours.longest_s), theirs=duration(theirs.longest_s)),
         both(f"{score.unit}-hours", ours=f"{ours.unit_hours:,.1f}", theirs=f"{theirs.unit_hours:,.1f}"),
         both("launches", ours=number(ours.launches), theirs=number(theirs.launches)),
     ]
+
+
+def _p99(side: Side) -> str:
+    """A time; of several queues, whose targets differ, a share of them."""
+    if side.p99_s is not None:
+        return duration(side.p99_s)
+    share = side.p99_share or 0.0
+    return f"{share:.0%} of their target" if share < SHARES[-1] else f"over {SHARES[-1]:g} targets"
 
 
 def _row(name: str, ours: str, theirs: str) -> htpy.Node:
