@@ -231,6 +231,7 @@ def test_forecast_when_few_messages_become_none():
         ((600.0,) + (60.0,) * 5, 60),
         ((100.0,) * 5 + (2.0,) * 30, 2),  # the last sixty messages
         ((100.0,) * 200 + (0.1,) * 180, 0.1),  # three hours at most
+        ((400.0,) * 5 + (0.0,) * 59, 1),  # a batch an hour ago counts as sixty
         ((3.0,), 3),
         ((), 0),
     ],

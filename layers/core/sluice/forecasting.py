@@ -127,11 +127,14 @@ def lately(memory: Memory) -> float:
 
 
 def usual(memory: Memory) -> float:
-    """Messages a second over as long as it took a number of them to come: of few a level of minutes is chance."""
+    """Messages a second over as long as it took a number of them to come: of few a level of minutes is chance.
+
+    A period counts no more than that number: a batch that is over is not what is usual.
+    """
     history = memory.arrivals
     period_s, total, seconds = history.period_s, 0.0, 0.0
     for count in reversed(history.counts):
-        total += count
+        total += min(count, USUAL_MESSAGES)
         seconds += period_s
         if (total >= USUAL_MESSAGES and seconds >= USUAL_LEAST_S) or seconds >= USUAL_MOST_S:
             break
