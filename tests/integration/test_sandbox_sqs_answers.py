@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tools.sandbox.sandbox import Sandbox
+from tools.sandbox.sandbox import Sandbox, SandboxError
 
 pytestmark = pytest.mark.sandbox
 
@@ -66,3 +67,18 @@ def test_send_is_refused_when_the_delay_is_too_long(sqs: Any, received: Any) -> 
 
     assert [entry["Id"] for entry in batch["Failed"]] == ["long"]
     assert [entry["Id"] for entry in batch["Successful"]] == ["fine"]
+
+
+def test_answer_comes_later_when_the_service_is_delayed(sandbox: Sandbox, sqs: Any, received: Any) -> None:
+    """Each call of that service takes so much longer, until it is told otherwise."""
+    url, _ = received
+    sandbox.admin("POST", "delays/AmazonSQS", {"seconds": 0.3})
+    try:
+        began = time.monotonic()
+        sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        took_s = time.monotonic() - began
+    finally:
+        sandbox.admin("POST", "delays/AmazonSQS", {"seconds": 0})
+    assert took_s >= 0.3
+    with pytest.raises(SandboxError, match="bad request"):
+        sandbox.admin("POST", "delays/AmazonSQS", {})

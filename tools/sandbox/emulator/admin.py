@@ -47,6 +47,7 @@ class Admin:
         self._bus = bus
         self._pool = ThreadPoolExecutor(WAITING, "sandbox-admin")
         self._routes: list[tuple[str, re.Pattern[str], Route]] = []
+        self._delays_s: dict[str, float] = {}
         for method, pattern, route in (
             ("GET", r"imds/(?P<id>[^/]+)/latest/meta-data/(?P<path>.+)", self._imds),
             ("PUT", r"imds/(?P<id>[^/]+)/latest/api/token", lambda _m, _b: "sandbox-token"),
@@ -57,6 +58,7 @@ class Admin:
             ("POST", r"instances/(?P<id>[^/]+)/rebalance-recommendation", self._rebalance),
             ("POST", r"groups/(?P<name>[^/]+)/launch-failures", self._launch_failures),
             ("POST", r"events", self._emit),
+            ("POST", r"delays/(?P<service>\w+)", self._delay),
         ):
             self.route(method, pattern, route)
 
@@ -72,6 +74,8 @@ class Admin:
             if path.startswith(PREFIX):
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(self._pool, self._answer, method, path.removeprefix(PREFIX), body)
+            if self._delays_s:
+                await asyncio.sleep(self._delays_s.get(headers.get("x-amz-target", "").partition(".")[0], 0.0))
             return await original(method, path, headers, body, *rest)
 
         _app["_handle_post_body_shortcuts"] = first
@@ -148,6 +152,11 @@ class Admin:
     def _launch_failures(self, match: re.Match[str], body: Mapping[str, Any]) -> Any:
         """Body: ``{"messages": [...]}``: the group's next launches fail with these, one each."""
         self._groups.fail_launches(Scope.current(), match["name"], body["messages"])
+        return {}
+
+    def _delay(self, match: re.Match[str], body: Mapping[str, Any]) -> Any:
+        """Body: ``{"seconds": ...}``: each call of a service, such as ``AmazonSQS``, takes so long more; 0: none."""
+        self._delays_s[match["service"]] = float(body["seconds"])
         return {}
 
     def _emit(self, _match: re.Match[str], body: Mapping[str, Any]) -> Any:
