@@ -30,12 +30,11 @@ SCRIPT = """
 import json, sys
 from tools import compiled
 assert compiled.use()
-sys.path.insert(0, sys.argv[1])
-from test_compiled_runs import told
+from tests.integration.test_compiled_runs import told
 import sluice.planning, tools.backtest.simulator
 for module in (sluice.planning, tools.backtest.simulator):
     assert module.__file__.endswith(compiled.SUFFIX), module.__file__
-print(json.dumps(told(*json.loads(sys.argv[2]))))
+print(json.dumps(told(*json.loads(sys.argv[1]))))
 """
 
 
@@ -77,7 +76,7 @@ def test_run_when_compiled_and_when_interpreted(built: Path, name: str, target_s
     assert fits(built)
     arguments = json.dumps([name, target_s, boot_s])
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), arguments],
+        [sys.executable, "-c", SCRIPT, arguments],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,

@@ -22,28 +22,22 @@ MANIFEST = "manifest.json"
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")  # tells the interpreter's version and the machine
 
 # What a tick of a backtest spends its time in. `sluice.config` is pydantic's, and stays interpreted.
-CORE_MODULES = tuple(
-    f"sluice.{name}"
-    for name in (
-        "values",
-        "model",
-        "recurring",
-        "forecasting",
-        "hygiene",
-        "feedback",
-        "serving",
-        "lead_times",
-        "sighting",
-        "estimating",
-        "deadlines",
-        "sharing",
-        "case",
-        "limits",
-        "planning",
-    )
-)
 MODULES = (
-    *CORE_MODULES,
+    "sluice.values",
+    "sluice.model",
+    "sluice.recurring",
+    "sluice.forecasting",
+    "sluice.hygiene",
+    "sluice.feedback",
+    "sluice.serving",
+    "sluice.lead_times",
+    "sluice.sighting",
+    "sluice.estimating",
+    "sluice.deadlines",
+    "sluice.sharing",
+    "sluice.case",
+    "sluice.limits",
+    "sluice.planning",
     "tools.backtest.draws",
     "tools.backtest.queues",
     "tools.backtest.group",

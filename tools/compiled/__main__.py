@@ -58,44 +58,46 @@ def build(target: Path = BUILT) -> None:
     """
     compiler()
     target.parent.mkdir(parents=True, exist_ok=True)
+    source = _source()
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="compiling-") as folder:
         work, made = Path(folder, "work"), Path(folder, "made")
-        files = [_laid_out(name, work) for name in MODULES]
-        _compile(work, files)
+        for name, path in source.items():
+            _lay_out(name, path, work)
+        _compile(work, [str(_place(name)) for name in MODULES])
         for path in work.rglob(f"*{SUFFIX}"):
             if "build" not in path.relative_to(work).parts:
                 place = made / path.relative_to(work)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(place)
-        source = fingerprint(path.relative_to(CHECKOUT) for path in _source())
-        (made / MANIFEST).write_text(json.dumps({"suffix": SUFFIX, "source": source}, indent=1), encoding="utf-8")
+        paths = sorted({*source.values(), *HERE.glob("*.py")})
+        files = fingerprint(path.relative_to(CHECKOUT) for path in paths)
+        (made / MANIFEST).write_text(json.dumps({"suffix": SUFFIX, "source": files}, indent=1), encoding="utf-8")
         if target.exists():
             target.rename(Path(folder, "before"))  # a process that uses it goes on with what it has open
         made.rename(target)
 
 
-def _source() -> set[Path]:
-    """Every file that what is built depends on."""
-    needed = {path for name in MODULES for path in closure(name, (CHECKOUT, CORE)).values()}
-    return needed | {HERE / "rewriting.py", HERE / "values.py", HERE / "__init__.py", HERE / "__main__.py"}
+def _source() -> dict[str, Path]:
+    """Every module that is compiled, and all that these import, for its types."""
+    found: dict[str, Path] = {}
+    for name in MODULES:
+        if name not in found:
+            found |= closure(name, (CHECKOUT, CORE))
+    return found
 
 
-def _laid_out(name: str, work: Path) -> str:
-    """Write a module for mypyc into the working folder, with all that it imports for its types; its path there."""
-    for other, path in closure(name, (CHECKOUT, CORE)).items():
-        place = work.joinpath(*other.split("."))
-        place = place / "__init__.py" if path.name == "__init__.py" else place.with_suffix(".py")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if not place.exists():
-            _write(other, path, place)
-    return str(Path(*name.split(".")).with_suffix(".py"))
+def _lay_out(name: str, path: Path, work: Path) -> None:
+    """Write a module for mypyc into the working folder."""
+    replacement = HERE / "values.py" if name == "sluice.values" else None
+    text = (replacement or path).read_text(encoding="utf-8")
+    place = work / (_place(name).with_suffix("") / "__init__.py" if path.name == "__init__.py" else _place(name))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(rewritten(text) if name in MODULES and replacement is None else text, encoding="utf-8")
 
 
-def _write(name: str, path: Path, place: Path) -> None:
-    if name == "sluice.values":
-        path = HERE / "values.py"
-    text = path.read_text(encoding="utf-8")
-    place.write_text(rewritten(text) if name in MODULES and name != "sluice.values" else text, encoding="utf-8")
+def _place(name: str) -> Path:
+    """Where a module's file is, below the working folder."""
+    return Path(*name.split(".")).with_suffix(".py")
 
 
 def _compile(work: Path, files: list[str]) -> None:

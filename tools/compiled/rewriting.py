@@ -17,6 +17,7 @@ import ast
 from collections.abc import Iterator
 
 MUTABLE = frozenset({"deque", "dict", "list", "set"})  # made anew for each instance: such a class is left as it is
+MISSING = "missing"  # in the place of a default that cannot be written as one
 
 
 def rewritten(source: str) -> str:
@@ -36,8 +37,9 @@ def rewritten(source: str) -> str:
 
 def _write_out(node: ast.ClassDef) -> None:
     """Give a dataclass its `__init__`, and a `__copy__`."""
-    decorator = next(filter(_is_dataclass, node.decorator_list), None)
-    if not isinstance(decorator, ast.Call):
+    calls = [each for each in node.decorator_list if isinstance(each, ast.Call)]
+    decorator = next((call for call in calls if ast.unparse(call.func) == "dataclass"), None)
+    if decorator is None:
         return
     fields = list(_fields(node))
     if not fields or any(default is MISSING for _, _, default in fields):
@@ -59,9 +61,6 @@ def _write_out(node: ast.ClassDef) -> None:
     node.body += ast.parse("\n".join(methods)).body
 
 
-MISSING = "missing"
-
-
 def _fields(node: ast.ClassDef) -> Iterator[tuple[str, str, str | None]]:
     """Name, annotation and default of each field; `MISSING` where its default cannot be written as one."""
     for item in node.body:
@@ -73,10 +72,6 @@ def _fields(node: ast.ClassDef) -> Iterator[tuple[str, str, str | None]]:
             made_by = options.get("default_factory", "list")
             default = MISSING if len(options) > 1 or made_by in MUTABLE else f"{made_by}()"
         yield item.target.id, ast.unparse(item.annotation), default
-
-
-def _is_dataclass(decorator: ast.expr) -> bool:
-    return isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "dataclass"
 
 
 # --------------------------------------------------------------------------- sums and constants
