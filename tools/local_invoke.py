@@ -28,7 +28,8 @@ from rich.console import Console
 
 from tools.cfn import Template
 from tools.relay import reachable
-from tools.sandbox.sandbox import REGION, ROOT, ROOT_KEY, SAM
+from tools.sandbox.sandbox import REGION, ROOT, ROOT_KEY
+from tools.story.sam import SAM
 
 EVENTS = ROOT / "events"
 FUNCTIONS = {"planner": "Planner", "drainer": "Drainer", "redriver": "Redriver", "console": "Console"}

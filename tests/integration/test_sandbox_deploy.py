@@ -293,3 +293,39 @@ def test_nested_stack_is_deployed_updated_and_deleted(sandbox: Sandbox, tmp_path
     sandbox.sam("delete", "--stack-name", "parent", "--no-prompts", log=tmp_path / "delete.log")
 
     assert not sqs.list_queues(QueueNamePrefix="of-the-child").get("QueueUrls")
+
+
+def test_stack_tags_reach_bucket_and_instances_when_the_template_has_none(sandbox: Sandbox, eventually: Any) -> None:
+    """CloudFormation hands a stack's tags on, to a group's instances too, whatever PropagateAtLaunch says."""
+    group = {"MinSize": "1", "MaxSize": "1", "AvailabilityZones": {"Fn::GetAZs": ""}}
+    own = {"Key": "own", "Value": "kept", "PropagateAtLaunch": False}
+    template = {
+        "Resources": {
+            "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"Tags": [{"Key": "own", "Value": "kept"}]}},
+            "Launch": {"Type": "AWS::EC2::LaunchTemplate", "Properties": {"LaunchTemplateData": {"ImageId": "ami-1"}}},
+            "Group": {
+                "Type": "AWS::AutoScaling::AutoScalingGroup",
+                "Properties": group
+                | {"LaunchTemplate": {"LaunchTemplateId": {"Ref": "Launch"}, "Version": "1"}, "Tags": [own]},
+            },
+        },
+        "Outputs": {"Bucket": {"Value": {"Ref": "Bucket"}}, "Group": {"Value": {"Ref": "Group"}}},
+    }
+    cloudformation, ec2 = sandbox.client("cloudformation"), sandbox.client("ec2")
+    cloudformation.create_stack(
+        StackName="tagged", TemplateBody=json.dumps(template), Tags=[{"Key": "of", "Value": "stack"}]
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="tagged", WaiterConfig={"Delay": 1})
+    outputs = sandbox.outputs("tagged")
+
+    tags = sandbox.client("s3").get_bucket_tagging(Bucket=outputs["Bucket"])["TagSet"]
+    assert {tag["Key"]: tag["Value"] for tag in tags}.items() >= {"own": "kept", "of": "stack"}.items()
+
+    def reservations() -> list[dict[str, Any]]:
+        filters = [{"Name": "tag:of", "Values": ["stack"]}]
+        found: list[dict[str, Any]] = ec2.describe_instances(Filters=filters)["Reservations"]
+        return found
+
+    (instance,) = eventually(reservations)[0]["Instances"]
+    assert "own" not in {tag["Key"] for tag in instance["Tags"]}
+    cloudformation.delete_stack(StackName="tagged")

@@ -18,10 +18,10 @@ from tools.demo.audit import Audit, lost, percentile, waits
 from tools.demo.settings import DemoSettings
 from tools.demo.show import Show
 from tools.demo.stage import FLEET, Stage, set_up
-from tools.demo.traffic import Traffic
 from tools.demo.watch import Watcher
 from tools.demo.work import WorkLog
 from tools.sandbox.sandbox import ROOT
+from tools.story.traffic import FrontEnd, Traffic
 
 OUTPUT = ROOT / "build/demo"
 
@@ -75,7 +75,7 @@ def performed(console: Console, settings: DemoSettings, state: Path) -> Iterator
     """
     with Show(console, [act.title for act in ACTS], settings.target_wait_s) as show, ExitStack() as stack:
         stage = stack.enter_context(set_up(settings, show.say, state))
-        traffic = stack.enter_context(Traffic(stage.front_end_url))
+        traffic = stack.enter_context(Traffic(FrontEnd(stage.front_end_url)))
         work = WorkLog(stage.work_log, lambda: traffic.sent)
         watcher = stack.enter_context(watch(stage, work))
         show.watching(watcher.seen)

@@ -11,9 +11,9 @@ from tools.demo.picture import ActSpan
 from tools.demo.settings import DemoSettings
 from tools.demo.show import Show
 from tools.demo.stage import FLEET, LONG_SKU, Stage
-from tools.demo.traffic import Traffic
 from tools.demo.watch import Watcher
 from tools.demo.widget import button
+from tools.story.traffic import Traffic
 
 STEADY_SKUS = ("tea-green", "cup-small")
 UNKNOWN = (("tea-oolong", 3), ("teapot-glass", 3))

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from tools.demo.picture import Wait
-from tools.demo.traffic import Sent
+from tools.story.traffic import Sent
 
 
 @dataclass(frozen=True, slots=True)

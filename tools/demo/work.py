@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.demo.traffic import Sent
+from tools.story.traffic import Sent
 
 
 @dataclass(frozen=True, slots=True)

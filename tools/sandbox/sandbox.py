@@ -23,10 +23,10 @@ import boto3
 import botocore.config
 
 from tools.sandbox.emulator.settings import CALLS_ENV, INSTANCES_ENV, SETTINGS_ENV, Settings
+from tools.story.sam import SAM, SAM_TIMEOUT_S, SamError, sam
 
 ROOT = Path(__file__).resolve().parents[2]
 EMULATOR_PYTHON = ROOT / ".envs/emulator/bin/python"
-SAM = ROOT / ".envs/sam/bin/sam"
 
 REGION = "eu-central-1"
 ACCOUNT = "000000000000"
@@ -43,8 +43,6 @@ START_ATTEMPTS = 3
 """The port is free when picked but not held: another process may take it before the emulator binds it."""
 STOP_TIMEOUT_S = 20.0
 """Ending the instances takes well under a second; a loaded machine may need many times that."""
-SAM_TIMEOUT_S = 600.0
-"""A build that resolves dependencies on a cold cache takes minutes; a deploy 15 s."""
 ADMIN_TIMEOUT_S = 30.0
 """Admin calls act at once; killing an instance waits for the kernel only."""
 
@@ -306,27 +304,11 @@ class Sandbox:
         Raises:
             SandboxError: It failed or took more than SAM_TIMEOUT_S; the message ends with its last lines.
         """
-        tools = [ROOT / ".venv/bin", ROOT / ".envs/sam/bin", ROOT / ".envs/bootstrap/bin"]
-        path = os.pathsep.join([*map(str, tools), os.environ.get("PATH", "")])
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-        environment |= self.env() | {"PATH": path}
-        with log.open("ab") as output:
-            try:
-                done = subprocess.run(
-                    [SAM, *arguments],
-                    cwd=cwd,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    timeout=SAM_TIMEOUT_S,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired as error:
-                raise SandboxError(f"sam {arguments[0]} took more than {SAM_TIMEOUT_S:.0f} s: {log}") from error
-        if done.returncode != 0:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-40:])
-            raise SandboxError(f"sam {arguments[0]} failed with exit code {done.returncode}\n{tail}")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | self.env()
+        try:
+            sam(*arguments, environ=environment, log=log, cwd=cwd, timeout_s=SAM_TIMEOUT_S)
+        except SamError as error:
+            raise SandboxError(str(error)) from error
 
     # --- admin: what on AWS happens by itself, or by nobody's wish ---
 

@@ -15,6 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from .databases import Database, DatabaseUnavailableError
 from .locating import locate_database
 from .settings import SettingsError
@@ -59,7 +61,7 @@ def _audit(options: argparse.Namespace, database: Database) -> int:
     answer: dict[str, Any] = asdict(audit)
     holds = audit.holds
     if options.sent:
-        sent = set(options.sent.read_text().split())
+        sent = set(_read(options.sent).split())
         answer["sent"] = len(sent)
         answer["not_stored"] = sorted(sent - store.stored_ids())
         holds = holds and not answer["not_stored"]
@@ -69,6 +71,14 @@ def _audit(options: argparse.Namespace, database: Database) -> int:
         holds = holds and not work.interrupted
     print(json.dumps(answer | {"holds": holds}))
     return 0 if holds else 1
+
+
+def _read(place: str) -> str:
+    """A file's text, or that of an object in S3."""
+    if not place.startswith("s3://"):
+        return Path(place).read_text()
+    bucket, _, key = place.removeprefix("s3://").partition("/")
+    return boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
 
 
 def _lock(options: argparse.Namespace, database: Database) -> int:
@@ -96,7 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     stock.set_defaults(run=_stock)
 
     audit = commands.add_parser("audit", help="check that every order was done once; prints one JSON object")
-    audit.add_argument("--sent", type=Path, metavar="FILE", help="order ids that were sent, one a line")
+    audit.add_argument(
+        "--sent", metavar="FILE", help="order ids that were sent, one a line; a file, or s3://bucket/key"
+    )
     audit.add_argument(
         "--work-log", type=Path, metavar="FILE", action="append", help="a consumer's work log; may be repeated"
     )

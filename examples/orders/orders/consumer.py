@@ -26,6 +26,7 @@ from .settings import Settings, SettingsError, read_settings
 from .sqs import MAX_BATCH, Message, Queue, QueueError, SqsQueue
 from .store import Store
 from .worklog import WorkLog
+from .worklog_copy import CopyError, copy_work_log
 
 log = logging.getLogger("orders")
 
@@ -98,8 +99,11 @@ class Consumer:
     def stop(self) -> None:
         """Begin to drain; safe to repeat, from any thread."""
         with self._changed:
-            self._stopping = True
+            is_first, self._stopping = not self._stopping, True
+            working_count = self._working
             self._changed.notify_all()
+        if is_first:
+            self._worklog.write("draining", working=working_count)
 
     def run(self) -> Drained:
         """Consume until told to stop, then drain."""
@@ -109,7 +113,6 @@ class Consumer:
             with ThreadPoolExecutor(self._concurrency, thread_name_prefix="worker") as workers:
                 # Leaving the block waits for what was started.
                 self._consume(workers)
-                self._worklog.write("draining", working=self._working)
         finally:
             self._keeper.end()
         drained = Drained(dict(self._outcomes), self._returned_unstarted, self._interrupted)
@@ -261,6 +264,12 @@ def main() -> int:
         watch.start(consumer.stop)
     drained = consumer.run()
     log.info("drained: %s", drained)
+    if settings.work_log is not None and settings.work_log_bucket is not None:
+        try:
+            copy_work_log(settings.work_log, settings.work_log_bucket, settings.instance)
+        except CopyError:
+            # Every message is let go of all the same: it is for whoever audits to miss the copy.
+            log.exception("the work log stays here")
     if watch is not None:
         # Told by the instance's own state: complete the action, then wait to be shut down, since a consumer that
         # exited would be started again by systemd.

@@ -52,6 +52,7 @@ class Settings:
         visibility_s: VISIBILITY_S, how long an order stays hidden when its consumer dies; extended while it works.
         receive_wait_s: RECEIVE_WAIT_S, long poll; the most that a drain waits for a poll under way.
         work_log: WORK_LOG, a file to append to; standard output without it.
+        work_log_bucket: WORK_LOG_BUCKET, the S3 bucket that gets a copy of that file once the consumer is drained.
         self_drain: What DRAIN_VIA=self needs; None with DRAIN_VIA=ssm.
         host: HOST of the front end.
         port: PORT of the front end; 0 takes a free one.
@@ -68,6 +69,7 @@ class Settings:
     visibility_s: int
     receive_wait_s: int
     work_log: Path | None
+    work_log_bucket: str | None
     self_drain: SelfDrain | None
     host: str
     port: int
@@ -93,6 +95,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         visibility_s=reader.number("VISIBILITY_S", 60, 6, 43200, int),
         receive_wait_s=reader.number("RECEIVE_WAIT_S", 10, 1, 20, int),
         work_log=Path(environment["WORK_LOG"]) if environment.get("WORK_LOG") else None,
+        work_log_bucket=reader.work_log_bucket(),
         self_drain=reader.self_drain(),
         host=environment.get("HOST") or "127.0.0.1",
         port=reader.number("PORT", 8000, 0, 65535, int),
@@ -138,6 +141,12 @@ class _Reader:
             self.problems.append(f"{name}: give a {kind} from {least} to {most}, not {text!r}")
             return default
         return value
+
+    def work_log_bucket(self) -> str | None:
+        bucket = self._environment.get("WORK_LOG_BUCKET") or None
+        if bucket and not self._environment.get("WORK_LOG"):
+            self.problems.append("WORK_LOG: give the file that is to be copied to WORK_LOG_BUCKET")
+        return bucket
 
     def self_drain(self) -> SelfDrain | None:
         via = self._environment.get("DRAIN_VIA") or "ssm"

@@ -1,7 +1,8 @@
 """The Auto Scaling group as a template's resource: what ministack's CloudFormation leaves out of it or gets wrong.
 
 AWS page: AWSCloudFormation/latest/TemplateReference/aws-resource-autoscaling-autoscalinggroup.html (hooks in the
-group's own list, metrics collection, mixed instances, and a desired capacity that updates leave alone).
+group's own list, metrics collection, mixed instances, and a desired capacity that updates leave alone);
+AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html (stack-level tags reach the instances in any case).
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class GroupResource:
 
 
 def _template_props(props: dict[str, Any]) -> dict[str, Any]:
-    """Properties with the launch template where ministack looks for it."""
+    """Properties with the launch template where ministack looks for it, and with stack-level tags for the instances."""
+    # A template's own tag has to say PropagateAtLaunch: one that does not is the stack's.
+    made = props | {"Tags": [{"PropagateAtLaunch": True, **tag} for tag in props.get("Tags") or []]}
     mixed = (props.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
     specification = mixed.get("LaunchTemplateSpecification")
-    return props | {"LaunchTemplate": specification} if specification and not props.get("LaunchTemplate") else props
+    return made | {"LaunchTemplate": specification} if specification and not props.get("LaunchTemplate") else made

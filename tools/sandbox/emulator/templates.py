@@ -3,7 +3,8 @@
 AWS pages (AWSCloudFormation/latest/TemplateReference): aws-resource-lambda-function.html (DeadLetterConfig,
 ReservedConcurrentExecutions), aws-resource-lambda-eventsourcemapping.html (Enabled), aws-resource-iam-rolepolicy.html;
 AWSCloudFormation/latest/UserGuide/aws-properties-stack.html (TemplateURL is an S3 URL) and
-using-cfn-nested-stacks.html (a nested stack's unchanged resources stay as they are).
+using-cfn-nested-stacks.html (a nested stack's unchanged resources stay as they are), aws-properties-resource-tags.html
+(stack-level tags reach every resource that can have tags, buckets too).
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from typing import Any
 from tools.sandbox.emulator.events import Scope
 from tools.sandbox.emulator.host import Host
 
-_provisioners = Host("services.cloudformation.provisioners", "_RESOURCE_HANDLERS", "_cfn_bool", "_update_resource")
+_provisioners = Host(
+    "services.cloudformation.provisioners", "_RESOURCE_HANDLERS", "_STACK_TAG_PROPERTY", "_cfn_bool", "_update_resource"
+)
 _cloudformation = Host("services.cloudformation", "_stacks")
 _handlers = Host("services.cloudformation.handlers", "_ACTION_HANDLERS")
 _lambda = Host("services.lambda_svc", "_functions", "_esms")
 _iam = Host("services.iam", "_roles")
+_s3 = Host("services.s3", "_bucket_tags")
 
 Handlers = dict[str, Any]
 
@@ -29,6 +33,8 @@ def install() -> None:
     resources: dict[str, Handlers] = _provisioners["_RESOURCE_HANDLERS"]
     _after(resources["AWS::Lambda::Function"], _complete_function)
     _after(resources["AWS::Lambda::EventSourceMapping"], _complete_mapping)
+    _after(resources["AWS::S3::Bucket"], _tag_bucket)
+    _provisioners["_STACK_TAG_PROPERTY"]["AWS::S3::Bucket"] = ("Tags", "list")
     resources["AWS::IAM::RolePolicy"] = {
         "create": _create_role_policy,
         "update": _update_role_policy,
@@ -70,6 +76,10 @@ def _complete_mapping(mapping_id: str, props: Mapping[str, Any]) -> None:
     mapping = _lambda["_esms"][mapping_id]
     enabled = bool(_provisioners["_cfn_bool"](props.get("Enabled", True)))
     mapping |= {"Enabled": enabled, "State": "Enabled" if enabled else "Disabled"}
+
+
+def _tag_bucket(name: str, props: Mapping[str, Any]) -> None:
+    _s3["_bucket_tags"][name] = {tag["Key"]: str(tag["Value"]) for tag in props.get("Tags") or []}
 
 
 # --- AWS::IAM::RolePolicy ---

@@ -1,0 +1,69 @@
+"""Runs SAM CLI, in the environment of its own that `make setup-sandbox` builds."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SAM = ROOT / ".envs/sam/bin/sam"
+
+SAM_TIMEOUT_S = 600.0
+"""A build that resolves dependencies on a cold cache takes minutes; a deployment into the emulator 15 s."""
+SHOWN_LINES = 40
+"""Of SAM CLI's output, in an error."""
+
+
+class SamError(RuntimeError):
+    """SAM CLI failed or took too long; the message ends with its last lines."""
+
+
+def sam(
+    *arguments: str, environ: Mapping[str, str], log: Path, cwd: Path | None = None, timeout_s: float = SAM_TIMEOUT_S
+) -> None:
+    """Run SAM CLI to its end, its output appended to `log`. Whatever ends this call ends SAM CLI as well.
+
+    It is in a process group of its own, so that Ctrl-C is for the caller, who decides what becomes of the deployment.
+
+    Args:
+        arguments: the command and its options.
+        environ: credentials, region and endpoint; the tools that a build needs are added to its PATH.
+        log: file for its output.
+        cwd: where it runs.
+        timeout_s: the longest it may take.
+
+    Raises:
+        SamError: It failed, or took more than `timeout_s`.
+    """
+    tools = [ROOT / ".venv/bin", ROOT / ".envs/sam/bin", ROOT / ".envs/bootstrap/bin"]
+    path = os.pathsep.join([*map(str, tools), environ.get("PATH", "")])
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(
+            [SAM, *arguments],
+            cwd=cwd,
+            env={**environ, "PATH": path, "SAM_CLI_TELEMETRY": "0"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            _end(process)
+            raise SamError(f"sam {arguments[0]} took more than {timeout_s:.0f} s: {log}") from error
+        except BaseException:
+            _end(process)
+            raise
+    if code != 0:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
+        raise SamError(f"sam {arguments[0]} failed with exit code {code}\n{tail}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
