@@ -50,7 +50,7 @@ class Editor:
         """
         if not self.fleet.redrive.edits:
             raise RequestError(
-                f"edit: fleet {self.fleet.name} does not allow it; redrive.edits (AllowEdits) of its document does"
+                f"edit: fleet {self.fleet.name} does not allow it; redrive.edits of its Settings does"
             )
         if not body:
             raise RequestError("edit.body: must not be empty, since SQS takes no empty message")

@@ -33,6 +33,12 @@ class SsmFleets:
         now = self._elapsed()
         if self._loaded and now - self._loaded[0] < CACHED_S:
             return self._loaded[1]
+        loaded = LoadedFleets(*parse_all(self.documents()))
+        self._loaded = (now, loaded)
+        return loaded
+
+    def documents(self) -> dict[str, str]:
+        """Every document as it stands there now: the rest of its path -> JSON text."""
         thing = Thing("ssm", f"parameters under {self._path}", "deploy the stack, which writes the first of them")
         documents: dict[str, str] = {}
         with asking(thing):
@@ -42,6 +48,4 @@ class SsmFleets:
             for page in pages:
                 for parameter in page["Parameters"]:
                     documents[parameter["Name"].removeprefix(self._path)] = parameter["Value"]
-        loaded = LoadedFleets(*parse_all(documents))
-        self._loaded = (now, loaded)
-        return loaded
+        return documents
