@@ -22,6 +22,7 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("*", "xray:PutTelemetryRecords", "*"): "Lambda's own daemon sends traces; the emulator has none",
     ("*", "sqs:SendMessage", "*-failures"): "Lambda itself puts aside what a function failed on for good",
     ("*", "ssm:GetParametersByPath", "*/fleets/*"): "the path with its last slash, in case that is what AWS compares",
+    ("*", "ssm:GetParameterHistory", "*/fleets*"): "only where a fleet's document is invalid",
     ("*", "autoscaling:DescribeWarmPool", "*"): "only for a group with a warm pool",
     ("planner", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids growth",
     ("drainer", "ssm:ListCommandInvocations", "*"): "only when a command's event was lost or says Failed",

@@ -200,6 +200,12 @@ def test_console_only_reads_when_shown() -> None:
     assert all(action.split(":")[1].startswith(READS) for action in work), work
 
 
+def test_earlier_versions_are_read_only_by_those_that_drain_or_show() -> None:
+    """An invalid document's last usable version is for draining: planner and redriver cannot even read it."""
+    power = "ssm:GetParameterHistory"
+    assert [role for role in FUNCTIONS if power in granted(role)] == ["Drainer", "Console"]
+
+
 def test_power_is_where_it_belongs_when_shared_out() -> None:
     """Only the planner scales, only the drainer releases and commands, only the redriver touches messages."""
     owners = {
