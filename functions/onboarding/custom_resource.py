@@ -44,8 +44,8 @@ Check = Callable[[str, Mapping[str, Any]], Answer]
 Put = Callable[[str, bytes], None]
 
 
-def respond(event: object, remaining_s: float, check: Check, put: Put | None = None) -> Mapping[str, Any] | None:
-    """Answer a request, once; what was sent, or None where there is nowhere to send it.
+def respond(event: object, remaining_s: float, check: Check, put: Put | None = None) -> Mapping[str, Any]:
+    """Answer a request, once; what was sent, or would be if there were a ResponseURL.
 
     Args:
         event: CloudFormation's request.
@@ -63,7 +63,8 @@ def respond(event: object, remaining_s: float, check: Check, put: Put | None = N
     logger.info("request %s", json.dumps({**request, "ResponseURL": "(presigned)"}, default=str)[:8_000])
     if not isinstance(url, str) or not url.startswith(("https://", "http://")):
         logger.error("this is no request of CloudFormation: it has no ResponseURL, and nobody waits for an answer")
-        return None
+        answer = Answer() if kind == "Delete" else _checked(kind, request.get("ResourceProperties"), check)
+        return response(request, answer)
     reply = _Reply(request, url, put or put_once)
     if kind == "Delete":
         return reply.send(Answer())
