@@ -16,8 +16,8 @@ def handler(event: Any, context: Any) -> Any:
     return respond(event, context.get_remaining_time_in_millis() / 1000.0, check)
 
 
-def check(kind: str, properties: Mapping[str, Any]) -> Answer:
-    """What onboarding finds about the document in a resource's properties."""
+def check(properties: Mapping[str, Any], properties_before: Mapping[str, Any] | None) -> Answer:
+    """What onboarding finds about the document in a resource's properties, which take the place of others."""
     from sluice.aws.account import AwsAccount  # noqa: PLC0415 - a layer that is missing is an answer, too
     from sluice.aws.clients import Clients  # noqa: PLC0415
     from sluice.onboarding import deployment  # noqa: PLC0415
@@ -25,8 +25,11 @@ def check(kind: str, properties: Mapping[str, Any]) -> Answer:
     name, document = properties.get("Name"), properties.get("Document")
     if not isinstance(name, str) or not isinstance(document, Mapping):
         return Answer(("Document: must be an object, and Name its name, as fleet.yaml and queue.yaml give them",))
+    old = properties_before.get("Document") if properties_before else None
     account = AwsAccount(Clients(os.environ), os.environ["SLUICE_FLEETS_PATH"])
-    verdict = deployment.check(name, document, account, is_new=kind == "Create")
+    verdict = deployment.check(name, document, account, before=old if isinstance(old, Mapping) else None)
     for problem in verdict.problems:
         logger.warning("problem: %s", problem)
+    for problem in verdict.notes:
+        logger.warning("a problem that was there before: %s", problem)
     return Answer(verdict.problems, verdict.data or {})
