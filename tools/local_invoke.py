@@ -37,6 +37,7 @@ FUNCTIONS = {
     "redriver": "Redriver",
     "operator": "Operator",
     "console": "Console",
+    "onboarding": "Onboarding",
 }
 LAYERS = ("CoreLayer", "DepsLayer")
 # The base image that SAM CLI puts the layers on, and the repository it keeps the result in.

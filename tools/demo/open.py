@@ -65,7 +65,7 @@ In another terminal, from this folder:
   export {exports}
   .venv/bin/sluice redrive --fleet {FLEET} --all --dry-run --function {sluice["OperatorFunction"]}
   .envs/sam/bin/sam remote invoke Planner --stack-name {SLUICE_STACK} --event '{{"fleet":"{FLEET}","dry_run":true}}'
-  .envs/sam/bin/sam remote invoke Redriver --stack-name {SLUICE_STACK} --event '{dry_run}'
+  .envs/sam/bin/sam remote invoke Operator --stack-name {SLUICE_STACK} --event '{dry_run}'
 
 The functions in containers, each with a payload of events/:
 
