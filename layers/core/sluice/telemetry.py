@@ -32,12 +32,12 @@ class MetricSink(Protocol):
         """Write what was added as one blob."""
 
 
-def emit(metrics: MetricSink, tally: Iterable[tuple[str | None, str, str, float]]) -> None:
+def emit(metrics: MetricSink, tally: Iterable[tuple[str | None, str, Any, float]]) -> None:
     """Write a tally: one blob for each fleet, and one for what belongs to no fleet.
 
     Several values of one metric stay apart, in their order, so that CloudWatch knows minimum, maximum and sum.
     """
-    by_fleet: dict[str | None, list[tuple[str, str, float]]] = {}
+    by_fleet: dict[str | None, list[tuple[str, Any, float]]] = {}
     for fleet, name, unit, value in tally:
         by_fleet.setdefault(fleet, []).append((name, unit, value))
     for fleet, records in by_fleet.items():
