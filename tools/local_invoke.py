@@ -32,7 +32,14 @@ from tools.sandbox.sandbox import REGION, ROOT, ROOT_KEY
 from tools.story.sam import SAM
 
 EVENTS = ROOT / "events"
-FUNCTIONS = {"planner": "Planner", "drainer": "Drainer", "redriver": "Redriver", "console": "Console"}
+FUNCTIONS = {
+    "planner": "Planner",
+    "drainer": "Drainer",
+    "redriver": "Redriver",
+    "operator": "Operator",
+    "console": "Console",
+    "onboarding": "Onboarding",
+}
 LAYERS = ("CoreLayer", "DepsLayer")
 # The base image that SAM CLI puts the layers on, and the repository it keeps the result in.
 IMAGE = "public.ecr.aws/lambda/python:3.13"
@@ -247,7 +254,7 @@ def main(
         endpoint: the sandbox's, such as http://127.0.0.1:4566.
         stack: the deployed stack.
         build: where `sam build` wrote.
-        only: beginnings of payload names, such as planner or redriver-redrive; all without it.
+        only: beginnings of payload names, such as planner or operator-redrive; all without it.
 
     Returns:
         0 if every function answered without raising.

@@ -89,9 +89,8 @@ def handler(event: Any, context: LambdaContext) -> str:
     """Answer the widget's HTML, or its documentation where that is asked for."""
     settings = Settings(
         console_arn=context.invoked_function_arn,
-        redriver_arn=os.environ.get("SLUICE_REDRIVER_ARN") or None,
+        operator_arn=os.environ.get("SLUICE_OPERATOR_ARN") or None,
         fleets_path=os.environ.get("SLUICE_FLEETS_PATH", ""),
-        drainer_arn=os.environ.get("SLUICE_DRAINER_ARN") or None,
     )
     answer = respond(event, _ports, time.time, settings)
     logger.info(answer.summary, extra={"problems": answer.problems})
@@ -104,9 +103,8 @@ class Settings:
     """What a rendering needs to know of the stack."""
 
     console_arn: str | None = None  # this function, as the dashboard invoked it
-    redriver_arn: str | None = None  # None: no buttons
+    operator_arn: str | None = None  # None: no buttons
     fleets_path: str = ""
-    drainer_arn: str | None = None  # None: no buttons at drains
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +279,7 @@ def _in_words(fault: Any) -> str:
 
 def _show_messages(request: Request, fleet: str, ports: Ports, settings: Settings) -> Answer:
     """A failure group's messages, or one of them, for a popup."""
-    scene = Scene(fleet, request.now, request.clock, request.theme, settings.console_arn, settings.redriver_arn)
+    scene = Scene(fleet, request.now, request.clock, request.theme, settings.console_arn, settings.operator_arn)
     if request.message_id:
         entry = ports.ledger.quarantined_message(fleet, request.message_id)
         if entry is None:
@@ -304,18 +302,19 @@ def look(request: Request, ports: Ports, settings: Settings) -> View:
         notes=request.notes,
         fleets_path=settings.fleets_path,
         console_arn=settings.console_arn,
-        redriver_arn=settings.redriver_arn,
-        drainer_arn=settings.drainer_arn,
+        operator_arn=settings.operator_arn,
     )
     try:
-        loaded = ports.fleets.load()
+        loaded = ports.fleets.load(last_usable=True)
     except PortError as error:
         return replace(view, troubles=(Trouble(Part.FLEETS, str(error)),))
     fleet, notes = _choose(request, loaded)
     view = replace(
         view,
-        fleets=tuple(sorted(one.name for one in loaded.fleets)),
+        fleets=tuple(sorted(one.name for one in (*loaded.fleets, *(each.fleet for each in loaded.drain_only)))),
         invalid=loaded.invalid,
+        drain_only=loaded.drain_only,
+        unread_versions=tuple(str(error) for error in loaded.unread),
         fleet=fleet,
         notes=request.notes + notes,
     )
@@ -363,6 +362,9 @@ def _with_records(view: View, fleet: str, ledger: Ledger) -> View:
 def _choose(request: Request, loaded: LoadedFleets) -> tuple[Fleet | None, tuple[str, ...]]:
     """The fleet to show, and what to say where it is not the one asked for."""
     by_name = {fleet.name: fleet for fleet in loaded.fleets}
+    if request.fleet is None and by_name:
+        return by_name[min(by_name)], ()
+    by_name |= {each.fleet.name: each.fleet for each in loaded.drain_only}
     if request.fleet is None:
         return (by_name[min(by_name)] if by_name else None), ()
     if request.fleet in by_name:

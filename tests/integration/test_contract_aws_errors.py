@@ -568,6 +568,7 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
     "queue.start_move": ("sqs:GetQueueAttributes", lambda ports, url: ports.queue.start_move(url, "arn", 1)),
     "queue.moves": ("sqs:GetQueueAttributes", lambda ports, url: ports.queue.moves(url)),
     "queue.hide": ("sqs:ChangeMessageVisibility", lambda ports, url: ports.queue.hide(url, "r", 1.0)),
+    "queue.hold": ("sqs:ChangeMessageVisibility", lambda ports, url: ports.queue.hold(url, ["r"], 1.0)),
     "archive.store": ("s3:PutObject", lambda ports, _: ports.archive.store("orders", letters(1)[0])),
     "archive.load": ("s3:GetObject", lambda ports, _: ports.archive.load("key")),
     "archive.remove_all": ("s3:DeleteObject", lambda ports, _: ports.archive.remove_all(["key"])),
@@ -576,6 +577,8 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
     "instances.command": ("ssm:ListCommandInvocations", lambda ports, _: ports.instances.command(COMMAND, "i-1")),
     "instances.commands_of": ("ssm:ListCommandInvocations", lambda ports, _: ports.instances.commands_of(COMMAND)),
     "instances.ended": ("ec2:DescribeInstances", lambda ports, _: ports.instances.ended(["i-1"])),
+    "instances.is_spot": ("ec2:DescribeInstances", lambda ports, _: ports.instances.is_spot("i-1")),
+    "group.membership": ("autoscaling:DescribeAutoScalingInstances", lambda ports, _: ports.group.membership("i-1")),
     "group.protect": (
         "autoscaling:SetInstanceProtection",
         lambda ports, _: ports.group.protect("g", ["i-1"], True),
@@ -594,6 +597,28 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
         lambda ports, _: ports.ledger.note_failure("orders", "g", "c", "s", 1.0),
     ),
 }
+
+
+@pytest.mark.sandbox
+def test_fleets_are_loaded_when_earlier_versions_of_one_may_not_be_read(sandbox: Sandbox) -> None:
+    """What to grant is told beside the fleets, which are all there but the one whose document is invalid."""
+    world = AwsWorld("emulator", sandbox.env(), sandbox=sandbox)
+    world.put_document("bad", "{}")
+    queue = "https://sqs.eu-central-1.amazonaws.com/000000000000/good"
+    world.put_document("good", {"queue": queue, "group": "good", "target_wait_s": 60})
+    iam, name = world.client("iam"), world.environ["SLUICE_TABLE"]
+    iam.create_user(UserName=name)
+    allow = {"Effect": "Allow", "Action": "ssm:GetParametersByPath", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_user_policy(UserName=name, PolicyName="list", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    loaded = connect({**world.environ, **credentials}).fleets.load(last_usable=True)
+    assert [fleet.name for fleet in loaded.fleets] == ["good"]
+    assert loaded.drain_only == ()
+    (error,) = loaded.unread
+    assert isinstance(error, NeedsFixError)
+    assert "ssm:GetParameterHistory is not allowed: grant it" in str(error)
 
 
 @pytest.fixture(scope="module")

@@ -122,8 +122,20 @@ def test_group_begins_at_zero_and_leaves_its_size_to_sluice(template: dict[str, 
 
 
 def test_outputs_are_what_sluice_asks_for(template: dict[str, Any]) -> None:
-    """Queue, dead-letter queue and group."""
-    assert {"QueueUrl", "QueueArn", "DeadLetterQueueUrl", "DeadLetterQueueArn", "GroupName"} <= set(template["Outputs"])
+    """Queue, dead-letter queue and group, and the unit that the artifact holds."""
+    outputs = template["Outputs"]
+    assert {"QueueUrl", "QueueArn", "DeadLetterQueueUrl", "DeadLetterQueueArn", "GroupName"} <= set(outputs)
+    assert (EXAMPLE / "deploy" / outputs["DrainUnit"]["Value"]).is_file()
+
+
+def test_user_data_keeps_the_work_log_when_a_bucket_is_given(user_data: str) -> None:
+    """In the folder that systemd makes for the unit, in the bucket and under the keys that the role may write."""
+    bash = user_data[user_data.index("if [ -n '${WorkLogBucket}' ]") :].partition("fi\n")[0] + "fi\n"
+    for bucket, lines in (("kept", ["WORK_LOG=/var/log/orders/work.jsonl", "WORK_LOG_BUCKET=kept"]), ("", [])):
+        script = bash.replace("${WorkLogBucket}", bucket).replace("/etc/orders/consumer.env", "/dev/stdout")
+        done = subprocess.run(["bash", "-eu"], input=script, text=True, capture_output=True, check=True)
+        assert done.stdout.split() == lines
+    assert "LogsDirectory=orders" in (EXAMPLE / "deploy/orders-consumer.service").read_text()
 
 
 def test_every_parameter_is_described_and_bounded(template: dict[str, Any]) -> None:

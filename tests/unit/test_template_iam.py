@@ -26,17 +26,15 @@ KEY = "arn:aws:kms:eu-west-1:123456789012:key/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1
 # Everything that adds a statement.
 WHOLE = ASKED | {
     "FleetName": "orders",
-    "VetoAlarmName": "db-busy",
     "QueueKmsKeyArn": KEY,
-    "DrainSilenceSeconds": "300",
-    "KeepFailed": "true",
 }
-FUNCTIONS = ("Planner", "Drainer", "Redriver", "Console")
+FUNCTIONS = ("Planner", "Drainer", "Redriver", "Operator", "Console", "Onboarding")
 READS = ("Get", "Describe", "List", "Query")
 
 # Actions that may be granted on everything, each with the reason.
 EVERYWHERE = {
     "autoscaling:DescribeAutoScalingGroups": "no resources: AWS's service authorization reference",
+    "autoscaling:DescribeAutoScalingInstances": "no resources: AWS's service authorization reference",
     "autoscaling:DescribeScalingActivities": "no resources: AWS's service authorization reference",
     "autoscaling:DescribeWarmPool": "no resources: AWS's service authorization reference",
     "ec2:DescribeInstances": "no resources: AWS's service authorization reference",
@@ -48,6 +46,7 @@ EVERYWHERE = {
 }
 
 Statement = Mapping[str, Any]
+MANAGED = "managed"  # beside a role's inline policies
 
 
 def listed(value: Any) -> list[Any]:
@@ -63,9 +62,13 @@ def policies(role: str, fleet_parameters: Mapping[str, str] | None = None) -> It
             yield policy["PolicyName"], statement
     fleet = FLEET.resolve(WHOLE if fleet_parameters is None else fleet_parameters)
     for properties in fleet.of_type("AWS::IAM::Policy").values():
-        if properties["Roles"] == [f"sluice-{role.lower()}-eu-west-1"]:
+        if f"sluice-{role.lower()}-eu-west-1" in properties["Roles"]:
             for statement in properties["PolicyDocument"]["Statement"]:
                 yield properties["PolicyName"], statement
+    for properties in fleet.of_type("AWS::IAM::ManagedPolicy").values():
+        if f"sluice-{role.lower()}-eu-west-1" in properties["Roles"]:
+            for statement in properties["PolicyDocument"]["Statement"]:
+                yield MANAGED, statement
 
 
 def granted(role: str) -> set[str]:
@@ -82,7 +85,7 @@ def authorization_reference() -> dict[str, Any]:
 
 
 def test_role_is_the_functions_own_when_it_runs() -> None:
-    """Four functions, four roles, found by the names that fleet.yaml goes by."""
+    """Six functions, six roles, found by the names that fleet.yaml goes by."""
     stack = STACK.resolve(ASKED)
 
     for name in FUNCTIONS:
@@ -92,7 +95,9 @@ def test_role_is_the_functions_own_when_it_runs() -> None:
         trust = stack.properties(f"{name}Role")["AssumeRolePolicyDocument"]["Statement"]
         assert [one["Principal"] for one in trust] == [{"Service": "lambda.amazonaws.com"}]
     roles = {role for policy in FLEET.resolve(WHOLE).of_type("AWS::IAM::Policy").values() for role in policy["Roles"]}
-    assert roles == {"sluice-planner-eu-west-1", "sluice-drainer-eu-west-1", "sluice-redriver-eu-west-1"}
+    assert roles == {
+        f"sluice-{name}-eu-west-1" for name in ("planner", "drainer", "redriver", "operator", "onboarding")
+    }
 
 
 @pytest.mark.parametrize("role", FUNCTIONS)
@@ -110,6 +115,8 @@ def test_grant_is_exact_when_aws_knows_resources(role: str) -> None:
                 inner = resource.removesuffix("*") if ends_open else resource
                 # A group's ARN holds an id that is not known beforehand; its name, which is unique, follows.
                 inner = inner.replace("autoScalingGroup:*:", "autoScalingGroup:")
+                # A Run Command document of one's own is called after the stack.
+                inner = inner.replace(":document/sluice-*", ":document/sluice-")
                 assert "*" not in inner, (policy, action, resource)
 
 
@@ -142,7 +149,8 @@ def test_action_exists_when_granted(role: str) -> None:
 
 def test_fleet_grants_nothing_beyond_its_own_when_added() -> None:
     """Every statement of fleet.yaml names its group, one of its queues, its key, or instances of its group."""
-    for policy in FLEET.resolve(WHOLE).of_type("AWS::IAM::Policy").values():
+    found = FLEET.resolve(WHOLE)
+    for policy in [*found.of_type("AWS::IAM::Policy").values(), *found.of_type("AWS::IAM::ManagedPolicy").values()]:
         for statement in policy["PolicyDocument"]["Statement"]:
             for resource in listed(statement["Resource"]):
                 own = resource.endswith(
@@ -151,9 +159,7 @@ def test_fleet_grants_nothing_beyond_its_own_when_added() -> None:
                 by_tag = statement.get("Condition", {}).get("StringEquals", {}) == {
                     "ssm:resourceTag/aws:autoscaling:groupName": "workers"
                 }
-                document = resource == "arn:aws:ssm:eu-west-1::document/AWS-RunShellScript"
-                veto = listed(statement["Action"]) == ["cloudwatch:DescribeAlarms"]
-                assert own or by_tag or document or veto, statement
+                assert own or by_tag, statement
 
 
 def test_key_is_used_only_through_queues_when_queues_are_encrypted() -> None:
@@ -173,35 +179,26 @@ def test_grants_name_the_queues_own_account_when_it_is_another() -> None:
     assert grant["Resource"] == "arn:aws:sqs:eu-west-1:210987654321:dead"
 
 
-def test_commands_are_not_granted_when_the_consumer_drains_itself() -> None:
-    """With drain.via self nobody runs anything on the instances."""
-    statements = policies("Drainer", WHOLE | {"DrainVia": "self"})
+def test_documents_are_the_stacks_own_when_commands_are_run() -> None:
+    """AWS's document belongs to no account; one of one's own is called after the stack, so that one grant serves."""
+    (grant,) = [one["Resource"] for _, one in policies("Drainer") if ":document/" in str(one["Resource"])]
 
-    assert not any("ssm:SendCommand" in listed(one["Action"]) for _, one in statements)
-    assert "ssm:SendCommand" in granted("Drainer")
-
-
-def test_instances_are_terminated_only_when_a_fleet_keeps_them() -> None:
-    """The drainer ends what was retained, and has that power only where anything is."""
-    plain = policies("Drainer", ASKED | {"FleetName": "orders"})
-    power = "autoscaling:TerminateInstanceInAutoScalingGroup"
-    assert not any(power in listed(one["Action"]) for _, one in plain)
-    assert power in granted("Drainer")
+    assert grant == [
+        "arn:aws:ssm:eu-west-1::document/AWS-RunShellScript", "arn:aws:ssm:eu-west-1:123456789012:document/sluice-*",
+    ]  # fmt: skip
 
 
-def test_document_is_the_accounts_own_when_it_is_not_aws() -> None:
-    """AWS's documents belong to no account."""
+def test_policies_are_another_stacks_own_when_a_fleets_name_is_taken() -> None:
+    """IAM keeps a role's inline policies by name: with the fleet's, two stacks would delete one another's."""
+    names = {
+        stack: {
+            policy["PolicyName"]
+            for policy in FLEET.resolve(WHOLE, StackName=stack).of_type("AWS::IAM::Policy").values()
+        }
+        for stack in ("sluice-Fleet-1ABC", "sluice-orders")
+    }
 
-    def granted_on(document: str) -> str:
-        (arn,) = [
-            str(one["Resource"])
-            for _, one in policies("Drainer", WHOLE | {"DrainDocument": document})
-            if ":document/" in str(one["Resource"])
-        ]
-        return arn
-
-    assert granted_on("AWS-RunShellScript") == "arn:aws:ssm:eu-west-1::document/AWS-RunShellScript"
-    assert granted_on("Stop-Worker") == "arn:aws:ssm:eu-west-1:123456789012:document/Stop-Worker"
+    assert names == {stack: {f"fleet-{stack}"} for stack in names}
 
 
 def test_console_only_reads_when_shown() -> None:
@@ -212,21 +209,44 @@ def test_console_only_reads_when_shown() -> None:
     assert all(action.split(":")[1].startswith(READS) for action in work), work
 
 
+def test_earlier_versions_are_read_only_by_those_that_drain_or_show() -> None:
+    """An invalid document's last usable version is for draining: planner and redriver cannot even read it."""
+    power = "ssm:GetParameterHistory"
+    assert [role for role in FUNCTIONS if power in granted(role)] == ["Drainer", "Operator", "Console"]
+
+
 def test_power_is_where_it_belongs_when_shared_out() -> None:
-    """Only the planner scales, only the drainer releases and commands, only the redriver touches messages."""
+    """Only the planner scales, only the drainer commands; what an operator asks for, the operator function does."""
     owners = {
-        "autoscaling:SetDesiredCapacity": "Planner",
-        "autoscaling:CompleteLifecycleAction": "Drainer",
-        "ssm:SendCommand": "Drainer",
-        "autoscaling:SetInstanceProtection": "Drainer",
-        "autoscaling:TerminateInstanceInAutoScalingGroup": "Drainer",
-        "sqs:ReceiveMessage": "Redriver",
-        "sqs:DeleteMessage": "Redriver",
-        "s3:PutObject": "Redriver",
-        "s3:DeleteObject": "Redriver",
+        "autoscaling:SetDesiredCapacity": ["Planner"],
+        "autoscaling:CompleteLifecycleAction": ["Drainer", "Operator"],
+        "ssm:SendCommand": ["Drainer"],
+        "autoscaling:SetInstanceProtection": ["Drainer"],
+        "autoscaling:TerminateInstanceInAutoScalingGroup": ["Operator"],
+        "sqs:ReceiveMessage": ["Redriver", "Operator"],
+        "sqs:DeleteMessage": ["Redriver", "Operator"],
+        "s3:PutObject": ["Redriver", "Operator"],
+        "s3:DeleteObject": ["Redriver", "Operator"],
+        "s3:GetObjectVersion": ["Operator"],
     }
-    for action, owner in owners.items():
-        assert [role for role in FUNCTIONS if action in granted(role)] == [owner], action
+    for action, owned_by in owners.items():
+        assert [role for role in FUNCTIONS if action in granted(role)] == owned_by, action
+
+
+def test_nothing_in_the_stack_invokes_the_operator_function() -> None:
+    """People alone do, by their own lambda:InvokeFunction; of the others each trigger is AWS's, from this account."""
+    stack = STACK.resolve(ASKED)
+    assert "Events" not in stack.properties("Operator")
+    permissions = {
+        **stack.of_type("AWS::Lambda::Permission"), **FLEET.resolve(WHOLE).of_type("AWS::Lambda::Permission"),
+    }  # fmt: skip
+    assert permissions
+    for name, permission in permissions.items():
+        assert "operator" not in permission["FunctionName"], name
+        assert permission["Principal"].endswith(".amazonaws.com"), name
+    console = stack.properties("Console")["Environment"]["Variables"]
+    assert console["SLUICE_OPERATOR_ARN"] == "<Operator.Arn>"
+    assert not {"SLUICE_REDRIVER_ARN", "SLUICE_DRAINER_ARN"} & set(console), "buttons call the operator function alone"
 
 
 @pytest.mark.parametrize("role", FUNCTIONS)
@@ -253,6 +273,10 @@ def test_ten_fleets_fit_when_added_to_a_role(role: str) -> None:
     size = {"stack": arns + 2 * document, "fleet": document}
     for policy, statement in policies(role, fleet):
         text = json.dumps(statement, separators=(",", ":"))
-        size["fleet" if policy.startswith("fleet-") else "stack"] += len(text) + 1
+        if policy != MANAGED:
+            size["fleet" if policy.startswith("fleet-") else "stack"] += len(text) + 1
 
     assert size["stack"] + 10 * size["fleet"] < 10_240, size
+    # A role takes ten managed policies: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    managed = FLEET.resolve(fleet).of_type("AWS::IAM::ManagedPolicy").values()
+    assert sum(f"sluice-{role.lower()}-eu-west-1" in one["Roles"] for one in managed) <= 1

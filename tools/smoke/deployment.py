@@ -272,19 +272,29 @@ def sluice_parameters(settings: SmokeSettings, machines: Machines, orders: Mappi
         "TargetWaitSeconds": f"{settings.target_wait_s:g}",
         "Mode": "act",
         "FleetName": FLEET,
-        "DrainUnit": orders.get("DrainUnit", "orders-consumer.service"),
+        "DrainUnit": orders["DrainUnit"],
         "Architecture": machines.architecture,
         "TickSeconds": f"{settings.tick_s:g}",
-        "MinuteSeconds": f"{settings.minute_s:.0f}",
-        "SecondsPerMessage": f"{settings.work_s:g}",
-        "Concurrency": str(settings.concurrency),
-        "LeadTimeSeconds": f"{settings.lead_time_s:g}",
-        "ShrinkWindowSeconds": f"{settings.shrink_window_s:g}",
-        "DrainDeadlineSeconds": f"{settings.drain_deadline_s:g}",
-        "MaxRedrives": "1",
-        "RetryBaseSeconds": f"{settings.retry_base_s:g}",
-        "CanaryCount": "1",
-        "CanaryWaitSeconds": f"{settings.canary_wait_s:g}",
+        "Settings": json.dumps(fleet_settings(settings)),
+    }
+
+
+def fleet_settings(settings: SmokeSettings) -> dict[str, dict[str, Any]]:
+    """The fleet's Settings: the smoke test's durations."""
+    return {
+        "hints": {
+            "seconds_per_message": settings.work_s,
+            "concurrency": settings.concurrency,
+            "lead_time_s": settings.lead_time_s,
+        },
+        "limits": {"shrink_window_s": settings.shrink_window_s},
+        "drain": {"deadline_s": settings.drain_deadline_s},
+        "redrive": {
+            "max_redrives": 1,
+            "base_delay_s": settings.retry_base_s,
+            "canary_count": 1,
+            "canary_wait_s": settings.canary_wait_s,
+        },
     }
 
 

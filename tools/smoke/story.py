@@ -134,7 +134,7 @@ class Story:
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask as an operator asks, by the function that takes their requests."""
-        function = self.deployment.sluice["RedriverFunction"]
+        function = self.deployment.sluice["OperatorFunction"]
         answer = self.deployment.account.client("lambda").invoke(
             FunctionName=function, Payload=json.dumps(request).encode()
         )
