@@ -59,9 +59,14 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 ## --- the front door ---
 
-.PHONY: demo test test-fast check format sandbox bench chaos compile planner-docs settings-docs build clean
+.PHONY: demo aws-smoke test test-fast check format sandbox bench chaos compile planner-docs settings-docs build clean
 demo: setup-sandbox ## The whole story on the embedded emulator, four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m tools.demo $(if $(JSON),--json)
+
+# Ctrl-C is for the tool itself, which deletes everything first: `exec` leaves no shell between that would end before it.
+aws-smoke: setup-sandbox ## The story in your own AWS account, audited, timed, deleted (SANDBOX=1, PREFIX=, DEADLINE=45, YES=1, REMOVE=1, JSON=1)
+	exec $(RUN) -m tools.smoke $(if $(SANDBOX),--sandbox) $(if $(PREFIX),--prefix $(PREFIX)) $(if $(YES),--yes) \
+	  $(if $(DEADLINE),--deadline-minutes $(DEADLINE)) $(if $(REMOVE),--remove) $(if $(JSON),--json) $(ARGS)
 
 # Whole deployments first: begun last, one of them would be waited for alone.
 SLOW_FIRST := e2e chaos integration property unit
@@ -78,7 +83,7 @@ check: setup-sandbox ## Lint, types, import rules, template checks
 	$(RUN) -m mypy examples/orders/orders
 	$(RUN) -m mypy examples/consumer
 	.venv/bin/lint-imports
-	.venv/bin/cfn-lint template.yaml fleet.yaml queue.yaml examples/orders/template.yaml
+	.venv/bin/cfn-lint template.yaml fleet.yaml queue.yaml examples/orders/template.yaml tools/smoke/base.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template template.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template fleet.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template queue.yaml

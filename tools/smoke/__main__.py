@@ -200,7 +200,7 @@ def _remove(account: Account, names: Names, settings: SmokeSettings, output: Pat
     say = _sayer(console)
     removal = Removal(account, names, settings, output / names.prefix / "made.json", say)
     with undisturbed(say):
-        result = Result(left=remove(removal, say))
+        result = Result(left=remove(removal, say, _stepper(console)))
     result.failures += removal.problems
     return report(console, result, as_json=False)
 

@@ -76,29 +76,28 @@ def run(
             f"`make aws-smoke REMOVE=1 PREFIX={names.prefix}`; otherwise give another PREFIX"
         )
     removal = Removal(account, names, settings, directory / "made.json", say, absent_before=True)
-    try:
-        with interruptible():
-            _perform(deployment, result, say, step)
-    except Interrupted as interruption:
-        result.signal = interruption.number
-        result.failures.append(f"interrupted by {signal.Signals(interruption.number).name}")
-        say("Interrupted: everything that was made is deleted now")
-    except FAILURES as error:
-        result.failures.append(str(error))
-        say(f"Failed: {error}")
-    finally:
-        # Between the two blocks a signal would find no handler of ours: Python's own raises KeyboardInterrupt, after
-        # which the removal is for REMOVE=1.
-        with undisturbed(say):
-            step("removal")
-            result.left = remove(removal, say)
+    # One in the other, so that there is no moment at which a signal would end the process with everything left there.
+    with undisturbed(say):
+        try:
+            with interruptible():
+                _perform(deployment, result, say, step)
+        except Interrupted as interruption:
+            result.signal = interruption.number
+            result.failures.append(f"interrupted by {signal.Signals(interruption.number).name}")
+            say("Interrupted: everything that was made is deleted now")
+        except FAILURES as error:
+            result.failures.append(str(error))
+            say(f"Failed: {error}")
+        finally:
+            result.left = remove(removal, say, step)
     result.failures += [f"not deleted: {problem}" for problem in removal.problems]
     return result
 
 
-def remove(removal: Removal, say: Callable[[str], None]) -> list[Left]:
+def remove(removal: Removal, say: Callable[[str], None], step: Callable[[str], None]) -> list[Left]:
     """Delete everything of a prefix; what is left, with the reason where somebody insisted on leaving it."""
     try:
+        step("removal")
         return removal.run()
     except Interrupted:
         say("The removal was ended. This is left:")
