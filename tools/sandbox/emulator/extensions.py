@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tools.sandbox.emulator import embedded_metrics, schedules, sqs_answers, templates
+from tools.sandbox.emulator import embedded_metrics, keys, scaling_policies, schedules, sqs_answers, templates
 from tools.sandbox.emulator.admin import Admin
 from tools.sandbox.emulator.alarms import Alarms
 from tools.sandbox.emulator.authorisation import Authorisation, Calls
@@ -54,6 +54,8 @@ class Extensions:
         self._run_command.install(admin)
         api = Api(self._settings, self._groups)
         api.install()
+        scaling_policies.install(self._groups)
+        keys.install()
         GroupResource(self._groups, api).install()
         Lambdas(authorisation).install()
         schedules.install(self._settings)

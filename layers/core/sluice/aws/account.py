@@ -72,7 +72,7 @@ class AwsAccount:
     def key_policy(self, key_arn: str) -> str:
         """The key's policy, as JSON text."""
         with asking(_thing("kms", f"policy of KMS key {key_arn}")):
-            return str(self._clients.kms.get_key_policy(KeyId=key_arn)["Policy"])
+            return str(self._clients.kms.get_key_policy(KeyId=key_arn, PolicyName="default")["Policy"])
 
     def group(self, name: str) -> GroupRecord | None:
         """The Auto Scaling group."""
@@ -218,8 +218,8 @@ def _sets_nothing(policy: "ScalingPolicyTypeDef") -> bool:
 
     https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PredictiveScalingConfiguration.html
     """
-    predictive = policy.get("PredictiveScalingConfiguration")
-    return predictive is not None and predictive.get("Mode") != "ForecastAndScale"
+    configuration = policy.get("PredictiveScalingConfiguration", {})
+    return policy.get("PolicyType") == "PredictiveScaling" and configuration.get("Mode") != "ForecastAndScale"
 
 
 def _launch_source(group: "AutoScalingGroupTypeDef") -> LaunchSource | None:
