@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import pytest
 
-from sluice.config import parse
+from sluice.config import parse as parse_fleet
 from sluice.memory.account import MemoryAccount
 from sluice.onboarding.account import (
     FleetRecord,
@@ -40,6 +39,7 @@ from tests.account_world import (
     setting,
     sound,
 )
+from tests.aws_commands import parse
 
 TERMINATING, LAUNCHING = "autoscaling:EC2_INSTANCE_TERMINATING", "autoscaling:EC2_INSTANCE_LAUNCHING"
 PROBLEM, DOUBTFUL = Severity.PROBLEM, Severity.DOUBTFUL
@@ -53,7 +53,7 @@ ROLE_ONLY = json.dumps({"Statement": {"Effect": "Allow", "Principal": {"AWS": f"
 def other(stack: str, mode: str = "act", **fields: Any) -> tuple[FleetRecord, ...]:
     """A fleet of another name, of any stack."""
     document = {"queue": f"{HOST}mails", "group": "others", "target_wait_s": 60, "mode": mode}
-    return (FleetRecord(stack, parse("second", document | fields)),)
+    return (FleetRecord(stack, parse_fleet("second", document | fields)),)
 
 
 def without(name: str, key: str) -> Change:
@@ -339,7 +339,7 @@ PLANTED = (
     "planted", PLANTED, ids=lambda planted: f"{planted.code}-{planted.severity}-{planted.what[:20]}"
 )
 def test_fault_is_found_with_its_remedy_when_planted(planted: Planted) -> None:
-    """Of a sound account with one fault that fault is found, and nothing else."""
+    """Of a sound account with one fault that fault is found, and nothing else; the AWS CLI knows its remedy."""
     account = sound()
     planted.change(account)
 
@@ -352,7 +352,7 @@ def test_fault_is_found_with_its_remedy_when_planted(planted: Planted) -> None:
     assert finding.remedy.startswith("aws --region eu-west-1 ")
     assert planted.remedy in finding.remedy.replace("\\", "")
     assert finding.why
-    assert shlex.split(finding.remedy)  # a shell can read it
+    assert parse(finding.remedy).options["--region"] == "eu-west-1"
 
 
 FINE: tuple[tuple[str, Change, dict[str, Any]], ...] = (
@@ -437,7 +437,7 @@ def test_fact_is_told_when_it_may_not_be_read(method: str) -> None:
     assert {(one.code, one.severity) for one in found} == {(FindingCode.NOT_CHECKED, DOUBTFUL)}
     assert any(one.what.startswith(REFUSABLE[method]) for one in found)
     assert all("is not allowed" in one.what for one in found)
-    assert all(shlex.split(one.remedy)[:3] == ["aws", "--region", "eu-west-1"] for one in found)
+    assert all(parse(one.remedy).options["--region"] == "eu-west-1" for one in found)
 
 
 def test_refusals_are_all_told_when_nothing_may_be_read() -> None:
