@@ -13,18 +13,19 @@ from shlex import quote
 from typing import Annotated, Any
 
 import botocore.session
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from sluice.aws import Clients
+from sluice.aws import Clients, SsmFleets
 from sluice.aws.account import AwsAccount
 from sluice.config import ConfigError, Fleet, parse, parse_all
 from sluice.onboarding.account import Account
 from sluice.onboarding.checks import check
 from sluice.onboarding.facts import Facts, read_facts
 from sluice.onboarding.findings import Finding, Severity
+from sluice.ports import PortError
 
 ALL_WELL, PROBLEMS, UNUSABLE = 0, 1, 2  # exit statuses
 
@@ -173,7 +174,7 @@ def _of_flags(name: str, given: Mapping[str, Any], settings: str | None) -> Flee
         raise UnusableError(*problems)
     document = {"mode": "shadow", "target_wait_s": TARGET_WAIT_S} | {k: v for k, v in given.items() if v is not None}
     try:
-        return parse(name, {"name": name, **document, **further})
+        return parse(name, {"name": name, **document, "settings": further})
     except ConfigError as error:
         raise UnusableError(*(_as_flag(problem) for problem in error.problems)) from error
 
@@ -189,11 +190,9 @@ def _as_flag(problem: str) -> str:
 def _deployed(clients: Clients, stack: str, name: str) -> Fleet:
     """The fleet of a deployed stack, with its further queues, from its documents in Parameter Store."""
     path = f"/sluice/{stack}/fleets/"
-    documents: dict[str, str] = {}
     try:
-        for page in clients.ssm.get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True):
-            documents |= {one["Name"].removeprefix(path): one["Value"] for one in page["Parameters"]}
-    except (BotoCoreError, ClientError) as error:
+        documents = SsmFleets(clients, path).documents()
+    except PortError as error:
         raise UnusableError(f"--stack: the fleets under {path} cannot be read: {error}") from error
     fleets, invalid = parse_all(documents)
     for fleet in fleets:

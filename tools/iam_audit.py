@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
-FUNCTIONS = ("planner", "drainer", "redriver", "console")
+FUNCTIONS = ("planner", "drainer", "redriver", "console", "onboarding")
 
 # (function or *, action, resource pattern) -> why it is granted although the emulator never sees it used.
 EXCUSED: Mapping[tuple[str, str, str], str] = {
@@ -22,12 +22,24 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("*", "xray:PutTelemetryRecords", "*"): "Lambda's own daemon sends traces; the emulator has none",
     ("*", "sqs:SendMessage", "*-failures"): "Lambda itself puts aside what a function failed on for good",
     ("*", "ssm:GetParametersByPath", "*/fleets/*"): "the path with its last slash, in case that is what AWS compares",
+    ("*", "ssm:GetParameterHistory", "*/fleets*"): "only where a fleet's document is invalid",
     ("*", "autoscaling:DescribeWarmPool", "*"): "only for a group with a warm pool",
     ("planner", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids growth",
     ("drainer", "ssm:ListCommandInvocations", "*"): "only when a command's event was lost or says Failed",
     ("drainer", "ec2:DescribeInstances", "*"): "only for a drain that a sweep finds under way",
     ("drainer", "dynamodb:UpdateItem", "*"): "only for consumers that say when their first message came",
     ("drainer", "autoscaling:SetInstanceProtection", "*"): "only for consumers that say that they are busy",
+    (
+        "drainer",
+        "autoscaling:TerminateInstanceInAutoScalingGroup",
+        "*",
+    ): "only to release an instance that was retained",
+    ("drainer", "sqs:GetQueueAttributes", "*"): "only for a fleet with drain.silence_s",
+    (
+        "drainer",
+        "ssm:SendCommand",
+        "*:document/*",
+    ): "only where the document is the fleet's; the other serves the others",
     ("redriver", "s3:ListBucket", "*"): "no call: it lets S3 say that a key is not there",
     ("redriver", "kms:*", "*"): "SQS itself uses the queues' key, on the function's behalf",
     ("redriver", "s3:ListBucketVersions", "*"): "only to restore what was let go of",
@@ -38,6 +50,12 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
         "*",
     ): "only for a redrive out of the dead-letter queue, or a paused queue's",
     ("redriver", "sqs:*MessageMoveTask*", "*"): "only for a redrive out of a dead-letter queue with thousands of them",
+    ("onboarding", "autoscaling:DescribeLaunchConfigurations", "*"): "only for a group without a launch template",
+    ("onboarding", "ssm:DescribeInstanceInformation", "*"): "only for a group with instances in service",
+    ("onboarding", "iam:*", "*"): "only for a launch template with an instance profile, and drain.via ssm",
+    ("onboarding", "ec2:DescribeLaunchTemplateVersions", "*"): "only for drain.via ssm",
+    ("onboarding", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids growth",
+    ("onboarding", "kms:*", "*"): "only for queues that are encrypted with a key",
     ("console", "dynamodb:GetItem", "*"): "only where a person looks at one message",
     ("console", "s3:GetObject", "*"): "only where a person looks at one message",
 }

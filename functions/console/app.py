@@ -308,17 +308,21 @@ def look(request: Request, ports: Ports, settings: Settings) -> View:
         drainer_arn=settings.drainer_arn,
     )
     try:
-        loaded = ports.fleets.load()
+        loaded = ports.fleets.load(last_usable=True)
     except PortError as error:
         return replace(view, troubles=(Trouble(Part.FLEETS, str(error)),))
     fleet, notes = _choose(request, loaded)
     view = replace(
         view,
-        fleets=tuple(sorted(one.name for one in loaded.fleets)),
+        fleets=tuple(sorted(one.name for one in (*loaded.fleets, *(each.fleet for each in loaded.drain_only)))),
         invalid=loaded.invalid,
+        drain_only=loaded.drain_only,
+        unread_versions=tuple(str(error) for error in loaded.unread),
         fleet=fleet,
         notes=request.notes + notes,
     )
+    if view.drains_only:  # the redriver refuses such a fleet, so it is offered no redrive
+        view = replace(view, redriver_arn=None)
     return _with_records(view, fleet.name, ports.ledger) if fleet else view
 
 
@@ -363,6 +367,9 @@ def _with_records(view: View, fleet: str, ledger: Ledger) -> View:
 def _choose(request: Request, loaded: LoadedFleets) -> tuple[Fleet | None, tuple[str, ...]]:
     """The fleet to show, and what to say where it is not the one asked for."""
     by_name = {fleet.name: fleet for fleet in loaded.fleets}
+    if request.fleet is None and by_name:
+        return by_name[min(by_name)], ()
+    by_name |= {each.fleet.name: each.fleet for each in loaded.drain_only}
     if request.fleet is None:
         return (by_name[min(by_name)] if by_name else None), ()
     if request.fleet in by_name:

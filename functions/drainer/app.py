@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
 from sluice import notices
-from sluice.config import Fleet
+from sluice.config import QUEUES_PATH, Fleet
 from sluice.drain_events import CommandTold, Release, Spot, Terminating, Tick
 from sluice.drain_news import our_hook, reported
 from sluice.drain_steps import DrainRunner
@@ -27,7 +28,7 @@ from sluice.draining import UNDER_WAY
 from sluice.launching import Launching, Said
 from sluice.minding import Minder
 from sluice.model import CommandStatus, Drain
-from sluice.ports import PortError, Ports, TryLaterError
+from sluice.ports import LoadedFleets, PortError, Ports, TryLaterError
 from sluice.sweeping import SWEEP_S, Shift, Sweeper, outruns_sweep
 
 # What a sweep leaves of the function's own timeout, to finish the step it is at.
@@ -52,22 +53,33 @@ class FleetBook:
     ports: Ports
     now: Callable[[], float]
     _fleets: tuple[Fleet, ...] = ()
+    _unread: tuple[PortError, ...] = ()
     _read_at: float | None = None
 
     def all(self, kept_s: float = FLEETS_KEPT_S) -> tuple[Fleet, ...]:
-        """Every usable fleet, as read at most `kept_s` ago. Raises what the port raises."""
+        """Every fleet, as read at most `kept_s` ago; one whose document is invalid as its last usable version says.
+
+        Raises what the port raises.
+        """
         if self._read_at is None or self.now() - self._read_at >= kept_s:
-            loaded = self.ports.fleets.load()
-            for error in loaded.invalid:
-                logger.error("a fleet's document is invalid: skipped", fleet=error.name, problems=error.problems)
-            self._fleets, self._read_at = loaded.fleets, self.now()
+            loaded = self.ports.fleets.load(last_usable=True)
+            _tell_invalid(loaded)
+            self._fleets = (*loaded.fleets, *(each.fleet for each in loaded.drain_only))
+            self._unread, self._read_at = loaded.unread, self.now()
         return self._fleets
 
     def managing(self, group: str) -> Fleet | None:
-        """The fleet of a group; one that is not known yet is looked up anew."""
+        """The fleet of a group; one that is not known yet is looked up anew.
+
+        Raises:
+            PortError: none is known, and the group may be that of a fleet whose document is invalid and whose earlier
+                versions could not be read.
+        """
         for kept_s in (FLEETS_KEPT_S, 0.0):
             if found := next((fleet for fleet in self.all(kept_s) if fleet.group == group), None):
                 return found
+        if self._unread:
+            raise self._unread[0]
         return None
 
     def named(self, name: str) -> Fleet | None:
@@ -237,6 +249,29 @@ class Drainer:
         except PortError as error:
             logger.exception("an operator's release failed", fleet=notice.fleet, instance_id=notice.instance_id)
             return {"problem": str(error)}
+
+
+def _tell_invalid(loaded: LoadedFleets) -> None:
+    """One line for each invalid document, with what its fleet's instances are drained by."""
+    written_at = {each.document: each.written_at for each in loaded.drain_only}
+    for bad in loaded.invalid:
+        if QUEUES_PATH in bad.name:
+            logger.error(
+                "a queue's document is invalid: its fleet goes on without it", queue=bad.name, problems=bad.problems
+            )
+        elif bad.name in written_at:
+            logger.error(
+                "a fleet's document is invalid: its instances are drained as the last usable version says",
+                fleet=bad.name,
+                problems=bad.problems,
+                version_written_at=datetime.fromtimestamp(written_at[bad.name], UTC).isoformat(timespec="seconds"),
+            )
+        else:
+            logger.error(
+                "a fleet's document is invalid: its instances are not drained", fleet=bad.name, problems=bad.problems
+            )
+    for error in loaded.unread:
+        logger.error("earlier versions of an invalid document could not be read", problem=str(error))
 
 
 def _told(fleet: Fleet, instance_id: str, drain: Drain | None) -> Answer:

@@ -83,7 +83,11 @@ class Planner:
         """The fleets that are to be ticked. Documents that are invalid are told of, all at once, and left out."""
         loaded = self.ports.fleets.load()
         for error in loaded.invalid:
-            logger.error("a fleet's document is invalid: skipped", fleet=error.name, problems=error.problems)
+            logger.error(
+                "a fleet's document is invalid: its capacity is left as it is",
+                fleet=error.name,
+                problems=error.problems,
+            )
         self.tally.append((None, "InvalidFleets", MetricUnit.Count, len(loaded.invalid)))
         match wake:
             case wakes.MinuteWake() | wakes.PersonWake(fleet=None):

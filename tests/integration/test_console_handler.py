@@ -18,8 +18,20 @@ from sluice.memory import Call, Fault, When, faulty_ports
 from sluice.model import DrainState, Memory, Mode, Shadow, Span, Tally
 from sluice.ports import NeedsFixError, Ports, RefusedError, TryLaterError
 from sluice.scoring import added
+from sluice.widget import UTC_CLOCK
 from tests.widget_html import Page, parse
-from tests.widget_scenes import CONSOLE_ARN, NOW, REDRIVER_ARN, afternoon, decision, drains, fleet, jobs, outcome
+from tests.widget_scenes import (
+    CONSOLE_ARN,
+    DRAINER_ARN,
+    NOW,
+    REDRIVER_ARN,
+    afternoon,
+    decision,
+    drains,
+    fleet,
+    jobs,
+    outcome,
+)
 from tests.widget_world import World, make_world
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -203,10 +215,41 @@ def test_render_when_a_document_is_invalid_lists_its_problems_and_shows_another(
     world.ports.fleets.put("broken", {"queue": "nowhere", "target_wait_s": -1})
     for asked in ({"fleet": "orders"}, {"fleet": "broken"}):
         text = show(asked, world.ports).text
-        assert "Fleet broken cannot be used and is skipped:" in text
+        assert "The document of fleet broken is invalid:" in text
+        assert "No earlier version of the document can be used, so its instances are not drained either." in text
         for field in ("queue:", "group: is required", "target_wait_s:"):
             assert field in text
     assert "There is no fleet" not in show({"fleet": "broken"}, world.ports).text
+
+
+def test_render_when_a_document_was_broken_tells_what_is_at_fault_and_what_its_instances_are_drained_by(
+    world: World,
+) -> None:
+    """Every problem, the version's time, the fleet's drains, and no button that would be refused."""
+    written_at = world.clock.now
+    world.clock.now += 3_600
+    world.ports.fleets.put("orders", {"queue": "nowhere", "target_wait_s": -1})
+    page = show({"fleet": "orders"}, world.ports, replace(SETTINGS, drainer_arn=DRAINER_ARN))
+    assert "The document of fleet orders is invalid:" in page.text
+    for field in ("queue:", "group: is required", "target_wait_s:"):
+        assert field in page.text
+    assert "its dead letters stay where they are" in page.text
+    when = f"{UTC_CLOCK.day(written_at)} {UTC_CLOCK.second(written_at)} UTC"
+    assert f"Its instances are still drained, as the version of the document from {when} says." in page.text
+    assert "only draining" in page.text
+    assert not [event for _, event in page.actions if "redrive" in event]
+    assert [event for _, event in page.actions if "release" in event]
+    assert "SLUICE_REDRIVER_ARN" not in page.text
+    assert "only draining" not in show({"fleet": "invoices"}, world.ports).text
+
+
+def test_render_when_earlier_versions_cannot_be_read_says_what_to_grant(world: World) -> None:
+    """It is not said that nothing is drained: nobody knows."""
+    world.ports.fleets.put("orders", "broken")
+    world.ports.fleets.history_lost = NeedsFixError("history: grant ssm:GetParameterHistory")
+    text = show({"fleet": "orders"}, world.ports).text
+    assert "grant ssm:GetParameterHistory" in text
+    assert "are not drained" not in text
 
 
 @pytest.mark.parametrize("error", [NeedsFixError, TryLaterError, RefusedError])

@@ -596,6 +596,28 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
 }
 
 
+@pytest.mark.sandbox
+def test_fleets_are_loaded_when_earlier_versions_of_one_may_not_be_read(sandbox: Sandbox) -> None:
+    """What to grant is told beside the fleets, which are all there but the one whose document is invalid."""
+    world = AwsWorld("emulator", sandbox.env(), sandbox=sandbox)
+    world.put_document("bad", "{}")
+    queue = "https://sqs.eu-central-1.amazonaws.com/000000000000/good"
+    world.put_document("good", {"queue": queue, "group": "good", "target_wait_s": 60})
+    iam, name = world.client("iam"), world.environ["SLUICE_TABLE"]
+    iam.create_user(UserName=name)
+    allow = {"Effect": "Allow", "Action": "ssm:GetParametersByPath", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_user_policy(UserName=name, PolicyName="list", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    loaded = connect({**world.environ, **credentials}).fleets.load(last_usable=True)
+    assert [fleet.name for fleet in loaded.fleets] == ["good"]
+    assert loaded.drain_only == ()
+    (error,) = loaded.unread
+    assert isinstance(error, NeedsFixError)
+    assert "ssm:GetParameterHistory is not allowed: grant it" in str(error)
+
+
 @pytest.fixture(scope="module")
 def nobody(sandbox: Sandbox) -> tuple[Ports, str]:
     """The ports of a user who may do nothing, and a queue that exists."""

@@ -70,3 +70,44 @@ def test_second_document_is_invalid_when_it_claims_another_fleets_group(world: W
     loaded = world.ports.fleets.load()
     assert [fleet.name for fleet in loaded.fleets] == ["one"]
     assert loaded.invalid[0].problems == ("group: fleet 'one' manages 'one-consumers' already",)
+
+
+def test_last_usable_version_is_found_when_a_document_is_broken(world: World) -> None:
+    """The newest that parses, whatever came after it, with the time when it was written; asked for, and only then."""
+    world.put_document("one", document("one", target_wait_s=30))
+    world.put_document("one", document("one", target_wait_s=90))
+    written_by = world.now()
+    world.pass_time(1.0)
+    world.put_document("one", "{not JSON")
+    world.put_document("one", document("one", target_wait_s=0))
+    world.put_document("two", document("two"))
+
+    assert world.ports.fleets.load().drain_only == ()
+    loaded = world.ports.fleets.load(last_usable=True)
+
+    assert [fleet.name for fleet in loaded.fleets] == ["two"]
+    assert [error.name for error in loaded.invalid] == ["one"]
+    (found,) = loaded.drain_only
+    assert (found.document, found.fleet.name, found.fleet.target_wait_s) == ("one", "one", 90)
+    assert found.written_at == pytest.approx(written_by, abs=1.0)
+    assert loaded.unread == ()
+
+
+def test_last_usable_version_is_found_when_there_are_more_than_a_page(world: World) -> None:
+    """Parameter Store gives fifty versions at once, the oldest first."""
+    for wait_s in range(1, 53):
+        world.put_document("one", document("one", target_wait_s=wait_s))
+    world.put_document("one", "broken")
+    (found,) = world.ports.fleets.load(last_usable=True).drain_only
+    assert found.fleet.target_wait_s == 52
+
+
+def test_nothing_is_drain_only_when_no_version_can_be_used(world: World) -> None:
+    """One that never was valid, one whose every version claims another's group, and a queue's document."""
+    world.put_document("one", document("one"))
+    world.put_document("one/queues/bad", {"priority": 1_000})
+    world.put_document("never", {"group": ""})
+    world.put_document("two", document("two", group="one-consumers"))
+    loaded = world.ports.fleets.load(last_usable=True)
+    assert [error.name for error in loaded.invalid] == ["never", "one/queues/bad", "two"]
+    assert (loaded.drain_only, loaded.unread) == ((), ())

@@ -319,11 +319,56 @@ def test_new_fleet_is_found_when_its_document_came_after_the_last_reading() -> N
 
 
 def test_fleet_goes_on_when_anothers_document_is_invalid() -> None:
-    """The invalid one is named in the log and skipped."""
+    """One that never was valid is named in the log; nothing is drained for it."""
     day = Day()
     day.ports.fleets.put("broken", {"queue": "no URL"})
     (instance_id,) = day.instances()
     assert day.invoke(day.terminate(instance_id))["state"] == "stopping"
+
+
+@pytest.mark.parametrize("broken", ["{not JSON", {"queue": "no URL"}])
+def test_instance_is_drained_when_its_fleets_document_was_broken(
+    broken: Any, log: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """Its event, its command's end and the sweep go by the last usable version; the log has every problem."""
+    day = Day()
+    day.ports.fleets.put("orders", broken)
+    day.wait(120)
+    (first,) = day.instances()
+    assert day.invoke(day.terminate(first))["state"] == "stopping"
+    day.invoke(SWEEP, shift_s=1.0)
+    assert day.state(first) is DrainState.STOPPING
+    day.ports.instances.answer(first, CommandStatus.SUCCEEDED)
+    assert day.invoke(commanded(day.ports.instances.commands[0], "Success"))["state"] == "released"
+    assert first not in day.instances()
+    lines = [line for line in log() if line["message"].startswith("a fleet's document is invalid")]
+    assert lines
+    assert {line["fleet"] for line in lines} == {"orders"}
+    assert {line["version_written_at"] for line in lines} == {"2027-01-15T08:00:00+00:00"}
+    assert all(line["problems"] for line in lines)
+
+
+def test_instance_is_released_by_hand_when_its_fleets_document_was_broken() -> None:
+    """The dashboard's button works on: the operator's word is about draining alone."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    day.ports.fleets.put("orders", "broken")
+    told = day.invoke({"release": {"fleet": "orders", "instance_id": instance_id}})
+    assert told["state"] == "released"
+
+
+def test_event_is_tried_again_when_earlier_versions_could_not_be_read() -> None:
+    """Nobody knows whose group it is: Lambda tries again, rather than leave the instance to its hook's timeout."""
+    day = Day()
+    day.ports.fleets.put("orders", "broken")
+    day.ports.fleets.history_lost = TryLaterError("history: throttled")
+    (instance_id,) = day.instances()
+    event = day.terminate(instance_id)
+    with pytest.raises(TryLaterError, match="throttled"):
+        day.invoke(event)
+    day.ports.fleets.history_lost = None
+    assert day.invoke(event)["state"] == "stopping"
 
 
 def test_spot_notice_drains_at_once_when_a_fleet_has_the_instance() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from functions.drainer import app
 from sluice import draining, sweeping
+from sluice.aws import connect
 from sluice.memory import Crash, When, at_call, faulty_ports
 from sluice.model import Drain, DrainOutcome, DrainState
 from sluice.ports import Ports
@@ -258,3 +259,36 @@ def test_drains_go_on_when_the_drainer_died_at_any_call(
     yard.invoke(SWEEP)
     assert {drain.state for drain in yard.world.ports.ledger.drains(yard.name)} == {DrainState.RELEASED}
     assert all("drained" in log.read_text() for log in logs)
+
+
+def test_consumer_finishes_when_its_fleets_document_is_broken_by_hand_while_it_ends(
+    sandbox: Sandbox, make_yard: Any, catch_events: Any, eventually: Any
+) -> None:
+    """Broken before a drainer has heard of the instance, and between its two events: drained both times, not killed."""
+    yard, (first, second) = make_yard(size=2)
+    usable = yard.world.client("ssm").get_parameter(Name=yard.world.environ["SLUICE_FLEETS_PATH"] + yard.name)
+    for instance_id, breaks in ((first, "{not JSON"), (second, '{"group": ""}')):
+        log = Path(sandbox.instance(instance_id)["log"])
+        ending = catch_events({"source": ["aws.autoscaling"], "detail": {"EC2InstanceId": [instance_id]}})
+        stopped = catch_events(
+            {
+                "source": ["aws.ssm"],
+                "detail": {"instance-id": [instance_id], "status": ["Success", "Failed", "TimedOut"]},
+            }
+        )
+        yard.world.client("autoscaling").terminate_instance_in_auto_scaling_group(
+            InstanceId=instance_id, ShouldDecrementDesiredCapacity=True
+        )
+        if instance_id == first:
+            yard.world.put_document(yard.name, breaks)
+        ports = connect(yard.world.environ)  # nothing is remembered, as in a new process
+        assert yard.invoke(eventually(ending)[0], ports)["state"] == "stopping"
+        yard.world.put_document(yard.name, breaks)
+        ports = connect(yard.world.environ)
+        assert [bad.name for bad in ports.fleets.load().invalid] == [yard.name]
+        assert yard.invoke(eventually(stopped)[0], ports)["state"] == "released"
+        assert "drained" in log.read_text()
+        assert eventually(lambda gone=instance_id: gone not in yard.group.states())
+        yard.world.put_document(yard.name, usable["Parameter"]["Value"])
+    drains = yard.world.ports.ledger.drains(yard.name)
+    assert {drain.outcome for drain in drains} == {DrainOutcome.COMPLETED}

@@ -437,6 +437,15 @@ def test_fleets_when_some_documents_are_invalid(log: Callable[[], list[dict[str,
     assert day.counted("InvalidFleets", None) == 1
 
 
+def test_fleet_is_left_as_it_is_when_its_document_was_broken() -> None:
+    """The last usable version is for draining alone: the planner does not ask for it, and sets no capacity by it."""
+    day = Day()
+    day.send(420)
+    day.ports.fleets.put(day.fleets[0].name, "broken")
+    assert day.invoke(MINUTE) == {"ticks": []}
+    assert day.desired() == 0
+
+
 @pytest.mark.parametrize(
     ("method", "outcome"),
     [

@@ -120,6 +120,17 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
     app.logger.setLevel(level)
 
 
+def test_dead_letters_stay_in_their_queue_when_the_fleets_document_was_broken(world: World) -> None:
+    """The last usable version of a document is for draining alone."""
+    batch = event(BATCHES[0])
+    world.ports.fleets.put(world.fleet.name, "broken")
+    answered = world.respond(batch)
+    assert [failure["itemIdentifier"] for failure in answered["batchItemFailures"]] == [
+        record["messageId"] for record in batch["Records"]
+    ]
+    assert world.sent() == ()
+
+
 def failing(ports: MemoryPorts, method: str, error: Exception) -> Ports:
     """The ports, a method of which always fails."""
     return faulty_ports(ports, lambda call: Fault(When.BEFORE, error) if call.method == method else None)

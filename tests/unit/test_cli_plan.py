@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,10 @@ def test_command_line_when_help_is_asked_for(capsys: pytest.CaptureFixture[str])
         cli.app("--help")
     assert ended.value.code in {0, None}
     assert "What the planner would decide" in capsys.readouterr().out
+
+
+def test_version_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """`sluice --version` prints the version that pyproject.toml has."""
+    cli.app(["--version"], result_action="return_value")
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert capsys.readouterr().out.strip() == declared

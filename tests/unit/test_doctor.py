@@ -126,7 +126,7 @@ USAGE = {
     ("--queue-url", QUEUE, "--group-name", GROUP, "--target-wait-seconds", "0"): ["--target-wait-seconds: must be"],
     ("--queue-url", QUEUE, "--group-name", GROUP, "--settings", "{"): ["--settings: must be a JSON object:"],
     ("--queue-url", QUEUE, "--group-name", GROUP, "--settings", "[]"): ["--settings: must be a JSON object (got [])"],
-    ("--queue-url", QUEUE, "--group-name", GROUP, "--settings", '{"drain": {"unit": 5}}'): ["--settings: drain.unit:"],
+    ("--queue-url", QUEUE, "--group-name", GROUP, "--settings", '{"drain": {"via": 5}}'): ["--settings: drain.via:"],
 }
 
 

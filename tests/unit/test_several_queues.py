@@ -165,8 +165,8 @@ def test_queue_is_shown_with_what_the_last_decision_knew_of_it() -> None:
 def test_queue_whose_document_is_at_fault_is_told_as_one() -> None:
     """Its fleet goes on."""
     page = show(fleet(), invalid=(ConfigError("orders/queues/x", ("queue: is required",)), ConfigError("y", ("z",))))
-    assert "Queue orders/queues/x cannot be used" in page.text
-    assert "Fleet y cannot be used" in page.text
+    assert "The document of queue orders/queues/x is invalid" in page.text
+    assert "The document of fleet y is invalid" in page.text
 
 
 def test_redrive_of_one_queue_is_a_button_that_asks_first() -> None:

@@ -217,7 +217,11 @@ def test_warning_when_a_fleet_document_is_bad_names_it_with_every_problem() -> N
     """An invalid fleet is listed with all its faults while another is shown."""
     bad = ConfigError("invoices", ("queue: is required", "target_wait_s: must be above 0 (got -1)"))
     text = show(view(invalid=(bad,))).text
-    for words in ("Fleet invoices cannot be used", "queue: is required", "target_wait_s: must be above 0 (got -1)"):
+    for words in (
+        "The document of fleet invoices is invalid:",
+        "queue: is required",
+        "target_wait_s: must be above 0 (got -1)",
+    ):
         assert words in text
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from sluice.config import ConfigError, Fleet
+from sluice.config_history import DrainOnly
 from sluice.model import (
     Claim,
     CommandStatus,
@@ -82,17 +83,27 @@ class ConflictError(PortError):
 
 @dataclass(frozen=True, slots=True)
 class LoadedFleets:
-    """Every fleet of the stack: those that can be used, and the documents that cannot."""
+    """Every fleet of the stack: those that can be used, and the documents that cannot.
+
+    The last two are filled only where they were asked for. Nothing but draining may go by `drain_only`.
+    """
 
     fleets: tuple[Fleet, ...]
     invalid: tuple[ConfigError, ...]
+    drain_only: tuple[DrainOnly, ...] = ()  # of the invalid ones, by their last usable versions
+    unread: tuple[PortError, ...] = ()  # why earlier versions of some of them are not known
 
 
 class Fleets(Protocol):
     """The fleets' documents."""
 
-    def load(self) -> LoadedFleets:
-        """Every document, valid or not: a bad one never hides the others."""
+    def load(self, *, last_usable: bool = False) -> LoadedFleets:
+        """Every document, valid or not: a bad one never hides the others.
+
+        Args:
+            last_usable: whether to look for the last usable version of each invalid document, for draining. What is
+                in the way of that is among `unread`, and hides no other fleet.
+        """
         ...
 
 

@@ -65,7 +65,7 @@ def memory_ports(clock: Clock, fleets: Iterable[Fleet] = (), *, lag_s: float = 0
     """
     queue = MemoryQueue(clock)
     ports = MemoryPorts(
-        fleets=MemoryFleets(),
+        fleets=MemoryFleets(clock),
         group=MemoryGroup(clock),
         signals=MemorySignals(queue, lag_s),
         queue=queue,

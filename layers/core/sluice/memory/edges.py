@@ -1,12 +1,15 @@
 """The smaller ports in memory: fleets' documents, CloudWatch's signals, the archive and Run Command."""
 
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sluice.config import Fleet, parse_all
+from sluice import config_history
+from sluice.config import QUEUES_PATH, Fleet, parse_all
+from sluice.config_history import DocumentVersion, DrainOnly
 from sluice.memory.clock import Clock
 from sluice.memory.queue import MemoryQueue
 from sluice.model import CommandStatus, Message, QueueReading, Reading, StopOrder
@@ -23,22 +26,43 @@ from sluice.ports import (
 
 
 class MemoryFleets:
-    """The Fleets port over documents put in by name."""
+    """The Fleets port over documents put in by name, with the versions that each has had."""
 
-    def __init__(self) -> None:
-        self._documents: dict[str, str | Mapping[str, Any]] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._versions: dict[str, list[tuple[str | Mapping[str, Any], float]]] = {}
+        self.history_lost: PortError | None = None  # what is in the way of reading earlier versions
 
     def put(self, name: str, document: str | Mapping[str, Any] | Fleet) -> None:
         """Keep a document, valid or not, under a name."""
-        self._documents[name] = document.model_dump(mode="json") if isinstance(document, Fleet) else document
+        kept = document.model_dump(mode="json") if isinstance(document, Fleet) else document
+        self._versions.setdefault(name, []).append((kept, self._clock()))
 
     def drop(self, name: str) -> None:
-        """Forget a document."""
-        self._documents.pop(name, None)
+        """Forget a document, with every version."""
+        self._versions.pop(name, None)
 
-    def load(self) -> LoadedFleets:
+    def load(self, *, last_usable: bool = False) -> LoadedFleets:
         """Every document, valid or not."""
-        return LoadedFleets(*parse_all(self._documents))
+        loaded = LoadedFleets(*parse_all({name: versions[-1][0] for name, versions in self._versions.items()}))
+        return self._for_draining(loaded) if last_usable else loaded
+
+    def _for_draining(self, loaded: LoadedFleets) -> LoadedFleets:
+        names = [bad.name for bad in loaded.invalid if QUEUES_PATH not in bad.name]
+        if names and self.history_lost:
+            return replace(loaded, unread=(self.history_lost,) * len(names))
+        drain_only: list[DrainOnly] = []
+        for name in names:
+            others = (*loaded.fleets, *(each.fleet for each in drain_only))
+            if found := config_history.last_usable(name, self._history(name), others):
+                drain_only.append(found)
+        return replace(loaded, drain_only=tuple(drain_only))
+
+    def _history(self, name: str) -> list[DocumentVersion]:
+        return [
+            DocumentVersion(number, text if isinstance(text, str) else json.dumps(text), written_at)
+            for number, (text, written_at) in enumerate(self._versions[name], 1)
+        ]
 
 
 class MemorySignals:

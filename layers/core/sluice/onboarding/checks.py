@@ -1,12 +1,13 @@
 """Judges what was read of an account: every finding, problems first."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from sluice.config import Fleet
+from sluice.onboarding.account import Account
 from sluice.onboarding.case import Case
 from sluice.onboarding.drain_checks import drain_findings
-from sluice.onboarding.facts import Facts
+from sluice.onboarding.facts import Facts, read_facts
 from sluice.onboarding.findings import Finding, FindingCode, Severity
 from sluice.onboarding.group_checks import group_findings
 from sluice.onboarding.queue_checks import queue_findings
@@ -21,6 +22,7 @@ def check(
     aws: str = "aws",
     granted_keys: AbstractSet[str] | None = None,
     fields: Mapping[str, str] | None = None,
+    queues_alone: bool = False,
 ) -> tuple[Finding, ...]:
     """Every finding, problems first, each once.
 
@@ -33,10 +35,14 @@ def check(
         granted_keys: ARNs of the KMS keys whose use the stack grants to the redriver; None where that is not known.
         fields: what the user calls a field (`queue`, `dead_letter_queue`, `group`, `queue_kms_key_arn`,
             `drain.document`, `limits.veto_alarm`).
+        queues_alone: judge nothing but the queues and their keys.
     """
     granted = None if granted_keys is None else frozenset(granted_keys)
     case = Case(fleet, facts, stack, region, f"{aws} --region {region}", granted, fields or {})
-    found = [*queue_findings(case), *group_findings(case), *drain_findings(case), *_alarm(case), *_unread(case)]
+    found = [*queue_findings(case)]
+    if not queues_alone:
+        found += [*group_findings(case), *drain_findings(case), *_alarm(case)]
+    found += _unread(case)
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: finding.severity is not Severity.PROBLEM))
 
 
@@ -61,3 +67,32 @@ def _unread(case: Case) -> Iterator[Finding]:
             "What is wrong there would only show at work. Somebody who may can look.",
             unread.look,
         )
+
+
+def inspect(
+    account: Account,
+    time_left_s: Callable[[], float],
+    *,
+    stack: str,
+    region: str,
+    granted_keys: AbstractSet[str],
+    fields: Mapping[str, str],
+) -> Callable[[Fleet, bool], tuple[Finding, ...]]:
+    """The checks of an account as a deployment makes them: a fleet, and whether its queues alone are meant -> findings.
+
+    The arguments are those of `read_facts` and `check`.
+    """
+
+    def findings(fleet: Fleet, queues_alone: bool) -> tuple[Finding, ...]:
+        facts = read_facts(fleet, account, time_left_s, queues_alone=queues_alone)
+        return check(
+            fleet,
+            facts,
+            stack=stack,
+            region=region,
+            granted_keys=granted_keys,
+            fields=fields,
+            queues_alone=queues_alone,
+        )
+
+    return findings

@@ -77,13 +77,16 @@ class _Reader:
         return unread
 
 
-def read_facts(fleet: Fleet, account: Account, time_left_s: Callable[[], float]) -> Facts:
+def read_facts(
+    fleet: Fleet, account: Account, time_left_s: Callable[[], float], *, queues_alone: bool = False
+) -> Facts:
     """Read what the checks of a fleet need.
 
     Args:
         fleet: what was asked for.
         account: where to look.
         time_left_s: seconds that are left; with less than CALL_S nothing more is asked.
+        queues_alone: ask for nothing but the queues and their keys.
     """
     reader = _Reader(time_left_s)
     queues = _read_queues(fleet, account, reader)
@@ -100,6 +103,10 @@ def read_facts(fleet: Fleet, account: Account, time_left_s: Callable[[], float])
         )
         for arn in own_keys
     }
+    if queues_alone:
+        return Facts(
+            queues=queues, keys=keys, key_policies=key_policies, read=tuple(reader.read), unread=tuple(reader.unread)
+        )
     name = fleet.group
     of_group = f"--auto-scaling-group-name {quote(name)}"
     group = reader.ask(

@@ -56,7 +56,7 @@ def render_failure_groups(view: View, fleet: Fleet) -> htpy.Node:
         _aside(aside, view, fleet),
         _manual(view, fleet) if fleet.redrive.mode is RedriveMode.MANUAL else None,
         htpy.p(".sl-quiet")["No buttons: SLUICE_REDRIVER_ARN is not set for this function."]
-        if held and not view.redriver_arn
+        if held and not view.redriver_arn and not view.drains_only
         else None,
     ]
 

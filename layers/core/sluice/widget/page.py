@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import htpy
 
-from sluice.config import QUEUES_PATH, Fleet
+from sluice.config import QUEUES_PATH, ConfigError, Fleet
 from sluice.model import Decision, Mode
 from sluice.widget.chart import OLDEST_AGE, VISIBLE, figure, render_chart, sample
 from sluice.widget.dead_letters import render_failure_groups, render_jobs
@@ -75,12 +75,13 @@ _MODES = {
     Mode.SHADOW: ("shadow", ".sl-warn", "decisions are recorded, not applied"),
     Mode.PAUSED: ("paused", ".sl-warn", "the fleet is held as it is"),
 }
+_DRAINS_ONLY = ("only draining", ".sl-bad", "its document is invalid: nothing else is done for it")
 
 
 def _head(view: View) -> htpy.Node:
     if view.fleet is None:
         return htpy.div(".sl-head")[htpy.h2["Sluice"]]
-    label, kind, why = _MODES[view.fleet.mode]
+    label, kind, why = _DRAINS_ONLY if view.drains_only else _MODES[view.fleet.mode]
     return htpy.div(".sl-head")[
         htpy.h2[shown(view.fleet.name)],
         htpy.span(f".sl-pill{kind}", title=why)[label],
@@ -115,14 +116,12 @@ def _warnings(view: View) -> htpy.Node:
         ]
         for trouble in view.troubles
     ]
+    notes += [_invalid(view, bad) for bad in view.invalid]
     notes += [
         htpy.div(".sl-note.sl-bad")[
-            htpy.b[
-                "Queue " if QUEUES_PATH in bad.name else "Fleet ", shown(bad.name), " cannot be used and is skipped:"
-            ],
-            htpy.ul[[htpy.li[shown(problem, SENTENCE_LIMIT)] for problem in bad.problems]],
+            htpy.b["Earlier versions of a fleet's document could not be read. "], shown(problem, SENTENCE_LIMIT)
         ]
-        for bad in view.invalid
+        for problem in view.unread_versions
     ]
     notes += [htpy.div(".sl-note")[shown(note, SENTENCE_LIMIT)] for note in view.notes]
     if (quiet_s := _quiet_s(view)) is not None:
@@ -133,6 +132,27 @@ def _warnings(view: View) -> htpy.Node:
             ]
         )
     return notes
+
+
+def _invalid(view: View, bad: ConfigError) -> htpy.Node:
+    """A document at fault, with every problem, and what is still done for the fleet or queue that it is of."""
+    problems = htpy.ul[[htpy.li[shown(problem, SENTENCE_LIMIT)] for problem in bad.problems]]
+    if QUEUES_PATH in bad.name:
+        title = [htpy.b["The document of queue ", shown(bad.name), " is invalid:"]]
+        return htpy.div(".sl-note.sl-bad")[title, problems, "Its fleet goes on without this queue."]
+    used = next((each for each in view.drain_only if each.document == bad.name), None)
+    drained = (
+        "No earlier version of the document can be used, so its instances are not drained either."
+        if used is None
+        else "Its instances are still drained, as the version of the document from"
+        f" {view.clock.day(used.written_at)} {view.clock.second(used.written_at)} {view.clock.zone} says."
+    )
+    return htpy.div(".sl-note.sl-bad")[
+        htpy.b["The document of fleet ", shown(bad.name), " is invalid:"],
+        problems,
+        "Until it is mended its capacity stays as it is, and its dead letters stay where they are. ",
+        drained if used or not view.unread_versions else None,
+    ]
 
 
 def _quiet_s(view: View) -> float | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sluice.config import ConfigError, Fleet
+from sluice.config_history import DrainOnly
 from sluice.model import Decision, Drain, FailureGroup, Outcome, RedriveJob
 from sluice.scoring import Score
 from sluice.widget.text import Clock
@@ -48,6 +49,8 @@ class View:
     fleets_path: str = "/sluice/<stack>/fleets/"
     fleets: tuple[str, ...] = ()  # names of those that can be used
     invalid: tuple[ConfigError, ...] = ()
+    drain_only: tuple[DrainOnly, ...] = ()  # of the invalid ones: by which version their instances are drained
+    unread_versions: tuple[str, ...] = ()  # why earlier versions of some of them are not known
     fleet: Fleet | None = None  # the chosen one
     decisions: tuple[tuple[Decision, Outcome], ...] = ()  # most recent first
     cut: bool = False  # there are more decisions in the time range than were read
@@ -62,6 +65,11 @@ class View:
     console_arn: str | None = None  # this function: the fleets' tabs call it
     redriver_arn: str | None = None  # the buttons call it; without it there are none
     drainer_arn: str | None = None  # the drains' buttons call it; without it there are none
+
+    @property
+    def drains_only(self) -> bool:
+        """Whether the chosen fleet's document is invalid, so that nothing is done for it but draining."""
+        return any(self.fleet is each.fleet for each in self.drain_only)
 
     def unread(self, part: Part) -> bool:
         """Whether nothing is known of a part: then nothing may be said of it, not even that it is empty."""
