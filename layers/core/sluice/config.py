@@ -119,7 +119,7 @@ class DrainPolicy(_Section):
     via: DrainVia = DrainVia.SSM
     unit: str = Field(default="consumer.service", pattern=r"^[A-Za-z0-9@._:\\][A-Za-z0-9@._:\\-]{0,254}$")
     container: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")  # in place of the unit
-    document: str = Field(default="AWS-RunShellScript", pattern=r"^[A-Za-z0-9_.-]{3,128}$")
+    document: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{3,128}$")  # None: the stack's own
     stop_timeout_s: Number | None = Field(default=None, ge=1, le=HOOK_CEILING_S)  # None: what is left of the deadline
     hook: str = Field(default="sluice-drain", pattern=r"^[A-Za-z0-9\-_/]{1,255}$")
     deadline_s: Number = Field(default=900.0, ge=1, le=HOOK_CEILING_S)

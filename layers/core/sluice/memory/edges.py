@@ -178,6 +178,7 @@ class MemoryInstances:
         self.commands: list[Command] = []
         self.without_agent: set[str] = set()
         self.machines_ended: set[str] = set()
+        self.agents_lost: set[str] = set()  # known to Systems Manager, and silent
         self._by_id: dict[str, dict[str, Command]] = {}
 
     def stop(self, instance_ids: Sequence[str], order: StopOrder, timeout_s: float) -> str:
@@ -215,6 +216,10 @@ class MemoryInstances:
             else command.status
             for instance_id, command in self._by_id.get(command_id, {}).items()
         }
+
+    def online(self, instance_ids: Sequence[str]) -> frozenset[str]:
+        """Those whose agents answer."""
+        return frozenset(instance_ids) - self.without_agent - self.machines_ended - self.agents_lost
 
     def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose machines have ended."""
