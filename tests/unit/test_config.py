@@ -96,7 +96,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"target_wait_s": 0}, "target_wait_s: must be greater than or equal to 1 (got 0)"),
     ({"target_wait_s": 1_209_601}, "target_wait_s: must be less than or equal to 1209600 (got 1209601)"),
     ({"target_wait_s": float("nan")}, "target_wait_s: must be a finite number (got nan)"),
-    ({"target_wait_s": "soon"}, "target_wait_s: must be a valid number, unable to parse string as a number"),
+    ({"target_wait_s": "soon"}, "target_wait_s: must be a number as JSON writes it, such as 60 or 0.5 (got 'soon')"),
     ({"target_wait_s": True}, "target_wait_s: must be a number (got true)"),
     ({"target_wait_s": 10**400}, "target_wait_s: must be a valid number"),
     ({"mode": "dry"}, "mode: must be 'act', 'shadow' or 'paused' (got 'dry')"),
@@ -104,7 +104,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"hints": []}, "hints: must be a JSON object (got [])"),
     ({"hints": {"seconds_per_message": 0}}, "hints.seconds_per_message: must be greater than 0 (got 0)"),
     ({"hints": {"seconds_per_message": 43_201}}, "hints.seconds_per_message: must be less than or equal to 43200"),
-    ({"hints": {"concurrency": 1.5}}, "hints.concurrency: must be a valid integer, got a number with a fractional"),
+    ({"hints": {"concurrency": 1.5}}, "hints.concurrency: must be a whole number (got 1.5)"),
     ({"hints": {"concurrency": False}}, "hints.concurrency: must be a number (got false)"),
     ({"hints": {"lead_time_s": -1}}, "hints.lead_time_s: must be greater than or equal to 0 (got -1)"),
     ({"limits": {"stale_after_s": 0.5}}, "limits.stale_after_s: must be greater than or equal to 1"),
@@ -219,6 +219,55 @@ def test_second_of_two_documents_is_invalid_when_both_claim_the_same() -> None:
         "group: fleet 'a' manages 'a' already",
         "queue: fleet 'a' consumes 'orders' already",
     )
+
+
+# --------------------------------------------------------------------------- settings
+
+SETTINGS = {"drain": {"deadline_s": 600}, "redrive": {"transient": ["timeout*"]}, "hints": {"seconds_per_message": 2}}
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, json.dumps(SETTINGS), json.dumps(SETTINGS, indent=2)])
+def test_settings_are_the_documents_own_when_merged(settings: Any) -> None:
+    """An object or the JSON text of one, beside what the parameters give of the same sections."""
+    given = {"drain": {"unit": "work.service", "hook": "blue-drain"}, "launch": {"hook": "blue-ready"}}
+
+    fleet = parse("orders", {**LEAST, **given, "settings": settings})
+
+    assert fleet == parse("orders", {**LEAST, **SETTINGS, **given, "drain": {**given["drain"], "deadline_s": 600}})
+    assert fleet.hints.tells_speed
+    assert parse("orders", {**LEAST, "settings": "{}"}) == parse("orders", LEAST)
+    assert not parse("orders", {**LEAST, "settings": "{}"}).hints.tells_speed
+
+
+SETTINGS_FAULTS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"drain": {"deadline_s": 60}, "settings": {"drain": {"deadline_s": 90}}},
+        "settings.drain.deadline_s: is given twice; leave it out of settings, or drain.deadline_s out of the document",
+    ),
+    ({"settings": {"name": "x"}}, "settings.name: is given by the parameter FleetName; set it there"),
+    ({"settings": {"launch": {"hook": "x"}}}, "settings.launch.hook: is given by the parameter ReadySeconds"),
+    ({"settings": {"queues": []}}, "settings.queues: is not one of the settings (hints, limits, drain, redrive)"),
+    ({"settings": {"drain": []}}, "settings.drain: must be a JSON object (got [])"),
+    ({"settings": {"limits": {"steps": 1}}}, "settings.limits.steps: is not a field of a fleet (did you mean"),
+    ({"settings": None}, "settings: must be a JSON object (got None)"),
+    ({"settings": '{"a": NaN}'}, "settings: not JSON: NaN is no JSON number"),
+    ({"settings": "[" * 100_000}, "settings: not JSON"),
+    (
+        {"drain": {"heartbeat_s": 70}, "settings": {"limits": {"max_step": 1}}},
+        "drain.heartbeat_s: must be at most half",
+    ),
+    ({"settings": {"drain": {"hook_timeout_s": "29"}}}, "settings.drain.hook_timeout_s: must be whole seconds from 30"),
+    ({"settings": {"drain": {"hook_timeout_s": 80}}}, "settings.drain.heartbeat_s: must be at most half of"),
+    ({"settings": {"redrive": {"edits": "yes"}}}, "settings.redrive.edits: must be true or false (got 'yes')"),
+    ({"settings": {"redrive": {"transient": "a, b"}}}, "settings.redrive.transient: must be a JSON list (got 'a, b')"),
+]
+
+
+@pytest.mark.parametrize(("change", "problem"), SETTINGS_FAULTS, ids=[str(fault)[:50] for fault, _ in SETTINGS_FAULTS])
+def test_fault_of_settings_is_named_as_it_was_written(change: dict[str, Any], problem: str) -> None:
+    """One fault is one problem; what stands elsewhere in the document is named without `settings`."""
+    (found,) = problems({**LEAST, **change})
+    assert found.startswith(problem)
 
 
 # --------------------------------------------------------------------------- any document
@@ -413,9 +462,9 @@ def test_fleet_through_one_of_its_queues_has_that_alone() -> None:
             {"queues": [{"queue": URGENT}, {"queue": BULK, "target_wait_s": 0}]},
             "queues.1.target_wait_s: must be greater than or equal to 1 (got 0)",
         ),
-        ({"queues": [{"queue": BULK, "priority": 1.5}]}, "queues.0.priority: must be a valid integer"),
+        ({"queues": [{"queue": BULK, "priority": 1.5}]}, "queues.0.priority: must be a whole number (got 1.5)"),
         ({"queues": [{"queue": BULK, "priority": 101}]}, "queues.0.priority: must be less than or equal to 100"),
-        ({"queues": [{"queue": BULK, "paused": "perhaps"}]}, "queues.0.paused: must be a valid boolean"),
+        ({"queues": [{"queue": BULK, "paused": "perhaps"}]}, "queues.0.paused: must be true or false (got 'perhaps')"),
         ({"queues": [{"queue": f"{QUEUE}-{n}"} for n in range(11)]}, "queues: "),
         (
             {"queues": [{"queue": URGENT}, {"queue": URGENT}]},

@@ -1,0 +1,152 @@
+"""A document as it is deployed -> its problems, or what the templates need to know of it and of its queues."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sluice.config import QUEUES_PATH, ConfigError, RedriveMode, parse, parse_all
+from sluice.ports import PortError
+
+# A fleet's alarms are told by name: this one is given where a fleet has no veto alarm, and names none.
+NO_ALARM = "(no veto alarm)"
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html: a value cannot hold these, as
+# Parameter Store does not nest its references.
+REFERENCE = "{{"
+RETENTION_S = 345_600.0  # SQS's default, where a queue cannot be read and that fails nothing
+
+# The fields that a person gives as parameters of fleet.yaml and queue.yaml, by the names of these.
+PARAMETERS = {
+    "name": "FleetName",
+    "queue": "QueueUrl",
+    "dead_letter_queue": "DeadLetterQueueUrl",
+    "group": "GroupName",
+    "target_wait_s": "TargetWaitSeconds",
+    "mode": "Mode",
+    "drain.unit": "DrainUnit",
+    "priority": "Priority",
+    "paused": "Paused",
+}
+
+
+class Account(Protocol):
+    """What a check reads of the account."""
+
+    def documents(self) -> Mapping[str, str]:
+        """Every document of the stack: name -> JSON text."""
+        ...
+
+    def retention_s(self, queue_url: str) -> float:
+        """How long a queue keeps a message, in seconds. NeedsFixError where there is no such queue."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found: problems, each with its field and remedy, or the values that templates ask for.
+
+    `notes` are problems that were there before, which fail no update.
+    """
+
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    data: Mapping[str, str] | None = None
+
+
+def check(
+    name: str, document: Mapping[str, Any], account: Account, *, before: Mapping[str, Any] | None = None
+) -> Verdict:
+    """Read a document as the functions will, beside those that are there, and the queues that it names.
+
+    An update is refused for what it changes, and not for what was so before: CloudFormation's way back from a failed
+    update is an update, too, and a stack is stuck where that is refused.
+
+    Args:
+        name: the document's name: the fleet's, or `<fleet>/queues/<queue>` for a further queue.
+        document: its fields; numbers may be text, and `settings` the JSON text of an object.
+        account: the account that it is deployed into.
+        before: the document that it takes the place of; None where it is deployed for the first time.
+    """
+    if problems := _by_itself(name, document):
+        return Verdict(problems)
+    try:
+        there = account.documents()
+    except PortError as error:
+        return Verdict((f"the stack's documents could not be read: {error}",))
+    if before is None and name in there:
+        field = "QueueUrl" if QUEUES_PATH in name else "FleetName"
+        return Verdict(
+            (f"{field}: another CloudFormation stack made {name!r} already; choose another, or delete that",)
+        )
+    problems, data = _in_account(name, document, there, account)
+    if before is None or not problems:
+        return Verdict(problems, data=data)
+    was = problems if _by_itself(name, before) else _in_account(name, before, there, account)[0]
+    return Verdict(
+        problems=tuple(problem for problem in problems if problem not in was),
+        notes=tuple(problem for problem in problems if problem in was),
+        data=data,
+    )
+
+
+def _by_itself(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is wrong with a document before anything is asked of AWS."""
+    if REFERENCE in str(document):
+        return (f"Settings: must not hold {REFERENCE}, which Parameter Store refuses; use * or ? in its place",)
+    if QUEUES_PATH not in name:
+        try:
+            parse(name, document)
+        except ConfigError as error:
+            return _as_typed(error.problems)
+    return ()
+
+
+def _in_account(
+    name: str, document: Mapping[str, Any], there: Mapping[str, str], account: Account
+) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """What is wrong with a document among the others and the queues, and what the templates ask for."""
+    others = {key: value for key, value in there.items() if key != name}
+    fleets, invalid = parse_all({**others, name: document})
+    problems = _news(name, invalid, parse_all(others)[1])
+    fleet = next((found for found in fleets if found.name == name.partition(QUEUES_PATH)[0]), None)
+    source = next((found for found in fleet.sources if found.queue == document.get("queue")), None) if fleet else None
+    if fleet is None or source is None:
+        return problems or (f"FleetName: there is no valid fleet of this name beside {name!r}; deploy it first",), {}
+    retentions: list[float] = []
+    queues = {"QueueUrl": source.queue, "DeadLetterQueueUrl": source.dead_letter_queue}
+    for field, url in queues.items():
+        if url is None:
+            continue
+        try:
+            retentions.append(account.retention_s(url))
+        except PortError as error:
+            problems += (f"{field}: {error}",)
+            retentions.append(RETENTION_S)
+    return problems, {
+        "HookTimeoutSeconds": f"{fleet.drain.hook_timeout_s:.0f}",
+        "RedriveEnabled": "true" if fleet.redrive.mode is RedriveMode.AUTO else "false",
+        "RetentionSeconds": f"{retentions[0]:.0f}",
+        "DeadLetterRetentionSeconds": f"{retentions[-1]:.0f}",
+        "VetoAlarmName": fleet.limits.veto_alarm or NO_ALARM,
+    }
+
+
+def _news(name: str, after: tuple[ConfigError, ...], before: tuple[ConfigError, ...]) -> tuple[str, ...]:
+    """The problems of a document, and those that it makes for others which were valid without it."""
+    known = {error.name: error.problems for error in before}
+    found: list[str] = []
+    for error in after:
+        if error.name == name:
+            found += _as_typed(error.problems)
+        elif error.name not in known:
+            found += [f"{problem} (found in {error.name!r}, which is deployed already)" for problem in error.problems]
+    return tuple(found)
+
+
+def _as_typed(problems: tuple[str, ...]) -> tuple[str, ...]:
+    """Each problem under the parameter that a person typed; what is in Settings is named as it stands there."""
+
+    def one(problem: str) -> str:
+        field, colon, rest = problem.partition(":")
+        return f"{PARAMETERS.get(field, field)}{colon}{rest}"
+
+    return tuple(map(one, problems))
