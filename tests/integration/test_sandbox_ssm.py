@@ -161,21 +161,6 @@ def test_command_stays_pending_when_the_instance_has_no_agent(
     assert (command["ExpiresAfter"] - command["RequestedDateTime"]).total_seconds() == pytest.approx(DELIVERY_S + 3)
 
 
-def test_command_is_refused_when_its_timeout_is_below_thirty_seconds(
-    ssm: Any, make_group: Any, eventually: Any
-) -> None:
-    """TimeoutSeconds is 30 to 2,592,000."""
-    group = make_group(desired=1)
-    instance_id = eventually(lambda: group.in_state("InService"))[0]
-    with pytest.raises(ClientError, match="timeoutSeconds"):
-        ssm.send_command(
-            DocumentName="AWS-RunShellScript",
-            InstanceIds=[instance_id],
-            TimeoutSeconds=29,
-            Parameters={"commands": ["true"]},
-        )
-
-
 def test_command_stays_in_progress_when_the_instance_dies_under_it(
     sandbox: Sandbox, ssm: Any, autoscaling_suspended: Any, send: Any, eventually: Any
 ) -> None:

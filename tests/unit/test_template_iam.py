@@ -180,7 +180,6 @@ def test_documents_are_the_stacks_own_when_commands_are_run() -> None:
     assert not any("RunShellScript" in text.replace("aws:runShellScript", "") for text in templates)
 
 
-
 def test_policies_are_another_stacks_own_when_a_fleets_name_is_taken() -> None:
     """IAM keeps a role's inline policies by name: with the fleet's, two stacks would delete one another's."""
     names = {

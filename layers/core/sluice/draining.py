@@ -318,8 +318,14 @@ def _succeeded(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float
 
 def _killed(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
     """Its end is no better for waiting; what it was at comes again."""
-    note = f"{_what(policy)} was killed before it had finished: it did not stop within its own stop timeout"
-    return _stopped(drain, event, policy, now, note)
+    step = _stopped(drain, event, policy, now, _killed_note(policy))
+    if step.drain is None or step.drain.state is not DrainState.DONE:
+        return step
+    return replace(step, drain=replace(step.drain, killed=True))
+
+
+def _killed_note(policy: DrainPolicy) -> str:
+    return f"{_what(policy)} was killed before it had finished: it did not stop within its own stop timeout"
 
 
 def _what(policy: DrainPolicy) -> str:
@@ -426,12 +432,13 @@ def _late(drain: Drain, event: Beaten | Completed, _policy: DrainPolicy, now: fl
     return _released(drain, now, DrainOutcome.LATE, "its lifecycle action was over when we came")
 
 
-def _completed(drain: Drain, event: Completed, _policy: DrainPolicy, now: float) -> DrainStep:
+def _completed(drain: Drain, event: Completed, policy: DrainPolicy, now: float) -> DrainStep:
     if event.hook != drain.hook:
         return DrainStep(drain)
     if drain.keeping and drain.state is DrainState.EXPIRED:
         return _retained(drain, now)
     said = "its consumer has stopped" if drain.state is DrainState.DONE else "its deadline has passed"
+    said = _killed_note(policy) if drain.killed else said
     return _released(drain, now, DrainOutcome.COMPLETED, f"released: {said}")
 
 

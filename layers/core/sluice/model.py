@@ -576,6 +576,7 @@ class Drain:
     in_flight: float | None = None  # messages in flight when last looked at, while nothing but drains works on them
     keeping: bool = False  # the lifecycle action was abandoned, for its group to keep the instance
     retained_at: float | None = None  # since when its group keeps it
+    killed: bool = False  # its consumer was killed before it had finished
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ the unit ended (systemctl(1), systemd.service(5)).
 AWS pages (systems-manager/latest): userguide/monitor-commands.html (the statuses: a command that is not received stays
 Pending, and turns Delivery Timed Out only after TimeoutSeconds plus the execution timeout; one whose agent died stays
 In Progress as long), APIReference/API_SendCommand.html (at most 50 instance ids; an instance that is not managed is
-InvalidInstanceId; what has not begun within TimeoutSeconds, at least 30, does not begin any more),
+InvalidInstanceId; what has not begun within TimeoutSeconds does not begin any more),
 APIReference/API_CommandPlugin.html (the time at which a step began),
 API_GetCommandInvocation.html (response code -1 until a result, output limits), API_CancelCommand.html;
 eventbridge/latest/ref/events-ref-ssm.html (status-change events, best effort).
@@ -48,8 +48,6 @@ STDOUT_LIMIT, STDERR_LIMIT = 24_000, 8_000
 """Characters of output that GetCommandInvocation keeps."""
 DELIVERY_TIMEOUT_S = 3600
 """TimeoutSeconds of SendCommand unless given: how long a command may take to begin."""
-DELIVERY_TIMEOUT_LEAST_S, DELIVERY_TIMEOUT_MOST_S = 30, 2_592_000
-"""What SendCommand takes for TimeoutSeconds."""
 POLL_S = 0.05
 """How often the delivery looks for an agent again."""
 FINAL = frozenset({"Success", "Failed", "Cancelled", "TimedOut"})
@@ -179,12 +177,6 @@ class RunCommand:
             )
         script, execution_timeout_s = script_of(content, data.get("Parameters") or {})
         timeout_s = float(data.get("TimeoutSeconds", DELIVERY_TIMEOUT_S))
-        if not DELIVERY_TIMEOUT_LEAST_S <= timeout_s <= DELIVERY_TIMEOUT_MOST_S:
-            raise SsmError(
-                "ValidationException",
-                f"1 validation error detected: Value '{timeout_s:g}' at 'timeoutSeconds' failed to satisfy constraint: "
-                f"Member must have value between {DELIVERY_TIMEOUT_LEAST_S} and {DELIVERY_TIMEOUT_MOST_S}",
-            )
         if self._settings.command_delivery_s is not None:
             timeout_s = min(timeout_s, self._settings.command_delivery_s)
         command = Command(

@@ -114,6 +114,10 @@ class MemorySignals:
             raise NeedsFixError(f"alarm {name} does not exist: create it, or correct limits.veto_alarm") from None
 
 
+# What Run Command adds to the time that a command may take, before it takes one that says nothing for undelivered.
+BEGIN_WITHIN_S = 30.0
+
+
 class MemoryArchive:
     """The Archive port in a dictionary, `kept`, by key."""
 
@@ -212,7 +216,7 @@ class MemoryInstances:
         open_words = {CommandStatus.PENDING, CommandStatus.RUNNING}
         return {
             instance_id: CommandStatus.UNKNOWN
-            if command.status in open_words and self._clock() > command.sent_at + command.timeout_s
+            if command.status in open_words and self._clock() > command.sent_at + BEGIN_WITHIN_S + command.timeout_s
             else command.status
             for instance_id, command in self._by_id.get(command_id, {}).items()
         }
