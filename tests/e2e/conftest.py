@@ -28,7 +28,6 @@ SHORT = Settings(
     command_delivery_s=2.0,
 )
 STACK, FLEET = "sluice", "orders"
-# No spaces: `sam deploy --guided` takes an answer apart at them.
 SETTINGS = {
     "hints": {"lead_time_s": 2},
     "limits": {"shrink_window_s": 1},

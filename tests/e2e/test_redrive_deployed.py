@@ -54,8 +54,8 @@ class Parcels:
         )
 
     def asked(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """The redriver's answer to a request; the test fails if it refused."""
-        answer: dict[str, Any] = self.deployed.invoke("redriver", {kind: {"fleet": FLEET, **fields}})
+        """The operator function's answer to a request; the test fails if it refused."""
+        answer: dict[str, Any] = self.deployed.invoke("operator", {kind: {"fleet": FLEET, **fields}})
         assert "error" not in answer, answer
         return answer
 

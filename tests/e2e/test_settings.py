@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -16,6 +17,7 @@ import pytest
 from sluice.config import parse
 from tools.cfn import Template
 from tools.sandbox.sandbox import REGION, ROOT, SAM, SAM_TIMEOUT_S, SandboxError
+from tools.settings_docs import COMMAND_LINE, PAGE_PATH, PARAMETERS_FILE
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
 
@@ -25,6 +27,7 @@ TOLD = (
     "lower heartbeat_s or raise hook_timeout_s",
     "settings.limits.max_step: must be greater than or equal to 1 (got 0)",
 )
+FILE_ARGUMENT = "file://parameters.yaml"
 CAUSES = [f"{number:02d}{'x' * 93}" for number in range(20)]  # the two lists at all that they may take together
 
 
@@ -154,7 +157,7 @@ def test_prod_is_whole_when_deployed_by_its_configuration(deployed: Any, tmp_pat
     """
     config = tmp_path / "samconfig.toml"
     shutil.copy(ROOT / "samconfig.toml", config)
-    settings = '{"limits":{"max_step":3}}'
+    settings = '{"limits": {"max_step": 3}}'
     answered = {name: deployed.parameters[name] for name in ("QueueUrl", "DeadLetterQueueUrl", "GroupName")}
     answered |= {"TargetWaitSeconds": "60", "Settings": settings}
     template = deployed.sandbox.directory / "sam/sluice/build/template.yaml"
@@ -171,6 +174,24 @@ def test_prod_is_whole_when_deployed_by_its_configuration(deployed: Any, tmp_pat
         assert {name: arrived[name] for name in answered} == answered
         assert (arrived["LogRetentionDays"], arrived["ArchiveDays"], arrived["Mode"]) == ("365", "90", "shadow")
         assert set(arrived) == set(questions)
+
+
+@pytest.mark.parametrize("way", ["a file", "a command line"])
+def test_settings_arrive_when_given_as_documented(deployed: Any, tmp_path: Path, way: str) -> None:
+    """docs/settings.md's own file and command line, word for word; a change set tells what SAM CLI made of them."""
+    config = tmp_path / "samconfig.toml"
+    shutil.copy(ROOT / "samconfig.toml", config)
+    (tmp_path / "parameters.yaml").write_text(PARAMETERS_FILE)
+    template = deployed.sandbox.directory / "sam/sluice/build/template.yaml"
+    four = {name: deployed.parameters[name] for name in ("QueueUrl", "DeadLetterQueueUrl", "GroupName")}
+    more = [f"{name}={value}" for name, value in (four | {"TargetWaitSeconds": "60"}).items()]
+    documented = shlex.split(COMMAND_LINE)[2:] if way == "a command line" else ["--parameter-overrides", FILE_ARGUMENT]
+    assert all(part in PAGE_PATH.read_text() for part in (PARAMETERS_FILE, COMMAND_LINE, FILE_ARGUMENT))
+
+    deploy(deployed, config, template, *documented, *more, answers=["y"])
+
+    settings = json.loads(change_set(deployed)["Settings"])
+    assert settings["limits"] == {"max_step": 4}
 
 
 def deploy(deployed: Any, config: Path, template: Path, *more: str, answers: list[str]) -> str:

@@ -117,6 +117,15 @@ def test_machine_has_ended_when_ec2_says_so(world: World, instance_id: str) -> N
     assert world.eventually(lambda: world.ports.instances.ended([instance_id, unknown]) == {instance_id})
 
 
+def test_instance_is_no_spot_instance_when_it_is_on_demand(world: World, instance_id: str) -> None:
+    """EC2 says of each instance how it was bought; an id that EC2 does not know is nothing."""
+    assert not world.ports.instances.is_spot(instance_id)
+    assert not world.ports.instances.is_spot("i-0123456789abcdef0")
+    if isinstance(world, MemoryWorld):
+        world.memory.instances.spot.add(instance_id)
+        assert world.ports.instances.is_spot(instance_id)
+
+
 def test_command_is_pending_when_not_listed_yet(world: World, instance_id: str) -> None:
     """What Run Command does not list, it may list in a moment: unknown is not dead."""
     assert world.ports.instances.commands_of("5c1d0a6e-0000-4000-8000-000000000001") == {}

@@ -12,6 +12,7 @@ import pytest
 from functions.drainer import app
 from sluice import draining, sweeping
 from sluice.aws import connect
+from sluice.fleet_book import FleetBook
 from sluice.memory import Crash, When, at_call, faulty_ports
 from sluice.model import Drain, DrainOutcome, DrainState
 from sluice.ports import Ports
@@ -42,7 +43,7 @@ class Yard:
         ports = ports or self.world.ports
         tick_s = 0.2 if ticks_s else 1_000.0
         shift = sweeping.Shift(time.time() + (ticks_s or 10.0), tick_s, "owner", time.sleep)
-        return app.answer(payload, app.Drainer(ports, time.time, shift, app.FleetBook(ports, time.time)))
+        return app.answer(payload, app.Drainer(ports, time.time, shift, FleetBook(ports, time.time, app.logger)))
 
     def drain(self) -> Drain:
         """The fleet's only drain."""

@@ -263,6 +263,15 @@ SETTINGS_FAULTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+def test_remedy_is_told_when_sam_cli_took_settings_apart() -> None:
+    """Without quotes of their own on a command line, or as a mapping of a parameters file."""
+    (cut,) = problems({**LEAST, "settings": "{"})
+    (mapping,) = problems({**LEAST, "settings": "{'limits': {'max_step': 3}}"})
+
+    assert cut.endswith("a command line needs quotes around it, as docs/settings.md shows")
+    assert mapping.endswith("write it as one text with double quotes within, as docs/settings.md shows")
+
+
 @pytest.mark.parametrize(("change", "problem"), SETTINGS_FAULTS, ids=[str(fault)[:50] for fault, _ in SETTINGS_FAULTS])
 def test_fault_of_settings_is_named_as_it_was_written(change: dict[str, Any], problem: str) -> None:
     """One fault is one problem; what stands elsewhere in the document is named without `settings`."""

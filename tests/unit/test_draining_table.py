@@ -683,14 +683,15 @@ def test_retained_instance_is_on_record_when_another_abandoned_it(place: Place) 
     assert kept.state is DrainState.RETAINED
 
 
-def test_retained_instance_is_terminated_again_when_nothing_came_of_it() -> None:
-    """A throttled termination is asked for at the next tick, an unfinished one after two minutes."""
-    kept = a_drain(DrainState.RETAINED, retained_at=NOW - 60, retry_at=NOW)
-    assert advance(kept, Tick(), POLICY, NOW).actions == (EndInstance("consumers", ID),)
-    ending = advance(kept, EndAnswered(found=True), POLICY, NOW).drain
-    assert advance(ending, Tick(), POLICY, NOW + 119).actions == ()
-    assert advance(ending, Tick(), POLICY, NOW + 120).actions == (EndInstance("consumers", ID),)
-    over = advance(ending, EndAnswered(found=False), POLICY, NOW + 120).drain
+def test_retained_instance_is_terminated_again_when_it_is_released_again() -> None:
+    """The operator function alone may terminate: a tick asks for nothing, and a second release repeats the first."""
+    kept = a_drain(DrainState.RETAINED, retained_at=NOW - 60)
+    release = Release("orders", OUR_HOOK)
+    ending = advance(kept, release, POLICY, NOW)
+    assert ending.actions == (EndInstance("consumers", ID),)
+    assert advance(ending.drain, Tick(), POLICY, NOW + 600).actions == ()
+    assert advance(ending.drain, release, POLICY, NOW + 600).actions == (EndInstance("consumers", ID),)
+    over = advance(ending.drain, EndAnswered(found=False), POLICY, NOW + 120).drain
     assert over is not None
     assert over.state is DrainState.RELEASED
 

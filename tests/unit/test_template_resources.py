@@ -23,7 +23,7 @@ ASKED = {
     "GroupName": "workers",
     "TargetWaitSeconds": "60",
 }
-FUNCTIONS = ("Planner", "Drainer", "Redriver", "Console")
+FUNCTIONS = ("Planner", "Drainer", "Redriver", "Operator", "Console")
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ops"
 LAMBDA = "arn:aws:lambda:eu-west-1:123456789012:function:sluice"
 SCALING = {"OldestMessage", "IdleBacklog"}  # alarms for the planner; all others are for people
@@ -260,7 +260,9 @@ def test_nothing_is_made_for_dead_letters_when_there_are_none() -> None:
 def test_fleet_waits_when_roles_are_made() -> None:
     """The nested fleet names functions and roles by convention, so the order must be said."""
     assert set(STACK.resources["Fleet"]["DependsOn"]) == {"Checked"} | {
-        f"{name}{kind}" for name in ("Planner", "Drainer", "Redriver", "Onboarding") for kind in ("", "Role")
+        f"{name}{kind}"
+        for name in ("Planner", "Drainer", "Redriver", "Operator", "Onboarding")
+        for kind in ("", "Role")
     }
 
 
@@ -327,7 +329,10 @@ def test_records_outlive_the_stack_when_it_is_deleted() -> None:
     ledger, archive = stack().properties("Ledger"), stack().properties("Archive")
 
     for name in ("Ledger", "Archive"):
-        assert STACK.resources[name]["DeletionPolicy"] == STACK.resources[name]["UpdateReplacePolicy"] == "Retain"
+        assert STACK.resources[name]["UpdateReplacePolicy"] == "Retain"
+        # Retained but for a first deployment that fails, whose table and bucket nobody has used:
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
+        assert STACK.resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert ledger["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
     assert ledger["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert ledger["SSESpecification"] == {"SSEEnabled": True}

@@ -10,9 +10,12 @@ from random import Random
 from typing import Any
 
 from functions.drainer import app
+from functions.operator import app as operator_app
 from sluice import sweeping
 from sluice.config import DrainPolicy, DrainVia, Fleet, LaunchPolicy
 from sluice.draining import SPOT_NOTICE_S
+from sluice.fleet_book import FleetBook
+from sluice.invocation import Shift
 from sluice.memory import (
     Call,
     Change,
@@ -310,6 +313,7 @@ class World(Stage):
         elif instance_id not in self.noticed_at and self.happens(self.chances.spot):
             self.tell(f"Spot wants {instance_id} back")
             self.noticed_at[instance_id] = self.now
+            self.truth.instances.spot.add(instance_id)
             self.deliver(spot_event(instance_id, self.now), f"spot {instance_id}")
             self.after(SPOT_NOTICE_S, lambda: self._take_back(instance_id))
         elif reading.desired and self.rng.random() < 0.5:
@@ -424,23 +428,29 @@ class World(Stage):
     def release(self, instance_id: str) -> None:
         """A person releases just this instance."""
         self.let_go.add(instance_id)
-        self._invoke({"release": {"fleet": "orders", "instance_id": instance_id}}, f"release {instance_id}", ())
+        request = {"release": {"fleet": "orders", "instance_id": instance_id}}
+        self._invoke(request, f"release {instance_id}", ())
 
     def _invoke(self, payload: dict[str, Any], label: str, retries_s: tuple[float, ...] = RETRIES_S) -> None:
-        """One invocation of the drainer, with a clock of its own; again later if it fails."""
+        """One invocation of the drainer, or of the operator function for a release; again later if it fails."""
         self.counts["invocations"] += 1
         skew_s = self.rng.uniform(-SKEW_S, SKEW_S)
 
         def now() -> float:
             return self.now + skew_s
 
-        shift = sweeping.Shift(now() + sweeping.SWEEP_S, TICK_S, f"invocation-{self.counts['invocations']}", self.sleep)
-        drainer = app.Drainer(self.ports, now, shift, app.FleetBook(self.ports, now))
+        name = f"invocation-{self.counts['invocations']}"
         self.running.append(label)
         failed = False
         faults = self.counts["faults"]
         try:
-            app.answer(payload, drainer)
+            if "release" in payload:
+                lasts = Shift.begun(name, now(), 30.0, 60.0, sleep=self.sleep, uniform=self.rng.random)
+                operator_app.answer(payload, operator_app.Operator(self.ports, now, lasts))
+            else:
+                shift = sweeping.Shift(now() + sweeping.SWEEP_S, TICK_S, name, self.sleep)
+                book = FleetBook(self.ports, now, app.logger)
+                app.answer(payload, app.Drainer(self.ports, now, shift, book))
         except Crash:
             failed = True
             self.tell("crashes")

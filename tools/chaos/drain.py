@@ -16,6 +16,7 @@ import sys
 from random import Random
 
 from functions.drainer import app
+from functions.operator import app as operator_app
 from sluice.config import DrainPolicy, DrainVia
 from sluice.draining import HOOKLESS_KEPT_S, KEEP_LOOK_S, OWED, SPOT_NOTICE_S, UNDER_WAY
 from sluice.launching import BUSY_KEPT_S
@@ -236,7 +237,8 @@ def _size(rng: Random) -> int:
 
 def run(seed: int) -> Report:
     """Play one seed to its end."""
-    app.logger.setLevel("CRITICAL")  # the story is told here
+    for logger in (app.logger, operator_app.logger):
+        logger.setLevel("CRITICAL")  # the story is told here
     sys.setrecursionlimit(max(DEEP, sys.getrecursionlimit()))
     world = build(seed)
     judge = Judge(world)

@@ -186,7 +186,7 @@ def set_up(settings: DemoSettings, say: Callable[[str], None], directory: Path |
         stage.sluice = sandbox.deploy(ROOT, SLUICE_STACK, sluice_parameters(stage))
         stage.run_admin("init")
         say("The functions' first, cold invocations")
-        for output in ("PlannerFunction", "DrainerFunction", "RedriverFunction", "ConsoleFunction"):
+        for output in ("PlannerFunction", "DrainerFunction", "RedriverFunction", "OperatorFunction", "ConsoleFunction"):
             stage.invoke(stage.sluice[output], {"warm": "up"})  # dropped, as any payload that is none of theirs
         with _front_end(stage):
             say(f"The order page is at {stage.front_end_url}")

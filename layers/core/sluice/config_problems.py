@@ -111,9 +111,13 @@ def _no_constant(text: str) -> NoReturn:
 
 
 def _remedy(text: str) -> str:
-    """What to write in place of the first number that JSON does not know."""
+    """What to write in place of what is seen to have been meant."""
     if not text.strip():
         return "; write {} for no settings"
+    if text.strip() == "{":  # SAM CLI ends a value at a quote that stands by itself
+        return "; a command line needs quotes around it, as docs/settings.md shows"
+    if text.lstrip().startswith("{'"):  # a mapping of a parameters file, as SAM CLI writes it
+        return "; write it as one text with double quotes within, as docs/settings.md shows"
     found = _ALMOST.search(text[:100_000])
     if found and (meant := _as_json(found[1].rstrip("."))):
         return f"; write {meant} in place of {found[1]}"

@@ -467,19 +467,13 @@ def _keep(drain: Drain | None, event: Retained, _policy: DrainPolicy, now: float
 
 
 def _end(drain: Drain, event: Release, _policy: DrainPolicy, now: float) -> DrainStep:
-    """A person has seen enough of a retained instance; asked for at every tick until the group has let go of it."""
-    asked = _with(drain, now, "released by an operator: to be terminated", retry_at=now)
+    """An operator has seen enough of a retained instance. If it cannot be terminated now, the operator is told so."""
+    asked = _with(drain, now, "released by an operator: to be terminated")
     return DrainStep(asked, (EndInstance(event.hook.group, drain.instance_id),))
 
 
-def _end_owed(drain: Drain, _event: Tick, _policy: DrainPolicy, now: float) -> DrainStep:
-    if drain.retry_at is None or now < drain.retry_at or drain.hook is None:
-        return DrainStep(drain)
-    return DrainStep(drain, (EndInstance(drain.hook.group, drain.instance_id),))
-
-
 def _ending(drain: Drain, _event: EndAnswered, _policy: DrainPolicy, now: float) -> DrainStep:
-    return DrainStep(_with(drain, now, "released by an operator: being terminated", retry_at=now + RETRY_MAX_S))
+    return DrainStep(_with(drain, now, "released by an operator: being terminated"))
 
 
 def _no_longer_kept(drain: Drain, _event: Gone | EndAnswered, _policy: DrainPolicy, now: float) -> DrainStep:
@@ -649,7 +643,6 @@ def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
         # kept for inspection: until a person, or another tool, lets it go
         (UNDER_WAY | OWED, (_K.RETAINED,), _keep, frozenset({_S.RETAINED})),
         (frozenset({_S.RETAINED}), (_K.GONE, _K.NOT_RETAINED), _no_longer_kept, frozenset({_S.RELEASED})),
-        (frozenset({_S.RETAINED}), (_K.TICK,), _end_owed, frozenset()),
         (frozenset({_S.RETAINED}), (_K.ENDING,), _ending, frozenset()),
         (frozenset({_S.RETAINED}), (_K.RELEASE,), _end, frozenset()),
         (frozenset({_S.RETAINED}), (_K.TERMINATING,), _begin_again, _BEGINNING),

@@ -110,6 +110,14 @@ class LaunchFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """The Auto Scaling group that an instance is in."""
+
+    group: str
+    aws_state: str  # its lifecycle state there, in AWS's word
+
+
+@dataclass(frozen=True, slots=True)
 class GroupReading:
     """An Auto Scaling group as seen at a tick."""
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -27,7 +27,7 @@ from tools.sandbox.emulator.settings import Settings
 
 _ec2 = Host(
     "services.ec2", "_instances", "_tags", "_launch_templates", "_launch_instances_internal", "_terminate_instances",
-    "_resolve_launch_template_data", "_resolve_iam_instance_profile", "_DEFAULT_SUBNET_ID",
+    "_resolve_launch_template_data", "_resolve_iam_instance_profile", "_DEFAULT_SUBNET_ID", "_instance_xml",
 )  # fmt: skip
 _iam = Host("services.iam", "_lookup_instance_profile")
 _sts = Host("services.sts", "register_session")
@@ -124,11 +124,24 @@ class Metadata:
     off_at: float | None = None
 
 
+def _describing(render: Callable[[Mapping[str, Any]], str]) -> Callable[[Mapping[str, Any]], str]:
+    """Tell of a Spot Instance that it is one: AWSEC2/latest/APIReference/API_Instance.html (instanceLifecycle)."""
+
+    def described(record: Mapping[str, Any]) -> str:
+        xml = render(record)
+        if record.get("InstanceLifecycle") != "spot":
+            return xml
+        return xml.replace("<placement>", "<instanceLifecycle>spot</instanceLifecycle><placement>", 1)
+
+    return described
+
+
 class Launcher:
     """Makes and ends instances, EC2's side of them."""
 
     def __init__(self, settings: Settings, bus: Bus, machines: Machines, endpoint: str) -> None:
         """Machines get ``endpoint`` as their AWS."""
+        _ec2["_instance_xml"] = _describing(_ec2["_instance_xml"])
         self._settings = settings
         self._bus = bus
         self._machines = machines
@@ -154,6 +167,8 @@ class Launcher:
         instance_id: str = record["InstanceId"]
         record["State"] = {"Code": 0, "Name": "pending"}
         record["Placement"]["AvailabilityZone"] = zone
+        if blueprint.spot:
+            record["InstanceLifecycle"] = "spot"
         tags = {**blueprint.tags, "aws:autoscaling:groupName": group["AutoScalingGroupName"]}
         _ec2["_tags"][instance_id] = [{"Key": key, "Value": value} for key, value in tags.items()]
         self._scopes[instance_id] = scope

@@ -1,6 +1,8 @@
 """The ports on AWS; `connect` is the one place where they are put together."""
 
+import os
 from collections.abc import Mapping
+from functools import cache
 
 from sluice.aws.archive import S3Archive
 from sluice.aws.clients import Clients
@@ -22,6 +24,7 @@ __all__ = [
     "SsmFleets",
     "SsmInstances",
     "connect",
+    "stack_ports",
 ]
 
 SETTINGS = ("SLUICE_STACK", "SLUICE_FLEETS_PATH", "SLUICE_TABLE", "SLUICE_BUCKET")
@@ -53,3 +56,9 @@ def connect(environ: Mapping[str, str]) -> Ports:
         instances=SsmInstances(clients, environ["SLUICE_STACK"]),
         ledger=DynamoLedger(clients, environ["SLUICE_TABLE"]),
     )
+
+
+@cache
+def stack_ports() -> Ports:
+    """The ports of the stack that this function belongs to, by its environment; made once in a process."""
+    return connect(os.environ)

@@ -98,6 +98,20 @@ class SsmInstances:
                         found |= {instance["InstanceId"] for instance in reservation.get("Instances", [])}
         return frozenset(found.intersection(instance_ids))
 
+    def is_spot(self, instance_id: str) -> bool:
+        """Whether the instance is a Spot Instance; by a filter, in which an id that EC2 does not know is no error.
+
+        `InstanceLifecycle` is missing of an On-Demand Instance:
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Instance.html
+        """
+        with asking(Thing("ec2", f"instance {instance_id}", "try again")):
+            answer = self._clients.ec2.describe_instances(Filters=[{"Name": "instance-id", "Values": [instance_id]}])
+        return any(
+            instance.get("InstanceLifecycle") == "spot"
+            for reservation in answer["Reservations"]
+            for instance in reservation.get("Instances", [])
+        )
+
     def _invocations(self, asked: "ListCommandInvocationsRequestPaginateTypeDef") -> "list[CommandInvocationTypeDef]":
         """How a command stands on each instance, or on one; nothing while it is not listed yet."""
         pages = self._clients.ssm.get_paginator("list_command_invocations")

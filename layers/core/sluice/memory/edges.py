@@ -183,6 +183,7 @@ class MemoryInstances:
         self.without_agent: set[str] = set()
         self.machines_ended: set[str] = set()
         self.agents_lost: set[str] = set()  # known to Systems Manager, and silent
+        self.spot: set[str] = set()  # ids of Spot Instances
         self._by_id: dict[str, dict[str, Command]] = {}
 
     def stop(self, instance_ids: Sequence[str], order: StopOrder, timeout_s: float) -> str:
@@ -228,3 +229,7 @@ class MemoryInstances:
     def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose machines have ended."""
         return frozenset(instance_ids) & self.machines_ended
+
+    def is_spot(self, instance_id: str) -> bool:
+        """Whether it was put among the Spot Instances."""
+        return instance_id in self.spot
