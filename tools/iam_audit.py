@@ -30,11 +30,7 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("drainer", "dynamodb:UpdateItem", "*"): "only for consumers that say when their first message came",
     ("drainer", "autoscaling:SetInstanceProtection", "*"): "only for consumers that say that they are busy",
     ("drainer", "sqs:GetQueueAttributes", "*"): "only for a fleet with drain.silence_s",
-    (
-        "drainer",
-        "ssm:SendCommand",
-        "*:document/*",
-    ): "only where the document is the fleet's; the other serves the others",
+    ("drainer", "ssm:DescribeInstanceInformation", "*"): "only for a fleet with drain.silence_s",
     ("redriver", "s3:ListBucket", "*"): "no call: it lets S3 say that a key is not there",
     ("redriver", "kms:*", "*"): "SQS itself uses the queues' key, on the function's behalf",
     ("redriver", "dynamodb:DeleteItem", "*"): "only for a redrive that goes on after its request was answered",

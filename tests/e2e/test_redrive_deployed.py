@@ -46,6 +46,7 @@ class Parcels:
         return connect(
             self.deployed.sandbox.env()
             | {
+                "SLUICE_STACK": "sluice",
                 "SLUICE_FLEETS_PATH": "/sluice/sluice/fleets/",
                 "SLUICE_TABLE": self.deployed.sluice["LedgerTable"],
                 "SLUICE_BUCKET": self.deployed.sluice["ArchiveBucket"],
