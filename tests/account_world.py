@@ -45,7 +45,7 @@ def fleet_of(**fields: Any) -> Fleet:
         "group": GROUP,
         "target_wait_s": 60,
         "mode": "act",
-        "drain": {"hook": "sluice-drain", "document": "sluice-stop"},
+        "drain": {"hook": "sluice-drain"},
     }
     return parse("main", document | fields)
 

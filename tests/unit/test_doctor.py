@@ -15,7 +15,6 @@ from tools import cli, doctor
 
 FLAGS = [
     "doctor", "--queue-url", QUEUE, "--dead-letter-queue-url", DEAD, "--group-name", GROUP, "--queue-kms-key-arn", KEY,
-    "--settings", '{"drain": {"document": "sluice-stop"}}',
 ]  # fmt: skip
 
 

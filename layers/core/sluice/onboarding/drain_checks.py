@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from shlex import quote
 
-from sluice.config import DrainPolicy, DrainVia
+from sluice.config import DrainVia
 from sluice.model import Mode
 from sluice.onboarding.account import AGENTS_AT_ONCE, GroupRecord, RoleRecord
 from sluice.onboarding.case import Case
@@ -51,8 +51,7 @@ def drain_findings(case: Case) -> Iterator[Finding]:
 
 def _document(case: Case) -> Iterator[Finding]:
     document, prefix = case.fleet.drain.document, f"{case.stack}-"
-    # The default stands for what the stack itself grants.
-    if document is not None and document != DrainPolicy().document and not document.startswith(prefix):
+    if document is not None and not document.startswith(prefix):
         copy = f"{prefix}{document}"
         yield case.problem(
             FindingCode.DOCUMENT_NAME,
