@@ -44,7 +44,6 @@ EVERYWHERE = {
     "ec2:DescribeLaunchTemplateVersions": "no resources: AWS's service authorization reference",
     "ssm:DescribeInstanceInformation": "no resources: AWS's service authorization reference",
     "ec2:DescribeInstances": "no resources: AWS's service authorization reference",
-    "ssm:DescribeInstanceInformation": "no resources: AWS's service authorization reference",
     "ssm:ListCommandInvocations": "no resources: AWS's service authorization reference",
     "xray:PutTraceSegments": "no resources: AWS's service authorization reference",
     "xray:PutTelemetryRecords": "no resources: AWS's service authorization reference",
