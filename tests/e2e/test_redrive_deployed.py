@@ -154,7 +154,6 @@ def parcels(deployed: Any) -> Iterator[Parcels]:
             "TargetWaitSeconds": "300",
             "FleetName": FLEET,
             "QueueKmsKeyArn": key,
-            "Mode": "act",
             "Settings": json.dumps({"redrive": {"mode": "manual", "edits": True, "canary_wait_s": 1}}),
         },
         template="fleet.yaml",

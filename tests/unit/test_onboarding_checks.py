@@ -332,6 +332,14 @@ PLANTED = (
         "describe-alarms",
         {"limits": {"veto_alarm": "db-busy"}},
     ),
+    Planted(
+        C.VETO_ALARM_MISSING,
+        DOUBTFUL,
+        setting("alarms", frozenset({"db-calm"})),
+        "'db-busy'",
+        "describe-alarms",
+        {"limits": {"veto_alarm": "db-busy"}} | SHADOW,
+    ),
 )
 
 

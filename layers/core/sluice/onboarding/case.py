@@ -23,7 +23,7 @@ class Case:
 
     @property
     def conflict(self) -> Severity:
-        """How bad it is that somebody else sets the group's size: only where Sluice sets it as well."""
+        """How bad it is what keeps Sluice from setting the group's size, or others who set it: only where it does."""
         return Severity.PROBLEM if self.fleet.mode is Mode.ACT else Severity.DOUBTFUL
 
     def said(self, name: str) -> str:

@@ -49,8 +49,9 @@ def check(
 def _alarm(case: Case) -> Iterator[Finding]:
     name = case.fleet.limits.veto_alarm
     if name is not None and case.facts.alarm is False:
-        yield case.problem(
+        yield case.finding(
             FindingCode.VETO_ALARM_MISSING,
+            case.conflict,
             f"{case.said('limits.veto_alarm')}: there is no alarm {name!r} in the account and region.",
             "An alarm that cannot be read forbids growth: the fleet would never scale out. Correct the name; this lists"
             " those that exist.",
