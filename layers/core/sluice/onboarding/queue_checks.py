@@ -211,7 +211,8 @@ def _granted(case: Case, key: KeyRecord, queues: list[str]) -> Iterator[Finding]
         FindingCode.KEY_NOT_GRANTED,
         f"{case.said('queue_kms_key_arn')}: {given}, and {' and '.join(queues)} {'is' if len(queues) == 1 else 'are'}"
         f" encrypted with {key.arn}.",
-        "The redriver may not use the key: it could read no dead letter, and send none back. Give that ARN; this shows the key.",
+        "The redriver may not use the key: it could read no dead letter, and send none back. Give that ARN; this shows"
+        " the key.",
         f"kms describe-key --key-id {key.arn}",
     )
 
