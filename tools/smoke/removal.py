@@ -5,6 +5,7 @@ The first are kept in a file, since what outlives its stack can be known by it n
 the log groups that it makes. The second are asked of AWS, so that what an earlier run left is found without that file.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -127,6 +128,8 @@ class Removal:
     def _delete_stack(self, name: str) -> None:
         if not self._ours(self.stack(name)):
             return
+        self._let_settle(name)
+        self._keep_names()
         cloudformation = self.account.client("cloudformation")
         stack: dict[str, Any] | None = None
         for attempt in range(ATTEMPTS):
@@ -147,6 +150,26 @@ class Removal:
                 return
         reason = stack.get("StackStatusReason", "see its events") if stack else ""
         raise SmokeError(f"CloudFormation could not delete it: {reason}")
+
+    def _let_settle(self, name: str) -> None:
+        """Wait for a stack that is still being made, by a change set that outlives the SAM CLI that began it.
+
+        What it makes after the deletion began would be nobody's.
+        """
+
+        def settled() -> bool:
+            status = str((self.stack(name) or {}).get("StackStatus", ""))
+            return not status.endswith("_IN_PROGRESS") or status.startswith(("REVIEW_", "DELETE_"))
+
+        if not settled():
+            self.say(f"Waiting for what is under way in stack {name}, to delete it then")
+            with contextlib.suppress(SmokeError):  # then deleted as it is
+                until(
+                    f"stack {name} to come to rest",
+                    settled,
+                    patience_s=self.settings.stack_patience_s,
+                    pause_s=self.settings.look_s,
+                )
 
     def _resources(self, stack: str, kind: str) -> Iterator[str]:
         """Physical names of a stack's resources of one type, those of nested stacks included."""
