@@ -283,7 +283,7 @@ def test_render_when_the_stack_is_not_set_up_says_what_is_missing() -> None:
     """Without its settings the function still answers a widget that says what must be set."""
     page = parse(app.respond({}, lambda: connect({}), lambda: NOW, SETTINGS).text)
     assert page.text.startswith("This widget cannot read its stack:")
-    assert "SLUICE_FLEETS_PATH, SLUICE_TABLE, SLUICE_BUCKET must be set" in page.text
+    assert "SLUICE_STACK, SLUICE_FLEETS_PATH, SLUICE_TABLE, SLUICE_BUCKET must be set" in page.text
 
 
 # --------------------------------------------------------------------------- on AWS
@@ -299,6 +299,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, str]]:
         "AWS_DEFAULT_REGION": "eu-central-1",
         "SLUICE_TABLE": "sluice-test-ledger",
         "SLUICE_BUCKET": "sluice-test-archive",
+        "SLUICE_STACK": "test",
         "SLUICE_FLEETS_PATH": "/sluice/test/fleets/",
         "SLUICE_OPERATOR_ARN": OPERATOR_ARN,
         "POWERTOOLS_SERVICE_NAME": "sluice-console",

@@ -45,7 +45,7 @@ from tools.sandbox.sandbox import Sandbox
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders"
 THING = Thing("sqs", f"queue {QUEUE}", "create it")
-SETTINGS = {"SLUICE_TABLE": "t", "SLUICE_BUCKET": "b", "SLUICE_FLEETS_PATH": "/sluice/s/fleets/"}
+SETTINGS = {"SLUICE_STACK": "s", "SLUICE_TABLE": "t", "SLUICE_BUCKET": "b", "SLUICE_FLEETS_PATH": "/sluice/s/fleets/"}
 
 
 def answer(code: str, status: int = 400, operation: str = "SendMessageBatch", message: str = "said AWS") -> ClientError:

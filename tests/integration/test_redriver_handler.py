@@ -501,6 +501,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, str]]:
         "AWS_DEFAULT_REGION": "eu-central-1",
         "SLUICE_TABLE": "sluice-test-ledger",
         "SLUICE_BUCKET": "sluice-test-archive",
+        "SLUICE_STACK": "test",
         "SLUICE_FLEETS_PATH": "/sluice/test/fleets/",
     }
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):

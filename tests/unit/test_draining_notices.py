@@ -117,8 +117,8 @@ def test_time_is_now_when_the_events_own_is_ahead_or_unreadable(time: object) ->
     [
         ("Success", CommandStatus.SUCCEEDED),
         ("Failed", CommandStatus.FAILED),
-        ("InProgress", CommandStatus.RUNNING),
-        ("In Progress", CommandStatus.RUNNING),
+        ("InProgress", CommandStatus.PENDING),
+        ("In Progress", CommandStatus.PENDING),
         ("TimedOut", CommandStatus.UNKNOWN),
         ("Delivery Timed Out", CommandStatus.UNKNOWN),
         ("Cancelled", CommandStatus.UNKNOWN),

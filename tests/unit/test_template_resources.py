@@ -145,7 +145,7 @@ def test_drainer_hears_when_instances_are_about_to_go() -> None:
         "Sluice Consumer Report",
     }
     detail = events["RunCommand"]["Properties"]["Pattern"]["detail"]
-    assert detail["document-name"] == ["AWS-RunShellScript", {"prefix": "sluice-"}]
+    assert detail["document-name"] == [{"prefix": "sluice-"}]
     assert "InProgress" in detail["status"][0]["anything-but"]
 
 

@@ -43,6 +43,7 @@ TICK_S = 10.0
 BOOT_HOOK_S = 200.0  # how long a boot may take until it is ready
 REPEAT_S = 30.0  # how often a consumer repeats itself
 TALK_S = 900.0  # how long after the faults consumers say anything
+BEGIN_S = 30.0  # what is not begun by then on an instance never begins: the drainer's TimeoutSeconds
 OTHER_HOOK = "log-collector"  # another tool's, on the same group
 LAUNCH_HOOK = "sluice-ready"
 # Lambda's own for an asynchronous invocation that failed:
@@ -122,7 +123,6 @@ class World(Stage):
         self.consumers: dict[str, Consumer] = {}
         self.waiting_since: dict[str, float] = {}
         self.noticed_at: dict[str, float] = {}  # by Spot
-        self.lost_commands: set[tuple[str, str]] = set()
         self.delivered_at: dict[str, float] = {}  # when a consumer last said something that was taken whole
         self.excused: set[str] = set()  # who ended because a person removed our hook
         self.hook_removed = False
@@ -362,8 +362,9 @@ class World(Stage):
         """Run Command has taken a stop: it reaches the instance soon, or never."""
         self.tell(f"command {command.id[:8]} to stop {command.instance_id}")
         if self.happens(self.chances.lost_command):
-            self.lost_commands.add((command.id, command.instance_id))
-            self.after(command.timeout_s, lambda: self._end_command(command, CommandStatus.UNKNOWN, "TimedOut"))
+            # Never received: it stays pending until both of its timeouts are over.
+            expired_s = BEGIN_S + command.timeout_s
+            self.after(expired_s, lambda: self._end_command(command, CommandStatus.UNKNOWN, "TimedOut"))
         else:
             self.after(self.rng.uniform(0.05, 3.0), lambda: self._begin_stop(command))
 

@@ -142,10 +142,8 @@ class Judge:
             return  # it is the consumer's to complete, and one that died leaves it to the deadline
         for action in world.waiting():
             stopped_at = world.consumers[action.instance_id].stopped_at
-            found = world.truth.ledger.drain(world.fleet.name, action.instance_id)
-            unheard = action.instance_id in world.truth.instances.without_agent
-            if unheard or (found and (str(found.command_id), action.instance_id) in world.lost_commands):
-                continue  # unknown until the deadline or the command's end, whatever an earlier command has done
+            if action.instance_id in world.truth.instances.without_agent:
+                continue  # unknown until the deadline
             if stopped_at is not None and world.now > max(stopped_at, world.quiet_at) + PROMPT_S:
                 world.violate(f"{action.instance_id}: its consumer has stopped, and it is not released")
 

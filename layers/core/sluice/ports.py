@@ -346,6 +346,10 @@ class Instances(Protocol):
         """How that command stands, by instance; none of those that are not listed yet."""
         ...
 
+    def online(self, instance_ids: Sequence[str]) -> frozenset[str]:
+        """Those whose agents Systems Manager has heard of within its last five minutes."""
+        ...
+
     def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose machines EC2 has stopped or terminated: nothing runs on them any more."""
         ...

@@ -2,7 +2,8 @@
 
 What the machine runs is said by the tag ``sluice:sandbox-command`` of the group or its launch template (on EC2 the
 user data installs the same program as a systemd unit). Tags ``sluice:sandbox-env:NAME`` become its environment, and
-``sluice:sandbox-unit`` names the unit that systemctl on the machine knows; without it, every name is taken for it.
+``sluice:sandbox-unit`` names the unit that systemctl on the machine knows, and ``sluice:sandbox-stop-timeout`` gives
+its TimeoutStopSec in seconds; as with systemd, no other unit is there, and without the first tag none.
 Without a command the instance is only recorded.
 
 AWS pages: autoscaling/ec2/userguide/launch-templates.html (version $Default and $Latest),
@@ -21,7 +22,7 @@ from typing import Any, Self
 
 from tools.sandbox.emulator.events import Bus, Scope, iso
 from tools.sandbox.emulator.host import Host
-from tools.sandbox.emulator.machines import Machine, Machines
+from tools.sandbox.emulator.machines import STOP_TIMEOUT_S, Machine, Machines, Unit
 from tools.sandbox.emulator.settings import Settings
 
 _ec2 = Host(
@@ -34,6 +35,7 @@ _sts = Host("services.sts", "register_session")
 
 COMMAND_TAG = "sluice:sandbox-command"
 UNIT_TAG = "sluice:sandbox-unit"
+STOP_TIMEOUT_TAG = "sluice:sandbox-stop-timeout"
 ENV_TAG = "sluice:sandbox-env:"
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
@@ -188,7 +190,10 @@ class Launcher:
         self.metadata[instance_id] = Metadata(zone)
         env = self._env(scope, instance_id, blueprint)
         return self._machines.add(
-            instance_id, blueprint.tags.get(COMMAND_TAG, ""), env, blueprint.tags.get(UNIT_TAG, "")
+            instance_id,
+            blueprint.tags.get(COMMAND_TAG, ""),
+            env,
+            Unit(blueprint.tags.get(UNIT_TAG, ""), float(blueprint.tags.get(STOP_TIMEOUT_TAG) or STOP_TIMEOUT_S)),
         )
 
     def boot(self, machine: Machine) -> None:

@@ -27,15 +27,15 @@ __all__ = [
     "stack_ports",
 ]
 
-SETTINGS = ("SLUICE_FLEETS_PATH", "SLUICE_TABLE", "SLUICE_BUCKET")
+SETTINGS = ("SLUICE_STACK", "SLUICE_FLEETS_PATH", "SLUICE_TABLE", "SLUICE_BUCKET")
 
 
 def connect(environ: Mapping[str, str]) -> Ports:
     """Every port of a stack. Nothing is asked of AWS and no client is made until a port is used.
 
     Args:
-        environ: SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; SLUICE_MINUTE_S where an emulator's minute, and so
-            the period of SQS's metrics, is shorter; and the AWS_... variables of `Clients`.
+        environ: SLUICE_STACK, SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; SLUICE_MINUTE_S where an emulator's
+            minute, and so the period of SQS's metrics, is shorter; and the AWS_... variables of `Clients`.
 
     Raises:
         NeedsFixError: a setting is missing or cannot be used; the text names it.
@@ -53,7 +53,7 @@ def connect(environ: Mapping[str, str]) -> Ports:
         signals=CloudWatchSignals(clients, int(period)),
         queue=SqsQueue(clients),
         archive=S3Archive(clients, environ["SLUICE_BUCKET"]),
-        instances=SsmInstances(clients),
+        instances=SsmInstances(clients, environ["SLUICE_STACK"]),
         ledger=DynamoLedger(clients, environ["SLUICE_TABLE"]),
     )
 
