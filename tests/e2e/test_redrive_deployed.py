@@ -247,9 +247,9 @@ def test_key_is_the_redrivers_to_use_only_through_queues_when_queues_are_encrypt
     iam = parcels.deployed.sandbox.client("iam")
 
     role = f"sluice-redriver-{REGION}"
-    (name,) = [one for one in iam.list_role_policies(RoleName=role)["PolicyNames"] if one.startswith("fleet-")]
-    policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-    (grant,) = [one for one in policy["Statement"] if "kms:Decrypt" in one["Action"]]
+    names = [one for one in iam.list_role_policies(RoleName=role)["PolicyNames"] if one.startswith("fleet-")]
+    documents = [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
+    (grant,) = [one for each in documents for one in each["Statement"] if "kms:Decrypt" in one["Action"]]
     assert (grant["Action"], grant["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], parcels.key)
     assert grant["Condition"] == {"StringEquals": {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"}}
     for function in ("planner", "drainer", "redriver", "operator", "console"):
