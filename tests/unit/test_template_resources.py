@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import tomllib
@@ -416,14 +417,34 @@ def test_widgets_do_not_overlap_when_laid_out() -> None:
 # --------------------------------------------------------------------------- builds
 
 
-def test_layer_leaves_out_what_the_runtime_has_when_built() -> None:
-    """What excluded.txt names is locked (so that tests run with it) and is boto3's own; the rest is in the layer."""
-    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "layers/deps/requirements.txt").read_text(), re.MULTILINE))
-    excluded = set((ROOT / "layers/deps/excluded.txt").read_text().split())
+def test_layer_holds_all_that_functions_import_when_built() -> None:
+    """By the lock, with hashes: botocore too, so that no function hangs on the version that the runtime has."""
+    lock = (ROOT / "layers/deps/requirements.txt").read_text()
+    locked = set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
 
     assert (ROOT / "layers/deps/requirements.txt").resolve() == ROOT / "requirements/runtime.txt"
-    assert locked - excluded >= {"aws-lambda-powertools", "pydantic", "htpy"}
-    assert "botocore" in locked & excluded
+    assert locked >= {"aws-lambda-powertools", "pydantic", "htpy", "botocore", "urllib3"}
+    assert "boto3" not in locked
+    assert re.search(r"^botocore==\S+ \\\n +--hash=sha256:", lock, re.MULTILINE)
+
+
+def test_models_of_all_services_are_kept_when_clients_of_them_are_made() -> None:
+    """Each service that deployed code makes a client of is in services.txt, and the list is in order."""
+    kept = (ROOT / "layers/deps/services.txt").read_text().splitlines()
+    made = {
+        call.args[0].value
+        for directory in ("layers/core/sluice", "functions")
+        for path in (ROOT / directory).rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in {"_make", "create_client", "client"}
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+    }
+
+    assert kept == sorted(set(kept))
+    assert {"sqs", "ssm", "autoscaling", "ec2"} <= made <= set(kept)
 
 
 def test_capabilities_are_set_when_deploying_by_configuration() -> None:
