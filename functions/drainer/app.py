@@ -26,6 +26,7 @@ from sluice.drain_steps import DrainRunner
 from sluice.drain_telling import Record, Teller, Unit
 from sluice.draining import UNDER_WAY
 from sluice.launching import Launching, Said
+from sluice.log import keep_from
 from sluice.minding import Minder
 from sluice.model import CommandStatus, Drain
 from sluice.ports import LoadedFleets, PortError, Ports, TryLaterError
@@ -40,6 +41,7 @@ FLEETS_KEPT_S = 60.0
 RACE_S = 0.5
 
 logger = Logger()
+keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer()
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Sluice"))
 

@@ -25,7 +25,7 @@ from sluice.expiry import Keeper, is_due
 from sluice.grouping import queue_name, told_source
 from sluice.invocation import MINUTE_S, Invocation, Record, Shift
 from sluice.jobs import RequestError
-from sluice.log import Log
+from sluice.log import Log, keep_from
 from sluice.model import JobState, Message, RedriveJob
 from sluice.persons import JOB_ACTS, Answer, Persons
 from sluice.ports import ConflictError, PortError, Ports
@@ -39,6 +39,7 @@ GRACE_S = 1.0
 HANDOVER_S = 3.0
 
 logger = Logger()
+keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer()
 metrics = Metrics()
 
