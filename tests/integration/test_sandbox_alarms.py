@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tools.sandbox.sandbox import Sandbox
+from tools.cfn import Template
+from tools.sandbox.sandbox import ROOT, Sandbox
 
 pytestmark = pytest.mark.sandbox
 
@@ -228,6 +229,41 @@ def test_topic_is_told_when_it_is_an_alarm_action(
 
     message = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))[0]
     assert json.loads(json.loads(message["Body"])["Message"])["AlarmName"] == name
+
+
+def test_fleets_silence_is_told_when_ticks_stop_and_not_before_the_first(
+    put: Any, publish: Any, make_recorder: Any, state: Any, eventually: Any
+) -> None:
+    """fleet.yaml's own alarm: silent from a first deployment on, told of once ticks have come and ended."""
+    function = make_recorder()
+    function.permit(ALARM, "arn:aws:cloudwatch:*:*:alarm:*")
+    asked = {
+        "QueueUrl": "https://sqs.eu-central-1.amazonaws.com/000000000000/orders",
+        "GroupName": "workers",
+        "TargetWaitSeconds": "60",
+        "FleetName": "orders",
+        "AlarmTopicArn": "arn:aws:sns:eu-central-1:000000000000:alarms",
+    }
+    fleet = Template.load(ROOT / "fleet.yaml").resolve(asked)
+    ours = fleet.properties("NoTicks")
+    settings = {
+        name: ours[name] for name in ("Statistic", "Period", "EvaluationPeriods", "Threshold", "ComparisonOperator")
+    } | {name: [function.arn] for name, value in ours.items() if value == [asked["AlarmTopicArn"]]}
+    as_others = put(**settings, TreatMissingData="breaching")
+    name = put(**settings, TreatMissingData=ours["TreatMissingData"])
+
+    def told() -> list[dict[str, Any]]:
+        return [event["alarmData"] for event in function.seen() if event["alarmData"]["alarmName"] == name]
+
+    eventually(lambda: state(as_others) == "ALARM")  # by then so many periods have gone by without a tick
+    eventually(lambda: any(event["alarmData"]["alarmName"] == as_others for event in function.seen()))
+    assert state(name) == "INSUFFICIENT_DATA"
+    assert told() == []
+
+    eventually(lambda: publish(name, 1) or state(name) == "OK")
+    eventually(lambda: state(name) == "INSUFFICIENT_DATA")
+    states = eventually(lambda: [one["state"]["value"] for one in told()] if len(told()) == 2 else None)
+    assert states == ["OK", "INSUFFICIENT_DATA"]
 
 
 def test_actions_are_silent_when_disabled(

@@ -302,9 +302,11 @@ def test_alarms_are_those_promised_when_deployed() -> None:
         "DeadLettersLifeUsed",
     }  # fmt: skip
     for name, alarm in (alarms(stack()) | alarms(fleet())).items():
-        assert alarm["TreatMissingData"] == ("breaching" if name == "NoTicks" else "notBreaching"), name
+        assert alarm["TreatMissingData"] == ("missing" if name == "NoTicks" else "notBreaching"), name
         assert len(alarm["AlarmDescription"]) > 20
-    ticks = alarms(fleet())["NoTicks"]
+    # Silence is INSUFFICIENT_DATA, in which a new alarm begins: it tells when ticks stop, not before the first.
+    ticks = alarms(fleet(AlarmTopicArn=TOPIC))["NoTicks"]
+    assert ticks["InsufficientDataActions"] == [TOPIC]
     assert ticks["Period"] * ticks["EvaluationPeriods"] == 300
 
 
