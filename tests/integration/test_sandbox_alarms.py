@@ -304,6 +304,49 @@ def test_rule_does_not_invoke_when_the_function_does_not_permit_it(
     assert other.seen() == []
 
 
+def test_event_is_put_aside_when_its_function_does_not_permit_the_rule(
+    sandbox: Sandbox, make_recorder: Any, eventually: Any, unique: Any
+) -> None:
+    """In the dead-letter queue of the target, with why, where that queue's policy lets EventBridge send; else lost."""
+    events, sqs = sandbox.client("events"), sandbox.client("sqs")
+    function = make_recorder()
+    urls = [sqs.create_queue(QueueName=unique("aside"))["QueueUrl"] for _ in range(2)]
+    open_arn, closed_arn = (
+        sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"] for url in urls
+    )
+    stack = Template.load(ROOT / "template.yaml").resolve(
+        {
+            "QueueUrl": "https://sqs.eu-central-1.amazonaws.com/000000000000/orders",
+            "GroupName": "workers",
+            "TargetWaitSeconds": "60",
+        },
+        {"AWS::Region": "eu-central-1", "AWS::AccountId": "000000000000"},
+    )
+    policy = json.dumps(stack.properties("FailuresPolicy")["PolicyDocument"]).replace("<Failures.Arn>", open_arn)
+    sqs.set_queue_attributes(QueueUrl=urls[0], Attributes={"Policy": policy})
+    rule = unique("rule")
+    arn = events.put_rule(Name=rule, EventPattern=json.dumps({"source": [rule]}))["RuleArn"]
+    targets = [
+        {"Id": f"to-{number}", "Arn": function.arn, "DeadLetterConfig": {"Arn": queue}}
+        for number, queue in enumerate((open_arn, closed_arn))
+    ]
+    events.put_targets(Rule=rule, Targets=targets)
+
+    events.put_events(Entries=[{"Source": rule, "DetailType": "x", "Detail": "{}"}])
+
+    ask = {"QueueUrl": urls[0], "MessageAttributeNames": ["All"]}
+    message = eventually(lambda: sqs.receive_message(**ask).get("Messages"))[0]
+    assert json.loads(message["Body"])["source"] == rule
+    assert {name: value["StringValue"] for name, value in message["MessageAttributes"].items()} == {
+        "RULE_ARN": arn,
+        "TARGET_ARN": function.arn,
+        "ERROR_CODE": "NO_PERMISSIONS",
+    }
+    eventually(lambda: f"the policy of {closed_arn} does not let {EVENT} send" in sandbox.log_path.read_text())
+    assert not sqs.receive_message(QueueUrl=urls[1]).get("Messages")
+    assert function.seen() == []
+
+
 def test_event_is_delivered_again_when_the_function_fails(
     sandbox: Sandbox, make_recorder: Any, eventually: Any, unique: Any
 ) -> None:
