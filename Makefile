@@ -59,7 +59,7 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 ## --- the front door ---
 
-.PHONY: demo test test-fast check format sandbox bench chaos compile planner-docs build clean
+.PHONY: demo test test-fast check format sandbox bench chaos compile planner-docs settings-docs build clean
 demo: setup-sandbox ## The whole story on the embedded emulator, four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m tools.demo $(if $(JSON),--json)
 
@@ -103,6 +103,9 @@ compile: .venv/.done ## Planner and simulator compiled for `sluice backtest`, th
 
 planner-docs: compile ## Results and pictures of docs/planner.md (an hour the first time, then minutes; ARGS=--help)
 	$(RUN) -m tools.backtest $(ARGS)
+
+settings-docs: .venv/.done ## docs/settings.md and docs/settings.schema.json, from the code
+	$(RUN) -m tools.settings_docs
 
 build: setup-sandbox ## `sam build` for arm64 and for x86_64
 	for architecture in arm64 x86_64; do \

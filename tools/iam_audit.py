@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
-FUNCTIONS = ("planner", "drainer", "redriver", "console")
+FUNCTIONS = ("planner", "drainer", "redriver", "console", "onboarding")
 
 # (function or *, action, resource pattern) -> why it is granted although the emulator never sees it used.
 EXCUSED: Mapping[tuple[str, str, str], str] = {
@@ -29,6 +29,17 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("drainer", "ec2:DescribeInstances", "*"): "only for a drain that a sweep finds under way",
     ("drainer", "dynamodb:UpdateItem", "*"): "only for consumers that say when their first message came",
     ("drainer", "autoscaling:SetInstanceProtection", "*"): "only for consumers that say that they are busy",
+    (
+        "drainer",
+        "autoscaling:TerminateInstanceInAutoScalingGroup",
+        "*",
+    ): "only to release an instance that was retained",
+    ("drainer", "sqs:GetQueueAttributes", "*"): "only for a fleet with drain.silence_s",
+    (
+        "drainer",
+        "ssm:SendCommand",
+        "*:document/*",
+    ): "only where the document is the fleet's; the other serves the others",
     ("redriver", "s3:ListBucket", "*"): "no call: it lets S3 say that a key is not there",
     ("redriver", "kms:*", "*"): "SQS itself uses the queues' key, on the function's behalf",
     ("redriver", "s3:ListBucketVersions", "*"): "only to restore what was let go of",

@@ -31,7 +31,13 @@ from tools.relay import reachable
 from tools.sandbox.sandbox import REGION, ROOT, ROOT_KEY, SAM
 
 EVENTS = ROOT / "events"
-FUNCTIONS = {"planner": "Planner", "drainer": "Drainer", "redriver": "Redriver", "console": "Console"}
+FUNCTIONS = {
+    "planner": "Planner",
+    "drainer": "Drainer",
+    "redriver": "Redriver",
+    "console": "Console",
+    "onboarding": "Onboarding",
+}
 LAYERS = ("CoreLayer", "DepsLayer")
 # The base image that SAM CLI puts the layers on, and the repository it keeps the result in.
 IMAGE = "public.ecr.aws/lambda/python:3.13"

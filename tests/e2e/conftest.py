@@ -28,6 +28,13 @@ SHORT = Settings(
     command_delivery_s=2.0,
 )
 STACK, FLEET = "sluice", "orders"
+# No spaces: `sam deploy --guided` takes an answer apart at them.
+SETTINGS = {
+    "hints": {"lead_time_s": 2},
+    "limits": {"shrink_window_s": 1},
+    "drain": {"heartbeat_s": 1},
+    "redrive": {"max_redrives": 0, "canary_wait_s": 1},
+}
 # What the sandbox starts as an instance: it does nothing, and takes long enough to stop for heartbeats to be due.
 WORKER = """\
 #!/bin/sh
@@ -81,13 +88,9 @@ def deployed() -> Iterator[Deployed]:
             "GroupName": orders["GroupName"],
             "TargetWaitSeconds": "20",
             "FleetName": FLEET,
-            "LeadTimeSeconds": "2",
-            "ShrinkWindowSeconds": "1",
+            "Mode": "act",
             "TickSeconds": "1",
-            "MaxRedrives": "0",
-            "CanaryWaitSeconds": "1",
-            "HeartbeatSeconds": "1",
-            "MinuteSeconds": f"{SHORT.minute_s:g}",
+            "Settings": json.dumps(SETTINGS),
             "Architecture": "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64",
         }
         deploy_guided(sandbox, parameters)

@@ -219,7 +219,8 @@ def test_second_fleet_is_looked_after_when_added(deployed: Any, second_fleet: st
     assert [hook["LifecycleHookName"] for hook in hooks["LifecycleHooks"]] == ["sluice-drain"]
     for function in ("planner", "drainer", "redriver"):
         names = iam.list_role_policies(RoleName=f"sluice-{function}-{REGION}")["PolicyNames"]
-        assert {"fleet-orders", "fleet-invoices"} <= set(names)
+        assert "fleet-sluice-invoices" in names
+        assert any(name.startswith("fleet-sluice-Fleet-") for name in names)
     decisions = eventually(
         lambda: deployed.sandbox.client("dynamodb").query(
             TableName=deployed.sluice["LedgerTable"],

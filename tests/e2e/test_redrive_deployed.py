@@ -153,9 +153,8 @@ def parcels(deployed: Any) -> Iterator[Parcels]:
             "TargetWaitSeconds": "300",
             "FleetName": FLEET,
             "QueueKmsKeyArn": key,
-            "RedriveMode": "manual",
-            "AllowEdits": "true",
-            "CanaryWaitSeconds": "1",
+            "Mode": "act",
+            "Settings": json.dumps({"redrive": {"mode": "manual", "edits": True, "canary_wait_s": 1}}),
         },
         template="fleet.yaml",
     )

@@ -81,7 +81,7 @@ def test_selection_is_taken_when_a_request_narrows_it() -> None:
         ("pause", {"job_id": "none"}, "job_id: fleet orders has no job none"),
         ("resume", {}, "resume.job_id: is required"),
         ("archive", {"failure_group": "none"}, "failure_group: fleet orders has no none"),
-        ("edit", {"message_id": "m", "body": "b"}, "AllowEdits"),
+        ("edit", {"message_id": "m", "body": "b"}, "redrive.edits of its Settings"),
         ("restore", {"key": "orders/none.json"}, "nothing was ever kept under orders/none.json"),
         ("quarantine", {}, "its redrive.mode is auto"),
         ("peek", {}, "in which dead letters are taken as they come"),

@@ -72,6 +72,8 @@ TRIGGERS = {
     "console-describe",
     "console-render",
     "console-messages",
+    "onboarding-create",
+    "onboarding-delete",
 }
 
 

@@ -143,7 +143,7 @@ def test_report_says_so_when_a_function_was_silent() -> None:
     """A function that made no call was not exercised, so nothing is shown of its role."""
     report = audit((), (Call("planner", "a:b", "*", allowed=True),))
 
-    assert report.silent == ("drainer", "redriver", "console")
+    assert report.silent == ("drainer", "redriver", "console", "onboarding")
     assert not report.holds
 
 

@@ -22,6 +22,7 @@ Resources:
   Drainer: {Type: F, Properties: {CodeUri: Drainer}}
   Redriver: {Type: F, Properties: {CodeUri: Redriver}}
   Console: {Type: F, Properties: {CodeUri: Console}}
+  Onboarding: {Type: F, Properties: {CodeUri: Onboarding}}
 """
 
 

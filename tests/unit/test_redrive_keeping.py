@@ -44,7 +44,7 @@ def test_edit_is_refused_unless_the_policy_allows_it() -> None:
     """Off by default, and the text names the parameter."""
     world = World()
     message_id = world.quarantine_with("a", "Broken")
-    with pytest.raises(RequestError, match=r"redrive\.edits \(AllowEdits\)"):
+    with pytest.raises(RequestError, match=r"redrive\.edits of its Settings"):
         editor(world).send_edited(message_id, "b", "ada")
     assert world.bodies() == []
 

@@ -59,10 +59,8 @@ def same(left: Any, right: Any) -> bool:
 
 def test_parameters_are_worded_as_the_fleets_when_they_are_the_same() -> None:
     """Who deploys a queue reads nothing twice that means something else."""
-    for name in set(QUEUE.parameters) & set(FLEET.parameters) - {"FleetName", "RedriveMode"}:
+    for name in set(QUEUE.parameters) & set(FLEET.parameters) - {"FleetName"}:
         assert QUEUE.parameters[name] == FLEET.parameters[name], name
-    mine, theirs = QUEUE.parameters["RedriveMode"], FLEET.parameters["RedriveMode"]
-    assert {**mine, "Description": ""} == {**theirs, "Description": ""}
     assert {name for name, spec in QUEUE.parameters.items() if "Default" not in spec} == {
         "QueueUrl", "TargetWaitSeconds", "FleetName",
     }  # fmt: skip
@@ -120,12 +118,10 @@ def test_grants_are_the_fleets_when_they_are_of_the_queue() -> None:
         mine = statements(QUEUE, name, sids)
         assert set(mine) == sids
         assert mine == statements(FLEET, name, sids)
-    silent = FLEET.resolve(WHOLE | {"GroupName": "workers", "DrainSilenceSeconds": "300"})
-    (counted,) = QUEUE.resolve(WHOLE | {"CountsInFlight": "true"}).properties("DrainerPolicy")["PolicyDocument"][
-        "Statement"
-    ]
-    assert counted in silent.properties("DrainerPolicy")["PolicyDocument"]["Statement"]
-    assert "DrainerPolicy" not in queue().resources
+    assert same(QUEUE.resources["OnboardingPolicy"], FLEET.resources["OnboardingPolicy"])
+    (counted,) = QUEUE.resolve(WHOLE).properties("DrainerPolicy")["PolicyDocument"]["Statement"]
+    fleet = FLEET.resolve(WHOLE | {"GroupName": "workers"})
+    assert counted in fleet.properties("DrainerPolicy")["PolicyDocument"]["Statement"]
 
 
 # --------------------------------------------------------------------------- what it makes
@@ -178,10 +174,23 @@ def test_dead_letters_are_mapped_once_when_the_queue_shares_them() -> None:
     assert json.loads(found.properties("Document")["Value"])["dead_letter_queue"] == f"{URL}-dead"
 
 
-@pytest.mark.parametrize(("mode", "enabled"), [("auto", True), ("manual", False)])
-def test_dead_letters_come_when_the_mode_is_auto(mode: str, enabled: bool) -> None:
-    """As the fleet's own."""
-    assert queue(RedriveMode=mode).properties("DeadLetters")["Enabled"] is enabled
+def test_dead_letters_come_when_the_fleets_mode_is_auto() -> None:
+    """The custom resource reads the fleet's own document and tells."""
+    assert queue().properties("DeadLetters")["Enabled"] == "<Checked.RedriveEnabled>"
+
+
+def test_what_is_checked_is_what_is_stored() -> None:
+    """The custom resource reads the same document, under the same name, that the functions will."""
+    found = queue(Priority="5", Paused="true", TargetWaitSeconds="45")
+    checked, stored = found.properties("Checked"), found.properties("Document")
+    prefix = "/sluice/sluice/fleets/"
+
+    assert stored["Name"] == prefix + checked["Name"]
+    fleet = {"orders": FLEET.resolve(ASKED | {"QueueUrl": FIRST, "GroupName": "g"}).properties("Document")["Value"]}
+    assert parse_all(fleet | {checked["Name"]: checked["Document"]}) == parse_all(
+        fleet | {checked["Name"]: stored["Value"]}
+    )
+    assert found.resources["Document"]["DependsOn"][0] == "Checked"
 
 
 def test_nothing_is_made_for_dead_letters_when_there_are_none() -> None:
@@ -202,22 +211,22 @@ def test_callers_may_call_when_wired() -> None:
     assert {one["FunctionName"] for one in permissions} == {"sluice-planner"}
 
 
-def test_policies_of_two_queues_are_two_when_they_have_one_name() -> None:
-    """IAM keeps a role's inline policies by name, and one of another account may be called the same."""
-    elsewhere = URL.replace("123456789012", "210987654321")
-    names = {queue(QueueUrl=url).properties("RedriverPolicy")["PolicyName"] for url in (URL, elsewhere, f"{URL}.fifo")}
+def test_policies_of_two_stacks_are_two_when_they_have_one_queue() -> None:
+    """IAM keeps a role's inline policies by name: the second stack must not overwrite and then delete the first's."""
+    names = {
+        policy["PolicyName"]
+        for stack in ("urgent", "again")
+        for policy in QUEUE.resolve(ASKED, StackName=stack).of_type("AWS::IAM::Policy").values()
+    }
 
-    assert len(names) == 3
-    longest = queue(QueueUrl=f"{FIRST}{'n' * 69}.fifo").properties("PlannerPolicy")["PolicyName"]
-    assert len(longest) <= 128  # IAM's
+    assert names == {"queue-urgent", "queue-again"}
 
 
 def test_queues_fit_when_added_to_a_role() -> None:
     """IAM allows 10,240 characters of inline policies a role; docs/operations.md promises ten fleets and ten queues."""
     name = "n" * 40
-    whole = WHOLE | {"CountsInFlight": "true", "QueueUrl": FIRST + name, "DeadLetterQueueUrl": f"{FIRST}-dead{name}"}
-    group = {"GroupName": name, "VetoAlarmName": "a", "DrainSilenceSeconds": "300", "KeepFailed": "true"}
-    fleet_ = {key: value for key, value in whole.items() if key in FLEET.parameters} | group
+    whole = WHOLE | {"QueueUrl": FIRST + name, "DeadLetterQueueUrl": f"{FIRST}-dead{name}"}
+    fleet_ = {key: value for key, value in whole.items() if key in FLEET.parameters} | {"GroupName": name}
 
     def size(resolved: Resolved, policy: str) -> int:
         return len(json.dumps(resolved.properties(policy)["PolicyDocument"], separators=(",", ":")))
@@ -237,7 +246,8 @@ def test_functions_are_named_as_the_stack_names_them() -> None:
     text = json.dumps(queue().resources)
     for role in ("planner", "redriver"):
         assert f"sluice-{role}" in text
-    assert QUEUE.resources["Document"]["DependsOn"] == ["PlannerPolicy", "RedriverPolicy"]
+    policies = {"PlannerPolicy", "DrainerPolicy", "RedriverPolicy"}
+    assert set(QUEUE.resources["Document"]["DependsOn"]) == policies | {"Checked"}
 
 
 def test_runbook_knows_the_alarm_when_it_rings() -> None:

@@ -238,18 +238,27 @@ def sluice_parameters(stage: Stage) -> dict[str, str]:
         "DrainUnit": "orders-consumer.service",
         "Architecture": "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64",
         "TickSeconds": f"{settings.tick_s:g}",
-        "MinuteSeconds": f"{settings.minute_s:.0f}",
-        "SecondsPerMessage": f"{settings.work_s:g}",
-        "Concurrency": str(settings.concurrency),
-        "LeadTimeSeconds": f"{settings.boot_s + 2:g}",
-        "ShrinkWindowSeconds": f"{settings.shrink_window_s:g}",
-        "DrainDeadlineSeconds": "60",
-        "HookTimeoutSeconds": "30",
-        "HeartbeatSeconds": "10",
-        "MaxRedrives": str(settings.max_redrives),
-        "RetryBaseSeconds": f"{settings.retry_base_s:g}",
-        "CanaryCount": "2",
-        "CanaryWaitSeconds": f"{settings.canary_wait_s:g}",
+        "Mode": "act",
+        "Settings": json.dumps(fleet_settings(settings)),
+    }
+
+
+def fleet_settings(settings: DemoSettings) -> dict[str, dict[str, Any]]:
+    """The fleet's Settings: the demo's short ones."""
+    return {
+        "hints": {
+            "seconds_per_message": settings.work_s,
+            "concurrency": settings.concurrency,
+            "lead_time_s": settings.boot_s + 2,
+        },
+        "limits": {"shrink_window_s": settings.shrink_window_s},
+        "drain": {"deadline_s": 60, "hook_timeout_s": 30, "heartbeat_s": 10},
+        "redrive": {
+            "max_redrives": settings.max_redrives,
+            "base_delay_s": settings.retry_base_s,
+            "canary_count": 2,
+            "canary_wait_s": settings.canary_wait_s,
+        },
     }
 
 

@@ -49,9 +49,7 @@ class Editor:
             PortError: AWS does not let us; nothing was sent, or the message is in doubt.
         """
         if not self.fleet.redrive.edits:
-            raise RequestError(
-                f"edit: fleet {self.fleet.name} does not allow it; redrive.edits (AllowEdits) of its document does"
-            )
+            raise RequestError(f"edit: fleet {self.fleet.name} does not allow it; redrive.edits of its Settings does")
         if not body:
             raise RequestError("edit.body: must not be empty, since SQS takes no empty message")
         entry = self.ports.ledger.quarantined_message(self.fleet.name, message_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tools.sandbox.emulator import embedded_metrics, schedules, sqs_answers, templates
+from tools.sandbox.emulator import custom_resources, embedded_metrics, schedules, sqs_answers, templates
 from tools.sandbox.emulator.admin import Admin
 from tools.sandbox.emulator.alarms import Alarms
 from tools.sandbox.emulator.authorisation import Authorisation, Calls
@@ -62,7 +62,8 @@ class Extensions:
         self._move_tasks.install()
         MetricData().install()
         embedded_metrics.install()
-        templates.install()
+        templates.install(self._settings)
+        custom_resources.install()
         self._service_metrics.install()
         self._alarms.install()
         self._groups.start()

@@ -3,7 +3,8 @@
 AWS pages (AWSCloudFormation/latest/TemplateReference): aws-resource-lambda-function.html (DeadLetterConfig,
 ReservedConcurrentExecutions), aws-resource-lambda-eventsourcemapping.html (Enabled), aws-resource-iam-rolepolicy.html;
 AWSCloudFormation/latest/UserGuide/aws-properties-stack.html (TemplateURL is an S3 URL) and
-using-cfn-nested-stacks.html (a nested stack's unchanged resources stay as they are).
+using-cfn-nested-stacks.html (a nested stack's unchanged resources stay as they are);
+systems-manager/latest/userguide/parameter-store-advanced-parameters.html (4 KB and 8 KB, and the tier that is chosen).
 """
 
 from __future__ import annotations
@@ -14,20 +15,26 @@ from typing import Any
 
 from tools.sandbox.emulator.events import Scope
 from tools.sandbox.emulator.host import Host
+from tools.sandbox.emulator.settings import Settings
 
 _provisioners = Host("services.cloudformation.provisioners", "_RESOURCE_HANDLERS", "_cfn_bool", "_update_resource")
 _cloudformation = Host("services.cloudformation", "_stacks")
 _handlers = Host("services.cloudformation.handlers", "_ACTION_HANDLERS")
 _lambda = Host("services.lambda_svc", "_functions", "_esms")
 _iam = Host("services.iam", "_roles")
+_ssm = Host("services.ssm", "_parameters")
+
+TIER_MAX_BYTES = {"Standard": 4_096, "Advanced": 8_192}
 
 Handlers = dict[str, Any]
 
 
-def install() -> None:
+def install(settings: Settings) -> None:
     """Wrap and add resource handlers."""
     resources: dict[str, Handlers] = _provisioners["_RESOURCE_HANDLERS"]
     _after(resources["AWS::Lambda::Function"], _complete_function)
+    _after(resources["AWS::Lambda::Function"], lambda name, _: _tell_minute(name, settings))
+    _after(resources["AWS::SSM::Parameter"], _settle_tier)
     _after(resources["AWS::Lambda::EventSourceMapping"], _complete_mapping)
     resources["AWS::IAM::RolePolicy"] = {
         "create": _create_role_policy,
@@ -64,6 +71,26 @@ def _complete_function(name: str, props: Mapping[str, Any]) -> None:
         function["config"].pop("DeadLetterConfig", None)
     reserved = props.get("ReservedConcurrentExecutions")
     function["concurrency"] = None if reserved is None else int(reserved)
+
+
+def _tell_minute(name: str, settings: Settings) -> None:
+    """Tell Sluice's functions how long a minute is here: schedules and metrics go by it, and on AWS none is shorter."""
+    variables = (_lambda["_functions"][name]["config"].get("Environment") or {}).get("Variables") or {}
+    if "SLUICE_STACK" in variables and settings.minute_s != 60:
+        variables["SLUICE_MINUTE_S"] = f"{max(1.0, settings.minute_s):.0f}"
+
+
+def _settle_tier(name: str, _props: Mapping[str, Any]) -> None:
+    """Intelligent-Tiering becomes the tier that the value needs, and a tier holds no more than it may."""
+    parameter = _ssm["_parameters"][name]
+    size = len(parameter["Value"].encode())
+    if parameter["Tier"] == "Intelligent-Tiering":
+        parameter["Tier"] = "Advanced" if size > TIER_MAX_BYTES["Standard"] else "Standard"
+    if size > TIER_MAX_BYTES[parameter["Tier"]]:
+        raise ValueError(
+            f"{parameter['Tier']} tier parameters support a maximum parameter value of"
+            f" {TIER_MAX_BYTES[parameter['Tier']]} characters."
+        )
 
 
 def _complete_mapping(mapping_id: str, props: Mapping[str, Any]) -> None:

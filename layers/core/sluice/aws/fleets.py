@@ -48,6 +48,10 @@ class SsmFleets:
         loaded = self._loaded[1]
         return self._for_draining(loaded) if last_usable and loaded.invalid else loaded
 
+    def documents(self) -> dict[str, str]:
+        """Every document as it stands there now: the rest of its path -> JSON text."""
+        return {name: parameter["Value"] for name, parameter in self._parameters().items()}
+
     def _parameters(self) -> "dict[str, ParameterTypeDef]":
         """Every document's parameter as it stands there now, by the rest of its path."""
         thing = Thing("ssm", f"parameters under {self._path}", "deploy the stack, which writes the first of them")

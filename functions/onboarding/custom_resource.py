@@ -1,0 +1,182 @@
+"""CloudFormation's question to a custom resource, and the answer that it waits for. Needs nothing but Python itself.
+
+A stack hangs until it is answered, for up to an hour. So this answers whatever happens, and imports no layer: one that
+is missing or broken must not keep it from answering.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
+"""
+
+import json
+import logging
+import os
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+BODY_MAX_BYTES = 4_096  # of the response, by the page above
+REST_MAX_BYTES = 1_024  # of each of the ids that are copied; AWS's own are a few hundred bytes
+PUT_ATTEMPTS = 5
+PUT_TIMEOUT_S = 5.0
+PUT_PAUSE_S = 0.5  # doubled each time
+# What is left of the function's time when it answers without waiting any longer: enough for every attempt.
+GUARD_S = 40.0
+
+logger = logging.getLogger("sluice.onboarding")
+logger.setLevel(os.environ.get("LOG_LEVEL", "INFO"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What CloudFormation is told: problems, or else the values that Fn::GetAtt gives."""
+
+    problems: tuple[str, ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+class UnansweredError(RuntimeError):
+    """The answer could not be delivered; Lambda asks the function again."""
+
+
+Check = Callable[[str, Mapping[str, Any]], Answer]
+Put = Callable[[str, bytes], None]
+
+
+def respond(event: object, remaining_s: float, check: Check, put: Put | None = None) -> Mapping[str, Any]:
+    """Answer a request, once; what was sent, or would be if there were a ResponseURL.
+
+    Args:
+        event: CloudFormation's request.
+        remaining_s: how long this may take.
+        check: the request's type ("Create" or "Update") and the resource's properties -> the answer. Whatever it raises
+            is a failure. It is not asked about deletions, which succeed at once.
+        put: delivers a body to the presigned URL.
+
+    Raises:
+        UnansweredError: no attempt to deliver went through.
+    """
+    request = event if isinstance(event, Mapping) else {}
+    url = request.get("ResponseURL")
+    kind = request.get("RequestType")
+    logger.info("request %s", json.dumps({**request, "ResponseURL": "(presigned)"}, default=str)[:8_000])
+    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+        logger.error("this is no request of CloudFormation: it has no ResponseURL, and nobody waits for an answer")
+        answer = Answer() if kind == "Delete" else _checked(kind, request.get("ResourceProperties"), check)
+        return response(request, answer)
+    reply = _Reply(request, url, put or put_once)
+    if kind == "Delete":
+        return reply.send(Answer())
+    guard = threading.Timer(max(0.0, remaining_s - GUARD_S), reply.send, [_late()])
+    guard.daemon = True
+    guard.start()
+    try:
+        answer = _checked(kind, request.get("ResourceProperties"), check)
+    finally:
+        guard.cancel()
+    return reply.send(answer)
+
+
+def _checked(kind: object, properties: object, check: Check) -> Answer:
+    if kind not in ("Create", "Update") or not isinstance(properties, Mapping):
+        return Answer((f"RequestType: must be Create, Update or Delete, with ResourceProperties (got {kind!r})",))
+    try:
+        return check(str(kind), properties)
+    except BaseException as error:  # also what ends a process: somebody waits
+        logger.exception("the check failed")
+        what = f"the check itself failed with {type(error).__name__}: {error}"
+        return Answer((f"{what}. This is a fault of Sluice or its layers; the onboarding function's log has more",))
+
+
+def _late() -> Answer:
+    return Answer(
+        ("AWS did not answer in time what was asked about the queues and the stack's documents; deploy again",)
+    )
+
+
+class _Reply:
+    """One request's answer: whoever is first sends it."""
+
+    def __init__(self, request: Mapping[str, Any], url: str, put: Put) -> None:
+        self._request = request
+        self._url = url
+        self._put = put
+        self._lock = threading.Lock()
+        self._sent: Mapping[str, Any] | None = None
+
+    def send(self, answer: Answer) -> Mapping[str, Any]:
+        """Deliver the answer unless another was delivered; what was."""
+        with self._lock:
+            if self._sent is None:
+                body = response(self._request, answer)
+                self._deliver(json.dumps(body).encode())
+                self._sent = body
+                logger.info("answered %s", json.dumps(body))
+            return self._sent
+
+    def _deliver(self, body: bytes) -> None:
+        for attempt in range(PUT_ATTEMPTS):
+            if attempt:
+                time.sleep(PUT_PAUSE_S * 2 ** (attempt - 1))
+            try:
+                self._put(self._url, body)
+            except Exception as error:  # whatever it was, it is tried again
+                # Its text may hold the URL, by which anybody could answer in our place.
+                logger.warning("attempt %d to answer failed with %s", attempt + 1, type(error).__name__)
+            else:
+                return
+        raise UnansweredError(f"CloudFormation could not be answered in {PUT_ATTEMPTS} attempts")
+
+
+def put_once(url: str, body: bytes) -> None:
+    """One PUT to a presigned URL, which is signed without a content type.
+
+    Raises:
+        OSError: it did not go through (urllib's errors are kinds of it).
+    """
+    headers = {"Content-Type": "", "Content-Length": str(len(body))}
+    request = urllib.request.Request(url, data=body, method="PUT", headers=headers)  # noqa: S310 - of CloudFormation
+    with urllib.request.urlopen(request, timeout=PUT_TIMEOUT_S):  # noqa: S310
+        pass
+
+
+def response(request: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+    """The response's body, at most 4,096 bytes as JSON: a reason that is longer ends where it says so.
+
+    The physical id stays what it was first, since CloudFormation takes another one for a replacement, and deletes.
+    """
+    ids = {name: str(request.get(name, ""))[:REST_MAX_BYTES] for name in ("StackId", "RequestId", "LogicalResourceId")}
+    stack = ids["StackId"].partition(":stack/")[2].partition("/")[0] or "stack"
+    first = f"{stack}-{ids['LogicalResourceId'] or 'checked'}"
+    body: dict[str, Any] = {
+        "Status": "FAILED" if answer.problems else "SUCCESS",
+        **ids,
+        "PhysicalResourceId": str(request.get("PhysicalResourceId") or first)[:REST_MAX_BYTES],
+    }
+    if not answer.problems:
+        return body | {"Data": dict(answer.data)}
+    count = len(answer.problems)
+    reason = f"{count} problem{'' if count == 1 else 's'}: " + " | ".join(answer.problems)
+    room = BODY_MAX_BYTES - len(json.dumps(body | {"Reason": ""}))
+    return body | {"Reason": _cut(reason, room)}
+
+
+def _cut(text: str, room: int) -> str:
+    """As much of a text as JSON holds in so many bytes."""
+
+    def size(part: str) -> int:
+        return len(json.dumps(part)) - 2
+
+    if size(text) <= room:
+        return text
+    end = " ... (cut here: the log of the onboarding function has it whole)"
+    low, high = 0, len(text)
+    while low < high:  # the longest beginning that fits
+        middle = (low + high + 1) // 2
+        if size(text[:middle] + end) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low] + end

@@ -1,0 +1,1 @@
+"""Is what a fleet names there, fit, and nobody else's? Asked where a fleet or a further queue is deployed."""
