@@ -175,6 +175,9 @@ class Resolved:
         if name == "Sub":
             text, extra = (argument, {}) if isinstance(argument, str) else argument
             return self._sub(text, self.value(extra))
+        if name == "FindInMap":
+            mapping, key, second = self.value(argument)
+            return self._body["Mappings"][mapping][key][second]
         if name in FUNCTIONS:
             return FUNCTIONS[name](self.value(argument))
         raise NotImplementedError(f"Fn::{name}: the project's templates did not use it so far")

@@ -42,7 +42,7 @@ def run(function: str, code: str, level: str) -> str:
         "PYTHONPATH": os.pathsep.join([str(ROOT / "layers/core"), str(ROOT / "functions" / function)]),
     }
     done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning:aws_lambda_powertools", "-c", f"import app\n{code}"],
+        [sys.executable, "-W", "error::UserWarning", "-c", f"import app\n{code}"],
         env=environ, check=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     return done.stdout
