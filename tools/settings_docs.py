@@ -17,6 +17,12 @@ SCHEMA_PATH, PAGE_PATH = ROOT / "docs/settings.schema.json", ROOT / "docs/settin
 
 TITLES = {"hints": "Starting values", "limits": "Limits", "drain": "Draining", "redrive": "Dead letters"}
 BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+PARAMETERS_FILE = """\
+Mode: act
+Settings: |
+  {"limits": {"max_step": 4}, "drain": {"deadline_s": 1800, "hook_timeout_s": 300}}
+"""
+COMMAND_LINE = r"""sam deploy --parameter-overrides 'Settings="{\"limits\":{\"max_step\":4}}"'"""
 INTRODUCTION = f"""\
 # Settings
 
@@ -26,6 +32,18 @@ that serves, so name only those that you change:
 
 ```json
 {{"limits": {{"max_step": 4}}, "drain": {{"deadline_s": 1800, "hook_timeout_s": 300}}}}
+```
+
+Best kept in a file beside other parameters, such as `parameters.yaml`, and given with
+`sam deploy --parameter-overrides file://parameters.yaml`:
+
+```yaml
+{PARAMETERS_FILE}```
+
+`sam deploy --guided` takes the object as it is. On a command line it stands in quotes of its own, as SAM CLI needs it:
+
+```
+{COMMAND_LINE}
 ```
 
 Numbers are written as JSON has them: `5` and not `05`, `0.5` and not `.5`. A deployment reads them with the code that

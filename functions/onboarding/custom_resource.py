@@ -41,7 +41,7 @@ class UnansweredError(RuntimeError):
     """The answer could not be delivered; Lambda asks the function again."""
 
 
-Check = Callable[[str, Mapping[str, Any]], Answer]
+Check = Callable[[Mapping[str, Any], Mapping[str, Any] | None], Answer]
 Put = Callable[[str, bytes], None]
 
 
@@ -51,8 +51,8 @@ def respond(event: object, remaining_s: float, check: Check, put: Put | None = N
     Args:
         event: CloudFormation's request.
         remaining_s: how long this may take.
-        check: the request's type ("Create" or "Update") and the resource's properties -> the answer. Whatever it raises
-            is a failure. It is not asked about deletions, which succeed at once.
+        check: the resource's properties, and those that they take the place of (None on creation) -> the answer.
+            Whatever it raises is a failure. It is not asked about deletions, which succeed at once.
         put: delivers a body to the presigned URL.
 
     Raises:
@@ -64,7 +64,7 @@ def respond(event: object, remaining_s: float, check: Check, put: Put | None = N
     logger.info("request %s", json.dumps({**request, "ResponseURL": "(presigned)"}, default=str)[:8_000])
     if not isinstance(url, str) or not url.startswith(("https://", "http://")):
         logger.error("this is no request of CloudFormation: it has no ResponseURL, and nobody waits for an answer")
-        answer = Answer() if kind == "Delete" else _checked(kind, request.get("ResourceProperties"), check)
+        answer = Answer() if kind == "Delete" else _checked(kind, request, check)
         return response(request, answer)
     reply = _Reply(request, url, put or put_once)
     if kind == "Delete":
@@ -73,17 +73,19 @@ def respond(event: object, remaining_s: float, check: Check, put: Put | None = N
     guard.daemon = True
     guard.start()
     try:
-        answer = _checked(kind, request.get("ResourceProperties"), check)
+        answer = _checked(kind, request, check)
     finally:
         guard.cancel()
     return reply.send(answer)
 
 
-def _checked(kind: object, properties: object, check: Check) -> Answer:
+def _checked(kind: object, request: Mapping[str, Any], check: Check) -> Answer:
+    properties, old = request.get("ResourceProperties"), request.get("OldResourceProperties")
+    before = (old if isinstance(old, Mapping) else {}) if kind == "Update" else None
     if kind not in ("Create", "Update") or not isinstance(properties, Mapping):
         return Answer((f"RequestType: must be Create, Update or Delete, with ResourceProperties (got {kind!r})",))
     try:
-        return check(str(kind), properties)
+        return check(properties, before)
     except BaseException as error:  # also what ends a process: somebody waits
         logger.exception("the check failed")
         what = f"the check itself failed with {type(error).__name__}: {error}"

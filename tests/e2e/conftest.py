@@ -28,7 +28,6 @@ SHORT = Settings(
     command_delivery_s=2.0,
 )
 STACK, FLEET = "sluice", "orders"
-# No spaces: `sam deploy --guided` takes an answer apart at them.
 SETTINGS = {
     "hints": {"lead_time_s": 2},
     "limits": {"shrink_window_s": 1},
@@ -86,6 +85,7 @@ def deployed() -> Iterator[Deployed]:
             "QueueUrl": orders["QueueUrl"],
             "DeadLetterQueueUrl": orders["DeadLetterQueueUrl"],
             "GroupName": orders["GroupName"],
+            "DrainUnit": orders["DrainUnit"],
             "TargetWaitSeconds": "20",
             "FleetName": FLEET,
             "Mode": "act",

@@ -221,6 +221,64 @@ def test_second_of_two_documents_is_invalid_when_both_claim_the_same() -> None:
     )
 
 
+# --------------------------------------------------------------------------- settings
+
+SETTINGS = {"drain": {"deadline_s": 600}, "redrive": {"transient": ["timeout*"]}, "hints": {"seconds_per_message": 2}}
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, json.dumps(SETTINGS), json.dumps(SETTINGS, indent=2)])
+def test_settings_are_the_documents_own_when_merged(settings: Any) -> None:
+    """An object or the JSON text of one, beside what the parameters give of the same sections."""
+    given = {"drain": {"unit": "work.service", "hook": "blue-drain"}, "launch": {"hook": "blue-ready"}}
+
+    fleet = parse("orders", {**LEAST, **given, "settings": settings})
+
+    assert fleet == parse("orders", {**LEAST, **SETTINGS, **given, "drain": {**given["drain"], "deadline_s": 600}})
+    assert fleet.hints.tells_speed
+    assert parse("orders", {**LEAST, "settings": "{}"}) == parse("orders", LEAST)
+    assert not parse("orders", {**LEAST, "settings": "{}"}).hints.tells_speed
+
+
+SETTINGS_FAULTS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"drain": {"deadline_s": 60}, "settings": {"drain": {"deadline_s": 90}}},
+        "settings.drain.deadline_s: is given twice; leave it out of settings, or drain.deadline_s out of the document",
+    ),
+    ({"settings": {"name": "x"}}, "settings.name: is given by the parameter FleetName; set it there"),
+    ({"settings": {"launch": {"hook": "x"}}}, "settings.launch.hook: is given by the parameter ReadySeconds"),
+    ({"settings": {"queues": []}}, "settings.queues: is not one of the settings (hints, limits, drain, redrive)"),
+    ({"settings": {"drain": []}}, "settings.drain: must be a JSON object (got [])"),
+    ({"settings": {"limits": {"steps": 1}}}, "settings.limits.steps: is not a field of a fleet (did you mean"),
+    ({"settings": None}, "settings: must be a JSON object (got None)"),
+    ({"settings": '{"a": NaN}'}, "settings: not JSON: NaN is no JSON number"),
+    ({"settings": "[" * 100_000}, "settings: not JSON"),
+    (
+        {"drain": {"heartbeat_s": 70}, "settings": {"limits": {"max_step": 1}}},
+        "drain.heartbeat_s: must be at most half",
+    ),
+    ({"settings": {"drain": {"hook_timeout_s": "29"}}}, "settings.drain.hook_timeout_s: must be whole seconds from 30"),
+    ({"settings": {"drain": {"hook_timeout_s": 80}}}, "settings.drain.heartbeat_s: must be at most half of"),
+    ({"settings": {"redrive": {"edits": "yes"}}}, "settings.redrive.edits: must be true or false (got 'yes')"),
+    ({"settings": {"redrive": {"transient": "a, b"}}}, "settings.redrive.transient: must be a JSON list (got 'a, b')"),
+]
+
+
+def test_remedy_is_told_when_sam_cli_took_settings_apart() -> None:
+    """Without quotes of their own on a command line, or as a mapping of a parameters file."""
+    (cut,) = problems({**LEAST, "settings": "{"})
+    (mapping,) = problems({**LEAST, "settings": "{'limits': {'max_step': 3}}"})
+
+    assert cut.endswith("a command line needs quotes around it, as docs/settings.md shows")
+    assert mapping.endswith("write it as one text with double quotes within, as docs/settings.md shows")
+
+
+@pytest.mark.parametrize(("change", "problem"), SETTINGS_FAULTS, ids=[str(fault)[:50] for fault, _ in SETTINGS_FAULTS])
+def test_fault_of_settings_is_named_as_it_was_written(change: dict[str, Any], problem: str) -> None:
+    """One fault is one problem; what stands elsewhere in the document is named without `settings`."""
+    (found,) = problems({**LEAST, **change})
+    assert found.startswith(problem)
+
+
 # --------------------------------------------------------------------------- any document
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", fullmatch=True)

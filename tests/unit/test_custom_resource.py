@@ -79,7 +79,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(custom_resource, "PUT_PAUSE_S", 0.0)
 
 
-def fine(_kind: str, _properties: Mapping[str, Any]) -> Any:
+def fine(_properties: Mapping[str, Any], _before: Mapping[str, Any] | None) -> Any:
     """A check that finds nothing."""
     return Answer(data={"HookTimeoutSeconds": "120"})
 
@@ -104,6 +104,20 @@ def test_physical_id_stays_when_updated(problems: tuple[str, ...]) -> None:
     respond(request("Update", PhysicalResourceId="as-it-was"), 100.0, lambda *_: Answer(problems), bucket)
 
     assert bucket.answer["PhysicalResourceId"] == "as-it-was"
+
+
+def test_check_is_told_what_was_there_before_when_updated() -> None:
+    """Nothing, where a resource is made."""
+    asked: list[Any] = []
+
+    def check(*properties: Any) -> Any:
+        asked.append(properties)
+        return Answer()
+
+    respond(request(ResourceProperties={"a": "1"}), 100.0, check, Bucket())
+    respond(request("Update", ResourceProperties={"a": "2"}, OldResourceProperties={"a": "1"}), 100.0, check, Bucket())
+
+    assert asked == [({"a": "1"}, None), ({"a": "2"}, {"a": "1"})]
 
 
 def test_every_problem_is_told_when_several_are_found() -> None:

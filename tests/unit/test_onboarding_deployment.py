@@ -46,9 +46,14 @@ def document(settings: Any = None, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def judged(found: Mapping[str, Any], account: Account | None = None, name: str = "orders", new: bool = True) -> Verdict:
+def judged(
+    found: Mapping[str, Any],
+    account: Account | None = None,
+    name: str = "orders",
+    before: Mapping[str, Any] | None = None,
+) -> Verdict:
     """What is said of a document."""
-    return check(name, found, account or Account(), is_new=new)
+    return check(name, found, account or Account(), before=before)
 
 
 def test_templates_are_told_what_they_ask_for_when_nothing_is_wrong() -> None:
@@ -160,7 +165,31 @@ def test_fleet_is_refused_when_another_stack_has_its_name() -> None:
     account = Account({"orders": {"queue": f"{URL}-other", "group": "other", "target_wait_s": 60}})
 
     assert judged(document(), account).problems[0].startswith("FleetName: another CloudFormation stack made 'orders'")
-    assert judged(document(), account, new=False).problems == ()
+    assert judged(document(), account, before=document()) == judged(document())
+
+
+def test_update_is_refused_for_what_it_changes_alone() -> None:
+    """What was so before is noted: nobody could update a fleet, or go back, while a queue is missing."""
+    gone = Account(retention={DEAD: DAY_S})
+
+    kept = judged(document({"limits": {"max_step": 2}}), gone, before=document())
+
+    assert kept.problems == ()
+    assert kept.notes[0].startswith("QueueUrl: queue")
+    assert kept.data is not None
+    assert (kept.data["RetentionSeconds"], kept.data["DeadLetterRetentionSeconds"]) == ("345600", "86400")
+    changed = judged(document(), gone, before=document(queue=f"{URL}-other", dead_letter_queue=f"{URL}-x"))
+    assert [problem.partition(":")[0] for problem in changed.problems] == ["QueueUrl"]
+
+
+def test_way_back_goes_through_when_an_update_failed() -> None:
+    """From a document that could not be used, CloudFormation goes back to one that could, whatever is missing now."""
+    back = judged(document(), Account(retention={}), before=document({"drain": {"heartbeat_s": 100}}))
+
+    assert back.problems == ()
+    assert len(back.notes) == 2
+    assert back.data is not None
+    assert judged(document({"drain": {"heartbeat_s": 90}}), before=document({"drain": {"heartbeat_s": 100}})).problems
 
 
 @pytest.mark.parametrize("name", ["a-first", "z-last"])

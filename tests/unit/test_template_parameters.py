@@ -152,6 +152,30 @@ def test_what_is_checked_is_what_is_stored(extra: dict[str, str]) -> None:
     assert found.resources["Checked"]["DependsOn"] == "OnboardingPolicy"
 
 
+@pytest.mark.parametrize("extra", [{}, {"DeadLetterQueueUrl": "", "ReadySeconds": "60", "Settings": '{"limits": {}}'}])
+def test_first_fleet_is_checked_where_sam_tells_why(extra: dict[str, str]) -> None:
+    """The same document as in the nested stack, before that begins: of a nested stack's failure only a name is told."""
+    first = STACK.resolve(ASKED | extra)
+    nested = FLEET.resolve(first.properties("Fleet")["Parameters"])
+    mine, theirs = first.properties("Checked"), nested.properties("Checked")
+
+    assert mine.pop("ServiceToken") == "<Onboarding.Arn>"
+    assert theirs.pop("ServiceToken").endswith(":function:sluice-onboarding")
+    assert mine == theirs
+    assert "Checked" in STACK.resources["Fleet"]["DependsOn"]
+
+
+@pytest.mark.parametrize(
+    "template", [STACK, FLEET, Template.load(ROOT / "queue.yaml")], ids=["template", "fleet", "queue"]
+)
+def test_stack_is_deleted_without_a_word_of_the_check(template: Template) -> None:
+    """A fleet's stack can be deleted after the functions are gone; a check that waited for them would hang it."""
+    checked = template.resources["Checked"]
+
+    assert checked["DeletionPolicy"] == checked["UpdateReplacePolicy"] == "Retain"
+    assert int(checked["Properties"]["ServiceTimeout"]) <= 300
+
+
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [

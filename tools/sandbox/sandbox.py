@@ -276,7 +276,7 @@ class Sandbox:
         work.mkdir(parents=True, exist_ok=True)
         built = work / "build"
         # In quotes: SAM CLI splits what follows the option at spaces.
-        overrides = [f"{name}={json.dumps(value)}" for name, value in (parameters or {}).items()]
+        overrides = [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in (parameters or {}).items()]
         given = ["--parameter-overrides", *overrides] if overrides else []
         source = template_dir / template
         if build:

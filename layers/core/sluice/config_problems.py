@@ -19,6 +19,13 @@ PATTERNS = {
     "document": "a Run Command document's name: 3 to 128 letters, digits, underscores, dots and hyphens",
     "hook": "a lifecycle hook's name: 1 to 255 letters, digits, hyphens, underscores and slashes",
 }
+# What would be right, by pydantic's kind of fault.
+KINDS = {
+    "model_type": "a JSON object",
+    "tuple_type": "a JSON list",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+}
 SHOWN = 80  # characters of a wrong value that an error repeats
 
 # A number as https://www.rfc-editor.org/rfc/rfc8259#section-6 has it. CloudFormation takes 05 and .5 for numbers, too,
@@ -104,9 +111,13 @@ def _no_constant(text: str) -> NoReturn:
 
 
 def _remedy(text: str) -> str:
-    """What to write in place of the first number that JSON does not know."""
+    """What to write in place of what is seen to have been meant."""
     if not text.strip():
         return "; write {} for no settings"
+    if text.strip() == "{":  # SAM CLI ends a value at a quote that stands by itself
+        return "; a command line needs quotes around it, as docs/settings.md shows"
+    if text.lstrip().startswith("{'"):  # a mapping of a parameters file, as SAM CLI writes it
+        return "; write it as one text with double quotes within, as docs/settings.md shows"
     found = _ALMOST.search(text[:100_000])
     if found and (meant := _as_json(found[1].rstrip("."))):
         return f"; write {meant} in place of {found[1]}"
@@ -128,14 +139,12 @@ def in_words(fault: Any, fields: Mapping[str, Sequence[str]]) -> list[str]:
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(parts[-1], fields.get(".".join(parts[:-1]), ()), n=1)
         return [f"{path}: is not a field of a fleet" + (f" (did you mean {near[0]}?)" if near else "")]
-    if kind == "model_type":
-        return [f"{path}: must be a JSON object (got {shown(fault['input'])})"]
     if kind == "value_error":
         said = text.removeprefix("Value error, ").split("\n")
         # What a section says begins with the field; what a field says does not.
         return [_join(path, problem) for problem in said]
-    if kind in {"int_from_float", "int_parsing"}:
-        return [f"{path}: must be a whole number (got {shown(fault['input'])})"]
+    if kind in KINDS:
+        return [f"{path}: must be {KINDS[kind]} (got {shown(fault['input'])})"]
     right = PATTERNS.get(parts[-1]) if parts and kind in {"string_pattern_mismatch", "string_type"} else None
     said_right = (
         f"must be {right}" if right else text.replace("Input should", "must", 1).replace("String should", "must", 1)

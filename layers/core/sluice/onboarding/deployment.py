@@ -1,10 +1,11 @@
 """A document as it is deployed -> its problems, or what the templates need to know of it and of its queues."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sluice.config import QUEUES_PATH, ConfigError, Fleet, QueuePolicy, RedriveMode, parse, parse_all
+from sluice.config import QUEUES_PATH, ConfigError, Fleet, RedriveMode, parse, parse_all
+from sluice.onboarding.findings import Finding, FindingCode, Severity
 from sluice.ports import PortError
 
 # A fleet's alarms are told by name: this one is given where a fleet has no veto alarm, and names none.
@@ -12,6 +13,7 @@ NO_ALARM = "(no veto alarm)"
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html: a value cannot hold these, as
 # Parameter Store does not nest its references.
 REFERENCE = "{{"
+RETENTION_S = 345_600.0  # SQS's default, where a queue cannot be read and that fails nothing
 
 # The fields that a person gives as parameters of fleet.yaml and queue.yaml, by the names of these.
 PARAMETERS = {
@@ -24,11 +26,15 @@ PARAMETERS = {
     "drain.unit": "DrainUnit",
     "priority": "Priority",
     "paused": "Paused",
+    "queue_kms_key_arn": "QueueKmsKeyArn",
+    "drain.document": "settings.drain.document",
+    "limits.veto_alarm": "settings.limits.veto_alarm",
 }
+MISSING = frozenset({FindingCode.QUEUE_MISSING, FindingCode.DEAD_LETTER_QUEUE_MISSING})
 
 
-class Account(Protocol):
-    """What a check reads of the account."""
+class Deployment(Protocol):
+    """What a check reads of the stack, and of the queues that the templates ask for."""
 
     def documents(self) -> Mapping[str, str]:
         """Every document of the stack: name -> JSON text."""
@@ -41,44 +47,63 @@ class Account(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found: problems, each with its field and remedy, or the values that templates ask for."""
+    """What was found: problems, each with its field and remedy, or the values that templates ask for.
+
+    `notes` are problems that were there before, which fail no update; `doubts` are what may be meant so, and what could
+    not be checked.
+    """
 
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     data: Mapping[str, str] | None = None
 
 
-def check(name: str, document: Mapping[str, Any], account: Account, *, is_new: bool) -> Verdict:
+# What the account has to say of a fleet; of one of its queues alone where the second argument is true.
+type Inspect = Callable[[Fleet, bool], tuple[Finding, ...]]
+
+
+def check(
+    name: str,
+    document: Mapping[str, Any],
+    deployment: Deployment,
+    *,
+    before: Mapping[str, Any] | None = None,
+    inspect: Inspect = lambda _fleet, _queue_alone: (),
+) -> Verdict:
     """Read a document as the functions will, beside those that are there, and the queues that it names.
+
+    An update is refused for what it changes, and not for what was so before: CloudFormation's way back from a failed
+    update is an update, too, and a stack is stuck where that is refused.
 
     Args:
         name: the document's name: the fleet's, or `<fleet>/queues/<queue>` for a further queue.
         document: its fields; numbers may be text, and `settings` the JSON text of an object.
-        account: the account that it is deployed into.
-        is_new: whether it is deployed for the first time, so that its name must be free.
+        deployment: the stack that it is deployed into.
+        before: the document that it takes the place of; None where it is deployed for the first time.
+        inspect: the checks of the account.
     """
-    if QUEUES_PATH not in name:
-        try:
-            parse(name, document)  # before anything is asked of AWS
-        except ConfigError as error:
-            return Verdict(_as_typed(error.problems))
-    if REFERENCE in str(document):
-        return Verdict(
-            (f"Settings: must not hold {REFERENCE}, which Parameter Store refuses; use * or ? in its place",)
-        )
+    if problems := _by_itself(name, document):
+        return Verdict(problems)
     try:
-        there = account.documents()
+        there = deployment.documents()
     except PortError as error:
         return Verdict((f"the stack's documents could not be read: {error}",))
-    if is_new and name in there:
+    if before is None and name in there:
         field = "QueueUrl" if QUEUES_PATH in name else "FleetName"
         return Verdict(
             (f"{field}: another CloudFormation stack made {name!r} already; choose another, or delete that",)
         )
-    others = {key: value for key, value in there.items() if key != name}
-    fleets, invalid = parse_all({**others, name: document})
-    if problems := _news(name, invalid, parse_all(others)[1]):
-        return Verdict(problems)
-    return _of_fleet(name.partition(QUEUES_PATH)[0], str(document["queue"]), fleets, account)
+    problems, doubts, data = _in_account(name, document, there, deployment, inspect)
+    if before is None or not problems:
+        return Verdict(problems, doubts=doubts, data=data)
+    was = problems if _by_itself(name, before) else _in_account(name, before, there, deployment, inspect)[0]
+    return Verdict(
+        problems=tuple(problem for problem in problems if problem not in was),
+        notes=tuple(problem for problem in problems if problem in was),
+        doubts=doubts,
+        data=data,
+    )
 
 
 def _by_itself(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
@@ -93,34 +118,50 @@ def _by_itself(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-def _of_fleet(name: str, queue_url: str, fleets: Sequence[Fleet], account: Account) -> Verdict:
-    """What the templates ask for of the fleet that has this queue."""
-    fleet = next((found for found in fleets if found.name == name), None)
-    if fleet is None:
-        return Verdict((f"FleetName: there is no valid fleet {name!r} in this stack; deploy it first",))
-    return _read(fleet, next(source for source in fleet.sources if source.queue == queue_url), account)
-
-
-def _read(fleet: Fleet, source: QueuePolicy, account: Account) -> Verdict:
-    """What the templates ask for of a fleet and of one of its queues."""
-    problems: list[str] = []
+def _in_account(
+    name: str, document: Mapping[str, Any], there: Mapping[str, str], deployment: Deployment, inspect: Inspect
+) -> tuple[tuple[str, ...], tuple[str, ...], Mapping[str, str]]:
+    """What is wrong with a document among the others and in the account, what is doubtful, what templates ask for."""
+    others = {key: value for key, value in there.items() if key != name}
+    fleets, invalid = parse_all({**others, name: document})
+    problems = _news(name, invalid, parse_all(others)[1])
+    fleet = next((found for found in fleets if found.name == name.partition(QUEUES_PATH)[0]), None)
+    source = next((found for found in fleet.sources if found.queue == document.get("queue")), None) if fleet else None
+    if fleet is None or source is None:
+        return (
+            problems or (f"FleetName: there is no valid fleet of this name beside {name!r}; deploy it first",),
+            (),
+            {},
+        )
     retentions: list[float] = []
-    for field, url in (("QueueUrl", source.queue), ("DeadLetterQueueUrl", source.dead_letter_queue or source.queue)):
+    unread: dict[str, str] = {}
+    queues = {"QueueUrl": source.queue, "DeadLetterQueueUrl": source.dead_letter_queue}
+    for field, url in queues.items():
+        if url is None:
+            continue
         try:
-            retentions.append(account.retention_s(url))
+            retentions.append(deployment.retention_s(url))
         except PortError as error:
-            if not (url == source.queue and problems):
-                problems.append(f"{field}: {error}")
-    if problems:
-        return Verdict(tuple(problems))
-    data = {
-        "HookTimeoutSeconds": f"{fleet.drain.hook_timeout_s:.0f}",
-        "RedriveEnabled": "true" if fleet.redrive.mode is RedriveMode.AUTO else "false",
-        "RetentionSeconds": f"{retentions[0]:.0f}",
-        "DeadLetterRetentionSeconds": f"{retentions[1]:.0f}",
-        "VetoAlarmName": fleet.limits.veto_alarm or NO_ALARM,
-    }
-    return Verdict(data=data)
+            unread[url] = f"{field}: {error}"
+            retentions.append(RETENTION_S)
+    further = QUEUES_PATH in name
+    findings = inspect(fleet.through(source) if further else fleet, further)
+    missing = [finding.what for finding in findings if finding.code in MISSING]
+    # A queue that is not there is told once, with its remedy.
+    problems += tuple(said for url, said in unread.items() if not any(f" {url} " in what for what in missing))
+    problems += tuple(str(finding) for finding in findings if finding.severity is Severity.PROBLEM)
+    doubts = tuple(str(finding) for finding in findings if finding.severity is Severity.DOUBTFUL)
+    return (
+        problems,
+        doubts,
+        {
+            "HookTimeoutSeconds": f"{fleet.drain.hook_timeout_s:.0f}",
+            "RedriveEnabled": "true" if fleet.redrive.mode is RedriveMode.AUTO else "false",
+            "RetentionSeconds": f"{retentions[0]:.0f}",
+            "DeadLetterRetentionSeconds": f"{retentions[-1]:.0f}",
+            "VetoAlarmName": fleet.limits.veto_alarm or NO_ALARM,
+        },
+    )
 
 
 def _news(name: str, after: tuple[ConfigError, ...], before: tuple[ConfigError, ...]) -> tuple[str, ...]:
