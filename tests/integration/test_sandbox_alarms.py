@@ -320,7 +320,8 @@ def test_event_is_put_aside_when_its_function_does_not_permit_the_rule(
             "GroupName": "workers",
             "TargetWaitSeconds": "60",
         },
-        {"AWS::Region": "eu-central-1", "AWS::AccountId": "000000000000"},
+        Region="eu-central-1",
+        AccountId="000000000000",
     )
     policy = json.dumps(stack.properties("FailuresPolicy")["PolicyDocument"]).replace("<Failures.Arn>", open_arn)
     sqs.set_queue_attributes(QueueUrl=urls[0], Attributes={"Policy": policy})
