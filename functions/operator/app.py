@@ -65,7 +65,7 @@ def answer(event: object, operator: Operator) -> Answer:
     if isinstance(event, Mapping) and len(keys) == 1 and keys[0] in requests:
         (kind,) = keys
         by = "the widget" if WIDGET in event else "an invoke"
-        return operator.tried(lambda: requests[kind](event[kind], by))
+        return operator.tried(kind, lambda: requests[kind](event[kind], by))
     got = ", ".join(sorted(keys)[:20]) or "nothing"
     operator.log.warning("an event that is no request: refused", keys=sorted(keys)[:20])
     return {

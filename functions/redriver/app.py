@@ -58,7 +58,9 @@ class Redriver(Invocation):
             try:
                 message = read_record(record)
             except (KeyError, TypeError, ValueError) as error:
-                self.failed("a record that is no SQS message stays where it is", error)
+                # The error's text may be the record's: its kind suffices, and no traceback.
+                kind = type(error).__name__
+                self.log.warning("a record that is no SQS message stays where it is", problem=kind)
                 kept.append(str(record.get("messageId", "")))
                 continue
             by_queue.setdefault(str(record.get("eventSourceARN", "")), []).append(message)
@@ -138,8 +140,7 @@ class Redriver(Invocation):
         due: list[tuple[Fleet, RedriveJob]] = []
         for fleet in self.ports.fleets.load().fleets:
             try:
-                held = sum(group.count for group in self.ports.ledger.failure_groups(fleet.name))
-                self.count(fleet.name, "QuarantineSize", held)
+                self.count(fleet.name, "QuarantineSize", self.ports.ledger.quarantine_size(fleet.name))
                 jobs = self.ports.ledger.jobs(fleet.name)
             except PortError as error:
                 self.failed("jobs could not be read", error, fleet=fleet.name)
@@ -210,7 +211,7 @@ def answer(event: object, redriver: Redriver) -> Answer:
         case {"source": "aws.events", "detail-type": "Scheduled Event"}:
             return redriver.tick()
         case {"source": "sluice.consumer", "detail-type": "Sluice Message Failure", "detail": detail}:
-            return redriver.tried(lambda: redriver.note_cause(detail))
+            return redriver.tried("report", lambda: redriver.note_cause(detail))
     keys = sorted(map(str, event))[:20] if isinstance(event, Mapping) else [type(event).__name__]
     logger.warning("an event that AWS does not send here: refused", keys=keys)
     return {

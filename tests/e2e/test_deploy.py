@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tools.cfn import Template
 from tools.iam_audit import audit_stack
@@ -174,6 +175,61 @@ def test_fleet_does_its_work_when_messages_come(deployed: Any, eventually: Event
 def test_function_answers_when_given_a_payload(deployed: Any, path: Path) -> None:
     """Every payload of events/, in Lambda's place with Lambda's role; none makes a function raise."""
     deployed.invoke(path.stem.partition("-")[0], json.loads(path.read_text()))
+
+
+@pytest.fixture
+def operator_only(deployed: Any) -> Any:
+    """A Lambda client of a person who may invoke the operator function, and nothing else."""
+    iam, name = deployed.sandbox.client("iam"), "a-person"
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}}
+    role = iam.create_role(
+        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )
+    arn = f"arn:aws:lambda:{REGION}:000000000000:function:{deployed.sluice['OperatorFunction']}"
+    allow = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": arn}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_role_policy(RoleName=name, PolicyName="press-buttons", PolicyDocument=document)
+    sts = deployed.sandbox.client("sts")
+    keys = sts.assume_role(RoleArn=role["Role"]["Arn"], RoleSessionName="person")["Credentials"]
+    return deployed.sandbox.client(
+        "lambda",
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+
+
+FORGED = (
+    "redriver-dead-letters-text", "drainer-terminating", "drainer-launching", "drainer-spot-interruption",
+    "drainer-run-command-success",
+)  # fmt: skip
+
+
+def test_person_may_press_buttons_alone_when_granted_the_operator(deployed: Any, operator_only: Any) -> None:
+    """Redriver and drainer refuse the caller, the operator refuses what AWS sends, and forgeries move nothing."""
+    dry_run = {"redrive": {"fleet": "orders", "all": True, "dry_run": True}}
+    taken = operator_only.invoke(FunctionName=deployed.sluice["OperatorFunction"], Payload=json.dumps(dry_run))
+    assert json.load(taken["Payload"])["dry_run"] is True
+    for output in ("RedriverFunction", "DrainerFunction", "PlannerFunction", "ConsoleFunction"):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            operator_only.invoke(FunctionName=deployed.sluice[output], Payload=json.dumps(dry_run))
+
+    before, kept = len(deployed.sandbox.calls()), archived(deployed)
+    dead_letters = f"arn:aws:sqs:{REGION}:000000000000:orders-dead-letters"
+    for name in FORGED:
+        text = (ROOT / f"events/{name}.json").read_text()
+        for event in {text, text.replace(dead_letters, deployed.orders["DeadLetterQueueArn"])}:
+            refused = operator_only.invoke(FunctionName=deployed.sluice["OperatorFunction"], Payload=event)
+            assert "event: must be one request" in json.load(refused["Payload"])["error"]
+            deployed.invoke(name.partition("-")[0], json.loads(event))  # by one who may
+    made = [call for call in deployed.sandbox.calls()[before:] if call["allowed"]]
+    effects = {
+        "sqs:SendMessage", "s3:PutObject", "ssm:SendCommand", "autoscaling:CompleteLifecycleAction",
+        "autoscaling:RecordLifecycleActionHeartbeat",
+    }  # fmt: skip
+    functions = [call for call in made if "-redriver-" in call["principal"] or "-drainer-" in call["principal"]]
+    assert [call for call in functions if call["action"] in effects] == []
+    assert archived(deployed) == kept
 
 
 @pytest.fixture

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
+import botocore.client
 import pytest
 
 from sluice.aws import AsgGroup, CloudWatchSignals, SsmFleets, SsmInstances
 from sluice.aws.clients import Clients
 from sluice.aws.fleets import CACHED_S
+from sluice.aws.ledger import FULL_KEPT_S, RECOUNT_S
 from sluice.aws.table import Table
+from sluice.grouping import GROUPS_MAX, OVERFLOW
 from sluice.model import (
     Action,
     Attribute,
@@ -32,6 +37,7 @@ from sluice.model import (
     Mode,
     Outcome,
     OutcomeStatus,
+    Quarantined,
     RedriveJob,
     StopOrder,
     TimedLaunch,
@@ -40,6 +46,7 @@ from sluice.ports import (
     ATTEMPTS_KEPT_S,
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
+    EMPTY_GROUPS_KEPT_S,
     JOBS_KEPT_S,
     LAUNCHES_KEPT,
     RETRY_MARK_S,
@@ -491,3 +498,56 @@ def test_pool_is_not_asked_for_when_the_group_has_none() -> None:
     reading = AsgGroup(cast("Clients", SimpleNamespace(autoscaling=autoscaling)), lambda: AT).read("group")
     assert [one.id for one in reading.instances] == ["i-1"]
     assert autoscaling.asked == []
+
+
+# --------------------------------------------------------------------------- failure groups
+
+
+def test_groups_and_reads_are_bounded_when_five_thousand_texts_are_all_different(
+    world: AwsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hundred are made; after that each costs one read, and all groups are counted once an hour at most."""
+    calls: Counter[str] = Counter()
+    real = botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def counted(self: Any, operation: str, arguments: Any) -> Any:
+        calls[operation] += 1
+        return real(self, operation, arguments)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counted)
+    ledger = world.ports.ledger
+    admitted = [ledger.admit_group("orders", f"text-{n}", "No cause stamped", AT) for n in range(5_000)]
+    assert admitted == [True] * GROUPS_MAX + [False] * (5_000 - GROUPS_MAX)
+    assert len(items(world)) == GROUPS_MAX + 1, "and the fleet's counts"
+    assert (calls["GetItem"], calls["Query"]) == (5_001, 1)
+    assert calls["TransactWriteItems"] <= GROUPS_MAX + 2
+
+
+def test_group_expires_when_it_is_empty_and_stays_when_it_is_not(world: AwsWorld) -> None:
+    """DynamoDB takes away what has a time to live: a group has one while nothing of it is in quarantine."""
+    ledger, sk = world.ports.ledger, "group#g-1"
+    ledger.note_failure("orders", "g-1", "declined", "one", AT)
+    assert items(world)[sk]["ttl"] == {"N": str(math.ceil(AT + EMPTY_GROUPS_KEPT_S))}
+    ledger.note_failure("orders", "g-1", "declined", "one", AT + 90_000)
+    assert items(world)[sk]["ttl"] == {"N": str(math.ceil(AT + 90_000 + EMPTY_GROUPS_KEPT_S))}, "seen again a day later"
+    entry = Quarantined("orders", "g-1", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
+    assert ledger.quarantine(entry)
+    assert "ttl" not in items(world)[sk]
+    ledger.note_failure("orders", "g-1", "declined", "one", AT + 200_000)
+    assert "ttl" not in items(world)[sk]
+    assert ledger.let_go(entry)
+    assert "ttl" in items(world)[sk]
+
+
+def test_groups_make_room_when_empty_ones_are_past_their_time(world: AwsWorld) -> None:
+    """The count does not see what DynamoDB takes away: a full fleet is counted anew, once an hour at most."""
+    ledger = world.ports.ledger
+    for n in range(GROUPS_MAX):
+        ledger.admit_group("orders", f"g-{n}", "declined", AT)
+    entry = Quarantined("orders", "g-0", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
+    ledger.quarantine(entry)
+    ledger.note_failure("orders", OVERFLOW.id, OVERFLOW.words, "one", AT)
+    assert not ledger.admit_group("orders", "g-new", "declined", AT + 1)
+    later = AT + EMPTY_GROUPS_KEPT_S + max(RECOUNT_S, FULL_KEPT_S)
+    assert ledger.admit_group("orders", "g-new", "declined", later)
+    assert [group.id for group in ledger.failure_groups("orders")] == ["g-new", "g-0"], "what is in quarantine stays"

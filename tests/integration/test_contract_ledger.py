@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from sluice.grouping import GROUPS_MAX, OVERFLOW
 from sluice.model import (
     Action,
     BootState,
@@ -366,6 +367,34 @@ def test_failure_is_counted_as_seen(ledger: Ledger) -> None:
     assert (second.seen_count, second.first_seen_at, second.last_seen_at) == (2, AT, AT + 5)
     assert (second.cause, second.sample) == ("card declined", "two")
     assert ledger.failure_group(FLEET, "g-1") == second
+
+
+def test_groups_are_admitted_until_there_are_as_many_as_may_be(ledger: Ledger) -> None:
+    """What is there stays usable; what would be one too many is refused, of this fleet alone."""
+    assert all(ledger.admit_group(FLEET, f"g-{n}", "declined", AT) for n in range(GROUPS_MAX))
+    assert ledger.admit_group(FLEET, "g-7", "declined", AT + 1)
+    assert not ledger.admit_group(FLEET, "g-new", "declined", AT + 1)
+    assert ledger.admit_group("other", "g-new", "declined", AT + 1)
+    ledger.note_failure(FLEET, OVERFLOW.id, OVERFLOW.words, "one", AT + 1)
+    assert len(ledger.failure_groups(FLEET)) == GROUPS_MAX + 1
+    assert ledger.failure_group(FLEET, "g-new") is None
+    made = ledger.failure_group(FLEET, "g-7")
+    assert made is not None
+    assert (made.count, made.seen_count, made.cause, made.first_seen_at) == (0, 0, "declined", AT)
+
+
+def test_quarantine_size_is_kept_as_messages_come_and_go(ledger: Ledger) -> None:
+    """One read, whatever the groups; a message that is indexed twice or let go twice counts once."""
+    assert ledger.quarantine_size(FLEET) == 0
+    entries = [letter(n, f"g-{n % 3}") for n in range(7)]
+    assert all(ledger.quarantine(entry) for entry in entries)
+    assert not ledger.quarantine(entries[0])
+    assert ledger.quarantine_size(FLEET) == sum(group.count for group in ledger.failure_groups(FLEET)) == 7
+    assert ledger.let_go(entries[0])
+    assert not ledger.let_go(entries[0])
+    ledger.let_go_all(entries[:5])
+    assert ledger.quarantine_size(FLEET) == sum(group.count for group in ledger.failure_groups(FLEET)) == 2
+    assert ledger.quarantine_size("other") == 0
 
 
 def test_failure_is_counted_in_its_hour_and_minute(ledger: Ledger) -> None:

@@ -165,7 +165,7 @@ PLANTED = (
         C.KEY_NOT_GRANTED,
         PROBLEM,
         setting("alarms", frozenset()),
-        "is arn:other, and the key is",
+        "is arn:other, and orders and orders-dead are encrypted with",
         KEY,
         granted=frozenset({"arn:other"}),
     ),

@@ -1,5 +1,6 @@
 """The judgments about dead letters: failure groups, verdicts, the copy that is sent back, order and pace."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -93,9 +94,16 @@ def test_failure_group_differs_when_causes_differ_in_words(one: str, other: str)
     assert failure_group(letter(cause=one)).id != failure_group(letter(cause=other)).id
 
 
-def test_failure_group_is_readable_and_says_the_masked_cause_when_one_is_stamped() -> None:
-    """A person recognises a group by its id and its words."""
-    assert failure_group(letter(cause="UnknownItem: sku-13")) == ("unknownitem-sku-955ab66109", "UnknownItem: sku-<n>")
+def test_failure_group_says_the_masked_cause_in_words_and_not_in_its_id_when_one_is_stamped() -> None:
+    """A person recognises a group by its words; its id, which is in logs, is of its kind and a hash."""
+    group = failure_group(letter(cause="UnknownItem: sku-13"))
+    assert (group.words, group.id) == ("UnknownItem: sku-<n>", "cause-955ab66109c2")
+
+
+@pytest.mark.parametrize("body", ["hunter2 is my password", '{"hunter2": 1}', '{"hunter2', "[1]", ""])
+def test_failure_group_id_holds_no_word_of_a_message_when_no_cause_is_stamped(body: str) -> None:
+    """Kind and hash alone, whatever the body is."""
+    assert re.fullmatch(r"(json|text)-[0-9a-f]{12}", failure_group(letter(body)).id)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from dataclasses import field
 from enum import StrEnum
 
 from sluice.config import Fleet
-from sluice.grouping import CAUSE, Cause, failure_group, queue_name, told_source
+from sluice.grouping import CAUSE, OVERFLOW, Cause, failure_group, group_words, queue_name, told_source
 from sluice.jobs import amend_job
 from sluice.model import Message, Quarantined, RedriveJob, Verdict, VerdictKind
 from sluice.ports import PortError, Ports, QueueFacts
@@ -96,6 +96,7 @@ class Desk:
     _indexed_at: float = 0.0
     _told: Mapping[str, str] = field(default_factory=dict)  # causes told in events, by message id
     _recent: dict[str, int] = field(default_factory=dict)  # dead letters lately, by failure group
+    _admitted: dict[str, str] = field(default_factory=dict)  # failure group -> the one that it is counted in
 
     def settle(self, messages: Sequence[Message]) -> tuple[Settlement, ...]:
         """Settle a batch; what became of each message, in the batch's order. Never raises a PortError."""
@@ -165,6 +166,8 @@ class Desk:
         if own.id not in self._recent:
             group = self.ports.ledger.failure_group(self.fleet.name, own.id)
             self._recent[own.id] = group.seen_within(policy.burst_window_s, self.now()) if group else 0
+            if group:
+                self._admitted[own.id] = own.id
         self._recent[own.id] += 1
         return self._recent[own.id]
 
@@ -241,10 +244,22 @@ class Desk:
             case _:
                 return Settlement(message.id, End.KEPT, sending.reason, verdict)
 
+    def _counted_in(self, verdict: Verdict) -> Verdict:
+        """A verdict with the failure group that it is counted in: its own, or the one of what would be too many.
+
+        Raises:
+            PortError: the ledger does not say.
+        """
+        if verdict.failure_group not in self._admitted:
+            own = Cause(verdict.failure_group, verdict.cause)
+            self._admitted[verdict.failure_group] = admitted(self.ports, self.fleet.name, own, self.now()).id
+        return replace(verdict, failure_group=self._admitted[verdict.failure_group])
+
     def _quarantine(self, message: Message, verdict: Verdict) -> Settlement:
         """Store, then index."""
         ledger = self.ports.ledger
         try:
+            verdict = self._counted_in(verdict)
             key = self.ports.archive.store(self.fleet.name, message)
             self._indexed_at = max(self.now(), self._indexed_at + INDEX_STEP_S)
             entry = Quarantined(
@@ -277,10 +292,25 @@ class Desk:
         sample, ledger = sample_of(message), self.ports.ledger
         again = verdict.attempt > (verdict.kind is VerdictKind.RETRY)  # a retry counts itself, and is to come
         try:
-            ledger.note_failure(self.fleet.name, verdict.failure_group, verdict.cause, sample, self.now(), again=again)
+            group_id = self._counted_in(verdict).failure_group
+            cause = group_words(group_id, verdict.cause)
+            ledger.note_failure(self.fleet.name, group_id, cause, sample, self.now(), again=again)
         except PortError as error:
             return f"(not counted in its failure group: {error})"
         return ""
+
+
+def admitted(ports: Ports, fleet: str, own: Cause, now: float) -> Cause:
+    """The failure group that something of a group is counted in: its own, or the overflow's where there are too many.
+
+    What is in the overflow is redriven like anything else. On its own record it keeps its own cause.
+
+    Raises:
+        PortError: the ledger does not say.
+    """
+    if own.id == OVERFLOW.id or ports.ledger.admit_group(fleet, own.id, own.words, now):
+        return own
+    return OVERFLOW
 
 
 def _kept_back(verdict: Verdict, reason: str) -> Verdict:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from sluice.belonging import Way, way_back
 from sluice.config import Fleet
+from sluice.dead_letters import admitted
 from sluice.grouping import Cause, failure_group, told_source
 from sluice.jobs import RequestError, paused_note
 from sluice.model import JobAct, JobPhase, JobState, Message, Quarantined, RedriveJob
@@ -125,8 +126,8 @@ class Editor:
 
     def _kept(self, message: Message, cause: str, at: float) -> Quarantined:
         """A message in the archive, and its entry for the index, which is yet to be written."""
-        own = failure_group(message, cause)
         ports, fleet = self.ports, self.fleet
+        own = failure_group(message, cause)
         way = way_back(told_source(message) or None, self.ways)
         message_group = message.message_group if (way.to.fifo if way else fleet.fifo) else None
         held_in = ports.ledger.held_in(fleet.name, message_group) if message_group is not None else None
@@ -136,9 +137,10 @@ class Editor:
             group = ports.ledger.failure_group(fleet.name, held_in)
             own = Cause(held_in, group.cause if group else held_in)
             at = max(at, group.last_seen_at if group else at)
+        into = own if held_in is not None else admitted(ports, fleet.name, own, at)
         return Quarantined(
             fleet=fleet.name,
-            failure_group=own.id,
+            failure_group=into.id,
             message_id=message.id,
             key=ports.archive.store(fleet.name, message),
             cause=own.words,

@@ -8,9 +8,13 @@ Theory of operation. SQS records no cause of a failure, so there are two sources
 2. A fingerprint of the message: the shape of its body (for JSON the keys and the types of their values, for text its
    first line, masked), the names of its own attributes, and the queue it came from.
 
-A group's id is a readable slug and a hash of the masked cause: equal for equal causes in every invocation, made of
-`a-z0-9-` only, whatever the message says. Everything a message says is data here: it is measured and masked, bounded
-in the work it can cause, and never interpreted.
+A group's id is its kind (`cause`, `json`, `text`) and a hash of the masked cause: equal for equal causes in every
+invocation, and without a word of what the message says, since ids are in logs and metrics. The words are in the group's
+record alone. Everything a message says is data here: it is measured and masked, bounded in the work it can
+cause, and never interpreted.
+
+Consumers that stamp no cause on messages of free text make a group for each text. A fleet has at most GROUPS_MAX of
+them: what would be one more is put into OVERFLOW, with its own cause on its own record (`admitted`).
 """
 
 import hashlib
@@ -27,7 +31,7 @@ SOURCE = "sluice.source"  # String: ARN or URL of the queue it was consumed from
 OWN_PREFIX = "sluice."  # attributes with this prefix are ours and the consumer's stamps, never the producer's
 
 CAUSE_LIMIT = 200  # characters of a cause: it is a line on a page, not a stack trace
-SLUG_LIMIT = 32  # characters of an id that are there to be read
+HASH_DIGITS = 12  # of an id, in hex: 200 groups meet by chance once in ten billion fleets
 READ_LIMIT = 2_000  # characters of a text that are looked at at all, which bounds the masking
 # A shape tells groups apart by the first levels of a body; these bound the work that a hostile one can cause.
 DEPTH_LIMIT = 6
@@ -45,8 +49,11 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<!\w)(?:[^\W\d]+\d+|\d+)[^\W\d]\w*"), "<id>"),
     (re.compile(r"\d+(?:[.,:]\d+)*"), "<n>"),
 )
+# A queue's ARN or URL, as SQS has them.
+_QUEUE = re.compile(
+    r"(arn:[a-z-]+:sqs:[a-z0-9-]+:\d{12}:|https?://[A-Za-z0-9.:-]+/\d{12}/)[A-Za-z0-9_-]{1,80}(\.fifo)?"
+)
 _SCALARS = {bool: "b", int: "n", float: "n", str: "s", type(None): "0"}
-_MASK = re.compile(r"<(?:time|id|n)>")
 _SPACES = re.compile(r"\s+")
 
 
@@ -57,18 +64,30 @@ class Cause(NamedTuple):
     words: str
 
 
+# A person looks through dozens of groups, not thousands; and as records of two kilobytes 200 are still read whole in
+# one page of a query, which is a megabyte.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
+GROUPS_MAX = 200
+OVERFLOW = Cause("overflow", f"Other causes: this fleet has {GROUPS_MAX} failure groups, and no more are made")
+
+
+def group_words(group_id: str, cause: str) -> str:
+    """What a group's record says of its cause: that of a dead letter in it, but of the overflow what it is."""
+    return OVERFLOW.words if group_id == OVERFLOW.id else cause
+
+
 def failure_group(message: Message, told: str = "") -> Cause:
     """The failure group that a dead letter belongs to; `told` is a cause told of it in an event, if there is one."""
     stamped = masked(message.attribute(CAUSE) or "") or masked(told)
     if stamped:
-        return _cause(stamped, readable=stamped, distinct=stamped)
+        return _cause("cause", stamped, distinct=stamped)
     source = queue_name(told_source(message))
     kind, shape, words = _body(message.body)
     names = sorted(name for name, _ in message.attributes if not name.startswith(OWN_PREFIX))
     parts = ("No cause stamped:", kind, words, f"from {masked(source)}" if source else "")
     return _cause(
+        "json" if "JSON" in kind else "text",
         " ".join(part for part in parts if part),
-        readable=f"unstamped {words or kind}",
         distinct="\0".join((source, kind, shape, *names)),
     )
 
@@ -76,6 +95,11 @@ def failure_group(message: Message, told: str = "") -> Cause:
 def told_source(message: Message) -> str:
     """ARN or URL of the queue a message was dead-lettered from, as it is told; nothing where it is not."""
     return message.source or message.attribute(SOURCE) or ""
+
+
+def source_in_words(source: str) -> str:
+    """What is told of where a message came from, for sentences that are in the log: an attribute may say anything."""
+    return source if _QUEUE.fullmatch(source) else "a place that its attribute sluice.source names by no ARN or URL"
 
 
 def queue_name(url_or_arn: str) -> str:
@@ -98,10 +122,9 @@ def _masked(text: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _cause(words: str, *, readable: str, distinct: str) -> Cause:
-    digest = hashlib.sha256(distinct.casefold().encode("utf-8", "surrogatepass")).hexdigest()[:10]
-    slug = re.sub(r"[^a-z0-9]+", "-", _MASK.sub(" ", readable).casefold()).strip("-")[:SLUG_LIMIT].strip("-") or "cause"
-    return Cause(f"{slug}-{digest}", words[:CAUSE_LIMIT])
+def _cause(kind: str, words: str, *, distinct: str) -> Cause:
+    digest = hashlib.sha256(distinct.casefold().encode("utf-8", "surrogatepass")).hexdigest()[:HASH_DIGITS]
+    return Cause(f"{kind}-{digest}", words[:CAUSE_LIMIT])
 
 
 def _body(body: str) -> tuple[str, str, str]:

@@ -197,7 +197,9 @@ class Invocation:
             was = before[job.fleet, job.id]
             self.count(job.fleet, "Redriven", job.sent_count - was.sent_count)
             self.count(job.fleet, "RedriveFailed", job.failed_count - was.failed_count)
-            self.log.info("a redrive went on", **self.in_words(job))
+            # What was selected by may be of a message: it is on the job's record, and not in the log.
+            words = {name: value for name, value in self.in_words(job).items() if name not in {"cause", "attribute"}}
+            self.log.info("a redrive went on", **words)
         return worked
 
     def in_words(self, job: RedriveJob) -> dict[str, Any]:
@@ -220,12 +222,13 @@ class Invocation:
             delay_s=verdict.delay_s if verdict else None,
         )
 
-    def tried(self, act: Callable[[], Answer]) -> Answer:
+    def tried(self, request: str, act: Callable[[], Answer]) -> Answer:
         """Do what was asked for: what does not work is answered, not raised, since Lambda would hide the text."""
         try:
             return act()
         except RequestError as error:
-            self.log.warning("a request was refused", problem=str(error))
+            # The text may repeat what was asked for, and so what a message says: whoever asked is told it.
+            self.log.warning("a request was refused", request=request)
             return {"error": str(error)}
         except ConflictError as error:
             self.log.warning("a request met another writer", problem=str(error))

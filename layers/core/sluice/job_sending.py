@@ -16,7 +16,7 @@ from dataclasses import field
 
 from sluice.belonging import Way, way_back
 from sluice.config import Fleet
-from sluice.grouping import told_source
+from sluice.grouping import source_in_words, told_source
 from sluice.model import JobState, Message, Quarantined, RedriveJob
 from sluice.ports import PortError, Ports, QueueFacts
 from sluice.redrive import Lanes, copy_of, memory_key, paced, selects
@@ -126,7 +126,7 @@ class JobSender:
         names = ", ".join(way.name for way in self.ways_of(job))
         for item in items:
             source = told_source(item.message) or (item.entry.source if item.entry else "")
-            told = f" came from {source[:200]}, none of {names}" if source else ""
+            told = f" came from {source_in_words(source)}, none of {names}" if source else ""
             fault = told or f": nothing tells which of {names} it came from"
             job = self._failed(job, f"Message {item.message.id}{fault}; to_queue says where to send it.")
             if job.state is not JobState.RUNNING:

@@ -47,6 +47,9 @@ CAUSES_KEPT_S = 14 * 86_400.0  # likewise
 # How much of a failure group's trend is kept: three days by the hour, and the longest window of a burst by the minute.
 TREND_HOURS = 72
 TREND_MINUTES = 11
+# A failure group without messages in quarantine, since it was last seen: until then a message of it that was sent back
+# may come again (SQS's longest retention), and is known as failed again.
+EMPTY_GROUPS_KEPT_S = 14 * 86_400.0
 JOBS_KEPT_S = 30 * 86_400.0  # since last touched
 SIGNALS_WINDOW_S = 3 * 3_600.0  # CloudWatch keeps 60 s points for 15 days, and answers 3 h of them in one page
 
@@ -426,7 +429,21 @@ class Ledger(Protocol):
         ...
 
     def failure_groups(self, fleet: str) -> tuple[FailureGroup, ...]:
-        """Every failure group of a fleet, most recently seen first."""
+        """Every failure group of a fleet, most recently seen first.
+
+        One without messages in quarantine is forgotten EMPTY_GROUPS_KEPT_S after it was last seen.
+        """
+        ...
+
+    def admit_group(self, fleet: str, group_id: str, cause: str, now: float) -> bool:
+        """Whether a failure group may be used: it is there, or is made now, where the fleet has fewer than GROUPS_MAX.
+
+        Groups that are counted into without it are made all the same: whoever counts asks first.
+        """
+        ...
+
+    def quarantine_size(self, fleet: str) -> int:
+        """How many messages are in quarantine, by a count that is kept: one read, however many there are."""
         ...
 
     def note_failure(

@@ -52,7 +52,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from sluice.config import Otherwise, RedrivePolicy
-from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE, Cause, queue_name, told_source
+from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE, Cause, queue_name, source_in_words, told_source
 from sluice.model import (
     Attribute,
     JobPhase,
@@ -274,8 +274,9 @@ def _misplaced(message: Message, to: Destination, history: History) -> str:
         names = ", ".join((queue_name(to.url), *history.others))
         return f": its dead-letter queue serves {names}, and nothing tells from which of them it came."
     if not came_from(message, to):
+        came = source_in_words(source)
         these = f"none of the queues that share its dead-letter queue, {to.arn} among them" if history.others else ""
-        return f": it came from {source[:200]}, which is {these or f"not the fleet's queue {to.arn}"}."
+        return f": it came from {came}, which is {these or f"not the fleet's queue {to.arn}"}."
     if history.held_in is not None:
         return ": an earlier message of its message group is, and order is kept."
     if copy_of(message, history.redrives + 1, to) is None:

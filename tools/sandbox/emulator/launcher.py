@@ -28,6 +28,7 @@ from tools.sandbox.emulator.settings import Settings
 _ec2 = Host(
     "services.ec2", "_instances", "_tags", "_launch_templates", "_launch_instances_internal", "_terminate_instances",
     "_resolve_launch_template_data", "_resolve_iam_instance_profile", "_DEFAULT_SUBNET_ID", "_instance_xml",
+    "_parse_lt_data",
 )  # fmt: skip
 _iam = Host("services.iam", "_lookup_instance_profile")
 _sts = Host("services.sts", "register_session")
@@ -136,12 +137,26 @@ def _describing(render: Callable[[Mapping[str, Any]], str]) -> Callable[[Mapping
     return described
 
 
+def _parsing(parse: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Keep a launch template's market, which ministack drops: API_RequestLaunchTemplateData.html."""
+
+    def parsed(params: Mapping[str, Any], prefix: str = "LaunchTemplateData") -> dict[str, Any]:
+        data = parse(params, prefix)
+        market = params.get(f"{prefix}.InstanceMarketOptions.MarketType")
+        if isinstance(market, list):
+            market = market[0] if market else None
+        return data | ({"InstanceMarketOptions": {"MarketType": market}} if market else {})
+
+    return parsed
+
+
 class Launcher:
     """Makes and ends instances, EC2's side of them."""
 
     def __init__(self, settings: Settings, bus: Bus, machines: Machines, endpoint: str) -> None:
         """Machines get ``endpoint`` as their AWS."""
         _ec2["_instance_xml"] = _describing(_ec2["_instance_xml"])
+        _ec2["_parse_lt_data"] = _parsing(_ec2["_parse_lt_data"])
         self._settings = settings
         self._bus = bus
         self._machines = machines

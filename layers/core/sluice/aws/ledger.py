@@ -9,7 +9,8 @@ One partition a fleet, pk `fleet#<name>`; sk says what a record is:
 | `decision#<at ms>#<id>` | a decision with its outcome | 30 days |
 | `drain#<instance>` | a drain, at a version | released: 7 days |
 | `consumer#<instance>` | what an instance's consumer said, and how it came into service, at a version | 1 day |
-| `group#<id>` | a failure group, its figures as attributes, so that they are added to in place | |
+| `group#<id>` | a failure group, its figures as attributes, so that they are added to in place | empty: 14 days |
+| `counts` | held_count: messages in quarantine; group_count: failure groups, made anew at counted_at | |
 | `message#<message id>` | a quarantined message: the one record that says it is there | |
 | `quarantine#<at ms>#<message id>` | the same, in the order of time | |
 | `quarantine-of#<group>#<at ms>#<message id>` | the same, in the order of time within a failure group | |
@@ -29,10 +30,11 @@ import logging
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import batched, islice
 from math import inf
+from time import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import uuid4
@@ -40,6 +42,7 @@ from uuid import uuid4
 from sluice.aws.clients import Clients
 from sluice.aws.records import Recorded, from_text, to_text
 from sluice.aws.table import TRANSACTION_MAX, Item, Table, Value, number, text, typed_all
+from sluice.grouping import GROUPS_MAX, OVERFLOW, group_words
 from sluice.model import (
     Claim,
     Consignment,
@@ -61,6 +64,7 @@ from sluice.ports import (
     CONSUMERS_KEPT_S,
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
+    EMPTY_GROUPS_KEPT_S,
     JOBS_KEPT_S,
     LAUNCHES_KEPT,
     RETRY_MARK_S,
@@ -82,8 +86,15 @@ MS_DIGITS = 15  # milliseconds until the year 33658, so that text sorts as time 
 MARKS_LOOKED_AT = 400
 # Counts of hours and minutes past are taken away some at a time: a write for each would double the writes.
 PAST_REMOVED = 12
-# Each takes three writes of a transaction's hundred, and its failure group one more.
-LET_GO_AT_ONCE = 25
+# Each takes three writes of a transaction's hundred, its failure group one more, and the fleet's count one for all.
+LET_GO_AT_ONCE = 24
+# DynamoDB takes away by itself what is past its time, which the count of groups does not see. So a fleet that has as
+# many as it may is counted anew, by one query, once in this time at most.
+RECOUNT_S = 3_600.0
+# How long a process takes that for still so: meanwhile a group that is not there costs one read, and no transaction.
+FULL_KEPT_S = 60.0
+# How much earlier than due an empty group may go: its time is written anew once a day, not at each dead letter.
+TTL_STEP_S = 86_400.0
 # Two writers of one message group's hold meet at most now and then; each attempt that fails means that another won.
 HOLD_ATTEMPTS = 5
 
@@ -91,8 +102,10 @@ HOLD_ATTEMPTS = 5
 class DynamoLedger:
     """The Ledger port."""
 
-    def __init__(self, clients: Clients, table: str) -> None:
+    def __init__(self, clients: Clients, table: str, now: Callable[[], float] = time) -> None:
         self._table = Table(clients, table)
+        self._now = now
+        self._full_until: dict[str, float] = {}  # fleets that had as many failure groups as they may
 
     # ----------------------------------------------------------------- the planner's
 
@@ -213,6 +226,73 @@ class DynamoLedger:
         groups = [_failure_group(fleet, item) for item in items]
         return tuple(sorted(groups, key=lambda group: (-group.last_seen_at, group.id)))
 
+    def admit_group(self, fleet: str, group_id: str, cause: str, now: float) -> bool:
+        """Whether a failure group may be used; it is made, and counted, in one transaction."""
+        if self._table.get(_key(fleet, f"group#{group_id}")):
+            return True
+        if now < self._full_until.get(fleet, 0.0):
+            return False
+        made = self._make_group(fleet, group_id, cause, now) or (
+            self._recount(fleet, now) and self._make_group(fleet, group_id, cause, now)
+        )
+        if not made:
+            self._full_until[fleet] = now + FULL_KEPT_S
+        return made
+
+    def _make_group(self, fleet: str, group_id: str, cause: str, now: float) -> bool:
+        """Make a group, unless there are as many as may be; True also where another has just made it."""
+        failed = self._table.transact(
+            [
+                self._table.updating(
+                    _key(fleet, f"group#{group_id}"),
+                    "SET #cause = :cause, #first_seen_at = :now, #last_seen_at = :now, #ttl = :ttl"
+                    " ADD #count :zero, #seen_count :zero",
+                    {":cause": cause, ":now": now, ":ttl": _ttl(now + EMPTY_GROUPS_KEPT_S), ":zero": 0},
+                    "attribute_not_exists(#pk)",
+                ),
+                self._table.updating(
+                    _key(fleet, "counts"),
+                    "ADD #group_count :one",
+                    {":one": 1, ":most": GROUPS_MAX},
+                    "attribute_not_exists(#group_count) OR #group_count < :most",
+                ),
+            ]
+        )
+        return not failed or 0 in failed
+
+    def _recount(self, fleet: str, now: float) -> bool:
+        """Count a fleet's groups anew where that is due, without those past their time; whether it was done."""
+        key = _key(fleet, "counts")
+        counted_at = number(self._table.get(key) or {}, "counted_at")
+        if now < counted_at + RECOUNT_S:
+            return False
+        there = 0
+        for item in self._table.query(f"fleet#{fleet}", "group#", f"group#{PAST_ALL}"):
+            past = "ttl" in item and number(item, "ttl") <= now
+            values: dict[str, Value] = {":zero": 0, ":now": math.floor(now)}
+            gone = past and self._table.delete(
+                _key(fleet, text(item, "sk")), "#count <= :zero AND #ttl <= :now", values
+            )
+            there += not gone and text(item, "sk") != f"group#{OVERFLOW.id}"
+        return (
+            self._table.update(
+                key,
+                "SET #group_count = :there, #counted_at = :now",
+                {":there": there, ":now": now, ":was": counted_at},
+                "attribute_not_exists(#counted_at) OR #counted_at = :was",
+            )
+            is not None
+        )
+
+    def quarantine_size(self, fleet: str) -> int:
+        """How many messages are in quarantine, as counted in the transactions that put them there."""
+        return int(number(self._table.get(_key(fleet, "counts")) or {}, "held_count"))
+
+    def _let_expire(self, fleet: str, group_id: str, now: float) -> None:
+        """Give a group its time to live, if nothing of it is in quarantine."""
+        values: dict[str, Value] = {":ttl": _ttl(now + EMPTY_GROUPS_KEPT_S), ":zero": 0}
+        self._table.update(_key(fleet, f"group#{group_id}"), "SET #ttl = :ttl", values, "#count <= :zero")
+
     def note_failure(
         self, fleet: str, group_id: str, cause: str, sample: str, now: float, *, again: bool = False
     ) -> FailureGroup:
@@ -232,6 +312,8 @@ class DynamoLedger:
         past += [f"minute_{at}" for at, _ in _series(item, "minute_") if at <= minute - TREND_MINUTES]
         if len(past) >= PAST_REMOVED:
             self._table.update(key, f"REMOVE {', '.join(f'#{name}' for name in past)}", {})
+        if number(item, "count") <= 0 and number(item, "ttl") < now + EMPTY_GROUPS_KEPT_S - TTL_STEP_S:
+            self._let_expire(fleet, group_id, now)
         return _failure_group(fleet, item)
 
     def note_redriven(self, fleet: str, group_id: str, job_id: str, count: int, now: float) -> None:
@@ -290,9 +372,17 @@ class DynamoLedger:
                 "SET #cause = if_not_exists(#cause, :cause), #sample = if_not_exists(#sample, :sample),"
                 " #first_seen_at = if_not_exists(#first_seen_at, :at),"
                 " #last_seen_at = if_not_exists(#last_seen_at, :at)"
+                " REMOVE #ttl"
                 " ADD #count :one, #seen_count :zero, #version :one",
-                {":cause": entry.cause, ":sample": entry.sample, ":at": entry.at, ":one": 1, ":zero": 0},
+                {
+                    ":cause": group_words(entry.failure_group, entry.cause),
+                    ":sample": entry.sample,
+                    ":at": entry.at,
+                    ":one": 1,
+                    ":zero": 0,
+                },
             ),
+            table.updating(_key(fleet, "counts"), "ADD #held_count :one", {":one": 1}),
         ]
         if entry.message_group is not None:
             writes.append(
@@ -340,6 +430,7 @@ class DynamoLedger:
                     "ADD #count :less, #version :one",
                     {":less": -1, ":one": 1},
                 ),
+                table.updating(_key(fleet, "counts"), "ADD #held_count :less", {":less": -1}),
             ]
             if there.message_group is not None:
                 key = _key(fleet, f"hold#{there.message_group}")
@@ -349,10 +440,13 @@ class DynamoLedger:
                     writes.append(table.deleting(key, "attribute_not_exists(#pk) OR #count <= :one", {":one": 1}))
             failed = table.transact(writes)
             if not failed:
+                self._let_expire(fleet, there.failure_group, self._now())
                 return True
             if 0 in failed:
                 return False
-        raise TryLaterError(f"message group {entry.message_group!r} of fleet {fleet} is written by others all the time")
+        raise TryLaterError(
+            f"the message group of {entry.message_id} of fleet {fleet} is written by others all the time"
+        )
 
     def let_go_all(self, entries: Sequence[Quarantined]) -> None:
         """Take many out of the index and their groups' counts: those that are there as given, a transaction for many.
@@ -370,9 +464,14 @@ class DynamoLedger:
             for (fleet, group), count in Counter((entry.fleet, entry.failure_group) for entry in some).items():
                 values: dict[str, Value] = {":less": -count, ":one": 1}
                 writes.append(table.updating(_key(fleet, f"group#{group}"), "ADD #count :less, #version :one", values))
+            for fleet, count in Counter(entry.fleet for entry in some).items():
+                writes.append(table.updating(_key(fleet, "counts"), "ADD #held_count :less", {":less": -count}))
             if len(writes) > TRANSACTION_MAX or table.transact(writes):
                 for entry in some:
                     self.let_go(entry)
+                continue
+            for fleet, group in dict.fromkeys((entry.fleet, entry.failure_group) for entry in some):
+                self._let_expire(fleet, group, self._now())
         for entry in entries:
             if entry.message_group is not None:
                 self.let_go(entry)

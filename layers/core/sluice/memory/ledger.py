@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
+from sluice.grouping import GROUPS_MAX, OVERFLOW, group_words
 from sluice.memory.clock import Clock
 from sluice.model import (
     Claim,
@@ -25,6 +26,7 @@ from sluice.ports import (
     CONSUMERS_KEPT_S,
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
+    EMPTY_GROUPS_KEPT_S,
     JOBS_KEPT_S,
     LAUNCHES_KEPT,
     RETRY_MARK_S,
@@ -148,18 +150,36 @@ class MemoryLedger:
 
     def failure_group(self, fleet: str, group_id: str) -> FailureGroup | None:
         """A failure group."""
-        return self._groups.get((fleet, group_id))
+        group = self._groups.get((fleet, group_id))
+        if group and group.count <= 0 and group.last_seen_at + EMPTY_GROUPS_KEPT_S <= self._clock():
+            del self._groups[fleet, group_id]
+            return None
+        return group
 
     def failure_groups(self, fleet: str) -> tuple[FailureGroup, ...]:
         """Every failure group of a fleet, most recently seen first."""
-        groups = [group for (owner, _), group in self._groups.items() if owner == fleet]
+        ids = [group_id for owner, group_id in self._groups if owner == fleet]
+        groups = [group for group_id in ids if (group := self.failure_group(fleet, group_id))]
         return tuple(sorted(groups, key=lambda group: (-group.last_seen_at, group.id)))
+
+    def admit_group(self, fleet: str, group_id: str, cause: str, now: float) -> bool:
+        """Whether a failure group may be used; it is made if there are not too many."""
+        if self.failure_group(fleet, group_id):
+            return True
+        if sum(group.id != OVERFLOW.id for group in self.failure_groups(fleet)) >= GROUPS_MAX:
+            return False
+        self._groups[fleet, group_id] = FailureGroup(fleet, group_id, cause, 0, 0, now, now)
+        return True
+
+    def quarantine_size(self, fleet: str) -> int:
+        """How many messages are in quarantine."""
+        return sum(owner == fleet for owner, _ in self._quarantined)
 
     def note_failure(
         self, fleet: str, group_id: str, cause: str, sample: str, now: float, *, again: bool = False
     ) -> FailureGroup:
         """Count one more dead letter of a group as seen."""
-        group = self._groups.get((fleet, group_id)) or FailureGroup(fleet, group_id, cause, 0, 0, now, now)
+        group = self.failure_group(fleet, group_id) or FailureGroup(fleet, group_id, cause, 0, 0, now, now)
         noted = replace(
             group,
             cause=cause,
@@ -213,8 +233,9 @@ class MemoryLedger:
         if (entry.fleet, entry.message_id) in self._quarantined or (mark and mark.sent):
             return False
         self._quarantined[entry.fleet, entry.message_id] = entry
-        group = self._groups.get((entry.fleet, entry.failure_group)) or FailureGroup(
-            entry.fleet, entry.failure_group, entry.cause, 0, 0, entry.at, entry.at, entry.sample
+        words = group_words(entry.failure_group, entry.cause)
+        group = self.failure_group(entry.fleet, entry.failure_group) or FailureGroup(
+            entry.fleet, entry.failure_group, words, 0, 0, entry.at, entry.at, entry.sample
         )
         self._groups[entry.fleet, entry.failure_group] = replace(
             group, count=group.count + 1, version=group.version + 1

@@ -181,7 +181,7 @@ def _keys(case: Case) -> Iterator[Finding]:
             )
         if key.managed_by_aws:
             continue  # its policy lets everybody in who may use SQS in the account: nothing is to be granted
-        yield from _granted(case, key, of_queues)
+        yield from _granted(case, key, users)
         policy = case.facts.key_policies.get(key.arn)
         if isinstance(policy, str) and not leaves_access_to_iam(policy, key.arn):
             # https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html: without permission from the key
@@ -203,14 +203,16 @@ def _url_of(case: Case, key_id: str) -> str:
     return next(record.url for record in records if record.key_id == key_id)
 
 
-def _granted(case: Case, key: KeyRecord, of_queues: str) -> Iterator[Finding]:
+def _granted(case: Case, key: KeyRecord, queues: list[str]) -> Iterator[Finding]:
     if case.granted_keys is None or key.arn in case.granted_keys:
         return
     given = f"is {', '.join(sorted(case.granted_keys))}" if case.granted_keys else "is not given"
     yield case.problem(
         FindingCode.KEY_NOT_GRANTED,
-        f"{case.said('queue_kms_key_arn')}: {given}, and the key is {key.arn} ({of_queues}).",
-        "The redriver may not use the key: it could read no dead letter, and send none back. Give that ARN.",
+        f"{case.said('queue_kms_key_arn')}: {given}, and {' and '.join(queues)} {'is' if len(queues) == 1 else 'are'}"
+        f" encrypted with {key.arn}.",
+        "The redriver may not use the key: it could read no dead letter, and send none back. Give that ARN; this shows"
+        " the key.",
         f"kms describe-key --key-id {key.arn}",
     )
 
