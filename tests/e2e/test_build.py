@@ -88,7 +88,7 @@ def test_layers_are_light_when_built(built: Path) -> None:
     assert {path.name for path in (built / "CoreLayer/python").iterdir()} == {"sluice"}
 
 
-@pytest.mark.parametrize("name", ["Planner", "Drainer", "Redriver", "Console"])
+@pytest.mark.parametrize("name", ["Planner", "Drainer", "Redriver", "Operator", "Console"])
 def test_function_is_its_handler_when_built(built: Path, name: str) -> None:
     """One file each; all else is in the layers."""
     assert [path.name for path in (built / name).iterdir()] == ["app.py"]

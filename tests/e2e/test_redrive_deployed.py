@@ -167,12 +167,12 @@ def parcels(deployed: Any) -> Iterator[Parcels]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_refused(parcels: Parcels) -> Iterator[None]:
-    """Whatever a test asks for, the redriver's own IAM is enough for it."""
+    """Whatever a test asks for, the own IAM of redriver and operator is enough for it."""
     sandbox = parcels.deployed.sandbox
     before = len(sandbox.calls())
     yield
     made = calls(sandbox.calls()[before:], "sluice", REGION)
-    assert [call for call in made if call.function == "redriver" and not call.allowed] == []
+    assert [call for call in made if call.function in {"redriver", "operator"} and not call.allowed] == []
 
 
 def test_dead_letter_is_edited_redriven_and_restored_when_a_person_says_so(parcels: Parcels) -> None:
@@ -246,11 +246,13 @@ def test_key_is_the_redrivers_to_use_only_through_queues_when_queues_are_encrypt
     """
     iam = parcels.deployed.sandbox.client("iam")
 
-    policy = iam.get_role_policy(RoleName=f"sluice-redriver-{REGION}", PolicyName=f"fleet-{FLEET}")["PolicyDocument"]
-    (grant,) = [one for one in policy["Statement"] if "kms:Decrypt" in one["Action"]]
+    role = f"sluice-redriver-{REGION}"
+    names = [one for one in iam.list_role_policies(RoleName=role)["PolicyNames"] if one.startswith("fleet-")]
+    documents = [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
+    (grant,) = [one for each in documents for one in each["Statement"] if "kms:Decrypt" in one["Action"]]
     assert (grant["Action"], grant["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], parcels.key)
     assert grant["Condition"] == {"StringEquals": {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"}}
-    for function in ("planner", "drainer", "redriver", "console"):
+    for function in ("planner", "drainer", "redriver", "operator", "console"):
         answer = iam.simulate_principal_policy(
             PolicySourceArn=iam.get_role(RoleName=f"sluice-{function}-{REGION}")["Role"]["Arn"],
             ActionNames=["kms:Decrypt", "kms:GenerateDataKey"],
