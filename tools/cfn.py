@@ -31,6 +31,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "Split": lambda argument: str(argument[1]).split(argument[0]),
     "Select": lambda argument: argument[1][int(argument[0])],
     "Join": lambda argument: argument[0].join(map(str, argument[1])),
+    "Base64": str,  # as text: it is for reading
     "Equals": lambda argument: str(argument[0]) == str(argument[1]),
     "Not": lambda argument: not argument[0],
     "And": all,
