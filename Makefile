@@ -15,16 +15,17 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 RUN := .venv/bin/python
-GROUPS := runtime orders dev emulator sam bootstrap
+GROUPS := runtime orders dev emulator sam scan bootstrap
 
 ## --- set-up (called by the others) ---
 
 # Made once; after a change of the planner backtests are interpreted until `make compile`.
 COMPILED := build/compiled/manifest.json
 
-.PHONY: setup setup-sandbox
+.PHONY: setup setup-sandbox setup-scan
 setup: .venv/.done $(COMPILED) ## The project's own environment, with the planner compiled for backtests
 setup-sandbox: .venv/.done .envs/emulator/.done .envs/sam/.done ## What the sandbox needs: the emulator's and SAM CLI's environments as well
+setup-scan: .venv/.done .envs/scan/.done ## What the scanners of `make check` need
 
 .envs/bootstrap/bin/uv: requirements/bootstrap.txt
 	$(PYTHON) -m venv .envs/bootstrap
@@ -70,20 +71,21 @@ aws-smoke: setup-sandbox ## The story in your own AWS account, audited, timed, d
 
 # Whole deployments first: begun last, one of them would be waited for alone.
 SLOW_FIRST := e2e chaos integration property unit
-test: setup-sandbox ## Every test this machine can run (Docker, PostgreSQL, Chromium: skipped loudly where missing)
+test: setup-sandbox setup-scan ## Every test this machine can run (Docker, PostgreSQL, Chromium: skipped loudly where missing)
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(addprefix tests/,$(SLOW_FIRST)) $(ARGS)
 
 test-fast: .venv/.done ## Unit and property tests, under a minute
 	$(RUN) -m pytest -n 2 tests/unit tests/property $(ARGS)
 
-check: setup-sandbox ## Lint, types, import rules, template checks
+check: setup-sandbox setup-scan ## Lint, types, import rules, template checks, scanners
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy layers/core/sluice tools $(addprefix functions/,$(addsuffix /app.py,planner drainer redriver operator console onboarding))
 	$(RUN) -m mypy examples/orders/orders
 	$(RUN) -m mypy examples/consumer
 	.venv/bin/lint-imports
-	.venv/bin/cfn-lint template.yaml fleet.yaml queue.yaml examples/orders/template.yaml tools/smoke/base.yaml
+	$(RUN) -m tools.scan
+	.venv/bin/cfn-lint tools/smoke/base.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template template.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template fleet.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template queue.yaml

@@ -31,6 +31,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "Split": lambda argument: str(argument[1]).split(argument[0]),
     "Select": lambda argument: argument[1][int(argument[0])],
     "Join": lambda argument: argument[0].join(map(str, argument[1])),
+    "Base64": str,  # as text: it is for reading
     "Equals": lambda argument: str(argument[0]) == str(argument[1]),
     "Not": lambda argument: not argument[0],
     "And": all,
@@ -175,6 +176,9 @@ class Resolved:
         if name == "Sub":
             text, extra = (argument, {}) if isinstance(argument, str) else argument
             return self._sub(text, self.value(extra))
+        if name == "FindInMap":
+            mapping, key, second = self.value(argument)
+            return self._body["Mappings"][mapping][key][second]
         if name in FUNCTIONS:
             return FUNCTIONS[name](self.value(argument))
         raise NotImplementedError(f"Fn::{name}: the project's templates did not use it so far")

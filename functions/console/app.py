@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.config import Fleet
 from sluice.forecasting import WEEK_S
+from sluice.log import keep_from
 from sluice.model import Mode
 from sluice.ports import Ledger, LoadedFleets, PortError, Ports
 from sluice.scoring import Score, score
@@ -71,6 +72,7 @@ fleet: orders
 """
 
 logger = Logger()
+keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer()
 metrics = Metrics()
 

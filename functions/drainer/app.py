@@ -31,6 +31,7 @@ from sluice.draining import UNDER_WAY
 from sluice.fleet_book import FleetBook
 from sluice.invocation import Answer
 from sluice.launching import Launching, Said
+from sluice.log import keep_from
 from sluice.minding import ARRIVING, Minder
 from sluice.model import CommandStatus, Drain
 from sluice.ports import PortError, Ports, TryLaterError
@@ -46,6 +47,7 @@ LAG_S = (1.0, 2.0, 4.0)
 RACE_S = 0.5
 
 logger = Logger()
+keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer()
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Sluice"))
 

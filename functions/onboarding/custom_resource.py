@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-response
 
 import json
 import logging
+import os
 import threading
 import time
 import urllib.request
@@ -25,7 +26,7 @@ PUT_PAUSE_S = 0.5  # doubled each time
 GUARD_S = 40.0
 
 logger = logging.getLogger("sluice.onboarding")
-logger.setLevel(logging.INFO)
+logger.setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,13 @@ from sluice.drain_steps import DrainRunner
 from sluice.drain_telling import Teller
 from sluice.fleet_book import FleetBook
 from sluice.invocation import MINUTE_S, Answer, Invocation, Shift
-from sluice.log import Log
+from sluice.log import Log, keep_from
 from sluice.persons import JOB_ACTS, Persons
 from sluice.releasing import Releaser
 from sluice.telemetry import emit
 
 logger = Logger()
+keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer()
 metrics = Metrics()
 

@@ -22,6 +22,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from sluice import wakes
 from sluice.aws import stack_ports as _ports
 from sluice.config import Fleet
+from sluice.log import keep_from
 from sluice.model import Decision, OutcomeStatus
 from sluice.ports import NeedsFixError, PortError, Ports, TryLaterError
 from sluice.scoring import late, score
@@ -37,6 +38,7 @@ gc.freeze()  # what is there now stays: later collections need not go through it
 gc.enable()
 
 logger = Logger()
+keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer(patch_modules=("botocore",))  # patching all that it knows costs a cold start a tenth of a second
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Sluice"))
 

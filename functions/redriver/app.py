@@ -27,13 +27,14 @@ from sluice.expiry import Keeper, is_due
 from sluice.grouping import READ_LIMIT, queue_name, told_source
 from sluice.invocation import MINUTE_S, Answer, Invocation, Shift
 from sluice.jobs import RequestError
-from sluice.log import Log
+from sluice.log import Log, keep_from
 from sluice.model import JobState, Message, RedriveJob
 from sluice.ports import PortError
 from sluice.redrive_requests import FailureReport, read_record, read_request
 from sluice.telemetry import emit
 
 logger = Logger()
+keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer()
 metrics = Metrics()
 

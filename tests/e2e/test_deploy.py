@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,42 @@ def test_every_resource_is_made_when_deployed(deployed: Any) -> None:
     fleet = Template.load(ROOT / "fleet.yaml")
     asked = {name: value for name, value in deployed.parameters.items() if name in fleet.parameters}
     assert set(fleet.resolve(asked).resources) == set(nested)
+
+
+def test_functions_import_botocore_from_their_layer_when_deployed(deployed: Any) -> None:
+    """In the locked version, from beside the layer's other libraries: not what the runtime has itself."""
+    functions = deployed.sandbox.client("lambda")
+    names = [
+        one["PhysicalResourceId"]
+        for one in resources(deployed, "sluice").values()
+        if "Lambda::F" in one["ResourceType"]
+    ]
+    configs = [functions.get_function_configuration(FunctionName=name) for name in names]
+    assert len({json.dumps(config["Layers"]) for config in configs}) == 1
+    code = (
+        "import botocore, boto3, pydantic\n"
+        "def handler(event, context):\n"
+        "    files = [botocore.__file__, boto3.__file__, pydantic.__file__]\n"
+        "    return {'version': botocore.__version__, 'from': [path.rpartition('/python/')[0] for path in files]}\n"
+    )
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("app.py", code)
+    functions.create_function(
+        FunctionName="sluice-imports",
+        Runtime=configs[0]["Runtime"],
+        Role=configs[0]["Role"],
+        Handler="app.handler",
+        Code={"ZipFile": archive.getvalue()},
+        Layers=[layer["Arn"] for layer in configs[0]["Layers"]],
+    )
+    told = deployed.invoke("imports", {})
+    functions.delete_function(FunctionName="sluice-imports")
+
+    lock = (ROOT / "requirements/runtime.txt").read_text()
+    assert f"\nbotocore=={told['version']} " in lock
+    ours, runtimes, deps = told["from"]
+    assert ours == deps != runtimes
 
 
 def test_hook_is_on_the_group_when_deployed(deployed: Any) -> None:

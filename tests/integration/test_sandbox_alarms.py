@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tools.sandbox.sandbox import Sandbox
+from tools.cfn import Template
+from tools.sandbox.sandbox import ROOT, Sandbox
 
 pytestmark = pytest.mark.sandbox
 
@@ -230,6 +231,41 @@ def test_topic_is_told_when_it_is_an_alarm_action(
     assert json.loads(json.loads(message["Body"])["Message"])["AlarmName"] == name
 
 
+def test_fleets_silence_is_told_when_ticks_stop_and_not_before_the_first(
+    put: Any, publish: Any, make_recorder: Any, state: Any, eventually: Any
+) -> None:
+    """fleet.yaml's own alarm: silent from a first deployment on, told of once ticks have come and ended."""
+    function = make_recorder()
+    function.permit(ALARM, "arn:aws:cloudwatch:*:*:alarm:*")
+    asked = {
+        "QueueUrl": "https://sqs.eu-central-1.amazonaws.com/000000000000/orders",
+        "GroupName": "workers",
+        "TargetWaitSeconds": "60",
+        "FleetName": "orders",
+        "AlarmTopicArn": "arn:aws:sns:eu-central-1:000000000000:alarms",
+    }
+    fleet = Template.load(ROOT / "fleet.yaml").resolve(asked)
+    ours = fleet.properties("NoTicks")
+    settings = {
+        name: ours[name] for name in ("Statistic", "Period", "EvaluationPeriods", "Threshold", "ComparisonOperator")
+    } | {name: [function.arn] for name, value in ours.items() if value == [asked["AlarmTopicArn"]]}
+    as_others = put(**settings, TreatMissingData="breaching")
+    name = put(**settings, TreatMissingData=ours["TreatMissingData"])
+
+    def told() -> list[dict[str, Any]]:
+        return [event["alarmData"] for event in function.seen() if event["alarmData"]["alarmName"] == name]
+
+    eventually(lambda: state(as_others) == "ALARM")  # by then so many periods have gone by without a tick
+    eventually(lambda: any(event["alarmData"]["alarmName"] == as_others for event in function.seen()))
+    assert state(name) == "INSUFFICIENT_DATA"
+    assert told() == []
+
+    eventually(lambda: publish(name, 1) or state(name) == "OK")
+    eventually(lambda: state(name) == "INSUFFICIENT_DATA")
+    states = eventually(lambda: [one["state"]["value"] for one in told()] if len(told()) == 2 else None)
+    assert states == ["OK", "INSUFFICIENT_DATA"]
+
+
 def test_actions_are_silent_when_disabled(
     put: Any, publish: Any, make_recorder: Any, state: Any, eventually: Any
 ) -> None:
@@ -266,6 +302,50 @@ def test_rule_does_not_invoke_when_the_function_does_not_permit_it(
     eventually(permitting.seen)
     eventually(lambda: f"{EVENT} may not invoke {other.arn}" in sandbox.log_path.read_text())
     assert other.seen() == []
+
+
+def test_event_is_put_aside_when_its_function_does_not_permit_the_rule(
+    sandbox: Sandbox, make_recorder: Any, eventually: Any, unique: Any
+) -> None:
+    """In the dead-letter queue of the target, with why, where that queue's policy lets EventBridge send; else lost."""
+    events, sqs = sandbox.client("events"), sandbox.client("sqs")
+    function = make_recorder()
+    urls = [sqs.create_queue(QueueName=unique("aside"))["QueueUrl"] for _ in range(2)]
+    open_arn, closed_arn = (
+        sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"] for url in urls
+    )
+    stack = Template.load(ROOT / "template.yaml").resolve(
+        {
+            "QueueUrl": "https://sqs.eu-central-1.amazonaws.com/000000000000/orders",
+            "GroupName": "workers",
+            "TargetWaitSeconds": "60",
+        },
+        Region="eu-central-1",
+        AccountId="000000000000",
+    )
+    policy = json.dumps(stack.properties("FailuresPolicy")["PolicyDocument"]).replace("<Failures.Arn>", open_arn)
+    sqs.set_queue_attributes(QueueUrl=urls[0], Attributes={"Policy": policy})
+    rule = unique("rule")
+    arn = events.put_rule(Name=rule, EventPattern=json.dumps({"source": [rule]}))["RuleArn"]
+    targets = [
+        {"Id": f"to-{number}", "Arn": function.arn, "DeadLetterConfig": {"Arn": queue}}
+        for number, queue in enumerate((open_arn, closed_arn))
+    ]
+    events.put_targets(Rule=rule, Targets=targets)
+
+    events.put_events(Entries=[{"Source": rule, "DetailType": "x", "Detail": "{}"}])
+
+    ask = {"QueueUrl": urls[0], "MessageAttributeNames": ["All"]}
+    message = eventually(lambda: sqs.receive_message(**ask).get("Messages"))[0]
+    assert json.loads(message["Body"])["source"] == rule
+    assert {name: value["StringValue"] for name, value in message["MessageAttributes"].items()} == {
+        "RULE_ARN": arn,
+        "TARGET_ARN": function.arn,
+        "ERROR_CODE": "NO_PERMISSIONS",
+    }
+    eventually(lambda: f"the policy of {closed_arn} does not let {EVENT} send" in sandbox.log_path.read_text())
+    assert not sqs.receive_message(QueueUrl=urls[1]).get("Messages")
+    assert function.seen() == []
 
 
 def test_event_is_delivered_again_when_the_function_fails(

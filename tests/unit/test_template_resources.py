@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import tomllib
@@ -116,7 +117,7 @@ def test_redriver_hears_when_a_consumer_tells_why_it_failed() -> None:
     """By the one event that docs/redriving.md describes."""
     pattern = stack().properties("Redriver")["Events"]["Failure"]["Properties"]["Pattern"]
 
-    assert pattern == {"source": ["sluice.consumer"], "detail-type": ["Sluice Message Failure"]}
+    assert (pattern["source"], pattern["detail-type"]) == (["sluice.consumer"], ["Sluice Message Failure"])
 
 
 @pytest.mark.parametrize("name", ["Planner", "Drainer", "RedriveJobs"])
@@ -200,7 +201,8 @@ def test_drainer_is_called_when_an_instance_of_the_group_waits() -> None:
 
     assert pattern["detail"] == {"AutoScalingGroupName": ["workers"], "LifecycleHookName": ["sluice-drain"]}
     assert pattern["detail-type"] == ["EC2 Instance-terminate Lifecycle Action"]
-    assert fleet().properties("Terminating")["Targets"] == [{"Id": "drainer", "Arn": f"{LAMBDA}-drainer"}]
+    (target,) = fleet().properties("Terminating")["Targets"]
+    assert (target["Id"], target["Arn"]) == ("drainer", f"{LAMBDA}-drainer")
 
 
 def test_callers_may_call_when_wired() -> None:
@@ -295,9 +297,11 @@ def test_alarms_are_those_promised_when_deployed() -> None:
         "DeadLettersLifeUsed",
     }  # fmt: skip
     for name, alarm in (alarms(stack()) | alarms(fleet())).items():
-        assert alarm["TreatMissingData"] == ("breaching" if name == "NoTicks" else "notBreaching"), name
+        assert alarm["TreatMissingData"] == ("missing" if name == "NoTicks" else "notBreaching"), name
         assert len(alarm["AlarmDescription"]) > 20
-    ticks = alarms(fleet())["NoTicks"]
+    # Silence is INSUFFICIENT_DATA, in which a new alarm begins: it tells when ticks stop, not before the first.
+    ticks = alarms(fleet(AlarmTopicArn=TOPIC))["NoTicks"]
+    assert ticks["InsufficientDataActions"] == [TOPIC]
     assert ticks["Period"] * ticks["EvaluationPeriods"] == 300
 
 
@@ -335,7 +339,10 @@ def test_records_outlive_the_stack_when_it_is_deleted() -> None:
         assert STACK.resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert ledger["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
     assert ledger["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert ledger["SSESpecification"] == {"SSEEnabled": True}
+    assert ledger["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+    # The bucket's policy protects it for as long as it is there.
+    assert STACK.resources["ArchivePolicy"]["DeletionPolicy"] == STACK.resources["Archive"]["DeletionPolicy"]
+    assert STACK.resources["ArchivePolicy"]["UpdateReplacePolicy"] == "Retain"
     assert [key["AttributeName"] for key in ledger["KeySchema"]] == ["pk", "sk"]
     assert archive["VersioningConfiguration"] == {"Status": "Enabled"}
     assert set(archive["PublicAccessBlockConfiguration"].values()) == {True}
@@ -416,14 +423,34 @@ def test_widgets_do_not_overlap_when_laid_out() -> None:
 # --------------------------------------------------------------------------- builds
 
 
-def test_layer_leaves_out_what_the_runtime_has_when_built() -> None:
-    """What excluded.txt names is locked (so that tests run with it) and is boto3's own; the rest is in the layer."""
-    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "layers/deps/requirements.txt").read_text(), re.MULTILINE))
-    excluded = set((ROOT / "layers/deps/excluded.txt").read_text().split())
+def test_layer_holds_all_that_functions_import_when_built() -> None:
+    """By the lock, with hashes: botocore too, so that no function hangs on the version that the runtime has."""
+    lock = (ROOT / "layers/deps/requirements.txt").read_text()
+    locked = set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
 
     assert (ROOT / "layers/deps/requirements.txt").resolve() == ROOT / "requirements/runtime.txt"
-    assert locked - excluded >= {"aws-lambda-powertools", "pydantic", "htpy"}
-    assert "botocore" in locked & excluded
+    assert locked >= {"aws-lambda-powertools", "pydantic", "htpy", "botocore", "urllib3"}
+    assert "boto3" not in locked
+    assert re.search(r"^botocore==\S+ \\\n +--hash=sha256:", lock, re.MULTILINE)
+
+
+def test_models_of_all_services_are_kept_when_clients_of_them_are_made() -> None:
+    """Each service that deployed code makes a client of is in services.txt, and the list is in order."""
+    kept = (ROOT / "layers/deps/services.txt").read_text().splitlines()
+    made = {
+        call.args[0].value
+        for directory in ("layers/core/sluice", "functions")
+        for path in (ROOT / directory).rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in {"_make", "create_client", "client"}
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+    }
+
+    assert kept == sorted(set(kept))
+    assert {"sqs", "ssm", "autoscaling", "ec2"} <= made <= set(kept)
 
 
 def test_capabilities_are_set_when_deploying_by_configuration() -> None:

@@ -2,10 +2,12 @@
 
 ministack invokes a rule's function once and asks nobody. Here a service must be permitted by the function's own
 policy (or by the role that the target names), a failed invocation is tried again twice, and then the event goes to
-the function's dead-letter target or on-failure destination.
+the function's dead-letter target or on-failure destination. An event that may not be delivered goes to the dead-letter
+queue of the rule's target, if that queue's own policy lets EventBridge send.
 
 AWS pages: lambda/latest/dg/invocation-async-error-handling.html (two retries, a minute and two minutes later),
 lambda/latest/dg/access-control-resource-based.html, eventbridge/latest/userguide/eb-use-resource-based.html,
+eventbridge/latest/userguide/eb-rule-dlq.html (no retry without permission; the queue's policy, the attributes),
 scheduler/latest/UserGuide/setting-up.html (execution role),
 AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html (service principal of alarm actions).
 """
@@ -86,10 +88,13 @@ class Lambdas:
         else:
             who = SCHEDULER if scheduled else EVENTS
             permitted = service_may_invoke(who, function_arn, rule.get("Arn", ""))
-        if not permitted:
-            log.error("%s: %s may not invoke %s; nothing is delivered", rule.get("Name"), who, function_arn)
+        if permitted:
+            invoke(function_arn, json.loads(payload))
             return
-        invoke(function_arn, json.loads(payload))
+        log.error("%s: %s may not invoke %s; nothing is delivered", rule.get("Name"), who, function_arn)
+        if queue_arn := (target.get("DeadLetterConfig") or {}).get("Arn"):
+            attributes = {"RULE_ARN": rule.get("Arn", ""), "TARGET_ARN": function_arn, "ERROR_CODE": "NO_PERMISSIONS"}
+            _put_aside(who, queue_arn, payload, attributes)
 
     def _dead_letter(self, queue_arn: str, config: Mapping[str, Any], event: Any, result: Mapping[str, Any]) -> None:
         """Send an event that failed for good, as it was, to the function's dead-letter queue."""
@@ -154,24 +159,42 @@ def invoke(function_arn: str, event: Any) -> None:
     _lambda["invoke_async_with_retry"](_lambda["_execution_record_for_config"](record, config), event)
 
 
+def _put_aside(service: str, queue_arn: str, event: str, attributes: Mapping[str, str]) -> None:
+    """Send an event that cannot be delivered, as it was, to its target's dead-letter queue, if the queue lets that."""
+    queue = _sqs["_queue_by_arn"](queue_arn)
+    if queue is None:
+        log.error("%s does not exist: the event is lost", queue_arn)
+        return
+    context = _context("sqs:SendMessage", queue_arn, attributes["RULE_ARN"])
+    policy = queue["attributes"].get("Policy") or ""
+    if _evaluator["evaluate_resource_policy"](policy, context, service=service).decision != "Allow":
+        log.error("the policy of %s does not let %s send: the event is lost", queue_arn, service)
+        return
+    texts = {name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()}
+    _sqs["_act_send_message"](
+        {"QueueUrl": queue["url"], "MessageBody": event, "MessageAttributes": texts}, queue["url"]
+    )
+
+
 def service_may_invoke(service: str, function_arn: str, source_arn: str) -> bool:
     """Whether the function's policy lets an AWS service invoke it on behalf of a source."""
     found = _lambda["function_policy_for_arn"](function_arn)
     if found is None:
         return False
-    context = _context(function_arn, {"aws:sourcearn": source_arn, "aws:sourceaccount": Scope.current().account})
+    context = _context("lambda:InvokeFunction", function_arn, source_arn)
     decision = _evaluator["evaluate_resource_policy"](found[0], context, service=service)
     return bool(decision.decision == "Allow")
 
 
-def _context(function_arn: str, keys: Mapping[str, str]) -> Any:
+def _context(action: str, resource_arn: str, source_arn: str) -> Any:
+    """What a service asks on behalf of a source of the present account."""
     scope = Scope.current()
     return _evaluator["EvalContext"](
         principal_arn="",
         principal_type="Service",
         principal_account=scope.account,
-        action="lambda:InvokeFunction",
-        resource_arn=function_arn,
+        action=action,
+        resource_arn=resource_arn,
         region=scope.region,
-        service_context=dict(keys),
+        service_context={"aws:sourcearn": source_arn, "aws:sourceaccount": scope.account},
     )

@@ -1,0 +1,70 @@
+"""The stack's LogLevel, in processes that have the environment that Lambda gives a function."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
+TICK = """
+from types import SimpleNamespace
+from sluice.config import Fleet
+from sluice.memory import memory_ports
+queue = "https://sqs.eu-central-1.amazonaws.com/000000000000/orders"
+fleet = Fleet(name="orders", queue=queue, group="workers", target_wait_s=60)
+ports = memory_ports(lambda: 1_800_000_000.0, [fleet])
+ports.fleets.put("broken", "{}")
+app._ports = lambda: ports
+context = SimpleNamespace(
+    function_name="sluice-planner", memory_limit_in_mb=512, aws_request_id="r-1", invoked_function_arn="arn",
+    get_remaining_time_in_millis=lambda: 11_000,
+)
+app.handler({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}, context)
+"""
+
+
+def run(function: str, code: str, level: str) -> str:
+    """What a function's process prints, where the stack's LogLevel is that; its module is `app`."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "AWS_LAMBDA_FUNCTION_NAME": f"sluice-{function}",
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        "AWS_LAMBDA_LOG_LEVEL": "DEBUG" if level == "DEBUG" else "INFO",  # Lambda sets it by ApplicationLogLevel
+        "LOG_LEVEL": level,
+        "POWERTOOLS_SERVICE_NAME": f"sluice-{function}",
+        "POWERTOOLS_TRACE_DISABLED": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "layers/core"), str(ROOT / "functions" / function)]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", f"import app\n{code}"],
+        env=environ, check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    return done.stdout
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_lines_are_kept_from_the_stacks_level_on(function: str, level: str) -> None:
+    """Of every function, whatever Lambda's own filter is at."""
+    levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
+    code = (
+        "import logging\n"
+        f"for level in {levels}:\n"
+        "    if logging.getLogger(app.logger.name).isEnabledFor(getattr(logging, level)): print(level)\n"
+    )
+    assert run(function, code, level).split() == levels[levels.index(level) :]
+
+
+@pytest.mark.parametrize(("level", "least"), [("INFO", {"INFO", "ERROR"}), ("WARNING", {"ERROR"})])
+def test_metrics_get_through_when_only_warnings_are_kept(level: str, least: set[str]) -> None:
+    """A tick's metrics are lines without a level, which Lambda takes for INFO; its decision is one of level INFO."""
+    lines = [json.loads(line) for line in run("planner", TICK, level).splitlines()]
+    metrics = {name for line in lines if "_aws" in line for name in line}
+    assert {"TicksSucceeded", "InvalidFleets"} <= metrics
+    assert {line["level"] for line in lines if "_aws" not in line} == least
