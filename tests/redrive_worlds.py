@@ -7,9 +7,10 @@ from typing import Any
 from sluice.config import Fleet, RedrivePolicy
 from sluice.dead_letters import Desk, Settlement
 from sluice.grouping import CAUSE
-from sluice.memory import MemoryPorts, memory_ports, queue_url
+from sluice.memory import MemoryPorts, MemoryQueue, memory_ports, queue_url
 from sluice.model import Attribute, JobState, Message, Quarantined, RedriveJob
 from sluice.ports import Ports, QueueFacts
+from sluice.redrive_requests import read_record
 from sluice.running import Runner, Work, run
 
 START = 1_800_000_000.0
@@ -57,6 +58,17 @@ def letter(
         source=source,
         message_group=message_group,
     )
+
+
+def polled(queue: MemoryQueue, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch as Lambda's poller hands it over: its messages are in their queue, in flight under the receipts."""
+    records = []
+    for record in batch["Records"]:
+        url = queue_url(str(record.get("eventSourceARN", "")).rpartition(":")[2])
+        if "body" in record and url in queue.urls():
+            record = {**record, "receiptHandle": queue.hand_over(url, read_record(record))}  # noqa: PLW2901 - as received
+        records.append(record)
+    return {**batch, "Records": records}
 
 
 @dataclass(slots=True)

@@ -28,8 +28,7 @@ from sluice.widget import Clock, View
 
 NOW = 1_795_530_600.0  # 2026-11-24 14:30:00 UTC
 HOUR = 3_600.0
-REDRIVER_ARN = "arn:aws:lambda:eu-central-1:000000000000:function:sluice-redriver"
-DRAINER_ARN = "arn:aws:lambda:eu-central-1:000000000000:function:sluice-drainer"
+OPERATOR_ARN = "arn:aws:lambda:eu-central-1:000000000000:function:sluice-operator"
 CONSOLE_ARN = "arn:aws:lambda:eu-central-1:000000000000:function:sluice-console"
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/000000000000/"
 
@@ -266,8 +265,7 @@ def view(now: float = NOW, **changes: object) -> View:
         "failure_groups": failure_groups(now),
         "jobs": jobs(now),
         "console_arn": CONSOLE_ARN,
-        "redriver_arn": REDRIVER_ARN,
-        "drainer_arn": DRAINER_ARN,
+        "operator_arn": OPERATOR_ARN,
     }
     return View(**{**parts, **changes})  # type: ignore[arg-type]
 

@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from functions.console import app as console
-from functions.drainer import app as drainer
-from functions.redriver import app as redriver
+from functions.operator import app as operator
+from sluice.invocation import Shift
 from sluice.memory import MemoryPorts, memory_ports
 from sluice.model import Message, Quarantined
-from sluice.sweeping import Shift
 from tests.widget_scenes import (
     CONSOLE_ARN,
-    DRAINER_ARN,
     NOW,
-    REDRIVER_ARN,
+    OPERATOR_ARN,
     afternoon,
     decision,
     drains,
@@ -50,32 +48,26 @@ class World:
 
     clock: SetClock
     ports: MemoryPorts
-    redriver_arn: str | None = REDRIVER_ARN
+    operator_arn: str | None = OPERATOR_ARN
     invoked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     others: dict[str, Callable[[dict[str, Any]], Any]] = field(default_factory=dict)
 
     def console(self, event: object) -> str:
         """What the console answers."""
-        settings = console.Settings(CONSOLE_ARN, self.redriver_arn, "/sluice/test/fleets/", DRAINER_ARN)
+        settings = console.Settings(CONSOLE_ARN, self.operator_arn, "/sluice/test/fleets/")
         return console.respond(event, lambda: self.ports, self.clock, settings).text
 
-    def redriver(self, event: object) -> object:
-        """What the redriver answers."""
-        now = self.clock()
-        shift = redriver.Shift(
-            name=f"invocation-{len(self.invoked)}",
-            until=now + 61.0,
-            stop_at=now + 55.0,
+    def operator(self, event: object) -> object:
+        """What the operator function answers."""
+        shift = Shift.begun(
+            f"invocation-{len(self.invoked)}",
+            self.clock(),
+            60.0,
+            60.0,
             sleep=self.clock.sleep,
             uniform=lambda: 0.5,
         )
-        return redriver.respond(event, redriver.Redriver(self.ports, self.clock, shift), REDRIVER_ARN)
-
-    def drainer(self, event: object) -> object:
-        """What the drainer answers."""
-        shift = Shift(self.clock() + 55.0, 10.0, f"invocation-{len(self.invoked)}", self.clock.sleep)
-        book = drainer.FleetBook(self.ports, self.clock)
-        return drainer.respond(event, drainer.Drainer(self.ports, self.clock, shift, book))
+        return operator.respond(event, operator.Operator(self.ports, self.clock, shift), OPERATOR_ARN)
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> Mapping[str, Any]:  # noqa: N803 - AWS's names
         """As a Lambda client's `invoke`."""
@@ -83,8 +75,7 @@ class World:
         self.invoked.append((FunctionName, event))
         functions = {
             CONSOLE_ARN: self.console,
-            REDRIVER_ARN: self.redriver,
-            DRAINER_ARN: self.drainer,
+            OPERATOR_ARN: self.operator,
             **self.others,
         }
         return {"Payload": io.BytesIO(json.dumps(functions[FunctionName](event)).encode())}

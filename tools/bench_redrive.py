@@ -61,6 +61,7 @@ class _Bench:
                 "AWS_ENDPOINT_URL": sandbox.url,
                 "AWS_ACCESS_KEY_ID": ROOT_KEY,
                 "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
+                "SLUICE_STACK": "bench",
                 "SLUICE_FLEETS_PATH": "/bench/",
                 "SLUICE_TABLE": "bench",
                 "SLUICE_BUCKET": "bench",

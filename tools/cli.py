@@ -13,6 +13,7 @@ app = App(
 app.command("tools.plan:plan", name="plan", help="What the planner would decide, and why, from files alone.")
 app.command("tools.backtest.command:backtest", name="backtest", help="What a policy would have cost on past traffic.")
 app.command("tools.redrive:app", name="redrive", help="Send quarantined messages back to their queue.")
+app.command("tools.doctor:doctor", name="doctor", help="Can a fleet work with the queues and group that it names?")
 
 
 def main() -> None:

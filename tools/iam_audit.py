@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
-FUNCTIONS = ("planner", "drainer", "redriver", "console", "onboarding")
+FUNCTIONS = ("planner", "drainer", "redriver", "operator", "console", "onboarding")
 
 # (function or *, action, resource pattern) -> why it is granted although the emulator never sees it used.
 EXCUSED: Mapping[tuple[str, str, str], str] = {
@@ -29,27 +29,40 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("drainer", "ec2:DescribeInstances", "*"): "only for a drain that a sweep finds under way",
     ("drainer", "dynamodb:UpdateItem", "*"): "only for consumers that say when their first message came",
     ("drainer", "autoscaling:SetInstanceProtection", "*"): "only for consumers that say that they are busy",
-    (
-        "drainer",
-        "autoscaling:TerminateInstanceInAutoScalingGroup",
-        "*",
-    ): "only to release an instance that was retained",
     ("drainer", "sqs:GetQueueAttributes", "*"): "only for a fleet with drain.silence_s",
-    (
-        "drainer",
-        "ssm:SendCommand",
-        "*:document/*",
-    ): "only where the document is the fleet's; the other serves the others",
+    ("drainer", "ssm:DescribeInstanceInformation", "*"): "only for a fleet with drain.silence_s",
     ("redriver", "s3:ListBucket", "*"): "no call: it lets S3 say that a key is not there",
     ("redriver", "kms:*", "*"): "SQS itself uses the queues' key, on the function's behalf",
-    ("redriver", "s3:ListBucketVersions", "*"): "only to restore what was let go of",
-    ("redriver", "s3:GetObjectVersion", "*"): "only to restore what was let go of",
+    ("redriver", "dynamodb:DeleteItem", "*"): "only for a redrive that goes on after its request was answered",
+    ("redriver", "sqs:SendMessage", "*"): "only for dead letters that are retried, and such a redrive",
+    ("redriver", "s3:GetObject", "*"): "only for a redrive that goes on after its request was answered",
+    ("redriver", "s3:DeleteObject", "*"): "only for a redrive that goes on after its request was answered",
+    ("redriver", "sqs:*MessageMoveTask*", "*"): "only for a redrive out of a dead-letter queue with thousands of them",
+    ("operator", "dynamodb:GetItem", "*"): "only where a person names a message, a job or an instance",
+    ("operator", "dynamodb:ConditionCheckItem", "*"): "only to put into quarantine, and to restore",
+    ("operator", "sqs:GetQueueAttributes", "*"): "of the dead-letter queue only with redrive.mode manual",
+    ("operator", "s3:ListBucket", "*"): "no call: it lets S3 say that a key is not there",
+    ("operator", "kms:*", "*"): "SQS itself uses the queues' key, on the function's behalf",
+    ("operator", "s3:ListBucketVersions", "*"): "only to restore what was let go of",
+    ("operator", "s3:GetObjectVersion", "*"): "only to restore what was let go of",
+    ("operator", "s3:PutObject", "*"): "only to put into quarantine, with redrive.mode manual, and to restore",
+    ("operator", "sqs:ReceiveMessage", "*"): "only for dead letters that wait in their queue, with redrive.mode manual",
+    ("operator", "sqs:DeleteMessage", "*"): "only for dead letters that wait in their queue, with redrive.mode manual",
     (
-        "redriver",
+        "operator",
         "sqs:ChangeMessageVisibility",
         "*",
-    ): "only for a redrive out of the dead-letter queue, or a paused queue's",
-    ("redriver", "sqs:*MessageMoveTask*", "*"): "only for a redrive out of a dead-letter queue with thousands of them",
+    ): "only for dead letters that wait in their queue, with redrive.mode manual",
+    ("operator", "sqs:*MessageMoveTask*", "*"): "only for a redrive out of a dead-letter queue with thousands of them",
+    ("operator", "autoscaling:DescribeAutoScalingInstances", "*"): "only to release an instance",
+    ("operator", "autoscaling:CompleteLifecycleAction", "*"): "only to release an instance",
+    ("operator", "autoscaling:TerminateInstanceInAutoScalingGroup", "*"): "only to release what a group has retained",
+    ("onboarding", "autoscaling:DescribeLaunchConfigurations", "*"): "only for a group without a launch template",
+    ("onboarding", "ssm:DescribeInstanceInformation", "*"): "only for a group with instances in service",
+    ("onboarding", "iam:*", "*"): "only for a launch template with an instance profile, and drain.via ssm",
+    ("onboarding", "ec2:DescribeLaunchTemplateVersions", "*"): "only for drain.via ssm",
+    ("onboarding", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids growth",
+    ("onboarding", "kms:*", "*"): "only for queues that are encrypted with a key",
     ("console", "dynamodb:GetItem", "*"): "only where a person looks at one message",
     ("console", "s3:GetObject", "*"): "only where a person looks at one message",
 }
@@ -64,6 +77,18 @@ class Iam(Protocol):
 
     def get_role_policy(self, *, RoleName: str, PolicyName: str) -> Mapping[str, Any]:  # noqa: N803 - boto3's own
         """One of them."""
+        ...
+
+    def list_attached_role_policies(self, *, RoleName: str) -> Mapping[str, Any]:  # noqa: N803 - boto3's own names
+        """Managed policies of a role."""
+        ...
+
+    def get_policy(self, *, PolicyArn: str) -> Mapping[str, Any]:  # noqa: N803 - boto3's own names
+        """Which version of a managed policy is in force."""
+        ...
+
+    def get_policy_version(self, *, PolicyArn: str, VersionId: str) -> Mapping[str, Any]:  # noqa: N803 - boto3's own
+        """One version of it."""
         ...
 
 
@@ -134,7 +159,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def grants(iam: Iam, stack: str, region: str) -> tuple[Grant, ...]:
-    """Every grant of the inline policies of a stack's functions.
+    """Every grant of the policies of a stack's functions.
 
     Raises:
         ValueError: a statement that this audit cannot read, such as a Deny or a NotAction.
@@ -153,8 +178,15 @@ def grants(iam: Iam, stack: str, region: str) -> tuple[Grant, ...]:
 
 
 def _statements(iam: Iam, role: str) -> Iterator[Mapping[str, Any]]:
-    for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
-        document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+    documents = {
+        name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+    }
+    for attached in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+        arn = attached["PolicyArn"]
+        version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        documents[arn] = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    for policy, document in documents.items():
         for statement in _listed(document["Statement"]):
             if statement["Effect"] != "Allow" or not {"Action", "Resource"} <= set(statement):
                 raise ValueError(f"{role}, policy {policy}: cannot be audited: {statement}")

@@ -35,6 +35,7 @@ FUNCTIONS = {
     "planner": "Planner",
     "drainer": "Drainer",
     "redriver": "Redriver",
+    "operator": "Operator",
     "console": "Console",
     "onboarding": "Onboarding",
 }
@@ -252,7 +253,7 @@ def main(
         endpoint: the sandbox's, such as http://127.0.0.1:4566.
         stack: the deployed stack.
         build: where `sam build` wrote.
-        only: beginnings of payload names, such as planner or redriver-redrive; all without it.
+        only: beginnings of payload names, such as planner or operator-redrive; all without it.
 
     Returns:
         0 if every function answered without raising.

@@ -1,4 +1,4 @@
-"""`sluice redrive`: the redriver's requests from the command line, through the deployed function.
+"""`sluice redrive`: the operator's requests from the command line, through the deployed function.
 
 It uses the caller's own AWS credentials, who must be allowed `lambda:InvokeFunction` on that function and nothing else.
 """
@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-DEFAULT_FUNCTION = "sluice-redriver"
+DEFAULT_FUNCTION = "sluice-operator"
 # The function answers a request within ten seconds, and Lambda ends it after thirty.
 READ_TIMEOUT_S = 40
 SAMPLE_SHOWN = 60  # characters of a body, in a table's row
@@ -39,7 +39,7 @@ class InvokeError(Exception):
 
 
 def invoke(function: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Invoke the redriver and wait for its answer.
+    """Invoke the operator function and wait for its answer.
 
     Raises:
         InvokeError: with what AWS said.
@@ -118,7 +118,7 @@ def redrive(
         again: Send even what may have been sent before, where an answer was lost.
         from_dead_letter_queue: With --all and redrive mode manual: from the dead-letter queue itself.
         watch: Stay until the job is over, and show how far it is. To leave does not stop it.
-        function: The redriver's name or ARN; by default SLUICE_REDRIVER_FUNCTION, else sluice-redriver.
+        function: The operator function's name or ARN; by default SLUICE_OPERATOR_FUNCTION, else sluice-operator.
         json_: Print the answer as it is.
     """
     who = {"fleet": fleet, "requested_by": f"{getpass.getuser()}, on the command line"}
@@ -153,7 +153,7 @@ def redrive(
             " --attribute),"
             f" or one of {names}"
         )
-    target = function or os.environ.get("SLUICE_REDRIVER_FUNCTION") or DEFAULT_FUNCTION
+    target = function or os.environ.get("SLUICE_OPERATOR_FUNCTION") or DEFAULT_FUNCTION
     if acts:
         ((kind, fields),) = acts.items()
         request: dict[str, Any] = {kind: {**who, **dict(fields or {})}}

@@ -89,9 +89,8 @@ def handler(event: Any, context: LambdaContext) -> str:
     """Answer the widget's HTML, or its documentation where that is asked for."""
     settings = Settings(
         console_arn=context.invoked_function_arn,
-        redriver_arn=os.environ.get("SLUICE_REDRIVER_ARN") or None,
+        operator_arn=os.environ.get("SLUICE_OPERATOR_ARN") or None,
         fleets_path=os.environ.get("SLUICE_FLEETS_PATH", ""),
-        drainer_arn=os.environ.get("SLUICE_DRAINER_ARN") or None,
     )
     answer = respond(event, _ports, time.time, settings)
     logger.info(answer.summary, extra={"problems": answer.problems})
@@ -104,9 +103,8 @@ class Settings:
     """What a rendering needs to know of the stack."""
 
     console_arn: str | None = None  # this function, as the dashboard invoked it
-    redriver_arn: str | None = None  # None: no buttons
+    operator_arn: str | None = None  # None: no buttons
     fleets_path: str = ""
-    drainer_arn: str | None = None  # None: no buttons at drains
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +279,7 @@ def _in_words(fault: Any) -> str:
 
 def _show_messages(request: Request, fleet: str, ports: Ports, settings: Settings) -> Answer:
     """A failure group's messages, or one of them, for a popup."""
-    scene = Scene(fleet, request.now, request.clock, request.theme, settings.console_arn, settings.redriver_arn)
+    scene = Scene(fleet, request.now, request.clock, request.theme, settings.console_arn, settings.operator_arn)
     if request.message_id:
         entry = ports.ledger.quarantined_message(fleet, request.message_id)
         if entry is None:
@@ -304,8 +302,7 @@ def look(request: Request, ports: Ports, settings: Settings) -> View:
         notes=request.notes,
         fleets_path=settings.fleets_path,
         console_arn=settings.console_arn,
-        redriver_arn=settings.redriver_arn,
-        drainer_arn=settings.drainer_arn,
+        operator_arn=settings.operator_arn,
     )
     try:
         loaded = ports.fleets.load(last_usable=True)
@@ -321,8 +318,6 @@ def look(request: Request, ports: Ports, settings: Settings) -> View:
         fleet=fleet,
         notes=request.notes + notes,
     )
-    if view.drains_only:  # the redriver refuses such a fleet, so it is offered no redrive
-        view = replace(view, redriver_arn=None)
     return _with_records(view, fleet.name, ports.ledger) if fleet else view
 
 

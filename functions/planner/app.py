@@ -14,17 +14,18 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
 from sluice import wakes
+from sluice.aws import stack_ports as _ports
 from sluice.config import Fleet
 from sluice.model import Decision, OutcomeStatus
 from sluice.ports import NeedsFixError, PortError, Ports, TryLaterError
 from sluice.scoring import late, score
+from sluice.telemetry import emit
 from sluice.ticking import LEASE_S, Ticked, hands_for, tick
 
 # The schedule's next minute begins this long after: the last tick of a hot fleet is then over.
@@ -281,29 +282,6 @@ def _shadow(ticked: Ticked) -> Answer:
     return {"shadow": told}
 
 
-def emit(tally: Iterable[Record]) -> None:
-    """The tally as embedded metrics: one blob for each fleet, and one for what is of no fleet.
-
-    A shift's ticks are values of one metric in their order, so that CloudWatch knows minimum, maximum and sum.
-    """
-    by_fleet: dict[str | None, list[Record]] = {}
-    for record in tally:
-        by_fleet.setdefault(record[0], []).append(record)
-    for fleet, records in by_fleet.items():
-        if fleet is not None:
-            metrics.add_dimension("fleet", fleet)
-        for _, name, unit, value in records:
-            metrics.add_metric(name, unit, value)
-        metrics.flush_metrics()
-
-
-@cache
-def _ports() -> Ports:
-    from sluice.aws import connect  # noqa: PLC0415 - botocore is imported after the handler is known to be needed
-
-    return connect(os.environ)
-
-
 @tracer.capture_lambda_handler(capture_response=False)
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> Answer:
@@ -323,4 +301,4 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
     try:
         return planner.answer(event)
     finally:
-        emit(planner.tally)
+        emit(metrics, planner.tally)

@@ -1,42 +1,37 @@
-"""Dead letters as they come, a person's redrives, and each minute the jobs under way -> verdicts, sends, progress.
+"""Dead letters as they come, a consumer's reports, and each minute the jobs under way -> verdicts, sends, progress.
 
 The judgments are in `sluice.redrive`, the order of effects in `sluice.resending`, `sluice.dead_letters`,
-`sluice.running`, `sluice.editing` and `sluice.expiry`; persons' requests are answered in `sluice.persons`. Two
-functions run this: that of the dead-letter mapping, which may live no longer than messages are hidden in their queue,
-and that of the schedule, which works on jobs for most of each minute. Here an invocation is read, given to them, and
-told of in the log and in metrics: by ids and failure groups, never by what a message says.
+`sluice.running` and `sluice.expiry`. Two functions run this: that of the dead-letter mapping, which may live no longer
+than messages are hidden in their queue, and that of the schedule, which works on jobs for most of each minute. It takes
+what AWS sends and nothing else: people ask the operator function. Here an invocation is read, given on, and told of in
+the log and in metrics: by ids and failure groups, never by what a message says.
+
+Whoever may invoke the function can forge a batch, so that a record counts only where SQS itself says that it is in
+flight under its receipt in the dead-letter queue of a fleet.
 """
 
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
 from itertools import groupby
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
-from aws_lambda_powertools.metrics import MetricUnit
 
+from sluice.aws import stack_ports as _ports
 from sluice.belonging import Way, way_back
 from sluice.config import Fleet, QueuePolicy, RedriveMode
 from sluice.expiry import Keeper, is_due
-from sluice.grouping import queue_name, told_source
-from sluice.invocation import MINUTE_S, Invocation, Record, Shift
+from sluice.grouping import READ_LIMIT, queue_name, told_source
+from sluice.invocation import MINUTE_S, Answer, Invocation, Shift
 from sluice.jobs import RequestError
 from sluice.log import Log
 from sluice.model import JobState, Message, RedriveJob
-from sluice.persons import JOB_ACTS, Answer, Persons
-from sluice.ports import ConflictError, PortError, Ports
-from sluice.redrive_requests import read_record
-
-# What a run leaves of the function's own timeout, to finish the batch it is at.
-MARGIN_S = 5.0
-# A request of this process that is under way when it dies may arrive this much after its end.
-GRACE_S = 1.0
-# Between one minute's work on jobs and the next one's, so that the schedule finds them given back.
-HANDOVER_S = 3.0
+from sluice.ports import PortError
+from sluice.redrive_requests import FailureReport, read_record, read_request
+from sluice.telemetry import emit
 
 logger = Logger()
 tracer = Tracer()
@@ -85,10 +80,12 @@ class Redriver(Invocation):
                 count=len(messages),
             )
             return [message.id for message in messages]
-        kept: list[str] = []
+        ours = self._held(ways[0].fleet.dead_letter_queue or "", messages)
+        kept = [message.id for message in messages if message not in ours]
+        # Message groups, on FIFO queues: what is behind one that stays does as well.
+        held: set[str | None] = {message.message_group for message in messages if message not in ours}
         desks = {way.to.url: self.desk(way) for way in ways}
-        held: set[str | None] = set()  # message groups, on FIFO queues: what is behind one that stays does as well
-        for way, some in _by_way(ways, messages):
+        for way, some in _by_way(ways, ours):
             theirs = [message for message in some if not (way.to.fifo and message.message_group in held)]
             settled = desks[way.to.url].settle(theirs)
             self.tell(way.fleet, settled)
@@ -96,6 +93,30 @@ class Redriver(Invocation):
             kept += [message.id for message in some if message.id not in gone]
             held |= {message.message_group for message in some if message.id not in gone}
         return kept
+
+    def _held(self, dead_letter_queue: str, messages: Sequence[Message]) -> list[Message]:
+        """Those that are in flight in their queue under their receipts, hidden for as long as this process may live.
+
+        Of several that name one receipt none is: SQS gives each message that it hands out a receipt of its own.
+
+        Raises:
+            PortError: SQS does not say.
+        """
+        receipts = [message.receipt for message in messages]
+        single = [message for message in messages if receipts.count(message.receipt) == 1]
+        if not single:
+            return []
+        seconds = max(self.queue(dead_letter_queue).visibility_s, self.shift.until - self.now())
+        answer = self.ports.queue.hold(dead_letter_queue, [message.receipt for message in single], seconds)
+        held = [message for index, message in enumerate(single) if index in answer.done]
+        if len(held) < len(messages):
+            logger.warning(
+                "dead letters that their queue does not have in flight under their receipts: left alone",
+                queue=queue_name(dead_letter_queue),
+                count=len(messages) - len(held),
+                problems=sorted(set(answer.failed.values()))[:3],
+            )
+        return held
 
     def _ways_of(self, dead_letter_arn: str) -> tuple[Way, ...]:
         """The queues of every fleet whose dead-letter queue this is."""
@@ -117,7 +138,7 @@ class Redriver(Invocation):
         for fleet in self.ports.fleets.load().fleets:
             try:
                 held = sum(group.count for group in self.ports.ledger.failure_groups(fleet.name))
-                self.tally.append((fleet.name, "QuarantineSize", held))
+                self.count(fleet.name, "QuarantineSize", held)
                 jobs = self.ports.ledger.jobs(fleet.name)
             except PortError as error:
                 self.failed("jobs could not be read", error, fleet=fleet.name)
@@ -148,7 +169,7 @@ class Redriver(Invocation):
         look = Keeper(self.ports, way.fleet, dead, self.desk(way), self.now).look()
         if look is None:
             return
-        self.tally.append((fleet.name, "DeadLetterLifeUsed", look.used_fraction or 0.0))
+        self.count(fleet.name, "DeadLetterLifeUsed", look.used_fraction or 0.0)
         self.tell(fleet, look.put_away)
         logger.info(
             "dead letters were looked at",
@@ -159,61 +180,46 @@ class Redriver(Invocation):
             put_away_count=len(look.put_away),
         )
 
+    # ------------------------------------------------------------- consumers' reports
+
+    def note_cause(self, detail: object) -> Answer:
+        """Remember why a message failed, for when it comes as a dead letter.
+
+        Raises:
+            RequestError: it is no such report, or of no fleet's queue.
+            PortError: AWS does not let us.
+        """
+        report = read_request(FailureReport, "detail", detail)
+        loaded = self.ports.fleets.load().fleets
+        fleets = [fleet for fleet in loaded if any(report.is_of(source.queue) for source in fleet.sources)]
+        if not fleets:
+            raise RequestError(f"detail.queue: {report.queue[:200]} is the queue of no fleet")
+        for fleet in fleets:
+            cause = report.cause[:READ_LIMIT]
+            self.ports.ledger.keep_cause(fleet.name, report.message_id, cause, self.now())
+            self.log.debug("a cause was told", fleet=fleet.name, dead_letter=report.message_id)
+        return {"noted": [fleet.name for fleet in fleets]}
+
 
 def answer(event: object, redriver: Redriver) -> Answer:
-    """Read an invocation and do what it asks. What it is not made for is logged and dropped."""
-    by = "the widget" if _is_of_widget(event) else "an invoke"
-    persons = Persons(redriver)
-    requests: dict[str, Callable[[object, str], Answer]] = {
-        "redrive": persons.redrive,
-        "look": persons.look_at_job,
-        "archive": persons.archive_group,
-        "edit": persons.edit,
-        "restore": persons.restore,
-        "quarantine": persons.quarantine,
-        "peek": persons.look_inside,
-        **{kind: partial(persons.act_on_job, kind) for kind in JOB_ACTS},
-    }
+    """Read an invocation and do what AWS asks by it. What it is not made for is logged and refused."""
     match event:
         case {"Records": [*records]} if records and all(_is_of_sqs(record) for record in records):
             return redriver.take_batch(records)
         case {"source": "aws.events", "detail-type": "Scheduled Event"}:
             return redriver.tick()
         case {"source": "sluice.consumer", "detail-type": "Sluice Message Failure", "detail": detail}:
-            return _tried(redriver, lambda: persons.note_cause(detail))
-        case Mapping() if found := [(kind, asked) for kind, asked in event.items() if kind in requests]:
-            kind, asked = found[0]
-            return _tried(redriver, lambda: requests[kind](asked, by))
+            return redriver.tried(lambda: redriver.note_cause(detail))
     keys = sorted(map(str, event))[:20] if isinstance(event, Mapping) else [type(event).__name__]
-    logger.warning("an event that is none of ours: dropped", keys=keys)
+    logger.warning("an event that AWS does not send here: refused", keys=keys)
     return {
-        "error": "event: must be an SQS batch, a scheduled event, a consumer's report, or a request such as"
-        ' {"redrive": {"fleet": ..., "all": true}} or {"stop": {"fleet": ..., "job_id": ...}}; requests are '
-        + ", ".join(requests)
+        "error": f"event: must be an SQS batch, a scheduled event or a consumer's report, not {', '.join(keys)};"
+        " requests of people go to the operator function (the stack's output OperatorFunction)"
     }
-
-
-def _tried(redriver: Redriver, act: Callable[[], Answer]) -> Answer:
-    """A person's request: what does not work is answered, not raised, since Lambda would hide the text."""
-    try:
-        return act()
-    except RequestError as error:
-        logger.warning("a request was refused", problem=str(error))
-        return {"error": str(error)}
-    except ConflictError as error:
-        logger.warning("a request met another writer", problem=str(error))
-        return {"error": f"another invocation was first: {error}; look at the job and ask again"}
-    except PortError as error:
-        redriver.failed("a request failed", error)
-        return {"error": str(error)}
 
 
 def _is_of_sqs(record: object) -> bool:
     return isinstance(record, Mapping) and record.get("eventSource") == "aws:sqs"
-
-
-def _is_of_widget(event: object) -> bool:
-    return isinstance(event, Mapping) and "widgetContext" in event
 
 
 def _by_way(ways: Sequence[Way], messages: Sequence[Message]) -> list[tuple[Way, list[Message]]]:
@@ -228,56 +234,24 @@ def _by_way(ways: Sequence[Way], messages: Sequence[Message]) -> list[tuple[Way,
     return [(turn[0][0], [message for _, message in turn]) for turn in turns]
 
 
-# --------------------------------------------------------------------------- what is told
-
-
-def emit(tally: Iterable[Record]) -> None:
-    """The tally as embedded metrics: one blob for each fleet."""
-    by_fleet: dict[str, list[Record]] = {}
-    for record in tally:
-        by_fleet.setdefault(record[0], []).append(record)
-    for fleet, records in by_fleet.items():
-        metrics.add_dimension("fleet", fleet)
-        for _, name, value in records:
-            metrics.add_metric(name, MetricUnit.Count, value)
-        metrics.flush_metrics()
-
-
-def respond(event: object, redriver: Redriver, function_arn: str) -> Answer | str:
-    """The answer, as HTML where the widget asks."""
-    answered = answer(event, redriver)
-    if not isinstance(event, Mapping) or not _is_of_widget(event):
-        return answered
-    from sluice.widget.answers import render_answer  # noqa: PLC0415 - batches, the many, need no HTML
-
-    return render_answer(answered, event, function_arn)
-
-
-@cache
-def _ports() -> Ports:
-    from sluice.aws import connect  # noqa: PLC0415 - botocore is imported after the handler is known to be needed
-
-    return connect(os.environ)
+# --------------------------------------------------------------------------- Lambda's entry
 
 
 @tracer.capture_lambda_handler(capture_response=False)
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: Any) -> Answer | str:
+def handler(event: dict[str, Any], context: Any) -> Answer:
     """Lambda's entry: read the invocation, decide and apply, tell."""
-    started_at = time.time()
-    left_s = context.get_remaining_time_in_millis() / 1000
-    minute_s = float(os.environ.get("SLUICE_MINUTE_S") or MINUTE_S)
-    shift = Shift(
-        name=context.aws_request_id,
-        until=started_at + left_s + GRACE_S,
-        stop_at=started_at + min(left_s - MARGIN_S, max(minute_s - HANDOVER_S, minute_s / 2)),
+    shift = Shift.begun(
+        context.aws_request_id,
+        time.time(),
+        context.get_remaining_time_in_millis() / 1000,
+        float(os.environ.get("SLUICE_MINUTE_S") or MINUTE_S),
         sleep=time.sleep,
         uniform=random.SystemRandom().random,
-        minute_s=minute_s,
     )
     redriver = Redriver(_ports(), time.time, shift)
 
     try:
-        return respond(event, redriver, context.invoked_function_arn)
+        return answer(event, redriver)
     finally:
-        emit(redriver.tally)
+        emit(metrics, redriver.tally)

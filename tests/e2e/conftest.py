@@ -85,6 +85,7 @@ def deployed() -> Iterator[Deployed]:
             "QueueUrl": orders["QueueUrl"],
             "DeadLetterQueueUrl": orders["DeadLetterQueueUrl"],
             "GroupName": orders["GroupName"],
+            "DrainUnit": orders["DrainUnit"],
             "TargetWaitSeconds": "20",
             "FleetName": FLEET,
             "Mode": "act",

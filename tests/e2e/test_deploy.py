@@ -117,9 +117,9 @@ def test_fleet_does_its_work_when_messages_come(deployed: Any, eventually: Event
     )
     eventually(lambda: archived(deployed))
     request = {"fleet": "orders", "all": True}
-    assert deployed.invoke("redriver", {"redrive": request | {"dry_run": True}})
+    assert deployed.invoke("operator", {"redrive": request | {"dry_run": True}})
     assert archived(deployed), "a dry run sends nothing"
-    deployed.invoke("redriver", {"redrive": request})
+    deployed.invoke("operator", {"redrive": request})
     assert eventually(lambda: consume(deployed)) == ["poison"]
     eventually(lambda: not archived(deployed))
 
@@ -242,9 +242,9 @@ def test_further_queue_is_looked_after_when_added(
     page = deployed.invoke("console", {"fleet": "orders", "widgetContext": {}})
     assert "urgent" in page
 
-    answer = deployed.invoke("redriver", {"redrive": {"fleet": "orders", "queue": "urgent", "dry_run": True}})
+    answer = deployed.invoke("operator", {"redrive": {"fleet": "orders", "queue": "urgent", "dry_run": True}})
     assert (answer["selected_count"], answer["queues"]) == (1, ["urgent"])
-    deployed.invoke("redriver", {"redrive": {"fleet": "orders", "queue": "urgent"}})
+    deployed.invoke("operator", {"redrive": {"fleet": "orders", "queue": "urgent"}})
     (back,) = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
     assert back["Body"] == "now"
     sqs.delete_message(QueueUrl=url, ReceiptHandle=back["ReceiptHandle"])

@@ -36,4 +36,4 @@ def test_answers_are_those_of_the_stack_when_invoked_locally(results: dict[str, 
     assert results["drainer-sweep"].answer == {"swept": ["orders"]}
     assert [tick["fleet"] for tick in results["planner-person"].answer["ticks"]] == ["orders"]
     assert "There is no fleet" not in results["console-render"].answer
-    assert results["redriver-redrive-dry-run"].answer["fleet"] == "orders"
+    assert results["operator-redrive-dry-run"].answer["fleet"] == "orders"

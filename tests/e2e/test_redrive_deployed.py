@@ -46,6 +46,7 @@ class Parcels:
         return connect(
             self.deployed.sandbox.env()
             | {
+                "SLUICE_STACK": "sluice",
                 "SLUICE_FLEETS_PATH": "/sluice/sluice/fleets/",
                 "SLUICE_TABLE": self.deployed.sluice["LedgerTable"],
                 "SLUICE_BUCKET": self.deployed.sluice["ArchiveBucket"],
@@ -53,8 +54,8 @@ class Parcels:
         )
 
     def asked(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """The redriver's answer to a request; the test fails if it refused."""
-        answer: dict[str, Any] = self.deployed.invoke("redriver", {kind: {"fleet": FLEET, **fields}})
+        """The operator function's answer to a request; the test fails if it refused."""
+        answer: dict[str, Any] = self.deployed.invoke("operator", {kind: {"fleet": FLEET, **fields}})
         assert "error" not in answer, answer
         return answer
 
@@ -153,7 +154,6 @@ def parcels(deployed: Any) -> Iterator[Parcels]:
             "TargetWaitSeconds": "300",
             "FleetName": FLEET,
             "QueueKmsKeyArn": key,
-            "Mode": "act",
             "Settings": json.dumps({"redrive": {"mode": "manual", "edits": True, "canary_wait_s": 1}}),
         },
         template="fleet.yaml",

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sluice.draining import UNDER_WAY
 from sluice.model import Attribute, JobState, Message, Quarantined
 from sluice.widget import Scene, Theme, render, render_whole
-from tests.widget_scenes import CONSOLE_ARN, HARM, NOW, REDRIVER_ARN, failure_groups, fleet, harmed, jobs
+from tests.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, failure_groups, fleet, harmed, jobs
 from tests.widget_world import World, make_world
 from tools.sandbox.widget_page import make_page, serving
 
@@ -195,7 +195,7 @@ def test_dry_run_when_pressed_tells_what_would_be_sent_and_sends_nothing(open_pa
     expect(popup).to_contain_text("Dry run: 41 messages would be sent")
     expect(popup).to_contain_text("Nothing was sent.")
     endpoint, event = world.invoked[-1]
-    assert endpoint == REDRIVER_ARN
+    assert endpoint == OPERATOR_ARN
     assert event["redrive"] == {"fleet": "orders", "failure_group": GROUP.id, "dry_run": True}
     assert world.ports.queue.messages(fleet().queue) == ()
     assert page.locator("#answer").get_attribute("data-removed") == ""
@@ -333,7 +333,7 @@ def test_widget_when_texts_mean_harm_has_just_its_own_elements(open_page: OpenPa
         text = HARM.get(event["name"], "plain words")
         entry = Quarantined("orders", "g", "m", "k", text, NOW, NOW, 1, text, 5, text[:500], None, ((text, text),))
         message = Message("m", text, "", ((text, Attribute("String", text)),), NOW, 1, text, text)
-        return render_whole(entry, message, Scene("orders", NOW, redriver_arn=REDRIVER_ARN))
+        return render_whole(entry, message, Scene("orders", NOW, operator_arn=OPERATOR_ARN))
 
     world.others[HARM_ARN] = answer_whole
     whole = shown("plain")

@@ -123,6 +123,7 @@ def make_group(sandbox: Sandbox, unique: Callable[[str], str]) -> Iterator[MakeG
     ) -> ProcessGroup:
         name = unique("group")
         tags = [{"Key": "sluice:sandbox-command", "Value": command}] if command else [{"Key": "of", "Value": name}]
+        tags.append({"Key": "sluice:sandbox-unit", "Value": "consumer.service"})
         template = {"ImageId": "ami-12345678", "InstanceType": "t3.nano"}
         template |= more.pop("template", {})
         ec2.create_launch_template(

@@ -23,7 +23,8 @@ from sluice.aws.queue import SqsQueue
 from sluice.memory import Hook, MemoryPorts, memory_ports
 from sluice.memory import queue_url as memory_queue_url
 from sluice.ports import Ports
-from tools.sandbox.sandbox import Sandbox
+from tools.cfn import Template
+from tools.sandbox.sandbox import ROOT, Sandbox
 
 MEMORY = pytest.param("memory", id="memory")
 MOTO = pytest.param("moto", id="moto")
@@ -205,6 +206,7 @@ class AwsWorld(World):
         name = _unique("sluice")
         self.environ = {
             **environ,
+            "SLUICE_STACK": name,
             "SLUICE_TABLE": name,
             "SLUICE_BUCKET": name,
             "SLUICE_FLEETS_PATH": f"/sluice/{name}/fleets/",
@@ -226,6 +228,16 @@ class AwsWorld(World):
             self.environ["AWS_REGION"],
             self.environ["AWS_ACCESS_KEY_ID"],
             self.environ["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def make_stop_document(self) -> None:
+        """The document by which the stack stops consumers, as its template has it."""
+        asked = {"QueueUrl": "https://sqs.eu-central-1.amazonaws.com/000000000000/q", "GroupName": "g"}
+        template = Template.load(ROOT / "template.yaml").resolve(asked | {"TargetWaitSeconds": "60"})
+        document = template.properties("StopDocument")
+        name = f"{self.environ['SLUICE_STACK']}-stop"
+        self.client("ssm").create_document(
+            Name=name, Content=json.dumps(document["Content"]), DocumentType="Command", DocumentFormat="JSON"
         )
 
     @override

@@ -22,9 +22,8 @@ from sluice.widget import UTC_CLOCK
 from tests.widget_html import Page, parse
 from tests.widget_scenes import (
     CONSOLE_ARN,
-    DRAINER_ARN,
     NOW,
-    REDRIVER_ARN,
+    OPERATOR_ARN,
     afternoon,
     decision,
     drains,
@@ -35,7 +34,7 @@ from tests.widget_scenes import (
 from tests.widget_world import World, make_world
 
 EVENTS = Path(__file__).parents[2] / "events"
-SETTINGS = app.Settings(CONSOLE_ARN, REDRIVER_ARN, "/sluice/test/fleets/")
+SETTINGS = app.Settings(CONSOLE_ARN, OPERATOR_ARN, "/sluice/test/fleets/")
 READS = {"load", "decisions", "drains", "failure_groups", "jobs"}
 
 
@@ -229,7 +228,7 @@ def test_render_when_a_document_was_broken_tells_what_is_at_fault_and_what_its_i
     written_at = world.clock.now
     world.clock.now += 3_600
     world.ports.fleets.put("orders", {"queue": "nowhere", "target_wait_s": -1})
-    page = show({"fleet": "orders"}, world.ports, replace(SETTINGS, drainer_arn=DRAINER_ARN))
+    page = show({"fleet": "orders"}, world.ports, replace(SETTINGS, operator_arn=OPERATOR_ARN))
     assert "The document of fleet orders is invalid:" in page.text
     for field in ("queue:", "group: is required", "target_wait_s:"):
         assert field in page.text
@@ -239,7 +238,7 @@ def test_render_when_a_document_was_broken_tells_what_is_at_fault_and_what_its_i
     assert "only draining" in page.text
     assert not [event for _, event in page.actions if "redrive" in event]
     assert [event for _, event in page.actions if "release" in event]
-    assert "SLUICE_REDRIVER_ARN" not in page.text
+    assert "SLUICE_OPERATOR_ARN" not in page.text
     assert "only draining" not in show({"fleet": "invoices"}, world.ports).text
 
 
@@ -284,7 +283,7 @@ def test_render_when_the_stack_is_not_set_up_says_what_is_missing() -> None:
     """Without its settings the function still answers a widget that says what must be set."""
     page = parse(app.respond({}, lambda: connect({}), lambda: NOW, SETTINGS).text)
     assert page.text.startswith("This widget cannot read its stack:")
-    assert "SLUICE_FLEETS_PATH, SLUICE_TABLE, SLUICE_BUCKET must be set" in page.text
+    assert "SLUICE_STACK, SLUICE_FLEETS_PATH, SLUICE_TABLE, SLUICE_BUCKET must be set" in page.text
 
 
 # --------------------------------------------------------------------------- on AWS
@@ -300,8 +299,9 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, str]]:
         "AWS_DEFAULT_REGION": "eu-central-1",
         "SLUICE_TABLE": "sluice-test-ledger",
         "SLUICE_BUCKET": "sluice-test-archive",
+        "SLUICE_STACK": "test",
         "SLUICE_FLEETS_PATH": "/sluice/test/fleets/",
-        "SLUICE_REDRIVER_ARN": REDRIVER_ARN,
+        "SLUICE_OPERATOR_ARN": OPERATOR_ARN,
         "POWERTOOLS_SERVICE_NAME": "sluice-console",
         "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
     }

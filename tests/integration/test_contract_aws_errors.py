@@ -45,7 +45,7 @@ from tools.sandbox.sandbox import Sandbox
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders"
 THING = Thing("sqs", f"queue {QUEUE}", "create it")
-SETTINGS = {"SLUICE_TABLE": "t", "SLUICE_BUCKET": "b", "SLUICE_FLEETS_PATH": "/sluice/s/fleets/"}
+SETTINGS = {"SLUICE_STACK": "s", "SLUICE_TABLE": "t", "SLUICE_BUCKET": "b", "SLUICE_FLEETS_PATH": "/sluice/s/fleets/"}
 
 
 def answer(code: str, status: int = 400, operation: str = "SendMessageBatch", message: str = "said AWS") -> ClientError:
@@ -568,6 +568,7 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
     "queue.start_move": ("sqs:GetQueueAttributes", lambda ports, url: ports.queue.start_move(url, "arn", 1)),
     "queue.moves": ("sqs:GetQueueAttributes", lambda ports, url: ports.queue.moves(url)),
     "queue.hide": ("sqs:ChangeMessageVisibility", lambda ports, url: ports.queue.hide(url, "r", 1.0)),
+    "queue.hold": ("sqs:ChangeMessageVisibility", lambda ports, url: ports.queue.hold(url, ["r"], 1.0)),
     "archive.store": ("s3:PutObject", lambda ports, _: ports.archive.store("orders", letters(1)[0])),
     "archive.load": ("s3:GetObject", lambda ports, _: ports.archive.load("key")),
     "archive.remove_all": ("s3:DeleteObject", lambda ports, _: ports.archive.remove_all(["key"])),
@@ -576,6 +577,8 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
     "instances.command": ("ssm:ListCommandInvocations", lambda ports, _: ports.instances.command(COMMAND, "i-1")),
     "instances.commands_of": ("ssm:ListCommandInvocations", lambda ports, _: ports.instances.commands_of(COMMAND)),
     "instances.ended": ("ec2:DescribeInstances", lambda ports, _: ports.instances.ended(["i-1"])),
+    "instances.is_spot": ("ec2:DescribeInstances", lambda ports, _: ports.instances.is_spot("i-1")),
+    "group.membership": ("autoscaling:DescribeAutoScalingInstances", lambda ports, _: ports.group.membership("i-1")),
     "group.protect": (
         "autoscaling:SetInstanceProtection",
         lambda ports, _: ports.group.protect("g", ["i-1"], True),

@@ -236,7 +236,7 @@ def test_loading_is_refused_when_the_document_is_no_message(world: AwsWorld, doc
 class FakeSsm:
     """SendCommand and ListCommandInvocations that remember and answer."""
 
-    def __init__(self, *invocations: dict[str, str]) -> None:
+    def __init__(self, *invocations: dict[str, Any]) -> None:
         self.invocations = list(invocations)
         self.sent: dict[str, Any] = {}
 
@@ -250,73 +250,85 @@ class FakeSsm:
         assert operation == "list_command_invocations"
         return self
 
-    def paginate(self, **request: str) -> list[dict[str, Any]]:
+    def paginate(self, **request: Any) -> list[dict[str, Any]]:
         """Answer with what there is, an invocation a page."""
+        assert request.pop("Details") is True
         assert request in ({"CommandId": "c-1", "InstanceId": "i-1"}, {"CommandId": "c-1"})
         return [{"CommandInvocations": [invocation]} for invocation in self.invocations]
 
 
 def instances_on(ssm: FakeSsm) -> SsmInstances:
     """The Instances port over a fake."""
-    return SsmInstances(cast("Clients", SimpleNamespace(ssm=ssm)))
+    return SsmInstances(cast("Clients", SimpleNamespace(ssm=ssm)), "sluice")
 
 
 @pytest.mark.parametrize(
-    ("timeout_s", "delivery_s", "execution_s"),
-    [(0.5, 30, "1"), (45.2, 46, "46"), (900.0, 120, "900"), (10_000_000.0, 120, "172800")],
+    ("timeout_s", "execution_s"), [(0.5, "1"), (45.2, "46"), (900.0, "900"), (10_000_000.0, "172800")]
 )
-def test_command_is_held_to_run_commands_bounds(timeout_s: float, delivery_s: int, execution_s: str) -> None:
-    """Both of its timeouts follow ours, as far as Systems Manager takes them; delivery for two minutes at most."""
+def test_command_is_held_to_run_commands_bounds(timeout_s: float, execution_s: str) -> None:
+    """It may take as long as ours allows, as far as Systems Manager does; it begins within 30 s or never."""
     ssm = FakeSsm()
     assert instances_on(ssm).stop(["i-1", "i-2"], StopOrder(), timeout_s) == "c-1"
-    assert ssm.sent["TimeoutSeconds"] == delivery_s
-    assert ssm.sent["Parameters"]["executionTimeout"] == [execution_s]
+    assert ssm.sent["TimeoutSeconds"] == 30
+    assert ssm.sent["Parameters"] == {
+        "unit": ["consumer.service"], "container": [""], "executionTimeout": [execution_s]
+    }  # fmt: skip
     assert ssm.sent["InstanceIds"] == ["i-1", "i-2"]
-    assert ssm.sent["DocumentName"] == "AWS-RunShellScript"
+    assert ssm.sent["DocumentName"] == "sluice-stop"
+
+
+def test_document_is_given_names_and_no_script() -> None:
+    """What it may run is its author's to say; one of the user's takes what the stack's own takes."""
+    ssm = FakeSsm()
+    order = StopOrder("worker.service", container="worker", document="sluice-stop-worker")
+    instances_on(ssm).stop(["i-1"], order, 600.0)
+    assert ssm.sent["DocumentName"] == "sluice-stop-worker"
+    assert ssm.sent["Parameters"] == {
+        "unit": ["worker.service"], "container": ["worker"], "executionTimeout": ["600"]
+    }  # fmt: skip
+
+
+BEGUN = datetime(2026, 11, 24, 14, tzinfo=UTC)
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("unit", "command"),
+    ("steps", "status"),
     [
-        ("consumer.service", "systemctl stop consumer.service"),
-        ("a b;reboot", "systemctl stop 'a b;reboot'"),
-        ("dev-\\x2dsda.swap", "systemctl stop 'dev-\\x2dsda.swap'"),
+        ([], CommandStatus.PENDING),
+        ([{"Status": "InProgress", "ResponseCode": -1}], CommandStatus.PENDING),
+        ([{"Status": "InProgress", "ResponseCode": -1, "ResponseStartDateTime": NEVER}], CommandStatus.PENDING),
+        ([{"Status": "InProgress", "ResponseCode": -1, "ResponseStartDateTime": BEGUN}], CommandStatus.RUNNING),
     ],
 )
-def test_unit_is_one_word_to_the_shell(unit: str, command: str) -> None:
-    """Whatever it holds, it is stopped and not run."""
-    ssm = FakeSsm()
-    instances_on(ssm).stop(["i-1"], StopOrder(unit), 60.0)
-    assert ssm.sent["Parameters"]["commands"] == [command]
+def test_command_runs_when_its_step_has_begun(steps: list[dict[str, Any]], status: CommandStatus) -> None:
+    """In progress is said of what was sent as well: only the step's own start tells that it began."""
+    ssm = FakeSsm({"InstanceId": "i-1", "Status": "InProgress", "CommandPlugins": steps})
+    assert instances_on(ssm).command("c-1", "i-1") is status
 
 
-def test_container_is_stopped_when_there_is_one() -> None:
-    """It has all of the command's time but a margin; Docker alone would kill it after ten seconds."""
-    ssm = FakeSsm()
-    instances_on(ssm).stop(["i-1"], StopOrder(container="consumer"), 600.0)
-    assert ssm.sent["Parameters"]["commands"] == ["docker stop --time 595 consumer"]
-
-
-def test_document_of_ones_own_is_given_names_and_no_script() -> None:
-    """What it may run is its author's to say."""
-    ssm = FakeSsm()
-    instances_on(ssm).stop(["i-1"], StopOrder("worker.service", document="Stop-Worker"), 600.0)
-    assert ssm.sent["DocumentName"] == "Stop-Worker"
-    assert ssm.sent["Parameters"] == {"unit": ["worker.service"], "executionTimeout": ["600"]}
+@pytest.mark.parametrize(
+    ("code", "status"), [(137, CommandStatus.KILLED), (5, CommandStatus.MISSING), (1, CommandStatus.FAILED)]
+)
+def test_failure_is_told_apart_when_the_document_says_how_it_ended(code: int, status: CommandStatus) -> None:
+    """The stop document's own exit codes: a consumer that was killed, one that is not there, a stop that failed."""
+    steps = [{"Status": "Failed", "ResponseCode": code, "ResponseStartDateTime": BEGUN}]
+    ssm = FakeSsm({"InstanceId": "i-1", "Status": "Failed", "StatusDetails": "Failed", "CommandPlugins": steps})
+    assert instances_on(ssm).command("c-1", "i-1") is status
 
 
 def test_command_is_told_by_instance_over_pages() -> None:
     """One look at all that it was sent to."""
     ssm = FakeSsm({"InstanceId": "i-1", "Status": "Success"}, {"InstanceId": "i-2", "Status": "InProgress"})
     told = instances_on(ssm).commands_of("c-1")
-    assert told == {"i-1": CommandStatus.SUCCEEDED, "i-2": CommandStatus.RUNNING}
+    assert told == {"i-1": CommandStatus.SUCCEEDED, "i-2": CommandStatus.PENDING}
 
 
 @pytest.mark.parametrize(
     ("status", "details", "folded"),
     [
         ("Pending", "Pending", CommandStatus.PENDING),
-        ("InProgress", "In Progress", CommandStatus.RUNNING),
+        ("InProgress", "In Progress", CommandStatus.PENDING),
         ("Delayed", "Delayed", CommandStatus.PENDING),
         ("Cancelling", "Cancelling", CommandStatus.PENDING),
         ("Success", "Success", CommandStatus.SUCCEEDED),

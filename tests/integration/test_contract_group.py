@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sluice.model import GroupReading, HookAction, HookResult, Instance, Lifecycle
+from sluice.model import GroupReading, HookAction, HookResult, Instance, Lifecycle, Membership
 from sluice.ports import NeedsFixError, RefusedError
 from tests.integration.contract_worlds import EMULATOR, EVERYWHERE, MEMORY, World, open_world
 
@@ -70,6 +70,15 @@ def test_read_tells_bounds_and_desired_when_empty(world: World) -> None:
     assert (reading.name, reading.desired, reading.min_size, reading.max_size) == (group, 0, 0, 7)
     assert (reading.instances, reading.suspended, reading.launch_failures) == ((), frozenset(), ())
     assert reading.at == pytest.approx(world.now(), abs=5.0)
+
+
+def test_membership_is_told_when_an_instance_is_in_a_group(world: World) -> None:
+    """By the instance alone: which group has it, and where it stands there; nothing of one that no group has."""
+    group = world.make_group()
+    world.ports.group.set_desired(group, 1)
+    (instance,) = working(world, group, 1).instances
+    assert world.ports.group.membership(instance.id) == Membership(group, "InService")
+    assert world.ports.group.membership("i-0123456789abcdef0") is None
 
 
 def test_group_grows_when_told(world: World) -> None:

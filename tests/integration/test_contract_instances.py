@@ -16,7 +16,7 @@ UNIT = "consumer.service"
 
 def answer_as_systemd(command: Command) -> None:
     """In memory nobody runs the command: the unit stops, and another is not there."""
-    command.status = CommandStatus.SUCCEEDED if command.order.unit == UNIT else CommandStatus.FAILED
+    command.status = CommandStatus.SUCCEEDED if command.order.unit == UNIT else CommandStatus.MISSING
 
 
 @pytest.fixture(params=[MEMORY, EMULATOR])
@@ -25,6 +25,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     for opened in open_world(request):
         if isinstance(opened, MemoryWorld):
             opened.memory.instances.on_stop = answer_as_systemd
+        elif isinstance(opened, AwsWorld):
+            opened.make_stop_document()
         yield opened
 
 
@@ -61,10 +63,23 @@ def test_unit_is_stopped_when_asked(world: World, instance_id: str) -> None:
     assert outcome(world, command_id, instance_id) is CommandStatus.SUCCEEDED
 
 
-def test_command_fails_when_there_is_no_such_unit(world: World, instance_id: str) -> None:
-    """A command that ran and failed is told apart from one that nobody knows of."""
+def test_unit_is_missing_when_the_instance_has_none_of_that_name(world: World, instance_id: str) -> None:
+    """Told apart from a command that failed, and from one that nobody knows of."""
     command_id = world.ports.instances.stop([instance_id], StopOrder("no-such.service"), 60.0)
-    assert outcome(world, command_id, instance_id) is CommandStatus.FAILED
+    assert outcome(world, command_id, instance_id) is CommandStatus.MISSING
+
+
+def test_agent_is_online_when_it_answers(world: World, instance_id: str) -> None:
+    """An instance without an agent, or whose machine has ended, is not online; an unknown id is nothing."""
+    unknown = "i-0123456789abcdef0"
+    if isinstance(world, MemoryWorld):
+        world.memory.instances.without_agent.add(unknown)
+    assert world.eventually(lambda: world.ports.instances.online([instance_id, unknown]) == {instance_id})
+    if isinstance(world, MemoryWorld):
+        world.memory.instances.agents_lost.add(instance_id)
+    elif isinstance(world, AwsWorld):
+        world.client("ec2").stop_instances(InstanceIds=[instance_id])
+    assert world.eventually(lambda: world.ports.instances.online([instance_id]) == frozenset())
 
 
 def test_stop_is_refused_when_the_instance_has_no_agent(world: World) -> None:
@@ -100,6 +115,15 @@ def test_machine_has_ended_when_ec2_says_so(world: World, instance_id: str) -> N
     elif isinstance(world, AwsWorld):
         world.client("ec2").stop_instances(InstanceIds=[instance_id])
     assert world.eventually(lambda: world.ports.instances.ended([instance_id, unknown]) == {instance_id})
+
+
+def test_instance_is_no_spot_instance_when_it_is_on_demand(world: World, instance_id: str) -> None:
+    """EC2 says of each instance how it was bought; an id that EC2 does not know is nothing."""
+    assert not world.ports.instances.is_spot(instance_id)
+    assert not world.ports.instances.is_spot("i-0123456789abcdef0")
+    if isinstance(world, MemoryWorld):
+        world.memory.instances.spot.add(instance_id)
+        assert world.ports.instances.is_spot(instance_id)
 
 
 def test_command_is_pending_when_not_listed_yet(world: World, instance_id: str) -> None:

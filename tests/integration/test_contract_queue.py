@@ -157,6 +157,33 @@ def test_hide_says_no_when_the_message_is_gone(world: World) -> None:
     assert not world.ports.queue.hide(url, held.receipt, 60.0)
 
 
+def test_hold_keeps_what_is_in_flight_and_names_what_is_not(world: World) -> None:
+    """Of a batch each entry is answered by itself: a receipt that nobody was given, and one of another queue, fail."""
+    url, other = world.make_queue(), world.make_queue()
+    sent(world.ports, url, letter("a"))
+    sent(world.ports, other, letter("b"))
+    (held,) = world.ports.queue.receive(url, 10, 1.0)
+    (elsewhere,) = world.ports.queue.receive(other, 10, 600.0)
+    forged = "00000000-0000-4000-8000-000000000000"
+    answer = world.ports.queue.hold(url, [held.receipt, forged, elsewhere.receipt], 60.0)
+    assert (answer.done, set(answer.failed)) == (frozenset({0}), {1, 2})
+    assert all(why.startswith(("ReceiptHandleIsInvalid", "MessageNotInflight")) for why in answer.failed.values())
+    world.pass_time(1.0)
+    assert world.ports.queue.receive(url, 10, 1.0) == ()
+
+
+@pytest.mark.parametrize("world", [MEMORY, EMULATOR], indirect=True)  # moto changes the timeout of any message
+def test_hold_fails_when_the_message_is_visible_again(world: World) -> None:
+    """Whoever comes late does not take what another may have by now."""
+    url = world.make_queue()
+    sent(world.ports, url, letter("a"))
+    (held,) = world.ports.queue.receive(url, 10, 1.0)
+    world.pass_time(1.0)
+    answer = world.ports.queue.hold(url, [held.receipt], 60.0)
+    assert answer.done == frozenset()
+    assert answer.failed[0].startswith("MessageNotInflight")
+
+
 @pytest.mark.parametrize("world", [MEMORY, EMULATOR], indirect=True)  # moto changes the timeout of any message
 def test_hide_says_no_when_the_message_was_returned(world: World) -> None:
     """Once its visibility is over, a message is no longer ours to hide."""

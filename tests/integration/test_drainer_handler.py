@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from functions.drainer import app
+from functions.operator import app as operator_app
+from sluice import invocation
 from sluice.config import DrainPolicy, Fleet, LaunchPolicy
-from sluice.drain_telling import Record, Unit
+from sluice.fleet_book import FleetBook
 from sluice.memory import (
     Call,
     Command,
@@ -43,6 +45,7 @@ from sluice.model import (
 )
 from sluice.ports import LostAnswerError, NeedsFixError, TryLaterError
 from sluice.sweeping import Shift
+from sluice.telemetry import Record, Unit, emit, summed
 from tests.widget_html import parse
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -84,7 +87,7 @@ class Day:
         self.calls: Counter[str] = Counter()
         self.decide = decide
         self.seen = faulty_ports(self.ports, self._count)
-        self.book = app.FleetBook(self.seen, self.clock)
+        self.book = FleetBook(self.seen, self.clock, app.logger)
         self.tally: list[Record] = []
         self.agenda: list[tuple[float, Callable[[], object]]] = []
         self.invocations = 0
@@ -119,6 +122,16 @@ class Day:
             return app.answer(payload, drainer)
         finally:
             self.tally += drainer.tally
+
+    def release(self, instance_id: str, fleet: str = "orders") -> Any:
+        """An operator releases an instance."""
+        self.invocations += 1
+        shift = invocation.Shift(f"request-{self.invocations}", self.now + 30, self.now + 25, self.wait, lambda: 0.5)
+        operator = operator_app.Operator(self.seen, self.clock, shift)
+        try:
+            return operator_app.answer({"release": {"fleet": fleet, "instance_id": instance_id}}, operator)
+        finally:
+            self.tally += operator.tally
 
     def instances(self, fleet: Fleet | None = None) -> list[str]:
         """The ids of a group's instances."""
@@ -183,8 +196,8 @@ def finish(
 # --------------------------------------------------------------------------- the common path, and what it costs
 
 
-def test_drain_takes_at_most_eight_calls_when_its_events_come() -> None:
-    """10:00 terminating, 10:02 stopped: two invocations, eight calls with the documents read, released at once."""
+def test_drain_takes_at_most_nine_calls_when_its_events_come() -> None:
+    """10:00 terminating, 10:02 stopped: two invocations, nine calls with the documents read, released at once."""
     day = Day()
     (instance_id,) = day.instances()
     told = day.invoke(day.terminate(instance_id))
@@ -195,6 +208,7 @@ def test_drain_takes_at_most_eight_calls_when_its_events_come() -> None:
     assert day.instances() == []
     assert day.calls == {
         "MemoryFleets.load": 1,
+        "MemoryGroup.membership": 1,
         "MemoryLedger.keep_drain": 4,
         "MemoryLedger.drain": 1,
         "MemoryInstances.stop": 1,
@@ -204,7 +218,7 @@ def test_drain_takes_at_most_eight_calls_when_its_events_come() -> None:
 
 
 def test_five_hundred_terminations_all_complete_when_they_come_at_once() -> None:
-    """A whole fleet goes: every instance is drained and released, at seven calls each and a share of the sweeps."""
+    """A whole fleet goes: every instance is drained and released, at eight calls each and a share of the sweeps."""
     day = Day(size=500)
     events = [day.terminate(instance_id) for instance_id in day.instances()]
     for event in events:
@@ -217,7 +231,7 @@ def test_five_hundred_terminations_all_complete_when_they_come_at_once() -> None
     drains = day.ports.ledger.drains("orders")
     assert len(drains) == 500
     assert {drain.outcome for drain in drains} == {DrainOutcome.COMPLETED}
-    assert sum(day.calls.values()) / 500 <= 8
+    assert sum(day.calls.values()) / 500 <= 9
     assert day.calls["MemoryFleets.load"] == 3, "the documents are kept between invocations"
 
 
@@ -261,7 +275,8 @@ def test_notice_is_recorded_before_its_effect_and_the_effect_before_its_result()
     (instance_id,) = day.instances()
     day.invoke(day.terminate(instance_id))
     finish(day, day.ports.instances.commands[0])
-    assert order == ["load", "keep_drain", "stop", "keep_drain", "drain", "keep_drain", "complete_hook", "keep_drain"]
+    noticed = ["load", "membership", "keep_drain", "stop", "keep_drain"]
+    assert order == [*noticed, "drain", "keep_drain", "complete_hook", "keep_drain"]
 
 
 # --------------------------------------------------------------------------- every event
@@ -354,7 +369,7 @@ def test_instance_is_released_by_hand_when_its_fleets_document_was_broken() -> N
     (instance_id,) = day.instances()
     day.invoke(day.terminate(instance_id))
     day.ports.fleets.put("orders", "broken")
-    told = day.invoke({"release": {"fleet": "orders", "instance_id": instance_id}})
+    told = day.release(instance_id)
     assert told["state"] == "released"
 
 
@@ -375,6 +390,7 @@ def test_spot_notice_drains_at_once_when_a_fleet_has_the_instance() -> None:
     """The notice has only the instance id: the fleet is the one whose group has it; the hook then joins."""
     day = Day(a_fleet("first"), a_fleet())
     instance_id = day.instances(day.fleets[1])[0]
+    day.ports.instances.spot.add(instance_id)
     told = day.invoke(spot(instance_id, day.now))
     assert (told["fleet"], told["state"]) == ("orders", "stopping")
     command = day.ports.instances.commands[0]
@@ -392,9 +408,10 @@ def test_spot_notice_is_ignored_when_no_fleet_has_the_instance() -> None:
     assert "is in no fleet's group" in day.invoke(spot("i-0000000000000dead", day.now))["ignored"]
 
 
-def test_spot_notice_comes_again_when_a_group_could_not_be_read() -> None:
+@pytest.mark.parametrize("method", ["membership", "is_spot"])
+def test_spot_notice_comes_again_when_aws_does_not_say_whose_it_is(method: str) -> None:
     """No sweep would find it: Lambda is to try again."""
-    day = Day(decide=lambda call: Fault(When.BEFORE, TryLaterError("throttled")) if call.method == "read" else None)
+    day = Day(decide=lambda call: Fault(When.BEFORE, TryLaterError("throttled")) if call.method == method else None)
     with pytest.raises(TryLaterError):
         day.invoke(spot(day.instances()[0], day.now))
 
@@ -403,8 +420,59 @@ def test_spot_notice_finds_its_fleet_when_anothers_group_is_missing() -> None:
     """One broken fleet never stops the others."""
     day = Day(a_fleet("first"), a_fleet())
     instance_id = day.instances(day.fleets[1])[0]
+    day.ports.instances.spot.add(instance_id)
     day.ports.group.drop("first-consumers")
     assert day.invoke(spot(instance_id, day.now))["fleet"] == "orders"
+
+
+def test_spot_notice_is_ignored_when_ec2_says_that_it_is_no_spot_instance() -> None:
+    """A forged one stops no consumer."""
+    day = Day()
+    assert "is no Spot Instance, says EC2" in day.invoke(spot(day.instances()[0], day.now))["ignored"]
+    assert day.ports.instances.commands == []
+    assert day.ports.ledger.drains("orders") == ()
+
+
+def test_terminating_event_is_left_to_the_sweep_when_its_instance_is_in_service() -> None:
+    """A forged one begins nothing; Auto Scaling is asked for some seconds, since its answers may lag."""
+    day = Day()
+    (instance_id,) = day.instances()
+    event = terminating(HookAction(day.fleet.group, day.fleet.drain.hook, instance_id, "forged"), day.now)
+    assert "as far as Auto Scaling says" in day.invoke(event)["left"]
+    assert day.now == START + 7
+    assert (day.calls["MemoryGroup.membership"], day.ports.ledger.drains("orders")) == (4, ())
+    assert day.ports.instances.commands == []
+
+
+def test_terminating_event_drains_when_auto_scalings_answers_lag_behind_it() -> None:
+    """An event that is ahead of what Auto Scaling shows is not lost, and waits for no sweep."""
+    day = Day()
+    (instance_id,) = day.instances()
+    token = HookAction(day.fleet.group, day.fleet.drain.hook, instance_id, None)
+    day.at(2.5, lambda: day.terminate(instance_id))
+    assert day.invoke(terminating(token, day.now))["state"] == "stopping"
+    assert day.now == START + 3
+
+
+def test_terminating_event_comes_again_when_auto_scaling_cannot_be_asked() -> None:
+    """Nothing is on record yet: Lambda tries again, and the sweep finds the instance meanwhile."""
+    day = Day(
+        decide=lambda call: Fault(When.BEFORE, TryLaterError("throttled")) if call.method == "membership" else None
+    )
+    event = day.terminate(day.instances()[0])
+    with pytest.raises(TryLaterError):
+        day.invoke(event)
+    day.invoke(SWEEP, shift_s=1)
+    assert len(day.ports.instances.commands) == 1
+
+
+def test_report_makes_no_record_when_the_group_does_not_have_the_instance() -> None:
+    """Whoever may put reports on the bus can say something of the group's own instances alone."""
+    day = Day(a_fleet(), a_fleet("mail"))
+    (other,) = day.instances(day.fleets[1])
+    for stranger in (other, "i-0000000000000dead"):
+        assert "is not in group orders-consumers" in day.invoke(report(stranger, "busy", day.now))["ignored"]
+    assert day.ports.ledger.consumers("orders") == ()
 
 
 def test_failed_command_is_looked_into_when_its_event_says_only_failed() -> None:
@@ -692,7 +760,7 @@ def test_failed_drain_is_kept_and_counted_until_a_person_lets_it_go() -> None:
     assert told["InstancesRetained"] == 1
     assert told["RetainedAge"] == pytest.approx(3_650, abs=60)
     assert told["RetainedCost"] == pytest.approx(2.0, abs=0.1)
-    told_back = day.invoke({"release": {"fleet": "orders", "instance_id": instance_id}})
+    told_back = day.release(instance_id)
     assert told_back["state"] == "retained"
     day.invoke(SWEEP)
     drain = day.ports.ledger.drain("orders", instance_id)
@@ -849,7 +917,9 @@ def test_event_comes_again_when_nothing_is_on_record() -> None:
     assert day.invoke(event)["state"] == "stopping"
 
 
-@pytest.mark.parametrize("payload", [SWEEP, spot("i-1", START)], ids=["sweep", "spot"])
+@pytest.mark.parametrize(
+    "payload", [SWEEP, terminating(HookAction("orders-consumers", "h", "i-1"), START)], ids=["sweep", "terminating"]
+)
 def test_function_fails_for_all_to_see_when_the_documents_may_not_be_read(payload: dict[str, Any]) -> None:
     """Nothing can be done without them: raised, so that the alarm on the function's errors goes off."""
     denied = NeedsFixError("ssm:GetParametersByPath is not allowed: grant it")
@@ -931,16 +1001,40 @@ def test_operator_releases_an_instance_when_it_hangs() -> None:
     day.invoke(day.terminate(known))
     day.terminate(unknown)
     for instance_id in (known, unknown):
-        told = day.invoke({"release": {"fleet": "orders", "instance_id": instance_id}})
+        told = day.release(instance_id)
         assert (told["state"], instance_id in day.instances()) == ("released", False)
     assert day.metrics()["DrainsExpired"] == 0, "an operator's release is not an expiry"
 
 
 def test_operator_is_told_when_there_is_no_such_fleet() -> None:
-    """The field is named, and what was asked."""
+    """The field is named, what was asked, and what there is."""
     day = Day()
-    told = day.invoke({"release": {"fleet": "odrers", "instance_id": "i-1"}})
-    assert told == {"problem": "release.fleet: there is no fleet 'odrers'"}
+    told = day.release("i-1", "odrers")
+    assert told == {"error": "release.fleet: there is no fleet odrers; there is orders"}
+
+
+def test_operator_is_told_when_the_instance_is_not_in_the_group() -> None:
+    """Nothing is said to be released that the group does not have, and nothing is put on record."""
+    day = Day(a_fleet(), a_fleet("mail"))
+    (other,) = day.instances(day.fleets[1])
+    unknown = day.release("i-0000000000000dead")
+    assert unknown == {
+        "error": "release.instance_id: i-0000000000000dead is in no Auto Scaling group, not in orders-consumers, the"
+        " group of fleet orders: nothing was released"
+    }
+    assert "is in Auto Scaling group mail-consumers, not in orders-consumers" in day.release(other)["error"]
+    assert day.ports.ledger.drains("orders") == ()
+    assert day.metrics()["DrainsReleased"] == 0
+
+
+def test_operator_is_told_when_nothing_holds_the_instance() -> None:
+    """An instance in service works on; a drain that is over is not released twice."""
+    day = Day()
+    (instance_id,) = day.instances()
+    assert "is InService in orders-consumers: no hook holds it there" in day.release(instance_id)["error"]
+    day.invoke(day.terminate(instance_id))
+    assert day.release(instance_id)["state"] == "released"
+    assert "is in no Auto Scaling group" in day.release(instance_id)["error"]
 
 
 # --------------------------------------------------------------------------- Lambda's entry
@@ -967,7 +1061,7 @@ def test_handler_logs_and_measures_when_lambda_invokes_it(
     """JSON lines with fleet and instance, and embedded metrics by fleet, from one real payload."""
     day = Day()
     monkeypatch.setattr(app, "_ports", lambda: day.ports)
-    monkeypatch.setattr(app, "_book", lambda: app.FleetBook(day.ports, day.clock))
+    monkeypatch.setattr(app, "_book", lambda: FleetBook(day.ports, day.clock, app.logger))
     (instance_id,) = day.instances()
     told = app.handler(day.terminate(instance_id), Context())
     assert told["state"] == "stopping"
@@ -984,15 +1078,14 @@ def test_handler_logs_and_measures_when_lambda_invokes_it(
 def test_metrics_are_one_blob_a_fleet_when_several_were_at_it(capsys: pytest.CaptureFixture[str]) -> None:
     """Counts are summed, durations kept one by one."""
     count, seconds = Unit.COUNT, Unit.SECONDS
-    app.emit(
-        [
-            ("orders", "HeartbeatsSent", count, 1),
-            ("mail", "HeartbeatsSent", count, 1),
-            ("orders", "HeartbeatsSent", count, 1),
-            ("orders", "DrainDuration", seconds, 4.5),
-            ("orders", "DrainDuration", seconds, 9.0),
-        ]
-    )
+    tally: list[Record] = [
+        ("orders", "HeartbeatsSent", count, 1),
+        ("mail", "HeartbeatsSent", count, 1),
+        ("orders", "HeartbeatsSent", count, 1),
+        ("orders", "DrainDuration", seconds, 4.5),
+        ("orders", "DrainDuration", seconds, 9.0),
+    ]
+    emit(app.metrics, summed(tally))
     blobs = {blob["fleet"]: blob for blob in map(json.loads, capsys.readouterr().out.splitlines())}
     assert blobs["orders"]["HeartbeatsSent"] == [2.0]
     assert blobs["orders"]["DrainDuration"] == [4.5, 9.0]
@@ -1007,8 +1100,8 @@ def test_button_of_the_widget_releases_and_is_answered_as_html() -> None:
     pages = []
     for fleet in ("orders", "nobody"):
         payload = {"release": {"fleet": fleet, "instance_id": instance_id}, "widgetContext": {"theme": "dark"}}
-        drainer = app.Drainer(day.seen, day.clock, Shift(day.now + 55, 10, "press", day.wait), day.book)
-        pages.append(app.respond(payload, drainer))
+        shift = invocation.Shift(f"press-{fleet}", day.now + 30, day.now + 25, day.wait, lambda: 0.5)
+        pages.append(operator_app.respond(payload, operator_app.Operator(day.seen, day.clock, shift), "arn"))
     assert isinstance(pages[0], str)
     assert isinstance(pages[1], str)
     assert parse(pages[0]).text.startswith(f"{instance_id}: released: its deadline has passed.")

@@ -12,6 +12,7 @@ import pytest
 from functions.drainer import app
 from sluice import draining, sweeping
 from sluice.aws import connect
+from sluice.fleet_book import FleetBook
 from sluice.memory import Crash, When, at_call, faulty_ports
 from sluice.model import Drain, DrainOutcome, DrainState
 from sluice.ports import Ports
@@ -42,7 +43,7 @@ class Yard:
         ports = ports or self.world.ports
         tick_s = 0.2 if ticks_s else 1_000.0
         shift = sweeping.Shift(time.time() + (ticks_s or 10.0), tick_s, "owner", time.sleep)
-        return app.answer(payload, app.Drainer(ports, time.time, shift, app.FleetBook(ports, time.time)))
+        return app.answer(payload, app.Drainer(ports, time.time, shift, FleetBook(ports, time.time, app.logger)))
 
     def drain(self) -> Drain:
         """The fleet's only drain."""
@@ -69,6 +70,7 @@ def make_yard(
     ) -> tuple[Yard, list[str]]:
         world = AwsWorld("emulator", sandbox.env(), sandbox=sandbox)
         world.make_table()
+        world.make_stop_document()
         group = make_group(command, high=size, **(group_has or {}))
         policy = {"hook_timeout_s": 60, "heartbeat_s": 20, "deadline_s": 300} | drain
         group.hook("TERMINATING", int(policy["hook_timeout_s"]), name="sluice-drain")
@@ -108,6 +110,40 @@ def test_consumer_finishes_and_its_instance_goes_when_events_come(
     assert eventually(lambda: instance_id not in yard.group.states())
     drain = yard.drain()
     assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.COMPLETED)
+
+
+def test_drain_says_what_is_missing_when_the_unit_is_called_otherwise(
+    sandbox: Sandbox, make_yard: Any, catch_events: Any, eventually: Any
+) -> None:
+    """The instance is held, its consumer works on, and the note names the unit and the setting."""
+    yard, (instance_id,) = make_yard(unit="worker.service")
+    ending = catch_events({"source": ["aws.autoscaling"], "detail": {"EC2InstanceId": [instance_id]}})
+    stopped = catch_events({"source": ["aws.ssm"], "detail": {"instance-id": [instance_id], "status": ["Failed"]}})
+    yard.group.desire(0)
+    assert yard.invoke(eventually(ending)[0])["state"] == "stopping"
+    assert yard.invoke(eventually(stopped)[0])["note"] == (
+        "the instance has no unit worker.service, so nothing could stop (set DrainUnit to what runs the consumer):"
+        " asked again soon"
+    )
+    assert sandbox.instance(instance_id)["unit_active"]
+    assert yard.group.states()[instance_id] == "Terminating:Wait"
+
+
+def test_drain_says_so_when_systemd_killed_its_consumer(
+    sandbox: Sandbox, make_yard: Any, catch_events: Any, eventually: Any
+) -> None:
+    """Systemctl stop exits with 0 all the same: the document looks at Result, and the drain tells it."""
+    tags = [{"Key": "sluice:sandbox-stop-timeout", "Value": "1", "PropagateAtLaunch": True}]
+    yard, (instance_id,) = make_yard(STUBBORN, group_has={"Tags": tags})
+    ending = catch_events({"source": ["aws.autoscaling"], "detail": {"EC2InstanceId": [instance_id]}})
+    stopped = catch_events({"source": ["aws.ssm"], "detail": {"instance-id": [instance_id], "status": ["Failed"]}})
+    yard.group.desire(0)
+    yard.invoke(eventually(ending)[0])
+    yard.invoke(eventually(stopped)[0])
+    assert yard.drain().note == (
+        "released: unit consumer.service was killed before it had finished: it did not stop within its own stop timeout"
+    )
+    eventually(lambda: instance_id not in yard.group.states())
 
 
 def test_consumer_finishes_when_every_event_is_lost(sandbox: Sandbox, make_yard: Any, eventually: Any) -> None:

@@ -13,24 +13,26 @@ import botocore.client
 import moto
 import pytest
 
+from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.aws import connect
 from sluice.config import Fleet
-from sluice.invocation import Record, Shift
+from sluice.invocation import GRACE_S, MARGIN_S, Shift
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
 from sluice.model import JobState, Message, Quarantined
 from sluice.persons import ANSWER_S
 from sluice.ports import NeedsFixError, Ports, TryLaterError
 from sluice.redrive import first_sent_at
-from tests.redrive_worlds import letter, text
+from sluice.telemetry import Record, Unit
+from tests.redrive_worlds import letter, polled, text
 from tests.widget_html import parse
 
 EVENTS = Path(__file__).parents[2] / "events"
 NOW = 1_795_510_900.0  # just after the dead letters of events/ were received
 INVOCATION_S = 30.0
-REDRIVER_ARN = "arn:aws:lambda:eu-central-1:000000000000:function:sluice-redriver"
-GROUP = json.loads((EVENTS / "redriver-redrive-group.json").read_text())["redrive"]["failure_group"]
-MESSAGE_ID = json.loads((EVENTS / "redriver-redrive-message.json").read_text())["redrive"]["message_id"]
+OPERATOR_ARN = "arn:aws:lambda:eu-central-1:000000000000:function:sluice-operator"
+GROUP = json.loads((EVENTS / "operator-redrive-group.json").read_text())["redrive"]["failure_group"]
+MESSAGE_ID = json.loads((EVENTS / "operator-redrive-message.json").read_text())["redrive"]["message_id"]
 BATCHES = sorted(path.stem for path in EVENTS.glob("redriver-dead-letters-*.json"))
 
 
@@ -74,15 +76,22 @@ class World:
 
         shift = Shift(
             name=name or f"invocation-{self.invocations}",
-            until=self.now + INVOCATION_S + app.GRACE_S,
-            stop_at=self.now + INVOCATION_S - app.MARGIN_S,
+            until=self.now + INVOCATION_S + GRACE_S,
+            stop_at=self.now + INVOCATION_S - MARGIN_S,
             sleep=sleep,
             uniform=lambda: 0.5,
         )
+        if isinstance(asked, dict) and {"Records", "source"}.isdisjoint(asked):
+            operator = operator_app.Operator(ports or self.ports, lambda: self.now, shift)
+            answered = operator_app.respond(asked, operator, OPERATOR_ARN)
+            self.tally += operator.tally
+            return answered
         redriver = app.Redriver(ports or self.ports, lambda: self.now, shift)
-        answered = app.respond(asked, redriver, REDRIVER_ARN)
+        if isinstance(asked, dict) and asked.get("Records") and asked["Records"][0].get("eventSource") == "aws:sqs":
+            asked = polled(self.ports.queue, asked)
+        told = app.answer(asked, redriver)
         self.tally += redriver.tally
-        return answered
+        return told
 
     def quarantine(self, *ids: str, group: str = GROUP, cause: str = "UnknownItem: sku-<n>") -> None:
         """Put messages into quarantine."""
@@ -100,7 +109,7 @@ class World:
 
     def counted(self, metric: str) -> float:
         """The sum of a metric so far."""
-        return sum(value for _, name, value in self.tally if name == metric)
+        return sum(value for _, name, _, value in self.tally if name == metric)
 
 
 @pytest.fixture
@@ -249,7 +258,7 @@ def test_redrive_all_sends_everything_when_asked(world: World) -> None:
     """The whole quarantine goes back, and who asked is on record."""
     world.quarantine(MESSAGE_ID, "m-2")
     world.quarantine("m-3", group="other-12ab", cause="Other: it is")
-    answered = world.respond(event("redriver-redrive-all"))["job"]
+    answered = world.respond(event("operator-redrive-all"))["job"]
     assert (answered["state"], answered["sent_count"], answered["requested_by"]) == ("done", 3, "an invoke")
     assert len(world.sent()) == 3
     assert world.ports.ledger.quarantined("orders")[0] == ()
@@ -262,7 +271,7 @@ def test_redrive_group_sends_that_group_alone_when_asked(world: World) -> None:
     """The others stay."""
     world.quarantine("m-1", "m-2")
     world.quarantine("m-3", group="other-12ab")
-    answered = world.respond(event("redriver-redrive-group"))["job"]
+    answered = world.respond(event("operator-redrive-group"))["job"]
     assert (answered["sent_count"], answered["failure_group"]) == (2, GROUP)
     assert [entry.message_id for entry in world.ports.ledger.quarantined("orders")[0]] == ["m-3"]
 
@@ -270,7 +279,7 @@ def test_redrive_group_sends_that_group_alone_when_asked(world: World) -> None:
 def test_redrive_message_sends_that_message_alone_when_asked(world: World) -> None:
     """One message, by its id."""
     world.quarantine("m-1", MESSAGE_ID)
-    assert world.respond(event("redriver-redrive-message"))["job"]["sent_count"] == 1
+    assert world.respond(event("operator-redrive-message"))["job"]["sent_count"] == 1
     assert [message.body for message in world.sent()] == [f"body of {MESSAGE_ID}"]
 
 
@@ -282,7 +291,7 @@ def test_redrive_dry_run_counts_and_writes_nothing_when_asked(world: World) -> N
     def note(call: Call) -> None:
         calls.append(call.method)
 
-    answered = world.respond(event("redriver-redrive-dry-run"), faulty_ports(world.ports, note))
+    answered = world.respond(event("operator-redrive-dry-run"), faulty_ports(world.ports, note))
     assert answered["dry_run"] is True
     assert (answered["selected_count"], answered["rate_per_s"]) == (2, 10.0)
     assert [(group["failure_group"], group["count"]) for group in answered["groups"]] == [(GROUP, 2)]
@@ -331,19 +340,19 @@ def test_redrive_names_what_to_grant_when_aws_refuses(world: World) -> None:
     """A missing permission is a sentence in the answer."""
     world.quarantine("m-1")
     ports = failing(world.ports, "keep_job", NeedsFixError("table sluice: grant dynamodb:PutItem"))
-    assert world.respond(event("redriver-redrive-all"), ports) == {"error": "table sluice: grant dynamodb:PutItem"}
+    assert world.respond(event("operator-redrive-all"), ports) == {"error": "table sluice: grant dynamodb:PutItem"}
 
 
 def test_redrive_begins_one_job_when_a_request_is_repeated(world: World) -> None:
     """A button pressed twice, and an invocation that Lambda repeats, send nothing twice."""
     world = World(a_fleet(canary_count=1, canary_wait_s=300))
     world.quarantine("m-1", "m-2")
-    first = world.respond(event("redriver-redrive-all"), name="request-1")
+    first = world.respond(event("operator-redrive-all"), name="request-1")
     assert first["job"]["state"] == "running"
     for name in ("request-1", "request-2"):
         assert (
             "job request-1 is sending some of these already"
-            in world.respond(event("redriver-redrive-all"), name=name)["error"]
+            in world.respond(event("operator-redrive-all"), name=name)["error"]
         )
     assert len(world.sent()) == 1
 
@@ -366,7 +375,7 @@ def test_stop_ends_a_job_when_asked(world: World) -> None:
     """What was sent stays sent; the rest stays in quarantine, and who stopped it is said."""
     world = World(a_fleet(canary_count=1, canary_wait_s=300))
     world.quarantine("m-1", "m-2")
-    job_id = world.respond(event("redriver-redrive-all"))["job"]["id"]
+    job_id = world.respond(event("operator-redrive-all"))["job"]["id"]
     stop = {"stop": {"fleet": "orders", "job_id": job_id, "requested_by": "Ada"}}
     assert world.respond(stop)["job"]["state"] == "stopped"
     world.now += 600
@@ -384,7 +393,7 @@ def test_tick_says_how_many_are_in_quarantine_when_it_comes(world: World) -> Non
     """A gauge a fleet, a minute."""
     world.quarantine("m-1", "m-2")
     assert world.respond(event("redriver-job-tick")) == {"jobs": []}
-    assert world.tally == [("orders", "QuarantineSize", 2)]
+    assert world.tally == [("orders", "QuarantineSize", Unit.COUNT, 2)]
 
 
 def test_tick_goes_on_with_the_other_fleets_when_one_cannot_be_read(world: World) -> None:
@@ -397,7 +406,7 @@ def test_tick_goes_on_with_the_other_fleets_when_one_cannot_be_read(world: World
         return Fault(When.BEFORE, TryLaterError("slow down")) if call.args[:1] == ("aaa",) else None
 
     world.respond(event("redriver-job-tick"), faulty_ports(world.ports, decide))
-    assert world.tally == [("orders", "QuarantineSize", 1)]
+    assert world.tally == [("orders", "QuarantineSize", Unit.COUNT, 1)]
 
 
 @pytest.mark.parametrize(
@@ -412,14 +421,17 @@ def test_tick_goes_on_with_the_other_fleets_when_one_cannot_be_read(world: World
         {"Records": "many"},
         {"source": "aws.autoscaling", "detail-type": "EC2 Instance-terminate Lifecycle Action", "detail": {}},
         {"describe": True},
+        *(json.loads(path.read_text()) for path in sorted(EVENTS.glob("operator-*.json"))),
     ],
 )
-def test_event_is_dropped_and_said_when_it_is_none_of_ours(strange: object, world: World, log: StringIO) -> None:
+def test_event_is_refused_and_said_when_aws_does_not_send_it(strange: object, world: World, log: StringIO) -> None:
     """Nothing is raised, which Lambda would repeat, and nothing is done."""
-    answered = world.respond(strange)
+    answered = app.answer(
+        strange, app.Redriver(world.ports, lambda: world.now, Shift("one", 1, 1, lambda _: None, lambda: 0.5))
+    )
     assert answered["error"].startswith("event: must be an SQS batch")
     line = log.getvalue()
-    assert "none of ours: dropped" in line
+    assert "AWS does not send here: refused" in line
     assert "secret" not in line
 
 
@@ -429,7 +441,7 @@ def test_event_is_dropped_and_said_when_it_is_none_of_ours(strange: object, worl
 def test_button_answers_html_when_the_widget_calls(world: World) -> None:
     """The same request from the widget, answered as a page that says how far it is."""
     world.quarantine("m-1", "m-2")
-    page = parse(world.respond(event("redriver-widget-button")))
+    page = parse(world.respond(event("operator-widget-button")))
     assert page.problems == []
     assert "2 of 2 messages sent" in page.text
     assert "asked by the widget" in page.text
@@ -440,14 +452,14 @@ def test_button_answers_html_when_the_widget_calls(world: World) -> None:
 def test_button_offers_the_redrive_when_the_widget_asks_for_a_dry_run(world: World) -> None:
     """What would be sent is said, and one press sends just that."""
     world.quarantine("m-1", "m-2", cause="<cwdb-action>\u202eUnknownItem</cwdb-action>")
-    asked = event("redriver-widget-button")
+    asked = event("operator-widget-button")
     asked["redrive"]["dry_run"] = True
     page = parse(world.respond(asked))
     assert page.problems == []
     assert "Dry run: 2 messages would be sent" in page.text
     assert "<cwdb-action>U+202E" in page.text
     ((action, repeated),) = page.actions
-    assert action.attributes["endpoint"] == REDRIVER_ARN
+    assert action.attributes["endpoint"] == OPERATOR_ARN
     assert repeated == {"redrive": {**asked["redrive"], "dry_run": False}}
     assert world.sent() == ()
 
@@ -456,7 +468,7 @@ def test_button_offers_to_stop_when_a_job_goes_on(world: World) -> None:
     """A job under way can be stopped from its own answer."""
     world = World(a_fleet(canary_count=1, canary_wait_s=300))
     world.quarantine("m-1", "m-2")
-    page = parse(world.respond(event("redriver-widget-button"), name="job-7"))
+    page = parse(world.respond(event("operator-widget-button"), name="job-7"))
     assert page.problems == []
     ((_, pause), (_, stop)) = page.actions
     assert pause == {"pause": {"fleet": "orders", "job_id": "job-7"}}
@@ -489,6 +501,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, str]]:
         "AWS_DEFAULT_REGION": "eu-central-1",
         "SLUICE_TABLE": "sluice-test-ledger",
         "SLUICE_BUCKET": "sluice-test-archive",
+        "SLUICE_STACK": "test",
         "SLUICE_FLEETS_PATH": "/sluice/test/fleets/",
     }
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
@@ -496,8 +509,10 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, str]]:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     app._ports.cache_clear()
-    monkeypatch.setattr(app.metrics.provider, "namespace", "Sluice")  # read from the environment at import
-    monkeypatch.setattr(app.metrics.provider, "service", "sluice-redriver")
+    for module, function in ((app, "redriver"), (operator_app, "operator")):
+        # Read from the environment at import.
+        monkeypatch.setattr(module.metrics.provider, "namespace", "Sluice")
+        monkeypatch.setattr(module.metrics.provider, "service", f"sluice-{function}")
     with moto.mock_aws():
         sqs = boto3.client("sqs")
         queue = sqs.create_queue(QueueName="orders")["QueueUrl"]
@@ -526,7 +541,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, str]]:
 def a_context(name: str) -> SimpleNamespace:
     """What Lambda tells the handler of its invocation."""
     return SimpleNamespace(
-        invoked_function_arn=REDRIVER_ARN,
+        invoked_function_arn=OPERATOR_ARN,
         function_name="sluice-redriver",
         function_version="1",
         memory_limit_in_mb=512,
@@ -551,15 +566,21 @@ def test_handler_quarantines_and_redrives_when_on_aws(
         (EVENTS / "redriver-dead-letters-binary.json").read_text().replace("000000000000", "123456789012")
     )
 
+    ports = connect(stack)
+    (fleet,) = ports.fleets.load().fleets
+    dead_letters = fleet.dead_letter_queue or ""
+    boto3.client("sqs").send_message(QueueUrl=dead_letters, MessageBody=batch["Records"][0]["body"])
+    (in_flight,) = ports.queue.receive(dead_letters, 10, 30)
+    batch["Records"][0]["receiptHandle"] = in_flight.receipt
+    calls.clear()
+
     assert app.handler(batch, a_context("batch")) == {"batchItemFailures": []}
     assert app.handler(event("redriver-job-tick"), a_context("tick")) == {"jobs": []}
-    answered = app.handler(event("redriver-redrive-all"), a_context("request"))
+    answered = operator_app.handler(event("operator-redrive-all"), a_context("request"))
 
     assert isinstance(answered, dict)
     assert (answered["job"]["state"], answered["job"]["sent_count"]) == ("done", 1)
     assert json.loads(json.dumps(answered)) == answered
-    ports = connect(stack)
-    (fleet,) = ports.fleets.load().fleets
     (message,) = ports.queue.receive(fleet.queue, 10, 30)
     assert message.body == batch["Records"][0]["body"]
     assert dict(message.attributes)["invoice"].binary == bytes(range(16))
@@ -570,6 +591,7 @@ def test_handler_quarantines_and_redrives_when_on_aws(
         "GetQueueAttributes",
         "SendMessageBatch",
         "ReceiveMessage",
+        "ChangeMessageVisibilityBatch",
         "GetItem",
         "PutItem",
         "UpdateItem",
@@ -581,9 +603,9 @@ def test_handler_quarantines_and_redrives_when_on_aws(
         "DeleteObjects",
     }
     emitted = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
-    for name, value in (("Quarantined", 1), ("QuarantineSize", 1), ("Redriven", 1)):
+    for name, function in (("Quarantined", "redriver"), ("QuarantineSize", "redriver"), ("Redriven", "operator")):
         (blob,) = (line for line in emitted if name in line)
-        assert (blob["fleet"], blob["service"], blob[name]) == ("orders", "sluice-redriver", [value])
+        assert (blob["fleet"], blob["service"], blob[name]) == ("orders", f"sluice-{function}", [1])
     told = [json.loads(line) for line in log.getvalue().splitlines()]
     assert any(line["message"] == "dead letter quarantined" and line["attempt"] == 0 for line in told)
     assert "o-1004" not in json.dumps(told)

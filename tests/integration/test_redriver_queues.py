@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.config import Fleet, parse
 from sluice.dead_letters import PAUSED_LOOK_S
 from sluice.grouping import CAUSE, SOURCE
-from sluice.invocation import Shift
+from sluice.invocation import MARGIN_S, Shift
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
 from sluice.model import Attribute, JobPhase, JobState, RedriveJob
 from sluice.ports import Ports, TryLaterError
@@ -70,10 +71,12 @@ class World:
         shift = Shift(
             name=f"invocation-{self.invocations}",
             until=self.now + SOON,
-            stop_at=self.now + SOON - app.MARGIN_S,
+            stop_at=self.now + SOON - MARGIN_S,
             sleep=sleep,
             uniform=lambda: 0.5,
         )
+        if {"Records", "source"}.isdisjoint(event):
+            return operator_app.answer(event, operator_app.Operator(ports or self.ports, lambda: self.now, shift))
         return app.answer(event, app.Redriver(ports or self.ports, lambda: self.now, shift))
 
     def person(self, kind: str, **fields: Any) -> dict[str, Any]:

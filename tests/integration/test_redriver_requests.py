@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from functions.operator import app as operator_app
 from functions.redriver import app
-from sluice.invocation import Shift
+from sluice.invocation import MARGIN_S, Shift
 from sluice.model import JobState
 from tests.redrive_worlds import SOON, World, fleet
 
@@ -18,11 +19,13 @@ def asked(world: World, event: dict[str, Any]) -> dict[str, Any]:
     shift = Shift(
         name=f"invocation-{world.invocations}",
         until=world.now + SOON,
-        stop_at=world.now + SOON - app.MARGIN_S,
+        stop_at=world.now + SOON - MARGIN_S,
         sleep=world.sleep,
         uniform=lambda: 0.5,
     )
     world.ports.fleets.put(world.fleet.name, world.fleet)
+    if {"Records", "source"}.isdisjoint(event):
+        return operator_app.answer(event, operator_app.Operator(world.ports, world.clock, shift))
     return app.answer(event, app.Redriver(world.ports, world.clock, shift))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.model import Attribute, Message
 from sluice.redrive import origin_of
@@ -56,7 +57,9 @@ class Fleet:
         self.invocations += 1
         now = self.world.now()
         shift = app.Shift(f"{self.name}-{self.invocations}", now + 30, now + 25, self.world.pass_time, lambda: 0.5)
-        return app.respond(event, app.Redriver(self.ports, self.world.now, shift), "arn")
+        if {"Records", "source"}.isdisjoint(event):
+            return operator_app.answer(event, operator_app.Operator(self.ports, self.world.now, shift))
+        return app.answer(event, app.Redriver(self.ports, self.world.now, shift))
 
     def send(self, *bodies: str) -> None:
         """The producer sends."""

@@ -551,9 +551,11 @@ def test_instance_is_warned_and_ended_when_spot_takes_it_back(
     sandbox: Sandbox, make_group: Any, eventually: Any, catch_events: Any
 ) -> None:
     """Notice by event and metadata first; after the notice the machine is gone, hook or not, and is replaced."""
-    group = make_group(desired=1)
+    group = make_group(desired=1, template={"InstanceMarketOptions": {"MarketType": "spot"}})
     caught = catch_events({"detail-type": ["EC2 Spot Instance Interruption Warning"]})
     first = eventually(lambda: group.in_state("InService"))[0]
+    (told,) = sandbox.client("ec2").describe_instances(InstanceIds=[first])["Reservations"][0]["Instances"]
+    assert told["InstanceLifecycle"] == "spot"
     group.hook("TERMINATING", 60)
     assert sandbox.metadata(first, "spot/instance-action") is None
 

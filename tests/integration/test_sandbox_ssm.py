@@ -14,6 +14,9 @@ from tools.sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.sandbox
 
+DELIVERY_S = 1.0
+"""How long a command may take to begin here: `command_delivery_s` of the tests' sandbox."""
+
 ORDERLY = "trap 'sleep 0.5; echo drained; exit 0' TERM; while :; do sleep 0.05; done"
 """A consumer that takes half a second to finish when told to stop."""
 
@@ -61,7 +64,7 @@ def test_unit_stops_when_a_command_stops_it(
     group = make_group(ORDERLY, desired=1)
     instance_id = eventually(lambda: group.in_state("InService"))[0]
 
-    invocation = concluded(send(instance_id, "systemctl stop orders && echo stopped"), instance_id)
+    invocation = concluded(send(instance_id, "systemctl stop consumer && echo stopped"), instance_id)
 
     assert (invocation["Status"], invocation["ResponseCode"]) == ("Success", 0)
     assert invocation["StandardOutputContent"] == "stopped\n"
@@ -79,7 +82,7 @@ def test_command_is_in_progress_when_the_unit_takes_its_time(
     group = make_group(ORDERLY.replace("0.5", "3"), desired=1)
     instance_id = eventually(lambda: group.in_state("InService"))[0]
 
-    command_id = send(instance_id, "systemctl stop orders")
+    command_id = send(instance_id, "systemctl stop consumer")
     named = {"CommandId": command_id, "InstanceId": instance_id}
     progress = eventually(lambda: [i for i in [ssm.get_command_invocation(**named)] if i["Status"] == "InProgress"])[0]
 
@@ -137,28 +140,34 @@ def test_command_times_out_when_its_script_runs_too_long(
     assert (invocation["Status"], invocation["StatusDetails"]) == ("TimedOut", "ExecutionTimedOut")
 
 
-def test_command_times_out_undelivered_when_the_instance_has_no_agent(
+def test_command_stays_pending_when_the_instance_has_no_agent(
     ssm: Any, make_group: Any, send: Any, concluded: Any, eventually: Any
 ) -> None:
-    """An instance that runs nothing never takes a command: TimedOut, DeliveryTimedOut, and it is not online."""
+    """What is not received is told as DeliveryTimedOut only after both timeouts together; it has no time of a start."""
     group = make_group("", desired=1)
     instance_id = eventually(lambda: group.in_state("InService"))[0]
 
-    command_id = send(instance_id, "true")
-    invocation = concluded(command_id, instance_id)
+    command_id = send(instance_id, "true", executionTimeout=["3"])
+    time.sleep(2 * DELIVERY_S)  # past the time until which it might have begun
+    (listed,) = ssm.list_command_invocations(CommandId=command_id, Details=True)["CommandInvocations"]
+    assert listed["Status"] == "Pending"
+    assert listed["CommandPlugins"][0]["ResponseStartDateTime"].timestamp() == 0
 
+    invocation = concluded(command_id, instance_id)
     assert (invocation["Status"], invocation["StatusDetails"]) == ("TimedOut", "DeliveryTimedOut")
     assert invocation["ResponseCode"] == -1
-    assert ssm.list_commands(CommandId=command_id)["Commands"][0]["DeliveryTimedOutCount"] == 1
+    (command,) = ssm.list_commands(CommandId=command_id)["Commands"]
+    assert command["DeliveryTimedOutCount"] == 1
+    assert (command["ExpiresAfter"] - command["RequestedDateTime"]).total_seconds() == pytest.approx(DELIVERY_S + 3)
 
 
-def test_command_stays_unknown_when_the_instance_dies_under_it(
+def test_command_stays_in_progress_when_the_instance_dies_under_it(
     sandbox: Sandbox, ssm: Any, autoscaling_suspended: Any, send: Any, eventually: Any
 ) -> None:
-    """A dead agent reports nothing: the invocation is in progress until its timeout, not failed."""
+    """A dead agent reports nothing: the invocation is in progress until the command expires, not failed."""
     group = autoscaling_suspended
     instance_id = eventually(lambda: group.in_state("InService"))[0]
-    command_id = send(instance_id, "sleep 1000", executionTimeout=["5"])
+    command_id = send(instance_id, "sleep 1000", executionTimeout=["4"])
     named = {"CommandId": command_id, "InstanceId": instance_id}
     eventually(lambda: ssm.get_command_invocation(**named)["Status"] == "InProgress")
 
@@ -166,7 +175,7 @@ def test_command_stays_unknown_when_the_instance_dies_under_it(
     time.sleep(0.5)
 
     assert ssm.get_command_invocation(**named)["Status"] == "InProgress"
-    eventually(lambda: ssm.get_command_invocation(**named)["StatusDetails"] == "ExecutionTimedOut")
+    eventually(lambda: ssm.get_command_invocation(**named)["StatusDetails"] == "DeliveryTimedOut")
 
 
 @pytest.fixture
@@ -234,20 +243,43 @@ def test_invocations_are_listed_with_details(
     assert [plugin["Output"] for plugin in one[0]["CommandPlugins"]] == ["hello\n"]
 
 
-def test_unknown_unit_is_an_error_when_the_machine_names_its_own(
-    sandbox: Sandbox, make_group: Any, send: Any, concluded: Any, eventually: Any
+def test_unit_is_refused_when_systemd_does_not_know_it(
+    make_group: Any, send: Any, concluded: Any, eventually: Any
 ) -> None:
-    """With the unit tag, systemctl knows that unit and no other."""
-    tags = [{"Key": "sluice:sandbox-unit", "Value": "orders.service", "PropagateAtLaunch": True}]
-    group = make_group(ORDERLY, desired=1, Tags=tags)
+    """The machine has the unit that its tag names, and no other."""
+    group = make_group(ORDERLY, desired=1)
     instance_id = eventually(lambda: group.in_state("InService"))[0]
 
     wrong = concluded(send(instance_id, "systemctl stop order"), instance_id)
-    right = concluded(send(instance_id, "systemctl is-active orders", "systemctl stop orders"), instance_id)
+    shown = concluded(
+        send(
+            instance_id, *(f"systemctl show --property=LoadState --value -- {unit}" for unit in ("order", "consumer"))
+        ),
+        instance_id,
+    )
+    right = concluded(send(instance_id, "systemctl is-active consumer", "systemctl stop consumer"), instance_id)
 
     assert (wrong["Status"], wrong["ResponseCode"]) == ("Failed", 5)
-    assert "Unit order not loaded" in wrong["StandardErrorContent"]
+    assert wrong["StandardErrorContent"] == "Failed to stop order.service: Unit order.service not loaded.\n"
+    assert shown["StandardOutputContent"] == "not-found\nloaded\n"
     assert (right["Status"], right["StandardOutputContent"]) == ("Success", "active\n")
+
+
+def test_unit_is_killed_and_told_when_it_outlives_its_stop_timeout(
+    sandbox: Sandbox, make_group: Any, send: Any, concluded: Any, eventually: Any
+) -> None:
+    """Systemctl stop is content all the same: only Result tells, as systemd has it."""
+    tags = [{"Key": "sluice:sandbox-stop-timeout", "Value": "1", "PropagateAtLaunch": True}]
+    group = make_group("trap '' TERM; while :; do sleep 0.05; done", desired=1, Tags=tags)
+    instance_id = eventually(lambda: group.in_state("InService"))[0]
+
+    ended = concluded(
+        send(instance_id, "systemctl stop consumer; echo $?", "systemctl show --property=Result --value -- consumer"),
+        instance_id,
+    )
+
+    assert ended["StandardOutputContent"] == "0\ntimeout\n"
+    assert sandbox.instance(instance_id)["unit_active"] is False
 
 
 def test_document_runs_with_its_parameters_when_sent_by_name(
@@ -262,7 +294,7 @@ def test_document_runs_with_its_parameters_when_sent_by_name(
             {
                 "schemaVersion": "2.2",
                 "parameters": {
-                    "unit": {"type": "String"},
+                    "unit": {"type": "String", "allowedPattern": "^[a-z]+$"},
                     "timeoutSeconds": {"type": "String", "default": "60"},
                 },
                 "mainSteps": [
@@ -282,11 +314,13 @@ def test_document_runs_with_its_parameters_when_sent_by_name(
     instance_id = eventually(lambda: group.in_state("InService"))[0]
 
     named = {"DocumentName": name, "InstanceIds": [instance_id]}
-    command = ssm.send_command(**named, Parameters={"unit": ["orders"]})["Command"]
+    command = ssm.send_command(**named, Parameters={"unit": ["consumer"]})["Command"]
     invocation = concluded(command["CommandId"], instance_id)
 
-    assert (invocation["Status"], invocation["StandardOutputContent"]) == ("Success", "stopping orders\n")
+    assert (invocation["Status"], invocation["StandardOutputContent"]) == ("Success", "stopping consumer\n")
     with pytest.raises(ClientError, match="not defined"):
-        ssm.send_command(**named, Parameters={"unit": ["orders"], "other": ["x"]})
+        ssm.send_command(**named, Parameters={"unit": ["consumer"], "other": ["x"]})
     with pytest.raises(ClientError, match="must be given"):
         ssm.send_command(**named)
+    with pytest.raises(ClientError, match="allowed pattern"):
+        ssm.send_command(**named, Parameters={"unit": ["consumer; reboot"]})

@@ -150,7 +150,8 @@ def test_release_is_asked_for_only_when_done_or_due(day: Day) -> None:
         if after.state is DrainState.DONE:
             assert before is not None
             said = isinstance(event, Reported) and event.done and event.at >= begun_at(before)
-            assert said or event in (Ended(), CommandTold(str(before.command_id), CommandStatus.SUCCEEDED))
+            ends = (CommandStatus.SUCCEEDED, CommandStatus.KILLED)
+            assert said or event in (Ended(), *(CommandTold(str(before.command_id), end) for end in ends))
         if after.state is DrainState.EXPIRED:
             assert isinstance(event, Release) or (before is not None and now >= due_at(before, day[0]))
 

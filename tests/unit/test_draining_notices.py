@@ -13,7 +13,6 @@ from sluice.notices import (
     HookNotice,
     NoticeError,
     RebalanceNotice,
-    ReleaseNotice,
     ReportNotice,
     SpotNotice,
     SweepNotice,
@@ -47,7 +46,6 @@ def test_every_drainer_event_is_read_when_it_comes_from_events() -> None:
         "sweep": SweepNotice,
         "terminating": HookNotice,
         "test-notification": TestNotice,
-        "release": ReleaseNotice,
         "consumer": ReportNotice,
     }
     files = sorted(EVENTS.glob("drainer-*.json"))
@@ -70,7 +68,7 @@ def test_report_is_refused_when_it_says_nothing_known() -> None:
     """Every wrong field by name, with what would be right."""
     detail = {"group": "consumers", "instance-id": "i-1", "state": "tired", "in-hand": -1}
     with pytest.raises(NoticeError) as caught:
-        one({"detail-type": "Sluice Consumer Report", "detail": detail})
+        one({"detail-type": "Sluice Consumer Report", "source": "sluice.consumer", "detail": detail})
     assert caught.value.problems == (
         "state: must be one of ready, failed, busy, idle, draining, done (got 'tired')",
         "in-hand: must be a number of messages, 0 or more (got -1)",
@@ -82,6 +80,7 @@ def test_terminating_event_is_read_when_it_names_origin_and_destination() -> Non
     detail = {**LIFECYCLE, "Origin": "AutoScalingGroup", "Destination": "WarmPool"}
     payload = {
         "detail-type": "EC2 Instance-terminate Lifecycle Action",
+        "source": "aws.autoscaling",
         "time": "2026-11-24T09:10:05Z",
         "detail": detail,
     }
@@ -92,7 +91,9 @@ def test_terminating_event_is_read_when_it_names_origin_and_destination() -> Non
 
 def test_terminating_event_defaults_when_it_is_of_the_plain_shape() -> None:
     """Events of groups without a warm pool may carry neither origin nor destination."""
-    notice = one({"detail-type": "EC2 Instance-terminate Lifecycle Action", "detail": LIFECYCLE})
+    notice = one(
+        {"detail-type": "EC2 Instance-terminate Lifecycle Action", "source": "aws.autoscaling", "detail": LIFECYCLE}
+    )
     assert isinstance(notice, HookNotice)
     assert (notice.origin, notice.destination, notice.at) == ("AutoScalingGroup", "EC2", NOW)
 
@@ -101,7 +102,12 @@ def test_terminating_event_defaults_when_it_is_of_the_plain_shape() -> None:
 def test_time_is_now_when_the_events_own_is_ahead_or_unreadable(time: object) -> None:
     """A time that cannot be used is no reason to lose the event."""
     notice = one(
-        {"detail-type": "EC2 Spot Instance Interruption Warning", "time": time, "detail": {"instance-id": "i-1"}}
+        {
+            "detail-type": "EC2 Spot Instance Interruption Warning",
+            "source": "aws.ec2",
+            "time": time,
+            "detail": {"instance-id": "i-1"},
+        }
     )
     assert notice == SpotNotice("i-1", NOW)
 
@@ -111,8 +117,8 @@ def test_time_is_now_when_the_events_own_is_ahead_or_unreadable(time: object) ->
     [
         ("Success", CommandStatus.SUCCEEDED),
         ("Failed", CommandStatus.FAILED),
-        ("InProgress", CommandStatus.RUNNING),
-        ("In Progress", CommandStatus.RUNNING),
+        ("InProgress", CommandStatus.PENDING),
+        ("In Progress", CommandStatus.PENDING),
         ("TimedOut", CommandStatus.UNKNOWN),
         ("Delivery Timed Out", CommandStatus.UNKNOWN),
         ("Cancelled", CommandStatus.UNKNOWN),
@@ -123,7 +129,11 @@ def test_time_is_now_when_the_events_own_is_ahead_or_unreadable(time: object) ->
 def test_command_status_is_folded_when_read(word: str, status: CommandStatus) -> None:
     """Only Success says that the consumer has stopped, and only Failed that it did not."""
     detail = {"instance-id": "i-1", "command-id": "c-1", "status": word}
-    payload = {"detail-type": "EC2 Command Invocation Status-change Notification", "detail": detail}
+    payload = {
+        "detail-type": "EC2 Command Invocation Status-change Notification",
+        "source": "aws.ssm",
+        "detail": detail,
+    }
     assert one(payload) == CommandNotice("i-1", "c-1", status, word)
 
 
@@ -153,7 +163,7 @@ def test_test_notification_is_swallowed_when_it_comes_in_any_shape() -> None:
         trial,
         {"Records": [{"body": json.dumps(trial)}]},
         {"Records": [{"Sns": {"Message": json.dumps(trial)}}]},
-        {"detail-type": "EC2 Instance-terminate Lifecycle Action", "detail": trial},
+        {"detail-type": "EC2 Instance-terminate Lifecycle Action", "source": "aws.autoscaling", "detail": trial},
     ):
         assert one(payload) == TestNotice()
 
@@ -175,7 +185,11 @@ def test_batch_is_read_as_far_as_it_goes_when_some_records_are_broken() -> None:
         ),
         ({"detail-type": ["list"]}, "detail-type: ['list'] is none of"),
         (
-            {"detail-type": "EC2 Instance-terminate Lifecycle Action", "detail": {"EC2InstanceId": 5}},
+            {
+                "detail-type": "EC2 Instance-terminate Lifecycle Action",
+                "source": "aws.autoscaling",
+                "detail": {"EC2InstanceId": 5},
+            },
             "EC2InstanceId: must be a text (got 5); AutoScalingGroupName: must be a text (got None)",
         ),
         (
@@ -183,11 +197,14 @@ def test_batch_is_read_as_far_as_it_goes_when_some_records_are_broken() -> None:
             "LifecycleTransition: must be autoscaling:EC2_INSTANCE_TERM",
         ),
         (
-            {"detail-type": "EC2 Spot Instance Interruption Warning", "detail": None},
+            {"detail-type": "EC2 Spot Instance Interruption Warning", "source": "aws.ec2", "detail": None},
             "instance-id: must be a text (got None)",
         ),
-        ({"release": {"fleet": "orders"}}, "release.instance_id: must be a text (got None)"),
-        ({"release": "orders"}, "release.fleet: must be a text (got None); release.instance_id"),
+        ({"release": {"fleet": "orders", "instance_id": "i-1"}}, "release: requests of people go to the operator"),
+        (
+            {"detail-type": "EC2 Spot Instance Interruption Warning", "source": "sluice.consumer"},
+            "source: must be 'aws.ec2' for 'EC2 Spot Instance Interruption Warning' (got 'sluice.consumer')",
+        ),
         ({"Records": "none"}, "Records: must be a list"),
         ({"Records": [{"body": "{"}, {}]}, "Records[0].body: not JSON"),
         ({"Records": [{"body": json.dumps({"Records": []})}]}, "must be a lifecycle notification, not another batch"),

@@ -31,7 +31,8 @@ from sluice.drain_events import (
     Waiting,
     seen,
 )
-from sluice.draining import TABLE, Place, advance, kind_of
+from sluice.drain_news import Look, news_of
+from sluice.draining import BEGIN_WITHIN_S, TABLE, Place, advance, kind_of
 from sluice.model import (
     CommandStatus,
     CompleteHook,
@@ -265,10 +266,92 @@ def test_completion_of_an_earlier_action_is_ignored_when_the_record_names_anothe
 # --------------------------------------------------------------------------- unknown is not dead
 
 
-def test_pending_command_changes_nothing_when_it_lasts() -> None:
-    """A pending command is unknown, not dead: until the deadline the drain stays."""
-    drain = a_drain(DrainState.STOPPING)
-    assert advance(drain, CommandTold(COMMAND, CommandStatus.PENDING), POLICY, NOW + 500) == DrainStep(drain)
+def test_command_is_waited_for_when_it_may_still_begin() -> None:
+    """Run Command lets a stop begin within 30 s: until then, and until its answer can be read, nothing changes."""
+    drain = a_drain(DrainState.STOPPING, asked_at=NOW)
+    told = CommandTold(COMMAND, CommandStatus.PENDING)
+    assert advance(drain, told, POLICY, NOW + BEGIN_WITHIN_S - 1) == DrainStep(drain)
+
+
+def test_command_is_unknown_and_asked_again_when_it_has_not_begun() -> None:
+    """Run Command itself says so only when both its timeouts are over, which may be the whole deadline later."""
+    drain = a_drain(DrainState.STOPPING, asked_at=NOW)
+    step = advance(drain, CommandTold(COMMAND, CommandStatus.PENDING), POLICY, NOW + BEGIN_WITHIN_S)
+    assert step.drain is not None
+    assert (step.drain.state, step.drain.command_id) == (DrainState.STOPPING, None)
+    assert step.drain.retry_at == NOW + BEGIN_WITHIN_S + 10
+    assert "did not begin the stop within 35 s" in step.drain.note
+    late = CommandTold("another", CommandStatus.PENDING)
+    assert advance(drain, late, POLICY, NOW + 500) == DrainStep(drain)
+
+
+def test_stop_is_asked_for_again_and_again_when_the_agent_is_dead() -> None:
+    """With AWS's rules a dead agent answers nothing until the deadline: eight stops are asked for, not one."""
+    policy = replace_policy(deadline_s=900)
+    drain, now = a_drain(DrainState.STOPPING, asked_at=NOW, deadline_at=NOW + 900), NOW
+    while now < NOW + 900:
+        now += 10
+        for event in (CommandTold(drain.command_id or "", CommandStatus.PENDING), Tick()):
+            step = advance(drain, event, policy, now)
+            assert step.drain is not None
+            drain = step.drain
+            for stop in step.actions:
+                if isinstance(stop, StopConsumer):
+                    sent = advance(drain, StopSent(stop.ask, f"command-{stop.ask}"), policy, now).drain
+                    assert sent is not None
+                    drain = sent
+    assert drain.asked_count == 8
+
+
+def test_drain_ends_when_nothing_but_a_command_in_progress_is_heard_of() -> None:
+    """With a longest silence of 300 s, a command that stays in progress on a dead agent holds nothing for ten hours."""
+    policy = replace_policy(deadline_s=36_000, silence_s=300, hook_timeout_s=600)
+    drain = a_drain(DrainState.STOPPING, started_at=NOW, deadline_at=NOW + 36_000, asked_at=NOW)
+    look = Look(commands={COMMAND: {ID: CommandStatus.RUNNING}})
+    for event in news_of(drain, None, look):
+        step = advance(drain, event, policy, NOW + 250)
+        assert step.drain is not None
+        drain = step.drain
+    assert kind_of(drain, Tick(), policy, NOW + 301) is EventKind.DEADLINE
+    alive = replace(look, online=frozenset({ID}))
+    (event,) = news_of(drain, None, alive)
+    held = advance(drain, event, policy, NOW + 250).drain
+    assert held is not None
+    assert kind_of(held, Tick(), policy, NOW + 301) is EventKind.TICK
+
+
+def test_drain_is_done_and_says_so_when_its_consumer_was_killed() -> None:
+    """Waiting longer mends nothing; what it was at comes again, and the note tells why."""
+    step = advance(a_drain(DrainState.STOPPING), CommandTold(COMMAND, CommandStatus.KILLED), POLICY, NOW)
+    assert step.drain is not None
+    assert step.drain.state is DrainState.DONE
+    assert step.drain.note == (
+        "unit consumer.service was killed before it had finished: it did not stop within its own stop timeout"
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (POLICY, "the instance has no unit consumer.service, so nothing could stop (set DrainUnit to what runs"),
+        (
+            DrainPolicy(container="worker"),
+            "the instance has no container worker, so nothing could stop (set drain.container to what runs",
+        ),
+    ],
+)
+def test_drain_waits_and_names_what_is_missing_when_there_is_no_such_unit(policy: DrainPolicy, said: str) -> None:
+    """The consumer may run under another name: it is not ended, asked again once, and the note names the setting."""
+    first = advance(a_drain(DrainState.STOPPING), CommandTold(COMMAND, CommandStatus.MISSING), policy, NOW).drain
+    assert first is not None
+    assert first.note.startswith(said)
+    assert first.note.endswith("asked again soon")
+    second = advance(
+        replace(first, command_id=COMMAND, retry_at=None), CommandTold(COMMAND, CommandStatus.MISSING), policy, NOW + 20
+    ).drain
+    assert second is not None
+    assert (second.state, second.command_id, second.retry_at) == (DrainState.STOPPING, None, None)
+    assert second.note.endswith("waits for its deadline")
 
 
 def test_unknown_command_is_asked_again_with_growing_pauses() -> None:
@@ -600,14 +683,15 @@ def test_retained_instance_is_on_record_when_another_abandoned_it(place: Place) 
     assert kept.state is DrainState.RETAINED
 
 
-def test_retained_instance_is_terminated_again_when_nothing_came_of_it() -> None:
-    """A throttled termination is asked for at the next tick, an unfinished one after two minutes."""
-    kept = a_drain(DrainState.RETAINED, retained_at=NOW - 60, retry_at=NOW)
-    assert advance(kept, Tick(), POLICY, NOW).actions == (EndInstance("consumers", ID),)
-    ending = advance(kept, EndAnswered(found=True), POLICY, NOW).drain
-    assert advance(ending, Tick(), POLICY, NOW + 119).actions == ()
-    assert advance(ending, Tick(), POLICY, NOW + 120).actions == (EndInstance("consumers", ID),)
-    over = advance(ending, EndAnswered(found=False), POLICY, NOW + 120).drain
+def test_retained_instance_is_terminated_again_when_it_is_released_again() -> None:
+    """The operator function alone may terminate: a tick asks for nothing, and a second release repeats the first."""
+    kept = a_drain(DrainState.RETAINED, retained_at=NOW - 60)
+    release = Release("orders", OUR_HOOK)
+    ending = advance(kept, release, POLICY, NOW)
+    assert ending.actions == (EndInstance("consumers", ID),)
+    assert advance(ending.drain, Tick(), POLICY, NOW + 600).actions == ()
+    assert advance(ending.drain, release, POLICY, NOW + 600).actions == (EndInstance("consumers", ID),)
+    over = advance(ending.drain, EndAnswered(found=False), POLICY, NOW + 120).drain
     assert over is not None
     assert over.state is DrainState.RELEASED
 

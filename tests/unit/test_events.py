@@ -44,29 +44,29 @@ TRIGGERS = {
     "drainer-run-command-timed-out",
     "drainer-test-notification",
     "drainer-sweep",
-    "drainer-release",
+    "operator-release",
     "drainer-consumer-ready",
     "drainer-consumer-busy",
     "drainer-consumer-done",
     "redriver-dead-letters-text",
     "redriver-dead-letters-binary",
     "redriver-dead-letters-fifo",
-    "redriver-redrive-all",
-    "redriver-redrive-group",
-    "redriver-redrive-message",
-    "redriver-redrive-dry-run",
-    "redriver-widget-button",
-    "redriver-redrive-selected",
-    "redriver-redrive-queue",
-    "redriver-pause",
-    "redriver-resume",
-    "redriver-stop",
-    "redriver-look",
-    "redriver-archive",
-    "redriver-quarantine",
-    "redriver-peek",
-    "redriver-edit",
-    "redriver-restore",
+    "operator-redrive-all",
+    "operator-redrive-group",
+    "operator-redrive-message",
+    "operator-redrive-dry-run",
+    "operator-widget-button",
+    "operator-redrive-selected",
+    "operator-redrive-queue",
+    "operator-pause",
+    "operator-resume",
+    "operator-stop",
+    "operator-look",
+    "operator-archive",
+    "operator-quarantine",
+    "operator-peek",
+    "operator-edit",
+    "operator-restore",
     "redriver-message-failure",
     "redriver-job-tick",
     "console-describe",
@@ -265,12 +265,12 @@ def test_requests_point_at_the_batch_when_they_name_a_message_or_group() -> None
     """A redrive can follow the dead letters: the message and the failure group are those of the text batch."""
     first = event("redriver-dead-letters-text")["Records"][0]
 
-    assert event("redriver-redrive-message")["redrive"]["message_id"] == first["messageId"]
+    assert event("operator-redrive-message")["redrive"]["message_id"] == first["messageId"]
     group = failure_group(read_record(first)).id
-    assert event("redriver-redrive-group")["redrive"]["failure_group"] == group
-    assert event("redriver-widget-button")["redrive"]["failure_group"] == group
-    assert event("redriver-redrive-dry-run")["redrive"]["dry_run"] is True
-    assert event("redriver-redrive-all")["redrive"]["all"] is True
+    assert event("operator-redrive-group")["redrive"]["failure_group"] == group
+    assert event("operator-widget-button")["redrive"]["failure_group"] == group
+    assert event("operator-redrive-dry-run")["redrive"]["dry_run"] is True
+    assert event("operator-redrive-all")["redrive"]["all"] is True
 
 
 def test_widget_sends_its_context_when_rendering() -> None:
@@ -280,7 +280,7 @@ def test_widget_sends_its_context_when_rendering() -> None:
 
     assert {"dashboardName", "timeRange", "theme", "forms", "params", "width", "height", "timezone"} <= set(context)
     assert context["timeRange"]["start"] < context["timeRange"]["zoom"]["start"] < context["timeRange"]["zoom"]["end"]
-    assert event("redriver-widget-button")["widgetContext"] == context
+    assert event("operator-widget-button")["widgetContext"] == context
 
 
 REQUESTS = {

@@ -30,6 +30,21 @@ class Roles:
         """As boto3."""
         return {"PolicyDocument": {"Statement": self._policies[RoleName][PolicyName]}}
 
+    def list_attached_role_policies(self, *, RoleName: str) -> Mapping[str, Any]:  # noqa: N803 - the same
+        """As boto3: one policy that may release, attached to the operator."""
+        attached = [{"PolicyArn": "arn:release"}] if "-operator-" in RoleName and self._policies.get(RoleName) else []
+        return {"AttachedPolicies": attached}
+
+    def get_policy(self, *, PolicyArn: str) -> Mapping[str, Any]:  # noqa: N803 - the same
+        """As boto3."""
+        return {"Policy": {"DefaultVersionId": "v3"}}
+
+    def get_policy_version(self, *, PolicyArn: str, VersionId: str) -> Mapping[str, Any]:  # noqa: N803 - the same
+        """As boto3."""
+        assert (PolicyArn, VersionId) == ("arn:release", "v3")
+        allow = {"Effect": "Allow", "Action": "autoscaling:CompleteLifecycleAction", "Resource": "group"}
+        return {"PolicyVersion": {"Document": {"Statement": [allow]}}}
+
 
 def every_function_calls(granted: Grant) -> tuple[Call, ...]:
     """One allowed call of each function, so that none is silent."""
@@ -143,7 +158,7 @@ def test_report_says_so_when_a_function_was_silent() -> None:
     """A function that made no call was not exercised, so nothing is shown of its role."""
     report = audit((), (Call("planner", "a:b", "*", allowed=True),))
 
-    assert report.silent == ("drainer", "redriver", "console", "onboarding")
+    assert report.silent == ("drainer", "redriver", "operator", "console", "onboarding")
     assert not report.holds
 
 
@@ -172,3 +187,13 @@ def test_stack_is_audited_when_deployed() -> None:
 def test_wildcards_match_when_iam_would(pattern: str, text: str, is_so: bool) -> None:
     """* and ? only."""
     assert matches(pattern, text) is is_so
+
+
+def test_grants_hold_managed_policies_when_a_role_has_them() -> None:
+    """What a fleet's stack attaches counts as what is inline."""
+    name = "sluice-operator-eu-central-1"
+    roles = Roles({name: {"work": [{"Effect": "Allow", "Action": "a:One", "Resource": "*"}]}})
+    assert grants(roles, "sluice", "eu-central-1") == (
+        Grant("operator", "a:One", "*"),
+        Grant("operator", "autoscaling:CompleteLifecycleAction", "group"),
+    )

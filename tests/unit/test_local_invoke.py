@@ -21,6 +21,7 @@ Resources:
   Planner: {Type: F, Properties: {CodeUri: Planner}}
   Drainer: {Type: F, Properties: {CodeUri: Drainer}}
   Redriver: {Type: F, Properties: {CodeUri: Redriver}}
+  Operator: {Type: F, Properties: {CodeUri: Operator}}
   Console: {Type: F, Properties: {CodeUri: Console}}
   Onboarding: {Type: F, Properties: {CodeUri: Onboarding}}
 """

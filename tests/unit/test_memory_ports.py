@@ -85,12 +85,14 @@ def test_document_is_forgotten_when_dropped(ports: MemoryPorts) -> None:
 
 
 def test_command_says_nothing_when_its_time_is_up(ports: MemoryPorts, clock: Clock) -> None:
-    """A pending command turns unknown; one that was answered stays so."""
+    """A pending command turns unknown after both of its timeouts, 30 s and its own; one that was answered stays so."""
     first = ports.instances.stop(["i-1"], StopOrder(), 60.0)
     second = ports.instances.stop(["i-2"], StopOrder(), 60.0)
     ports.instances.answer("i-2", CommandStatus.SUCCEEDED)
     assert ports.instances.command(first, "i-1") is CommandStatus.PENDING
-    clock.now += 61
+    clock.now += 89
+    assert ports.instances.command(first, "i-1") is CommandStatus.PENDING
+    clock.now += 2
     assert ports.instances.command(first, "i-1") is CommandStatus.UNKNOWN
     assert ports.instances.command(second, "i-2") is CommandStatus.SUCCEEDED
     ports.instances.answer("i-2", CommandStatus.FAILED)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from sluice.aws.account import PATIENCE_S, PAUSE_S, AwsAccount
+from sluice.aws.deployment import PATIENCE_S, PAUSE_S, AwsDeployment
 from sluice.ports import PortError
 from tests.still_clock import Clock
 
@@ -38,7 +38,7 @@ class Sqs:
         }
 
 
-def account(sqs: Sqs) -> tuple[AwsAccount, Clock]:
+def account(sqs: Sqs) -> tuple[AwsDeployment, Clock]:
     """An account with this SQS, and its clock, which goes on where it pauses."""
     clock = Clock()
 
@@ -51,7 +51,7 @@ def account(sqs: Sqs) -> tuple[AwsAccount, Clock]:
     def pause(seconds: float) -> None:
         clock.now += seconds
 
-    return AwsAccount(clients, "/sluice/sluice/fleets/", elapsed=clock, pause=pause), clock
+    return AwsDeployment(clients, "/sluice/sluice/fleets/", elapsed=clock, pause=pause), clock
 
 
 def test_retention_is_read_when_the_grant_takes_a_moment() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from sluice.widget.answers import render_answer
 from tests.widget_html import Page, parse
-from tests.widget_scenes import HARM, REDRIVER_ARN
+from tests.widget_scenes import HARM, OPERATOR_ARN
 
 HARMLESS = "a plain text"
 LARGEST_BYTES = 200_000
@@ -44,7 +44,7 @@ def answers(words: str) -> list[dict[str, Any]]:
 def show(words: str) -> list[tuple[str, Page]]:
     """Each answer as HTML and parsed."""
     event = {"redrive": {"fleet": "orders", "all": True, "dry_run": True}, "widgetContext": {"theme": "light"}}
-    pages = [render_answer(answered, event, REDRIVER_ARN) for answered in answers(words)]
+    pages = [render_answer(answered, event, OPERATOR_ARN) for answered in answers(words)]
     return [(html, parse(html)) for html in pages]
 
 

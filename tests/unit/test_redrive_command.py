@@ -68,7 +68,7 @@ def caller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests, in a wide terminal."""
     monkeypatch.setattr(redrive.getpass, "getuser", lambda: "ada")
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("SLUICE_REDRIVER_FUNCTION", raising=False)
+    monkeypatch.delenv("SLUICE_OPERATOR_FUNCTION", raising=False)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, function: Function, *arguments: str) -> int:
@@ -143,16 +143,16 @@ def test_redrive_asks_the_function_when_a_selection_is_named(
     """The same requests as everybody's, with who asks."""
     function = Function({"job": JOB})
     assert run(monkeypatch, function, *arguments) == 0
-    assert function.asked == [("sluice-redriver", request_)]
+    assert function.asked == [("sluice-operator", request_)]
 
 
 def test_redrive_asks_the_function_that_is_named_when_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """By option, else by environment."""
     function = Function({"job": JOB})
-    monkeypatch.setenv("SLUICE_REDRIVER_FUNCTION", "prod-redriver")
+    monkeypatch.setenv("SLUICE_OPERATOR_FUNCTION", "prod-operator")
     run(monkeypatch, function, "--all")
-    run(monkeypatch, function, "--all", "--function", "other-redriver")
-    assert [name for name, _ in function.asked] == ["prod-redriver", "other-redriver"]
+    run(monkeypatch, function, "--all", "--function", "other-operator")
+    assert [name for name, _ in function.asked] == ["prod-operator", "other-operator"]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "--group", "g-1"], ["--stop", "job-7", "--all"]])

@@ -17,7 +17,7 @@ from sluice.widget.answers import render_answer
 from tests.redrive_worlds import letter, text
 from tests.widget_html import Page
 from tests.widget_html import parse as parse_html
-from tests.widget_scenes import NOW, REDRIVER_ARN, decision, outcome, view
+from tests.widget_scenes import NOW, OPERATOR_ARN, decision, outcome, view
 
 URGENT, OTHER, NIGHT = queue_url("orders-urgent"), queue_url("orders"), queue_url("orders-night")
 DOCUMENT: dict[str, Any] = {
@@ -186,7 +186,7 @@ def test_redrive_of_one_queue_is_a_button_that_asks_first() -> None:
         if event.get("redrive", {}).get("all") and not event["redrive"]["dry_run"]
     ]
     assert "back to the queues they came from (orders-night paused" in str(whole)
-    assert not [event for _, event in show(fleet(), redriver_arn=None).actions if "redrive" in event]
+    assert not [event for _, event in show(fleet(), operator_arn=None).actions if "redrive" in event]
 
 
 def test_dead_letter_queues_are_spoken_of_when_there_are_several() -> None:
@@ -222,7 +222,7 @@ def test_dry_run_is_answered_with_the_queues(more: dict[str, Any], told: str) ->
         "dry_run": True, "fleet": "orders", "from": "quarantine", "selected_count": 2, "rate_per_s": 10.0,
         "canary_count": 3, "groups": [], **more,
     }  # fmt: skip
-    page = parse_html(render_answer(seen, {"redrive": {"fleet": "orders", "all": True}}, REDRIVER_ARN))
+    page = parse_html(render_answer(seen, {"redrive": {"fleet": "orders", "all": True}}, OPERATOR_ARN))
     assert told in " ".join(page.text.split())
 
 
@@ -233,4 +233,4 @@ def test_look_inside_tells_the_queue_of_each_dead_letter() -> None:
         "sample": "", "queue": "orders-urgent",
     }  # fmt: skip
     peek = {"peek": True, "waiting_count": 1, "looked_at_count": 1, "messages": [message], "note": "x"}
-    assert "m · from orders-urgent" in " ".join(parse_html(render_answer(peek, {}, REDRIVER_ARN)).text.split())
+    assert "m · from orders-urgent" in " ".join(parse_html(render_answer(peek, {}, OPERATOR_ARN)).text.split())

@@ -28,14 +28,21 @@ WHOLE = ASKED | {
     "FleetName": "orders",
     "QueueKmsKeyArn": KEY,
 }
-FUNCTIONS = ("Planner", "Drainer", "Redriver", "Console", "Onboarding")
+FUNCTIONS = ("Planner", "Drainer", "Redriver", "Operator", "Console", "Onboarding")
 READS = ("Get", "Describe", "List", "Query")
 
 # Actions that may be granted on everything, each with the reason.
 EVERYWHERE = {
     "autoscaling:DescribeAutoScalingGroups": "no resources: AWS's service authorization reference",
+    "autoscaling:DescribeAutoScalingInstances": "no resources: AWS's service authorization reference",
     "autoscaling:DescribeScalingActivities": "no resources: AWS's service authorization reference",
     "autoscaling:DescribeWarmPool": "no resources: AWS's service authorization reference",
+    "autoscaling:DescribePolicies": "no resources: AWS's service authorization reference",
+    "autoscaling:DescribeScheduledActions": "no resources: AWS's service authorization reference",
+    "autoscaling:DescribeLifecycleHooks": "no resources: AWS's service authorization reference",
+    "autoscaling:DescribeLaunchConfigurations": "no resources: AWS's service authorization reference",
+    "ec2:DescribeLaunchTemplateVersions": "no resources: AWS's service authorization reference",
+    "ssm:DescribeInstanceInformation": "no resources: AWS's service authorization reference",
     "ec2:DescribeInstances": "no resources: AWS's service authorization reference",
     "ssm:ListCommandInvocations": "no resources: AWS's service authorization reference",
     "xray:PutTraceSegments": "no resources: AWS's service authorization reference",
@@ -45,6 +52,7 @@ EVERYWHERE = {
 }
 
 Statement = Mapping[str, Any]
+MANAGED = "managed"  # beside a role's inline policies
 
 
 def listed(value: Any) -> list[Any]:
@@ -60,9 +68,13 @@ def policies(role: str, fleet_parameters: Mapping[str, str] | None = None) -> It
             yield policy["PolicyName"], statement
     fleet = FLEET.resolve(WHOLE if fleet_parameters is None else fleet_parameters)
     for properties in fleet.of_type("AWS::IAM::Policy").values():
-        if properties["Roles"] == [f"sluice-{role.lower()}-eu-west-1"]:
+        if f"sluice-{role.lower()}-eu-west-1" in properties["Roles"]:
             for statement in properties["PolicyDocument"]["Statement"]:
                 yield properties["PolicyName"], statement
+    for properties in fleet.of_type("AWS::IAM::ManagedPolicy").values():
+        if f"sluice-{role.lower()}-eu-west-1" in properties["Roles"]:
+            for statement in properties["PolicyDocument"]["Statement"]:
+                yield MANAGED, statement
 
 
 def granted(role: str) -> set[str]:
@@ -79,7 +91,7 @@ def authorization_reference() -> dict[str, Any]:
 
 
 def test_role_is_the_functions_own_when_it_runs() -> None:
-    """Five functions, five roles, found by the names that fleet.yaml goes by."""
+    """Six functions, six roles, found by the names that fleet.yaml goes by."""
     stack = STACK.resolve(ASKED)
 
     for name in FUNCTIONS:
@@ -89,7 +101,9 @@ def test_role_is_the_functions_own_when_it_runs() -> None:
         trust = stack.properties(f"{name}Role")["AssumeRolePolicyDocument"]["Statement"]
         assert [one["Principal"] for one in trust] == [{"Service": "lambda.amazonaws.com"}]
     roles = {role for policy in FLEET.resolve(WHOLE).of_type("AWS::IAM::Policy").values() for role in policy["Roles"]}
-    assert roles == {f"sluice-{name}-eu-west-1" for name in ("planner", "drainer", "redriver", "onboarding")}
+    assert roles == {
+        f"sluice-{name}-eu-west-1" for name in ("planner", "drainer", "redriver", "operator", "onboarding")
+    }
 
 
 @pytest.mark.parametrize("role", FUNCTIONS)
@@ -141,7 +155,8 @@ def test_action_exists_when_granted(role: str) -> None:
 
 def test_fleet_grants_nothing_beyond_its_own_when_added() -> None:
     """Every statement of fleet.yaml names its group, one of its queues, its key, or instances of its group."""
-    for policy in FLEET.resolve(WHOLE).of_type("AWS::IAM::Policy").values():
+    found = FLEET.resolve(WHOLE)
+    for policy in [*found.of_type("AWS::IAM::Policy").values(), *found.of_type("AWS::IAM::ManagedPolicy").values()]:
         for statement in policy["PolicyDocument"]["Statement"]:
             for resource in listed(statement["Resource"]):
                 own = resource.endswith(
@@ -171,12 +186,12 @@ def test_grants_name_the_queues_own_account_when_it_is_another() -> None:
 
 
 def test_documents_are_the_stacks_own_when_commands_are_run() -> None:
-    """AWS's document belongs to no account; one of one's own is called after the stack, so that one grant serves."""
+    """Those that are called after the stack, so that one grant serves; none of them is AWS's, which run any script."""
     (grant,) = [one["Resource"] for _, one in policies("Drainer") if ":document/" in str(one["Resource"])]
 
-    assert grant == [
-        "arn:aws:ssm:eu-west-1::document/AWS-RunShellScript", "arn:aws:ssm:eu-west-1:123456789012:document/sluice-*",
-    ]  # fmt: skip
+    assert grant == "arn:aws:ssm:eu-west-1:123456789012:document/sluice-*"
+    templates = [(ROOT / name).read_text() for name in ("template.yaml", "fleet.yaml", "queue.yaml")]
+    assert not any("RunShellScript" in text.replace("aws:runShellScript", "") for text in templates)
 
 
 def test_policies_are_another_stacks_own_when_a_fleets_name_is_taken() -> None:
@@ -203,24 +218,41 @@ def test_console_only_reads_when_shown() -> None:
 def test_earlier_versions_are_read_only_by_those_that_drain_or_show() -> None:
     """An invalid document's last usable version is for draining: planner and redriver cannot even read it."""
     power = "ssm:GetParameterHistory"
-    assert [role for role in FUNCTIONS if power in granted(role)] == ["Drainer", "Console"]
+    assert [role for role in FUNCTIONS if power in granted(role)] == ["Drainer", "Operator", "Console"]
 
 
 def test_power_is_where_it_belongs_when_shared_out() -> None:
-    """Only the planner scales, only the drainer releases and commands, only the redriver touches messages."""
+    """Only the planner scales, only the drainer commands; what an operator asks for, the operator function does."""
     owners = {
-        "autoscaling:SetDesiredCapacity": "Planner",
-        "autoscaling:CompleteLifecycleAction": "Drainer",
-        "ssm:SendCommand": "Drainer",
-        "autoscaling:SetInstanceProtection": "Drainer",
-        "autoscaling:TerminateInstanceInAutoScalingGroup": "Drainer",
-        "sqs:ReceiveMessage": "Redriver",
-        "sqs:DeleteMessage": "Redriver",
-        "s3:PutObject": "Redriver",
-        "s3:DeleteObject": "Redriver",
+        "autoscaling:SetDesiredCapacity": ["Planner"],
+        "autoscaling:CompleteLifecycleAction": ["Drainer", "Operator"],
+        "ssm:SendCommand": ["Drainer"],
+        "autoscaling:SetInstanceProtection": ["Drainer"],
+        "autoscaling:TerminateInstanceInAutoScalingGroup": ["Operator"],
+        "sqs:ReceiveMessage": ["Redriver", "Operator"],
+        "sqs:DeleteMessage": ["Redriver", "Operator"],
+        "s3:PutObject": ["Redriver", "Operator"],
+        "s3:DeleteObject": ["Redriver", "Operator"],
+        "s3:GetObjectVersion": ["Operator"],
     }
-    for action, owner in owners.items():
-        assert [role for role in FUNCTIONS if action in granted(role)] == [owner], action
+    for action, owned_by in owners.items():
+        assert [role for role in FUNCTIONS if action in granted(role)] == owned_by, action
+
+
+def test_nothing_in_the_stack_invokes_the_operator_function() -> None:
+    """People alone do, by their own lambda:InvokeFunction; of the others each trigger is AWS's, from this account."""
+    stack = STACK.resolve(ASKED)
+    assert "Events" not in stack.properties("Operator")
+    permissions = {
+        **stack.of_type("AWS::Lambda::Permission"), **FLEET.resolve(WHOLE).of_type("AWS::Lambda::Permission"),
+    }  # fmt: skip
+    assert permissions
+    for name, permission in permissions.items():
+        assert "operator" not in permission["FunctionName"], name
+        assert permission["Principal"].endswith(".amazonaws.com"), name
+    console = stack.properties("Console")["Environment"]["Variables"]
+    assert console["SLUICE_OPERATOR_ARN"] == "<Operator.Arn>"
+    assert not {"SLUICE_REDRIVER_ARN", "SLUICE_DRAINER_ARN"} & set(console), "buttons call the operator function alone"
 
 
 @pytest.mark.parametrize("role", FUNCTIONS)
@@ -247,6 +279,10 @@ def test_ten_fleets_fit_when_added_to_a_role(role: str) -> None:
     size = {"stack": arns + 2 * document, "fleet": document}
     for policy, statement in policies(role, fleet):
         text = json.dumps(statement, separators=(",", ":"))
-        size["fleet" if policy.startswith("fleet-") else "stack"] += len(text) + 1
+        if policy != MANAGED:
+            size["fleet" if policy.startswith("fleet-") else "stack"] += len(text) + 1
 
     assert size["stack"] + 10 * size["fleet"] < 10_240, size
+    # A role takes ten managed policies: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    managed = FLEET.resolve(fleet).of_type("AWS::IAM::ManagedPolicy").values()
+    assert sum(f"sluice-{role.lower()}-eu-west-1" in one["Roles"] for one in managed) <= 1

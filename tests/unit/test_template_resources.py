@@ -23,7 +23,7 @@ ASKED = {
     "GroupName": "workers",
     "TargetWaitSeconds": "60",
 }
-FUNCTIONS = ("Planner", "Drainer", "Redriver", "Console")
+FUNCTIONS = ("Planner", "Drainer", "Redriver", "Operator", "Console")
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ops"
 LAMBDA = "arn:aws:lambda:eu-west-1:123456789012:function:sluice"
 SCALING = {"OldestMessage", "IdleBacklog"}  # alarms for the planner; all others are for people
@@ -145,7 +145,7 @@ def test_drainer_hears_when_instances_are_about_to_go() -> None:
         "Sluice Consumer Report",
     }
     detail = events["RunCommand"]["Properties"]["Pattern"]["detail"]
-    assert detail["document-name"] == ["AWS-RunShellScript", {"prefix": "sluice-"}]
+    assert detail["document-name"] == [{"prefix": "sluice-"}]
     assert "InProgress" in detail["status"][0]["anything-but"]
 
 
@@ -260,7 +260,9 @@ def test_nothing_is_made_for_dead_letters_when_there_are_none() -> None:
 def test_fleet_waits_when_roles_are_made() -> None:
     """The nested fleet names functions and roles by convention, so the order must be said."""
     assert set(STACK.resources["Fleet"]["DependsOn"]) == {"Checked"} | {
-        f"{name}{kind}" for name in ("Planner", "Drainer", "Redriver", "Onboarding") for kind in ("", "Role")
+        f"{name}{kind}"
+        for name in ("Planner", "Drainer", "Redriver", "Operator", "Onboarding")
+        for kind in ("", "Role")
     }
 
 

@@ -9,7 +9,7 @@ from sluice.model import Attribute, Message, Quarantined
 from sluice.widget import Part, Scene, Theme, Trouble, render, render_message, render_messages, render_whole
 from sluice.widget.drains import _CUT_SHORT
 from tests.widget_html import Page, parse
-from tests.widget_scenes import CONSOLE_ARN, DRAINER_ARN, HARM, NOW, REDRIVER_ARN, harmed, view
+from tests.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, harmed, view
 
 HARMLESS = "a plain cause"
 LARGEST_BYTES = 200_000  # far under Lambda's answer limit of 6 MB; a browser is quick with it
@@ -36,7 +36,7 @@ def test_widget_when_a_text_means_harm_calls_only_our_functions(name: str) -> No
     _, page = show(HARM[name])
     group = HARM[name] or "none"
     events = [event for _, event in page.actions]
-    assert {action.attributes["endpoint"] for action, _ in page.actions} == {CONSOLE_ARN, REDRIVER_ARN, DRAINER_ARN}
+    assert {action.attributes["endpoint"] for action, _ in page.actions} == {CONSOLE_ARN, OPERATOR_ARN, OPERATOR_ARN}
     assert events == [
         {"fleet": "invoices"},
         {"redrive": {"fleet": "orders", "failure_group": group, "dry_run": True}},
@@ -123,7 +123,7 @@ def test_messages_when_they_mean_harm_are_shown_as_text(name: str) -> None:
         )  # fmt: skip
         attributes = ((text or "n", Attribute("String", text or "t")), ("scan", Attribute("Binary", binary=bytes(40))))
         message = Message(text or "m", text or "b", "", attributes, NOW - 90, 1, text or "s", text or "g")
-        scene = Scene("orders", NOW, console_arn=CONSOLE_ARN, redriver_arn=REDRIVER_ARN)
+        scene = Scene("orders", NOW, console_arn=CONSOLE_ARN, operator_arn=OPERATOR_ARN)
         listed = render_messages([entry], text or "g", "cursor", scene)
         return [parse(listed), parse(render_whole(entry, message, scene))]
 
@@ -131,4 +131,4 @@ def test_messages_when_they_mean_harm_are_shown_as_text(name: str) -> None:
         assert page.problems == []
         if name != "empty":
             assert page.skeleton == plain.skeleton
-        assert {action.attributes["endpoint"] for action, _ in page.actions} <= {CONSOLE_ARN, REDRIVER_ARN}
+        assert {action.attributes["endpoint"] for action, _ in page.actions} <= {CONSOLE_ARN, OPERATOR_ARN}

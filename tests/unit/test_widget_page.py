@@ -30,16 +30,15 @@ from sluice.widget import (
     render_messages,
     render_whole,
 )
-from sluice.widget.drains import render_release
+from sluice.widget.answers import render_answer
 from sluice.widget.style import CSS
 from tests.widget_html import Page, parse
 from tests.widget_scenes import (
     CONSOLE_ARN,
-    DRAINER_ARN,
     HARM,
     HOUR,
     NOW,
-    REDRIVER_ARN,
+    OPERATOR_ARN,
     decision,
     drains,
     failure_groups,
@@ -353,7 +352,7 @@ def test_drain_when_not_done_can_be_released_by_the_function_that_may() -> None:
     kept = replace(drains()[2], state=DrainState.RETAINED, retained_at=NOW - 60)
     done = replace(drains()[1], instance_id="i-done", state=DrainState.DONE)
     (first, second) = releases(show(view(drains=(under_way, kept, done))))
-    assert {first[0], second[0]} == {DRAINER_ARN}
+    assert {first[0], second[0]} == {OPERATOR_ARN}
     assert first[1] == {"release": {"fleet": "orders", "instance_id": kept.instance_id}}
     assert first[2].startswith("Terminate this instance of fleet orders now?")
     assert second[1] == {"release": {"fleet": "orders", "instance_id": under_way.instance_id}}
@@ -363,17 +362,18 @@ def test_drain_when_not_done_can_be_released_by_the_function_that_may() -> None:
 def test_drain_when_nobody_may_act_has_no_button() -> None:
     """Then what is kept says how else it is released."""
     kept = replace(drains()[2], state=DrainState.RETAINED, retained_at=NOW - 60)
-    page = show(view(drains=(kept,), drainer_arn=None))
+    page = show(view(drains=(kept,), operator_arn=None))
     assert releases(page) == []
-    assert "release it by a release request to the drainer" in section(page, "Drains")
+    assert "release it by a release request to the operator function" in section(page, "Drains")
 
 
 @pytest.mark.parametrize("text", list(HARM.values()), ids=list(HARM))
 def test_release_when_answered_shows_what_it_says_as_text(text: str) -> None:
     """A note, an id and a problem are data: the popup is built as for plain words."""
-    for answered in ({"instance_id": text, "note": text}, {"problem": text}, {"dropped": (text,)}):
-        harmless = {key: "i-1" if isinstance(value, str) else ("i-1",) for key, value in answered.items()}
-        pages = [parse(render_release(each, {"widgetContext": {"theme": "dark"}})) for each in (answered, harmless)]
+    event = {"release": {}, "widgetContext": {"theme": "dark"}}
+    for answered in ({"instance_id": text, "state": text, "note": text}, {"error": text}):
+        harmless = dict.fromkeys(answered, "i-1")
+        pages = [parse(render_answer(each, event, OPERATOR_ARN)) for each in (answered, harmless)]
         assert pages[0].problems == []
         assert pages[0].skeleton == pages[1].skeleton or text == ""
 
@@ -408,7 +408,7 @@ def test_buttons_when_a_group_has_messages_ask_the_redriver_for_just_it() -> Non
     assert "Its messages stay in quarantine." in (archive.attributes["confirmation"] or "")
     for action in (dry, redrive):
         assert action.attributes["action"] == "call"
-        assert action.attributes["endpoint"] == REDRIVER_ARN
+        assert action.attributes["endpoint"] == OPERATOR_ARN
         assert action.attributes["display"] == "popup"
     assert "confirmation" not in dry.attributes
     assert redrive.attributes["confirmation"] == (
@@ -445,9 +445,9 @@ def test_buttons_when_several_groups_have_messages_offer_all() -> None:
 def test_buttons_when_a_group_is_empty_or_the_redriver_unknown_are_left_out() -> None:
     """There is nothing to press for a group without messages, nor without a redriver, which is told."""
     assert show(quiet(failure_groups=failure_groups()[2:])).actions == []
-    page = show(quiet(failure_groups=failure_groups(), redriver_arn=None))
+    page = show(quiet(failure_groups=failure_groups(), operator_arn=None))
     assert page.actions == []
-    assert "SLUICE_REDRIVER_ARN is not set" in page.text
+    assert "SLUICE_OPERATOR_ARN is not set" in page.text
 
 
 def test_groups_when_shown_have_count_times_and_sample() -> None:

@@ -10,9 +10,12 @@ from random import Random
 from typing import Any
 
 from functions.drainer import app
+from functions.operator import app as operator_app
 from sluice import sweeping
 from sluice.config import DrainPolicy, DrainVia, Fleet, LaunchPolicy
 from sluice.draining import SPOT_NOTICE_S
+from sluice.fleet_book import FleetBook
+from sluice.invocation import Shift
 from sluice.memory import (
     Call,
     Change,
@@ -40,6 +43,7 @@ TICK_S = 10.0
 BOOT_HOOK_S = 200.0  # how long a boot may take until it is ready
 REPEAT_S = 30.0  # how often a consumer repeats itself
 TALK_S = 900.0  # how long after the faults consumers say anything
+BEGIN_S = 30.0  # what is not begun by then on an instance never begins: the drainer's TimeoutSeconds
 OTHER_HOOK = "log-collector"  # another tool's, on the same group
 LAUNCH_HOOK = "sluice-ready"
 # Lambda's own for an asynchronous invocation that failed:
@@ -119,7 +123,6 @@ class World(Stage):
         self.consumers: dict[str, Consumer] = {}
         self.waiting_since: dict[str, float] = {}
         self.noticed_at: dict[str, float] = {}  # by Spot
-        self.lost_commands: set[tuple[str, str]] = set()
         self.delivered_at: dict[str, float] = {}  # when a consumer last said something that was taken whole
         self.excused: set[str] = set()  # who ended because a person removed our hook
         self.hook_removed = False
@@ -310,6 +313,7 @@ class World(Stage):
         elif instance_id not in self.noticed_at and self.happens(self.chances.spot):
             self.tell(f"Spot wants {instance_id} back")
             self.noticed_at[instance_id] = self.now
+            self.truth.instances.spot.add(instance_id)
             self.deliver(spot_event(instance_id, self.now), f"spot {instance_id}")
             self.after(SPOT_NOTICE_S, lambda: self._take_back(instance_id))
         elif reading.desired and self.rng.random() < 0.5:
@@ -358,8 +362,9 @@ class World(Stage):
         """Run Command has taken a stop: it reaches the instance soon, or never."""
         self.tell(f"command {command.id[:8]} to stop {command.instance_id}")
         if self.happens(self.chances.lost_command):
-            self.lost_commands.add((command.id, command.instance_id))
-            self.after(command.timeout_s, lambda: self._end_command(command, CommandStatus.UNKNOWN, "TimedOut"))
+            # Never received: it stays pending until both of its timeouts are over.
+            expired_s = BEGIN_S + command.timeout_s
+            self.after(expired_s, lambda: self._end_command(command, CommandStatus.UNKNOWN, "TimedOut"))
         else:
             self.after(self.rng.uniform(0.05, 3.0), lambda: self._begin_stop(command))
 
@@ -423,23 +428,29 @@ class World(Stage):
     def release(self, instance_id: str) -> None:
         """A person releases just this instance."""
         self.let_go.add(instance_id)
-        self._invoke({"release": {"fleet": "orders", "instance_id": instance_id}}, f"release {instance_id}", ())
+        request = {"release": {"fleet": "orders", "instance_id": instance_id}}
+        self._invoke(request, f"release {instance_id}", ())
 
     def _invoke(self, payload: dict[str, Any], label: str, retries_s: tuple[float, ...] = RETRIES_S) -> None:
-        """One invocation of the drainer, with a clock of its own; again later if it fails."""
+        """One invocation of the drainer, or of the operator function for a release; again later if it fails."""
         self.counts["invocations"] += 1
         skew_s = self.rng.uniform(-SKEW_S, SKEW_S)
 
         def now() -> float:
             return self.now + skew_s
 
-        shift = sweeping.Shift(now() + sweeping.SWEEP_S, TICK_S, f"invocation-{self.counts['invocations']}", self.sleep)
-        drainer = app.Drainer(self.ports, now, shift, app.FleetBook(self.ports, now))
+        name = f"invocation-{self.counts['invocations']}"
         self.running.append(label)
         failed = False
         faults = self.counts["faults"]
         try:
-            app.answer(payload, drainer)
+            if "release" in payload:
+                lasts = Shift.begun(name, now(), 30.0, 60.0, sleep=self.sleep, uniform=self.rng.random)
+                operator_app.answer(payload, operator_app.Operator(self.ports, now, lasts))
+            else:
+                shift = sweeping.Shift(now() + sweeping.SWEEP_S, TICK_S, name, self.sleep)
+                book = FleetBook(self.ports, now, app.logger)
+                app.answer(payload, app.Drainer(self.ports, now, shift, book))
         except Crash:
             failed = True
             self.tell("crashes")

@@ -16,6 +16,7 @@ import sys
 from random import Random
 
 from functions.drainer import app
+from functions.operator import app as operator_app
 from sluice.config import DrainPolicy, DrainVia
 from sluice.draining import HOOKLESS_KEPT_S, KEEP_LOOK_S, OWED, SPOT_NOTICE_S, UNDER_WAY
 from sluice.launching import BUSY_KEPT_S
@@ -141,10 +142,8 @@ class Judge:
             return  # it is the consumer's to complete, and one that died leaves it to the deadline
         for action in world.waiting():
             stopped_at = world.consumers[action.instance_id].stopped_at
-            found = world.truth.ledger.drain(world.fleet.name, action.instance_id)
-            unheard = action.instance_id in world.truth.instances.without_agent
-            if unheard or (found and (str(found.command_id), action.instance_id) in world.lost_commands):
-                continue  # unknown until the deadline or the command's end, whatever an earlier command has done
+            if action.instance_id in world.truth.instances.without_agent:
+                continue  # unknown until the deadline
             if stopped_at is not None and world.now > max(stopped_at, world.quiet_at) + PROMPT_S:
                 world.violate(f"{action.instance_id}: its consumer has stopped, and it is not released")
 
@@ -238,7 +237,8 @@ def _size(rng: Random) -> int:
 
 def run(seed: int) -> Report:
     """Play one seed to its end."""
-    app.logger.setLevel("CRITICAL")  # the story is told here
+    for logger in (app.logger, operator_app.logger):
+        logger.setLevel("CRITICAL")  # the story is told here
     sys.setrecursionlimit(max(DEEP, sys.getrecursionlimit()))
     world = build(seed)
     judge = Judge(world)

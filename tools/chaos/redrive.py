@@ -23,10 +23,11 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.config import Fleet, QueuePolicy, RedriveMode, RedrivePolicy
 from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE
-from sluice.invocation import Shift
+from sluice.invocation import GRACE_S, MARGIN_S, Shift
 from sluice.memory import Call, Crash, Fault, MemoryQueue, When, faulty_ports, memory_ports, queue_url
 from sluice.model import Attribute, JobState, Message, Quarantined
 from sluice.ports import BatchAnswer, LostAnswerError, NeedsFixError, PortError, Ports, TryLaterError
@@ -364,7 +365,7 @@ class World:
             self.invoke({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}, "tick")
 
     def invoke(self, event: Mapping[str, Any], label: str) -> dict[str, Any] | None:
-        """One invocation of the redriver, with a clock of its own; None if it ended without an answer."""
+        """One invocation of the redriver, or for a request of the operator function; None if it gave no answer."""
         number = next(self._numbers)
         skew_s = self.rng.uniform(-SKEW_S, SKEW_S)
         ends_at = self.now + TIMEOUT_S
@@ -374,16 +375,17 @@ class World:
 
         shift = Shift(
             name=f"invocation-{number}",
-            until=ends_at + skew_s + app.GRACE_S,
-            stop_at=ends_at + skew_s - app.MARGIN_S,
+            until=ends_at + skew_s + GRACE_S,
+            stop_at=ends_at + skew_s - MARGIN_S,
             sleep=self.sleep,
             uniform=self.rng.random,
         )
-        redriver = app.Redriver(self.ports, now, shift)
         self.running.append((label, ends_at))
         self.counts["invocations"] += 1
         try:
-            return app.answer(event, redriver)
+            if {"Records", "source"}.isdisjoint(event):
+                return operator_app.answer(event, operator_app.Operator(self.ports, now, shift))
+            return app.answer(event, app.Redriver(self.ports, now, shift))
         except Crash:
             self.tell("crashes")
         except PortError as error:
@@ -764,12 +766,14 @@ def build(seed: int) -> World:
 
 def run(seed: int) -> Report:
     """Play one seed to its end."""
-    level = app.logger.log_level
-    app.logger.setLevel("CRITICAL")  # the story is told here
+    levels = [(one, one.log_level) for one in (app.logger, operator_app.logger)]
+    for logger, _ in levels:
+        logger.setLevel("CRITICAL")  # the story is told here
     try:
         return _played(seed, build(seed))
     finally:
-        app.logger.setLevel(level)
+        for logger, level in levels:
+            logger.setLevel(level)
 
 
 def _played(seed: int, world: World) -> Report:

@@ -16,7 +16,7 @@ from tools.sandbox.sandbox import ROOT
 from tools.sandbox.widget_page import make_page, serving
 
 STATE = ROOT / "build/sandbox"
-INVOKED = ("planner-schedule-tick", "drainer-sweep", "redriver-redrive-dry-run", "console-describe")
+INVOKED = ("planner-schedule-tick", "drainer-sweep", "operator-redrive-dry-run", "console-describe")
 """Payloads of events/, one a function, to show how any of them is used."""
 
 
@@ -63,9 +63,9 @@ The dashboard's widget  {widget_url}
 In another terminal, from this folder:
 
   export {exports}
-  .venv/bin/sluice redrive --fleet {FLEET} --all --dry-run --function {sluice["RedriverFunction"]}
+  .venv/bin/sluice redrive --fleet {FLEET} --all --dry-run --function {sluice["OperatorFunction"]}
   .envs/sam/bin/sam remote invoke Planner --stack-name {SLUICE_STACK} --event '{{"fleet":"{FLEET}","dry_run":true}}'
-  .envs/sam/bin/sam remote invoke Redriver --stack-name {SLUICE_STACK} --event '{dry_run}'
+  .envs/sam/bin/sam remote invoke Operator --stack-name {SLUICE_STACK} --event '{dry_run}'
 
 The functions in containers, each with a payload of events/:
 

@@ -186,7 +186,7 @@ def set_up(settings: DemoSettings, say: Callable[[str], None], directory: Path |
         stage.sluice = sandbox.deploy(ROOT, SLUICE_STACK, sluice_parameters(stage))
         stage.run_admin("init")
         say("The functions' first, cold invocations")
-        for output in ("PlannerFunction", "DrainerFunction", "RedriverFunction", "ConsoleFunction"):
+        for output in ("PlannerFunction", "DrainerFunction", "RedriverFunction", "OperatorFunction", "ConsoleFunction"):
             stage.invoke(stage.sluice[output], {"warm": "up"})  # dropped, as any payload that is none of theirs
         with _front_end(stage):
             say(f"The order page is at {stage.front_end_url}")
@@ -233,9 +233,9 @@ def sluice_parameters(stage: Stage) -> dict[str, str]:
         "QueueUrl": stage.orders["QueueUrl"],
         "DeadLetterQueueUrl": stage.orders["DeadLetterQueueUrl"],
         "GroupName": stage.orders["GroupName"],
+        "DrainUnit": stage.orders["DrainUnit"],
         "TargetWaitSeconds": f"{settings.target_wait_s:g}",
         "FleetName": FLEET,
-        "DrainUnit": "orders-consumer.service",
         "Architecture": "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64",
         "TickSeconds": f"{settings.tick_s:g}",
         "Mode": "act",

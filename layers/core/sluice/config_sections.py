@@ -154,11 +154,13 @@ class DrainPolicy(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$",
         description="The Docker container that runs the consumer. It is stopped in place of the systemd unit.",
     )
-    document: str = Field(
-        default="AWS-RunShellScript",
+    document: str | None = Field(
+        default=None,
         pattern=r"^[A-Za-z0-9_.-]{3,128}$",
-        description="The Run Command document that stops the consumer. A document of your own takes the parameters"
-        " `unit` and `executionTimeout`, and its name begins with the stack's name and a hyphen.",
+        description="The Run Command document that stops the consumer. Without it, the stack's own. A document of your"
+        " own takes the parameters `unit`, `container` (empty where there is none) and `executionTimeout`, exits with"
+        " 137 where the consumer was killed and with 5 where there is none, and its name begins with the stack's name"
+        " and a hyphen.",
     )
     stop_timeout_s: Number | None = Field(
         default=None,

@@ -24,9 +24,11 @@ class EventKind(StrEnum):
     SERVING = "found in service"
     STOP_SENT = "stop sent"
     STOP_UNANSWERED = "stop not accepted"
-    COMMAND_PENDING = "command pending"  # in no row: unknown until it ends
-    COMMAND_RUNNING = "command running"
+    COMMAND_PENDING = "command not known to have begun"
+    COMMAND_RUNNING = "command running, agent online"
     COMMAND_SUCCEEDED = "command succeeded"
+    COMMAND_KILLED = "command: consumer killed"
+    COMMAND_MISSING = "command: no such unit"
     COMMAND_FAILED = "command failed"
     COMMAND_UNKNOWN = "command timed out, cancelled or undeliverable"
     REPORT_WORKING = "consumer works on its end"

@@ -25,6 +25,7 @@ class Look:
     ended: frozenset[str] = frozenset()  # ids of instances whose machines are stopped or terminated
     in_flight: float | None = None  # messages, where that tells something
     commands: dict[str, dict[str, CommandStatus]] = field(default_factory=dict)  # by command, then by instance
+    online: frozenset[str] = frozenset()  # ids of instances whose agents answer, where signs of life are wanted
 
 
 def sights_of(fleet: Fleet, drains: Iterable[str], reading: GroupReading | None) -> dict[str, Sight | None]:
@@ -43,8 +44,12 @@ def news_of(drain: Drain | None, sight: Sight | None, look: Look) -> tuple[Event
     news: list[Event] = [] if sight is None else [sight]
     if drain is None or drain.state not in UNDER_WAY:
         return tuple(news)
-    if drain.command_id and (status := look.commands.get(drain.command_id, {}).get(drain.instance_id)):
-        news.append(CommandTold(drain.command_id, status))
+    if drain.command_id in look.commands:
+        # What is not listed yet has not begun, as far as anybody knows.
+        status = look.commands[drain.command_id].get(drain.instance_id, CommandStatus.PENDING)
+        # A dead agent's command stays as it was: that it began is no sign of life while the agent is silent.
+        if status is not CommandStatus.RUNNING or drain.instance_id in look.online:
+            news.append(CommandTold(drain.command_id or "", status))
     if drain.instance_id in look.ended:
         news.append(Ended())
     consumer = look.consumers.get(drain.instance_id)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import field
-from enum import StrEnum
 
 from sluice.config import Fleet
 from sluice.drain_events import Event, Release
@@ -11,21 +10,8 @@ from sluice.log import Log
 from sluice.minding import Minded
 from sluice.model import Drain, DrainState
 from sluice.ports import NeedsFixError, PortError
+from sluice.telemetry import Record, Unit
 from sluice.values import dataclass
-
-
-class Unit(StrEnum):
-    """A metric's unit, in CloudWatch's word.
-
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
-    """
-
-    COUNT = "Count"
-    SECONDS = "Seconds"
-    NONE = "None"
-
-
-type Record = tuple[str, str, Unit, float]  # fleet, metric, unit, value
 
 
 @dataclass(slots=True)

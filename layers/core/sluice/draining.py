@@ -26,18 +26,18 @@ doubled, late or out of order) changes nothing. Which of two events is the right
     a consumer's report    counts only if it was made since the lifecycle action began
 
 How long an instance is held: until its deadline, or, where the policy has a longest silence, until that long after
-the last sign that its consumer is at work on its end. Signs are a stop that runs on it, a report of its consumer, and
-messages in flight becoming fewer while nothing but drains works on them. An instance whose machine EC2 has ended needs
-no word of its consumer. Past its time it is released, or (`keep_failed`) kept for inspection by a group that can:
-the action is abandoned, and it is RETAINED until a person lets it go.
+the last sign that its consumer is at work on its end. Signs are a stop that began on it while its agent is online, a
+report of its consumer, and messages in flight becoming fewer while nothing but drains works on them. An instance
+whose machine EC2 has ended needs no word of its consumer. Past its time it is released, or (`keep_failed`) kept for
+inspection by a group that can: the action is abandoned, and it is RETAINED until a person lets it go.
 
 Invariants, held by tests/property/test_draining_properties.py and by `python -m tools.chaos`:
 
     1 `CompleteHook` comes only of DONE (the consumer's stop succeeded, it said so, or its machine has ended) or EXPIRED
       (the deadline passed, nothing was heard of it for the longest silence, or a person said so).
-    2 Unknown is not dead: a stop that is pending, undeliverable, cancelled, timed out or not accepted leaves the drain
-      where it is, to be asked again with growing pauses until the deadline. One that ran and failed is asked again
-      FAILED_RETRIES times.
+    2 Unknown is not dead, and no sign of life: a stop that has not begun within BEGIN_WITHIN_S, is undeliverable,
+      cancelled, timed out or not accepted leaves the drain where it is, to be asked again with growing pauses until
+      the deadline. One that ran and failed, or found no unit to stop, is asked again FAILED_RETRIES times.
     3 Any prefix of any sequence of events can be followed by ticks and group readings alone, and ends in RELEASED, or
       in RETAINED where that is wanted.
     4 A completion or heartbeat that finds no active lifecycle action ends the drain; it is no error.
@@ -101,6 +101,10 @@ ASK_GRACE_S = 15.0
 # Pauses between stops that came to nothing: an agent that restarts is back in seconds, one that is broken stays so.
 RETRY_BASE_S = 10.0
 RETRY_MAX_S = 120.0
+# How long a stop may take to begin. Run Command lets none begin later than 30 s after it was sent (`TimeoutSeconds`),
+# but says so only hours later, and a dead agent's command may stay in progress: the rest is for its answer to be read.
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html
+BEGIN_WITHIN_S = 35.0
 # A unit that fails to stop twice has a reason of its own: more of the same would only hide it.
 FAILED_RETRIES = 1
 # How long Run Command's event is waited for before its status is asked for: events come in a second or two.
@@ -309,10 +313,31 @@ def _may_have_lapsed(drain: Drain, policy: DrainPolicy, now: float) -> bool:
 
 
 def _succeeded(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
+    return _stopped(drain, event, policy, now, "its consumer has stopped")
+
+
+def _killed(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
+    """Its end is no better for waiting; what it was at comes again."""
+    step = _stopped(drain, event, policy, now, _killed_note(policy))
+    if step.drain is None or step.drain.state is not DrainState.DONE:
+        return step
+    return replace(step, drain=replace(step.drain, killed=True))
+
+
+def _killed_note(policy: DrainPolicy) -> str:
+    return f"{_what(policy)} was killed before it had finished: it did not stop within its own stop timeout"
+
+
+def _what(policy: DrainPolicy) -> str:
+    """What is stopped, by name."""
+    return f"container {policy.container}" if policy.container else f"unit {policy.unit}"
+
+
+def _stopped(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float, note: str) -> DrainStep:
     if event.command_id != drain.command_id:
         return DrainStep(drain)
     if not _may_have_lapsed(drain, policy, now):
-        return _done(drain, now, "its consumer has stopped")
+        return _done(drain, now, note)
     over = replace(drain, command_id=None)  # told once more, its success asks for nothing more
     note = "its action may have lapsed since its consumer stopped"
     if policy.via is DrainVia.SELF:
@@ -356,14 +381,33 @@ def _counted(drain: Drain, event: InFlight, policy: DrainPolicy, now: float) -> 
     return DrainStep(replace(noted, alive_at=now))
 
 
-def _failed(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: float) -> DrainStep:
+def _failed(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
+    return _in_vain(drain, event, now, f"{_what(policy)} failed to stop")
+
+
+def _missing(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
+    """Its consumer may run under another name, so that nobody knows when it is done."""
+    setting = "drain.container" if policy.container else "DrainUnit"
+    note = f"the instance has no {_what(policy)}, so nothing could stop (set {setting} to what runs the consumer)"
+    return _in_vain(drain, event, now, note)
+
+
+def _in_vain(drain: Drain, event: CommandTold, now: float, why: str) -> DrainStep:
     if event.command_id != drain.command_id:
         return DrainStep(drain)
     failed_count = drain.failed_count + 1
     if failed_count <= FAILED_RETRIES:
-        return _ask_later(drain, now, "its consumer's unit failed to stop: asked again soon", failed_count=failed_count)
-    note = "its consumer's unit failed to stop again: waits for its deadline"
+        return _ask_later(drain, now, f"{why}: asked again soon", failed_count=failed_count)
+    note = f"{why}: waits for its deadline"
     return DrainStep(_with(drain, now, note, failed_count=failed_count, command_id=None, retry_at=None))
+
+
+def _not_begun(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: float) -> DrainStep:
+    begun_by = (drain.asked_at or drain.started_at) + BEGIN_WITHIN_S
+    if event.command_id != drain.command_id or now < begun_by:
+        return DrainStep(drain)
+    why = f"the instance's agent did not begin the stop within {BEGIN_WITHIN_S:g} s"
+    return _ask_later(drain, now, f"unknown whether its consumer lives: {why}")
 
 
 def _unknown(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: float) -> DrainStep:
@@ -388,12 +432,13 @@ def _late(drain: Drain, event: Beaten | Completed, _policy: DrainPolicy, now: fl
     return _released(drain, now, DrainOutcome.LATE, "its lifecycle action was over when we came")
 
 
-def _completed(drain: Drain, event: Completed, _policy: DrainPolicy, now: float) -> DrainStep:
+def _completed(drain: Drain, event: Completed, policy: DrainPolicy, now: float) -> DrainStep:
     if event.hook != drain.hook:
         return DrainStep(drain)
     if drain.keeping and drain.state is DrainState.EXPIRED:
         return _retained(drain, now)
     said = "its consumer has stopped" if drain.state is DrainState.DONE else "its deadline has passed"
+    said = _killed_note(policy) if drain.killed else said
     return _released(drain, now, DrainOutcome.COMPLETED, f"released: {said}")
 
 
@@ -422,19 +467,13 @@ def _keep(drain: Drain | None, event: Retained, _policy: DrainPolicy, now: float
 
 
 def _end(drain: Drain, event: Release, _policy: DrainPolicy, now: float) -> DrainStep:
-    """A person has seen enough of a retained instance; asked for at every tick until the group has let go of it."""
-    asked = _with(drain, now, "released by an operator: to be terminated", retry_at=now)
+    """An operator has seen enough of a retained instance. If it cannot be terminated now, the operator is told so."""
+    asked = _with(drain, now, "released by an operator: to be terminated")
     return DrainStep(asked, (EndInstance(event.hook.group, drain.instance_id),))
 
 
-def _end_owed(drain: Drain, _event: Tick, _policy: DrainPolicy, now: float) -> DrainStep:
-    if drain.retry_at is None or now < drain.retry_at or drain.hook is None:
-        return DrainStep(drain)
-    return DrainStep(drain, (EndInstance(drain.hook.group, drain.instance_id),))
-
-
 def _ending(drain: Drain, _event: EndAnswered, _policy: DrainPolicy, now: float) -> DrainStep:
-    return DrainStep(_with(drain, now, "released by an operator: being terminated", retry_at=now + RETRY_MAX_S))
+    return DrainStep(_with(drain, now, "released by an operator: being terminated"))
 
 
 def _no_longer_kept(drain: Drain, _event: Gone | EndAnswered, _policy: DrainPolicy, now: float) -> DrainStep:
@@ -573,8 +612,11 @@ def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
         (UNDER_WAY, (_K.STOP_UNANSWERED,), _unanswered, frozenset()),
         # waiting for the consumer
         (frozenset({_S.STOPPING}), (_K.COMMAND_SUCCEEDED,), _succeeded, frozenset({_S.DONE})),
+        (frozenset({_S.STOPPING}), (_K.COMMAND_KILLED,), _killed, frozenset({_S.DONE})),
+        (frozenset({_S.STOPPING}), (_K.COMMAND_PENDING,), _not_begun, frozenset()),
         (frozenset({_S.STOPPING}), (_K.COMMAND_RUNNING,), _running, frozenset()),
         (frozenset({_S.STOPPING}), (_K.COMMAND_FAILED,), _failed, frozenset()),
+        (frozenset({_S.STOPPING}), (_K.COMMAND_MISSING,), _missing, frozenset()),
         (frozenset({_S.STOPPING}), (_K.COMMAND_UNKNOWN,), _unknown, frozenset()),
         (UNDER_WAY, (_K.TERMINATING,), _join, _BEGINNING),
         (UNDER_WAY, (_K.WAITING, _K.POOL_WAITING), _join, frozenset()),
@@ -601,7 +643,6 @@ def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
         # kept for inspection: until a person, or another tool, lets it go
         (UNDER_WAY | OWED, (_K.RETAINED,), _keep, frozenset({_S.RETAINED})),
         (frozenset({_S.RETAINED}), (_K.GONE, _K.NOT_RETAINED), _no_longer_kept, frozenset({_S.RELEASED})),
-        (frozenset({_S.RETAINED}), (_K.TICK,), _end_owed, frozenset()),
         (frozenset({_S.RETAINED}), (_K.ENDING,), _ending, frozenset()),
         (frozenset({_S.RETAINED}), (_K.RELEASE,), _end, frozenset()),
         (frozenset({_S.RETAINED}), (_K.TERMINATING,), _begin_again, _BEGINNING),

@@ -1,8 +1,8 @@
-"""One invocation of the redriver: how long it may live, and what persons' requests, batches and ticks all work with."""
+"""One invocation of the redriver or the operator: how long it may live, and what all its work needs."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, field
-from typing import Any
+from typing import Any, Self
 
 from sluice.belonging import Way
 from sluice.config import Fleet, QueuePolicy
@@ -12,16 +12,24 @@ from sluice.expiry import Keeper
 from sluice.jobs import RequestError, dead_letter_queues, sources_of, target_in
 from sluice.log import Log
 from sluice.model import RedriveJob
-from sluice.ports import NeedsFixError, PortError, Ports, QueueFacts
+from sluice.ports import ConflictError, NeedsFixError, PortError, Ports, QueueFacts
 from sluice.redrive import outlook
 from sluice.running import Runner, Work, run
+from sluice.telemetry import Record, Unit
 from sluice.values import dataclass
 
 MINUTE_S = 60.0
+# What a run leaves of the function's own timeout, to finish the batch it is at.
+MARGIN_S = 5.0
+# A request of this process that is under way when it dies may arrive this much after its end.
+GRACE_S = 1.0
+# Between one minute's work on jobs and the next one's, so that the schedule finds them given back.
+HANDOVER_S = 3.0
 # Metrics name a fleet; what cannot be put down to one is told in the log alone.
 _ENDS = {End.RETRIED: "Retried", End.QUARANTINED: "Quarantined"}
 
-type Record = tuple[str, str, float]  # fleet, metric, value
+
+type Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,27 @@ class Shift:
     uniform: Callable[[], float]  # random numbers, 0 <= u < 1
     minute_s: float = MINUTE_S  # between two ticks
 
+    @classmethod
+    def begun(
+        cls,
+        name: str,
+        at: float,
+        left_s: float,
+        minute_s: float,
+        *,
+        sleep: Callable[[float], None],
+        uniform: Callable[[], float],
+    ) -> Self:
+        """The shift of an invocation that began at a time, and which Lambda ends so many seconds later."""
+        return cls(
+            name=name,
+            until=at + left_s + GRACE_S,
+            stop_at=at + min(left_s - MARGIN_S, max(minute_s - HANDOVER_S, minute_s / 2)),
+            sleep=sleep,
+            uniform=uniform,
+            minute_s=minute_s,
+        )
+
 
 @dataclass(slots=True)
 class Invocation:
@@ -46,6 +75,10 @@ class Invocation:
     log: Log
     tally: list[Record] = field(default_factory=list)
     _facts: dict[str, QueueFacts] = field(default_factory=dict)
+
+    def count(self, fleet: str, metric: str, value: float) -> None:
+        """Add to what is counted."""
+        self.tally.append((fleet, metric, Unit.COUNT, value))
 
     def queue(self, url: str) -> QueueFacts:
         """What a queue is, asked once."""
@@ -144,7 +177,7 @@ class Invocation:
         for settlement in settled:
             self._log_settlement(fleet, settlement)
             if settlement.end in _ENDS:
-                self.tally.append((fleet.name, _ENDS[settlement.end], 1))
+                self.count(fleet.name, _ENDS[settlement.end], 1)
 
     def work(self, jobs: Iterable[tuple[Fleet, RedriveJob]], stop_at: float) -> tuple[RedriveJob, ...]:
         """Work on jobs until a time; how those stand that were ours to work on."""
@@ -162,8 +195,8 @@ class Invocation:
         worked = run(works, stop_at, now=self.now, sleep=self.shift.sleep, failed=self._log_job_failure)
         for job in worked:
             was = before[job.fleet, job.id]
-            self.tally.append((job.fleet, "Redriven", job.sent_count - was.sent_count))
-            self.tally.append((job.fleet, "RedriveFailed", job.failed_count - was.failed_count))
+            self.count(job.fleet, "Redriven", job.sent_count - was.sent_count)
+            self.count(job.fleet, "RedriveFailed", job.failed_count - was.failed_count)
             self.log.info("a redrive went on", **self.in_words(job))
         return worked
 
@@ -186,6 +219,20 @@ class Invocation:
             attempt=verdict.attempt if verdict else None,
             delay_s=verdict.delay_s if verdict else None,
         )
+
+    def tried(self, act: Callable[[], Answer]) -> Answer:
+        """Do what was asked for: what does not work is answered, not raised, since Lambda would hide the text."""
+        try:
+            return act()
+        except RequestError as error:
+            self.log.warning("a request was refused", problem=str(error))
+            return {"error": str(error)}
+        except ConflictError as error:
+            self.log.warning("a request met another writer", problem=str(error))
+            return {"error": f"another invocation was first: {error}; look at the job and ask again"}
+        except PortError as error:
+            self.failed("a request failed", error)
+            return {"error": str(error)}
 
     def failed(self, what: str, error: Exception, **keys: str) -> None:
         """What goes well by itself later is a warning; what a person must put right, or nobody foresaw, an error."""

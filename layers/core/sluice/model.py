@@ -110,6 +110,14 @@ class LaunchFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """The Auto Scaling group that an instance is in."""
+
+    group: str
+    aws_state: str  # its lifecycle state there, in AWS's word
+
+
+@dataclass(frozen=True, slots=True)
 class GroupReading:
     """An Auto Scaling group as seen at a tick."""
 
@@ -482,11 +490,13 @@ class DrainState(StrEnum):
 
 
 class CommandStatus(StrEnum):
-    """Run Command's answer for one instance, folded to what a drain needs."""
+    """How a stop stands on one instance: Run Command's answer, folded to what a drain needs."""
 
-    PENDING = "pending"  # Pending, Delayed, Cancelling, or not yet listed
-    RUNNING = "running"  # InProgress: the instance works on it
+    PENDING = "pending"  # not known to have begun: not delivered, not listed yet, or sent and not answered
+    RUNNING = "running"  # it began on the instance
     SUCCEEDED = "succeeded"
+    KILLED = "killed"  # the consumer is gone, but was killed before it had finished
+    MISSING = "missing"  # the instance has no unit or container of that name
     FAILED = "failed"  # the command ran and failed
     UNKNOWN = (
         "unknown"  # Undeliverable, DeliveryTimedOut, TimedOut, Cancelled, Terminated: says nothing of the consumer
@@ -496,11 +506,12 @@ class CommandStatus(StrEnum):
     def of(cls, word: str) -> "CommandStatus":
         """Fold Run Command's own Status or StatusDetails; what is not known here says nothing of the consumer.
 
+        InProgress is said of a command that was sent, whether it has begun or not.
         https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html
         """
         folded = {
             "Pending": cls.PENDING,
-            "InProgress": cls.RUNNING,
+            "InProgress": cls.PENDING,
             "Delayed": cls.PENDING,
             "Cancelling": cls.PENDING,
             "Success": cls.SUCCEEDED,
@@ -573,6 +584,7 @@ class Drain:
     in_flight: float | None = None  # messages in flight when last looked at, while nothing but drains works on them
     keeping: bool = False  # the lifecycle action was abandoned, for its group to keep the instance
     retained_at: float | None = None  # since when its group keeps it
+    killed: bool = False  # its consumer was killed before it had finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -581,7 +593,7 @@ class StopOrder:
 
     unit: str = "consumer.service"
     container: str | None = None
-    document: str = "AWS-RunShellScript"  # any other must take the texts `unit` and `executionTimeout`
+    document: str | None = None  # None: the stack's own; any other takes `unit`, `container` and `executionTimeout`
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What AWS and people send the drainer, read: an invocation's payload -> notices, or every word of why not.
+"""What AWS sends the drainer, read: an invocation's payload -> notices, or every word of why not.
 
 Payload shapes:
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-event-reference.html
@@ -82,14 +82,6 @@ class SweepNotice:
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseNotice:
-    """A person wants an instance to go on now."""
-
-    fleet: str
-    instance_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class ReportNotice:
     """A consumer says something of itself."""
 
@@ -97,16 +89,14 @@ class ReportNotice:
     report: Report
 
 
-type Notice = (
-    HookNotice | SpotNotice | RebalanceNotice | CommandNotice | TestNotice | SweepNotice | ReleaseNotice | ReportNotice
-)
+type Notice = HookNotice | SpotNotice | RebalanceNotice | CommandNotice | TestNotice | SweepNotice | ReportNotice
 
 
 def read(payload: object, now: float) -> tuple[Notice, ...]:
     """Read an invocation's payload.
 
     Args:
-        payload: an EventBridge event, an SNS or SQS batch of lifecycle notifications, or a person's JSON.
+        payload: an EventBridge event, or an SNS or SQS batch of lifecycle notifications.
         now: epoch seconds; stands for an event's own time where that is missing or lies ahead.
 
     Returns:
@@ -118,7 +108,9 @@ def read(payload: object, now: float) -> tuple[Notice, ...]:
     if not isinstance(payload, Mapping):
         raise NoticeError((f"payload: must be a JSON object, not {type(payload).__name__}",))
     if "release" in payload:
-        return (_release(payload["release"]),)
+        raise NoticeError(
+            ("release: requests of people go to the operator function (the stack's output OperatorFunction)",)
+        )
     if "Records" in payload:
         return _batch(payload["Records"], now)
     if "LifecycleTransition" in payload or payload.get("Event") == TEST_NOTIFICATION:
@@ -131,10 +123,13 @@ def read(payload: object, now: float) -> tuple[Notice, ...]:
 def _event(payload: Mapping[str, Any], now: float) -> Notice:
     """An EventBridge event, by its detail-type."""
     detail_type = payload.get("detail-type")
-    reader = _READERS.get(str(detail_type))
-    if reader is None:
+    found = _READERS.get(str(detail_type))
+    if found is None:
         known = ", ".join(f"{known!r}" for known in _READERS)
-        raise NoticeError((f"detail-type: {detail_type!r} is none of {known}",))
+        raise NoticeError((f"detail-type: {detail_type!r:.80} is none of {known}",))
+    source, reader = found
+    if payload.get("source") != source:
+        raise NoticeError((f"source: must be {source!r} for {detail_type!r} (got {payload.get('source')!r:.80})",))
     detail = payload.get("detail")
     return reader(detail if isinstance(detail, Mapping) else {}, payload.get("time"), now)
 
@@ -224,22 +219,15 @@ def _sweep(_detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
     return SweepNotice()
 
 
-def _release(request: object) -> Notice:
-    fields = request if isinstance(request, Mapping) else {}
-    try:
-        return ReleaseNotice(*_texts(fields, "fleet", "instance_id"))
-    except NoticeError as error:
-        raise NoticeError(tuple(f"release.{problem}" for problem in error.problems)) from None
-
-
-_READERS: Mapping[str, Callable[[Mapping[str, Any], object, float], Notice]] = {
-    "EC2 Instance-terminate Lifecycle Action": _hook,
-    "EC2 Instance-launch Lifecycle Action": _hook,
-    "EC2 Spot Instance Interruption Warning": _spot,
-    "EC2 Instance Rebalance Recommendation": _rebalance,
-    "EC2 Command Invocation Status-change Notification": _command,
-    "Sluice Consumer Report": _report,
-    "Scheduled Event": _sweep,
+# By detail-type: who alone sends such events, and how they are read.
+_READERS: Mapping[str, tuple[str, Callable[[Mapping[str, Any], object, float], Notice]]] = {
+    "EC2 Instance-terminate Lifecycle Action": ("aws.autoscaling", _hook),
+    "EC2 Instance-launch Lifecycle Action": ("aws.autoscaling", _hook),
+    "EC2 Spot Instance Interruption Warning": ("aws.ec2", _spot),
+    "EC2 Instance Rebalance Recommendation": ("aws.ec2", _rebalance),
+    "EC2 Command Invocation Status-change Notification": ("aws.ssm", _command),
+    "Sluice Consumer Report": ("sluice.consumer", _report),
+    "Scheduled Event": ("aws.events", _sweep),
 }
 
 

@@ -1,16 +1,15 @@
-"""What persons ask of the redriver, and what a consumer tells it: each is read, done, told, and answered as JSON.
+"""What people ask of the operator about dead letters: each request is read, done, told, and answered as JSON.
 
 A person's mistake raises a RequestError that says what would be right.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from sluice.belonging import Way, by_dead_letter_queue, way_back
 from sluice.config import Fleet, QueuePolicy, RedriveMode
 from sluice.dead_letters import End
-from sluice.grouping import READ_LIMIT, queue_name, told_source
-from sluice.invocation import Invocation
+from sluice.grouping import queue_name, told_source
+from sluice.invocation import Answer, Invocation
 from sluice.jobs import (
     RequestError,
     Target,
@@ -27,7 +26,6 @@ from sluice.peeking import Peek, Seen, peek
 from sluice.redrive import sample_of, selectable
 from sluice.redrive_requests import (
     EditRequest,
-    FailureReport,
     GroupRequest,
     JobRequest,
     PeekRequest,
@@ -41,8 +39,6 @@ from sluice.values import dataclass, replace
 # A person waits for the answer to a request; what is not sent by then is sent in the minutes after.
 ANSWER_S = 8.0
 JOB_ACTS = {"stop": stop_job, "pause": pause_job, "resume": resume_job}
-
-type Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +188,7 @@ class Persons:
         who = request.requested_by or by
         job = self.at.editor(fleet).send_edited(request.message_id, request.body, who)
         self.at.log.info("a message was sent with another body", fleet=fleet.name, job=job.id, requested_by=who)
-        self.at.tally.append((fleet.name, "Redriven", 1))
+        self.at.count(fleet.name, "Redriven", 1)
         return {"job": self.at.in_words(job)}
 
     def restore(self, asked: object, by: str) -> Answer:
@@ -279,24 +275,6 @@ class Persons:
             "messages": [_seen_in_words(seen) for one in found for seen in one.seen],
             "note": "They are back in their queue; the receive count of each is one higher.",
         }
-
-    def note_cause(self, detail: object) -> Answer:
-        """Remember why a message failed, for when it comes as a dead letter.
-
-        Raises:
-            RequestError: it is no such report, or of no fleet's queue.
-            PortError: AWS does not let us.
-        """
-        report = read_request(FailureReport, "detail", detail)
-        loaded = self.at.ports.fleets.load().fleets
-        fleets = [fleet for fleet in loaded if any(report.is_of(source.queue) for source in fleet.sources)]
-        if not fleets:
-            raise RequestError(f"detail.queue: {report.queue[:200]} is the queue of no fleet")
-        for fleet in fleets:
-            cause = report.cause[:READ_LIMIT]
-            self.at.ports.ledger.keep_cause(fleet.name, report.message_id, cause, self.at.now())
-            self.at.log.debug("a cause was told", fleet=fleet.name, dead_letter=report.message_id)
-        return {"noted": [fleet.name for fleet in fleets]}
 
 
 def _of(way: Way, seen: Sequence[Seen]) -> tuple[Seen, ...]:

@@ -23,6 +23,7 @@ from sluice.model import (
     GroupReading,
     HookAction,
     HookResult,
+    Membership,
     Memory,
     Message,
     MoveTask,
@@ -112,6 +113,10 @@ class Group(Protocol):
 
     def read(self, group: str) -> GroupReading:
         """The group now, recent launch failures included. NeedsFixError if there is none."""
+        ...
+
+    def membership(self, instance_id: str) -> Membership | None:
+        """The group that an instance is in, and where it stands there; None if it is in none."""
         ...
 
     def set_desired(self, group: str, desired: int) -> None:
@@ -227,6 +232,13 @@ class Queue(Protocol):
         """Set a received message's visibility timeout; False if the receipt is no longer good."""
         ...
 
+    def hold(self, queue_url: str, receipts: Sequence[str], seconds: float) -> BatchAnswer:
+        """Set the visibility timeouts of received messages, in one call for each ten.
+
+        What fails is not in this queue, is not in flight, or was received anew under another receipt: it is not ours.
+        """
+        ...
+
     def shares(self, count: int) -> Sequence[int]:
         """A load of so many messages, in parts that are worth moving side by side.
 
@@ -331,8 +343,16 @@ class Instances(Protocol):
         """How that command stands, by instance; none of those that are not listed yet."""
         ...
 
+    def online(self, instance_ids: Sequence[str]) -> frozenset[str]:
+        """Those whose agents Systems Manager has heard of within its last five minutes."""
+        ...
+
     def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose machines EC2 has stopped or terminated: nothing runs on them any more."""
+        ...
+
+    def is_spot(self, instance_id: str) -> bool:
+        """Whether EC2 says that it is a Spot Instance; False for one that EC2 does not know."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What the redriver is invoked with: batches of dead letters and a person's requests, read and checked."""
+"""What people ask of the operator, and what the redriver is invoked with: requests and records, read and checked."""
 
 import base64
 from collections.abc import Mapping
@@ -144,6 +144,12 @@ class PeekRequest(_Request):
     cause: str | None = Field(default=None, min_length=1, max_length=200)  # a pattern, as for file names
     attribute: AttributeChoice | None = None
     limit: int = Field(default=LOOKED_AT_MAX, ge=1, le=LOOKED_AT_MAX)
+
+
+class ReleaseRequest(_Request):
+    """`{"release": {...}}`: the instance that is let go on now."""
+
+    instance_id: str = Field(min_length=1, max_length=128)
 
 
 class FailureReport(BaseModel):

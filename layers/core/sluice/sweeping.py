@@ -5,7 +5,7 @@ invocation ticks a fleet's drains on: it takes a lease.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from sluice.config import Fleet
@@ -15,7 +15,7 @@ from sluice.drain_steps import Course, DrainRunner
 from sluice.drain_telling import Teller
 from sluice.draining import LOOK_AFTER_S, UNDER_WAY, needs_look, needs_signs
 from sluice.minding import Minder
-from sluice.model import Drain, DrainState, GroupReading, Lifecycle
+from sluice.model import CommandStatus, Drain, DrainState, GroupReading, Lifecycle
 from sluice.ports import PortError, Ports
 from sluice.values import dataclass
 
@@ -141,9 +141,11 @@ class Sweeper:
         commands = {}
         for command_id in wanted:
             told = self._asked(fleet, "a command's status", lambda: self.ports.instances.commands_of(command_id))  # noqa: B023 - it is called at once
-            commands[command_id] = dict(told or {})
+            if told is not None:
+                commands[command_id] = dict(told)
+        online = self._online(fleet, under_way, commands)
         if not sweeping:
-            return Look(reading, commands=commands)
+            return Look(reading, commands=commands, online=online)
         told_by = self._asked(fleet, "what consumers said", lambda: self.ports.ledger.consumers(fleet.name)) or ()
         if reading is not None:
             minder = Minder(self.ports, fleet, self.now)
@@ -158,7 +160,21 @@ class Sweeper:
             ended,
             self._in_flight(fleet, under_way, reading),
             commands,
+            online,
         )
+
+    def _online(
+        self, fleet: Fleet, under_way: Sequence[Drain], commands: Mapping[str, Mapping[str, CommandStatus]]
+    ) -> frozenset[str]:
+        """The instances whose agents answer, of those on which a stop runs and of which a sign of life is wanted."""
+        running = [
+            drain.instance_id
+            for drain in under_way
+            if needs_signs(drain, fleet.drain)
+            and commands.get(drain.command_id or "", {}).get(drain.instance_id) is CommandStatus.RUNNING
+        ]
+        ask = partial(self.ports.instances.online, running)
+        return (self._asked(fleet, "the instances' agents", ask) if running else None) or frozenset()
 
     def _in_flight(self, fleet: Fleet, under_way: Sequence[Drain], reading: GroupReading | None) -> float | None:
         """Messages in flight, where that tells something: signs are wanted, and only drains are at work."""

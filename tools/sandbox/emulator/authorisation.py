@@ -1,9 +1,9 @@
 """Authorisation where ministack reads a request otherwise than AWS does, and the record of what was asked and answered.
 
 What is set right: the exact ARN of an Auto Scaling group and its tags as conditions; Describe actions that know no
-resource; Run Command's check of the document and of every instance, with ``ssm:resourceTag``; parameters by path and by
-list; the queues of a move task; batches of SQS; ``cloudwatch:namespace``; ``dynamodb:LeadingKeys``;
-``aws:SecureTransport``.
+resource; Run Command's check of the document and of every instance, with ``ssm:resourceTag``; parameters by path and
+by list; the queues of a move task; the key behind an alias; instance profiles; batches of SQS;
+``cloudwatch:namespace``; ``dynamodb:LeadingKeys``; ``aws:SecureTransport``.
 
 AWS page: the Service Authorization Reference (service-authorization/latest/reference/: list_amazonec2autoscaling,
 list_awssystemsmanager, list_amazonsqs, list_amazoncloudwatch, list_amazondynamodb); systems-manager/latest/userguide/
@@ -38,6 +38,7 @@ _autoscaling = Host("services.autoscaling", "_asgs")
 _tagging = Host("services.tagging", "_RESOURCE_TAG_COLLECTORS")
 _ec2 = Host("services.ec2", "_tags")
 _dynamodb = Host("services.dynamodb", "_tables")
+_kms = Host("services.kms", "_resolve_key")
 _app = Host("app", "pin_request_origin")
 
 MOVE_SOURCE_ACTIONS = ("sqs:StartMessageMoveTask", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
@@ -153,6 +154,8 @@ class Authorisation:
             "ssm": _ssm_checks,
             "sqs": _sqs_checks,
             "monitoring": _cloudwatch_checks,
+            "kms": _kms_checks,
+            "iam": _iam_checks,
         }
         reader = readers.get(service)
         return [] if reader is None else reader(action, data)
@@ -240,6 +243,20 @@ def _sqs_checks(action: str, data: Mapping[str, Any]) -> list[Check]:
             return []
         return [Check("sqs:CancelMessageMoveTask", source)]
     return []
+
+
+def _kms_checks(action: str, data: Mapping[str, Any]) -> list[Check]:
+    """A key that is named by an alias is checked as the key itself: an alias is no resource of these actions."""
+    key_id = str(data.get("KeyId") or "")
+    record = _kms["_resolve_key"](key_id) if "alias/" in key_id else None
+    return [] if record is None else [Check(f"kms:{action}", record["Arn"])]
+
+
+def _iam_checks(action: str, data: Mapping[str, Any]) -> list[Check]:
+    profile = _first(data, "InstanceProfileName")
+    if not profile:
+        return []
+    return [Check(f"iam:{action}", f"arn:aws:iam::{Scope.current().account}:instance-profile/{profile}")]
 
 
 def _cloudwatch_checks(action: str, data: Mapping[str, Any]) -> list[Check]:

@@ -1,7 +1,7 @@
 """Systems Manager command documents: stored, versioned, and turned into the script they say.
 
 AWS pages (systems-manager/latest): userguide/documents-schemas-features.html (schema 2.2),
-userguide/documents-syntax-data-elements-parameters.html (parameters and their defaults),
+userguide/documents-syntax-data-elements-parameters.html (parameters, their defaults and allowedPattern),
 userguide/documents-command-ssm-plugin-reference.html (aws:runShellScript),
 APIReference/API_CreateDocument.html and its neighbours;
 AWSCloudFormation/latest/TemplateReference/aws-resource-ssm-document.html.
@@ -200,6 +200,9 @@ def script_of(content: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str
         if value is None:
             raise SsmError("InvalidParameters", f"Parameter {name} has no default and must be given")
         values[name] = [str(line) for line in value] if isinstance(value, list) else [str(value)]
+        pattern = declaration.get("allowedPattern")
+        if pattern and not all(re.search(pattern, line) for line in values[name]):
+            raise SsmError("InvalidParameters", f"Parameter {name} does not match the allowed pattern {pattern}")
     lines: list[str] = []
     timeout_s = float(EXECUTION_TIMEOUT_S)
     for step in content.get("mainSteps") or []:

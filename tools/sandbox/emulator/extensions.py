@@ -5,7 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tools.sandbox.emulator import custom_resources, embedded_metrics, nested_stacks, schedules, sqs_answers, templates
+from tools.sandbox.emulator import (
+    custom_resources,
+    embedded_metrics,
+    keys,
+    nested_stacks,
+    scaling_policies,
+    schedules,
+    sqs_answers,
+    templates,
+)
 from tools.sandbox.emulator.admin import Admin
 from tools.sandbox.emulator.alarms import Alarms
 from tools.sandbox.emulator.authorisation import Authorisation, Calls
@@ -54,6 +63,8 @@ class Extensions:
         self._run_command.install(admin)
         api = Api(self._settings, self._groups)
         api.install()
+        scaling_policies.install(self._groups)
+        keys.install()
         GroupResource(self._groups, api).install()
         Lambdas(authorisation).install()
         schedules.install(self._settings)

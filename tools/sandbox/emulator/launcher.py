@@ -2,7 +2,8 @@
 
 What the machine runs is said by the tag ``sluice:sandbox-command`` of the group or its launch template (on EC2 the
 user data installs the same program as a systemd unit). Tags ``sluice:sandbox-env:NAME`` become its environment, and
-``sluice:sandbox-unit`` names the unit that systemctl on the machine knows; without it, every name is taken for it.
+``sluice:sandbox-unit`` names the unit that systemctl on the machine knows, and ``sluice:sandbox-stop-timeout`` gives
+its TimeoutStopSec in seconds; as with systemd, no other unit is there, and without the first tag none.
 Without a command the instance is only recorded.
 
 AWS pages: autoscaling/ec2/userguide/launch-templates.html (version $Default and $Latest),
@@ -15,24 +16,25 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tools.sandbox.emulator.events import Bus, Scope, iso
 from tools.sandbox.emulator.host import Host
-from tools.sandbox.emulator.machines import Machine, Machines
+from tools.sandbox.emulator.machines import STOP_TIMEOUT_S, Machine, Machines, Unit
 from tools.sandbox.emulator.settings import Settings
 
 _ec2 = Host(
     "services.ec2", "_instances", "_tags", "_launch_templates", "_launch_instances_internal", "_terminate_instances",
-    "_resolve_launch_template_data", "_resolve_iam_instance_profile", "_DEFAULT_SUBNET_ID",
+    "_resolve_launch_template_data", "_resolve_iam_instance_profile", "_DEFAULT_SUBNET_ID", "_instance_xml",
 )  # fmt: skip
 _iam = Host("services.iam", "_lookup_instance_profile")
 _sts = Host("services.sts", "register_session")
 
 COMMAND_TAG = "sluice:sandbox-command"
 UNIT_TAG = "sluice:sandbox-unit"
+STOP_TIMEOUT_TAG = "sluice:sandbox-stop-timeout"
 ENV_TAG = "sluice:sandbox-env:"
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
@@ -122,11 +124,24 @@ class Metadata:
     off_at: float | None = None
 
 
+def _describing(render: Callable[[Mapping[str, Any]], str]) -> Callable[[Mapping[str, Any]], str]:
+    """Tell of a Spot Instance that it is one: AWSEC2/latest/APIReference/API_Instance.html (instanceLifecycle)."""
+
+    def described(record: Mapping[str, Any]) -> str:
+        xml = render(record)
+        if record.get("InstanceLifecycle") != "spot":
+            return xml
+        return xml.replace("<placement>", "<instanceLifecycle>spot</instanceLifecycle><placement>", 1)
+
+    return described
+
+
 class Launcher:
     """Makes and ends instances, EC2's side of them."""
 
     def __init__(self, settings: Settings, bus: Bus, machines: Machines, endpoint: str) -> None:
         """Machines get ``endpoint`` as their AWS."""
+        _ec2["_instance_xml"] = _describing(_ec2["_instance_xml"])
         self._settings = settings
         self._bus = bus
         self._machines = machines
@@ -152,13 +167,18 @@ class Launcher:
         instance_id: str = record["InstanceId"]
         record["State"] = {"Code": 0, "Name": "pending"}
         record["Placement"]["AvailabilityZone"] = zone
+        if blueprint.spot:
+            record["InstanceLifecycle"] = "spot"
         tags = {**blueprint.tags, "aws:autoscaling:groupName": group["AutoScalingGroupName"]}
         _ec2["_tags"][instance_id] = [{"Key": key, "Value": value} for key, value in tags.items()]
         self._scopes[instance_id] = scope
         self.metadata[instance_id] = Metadata(zone)
         env = self._env(scope, instance_id, blueprint)
         return self._machines.add(
-            instance_id, blueprint.tags.get(COMMAND_TAG, ""), env, blueprint.tags.get(UNIT_TAG, "")
+            instance_id,
+            blueprint.tags.get(COMMAND_TAG, ""),
+            env,
+            Unit(blueprint.tags.get(UNIT_TAG, ""), float(blueprint.tags.get(STOP_TIMEOUT_TAG) or STOP_TIMEOUT_S)),
         )
 
     def boot(self, machine: Machine) -> None:

@@ -1,7 +1,8 @@
 """The machines behind instance ids: real processes, started, told to stop, killed, and watched.
 
 A machine runs one unit, the instance's command. As with systemd, the unit may stop while the machine lives on;
-what kills the process from outside is the end of the machine.
+what kills the process from outside is the end of the machine. A stop that takes longer than the unit's TimeoutStopSec
+ends with SIGKILL (systemd.service(5)).
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ from pathlib import Path
 SCRIPT_POLL_S = 0.1
 """How often a running script is looked at for its timeout and cancellation."""
 
+CLEAN_SIGNALS = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE})
+"""Ends by these are clean, and no failure (systemd.service(5), SuccessExitStatus)."""
+
 log = logging.getLogger("sandbox.machines")
+
+STOP_TIMEOUT_S = 90.0
+"""DefaultTimeoutStopSec of systemd (systemd-system.conf(5))."""
 
 POLL_S = 0.02
 """How often a wait looks at a process again; well under any duration that matters here."""
@@ -37,18 +44,29 @@ class Ran:
     ended_by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The unit that systemd on a machine knows: its name, none if empty, and its TimeoutStopSec."""
+
+    name: str = ""
+    stop_timeout_s: float = STOP_TIMEOUT_S
+
+    def is_called(self, name: str) -> bool:
+        """Whether systemctl means this unit; without a suffix it means a service (systemctl(1))."""
+        return bool(self.name) and name.removesuffix(".service") == self.name.removesuffix(".service")
+
+
 class Machine:
     """One machine: its unit is absent, running, or over."""
 
-    def __init__(
-        self, instance_id: str, command: str, env: Mapping[str, str], log_path: Path, unit_name: str = ""
-    ) -> None:
+    def __init__(self, instance_id: str, command: str, env: Mapping[str, str], log_path: Path, unit: Unit) -> None:
         """Describe a machine that runs ``command`` in a shell; an empty one runs nothing."""
         self.instance_id = instance_id
         self.command = command
         self.env = dict(env)
         self.log_path = log_path
-        self.unit_name = unit_name
+        self.unit = unit
+        self._stop_timed_out = False
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._powered = False
@@ -113,9 +131,33 @@ class Machine:
                 )
         log.info("%s runs as process %s: %s", self.instance_id, self.pid, self.command)
 
-    def wait_for_exit(self) -> None:
-        """Wait until the unit is over, however long it takes; at once if there is none."""
+    @property
+    def unit_result(self) -> str:
+        """The unit's Result, as ``systemctl show`` tells it: success, timeout, exit-code or signal."""
+        code = self.exit_code
+        if self._stop_timed_out:
+            return "timeout"
+        if code is None or code == 0 or -code in CLEAN_SIGNALS:
+            return "success"
+        return "signal" if code < 0 else "exit-code"
+
+    def stop_unit(self, *, wait: bool = True) -> None:
+        """SIGTERM to the unit, and SIGKILL once its TimeoutStopSec is over; returns when it is gone, or at once."""
+        if not self.unit_active:
+            return
+        self.ask_to_stop()
+        ending = threading.Thread(target=self._end_stop, name=f"sandbox-stop-{self.instance_id}", daemon=True)
+        ending.start()
+        if wait:
+            ending.join()
+
+    def _end_stop(self) -> None:
+        deadline = time.monotonic() + self.unit.stop_timeout_s
         while self.unit_active:
+            if time.monotonic() > deadline:
+                self._stop_timed_out = True
+                self._signal(signal.SIGKILL)
+                return
             time.sleep(POLL_S)
 
     def ask_to_stop(self) -> None:
@@ -203,9 +245,9 @@ class Machines:
         self._machines: dict[str, Machine] = {}
         directory.mkdir(parents=True, exist_ok=True)
 
-    def add(self, instance_id: str, command: str, env: Mapping[str, str], unit_name: str = "") -> Machine:
-        """A new machine, not yet booted."""
-        machine = Machine(instance_id, command, env, self._directory / f"{instance_id}.log", unit_name)
+    def add(self, instance_id: str, command: str, env: Mapping[str, str], unit: Unit | None = None) -> Machine:
+        """A new machine, not yet booted; without a unit systemd knows none on it."""
+        machine = Machine(instance_id, command, env, self._directory / f"{instance_id}.log", unit or Unit())
         self._machines[instance_id] = machine
         return machine
 

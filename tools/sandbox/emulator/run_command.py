@@ -1,10 +1,14 @@
 """Systems Manager Run Command: scripts that really run on the sandbox's machines, and their status events.
 
-A script runs in a shell with the machine's environment. ``systemctl`` on its path acts on the machine's one unit:
-``stop`` sends SIGTERM and waits for the exit, as systemd does with ``TimeoutStopSec=infinity``.
+A script runs in a shell with the machine's environment. ``systemctl`` on its path acts on the machine's one unit and
+knows no other: ``stop`` sends SIGTERM, SIGKILL after TimeoutStopSec, and exits with 0 either way; ``show`` tells how
+the unit ended (systemctl(1), systemd.service(5)).
 
-AWS pages (systems-manager/latest): userguide/monitor-commands.html (the statuses), APIReference/API_SendCommand.html
-(at most 50 instance ids; an instance that is not managed is InvalidInstanceId; TimeoutSeconds bounds the delivery),
+AWS pages (systems-manager/latest): userguide/monitor-commands.html (the statuses: a command that is not received stays
+Pending, and turns Delivery Timed Out only after TimeoutSeconds plus the execution timeout; one whose agent died stays
+In Progress as long), APIReference/API_SendCommand.html (at most 50 instance ids; an instance that is not managed is
+InvalidInstanceId; what has not begun within TimeoutSeconds does not begin any more),
+APIReference/API_CommandPlugin.html (the time at which a step began),
 API_GetCommandInvocation.html (response code -1 until a result, output limits), API_CancelCommand.html;
 eventbridge/latest/ref/events-ref-ssm.html (status-change events, best effort).
 """
@@ -43,7 +47,7 @@ INSTANCES_PER_COMMAND = 50
 STDOUT_LIMIT, STDERR_LIMIT = 24_000, 8_000
 """Characters of output that GetCommandInvocation keeps."""
 DELIVERY_TIMEOUT_S = 3600
-"""TimeoutSeconds of SendCommand unless given: how long delivery is tried."""
+"""TimeoutSeconds of SendCommand unless given: how long a command may take to begin."""
 POLL_S = 0.05
 """How often the delivery looks for an agent again."""
 FINAL = frozenset({"Success", "Failed", "Cancelled", "TimedOut"})
@@ -81,6 +85,11 @@ class Command:
     told: str = "Pending"
     cancelled: threading.Event = field(default_factory=threading.Event)
     invocations: dict[str, Invocation] = field(default_factory=dict)
+
+    @property
+    def expires_at(self) -> float:
+        """When every invocation that has not ended is taken for undelivered."""
+        return self.requested_at + self.delivery_timeout_s + self.execution_timeout_s
 
     @property
     def status(self) -> str:
@@ -167,7 +176,7 @@ class RunCommand:
                 f"Instances [[{', '.join(unknown)}]] not in a valid state for account {scope.account}",
             )
         script, execution_timeout_s = script_of(content, data.get("Parameters") or {})
-        timeout_s = float(data.get("TimeoutSeconds") or DELIVERY_TIMEOUT_S)
+        timeout_s = float(data.get("TimeoutSeconds", DELIVERY_TIMEOUT_S))
         if self._settings.command_delivery_s is not None:
             timeout_s = min(timeout_s, self._settings.command_delivery_s)
         command = Command(
@@ -214,10 +223,7 @@ class RunCommand:
         """Deliver one invocation, run it and report; on a thread of its own."""
         machine = self._machines.get(invocation.instance_id)
         if machine is None or not self._deliver(command, machine):
-            if command.cancelled.is_set():
-                self._conclude(command, invocation, "Cancelled", "Cancelled")
-            else:
-                self._conclude(command, invocation, "TimedOut", "DeliveryTimedOut")
+            self._expire(command, invocation)
             return
         with self._lock:
             invocation.began_at = time.time()
@@ -225,9 +231,8 @@ class RunCommand:
         self._tell(command, invocation)
         ran = machine.run(command.script, command.execution_timeout_s, self._script_env(machine), command.cancelled)
         if ran is None:
-            # The agent is gone with its machine and reports nothing: only the timeout ends the invocation.
-            command.cancelled.wait(max(0.0, invocation.began_at + command.execution_timeout_s - time.time()))
-            self._conclude(command, invocation, "TimedOut", "ExecutionTimedOut")
+            # The agent is gone with its machine and reports nothing: the invocation stays in progress.
+            self._expire(command, invocation)
             return
         invocation.exit_code, invocation.out, invocation.err = ran.exit_code, ran.out, ran.err
         if ran.ended_by == "cancelled":
@@ -239,9 +244,16 @@ class RunCommand:
         else:
             self._conclude(command, invocation, "Failed", "Failed")
 
+    def _expire(self, command: Command, invocation: Invocation) -> None:
+        """Nobody answers for it: it ends when it is cancelled, or when both of its timeouts are over."""
+        if command.cancelled.wait(max(0.0, command.expires_at - time.time())):
+            self._conclude(command, invocation, "Cancelled", "Cancelled")
+        else:
+            self._conclude(command, invocation, "TimedOut", "DeliveryTimedOut")
+
     @staticmethod
     def _deliver(command: Command, machine: Machine) -> bool:
-        """Wait for the machine's agent to take the command; whether it did."""
+        """Wait for the machine's agent to take the command; whether it did while it may still begin."""
         deadline = command.requested_at + command.delivery_timeout_s
         while not machine.agent_online:
             if command.cancelled.wait(POLL_S) or time.time() > deadline:
@@ -274,7 +286,7 @@ class RunCommand:
         if changed:
             detail = {
                 **common,
-                "expire-after": iso_ms(command.requested_at + command.delivery_timeout_s),
+                "expire-after": iso_ms(command.expires_at),
                 "parameters": command.parameters,
                 "status": status,
             }
@@ -403,20 +415,27 @@ class RunCommand:
         machine = self._machines.get(match["id"])
         if machine is None:
             raise NotFoundError(f"no instance {match['id']}")
-        words = [word for word in body["arguments"] if not word.startswith("-")]
-        verb, unit = [*words, "", ""][:2]
-        known = machine.unit_name
-        if known and unit.removesuffix(".service") != known.removesuffix(".service"):
-            return {"exit_code": 5, "error": f"Failed to {verb} {unit}: Unit {unit} not loaded."}
-        if verb == "stop":
-            machine.ask_to_stop()
-            if "--no-block" not in body["arguments"]:
-                machine.wait_for_exit()
-            return {"exit_code": 0}
+        arguments = body["arguments"]
+        shown = [one.partition("=")[2] for one in arguments if one.startswith("--property=")]
+        verb, unit = [*(one for one in arguments if not one.startswith("-")), "", ""][:2]
+        known = machine.unit.is_called(unit)
+        full = unit if "." in unit else f"{unit}.service"
+        if verb == "show":  # it tells of a unit that is not there as well (systemctl(1))
+            told = {
+                "LoadState": "loaded" if known else "not-found",
+                "ActiveState": "active" if known and machine.unit_active else "inactive",
+                "Result": machine.unit_result if known else "success",
+            }
+            return {"exit_code": 0, "text": "\n".join(told.get(name, "") for name in shown)}
         if verb == "is-active":
-            active = machine.unit_active
+            active = known and machine.unit_active
             return {"exit_code": 0 if active else 3, "text": "active" if active else "inactive"}
-        return {"exit_code": 1, "error": f"the sandbox's systemctl knows stop and is-active, not {verb or 'nothing'}"}
+        if verb != "stop":
+            return {"exit_code": 1, "error": f"the sandbox's systemctl knows stop, show and is-active, not {verb!r}"}
+        if not known:
+            return {"exit_code": 5, "error": f"Failed to stop {full}: Unit {full} not loaded."}
+        machine.stop_unit(wait="--no-block" not in arguments)
+        return {"exit_code": 0}
 
 
 def _public_command(command: Command) -> dict[str, Any]:
@@ -427,7 +446,7 @@ def _public_command(command: Command) -> dict[str, Any]:
         "DocumentName": command.document,
         "DocumentVersion": "$DEFAULT",
         "Comment": command.comment,
-        "ExpiresAfter": command.requested_at + command.delivery_timeout_s,
+        "ExpiresAfter": command.expires_at,
         "Parameters": command.parameters,
         "InstanceIds": list(command.invocations),
         "RequestedDateTime": command.requested_at,
@@ -460,6 +479,8 @@ def _public_invocation(command: Command, invocation: Invocation, *, with_details
                 "Status": invocation.status,
                 "StatusDetails": invocation.details,
                 "ResponseCode": invocation.exit_code,
+                "ResponseStartDateTime": invocation.began_at or 0.0,
+                "ResponseFinishDateTime": invocation.ended_at or 0.0,
                 "Output": invocation.out[:2500],
             }
         ]

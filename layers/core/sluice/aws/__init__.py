@@ -1,6 +1,8 @@
 """The ports on AWS; `connect` is the one place where they are put together."""
 
+import os
 from collections.abc import Mapping
+from functools import cache
 
 from sluice.aws.archive import S3Archive
 from sluice.aws.clients import Clients
@@ -22,17 +24,18 @@ __all__ = [
     "SsmFleets",
     "SsmInstances",
     "connect",
+    "stack_ports",
 ]
 
-SETTINGS = ("SLUICE_FLEETS_PATH", "SLUICE_TABLE", "SLUICE_BUCKET")
+SETTINGS = ("SLUICE_STACK", "SLUICE_FLEETS_PATH", "SLUICE_TABLE", "SLUICE_BUCKET")
 
 
 def connect(environ: Mapping[str, str]) -> Ports:
     """Every port of a stack. Nothing is asked of AWS and no client is made until a port is used.
 
     Args:
-        environ: SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; SLUICE_MINUTE_S where an emulator's minute, and so
-            the period of SQS's metrics, is shorter; and the AWS_... variables of `Clients`.
+        environ: SLUICE_STACK, SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; SLUICE_MINUTE_S where an emulator's
+            minute, and so the period of SQS's metrics, is shorter; and the AWS_... variables of `Clients`.
 
     Raises:
         NeedsFixError: a setting is missing or cannot be used; the text names it.
@@ -50,6 +53,12 @@ def connect(environ: Mapping[str, str]) -> Ports:
         signals=CloudWatchSignals(clients, int(period)),
         queue=SqsQueue(clients),
         archive=S3Archive(clients, environ["SLUICE_BUCKET"]),
-        instances=SsmInstances(clients),
+        instances=SsmInstances(clients, environ["SLUICE_STACK"]),
         ledger=DynamoLedger(clients, environ["SLUICE_TABLE"]),
     )
+
+
+@cache
+def stack_ports() -> Ports:
+    """The ports of the stack that this function belongs to, by its environment; made once in a process."""
+    return connect(os.environ)

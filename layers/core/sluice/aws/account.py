@@ -1,63 +1,233 @@
-"""What onboarding reads of an account."""
+"""What an account and region hold, for the checks of `sluice.onboarding`. Reads only."""
 
-from collections.abc import Callable, Mapping
-from time import monotonic, sleep
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
-from sluice.aws.errors import DENIED, code_of
-from sluice.aws.fleets import SsmFleets
-from sluice.aws.queue import SqsQueue
-from sluice.ports import PortError, TryLaterError
+from sluice.aws.errors import MISSING, Thing, asking, code_of
+from sluice.config import parse_all
+from sluice.onboarding.account import (
+    FleetRecord,
+    GroupRecord,
+    HookRecord,
+    KeyRecord,
+    LaunchSource,
+    QueueRecord,
+    RoleRecord,
+    ScalingPolicy,
+    ScheduledAction,
+)
 
-# The grant on a fleet's queues is made by the same deployment, right before its use, and IAM is eventually consistent:
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
-PATIENCE_S = 60.0
-PAUSE_S = 3.0
+if TYPE_CHECKING:
+    from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef, ScalingPolicyTypeDef
+
+ROOT = "/sluice/"  # Parameter Store: /sluice/<stack>/fleets/<document>
+PAGE = 10  # the most that GetParametersByPath gives at once
+# Besides `MISSING`: KMS and IAM have codes of their own. Service pages: API_DescribeKey, API_GetInstanceProfile.
+ABSENT = MISSING | {"NotFoundException", "NoSuchEntity"}
+
+
+def _thing(service: str, name: str) -> Thing:
+    return Thing(service, name, "create it, or correct its name", asker="whoever makes this check")
 
 
 class AwsAccount:
-    """The account of these clients.
+    """The Account port. Each method's page of AWS is the operation's own in the service's API reference."""
 
-    Args:
-        clients: where clients come from.
-        path: of the stack's documents, such as /sluice/prod/fleets/.
-        elapsed: seconds, from any start.
-        pause: waits for so many seconds.
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def queue(self, url: str) -> QueueRecord | None:
+        """The queue. AWS does not tell one that does not exist from another account's that may not be seen."""
+        with asking(_thing("sqs", f"queue {url}")):
+            answer = _found(partial(self._clients.sqs.get_queue_attributes, QueueUrl=url, AttributeNames=["All"]))
+        if answer is None:
+            return None
+        found: dict[str, str] = {str(name): value for name, value in answer.get("Attributes", {}).items()}
+        redrive = json.loads(found.get("RedrivePolicy") or "{}")
+        receives = redrive.get("maxReceiveCount")
+        return QueueRecord(
+            url=url,
+            arn=found["QueueArn"],
+            visibility_s=float(found["VisibilityTimeout"]),
+            retention_s=float(found["MessageRetentionPeriod"]),
+            key_id=found.get("KmsMasterKeyId") or None,
+            dead_letter_arn=redrive.get("deadLetterTargetArn"),
+            max_receive_count=None if receives is None else int(receives),
+        )
+
+    def key(self, key_id: str) -> KeyRecord | None:
+        """The KMS key of an alias, an id or an ARN."""
+        with asking(_thing("kms", f"KMS key {key_id}")):
+            answer = _found(partial(self._clients.kms.describe_key, KeyId=key_id))
+        if answer is None:
+            return None
+        found = answer["KeyMetadata"]
+        return KeyRecord(found["Arn"], found["KeyState"], managed_by_aws=found.get("KeyManager") == "AWS")
+
+    def key_policy(self, key_arn: str) -> str:
+        """The key's policy, as JSON text."""
+        with asking(_thing("kms", f"policy of KMS key {key_arn}")):
+            return str(self._clients.kms.get_key_policy(KeyId=key_arn, PolicyName="default")["Policy"])
+
+    def group(self, name: str) -> GroupRecord | None:
+        """The Auto Scaling group."""
+        with asking(_thing("autoscaling", f"Auto Scaling group {name}")):
+            answer = self._clients.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+        if not answer["AutoScalingGroups"]:
+            return None
+        found = answer["AutoScalingGroups"][0]
+        instances = found.get("Instances", ())
+        return GroupRecord(
+            name=name,
+            min_size=found["MinSize"],
+            max_size=found["MaxSize"],
+            in_service=tuple(one["InstanceId"] for one in instances if one["LifecycleState"] == "InService"),
+            suspended=frozenset(one.get("ProcessName", "") for one in found.get("SuspendedProcesses", ())),
+            protects_new=bool(found.get("NewInstancesProtectedFromScaleIn")),
+            warm_pool="WarmPoolConfiguration" in found,
+            launch=_launch_source(found),
+        )
+
+    def scaling_policies(self, group: str) -> tuple[ScalingPolicy, ...]:
+        """Every scaling policy of a group."""
+        with asking(_thing("autoscaling", f"scaling policies of group {group}")):
+            pages = self._clients.autoscaling.get_paginator("describe_policies").paginate(AutoScalingGroupName=group)
+            found = [policy for page in pages for policy in page["ScalingPolicies"]]
+        return tuple(
+            ScalingPolicy(
+                policy["PolicyName"],
+                policy.get("PolicyType") or "SimpleScaling",
+                enabled=policy.get("Enabled", True),
+                forecast_only=_sets_nothing(policy),
+            )
+            for policy in found
+        )
+
+    def scheduled_actions(self, group: str) -> tuple[ScheduledAction, ...]:
+        """The scheduled actions of a group."""
+        with asking(_thing("autoscaling", f"scheduled actions of group {group}")):
+            pages = self._clients.autoscaling.get_paginator("describe_scheduled_actions").paginate(
+                AutoScalingGroupName=group
+            )
+            found = [action for page in pages for action in page["ScheduledUpdateGroupActions"]]
+        return tuple(
+            ScheduledAction(
+                action["ScheduledActionName"],
+                action.get("Recurrence") or "",
+                action.get("DesiredCapacity"),
+                action.get("MinSize"),
+                action.get("MaxSize"),
+            )
+            for action in found
+        )
+
+    def hooks(self, group: str) -> tuple[HookRecord, ...]:
+        """Every lifecycle hook of a group."""
+        with asking(_thing("autoscaling", f"lifecycle hooks of group {group}")):
+            found = self._clients.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=group)["LifecycleHooks"]
+        return tuple(
+            HookRecord(hook["LifecycleHookName"], hook["LifecycleTransition"], float(hook["HeartbeatTimeout"]))
+            for hook in found
+        )
+
+    def instance_profile(self, launch: LaunchSource) -> str | None:
+        """The name of the instance profile that a launch gives to its instances."""
+        named: Any
+        if launch.template_id:
+            with asking(_thing("ec2", f"launch template {launch.template_id}")):
+                answer = self._clients.ec2.describe_launch_template_versions(
+                    LaunchTemplateId=launch.template_id, Versions=[launch.version]
+                )
+            versions = answer["LaunchTemplateVersions"]
+            profile = versions[0]["LaunchTemplateData"].get("IamInstanceProfile", {}) if versions else {}
+            named = profile.get("Name") or profile.get("Arn")
+        else:
+            with asking(_thing("autoscaling", f"launch configuration {launch.configuration}")):
+                found = self._clients.autoscaling.describe_launch_configurations(
+                    LaunchConfigurationNames=[launch.configuration or ""]
+                )["LaunchConfigurations"]
+            named = found[0].get("IamInstanceProfile") if found else None
+        return str(named).rpartition("/")[2] if named else None  # an ARN ends with the path and the name
+
+    def profile_role(self, profile: str) -> RoleRecord | None:
+        """The role in an instance profile."""
+        with asking(_thing("iam", f"instance profile {profile}")):
+            answer = _found(partial(self._clients.iam.get_instance_profile, InstanceProfileName=profile))
+        if answer is None or not answer["InstanceProfile"]["Roles"]:
+            return None
+        role = str(answer["InstanceProfile"]["Roles"][0]["RoleName"])
+        with asking(_thing("iam", f"policies of role {role}")):
+            pages = self._clients.iam.get_paginator("list_attached_role_policies").paginate(RoleName=role)
+            names = frozenset(str(policy["PolicyName"]) for page in pages for policy in page["AttachedPolicies"])
+        return RoleRecord(role, names)
+
+    def agents(self, instance_ids: Sequence[str]) -> Mapping[str, str]:
+        """AWS's PingStatus of each instance's SSM agent."""
+        with asking(_thing("ssm", "SSM agents")):
+            pages = self._clients.ssm.get_paginator("describe_instance_information").paginate(
+                Filters=[{"Key": "InstanceIds", "Values": list(instance_ids)}]
+            )
+            return {
+                one["InstanceId"]: one.get("PingStatus", "")
+                for page in pages
+                for one in page["InstanceInformationList"]
+            }
+
+    def fleets(self) -> tuple[FleetRecord, ...]:
+        """The fleets of every Sluice stack."""
+        documents: dict[str, dict[str, str]] = {}
+        with asking(_thing("ssm", f"parameters under {ROOT}")):
+            pages = self._clients.ssm.get_paginator("get_parameters_by_path").paginate(
+                Path=ROOT, Recursive=True, PaginationConfig={"PageSize": PAGE}
+            )
+            for page in pages:
+                for parameter in page["Parameters"]:
+                    stack, _, name = parameter["Name"].removeprefix(ROOT).partition("/fleets/")
+                    if name and "/" not in stack:
+                        documents.setdefault(stack, {})[name] = parameter["Value"]
+        return tuple(
+            FleetRecord(stack, fleet) for stack, of_stack in documents.items() for fleet in parse_all(of_stack)[0]
+        )
+
+    def alarm_exists(self, name: str) -> bool:
+        """Whether there is an alarm of that name."""
+        with asking(_thing("cloudwatch", f"alarm {name}")):
+            answer = self._clients.cloudwatch.describe_alarms(
+                AlarmNames=[name], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+            )
+        return bool(answer.get("MetricAlarms") or answer.get("CompositeAlarms"))
+
+
+def _found[T](call: Callable[[], T]) -> T | None:
+    """What a call answers; None where it says that there is no such thing."""
+    try:
+        return call()
+    except ClientError as error:
+        if code_of(error) in ABSENT:
+            return None
+        raise
+
+
+def _sets_nothing(policy: "ScalingPolicyTypeDef") -> bool:
+    """Whether it is predictive scaling that forecasts only, which is what a policy does that names no mode.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PredictiveScalingConfiguration.html
     """
-
-    def __init__(
-        self,
-        clients: Clients,
-        path: str,
-        elapsed: Callable[[], float] = monotonic,
-        pause: Callable[[float], None] = sleep,
-    ) -> None:
-        self._fleets = SsmFleets(clients, path)
-        self._queue = SqsQueue(clients)
-        self._elapsed = elapsed
-        self._pause = pause
-        self._until: float | None = None  # of all that is asked
-
-    def documents(self) -> Mapping[str, str]:
-        """Every document of the stack: name -> JSON text."""
-        return self._fleets.documents()
-
-    def retention_s(self, queue_url: str) -> float:
-        """How long a queue keeps a message, in seconds; asked again for a while where it is not allowed yet."""
-        if self._until is None:
-            self._until = self._elapsed() + PATIENCE_S
-        while True:
-            try:
-                return self._queue.facts(queue_url).retention_s
-            except PortError as error:
-                if not _may_pass(error) or self._elapsed() + PAUSE_S > self._until:
-                    raise
-            self._pause(PAUSE_S)
+    configuration = policy.get("PredictiveScalingConfiguration", {})
+    return policy.get("PolicyType") == "PredictiveScaling" and configuration.get("Mode") != "ForecastAndScale"
 
 
-def _may_pass(error: PortError) -> bool:
-    """Whether the same question may be answered in a moment."""
-    cause = error.__cause__
-    return isinstance(error, TryLaterError) or (isinstance(cause, ClientError) and code_of(cause) in DENIED)
+def _launch_source(group: "AutoScalingGroupTypeDef") -> LaunchSource | None:
+    """What a group launches from; of a mixed instances policy the template that its overrides build on."""
+    mixed = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("LaunchTemplateSpecification", {})
+    template = group.get("LaunchTemplate") or mixed
+    if template.get("LaunchTemplateId"):
+        return LaunchSource(template["LaunchTemplateId"], template.get("Version") or "$Default")
+    if configuration := group.get("LaunchConfigurationName"):
+        return LaunchSource(configuration=configuration)
+    return None

@@ -77,6 +77,16 @@ class Clients:
         return self._make("ec2")
 
     @cached_property
+    def iam(self) -> Any:
+        """IAM, of which two reads are in use: its types are left out."""
+        return self._make("iam")
+
+    @cached_property
+    def kms(self) -> Any:
+        """KMS, likewise."""
+        return self._make("kms")
+
+    @cached_property
     def s3(self) -> "S3Client":
         """S3."""
         client: S3Client = self._make("s3")
@@ -90,7 +100,8 @@ class Clients:
 
     @cached_property
     def _session(self) -> botocore.session.Session:
-        return botocore.session.Session()
+        # Named as a profile it goes before keys in the process's own environment; None is botocore's default.
+        return botocore.session.Session(profile=self._environ.get("AWS_PROFILE"))
 
     @cached_property
     def _user_agent(self) -> str:

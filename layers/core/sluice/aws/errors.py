@@ -113,6 +113,7 @@ class Thing:
     service: str  # IAM's prefix, such as "sqs"
     name: str  # in words, such as "queue https://..."
     fix: str  # what to do where it does not exist
+    asker: str = "this function's role"  # to whom a permission that is missing is to be granted
 
 
 @contextmanager
@@ -160,7 +161,7 @@ def _to_fix(error: ClientError, code: str, text: str, status: int, thing: Thing)
         return NeedsFixError(f"{thing.name}: the credentials are not accepted: renew or correct them ({text})")
     if code in DENIED or status == 403:
         action = denied_action(error, thing.service)
-        return NeedsFixError(f"{thing.name}: {action} is not allowed: grant it to this function's role ({text})")
+        return NeedsFixError(f"{thing.name}: {action} is not allowed: grant it to {thing.asker} ({text})")
     return None
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking, code_of
-from sluice.model import GroupReading, HookAction, HookResult, Instance, LaunchFailure, Lifecycle
+from sluice.model import GroupReading, HookAction, HookResult, Instance, LaunchFailure, Lifecycle, Membership
 from sluice.ports import NeedsFixError
 
 if TYPE_CHECKING:
@@ -79,6 +79,16 @@ class AsgGroup:
         pages = self._clients.autoscaling.get_paginator("describe_warm_pool").paginate(AutoScalingGroupName=group)
         for page in pages:
             yield from page["Instances"]
+
+    def membership(self, instance_id: str) -> Membership | None:
+        """Ask of one instance alone, those of warm pools included.
+
+        https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingInstances.html
+        """
+        with asking(Thing("autoscaling", f"instance {instance_id}", "try again")):
+            answer = self._clients.autoscaling.describe_auto_scaling_instances(InstanceIds=[instance_id])
+        found = [one for one in answer["AutoScalingInstances"] if one["InstanceId"] == instance_id]
+        return Membership(found[0]["AutoScalingGroupName"], found[0]["LifecycleState"]) if found else None
 
     def set_desired(self, group: str, desired: int) -> None:
         """Set the desired capacity."""

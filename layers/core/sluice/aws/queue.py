@@ -250,6 +250,31 @@ class SqsQueue:
                 raise
         return True
 
+    def hold(self, queue_url: str, receipts: Sequence[str], seconds: float) -> BatchAnswer:
+        """Set the visibility timeouts of received messages; each entry is answered by itself.
+
+        Of one that is not in flight under its receipt the entry says ReceiptHandleIsInvalid, MessageNotInflight or
+        InvalidParameterValue:
+        https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html
+        """
+        timeout_s = _visibility(queue_url, seconds)
+        batches = [range(start, min(start + MAX_BATCH, len(receipts))) for start in range(0, len(receipts), MAX_BATCH)]
+        return _answered(self._together(lambda batch: self._hold_batch(queue_url, receipts, batch, timeout_s), batches))
+
+    def _hold_batch(self, queue_url: str, receipts: Sequence[str], batch: Sequence[int], timeout_s: int) -> "_Told":
+        try:
+            with asking(_thing(queue_url)):
+                answer = self._clients.sqs.change_message_visibility_batch(
+                    QueueUrl=queue_url,
+                    Entries=[
+                        {"Id": str(index), "ReceiptHandle": receipts[index], "VisibilityTimeout": timeout_s}
+                        for index in batch
+                    ],
+                )
+        except PortError as error:
+            return _Told(failed=dict.fromkeys(batch, str(error)), errors=[error])
+        return _read_answer(answer)
+
     # ----------------------------------------------------------------- move tasks
 
     def start_move(self, queue_url: str, to_arn: str, rate_per_s: int) -> str:

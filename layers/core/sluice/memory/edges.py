@@ -114,6 +114,10 @@ class MemorySignals:
             raise NeedsFixError(f"alarm {name} does not exist: create it, or correct limits.veto_alarm") from None
 
 
+# What Run Command adds to the time that a command may take, before it takes one that says nothing for undelivered.
+BEGIN_WITHIN_S = 30.0
+
+
 class MemoryArchive:
     """The Archive port in a dictionary, `kept`, by key."""
 
@@ -178,6 +182,8 @@ class MemoryInstances:
         self.commands: list[Command] = []
         self.without_agent: set[str] = set()
         self.machines_ended: set[str] = set()
+        self.agents_lost: set[str] = set()  # known to Systems Manager, and silent
+        self.spot: set[str] = set()  # ids of Spot Instances
         self._by_id: dict[str, dict[str, Command]] = {}
 
     def stop(self, instance_ids: Sequence[str], order: StopOrder, timeout_s: float) -> str:
@@ -211,11 +217,19 @@ class MemoryInstances:
         open_words = {CommandStatus.PENDING, CommandStatus.RUNNING}
         return {
             instance_id: CommandStatus.UNKNOWN
-            if command.status in open_words and self._clock() > command.sent_at + command.timeout_s
+            if command.status in open_words and self._clock() > command.sent_at + BEGIN_WITHIN_S + command.timeout_s
             else command.status
             for instance_id, command in self._by_id.get(command_id, {}).items()
         }
 
+    def online(self, instance_ids: Sequence[str]) -> frozenset[str]:
+        """Those whose agents answer."""
+        return frozenset(instance_ids) - self.without_agent - self.machines_ended - self.agents_lost
+
     def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose machines have ended."""
         return frozenset(instance_ids) & self.machines_ended
+
+    def is_spot(self, instance_id: str) -> bool:
+        """Whether it was put among the Spot Instances."""
+        return instance_id in self.spot

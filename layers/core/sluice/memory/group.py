@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sluice.memory.clock import Clock
-from sluice.model import GroupReading, HookAction, HookResult, Instance, LaunchFailure, Lifecycle
+from sluice.model import GroupReading, HookAction, HookResult, Instance, LaunchFailure, Lifecycle, Membership
 from sluice.ports import PROTECTED_AT_ONCE, NeedsFixError, RefusedError
 
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
@@ -241,6 +241,14 @@ class MemoryGroup:
             launch_failures=tuple(asg.failures),
             retains=asg.retains,
         )
+
+    def membership(self, instance_id: str) -> Membership | None:
+        """The group that an instance is in now."""
+        self.settle()
+        for group in self._groups.values():
+            if member := group.members.get(instance_id):
+                return Membership(group.name, member.aws_state)
+        return None
 
     def set_desired(self, group: str, desired: int) -> None:
         """Set the desired capacity; RefusedError outside the bounds."""

@@ -193,6 +193,15 @@ class MemoryQueue:
             raise RefusedError(f"queue {url}: {problem}")
         return self._enqueue(queue, message, wait_s, now)
 
+    def hand_over(self, url: str, message: Message, visibility_s: float = 30.0) -> str:
+        """Put a message that a poller has just received, whole and with its id; the receipt that the poller got."""
+        queue, now = self._queue(url), self._clock()
+        number = next(self._numbers)
+        receipt = f"{number}:{max(1, message.receive_count)}"
+        queue.add(_Held(message, number, now, now + visibility_s, max(1, message.receive_count), receipt))
+        queue.active_at = now if queue.active_at is None else queue.active_at
+        return receipt
+
     def urls(self) -> tuple[str, ...]:
         """Every queue there is."""
         return tuple(self._queues)
@@ -325,6 +334,19 @@ class MemoryQueue:
             return False
         held.visible_at = now + seconds
         return True
+
+    def hold(self, queue_url: str, receipts: Sequence[str], seconds: float) -> BatchAnswer:
+        """Set the visibility timeouts of messages anew, as `hide` does of one."""
+        done: set[int] = set()
+        failed: dict[int, str] = {}
+        for index, receipt in enumerate(receipts):
+            if self.hide(queue_url, receipt, seconds):
+                done.add(index)
+            elif _order(receipt) is None:
+                failed[index] = "ReceiptHandleIsInvalid: The input receipt handle is invalid."
+            else:
+                failed[index] = "MessageNotInflight: The specified message isn't in flight."
+        return BatchAnswer(frozenset(done), failed, frozenset(failed))
 
     def shares(self, count: int) -> Sequence[int]:
         """As few as can be claimed: here no call waits for anything."""

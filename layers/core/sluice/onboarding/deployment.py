@@ -1,10 +1,11 @@
 """A document as it is deployed -> its problems, or what the templates need to know of it and of its queues."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sluice.config import QUEUES_PATH, ConfigError, RedriveMode, parse, parse_all
+from sluice.config import QUEUES_PATH, ConfigError, Fleet, RedriveMode, parse, parse_all
+from sluice.onboarding.findings import Finding, FindingCode, Severity
 from sluice.ports import PortError
 
 # A fleet's alarms are told by name: this one is given where a fleet has no veto alarm, and names none.
@@ -25,11 +26,15 @@ PARAMETERS = {
     "drain.unit": "DrainUnit",
     "priority": "Priority",
     "paused": "Paused",
+    "queue_kms_key_arn": "QueueKmsKeyArn",
+    "drain.document": "settings.drain.document",
+    "limits.veto_alarm": "settings.limits.veto_alarm",
 }
+MISSING = frozenset({FindingCode.QUEUE_MISSING, FindingCode.DEAD_LETTER_QUEUE_MISSING})
 
 
-class Account(Protocol):
-    """What a check reads of the account."""
+class Deployment(Protocol):
+    """What a check reads of the stack, and of the queues that the templates ask for."""
 
     def documents(self) -> Mapping[str, str]:
         """Every document of the stack: name -> JSON text."""
@@ -44,16 +49,27 @@ class Account(Protocol):
 class Verdict:
     """What was found: problems, each with its field and remedy, or the values that templates ask for.
 
-    `notes` are problems that were there before, which fail no update.
+    `notes` are problems that were there before, which fail no update; `doubts` are what may be meant so, and what could
+    not be checked.
     """
 
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     data: Mapping[str, str] | None = None
 
 
+# What the account has to say of a fleet; of one of its queues alone where the second argument is true.
+type Inspect = Callable[[Fleet, bool], tuple[Finding, ...]]
+
+
 def check(
-    name: str, document: Mapping[str, Any], account: Account, *, before: Mapping[str, Any] | None = None
+    name: str,
+    document: Mapping[str, Any],
+    deployment: Deployment,
+    *,
+    before: Mapping[str, Any] | None = None,
+    inspect: Inspect = lambda _fleet, _queue_alone: (),
 ) -> Verdict:
     """Read a document as the functions will, beside those that are there, and the queues that it names.
 
@@ -63,13 +79,14 @@ def check(
     Args:
         name: the document's name: the fleet's, or `<fleet>/queues/<queue>` for a further queue.
         document: its fields; numbers may be text, and `settings` the JSON text of an object.
-        account: the account that it is deployed into.
+        deployment: the stack that it is deployed into.
         before: the document that it takes the place of; None where it is deployed for the first time.
+        inspect: the checks of the account.
     """
     if problems := _by_itself(name, document):
         return Verdict(problems)
     try:
-        there = account.documents()
+        there = deployment.documents()
     except PortError as error:
         return Verdict((f"the stack's documents could not be read: {error}",))
     if before is None and name in there:
@@ -77,13 +94,14 @@ def check(
         return Verdict(
             (f"{field}: another CloudFormation stack made {name!r} already; choose another, or delete that",)
         )
-    problems, data = _in_account(name, document, there, account)
+    problems, doubts, data = _in_account(name, document, there, deployment, inspect)
     if before is None or not problems:
-        return Verdict(problems, data=data)
-    was = problems if _by_itself(name, before) else _in_account(name, before, there, account)[0]
+        return Verdict(problems, doubts=doubts, data=data)
+    was = problems if _by_itself(name, before) else _in_account(name, before, there, deployment, inspect)[0]
     return Verdict(
         problems=tuple(problem for problem in problems if problem not in was),
         notes=tuple(problem for problem in problems if problem in was),
+        doubts=doubts,
         data=data,
     )
 
@@ -101,33 +119,49 @@ def _by_itself(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _in_account(
-    name: str, document: Mapping[str, Any], there: Mapping[str, str], account: Account
-) -> tuple[tuple[str, ...], Mapping[str, str]]:
-    """What is wrong with a document among the others and the queues, and what the templates ask for."""
+    name: str, document: Mapping[str, Any], there: Mapping[str, str], deployment: Deployment, inspect: Inspect
+) -> tuple[tuple[str, ...], tuple[str, ...], Mapping[str, str]]:
+    """What is wrong with a document among the others and in the account, what is doubtful, what templates ask for."""
     others = {key: value for key, value in there.items() if key != name}
     fleets, invalid = parse_all({**others, name: document})
     problems = _news(name, invalid, parse_all(others)[1])
     fleet = next((found for found in fleets if found.name == name.partition(QUEUES_PATH)[0]), None)
     source = next((found for found in fleet.sources if found.queue == document.get("queue")), None) if fleet else None
     if fleet is None or source is None:
-        return problems or (f"FleetName: there is no valid fleet of this name beside {name!r}; deploy it first",), {}
+        return (
+            problems or (f"FleetName: there is no valid fleet of this name beside {name!r}; deploy it first",),
+            (),
+            {},
+        )
     retentions: list[float] = []
+    unread: dict[str, str] = {}
     queues = {"QueueUrl": source.queue, "DeadLetterQueueUrl": source.dead_letter_queue}
     for field, url in queues.items():
         if url is None:
             continue
         try:
-            retentions.append(account.retention_s(url))
+            retentions.append(deployment.retention_s(url))
         except PortError as error:
-            problems += (f"{field}: {error}",)
+            unread[url] = f"{field}: {error}"
             retentions.append(RETENTION_S)
-    return problems, {
-        "HookTimeoutSeconds": f"{fleet.drain.hook_timeout_s:.0f}",
-        "RedriveEnabled": "true" if fleet.redrive.mode is RedriveMode.AUTO else "false",
-        "RetentionSeconds": f"{retentions[0]:.0f}",
-        "DeadLetterRetentionSeconds": f"{retentions[-1]:.0f}",
-        "VetoAlarmName": fleet.limits.veto_alarm or NO_ALARM,
-    }
+    further = QUEUES_PATH in name
+    findings = inspect(fleet.through(source) if further else fleet, further)
+    missing = [finding.what for finding in findings if finding.code in MISSING]
+    # A queue that is not there is told once, with its remedy.
+    problems += tuple(said for url, said in unread.items() if not any(f" {url} " in what for what in missing))
+    problems += tuple(str(finding) for finding in findings if finding.severity is Severity.PROBLEM)
+    doubts = tuple(str(finding) for finding in findings if finding.severity is Severity.DOUBTFUL)
+    return (
+        problems,
+        doubts,
+        {
+            "HookTimeoutSeconds": f"{fleet.drain.hook_timeout_s:.0f}",
+            "RedriveEnabled": "true" if fleet.redrive.mode is RedriveMode.AUTO else "false",
+            "RetentionSeconds": f"{retentions[0]:.0f}",
+            "DeadLetterRetentionSeconds": f"{retentions[-1]:.0f}",
+            "VetoAlarmName": fleet.limits.veto_alarm or NO_ALARM,
+        },
+    )
 
 
 def _news(name: str, after: tuple[ConfigError, ...], before: tuple[ConfigError, ...]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the redriver answers to the widget's buttons: a dry run, a job, or what is wrong, as HTML for a popup."""
+"""What the operator function answers to the widget's buttons, as HTML for a popup."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,13 +22,13 @@ _STATES = {
 }
 
 
-def render_answer(answered: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: str) -> str:
-    """The redriver's answer to an event of the widget.
+def render_answer(answered: Mapping[str, Any], event: Mapping[str, Any], operator_arn: str) -> str:
+    """The operator function's answer to an event of the widget.
 
     Args:
-        answered: as it is answered to others: a dry run, `{"job": ...}` or `{"error": ...}`.
+        answered: as it is answered to others: a dry run, `{"job": ...}`, where a drain stands, or `{"error": ...}`.
         event: the event, for the theme and for the buttons that repeat its request.
-        redriver_arn: the function that the buttons call.
+        operator_arn: the function that the buttons call.
     """
     context = event.get("widgetContext")
     dark = isinstance(context, Mapping) and context.get("theme") == "dark"
@@ -36,11 +36,14 @@ def render_answer(answered: Mapping[str, Any], event: Mapping[str, Any], redrive
         case {"error": error}:
             content: htpy.Node = htpy.div(".sl-note.sl-bad")[htpy.b["Not done. "], shown(str(error), 1_000)]
         case {"dry_run": True}:
-            content = _dry_run(answered, event, redriver_arn)
+            content = _dry_run(answered, event, operator_arn)
         case {"job": job}:
-            content = _job(job, redriver_arn)
+            content = _job(job, operator_arn)
         case {"peek": True}:
             content = _peek(answered)
+        case {"instance_id": instance_id, "state": _}:
+            note = shown(str(answered.get("note") or "nothing was to be done"), 500)
+            content = htpy.p[htpy.b[shown(str(instance_id), 100)], ": ", note, "."]
         case {"note": note}:
             content = htpy.p[shown(str(note), 1_000)]
         case _:
@@ -49,7 +52,7 @@ def render_answer(answered: Mapping[str, Any], event: Mapping[str, Any], redrive
     return str(root[content, htpy.style[CSS]])
 
 
-def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: str) -> htpy.Node:
+def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], operator_arn: str) -> htpy.Node:
     count, rate_per_s = seen["selected_count"], seen["rate_per_s"]
     asked = event.get("redrive")
     what = counted(count, "message")
@@ -59,7 +62,7 @@ def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: st
             htpy.span(".sl-acts")[
                 htpy.button(".sl-go", type="button")["Redrive"],
                 call(
-                    redriver_arn,
+                    operator_arn,
                     {"redrive": {**asked, "dry_run": False}},
                     "popup",
                     confirmation=f"Send {what} back to the queue, at most {number(rate_per_s)} a second?",
@@ -89,7 +92,7 @@ def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], redriver_arn: st
         htpy.p(".sl-quiet")[f"{counted(len(seen['left_groups']), 'group')} set aside is left out."]
         if seen.get("left_groups")
         else None,
-        _elsewhere(seen, asked, redriver_arn),
+        _elsewhere(seen, asked, operator_arn),
     ]
 
 
@@ -138,7 +141,7 @@ def _seen(message: Mapping[str, Any]) -> htpy.Node:
     ]
 
 
-def _elsewhere(seen: Mapping[str, Any], asked: object, redriver_arn: str) -> htpy.Node:
+def _elsewhere(seen: Mapping[str, Any], asked: object, operator_arn: str) -> htpy.Node:
     """Other fleets whose queue is of the same kind: suggested, so that no queue has to be typed."""
     others = [str(name) for name in seen.get("other_fleets", ())][:OTHERS_SHOWN]
     if not others or not seen["selected_count"] or not isinstance(asked, Mapping):
@@ -150,7 +153,7 @@ def _elsewhere(seen: Mapping[str, Any], asked: object, redriver_arn: str) -> htp
                 [
                     htpy.button(type="button")[shown(name)],
                     call(
-                        redriver_arn,
+                        operator_arn,
                         {"redrive": {**asked, "dry_run": False, "to": name}},
                         "popup",
                         confirmation=f"Send {counted(seen['selected_count'], 'message')} to the queue of {name}?",
@@ -175,7 +178,7 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> htpy.Node:
     return [htpy.ul(".sl-rows")[rows], htpy.p(".sl-quiet")[f"and {counted(more, 'more group')}."] if more > 0 else None]
 
 
-def _job(job: Mapping[str, Any], redriver_arn: str) -> htpy.Node:
+def _job(job: Mapping[str, Any], operator_arn: str) -> htpy.Node:
     label, kind = _STATES[JobState(job["state"])]
     counts = (
         (job["failed_count"], "could not be sent"),
@@ -187,7 +190,7 @@ def _job(job: Mapping[str, Any], redriver_arn: str) -> htpy.Node:
         htpy.h3[
             f"{job['sent_count']:,} of {counted(job['selected_count'], 'message')} sent",
             htpy.span(f".sl-pill{kind}")[label],
-            render_job_acts(job["fleet"], job["id"], JobState(job["state"]), redriver_arn),
+            render_job_acts(job["fleet"], job["id"], JobState(job["state"]), operator_arn),
         ],
         bar(
             [

@@ -45,7 +45,7 @@ def render_failure_groups(view: View, fleet: Fleet) -> htpy.Node:
             htpy.span(".sl-acts")[
                 buttons(view, fleet, {"all": True}, f"all {counted(held, 'quarantined message')}", "all")
             ]
-            if redrivable > 1 and view.redriver_arn
+            if redrivable > 1 and view.redrive_arn
             else None,
         ],
         _filter(view, fleet),
@@ -55,8 +55,8 @@ def render_failure_groups(view: View, fleet: Fleet) -> htpy.Node:
         and_more(len(groups) - GROUPS_SHOWN, "failure group"),
         _aside(aside, view, fleet),
         _manual(view, fleet) if fleet.redrive.mode is RedriveMode.MANUAL else None,
-        htpy.p(".sl-quiet")["No buttons: SLUICE_REDRIVER_ARN is not set for this function."]
-        if held and not view.redriver_arn and not view.drains_only
+        htpy.p(".sl-quiet")["No buttons: SLUICE_OPERATOR_ARN is not set for this function."]
+        if held and not view.redrive_arn and not view.drains_only
         else None,
     ]
 
@@ -100,9 +100,9 @@ def _aside(groups: list[FailureGroup], view: View, fleet: Fleet) -> htpy.Node:
                         htpy.span(".sl-facts")[f"{group.count:,} in quarantine"],
                         htpy.span(".sl-acts")[
                             htpy.button(type="button")["Take out"],
-                            call(view.redriver_arn, _archiving(group, fleet, undo=True), "popup"),
+                            call(view.redrive_arn, _archiving(group, fleet, undo=True), "popup"),
                         ]
-                        if view.redriver_arn
+                        if view.redrive_arn
                         else None,
                     ]
                 ]
@@ -125,7 +125,7 @@ def _manual(view: View, fleet: Fleet) -> htpy.Node:
         f"Redrive mode manual: dead letters stay in the {where}.",
         htpy.span(".sl-acts")[
             htpy.button(type="button", title="See some of them, and leave them where they are")["Look inside"],
-            call(view.redriver_arn, {"peek": {"fleet": fleet.name}}, "popup"),
+            call(view.redrive_arn, {"peek": {"fleet": fleet.name}}, "popup"),
             buttons(
                 view,
                 fleet,
@@ -134,7 +134,7 @@ def _manual(view: View, fleet: Fleet) -> htpy.Node:
                 "queues" if several else "queue",
             ),
         ]
-        if view.redriver_arn and fleet.dead_letter_queues
+        if view.redrive_arn and fleet.dead_letter_queues
         else None,
     ]
 
@@ -178,14 +178,14 @@ def _failure(group: FailureGroup, view: View, fleet: Fleet) -> htpy.Node:
             [
                 htpy.button(type="button", title="Set it aside until it is seen again")["Archive"],
                 call(
-                    view.redriver_arn,
+                    view.redrive_arn,
                     _archiving(group, fleet, undo=False),
                     "popup",
                     confirmation=f"Set {_name(group)} aside until it is seen again? Its messages stay in quarantine.",
                 ),
             ],
         ]
-        if group.count and view.redriver_arn
+        if group.count and view.redrive_arn
         else None,
     ]
 
@@ -237,16 +237,16 @@ def buttons(view: View, fleet: Fleet, selection: Mapping[str, Any], what: str, s
     The confirmation is built from counts and checked names alone, never from what a message says: how a dashboard
     shows it is not documented.
     """
-    if view.redriver_arn is None:
+    if view.redrive_arn is None:
         return None
     request = {"fleet": fleet.name, **selection}
     more = f" {suffix}" if suffix else ""
     return [
         htpy.button(type="button", title=f"What would be sent: {what}")[f"Dry run{more}"],
-        call(view.redriver_arn, {"redrive": {**request, "dry_run": True}}, "popup"),
+        call(view.redrive_arn, {"redrive": {**request, "dry_run": True}}, "popup"),
         htpy.button(".sl-go", type="button", title=f"Send back: {what}")[f"Redrive{more}"],
         call(
-            view.redriver_arn,
+            view.redrive_arn,
             {"redrive": {**request, "dry_run": False}},
             "popup",
             confirmation=f"Send {what} of fleet {fleet.name} back to {_back_to(fleet, selection)},"
@@ -296,7 +296,7 @@ def _job(job: RedriveJob, view: View) -> htpy.Node:
             htpy.b[_selection(job, view)],
             htpy.span(f".sl-pill{kind}")[label],
             htpy.span(".sl-facts")[f"{job.phase}, {number(job.rate_per_s)} a second"],
-            render_job_acts(job.fleet, job.id, job.state, view.redriver_arn) if view.redriver_arn else None,
+            render_job_acts(job.fleet, job.id, job.state, view.redrive_arn) if view.redrive_arn else None,
         ],
         bar(
             [
@@ -315,7 +315,7 @@ def _job(job: RedriveJob, view: View) -> htpy.Node:
     ]
 
 
-def render_job_acts(fleet: str, job_id: str, state: JobState, redriver_arn: str) -> htpy.Node:
+def render_job_acts(fleet: str, job_id: str, state: JobState, operator_arn: str) -> htpy.Node:
     """The buttons of a job that is under way."""
     asked = {"fleet": fleet, "job_id": job_id}
     if state not in UNDER_WAY:
@@ -323,10 +323,10 @@ def render_job_acts(fleet: str, job_id: str, state: JobState, redriver_arn: str)
     other = "resume" if state is JobState.PAUSED else "pause"
     return htpy.span(".sl-acts")[
         htpy.button(type="button")[other.capitalize()],
-        call(redriver_arn, {other: asked}, "popup"),
+        call(operator_arn, {other: asked}, "popup"),
         htpy.button(type="button")["Stop"],
         call(
-            redriver_arn,
+            operator_arn,
             {"stop": asked},
             "popup",
             confirmation=f"Stop this redrive of fleet {fleet}? What was sent stays sent.",

@@ -1,18 +1,15 @@
 """Drains under way, each with its age and its deadline; and what is kept for inspection, with what it has cost.
 
-Each can be released by a button, which calls the drainer: the widget itself only reads.
+Each can be released by a button, which calls the operator function: the widget itself only reads.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 import htpy
 
 from sluice.draining import due_at
 from sluice.model import Drain, DrainOutcome, DrainState
 from sluice.widget.parts import and_more, bar, call, part, unread
-from sluice.widget.style import CSS
 from sluice.widget.text import DOT, counted, duration, shown
 from sluice.widget.view import Part, View
 
@@ -90,7 +87,7 @@ def _retained(drain: Drain, view: View) -> htpy.Node:
         htpy.div(".sl-facts")[
             f"kept for {duration(age_s)}{cost}",
             [DOT, shown(drain.note)] if drain.note else None,
-            f"{DOT}release it by a release request to the drainer" if view.drainer_arn is None else None,
+            f"{DOT}release it by a release request to the operator function" if view.operator_arn is None else None,
         ],
     ]
 
@@ -103,38 +100,17 @@ _LOST = "What is to be found out on it must have been found out: nothing of it i
 
 def _release(drain: Drain, view: View, label: str, warning: str) -> htpy.Node:
     """The button that lets an instance go. The confirmation is of our own words and a checked name alone."""
-    if view.drainer_arn is None or view.fleet is None:
+    if view.operator_arn is None or view.fleet is None:
         return None
     return htpy.span(".sl-acts")[
         htpy.button(type="button", title="Let this instance go now")[label],
         call(
-            view.drainer_arn,
+            view.operator_arn,
             {"release": {"fleet": view.fleet.name, "instance_id": drain.instance_id}},
             "popup",
             confirmation=f"{label} this instance of fleet {view.fleet.name} now? {warning}",
         ),
     ]
-
-
-def render_release(answered: Mapping[str, Any], event: Mapping[str, Any]) -> str:
-    """The drainer's answer to a press of such a button, as HTML for a popup.
-
-    Args:
-        answered: as it is answered to others: where the drain stands, or what is wrong.
-        event: the widget's event, for the theme.
-    """
-    context = event.get("widgetContext")
-    dark = isinstance(context, Mapping) and context.get("theme") == "dark"
-    problem = answered.get("problem") or "; ".join(map(str, answered.get("dropped", ())))
-    root = htpy.div(class_=["sl", "sl-dark" if dark else "sl-light", "cwdb-no-default-styles"])
-    if problem:
-        said: htpy.Node = htpy.div(".sl-note.sl-bad")[htpy.b["Not done. "], shown(str(problem), 1_000)]
-    elif answered.get("instance_id"):
-        note = shown(str(answered.get("note") or "nothing was to be done"), 500)
-        said = htpy.p[htpy.b[shown(str(answered["instance_id"]), 100)], ": ", note, "."]
-    else:
-        said = htpy.p(".sl-quiet")["Done."]
-    return str(root[said, htpy.style[CSS]])
 
 
 def _headline(drain: Drain, button: htpy.Node) -> htpy.Node:

@@ -27,7 +27,7 @@ class Scene:
     clock: Clock = UTC_CLOCK
     theme: Theme = Theme.LIGHT
     console_arn: str | None = None
-    redriver_arn: str | None = None
+    operator_arn: str | None = None
 
 
 def render_messages(entries: Sequence[Quarantined], failure_group: str, after: str | None, scene: Scene) -> str:
@@ -95,12 +95,12 @@ def _whole(entry: Quarantined, scene: Scene) -> htpy.Node:
 
 
 def _redrive(entry: Quarantined, scene: Scene) -> htpy.Node:
-    if scene.redriver_arn is None:
+    if scene.operator_arn is None:
         return None
     return [
         htpy.button(".sl-go", type="button")["Redrive"],
         call(
-            scene.redriver_arn,
+            scene.operator_arn,
             {"redrive": {"fleet": scene.fleet, "message_id": entry.message_id, "dry_run": False}},
             "popup",
             confirmation=f"Send this one message of fleet {scene.fleet} back to its queue?",

@@ -36,7 +36,7 @@ def _queue(source: QueuePolicy, view: View, fleet: Fleet, *, held: int) -> htpy.
             htpy.span(".sl-acts")[
                 buttons(view, fleet, {"queue": source.name}, f"the quarantined messages that came from {source.name}")
             ]
-            if held and view.redriver_arn
+            if held and view.redrive_arn
             else None,
         ],
         htpy.div(".sl-facts")[

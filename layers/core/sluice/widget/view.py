@@ -63,13 +63,17 @@ class View:
     filter: str = ""  # failure groups without it in their cause are not shown
     notes: tuple[str, ...] = ()  # of the request, such as parameters that mean nothing
     console_arn: str | None = None  # this function: the fleets' tabs call it
-    redriver_arn: str | None = None  # the buttons call it; without it there are none
-    drainer_arn: str | None = None  # the drains' buttons call it; without it there are none
+    operator_arn: str | None = None  # the buttons call it; without it there are none
 
     @property
     def drains_only(self) -> bool:
         """Whether the chosen fleet's document is invalid, so that nothing is done for it but draining."""
         return any(self.fleet is each.fleet for each in self.drain_only)
+
+    @property
+    def redrive_arn(self) -> str | None:
+        """What the buttons at dead letters call; such a fleet is refused there, so that it is offered none."""
+        return None if self.drains_only else self.operator_arn
 
     def unread(self, part: Part) -> bool:
         """Whether nothing is known of a part: then nothing may be said of it, not even that it is empty."""

@@ -1,0 +1,100 @@
+"""An account in memory, for the checks of `sluice.onboarding`: what it holds is put into its fields."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sluice.onboarding.account import (
+    FleetRecord,
+    GroupRecord,
+    HookRecord,
+    KeyRecord,
+    LaunchSource,
+    QueueRecord,
+    RoleRecord,
+    ScalingPolicy,
+    ScheduledAction,
+)
+from sluice.ports import NeedsFixError
+
+
+@dataclass(slots=True)
+class MemoryAccount:
+    """The Account port. `refuses` names the methods whose caller lacks the permission."""
+
+    queues: dict[str, QueueRecord] = field(default_factory=dict)  # by URL
+    keys: dict[str, KeyRecord] = field(default_factory=dict)  # by alias, id or ARN
+    key_policies: dict[str, str] = field(default_factory=dict)  # by ARN
+    groups: dict[str, GroupRecord] = field(default_factory=dict)
+    policies: dict[str, tuple[ScalingPolicy, ...]] = field(default_factory=dict)  # by group, as the next two
+    actions: dict[str, tuple[ScheduledAction, ...]] = field(default_factory=dict)
+    group_hooks: dict[str, tuple[HookRecord, ...]] = field(default_factory=dict)
+    profiles: dict[LaunchSource, str] = field(default_factory=dict)
+    roles: dict[str, RoleRecord] = field(default_factory=dict)  # by instance profile
+    ping_status: dict[str, str] = field(default_factory=dict)  # by instance
+    stacks_fleets: tuple[FleetRecord, ...] = ()
+    alarms: frozenset[str] = frozenset()
+    refuses: frozenset[str] = frozenset()
+
+    def _may(self, method: str) -> None:
+        if method in self.refuses:
+            raise NeedsFixError(f"{method}: is not allowed: grant it to whoever makes this check")
+
+    def queue(self, url: str) -> QueueRecord | None:
+        """The queue."""
+        self._may("queue")
+        return self.queues.get(url)
+
+    def key(self, key_id: str) -> KeyRecord | None:
+        """The KMS key."""
+        self._may("key")
+        return self.keys.get(key_id)
+
+    def key_policy(self, key_arn: str) -> str:
+        """The key's policy."""
+        self._may("key_policy")
+        return self.key_policies[key_arn]
+
+    def group(self, name: str) -> GroupRecord | None:
+        """The Auto Scaling group."""
+        self._may("group")
+        return self.groups.get(name)
+
+    def scaling_policies(self, group: str) -> tuple[ScalingPolicy, ...]:
+        """Every scaling policy of a group."""
+        self._may("scaling_policies")
+        return self.policies.get(group, ())
+
+    def scheduled_actions(self, group: str) -> tuple[ScheduledAction, ...]:
+        """The scheduled actions of a group."""
+        self._may("scheduled_actions")
+        return self.actions.get(group, ())
+
+    def hooks(self, group: str) -> tuple[HookRecord, ...]:
+        """Every lifecycle hook of a group."""
+        self._may("hooks")
+        return self.group_hooks.get(group, ())
+
+    def instance_profile(self, launch: LaunchSource) -> str | None:
+        """The instance profile of a launch."""
+        self._may("instance_profile")
+        return self.profiles.get(launch)
+
+    def profile_role(self, profile: str) -> RoleRecord | None:
+        """The role in an instance profile."""
+        self._may("profile_role")
+        return self.roles.get(profile)
+
+    def agents(self, instance_ids: Sequence[str]) -> Mapping[str, str]:
+        """How the instances' agents stand."""
+        self._may("agents")
+        return {one: self.ping_status[one] for one in instance_ids if one in self.ping_status}
+
+    def fleets(self) -> tuple[FleetRecord, ...]:
+        """The fleets of every Sluice stack."""
+        self._may("fleets")
+        return self.stacks_fleets
+
+    def alarm_exists(self, name: str) -> bool:
+        """Whether there is an alarm of that name."""
+        self._may("alarm_exists")
+        return name in self.alarms

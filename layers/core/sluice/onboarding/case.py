@@ -1,0 +1,52 @@
+"""What every check gets: the fleet, the facts, and how commands are written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sluice.config import Fleet
+from sluice.model import Mode
+from sluice.onboarding.facts import Facts
+from sluice.onboarding.findings import Finding, FindingCode, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One fleet to be judged."""
+
+    fleet: Fleet
+    facts: Facts
+    stack: str
+    region: str
+    aws: str  # how the AWS CLI is called, such as "aws --region eu-west-1"
+    granted_keys: frozenset[str] | None  # ARNs of the keys whose use the stack grants; None: not known
+    fields: Mapping[str, str] = field(default_factory=dict)  # a document's field -> what the user calls it
+
+    @property
+    def conflict(self) -> Severity:
+        """How bad it is what keeps Sluice from setting the group's size, or others who set it: only where it does."""
+        return Severity.PROBLEM if self.fleet.mode is Mode.ACT else Severity.DOUBTFUL
+
+    def said(self, name: str) -> str:
+        """A field as the user wrote it."""
+        return self.fields.get(name, name)
+
+    def problem(self, code: FindingCode, what: str, why: str, remedy: str) -> Finding:
+        """A finding that fails a deployment; `remedy` is the AWS CLI's arguments."""
+        return self.finding(code, Severity.PROBLEM, what, why, remedy)
+
+    def doubt(self, code: FindingCode, what: str, why: str, remedy: str) -> Finding:
+        """A finding that is told."""
+        return self.finding(code, Severity.DOUBTFUL, what, why, remedy)
+
+    def finding(self, code: FindingCode, severity: Severity, what: str, why: str, remedy: str) -> Finding:
+        """A finding of either kind."""
+        return Finding(code, severity, what, why, f"{self.aws} {remedy}")
+
+
+def seconds(value: float) -> str:
+    """A length of time with its unit: days and hours where they come out even."""
+    for unit, length_s in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        count = value / length_s
+        if value >= length_s and count == int(count):
+            return f"{count:.0f} {unit}{'' if count == 1 else 's'}"
+    return f"{value:g} seconds"

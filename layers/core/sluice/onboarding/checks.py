@@ -1,0 +1,99 @@
+"""Judges what was read of an account: every finding, problems first."""
+
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+
+from sluice.config import Fleet
+from sluice.onboarding.account import Account
+from sluice.onboarding.case import Case
+from sluice.onboarding.drain_checks import drain_findings
+from sluice.onboarding.facts import Facts, read_facts
+from sluice.onboarding.findings import Finding, FindingCode, Severity
+from sluice.onboarding.group_checks import group_findings
+from sluice.onboarding.queue_checks import queue_findings
+
+
+def check(
+    fleet: Fleet,
+    facts: Facts,
+    *,
+    stack: str,
+    region: str,
+    aws: str = "aws",
+    granted_keys: AbstractSet[str] | None = None,
+    fields: Mapping[str, str] | None = None,
+    queues_alone: bool = False,
+) -> tuple[Finding, ...]:
+    """Every finding, problems first, each once.
+
+    Args:
+        fleet: what was asked for.
+        facts: what was read of the account.
+        stack: the Sluice stack's name, with which its hooks, roles and documents begin.
+        region: the account's region, which every command names.
+        aws: how commands call the AWS CLI, such as "aws --profile prod".
+        granted_keys: ARNs of the KMS keys whose use the stack grants to the redriver; None where that is not known.
+        fields: what the user calls a field (`queue`, `dead_letter_queue`, `group`, `queue_kms_key_arn`,
+            `drain.document`, `limits.veto_alarm`).
+        queues_alone: judge nothing but the queues and their keys.
+    """
+    granted = None if granted_keys is None else frozenset(granted_keys)
+    case = Case(fleet, facts, stack, region, f"{aws} --region {region}", granted, fields or {})
+    found = [*queue_findings(case)]
+    if not queues_alone:
+        found += [*group_findings(case), *drain_findings(case), *_alarm(case)]
+    found += _unread(case)
+    return tuple(sorted(dict.fromkeys(found), key=lambda finding: finding.severity is not Severity.PROBLEM))
+
+
+def _alarm(case: Case) -> Iterator[Finding]:
+    name = case.fleet.limits.veto_alarm
+    if name is not None and case.facts.alarm is False:
+        yield case.finding(
+            FindingCode.VETO_ALARM_MISSING,
+            case.conflict,
+            f"{case.said('limits.veto_alarm')}: there is no alarm {name!r} in the account and region.",
+            "An alarm that cannot be read forbids growth: the fleet would never scale out. Correct the name; this lists"
+            " those that exist.",
+            "cloudwatch describe-alarms --alarm-types CompositeAlarm MetricAlarm"
+            " --query '[MetricAlarms[].AlarmName,CompositeAlarms[].AlarmName]'",
+        )
+
+
+def _unread(case: Case) -> Iterator[Finding]:
+    for unread in case.facts.unread:
+        yield case.doubt(
+            FindingCode.NOT_CHECKED,
+            f"{unread.what[0].upper()}{unread.what[1:]} could not be checked: {unread.why}.",
+            "What is wrong there would only show at work. Somebody who may can look.",
+            unread.look,
+        )
+
+
+def inspect(
+    account: Account,
+    time_left_s: Callable[[], float],
+    *,
+    stack: str,
+    region: str,
+    granted_keys: AbstractSet[str],
+    fields: Mapping[str, str],
+) -> Callable[[Fleet, bool], tuple[Finding, ...]]:
+    """The checks of an account as a deployment makes them: a fleet, and whether its queues alone are meant -> findings.
+
+    The arguments are those of `read_facts` and `check`.
+    """
+
+    def findings(fleet: Fleet, queues_alone: bool) -> tuple[Finding, ...]:
+        facts = read_facts(fleet, account, time_left_s, queues_alone=queues_alone)
+        return check(
+            fleet,
+            facts,
+            stack=stack,
+            region=region,
+            granted_keys=granted_keys,
+            fields=fields,
+            queues_alone=queues_alone,
+        )
+
+    return findings

@@ -1,0 +1,62 @@
+"""What the checks find: each with what is wrong, why it matters, and the command that mends it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """What becomes of a finding."""
+
+    PROBLEM = "problem"  # the fleet cannot work so: a deployment fails
+    DOUBTFUL = "doubtful"  # it may be meant so: it is told
+
+
+class FindingCode(StrEnum):
+    """Which check found it."""
+
+    QUEUE_MISSING = "queue-missing"
+    DEAD_LETTER_QUEUE_MISSING = "dead-letter-queue-missing"
+    REDRIVE_POLICY_MISSING = "redrive-policy-missing"
+    REDRIVE_POLICY_ELSEWHERE = "redrive-policy-elsewhere"
+    DEAD_LETTERS_UNATTENDED = "dead-letters-unattended"
+    DEAD_LETTERS_MOVE_ON = "dead-letters-move-on"
+    RECEIVED_ONCE = "received-once"
+    VISIBILITY_SHORT = "visibility-short"
+    DEAD_LETTER_VISIBILITY_SHORT = "dead-letter-visibility-short"
+    RETENTION_SHORT = "retention-short"
+    KEY_MISSING = "key-missing"
+    KEY_NOT_GRANTED = "key-not-granted"
+    KEY_UNUSABLE = "key-unusable"
+    KEY_POLICY_CLOSED = "key-policy-closed"
+    GROUP_MISSING = "group-missing"
+    GROUP_CANNOT_GROW = "group-cannot-grow"
+    GROUP_SIZE_FIXED = "group-size-fixed"
+    PROCESS_SUSPENDED = "process-suspended"
+    NEW_INSTANCES_PROTECTED = "new-instances-protected"
+    WARM_POOL = "warm-pool"
+    SCALING_POLICY = "scaling-policy"
+    PREDICTIVE_SCALING = "predictive-scaling"
+    SCHEDULED_ACTION = "scheduled-action"
+    OTHER_FLEET = "other-fleet"
+    OTHER_HOOK = "other-hook"
+    PROFILE_MISSING = "profile-missing"
+    ROLE_WITHOUT_SSM = "role-without-ssm"
+    AGENT_SILENT = "agent-silent"
+    DOCUMENT_NAME = "document-name"
+    VETO_ALARM_MISSING = "veto-alarm-missing"
+    NOT_CHECKED = "not-checked"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault or doubt; `remedy` is a command line that can be pasted."""
+
+    code: FindingCode
+    severity: Severity
+    what: str
+    why: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """As a deployment's error has it: one paragraph."""
+        return f"{self.what} {self.why} To mend it: {self.remedy}"

@@ -1,0 +1,218 @@
+"""Checks of the group: there, able to grow and shrink, and sized by nobody else."""
+
+from collections.abc import Iterator
+from shlex import quote
+
+from sluice.model import Mode
+from sluice.onboarding.account import GroupRecord, HookRecord
+from sluice.onboarding.case import Case, seconds
+from sluice.onboarding.facts import Unread
+from sluice.onboarding.findings import Finding, FindingCode, Severity
+
+PREDICTIVE = "PredictiveScaling"
+TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
+# What stands still while a process is suspended, of those that a fleet needs.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/understand-how-suspending-processes-affects-other-processes.html
+PROCESSES = {
+    "Launch": "The fleet cannot scale out, and instances that fail are not replaced.",
+    "Terminate": "The fleet cannot scale in.",
+    "HealthCheck": "An instance that fails is not found out, and counts as capacity that works.",
+    "ReplaceUnhealthy": "An instance that failed stays, and counts as capacity that works.",
+}
+
+
+def group_findings(case: Case) -> Iterator[Finding]:
+    """What is wrong with the fleet's group."""
+    group = case.facts.group
+    if group is None:
+        name = case.fleet.group
+        yield case.problem(
+            FindingCode.GROUP_MISSING,
+            f"{case.said('group')}: there is no Auto Scaling group {name!r} in the account and region.",
+            "There is nothing to scale. Correct the name; this lists those that exist.",
+            "autoscaling describe-auto-scaling-groups --query 'AutoScalingGroups[].AutoScalingGroupName'",
+        )
+    elif isinstance(group, GroupRecord):
+        yield from _bounds(case, group)
+        yield from _processes(case, group)
+        yield from _instances(case, group)
+        yield from _policies(case, group)
+        yield from _actions(case, group)
+        yield from _hooks(case, group)
+    yield from _fleets(case)
+
+
+def _bounds(case: Case, group: GroupRecord) -> Iterator[Finding]:
+    update = f"autoscaling update-auto-scaling-group --auto-scaling-group-name {quote(group.name)}"
+    if group.max_size == 0:
+        yield case.finding(
+            FindingCode.GROUP_CANNOT_GROW,
+            case.conflict,
+            f"Group {group.name} has a maximum size of 0.",
+            "Sluice never goes beyond the group's own bounds: no instance would ever start. Choose the most that you"
+            " would pay for.",
+            f"{update} --max-size 10",
+        )
+    elif group.max_size == group.min_size:
+        yield case.finding(
+            FindingCode.GROUP_SIZE_FIXED,
+            case.conflict,
+            f"Group {group.name} has the same minimum and maximum size, {group.max_size}.",
+            "Sluice never goes beyond the group's own bounds: it could neither scale out nor in.",
+            f"{update} --min-size 0",
+        )
+
+
+def _processes(case: Case, group: GroupRecord) -> Iterator[Finding]:
+    for process, why in PROCESSES.items():
+        if process in group.suspended:
+            yield case.doubt(
+                FindingCode.PROCESS_SUSPENDED,
+                f"Process {process} of group {group.name} is suspended.",
+                why,
+                f"autoscaling resume-processes --auto-scaling-group-name {quote(group.name)} --scaling-processes"
+                f" {process}",
+            )
+
+
+def _instances(case: Case, group: GroupRecord) -> Iterator[Finding]:
+    of_group = f"--auto-scaling-group-name {quote(group.name)}"
+    if group.protects_new:
+        # https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-protection.html
+        yield case.doubt(
+            FindingCode.NEW_INSTANCES_PROTECTED,
+            f"Group {group.name} protects new instances from scale-in.",
+            "Sluice leaves protection alone that it has not set: unless the consumers lift it themselves, the fleet"
+            " never"
+            " scales in. What is protected already stays so; set-instance-protection lifts it.",
+            f"autoscaling update-auto-scaling-group {of_group} --no-new-instances-protected-from-scale-in",
+        )
+    if group.warm_pool:
+        # https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
+        yield case.doubt(
+            FindingCode.WARM_POOL,
+            f"Group {group.name} has a warm pool.",
+            "Its instances start and stop outside the fleet's size: a consumer that starts at boot takes messages"
+            " before"
+            " its instance counts, and with ReuseOnScaleIn a drained instance is stopped and comes back. Start the"
+            " consumer"
+            " only once the instance is InService; or delete the pool.",
+            f"autoscaling delete-warm-pool {of_group}",
+        )
+
+
+def _policies(case: Case, group: GroupRecord) -> Iterator[Finding]:
+    policies = case.facts.policies
+    for policy in () if isinstance(policies, Unread) else policies:
+        predictive = policy.kind == PREDICTIVE
+        # AlarmNotification is how alarms reach dynamic policies.
+        # https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html
+        dormant = "AlarmNotification" in group.suspended and not predictive
+        if not policy.enabled or policy.forecast_only or dormant:
+            continue
+        of_group = f"--auto-scaling-group-name {quote(group.name)}"
+        delete = f"autoscaling delete-policy {of_group} --policy-name {quote(policy.name)}"
+        if predictive:
+            yield case.finding(
+                FindingCode.PREDICTIVE_SCALING,
+                case.conflict,
+                f"Predictive scaling policy {policy.name} sets the size of group {group.name}.",
+                "It raises the capacity to its own forecast, which Sluice then takes for a person's decision."
+                + _shadowed(case),
+                delete,
+            )
+        else:
+            yield case.finding(
+                FindingCode.SCALING_POLICY,
+                case.conflict,
+                f"Scaling policy {policy.name} ({policy.kind}) sets the size of group {group.name}.",
+                "It and Sluice would undo what the other does, and each would start and end instances for it."
+                + _shadowed(case),
+                delete,
+            )
+
+
+def _shadowed(case: Case) -> str:
+    return (
+        "" if case.fleet.mode is Mode.ACT else f" In mode {case.fleet.mode} Sluice sets nothing: delete it before act."
+    )
+
+
+def _actions(case: Case, group: GroupRecord) -> Iterator[Finding]:
+    actions = case.facts.actions
+    for action in () if isinstance(actions, Unread) else actions:
+        if "ScheduledActions" in group.suspended:
+            continue
+        sets = {"desired": action.desired, "minimum": action.min_size, "maximum": action.max_size}
+        said = ", ".join(f"{name} {value}" for name, value in sets.items() if value is not None)
+        when = f" ({action.recurrence})" if action.recurrence else ""
+        why = (
+            "It sets the desired capacity beside Sluice, which then takes it for a person's decision." + _shadowed(case)
+            if action.desired is not None
+            else "Sluice stays within the group's bounds whatever they are: a schedule that is there to meet load is"
+            " no longer needed."
+        )
+        yield case.finding(
+            FindingCode.SCHEDULED_ACTION,
+            case.conflict if action.desired is not None else Severity.DOUBTFUL,
+            f"Scheduled action {action.name}{when} changes group {group.name}: {said}.",
+            why,
+            f"autoscaling delete-scheduled-action --auto-scaling-group-name {quote(group.name)}"
+            f" --scheduled-action-name {quote(action.name)}",
+        )
+
+
+def _hooks(case: Case, group: GroupRecord) -> Iterator[Finding]:
+    own = {case.fleet.drain.hook, case.fleet.launch.hook, f"{case.stack}-drain", f"{case.stack}-ready"}
+    hooks = case.facts.hooks
+    for hook in () if isinstance(hooks, Unread) else hooks:
+        if hook.name not in own:
+            yield case.doubt(
+                FindingCode.OTHER_HOOK,
+                f"Group {group.name} has lifecycle hook {hook.name} ({hook.transition.rpartition(':')[2]},"
+                f" {seconds(hook.timeout_s)}), which is not Sluice's.",
+                _of_hook(hook),
+                f"autoscaling delete-lifecycle-hook --auto-scaling-group-name {quote(group.name)}"
+                f" --lifecycle-hook-name {quote(hook.name)}",
+            )
+
+
+def _of_hook(hook: HookRecord) -> str:
+    # https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html: an instance waits until every
+    # hook of the transition is completed or has timed out.
+    if hook.transition == TERMINATING:
+        return (
+            f"An instance that was drained waits for it as well, {seconds(hook.timeout_s)} at the least where nobody"
+            " completes it. If it belonged to a Sluice stack that is gone, delete it."
+        )
+    return "A new instance counts only once it is completed: the lead time that Sluice measures has it within."
+
+
+def _fleets(case: Case) -> Iterator[Finding]:
+    fleets, own = case.facts.fleets, case.fleet
+    if isinstance(fleets, Unread):
+        return
+    queues = {source.queue for source in own.sources}
+    for record in fleets:
+        other = record.fleet
+        if (record.stack, other.name) == (case.stack, own.name):
+            continue
+        shared = [f"group {own.group}"] if other.group == own.group else []
+        shared += [f"queue {source.name}" for source in other.sources if source.queue in queues]
+        both = set(other.dead_letter_queues) & set(own.dead_letter_queues)
+        shared += [f"dead-letter queue {url.rpartition('/')[2]}" for url in sorted(both)]
+        if not shared:
+            continue
+        path = f"/sluice/{record.stack}/fleets/{other.name}"
+        twice = record.stack == case.stack or (own.mode is Mode.ACT and other.mode is Mode.ACT)
+        yield case.finding(
+            FindingCode.OTHER_FLEET,
+            Severity.PROBLEM if twice else Severity.DOUBTFUL,
+            f"Fleet {other.name} of Sluice stack {record.stack} (mode {other.mode}) has the same"
+            f" {' and '.join(shared)}.",
+            "Two planners would set one group's size, two drainers stop its instances, and two redrivers share its dead"
+            " letters without knowing of each other's attempts. Delete the stack that made it, or deploy that one"
+            " in mode"
+            " shadow. This shows the fleet's document.",
+            f"ssm get-parameter --name {quote(path)}",
+        )

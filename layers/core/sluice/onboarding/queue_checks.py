@@ -1,0 +1,254 @@
+"""Checks of the queues: there, dead-lettered as the fleet says, with fitting times, under keys that can be used."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from shlex import quote
+from typing import Any
+
+from sluice.config import QueuePolicy, RedriveMode
+from sluice.onboarding.account import KeyRecord, QueueRecord
+from sluice.onboarding.case import Case, seconds
+from sluice.onboarding.facts import Unread
+from sluice.onboarding.findings import Finding, FindingCode
+
+# The redriver's Timeout in template.yaml. Lambda refuses a mapping to a queue whose visibility timeout is shorter:
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+REDRIVER_TIMEOUT_S = 30.0
+# What is proposed where a queue has no redrive policy: AWS's own advice is at least 5.
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+RECEIVES = 5
+HOST = re.compile(r"^https?://(?:sqs\.([a-z0-9-]+)\.|([a-z0-9-]+)\.queue\.)amazonaws\.com")
+# What the redriver asks of the queues' key, through SQS.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+KEY_OPERATIONS = ("Decrypt", "GenerateDataKey")
+
+
+def queue_findings(case: Case) -> Iterator[Finding]:
+    """What is wrong with the fleet's queues, in their order."""
+    for source in case.fleet.sources:
+        yield from _there(case, source.queue, FindingCode.QUEUE_MISSING, "queue", "there is nothing to scale for")
+        if source.dead_letter_queue:
+            why = "what fails for good would have nowhere to be redriven from"
+            code = FindingCode.DEAD_LETTER_QUEUE_MISSING
+            yield from _there(case, source.dead_letter_queue, code, "dead_letter_queue", why)
+        queue = case.facts.queues.get(source.queue)
+        if isinstance(queue, QueueRecord):
+            yield from _times(case, queue)
+            yield from _dead_lettering(case, source, queue)
+    yield from _keys(case)
+
+
+def _there(case: Case, url: str, code: FindingCode, field: str, why: str) -> Iterator[Finding]:
+    if url not in case.facts.queues or case.facts.queues[url] is not None:
+        return
+    name = url.rpartition("/")[2]
+    more = " --attributes FifoQueue=true" if name.endswith(".fifo") else ""
+    region = region_of(url)
+    what = f"{case.said(field)}: queue {url} does not exist."
+    if region and region != case.region:
+        what = f"{case.said(field)}: queue {url} is in region {region}, and cannot be reached from here."
+        why = f"{why}: a fleet's queues are in its stack's region"
+    remedy = f"sqs create-queue --queue-name {quote(name)}{more}"
+    yield case.problem(code, what, f"{_sentence(why)} Correct the URL, or create the queue.", remedy)
+
+
+def region_of(queue_url: str) -> str | None:
+    """The region that a queue's URL names, where it is one of AWS's own."""
+    found = HOST.match(queue_url)
+    return found[1] or found[2] if found else None
+
+
+def _times(case: Case, queue: QueueRecord) -> Iterator[Finding]:
+    works_s = case.fleet.hints.seconds_per_message
+    if queue.visibility_s < works_s:
+        yield case.doubt(
+            FindingCode.VISIBILITY_SHORT,
+            f"Queue {queue.name} has a visibility timeout of {seconds(queue.visibility_s)}, and a message takes"
+            f" {seconds(works_s)} (hints.seconds_per_message).",
+            "A message becomes visible again while it is worked on, is worked on twice, and counts towards its"
+            " dead-letter"
+            " queue, unless the consumer extends the timeout as it works.",
+            f"sqs set-queue-attributes --queue-url {quote(queue.url)}"
+            f" --attributes VisibilityTimeout={min(43_200, max(30, int(6 * works_s)))}",
+        )
+
+
+def _dead_lettering(case: Case, source: QueuePolicy, queue: QueueRecord) -> Iterator[Finding]:
+    url = source.dead_letter_queue
+    field = case.said("dead_letter_queue")
+    if url is None:
+        if queue.dead_letter_arn:
+            name = queue.dead_letter_arn.rpartition(":")[2]
+            yield case.doubt(
+                FindingCode.DEAD_LETTERS_UNATTENDED,
+                f"{field}: is not given, and queue {queue.name} sends its dead letters to {name}.",
+                "Sluice neither retries nor quarantines them, and they expire. Give the URL to change that.",
+                f"sqs get-queue-url --queue-name {quote(name)}",
+            )
+        return
+    dead = case.facts.queues.get(url)
+    if not isinstance(dead, QueueRecord):
+        return
+    policy = json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": queue.max_receive_count or RECEIVES})
+    attributes = json.dumps({"RedrivePolicy": policy})
+    point = f"sqs set-queue-attributes --queue-url {quote(queue.url)} --attributes {quote(attributes)}"
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+    if queue.dead_letter_arn is None:
+        yield case.problem(
+            FindingCode.REDRIVE_POLICY_MISSING,
+            f"{field}: queue {queue.name} has no redrive policy, so nothing ever gets to {dead.name}.",
+            "A message that always fails is received for as long as the queue keeps it.",
+            point,
+        )
+    elif queue.dead_letter_arn != dead.arn:
+        yield case.problem(
+            FindingCode.REDRIVE_POLICY_ELSEWHERE,
+            f"{field}: is {dead.name}, and the redrive policy of queue {queue.name} points at {queue.dead_letter_arn}.",
+            "Sluice would look after a queue that nothing of this fleet gets to. Correct the URL, or the policy.",
+            point,
+        )
+    elif queue.max_receive_count == 1:
+        more = json.dumps({"RedrivePolicy": json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": RECEIVES})})
+        yield case.doubt(
+            FindingCode.RECEIVED_ONCE,
+            f"Queue {queue.name} sends a message to {dead.name} after it was received once (maxReceiveCount 1).",
+            "Whatever an instance had in hand when it died, or lost to Spot, is a dead letter at once.",
+            f"sqs set-queue-attributes --queue-url {quote(queue.url)} --attributes {quote(more)}",
+        )
+    yield from _dead_letter_queue(case, queue, dead)
+
+
+def _dead_letter_queue(case: Case, queue: QueueRecord, dead: QueueRecord) -> Iterator[Finding]:
+    set_of_dead = f"sqs set-queue-attributes --queue-url {quote(dead.url)} --attributes"
+    if dead.dead_letter_arn:
+        yield case.doubt(
+            FindingCode.DEAD_LETTERS_MOVE_ON,
+            f"Dead-letter queue {dead.name} has a dead-letter queue of its own,"
+            f" {dead.dead_letter_arn.rpartition(':')[2]} (after {dead.max_receive_count} receives).",
+            "Each look of the redriver at a message counts as a receive: some dead letters move on to where Sluice does"
+            " not look, and are neither retried nor quarantined.",
+            f"{set_of_dead} RedrivePolicy=",
+        )
+    if case.fleet.redrive.mode is RedriveMode.AUTO and dead.visibility_s < REDRIVER_TIMEOUT_S:
+        yield case.problem(
+            FindingCode.DEAD_LETTER_VISIBILITY_SHORT,
+            f"Dead-letter queue {dead.name} has a visibility timeout of {seconds(dead.visibility_s)}, and the"
+            " redriver may"
+            f" take {seconds(REDRIVER_TIMEOUT_S)}.",
+            "Lambda refuses to connect the redriver to a queue whose visibility timeout is shorter than its own.",
+            f"{set_of_dead} VisibilityTimeout={6 * REDRIVER_TIMEOUT_S:.0f}",
+        )
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/setting-up-dead-letter-queue-retention.html
+    if dead.retention_s < queue.retention_s:
+        yield case.doubt(
+            FindingCode.RETENTION_SHORT,
+            f"Dead-letter queue {dead.name} keeps a message for {seconds(dead.retention_s)}, and queue {queue.name} for"
+            f" {seconds(queue.retention_s)}.",
+            "In a standard queue the time runs from a message's first sending: one that waited long is deleted as it"
+            " arrives, before anybody can redrive it.",
+            f"{set_of_dead} MessageRetentionPeriod=1209600",
+        )
+
+
+# --------------------------------------------------------------------------- keys
+
+
+def _keys(case: Case) -> Iterator[Finding]:
+    role = f"{case.stack}-redriver"
+    for key_id, key in case.facts.keys.items():
+        users = [q.name for q in case.facts.queues.values() if isinstance(q, QueueRecord) and q.key_id == key_id]
+        of_queues = f"{key_id}, which encrypts {' and '.join(users)}"
+        if isinstance(key, Unread):
+            continue
+        if key is None:
+            yield case.problem(
+                FindingCode.KEY_MISSING,
+                f"KMS key {of_queues}, does not exist.",
+                "Nobody can send to the queue or receive from it.",
+                f"sqs set-queue-attributes --queue-url {quote(_url_of(case, key_id))}"
+                " --attributes KmsMasterKeyId=,SqsManagedSseEnabled=true",
+            )
+            continue
+        if key.state != "Enabled":
+            mend = "cancel-key-deletion" if key.state == "PendingDeletion" else "enable-key"
+            # https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
+            yield case.problem(
+                FindingCode.KEY_UNUSABLE,
+                f"KMS key {of_queues}, is {key.state}.",
+                "Messages can be neither sent, received nor redriven while it is.",
+                f"kms {mend} --key-id {key.arn}",
+            )
+        if key.managed_by_aws:
+            continue  # its policy lets everybody in who may use SQS in the account: nothing is to be granted
+        yield from _granted(case, key, users)
+        policy = case.facts.key_policies.get(key.arn)
+        if isinstance(policy, str) and not leaves_access_to_iam(policy, key.arn):
+            # https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html: without permission from the key
+            # policy, IAM policies that allow have no effect.
+            partition, account = key.arn.split(":")[1], key.arn.split(":")[4]
+            region = key.arn.split(":")[3]
+            yield case.doubt(
+                FindingCode.KEY_POLICY_CLOSED,
+                f"The policy of KMS key {of_queues}, does not leave access to IAM.",
+                f"What the stack grants to its role {role} has no effect, unless the policy or a grant names that role:"
+                " the redriver could not read dead letters.",
+                f"kms create-grant --key-id {key.arn} --operations {' '.join(KEY_OPERATIONS)}"
+                f" --grantee-principal arn:{partition}:iam::{account}:role/{role}-{region}",
+            )
+
+
+def _url_of(case: Case, key_id: str) -> str:
+    records = (q for q in case.facts.queues.values() if isinstance(q, QueueRecord))
+    return next(record.url for record in records if record.key_id == key_id)
+
+
+def _granted(case: Case, key: KeyRecord, queues: list[str]) -> Iterator[Finding]:
+    if case.granted_keys is None or key.arn in case.granted_keys:
+        return
+    given = f"is {', '.join(sorted(case.granted_keys))}" if case.granted_keys else "is not given"
+    yield case.problem(
+        FindingCode.KEY_NOT_GRANTED,
+        f"{case.said('queue_kms_key_arn')}: {given}, and {' and '.join(queues)} {'is' if len(queues) == 1 else 'are'}"
+        f" encrypted with {key.arn}.",
+        "The redriver may not use the key: it could read no dead letter, and send none back. Give that ARN; this shows"
+        " the key.",
+        f"kms describe-key --key-id {key.arn}",
+    )
+
+
+def leaves_access_to_iam(policy: str, key_arn: str) -> bool:
+    """Whether a key's policy lets IAM policies of the key's account allow what the redriver needs.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html: a statement that allows the account's
+    root principal. A statement with conditions is taken for one that does not: what it asks for is not known here.
+    """
+    account = key_arn.split(":")[4]
+    try:
+        document = json.loads(policy)
+    except ValueError:
+        return False
+    allowed: set[str] = set()
+    for statement in _listed(document.get("Statement")):
+        if statement.get("Effect") == "Allow" and not statement.get("Condition") and _names(statement, account):
+            allowed |= {str(action).lower() for action in _listed(statement.get("Action"))}
+    return all(any(_covers(action, f"kms:{operation}") for action in allowed) for operation in KEY_OPERATIONS)
+
+
+def _names(statement: Mapping[str, Any], account: str) -> bool:
+    principal = statement.get("Principal")
+    named = _listed(principal.get("AWS")) if isinstance(principal, Mapping) else _listed(principal)
+    return any(name in {"*", account} or re.fullmatch(rf"arn:[a-z-]+:iam::{account}:root", str(name)) for name in named)
+
+
+def _covers(pattern: str, action: str) -> bool:
+    head, star, _ = pattern.partition("*")
+    return action.lower().startswith(head) if star else action.lower() == pattern
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
