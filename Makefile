@@ -114,10 +114,12 @@ planner-docs: compile ## Results and pictures of docs/planner.md (an hour the fi
 settings-docs: .venv/.done ## docs/settings.md and docs/settings.schema.json, from the code
 	$(RUN) -m tools.settings_docs
 
-build: setup-sandbox ## `sam build` for arm64 and for x86_64
-	for architecture in arm64 x86_64; do \
-	  .envs/sam/bin/sam build --build-dir .aws-sam/$$architecture --parameter-overrides Architecture=$$architecture; \
-	done
+# SAM CLI looks for samconfig.toml beside the template that --template-file names (samcli/commands/_utils/options.py).
+# A link, so that what `sam deploy --guided` has kept is found there as well.
+build: setup-sandbox ## One `sam build` for arm64 and x86_64, where `sam deploy` looks for it
+	.envs/sam/bin/sam build
+	ln -sfn ../../samconfig.toml .aws-sam/build/samconfig.toml
+	@echo "Deploy what was built: .envs/sam/bin/sam deploy --guided"
 
 clean: ## Everything that can be made again
 	rm -rf .venv .envs .aws-sam build .pytest_cache .mypy_cache .ruff_cache .hypothesis

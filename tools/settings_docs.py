@@ -22,7 +22,7 @@ Mode: act
 Settings: |
   {"limits": {"max_step": 4}, "drain": {"deadline_s": 1800, "hook_timeout_s": 300}}
 """
-COMMAND_LINE = r"""sam deploy --parameter-overrides 'Settings="{\"limits\":{\"max_step\":4}}"'"""
+COMMAND_LINE = r""".envs/sam/bin/sam deploy --parameter-overrides 'Settings="{\"limits\":{\"max_step\":4}}"'"""
 INTRODUCTION = f"""\
 # Settings
 
@@ -35,14 +35,15 @@ that serves, so name only those that you change:
 ```
 
 Best kept in a file beside other parameters, such as `parameters.yaml`, and given with
-`sam deploy --parameter-overrides file://parameters.yaml`:
+`.envs/sam/bin/sam deploy --parameter-overrides file://parameters.yaml`:
 
 ```yaml
 {PARAMETERS_FILE}```
 
 `sam deploy --guided` takes the object as it is. On a command line it stands in quotes of its own, as SAM CLI needs it:
 
-```
+```sh
+# needs an AWS account
 {COMMAND_LINE}
 ```
 
