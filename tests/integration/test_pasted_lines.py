@@ -19,6 +19,7 @@ TIMEOUT_S = 180.0
 """Of one block; the longest takes half a minute on two cores."""
 NOT_RUN: Mapping[str, str] = {
     "make demo": "four minutes; tests/e2e/test_demo.py runs it",
+    "make aws-smoke SANDBOX=1": "minutes; tests/e2e/test_smoke.py runs it",
     "make test": "it is what runs this test",
     "make setup": "compiles the planner for minutes where it was not yet; the environments are those of this test",
     ".venv/bin/sluice backtest --matrix": "minutes; tests/unit/test_backtest_command.py runs it on short traces",
