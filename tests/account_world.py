@@ -8,7 +8,7 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
-from sluice.config import Fleet, parse
+from sluice.config.fleet import Fleet, parse
 from sluice.memory.account import MemoryAccount
 from sluice.onboarding.account import GroupRecord, HookRecord, KeyRecord, LaunchSource, QueueRecord, RoleRecord
 from sluice.onboarding.checks import check

@@ -4,17 +4,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sluice.config import Fleet
-from sluice.model import (
-    Decision,
-    GroupReading,
-    Instance,
-    Lifecycle,
-    Memory,
-    QueueReading,
-    Reading,
-    Snapshot,
-)
+from sluice.config.fleet import Fleet
+from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading
+from sluice.model.planning import Decision, Memory, Snapshot
 from tests.planner_world import NINE, known_series, live
 
 OLDEST_RECEIVES = 3  # past it SQS puts a message behind all others, and it is no longer the oldest

@@ -6,21 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sluice.config import Fleet, parse
-from sluice.estimating import learn
-from sluice.model import (
-    Decision,
-    GroupReading,
-    Instance,
-    LaunchFailure,
-    Lifecycle,
-    Memory,
-    QueueReading,
-    Reading,
-    Series,
-    Snapshot,
-)
-from sluice.planning import plan, remember
+from sluice.config.fleet import Fleet, parse
+from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle, QueueReading, Reading, Series
+from sluice.model.planning import Decision, Memory, Snapshot
+from sluice.planning.learning.learn import learn
+from sluice.planning.planner import plan, remember
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders"
 NINE = 1_795_510_800.0  # 2026-11-24 09:00 UTC

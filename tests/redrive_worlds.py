@@ -4,14 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.config import Fleet, RedrivePolicy
-from sluice.dead_letters import Desk, Settlement
-from sluice.grouping import CAUSE
+from sluice.config.fleet import Fleet, RedrivePolicy
 from sluice.memory import MemoryPorts, MemoryQueue, memory_ports, queue_url
-from sluice.model import Attribute, JobState, Message, Quarantined, RedriveJob
-from sluice.ports import Ports, QueueFacts
-from sluice.redrive_requests import read_record
-from sluice.running import Runner, Work, run
+from sluice.model.redriving import Attribute, JobState, Message, Quarantined, RedriveJob
+from sluice.ports.aws_services import QueueFacts
+from sluice.ports.ledger import Ports
+from sluice.redriving.dead_letters import Desk, Settlement
+from sluice.redriving.failure_groups import CAUSE
+from sluice.redriving.jobs.runner import Runner, Work, run
+from sluice.redriving.payloads import read_record
 
 START = 1_800_000_000.0
 SOON = 30.0  # how long an invocation lives

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from sluice.config import Fleet
-from sluice.estimating import learn
-from sluice.model import Decision, Memory, Snapshot
-from sluice.planning import plan, remember
-from sluice.scoring import Score, score
-from sluice.shadowing import Followed, follow
+from sluice.config.fleet import Fleet
+from sluice.model.planning import Decision, Memory, Snapshot
+from sluice.planning.learning.learn import learn
+from sluice.planning.planner import plan, remember
+from sluice.planning.shadow.replay import Followed, follow
+from sluice.planning.shadow.scorecard import Score, score
 from tests.sharing_world import SharedWorld
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.config import Fleet, parse
-from sluice.model import QueueReading, Reading, Snapshot
-from sluice.sharing import pooled
+from sluice.config.fleet import Fleet, parse
+from sluice.model.observed import QueueReading, Reading
+from sluice.model.planning import Snapshot
+from sluice.planning.multi_queue import pooled
 from tests.planner_world import QUEUE, Unit, World, known_series
 
 

@@ -5,25 +5,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil, exp
 
-from sluice.config import Fleet
-from sluice.model import (
-    Action,
-    Decision,
-    Drain,
-    DrainCause,
-    DrainState,
-    FailureGroup,
-    Figure,
-    HookAction,
-    JobPhase,
-    JobState,
-    Mode,
-    Outcome,
-    OutcomeStatus,
-    Reason,
-    ReasonCode,
-    RedriveJob,
-)
+from sluice.config.fleet import Fleet
+from sluice.model.draining import Drain, DrainCause, DrainState, HookAction
+from sluice.model.observed import Mode
+from sluice.model.planning import Action, Decision, Figure, Outcome, OutcomeStatus, Reason, ReasonCode
+from sluice.model.redriving import FailureGroup, JobPhase, JobState, RedriveJob
 from sluice.widget import Clock, View
 
 NOW = 1_795_530_600.0  # 2026-11-24 14:30:00 UTC

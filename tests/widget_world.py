@@ -8,9 +8,9 @@ from typing import Any
 
 from functions.console import app as console
 from functions.operator import app as operator
-from sluice.invocation import Shift
 from sluice.memory import MemoryPorts, memory_ports
-from sluice.model import Message, Quarantined
+from sluice.model.redriving import Message, Quarantined
+from sluice.redriving.context import Shift
 from tests.widget_scenes import (
     CONSOLE_ARN,
     NOW,

@@ -29,20 +29,11 @@ from rich.progress import track
 from rich.table import Table
 
 from sluice.aws.records import to_text
-from sluice.config import Fleet, parse
-from sluice.estimating import learn
-from sluice.model import (
-    GroupReading,
-    History,
-    Instance,
-    Lifecycle,
-    Memory,
-    QueueReading,
-    Reading,
-    Series,
-    Snapshot,
-)
-from sluice.planning import plan, remember
+from sluice.config.fleet import Fleet, parse
+from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading, Series
+from sluice.model.planning import History, Memory, Snapshot
+from sluice.planning.learning.learn import learn
+from sluice.planning.planner import plan, remember
 from tools.bench_redrive import redrive_per_s
 from tools.compiled.__main__ import main as build_all
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from sluice.aws import connect
 from sluice.aws.queue import AT_ONCE
-from sluice.config import Fleet, parse
-from sluice.jobs import Selection, open_job
-from sluice.model import JobState, RedriveJob
-from sluice.running import Runner, Work, run
+from sluice.config.fleet import Fleet, parse
+from sluice.model.redriving import JobState, RedriveJob
+from sluice.redriving.jobs.lifecycle import Selection, open_job
+from sluice.redriving.jobs.runner import Runner, Work, run
 from tools.sandbox.sandbox import REGION, ROOT_KEY, Sandbox
 
 TURNS = 2  # of each kind: a busy moment hits both

@@ -20,12 +20,12 @@ from rich.text import Text
 
 from sluice.aws import Clients, SsmFleets
 from sluice.aws.account import AwsAccount
-from sluice.config import ConfigError, Fleet, parse, parse_all
+from sluice.config.fleet import ConfigError, Fleet, parse, parse_all
 from sluice.onboarding.account import Account
 from sluice.onboarding.checks import check
 from sluice.onboarding.facts import Facts, read_facts
 from sluice.onboarding.findings import Finding, Severity
-from sluice.ports import PortError
+from sluice.ports.errors import PortError
 
 ALL_WELL, PROBLEMS, UNUSABLE = 0, 1, 2  # exit statuses
 

@@ -8,10 +8,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sluice.drain_events import EventKind
-from sluice.draining import TABLE
-from sluice.launching import BOOT_TABLE, BootEventKind
-from sluice.model import BootState, DrainState
+from sluice.consumers.state_machine import BOOT_TABLE, BootEventKind
+from sluice.draining.events import EventKind
+from sluice.draining.state_machine import TABLE
+from sluice.model.consumers import BootState
+from sluice.model.draining import DrainState
 
 PAGE = Path(__file__).parents[1] / "docs" / "draining.md"
 
@@ -76,9 +77,9 @@ class Drawing:
 
 
 DRAWINGS = (
-    Drawing("sluice.draining.TABLE", TABLE, tuple(DrainState), tuple(EventKind), (DrainState.RELEASED,)),
+    Drawing("sluice.draining.state_machine.TABLE", TABLE, tuple(DrainState), tuple(EventKind), (DrainState.RELEASED,)),
     Drawing(
-        "sluice.launching.BOOT_TABLE",
+        "sluice.consumers.state_machine.BOOT_TABLE",
         BOOT_TABLE,
         tuple(BootState),
         tuple(BootEventKind),

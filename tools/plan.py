@@ -11,10 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from sluice.config import ConfigError, Fleet, parse
-from sluice.estimating import learn
-from sluice.model import Action, Decision, Figure, Memory, Snapshot
-from sluice.planning import plan as decide
+from sluice.config.fleet import ConfigError, Fleet, parse
+from sluice.model.planning import Action, Decision, Figure, Memory, Snapshot
+from sluice.planning.learning.learn import learn
+from sluice.planning.planner import plan as decide
 
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 COLOURS = {Action.GROW: "green", Action.SHRINK: "yellow", Action.HOLD: "cyan"}

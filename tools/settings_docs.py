@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sluice.config import Settings
-from sluice.config_problems import PATTERNS
-from sluice.config_sections import CAUSES_MAX_BYTES
-from sluice.config_settings import GIVEN
+from sluice.config.fleet import Settings
+from sluice.config.problems import PATTERNS
+from sluice.config.sections import CAUSES_MAX_BYTES
+from sluice.config.settings import GIVEN
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA_PATH, PAGE_PATH = ROOT / "docs/settings.schema.json", ROOT / "docs/settings.md"

@@ -16,12 +16,14 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sluice.config import Fleet
-from sluice.forecasting import WEEK_S
-from sluice.log import keep_from
-from sluice.model import Mode
-from sluice.ports import Ledger, LoadedFleets, PortError, Ports
-from sluice.scoring import Score, score
+from sluice.config.fleet import Fleet
+from sluice.model.observed import Mode
+from sluice.planning.learning.forecasting import WEEK_S
+from sluice.planning.shadow.scorecard import Score, score
+from sluice.ports.aws_services import LoadedFleets
+from sluice.ports.errors import PortError
+from sluice.ports.ledger import Ledger, Ports
+from sluice.telemetry import keep_from
 from sluice.widget import (
     FILTER_FIELD,
     FILTER_LIMIT,

@@ -1,9 +1,10 @@
 """Lifecycle, Spot and Run Command events, consumers' reports, or a sweep each minute -> drain steps.
 
-`sluice.draining` judges, and `sluice.launching` what consumers say of themselves; `sluice.drain_steps` and
-`sluice.minding` write their records and carry out their actions, `sluice.sweeping` finds what was missed. Here what
-came in is read, and given to the drain that it is about. What fails is logged and left to the sweep. Only what is not
-on record yet, and what no sweep can find, is given back to Lambda to try again.
+`sluice.draining.state_machine` judges, and `sluice.consumers.state_machine` what consumers say of themselves;
+`sluice.draining.executor` and `sluice.consumers.tracker` write their records and carry out their actions,
+`sluice.draining.sweep` finds what was missed. Here what came in is read, and given to the drain that it is about.
+What fails is logged and left to the sweep. Only what is not on record yet, and what no sweep can find, is given back
+to Lambda to try again.
 
 It takes what AWS sends and nothing else: people ask the operator function. Whoever may invoke it can forge an event, so
 that one counts only where AWS itself says the same: an instance is drained where Auto Scaling has it waiting at a hook,
@@ -20,24 +21,24 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
-from sluice import notices
 from sluice.aws import stack_ports as _ports
-from sluice.config import Fleet
-from sluice.drain_events import CommandTold, Gone, PoolWaiting, Spot, Terminating, Tick, Waiting, seen
-from sluice.drain_news import our_hook, reported
-from sluice.drain_steps import DrainRunner
-from sluice.drain_telling import Teller
-from sluice.draining import UNDER_WAY
-from sluice.fleet_book import FleetBook
-from sluice.invocation import Answer
-from sluice.launching import Launching, Said
-from sluice.log import keep_from
-from sluice.minding import ARRIVING, Minder
-from sluice.model import CommandStatus, Drain
-from sluice.ports import PortError, Ports, TryLaterError
-from sluice.releasing import drain_in_words
-from sluice.sweeping import SWEEP_S, Shift, Sweeper, outruns_sweep
-from sluice.telemetry import Record, emit, summed
+from sluice.config.fleet import Fleet
+from sluice.consumers.state_machine import Launching, Said
+from sluice.consumers.tracker import ARRIVING, Minder
+from sluice.draining import payloads
+from sluice.draining.events import CommandTold, Gone, PoolWaiting, Spot, Terminating, Tick, Waiting, seen
+from sluice.draining.executor import DrainRunner
+from sluice.draining.fleet_book import FleetBook
+from sluice.draining.observations import our_hook, reported
+from sluice.draining.state_machine import UNDER_WAY
+from sluice.draining.sweep import SWEEP_S, Shift, Sweeper, outruns_sweep
+from sluice.draining.telemetry import Teller
+from sluice.model.draining import CommandStatus, Drain
+from sluice.operator.releases import drain_in_words
+from sluice.ports.errors import PortError, TryLaterError
+from sluice.ports.ledger import Ports
+from sluice.redriving.context import Answer
+from sluice.telemetry import Record, emit, keep_from, summed
 
 # What a sweep leaves of the function's own timeout, to finish the step it is at.
 MARGIN_S = 5.0
@@ -74,7 +75,7 @@ class Drainer:
         """What was counted so far."""
         return self.teller.tally
 
-    def handle(self, notice: notices.Notice) -> Answer:
+    def handle(self, notice: payloads.Notice) -> Answer:
         """Do what one notice asks for; what came of it, for whoever invoked.
 
         Raises:
@@ -84,27 +85,27 @@ class Drainer:
         """
         told: Answer
         match notice:
-            case notices.HookNotice():
+            case payloads.HookNotice():
                 told = self._hook(notice)
-            case notices.SpotNotice():
+            case payloads.SpotNotice():
                 told = self._spot(notice)
-            case notices.CommandNotice():
+            case payloads.CommandNotice():
                 told = self._command(notice)
-            case notices.ReportNotice():
+            case payloads.ReportNotice():
                 told = self._report(notice)
-            case notices.SweepNotice():
+            case payloads.SweepNotice():
                 fleets = self.book.all(0.0)
                 self.sweeper.sweep(fleets)
                 told = {"swept": [fleet.name for fleet in fleets]}
-            case notices.RebalanceNotice():
+            case payloads.RebalanceNotice():
                 logger.info("rebalance recommendation noted: nothing is drained for it", instance_id=notice.instance_id)
                 told = {"noted": "rebalance recommendation", "instance_id": notice.instance_id}
-            case notices.TestNotice():
+            case payloads.TestNotice():
                 logger.info("Auto Scaling's test notification has arrived")
                 told = {"noted": "test notification"}
         return told
 
-    def _hook(self, notice: notices.HookNotice) -> Answer:
+    def _hook(self, notice: payloads.HookNotice) -> Answer:
         hook = notice.hook
         fleet = self.book.managing(hook.group)
         ours = fleet and (fleet.launch.hook if notice.launching else fleet.drain.hook)
@@ -129,7 +130,7 @@ class Drainer:
             self.sweeper.tick_on([fleet])
         return drain_in_words(fleet, hook.instance_id, drain)
 
-    def _waits(self, fleet: Fleet, notice: notices.HookNotice) -> bool:
+    def _waits(self, fleet: Fleet, notice: payloads.HookNotice) -> bool:
         """Whether Auto Scaling itself says that the instance waits at such a hook; asked again while it may lag.
 
         Raises:
@@ -155,13 +156,13 @@ class Drainer:
                 return False
         return False
 
-    def _launching(self, fleet: Fleet, notice: notices.HookNotice) -> Answer:
+    def _launching(self, fleet: Fleet, notice: payloads.HookNotice) -> Answer:
         minder = Minder(self.ports, fleet, self.now)
         noted = minder.note(notice.hook.instance_id, Launching(notice.hook, notice.at))
         self.teller.minded(fleet, minder.minded)
         return {"fleet": fleet.name, "instance_id": notice.hook.instance_id, "boot": noted and noted.boot.value}
 
-    def _report(self, notice: notices.ReportNotice) -> Answer:
+    def _report(self, notice: payloads.ReportNotice) -> Answer:
         fleet, report = self.book.managing(notice.group), notice.report
         if fleet is None:
             return {"ignored": f"group {notice.group} is no fleet's"}
@@ -189,7 +190,7 @@ class Drainer:
         drain = self.runner.pursue(fleet, report.instance_id, (event, Tick()), drain)
         return told | drain_in_words(fleet, report.instance_id, drain)
 
-    def _spot(self, notice: notices.SpotNotice) -> Answer:
+    def _spot(self, notice: payloads.SpotNotice) -> Answer:
         member = self.ports.group.membership(notice.instance_id)
         fleet = None if member is None else self.book.managing(member.group)
         if fleet is None:
@@ -205,7 +206,7 @@ class Drainer:
         drain = self.runner.pursue(fleet, notice.instance_id, (event, Tick()), None)
         return drain_in_words(fleet, notice.instance_id, drain)
 
-    def _command(self, notice: notices.CommandNotice) -> Answer:
+    def _command(self, notice: payloads.CommandNotice) -> Answer:
         if notice.status in {CommandStatus.PENDING, CommandStatus.RUNNING}:
             return {"ignored": f"command {notice.command_id} has not ended: {notice.word}"}
         try:
@@ -221,7 +222,7 @@ class Drainer:
             return {"left": str(error)}
         return {"ignored": f"command {notice.command_id} is of no drain under way"}
 
-    def _commanded(self, fleet: Fleet, notice: notices.CommandNotice) -> Drain | None:
+    def _commanded(self, fleet: Fleet, notice: payloads.CommandNotice) -> Drain | None:
         """The drain that the command belongs to, if it is this fleet's."""
         drain = self.ports.ledger.drain(fleet.name, notice.instance_id)
         if drain and drain.state in UNDER_WAY and drain.command_id is None:
@@ -229,7 +230,7 @@ class Drainer:
             drain = self.ports.ledger.drain(fleet.name, notice.instance_id)
         return drain if drain and drain.command_id == notice.command_id else None
 
-    def _refined(self, fleet: Fleet, notice: notices.CommandNotice) -> CommandStatus:
+    def _refined(self, fleet: Fleet, notice: payloads.CommandNotice) -> CommandStatus:
         """The event's Failed covers Undeliverable and Terminated, which say nothing of the consumer: ask."""
         if notice.status is not CommandStatus.FAILED:
             return notice.status
@@ -247,8 +248,8 @@ def answer(payload: object, drainer: Drainer) -> Answer:
         PortError, ExceptionGroup: as `Drainer.handle`, after the other notices of a batch.
     """
     try:
-        found = notices.read(payload, drainer.now())
-    except notices.NoticeError as error:
+        found = payloads.read(payload, drainer.now())
+    except payloads.NoticeError as error:
         logger.warning("a payload that is none of ours: dropped", problems=error.problems)
         return {"dropped": error.problems}
     answers: list[Answer] = []

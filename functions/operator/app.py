@@ -1,8 +1,9 @@
 """Requests of people, from the widget, the command line or an invoke -> what they ask for, and an answer.
 
-Requests about dead letters are answered by `sluice.persons`, releases of instances by `sluice.releasing`. Whatever only
-AWS sends is refused: batches of records, lifecycle, Spot and Run Command events, schedules and consumers' reports are
-for the redriver and the drainer. So whoever may invoke this function can do what its requests do, and nothing else.
+Requests about dead letters are answered by `sluice.redriving.commands`, releases of instances by
+`sluice.operator.releases`. Whatever only AWS sends is refused: batches of records, lifecycle, Spot and Run Command
+events, schedules and consumers' reports are for the redriver and the drainer. So whoever may invoke this function can
+do what its requests do, and nothing else.
 """
 
 import os
@@ -16,14 +17,13 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
 from sluice.aws import stack_ports as _ports
-from sluice.drain_steps import DrainRunner
-from sluice.drain_telling import Teller
-from sluice.fleet_book import FleetBook
-from sluice.invocation import MINUTE_S, Answer, Invocation, Shift
-from sluice.log import Log, keep_from
-from sluice.persons import JOB_ACTS, Persons
-from sluice.releasing import Releaser
-from sluice.telemetry import emit
+from sluice.draining.executor import DrainRunner
+from sluice.draining.fleet_book import FleetBook
+from sluice.draining.telemetry import Teller
+from sluice.operator.releases import Releaser
+from sluice.redriving.commands import JOB_ACTS, Persons
+from sluice.redriving.context import MINUTE_S, Answer, Invocation, Shift
+from sluice.telemetry import Log, emit, keep_from
 
 logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)

@@ -1,8 +1,8 @@
 """Alarm, schedule or person -> ticks of fleets -> the groups' capacity.
 
-`sluice.wakes` reads what came in, `sluice.ticking` does one tick of one fleet. Here ticks get their fleets, their lease
-and their time: a hot fleet is ticked on until the minute is over. Nothing that one fleet meets stops the others, and
-nothing raises: the next minute's tick is the retry.
+`sluice.planning.payloads` reads what came in, `sluice.planning.tick` does one tick of one fleet. Here ticks get their
+fleets, their lease and their time: a hot fleet is ticked on until the minute is over. Nothing that one fleet meets
+stops the others, and nothing raises: the next minute's tick is the retry.
 """
 
 # ruff: noqa: E402 - nothing that is imported is garbage: not looking for any makes a cold start a sixth shorter
@@ -19,15 +19,15 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
-from sluice import wakes
 from sluice.aws import stack_ports as _ports
-from sluice.config import Fleet
-from sluice.log import keep_from
-from sluice.model import Decision, OutcomeStatus
-from sluice.ports import NeedsFixError, PortError, Ports, TryLaterError
-from sluice.scoring import late, score
-from sluice.telemetry import emit
-from sluice.ticking import LEASE_S, Ticked, hands_for, tick
+from sluice.config.fleet import Fleet
+from sluice.model.planning import Decision, OutcomeStatus
+from sluice.planning import payloads
+from sluice.planning.shadow.scorecard import late, score
+from sluice.planning.tick import LEASE_S, Ticked, hands_for, tick
+from sluice.ports.errors import NeedsFixError, PortError, TryLaterError
+from sluice.ports.ledger import Ports
+from sluice.telemetry import emit, keep_from
 
 # The schedule's next minute begins this long after: the last tick of a hot fleet is then over.
 SHIFT_S = 55.0
@@ -69,20 +69,20 @@ class Planner:
     def answer(self, payload: object) -> Answer:
         """Read what woke the planner, tick the fleets it is about; what came of each."""
         try:
-            wake = wakes.read(payload)
+            wake = payloads.read(payload)
             fleets = self._fleets(wake)
-        except wakes.WakeError as error:
+        except payloads.WakeError as error:
             logger.warning("a payload that is none of ours: dropped", problems=error.problems)
             return {"dropped": list(error.problems)}
         except PortError as error:
             self._fail(None, "fleets could not be loaded", error)
             return {"problem": str(error)}
 
-        if isinstance(wake, wakes.PersonWake) and wake.dry_run:
+        if isinstance(wake, payloads.PersonWake) and wake.dry_run:
             return {"ticks": [self._tick(fleet, dry_run=True)[0] for fleet in fleets]}
-        return {"ticks": self._shift(fleets, patient=isinstance(wake, wakes.MinuteWake))}
+        return {"ticks": self._shift(fleets, patient=isinstance(wake, payloads.MinuteWake))}
 
-    def _fleets(self, wake: wakes.Wake) -> Sequence[Fleet]:
+    def _fleets(self, wake: payloads.Wake) -> Sequence[Fleet]:
         """The fleets that are to be ticked. Documents that are invalid are told of, all at once, and left out."""
         loaded = self.ports.fleets.load()
         for error in loaded.invalid:
@@ -93,19 +93,19 @@ class Planner:
             )
         self.tally.append((None, "InvalidFleets", MetricUnit.Count, len(loaded.invalid)))
         match wake:
-            case wakes.MinuteWake() | wakes.PersonWake(fleet=None):
+            case payloads.MinuteWake() | payloads.PersonWake(fleet=None):
                 return loaded.fleets
-            case wakes.AlarmWake():
-                about = wakes.about(wake, loaded.fleets, self.shift.stack)
+            case payloads.AlarmWake():
+                about = payloads.about(wake, loaded.fleets, self.shift.stack)
                 if not about:
-                    raise wakes.WakeError(f"alarm {wake.alarm}: is about no fleet's queue")
+                    raise payloads.WakeError(f"alarm {wake.alarm}: is about no fleet's queue")
                 logger.info("an alarm changed", alarm=wake.alarm, state=wake.state, fleets=[f.name for f in about])
                 return about
-            case wakes.PersonWake(fleet=name):
+            case payloads.PersonWake(fleet=name):
                 about = tuple(fleet for fleet in loaded.fleets if fleet.name == name)
                 if not about:
                     known = ", ".join(sorted(fleet.name for fleet in loaded.fleets)) or "none"
-                    raise wakes.WakeError(f"fleet: there is no valid fleet {name!r} (there are: {known})")
+                    raise payloads.WakeError(f"fleet: there is no valid fleet {name!r} (there are: {known})")
                 return about
 
     def _shift(self, fleets: Sequence[Fleet], *, patient: bool) -> list[Answer]:

@@ -1,10 +1,11 @@
 """Dead letters as they come, a consumer's reports, and each minute the jobs under way -> verdicts, sends, progress.
 
-The judgments are in `sluice.redrive`, the order of effects in `sluice.resending`, `sluice.dead_letters`,
-`sluice.running` and `sluice.expiry`. Two functions run this: that of the dead-letter mapping, which may live no longer
-than messages are hidden in their queue, and that of the schedule, which works on jobs for most of each minute. It takes
-what AWS sends and nothing else: people ask the operator function. Here an invocation is read, given on, and told of in
-the log and in metrics: by ids and failure groups, never by what a message says.
+The judgments are in `sluice.redriving.verdict`, the order of effects in `sluice.redriving.sender`,
+`sluice.redriving.dead_letters`, `sluice.redriving.jobs.runner` and `sluice.redriving.retention`. Two functions run
+this: that of the dead-letter mapping, which may live no longer than messages are hidden in their queue, and that of
+the schedule, which works on jobs for most of each minute. It takes what AWS sends and nothing else: people ask the
+operator function. Here an invocation is read, given on, and told of in the log and in metrics: by ids and failure
+groups, never by what a message says.
 
 Whoever may invoke the function can forge a batch, so that a record counts only where SQS itself says that it is in
 flight under its receipt in the dead-letter queue of a fleet.
@@ -21,17 +22,16 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
 from sluice.aws import stack_ports as _ports
-from sluice.belonging import Way, way_back
-from sluice.config import Fleet, QueuePolicy, RedriveMode
-from sluice.expiry import Keeper, is_due
-from sluice.grouping import READ_LIMIT, queue_name, told_source
-from sluice.invocation import MINUTE_S, Answer, Invocation, Shift
-from sluice.jobs import RequestError
-from sluice.log import Log, keep_from
-from sluice.model import JobState, Message, RedriveJob
-from sluice.ports import PortError
-from sluice.redrive_requests import FailureReport, read_record, read_request
-from sluice.telemetry import emit
+from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
+from sluice.model.redriving import JobState, Message, RedriveJob
+from sluice.ports.errors import PortError
+from sluice.redriving.context import MINUTE_S, Answer, Invocation, Shift
+from sluice.redriving.failure_groups import READ_LIMIT, queue_name, told_source
+from sluice.redriving.jobs.lifecycle import RequestError
+from sluice.redriving.payloads import FailureReport, read_record, read_request
+from sluice.redriving.retention import Keeper, is_due
+from sluice.redriving.source_queues import Way, way_back
+from sluice.telemetry import Log, emit, keep_from
 
 logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)

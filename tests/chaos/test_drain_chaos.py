@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
-from sluice import draining, launching
-from sluice.config import DrainPolicy
-from sluice.drain_events import EventKind
-from sluice.draining import DrainState, Transition
-from sluice.launching import BootEventKind, BootTransition
-from sluice.model import BootState, BootStep, CompleteHook, Consumer, Drain, DrainStep, HookResult
+from sluice.config.fleet import DrainPolicy
+from sluice.consumers import protection
+from sluice.consumers import state_machine as launching_state_machine
+from sluice.consumers.state_machine import BootEventKind, BootTransition
+from sluice.draining import state_machine as draining
+from sluice.draining.events import EventKind
+from sluice.draining.state_machine import DrainState, Transition
+from sluice.model.consumers import BootState, BootStep, Consumer
+from sluice.model.draining import CompleteHook, Drain, DrainStep, HookResult
 from tools.chaos import drain
 
 SEEDS = 400
@@ -163,14 +166,14 @@ def test_harness_finds_the_fault_when_a_rule_of_launches_is_broken(
 ) -> None:
     """The same for what consumers say of themselves."""
     broken = {key: BootTransition(move, frozenset()) for key in rows}
-    monkeypatch.setattr(launching, "BOOT_TABLE", {**launching.BOOT_TABLE, **broken})
+    monkeypatch.setattr(launching_state_machine, "BOOT_TABLE", {**launching_state_machine.BOOT_TABLE, **broken})
     violation = _first_violation()
     assert expected in violation, violation or "no seed noticed"
 
 
 def test_harness_finds_the_fault_when_protection_is_never_lifted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A consumer that crashed while busy would keep its instance for ever."""
-    monkeypatch.setattr(launching, "BUSY_KEPT_S", 1e9)
+    monkeypatch.setattr(protection, "BUSY_KEPT_S", 1e9)
     violation = _first_violation()
     assert "protected long after" in violation, violation or "no seed noticed"
 

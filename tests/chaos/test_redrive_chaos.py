@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from sluice.jobs import Selection, open_job
 from sluice.memory import Call, Crash, Fault, When, at_call, faulty_ports
-from sluice.model import JobState
-from sluice.ports import LostAnswerError, PortError, TryLaterError
+from sluice.model.redriving import JobState
+from sluice.ports.errors import LostAnswerError, PortError, TryLaterError
+from sluice.redriving.jobs.lifecycle import Selection, open_job
 from tests.redrive_worlds import SOON, VISIBILITY_S, World, fleet
 from tools.chaos.redrive import run
 

@@ -101,7 +101,7 @@ def test_layers_import_when_nothing_else_is_on_the_path(built: Path) -> None:
     code = (
         f"import sys; sys.path[:0] = {layers!r}\n"
         "import aws_lambda_powertools, aws_xray_sdk, botocore.session, htpy, pydantic, urllib3\n"
-        "import sluice, sluice.aws, sluice.config, sluice.planning\n"
+        "import sluice, sluice.aws, sluice.config, sluice.planning.planner\n"
         f"assert sluice.__file__.startswith({layers[0]!r}), sluice.__file__\n"
         "for module in (aws_lambda_powertools, aws_xray_sdk, botocore, htpy, pydantic, urllib3):\n"
         f"    assert module.__file__.startswith({layers[1]!r}), module.__file__\n"
@@ -140,7 +140,7 @@ def test_clients_are_made_when_only_the_models_in_use_are_there(built: Path) -> 
 @pytest.mark.parametrize(
     ("layer", "source"),
     [
-        ("CoreLayer", "sluice/config.py"),
+        ("CoreLayer", "sluice/config/fleet.py"),
         ("DepsLayer", "pydantic/__init__.py"),
         ("DepsLayer", "botocore/session.py"),
     ],

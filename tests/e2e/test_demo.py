@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sluice.model import DrainOutcome
+from sluice.model.draining import DrainOutcome
 from tools import iam_audit
 from tools.demo.__main__ import audit_of, performed
 from tools.demo.acts import ACTS, Story

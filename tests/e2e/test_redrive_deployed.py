@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from sluice.aws import connect
-from sluice.model import Quarantined
-from sluice.ports import Ports
+from sluice.model.redriving import Quarantined
+from sluice.ports.ledger import Ports
 from tools.iam_audit import calls
 from tools.sandbox.sandbox import REGION, ROOT
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sluice.config import parse
+from sluice.config.fleet import parse
 from tools.cfn import Template
 from tools.sandbox.sandbox import REGION, ROOT, SandboxError
 from tools.settings_docs import COMMAND_LINE, PAGE_PATH, PARAMETERS_FILE

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from sluice.draining import UNDER_WAY
-from sluice.model import Attribute, JobState, Message, Quarantined
+from sluice.draining.state_machine import UNDER_WAY
+from sluice.model.redriving import Attribute, JobState, Message, Quarantined
 from sluice.widget import Scene, Theme, render, render_whole
 from tests.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, failure_groups, fleet, harmed, jobs
 from tests.widget_world import World, make_world

@@ -32,7 +32,7 @@ from tools import compiled
 assert compiled.use()
 from tests.integration.test_compiled_runs import told
 import sluice.planning, tools.backtest.simulator
-for module in (sluice.planning, tools.backtest.simulator):
+for module in (sluice.planning.planner, tools.backtest.simulator):
     assert module.__file__.endswith(compiled.SUFFIX), module.__file__
 print(json.dumps(told(*json.loads(sys.argv[1]))))
 """

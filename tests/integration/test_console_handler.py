@@ -15,9 +15,13 @@ import pytest
 from functions.console import app
 from sluice.aws import connect
 from sluice.memory import Call, Fault, When, faulty_ports
-from sluice.model import DrainState, Memory, Mode, Shadow, Span, Tally
-from sluice.ports import NeedsFixError, Ports, RefusedError, TryLaterError
-from sluice.scoring import added
+from sluice.model.draining import DrainState
+from sluice.model.observed import Mode
+from sluice.model.planning import Memory
+from sluice.model.shadow import Shadow, Span, Tally
+from sluice.planning.shadow.scorecard import added
+from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
+from sluice.ports.ledger import Ports
 from sluice.widget import UTC_CLOCK
 from tests.widget_html import Page, parse
 from tests.widget_scenes import (

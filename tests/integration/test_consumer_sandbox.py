@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from functions.drainer import app
-from sluice.fleet_book import FleetBook
-from sluice.sweeping import Shift
+from sluice.draining.fleet_book import FleetBook
+from sluice.draining.sweep import Shift
 from tests.integration.contract_worlds import AwsWorld
 from tools.sandbox.emulator import systemctl
 from tools.sandbox.sandbox import Sandbox

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from sluice.aws import Clients
 from sluice.aws.account import AwsAccount
-from sluice.config import parse
+from sluice.config.fleet import parse
 from sluice.memory.account import MemoryAccount
 from sluice.onboarding.account import (
     Account,
@@ -28,7 +28,7 @@ from sluice.onboarding.account import (
     ScheduledAction,
 )
 from sluice.onboarding.queue_checks import leaves_access_to_iam
-from sluice.ports import NeedsFixError, RefusedError
+from sluice.ports.errors import NeedsFixError, RefusedError
 from tests.integration.contract_worlds import EMULATOR, EVERYWHERE, FAKE, MEMORY, MOTO, REGION, AwsWorld, open_world
 from tools.sandbox.sandbox import Sandbox
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.model import Attribute, Message
-from sluice.ports import Archive, RefusedError
+from sluice.model.redriving import Attribute, Message
+from sluice.ports.aws_services import Archive
+from sluice.ports.errors import RefusedError
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
 
 LETTER = Message(

@@ -27,18 +27,12 @@ from sluice.aws import SqsQueue, connect
 from sluice.aws.clients import ATTEMPTS, Clients
 from sluice.aws.errors import Thing, asking
 from sluice.aws.table import CONFLICT_ATTEMPTS, Table
-from sluice.dead_letters import End
-from sluice.model import HookAction, HookResult, Message, StopOrder
-from sluice.ports import (
-    HELD_BACK,
-    ConflictError,
-    LostAnswerError,
-    NeedsFixError,
-    PortError,
-    Ports,
-    RefusedError,
-    TryLaterError,
-)
+from sluice.model.draining import HookAction, HookResult, StopOrder
+from sluice.model.redriving import Message
+from sluice.ports.aws_services import HELD_BACK
+from sluice.ports.errors import ConflictError, LostAnswerError, NeedsFixError, PortError, RefusedError, TryLaterError
+from sluice.ports.ledger import Ports
+from sluice.redriving.dead_letters import End
 from tests import redrive_worlds
 from tests.integration.contract_worlds import FAKE, AwsWorld
 from tools.sandbox.sandbox import Sandbox

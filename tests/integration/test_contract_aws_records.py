@@ -21,28 +21,12 @@ from sluice.aws.clients import Clients
 from sluice.aws.fleets import CACHED_S
 from sluice.aws.ledger import FULL_KEPT_S, RECOUNT_S
 from sluice.aws.table import Table
-from sluice.grouping import GROUPS_MAX, OVERFLOW
-from sluice.model import (
-    Action,
-    Attribute,
-    CommandStatus,
-    Decision,
-    Drain,
-    DrainCause,
-    DrainState,
-    JobState,
-    Lifecycle,
-    Memory,
-    Message,
-    Mode,
-    Outcome,
-    OutcomeStatus,
-    Quarantined,
-    RedriveJob,
-    StopOrder,
-    TimedLaunch,
-)
-from sluice.ports import (
+from sluice.model.draining import CommandStatus, Drain, DrainCause, DrainState, StopOrder
+from sluice.model.observed import Lifecycle, Mode
+from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, TimedLaunch
+from sluice.model.redriving import Attribute, JobState, Message, Quarantined, RedriveJob
+from sluice.ports.errors import NeedsFixError, RefusedError
+from sluice.ports.ledger import (
     ATTEMPTS_KEPT_S,
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
@@ -50,9 +34,8 @@ from sluice.ports import (
     JOBS_KEPT_S,
     LAUNCHES_KEPT,
     RETRY_MARK_S,
-    NeedsFixError,
-    RefusedError,
 )
+from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
 
 AT = 1_767_225_600.0

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from sluice.model import GroupReading, HookAction, HookResult, Instance, Lifecycle, Membership
-from sluice.ports import NeedsFixError, RefusedError
+from sluice.model.draining import HookAction, HookResult
+from sluice.model.observed import GroupReading, Instance, Lifecycle, Membership
+from sluice.ports.errors import NeedsFixError, RefusedError
 from tests.integration.contract_worlds import EMULATOR, EVERYWHERE, MEMORY, World, open_world
 
 WITH_HOOKS = pytest.mark.parametrize("world", [MEMORY, EMULATOR], indirect=True)

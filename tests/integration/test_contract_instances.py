@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from sluice.memory import Command
-from sluice.model import CommandStatus, Lifecycle, StopOrder
-from sluice.ports import RefusedError
+from sluice.model.draining import CommandStatus, StopOrder
+from sluice.model.observed import Lifecycle
+from sluice.ports.errors import RefusedError
 from tests.integration.contract_worlds import EMULATOR, MEMORY, AwsWorld, MemoryWorld, World, open_world
 
 UNIT = "consumer.service"

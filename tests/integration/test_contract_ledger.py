@@ -7,39 +7,27 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.grouping import GROUPS_MAX, OVERFLOW
-from sluice.model import (
+from sluice.model.consumers import BootState, Consumer, ConsumerWord
+from sluice.model.draining import Drain, DrainCause, DrainState, HookAction
+from sluice.model.observed import Mode
+from sluice.model.planning import (
     Action,
-    BootState,
-    Claim,
-    Consignment,
-    Consumer,
-    ConsumerWord,
     Decision,
-    Drain,
-    DrainCause,
-    DrainState,
     Estimate,
     Figure,
     History,
-    HookAction,
-    JobState,
     Memory,
-    Mode,
     Outcome,
     OutcomeStatus,
-    Quarantined,
     Reason,
     ReasonCode,
-    RedriveJob,
-    Shadow,
-    ShadowFleet,
-    ShadowQueue,
-    Span,
-    Tally,
     TimedLaunch,
 )
-from sluice.ports import LAUNCHES_KEPT, RETRY_MARK_S, ConflictError, Ledger
+from sluice.model.redriving import Claim, Consignment, JobState, Quarantined, RedriveJob
+from sluice.model.shadow import Shadow, ShadowFleet, ShadowQueue, Span, Tally
+from sluice.ports.errors import ConflictError
+from sluice.ports.ledger import LAUNCHES_KEPT, RETRY_MARK_S, Ledger
+from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
 
 FLEET = "orders"

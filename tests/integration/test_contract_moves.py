@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sluice.model import Message
-from sluice.ports import RefusedError
+from sluice.model.redriving import Message
+from sluice.ports.errors import RefusedError
 from tests.integration.contract_worlds import EMULATOR, MEMORY, World, open_world
 
 

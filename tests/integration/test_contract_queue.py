@@ -8,8 +8,10 @@ from functools import partial
 
 import pytest
 
-from sluice.model import Attribute, Message, QueueReading
-from sluice.ports import CONSIGNMENT_MAX, NeedsFixError, Ports, RefusedError
+from sluice.model.observed import QueueReading
+from sluice.model.redriving import Attribute, Message
+from sluice.ports.errors import NeedsFixError, RefusedError
+from sluice.ports.ledger import CONSIGNMENT_MAX, Ports
 from tests.integration.contract_worlds import EMULATOR, EVERYWHERE, MEMORY, World, open_world
 
 

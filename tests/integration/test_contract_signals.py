@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from sluice.model import Message, QueueReading
-from sluice.ports import NeedsFixError
+from sluice.model.observed import QueueReading
+from sluice.model.redriving import Message
+from sluice.ports.errors import NeedsFixError
 from tests.integration.contract_worlds import EVERYWHERE, MEMORY, MOTO, World, open_world
 
 

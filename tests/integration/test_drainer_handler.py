@@ -12,9 +12,10 @@ import pytest
 
 from functions.drainer import app
 from functions.operator import app as operator_app
-from sluice import invocation
-from sluice.config import DrainPolicy, Fleet, LaunchPolicy
-from sluice.fleet_book import FleetBook
+from sluice.config.fleet import DrainPolicy, Fleet, LaunchPolicy
+from sluice.consumers.tracker import Minder
+from sluice.draining.fleet_book import FleetBook
+from sluice.draining.sweep import Shift
 from sluice.memory import (
     Call,
     Command,
@@ -27,24 +28,21 @@ from sluice.memory import (
     faulty_ports,
     memory_ports,
 )
-from sluice.minding import Minder
-from sluice.model import (
-    BootState,
+from sluice.model.consumers import BootState
+from sluice.model.draining import (
     CommandStatus,
     CompleteHook,
     DrainOutcome,
     DrainState,
-    GroupReading,
     HookAction,
     HookResult,
-    Instance,
-    Lifecycle,
-    Message,
     StopOrder,
-    TimedLaunch,
 )
-from sluice.ports import LostAnswerError, NeedsFixError, TryLaterError
-from sluice.sweeping import Shift
+from sluice.model.observed import GroupReading, Instance, Lifecycle
+from sluice.model.planning import TimedLaunch
+from sluice.model.redriving import Message
+from sluice.ports.errors import LostAnswerError, NeedsFixError, TryLaterError
+from sluice.redriving import context
 from sluice.telemetry import Record, Unit, emit, summed
 from tests.widget_html import parse
 
@@ -126,7 +124,7 @@ class Day:
     def release(self, instance_id: str, fleet: str = "orders") -> Any:
         """An operator releases an instance."""
         self.invocations += 1
-        shift = invocation.Shift(f"request-{self.invocations}", self.now + 30, self.now + 25, self.wait, lambda: 0.5)
+        shift = context.Shift(f"request-{self.invocations}", self.now + 30, self.now + 25, self.wait, lambda: 0.5)
         operator = operator_app.Operator(self.seen, self.clock, shift)
         try:
             return operator_app.answer({"release": {"fleet": fleet, "instance_id": instance_id}}, operator)
@@ -1100,7 +1098,7 @@ def test_button_of_the_widget_releases_and_is_answered_as_html() -> None:
     pages = []
     for fleet in ("orders", "nobody"):
         payload = {"release": {"fleet": fleet, "instance_id": instance_id}, "widgetContext": {"theme": "dark"}}
-        shift = invocation.Shift(f"press-{fleet}", day.now + 30, day.now + 25, day.wait, lambda: 0.5)
+        shift = context.Shift(f"press-{fleet}", day.now + 30, day.now + 25, day.wait, lambda: 0.5)
         pages.append(operator_app.respond(payload, operator_app.Operator(day.seen, day.clock, shift), "arn"))
     assert isinstance(pages[0], str)
     assert isinstance(pages[1], str)

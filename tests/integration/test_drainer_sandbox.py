@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from functions.drainer import app
-from sluice import draining, sweeping
 from sluice.aws import connect
-from sluice.fleet_book import FleetBook
+from sluice.draining import state_machine as draining
+from sluice.draining import sweep
+from sluice.draining.fleet_book import FleetBook
 from sluice.memory import Crash, When, at_call, faulty_ports
-from sluice.model import Drain, DrainOutcome, DrainState
-from sluice.ports import Ports
+from sluice.model.draining import Drain, DrainOutcome, DrainState
+from sluice.ports.ledger import Ports
 from tests.integration.contract_worlds import AwsWorld
 from tools.sandbox.sandbox import Sandbox
 
@@ -42,7 +43,7 @@ class Yard:
         """One invocation of the drainer; it ticks on for so long while drains are under way."""
         ports = ports or self.world.ports
         tick_s = 0.2 if ticks_s else 1_000.0
-        shift = sweeping.Shift(time.time() + (ticks_s or 10.0), tick_s, "owner", time.sleep)
+        shift = sweep.Shift(time.time() + (ticks_s or 10.0), tick_s, "owner", time.sleep)
         return app.answer(payload, app.Drainer(ports, time.time, shift, FleetBook(ports, time.time, app.logger)))
 
     def drain(self) -> Drain:
@@ -213,7 +214,7 @@ def test_instance_goes_at_once_when_its_machine_died_under_drain(
     sandbox: Sandbox, make_yard: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No deadline is waited for: EC2 says that nothing runs there any more."""
-    monkeypatch.setattr(sweeping, "LOOK_AFTER_S", 0.0)
+    monkeypatch.setattr(sweep, "LOOK_AFTER_S", 0.0)
     yard, (instance_id,) = make_yard(STUBBORN)
     yard.group.desire(0)
     eventually(lambda: yard.group.in_state("Terminating:Wait"))

@@ -10,11 +10,12 @@ import pytest
 
 from functions.operator import app as operator_app
 from functions.redriver import app as redriver_app
-from sluice.config import Fleet
-from sluice.invocation import Shift
+from sluice.config.fleet import Fleet
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
-from sluice.model import Quarantined
-from sluice.ports import Ports, TryLaterError
+from sluice.model.redriving import Quarantined
+from sluice.ports.errors import TryLaterError
+from sluice.ports.ledger import Ports
+from sluice.redriving.context import Shift
 from tests.redrive_worlds import polled
 
 NOW = 1_795_600_000.0

@@ -10,13 +10,13 @@ import pytest
 from functions.drainer import app as drainer_app
 from functions.operator import app as operator_app
 from functions.redriver import app as redriver_app
-from sluice.config import DrainPolicy, Fleet
-from sluice.fleet_book import FleetBook
-from sluice.invocation import Shift
+from sluice.config.fleet import DrainPolicy, Fleet
+from sluice.draining.fleet_book import FleetBook
+from sluice.draining.sweep import Shift as DrainShift
 from sluice.memory import Call, Fault, Hook, MemoryPorts, faulty_ports, memory_ports, queue_url
-from sluice.model import Lifecycle
-from sluice.ports import Ports
-from sluice.sweeping import Shift as DrainShift
+from sluice.model.observed import Lifecycle
+from sluice.ports.ledger import Ports
+from sluice.redriving.context import Shift
 from tests.redrive_worlds import polled
 
 EVENTS = Path(__file__).parents[2] / "events"

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from functions.planner import app
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 from sluice.memory import Call, Decide, Fault, MemoryPorts, When, faulty_ports, memory_ports
-from sluice.model import Message, OutcomeStatus, ReasonCode, Shadow
-from sluice.ports import NeedsFixError, Ports, RefusedError, TryLaterError
-from sluice.scoring import score
+from sluice.model.planning import OutcomeStatus, ReasonCode
+from sluice.model.redriving import Message
+from sluice.model.shadow import Shadow
+from sluice.planning.shadow.scorecard import score
+from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
+from sluice.ports.ledger import Ports
 
 EVENTS = Path(__file__).parents[2] / "events"
 START = 1_800_000_000.0

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from functions.planner import app
-from sluice.model import Memory, Message, OutcomeStatus
+from sluice.model.planning import Memory, OutcomeStatus
+from sluice.model.redriving import Message
 from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
 
 MINUTE = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}

@@ -16,13 +16,14 @@ import pytest
 from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.aws import connect
-from sluice.config import Fleet
-from sluice.invocation import GRACE_S, MARGIN_S, Shift
+from sluice.config.fleet import Fleet
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
-from sluice.model import JobState, Message, Quarantined
-from sluice.persons import ANSWER_S
-from sluice.ports import NeedsFixError, Ports, TryLaterError
-from sluice.redrive import first_sent_at
+from sluice.model.redriving import JobState, Message, Quarantined
+from sluice.ports.errors import NeedsFixError, TryLaterError
+from sluice.ports.ledger import Ports
+from sluice.redriving.commands import ANSWER_S
+from sluice.redriving.context import GRACE_S, MARGIN_S, Shift
+from sluice.redriving.message_copy import first_sent_at
 from sluice.telemetry import Record, Unit
 from tests.redrive_worlds import letter, polled, text
 from tests.widget_html import parse

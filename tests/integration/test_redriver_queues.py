@@ -7,14 +7,15 @@ import pytest
 
 from functions.operator import app as operator_app
 from functions.redriver import app
-from sluice.config import Fleet, parse
-from sluice.dead_letters import PAUSED_LOOK_S
-from sluice.grouping import CAUSE, SOURCE
-from sluice.invocation import MARGIN_S, Shift
+from sluice.config.fleet import Fleet, parse
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
-from sluice.model import Attribute, JobPhase, JobState, RedriveJob
-from sluice.ports import Ports, TryLaterError
-from sluice.redrive import MOVE_COUNT_MIN
+from sluice.model.redriving import Attribute, JobPhase, JobState, RedriveJob
+from sluice.ports.errors import TryLaterError
+from sluice.ports.ledger import Ports
+from sluice.redriving.context import MARGIN_S, Shift
+from sluice.redriving.dead_letters import PAUSED_LOOK_S
+from sluice.redriving.failure_groups import CAUSE, SOURCE
+from sluice.redriving.jobs.rules import MOVE_COUNT_MIN
 from tests.redrive_worlds import SOON, START, text
 from tools.chaos.redrive import as_record
 

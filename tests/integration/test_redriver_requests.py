@@ -6,8 +6,8 @@ import pytest
 
 from functions.operator import app as operator_app
 from functions.redriver import app
-from sluice.invocation import MARGIN_S, Shift
-from sluice.model import JobState
+from sluice.model.redriving import JobState
+from sluice.redriving.context import MARGIN_S, Shift
 from tests.redrive_worlds import SOON, World, fleet
 
 GROUP = {"all": True}

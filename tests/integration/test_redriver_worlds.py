@@ -9,8 +9,8 @@ import pytest
 
 from functions.operator import app as operator_app
 from functions.redriver import app
-from sluice.model import Attribute, Message
-from sluice.redrive import origin_of
+from sluice.model.redriving import Attribute, Message
+from sluice.redriving.message_copy import origin_of
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
 from tools.chaos.redrive import as_record
 

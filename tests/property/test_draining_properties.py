@@ -5,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.config import DrainPolicy, DrainVia
-from sluice.drain_events import (
+from sluice.config.fleet import DrainPolicy, DrainVia
+from sluice.draining.events import (
     Beaten,
     CommandTold,
     Completed,
@@ -29,8 +29,8 @@ from sluice.drain_events import (
     Tick,
     Waiting,
 )
-from sluice.draining import HOOKLESS_KEPT_S, UNDER_WAY, advance, beats_until, begun_at, due_at
-from sluice.model import (
+from sluice.draining.state_machine import HOOKLESS_KEPT_S, UNDER_WAY, advance, beats_until, begun_at, due_at
+from sluice.model.draining import (
     CommandStatus,
     CompleteHook,
     Drain,

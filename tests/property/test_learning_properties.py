@@ -3,10 +3,11 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.estimating import learn
-from sluice.hygiene import doubt
-from sluice.model import Memory, QueueReading, Reading, Series, Sighting
-from sluice.serving import service_rate
+from sluice.model.observed import QueueReading, Reading, Series
+from sluice.model.planning import Memory, Sighting
+from sluice.planning.learning.learn import learn
+from sluice.planning.learning.service_rate import service_rate
+from sluice.planning.learning.signal_quality import doubt
 from tests.planner_world import NINE, a_fleet, a_group, seen
 
 UNITS = 2

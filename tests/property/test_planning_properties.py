@@ -7,29 +7,15 @@ from math import floor, isclose
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.case import case_of
-from sluice.deadlines import Supply
-from sluice.estimating import learn
-from sluice.forecasting import forecast
-from sluice.limits import BUSY_S
-from sluice.model import (
-    Action,
-    Awaited,
-    GroupReading,
-    History,
-    Instance,
-    LaunchFailure,
-    Lifecycle,
-    Memory,
-    QueueReading,
-    Reading,
-    ReasonCode,
-    Series,
-    Sighting,
-    Snapshot,
-)
-from sluice.planning import plan, remember
-from sluice.recurring import AWAITED_MAX, PULSES_MAX, learn_batches
+from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle, QueueReading, Reading, Series
+from sluice.model.planning import Action, Awaited, History, Memory, ReasonCode, Sighting, Snapshot
+from sluice.planning.assessment import case_of
+from sluice.planning.learning.forecasting import forecast
+from sluice.planning.learning.learn import learn
+from sluice.planning.learning.periodic_batches import AWAITED_MAX, PULSES_MAX, learn_batches
+from sluice.planning.limits import BUSY_S
+from sluice.planning.planner import plan, remember
+from sluice.planning.supply import Supply
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
 LIVE = ("visible", "in_flight", "delayed")

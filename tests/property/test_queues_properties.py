@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.redriver import app
-from sluice.config import parse
-from sluice.grouping import SOURCE
-from sluice.invocation import Shift
+from sluice.config.fleet import parse
 from sluice.memory import memory_ports, queue_url
+from sluice.redriving.context import Shift
+from sluice.redriving.failure_groups import SOURCE
 from tests.redrive_worlds import SOON, START, text
 from tools.chaos.redrive import as_record
 

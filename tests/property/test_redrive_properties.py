@@ -8,28 +8,23 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sluice.config import RedrivePolicy
-from sluice.grouping import CAUSE_LIMIT, Cause, failure_group, masked
-from sluice.model import Attribute, JobState, Message, RedriveJob, VerdictKind
-from sluice.ports import QueueFacts
-from sluice.redrive import (
+from sluice.config.fleet import RedrivePolicy
+from sluice.model.redriving import Attribute, JobState, Message, RedriveJob, VerdictKind
+from sluice.ports.aws_services import QueueFacts
+from sluice.redriving.failure_groups import CAUSE_LIMIT, Cause, failure_group, masked
+from sluice.redriving.jobs.rules import due, overlap, paced, returned
+from sluice.redriving.message_copy import (
     ATTEMPTS,
     COPY_OF,
     FIRST_SENT_AT,
     MAX_ATTRIBUTES,
-    History,
     attempts_of,
-    backoff_s,
     copy_of,
-    due,
-    judge,
     memory_key,
     origin_of,
-    overlap,
-    paced,
-    returned,
     rounds,
 )
+from sluice.redriving.verdict import History, backoff_s, judge
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"
 START = 1_800_000_000.0

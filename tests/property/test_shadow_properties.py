@@ -8,12 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.aws.records import from_text, to_text
-from sluice.counterfactual import LEAVING_KEPT, PIECES, Counterfactual, Line, Pace
-from sluice.estimating import learn
-from sluice.model import Memory, Shadow, ShadowFleet
-from sluice.planning import plan, remember
-from sluice.scoring import DAYS_KEPT, HOURS_KEPT, SHARES, Tallying, score
-from sluice.shadowing import TICKS_KEPT, arrivals, follow
+from sluice.model.planning import Memory
+from sluice.model.shadow import Shadow, ShadowFleet
+from sluice.planning.learning.learn import learn
+from sluice.planning.planner import plan, remember
+from sluice.planning.shadow.replay import TICKS_KEPT, arrivals, follow
+from sluice.planning.shadow.scorecard import DAYS_KEPT, HOURS_KEPT, SHARES, Tallying, score
+from sluice.planning.shadow.simulated_fleet import LEAVING_KEPT, PIECES, Counterfactual, Line, Pace
 from tests.planner_world import NINE, World, a_fleet
 
 loop = settings(derandomize=True, max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.aws.records import from_text, to_text
-from sluice.counterfactual import PIECES, Counterfactual, Pace
-from sluice.model import Memory, ShadowFleet
-from sluice.scoring import SHARES, Tallying, score
-from sluice.shadowing import TICKS_KEPT
+from sluice.model.planning import Memory
+from sluice.model.shadow import ShadowFleet
+from sluice.planning.shadow.replay import TICKS_KEPT
+from sluice.planning.shadow.scorecard import SHARES, Tallying, score
+from sluice.planning.shadow.simulated_fleet import PIECES, Counterfactual, Pace
 from tests.planner_world import NINE
 from tests.shadow_world import ShadowedWorld
 from tests.sharing_world import a_shared_fleet

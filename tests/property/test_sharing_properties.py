@@ -6,10 +6,12 @@ from math import inf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.deadlines import Supply, due_by, need
-from sluice.model import Memory, Reading, Snapshot
-from sluice.planning import plan
-from sluice.sharing import Demand, needs, pooled
+from sluice.model.observed import Reading
+from sluice.model.planning import Memory, Snapshot
+from sluice.planning.deadlines import due_by, need
+from sluice.planning.multi_queue import Demand, needs, pooled
+from sluice.planning.planner import plan
+from sluice.planning.supply import Supply
 from tests.planner_world import NINE, a_group, a_queue
 from tests.sharing_world import a_shared_fleet
 

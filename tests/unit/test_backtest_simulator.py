@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from sluice.model import Lifecycle
+from sluice.model.observed import Lifecycle
 from tools.backtest.conditions import Conditions, ShrinkOrder
 from tools.backtest.group import Group, Unit, shuffle
 from tools.backtest.policies import make

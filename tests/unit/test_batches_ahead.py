@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from sluice.model import Memory
-from sluice.planning import plan
+from sluice.model.planning import Memory
+from sluice.planning.planner import plan
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
 HOUR_S = 3600.0

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from sluice.estimating import learn
-from sluice.model import Decision, Memory, Snapshot
+from sluice.model.planning import Decision, Memory, Snapshot
+from sluice.planning.learning.learn import learn
 from tools import cli
 from tools.plan import BAD_INPUT, plan
 
@@ -78,7 +78,7 @@ def test_plan_when_a_memory_is_given(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_plan_when_the_planners_own_memory_is_written_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A memory as the planner keeps it can be read again."""
     snapshot = TypeAdapter(Snapshot).validate_json(SNAPSHOT.read_text())
-    from sluice.config import parse
+    from sluice.config.fleet import parse
 
     memory = learn(Memory(), snapshot, parse("orders", FLEET.read_text()), snapshot.at)
     path = tmp_path / "memory.json"

@@ -20,7 +20,7 @@ from tools.sources import path_of
 
 POINT = """
 from dataclasses import field
-from sluice.values import dataclass
+from sluice.model.frozen import dataclass
 
 WIDTH = 2.0
 
@@ -38,7 +38,7 @@ class Point:
 def run(source: str) -> SimpleNamespace:
     """A rewritten module, interpreted."""
     names: dict[str, Any] = {"__name__": "sluice.model"}
-    source = rewritten(source).replace("sluice.values", "tools.compiled.values")
+    source = rewritten(source).replace("sluice.model.frozen", "tools.compiled.values")
     exec(compile(source, "model.py", "exec"), names)
     return SimpleNamespace(**names)
 
@@ -98,7 +98,7 @@ def test_rewritten_when_a_line_is_read(source: str, becomes: str) -> None:
     assert rewritten(f'"""Words."""\n{source}\n').splitlines()[-1] == becomes
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "sluice.values"])
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "sluice.model.frozen"])
 def test_rewritten_when_the_project_is_compiled(name: str) -> None:
     """Every class of the project's that can be is written out, and its functions are what they were."""
     path = path_of(name)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.config import (
+from sluice.config.fleet import (
     HOOK_CEILING_S,
     HOOK_CEILING_TIMEOUTS,
     ConfigError,
@@ -19,7 +19,7 @@ from sluice.config import (
     parse,
     parse_all,
 )
-from sluice.model import Mode
+from sluice.model.observed import Mode
 
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 DEAD = QUEUE + "-dead"

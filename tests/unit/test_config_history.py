@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sluice.config import parse
-from sluice.config_history import DocumentVersion, last_usable
+from sluice.config.fleet import parse
+from sluice.config.history import DocumentVersion, last_usable
 
 
 def document(name: str) -> dict[str, Any]:

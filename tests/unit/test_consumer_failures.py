@@ -7,10 +7,10 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from examples.consumer import sluice_failures
-from sluice.grouping import CAUSE, SOURCE, failure_group
-from sluice.model import Attribute, Message
-from sluice.redrive import first_sent_at
-from sluice.redrive_requests import FailureReport, read_request
+from sluice.model.redriving import Attribute, Message
+from sluice.redriving.failure_groups import CAUSE, SOURCE, failure_group
+from sluice.redriving.message_copy import first_sent_at
+from sluice.redriving.payloads import FailureReport, read_request
 
 ARN = "arn:aws:sqs:eu-central-1:000000000000:orders"
 

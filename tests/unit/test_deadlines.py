@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.deadlines import CAUTION, DELAY_MAX_S, QUANTILE, Supply, ahead, at_all, backlog, due_by, need
+from sluice.planning.deadlines import DELAY_MAX_S, QUANTILE, ahead, at_all, backlog, due_by, need
+from sluice.planning.supply import CAUTION, Supply
 
 
 def a_supply(working: float, *, message_s: float = 1.0, busy: float = 1.0, blind_s: float = 70.0) -> Supply:

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from sluice import notices
-from sluice.model import CommandStatus, ConsumerWord, HookAction, Report
-from sluice.notices import (
+from sluice.draining import payloads
+from sluice.draining.payloads import (
     CommandNotice,
     HookNotice,
     NoticeError,
@@ -18,6 +17,8 @@ from sluice.notices import (
     SweepNotice,
     TestNotice,
 )
+from sluice.model.consumers import ConsumerWord, Report
+from sluice.model.draining import CommandStatus, HookAction
 
 EVENTS = Path(__file__).parents[2] / "events"
 NOW = 1_795_600_000.0  # some minutes after the times in events/
@@ -30,9 +31,9 @@ LIFECYCLE = {
 }
 
 
-def one(payload: Any) -> notices.Notice:
+def one(payload: Any) -> payloads.Notice:
     """The only notice of a payload."""
-    (notice,) = notices.read(payload, NOW)
+    (notice,) = payloads.read(payload, NOW)
     return notice
 
 
@@ -171,7 +172,7 @@ def test_test_notification_is_swallowed_when_it_comes_in_any_shape() -> None:
 def test_batch_is_read_as_far_as_it_goes_when_some_records_are_broken() -> None:
     """One unreadable record does not cost the others."""
     records = [{"body": "not JSON"}, {"body": json.dumps(LIFECYCLE)}, {"body": "[]"}]
-    assert [type(notice) for notice in notices.read({"Records": records}, NOW)] == [HookNotice]
+    assert [type(notice) for notice in payloads.read({"Records": records}, NOW)] == [HookNotice]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,7 @@ def test_batch_is_read_as_far_as_it_goes_when_some_records_are_broken() -> None:
 def test_payload_is_refused_in_words_when_nothing_can_be_read(payload: object, words: str) -> None:
     """What is wrong is named field by field, with what would be right."""
     with pytest.raises(NoticeError) as caught:
-        notices.read(payload, NOW)
+        payloads.read(payload, NOW)
     assert words in str(caught.value)
 
 

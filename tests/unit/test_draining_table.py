@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from sluice import draining
-from sluice.config import DrainPolicy, DrainVia
-from sluice.drain_events import (
+from sluice.config.fleet import DrainPolicy, DrainVia
+from sluice.draining import state_machine as draining
+from sluice.draining.events import (
     Beaten,
     CommandTold,
     Completed,
@@ -31,9 +31,9 @@ from sluice.drain_events import (
     Waiting,
     seen,
 )
-from sluice.drain_news import Look, news_of
-from sluice.draining import BEGIN_WITHIN_S, TABLE, Place, advance, kind_of
-from sluice.model import (
+from sluice.draining.observations import Look, news_of
+from sluice.draining.state_machine import BEGIN_WITHIN_S, TABLE, Place, advance, kind_of
+from sluice.model.draining import (
     CommandStatus,
     CompleteHook,
     Drain,

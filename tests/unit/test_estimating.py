@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.estimating import learn
-from sluice.lead_times import lead_time
-from sluice.model import Estimate, Instance, Lifecycle, Memory, QueueReading, Reading, Series, TimedLaunch
-from sluice.serving import service_rate
+from sluice.model.observed import Instance, Lifecycle, QueueReading, Reading, Series
+from sluice.model.planning import Estimate, Memory, TimedLaunch
+from sluice.planning.learning.lead_time import lead_time
+from sluice.planning.learning.learn import learn
+from sluice.planning.learning.service_rate import service_rate
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, clock, seen
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sluice.grouping import failure_group
-from sluice.redrive_requests import (
+from sluice.redriving.failure_groups import failure_group
+from sluice.redriving.payloads import (
     EditRequest,
     FailureReport,
     GroupRequest,

@@ -4,11 +4,11 @@ from collections import Counter
 
 import pytest
 
-from sluice.grouping import GROUPS_MAX, OVERFLOW, Cause
-from sluice.jobs import Selection, open_job
 from sluice.memory import Call, faulty_ports
-from sluice.model import FailureGroup, JobState
-from sluice.ports import EMPTY_GROUPS_KEPT_S
+from sluice.model.redriving import FailureGroup, JobState
+from sluice.ports.ledger import EMPTY_GROUPS_KEPT_S
+from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, Cause
+from sluice.redriving.jobs.lifecycle import Selection, open_job
 from tests.redrive_worlds import World, fleet, letter
 
 BODIES = 5_000

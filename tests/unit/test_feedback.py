@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from sluice import feedback
-from sluice.case import patience_s
-from sluice.estimating import learn
-from sluice.model import Estimate, Lifecycle, Memory, Mode, Reading, Series, Sighting, Snapshot
+from sluice.model.observed import Lifecycle, Mode, Reading, Series
+from sluice.model.planning import Estimate, Memory, Sighting, Snapshot
+from sluice.planning.assessment import patience_s
+from sluice.planning.learning import safety_margin
+from sluice.planning.learning.learn import learn
 from tests.failing_world import FailingWorld
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
@@ -49,7 +50,7 @@ def test_waits_when_new_consumers_take_a_minute_longer_than_their_group_shows():
     late = [late_in(world, fleet, 1800) for _ in range(10)]
     assert late[0] > 100
     assert sum(late[-4:]) == 0
-    assert 0.1 < world.memory.kept_back <= feedback.KEPT_BACK_MOST
+    assert 0.1 < world.memory.kept_back <= safety_margin.KEPT_BACK_MOST
     (planned,) = (figure for figure in world.decisions[-1].figures if figure.name == "planned_wait_s")
     assert planned.source == "measured"
     assert planned.value < 0.9 * 180
@@ -85,7 +86,7 @@ def test_lateness_when_there_was_an_outage():
     fleet = a_fleet(target_wait_s=180)
     world = FailingWorld(lambda _t: 3.0, lambda t, _poison: 2400 <= t < 3300, back_after_s=10.0)
     world.live(fleet, 5400)
-    assert world.longest_wait_s() > 180 + feedback.LATE_SLACK_S
+    assert world.longest_wait_s() > 180 + safety_margin.LATE_SLACK_S
     assert world.memory.kept_back == 0.0
 
 
@@ -106,11 +107,11 @@ def settle(memory=LATE, *, done=120.0, oldest=None, at=NINE):
     """The memory once a spell of lateness can be judged; two units complete 120 a minute."""
     points = tuple((NINE - 60.0 * i, done) for i in range(10, 1, -1))
     queue = replace(a_queue(at, 50, 2, per_minute=None), deleted=Series(60.0, points), oldest_age=oldest)
-    return replace(memory, **feedback.settled(memory, memory.sightings, queue, 120.0, at))
+    return replace(memory, **safety_margin.settled(memory, memory.sightings, queue, 120.0, at))
 
 
 @pytest.mark.parametrize(
-    ("by", "kept_back"), [(0.05, 0.05), (0.001, feedback.LESSON_LEAST), (4.0, feedback.LESSON_MOST)]
+    ("by", "kept_back"), [(0.05, 0.05), (0.001, safety_margin.LESSON_LEAST), (4.0, safety_margin.LESSON_MOST)]
 )
 def test_lesson_when_units_did_what_they_should(by, kept_back):
     """As much of the target as it was late by, within bounds; what comes once it is over is judged anew."""
@@ -142,7 +143,7 @@ def test_lessons_when_there_are_many():
     memory = LATE
     for _ in range(20):
         memory = settle(replace(memory, late=(LATE_AT, 0.08)))
-    assert memory.kept_back == feedback.KEPT_BACK_MOST
+    assert memory.kept_back == safety_margin.KEPT_BACK_MOST
 
 
 def test_lesson_when_the_promise_was_kept_since():
@@ -170,14 +171,14 @@ def late_decision(fleet, **changes):
 def test_lateness_when_plans_held_since_before_the_message_came():
     """It is noted with how late it was: 150 of 120 s."""
     held = Memory(held_since=NINE - 200.0)
-    assert feedback.noted(held, late_decision(a_fleet()), patience_s)["late"] == (NINE, pytest.approx(0.25))
+    assert safety_margin.noted(held, late_decision(a_fleet()), patience_s)["late"] == (NINE, pytest.approx(0.25))
     recently = {"held_since": NINE - 100.0, "late": None}
-    assert feedback.noted(Memory(**recently), late_decision(a_fleet()), patience_s) == recently
+    assert safety_margin.noted(Memory(**recently), late_decision(a_fleet()), patience_s) == recently
 
 
 @pytest.mark.parametrize("changes", [{"mode": Mode.SHADOW}, {"mode": Mode.PAUSED}, {"raw_need": 9, "want": 4}])
 def test_lateness_when_the_decision_was_not_the_fleets(changes):
     """In shadow mode another acts; where less was wanted than needed a limit did it: from then on nothing held."""
     held = Memory(held_since=NINE - 200.0)
-    after = feedback.noted(held, late_decision(a_fleet(), **changes), patience_s)
+    after = safety_margin.noted(held, late_decision(a_fleet(), **changes), patience_s)
     assert after == {"held_since": None, "late": None}

@@ -7,8 +7,9 @@ from math import sqrt
 
 import pytest
 
-from sluice.estimating import learn
-from sluice.forecasting import (
+from sluice.model.observed import Series
+from sluice.model.planning import Estimate, History, Memory
+from sluice.planning.learning.forecasting import (
     CLEARLY,
     HISTORY_PERIODS,
     JUDGED_LEAST,
@@ -18,7 +19,7 @@ from sluice.forecasting import (
     forecast,
     learn_arrivals,
 )
-from sluice.model import Estimate, History, Memory, Series
+from sluice.planning.learning.learn import learn
 from tests.planner_world import NINE, a_fleet, a_group, a_queue, seen
 
 MONDAY = 1_795_392_000.0  # 2026-11-23 00:00 UTC

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from sluice import hygiene
-from sluice.case import case_of
-from sluice.estimating import learn
-from sluice.model import Estimate, History, Memory, QueueReading, Reading, ReasonCode, Series, Sighting
-from sluice.planning import plan, remember
-from sluice.serving import service_rate
+from sluice.model.observed import QueueReading, Reading, Series
+from sluice.model.planning import Estimate, History, Memory, ReasonCode, Sighting
+from sluice.planning.assessment import case_of
+from sluice.planning.learning import redeliveries
+from sluice.planning.learning.learn import learn
+from sluice.planning.learning.service_rate import service_rate
+from sluice.planning.planner import plan, remember
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, seen
 
 QUIET_DAY = History(60.0, NINE - 60.0 * 62, (30.0,) * 60)  # half a message a second, up to two minutes ago
@@ -152,7 +153,7 @@ def test_returns_when_more_is_received_than_completed():
     queue = replace(a_queue(now, 100, 4), **fields_of(metrics(now, [150] * 6, [60] * 6)))
     memory = learn(memory, seen(now, queue, a_group(now, 4)), fleet, now)
     assert memory.returns.counts[1:] == (90.0,) * 5
-    assert hygiene.returning_per_s(memory) == pytest.approx(1.5)
+    assert redeliveries.returning_per_s(memory) == pytest.approx(1.5)
     assert memory.failing == pytest.approx(0.6)
 
 
@@ -322,4 +323,4 @@ def test_sighting_when_a_count_of_those_in_flight_is_missing():
     """Nothing can be said to have come back then."""
     before = Sighting(NINE, 10.0, 50.0, 4.0, True, 0.0)
     queue = replace(a_queue(NINE + 10, 60, None))
-    assert hygiene.came_back(Memory(), before, queue, 10.0, 10.0) == 0.0
+    assert redeliveries.came_back(Memory(), before, queue, 10.0, 10.0) == 0.0

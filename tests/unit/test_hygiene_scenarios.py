@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.model import Snapshot
+from sluice.model.planning import Snapshot
 from tests.failing_world import FailingWorld
 from tests.planner_world import a_fleet
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.launching import (
+from sluice.consumers.protection import BUSY_KEPT_S, ProtectionPlan, is_busy, plan_protection
+from sluice.consumers.state_machine import (
     BOOT_TABLE,
-    BUSY_KEPT_S,
     FRESH_S,
     BootEvent,
     BootEventKind,
@@ -14,27 +14,14 @@ from sluice.launching import (
     Launching,
     Left,
     Newcomer,
-    ProtectionPlan,
     Said,
     advance_boot,
-    is_busy,
-    plan_protection,
     time_launch,
 )
-from sluice.model import (
-    BootState,
-    BootStep,
-    CompleteHook,
-    Consumer,
-    ConsumerWord,
-    GroupReading,
-    HookAction,
-    HookResult,
-    Instance,
-    Lifecycle,
-    Report,
-    TimedLaunch,
-)
+from sluice.model.consumers import BootState, BootStep, Consumer, ConsumerWord, Report
+from sluice.model.draining import CompleteHook, HookAction, HookResult
+from sluice.model.observed import GroupReading, Instance, Lifecycle
+from sluice.model.planning import TimedLaunch
 
 NOW = 1_000_000.0
 ID = "i-0c0ffee1234567890"

@@ -3,7 +3,7 @@
 import json
 
 from sluice.aws.records import from_text, to_text
-from sluice.model import Estimate, History, Memory, Sighting
+from sluice.model.planning import Estimate, History, Memory, Sighting
 from tests.planner_world import NINE
 
 LEARNED = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sluice.memory import Change, Hook, MemoryGroup, Transition
-from sluice.model import HookAction, HookResult, Lifecycle
-from sluice.ports import NeedsFixError, RefusedError
+from sluice.model.draining import HookAction, HookResult
+from sluice.model.observed import Lifecycle
+from sluice.ports.errors import NeedsFixError, RefusedError
 from tests.still_clock import START_AT, Clock
 
 

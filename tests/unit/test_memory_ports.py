@@ -6,31 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.config import Fleet, parse
+from sluice.config.fleet import Fleet, parse
 from sluice.memory import Call, Crash, Fault, MemoryPorts, When, at_call, faulty, faulty_ports, memory_ports, queue_url
-from sluice.model import (
-    Action,
-    CommandStatus,
-    Decision,
-    Drain,
-    DrainCause,
-    DrainState,
-    JobState,
-    Message,
-    Mode,
-    Outcome,
-    OutcomeStatus,
-    RedriveJob,
-    StopOrder,
-)
-from sluice.ports import (
-    ATTEMPTS_KEPT_S,
-    DECISIONS_KEPT_S,
-    DRAINS_KEPT_S,
-    JOBS_KEPT_S,
-    Ports,
-    TryLaterError,
-)
+from sluice.model.draining import CommandStatus, Drain, DrainCause, DrainState, StopOrder
+from sluice.model.observed import Mode
+from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
+from sluice.model.redriving import JobState, Message, RedriveJob
+from sluice.ports.errors import TryLaterError
+from sluice.ports.ledger import ATTEMPTS_KEPT_S, DECISIONS_KEPT_S, DRAINS_KEPT_S, JOBS_KEPT_S, Ports
 from tests.still_clock import START_AT, Clock
 
 

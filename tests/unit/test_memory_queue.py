@@ -6,8 +6,9 @@ import pytest
 
 from sluice.memory import MemoryQueue, MemorySignals, queue_url
 from sluice.memory import queue as memory_queue
-from sluice.model import Attribute, Message, QueueReading, Reading, Series
-from sluice.ports import RefusedError, TryLaterError
+from sluice.model.observed import QueueReading, Reading, Series
+from sluice.model.redriving import Attribute, Message
+from sluice.ports.errors import RefusedError, TryLaterError
 from tests.still_clock import START_AT, Clock
 
 

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sluice.aws.deployment import PATIENCE_S, PAUSE_S, AwsDeployment
-from sluice.ports import PortError
+from sluice.ports.errors import PortError
 from tests.still_clock import Clock
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"

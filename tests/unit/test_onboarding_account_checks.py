@@ -15,7 +15,7 @@ from sluice.onboarding.account import ScalingPolicy
 from sluice.onboarding.checks import inspect
 from sluice.onboarding.deployment import Verdict
 from sluice.onboarding.remembering import remembering
-from sluice.ports import NeedsFixError
+from sluice.ports.errors import NeedsFixError
 from tests.account_world import DEAD, GROUP, HOST, KEY, QUEUE, REGION, group, queue, setting, sound
 
 POLICY = setting("policies", (ScalingPolicy("cpu", "StepScaling"),))

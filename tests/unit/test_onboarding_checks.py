@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sluice.config import parse as parse_fleet
+from sluice.config.fleet import parse as parse_fleet
 from sluice.memory.account import MemoryAccount
 from sluice.onboarding.account import (
     FleetRecord,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sluice.onboarding.deployment import NO_ALARM, Verdict, check
-from sluice.ports import NeedsFixError
+from sluice.ports.errors import NeedsFixError
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 DEAD = f"{URL}-dead"

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.estimating import learn
-from sluice.model import Action, Decision, History, Memory, Mode, ReasonCode
-from sluice.planning import plan, remember
+from sluice.model.observed import Mode
+from sluice.model.planning import Action, Decision, History, Memory, ReasonCode
+from sluice.planning.learning.learn import learn
+from sluice.planning.planner import plan, remember
 from tests.planner_world import a_fleet, a_group, a_queue, clock, decide, seen, watched
 
 

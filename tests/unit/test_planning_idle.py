@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from sluice import case
-from sluice.deadlines import QUANTILE
-from sluice.forecasting import Forecast, usual
-from sluice.model import Estimate, History, Memory, Sighting
+from sluice.model.planning import Estimate, History, Memory, Sighting
+from sluice.planning import assessment
+from sluice.planning.deadlines import QUANTILE
+from sluice.planning.learning.forecasting import Forecast, usual
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
 MESSAGE_S = 6.0
@@ -121,7 +121,7 @@ def test_window_when_a_unit_is_idle():
     snapshot = seen(NINE, a_queue(NINE), a_group(NINE, 1))
     for per_minute, window_s in ((4, 15.0), (8, 30.0)):
         memory = replace(known(per_minute), lead_time=Estimate(120.0, 8.0, NINE))
-        assert case.case_of(snapshot, snapshot.group, slow, memory, NINE).window_s == window_s
+        assert assessment.case_of(snapshot, snapshot.group, slow, memory, NINE).window_s == window_s
 
 
 def test_hot_when_a_unit_is_idle():
@@ -161,7 +161,7 @@ def test_cost_when_messages_are_few_all_day(seed, monkeypatch):
         return world.unit_seconds
 
     leaving = unit_seconds()
-    monkeypatch.setattr(case, "IDLE_SHARE", 0.0)
+    monkeypatch.setattr(assessment, "IDLE_SHARE", 0.0)
     staying = unit_seconds()
     assert leaving < 0.99 * staying, f"seed {seed}"
 
@@ -173,7 +173,7 @@ def test_case_when_it_is_idle_by_the_minute_and_not_by_what_is_usual():
     for history, idle in ((memory.arrivals, False), (quiet, False), (History(60.0, NINE - 3600.0, (4.0,) * 60), True)):
         snapshot = seen(NINE, a_queue(NINE), a_group(NINE, 1))
         told = Memory(service_rate=memory.service_rate, lead_time=memory.lead_time, arrivals=history)
-        assert case.case_of(snapshot, snapshot.group, FLEET, told, NINE).idle is idle
+        assert assessment.case_of(snapshot, snapshot.group, FLEET, told, NINE).idle is idle
 
 
 # ------------------------------------------------------------------------------------------- few, and never in time
@@ -192,7 +192,7 @@ def test_forecast_when_messages_are_few(per_minute, quiet_s, target_s, steady):
     fleet = a_fleet(target_wait_s=target_s)
     memory = known(per_minute, quiet_s)
     snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
-    arrivals = case.case_of(snapshot, snapshot.group, fleet, memory, NINE).arrivals
+    arrivals = assessment.case_of(snapshot, snapshot.group, fleet, memory, NINE).arrivals
     assert (arrivals.rate_per_s == usual(memory)) is steady
     assert (arrivals.ahead_per_s == usual(memory)) is steady
 
@@ -201,7 +201,7 @@ def test_forecast_when_messages_are_few_and_a_launch_can_wait():
     """What is expected is steadied, so that a unit does not stay for two that came together; nothing is foreseen."""
     memory = known(0.5, 30)
     snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
-    arrivals = case.case_of(snapshot, snapshot.group, FLEET, memory, NINE).arrivals
+    arrivals = assessment.case_of(snapshot, snapshot.group, FLEET, memory, NINE).arrivals
     assert (arrivals.rate_per_s, arrivals.quiet_s) == (usual(memory), 30.0)
 
 
@@ -210,7 +210,7 @@ def test_forecast_when_few_messages_become_many():
     history = History(60.0, NINE - 3720.0, (0.5,) * 57 + (5.0,) * 3)
     memory = replace(known(5), arrivals=history)
     snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
-    arrivals = case.case_of(snapshot, snapshot.group, FLEET, memory, NINE).arrivals
+    arrivals = assessment.case_of(snapshot, snapshot.group, FLEET, memory, NINE).arrivals
     assert arrivals.rate_per_s > 4 * usual(memory)
 
 
@@ -220,7 +220,7 @@ def test_forecast_when_few_messages_become_none():
         history = History(60.0, NINE - 3720.0, (0.5,) * (60 - silent) + (0.0,) * silent)
         memory = replace(known(0.01, quiet_s=600), arrivals=history)
         snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
-        arrivals = case.case_of(snapshot, snapshot.group, a_fleet(target_wait_s=30), memory, NINE).arrivals
+        arrivals = assessment.case_of(snapshot, snapshot.group, a_fleet(target_wait_s=30), memory, NINE).arrivals
         assert (arrivals.rate_per_s == usual(memory)) is steady
 
 
@@ -247,7 +247,7 @@ def test_usual_when_it_took_long_or_not(counts, per_minute):
 )
 def test_quantile_when_a_spare_unit_would_serve_so_many(in_a_boot, quantile):
     """Of n messages in the time that a launch costs, it is worth having one for what happens once in n such times."""
-    assert case._quantile(Forecast(in_a_boot / 190, 0.0, 0.0), 180.0) == pytest.approx(quantile, abs=0.01)
+    assert assessment._quantile(Forecast(in_a_boot / 190, 0.0, 0.0), 180.0) == pytest.approx(quantile, abs=0.01)
 
 
 def test_launches_when_jobs_are_long_and_few():

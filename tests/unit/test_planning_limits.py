@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from sluice import limits
-from sluice.case import case_of
-from sluice.estimating import learn
-from sluice.limits import LIMITS
-from sluice.model import Action, Decision, Estimate, Lifecycle, Memory, Reason, ReasonCode
-from sluice.planning import plan, remember
+from sluice.model.observed import Lifecycle
+from sluice.model.planning import Action, Decision, Estimate, Memory, Reason, ReasonCode
+from sluice.planning import limits
+from sluice.planning.assessment import case_of
+from sluice.planning.learning.learn import learn
+from sluice.planning.limits import LIMITS
+from sluice.planning.planner import plan, remember
 from tests.planner_world import a_fleet, a_group, a_queue, clock, decide, seen, watched
 
 NOW = clock("14:00")

@@ -5,12 +5,13 @@ from itertools import cycle
 
 import pytest
 
-from sluice.estimating import learn
-from sluice.model import GroupReading, Instance, Lifecycle, Memory, ReasonCode, Snapshot
-from sluice.planning import plan
-from sluice.scoring import score
-from sluice.serving import service_rate
-from sluice.shadowing import follow
+from sluice.model.observed import GroupReading, Instance, Lifecycle
+from sluice.model.planning import Memory, ReasonCode, Snapshot
+from sluice.planning.learning.learn import learn
+from sluice.planning.learning.service_rate import service_rate
+from sluice.planning.planner import plan
+from sluice.planning.shadow.replay import follow
+from sluice.planning.shadow.scorecard import score
 from tests.planner_world import NINE, Unit, World, a_fleet, a_queue, decide, seen, watched
 from tests.unit.test_estimating import saturated
 

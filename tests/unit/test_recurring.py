@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 
 from sluice.aws.records import from_text, to_text
-from sluice.deadlines import Supply
-from sluice.model import Awaited, Estimate, History, Memory, Sighting
-from sluice.recurring import (
+from sluice.model.planning import Awaited, Estimate, History, Memory, Sighting
+from sluice.planning.learning.periodic_batches import (
     AWAITED_MAX,
     PULSES_MAX,
     REPEATS_MAX,
@@ -20,6 +19,7 @@ from sluice.recurring import (
     learn_batches,
     worth,
 )
+from sluice.planning.supply import Supply
 
 MONDAY = 1_795_392_000.0  # 2026-11-23 00:00 UTC
 HORIZON_S = 180.0  # a target of 120 s and a lead time of 60 s

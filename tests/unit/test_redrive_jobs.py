@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.jobs import RequestError, Selection, amend_job, open_job, preview, stop_job
 from sluice.memory import Call, Crash, Decide, Fault, When, faulty_ports
-from sluice.model import Attribute, JobPhase, JobState, Message
-from sluice.ports import ConflictError, LostAnswerError, TryLaterError
-from sluice.redrive import ATTEMPTS, COPY_OF, memory_key
-from sluice.running import PATIENCE_S, Work, run
+from sluice.model.redriving import Attribute, JobPhase, JobState, Message
+from sluice.ports.errors import ConflictError, LostAnswerError, TryLaterError
+from sluice.redriving.jobs.lifecycle import RequestError, Selection, amend_job, open_job, preview, stop_job
+from sluice.redriving.jobs.runner import PATIENCE_S, Work, run
+from sluice.redriving.message_copy import ATTEMPTS, COPY_OF, memory_key
 from tests.redrive_worlds import SOON, World, fleet, text
 
 ALL = Selection()

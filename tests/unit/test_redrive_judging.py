@@ -5,30 +5,25 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.config import Otherwise, RedrivePolicy
-from sluice.grouping import SOURCE, Cause, failure_group, masked
-from sluice.model import Attribute, JobState, Message, RedriveJob, Verdict, VerdictKind
-from sluice.ports import QueueFacts
-from sluice.redrive import (
+from sluice.config.fleet import Otherwise, RedrivePolicy
+from sluice.model.redriving import Attribute, JobState, Message, RedriveJob, Verdict, VerdictKind
+from sluice.ports.aws_services import QueueFacts
+from sluice.redriving.failure_groups import SOURCE, Cause, failure_group, masked
+from sluice.redriving.jobs.rules import due, overlap, paced, returned
+from sluice.redriving.message_copy import (
     ATTEMPTS,
     COPY_OF,
     FIRST_SENT_AT,
-    History,
     Origin,
     attempts_of,
-    backoff_s,
     came_from,
     copy_of,
-    due,
     first_sent_at,
-    judge,
     memory_key,
     origin_of,
-    overlap,
-    paced,
-    returned,
     rounds,
 )
+from sluice.redriving.verdict import History, backoff_s, judge
 from tests.redrive_worlds import START, letter, text
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"

@@ -2,15 +2,17 @@
 
 import pytest
 
-from sluice.belonging import Way
-from sluice.dead_letters import End
-from sluice.editing import Editor, key_of
-from sluice.expiry import LOOK_EVERY_S, Keeper, is_due
-from sluice.jobs import RequestError, Selection, open_job
 from sluice.memory import Fault, When, faulty_ports
-from sluice.model import JobState
-from sluice.ports import LostAnswerError, Ports, TryLaterError
-from sluice.redrive import ATTEMPTS, left_s, margin_s
+from sluice.model.redriving import JobState
+from sluice.ports.errors import LostAnswerError, TryLaterError
+from sluice.ports.ledger import Ports
+from sluice.redriving.dead_letters import End
+from sluice.redriving.jobs.lifecycle import RequestError, Selection, open_job
+from sluice.redriving.message_copy import ATTEMPTS
+from sluice.redriving.message_editor import Editor, key_of
+from sluice.redriving.retention import LOOK_EVERY_S, Keeper, is_due
+from sluice.redriving.source_queues import Way
+from sluice.redriving.verdict import left_s, margin_s
 from tests.redrive_worlds import SOON, START, World, fleet, letter
 
 DAY_S = 86_400.0

@@ -6,12 +6,14 @@ from typing import Any, cast
 
 import pytest
 
-from sluice.job_loading import LOAD_S
-from sluice.jobs import Selection, open_job
 from sluice.memory import Call, Fault, MemoryQueue, When, faulty_ports
-from sluice.model import Attribute, Claim, Consignment, JobPhase, JobState, Message, RedriveJob
-from sluice.ports import BatchAnswer, Ports, Queue, TryLaterError
-from sluice.redrive import joined
+from sluice.model.redriving import Attribute, Claim, Consignment, JobPhase, JobState, Message, RedriveJob
+from sluice.ports.aws_services import BatchAnswer, Queue
+from sluice.ports.errors import TryLaterError
+from sluice.ports.ledger import Ports
+from sluice.redriving.jobs.dlq_loading import LOAD_S
+from sluice.redriving.jobs.lifecycle import Selection, open_job
+from sluice.redriving.jobs.rules import joined
 from tests.redrive_worlds import World, fleet, letter, text
 
 DEAD = Selection(from_dead_letters=True)

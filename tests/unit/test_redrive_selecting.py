@@ -6,11 +6,21 @@ from typing import Any
 
 import pytest
 
-from sluice.jobs import RequestError, Selection, open_job, pause_job, preview, resume_job, stop_job, target_in
 from sluice.memory import Call, Fault, When, faulty_ports
-from sluice.model import JobPhase, JobState, RedriveJob
-from sluice.ports import MOVE_MAX_PER_S, TryLaterError
-from sluice.redrive import MOVE_COUNT_MIN, outlook
+from sluice.model.redriving import JobPhase, JobState, RedriveJob
+from sluice.ports.aws_services import MOVE_MAX_PER_S
+from sluice.ports.errors import TryLaterError
+from sluice.redriving.jobs.lifecycle import (
+    RequestError,
+    Selection,
+    open_job,
+    pause_job,
+    preview,
+    resume_job,
+    stop_job,
+    target_in,
+)
+from sluice.redriving.jobs.rules import MOVE_COUNT_MIN, outlook
 from tests.redrive_worlds import SOON, START, World, fleet
 
 ALL = Selection()

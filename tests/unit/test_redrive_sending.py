@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice.grouping import SOURCE
 from sluice.memory import Call, Crash, Fault, When, faulty_ports
-from sluice.model import Attribute, JobState, Message
-from sluice.ports import BatchAnswer, LostAnswerError, NeedsFixError, Ports, QueueFacts, RefusedError, TryLaterError
-from sluice.redrive import ATTEMPTS, COPY_OF
-from sluice.resending import Fate, Parcel, Sender
+from sluice.model.redriving import Attribute, JobState, Message
+from sluice.ports.aws_services import BatchAnswer, QueueFacts
+from sluice.ports.errors import LostAnswerError, NeedsFixError, RefusedError, TryLaterError
+from sluice.ports.ledger import Ports
+from sluice.redriving.failure_groups import SOURCE
+from sluice.redriving.message_copy import ATTEMPTS, COPY_OF
+from sluice.redriving.sender import Fate, Parcel, Sender
 from tests.redrive_worlds import VISIBILITY_S, World, fleet, letter, text
 
 

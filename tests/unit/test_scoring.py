@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.model import Shadow, ShadowFleet, ShadowQueue, Span, Tally
-from sluice.scoring import DAYS_KEPT, HOURS_KEPT, Tallying, added, late, score
+from sluice.model.shadow import Shadow, ShadowFleet, ShadowQueue, Span, Tally
+from sluice.planning.shadow.scorecard import DAYS_KEPT, HOURS_KEPT, Tallying, added, late, score
 from tests.planner_world import NINE
 
 HOUR = 3600.0

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from sluice.config import Settings, parse
-from sluice.config_settings import GIVEN
+from sluice.config.fleet import Settings, parse
+from sluice.config.settings import GIVEN
 from tools.settings_docs import PAGE_PATH, SCHEMA_PATH, page, schema
 
 LEAST = {"queue": "https://sqs.eu-west-1.amazonaws.com/123456789012/orders", "group": "g", "target_wait_s": 60}

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from sluice.belonging import Way, by_dead_letter_queue, way_back
-from sluice.config import ConfigError, Fleet, parse
-from sluice.grouping import SOURCE, queue_name, told_source
+from sluice.config.fleet import ConfigError, Fleet, parse
 from sluice.memory import memory_ports, queue_url
-from sluice.model import Figure, JobState, RedriveJob
-from sluice.ports import QueueFacts
-from sluice.wakes import AlarmWake, about
+from sluice.model.planning import Figure
+from sluice.model.redriving import JobState, RedriveJob
+from sluice.planning.payloads import AlarmWake, about
+from sluice.ports.aws_services import QueueFacts
+from sluice.redriving.failure_groups import SOURCE, queue_name, told_source
+from sluice.redriving.source_queues import Way, by_dead_letter_queue, way_back
 from sluice.widget import Theme, render
 from sluice.widget.answers import render_answer
 from tests.redrive_worlds import letter, text

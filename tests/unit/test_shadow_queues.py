@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from sluice.aws.records import from_text, to_text
-from sluice.config import Fleet
-from sluice.counterfactual import Counterfactual, Pace
-from sluice.model import GroupReading, Memory, QueueReading, Shadow, ShadowFleet, Snapshot
-from sluice.scoring import Tallying, late, score
-from sluice.sharing import pooled
+from sluice.config.fleet import Fleet
+from sluice.model.observed import GroupReading, QueueReading
+from sluice.model.planning import Memory, Snapshot
+from sluice.model.shadow import Shadow, ShadowFleet
+from sluice.planning.multi_queue import pooled
+from sluice.planning.shadow.scorecard import Tallying, late, score
+from sluice.planning.shadow.simulated_fleet import Counterfactual, Pace
 from tests.planner_world import NINE, a_fleet, a_group, a_queue, seen
 from tests.shadow_world import ShadowedWorld, looked
 from tests.sharing_world import a_shared_fleet

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from sluice.estimating import learn
-from sluice.model import Memory, Mode, Snapshot
-from sluice.planning import plan, remember
-from sluice.scoring import Score, score
-from sluice.shadowing import follow
+from sluice.model.observed import Mode
+from sluice.model.planning import Memory, Snapshot
+from sluice.planning.learning.learn import learn
+from sluice.planning.planner import plan, remember
+from sluice.planning.shadow.replay import follow
+from sluice.planning.shadow.scorecard import Score, score
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies.aws import TargetTracking
 from tools.backtest.policies.sluice import Sluice

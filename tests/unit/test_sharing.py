@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.deadlines import Supply, need
-from sluice.estimating import learn
-from sluice.model import Action, Awaited, Estimate, History, Memory, QueueReading, Reading, ReasonCode, Series, Snapshot
-from sluice.planning import plan
-from sluice.sharing import Demand, needs, pooled
+from sluice.model.observed import QueueReading, Reading, Series
+from sluice.model.planning import Action, Awaited, Estimate, History, Memory, ReasonCode, Snapshot
+from sluice.planning.deadlines import need
+from sluice.planning.learning.learn import learn
+from sluice.planning.multi_queue import Demand, needs, pooled
+from sluice.planning.planner import plan
+from sluice.planning.supply import Supply
 from tests.planner_world import NINE, a_group, a_queue, decide
 from tests.sharing_world import SharedWorld, a_shared_fleet
 

@@ -8,9 +8,18 @@ from tools.sources import CHECKOUT, CORE, closure, digest, path_of
 def test_closure_when_a_module_imports_others() -> None:
     """All that it imports of the project, by name, and nothing of others."""
     found = closure("tools.backtest.policies.sluice", (CHECKOUT, CORE))
-    assert {"sluice.planning", "sluice.deadlines", "sluice.config", "tools.backtest.simulator"} <= found.keys()
+    assert {
+        "sluice.planning.planner",
+        "sluice.planning.deadlines",
+        "sluice.config.fleet",
+        "tools.backtest.simulator",
+    } <= found.keys()
     assert not any(name.startswith(("numpy", "pydantic")) for name in found)
-    assert found["sluice.planning"] == path_of("sluice.planning") == CORE / "sluice" / "planning.py"
+    assert (
+        found["sluice.planning.planner"]
+        == path_of("sluice.planning.planner")
+        == CORE / "sluice" / "planning" / "planner.py"
+    )
 
 
 def test_digest_when_code_changes(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sluice.config import ConfigError, Fleet, parse
-from sluice.model import Mode
+from sluice.config.fleet import ConfigError, Fleet, parse
+from sluice.model.observed import Mode
 from tools.cfn import Template, refused
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sluice.config import Fleet, parse_all
+from sluice.config.fleet import Fleet, parse_all
 from tools.cfn import Resolved, Template, refused
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from sluice.values import dataclass, replace
+from sluice.model.frozen import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

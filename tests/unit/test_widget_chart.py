@@ -5,17 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from sluice.model import (
-    GroupReading,
-    Instance,
-    Lifecycle,
-    Memory,
-    OutcomeStatus,
-    QueueReading,
-    Reading,
-    Snapshot,
-)
-from sluice.planning import plan
+from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading
+from sluice.model.planning import Memory, OutcomeStatus, Snapshot
+from sluice.planning.planner import plan
 from sluice.widget.chart import Sample, render_chart, sample, tick_moments
 from sluice.widget.text import Clock
 from tests.widget_html import Page, parse

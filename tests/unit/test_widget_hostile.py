@@ -4,8 +4,8 @@ from functools import cache
 
 import pytest
 
-from sluice.config import ConfigError
-from sluice.model import Attribute, Message, Quarantined
+from sluice.config.fleet import ConfigError
+from sluice.model.redriving import Attribute, Message, Quarantined
 from sluice.widget import Part, Scene, Theme, Trouble, render, render_message, render_messages, render_whole
 from sluice.widget.drains import _CUT_SHORT
 from tests.widget_html import Page, parse

@@ -6,19 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.config import ConfigError, DrainPolicy, RedriveMode, RedrivePolicy
-from sluice.model import (
-    DrainOutcome,
-    DrainState,
-    JobAct,
-    JobState,
-    Message,
-    Mode,
-    OutcomeStatus,
-    Quarantined,
-    Reason,
-    ReasonCode,
-)
+from sluice.config.fleet import ConfigError, DrainPolicy, RedriveMode, RedrivePolicy
+from sluice.model.draining import DrainOutcome, DrainState
+from sluice.model.observed import Mode
+from sluice.model.planning import OutcomeStatus, Reason, ReasonCode
+from sluice.model.redriving import JobAct, JobState, Message, Quarantined
 from sluice.widget import (
     Part,
     Scene,

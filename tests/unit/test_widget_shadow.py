@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.model import Mode
-from sluice.scoring import Score, Side
+from sluice.model.observed import Mode
+from sluice.planning.shadow.scorecard import Score, Side
 from sluice.widget import Part, Theme, Trouble, render
 from tests.widget_html import Page, parse
 from tests.widget_scenes import HARM, NOW, fleet, view

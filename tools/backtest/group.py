@@ -5,7 +5,7 @@ from heapq import heappop, heappush
 from math import inf
 from random import Random
 
-from sluice.model import Instance, LaunchFailure, Lifecycle
+from sluice.model.observed import Instance, LaunchFailure, Lifecycle
 from tools.backtest.conditions import Conditions, ShrinkOrder
 from tools.backtest.queues import Work
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
-from sluice.model import GroupReading
+from sluice.model.observed import GroupReading
 from tools.backtest.conditions import MINUTE_S, Conditions
 from tools.backtest.draws import draws
 from tools.backtest.group import Group

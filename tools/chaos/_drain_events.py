@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sluice.memory import Change, Command
-from sluice.model import ConsumerWord, HookAction
+from sluice.model.consumers import ConsumerWord
+from sluice.model.draining import HookAction
 
 
 def lifecycle_event(action: HookAction, change: Change) -> dict[str, Any]:

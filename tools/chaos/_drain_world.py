@@ -11,11 +11,10 @@ from typing import Any
 
 from functions.drainer import app
 from functions.operator import app as operator_app
-from sluice import sweeping
-from sluice.config import DrainPolicy, DrainVia, Fleet, LaunchPolicy
-from sluice.draining import SPOT_NOTICE_S
-from sluice.fleet_book import FleetBook
-from sluice.invocation import Shift
+from sluice.config.fleet import DrainPolicy, DrainVia, Fleet, LaunchPolicy
+from sluice.draining import sweep
+from sluice.draining.fleet_book import FleetBook
+from sluice.draining.state_machine import SPOT_NOTICE_S
 from sluice.memory import (
     Call,
     Change,
@@ -31,8 +30,10 @@ from sluice.memory import (
     faulty_ports,
     memory_ports,
 )
-from sluice.model import CommandStatus, ConsumerWord, HookAction, HookResult
-from sluice.ports import LostAnswerError, NeedsFixError, PortError, TryLaterError
+from sluice.model.consumers import ConsumerWord
+from sluice.model.draining import CommandStatus, HookAction, HookResult
+from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
+from sluice.redriving.context import Shift
 from tools.chaos._drain_events import command_event, lifecycle_event, report_event, spot_event, sweep_event
 from tools.chaos._stage import Stage
 
@@ -448,7 +449,7 @@ class World(Stage):
                 lasts = Shift.begun(name, now(), 30.0, 60.0, sleep=self.sleep, uniform=self.rng.random)
                 operator_app.answer(payload, operator_app.Operator(self.ports, now, lasts))
             else:
-                shift = sweeping.Shift(now() + sweeping.SWEEP_S, TICK_S, name, self.sleep)
+                shift = sweep.Shift(now() + sweep.SWEEP_S, TICK_S, name, self.sleep)
                 book = FleetBook(self.ports, now, app.logger)
                 app.answer(payload, app.Drainer(self.ports, now, shift, book))
         except Crash:

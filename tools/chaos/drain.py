@@ -17,11 +17,13 @@ from random import Random
 
 from functions.drainer import app
 from functions.operator import app as operator_app
-from sluice.config import DrainPolicy, DrainVia
-from sluice.draining import HOOKLESS_KEPT_S, KEEP_LOOK_S, OWED, SPOT_NOTICE_S, UNDER_WAY
-from sluice.launching import BUSY_KEPT_S
+from sluice.config.fleet import DrainPolicy, DrainVia
+from sluice.consumers.protection import BUSY_KEPT_S
+from sluice.draining.state_machine import HOOKLESS_KEPT_S, KEEP_LOOK_S, OWED, SPOT_NOTICE_S, UNDER_WAY
 from sluice.memory import Call
-from sluice.model import ConsumerWord, DrainState, HookAction, HookResult, Lifecycle
+from sluice.model.consumers import ConsumerWord
+from sluice.model.draining import DrainState, HookAction, HookResult
+from sluice.model.observed import Lifecycle
 from tools.chaos._drain_world import LAUNCH_HOOK, REPEAT_S, SKEW_S, STALL_S, SWEEP_S, TALK_S, Chances, Scene, World
 from tools.chaos._stage import START
 from tools.chaos.report import Report

@@ -25,13 +25,15 @@ from typing import Any
 
 from functions.operator import app as operator_app
 from functions.redriver import app
-from sluice.config import Fleet, QueuePolicy, RedriveMode, RedrivePolicy
-from sluice.grouping import CAUSE, OWN_PREFIX, SOURCE
-from sluice.invocation import GRACE_S, MARGIN_S, Shift
+from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode, RedrivePolicy
 from sluice.memory import Call, Crash, Fault, MemoryQueue, When, faulty_ports, memory_ports, queue_url
-from sluice.model import Attribute, JobState, Message, Quarantined
-from sluice.ports import BatchAnswer, LostAnswerError, NeedsFixError, PortError, Ports, TryLaterError
-from sluice.redrive import FIRST_SENT_AT
+from sluice.model.redriving import Attribute, JobState, Message, Quarantined
+from sluice.ports.aws_services import BatchAnswer
+from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
+from sluice.ports.ledger import Ports
+from sluice.redriving.context import GRACE_S, MARGIN_S, Shift
+from sluice.redriving.failure_groups import CAUSE, OWN_PREFIX, SOURCE
+from sluice.redriving.message_copy import FIRST_SENT_AT
 from tools.chaos._turns import Turns
 from tools.chaos.report import Report
 

@@ -88,7 +88,7 @@ def _source() -> dict[str, Path]:
 
 def _lay_out(name: str, path: Path, work: Path) -> None:
     """Write a module for mypyc into the working folder."""
-    replacement = HERE / "values.py" if name == "sluice.values" else None
+    replacement = HERE / "values.py" if name == "sluice.model.frozen" else None
     text = (replacement or path).read_text(encoding="utf-8")
     place = work / (_place(name).with_suffix("") / "__init__.py" if path.name == "__init__.py" else _place(name))
     place.parent.mkdir(parents=True, exist_ok=True)

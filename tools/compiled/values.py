@@ -1,4 +1,4 @@
-"""`sluice.values` where the core is compiled: there a class has an `__init__` and a `__copy__` written out."""
+"""`sluice.model.frozen` where the core is compiled: there a class has an `__init__` and a `__copy__` written out."""
 
 import dataclasses
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from sluice.model import JobState
+from sluice.model.redriving import JobState
 from tools.demo import page, picture
 from tools.demo.acts import ACTS, Story
 from tools.demo.audit import Audit, lost, percentile, waits

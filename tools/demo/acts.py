@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.model import FailureGroup, JobState, RedriveJob
+from sluice.model.redriving import FailureGroup, JobState, RedriveJob
 from tools.demo.picture import ActSpan
 from tools.demo.settings import DemoSettings
 from tools.demo.show import Show

@@ -7,7 +7,7 @@ from typing import Any
 import htpy as h
 from markupsafe import Markup
 
-from sluice.model import Decision, Outcome
+from sluice.model.planning import Decision, Outcome
 from tools.demo.settings import DemoSettings
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")

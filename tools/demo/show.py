@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sluice.model import Action, Decision
+from sluice.model.planning import Action, Decision
 from tools.demo.watch import Sample, Seen
 
 REFRESH_PER_S = 4

@@ -8,8 +8,10 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sluice.model import Decision, Lifecycle, Outcome
-from sluice.ports import PortError, Ports
+from sluice.model.observed import Lifecycle
+from sluice.model.planning import Decision, Outcome
+from sluice.ports.errors import PortError
+from sluice.ports.ledger import Ports
 from tools.demo.work import WorkLog
 
 PERIOD_S = 0.5

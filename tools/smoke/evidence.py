@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sluice.model import Drain
+from sluice.model.draining import Drain
 from tools.smoke.account import Account
 
 if TYPE_CHECKING:

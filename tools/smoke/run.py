@@ -8,7 +8,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sluice.ports import PortError
+from sluice.ports.errors import PortError
 from tools.smoke.account import Account, Names
 from tools.smoke.deployment import Deployment, Machines, make_steps
 from tools.smoke.evidence import Audit, Timing, as_dict, gather

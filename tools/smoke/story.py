@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.aws import connect
-from sluice.model import DrainState, JobState, Lifecycle
-from sluice.ports import PortError, Ports
+from sluice.model.draining import DrainState
+from sluice.model.observed import Lifecycle
+from sluice.model.redriving import JobState
+from sluice.ports.errors import PortError
+from sluice.ports.ledger import Ports
 from tools.smoke.deployment import FLEET, Deployment
 from tools.smoke.evidence import MetricDelay
 from tools.smoke.waiting import SmokeError

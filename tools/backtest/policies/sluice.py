@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from sluice.config import Fleet, parse
-from sluice.estimating import learn
-from sluice.model import Memory, QueueReading, Reading, Series, Snapshot
-from sluice.planning import plan, remember
+from sluice.config.fleet import Fleet, parse
+from sluice.model.observed import QueueReading, Reading, Series
+from sluice.model.planning import Memory, Snapshot
+from sluice.planning.learning.learn import learn
+from sluice.planning.planner import plan, remember
 from tools.backtest.conditions import MINUTE_S, Conditions
 from tools.backtest.simulator import BEGAN_AT, Sight, Step, next_minute
 from tools.backtest.traces import Trace

@@ -12,7 +12,8 @@ from sluice.aws.instances import SsmInstances
 from sluice.aws.ledger import DynamoLedger
 from sluice.aws.queue import SqsQueue
 from sluice.aws.signals import PERIOD_S, CloudWatchSignals
-from sluice.ports import NeedsFixError, Ports
+from sluice.ports.errors import NeedsFixError
+from sluice.ports.ledger import Ports
 
 __all__ = [
     "AsgGroup",

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import MISSING, Thing, asking, code_of
-from sluice.config import parse_all
+from sluice.config.fleet import parse_all
 from sluice.onboarding.account import (
     FleetRecord,
     GroupRecord,

@@ -15,8 +15,9 @@ from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking, code_of, from_answer
-from sluice.model import Attribute, Message
-from sluice.ports import NeedsFixError, PortError, RefusedError, answer_of, archive_key
+from sluice.model.redriving import Attribute, Message
+from sluice.ports.aws_services import archive_key
+from sluice.ports.errors import NeedsFixError, PortError, RefusedError, answer_of
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ErrorTypeDef

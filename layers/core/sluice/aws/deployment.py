@@ -9,7 +9,7 @@ from sluice.aws.clients import Clients
 from sluice.aws.errors import DENIED, code_of
 from sluice.aws.fleets import SsmFleets
 from sluice.aws.queue import SqsQueue
-from sluice.ports import PortError, TryLaterError
+from sluice.ports.errors import PortError, TryLaterError
 
 # The grant on a fleet's queues is made by the same deployment, right before its use, and IAM is eventually consistent:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency

@@ -19,7 +19,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from sluice.ports import ConflictError, LostAnswerError, NeedsFixError, PortError, RefusedError, TryLaterError
+from sluice.ports.errors import ConflictError, LostAnswerError, NeedsFixError, PortError, RefusedError, TryLaterError
 
 # Codes as services answer them, the last part after a dot. Sources: each service's "Common Errors" page, and
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html for what counts as throttling.

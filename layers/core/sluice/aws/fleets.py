@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking
-from sluice.config import QUEUES_PATH, parse_all
-from sluice.config_history import DocumentVersion, DrainOnly, last_usable
-from sluice.ports import LoadedFleets, PortError
+from sluice.config.fleet import QUEUES_PATH, parse_all
+from sluice.config.history import DocumentVersion, DrainOnly, last_usable
+from sluice.ports.aws_services import LoadedFleets
+from sluice.ports.errors import PortError
 
 if TYPE_CHECKING:
     from types_boto3_ssm.type_defs import ParameterTypeDef

@@ -9,8 +9,9 @@ from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking, code_of
-from sluice.model import GroupReading, HookAction, HookResult, Instance, LaunchFailure, Lifecycle, Membership
-from sluice.ports import NeedsFixError
+from sluice.model.draining import HookAction, HookResult
+from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle, Membership
+from sluice.ports.errors import NeedsFixError
 
 if TYPE_CHECKING:
     from types_boto3_autoscaling.type_defs import ActivityTypeDef, AutoScalingGroupTypeDef, InstanceTypeDef

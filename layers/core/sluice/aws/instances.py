@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking, code_of
-from sluice.model import CommandStatus, StopOrder
+from sluice.model.draining import CommandStatus, StopOrder
 
 if TYPE_CHECKING:
     from types_boto3_ssm.type_defs import (

@@ -42,22 +42,12 @@ from uuid import uuid4
 from sluice.aws.clients import Clients
 from sluice.aws.records import Recorded, from_text, to_text
 from sluice.aws.table import TRANSACTION_MAX, Item, Table, Value, number, text, typed_all
-from sluice.grouping import GROUPS_MAX, OVERFLOW, group_words
-from sluice.model import (
-    Claim,
-    Consignment,
-    Consumer,
-    Decision,
-    Drain,
-    DrainState,
-    FailureGroup,
-    Memory,
-    Outcome,
-    Quarantined,
-    RedriveJob,
-    TimedLaunch,
-)
-from sluice.ports import (
+from sluice.model.consumers import Consumer
+from sluice.model.draining import Drain, DrainState
+from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
+from sluice.model.redriving import Claim, Consignment, FailureGroup, Quarantined, RedriveJob
+from sluice.ports.errors import ConflictError, NeedsFixError, TryLaterError
+from sluice.ports.ledger import (
     ATTEMPTS_KEPT_S,
     CAUSES_KEPT_S,
     CONSIGNMENT_MAX,
@@ -70,10 +60,8 @@ from sluice.ports import (
     RETRY_MARK_S,
     TREND_HOURS,
     TREND_MINUTES,
-    ConflictError,
-    NeedsFixError,
-    TryLaterError,
 )
+from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_words
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef

@@ -14,8 +14,10 @@ from botocore.exceptions import ClientError
 
 from sluice.aws.clients import READ_TIMEOUT_S, Clients
 from sluice.aws.errors import Thing, asking, code_of, is_final
-from sluice.model import Attribute, Message, MoveTask, QueueReading, Reading
-from sluice.ports import HELD_BACK, BatchAnswer, LostAnswerError, PortError, QueueFacts, RefusedError, answer_of
+from sluice.model.observed import QueueReading, Reading
+from sluice.model.redriving import Attribute, Message, MoveTask
+from sluice.ports.aws_services import HELD_BACK, BatchAnswer, QueueFacts
+from sluice.ports.errors import LostAnswerError, PortError, RefusedError, answer_of
 
 if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import (

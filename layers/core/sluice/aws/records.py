@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sluice.model import Decision, Outcome
-from sluice.ports import NeedsFixError
+from sluice.model.planning import Decision, Outcome
+from sluice.ports.errors import NeedsFixError
 
 
 @dataclass(frozen=True, slots=True)

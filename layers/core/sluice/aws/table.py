@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking, code_of
-from sluice.ports import NeedsFixError, RefusedError, TryLaterError
+from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 from sluice.memory.clock import Clock
 from sluice.memory.edges import Command, MemoryArchive, MemoryFleets, MemoryInstances, MemorySignals
 from sluice.memory.faults import Call, Crash, Decide, Fault, When, at_call, faulty, faulty_ports
 from sluice.memory.group import Change, Hook, MemoryGroup, Transition
 from sluice.memory.ledger import MemoryLedger
 from sluice.memory.queue import MemoryQueue, queue_url
-from sluice.ports import Ports
-from sluice.values import dataclass
+from sluice.model.frozen import dataclass
+from sluice.ports.ledger import Ports
 
 __all__ = [
     "Call",

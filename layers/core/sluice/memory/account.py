@@ -14,7 +14,7 @@ from sluice.onboarding.account import (
     ScalingPolicy,
     ScheduledAction,
 )
-from sluice.ports import NeedsFixError
+from sluice.ports.errors import NeedsFixError
 
 
 @dataclass(slots=True)

@@ -7,22 +7,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sluice import config_history
-from sluice.config import QUEUES_PATH, Fleet, parse_all
-from sluice.config_history import DocumentVersion, DrainOnly
+from sluice.config import history
+from sluice.config.fleet import QUEUES_PATH, Fleet, parse_all
+from sluice.config.history import DocumentVersion, DrainOnly
 from sluice.memory.clock import Clock
 from sluice.memory.queue import MemoryQueue
-from sluice.model import CommandStatus, Message, QueueReading, Reading, StopOrder
-from sluice.ports import (
-    SIGNALS_WINDOW_S,
-    STOPPED_AT_ONCE,
-    LoadedFleets,
-    NeedsFixError,
-    PortError,
-    RefusedError,
-    answer_of,
-    archive_key,
-)
+from sluice.model.draining import CommandStatus, StopOrder
+from sluice.model.observed import QueueReading, Reading
+from sluice.model.redriving import Message
+from sluice.ports.aws_services import STOPPED_AT_ONCE, LoadedFleets, archive_key
+from sluice.ports.errors import NeedsFixError, PortError, RefusedError, answer_of
+from sluice.ports.ledger import SIGNALS_WINDOW_S
 
 
 class MemoryFleets:
@@ -54,7 +49,7 @@ class MemoryFleets:
         drain_only: list[DrainOnly] = []
         for name in names:
             others = (*loaded.fleets, *(each.fleet for each in drain_only))
-            if found := config_history.last_usable(name, self._history(name), others):
+            if found := history.last_usable(name, self._history(name), others):
                 drain_only.append(found)
         return replace(loaded, drain_only=tuple(drain_only))
 

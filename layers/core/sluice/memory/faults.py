@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import wraps
 from typing import Any, cast
 
-from sluice.ports import Ports
+from sluice.ports.ledger import Ports
 
 
 class Crash(BaseException):

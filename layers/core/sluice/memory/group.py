@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sluice.memory.clock import Clock
-from sluice.model import GroupReading, HookAction, HookResult, Instance, LaunchFailure, Lifecycle, Membership
-from sluice.ports import PROTECTED_AT_ONCE, NeedsFixError, RefusedError
+from sluice.model.draining import HookAction, HookResult
+from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle, Membership
+from sluice.ports.aws_services import PROTECTED_AT_ONCE
+from sluice.ports.errors import NeedsFixError, RefusedError
 
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
 HOOK_CEILING_S = 172_800.0

@@ -4,23 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
-from sluice.grouping import GROUPS_MAX, OVERFLOW, group_words
 from sluice.memory.clock import Clock
-from sluice.model import (
-    Claim,
-    Consignment,
-    Consumer,
-    Decision,
-    Drain,
-    DrainState,
-    FailureGroup,
-    Memory,
-    Outcome,
-    Quarantined,
-    RedriveJob,
-    TimedLaunch,
-)
-from sluice.ports import (
+from sluice.model.consumers import Consumer
+from sluice.model.draining import Drain, DrainState
+from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
+from sluice.model.redriving import Claim, Consignment, FailureGroup, Quarantined, RedriveJob
+from sluice.ports.errors import ConflictError
+from sluice.ports.ledger import (
     ATTEMPTS_KEPT_S,
     CAUSES_KEPT_S,
     CONSUMERS_KEPT_S,
@@ -32,8 +22,8 @@ from sluice.ports import (
     RETRY_MARK_S,
     TREND_HOURS,
     TREND_MINUTES,
-    ConflictError,
 )
+from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_words
 
 
 @dataclass(frozen=True, slots=True)

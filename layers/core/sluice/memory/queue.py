@@ -14,19 +14,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sluice.memory.clock import Clock
-from sluice.model import Attribute, Message, MoveTask, QueueReading, Reading, Series
-from sluice.ports import (
-    CONSIGNMENT_MAX,
-    HELD_BACK,
-    MOVE_MAX_PER_S,
-    BatchAnswer,
-    NeedsFixError,
-    PortError,
-    QueueFacts,
-    RefusedError,
-    TryLaterError,
-    answer_of,
-)
+from sluice.model.observed import QueueReading, Reading, Series
+from sluice.model.redriving import Attribute, Message, MoveTask
+from sluice.ports.aws_services import HELD_BACK, MOVE_MAX_PER_S, BatchAnswer, QueueFacts
+from sluice.ports.errors import NeedsFixError, PortError, RefusedError, TryLaterError, answer_of
+from sluice.ports.ledger import CONSIGNMENT_MAX
 
 # Quotas: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_ATTRIBUTES = 10

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sluice.config import Fleet
-from sluice.model import Mode
+from sluice.config.fleet import Fleet
+from sluice.model.observed import Mode
 from sluice.onboarding.facts import Facts
 from sluice.onboarding.findings import Finding, FindingCode, Severity
 

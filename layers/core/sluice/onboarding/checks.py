@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 from sluice.onboarding.account import Account
 from sluice.onboarding.case import Case
 from sluice.onboarding.drain_checks import drain_findings

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sluice.config import QUEUES_PATH, ConfigError, Fleet, RedriveMode, parse, parse_all
+from sluice.config.fleet import QUEUES_PATH, ConfigError, Fleet, RedriveMode, parse, parse_all
 from sluice.onboarding.findings import Finding, FindingCode, Severity
-from sluice.ports import PortError
+from sluice.ports.errors import PortError
 
 # A fleet's alarms are told by name: this one is given where a fleet has no veto alarm, and names none.
 NO_ALARM = "(no veto alarm)"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from shlex import quote
 
-from sluice.config import DrainVia
-from sluice.model import Mode
+from sluice.config.fleet import DrainVia
+from sluice.model.observed import Mode
 from sluice.onboarding.account import AGENTS_AT_ONCE, GroupRecord, RoleRecord
 from sluice.onboarding.case import Case
 from sluice.onboarding.facts import Unread

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from shlex import quote
 
-from sluice.config import DrainVia, Fleet, QueuePolicy
+from sluice.config.fleet import DrainVia, Fleet, QueuePolicy
 from sluice.onboarding.account import (
     AGENTS_AT_ONCE,
     Account,
@@ -18,7 +18,7 @@ from sluice.onboarding.account import (
     ScalingPolicy,
     ScheduledAction,
 )
-from sluice.ports import PortError
+from sluice.ports.errors import PortError
 
 # One call of the AWS adapter ends within 25 s, however silent the service (sluice.aws.clients): with less time left
 # none is begun, so that whoever asks can still answer.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from shlex import quote
 
-from sluice.model import Mode
+from sluice.model.observed import Mode
 from sluice.onboarding.account import GroupRecord, HookRecord
 from sluice.onboarding.case import Case, seconds
 from sluice.onboarding.facts import Unread

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from shlex import quote
 from typing import Any
 
-from sluice.config import QueuePolicy, RedriveMode
+from sluice.config.fleet import QueuePolicy, RedriveMode
 from sluice.onboarding.account import KeyRecord, QueueRecord
 from sluice.onboarding.case import Case, seconds
 from sluice.onboarding.facts import Unread

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from sluice.onboarding.account import Account
-from sluice.ports import PortError
+from sluice.ports.errors import PortError
 
 
 class _Remembering:

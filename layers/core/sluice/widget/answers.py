@@ -5,7 +5,7 @@ from typing import Any
 
 import htpy
 
-from sluice.model import JobState
+from sluice.model.redriving import JobState
 from sluice.widget.dead_letters import render_job_acts
 from sluice.widget.parts import bar, call, part, turn
 from sluice.widget.style import CSS

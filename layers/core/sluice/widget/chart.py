@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import htpy
 
-from sluice.model import Action, Decision, Outcome, OutcomeStatus
+from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
 from sluice.widget.text import UNKNOWN, Clock, counted, duration, number, short
 
 # The planner looks at a fleet at least once a minute: three minutes without a decision is a gap, not a long step.

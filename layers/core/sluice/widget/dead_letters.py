@@ -6,10 +6,10 @@ from typing import Any
 
 import htpy
 
-from sluice.config import Fleet, RedriveMode
-from sluice.jobs import UNDER_WAY
-from sluice.model import FailureGroup, JobState, RedriveJob
-from sluice.redrive import outlook
+from sluice.config.fleet import Fleet, RedriveMode
+from sluice.model.redriving import FailureGroup, JobState, RedriveJob
+from sluice.redriving.jobs.lifecycle import UNDER_WAY
+from sluice.redriving.jobs.rules import outlook
 from sluice.widget.parts import and_more, bar, call, part, turn, unread
 from sluice.widget.text import DOT, counted, duration, number, shown, spoken
 from sluice.widget.view import Part, View

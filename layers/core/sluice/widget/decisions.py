@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import htpy
 
-from sluice.model import Action, Decision, Outcome, OutcomeStatus
+from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
 from sluice.widget.parts import turn
 from sluice.widget.text import counted, duration, number, shown
 from sluice.widget.view import View

@@ -7,8 +7,8 @@ from collections import Counter
 
 import htpy
 
-from sluice.draining import due_at
-from sluice.model import Drain, DrainOutcome, DrainState
+from sluice.draining.state_machine import due_at
+from sluice.model.draining import Drain, DrainOutcome, DrainState
 from sluice.widget.parts import and_more, bar, call, part, unread
 from sluice.widget.text import DOT, counted, duration, shown
 from sluice.widget.view import Part, View

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import htpy
 
-from sluice.model import Attribute, Message, Quarantined
+from sluice.model.redriving import Attribute, Message, Quarantined
 from sluice.widget.parts import call, turn
 from sluice.widget.style import CSS
 from sluice.widget.text import DOT, Clock, counted, duration, shown

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import htpy
 
-from sluice.config import QUEUES_PATH, ConfigError, Fleet
-from sluice.model import Decision, Mode
+from sluice.config.fleet import QUEUES_PATH, ConfigError, Fleet
+from sluice.model.observed import Mode
+from sluice.model.planning import Decision
 from sluice.widget.chart import OLDEST_AGE, VISIBLE, figure, render_chart, sample
 from sluice.widget.dead_letters import render_failure_groups, render_jobs
 from sluice.widget.decisions import SENTENCE_LIMIT, render_decisions

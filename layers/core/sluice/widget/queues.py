@@ -2,8 +2,8 @@
 
 import htpy
 
-from sluice.config import Fleet, QueuePolicy
-from sluice.grouping import queue_name
+from sluice.config.fleet import Fleet, QueuePolicy
+from sluice.redriving.failure_groups import queue_name
 from sluice.widget.chart import figure
 from sluice.widget.dead_letters import buttons
 from sluice.widget.text import DOT, counted, duration, number, shown

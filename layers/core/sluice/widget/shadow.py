@@ -2,9 +2,9 @@
 
 import htpy
 
-from sluice.forecasting import DAY_S
-from sluice.model import Mode
-from sluice.scoring import SHARES, Score, Side, within
+from sluice.model.observed import Mode
+from sluice.planning.learning.forecasting import DAY_S
+from sluice.planning.shadow.scorecard import SHARES, Score, Side, within
 from sluice.widget.parts import unread
 from sluice.widget.text import duration, number, shown
 from sluice.widget.view import Part, View

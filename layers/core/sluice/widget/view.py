@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sluice.config import ConfigError, Fleet
-from sluice.config_history import DrainOnly
-from sluice.model import Decision, Drain, FailureGroup, Outcome, RedriveJob
-from sluice.scoring import Score
+from sluice.config.fleet import ConfigError, Fleet
+from sluice.config.history import DrainOnly
+from sluice.model.draining import Drain
+from sluice.model.planning import Decision, Outcome
+from sluice.model.redriving import FailureGroup, RedriveJob
+from sluice.planning.shadow.scorecard import Score
 from sluice.widget.text import Clock
 
 UTC_CLOCK = Clock()

@@ -1,0 +1,329 @@
+"""A fleet's document -> Fleet; ConfigError lists every problem at once, each naming its field.
+
+Validated by pydantic: of the libraries compared, the one that reports all faults of a document at once
+(docs/decisions.md has the figures).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from sluice.config.problems import ConfigError, in_words, read_object
+from sluice.config.sections import (
+    HOOK_CEILING_S,
+    HOOK_CEILING_TIMEOUTS,
+    Count,
+    DrainPolicy,
+    DrainVia,
+    Flag,
+    Hints,
+    LaunchPolicy,
+    Limits,
+    Number,
+    Otherwise,
+    QueueUrl,
+    RedriveMode,
+    RedrivePolicy,
+    Section,
+    Settings,
+    sound,
+)
+from sluice.config.settings import Given
+from sluice.model.observed import Mode
+
+__all__ = [
+    "HOOK_CEILING_S",
+    "HOOK_CEILING_TIMEOUTS",
+    "QUEUES_PATH",
+    "ConfigError",
+    "DrainPolicy",
+    "DrainVia",
+    "Fleet",
+    "Hints",
+    "LaunchPolicy",
+    "Limits",
+    "Otherwise",
+    "QueuePolicy",
+    "RedriveMode",
+    "RedrivePolicy",
+    "Settings",
+    "parse",
+    "parse_all",
+]
+
+# Each queue has a place in the planner's memory, which is one record of the ledger, and a call of SQS in every tick.
+QUEUES_MAX = 10
+QUEUES_PATH = "/queues/"  # in a document's name: it is one further queue of a fleet
+
+
+class QueuePolicy(Section):
+    """One of the queues of a fleet, and what is promised of it."""
+
+    queue: QueueUrl
+    dead_letter_queue: QueueUrl | None = None
+    target_wait_s: Number | None = Field(default=None, ge=1, le=1_209_600)  # None: the fleet's
+    priority: Count = Field(default=0, ge=-100, le=100)  # consumers take from a higher one first
+    paused: Flag = False  # nothing takes from it
+
+    @property
+    def name(self) -> str:
+        """The queue's name: the last part of its URL."""
+        return self.queue.rpartition("/")[2]
+
+    @property
+    def fifo(self) -> bool:
+        """Whether it is a FIFO queue."""
+        return self.queue.endswith(".fifo")
+
+    def problems(self) -> list[str]:
+        """What does not fit together, each by its field."""
+        if self.dead_letter_queue == self.queue:
+            return ["dead_letter_queue: must be another queue than queue"]
+        if self.dead_letter_queue and self.dead_letter_queue.endswith(".fifo") != self.fifo:
+            # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue.html
+            return ["dead_letter_queue: must be FIFO if queue is, and only then"]
+        return []
+
+
+class Fleet(Section):
+    """One Auto Scaling group, the queue or queues it consumes, and their dead-letter queues.
+
+    Only `target_wait_s` needs thought. A fleet has either `queue` or `queues`: code that is to work with both asks for
+    `sources`.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$")
+    queue: QueueUrl | None = None
+    dead_letter_queue: QueueUrl | None = None
+    queues: tuple[QueuePolicy, ...] = Field(default=(), max_length=QUEUES_MAX)
+    group: str = Field(pattern=r"^[^:\x00-\x1f\x7f]{1,255}$")
+    target_wait_s: Number = Field(ge=1, le=1_209_600)  # 14 days: SQS's longest retention
+    mode: Mode = Mode.ACT
+    hints: Hints = Hints()
+    limits: Limits = Limits()
+    drain: DrainPolicy = DrainPolicy()
+    launch: LaunchPolicy = LaunchPolicy()
+    redrive: RedrivePolicy = RedrivePolicy()
+
+    @model_validator(mode="after")
+    def _queues_fit(self) -> Self:
+        problems = []
+        if self.queue is not None and self.queues:
+            problems.append("queue: must be left out where there are queues: name it as one of them")
+        elif self.queue is not None:
+            problems += self.sources[0].problems()
+        elif self.queues:
+            problems += self._problems_of_queues()
+        else:
+            problems.append("queue: is required")
+        if self.launch.hook == self.drain.hook:
+            problems.append(f"launch.hook: must be another hook than drain.hook {self.drain.hook!r}")
+        return sound(self, problems)
+
+    def _problems_of_queues(self) -> list[str]:
+        problems = []
+        if self.dead_letter_queue is not None:
+            problems.append("dead_letter_queue: must be left out where there are queues: each names its own")
+        first: dict[str, int] = {}
+        names: dict[str, int] = {}
+        for index, source in enumerate(self.queues):
+            problems += [f"queues.{index}.{problem}" for problem in source.problems()]
+            if source.queue in first:
+                problems.append(f"queues.{index}.queue: must be another queue than queues.{first[source.queue]}.queue")
+            elif source.name in names:  # persons, metrics and alarms name a queue by its name
+                problems.append(f"queues.{index}.queue: must have another name than queues.{names[source.name]}.queue")
+            first.setdefault(source.queue, index)
+            names.setdefault(source.name, index)
+        for index, source in enumerate(self.queues):
+            at = first.get(source.dead_letter_queue or "")
+            if at is not None and at != index:
+                problems.append(
+                    f"queues.{index}.dead_letter_queue: must be no queue that the fleet consumes: queues.{at}"
+                )
+        return problems
+
+    @property
+    def sources(self) -> tuple[QueuePolicy, ...]:
+        """The fleet's queues, in the document's order, each with its own target wait."""
+        if self.queue is None:
+            return tuple(
+                source
+                if source.target_wait_s is not None
+                else source.model_copy(update={"target_wait_s": self.target_wait_s})
+                for source in self.queues
+            )
+        return (
+            QueuePolicy.model_construct(
+                queue=self.queue, dead_letter_queue=self.dead_letter_queue, target_wait_s=self.target_wait_s
+            ),
+        )
+
+    @property
+    def shared(self) -> bool:
+        """Whether its queues are planned for together; else there is one, which is not paused."""
+        return self.queue is None and (len(self.queues) > 1 or self.queues[0].paused)
+
+    @property
+    def tightest_wait_s(self) -> float:
+        """The least target wait of the queues that are not paused; the fleet's own where all are."""
+        if self.queue is not None:
+            return self.target_wait_s
+        waits_s = [source.target_wait_s or self.target_wait_s for source in self.queues if not source.paused]
+        return min(waits_s, default=self.target_wait_s)
+
+    @property
+    def dead_letter_queues(self) -> tuple[str, ...]:
+        """Every dead-letter queue once, in the order of the queues."""
+        return tuple(dict.fromkeys(source.dead_letter_queue for source in self.sources if source.dead_letter_queue))
+
+    @property
+    def fifo(self) -> bool:
+        """Whether any of its queues is FIFO."""
+        return any(source.fifo for source in self.sources)
+
+    def through(self, source: QueuePolicy) -> "Fleet":
+        """The fleet as if it had this queue alone: for what is done queue by queue."""
+        if self.queue is not None:
+            return self
+        return self.model_copy(
+            update={
+                "queue": source.queue,
+                "dead_letter_queue": source.dead_letter_queue,
+                "queues": (),
+                "target_wait_s": source.target_wait_s or self.target_wait_s,
+            }
+        )
+
+
+# The names of each section's fields, for an error about one that is none of them.
+_SECTIONS: dict[str, type[Section]] = {
+    "hints": Hints,
+    "limits": Limits,
+    "drain": DrainPolicy,
+    "launch": LaunchPolicy,
+    "redrive": RedrivePolicy,
+}
+_FIELDS = {"": tuple(Fleet.model_fields)} | {name: tuple(kind.model_fields) for name, kind in _SECTIONS.items()}
+
+
+def parse(name: str, document: str | Mapping[str, Any]) -> Fleet:
+    """Read a fleet's document.
+
+    Its `settings`, an object or the JSON text of one, hold fields of `hints`, `limits`, `drain` and `redrive`. They are
+    merged into the document's own, and an error about one of them begins with `settings.`, as it was written.
+
+    Args:
+        name: what to call the document in errors, and the fleet's name where the document gives none.
+        document: a mapping, or its JSON text.
+
+    Raises:
+        ConfigError: with every fault of the document, each naming its field and what would be right.
+    """
+    document = _object(name, document)
+    given = Given(document)
+    problems = list(given.problems)
+    fleet = None
+    try:
+        fleet = Fleet.model_validate({"name": name, **given.merged})
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False)
+        found = [problem for fault in faults for problem in in_words(fault, _FIELDS)]
+        # The check of the whole, which says this otherwise, is not made where a field is at fault.
+        if document.get("queue") is None and not document.get("queues") and "queue: is required" not in found:
+            found.insert(0, "queue: is required")
+        problems += [given.as_written(problem) for problem in found]
+    if fleet is None or problems:
+        raise ConfigError(name, tuple(problems))
+    return fleet
+
+
+def _object(name: str, document: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    """A document as a mapping.
+
+    Raises:
+        ConfigError: it is neither one nor the JSON text of one.
+    """
+    try:
+        return read_object("document", document)
+    except ValueError as error:
+        raise ConfigError(name, (str(error),)) from error
+
+
+def parse_all(
+    documents: Mapping[str, str | Mapping[str, Any]],
+) -> tuple[tuple[Fleet, ...], tuple[ConfigError, ...]]:
+    """Read every document, by name: the fleets that can be used, and the errors of the others.
+
+    A document `<fleet's document>/queues/<any name>` is one further queue of that fleet: an entry of `queues`.
+    One that is at fault is left out, and the fleet goes on without it.
+
+    A fleet's name, its group and its queues must be its own; of two documents that claim the same, the first by name
+    has it.
+    """
+    fleets: dict[str, Fleet] = {}
+    groups: dict[str, str] = {}
+    queues: dict[str, str] = {}
+    invalid: list[ConfigError] = []
+    further = {name: document for name, document in documents.items() if QUEUES_PATH in name}
+    for document_name in sorted(documents.keys() - further.keys()):
+        own = {name: further.pop(name) for name in sorted(further) if name.startswith(document_name + QUEUES_PATH)}
+        try:
+            fleet = parse(document_name, documents[document_name])
+        except ConfigError as error:
+            invalid.append(error)
+            continue
+        clashes = []
+        if fleet.name in fleets:
+            clashes.append(f"name: another document has a fleet {fleet.name!r} already")
+        if fleet.group in groups:
+            clashes.append(f"group: fleet {groups[fleet.group]!r} manages {fleet.group!r} already")
+        clashes += _taken(fleet, queues)
+        if clashes:
+            invalid.append(ConfigError(document_name, tuple(clashes)))
+            continue
+        for name, document in own.items():
+            try:
+                more = _with_queue(fleet, name, document)
+            except ConfigError as error:
+                invalid.append(error)
+                continue
+            if taken := _taken(more, queues):
+                invalid.append(ConfigError(name, (taken[-1].removeprefix(f"queues.{len(more.queues) - 1}."),)))
+                continue
+            fleet = more
+        fleets[fleet.name] = fleet
+        groups[fleet.group] = fleet.name
+        queues |= {source.queue: fleet.name for source in fleet.sources}
+    invalid += [ConfigError(name, ("document: is a queue of no fleet",)) for name in sorted(further)]
+    return tuple(fleets.values()), tuple(invalid)
+
+
+def _taken(fleet: Fleet, queues: Mapping[str, str]) -> list[str]:
+    """What is wrong with a fleet whose queues another one has."""
+    return [
+        f"{'queue' if fleet.queue is not None else f'queues.{index}.queue'}:"
+        f" fleet {queues[source.queue]!r} consumes {source.name!r} already"
+        for index, source in enumerate(fleet.sources)
+        if source.queue in queues
+    ]
+
+
+def _with_queue(fleet: Fleet, name: str, document: str | Mapping[str, Any]) -> Fleet:
+    """A fleet with one further queue, whose document is an entry of `queues`.
+
+    Raises:
+        ConfigError: with every fault of the queue's document, each naming its field.
+    """
+    document = _object(name, document)
+    there = fleet.queues
+    if fleet.queue is not None:
+        there = (QueuePolicy(queue=fleet.queue, dead_letter_queue=fleet.dead_letter_queue),)
+    whole = fleet.model_dump(exclude={"queue", "dead_letter_queue", "queues"}, exclude_unset=True)
+    entries = [source.model_dump(exclude_unset=True) for source in there]
+    try:
+        return parse(name, {**whole, "queues": [*entries, document]})
+    except ConfigError as error:
+        prefix = f"queues.{len(there)}"
+        said = [problem.removeprefix(f"{prefix}.") for problem in error.problems]
+        raise ConfigError(name, tuple(problem.replace(prefix, "document", 1) for problem in said)) from error

@@ -1,0 +1,1 @@
+"""Taking an instance out of service without losing or repeating its work."""

@@ -1,0 +1,194 @@
+"""A drain's steps, carried out over the ports: put on record, done, answered, until nothing more follows.
+
+`sluice.draining.state_machine` judges. Everything here is safe to repeat and safe to crash in: a record is written
+before its actions are carried out, in the order they ask for. What fails is told and left to the sweep, which goes on
+from the ledger and the group's own list alone. Only what is not on record yet is raised.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import batched
+
+from sluice.config.fleet import Fleet
+from sluice.consumers.tracker import halved
+from sluice.draining.events import Beaten, Completed, EndAnswered, Event, StopSent, StopUnanswered, Tick
+from sluice.draining.state_machine import advance
+from sluice.draining.telemetry import Teller
+from sluice.model.draining import CompleteHook, Drain, DrainAction, EndInstance, SendHeartbeat, StopConsumer
+from sluice.model.frozen import dataclass
+from sluice.ports.aws_services import STOPPED_AT_ONCE
+from sluice.ports.errors import ConflictError, PortError, RefusedError, TryLaterError
+from sluice.ports.ledger import Ports
+
+# Two or three invocations may meet over one drain; more than this many lost races means something else is wrong.
+CONFLICTS_MAX = 5
+# How long stops are gathered to be asked for together: far less than the grace in which an intent waits for its effect.
+GATHER_S = 2.0
+
+
+@dataclass(slots=True)
+class Course:
+    """One drain, and what is still to be made of it."""
+
+    instance_id: str
+    record: Drain | None
+    pending: deque[Event]
+    stop: StopConsumer | None = None  # to be asked for, together with others
+    failed: bool = False  # no instant retries: ticks are left out
+
+
+@dataclass(slots=True)
+class DrainRunner:
+    """One invocation at work on drains; no stops are gathered past `until`."""
+
+    ports: Ports
+    now: Callable[[], float]
+    until: float
+    teller: Teller
+
+    def pursue(self, fleet: Fleet, instance_id: str, events: Iterable[Event], record: Drain | None) -> Drain | None:
+        """Advance a drain by events, in order, each with all that follows from it.
+
+        Args:
+            fleet: whose instance it is.
+            instance_id: the instance.
+            events: what happened to it. A Tick is left out after an action that failed: no instant retries.
+            record: the drain as last read. None where none is expected: if there is one after all, writing tells.
+
+        Raises:
+            PortError: the ledger failed and nothing is on record. What fails later is logged.
+        """
+        course = Course(instance_id, record, deque(events))
+        while course.pending:
+            self._advance(fleet, course)
+            self._stop(fleet, [course] if course.stop else [])
+        return course.record
+
+    def pursue_some(self, fleet: Fleet, waiting: deque[Course]) -> None:
+        """Advance the first of those that wait, and ask for their stops together; one that fails stops no other."""
+        gather_until = min(self.now() + GATHER_S, self.until)
+        going: list[Course] = []
+        while waiting and len(going) < STOPPED_AT_ONCE and (not going or self.now() < gather_until):
+            going.append(waiting.popleft())
+            self._advance_safely(fleet, going[-1])
+        while stopping := [course for course in going if course.stop]:
+            self._stop(fleet, stopping)
+            for course in stopping:
+                self._advance_safely(fleet, course)
+
+    def _advance_safely(self, fleet: Fleet, course: Course) -> None:
+        try:
+            self._advance(fleet, course)
+        except PortError as error:
+            course.pending.clear()
+            self.teller.failed(fleet, "a drain could not be swept", error, instance_id=course.instance_id)
+
+    def _advance(self, fleet: Fleet, course: Course) -> None:
+        """Go on with a drain until nothing is pending, or a stop is to be asked for.
+
+        Raises:
+            PortError: the ledger failed and nothing is on record. What fails later is logged.
+        """
+        with self.teller.about(fleet, course.instance_id):
+            while course.pending and course.stop is None:
+                event = course.pending.popleft()
+                if course.failed and isinstance(event, Tick):
+                    continue
+                try:
+                    course.record, actions = self._write(fleet, course.instance_id, course.record, event)
+                except PortError as error:
+                    if course.record is None:
+                        raise
+                    self.teller.failed(fleet, "a drain's record could not be written", error)
+                    course.pending.clear()
+                    return
+                answers = []
+                for action in actions:
+                    if isinstance(action, StopConsumer):
+                        course.stop = action  # always the last of a step: nothing is to be done after it
+                    else:
+                        answers.append(self._carry_out(fleet, action))
+                course.failed |= None in answers
+                course.pending.extendleft(answer for answer in reversed(answers) if answer is not None)
+
+    def _stop(self, fleet: Fleet, courses: Sequence[Course]) -> None:
+        """Ask consumers to stop, by as few commands as there can be; the answers are pending then.
+
+        One command's time is the longest that any of them has: a drain's own deadline is kept by its ticks.
+        """
+        for some in batched(courses, STOPPED_AT_ONCE, strict=False):
+            stops = {course.instance_id: course.stop for course in some if course.stop}
+            sent = self._stop_at_once(fleet, list(stops), max(stop.timeout_s for stop in stops.values()))
+            for course in some:
+                stop, course.stop = course.stop, None
+                if stop is not None:
+                    command_id, why = sent[course.instance_id]
+                    told = StopUnanswered(stop.ask, why) if command_id is None else StopSent(stop.ask, command_id)
+                    course.pending.appendleft(told)
+
+    def _stop_at_once(
+        self, fleet: Fleet, instance_ids: Sequence[str], timeout_s: float
+    ) -> dict[str, tuple[str | None, str]]:
+        """Ask consumers to stop by one command, or by several where some are refused; each one's id, or why not."""
+        told: dict[str, tuple[str | None, str]] = {}
+
+        def ask(ids: Sequence[str]) -> None:
+            try:
+                command_id = self.ports.instances.stop(ids, fleet.drain.order, timeout_s)
+            except PortError as error:
+                told.update(dict.fromkeys(ids, (None, str(error))))
+                raise
+            told.update(dict.fromkeys(ids, (command_id, "")))
+
+        try:
+            taken = halved(instance_ids, ask)
+        except PortError as error:
+            asked = ", ".join(instance_ids)
+            self.teller.failed(fleet, "a consumer could not be asked to stop", error, instance_id=asked)
+            return {key: told.get(key, (None, str(error))) for key in instance_ids}
+        for instance_id in {*instance_ids} - {*taken}:
+            refused = RefusedError(told[instance_id][1])
+            self.teller.failed(fleet, "a consumer could not be asked to stop", refused, instance_id=instance_id)
+        return told
+
+    def _write(
+        self, fleet: Fleet, instance_id: str, record: Drain | None, event: Event
+    ) -> tuple[Drain | None, tuple[DrainAction, ...]]:
+        """Put on record what an event makes of a drain, and only then say what to do about it."""
+        for _ in range(CONFLICTS_MAX):
+            step = advance(record, event, fleet.drain, self.now())
+            if step.drain is None or step.drain == record:
+                return record, step.actions
+            try:
+                written = self.ports.ledger.keep_drain(step.drain)
+            except ConflictError:
+                record = self.ports.ledger.drain(fleet.name, instance_id)
+                continue
+            self.teller.written(record, written, event)
+            return written, step.actions
+        raise TryLaterError(f"drain of {instance_id}: {CONFLICTS_MAX} others wrote it first")
+
+    def _carry_out(self, fleet: Fleet, action: SendHeartbeat | CompleteHook | EndInstance) -> Event | None:
+        """Do one thing to the world; its answer as an event, None if it failed and is due again at the next tick."""
+        match action:
+            case SendHeartbeat(hook, probe):
+                try:
+                    held = self.ports.group.heartbeat(hook)
+                except PortError as error:
+                    self.teller.failed(fleet, "a heartbeat failed", error)
+                    return None
+                if held and not probe:
+                    self.teller.heartbeat_sent(fleet)
+                return Beaten(hook, held, probe, fleet.name)
+            case CompleteHook(hook, result):
+                try:
+                    return Completed(hook, self.ports.group.complete_hook(hook, result))
+                except PortError as error:
+                    self.teller.failed(fleet, "a lifecycle action could not be completed", error)
+                    return None
+            case EndInstance(group, instance_id):
+                try:
+                    return EndAnswered(self.ports.group.end(group, instance_id))
+                except PortError as error:
+                    self.teller.failed(fleet, "a retained instance could not be terminated", error)
+                    return None

@@ -1,0 +1,81 @@
+"""The fleets' documents as drains need them, kept between invocations; an invalid one by its last usable version."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sluice.config.fleet import QUEUES_PATH, Fleet
+from sluice.model.frozen import dataclass
+from sluice.ports.aws_services import LoadedFleets
+from sluice.ports.errors import PortError
+from sluice.ports.ledger import Ports
+from sluice.telemetry import Log
+
+# Many instances end at once, and each is told of alone: the documents are not read anew for each. Parameter Store
+# gives an account 40 reads a second.
+FLEETS_KEPT_S = 60.0
+
+
+@dataclass(slots=True)
+class FleetBook:
+    """The fleets' documents, kept for a while between invocations."""
+
+    ports: Ports
+    now: Callable[[], float]
+    log: Log
+    _fleets: tuple[Fleet, ...] = ()
+    _unread: tuple[PortError, ...] = ()
+    _read_at: float | None = None
+
+    def all(self, kept_s: float = FLEETS_KEPT_S) -> tuple[Fleet, ...]:
+        """Every fleet, as read at most `kept_s` ago; one whose document is invalid as its last usable version says.
+
+        Raises what the port raises.
+        """
+        if self._read_at is None or self.now() - self._read_at >= kept_s:
+            loaded = self.ports.fleets.load(last_usable=True)
+            self._tell_invalid(loaded)
+            self._fleets = (*loaded.fleets, *(each.fleet for each in loaded.drain_only))
+            self._unread, self._read_at = loaded.unread, self.now()
+        return self._fleets
+
+    def managing(self, group: str) -> Fleet | None:
+        """The fleet of a group; one that is not known yet is looked up anew.
+
+        Raises:
+            PortError: none is known, and the group may be that of a fleet whose document is invalid and whose earlier
+                versions could not be read.
+        """
+        for kept_s in (FLEETS_KEPT_S, 0.0):
+            if found := next((fleet for fleet in self.all(kept_s) if fleet.group == group), None):
+                return found
+        if self._unread:
+            raise self._unread[0]
+        return None
+
+    def named(self, name: str) -> Fleet | None:
+        """The fleet of that name, as of now."""
+        return next((fleet for fleet in self.all(0.0) if fleet.name == name), None)
+
+    def _tell_invalid(self, loaded: LoadedFleets) -> None:
+        """One line for each invalid document, with what its fleet's instances are drained by."""
+        written_at = {each.document: each.written_at for each in loaded.drain_only}
+        for bad in loaded.invalid:
+            if QUEUES_PATH in bad.name:
+                self.log.error(
+                    "a queue's document is invalid: its fleet goes on without it", queue=bad.name, problems=bad.problems
+                )
+            elif bad.name in written_at:
+                self.log.error(
+                    "a fleet's document is invalid: its instances are drained as the last usable version says",
+                    fleet=bad.name,
+                    problems=bad.problems,
+                    version_written_at=datetime.fromtimestamp(written_at[bad.name], UTC).isoformat(timespec="seconds"),
+                )
+            else:
+                self.log.error(
+                    "a fleet's document is invalid: its instances are not drained",
+                    fleet=bad.name,
+                    problems=bad.problems,
+                )
+        for error in loaded.unread:
+            self.log.error("earlier versions of an invalid document could not be read", problem=str(error))

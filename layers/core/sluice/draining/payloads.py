@@ -1,0 +1,249 @@
+"""What AWS sends the drainer, read: an invocation's payload -> notices, or every word of why not.
+
+Payload shapes:
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-event-reference.html
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/prepare-for-lifecycle-notifications.html (by SNS or SQS)
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/rebalance-recommendations.html
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/monitoring-systems-manager-event-examples.html
+
+A consumer's own word comes as an event that it puts on the default bus: source `sluice.consumer`, detail-type
+`Sluice Consumer Report`, detail `{"group": "...", "instance-id": "i-...", "state": "busy", "in-hand": 3}`.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sluice.model.consumers import ConsumerWord, Report
+from sluice.model.draining import CommandStatus, HookAction
+from sluice.model.frozen import dataclass
+
+TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
+LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
+TEST_NOTIFICATION = "autoscaling:TEST_NOTIFICATION"
+
+
+class NoticeError(ValueError):
+    """A payload that is none of ours; `problems` says what is wrong with it, field by field."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class HookNotice:
+    """An instance waits at a lifecycle hook; `launching` if it is on its way in."""
+
+    hook: HookAction
+    at: float
+    launching: bool
+    origin: str
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpotNotice:
+    """EC2 will take a Spot instance back."""
+
+    instance_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RebalanceNotice:
+    """EC2 holds an interruption of a Spot instance for more likely than before."""
+
+    instance_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommandNotice:
+    """A Run Command changed its status on one instance."""
+
+    instance_id: str
+    command_id: str
+    status: CommandStatus
+    word: str  # AWS's own
+
+
+@dataclass(frozen=True, slots=True)
+class TestNotice:
+    """Auto Scaling tries whether its notifications arrive."""
+
+    __test__ = False  # not a test for pytest to collect
+
+
+@dataclass(frozen=True, slots=True)
+class SweepNotice:
+    """The schedule's minute has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportNotice:
+    """A consumer says something of itself."""
+
+    group: str
+    report: Report
+
+
+type Notice = HookNotice | SpotNotice | RebalanceNotice | CommandNotice | TestNotice | SweepNotice | ReportNotice
+
+
+def read(payload: object, now: float) -> tuple[Notice, ...]:
+    """Read an invocation's payload.
+
+    Args:
+        payload: an EventBridge event, or an SNS or SQS batch of lifecycle notifications.
+        now: epoch seconds; stands for an event's own time where that is missing or lies ahead.
+
+    Returns:
+        The notices, mostly one. A batch's unreadable records are left out if others can be read.
+
+    Raises:
+        NoticeError: nothing in it can be read.
+    """
+    if not isinstance(payload, Mapping):
+        raise NoticeError((f"payload: must be a JSON object, not {type(payload).__name__}",))
+    if "release" in payload:
+        raise NoticeError(
+            ("release: requests of people go to the operator function (the stack's output OperatorFunction)",)
+        )
+    if "Records" in payload:
+        return _batch(payload["Records"], now)
+    if "LifecycleTransition" in payload or payload.get("Event") == TEST_NOTIFICATION:
+        return (_hook(payload, payload.get("Time"), now),)
+    if payload.get("sweep") is True:
+        return (SweepNotice(),)
+    return (_event(payload, now),)
+
+
+def _event(payload: Mapping[str, Any], now: float) -> Notice:
+    """An EventBridge event, by its detail-type."""
+    detail_type = payload.get("detail-type")
+    found = _READERS.get(str(detail_type))
+    if found is None:
+        known = ", ".join(f"{known!r}" for known in _READERS)
+        raise NoticeError((f"detail-type: {detail_type!r:.80} is none of {known}",))
+    source, reader = found
+    if payload.get("source") != source:
+        raise NoticeError((f"source: must be {source!r} for {detail_type!r} (got {payload.get('source')!r:.80})",))
+    detail = payload.get("detail")
+    return reader(detail if isinstance(detail, Mapping) else {}, payload.get("time"), now)
+
+
+def _batch(records: object, now: float) -> tuple[Notice, ...]:
+    notices: list[Notice] = []
+    problems: list[str] = []
+    for index, record in enumerate(records if isinstance(records, list) else ()):
+        try:
+            notices.extend(read(_message(record), now))
+        except NoticeError as error:
+            problems += [f"Records[{index}].{problem}" for problem in error.problems]
+    if not notices:
+        raise NoticeError(tuple(problems) or ("Records: must be a list of SNS or SQS records",))
+    return tuple(notices)
+
+
+def _message(record: object) -> object:
+    """The notification in one SNS or SQS record, or in an SNS message that came by SQS."""
+    fields = record if isinstance(record, Mapping) else {}
+    sns = fields.get("Sns")
+    message = _parsed(sns.get("Message") if isinstance(sns, Mapping) else fields.get("body"))
+    if message.get("Type") == "Notification":
+        message = _parsed(message.get("Message"))
+    if "Records" in message:
+        raise NoticeError(("body: must be a lifecycle notification, not another batch",))
+    return message
+
+
+def _parsed(text: object) -> Mapping[str, Any]:
+    try:
+        message = json.loads(text) if isinstance(text, str) else None
+    except json.JSONDecodeError as error:
+        raise NoticeError((f"body: not JSON: {error}",)) from error
+    if not isinstance(message, Mapping):
+        raise NoticeError(("body: must be the JSON object of a lifecycle notification",))
+    return message
+
+
+def _hook(detail: Mapping[str, Any], time: object, now: float) -> Notice:
+    if detail.get("Event") == TEST_NOTIFICATION or detail.get("LifecycleTransition") == TEST_NOTIFICATION:
+        return TestNotice()
+    instance_id, group, hook, transition = _texts(
+        detail, "EC2InstanceId", "AutoScalingGroupName", "LifecycleHookName", "LifecycleTransition"
+    )
+    if transition not in {TERMINATING, LAUNCHING}:
+        raise NoticeError((f"LifecycleTransition: must be {TERMINATING} or {LAUNCHING} (got {transition!r})",))
+    token = detail.get("LifecycleActionToken")
+    return HookNotice(
+        hook=HookAction(group, hook, instance_id, token if isinstance(token, str) and token else None),
+        at=_time(time, now),
+        launching=transition == LAUNCHING,
+        origin=str(detail.get("Origin", "AutoScalingGroup")),
+        destination=str(detail.get("Destination", "EC2")),
+    )
+
+
+def _spot(detail: Mapping[str, Any], time: object, now: float) -> Notice:
+    (instance_id,) = _texts(detail, "instance-id")
+    return SpotNotice(instance_id, _time(time, now))
+
+
+def _rebalance(detail: Mapping[str, Any], time: object, now: float) -> Notice:
+    (instance_id,) = _texts(detail, "instance-id")
+    return RebalanceNotice(instance_id, _time(time, now))
+
+
+def _command(detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
+    instance_id, command_id, word = _texts(detail, "instance-id", "command-id", "status")
+    return CommandNotice(instance_id, command_id, CommandStatus.of(word), word)
+
+
+def _report(detail: Mapping[str, Any], time: object, now: float) -> Notice:
+    group, instance_id, word = _texts(detail, "group", "instance-id", "state")
+    in_hand = detail.get("in-hand")
+    problems = []
+    if word not in set(ConsumerWord):
+        problems.append(f"state: must be one of {', '.join(ConsumerWord)} (got {word!r:.80})")
+    if in_hand is not None and (isinstance(in_hand, bool) or not isinstance(in_hand, int) or in_hand < 0):
+        problems.append(f"in-hand: must be a number of messages, 0 or more (got {in_hand!r:.80})")
+    if problems:
+        raise NoticeError(tuple(problems))
+    return ReportNotice(group, Report(instance_id, ConsumerWord(word), _time(time, now), in_hand))
+
+
+def _sweep(_detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
+    return SweepNotice()
+
+
+# By detail-type: who alone sends such events, and how they are read.
+_READERS: Mapping[str, tuple[str, Callable[[Mapping[str, Any], object, float], Notice]]] = {
+    "EC2 Instance-terminate Lifecycle Action": ("aws.autoscaling", _hook),
+    "EC2 Instance-launch Lifecycle Action": ("aws.autoscaling", _hook),
+    "EC2 Spot Instance Interruption Warning": ("aws.ec2", _spot),
+    "EC2 Instance Rebalance Recommendation": ("aws.ec2", _rebalance),
+    "EC2 Command Invocation Status-change Notification": ("aws.ssm", _command),
+    "Sluice Consumer Report": ("sluice.consumer", _report),
+    "Scheduled Event": ("aws.events", _sweep),
+}
+
+
+def _texts(detail: Mapping[str, Any], *names: str) -> list[str]:
+    """The named fields; NoticeError naming every one that is missing, empty or no text."""
+    wrong = [name for name in names if not (isinstance(detail.get(name), str) and detail[name])]
+    if wrong:
+        raise NoticeError(tuple(f"{name}: must be a text (got {detail.get(name)!r:.80})" for name in wrong))
+    return [detail[name] for name in names]
+
+
+def _time(value: object, now: float) -> float:
+    """An ISO 8601 time (UTC where it names no zone) as epoch seconds, but never ahead of now."""
+    try:
+        time = datetime.fromisoformat(str(value))
+    except ValueError:
+        return now
+    return min((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp(), now)

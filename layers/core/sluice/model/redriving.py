@@ -1,0 +1,253 @@
+"""Dead letters, their verdicts and failure groups, quarantine, and redrive jobs, as records."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from sluice.model.frozen import dataclass
+
+# --------------------------------------------------------------------------- dead letters
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One message attribute, whole: `type` as sent (String, Number, Binary, with any custom suffix)."""
+
+    type: str
+    text: str | None = None
+    binary: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as received from a queue."""
+
+    id: str
+    body: str
+    receipt: str = ""
+    attributes: tuple[tuple[str, Attribute], ...] = ()  # ascending by name
+    first_sent_at: float | None = None  # SentTimestamp: kept when SQS itself dead-letters a message
+    receive_count: int = 1
+    source: str | None = None  # ARN of the queue it was dead-lettered from, where SQS tells
+    message_group: str | None = None  # FIFO
+    deduplication: str | None = None  # FIFO
+
+    @classmethod
+    def received(
+        cls, id_: str, body: str, receipt: str, attributes: Mapping[str, Attribute], system: Mapping[str, str]
+    ) -> "Message":
+        """A message as SQS gives it; `system` are its own attributes, such as SentTimestamp (milliseconds).
+
+        https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
+
+        Raises:
+            ValueError: a system attribute that is a number is none.
+        """
+        sent_ms = system.get("SentTimestamp")
+        return cls(
+            id=id_,
+            body=body,
+            receipt=receipt,
+            attributes=tuple(sorted(attributes.items())),
+            first_sent_at=None if sent_ms is None else int(sent_ms) / 1000,
+            receive_count=int(system.get("ApproximateReceiveCount", 1)),
+            source=system.get("DeadLetterQueueSourceArn"),
+            message_group=system.get("MessageGroupId"),
+            deduplication=system.get("MessageDeduplicationId"),
+        )
+
+    def attribute(self, name: str) -> str | None:
+        """The text of a message attribute, or None."""
+        return next((value.text for key, value in self.attributes if key == name), None)
+
+    @property
+    def size_bytes(self) -> int:
+        """What SQS counts against the queue's limit: the body, and every attribute's name, type and value."""
+        texts, raw_bytes = [self.body], 0
+        for name, value in self.attributes:
+            texts += (name, value.type, value.text or "")
+            raw_bytes += len(value.binary or b"")
+        return _text_bytes("".join(texts)) + raw_bytes  # one text: it is asked for several times of each message
+
+
+def attribute_bytes(named: tuple[str, Attribute]) -> int:
+    """What SQS counts of one message attribute: name, type and value."""
+    name, value = named
+    return _text_bytes(f"{name}{value.type}{value.text or ''}") + len(value.binary or b"")
+
+
+def _text_bytes(text: str) -> int:
+    # Python knows whether a text is ASCII without looking: a megabyte is not encoded to be counted.
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+
+
+class VerdictKind(StrEnum):
+    """What becomes of a dead-lettered message."""
+
+    RETRY = "retry"
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgment of one dead-lettered message, with its reason."""
+
+    kind: VerdictKind
+    failure_group: str  # stable id of its cause
+    cause: str  # in words, at most a line
+    sentence: str
+    attempt: int  # redrives so far, this one included when it is a retry
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """The index entry of one quarantined message; its body and attributes are in the archive under `key`."""
+
+    fleet: str
+    failure_group: str
+    message_id: str
+    key: str
+    cause: str
+    at: float
+    first_sent_at: float | None
+    attempt: int
+    source: str | None  # ARN or URL of the queue it came from; "" where nothing tells which of several
+    size_bytes: int
+    sample: str  # the beginning of the body, as data: escaped wherever it is shown
+    message_group: str | None = None  # FIFO
+    attributes: tuple[tuple[str, str], ...] = ()  # the producer's own texts, cut: to select by
+    expires_at: float | None = None  # when SQS would have deleted it from its dead-letter queue; here nothing does
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Dead-lettered messages with the same cause."""
+
+    fleet: str
+    id: str
+    cause: str
+    count: int  # now in quarantine
+    seen_count: int  # ever seen, retried ones included
+    first_seen_at: float
+    last_seen_at: float
+    sample: str = ""
+    version: int = 0
+    hours: tuple[tuple[int, int], ...] = ()  # (whole hours since the epoch, dead letters seen in it), ascending
+    minutes: tuple[tuple[int, int], ...] = ()  # the same by the minute: the last few alone
+    archived_at: float | None = None  # a person wants no more of it, unless it is seen again
+    redrive_job: str = ""  # the last job that sent any of it back ...
+    redriven_at: float | None = None  # ... when it began to,
+    redriven_count: int = 0  # ... how many,
+    returned_count: int = 0  # ... and how many of them came back
+    again_count: int = 0  # of those ever seen, how many had been sent back before: attempts that failed again
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether it is set aside: what is seen of it after that takes it out again."""
+        return self.archived_at is not None and self.last_seen_at <= self.archived_at
+
+    def seen_within(self, window_s: float, now: float) -> int:
+        """Dead letters seen in about the last `window_s` seconds: by whole minutes, the present one included."""
+        return sum(count for minute, count in self.minutes if minute > (now - window_s) / 60.0 - 1.0)
+
+
+class Claim(StrEnum):
+    """How a claim to send a message again went. A message is sent only on GRANTED, which is given once."""
+
+    GRANTED = "granted"
+    BUSY = "busy"  # another is at it
+    SENT = "sent"  # it was sent, and that is confirmed: only the letting go is owed
+    DOUBTFUL = "doubtful"  # another began and is gone: it may have been sent
+
+
+@dataclass(frozen=True, slots=True)
+class Consignment:
+    """Messages whose sending is claimed by one record, for who holds them hidden in their queue."""
+
+    fleet: str
+    name: str  # unique
+    claimed_at: float
+    until: float  # when the claimant is surely gone
+    claimed: tuple[str, ...]  # message ids, not known to be sent
+    sent: tuple[str, ...] = ()
+
+
+class JobPhase(StrEnum):
+    """How far a redrive job dares to go."""
+
+    CANARY = "canary"  # the oldest few of each failure group, then a pause in which failures would come back
+    RAMP = "ramp"  # the rest, at the job's rate
+    MOVE = "move"  # the rest, by SQS's own message move task
+
+
+class JobState(StrEnum):
+    """Where a redrive job stands."""
+
+    RUNNING = "running"
+    PAUSED = "paused"  # by a person, until one resumes it
+    DONE = "done"
+    STOPPED = "stopped"  # by a person, or by itself: `note` says why
+
+
+@dataclass(frozen=True, slots=True)
+class JobAct:
+    """What somebody did to a redrive job."""
+
+    at: float
+    who: str  # as told by the caller; CloudTrail knows for sure
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveTask:
+    """SQS's own move of what is in a dead-letter queue."""
+
+    started_at: float
+    running: bool
+    moved_count: int
+    handle: str | None = None  # while it runs
+    problem: str = ""  # why it failed
+    cancelled: bool = False  # somebody ended it before its end
+
+
+@dataclass(frozen=True, slots=True)
+class RedriveJob:
+    """One redrive on a person's word: watched, stopped and resumed through the ledger."""
+
+    id: str
+    fleet: str
+    state: JobState
+    requested_at: float
+    requested_by: str
+    updated_at: float
+    failure_group: str | None = None  # None: every group
+    message_id: str | None = None  # None: every message of the selection
+    message_ids: tuple[str, ...] = ()  # several, in the order in which they are sent
+    cause: str | None = None  # a pattern, as in file names, that the cause matches
+    quarantined_from: float | None = None  # epoch seconds: what was quarantined at that time or later
+    quarantined_to: float | None = None  # ... and before this one
+    attribute: tuple[str, str] | None = None  # (name, text) of one of the producer's own attributes
+    left_groups: tuple[str, ...] = ()  # failure groups that are set aside, and so not part of it
+    to: str | None = None  # another fleet, to whose queue it goes
+    to_queue: str | None = None  # the name of the queue it goes to, whichever it came from; None: the one it came from
+    queue: str | None = None  # the name of the queue that its messages came from; None: every queue
+    from_dead_letters: bool = False  # from the dead-letter queue itself, where nothing takes them as they come
+    again: bool = False  # send even what may have been sent before
+    rate_per_s: float = 10.0
+    phase: JobPhase = JobPhase.CANARY
+    cursor: str | None = None  # where the walk through the quarantine's index goes on
+    next_at: float = 0.0  # nothing is sent before
+    runner: str = ""  # the invocation that works on it, surely gone after `runner_until`
+    runner_until: float = 0.0
+    selected_count: int = 0
+    sent_count: int = 0
+    failed_count: int = 0  # could not be sent: still in quarantine
+    doubtful_count: int = 0  # may have been sent before: left in quarantine
+    returned_count: int = 0  # sent, failed again and came back
+    stopped_groups: tuple[str, ...] = ()  # failure groups of which a message came back
+    note: str = ""
+    version: int = 0
+    pace_per_s: float | None = None  # how fast a full load was sent when last measured
+    move: str | None = None  # the handle of SQS's own move task
+    left_count: int | None = None  # what the dead-letter queue held when last looked at, while that runs
+    acts: tuple[JobAct, ...] = ()  # who did what, oldest first

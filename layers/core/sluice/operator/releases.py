@@ -1,0 +1,77 @@
+"""An operator's release of an instance: checked against what Auto Scaling says of it, carried out and answered."""
+
+from sluice.config.fleet import Fleet
+from sluice.draining.events import PoolWaiting, Release, Retained, Waiting, seen
+from sluice.draining.executor import DrainRunner
+from sluice.draining.fleet_book import FleetBook
+from sluice.draining.observations import our_hook
+from sluice.draining.state_machine import UNDER_WAY
+from sluice.model.draining import Drain
+from sluice.model.frozen import dataclass
+from sluice.ports.ledger import Ports
+from sluice.redriving.context import Answer
+from sluice.redriving.jobs.lifecycle import RequestError
+from sluice.redriving.payloads import ReleaseRequest, read_request
+from sluice.telemetry import Log
+
+
+@dataclass(frozen=True, slots=True)
+class Releaser:
+    """Releases, answered by one invocation; `by` is who asks where a request does not say it."""
+
+    ports: Ports
+    book: FleetBook
+    runner: DrainRunner
+    log: Log
+
+    def release(self, asked: object, by: str) -> Answer:
+        """Let an instance go on now; where its drain stands after that.
+
+        Raises:
+            RequestError: there is no such fleet, its group does not have the instance, or nothing holds the instance.
+            PortError: AWS does not let us.
+        """
+        request = read_request(ReleaseRequest, "release", asked)
+        fleet = self.book.named(request.fleet)
+        if fleet is None:
+            names = ", ".join(sorted(one.name for one in self.book.all())) or "none"
+            raise RequestError(f"release.fleet: there is no fleet {request.fleet}; there is {names}")
+        record = self.ports.ledger.drain(fleet.name, request.instance_id)
+        self._check(fleet, request.instance_id, record)
+        self.log.info(
+            "an operator's release",
+            fleet=fleet.name,
+            instance_id=request.instance_id,
+            requested_by=request.requested_by or by,
+        )
+        event = Release(fleet.name, our_hook(fleet, request.instance_id))
+        return drain_in_words(
+            fleet, request.instance_id, self.runner.pursue(fleet, request.instance_id, (event,), record)
+        )
+
+    def _check(self, fleet: Fleet, instance_id: str, record: Drain | None) -> None:
+        """Refuse what is not there to be released.
+
+        Raises:
+            RequestError: the group does not have the instance, or does not hold it.
+        """
+        member = self.ports.group.membership(instance_id)
+        if member is None or member.group != fleet.group:
+            where = "in no Auto Scaling group" if member is None else f"in Auto Scaling group {member.group}"
+            raise RequestError(
+                f"release.instance_id: {instance_id} is {where}, not in {fleet.group}, the group of fleet {fleet.name}:"
+                " nothing was released"
+            )
+        held = seen(fleet.name, our_hook(fleet, instance_id), member.aws_state)
+        under_way = record is not None and record.state in UNDER_WAY
+        if not isinstance(held, Waiting | PoolWaiting | Retained) and not under_way:
+            raise RequestError(
+                f"release.instance_id: {instance_id} is {member.aws_state} in {fleet.group}: no hook holds it there,"
+                " and nothing was released"
+            )
+
+
+def drain_in_words(fleet: Fleet, instance_id: str, drain: Drain | None) -> Answer:
+    """Where an instance's drain stands, as JSON."""
+    state = {"state": drain.state.value, "note": drain.note} if drain else {"state": None}
+    return {"fleet": fleet.name, "instance_id": instance_id, **state}

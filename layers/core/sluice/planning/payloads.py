@@ -1,0 +1,123 @@
+"""What wakes the planner, read: an invocation's payload -> a Wake, or every word of why not.
+
+Payload shapes:
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html (its action)
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html (its state change)
+    {"fleet": "orders", "dry_run": true}: a person; every fleet where none is named
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sluice.config.fleet import Fleet
+from sluice.model.frozen import dataclass
+
+STATE_CHANGE = "CloudWatch Alarm State Change"
+SCHEDULED = "Scheduled Event"
+PERSON_FIELDS = frozenset({"fleet", "dry_run"})
+
+
+class WakeError(ValueError):
+    """A payload that is none of ours; `problems` says what is wrong with it, field by field."""
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteWake:
+    """The schedule's minute has come: every fleet."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmWake:
+    """An alarm changed its state: the fleets it is about."""
+
+    alarm: str
+    state: str  # "ALARM", "OK", "INSUFFICIENT_DATA"
+    queues: frozenset[str]  # names of the queues whose metrics it looks at
+
+
+@dataclass(frozen=True, slots=True)
+class PersonWake:
+    """A person wants a fleet looked at now, or every fleet; a dry run changes and keeps nothing."""
+
+    fleet: str | None
+    dry_run: bool
+
+
+type Wake = MinuteWake | AlarmWake | PersonWake
+
+
+def read(payload: object) -> Wake:
+    """Read an invocation's payload.
+
+    Raises:
+        WakeError: it is not one of the shapes above.
+    """
+    if not isinstance(payload, Mapping):
+        raise WakeError(f"payload: must be a JSON object, not {type(payload).__name__}")
+    if "alarmData" in payload:
+        return _alarm(payload["alarmData"], "alarmData")
+    if payload.get("detail-type") == STATE_CHANGE:
+        return _alarm(payload.get("detail"), "detail")
+    if payload.get("detail-type") == SCHEDULED:
+        return MinuteWake()
+    if payload and payload.keys() <= PERSON_FIELDS:
+        return _person(payload)
+    raise WakeError(
+        "payload: must be a scheduled event, a CloudWatch alarm's action or state change,"
+        ' or {"fleet": "...", "dry_run": true}'
+    )
+
+
+def about(wake: AlarmWake, fleets: Iterable[Fleet], stack: str) -> tuple[Fleet, ...]:
+    """The fleets that an alarm is about: as their veto, by its queues, else by its name, `<stack>-<fleet>-...`."""
+    known = tuple(fleets)
+    found = tuple(
+        fleet
+        for fleet in known
+        if wake.alarm == fleet.limits.veto_alarm or any(source.name in wake.queues for source in fleet.sources)
+    )
+    named = [fleet for fleet in known if wake.alarm.startswith(f"{stack}-{fleet.name}-")]
+    return found or tuple(sorted(named, key=lambda fleet: len(fleet.name))[-1:])  # orders-eu before orders
+
+
+def _person(payload: Mapping[str, Any]) -> PersonWake:
+    fleet, dry_run = payload.get("fleet"), payload.get("dry_run", False)
+    problems = []
+    if fleet is not None and not (isinstance(fleet, str) and fleet):
+        problems.append(f"fleet: must be a fleet's name (got {fleet!r})")
+    if not isinstance(dry_run, bool):
+        problems.append(f"dry_run: must be true or false (got {dry_run!r})")
+    if problems:
+        raise WakeError(*problems)
+    return PersonWake(fleet, dry_run)
+
+
+def _alarm(detail: object, where: str) -> AlarmWake:
+    fields = _mapping(detail)
+    name, state = fields.get("alarmName"), _mapping(fields.get("state")).get("value")
+    problems = []
+    if not (isinstance(name, str) and name):
+        problems.append(f"{where}.alarmName: must be the alarm's name (got {name!r})")
+    if not isinstance(state, str):
+        problems.append(f"{where}.state.value: must be the alarm's state (got {state!r})")
+    if problems:
+        raise WakeError(*problems)
+    return AlarmWake(str(name), str(state), frozenset(_queues(_mapping(fields.get("configuration")))))
+
+
+def _queues(configuration: Mapping[str, Any]) -> Iterator[str]:
+    metrics = configuration.get("metrics")
+    for metric in metrics if isinstance(metrics, list) else ():
+        found = _mapping(_mapping(_mapping(metric).get("metricStat")).get("metric"))
+        queue = _mapping(found.get("dimensions")).get("QueueName")
+        if found.get("namespace") == "AWS/SQS" and isinstance(queue, str):
+            yield queue
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,210 @@
+"""One tick of a fleet over the ports: read a snapshot, let the core decide, apply and record.
+
+Acting, shadow mode and a dry run are the same tick with other hands: what is set and kept is another adapter.
+
+| hands | sets the capacity | keeps the memory | records the decision | takes the lease |
+|---|---|---|---|---|
+| `acting` | yes | yes | yes | yes |
+| `shadowing` | no | yes | yes | yes |
+| `rehearsing` | no | no | no | no |
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from sluice.config.fleet import Fleet
+from sluice.model.frozen import dataclass, replace
+from sluice.model.observed import GroupReading, Mode, QueueReading
+from sluice.model.planning import Decision, Memory, Outcome, OutcomeStatus, Snapshot
+from sluice.planning.learning.learn import learn
+from sluice.planning.multi_queue import pooled
+from sluice.planning.planner import plan, remember
+from sluice.planning.shadow.replay import Followed, follow
+from sluice.ports.errors import NeedsFixError, PortError, TryLaterError, answer_of
+from sluice.ports.ledger import Ports
+
+LEASE_S = 60.0  # a tick against a silent AWS ends sooner; a planner that died is replaced within the next minute
+
+
+class _Sets(Protocol):
+    def set_desired(self, group: str, desired: int) -> None:
+        """Set a group's desired capacity."""
+
+
+class _Keeps(Protocol):
+    def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:
+        """Take or renew the fleet's lease."""
+
+    def release(self, fleet: str, owner: str) -> None:
+        """Give it back."""
+
+    def keep_memory(self, fleet: str, memory: Memory) -> None:
+        """Keep the planner's memory."""
+
+    def record(self, decision: Decision, outcome: Outcome) -> None:
+        """Record a decision."""
+
+
+class ShadowGroup:
+    """A group whose capacity stays as it is; what was to be set is in `wanted`."""
+
+    def __init__(self) -> None:
+        self.wanted: list[tuple[str, int]] = []
+
+    def set_desired(self, group: str, desired: int) -> None:
+        """Note it."""
+        self.wanted.append((group, desired))
+
+
+class ShadowLedger:
+    """A ledger that keeps nothing and gives every lease."""
+
+    def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:  # noqa: ARG002 - the port's words
+        """Nothing is written, so nobody can be in the way."""
+        return True
+
+    def release(self, fleet: str, owner: str) -> None:
+        """Nothing was taken."""
+
+    def keep_memory(self, fleet: str, memory: Memory) -> None:
+        """Forget it."""
+
+    def record(self, decision: Decision, outcome: Outcome) -> None:
+        """Forget it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What a tick sets and keeps, and what it calls a change that it made."""
+
+    group: _Sets
+    ledger: _Keeps
+    done: OutcomeStatus
+
+
+def hands_for(ports: Ports, fleet: Fleet, *, dry_run: bool) -> Hands:
+    """The hands for a fleet's mode, or for a dry run."""
+    if dry_run:
+        return Hands(ShadowGroup(), ShadowLedger(), OutcomeStatus.SHADOW)
+    if fleet.mode is Mode.SHADOW:
+        return Hands(ShadowGroup(), ports.ledger, OutcomeStatus.SHADOW)
+    return Hands(ports.group, ports.ledger, OutcomeStatus.APPLIED)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """What a tick saw, decided and did. `faults` are the ports' errors on the way, in words."""
+
+    snapshot: Snapshot
+    memory: Memory
+    decision: Decision
+    outcome: Outcome
+    faults: tuple[PortError, ...] = ()
+    followed: Followed | None = None  # in shadow mode: the fleet as it would be
+
+    @property
+    def again(self) -> bool:
+        """Whether to tick again within this minute: the fleet is hot, or would be, or what failed may go through."""
+        would_be = self.followed.decision if self.followed is not None else None
+        if would_be is not None and would_be.hot:
+            return True
+        return self.decision.hot or any(isinstance(fault, TryLaterError) for fault in self.faults)
+
+
+def tick(ports: Ports, fleet: Fleet, hands: Hands, now: float) -> Ticked:
+    """Look at a fleet once, decide and act. The lease is the caller's.
+
+    Raises:
+        PortError: the ledger could not tell the memory, or could not keep or record; the capacity may be set.
+    """
+    snapshot, faults = observe(ports, fleet, now)
+
+    before = ports.ledger.memory(fleet.name)
+    memory = learn(before, snapshot, fleet, now)
+    decision = plan(snapshot, fleet, memory, now)
+    memory = remember(memory, decision)
+    followed = follow(before, memory, snapshot, fleet, now) if fleet.mode is Mode.SHADOW else None
+    if followed is not None:
+        memory = replace(memory, shadow=followed.shadow)
+
+    blind = snapshot.group is None or snapshot.queue.visible is None
+    outcome, faults = _apply(hands, fleet, decision, faults, blind=blind)
+    hands.ledger.record(decision, outcome)
+    hands.ledger.keep_memory(fleet.name, memory)
+    return Ticked(snapshot, memory, decision, outcome, faults, followed)
+
+
+def observe(ports: Ports, fleet: Fleet, now: float) -> tuple[Snapshot, tuple[PortError, ...]]:
+    """All that can be read of a fleet now; what cannot is missing from it, and said."""
+    faults: list[PortError] = []
+    group: GroupReading | None = None
+    veto: bool | None = None
+    queues, unread = _read_queues(ports, fleet, now)
+    faults += unread
+    try:
+        group = ports.group.read(fleet.group)
+    except PortError as fault:
+        faults.append(fault)
+    if fleet.limits.veto_alarm is not None:
+        try:
+            veto = ports.signals.alarm_is_on(fleet.limits.veto_alarm)
+        except PortError as fault:
+            faults.append(fault)
+    problems = tuple(str(fault) for fault in faults)
+    if fleet.shared:
+        return Snapshot(fleet.name, now, pooled(fleet.sources, queues), group, problems, veto, queues), tuple(faults)
+    return Snapshot(fleet.name, now, queues[0], group, problems, veto), tuple(faults)
+
+
+def _read_queues(ports: Ports, fleet: Fleet, now: float) -> tuple[tuple[QueueReading, ...], list[PortError]]:
+    """Each of the fleet's queues, in the order of its sources, as far as it could be read."""
+    if fleet.shared:
+        urls = [source.queue for source in fleet.sources]
+        lives = _all_or_fault(lambda: ports.queue.read_all(urls, now), len(urls))
+        metrics = _all_or_fault(lambda: ports.signals.read_all(urls, now), len(urls))
+    else:
+        url = fleet.sources[0].queue
+        lives = (answer_of(lambda: ports.queue.read(url, now)),)
+        metrics = (answer_of(lambda: ports.signals.read(url, now)),)
+    # What is wrong with all of them, such as a silent CloudWatch, is said once.
+    faults = {str(each): each for each in (*lives, *metrics) if isinstance(each, PortError)}
+    return tuple(merge(*map(_known, both)) for both in zip(lives, metrics, strict=True)), list(faults.values())
+
+
+def _all_or_fault(
+    read: Callable[[], Sequence[QueueReading | PortError]], count: int
+) -> Sequence[QueueReading | PortError]:
+    answers = answer_of(read)
+    return [answers] * count if isinstance(answers, PortError) else answers
+
+
+def _known(answer: QueueReading | PortError) -> QueueReading:
+    return QueueReading() if isinstance(answer, PortError) else answer
+
+
+def merge(live: QueueReading, metrics: QueueReading) -> QueueReading:
+    """The queue's own counts where there are any, the metrics' otherwise."""
+    return replace(
+        metrics,
+        visible=live.visible or metrics.visible,
+        in_flight=live.in_flight or metrics.in_flight,
+        delayed=live.delayed or metrics.delayed,
+        oldest_age=live.oldest_age or metrics.oldest_age,
+    )
+
+
+def _apply(
+    hands: Hands, fleet: Fleet, decision: Decision, faults: tuple[PortError, ...], *, blind: bool
+) -> tuple[Outcome, tuple[PortError, ...]]:
+    """Set what is wanted; the outcome, and all that went wrong."""
+    status = OutcomeStatus.UNCHANGED
+    if decision.want != decision.current:
+        try:
+            hands.group.set_desired(fleet.group, decision.want)
+            status = hands.done
+        except PortError as fault:
+            faults, status = (*faults, fault), OutcomeStatus.FAILED
+    if status is OutcomeStatus.UNCHANGED and (blind or any(isinstance(fault, NeedsFixError) for fault in faults)):
+        status = OutcomeStatus.FAILED  # held for want of something, not because nothing was to do
+    answer = "; ".join(str(fault) for fault in faults)
+    return Outcome(decision.id, decision.at, status, answer), faults

@@ -1,0 +1,298 @@
+"""What people ask of the operator about dead letters: each request is read, done, told, and answered as JSON.
+
+A person's mistake raises a RequestError that says what would be right.
+"""
+
+from collections.abc import Sequence
+
+from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
+from sluice.model.frozen import dataclass, replace
+from sluice.model.redriving import JobState, RedriveJob
+from sluice.redriving.context import Answer, Invocation
+from sluice.redriving.dead_letters import End
+from sluice.redriving.failure_groups import queue_name, told_source
+from sluice.redriving.jobs.lifecycle import (
+    RequestError,
+    Target,
+    open_job,
+    pause_job,
+    preview,
+    resume_job,
+    sources_of,
+    stop_job,
+    target_in,
+)
+from sluice.redriving.payloads import (
+    EditRequest,
+    GroupRequest,
+    JobRequest,
+    PeekRequest,
+    QuarantineRequest,
+    RedriveRequest,
+    RestoreRequest,
+    read_request,
+)
+from sluice.redriving.peek import Peek, Seen, peek
+from sluice.redriving.source_queues import Way, by_dead_letter_queue, way_back
+from sluice.redriving.verdict import sample_of, selectable
+
+# A person waits for the answer to a request; what is not sent by then is sent in the minutes after.
+ANSWER_S = 8.0
+JOB_ACTS = {"stop": stop_job, "pause": pause_job, "resume": resume_job}
+
+
+@dataclass(frozen=True, slots=True)
+class Persons:
+    """Requests, answered by one invocation; `by` is who asks where a request does not say it."""
+
+    at: Invocation
+
+    def redrive(self, asked: object, by: str) -> Answer:
+        """Tell what a redrive would do, or begin it.
+
+        Raises:
+            RequestError: it cannot be done as asked.
+            PortError: AWS does not let us.
+        """
+        request = read_request(RedriveRequest, "redrive", asked)
+        fleet = self.at.fleet(request.fleet)
+        to = self._target(request, fleet)
+        rate_per_s = request.rate_per_s or fleet.redrive.rate_per_s
+        if request.dry_run:
+            return self._dry_run(request, fleet, rate_per_s, to)
+        now = self.at.now()
+        asked_for = RedriveJob(
+            id=self.at.shift.name,  # an invocation that Lambda repeats finds its job there, and begins no second one
+            fleet=fleet.name,
+            state=JobState.RUNNING,
+            requested_at=now,
+            requested_by=request.requested_by or by,
+            updated_at=now,
+            rate_per_s=rate_per_s,
+            again=request.again,
+        )
+        job = open_job(self.at.ports, fleet, request.selection, asked_for, to)
+        self.at.log.info("a redrive was asked for", fleet=fleet.name, job=job.id, requested_by=job.requested_by)
+        worked = self.at.work([(fleet, job)], min(self.at.shift.stop_at, now + ANSWER_S))
+        return {"job": self.at.in_words(worked[0] if worked else job)}
+
+    def _target(self, request: RedriveRequest, fleet: Fleet) -> Target | None:
+        """The queue that everything is to go to; None: each to the queue it came from."""
+        elsewhere = self.at.fleet(request.to) if request.to else fleet
+        if request.to_queue is None and elsewhere.name == fleet.name:
+            return None
+        return target_in(elsewhere, request.to_queue)
+
+    def _dry_run(self, request: RedriveRequest, fleet: Fleet, rate_per_s: float, to: Target | None) -> Answer:
+        sources = sources_of(fleet, request.selection.queue)
+        seen = preview(self.at.ports, fleet, request.selection, self.at.now())
+        return {
+            "dry_run": True,
+            "fleet": fleet.name,
+            "from": request.origin,
+            "selected_count": seen.count,
+            "complete": seen.complete,
+            "left_groups": list(seen.left_groups),
+            "behind_count": seen.behind_count,
+            "rate_per_s": rate_per_s,
+            "canary_count": fleet.redrive.canary_count,
+            "to": to.fleet if to else fleet.name,
+            "queue": request.selection.queue,
+            "queues": [source.name for source in sources],
+            "to_queue": to.queue.name if to else None,
+            "paused_queues": [source.name for source in ((to.queue,) if to else sources) if source.paused],
+            "other_fleets": self._others(fleet, sources),
+            "groups": [
+                {
+                    "failure_group": group.id,
+                    "cause": group.cause,
+                    "count": group.count,
+                    "first_seen_at": group.first_seen_at,
+                    "last_seen_at": group.last_seen_at,
+                }
+                for group in seen.groups
+            ],
+        }
+
+    def _others(self, fleet: Fleet, sources: Sequence[QueuePolicy]) -> list[str]:
+        """Fleets to whose queue a fleet's messages could go as well: those with one queue, of the same kind."""
+        kinds = {source.fifo for source in sources}
+        fleets = self.at.ports.fleets.load().fleets
+        return sorted(
+            one.name
+            for one in fleets
+            if one.name != fleet.name and len(one.sources) == 1 and {one.sources[0].fifo} == kinds
+        )
+
+    def act_on_job(self, kind: str, asked: object, by: str) -> Answer:
+        """Stop, pause or resume a job.
+
+        Raises:
+            RequestError: there is no such job, or it is not in a state for that.
+            PortError: AWS does not let us.
+        """
+        request = read_request(JobRequest, kind, asked)
+        fleet = self.at.fleet(request.fleet)
+        who = request.requested_by or by
+        job = JOB_ACTS[kind](self.at.ports, fleet, request.job_id, who, self.at.now())
+        self.at.log.info("a redrive was acted on", fleet=fleet.name, job=job.id, act=kind, requested_by=who)
+        return {"job": self.at.in_words(job)}
+
+    def look_at_job(self, asked: object, _by: str) -> Answer:
+        """How a job stands, for who watches it.
+
+        Raises:
+            RequestError: there is no such job.
+            PortError: AWS does not let us.
+        """
+        request = read_request(JobRequest, "look", asked)
+        job = self.at.ports.ledger.job(self.at.fleet(request.fleet).name, request.job_id)
+        if job is None:
+            raise RequestError(f"job_id: fleet {request.fleet} has no job {request.job_id}")
+        return {"job": self.at.in_words(job)}
+
+    def archive_group(self, asked: object, by: str) -> Answer:
+        """Set a failure group aside, or take it out again.
+
+        Raises:
+            RequestError: there is no such group.
+            PortError: AWS does not let us.
+        """
+        request = read_request(GroupRequest, "archive", asked)
+        fleet = self.at.fleet(request.fleet)
+        who = request.requested_by or by
+        at = None if request.undo else self.at.now()
+        group = self.at.ports.ledger.archive_group(fleet.name, request.failure_group, at)
+        if group is None:
+            raise RequestError(f"failure_group: fleet {fleet.name} has no {request.failure_group}")
+        told = "taken out again" if request.undo else "set aside"
+        self.at.log.info(
+            "a failure group was archived", fleet=fleet.name, failure_group=group.id, requested_by=who, to=told
+        )
+        return {
+            "failure_group": group.id,
+            "fleet": fleet.name,
+            "note": f"{group.cause} is {told}: {group.count} messages of it stay in quarantine."
+            + ("" if request.undo else " It comes back when it is seen again."),
+        }
+
+    def edit(self, asked: object, by: str) -> Answer:
+        """Send one message back with another body.
+
+        Raises:
+            RequestError: it is not allowed, or cannot be done.
+            PortError: AWS does not let us.
+        """
+        request = read_request(EditRequest, "edit", asked)
+        fleet = self.at.fleet(request.fleet)
+        who = request.requested_by or by
+        job = self.at.editor(fleet).send_edited(request.message_id, request.body, who)
+        self.at.log.info("a message was sent with another body", fleet=fleet.name, job=job.id, requested_by=who)
+        self.at.count(fleet.name, "Redriven", 1)
+        return {"job": self.at.in_words(job)}
+
+    def restore(self, asked: object, by: str) -> Answer:
+        """Quarantine anew what was let go of.
+
+        Raises:
+            RequestError: nothing is left under that key.
+            PortError: AWS does not let us.
+        """
+        request = read_request(RestoreRequest, "restore", asked)
+        fleet = self.at.fleet(request.fleet)
+        who = request.requested_by or by
+        entry = self.at.editor(fleet).restore(request.key, who)
+        self.at.log.info("a message was restored", fleet=fleet.name, restored=entry.message_id, requested_by=who)
+        return {
+            "fleet": fleet.name,
+            "failure_group": entry.failure_group,
+            "message_id": entry.message_id,
+            "note": f"It is in quarantine again, as message {entry.message_id}.",
+        }
+
+    def quarantine(self, asked: object, by: str) -> Answer:
+        """Put a fleet's dead letters into quarantine, in manual mode.
+
+        Raises:
+            RequestError: the fleet has none, or Sluice takes them as they come.
+            PortError: AWS does not let us.
+        """
+        request = read_request(QuarantineRequest, "quarantine", asked)
+        fleet = self.at.fleet(request.fleet)
+        who = request.requested_by or by
+        if not fleet.dead_letter_queues or fleet.redrive.mode is RedriveMode.AUTO:
+            raise RequestError(
+                f"fleet: {fleet.name} has no dead_letter_queue, or its redrive.mode is auto, in which they are taken as"
+                " they come"
+            )
+        until = min(self.at.shift.stop_at, self.at.now() + ANSWER_S)
+        settled = [one for keeper in self.at.keepers(fleet, request.queue) for one in keeper.take_in(until, who)]
+        self.at.tell(fleet, settled)
+        kept_count = sum(one.end is End.KEPT for one in settled)
+        return {
+            "fleet": fleet.name,
+            "quarantined_count": sum(one.end is End.QUARANTINED for one in settled),
+            "kept_count": kept_count,
+            "note": "Ask again for more." if settled else "Nothing is in the dead-letter queue.",
+        }
+
+    def look_inside(self, asked: object, by: str) -> Answer:
+        """Look at some dead letters of a fleet in their queue, in manual mode.
+
+        Raises:
+            RequestError: there is no such queue, or nobody may look now.
+            PortError: AWS does not let us.
+        """
+        request = read_request(PeekRequest, "peek", asked)
+        fleet = self.at.fleet(request.fleet)
+        sources = sources_of(fleet, request.queue)
+        places = by_dead_letter_queue(self.at.ways(fleet, sources))
+        if not places:
+            raise RequestError(f"fleet: {fleet.name} has no dead_letter_queue" + (" for that" if request.queue else ""))
+        found: list[Peek] = []
+        for url, ways in places.items():
+            limit = request.limit - sum(one.looked_at_count for one in found)
+            if limit > 0:
+                peeked = peek(
+                    self.at.ports,
+                    fleet,
+                    self.at.queue(url),
+                    self.at.now,
+                    limit=limit,
+                    cause=request.cause,
+                    attribute=None if request.attribute is None else (request.attribute.name, request.attribute.value),
+                )
+                found.append(peeked if request.queue is None else replace(peeked, seen=_of(ways[0], peeked.seen)))
+        who = request.requested_by or by
+        count = sum(one.looked_at_count for one in found)
+        waiting = [one.waiting_count for one in found if one.waiting_count is not None]
+        self.at.log.info("a dead-letter queue was looked into", fleet=fleet.name, count=count, requested_by=who)
+        return {
+            "peek": True,
+            "fleet": fleet.name,
+            "waiting_count": sum(waiting) if waiting else None,
+            "looked_at_count": count,
+            "messages": [_seen_in_words(seen) for one in found for seen in one.seen],
+            "note": "They are back in their queue; the receive count of each is one higher.",
+        }
+
+
+def _of(way: Way, seen: Sequence[Seen]) -> tuple[Seen, ...]:
+    """Those of some dead letters that came from a queue, which may share its dead-letter queue with others."""
+    return tuple(one for one in seen if way_back(told_source(one.message) or None, (way,)) is way)
+
+
+def _seen_in_words(seen: Seen) -> Answer:
+    """A dead letter in its queue, as JSON: what a person needs to recognise it."""
+    message = seen.message
+    return {
+        "message_id": message.id,
+        "queue": queue_name(told_source(message)) or None,
+        "failure_group": seen.group.id,
+        "cause": seen.group.words,
+        "left_s": seen.left_s,
+        "receive_count": message.receive_count,
+        "size_bytes": message.size_bytes,
+        "attributes": dict(selectable(message)),
+        "sample": sample_of(message),
+    }

@@ -1,0 +1,257 @@
+"""One invocation of the redriver or the operator: how long it may live, and what all its work needs."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, field
+from typing import Any, Self
+
+from sluice.config.fleet import Fleet, QueuePolicy
+from sluice.model.frozen import dataclass
+from sluice.model.redriving import RedriveJob
+from sluice.ports.aws_services import QueueFacts
+from sluice.ports.errors import ConflictError, NeedsFixError, PortError
+from sluice.ports.ledger import Ports
+from sluice.redriving.dead_letters import Desk, End, Settlement
+from sluice.redriving.jobs.lifecycle import RequestError, dead_letter_queues, sources_of, target_in
+from sluice.redriving.jobs.rules import outlook
+from sluice.redriving.jobs.runner import Runner, Work, run
+from sluice.redriving.message_editor import Editor
+from sluice.redriving.retention import Keeper
+from sluice.redriving.source_queues import Way
+from sluice.telemetry import Log, Record, Unit
+
+MINUTE_S = 60.0
+# What a run leaves of the function's own timeout, to finish the batch it is at.
+MARGIN_S = 5.0
+# A request of this process that is under way when it dies may arrive this much after its end.
+GRACE_S = 1.0
+# Between one minute's work on jobs and the next one's, so that the schedule finds them given back.
+HANDOVER_S = 3.0
+# Metrics name a fleet; what cannot be put down to one is told in the log alone.
+_ENDS = {End.RETRIED: "Retried", End.QUARANTINED: "Quarantined"}
+
+
+type Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How long this invocation may work. Times are epoch seconds."""
+
+    name: str  # unique to the invocation
+    until: float  # when this process is surely gone
+    stop_at: float  # when work on jobs ends
+    sleep: Callable[[float], None]
+    uniform: Callable[[], float]  # random numbers, 0 <= u < 1
+    minute_s: float = MINUTE_S  # between two ticks
+
+    @classmethod
+    def begun(
+        cls,
+        name: str,
+        at: float,
+        left_s: float,
+        minute_s: float,
+        *,
+        sleep: Callable[[float], None],
+        uniform: Callable[[], float],
+    ) -> Self:
+        """The shift of an invocation that began at a time, and which Lambda ends so many seconds later."""
+        return cls(
+            name=name,
+            until=at + left_s + GRACE_S,
+            stop_at=at + min(left_s - MARGIN_S, max(minute_s - HANDOVER_S, minute_s / 2)),
+            sleep=sleep,
+            uniform=uniform,
+            minute_s=minute_s,
+        )
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One invocation at work."""
+
+    ports: Ports
+    now: Callable[[], float]
+    shift: Shift
+    log: Log
+    tally: list[Record] = field(default_factory=list)
+    _facts: dict[str, QueueFacts] = field(default_factory=dict)
+
+    def count(self, fleet: str, metric: str, value: float) -> None:
+        """Add to what is counted."""
+        self.tally.append((fleet, metric, Unit.COUNT, value))
+
+    def queue(self, url: str) -> QueueFacts:
+        """What a queue is, asked once."""
+        if url not in self._facts:
+            self._facts[url] = self.ports.queue.facts(url)
+        return self._facts[url]
+
+    def fleet(self, name: str) -> Fleet:
+        """The fleet of that name.
+
+        Raises:
+            RequestError: there is none, or its document cannot be used.
+        """
+        loaded = self.ports.fleets.load()
+        for fleet in loaded.fleets:
+            if fleet.name == name:
+                return fleet
+        for bad in loaded.invalid:
+            if bad.name == name:
+                raise RequestError(f"fleet: the document of {name} cannot be used: {'; '.join(bad.problems)}")
+        names = ", ".join(fleet.name for fleet in loaded.fleets) or "none"
+        raise RequestError(f"fleet: there is no fleet {name}; there is {names}")
+
+    def ways(self, fleet: Fleet, sources: Iterable[QueuePolicy] | None = None) -> tuple[Way, ...]:
+        """A fleet's queues, or some of them, as the ways on which its dead letters come and go.
+
+        Raises:
+            PortError: one of them cannot be asked what it is.
+        """
+        return tuple(
+            Way(
+                fleet.through(source),
+                self.queue(source.queue),
+                source.paused,
+                tuple(
+                    other.name
+                    for other in fleet.sources
+                    if other.queue != source.queue
+                    and source.dead_letter_queue is not None
+                    and other.dead_letter_queue == source.dead_letter_queue
+                ),
+            )
+            for source in (fleet.sources if sources is None else sources)
+        )
+
+    def editor(self, fleet: Fleet) -> Editor:
+        """Who acts on single messages of a fleet."""
+        return Editor(self.ports, fleet, self.ways(fleet), self.shift.name, self.shift.until, self.now)
+
+    def keepers(self, fleet: Fleet, queue: str | None = None) -> tuple[Keeper, ...]:
+        """Who looks after a fleet's dead-letter queues, or that of one of its queues: one for each.
+
+        Raises:
+            RequestError: there is no such queue, or its dead letters lie among those of others.
+            PortError: one of them cannot be asked what it is.
+        """
+        urls = dead_letter_queues(fleet, queue)
+        first = {source.dead_letter_queue: source for source in reversed(fleet.sources)}
+        ways = self.ways(fleet, [first[url] for url in urls])
+        return tuple(
+            Keeper(self.ports, way.fleet, self.queue(url), self.desk(way), self.now)
+            for url, way in zip(urls, ways, strict=True)
+        )
+
+    def desk(self, way: Way) -> Desk:
+        """Where the dead letters of a queue are settled."""
+        dead = self.queue(way.fleet.dead_letter_queue) if way.fleet.dead_letter_queue else None
+        return Desk(
+            self.ports,
+            way.fleet,
+            way.to,
+            self.shift.until,
+            self.now,
+            self.shift.uniform,
+            dead.retention_s if dead else None,
+            way.others,
+            way.paused,
+        )
+
+    def runner(self, fleet: Fleet, job: RedriveJob) -> Runner:
+        """Who works on a job.
+
+        Raises:
+            RequestError: a queue that it names is no more.
+            PortError: a queue cannot be asked what it is.
+        """
+        ways = self.ways(fleet, sources_of(fleet, job.queue))
+        to = next((way.to for way in ways if way.to.fifo), ways[0].to)
+        if job.to is not None or job.to_queue is not None:
+            elsewhere = self.fleet(job.to) if job.to else fleet
+            to = self.queue(target_in(elsewhere, job.to_queue).queue.queue)
+        return Runner(self.ports, fleet, to, self.shift.name, self.shift.until, self.now, ways)
+
+    def tell(self, fleet: Fleet, settled: Iterable[Settlement]) -> None:
+        """Log what became of dead letters, and count it."""
+        for settlement in settled:
+            self._log_settlement(fleet, settlement)
+            if settlement.end in _ENDS:
+                self.count(fleet.name, _ENDS[settlement.end], 1)
+
+    def work(self, jobs: Iterable[tuple[Fleet, RedriveJob]], stop_at: float) -> tuple[RedriveJob, ...]:
+        """Work on jobs until a time; how those stand that were ours to work on."""
+        works: list[Work] = []
+        for fleet, job in jobs:
+            try:
+                runner = self.runner(fleet, job)
+                taken = runner.take(job)
+            except (PortError, RequestError) as error:  # the latter: where it goes is no more
+                self.failed("a job could not be taken up", error, fleet=fleet.name, job=job.id)
+                continue
+            if taken:
+                works.append(Work(runner, taken))
+        before = {(work.job.fleet, work.job.id): work.job for work in works}
+        worked = run(works, stop_at, now=self.now, sleep=self.shift.sleep, failed=self._log_job_failure)
+        for job in worked:
+            was = before[job.fleet, job.id]
+            self.count(job.fleet, "Redriven", job.sent_count - was.sent_count)
+            self.count(job.fleet, "RedriveFailed", job.failed_count - was.failed_count)
+            # What was selected by may be of a message: it is on the job's record, and not in the log.
+            words = {name: value for name, value in self.in_words(job).items() if name not in {"cause", "attribute"}}
+            self.log.info("a redrive went on", **words)
+        return worked
+
+    def in_words(self, job: RedriveJob) -> dict[str, Any]:
+        """A job as JSON, without what only its runners need; and how far it is."""
+        inner = {"version", "cursor", "runner", "runner_until", "move", "left_count"}
+        words = {name: _listed(value) for name, value in asdict(job).items() if name not in inner}
+        seen = outlook(job, self.now())
+        return words | {"done_fraction": round(seen.done_fraction, 4), "left_s": seen.left_s}
+
+    def _log_settlement(self, fleet: Fleet, settlement: Settlement) -> None:
+        verdict = settlement.verdict
+        log = self.log.info if settlement.let_go else self.log.warning
+        log(
+            f"dead letter {settlement.end}",
+            fleet=fleet.name,
+            dead_letter=settlement.message_id,
+            reason=settlement.reason,
+            failure_group=verdict.failure_group if verdict else None,
+            attempt=verdict.attempt if verdict else None,
+            delay_s=verdict.delay_s if verdict else None,
+        )
+
+    def tried(self, request: str, act: Callable[[], Answer]) -> Answer:
+        """Do what was asked for: what does not work is answered, not raised, since Lambda would hide the text."""
+        try:
+            return act()
+        except RequestError as error:
+            # The text may repeat what was asked for, and so what a message says: whoever asked is told it.
+            self.log.warning("a request was refused", request=request)
+            return {"error": str(error)}
+        except ConflictError as error:
+            self.log.warning("a request met another writer", problem=str(error))
+            return {"error": f"another invocation was first: {error}; look at the job and ask again"}
+        except PortError as error:
+            self.failed("a request failed", error)
+            return {"error": str(error)}
+
+    def failed(self, what: str, error: Exception, **keys: str) -> None:
+        """What goes well by itself later is a warning; what a person must put right, or nobody foresaw, an error."""
+        keys["problem"] = str(error) if isinstance(error, PortError) else repr(error)
+        if isinstance(error, PortError) and not isinstance(error, NeedsFixError):
+            self.log.warning(what, extra=keys)
+        else:
+            self.log.error(what, extra=keys, exc_info=None if isinstance(error, PortError) else error)
+
+    def _log_job_failure(self, job: RedriveJob, error: Exception) -> None:
+        self.failed("a redrive could not go on now; the next minute tries again", error, fleet=job.fleet, job=job.id)
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as the lists that JSON makes of them."""
+    if isinstance(value, tuple):
+        return [_listed(one) for one in value]
+    return {name: _listed(one) for name, one in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,1 @@
+"""Redrive jobs: opened, run batch by batch, watched, paused, stopped and resumed."""

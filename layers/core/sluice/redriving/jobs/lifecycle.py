@@ -1,0 +1,380 @@
+"""Redrive jobs on record: what a person asks for, what it would do, and how it is paused, resumed and stopped.
+
+A job is sent by `running`, from any invocation; several may write its record, so that each change is made to the
+record as it is then (`amend_job`). What persons did to it is kept on it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
+from sluice.model.frozen import dataclass, replace
+from sluice.model.redriving import FailureGroup, JobAct, JobPhase, JobState, Quarantined, RedriveJob
+from sluice.ports.errors import ConflictError
+from sluice.ports.ledger import Ports
+from sluice.redriving.failure_groups import queue_name
+from sluice.redriving.jobs.move_task import end_move, without_move
+from sluice.redriving.jobs.rules import Lanes, overlap, selects
+
+AMEND_TRIES = 10  # as many batches may note a return on one job at the same moment
+PAGE = 100  # index entries a read, where all are looked at
+PREVIEW_MAX = 5_000  # entries that a dry run looks at: some seconds' reading
+ACTS_KEPT = 50  # a job that was paused and resumed more often tells of the last ones
+UNDER_WAY = frozenset({JobState.RUNNING, JobState.PAUSED})
+
+
+class RequestError(ValueError):
+    """A redrive that cannot be done as asked: the text names the field and says what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a redrive is about; nothing set means the whole quarantine of the fleet, but what is set aside.
+
+    `queue`, `failure_group`, `cause`, times and `attribute` narrow one another; ids stand for themselves.
+    """
+
+    failure_group: str | None = None
+    message_id: str | None = None
+    message_ids: tuple[str, ...] = ()
+    cause: str | None = None  # a pattern, as for file names
+    quarantined_from: float | None = None
+    quarantined_to: float | None = None
+    attribute: tuple[str, str] | None = None
+    from_dead_letters: bool = False
+    queue: str | None = None  # the name of the queue they came from
+
+    @property
+    def narrows(self) -> bool:
+        """Whether messages must be looked at one by one to know which are meant."""
+        return self.queue is not None or self.searches
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is about what single messages are, beyond the queue they came from."""
+        return any(one is not None for one in (self.cause, self.quarantined_from, self.quarantined_to, self.attribute))
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a selection holds now: a dry run's answer."""
+
+    count: int
+    groups: tuple[FailureGroup, ...]  # `count` is that of the selected messages of each
+    complete: bool = True  # not all entries were looked at: there are more
+    left_groups: tuple[str, ...] = ()  # failure groups that are set aside, and left out
+    behind_count: int = 0  # FIFO: selected, but behind one of its message group that is not: not counted, and left
+
+
+def preview(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Preview:
+    """Count a selection, without any effect.
+
+    Raises:
+        RequestError: it names a group or message that is not in quarantine.
+    """
+    if selection.from_dead_letters:
+        return _dead_letters(ports, fleet, selection, now)
+    if selection.message_id is not None or selection.message_ids:
+        return _messages(ports, fleet, selection)
+    groups = tuple(group for group in ports.ledger.failure_groups(fleet.name) if group.count > 0)
+    left = tuple(group.id for group in groups if group.is_archived) if selection.failure_group is None else ()
+    groups = tuple(group for group in groups if group.id not in left)
+    if selection.failure_group is not None:
+        groups = tuple(group for group in groups if group.id == selection.failure_group)
+        if not groups:
+            raise RequestError(
+                f"failure_group: fleet {fleet.name} has no {selection.failure_group} with messages in quarantine"
+            )
+    if not selection.narrows:
+        return Preview(sum(group.count for group in groups), groups, left_groups=left)
+    asked = _as_job(fleet, selection, left, now)
+    counts: Counter[str] = Counter()
+    lanes = Lanes()
+    looked_at = behind_count = 0
+    for entry in _index(ports, fleet.name, selection.failure_group):
+        looked_at += 1
+        if looked_at > PREVIEW_MAX:
+            break
+        admitted = lanes.admits(asked, entry)
+        counts[entry.failure_group] += admitted
+        behind_count += selects(asked, entry) and not admitted
+    found = tuple(replace(group, count=counts[group.id]) for group in groups if counts[group.id])
+    return Preview(sum(group.count for group in found), found, looked_at <= PREVIEW_MAX, left, behind_count)
+
+
+def _dead_letters(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Preview:
+    urls = dead_letter_queues(fleet, selection.queue)
+    if not urls:
+        raise RequestError(f"from: {_whose(fleet, selection.queue)} has no dead_letter_queue")
+    if fleet.redrive.mode is RedriveMode.AUTO:
+        raise RequestError(
+            f"from: fleet {fleet.name} has redrive.mode auto, in which dead letters are taken as they come;"
+            " redrive the quarantine instead"
+        )
+    counts = [ports.queue.read(url, now).visible for url in urls]
+    return Preview(sum(int(visible.value) for visible in counts if visible), ())
+
+
+def sources_of(fleet: Fleet, queue: str | None, field: str = "queue") -> tuple[QueuePolicy, ...]:
+    """The fleet's queues, or the one of that name.
+
+    Raises:
+        RequestError: there is none; the text says what there is, and names the field.
+    """
+    found = tuple(source for source in fleet.sources if queue is None or source.name == queue_name(queue))
+    if not found:
+        names = ", ".join(source.name for source in fleet.sources)
+        raise RequestError(f"{field}: fleet {fleet.name} has no queue {str(queue)[:200]}; it has {names}")
+    return found
+
+
+def dead_letter_queues(fleet: Fleet, queue: str | None) -> tuple[str, ...]:
+    """URLs of the fleet's dead-letter queues, or of that of one of its queues.
+
+    Raises:
+        RequestError: there is no such queue, or its dead letters lie among those of others.
+    """
+    chosen = sources_of(fleet, queue)
+    urls = tuple(dict.fromkeys(source.dead_letter_queue for source in chosen if source.dead_letter_queue))
+    beside = [one.name for one in fleet.sources if one.dead_letter_queue in urls and one not in chosen]
+    if beside:
+        raise RequestError(
+            f"queue: {chosen[0].name} shares its dead-letter queue with {', '.join(beside)}, and a queue cannot be"
+            " searched; leave queue out, or put the dead letters into quarantine and choose there"
+        )
+    return urls
+
+
+def _whose(fleet: Fleet, queue: str | None) -> str:
+    return f"fleet {fleet.name}" if queue is None else f"queue {queue} of fleet {fleet.name}"
+
+
+def _messages(ports: Ports, fleet: Fleet, selection: Selection) -> Preview:
+    """The preview of messages that are named one by one."""
+    counts: Counter[str] = Counter()
+    for message_id in selection.message_ids or (selection.message_id or "",):
+        entry = ports.ledger.quarantined_message(fleet.name, message_id)
+        if entry is None:
+            raise RequestError(f"message_id: no message {message_id} is in fleet {fleet.name}'s quarantine")
+        _check_order(ports, entry, frozenset(selection.message_ids))
+        counts[entry.failure_group] += 1
+    groups = (ports.ledger.failure_group(fleet.name, group_id) for group_id in counts)
+    return Preview(counts.total(), tuple(replace(group, count=counts[group.id]) for group in groups if group))
+
+
+def _index(ports: Ports, fleet: str, failure_group: str | None) -> Iterator[Quarantined]:
+    after: str | None = None
+    while True:
+        page, after = ports.ledger.quarantined(fleet, failure_group, PAGE, after)
+        yield from page
+        if after is None:
+            return
+
+
+def _as_job(fleet: Fleet, selection: Selection, left: tuple[str, ...], now: float) -> RedriveJob:
+    """A selection as a job that is on no record, to judge entries by."""
+    job = RedriveJob("", fleet.name, JobState.RUNNING, now, "", now)
+    return _with(job, selection, left)
+
+
+def _with(job: RedriveJob, selection: Selection, left: tuple[str, ...]) -> RedriveJob:
+    return replace(
+        job,
+        failure_group=selection.failure_group,
+        message_id=selection.message_id,
+        message_ids=selection.message_ids,
+        cause=selection.cause,
+        quarantined_from=selection.quarantined_from,
+        quarantined_to=selection.quarantined_to,
+        attribute=selection.attribute,
+        from_dead_letters=selection.from_dead_letters,
+        queue=selection.queue,
+        left_groups=left,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The queue that all of a job's messages go to, whichever they came from: a person's word."""
+
+    fleet: str
+    queue: QueuePolicy
+    named: bool = False  # by its own name, not as the only queue of its fleet
+
+
+def target_in(fleet: Fleet, queue: str | None) -> Target:
+    """The queue of a fleet that a person names, or its only one.
+
+    Raises:
+        RequestError: there is none of that name, or there are several.
+    """
+    found = sources_of(fleet, queue, "to_queue")
+    if len(found) > 1:
+        names = ", ".join(source.name for source in found)
+        raise RequestError(f"to_queue: is required, since fleet {fleet.name} has several queues: {names}")
+    return Target(fleet.name, found[0], named=queue is not None)
+
+
+def open_job(ports: Ports, fleet: Fleet, selection: Selection, job: RedriveJob, to: Target | None = None) -> RedriveJob:
+    """Put a job on record: `job` holds who asks and how fast, the selection what for.
+
+    `to` is where all of it goes; without, each message goes to the queue it came from.
+
+    Raises:
+        RequestError: there is nothing to send, it cannot go there, or a job under way sends some of it already.
+    """
+    sources = sources_of(fleet, selection.queue)
+    if to is not None and (odd := [source for source in sources if source.fifo != to.queue.fifo]):
+        kind = "FIFO" if odd[0].fifo else "standard"
+        raise RequestError(
+            f"{'to_queue' if to.named else 'to'}: must be a {kind} queue, as {odd[0].name} is;"
+            f" {to.queue.name} of fleet {to.fleet} is none"
+        )
+    waiting = [source.name for source in ((to.queue,) if to else sources) if source.paused]
+    seen = preview(ports, fleet, selection, job.requested_at)
+    selection = _in_order(ports, fleet, selection)
+    asked = replace(
+        _with(job, selection, seen.left_groups),
+        to=to.fleet if to and to.fleet != fleet.name else None,
+        to_queue=to.queue.name if to and to.named else None,
+        selected_count=seen.count,
+        phase=JobPhase.RAMP if selection.message_id else JobPhase.CANARY,
+        acts=(JobAct(job.requested_at, job.requested_by, "asked for it"),),
+        note=" ".join(
+            [f"{seen.behind_count} more match, behind messages of their message group that do not: they stay."]
+            * bool(seen.behind_count)
+            + [paused_note(waiting)] * bool(waiting)
+        ),
+    )
+    if seen.count == 0 and seen.behind_count:
+        raise RequestError(
+            f"{_narrowing(selection)}: all {seen.behind_count} that match stand behind messages of their FIFO message"
+            " group that do not, and would overtake them; name their failure_group alone, or select those as well"
+        )
+    if seen.count == 0:
+        where = "dead-letter queue" if selection.from_dead_letters else "quarantine"
+        what = "nothing of that" if selection.narrows else "nothing"
+        raise RequestError(f"all: {what} is in fleet {fleet.name}'s {where}")
+    for other in ports.ledger.jobs(fleet.name):
+        if other.state in UNDER_WAY and overlap(asked, other):
+            raise RequestError(
+                f"job {other.id} is sending some of these already ({other.sent_count} of {other.selected_count});"
+                " wait for it, or stop it"
+            )
+    return ports.ledger.keep_job(asked)
+
+
+def paused_note(names: Sequence[str]) -> str:
+    """What to know of a redrive into queues that are paused."""
+    return f"Paused: {', '.join(names)}. What is sent there waits until it is not."
+
+
+def _narrowing(selection: Selection) -> str:
+    """The fields by which a selection is narrowed, as an error names them."""
+    names = ("queue", "cause", "quarantined_from", "quarantined_to", "attribute")
+    return ", ".join(name for name in names if getattr(selection, name) is not None)
+
+
+def stop_job(ports: Ports, fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
+    """Stop a job for good, on a person's word: nothing is sent after the load that is under way.
+
+    Raises:
+        RequestError: there is no such job.
+    """
+    change = _Change(UNDER_WAY, JobState.STOPPED, f"Stopped by {by}.")
+    return _act(ports, fleet, job_id, JobAct(now, by, "stopped it"), change)
+
+
+def pause_job(ports: Ports, fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
+    """Pause a job until somebody resumes it.
+
+    Raises:
+        RequestError: there is no such job, or it is over.
+    """
+    change = _Change(frozenset({JobState.RUNNING}), JobState.PAUSED, f"Paused by {by}.", "running can be paused")
+    return _act(ports, fleet, job_id, JobAct(now, by, "paused it"), change)
+
+
+def resume_job(ports: Ports, fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
+    """Let a paused job go on where it was.
+
+    Raises:
+        RequestError: there is no such job, or it is not paused.
+    """
+    change = _Change(frozenset({JobState.PAUSED}), JobState.RUNNING, f"Resumed by {by}.", "paused can be resumed")
+    return _act(ports, fleet, job_id, JobAct(now, by, "resumed it"), change)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a person wants of a job: from some states into another."""
+
+    when: frozenset[JobState]
+    state: JobState
+    note: str
+    only: str = ""  # what is said of a job in another state; nothing: it is left as it is, without a word
+
+
+def _act(ports: Ports, fleet: Fleet, job_id: str, act: JobAct, change: _Change) -> RedriveJob:
+    """Change a job's state on a person's word, if it is in one of the states for that; the job then.
+
+    Raises:
+        RequestError: there is no such job, or its state is another, and that is to be said.
+    """
+
+    def acted(job: RedriveJob) -> RedriveJob:
+        if job.state not in change.when:
+            if change.only:
+                raise RequestError(f"job_id: job {job_id} is {job.state}: only one that is {change.only}")
+            return job
+        acts = (*job.acts, act)[-ACTS_KEPT:]
+        acted = replace(job, state=change.state, note=change.note, updated_at=act.at, acts=acts)
+        return without_move(acted, moved_count if job.move == handle else 0)
+
+    before = ports.ledger.job(fleet.name, job_id)
+    if before is None:
+        raise RequestError(f"job_id: fleet {fleet.name} has no job {job_id}")
+    handle = before.move if before.state in change.when else None
+    moved_count = end_move(ports, fleet, before) if handle else 0
+    return amend_job(ports, fleet.name, job_id, acted) or before
+
+
+def amend_job(ports: Ports, fleet: str, job_id: str, amend: Callable[[RedriveJob], RedriveJob]) -> RedriveJob | None:
+    """Change a job that others write as well: read, change, write, again on conflict; None if there is no such job.
+
+    Raises:
+        ConflictError: others wrote it first each time.
+    """
+    for _ in range(AMEND_TRIES):
+        job = ports.ledger.job(fleet, job_id)
+        if job is None or (amended := amend(job)) == job:
+            return job
+        try:
+            return ports.ledger.keep_job(amended)
+        except ConflictError:
+            continue
+    raise ConflictError(f"job {job_id} of fleet {fleet}: others wrote it first {AMEND_TRIES} times")
+
+
+def _check_order(ports: Ports, entry: Quarantined, along: frozenset[str]) -> None:
+    """On FIFO queues one message may not be sent before an earlier one of its message group that is not sent along."""
+    if entry.message_group is None:
+        return
+    for other in _index(ports, entry.fleet, entry.failure_group):
+        if other.message_id == entry.message_id:
+            return
+        elsewhere = other.source and entry.source and queue_name(other.source) != queue_name(entry.source)
+        if other.message_group == entry.message_group and other.message_id not in along and not elsewhere:
+            raise RequestError(
+                f"{'message_ids' if along else 'message_id'}: {entry.message_id} would overtake {other.message_id}"
+                f" of its FIFO message group; name that one too, or redrive failure_group {entry.failure_group} instead"
+            )
+
+
+def _in_order(ports: Ports, fleet: Fleet, selection: Selection) -> Selection:
+    """Messages that are named one by one, on FIFO queues in the order in which they were quarantined."""
+    if not (selection.message_ids and fleet.fifo):
+        return selection
+    found = (ports.ledger.quarantined_message(fleet.name, message_id) for message_id in selection.message_ids)
+    entries = sorted((entry for entry in found if entry), key=lambda entry: (entry.at, entry.message_id))
+    return replace(selection, message_ids=tuple(dict.fromkeys(entry.message_id for entry in entries)))

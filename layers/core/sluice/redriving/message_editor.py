@@ -1,0 +1,163 @@
+"""One quarantined message sent back with another body, and one brought back that was let go of: on a person's word.
+
+Editing is off unless the fleet's policy says `edits`. The original stays in the archive, where it was; the index
+forgets it once the edited copy is surely sent (`resending`), and the job on record says who did it, and where the
+original is.
+
+Restoring makes a new message of what the archive last kept under a key, removed since or not: quarantined under an id
+of its own, since the mark of the first says that it was sent.
+"""
+
+import re
+from collections.abc import Callable
+
+from sluice.config.fleet import Fleet
+from sluice.model.frozen import dataclass, replace
+from sluice.model.redriving import JobAct, JobPhase, JobState, Message, Quarantined, RedriveJob
+from sluice.ports.aws_services import archive_key
+from sluice.ports.errors import RefusedError
+from sluice.ports.ledger import Ports
+from sluice.redriving.dead_letters import admitted
+from sluice.redriving.failure_groups import Cause, failure_group, told_source
+from sluice.redriving.jobs.lifecycle import RequestError, paused_note
+from sluice.redriving.message_copy import attempts_of, copy_of, first_sent_at, memory_key
+from sluice.redriving.sender import Fate, Parcel, Sender
+from sluice.redriving.source_queues import Way, way_back
+from sluice.redriving.verdict import sample_of, selectable
+
+_ID = re.compile(r"[A-Za-z0-9-]{1,80}")
+
+
+@dataclass(frozen=True, slots=True)
+class Editor:
+    """One invocation that acts on single messages of a fleet.
+
+    Attributes:
+        ways: the fleet's queues.
+        name: the invocation, which a job is called after.
+        until: when this process is surely gone.
+    """
+
+    ports: Ports
+    fleet: Fleet
+    ways: tuple[Way, ...]
+    name: str
+    until: float
+    now: Callable[[], float]
+
+    def send_edited(self, message_id: str, body: str, by: str) -> RedriveJob:
+        """Send a quarantined message back with another body; a job that is done, for the record.
+
+        Raises:
+            RequestError: the policy forbids it, there is no such message, or it cannot be sent.
+            PortError: AWS does not let us; nothing was sent, or the message is in doubt.
+        """
+        if not self.fleet.redrive.edits:
+            raise RequestError(f"edit: fleet {self.fleet.name} does not allow it; redrive.edits of its Settings does")
+        if not body:
+            raise RequestError("edit.body: must not be empty, since SQS takes no empty message")
+        entry = self.ports.ledger.quarantined_message(self.fleet.name, message_id)
+        if entry is None:
+            raise RequestError(f"message_id: no message {message_id} is in fleet {self.fleet.name}'s quarantine")
+        if entry.message_group is not None:
+            raise RequestError("message_id: a FIFO message is sent in the order of its message group, not by itself")
+        original = self.ports.archive.load(entry.key)
+        told = entry.source if entry.source is not None else told_source(original) or None
+        way = way_back(told, self.ways)
+        if way is None:
+            names = ", ".join(one.name for one in self.ways)
+            raise RequestError(
+                f"message_id: nothing tells that it came from {names}"
+                + (f", but from {told[:200]}" if told else "")
+                + "; redrive it with to_queue instead"
+            )
+        attempt = entry.attempt + 1
+        copy = copy_of(replace(original, body=body), attempt, way.to, (self.name, entry.failure_group))
+        if copy is None:
+            raise RequestError(
+                f"edit.body: with it the message is more than its queue takes ({way.to.max_bytes} bytes)"
+            )
+        remember = None if copy.carries_attempts else (memory_key(copy.message), attempt)
+        sender = Sender(self.ports, self.fleet.name, way.to, self.until, self.now)
+        (sending,) = sender.send([Parcel(copy.message, remember=remember)])
+        if sending.fate is Fate.EARLIER:
+            raise RequestError(f"message_id: {message_id} was sent back before; it is only still listed")
+        if not sending.may_let_go:
+            raise RequestError(f"message_id: {message_id} was not sent: {sending.reason}")
+        self.ports.ledger.let_go(entry)
+        return self._record(entry, by, f" {paused_note([way.name])}" if way.paused else "")
+
+    def _record(self, entry: Quarantined, by: str, more: str) -> RedriveJob:
+        now = self.now()
+        return self.ports.ledger.keep_job(
+            RedriveJob(
+                id=self.name,
+                fleet=self.fleet.name,
+                state=JobState.DONE,
+                requested_at=now,
+                requested_by=by,
+                updated_at=now,
+                message_id=entry.message_id,
+                phase=JobPhase.RAMP,
+                selected_count=1,
+                sent_count=1,
+                note=f"Sent with another body. The original is kept in the archive under {entry.key}.{more}",
+                acts=(JobAct(now, by, "sent it with another body"),),
+            )
+        )
+
+    def restore(self, key: str, by: str) -> Quarantined:
+        """Quarantine anew what the archive last kept under a key.
+
+        Raises:
+            RequestError: nothing was ever kept there, or it is no key of the fleet.
+            PortError: AWS does not let us.
+        """
+        if not key.startswith(f"{self.fleet.name}/"):
+            raise RequestError(f"key: must begin with {self.fleet.name}/, as the archive's keys of the fleet do")
+        try:
+            former = self.ports.archive.former(key)
+        except RefusedError as error:
+            raise RequestError(f"key: {error}") from error
+        now = self.now()
+        base = former.id if _ID.fullmatch(former.id) else "restored"
+        message = replace(former, id=f"{base}-r{round(now * 1_000)}")
+        entry = self._kept(message, f"restored by {by}"[:200], now)
+        if not self.ports.ledger.quarantine(entry):
+            raise RequestError(f"key: {key} was restored at this very moment")
+        return entry
+
+    def _kept(self, message: Message, cause: str, at: float) -> Quarantined:
+        """A message in the archive, and its entry for the index, which is yet to be written."""
+        ports, fleet = self.ports, self.fleet
+        own = failure_group(message, cause)
+        way = way_back(told_source(message) or None, self.ways)
+        message_group = message.message_group if (way.to.fifo if way else fleet.fifo) else None
+        held_in = ports.ledger.held_in(fleet.name, message_group) if message_group is not None else None
+        if (
+            held_in is not None
+        ):  # with the others of its message group, so that a redrive of theirs does not overtake it
+            group = ports.ledger.failure_group(fleet.name, held_in)
+            own = Cause(held_in, group.cause if group else held_in)
+            at = max(at, group.last_seen_at if group else at)
+        into = own if held_in is not None else admitted(ports, fleet.name, own, at)
+        return Quarantined(
+            fleet=fleet.name,
+            failure_group=into.id,
+            message_id=message.id,
+            key=ports.archive.store(fleet.name, message),
+            cause=own.words,
+            at=at,
+            first_sent_at=first_sent_at(message),
+            attempt=attempts_of(message) or 0,
+            source=told_source(message) or (way.to.arn if way else ""),
+            size_bytes=message.size_bytes,
+            sample=sample_of(message),
+            message_group=message_group,
+            attributes=selectable(message),
+        )
+
+
+def key_of(fleet: str, message_id: str, sent_at: float) -> str:
+    """The archive's key of a message, by its id and the time of its first sending."""
+    return archive_key(fleet, Message(message_id, "", first_sent_at=sent_at))

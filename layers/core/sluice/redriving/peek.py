@@ -1,0 +1,128 @@
+"""A look into a dead-letter queue that waits for a person (manual mode), on that person's word: bounded, and undone.
+
+SQS has no way to look without receiving. So some are received, hidden for some seconds, judged by what was asked for,
+and given back at once; what cannot be given back reappears by itself. What it costs: each message's receive count is
+one higher, which means nothing in a dead-letter queue, unless that has one of its own (then nothing is looked at); and
+SQS's own redrive passes by what is hidden at that moment. It is what the SQS console's *Poll for messages* does. SQS
+gives in no order, so that a look shows some of a long queue: to choose among all, put them into quarantine.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from fnmatch import fnmatchcase
+
+from sluice.config.fleet import Fleet, RedriveMode
+from sluice.model.frozen import dataclass
+from sluice.model.redriving import Message
+from sluice.ports.aws_services import QueueFacts
+from sluice.ports.errors import PortError
+from sluice.ports.ledger import Ports
+from sluice.redriving.failure_groups import CAUSE, Cause, failure_group
+from sluice.redriving.jobs.lifecycle import UNDER_WAY, RequestError
+from sluice.redriving.retention import HIDDEN_S
+from sluice.redriving.verdict import SELECTABLE_LENGTH, left_s, selectable
+
+LOOKED_AT_MAX = 100  # each is given back by a call of its own: a second or two
+RECEIVED_AT_ONCE = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One dead letter in its queue."""
+
+    message: Message
+    group: Cause
+    left_s: float | None  # until SQS deletes it
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """What a look found."""
+
+    waiting_count: int | None  # in the queue, as SQS estimates it
+    looked_at_count: int
+    seen: tuple[Seen, ...]  # those of them that match
+
+
+def peek(
+    ports: Ports,
+    fleet: Fleet,
+    dead: QueueFacts,
+    now: Callable[[], float],
+    *,
+    limit: int = LOOKED_AT_MAX,
+    cause: str | None = None,
+    attribute: tuple[str, str] | None = None,
+) -> Peek:
+    """Look at some dead letters, and leave them where they are.
+
+    Args:
+        ports: the stack's.
+        fleet: whose they are.
+        dead: its dead-letter queue.
+        now: epoch seconds.
+        limit: how many to look at, at most LOOKED_AT_MAX.
+        cause: a pattern, as for file names, that the cause must match.
+        attribute: name and text of one of the producer's own attributes.
+
+    Raises:
+        RequestError: nobody may look now.
+        PortError: AWS does not let us.
+    """
+    _check(ports, fleet, dead)
+    visible = ports.queue.read(dead.url, now()).visible
+    received = _receive(ports, dead.url, min(limit, LOOKED_AT_MAX))
+    try:
+        told = ports.ledger.causes(fleet.name, [one.id for one in received if one.attribute(CAUSE) is None])
+    finally:
+        for message in received:
+            with suppress(PortError):  # it reappears by itself
+                ports.queue.hide(dead.url, message.receipt, 0.0)
+    seen = [
+        Seen(one, failure_group(one, told.get(one.id, "")), left_s(one, dead.retention_s, now())) for one in received
+    ]
+    return Peek(
+        None if visible is None else int(visible.value),
+        len(received),
+        tuple(one for one in seen if _matches(one, cause, attribute)),
+    )
+
+
+def _check(ports: Ports, fleet: Fleet, dead: QueueFacts) -> None:
+    if fleet.redrive.mode is not RedriveMode.MANUAL:
+        raise RequestError(
+            f"fleet: {fleet.name} has redrive.mode auto, in which dead letters are taken as they come:"
+            " look at its quarantine"
+        )
+    if dead.dead_letter_arn is not None:
+        raise RequestError(
+            f"fleet: the dead-letter queue of {fleet.name} has a dead-letter queue of its own, and to look counts"
+            " towards its maxReceiveCount; put the dead letters into quarantine instead, and choose there"
+        )
+    for job in ports.ledger.jobs(fleet.name):
+        if job.from_dead_letters and job.state in UNDER_WAY:
+            raise RequestError(
+                f"fleet: job {job.id} takes from the dead-letter queue of {fleet.name}, and would take what is looked"
+                " at for gone; wait for it, or stop it"
+            )
+
+
+def _receive(ports: Ports, url: str, limit: int) -> list[Message]:
+    received: dict[str, Message] = {}
+    while len(received) < limit:
+        try:
+            some = ports.queue.receive(url, min(RECEIVED_AT_ONCE, limit - len(received)), HIDDEN_S)
+        except PortError:
+            if not received:
+                raise
+            break
+        if not some:
+            break
+        received |= {message.id: message for message in some}
+    return list(received.values())
+
+
+def _matches(seen: Seen, cause: str | None, attribute: tuple[str, str] | None) -> bool:
+    if cause is not None and not fnmatchcase(seen.group.words.casefold(), cause.casefold()):
+        return False
+    return attribute is None or (attribute[0], attribute[1][:SELECTABLE_LENGTH]) in selectable(seen.message)

@@ -1,0 +1,115 @@
+"""Dead letters that wait for a person (manual mode): how long each has left, and put away before SQS deletes it.
+
+A dead letter on a standard queue keeps the time of its first sending, and its retention runs from there, while
+CloudWatch's age of the oldest message begins anew with the move: only the messages themselves tell. So they are looked
+at now and then: received, hidden for some seconds, and left where they are, but for those near their end, which go
+into quarantine (stored, indexed, and only then deleted). FIFO queues give a moved message a new time.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+
+What cannot be looked at in one go is looked at the next time, since SQS gives in no order. A redrive out of the same
+queue is not disturbed: while one runs, nothing is looked at.
+"""
+
+from collections.abc import Callable, Sequence
+
+from sluice.config.fleet import Fleet, RedriveMode, RedrivePolicy
+from sluice.model.frozen import dataclass
+from sluice.model.redriving import Message
+from sluice.ports.aws_services import QueueFacts
+from sluice.ports.errors import PortError
+from sluice.ports.ledger import Ports
+from sluice.redriving.dead_letters import Desk, Settlement
+from sluice.redriving.jobs.lifecycle import UNDER_WAY
+from sluice.redriving.verdict import left_s, margin_s
+
+LOOK_EVERY_S = 600.0  # unless the margin is not much longer than that
+LOOKED_AT_MAX = 400  # in one go: about a second's calls
+RECEIVED_AT_ONCE = 40
+# Long enough for all that is looked at in one go, short enough for a person at the queue not to miss them.
+HIDDEN_S = 20.0
+
+
+def is_due(policy: RedrivePolicy, queue: QueueFacts, now: float, tick_s: float) -> bool:
+    """Whether to look now: every ten minutes, and each tick where ten minutes are much of the margin."""
+    return margin_s(policy, queue.retention_s) < 2 * LOOK_EVERY_S or now % LOOK_EVERY_S < tick_s
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at a dead-letter queue found."""
+
+    looked_at_count: int
+    least_left_s: float | None  # of those that stay
+    used_fraction: float | None  # of its retention, by the one that has used most of it, before any was put away
+    put_away: tuple[Settlement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """One invocation that looks after a fleet's dead-letter queue; `dead` is that queue."""
+
+    ports: Ports
+    fleet: Fleet
+    dead: QueueFacts
+    desk: Desk
+    now: Callable[[], float]
+
+    def look(self) -> Look | None:
+        """Look at what is there, and put away what is near its end; None while a redrive takes from there.
+
+        Raises:
+            PortError: nothing was looked at.
+        """
+        if self.fleet.redrive.mode is not RedriveMode.MANUAL or self._is_redriven():
+            return None
+        received = self._receive(LOOKED_AT_MAX)
+        now = self.now()
+        margin = margin_s(self.fleet.redrive, self.dead.retention_s)
+        left = [(message, left_s(message, self.dead.retention_s, now)) for message in received]
+        known = [seconds for _, seconds in left if seconds is not None]
+        ending = [message for message, seconds in left if seconds is not None and seconds <= margin]
+        staying = [seconds for seconds in known if seconds > margin]
+        return Look(
+            len(received),
+            min(staying, default=None),
+            1.0 - min(known) / self.dead.retention_s if known else None,
+            self._put_away(ending, "Put away before SQS deletes it."),
+        )
+
+    def take_in(self, until: float, by: str) -> tuple[Settlement, ...]:
+        """Put dead letters away on a person's word, until there are none or a time; what became of each."""
+        done: list[Settlement] = []
+        while self.now() < until:
+            received = self._receive(RECEIVED_AT_ONCE)
+            if not received:
+                break
+            done += self._put_away(received, f"Put away by {by}.")
+        return tuple(done)
+
+    def _is_redriven(self) -> bool:
+        jobs = self.ports.ledger.jobs(self.fleet.name)
+        return any(job.from_dead_letters and job.state in UNDER_WAY for job in jobs)
+
+    def _receive(self, limit: int) -> list[Message]:
+        received: list[Message] = []
+        while len(received) < limit:
+            try:
+                some = self.ports.queue.receive(self.dead.url, min(RECEIVED_AT_ONCE, limit - len(received)), HIDDEN_S)
+            except PortError:
+                if not received:
+                    raise
+                break
+            received += some
+            if not some:
+                break
+        return received
+
+    def _put_away(self, messages: Sequence[Message], why: str) -> tuple[Settlement, ...]:
+        """Quarantine, then delete. What cannot be quarantined stays; what is not deleted is known when it returns."""
+        if not messages:
+            return ()
+        settled = self.desk.put_away(messages, why)
+        gone = [message.receipt for message, one in zip(messages, settled, strict=True) if one.let_go]
+        if gone:
+            self.ports.queue.delete(self.dead.url, gone)
+        return settled

@@ -1,0 +1,298 @@
+"""The one way a message is sent again: claim, send, confirm; then its caller lets go of it where it was.
+
+Theory of operation
+-------------------
+SQS knows no transaction over two queues, so a message is in two places between its sending and its letting go, and a
+crash between them leaves it there. Sending it again then would put two copies under way. So each message id has a
+mark in the ledger, which goes one way:
+
+    (none) --claim--> claimed until T --send, confirm--> sent --> the caller lets go
+                          |
+                          +--surely not sent, release--> (none)
+
+* A claim is a conditional write before the send: of two that want to send a message one is refused (BUSY).
+* `sent` is remembered for as long as a copy can be in any queue. Who finds it lets go without sending (EARLIER).
+* A claim that outlived T, when its claimant is surely gone, is in doubt: the crash, or the lost answer, was somewhere
+  between claim and confirmation, and only the queue knows on which side of the send. The message stays where it is
+  and is not sent (DOUBTFUL): it is never lost, and never doubled, at the price that a person may have to say
+  `again`. The doubt ends when the copy comes back, which proves that it was sent (`end_doubts`), or by itself when the
+  mark is forgotten (`ports.RETRY_MARK_S`): no copy can be in a queue then.
+
+Many messages out of a dead-letter queue are claimed by one record instead (`Consigned`): they are hidden there, so that
+hardly anyone else can be at them, and a mark each would cost more than sending them. The record goes the same way, and
+is forgotten once they are surely deleted.
+
+A batch's answer is read entry by entry. On FIFO queues the messages of a message group go in rounds, and once one of
+them was not sent, those behind it are not either.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
+from enum import StrEnum
+from typing import Protocol
+
+from sluice.model.frozen import dataclass
+from sluice.model.redriving import Claim, Consignment, Message
+from sluice.ports.errors import LostAnswerError, PortError
+from sluice.ports.ledger import Ports
+from sluice.redriving.message_copy import Destination, attempts_of, has_room, memory_key, rounds
+
+
+class Fate(StrEnum):
+    """What came of one message that was to be sent again."""
+
+    SENT = "sent"
+    EARLIER = "earlier"  # it had been sent before: only the letting go is owed
+    BUSY = "busy"  # another is at it now
+    DOUBTFUL = "doubtful"  # another began to send it and is gone
+    UNKNOWN = "unknown"  # the answer was lost: doubtful from now on
+    REFUSED = "refused"  # the queue will never take it
+    FAILED = "failed"  # surely not sent; it may go through later
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One message to be sent again."""
+
+    message: Message  # the copy, with the id of the message it is a copy of
+    delay_s: float = 0.0
+    remember: tuple[str, int] | None = None  # (memory key, redrives) where the copy cannot carry them
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What came of a parcel, and why."""
+
+    fate: Fate
+    reason: str = ""
+
+    @property
+    def may_let_go(self) -> bool:
+        """Whether the message is safely in the queue."""
+        return self.fate in {Fate.SENT, Fate.EARLIER}
+
+
+_UNCLAIMED = {
+    Claim.BUSY: Sending(Fate.BUSY, "another is sending it"),
+    Claim.SENT: Sending(Fate.EARLIER),
+    Claim.DOUBTFUL: Sending(Fate.DOUBTFUL, "it may have been sent before, and the answer was lost"),
+}
+_BEHIND = Sending(Fate.FAILED, "a message before it in its message group was not sent")
+
+
+class Claims(Protocol):
+    """How the sending of messages is claimed, and settled once it is known what came of it."""
+
+    def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
+        """Claim messages, each by itself."""
+
+    def settle(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
+        """What was sent, and what was surely not; of other claimed messages that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A mark for each message."""
+
+    ports: Ports
+    fleet: str
+    until: float
+    now: Callable[[], float]
+    again: bool = False  # claim even what may have been sent before: a person's word
+
+    def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
+        """Write the marks that can be."""
+        return self.ports.ledger.claim_retries(self.fleet, message_ids, self.until, self.now(), self.again)
+
+    def settle(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
+        """Set the marks of what was sent, take away those of what was not."""
+        if sent:
+            self.ports.ledger.confirm_retries(self.fleet, sent, self.now())
+        if unsent:
+            self.ports.ledger.release_retries(self.fleet, unsent)
+
+
+@dataclass(slots=True)
+class Consigned:
+    """One record for all messages of a sending, under a name that is unique.
+
+    When they are surely deleted the record is free: the next sending writes its own over it, or it is closed.
+    """
+
+    ports: Ports
+    fleet: str
+    name: str
+    until: float
+    now: Callable[[], float]
+    again: bool = False
+    free: bool = True
+    _record: Consignment | None = None  # as it stands, if it does
+    _sent: set[str] = field(default_factory=set)
+
+    def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
+        """Write the record."""
+        assert self.free, "what another sending has claimed would be forgotten"
+        self.free = False
+        record = Consignment(self.fleet, self.name, self.now(), self.until, tuple(message_ids))
+        claims = self.ports.ledger.consign(record, self.again)
+        granted = tuple(message_id for message_id in message_ids if claims[message_id] is Claim.GRANTED)
+        self._record = Consignment(self.fleet, self.name, record.claimed_at, self.until, granted)
+        return claims
+
+    def settle(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
+        """Write what is left: what was sent, and what may have been."""
+        if self._record is None:
+            return
+        known = {*sent, *unsent}
+        self._sent |= set(sent)
+        claimed = tuple(message_id for message_id in self._record.claimed if message_id not in known)
+        self._write(claimed)
+
+    def forget(self, message_ids: Sequence[str]) -> None:
+        """Messages are surely deleted where they were, so that nobody can ask about them again."""
+        if self._record is None:
+            return
+        self._sent -= set(message_ids)
+        self.free = not self._record.claimed and not self._sent
+        if not self.free:
+            self._write(self._record.claimed)
+
+    def close(self) -> None:
+        """Take away a record that nobody is to write over."""
+        if self.free and self._record is not None:
+            self._write(())
+
+    def _write(self, claimed: tuple[str, ...]) -> None:
+        assert self._record is not None
+        there = self._record
+        self._record = Consignment(
+            there.fleet, there.name, there.claimed_at, there.until, claimed, tuple(sorted(self._sent))
+        )
+        self.ports.ledger.settle_consignment(self._record)
+        if not self._record.claimed and not self._record.sent:
+            self._record, self.free = None, True
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Sends messages of one fleet again; `until` is when this process is surely gone."""
+
+    ports: Ports
+    fleet: str
+    to: Destination
+    until: float
+    now: Callable[[], float]
+
+    def send(
+        self, parcels: Sequence[Parcel], *, again: bool = False, claims: Claims | None = None
+    ) -> tuple[Sending, ...]:
+        """Claim, send and settle; what came of each parcel. Never raises a PortError.
+
+        Args:
+            parcels: the messages, on FIFO queues in order.
+            again: send even what may have been sent before: a person's word.
+            claims: how they are claimed, where not by a mark each.
+        """
+        claims = claims or Marked(self.ports, self.fleet, self.until, self.now, again)
+        sendings: list[Sending] = [_BEHIND] * len(parcels)
+        blocked: set[str | None] = set()  # message groups, on FIFO queues
+        for indexes in rounds([parcel.message for parcel in parcels], self.to):
+            open_ = [i for i in indexes if parcels[i].message.message_group not in blocked]
+            for i, sending in zip(open_, self._send_round([parcels[i] for i in open_], claims), strict=True):
+                sendings[i] = sending
+            if self.to.fifo:
+                blocked |= {parcels[i].message.message_group for i in indexes if not sendings[i].may_let_go}
+        return tuple(sendings)
+
+    def _send_round(self, parcels: Sequence[Parcel], claims: Claims) -> list[Sending]:
+        """Send parcels that need no order among them. A message that is there twice is sent once."""
+        if not parcels:
+            return []
+        first: dict[str, Parcel] = {}
+        for parcel in parcels:
+            first.setdefault(parcel.message.id, parcel)
+        try:
+            claimed = claims.claim(list(first))
+        except PortError as error:
+            return [Sending(Fate.FAILED, f"its sending could not be claimed: {error}")] * len(parcels)
+        fates = {id_: _UNCLAIMED[claim] for id_, claim in claimed.items() if claim is not Claim.GRANTED}
+        fates |= self._send_claimed([parcel for id_, parcel in first.items() if id_ not in fates], claims)
+        sendings: list[Sending] = []
+        for parcel in parcels:
+            sending = fates[parcel.message.id]
+            repeated = sending.fate is Fate.SENT and parcel is not first[parcel.message.id]
+            sendings.append(Sending(Fate.EARLIER) if repeated else sending)
+        return sendings
+
+    def _send_claimed(self, parcels: Sequence[Parcel], claims: Claims) -> dict[str, Sending]:
+        """Send what is claimed, and settle the claims by what the queue answers."""
+        fates = self._send_now(parcels) if parcels else {}
+        sent = [id_ for id_, sending in fates.items() if sending.fate is Fate.SENT]
+        unsent = [id_ for id_, sending in fates.items() if sending.fate in {Fate.FAILED, Fate.REFUSED}]
+        try:
+            claims.settle(sent, unsent)
+        except PortError as error:
+            # What was sent is sent, though doubtful to whoever finds it here; what was not is in doubt for nothing,
+            # which a person can end.
+            fates |= {id_: Sending(Fate.SENT, f"sent, but not marked as sent: {error}") for id_ in sent}
+            fates |= {
+                id_: Sending(fates[id_].fate, f"{fates[id_].reason} (and its claim could not be released: {error})")
+                for id_ in unsent
+            }
+        return fates
+
+    def _send_now(self, parcels: Sequence[Parcel]) -> dict[str, Sending]:
+        """Send, and read the answer entry by entry."""
+        ids = [parcel.message.id for parcel in parcels]
+        try:
+            for parcel in parcels:
+                if parcel.remember:
+                    # Before it is sent: a crash after this makes the count one too high, which errs towards quarantine.
+                    self.ports.ledger.keep_attempts(self.fleet, *parcel.remember, self.now())
+            answer = self.ports.queue.send(
+                self.to.url, [parcel.message for parcel in parcels], [parcel.delay_s for parcel in parcels]
+            )
+        except LostAnswerError as error:
+            return dict.fromkeys(ids, Sending(Fate.UNKNOWN, f"whether it was sent is unknown: {error}"))
+        except PortError as error:
+            return dict.fromkeys(ids, Sending(Fate.FAILED, str(error)))
+        # An entry that the answer does not speak of stays claimed, and so in doubt.
+        fates = dict.fromkeys(ids, Sending(Fate.UNKNOWN, "the queue's answer does not speak of it"))
+        for i, reason in answer.failed.items():
+            fates[ids[i]] = Sending(Fate.REFUSED if i in answer.refused else Fate.FAILED, reason)
+        return fates | {ids[i]: Sending(Fate.SENT) for i in answer.done}
+
+
+def redrives_of(ports: Ports, fleet: str, message: Message, to: Destination) -> int:
+    """How often a message was sent back: as it carries it, else as the ledger remembers it where it has no room.
+
+    Raises:
+        PortError: the ledger does not answer.
+    """
+    carried = attempts_of(message)
+    if carried is not None:
+        return carried
+    return 0 if has_room(message, to) else ports.ledger.attempts(fleet, memory_key(message))
+
+
+def end_doubts(ports: Ports, fleet: str, message_ids: Sequence[str], now: float) -> None:
+    """Copies of messages are in our hands, so that those were sent: mark them, and let go of them in quarantine.
+
+    Whoever can name a message's id is its producer or its consumer, and what can be claimed in its name is that this
+    one message, already in doubt, was sent. Of a message that nobody began to send, or long ago, it proves nothing.
+
+    Raises:
+        PortError: the doubt goes on.
+    """
+    if not message_ids:
+        return
+    marks = ports.ledger.retry_marks(fleet, message_ids, now)
+    unproven = [message_id for message_id, claim in marks.items() if claim is not Claim.SENT]
+    if not unproven:
+        return
+    ports.ledger.confirm_retries(fleet, unproven, now)
+    for message_id in unproven:
+        entry = ports.ledger.quarantined_message(fleet, message_id)
+        if entry:
+            ports.ledger.let_go(entry)
+            ports.archive.remove(entry.key)

@@ -1,0 +1,170 @@
+"""What becomes of a dead letter, and how a redrive goes: judgments only, for `dead_letters` and `jobs` to act on.
+
+Theory of operation
+-------------------
+*A verdict* is the first rule of this list that speaks (`judge`):
+
+1. It came from another queue than the one Sluice would send it to, or its dead-letter queue serves several and nothing
+   tells from which it came: quarantine, a person knows where it belongs.
+2. An earlier message of its FIFO message group is in quarantine: it follows into the same failure group, since sent
+   now it would overtake that one. Hence all quarantined messages of a message group are in one failure group.
+3. It is larger than its queue takes (the limit was lowered since): quarantine, whole.
+4. Its cause is one of the policy's `permanent` ones, or of none while `otherwise` is quarantine: quarantine.
+5. Its failure group bursts, `burst_count` dead letters within `burst_window_s`: it has tripped, quarantine. A bad
+   deploy fails on everything, and is not retried message by message. Once the group was quiet for the window, its
+   messages are retried again. `transient` causes (a database that is down) burst too, and are retried all the same.
+6. It was sent back `max_redrives` times: quarantine.
+7. Otherwise retry, after a delay with full jitter: `uniform(0, min(max_delay_s, base_delay_s * 2^redrives))` seconds,
+   `redrives` being those before this one. FIFO queues know no delay per message: there it goes at once.
+   https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+
+A stamped cause alone decides the failure group, not the verdict: a consumer can be wrong about what is permanent (a
+missing item may be added), and three retries of one message cost less than a person's attention. What is permanent, or
+passes by itself, a person says in the fleet's policy, by patterns of the masked cause.
+
+*Loops are remembered.* The number of redrives travels with the message as attribute `sluice.attempts`. Where SQS's
+ten attributes, or the size limit, leave no room for it, the ledger remembers it by what the message says
+(`memory_key`): two messages that say the same then share one count, which errs towards quarantine.
+
+*A copy* (`copy_of`) is the message whole, without the stamps of the failure it is sent back from (`sluice.cause`,
+`sluice.source`): its next failure speaks for itself. Where there is room it carries `sluice.copy_of`, the message it
+is a copy of and the job that sent it, by which a return is told from a fresh failure and proves that it was sent; and
+`sluice.first_sent_at`, since SQS gives a copy a new age.
+
+*Order.* On FIFO queues messages of one message group are sent one after the other, each after the one before it is
+confirmed (`rounds`): a batch in which one entry fails would let those behind it overtake.
+
+A job that is narrowed (by cause, time, attribute or ids) leaves gaps. It sends of each message group what is selected
+up to the first one that is not (`Lanes`): the prefix can go without overtaking, the rest stays where it is.
+
+*A redrive job* sends the oldest few of each failure group as canaries, waits as long as a failure takes to come back,
+then sends the rest, at its rate, leaving out every failure group of which a message came back meanwhile. `due` and
+`paced` hold the rate: no second sees more than the rate or one message, whichever is more.
+
+The protocol that keeps each message in at least one place, and at most one copy of it under way, is in `resending`.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from sluice.config.fleet import Otherwise, RedrivePolicy
+from sluice.model.frozen import dataclass
+from sluice.model.redriving import Message, Verdict, VerdictKind
+from sluice.redriving.failure_groups import OWN_PREFIX, Cause, queue_name, source_in_words, told_source
+from sluice.redriving.message_copy import MAX_ATTRIBUTES, Destination, came_from, copy_of
+
+SAMPLE_LENGTH = 500  # characters
+SELECTABLE_LENGTH = 100  # characters: an attribute that is selected by is a name or an id, not a text
+
+
+# --------------------------------------------------------------------------- the verdict
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known of a dead letter, and of its failure group."""
+
+    redrives: int = 0  # how often it was sent back before, by what it carries or what the ledger remembers
+    held_in: Cause | None = None  # the failure group in which earlier messages of its FIFO message group are
+    recent_count: int = 0  # dead letters of its failure group within the policy's window, itself included
+    others: tuple[str, ...] = ()  # names of the other queues that share its dead-letter queue
+
+
+def judge(
+    message: Message, policy: RedrivePolicy, to: Destination, own: Cause, *, history: History, uniform: float
+) -> Verdict:
+    """What becomes of a dead letter.
+
+    Args:
+        message: as received from the dead-letter queue.
+        policy: the fleet's.
+        to: the queue it would be sent to.
+        own: its failure group.
+        history: what is known of it and of its group.
+        uniform: a random number, 0 <= uniform < 1, for the delay.
+    """
+    redrives = history.redrives
+    problem = _misplaced(message, to, history) or _unwanted(policy, own, history)
+    if problem:
+        into = history.held_in or own
+        return Verdict(VerdictKind.QUARANTINE, into.id, into.words, f"Quarantined{problem}", redrives)
+    delay_s = 0.0 if to.fifo else backoff_s(policy, redrives, uniform)
+    sentence = f"Retry {redrives + 1} of {policy.max_redrives}" + (f" in {delay_s:.0f} s." if delay_s else " at once.")
+    return Verdict(VerdictKind.RETRY, own.id, own.words, sentence, redrives + 1, delay_s)
+
+
+def _misplaced(message: Message, to: Destination, history: History) -> str:
+    """Why a message cannot go to a queue at all, or nothing."""
+    source = told_source(message)
+    if history.others and not source:
+        names = ", ".join((queue_name(to.url), *history.others))
+        return f": its dead-letter queue serves {names}, and nothing tells from which of them it came."
+    if not came_from(message, to):
+        came = source_in_words(source)
+        these = f"none of the queues that share its dead-letter queue, {to.arn} among them" if history.others else ""
+        return f": it came from {came}, which is {these or f"not the fleet's queue {to.arn}"}."
+    if history.held_in is not None:
+        return ": an earlier message of its message group is, and order is kept."
+    if copy_of(message, history.redrives + 1, to) is None:
+        return (
+            f" whole: with {message.size_bytes} bytes and {len(message.attributes)} attributes"
+            f" it is more than its queue takes ({to.max_bytes} bytes, {MAX_ATTRIBUTES} attributes)."
+        )
+    return ""
+
+
+def _unwanted(policy: RedrivePolicy, own: Cause, history: History) -> str:
+    """Why a message is not to be retried, or nothing."""
+    if not _names(policy.transient, own):
+        if _names(policy.permanent, own):
+            return ": the fleet's policy calls its cause permanent."
+        if policy.otherwise is Otherwise.QUARANTINE:
+            return ": the fleet's policy retries only causes that it calls transient."
+        if 0 < policy.burst_count <= history.recent_count:
+            burst = f"{history.recent_count} dead letters within {policy.burst_window_s:.0f} s"
+            return f": its failure group has tripped, with {burst}."
+    if history.redrives >= policy.max_redrives:
+        return f": it failed again after {history.redrives} of {policy.max_redrives} retries."
+    return ""
+
+
+def _names(patterns: Sequence[str], cause: Cause) -> bool:
+    """Whether one of some patterns, as for file names, names a cause."""
+    return any(fnmatchcase(cause.words.casefold(), pattern.casefold()) for pattern in patterns)
+
+
+def backoff_s(policy: RedrivePolicy, redrives: int, uniform: float) -> float:
+    """Full jitter: between nothing and the exponential delay, in seconds; 0 <= uniform < 1."""
+    return uniform * min(policy.max_delay_s, policy.base_delay_s * 2.0 ** min(redrives, 64))
+
+
+MARGIN_SHARE = 0.25  # of the retention: a day of four, SQS's default
+MARGIN_MAX_S = 86_400.0  # a day is enough for a person, and for many looks
+
+
+def left_s(message: Message, retention_s: float | None, now: float) -> float | None:
+    """How long until SQS deletes a message from a queue of that retention, in seconds; None where nothing tells."""
+    if message.first_sent_at is None or retention_s is None:
+        return None
+    return message.first_sent_at + retention_s - now
+
+
+def margin_s(policy: RedrivePolicy, retention_s: float) -> float:
+    """How long before its end a dead letter that waits is put away, in seconds."""
+    if policy.archive_before_s is not None:
+        return policy.archive_before_s
+    return min(MARGIN_MAX_S, MARGIN_SHARE * retention_s)
+
+
+def sample_of(message: Message) -> str:
+    """The beginning of a body, as much as a person needs to recognise it."""
+    return message.body[:SAMPLE_LENGTH]
+
+
+def selectable(message: Message) -> tuple[tuple[str, str], ...]:
+    """The producer's own attributes that are texts, cut, as the index keeps them to select by."""
+    return tuple(
+        (name, value.text[:SELECTABLE_LENGTH])
+        for name, value in message.attributes
+        if value.text is not None and not name.startswith(OWN_PREFIX)
+    )
