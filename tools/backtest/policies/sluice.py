@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from sluice.config.fleet import Fleet, parse
 from sluice.model.observed import QueueReading, Reading, Series
 from sluice.model.planning import Memory, Snapshot
+from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
 from sluice.planning.planner import plan, remember
 from tools.backtest.conditions import MINUTE_S, Conditions
@@ -20,8 +21,10 @@ class Sluice:
 
     hinted: bool = False  # also told the seconds per message and the boot time
     tick_s: float = 10.0  # between ticks of a hot fleet
+    metric_delay_s: float = 120.0  # that the stack takes its metrics to be late by
     shrink_window_s: float | None = None  # limits.shrink_window_s: at most a lead time unless set
     name: str = field(default="sluice", init=False)
+    _timing: Timing = field(default_factory=Timing, init=False, repr=False)
     _fleet: Fleet | None = field(default=None, init=False, repr=False)
     _memory: Memory = field(default_factory=Memory, init=False, repr=False)
     _known: int = field(default=0, init=False, repr=False)
@@ -42,6 +45,7 @@ class Sluice:
                 **({"hints": hints} if self.hinted else {}),
             },
         )
+        self._timing = Timing(self.tick_s, MINUTE_S, self.metric_delay_s)
         self._memory, self._known, self._sent, self._deleted, self._oldest = Memory(), 0, None, None, None
         return 0
 
@@ -50,9 +54,9 @@ class Sluice:
         assert self._fleet is not None, "begin comes first"
         fleet, now = self._fleet, BEGAN_AT + sight.now
         snapshot = Snapshot(fleet.name, now, self._queue(sight, now), sight.group())
-        memory = learn(self._memory, snapshot, fleet, now)
-        decision = plan(snapshot, fleet, memory, now)
-        self._memory = remember(memory, decision)
+        memory, estimates = learn(self._memory, snapshot, fleet, self._timing, now)
+        decision = plan(snapshot, fleet, estimates, memory, self._timing, now)
+        self._memory = remember(memory, decision, self._timing)
         at_minute = next_minute(sight.now)
         next_s = min(at_minute, sight.now + self.tick_s) if decision.hot else at_minute
         return Step(decision.want, next_s, decision.sentence)

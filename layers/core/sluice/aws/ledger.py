@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import uuid4
 
+from sluice.aws import memory_record
 from sluice.aws.clients import Clients
 from sluice.aws.records import Recorded, from_text, to_text
 from sluice.aws.table import TRANSACTION_MAX, Item, Table, Value, number, text, typed_all
@@ -110,19 +111,21 @@ class DynamoLedger:
         self._table.delete(_key(fleet, "lease"), "#holder = :owner", {":owner": owner})
 
     def memory(self, fleet: str) -> Memory:
-        """The planner's memory; empty too where what is kept cannot be read, since it can be learned again."""
+        """The planner's memory; what of its record cannot be read is listed in `unread`, and can be learned again."""
         item = self._table.get(_key(fleet, "state"))
         if item is None:
             return Memory()
-        try:
-            kept = from_text(Memory, zlib.decompress(item["data"]["B"]), f"fleet#{fleet} state")
-        except (NeedsFixError, zlib.error, KeyError):
-            kept = Memory()
+        kept = Memory()
+        if "data" in item:  # else the drainer alone has written to it
+            try:
+                kept = memory_record.from_text(zlib.decompress(item["data"]["B"]))
+            except (zlib.error, KeyError) as error:
+                kept = Memory(unread=(f"the planner's memory cannot be unpacked and is learned anew: {error}",))
         return replace(kept, timed=_launches(item))
 
     def keep_memory(self, fleet: str, memory: Memory) -> None:
         """Keep the planner's memory. A day of minutes is 40 kB of JSON; compressed, a write costs a sixth of that."""
-        data = zlib.compress(to_text(replace(memory, timed=())).encode())
+        data = zlib.compress(memory_record.to_text(memory).encode())
         self._table.update(_key(fleet, "state"), "SET #data = :data", {":data": data})
 
     def note_launch(self, fleet: str, launch: TimedLaunch) -> None:

@@ -1,11 +1,14 @@
-"""A tick's snapshot, what was learned of a fleet, and the decision with its reasons and outcome, as records."""
+"""A tick's snapshot, what is remembered and estimated of a fleet, and the decision with its reasons and outcome.
 
-from dataclasses import field
+Times are epoch seconds, durations seconds, rates per second; capacity is in the group's own units.
+"""
+
 from enum import StrEnum
 
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading, Mode, QueueReading
 from sluice.model.shadow import Shadow
+from sluice.model.usage import NeedWindow, Spending
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +19,12 @@ class Snapshot:
     at: float
     queue: QueueReading
     group: GroupReading | None
-    problems: tuple[str, ...] = ()  # what could not be read, in words, for the decision's record
+    problems: tuple[str, ...] = ()  # what could not be read, in sentences, for the decision's record
     veto: bool | None = None  # whether the downstream guard's alarm is on; None: there is none, or it cannot be read
     queues: tuple[QueueReading, ...] = ()  # of a shared fleet: each queue, in the order of its sources; `queue` is all
 
 
-# --------------------------------------------------------------------------- learned: the planner's memory
+# --------------------------------------------------------------------------- estimated
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,39 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """Arrivals expected, in messages a second."""
+
+    rate_per_s: float  # now
+    ahead_per_s: float  # over the horizon that plans use
+    error_per_s: float  # mean absolute error of `ahead_per_s`
+    by: str = "level"  # the forecaster, by its name in `forecasting.FORECASTERS`
+    age_s: float | None = None  # of the newest metric in it; None without any
+    quiet_s: float = 0.0  # seconds since the last message came
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What is believed of a fleet at one tick: derived once, by `learn`, and planned with by all that follows."""
+
+    service_rate: Measure  # messages a second that one unit of capacity completes
+    lead_time: Measure  # seconds from launch to first message
+    arrivals: Forecast
+    usual_per_s: float  # messages a second over as long as it took a number of them to arrive
+    lately_per_s: float  # messages a second that may be arriving now, by the last minute; infinite where unknown
+    is_proven: bool  # whether the service rate is more than a guess: told by the user, or something was completed
+    queues: tuple[Forecast, ...] = ()  # of a shared fleet: arrivals of each queue, in the order of its sources
+
+    @property
+    def lead_s(self) -> float:
+        """The lead time to plan with, in seconds: the mean and its deviation."""
+        return self.lead_time.value + self.lead_time.deviation
+
+
+# --------------------------------------------------------------------------- remembered
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """Counts of consecutive periods without gaps: `counts[i]` is of [start_at + i period_s, one period later)."""
 
@@ -59,17 +95,17 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """What a tick saw, as kept until the metrics of its minute have come in."""
+class QueueSample:
+    """What a tick saw of a queue and its fleet, kept until the metrics of its minute have come in."""
 
     at: float
-    visible: float
+    visible: float  # messages waiting, as believed
     in_flight: float
     working: float  # capacity units in service
     steady: bool  # nothing was draining
-    arrived: float  # messages that came since the sighting before, as far as can be told without metrics
+    arrived: float  # messages that arrived since the sample before, as far as can be told without metrics
     excess: float = 0.0  # messages by which `arrived` has been too many so far
-    returned: float = 0.0  # messages that came back since the sighting before: begun, and not completed
+    returned: float = 0.0  # messages that came back since the sample before: received, and not completed
     doubted: float | None = None  # the count as read, where `visible` is what was believed of it
 
 
@@ -80,7 +116,7 @@ TAKEN_WITHIN_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class TimedLaunch:
-    """What one launch took, by its group's word for when it began and its consumer's own for the rest."""
+    """What one launch took: when it began by its group, the rest as its consumer reported it."""
 
     instance_id: str
     launched_at: float
@@ -91,7 +127,7 @@ class TimedLaunch:
 
     @property
     def to_ready_s(self) -> float | None:
-        """Seconds until its consumer was ready, where it said so."""
+        """Seconds until its consumer was ready; None where it did not report that."""
         return None if self.ready_at is None else max(0.0, self.ready_at - self.launched_at)
 
     @property
@@ -108,8 +144,8 @@ class TimedLaunch:
 
 
 @dataclass(frozen=True, slots=True)
-class Awaited:
-    """A batch that is expected, by what came at such times before."""
+class ExpectedBatch:
+    """A batch that is expected, since one came at such times before."""
 
     at: float  # it begins then at the earliest
     until: float  # and by then at the latest it has begun
@@ -117,69 +153,122 @@ class Awaited:
 
 
 @dataclass(frozen=True, slots=True)
+class RateMemory:
+    """What is remembered for the service rate."""
+
+    estimate: Estimate | None = None  # messages a second that one unit of capacity completes
+    completed: tuple[float, float] = (0.0, 0.0)  # (messages, busy unit-seconds they took); both fade
+    outlier_run: tuple[int, float, float] = (0, 0.0, 0.0)  # (periods in a row, - slower or + faster; messages; seconds)
+    learned_until: float = 0.0  # end of the last period whose completed messages were learned from
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchMemory:
+    """What is remembered for the lead time."""
+
+    to_service: Estimate | None = None  # seconds from launch to in service, as ticks saw it
+    to_first_message: Estimate | None = None  # seconds from in service to first message, where that can be seen
+    reported: Estimate | None = None  # seconds from launch to first message, as consumers themselves report
+    reported_number: int = 0  # of the timed launches, the last that was learned from
+    under_way: tuple[tuple[str, float], ...] = ()  # (instance id, first seen launching at), while it launches
+    first_unit: tuple[str, float, float] | None = None  # (instance id, launched at, in service at): no message yet
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalMemory:
+    """What is remembered for the forecast of arrivals."""
+
+    history: History = History()  # up to a day of minutes
+    week: tuple[float, ...] = ()  # messages a second by quarter of an hour of the week from the epoch; -1: unknown
+    forecasts: tuple[tuple[float, tuple[tuple[str, float], ...]], ...] = ()  # (made at, per second by forecaster)
+    errors: tuple[tuple[str, Estimate], ...] = ()  # roots of how far each forecaster was off, messages a second
+    chosen: tuple[str, float, float] | None = None  # (forecaster, per second above the level, its error)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchMemory:
+    """What is remembered of batches that recur."""
+
+    pulses: tuple[tuple[float, float], ...] = ()  # (period's start, messages above the usual) where they stood out
+    pulses_since: float = 0.0  # from when on a pulse that is not there was none
+    pulses_until: float = 0.0  # periods up to here were looked at
+    expected: tuple[ExpectedBatch, ...] = ()  # ascending
+    expected_until: float = 0.0  # up to here it is known which are
+    arrived_share: Estimate | None = None  # the share that arrived of what was expected
+
+
+@dataclass(frozen=True, slots=True)
+class RedeliveryMemory:
+    """What is remembered of messages that come back because no consumer completed them."""
+
+    history: History = History()  # messages that came back, the last hour's
+    carry: float = 0.0  # of them, what is too few to tell from how coarse counts in flight are
+    failing_share: float = 0.0  # of what was tried lately, the share that failed, where that is most; else 0
+    suspects: tuple[tuple[float, float, float], ...] = ()  # (at, messages received more than three times, others there)
+    poison: float = 0.0  # messages that are received again and again, and that no unit completes
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyMargin:
+    """The share of the target wait that is kept as a margin for having been late, and what it is learned from."""
+
+    share: float = 0.0  # of the target wait
+    held_since: float | None = None  # from when on decisions gave what was needed, and could be in time
+    late: tuple[float, float] | None = None  # (at, by how much of the target) a message was late by such plans
+
+
+@dataclass(frozen=True, slots=True)
 class QueueMemory:
-    """What is remembered of one of a shared fleet's queues: when what waits in it came."""
+    """What is remembered of one queue: when what waits in it arrived."""
 
     name: str
-    arrivals: History = field(default_factory=History)  # the last few hours
-    sightings: tuple[Sighting, ...] = ()  # `working` and `steady` are the fleet's
+    arrivals: History = History()  # of a shared fleet's queue: the last few hours
+    samples: tuple[QueueSample, ...] = ()  # `working` and `steady` are the fleet's
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What the planner carries from tick to tick; the empty memory is a valid start.
 
-    `timed` alone is not the planner's: the drainer writes it beside, and it is read with the rest, at no cost.
+    Each part is of what changes together. `timed` and `unread` are not the planner's to keep: the drainer writes the
+    first beside the memory, the ledger tells the second.
     """
 
     learned_at: float = 0.0  # the last snapshot learned from
-    service_rate: Estimate | None = None  # messages per second that one unit of capacity completes
-    completing: tuple[float, float] = (0.0, 0.0)  # completed messages and the busy unit-seconds they took; both fade
-    unlike: tuple[int, float, float] = (0, 0.0, 0.0)  # the same of periods in a row unlike those: (-slower or +faster)
-    returns: History = field(default_factory=History)  # messages that came back, the last hour's
-    returns_carry: float = 0.0  # of them, what is too few to tell from how coarse counts in flight are
-    failing: float = 0.0  # of what was tried of late, the share that failed, where that is most; else 0
-    suspects: tuple[tuple[float, float, float], ...] = ()  # (at, messages received more than three times, others there)
-    poison: float = 0.0  # messages that are received again and again, and that no unit completes
-    completed_until: float = 0.0  # end of the last period whose completed messages were learned from
-    lead_time: Estimate | None = None  # seconds from launch to in service
-    first_work: Estimate | None = None  # seconds from in service to first message, where that can be seen
-    reported: Estimate | None = None  # seconds from launch to first message, as consumers themselves report
-    reported_number: int = 0  # of `timed`, the last that was learned from
-    launches: tuple[tuple[str, float], ...] = ()  # (instance id, first seen launching at), while it launches
-    starting: tuple[str, float, float] | None = None  # (instance id, launched at, in service at): no message yet
-    arrivals: History = field(default_factory=History)  # up to a day of minutes
-    week: tuple[float, ...] = ()  # messages per second by quarter of an hour of the week from the epoch; -1: unknown
-    expected: tuple[tuple[float, tuple[tuple[str, float], ...]], ...] = ()  # (made at, per second by forecaster)
-    errors: tuple[tuple[str, Estimate], ...] = ()  # roots of how far each forecaster was off, messages per second
-    outlook: tuple[str, float, float] | None = None  # (forecaster, per second above the level, its error)
-    pulses: tuple[tuple[float, float], ...] = ()  # (period's start, messages above the usual) where they stood out
-    pulses_since: float = 0.0  # from when on a pulse that is not there was none
-    pulses_until: float = 0.0  # periods up to here were looked at
-    awaited: tuple[Awaited, ...] = ()  # batches expected, ascending
-    awaited_until: float = 0.0  # up to here it is known which are
-    regular: Estimate | None = None  # the share that came of what was awaited
-    sightings: tuple[Sighting, ...] = ()  # the last few minutes of ticks, ascending
-    spent_day: float = 0.0  # start of the UTC day of `spent_s`
-    spent_s: float = 0.0  # instance-seconds of that day
-    needs: tuple[tuple[float, int], ...] = ()  # (at, need), later ones lower: the highest of any window up to now
-    needs_since: float | None = None  # from when on needs were noted without a gap
-    needs_until: float = 0.0
-    kept_back: float = 0.0  # of the target wait, the share that is kept back for having been late
-    held_since: float | None = None  # from when on decisions gave what was needed, and could be in time
-    late: tuple[float, float] | None = None  # (at, by how much of the target) a message was late by such plans
-    grown_at: float | None = None
-    shrunk_at: float | None = None
-    shadow: Shadow = Shadow()  # in shadow mode: the fleet as it would be, and the score
+    service_rate: RateMemory = RateMemory()
+    launches: LaunchMemory = LaunchMemory()
+    arrivals: ArrivalMemory = ArrivalMemory()
+    batches: BatchMemory = BatchMemory()
+    redeliveries: RedeliveryMemory = RedeliveryMemory()
+    samples: tuple[QueueSample, ...] = ()  # the last few minutes of ticks, ascending
+    margin: SafetyMargin = SafetyMargin()
+    needs: NeedWindow = NeedWindow()
+    spending: Spending = Spending()
+    shadow: Shadow = Shadow()  # in shadow mode: the simulated fleet, and the score
     queues: tuple[QueueMemory, ...] = ()  # of a shared fleet; the fields above are then of its queues as one
     timed: tuple[TimedLaunch, ...] = ()  # the fleet's last launches that were timed, ascending by number; never kept
+    unread: tuple[str, ...] = ()  # what of the kept record could not be read, in sentences; never kept
+
+    def as_queue(self) -> QueueMemory:
+        """The arrivals and samples of all queues as one."""
+        return QueueMemory("", self.arrivals.history, self.samples)
+
+    def of_queue(self, name: str) -> QueueMemory:
+        """What is remembered of one of a shared fleet's queues; empty before it was seen."""
+        for queue in self.queues:
+            if queue.name == name:
+                return queue
+        return QueueMemory(name)
+
+
+# --------------------------------------------------------------------------- decided
 
 
 class Action(StrEnum):
     """The direction of a decision."""
 
-    GROW = "grow"
-    SHRINK = "shrink"
+    SCALE_OUT = "scale-out"
+    SCALE_IN = "scale-in"
     HOLD = "hold"
 
 
@@ -187,16 +276,16 @@ class ReasonCode(StrEnum):
     """Why a decision is what it is: log key and metric dimension. In the order in which limits apply."""
 
     NEED = "need"  # what the queue asks for
-    STALE = "stale"  # signals missing or old: never shrink on them
+    STALE = "stale"  # signals missing or old: never scale in on them
     PAUSED = "paused"
-    DOWNSTREAM = "downstream"  # guard: cap in messages per second, or an alarm that forbids growth
+    DOWNSTREAM = "downstream"  # guard: cap in messages a second, or an alarm that forbids scaling out
     BUDGET = "budget"
-    UNPROVEN = "unproven"  # nothing was completed yet: grow by degrees
+    COLD_START = "cold-start"  # nothing was completed yet: scale out by degrees
     STEP = "step"  # largest step
     LAUNCH_FAILED = "launch-failed"  # capacity that recently failed to launch
-    STABILISING = "stabilising"  # shrink only after the window
-    BACKLOG = "backlog"  # not to zero before all is done, nor below what may come before a launch could help
-    TAIL = "tail"  # what is busy stays
+    STABILIZATION_WINDOW = "stabilization-window"  # scale in only after the window
+    SCALE_IN_FLOOR = "scale-in-floor"  # not to zero before all is done, nor below what may be needed before a launch
+    BUSY_CAPACITY = "busy-capacity"  # what is busy stays
     PROTECTED = "protected"  # instances that the group may not take away
     GROUP_MIN = "group-min"
     GROUP_MAX = "group-max"
@@ -206,7 +295,7 @@ class ReasonCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One step of a decision: what it made of the wish before it, and a sentence for a person."""
+    """One step of a decision: the capacity wanted before and after it, and a sentence for people."""
 
     code: ReasonCode
     sentence: str
@@ -233,13 +322,13 @@ class Decision:
     at: float
     mode: Mode
     action: Action
-    current: int  # the group's desired capacity when looked at
+    current: int  # the group's desired capacity when it was read
     raw_need: int  # before any limit
     want: int  # after every limit; equals `current` when the action is HOLD
     reasons: tuple[Reason, ...]
     figures: tuple[Figure, ...]
     sentence: str
-    hot: bool = False  # tick again within this minute
+    hot: bool = False  # whether to tick again within this minute
 
 
 class OutcomeStatus(StrEnum):

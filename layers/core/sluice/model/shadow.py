@@ -1,45 +1,56 @@
-"""What shadow mode keeps from tick to tick: the simulated fleet and its score, as records."""
+"""What shadow mode keeps from tick to tick: the simulated fleet, what the real one cost, and the score of both."""
 
 from sluice.model.frozen import dataclass
+from sluice.model.usage import NeedWindow, Spending
+
+type Batch = tuple[float, float, float]  # (arrived from, arrived until, messages), epoch seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one side of a shadow fleet's score came to."""
+    """Cost and waits of one side of a shadow fleet's score, over some stretch of time."""
 
     unit_s: float = 0.0  # unit-seconds that are paid for
     launches: float = 0.0
     longest_s: float = 0.0  # the longest wait
-    waits: tuple[float, ...] = ()  # messages by wait, in the bins of `scoring.SHARES`; zeros at the end are left out
+    waits: tuple[float, ...] = ()  # messages by wait, in the bins of `scorecard.SHARES`; zeros at the end are left out
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """A scored stretch of time, for both sides."""
 
-    at: float  # when it began
-    seconds: float = 0.0  # of it, scored
-    came: float = 0.0  # messages
+    at: float  # when it began, epoch seconds
+    seconds: float = 0.0  # how much of it is scored
+    came: float = 0.0  # messages that arrived
     acting: Tally = Tally()
     shadow: Tally = Tally()
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreHistory:
+    """The score by hours of the last day and by UTC days of the last week, each ascending."""
+
+    hours: tuple[Span, ...] = ()
+    days: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ShadowFleet:
-    """A fleet as it would be, at one moment; capacity in units."""
+    """The simulated fleet at one moment; capacity in units, times in epoch seconds."""
 
     desired: int
     working: float  # in service, and launched longer ago than the minimum billing
     launches: tuple[tuple[float, float, float], ...] = ()  # (ordered at, useful at, units)
-    leaving: tuple[tuple[float, float, float], ...] = ()  # (gone at, units, messages in hand)
+    leaving: tuple[tuple[float, float, float], ...] = ()  # (gone at, units, messages in flight on them)
     in_flight: float = 0.0
-    waiting: tuple[tuple[float, float, float], ...] = ()  # (came from, came until, messages), oldest first
-    others: tuple[tuple[tuple[float, float, float], ...], ...] = ()  # of several queues: as `waiting`, of each further
+    waiting: tuple[Batch, ...] = ()  # of its queue, or the first of several; oldest first
+    others: tuple[tuple[Batch, ...], ...] = ()  # of several queues: as `waiting`, of each further one
 
 
 @dataclass(frozen=True, slots=True)
 class ShadowQueue:
-    """One of the queues that a shared fleet in shadow mode consumes: what it is served and scored by."""
+    """One of the queues that a shared fleet in shadow mode consumes, and the target it is scored by."""
 
     name: str
     target_wait_s: float
@@ -48,30 +59,40 @@ class ShadowQueue:
 
 
 @dataclass(frozen=True, slots=True)
+class RealGroup:
+    """What was seen of the real group's cost: units at the last tick, and how long units take to drain."""
+
+    serving: float = 0.0  # units launching or in service at the last tick
+    draining: float = 0.0  # units draining at the last tick
+    drained_s: float = 0.0  # unit-seconds that units spent draining; fades with `drained`
+    drained: float = 0.0  # units that drained
+    weighted: bool = False  # units are not instances
+
+    @property
+    def drain_s(self) -> float | None:
+        """Seconds that a unit takes to drain; None before one was seen."""
+        return self.drained_s / self.drained if self.drained >= 1.0 else None
+
+
+@dataclass(frozen=True, slots=True)
 class Shadow:
     """What a fleet in shadow mode would have come to; the empty one is a valid start. Bounded in every field."""
 
     target_wait_s: float = 0.0  # that the waits are scored by; of several queues the least of theirs
-    at: float = 0.0  # both sides are settled up to here; what came later may still be corrected
-    fleet: ShadowFleet | None = None  # as it would be, at `at`
-    waiting: tuple[tuple[float, float, float], ...] = ()  # the real queue at `at`, as in ShadowFleet
-    others: tuple[tuple[tuple[float, float, float], ...], ...] = ()  # and each further one
+    at: float = 0.0  # both sides are settled up to here; what came later may still be corrected by metrics
+    fleet: ShadowFleet | None = None  # the simulated fleet at `at`
+    waiting: tuple[Batch, ...] = ()  # the real queue at `at`, as in ShadowFleet
+    others: tuple[tuple[Batch, ...], ...] = ()  # and each further one
     ticks: tuple[tuple[float, int, float, float], ...] = ()  # since `at`: (at, want, real unit-seconds, real launches)
-    real: tuple[float, float] = (0.0, 0.0)  # real units at the last tick: (launching or in service, draining)
-    going: tuple[float, float] = (0.0, 0.0)  # (unit-seconds that real units drained for, how many); both fade
-    weighted: bool = False  # units are not instances
+    real: RealGroup = RealGroup()
     empty_at: float = 0.0  # the last tick at which nothing would have waited
-    needs: tuple[tuple[float, int], ...] = ()  # as in Memory, of the fleet as it would be
-    needs_since: float | None = None
-    needs_until: float = 0.0
-    spent_day: float = 0.0
-    spent_s: float = 0.0
+    needs: NeedWindow = NeedWindow()  # of the simulated fleet
+    spending: Spending = Spending()  # of the simulated fleet
     restarted: tuple[float, float] | None = None  # (at, seconds without ticks before it)
-    hours: tuple[Span, ...] = ()  # the last day's, ascending
-    days: tuple[Span, ...] = ()  # the last week's (UTC), ascending
+    score: ScoreHistory = ScoreHistory()
     queues: tuple[ShadowQueue, ...] = ()  # of a shared fleet: those it consumes, in the order of its sources
 
     @property
     def targets_s(self) -> tuple[float, ...]:
-        """The target wait of each queue, in the order of `waiting` and `others`."""
+        """The target wait of each queue in seconds, in the order of `waiting` and `others`."""
         return tuple(queue.target_wait_s for queue in self.queues) or (self.target_wait_s,)

@@ -1,126 +1,166 @@
-"""A decision in words: what is needed and why, and the figures it rests on."""
+"""A decision in sentences and figures: what is needed and why, what had the last word, and the figures it rests on.
+
+A reason's sentence is a clause without capital and full stop, so that reasons can be listed and joined; the decision's
+is whole sentences. Limits write their own clauses, beside the branch that each explains.
+"""
 
 from collections.abc import Iterator, Sequence
 
 from sluice.model.observed import Reading
 from sluice.model.planning import Figure, Reason
-from sluice.planning.assessment import Case
+from sluice.planning.assessment import Assessment
+from sluice.planning.deadlines import lateness_s
+from sluice.planning.demand import QueueDemand
 from sluice.planning.learning import signal_quality
-from sluice.planning.multi_queue import Demand
+from sluice.planning.wording import capitalised, count, duration, is_are, rate
 
-LIVE_WITHIN_S = 30.0  # a queue's count younger than this came from the queue itself, an older one from its metric
-
-
-# --------------------------------------------------------------------------- in words and figures
+LIVE_SHARE = 0.5  # of a metric's period: a count younger than that came from the queue itself, not from its metric
+NOTABLE_S = 1.0  # lateness below a second is within the arithmetic's rounding
 
 
-def _need_in_words(case: Case, waits: str) -> str:
-    if case.snapshot.queue.visible is None:
-        return f"how much waits is unknown: {case.current}, as it is"
-    if case.gathering:
-        return f"{waits}: a launch can wait for more to come"
-    if case.need == 0:
-        return "nothing waits, and nothing is expected soon"
-    if case.need == case.awaited:
-        return f"{_waiting(case)}: {case.need} for a batch that is due, as it was at such times before"
-    most = _asks_most(case)
-    which = f", as {most.name} asks for most" if most is not None else ""
-    return f"{waits}: {case.need} at {_speed(case)} meet the deadlines that can be met{which}"
+# --------------------------------------------------------------------------- sentences
 
 
-def _asks_most(case: Case) -> Demand | None:
-    """The queue of several that the need comes from."""
-    return max(case.asked, key=lambda asked: asked[1])[0] if len(case.asked) > 1 else None
+def need_sentence(tick: Assessment) -> str:
+    """What is needed before any limit, and why."""
+    waits = _waiting(tick)
+    if tick.snapshot.queue.visible is None:
+        return f"{waits}: keeping {tick.units(tick.current)}"
+    if tick.gathering:
+        return f"{waits}: a launch can wait until more have arrived"
+    if tick.need == 0:
+        return f"{waits}, and none is expected soon"
+    needed = f"{tick.units(tick.need)} {is_are(tick.need)} needed"
+    if tick.need == tick.required.of_batches:
+        return f"{waits}: {needed} for a batch that is due now, as one came at such times before"
+    most = _asks_most(tick)
+    by = f", most of all by queue {most.name}" if most is not None else ""
+    each = rate(tick.rate_per_s)
+    return f"{waits}: {needed}, at {each} each, to meet every deadline that can still be met{by}"
 
 
-def _sentence(case: Case, want: int, reasons: Sequence[Reason], waiting: str) -> str:
-    """One sentence for a person: what is done, for what, and what had the last word."""
-    current = case.current
+def sentence(tick: Assessment, want: int, reasons: Sequence[Reason]) -> str:
+    """The decision for people: what is done, for what, and what had the last word."""
+    current, waits = tick.current, _waiting(tick)
     changed = [reason for reason in reasons[1:] if reason.before != reason.after]
     last = (changed or reasons[1:])[-1:]
-    but = f"; {last[0].sentence}" if last else ""
-    if want > current and case.waiting > 0:
-        target = f"within {case.fleet.tightest_wait_s:g} s" if len(case.asked) < 2 else "in time"
-        if want >= case.need:
-            serves = f"{want} finish them {target}"
-        else:
-            serves = f"{case.need} would be needed to finish them {target}"
-        means = f"at {_speed(case)} and {case.lead_s:.0f} s to launch"
-        return f"Grow from {current} to {want}: {waiting}; {means}, {serves}{but}."
+    limit = f" {capitalised(last[0].sentence)}." if last else ""
     if want > current:
-        return f"Grow from {current} to {want}: {waiting}; {case.need} are needed for what is to come{but}."
-    needed = "none is needed" if case.need == 0 else f"{case.need} needed" if case.need != 1 else "one needed"
-    if case.gathering:
-        needed = "none is needed yet"
+        return f"Scaling out from {current} to {want}: {waits}. {_needed_for(tick)}.{limit}"
+    if tick.gathering:
+        needed = "A launch can wait until more have arrived"
+    elif tick.snapshot.queue.visible is None:
+        needed = ""
+    else:
+        needed = (
+            f"No {tick.unit} is needed" if tick.need == 0 else f"{tick.units(tick.need)} {is_are(tick.need)} needed"
+        )
+    needed = f" {needed}." if needed else ""
     if want < current:
-        return f"Shrink from {current} to {want}: {waiting}; {needed}{but}."
-    return f"Hold at {want}: {waiting}; {needed}{but}."
+        return f"Scaling in from {current} to {want}: {waits}.{needed}{limit}"
+    return f"Holding at {want}: {waits}.{needed}{limit}"
 
 
-def _waiting(case: Case) -> str:
-    """Such as "340 messages wait, the oldest 41 s"."""
-    queue = case.snapshot.queue
-    if queue.visible is None:
-        return "how much waits is unknown"
-    if case.waiting < 0.5:
-        rest = case.unfinished
-        return f"nothing waits, {rest:.0f} in flight or delayed" if rest else "nothing waits"
-    words = "1 message waits" if round(case.waiting) == 1 else f"{case.waiting:.0f} messages wait"
-    if case.oldest_s is not None:
-        words = f"{words}, the oldest {case.oldest_s:.0f} s"
-    return words + _left_out(case)
+def _needed_for(tick: Assessment) -> str:
+    """Why more capacity is needed, with what one unit less would do where that can be told."""
+    needed = f"{tick.units(tick.need)} {is_are(tick.need)} needed"
+    if tick.waiting <= 0:
+        return f"{needed} for messages that are expected"
+    if tick.need == tick.required.of_batches:
+        return f"{needed} for a batch that is due now"
+    each = f"Each {tick.unit} completes {rate(tick.rate_per_s)} and a new one takes {tick.lead_s:.0f} s to start"
+    several = len(tick.required.by_queue) > 1
+    target = "within its queue's target wait" if several else f"within {tick.fleet.tightest_wait_s:g} s"
+    verb = is_are(tick.need)
+    return f"{each}, so {tick.need} {verb} needed to start every message {target}{_with_one_less(tick)}"
 
 
-def _left_out(case: Case) -> str:
-    """What of the backlog no deadline is planned for, and what was counted and is not believed yet."""
-    seen = case.memory.sightings[-1] if case.memory.sightings else None
-    if seen is not None and seen.doubted is not None and seen.at == case.snapshot.at:
-        return f" (counted {seen.doubted:.0f}: looked at once more before it is believed)"
-    if case.poison >= 0.5:
-        return f" ({case.poison:.0f} of them received again and again while others are completed: more would not help)"
+def _with_one_less(tick: Assessment) -> str:
+    """Such as "; with 5, the last may start 12 s late"; empty where one unit less would cost no target."""
+    deadlines, fewer = tick.required.deadlines, tick.need - 1
+    if not deadlines or fewer < 1 or fewer < tick.supply.total:
+        return ""
+    guard_s = tick.fleet.tightest_wait_s - tick.wait_s  # deadlines are planned earlier than promised by so much
+    if lateness_s(deadlines, tick.supply, tick.need, tick.lead_s) - guard_s >= NOTABLE_S:
+        return ", as far as that can still be done"
+    late_s = lateness_s(deadlines, tick.supply, fewer, tick.lead_s) - guard_s
+    return f"; with {fewer}, the last may start {duration(late_s)} late" if late_s >= NOTABLE_S else ""
+
+
+def _asks_most(tick: Assessment) -> QueueDemand | None:
+    """The queue of several that the need comes from."""
+    by_queue = tick.required.by_queue
+    return max(by_queue, key=lambda asked: asked[1])[0] if len(by_queue) > 1 else None
+
+
+def _waiting(tick: Assessment) -> str:
+    """Such as "340 messages are waiting, the oldest for 41 s"."""
+    if tick.snapshot.queue.visible is None:
+        return "the number of waiting messages is unknown"
+    if tick.waiting < 0.5:
+        rest = tick.unfinished
+        if rest < 0.5:
+            return "no message is waiting"
+        return f"no message is waiting, {count(rest, 'message')} {is_are(rest)} in flight or delayed"
+    text = f"{count(tick.waiting, 'message')} {is_are(tick.waiting)} waiting"
+    if tick.required.oldest_s is not None:
+        text = f"{text}, the oldest for {duration(tick.required.oldest_s)}"
+    return text + _left_out(tick)
+
+
+def _left_out(tick: Assessment) -> str:
+    """The part of the backlog that no deadline is planned for, and a count that is not believed yet."""
+    newest = tick.memory.samples[-1] if tick.memory.samples else None
+    if newest is not None and newest.doubted is not None and newest.at == tick.snapshot.at:
+        return f" (SQS counts {newest.doubted:.0f}, which is read again before it is believed)"
+    poison = tick.required.poison
+    if poison >= 0.5:
+        verb = "is" if round(poison) == 1 else "are"
+        return (
+            f" ({poison:.0f} of them {verb} received again and again while others are completed: more would not help)"
+        )
     return ""
 
 
-def _speed(case: Case) -> str:
-    """Such as "1.9 a second per instance"; by the minute where that reads better."""
-    per_s = case.rate.value
-    return f"{per_s:.2g} a second per instance" if per_s >= 0.5 else f"{per_s * 60.0:.2g} a minute per instance"
+# --------------------------------------------------------------------------- figures
 
 
-def _figures(case: Case) -> tuple[Figure, ...]:
+def figures(tick: Assessment) -> tuple[Figure, ...]:
     """Every figure that the decision used, with its age and where it came from."""
-    queue, now, supply, arrivals = case.snapshot.queue, case.now, case.supply, case.arrivals
-    group_age_s = max(0.0, now - case.group.at)
-    came = "metric" if case.memory.arrivals.counts else "queue"
-    window = "configured" if case.fleet.limits.shrink_window_s is not None else case.lead.source
-    working, oldest_s = supply.working, case.oldest_s
+    queue, now, supply, arrivals = tick.snapshot.queue, tick.now, tick.supply, tick.arrivals
+    live_s = LIVE_SHARE * tick.timing.metric_period_s
+    group_age_s = max(0.0, now - tick.group.at)
+    service_rate, lead_time = tick.estimates.service_rate, tick.estimates.lead_time
+    came = "metric" if tick.memory.arrivals.history.counts else "queue"
+    window = "configured" if tick.fleet.limits.shrink_window_s is not None else lead_time.source
+    working, oldest_s, batches = supply.working, tick.required.oldest_s, tick.required.of_batches
     return (
-        _figure("visible", queue.visible, now),
-        _figure("in_flight", queue.in_flight, now),
-        _figure("delayed", queue.delayed, now),
-        _figure("oldest_age_s", queue.oldest_age, now, live="metric"),
+        _figure("visible", queue.visible, now, live_s),
+        _figure("in_flight", queue.in_flight, now, live_s),
+        _figure("delayed", queue.delayed, now, live_s),
+        _figure("oldest_age_s", queue.oldest_age, now, live_s, live="metric"),
         Figure("oldest_wait_s", oldest_s, None, "missing" if oldest_s is None else "estimated"),
         Figure("arrivals_per_s", arrivals.rate_per_s, arrivals.age_s, came),
         Figure("forecast_per_s", arrivals.ahead_per_s, arrivals.age_s, arrivals.by),
         Figure("forecast_error_per_s", arrivals.error_per_s, arrivals.age_s, "measured"),
-        Figure("service_rate_per_s", case.rate.value, case.rate.age_s, case.rate.source),
-        Figure("lead_time_s", case.lead_s, case.lead.age_s, case.lead.source),
-        Figure("target_wait_s", case.fleet.tightest_wait_s, None, "configured"),
-        Figure("planned_wait_s", case.wait_s, None, "measured" if case.memory.kept_back else "configured"),
-        Figure("window_s", case.window_s, None, window),
+        Figure("service_rate_per_s", service_rate.value, service_rate.age_s, service_rate.source),
+        Figure("lead_time_s", tick.lead_s, lead_time.age_s, lead_time.source),
+        Figure("target_wait_s", tick.fleet.tightest_wait_s, None, "configured"),
+        Figure("planned_wait_s", tick.wait_s, None, "measured" if tick.memory.margin.share else "configured"),
+        Figure("window_s", tick.window_s, None, window),
         Figure("working", working, group_age_s, "group"),
         Figure("launching", supply.total - working, group_age_s, "group"),
-        *((Figure("need_of_batches", case.awaited, arrivals.age_s, "estimated"),) if case.awaited else ()),
-        *signal_quality.figures(case.snapshot, case.memory),
-        *(_figures_by_queue(case) if case.fleet.shared else ()),
+        *((Figure("need_of_batches", batches, arrivals.age_s, "estimated"),) if batches else ()),
+        *signal_quality.figures(tick.snapshot, tick.memory),
+        *(_figures_by_queue(tick, live_s) if tick.fleet.shared else ()),
     )
 
 
-def _figures_by_queue(case: Case) -> Iterator[Figure]:
+def _figures_by_queue(tick: Assessment, live_s: float) -> Iterator[Figure]:
     """Of several queues: what waits in each and what it asks for."""
-    asked = {demand.name: (demand, units) for demand, units in case.asked}
-    for source, reading in zip(case.fleet.sources, case.snapshot.queues, strict=True):
-        yield _figure(f"visible in {source.name}", reading.visible, case.now)
+    asked = {demand.name: (demand, units) for demand, units in tick.required.by_queue}
+    for source, reading in zip(tick.fleet.sources, tick.snapshot.queues, strict=True):
+        yield _figure(f"visible in {source.name}", reading.visible, tick.now, live_s)
         if source.name in asked:
             demand, units = asked[source.name]
             yield Figure(f"need of {source.name}", units, None, "estimated")
@@ -128,8 +168,9 @@ def _figures_by_queue(case: Case) -> Iterator[Figure]:
                 yield Figure(f"oldest_wait_s in {source.name}", demand.oldest_s, None, "estimated")
 
 
-def _figure(name: str, reading: Reading | None, now: float, live: str = "queue") -> Figure:
+def _figure(name: str, reading: Reading | None, now: float, live_s: float, live: str = "queue") -> Figure:
+    """A reading as a figure; `live` names the source of one that is younger than `live_s`."""
     if reading is None:
         return Figure(name, None, None, "missing")
     age_s = reading.age_s(now)
-    return Figure(name, reading.value, age_s, live if age_s <= LIVE_WITHIN_S else "metric")
+    return Figure(name, reading.value, age_s, live if age_s <= live_s else "metric")

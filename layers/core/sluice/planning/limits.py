@@ -1,7 +1,7 @@
 """What stands between need and want: each limit a small function, applied in the order of `LIMITS`.
 
-A limit may change the wish, and says so in a sentence; one that says nothing leaves no reason. What lowers the wish for
-good is a ceiling, which later floors respect. Figures that are missing or stale never shrink a fleet: `stale` raises
+A limit may change the wish, and says so in a sentence; one that returns None leaves no reason. What lowers the wish for
+good is a ceiling, which later floors respect. Figures that are missing or stale never scale a fleet in: `stale` raises
 the wish, and no ceiling goes below the present capacity then. Only the group's own maximum does: AWS enforces it, too.
 
 Keep `LIMITS` in the order of `ReasonCode`.
@@ -13,27 +13,29 @@ from math import ceil, exp, floor, inf
 from sluice.model.frozen import dataclass
 from sluice.model.observed import Lifecycle, Mode, capacity
 from sluice.model.planning import ReasonCode
-from sluice.planning.assessment import Case, value, worth_staying
+from sluice.model.timing import Timing
+from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY
-from sluice.planning.learning.forecasting import DAY_S, LIKELY, lately
-from sluice.planning.learning.service_rate import is_unproven
+from sluice.planning.learning.forecasting import DAY_S, LIKELY
+from sluice.planning.wording import count, duration, is_are, rate
 
 LAUNCH_BACKOFF_S = 60.0  # after one failed launch; twice as long for each further one
-LAUNCH_BACKOFF_MAX_S = 960.0
-LAUNCH_FAILURES_S = 3600.0  # failures longer ago no longer count
-UNPROVEN_UNITS = 10  # what consumers of unknown speed are tried with, a message each, however long it may take
-UNPROVEN_MOST = 200  # what they may be tried with; then twice as many: some instance-hours, once in a fleet's life
-GUESSED_LEAD = 0.5  # of a lead time that nobody measured: so soon a launch may come
-UNPROVEN_MESSAGE_S = 60.0  # what a message is thought to take at most where more than ten units are tried with
-BUDGET_PACE_S = 3600.0  # what is left of a budget must last for an hour, or to the day's end
-NEEDS_GAP_S = 180.0  # three missed ticks of a cold fleet: what was needed meanwhile is unknown
-WINDOW_SLACK = 0.9  # ticks come a little early or late: needs over nine tenths of the window cover it
-BUSY_S = 15.0  # a tick and a half: who is busy so long can be given back at the next one
+LAUNCH_BACKOFF_MAX_S = 960.0  # a quarter of an hour: capacity may be back by then
+LAUNCH_FAILURES_S = 3600.0  # a launch that failed more than an hour ago says nothing of the next
+MESSAGE_MAX = 120  # characters of AWS's own message that a sentence has room for
+COLD_UNITS = 10  # consumers of unknown speed start with a message each, however long it may take
+COLD_UNITS_MOST = 200  # some instance-hours, once in a fleet's life; from then on twice as many as there are
+GUESSED_LEAD = 0.5  # a launch may come in half of a lead time that nobody measured
+COLD_MESSAGE_S = 60.0  # beyond ten units, a message is taken to last a minute at most
+BUDGET_PACE_S = 3600.0  # the rest of a budget must last for an hour, or to the day's end
+NEEDS_GAP_TICKS = 3.0  # after three missed ticks what was needed meanwhile is unknown
+WINDOW_SLACK = 0.9  # ticks come a little early or late: needs over 90% of the window cover it
+BUSY_TICKS = 1.5  # a unit that is done within a tick and a half can be given back at the next tick
 
 
 @dataclass(slots=True)
 class Wish:
-    """What is wanted so far; `ceiling` is what hard caps allow."""
+    """The capacity wanted so far, in units; `ceiling` is what hard caps allow."""
 
     want: int
     ceiling: float = inf
@@ -52,244 +54,254 @@ class Wish:
         return self.want != before
 
 
-def stale(case: Case, wish: Wish) -> str | None:
-    """Hold without a backlog; grow on what is fresh; shrink only on all of it."""
-    missing = ", ".join(case.gaps)
-    if not case.backlog_known:
-        wish.want = case.current
-        return f"nothing is changed while {missing}"
-    if case.gaps and wish.raise_to(case.current):
-        return f"no shrink while {missing}"
+def needs_gap_s(timing: Timing) -> float:
+    """After so many seconds without a tick it is unknown what was needed meanwhile."""
+    return NEEDS_GAP_TICKS * max(timing.tick_s, timing.idle_tick_s)
+
+
+def stale(tick: Assessment, wish: Wish) -> str | None:
+    """Hold where the backlog is unknown; scale out on what is fresh; scale in only on all of it."""
+    missing = ", ".join(tick.gaps)
+    if not tick.backlog_known:
+        wish.want = tick.current
+        return f"no change: {missing}"
+    if tick.gaps and wish.raise_to(tick.current):
+        return f"not scaling in: {missing}"
     return None
 
 
-def paused(case: Case, wish: Wish) -> str | None:
+def paused(tick: Assessment, wish: Wish) -> str | None:
     """A paused fleet is left as it is."""
-    if case.fleet.mode is not Mode.PAUSED:
+    if tick.fleet.mode is not Mode.PAUSED:
         return None
-    wish.want = case.current
-    return "the fleet is paused"
+    wish.want = tick.current
+    return "no change: the fleet is paused"
 
 
-def downstream(case: Case, wish: Wish) -> str | None:
-    """Protect what comes after the consumers: a cap in messages a second, and an alarm that forbids growth."""
-    said = []
-    most_per_s = case.fleet.limits.max_messages_per_s
+def downstream(tick: Assessment, wish: Wish) -> str | None:
+    """Protect what comes after the consumers: a cap in messages a second, and an alarm that forbids scaling out."""
+    sentences = []
+    most_per_s = tick.fleet.limits.max_messages_per_s
     if most_per_s is not None:
-        units = max(1, floor(most_per_s / case.rate.value + TINY))
-        if wish.cap(_ceiling(case, units)):
-            said.append(f"{units} work off the {most_per_s:g} messages a second that are allowed")
-    if case.snapshot.veto and wish.cap(case.current):
-        said.append(f"the alarm {case.fleet.limits.veto_alarm} forbids growth")
-    return "; ".join(said) or None
+        units = max(1, floor(most_per_s / tick.rate_per_s + TINY))
+        if wish.cap(_ceiling(tick, units)):
+            verb = "completes" if units == 1 else "complete"
+            sentences.append(f"{tick.units(units)} {verb} the {rate(most_per_s)} that the settings allow")
+    if tick.snapshot.veto and wish.cap(tick.current):
+        sentences.append(f"not scaling out: the alarm {tick.fleet.limits.veto_alarm} is on")
+    return "; ".join(sentences) or None
 
 
-def budget(case: Case, wish: Wish) -> str | None:
+def budget(tick: Assessment, wish: Wish) -> str | None:
     """Make what is left of the day's instance-hours last for an hour, or to the day's end."""
-    hours = case.fleet.limits.instance_hours_per_day
+    hours = tick.fleet.limits.instance_hours_per_day
     if hours is None:
         return None
-    day = case.now - case.now % DAY_S
-    spent_s = case.memory.spent_s if case.memory.spent_day == day else 0.0
+    day_at = tick.now - tick.now % DAY_S
+    spent_s = tick.memory.spending.spent_s if tick.memory.spending.day_at == day_at else 0.0
     left_s = max(0.0, hours * 3600.0 - spent_s)
-    units = floor(left_s / min(BUDGET_PACE_S, day + DAY_S - case.now) + TINY)
-    if not wish.cap(_ceiling(case, units)):
+    units = floor(left_s / min(BUDGET_PACE_S, day_at + DAY_S - tick.now) + TINY)
+    if not wish.cap(_ceiling(tick, units)):
         return None
-    return f"{left_s / 3600.0:.1f} of {hours:g} instance-hours are left today, enough for {units}"
+    left = f"{left_s / 3600.0:.1f} of today's {hours:g} instance-hours are left"
+    return f"{left}, enough for {tick.units(units)}"
 
 
-def unproven(case: Case, wish: Wish) -> str | None:
-    """Until consumers have shown what they complete, try with some at once, and grow by degrees.
+def cold_start(tick: Assessment, wish: Wish) -> str | None:
+    """Until consumers have shown what they complete, start with some at once, and scale out by degrees.
 
     How much one can do is a guess, and a deadline that waits for the answer is missed: a message each is safe.
     """
-    if not is_unproven(case.memory, case.fleet):
+    if tick.estimates.is_proven:
         return None
-    most = max(UNPROVEN_MOST, 2 * case.current)
+    most = max(COLD_UNITS_MOST, 2 * tick.current)
     if wish.want > most:
         wish.want = most
-        return f"nothing is known to have been completed yet: at most {most} until then"
-    each = case.unfinished / case.supply.places
-    tried = min(max(UNPROVEN_UNITS, min(2 * case.supply.working, UNPROVEN_MOST)), each)
-    spare_s = case.wait_s - soonest_launch_s(case)
+        return f"no message is known to have been completed yet: at most {tick.units(most)} until one is"
+    each = tick.unfinished / tick.supply.places
+    tried = min(max(COLD_UNITS, min(2 * tick.supply.working, COLD_UNITS_MOST)), each)
+    spare_s = tick.wait_s - soonest_launch_s(tick)
     if spare_s > 0.0:
-        tried = max(tried, min(UNPROVEN_MOST, each / (1.0 + spare_s / UNPROVEN_MESSAGE_S)))
-    if case.waiting > 0:
-        tried = max(tried, min(case.current, each))
-    if case.backlog_known and wish.raise_to(ceil(tried - TINY)):
-        return f"nothing is known to have been completed yet: {wish.want} are tried with"
+        tried = max(tried, min(COLD_UNITS_MOST, each / (1.0 + spare_s / COLD_MESSAGE_S)))
+    if tick.waiting > 0:
+        tried = max(tried, min(tick.current, each))
+    if tick.backlog_known and wish.raise_to(ceil(tried - TINY)):
+        return f"no message is known to have been completed yet: starting with {tick.units(wish.want)}"
     return None
 
 
-def soonest_launch_s(case: Case) -> float:
-    """The lead time; where it is a guess, what it may be at least."""
-    return case.lead_s * GUESSED_LEAD if case.lead.age_s is None else case.lead_s
+def soonest_launch_s(tick: Assessment) -> float:
+    """The lead time in seconds; where it is a guess, the least that it may be."""
+    return tick.lead_s * GUESSED_LEAD if tick.estimates.lead_time.age_s is None else tick.lead_s
 
 
-def step(case: Case, wish: Wish) -> str | None:
-    """Change by so many at a time."""
-    most = case.fleet.limits.max_step
-    if most is None or abs(wish.want - case.current) <= most:
+def step(tick: Assessment, wish: Wish) -> str | None:
+    """Change by so many units at a time."""
+    most = tick.fleet.limits.max_step
+    if most is None or abs(wish.want - tick.current) <= most:
         return None
-    wish.want = case.current + (most if wish.want > case.current else -most)
-    return f"at most {most} at a time"
+    wish.want = tick.current + (most if wish.want > tick.current else -most)
+    return f"changing by {tick.units(most)} at a time at most"
 
 
-def launch_failed(case: Case, wish: Wish) -> str | None:
+def launch_failed(tick: Assessment, wish: Wish) -> str | None:
     """Do not ask for more of what failed to launch; do not give it back while there is work.
 
     The group itself goes on trying to launch what was asked for before.
     """
-    failures = [failure for failure in case.group.launch_failures if case.now - failure.at <= LAUNCH_FAILURES_S]
-    if not failures or wish.want == case.current:
+    failures = [failure for failure in tick.group.launch_failures if tick.now - failure.at <= LAUNCH_FAILURES_S]
+    if not failures or wish.want == tick.current:
         return None
     backoff_s = min(LAUNCH_BACKOFF_MAX_S, LAUNCH_BACKOFF_S * 2.0 ** (len(failures) - 1))
     newest = max(failures, key=lambda failure: failure.at)
-    age_s = max(0.0, case.now - newest.at)
+    age_s = max(0.0, tick.now - newest.at)
     if age_s > backoff_s:
         return None
-    failed = f"a launch failed {age_s:.0f} s ago ({newest.message[:120]})"
-    if wish.want > case.current:
-        wish.want = case.current
-        return f"{failed}: no more are asked for until {backoff_s:.0f} s after"
-    if case.unfinished > 0 and wish.raise_to(case.current):
-        return f"{failed}: what is hard to get is not given back while there is work"
+    failed = f"a launch failed {duration(age_s)} ago ({newest.message[:MESSAGE_MAX]})"
+    if wish.want > tick.current:
+        wish.want = tick.current
+        return f"not scaling out for another {duration(backoff_s - age_s)}: {failed}"
+    if tick.unfinished > 0 and wish.raise_to(tick.current):
+        return f"not scaling in while messages are left: {failed}, and a new one may fail, too"
     return None
 
 
-def stabilising(case: Case, wish: Wish) -> str | None:
-    """Shrink to the highest need of the window, and only once that was watched whole."""
-    if wish.want >= case.current:
+def stabilization_window(tick: Assessment, wish: Wish) -> str | None:
+    """Scale in to the highest need of the window, and only once needs were noted for all of it."""
+    if wish.want >= tick.current:
         return None
-    memory, window_s = case.memory, case.window_s
+    window, window_s = tick.memory.needs, tick.window_s
     watched_s = 0.0
-    if memory.needs_since is not None and case.now - memory.needs_until <= NEEDS_GAP_S:
-        watched_s = case.now - memory.needs_since
+    if window.since is not None and tick.now - window.until <= needs_gap_s(tick.timing):
+        watched_s = tick.now - window.since
     if watched_s < window_s * WINDOW_SLACK:
-        wish.raise_to(case.current)
-        return f"needs were watched for {watched_s:.0f} s of the {window_s:.0f} s before a shrink"
-    highest = max((needed for at, needed in memory.needs if at >= case.now - window_s), default=0)
-    if wish.raise_to(min(case.current, highest)):
-        return f"{highest} were needed within the last {window_s:.0f} s"
+        wish.raise_to(tick.current)
+        known = f"the need is known for {watched_s:.0f} s of the stabilization window's {window_s:.0f} s"
+        return f"not scaling in yet: {known}"
+    highest = max((needed for at, needed in window.needs if at >= tick.now - window_s), default=0)
+    if wish.raise_to(min(tick.current, highest)):
+        verb = "was" if highest == 1 else "were"
+        return f"{tick.units(highest)} {verb} needed within the stabilization window of {window_s:.0f} s"
     return None
 
 
-def backlog(case: Case, wish: Wish) -> str | None:
-    """Keep one unit until all is done; and, where a launch comes too late, what may be wanted before one could help.
+def scale_in_floor(tick: Assessment, wish: Wish) -> str | None:
+    """Keep one unit until all is done; and, where a launch comes too late, what may be needed before one could help.
 
-    A group takes who is in service before who is on the way: one stays while messages wait until the next has come.
+    A group takes units in service before those that launch: while messages wait, one stays until the next has come.
     """
-    if wish.want >= case.current:
+    if wish.want >= tick.current:
         return None
-    launching = floor(case.current - case.supply.working)
-    if case.waiting > 0 and case.supply.working > 0 and wish.raise_to(min(case.current, launching + 1)):
-        return "nobody would be in service until the next launch is, and messages wait"
-    stays = not case.patient and worth_staying(case.arrivals, case.lead_s)
-    if stays and wish.raise_to(min(case.current, ceil(_may_be_busy(case) - TINY))):
-        return f"{wish.want} may be wanted before a launch could help"
-    why = _why_not_zero(case) if wish.want < 1 else None
-    return why if why is not None and wish.raise_to(1) else None
+    launching = floor(tick.current - tick.supply.working)
+    if tick.waiting > 0 and tick.supply.working > 0 and wish.raise_to(min(tick.current, launching + 1)):
+        waits = f"{count(tick.waiting, 'message')} {is_are(tick.waiting)} waiting"
+        return f"keeping one {tick.unit} in service: {waits} and the next launch is not in service yet"
+    stays = not tick.patient and tick.stays()
+    if stays and wish.raise_to(min(tick.current, ceil(_may_be_busy(tick) - TINY))):
+        return f"keeping {tick.units(wish.want)}: so much may be busy before a new launch could help"
+    why = _why_not_zero(tick) if wish.want < 1 else None
+    return f"keeping one {tick.unit}: {why}" if why is not None and wish.raise_to(1) else None
 
 
-def _may_be_busy(case: Case) -> float:
-    """Units that may be busy a lead time from now: as many as are now, on to as many as what may come keeps busy.
+def _may_be_busy(tick: Assessment) -> float:
+    """Units that may be busy a lead time from now: from as many as are now, on to as many as what may arrive keeps busy.
 
     Work that takes long is not there at once: it adds up by as much of a lead time as it takes itself.
     """
-    arrivals, per_s, places = case.arrivals, case.rate.value, case.supply.places
+    arrivals, per_s, places = tick.arrivals, tick.rate_per_s, tick.supply.places
     may_come_per_s = max(arrivals.rate_per_s, arrivals.ahead_per_s) + LIKELY * arrivals.error_per_s
-    done_by_then = 1.0 - exp(-case.lead_s * per_s / places)
-    busy = min(value(case.snapshot.queue.in_flight) / places, case.supply.working)
+    done_by_then = 1.0 - exp(-tick.lead_s * per_s / places)
+    busy = min(tick.in_flight / places, tick.supply.working)
     return busy + done_by_then * (may_come_per_s / per_s - busy)
 
 
-def _why_not_zero(case: Case) -> str | None:
+def _why_not_zero(tick: Assessment) -> str | None:
     """Why the last unit stays, if it does."""
-    if case.unfinished > 0:
-        return f"{case.unfinished:.0f} messages are not done: not yet to zero"
-    idle = case.idle
-    # Another look costs a lone idle unit more than a launch does, as seldom as a count is wrong.
-    if case.only_just_empty and not (idle and case.current <= 1):
-        return "nothing is left only since this look: one more before zero"
-    if worth_staying(case.arrivals, case.lead_s, idle=idle):
-        return "the next message is expected sooner than a launch is repaid"
+    if tick.unfinished > 0:
+        return f"{count(max(1.0, tick.unfinished), 'message')} {is_are(max(1.0, tick.unfinished))} not completed yet"
+    # Another tick costs a lone idle unit more than a launch does, as seldom as a count is wrong.
+    if tick.only_just_empty and not (tick.idle and tick.current <= 1):
+        return "the queue is empty for the first tick, and its count may be wrong"
+    if tick.stays(idle=tick.idle):
+        due = duration(1.0 / tick.arrivals.rate_per_s)
+        return f"the next message is due in about {due}, and a new launch would cost more than waiting"
     return None
 
 
-def tail(case: Case, wish: Wish) -> str | None:
-    """Keep what is busy: the work costs the same whoever does it, only idling is waste. Work that fails is no work."""
-    if wish.want >= case.current or case.supply.working <= 0 or case.memory.failing > 0.0:
+def busy_capacity(tick: Assessment, wish: Wish) -> str | None:
+    """Keep what is busy: the work costs the same on any unit, only idling is waste. Work that fails does not count."""
+    if wish.want >= tick.current or tick.supply.working <= 0 or tick.memory.redeliveries.failing_share > 0.0:
         return None
-    places, per_s = case.supply.places, case.rate.value
-    at_work = min(value(case.snapshot.queue.in_flight), places * case.supply.working)
-    lately_per_s = min(case.arrivals.rate_per_s, lately(case.memory))
-    soon = lately_per_s * BUSY_S
-    busy = floor((case.waiting + at_work + soon) / (per_s * BUSY_S + places) + TINY)
-    steady_per_s = min(case.arrivals.rate_per_s - case.arrivals.error_per_s, lately_per_s)
+    places, per_s, busy_s = tick.supply.places, tick.rate_per_s, BUSY_TICKS * tick.timing.tick_s
+    at_work = min(tick.in_flight, places * tick.supply.working)
+    lately_per_s = min(tick.arrivals.rate_per_s, tick.estimates.lately_per_s)
+    soon = lately_per_s * busy_s
+    busy = floor((tick.waiting + at_work + soon) / (per_s * busy_s + places) + TINY)
+    steady_per_s = min(tick.arrivals.rate_per_s - tick.arrivals.error_per_s, lately_per_s)
     busy = max(busy, floor(steady_per_s / per_s + TINY))
-    if places / per_s > BUSY_S:
+    if places / per_s > busy_s:
         busy = max(busy, ceil(at_work / places - TINY))  # none of them is done by then
-    if wish.raise_to(min(case.current, busy)):
-        return f"{wish.want} are busy"
+    if wish.raise_to(min(tick.current, busy)):
+        return f"keeping {tick.units(wish.want)}: busy with messages that are in flight or about to be"
     return None
 
 
-def protected(case: Case, wish: Wish) -> str | None:
+def protected(tick: Assessment, wish: Wish) -> str | None:
     """Want no less than what may not leave: the group would keep it, and take what is wanted next from the rest.
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-protection.html
     """
-    if wish.want >= case.current:
+    if wish.want >= tick.current:
         return None
-    held = capacity(tuple(each for each in case.group.instances if each.protected), Lifecycle.WORKING)
-    if not wish.raise_to(min(case.current, ceil(held - TINY))):
+    held = capacity(tuple(each for each in tick.group.instances if each.protected), Lifecycle.WORKING)
+    if not wish.raise_to(min(tick.current, ceil(held - TINY))):
         return None
-    return f"{held:g} are protected from scale-in: busy, as their consumers say"
+    return f"{tick.units(held)} {is_are(held)} protected from scale-in, since the consumer reports work"
 
 
-def group_min(case: Case, wish: Wish) -> str | None:
+def group_min(tick: Assessment, wish: Wish) -> str | None:
     """The group's own minimum."""
-    if wish.want >= case.group.min_size:
+    if wish.want >= tick.group.min_size:
         return None
-    wish.want = case.group.min_size
-    return f"the group's minimum is {case.group.min_size}"
+    wish.want = tick.group.min_size
+    return f"the group's minimum size is {tick.group.min_size}"
 
 
-def group_max(case: Case, wish: Wish) -> str | None:
+def group_max(tick: Assessment, wish: Wish) -> str | None:
     """The group's own maximum."""
-    if wish.want <= case.group.max_size:
+    if wish.want <= tick.group.max_size:
         return None
-    wish.want = case.group.max_size
-    return f"the group's maximum is {case.group.max_size}"
+    wish.want = tick.group.max_size
+    return f"the group's maximum size is {tick.group.max_size}"
 
 
-def suspended(case: Case, wish: Wish) -> str | None:
+def suspended(tick: Assessment, wish: Wish) -> str | None:
     """A suspended process cannot do what would be asked of it.
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html
     """
-    if wish.want > case.current and "Launch" in case.group.suspended:
-        wish.want = case.current
-        return "the group's Launch process is suspended: resume it, or nothing can grow"
-    if wish.want < case.current and "Terminate" in case.group.suspended:
-        wish.want = case.current
-        return "the group's Terminate process is suspended: resume it, or nothing can shrink"
+    if wish.want > tick.current and "Launch" in tick.group.suspended:
+        wish.want = tick.current
+        return "not scaling out: the group's Launch process is suspended; resume it"
+    if wish.want < tick.current and "Terminate" in tick.group.suspended:
+        wish.want = tick.current
+        return "not scaling in: the group's Terminate process is suspended; resume it"
     return None
 
 
-type Limit = Callable[[Case, Wish], str | None]
+type Limit = Callable[[Assessment, Wish], str | None]
 
 LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
     (ReasonCode.STALE, stale),
     (ReasonCode.PAUSED, paused),
     (ReasonCode.DOWNSTREAM, downstream),
     (ReasonCode.BUDGET, budget),
-    (ReasonCode.UNPROVEN, unproven),
+    (ReasonCode.COLD_START, cold_start),
     (ReasonCode.STEP, step),
     (ReasonCode.LAUNCH_FAILED, launch_failed),
-    (ReasonCode.STABILISING, stabilising),
-    (ReasonCode.BACKLOG, backlog),
-    (ReasonCode.TAIL, tail),
+    (ReasonCode.STABILIZATION_WINDOW, stabilization_window),
+    (ReasonCode.SCALE_IN_FLOOR, scale_in_floor),
+    (ReasonCode.BUSY_CAPACITY, busy_capacity),
     (ReasonCode.PROTECTED, protected),
     (ReasonCode.GROUP_MIN, group_min),
     (ReasonCode.GROUP_MAX, group_max),
@@ -297,6 +309,6 @@ LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
 )
 
 
-def _ceiling(case: Case, units: int) -> int:
-    """A cap that does not shrink a fleet about which something is unknown."""
-    return max(units, case.current) if case.gaps else units
+def _ceiling(tick: Assessment, units: int) -> int:
+    """A cap that does not scale in a fleet about which something is unknown."""
+    return max(units, tick.current) if tick.gaps else units

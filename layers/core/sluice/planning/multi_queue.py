@@ -2,63 +2,43 @@
 
 Theory of operation
 -------------------
-Rates, lead time and spending are the fleet's, so they are learned from the queues as one (`pooled`). Promises are each
-queue's own: it has its deadlines, D(t) of `deadlines`, from its own backlog, arrivals and target wait. Before its
-messages that are due by t go
+Service rate, lead time and spending are the fleet's, so they are learned from the queues as one (`pooled`). Deadlines are
+each queue's own (`demand`): from its own backlog, arrivals and target wait. Before its messages that are due by t go
 
-    of a queue of higher priority   all that will have come by t: what waits, and what is to come at the mean
-    of one of the same priority     as many as its own, at most all that will have come: each is taken from in turn
+    of a queue of higher priority   all that will have arrived by t: what waits, and what is expected at the mean
+    of one of the same priority     as many as its own, at most all that will have arrived: they are served in turn
     of one of lower priority        none
 
-A fleet is as large as the queue asks that asks for most. What a lower queue asks for holds all that comes to the higher
-ones, so that this is enough for all of them: a backlog without end above starves what is below, as priorities do.
+The fleet's need is that of the queue that asks for most. What a lower queue asks for includes all that arrives at the
+higher ones, so it is enough for all of them; an endless backlog above starves what is below, as priorities do.
 
-A paused queue asks for nothing. What of it is in flight is still worked on, and is counted as that.
+A paused queue asks for nothing. Its messages in flight are still worked on, and count.
 """
 
 from collections.abc import Iterable, Sequence
 
-from sluice.config.fleet import QueuePolicy
-from sluice.model.frozen import dataclass
+from sluice.config import QueuePolicy
 from sluice.model.observed import QueueReading, Reading, Series
-from sluice.planning.deadlines import DELAY_MAX_S, First, need
-from sluice.planning.demand import Knot
+from sluice.planning.deadlines import First, need
+from sluice.planning.demand import QueueDemand
 from sluice.planning.supply import Supply
 
-ACTIVE_PERIODS = 3  # a series without a count for so long is of a queue that is not used: CloudWatch has no zeros of it
+ACTIVE_PERIODS = 3  # SQS sends no metrics of an unused queue: one without counts for so long is not waited for
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What one queue holds, and is promised."""
-
-    name: str
-    priority: int
-    deadlines: Sequence[Knot]  # D(t), ascending
-    late_s: float  # within how long what is late must be worked off
-    waiting: float
-    delayed: float = 0.0
-    per_s: float = 0.0  # messages to come, at the mean
-    oldest_s: float | None = None  # how long the oldest waiting message has waited, as far as is known
-
-    def come_by(self, t: float) -> float:
-        """Messages waiting now, or come within `t` seconds."""
-        return self.waiting + self.delayed * min(1.0, t / DELAY_MAX_S) + self.per_s * t
-
-
-def needs(demands: Sequence[Demand], supply: Supply, lead_s: float) -> tuple[int, ...]:
-    """What each queue asks for, in units: enough for it and for what goes before it.
+def needs(demands: Sequence[QueueDemand], supply: Supply, lead_s: float) -> tuple[int, ...]:
+    """What each queue asks for, in capacity units: enough for it and for what goes before it.
 
     Args:
         demands: one for each queue that is consumed.
         supply: what is there and on its way, for all of them.
-        lead_s: when a launch ordered now is useful.
+        lead_s: seconds until a launch ordered now is useful.
     """
     return tuple(need(one.deadlines, supply, lead_s, one.late_s, _first(one, demands)) for one in demands)
 
 
-def _first(demand: Demand, demands: Sequence[Demand]) -> First | None:
-    """What of the other queues goes before a queue's own messages; None where there is none that could."""
+def _first(demand: QueueDemand, demands: Sequence[QueueDemand]) -> First | None:
+    """Messages of other queues that go before a queue's own, as a function; None where there are no such queues."""
     higher = [other for other in demands if other.priority > demand.priority]
     equal = [other for other in demands if other is not demand and other.priority == demand.priority]
     if not higher and not equal:
@@ -74,9 +54,9 @@ def _first(demand: Demand, demands: Sequence[Demand]) -> First | None:
 
 
 def pooled(sources: Sequence[QueuePolicy], readings: Sequence[QueueReading]) -> QueueReading:
-    """The queues' readings as one: what waits and comes where it is consumed, what is worked on wherever it is.
+    """The queues' readings as one: waiting and arriving messages of those consumed, messages in flight of all.
 
-    What is unknown of one queue is left out of the sum, which is None where nothing is known; the caller must look at
+    What is unknown of one queue is left out of the sum, which is None where nothing is known; the caller must check
     each. A sum is as old as the oldest figure in it.
 
     Args:
@@ -98,7 +78,7 @@ def pooled(sources: Sequence[QueuePolicy], readings: Sequence[QueueReading]) -> 
 
 
 def _consumed(source: QueuePolicy, figure: Reading | None) -> Reading | None:
-    """Of a paused queue nothing waits for the fleet."""
+    """The figure; zero of a paused queue, since nothing in it waits for the fleet."""
     return Reading(0.0, figure.at) if source.paused and figure is not None else figure
 
 
@@ -110,7 +90,7 @@ def _sum(figures: Iterable[Reading | None]) -> Reading | None:
 
 
 def _total(series: Sequence[Series]) -> Series | None:
-    """The series' sum, as far as every queue in use has told its counts: they are not all equally late."""
+    """The series' sum, up to the last period for which every queue in use has counts: they are not equally late."""
     used = [one for one in series if one.points]
     if not used:
         return None

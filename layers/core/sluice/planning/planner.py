@@ -1,100 +1,103 @@
-"""How much capacity a fleet should have, and why: plan(snapshot, fleet, memory, now) -> Decision.
+"""How much capacity a fleet should have, and why: plan(snapshot, fleet, estimates, memory, timing, now) -> Decision.
 
 Theory of operation
 -------------------
-    snapshot, memory --case_of--> Case: supply, deadlines and the need that follows from them    (case, deadlines)
-    need --LIMITS, in their order--> want, each change with its reason                           (limits)
-    Case, want, reasons --> Decision: figures with their age and source, one sentence            (here)
+    snapshot, estimates --assess--> demand, supply and the need that follows    (assessment, demand, supply, deadlines)
+    need --LIMITS, in their order--> want, each change with its reason          (limits)
+    Assessment, want, reasons --> Decision: figures and sentences               (explanation)
 
-`estimating.learn` comes before, so that the memory has seen this snapshot; `remember` after, for the next tick.
+`learn` comes before, so that the estimates are of this snapshot, too; `remember` after, for the next tick.
 
 Invariants
-1. The same snapshot, fleet, memory and time give the same decision; a tick repeated changes nothing.
+1. The same snapshot, fleet, estimates, memory, timing and time give the same decision; a tick repeated changes nothing.
 2. More messages waiting never need less.
-3. Nothing shrinks on figures that are missing or stale; to zero only when nothing waits, is in flight or is delayed
-   (or when a day's budget is used up).
-4. A shrink never goes below any need of the stabilisation window, the present one included.
+3. A fleet never scales in on figures that are missing or stale; to zero only when nothing waits, is in flight or is
+   delayed (or when a day's budget is used up).
+4. It never scales in below any need of the stabilization window, the present one included.
 5. `want` is within the group's bounds, or what it is now.
-6. From zero, one message waiting is enough to wake.
+6. From zero, one message waiting is enough to launch.
 """
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
 from sluice.model.observed import Mode
-from sluice.model.planning import Action, Decision, Memory, Reason, ReasonCode, Snapshot
-from sluice.planning.assessment import COLD_TICK_S, GATHER_LEAST, HOT_TICK_S, Case, case_of, patience_s
-from sluice.planning.explanation import _figures, _need_in_words, _sentence, _waiting
+from sluice.model.planning import Action, Decision, Estimates, Memory, Reason, ReasonCode, Snapshot
+from sluice.model.timing import Timing
+from sluice.model.usage import NeedWindow
+from sluice.planning import explanation
+from sluice.planning.assessment import GATHER_LEAST, Assessment, assess
 from sluice.planning.learning import safety_margin
 from sluice.planning.learning.periodic_batches import is_due
-from sluice.planning.limits import LIMITS, NEEDS_GAP_S, Wish, soonest_launch_s
+from sluice.planning.limits import LIMITS, Wish, needs_gap_s, soonest_launch_s
 
 NEEDS_COUNT = 200  # a bound on the ledger's record; a falling sequence of needs is rarely longer than ten
-NEW_S = 86_400.0  # a fleet is new until so much is known of its queue
+NEW_S = 86_400.0  # a fleet is new until a day of its queue is known
 
 
-def plan(snapshot: Snapshot, fleet: Fleet, memory: Memory, now: float) -> Decision:
+def plan(
+    snapshot: Snapshot, fleet: Fleet, estimates: Estimates, memory: Memory, timing: Timing, now: float
+) -> Decision:
     """Decide what capacity a fleet should have.
 
     Args:
         snapshot: what was observed; anything in it may be missing.
         fleet: target wait, hints and limits.
+        estimates: what is believed, as `learn` gave it with the memory.
         memory: what was learned, from this snapshot as well.
+        timing: the stack's ticks and its metrics' delay.
         now: epoch seconds.
     """
     if snapshot.group is None:
         return _without_group(snapshot, fleet, now)
-    case = case_of(snapshot, snapshot.group, fleet, memory, now)
-    wish = Wish(case.need)
-    waits = _waiting(case)
-    reasons = [Reason(ReasonCode.NEED, _need_in_words(case, waits), case.current, case.need)]
+    tick = assess(snapshot, snapshot.group, fleet, estimates, memory, timing, now)
+    wish = Wish(tick.need)
+    reasons = [Reason(ReasonCode.NEED, explanation.need_sentence(tick), tick.current, tick.need)]
     for code, limit in LIMITS:
         before = wish.want
-        sentence = limit(case, wish)
+        sentence = limit(tick, wish)
         if sentence is not None:
             reasons.append(Reason(code, sentence, before, wish.want))
             if code is ReasonCode.PAUSED:
-                break  # held, whatever the rest would say
-    current, want = case.current, wish.want
+                break  # held, whatever the other limits would do
+    current, want = tick.current, wish.want
     return Decision(
         id=_id(fleet, now),
         fleet=fleet.name,
         at=now,
         mode=fleet.mode,
-        action=Action.GROW if want > current else Action.SHRINK if want < current else Action.HOLD,
+        action=Action.SCALE_OUT if want > current else Action.SCALE_IN if want < current else Action.HOLD,
         current=current,
-        raw_need=case.need,
+        raw_need=tick.need,
         want=want,
         reasons=tuple(reasons),
-        figures=_figures(case),
-        sentence=_sentence(case, want, reasons, waits),
-        hot=fleet.mode is not Mode.PAUSED and _is_hot(case, want),
+        figures=explanation.figures(tick),
+        sentence=explanation.sentence(tick, want, reasons),
+        hot=fleet.mode is not Mode.PAUSED and _is_hot(tick, want),
     )
 
 
-def remember(memory: Memory, decision: Decision) -> Memory:
-    """The memory after a decision: its need, for the stabilisation window, and when the fleet last grew or shrank.
-
-    Needs are kept as a falling sequence: one that is not above a later one can never be the highest of a window.
-    """
+def remember(memory: Memory, decision: Decision, timing: Timing) -> Memory:
+    """The memory after a decision: its need, for the stabilization window, and whether its plan was followed."""
     if any(reason.code is ReasonCode.NO_GROUP for reason in decision.reasons):
         return memory
-    at, needs, since = decision.at, memory.needs, memory.needs_since
-    if since is None or at - memory.needs_until > NEEDS_GAP_S:
-        needs, since = (), at
-    kept = tuple(entry for entry in needs if entry[0] < at and entry[1] > decision.raw_need)
     return replace(
         memory,
-        needs=(*kept[-NEEDS_COUNT:], (at, decision.raw_need)),
-        needs_since=since,
-        needs_until=max(at, memory.needs_until),
-        grown_at=at if decision.action is Action.GROW else memory.grown_at,
-        shrunk_at=at if decision.action is Action.SHRINK else memory.shrunk_at,
-        **safety_margin.noted(memory, decision, patience_s),
+        needs=with_need(memory.needs, decision, timing),
+        margin=safety_margin.noted(memory.margin, decision, timing),
     )
+
+
+def with_need(window: NeedWindow, decision: Decision, timing: Timing) -> NeedWindow:
+    """The needs of the window with a decision's; begun anew after a gap in which needs are unknown."""
+    at, needs, since = decision.at, window.needs, window.since
+    if since is None or at - window.until > needs_gap_s(timing):
+        needs, since = (), at
+    higher = tuple(entry for entry in needs if entry[0] < at and entry[1] > decision.raw_need)
+    return NeedWindow((*higher[-NEEDS_COUNT:], (at, decision.raw_need)), since, max(at, window.until))
 
 
 def _without_group(snapshot: Snapshot, fleet: Fleet, now: float) -> Decision:
-    """Without its group nothing can be decided; the backlog may wait, so look again soon."""
+    """Without its group nothing can be decided."""
     reason = "; ".join(snapshot.problems) or "the group could not be read"
     return Decision(
         id=_id(fleet, now),
@@ -116,27 +119,28 @@ def _id(fleet: Fleet, now: float) -> str:
     return f"{fleet.name}-{round(now * 1000)}"
 
 
-def _is_hot(case: Case, want: int) -> bool:
-    """Whether a minute until the next look is too long.
+def _is_hot(tick: Assessment, want: int) -> bool:
+    """Whether the schedule's next tick is too late for the next look.
 
-    It is while something waits, launches or changes, a batch is due, an idle unit may go, or more than one message is
-    expected that its launch could wait for; and where what came just after a look would be seen too late to launch for,
-    as long as the fleet is in use. Where looking often keeps the promise, a day without a message ends that use, and a
-    new fleet is in use from its first tick on; where no launch can keep it, an empty fleet from which nothing is
-    expected is looked at by the minute.
+    It is while messages wait, a launch is under way or the capacity changes, a batch is due, an idle unit may go, or
+    more than one message is expected that its launch could wait for; and where a message that arrived just after a tick
+    would be seen too late to launch for, as long as the fleet is in use. Where frequent ticks keep the target, a day
+    without a message ends that use, and a new fleet is in use from its first tick on; where no launch can keep it, an
+    empty fleet without expected messages is left to the schedule.
     """
-    if want != case.current or case.supply.launches or case.waiting > 0:
+    if want != tick.current or tick.supply.launches or tick.waiting > 0:
         return True
-    awaited = case.memory.awaited
-    due = bool(awaited) and any(is_due(each, case.lead_s + COLD_TICK_S, case.now) for each in awaited)
-    gathers = case.idle and case.arrivals.rate_per_s * COLD_TICK_S >= GATHER_LEAST
-    if due or gathers or (want > 0 and (case.only_just_empty or case.idle)):
+    timing, lead_s = tick.timing, tick.lead_s
+    expected = tick.memory.batches.expected
+    is_batch_due = bool(expected) and any(is_due(each, lead_s + timing.idle_tick_s, tick.now) for each in expected)
+    gathers = tick.idle and tick.arrivals.rate_per_s * timing.idle_tick_s >= GATHER_LEAST
+    if is_batch_due or gathers or (want > 0 and (tick.only_just_empty or tick.idle)):
         return True
-    if case.wait_s >= case.lead_s + COLD_TICK_S + HOT_TICK_S:
+    if tick.wait_s >= lead_s + timing.idle_tick_s + timing.tick_s:
         return False
-    if case.current > 0 or case.unfinished > 0 or case.arrivals.rate_per_s * case.lead_s >= 1.0:
+    if tick.current > 0 or tick.unfinished > 0 or tick.arrivals.rate_per_s * lead_s >= 1.0:
         return True
-    if case.wait_s <= soonest_launch_s(case):
+    if tick.wait_s <= soonest_launch_s(tick):
         return False
-    history = case.memory.arrivals
+    history = tick.memory.arrivals.history
     return any(history.counts) or len(history.counts) * history.period_s < NEW_S

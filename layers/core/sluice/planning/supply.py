@@ -1,14 +1,29 @@
-"""What serves a queue: capacity units in service and launches under way, and how many messages they start in a time."""
+"""Supply: capacity units in service and launches under way, and how many messages they start in a time.
+
+One unit that works on k messages at once and completes m a second, each taking s = k / m seconds, starts within t seconds
+
+    in service, f of its k places taken     m t + (k - f) max(0, 1 - t / s)     free places at once, taken ones in turn
+    launched, useful from d on              max(k, m (t - d)) for t >= d        true even if every message takes s
+
+Completions are chance. Within t seconds n units complete n m t messages on average, with a variance of about
+n m t max(1 - t / s, c): a place that takes s seconds becomes free once with probability t / s, and over many messages
+c, the squared coefficient of variation of their times, is what is left. S counts on `CAUTION` standard deviations less,
+as far ahead as nothing can be mended: a lead time. So a hundred short messages are counted on nearly whole, three long
+ones hardly.
+"""
 
 from collections.abc import Iterable
 from math import sqrt
 
 from sluice.model.frozen import dataclass
+from sluice.model.observed import GroupReading, Lifecycle, QueueReading, capacity
+from sluice.model.timing import Timing
 from sluice.planning.demand import Knot
 
-CAUTION = 1.8  # standard deviations: one tick in 28 is disappointed, and most of those the next one can mend
-AT_HAND = 0.5  # of its places: a new unit starts one message more than it completes, and of that one half is chance
-SPREAD = 0.5  # variance of completions, in completions, over many: messages whose times vary by 70% of their mean
+CAUTION = 1.8  # standard deviations: one tick in 28 completes less, and the next tick mends most of those
+AT_HAND = 0.5  # share of a launch's places: a new unit starts as many more than it completes, half of that is chance
+SPREAD = 0.5  # squared coefficient of variation of how long messages take: 70% of their mean
+OVERDUE_TICKS = 0.5  # a launch that should be there is expected at some moment before the next tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +32,12 @@ class Supply:
 
     working: float  # units in service
     places: float  # messages that one unit works on at once (k)
-    busy: float  # of them taken, on average, in a unit in service (f)
+    busy: float  # places taken, on average, in a unit in service (f)
     rate_per_s: float  # messages that one unit completes a second (m)
     launches: tuple[tuple[float, float], ...] = ()  # (seconds until useful, units), ascending
-    blind_s: float = 0.0  # so long nothing that is ordered later can help: chance must be allowed for
-    at_hand: float = AT_HAND  # of a launch's places, beside what it completes
+    blind_s: float = 0.0  # for so long nothing that is ordered later can help: chance must be allowed for
+    at_hand: float = AT_HAND  # share of a launch's places that it fills beside what it completes
+    tick_s: float = Timing().tick_s  # capacity is not asked to do in less what falls due just after it can help
 
     @property
     def total(self) -> float:
@@ -61,7 +77,7 @@ class Supply:
         return mean, by_chance * max(SPREAD, spread)
 
     def by_one_launched(self, t: float) -> tuple[float, float]:
-        """Messages that one unit starts in its first `t` seconds, surely its places' worth: their mean and variance."""
+        """Messages that one unit starts in its first `t` seconds, at least its places: their mean and variance."""
         likely = self.rate_per_s * t + self.at_hand * self.places
         return max(self.places, likely), self.rate_per_s * min(t, self.blind_s) * SPREAD
 
@@ -76,10 +92,10 @@ class Supply:
         return min(units, _units_of(messages, likely, CAUTION * sqrt(variance)))
 
     def units_for(self, due: Iterable[Knot]) -> float:
-        """The fewest units in service that start so many messages within so many seconds, each of `due`.
+        """The fewest units in service that start, for each (seconds, messages) of `due`, the messages in that time.
 
-        `by_working`, solved for its units. Times ascend: where no place is free, a moment that asks for no more a
-        second than one before asks for no more units, since chance takes less of what takes longer.
+        It is `by_working` solved for its units. Times ascend: where no place is free, a moment that asks for no more
+        messages a second than an earlier one asks for no more units, since chance takes less of what takes longer.
         """
         free = self.places - self.busy
         fewest = most_per_s = 0.0
@@ -96,6 +112,72 @@ class Supply:
 
 
 def _units_of(messages: float, mean: float, doubt: float) -> float:
-    """The units that start so many messages, where n of them start n times the mean less the doubt times root n."""
+    """The n that solves  n mean - doubt sqrt(n) = messages."""
     root: float = (doubt + sqrt(doubt * doubt + 4.0 * mean * messages)) / (2.0 * mean)
     return root * root
+
+
+# --------------------------------------------------------------------------- as read
+
+
+def supply_of(
+    queue: QueueReading,
+    group: GroupReading,
+    under_way: tuple[tuple[str, float], ...],
+    places: float,
+    rate_per_s: float,
+    timing: Timing,
+    *,
+    patient: bool,
+    lead_s: float,
+    now: float,
+) -> Supply:
+    """What serves: units in service, and launches, due a lead time after they began.
+
+    What is desired and not there yet is about to be launched. Where less is desired than is in service, the group is
+    about to take the surplus away; but an instance that counts for several units stays if only a part of it is surplus,
+    as one is launched of which only a part is missing.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-mixed-instances-groups-instance-weighting.html
+
+    Args:
+        queue: as read; messages in flight tell which places are taken.
+        group: as read.
+        under_way: instance ids and when their launches were first seen, epoch seconds.
+        places: messages that one unit works on at once.
+        rate_per_s: messages that one unit completes a second.
+        timing: the stack's ticks.
+        patient: whether what a launch is only likely to do can be counted on, since the next tick can mend it.
+        lead_s: the lead time to plan with, in seconds.
+        now: epoch seconds.
+    """
+    at_hand, blind_s = AT_HAND if patient else 0.0, lead_s + timing.tick_s
+    working = capacity(group.instances, Lifecycle.WORKING)
+    busy = places  # where it is unknown
+    if queue.in_flight is not None:
+        busy = min(places, queue.in_flight.value / working) if working > 0 else 0.0
+    left = group.desired - working
+    if left <= 0:
+        units = float(group.desired) if left == 0 or -left >= _lightest(group) else working
+        return Supply(units, places, busy, rate_per_s, (), blind_s, at_hand, timing.tick_s)
+    known = dict(under_way)
+    dues: dict[float, float] = {}
+    for instance in group.instances:
+        if instance.state is Lifecycle.LAUNCHING and left > 0:
+            begun_at = known.get(instance.id, instance.launched_at)
+            due_s = _due(lead_s, 0.0 if begun_at is None else now - begun_at, OVERDUE_TICKS * timing.tick_s)
+            dues[due_s] = dues.get(due_s, 0.0) + instance.weight
+            left -= instance.weight
+    if left > 0:
+        dues[lead_s] = dues.get(lead_s, 0.0) + left
+    launches = tuple(sorted(dues.items()))
+    return Supply(working, places, busy, rate_per_s, launches, blind_s, at_hand, timing.tick_s)
+
+
+def _lightest(group: GroupReading) -> float:
+    """The units of the smallest instance in service."""
+    return min(each.weight for each in group.instances if each.state is Lifecycle.WORKING and each.healthy)
+
+
+def _due(lead_s: float, age_s: float, soonest_s: float) -> float:
+    """Seconds until a launch of that age is useful: the longer one is overdue, the longer it is expected to be."""
+    return min(lead_s, max(min(soonest_s, lead_s / 4), abs(age_s - lead_s)))

@@ -1,12 +1,12 @@
-"""One tick of a fleet over the ports: read a snapshot, let the core decide, apply and record.
+"""One tick of a fleet over the ports: read a snapshot, learn, decide, apply and record.
 
-Acting, shadow mode and a dry run are the same tick with other hands: what is set and kept is another adapter.
+Acting, shadow mode and a dry run are the same tick with other actuators: what is set and kept is another adapter.
 
-| hands | sets the capacity | keeps the memory | records the decision | takes the lease |
+| mode | sets the capacity | keeps the memory | records the decision | takes the lease |
 |---|---|---|---|---|
-| `acting` | yes | yes | yes | yes |
-| `shadowing` | no | yes | yes | yes |
-| `rehearsing` | no | no | no | no |
+| act | yes | yes | yes | yes |
+| shadow | no | yes | yes | yes |
+| dry run | no | no | no | no |
 """
 
 from collections.abc import Callable, Sequence
@@ -16,22 +16,27 @@ from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import GroupReading, Mode, QueueReading
 from sluice.model.planning import Decision, Memory, Outcome, OutcomeStatus, Snapshot
+from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
 from sluice.planning.multi_queue import pooled
 from sluice.planning.planner import plan, remember
-from sluice.planning.shadow.replay import Followed, follow
+from sluice.planning.shadow.replay import ShadowTick, replay
 from sluice.ports.errors import NeedsFixError, PortError, TryLaterError, answer_of
 from sluice.ports.ledger import Ports
 
-LEASE_S = 60.0  # a tick against a silent AWS ends sooner; a planner that died is replaced within the next minute
+LEASE_S = 60.0  # a tick during which AWS does not answer ends sooner; a planner that died is replaced in a minute
 
 
-class _Sets(Protocol):
+class CapacitySetter(Protocol):
+    """Where a tick sets the capacity."""
+
     def set_desired(self, group: str, desired: int) -> None:
         """Set a group's desired capacity."""
 
 
-class _Keeps(Protocol):
+class TickLedger(Protocol):
+    """Where a tick keeps what it learned and records what it decided."""
+
     def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:
         """Take or renew the fleet's lease."""
 
@@ -46,7 +51,7 @@ class _Keeps(Protocol):
 
 
 class ShadowGroup:
-    """A group whose capacity stays as it is; what was to be set is in `wanted`."""
+    """A group whose capacity stays as it is; what would have been set is in `wanted`."""
 
     def __init__(self) -> None:
         self.wanted: list[tuple[str, int]] = []
@@ -74,68 +79,77 @@ class ShadowLedger:
 
 
 @dataclass(frozen=True, slots=True)
-class Hands:
-    """What a tick sets and keeps, and what it calls a change that it made."""
+class Actuators:
+    """What a tick sets and keeps through, and the status of a change that it made."""
 
-    group: _Sets
-    ledger: _Keeps
+    group: CapacitySetter
+    ledger: TickLedger
     done: OutcomeStatus
 
 
-def hands_for(ports: Ports, fleet: Fleet, *, dry_run: bool) -> Hands:
-    """The hands for a fleet's mode, or for a dry run."""
+def actuators_for(ports: Ports, fleet: Fleet, *, dry_run: bool) -> Actuators:
+    """The actuators for a fleet's mode, or for a dry run."""
     if dry_run:
-        return Hands(ShadowGroup(), ShadowLedger(), OutcomeStatus.SHADOW)
+        return Actuators(ShadowGroup(), ShadowLedger(), OutcomeStatus.SHADOW)
     if fleet.mode is Mode.SHADOW:
-        return Hands(ShadowGroup(), ports.ledger, OutcomeStatus.SHADOW)
-    return Hands(ports.group, ports.ledger, OutcomeStatus.APPLIED)
+        return Actuators(ShadowGroup(), ports.ledger, OutcomeStatus.SHADOW)
+    return Actuators(ports.group, ports.ledger, OutcomeStatus.APPLIED)
 
 
 @dataclass(frozen=True, slots=True)
-class Ticked:
-    """What a tick saw, decided and did. `faults` are the ports' errors on the way, in words."""
+class TickResult:
+    """What a tick saw, decided and did."""
 
     snapshot: Snapshot
     memory: Memory
     decision: Decision
     outcome: Outcome
-    faults: tuple[PortError, ...] = ()
-    followed: Followed | None = None  # in shadow mode: the fleet as it would be
+    faults: tuple[PortError, ...] = ()  # what could not be read or done
+    shadow: ShadowTick | None = None  # in shadow mode: the simulated fleet
+    unread: tuple[str, ...] = ()  # what of the kept memory could not be read, in sentences
 
     @property
     def again(self) -> bool:
-        """Whether to tick again within this minute: the fleet is hot, or would be, or what failed may go through."""
-        would_be = self.followed.decision if self.followed is not None else None
-        if would_be is not None and would_be.hot:
+        """Whether to tick again within this minute: the fleet is hot, real or simulated, or what failed may succeed."""
+        simulated = self.shadow.decision if self.shadow is not None else None
+        if simulated is not None and simulated.hot:
             return True
         return self.decision.hot or any(isinstance(fault, TryLaterError) for fault in self.faults)
 
 
-def tick(ports: Ports, fleet: Fleet, hands: Hands, now: float) -> Ticked:
-    """Look at a fleet once, decide and act. The lease is the caller's.
+def tick(ports: Ports, fleet: Fleet, actuators: Actuators, timing: Timing, now: float) -> TickResult:
+    """Observe a fleet once, decide and act. The lease is the caller's.
+
+    Args:
+        ports: what is read.
+        fleet: whose tick it is.
+        actuators: what is set and kept through.
+        timing: the stack's ticks and its metrics' delay.
+        now: epoch seconds.
 
     Raises:
-        PortError: the ledger could not tell the memory, or could not keep or record; the capacity may be set.
+        PortError: the ledger could not be read or written; the capacity may be set.
     """
     snapshot, faults = observe(ports, fleet, now)
 
     before = ports.ledger.memory(fleet.name)
-    memory = learn(before, snapshot, fleet, now)
-    decision = plan(snapshot, fleet, memory, now)
-    memory = remember(memory, decision)
-    followed = follow(before, memory, snapshot, fleet, now) if fleet.mode is Mode.SHADOW else None
-    if followed is not None:
-        memory = replace(memory, shadow=followed.shadow)
+    memory, estimates = learn(before, snapshot, fleet, timing, now)
+    decision = plan(snapshot, fleet, estimates, memory, timing, now)
+    memory = remember(memory, decision, timing)
+    shadow: ShadowTick | None = None
+    if fleet.mode is Mode.SHADOW:
+        shadow = replay(before, memory, estimates, snapshot, fleet, timing, now)
+        memory = replace(memory, shadow=shadow.shadow)
 
     blind = snapshot.group is None or snapshot.queue.visible is None
-    outcome, faults = _apply(hands, fleet, decision, faults, blind=blind)
-    hands.ledger.record(decision, outcome)
-    hands.ledger.keep_memory(fleet.name, memory)
-    return Ticked(snapshot, memory, decision, outcome, faults, followed)
+    outcome, faults = _apply(actuators, fleet, decision, faults, blind=blind)
+    actuators.ledger.record(decision, outcome)
+    actuators.ledger.keep_memory(fleet.name, memory)
+    return TickResult(snapshot, memory, decision, outcome, faults, shadow, before.unread)
 
 
 def observe(ports: Ports, fleet: Fleet, now: float) -> tuple[Snapshot, tuple[PortError, ...]]:
-    """All that can be read of a fleet now; what cannot is missing from it, and said."""
+    """All that can be read of a fleet now, and what could not be read and is missing from it."""
     faults: list[PortError] = []
     group: GroupReading | None = None
     veto: bool | None = None
@@ -166,7 +180,7 @@ def _read_queues(ports: Ports, fleet: Fleet, now: float) -> tuple[tuple[QueueRea
         url = fleet.sources[0].queue
         lives = (answer_of(lambda: ports.queue.read(url, now)),)
         metrics = (answer_of(lambda: ports.signals.read(url, now)),)
-    # What is wrong with all of them, such as a silent CloudWatch, is said once.
+    # What is wrong with all of them, such as CloudWatch not answering, is listed once.
     faults = {str(each): each for each in (*lives, *metrics) if isinstance(each, PortError)}
     return tuple(merge(*map(_known, both)) for both in zip(lives, metrics, strict=True)), list(faults.values())
 
@@ -194,17 +208,17 @@ def merge(live: QueueReading, metrics: QueueReading) -> QueueReading:
 
 
 def _apply(
-    hands: Hands, fleet: Fleet, decision: Decision, faults: tuple[PortError, ...], *, blind: bool
+    actuators: Actuators, fleet: Fleet, decision: Decision, faults: tuple[PortError, ...], *, blind: bool
 ) -> tuple[Outcome, tuple[PortError, ...]]:
     """Set what is wanted; the outcome, and all that went wrong."""
     status = OutcomeStatus.UNCHANGED
     if decision.want != decision.current:
         try:
-            hands.group.set_desired(fleet.group, decision.want)
-            status = hands.done
+            actuators.group.set_desired(fleet.group, decision.want)
+            status = actuators.done
         except PortError as fault:
             faults, status = (*faults, fault), OutcomeStatus.FAILED
     if status is OutcomeStatus.UNCHANGED and (blind or any(isinstance(fault, NeedsFixError) for fault in faults)):
-        status = OutcomeStatus.FAILED  # held for want of something, not because nothing was to do
+        status = OutcomeStatus.FAILED  # held because something is missing, not because nothing was to do
     answer = "; ".join(str(fault) for fault in faults)
     return Outcome(decision.id, decision.at, status, answer), faults

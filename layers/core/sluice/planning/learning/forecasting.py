@@ -1,25 +1,25 @@
-"""What will come: several forecasts of the arrivals, each judged by what came, and the one that was best of late.
+"""What will arrive: several forecasts of the arrivals, each judged by what came, and the best of them is used.
 
 Theory of operation
 -------------------
 Arrivals are kept as counts per period, up to a day of them, and as the mean rate of each quarter of an hour of the
-week. Whenever a period is new, each forecaster says how many a second will come over the horizon that plans use:
+week. Whenever a period is new, each forecaster predicts the messages a second over the horizon that plans use:
 
-    level   what came lately, forgetting with `LEVEL_MEMORY_S`
+    level   what came lately: a mean weighted by exp(-age / LEVEL_MEMORY_S)
     slow    the same with `SLOW_MEMORY_S`: steadier
-    steady  the same with `STEADY_MEMORY_S`: for traffic that only seems to change
-    trend   the level, going on as the distance of the two says
+    steady  the same with `STEADY_MEMORY_S`: for traffic whose changes are chance
+    trend   level + slope (memory of the level + half the horizon); slope = (level - slow) / difference of memories
     hour    what came in the same minutes of the last hours: batches that recur
-    day     the level, changed as yesterday changed at this time
-    week    the level, changed as this quarter of an hour usually changes
+    day     level + what yesterday changed from this time to the horizon
+    week    level + what this quarter of an hour usually changes to the horizon
 
-When the horizon has passed, each is compared with what really came. The one whose error was least is used, and carries
-that error; one that goes wrong demotes itself. A forecaster that is not clearly better than the level is not used. Of
-errors the roots are averaged, so that after a single burst no other is expected for hours.
+When the horizon has passed, each is compared with what came. The forecaster with the least error is used, and its error
+is planned with. One that is not clearly better than the level is not used. The mean is taken of the square roots of
+errors, so that no burst is expected for hours after a single one.
 
-Between new counts, ticks see arrivals themselves: the level follows those, and the chosen forecaster with it; of the
-slower ones each as slowly as it does anyway, unless the level is beyond what their error explains.
-Every period's length is the series' own (`Series.period_s`): nothing here takes a minute for granted.
+Between new counts, ticks see arrivals themselves: the level follows those, and the chosen forecaster moves by as much;
+a slower forecaster follows with its own memory, unless the level is above it by more than `LIKELY` errors.
+Every period's length is the series' own (`Series.period_s`): nothing here assumes a minute.
 """
 
 from bisect import bisect_right
@@ -27,82 +27,81 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from math import ceil, exp, inf, sqrt
 from operator import attrgetter, mul
-from typing import Any
 
-from sluice.model.frozen import dataclass
+from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import Series
-from sluice.model.planning import Estimate, History, Memory
-from sluice.planning.learning.periodic_batches import learn_batches
+from sluice.model.planning import ArrivalMemory, Estimate, Forecast, History, QueueSample
+from sluice.model.timing import Timing
 
-HISTORY_PERIODS = 1450  # a day of minutes, and the ten before it: yesterday's change at this time
-REVISED_PERIODS = 3  # the newest counts of a series may still grow when they are first read
-METRIC_LATE_S = 120.0  # a period's count is there so long after its end, nearly always
+HISTORY_PERIODS = 1450  # a day of minutes and ten more: yesterday's change at this time needs the minutes before it
+REVISED_PERIODS = 3  # the newest counts of a series may still grow after they are first read
 
-LEVEL_MEMORY_S = 150.0  # how long the level remembers: long against noise, short against a ramp
-SLOW_MEMORY_S = 450.0
-LEVEL_PERIODS = 24  # periods looked at; older ones weigh nothing
-STEADY_MEMORY_S = 1800.0
-STEADY_PERIODS = 120
-LIKELY = 2.0  # mean absolute errors that arrivals are allowed to exceed a forecast by: nineteen times in twenty
+LEVEL_MEMORY_S = 150.0  # long against the noise of minutes, short against a ramp
+SLOW_MEMORY_S = 450.0  # three times as steady; its distance from the level gives the trend
+LEVEL_PERIODS = 24  # older periods have no weight left in the level
+STEADY_MEMORY_S = 1800.0  # half an hour: for traffic whose changes within that are chance
+STEADY_PERIODS = 120  # older periods have no weight left in the steady mean
+LIKELY = 2.0  # mean absolute errors: arrivals exceed a forecast by more about once in twenty times
 HOUR_S = 3600.0
-HOURS = 3  # of which the same minutes are averaged
+HOURS = 3  # one hour's batch may be missing; three have it twice at least
 DAY_S = 86_400.0
-AROUND_S = 600.0  # yesterday's rate at this time is a mean over so long: minutes are noise
+AROUND_S = 600.0  # yesterday's rate at this time is a mean over ten minutes, since single minutes are noise
 WEEK_S = 604_800.0
 SLOT_S = 900.0  # a quarter of an hour
 SLOTS = round(WEEK_S / SLOT_S)
-SLOT_GAIN = 0.5  # of what was known of a slot, the newest week counts for half
-UNKNOWN = -1.0  # a slot of the week that was never seen whole
+SLOT_GAIN = 0.5  # the newest week counts for half, so that a change of habits is believed after two
+UNKNOWN = -1.0  # marks a slot of the week that was never seen whole
 
 _AT = attrgetter("at")
 
-USUAL_MESSAGES = 60.0  # what so many came in is usual: by chance an eighth more or less
-USUAL_LEAST_S = 300.0  # ... but no less than that; who gets more in it is known by the minute
-USUAL_MOST_S = 10_800.0  # ... and no more: a night says little of the day
-LATELY_S = 60.0  # a burst that is over is over: what came before is not kept busy with
+USUAL_MESSAGES = 60.0  # the rate over 60 messages is wrong by an eighth by chance
+USUAL_LEAST_S = 300.0  # a queue that gets more within five minutes is known by the minute
+USUAL_MOST_S = 10_800.0  # what came more than three hours ago, such as at night, says little of now
+LATELY_S = 60.0  # capacity is not kept for a burst that ended more than a minute ago
 
-HORIZON_MAX_S = 900.0  # a level says nothing useful of a time further ahead
-ERROR_WEIGHT_MAX = 60.0  # judged forecasts remembered: an hour of minutes
-JUDGED_LEAST = 10.0  # forecasts of another forecaster than the level that must have been judged before it is used
-CLEARLY = 0.95  # of the level's error: the most that a better forecaster's may be
-ROOTS = 1.18  # mean absolute error of a normal distribution, over the square of the mean root
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """Arrivals expected: `rate_per_s` now, `ahead_per_s` over the horizon, wrong by `error_per_s` on average."""
-
-    rate_per_s: float
-    ahead_per_s: float
-    error_per_s: float
-    by: str = "level"
-    age_s: float | None = None  # of the newest metric in it; None without any
-    quiet_s: float = 0.0  # since the last message came
+HORIZON_MAX_S = 900.0  # a level predicts nothing further ahead than a quarter of an hour
+ERROR_WEIGHT_MAX = 60.0  # an hour of judged forecasts, at one a minute, is remembered
+JUDGED_LEAST = 10.0  # with fewer judged forecasts a forecaster may be better than the level by chance
+CLEARLY = 0.95  # a forecaster replaces the level only if its error is 5% smaller: each change costs launches
+ROOTS = 1.18  # mean absolute error of a normal distribution, over the square of its mean root
 
 
-def forecast(memory: Memory, now: float) -> Forecast:
-    """Arrivals expected from now on, of counts per period as far as they go and of sightings since."""
-    history, sightings = memory.arrivals, memory.sightings
-    end_at = max(history.end_at if history.counts else 0.0, sightings[0].at if sightings else now)
+def forecast(
+    history: History,
+    samples: tuple[QueueSample, ...],
+    chosen: tuple[str, float, float] | None,
+    timing: Timing,
+    now: float,
+) -> Forecast:
+    """Arrivals expected from now on, by counts per period as far as they go and by samples since.
+
+    Args:
+        history: counts per period.
+        samples: of the last ticks, ascending.
+        chosen: the forecaster in use, what it adds to the level and its error, both in messages a second.
+        timing: how late the metrics are.
+        now: epoch seconds.
+    """
+    end_at = max(history.end_at if history.counts else 0.0, samples[0].at if samples else now)
     live, live_s = 0.0, max(0.0, now - end_at)
     last_at = history.start_at
-    first = max(1, bisect_right(sightings, end_at, key=_AT))
-    for seen in sightings[first:]:
-        arrived = seen.arrived
+    first = max(1, bisect_right(samples, end_at, key=_AT))
+    for sample in samples[first:]:
+        arrived = sample.arrived
         if arrived > 0.0:
             live += arrived
-            if arrived >= 1.0 and last_at < seen.at:
-                last_at = seen.at
-    if first < len(sightings) and sightings[first - 1].at < end_at:
-        seen, before_at = sightings[first], sightings[first - 1].at
-        live -= seen.arrived * (end_at - before_at) / (seen.at - before_at)  # came before
+            if arrived >= 1.0 and last_at < sample.at:
+                last_at = sample.at
+    if first < len(samples) and samples[first - 1].at < end_at:
+        sample, before_at = samples[first], samples[first - 1].at
+        live -= sample.arrived * (end_at - before_at) / (sample.at - before_at)  # arrived before the history's end
     quiet_s = now - last_at
     if history.counts:
-        # Ticks may miss what comes and is done between them: the metric tells of quiet, once it must be there.
-        late_s = METRIC_LATE_S + history.period_s
+        # Ticks may miss what arrives and is done between them: the metric shows a quiet queue, once it must be there.
+        late_s = timing.metric_delay_s + history.period_s
         quiet_s = min(quiet_s, _quiet_periods(history) * history.period_s + max(0.0, now - history.end_at - late_s))
     level = _level(history, LEVEL_MEMORY_S, live, live_s)
-    name, above_per_s, error_per_s = memory.outlook or ("level", 0.0, 0.0)
+    name, above_per_s, error_per_s = chosen or ("level", 0.0, 0.0)
     age_s = max(0.0, now - history.end_at) if history.counts else None
     ahead_per_s = max(0.0, level + above_per_s)
     if name in SLOWER:
@@ -111,28 +110,26 @@ def forecast(memory: Memory, now: float) -> Forecast:
     return Forecast(level, ahead_per_s, error_per_s, name, age_s, quiet_s)
 
 
-def lately(memory: Memory) -> float:
-    """Messages a second that may be coming now: what ticks saw in the last minute, and two standard deviations more.
+def lately(samples: tuple[QueueSample, ...]) -> float:
+    """Messages a second that may be arriving now: what the last minute's ticks saw, and two standard deviations more.
 
-    Infinite where they did not look for so long.
+    Infinite where no tick was so long ago.
     """
-    sightings = memory.sightings
-    if not sightings:
+    if not samples:
         return inf
-    newest_at, arrived = sightings[-1].at, 0.0
-    for seen in reversed(sightings):
-        if newest_at - seen.at >= LATELY_S:
-            return (arrived + 2.0 * sqrt(arrived + 1.0)) / (newest_at - seen.at)
-        arrived += seen.arrived
+    newest_at, arrived = samples[-1].at, 0.0
+    for sample in reversed(samples):
+        if newest_at - sample.at >= LATELY_S:
+            return (arrived + 2.0 * sqrt(arrived + 1.0)) / (newest_at - sample.at)
+        arrived += sample.arrived
     return inf
 
 
-def usual(memory: Memory) -> float:
-    """Messages a second over as long as it took a number of them to come: of few a level of minutes is chance.
+def usual(history: History) -> float:
+    """Messages a second over as long as it took `USUAL_MESSAGES` to arrive: of few messages a level of minutes is chance.
 
     A period counts no more than that number: a batch that is over is not what is usual.
     """
-    history = memory.arrivals
     period_s, total, seconds = history.period_s, 0.0, 0.0
     for count in reversed(history.counts):
         total += min(count, USUAL_MESSAGES)
@@ -142,30 +139,27 @@ def usual(memory: Memory) -> float:
     return total / seconds if seconds > 0.0 else 0.0
 
 
-def learn_arrivals(memory: Memory, sent: Series | None, horizon_s: float, now: float) -> dict[str, Any]:
-    """What of the memory changes with the sent series' new periods, by field.
+def learn_arrivals(
+    memory: ArrivalMemory, sent: Series | None, horizon_s: float, now: float
+) -> tuple[ArrivalMemory, bool]:
+    """What is known of arrivals with the sent series' new periods, and whether any period is new.
 
     Args:
         memory: what was known before.
         sent: counts per period, ascending; the newest may still grow.
-        horizon_s: how far ahead plans look: what forecasts are judged over.
+        horizon_s: how far ahead plans look, in seconds: forecasts are judged over it.
         now: epoch seconds.
     """
     if sent is None or not sent.points:
-        return {}
-    history = memory.arrivals if memory.arrivals.period_s == sent.period_s else History(sent.period_s)
+        return memory, False
+    history = memory.history if memory.history.period_s == sent.period_s else History(sent.period_s)
     merged = merge(history, sent, now)
     if merged is history:
-        return {}
+        return memory, False
     if merged.end_at <= history.end_at and history.counts:
-        return {"arrivals": merged}  # revised counts only
+        return replace(memory, history=merged), False  # revised counts only
     week = _learn_week(memory.week, merged, history.end_at if history.counts else merged.start_at)
-    return {
-        "arrivals": merged,
-        "week": week,
-        **_judge(memory, merged, week, min(HORIZON_MAX_S, horizon_s)),
-        **learn_batches(memory, merged, horizon_s),
-    }
+    return _judge(memory, merged, week, min(HORIZON_MAX_S, horizon_s)), True
 
 
 def blend(
@@ -327,38 +321,39 @@ FORECASTERS: Mapping[str, Callable[[_View], float | None]] = {
     "day": _by_day,
     "week": _by_week,
 }
-NAMES = tuple(FORECASTERS)
 SLOWER: Mapping[str, float] = {"slow": SLOW_MEMORY_S, "steady": STEADY_MEMORY_S}
 
 
-def _judge(memory: Memory, history: History, week: tuple[float, ...], horizon_s: float) -> dict[str, Any]:
-    """Compare what was expected earlier with what came; note what is expected now; choose."""
+def _judge(memory: ArrivalMemory, history: History, week: tuple[float, ...], horizon_s: float) -> ArrivalMemory:
+    """Compare earlier forecasts with what came, note what each forecaster predicts now, and choose one."""
     periods = max(1, ceil(horizon_s / history.period_s))
     errors = dict(memory.errors)
     waiting = []
-    for made_at, expected in memory.expected:
+    for made_at, predicted in memory.forecasts:
         first = round((made_at - history.start_at) / history.period_s)
         if first + periods > len(history.counts):
-            waiting.append((made_at, expected))
+            waiting.append((made_at, predicted))
         elif first >= 0:
             came_per_s = sum(history.counts[first : first + periods]) / (periods * history.period_s)
-            for name, per_s in expected:
+            for name, per_s in predicted:
                 root = sqrt(abs(came_per_s - per_s))
                 errors[name] = blend(errors.get(name), root, history.end_at, ERROR_WEIGHT_MAX)
     level, slow = _level(history, LEVEL_MEMORY_S), _level(history, SLOW_MEMORY_S)
     view = _View(history, week, periods * history.period_s, level, slow)
-    said = {name: told for name, of in FORECASTERS.items() if (told := of(view)) is not None}
+    predictions = {name: rate_per_s for name, of in FORECASTERS.items() if (rate_per_s := of(view)) is not None}
     by_name = {name: ROOTS * error.mean * error.mean for name, error in errors.items()}
     best, error_per_s = "level", by_name.get("level", 0.0)
     for name, error in errors.items():
         allowed = CLEARLY * error_per_s if best == "level" else error_per_s
-        if name in said and error.weight >= JUDGED_LEAST and by_name[name] < allowed:
+        if name in predictions and error.weight >= JUDGED_LEAST and by_name[name] < allowed:
             best, error_per_s = name, by_name[name]
-    return {
-        "expected": (*waiting[-2 * periods :], (history.end_at, tuple(said.items()))),
-        "errors": tuple(errors.items()),
-        "outlook": (best, said[best] - level, error_per_s),
-    }
+    return ArrivalMemory(
+        history=history,
+        week=week,
+        forecasts=(*waiting[-2 * periods :], (history.end_at, tuple(predictions.items()))),
+        errors=tuple(errors.items()),
+        chosen=(best, predictions[best] - level, error_per_s),
+    )
 
 
 def _level(history: History, memory_s: float, live: float = 0.0, live_s: float = 0.0) -> float:

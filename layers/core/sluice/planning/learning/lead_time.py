@@ -1,51 +1,71 @@
-"""The lead time: launch to first message worked on, by launches that ticks saw or that consumers themselves timed.
+"""The lead time: seconds from launch to first message, by launches that ticks saw or that consumers timed themselves.
 
-Launch to in service is told by instances seen on the way; in service to first message where a group comes from zero and
-the first message in flight must be the new instance's. Consumers that report when they are ready and at work say it
-better: their own launches, once timed, are believed instead.
+    lead time = launch to in service + in service to first message
+
+The first part is measured by instances that ticks see launching and then in service; the second where a group comes
+from zero, since the first message in flight must then be the new instance's. Consumers that report when they are ready
+and when they took their first message measure both at once, and their reports are used instead.
 """
 
-from typing import Any
-
-from sluice.config.fleet import Fleet
+from sluice.config import Fleet
+from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Lifecycle, QueueReading
-from sluice.model.planning import Measure, Memory
+from sluice.model.planning import Estimate, LaunchMemory, Measure, QueueSample, TimedLaunch
+from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import blend
 
-LEAD_WEIGHT_MAX = 8.0  # launches remembered
-LEAD_FIRST_DEVIATION = 0.2  # of the first launch seen: others may well take so much longer
-REPORTED_S = 86_400.0  # consumers that have timed no launch for a day of launches no longer report
-LEAD_GAP_S = 45.0  # ticks further apart than this time a launch too coarsely
+LEAD_WEIGHT_MAX = 8.0  # the last eight launches are remembered: an image or instance type may change
+LEAD_FIRST_DEVIATION = 0.2  # after the first launch others are expected to take up to a fifth longer
+REPORTED_S = 86_400.0  # consumers that timed no launch while others were seen for a day no longer report
+TIMED_WITHIN_S = 45.0  # ticks further apart than this time a launch too coarsely, unless the stack's ticks all are
 
 
-def lead_time(memory: Memory, fleet: Fleet, now: float) -> Measure:
-    """Seconds from launch to first message worked on: measured, else the hint; `value` is the mean."""
-    estimate, first, reported = memory.lead_time, memory.first_work, memory.reported
-    if reported is not None and (estimate is None or estimate.at - reported.at <= REPORTED_S):
+def lead_time(memory: LaunchMemory, fleet: Fleet, now: float) -> Measure:
+    """Seconds from launch to first message: measured, else the hint; `value` is the mean."""
+    to_service, to_message, reported = memory.to_service, memory.to_first_message, memory.reported
+    if reported is not None and (to_service is None or to_service.at - reported.at <= REPORTED_S):
         return Measure(reported.mean, "measured", max(0.0, now - reported.at), reported.deviation)
-    if estimate is None:
+    if to_service is None:
         return Measure(fleet.hints.lead_time_s, "hint", None)
-    extra = (first.mean, first.deviation) if first is not None else (0.0, 0.0)
-    return Measure(estimate.mean + extra[0], "measured", max(0.0, now - estimate.at), estimate.deviation + extra[1])
+    mean, deviation = (to_message.mean, to_message.deviation) if to_message is not None else (0.0, 0.0)
+    age_s = max(0.0, now - to_service.at)
+    return Measure(to_service.mean + mean, "measured", age_s, to_service.deviation + deviation)
 
 
 # --------------------------------------------------------------------------- learned
 
 
-def learn_lead_time(memory: Memory, queue: QueueReading, group: GroupReading, at: float) -> dict[str, Any]:
-    """Time launches from first sight, or their own word, to in service; and on to the first message where seen."""
-    before = memory.sightings[-1] if memory.sightings else None
+def learn_lead_time(
+    memory: LaunchMemory,
+    samples: tuple[QueueSample, ...],
+    queue: QueueReading,
+    group: GroupReading,
+    timing: Timing,
+    at: float,
+) -> LaunchMemory:
+    """Time launches until they are in service, and the first unit until its first message where that can be seen.
+
+    Args:
+        memory: what was known before.
+        samples: up to the tick before.
+        queue: as read now.
+        group: as read now.
+        timing: ticks further apart than the stack's own time nothing.
+        at: epoch seconds of the snapshot.
+    """
+    before = samples[-1] if samples else None
     since_at = before.at if before is not None else at
-    known = dict(memory.launches)
-    launching: list[tuple[str, float]] = []
-    starting = memory.starting
-    estimate = memory.lead_time
+    is_fine = at - since_at <= max(TIMED_WITHIN_S, 1.5 * timing.tick_s)
+    known = dict(memory.under_way)
+    under_way: list[tuple[str, float]] = []
+    first_unit = memory.first_unit
+    estimate = memory.to_service
     for instance in group.instances:
         launched_at = known.get(instance.id, instance.launched_at)
         if instance.state is Lifecycle.LAUNCHING:
             # First seen now, it was ordered at some time since the tick before: then, as a rule, right after it.
-            ordered_at = since_at if at - since_at <= LEAD_GAP_S else at
-            launching.append((instance.id, launched_at if launched_at is not None else ordered_at))
+            ordered_at = since_at if is_fine else at
+            under_way.append((instance.id, launched_at if launched_at is not None else ordered_at))
         elif (
             instance.state is Lifecycle.WORKING
             and launched_at is not None
@@ -54,43 +74,47 @@ def learn_lead_time(memory: Memory, queue: QueueReading, group: GroupReading, at
         ):
             # In service at some moment since the tick before, and not before its launch: the middle is the best guess.
             in_service_at = (max(since_at, launched_at) + at) / 2
-            if at - since_at <= LEAD_GAP_S:
+            if is_fine:
                 estimate = blend(estimate, in_service_at - launched_at, at, LEAD_WEIGHT_MAX, LEAD_FIRST_DEVIATION)
-            if before.working == 0 and queue.visible is not None and starting is None:
-                starting = (instance.id, launched_at, in_service_at)
-    learned: dict[str, Any] = {}
-    if estimate is not memory.lead_time or launching or memory.launches:
-        learned = {"lead_time": estimate, "launches": tuple(launching)}
-    if starting is not None or memory.starting is not None:
-        learned |= _learn_first_work(memory, starting, queue, group, at)
-    return learned
+            if before.working == 0 and queue.visible is not None and first_unit is None:
+                first_unit = (instance.id, launched_at, in_service_at)
+    if estimate is not memory.to_service or under_way or memory.under_way:
+        memory = replace(memory, to_service=estimate, under_way=tuple(under_way))
+    if first_unit is not None or memory.first_unit is not None:
+        memory = _learn_first_message(memory, first_unit, samples, queue, group, at)
+    return memory
 
 
-def learn_reported(memory: Memory) -> dict[str, Any]:
-    """Learn from each launch that consumers timed once, by its number."""
+def learn_reported(memory: LaunchMemory, timed: tuple[TimedLaunch, ...]) -> LaunchMemory:
+    """Learn once from each launch that consumers timed, by its number."""
     reported, number = memory.reported, memory.reported_number
-    if not memory.timed or memory.timed[-1].number <= number:
-        return {}
-    for launch in memory.timed:
+    if not timed or timed[-1].number <= number:
+        return memory
+    for launch in timed:
         if launch.number > number:
             reported = blend(reported, launch.lead_s, launch.measured_at, LEAD_WEIGHT_MAX, LEAD_FIRST_DEVIATION)
-    return {"reported": reported, "reported_number": memory.timed[-1].number}
+    return replace(memory, reported=reported, reported_number=timed[-1].number)
 
 
-def _learn_first_work(
-    memory: Memory, starting: tuple[str, float, float] | None, queue: QueueReading, group: GroupReading, at: float
-) -> dict[str, Any]:
-    """A group that comes from zero shows when its first instance takes its first message."""
-    first_work = memory.first_work
-    if starting is not None:
-        alive = any(i.id == starting[0] and i.state is Lifecycle.WORKING for i in group.instances)
+def _learn_first_message(
+    memory: LaunchMemory,
+    first_unit: tuple[str, float, float] | None,
+    samples: tuple[QueueSample, ...],
+    queue: QueueReading,
+    group: GroupReading,
+    at: float,
+) -> LaunchMemory:
+    """Time how long the first unit of a group that comes from zero takes to receive its first message."""
+    estimate = memory.to_first_message
+    if first_unit is not None:
+        is_there = any(each.id == first_unit[0] and each.state is Lifecycle.WORKING for each in group.instances)
         in_flight = queue.in_flight.value if queue.in_flight is not None else 0.0
         waits = queue.visible is not None and queue.visible.value > 0
         if in_flight > 0:
-            since_at = memory.sightings[-1].at if memory.sightings else at
-            taken_at = (max(since_at, starting[2]) + at) / 2 if since_at > starting[2] else starting[2]
-            first_work = blend(first_work, taken_at - starting[2], at, LEAD_WEIGHT_MAX)
-            starting = None
-        elif not alive or not waits:
-            starting = None  # gone, or nothing to take: it teaches nothing
-    return {"starting": starting, "first_work": first_work}
+            since_at = samples[-1].at if samples else at
+            taken_at = (max(since_at, first_unit[2]) + at) / 2 if since_at > first_unit[2] else first_unit[2]
+            estimate = blend(estimate, taken_at - first_unit[2], at, LEAD_WEIGHT_MAX)
+            first_unit = None
+        elif not is_there or not waits:
+            first_unit = None  # it is gone, or there is nothing to receive
+    return replace(memory, first_unit=first_unit, to_first_message=estimate)

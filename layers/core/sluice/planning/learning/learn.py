@@ -1,73 +1,140 @@
-"""What the planner learns of its fleet, tick by tick: learn(memory, snapshot, fleet, now) -> Memory.
+"""What a tick teaches: learn(memory, snapshot, fleet, timing, now) -> the memory after it, and the Estimates to plan with.
 
-Everything is learned from what ticks see anyway, and kept in `Memory`; a tick looked at twice teaches nothing twice.
-Metrics are one to three minutes late, so ticks leave `Sighting`s behind: when the figures of a period arrive, the
-sightings tell what the fleet was doing in it.
+Everything is learned from what ticks read anyway, and kept in `Memory`; the same snapshot twice teaches nothing twice.
+Metrics come late, so ticks leave samples behind: when the figures of a period arrive, the samples tell what the fleet
+was doing in it.
 
-    service rate  `serving`
-    lead time     `lead_times`
-    arrivals      `forecasting`
-    demand        `hygiene`: what of a queue's counts is no news of it
-    lateness      `feedback`: what was late though the plan held
-    spending      here: the instance-seconds of the day
+    samples          what each tick saw; counts that can hardly be right are doubted (`signal_quality`)
+    arrivals         `forecasting`, and `periodic_batches` for what recurs
+    launches         `lead_time`
+    service rate     `service_rate`
+    redeliveries     what comes back, and what no unit completes (`poison`)
+    safety margin    what was late though the plan was followed
+    spending         here: the unit-seconds of the day
 
-Every period's length is the series' own (`Series.period_s`): nothing here takes a minute for granted.
+Every period's length is the series' own (`Series.period_s`): nothing here assumes a minute.
 """
 
-from typing import Any
-
-from sluice.config.fleet import Fleet
+from sluice.config import Fleet
 from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Lifecycle, capacity
-from sluice.model.planning import Memory, Snapshot
+from sluice.model.planning import Estimates, Forecast, Memory, SafetyMargin, Snapshot
+from sluice.model.timing import Timing
+from sluice.model.usage import Spending
 from sluice.planning.learning import poison, redeliveries, safety_margin
-from sluice.planning.learning.forecasting import DAY_S, learn_arrivals
-from sluice.planning.learning.lead_time import learn_lead_time, learn_reported
-from sluice.planning.learning.samples import SIGHTINGS_S, see, see_each, see_together
-from sluice.planning.learning.service_rate import learn_service_rate
+from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
+from sluice.planning.learning.lead_time import lead_time, learn_lead_time, learn_reported
+from sluice.planning.learning.periodic_batches import learn_batches
+from sluice.planning.learning.samples import Known, record, record_as_one, record_each
+from sluice.planning.learning.service_rate import is_proven, learn_service_rate, service_rate
 
 
-def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float) -> Memory:
-    """The memory after a tick has looked at the fleet. Repeating it with the same snapshot changes nothing.
+def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, timing: Timing, now: float) -> tuple[Memory, Estimates]:
+    """Learn from what a tick saw of the fleet.
 
     Args:
         memory: what was known before; empty at first.
-        snapshot: what the tick saw; its `at` orders the sightings.
+        snapshot: what the tick saw; its `at` orders the samples.
         fleet: hints, and the horizon over which forecasts are judged.
+        timing: the stack's ticks and its metrics' delay.
         now: epoch seconds.
+
+    Returns:
+        The memory after it, and what is estimated from that.
     """
-    lead_s = memory.lead_time.mean if memory.lead_time is not None else fleet.hints.lead_time_s
-    learned = learn_arrivals(memory, snapshot.queue.sent, fleet.tightest_wait_s + lead_s, now)
-    learned |= learn_reported(memory)
-    group, sightings, returns = snapshot.group, memory.sightings, memory.returns
-    if group is not None and snapshot.at > memory.learned_at:
-        learned |= learn_lead_time(memory, snapshot.queue, group, snapshot.at)
-        learned |= _learn_spending(memory, group, snapshot.at)
-        if fleet.shared:
-            learned["queues"] = queues = see_each(memory, snapshot, group, fleet, now)
-            sightings = see_together(memory, queues, snapshot, fleet)
-        else:
-            sightings = see(memory, snapshot.queue, group, fleet, snapshot.at)
-            if memory.queues:
-                learned["queues"] = ()  # of when it was shared
-        returned, sightings = redeliveries.learn_returns(memory, sightings, snapshot.queue)
-        learned |= returned | {"sightings": sightings, "learned_at": snapshot.at}
-        returns = returned.get("returns", returns)
-        learned |= poison.learn_poison(memory, sightings, snapshot.queue, returns)
-        if fleet.shared:
-            learned |= safety_margin.NOTHING  # the oldest message may be of a queue whose messages may be old
-        else:
-            learned |= safety_margin.settled(memory, sightings, snapshot.queue, fleet.target_wait_s, snapshot.at)
-    learned |= learn_service_rate(memory, sightings, snapshot.queue.deleted, fleet, now, returns=returns)
-    return replace(memory, **learned) if learned else memory
+    launches = memory.launches
+    lead_s = launches.to_service.mean if launches.to_service is not None else fleet.hints.lead_time_s
+    horizon_s = fleet.tightest_wait_s + lead_s
+    arrivals, is_new = learn_arrivals(memory.arrivals, snapshot.queue.sent, horizon_s, now)
+    batches = learn_batches(memory.batches, arrivals.history, horizon_s, timing) if is_new else memory.batches
+    launches = learn_reported(launches, memory.timed)
+    learned = replace(memory, arrivals=arrivals, batches=batches, launches=launches, unread=())
+    if snapshot.group is not None and snapshot.at > memory.learned_at:
+        learned = _learn_from_group(memory, learned, snapshot, snapshot.group, fleet, timing, now)
+    rate = learn_service_rate(
+        memory.service_rate,
+        learned.samples,
+        snapshot.queue.deleted,
+        fleet,
+        now,
+        returned=learned.redeliveries,
+        poison=memory.redeliveries.poison,
+    )
+    if rate is not memory.service_rate:
+        learned = replace(learned, service_rate=rate)
+    return learned, estimate(learned, fleet, timing, now)
 
 
-def _learn_spending(memory: Memory, group: GroupReading, at: float) -> dict[str, Any]:
-    """Add up the instance-seconds of the UTC day, as the budget counts them."""
-    day = at - at % DAY_S
-    spent_s = memory.spent_s if memory.spent_day == day else 0.0
+def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estimates:
+    """What is believed of a fleet by what was learned of it."""
+    arrivals = memory.arrivals
+    return Estimates(
+        service_rate=service_rate(memory.service_rate, memory.samples, fleet, timing, now),
+        lead_time=lead_time(memory.launches, fleet, now),
+        arrivals=forecast(arrivals.history, memory.samples, arrivals.chosen, timing, now),
+        usual_per_s=usual(arrivals.history),
+        lately_per_s=lately(memory.samples),
+        is_proven=is_proven(memory.service_rate, fleet),
+        queues=_forecast_each(memory, fleet, timing, now) if fleet.shared else (),
+    )
+
+
+def _forecast_each(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> tuple[Forecast, ...]:
+    """Arrivals of each of a shared fleet's queues, by the level of its own counts."""
+    queues = [memory.of_queue(source.name) for source in fleet.sources]
+    return tuple(forecast(queue.arrivals, queue.samples, None, timing, now) for queue in queues)
+
+
+def _learn_from_group(
+    before: Memory, learned: Memory, snapshot: Snapshot, group: GroupReading, fleet: Fleet, timing: Timing, now: float
+) -> Memory:
+    """The memory with what takes a reading of the group: launches, spending, samples, redeliveries, safety margin."""
+    queue, at = snapshot.queue, snapshot.at
+    lead = lead_time(before.launches, fleet, at)
+    known = Known(
+        rate=service_rate(before.service_rate, before.samples, fleet, timing, at),
+        is_proven=is_proven(before.service_rate, fleet),
+        lead_s=lead.value + lead.deviation,
+    )
+    queues = before.queues
+    if fleet.shared:
+        queues = record_each(before, known, snapshot, group, fleet, timing, now)
+        samples = record_as_one(before, queues, snapshot, fleet, timing)
+    else:
+        queues = ()  # any were of when it was shared
+        samples = record(before.as_queue(), before.redeliveries, known, queue, group, fleet, timing, at)
+    returned, samples = redeliveries.learn_returns(before.redeliveries, samples, queue, timing)
+    returned = poison.learn_poison(returned, samples, queue, timing)
+    margin = SafetyMargin()  # of a shared fleet: its oldest message may be of a queue whose messages may be old
+    if not fleet.shared:
+        margin = safety_margin.judged(
+            before.margin,
+            before.service_rate.estimate,
+            samples,
+            queue,
+            fleet.target_wait_s,
+            timing,
+            learned_at=before.learned_at,
+            at=at,
+        )
+    return replace(
+        learned,
+        learned_at=at,
+        launches=learn_lead_time(learned.launches, before.samples, queue, group, timing, at),
+        spending=_learn_spending(before, group, timing, at),
+        samples=samples,
+        redeliveries=returned,
+        margin=margin,
+        queues=queues,
+    )
+
+
+def _learn_spending(memory: Memory, group: GroupReading, timing: Timing, at: float) -> Spending:
+    """Add up the unit-seconds of the UTC day, as the budget counts them."""
+    day_at = at - at % DAY_S
+    spent_s = memory.spending.spent_s if memory.spending.day_at == day_at else 0.0
     if memory.learned_at:
-        since = max(memory.learned_at, day, at - SIGHTINGS_S)
+        since = max(memory.learned_at, day_at, at - timing.sample_window_s)
         running = capacity(group.instances, Lifecycle.WORKING, Lifecycle.LAUNCHING, Lifecycle.DRAINING)
         spent_s += running * max(0.0, at - since)
-    return {"spent_day": day, "spent_s": spent_s}
+    return Spending(day_at, spent_s)

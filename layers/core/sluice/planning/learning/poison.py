@@ -1,36 +1,53 @@
-"""Messages that no consumer can complete: how many of those that wait are of that kind."""
+"""Messages that no consumer can complete: how many of those that wait are of that kind.
+
+Poison is received more than three times and not completed while others are. SQS puts such messages behind all others and
+leaves them out of the age of the oldest. So at the end of a period whose oldest age is a, no more than what arrived
+within a (and a tick) has been received three times or less; the rest are suspects. The least number of suspects in five
+periods in a row is poison if meanwhile
+
+    - as many messages came back: all of them were tried again;
+    - of what was sent at least half as much was completed, and something was: consumers work, so the fault is the
+      messages'. In an outage downstream nothing completes, and its messages are not poison;
+    - no more was completed than was sent and than there were others: nobody works the suspects off. After an outage
+      its backlog is worked off, and is not poison.
+
+With a FIFO queue SQS neither puts poison last nor leaves it out of the age; there nothing is called poison.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+"""
 
 from collections.abc import Sequence
 from math import ceil
-from typing import Any
 
+from sluice.model.frozen import replace
 from sluice.model.observed import QueueReading, Series
-from sluice.model.planning import History, Memory, Sighting
+from sluice.model.planning import History, QueueSample, RedeliveryMemory
+from sluice.model.timing import Timing
 
-POISON_PERIODS = 5  # in a row: long against a crash, and long enough for each message to be tried again
-POISON_KNOWN_S = 600.0  # without a metric for so long, nothing is known of it any more
-POISON_AGE_SLACK_S = 10.0  # clocks and ticks are coarse
-POISON_LEAST = 3.0  # messages: fewer need no more than the one unit that stays anyway
-POISON_NOISE = 0.05  # of the poison that waits: counts are approximate
-POISON_DONE_SHARE = 0.5  # of what was sent, completed: consumers can work
-POISON_SLACK_SHARE = 0.02  # of the poison, completed beyond all others there were, at most: nobody works it off
+POISON_PERIODS = 5  # longer than a crash lasts, and long enough for each message to be tried again
+KNOWN_PERIODS = 8.0  # without metrics for so many periods, their delay aside, nothing is known of poison any more
+POISON_LEAST = 3.0  # fewer messages need no more than the one unit that stays anyway
+POISON_NOISE = 0.05  # counts of waiting messages are approximate by so much
+POISON_DONE_SHARE = 0.5  # consumers that complete half of what is sent can work
+POISON_SLACK_SHARE = 0.02  # completing more than this share of the poison beyond all others means it is worked off
 
 
-# --------------------------------------------------------------------------- poison
+def known_s(timing: Timing) -> float:
+    """For how long poison and failures are believed without new metrics, in seconds."""
+    return timing.metric_delay_s + KNOWN_PERIODS * timing.metric_period_s
 
 
 def learn_poison(
-    memory: Memory, sightings: tuple[Sighting, ...], queue: QueueReading, returns: History
-) -> dict[str, Any]:
-    """What of the memory changes with a new oldest age: who was received too often, and what of it is poison."""
-    oldest, suspects = queue.oldest_age, memory.suspects
-    nothing: dict[str, Any] = {"poison": 0.0, "suspects": ()} if suspects else {}
+    memory: RedeliveryMemory, samples: tuple[QueueSample, ...], queue: QueueReading, timing: Timing
+) -> RedeliveryMemory:
+    """What is known with a new oldest age: how many messages were received too often, and how many are poison."""
+    oldest, suspects, returns = queue.oldest_age, memory.suspects, memory.history
+    nothing = replace(memory, poison=0.0, suspects=()) if suspects else memory
     if suspects and (oldest is None or oldest.at < suspects[-1][0] + 0.9 * returns.period_s):
-        forgotten = sightings and sightings[-1].at - suspects[-1][0] > POISON_KNOWN_S
-        return nothing if forgotten else {}  # a period's own, one after the other
+        is_old = samples and samples[-1].at - suspects[-1][0] > known_s(timing)
+        return nothing if is_old else memory  # each period is looked at once
     if oldest is None or not returns.counts:
-        return {}
-    count, others = _suspects(sightings, oldest.at, oldest.value + POISON_AGE_SLACK_S)
+        return memory
+    count, others = _suspects(samples, oldest.at, oldest.value + timing.tick_s)
     if count < POISON_LEAST:
         return nothing
     suspects = (*suspects, (oldest.at, count, others))[-POISON_PERIODS - 1 :]
@@ -43,23 +60,23 @@ def learn_poison(
     tried = sum(returns.counts[-POISON_PERIODS:])
     if len(suspects) >= POISON_PERIODS and tried >= least and (done >= 1.0 or known > 0.0):
         known = max(known, least)
-    return {"poison": known if able and undone else 0.0, "suspects": suspects}
+    return replace(memory, poison=known if able and undone else 0.0, suspects=suspects)
 
 
 def _sum_until(series: Series | None, returns: History) -> float:
-    """What a series counts in the last periods of which is known what came back."""
+    """Messages that a series counts in the last periods for which it is known what came back."""
     if series is None:
         return 0.0
     since = returns.end_at - POISON_PERIODS * returns.period_s
     return sum(count for start_at, count in series.since(since) if start_at < returns.end_at)
 
 
-def _suspects(sightings: Sequence[Sighting], at: float, fresh_s: float) -> tuple[float, float]:
+def _suspects(samples: Sequence[QueueSample], at: float, fresh_s: float) -> tuple[float, float]:
     """Messages waiting or in flight at a moment: those that were there so many seconds before, and others."""
     there = None
     came = 0.0
-    for index in range(len(sightings) - 1, 0, -1):
-        seen, before = sightings[index], sightings[index - 1]
+    for index in range(len(samples) - 1, 0, -1):
+        seen, before = samples[index], samples[index - 1]
         if before.at <= at <= seen.at:
             there = min(seen.visible + seen.in_flight, before.visible + before.in_flight)
         if there is not None:
@@ -67,17 +84,22 @@ def _suspects(sightings: Sequence[Sighting], at: float, fresh_s: float) -> tuple
                 break
             came += seen.arrived
     else:
-        if there is not None and sightings[0].at > at - fresh_s:
+        if there is not None and samples[0].at > at - fresh_s:
             return 0.0, there  # what was there before is not known
     if there is None:
-        return 0.0, 0.0  # nobody looked
+        return 0.0, 0.0  # there is no sample of then
     return max(0.0, there - came), min(there, came)
 
 
-def poison_alone(memory: Memory, visible: float, in_flight: float, wait_s: float) -> float:
-    """How many of those that wait are poison without a deadline: all of them, or none."""
+def poison_alone(memory: RedeliveryMemory, arrivals: History, visible: float, in_flight: float, wait_s: float) -> float:
+    """How many of the messages that wait are poison without a deadline: all of them, or none.
+
+    More units would not finish poison, but what arrives meanwhile stands in line with it. So poison is left out only
+    while nothing else waits, as far as counts tell, and nothing was sent for a target wait. It may all be in flight: of
+    the messages that wait, those beyond that number count.
+    """
     waiting = memory.poison - in_flight
     if waiting <= 0.0 or visible > waiting + max(POISON_LEAST, POISON_NOISE * waiting):
         return 0.0
-    periods = max(2, ceil(wait_s / memory.arrivals.period_s))
-    return visible if not any(memory.arrivals.counts[-periods:]) else 0.0
+    periods = max(2, ceil(wait_s / arrivals.period_s))
+    return visible if not any(arrivals.counts[-periods:]) else 0.0

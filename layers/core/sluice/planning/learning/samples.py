@@ -1,135 +1,175 @@
-"""What ticks see, kept until the metrics of their minute are there: the memory's sightings, of all queues and of each.
+"""Samples: what each tick saw of a queue and its fleet, kept until the metrics of its minute are there.
 
-A sighting tells what the queue's own counts were, who was at work, and what came since the one before: what waits more,
-and what was completed meanwhile, as far as the service rate tells. What cannot be so is doubted once (`hygiene`).
+    arrived = change of waiting + change of in flight + completed    since the sample before
+    completed = units at work x service rate x seconds               without the share that fails
+
+Counts that can hardly be right are doubted once (`signal_quality`). Of a shared fleet each queue has samples of its own,
+and the fleet has those of all queues as one.
 """
 
-from sluice.config.fleet import Fleet
-from sluice.model.frozen import replace
+from sluice.config import Fleet
+from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import GroupReading, Lifecycle, QueueReading, capacity
-from sluice.model.planning import History, Memory, QueueMemory, Sighting, Snapshot
+from sluice.model.planning import (
+    History,
+    Measure,
+    Memory,
+    QueueMemory,
+    QueueSample,
+    RedeliveryMemory,
+    Snapshot,
+)
+from sluice.model.timing import Timing
 from sluice.planning.learning import redeliveries, signal_quality
 from sluice.planning.learning.forecasting import merge
-from sluice.planning.learning.lead_time import lead_time
-from sluice.planning.learning.service_rate import is_unproven, service_rate
+from sluice.planning.learning.service_rate import service_rate
 
-SIGHTINGS_S = 420.0  # metrics of a period are at most about three minutes late; with the period itself and some slack
-SIGHTINGS_COUNT = 64  # seven minutes of ten-second ticks and some; a bound on the ledger's record
-QUEUE_PERIODS = 180  # of each queue of a shared fleet: three hours; what waits longer came before
-BLIND_S = 120.0  # between ticks further apart, nothing can be told of what came and went
-WAIT_SHARE = 0.9  # of the target wait: what plans keep back of it is less
+QUEUE_PERIODS = 180  # three hours of each queue of a shared fleet: what waits longer is planned with as overdue anyway
+WAIT_SHARE = 0.9  # plans keep less than a tenth of the target wait as a margin
 
 
-def see(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet, at: float) -> tuple[Sighting, ...]:
-    """The sightings with this tick's; without the queue's live figures there is nothing to see."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known before a tick, and what its sample is worked out with."""
+
+    rate: Measure  # messages a second that one unit completes
+    is_proven: bool  # whether that is more than a guess
+    lead_s: float  # seconds from launch to first message, the deviation included
+
+
+def record(
+    queue_memory: QueueMemory,
+    returned: RedeliveryMemory,
+    known: Known,
+    queue: QueueReading,
+    group: GroupReading,
+    fleet: Fleet,
+    timing: Timing,
+    at: float,
+) -> tuple[QueueSample, ...]:
+    """The samples with this tick's; as they were where the queue's live counts are missing.
+
+    Args:
+        queue_memory: arrivals and samples before.
+        returned: messages that came back, as known before.
+        known: service rate and lead time, as known before.
+        queue: as read now.
+        group: as read now.
+        fleet: concurrency, target wait and limits.
+        timing: which samples are too far apart, and how many are kept.
+        at: epoch seconds of the reading.
+    """
     if queue.visible is None:
-        return memory.sightings
+        return queue_memory.samples
     working = capacity(group.instances, Lifecycle.WORKING)
-    # A guess would make up arrivals by the thousand: until it is proven, what comes is what the counts grow by.
-    rate_per_s = 0.0 if is_unproven(memory, fleet) else service_rate(memory, fleet, at).value
-    most = _most_to_come(memory, queue, group, fleet, at)
-    sightings, visible, doubted = signal_quality.doubt(memory.sightings, queue, at, working * rate_per_s, most)
-    before = sightings[-1] if sightings else None
+    # A guessed rate would make up arrivals by the thousand: until it is proven, what arrives is what the counts rise by.
+    rate_per_s = known.rate.value if known.is_proven else 0.0
+    most = _most_to_come(queue_memory, known, queue, group, fleet, timing, at)
+    samples, visible, doubted = signal_quality.doubt(
+        queue_memory.samples, queue, timing, at, working * rate_per_s, most
+    )
+    before = samples[-1] if samples else None
     in_flight = queue.in_flight.value if queue.in_flight is not None else (before.in_flight if before else 0.0)
     steady = not any(instance.state is Lifecycle.DRAINING for instance in group.instances)
-    arrived = excess = returned = 0.0
+    arrived = excess = back = 0.0
     if before is not None:
         gap_s = at - before.at
         completed = 0.0
-        if gap_s <= BLIND_S:
+        if gap_s <= timing.blind_s:
             busy = (in_flight + before.in_flight) / 2 / fleet.hints.concurrency
             done = min(busy, (working + before.working) / 2) * rate_per_s * gap_s
-            completed = done * (1.0 - memory.failing)
-            returned = redeliveries.came_back(memory, before, queue, done, gap_s)
-        # Completions are lumps and the estimate is not: what was counted too many is taken off what comes next, up to
-        # what can complete at once.
+            completed = done * (1.0 - returned.failing_share)
+            back = redeliveries.came_back(returned, before, queue, done, gap_s)
+        # Messages complete in whole numbers and the estimate does not: what was counted too many is taken off what
+        # arrives next, up to what can complete at once.
         came = visible - before.visible + in_flight - before.in_flight + completed - before.excess
         arrived, excess = max(0.0, came), min(max(0.0, -came), before.in_flight)
-    return _kept(sightings, Sighting(at, visible, in_flight, working, steady, arrived, excess, returned, doubted))
+    newest = QueueSample(at, visible, in_flight, working, steady, arrived, excess, back, doubted)
+    return _with_newest(samples, newest, timing)
 
 
-def _most_to_come(memory: Memory, queue: QueueReading, group: GroupReading, fleet: Fleet, at: float) -> float | None:
-    """How many messages may have come since the last look without a doubt; None: any number.
+def _most_to_come(
+    queue_memory: QueueMemory,
+    known: Known,
+    queue: QueueReading,
+    group: GroupReading,
+    fleet: Fleet,
+    timing: Timing,
+    at: float,
+) -> float | None:
+    """How many messages may have arrived since the sample before without a doubt; None: any number.
 
-    Growth may wait for another look only where that breaks no promise.
+    Scaling out may wait for a second reading only where that breaks no promise.
     """
-    assert queue.visible is not None, "without it there is nothing to see"
+    assert queue.visible is not None, "without a count there is nothing to doubt"
     visible = queue.visible.value
-    before = memory.sightings[-1] if memory.sightings else None
+    before = queue_memory.samples[-1] if queue_memory.samples else None
     if before is None or visible <= before.visible + signal_quality.RISE_LEAST or fleet.limits.max_step is not None:
         return None
-    lead = lead_time(memory, fleet, at)
     seconds = at - before.at
-    spare_s = signal_quality.spare_s(fleet.target_wait_s * WAIT_SHARE, lead.value + lead.deviation, seconds)
-    if spare_s <= 0.0 or visible > (group.max_size - group.desired) * service_rate(memory, fleet, at).value * spare_s:
+    spare_s = signal_quality.spare_s(fleet.target_wait_s * WAIT_SHARE, known.lead_s, seconds, timing)
+    if spare_s <= 0.0 or visible > (group.max_size - group.desired) * known.rate.value * spare_s:
         return None
     in_flight = queue.in_flight.value if queue.in_flight is not None else 0.0
-    return signal_quality.precedent(memory, visible + in_flight - before.visible - before.in_flight, seconds)
+    came = visible + in_flight - before.visible - before.in_flight
+    return signal_quality.precedent(queue_memory.arrivals, queue_memory.samples, came, seconds)
 
 
-def through(memory: Memory, queue: str) -> Memory:
-    """The memory as if the fleet had this one of its queues alone: for when what waits in it came."""
-    kept = next((each for each in memory.queues if each.name == queue), QueueMemory(queue))
-    return replace(
-        memory,
-        arrivals=kept.arrivals,
-        sightings=kept.sightings,
-        outlook=None,
-        returns=History(),
-        suspects=(),
-        poison=0.0,
-        queues=(),
-    )
-
-
-def see_each(
-    memory: Memory, snapshot: Snapshot, group: GroupReading, fleet: Fleet, now: float
+def record_each(
+    memory: Memory, known: Known, snapshot: Snapshot, group: GroupReading, fleet: Fleet, timing: Timing, now: float
 ) -> tuple[QueueMemory, ...]:
     """What is remembered of each of a shared fleet's queues, with what this tick saw of it."""
-    learned = []
+    returned = RedeliveryMemory(failing_share=memory.redeliveries.failing_share)  # what came back is of all as one
+    recorded = []
     for source, reading in zip(fleet.sources, snapshot.queues, strict=True):
-        alone = through(memory, source.name)
-        sightings = see(alone, reading, group, fleet, snapshot.at)
-        history = alone.arrivals if reading.sent is None else merge(alone.arrivals, reading.sent, now, QUEUE_PERIODS)
-        learned.append(QueueMemory(source.name, history, sightings))
-    return tuple(learned)
+        alone = memory.of_queue(source.name)
+        if not known.is_proven:  # each queue's own counts bound a guess
+            rate = service_rate(memory.service_rate, alone.samples, fleet, timing, snapshot.at)
+            known = replace(known, rate=rate)
+        samples = record(alone, returned, known, reading, group, fleet, timing, snapshot.at)
+        history: History = alone.arrivals
+        if reading.sent is not None:
+            history = merge(alone.arrivals, reading.sent, now, QUEUE_PERIODS)
+        recorded.append(QueueMemory(source.name, history, samples))
+    return tuple(recorded)
 
 
-def see_together(
-    memory: Memory, queues: tuple[QueueMemory, ...], snapshot: Snapshot, fleet: Fleet
-) -> tuple[Sighting, ...]:
-    """The sightings with this tick's of all queues; without the counts of every queue there is nothing to see.
+def record_as_one(
+    memory: Memory, queues: tuple[QueueMemory, ...], snapshot: Snapshot, fleet: Fleet, timing: Timing
+) -> tuple[QueueSample, ...]:
+    """The samples with this tick's of all queues as one; as they were where the count of any queue is missing.
 
-    What came is what came to each, so that a queue that is no longer paused does not seem to come all at once.
+    What arrived is the sum of each queue's arrivals, so that the backlog of a queue that is no longer paused does not
+    count as arriving at once.
     """
-    seen = [queue.sightings[-1] for queue in queues if queue.sightings and queue.sightings[-1].at == snapshot.at]
-    if len(seen) < len(fleet.sources):
-        return memory.sightings
-    sightings = memory.sightings
-    if sightings and sightings[-1].doubted is not None:
-        sightings = sightings[:-1]  # as it is struck out of its queue's
-    since_at = sightings[-1].at if sightings else snapshot.at
-    open_to = [place for place, source in enumerate(fleet.sources) if not source.paused]
-    consumed = [seen[place] for place in open_to]
-    # Since the last sighting of all, of which a queue may have had some of its own.
-    came = [one for place in open_to for one in queues[place].sightings if one.at > since_at]
-    counted = sum(one.visible if one.doubted is None else one.doubted for one in consumed)
+    newest = [queue.samples[-1] for queue in queues if queue.samples and queue.samples[-1].at == snapshot.at]
+    if len(newest) < len(fleet.sources):
+        return memory.samples
+    samples = memory.samples
+    if samples and samples[-1].doubted is not None:
+        samples = samples[:-1]  # as it was removed from its queue's
+    since_at = samples[-1].at if samples else snapshot.at
+    consumed_at = [place for place, source in enumerate(fleet.sources) if not source.paused]
+    consumed = [newest[place] for place in consumed_at]
+    # Since the last sample of all, a queue may have had several of its own.
+    since = [sample for place in consumed_at for sample in queues[place].samples if sample.at > since_at]
+    counted = sum(sample.visible if sample.doubted is None else sample.doubted for sample in consumed)
     together = replace(
-        seen[0],
-        visible=sum(one.visible for one in consumed),
-        in_flight=sum(one.in_flight for one in seen),
-        arrived=sum(one.arrived for one in came),
+        newest[0],
+        visible=sum(sample.visible for sample in consumed),
+        in_flight=sum(sample.in_flight for sample in newest),
+        arrived=sum(sample.arrived for sample in since),
         excess=0.0,
-        returned=sum(one.returned for one in came),
-        doubted=None if all(one.doubted is None for one in consumed) else counted,
+        returned=sum(sample.returned for sample in since),
+        doubted=None if all(sample.doubted is None for sample in consumed) else counted,
     )
-    return _kept(sightings, together)
+    return _with_newest(samples, together, timing)
 
 
-def _kept(sightings: tuple[Sighting, ...], newest: Sighting) -> tuple[Sighting, ...]:
-    """The sightings with a new one, and without those that no metric can speak of any more."""
-    oldest_at = newest.at - SIGHTINGS_S
-    first = max(0, len(sightings) - SIGHTINGS_COUNT + 1)
-    while first < len(sightings) and sightings[first].at < oldest_at:
+def _with_newest(samples: tuple[QueueSample, ...], newest: QueueSample, timing: Timing) -> tuple[QueueSample, ...]:
+    """The samples with a new one, and without those too old to be matched with any metric."""
+    oldest_at = newest.at - timing.sample_window_s
+    first = max(0, len(samples) - timing.sample_count + 1)
+    while first < len(samples) and samples[first].at < oldest_at:
         first += 1
-    return (*sightings[first:], newest)
+    return (*samples[first:], newest)

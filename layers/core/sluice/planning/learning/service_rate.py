@@ -1,133 +1,156 @@
-"""The service rate: messages a second that one unit of capacity completes, by what was completed and who was busy.
+"""The service rate: messages a second that one unit of capacity completes.
 
-Theory of operation
--------------------
-Messages completed by the seconds that units were busy: two sums that forget, begun with the hint as if it were the
-evidence of a message or less. Units are busy where messages waited throughout and none was draining. Where a message
-takes longer than a period, backlog and completion are out of step: there a unit counts as busy by the messages in
-flight (Little's law), whatever waits; so it does while next to nothing is known, and in a fleet of a few units, where
-messages take long enough for ticks to see them: with few of them, messages wait throughout where units have just begun,
-and what is done after that would not count. A busy second without a completion is evidence, too: work of five minutes
-is believed after a few, not after ten completions.
+    service rate = (messages completed + w) / (busy unit-seconds + w / hinted rate)
 
-Until metrics come, the queue's counts bound an unknown rate: units that complete so many a second make them move. Where
-nothing at all completes that did before, consumers cannot work: an outage, which says nothing of their speed.
+Both sums fade, and the hint counts as the evidence of w messages, one or less. Which units were busy:
 
-One odd period is not believed: what is beyond a step of what was expected counts as that step. Three in a row, all
-beyond it on the same side, are no chance and no accident: what a message is has changed, and what was known of the old
-ones is let go. Speed shows without a backlog, too: where more is completed than those in flight could, by what is
-believed of them, they are faster. That is believed by degrees, and where messages take long enough for ticks to see
-them in flight.
+    - where messages waited throughout and nothing was draining, all in service;
+    - where a message takes longer than a metric's period, as many as the messages in flight occupy (Little's law),
+      since backlog and completions are out of step there;
+    - the same while next to nothing is known, and in a fleet of a few units whose messages take long enough for ticks
+      to see them in flight.
+
+A busy second without a completion is evidence, too: messages of five minutes are measured after a few, not after ten.
+Until metrics come, the queue's own counts bound an unknown rate, since units that complete messages make them change.
+A period in which nothing completes that did before is an outage, and says nothing of the rate.
+
+A single odd period is not believed: a count beyond a step (`RATE_STEP`) of what was expected counts as that step. Three
+in a row on the same side mean that messages have changed, and the evidence of the old ones is dropped. Without a backlog
+a higher rate shows where more is completed than those in flight could at the rate believed; that is believed by degrees.
 """
 
 from collections.abc import Callable
 from itertools import pairwise
 from math import inf
-from typing import Any
 
 from sluice.config.fleet import Fleet
 from sluice.model.observed import Series
-from sluice.model.planning import Estimate, History, Measure, Memory, Sighting
+from sluice.model.planning import Estimate, Measure, QueueSample, RateMemory, RedeliveryMemory
+from sluice.model.timing import Timing
 from sluice.planning.learning import redeliveries
 
-DEFAULT_WEIGHT = 0.5  # in messages: nobody said how long they take
-HINT_WEIGHT = 1.0  # somebody did
-FOUNDED = 10.0  # completed messages after which a rate is well founded: its standard error is then about a third
-EVIDENCE_LEAST = 60.0  # completed messages that are not forgotten, however long ago
-FADE = 0.93  # of the rest each period: a quarter of an hour of work is remembered
-RATE_STEP = 2.0  # one period's completions count as at most so many times what was expected, or so much less
-RATE_SLACK = 3.0  # and so many messages more: few are chance
-CHANGED_PERIODS = 3  # in a row beyond that step on the same side, in which something was completed: no accident
-SEEN_SHARE = 0.8  # of the time between ticks: messages that take so long are in flight at one of them, nearly all
-UNSEEN_STEP = 4.0  # of what was expected, where nothing waited: those in flight at ticks are samples
-FEW_UNITS = 3.0  # at most so many are told busy by what is in flight: of more, one may hold what others could do
-STUCK = 1.5  # messages in flight that should have been completed, and none was: who held them is gone
-SILENCE_TIMES = 2.0  # before anything was completed, a message takes at most so many times what it has taken so far
-LIVE_S = 120.0  # counts so far back bound an unknown rate
-LIVE_GAP_S = 20.0  # between ticks further apart, counts may have gone to and fro
-LIVE_BUSY_S = 30.0  # busy unit-seconds that such a bound rests on, at least
+DEFAULT_WEIGHT = 0.5  # messages that the default hint counts for: nobody told how long they take
+HINT_WEIGHT = 1.0  # messages that the user's hint counts for
+FOUNDED = 10.0  # after so many completed messages the rate's standard error is about a third
+EVIDENCE_LEAST = 60.0  # so many completed messages are remembered however long ago: a quiet night teaches nothing new
+FADE = 0.93  # the evidence beyond that fades by 7% a period: a quarter of an hour of work is remembered
+RATE_STEP = 2.0  # one period may halve or double the rate expected of it, no more: metrics have odd minutes
+RATE_SLACK = 3.0  # a difference of three messages is chance
+CHANGED_PERIODS = 3  # so many periods in a row beyond that step are neither chance nor an accident
+SEEN_SHARE = 0.8  # messages that take 80% of the time between ticks are nearly all in flight at one of them
+UNSEEN_STEP = 4.0  # where nothing waited, the messages in flight at ticks are samples, and wrong by more
+FEW_UNITS = 3.0  # of more units, one may hold in flight what others could do
+STUCK = 1.5  # so many completions expected and none seen: whoever held the messages is gone
+SILENCE_TIMES = 2.0  # before anything was completed, a message is taken to last up to twice what it has taken so far
+LIVE_GAP_TICKS = 2.0  # between samples further apart the counts may have gone up and down again
+LIVE_BUSY_S = 30.0  # with fewer busy unit-seconds the counts bound nothing
 
 type Run = tuple[int, float, float]  # periods in a row (- slower, + faster), messages, busy unit-seconds
 
 
-def service_rate(memory: Memory, fleet: Fleet, now: float) -> Measure:
-    """Messages per second that one unit of capacity completes: measured, else the hint, less what counts rule out."""
-    hinted_per_s, estimate = fleet.hints.service_rate_per_s, memory.service_rate
+def service_rate(
+    memory: RateMemory, samples: tuple[QueueSample, ...], fleet: Fleet, timing: Timing, now: float
+) -> Measure:
+    """Messages a second that one unit of capacity completes: measured, else the hint, less what counts rule out.
+
+    Args:
+        memory: what was learned of it.
+        samples: of the last ticks, ascending.
+        fleet: hints.
+        timing: between samples further apart than two ticks the counts bound nothing.
+        now: epoch seconds.
+    """
+    hinted_per_s, estimate = fleet.hints.service_rate_per_s, memory.estimate
     measure = Measure(hinted_per_s, "hint", None)
     if estimate is not None:
         measure = Measure(estimate.mean, "measured", max(0.0, now - estimate.at))
-    if not is_unproven(memory, fleet):
+    if is_proven(memory, fleet):
         return measure
-    bound_per_s = _by_counts(memory.sightings, fleet.hints.concurrency, hinted_per_s)
+    bound_per_s = _by_counts(samples, fleet.hints.concurrency, hinted_per_s, timing)
     return measure if bound_per_s >= measure.value else Measure(bound_per_s, "bounded", 0.0)
 
 
-def is_unproven(memory: Memory, fleet: Fleet) -> bool:
-    """Whether the service rate is a guess: nobody said it, and nothing is known to have been completed."""
-    estimate = memory.service_rate
-    return (estimate is None or estimate.weight < 1.0) and not fleet.hints.tells_speed
+def is_proven(memory: RateMemory, fleet: Fleet) -> bool:
+    """Whether the service rate is more than a guess: the user told it, or something is known to have been completed."""
+    estimate = memory.estimate
+    return fleet.hints.tells_speed or (estimate is not None and estimate.weight >= 1.0)
 
 
 # --------------------------------------------------------------------------- learned
 
 
 def learn_service_rate(
-    memory: Memory,
-    sightings: tuple[Sighting, ...],
+    memory: RateMemory,
+    samples: tuple[QueueSample, ...],
     deleted: Series | None,
     fleet: Fleet,
     now: float,
     *,
-    returns: History,
-) -> dict[str, Any]:
-    """Learn from each period of the deleted series once, when its sightings are complete."""
-    if deleted is None or not deleted.points or not sightings:
-        return {}
+    returned: RedeliveryMemory,
+    poison: float,
+) -> RateMemory:
+    """Learn from each period of the deleted series once, when its samples are complete.
+
+    Args:
+        memory: what was known before.
+        samples: of the last ticks, this one's included.
+        deleted: completed messages per period.
+        fleet: hints.
+        now: epoch seconds.
+        returned: messages that came back, this tick's metrics included.
+        poison: messages known as poison before this tick.
+    """
+    if deleted is None or not deleted.points or not samples:
+        return memory
     period_s = deleted.period_s
-    until = min(now, sightings[-1].at)
-    learned_until, evidence, estimate = memory.completed_until, memory.completing, memory.service_rate
-    unlike = memory.unlike
+    until = min(now, samples[-1].at)
+    learned_until, evidence, estimate = memory.learned_until, memory.completed, memory.estimate
+    outliers = memory.outlier_run
     for start_at, deletions in deleted.since(learned_until):
         end_at = start_at + period_s
         if end_at > until:
             break
         learned_until = end_at
-        during = _during(sightings, start_at, end_at)
-        count, failing = _tried(memory, returns, (start_at, deletions), evidence)
+        during = _during(samples, start_at, end_at)
+        count, failing = _worked_on(returned, poison, (start_at, deletions), evidence)
         busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet)
         at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, estimate, fleet)
         expected = None if estimate is None or evidence[0] < FOUNDED else estimate.mean * at_most_s
         if busy_s > 0.0 and _is_outage(count, expected):
             continue
         if not failing:
-            unlike = (_unlike if busy_s > 0.0 else _unlike_unseen)(unlike, count, at_most_s, expected)
-        if abs(unlike[0]) >= CHANGED_PERIODS:
-            evidence, unlike = unlike[1:], (0, 0.0, 0.0)
+            outliers = (_outlier_run if busy_s > 0.0 else _outlier_run_unseen)(outliers, count, at_most_s, expected)
+        if abs(outliers[0]) >= CHANGED_PERIODS:
+            evidence, outliers = outliers[1:], (0, 0.0, 0.0)
         elif busy_s > 0.0:
             evidence = _weigh(count, busy_s, evidence, expected)
         else:
             continue
         estimate = _estimate(evidence, fleet, end_at)
-    if learned_until == memory.completed_until:
-        return {}
-    return {"completed_until": learned_until, "completing": evidence, "unlike": unlike, "service_rate": estimate}
+    if learned_until == memory.learned_until:
+        return memory
+    return RateMemory(estimate, evidence, outliers, learned_until)
 
 
-def _tried(
-    memory: Memory, returns: History, point: tuple[float, float], evidence: tuple[float, float]
+def _worked_on(
+    returned: RedeliveryMemory, poison: float, point: tuple[float, float], evidence: tuple[float, float]
 ) -> tuple[float, bool]:
-    """What a period's completions count as, and whether it fails: more came back then than was completed."""
+    """Messages that units worked on in a period, and whether it failed: more came back then than was completed.
+
+    Where the poison is known, or next to nothing is, units worked on what came back as well. Otherwise a failing period
+    is no change of what messages are.
+    """
     start_at, deletions = point
-    returned = redeliveries.came_back_in(returns, start_at)
-    if not redeliveries.is_failing(returned, deletions):
+    back = redeliveries.came_back_in(returned.history, start_at)
+    if not redeliveries.is_failing(back, deletions):
         return deletions, False
-    if memory.poison > 0.0 or evidence[0] < FOUNDED:
-        return deletions + returned, False
+    if poison > 0.0 or evidence[0] < FOUNDED:
+        return deletions + back, False
     return deletions, True
 
 
 def _busy_s(
-    during: tuple[Sighting, ...], period: tuple[float, float], count: float, estimate: Estimate | None, fleet: Fleet
+    during: tuple[QueueSample, ...], period: tuple[float, float], count: float, estimate: Estimate | None, fleet: Fleet
 ) -> float:
     """Unit-seconds that units were busy in a period; 0 where that cannot be told."""
     if not during:
@@ -136,43 +159,43 @@ def _busy_s(
     places = fleet.hints.concurrency
     per_s = estimate.mean if estimate is not None else fleet.hints.service_rate_per_s
     if places / per_s > end_at - start_at:
-        return _integral(during, start_at, end_at, lambda seen: _at_work(seen, places))
-    if not all(seen.steady for seen in during):
+        return _integral(during, start_at, end_at, lambda sample: _at_work(sample, places))
+    if not all(sample.steady for sample in during):
         return 0.0
-    if all(seen.visible > 0 for seen in during):
-        return _integral(during, start_at, end_at, lambda seen: seen.working)
+    if all(sample.visible > 0 for sample in during):
+        return _integral(during, start_at, end_at, lambda sample: sample.working)
     if estimate is not None and estimate.weight >= FOUNDED:
         return _busy_of_few_s(during, period, count, estimate, places)
     return _busy_at_first_s(during, end_at - start_at, count, places)
 
 
-def _busy_at_first_s(during: tuple[Sighting, ...], period_s: float, count: float, places: int) -> float:
-    """The same while next to nothing is known, by the messages in flight; 0 of a period without any."""
-    if count == 0 and not any(seen.in_flight > 0 for seen in during):
+def _busy_at_first_s(during: tuple[QueueSample, ...], period_s: float, count: float, places: int) -> float:
+    """Busy unit-seconds while next to nothing is known, by the messages in flight; 0 of a period without any."""
+    if count == 0 and not any(sample.in_flight > 0 for sample in during):
         return 0.0
-    # One more sighting than there were, with one message in flight, keeps a lucky few from telling of none.
-    at_work = sum(_at_work(seen, places) for seen in during)
+    # One more sample than there were, with one message in flight: a few samples may see none by chance.
+    at_work = sum(_at_work(sample, places) for sample in during)
     return (at_work + 1.0 / places) / (len(during) + 1) * period_s
 
 
 def _busy_of_few_s(
-    during: tuple[Sighting, ...], period: tuple[float, float], count: float, estimate: Estimate, places: int
+    during: tuple[QueueSample, ...], period: tuple[float, float], count: float, estimate: Estimate, places: int
 ) -> float:
-    """The same of a few units by the messages in flight; 0 where ticks may not see them, or those seen are stuck."""
-    if max(seen.working for seen in during) > FEW_UNITS or not _is_seen(during, estimate, places):
+    """Busy unit-seconds of a few units by the messages in flight; 0 where ticks may miss them, or they are stuck."""
+    if max(sample.working for sample in during) > FEW_UNITS or not _is_seen(during, estimate, places):
         return 0.0
-    busy_s = _integral(during, *period, lambda seen: _at_work(seen, places))
+    busy_s = _integral(during, *period, lambda sample: _at_work(sample, places))
     return 0.0 if count == 0 and busy_s * estimate.mean >= STUCK else busy_s
 
 
-def _is_seen(during: tuple[Sighting, ...], estimate: Estimate, places: int) -> bool:
-    """Whether a message takes as long as it is from tick to tick, nearly: shorter ones may all be done in between."""
+def _is_seen(during: tuple[QueueSample, ...], estimate: Estimate, places: int) -> bool:
+    """Whether a message takes nearly as long as from tick to tick: shorter ones may all be done in between."""
     return places / estimate.mean >= SEEN_SHARE * max(after.at - before.at for before, after in pairwise(during))
 
 
-def _at_work(seen: Sighting, places: int) -> float:
-    """Units at work by the messages in flight: no more than there are, since some wait at a consumer, or to be back."""
-    return min(seen.in_flight / places, seen.working) if seen.steady else seen.in_flight / places
+def _at_work(sample: QueueSample, places: int) -> float:
+    """Units at work by the messages in flight, no more than there are: some wait at a consumer, or to come back."""
+    return min(sample.in_flight / places, sample.working) if sample.steady else sample.in_flight / places
 
 
 def _is_outage(count: float, expected: float | None) -> bool:
@@ -180,14 +203,14 @@ def _is_outage(count: float, expected: float | None) -> bool:
     return count == 0 and expected is not None and expected >= FOUNDED
 
 
-def _busy_at_most_s(during: tuple[Sighting, ...], period_s: float, estimate: Estimate | None, fleet: Fleet) -> float:
+def _busy_at_most_s(during: tuple[QueueSample, ...], period_s: float, estimate: Estimate | None, fleet: Fleet) -> float:
     """Unit-seconds that units were busy in a period at most, by the messages in flight; 0 where that cannot be told.
 
-    One more sighting than there were, with a unit at work, keeps a lucky few from telling of none.
+    One more sample than there were, with a unit at work: a few samples may see none by chance.
     """
     if not during or estimate is None or not _is_seen(during, estimate, fleet.hints.concurrency):
         return 0.0
-    units = sum(_at_work(seen, fleet.hints.concurrency) for seen in during)
+    units = sum(_at_work(sample, fleet.hints.concurrency) for sample in during)
     return (units + 1.0) / (len(during) + 1) * period_s
 
 
@@ -198,10 +221,10 @@ def _bounds(expected: float | None) -> tuple[float, float]:
     return expected / RATE_STEP - RATE_SLACK, expected * RATE_STEP + RATE_SLACK
 
 
-def _unlike(run: Run, count: float, busy_s: float, expected: float | None) -> Run:
-    """The periods in a row beyond what was expected, on the same side, with one more; none once one is as expected.
+def _outlier_run(run: Run, count: float, busy_s: float, expected: float | None) -> Run:
+    """The run of periods beyond what was expected on one side, with one more; empty once a period is as expected.
 
-    One without a completion is no evidence by itself, since an outage has such, but it belongs to what follows.
+    A period without a completion does not count as one, since an outage has such, but its seconds belong to the run.
     """
     least, most = _bounds(expected)
     if least <= count <= most:
@@ -212,12 +235,12 @@ def _unlike(run: Run, count: float, busy_s: float, expected: float | None) -> Ru
     return periods + (side if count > 0.0 else 0), messages + count, seconds + busy_s
 
 
-def _unlike_unseen(run: Run, count: float, busy_s: float, expected: float | None) -> Run:
-    """The same of a period in which nothing need have waited: it can only tell of more, and of so much more at most."""
+def _outlier_run_unseen(run: Run, count: float, busy_s: float, expected: float | None) -> Run:
+    """The run after a period in which nothing need have waited: it can only show a higher rate, by `UNSEEN_STEP`."""
     if busy_s <= 0.0:
         return run
     if expected is not None and count > _bounds(expected)[1]:
-        return _unlike(run, min(count, UNSEEN_STEP * expected + RATE_SLACK), busy_s, expected)
+        return _outlier_run(run, min(count, UNSEEN_STEP * expected + RATE_SLACK), busy_s, expected)
     return run if run[0] < 0 else (0, 0.0, 0.0)
 
 
@@ -231,24 +254,26 @@ def _weigh(count: float, busy_s: float, evidence: tuple[float, float], expected:
 
 
 def _estimate(evidence: tuple[float, float], fleet: Fleet, at: float) -> Estimate:
-    """The rate by the evidence, and by the hint for as much as that weighs."""
+    """The rate by the evidence and the hint, each by its weight."""
     messages, seconds = evidence
     weight = HINT_WEIGHT if fleet.hints.tells_speed else DEFAULT_WEIGHT
     hinted_per_s = fleet.hints.service_rate_per_s
     return Estimate((messages + weight) / (seconds + weight / hinted_per_s), messages, at)
 
 
-def _by_counts(sightings: tuple[Sighting, ...], places: int, hinted_per_s: float) -> float:
-    """The highest rate that an unknown one can have: by how the counts moved, and how long a message has taken.
+def _by_counts(samples: tuple[QueueSample, ...], places: int, hinted_per_s: float, timing: Timing) -> float:
+    """The highest rate that an unknown one can have, by how the counts changed and how long a message has taken.
 
-    What waits and is in flight changes by one with each message that comes or is completed, so between ticks by the
-    square root of their number, at least; and squares add up to no less than what was completed.
+    Messages waiting and in flight change by one with each that arrives or is completed, so between ticks by the square
+    root of their number at least: the sum of the squared changes is no less than the number completed.
     """
+    gap_most_s = LIVE_GAP_TICKS * timing.tick_s
+    live_s = max(timing.metric_delay_s, 2.0 * gap_most_s)  # later the metrics themselves tell
     moved = busy_s = watched_s = 0.0
-    for after, before in zip(reversed(sightings), reversed(sightings[:-1]), strict=False):
+    for after, before in zip(reversed(samples), reversed(samples[:-1]), strict=False):
         gap_s = after.at - before.at
         saturated = before.visible > 0 < after.visible and before.in_flight > 0 < after.in_flight
-        if gap_s > LIVE_GAP_S or watched_s >= LIVE_S or not saturated:
+        if gap_s > gap_most_s or watched_s >= live_s or not saturated:
             break
         change = after.visible + after.in_flight - before.visible - before.in_flight
         moved += change * change
@@ -260,8 +285,10 @@ def _by_counts(sightings: tuple[Sighting, ...], places: int, hinted_per_s: float
     return max((moved + 1.0) / busy_s, slowest)
 
 
-def _integral(during: tuple[Sighting, ...], start_at: float, end_at: float, of: Callable[[Sighting], float]) -> float:
-    """A figure of the sightings, summed over the seconds of a period that they cover."""
+def _integral(
+    during: tuple[QueueSample, ...], start_at: float, end_at: float, of: Callable[[QueueSample], float]
+) -> float:
+    """A figure of the samples, integrated over the seconds of a period that they cover."""
     total = 0.0
     for before, after in pairwise(during):
         seconds = min(after.at, end_at) - max(before.at, start_at)
@@ -269,15 +296,15 @@ def _integral(during: tuple[Sighting, ...], start_at: float, end_at: float, of: 
     return total
 
 
-def _during(sightings: tuple[Sighting, ...], start_at: float, end_at: float) -> tuple[Sighting, ...]:
-    """The sightings of a period, with the last before it and the first after it; none if it was not watched whole."""
+def _during(samples: tuple[QueueSample, ...], start_at: float, end_at: float) -> tuple[QueueSample, ...]:
+    """The samples of a period, with the last before it and the first after it; none if they do not cover it."""
     first = last = None
-    for index, seen in enumerate(sightings):
-        if seen.at <= start_at:
+    for index, sample in enumerate(samples):
+        if sample.at <= start_at:
             first = index
-        if seen.at >= end_at:
+        if sample.at >= end_at:
             last = index
             break
     if first is None or last is None:
         return ()
-    return sightings[first : last + 1]
+    return samples[first : last + 1]

@@ -1,9 +1,9 @@
-"""A shadow fleet's score: waits and cost of two sides in the same terms, kept by hours and days, and in one sentence.
+"""A shadow fleet's score: waits and cost of both sides in the same terms, kept by hours and days, and in a sentence.
 
-A wait is kept as a share of the target, in a dozen bins, so that a day of any traffic takes a line. What is late is
-exact but for the estimate of the wait itself, since the target is an edge of a bin; quantiles are as wide as bins are.
-What still waits has waited until now, on both sides. Of several queues each wait is a share of its own queue's target,
-so that all of them add up in the same bins.
+A wait is kept as a share of the target, in a dozen bins, so that a day of any traffic takes a line. The share of late
+messages is exact but for the estimate of the wait itself, since the target is the edge of a bin; quantiles are as wide as
+bins are. Messages that still wait count with their wait until now, on both sides. Of several queues each wait is a share
+of its own queue's target, so that all of them add up in the same bins.
 """
 
 from bisect import bisect_left
@@ -11,20 +11,20 @@ from collections.abc import Iterable, Sequence
 from math import floor
 
 from sluice.model.frozen import dataclass, replace
-from sluice.model.shadow import Shadow, Span, Tally
+from sluice.model.shadow import ScoreHistory, Shadow, Span, Tally
 from sluice.planning.learning.forecasting import DAY_S, HOUR_S
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)  # upper edges, in targets; more is last
 LATE_FROM = SHARES.index(1.0) + 1  # the first bin of waits longer than the target
-HOURS_KEPT = 25  # a day's, and the one that runs
-DAYS_KEPT = 8  # a week's, and the one that runs
-WHOLE = 0.95  # of a day scored: it is called the last 24 h
-NOTED = 0.01  # a fluid has fractions of messages, which are not the longest wait of anything
-DIGITS = 3  # of what is kept: thousandths of a message, a second or a unit-second
+HOURS_KEPT = 25  # those of a day, and the one that has begun
+DAYS_KEPT = 8  # those of a week, and the one that has begun
+WHOLE = 0.95  # with 95% of a day scored it is called the last 24 h
+NOTED = 0.01  # a fluid has fractions of messages: a smaller one is not the longest wait of anything
+DIGITS = 3  # thousandths of a message, a second or a unit-second are kept
 
 
-class Tallying:
-    """A tally in the making, by the target wait of each queue."""
+class TallyBuilder:
+    """Adds up a tally, by the target wait of each queue in seconds."""
 
     def __init__(self, *targets_s: float, tally: Tally | None = None) -> None:
         tally = tally or Tally()
@@ -35,7 +35,7 @@ class Tallying:
         self.launches = tally.launches
 
     def note(self, first_s: float, last_s: float, messages: float, queue: int = 0) -> None:
-        """Messages of a queue, by its number, whose waits go evenly from one to another."""
+        """Add messages of a queue, by its number, whose waits are spread evenly from `first_s` to `last_s`."""
         low, high = (first_s, last_s) if first_s <= last_s else (last_s, first_s)
         if messages > NOTED:
             self.longest_s = max(self.longest_s, high)
@@ -49,8 +49,8 @@ class Tallying:
             place += 1
         waits[place] += messages
 
-    def kept(self) -> Tally:
-        """As it is kept."""
+    def to_record(self) -> Tally:
+        """As the ledger keeps it."""
         waits = [round(count, DIGITS) for count in self.waits]
         while waits and waits[-1] == 0.0:
             waits.pop()
@@ -60,7 +60,7 @@ class Tallying:
 
 
 def together(tallies: Iterable[Tally]) -> Tally:
-    """Several as one."""
+    """Several tallies as one."""
     unit_s = launches = longest_s = 0.0
     waits = [0.0] * (len(SHARES) + 1)
     for tally in tallies:
@@ -80,8 +80,10 @@ def added(shadow: Shadow, span: Span) -> Shadow:
     """The score with one more stretch, in its hour and its day."""
     return replace(
         shadow,
-        hours=_added(shadow.hours, span, HOUR_S)[-HOURS_KEPT:],
-        days=_added(shadow.days, span, DAY_S)[-DAYS_KEPT:],
+        score=ScoreHistory(
+            _added(shadow.score.hours, span, HOUR_S)[-HOURS_KEPT:],
+            _added(shadow.score.days, span, DAY_S)[-DAYS_KEPT:],
+        ),
     )
 
 
@@ -93,19 +95,19 @@ def _added(spans: tuple[Span, ...], span: Span, length_s: float) -> tuple[Span, 
 
 
 def _sum(spans: Sequence[Span], at: float) -> Span:
-    def kept(tallies: Iterable[Tally]) -> Tally:
-        return Tallying(tally=together(tallies)).kept()
+    def rounded(tallies: Iterable[Tally]) -> Tally:
+        return TallyBuilder(tally=together(tallies)).to_record()
 
     return Span(
         at,
         round(sum(span.seconds for span in spans), DIGITS),
         round(sum(span.came for span in spans), DIGITS),
-        kept(span.acting for span in spans),
-        kept(span.shadow for span in spans),
+        rounded(span.acting for span in spans),
+        rounded(span.shadow for span in spans),
     )
 
 
-# --------------------------------------------------------------------------- told
+# --------------------------------------------------------------------------- for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class Score:
 
     @property
     def sentence(self) -> str:
-        """For a person."""
+        """The score for people."""
         ours, theirs = self.shadow, self.acting
         a_day = WHOLE * DAY_S <= self.seconds <= DAY_S
         when = "In the last 24 h" if a_day else f"In {_long(self.seconds)} of watching"
@@ -148,8 +150,8 @@ class Score:
 
 
 def score(shadow: Shadow, span_s: float = DAY_S) -> Score | None:
-    """What both sides came to within the last day, or week; None before anything was scored."""
-    spans = shadow.hours if span_s <= DAY_S else shadow.days
+    """The score of both sides over the last day, or week; None before anything was scored."""
+    spans = shadow.score.hours if span_s <= DAY_S else shadow.score.days
     spans = tuple(span for span in spans if span.at >= shadow.at - span_s)
     seconds = sum(span.seconds for span in spans)
     if seconds <= 0.0:
@@ -158,7 +160,7 @@ def score(shadow: Shadow, span_s: float = DAY_S) -> Score | None:
     would_wait = (shadow.fleet.waiting, *shadow.fleet.others) if shadow.fleet is not None else ()
 
     def side(tallies: Iterable[Tally], lines: Iterable[Sequence[tuple[float, float, float]]]) -> Side:
-        tallying = Tallying(*shadow.targets_s, tally=together(tallies))
+        tallying = TallyBuilder(*shadow.targets_s, tally=together(tallies))
         for queue, waiting in enumerate(lines):
             for came_from, came_until, messages in waiting:
                 tallying.note(max(0.0, shadow.at - came_from), max(0.0, shadow.at - came_until), messages, queue)
@@ -180,7 +182,7 @@ def score(shadow: Shadow, span_s: float = DAY_S) -> Score | None:
         came=sum(span.came for span in spans),
         acting=side((span.acting for span in spans), (shadow.waiting, *shadow.others)),
         shadow=side((span.shadow for span in spans), would_wait),
-        unit="unit" if shadow.weighted else "instance",
+        unit="unit" if shadow.real.weighted else "instance",
         restarted=shadow.restarted,
     )
 

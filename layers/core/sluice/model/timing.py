@@ -1,0 +1,49 @@
+"""How often a fleet is looked at and how late its metrics are: the stack's own, handed to the core as an argument.
+
+Every length of time in the planner that means a tick, a metric's period or its delay is worked out from here, so that
+any `TickSeconds` the template allows (1 to 60) keeps enough samples for the metrics to be matched with, and asks no
+more of a launch than a tick can notice.
+"""
+
+from math import ceil
+
+from sluice.model.frozen import dataclass
+
+SPARE_SAMPLES = 22  # an alarm or an operator asks for ticks between the regular ones
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Cadence of a stack, in seconds. The defaults are the template's and CloudWatch's for SQS.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    """
+
+    tick_s: float = 10.0  # between two ticks of a fleet with work
+    metric_period_s: float = 60.0  # that one datapoint of a metric covers
+    metric_delay_s: float = 120.0  # from a period's end until its datapoint can be read, nearly always
+    idle_tick_s: float = 60.0  # between two ticks of a fleet without work: the schedule's period
+
+    @property
+    def sample_window_s(self) -> float:
+        """How long a tick's sample is kept, in seconds.
+
+        A period's datapoint is matched with the samples of that period and of one on each side, and comes up to twice
+        the usual delay late.
+        """
+        return 2.0 * self.metric_delay_s + 3.0 * self.metric_period_s
+
+    @property
+    def sample_count(self) -> int:
+        """How many samples are kept at most: those of the window, and spare ones. A bound on the ledger's record."""
+        return ceil(self.sample_window_s / self.tick_s) + SPARE_SAMPLES
+
+    @property
+    def settled_s(self) -> float:
+        """So long after a period's end its datapoint is taken to be there, in seconds."""
+        return 2.0 * self.metric_delay_s
+
+    @property
+    def blind_s(self) -> float:
+        """Between ticks further apart than this, in seconds, nothing can be told of what came and went: one was missed."""
+        return 2.0 * max(self.tick_s, self.idle_tick_s)

@@ -1,0 +1,51 @@
+"""Numbers in sentences for people: singular and plural, units, rounded to what is of use."""
+
+from math import floor
+
+MINUTES_FROM_S = 120.0  # below two minutes seconds read better
+HOURS_FROM_S = 7_200.0
+DAYS_FROM_S = 172_800.0
+DAYS_MOST = 30.0  # nobody needs to know how much more
+
+
+def count(number: float, noun: str) -> str:
+    """Such as "1 message" or "740 messages"; the number is rounded to a whole one."""
+    whole = round(number)
+    return f"{whole} {noun}" if whole == 1 else f"{whole} {noun}s"
+
+
+def is_are(number: float) -> str:
+    """The verb of so many, rounded to a whole number."""
+    return "is" if round(number) == 1 else "are"
+
+
+def duration(seconds: float) -> str:
+    """Such as "44 s", "12 min", "3 h" or "5 days"."""
+    seconds = max(0.0, seconds)
+    if seconds < MINUTES_FROM_S:
+        return f"{seconds:.0f} s"
+    if seconds < HOURS_FROM_S:
+        return f"{seconds / 60.0:.0f} min"
+    if seconds < DAYS_FROM_S:
+        return f"{seconds / 3600.0:.0f} h"
+    days = seconds / 86_400.0
+    return f"{days:.0f} days" if days <= DAYS_MOST else f"more than {DAYS_MOST:.0f} days"
+
+
+def rate(per_s: float) -> str:
+    """Such as "1.9 messages a second"; by the minute or the hour where that reads better."""
+    number, unit = per_s, "second"
+    if per_s < 0.5:
+        number, unit = (per_s * 60.0, "minute") if per_s * 60.0 >= 0.5 else (per_s * 3600.0, "hour")
+    text = f"{number:.0f}" if number >= 10.0 else f"{number:.2g}"
+    return f"{text} message a {unit}" if text == "1" else f"{text} messages a {unit}"
+
+
+def in_all(number: float) -> str:
+    """A number of messages for a tight place, such as "0", "12" or "3,400"."""
+    return f"{floor(number + 0.5):,}"
+
+
+def capitalised(clause: str) -> str:
+    """A clause as a sentence of its own, without the full stop."""
+    return clause[:1].upper() + clause[1:]
