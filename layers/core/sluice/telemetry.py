@@ -1,10 +1,13 @@
-"""Telemetry of an invocation: its log, and a tally of metric records that becomes CloudWatch's embedded metrics."""
+"""Telemetry: the log that a handler hands over, metric records, and how they become CloudWatch metrics.
+
+The layer collects `MetricRecord`s; `emit` groups them by fleet and gives them to what the handler hands over,
+Powertools' Metrics as a rule.
+"""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from enum import StrEnum
-from logging import getLogger  # noqa: TID251 - a level is set here, nothing is logged
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Log(Protocol):
@@ -29,67 +32,59 @@ class Log(Protocol):
         """Keys of each line written within. A key that was there before is gone after it: these do not nest."""
 
 
-def keep_from(level: str | None, name: str) -> None:
-    """Keep the lines of the logger of that name from a level on, such as WARNING; None: as it is.
-
-    The stack's LogLevel cannot be Lambda's own filter, which takes a line without a level, such as a metric, for INFO
-    (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html): it stays at INFO or DEBUG.
-    Powertools would go by that filter alone (AWS_LAMBDA_LOG_LEVEL), and even its `setLevel` does.
-    """
-    if level:
-        getLogger(name).setLevel(level)
+# --------------------------------------------------------------------------- metrics
 
 
 class Unit(StrEnum):
-    """A metric's unit, in CloudWatch's word.
+    """CloudWatch's units, as far as they are used.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
     """
 
     COUNT = "Count"
     SECONDS = "Seconds"
-    NONE = "None"
+    COUNT_PER_SECOND = "Count/Second"
 
 
-type Record = tuple[str, str, Unit, float]  # fleet, metric, unit, value
+class MetricRecord(NamedTuple):
+    """One value of one metric; `fleet` None where it is of no single fleet."""
+
+    fleet: str | None
+    name: str
+    value: float
+    unit: Unit = Unit.COUNT
 
 
 class MetricSink(Protocol):
-    """Where embedded metrics go: Powertools' Metrics is one."""
+    """Where metrics are written; Powertools' Metrics is one."""
 
     def add_dimension(self, name: str, value: str) -> None:
-        """A dimension of the metrics that are added until they are flushed."""
+        """A dimension of the metrics that are added until the next flush."""
 
     def add_metric(self, name: str, unit: Any, value: float) -> None:
-        """One value of a metric."""
+        """A value; several of one name are kept in their order."""
 
     def flush_metrics(self) -> None:
-        """Write what was added as one blob."""
+        """Write what was added, and begin anew."""
 
 
-def emit(metrics: MetricSink, tally: Iterable[tuple[str | None, str, Any, float]]) -> None:
-    """Write a tally: one blob for each fleet, and one for what belongs to no fleet.
+def by_fleet(records: Iterable[MetricRecord]) -> dict[str | None, list[MetricRecord]]:
+    """The records of each fleet in their order; under None those of no single fleet."""
+    grouped: dict[str | None, list[MetricRecord]] = {}
+    for record in records:
+        grouped.setdefault(record.fleet, []).append(record)
+    return grouped
 
-    Several values of one metric stay apart, in their order, so that CloudWatch knows minimum, maximum and sum.
+
+def emit(metrics: MetricSink, records: Iterable[MetricRecord]) -> None:
+    """Write records as embedded metrics: one blob for each fleet, with its name as dimension, and one for the rest.
+
+    Several values of one metric stay values, so that CloudWatch knows minimum, maximum and sum.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
-    by_fleet: dict[str | None, list[tuple[str, Any, float]]] = {}
-    for fleet, name, unit, value in tally:
-        by_fleet.setdefault(fleet, []).append((name, unit, value))
-    for fleet, records in by_fleet.items():
+    for fleet, group in by_fleet(records).items():
         if fleet is not None:
             metrics.add_dimension("fleet", fleet)
-        for name, unit, value in records:
-            metrics.add_metric(name, unit, value)
+        for record in group:
+            metrics.add_metric(record.name, record.unit.value, record.value)
         metrics.flush_metrics()
-
-
-def summed(tally: Iterable[Record]) -> tuple[Record, ...]:
-    """A tally with its counts added up by fleet and metric, and every other value as it is."""
-    counts: dict[tuple[str, str], float] = {}
-    others: list[Record] = []
-    for fleet, name, unit, value in tally:
-        if unit is Unit.COUNT:
-            counts[fleet, name] = counts.get((fleet, name), 0) + value
-        else:
-            others.append((fleet, name, unit, value))
-    return (*others, *((fleet, name, Unit.COUNT, value) for (fleet, name), value in counts.items()))

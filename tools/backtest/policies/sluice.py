@@ -54,8 +54,8 @@ class Sluice:
         assert self._fleet is not None, "begin comes first"
         fleet, now = self._fleet, BEGAN_AT + sight.now
         snapshot = Snapshot(fleet.name, now, self._queue(sight, now), sight.group())
-        memory, estimates = learn(self._memory, snapshot, fleet, self._timing, now)
-        decision = plan(snapshot, fleet, estimates, memory, self._timing, now)
+        memory, estimates = learn(self._memory, snapshot, fleet, timing=self._timing, now=now)
+        decision = plan(snapshot, fleet, estimates, memory, timing=self._timing, now=now)
         self._memory = remember(memory, decision, self._timing)
         at_minute = next_minute(sight.now)
         next_s = min(at_minute, sight.now + self.tick_s) if decision.hot else at_minute

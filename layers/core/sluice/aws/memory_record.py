@@ -1,8 +1,8 @@
 """The planner's memory as a record of the ledger: its version, its migrations, and what of it cannot be read.
 
-A record begins with the version of its form. One of an earlier version is migrated, step by step; what this version does
-not know, or cannot read, is left out and listed in `Memory.unread`, so that the tick can report it. Each part of the
-memory is read by itself: a part that cannot be read never takes the others with it.
+A record begins with the version of its form. One of an earlier version is migrated, step by step; what this version
+does not know, or cannot read, is left out and listed in `Memory.unread`, so that the tick can report it. Each part of
+the memory is read by itself: a part that cannot be read never takes the others with it.
 
 To change the memory's form: raise `VERSION`, add a migration from the version before, and keep a record of that version
 in tests/unit/records.

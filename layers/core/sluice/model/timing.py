@@ -45,5 +45,5 @@ class Timing:
 
     @property
     def blind_s(self) -> float:
-        """Between ticks further apart than this, in seconds, nothing can be told of what came and went: one was missed."""
+        """Seconds between two ticks from which on nothing can be told of what came and went: one was missed."""
         return 2.0 * max(self.tick_s, self.idle_tick_s)

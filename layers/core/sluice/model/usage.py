@@ -1,4 +1,4 @@
-"""What a fleet needed and what it used, as records: kept for the real fleet and for the simulated one of shadow mode."""
+"""What a fleet needed and used, as records: of the real fleet, and of the simulated one of shadow mode."""
 
 from sluice.model.frozen import dataclass
 

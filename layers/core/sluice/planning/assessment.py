@@ -146,6 +146,7 @@ def assess(
     fleet: Fleet,
     estimates: Estimates,
     memory: Memory,
+    *,
     timing: Timing,
     now: float,
 ) -> Assessment:
@@ -172,7 +173,7 @@ def assess(
         memory.launches.under_way,
         float(fleet.hints.concurrency),
         rate_per_s,
-        timing,
+        timing=timing,
         patient=patient,
         lead_s=lead_s,
         now=now,
@@ -181,13 +182,17 @@ def assess(
     if snapshot.queue.visible is None:
         pass
     elif fleet.shared:
-        demands = demands_of(snapshot, fleet, memory, estimates, arrivals, timing, now)
+        demands = demands_of(snapshot, fleet, memory, estimates, arrivals, timing=timing, now=now)
         required = _required_by_each(demands, supply, lead_s)
     else:
         state = QueueState(snapshot.at, snapshot.queue, memory.as_queue(), memory.redeliveries)
-        owed = due(state, fleet, arrivals, timing, wait_s=wait_s, lead_s=lead_s, now=now)
-        needed = _needed(snapshot, fleet, estimates, timing, owed, arrivals, supply, idle=idle, wait_s=wait_s)
-        batches = _batches(fleet, estimates, memory, timing, owed, arrivals, supply, wait_s=wait_s, now=now)
+        owed = due(state, fleet, arrivals, timing=timing, wait_s=wait_s, lead_s=lead_s, now=now)
+        needed = _needed(
+            snapshot, fleet, estimates, timing, owed, arrivals=arrivals, supply=supply, idle=idle, wait_s=wait_s
+        )
+        batches = _batches(
+            fleet, estimates, memory, timing, owed, arrivals=arrivals, supply=supply, wait_s=wait_s, now=now
+        )
         required = Required(max(needed, batches), owed.oldest_s, owed.poison, batches, deadlines=owed.deadlines)
     if group.desired < required.need <= supply.total:
         # Its instances count for more than was asked for.
@@ -206,7 +211,7 @@ def assess(
         idle=idle,
         supply=supply,
         required=required,
-        gaps=_gaps(snapshot, group, fleet, memory, timing, now),
+        gaps=_gaps(snapshot, group, fleet, memory, timing=timing, now=now),
     )
 
 
@@ -224,9 +229,9 @@ def _needed(
     estimates: Estimates,
     timing: Timing,
     owed: Due,
+    *,
     arrivals: Forecast,
     supply: Supply,
-    *,
     idle: bool,
     wait_s: float,
 ) -> int:
@@ -249,9 +254,9 @@ def _batches(
     memory: Memory,
     timing: Timing,
     owed: Due,
+    *,
     arrivals: Forecast,
     supply: Supply,
-    *,
     wait_s: float,
     now: float,
 ) -> int:
@@ -262,14 +267,14 @@ def _batches(
     unused_s = max(MINIMUM_BILLING_S - lead_s, WINDOW_SHARE * lead_s)
     times = Times(now, wait_s, lead_s, wait_s / fleet.limits.catch_up, timing.tick_s, unused_s)
     steady_per_s = min(arrivals.rate_per_s, estimates.lately_per_s)
-    return need_of_batches(memory.batches, memory.samples, owed.deadlines, steady_per_s, supply, times)
+    return need_of_batches(memory.batches, memory.samples, owed.deadlines, steady_per_s, supply=supply, times=times)
 
 
 # --------------------------------------------------------------------------- what is unknown
 
 
 def _gaps(
-    snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory, timing: Timing, now: float
+    snapshot: Snapshot, group: GroupReading, fleet: Fleet, memory: Memory, *, timing: Timing, now: float
 ) -> tuple[str, ...]:
     """What scaling in would have to know and cannot: figures that are missing or older than the fleet allows."""
     limit_s = fleet.limits.stale_after_s

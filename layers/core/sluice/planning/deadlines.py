@@ -19,8 +19,8 @@ out of the deadlines until it must be worked off with the rest, `late_s` after. 
     3  on top of all of these, useful after a lead time: how many more to launch
 
 Where a fleet has several queues, each asks for itself: for its own messages that fall due by t, and for those of the
-others that go before them (`First`; `multi_queue` says which). Both must be started by then, S(t) >= D(t) + first(t, D(t)),
-wherever D rises; only its own can be late. The fleet's need is the most that any queue asks for.
+others that go before them (`First`; `multi_queue` says which). Both must be started by then, S(t) >= D(t) + first(t,
+D(t)), wherever D rises; only its own can be late. The fleet's need is the most that any queue asks for.
 
 Needs rise with every message more, and fall with every unit more. Nothing here knows of clocks or of limits.
 """

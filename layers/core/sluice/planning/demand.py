@@ -2,9 +2,9 @@
 
     D(t) = messages, waiting now or expected, that must be started within the next t seconds
 
-A message that arrived at time u is due at u + W (W: target wait). A queue gives the oldest first, so those that wait are
-the last that arrived. D is kept as knots (seconds from now, messages due by then), straight between them; negative times
-are overdue.
+A message that arrived at time u is due at u + W (W: target wait). A queue gives the oldest first, so those that wait
+are the last that arrived. D is kept as knots (seconds from now, messages due by then), straight between them; negative
+times are overdue.
 """
 
 from bisect import bisect_left
@@ -74,7 +74,7 @@ def value(reading: Reading | None) -> float:
 
 
 def due(
-    queue: QueueState, fleet: Fleet, arrivals: Forecast, timing: Timing, *, wait_s: float, lead_s: float, now: float
+    queue: QueueState, fleet: Fleet, arrivals: Forecast, *, timing: Timing, wait_s: float, lead_s: float, now: float
 ) -> Due:
     """The deadlines of what waits in a queue and is expected.
 
@@ -109,6 +109,7 @@ def demands_of(
     memory: Memory,
     estimates: Estimates,
     arrivals: Forecast,
+    *,
     timing: Timing,
     now: float,
 ) -> list[QueueDemand]:
@@ -132,7 +133,7 @@ def demands_of(
         single = fleet.through(source)
         wait_s = planned_wait_s(single.target_wait_s, lead_s, timing)
         state = QueueState(snapshot.at, reading, alone)
-        owed = due(state, single, expected, timing, wait_s=wait_s, lead_s=lead_s, now=now)
+        owed = due(state, single, expected, timing=timing, wait_s=wait_s, lead_s=lead_s, now=now)
         demands.append(
             QueueDemand(
                 source.name,
@@ -258,7 +259,7 @@ def _eldest(queue: QueueState, now: float) -> float | None:
 def arrived_by_age(
     memory: QueueMemory, returned: RedeliveryMemory, timing: Timing, now: float, span_s: float
 ) -> Iterator[Interval]:
-    """Arrivals by interval, newest first: as ticks saw them, scaled to the metric where there is one; then by the metric.
+    """Arrivals by interval, newest first: as ticks saw them, scaled to the metric where it is there; then by metrics.
 
     Messages that came back count as arriving when they did. What arrived between two samples that are more than a tick
     apart may all have arrived right after the first.

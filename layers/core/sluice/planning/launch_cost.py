@@ -2,9 +2,9 @@
 
     a launch costs   max(minimum billing, lead time) + one tick     unit-seconds
 
-A unit stays while the next message is expected sooner than that is used up, and a spare unit is launched while it serves
-a message in each such time. Whether anything need be foreseen at all depends on patience: where a launch can wait until
-its message has been seen, and still be in time, nothing need.
+A unit stays while the next message is expected sooner than that is used up, and a spare unit is launched while it
+serves a message in each such time. Whether anything need be foreseen at all depends on patience: where a launch can
+wait until its message has been seen, and still be in time, nothing need.
 """
 
 from math import sqrt
@@ -43,7 +43,7 @@ def is_patient(target_wait_s: float, wait_s: float, lead_s: float, timing: Timin
 
 
 def planned_wait_s(target_wait_s: float, lead_s: float, timing: Timing, margin_share: float = 0.0) -> float:
-    """The wait to plan for: the target less a guard, in seconds; a target barely above the lead time keeps half of that.
+    """The wait to plan for in seconds: the target less a guard, which takes no more than half of what a launch leaves.
 
     The safety margin takes a further share, as far as that leaves a launch the time to wait for its message.
     """

@@ -204,7 +204,7 @@ def scale_in_floor(tick: Assessment, wish: Wish) -> str | None:
 
 
 def _may_be_busy(tick: Assessment) -> float:
-    """Units that may be busy a lead time from now: from as many as are now, on to as many as what may arrive keeps busy.
+    """Units that may be busy a lead time from now: between those busy now and those that arrivals may keep busy.
 
     Work that takes long is not there at once: it adds up by as much of a lead time as it takes itself.
     """

@@ -1,9 +1,8 @@
 """Several queues on one fleet: their readings as one, and what each asks for beside the others.
 
-Theory of operation
--------------------
-Service rate, lead time and spending are the fleet's, so they are learned from the queues as one (`pooled`). Deadlines are
-each queue's own (`demand`): from its own backlog, arrivals and target wait. Before its messages that are due by t go
+Theory of operation ------------------- Service rate, lead time and spending are the fleet's, so they are learned from
+the queues as one (`pooled`). Deadlines are each queue's own (`demand`): from its own backlog, arrivals and target wait.
+Before its messages that are due by t go
 
     of a queue of higher priority   all that will have arrived by t: what waits, and what is expected at the mean
     of one of the same priority     as many as its own, at most all that will have arrived: they are served in turn

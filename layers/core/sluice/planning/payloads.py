@@ -1,10 +1,10 @@
-"""What wakes the planner, read: an invocation's payload -> a Wake, or every word of why not.
+"""What the planner is invoked with: parse(payload) -> a Request, or a PayloadError with every problem.
 
 Payload shapes:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html (its action)
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html (its state change)
-    {"fleet": "orders", "dry_run": true}: a person; every fleet where none is named
+    {"fleet": "orders", "dry_run": true}: an operator; every fleet where none is named
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,11 +15,11 @@ from sluice.model.frozen import dataclass
 
 STATE_CHANGE = "CloudWatch Alarm State Change"
 SCHEDULED = "Scheduled Event"
-PERSON_FIELDS = frozenset({"fleet", "dry_run"})
+OPERATOR_FIELDS = frozenset({"fleet", "dry_run"})
 
 
-class WakeError(ValueError):
-    """A payload that is none of ours; `problems` says what is wrong with it, field by field."""
+class PayloadError(ValueError):
+    """A payload that is not understood; `problems` says what is wrong with it, field by field."""
 
     def __init__(self, *problems: str) -> None:
         self.problems = problems
@@ -27,13 +27,13 @@ class WakeError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class MinuteWake:
-    """The schedule's minute has come: every fleet."""
+class ScheduledTick:
+    """The schedule's tick of every fleet."""
 
 
 @dataclass(frozen=True, slots=True)
-class AlarmWake:
-    """An alarm changed its state: the fleets it is about."""
+class AlarmChange:
+    """An alarm changed its state: a tick of the fleets it is about."""
 
     alarm: str
     state: str  # "ALARM", "OK", "INSUFFICIENT_DATA"
@@ -41,51 +41,51 @@ class AlarmWake:
 
 
 @dataclass(frozen=True, slots=True)
-class PersonWake:
-    """A person wants a fleet looked at now, or every fleet; a dry run changes and keeps nothing."""
+class OperatorRequest:
+    """An operator asks for a tick of a fleet, or of every fleet; a dry run changes and keeps nothing."""
 
     fleet: str | None
     dry_run: bool
 
 
-type Wake = MinuteWake | AlarmWake | PersonWake
+type Request = ScheduledTick | AlarmChange | OperatorRequest
 
 
-def read(payload: object) -> Wake:
-    """Read an invocation's payload.
+def parse(payload: object) -> Request:
+    """Parse an invocation's payload.
 
     Raises:
-        WakeError: it is not one of the shapes above.
+        PayloadError: it is not one of the shapes above.
     """
     if not isinstance(payload, Mapping):
-        raise WakeError(f"payload: must be a JSON object, not {type(payload).__name__}")
+        raise PayloadError(f"payload: must be a JSON object, not {type(payload).__name__}")
     if "alarmData" in payload:
         return _alarm(payload["alarmData"], "alarmData")
     if payload.get("detail-type") == STATE_CHANGE:
         return _alarm(payload.get("detail"), "detail")
     if payload.get("detail-type") == SCHEDULED:
-        return MinuteWake()
-    if payload and payload.keys() <= PERSON_FIELDS:
-        return _person(payload)
-    raise WakeError(
+        return ScheduledTick()
+    if payload and payload.keys() <= OPERATOR_FIELDS:
+        return _operator(payload)
+    raise PayloadError(
         "payload: must be a scheduled event, a CloudWatch alarm's action or state change,"
         ' or {"fleet": "...", "dry_run": true}'
     )
 
 
-def about(wake: AlarmWake, fleets: Iterable[Fleet], stack: str) -> tuple[Fleet, ...]:
+def fleets_of(change: AlarmChange, fleets: Iterable[Fleet], stack: str) -> tuple[Fleet, ...]:
     """The fleets that an alarm is about: as their veto, by its queues, else by its name, `<stack>-<fleet>-...`."""
     known = tuple(fleets)
     found = tuple(
         fleet
         for fleet in known
-        if wake.alarm == fleet.limits.veto_alarm or any(source.name in wake.queues for source in fleet.sources)
+        if change.alarm == fleet.limits.veto_alarm or any(source.name in change.queues for source in fleet.sources)
     )
-    named = [fleet for fleet in known if wake.alarm.startswith(f"{stack}-{fleet.name}-")]
+    named = [fleet for fleet in known if change.alarm.startswith(f"{stack}-{fleet.name}-")]
     return found or tuple(sorted(named, key=lambda fleet: len(fleet.name))[-1:])  # orders-eu before orders
 
 
-def _person(payload: Mapping[str, Any]) -> PersonWake:
+def _operator(payload: Mapping[str, Any]) -> OperatorRequest:
     fleet, dry_run = payload.get("fleet"), payload.get("dry_run", False)
     problems = []
     if fleet is not None and not (isinstance(fleet, str) and fleet):
@@ -93,11 +93,11 @@ def _person(payload: Mapping[str, Any]) -> PersonWake:
     if not isinstance(dry_run, bool):
         problems.append(f"dry_run: must be true or false (got {dry_run!r})")
     if problems:
-        raise WakeError(*problems)
-    return PersonWake(fleet, dry_run)
+        raise PayloadError(*problems)
+    return OperatorRequest(fleet, dry_run)
 
 
-def _alarm(detail: object, where: str) -> AlarmWake:
+def _alarm(detail: object, where: str) -> AlarmChange:
     fields = _mapping(detail)
     name, state = fields.get("alarmName"), _mapping(fields.get("state")).get("value")
     problems = []
@@ -106,8 +106,8 @@ def _alarm(detail: object, where: str) -> AlarmWake:
     if not isinstance(state, str):
         problems.append(f"{where}.state.value: must be the alarm's state (got {state!r})")
     if problems:
-        raise WakeError(*problems)
-    return AlarmWake(str(name), str(state), frozenset(_queues(_mapping(fields.get("configuration")))))
+        raise PayloadError(*problems)
+    return AlarmChange(str(name), str(state), frozenset(_queues(_mapping(fields.get("configuration")))))
 
 
 def _queues(configuration: Mapping[str, Any]) -> Iterator[str]:

@@ -35,7 +35,7 @@ NEW_S = 86_400.0  # a fleet is new until a day of its queue is known
 
 
 def plan(
-    snapshot: Snapshot, fleet: Fleet, estimates: Estimates, memory: Memory, timing: Timing, now: float
+    snapshot: Snapshot, fleet: Fleet, estimates: Estimates, memory: Memory, *, timing: Timing, now: float
 ) -> Decision:
     """Decide what capacity a fleet should have.
 
@@ -49,7 +49,7 @@ def plan(
     """
     if snapshot.group is None:
         return _without_group(snapshot, fleet, now)
-    tick = assess(snapshot, snapshot.group, fleet, estimates, memory, timing, now)
+    tick = assess(snapshot, snapshot.group, fleet, estimates, memory, timing=timing, now=now)
     wish = Wish(tick.need)
     reasons = [Reason(ReasonCode.NEED, explanation.need_sentence(tick), tick.current, tick.need)]
     for code, limit in LIMITS:

@@ -1,6 +1,7 @@
 """Supply: capacity units in service and launches under way, and how many messages they start in a time.
 
-One unit that works on k messages at once and completes m a second, each taking s = k / m seconds, starts within t seconds
+One unit that works on k messages at once and completes m a second, each taking s = k / m seconds, starts within t
+seconds
 
     in service, f of its k places taken     m t + (k - f) max(0, 1 - t / s)     free places at once, taken ones in turn
     launched, useful from d on              max(k, m (t - d)) for t >= d        true even if every message takes s
@@ -126,8 +127,8 @@ def supply_of(
     under_way: tuple[tuple[str, float], ...],
     places: float,
     rate_per_s: float,
-    timing: Timing,
     *,
+    timing: Timing,
     patient: bool,
     lead_s: float,
     now: float,

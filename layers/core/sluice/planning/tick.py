@@ -133,12 +133,12 @@ def tick(ports: Ports, fleet: Fleet, actuators: Actuators, timing: Timing, now: 
     snapshot, faults = observe(ports, fleet, now)
 
     before = ports.ledger.memory(fleet.name)
-    memory, estimates = learn(before, snapshot, fleet, timing, now)
-    decision = plan(snapshot, fleet, estimates, memory, timing, now)
+    memory, estimates = learn(before, snapshot, fleet, timing=timing, now=now)
+    decision = plan(snapshot, fleet, estimates, memory, timing=timing, now=now)
     memory = remember(memory, decision, timing)
     shadow: ShadowTick | None = None
     if fleet.mode is Mode.SHADOW:
-        shadow = replay(before, memory, estimates, snapshot, fleet, timing, now)
+        shadow = replay(before, memory, estimates, snapshot, fleet, timing=timing, now=now)
         memory = replace(memory, shadow=shadow.shadow)
 
     blind = snapshot.group is None or snapshot.queue.visible is None

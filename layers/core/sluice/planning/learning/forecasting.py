@@ -126,7 +126,7 @@ def lately(samples: tuple[QueueSample, ...]) -> float:
 
 
 def usual(history: History) -> float:
-    """Messages a second over as long as it took `USUAL_MESSAGES` to arrive: of few messages a level of minutes is chance.
+    """Messages a second over as long as it took `USUAL_MESSAGES` to arrive: the level of minutes may be chance.
 
     A period counts no more than that number: a batch that is over is not what is usual.
     """

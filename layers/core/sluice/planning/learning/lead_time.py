@@ -10,7 +10,7 @@ and when they took their first message measure both at once, and their reports a
 from sluice.config import Fleet
 from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Lifecycle, QueueReading
-from sluice.model.planning import Estimate, LaunchMemory, Measure, QueueSample, TimedLaunch
+from sluice.model.planning import LaunchMemory, Measure, QueueSample, TimedLaunch
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import blend
 
@@ -40,6 +40,7 @@ def learn_lead_time(
     samples: tuple[QueueSample, ...],
     queue: QueueReading,
     group: GroupReading,
+    *,
     timing: Timing,
     at: float,
 ) -> LaunchMemory:
@@ -81,7 +82,7 @@ def learn_lead_time(
     if estimate is not memory.to_service or under_way or memory.under_way:
         memory = replace(memory, to_service=estimate, under_way=tuple(under_way))
     if first_unit is not None or memory.first_unit is not None:
-        memory = _learn_first_message(memory, first_unit, samples, queue, group, at)
+        memory = _learn_first_message(memory, first_unit, samples, queue, group, at=at)
     return memory
 
 
@@ -102,6 +103,7 @@ def _learn_first_message(
     samples: tuple[QueueSample, ...],
     queue: QueueReading,
     group: GroupReading,
+    *,
     at: float,
 ) -> LaunchMemory:
     """Time how long the first unit of a group that comes from zero takes to receive its first message."""

@@ -1,4 +1,4 @@
-"""What a tick teaches: learn(memory, snapshot, fleet, timing, now) -> the memory after it, and the Estimates to plan with.
+"""What a tick teaches: learn(memory, snapshot, fleet, timing=, now=) -> the memory after it, and Estimates.
 
 Everything is learned from what ticks read anyway, and kept in `Memory`; the same snapshot twice teaches nothing twice.
 Metrics come late, so ticks leave samples behind: when the figures of a period arrive, the samples tell what the fleet
@@ -29,7 +29,7 @@ from sluice.planning.learning.samples import Known, record, record_as_one, recor
 from sluice.planning.learning.service_rate import is_proven, learn_service_rate, service_rate
 
 
-def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, timing: Timing, now: float) -> tuple[Memory, Estimates]:
+def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, now: float) -> tuple[Memory, Estimates]:
     """Learn from what a tick saw of the fleet.
 
     Args:
@@ -50,7 +50,7 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, timing: Timing, now:
     launches = learn_reported(launches, memory.timed)
     learned = replace(memory, arrivals=arrivals, batches=batches, launches=launches, unread=())
     if snapshot.group is not None and snapshot.at > memory.learned_at:
-        learned = _learn_from_group(memory, learned, snapshot, snapshot.group, fleet, timing, now)
+        learned = _learn_from_group(memory, learned, snapshot, snapshot.group, fleet, timing=timing, now=now)
     rate = learn_service_rate(
         memory.service_rate,
         learned.samples,
@@ -86,7 +86,14 @@ def _forecast_each(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> 
 
 
 def _learn_from_group(
-    before: Memory, learned: Memory, snapshot: Snapshot, group: GroupReading, fleet: Fleet, timing: Timing, now: float
+    before: Memory,
+    learned: Memory,
+    snapshot: Snapshot,
+    group: GroupReading,
+    fleet: Fleet,
+    *,
+    timing: Timing,
+    now: float,
 ) -> Memory:
     """The memory with what takes a reading of the group: launches, spending, samples, redeliveries, safety margin."""
     queue, at = snapshot.queue, snapshot.at
@@ -98,11 +105,13 @@ def _learn_from_group(
     )
     queues = before.queues
     if fleet.shared:
-        queues = record_each(before, known, snapshot, group, fleet, timing, now)
+        queues = record_each(before, known, snapshot, group, fleet, timing=timing, now=now)
         samples = record_as_one(before, queues, snapshot, fleet, timing)
     else:
         queues = ()  # any were of when it was shared
-        samples = record(before.as_queue(), before.redeliveries, known, queue, group, fleet, timing, at)
+        samples = record(
+            before.as_queue(), before.redeliveries, known, queue, group=group, fleet=fleet, timing=timing, at=at
+        )
     returned, samples = redeliveries.learn_returns(before.redeliveries, samples, queue, timing)
     returned = poison.learn_poison(returned, samples, queue, timing)
     margin = SafetyMargin()  # of a shared fleet: its oldest message may be of a queue whose messages may be old
@@ -112,15 +121,15 @@ def _learn_from_group(
             before.service_rate.estimate,
             samples,
             queue,
-            fleet.target_wait_s,
-            timing,
+            target_wait_s=fleet.target_wait_s,
+            timing=timing,
             learned_at=before.learned_at,
             at=at,
         )
     return replace(
         learned,
         learned_at=at,
-        launches=learn_lead_time(learned.launches, before.samples, queue, group, timing, at),
+        launches=learn_lead_time(learned.launches, before.samples, queue, group, timing=timing, at=at),
         spending=_learn_spending(before, group, timing, at),
         samples=samples,
         redeliveries=returned,

@@ -13,15 +13,15 @@ for any other five; where nothing recurs to the minute, some minutes of jitter a
 sizes of all repeats, absent ones as zero, are the distribution of the next.
 
 Judge. When the time of an expected batch is over, the share of it that arrived is averaged over the last twenty or so.
-No batch is believed to be likelier than that share. So batches that stay away stop this by themselves; they are expected
-on, so that the share can recover.
+No batch is believed to be likelier than that share. So batches that stay away stop this by themselves; they are
+expected on, so that the share can recover.
 
 Launch. Whether to launch before a batch arrives is a matter of cost (`worth`). Units that are ready have all of the
-batch's duration and the wait after it; those launched when it is seen have a lead time less, so more of them are needed,
-and each is paid for while it boots. Against that stands the cost of units that wait in vain. So units are launched ahead
-for as much of a batch as is likely enough to arrive; the rest can be launched for when it is seen. Units that are there
-and idle have paid for their boot, and are kept for what is less likely. Where a launch at sight comes too late, cost
-alone does not decide: there, what is as likely as not is launched for.
+batch's duration and the wait after it; those launched when it is seen have a lead time less, so more of them are
+needed, and each is paid for while it boots. Against that stands the cost of units that wait in vain. So units are
+launched ahead for as much of a batch as is likely enough to arrive; the rest can be launched for when it is seen. Units
+that are there and idle have paid for their boot, and are kept for what is less likely. Where a launch at sight comes
+too late, cost alone does not decide: there, what is as likely as not is launched for.
 
 A batch asks for capacity as waiting messages do, by deadlines, seen from the moment when it begins. It only ever raises
 the need: an expected batch never scales a fleet in.
@@ -248,6 +248,7 @@ def need_of_batches(
     samples: Sequence[QueueSample],
     deadlines: Sequence[Knot],
     steady_per_s: float,
+    *,
     supply: Supply,
     times: Times,
 ) -> int:

@@ -1,7 +1,7 @@
 """Messages that no consumer can complete: how many of those that wait are of that kind.
 
-Poison is received more than three times and not completed while others are. SQS puts such messages behind all others and
-leaves them out of the age of the oldest. So at the end of a period whose oldest age is a, no more than what arrived
+Poison is received more than three times and not completed while others are. SQS puts such messages behind all others
+and leaves them out of the age of the oldest. So at the end of a period whose oldest age is a, no more than what arrived
 within a (and a tick) has been received three times or less; the rest are suspects. The least number of suspects in five
 periods in a row is poison if meanwhile
 

@@ -76,9 +76,9 @@ def judged(
     rate: Estimate | None,
     samples: tuple[QueueSample, ...],
     queue: QueueReading,
+    *,
     target_wait_s: float,
     timing: Timing,
-    *,
     learned_at: float,
     at: float,
 ) -> SafetyMargin:
@@ -111,13 +111,13 @@ def judged(
         return replace(margin, late=None)  # what was the oldest shortly before cannot have been late
     if at - late_at < timing.settled_s:
         return margin
-    if _worked(rate, samples, queue, late_at, timing):
+    if _worked(rate, samples, queue, late_at, timing=timing):
         share = min(MARGIN_MOST, share + min(max(by, STEP_LEAST), STEP_MOST))
     return SafetyMargin(share)
 
 
 def _worked(
-    rate: Estimate | None, samples: tuple[QueueSample, ...], queue: QueueReading, until: float, timing: Timing
+    rate: Estimate | None, samples: tuple[QueueSample, ...], queue: QueueReading, until: float, *, timing: Timing
 ) -> bool:
     """Whether the units at work all along completed what they should before a message was late.
 

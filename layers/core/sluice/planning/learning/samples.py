@@ -3,8 +3,8 @@
     arrived = change of waiting + change of in flight + completed    since the sample before
     completed = units at work x service rate x seconds               without the share that fails
 
-Counts that can hardly be right are doubted once (`signal_quality`). Of a shared fleet each queue has samples of its own,
-and the fleet has those of all queues as one.
+Counts that can hardly be right are doubted once (`signal_quality`). Of a shared fleet each queue has samples of its
+own, and the fleet has those of all queues as one.
 """
 
 from sluice.config import Fleet
@@ -42,6 +42,7 @@ def record(
     returned: RedeliveryMemory,
     known: Known,
     queue: QueueReading,
+    *,
     group: GroupReading,
     fleet: Fleet,
     timing: Timing,
@@ -62,11 +63,11 @@ def record(
     if queue.visible is None:
         return queue_memory.samples
     working = capacity(group.instances, Lifecycle.WORKING)
-    # A guessed rate would make up arrivals by the thousand: until it is proven, what arrives is what the counts rise by.
+    # A guessed rate would make up arrivals by the thousand: until it is proven, arrivals are what the counts rise by.
     rate_per_s = known.rate.value if known.is_proven else 0.0
-    most = _most_to_come(queue_memory, known, queue, group, fleet, timing, at)
+    most = _most_to_come(queue_memory, known, queue, group, fleet=fleet, timing=timing, at=at)
     samples, visible, doubted = signal_quality.doubt(
-        queue_memory.samples, queue, timing, at, working * rate_per_s, most
+        queue_memory.samples, queue, timing, at=at, able_per_s=working * rate_per_s, most=most
     )
     before = samples[-1] if samples else None
     in_flight = queue.in_flight.value if queue.in_flight is not None else (before.in_flight if before else 0.0)
@@ -93,6 +94,7 @@ def _most_to_come(
     known: Known,
     queue: QueueReading,
     group: GroupReading,
+    *,
     fleet: Fleet,
     timing: Timing,
     at: float,
@@ -116,7 +118,7 @@ def _most_to_come(
 
 
 def record_each(
-    memory: Memory, known: Known, snapshot: Snapshot, group: GroupReading, fleet: Fleet, timing: Timing, now: float
+    memory: Memory, known: Known, snapshot: Snapshot, group: GroupReading, fleet: Fleet, *, timing: Timing, now: float
 ) -> tuple[QueueMemory, ...]:
     """What is remembered of each of a shared fleet's queues, with what this tick saw of it."""
     returned = RedeliveryMemory(failing_share=memory.redeliveries.failing_share)  # what came back is of all as one
@@ -126,7 +128,7 @@ def record_each(
         if not known.is_proven:  # each queue's own counts bound a guess
             rate = service_rate(memory.service_rate, alone.samples, fleet, timing, snapshot.at)
             known = replace(known, rate=rate)
-        samples = record(alone, returned, known, reading, group, fleet, timing, snapshot.at)
+        samples = record(alone, returned, known, reading, group=group, fleet=fleet, timing=timing, at=snapshot.at)
         history: History = alone.arrivals
         if reading.sent is not None:
             history = merge(alone.arrivals, reading.sent, now, QUEUE_PERIODS)

@@ -15,8 +15,9 @@ Until metrics come, the queue's own counts bound an unknown rate, since units th
 A period in which nothing completes that did before is an outage, and says nothing of the rate.
 
 A single odd period is not believed: a count beyond a step (`RATE_STEP`) of what was expected counts as that step. Three
-in a row on the same side mean that messages have changed, and the evidence of the old ones is dropped. Without a backlog
-a higher rate shows where more is completed than those in flight could at the rate believed; that is believed by degrees.
+in a row on the same side mean that messages have changed, and the evidence of the old ones is dropped. Without a
+backlog a higher rate shows where more is completed than those in flight could at the rate believed; that is believed by
+degrees.
 """
 
 from collections.abc import Callable

@@ -34,6 +34,7 @@ def doubt(
     samples: tuple[QueueSample, ...],
     queue: QueueReading,
     timing: Timing,
+    *,
     at: float,
     able_per_s: float,
     most: float | None,
@@ -95,7 +96,7 @@ def precedent(history: History, samples: tuple[QueueSample, ...], came: float, s
 
 
 def spare_s(wait_s: float, lead_s: float, seconds: float, timing: Timing) -> float:
-    """How long a launch ordered at the next tick can work for what arrived up to `seconds` ago; 0 if that is too short."""
+    """Seconds that a launch ordered at the next tick can work for what arrived `seconds` ago; 0 if too few."""
     left_s = wait_s - lead_s - seconds - timing.tick_s
     return left_s if left_s >= LOOKS_LEFT_TICKS * timing.tick_s else 0.0
 

@@ -5,21 +5,21 @@ Theory of operation
 In shadow mode somebody else sets the group's capacity. What Sluice would do depends on what it would have done before,
 so a simulated fleet is kept beside the real one. It begins equal to it. At each tick
 
-    arrivals since --SimulatedFleet--> what would wait, be in flight, work, launch    (simulated_fleet)
-    these as a snapshot --plan()--> what Sluice would want of that fleet              (simulated_view, the shipped planner)
-    the want --SimulatedFleet--> launched, or drained
+    arrivals since --SimulatedFleet--> what would wait, be in flight, work, launch    (simulated_fleet) these as a
+    snapshot --plan()--> what Sluice would want of that fleet              (simulated_view, the shipped planner) the
+    want --SimulatedFleet--> launched, or drained
 
-with needs, spending and the last empty queue of the simulated fleet's own. The estimates (rate, lead time, arrivals) are
-facts of the real fleet, and are used for both.
+with needs, spending and the last empty queue of the simulated fleet's own. The estimates (rate, lead time, arrivals)
+are facts of the real fleet, and are used for both.
 
-Arrivals are first what ticks saw, then what the metric counts. So the state is kept as of some minutes ago (`Shadow.at`),
-as far as the metric is final, with the wants of the ticks since; each tick runs from there anew. What is settled is
-scored, once: both sides over the same time, by the same arrivals. The real queue's starts are what arrived less what was
-seen waiting, and never fall; the simulated fleet's are a fluid's.
+Arrivals are first what ticks saw, then what the metric counts. So the state is kept as of some minutes ago
+(`Shadow.at`), as far as the metric is final, with the wants of the ticks since; each tick runs from there anew. What is
+settled is scored, once: both sides over the same time, by the same arrivals. The real queue's starts are what arrived
+less what was seen waiting, and never fall; the simulated fleet's are a fluid's.
 
 Of a shared fleet each queue that is consumed has its own waiting messages on both sides, its own arrivals and target
-wait. Messages in flight and costs are the fleet's. A paused queue is left out on both sides. A tick that cannot read one
-of the queues is left out.
+wait. Messages in flight and costs are the fleet's. A paused queue is left out on both sides. A tick that cannot read
+one of the queues is left out.
 
 Invariants
 1. What waited at first and arrived is what was started and what waits, on both sides, in each queue.
@@ -62,7 +62,14 @@ class ShadowTick:
 
 
 def replay(
-    before: Memory, memory: Memory, estimates: Estimates, snapshot: Snapshot, fleet: Fleet, timing: Timing, now: float
+    before: Memory,
+    memory: Memory,
+    estimates: Estimates,
+    snapshot: Snapshot,
+    fleet: Fleet,
+    *,
+    timing: Timing,
+    now: float,
 ) -> ShadowTick:
     """Go on with the simulated fleet, decide for it, and score what is settled.
 
@@ -96,7 +103,7 @@ def replay(
         shadow, settled = _settled(shadow, queues, speed, _final_at(shadow, memory, timing, at))
     simulated = _run(shadow, queues, speed, at, None)[0]
     seen = snapshot_of(simulated, snapshot, group, fleet)
-    decision = plan(seen, fleet, estimates, memory_of(memory, shadow), timing, now)
+    decision = plan(seen, fleet, estimates, memory_of(memory, shadow), timing=timing, now=now)
     return ShadowTick(_noted(shadow, simulated, decision, timing, at), decision, settled, began)
 
 

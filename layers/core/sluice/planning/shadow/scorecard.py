@@ -1,9 +1,9 @@
 """A shadow fleet's score: waits and cost of both sides in the same terms, kept by hours and days, and in a sentence.
 
 A wait is kept as a share of the target, in a dozen bins, so that a day of any traffic takes a line. The share of late
-messages is exact but for the estimate of the wait itself, since the target is the edge of a bin; quantiles are as wide as
-bins are. Messages that still wait count with their wait until now, on both sides. Of several queues each wait is a share
-of its own queue's target, so that all of them add up in the same bins.
+messages is exact but for the estimate of the wait itself, since the target is the edge of a bin; quantiles are as wide
+as bins are. Messages that still wait count with their wait until now, on both sides. Of several queues each wait is a
+share of its own queue's target, so that all of them add up in the same bins.
 """
 
 from bisect import bisect_left

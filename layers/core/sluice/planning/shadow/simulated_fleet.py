@@ -1,13 +1,13 @@
 """Waiting messages by age, and a simulated fleet that works on them: a fluid, exact between events.
 
 A message's wait is the horizontal distance between the curves of what arrived and what was started. Units take waiting
-messages into free places at once, then as places become free: n units with k places each complete n m a second while all
-are taken; otherwise a place becomes free after k / m seconds on average. Nothing is random: neither messages nor
+messages into free places at once, then as places become free: n units with k places each complete n m a second while
+all are taken; otherwise a place becomes free after k / m seconds on average. Nothing is random: neither messages nor
 launches vary.
 
 Of several queues a higher priority is served first. Queues of the same priority are served in turn: each has an equal
-share of what is free, and what one has no messages for goes to the others. So a queue with fewer arrivals than its share
-does not wait, whatever waits in the others.
+share of what is free, and what one has no messages for goes to the others. So a queue with fewer arrivals than its
+share does not wait, whatever waits in the others.
 """
 
 from collections import deque
@@ -66,7 +66,7 @@ class WaitingMessages:
         self.count = max(0.0, self.count - messages) if pieces else 0.0
 
     def to_record(self) -> tuple[Batch, ...]:
-        """As the ledger keeps it: where there are too many batches, neighbours that are together the shortest are merged."""
+        """As the ledger keeps it: too many batches are merged, neighbours that are together the shortest first."""
         pieces = [(round(a, DIGITS), round(b, DIGITS), round(n, DIGITS)) for a, b, n in self._pieces]
         pieces = [piece for piece in pieces if piece[2] > 0.0]
         while len(pieces) > BATCHES_MOST:
@@ -118,7 +118,7 @@ class SimulatedFleet:
         return self._settled + sum(units for *_, units in self.launches) + leaving
 
     def order(self, at: float, want: int, tally: TallyBuilder | None) -> None:
-        """Set the desired capacity: launch what is missing, or drain the units longest in service, and the newest launches last."""
+        """Set the desired capacity: launch what is missing, or drain those longest in service first, launches last."""
         self.desired = want
         surplus = self._settled + sum(units for *_, units in self.launches) - want
         if surplus < 0.0:
@@ -163,7 +163,7 @@ class SimulatedFleet:
     def advance(
         self, since: float, until: float, came: float, tally: TallyBuilder | None, others: Sequence[float] = ()
     ) -> None:
-        """Go on between two moments, in which so many messages arrived evenly: in the first queue, and in the others."""
+        """Go on between two moments, in which messages arrived evenly: `came` in the first queue, and in the others."""
         per_s = [messages / (until - since) for messages in (came, *others)]
         dues = sorted({due_at for _, due_at, _ in self.launches if since < due_at < until})
         for start, end in zip([since, *dues], [*dues, until], strict=True):
