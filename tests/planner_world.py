@@ -9,8 +9,7 @@ from typing import Any, Protocol
 from sluice.config.fleet import Fleet, parse
 from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle, QueueReading, Reading, Series
 from sluice.model.planning import Decision, Memory, Snapshot
-from sluice.planning.learning.learn import learn
-from sluice.planning.planner import plan, remember
+from tests.planner_steps import a_memory, learn_from, plan_for, remember_need
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders"
 NINE = 1_795_510_800.0  # 2026-11-24 09:00 UTC
@@ -98,14 +97,14 @@ def seen(now: float, queue: QueueReading, group: GroupReading | None, **more: An
 
 def decide(snapshot: Snapshot, fleet: Fleet, memory: Memory | None = None) -> Decision:
     """What a tick decides, its own snapshot learned from."""
-    learned = learn(memory or Memory(), snapshot, fleet, snapshot.at)
-    return plan(snapshot, fleet, learned, snapshot.at)
+    learned = learn_from(memory or Memory(), snapshot, fleet, snapshot.at)
+    return plan_for(snapshot, fleet, learned, snapshot.at)
 
 
 def watched(now: float, *needs: tuple[float, int], since_s: float = 600.0) -> Memory:
     """A memory that has watched for `since_s`, with needs of so many seconds ago."""
     kept = tuple((now - ago_s, needed) for ago_s, needed in needs)
-    return Memory(needs=kept, needs_since=now - since_s, needs_until=now - 10.0)
+    return a_memory(needs=kept, needs_since=now - since_s, needs_until=now - 10.0)
 
 
 # --------------------------------------------------------------------------- a world that decisions act on
@@ -158,9 +157,9 @@ def live(world: Ticked, fleet: Fleet, seconds: float) -> None:
     while world.t < until:
         if world.t >= tick_at:
             snapshot = world.snapshot()
-            world.memory = learn(world.memory, snapshot, fleet, world.now)
-            decision = plan(snapshot, fleet, world.memory, world.now)
-            world.memory = remember(world.memory, decision)
+            world.memory = learn_from(world.memory, snapshot, fleet, world.now)
+            decision = plan_for(snapshot, fleet, world.memory, world.now)
+            world.memory = remember_need(world.memory, decision)
             world.decisions.append(decision)
             world.set_desired(decision.want)
             tick_at = world.t + 10.0 if decision.hot else (world.t // 60.0 + 1.0) * 60.0

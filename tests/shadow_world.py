@@ -5,19 +5,18 @@ from dataclasses import dataclass, field, replace
 
 from sluice.config.fleet import Fleet
 from sluice.model.planning import Decision, Memory, Snapshot
-from sluice.planning.learning.learn import learn
-from sluice.planning.planner import plan, remember
-from sluice.planning.shadow.replay import Followed, follow
+from sluice.planning.shadow.replay import ShadowTick
 from sluice.planning.shadow.scorecard import Score, score
+from tests.planner_steps import learn_from, plan_for, remember_need, replay_for
 from tests.sharing_world import SharedWorld
 
 
-def looked(memory: Memory, snapshot: Snapshot, fleet: Fleet) -> tuple[Memory, Decision, Followed]:
+def looked(memory: Memory, snapshot: Snapshot, fleet: Fleet) -> tuple[Memory, Decision, ShadowTick]:
     """One tick in shadow mode: the memory after it, the decision on the real fleet, and what came of the other."""
-    learned = learn(memory, snapshot, fleet, snapshot.at)
-    decision = plan(snapshot, fleet, learned, snapshot.at)
-    learned = remember(learned, decision)
-    followed = follow(memory, learned, snapshot, fleet, snapshot.at)
+    learned = learn_from(memory, snapshot, fleet, snapshot.at)
+    decision = plan_for(snapshot, fleet, learned, snapshot.at)
+    learned = remember_need(learned, decision)
+    followed = replay_for(memory, learned, snapshot, fleet, snapshot.at)
     return replace(learned, shadow=followed.shadow), decision, followed
 
 
@@ -25,7 +24,7 @@ def looked(memory: Memory, snapshot: Snapshot, fleet: Fleet) -> tuple[Memory, De
 class ShadowedWorld(SharedWorld):
     """The world of several queues, with each look at it."""
 
-    looks: list[Followed] = field(default_factory=list)
+    looks: list[ShadowTick] = field(default_factory=list)
     seen_waiting: dict[float, list[int]] = field(default_factory=dict)  # at each look, by queue
 
     def watch(self, seconds: float, policy: Callable[["ShadowedWorld"], int] | None = None) -> None:

@@ -47,7 +47,7 @@ def decision(
 ) -> Decision:
     """A decision with the figures that the widget draws; a figure of None was not read."""
     want = current if want is None else want
-    action = Action.GROW if want > current else Action.SHRINK if want < current else Action.HOLD
+    action = Action.SCALE_OUT if want > current else Action.SCALE_IN if want < current else Action.HOLD
     return Decision(
         id=f"{at:.0f}",
         fleet=name,
@@ -114,7 +114,7 @@ def _afternoon(now: float, hours: float) -> Iterator[tuple[Decision, Outcome]]:
         if need >= world.capacity:
             calm_since = at
         made = _judge(at, world, need, arriving=arriving, oldest_s=oldest_s, calm_since=calm_since)
-        failed = made.action is Action.GROW and 51.0 <= minute < 51.4
+        failed = made.action is Action.SCALE_OUT and 51.0 <= minute < 51.4
         came_of = outcome(
             made,
             OutcomeStatus.FAILED if failed else None,
@@ -157,7 +157,7 @@ def _judge(at: float, world: _World, need: int, *, arriving: float, oldest_s: fl
         return judged(want, f"Shrink from {current} to {want}: {waiting}; {need} suffice.")
     if need < current:
         window = f"{max(0.0, 420.0 - (at - calm_since)):.0f} s of the window are left"
-        waits = Reason(ReasonCode.STABILISING, window, need, current)
+        waits = Reason(ReasonCode.STABILIZATION_WINDOW, window, need, current)
         return judged(current, f"Hold at {current}: {waiting}; {need} needed; {window}.", waits)
     return judged(current, f"Hold at {current}: {waiting}; {need} needed.")
 

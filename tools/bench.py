@@ -31,8 +31,9 @@ from rich.table import Table
 from sluice.aws.records import to_text
 from sluice.config.fleet import Fleet, parse
 from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading, Series
-from sluice.model.planning import History, Memory, Snapshot
-from sluice.planning.learning.learn import learn
+from sluice.model.planning import ArrivalMemory, Decision, History, Memory, Snapshot
+from sluice.model.timing import Timing
+from sluice.planning.learning.learn import estimate, learn
 from sluice.planning.planner import plan, remember
 from tools.bench_redrive import redrive_per_s
 from tools.compiled.__main__ import main as build_all
@@ -44,6 +45,7 @@ PROCESS_TIMEOUT_S = 60.0
 PLANS = 200  # a sample
 SAMPLES = 25
 FORTNIGHTS = 3  # of each policy, in turns; the least counts
+TIMING = Timing()
 REDRIVEN = 6_000  # dead letters, of which the redriver and the bare loop get as many each
 
 BARE = f"""
@@ -133,8 +135,13 @@ def _cpu_s(script: str, environ: Mapping[str, str]) -> float:
 def plan_one_queue_day_of_memory() -> Figure:
     """One decision on a busy fleet: launches under way, a backlog of several minutes, a day of arrivals."""
     snapshot, memory, fleet = _busy_day()
-    decision = plan(snapshot, fleet, memory, snapshot.at)
-    value = _best_us(lambda: plan(snapshot, fleet, memory, snapshot.at), "decisions")
+
+    def decide() -> Decision:
+        estimates = estimate(memory, fleet, TIMING, snapshot.at)
+        return plan(snapshot, fleet, estimates, memory, timing=TIMING, now=snapshot.at)
+
+    decision = decide()
+    value = _best_us(decide, "decisions")
     floor = _best_us(lambda: to_text(decision), "records")
     return Figure("plan_one_queue_day_of_memory", value, "us", floor)
 
@@ -155,7 +162,7 @@ def _busy_day() -> tuple[Snapshot, Memory, Fleet]:
     counts = tuple(float(rng.randrange(60, 90)) for _ in range(1440))
     end_at = now - 120.0
     recent = tuple((end_at - 60.0 * (15 - i), n) for i, n in enumerate(counts[-15:]))
-    memory = Memory(arrivals=History(60.0, end_at - 1440 * 60.0, counts))
+    memory = Memory(arrivals=ArrivalMemory(History(60.0, end_at - 1440 * 60.0, counts)))
     for tick in range(42):
         at = now - 10.0 * (41 - tick)
         snapshot = Snapshot(
@@ -180,8 +187,9 @@ def _busy_day() -> tuple[Snapshot, Memory, Fleet]:
                 ),
             ),
         )
-        memory = learn(memory, snapshot, fleet, at)
-        memory = remember(memory, plan(snapshot, fleet, memory, at))
+        memory, estimates = learn(memory, snapshot, fleet, timing=TIMING, now=at)
+        decision = plan(snapshot, fleet, estimates, memory, timing=TIMING, now=at)
+        memory = remember(memory, decision, TIMING)
     return snapshot, memory, fleet
 
 

@@ -13,11 +13,12 @@ from rich.table import Table
 
 from sluice.config.fleet import ConfigError, Fleet, parse
 from sluice.model.planning import Action, Decision, Figure, Memory, Snapshot
+from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
 from sluice.planning.planner import plan as decide
 
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
-COLOURS = {Action.GROW: "green", Action.SHRINK: "yellow", Action.HOLD: "cyan"}
+COLOURS = {Action.SCALE_OUT: "green", Action.SCALE_IN: "yellow", Action.HOLD: "cyan"}
 
 
 class FileError(ValueError):
@@ -56,8 +57,9 @@ def plan(
         for problem in error.problems:
             complaints.print(f"{error.path}: {problem}", style="red", markup=False, highlight=False)
         return BAD_INPUT
-    learned = learn(known, seen, read_fleet, seen.at)
-    decision = decide(seen, read_fleet, learned, seen.at)
+    timing = Timing()
+    learned, estimates = learn(known, seen, read_fleet, timing=timing, now=seen.at)
+    decision = decide(seen, read_fleet, estimates, learned, timing=timing, now=seen.at)
     if as_json:
         print(TypeAdapter(Decision).dump_json(decision, indent=2).decode())
     else:

@@ -17,12 +17,11 @@ from sluice.aws import connect
 from sluice.memory import Call, Fault, When, faulty_ports
 from sluice.model.draining import DrainState
 from sluice.model.observed import Mode
-from sluice.model.planning import Memory
 from sluice.model.shadow import Shadow, Span, Tally
 from sluice.planning.shadow.scorecard import added
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
 from sluice.ports.ledger import Ports
-from sluice.widget import UTC_CLOCK
+from tests.planner_steps import a_memory
 from tests.widget_html import Page, parse
 from tests.widget_scenes import (
     CONSOLE_ARN,
@@ -109,7 +108,7 @@ def test_render_when_the_fleet_is_in_shadow_mode_reads_its_score_from_the_memory
     tally = Tally(7200.0, 2.0, 30.0, (98.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0))
     ours = replace(tally, unit_s=3600.0, waits=(100.0,))
     span = Span(NOW - 3600, 3600.0, 100.0, acting=tally, shadow=ours)
-    world.ports.ledger.keep_memory("orders", Memory(shadow=added(Shadow(target_wait_s=60.0, at=NOW - 60), span)))
+    world.ports.ledger.keep_memory("orders", a_memory(shadow=added(Shadow(target_wait_s=60.0, at=NOW - 60), span)))
     world.ports.fleets.put("orders", fleet(mode=Mode.SHADOW))
     text = show({"fleet": "orders"}, world.ports).text
     assert "Sluice would have used 1.0 instance-hours instead of 2.0 and kept 100% within 60 s instead of 98%." in text

@@ -24,11 +24,13 @@ from sluice.model.planning import (
     TimedLaunch,
 )
 from sluice.model.redriving import Claim, Consignment, JobState, Quarantined, RedriveJob
-from sluice.model.shadow import Shadow, ShadowFleet, ShadowQueue, Span, Tally
+from sluice.model.shadow import ScoreHistory, Shadow, ShadowFleet, ShadowQueue, Span, Tally
+from sluice.model.usage import NeedWindow
 from sluice.ports.errors import ConflictError
 from sluice.ports.ledger import LAUNCHES_KEPT, RETRY_MARK_S, Ledger
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
+from tests.planner_steps import a_memory
 
 FLEET = "orders"
 AT = 1_767_225_600.25
@@ -56,7 +58,7 @@ def decision(number: int, at: float, fleet: str = FLEET) -> Decision:
         fleet=fleet,
         at=at,
         mode=Mode.ACT,
-        action=Action.GROW,
+        action=Action.SCALE_OUT,
         current=1,
         raw_need=9,
         want=4,
@@ -169,22 +171,20 @@ def test_lease_is_free_when_given_back(ledger: Ledger) -> None:
 def test_memory_is_empty_at_first_and_kept_whole(ledger: Ledger) -> None:
     """A day of minutes, estimates and all comes back as it was; other fleets have their own."""
     assert ledger.memory(FLEET) == Memory()
-    memory = replace(
-        Memory(),
-        service_rate=Estimate(0.3125, 12.5, AT),
+    memory = a_memory(
+        rate=Estimate(0.3125, 12.5, AT),
         arrivals=History(60.0, AT, tuple(float(i % 7) for i in range(1440))),
-        launches=(("i-1", AT), ("i-2", AT + 1)),
-        grown_at=AT - 0.125,
+        under_way=(("i-1", AT), ("i-2", AT + 1)),
+        margin_share=0.125,
         shadow=Shadow(
             target_wait_s=120.0,
             at=AT - 240.5,
             fleet=ShadowFleet(3, 2.0, ((AT, AT + 60, 1.0),), ((AT + 5, 1.0, 0.5),), 1.5, ((AT - 9, AT - 1, 12.5),)),
             waiting=((AT - 90, AT - 80, 700.0),),
             ticks=((AT - 10, 3, 20.0, 1.0), (AT, 4, 20.0, 0.0)),
-            needs=((AT, 4),),
-            needs_since=AT - 900,
+            needs=NeedWindow(((AT, 4),), AT - 900),
             restarted=(AT - 900, 310.0),
-            hours=(Span(AT - 300, 240.0, 99.0, Tally(60.0, 1.0, 130.5, (0.0, 9.0)), Tally()),),
+            score=ScoreHistory((Span(AT - 300, 240.0, 99.0, Tally(60.0, 1.0, 130.5, (0.0, 9.0)), Tally()),)),
         ),
     )
     ledger.keep_memory(FLEET, memory)
@@ -197,7 +197,7 @@ def test_memory_of_several_queues_in_shadow_is_kept_whole(ledger: Ledger) -> Non
     lines = ((AT - 60, AT - 30, 2.5),), ((AT - 9, AT, 1.0), (AT, AT, 3.0))
     fleet = ShadowFleet(2, 2.0, waiting=(), others=lines)
     queues = tuple(ShadowQueue(name, 60.0 * n, 3 - n, AT - n) for n, name in enumerate(("a", "b", "c"), start=1))
-    memory = Memory(shadow=Shadow(60.0, AT, fleet, lines[0], ((), lines[1]), queues=queues))
+    memory = a_memory(shadow=Shadow(60.0, AT, fleet, lines[0], ((), lines[1]), queues=queues))
     ledger.keep_memory(FLEET, memory)
     assert ledger.memory(FLEET) == memory
 
@@ -210,12 +210,12 @@ def timed(number: int) -> TimedLaunch:
 def test_launches_are_read_with_the_memory_when_others_have_noted_them(ledger: Ledger) -> None:
     """Before the planner's first tick and between two; it neither keeps nor loses them, and each has its number."""
     ledger.note_launch(FLEET, timed(1))
-    assert ledger.memory(FLEET) == Memory(timed=(replace(timed(1), number=1),))
+    assert ledger.memory(FLEET) == a_memory(timed=(replace(timed(1), number=1),))
     read = ledger.memory(FLEET)
     ledger.note_launch(FLEET, replace(timed(2), ready_at=None))
-    ledger.keep_memory(FLEET, replace(read, grown_at=AT))
+    ledger.keep_memory(FLEET, replace(read, learned_at=AT))
     both = (replace(timed(1), number=1), replace(timed(2), ready_at=None, number=2))
-    assert ledger.memory(FLEET) == Memory(grown_at=AT, timed=both)
+    assert ledger.memory(FLEET) == a_memory(learned_at=AT, timed=both)
     assert ledger.memory("other") == Memory()
 
 

@@ -12,12 +12,16 @@ import pytest
 from functions.planner import app
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Decide, Fault, MemoryPorts, When, faulty_ports, memory_ports
-from sluice.model.planning import OutcomeStatus, ReasonCode
+from sluice.model.planning import Action, OutcomeStatus, ReasonCode
 from sluice.model.redriving import Message
 from sluice.model.shadow import Shadow
+from sluice.model.timing import Timing
+from sluice.planning.service import Invocation, PlannerService
 from sluice.planning.shadow.scorecard import score
+from sluice.planning.tick import LEASE_S
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
 from sluice.ports.ledger import Ports
+from sluice.telemetry import MetricRecord
 
 EVENTS = Path(__file__).parents[2] / "events"
 START = 1_800_000_000.0
@@ -51,7 +55,7 @@ class Day:
         self.sent = 0
         self.invocations = 0
         self.meanwhile: Callable[[], None] = lambda: None
-        self.tally: list[app.Record] = []
+        self.records: list[MetricRecord] = []
 
     def clock(self) -> float:
         """Epoch seconds."""
@@ -78,12 +82,12 @@ class Day:
     ) -> Any:
         """One invocation of the planner."""
         self.invocations += 1
-        shift = app.Shift(f"invocation-{self.invocations}", self.now + shift_s, tick_s, self.sleep, "sluice")
-        planner = app.Planner(ports or self.seen, self.clock, shift)
+        invocation = Invocation(f"invocation-{self.invocations}", self.now + shift_s, self.sleep, "sluice")
+        service = PlannerService(ports or self.seen, self.clock, Timing(tick_s), invocation, app.logger)
         try:
-            return planner.answer(payload)
+            return service.respond(payload)
         finally:
-            self.tally += planner.tally
+            self.records += service.records
 
     def desired(self, name: str = "orders") -> int:
         """A group's desired capacity."""
@@ -91,7 +95,7 @@ class Day:
 
     def counted(self, metric: str, fleet: str | None = "orders") -> float:
         """A metric's sum."""
-        return sum(value for of, name, _, value in self.tally if (of, name) == (fleet, metric))
+        return sum(each.value for each in self.records if (each.fleet, each.name) == (fleet, metric))
 
 
 @pytest.fixture(autouse=True)
@@ -186,11 +190,11 @@ def test_person_when_a_dry_run_is_asked_for() -> None:
     day.send(420)
     [ticked] = day.invoke({"fleet": "orders", "dry_run": True})["ticks"]
     assert (ticked["want"], ticked["outcome"]) == (8, OutcomeStatus.SHADOW)
-    assert "420 messages wait" in ticked["sentence"]
+    assert "420 messages are waiting" in ticked["sentence"]
     assert ticked["reasons"][0]["code"] == ReasonCode.NEED
     assert day.desired() == 0
     assert day.ports.ledger.decisions("orders", 10) == ()
-    assert day.ports.ledger.memory("orders").sightings == ()
+    assert day.ports.ledger.memory("orders").samples == ()
     assert not {call for call in day.calls if "keep" in call or "record" in call or "acquire" in call}
 
 
@@ -207,7 +211,7 @@ def test_tick_when_orders_wait_at_zero(log: Callable[[], list[dict[str, Any]]]) 
     assert (decision.want, decision.raw_need, outcome.status) == (8, 8, OutcomeStatus.APPLIED)
     assert outcome.decision_id == decision.id
     memory = day.ports.ledger.memory("orders")
-    assert (memory.grown_at, memory.needs) == (START, ((START, 8),))
+    assert (decision.action, memory.needs.needs) == (Action.SCALE_OUT, ((START, 8),))
     assert day.ports.ledger.acquire("orders", "another", START + 9, START)
     told = [line for line in log() if line["message"] == decision.sentence]
     assert [(line["fleet"], line["tick"], line["outcome"], line["want"]) for line in told] == [
@@ -323,7 +327,7 @@ def test_hour_when_the_fleet_is_in_shadow_mode(log: Callable[[], list[dict[str, 
     assert day.counted("ShadowUnits") > 0 == day.counted("ActingUnits")
     assert day.counted("ShadowLate") == pytest.approx(scored.shadow.late_fraction * 420, abs=0.5)
     assert day.counted("ActingWait") == 0  # nothing was started
-    assert {name for _, name, _, _ in day.tally} >= {"ShadowWait", "ActingLate", "ScoredMessages"}
+    assert {record.name for record in day.records} >= {"ShadowWait", "ActingLate", "ScoredMessages"}
 
 
 def test_minute_when_only_the_fleet_as_it_would_be_is_hot() -> None:
@@ -401,7 +405,7 @@ def test_lease_when_an_alarm_comes_during_a_hot_minute(log: Callable[[], list[di
     assert answers == [{"ticks": [{"fleet": "orders", "outcome": OutcomeStatus.BUSY}]}]
     assert day.counted("TicksBusy") == 1
     assert len(day.ports.ledger.decisions("orders", 20)) == 6
-    assert any(line["message"] == "another planner has the fleet" for line in log())
+    assert any(line["message"] == "another planner has the fleet's lease" for line in log())
 
 
 def test_lease_when_the_other_planner_lets_go_within_the_minute() -> None:
@@ -418,8 +422,8 @@ def test_lease_when_a_planner_died() -> None:
     """A lease runs out by itself within the next minute."""
     day = Day()
     day.send(420)
-    assert day.ports.ledger.acquire("orders", "dead", START + app.LEASE_S, START)
-    day.now = START + app.LEASE_S + 1
+    assert day.ports.ledger.acquire("orders", "dead", START + LEASE_S, START)
+    day.now = START + LEASE_S + 1
     assert day.invoke(MINUTE, shift_s=1.0)["ticks"][0]["outcome"] == OutcomeStatus.APPLIED
 
 
@@ -546,7 +550,7 @@ def test_tick_when_a_fleet_has_several_queues(log: Callable[[], list[dict[str, A
     assert 0 < day.desired() == max(figures["need of orders"], figures["need of orders-urgent"])
     assert "need of returns" not in figures
     assert (day.calls["MemoryQueue.read_all"], day.calls["MemorySignals.read_all"]) == (1, 1)
-    assert any("460 messages wait" in line["message"] for line in log())
+    assert any("460 messages are waiting" in line["message"] for line in log())
     memory = day.ports.ledger.memory("orders")
     assert [queue.name for queue in memory.queues] == ["orders", "orders-urgent", "returns"]
 
@@ -621,7 +625,7 @@ def test_hour_when_a_fleet_of_several_queues_is_in_shadow_mode(log: Callable[[],
     assert any(line.get("shadow", {}).get("sentence") == scored.sentence for line in log())
     assert day.counted("ShadowUnits") > 0 == day.counted("ActingUnits")
     assert day.counted("ShadowLate") == pytest.approx(scored.shadow.late_fraction * 460, abs=0.5)
-    assert {name for _, name, _, _ in day.tally} >= {"ShadowWait", "ActingWait", "ActingLate", "ScoredMessages"}
+    assert {record.name for record in day.records} >= {"ShadowWait", "ActingWait", "ActingLate", "ScoredMessages"}
 
 
 def test_planner_when_fleets_cannot_be_loaded(log: Callable[[], list[dict[str, Any]]]) -> None:

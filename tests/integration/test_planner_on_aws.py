@@ -1,15 +1,17 @@
 """The planner over the ports on AWS, as moto plays it: what it keeps between invocations is really kept."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from functions.planner import app
-from sluice.model.planning import Memory, OutcomeStatus
+from sluice.model.planning import Action, Memory, OutcomeStatus
 from sluice.model.redriving import Message
+from sluice.model.timing import Timing
+from sluice.planning.service import Invocation, PlannerService
 from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
+from tests.planner_steps import changed
 
 MINUTE = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
 
@@ -25,8 +27,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[AwsWorld]:
 
 def invoke(world: AwsWorld, payload: dict[str, Any] = MINUTE, shift_s: float = 1.0) -> Any:
     """One invocation; between ticks time passes in moto."""
-    shift = app.Shift("invocation", world.now() + shift_s, 10.0, world.pass_time, "sluice")
-    return app.Planner(world.ports, world.now, shift).answer(payload)
+    invocation = Invocation("invocation", world.now() + shift_s, world.pass_time, "sluice")
+    return PlannerService(world.ports, world.now, Timing(), invocation, app.logger).respond(payload)
 
 
 def make_fleet(world: AwsWorld, max_size: int = 5) -> tuple[str, str]:
@@ -41,7 +43,7 @@ def make_fleet(world: AwsWorld, max_size: int = 5) -> tuple[str, str]:
 def test_planner_when_orders_come_and_go_on_aws(world: AwsWorld) -> None:
     """From zero up for a backlog, held by the memory kept in the ledger, and down to zero once it is worked off."""
     queue, group = make_fleet(world)
-    assert invoke(world)["ticks"][0]["sentence"] == "Hold at 0: nothing waits; none is needed."
+    assert invoke(world)["ticks"][0]["sentence"] == "Holding at 0: no message is waiting. No instance is needed."
     world.ports.queue.send(queue, [Message(id=f"m{i}", body="{}") for i in range(9)], [0.0] * 9)
     world.pass_time(10.0)
 
@@ -58,11 +60,10 @@ def test_planner_when_orders_come_and_go_on_aws(world: AwsWorld) -> None:
     assert sizes[-1] == 0
     assert world.ports.group.read(group).desired == 0
     memory = world.ports.ledger.memory("orders")
-    assert len(memory.sightings) >= 5
-    assert memory.grown_at is not None
-    assert memory.shrunk_at is not None
-    assert memory.shrunk_at > memory.grown_at
+    assert len(memory.samples) >= 5
     decided = world.ports.ledger.decisions("orders", 10)
+    grown_at = min(decision.at for decision, _ in decided if decision.action is Action.SCALE_OUT)
+    assert any(decision.action is Action.SCALE_IN and decision.at > grown_at for decision, _ in decided)
     assert [outcome.status for _, outcome in decided].count(OutcomeStatus.APPLIED) >= 2
 
 
@@ -72,8 +73,12 @@ def test_memory_when_it_has_gone_through_the_ledger(world: AwsWorld) -> None:
     invoke(world)
     kept = world.ports.ledger.memory("orders")
     assert kept != Memory()
-    learned = replace(
-        kept, starting=("i-1", 1.5, 2.5), expected=((1.0, (("level", 2.0),)),), outlook=("hour", 3.0, 0.5), week=(-1.0,)
+    learned = changed(
+        kept,
+        first_unit=("i-1", 1.5, 2.5),
+        forecasts=((1.0, (("level", 2.0),)),),
+        chosen=("hour", 3.0, 0.5),
+        week=(-1.0,),
     )
     world.ports.ledger.keep_memory("orders", learned)
     assert world.ports.ledger.memory("orders") == learned

@@ -1,13 +1,12 @@
-"""What holds for learn() whatever it sees."""
+"""What holds for learn_from() whatever it sees."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.model.observed import QueueReading, Reading, Series
-from sluice.model.planning import Memory, Sighting
-from sluice.planning.learning.learn import learn
-from sluice.planning.learning.service_rate import service_rate
+from sluice.model.planning import Memory, QueueSample
 from sluice.planning.learning.signal_quality import doubt
+from tests.planner_steps import TIMING, learn_from, rate_of
 from tests.planner_world import NINE, a_fleet, a_group, seen
 
 UNITS = 2
@@ -27,7 +26,7 @@ def minutes_of(counts: list[int], memory: Memory | None = None, began_at: float 
         queue = QueueReading(
             Reading(50.0, now), Reading(float(UNITS), now), Reading(0.0, now), deleted=Series(60.0, done)
         )
-        learned = learn(learned, seen(now, queue, a_group(now, UNITS)), fleet, now)
+        learned = learn_from(learned, seen(now, queue, a_group(now, UNITS)), fleet, now)
     return learned
 
 
@@ -35,7 +34,7 @@ def minutes_of(counts: list[int], memory: Memory | None = None, began_at: float 
 @given(st.lists(st.one_of(st.integers(0, 30), st.integers(0, 6000)), min_size=1, max_size=25))
 def test_service_rate_when_minutes_are_anything(counts):
     """It stays between the least and the most that any minute, or the hint, would say."""
-    believed = service_rate(minutes_of(counts), a_fleet(), NINE).value
+    believed = rate_of(minutes_of(counts), a_fleet(), NINE).value
     said = [count / (60.0 * UNITS) for count in counts] + [HINTED_PER_S]
     assert min(said) - 1e-9 <= believed <= max(said) + 1e-9
 
@@ -47,7 +46,7 @@ def test_service_rate_when_any_minute_follows_good_ones(usual, odd):
     fleet = a_fleet(hints={"seconds_per_message": 60.0 * UNITS / usual})
     before = minutes_of([usual] * 15)
     after = minutes_of([odd, usual], before, NINE + 1080.0)
-    was, became = service_rate(before, fleet, NINE).value, service_rate(after, fleet, NINE).value
+    was, became = rate_of(before, fleet, NINE).value, rate_of(after, fleet, NINE).value
     assert abs(became - was) <= 0.125 * was
 
 
@@ -61,7 +60,7 @@ def test_service_rate_when_a_change_lasts(usual, times, jitter):
     fleet = a_fleet()
     memory = minutes_of(later, minutes_of([usual] * 20), NINE + 1380.0)
     really = sum(later) / len(later) / (60.0 * UNITS)
-    assert abs(service_rate(memory, fleet, NINE).value / really - 1.0) <= 0.25
+    assert abs(rate_of(memory, fleet, NINE).value / really - 1.0) <= 0.25
 
 
 # ------------------------------------------------------------------------------------------------ demand hygiene
@@ -69,17 +68,17 @@ def test_service_rate_when_a_change_lasts(usual, times, jitter):
 counts = st.one_of(st.integers(0, 30), st.integers(0, 100_000)).map(float)
 
 
-def looked(before: Sighting, visible: float, in_flight: float, able_per_s: float, most: float | None) -> float:
+def looked(before: QueueSample, visible: float, in_flight: float, able_per_s: float, most: float | None) -> float:
     """What is believed of a count ten seconds later."""
     queue = QueueReading(Reading(visible, before.at + 10.0), Reading(in_flight, before.at + 10.0))
-    return doubt((before,), queue, before.at + 10.0, able_per_s, most)[1]
+    return doubt((before,), queue, TIMING, at=before.at + 10.0, able_per_s=able_per_s, most=most)[1]
 
 
 @anything
 @given(st.tuples(counts, counts), st.tuples(counts, counts), counts, st.floats(0, 1000), st.none() | counts)
 def test_count_when_it_is_doubted(was, now, in_flight, able_per_s, most):
     """More waiting is never believed to be less; what is believed lies between the count and the one before."""
-    before = Sighting(NINE, was[0], was[1], 4.0, True, 0.0)
+    before = QueueSample(NINE, was[0], was[1], 4.0, True, 0.0)
     fewer, more = sorted(now)
     low = looked(before, fewer, in_flight, able_per_s, most)
     high = looked(before, more, in_flight, able_per_s, most)
@@ -92,14 +91,14 @@ def test_count_when_it_is_doubted(was, now, in_flight, able_per_s, most):
 @given(st.lists(counts, min_size=2, max_size=12), st.floats(0, 1000), st.none() | counts)
 def test_counts_when_a_second_look_says_the_same(counts_seen, able_per_s, most):
     """Whatever is counted twice in a row is believed."""
-    sightings: tuple[Sighting, ...] = ()
+    samples: tuple[QueueSample, ...] = ()
     for index, count in enumerate([one for one in counts_seen for _ in range(2)]):
         at = NINE + 10.0 * index
         queue = QueueReading(Reading(count, at), Reading(4.0, at))
-        sightings, believed, doubted = doubt(sightings, queue, at, able_per_s, most)
+        samples, believed, doubted = doubt(samples, queue, TIMING, at=at, able_per_s=able_per_s, most=most)
         if index % 2:
             assert believed == count
-        sightings = (*sightings, Sighting(at, believed, 4.0, 4.0, True, 0.0, doubted=doubted))
+        samples = (*samples, QueueSample(at, believed, 4.0, 4.0, True, 0.0, doubted=doubted))
 
 
 @anything
@@ -121,5 +120,9 @@ def test_poison_when_nothing_comes_back(minutes):
             deleted=Series(60.0, done),
             received=Series(60.0, done),
         )
-        memory = learn(memory, seen(now, queue, a_group(now, UNITS)), fleet, now)
-    assert (memory.poison, memory.failing, sum(memory.returns.counts)) == (0.0, 0.0, 0.0)
+        memory = learn_from(memory, seen(now, queue, a_group(now, UNITS)), fleet, now)
+    assert (memory.redeliveries.poison, memory.redeliveries.failing_share, sum(memory.redeliveries.history.counts)) == (
+        0.0,
+        0.0,
+        0.0,
+    )

@@ -1,4 +1,4 @@
-"""What holds for plan() whatever it sees, and for whole hours of its decisions in a closed loop."""
+"""What holds for plan_for() whatever it sees, and for whole hours of its decisions in a closed loop."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -8,14 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle, QueueReading, Reading, Series
-from sluice.model.planning import Action, Awaited, History, Memory, ReasonCode, Sighting, Snapshot
-from sluice.planning.assessment import case_of
-from sluice.planning.learning.forecasting import forecast
-from sluice.planning.learning.learn import learn
-from sluice.planning.learning.periodic_batches import AWAITED_MAX, PULSES_MAX, learn_batches
-from sluice.planning.limits import BUSY_S
-from sluice.planning.planner import plan, remember
+from sluice.model.planning import Action, ExpectedBatch, History, Memory, QueueSample, ReasonCode, Snapshot
+from sluice.planning.learning.periodic_batches import EXPECTED_MAX, PULSES_MAX, learn_batches
+from sluice.planning.limits import BUSY_TICKS
 from sluice.planning.supply import Supply
+from tests.planner_steps import TIMING, a_memory, assess_for, changed, forecast_of, learn_from, plan_for, remember_need
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
 LIVE = ("visible", "in_flight", "delayed")
@@ -101,17 +98,19 @@ def memories(draw, now=NINE + 86_000):
     """What may have been learned: nothing, or a day."""
     seen_at = sorted(draw(st.lists(st.floats(now - 400, now - 1), max_size=8, unique=True)))
     needs = sorted(draw(st.lists(st.tuples(st.floats(now - 900, now - 1), st.integers(0, 100)), max_size=5)))
-    return Memory(
+    return a_memory(
         arrivals=History(60.0, now - 120.0 - 60.0 * 30, tuple(draw(st.lists(counts, min_size=6, max_size=6))) * 5),
-        sightings=tuple(
-            Sighting(at, draw(counts), draw(counts), float(draw(st.integers(0, 50))), draw(st.booleans()), draw(counts))
+        samples=tuple(
+            QueueSample(
+                at, draw(counts), draw(counts), float(draw(st.integers(0, 50))), draw(st.booleans()), draw(counts)
+            )
             for at in seen_at
         ),
         needs=tuple(needs),
         needs_since=draw(st.none() | st.floats(now - 5000, now - 1)),
         needs_until=now - draw(st.floats(1, 400)),
         learned_at=seen_at[-1] if seen_at else draw(st.sampled_from([0.0, now - 60])),
-        spent_day=now - now % 86_400,
+        day_at=now - now % 86_400,
         spent_s=draw(st.floats(0, 1e6)),
     )
 
@@ -121,15 +120,15 @@ def memories(draw, now=NINE + 86_000):
 def test_want_when_anything_is_seen(fleet, snapshot, memory):
     """The want is within the group's bounds, the reasons lead from need to want, and the sentence ends."""
     now = snapshot.at
-    decision = plan(snapshot, fleet, learn(memory, snapshot, fleet, now), now)
+    decision = plan_for(snapshot, fleet, learn_from(memory, snapshot, fleet, now), now)
     assert snapshot.group.min_size <= decision.want <= snapshot.group.max_size
     assert decision.reasons[0].after == decision.raw_need
     assert decision.reasons[-1].after == decision.want
     steps = decision.reasons[1:]
     assert all(before.after == after.before for before, after in pairwise(steps))
     assert decision.sentence.endswith(".")
-    assert (decision.action is Action.GROW) == (decision.want > decision.current)
-    assert (decision.action is Action.SHRINK) == (decision.want < decision.current)
+    assert (decision.action is Action.SCALE_OUT) == (decision.want > decision.current)
+    assert (decision.action is Action.SCALE_IN) == (decision.want < decision.current)
 
 
 @anything
@@ -137,10 +136,10 @@ def test_want_when_anything_is_seen(fleet, snapshot, memory):
 def test_need_when_more_messages_wait(fleet, snapshot, memory, more):
     """More messages waiting never need less, all else being as it is."""
     now = snapshot.at
-    learned = learn(memory, snapshot, fleet, now)
+    learned = learn_from(memory, snapshot, fleet, now)
     fuller = replace(snapshot.queue, visible=Reading(snapshot.queue.visible.value + more, now))
-    few = plan(snapshot, fleet, learned, now)
-    many = plan(replace(snapshot, queue=fuller), fleet, learned, now)
+    few = plan_for(snapshot, fleet, learned, now)
+    many = plan_for(replace(snapshot, queue=fuller), fleet, learned, now)
     assert many.raw_need >= few.raw_need
 
 
@@ -151,7 +150,7 @@ def test_want_when_a_live_figure_is_missing_or_stale(fleet, snapshot, memory, wh
     now = snapshot.at
     old = Reading(0.0, now - fleet.limits.stale_after_s - 1)
     blind = replace(snapshot, queue=replace(snapshot.queue, **{which: None if missing else old}))
-    decision = plan(blind, fleet, learn(memory, blind, fleet, now), now)
+    decision = plan_for(blind, fleet, learn_from(memory, blind, fleet, now), now)
     assert decision.want >= decision.current
     if which == "visible":
         assert decision.want == decision.current
@@ -162,12 +161,12 @@ def test_want_when_a_live_figure_is_missing_or_stale(fleet, snapshot, memory, wh
 def test_tick_when_it_is_repeated(fleet, snapshot, memory):
     """The same snapshot again teaches nothing, decides the same, and is remembered once."""
     now = snapshot.at
-    once = learn(memory, snapshot, fleet, now)
-    first = plan(snapshot, fleet, once, now)
-    kept = remember(once, first)
-    assert learn(kept, snapshot, fleet, now) == kept
-    assert plan(snapshot, fleet, kept, now).want == first.want
-    assert remember(kept, plan(snapshot, fleet, kept, now)) == kept
+    once = learn_from(memory, snapshot, fleet, now)
+    first = plan_for(snapshot, fleet, once, now)
+    kept = remember_need(once, first)
+    assert learn_from(kept, snapshot, fleet, now) == kept
+    assert plan_for(snapshot, fleet, kept, now).want == first.want
+    assert remember_need(kept, plan_for(snapshot, fleet, kept, now)) == kept
 
 
 @anything
@@ -175,7 +174,7 @@ def test_tick_when_it_is_repeated(fleet, snapshot, memory):
 def test_zero_when_something_is_undone(fleet, snapshot, memory):
     """A fleet that has a unit keeps one until all is done, unless its budget is used up."""
     now = snapshot.at
-    decision = plan(snapshot, fleet, learn(memory, snapshot, fleet, now), now)
+    decision = plan_for(snapshot, fleet, learn_from(memory, snapshot, fleet, now), now)
     queue = snapshot.queue
     if decision.current > 0 and queue.visible.value + queue.in_flight.value + queue.delayed.value > 0:
         assert decision.want >= 1 or ReasonCode.BUDGET in {reason.code for reason in decision.reasons}
@@ -188,7 +187,7 @@ def test_wake_when_a_message_waits_at_zero(fleet, visible, delayed, high):
     queue = QueueReading(Reading(visible + 1, NINE), Reading(0.0, NINE), Reading(delayed, NINE))
     unbudgeted = fleet.model_copy(update={"limits": fleet.limits.model_copy(update={"instance_hours_per_day": None})})
     snapshot = Snapshot("orders", NINE, queue, GroupReading("orders", NINE, 0, 0, high))
-    assert plan(snapshot, unbudgeted, learn(Memory(), snapshot, fleet, NINE), NINE).want >= 1
+    assert plan_for(snapshot, unbudgeted, learn_from(Memory(), snapshot, fleet, NINE), NINE).want >= 1
 
 
 @st.composite
@@ -198,7 +197,7 @@ def awaited(draw, now=NINE + 86_000):
     for ahead_s in sorted(draw(st.lists(st.integers(-3, 15), max_size=4, unique=True))):
         at = now - now % 60.0 + 60.0 * ahead_s
         sizes = draw(st.lists(st.sampled_from([0.0, 6.0, 80.0, 900.0]), min_size=3, max_size=12))
-        batches.append(Awaited(at, at + draw(st.sampled_from([60.0, 180.0])), tuple(sorted(sizes))))
+        batches.append(ExpectedBatch(at, at + draw(st.sampled_from([60.0, 180.0])), tuple(sorted(sizes))))
     return tuple(batches)
 
 
@@ -207,12 +206,12 @@ def awaited(draw, now=NINE + 86_000):
 def test_need_when_batches_are_awaited(fleet, snapshot, memory, batches, more):
     """What is awaited only ever asks for more, and more messages waiting never need less beside it."""
     now = snapshot.at
-    learned = learn(memory, snapshot, fleet, now)
-    expecting = replace(learned, awaited=batches)
+    learned = learn_from(memory, snapshot, fleet, now)
+    expecting = changed(learned, batches=batches)
     fuller = replace(snapshot.queue, visible=Reading(snapshot.queue.visible.value + more, now))
-    without = plan(snapshot, fleet, replace(learned, awaited=()), now)
-    few = plan(snapshot, fleet, expecting, now)
-    many = plan(replace(snapshot, queue=fuller), fleet, expecting, now)
+    without = plan_for(snapshot, fleet, changed(learned, batches=()), now)
+    few = plan_for(snapshot, fleet, expecting, now)
+    many = plan_for(replace(snapshot, queue=fuller), fleet, expecting, now)
     assert without.raw_need <= few.raw_need <= many.raw_need
     assert few.want >= without.want
 
@@ -225,13 +224,14 @@ def test_batches_when_any_counts_come(runs):
     memory = Memory()
     for until in range(1, len(counts) + 1):
         history = History(60.0, NINE - NINE % 60.0, tuple(counts[:until]))
-        memory = replace(memory, arrivals=history, **learn_batches(memory, history, 480.0))
-    assert len(memory.pulses) <= min(PULSES_MAX, len(runs))
-    assert [at for at, _ in memory.pulses] == sorted({at for at, _ in memory.pulses})
-    assert {size for _, size in memory.pulses} <= {38.0, 698.0}
-    assert len(memory.awaited) <= AWAITED_MAX
-    assert all(each.at < each.until and list(each.sizes) == sorted(each.sizes) for each in memory.awaited)
-    assert memory.regular is None or 0.0 <= memory.regular.mean <= 1.0
+        learned = learn_batches(memory.batches, history, 480.0, TIMING)
+        memory = replace(changed(memory, arrivals=history), batches=learned)
+    assert len(memory.batches.pulses) <= min(PULSES_MAX, len(runs))
+    assert [at for at, _ in memory.batches.pulses] == sorted({at for at, _ in memory.batches.pulses})
+    assert {size for _, size in memory.batches.pulses} <= {38.0, 698.0}
+    assert len(memory.batches.expected) <= EXPECTED_MAX
+    assert all(each.at < each.until and list(each.sizes) == sorted(each.sizes) for each in memory.batches.expected)
+    assert memory.batches.arrived_share is None or 0.0 <= memory.batches.arrived_share.mean <= 1.0
 
 
 supplies = st.builds(
@@ -322,18 +322,18 @@ def test_want_when_the_forecast_is_nothing(fleet, snapshot, memory, above_per_s,
     never wants less, and the former keeps what the messages that wait need by themselves.
     """
     now = snapshot.at
-    learned = learn(memory, snapshot, fleet, now)
-    level_per_s = forecast(learned, now).rate_per_s
-    nothing = replace(learned, outlook=("trend", -level_per_s, 0.0))
-    wanted = plan(snapshot, fleet, nothing, now)
-    more = plan(snapshot, fleet, replace(learned, outlook=("trend", above_per_s, error_per_s)), now)
-    level = plan(snapshot, fleet, replace(learned, outlook=("level", 0.0, 0.0)), now)
+    learned = learn_from(memory, snapshot, fleet, now)
+    level_per_s = forecast_of(learned, now).rate_per_s
+    nothing = changed(learned, chosen=("trend", -level_per_s, 0.0))
+    wanted = plan_for(snapshot, fleet, nothing, now)
+    more = plan_for(snapshot, fleet, changed(learned, chosen=("trend", above_per_s, error_per_s)), now)
+    level = plan_for(snapshot, fleet, changed(learned, chosen=("level", 0.0, 0.0)), now)
     assert wanted.raw_need <= level.raw_need <= more.raw_need
     hard = {ReasonCode.DOWNSTREAM, ReasonCode.BUDGET, ReasonCode.GROUP_MAX, ReasonCode.STEP, ReasonCode.STALE}
     if not hard & {reason.code for reason in wanted.reasons}:
-        group = case_of(snapshot, snapshot.group, fleet, nothing, now)
+        group = assess_for(snapshot, snapshot.group, fleet, nothing, now)
         assert wanted.want >= min(wanted.current, group.need)
-        if wanted.want < wanted.current and group.supply.places / group.rate.value > BUSY_S:
+        if wanted.want < wanted.current and group.supply.places / group.rate_per_s > BUSY_TICKS * TIMING.tick_s:
             busy = min(snapshot.queue.in_flight.value, group.supply.places * group.supply.working)
             assert wanted.want >= min(wanted.current, floor(busy / group.supply.places))
 

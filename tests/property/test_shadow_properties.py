@@ -7,14 +7,19 @@ from math import isclose
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.aws.records import from_text, to_text
-from sluice.model.planning import Memory
+from sluice.aws import memory_record
+from sluice.aws.records import to_text
 from sluice.model.shadow import Shadow, ShadowFleet
-from sluice.planning.learning.learn import learn
-from sluice.planning.planner import plan, remember
-from sluice.planning.shadow.replay import TICKS_KEPT, arrivals, follow
-from sluice.planning.shadow.scorecard import DAYS_KEPT, HOURS_KEPT, SHARES, Tallying, score
-from sluice.planning.shadow.simulated_fleet import LEAVING_KEPT, PIECES, Counterfactual, Line, Pace
+from sluice.planning.shadow.arrivals import arrivals
+from sluice.planning.shadow.scorecard import DAYS_KEPT, HOURS_KEPT, SHARES, TallyBuilder, score
+from sluice.planning.shadow.simulated_fleet import (
+    BATCHES_MOST,
+    LEAVING_MOST,
+    FleetSpeed,
+    SimulatedFleet,
+    WaitingMessages,
+)
+from tests.planner_steps import learn_from, plan_for, remember_need, replay_for
 from tests.planner_world import NINE, World, a_fleet
 
 loop = settings(derandomize=True, max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -29,21 +34,21 @@ def test_counterfactual_when_anything_comes_and_any_capacity_is_wanted_loses_not
     moves, rate_per_s, places, lead_s, leave_s
 ):
     """Messages in are those started and those waiting; units there and on their way are what is desired."""
-    fleet = Counterfactual(ShadowFleet(0, 0.0), Pace(rate_per_s, float(places), lead_s, leave_s))
-    tally, now, came = Tallying(120.0), NINE, 0.0
+    fleet = SimulatedFleet(ShadowFleet(0, 0.0), FleetSpeed(rate_per_s, float(places), lead_s, leave_s))
+    tally, now, came = TallyBuilder(120.0), NINE, 0.0
     for seconds, messages, want in moves:
         fleet.order(now, want, tally)
         fleet.advance(now, now + seconds, messages, tally)
         now, came = now + seconds, came + messages
         up = fleet.working(now)
-        assert isclose(came, sum(tally.waits) + fleet.line.count, rel_tol=1e-6, abs_tol=1e-3)
+        assert isclose(came, sum(tally.waits) + fleet.queue.count, rel_tol=1e-6, abs_tol=1e-3)
         assert -1e-6 <= fleet.in_flight <= up * places + 1e-6
-        assert isclose(fleet.paid(now) - want, sum(u for g, u, _ in fleet.kept().leaving if g > now), abs_tol=0.1)
-        assert fleet.kept().desired == want
-    kept = fleet.kept()
-    assert len(kept.waiting) <= PIECES
-    assert len(kept.leaving) <= LEAVING_KEPT
-    assert isclose(sum(piece[2] for piece in kept.waiting), fleet.line.count, abs_tol=0.1)
+        assert isclose(fleet.paid(now) - want, sum(u for g, u, _ in fleet.to_record().leaving if g > now), abs_tol=0.1)
+        assert fleet.to_record().desired == want
+    kept = fleet.to_record()
+    assert len(kept.waiting) <= BATCHES_MOST
+    assert len(kept.leaving) <= LEAVING_MOST
+    assert isclose(sum(piece[2] for piece in kept.waiting), fleet.queue.count, abs_tol=0.1)
     assert tally.unit_s >= 0.0
 
 
@@ -51,13 +56,13 @@ def test_counterfactual_when_anything_comes_and_any_capacity_is_wanted_loses_not
 @given(st.lists(st.tuples(st.floats(0.0, 60.0), st.floats(0.01, 900.0)), max_size=60))
 def test_line_when_it_is_kept_and_taken_has_every_message_once(adds):
     """However many pieces are drawn together, their messages and the time that they span stay."""
-    line, at = Line(), NINE
+    line, at = WaitingMessages(), NINE
     for seconds, messages in adds:
         line.add(at, at + seconds, messages)
         at += seconds
-    kept = Line(line.kept())
+    kept = WaitingMessages(line.to_record())
     assert isclose(kept.count, line.count, abs_tol=0.05)
-    tally = Tallying(60.0)
+    tally = TallyBuilder(60.0)
     kept.take(kept.count, at, at, tally)
     assert isclose(sum(tally.waits), line.count, abs_tol=0.05)
     assert kept.oldest_at is None
@@ -69,12 +74,12 @@ class Shadowed(World):
     def look(self, fleet, desired=None):
         """One tick in shadow mode; what it made of it. Without a held capacity, Sluice's own is set."""
         before, snapshot = self.memory, self.snapshot()
-        memory = learn(before, snapshot, fleet, self.now)
-        decision = plan(snapshot, fleet, memory, self.now)
-        memory = remember(memory, decision)
-        followed = follow(before, memory, snapshot, fleet, self.now)
+        memory = learn_from(before, snapshot, fleet, self.now)
+        decision = plan_for(snapshot, fleet, memory, self.now)
+        memory = remember_need(memory, decision)
+        followed = replay_for(before, memory, snapshot, fleet, self.now)
         self.memory = replace(memory, shadow=followed.shadow)
-        again = follow(before, self.memory, snapshot, fleet, self.now)
+        again = replay_for(before, self.memory, snapshot, fleet, self.now)
         assert again.shadow == followed.shadow  # a repeated tick changes nothing
         assert again.settled is None
         self.set_desired(decision.want if desired is None else desired)
@@ -106,14 +111,14 @@ def test_follow_when_somebody_holds_any_capacity_scores_what_came(desired, quiet
     assert isclose(scored.came, came, abs_tol=0.5)
     assert isclose(scored.shadow.messages, came, rel_tol=1e-3, abs_tol=1.0)
     assert isclose(scored.acting.messages, came, rel_tol=1e-3, abs_tol=1.0)
-    assert isclose(sum(span.seconds for span in shadow.hours), shadow.at - NINE, abs_tol=0.1)
+    assert isclose(sum(span.seconds for span in shadow.score.hours), shadow.at - NINE, abs_tol=0.1)
     assert shadow.at >= world.now - 370.0
-    assert len(shadow.ticks) <= TICKS_KEPT + 1
-    assert len(shadow.hours) <= HOURS_KEPT
-    assert len(shadow.days) <= DAYS_KEPT
-    assert all(len(span.shadow.waits) <= len(SHARES) + 1 for span in shadow.hours)
-    text = to_text(world.memory)
-    assert from_text(Memory, text, "state") == world.memory
+    assert len(shadow.ticks) <= 61
+    assert len(shadow.score.hours) <= HOURS_KEPT
+    assert len(shadow.score.days) <= DAYS_KEPT
+    assert all(len(span.shadow.waits) <= len(SHARES) + 1 for span in shadow.score.hours)
+    text = memory_record.to_text(world.memory)
+    assert memory_record.from_text(text) == world.memory
     assert len(to_text(shadow)) < 12_000
 
 
@@ -148,9 +153,9 @@ def test_arrivals_when_metrics_are_there_are_what_they_say():
     fleet = a_fleet(mode="shadow")
     world = Shadowed(lambda t: 5.0 if t % 100 < 20 else 0.2)
     world.watch(fleet, 900.0, 3)
-    history = world.memory.arrivals
+    history = world.memory.arrivals.history
     since = history.end_at - 240.0
-    came = arrivals(world.memory, since, history.end_at)
+    came = arrivals(world.memory.as_queue(), since, history.end_at)
     assert isclose(sum(each[2] for each in came), sum(history.counts[-4:]), abs_tol=1e-6)
     assert came[0][0] == since
     assert came[-1][1] == history.end_at
@@ -185,10 +190,10 @@ def test_follow_when_the_target_changes_scores_from_the_beginning():
     assert score(world.memory.shadow) is not None
     followed = world.look(a_fleet(mode="shadow", target_wait_s=300), 2)
     assert followed.began
-    assert followed.shadow.hours == ()
+    assert followed.shadow.score.hours == ()
     assert score(followed.shadow) is None
 
 
 def test_memory_when_it_is_of_before_shadow_scores_is_read():
     """A record without the field is valid."""
-    assert from_text(Memory, '{"learned_at": 5.0}', "state").shadow == Shadow()
+    assert memory_record.from_text('{"learned_at": 5.0}').shadow == Shadow()

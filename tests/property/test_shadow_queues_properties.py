@@ -6,12 +6,12 @@ from math import isclose
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.aws.records import from_text, to_text
-from sluice.model.planning import Memory
+from sluice.aws import memory_record
+from sluice.aws.records import to_text
 from sluice.model.shadow import ShadowFleet
 from sluice.planning.shadow.replay import TICKS_KEPT
-from sluice.planning.shadow.scorecard import SHARES, Tallying, score
-from sluice.planning.shadow.simulated_fleet import PIECES, Counterfactual, Pace
+from sluice.planning.shadow.scorecard import SHARES, TallyBuilder, score
+from sluice.planning.shadow.simulated_fleet import BATCHES_MOST, FleetSpeed, SimulatedFleet
 from tests.planner_world import NINE
 from tests.shadow_world import ShadowedWorld
 from tests.sharing_world import a_shared_fleet
@@ -20,7 +20,7 @@ loop = settings(derandomize=True, max_examples=6, deadline=None, suppress_health
 anything = settings(derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-class ByQueue(Tallying):
+class ByQueue(TallyBuilder):
     """A tally that knows how many of each queue were started as well."""
 
     def __init__(self, *targets_s: float) -> None:
@@ -54,10 +54,10 @@ def test_counterfactual_when_anything_comes_to_several_queues_loses_nothing_in_a
     Who is served first makes no unit work more or less.
     """
     priorities, moves = drawn
-    pace = Pace(rate_per_s, float(places), lead_s, leave_s)
+    pace = FleetSpeed(rate_per_s, float(places), lead_s, leave_s)
     nothing = ShadowFleet(0, 0.0, others=((),) * (len(priorities) - 1))
-    fleet, one = Counterfactual(nothing, pace, priorities), Counterfactual(ShadowFleet(0, 0.0), pace)
-    tally, whole, now = ByQueue(*[60.0 + 300.0 * n for n in range(len(priorities))]), Tallying(60.0), NINE
+    fleet, one = SimulatedFleet(nothing, pace, priorities), SimulatedFleet(ShadowFleet(0, 0.0), pace)
+    tally, whole, now = ByQueue(*[60.0 + 300.0 * n for n in range(len(priorities))]), TallyBuilder(60.0), NINE
     came = [0.0 for _ in priorities]
     for seconds, messages, want in moves:
         for each, its in ((fleet, tally), (one, whole)):
@@ -66,16 +66,16 @@ def test_counterfactual_when_anything_comes_to_several_queues_loses_nothing_in_a
         one.advance(now, now + seconds, sum(messages), whole)
         now += seconds
         came = [before + more for before, more in zip(came, messages, strict=True)]
-        for line, started, so_many in zip(fleet.lines, tally.started, came, strict=True):
+        for line, started, so_many in zip(fleet.queues, tally.started, came, strict=True):
             assert isclose(so_many, started + line.count, rel_tol=1e-6, abs_tol=1e-3)
-        assert isclose(sum(line.count for line in fleet.lines), one.line.count, rel_tol=1e-6, abs_tol=0.01)
+        assert isclose(sum(line.count for line in fleet.queues), one.line.count, rel_tol=1e-6, abs_tol=0.01)
         assert isclose(fleet.in_flight, one.in_flight, rel_tol=1e-6, abs_tol=0.01)
     assert isclose(sum(tally.waits), sum(tally.started), rel_tol=1e-6, abs_tol=1e-3)
     assert isclose(tally.unit_s, whole.unit_s, rel_tol=1e-6, abs_tol=1e-3)
-    kept = fleet.kept()
+    kept = fleet.to_record()
     assert len(kept.others) == len(priorities) - 1
-    for pieces, line in zip((kept.waiting, *kept.others), fleet.lines, strict=True):
-        assert len(pieces) <= PIECES
+    for pieces, line in zip((kept.waiting, *kept.others), fleet.queues, strict=True):
+        assert len(pieces) <= BATCHES_MOST
         assert isclose(sum(piece[2] for piece in pieces), line.count, abs_tol=0.1)
 
 
@@ -92,7 +92,7 @@ def test_lines_when_one_waits_throughout_are_served_in_their_turn(queues, units,
     lines = [((NINE - 60.0, NINE, waiting),) if waiting > 0.0 else () for _, waiting, _ in queues]
     priorities = [priority for priority, *_ in queues]
     there = ShadowFleet(units, float(units), (), (), 0.0, lines[0], tuple(lines[1:]))
-    fleet = Counterfactual(there, Pace(rate_per_s, float(places), 60.0, None), priorities)
+    fleet = SimulatedFleet(there, FleetSpeed(rate_per_s, float(places), 60.0, None), priorities)
     tally = ByQueue(*[100.0 for _ in queues])
     came = [per_s * seconds for *_, per_s in queues]
     fleet.advance(NINE, NINE + seconds, came[0], tally, came[1:])
@@ -147,8 +147,8 @@ def test_follow_when_somebody_holds_any_capacity_scores_what_came_to_each_queue(
     assert len(shadow.ticks) <= TICKS_KEPT + 1
     assert all(len(span.shadow.waits) <= len(SHARES) + 1 for span in shadow.hours)
     assert all(one.came >= 0.0 and one.at < other.at for one, other in pairwise(shadow.hours))
-    assert from_text(Memory, to_text(world.memory), "state") == world.memory
-    assert len(to_text(shadow)) < 12_000 + 2 * len(queues) * PIECES * 50
+    assert memory_record.from_text(memory_record.to_text(world.memory)) == world.memory
+    assert len(to_text(shadow)) < 12_000 + 2 * len(queues) * BATCHES_MOST * 50
 
 
 @loop

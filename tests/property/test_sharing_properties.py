@@ -10,8 +10,8 @@ from sluice.model.observed import Reading
 from sluice.model.planning import Memory, Snapshot
 from sluice.planning.deadlines import due_by, need
 from sluice.planning.multi_queue import Demand, needs, pooled
-from sluice.planning.planner import plan
 from sluice.planning.supply import Supply
+from tests.planner_steps import plan_for
 from tests.planner_world import NINE, a_group, a_queue
 from tests.sharing_world import a_shared_fleet
 
@@ -143,7 +143,7 @@ def test_decision_never_wants_less_when_more_waits_anywhere(
         whole = Reading(float(min(sum(counts), working)), NINE)
         pool = replace(pooled(fleet.sources, readings), in_flight=whole)
         snapshot = Snapshot("orders", NINE, pool, a_group(NINE, working, bounds=(0, 100_000)), queues=readings)
-        decision = plan(snapshot, fleet, Memory(), NINE)
+        decision = plan_for(snapshot, fleet, Memory(), NINE)
         return decision.raw_need
 
     counts = [count for count, _, _ in queues]

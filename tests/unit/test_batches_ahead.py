@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from sluice.model.planning import Memory
-from sluice.planning.planner import plan
+from tests.planner_steps import changed, plan_for
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
 HOUR_S = 3600.0
@@ -83,7 +83,7 @@ def test_fleet_when_a_batch_comes_at_no_certain_time():
 
     world = World(arrivals, 1 / MESSAGE_S, BOOT_S)
     world.live(FLEET, len(minutes) * HOUR_S)
-    assert world.memory.awaited == ()
+    assert world.memory.batches.expected == ()
     assert world.longest_wait_s() <= TARGET_S
 
 
@@ -123,11 +123,7 @@ def test_need_when_a_batch_is_awaited_or_not(known, working, seconds):
     """What is awaited only ever asks for more: without it, the same tick never wants more."""
     at = NINE + 8 * HOUR_S + seconds
     snapshot = seen(at, a_queue(at, 30, working, oldest_s=20), a_group(at, working))
-    foreseen = plan(snapshot, FLEET, known, at)
-    unforeseen = plan(snapshot, FLEET, Memory(**{**_fields(known), "awaited": ()}), at)
+    foreseen = plan_for(snapshot, FLEET, known, at)
+    unforeseen = plan_for(snapshot, FLEET, changed(known, batches=()), at)
     assert foreseen.raw_need >= unforeseen.raw_need
     assert foreseen.want >= unforeseen.want
-
-
-def _fields(memory: Memory) -> dict[str, object]:
-    return {name: getattr(memory, name) for name in memory.__slots__}

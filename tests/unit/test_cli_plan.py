@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from sluice.model.planning import Decision, Memory, Snapshot
-from sluice.planning.learning.learn import learn
+from tests.planner_steps import learn_from
 from tools import cli
 from tools.plan import BAD_INPUT, plan
 
@@ -38,7 +38,8 @@ def test_plan_when_the_shipped_example_is_planned(capsys: pytest.CaptureFixture[
     assert plan(fleet=FLEET, snapshot=SNAPSHOT) == 0
     out = capsys.readouterr().out
     assert (
-        "Grow from 2 to 6: 740 messages wait, the oldest 44 s; at 1.9 a second per instance and 60 s to launch" in out
+        "Scaling out from 2 to 6: 740 messages are waiting, the oldest for 44 s. Each instance completes 1.9 messages a"
+        " second and a new one takes 60 s to start, so 6 are needed to start every message within 120 s" in out
     )
     assert [line for line in out.splitlines() if "oldest_age_s" in line and "40 s" in line and "metric" in line]
     assert [line for line in out.splitlines() if "service_rate_per_s" in line and "hint" in line]
@@ -62,13 +63,13 @@ def test_plan_when_a_limit_binds(tmp_path: Path, capsys: pytest.CaptureFixture[s
     queue["visible"]["value"] = 840
     more = changed(tmp_path, SNAPSHOT, {"queue": queue})
     assert plan(fleet=FLEET, snapshot=more) == 0
-    assert "at most 4 at a time" in capsys.readouterr().out
+    assert "changing by 4 instances at a time at most" in capsys.readouterr().out
 
 
 def test_plan_when_a_memory_is_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What was learned before replaces the hints."""
     path = tmp_path / "memory.json"
-    path.write_text(json.dumps({"service_rate": {"mean": 19.0, "weight": 9, "at": 1795510800}}))
+    path.write_text(json.dumps({"service_rate": {"estimate": {"mean": 19.0, "weight": 9, "at": 1795510800}}}))
     assert plan(fleet=FLEET, snapshot=SNAPSHOT, memory=path, as_json=True) == 0
     decision = TypeAdapter(Decision).validate_json(capsys.readouterr().out)
     assert decision.want == 2
@@ -80,7 +81,7 @@ def test_plan_when_the_planners_own_memory_is_written_out(tmp_path: Path, capsys
     snapshot = TypeAdapter(Snapshot).validate_json(SNAPSHOT.read_text())
     from sluice.config.fleet import parse
 
-    memory = learn(Memory(), snapshot, parse("orders", FLEET.read_text()), snapshot.at)
+    memory = learn_from(Memory(), snapshot, parse("orders", FLEET.read_text()), snapshot.at)
     path = tmp_path / "memory.json"
     path.write_bytes(TypeAdapter(Memory).dump_json(memory))
     assert plan(fleet=FLEET, snapshot=SNAPSHOT, memory=path) == 0

@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.planning.deadlines import DELAY_MAX_S, QUANTILE, ahead, at_all, backlog, due_by, need
+from sluice.planning.deadlines import at_all, need
+from sluice.planning.demand import DELAY_MAX_S, ahead, backlog, due_by
+from sluice.planning.launch_cost import QUANTILE
 from sluice.planning.supply import CAUTION, Supply
+from tests.planner_steps import TIMING
 
 
 def a_supply(working: float, *, message_s: float = 1.0, busy: float = 1.0, blind_s: float = 70.0) -> Supply:
@@ -78,7 +81,7 @@ def test_backlog_when_it_came_over_some_minutes():
 
 def test_ahead_when_a_launch_takes_longer_than_the_wait():
     """What only this order can serve, 180 + 10 - 60 s of it, is asked for with 2.06 mean errors more; no more is."""
-    knots = ahead([(60.0, 0.0)], 2.0, 0.5, 0.0, wait_s=60.0, lead_s=180.0)
+    knots = ahead([(60.0, 0.0)], 2.0, 0.5, 0.0, TIMING, wait_s=60.0, lead_s=180.0)
     assert knots[1] == (60.0 + 130.0, pytest.approx(260 + QUANTILE * 0.5 * 130))
     assert knots[-1] == (60.0 + 240.0, pytest.approx(480 + QUANTILE * 0.5 * 130))
 
@@ -86,13 +89,13 @@ def test_ahead_when_a_launch_takes_longer_than_the_wait():
 @pytest.mark.parametrize(("quantile", "messages"), [(0.0, 260.0), (-1.0, 195.0), (-8.0, 0.0)])
 def test_ahead_when_less_than_the_mean_is_worth_a_unit(quantile, messages):
     """What only this order can serve is asked for at the quantile that is given, and never at less than nothing."""
-    knots = ahead([(60.0, 0.0)], 2.0, 0.5, 0.0, wait_s=60.0, lead_s=180.0, quantile=quantile)
+    knots = ahead([(60.0, 0.0)], 2.0, 0.5, 0.0, TIMING, wait_s=60.0, lead_s=180.0, errors=quantile)
     assert knots[1] == (60.0 + 130.0, pytest.approx(messages))
 
 
 def test_ahead_when_a_launch_can_wait():
     """Where later orders can serve it, the mean is enough; delayed messages come at some moment of 15 minutes."""
-    knots = ahead([(120.0, 0.0)], 2.0, 0.5, 90.0, wait_s=120.0, lead_s=60.0)
+    knots = ahead([(120.0, 0.0)], 2.0, 0.5, 90.0, TIMING, wait_s=120.0, lead_s=60.0)
     assert knots[-1] == (300.0, pytest.approx(2.0 * 180 + 90.0 * 180 / DELAY_MAX_S))
 
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from sluice.model.observed import Lifecycle, Mode, Reading, Series
-from sluice.model.planning import Estimate, Memory, Sighting, Snapshot
-from sluice.planning.assessment import patience_s
+from sluice.model.planning import Estimate, QueueSample, SafetyMargin, Snapshot
 from sluice.planning.learning import safety_margin
-from sluice.planning.learning.learn import learn
 from tests.failing_world import FailingWorld
+from tests.planner_steps import TIMING, a_memory, changed, learn_from
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
 
@@ -50,7 +49,7 @@ def test_waits_when_new_consumers_take_a_minute_longer_than_their_group_shows():
     late = [late_in(world, fleet, 1800) for _ in range(10)]
     assert late[0] > 100
     assert sum(late[-4:]) == 0
-    assert 0.1 < world.memory.kept_back <= safety_margin.KEPT_BACK_MOST
+    assert 0.1 < world.memory.margin.share <= safety_margin.MARGIN_MOST
     (planned,) = (figure for figure in world.decisions[-1].figures if figure.name == "planned_wait_s")
     assert planned.source == "measured"
     assert planned.value < 0.9 * 180
@@ -61,7 +60,7 @@ def test_plan_when_nothing_was_ever_late():
     fleet = a_fleet(target_wait_s=180)
     world = World(bursts(600))
     assert late_in(world, fleet, 9000) == 0
-    assert world.memory.kept_back == 0.0
+    assert world.memory.margin.share == 0.0
     (planned,) = (figure for figure in world.decisions[-1].figures if figure.name == "planned_wait_s")
     assert (planned.source, planned.value) == ("configured", pytest.approx(180 * 0.94))
 
@@ -78,7 +77,7 @@ def test_lateness_when_the_plan_could_not_hold(fleet, boot_s, bounds):
     """Late because no plan could have been in time, or none was let: that teaches nothing."""
     world = World(bursts(900), boot_s=boot_s, bounds=bounds)
     assert late_in(world, fleet, 9000) > 100
-    assert world.memory.kept_back == 0.0
+    assert world.memory.margin.share == 0.0
 
 
 def test_lateness_when_there_was_an_outage():
@@ -86,20 +85,20 @@ def test_lateness_when_there_was_an_outage():
     fleet = a_fleet(target_wait_s=180)
     world = FailingWorld(lambda _t: 3.0, lambda t, _poison: 2400 <= t < 3300, back_after_s=10.0)
     world.live(fleet, 5400)
-    assert world.longest_wait_s() > 180 + safety_margin.LATE_SLACK_S
-    assert world.memory.kept_back == 0.0
+    assert world.longest_wait_s() > 180 + TIMING.tick_s
+    assert world.memory.margin.share == 0.0
 
 
 # ------------------------------------------------------------------------------------------------ one lesson
 
 
 LATE_AT = NINE - 300.0
-LATE = Memory(
+LATE = a_memory(
     learned_at=NINE - 10.0,
-    service_rate=Estimate(1.0, 100.0, NINE - 60),
-    lead_time=Estimate(60.0, 8.0, NINE - 600),
+    rate=Estimate(1.0, 100.0, NINE - 60),
+    to_service=Estimate(60.0, 8.0, NINE - 600),
     late=(LATE_AT, 0.05),
-    sightings=tuple(Sighting(NINE - 10.0 * i, 50.0, 2.0, 2.0, True, 0.0) for i in range(42, 0, -1)),
+    samples=tuple(QueueSample(NINE - 10.0 * i, 50.0, 2.0, 2.0, True, 0.0) for i in range(42, 0, -1)),
 )
 
 
@@ -107,16 +106,26 @@ def settle(memory=LATE, *, done=120.0, oldest=None, at=NINE):
     """The memory once a spell of lateness can be judged; two units complete 120 a minute."""
     points = tuple((NINE - 60.0 * i, done) for i in range(10, 1, -1))
     queue = replace(a_queue(at, 50, 2, per_minute=None), deleted=Series(60.0, points), oldest_age=oldest)
-    return replace(memory, **safety_margin.settled(memory, memory.sightings, queue, 120.0, at))
+    margin = safety_margin.judged(
+        memory.margin,
+        memory.service_rate.estimate,
+        memory.samples,
+        queue,
+        target_wait_s=120.0,
+        timing=TIMING,
+        learned_at=memory.learned_at,
+        at=at,
+    )
+    return replace(memory, margin=margin)
 
 
 @pytest.mark.parametrize(
-    ("by", "kept_back"), [(0.05, 0.05), (0.001, safety_margin.LESSON_LEAST), (4.0, safety_margin.LESSON_MOST)]
+    ("by", "kept_back"), [(0.05, 0.05), (0.001, safety_margin.STEP_LEAST), (4.0, safety_margin.STEP_MOST)]
 )
 def test_lesson_when_units_did_what_they_should(by, kept_back):
     """As much of the target as it was late by, within bounds; what comes once it is over is judged anew."""
-    learned = settle(replace(LATE, late=(LATE_AT, by)))
-    assert (learned.kept_back, learned.late, learned.held_since) == (kept_back, None, None)
+    learned = settle(changed(LATE, late=(LATE_AT, by)))
+    assert (learned.margin.share, learned.margin.late, learned.margin.held_since) == (kept_back, None, None)
 
 
 @pytest.mark.parametrize(
@@ -129,12 +138,12 @@ def test_lesson_when_units_did_what_they_should(by, kept_back):
 def test_lesson_when_something_else_was_wrong(change, why):
     """It is dropped, and nothing is learned."""
     learned = settle(**change)
-    assert (learned.kept_back, learned.late) == (0.0, None), why
+    assert (learned.margin.share, learned.margin.late) == (0.0, None), why
 
 
 def test_lesson_when_metrics_are_not_there_yet():
     """It waits for them."""
-    soon = replace(LATE, late=(NINE - 100.0, 0.05))
+    soon = changed(LATE, late=(NINE - 100.0, 0.05))
     assert settle(soon) == soon
 
 
@@ -142,20 +151,20 @@ def test_lessons_when_there_are_many():
     """What is kept back has a bound."""
     memory = LATE
     for _ in range(20):
-        memory = settle(replace(memory, late=(LATE_AT, 0.08)))
-    assert memory.kept_back == safety_margin.KEPT_BACK_MOST
+        memory = settle(changed(memory, late=(LATE_AT, 0.08)))
+    assert memory.margin.share == safety_margin.MARGIN_MOST
 
 
 def test_lesson_when_the_promise_was_kept_since():
     """Half of it is forgotten in a day; of almost nothing, all."""
     fleet = a_fleet()
-    memory = Memory(kept_back=0.1, learned_at=NINE)
+    memory = a_memory(margin_share=0.1, learned_at=NINE)
     for hour in range(24):
         now = NINE + 3600.0 * (hour + 1)
-        memory = learn(memory, seen(now, a_queue(now), a_group(now)), fleet, now)
-    assert memory.kept_back == pytest.approx(0.05)
+        memory = learn_from(memory, seen(now, a_queue(now), a_group(now)), fleet, now)
+    assert memory.margin.share == pytest.approx(0.05)
     now += 4 * 86_400.0
-    assert learn(memory, seen(now, a_queue(now), a_group(now)), fleet, now).kept_back == 0.0
+    assert learn_from(memory, seen(now, a_queue(now), a_group(now)), fleet, now).kept_back == 0.0
 
 
 # ------------------------------------------------------------------------------------------------ what is noted
@@ -163,22 +172,21 @@ def test_lesson_when_the_promise_was_kept_since():
 
 def late_decision(fleet, **changes):
     """A decision on a fleet whose oldest message has waited 150 s, of 120."""
-    known = Memory(service_rate=Estimate(1.0, 100.0, NINE), lead_time=Estimate(30.0, 8.0, NINE))
+    known = a_memory(rate=Estimate(1.0, 100.0, NINE), to_service=Estimate(30.0, 8.0, NINE))
     queue = a_queue(NINE, 30, 4, oldest_s=150, per_minute=(6.0,) * 10)
     return replace(decide(seen(NINE, queue, a_group(NINE, 4)), fleet, known), **changes)
 
 
 def test_lateness_when_plans_held_since_before_the_message_came():
     """It is noted with how late it was: 150 of 120 s."""
-    held = Memory(held_since=NINE - 200.0)
-    assert safety_margin.noted(held, late_decision(a_fleet()), patience_s)["late"] == (NINE, pytest.approx(0.25))
-    recently = {"held_since": NINE - 100.0, "late": None}
-    assert safety_margin.noted(Memory(**recently), late_decision(a_fleet()), patience_s) == recently
+    held = SafetyMargin(held_since=NINE - 200.0)
+    assert safety_margin.noted(held, late_decision(a_fleet()), TIMING).late == (NINE, pytest.approx(0.25))
+    recently = SafetyMargin(held_since=NINE - 100.0)
+    assert safety_margin.noted(recently, late_decision(a_fleet()), TIMING) == recently
 
 
 @pytest.mark.parametrize("changes", [{"mode": Mode.SHADOW}, {"mode": Mode.PAUSED}, {"raw_need": 9, "want": 4}])
 def test_lateness_when_the_decision_was_not_the_fleets(changes):
     """In shadow mode another acts; where less was wanted than needed a limit did it: from then on nothing held."""
-    held = Memory(held_since=NINE - 200.0)
-    after = safety_margin.noted(held, late_decision(a_fleet(), **changes), patience_s)
-    assert after == {"held_since": None, "late": None}
+    held = SafetyMargin(held_since=NINE - 200.0)
+    assert safety_margin.noted(held, late_decision(a_fleet(), **changes), TIMING) == SafetyMargin()

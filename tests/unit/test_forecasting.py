@@ -11,15 +11,14 @@ from sluice.model.observed import Series
 from sluice.model.planning import Estimate, History, Memory
 from sluice.planning.learning.forecasting import (
     CLEARLY,
+    FORECASTERS,
     HISTORY_PERIODS,
     JUDGED_LEAST,
-    NAMES,
     SLOTS,
     UNKNOWN,
-    forecast,
     learn_arrivals,
 )
-from sluice.planning.learning.learn import learn
+from tests.planner_steps import a_memory, changed, forecast_of, learn_from
 from tests.planner_world import NINE, a_fleet, a_group, a_queue, seen
 
 MONDAY = 1_795_392_000.0  # 2026-11-23 00:00 UTC
@@ -35,7 +34,7 @@ def feed(memory, fleet, counts):
         now = NINE + 60.0 * minute + 1.0
         known = tuple((NINE + 60.0 * i, float(n)) for i, n in enumerate(counts[: minute - 1]))[-15:]
         queue = replace(a_queue(now, 0, counts[min(minute, len(counts)) - 1] / 60), sent=Series(60.0, known))
-        memory = learn(memory, seen(now, queue, a_group(now, 20)), fleet, now)
+        memory = learn_from(memory, seen(now, queue, a_group(now, 20)), fleet, now)
     return memory
 
 
@@ -45,13 +44,14 @@ def told(counts: Sequence[float], *, start_at: float = MONDAY, memory: Memory | 
     for minute in range(len(counts)):
         points = tuple((start_at + 60.0 * i, float(counts[i])) for i in range(max(0, minute - 3), minute + 1))
         end_at = start_at + 60.0 * (minute + 1)
-        memory = replace(memory, **learn_arrivals(memory, Series(60.0, points), HORIZON_S, end_at))
+        learned, _ = learn_arrivals(memory.arrivals, Series(60.0, points), HORIZON_S, end_at)
+        memory = replace(memory, arrivals=learned)
     return memory
 
 
 def error(memory: Memory, name: str) -> float:
     """How far a forecaster was off, messages a second."""
-    return dict(memory.errors)[name].mean ** 2
+    return dict(memory.arrivals.errors)[name].mean ** 2
 
 
 # ------------------------------------------------------------------------------------------------ counts kept
@@ -60,9 +60,9 @@ def error(memory: Memory, name: str) -> float:
 def test_history_when_a_day_is_over():
     """A day of periods is kept, without gaps, the newest counts as last told."""
     memory = feed(Memory(), a_fleet(), [i % 7 for i in range(HISTORY_PERIODS + 100)])
-    assert len(memory.arrivals.counts) == HISTORY_PERIODS
-    assert memory.arrivals.end_at == NINE + 60.0 * (HISTORY_PERIODS + 100)
-    assert memory.arrivals.counts[-3:] == tuple(
+    assert len(memory.arrivals.history.counts) == HISTORY_PERIODS
+    assert memory.arrivals.history.end_at == NINE + 60.0 * (HISTORY_PERIODS + 100)
+    assert memory.arrivals.history.counts[-3:] == tuple(
         float(i % 7) for i in range(HISTORY_PERIODS + 97, HISTORY_PERIODS + 100)
     )
 
@@ -72,48 +72,51 @@ def test_history_when_periods_are_missing_or_revised():
     fleet, now = a_fleet(), NINE + 600
     first = Series(60.0, ((NINE, 5.0), (NINE + 240, 2.0)))
     later = Series(60.0, ((NINE + 240, 4.0), (NINE + 300, 1.0)))
-    memory = learn(Memory(), seen(now, replace(a_queue(now), sent=first), None), fleet, now)
-    memory = learn(memory, seen(now + 60, replace(a_queue(now), sent=later), None), fleet, now + 60)
-    assert memory.arrivals == History(60.0, NINE, (5.0, 0.0, 0.0, 0.0, 4.0, 1.0))
+    memory = learn_from(Memory(), seen(now, replace(a_queue(now), sent=first), None), fleet, now)
+    memory = learn_from(memory, seen(now + 60, replace(a_queue(now), sent=later), None), fleet, now + 60)
+    assert memory.arrivals.history == History(60.0, NINE, (5.0, 0.0, 0.0, 0.0, 4.0, 1.0))
 
 
 def test_history_when_the_present_period_is_not_over():
     """A count that still grows is not taken for a whole one."""
     now = NINE + 90
     series = Series(60.0, ((NINE, 5.0), (NINE + 60, 2.0)))
-    memory = learn(Memory(), seen(now, replace(a_queue(now), sent=series), None), a_fleet(), now)
-    assert memory.arrivals.counts == (5.0,)
+    memory = learn_from(Memory(), seen(now, replace(a_queue(now), sent=series), None), a_fleet(), now)
+    assert memory.arrivals.history.counts == (5.0,)
 
 
 def test_history_when_the_length_of_periods_changes():
     """Counts of another length start a new history."""
     now = NINE + 600
-    old = Memory(arrivals=History(60.0, NINE - 600, (1.0,) * 10))
-    memory = learn(old, seen(now, replace(a_queue(now), sent=Series(2.0, ((NINE, 3.0),))), None), a_fleet(), now)
-    assert memory.arrivals == History(2.0, NINE, (3.0,))
+    old = a_memory(arrivals=History(60.0, NINE - 600, (1.0,) * 10))
+    memory = learn_from(old, seen(now, replace(a_queue(now), sent=Series(2.0, ((NINE, 3.0),))), None), a_fleet(), now)
+    assert memory.arrivals.history == History(2.0, NINE, (3.0,))
 
 
 def test_periods_when_they_are_told_again():
     """What is already known changes nothing: no second judgment, no second expectation."""
     memory = told([60.0] * 30)
     points = tuple((MONDAY + 60.0 * i, 60.0) for i in range(20, 30))
-    assert learn_arrivals(memory, Series(60.0, points), HORIZON_S, MONDAY + 1800) == {}
+    learned = learn_arrivals(memory.arrivals, Series(60.0, points), HORIZON_S, MONDAY + 1800)
+    assert learned == (memory.arrivals, False)
 
 
 def test_periods_when_only_the_newest_is_revised():
     """A count told anew is corrected in the history, and nothing is judged twice for it."""
     memory = told([60.0] * 30)
     points = ((MONDAY + 60.0 * 29, 66.0),)
-    learned = learn_arrivals(memory, Series(60.0, points), HORIZON_S, MONDAY + 1800)
-    assert set(learned) == {"arrivals"}
-    assert learned["arrivals"].counts == (60.0,) * 29 + (66.0,)
+    learned, is_new = learn_arrivals(memory.arrivals, Series(60.0, points), HORIZON_S, MONDAY + 1800)
+    assert not is_new
+    assert learned == replace(memory.arrivals, history=learned.history)
+    assert learned.history.counts == (60.0,) * 29 + (66.0,)
 
 
 def test_periods_when_they_are_settled():
     """A count from before the newest three periods is settled: a late word about it is not taken."""
     memory = told([60.0] * 30)
     points = ((MONDAY + 60.0 * 20, 600.0),)
-    assert learn_arrivals(memory, Series(60.0, points), HORIZON_S, MONDAY + 1800) == {}
+    learned = learn_arrivals(memory.arrivals, Series(60.0, points), HORIZON_S, MONDAY + 1800)
+    assert learned == (memory.arrivals, False)
 
 
 # ------------------------------------------------------------------------------------------------ level, and quiet
@@ -122,7 +125,7 @@ def test_periods_when_they_are_settled():
 def test_forecast_when_arrivals_are_steady():
     """The rate is what comes, and the error is near zero."""
     memory = feed(Memory(), a_fleet(), [120] * 40)
-    expected = forecast(memory, NINE + 60 * 41)
+    expected = forecast_of(memory, NINE + 60 * 41)
     assert expected.rate_per_s == pytest.approx(2.0, rel=0.05)
     assert expected.ahead_per_s == pytest.approx(2.0, rel=0.05)
     assert expected.error_per_s == pytest.approx(0.0, abs=1e-6)
@@ -133,25 +136,25 @@ def test_forecast_when_metrics_are_late_and_ticks_saw_a_burst():
     """What ticks saw since the last metric counts: a burst is in the forecast before CloudWatch knows."""
     fleet = a_fleet()
     memory = feed(Memory(), fleet, [60] * 20)
-    before = forecast(memory, NINE + 60 * 21 + 1).rate_per_s
+    before = forecast_of(memory, NINE + 60 * 21 + 1).rate_per_s
     for t in range(10, 60, 10):
         now = NINE + 60 * 21 + 1 + t
         queue = replace(a_queue(now, 100.0 * t), sent=None)
-        memory = learn(memory, seen(now, queue, a_group(now, 1)), fleet, now)
-    assert forecast(memory, now).rate_per_s > 5 * before
+        memory = learn_from(memory, seen(now, queue, a_group(now, 1)), fleet, now)
+    assert forecast_of(memory, now).rate_per_s > 5 * before
 
 
 def test_forecast_when_nothing_came_for_long():
     """Quiet is told in seconds since the last arrival."""
     memory = feed(Memory(), a_fleet(), [60] * 10 + [0] * 10)
     now = NINE + 60 * 22
-    assert forecast(memory, now).quiet_s == pytest.approx(600)
+    assert forecast_of(memory, now).quiet_s == pytest.approx(600)
 
 
 def test_forecast_when_nothing_is_known():
     """No history, no forecast."""
-    assert forecast(Memory(), NINE).rate_per_s == 0.0
-    assert forecast(Memory(), NINE).age_s is None
+    assert forecast_of(Memory(), NINE).rate_per_s == 0.0
+    assert forecast_of(Memory(), NINE).age_s is None
 
 
 def test_forecast_when_it_was_wrong():
@@ -160,13 +163,13 @@ def test_forecast_when_it_was_wrong():
     calm = told([60 + rng.randrange(-3, 4) for _ in range(60)])
     wild = told([rng.choice((0, 0, 0, 240)) for _ in range(60)])
     at = MONDAY + 3600
-    assert forecast(wild, at).error_per_s > 10 * forecast(calm, at).error_per_s
+    assert forecast_of(wild, at).error_per_s > 10 * forecast_of(calm, at).error_per_s
 
 
 def test_error_when_one_burst_came_hours_ago():
     """Forty times the usual for five minutes: an hour later nobody keeps units for another of it."""
     burst = [20.0] * 60 + [800.0] * 5
-    after = [forecast(told(burst + [20.0] * more), MONDAY + (65 + more) * 60).error_per_s for more in (10, 60, 120)]
+    after = [forecast_of(told(burst + [20.0] * more), MONDAY + (65 + more) * 60).error_per_s for more in (10, 60, 120)]
     assert after == [pytest.approx(0.238, rel=0.01), pytest.approx(0.083, rel=0.01), pytest.approx(0.011, rel=0.05)]
 
 
@@ -176,7 +179,7 @@ def test_error_when_one_burst_came_hours_ago():
 def test_trend_when_arrivals_climb():
     """A ramp of 10 a minute each minute: over the five minutes to come, three minutes' climb above the last count."""
     memory = told([10.0 * i for i in range(60)])
-    expected = forecast(memory, MONDAY + 3600)
+    expected = forecast_of(memory, MONDAY + 3600)
     assert expected.by == "trend"
     assert expected.ahead_per_s == pytest.approx((590 + 30) / 60, rel=0.05)
     assert expected.ahead_per_s > expected.rate_per_s
@@ -193,7 +196,7 @@ def by_chance(minutes: int, seed: int) -> list[float]:
 def test_steady_when_minutes_differ_by_chance(seed):
     """What the last minutes were says nothing of the next: half an hour does, however the level goes."""
     told_of = by_chance(300, seed)
-    expected = [forecast(told(told_of[:minutes]), MONDAY + 60 * minutes) for minutes in range(240, 300, 5)]
+    expected = [forecast_of(told(told_of[:minutes]), MONDAY + 60 * minutes) for minutes in range(240, 300, 5)]
     slower = [each for each in expected if each.by in ("slow", "steady")]
     assert len(slower) > len(expected) / 2, f"seed {seed}"
     rates, ahead = zip(*((each.rate_per_s, each.ahead_per_s) for each in slower), strict=True)
@@ -204,7 +207,7 @@ def test_steady_when_minutes_differ_by_chance(seed):
 def test_steady_when_a_crowd_comes(seed):
     """More than chance explains is believed at once: three times as many for three minutes."""
     memory = told([*by_chance(300, seed), 300.0, 300.0, 300.0])
-    expected = forecast(memory, MONDAY + 60 * 303)
+    expected = forecast_of(memory, MONDAY + 60 * 303)
     assert expected.ahead_per_s == expected.rate_per_s > 3.5, f"seed {seed}"
 
 
@@ -212,11 +215,11 @@ def test_hour_when_a_batch_comes_every_hour():
     """Six hours of a batch in the first five minutes: before the seventh it is foreseen, and after it no more."""
     shape = [300.0] * 5 + [6.0] * 55
     before = told(shape * 6)
-    foreseen = forecast(before, MONDAY + 6 * 3600)
+    foreseen = forecast_of(before, MONDAY + 6 * 3600)
     assert (foreseen.by, foreseen.rate_per_s) == ("hour", pytest.approx(0.1, rel=0.01))
     assert foreseen.ahead_per_s == pytest.approx(5.0, rel=0.01)
     after = told(shape * 6 + [300.0] * 5)
-    assert forecast(after, MONDAY + 6 * 3600 + 300).ahead_per_s == pytest.approx(0.1, abs=0.01)
+    assert forecast_of(after, MONDAY + 6 * 3600 + 300).ahead_per_s == pytest.approx(0.1, abs=0.01)
 
 
 def test_day_when_yesterday_stepped_at_this_time():
@@ -224,11 +227,11 @@ def test_day_when_yesterday_stepped_at_this_time():
     yesterday = [60.0] * 540 + [600.0] * 60 + [60.0] * 840
     memory = told(yesterday + [60.0] * 540)
     at = MONDAY + 86_400 + 9 * 3600
-    assert dict(memory.expected[-1][1])["day"] == pytest.approx(10.0, rel=0.01)
-    assert dict(memory.expected[-1][1])["level"] == pytest.approx(1.0, rel=0.01)
-    assert forecast(memory, at).rate_per_s == pytest.approx(1.0, rel=0.01)
+    assert dict(memory.arrivals.forecasts[-1][1])["day"] == pytest.approx(10.0, rel=0.01)
+    assert dict(memory.arrivals.forecasts[-1][1])["level"] == pytest.approx(1.0, rel=0.01)
+    assert forecast_of(memory, at).rate_per_s == pytest.approx(1.0, rel=0.01)
     first_of_today = told(yesterday + [120.0] * 540)
-    assert dict(first_of_today.expected[-1][1])["day"] == pytest.approx(2.0 + 9.0, rel=0.01)
+    assert dict(first_of_today.arrivals.forecasts[-1][1])["day"] == pytest.approx(2.0 + 9.0, rel=0.01)
 
 
 def test_week_when_weekdays_and_weekends_differ():
@@ -237,12 +240,12 @@ def test_week_when_weekdays_and_weekends_differ():
     idle = [60.0] * 1440
     week = busy * 5 + idle * 2
     morning = [60.0] * 533  # to 08:53: half the horizon ahead and half a slot around lie on the step
-    said = dict(told(week + morning).expected[-1][1])
+    said = dict(told(week + morning).arrivals.forecasts[-1][1])
     assert said["day"] == pytest.approx(1.0, rel=0.01)  # as Sunday
     assert said["week"] > 2.0
-    said = dict(told(busy * 5 + idle + morning).expected[-1][1])
+    said = dict(told(busy * 5 + idle + morning).arrivals.forecasts[-1][1])
     assert "week" not in said  # no Sunday was seen yet
-    said = dict(told(week + busy * 5 + morning).expected[-1][1])  # Saturday
+    said = dict(told(week + busy * 5 + morning).arrivals.forecasts[-1][1])  # Saturday
     assert said["week"] == pytest.approx(1.0, rel=0.01)
     assert said["day"] == pytest.approx(1.0 + 9.0 * 3 / 10, rel=0.01)  # as Friday: of its ten minutes to come, three
 
@@ -251,11 +254,11 @@ def test_forecaster_when_it_goes_wrong():
     """A ramp makes the trend the best; where arrivals turn to and fro it errs, and the level takes over."""
     ramp = [10.0 * i for i in range(60)]
     memory = told(ramp)
-    assert forecast(memory, MONDAY + 3600).by == "trend"
+    assert forecast_of(memory, MONDAY + 3600).by == "trend"
     sawtooth = [600.0 if i // 5 % 2 else 100.0 for i in range(180)]
     turned = told(sawtooth, start_at=MONDAY + 3600, memory=memory)
     assert error(turned, "trend") > error(turned, "level")
-    assert forecast(turned, MONDAY + 4 * 3600).by != "trend"
+    assert forecast_of(turned, MONDAY + 4 * 3600).by != "trend"
 
 
 def test_forecaster_when_it_was_judged_seldom_or_is_hardly_better():
@@ -264,10 +267,11 @@ def test_forecaster_when_it_was_judged_seldom_or_is_hardly_better():
     def chosen(weight: float, share: float) -> str:
         memory = told([60.0] * 3)
         errors = (("level", Estimate(1.0, 50.0, 0.0)), ("slow", Estimate(sqrt(share), weight, 0.0)))
-        memory = replace(memory, errors=errors, expected=())
+        memory = changed(memory, errors=errors, forecasts=())
         points = ((MONDAY + 180.0, 60.0),)
-        learned = learn_arrivals(memory, Series(60.0, points), HORIZON_S, MONDAY + 240)
-        return learned["outlook"][0]
+        learned, _ = learn_arrivals(memory.arrivals, Series(60.0, points), HORIZON_S, MONDAY + 240)
+        assert learned.chosen is not None
+        return learned.chosen[0]
 
     assert chosen(JUDGED_LEAST, 0.5) == "slow"
     assert chosen(JUDGED_LEAST - 1, 0.5) == "level"
@@ -278,11 +282,11 @@ def test_forecaster_when_it_was_judged_seldom_or_is_hardly_better():
 def test_forecasts_when_their_horizon_has_not_passed():
     """What was said of five minutes is judged when all five are there, by their mean, and not a minute sooner."""
     memory = told([60.0] * 5)
-    assert memory.errors == ()
-    assert len(memory.expected) == 5
+    assert memory.arrivals.errors == ()
+    assert len(memory.arrivals.forecasts) == 5
     memory = told([60.0] + [180.0] * 5)  # said after the first minute: 1 a second; then came 3
-    assert dict(memory.errors)["level"] == Estimate(sqrt(2.0), 1.0, MONDAY + 360, 0.0)
-    assert [made_at for made_at, _ in memory.expected] == [MONDAY + 60.0 * i for i in range(2, 7)]
+    assert dict(memory.arrivals.errors)["level"] == Estimate(sqrt(2.0), 1.0, MONDAY + 360, 0.0)
+    assert [made_at for made_at, _ in memory.arrivals.forecasts] == [MONDAY + 60.0 * i for i in range(2, 7)]
 
 
 # ------------------------------------------------------------------------------------------------ the week
@@ -292,20 +296,26 @@ def test_week_when_slots_were_seen_whole():
     """A slot is learned when it has ended and its beginning was seen; the rest stays unknown."""
     memory = told([60.0] * 44, start_at=MONDAY + 60)  # from 00:01 to 00:45
     slot = round(MONDAY % 604_800 / 900)
-    assert len(memory.week) == SLOTS
-    assert memory.week[slot : slot + 4] == (UNKNOWN, 1.0, 1.0, UNKNOWN)
-    assert sum(1 for per_s in memory.week if per_s != UNKNOWN) == 2
+    assert len(memory.arrivals.week) == SLOTS
+    assert memory.arrivals.week[slot : slot + 4] == (UNKNOWN, 1.0, 1.0, UNKNOWN)
+    assert sum(1 for per_s in memory.arrivals.week if per_s != UNKNOWN) == 2
 
 
 def test_week_when_a_slot_comes_again():
     """The newest week counts for half of what is known of a slot."""
     memory = told([60.0] * 15)
     again = told([180.0] * 15, start_at=MONDAY + 604_800, memory=memory)
-    assert again.week[round(MONDAY % 604_800 / 900)] == pytest.approx(2.0)
+    assert again.arrivals.week[round(MONDAY % 604_800 / 900)] == pytest.approx(2.0)
 
 
 def test_forecasters_when_little_is_known():
     """Those that need an hour, a day or a week of history say nothing before it is there."""
-    assert [name for name, _ in told([60.0] * 10).expected[-1][1]] == ["level", "slow", "steady", "trend"]
-    assert [name for name, _ in told([60.0] * 61).expected[-1][1]] == ["level", "slow", "steady", "trend", "hour"]
-    assert set(NAMES) == {"level", "slow", "steady", "trend", "hour", "day", "week"}
+    assert [name for name, _ in told([60.0] * 10).arrivals.forecasts[-1][1]] == ["level", "slow", "steady", "trend"]
+    assert [name for name, _ in told([60.0] * 61).arrivals.forecasts[-1][1]] == [
+        "level",
+        "slow",
+        "steady",
+        "trend",
+        "hour",
+    ]
+    assert set(FORECASTERS) == {"level", "slow", "steady", "trend", "hour", "day", "week"}

@@ -5,16 +5,13 @@ from dataclasses import replace
 import pytest
 
 from sluice.model.observed import QueueReading, Reading, Series
-from sluice.model.planning import Estimate, History, Memory, ReasonCode, Sighting
-from sluice.planning.assessment import case_of
+from sluice.model.planning import Estimate, History, Memory, QueueSample, ReasonCode, RedeliveryMemory
 from sluice.planning.learning import redeliveries
-from sluice.planning.learning.learn import learn
-from sluice.planning.learning.service_rate import service_rate
-from sluice.planning.planner import plan, remember
+from tests.planner_steps import a_memory, assess_for, changed, learn_from, plan_for, rate_of, remember_need
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, seen
 
 QUIET_DAY = History(60.0, NINE - 60.0 * 62, (30.0,) * 60)  # half a message a second, up to two minutes ago
-MEASURED = Memory(service_rate=Estimate(1.0, 100.0, NINE - 60), completing=(100.0, 100.0), arrivals=QUIET_DAY)
+MEASURED = a_memory(rate=Estimate(1.0, 100.0, NINE - 60), completed=(100.0, 100.0), arrivals=QUIET_DAY)
 
 
 def looked(counts, *, memory=MEASURED, fleet=None, working=4, gap_s=10.0, in_flight=None):
@@ -25,9 +22,9 @@ def looked(counts, *, memory=MEASURED, fleet=None, working=4, gap_s=10.0, in_fli
         now = NINE + gap_s * index
         flying = (working if visible else 0) if in_flight is None else in_flight
         snapshot = seen(now, a_queue(now, visible, flying, per_minute=None), a_group(now, working))
-        memory = learn(memory, snapshot, fleet, now)
-        decisions.append(plan(snapshot, fleet, memory, now))
-        memory = remember(memory, decisions[-1])
+        memory = learn_from(memory, snapshot, fleet, now)
+        decisions.append(plan_for(snapshot, fleet, memory, now))
+        memory = remember_need(memory, decisions[-1])
     return decisions, memory
 
 
@@ -39,39 +36,39 @@ def test_backlog_when_one_count_between_others_is_zero():
     honest, _ = looked([900, 900, 900, 900, 900])
     dipped, memory = looked([900, 900, 900, 0, 900])
     assert dipped[-1].raw_need == honest[-1].raw_need
-    assert case_of(seen(NINE + 40, a_queue(NINE + 40, 900, 4), a_group(NINE + 40, 4)), a_group(NINE + 40, 4),
-                   a_fleet(target_wait_s=300), memory, NINE + 40).oldest_s >= 30.0  # fmt: skip
-    assert [sighting.visible for sighting in memory.sightings] == [900, 900, 900, 900]
-    assert sum(sighting.arrived for sighting in memory.sightings) < 200, "nothing came back that was not gone"
+    assert assess_for(seen(NINE + 40, a_queue(NINE + 40, 900, 4), a_group(NINE + 40, 4)), a_group(NINE + 40, 4),
+                   a_fleet(target_wait_s=300), memory, NINE + 40).required.oldest_s >= 30.0  # fmt: skip
+    assert [sighting.visible for sighting in memory.samples] == [900, 900, 900, 900]
+    assert sum(sighting.arrived for sighting in memory.samples) < 200, "nothing came back that was not gone"
 
 
 def test_count_when_it_falls_by_more_than_can_be_done():
     """Of 900, four units do 40 in ten seconds: at less than half, half is believed at first, and then the next look."""
     decisions, memory = looked([900, 100])
-    assert memory.sightings[-1].visible == 450
-    assert memory.sightings[-1].doubted == 100
-    assert "looked at once more" in decisions[-1].sentence
+    assert memory.samples[-1].visible == 450
+    assert memory.samples[-1].doubted == 100
+    assert "which is read again before it is believed" in decisions[-1].sentence
     told = {figure.name: figure.value for figure in decisions[-1].figures}
     assert (told["visible"], told["visible_doubted"]) == (450, 100)
     _, memory = looked([900, 100, 100])
-    assert [sighting.visible for sighting in memory.sightings] == [900, 100]
-    assert memory.sightings[-1].doubted is None
+    assert [sighting.visible for sighting in memory.samples] == [900, 100]
+    assert memory.samples[-1].doubted is None
 
 
 @pytest.mark.parametrize(("counts", "believed"), [([900, 500], 500), ([60, 0], 0), ([900, 880], 880), ([0, 20], 20)])
 def test_count_when_it_may_be_so(counts, believed):
     """Noise, what units can have done, and what may have come are believed at once."""
     _, memory = looked(counts)
-    assert (memory.sightings[-1].visible, memory.sightings[-1].doubted) == (believed, None)
+    assert (memory.samples[-1].visible, memory.samples[-1].doubted) == (believed, None)
 
 
 def test_fleet_when_one_look_finds_nothing():
     """Not to zero on one empty look: it goes once the next has found nothing, ten seconds later."""
-    calm = replace(MEASURED, arrivals=replace(QUIET_DAY, counts=(0.0,) * 60))
+    calm = changed(MEASURED, arrivals=replace(QUIET_DAY, counts=(0.0,) * 60))
     decisions, _ = looked([3, 0, 0, 0], working=2, memory=calm, gap_s=40.0)
     assert [decision.want for decision in decisions][1:3] == [1, 0]
     assert decisions[1].hot
-    assert "one more before zero" in decisions[1].sentence
+    assert "the queue is empty for the first tick" in decisions[1].sentence
     decisions, _ = looked([3, 0, 4], working=1, memory=calm, gap_s=40.0)
     assert decisions[-1].want >= 1
 
@@ -81,7 +78,7 @@ def test_growth_when_one_count_is_far_too_high():
     honest, _ = looked([20, 20, 20, 20])
     spiked, memory = looked([20, 20, 5000, 20])
     assert [decision.want for decision in spiked] == [decision.want for decision in honest]
-    assert [sighting.visible for sighting in memory.sightings] == [20, 20, 20]
+    assert [sighting.visible for sighting in memory.samples] == [20, 20, 20]
 
 
 def test_growth_when_a_burst_is_real():
@@ -89,8 +86,8 @@ def test_growth_when_a_burst_is_real():
     decisions, memory = looked([20, 5000, 4960])
     assert decisions[1].want <= 4
     assert decisions[2].want >= 20
-    assert memory.sightings[-1].arrived > 4900
-    at_once, _ = looked([20, 5000], memory=replace(MEASURED, arrivals=History()))
+    assert memory.samples[-1].arrived > 4900
+    at_once, _ = looked([20, 5000], memory=changed(MEASURED, arrivals=History()))
     assert at_once[1].want >= 20, "without a history any burst may be"
 
 
@@ -99,7 +96,7 @@ def test_growth_when_a_burst_is_real():
     [
         (a_fleet(target_wait_s=100), MEASURED),  # 94 - 60 - 10 - 10 s leave a launch too little
         (a_fleet(target_wait_s=300, limits={"max_step": 40}), MEASURED),  # a step at a time loses a step
-        (a_fleet(target_wait_s=300), replace(MEASURED, arrivals=replace(QUIET_DAY, counts=(30.0,) * 59 + (3000.0,)))),
+        (a_fleet(target_wait_s=300), changed(MEASURED, arrivals=replace(QUIET_DAY, counts=(30.0,) * 59 + (3000.0,)))),
     ],
 )
 def test_growth_when_there_is_no_time_or_no_reason_to_doubt(fleet, memory):
@@ -137,10 +134,10 @@ def metrics(now, received, deleted, sent=None, oldest_s=0.0):
 def watched(minutes, visible, in_flight, *, working=4, memory=MEASURED):
     """A memory with looks every ten seconds up to NINE, and its fleet."""
     fleet = a_fleet()
-    memory = replace(memory, arrivals=replace(QUIET_DAY, start_at=QUIET_DAY.start_at - 60.0 * minutes))
+    memory = changed(memory, arrivals=replace(QUIET_DAY, start_at=QUIET_DAY.start_at - 60.0 * minutes))
     for t in range(-60 * minutes, 1, 10):
         now = NINE + t
-        memory = learn(
+        memory = learn_from(
             memory, seen(now, a_queue(now, visible, in_flight, per_minute=None), a_group(now, working)), fleet, now
         )
     return memory, fleet
@@ -151,10 +148,10 @@ def test_returns_when_more_is_received_than_completed():
     memory, fleet = watched(7, 100.0, 4.0)
     now = NINE + 10
     queue = replace(a_queue(now, 100, 4), **fields_of(metrics(now, [150] * 6, [60] * 6)))
-    memory = learn(memory, seen(now, queue, a_group(now, 4)), fleet, now)
-    assert memory.returns.counts[1:] == (90.0,) * 5
-    assert redeliveries.returning_per_s(memory) == pytest.approx(1.5)
-    assert memory.failing == pytest.approx(0.6)
+    memory = learn_from(memory, seen(now, queue, a_group(now, 4)), fleet, now)
+    assert memory.redeliveries.history.counts[1:] == (90.0,) * 5
+    assert redeliveries.returning_per_s(memory.redeliveries) == pytest.approx(1.5)
+    assert memory.redeliveries.failing_share == pytest.approx(0.6)
 
 
 def fields_of(reading):
@@ -172,9 +169,9 @@ def test_returns_when_messages_take_longer_than_a_minute():
         if t >= 120:
             received = Series(60.0, ((NINE, 50.0), (NINE + 60, 0.0)))
             queue = replace(queue, received=received, deleted=Series(60.0, ((NINE, 0.0), (NINE + 60, 0.0))))
-        memory = learn(memory, seen(now, queue, a_group(now, 50)), fleet, now)
-    assert memory.returns.counts[0] == 0.0
-    assert memory.failing == 0.0
+        memory = learn_from(memory, seen(now, queue, a_group(now, 50)), fleet, now)
+    assert memory.redeliveries.history.counts[0] == 0.0
+    assert memory.redeliveries.failing_share == 0.0
 
 
 def test_backlog_when_a_crash_gives_messages_back():
@@ -184,18 +181,18 @@ def test_backlog_when_a_crash_gives_messages_back():
     metric has told that no more than thirty a minute were sent.
     """
     fleet = a_fleet(target_wait_s=240, hints={"seconds_per_message": 20, "lead_time_s": 60, "concurrency": 10})
-    memory = Memory(service_rate=Estimate(0.5, 100.0, NINE - 60), completing=(100.0, 200.0), arrivals=QUIET_DAY)
+    memory = a_memory(rate=Estimate(0.5, 100.0, NINE - 60), completed=(100.0, 200.0), arrivals=QUIET_DAY)
     for t in range(-400, 131, 10):
         now = NINE + t
         counts = (5, 100) if t < 10 else (105, 0)
         snapshot = seen(now, a_queue(now, *counts, per_minute=(30.0,) * 10, oldest_s=900), a_group(now, 10))
-        memory = learn(memory, snapshot, fleet, now)
-    assert max(sighting.returned for sighting in memory.sightings) == 72.0
+        memory = learn_from(memory, snapshot, fleet, now)
+    assert max(sighting.returned for sighting in memory.samples) == 72.0
 
     def oldest_s(memory: Memory) -> float:
-        return case_of(snapshot, snapshot.group, fleet, memory, snapshot.at).oldest_s
+        return assess_for(snapshot, snapshot.group, fleet, memory, snapshot.at).required.oldest_s
 
-    untold = replace(memory, sightings=tuple(replace(sighting, returned=0.0) for sighting in memory.sightings))
+    untold = replace(memory, samples=tuple(replace(sighting, returned=0.0) for sighting in memory.samples))
     assert oldest_s(memory) < 225.6 < oldest_s(untold)  # 6% less than the target
 
 
@@ -204,31 +201,33 @@ def test_service_rate_when_most_of_what_is_begun_comes_back():
     memory, fleet = watched(7, 100.0, 4.0)
     now = NINE + 10
     queue = replace(a_queue(now, 100, 4), **fields_of(metrics(now, [240] * 6, [24] * 6)))
-    failing = learn(memory, seen(now, queue, a_group(now, 4)), fleet, now)
-    slow = learn(memory, seen(now, replace(queue, received=None), a_group(now, 4)), fleet, now)
-    assert failing.unlike == (0, 0.0, 0.0)
-    assert service_rate(failing, fleet, now).value > 2 * service_rate(slow, fleet, now).value
-    assert service_rate(slow, fleet, now).value < 0.2
+    failing = learn_from(memory, seen(now, queue, a_group(now, 4)), fleet, now)
+    slow = learn_from(memory, seen(now, replace(queue, received=None), a_group(now, 4)), fleet, now)
+    assert failing.service_rate.outlier_run == (0, 0.0, 0.0)
+    assert rate_of(failing, fleet, now).value > 2 * rate_of(slow, fleet, now).value
+    assert rate_of(slow, fleet, now).value < 0.2
 
 
 def test_failing_when_nothing_is_heard_of_it_any_more():
     """Ten minutes without the metric, and what failed of late is no longer of late."""
     memory, fleet = watched(7, 100.0, 4.0)
-    memory = replace(memory, failing=0.9, returns=History(60.0, NINE - 700.0, (90.0,)))
+    memory = changed(memory, failing_share=0.9, returned=History(60.0, NINE - 700.0, (90.0,)))
     for t in (10, 20):
         now = NINE + t
-        memory = learn(memory, seen(now, a_queue(now, 100, 4), a_group(now, 4)), fleet, now)
-    assert memory.failing == 0.0
+        memory = learn_from(memory, seen(now, a_queue(now, 100, 4), a_group(now, 4)), fleet, now)
+    assert memory.redeliveries.failing_share == 0.0
 
 
 def test_tail_when_what_is_begun_fails():
     """Units are not kept for being busy with what is not done."""
     memory, fleet = watched(7, 30.0, 4.0)
-    memory = replace(memory, needs=((NINE - 60, 1),), needs_since=NINE - 600, needs_until=NINE)
+    memory = changed(memory, needs=((NINE - 60, 1),), needs_since=NINE - 600, needs_until=NINE)
     snapshot = seen(NINE + 1, a_queue(NINE + 1, 30, 4), a_group(NINE + 1, 4))
-    kept = plan(snapshot, fleet, learn(memory, snapshot, fleet, NINE + 1), NINE + 1)
-    let_go = plan(snapshot, fleet, replace(learn(memory, snapshot, fleet, NINE + 1), failing=0.9), NINE + 1)
-    assert ReasonCode.TAIL in {reason.code for reason in kept.reasons}
+    kept = plan_for(snapshot, fleet, learn_from(memory, snapshot, fleet, NINE + 1), NINE + 1)
+    let_go = plan_for(
+        snapshot, fleet, changed(learn_from(memory, snapshot, fleet, NINE + 1), failing_share=0.9), NINE + 1
+    )
+    assert ReasonCode.BUSY_CAPACITY in {reason.code for reason in kept.reasons}
     assert let_go.want < kept.want
 
 
@@ -251,7 +250,7 @@ def minutes_of(rows, *, visible=200.0, in_flight=4.0, memory=MEASURED, arrived=0
             deleted=Series(60.0, tuple(known[2])) if over else None,
             received=Series(60.0, tuple(known[1])) if over else None,
         )
-        memory = learn(memory, seen(now, queue, a_group(now, 4)), fleet, now)
+        memory = learn_from(memory, seen(now, queue, a_group(now, 4)), fleet, now)
     return memory
 
 
@@ -260,9 +259,9 @@ POISONED = (30, 240, 30, 3)  # a minute: thirty came and were completed at once,
 
 def test_poison_when_consumers_complete_all_else():
     """204 are there all along, of which what came within 13 s can be young, as ticks saw it: the rest is poison."""
-    assert minutes_of([POISONED] * 4).poison == 0.0
-    assert 50 < minutes_of([POISONED] * 5).poison <= minutes_of([POISONED] * 8).poison <= 204
-    assert minutes_of([POISONED] * 8).poison > 100
+    assert minutes_of([POISONED] * 4).redeliveries.poison == 0.0
+    assert 50 < minutes_of([POISONED] * 5).redeliveries.poison <= minutes_of([POISONED] * 8).redeliveries.poison <= 204
+    assert minutes_of([POISONED] * 8).redeliveries.poison > 100
 
 
 @pytest.mark.parametrize(
@@ -277,37 +276,37 @@ def test_poison_when_consumers_complete_all_else():
 )
 def test_poison_when_the_messages_need_not_be_at_fault(row, why):
     """Each of these leaves the backlog what it is: work."""
-    assert minutes_of([row] * 10).poison == 0.0, why
+    assert minutes_of([row] * 10).redeliveries.poison == 0.0, why
 
 
 def test_poison_when_an_outage_follows():
     """Once consumers complete nothing of what comes, nothing is called poison any more."""
     memory = minutes_of([POISONED] * 8 + [(30, 240, 0, 3)] * 6)
-    assert memory.poison == 0.0
+    assert memory.redeliveries.poison == 0.0
 
 
 def test_poison_when_nobody_else_comes():
     """It is known from before; it stays, as long as it is there, and keeps one unit."""
     memory = minutes_of([POISONED] * 8 + [(0, 240, 0, 0)] * 8)
-    assert memory.poison >= 190
+    assert memory.redeliveries.poison >= 190
     now = NINE + 16 * 60 + 80
     snapshot = seen(now, a_queue(now, 200, 4, per_minute=(0,) * 8), a_group(now, 4))
     fleet = a_fleet()
-    decision = plan(snapshot, fleet, learn(memory, snapshot, fleet, now), now)
+    decision = plan_for(snapshot, fleet, learn_from(memory, snapshot, fleet, now), now)
     assert decision.raw_need == 1
-    assert "200 of them received again and again" in decision.sentence
+    assert "200 of them are received again and again" in decision.sentence
     assert {figure.name: figure.source for figure in decision.figures}["poison"] == "measured"
     more = seen(now, a_queue(now, 260, 4, per_minute=(0,) * 8), a_group(now, 4))
-    assert plan(more, fleet, learn(memory, more, fleet, now), now).raw_need > 1, "others wait behind it"
+    assert plan_for(more, fleet, learn_from(memory, more, fleet, now), now).raw_need > 1, "others wait behind it"
 
 
 def test_poison_when_it_is_all_that_waits_for_a_group_at_zero():
     """One unit is woken for it: it is work."""
-    memory = replace(
+    memory = changed(
         MEASURED, arrivals=replace(QUIET_DAY, counts=(0.0,) * 60), poison=50.0, suspects=((NINE, 50.0, 0.0),)
     )
     snapshot = seen(NINE, a_queue(NINE, 50, 0), a_group(NINE))
-    assert plan(snapshot, a_fleet(), memory, NINE).want == 1
+    assert plan_for(snapshot, a_fleet(), memory, NINE).want == 1
 
 
 def test_poison_when_the_fleet_is_told_nothing_of_receives():
@@ -315,12 +314,17 @@ def test_poison_when_the_fleet_is_told_nothing_of_receives():
     memory, fleet = watched(7, 100.0, 4.0)
     now = NINE + 10
     queue = replace(a_queue(now, 100, 4), deleted=Series(60.0, ((NINE - 120.0, 24.0),)), received=None)
-    memory = learn(memory, seen(now, queue, a_group(now, 4)), fleet, now)
-    assert (memory.returns, memory.poison, memory.failing, memory.suspects) == (History(), 0.0, 0.0, ())
+    memory = learn_from(memory, seen(now, queue, a_group(now, 4)), fleet, now)
+    assert (
+        memory.redeliveries.history,
+        memory.redeliveries.poison,
+        memory.redeliveries.failing_share,
+        memory.redeliveries.suspects,
+    ) == (History(), 0.0, 0.0, ())
 
 
 def test_sighting_when_a_count_of_those_in_flight_is_missing():
     """Nothing can be said to have come back then."""
-    before = Sighting(NINE, 10.0, 50.0, 4.0, True, 0.0)
+    before = QueueSample(NINE, 10.0, 50.0, 4.0, True, 0.0)
     queue = replace(a_queue(NINE + 10, 60, None))
-    assert redeliveries.came_back(Memory(), before, queue, 10.0, 10.0) == 0.0
+    assert redeliveries.came_back(RedeliveryMemory(), before, queue, 10.0, 10.0) == 0.0

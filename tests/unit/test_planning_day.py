@@ -1,4 +1,4 @@
-"""plan() by tables that read like a day: what the queue asks for, from an empty morning to a late backlog."""
+"""plan_for() by tables that read like a day: what the queue asks for, from an empty morning to a late backlog."""
 
 from dataclasses import replace
 
@@ -6,8 +6,7 @@ import pytest
 
 from sluice.model.observed import Mode
 from sluice.model.planning import Action, Decision, History, Memory, ReasonCode
-from sluice.planning.learning.learn import learn
-from sluice.planning.planner import plan, remember
+from tests.planner_steps import a_memory, learn_from, plan_for, remember_need
 from tests.planner_world import a_fleet, a_group, a_queue, clock, decide, seen, watched
 
 
@@ -134,11 +133,11 @@ def test_forecast_when_a_launch_takes_longer_than_the_target_wait():
         for_wild = a_queue(
             at, 0, 10, per_minute=tuple(20.0 if (minute - i) // 3 % 2 else 100.0 for i in range(15, 0, -1))
         )
-        steady = learn(steady, seen(at, for_steady, a_group(at, 10)), fleet, at)
-        wild = learn(wild, seen(at, for_wild, a_group(at, 10)), fleet, at)
+        steady = learn_from(steady, seen(at, for_steady, a_group(at, 10)), fleet, at)
+        wild = learn_from(wild, seen(at, for_wild, a_group(at, 10)), fleet, at)
     snapshot = seen(now, a_queue(now, 0, 10, per_minute=(60.0,) * 15), a_group(now, 10))
-    calm = plan(snapshot, fleet, learn(steady, snapshot, fleet, now), now)
-    careful = plan(snapshot, fleet, learn(wild, snapshot, fleet, now), now)
+    calm = plan_for(snapshot, fleet, learn_from(steady, snapshot, fleet, now), now)
+    careful = plan_for(snapshot, fleet, learn_from(wild, snapshot, fleet, now), now)
     assert careful.raw_need > calm.raw_need
 
 
@@ -173,9 +172,9 @@ def test_shrink_when_the_planner_has_only_just_begun_to_watch():
     for tick in range(8):
         at = now + 10.0 * tick
         snapshot = seen(at, a_queue(at), a_group(at, 4))
-        memory = learn(memory, snapshot, fleet, at)
-        decision = plan(snapshot, fleet, memory, at)
-        memory = remember(memory, decision)
+        memory = learn_from(memory, snapshot, fleet, at)
+        decision = plan_for(snapshot, fleet, memory, at)
+        memory = remember_need(memory, decision)
         wants.append(decision.want)
     assert wants == [4, 4, 0, 0, 0, 0, 0, 0]
 
@@ -190,8 +189,8 @@ def test_decision_when_it_is_read_by_a_person():
     fleet = a_fleet(hints={"seconds_per_message": 0.526, "lead_time_s": 60})
     decision = decide(seen(now, queue, a_group(now, 2)), fleet)
     assert decision.sentence == (
-        "Grow from 2 to 6: 740 messages wait, the oldest 41 s; at 1.9 a second per instance and 60 s to launch,"
-        " 6 finish them within 120 s."
+        "Scaling out from 2 to 6: 740 messages are waiting, the oldest for 41 s. Each instance completes 1.9 messages"
+        " a second and a new one takes 60 s to start, so 6 are needed to start every message within 120 s."
     )
 
 
@@ -239,7 +238,7 @@ def test_hot_when_something_waits_launches_or_changes():
     now, roomy = clock("09:00"), a_fleet(target_wait_s=600)
     assert decide(seen(now, a_queue(now, 1, 1), a_group(now, 1)), roomy).hot
     assert decide(seen(now, a_queue(now, 0, 1), a_group(now, 1, launching=(5.0,))), roomy).hot
-    busy = Memory(arrivals=History(60.0, now - 1800.0, (60.0,) * 30), learned_at=now)
+    busy = a_memory(arrivals=History(60.0, now - 1800.0, (60.0,) * 30), learned_at=now)
     assert not decide(seen(now, a_queue(now, 0, 1), a_group(now, 1)), roomy, busy).hot
     assert decide(seen(now, a_queue(now, 0, 1), a_group(now, 1)), roomy).hot, "it may go at any look"
     assert not decide(seen(now, a_queue(now), a_group(now)), roomy).hot
@@ -249,7 +248,7 @@ def test_hot_when_a_minute_of_not_looking_would_break_the_target():
     """Where a burst just after a tick would be seen too late to launch for, a fleet in use is ticked on."""
     now = clock("09:00")
     assert decide(seen(now, a_queue(now, 0, 1), a_group(now, 1)), a_fleet(target_wait_s=120)).hot
-    old = Memory(arrivals=History(60.0, now - 60.0 * 1450, (0.0,) * 1440))
+    old = a_memory(arrivals=History(60.0, now - 60.0 * 1450, (0.0,) * 1440))
     assert not decide(seen(now, a_queue(now), a_group(now)), a_fleet(target_wait_s=120), old).hot
     assert decide(seen(now, a_queue(now), a_group(now)), a_fleet(target_wait_s=120)).hot  # it is new
 
@@ -268,6 +267,6 @@ def test_hot_when_a_fleet_is_at_zero_and_nothing_waits(target_wait_s, lead_s, ho
     minutes = [0.0] * 1440
     if hours_ago is not None:
         minutes[-60 * hours_ago] = 1.0
-    memory = Memory(arrivals=History(60.0, now - 60.0 * 1440, tuple(minutes)))
+    memory = a_memory(arrivals=History(60.0, now - 60.0 * 1440, tuple(minutes)))
     snapshot = seen(now, a_queue(now, per_minute=None), a_group(now))
-    assert plan(snapshot, fleet, memory, now).hot is hot
+    assert plan_for(snapshot, fleet, memory, now).hot is hot

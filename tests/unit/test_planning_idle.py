@@ -1,14 +1,14 @@
 """Fleets that less than half a unit could serve: when the last unit goes, and when the next one is launched."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
-from sluice.model.planning import Estimate, History, Memory, Sighting
-from sluice.planning import assessment
-from sluice.planning.deadlines import QUANTILE
-from sluice.planning.learning.forecasting import Forecast, usual
+from sluice.model.planning import Estimate, Forecast, History, Memory, QueueSample
+from sluice.planning import assessment, launch_cost
+from sluice.planning.launch_cost import QUANTILE
+from sluice.planning.learning.forecasting import usual
+from tests.planner_steps import TIMING, a_memory, assess_for, changed
 from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
 MESSAGE_S = 6.0
@@ -27,8 +27,8 @@ def known(per_minute: float, quiet_s: float = 0.0, in_flight: float = 0.0, waite
     counts = (per_minute,) * 59 + (0.0 if quiet_s else per_minute,)
     apart = max(1, round(6 / per_minute))  # ticks from message to message
     last = round(max(quiet_s, waited_s, 20.0) / 10.0)  # so many ticks ago the last one came
-    sightings = [
-        Sighting(
+    samples = [
+        QueueSample(
             at=NINE - 10.0 * back,
             visible=float(10 * back < waited_s),
             in_flight=in_flight if back == 1 else 0.0,
@@ -39,12 +39,12 @@ def known(per_minute: float, quiet_s: float = 0.0, in_flight: float = 0.0, waite
         )
         for back in range(30, 0, -1)
     ]
-    return Memory(
-        service_rate=Estimate(1 / MESSAGE_S, 500.0, NINE),
-        completing=(500.0, 500.0 * MESSAGE_S),
-        lead_time=Estimate(60.0, 8.0, NINE),
+    return a_memory(
+        rate=Estimate(1 / MESSAGE_S, 500.0, NINE),
+        completed=(500.0, 500.0 * MESSAGE_S),
+        to_service=Estimate(60.0, 8.0, NINE),
         arrivals=History(60.0, NINE - 3720.0, counts),
-        sightings=tuple(sightings),
+        samples=tuple(samples),
         needs=((NINE - 300.0, 0),),
         needs_since=NINE - 600.0,
         needs_until=NINE - 10.0,
@@ -86,7 +86,7 @@ def test_last_unit_when_it_is_idle_and_only_just_done():
     """No second look before it goes: that would cost more than a launch does, as seldom as a count is wrong."""
     assert empty(0.1, quiet_s=60, in_flight=1.0).want == 0
     busy = empty(6, quiet_s=60, in_flight=1.0)
-    assert (busy.want, "one more before zero" in busy.sentence) == (1, True)
+    assert (busy.want, "the queue is empty for the first tick" in busy.sentence) == (1, True)
 
 
 # ------------------------------------------------------------------------------------------------ coming back
@@ -96,8 +96,10 @@ def test_launch_when_more_is_expected_before_it_is_due():
     """Of 120 s a launch takes 60: a message that has just come can wait for the next ones, and the decision says so."""
     decision = gathered(4, waited_s=5)
     assert (decision.raw_need, decision.want, decision.hot) == (0, 0, True)
-    assert "a launch can wait for more to come" in decision.reasons[0].sentence
-    assert decision.sentence == "Hold at 0: 1 message waits, the oldest 5 s; none is needed yet."
+    assert "a launch can wait until more have arrived" in decision.reasons[0].sentence
+    assert decision.sentence == (
+        "Holding at 0: 1 message is waiting, the oldest for 5 s. A launch can wait until more have arrived."
+    )
     assert gathered(4, waited_s=50).want == 1, "due at the next look"
 
 
@@ -120,8 +122,8 @@ def test_window_when_a_unit_is_idle():
     slow = a_fleet(target_wait_s=300, hints={"seconds_per_message": MESSAGE_S, "lead_time_s": 120})
     snapshot = seen(NINE, a_queue(NINE), a_group(NINE, 1))
     for per_minute, window_s in ((4, 15.0), (8, 30.0)):
-        memory = replace(known(per_minute), lead_time=Estimate(120.0, 8.0, NINE))
-        assert assessment.case_of(snapshot, snapshot.group, slow, memory, NINE).window_s == window_s
+        memory = changed(known(per_minute), to_service=Estimate(120.0, 8.0, NINE))
+        assert assess_for(snapshot, snapshot.group, slow, memory, NINE).window_s == window_s
 
 
 def test_hot_when_a_unit_is_idle():
@@ -141,7 +143,7 @@ def test_hot_when_a_launch_could_wait_for_more(per_minute, hot):
 @pytest.mark.parametrize(("deviation", "waits"), [(2.0, True), (12.0, False)])
 def test_launch_when_launches_vary(deviation, waits):
     """112.8 s less 30 waited, a launch of 60 s and a tick: it can wait if two deviations more fit in, not else."""
-    memory = replace(known(4, waited_s=30), lead_time=Estimate(60.0, 8.0, NINE, deviation))
+    memory = changed(known(4, waited_s=30), to_service=Estimate(60.0, 8.0, NINE, deviation))
     queue = a_queue(NINE, 1, oldest_s=30, per_minute=(4,) * 10)
     assert decide(seen(NINE, queue, a_group(NINE, 0)), FLEET, memory).want == (0 if waits else 1)
 
@@ -170,10 +172,14 @@ def test_case_when_it_is_idle_by_the_minute_and_not_by_what_is_usual():
     """A few quiet minutes of a fleet that is busy else: no reason to leave at each gap."""
     memory = known(8)
     quiet = History(60.0, NINE - 3600.0, (8.0,) * 57 + (0.0,) * 3)
-    for history, idle in ((memory.arrivals, False), (quiet, False), (History(60.0, NINE - 3600.0, (4.0,) * 60), True)):
+    for history, idle in (
+        (memory.arrivals.history, False),
+        (quiet, False),
+        (History(60.0, NINE - 3600.0, (4.0,) * 60), True),
+    ):
         snapshot = seen(NINE, a_queue(NINE), a_group(NINE, 1))
-        told = Memory(service_rate=memory.service_rate, lead_time=memory.lead_time, arrivals=history)
-        assert assessment.case_of(snapshot, snapshot.group, FLEET, told, NINE).idle is idle
+        told = a_memory(rate=memory.service_rate.estimate, to_service=memory.launches.to_service, arrivals=history)
+        assert assess_for(snapshot, snapshot.group, FLEET, told, NINE).idle is idle
 
 
 # ------------------------------------------------------------------------------------------- few, and never in time
@@ -192,36 +198,36 @@ def test_forecast_when_messages_are_few(per_minute, quiet_s, target_s, steady):
     fleet = a_fleet(target_wait_s=target_s)
     memory = known(per_minute, quiet_s)
     snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
-    arrivals = assessment.case_of(snapshot, snapshot.group, fleet, memory, NINE).arrivals
-    assert (arrivals.rate_per_s == usual(memory)) is steady
-    assert (arrivals.ahead_per_s == usual(memory)) is steady
+    arrivals = assess_for(snapshot, snapshot.group, fleet, memory, NINE).arrivals
+    assert (arrivals.rate_per_s == usual(memory.arrivals.history)) is steady
+    assert (arrivals.ahead_per_s == usual(memory.arrivals.history)) is steady
 
 
 def test_forecast_when_messages_are_few_and_a_launch_can_wait():
     """What is expected is steadied, so that a unit does not stay for two that came together; nothing is foreseen."""
     memory = known(0.5, 30)
     snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
-    arrivals = assessment.case_of(snapshot, snapshot.group, FLEET, memory, NINE).arrivals
-    assert (arrivals.rate_per_s, arrivals.quiet_s) == (usual(memory), 30.0)
+    arrivals = assess_for(snapshot, snapshot.group, FLEET, memory, NINE).arrivals
+    assert (arrivals.rate_per_s, arrivals.quiet_s) == (usual(memory.arrivals.history), 30.0)
 
 
 def test_forecast_when_few_messages_become_many():
     """Beyond two standard deviations and one message, minutes are believed: 5 a minute where there was one in two."""
     history = History(60.0, NINE - 3720.0, (0.5,) * 57 + (5.0,) * 3)
-    memory = replace(known(5), arrivals=history)
+    memory = changed(known(5), arrivals=history)
     snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
-    arrivals = assessment.case_of(snapshot, snapshot.group, FLEET, memory, NINE).arrivals
-    assert arrivals.rate_per_s > 4 * usual(memory)
+    arrivals = assess_for(snapshot, snapshot.group, FLEET, memory, NINE).arrivals
+    assert arrivals.rate_per_s > 4 * usual(memory.arrivals.history)
 
 
 def test_forecast_when_few_messages_become_none():
     """Three times as long without one as they are apart: it is over, and minutes say so before three hours do."""
     for silent, steady in ((3, True), (9, False)):
         history = History(60.0, NINE - 3720.0, (0.5,) * (60 - silent) + (0.0,) * silent)
-        memory = replace(known(0.01, quiet_s=600), arrivals=history)
+        memory = changed(known(0.01, quiet_s=600), arrivals=history)
         snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 1))
-        arrivals = assessment.case_of(snapshot, snapshot.group, a_fleet(target_wait_s=30), memory, NINE).arrivals
-        assert (arrivals.rate_per_s == usual(memory)) is steady
+        arrivals = assess_for(snapshot, snapshot.group, a_fleet(target_wait_s=30), memory, NINE).arrivals
+        assert (arrivals.rate_per_s == usual(memory.arrivals.history)) is steady
 
 
 @pytest.mark.parametrize(
@@ -238,7 +244,7 @@ def test_forecast_when_few_messages_become_none():
 )
 def test_usual_when_it_took_long_or_not(counts, per_minute):
     """The mean over as long as sixty messages took to come."""
-    assert usual(Memory(arrivals=History(60.0, NINE, counts))) == pytest.approx(per_minute / 60)
+    assert usual(History(60.0, NINE, counts)) == pytest.approx(per_minute / 60)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +253,7 @@ def test_usual_when_it_took_long_or_not(counts, per_minute):
 )
 def test_quantile_when_a_spare_unit_would_serve_so_many(in_a_boot, quantile):
     """Of n messages in the time that a launch costs, it is worth having one for what happens once in n such times."""
-    assert assessment._quantile(Forecast(in_a_boot / 190, 0.0, 0.0), 180.0) == pytest.approx(quantile, abs=0.01)
+    assert launch_cost.quantile(Forecast(in_a_boot / 190, 0.0, 0.0), 180.0, TIMING) == pytest.approx(quantile, abs=0.01)
 
 
 def test_launches_when_jobs_are_long_and_few():

@@ -1,4 +1,4 @@
-"""Each limit of plan() by itself, its reason, and the order in which limits apply."""
+"""Each limit of plan_for() by itself, its reason, and the order in which limits apply."""
 
 from dataclasses import replace
 
@@ -7,10 +7,8 @@ import pytest
 from sluice.model.observed import Lifecycle
 from sluice.model.planning import Action, Decision, Estimate, Memory, Reason, ReasonCode
 from sluice.planning import limits
-from sluice.planning.assessment import case_of
-from sluice.planning.learning.learn import learn
 from sluice.planning.limits import LIMITS
-from sluice.planning.planner import plan, remember
+from tests.planner_steps import a_memory, assess_for, changed, learn_from, plan_for, remember_need
 from tests.planner_world import a_fleet, a_group, a_queue, clock, decide, seen, watched
 
 NOW = clock("14:00")
@@ -55,7 +53,7 @@ def test_reasons_when_several_limits_bind():
         ("group-max", 5, 3),
     ]
     assert decision.raw_need == 8
-    assert "8 would be needed" in decision.sentence
+    assert "8 are needed to start every message within 120 s" in decision.sentence
 
 
 # ------------------------------------------------------------------------------------------------ stale signals
@@ -84,7 +82,7 @@ def test_shrink_when_the_groups_state_is_old():
     """So does the group's own state."""
     decision = decide(seen(NOW, a_queue(NOW), a_group(NOW, 6, age_s=200)), a_fleet(), CALM)
     assert decision.want == 6
-    assert "the group's state is of 200 s ago" in reason(decision, ReasonCode.STALE).sentence
+    assert "the group's state is 3 min old (limit 3 min)" in reason(decision, ReasonCode.STALE).sentence
 
 
 def test_shrink_when_arrivals_are_unknown_and_work_is_left():
@@ -99,16 +97,14 @@ def test_growth_when_only_the_backlog_is_fresh():
     """Growing on a fresh backlog is allowed, whatever else is missing."""
     snapshot = seen(NOW, a_queue(NOW, 420, None, None, per_minute=None), a_group(NOW, 1))
     decision = decide(snapshot, a_fleet())
-    assert decision.action is Action.GROW
+    assert decision.action is Action.SCALE_OUT
 
 
 def test_growth_when_the_backlog_is_unknown_or_old():
     """Without a backlog nothing is decided, and the reason says so."""
     unknown = decide(seen(NOW, a_queue(NOW, None, 2), a_group(NOW, 2)), a_fleet())
     assert (unknown.want, unknown.raw_need) == (2, 2)
-    assert reason(unknown, ReasonCode.STALE).sentence.startswith(
-        "nothing is changed while messages waiting are unknown"
-    )
+    assert reason(unknown, ReasonCode.STALE).sentence.startswith("no change: the count of messages waiting is unknown")
     old = decide(seen(NOW, a_queue(NOW, 5000, age_s=900), a_group(NOW, 2)), a_fleet())
     assert old.want == 2
 
@@ -162,20 +158,20 @@ def test_downstream_cap_when_the_fleet_is_above_it_and_much_waits():
 def test_growth_when_the_days_budget_runs_out(spent_h, want):
     """What is left of 24 instance-hours must last for an hour."""
     day = NOW - NOW % 86_400
-    memory = Memory(spent_day=day, spent_s=spent_h * 3600)
+    memory = a_memory(day_at=day, spent_s=spent_h * 3600)
     decision = decide(burst(), a_fleet(limits={"instance_hours_per_day": 24}), memory)
     assert decision.want == want
 
 
 def test_budget_when_it_is_of_yesterday():
     """A new UTC day has a new budget."""
-    memory = Memory(spent_day=NOW - NOW % 86_400 - 86_400, spent_s=24 * 3600)
+    memory = a_memory(day_at=NOW - NOW % 86_400 - 86_400, spent_s=24 * 3600)
     assert decide(burst(), a_fleet(limits={"instance_hours_per_day": 24}), memory).want == 8
 
 
 def test_budget_when_signals_are_stale():
     """A spent budget does not shrink a fleet about which something is unknown."""
-    memory = replace(CALM, spent_day=NOW - NOW % 86_400, spent_s=24 * 3600)
+    memory = changed(CALM, day_at=NOW - NOW % 86_400, spent_s=24 * 3600)
     snapshot = seen(NOW, a_queue(NOW, 420, None), a_group(NOW, 4))
     assert decide(snapshot, a_fleet(limits={"instance_hours_per_day": 24}), memory).want == 4
 
@@ -237,7 +233,9 @@ def test_shrink_when_more_was_needed_within_the_window():
     memory = watched(NOW, (20.0, 6), (12.0, 4), (5.0, 2))
     decision = decide(idle(), a_fleet(), memory)
     assert decision.want == 4
-    assert reason(decision, ReasonCode.STABILISING).sentence == "4 were needed within the last 15 s"
+    assert reason(decision, ReasonCode.STABILIZATION_WINDOW).sentence == (
+        "4 instances were needed within the stabilization window of 15 s"
+    )
 
 
 def test_shrink_when_a_mistake_could_not_be_mended_in_time():
@@ -245,7 +243,9 @@ def test_shrink_when_a_mistake_could_not_be_mended_in_time():
     memory = watched(NOW, (70.0, 6), (50.0, 4), (20.0, 2))
     decision = decide(idle(), a_fleet(target_wait_s=80), memory)
     assert decision.want == 4
-    assert reason(decision, ReasonCode.STABILISING).sentence == "4 were needed within the last 51 s"
+    assert reason(decision, ReasonCode.STABILIZATION_WINDOW).sentence == (
+        "4 instances were needed within the stabilization window of 51 s"
+    )
 
 
 def test_shrink_when_a_window_is_configured():
@@ -259,17 +259,18 @@ def test_shrink_when_the_window_was_not_watched_whole():
     """A gap in the ticks starts the window anew: what was needed meanwhile is unknown."""
     short = watched(NOW, (12.0, 0), since_s=12.0)  # of 15 s, nine tenths suffice
     assert decide(idle(), a_fleet(), short).want == 6
-    gap = replace(watched(NOW, (400.0, 0)), needs_until=NOW - 400.0)
+    gap = changed(watched(NOW, (400.0, 0)), needs_until=NOW - 400.0)
     decision = decide(idle(), a_fleet(), gap)
     assert decision.want == 6
-    assert "watched for 0 s of the 15 s" in reason(decision, ReasonCode.STABILISING).sentence
+    sentence = reason(decision, ReasonCode.STABILIZATION_WINDOW).sentence
+    assert "the need is known for 0 s of the stabilization window's 15 s" in sentence
 
 
 @pytest.mark.parametrize(
     ("target_wait_s", "want", "code", "sentence"),
     [
-        (120, 3, ReasonCode.TAIL, "3 are busy"),
-        (80, 4, ReasonCode.BACKLOG, "4 may be wanted before a launch could help"),
+        (120, 3, ReasonCode.BUSY_CAPACITY, "keeping 3 instances: busy with messages that are in flight or about to be"),
+        (80, 4, ReasonCode.SCALE_IN_FLOOR, "keeping 4 instances: so much may be busy before a new launch could help"),
     ],
 )
 def test_shrink_when_arrivals_are_steady(target_wait_s, want, code, sentence):
@@ -288,8 +289,10 @@ def test_shrink_when_what_may_come_takes_long():
     """
     fleet = a_fleet(target_wait_s=60, hints={"seconds_per_message": 600, "lead_time_s": 180})
     snapshot = seen(NOW, a_queue(NOW, 0, 2, per_minute=(3.0,) * 15), a_group(NOW, 20))
-    memory = learn(CALM, snapshot, fleet, NOW)
-    assert limits._may_be_busy(case_of(snapshot, snapshot.group, fleet, memory, NOW)) == pytest.approx(9.26, abs=0.01)
+    memory = learn_from(CALM, snapshot, fleet, NOW)
+    assert limits._may_be_busy(assess_for(snapshot, snapshot.group, fleet, memory, NOW)) == pytest.approx(
+        9.26, abs=0.01
+    )
 
 
 @pytest.mark.parametrize(("working", "waiting", "want"), [(1, 1, 2), (1, 0, 1), (3, 1, 2)])
@@ -299,7 +302,7 @@ def test_shrink_when_only_a_launch_would_be_left(working, waiting, want):
     group = a_group(NOW, working, launching=(50.0,), desired=working + 1)
     decision = decide(seen(NOW, a_queue(NOW, waiting, 1, oldest_s=0), group), fleet, CALM)
     assert decision.want == want
-    held = [each.sentence for each in decision.reasons if "nobody would be in service" in each.sentence]
+    held = [each.sentence for each in decision.reasons if "the next launch is not in service yet" in each.sentence]
     assert bool(held) is (waiting > 0)
 
 
@@ -307,7 +310,10 @@ def test_shrink_when_long_messages_are_in_flight():
     """Work costs the same whoever does it: five who work on messages of 100 s stay, an idle sixth goes."""
     fleet = a_fleet(target_wait_s=600, hints={"seconds_per_message": 100, "lead_time_s": 60})
     decision = decide(seen(NOW, a_queue(NOW, 0, 5), a_group(NOW, 6)), fleet, CALM)
-    assert (decision.want, reason(decision, ReasonCode.TAIL).sentence) == (5, "5 are busy")
+    assert (decision.want, reason(decision, ReasonCode.BUSY_CAPACITY).sentence) == (
+        5,
+        "keeping 5 instances: busy with messages that are in flight or about to be",
+    )
     assert decide(seen(NOW, a_queue(NOW, 0, 1), a_group(NOW, 6)), fleet, CALM).want == 1
     assert decide(seen(NOW, a_queue(NOW, 0, 0), a_group(NOW, 6)), fleet, CALM).want == 0
 
@@ -320,7 +326,7 @@ def test_growth_when_nothing_is_known_to_have_been_completed(working, most):
     decision = decide(seen(NOW, queue, a_group(NOW, working, bounds=(0, 1000))), unhinted)
     assert decision.raw_need > most
     assert decision.want == most
-    assert reason(decision, ReasonCode.UNPROVEN).after == most
+    assert reason(decision, ReasonCode.COLD_START).after == most
 
 
 # A launch may come within half of the 120 s that are guessed: 282 - 60 s are left, 4.7 messages of a minute each.
@@ -364,8 +370,8 @@ def test_growth_when_a_hint_or_a_completion_is_there():
     snapshot = seen(NOW, a_queue(NOW, 20_000, 0, oldest_s=0), a_group(NOW, bounds=(0, 1000)))
     assert 350 < decide(snapshot, a_fleet()).want < 400  # 20000 / 52.8 = 379
     unhinted = a_fleet(hints={"lead_time_s": 60})
-    nearly = Memory(service_rate=Estimate(1.0, 0.9, NOW - 60))
-    proven = Memory(service_rate=Estimate(1.0, 1.0, NOW - 60))
+    nearly = a_memory(rate=Estimate(1.0, 0.9, NOW - 60))
+    proven = a_memory(rate=Estimate(1.0, 1.0, NOW - 60))
     assert decide(snapshot, unhinted, nearly).want == 200
     assert decide(snapshot, unhinted, proven).want > 350
 
@@ -383,7 +389,7 @@ def test_shrink_when_the_tail_is_nearly_done():
     decision = decide(seen(NOW, queue, a_group(NOW, 6)), a_fleet(), CALM)
     assert decision.raw_need < 6
     assert decision.want == 6
-    assert reason(decision, ReasonCode.TAIL).after == 6
+    assert reason(decision, ReasonCode.BUSY_CAPACITY).after == 6
 
 
 @pytest.mark.parametrize(("lead_s", "by_forecast"), [(5, 1), (15, 4)])
@@ -394,7 +400,7 @@ def test_shrink_when_target_and_launches_are_both_short(lead_s, by_forecast):
     """
     fleet = a_fleet(target_wait_s=20, hints={"seconds_per_message": 1, "lead_time_s": lead_s})
     decision = decide(seen(NOW, a_queue(NOW, 0, 1, per_minute=(240.0,) * 10), a_group(NOW, 9)), fleet, CALM)
-    assert reason(decision, ReasonCode.BACKLOG).after == by_forecast
+    assert reason(decision, ReasonCode.SCALE_IN_FLOOR).after == by_forecast
 
 
 def test_shrink_when_busy_instances_are_protected():
@@ -403,7 +409,7 @@ def test_shrink_when_busy_instances_are_protected():
     held = tuple(replace(each, protected=index < 4) for index, each in enumerate(snapshot.group.instances))
     decision = decide(replace(snapshot, group=replace(snapshot.group, instances=held)), a_fleet(), CALM)
     assert (decision.want, reason(decision, ReasonCode.PROTECTED).after) == (4, 4)
-    assert "4 are protected" in decision.sentence
+    assert "4 instances are protected" in decision.sentence
 
 
 # ------------------------------------------------------------------------------------------------ the group's own word
@@ -421,7 +427,7 @@ def test_wake_when_the_groups_maximum_is_zero():
     """A group that may have no instance is not woken, and the decision says why."""
     decision = decide(burst(bounds=(0, 0)), a_fleet())
     assert (decision.want, decision.action) == (0, Action.HOLD)
-    assert "maximum is 0" in decision.sentence
+    assert "maximum size is 0" in decision.sentence
 
 
 def test_growth_when_launch_is_suspended():
@@ -446,17 +452,16 @@ def test_needs_when_they_are_remembered():
     for seconds, waiting in ((0, 420), (10, 200), (20, 60), (30, 210)):
         at = NOW + seconds
         decision = decide(seen(at, a_queue(at, waiting, oldest_s=0), a_group(at)), a_fleet(), memory)
-        memory = remember(memory, decision)
-        assert remember(memory, decision) == memory
-    assert [needed for _, needed in memory.needs] == [8, 4]  # 420 / 52.8 and 210 / 52.8
-    assert (memory.needs_since, memory.needs_until) == (NOW, NOW + 30)
-    assert memory.grown_at == NOW + 30
+        memory = remember_need(memory, decision)
+        assert remember_need(memory, decision) == memory
+    assert [needed for _, needed in memory.needs.needs] == [8, 4]  # 420 / 52.8 and 210 / 52.8
+    assert (memory.needs.since, memory.needs.until) == (NOW, NOW + 30)
 
 
 def test_memory_when_the_group_was_not_there():
     """A decision without a group teaches nothing."""
-    decision = plan(seen(NOW, a_queue(NOW), None), a_fleet(), CALM, NOW)
-    assert remember(CALM, decision) is CALM
+    decision = plan_for(seen(NOW, a_queue(NOW), None), a_fleet(), CALM, NOW)
+    assert remember_need(CALM, decision) is CALM
 
 
 def test_weights_when_instances_count_for_several_units():

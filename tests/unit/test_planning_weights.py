@@ -7,11 +7,8 @@ import pytest
 
 from sluice.model.observed import GroupReading, Instance, Lifecycle
 from sluice.model.planning import Memory, ReasonCode, Snapshot
-from sluice.planning.learning.learn import learn
-from sluice.planning.learning.service_rate import service_rate
-from sluice.planning.planner import plan
-from sluice.planning.shadow.replay import follow
 from sluice.planning.shadow.scorecard import score
+from tests.planner_steps import learn_from, plan_for, rate_of, replay_for
 from tests.planner_world import NINE, Unit, World, a_fleet, a_queue, decide, seen, watched
 from tests.unit.test_estimating import saturated
 
@@ -169,9 +166,9 @@ def test_budget_when_instances_are_heavy():
     memory = Memory()
     for t in range(0, 3601, 60):
         now = NINE + t
-        memory = learn(memory, seen(now, a_queue(now, 5, 7), weighted(now, 4, 2, 1)), fleet, now)
-    assert memory.spent_s == pytest.approx(7 * 3600.0)
-    decision = plan(seen(now, a_queue(now, 9000, 7, oldest_s=0), weighted(now, 4, 2, 1)), fleet, memory, now)
+        memory = learn_from(memory, seen(now, a_queue(now, 5, 7), weighted(now, 4, 2, 1)), fleet, now)
+    assert memory.spending.spent_s == pytest.approx(7 * 3600.0)
+    decision = plan_for(seen(now, a_queue(now, 9000, 7, oldest_s=0), weighted(now, 4, 2, 1)), fleet, memory, now)
     assert decision.want == 17
     assert next(r for r in decision.reasons if r.code is ReasonCode.BUDGET).after == 17
 
@@ -186,10 +183,10 @@ def test_service_rate_when_instances_are_heavy():
         queue = a_queue(now, 900, 6, per_minute=None)
         if done:
             queue = replace(queue, deleted=replace(a_queue(now, done_per_minute=(1.0,)).deleted, points=done))
-        memory = learn(memory, seen(now, queue, weighted(now, 4, 2)), fleet, now)
-    assert service_rate(memory, fleet, now).value == pytest.approx(1.0, rel=0.01)
+        memory = learn_from(memory, seen(now, queue, weighted(now, 4, 2)), fleet, now)
+    assert rate_of(memory, fleet, now).value == pytest.approx(1.0, rel=0.01)
     alike = saturated(fleet, lambda _: 360, working=6, minutes=12)
-    assert service_rate(alike, fleet, now).value == pytest.approx(service_rate(memory, fleet, now).value)
+    assert rate_of(alike, fleet, now).value == pytest.approx(rate_of(memory, fleet, now).value)
 
 
 def test_shadow_when_the_real_group_is_weighted():
@@ -201,13 +198,13 @@ def test_shadow_when_the_real_group_is_weighted():
         queue = a_queue(now, 0, 3, per_minute=(180.0,) * 10)
         snapshot = seen(now, queue, weighted(now, 4, 2, 1))
         before = memory
-        memory = learn(memory, snapshot, fleet, now)
-        followed = follow(before, memory, snapshot, fleet, now)
+        memory = learn_from(memory, snapshot, fleet, now)
+        followed = replay_for(before, memory, snapshot, fleet, now)
         memory = replace(memory, shadow=followed.shadow)
         settled += [followed.settled] if followed.settled else []
     seconds = sum(span.seconds for span in settled)
     assert seconds > 1200
     assert sum(span.acting.unit_s for span in settled) == pytest.approx(7.0 * seconds, rel=0.02)
     assert sum(span.shadow.unit_s for span in settled) < 6.0 * seconds, "three to four would do"
-    assert memory.shadow.weighted
+    assert memory.shadow.real.weighted
     assert "unit-hours" in score(memory.shadow).sentence

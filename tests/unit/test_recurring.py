@@ -7,19 +7,20 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.aws.records import from_text, to_text
-from sluice.model.planning import Awaited, Estimate, History, Memory, Sighting
+from sluice.aws.memory_record import from_text, to_text
+from sluice.model.planning import BatchMemory, Estimate, ExpectedBatch, History, Memory, QueueSample
 from sluice.planning.learning.periodic_batches import (
-    AWAITED_MAX,
+    EXPECTED_MAX,
     PULSES_MAX,
     REPEATS_MAX,
     TRUSTED_AT_FIRST,
     Times,
-    awaited_need,
     learn_batches,
+    need_of_batches,
     worth,
 )
 from sluice.planning.supply import Supply
+from tests.planner_steps import TIMING, a_memory, changed
 
 MONDAY = 1_795_392_000.0  # 2026-11-23 00:00 UTC
 HORIZON_S = 180.0  # a target of 120 s and a lead time of 60 s
@@ -38,7 +39,8 @@ def after(
     for minute in range(len(counts)):
         first = max(0, minute - DAY)
         history = History(60.0, start_at + 60.0 * first, tuple(counts[first : minute + 1]))
-        memory = replace(memory, arrivals=history, **learn_batches(memory, history, horizon_s))
+        learned = learn_batches(memory.batches, history, horizon_s, TIMING)
+        memory = replace(changed(memory, arrivals=history), batches=learned)
     return memory
 
 
@@ -65,9 +67,9 @@ def test_batch_when_it_recurs(every, minutes):
     """After three repeats of a usual interval, or five of any, the next is awaited, at its minute, at its size."""
     counts = batches(minutes, lambda minute: 300.0 if minute % every == 0 else 0.0)
     next_at = MONDAY + 60.0 * -(-minutes // every) * every
-    awaited = [each for each in after(counts).awaited if each.at == next_at]
+    awaited = [each for each in after(counts).batches.expected if each.at == next_at]
     assert [(each.until, set(each.sizes)) for each in awaited] == [(next_at + 60.0, {300.0})]
-    before = [each.at for each in after(counts[: len(counts) - every]).awaited]
+    before = [each.at for each in after(counts[: len(counts) - every]).batches.expected]
     assert next_at - 60.0 * every not in before or every < 60  # twice are not enough
 
 
@@ -75,7 +77,7 @@ def test_batch_when_it_recurs(every, minutes):
 def test_batch_when_others_like_it_come_meanwhile(horizon_s, sizes):
     """What comes oftener than a launch and its wait take is no batch, since its fleet is there; a larger one is."""
     counts = batches(5 * HOUR - 3, lambda minute: 3000.0 if minute % HOUR == 3 else 300.0 if minute % 6 == 0 else 0.0)
-    awaited = after(counts, horizon_s=horizon_s).awaited
+    awaited = after(counts, horizon_s=horizon_s).batches.expected
     assert {max(each.sizes) for each in awaited} == sizes
 
 
@@ -84,14 +86,14 @@ def test_batch_when_sizes_vary():
     sizes = [500.0, 200.0, 400.0, 300.0]
     counts = batches(4 * HOUR - 3, lambda minute: sizes[minute // HOUR] if minute % HOUR == 10 else 0.0)
     memory = after(counts + [2.0] * 10)
-    assert [each.sizes for each in memory.awaited] == [(200.0, 300.0, 400.0, 500.0)]
+    assert [each.sizes for each in memory.batches.expected] == [(200.0, 300.0, 400.0, 500.0)]
 
 
 def test_batch_when_it_takes_some_minutes():
     """Each minute of a batch is awaited by itself."""
     counts = batches(6 * HOUR - 3, lambda minute: 100.0 if minute % HOUR < 3 else 0.0)
     hour_at = MONDAY + 6 * 3600.0
-    assert [(each.at - hour_at, each.until - each.at) for each in after(counts).awaited] == [
+    assert [(each.at - hour_at, each.until - each.at) for each in after(counts).batches.expected] == [
         (0.0, 60.0),
         (60.0, 60.0),
         (120.0, 60.0),
@@ -102,7 +104,7 @@ def test_batch_when_it_comes_a_little_later_each_time():
     """What does not recur to the minute is awaited over three, from its earliest on."""
     late = [0, 2, 1, 0, 1, 2, 0]
     counts = batches(7 * HOUR - 3, lambda minute: 300.0 if minute % HOUR == 20 + late[minute // HOUR] else 0.0)
-    awaited = after(counts + [2.0] * 20).awaited
+    awaited = after(counts + [2.0] * 20).batches.expected
     at = MONDAY + 7 * 3600.0 + 20 * 60.0
     assert [(each.at, each.until, each.sizes) for each in awaited] == [(at, at + 180.0, (300.0,) * 7)]
 
@@ -110,7 +112,7 @@ def test_batch_when_it_comes_a_little_later_each_time():
 def test_batch_when_it_stayed_away_once():
     """An absent repeat is known as such, and the rest is awaited all the same."""
     counts = batches(8 * HOUR - 3, lambda minute: 300.0 if minute % HOUR == 0 and minute != 4 * HOUR else 0.0)
-    assert [each.sizes for each in after(counts).awaited] == [
+    assert [each.sizes for each in after(counts).batches.expected] == [
         (0.0,) + (300.0,) * 6
     ]  # the first minute of all is not known to stand out
 
@@ -139,8 +141,8 @@ def test_batch_when_nothing_recurs(traffic):
     """Noise, a step and single batches make nobody wait for anything."""
     rng = random.Random(3)
     memory = after([traffic(rng, minute) for minute in range(1400)])
-    assert memory.awaited == ()
-    assert memory.regular is None
+    assert memory.batches.expected == ()
+    assert memory.batches.arrived_share is None
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -148,11 +150,11 @@ def test_batches_when_they_come_at_any_time(seed):
     """Of bursts by the dice, one in twenty minutes, few recur by chance; and those are soon doubted."""
     rng = random.Random(seed)
     memory = after(batches(DAY, lambda _: 300.0 if rng.random() < 0.05 else 0.0))
-    assert len(memory.pulses) > 40
-    if memory.regular is not None:
-        awaited = memory.regular.weight - TRUSTED_AT_FIRST
-        assert awaited < 0.1 * len(memory.pulses)
-        assert awaited < 2 or memory.regular.mean < 0.75
+    assert len(memory.batches.pulses) > 40
+    if memory.batches.arrived_share is not None:
+        awaited = memory.batches.arrived_share.weight - TRUSTED_AT_FIRST
+        assert awaited < 0.1 * len(memory.batches.pulses)
+        assert awaited < 2 or memory.batches.arrived_share.mean < 0.75
 
 
 # ------------------------------------------------------------------------------------------------ judged
@@ -162,16 +164,16 @@ def test_batches_when_they_stay_away():
     """Each that does not come lowers the share that came; before long they are not awaited, and come back as before."""
     hourly = batches(10 * HOUR, lambda minute: 300.0 if minute % HOUR == 0 else 0.0)
     memory = after(hourly)
-    assert memory.regular is not None
-    assert memory.regular.mean == 1.0
+    assert memory.batches.arrived_share is not None
+    assert memory.batches.arrived_share.mean == 1.0
     gone = after(hourly + [2.0] * 6 * HOUR)
-    assert gone.regular is not None
-    assert gone.regular.mean < 0.9
-    assert gone.awaited == ()
+    assert gone.batches.arrived_share is not None
+    assert gone.batches.arrived_share.mean < 0.9
+    assert gone.batches.expected == ()
     back = after(hourly + [2.0] * 6 * HOUR + hourly)
-    assert back.awaited == () or {each.sizes[-1] for each in back.awaited} == {300.0}
-    assert back.regular is not None
-    assert back.regular.mean > gone.regular.mean
+    assert back.batches.expected == () or {each.sizes[-1] for each in back.batches.expected} == {300.0}
+    assert back.batches.arrived_share is not None
+    assert back.batches.arrived_share.mean > gone.batches.arrived_share.mean
 
 
 def test_share_when_less_came_than_ever():
@@ -179,25 +181,25 @@ def test_share_when_less_came_than_ever():
     hourly = batches(5 * HOUR, lambda minute: 300.0 if minute % HOUR == 0 else 0.0)
     half = after([*hourly, 152.0, *[2.0] * 20])
     whole = after([*hourly, 902.0, *[2.0] * 20])
-    assert half.regular is not None
-    assert whole.regular is not None
-    assert whole.regular.mean == 1.0
-    assert half.regular.mean == pytest.approx(1.0 - 0.5 / half.regular.weight)
+    assert half.batches.arrived_share is not None
+    assert whole.batches.arrived_share is not None
+    assert whole.batches.arrived_share.mean == 1.0
+    assert half.batches.arrived_share.mean == pytest.approx(1.0 - 0.5 / half.batches.arrived_share.weight)
 
 
 def test_counts_when_they_are_told_again():
     """A history without a new settled period teaches nothing."""
     memory = after(batches(5 * HOUR, lambda minute: 300.0 if minute % HOUR == 0 else 0.0))
-    assert learn_batches(memory, memory.arrivals, HORIZON_S) == {}
+    assert learn_batches(memory.batches, memory.arrivals.history, HORIZON_S, TIMING) is memory.batches
 
 
 def test_counts_when_their_length_changes():
     """Counts of another length begin anew: of the old pulses nothing is kept, and nothing is awaited for them."""
     memory = after(batches(5 * HOUR - 3, lambda minute: 300.0 if minute % HOUR == 0 else 0.0))
-    assert memory.awaited
-    history = History(2.0, memory.pulses_until + 3600.0, (1.0,) * 40)
-    anew = replace(memory, **learn_batches(memory, history, HORIZON_S))
-    assert (anew.pulses, anew.awaited, anew.pulses_since) == ((), (), history.start_at + 2.0)
+    assert memory.batches.expected
+    history = History(2.0, memory.batches.pulses_until + 3600.0, (1.0,) * 40)
+    anew = replace(memory, batches=learn_batches(memory.batches, history, HORIZON_S, TIMING))
+    assert (anew.batches.pulses, anew.batches.expected, anew.batches.pulses_since) == ((), (), history.start_at + 2.0)
 
 
 # ------------------------------------------------------------------------------------------------ bounded, kept
@@ -206,22 +208,21 @@ def test_counts_when_their_length_changes():
 def test_memory_when_batches_are_many():
     """Three days of batches every six minutes: what is kept of them is bounded, and so is what is awaited."""
     memory = after(batches(3 * DAY, lambda minute: 300.0 if minute % 6 == 0 else 0.0))
-    assert len(memory.pulses) == PULSES_MAX
-    assert memory.pulses_since > MONDAY + 86_400
-    assert 0 < len(memory.awaited) <= AWAITED_MAX
-    assert max(len(each.sizes) for each in memory.awaited) <= REPEATS_MAX
+    assert len(memory.batches.pulses) == PULSES_MAX
+    assert memory.batches.pulses_since > MONDAY + 86_400
+    assert 0 < len(memory.batches.expected) <= EXPECTED_MAX
+    assert max(len(each.sizes) for each in memory.batches.expected) <= REPEATS_MAX
 
 
 def test_memory_when_it_was_kept_before_batches_were_known():
     """A record of before has none of these fields: it loads, and so does one with them."""
     memory = after(batches(6 * HOUR - 3, lambda minute: 300.0 if minute % HOUR == 0 else 0.0))
-    assert from_text(Memory, to_text(memory), "state") == memory
+    assert from_text(to_text(memory)) == memory
     record = json.loads(to_text(memory))
-    new = ["pulses", "pulses_since", "pulses_until", "awaited", "awaited_until", "regular"]
-    older = {name: value for name, value in record.items() if name not in new}
-    loaded = from_text(Memory, json.dumps(older), "state")
-    assert loaded.arrivals == memory.arrivals
-    assert [getattr(loaded, name) for name in new] == [(), 0.0, 0.0, (), 0.0, None]
+    del record["batches"]
+    loaded = from_text(json.dumps(record))
+    assert loaded.arrivals.history == memory.arrivals.history
+    assert (loaded.batches, loaded.unread) == (BatchMemory(), ())
 
 
 # ------------------------------------------------------------------------------------------------ worth
@@ -236,7 +237,7 @@ def times(wait_s: float, lead_s: float, now: float = MONDAY) -> Times:
 
 def launched_for(wait_s: float, lead_s: float, message_s: float, sizes=SIZES, regular: float | None = None) -> float:
     """Of a batch that begins a lead time from now, what is worth launching for."""
-    awaited = Awaited(MONDAY + lead_s, MONDAY + lead_s + 60.0, sizes)
+    awaited = ExpectedBatch(MONDAY + lead_s, MONDAY + lead_s + 60.0, sizes)
     known = None if regular is None else Estimate(regular, 20.0, MONDAY)
     return worth(awaited, Supply(0.0, 1.0, 0.0, 1.0 / message_s), times(wait_s, lead_s), known)[0]
 
@@ -273,7 +274,7 @@ def test_worth_when_there_are_few_repeats():
 
 def test_units_when_they_are_idle_before_a_batch():
     """What is there has paid for its boot: it is kept for what is less likely, and not too long before."""
-    awaited = Awaited(MONDAY + 60.0, MONDAY + 120.0, SIZES)
+    awaited = ExpectedBatch(MONDAY + 60.0, MONDAY + 120.0, SIZES)
     supply = Supply(50.0, 1.0, 0.0, 1.0 / 30.0)
     soon = worth(awaited, supply, times(112.8, 60.0, MONDAY + 30.0), None)
     early = worth(awaited, supply, times(112.8, 60.0, MONDAY - 60.0), None)
@@ -286,11 +287,13 @@ def test_units_when_they_are_idle_before_a_batch():
 
 def needed(now: float, working: float = 0.0, *, came: float = 0.0, size: float = 300.0, launched: float = 0.0) -> int:
     """Asked for at `now` by a batch of MONDAY; planned are 282 s, 180 s to launch and 30 s a message."""
-    seen = (Sighting(MONDAY + 5.0, 0.0, 0.0, 0.0, True, came),) if now > MONDAY else ()
-    memory = Memory(awaited=(Awaited(MONDAY, MONDAY + 60.0, (size,) * 8),), sightings=seen)
+    seen = (QueueSample(MONDAY + 5.0, 0.0, 0.0, 0.0, True, came),) if now > MONDAY else ()
+    memory = a_memory(batches=(ExpectedBatch(MONDAY, MONDAY + 60.0, (size,) * 8),), samples=seen)
     launches = ((1.0, launched),) if launched else ()
     supply = Supply(working, 1.0, 0.0, 1.0 / 30.0, launches, 190.0)
-    return awaited_need(memory, [(282.0, 0.0)], 0.0, supply, times(282.0, 180.0, now))
+    return need_of_batches(
+        memory.batches, memory.samples, [(282.0, 0.0)], 0.0, supply=supply, times=times(282.0, 180.0, now)
+    )
 
 
 def test_need_when_a_batch_is_awaited():
@@ -317,14 +320,14 @@ def test_need_when_part_of_a_batch_has_come():
 
 def test_need_when_batches_follow_one_another():
     """Three minutes of a batch ask for their sum, over the time that all have."""
-    batch = tuple(Awaited(MONDAY + 60.0 * n, MONDAY + 60.0 * (n + 1), (300.0,) * 8) for n in range(3))
+    batch = tuple(ExpectedBatch(MONDAY + 60.0 * n, MONDAY + 60.0 * (n + 1), (300.0,) * 8) for n in range(3))
     supply = Supply(0.0, 1.0, 0.0, 1.0 / 30.0, (), 190.0)
 
-    def asked(awaited: tuple[Awaited, ...]) -> int:
+    def asked(awaited: tuple[ExpectedBatch, ...]) -> int:
         now = times(282.0, 180.0, MONDAY - 60.0)
-        return awaited_need(Memory(awaited=awaited), [(282.0, 0.0)], 0.0, supply, now)
+        return need_of_batches(BatchMemory(expected=awaited), (), [(282.0, 0.0)], 0.0, supply=supply, times=now)
 
     one, three = asked(batch[:1]), asked(batch)
     assert one < three < 3 * one
-    overlapping = (batch[0], Awaited(MONDAY, MONDAY + 180.0, (300.0,) * 8), batch[1])
+    overlapping = (batch[0], ExpectedBatch(MONDAY, MONDAY + 180.0, (300.0,) * 8), batch[1])
     assert asked(overlapping) >= asked((batch[0], batch[1]))

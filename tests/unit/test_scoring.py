@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.model.shadow import Shadow, ShadowFleet, ShadowQueue, Span, Tally
-from sluice.planning.shadow.scorecard import DAYS_KEPT, HOURS_KEPT, Tallying, added, late, score
+from sluice.model.shadow import RealGroup, Shadow, ShadowFleet, ShadowQueue, Span, Tally
+from sluice.planning.shadow.scorecard import DAYS_KEPT, HOURS_KEPT, TallyBuilder, added, late, score
 from tests.planner_world import NINE
 
 HOUR = 3600.0
@@ -40,7 +40,7 @@ def test_sentence_when_a_day_was_scored():
 
 def test_sentence_when_less_than_a_day_was_scored_or_units_are_no_instances():
     """It says how long was watched, and in what capacity is counted."""
-    scored = score(replace(a_day(3), weighted=True))
+    scored = score(replace(a_day(3), real=RealGroup(weighted=True)))
     assert scored is not None
     assert scored.sentence.startswith("In 3.0 h of watching Sluice would have used 3.9 unit-hours")
 
@@ -82,9 +82,9 @@ def test_score_when_messages_still_wait_counts_them_as_having_waited_until_now()
 def test_spans_when_weeks_pass_are_bounded():
     """A day's hours and a week's days are kept, the newest."""
     shadow = a_day(24 * 20)
-    assert (len(shadow.hours), len(shadow.days)) == (HOURS_KEPT, DAYS_KEPT)
-    assert shadow.hours[-1].at == NINE + (24 * 20 - 1) * HOUR
-    assert sum(span.seconds for span in shadow.days) > 7 * 24 * HOUR
+    assert (len(shadow.score.hours), len(shadow.score.days)) == (HOURS_KEPT, DAYS_KEPT)
+    assert shadow.score.hours[-1].at == NINE + (24 * 20 - 1) * HOUR
+    assert sum(span.seconds for span in shadow.score.days) > 7 * 24 * HOUR
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_spans_when_weeks_pass_are_bounded():
 )
 def test_note_when_waits_go_evenly_from_one_to_another(first_s, last_s, late_ones):
     """Of ten messages those beyond the target are late; a wait of just the target is not."""
-    tallying = Tallying(120.0)
+    tallying = TallyBuilder(120.0)
     tallying.note(first_s, last_s, 10.0)
     assert sum(tallying.waits) == pytest.approx(10.0)
-    assert late(tallying.kept()) == pytest.approx(late_ones, abs=0.001)
+    assert late(tallying.to_record()) == pytest.approx(late_ones, abs=0.001)
 
 
 # --------------------------------------------------------------------------- several queues
@@ -114,12 +114,12 @@ QUEUES = (ShadowQueue("urgent", 60.0, 1), ShadowQueue("bulk", 1800.0, 0))
 
 def test_note_when_queues_have_their_own_targets():
     """The same two minutes are late for one and not for the other; their bins and the longest wait are one tally's."""
-    tallying = Tallying(60.0, 1800.0)
+    tallying = TallyBuilder(60.0, 1800.0)
     tallying.note(120.0, 120.0, 3.0, 0)
     tallying.note(120.0, 120.0, 4.0, 1)
     tallying.note(1900.0, 1900.0, 5.0, 1)
     assert sum(tallying.waits) == 12.0
-    assert late(tallying.kept()) == 8.0
+    assert late(tallying.to_record()) == 8.0
     assert tallying.longest_s == 1900.0
 
 

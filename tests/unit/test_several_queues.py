@@ -9,7 +9,7 @@ from sluice.config.fleet import ConfigError, Fleet, parse
 from sluice.memory import memory_ports, queue_url
 from sluice.model.planning import Figure
 from sluice.model.redriving import JobState, RedriveJob
-from sluice.planning.payloads import AlarmWake, about
+from sluice.planning.payloads import AlarmChange, fleets_of
 from sluice.ports.aws_services import QueueFacts
 from sluice.redriving.failure_groups import SOURCE, queue_name, told_source
 from sluice.redriving.source_queues import Way, by_dead_letter_queue, way_back
@@ -52,15 +52,15 @@ def way(name: str, *others: str) -> Way:
 def test_alarm_is_about_a_fleet_when_it_looks_at_any_of_its_queues(queue: str) -> None:
     """Paused or not: who looks may find it no longer paused."""
     invoices = parse("invoices", {"queue": queue_url("invoices"), "group": "invoices", "target_wait_s": 9})
-    wake = AlarmWake("any name", "ALARM", frozenset({queue}))
-    assert [one.name for one in about(wake, [invoices, fleet()], "sluice")] == ["orders"]
-    assert about(AlarmWake("any name", "ALARM", frozenset({"other"})), [invoices, fleet()], "sluice") == ()
+    wake = AlarmChange("any name", "ALARM", frozenset({queue}))
+    assert [one.name for one in fleets_of(wake, [invoices, fleet()], "sluice")] == ["orders"]
+    assert fleets_of(AlarmChange("any name", "ALARM", frozenset({"other"})), [invoices, fleet()], "sluice") == ()
 
 
 def test_alarm_of_a_further_queue_is_its_fleets_when_only_its_name_tells() -> None:
     """A state change that names no metric, of an alarm as queue.yaml calls it."""
-    wake = AlarmWake("sluice-orders-oldest-message-orders-urgent", "ALARM", frozenset())
-    assert [one.name for one in about(wake, [fleet()], "sluice")] == ["orders"]
+    wake = AlarmChange("sluice-orders-oldest-message-orders-urgent", "ALARM", frozenset())
+    assert [one.name for one in fleets_of(wake, [fleet()], "sluice")] == ["orders"]
 
 
 # --------------------------------------------------------------------------- belonging

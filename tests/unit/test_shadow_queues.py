@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from sluice.aws.records import from_text, to_text
-from sluice.config.fleet import Fleet
+from sluice.aws import memory_record
+from sluice.config import Fleet
 from sluice.model.observed import GroupReading, QueueReading
 from sluice.model.planning import Memory, Snapshot
 from sluice.model.shadow import Shadow, ShadowFleet
 from sluice.planning.multi_queue import pooled
-from sluice.planning.shadow.scorecard import Tallying, late, score
-from sluice.planning.shadow.simulated_fleet import Counterfactual, Pace
+from sluice.planning.shadow.scorecard import TallyBuilder, late, score
+from sluice.planning.shadow.simulated_fleet import FleetSpeed, SimulatedFleet
 from tests.planner_world import NINE, a_fleet, a_group, a_queue, seen
 from tests.shadow_world import ShadowedWorld, looked
 from tests.sharing_world import a_shared_fleet
 
 URGENT = {"queue": "urgent", "target_wait_s": 120, "priority": 1}
 BULK = {"queue": "bulk", "target_wait_s": 1800}
-PACE = Pace(1.0, 1.0, 60.0, None)  # a message a second and unit, one at a time
+PACE = FleetSpeed(1.0, 1.0, 60.0, None)  # a message a second and unit, one at a time
 
 type PerSecond = Mapping[str, Callable[[float], float]]
 
@@ -33,15 +33,15 @@ def in_shadow(*queues: Mapping[str, Any], **changes: Any) -> Fleet:
 # --------------------------------------------------------------------------- who is served first
 
 
-def one_unit(*waiting: float, priorities: Sequence[int]) -> Counterfactual:
+def one_unit(*waiting: float, priorities: Sequence[int]) -> SimulatedFleet:
     """A fleet of one busy unit, and so many that wait in each queue, all since nine."""
     lines = [((NINE, NINE, count),) if count else () for count in waiting]
-    return Counterfactual(ShadowFleet(1, 1.0, (), (), 1.0, lines[0], tuple(lines[1:])), PACE, priorities)
+    return SimulatedFleet(ShadowFleet(1, 1.0, (), (), 1.0, lines[0], tuple(lines[1:])), PACE, priorities)
 
 
-def counts(fleet: Counterfactual) -> list[float]:
+def counts(fleet: SimulatedFleet) -> list[float]:
     """How many wait in each queue."""
-    return [round(line.count, 6) for line in fleet.lines]
+    return [round(line.count, 6) for line in fleet.queues]
 
 
 @pytest.mark.parametrize(
@@ -61,24 +61,26 @@ def test_lines_when_they_wait_are_served_by_priority_or_in_turn(
 
 def test_line_when_a_higher_one_bursts_waits_until_that_is_done() -> None:
     """Ten of bulk come evenly while 60 urgent are worked on; they are started in the ten seconds after."""
-    fleet, tally = one_unit(0.0, 60.0, priorities=(0, 1)), Tallying(100.0, 30.0)
+    fleet, tally = one_unit(0.0, 60.0, priorities=(0, 1)), TallyBuilder(100.0, 30.0)
     fleet.advance(NINE, NINE + 10.0, 10.0, tally, (0.0,))
     fleet.advance(NINE + 10.0, NINE + 60.0, 0.0, tally, (0.0,))
     assert counts(fleet) == [10.0, 0.0]
     assert sum(tally.waits) == pytest.approx(60.0)
-    assert late(tally.kept()) == pytest.approx(30.0, abs=0.01)  # of the urgent, by their own target of half a minute
+    assert late(tally.to_record()) == pytest.approx(
+        30.0, abs=0.01
+    )  # of the urgent, by their own target of half a minute
     fleet.advance(NINE + 60.0, NINE + 80.0, 0.0, tally, (0.0,))
     assert counts(fleet) == [0.0, 0.0]
     assert tally.longest_s == pytest.approx(60.0)
-    assert late(tally.kept()) == pytest.approx(30.0, abs=0.01)  # bulk waited a minute, and may wait longer
+    assert late(tally.to_record()) == pytest.approx(30.0, abs=0.01)  # bulk waited a minute, and may wait longer
 
 
 def test_line_when_less_than_its_share_comes_does_not_wait_whatever_its_equal_holds() -> None:
     """0.4 a second are taken as they come; the other has the rest of the unit, 0.6 a second."""
-    fleet, tally = one_unit(100.0, 0.0, priorities=(0, 0)), Tallying(1000.0, 0.001)
+    fleet, tally = one_unit(100.0, 0.0, priorities=(0, 0)), TallyBuilder(1000.0, 0.001)
     fleet.advance(NINE, NINE + 50.0, 0.0, tally, (20.0,))
     assert counts(fleet) == [70.0, 0.0]
-    assert late(tally.kept()) == 0.0
+    assert late(tally.to_record()) == 0.0
 
 
 def test_line_when_more_than_its_share_comes_waits_for_what_is_too_many() -> None:
@@ -92,9 +94,9 @@ def test_line_when_more_than_its_share_comes_waits_for_what_is_too_many() -> Non
 def test_free_places_when_several_lines_wait_are_shared_likewise(priorities: Sequence[int], left: list[float]) -> None:
     """Of twelve places each of two equals takes six at once; else the higher one all that it has."""
     lines = ((NINE, NINE, 8.0),), ((NINE, NINE, 20.0),)
-    fleet = Counterfactual(ShadowFleet(12, 12.0, (), (), 0.0, lines[0], lines[1:]), PACE, priorities)
+    fleet = SimulatedFleet(ShadowFleet(12, 12.0, (), (), 0.0, lines[0], lines[1:]), PACE, priorities)
     fleet.advance(NINE, NINE + 1e-4, 0.0, None, (0.0,))
-    assert [round(line.count, 2) for line in fleet.lines] == left
+    assert [round(line.count, 2) for line in fleet.queues] == left
 
 
 # --------------------------------------------------------------------------- hours
@@ -318,7 +320,7 @@ def test_record_when_a_fleet_is_shared_comes_back_whole() -> None:
     """Lines, queues and score; and one more tick goes on from it."""
     memory, at = watched(TWO)
     assert len(memory.shadow.queues) == 2
-    read = from_text(Memory, to_text(memory), "state")
+    read = memory_record.from_text(memory_record.to_text(memory))
     assert read == memory
     assert looked(read, snapshot(TWO, at), TWO) == looked(memory, snapshot(TWO, at), TWO)
 
@@ -327,11 +329,11 @@ def test_record_when_it_is_of_before_queues_were_scored_is_gone_on_with() -> Non
     """A shadow without the fields of several queues: the same figures, and no new beginning."""
     fleet = a_fleet(mode="shadow")
     memory, at = watched(fleet)
-    text = to_text(memory)
+    text = memory_record.to_text(memory)
     for field in (',"others":[]', ',"queues":[]'):
         assert text.count(field) >= 1
         text = text.replace(field, "")
-    read = from_text(Memory, text, "state")
+    read = memory_record.from_text(text)
     assert read == memory
     _, _, followed = looked(read, snapshot(fleet, at), fleet)
     assert not followed.began

@@ -7,10 +7,8 @@ import pytest
 
 from sluice.model.observed import Mode
 from sluice.model.planning import Memory, Snapshot
-from sluice.planning.learning.learn import learn
-from sluice.planning.planner import plan, remember
-from sluice.planning.shadow.replay import follow
 from sluice.planning.shadow.scorecard import Score, score
+from tests.planner_steps import learn_from, plan_for, remember_need, replay_for
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies.aws import TargetTracking
 from tools.backtest.policies.sluice import Sluice
@@ -51,10 +49,10 @@ class Shadowed:
         """The shadow looks; the acting policy decides when it is its turn."""
         fleet, now = self._fleet, BEGAN_AT + sight.now
         snapshot = Snapshot(fleet.name, now, self._planner._queue(sight, now), sight.group())
-        memory = learn(self._memory, snapshot, fleet, now)
-        decision = plan(snapshot, fleet, memory, now)
-        memory = remember(memory, decision)
-        followed = follow(self._memory, memory, snapshot, fleet, now)
+        memory = learn_from(self._memory, snapshot, fleet, now)
+        decision = plan_for(snapshot, fleet, memory, now)
+        memory = remember_need(memory, decision)
+        followed = replay_for(self._memory, memory, snapshot, fleet, now)
         self._memory = replace(memory, shadow=followed.shadow)
         hot = decision.hot or (followed.decision is not None and followed.decision.hot)
         looks_at = min(next_minute(sight.now), sight.now + 10.0) if hot else next_minute(sight.now)

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from sluice.model.observed import QueueReading, Reading, Series
-from sluice.model.planning import Action, Awaited, Estimate, History, Memory, ReasonCode, Snapshot
+from sluice.model.planning import Action, Estimate, ExpectedBatch, History, Memory, ReasonCode, Snapshot
 from sluice.planning.deadlines import need
-from sluice.planning.learning.learn import learn
-from sluice.planning.multi_queue import Demand, needs, pooled
-from sluice.planning.planner import plan
+from sluice.planning.demand import QueueDemand
+from sluice.planning.multi_queue import needs, pooled
 from sluice.planning.supply import Supply
+from tests.planner_steps import a_memory, learn_from, plan_for
 from tests.planner_world import NINE, a_group, a_queue, decide
 from tests.sharing_world import SharedWorld, a_shared_fleet
 
@@ -19,9 +19,9 @@ URGENT = {"queue": "urgent", "target_wait_s": 60, "priority": 1}
 BULK = {"queue": "bulk", "target_wait_s": 3600}
 
 
-def demand(name: str, due: tuple[tuple[float, float], ...], *, priority: int = 0, per_s: float = 0.0) -> Demand:
+def demand(name: str, due: tuple[tuple[float, float], ...], *, priority: int = 0, per_s: float = 0.0) -> QueueDemand:
     """A queue whose messages are due as told, and all wait now."""
-    return Demand(name, priority, due, 100.0, due[-1][1], per_s=per_s)
+    return QueueDemand(name, priority, due, 100.0, due[-1][1], per_s=per_s)
 
 
 def shared(*readings: QueueReading, at: float = NINE, working: int = 0, queues=(URGENT, BULK), **changes):
@@ -122,8 +122,8 @@ def test_decision_names_the_queue_that_asks_for_most() -> None:
     """And shows what waits in each and what each asks for."""
     snapshot, fleet = shared(a_queue(NINE, 300, per_minute=(300.0,)), a_queue(NINE, 40, per_minute=(40.0,)))
     decision = decide(snapshot, fleet)
-    assert decision.action is Action.GROW
-    assert "340 messages wait" in decision.sentence
+    assert decision.action is Action.SCALE_OUT
+    assert "340 messages are waiting" in decision.sentence
     assert decision.reasons[0].sentence.endswith("as orders-urgent asks for most")
     figures = {figure.name: figure.value for figure in decision.figures}
     assert (figures["visible"], figures["visible in orders-urgent"], figures["visible in orders-bulk"]) == (
@@ -151,7 +151,7 @@ def test_paused_queue_asks_for_nothing_and_wakes_nothing() -> None:
     snapshot, fleet = shared(full, idle, queues=(paused[0], BULK))
     assert (decide(snapshot, fleet).want, decide(snapshot, fleet).action) == (0, Action.HOLD)
     snapshot, fleet = shared(full, full, queues=paused, working=3)
-    watched = Memory(needs=((NINE - 10.0, 0),), needs_since=NINE - 600.0, needs_until=NINE - 10.0)
+    watched = a_memory(needs=((NINE - 10.0, 0),), needs_since=NINE - 600.0, needs_until=NINE - 10.0)
     assert decide(snapshot, fleet, watched).want == 0
     busy = replace(full, in_flight=Reading(2.0, NINE))
     snapshot, fleet = shared(busy, full, queues=paused, working=3)
@@ -161,12 +161,12 @@ def test_paused_queue_asks_for_nothing_and_wakes_nothing() -> None:
 def test_queue_that_cannot_be_read_forbids_a_shrink_and_no_growth() -> None:
     """It is named; what the others ask for is done all the same."""
     snapshot, fleet = shared(QueueReading(), a_queue(NINE, 0), working=3)
-    watched = Memory(needs=((NINE - 10.0, 0),), needs_since=NINE - 600.0, needs_until=NINE - 10.0)
+    watched = a_memory(needs=((NINE - 10.0, 0),), needs_since=NINE - 600.0, needs_until=NINE - 10.0)
     decision = decide(snapshot, fleet, watched)
     assert (decision.action, decision.reasons[1].code) == (Action.HOLD, ReasonCode.STALE)
-    assert "messages waiting in orders-urgent are unknown" in decision.reasons[1].sentence
+    assert "the count of messages waiting in orders-urgent is unknown" in decision.reasons[1].sentence
     snapshot, fleet = shared(QueueReading(), a_queue(NINE, 900_000, per_minute=(9.0,)), working=3)
-    assert decide(snapshot, fleet, watched).action is Action.GROW
+    assert decide(snapshot, fleet, watched).action is Action.SCALE_OUT
     snapshot, fleet = shared(QueueReading(), QueueReading(), working=3)
     assert decide(snapshot, fleet, watched).want == 3
 
@@ -182,10 +182,10 @@ def test_queue_that_is_no_longer_paused_does_not_seem_to_come_at_once() -> None:
         queues = (URGENT, {**BULK, "paused": tick < 11})
         counts = (a_queue(at, 0, per_minute=None), a_queue(at, 1000 + 10 * tick, per_minute=None))
         snapshot, fleet = shared(*counts, at=at, working=1, queues=queues)
-        memory = learn(memory, snapshot, fleet, at)
-    assert [sighting.arrived for sighting in memory.sightings] == [0.0] * 11 + [10.0]
-    assert (memory.sightings[-2].visible, memory.sightings[-1].visible) == (0.0, 1110.0)
-    oldest = {figure.name: figure.value for figure in plan(snapshot, fleet, memory, at).figures}
+        memory = learn_from(memory, snapshot, fleet, at)
+    assert [sighting.arrived for sighting in memory.samples] == [0.0] * 11 + [10.0]
+    assert (memory.samples[-2].visible, memory.samples[-1].visible) == (0.0, 1110.0)
+    oldest = {figure.name: figure.value for figure in plan_for(snapshot, fleet, memory, at).figures}
     assert oldest["visible in orders-bulk"] == 1110.0
 
 
@@ -196,34 +196,34 @@ def test_what_comes_while_one_queue_cannot_be_read_is_seen_later() -> None:
         at = NINE + 10.0 * tick
         counts = (a_queue(at, urgent, per_minute=None), a_queue(at, 20 * tick, per_minute=None))
         snapshot, fleet = shared(*counts, at=at)
-        memory = learn(memory, snapshot, fleet, at)
-    assert [(sighting.at, sighting.arrived) for sighting in memory.sightings] == [(NINE, 0.0), (NINE + 20.0, 70.0)]
+        memory = learn_from(memory, snapshot, fleet, at)
+    assert [(sighting.at, sighting.arrived) for sighting in memory.samples] == [(NINE, 0.0), (NINE + 20.0, 70.0)]
 
 
 def test_each_queue_has_its_own_arrivals_in_memory_that_is_bounded() -> None:
     """Hours of counts, as long as the fleet has the queue; a tick repeated teaches nothing."""
     per_minute = tuple(float(n % 7) for n in range(300))
     snapshot, fleet = shared(a_queue(NINE, 0, per_minute=per_minute), a_queue(NINE, 3, per_minute=(5.0,) * 4))
-    memory = learn(Memory(), snapshot, fleet, NINE)
+    memory = learn_from(Memory(), snapshot, fleet, NINE)
     assert [(each.name, len(each.arrivals.counts)) for each in memory.queues] == [
         ("orders-urgent", 180),
         ("orders-bulk", 4),
     ]
-    assert learn(memory, snapshot, fleet, NINE) == memory
+    assert learn_from(memory, snapshot, fleet, NINE) == memory
     later, fewer = shared(a_queue(NINE + 10.0, 0), at=NINE + 10.0, queues=({**URGENT, "paused": True},))
-    assert [each.name for each in learn(memory, later, fewer, NINE + 10.0).queues] == ["orders-urgent"]
+    assert [each.name for each in learn_from(memory, later, fewer, NINE + 10.0).queues] == ["orders-urgent"]
 
 
 def test_batch_that_recurs_in_one_of_several_queues_is_not_launched_for_ahead() -> None:
     """Whose it will be, and so by when it must be begun, is not told: bulk would be awaited as if it were urgent."""
-    batch = Awaited(NINE + 185.0, NINE + 245.0, (300.0,) * 8)
-    memory = Memory(awaited=(batch,), arrivals=History(60.0, NINE - 3600.0, (0.0,) * 59))
+    batch = ExpectedBatch(NINE + 185.0, NINE + 245.0, (300.0,) * 8)
+    memory = a_memory(batches=(batch,), arrivals=History(60.0, NINE - 3600.0, (0.0,) * 59))
     queues = ({**URGENT, "target_wait_s": 300}, BULK)
     hints = {"seconds_per_message": 30, "lead_time_s": 180}
     snapshot, fleet = shared(a_queue(NINE, 0), a_queue(NINE, 0), queues=queues, hints=hints)
     alone = replace(snapshot, queue=snapshot.queues[0], queues=())
-    assert plan(alone, fleet.through(fleet.sources[0]), memory, NINE).raw_need > 0
-    assert plan(snapshot, fleet, memory, NINE).raw_need == 0
+    assert plan_for(alone, fleet.through(fleet.sources[0]), memory, NINE).raw_need > 0
+    assert plan_for(snapshot, fleet, memory, NINE).raw_need == 0
 
 
 # --------------------------------------------------------------------------- hours
@@ -267,18 +267,18 @@ def test_bulk_waits_for_its_target_when_it_has_one_of_its_own() -> None:
 def test_doubt_when_one_of_several_queues_seems_empty() -> None:
     """Of 900 that wait in one queue a false zero leaves half believed, in that queue and in the sum, for one look."""
     fleet = a_shared_fleet({"queue": "bulk", "target_wait_s": 3600}, {"queue": "urgent", "target_wait_s": 300})
-    memory = Memory(service_rate=Estimate(1.0, 100.0, NINE - 60), completing=(100.0, 100.0))
+    memory = a_memory(rate=Estimate(1.0, 100.0, NINE - 60), completed=(100.0, 100.0))
     needed = []
     for t, urgent in ((0, 900), (10, 900), (20, 0), (30, 880)):
         now = NINE + t
         queues = (a_queue(now, 30, 0, per_minute=None), a_queue(now, urgent, 4, per_minute=None))
         snapshot = Snapshot("orders", now, pooled(fleet.sources, queues), a_group(now, 4), (), None, queues)
-        memory = learn(memory, snapshot, fleet, now)
-        needed.append(plan(snapshot, fleet, memory, now).raw_need)
+        memory = learn_from(memory, snapshot, fleet, now)
+        needed.append(plan_for(snapshot, fleet, memory, now).raw_need)
         if t == 20:
-            assert [queue.sightings[-1].doubted for queue in memory.queues] == [None, 0.0]
-            assert (memory.sightings[-1].visible, memory.sightings[-1].doubted) == (480, 30)
+            assert [queue.samples[-1].doubted for queue in memory.queues] == [None, 0.0]
+            assert (memory.samples[-1].visible, memory.samples[-1].doubted) == (480, 30)
     assert needed[2] >= 2
     assert needed[3] >= needed[1] - 1
-    assert [seen.visible for seen in memory.sightings] == [930, 930, 910]
-    assert all(seen.doubted is None for seen in memory.sightings)
+    assert [seen.visible for seen in memory.samples] == [930, 930, 910]
+    assert all(seen.doubted is None for seen in memory.samples)

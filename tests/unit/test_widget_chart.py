@@ -7,9 +7,9 @@ import pytest
 
 from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading
 from sluice.model.planning import Memory, OutcomeStatus, Snapshot
-from sluice.planning.planner import plan
 from sluice.widget.chart import Sample, render_chart, sample, tick_moments
 from sluice.widget.text import Clock
+from tests.planner_steps import plan_for
 from tests.widget_html import Page, parse
 from tests.widget_scenes import NOW, afternoon, decision, fleet, outcome
 
@@ -105,7 +105,7 @@ def test_marks_when_a_decision_changes_the_size_tell_what_came_of_it(
     marks = [path for path in draw(at(10, status, want=want)).all("path") if "sl-mark" in str(path.classes)]
     assert [path.classes for path in marks] == ([{mark}] if mark else [])
     if mark:
-        assert marks[0].text == f"13:40:00 {'grow' if want > 3 else 'shrink'}: 3 to {want}, {status}"
+        assert marks[0].text == f"13:40:00 {'scale-out' if want > 3 else 'scale-in'}: 3 to {want}, {status}"
 
 
 def test_marks_when_crowded_do_not_cover_one_another() -> None:
@@ -204,6 +204,6 @@ def test_figures_when_the_planner_decides_are_those_the_picture_reads() -> None:
             ),
         ),
     )
-    made = plan(snapshot, fleet(), Memory(), NOW)
+    made = plan_for(snapshot, fleet(), Memory(), NOW)
     seen = sample(made, outcome(made))
     assert (seen.capacity, seen.working, seen.backlog, seen.oldest_age_s) == (3, 2, 340.0, 41.0)

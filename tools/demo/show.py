@@ -20,7 +20,7 @@ WIDTH_POINTS = 60
 """Samples in a sparkline: half a minute at the watcher's period."""
 BARS = " ▁▂▃▄▅▆▇█"
 DECISION_LINES = 6
-STYLES = {Action.GROW: "green", Action.SHRINK: "cyan", Action.HOLD: "dim"}
+STYLES = {Action.SCALE_OUT: "green", Action.SCALE_IN: "cyan", Action.HOLD: "dim"}
 
 
 class Show:

@@ -1,7 +1,5 @@
 """Numbers in sentences for people: singular and plural, units, rounded to what is of use."""
 
-from math import floor
-
 MINUTES_FROM_S = 120.0  # below two minutes seconds read better
 HOURS_FROM_S = 7_200.0
 DAYS_FROM_S = 172_800.0
@@ -38,12 +36,8 @@ def rate(per_s: float) -> str:
     if per_s < 0.5:
         number, unit = (per_s * 60.0, "minute") if per_s * 60.0 >= 0.5 else (per_s * 3600.0, "hour")
     text = f"{number:.0f}" if number >= 10.0 else f"{number:.2g}"
-    return f"{text} message a {unit}" if text == "1" else f"{text} messages a {unit}"
-
-
-def in_all(number: float) -> str:
-    """A number of messages for a tight place, such as "0", "12" or "3,400"."""
-    return f"{floor(number + 0.5):,}"
+    article = "an" if unit == "hour" else "a"
+    return f"{text} {'message' if text == '1' else 'messages'} {article} {unit}"
 
 
 def capitalised(clause: str) -> str:

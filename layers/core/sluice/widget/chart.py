@@ -231,7 +231,7 @@ def _dot(runs: list[list[Sample]], axis: _Axis, kind: str, y: Callable[[Sample],
 
 
 def _marks(lane: _Lane, axis: _Axis, samples: list[Sample], clock: Clock, now: float) -> htpy.Node:
-    """A triangle where the fleet was grown or shrunk, hollow where only in shadow, a cross where it failed."""
+    """A triangle where the fleet scaled out or in, hollow where only in shadow, a cross where it failed."""
     marks: list[htpy.Node] = []
     free_from = -math.inf
     for entry in samples:
@@ -250,7 +250,7 @@ def _mark(entry: Sample, x: float, lane: _Lane) -> tuple[str, str]:
     y = max(lane.y0 + 4, min(lane.y(entry.capacity), lane.y(entry.want)) - 7)
     if entry.status is OutcomeStatus.FAILED:
         return ".sl-mark-failed", f"M{_px(x - 3)} {_px(y - 3)}l6 6m0 -6l-6 6"
-    rise = -5 if entry.action is Action.GROW else 5
+    rise = -5 if entry.action is Action.SCALE_OUT else 5
     kind = ".sl-mark-shadow" if entry.status is OutcomeStatus.SHADOW else ".sl-mark"
     return kind, f"M{_px(x - 3.5)} {_px(y - rise / 2)}h7l-3.5 {rise}z"
 
@@ -424,7 +424,7 @@ def _in_words(samples: list[Sample], target_wait_s: float, clock: Clock, now: fl
         f"last {number(samples[-1].backlog)}; "
         f"oldest message at most {_at_most(oldest.oldest_age_s, oldest.at, duration, clock, now)} "
         f"against a target wait of {duration(target_wait_s)}; "
-        f"{counted(changes, 'decision')} to grow or shrink."
+        f"{counted(changes, 'decision')} to scale out or in."
     )
 
 

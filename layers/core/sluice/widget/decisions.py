@@ -64,7 +64,10 @@ def render_decisions(view: View) -> htpy.Node:
     ]
 
 
-_ARROWS = {Action.GROW: "\N{BLACK UP-POINTING SMALL TRIANGLE}", Action.SHRINK: "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"}
+_ARROWS = {
+    Action.SCALE_OUT: "\N{BLACK UP-POINTING SMALL TRIANGLE}",
+    Action.SCALE_IN: "\N{BLACK DOWN-POINTING SMALL TRIANGLE}",
+}
 _STATUS = {
     OutcomeStatus.SHADOW: (".sl-warn", "shadow"),
     OutcomeStatus.FAILED: (".sl-bad", "failed"),

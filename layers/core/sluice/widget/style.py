@@ -107,8 +107,8 @@ CSS = """
 .sl-rows li:last-child { border-bottom: 0; }
 .sl-time { flex: none; color: var(--muted); font-size: 12px; }
 .sl-move { flex: none; font-weight: 700; min-width: 64px; white-space: nowrap; }
-.sl-grow { color: var(--capacity); }
-.sl-shrink { color: var(--backlog); }
+.sl-scale-out { color: var(--capacity); }
+.sl-scale-in { color: var(--backlog); }
 .sl-hold { color: var(--faint); font-weight: 400; }
 .sl-say { flex: 1 1 auto; min-width: 0; overflow-wrap: anywhere; }
 .sl-narrow .sl-rows summary { flex-wrap: wrap; gap: 0 8px; }

@@ -1,0 +1,196 @@
+"""Every sentence of a decision, for every reason: singular and plural, units, no moments in epoch seconds, plain words."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from sluice.model.observed import Instance, Lifecycle
+from sluice.model.planning import Decision, Estimate, ReasonCode
+from sluice.planning.wording import capitalised, count, duration, is_are, rate
+from tests.planner_steps import a_memory, changed
+from tests.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen, watched
+
+CALM = watched(NINE, (500.0, 0))
+MEASURED = a_memory(rate=Estimate(1.0, 100.0, NINE - 60), to_service=Estimate(60.0, 8.0, NINE - 60))
+LATE = 8 * 3600.0  # instance-hours that are spent, in seconds
+
+# Words that only who wrote the code would understand, or that are not the field's.
+PRIVATE = (
+    "grow", "shrink", "person", "told", "teller", "belong", "minding", "minder", "sighting", "sight", "wake", "wakes",
+    "hands", "hygiene", "case", "desk", "keeper", "lanes", "beaten", "parcel", "consigned", "kept back", "unlike",
+    "way back", "said", "word", "look", "looks", "looked", "shift", "lesson", "spell", "tail", "unproven", "nobody",
+    "stabilising", "wish", "hot", "cold", "knot", "fluid", "beside",
+)  # fmt: skip
+
+
+def guarded(decision_of: object) -> object:
+    """A snapshot whose veto alarm is on."""
+    return replace(decision_of, veto=True)
+
+
+def a_burst(waiting: float = 420, working: int = 1, **group: object):
+    """So many messages waiting for so many instances."""
+    return seen(
+        NINE, a_queue(NINE, waiting, working, oldest_s=30, per_minute=(60.0,) * 10), a_group(NINE, working, **group)
+    )
+
+
+def at_rest(working: int = 6, in_flight: float = 0, **queue: object):
+    """Nothing waits, and so many instances are there."""
+    return seen(NINE, a_queue(NINE, 0, in_flight, **queue), a_group(NINE, working))
+
+
+def protected(working: int, held: int):
+    """Instances of which some may not be taken away."""
+    snapshot = at_rest(working)
+    instances = tuple(replace(each, protected=index < held) for index, each in enumerate(snapshot.group.instances))
+    return replace(snapshot, group=replace(snapshot.group, instances=instances))
+
+
+def limits(**fields: object):
+    """A fleet with limits."""
+    return a_fleet(limits=fields)
+
+
+SUSPENDED = {"suspended": ("Launch",)}
+STEADY = {"per_minute": (230.0,) * 15}
+# (the reason that must be among the decision's, the decision), singular and plural where there are both
+SCENES: list[tuple[ReasonCode, Decision]] = [
+    (ReasonCode.NEED, decide(a_burst(), a_fleet())),
+    (ReasonCode.NEED, decide(a_burst(1, 0), a_fleet())),
+    (ReasonCode.NEED, decide(a_burst(1, 1), a_fleet())),
+    (ReasonCode.NEED, decide(at_rest(0), a_fleet())),
+    (ReasonCode.NEED, decide(at_rest(0, 1), a_fleet())),
+    (ReasonCode.NEED, decide(at_rest(0, 3), a_fleet())),
+    (ReasonCode.NEED, decide(a_burst(), a_fleet(hints={"seconds_per_message": 600}), MEASURED)),
+    (ReasonCode.STALE, decide(seen(NINE, a_queue(NINE, None), a_group(NINE, 1)), a_fleet())),
+    (ReasonCode.STALE, decide(seen(NINE, a_queue(NINE, 5, age_s=720), a_group(NINE, 2)), a_fleet())),
+    (ReasonCode.STALE, decide(seen(NINE, a_queue(NINE, 0, 2, per_minute=None), a_group(NINE, 6, age_s=9000)), a_fleet(), CALM)),
+    (ReasonCode.STALE, decide(seen(NINE, a_queue(NINE, 5, age_s=NINE), a_group(NINE, 2)), a_fleet())),
+    (ReasonCode.PAUSED, decide(a_burst(), a_fleet(mode="paused"))),
+    (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=1))),
+    (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=4))),
+    (ReasonCode.DOWNSTREAM, decide(guarded(a_burst()), limits(veto_alarm="db-cpu"))),
+    (ReasonCode.BUDGET, decide(a_burst(), limits(instance_hours_per_day=9), a_memory(day_at=NINE - NINE % 86_400, spent_s=LATE))),
+    (ReasonCode.BUDGET, decide(a_burst(), limits(instance_hours_per_day=11), a_memory(day_at=NINE - NINE % 86_400, spent_s=LATE))),
+    (ReasonCode.COLD_START, decide(a_burst(420, 0), a_fleet(hints={}))),
+    (ReasonCode.COLD_START, decide(a_burst(1_000_000, 0), a_fleet(hints={}))),
+    (ReasonCode.STEP, decide(a_burst(), limits(max_step=1))),
+    (ReasonCode.STEP, decide(a_burst(), limits(max_step=3))),
+    (ReasonCode.LAUNCH_FAILED, decide(a_burst(failures=((20.0, "We currently do not have sufficient capacity"),)), a_fleet())),
+    (ReasonCode.LAUNCH_FAILED, decide(seen(NINE, a_queue(NINE, 0, 1), a_group(NINE, 6, failures=((20.0, "no capacity"),))), a_fleet(), CALM)),
+    (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 0), since_s=12.0))),
+    (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 4)))),
+    (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 1)))),
+    (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(6, 1), a_fleet(hints={"seconds_per_message": 0.1}), CALM)),
+    (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(6, 4, **STEADY), a_fleet(target_wait_s=80), CALM)),
+    (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(1, per_minute=(6.0,) * 15), a_fleet(), CALM)),
+    (ReasonCode.BUSY_CAPACITY, decide(at_rest(6, 4, **STEADY), a_fleet(), CALM)),
+    (ReasonCode.PROTECTED, decide(protected(6, 1), a_fleet(), CALM)),
+    (ReasonCode.PROTECTED, decide(protected(6, 4), a_fleet(), CALM)),
+    (ReasonCode.GROUP_MIN, decide(seen(NINE, a_queue(NINE), a_group(NINE, 6, bounds=(1, 100))), a_fleet(), CALM)),
+    (ReasonCode.GROUP_MAX, decide(a_burst(bounds=(0, 1)), a_fleet())),
+    (ReasonCode.SUSPENDED, decide(a_burst(**SUSPENDED), a_fleet())),
+    (ReasonCode.SUSPENDED, decide(seen(NINE, a_queue(NINE), a_group(NINE, 6, suspended=("Terminate",))), a_fleet(), CALM)),
+    (ReasonCode.NO_GROUP, decide(seen(NINE, a_queue(NINE), None, problems=("group orders does not exist",)), a_fleet())),
+]  # fmt: skip
+TEXTS = sorted(
+    {text for _, decision in SCENES for text in (decision.sentence, *(r.sentence for r in decision.reasons))}
+)
+
+
+def test_scenes_when_reasons_are_counted():
+    """Each has its reason, and no reason code is without one."""
+    for code, decision in SCENES:
+        assert code in {reason.code for reason in decision.reasons}, (code, decision.sentence)
+    assert {code for code, _ in SCENES} == set(ReasonCode)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_sentence_when_it_counts(text):
+    """One is one and has "is"; all else is many; no number is without its noun or unit."""
+    nouns = "messages|instances|capacity units"
+    assert not re.search(rf"\b1 ({nouns})\b(?! a )", text)
+    assert not re.search(r"\b(?!1\b)\d[\d.,]* (message|instance|capacity unit)\b(?!-)", text)
+    assert not re.search(r"\b1 (message|instance) (are|were|complete)\b", text)
+    assert not re.search(r"\b(?!1\b)\d+ (messages|instances) (is|was|completes)\b", text)
+    assert "  " not in text
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_sentence_when_it_names_a_time(text):
+    """Lengths of time have a unit that fits, and no moment is in epoch seconds."""
+    assert not re.search(r"\d{7,}", text.replace("1000000", ""))
+    for seconds in re.findall(r"\b(\d+) s\b", text):
+        assert int(seconds) < 600, "longer ones are in minutes, hours or days"
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_sentence_when_its_words_are_looked_up(text):
+    """None of the code's own words."""
+    words = f" {re.sub(r'[^a-z ]+', ' ', text.lower())} "
+    found = [word for word in PRIVATE if f" {word} " in words]
+    assert not found
+
+
+@pytest.mark.parametrize("decision", [decision for _, decision in SCENES], ids=lambda each: each.sentence[:60])
+def test_decision_when_it_is_read(decision):
+    """It begins with what is done, and each of its sentences has a capital and a full stop."""
+    assert re.match(
+        r"(Scaling out from \d+ to \d+|Scaling in from \d+ to \d+|Holding at \d+|Nothing can)", decision.sentence
+    )
+    for sentence in re.split(r"(?<=\.) ", decision.sentence):
+        assert sentence[0].isupper() or sentence[0].isdigit(), sentence
+        assert sentence.endswith("."), sentence
+    for reason in decision.reasons:
+        assert not reason.sentence.endswith(".")
+
+
+def test_decision_when_one_unit_less_would_be_late():
+    """It says by how much: 420 messages in 112.8 s, of which a launch leaves 52.8 s; 7 take 7.2 s longer, less the guard."""
+    decision = decide(a_burst(1000, 0), a_fleet(target_wait_s=120))
+    assert re.search(r"so \d+ are needed to start every message within 120 s", decision.sentence)
+    fewer = re.search(r"with (\d+), the last may start (\d+) s late", decision.sentence)
+    assert fewer is None or int(fewer[1]) == decision.raw_need - 1
+
+
+def test_decision_when_capacity_is_weighted():
+    """Where instances count for several units, capacity is in those."""
+    snapshot = a_burst()
+    heavy = (Instance("i-1", Lifecycle.WORKING, weight=4.0),)
+    decision = decide(replace(snapshot, group=replace(snapshot.group, desired=4, instances=heavy)), a_fleet())
+    assert "capacity unit" in decision.reasons[0].sentence
+
+
+def test_decision_when_poison_waits():
+    """It is said that more capacity would not help."""
+    memory = changed(MEASURED, poison=1.0, suspects=((NINE, 50.0, 0.0),))
+    queue = a_queue(NINE, 1, 0, per_minute=(0.0,) * 10)
+    decision = decide(seen(NINE, queue, a_group(NINE, 1)), a_fleet(), memory)
+    assert "1 message is waiting" in decision.sentence
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (44.4, "44 s"), (-3, "0 s"), (720, "12 min"), (180, "3 min"), (9000, "2 h"), (3 * 86_400, "3 days"), (NINE, "more than 30 days")],
+)  # fmt: skip
+def test_duration_when_it_is_written(seconds, text):
+    """In the unit that reads best."""
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("per_s", "text"),
+    [(1.0, "1 message a second"), (1.9, "1.9 messages a second"), (120.0, "120 messages a second"), (0.2, "12 messages a minute"), (1 / 60, "1 message a minute"), (1 / 600, "6 messages an hour")],
+)  # fmt: skip
+def test_rate_when_it_is_written(per_s, text):
+    """By the second, the minute or the hour."""
+    assert rate(per_s) == text
+
+
+def test_count_when_it_is_written():
+    """One is one, none and several are many."""
+    assert [count(n, "message") for n in (0, 1, 2.4)] == ["0 messages", "1 message", "2 messages"]
+    assert [is_are(n) for n in (0, 1, 2)] == ["are", "is", "are"]
+    assert capitalised("no change") == "No change"
