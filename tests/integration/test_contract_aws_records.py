@@ -137,9 +137,11 @@ def test_record_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, ca
     "data", [{"S": "{}"}, {"B": b"not compressed"}, {"B": zlib.compress(b"[1]")}], ids=["text", "raw", "list"]
 )
 def test_memory_is_empty_when_it_cannot_be_read(world: AwsWorld, data: dict[str, Any]) -> None:
-    """What was learned can be learned again: a fleet is not stopped by it."""
+    """What was learned can be learned again: a fleet is not stopped by it, and it is reported."""
     put_raw(world, "state", data)
-    assert world.ports.ledger.memory("orders") == Memory()
+    read = world.ports.ledger.memory("orders")
+    assert replace(read, unread=()) == Memory()
+    assert len(read.unread) == 1
 
 
 def test_launch_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, caplog: pytest.LogCaptureFixture) -> None:

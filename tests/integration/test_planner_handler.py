@@ -12,7 +12,7 @@ import pytest
 from functions.planner import app
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Decide, Fault, MemoryPorts, When, faulty_ports, memory_ports
-from sluice.model.planning import Action, OutcomeStatus, ReasonCode
+from sluice.model.planning import Action, Memory, OutcomeStatus, ReasonCode
 from sluice.model.redriving import Message
 from sluice.model.shadow import Shadow
 from sluice.model.timing import Timing
@@ -220,6 +220,18 @@ def test_tick_when_orders_wait_at_zero(log: Callable[[], list[dict[str, Any]]]) 
     assert (day.counted("TicksSucceeded"), day.counted("Desired"), day.counted("Backlog")) == (1, 8, 420)
 
 
+def test_tick_when_a_part_of_the_memory_cannot_be_read(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """It is told in the log and in a metric, once: what is kept then is whole."""
+    day = Day()
+    problem = "field surprises of the planner's memory is not known and was left out"
+    day.ports.ledger.keep_memory("orders", Memory(unread=(problem,)))
+    day.invoke(MINUTE, shift_s=1.0)
+    day.invoke(MINUTE, shift_s=1.0)
+    assert [line["problems"] for line in log() if "what was learned" in line["message"]] == [[problem]]
+    assert day.counted("MemoryFieldsUnread") == 1
+    assert day.ports.ledger.memory("orders").unread == ()
+
+
 def test_minute_when_a_fleet_is_hot() -> None:
     """It is ticked on every ten seconds until the minute is over, for instances as they come up."""
     day = Day()
@@ -352,7 +364,7 @@ def test_tick_when_a_shadow_missed_ticks_or_acts_scores_nothing(log: Callable[[]
     day.invoke(MINUTE)
     day.now += 600.0
     [ticked] = day.invoke(MINUTE)["ticks"]
-    assert "without ticks for 600 s" in ticked["shadow"]["restarted"]
+    assert "no tick for 600 s" in ticked["shadow"]["restarted"]
     kept = day.ports.ledger.memory("orders").shadow
     day.now += 60.0
     day.invoke({"fleet": "orders", "dry_run": True})

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from sluice.aws import memory_record
 from sluice.aws.records import to_text
 from sluice.model.shadow import ShadowFleet
-from sluice.planning.shadow.replay import TICKS_KEPT
 from sluice.planning.shadow.scorecard import SHARES, TallyBuilder, score
 from sluice.planning.shadow.simulated_fleet import BATCHES_MOST, FleetSpeed, SimulatedFleet
 from tests.planner_world import NINE
@@ -143,10 +142,10 @@ def test_follow_when_somebody_holds_any_capacity_scores_what_came_to_each_queue(
     assert isclose(scored.acting.messages, came, rel_tol=1e-3, abs_tol=1.0)
     for pieces, seen in zip((shadow.waiting, *shadow.others), world.seen_waiting[shadow.at], strict=True):
         assert isclose(sum(piece[2] for piece in pieces), seen, rel_tol=0.01, abs_tol=2.0)
-    assert isclose(sum(span.seconds for span in shadow.hours), shadow.at - NINE, abs_tol=0.1)
-    assert len(shadow.ticks) <= TICKS_KEPT + 1
-    assert all(len(span.shadow.waits) <= len(SHARES) + 1 for span in shadow.hours)
-    assert all(one.came >= 0.0 and one.at < other.at for one, other in pairwise(shadow.hours))
+    assert isclose(sum(span.seconds for span in shadow.score.hours), shadow.at - NINE, abs_tol=0.1)
+    assert len(shadow.ticks) <= 60 + 1
+    assert all(len(span.shadow.waits) <= len(SHARES) + 1 for span in shadow.score.hours)
+    assert all(one.came >= 0.0 and one.at < other.at for one, other in pairwise(shadow.score.hours))
     assert memory_record.from_text(memory_record.to_text(world.memory)) == world.memory
     assert len(to_text(shadow)) < 12_000 + 2 * len(queues) * BATCHES_MOST * 50
 

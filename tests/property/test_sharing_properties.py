@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from sluice.model.observed import Reading
 from sluice.model.planning import Memory, Snapshot
-from sluice.planning.deadlines import due_by, need
-from sluice.planning.multi_queue import Demand, needs, pooled
+from sluice.planning.deadlines import need
+from sluice.planning.demand import QueueDemand, due_by
+from sluice.planning.multi_queue import needs, pooled
 from sluice.planning.supply import Supply
 from tests.planner_steps import plan_for
 from tests.planner_world import NINE, a_group, a_queue
@@ -28,7 +29,7 @@ def demands(draw, *, most=4):
         knots = tuple(zip(times, [sum(steps[: i + 1]) for i in range(len(steps))], strict=True))
         knots = ((times[0] - 1.0, 0.0), *knots)
         made.append(
-            Demand(
+            QueueDemand(
                 f"q{number}",
                 draw(st.integers(-1, 1)),
                 knots,
@@ -49,7 +50,7 @@ def supplies(draw):
     return Supply(draw(st.floats(0.0, 30.0)), places, draw(st.floats(0.0, places)), rate_per_s, tuple(launches), 70.0)
 
 
-def served(demands_: list[Demand], supply: Supply, until: float) -> dict[str, list[float]]:
+def served(demands_: list[QueueDemand], supply: Supply, until: float) -> dict[str, list[float]]:
     """How many of each queue's messages were started by each tenth of a second: by priority, else in turn."""
     step_s = 0.1
     started = {demand.name: 0.0 for demand in demands_}
@@ -75,7 +76,7 @@ def served(demands_: list[Demand], supply: Supply, until: float) -> dict[str, li
 
 @anything
 @given(demands(), st.floats(0.2, 5.0))
-def test_what_is_asked_for_keeps_every_promise(asked: list[Demand], rate_per_s: float) -> None:
+def test_what_is_asked_for_keeps_every_promise(asked: list[QueueDemand], rate_per_s: float) -> None:
     """So many units, in service now, start each queue's messages by their deadlines, however the others do.
 
     What is overdue at first is late whatever is done, and may be until it must be worked off.
@@ -96,7 +97,7 @@ def test_what_is_asked_for_keeps_every_promise(asked: list[Demand], rate_per_s: 
 @anything
 @given(demands(), supplies(), st.floats(0.0, 120.0), st.data())
 def test_need_never_falls_when_more_waits_in_any_queue(
-    asked: list[Demand], supply: Supply, lead_s: float, data: st.DataObject
+    asked: list[QueueDemand], supply: Supply, lead_s: float, data: st.DataObject
 ) -> None:
     """Nor when more is to come to one: neither its own need nor what any other asks for."""
     which = data.draw(st.integers(0, len(asked) - 1))
@@ -113,7 +114,7 @@ def test_need_never_falls_when_more_waits_in_any_queue(
 
 @anything
 @given(demands(most=1), supplies(), st.floats(0.0, 120.0))
-def test_queue_alone_needs_what_it_needs_unshared(asked: list[Demand], supply: Supply, lead_s: float) -> None:
+def test_queue_alone_needs_what_it_needs_unshared(asked: list[QueueDemand], supply: Supply, lead_s: float) -> None:
     """A list of one is no other theory."""
     (one,) = asked
     assert needs(asked, supply, lead_s) == (need(one.deadlines, supply, lead_s, one.late_s),)

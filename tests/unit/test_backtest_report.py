@@ -31,7 +31,7 @@ def test_render_when_one_trace_is_shown() -> None:
     page = render(runs())
     for text in ("made: target wait 120 s, boot 60 s", "sluice:hinted=True", "little:beta=2.0", "keda", "Seed 1"):
         assert text in page
-    assert re.search(r"<title>day 1 00:0\d:\d\d Grow from 0 to \d+", page)
+    assert re.search(r"<title>day 1 00:0\d:\d\d Scaling out from 0 to \d+", page)
     assert page.count("longest wait, s") == 6  # a text and a title for each policy
     assert "All traces" not in page
     assert "<script" not in page

@@ -323,7 +323,7 @@ def test_simulate_when_sluice_plans() -> None:
     ours, peak = (simulate(trace, make(spec), conditions) for spec in ("sluice:hinted=yes", "fixed"))
     assert ours.late_fraction < 0.01
     assert ours.cost_ratio < 0.75 * peak.cost_ratio
-    assert any("Grow" in sentence for _, sentence in ours.notes)
+    assert any("Scaling out" in sentence for _, sentence in ours.notes)
 
 
 def test_sluice_when_nothing_comes_for_an_hour() -> None:

@@ -164,7 +164,7 @@ def test_lesson_when_the_promise_was_kept_since():
         memory = learn_from(memory, seen(now, a_queue(now), a_group(now)), fleet, now)
     assert memory.margin.share == pytest.approx(0.05)
     now += 4 * 86_400.0
-    assert learn_from(memory, seen(now, a_queue(now), a_group(now)), fleet, now).kept_back == 0.0
+    assert learn_from(memory, seen(now, a_queue(now), a_group(now)), fleet, now).margin.share == 0.0
 
 
 # ------------------------------------------------------------------------------------------------ what is noted

@@ -85,11 +85,14 @@ def with_changes(**changes: Any) -> Memory:
     [
         ({"surprises": 3}, "field surprises"),
         ({"margin": {"share": 0.05, "held_since": None, "late": None, "kept": 1}}, "field margin.kept"),
-        ({"samples": [{"at": 1, "visible": 2, "in_flight": 0, "working": 1, "steady": True, "arrived": 0, "x": 1}]}, "samples.x"),
+        (
+            {"samples": [{"at": 1, "visible": 2, "in_flight": 0, "working": 1, "steady": True, "arrived": 0, "x": 1}]},
+            "samples.x",
+        ),
         ({"arrivals": {"history": 7}}, "field arrivals"),
         ({"version": VERSION + 1}, f"version {VERSION + 1}"),
     ],
-)  # fmt: skip
+)
 def test_memory_when_a_part_of_its_record_is_not_understood(changes, named):
     """It is reported by its name, and the rest is read."""
     read = with_changes(**changes)

@@ -1,4 +1,4 @@
-"""Every sentence of a decision, for every reason: singular and plural, units, no moments in epoch seconds, plain words."""
+"""Every sentence of a decision, for every reason: singular and plural, units, no epoch seconds, plain words."""
 
 import re
 from dataclasses import replace
@@ -17,11 +17,49 @@ LATE = 8 * 3600.0  # instance-hours that are spent, in seconds
 
 # Words that only who wrote the code would understand, or that are not the field's.
 PRIVATE = (
-    "grow", "shrink", "person", "told", "teller", "belong", "minding", "minder", "sighting", "sight", "wake", "wakes",
-    "hands", "hygiene", "case", "desk", "keeper", "lanes", "beaten", "parcel", "consigned", "kept back", "unlike",
-    "way back", "said", "word", "look", "looks", "looked", "shift", "lesson", "spell", "tail", "unproven", "nobody",
-    "stabilising", "wish", "hot", "cold", "knot", "fluid", "beside",
-)  # fmt: skip
+    "grow",
+    "shrink",
+    "person",
+    "told",
+    "teller",
+    "belong",
+    "minding",
+    "minder",
+    "sighting",
+    "sight",
+    "wake",
+    "wakes",
+    "hands",
+    "hygiene",
+    "case",
+    "desk",
+    "keeper",
+    "lanes",
+    "beaten",
+    "parcel",
+    "consigned",
+    "kept back",
+    "unlike",
+    "way back",
+    "said",
+    "word",
+    "look",
+    "looks",
+    "looked",
+    "shift",
+    "lesson",
+    "spell",
+    "tail",
+    "unproven",
+    "nobody",
+    "stabilising",
+    "wish",
+    "hot",
+    "cold",
+    "knot",
+    "fluid",
+    "beside",
+)
 
 
 def guarded(decision_of: object) -> object:
@@ -66,20 +104,35 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.NEED, decide(a_burst(), a_fleet(hints={"seconds_per_message": 600}), MEASURED)),
     (ReasonCode.STALE, decide(seen(NINE, a_queue(NINE, None), a_group(NINE, 1)), a_fleet())),
     (ReasonCode.STALE, decide(seen(NINE, a_queue(NINE, 5, age_s=720), a_group(NINE, 2)), a_fleet())),
-    (ReasonCode.STALE, decide(seen(NINE, a_queue(NINE, 0, 2, per_minute=None), a_group(NINE, 6, age_s=9000)), a_fleet(), CALM)),
+    (
+        ReasonCode.STALE,
+        decide(seen(NINE, a_queue(NINE, 0, 2, per_minute=None), a_group(NINE, 6, age_s=9000)), a_fleet(), CALM),
+    ),
     (ReasonCode.STALE, decide(seen(NINE, a_queue(NINE, 5, age_s=NINE), a_group(NINE, 2)), a_fleet())),
     (ReasonCode.PAUSED, decide(a_burst(), a_fleet(mode="paused"))),
     (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=1))),
     (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=4))),
     (ReasonCode.DOWNSTREAM, decide(guarded(a_burst()), limits(veto_alarm="db-cpu"))),
-    (ReasonCode.BUDGET, decide(a_burst(), limits(instance_hours_per_day=9), a_memory(day_at=NINE - NINE % 86_400, spent_s=LATE))),
-    (ReasonCode.BUDGET, decide(a_burst(), limits(instance_hours_per_day=11), a_memory(day_at=NINE - NINE % 86_400, spent_s=LATE))),
+    (
+        ReasonCode.BUDGET,
+        decide(a_burst(), limits(instance_hours_per_day=9), a_memory(day_at=NINE - NINE % 86_400, spent_s=LATE)),
+    ),
+    (
+        ReasonCode.BUDGET,
+        decide(a_burst(), limits(instance_hours_per_day=11), a_memory(day_at=NINE - NINE % 86_400, spent_s=LATE)),
+    ),
     (ReasonCode.COLD_START, decide(a_burst(420, 0), a_fleet(hints={}))),
     (ReasonCode.COLD_START, decide(a_burst(1_000_000, 0), a_fleet(hints={}))),
     (ReasonCode.STEP, decide(a_burst(), limits(max_step=1))),
     (ReasonCode.STEP, decide(a_burst(), limits(max_step=3))),
-    (ReasonCode.LAUNCH_FAILED, decide(a_burst(failures=((20.0, "We currently do not have sufficient capacity"),)), a_fleet())),
-    (ReasonCode.LAUNCH_FAILED, decide(seen(NINE, a_queue(NINE, 0, 1), a_group(NINE, 6, failures=((20.0, "no capacity"),))), a_fleet(), CALM)),
+    (
+        ReasonCode.LAUNCH_FAILED,
+        decide(a_burst(failures=((20.0, "We currently do not have sufficient capacity"),)), a_fleet()),
+    ),
+    (
+        ReasonCode.LAUNCH_FAILED,
+        decide(seen(NINE, a_queue(NINE, 0, 1), a_group(NINE, 6, failures=((20.0, "no capacity"),))), a_fleet(), CALM),
+    ),
     (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 0), since_s=12.0))),
     (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 4)))),
     (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 1)))),
@@ -92,9 +145,15 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.GROUP_MIN, decide(seen(NINE, a_queue(NINE), a_group(NINE, 6, bounds=(1, 100))), a_fleet(), CALM)),
     (ReasonCode.GROUP_MAX, decide(a_burst(bounds=(0, 1)), a_fleet())),
     (ReasonCode.SUSPENDED, decide(a_burst(**SUSPENDED), a_fleet())),
-    (ReasonCode.SUSPENDED, decide(seen(NINE, a_queue(NINE), a_group(NINE, 6, suspended=("Terminate",))), a_fleet(), CALM)),
-    (ReasonCode.NO_GROUP, decide(seen(NINE, a_queue(NINE), None, problems=("group orders does not exist",)), a_fleet())),
-]  # fmt: skip
+    (
+        ReasonCode.SUSPENDED,
+        decide(seen(NINE, a_queue(NINE), a_group(NINE, 6, suspended=("Terminate",))), a_fleet(), CALM),
+    ),
+    (
+        ReasonCode.NO_GROUP,
+        decide(seen(NINE, a_queue(NINE), None, problems=("group orders does not exist",)), a_fleet()),
+    ),
+]
 TEXTS = sorted(
     {text for _, decision in SCENES for text in (decision.sentence, *(r.sentence for r in decision.reasons))}
 )
@@ -148,7 +207,7 @@ def test_decision_when_it_is_read(decision):
 
 
 def test_decision_when_one_unit_less_would_be_late():
-    """It says by how much: 420 messages in 112.8 s, of which a launch leaves 52.8 s; 7 take 7.2 s longer, less the guard."""
+    """It says by how much, for the number below the one that is needed."""
     decision = decide(a_burst(1000, 0), a_fleet(target_wait_s=120))
     assert re.search(r"so \d+ are needed to start every message within 120 s", decision.sentence)
     fewer = re.search(r"with (\d+), the last may start (\d+) s late", decision.sentence)
@@ -173,8 +232,17 @@ def test_decision_when_poison_waits():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (44.4, "44 s"), (-3, "0 s"), (720, "12 min"), (180, "3 min"), (9000, "2 h"), (3 * 86_400, "3 days"), (NINE, "more than 30 days")],
-)  # fmt: skip
+    [
+        (0, "0 s"),
+        (44.4, "44 s"),
+        (-3, "0 s"),
+        (720, "12 min"),
+        (180, "3 min"),
+        (9000, "2 h"),
+        (3 * 86_400, "3 days"),
+        (NINE, "more than 30 days"),
+    ],
+)
 def test_duration_when_it_is_written(seconds, text):
     """In the unit that reads best."""
     assert duration(seconds) == text
@@ -182,8 +250,15 @@ def test_duration_when_it_is_written(seconds, text):
 
 @pytest.mark.parametrize(
     ("per_s", "text"),
-    [(1.0, "1 message a second"), (1.9, "1.9 messages a second"), (120.0, "120 messages a second"), (0.2, "12 messages a minute"), (1 / 60, "1 message a minute"), (1 / 600, "6 messages an hour")],
-)  # fmt: skip
+    [
+        (1.0, "1 message a second"),
+        (1.9, "1.9 messages a second"),
+        (120.0, "120 messages a second"),
+        (0.2, "12 messages a minute"),
+        (1 / 60, "1 message a minute"),
+        (1 / 600, "6 messages an hour"),
+    ],
+)
 def test_rate_when_it_is_written(per_s, text):
     """By the second, the minute or the hour."""
     assert rate(per_s) == text

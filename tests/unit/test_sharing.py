@@ -124,7 +124,7 @@ def test_decision_names_the_queue_that_asks_for_most() -> None:
     decision = decide(snapshot, fleet)
     assert decision.action is Action.SCALE_OUT
     assert "340 messages are waiting" in decision.sentence
-    assert decision.reasons[0].sentence.endswith("as orders-urgent asks for most")
+    assert decision.reasons[0].sentence.endswith("most of all by queue orders-urgent")
     figures = {figure.name: figure.value for figure in decision.figures}
     assert (figures["visible"], figures["visible in orders-urgent"], figures["visible in orders-bulk"]) == (
         340,

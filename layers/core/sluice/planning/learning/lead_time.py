@@ -71,7 +71,7 @@ def learn_lead_time(
             instance.state is Lifecycle.WORKING
             and launched_at is not None
             and before is not None
-            and (instance.id in known or launched_at > since_at)
+            and (instance.id in known or launched_at >= since_at)
         ):
             # In service at some moment since the tick before, and not before its launch: the middle is the best guess.
             in_service_at = (max(since_at, launched_at) + at) / 2

@@ -1,0 +1,64 @@
+"""The planner learns and keeps the target at every tick the template allows, and however late the metrics are."""
+
+import numpy as np
+import pytest
+
+from sluice.model.timing import Timing
+from tools.backtest.conditions import Conditions
+from tools.backtest.policies.sluice import Sluice
+from tools.backtest.simulator import simulate
+from tools.backtest.traces import Trace
+
+MESSAGE_S = 4.0  # an instance completes one message in so long; the fleet is not told
+BOOT_S = 45.0
+SEEDS = (1, 2)
+
+
+def a_trace(seed: int, minutes: int = 180) -> Trace:
+    """Three hours of sixty messages a minute by chance, with half as many more in the second hour."""
+    per_minute = np.where((np.arange(minutes) // 60) == 1, 90.0, 60.0)
+    return Trace("chance", np.random.default_rng(seed).poisson(per_minute))
+
+
+def run(timing: Timing, seed: int, target_wait_s: float):
+    """A run of the planner without any hint; and what it believes at the end."""
+    conditions = Conditions(
+        seconds_per_message=MESSAGE_S,
+        target_wait_s=target_wait_s,
+        boot_s=BOOT_S,
+        metric_late_s=(timing.metric_delay_s / 2, timing.metric_delay_s),
+        seed=seed,
+    )
+    planner = Sluice(tick_s=timing.tick_s, metric_delay_s=timing.metric_delay_s)
+    return simulate(a_trace(seed), planner, conditions), planner._memory
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("metric_delay_s", [60.0, 300.0])
+@pytest.mark.parametrize("tick_s", [1.0, 2.0, 5.0, 10.0, 30.0, 60.0])
+def test_planner_when_ticks_and_metrics_come_at_any_pace(tick_s: float, metric_delay_s: float, seed: int) -> None:
+    """It measures the rate and the lead time, and of the messages after the first half hour 99% are in time.
+
+    The target leaves a launch three ticks: one until the message is seen, and two that it may wait.
+    """
+    target_wait_s = max(120.0, (BOOT_S + 4.0 * tick_s) / 0.94)
+    done, memory = run(Timing(tick_s, metric_delay_s=metric_delay_s), seed, target_wait_s)
+    rate = memory.service_rate.estimate
+    assert rate is not None
+    assert rate.weight > 100
+    assert rate.mean == pytest.approx(1.0 / MESSAGE_S, rel=0.15)
+    assert memory.launches.to_service is not None
+    assert memory.launches.to_service.mean == pytest.approx(BOOT_S, abs=max(10.0, tick_s))
+    settled = done.timeline.wait_s[30:]
+    assert np.quantile(settled, 0.99) <= target_wait_s
+    assert done.late_fraction < 0.05, "the first minutes are for learning"
+
+
+@pytest.mark.parametrize("tick_s", [1.0, 2.0, 5.0, 10.0, 30.0, 60.0])
+@pytest.mark.parametrize("metric_delay_s", [0.0, 60.0, 120.0, 300.0])
+def test_samples_when_ticks_and_metrics_come_at_any_pace(tick_s: float, metric_delay_s: float) -> None:
+    """They reach back over a period whose metric is twice as late as usual, with one before its beginning."""
+    timing = Timing(tick_s, metric_delay_s=metric_delay_s)
+    assert timing.sample_window_s >= 2.0 * metric_delay_s + timing.metric_period_s + tick_s
+    assert timing.sample_count * tick_s >= timing.sample_window_s
+    assert timing.blind_s >= 2.0 * tick_s
