@@ -164,7 +164,7 @@ def test_queue_that_cannot_be_read_forbids_a_shrink_and_no_growth() -> None:
     watched = a_memory(needs=((NINE - 10.0, 0),), needs_since=NINE - 600.0, needs_until=NINE - 10.0)
     decision = decide(snapshot, fleet, watched)
     assert (decision.action, decision.reasons[1].code) == (Action.HOLD, ReasonCode.STALE)
-    assert "the count of messages waiting in orders-urgent is unknown" in decision.reasons[1].sentence
+    assert "the counts of messages in orders-urgent are unknown" in decision.reasons[1].sentence
     snapshot, fleet = shared(QueueReading(), a_queue(NINE, 900_000, per_minute=(9.0,)), working=3)
     assert decide(snapshot, fleet, watched).action is Action.SCALE_OUT
     snapshot, fleet = shared(QueueReading(), QueueReading(), working=3)

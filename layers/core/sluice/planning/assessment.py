@@ -1,6 +1,6 @@
 """One tick's input in the terms of the theory: assess(...) -> an Assessment, with the need that follows from it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
@@ -178,25 +178,19 @@ def assess(
         lead_s=lead_s,
         now=now,
     )
-    required = Required(group.desired)  # where nothing is known of the backlog nothing can be asked for
-    if snapshot.queue.visible is None:
-        pass
-    elif fleet.shared:
-        demands = demands_of(snapshot, fleet, memory, estimates, arrivals, timing=timing, now=now)
-        required = _required_by_each(demands, supply, lead_s)
-    else:
-        state = QueueState(snapshot.at, snapshot.queue, memory.as_queue(), memory.redeliveries)
-        owed = due(state, fleet, arrivals, timing=timing, wait_s=wait_s, lead_s=lead_s, now=now)
-        needed = _needed(
-            snapshot, fleet, estimates, timing, owed, arrivals=arrivals, supply=supply, idle=idle, wait_s=wait_s
-        )
-        batches = _batches(
-            fleet, estimates, memory, timing, owed, arrivals=arrivals, supply=supply, wait_s=wait_s, now=now
-        )
-        required = Required(max(needed, batches), owed.oldest_s, owed.poison, batches, deadlines=owed.deadlines)
-    if group.desired < required.need <= supply.total:
-        # Its instances count for more than was asked for.
-        required = replace(required, need=group.desired)
+    waits = _Waits(wait_s, lead_s, wait_s / fleet.limits.catch_up, now)
+    required = _required(
+        snapshot,
+        group,
+        fleet,
+        estimates,
+        memory,
+        timing=timing,
+        arrivals=arrivals,
+        supply=supply,
+        waits=waits,
+        idle=idle,
+    )
     return Assessment(
         snapshot=snapshot,
         group=group,
@@ -215,58 +209,75 @@ def assess(
     )
 
 
-def _required_by_each(demands: list[QueueDemand], supply: Supply, lead_s: float) -> Required:
-    """The need of several queues: the most that any asks for."""
-    by_queue = tuple(zip(demands, needs(demands, supply, lead_s), strict=True))
-    needed = max((units for _, units in by_queue), default=0)
-    oldest_s = max((demand.oldest_s for demand in demands if demand.oldest_s is not None), default=None)
-    return Required(needed, oldest_s, by_queue=by_queue)
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """The lengths of time that a need is worked out with, in seconds; `now` in epoch seconds."""
+
+    wait_s: float
+    lead_s: float
+    late_s: float  # within how long late work is worked off
+    now: float
 
 
-def _needed(
+def _required(
     snapshot: Snapshot,
-    fleet: Fleet,
-    estimates: Estimates,
-    timing: Timing,
-    owed: Due,
-    *,
-    arrivals: Forecast,
-    supply: Supply,
-    idle: bool,
-    wait_s: float,
-) -> int:
-    """Capacity units that one queue's messages need; none yet where a launch from zero can wait for more of them."""
-    lead_s, late_s = estimates.lead_s, wait_s / fleet.limits.catch_up
-    needed = need(owed.deadlines, supply, lead_s, late_s)
-    more = arrivals.rate_per_s * (wait_s - lead_s) >= GATHER_LEAST and not value(snapshot.queue.delayed)
-    if idle and supply.total <= 0.0 and more:
-        # Until the next tick, and that much or a tick longer for launches that vary.
-        spare_s = max(timing.tick_s, GATHER_DEVIATIONS * estimates.lead_time.deviation)
-        later_s = lead_s + timing.tick_s + spare_s
-        if due_by(owed.deadlines, later_s) <= 0.0 and need(owed.deadlines, supply, later_s, late_s) <= needed:
-            needed = 0
-    return max(1, needed) if owed.poison > 0.0 else needed
-
-
-def _batches(
+    group: GroupReading,
     fleet: Fleet,
     estimates: Estimates,
     memory: Memory,
-    timing: Timing,
-    owed: Due,
     *,
+    timing: Timing,
     arrivals: Forecast,
     supply: Supply,
-    wait_s: float,
-    now: float,
-) -> int:
+    waits: _Waits,
+    idle: bool,
+) -> Required:
+    """The need, and what it comes from; the present capacity where nothing is known of the backlog."""
+    wait_s, lead_s, now = waits.wait_s, waits.lead_s, waits.now
+    if snapshot.queue.visible is None:
+        return Required(group.desired)
+    if fleet.shared:
+        demands = demands_of(snapshot, fleet, memory, estimates, arrivals, timing=timing, now=now)
+        by_queue = tuple(zip(demands, needs(demands, supply, lead_s), strict=True))
+        needed = max((units for _, units in by_queue), default=0)
+        oldest_s = max((demand.oldest_s for demand in demands if demand.oldest_s is not None), default=None)
+        required = Required(needed, oldest_s, by_queue=by_queue)
+    else:
+        state = QueueState(snapshot.at, snapshot.queue, memory.as_queue(), memory.redeliveries)
+        owed = due(state, fleet, arrivals, timing=timing, wait_s=wait_s, lead_s=lead_s, now=now)
+        needed = need(owed.deadlines, supply, lead_s, waits.late_s)
+        more = arrivals.rate_per_s * (wait_s - lead_s) >= GATHER_LEAST and not value(snapshot.queue.delayed)
+        if (
+            idle
+            and supply.total <= 0.0
+            and more
+            and _can_wait(owed, estimates, supply, waits, timing=timing, needed=needed)
+        ):
+            needed = 0
+        if owed.poison > 0.0:
+            needed = max(1, needed)
+        batches = 0
+        if memory.batches.expected:
+            steady_per_s = min(arrivals.rate_per_s, estimates.lately_per_s)
+            batches = _batches(memory, owed, steady_per_s, supply, waits, timing=timing)
+        required = Required(max(needed, batches), owed.oldest_s, owed.poison, batches, deadlines=owed.deadlines)
+    if group.desired < required.need <= supply.total:
+        return replace(required, need=group.desired)  # its instances count for more than was asked for
+    return required
+
+
+def _can_wait(owed: Due, estimates: Estimates, supply: Supply, waits: _Waits, *, timing: Timing, needed: int) -> bool:
+    """Whether a launch from zero can wait for more messages: nothing is due before, and no more is needed then."""
+    # Until the next tick, and that much or a tick longer for launches that vary.
+    spare_s = max(timing.tick_s, GATHER_DEVIATIONS * estimates.lead_time.deviation)
+    later_s = waits.lead_s + timing.tick_s + spare_s
+    return due_by(owed.deadlines, later_s) <= 0.0 and need(owed.deadlines, supply, later_s, waits.late_s) <= needed
+
+
+def _batches(memory: Memory, owed: Due, steady_per_s: float, supply: Supply, waits: _Waits, *, timing: Timing) -> int:
     """Capacity units that expected batches need."""
-    if not memory.batches.expected:
-        return 0
-    lead_s = estimates.lead_s
-    unused_s = max(MINIMUM_BILLING_S - lead_s, WINDOW_SHARE * lead_s)
-    times = Times(now, wait_s, lead_s, wait_s / fleet.limits.catch_up, timing.tick_s, unused_s)
-    steady_per_s = min(arrivals.rate_per_s, estimates.lately_per_s)
+    unused_s = max(MINIMUM_BILLING_S - waits.lead_s, WINDOW_SHARE * waits.lead_s)
+    times = Times(waits.now, waits.wait_s, waits.lead_s, waits.late_s, timing.tick_s, unused_s)
     return need_of_batches(memory.batches, memory.samples, owed.deadlines, steady_per_s, supply=supply, times=times)
 
 
@@ -284,11 +295,7 @@ def _gaps(
     if fleet.shared:
         read = zip((f" in {source.name}" for source in fleet.sources), snapshot.queues, strict=True)
     for where, each in read:
-        for name, reading in (("waiting", each.visible), ("in flight", each.in_flight), ("delayed", each.delayed)):
-            if reading is None:
-                gaps.append(f"the count of messages {name}{where} is unknown")
-            elif now - reading.at > limit_s:
-                gaps.append(f"the count of messages {name}{where} is {_too_old(reading.age_s(now), limit_s)}")
+        gaps += _gaps_of(each, where, limit_s, now)
     if now - group.at > limit_s:
         gaps.append(f"the group's state is {_too_old(now - group.at, limit_s)}")
     if not gaps and not (value(queue.visible) or value(queue.in_flight) or value(queue.delayed)):
@@ -299,6 +306,23 @@ def _gaps(
     elif now - history.end_at > limit_s + timing.metric_delay_s:
         gaps.append(f"the count of arrivals is {_too_old(now - history.end_at, limit_s + timing.metric_delay_s)}")
     return tuple(gaps)
+
+
+def _gaps_of(queue: QueueReading, where: str, limit_s: float, now: float) -> Iterator[str]:
+    """The counts of one queue that are missing or too old; `where` names it among several."""
+    figures = (("waiting", queue.visible), ("in flight", queue.in_flight), ("delayed", queue.delayed))
+    known = [reading for _, reading in figures if reading is not None]
+    if not known:
+        yield f"the counts of messages{where} are unknown"
+    elif len(known) == len(figures) and now - max(reading.at for reading in known) > limit_s:
+        age_s = max(reading.age_s(now) for reading in known)
+        yield f"the counts of messages{where} are {_too_old(age_s, limit_s)}"
+    else:
+        for name, reading in figures:
+            if reading is None:
+                yield f"the count of messages {name}{where} is unknown"
+            elif now - reading.at > limit_s:
+                yield f"the count of messages {name}{where} is {_too_old(reading.age_s(now), limit_s)}"
 
 
 def _too_old(age_s: float, limit_s: float) -> str:

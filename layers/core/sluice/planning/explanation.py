@@ -29,14 +29,14 @@ def need_sentence(tick: Assessment) -> str:
     if tick.gathering:
         return f"{waits}: a launch can wait until more have arrived"
     if tick.need == 0:
-        return f"{waits}, and none is expected soon"
+        return f"{waits}, and no more are expected soon"
     needed = f"{tick.units(tick.need)} {is_are(tick.need)} needed"
     if tick.need == tick.required.of_batches:
         return f"{waits}: {needed} for a batch that is due now, as one came at such times before"
     most = _asks_most(tick)
     by = f", most of all by queue {most.name}" if most is not None else ""
-    each = rate(tick.rate_per_s)
-    return f"{waits}: {needed}, at {each} each, to meet every deadline that can still be met{by}"
+    each = rate(tick.rate_per_s) + (" each" if tick.need > 1 else "")
+    return f"{waits}: {needed}, at {each}, to meet every deadline that can still be met{by}"
 
 
 def sentence(tick: Assessment, want: int, reasons: Sequence[Reason]) -> str:
@@ -72,7 +72,7 @@ def _needed_for(tick: Assessment) -> str:
     several = len(tick.required.by_queue) > 1
     target = "within its queue's target wait" if several else f"within {tick.fleet.tightest_wait_s:g} s"
     verb = is_are(tick.need)
-    return f"{each}, so {tick.need} {verb} needed to start every message {target}{_with_one_less(tick)}"
+    return f"{each}, so {tick.need:,} {verb} needed to start every message {target}{_with_one_less(tick)}"
 
 
 def _with_one_less(tick: Assessment) -> str:
@@ -84,7 +84,7 @@ def _with_one_less(tick: Assessment) -> str:
     if lateness_s(deadlines, tick.supply, tick.need, tick.lead_s) - guard_s >= NOTABLE_S:
         return ", as far as that can still be done"
     late_s = lateness_s(deadlines, tick.supply, fewer, tick.lead_s) - guard_s
-    return f"; with {fewer}, the last may start {duration(late_s)} late" if late_s >= NOTABLE_S else ""
+    return f"; with {fewer:,}, the last may start {duration(late_s)} late" if late_s >= NOTABLE_S else ""
 
 
 def _asks_most(tick: Assessment) -> QueueDemand | None:
@@ -101,7 +101,7 @@ def _waiting(tick: Assessment) -> str:
         rest = tick.unfinished
         if rest < 0.5:
             return "no message is waiting"
-        return f"no message is waiting, {count(rest, 'message')} {is_are(rest)} in flight or delayed"
+        return f"no message is waiting, {rest:,.0f} {is_are(rest)} in flight or delayed"
     text = f"{count(tick.waiting, 'message')} {is_are(tick.waiting)} waiting"
     if tick.required.oldest_s is not None:
         text = f"{text}, the oldest for {duration(tick.required.oldest_s)}"
@@ -112,12 +112,12 @@ def _left_out(tick: Assessment) -> str:
     """The part of the backlog that no deadline is planned for, and a count that is not believed yet."""
     newest = tick.memory.samples[-1] if tick.memory.samples else None
     if newest is not None and newest.doubted is not None and newest.at == tick.snapshot.at:
-        return f" (SQS counts {newest.doubted:.0f}, which is read again before it is believed)"
+        return f" (SQS counts {newest.doubted:,.0f}, which is read again before it is believed)"
     poison = tick.required.poison
     if poison >= 0.5:
         verb = "is" if round(poison) == 1 else "are"
         return (
-            f" ({poison:.0f} of them {verb} received again and again while others are completed: more would not help)"
+            f" ({poison:,.0f} of them {verb} received again and again while others are completed: more would not help)"
         )
     return ""
 

@@ -9,7 +9,7 @@ DAYS_MOST = 30.0  # nobody needs to know how much more
 def count(number: float, noun: str) -> str:
     """Such as "1 message" or "740 messages"; the number is rounded to a whole one."""
     whole = round(number)
-    return f"{whole} {noun}" if whole == 1 else f"{whole} {noun}s"
+    return f"{whole} {noun}" if whole == 1 else f"{whole:,} {noun}s"
 
 
 def is_are(number: float) -> str:
