@@ -152,14 +152,8 @@ def assess(
 ) -> Assessment:
     """Put a tick's input into the theory's terms.
 
-    Args:
-        snapshot: what was observed.
-        group: the snapshot's, which must be there.
-        fleet: target wait, hints and limits.
-        estimates: what is believed, by what was learned from this snapshot as well.
-        memory: what was learned.
-        timing: the stack's ticks and its metrics' delay.
-        now: epoch seconds.
+    `group` is the snapshot's, which must be there; `estimates` and `memory` are as `learn` gave them for this snapshot;
+    `timing` is the stack's; `now` is in epoch seconds.
     """
     snapshot = signal_quality.believed(snapshot, memory.samples)
     lead_s, rate_per_s = estimates.lead_s, estimates.service_rate.value
