@@ -69,7 +69,7 @@ def plan(
 
 def _show(decision: Decision, console: Console) -> None:
     console.print(decision.sentence, style=f"bold {COLOURS[decision.action]}", highlight=False)
-    reasons = Table("reason", "wish", "why", title="From need to want", title_justify="left")
+    reasons = Table("reason", "wanted", "why", title="From need to want", title_justify="left")
     for reason in decision.reasons:
         wish = f"{reason.before} → {reason.after}" if reason.before != reason.after else f"{reason.after}"
         reasons.add_row(reason.code, wish, reason.sentence)

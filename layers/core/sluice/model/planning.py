@@ -68,7 +68,7 @@ class Estimates:
     arrivals: Forecast
     usual_per_s: float  # messages a second over as long as it took a number of them to arrive
     lately_per_s: float  # messages a second that may be arriving now, by the last minute; infinite where unknown
-    is_proven: bool  # whether the service rate is more than a guess: told by the user, or something was completed
+    is_proven: bool  # whether the service rate is more than a guess: set by the user, or something was completed
     queues: tuple[Forecast, ...] = ()  # of a shared fleet: arrivals of each queue, in the order of its sources
 
     @property
@@ -103,7 +103,7 @@ class QueueSample:
     in_flight: float
     working: float  # capacity units in service
     steady: bool  # nothing was draining
-    arrived: float  # messages that arrived since the sample before, as far as can be told without metrics
+    arrived: float  # messages that arrived since the sample before, as far as can be known without metrics
     excess: float = 0.0  # messages by which `arrived` has been too many so far
     returned: float = 0.0  # messages that came back since the sample before: received, and not completed
     doubted: float | None = None  # the count as read, where `visible` is what was believed of it
@@ -191,7 +191,7 @@ class BatchMemory:
 
     pulses: tuple[tuple[float, float], ...] = ()  # (period's start, messages above the usual) where they stood out
     pulses_since: float = 0.0  # from when on a pulse that is not there was none
-    pulses_until: float = 0.0  # periods up to here were looked at
+    pulses_until: float = 0.0  # periods up to here were searched
     expected: tuple[ExpectedBatch, ...] = ()  # ascending
     expected_until: float = 0.0  # up to here it is known which are
     arrived_share: Estimate | None = None  # the share that arrived of what was expected
@@ -202,7 +202,7 @@ class RedeliveryMemory:
     """What is remembered of messages that come back because no consumer completed them."""
 
     history: History = History()  # messages that came back, the last hour's
-    carry: float = 0.0  # of them, what is too few to tell from how coarse counts in flight are
+    carry: float = 0.0  # messages too few to be distinguished from the error of counts in flight
     failing_share: float = 0.0  # of what was tried lately, the share that failed, where that is most; else 0
     suspects: tuple[tuple[float, float, float], ...] = ()  # (at, messages received more than three times, others there)
     poison: float = 0.0  # messages that are received again and again, and that no unit completes
@@ -231,7 +231,7 @@ class Memory:
     """What the planner carries from tick to tick; the empty memory is a valid start.
 
     Each part is of what changes together. `timed` and `unread` are not the planner's to keep: the drainer writes the
-    first beside the memory, the ledger tells the second.
+    first beside the memory, the ledger fills the second.
     """
 
     learned_at: float = 0.0  # the last snapshot learned from
@@ -305,7 +305,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure a decision used. `age_s` is None for what was configured; `source` says where it came from."""
+    """One figure a decision used. `age_s` is None for what was configured; `source` is where it came from."""
 
     name: str
     value: float | None

@@ -1,4 +1,4 @@
-"""How often a fleet is looked at and how late its metrics are: the stack's own, handed to the core as an argument.
+"""How often a fleet is ticked and how late its metrics are: the stack's own, handed to the core as an argument.
 
 Every length of time in the planner that means a tick, a metric's period or its delay is worked out from here, so that
 any `TickSeconds` the template allows (1 to 60) keeps enough samples for the metrics to be matched with, and asks no
@@ -45,5 +45,5 @@ class Timing:
 
     @property
     def blind_s(self) -> float:
-        """Seconds between two ticks from which on nothing can be told of what came and went: one was missed."""
+        """Seconds between two ticks from which on what came and went in between is unknown: one was missed."""
         return 2.0 * max(self.tick_s, self.idle_tick_s)

@@ -55,7 +55,7 @@ class Assessment:
     now: float
     arrivals: Forecast  # as estimated; steadied where few messages arrive
     wait_s: float  # the wait planned for, in seconds: the target less a guard and the safety margin
-    patient: bool  # whether a launch can wait until its message has been seen: then nothing need be foreseen
+    patient: bool  # whether a launch can wait until its message has been seen: then no forecast is needed
     idle: bool  # whether expected messages leave a unit idle for most of its time, and a launch can wait for them
     supply: Supply
     required: Required

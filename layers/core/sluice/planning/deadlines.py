@@ -19,7 +19,7 @@ out of the deadlines until it must be worked off with the rest, `late_s` after. 
     3  on top of all of these, useful after a lead time: how many more to launch
 
 Where a fleet has several queues, each asks for itself: for its own messages that fall due by t, and for those of the
-others that go before them (`First`; `multi_queue` says which). Both must be started by then, S(t) >= D(t) + first(t,
+others that go before them (`First`; see `multi_queue`). Both must be started by then, S(t) >= D(t) + first(t,
 D(t)), wherever D rises; only its own can be late. The fleet's need is the most that any queue asks for.
 
 Needs rise with every message more, and fall with every unit more. Nothing here knows of clocks or of limits.
@@ -32,7 +32,7 @@ from sluice.planning.demand import Knot, due_by
 from sluice.planning.supply import Supply
 
 SOONEST_SHARE = 0.1  # within a tenth of the time in which late work is worked off, where a tick is longer
-LATENESS_MAX_S = 3600.0  # nobody needs to know how much later than an hour a message starts
+LATENESS_MAX_S = 3600.0  # how much later than an hour a message starts makes no difference
 TINY = 1e-6  # rounding of the arithmetic, in units of capacity
 type First = Callable[[float, float], float]  # (seconds from now, own messages due by then) -> others' that go first
 

@@ -49,7 +49,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class QueueDemand:
-    """What one of several queues holds, and what it was promised."""
+    """What one of several queues holds, and by when it must be started."""
 
     name: str
     priority: int
@@ -66,7 +66,7 @@ class QueueDemand:
 
 
 def value(reading: Reading | None) -> float:
-    """A count, zero where it is unknown; `Assessment.gaps` tells the difference."""
+    """A count, zero where it is unknown; `Assessment.gaps` lists what is unknown."""
     return 0.0 if reading is None else reading.value
 
 
@@ -235,7 +235,7 @@ def ahead(
 
 
 def _eldest(queue: QueueState, now: float) -> float | None:
-    """How long a waiting message can have waited at most, in seconds; None where nothing tells.
+    """How long a waiting message can have waited at most, in seconds; None where that is unknown.
 
     The metric is late, but nothing that waits now is older than what was the oldest then; and it arrived after any tick
     that saw an empty queue.

@@ -1,4 +1,4 @@
-"""A decision in sentences and figures: what is needed and why, what had the last word, and the figures it rests on.
+"""A decision in sentences and figures: what is needed and why, which limit decided, and the figures it rests on.
 
 A reason's sentence is a clause without capital and full stop, so that reasons can be listed and joined; the decision's
 is whole sentences. Limits write their own clauses, beside the branch that each explains.
@@ -40,7 +40,7 @@ def need_sentence(tick: Assessment) -> str:
 
 
 def sentence(tick: Assessment, want: int, reasons: Sequence[Reason]) -> str:
-    """The decision for people: what is done, for what, and what had the last word."""
+    """The decision for people: what is done, for what, and which limit decided."""
     current, waits = tick.current, _waiting(tick)
     changed = [reason for reason in reasons[1:] if reason.before != reason.after]
     last = (changed or reasons[1:])[-1:]
@@ -62,7 +62,7 @@ def sentence(tick: Assessment, want: int, reasons: Sequence[Reason]) -> str:
 
 
 def _needed_for(tick: Assessment) -> str:
-    """Why more capacity is needed, with what one unit less would do where that can be told."""
+    """Why more capacity is needed, and what one unit less would do where that can be worked out."""
     needed = f"{tick.units(tick.need)} {is_are(tick.need)} needed"
     if tick.waiting <= 0:
         return f"{needed} for messages that are expected"
@@ -80,7 +80,7 @@ def _with_one_less(tick: Assessment) -> str:
     deadlines, fewer = tick.required.deadlines, tick.need - 1
     if not deadlines or fewer < 1 or fewer < tick.supply.total:
         return ""
-    guard_s = tick.fleet.tightest_wait_s - tick.wait_s  # deadlines are planned earlier than promised by so much
+    guard_s = tick.fleet.tightest_wait_s - tick.wait_s  # deadlines are planned that much before the target
     if lateness_s(deadlines, tick.supply, tick.need, tick.lead_s) - guard_s >= NOTABLE_S:
         return ", as far as that can still be done"
     late_s = lateness_s(deadlines, tick.supply, fewer, tick.lead_s) - guard_s

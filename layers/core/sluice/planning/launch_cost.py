@@ -3,7 +3,7 @@
     a launch costs   max(minimum billing, lead time) + one tick     unit-seconds
 
 A unit stays while the next message is expected sooner than that is used up, and a spare unit is launched while it
-serves a message in each such time. Whether anything need be foreseen at all depends on patience: where a launch can
+serves a message in each such time. Whether a forecast is needed at all depends on patience: where a launch can
 wait until its message has been seen, and still be in time, nothing need.
 """
 
@@ -33,7 +33,7 @@ QUANTILE = 2.06  # mean absolute errors up to the 95th percentile of a normal di
 
 
 def patience_s(target_wait_s: float, timing: Timing) -> float:
-    """For how many seconds a launch must be able to wait for its message, so that nothing need be foreseen."""
+    """For how many seconds a launch must be able to wait for its message, so that no forecast is needed."""
     return min(PATIENCE_TICKS * timing.tick_s, PATIENCE_SHARE * target_wait_s)
 
 

@@ -1,8 +1,9 @@
 """What stands between need and want: each limit a small function, applied in the order of `LIMITS`.
 
-A limit may change the wish, and says so in a sentence; one that returns None leaves no reason. What lowers the wish for
-good is a ceiling, which later floors respect. Figures that are missing or stale never scale a fleet in: `stale` raises
-the wish, and no ceiling goes below the present capacity then. Only the group's own maximum does: AWS enforces it, too.
+A limit may change what is wanted, and returns a sentence then; one that returns None leaves no reason. What lowers it
+for good is a ceiling, which later floors respect. Figures that are missing or stale never scale a fleet in: `stale`
+raises what is wanted, and no ceiling goes below the present capacity then. Only the group's own maximum does: AWS
+enforces it, too.
 
 Keep `LIMITS` in the order of `ReasonCode`.
 """
@@ -21,11 +22,11 @@ from sluice.planning.wording import count, duration, is_are, rate
 
 LAUNCH_BACKOFF_S = 60.0  # after one failed launch; twice as long for each further one
 LAUNCH_BACKOFF_MAX_S = 960.0  # a quarter of an hour: capacity may be back by then
-LAUNCH_FAILURES_S = 3600.0  # a launch that failed more than an hour ago says nothing of the next
+LAUNCH_FAILURES_S = 3600.0  # the next launch may well succeed an hour after one that failed
 MESSAGE_MAX = 120  # characters of AWS's own message that a sentence has room for
 COLD_UNITS = 10  # consumers of unknown speed start with a message each, however long it may take
 COLD_UNITS_MOST = 200  # some instance-hours, once in a fleet's life; from then on twice as many as there are
-GUESSED_LEAD = 0.5  # a launch may come in half of a lead time that nobody measured
+GUESSED_LEAD = 0.5  # a launch may come in half of a lead time that was never measured
 COLD_MESSAGE_S = 60.0  # beyond ten units, a message is taken to last a minute at most
 BUDGET_PACE_S = 3600.0  # the rest of a budget must last for an hour, or to the day's end
 NEEDS_GAP_TICKS = 3.0  # after three missed ticks what was needed meanwhile is unknown

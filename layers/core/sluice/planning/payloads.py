@@ -37,7 +37,7 @@ class AlarmChange:
 
     alarm: str
     state: str  # "ALARM", "OK", "INSUFFICIENT_DATA"
-    queues: frozenset[str]  # names of the queues whose metrics it looks at
+    queues: frozenset[str]  # names of the queues whose metrics it watches
 
 
 @dataclass(frozen=True, slots=True)

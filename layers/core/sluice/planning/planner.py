@@ -120,7 +120,7 @@ def _id(fleet: Fleet, now: float) -> str:
 
 
 def _is_hot(tick: Assessment, want: int) -> bool:
-    """Whether the schedule's next tick is too late for the next look.
+    """Whether the schedule's next tick is too late.
 
     It is while messages wait, a launch is under way or the capacity changes, a batch is due, an idle unit may go, or
     more than one message is expected that its launch could wait for; and where a message that arrived just after a tick

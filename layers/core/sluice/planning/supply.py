@@ -141,7 +141,7 @@ def supply_of(
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-mixed-instances-groups-instance-weighting.html
 
     Args:
-        queue: as read; messages in flight tell which places are taken.
+        queue: as read; messages in flight give the places that are taken.
         group: as read.
         under_way: instance ids and when their launches were first seen, epoch seconds.
         places: messages that one unit works on at once.

@@ -64,8 +64,8 @@ class ShadowGroup:
 class ShadowLedger:
     """A ledger that keeps nothing and gives every lease."""
 
-    def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:  # noqa: ARG002 - the port's words
-        """Nothing is written, so nobody can be in the way."""
+    def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:  # noqa: ARG002 - the port's signature
+        """Nothing is written, so there is no conflict."""
         return True
 
     def release(self, fleet: str, owner: str) -> None:

@@ -3,7 +3,7 @@
 MINUTES_FROM_S = 120.0  # below two minutes seconds read better
 HOURS_FROM_S = 7_200.0
 DAYS_FROM_S = 172_800.0
-DAYS_MOST = 30.0  # nobody needs to know how much more
+DAYS_MOST = 30.0  # how much more makes no difference
 
 
 def count(number: float, noun: str) -> str:

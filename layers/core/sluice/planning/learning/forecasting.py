@@ -56,7 +56,7 @@ _AT = attrgetter("at")
 
 USUAL_MESSAGES = 60.0  # the rate over 60 messages is wrong by an eighth by chance
 USUAL_LEAST_S = 300.0  # a queue that gets more within five minutes is known by the minute
-USUAL_MOST_S = 10_800.0  # what came more than three hours ago, such as at night, says little of now
+USUAL_MOST_S = 10_800.0  # what came more than three hours ago, such as at night, is no guide to now
 LATELY_S = 60.0  # capacity is not kept for a burst that ended more than a minute ago
 
 HORIZON_MAX_S = 900.0  # a level predicts nothing further ahead than a quarter of an hour
@@ -244,7 +244,7 @@ def _quiet_periods(history: History) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What a forecaster looks at: the history to its end, and the horizon from there."""
+    """What a forecaster predicts from: the history to its end, and the horizon from there."""
 
     history: History
     week: tuple[float, ...]

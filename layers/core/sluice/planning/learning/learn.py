@@ -1,7 +1,7 @@
 """What a tick teaches: learn(memory, snapshot, fleet, timing=, now=) -> the memory after it, and Estimates.
 
 Everything is learned from what ticks read anyway, and kept in `Memory`; the same snapshot twice teaches nothing twice.
-Metrics come late, so ticks leave samples behind: when the figures of a period arrive, the samples tell what the fleet
+Metrics come late, so ticks leave samples behind: when the figures of a period arrive, the samples show what the fleet
 was doing in it.
 
     samples          what each tick saw; counts that can hardly be right are doubted (`signal_quality`)
@@ -66,7 +66,7 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
 
 
 def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estimates:
-    """What is believed of a fleet by what was learned of it."""
+    """The estimates that follow from what was learned of a fleet."""
     arrivals = memory.arrivals
     return Estimates(
         service_rate=service_rate(memory.service_rate, memory.samples, fleet, timing, now),

@@ -20,8 +20,8 @@ Launch. Whether to launch before a batch arrives is a matter of cost (`worth`). 
 batch's duration and the wait after it; those launched when it is seen have a lead time less, so more of them are
 needed, and each is paid for while it boots. Against that stands the cost of units that wait in vain. So units are
 launched ahead for as much of a batch as is likely enough to arrive; the rest can be launched for when it is seen. Units
-that are there and idle have paid for their boot, and are kept for what is less likely. Where a launch at sight comes
-too late, cost alone does not decide: there, what is as likely as not is launched for.
+that are there and idle have paid for their boot, and are kept for what is less likely. Where a launch after the batch
+is seen comes too late, cost alone does not decide: there, what is as likely as not is launched for.
 
 A batch asks for capacity as waiting messages do, by deadlines, seen from the moment when it begins. It only ever raises
 the need: an expected batch never scales a fleet in.
@@ -58,7 +58,7 @@ EXPECTED_MAX = 64  # a bound on the ledger's record
 JUDGED_WEIGHT = 20.0  # batches over which the share that arrived is averaged
 TRUSTED_AT_FIRST = 3.0  # the repeats that made a batch expected count as if three had been judged
 
-LIKELY_ENOUGH = 0.5  # chance of being used that justifies a unit where a launch at sight is too late
+LIKELY_ENOUGH = 0.5  # chance of being used that justifies a unit where a launch after the batch is seen is too late
 DAY_S = 86_400
 
 
@@ -205,7 +205,7 @@ def _repeats(
         pulses: all of them.
         at: what the multiples are before.
         interval_s: the interval.
-        seen: how many multiples are looked at.
+        seen: how many multiples are compared.
         repeats: the least that must have been there.
         period_s: of the pulses.
         periods: within so many from each multiple on.
@@ -219,7 +219,7 @@ def _repeats(
             size += pulses.get(begin_at + period * period_s, 0.0)
         if size <= 0.0:
             if may_miss <= 0:
-                return None  # of most intervals soon: there are many to look at, each minute
+                return None  # of most intervals soon: there are many to compare, each minute
             may_miss -= 1
         sizes.append(size)
     return tuple(sorted(sizes))
@@ -307,8 +307,8 @@ def _need(batches: Sequence[Batch], deadlines: Sequence[Knot], supply: Supply, t
 def worth(batch: ExpectedBatch, supply: Supply, times: Times, share: Estimate | None) -> tuple[float, float]:
     """How many of a batch's messages are worth launching for before they are there, and worth keeping units for.
 
-    A unit that is ready and used saves the boots of those that would be launched in its stead at sight, and costs its
-    own; one that is not used is paid for until that is known.
+    A unit that is ready and used saves the boots of those that would be launched in its stead once the batch is seen,
+    and costs its own; one that is not used is paid for until that is known.
     """
     lasts_s = batch.until - batch.at
     median_size = batch.sizes[len(batch.sizes) // 2]

@@ -8,7 +8,7 @@ periods in a row is poison if meanwhile
     - as many messages came back: all of them were tried again;
     - of what was sent at least half as much was completed, and something was: consumers work, so the fault is the
       messages'. In an outage downstream nothing completes, and its messages are not poison;
-    - no more was completed than was sent and than there were others: nobody works the suspects off. After an outage
+    - no more was completed than was sent and than there were others: the suspects are not worked off. After an outage
       its backlog is worked off, and is not poison.
 
 With a FIFO queue SQS neither puts poison last nor leaves it out of the age; there nothing is called poison.
@@ -44,7 +44,7 @@ def learn_poison(
     nothing = replace(memory, poison=0.0, suspects=()) if suspects else memory
     if suspects and (oldest is None or oldest.at < suspects[-1][0] + 0.9 * returns.period_s):
         is_old = samples and samples[-1].at - suspects[-1][0] > known_s(timing)
-        return nothing if is_old else memory  # each period is looked at once
+        return nothing if is_old else memory  # each period is learned from once
     if oldest is None or not returns.counts:
         return memory
     count, others = _suspects(samples, oldest.at, oldest.value + timing.tick_s)
@@ -95,7 +95,7 @@ def poison_alone(memory: RedeliveryMemory, arrivals: History, visible: float, in
     """How many of the messages that wait are poison without a deadline: all of them, or none.
 
     More units would not finish poison, but what arrives meanwhile stands in line with it. So poison is left out only
-    while nothing else waits, as far as counts tell, and nothing was sent for a target wait. It may all be in flight: of
+    while nothing else waits, as far as counts show, and nothing was sent for a target wait. It may all be in flight: of
     the messages that wait, those beyond that number count.
     """
     waiting = memory.poison - in_flight

@@ -25,7 +25,7 @@ RETURNING_PERIODS = 3  # until new metrics come, messages are taken to come back
 
 
 def came_back(memory: RedeliveryMemory, before: QueueSample, queue: QueueReading, done: float, gap_s: float) -> float:
-    """Messages that came back between two ticks, as far as can be told without metrics.
+    """Messages that came back between two ticks, as far as can be known without metrics.
 
     Args:
         memory: what came back lately, by the metric.

@@ -30,10 +30,10 @@ STEP_MOST = 0.1  # of the target wait: one stretch of lateness may be an excepti
 MARGIN_MOST = 0.25  # of the target wait: beyond it units cost more than lateness teaches
 MARGIN_NONE = 0.005  # of the target wait: less changes no decision
 HALF_LIFE_S = 86_400.0  # a day in which the target was kept halves the margin
-WORKED_PERIODS = 3.0  # completions are looked at over the three periods before a message was late
+WORKED_PERIODS = 3.0  # completions are counted over the three periods before a message was late
 WORKED_SHARE = 0.6  # with less than 60% of the completions expected something else was wrong
 
-# After a decision with one of these reasons lateness says nothing of the plan.
+# After a decision with one of these reasons lateness is no evidence about the plan.
 NO_EVIDENCE = frozenset({ReasonCode.STALE, ReasonCode.COLD_START, ReasonCode.LAUNCH_FAILED, ReasonCode.SUSPENDED})
 
 

@@ -101,7 +101,7 @@ def _most_to_come(
 ) -> float | None:
     """How many messages may have arrived since the sample before without a doubt; None: any number.
 
-    Scaling out may wait for a second reading only where that breaks no promise.
+    Scaling out may wait for a second reading only where no target is missed by it.
     """
     assert queue.visible is not None, "without a count there is nothing to doubt"
     visible = queue.visible.value

@@ -12,7 +12,7 @@ Both sums fade, and the hint counts as the evidence of w messages, one or less. 
 
 A busy second without a completion is evidence, too: messages of five minutes are measured after a few, not after ten.
 Until metrics come, the queue's own counts bound an unknown rate, since units that complete messages make them change.
-A period in which nothing completes that did before is an outage, and says nothing of the rate.
+A period in which nothing completes that did before is an outage, and is no evidence about the rate.
 
 A single odd period is not believed: a count beyond a step (`RATE_STEP`) of what was expected counts as that step. Three
 in a row on the same side mean that messages have changed, and the evidence of the old ones is dropped. Without a
@@ -30,7 +30,7 @@ from sluice.model.planning import Estimate, Measure, QueueSample, RateMemory, Re
 from sluice.model.timing import Timing
 from sluice.planning.learning import redeliveries
 
-DEFAULT_WEIGHT = 0.5  # messages that the default hint counts for: nobody told how long they take
+DEFAULT_WEIGHT = 0.5  # messages that the default hint counts for: the user did not set how long they take
 HINT_WEIGHT = 1.0  # messages that the user's hint counts for
 FOUNDED = 10.0  # after so many completed messages the rate's standard error is about a third
 EVIDENCE_LEAST = 60.0  # so many completed messages are remembered however long ago: a quiet night teaches nothing new
@@ -72,7 +72,7 @@ def service_rate(
 
 
 def is_proven(memory: RateMemory, fleet: Fleet) -> bool:
-    """Whether the service rate is more than a guess: the user told it, or something is known to have been completed."""
+    """Whether the service rate is more than a guess: the user set it, or something is known to have been completed."""
     estimate = memory.estimate
     return fleet.hints.tells_speed or (estimate is not None and estimate.weight >= 1.0)
 
@@ -153,7 +153,7 @@ def _worked_on(
 def _busy_s(
     during: tuple[QueueSample, ...], period: tuple[float, float], count: float, estimate: Estimate | None, fleet: Fleet
 ) -> float:
-    """Unit-seconds that units were busy in a period; 0 where that cannot be told."""
+    """Unit-seconds that units were busy in a period; 0 where that is unknown."""
     if not during:
         return 0.0
     start_at, end_at = period
@@ -205,7 +205,7 @@ def _is_outage(count: float, expected: float | None) -> bool:
 
 
 def _busy_at_most_s(during: tuple[QueueSample, ...], period_s: float, estimate: Estimate | None, fleet: Fleet) -> float:
-    """Unit-seconds that units were busy in a period at most, by the messages in flight; 0 where that cannot be told.
+    """Unit-seconds that units were busy in a period at most, by the messages in flight; 0 where that is unknown.
 
     One more sample than there were, with a unit at work: a few samples may see none by chance.
     """
@@ -269,7 +269,7 @@ def _by_counts(samples: tuple[QueueSample, ...], places: int, hinted_per_s: floa
     root of their number at least: the sum of the squared changes is no less than the number completed.
     """
     gap_most_s = LIVE_GAP_TICKS * timing.tick_s
-    live_s = max(timing.metric_delay_s, 2.0 * gap_most_s)  # later the metrics themselves tell
+    live_s = max(timing.metric_delay_s, 2.0 * gap_most_s)  # by then there are metrics
     moved = busy_s = watched_s = 0.0
     for after, before in zip(reversed(samples), reversed(samples[:-1]), strict=False):
         gap_s = after.at - before.at

@@ -5,7 +5,7 @@ A count that can hardly be right is read once more before it is believed:
     fall   It cannot have fallen by more than what was in flight and `DIP_TIMES` what the units at work complete. It is
            doubted where it fell below that, and by half or more.
     rise   It can have risen by anything. A rise is doubted where more than `RISE_TIMES` as much arrived since the tick
-           before as ever did within a period of the last day, and where reading again breaks no promise: a launch would
+           before as ever did within a period of the last day, and where reading again misses no target: a launch would
            still be in time, and the group has room for those that would be needed then.
 
 For one tick a doubted count is taken to be the bound that it broke. The next count is believed, and the doubted sample
@@ -23,7 +23,7 @@ DIP_SHARE = 0.5  # a smaller fall than by half is noise, or does no harm for one
 DIP_TIMES = 2.0  # the service rate is an estimate: units may complete twice as much
 RISE_TIMES = 2.0  # a day's record may be broken, but hardly by twice
 RISE_LEAST = 10.0  # ten messages launch next to nothing
-PRECEDENT_PERIODS = 15  # a quarter of an hour says nothing of what may arrive
+PRECEDENT_PERIODS = 15  # a quarter of an hour is too short to know what may arrive
 LOOKS_LEFT_TICKS = 2.0  # after the second reading a launch must have two ticks to spare
 
 

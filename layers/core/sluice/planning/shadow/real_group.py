@@ -24,9 +24,9 @@ def with_real_cost(shadow: Shadow, before: Memory, memory: Memory, group: GroupR
     real = units_of(group)
     known, there = dict(before.launches.under_way), {instance.id for instance in group.instances}
     fresh = sum(1 for id_, _ in memory.launches.under_way if id_ not in known)
-    grown = real.serving - last.serving
-    launches = max(float(fresh), grown, 0.0)
-    gone = max(0.0, launches - grown)
+    added = real.serving - last.serving
+    launches = max(float(fresh), added, 0.0)
+    gone = max(0.0, launches - added)
     # A launch that was given up costs its minute all the same.
     minimum_s = sum(max(0.0, MINIMUM_BILLING_S - (at - began)) for id_, began in known.items() if id_ not in there)
     unit_s = (real.serving + real.draining + (last.serving + last.draining)) / 2 * seconds + minimum_s

@@ -24,7 +24,7 @@ def snapshot_of(simulated: SimulatedFleet, snapshot: Snapshot, group: GroupReadi
         own = pooled(fleet.sources, queues)
     else:
         own = _queue_of(simulated.queue, real, at)
-    # Which of several queues messages in flight are of does not matter; that they are unknown of one its reading tells.
+    # Messages in flight are the fleet's; where they are unknown of one of several queues, its own reading has None.
     in_flight = None if real.in_flight is None else Reading(float(round(simulated.in_hand(at))), real.in_flight.at)
     return replace(
         snapshot,
