@@ -128,10 +128,10 @@ def _afternoon(now: float, hours: float) -> Iterator[tuple[Decision, Outcome]]:
 
 
 def _judge(at: float, world: _World, need: int, *, arriving: float, oldest_s: float, calm_since: float) -> Decision:
-    current, waiting = world.capacity, f"{world.backlog:,.0f} messages wait, the oldest {oldest_s:.0f} s"
+    current, waiting = world.capacity, f"{world.backlog:,.0f} messages are waiting, the oldest for {oldest_s:.0f} s"
 
     def judged(want: int, said: str, *limits: Reason) -> Decision:
-        needed = f"{waiting}; at 2.04 a second per instance {need} are needed"
+        needed = f"{waiting}: {need} instances are needed, at 2 messages a second each"
         return decision(
             at,
             current=current,
@@ -146,19 +146,19 @@ def _judge(at: float, world: _World, need: int, *, arriving: float, oldest_s: fl
 
     if need > current:
         want = min(need, 20)
-        top = (Reason(ReasonCode.GROUP_MAX, "the group allows 20 at most", need, want),) if want < need else ()
-        bound = "; the group allows 20 at most" if top else ""
+        top = (Reason(ReasonCode.GROUP_MAX, "the group's maximum size is 20", need, want),) if want < need else ()
+        bound = " The group's maximum size is 20." if top else ""
         if want == current:
-            return judged(want, f"Hold at {want}: {waiting}; {need} needed{bound}.", *top)
-        growth = f"Grow from {current} to {want}: {waiting}; at 2.04 a second per instance and 80 s to launch,"
-        return judged(want, f"{growth} {want} {'do not suffice' if top else 'finish them within 60 s'}{bound}.", *top)
+            return judged(want, f"Holding at {want}: {waiting}. {need} instances are needed.{bound}", *top)
+        growth = f"Scaling out from {current} to {want}: {waiting}. Each instance completes 2 messages a second,"
+        return judged(want, f"{growth} so {need} are needed to start every message within 60 s.{bound}", *top)
     if need < current and at - calm_since > 420.0 and int(at) % 120 < 20:
         want = max(need, current - 2)
-        return judged(want, f"Shrink from {current} to {want}: {waiting}; {need} suffice.")
+        return judged(want, f"Scaling in from {current} to {want}: {waiting}. {need} instances are needed.")
     if need < current:
-        window = f"{max(0.0, 420.0 - (at - calm_since)):.0f} s of the window are left"
-        waits = Reason(ReasonCode.STABILIZATION_WINDOW, window, need, current)
-        return judged(current, f"Hold at {current}: {waiting}; {need} needed; {window}.", waits)
+        known = f"the need is known for {min(420.0, at - calm_since):.0f} s of the stabilization window's 420 s"
+        waits = Reason(ReasonCode.STABILIZATION_WINDOW, f"not scaling in yet: {known}", need, current)
+        return judged(current, f"Holding at {current}: {waiting}. Not scaling in yet: {known}.", waits)
     return judged(current, f"Hold at {current}: {waiting}; {need} needed.")
 
 

@@ -684,3 +684,23 @@ def test_handler_when_lambda_calls_it(
     assert sorted(dimensions) == ["fleet", "service"]  # as the alarms of fleet.yaml and the dashboard look for them
     [of_none] = [blob for blob in blobs if "fleet" not in blob]
     assert of_none["InvalidFleets"] == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("environ", "timing"),
+    [
+        ({}, Timing(10.0, 60.0, 120.0, 60.0)),
+        ({"TICK_SECONDS": "1"}, Timing(1.0, 60.0, 120.0, 60.0)),
+        ({"TICK_SECONDS": "5", "SLUICE_MINUTE_S": "12"}, Timing(5.0, 12.0, 120.0, 12.0)),
+        ({"METRIC_DELAY_SECONDS": "300"}, Timing(10.0, 60.0, 300.0, 60.0)),
+    ],
+)
+def test_timing_when_the_environment_tells_it(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], timing: Timing
+) -> None:
+    """Ticks and minutes are the stack's, the metrics' delay may be told."""
+    for name in ("TICK_SECONDS", "SLUICE_MINUTE_S", "METRIC_DELAY_SECONDS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert app.timing() == timing
