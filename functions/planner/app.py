@@ -39,15 +39,17 @@ def _ports() -> Ports:
 
 
 def timing() -> Timing:
-    """The stack's cadence, by the environment; an emulator's minute, and so its metrics' period, may be shorter."""
-    minute_s = float(os.environ.get("SLUICE_MINUTE_S", "60"))
+    """The stack's cadence, by the environment; in an emulator a minute, and so a metric's period, may be shorter."""
     usual = Timing()
     return Timing(
         tick_s=float(os.environ.get("TICK_SECONDS", usual.tick_s)),
-        metric_period_s=minute_s,
+        metric_period_s=_minute_s(),
         metric_delay_s=float(os.environ.get("METRIC_DELAY_SECONDS", usual.metric_delay_s)),
-        idle_tick_s=minute_s,
     )
+
+
+def _minute_s() -> float:
+    return float(os.environ.get("SLUICE_MINUTE_S", "60"))
 
 
 @tracer.capture_lambda_handler(capture_response=False)
@@ -56,14 +58,13 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
     """Lambda's entry: tick the fleets that an event is about, and emit the metrics."""
     started_at = time.time()
     left_s = context.get_remaining_time_in_millis() / 1000
-    cadence = timing()
     invocation = Invocation(
         owner=context.aws_request_id,
-        until=started_at + min(TICKING_S * cadence.idle_tick_s / 60, left_s - MARGIN_S),
+        until=started_at + min(TICKING_S * _minute_s() / 60, left_s - MARGIN_S),
         sleep=time.sleep,
         stack=os.environ.get("SLUICE_STACK", "sluice"),
     )
-    service = PlannerService(_ports(), time.time, cadence, invocation, logger)
+    service = PlannerService(_ports(), time.time, timing(), invocation, logger)
     try:
         return service.respond(event)
     finally:

@@ -691,7 +691,7 @@ def test_handler_when_lambda_calls_it(
     [
         ({}, Timing(10.0, 60.0, 120.0, 60.0)),
         ({"TICK_SECONDS": "1"}, Timing(1.0, 60.0, 120.0, 60.0)),
-        ({"TICK_SECONDS": "5", "SLUICE_MINUTE_S": "12"}, Timing(5.0, 12.0, 120.0, 12.0)),
+        ({"TICK_SECONDS": "5", "SLUICE_MINUTE_S": "12"}, Timing(5.0, 12.0, 120.0, 60.0)),
         ({"METRIC_DELAY_SECONDS": "300"}, Timing(10.0, 60.0, 300.0, 60.0)),
     ],
 )
