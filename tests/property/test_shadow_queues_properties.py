@@ -67,7 +67,7 @@ def test_counterfactual_when_anything_comes_to_several_queues_loses_nothing_in_a
         came = [before + more for before, more in zip(came, messages, strict=True)]
         for line, started, so_many in zip(fleet.queues, tally.started, came, strict=True):
             assert isclose(so_many, started + line.count, rel_tol=1e-6, abs_tol=1e-3)
-        assert isclose(sum(line.count for line in fleet.queues), one.line.count, rel_tol=1e-6, abs_tol=0.01)
+        assert isclose(sum(line.count for line in fleet.queues), one.queue.count, rel_tol=1e-6, abs_tol=0.01)
         assert isclose(fleet.in_flight, one.in_flight, rel_tol=1e-6, abs_tol=0.01)
     assert isclose(sum(tally.waits), sum(tally.started), rel_tol=1e-6, abs_tol=1e-3)
     assert isclose(tally.unit_s, whole.unit_s, rel_tol=1e-6, abs_tol=1e-3)
