@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 from sluice.model.observed import GroupReading
 from sluice.model.planning import Decision, Estimates, Forecast, Measure, Memory, Snapshot
 from sluice.model.timing import Timing

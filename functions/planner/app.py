@@ -7,15 +7,14 @@ gc.disable()
 
 import os
 import time
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
+from sluice.aws import stack_ports
 from sluice.model.timing import Timing
 from sluice.planning.service import Answer, Invocation, PlannerService
-from sluice.ports.ledger import Ports
-from sluice.telemetry import emit
+from sluice.telemetry import emit, keep_from
 
 # The schedule's next minute begins this long after the invocation: the last tick of a hot fleet is then over.
 TICKING_S = 55.0
@@ -27,15 +26,9 @@ gc.enable()
 
 logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
+keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer(patch_modules=("botocore",))  # patching all that it knows costs a cold start a tenth of a second
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Sluice"))
-
-
-@cache
-def _ports() -> Ports:
-    from sluice.aws import connect  # noqa: PLC0415 - botocore is imported after the handler is known to be needed
-
-    return connect(os.environ)
 
 
 def timing() -> Timing:
@@ -64,7 +57,7 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
         sleep=time.sleep,
         stack=os.environ.get("SLUICE_STACK", "sluice"),
     )
-    service = PlannerService(_ports(), time.time, timing(), invocation, logger)
+    service = PlannerService(stack_ports(), time.time, timing(), invocation, logger)
     try:
         return service.respond(event)
     finally:

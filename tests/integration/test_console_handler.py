@@ -21,6 +21,7 @@ from sluice.model.shadow import Shadow, Span, Tally
 from sluice.planning.shadow.scorecard import added
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
 from sluice.ports.ledger import Ports
+from sluice.widget import UTC_CLOCK
 from tests.planner_steps import a_memory
 from tests.widget_html import Page, parse
 from tests.widget_scenes import (

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
 TICK = """
 from types import SimpleNamespace
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 from sluice.memory import memory_ports
 queue = "https://sqs.eu-central-1.amazonaws.com/000000000000/orders"
 fleet = Fleet(name="orders", queue=queue, group="workers", target_wait_s=60)

@@ -21,7 +21,7 @@ from sluice.planning.shadow.scorecard import score
 from sluice.planning.tick import LEASE_S
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
 from sluice.ports.ledger import Ports
-from sluice.telemetry import MetricRecord
+from sluice.telemetry import Record
 
 EVENTS = Path(__file__).parents[2] / "events"
 START = 1_800_000_000.0
@@ -55,7 +55,7 @@ class Day:
         self.sent = 0
         self.invocations = 0
         self.meanwhile: Callable[[], None] = lambda: None
-        self.records: list[MetricRecord] = []
+        self.records: list[Record] = []
 
     def clock(self) -> float:
         """Epoch seconds."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sluice.aws import memory_record
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 from sluice.model.observed import GroupReading, QueueReading
 from sluice.model.planning import Memory, Snapshot
 from sluice.model.shadow import Shadow, ShadowFleet

@@ -1,12 +1,12 @@
 """Metric records: grouped by fleet, written one blob a fleet, each value kept."""
 
-from sluice.telemetry import MetricRecord, Unit, by_fleet, emit
+from sluice.telemetry import Record, Unit, emit, summed
 
 RECORDS = (
-    MetricRecord("orders", "Need", 3),
-    MetricRecord(None, "InvalidFleets", 0),
-    MetricRecord("mails", "LeadTime", 60.5, Unit.SECONDS),
-    MetricRecord("orders", "Need", 5),
+    Record("orders", "Need", Unit.COUNT, 3),
+    Record(None, "InvalidFleets", Unit.COUNT, 0),
+    Record("mails", "LeadTime", Unit.SECONDS, 60.5),
+    Record("orders", "Need", Unit.COUNT, 5),
 )
 
 
@@ -35,14 +35,13 @@ class Sink:
         self._new()
 
 
-def test_records_when_they_are_of_several_fleets():
-    """Each fleet's in their order; those of no fleet under None."""
-    grouped = by_fleet(RECORDS)
-    assert [(fleet, [record.value for record in records]) for fleet, records in grouped.items()] == [
-        ("orders", [3, 5]),
-        (None, [0]),
-        ("mails", [60.5]),
-    ]
+def test_summed_when_a_count_comes_more_than_once():
+    """Counts of one fleet and metric are added up; every other value stays as it is."""
+    assert set(summed(RECORDS)) == {
+        Record("orders", "Need", Unit.COUNT, 8),
+        Record(None, "InvalidFleets", Unit.COUNT, 0),
+        Record("mails", "LeadTime", Unit.SECONDS, 60.5),
+    }
 
 
 def test_emit_when_records_are_of_several_fleets():

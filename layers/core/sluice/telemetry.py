@@ -1,12 +1,9 @@
-"""Telemetry: the log that a handler hands over, metric records, and how they become CloudWatch metrics.
-
-The layer collects `MetricRecord`s; `emit` groups them by fleet and gives them to what the handler hands over,
-Powertools' Metrics as a rule.
-"""
+"""Telemetry of an invocation: its log, and a tally of metric records that becomes CloudWatch's embedded metrics."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from enum import StrEnum
+from logging import getLogger  # noqa: TID251 - a level is set here, nothing is logged
 from typing import Any, NamedTuple, Protocol
 
 
@@ -32,11 +29,19 @@ class Log(Protocol):
         """Keys of each line written within. A key that was there before is gone after it: these do not nest."""
 
 
-# --------------------------------------------------------------------------- metrics
+def keep_from(level: str | None, name: str) -> None:
+    """Keep the lines of the logger of that name from a level on, such as WARNING; None: as it is.
+
+    The stack's LogLevel cannot be Lambda's own filter, which takes a line without a level, such as a metric, for INFO
+    (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html): it stays at INFO or DEBUG.
+    Powertools would go by that filter alone (AWS_LAMBDA_LOG_LEVEL), and even its `setLevel` does.
+    """
+    if level:
+        getLogger(name).setLevel(level)
 
 
 class Unit(StrEnum):
-    """CloudWatch's units, as far as they are used.
+    """A metric's unit, in CloudWatch's word.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
     """
@@ -44,47 +49,54 @@ class Unit(StrEnum):
     COUNT = "Count"
     SECONDS = "Seconds"
     COUNT_PER_SECOND = "Count/Second"
+    NONE = "None"
 
 
-class MetricRecord(NamedTuple):
-    """One value of one metric; `fleet` None where it is of no single fleet."""
+class Record(NamedTuple):
+    """One value of one metric; `fleet` is None where it is of no single fleet."""
 
     fleet: str | None
     name: str
+    unit: Unit
     value: float
-    unit: Unit = Unit.COUNT
 
 
 class MetricSink(Protocol):
-    """Where metrics are written; Powertools' Metrics is one."""
+    """Where embedded metrics go: Powertools' Metrics is one."""
 
     def add_dimension(self, name: str, value: str) -> None:
-        """A dimension of the metrics that are added until the next flush."""
+        """A dimension of the metrics that are added until they are flushed."""
 
     def add_metric(self, name: str, unit: Any, value: float) -> None:
-        """A value; several of one name are kept in their order."""
+        """One value of a metric."""
 
     def flush_metrics(self) -> None:
-        """Write what was added, and begin anew."""
+        """Write what was added as one blob."""
 
 
-def by_fleet(records: Iterable[MetricRecord]) -> dict[str | None, list[MetricRecord]]:
-    """The records of each fleet in their order; under None those of no single fleet."""
-    grouped: dict[str | None, list[MetricRecord]] = {}
-    for record in records:
-        grouped.setdefault(record.fleet, []).append(record)
-    return grouped
+def emit(metrics: MetricSink, tally: Iterable[Record]) -> None:
+    """Write a tally: one blob for each fleet, and one for what belongs to no fleet.
 
-
-def emit(metrics: MetricSink, records: Iterable[MetricRecord]) -> None:
-    """Write records as embedded metrics: one blob for each fleet, with its name as dimension, and one for the rest.
-
-    Several values of one metric stay values, so that CloudWatch knows minimum, maximum and sum.
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    Several values of one metric stay apart, in their order, so that CloudWatch knows minimum, maximum and sum.
     """
-    for fleet, group in by_fleet(records).items():
+    by_fleet: dict[str | None, list[Record]] = {}
+    for record in tally:
+        by_fleet.setdefault(record.fleet, []).append(record)
+    for fleet, records in by_fleet.items():
         if fleet is not None:
             metrics.add_dimension("fleet", fleet)
-        for record in group:
+        for record in records:
             metrics.add_metric(record.name, record.unit.value, record.value)
         metrics.flush_metrics()
+
+
+def summed(tally: Iterable[Record]) -> tuple[Record, ...]:
+    """A tally with its counts added up by fleet and metric, and every other value as it is."""
+    counts: dict[tuple[str | None, str], float] = {}
+    others: list[Record] = []
+    for record in tally:
+        if record.unit is Unit.COUNT:
+            counts[record.fleet, record.name] = counts.get((record.fleet, record.name), 0) + record.value
+        else:
+            others.append(record)
+    return (*others, *(Record(fleet, name, Unit.COUNT, value) for (fleet, name), value in counts.items()))

@@ -31,21 +31,21 @@ class Teller:
         self.log.info(after.note, drain=after.state, version=after.version, deadline_at=after.deadline_at)
         entered = before is None or before.state is not after.state
         if before is None or (before.state is DrainState.RELEASED and entered):
-            self.tally.append((after.fleet, "DrainsStarted", Unit.COUNT, 1))
+            self.tally.append(Record(after.fleet, "DrainsStarted", Unit.COUNT, 1))
         if entered and after.state is DrainState.EXPIRED and not isinstance(event, Release):
-            self.tally.append((after.fleet, "DrainsExpired", Unit.COUNT, 1))
+            self.tally.append(Record(after.fleet, "DrainsExpired", Unit.COUNT, 1))
         if entered and after.state is DrainState.RETAINED:
-            self.tally.append((after.fleet, "DrainsRetained", Unit.COUNT, 1))
+            self.tally.append(Record(after.fleet, "DrainsRetained", Unit.COUNT, 1))
         if entered and after.state is DrainState.RELEASED:
-            self.tally.append((after.fleet, "DrainsReleased", Unit.COUNT, 1))
+            self.tally.append(Record(after.fleet, "DrainsReleased", Unit.COUNT, 1))
             if after.outcome is not None:
-                self.tally.append((after.fleet, f"Drains{after.outcome.title()}", Unit.COUNT, 1))
+                self.tally.append(Record(after.fleet, f"Drains{after.outcome.title()}", Unit.COUNT, 1))
             duration_s = max(0.0, after.updated_at - after.started_at)
-            self.tally.append((after.fleet, "DrainDuration", Unit.SECONDS, duration_s))
+            self.tally.append(Record(after.fleet, "DrainDuration", Unit.SECONDS, duration_s))
 
     def heartbeat_sent(self, fleet: Fleet) -> None:
         """A hook's timeout was restarted."""
-        self.tally.append((fleet.name, "HeartbeatsSent", Unit.COUNT, 1))
+        self.tally.append(Record(fleet.name, "HeartbeatsSent", Unit.COUNT, 1))
 
     def minded(self, fleet: Fleet, minded: Minded) -> None:
         """What came of minding a fleet's consumers."""
@@ -56,29 +56,29 @@ class Teller:
         for instance_id in minded.lost:
             self.log.warning("it left before its consumer was ready", fleet=fleet.name, instance_id=instance_id)
         for launch in minded.launches:
-            self.tally.append((fleet.name, "LaunchToFirstMessage", Unit.SECONDS, launch.to_first_message_s))
+            self.tally.append(Record(fleet.name, "LaunchToFirstMessage", Unit.SECONDS, launch.to_first_message_s))
             if launch.to_ready_s is not None:
-                self.tally.append((fleet.name, "LaunchToReady", Unit.SECONDS, launch.to_ready_s))
+                self.tally.append(Record(fleet.name, "LaunchToReady", Unit.SECONDS, launch.to_ready_s))
         counts = {
             "BootsLost": len(minded.lost),
             "InstancesProtected": minded.protected_count,
             "ProtectionsLifted": minded.lifted_count,
         }
-        self.tally += [(fleet.name, name, Unit.COUNT, count) for name, count in counts.items() if count]
+        self.tally += [Record(fleet.name, name, Unit.COUNT, count) for name, count in counts.items() if count]
 
     def retained(self, fleet: Fleet, drains: Iterable[Drain], now: float) -> None:
         """What is kept for inspection: how many, how long, at what cost. An alarm keeps them from being forgotten."""
         ages_s = [now - d.retained_at for d in drains if d.state is DrainState.RETAINED and d.retained_at]
         if not ages_s:
             return
-        self.tally.append((fleet.name, "InstancesRetained", Unit.COUNT, len(ages_s)))
-        self.tally.append((fleet.name, "RetainedAge", Unit.SECONDS, max(0.0, *ages_s)))
+        self.tally.append(Record(fleet.name, "InstancesRetained", Unit.COUNT, len(ages_s)))
+        self.tally.append(Record(fleet.name, "RetainedAge", Unit.SECONDS, max(0.0, *ages_s)))
         if fleet.drain.hourly_cost is not None:
             cost = sum(ages_s) / 3_600 * fleet.drain.hourly_cost
-            self.tally.append((fleet.name, "RetainedCost", Unit.NONE, cost))
+            self.tally.append(Record(fleet.name, "RetainedCost", Unit.NONE, cost))
 
     def failed(self, fleet: Fleet, what: str, error: PortError, **keys: str) -> None:
         """A failure that the next tick or sweep makes good, or that a person must."""
         log = self.log.error if isinstance(error, NeedsFixError) else self.log.warning
         log(what, extra={"fleet": fleet.name, "problem": str(error), **keys})
-        self.tally.append((fleet.name, "DrainCallsFailed", Unit.COUNT, 1))
+        self.tally.append(Record(fleet.name, "DrainCallsFailed", Unit.COUNT, 1))

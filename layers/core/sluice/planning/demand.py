@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from math import ceil, inf
 
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import QueueReading, Reading
 from sluice.model.planning import Estimates, Forecast, Memory, QueueMemory, RedeliveryMemory, Snapshot

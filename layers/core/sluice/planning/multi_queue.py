@@ -16,7 +16,7 @@ A paused queue asks for nothing. Its messages in flight are still worked on, and
 
 from collections.abc import Iterable, Sequence
 
-from sluice.config import QueuePolicy
+from sluice.config.fleet import QueuePolicy
 from sluice.model.observed import QueueReading, Reading, Series
 from sluice.planning.deadlines import First, need
 from sluice.planning.demand import QueueDemand

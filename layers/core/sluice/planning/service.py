@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 from sluice.model.planning import Decision, OutcomeStatus
 from sluice.model.timing import Timing
 from sluice.planning import payloads
@@ -18,7 +18,7 @@ from sluice.planning.shadow.scorecard import late, score
 from sluice.planning.tick import LEASE_S, TickResult, actuators_for, tick
 from sluice.ports.errors import NeedsFixError, PortError, TryLaterError
 from sluice.ports.ledger import Ports
-from sluice.telemetry import Log, MetricRecord, Unit
+from sluice.telemetry import Log, Record, Unit
 
 type Answer = dict[str, Any]
 
@@ -42,7 +42,7 @@ class PlannerService:
     timing: Timing
     invocation: Invocation
     log: Log
-    records: list[MetricRecord] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
 
     def respond(self, payload: object) -> Answer:
         """Tick the fleets that a payload is about; what came of each.
@@ -73,7 +73,7 @@ class PlannerService:
         loaded = self.ports.fleets.load()
         for error in loaded.invalid:
             self.log.error("the fleet's document is invalid: skipped", fleet=error.name, problems=error.problems)
-        self.records.append(MetricRecord(None, "InvalidFleets", len(loaded.invalid)))
+        self.records.append(Record(None, "InvalidFleets", Unit.COUNT, len(loaded.invalid)))
         match request:
             case payloads.ScheduledTick() | payloads.OperatorRequest(fleet=None):
                 return loaded.fleets
@@ -181,8 +181,8 @@ class PlannerService:
         failed = outcome.status is OutcomeStatus.FAILED
         self._count(fleet, "TicksFailed" if failed else "TicksSucceeded")
         if result.unread:
-            self.records.append(MetricRecord(fleet.name, "MemoryFieldsUnread", len(result.unread)))
-        self.records += [MetricRecord(fleet.name, name, value, unit) for name, unit, value in _metrics_of(result)]
+            self.records.append(Record(fleet.name, "MemoryFieldsUnread", Unit.COUNT, len(result.unread)))
+        self.records += [Record(fleet.name, name, unit, value) for name, unit, value in _metrics_of(result)]
 
     def _fail(self, fleet: Fleet | None, what: str, error: PortError) -> Answer:
         """A failure that the next tick makes good, or that an operator must."""
@@ -198,7 +198,7 @@ class PlannerService:
         return self.log.error if isinstance(error, NeedsFixError) else self.log.warning
 
     def _count(self, fleet: Fleet, name: str) -> None:
-        self.records.append(MetricRecord(fleet.name, name, 1))
+        self.records.append(Record(fleet.name, name, Unit.COUNT, 1))
 
 
 def _metrics_of(result: TickResult) -> Iterable[tuple[str, Unit, float]]:

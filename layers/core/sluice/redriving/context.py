@@ -79,7 +79,7 @@ class Invocation:
 
     def count(self, fleet: str, metric: str, value: float) -> None:
         """Add to what is counted."""
-        self.tally.append((fleet, metric, Unit.COUNT, value))
+        self.tally.append(Record(fleet, metric, Unit.COUNT, value))
 
     def queue(self, url: str) -> QueueFacts:
         """What a queue is, asked once."""

@@ -7,7 +7,7 @@ from zero, since the first message in flight must then be the new instance's. Co
 and when they took their first message measure both at once, and their reports are used instead.
 """
 
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Lifecycle, QueueReading
 from sluice.model.planning import LaunchMemory, Measure, QueueSample, TimedLaunch

@@ -15,7 +15,7 @@ was doing in it.
 Every period's length is the series' own (`Series.period_s`): nothing here assumes a minute.
 """
 
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Lifecycle, capacity
 from sluice.model.planning import Estimates, Forecast, Memory, SafetyMargin, Snapshot

@@ -7,7 +7,7 @@ Counts that can hardly be right are doubted once (`signal_quality`). Of a shared
 own, and the fleet has those of all queues as one.
 """
 
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import GroupReading, Lifecycle, QueueReading, capacity
 from sluice.model.planning import (

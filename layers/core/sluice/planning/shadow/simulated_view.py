@@ -1,6 +1,6 @@
 """What the planner is given of the simulated fleet: its snapshot, and the memory that is its own."""
 
-from sluice.config import Fleet
+from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading
 from sluice.model.planning import LaunchMemory, Memory, QueueSample, RedeliveryMemory, Snapshot
