@@ -9,7 +9,7 @@ from sluice.memory import Call, Crash, Fault, When, at_call, faulty_ports
 from sluice.model.redriving import JobState
 from sluice.ports.errors import LostAnswerError, PortError, TryLaterError
 from sluice.redriving.jobs.lifecycle import Selection, open_job
-from tests.redrive_worlds import SOON, VISIBILITY_S, World, fleet
+from tests.support.redrive_worlds import SOON, VISIBILITY_S, World, fleet
 from tools.chaos.redrive import run
 
 SEEDS_PER_TEST = 25

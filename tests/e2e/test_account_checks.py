@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests import aws_commands
+from tests.support import aws_commands
 from tools.sandbox.sandbox import REGION, ROOT, SandboxError
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]

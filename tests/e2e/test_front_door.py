@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.pasted import blocks, fresh_copy
+from tests.support.pasted import blocks, fresh_copy
 from tools.cfn import Template
 from tools.local_invoke import events
 from tools.sandbox import sandbox as sandbox_module

@@ -18,7 +18,7 @@ from examples.orders.orders.keeper import Keeper
 from examples.orders.orders.sqs import QueueError
 from examples.orders.orders.store import Store
 from examples.orders.orders.web import FrontEnd
-from tests.orders_fakes import MemoryQueue, MemoryWorkLog, new_store
+from tests.support.orders_fakes import MemoryQueue, MemoryWorkLog, new_store
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("orders-browser")]
 

@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sluice.draining.state_machine import UNDER_WAY
 from sluice.model.redriving import Attribute, JobState, Message, Quarantined
 from sluice.widget import Scene, Theme, render, render_whole
-from tests.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, failure_groups, fleet, harmed, jobs
-from tests.widget_world import World, make_world
+from tests.support.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, failure_groups, fleet, harmed, jobs
+from tests.support.widget_world import World, make_world
 from tools.sandbox.widget_page import make_page, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]

@@ -22,9 +22,9 @@ from sluice.planning.shadow.scorecard import added
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
 from sluice.ports.ledger import Ports
 from sluice.widget import UTC_CLOCK
-from tests.planner_steps import a_memory
-from tests.widget_html import Page, parse
-from tests.widget_scenes import (
+from tests.support.planner_steps import a_memory
+from tests.support.widget_html import Page, parse
+from tests.support.widget_scenes import (
     CONSOLE_ARN,
     NOW,
     OPERATOR_ARN,
@@ -35,7 +35,7 @@ from tests.widget_scenes import (
     jobs,
     outcome,
 )
-from tests.widget_world import World, make_world
+from tests.support.widget_world import World, make_world
 
 EVENTS = Path(__file__).parents[2] / "events"
 SETTINGS = app.Settings(CONSOLE_ARN, OPERATOR_ARN, "/sluice/test/fleets/")

@@ -33,8 +33,8 @@ from sluice.ports.aws_services import HELD_BACK
 from sluice.ports.errors import ConflictError, LostAnswerError, NeedsFixError, PortError, RefusedError, TryLaterError
 from sluice.ports.ledger import Ports
 from sluice.redriving.dead_letters import End
-from tests import redrive_worlds
 from tests.integration.contract_worlds import FAKE, AwsWorld
+from tests.support import redrive_worlds
 from tools.sandbox.sandbox import Sandbox
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders"

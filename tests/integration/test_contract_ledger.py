@@ -30,7 +30,7 @@ from sluice.ports.errors import ConflictError
 from sluice.ports.ledger import LAUNCHES_KEPT, RETRY_MARK_S, Ledger
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
-from tests.planner_steps import a_memory
+from tests.support.planner_steps import a_memory
 
 FLEET = "orders"
 AT = 1_767_225_600.25

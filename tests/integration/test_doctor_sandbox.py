@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests import aws_commands
+from tests.support import aws_commands
 from tools.sandbox.sandbox import REGION, ROOT, Sandbox
 
 pytestmark = pytest.mark.sandbox

@@ -44,7 +44,7 @@ from sluice.model.redriving import Message
 from sluice.ports.errors import LostAnswerError, NeedsFixError, TryLaterError
 from sluice.redriving import context
 from sluice.telemetry import Record, Unit, emit, summed
-from tests.widget_html import parse
+from tests.support.widget_html import parse
 
 EVENTS = Path(__file__).parents[2] / "events"
 START = 1_800_000_000.0

@@ -16,7 +16,7 @@ from sluice.model.redriving import Quarantined
 from sluice.ports.errors import TryLaterError
 from sluice.ports.ledger import Ports
 from sluice.redriving.context import Shift
-from tests.redrive_worlds import polled
+from tests.support.redrive_worlds import polled
 
 NOW = 1_795_600_000.0
 SECRET = "hunterswordfish"

@@ -17,7 +17,7 @@ from sluice.memory import Call, Fault, Hook, MemoryPorts, faulty_ports, memory_p
 from sluice.model.observed import Lifecycle
 from sluice.ports.ledger import Ports
 from sluice.redriving.context import Shift
-from tests.redrive_worlds import polled
+from tests.support.redrive_worlds import polled
 
 EVENTS = Path(__file__).parents[2] / "events"
 NOW = 1_795_600_000.0

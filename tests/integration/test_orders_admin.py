@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from examples.orders.orders.store import Delivery
-from tests.orders_fakes import make_order, new_store
-from tests.orders_services import EXAMPLE, run_admin
+from tests.support.orders_fakes import make_order, new_store
+from tests.support.orders_services import EXAMPLE, run_admin
 
 DELIVERY = Delivery(1.0, 2.0, 1, 0, "i-1")
 

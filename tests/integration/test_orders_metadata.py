@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from examples.orders.orders.lifecycle import Lifecycle, LifecycleError
 from examples.orders.orders.settings import SelfDrain
-from tests.orders_fakes import make_order, new_store
-from tests.orders_services import orders_processes
+from tests.support.orders_fakes import make_order, new_store
+from tests.support.orders_services import orders_processes
 from tools.sandbox.sandbox import Sandbox
 
 

@@ -13,9 +13,9 @@ from examples.orders.orders import postgres
 from examples.orders.orders.databases import CONNECT_TIMEOUT_S, Database, DatabaseUnavailableError
 from examples.orders.orders.postgres import PostgresDatabase
 from examples.orders.orders.store import Result, Store
-from tests.orders_fakes import make_order
-from tests.orders_services import PostgresMissing, PostgresServer
-from tests.orders_store_cases import DELIVERY, StoreCases
+from tests.support.orders_fakes import make_order
+from tests.support.orders_services import PostgresMissing, PostgresServer
+from tests.support.orders_store_cases import DELIVERY, StoreCases
 
 pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("orders-postgres")]
 

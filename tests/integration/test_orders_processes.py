@@ -20,8 +20,8 @@ from examples.orders.orders.locating import open_database
 from examples.orders.orders.order import Order
 from examples.orders.orders.store import Store
 from examples.orders.orders.worklog import read_worklog
-from tests.orders_fakes import make_order
-from tests.orders_services import (
+from tests.support.orders_fakes import make_order
+from tests.support.orders_services import (
     EXAMPLE,
     OrdersProcess,
     PostgresMissing,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pasted import SHELL_LANGUAGES, Block, blocks, documents, fresh_copy, shell_blocks
+from tests.support.pasted import SHELL_LANGUAGES, Block, blocks, documents, fresh_copy, shell_blocks
 from tools.sandbox.sandbox import missing
 
 pytestmark = [pytest.mark.sandbox]

@@ -11,7 +11,7 @@ from sluice.model.redriving import Message
 from sluice.model.timing import Timing
 from sluice.planning.service import Invocation, PlannerService
 from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
-from tests.planner_steps import changed
+from tests.support.planner_steps import changed
 
 MINUTE = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
 

@@ -25,8 +25,8 @@ from sluice.redriving.commands import ANSWER_S
 from sluice.redriving.context import GRACE_S, MARGIN_S, Shift
 from sluice.redriving.message_copy import first_sent_at
 from sluice.telemetry import Record, Unit
-from tests.redrive_worlds import letter, polled, text
-from tests.widget_html import parse
+from tests.support.redrive_worlds import letter, polled, text
+from tests.support.widget_html import parse
 
 EVENTS = Path(__file__).parents[2] / "events"
 NOW = 1_795_510_900.0  # just after the dead letters of events/ were received

@@ -16,7 +16,7 @@ from sluice.redriving.context import MARGIN_S, Shift
 from sluice.redriving.dead_letters import PAUSED_LOOK_S
 from sluice.redriving.failure_groups import CAUSE, SOURCE
 from sluice.redriving.jobs.rules import MOVE_COUNT_MIN
-from tests.redrive_worlds import SOON, START, text
+from tests.support.redrive_worlds import SOON, START, text
 from tools.chaos.redrive import as_record
 
 VISIBILITY_S = 60.0

@@ -8,7 +8,7 @@ from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.model.redriving import JobState
 from sluice.redriving.context import MARGIN_S, Shift
-from tests.redrive_worlds import SOON, World, fleet
+from tests.support.redrive_worlds import SOON, World, fleet
 
 GROUP = {"all": True}
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from sluice.model.observed import QueueReading, Reading, Series
 from sluice.model.planning import Memory, QueueSample
 from sluice.planning.learning.signal_quality import doubt
-from tests.planner_steps import TIMING, learn_from, rate_of
-from tests.planner_world import NINE, a_fleet, a_group, seen
+from tests.support.planner_steps import TIMING, learn_from, rate_of
+from tests.support.planner_world import NINE, a_fleet, a_group, seen
 
 UNITS = 2
 HINTED_PER_S = 1.0  # a_fleet's

@@ -12,8 +12,17 @@ from sluice.model.planning import Action, ExpectedBatch, History, Memory, QueueS
 from sluice.planning.learning.periodic_batches import EXPECTED_MAX, PULSES_MAX, learn_batches
 from sluice.planning.limits import BUSY_TICKS
 from sluice.planning.supply import Supply
-from tests.planner_steps import TIMING, a_memory, assess_for, changed, forecast_of, learn_from, plan_for, remember_need
-from tests.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
+from tests.support.planner_steps import (
+    TIMING,
+    a_memory,
+    assess_for,
+    changed,
+    forecast_of,
+    learn_from,
+    plan_for,
+    remember_need,
+)
+from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
 LIVE = ("visible", "in_flight", "delayed")
 

@@ -10,7 +10,7 @@ from sluice.config.fleet import parse
 from sluice.memory import memory_ports, queue_url
 from sluice.redriving.context import Shift
 from sluice.redriving.failure_groups import SOURCE
-from tests.redrive_worlds import SOON, START, text
+from tests.support.redrive_worlds import SOON, START, text
 from tools.chaos.redrive import as_record
 
 NAMES = ("urgent", "other", "night")

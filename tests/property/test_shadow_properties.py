@@ -19,8 +19,8 @@ from sluice.planning.shadow.simulated_fleet import (
     SimulatedFleet,
     WaitingMessages,
 )
-from tests.planner_steps import learn_from, plan_for, remember_need, replay_for
-from tests.planner_world import NINE, World, a_fleet
+from tests.support.planner_steps import learn_from, plan_for, remember_need, replay_for
+from tests.support.planner_world import NINE, World, a_fleet
 
 loop = settings(derandomize=True, max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 anything = settings(derandomize=True, max_examples=60, deadline=None)

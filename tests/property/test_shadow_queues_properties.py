@@ -11,9 +11,9 @@ from sluice.aws.records import to_text
 from sluice.model.shadow import ShadowFleet
 from sluice.planning.shadow.scorecard import SHARES, TallyBuilder, score
 from sluice.planning.shadow.simulated_fleet import BATCHES_MOST, FleetSpeed, SimulatedFleet
-from tests.planner_world import NINE
-from tests.shadow_world import ShadowedWorld
-from tests.sharing_world import a_shared_fleet
+from tests.support.planner_world import NINE
+from tests.support.shadow_world import ShadowedWorld
+from tests.support.sharing_world import a_shared_fleet
 
 loop = settings(derandomize=True, max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 anything = settings(derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,9 +12,9 @@ from sluice.planning.deadlines import need
 from sluice.planning.demand import QueueDemand, due_by
 from sluice.planning.multi_queue import needs, pooled
 from sluice.planning.supply import Supply
-from tests.planner_steps import plan_for
-from tests.planner_world import NINE, a_group, a_queue
-from tests.sharing_world import a_shared_fleet
+from tests.support.planner_steps import plan_for
+from tests.support.planner_world import NINE, a_group, a_queue
+from tests.support.sharing_world import a_shared_fleet
 
 anything = settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

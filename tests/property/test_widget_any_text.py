@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from sluice.widget import Theme, render
 from sluice.widget.text import shown, spoken
-from tests.widget_html import parse
-from tests.widget_scenes import harmed
+from tests.support.widget_html import parse
+from tests.support.widget_scenes import harmed
 
 # Surrogates too: a body is whatever SQS gave, or what was left of it.
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), min_size=1, max_size=60)

@@ -10,7 +10,7 @@ import pytest
 
 from sluice.memory.account import MemoryAccount
 from sluice.onboarding.account import ScalingPolicy
-from tests.account_world import DEAD, GROUP, KEY, QUEUE, group, queue, setting, sound
+from tests.support.account_world import DEAD, GROUP, KEY, QUEUE, group, queue, setting, sound
 from tools import cli, doctor
 
 FLAGS = [

@@ -9,7 +9,7 @@ from sluice.model.redriving import FailureGroup, JobState
 from sluice.ports.ledger import EMPTY_GROUPS_KEPT_S
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, Cause
 from sluice.redriving.jobs.lifecycle import Selection, open_job
-from tests.redrive_worlds import World, fleet, letter
+from tests.support.redrive_worlds import World, fleet, letter
 
 BODIES = 5_000
 WORDS = ["alder", "beech", "cedar", "dogwood", "elm", "fir", "ginkgo", "hazel", "ivy", "juniper"]

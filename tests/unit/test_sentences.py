@@ -8,8 +8,8 @@ import pytest
 from sluice.model.observed import Instance, Lifecycle
 from sluice.model.planning import Decision, Estimate, ReasonCode
 from sluice.planning.wording import capitalised, count, duration, is_are, rate
-from tests.planner_steps import a_memory, changed
-from tests.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen, watched
+from tests.support.planner_steps import a_memory, changed
+from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen, watched
 
 CALM = watched(NINE, (500.0, 0))
 MEASURED = a_memory(rate=Estimate(1.0, 100.0, NINE - 60), to_service=Estimate(60.0, 8.0, NINE - 60))

@@ -15,10 +15,10 @@ from sluice.redriving.failure_groups import SOURCE, queue_name, told_source
 from sluice.redriving.source_queues import Way, by_dead_letter_queue, way_back
 from sluice.widget import Theme, render
 from sluice.widget.answers import render_answer
-from tests.redrive_worlds import letter, text
-from tests.widget_html import Page
-from tests.widget_html import parse as parse_html
-from tests.widget_scenes import NOW, OPERATOR_ARN, decision, outcome, view
+from tests.support.redrive_worlds import letter, text
+from tests.support.widget_html import Page
+from tests.support.widget_html import parse as parse_html
+from tests.support.widget_scenes import NOW, OPERATOR_ARN, decision, outcome, view
 
 URGENT, OTHER, NIGHT = queue_url("orders-urgent"), queue_url("orders"), queue_url("orders-night")
 DOCUMENT: dict[str, Any] = {

@@ -1,0 +1,109 @@
+"""The planner's memory as a ledger record: kept whole, migrated from earlier versions, and what is lost is reported."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.aws.memory_record import DROPPED_BY_2, MOVED_TO_2, VERSION, from_text, to_text
+from sluice.model.planning import Estimate, ExpectedBatch, History, Memory, QueueSample, TimedLaunch
+from tests.support.planner_steps import a_memory, estimates_of, rate_of
+from tests.support.planner_world import NINE, a_fleet
+
+# As the planner kept it before records had a version: after forty minutes in shadow mode.
+VERSION_1 = (Path(__file__).parent.parent / "records" / "memory_v1.json").read_text(encoding="utf-8")
+
+MEMORY = a_memory(
+    learned_at=NINE,
+    rate=Estimate(0.5, 60.0, NINE),
+    completed=(60.0, 120.0),
+    outlier_run=(-2, 12.0, 240.0),
+    returned=History(60.0, NINE - 120.0, (4.0, 90.0)),
+    carry=-1.5,
+    failing_share=0.6,
+    suspects=((NINE - 60.0, 204.0, 12.0),),
+    poison=190.0,
+    margin_share=0.05,
+    held_since=NINE - 600.0,
+    late=(NINE - 30.0, 0.125),
+    samples=(QueueSample(NINE, 450.0, 4.0, 4.0, True, 0.0, returned=3.0, doubted=100.0),),
+)
+
+
+def test_memory_when_it_is_kept_and_read():
+    """Everything learned comes back as it was, and the record tells its version."""
+    assert from_text(to_text(MEMORY)) == MEMORY
+    assert json.loads(to_text(MEMORY))["version"] == VERSION
+
+
+def test_memory_when_it_is_kept_without_what_others_write_beside_it():
+    """Timed launches are the drainer's, and what could not be read is told once."""
+    launch = TimedLaunch("i-1", NINE, NINE + 50.0, NINE + 60.0, NINE + 61.0)
+    assert from_text(to_text(replace(MEMORY, timed=(launch,), unread=("something",)))) == MEMORY
+
+
+def test_memory_when_its_record_is_of_version_1():
+    """Rate, lead time, arrivals and all else survive, and nothing is reported as lost."""
+    read = from_text(VERSION_1)
+    assert read.unread == ()
+    assert read.service_rate.estimate == Estimate(1.049384472491326, 987.058816527456, 1795512840.0)
+    assert read.service_rate.completed == (987.058816527456, 940.5838852826831)
+    assert read.launches.reported == Estimate(48.0, 3.0, NINE, 4.0)
+    assert read.launches.to_first_message == Estimate(10.0, 1.0, 1795510880.0)
+    assert (read.arrivals.history.start_at, read.arrivals.history.counts[:3]) == (NINE, (180.0, 180.0, 30.0))
+    assert read.arrivals.chosen == ("level", 0.0, 0.8650873621465826)
+    assert read.batches.expected == (ExpectedBatch(NINE + 7200.0, NINE + 7260.0, (40.0, 42.0, 45.0)),)
+    assert (read.redeliveries.poison, read.margin.share, len(read.samples)) == (12.0, 0.05, 4)
+    assert (read.needs.since, read.spending.spent_s) == (NINE, 14800.0)
+    shadow = json.loads(VERSION_1)["shadow"]
+    assert read.shadow.score.hours[0].came == shadow["hours"][0]["came"] > 0
+    assert (read.shadow.real.serving, read.shadow.real.drained_s) == (shadow["real"][0], shadow["going"][0])
+    assert (read.shadow.needs.until, read.shadow.spending.spent_s) == (shadow["needs_until"], shadow["spent_s"])
+
+
+def test_estimates_when_the_record_is_of_version_1():
+    """What is planned with is what was learned before the upgrade."""
+    estimates = estimates_of(from_text(VERSION_1), a_fleet(hints={}), 1795513200.0)
+    assert (estimates.service_rate.source, estimates.lead_time.source) == ("measured", "measured")
+    assert (estimates.service_rate.value, estimates.lead_time.value) == (pytest.approx(1.0494, abs=1e-4), 48.0)
+
+
+def test_version_1_when_its_fields_are_listed():
+    """Each field of a real record of version 1 has its place in version 2, or is dropped on purpose."""
+    assert json.loads(VERSION_1).keys() == MOVED_TO_2.keys() | DROPPED_BY_2
+
+
+def with_changes(**changes: Any) -> Memory:
+    """The memory read from its record with some fields changed."""
+    return from_text(json.dumps(json.loads(to_text(MEMORY)) | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"surprises": 3}, "field surprises"),
+        ({"margin": {"share": 0.05, "held_since": None, "late": None, "kept": 1}}, "field margin.kept"),
+        (
+            {"samples": [{"at": 1, "visible": 2, "in_flight": 0, "working": 1, "steady": True, "arrived": 0, "x": 1}]},
+            "samples.x",
+        ),
+        ({"arrivals": {"history": 7}}, "field arrivals"),
+        ({"version": VERSION + 1}, f"version {VERSION + 1}"),
+    ],
+)
+def test_memory_when_a_part_of_its_record_is_not_understood(changes, named):
+    """It is reported by its name, and the rest is read."""
+    read = with_changes(**changes)
+    assert len(read.unread) == 1
+    assert named in read.unread[0]
+    assert rate_of(read, a_fleet(), NINE).value == 0.5
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7"])
+def test_memory_when_its_record_is_no_memory(text):
+    """An empty memory is a valid start, and it is reported that there was one."""
+    read = from_text(text)
+    assert len(read.unread) == 1
+    assert replace(read, unread=()) == Memory()

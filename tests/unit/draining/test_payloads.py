@@ -1,0 +1,223 @@
+"""What the drainer is sent, read: every payload shape, and clear words for what is none."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.draining import payloads
+from sluice.draining.payloads import (
+    CommandNotice,
+    HookNotice,
+    NoticeError,
+    RebalanceNotice,
+    ReportNotice,
+    SpotNotice,
+    SweepNotice,
+    TestNotice,
+)
+from sluice.model.consumers import ConsumerWord, Report
+from sluice.model.draining import CommandStatus, HookAction
+
+EVENTS = Path(__file__).parents[3] / "events"
+NOW = 1_795_600_000.0  # some minutes after the times in events/
+LIFECYCLE = {
+    "LifecycleActionToken": "token",
+    "AutoScalingGroupName": "consumers",
+    "LifecycleHookName": "sluice-drain",
+    "EC2InstanceId": "i-1",
+    "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+}
+
+
+def one(payload: Any) -> payloads.Notice:
+    """The only notice of a payload."""
+    (notice,) = payloads.read(payload, NOW)
+    return notice
+
+
+def test_every_drainer_event_is_read_when_it_comes_from_events() -> None:
+    """Each real payload in events/ is one notice of the kind its name says."""
+    kinds = {
+        "launching": HookNotice,
+        "rebalance": RebalanceNotice,
+        "run-command": CommandNotice,
+        "spot": SpotNotice,
+        "sweep": SweepNotice,
+        "terminating": HookNotice,
+        "test-notification": TestNotice,
+        "consumer": ReportNotice,
+    }
+    files = sorted(EVENTS.glob("drainer-*.json"))
+    assert len(files) >= 10
+    for file in files:
+        kind = next(kind for name, kind in kinds.items() if file.stem.startswith(f"drainer-{name}"))
+        assert isinstance(one(json.loads(file.read_text())), kind), file.name
+
+
+def test_report_is_read_when_a_consumer_speaks() -> None:
+    """The group, the instance, the word, its time, and how much it has in hand."""
+    event = json.loads((EVENTS / "drainer-consumer-busy.json").read_text())
+    told = one(event)
+    at = 1_795_511_550.0
+    assert told == ReportNotice("orders-consumers", Report("i-0c0ffee1234567890", ConsumerWord.BUSY, at, 3))
+    assert one({"Records": [{"body": json.dumps(event)}]}) == told, "by a queue, in batches"
+
+
+def test_report_is_refused_when_it_says_nothing_known() -> None:
+    """Every wrong field by name, with what would be right."""
+    detail = {"group": "consumers", "instance-id": "i-1", "state": "tired", "in-hand": -1}
+    with pytest.raises(NoticeError) as caught:
+        one({"detail-type": "Sluice Consumer Report", "source": "sluice.consumer", "detail": detail})
+    assert caught.value.problems == (
+        "state: must be one of ready, failed, busy, idle, draining, done (got 'tired')",
+        "in-hand: must be a number of messages, 0 or more (got -1)",
+    )
+
+
+def test_terminating_event_is_read_when_it_names_origin_and_destination() -> None:
+    """All of a lifecycle event that a drain needs, its own time included."""
+    detail = {**LIFECYCLE, "Origin": "AutoScalingGroup", "Destination": "WarmPool"}
+    payload = {
+        "detail-type": "EC2 Instance-terminate Lifecycle Action",
+        "source": "aws.autoscaling",
+        "time": "2026-11-24T09:10:05Z",
+        "detail": detail,
+    }
+    assert one(payload) == HookNotice(
+        HookAction("consumers", "sluice-drain", "i-1", "token"), 1_795_511_405.0, False, "AutoScalingGroup", "WarmPool"
+    )
+
+
+def test_terminating_event_defaults_when_it_is_of_the_plain_shape() -> None:
+    """Events of groups without a warm pool may carry neither origin nor destination."""
+    notice = one(
+        {"detail-type": "EC2 Instance-terminate Lifecycle Action", "source": "aws.autoscaling", "detail": LIFECYCLE}
+    )
+    assert isinstance(notice, HookNotice)
+    assert (notice.origin, notice.destination, notice.at) == ("AutoScalingGroup", "EC2", NOW)
+
+
+@pytest.mark.parametrize("time", ["2099-01-01T00:00:00Z", "yyyy-mm-ddThh:mm:ssZ", None, 5])
+def test_time_is_now_when_the_events_own_is_ahead_or_unreadable(time: object) -> None:
+    """A time that cannot be used is no reason to lose the event."""
+    notice = one(
+        {
+            "detail-type": "EC2 Spot Instance Interruption Warning",
+            "source": "aws.ec2",
+            "time": time,
+            "detail": {"instance-id": "i-1"},
+        }
+    )
+    assert notice == SpotNotice("i-1", NOW)
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("Success", CommandStatus.SUCCEEDED),
+        ("Failed", CommandStatus.FAILED),
+        ("InProgress", CommandStatus.PENDING),
+        ("In Progress", CommandStatus.PENDING),
+        ("TimedOut", CommandStatus.UNKNOWN),
+        ("Delivery Timed Out", CommandStatus.UNKNOWN),
+        ("Cancelled", CommandStatus.UNKNOWN),
+        ("Undeliverable", CommandStatus.UNKNOWN),
+        ("a word of tomorrow", CommandStatus.UNKNOWN),
+    ],
+)
+def test_command_status_is_folded_when_read(word: str, status: CommandStatus) -> None:
+    """Only Success says that the consumer has stopped, and only Failed that it did not."""
+    detail = {"instance-id": "i-1", "command-id": "c-1", "status": word}
+    payload = {
+        "detail-type": "EC2 Command Invocation Status-change Notification",
+        "source": "aws.ssm",
+        "detail": detail,
+    }
+    assert one(payload) == CommandNotice("i-1", "c-1", status, word)
+
+
+def test_lifecycle_notification_is_read_when_it_comes_by_sns_or_sqs() -> None:
+    """A hook may notify a topic or a queue instead: bare, by SNS, by SQS, and by SNS through SQS."""
+    text = json.dumps({**LIFECYCLE, "Time": "2026-11-24T09:10:05Z", "Service": "AWS Auto Scaling"})
+    wrapped = json.dumps({"Type": "Notification", "Message": text})
+    for payload in (
+        json.loads(text),
+        {"Records": [{"Sns": {"Message": text}}]},
+        {"Records": [{"body": text}]},
+        {"Records": [{"body": wrapped}]},
+    ):
+        assert one(payload) == HookNotice(
+            HookAction("consumers", "sluice-drain", "i-1", "token"), 1_795_511_405.0, False, "AutoScalingGroup", "EC2"
+        )
+
+
+def test_test_notification_is_swallowed_when_it_comes_in_any_shape() -> None:
+    """Auto Scaling tries each target once, and means nothing by it."""
+    trial = {
+        "Event": "autoscaling:TEST_NOTIFICATION",
+        "Service": "AWS Auto Scaling",
+        "AutoScalingGroupName": "consumers",
+    }
+    for payload in (
+        trial,
+        {"Records": [{"body": json.dumps(trial)}]},
+        {"Records": [{"Sns": {"Message": json.dumps(trial)}}]},
+        {"detail-type": "EC2 Instance-terminate Lifecycle Action", "source": "aws.autoscaling", "detail": trial},
+    ):
+        assert one(payload) == TestNotice()
+
+
+def test_batch_is_read_as_far_as_it_goes_when_some_records_are_broken() -> None:
+    """One unreadable record does not cost the others."""
+    records = [{"body": "not JSON"}, {"body": json.dumps(LIFECYCLE)}, {"body": "[]"}]
+    assert [type(notice) for notice in payloads.read({"Records": records}, NOW)] == [HookNotice]
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        ([], "payload: must be a JSON object, not list"),
+        ({}, "detail-type: None is none of"),
+        (
+            {"detail-type": "EC2 Instance State-change Notification"},
+            "'EC2 Instance State-change Notification' is none of",
+        ),
+        ({"detail-type": ["list"]}, "detail-type: ['list'] is none of"),
+        (
+            {
+                "detail-type": "EC2 Instance-terminate Lifecycle Action",
+                "source": "aws.autoscaling",
+                "detail": {"EC2InstanceId": 5},
+            },
+            "EC2InstanceId: must be a text (got 5); AutoScalingGroupName: must be a text (got None)",
+        ),
+        (
+            {**LIFECYCLE, "LifecycleTransition": "sideways"},
+            "LifecycleTransition: must be autoscaling:EC2_INSTANCE_TERM",
+        ),
+        (
+            {"detail-type": "EC2 Spot Instance Interruption Warning", "source": "aws.ec2", "detail": None},
+            "instance-id: must be a text (got None)",
+        ),
+        ({"release": {"fleet": "orders", "instance_id": "i-1"}}, "release: requests of people go to the operator"),
+        (
+            {"detail-type": "EC2 Spot Instance Interruption Warning", "source": "sluice.consumer"},
+            "source: must be 'aws.ec2' for 'EC2 Spot Instance Interruption Warning' (got 'sluice.consumer')",
+        ),
+        ({"Records": "none"}, "Records: must be a list"),
+        ({"Records": [{"body": "{"}, {}]}, "Records[0].body: not JSON"),
+        ({"Records": [{"body": json.dumps({"Records": []})}]}, "must be a lifecycle notification, not another batch"),
+    ],
+)
+def test_payload_is_refused_in_words_when_nothing_can_be_read(payload: object, words: str) -> None:
+    """What is wrong is named field by field, with what would be right."""
+    with pytest.raises(NoticeError) as caught:
+        payloads.read(payload, NOW)
+    assert words in str(caught.value)
+
+
+def test_person_can_sweep_when_asking_by_hand() -> None:
+    """`{"sweep": true}` does what the schedule does."""
+    assert one({"sweep": True}) == SweepNotice()

@@ -1,0 +1,89 @@
+"""What onboarding reads of AWS: it waits for a grant that was made a moment ago, and for nothing that will not come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sluice.aws.deployment import PATIENCE_S, PAUSE_S, AwsDeployment
+from sluice.ports.errors import PortError
+from tests.support.still_clock import Clock
+
+URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
+
+
+class Sqs:
+    """SQS that answers each of these codes in turn, and then what the queue is."""
+
+    def __init__(self, *codes: str) -> None:
+        """Codes of errors."""
+        self.codes = list(codes)
+        self.calls = 0
+
+    def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
+        """As botocore."""
+        self.calls += 1
+        if self.codes:
+            code = self.codes.pop(0)
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "GetQueueAttributes")
+        return {
+            "Attributes": {
+                "QueueArn": "arn:aws:sqs:eu-west-1:123456789012:orders",
+                "MessageRetentionPeriod": "345600",
+                "MaximumMessageSize": "262144",
+                "VisibilityTimeout": "30",
+            }
+        }
+
+
+def account(sqs: Sqs) -> tuple[AwsDeployment, Clock]:
+    """An account with this SQS, and its clock, which goes on where it pauses."""
+    clock = Clock()
+
+    class Clients:
+        pass
+
+    clients: Any = Clients()
+    clients.sqs = sqs
+
+    def pause(seconds: float) -> None:
+        clock.now += seconds
+
+    return AwsDeployment(clients, "/sluice/sluice/fleets/", elapsed=clock, pause=pause), clock
+
+
+def test_retention_is_read_when_the_grant_takes_a_moment() -> None:
+    """IAM is eventually consistent: the first answers after a policy was made may still refuse."""
+    sqs = Sqs("AccessDenied", "AccessDenied", "ThrottlingException")
+    asked, _ = account(sqs)
+
+    assert asked.retention_s(URL) == 345_600
+    assert sqs.calls == 4
+
+
+def test_error_is_told_when_the_grant_does_not_come() -> None:
+    """After a minute for all queues together, so that the function answers in time."""
+    sqs = Sqs(*["AccessDenied"] * 1_000)
+    asked, clock = account(sqs)
+    start = clock()
+
+    for _ in range(2):
+        with pytest.raises(PortError, match="sqs:GetQueueAttributes is not allowed"):
+            asked.retention_s(URL)
+
+    assert clock() - start <= PATIENCE_S
+    assert sqs.calls == PATIENCE_S / PAUSE_S + 2
+
+
+def test_nothing_is_awaited_when_there_is_no_queue() -> None:
+    """It will not appear by itself."""
+    sqs = Sqs("QueueDoesNotExist")
+    asked, clock = account(sqs)
+    start = clock()
+
+    with pytest.raises(PortError, match="does not exist"):
+        asked.retention_s(URL)
+
+    assert (sqs.calls, clock()) == (1, start)

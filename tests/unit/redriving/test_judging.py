@@ -1,0 +1,455 @@
+"""The judgments about dead letters: failure groups, verdicts, the copy that is sent back, order and pace."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from sluice.config.fleet import Otherwise, RedrivePolicy
+from sluice.model.redriving import Attribute, JobState, Message, RedriveJob, Verdict, VerdictKind
+from sluice.ports.aws_services import QueueFacts
+from sluice.redriving.failure_groups import SOURCE, Cause, failure_group, masked
+from sluice.redriving.jobs.rules import due, overlap, paced, returned
+from sluice.redriving.message_copy import (
+    ATTEMPTS,
+    COPY_OF,
+    FIRST_SENT_AT,
+    Origin,
+    attempts_of,
+    came_from,
+    copy_of,
+    first_sent_at,
+    memory_key,
+    origin_of,
+    rounds,
+)
+from sluice.redriving.verdict import History, backoff_s, judge
+from tests.support.redrive_worlds import START, letter, text
+
+ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"
+URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
+QUEUE = QueueFacts(url=URL, arn=ARN, fifo=False, retention_s=345_600, max_bytes=1_000)
+FIFO = replace(QUEUE, url=f"{URL}.fifo", arn=f"{ARN}.fifo", fifo=True)
+POLICY = RedrivePolicy(max_redrives=3, base_delay_s=10, max_delay_s=60)
+NEW = History()
+
+
+def judged(
+    message: Message, policy: RedrivePolicy, to: QueueFacts, history: History = NEW, uniform: float = 0.5
+) -> Verdict:
+    """The verdict on a message, in its own failure group."""
+    return judge(message, policy, to, failure_group(message), history=history, uniform=uniform)
+
+
+JOB = RedriveJob(
+    id="job-1",
+    fleet="orders",
+    state=JobState.RUNNING,
+    requested_at=START,
+    requested_by="a test",
+    updated_at=START,
+    rate_per_s=4.0,
+)
+
+
+# --------------------------------------------------------------------------- failure groups
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("UnknownItem: sku-13", "UnknownItem: sku-77"),
+        ("order 4711 not found", "order 3 not found"),
+        ("timeout after 3.5 s", "timeout after 12,000 s"),
+        ("no row 550e8400-e29b-41d4-a716-446655440000", "no row 00000000-0000-4000-8000-000000000001"),
+        ("at 0x7f3a2b", "at 0x1"),
+        ("digest deadbeef01 differs", "digest 0123456789abcdef0123456789abcdef differs"),
+        ("at 2026-11-24T02:15:00Z", "at 2025-01-01 00:00:00.123+01:00"),
+        ("trace 01ARZ3NDEKTSV4RRFFQ69G5FAV", "trace a8f3x"),
+        ("customer c17", "customer c3"),
+        ("Late:  twice   spaced", "late: twice spaced"),
+        ("first line\nsecond line of 17", "first line\r\nanother"),
+    ],
+)
+def test_failure_group_is_the_same_when_causes_differ_in_ids_numbers_times_or_case(one: str, other: str) -> None:
+    """Like goes with like."""
+    assert failure_group(letter(cause=one)).id == failure_group(letter(cause=other)).id
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("UnknownItem: sku-13", "UnknownCustomer: sku-13"),
+        ("KeyError: 'price'", "KeyError: 'sku'"),
+        ("stock below zero", "stock above zero"),
+    ],
+)
+def test_failure_group_differs_when_causes_differ_in_words(one: str, other: str) -> None:
+    """What is different stays apart."""
+    assert failure_group(letter(cause=one)).id != failure_group(letter(cause=other)).id
+
+
+def test_failure_group_says_the_masked_cause_in_words_and_not_in_its_id_when_one_is_stamped() -> None:
+    """A person recognises a group by its words; its id, which is in logs, is of its kind and a hash."""
+    group = failure_group(letter(cause="UnknownItem: sku-13"))
+    assert (group.words, group.id) == ("UnknownItem: sku-<n>", "cause-955ab66109c2")
+
+
+@pytest.mark.parametrize("body", ["hunter2 is my password", '{"hunter2": 1}', '{"hunter2', "[1]", ""])
+def test_failure_group_id_holds_no_word_of_a_message_when_no_cause_is_stamped(body: str) -> None:
+    """Kind and hash alone, whatever the body is."""
+    assert re.fullmatch(r"(json|text)-[0-9a-f]{12}", failure_group(letter(body)).id)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ('{"id": 1, "items": [{"sku": "a"}]}', '{"items": [{"sku": "b"}, {"sku": "c"}], "id": 2}', True),
+        ('{"id": 1}', '{"id": "1"}', False),
+        ('{"id": 1, "note": null}', '{"id": 1, "note": "x"}', False),
+        ('{"4711": {"n": 1}}', '{"4712": {"n": 5}}', True),
+        ("order 17 please", "order 18 please", True),
+        ("order 17 please", "cancel 17 please", False),
+        ('{"id": 1', '{"id": 2', True),
+        ("[1, 2]", "[3]", True),
+        ("[]", "{}", False),
+    ],
+)
+def test_failure_group_follows_the_body_s_shape_when_no_cause_is_stamped(one: str, other: str, same: bool) -> None:
+    """Without a cause the shape of the body speaks, not its values."""
+    assert (failure_group(letter(one)).id == failure_group(letter(other)).id) is same
+
+
+def test_failure_group_tells_queues_and_attributes_apart_when_no_cause_is_stamped() -> None:
+    """Where a message came from and what its producer calls its attributes are part of the fingerprint."""
+    plain = letter("hello", source=ARN)
+    elsewhere = letter("hello", source=f"{ARN}-2")
+    typed = letter("hello", source=ARN, attributes={"tenant": text("a")})
+    other_value = letter("hello", source=ARN, attributes={"tenant": text("b")})
+    stamped_source = letter("hello", attributes={SOURCE: text(URL)})
+    assert len({failure_group(message).id for message in (plain, elsewhere, typed)}) == 3
+    assert failure_group(typed).id == failure_group(other_value).id
+    assert failure_group(plain).id == failure_group(stamped_source).id
+
+
+def test_failure_group_is_found_in_a_line_when_the_body_is_a_bomb() -> None:
+    """Nesting, giant numbers and lone surrogates are grouped like anything else."""
+    for body in ("[" * 200_000, '{"a":' * 100_000, '{"n":' + "9" * 50_000 + "}", "\ud800 lone", "", "\x00\x1b[31m"):
+        group = failure_group(letter(body))
+        assert len(group.id) <= 64
+        assert group.words.isprintable()
+
+
+def test_masked_shows_no_hidden_characters_when_a_cause_holds_some() -> None:
+    """Escapes and bidi overrides of a cause do not reach a log or a page."""
+    assert masked("pay\u202eload \x1b[31mred\u200bdone") == "pay load [<id> done"
+
+
+# --------------------------------------------------------------------------- what a message carries
+
+
+@pytest.mark.parametrize(
+    ("stamp", "attempts"), [("0", 0), ("7", 7), ("-1", None), ("1e3", None), ("9" * 9, None), ("²", None), ("", None)]
+)
+def test_attempts_of_reads_only_a_plain_count_when_the_stamp_may_be_forged(stamp: str, attempts: int | None) -> None:
+    """A producer can stamp what it likes; only a small whole number is a count."""
+    assert attempts_of(letter(attributes={ATTEMPTS: Attribute("Number", stamp)})) == attempts
+
+
+@pytest.mark.parametrize(
+    ("stamp", "first"), [("1700000000.5", 1_700_000_000.5), ("nan", START), ("inf", START), ("-1", START), ("x", START)]
+)
+def test_first_sent_at_falls_back_to_sqs_s_own_time_when_the_stamp_is_unusable(stamp: str, first: float) -> None:
+    """The true age survives redrives, and nonsense does not replace it."""
+    message = letter(attributes={FIRST_SENT_AT: Attribute("Number", stamp)}, first_sent_at=START)
+    assert first_sent_at(message) == first
+
+
+@pytest.mark.parametrize(
+    ("stamp", "origin"),
+    [
+        ("m-1", Origin("m-1")),
+        ("m-1/job-1/a-group-12ab", Origin("m-1", "job-1", "a-group-12ab")),
+        ("m-1/job-1", None),
+        ("m-1/job-1/", None),
+        ("m 1", None),
+        ("../../x", None),
+        ("m" * 101, None),
+    ],
+)
+def test_origin_of_reads_only_what_sluice_could_have_written_when_the_stamp_may_be_forged(
+    stamp: str, origin: Origin | None
+) -> None:
+    """What is read from a stamp becomes a key of the ledger: it has the form of one, or is nothing."""
+    assert origin_of(letter(attributes={COPY_OF: text(stamp)})) == origin
+
+
+def test_memory_key_is_the_same_when_only_the_stamps_differ_and_another_when_the_message_does() -> None:
+    """Redrives are remembered by what a message says, whatever id SQS gives its copies."""
+    plain = letter("a", attributes={"x": text("1")})
+    stamped = letter("a", attributes={"x": text("1"), ATTEMPTS: Attribute("Number", "2")}, id="m-2", cause="c")
+    others = (
+        letter("b", attributes={"x": text("1")}),
+        letter("a", attributes={"x": text("2")}),
+        letter("a", attributes={"y": text("1")}),
+        letter("a", attributes={"x": Attribute("Binary", binary=b"1")}),
+        letter("a", attributes={"x": text("1")}, message_group="g"),
+    )
+    assert memory_key(plain) == memory_key(stamped)
+    assert len({memory_key(message) for message in (plain, *others)}) == 6
+
+
+# --------------------------------------------------------------------------- the copy
+
+
+def test_copy_of_keeps_the_message_and_drops_the_stamps_of_the_failure_when_it_is_sent_back() -> None:
+    """A copy is the message whole, with its count, its origin and its age, and without its last cause."""
+    own = {"scan": Attribute("Binary.png", binary=b"\x00\xff"), "weight": Attribute("Number.kg", "1.250")}
+    message = letter("body", attributes={**own, SOURCE: text(ARN)}, cause="Broken: it is")
+    copy = copy_of(message, 2, QUEUE, ("job-1", "a-group"))
+    assert copy is not None
+    assert copy.carries_attempts
+    assert (copy.message.id, copy.message.body) == (message.id, "body")
+    assert dict(copy.message.attributes) == own | {
+        ATTEMPTS: Attribute("Number", "2"),
+        COPY_OF: text("m-1/job-1/a-group"),
+        FIRST_SENT_AT: Attribute("Number", f"{START - 100:.3f}"),
+    }
+
+
+def test_copy_of_takes_the_older_age_along_when_the_message_carries_one() -> None:
+    """The first sending is that of the first copy, not of the last."""
+    old = Attribute("Number", "1700000000.000")
+    copy = copy_of(letter(attributes={FIRST_SENT_AT: old}), 1, QUEUE)
+    assert copy is not None
+    assert dict(copy.message.attributes)[FIRST_SENT_AT] == old
+
+
+@pytest.mark.parametrize(
+    ("own_count", "retried", "redriven"),
+    [
+        (5, {ATTEMPTS, COPY_OF, FIRST_SENT_AT}, {ATTEMPTS, COPY_OF, FIRST_SENT_AT}),
+        # With the origin as well, the consumer would have no room for cause and source when it fails again.
+        (6, {ATTEMPTS, FIRST_SENT_AT}, {ATTEMPTS, COPY_OF, FIRST_SENT_AT}),
+        (7, {ATTEMPTS, COPY_OF, FIRST_SENT_AT}, {ATTEMPTS, COPY_OF, FIRST_SENT_AT}),  # it has none in any case
+        (8, {ATTEMPTS, FIRST_SENT_AT}, {ATTEMPTS, COPY_OF}),
+        (9, {ATTEMPTS}, {ATTEMPTS}),
+        (10, set(), set()),
+    ],
+)
+def test_copy_of_stamps_in_order_of_use_when_attributes_run_out(
+    own_count: int, retried: set[str], redriven: set[str]
+) -> None:
+    """Ten attributes are all there is: the count matters most, and none of the message's own is dropped."""
+    own = {f"a{i}": text("x") for i in range(own_count)}
+    for stamped, job in ((retried, None), (redriven, ("job-1", "a-group"))):
+        copy = copy_of(letter("b", attributes=own), 1, QUEUE, job)
+        assert copy is not None
+        names = {name for name, _ in copy.message.attributes}
+        assert names == set(own) | stamped
+        assert copy.carries_attempts is (ATTEMPTS in stamped)
+
+
+@pytest.mark.parametrize(("size", "fits", "carries"), [(500, True, True), (1_000, True, False), (1_001, False, False)])
+def test_copy_of_is_none_only_when_the_bare_message_is_more_than_the_queue_takes(
+    size: int, fits: bool, carries: bool
+) -> None:
+    """At the size limit a message still goes, unstamped; above it no queue would take it."""
+    copy = copy_of(letter("é" * (size // 2) + "x" * (size % 2)), 1, QUEUE)
+    assert (copy is not None) is fits
+    assert (copy is not None and copy.carries_attempts) is carries
+
+
+# --------------------------------------------------------------------------- the verdict
+
+
+@pytest.mark.parametrize(
+    ("redrives", "kind", "attempt"),
+    [
+        (0, VerdictKind.RETRY, 1),
+        (2, VerdictKind.RETRY, 3),
+        (3, VerdictKind.QUARANTINE, 3),
+        (99, VerdictKind.QUARANTINE, 99),
+    ],
+)
+def test_judge_retries_max_redrives_times_when_a_message_keeps_failing(
+    redrives: int, kind: VerdictKind, attempt: int
+) -> None:
+    """Three retries, then quarantine."""
+    verdict = judged(letter(), POLICY, QUEUE, History(redrives, None), 0.5)
+    assert (verdict.kind, verdict.attempt) == (kind, attempt)
+
+
+def test_judge_quarantines_at_once_when_the_policy_allows_no_retry() -> None:
+    """max_redrives 0 turns retries off."""
+    verdict = judged(letter(), RedrivePolicy(max_redrives=0), QUEUE, History(0, None), 0.0)
+    assert verdict.kind is VerdictKind.QUARANTINE
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        (ARN, "retry"),
+        (URL, "retry"),
+        (None, "retry"),
+        (f"{ARN}-2", "quarantine"),
+        (ARN.replace("123456789012", "210987654321"), "quarantine"),  # a namesake in another account
+        (ARN.replace("eu-west-1", "us-east-1"), "quarantine"),  # ... in another region
+        (URL.replace("123456789012", "210987654321"), "quarantine"),
+    ],
+)
+def test_judge_sends_back_only_to_where_a_message_came_from_when_that_is_known(source: str | None, kind: str) -> None:
+    """A shared dead-letter queue does not mix its sources up."""
+    for message in (letter(source=source), letter(attributes={SOURCE: text(source)} if source else {})):
+        assert judged(message, POLICY, QUEUE, History(0, None), 0.5).kind == kind
+        assert came_from(message, QUEUE) is (kind == "retry")
+
+
+def test_judge_believes_sqs_over_the_message_when_they_name_different_sources() -> None:
+    """What SQS tells cannot be forged by a producer."""
+    message = letter(source=ARN, attributes={SOURCE: text(f"{ARN}-2")})
+    assert judged(message, POLICY, QUEUE, History(0, None), 0.5).kind is VerdictKind.RETRY
+
+
+def test_judge_quarantines_whole_when_a_message_is_more_than_its_queue_takes() -> None:
+    """It is kept and said why; nothing is cut off."""
+    verdict = judged(letter("x" * 1_001), POLICY, QUEUE, History(0, None), 0.5)
+    assert verdict.kind is VerdictKind.QUARANTINE
+    assert "1001 bytes" in verdict.sentence
+
+
+def test_judge_follows_into_the_same_group_when_an_earlier_message_of_the_message_group_is_there() -> None:
+    """FIFO: what is behind a quarantined message waits behind it, in its failure group."""
+    held = Cause("first-12ab", "First: it was")
+    verdict = judged(letter(cause="Other: it is"), POLICY, FIFO, History(0, held), 0.5)
+    assert (verdict.kind, verdict.failure_group, verdict.cause) == (VerdictKind.QUARANTINE, *held)
+
+
+def test_judge_retries_at_once_when_the_queue_is_fifo() -> None:
+    """FIFO queues know no delay per message."""
+    assert judged(letter(message_group="g"), POLICY, FIFO, History(2, None), 0.99).delay_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("redrives", "uniform", "delay_s"),
+    [(0, 0.0, 0.0), (0, 0.5, 5.0), (1, 0.5, 10.0), (2, 0.5, 20.0), (3, 0.5, 30.0), (64, 0.5, 30.0), (5_000, 0.5, 30.0)],
+)
+def test_backoff_s_is_a_share_of_the_exponential_delay_when_retries_add_up(
+    redrives: int, uniform: float, delay_s: float
+) -> None:
+    """Full jitter: uniform(0, min(60, 10 * 2^redrives))."""
+    assert backoff_s(POLICY, redrives, uniform) == delay_s
+
+
+# --------------------------------------------------------------------------- order, pace, jobs
+
+
+def test_rounds_send_one_of_each_message_group_when_the_queue_is_fifo() -> None:
+    """Within a message group each waits for the one before it; groups do not wait for each other."""
+    messages = [letter(message_group=group) for group in ("a", "b", "a", "a", "c", "b")]
+    assert rounds(messages, FIFO) == ((0, 1, 4), (2, 5), (3,))
+
+
+def test_rounds_are_one_when_the_queue_is_standard() -> None:
+    """On a standard queue a message group is a tenant, and orders nothing."""
+    messages = [letter(message_group=group) for group in ("a", "a", None)]
+    assert rounds(messages, QUEUE) == ((0, 1, 2),)
+    assert rounds([], QUEUE) == ()
+
+
+POLICY_OF_CAUSES = RedrivePolicy(permanent=("UnknownItem*", "*schema*"), transient=("timeout*",), burst_count=5)
+
+
+@pytest.mark.parametrize(
+    ("cause", "recent_count", "kind", "said"),
+    [
+        ("UnknownItem: no item tea-7", 1, VerdictKind.QUARANTINE, "permanent"),
+        ("bad SCHEMA: version 3", 1, VerdictKind.QUARANTINE, "permanent"),
+        ("KeyError: 'street'", 4, VerdictKind.RETRY, "Retry 1"),
+        ("KeyError: 'street'", 5, VerdictKind.QUARANTINE, "tripped, with 5 dead letters"),
+        ("timeout: payment", 500, VerdictKind.RETRY, "Retry 1"),
+    ],
+)
+def test_judge_goes_by_the_policy_when_it_names_causes(
+    cause: str, recent_count: int, kind: VerdictKind, said: str
+) -> None:
+    """Permanent causes are not retried, a group that bursts is not, and transient ones are whatever happens."""
+    verdict = judged(letter(cause=cause), POLICY_OF_CAUSES, QUEUE, History(recent_count=recent_count))
+    assert verdict.kind is kind
+    assert said in verdict.sentence
+
+
+def test_judge_retries_transient_causes_alone_when_the_rest_is_for_quarantine() -> None:
+    """`otherwise: quarantine` turns the policy round; retries still come to an end."""
+    policy = RedrivePolicy(transient=("timeout*",), otherwise=Otherwise.QUARANTINE, max_redrives=2)
+    assert judged(letter(cause="odd"), policy, QUEUE).kind is VerdictKind.QUARANTINE
+    assert judged(letter(), policy, QUEUE).kind is VerdictKind.QUARANTINE
+    assert judged(letter(cause="Timeout: db"), policy, QUEUE, History(redrives=1)).kind is VerdictKind.RETRY
+    assert judged(letter(cause="Timeout: db"), policy, QUEUE, History(redrives=2)).kind is VerdictKind.QUARANTINE
+
+
+def test_judge_never_trips_when_the_policy_says_so() -> None:
+    """burst_count 0: every message is retried by itself."""
+    policy = RedrivePolicy(burst_count=0)
+    assert judged(letter(cause="odd"), policy, QUEUE, History(recent_count=9_999)).kind is VerdictKind.RETRY
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "count", "fifo_count"),
+    [(0.01, 1, 1), (0.9, 1, 1), (4.0, 4, 4), (9.99, 9, 9), (50, 50, 10), (10_000, 500, 10)],
+)
+def test_due_is_a_second_s_worth_and_a_load_at_most_when_a_job_may_send(
+    rate_per_s: float, count: int, fifo_count: int
+) -> None:
+    """No second sees more than the rate, or one message; FIFO loads are small, since a doubt holds others up."""
+    job = replace(JOB, rate_per_s=rate_per_s)
+    assert (due(job, QUEUE), due(job, FIFO)) == (count, fifo_count)
+
+
+def test_paced_does_not_catch_up_when_a_job_was_left_alone_for_a_while() -> None:
+    """A minute between two ticks is no credit for a burst."""
+    assert paced(replace(JOB, next_at=START), 4, began_at=START + 60) == START + 61
+    assert paced(replace(JOB, next_at=START + 5), 4, began_at=START) == START + 6
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ({}, {}, True),
+        ({}, {"failure_group": "a"}, True),
+        ({"failure_group": "a"}, {"failure_group": "a"}, True),
+        ({"failure_group": "a"}, {"failure_group": "b"}, False),
+        ({"message_id": "m"}, {"message_id": "m"}, True),
+        ({"message_id": "m"}, {"message_id": "n"}, False),
+        ({"message_id": "m"}, {}, True),
+        ({"message_id": "m"}, {"failure_group": "a"}, False),
+        ({"from_dead_letters": True}, {}, False),
+        ({"from_dead_letters": True}, {"from_dead_letters": True}, True),
+    ],
+)
+def test_overlap_is_seen_when_two_jobs_select_the_same(
+    one: dict[str, object], other: dict[str, object], expected: bool
+) -> None:
+    """A second request for what is being sent is refused; for anything else it is not."""
+    first, second = replace(JOB, **one), replace(JOB, **other)  # type: ignore[arg-type] # the table's
+    assert overlap(first, second) is expected
+    assert overlap(second, first) is expected
+
+
+def test_returned_stops_the_job_when_it_is_for_one_failure_group() -> None:
+    """A group that fails again is stopped at once."""
+    job = returned(replace(JOB, failure_group="a"), "a", "Message m came back.", START + 9)
+    assert (job.state, job.returned_count, job.stopped_groups) == (JobState.STOPPED, 1, ("a",))
+    assert job.note == "Stopped: a message it sent failed again. Message m came back."
+
+
+def test_returned_leaves_that_group_out_when_the_job_is_for_all() -> None:
+    """The other groups go on."""
+    job = returned(returned(JOB, "a", "", START), "a", "", START)
+    assert (job.state, job.returned_count, job.stopped_groups) == (JobState.RUNNING, 2, ("a",))
+
+
+def test_returned_is_noted_and_changes_nothing_else_when_the_job_is_over() -> None:
+    """A late return is on record."""
+    job = returned(replace(JOB, state=JobState.DONE, failure_group="a", note="3 of 3 sent."), "a", "", START)
+    assert (job.state, job.returned_count, job.note) == (JobState.DONE, 1, "3 of 3 sent.")

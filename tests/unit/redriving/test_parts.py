@@ -1,0 +1,296 @@
+"""Loads out of a dead-letter queue in parts that are moved side by side: each claims its own, and they count as one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import pytest
+
+from sluice.memory import Call, Fault, MemoryQueue, When, faulty_ports
+from sluice.model.redriving import Attribute, Claim, Consignment, JobPhase, JobState, Message, RedriveJob
+from sluice.ports.aws_services import BatchAnswer, Queue
+from sluice.ports.errors import TryLaterError
+from sluice.ports.ledger import Ports
+from sluice.redriving.jobs.dlq_loading import LOAD_S
+from sluice.redriving.jobs.lifecycle import Selection, open_job
+from sluice.redriving.jobs.rules import joined
+from tests.support.redrive_worlds import World, fleet, letter, text
+
+DEAD = Selection(from_dead_letters=True)
+
+
+@dataclass
+class Divided:
+    """A queue that moves loads in so many parts as equal as may be, first to last; all else is the world's."""
+
+    queue: MemoryQueue
+    parts: int
+    before: Callable[[int], None] = lambda _part: None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.queue, name)
+
+    def shares(self, count: int) -> Sequence[int]:
+        """As equal as may be."""
+        each, over = divmod(count, self.parts)
+        return [each + (place < over) for place in range(self.parts)]
+
+    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
+        """One after another."""
+        results = []
+        for place, work in enumerate(works):
+            self.before(place)
+            results.append(work())
+        return results
+
+
+def divided(world: World, parts: int, before: Callable[[int], None] = lambda _part: None) -> Ports:
+    """The world's ports, with loads in parts."""
+    return replace(cast("Ports", world.ports), queue=cast("Queue", Divided(world.ports.queue, parts, before)))
+
+
+def dead_world(count: int, **policy: Any) -> World:
+    """A fleet in manual mode with dead letters m0, m1, ..."""
+    world = World(fleet(mode="manual", **policy))
+    for number in range(count):
+        world.put_dead(f"m{number}")
+    return world
+
+
+def begun(world: World, **changes: Any) -> RedriveJob:
+    """A job on record for the whole dead-letter queue, its canaries watched already."""
+    job = open_job(world.ports, world.fleet, DEAD, world.job(rate_per_s=100.0, **changes))
+    return world.ports.ledger.keep_job(replace(job, phase=JobPhase.RAMP, cursor="watched"))
+
+
+def test_load_is_counted_as_one_when_it_is_moved_in_parts() -> None:
+    """Each part claims what it sends, over the last one's claim; nothing is left of it, and the rate is that of all."""
+    world = dead_world(11)
+    claimed: list[Consignment] = []
+
+    def note(call: Call) -> None:
+        if call.method == "consign":
+            claimed.append(call.args[0])
+
+    ports = faulty_ports(divided(world, 3), note)
+    runner = world.runner(ports)
+    taken = runner.take(begun(world))
+    assert taken is not None
+    job = runner.step(taken)
+    assert (job.state, job.sent_count, job.note) == (JobState.DONE, 11, "11 of 11 sent.")
+    assert job.next_at == pytest.approx(world.now + 11 / 100)
+    assert (sorted(world.bodies()), world.bodies(world.dead_letters)) == (sorted(f"m{i}" for i in range(11)), [])
+    assert [len(record.claimed) for record in claimed] == [4, 4, 3]
+    assert len({record.name for record in claimed}) == 1
+    ids = [message_id for record in claimed for message_id in record.claimed]
+    assert world.ports.ledger.retry_marks("orders", ids, world.now) == {}
+
+
+def test_claim_is_not_written_over_when_something_of_it_is_in_doubt() -> None:
+    """The next part claims under another name; what nobody knows of stays claimed, and what is gone is forgotten."""
+    world = dead_world(6)
+    claimed: list[Consignment] = []
+
+    class Silent(Divided):
+        def send(self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float]) -> BatchAnswer:
+            answer = self.queue.send(queue_url, messages, delay_s)
+            return replace(answer, done=answer.done - {0}) if len(claimed) == 1 else answer
+
+    def note(call: Call) -> None:
+        if call.method == "consign":
+            claimed.append(call.args[0])
+
+    silent = replace(cast("Ports", world.ports), queue=cast("Queue", Silent(world.ports.queue, 3)))
+    runner = world.runner(faulty_ports(silent, note))
+    taken = runner.take(begun(world))
+    assert taken is not None
+    job = runner.step(taken)
+    assert (job.state, job.sent_count, job.doubtful_count) == (JobState.DONE, 5, 1)
+    first, second, third = claimed
+    assert first.name != second.name == third.name
+    ids = [message_id for record in claimed for message_id in record.claimed]
+    assert world.ports.ledger.retry_marks("orders", ids, world.now) == {first.claimed[0]: Claim.BUSY}
+
+
+def test_no_further_part_is_begun_when_a_load_takes_long() -> None:
+    """Whoever pauses the job waits for the parts that are under way; the first is begun whatever the time."""
+    world = dead_world(9)
+
+    def wait(_part: int) -> None:
+        world.now += LOAD_S * 0.6
+
+    runner = world.runner(divided(world, 3, wait))
+    taken = runner.take(begun(world))
+    assert taken is not None
+    job = runner.step(taken)
+    assert (job.state, job.sent_count, len(world.bodies(world.dead_letters))) == (JobState.RUNNING, 3, 6)
+    visible = world.ports.queue.read(world.dead_letters, world.now).visible
+    assert visible is not None
+    assert visible.value == 6
+    assert runner.step(job).sent_count == 3 + 2
+
+
+def test_canaries_are_watched_when_they_are_moved_in_parts() -> None:
+    """The ramp begins after the wait, whatever the canary was divided into."""
+    world = dead_world(9, canary_count=3, canary_wait_s=5)
+    job = world.work(open_job(world.ports, world.fleet, DEAD, world.job(rate_per_s=100.0)), divided(world, 2))
+    assert (job.state, job.sent_count) == (JobState.DONE, 9)
+    assert sum(world.slept_s) >= 5
+
+
+def test_fifo_load_is_moved_as_one_whatever_the_queue_would_divide() -> None:
+    """Parts would overtake one another."""
+    world = World(fleet(fifo=True, mode="manual"))
+    for number in range(6):
+        world.put_dead(f"m{number}", message_group="g")
+
+    def never(_part: int) -> None:
+        assert _part == 0
+
+    world.work(open_job(world.ports, world.fleet, DEAD, world.job()), divided(world, 3, never))
+    # One of a message group is received at a time, and each is deleted before the next.
+    assert world.bodies() == [f"m{number}" for number in range(len(world.bodies()))]
+    assert world.bodies()
+
+
+def test_no_further_part_is_sent_when_one_sees_a_message_come_back() -> None:
+    """What the others have received is given back at once; the job stops, and counts what was sent before."""
+    world = dead_world(9)
+    job = begun(world)
+    runner = world.runner(divided(world, 3))
+    taken = runner.take(job)
+    assert taken is not None
+    # The first message of the second part is one that this job has sent before.
+    stamps = {"sluice_copy_of": f"00000000-0000-4000-8000-000000000000/{job.id}/broken-0123456789"}
+    messages = world.ports.queue.receive(world.dead_letters, 9, 1.0)
+    for place, message in enumerate(messages):
+        world.ports.queue.delete(world.dead_letters, [message.receipt])
+        world.put_dead(message.body, **(stamps if place == 3 else {}))
+    stopped = runner.step(taken)
+    assert (stopped.state, stopped.sent_count, stopped.returned_count) == (JobState.STOPPED, 3, 1)
+    assert (stopped.stopped_groups, "came back" in stopped.note) == (("broken-0123456789",), True)
+    assert (world.bodies(), len(world.bodies(world.dead_letters))) == (["m0", "m1", "m2"], 6)
+    visible = world.ports.queue.read(world.dead_letters, world.now).visible
+    assert visible is not None
+    assert visible.value == 6  # nothing is left hidden
+
+
+def test_job_stops_when_what_came_back_cannot_be_shown_again() -> None:
+    """It does so by itself later: that is no reason to go on sending."""
+    world = dead_world(2)
+    job = begun(world)
+    (message, _) = world.ports.queue.receive(world.dead_letters, 2, 1.0)
+    world.ports.queue.delete(world.dead_letters, [message.receipt])
+    world.put_dead("back", sluice_copy_of=f"{message.id}/{job.id}/broken-0123456789")
+    world.now += 2
+
+    def throttle(call: Call) -> Fault | None:
+        return Fault(When.BEFORE, TryLaterError("slow down")) if call.method == "hide" else None
+
+    runner = world.runner(faulty_ports(world.ports, throttle))
+    taken = runner.take(job)
+    assert taken is not None
+    assert runner.step(taken).state is JobState.STOPPED
+    assert world.bodies() == []
+
+
+@pytest.mark.parametrize("method", ["receive", "retry_marks"])
+def test_other_parts_count_when_one_meets_an_error(method: str) -> None:
+    """The job goes on with a note; what that part had received comes back by itself, and goes in the next steps."""
+    world = dead_world(0)
+    for number in range(9):  # copies of others' redrives, so that each part asks for marks
+        world.put_dead(f"m{number}", sluice_copy_of=f"00000000-0000-4000-8000-00000000000{number}")
+    failed: list[Call] = []
+
+    def fail(call: Call) -> Fault | None:
+        if call.method == method and not failed:
+            failed.append(call)
+            return Fault(When.BEFORE, TryLaterError("slow down"))
+        return None
+
+    runner = world.runner(faulty_ports(divided(world, 3), fail))
+    taken = runner.take(begun(world))
+    assert taken is not None
+    job = runner.step(taken)
+    assert (job.state, job.sent_count, len(world.bodies())) == (JobState.RUNNING, 6, 6)
+    assert job.note == "A part of a load was left: slow down"
+    world.now += 3_600.0
+    done = world.work(job)
+    assert (done.state, sorted(world.bodies())) == (JobState.DONE, [f"m{number}" for number in range(9)])
+
+
+def test_job_stands_as_it_did_when_every_part_meets_an_error() -> None:
+    """Nothing was received, and that is not the end of the queue."""
+    world = dead_world(9)
+
+    def fail(call: Call) -> Fault | None:
+        return Fault(When.BEFORE, TryLaterError("slow down")) if call.method == "receive" else None
+
+    ports = faulty_ports(divided(world, 3), fail)
+    world.work(begun(world), ports)
+    job = world.ports.ledger.job("orders", "job-1")
+    assert job is not None
+    assert (job.state, job.sent_count, len(world.failures)) == (JobState.RUNNING, 0, 1)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_message_is_sent_once_when_it_is_given_to_two_parts(place: int) -> None:
+    """SQS may deliver twice; the first part has sent, deleted and forgotten it before the second looks at it."""
+    world = dead_world(4)
+    given: list[Message] = []
+    whole = world.ports.queue
+
+    class Doubling(Divided):
+        def receive(self, queue_url: str, limit: int, visibility_s: float, wait_s: float = 0.0) -> tuple[Message, ...]:
+            received = whole.receive(queue_url, limit, visibility_s, wait_s)
+            if given and received:
+                received = (*received[1:], given[place])
+            given.extend(received)
+            return received
+
+    ports = replace(cast("Ports", world.ports), queue=cast("Queue", Doubling(whole, 2)))
+    runner = world.runner(ports)
+    taken = runner.take(begun(world))
+    assert taken is not None
+    job = runner.step(taken)
+    assert (world.bodies(), job.sent_count) == (["m0", "m1", "m3"], 3)
+
+
+def test_claims_part_two_sendings_when_two_parts_have_the_same_message_in_hand() -> None:
+    """Of two that looked at the same moment, whoever claims second leaves it."""
+    world = dead_world(1)
+    (message,) = world.ports.queue.receive(world.dead_letters, 1, 30.0)
+    marks: list[Mapping[str, Claim]] = []
+    for name in ("part-1", "part-2"):
+        record = Consignment("orders", name, world.now, world.now + 30, (message.id,))
+        marks.append(world.ports.ledger.consign(record))
+    assert [mark[message.id] for mark in marks] == [Claim.GRANTED, Claim.BUSY]
+
+
+def test_joined_adds_what_each_part_counted() -> None:
+    """Counts, groups and the reason of the part that stopped; a part that changed nothing adds nothing."""
+    before = RedriveJob(
+        "job-1", "orders", JobState.RUNNING, 1.0, "a test", 1.0, sent_count=10, failed_count=1, stopped_groups=("a",)
+    )
+    after = joined(
+        before,
+        [
+            before,
+            replace(before, sent_count=14, note="one was not deleted"),
+            replace(before, sent_count=12, failed_count=3, doubtful_count=1),
+            replace(before, state=JobState.STOPPED, note="Stopped.", returned_count=1, stopped_groups=("a", "b")),
+        ],
+    )
+    assert (after.state, after.note) == (JobState.STOPPED, "Stopped.")
+    assert (after.sent_count, after.failed_count, after.doubtful_count, after.returned_count) == (16, 3, 1, 1)
+    assert after.stopped_groups == ("a", "b")
+    assert joined(before, [before]) == before
+
+
+def test_size_counts_bytes_and_not_characters() -> None:
+    """Of body, names, types and values, texts and binaries alike."""
+    assert letter("abc").size_bytes == 3
+    assert letter("Zürich €", attributes={}).size_bytes == 11
+    assert letter("\ud800").size_bytes == 3  # what no UTF-8 knows is counted as it would be long
+    typed = letter("ü", attributes={"scan": Attribute("Binary", binary=b"\x00\xff"), "ort": text("Köln")})
+    assert typed.size_bytes == 2 + len("scanBinary") + 2 + len("ortString") + 5
