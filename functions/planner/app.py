@@ -11,7 +11,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
-from sluice.aws import stack_ports
+from sluice.aws import stack_ports as _ports
 from sluice.model.timing import Timing
 from sluice.planning.service import Answer, Invocation, PlannerService
 from sluice.telemetry import emit, keep_from
@@ -57,7 +57,7 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
         sleep=time.sleep,
         stack=os.environ.get("SLUICE_STACK", "sluice"),
     )
-    service = PlannerService(stack_ports(), time.time, timing(), invocation, logger)
+    service = PlannerService(_ports(), time.time, timing(), invocation, logger)
     try:
         return service.respond(event)
     finally:

@@ -96,7 +96,7 @@ def test_consumer_of_three_lines_finishes_and_lets_go(
     assert all(event["detail"]["instance-id"] == instance_id for event in said())
 
 
-SWEEP = {"detail-type": "Scheduled Event", "detail": {}}
+SWEEP = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
 WORKS_ONCE = CONSUMER.replace(
     "while not lifecycle.leaving:\n    with lifecycle.working():\n        time.sleep(1.5)",
     "sluice_consumer.IDLE_AFTER_S = 0.1\nwith lifecycle.working():\n    time.sleep(6)\nlifecycle.wait(60)",

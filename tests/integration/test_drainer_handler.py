@@ -1077,11 +1077,11 @@ def test_metrics_are_one_blob_a_fleet_when_several_were_at_it(capsys: pytest.Cap
     """Counts are summed, durations kept one by one."""
     count, seconds = Unit.COUNT, Unit.SECONDS
     tally: list[Record] = [
-        ("orders", "HeartbeatsSent", count, 1),
-        ("mail", "HeartbeatsSent", count, 1),
-        ("orders", "HeartbeatsSent", count, 1),
-        ("orders", "DrainDuration", seconds, 4.5),
-        ("orders", "DrainDuration", seconds, 9.0),
+        Record("orders", "HeartbeatsSent", count, 1),
+        Record("mail", "HeartbeatsSent", count, 1),
+        Record("orders", "HeartbeatsSent", count, 1),
+        Record("orders", "DrainDuration", seconds, 4.5),
+        Record("orders", "DrainDuration", seconds, 9.0),
     ]
     emit(app.metrics, summed(tally))
     blobs = {blob["fleet"]: blob for blob in map(json.loads, capsys.readouterr().out.splitlines())}

@@ -22,7 +22,7 @@ NOT_RUN: Mapping[str, str] = {
     "make aws-smoke SANDBOX=1": "minutes; tests/e2e/test_smoke.py runs it",
     "make test": "it is what runs this test",
     "make setup": "compiles the planner for minutes where it was not yet; the environments are those of this test",
-    ".venv/bin/sluice backtest --matrix": "minutes; tests/unit/test_backtest_command.py runs it on short traces",
+    ".venv/bin/sluice backtest --matrix": "minutes; tests/unit/tools/backtest/test_command.py runs it on short traces",
 }
 """Lines that run here and are left out, each with its reason; that their target exists is still looked at."""
 DEPLOYED = ("README.md", "Deploy it")
