@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from functions.drainer import app
+from functions.operator import app as operator_app
 from sluice.aws import connect
 from sluice.draining import state_machine as draining
 from sluice.draining import sweep
@@ -17,6 +18,7 @@ from sluice.draining.fleet_book import FleetBook
 from sluice.memory import Crash, When, at_call, faulty_ports
 from sluice.model.draining import Drain, DrainOutcome, DrainState
 from sluice.ports.ledger import Ports
+from sluice.redriving import context
 from tests.integration.contract_worlds import AwsWorld
 from tools.sandbox.sandbox import Sandbox
 
@@ -45,6 +47,13 @@ class Yard:
         tick_s = 0.2 if ticks_s else 1_000.0
         shift = sweep.Shift(time.time() + (ticks_s or 10.0), tick_s, "owner", time.sleep)
         return app.answer(payload, app.Drainer(ports, time.time, shift, FleetBook(ports, time.time, app.logger)))
+
+    def release(self, instance_id: str) -> Any:
+        """What the operator function answers to the release of an instance."""
+        now = time.time()
+        shift = context.Shift("request", now + 30, now + 25, time.sleep, lambda: 0.5)
+        operator = operator_app.Operator(self.world.ports, time.time, shift)
+        return operator_app.answer({"release": {"fleet": self.name, "instance_id": instance_id}}, operator)
 
     def drain(self) -> Drain:
         """The fleet's only drain."""
@@ -204,7 +213,7 @@ def test_instance_is_kept_when_its_drain_failed_and_goes_when_a_person_says_so(m
     yard.invoke(SWEEP, ticks_s=10.0)
     eventually(lambda: yard.group.in_state("Terminating:Retained"))
     assert yard.drain().state is DrainState.RETAINED
-    yard.invoke({"release": {"fleet": yard.name, "instance_id": instance_id}})
+    assert "error" not in yard.release(instance_id)
     eventually(lambda: not yard.group.states())
     yard.invoke(SWEEP)
     assert (yard.drain().state, yard.drain().outcome) == (DrainState.RELEASED, DrainOutcome.TERMINATED)
