@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from sluice.draining.state_machine import UNDER_WAY
+from sluice.memory import Hook
 from sluice.model.redriving import Attribute, JobState, Message, Quarantined
 from sluice.widget import Scene, Theme, render, render_whole
 from tests.support.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, failure_groups, fleet, harmed, jobs
@@ -275,10 +276,14 @@ def test_redrive_when_confirmed_sends_and_is_shown_and_can_be_stopped(open_page:
 
 def test_drain_when_released_goes_on_at_a_persons_word(open_page: OpenPage, world: World) -> None:
     """Nothing happens before the confirmation; then the drainer has it on record, and the popup says so."""
+    group, policy = world.ports.group, fleet().drain
+    group.create(fleet().group, desired=1, hooks=(Hook(policy.hook, timeout_s=policy.hook_timeout_s),))
+    (instance,) = group.read(fleet().group).instances
+    group.set_desired(fleet().group, 0)  # and its hook holds it
+    known = min((d for d in world.ports.ledger.drains("orders") if d.state in UNDER_WAY), key=lambda d: d.started_at)
+    held = replace(known, instance_id=instance.id, hook=None, started_at=known.started_at - 60, version=0)
+    oldest = world.ports.ledger.keep_drain(held)
     page = open_page()
-    oldest = min((d for d in world.ports.ledger.drains("orders") if d.state in UNDER_WAY), key=lambda d: d.started_at)
-    group = world.ports.group
-    group.create(fleet().group)
     page.locator("#widget").get_by_role("button", name="Release", exact=True).first.click()
     expect(page.locator("#confirm")).to_contain_text("what it works on is cut short")
     assert world.ports.ledger.drain("orders", oldest.instance_id) == oldest

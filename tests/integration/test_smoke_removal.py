@@ -107,14 +107,18 @@ class World:
         settings = SmokeSettings.sandbox(6.0)
         return Removal(self.account, self.names, settings, directory / "made.json", lambda _: None, **more)
 
+    def _all(self, service: str, operation: str, key: str) -> list[Any]:
+        """Every page of a list: the account has other tests' things as well."""
+        pages = self._client(service).get_paginator(operation).paginate()
+        return [one for page in pages for one in page.get(key, [])]
+
     def there(self, made: dict[str, str]) -> set[str]:
         """Which of the things that `fill` made are still there."""
-        cloudformation, s3, ssm, logs = map(self._client, ("cloudformation", "s3", "ssm", "logs"))
-        stacks = {stack["StackName"] for stack in cloudformation.describe_stacks()["Stacks"]}
-        buckets = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
-        tables = set(self._client("dynamodb").list_tables()["TableNames"])
-        parameters = {one["Name"] for one in ssm.describe_parameters()["Parameters"]}
-        groups = {one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]}
+        stacks = {stack["StackName"] for stack in self._all("cloudformation", "describe_stacks", "Stacks")}
+        buckets = {bucket["Name"] for bucket in self._client("s3").list_buckets()["Buckets"]}
+        tables = set(self._all("dynamodb", "list_tables", "TableNames"))
+        parameters = {one["Name"] for one in self._all("ssm", "describe_parameters", "Parameters")}
+        groups = {one["logGroupName"] for one in self._all("logs", "describe_log_groups", "logGroups")}
         mine = {*self.names.stacks, self.names.bucket, self.names.database_parameter, made["Archive"], made["Ledger"]}
         mine |= {f"/aws/lambda/{made['Planner']}"}
         return mine & (stacks | buckets | tables | parameters | groups)
