@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
@@ -79,11 +78,10 @@ tracer = Tracer()
 metrics = Metrics()
 
 
-@cache
 def _ports() -> Ports:
-    from sluice.aws import connect  # noqa: PLC0415 - a description needs no AWS, and botocore takes long to import
+    from sluice.aws import stack_ports  # noqa: PLC0415 - a description needs no AWS, and botocore takes long to import
 
-    return connect(os.environ)
+    return stack_ports()
 
 
 @logger.inject_lambda_context

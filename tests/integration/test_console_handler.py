@@ -13,7 +13,7 @@ import moto
 import pytest
 
 from functions.console import app
-from sluice.aws import connect
+from sluice.aws import connect, stack_ports
 from sluice.memory import Call, Fault, When, faulty_ports
 from sluice.model.draining import DrainState
 from sluice.model.observed import Mode
@@ -313,7 +313,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, str]]:
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    app._ports.cache_clear()
+    stack_ports.cache_clear()
     monkeypatch.setattr(app.metrics.provider, "namespace", "Sluice")  # read from the environment at import
     with moto.mock_aws():
         boto3.client("dynamodb").create_table(
@@ -326,7 +326,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, str]]:
             Name="/sluice/test/fleets/orders", Type="String", Value=fleet().model_dump_json()
         )
         yield environment
-    app._ports.cache_clear()
+    stack_ports.cache_clear()
 
 
 def test_handler_when_on_aws_shows_the_ledger_and_only_reads(
