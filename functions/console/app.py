@@ -10,7 +10,8 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import ConsoleLedger
+from sluice.ports.stack import Ports
 from sluice.telemetry import Record, Unit, emit, keep_from
 from sluice.widget.service import WidgetService
 from sluice.widget.view import WidgetSettings
@@ -21,7 +22,7 @@ tracer = Tracer()
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Sluice"))
 
 
-def _ports() -> Ports:
+def _ports() -> Ports[ConsoleLedger]:
     from sluice.aws import stack_ports  # noqa: PLC0415 - a description needs no AWS, and botocore takes long to import
 
     return stack_ports()

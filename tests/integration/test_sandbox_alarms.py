@@ -378,6 +378,27 @@ def test_event_is_delivered_again_when_the_function_fails(
     assert len(eventually(lambda: function.seen() if len(function.seen()) == 3 else None)) == 3
 
 
+def test_event_is_dropped_when_its_function_is_deleted_before_the_retry(
+    sandbox: Sandbox, make_recorder: Any, eventually: Any, unique: Any
+) -> None:
+    """The code does not run again, and its log group is not made anew."""
+    events, logs = sandbox.client("events"), sandbox.client("logs")
+    function = make_recorder(fails=3)
+    rule = unique("rule")
+    arn = events.put_rule(Name=rule, EventPattern=json.dumps({"source": [rule]}))["RuleArn"]
+    function.permit(EVENT, arn)
+    events.put_targets(Rule=rule, Targets=[{"Id": "a", "Arn": function.arn}])
+    group = f"/aws/lambda/{function.name}"
+
+    events.put_events(Entries=[{"Source": rule, "DetailType": "x", "Detail": "{}"}])
+    eventually(lambda: logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"])
+    sandbox.client("lambda").delete_function(FunctionName=function.name)
+    logs.delete_log_group(logGroupName=group)
+
+    eventually(lambda: f"{function.name} was deleted: its event is dropped" in sandbox.log_path.read_text())
+    assert logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"] == []
+
+
 def test_schedule_fires_each_short_minute(sandbox: Sandbox, make_recorder: Any, eventually: Any, unique: Any) -> None:
     """rate(1 minute) is as long as the settings say."""
     events = sandbox.client("events")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,25 @@ def test_everything_goes_when_it_is_the_smoke_test_s_own(sandbox: Sandbox, prefi
     assert removal.problems == []
     assert world.there(made) == set()
     assert not removal.kept.exists()
+
+
+def test_log_group_goes_when_a_late_line_makes_it_anew(sandbox: Sandbox, prefix: str, tmp_path: Path) -> None:
+    """An invocation that outlived its function writes its last lines after the log group was deleted."""
+    world = World(sandbox, prefix, prefix)
+    made = world.fill()
+    group = f"/aws/lambda/{made['Planner']}"
+    logs, late = world.account.client("logs"), [group]
+
+    def write_late_line(seconds: float) -> None:
+        if late:
+            logs.create_log_group(logGroupName=late.pop())
+        time.sleep(seconds)
+
+    removal = world.removal(tmp_path, sleep=write_late_line)
+
+    assert removal.run() == []
+    assert late == []
+    assert world.there(made) == set()
 
 
 def test_nothing_goes_when_names_are_near_and_tags_are_not_ours(sandbox: Sandbox, prefix: str, tmp_path: Path) -> None:

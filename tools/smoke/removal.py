@@ -7,6 +7,7 @@ the log groups that it makes. The second are asked of AWS, so that what an earli
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,7 @@ class Removal:
         say: told each step.
         absent_before: whether this run found none of the names in use when it began, so that whatever has one now is
             this run's, even a stack that never came far enough to have tags.
+        sleep: waits some seconds.
         problems: what went wrong so far, in words.
     """
 
@@ -57,6 +59,7 @@ class Removal:
     kept: Path
     say: Callable[[str], None]
     absent_before: bool = False
+    sleep: Callable[[float], None] = time.sleep
     problems: list[str] = field(default_factory=list)
 
     def run(self) -> list[Left]:
@@ -70,8 +73,8 @@ class Removal:
             ("instances", self._terminate),
             ("ledger", self._delete_tables),
             ("parameter", self._delete_parameter),
-            ("log groups", self._delete_logs),
             ("buckets", self._delete_buckets),
+            ("log groups", self._delete_logs),
         ):
             try:
                 step()
@@ -210,9 +213,20 @@ class Removal:
         return found
 
     def _delete_logs(self) -> None:
-        for name in self._log_groups():
-            self.say(f"Deleting log group {name}")
-            self.account.client("logs").delete_log_group(logGroupName=name)
+        """Delete log groups until none has come anew for `late_lines_s`.
+
+        An invocation under way outlives the deletion of its function, and its last lines make the log group again.
+        """
+        if not self._kept(FUNCTION):
+            return
+        self.say(f"Watching for late log lines for {self.settings.late_lines_s:g} s")
+        quiet_since = time.monotonic()
+        while time.monotonic() - quiet_since < self.settings.late_lines_s:
+            for name in self._log_groups():
+                self.say(f"Deleting log group {name}")
+                self.account.client("logs").delete_log_group(logGroupName=name)
+                quiet_since = time.monotonic()
+            self.sleep(self.settings.look_s)
 
     # --- instances ---
 

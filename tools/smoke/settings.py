@@ -27,6 +27,7 @@ class SmokeSettings:
     retry_base_s: float = 10.0
     canary_wait_s: float = 30.0
     look_s: float = 5.0  # between two looks of whoever waits
+    late_lines_s: float = 30.0  # an invocation that outlives its function's deletion writes its log lines by then
     patience_s: float = 900.0  # for one step of the story
     stack_patience_s: float = 900.0  # for one stack to be made or deleted
 
@@ -51,6 +52,7 @@ class SmokeSettings:
             retry_base_s=max(1.0, of.retry_base_s * share),
             canary_wait_s=of.canary_wait_s * share,
             look_s=0.5,
+            late_lines_s=3.0,
             patience_s=180.0,
             stack_patience_s=300.0,
         )

@@ -26,7 +26,7 @@ from tools.sandbox.emulator.host import Host
 
 _lambda = Host(
     "services.lambda_svc", "function_policy_for_arn", "_get_func_record_for_ref", "_execution_record_for_config",
-    "invoke_async_with_retry", "_route_async_failure", "_create_esm", "_functions",
+    "invoke_async_with_retry", "_route_async_failure", "_create_esm", "_functions", "_execute_function",
 )  # fmt: skip
 _eventbridge = Host("services.eventbridge", "_invoke_target", "_dispatch_to_lambda")
 _evaluator = Host("core.iam_evaluator", "EvalContext", "evaluate_resource_policy")
@@ -77,6 +77,7 @@ class Lambdas:
                 to_destination(target_arn, name, event, result)
 
         _lambda["_route_async_failure"] = route_failure
+        _drop_events_of_deleted_functions()
         self._check_mappings()
 
     def _from_rule(self, function_arn: str, payload: str) -> None:
@@ -148,6 +149,23 @@ class Lambdas:
             if not self._authorisation.role_may(config["Role"], action, source):
                 return f"The provided execution role does not have permissions to call {action.split(':')[1]} on SQS"
         return ""
+
+
+def _drop_events_of_deleted_functions() -> None:
+    """Run no retry of a function that was deleted while its event waited.
+
+    ministack keeps the function's record for the retries: it would run code that is gone and make its log group anew.
+    """
+    execute = _lambda["_execute_function"]
+
+    def execute_function(record: Mapping[str, Any], event: Any) -> Any:
+        name = (record.get("config") or record).get("FunctionName")
+        if name not in _lambda["_functions"]:
+            log.info("%s was deleted: its event is dropped", name)
+            return {"body": None, "log": ""}
+        return execute(record, event)
+
+    _lambda["_execute_function"] = execute_function
 
 
 def invoke(function_arn: str, event: Any) -> None:

@@ -12,7 +12,8 @@ from sluice.planning.learning.forecasting import WEEK_S
 from sluice.planning.shadow.scorecard import score
 from sluice.ports.aws_services import LoadedFleets
 from sluice.ports.errors import PortError
-from sluice.ports.ledger import Ledger, Ports
+from sluice.ports.ledger import ConsoleLedger
+from sluice.ports.stack import Ports
 from sluice.widget.documentation import DOCUMENTATION
 from sluice.widget.messages import MESSAGES_PER_PAGE, PopupContext, render_message_detail, render_message_list
 from sluice.widget.page import render, render_problems
@@ -35,7 +36,7 @@ class WidgetAnswer:
 class WidgetService:
     """Answers the widget's events."""
 
-    ports: Callable[[], Ports]  # not called for a description or for a faulty request
+    ports: Callable[[], Ports[ConsoleLedger]]  # not called for a description or for a faulty request
     now: Callable[[], float]  # epoch seconds
     settings: WidgetSettings
 
@@ -62,7 +63,7 @@ class WidgetService:
         problems += tuple(str(error) for error in view.documents.invalid)
         return WidgetAnswer(render(view, request.theme, request.width_px), "widget rendered", problems + view.notes)
 
-    def _show_messages(self, request: WidgetRequest, fleet: str, ports: Ports) -> WidgetAnswer:
+    def _show_messages(self, request: WidgetRequest, fleet: str, ports: Ports[ConsoleLedger]) -> WidgetAnswer:
         """A page of a failure group's messages, or one message, for a popup."""
         context = PopupContext(
             fleet,
@@ -73,17 +74,17 @@ class WidgetService:
             self.settings.operator_arn,
         )
         if request.message_id:
-            entry = ports.ledger.quarantined_message(fleet, request.message_id)
+            entry = ports.ledger.quarantine.quarantined_message(fleet, request.message_id)
             if entry is None:
                 problem = f"No message {request.message_id} is in the quarantine of {fleet}."
                 text = render_problems("The message was not found:", (problem,), request.theme)
                 return WidgetAnswer(text, "message not found")
             return WidgetAnswer(render_message_detail(entry, ports.archive.load(entry.key), context), "message shown")
         group = request.failure_group or ""
-        page, after = ports.ledger.quarantined(fleet, group, MESSAGES_PER_PAGE, request.after)
+        page, after = ports.ledger.quarantine.quarantined(fleet, group, MESSAGES_PER_PAGE, request.after)
         return WidgetAnswer(render_message_list(page, group, after, context), "messages listed")
 
-    def _read_view(self, request: WidgetRequest, ports: Ports) -> View:
+    def _read_view(self, request: WidgetRequest, ports: Ports[ConsoleLedger]) -> View:
         """All that the widget shows of the fleet that is asked for."""
         view = View(request.period, self.settings, filter=request.filter, notes=request.notes)
         try:
@@ -103,7 +104,7 @@ class WidgetService:
 class RecordReader:
     """Reads a fleet's records; `failures` has the sources that could not be read."""
 
-    ledger: Ledger
+    ledger: ConsoleLedger
     period: Period
     failures: list[ReadFailure] = field(default_factory=list)
 
@@ -112,20 +113,20 @@ class RecordReader:
         name, period, ledger = fleet.name, self.period, self.ledger
         decisions = self._try(
             Source.DECISIONS,
-            lambda: ledger.decisions(name, DECISIONS_MAX + 1, since=period.since, until=period.until),
+            lambda: ledger.decisions.decisions(name, DECISIONS_MAX + 1, since=period.since, until=period.until),
         )
         records = FleetRecords(
             decisions=decisions[:DECISIONS_MAX],
             truncated=len(decisions) > DECISIONS_MAX,
-            drains=self._try(Source.DRAINS, lambda: ledger.drains(name)),
-            failure_groups=self._try(Source.FAILURE_GROUPS, lambda: ledger.failure_groups(name)),
-            jobs=self._try(Source.REDRIVES, lambda: ledger.jobs(name)),
+            drains=self._try(Source.DRAINS, lambda: ledger.drains.drains(name)),
+            failure_groups=self._try(Source.FAILURE_GROUPS, lambda: ledger.failure_groups.failure_groups(name)),
+            jobs=self._try(Source.REDRIVES, lambda: ledger.jobs.jobs(name)),
         )
         return self._with_scores(records, name) if fleet.mode is Mode.SHADOW else records
 
     def _with_scores(self, records: FleetRecords, fleet: str) -> FleetRecords:
         """The records with the shadow comparison over a day and over a week."""
-        for shadow in self._try(Source.SHADOW, lambda: (self.ledger.memory(fleet).shadow,)):
+        for shadow in self._try(Source.SHADOW, lambda: (self.ledger.planner_state.memory(fleet).shadow,)):
             return replace(records, day_score=score(shadow), week_score=score(shadow, WEEK_S))
         return records
 
