@@ -369,7 +369,7 @@ def test_drains_when_over_are_counted_by_outcome() -> None:
     over = drains()[2]
     ended = [replace(over, instance_id=f"i-{n}", outcome=DrainOutcome.COMPLETED) for n in range(3)]
     text = section(show(view(drains=(*ended, replace(over, outcome=DrainOutcome.LATE)))), "Drains")
-    assert "4 released instances still on record: 3 completed, 1 late." in text
+    assert "4 released instances still on record: 3 completed, 1 already ended at their completion." in text
 
 
 def test_drain_when_past_its_deadline_says_since_when() -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 import htpy
 
 from sluice.draining.state_machine import due_at
-from sluice.model.draining import Drain, DrainOutcome, DrainState
+from sluice.model.draining import Drain, DrainCause, DrainOutcome, DrainState
 from sluice.widget.elements import and_more, call_action, fraction, progress_bar, unread_section
 from sluice.widget.text import DOT, counted, duration, safe_text
 from sluice.widget.view import Source, View
@@ -45,12 +45,24 @@ def _released(view: View) -> htpy.Node:
     if not outcomes:
         return None
     released = f"{counted(outcomes.total(), 'released instance')} still on record"
-    kinds = [f"{outcomes[outcome]:,} {outcome}" for outcome in DrainOutcome if outcomes[outcome]]
+    kinds = [f"{outcomes[outcome]:,} {label}" for outcome, label in _OUTCOMES.items() if outcomes[outcome]]
     return htpy.p(".sl-quiet")[f"{released}: {', '.join(kinds)}." if kinds else f"{released}."]
 
 
+_OUTCOMES = {
+    DrainOutcome.COMPLETED: "completed",
+    DrainOutcome.LATE: "already ended at their completion",
+    DrainOutcome.GONE: "left their group by themselves",
+    DrainOutcome.CLOSED: "closed without a lifecycle action",
+    DrainOutcome.TERMINATED: "terminated after their inspection",
+}
+_CAUSES = {
+    DrainCause.TERMINATE: "the group terminates it",
+    DrainCause.SPOT: "Spot interruption",
+    DrainCause.OPERATOR: "released by an operator",
+}
 _DRAIN_STATES = {
-    DrainState.NOTICED: ("", "noticed"),
+    DrainState.NOTICED: ("", "starting"),
     DrainState.STOPPING: ("", "stopping"),
     DrainState.DONE: (".sl-good", "done"),
     DrainState.EXPIRED: (".sl-bad", "past its deadline"),
@@ -122,6 +134,6 @@ def _headline(drain: Drain, button: htpy.Node) -> htpy.Node:
     return htpy.div(".sl-line")[
         htpy.b[safe_text(drain.instance_id)],
         htpy.span(f".sl-pill{kind}")[label],
-        htpy.span(".sl-facts")[safe_text(drain.cause)],
+        htpy.span(".sl-facts")[_CAUSES.get(drain.cause, str(drain.cause))],
         button,
     ]

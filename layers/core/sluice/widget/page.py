@@ -223,7 +223,7 @@ def _tile(name: str, value: str, below: str, *, bad: bool = False) -> htpy.Node:
 def _wanted(latest: Decision | None) -> str:
     if latest is None:
         return UNKNOWN
-    return f"wants {latest.want:,}" if latest.want != latest.current else "as wanted"
+    return f"{latest.want:,} wanted" if latest.want != latest.current else "as wanted"
 
 
 def _body(view: View, fleet: Fleet, width: int) -> htpy.Node:
