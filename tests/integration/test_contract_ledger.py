@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.model.consumers import BootState, Consumer, ConsumerWord
+from sluice.model.consumers import BootState, Consumer, ConsumerStatus
 from sluice.model.draining import Drain, DrainCause, DrainState, HookAction
 from sluice.model.observed import Mode
 from sluice.model.planning import (
@@ -64,7 +64,7 @@ def decision(number: int, at: float, fleet: str = FLEET) -> Decision:
         want=4,
         reasons=(Reason(ReasonCode.NEED, "9 \u00d7 needed", 1, 9), Reason(ReasonCode.GROUP_MAX, "4 at most", 9, 4)),
         figures=(Figure("visible", 120.5, 3.25, "sqs"), Figure("oldest_age", None, None, "cloudwatch")),
-        sentence="grow to 4: the queue needs 9",
+        sentence="Scaling out to 4: the queue needs 9",
         hot=True,
     )
 
@@ -118,7 +118,7 @@ def job(number: int, at: float = AT) -> RedriveJob:
         fleet=FLEET,
         state=JobState.RUNNING,
         requested_at=at,
-        requested_by="a person",
+        requested_by="an operator",
         updated_at=at,
         failure_group="g-1",
         rate_per_s=2.5,
@@ -305,9 +305,9 @@ def consumer(instance_id: str, at: float) -> Consumer:
         first_message_at=at - 29,
         hook=HookAction("consumers", "sluice-ready", instance_id, "token"),
         hook_at=at - 80,
-        word=ConsumerWord.BUSY,
-        word_at=at,
-        in_hand=3,
+        status=ConsumerStatus.BUSY,
+        status_at=at,
+        in_flight=3,
         protected=True,
     )
 
@@ -316,12 +316,12 @@ def test_consumers_are_kept_at_their_version_and_listed(world: World, ledger: Le
     """Written like drains, and of one fleet each."""
     now = world.now()
     assert ledger.consumer(FLEET, "i-1") is None
-    first = ledger.keep_consumer(consumer("i-1", now))
+    first = ledger.write_consumer(consumer("i-1", now))
     assert first == replace(consumer("i-1", now), version=1)
-    second = ledger.keep_consumer(replace(first, protected=False))
+    second = ledger.write_consumer(replace(first, protected=False))
     with pytest.raises(ConflictError):
-        ledger.keep_consumer(replace(first, word=ConsumerWord.IDLE))
-    ledger.keep_consumer(replace(consumer("i-2", now), fleet="other"))
+        ledger.write_consumer(replace(first, status=ConsumerStatus.IDLE))
+    ledger.write_consumer(replace(consumer("i-2", now), fleet="other"))
     assert ledger.consumer(FLEET, "i-1") == second
     assert ledger.consumers(FLEET) == (second,)
 
@@ -419,7 +419,7 @@ def test_redrive_of_a_group_is_counted_anew_with_each_job(ledger: Ledger) -> Non
 
 
 def test_archived_group_comes_back_when_it_is_seen_again(ledger: Ledger) -> None:
-    """Set aside until then, or until a person takes it out."""
+    """Set aside until then, or until an operator takes it out."""
     assert ledger.archive_group(FLEET, "g-1", AT) is None
     ledger.note_failure(FLEET, "g-1", "declined", "one", AT)
     group = ledger.archive_group(FLEET, "g-1", AT + 5)
@@ -570,7 +570,7 @@ def test_retry_is_granted_once(ledger: Ledger) -> None:
 
 
 def test_retry_is_sent_when_confirmed(ledger: Ledger) -> None:
-    """What was sent stays sent, also after the claimant's time, also on a person's word."""
+    """What was sent stays sent, also after the claimant's time, also on an operator's request."""
     ledger.claim_retries(FLEET, ["a"], AT + 60, AT)
     ledger.confirm_retries(FLEET, ["a"], AT + 1)
     assert ledger.claim_retries(FLEET, ["a"], AT + 999, AT + 100) == {"a": Claim.SENT}
@@ -578,7 +578,7 @@ def test_retry_is_sent_when_confirmed(ledger: Ledger) -> None:
 
 
 def test_retry_is_doubtful_when_its_claimant_is_gone(ledger: Ledger) -> None:
-    """It may have been sent: only a person's word grants it again, and that once."""
+    """It may have been sent: only an operator's request grants it again, and that once."""
     ledger.claim_retries(FLEET, ["a"], AT + 60, AT)
     assert ledger.claim_retries(FLEET, ["a"], AT + 120, AT + 60) == {"a": Claim.DOUBTFUL}
     assert ledger.claim_retries(FLEET, ["a"], AT + 120, AT + 60, again=True) == {"a": Claim.GRANTED}

@@ -25,7 +25,7 @@ NOW = 1_795_600_000.0
 WRITES = {
     "send", "delete", "hide", "start_move", "cancel_move", "store", "remove", "remove_all", "quarantine", "let_go",
     "let_go_all", "claim_retries", "confirm_retries", "note_failure", "note_returned", "keep_job", "keep_drain",
-    "keep_consumer", "note_launch", "complete_hook", "end", "protect", "set_desired", "stop", "acquire", "admit_group",
+    "write_consumer", "note_launch", "complete_hook", "end", "protect", "set_desired", "stop", "acquire", "admit_group",
     "keep_attempts", "archive_group",
 }  # fmt: skip
 
@@ -81,7 +81,7 @@ class Stack:
     def in_service(self) -> bool:
         """Whether its instance is where it was."""
         (instance,) = self.ports.group.read(self.fleet.group).instances
-        return instance.state is Lifecycle.WORKING
+        return instance.state is Lifecycle.IN_SERVICE
 
 
 @pytest.fixture

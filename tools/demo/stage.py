@@ -97,7 +97,7 @@ class Stage:
         )
 
     def terminate(self, instance_id: str) -> None:
-        """End an instance as a person would, by Auto Scaling; its group launches another in its place."""
+        """End an instance as an operator would, by Auto Scaling; its group launches another in its place."""
         self.sandbox.client("autoscaling").terminate_instance_in_auto_scaling_group(
             InstanceId=instance_id, ShouldDecrementDesiredCapacity=False
         )
@@ -227,7 +227,7 @@ def write_consumer(stage: Stage) -> None:
 
 
 def sluice_parameters(stage: Stage) -> dict[str, str]:
-    """Parameters of template.yaml: the four that a person is asked for, and the demo's short settings."""
+    """Parameters of template.yaml: the four that a user is asked for, and the demo's short settings."""
     settings = stage.settings
     return {
         "QueueUrl": stage.orders["QueueUrl"],
@@ -251,7 +251,7 @@ def fleet_settings(settings: DemoSettings) -> dict[str, dict[str, Any]]:
             "concurrency": settings.concurrency,
             "lead_time_s": settings.boot_s + 2,
         },
-        "limits": {"shrink_window_s": settings.shrink_window_s},
+        "limits": {"stabilization_window_s": settings.stabilization_window_s},
         "drain": {"deadline_s": 60, "hook_timeout_s": 30, "heartbeat_s": 10},
         "redrive": {
             "max_redrives": settings.max_redrives,

@@ -642,7 +642,7 @@ def test_stop_has_its_own_time_when_the_fleet_sets_one() -> None:
 
 
 def test_failed_drain_is_kept_when_the_group_allows_it() -> None:
-    """Past its deadline the action is abandoned; the group keeps the instance until a person lets it go."""
+    """Past its deadline the action is abandoned; the group keeps the instance until an operator lets it go."""
     drain = a_drain(DrainState.STOPPING, deadline_at=NOW)
     expired = advance(drain, Tick(retains=True), KEEPS, NOW)
     assert expired.drain is not None
@@ -791,7 +791,7 @@ def test_heartbeat_answered_late_does_not_reopen_when_the_drain_was_released() -
 
 @pytest.mark.parametrize("state", [DrainState.NOTICED, DrainState.STOPPING])
 def test_operators_release_stands_for_the_deadline_when_under_way(state: DrainState) -> None:
-    """A person's word: expired now, completed by instance id, whatever token is on record."""
+    """An operator's request: expired now, completed by instance id, whatever token is on record."""
     step = advance(a_drain(state), Release("orders", OUR_HOOK), POLICY, NOW)
     assert step.drain is not None
     assert (step.drain.state, step.drain.deadline_at) == (DrainState.EXPIRED, NOW)

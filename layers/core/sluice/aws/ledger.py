@@ -197,7 +197,7 @@ class DynamoLedger:
         """Every consumer heard of lately."""
         return tuple(_readable(Consumer, self._table.query(f"fleet#{fleet}", "consumer#", f"consumer#{PAST_ALL}")))
 
-    def keep_consumer(self, consumer: Consumer) -> Consumer:
+    def write_consumer(self, consumer: Consumer) -> Consumer:
         """Write a consumer's record if its version is still the ledger's."""
         written = replace(consumer, version=consumer.version + 1)
         until: dict[str, Value] = {"ttl": _ttl(consumer.updated_at + CONSUMERS_KEPT_S)}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from sluice.config.fleet import Fleet
-from sluice.consumers.tracker import Minder
+from sluice.consumers.tracker import ConsumerTracker
 from sluice.draining.events import PoolWaiting, Retained, Tick, Waiting
 from sluice.draining.executor import Course, DrainRunner
 from sluice.draining.observations import Look, news_of, sights_of, urgency
@@ -150,9 +150,9 @@ class Sweeper:
             return Look(reading, commands=commands, online=online)
         told_by = self._asked(fleet, "what consumers said", lambda: self.ports.ledger.consumers(fleet.name)) or ()
         if reading is not None:
-            minder = Minder(self.ports, fleet, self.now)
-            minder.sweep(told_by, reading, frozenset(drain.instance_id for drain in under_way))
-            self.teller.minded(fleet, minder.minded)
+            tracker = ConsumerTracker(self.ports, fleet, self.now)
+            tracker.sweep(told_by, reading, frozenset(drain.instance_id for drain in under_way))
+            self.teller.tracked(fleet, tracker.result)
         ended: frozenset[str] = frozenset()
         if old := [d.instance_id for d in under_way if self.now() >= d.started_at + LOOK_AFTER_S]:
             ended = self._asked(fleet, "machines' states", lambda: self.ports.instances.ended(old)) or ended
@@ -180,7 +180,7 @@ class Sweeper:
 
     def _in_flight(self, fleet: Fleet, under_way: Sequence[Drain], reading: GroupReading | None) -> float | None:
         """Messages in flight, where that tells something: signs are wanted, and only drains are at work."""
-        if reading is None or reading.count(Lifecycle.WORKING) + reading.count(Lifecycle.LAUNCHING):
+        if reading is None or reading.count(Lifecycle.IN_SERVICE) + reading.count(Lifecycle.LAUNCHING):
             return None
         if not any(needs_signs(drain, fleet.drain) for drain in under_way):
             return None

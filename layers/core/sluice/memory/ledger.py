@@ -130,7 +130,7 @@ class MemoryLedger:
         consumers = sorted(self._consumers.items())
         return tuple(one for key, one in consumers if key[0] == fleet and one.updated_at > gone_at)
 
-    def keep_consumer(self, consumer: Consumer) -> Consumer:
+    def write_consumer(self, consumer: Consumer) -> Consumer:
         """Write a consumer's record if its version is still the ledger's."""
         there = self.consumer(consumer.fleet, consumer.instance_id)
         _check(consumer.version, there.version if there else 0, f"consumer of {consumer.instance_id}")

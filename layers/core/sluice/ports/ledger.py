@@ -101,7 +101,7 @@ class Ledger(Protocol):
         """Every consumer heard of in CONSUMERS_KEPT_S."""
         ...
 
-    def keep_consumer(self, consumer: Consumer) -> Consumer:
+    def write_consumer(self, consumer: Consumer) -> Consumer:
         """Write a consumer's record if its version is still the ledger's; ConflictError otherwise."""
         ...
 
@@ -194,7 +194,7 @@ class Ledger(Protocol):
     ) -> Mapping[str, Claim]:
         """Claim the sending of messages, each by itself, until a time after which the claimant is surely gone.
 
-        GRANTED is given once: where there is no mark; with `again` (a person's word) also where it is DOUBTFUL.
+        GRANTED is given once: where there is no mark; with `again` (an operator asks for it) also where it is DOUBTFUL.
         """
         ...
 
