@@ -10,9 +10,9 @@ from sluice.consumers.state_machine import (
     REPORT_FRESH_S,
     BootEvent,
     BootEventKind,
-    ConsumerReported,
     LaunchStarted,
     LeftGroup,
+    ReportReceived,
     SeenInGroup,
     TrackedInstance,
     advance_boot,
@@ -51,9 +51,9 @@ def a_consumer(boot: BootState, **changes: object) -> Consumer:
     return replace(consumer, **changes)  # type: ignore[arg-type]
 
 
-def reported(status: ConsumerStatus, at: float = NOW, in_flight: int | None = None) -> ConsumerReported:
+def reported(status: ConsumerStatus, at: float = NOW, in_flight: int | None = None) -> ReportReceived:
     """The consumer says something now."""
-    return ConsumerReported(Report(ID, status, at, in_flight))
+    return ReportReceived(Report(ID, status, at, in_flight))
 
 
 EVENTS: tuple[BootEvent, ...] = (

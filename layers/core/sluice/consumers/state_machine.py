@@ -83,7 +83,7 @@ class SeenInGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumerReported:
+class ReportReceived:
     """The consumer said something of itself."""
 
     report: Report
@@ -111,7 +111,7 @@ class LeftGroup:
     kind = BootEventKind.GONE
 
 
-type BootEvent = LaunchStarted | SeenInGroup | ConsumerReported | LeftGroup
+type BootEvent = LaunchStarted | SeenInGroup | ReportReceived | LeftGroup
 
 
 # --------------------------------------------------------------------------- moves
@@ -184,12 +184,12 @@ def _reported_at(report: Report, consumer: Consumer) -> float:
     return report.at if consumer.launched_at is None else max(report.at, consumer.launched_at)
 
 
-def _with_report(consumer: Consumer, event: ConsumerReported) -> Consumer:
+def _with_report(consumer: Consumer, event: ReportReceived) -> Consumer:
     report = event.report
     return replace(consumer, status=report.status, status_at=report.at, in_flight=report.in_flight)
 
 
-def _ready(consumer: Consumer, event: ConsumerReported, _now: float) -> BootStep:
+def _ready(consumer: Consumer, event: ReportReceived, _now: float) -> BootStep:
     heard = _with_report(consumer, event)
     if consumer.boot is BootState.WORKING:
         return BootStep(heard)
@@ -200,12 +200,12 @@ def _ready(consumer: Consumer, event: ConsumerReported, _now: float) -> BootStep
     return BootStep(ready, _completion(ready, HookResult.CONTINUE))
 
 
-def _failed(consumer: Consumer, event: ConsumerReported, _now: float) -> BootStep:
+def _failed(consumer: Consumer, event: ReportReceived, _now: float) -> BootStep:
     heard = replace(_with_report(consumer, event), boot=BootState.LOST)
     return BootStep(heard, _completion(heard, HookResult.ABANDON))
 
 
-def _busy(consumer: Consumer, event: ConsumerReported, _now: float) -> BootStep:
+def _busy(consumer: Consumer, event: ReportReceived, _now: float) -> BootStep:
     """Whoever works is ready, whether its word of that has come or not."""
     heard = _with_report(consumer, event)
     if consumer.boot is BootState.WORKING:
@@ -216,7 +216,7 @@ def _busy(consumer: Consumer, event: ConsumerReported, _now: float) -> BootStep:
     return BootStep(working, _completion(working, HookResult.CONTINUE) if consumer.ready_at is None else ())
 
 
-def _record_report(consumer: Consumer, event: ConsumerReported, _now: float) -> BootStep:
+def _record_report(consumer: Consumer, event: ReportReceived, _now: float) -> BootStep:
     return BootStep(_with_report(consumer, event))
 
 
@@ -334,7 +334,7 @@ def advance_boot(consumer: Consumer | None, event: BootEvent, instance: TrackedI
     transition = BOOT_TABLE.get((consumer.boot if consumer else None, event.kind))
     if transition is None:
         return BootStep(consumer)
-    if isinstance(event, ConsumerReported) and not _is_newer(consumer, event.report, instance, now):
+    if isinstance(event, ReportReceived) and not _is_newer(consumer, event.report, instance, now):
         return BootStep(consumer)
     known = consumer or Consumer(instance.fleet, instance.instance_id, BootState.BOOTING, now)
     if instance.hook is not None and known.hook is None:
