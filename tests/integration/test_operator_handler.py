@@ -15,7 +15,7 @@ from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.sweep import Shift as DrainShift
 from sluice.memory import Call, Fault, Hook, MemoryPorts, faulty_ports, memory_ports, queue_url
 from sluice.model.observed import Lifecycle
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving.context import Shift
 from tests.support.redrive_worlds import polled
 
@@ -25,7 +25,7 @@ NOW = 1_795_600_000.0
 WRITES = {
     "send", "delete", "hide", "start_move", "cancel_move", "store", "remove", "remove_all", "quarantine", "let_go",
     "let_go_all", "claim_retries", "confirm_retries", "note_failure", "note_returned", "keep_job", "keep_drain",
-    "write_consumer", "note_launch", "complete_hook", "end", "protect", "set_desired", "stop", "acquire", "admit_group",
+    "keep_consumer", "note_launch", "complete_hook", "end", "protect", "set_desired", "stop", "acquire", "admit_group",
     "keep_attempts", "archive_group",
 }  # fmt: skip
 
@@ -178,7 +178,7 @@ def test_forged_event_changes_nothing_when_sent_to_whom_it_is_meant_for_and_to_t
     assert stack.writes == []
     assert stack.in_service()
     assert stack.ports.instances.commands == []
-    assert stack.ports.ledger.quarantined("orders") == ((), None)
+    assert stack.ports.ledger.quarantine.quarantined("orders") == ((), None)
     if function == "redriver":
         kept = {failure["itemIdentifier"] for failure in answered["batchItemFailures"]}
         assert kept == {record["messageId"] for record in event["Records"]}, "Lambda deletes none of them"

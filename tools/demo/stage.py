@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.aws import connect
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from tools.demo.settings import DemoSettings
 from tools.sandbox.sandbox import ROOT, Sandbox, SandboxError
 
@@ -181,7 +181,7 @@ def set_up(settings: DemoSettings, say: Callable[[str], None], directory: Path |
         )
         say("sam build, sam deploy: examples/orders")
         stage.orders = sandbox.deploy(ORDERS, ORDERS_STACK, orders_parameters(stage))
-        write_consumer(stage)
+        keep_consumer(stage)
         say("sam build, sam deploy: Sluice beside it")
         stage.sluice = sandbox.deploy(ROOT, SLUICE_STACK, sluice_parameters(stage))
         stage.run_admin("init")
@@ -205,7 +205,7 @@ def orders_parameters(stage: Stage) -> dict[str, str]:
     }
 
 
-def write_consumer(stage: Stage) -> None:
+def keep_consumer(stage: Stage) -> None:
     """Write what the sandbox starts as an instance: the stand-in for user data and a systemd unit."""
     settings = stage.settings
     variables = {
