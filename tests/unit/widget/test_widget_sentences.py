@@ -118,7 +118,7 @@ def views() -> Iterator[View]:
     yield view(fleet=None, names=())
     yield view(decisions=(), drains=(), failure_groups=(), jobs=())
     yield view(decisions=(), failure_groups=(), filter="nothing has this")
-    yield from (several(count) for count in (1, 2, 40))
+    yield from (several(count) for count in (1, 2, 30))
     yield from (view(fleet=fleet(mode=Mode.SHADOW), failures=(ReadFailure(source, "denied"),)) for source in Source)
     yield view(fleet=fleet(mode=Mode.SHADOW), day_score=SCORE, week_score=SCORE)
     yield view(fleet=fleet(mode=Mode.SHADOW))
@@ -189,7 +189,7 @@ def pages() -> Iterator[str]:
     yield from (service.respond(event).text for event in requests())
     yield WidgetService(refused, lambda: NOW, settings).respond({}).text
     event = {"redrive": {"fleet": "orders", "all": True}}
-    yield from (render_answer(each, event, OPERATOR_ARN) for count in (1, 2, 40) for each in answers(count))
+    yield from (render_answer(each, event, OPERATOR_ARN) for count in (1, 2, 30) for each in answers(count))
 
 
 @cache
