@@ -96,7 +96,7 @@ format: .venv/.done ## Put the code into the house style
 	$(RUN) -m ruff format .
 
 sandbox: setup-sandbox ## Leave it all running on the embedded emulator, and print what to try
-	$(RUN) -m tools.demo.open
+	$(RUN) -m tools.demo.sandbox
 
 bench: setup-sandbox ## Speed, as ratios within one run (MESSAGES=20000 to redrive; JSON=1: one JSON list on the last line)
 	$(RUN) -m tools.bench $(if $(JSON),--json) $(if $(MESSAGES),--messages $(MESSAGES))

@@ -45,7 +45,7 @@ from sluice.model.draining import (
     StopConsumer,
     TerminateInstance,
 )
-from tools import drawing
+from tools import state_diagrams
 
 NOW = 1_000_000.0
 ID = "i-0c0ffee1234567890"
@@ -857,12 +857,12 @@ def test_command_is_looked_at_when_its_event_is_overdue() -> None:
 
 
 def test_docs_show_the_table_as_it_is_when_drawn_anew() -> None:
-    """docs/draining.md is drawn from the tables: `python -m tools.drawing` after a change."""
-    page = drawing.PAGE.read_text()
-    assert drawing.drawn(page) == page
+    """docs/draining.md is drawn from the tables: `python -m tools.state_diagrams` after a change."""
+    page = state_diagrams.PAGE.read_text()
+    assert state_diagrams.with_diagrams(page) == page
 
 
 def test_drawing_refuses_a_page_without_a_place_for_it() -> None:
     """The markers are named."""
     with pytest.raises(ValueError, match="must have"):
-        drawing.drawn("# A page")
+        state_diagrams.with_diagrams("# A page")
