@@ -21,8 +21,8 @@ from sluice.draining.executor import DrainRunner
 from sluice.draining.fleet_book import FleetBook
 from sluice.draining.telemetry import Teller
 from sluice.operator.releases import Releaser
-from sluice.redriving.commands import JOB_ACTS, Persons
-from sluice.redriving.context import MINUTE_S, Answer, Invocation, Shift
+from sluice.redriving.commands import JOB_COMMANDS, OperatorCommands
+from sluice.redriving.context import MINUTE_S, Answer, InvocationLimits, RedriveContext
 from sluice.telemetry import Log, emit, keep_from
 
 logger = Logger()
@@ -34,26 +34,26 @@ WIDGET = "widgetContext"  # what CloudWatch adds to a widget's event
 
 
 @dataclass(slots=True)
-class Operator(Invocation):
+class Operator(RedriveContext):
     """One invocation at work on one request."""
 
     log: Log = field(default=logger)
 
     def requests(self) -> Mapping[str, Callable[[object, str], Answer]]:
         """What may be asked for, by the request's key; each is given what was asked, and who asks."""
-        persons = Persons(self)
+        persons = OperatorCommands(self)
         # The releases' records go to this invocation's own tally.
-        runner = DrainRunner(self.ports, self.now, self.shift.until, Teller(self.log, self.tally))
+        runner = DrainRunner(self.ports, self.now, self.limits.until, Teller(self.log, self.records))
         releaser = Releaser(self.ports, FleetBook(self.ports, self.now, self.log), runner, self.log)
         return {
             "redrive": persons.redrive,
-            "look": persons.look_at_job,
-            **{kind: partial(persons.act_on_job, kind) for kind in JOB_ACTS},
-            "archive": persons.archive_group,
+            "status": persons.job_status,
+            **{kind: partial(persons.act_on_job, kind) for kind in JOB_COMMANDS},
+            "mute": persons.mute_group,
             "edit": persons.edit,
             "restore": persons.restore,
             "quarantine": persons.quarantine,
-            "peek": persons.look_inside,
+            "peek": persons.peek_dead_letters,
             "release": releaser.release,
         }
 
@@ -90,7 +90,7 @@ def respond(event: object, operator: Operator, function_arn: str) -> Answer | st
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> Answer | str:
     """Lambda's entry: read the request, do it, tell."""
-    shift = Shift.begun(
+    limits = InvocationLimits.begun(
         context.aws_request_id,
         time.time(),
         context.get_remaining_time_in_millis() / 1000,
@@ -98,9 +98,9 @@ def handler(event: dict[str, Any], context: Any) -> Answer | str:
         sleep=time.sleep,
         uniform=random.SystemRandom().random,
     )
-    operator = Operator(_ports(), time.time, shift)
+    operator = Operator(_ports(), time.time, limits)
 
     try:
         return respond(event, operator, context.invoked_function_arn)
     finally:
-        emit(metrics, operator.tally)
+        emit(metrics, operator.records)

@@ -24,7 +24,7 @@ from sluice.aws.table import Table
 from sluice.model.draining import CommandStatus, Drain, DrainCause, DrainState, StopOrder
 from sluice.model.observed import Lifecycle, Mode
 from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, TimedLaunch
-from sluice.model.redriving import Attribute, JobState, Message, Quarantined, RedriveJob
+from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry, RedriveJob
 from sluice.ports.errors import NeedsFixError, RefusedError
 from sluice.ports.ledger import (
     ATTEMPTS_KEPT_S,
@@ -33,7 +33,7 @@ from sluice.ports.ledger import (
     EMPTY_GROUPS_KEPT_S,
     JOBS_KEPT_S,
     LAUNCHES_KEPT,
-    RETRY_MARK_S,
+    SEND_CLAIM_KEPT_S,
 )
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
@@ -84,8 +84,8 @@ def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
     ledger.keep_drain(drain(DrainState.RELEASED, "i-released"))
     ledger.keep_attempts("orders", "k", 1, AT)
     ledger.keep_job(RedriveJob("j", "orders", JobState.DONE, AT, "someone", AT))
-    ledger.claim_retries("orders", ["m"], AT + 60, AT)
-    ledger.confirm_retries("orders", ["never-claimed"], AT)
+    ledger.claim_sends("orders", ["m"], AT + 60, AT)
+    ledger.confirm_sends("orders", ["never-claimed"], AT)
     ledger.acquire("orders", "o", AT + 60, AT)
     ledger.keep_memory("orders", Memory())
     lives = {sk: float(item["ttl"]["N"]) - AT for sk, item in items(world).items() if "ttl" in item}
@@ -94,8 +94,8 @@ def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
         "drain#i-released": DRAINS_KEPT_S,
         "attempts#k": ATTEMPTS_KEPT_S,
         "job#j": JOBS_KEPT_S,
-        "retry#m": RETRY_MARK_S,
-        "retry#never-claimed": RETRY_MARK_S,
+        "retry#m": SEND_CLAIM_KEPT_S,
+        "retry#never-claimed": SEND_CLAIM_KEPT_S,
     }
     assert all(lives[sk] % 1 == 0 for sk in lives)
 
@@ -515,12 +515,12 @@ def test_group_expires_when_it_is_empty_and_stays_when_it_is_not(world: AwsWorld
     assert items(world)[sk]["ttl"] == {"N": str(math.ceil(AT + EMPTY_GROUPS_KEPT_S))}
     ledger.note_failure("orders", "g-1", "declined", "one", AT + 90_000)
     assert items(world)[sk]["ttl"] == {"N": str(math.ceil(AT + 90_000 + EMPTY_GROUPS_KEPT_S))}, "seen again a day later"
-    entry = Quarantined("orders", "g-1", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
+    entry = QuarantineEntry("orders", "g-1", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
     assert ledger.quarantine(entry)
     assert "ttl" not in items(world)[sk]
     ledger.note_failure("orders", "g-1", "declined", "one", AT + 200_000)
     assert "ttl" not in items(world)[sk]
-    assert ledger.let_go(entry)
+    assert ledger.remove_entry(entry)
     assert "ttl" in items(world)[sk]
 
 
@@ -529,7 +529,7 @@ def test_groups_make_room_when_empty_ones_are_past_their_time(world: AwsWorld) -
     ledger = world.ports.ledger
     for n in range(GROUPS_MAX):
         ledger.admit_group("orders", f"g-{n}", "declined", AT)
-    entry = Quarantined("orders", "g-0", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
+    entry = QuarantineEntry("orders", "g-0", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
     ledger.quarantine(entry)
     ledger.note_failure("orders", OVERFLOW.id, OVERFLOW.words, "one", AT)
     assert not ledger.admit_group("orders", "g-new", "declined", AT + 1)

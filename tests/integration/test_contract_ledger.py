@@ -23,11 +23,11 @@ from sluice.model.planning import (
     ReasonCode,
     TimedLaunch,
 )
-from sluice.model.redriving import Claim, Consignment, JobState, Quarantined, RedriveJob
+from sluice.model.redriving import BatchClaimRecord, Claim, JobState, LastRedrive, QuarantineEntry, RedriveJob
 from sluice.model.shadow import ScoreHistory, Shadow, ShadowFleet, ShadowQueue, Span, Tally
 from sluice.model.usage import NeedWindow
 from sluice.ports.errors import ConflictError
-from sluice.ports.ledger import LAUNCHES_KEPT, RETRY_MARK_S, Ledger
+from sluice.ports.ledger import LAUNCHES_KEPT, SEND_CLAIM_KEPT_S, Ledger
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
 from tests.support.planner_steps import a_memory
@@ -93,9 +93,11 @@ def drain(instance_id: str = "i-1", state: DrainState = DrainState.STOPPING, at:
     )
 
 
-def letter(number: int, group: str = "g-1", at: float | None = None, message_group: str | None = None) -> Quarantined:
+def letter(
+    number: int, group: str = "g-1", at: float | None = None, message_group: str | None = None
+) -> QuarantineEntry:
     """An index entry."""
-    return Quarantined(
+    return QuarantineEntry(
         fleet=FLEET,
         failure_group=group,
         message_id=f"m-{number:03d}",
@@ -126,7 +128,7 @@ def job(number: int, at: float = AT) -> RedriveJob:
     )
 
 
-def ids(entries: tuple[Quarantined, ...]) -> list[str]:
+def ids(entries: tuple[QuarantineEntry, ...]) -> list[str]:
     """Message ids."""
     return [entry.message_id for entry in entries]
 
@@ -349,9 +351,9 @@ def test_failure_is_counted_as_seen(ledger: Ledger) -> None:
     assert ledger.failure_group(FLEET, "g-1") is None
     first = ledger.note_failure(FLEET, "g-1", "declined", "one", AT)
     assert (first.seen_count, first.count, first.first_seen_at, first.last_seen_at) == (1, 0, AT, AT)
-    assert first.again_count == 0
+    assert first.failed_retry_count == 0
     second = ledger.note_failure(FLEET, "g-1", "card declined", "two", AT + 5, again=True)
-    assert second.again_count == 1, "it had been sent back before"
+    assert second.failed_retry_count == 1, "it had been sent back before"
     assert (second.seen_count, second.first_seen_at, second.last_seen_at) == (2, AT, AT + 5)
     assert (second.cause, second.sample) == ("card declined", "two")
     assert ledger.failure_group(FLEET, "g-1") == second
@@ -378,9 +380,9 @@ def test_quarantine_size_is_kept_as_messages_come_and_go(ledger: Ledger) -> None
     assert all(ledger.quarantine(entry) for entry in entries)
     assert not ledger.quarantine(entries[0])
     assert ledger.quarantine_size(FLEET) == sum(group.count for group in ledger.failure_groups(FLEET)) == 7
-    assert ledger.let_go(entries[0])
-    assert not ledger.let_go(entries[0])
-    ledger.let_go_all(entries[:5])
+    assert ledger.remove_entry(entries[0])
+    assert not ledger.remove_entry(entries[0])
+    ledger.remove_entries(entries[:5])
     assert ledger.quarantine_size(FLEET) == sum(group.count for group in ledger.failure_groups(FLEET)) == 2
     assert ledger.quarantine_size("other") == 0
 
@@ -410,25 +412,25 @@ def test_redrive_of_a_group_is_counted_anew_with_each_job(ledger: Ledger) -> Non
     ledger.note_returned(FLEET, "g-1", "j-1")
     group = ledger.failure_group(FLEET, "g-1")
     assert group is not None
-    assert (group.redrive_job, group.redriven_at, group.redriven_count, group.returned_count) == ("j-1", AT + 1, 10, 1)
+    assert group.last_redrive == LastRedrive("j-1", AT + 1, 10, 1)
     ledger.note_redriven(FLEET, "g-1", "j-2", 2, AT + 9)
     ledger.note_returned(FLEET, "g-1", "j-1")
     group = ledger.failure_group(FLEET, "g-1")
     assert group is not None
-    assert (group.redrive_job, group.redriven_at, group.redriven_count, group.returned_count) == ("j-2", AT + 9, 2, 0)
+    assert group.last_redrive == LastRedrive("j-2", AT + 9, 2, 0)
 
 
 def test_archived_group_comes_back_when_it_is_seen_again(ledger: Ledger) -> None:
-    """Set aside until then, or until a person takes it out."""
-    assert ledger.archive_group(FLEET, "g-1", AT) is None
+    """It is muted until then, or until an operator unmutes it."""
+    assert ledger.mute_group(FLEET, "g-1", AT) is None
     ledger.note_failure(FLEET, "g-1", "declined", "one", AT)
-    group = ledger.archive_group(FLEET, "g-1", AT + 5)
+    group = ledger.mute_group(FLEET, "g-1", AT + 5)
     assert group is not None
-    assert (group.archived_at, group.is_archived) == (AT + 5, True)
-    assert not ledger.note_failure(FLEET, "g-1", "declined", "two", AT + 6).is_archived
-    group = ledger.archive_group(FLEET, "g-1", None)
+    assert (group.muted_at, group.is_muted) == (AT + 5, True)
+    assert not ledger.note_failure(FLEET, "g-1", "declined", "two", AT + 6).is_muted
+    group = ledger.mute_group(FLEET, "g-1", None)
     assert group is not None
-    assert (group.archived_at, group.seen_count) == (None, 2)
+    assert (group.muted_at, group.seen_count) == (None, 2)
 
 
 def test_cause_is_remembered_when_it_is_told(world: World, ledger: Ledger) -> None:
@@ -503,7 +505,7 @@ def test_page_goes_on_when_its_last_entry_was_let_go(ledger: Ledger) -> None:
         ledger.quarantine(letter(number))
     page, after = ledger.quarantined(FLEET, limit=2)
     for entry in page:
-        assert ledger.let_go(entry)
+        assert ledger.remove_entry(entry)
     assert ids(ledger.quarantined(FLEET, limit=2, after=after)[0]) == ["m-002", "m-003"]
 
 
@@ -521,8 +523,8 @@ def test_let_go_takes_a_message_out_once(ledger: Ledger) -> None:
     """Out of the index and the group's count, whatever the caller's copy says; the second time it was gone."""
     ledger.quarantine(letter(1))
     ledger.quarantine(letter(2))
-    assert ledger.let_go(replace(letter(1), failure_group="g-wrong", at=AT + 77))
-    assert not ledger.let_go(letter(1))
+    assert ledger.remove_entry(replace(letter(1), failure_group="g-wrong", at=AT + 77))
+    assert not ledger.remove_entry(letter(1))
     assert ids(ledger.quarantined(FLEET)[0]) == ["m-002"]
     assert ids(ledger.quarantined(FLEET, "g-1")[0]) == ["m-002"]
     assert ledger.quarantined_message(FLEET, "m-001") is None
@@ -534,11 +536,11 @@ def test_let_go_takes_a_message_out_once(ledger: Ledger) -> None:
 def test_message_can_be_quarantined_again_when_it_was_let_go(ledger: Ledger) -> None:
     """Unless it was sent: then a repeated dead letter is the same one, and not indexed again."""
     ledger.quarantine(letter(1))
-    ledger.let_go(letter(1))
+    ledger.remove_entry(letter(1))
     assert ledger.quarantine(letter(1))
-    ledger.let_go(letter(1))
-    ledger.claim_retries(FLEET, ["m-001"], AT + 60, AT)
-    ledger.confirm_retries(FLEET, ["m-001"], AT)
+    ledger.remove_entry(letter(1))
+    ledger.claim_sends(FLEET, ["m-001"], AT + 60, AT)
+    ledger.confirm_sends(FLEET, ["m-001"], AT)
     assert not ledger.quarantine(letter(1))
     assert ledger.quarantined(FLEET) == ((), None)
 
@@ -550,9 +552,9 @@ def test_message_group_is_held_while_any_of_it_is_quarantined(ledger: Ledger) ->
     ledger.quarantine(letter(2, "g-2", message_group="customer 7"))
     ledger.quarantine(letter(3, "g-3", message_group="customer 8"))
     assert ledger.held_in(FLEET, "customer 7") == "g-1"
-    ledger.let_go(letter(1))
+    ledger.remove_entry(letter(1))
     assert ledger.held_in(FLEET, "customer 7") == "g-1"
-    ledger.let_go(letter(2))
+    ledger.remove_entry(letter(2))
     assert ledger.held_in(FLEET, "customer 7") is None
     ledger.quarantine(letter(4, "g-4", message_group="customer 7"))
     assert ledger.held_in(FLEET, "customer 7") == "g-4"
@@ -564,117 +566,117 @@ def test_message_group_is_held_while_any_of_it_is_quarantined(ledger: Ledger) ->
 
 def test_retry_is_granted_once(ledger: Ledger) -> None:
     """While the claimant is at it, everyone else is told so, message by message."""
-    assert ledger.claim_retries(FLEET, ["a", "b"], AT + 60, AT) == {"a": Claim.GRANTED, "b": Claim.GRANTED}
-    assert ledger.claim_retries(FLEET, ["b", "c"], AT + 61, AT + 1) == {"b": Claim.BUSY, "c": Claim.GRANTED}
-    assert ledger.claim_retries("other", ["a"], AT + 61, AT + 1) == {"a": Claim.GRANTED}
+    assert ledger.claim_sends(FLEET, ["a", "b"], AT + 60, AT) == {"a": Claim.GRANTED, "b": Claim.GRANTED}
+    assert ledger.claim_sends(FLEET, ["b", "c"], AT + 61, AT + 1) == {"b": Claim.BUSY, "c": Claim.GRANTED}
+    assert ledger.claim_sends("other", ["a"], AT + 61, AT + 1) == {"a": Claim.GRANTED}
 
 
 def test_retry_is_sent_when_confirmed(ledger: Ledger) -> None:
     """What was sent stays sent, also after the claimant's time, also on a person's word."""
-    ledger.claim_retries(FLEET, ["a"], AT + 60, AT)
-    ledger.confirm_retries(FLEET, ["a"], AT + 1)
-    assert ledger.claim_retries(FLEET, ["a"], AT + 999, AT + 100) == {"a": Claim.SENT}
-    assert ledger.claim_retries(FLEET, ["a"], AT + 999, AT + 100, again=True) == {"a": Claim.SENT}
+    ledger.claim_sends(FLEET, ["a"], AT + 60, AT)
+    ledger.confirm_sends(FLEET, ["a"], AT + 1)
+    assert ledger.claim_sends(FLEET, ["a"], AT + 999, AT + 100) == {"a": Claim.SENT}
+    assert ledger.claim_sends(FLEET, ["a"], AT + 999, AT + 100, again=True) == {"a": Claim.SENT}
 
 
 def test_retry_is_doubtful_when_its_claimant_is_gone(ledger: Ledger) -> None:
     """It may have been sent: only a person's word grants it again, and that once."""
-    ledger.claim_retries(FLEET, ["a"], AT + 60, AT)
-    assert ledger.claim_retries(FLEET, ["a"], AT + 120, AT + 60) == {"a": Claim.DOUBTFUL}
-    assert ledger.claim_retries(FLEET, ["a"], AT + 120, AT + 60, again=True) == {"a": Claim.GRANTED}
-    assert ledger.claim_retries(FLEET, ["a"], AT + 130, AT + 70, again=True) == {"a": Claim.BUSY}
+    ledger.claim_sends(FLEET, ["a"], AT + 60, AT)
+    assert ledger.claim_sends(FLEET, ["a"], AT + 120, AT + 60) == {"a": Claim.DOUBTFUL}
+    assert ledger.claim_sends(FLEET, ["a"], AT + 120, AT + 60, again=True) == {"a": Claim.GRANTED}
+    assert ledger.claim_sends(FLEET, ["a"], AT + 130, AT + 70, again=True) == {"a": Claim.BUSY}
 
 
 def test_retry_is_free_when_released(ledger: Ledger) -> None:
     """What was surely not sent can be claimed again; what was sent cannot be released."""
-    ledger.claim_retries(FLEET, ["a", "b"], AT + 60, AT)
-    ledger.confirm_retries(FLEET, ["b"], AT)
-    ledger.release_retries(FLEET, ["a", "b", "never claimed"])
-    assert ledger.claim_retries(FLEET, ["a", "b"], AT + 61, AT + 1) == {"a": Claim.GRANTED, "b": Claim.SENT}
+    ledger.claim_sends(FLEET, ["a", "b"], AT + 60, AT)
+    ledger.confirm_sends(FLEET, ["b"], AT)
+    ledger.release_sends(FLEET, ["a", "b", "never claimed"])
+    assert ledger.claim_sends(FLEET, ["a", "b"], AT + 61, AT + 1) == {"a": Claim.GRANTED, "b": Claim.SENT}
 
 
 def test_retry_is_free_when_no_copy_can_be_left(ledger: Ledger) -> None:
     """A mark is good for as long as a copy of the message may be in a queue, and no longer."""
-    ledger.claim_retries(FLEET, ["a"], AT + 60, AT)
-    ledger.confirm_retries(FLEET, ["a"], AT)
-    later = AT + RETRY_MARK_S + 1
-    assert ledger.claim_retries(FLEET, ["a"], later, later - 2) == {"a": Claim.SENT}
-    assert ledger.claim_retries(FLEET, ["a"], later + 60, later) == {"a": Claim.GRANTED}
+    ledger.claim_sends(FLEET, ["a"], AT + 60, AT)
+    ledger.confirm_sends(FLEET, ["a"], AT)
+    later = AT + SEND_CLAIM_KEPT_S + 1
+    assert ledger.claim_sends(FLEET, ["a"], later, later - 2) == {"a": Claim.SENT}
+    assert ledger.claim_sends(FLEET, ["a"], later + 60, later) == {"a": Claim.GRANTED}
 
 
 def test_many_retries_are_claimed_confirmed_and_released_at_once(ledger: Ledger) -> None:
     """More than a transaction holds, some of them another's: each by itself, as one would be."""
     many = [f"m-{n:03d}" for n in range(230)]
-    ledger.claim_retries(FLEET, many[100:103], AT + 60, AT)
-    ledger.confirm_retries(FLEET, many[102:103], AT)
-    claims = ledger.claim_retries(FLEET, many, AT + 61, AT + 1)
+    ledger.claim_sends(FLEET, many[100:103], AT + 60, AT)
+    ledger.confirm_sends(FLEET, many[102:103], AT)
+    claims = ledger.claim_sends(FLEET, many, AT + 61, AT + 1)
     assert {m for m in many if claims[m] is not Claim.GRANTED} == set(many[100:103])
     assert [claims[m] for m in many[100:103]] == [Claim.BUSY, Claim.BUSY, Claim.SENT]
-    ledger.confirm_retries(FLEET, many[103:], AT + 2)
-    ledger.release_retries(FLEET, many)
-    again = ledger.claim_retries(FLEET, many, AT + 62, AT + 2)
+    ledger.confirm_sends(FLEET, many[103:], AT + 2)
+    ledger.release_sends(FLEET, many)
+    again = ledger.claim_sends(FLEET, many, AT + 62, AT + 2)
     assert {m for m in many if again[m] is Claim.SENT} == set(many[102:])
     assert {m for m in many if again[m] is Claim.GRANTED} == set(many[:102])
 
 
 def test_marks_are_told_without_a_claim(ledger: Ledger) -> None:
     """Those that have one; asking changes nothing."""
-    ledger.claim_retries(FLEET, ["a", "b", "c"], AT + 60, AT)
-    ledger.confirm_retries(FLEET, ["b"], AT)
+    ledger.claim_sends(FLEET, ["a", "b", "c"], AT + 60, AT)
+    ledger.confirm_sends(FLEET, ["b"], AT)
     for _ in range(2):
-        assert ledger.retry_marks(FLEET, ["a", "b", "d"], AT + 1) == {"a": Claim.BUSY, "b": Claim.SENT}
-    assert ledger.retry_marks(FLEET, ["a", "b"], AT + 61) == {"a": Claim.DOUBTFUL, "b": Claim.SENT}
-    assert ledger.retry_marks(FLEET, ["a"], AT + RETRY_MARK_S + 1) == {}
-    assert ledger.retry_marks("other", ["a"], AT + 1) == {}
-    assert ledger.retry_marks(FLEET, [], AT + 1) == {}
+        assert ledger.send_claims(FLEET, ["a", "b", "d"], AT + 1) == {"a": Claim.BUSY, "b": Claim.SENT}
+    assert ledger.send_claims(FLEET, ["a", "b"], AT + 61) == {"a": Claim.DOUBTFUL, "b": Claim.SENT}
+    assert ledger.send_claims(FLEET, ["a"], AT + SEND_CLAIM_KEPT_S + 1) == {}
+    assert ledger.send_claims("other", ["a"], AT + 1) == {}
+    assert ledger.send_claims(FLEET, [], AT + 1) == {}
 
 
-def consignment(*ids: str, name: str = "c-1", sent: tuple[str, ...] = (), at: float = AT) -> Consignment:
+def consignment(*ids: str, name: str = "c-1", sent: tuple[str, ...] = (), at: float = AT) -> BatchClaimRecord:
     """A consignment of these messages."""
-    return Consignment(FLEET, name, at, at + 60, ids, sent)
+    return BatchClaimRecord(FLEET, name, at, at + 60, ids, sent)
 
 
 def test_consignment_is_granted_once(ledger: Ledger) -> None:
     """What one record claims, no other claim gets, of whichever kind; what another has, it does not get."""
-    ledger.claim_retries(FLEET, ["b", "c"], AT + 60, AT)
-    ledger.confirm_retries(FLEET, ["c"], AT)
-    claims = ledger.consign(consignment("a", "b", "c", "d"))
+    ledger.claim_sends(FLEET, ["b", "c"], AT + 60, AT)
+    ledger.confirm_sends(FLEET, ["c"], AT)
+    claims = ledger.claim_batch(consignment("a", "b", "c", "d"))
     assert claims == {"a": Claim.GRANTED, "b": Claim.BUSY, "c": Claim.SENT, "d": Claim.GRANTED}
-    assert ledger.consign(consignment("d", "e", name="c-2")) == {"d": Claim.BUSY, "e": Claim.GRANTED}
-    assert ledger.claim_retries(FLEET, ["a", "f"], AT + 60, AT) == {"a": Claim.BUSY, "f": Claim.GRANTED}
-    assert ledger.retry_marks(FLEET, ["a", "c", "e"], AT) == {"a": Claim.BUSY, "c": Claim.SENT, "e": Claim.BUSY}
+    assert ledger.claim_batch(consignment("d", "e", name="c-2")) == {"d": Claim.BUSY, "e": Claim.GRANTED}
+    assert ledger.claim_sends(FLEET, ["a", "f"], AT + 60, AT) == {"a": Claim.BUSY, "f": Claim.GRANTED}
+    assert ledger.send_claims(FLEET, ["a", "c", "e"], AT) == {"a": Claim.BUSY, "c": Claim.SENT, "e": Claim.BUSY}
 
 
 def test_consignment_says_what_was_sent_when_it_is_settled(ledger: Ledger) -> None:
     """What it no longer names is free; what may have been sent is in doubt once its claimant is gone."""
-    ledger.consign(consignment("a", "b", "c"))
-    ledger.settle_consignment(consignment("b", sent=("a",)))
-    assert ledger.claim_retries(FLEET, ["a", "b", "c"], AT + 130, AT + 70) == {
+    ledger.claim_batch(consignment("a", "b", "c"))
+    ledger.record_batch_claim(consignment("b", sent=("a",)))
+    assert ledger.claim_sends(FLEET, ["a", "b", "c"], AT + 130, AT + 70) == {
         "a": Claim.SENT, "b": Claim.DOUBTFUL, "c": Claim.GRANTED,
     }  # fmt: skip
-    ledger.release_retries(FLEET, ["a", "b", "c"])
-    assert ledger.consign(consignment("a", "b", name="c-2", at=AT + 70), again=True) == {
+    ledger.release_sends(FLEET, ["a", "b", "c"])
+    assert ledger.claim_batch(consignment("a", "b", name="c-2", at=AT + 70), again=True) == {
         "a": Claim.SENT, "b": Claim.GRANTED,
     }  # fmt: skip
 
 
 def test_consignment_is_forgotten_when_it_names_nothing(ledger: Ledger) -> None:
     """And by itself, once no copy of its messages can be in a queue."""
-    ledger.consign(consignment("a"))
-    ledger.settle_consignment(consignment())
-    assert ledger.retry_marks(FLEET, ["a"], AT) == {}
-    ledger.settle_consignment(consignment(sent=("a",)))
-    later = AT + RETRY_MARK_S + 1
-    assert ledger.claim_retries(FLEET, ["a"], later, later - 2) == {"a": Claim.SENT}
-    assert ledger.claim_retries(FLEET, ["a"], later + 60, later) == {"a": Claim.GRANTED}
+    ledger.claim_batch(consignment("a"))
+    ledger.record_batch_claim(consignment())
+    assert ledger.send_claims(FLEET, ["a"], AT) == {}
+    ledger.record_batch_claim(consignment(sent=("a",)))
+    later = AT + SEND_CLAIM_KEPT_S + 1
+    assert ledger.claim_sends(FLEET, ["a"], later, later - 2) == {"a": Claim.SENT}
+    assert ledger.claim_sends(FLEET, ["a"], later + 60, later) == {"a": Claim.GRANTED}
 
 
 def test_consignment_sees_the_marks_when_there_are_many(ledger: Ledger) -> None:
     """Above a few hundred its messages' own marks are asked for; the answer is the same."""
     many = [f"m-{n:03d}" for n in range(450)]
-    ledger.claim_retries(FLEET, many, AT + 60, AT)
-    ledger.confirm_retries(FLEET, many[400:], AT)
-    claims = ledger.consign(consignment("a", many[0], many[449]))
+    ledger.claim_sends(FLEET, many, AT + 60, AT)
+    ledger.confirm_sends(FLEET, many[400:], AT)
+    claims = ledger.claim_batch(consignment("a", many[0], many[449]))
     assert claims == {"a": Claim.GRANTED, many[0]: Claim.BUSY, many[449]: Claim.SENT}
 
 
@@ -683,10 +685,10 @@ def test_many_are_let_go_when_some_of_them_are_gone(ledger: Ledger) -> None:
     for n in range(30):
         ledger.quarantine(letter(n, "g-even" if n % 2 == 0 else "g-odd"))
     ledger.quarantine(letter(30, "g-held", message_group="customer 7"))
-    ledger.let_go(letter(3, "g-odd"))
-    ledger.let_go_all([letter(n, "g-even" if n % 2 == 0 else "g-odd") for n in range(28)])
-    ledger.let_go_all([letter(30, "g-held", message_group="customer 7")])
-    ledger.let_go_all([])
+    ledger.remove_entry(letter(3, "g-odd"))
+    ledger.remove_entries([letter(n, "g-even" if n % 2 == 0 else "g-odd") for n in range(28)])
+    ledger.remove_entries([letter(30, "g-held", message_group="customer 7")])
+    ledger.remove_entries([])
     assert ids(ledger.quarantined(FLEET)[0]) == ["m-028", "m-029"]
     assert {group.id: group.count for group in ledger.failure_groups(FLEET)} == {"g-even": 1, "g-odd": 1, "g-held": 0}
     assert ledger.held_in(FLEET, "customer 7") is None

@@ -129,7 +129,7 @@ class Day:
         try:
             return operator_app.answer({"release": {"fleet": fleet, "instance_id": instance_id}}, operator)
         finally:
-            self.tally += operator.tally
+            self.tally += operator.records
 
     def instances(self, fleet: Fleet | None = None) -> list[str]:
         """The ids of a group's instances."""

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from sluice.config.fleet import ConfigError
-from sluice.model.redriving import Attribute, Message, Quarantined
+from sluice.model.redriving import Attribute, Message, QuarantineEntry
 from sluice.widget import Part, Scene, Theme, Trouble, render, render_message, render_messages, render_whole
 from sluice.widget.drains import _CUT_SHORT
 from tests.support.widget_html import Page, parse
@@ -42,7 +42,7 @@ def test_widget_when_a_text_means_harm_calls_only_our_functions(name: str) -> No
         {"redrive": {"fleet": "orders", "failure_group": group, "dry_run": True}},
         {"redrive": {"fleet": "orders", "failure_group": group, "dry_run": False}},
         {"fleet": "orders", "failure_group": group},
-        {"archive": {"fleet": "orders", "failure_group": group, "undo": False}},
+        {"mute": {"fleet": "orders", "failure_group": group, "undo": False}},
         {"pause": {"fleet": "orders", "job_id": HARM[name]}},
         {"stop": {"fleet": "orders", "job_id": HARM[name]}},
         {"release": {"fleet": "orders", "instance_id": HARM[name] or "i-0"}},
@@ -59,7 +59,7 @@ def test_widget_when_a_text_means_harm_asks_for_confirmation_in_our_words_alone(
         None,
         f"Send 3 quarantined messages of {group} of fleet orders back to the queue, at most 10 a second?",
         None,
-        f"Set {group} aside until it is seen again? Its messages stay in quarantine.",
+        f"Mute {group} until it is seen again? Its messages stay in quarantine.",
         None,
         "Stop this redrive of fleet orders? What was sent stays sent.",
         f"Release this instance of fleet orders now? {_CUT_SHORT}",
@@ -117,7 +117,7 @@ def test_messages_when_they_mean_harm_are_shown_as_text(name: str) -> None:
     """Body, attributes, ids, group and cause of a message make no element, and call nothing but ours."""
 
     def pages(text: str) -> list[Page]:
-        entry = Quarantined(
+        entry = QuarantineEntry(
             "orders", text or "g", text or "m", "key", text, NOW - 60, NOW - 90, 1, text, 5, text[:500], text or None,
             ((text or "n", text or "t"),),
         )  # fmt: skip

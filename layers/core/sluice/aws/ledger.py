@@ -46,23 +46,23 @@ from sluice.aws.table import TRANSACTION_MAX, Item, Table, Value, number, text, 
 from sluice.model.consumers import Consumer
 from sluice.model.draining import Drain, DrainState
 from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
-from sluice.model.redriving import Claim, Consignment, FailureGroup, Quarantined, RedriveJob
+from sluice.model.redriving import BatchClaimRecord, Claim, FailureGroup, LastRedrive, QuarantineEntry, RedriveJob
 from sluice.ports.errors import ConflictError, NeedsFixError, TryLaterError
 from sluice.ports.ledger import (
     ATTEMPTS_KEPT_S,
+    BATCH_CLAIM_MAX,
     CAUSES_KEPT_S,
-    CONSIGNMENT_MAX,
     CONSUMERS_KEPT_S,
     DECISIONS_KEPT_S,
     DRAINS_KEPT_S,
     EMPTY_GROUPS_KEPT_S,
     JOBS_KEPT_S,
     LAUNCHES_KEPT,
-    RETRY_MARK_S,
+    SEND_CLAIM_KEPT_S,
     TREND_HOURS,
     TREND_MINUTES,
 )
-from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_words
+from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_cause
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -294,7 +294,7 @@ class DynamoLedger:
             key,
             "SET #cause = :cause, #sample = :sample, #last_seen_at = :now,"
             " #first_seen_at = if_not_exists(#first_seen_at, :now)"
-            " ADD #count :zero, #seen_count :one, #again_count :again, #version :one,"
+            " ADD #count :zero, #seen_count :one, #failed_retry_count :again, #version :one,"
             f" #hour_{hour} :one, #minute_{minute} :one",
             {":cause": cause, ":sample": sample, ":now": now, ":zero": 0, ":one": 1, ":again": int(again)},
         )
@@ -326,13 +326,16 @@ class DynamoLedger:
         values: dict[str, Value] = {":job": job_id, ":one": 1}
         self._table.update(key, "ADD #returned_count :one, #version :one", values, "#redrive_job = :job")
 
-    def archive_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
-        """Set a failure group aside, or take it out again."""
+    def mute_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
+        """Mute a failure group, or unmute it."""
+        # Records of an earlier version have `archived_at` in the place of `muted_at`.
         key, there = _key(fleet, f"group#{group_id}"), "attribute_exists(#pk)"
         if at is None:
-            item = self._table.update(key, "REMOVE #archived_at ADD #version :one", {":one": 1}, there)
+            item = self._table.update(key, "REMOVE #muted_at, #archived_at ADD #version :one", {":one": 1}, there)
         else:
-            item = self._table.update(key, "SET #archived_at = :at ADD #version :one", {":at": at, ":one": 1}, there)
+            item = self._table.update(
+                key, "SET #muted_at = :at REMOVE #archived_at ADD #version :one", {":at": at, ":one": 1}, there
+            )
         return _failure_group(fleet, item) if item else None
 
     def keep_cause(self, fleet: str, message_id: str, cause: str, now: float) -> None:
@@ -346,7 +349,7 @@ class DynamoLedger:
         items = self._table.get_all([_key(fleet, f"cause#{message_id}") for message_id in wanted])
         return {message_id: text(item, "cause") for message_id, item in zip(wanted, items, strict=True) if item}
 
-    def quarantine(self, entry: Quarantined) -> bool:
+    def quarantine(self, entry: QuarantineEntry) -> bool:
         """Index a message, count it in its group, hold its message group; False if it was there or was sent again."""
         table, fleet = self._table, entry.fleet
         data = {"data": to_text(entry)}
@@ -366,7 +369,7 @@ class DynamoLedger:
                 " REMOVE #ttl"
                 " ADD #count :one, #seen_count :zero, #version :one",
                 {
-                    ":cause": group_words(entry.failure_group, entry.cause),
+                    ":cause": group_cause(entry.failure_group, entry.cause),
                     ":sample": entry.sample,
                     ":at": entry.at,
                     ":one": 1,
@@ -387,7 +390,7 @@ class DynamoLedger:
 
     def quarantined(
         self, fleet: str, failure_group: str | None = None, limit: int = 100, after: str | None = None
-    ) -> tuple[tuple[Quarantined, ...], str | None]:
+    ) -> tuple[tuple[QuarantineEntry, ...], str | None]:
         """A page of the index, oldest first; the cursor is `<at ms>#<message id>` of the page's last entry."""
         prefix = "quarantine#" if failure_group is None else f"quarantine-of#{_quoted(failure_group)}#"
         items = self._table.query(
@@ -400,13 +403,13 @@ class DynamoLedger:
         page = list(islice(items, limit + 1))
         more = len(page) > limit
         last = text(page[limit - 1], "sk").removeprefix(prefix) if more and limit > 0 else None
-        return tuple(_readable(Quarantined, iter(page[:limit]))), last
+        return tuple(_readable(QuarantineEntry, iter(page[:limit]))), last
 
-    def quarantined_message(self, fleet: str, message_id: str) -> Quarantined | None:
+    def quarantined_message(self, fleet: str, message_id: str) -> QuarantineEntry | None:
         """One index entry by message id."""
-        return _one(Quarantined, self._table.get(_key(fleet, _message_sk(message_id))))
+        return _one(QuarantineEntry, self._table.get(_key(fleet, _message_sk(message_id))))
 
-    def let_go(self, entry: Quarantined) -> bool:
+    def remove_entry(self, entry: QuarantineEntry) -> bool:
         """Take a message out of the index, its group's and its hold's count; False if it was gone."""
         table, fleet = self._table, entry.fleet
         for _ in range(HOLD_ATTEMPTS):
@@ -439,7 +442,7 @@ class DynamoLedger:
             f"the message group of {entry.message_id} of fleet {fleet} is written by others all the time"
         )
 
-    def let_go_all(self, entries: Sequence[Quarantined]) -> None:
+    def remove_entries(self, entries: Sequence[QuarantineEntry]) -> None:
         """Take many out of the index and their groups' counts: those that are there as given, a transaction for many.
 
         What is not, and FIFO messages, whose holds are counted, go one by one.
@@ -459,13 +462,13 @@ class DynamoLedger:
                 writes.append(table.updating(_key(fleet, "counts"), "ADD #held_count :less", {":less": -count}))
             if len(writes) > TRANSACTION_MAX or table.transact(writes):
                 for entry in some:
-                    self.let_go(entry)
+                    self.remove_entry(entry)
                 continue
             for fleet, group in dict.fromkeys((entry.fleet, entry.failure_group) for entry in some):
                 self._let_expire(fleet, group, self._now())
         for entry in entries:
             if entry.message_group is not None:
-                self.let_go(entry)
+                self.remove_entry(entry)
 
     def held_in(self, fleet: str, message_group: str) -> str | None:
         """The failure group that holds a FIFO message group."""
@@ -474,7 +477,7 @@ class DynamoLedger:
 
     # ----------------------------------------------------------------- sending again
 
-    def claim_retries(
+    def claim_sends(
         self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
     ) -> Mapping[str, Claim]:
         """Claim the sending of messages, each by itself."""
@@ -493,11 +496,11 @@ class DynamoLedger:
             # After our marks are written: who consigns one of these at this moment sees them, or is seen here.
             consigned = _strongest(_consigned(self._consignments(fleet), set(granted), now))
             against = {m: claim for m, claim in consigned.items() if not (again and claim is Claim.DOUBTFUL)}
-            self.release_retries(fleet, list(against))
+            self.release_sends(fleet, list(against))
             claims |= against
         return claims
 
-    def confirm_retries(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
+    def confirm_sends(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
         """The claimed messages were sent."""
         self._table.transact_each(
             [
@@ -505,13 +508,13 @@ class DynamoLedger:
                     _key(fleet, f"retry#{message_id}"),
                     "SET #sent_at = :now, #claimed_at = if_not_exists(#claimed_at, :now),"
                     " #ttl = if_not_exists(#ttl, :ttl)",
-                    {":now": now, ":ttl": _ttl(now + RETRY_MARK_S)},
+                    {":now": now, ":ttl": _ttl(now + SEND_CLAIM_KEPT_S)},
                 )
                 for message_id in dict.fromkeys(message_ids)
             ]
         )
 
-    def release_retries(self, fleet: str, message_ids: Sequence[str]) -> None:
+    def release_sends(self, fleet: str, message_ids: Sequence[str]) -> None:
         """The claimed messages were surely not sent."""
         self._table.transact_each(
             [
@@ -520,14 +523,14 @@ class DynamoLedger:
             ]
         )
 
-    def retry_marks(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
+    def send_claims(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
         """How the sending of messages stands."""
         return self._marks(fleet, message_ids, now)
 
-    def consign(self, consignment: Consignment, again: bool = False) -> Mapping[str, Claim]:
+    def claim_batch(self, consignment: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
         """Claim the sending of messages under one name: write the record, then see who else claims any of them."""
-        assert len(consignment.claimed) <= CONSIGNMENT_MAX
-        self.settle_consignment(consignment)
+        assert len(consignment.claimed) <= BATCH_CLAIM_MAX
+        self.record_batch_claim(consignment)
         now = consignment.claimed_at
         marks = self._marks(consignment.fleet, consignment.claimed, now, besides=consignment.name)
         claims: dict[str, Claim] = {}
@@ -537,7 +540,7 @@ class DynamoLedger:
             claims[message_id] = Claim.GRANTED if free or claim is None else claim
         return claims
 
-    def settle_consignment(self, consignment: Consignment) -> None:
+    def record_batch_claim(self, consignment: BatchClaimRecord) -> None:
         """Write how a consignment stands, or forget it."""
         key = _key(consignment.fleet, f"retries#{consignment.name}")
         if not consignment.claimed and not consignment.sent:
@@ -548,7 +551,7 @@ class DynamoLedger:
             "data": json.dumps(data, separators=(",", ":")),
             "claimed_at": consignment.claimed_at,
             "until_at": consignment.until,
-            "ttl": _ttl(consignment.claimed_at + RETRY_MARK_S),
+            "ttl": _ttl(consignment.claimed_at + SEND_CLAIM_KEPT_S),
         }
         self._table.put(key | typed_all(figures))
 
@@ -605,7 +608,7 @@ class DynamoLedger:
             "claimant": claimant,
             "claimed_at": now,
             "until_at": until,
-            "ttl": _ttl(now + RETRY_MARK_S),
+            "ttl": _ttl(now + SEND_CLAIM_KEPT_S),
         }
         return self._table.putting(key | typed_all(marks), free, {":now": now, ":claimant": claimant})
 
@@ -693,7 +696,7 @@ def _message_sk(message_id: str) -> str:
     return f"message#{message_id}"
 
 
-def _order_sks(entry: Quarantined) -> tuple[str, str]:
+def _order_sks(entry: QuarantineEntry) -> tuple[str, str]:
     """The two places of a message in the orders of time."""
     place = f"{_ms(entry.at)}#{entry.message_id}"
     return f"quarantine#{place}", f"quarantine-of#{_quoted(entry.failure_group)}#{place}"
@@ -750,10 +753,20 @@ def _failure_group(fleet: str, item: Item) -> FailureGroup:
         version=int(number(item, "version")),
         hours=tuple(one for one in _series(item, "hour_") if one[0] > hour - TREND_HOURS),
         minutes=tuple(one for one in _series(item, "minute_") if one[0] > minute - TREND_MINUTES),
-        archived_at=number(item, "archived_at") if "archived_at" in item else None,
-        redrive_job=text(item, "redrive_job"),
-        redriven_at=number(item, "redriven_at") if "redriven_at" in item else None,
-        redriven_count=int(number(item, "redriven_count")),
-        returned_count=int(number(item, "returned_count")),
-        again_count=int(number(item, "again_count")),
+        muted_at=_first_number(item, "muted_at", "archived_at"),
+        last_redrive=LastRedrive(
+            job_id=text(item, "redrive_job"),
+            at=number(item, "redriven_at"),
+            sent_count=int(number(item, "redriven_count")),
+            returned_count=int(number(item, "returned_count")),
+        )
+        if "redriven_at" in item
+        else None,
+        # Records of an earlier version have counted into `again_count`.
+        failed_retry_count=int(number(item, "failed_retry_count") + number(item, "again_count")),
     )
+
+
+def _first_number(item: Item, *names: str) -> float | None:
+    """The first of some attributes that an item has."""
+    return next((number(item, name) for name in names if name in item), None)

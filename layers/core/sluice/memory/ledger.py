@@ -8,7 +8,7 @@ from sluice.memory.clock import Clock
 from sluice.model.consumers import Consumer
 from sluice.model.draining import Drain, DrainState
 from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
-from sluice.model.redriving import Claim, Consignment, FailureGroup, Quarantined, RedriveJob
+from sluice.model.redriving import BatchClaimRecord, Claim, FailureGroup, LastRedrive, QuarantineEntry, RedriveJob
 from sluice.ports.errors import ConflictError
 from sluice.ports.ledger import (
     ATTEMPTS_KEPT_S,
@@ -19,11 +19,11 @@ from sluice.ports.ledger import (
     EMPTY_GROUPS_KEPT_S,
     JOBS_KEPT_S,
     LAUNCHES_KEPT,
-    RETRY_MARK_S,
+    SEND_CLAIM_KEPT_S,
     TREND_HOURS,
     TREND_MINUTES,
 )
-from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_words
+from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ class MemoryLedger:
         self._drains: dict[tuple[str, str], Drain] = {}
         self._consumers: dict[tuple[str, str], Consumer] = {}
         self._groups: dict[tuple[str, str], FailureGroup] = {}
-        self._quarantined: dict[tuple[str, str], Quarantined] = {}
+        self._quarantined: dict[tuple[str, str], QuarantineEntry] = {}
         self._holds: dict[tuple[str, str], _Hold] = {}
         self._marks: dict[tuple[str, str], _Mark] = {}
-        self._consignments: dict[tuple[str, str], Consignment] = {}
+        self._consignments: dict[tuple[str, str], BatchClaimRecord] = {}
         self._attempts: dict[tuple[str, str], tuple[int, float]] = {}
         self._causes: dict[tuple[str, str], tuple[str, float]] = {}
         self._jobs: dict[tuple[str, str], RedriveJob] = {}
@@ -175,7 +175,7 @@ class MemoryLedger:
             cause=cause,
             sample=sample,
             seen_count=group.seen_count + 1,
-            again_count=group.again_count + again,
+            failed_retry_count=group.failed_retry_count + again,
             last_seen_at=now,
             hours=counted(group.hours, int(now // 3_600), TREND_HOURS),
             minutes=counted(group.minutes, int(now // 60), TREND_MINUTES),
@@ -187,24 +187,27 @@ class MemoryLedger:
     def note_redriven(self, fleet: str, group_id: str, job_id: str, count: int, now: float) -> None:
         """Count messages of a group that a job sent back."""
         group = self._groups.get((fleet, group_id))
-        if group and group.redrive_job != job_id:
-            group = replace(group, redrive_job=job_id, redriven_at=now, redriven_count=0, returned_count=0)
-        if group:
-            redriven_count = group.redriven_count + count
-            self._groups[fleet, group_id] = replace(group, redriven_count=redriven_count, version=group.version + 1)
+        if group is None:
+            return
+        last = group.last_redrive
+        if last is None or last.job_id != job_id:
+            last = LastRedrive(job_id, now, sent_count=0)
+        last = replace(last, sent_count=last.sent_count + count)
+        self._groups[fleet, group_id] = replace(group, last_redrive=last, version=group.version + 1)
 
     def note_returned(self, fleet: str, group_id: str, job_id: str) -> None:
         """Count one of them that came back."""
         group = self._groups.get((fleet, group_id))
-        if group and group.redrive_job == job_id:
-            returned_count = group.returned_count + 1
-            self._groups[fleet, group_id] = replace(group, returned_count=returned_count, version=group.version + 1)
+        last = group.last_redrive if group else None
+        if group and last and last.job_id == job_id:
+            last = replace(last, returned_count=last.returned_count + 1)
+            self._groups[fleet, group_id] = replace(group, last_redrive=last, version=group.version + 1)
 
-    def archive_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
-        """Set a failure group aside, or take it out again."""
+    def mute_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
+        """Mute a failure group, or unmute it."""
         group = self._groups.get((fleet, group_id))
         if group:
-            group = self._groups[fleet, group_id] = replace(group, archived_at=at, version=group.version + 1)
+            group = self._groups[fleet, group_id] = replace(group, muted_at=at, version=group.version + 1)
         return group
 
     def keep_cause(self, fleet: str, message_id: str, cause: str, now: float) -> None:
@@ -217,13 +220,13 @@ class MemoryLedger:
         found = {message_id: self._causes.get((fleet, message_id)) for message_id in message_ids}
         return {m: told[0] for m, told in found.items() if told and told[1] + CAUSES_KEPT_S > now}
 
-    def quarantine(self, entry: Quarantined) -> bool:
+    def quarantine(self, entry: QuarantineEntry) -> bool:
         """Index a message, count it in its group, hold its message group; False if it was there or was sent again."""
         mark = self._mark(entry.fleet, entry.message_id, entry.at)
         if (entry.fleet, entry.message_id) in self._quarantined or (mark and mark.sent):
             return False
         self._quarantined[entry.fleet, entry.message_id] = entry
-        words = group_words(entry.failure_group, entry.cause)
+        words = group_cause(entry.failure_group, entry.cause)
         group = self.failure_group(entry.fleet, entry.failure_group) or FailureGroup(
             entry.fleet, entry.failure_group, words, 0, 0, entry.at, entry.at, entry.sample
         )
@@ -237,7 +240,7 @@ class MemoryLedger:
 
     def quarantined(
         self, fleet: str, failure_group: str | None = None, limit: int = 100, after: str | None = None
-    ) -> tuple[tuple[Quarantined, ...], str | None]:
+    ) -> tuple[tuple[QuarantineEntry, ...], str | None]:
         """A page of the index, oldest first."""
         entries = {
             f"{round(entry.at * 1000):015d}#{entry.message_id}": entry
@@ -248,11 +251,11 @@ class MemoryLedger:
         page = keys[:limit]
         return tuple(entries[key] for key in page), page[-1] if len(keys) > len(page) and page else None
 
-    def quarantined_message(self, fleet: str, message_id: str) -> Quarantined | None:
+    def quarantined_message(self, fleet: str, message_id: str) -> QuarantineEntry | None:
         """One index entry by message id."""
         return self._quarantined.get((fleet, message_id))
 
-    def let_go(self, entry: Quarantined) -> bool:
+    def remove_entry(self, entry: QuarantineEntry) -> bool:
         """Take a message out of the index and its group's count; False if it was gone."""
         there = self._quarantined.pop((entry.fleet, entry.message_id), None)
         if there is None:
@@ -267,17 +270,17 @@ class MemoryLedger:
                 self._holds[there.fleet, there.message_group] = replace(hold, count=hold.count - 1)
         return True
 
-    def let_go_all(self, entries: Sequence[Quarantined]) -> None:
+    def remove_entries(self, entries: Sequence[QuarantineEntry]) -> None:
         """Take many out of the index and their groups' counts."""
         for entry in entries:
-            self.let_go(entry)
+            self.remove_entry(entry)
 
     def held_in(self, fleet: str, message_group: str) -> str | None:
         """The failure group that holds a FIFO message group."""
         hold = self._holds.get((fleet, message_group))
         return hold.failure_group if hold else None
 
-    def claim_retries(
+    def claim_sends(
         self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
     ) -> Mapping[str, Claim]:
         """Claim the sending of messages, each by itself."""
@@ -287,24 +290,24 @@ class MemoryLedger:
                 self._marks[fleet, message_id] = _Mark(now, until)
         return claims
 
-    def confirm_retries(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
+    def confirm_sends(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
         """The claimed messages were sent."""
         for message_id in message_ids:
             mark = self._marks.get((fleet, message_id)) or _Mark(now, now)
             self._marks[fleet, message_id] = replace(mark, sent=True)
 
-    def release_retries(self, fleet: str, message_ids: Sequence[str]) -> None:
+    def release_sends(self, fleet: str, message_ids: Sequence[str]) -> None:
         """The claimed messages were surely not sent."""
         for message_id in message_ids:
             if (mark := self._marks.get((fleet, message_id))) and not mark.sent:
                 del self._marks[fleet, message_id]
 
-    def retry_marks(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
+    def send_claims(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
         """How the sending of messages stands."""
         found = {message_id: self._stands(fleet, message_id, now) for message_id in message_ids}
         return {message_id: claim for message_id, claim in found.items() if claim is not None}
 
-    def consign(self, consignment: Consignment, again: bool = False) -> Mapping[str, Claim]:
+    def claim_batch(self, consignment: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
         """Claim the sending of messages under one name."""
         claims = {
             message_id: self._claim(
@@ -312,10 +315,10 @@ class MemoryLedger:
             )
             for message_id in consignment.claimed
         }
-        self.settle_consignment(consignment)
+        self.record_batch_claim(consignment)
         return claims
 
-    def settle_consignment(self, consignment: Consignment) -> None:
+    def record_batch_claim(self, consignment: BatchClaimRecord) -> None:
         """Write how a consignment stands, or forget it."""
         if consignment.claimed or consignment.sent:
             self._consignments[consignment.fleet, consignment.name] = consignment
@@ -355,7 +358,7 @@ class MemoryLedger:
 
     def _mark(self, fleet: str, message_id: str, now: float) -> _Mark | None:
         mark = self._marks.get((fleet, message_id))
-        return mark if mark and mark.claimed_at + RETRY_MARK_S > now else None
+        return mark if mark and mark.claimed_at + SEND_CLAIM_KEPT_S > now else None
 
     def _claim(self, fleet: str, message_id: str, now: float, *, again: bool, own: str = "") -> Claim:
         claim = self._stands(fleet, message_id, now, own)
@@ -367,7 +370,7 @@ class MemoryLedger:
         if mark := self._mark(fleet, message_id, now):
             found.add(Claim.SENT if mark.sent else Claim.BUSY if mark.until > now else Claim.DOUBTFUL)
         for (owner, name), there in self._consignments.items():
-            if owner != fleet or name == own or there.claimed_at + RETRY_MARK_S <= now:
+            if owner != fleet or name == own or there.claimed_at + SEND_CLAIM_KEPT_S <= now:
                 continue
             if message_id in there.sent:
                 found.add(Claim.SENT)

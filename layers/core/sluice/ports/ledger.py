@@ -12,7 +12,7 @@ from sluice.model.consumers import Consumer
 from sluice.model.draining import Drain
 from sluice.model.frozen import dataclass
 from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
-from sluice.model.redriving import Claim, Consignment, FailureGroup, Quarantined, RedriveJob
+from sluice.model.redriving import BatchClaimRecord, Claim, FailureGroup, QuarantineEntry, RedriveJob
 from sluice.ports.aws_services import Archive, Fleets, Group, Instances, Queue, Signals
 
 # How long the ledger keeps what is over and done with; DynamoDB deletes it some time after.
@@ -34,10 +34,10 @@ SIGNALS_WINDOW_S = 3 * 3_600.0  # CloudWatch keeps 60 s points for 15 days, and 
 
 # SQS keeps a message for 14 days at most, after a delay of 15 minutes at most: then no copy of it can be in a queue.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
-RETRY_MARK_S = 14 * 86_400.0 + 900.0
+SEND_CLAIM_KEPT_S = 14 * 86_400.0 + 900.0
 
 # Ids of 36 characters: under 20 kB of a record's 400, and one write instead of 500.
-CONSIGNMENT_MAX = 500
+BATCH_CLAIM_MAX = 500
 
 
 class Ledger(Protocol):
@@ -145,8 +145,8 @@ class Ledger(Protocol):
         """Count one of them that came back; none, if the job is not the last any longer."""
         ...
 
-    def archive_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
-        """Set a failure group aside at a time, or (None) take it out again; the group, None if there is none."""
+    def mute_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
+        """Mute a failure group at a time (epoch seconds), or unmute it (None); the group, None if there is none."""
         ...
 
     def keep_cause(self, fleet: str, message_id: str, cause: str, now: float) -> None:
@@ -157,7 +157,7 @@ class Ledger(Protocol):
         """The causes told of these messages."""
         ...
 
-    def quarantine(self, entry: Quarantined) -> bool:
+    def quarantine(self, entry: QuarantineEntry) -> bool:
         """Index a quarantined message and count it in its group, in one transaction.
 
         In the same transaction its FIFO message group, if it has one, is held in that failure group. False if the
@@ -167,19 +167,19 @@ class Ledger(Protocol):
 
     def quarantined(
         self, fleet: str, failure_group: str | None = None, limit: int = 100, after: str | None = None
-    ) -> tuple[tuple[Quarantined, ...], str | None]:
+    ) -> tuple[tuple[QuarantineEntry, ...], str | None]:
         """A page of the index, oldest first, and where to go on from (None: no more)."""
         ...
 
-    def quarantined_message(self, fleet: str, message_id: str) -> Quarantined | None:
+    def quarantined_message(self, fleet: str, message_id: str) -> QuarantineEntry | None:
         """One index entry by message id."""
         ...
 
-    def let_go(self, entry: Quarantined) -> bool:
+    def remove_entry(self, entry: QuarantineEntry) -> bool:
         """Take a redriven message out of the index, its group's and its hold's count; False if it was gone."""
         ...
 
-    def let_go_all(self, entries: Sequence[Quarantined]) -> None:
+    def remove_entries(self, entries: Sequence[QuarantineEntry]) -> None:
         """The same for many, in few calls; those that were gone are none the worse. An error leaves some of them."""
         ...
 
@@ -188,8 +188,8 @@ class Ledger(Protocol):
         ...
 
     # One sending of a message at a time: a mark for each message id, written by condition before it is sent. Marks are
-    # kept for RETRY_MARK_S after the claim, for as long as a copy of the message can be in any queue.
-    def claim_retries(
+    # kept for SEND_CLAIM_KEPT_S after the claim, for as long as a copy of the message can be in any queue.
+    def claim_sends(
         self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
     ) -> Mapping[str, Claim]:
         """Claim the sending of messages, each by itself, until a time after which the claimant is surely gone.
@@ -198,26 +198,26 @@ class Ledger(Protocol):
         """
         ...
 
-    def confirm_retries(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
+    def confirm_sends(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
         """The claimed messages were sent."""
         ...
 
-    def release_retries(self, fleet: str, message_ids: Sequence[str]) -> None:
+    def release_sends(self, fleet: str, message_ids: Sequence[str]) -> None:
         """The claimed messages were surely not sent: take the marks away. Harmless if there is none."""
         ...
 
-    def retry_marks(self, fleet: str, message_ids: Sequence[str], now: float) -> Mapping[str, Claim]:
+    def send_claims(self, fleet: str, message_ids: Sequence[str], now: float) -> Mapping[str, Claim]:
         """How the sending of messages stands, without claiming it: BUSY, SENT or DOUBTFUL, of those with a mark."""
         ...
 
     # A consignment claims many messages by one record: for who holds them hidden in their queue, so that hardly anyone
     # else can be at them. It is written before the marks are read, and marks before the consignments: of two that claim
     # one message at the same moment at least one sees the other.
-    def consign(self, consignment: Consignment, again: bool = False) -> Mapping[str, Claim]:
-        """Claim the sending of what it claims, as `claim_retries` does, at most CONSIGNMENT_MAX messages."""
+    def claim_batch(self, consignment: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
+        """Claim the sending of what it claims, as `claim_sends` does, at most BATCH_CLAIM_MAX messages."""
         ...
 
-    def settle_consignment(self, consignment: Consignment) -> None:
+    def record_batch_claim(self, consignment: BatchClaimRecord) -> None:
         """Write how it stands: what it no longer names is released, and one that names nothing is forgotten."""
         ...
 

@@ -89,8 +89,8 @@ def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], operator_arn: st
         if seen.get("behind_count")
         else None,
         htpy.p(".sl-quiet")["There are more than were looked at."] if not seen.get("complete", True) else None,
-        htpy.p(".sl-quiet")[f"{counted(len(seen['left_groups']), 'group')} set aside is left out."]
-        if seen.get("left_groups")
+        htpy.p(".sl-quiet")[f"{counted(len(seen['muted_groups']), 'group')} muted is left out."]
+        if seen.get("muted_groups")
         else None,
         _elsewhere(seen, asked, operator_arn),
     ]

@@ -8,8 +8,8 @@ import htpy
 
 from sluice.config.fleet import Fleet, RedriveMode
 from sluice.model.redriving import FailureGroup, JobState, RedriveJob
-from sluice.redriving.jobs.lifecycle import UNDER_WAY
-from sluice.redriving.jobs.rules import outlook
+from sluice.redriving.jobs.lifecycle import ACTIVE_STATES
+from sluice.redriving.jobs.rules import forecast
 from sluice.widget.parts import and_more, bar, call, part, turn, unread
 from sluice.widget.text import DOT, counted, duration, number, shown, spoken
 from sluice.widget.view import Part, View
@@ -34,9 +34,9 @@ def render_failure_groups(view: View, fleet: Fleet) -> htpy.Node:
     held = sum(group.count for group in view.failure_groups)
     wanted = [group for group in view.failure_groups if _matches(group, view.filter)]
     groups = sorted(
-        (group for group in wanted if not group.is_archived), key=lambda group: (group.count == 0, -group.last_seen_at)
+        (group for group in wanted if not group.is_muted), key=lambda group: (group.count == 0, -group.last_seen_at)
     )
-    aside = [group for group in wanted if group.is_archived]
+    muted = [group for group in wanted if group.is_muted]
     redrivable = sum(1 for group in groups if group.count)
     return htpy.section[
         htpy.h3[
@@ -53,7 +53,7 @@ def render_failure_groups(view: View, fleet: Fleet) -> htpy.Node:
         if groups
         else htpy.p(".sl-quiet")["No failure group with that." if view.filter else "No dead letter on record."],
         and_more(len(groups) - GROUPS_SHOWN, "failure group"),
-        _aside(aside, view, fleet),
+        _muted(muted, view, fleet),
         _manual(view, fleet) if fleet.redrive.mode is RedriveMode.MANUAL else None,
         htpy.p(".sl-quiet")["No buttons: SLUICE_OPERATOR_ARN is not set for this function."]
         if held and not view.redrive_arn and not view.drains_only
@@ -86,12 +86,12 @@ def _filter(view: View, fleet: Fleet) -> htpy.Node:
     ]
 
 
-def _aside(groups: list[FailureGroup], view: View, fleet: Fleet) -> htpy.Node:
-    """Groups that a person set aside, out of the way but never out of sight."""
+def _muted(groups: list[FailureGroup], view: View, fleet: Fleet) -> htpy.Node:
+    """Groups that an operator muted: folded away, and never hidden altogether."""
     if not groups:
         return None
     return htpy.details(".sl-sample")[
-        htpy.summary[f"{counted(len(groups), 'group')} set aside, until seen again", turn()],
+        htpy.summary[f"{counted(len(groups), 'group')} muted until seen again", turn()],
         htpy.ul(".sl-rows")[
             [
                 htpy.li(".sl-item")[
@@ -100,7 +100,7 @@ def _aside(groups: list[FailureGroup], view: View, fleet: Fleet) -> htpy.Node:
                         htpy.span(".sl-facts")[f"{group.count:,} in quarantine"],
                         htpy.span(".sl-acts")[
                             htpy.button(type="button")["Take out"],
-                            call(view.redrive_arn, _archiving(group, fleet, undo=True), "popup"),
+                            call(view.redrive_arn, _mute_request(group, fleet, undo=True), "popup"),
                         ]
                         if view.redrive_arn
                         else None,
@@ -113,8 +113,8 @@ def _aside(groups: list[FailureGroup], view: View, fleet: Fleet) -> htpy.Node:
     ]
 
 
-def _archiving(group: FailureGroup, fleet: Fleet, *, undo: bool) -> dict[str, Any]:
-    return {"archive": {"fleet": fleet.name, "failure_group": group.id, "undo": undo}}
+def _mute_request(group: FailureGroup, fleet: Fleet, *, undo: bool) -> dict[str, Any]:
+    return {"mute": {"fleet": fleet.name, "failure_group": group.id, "undo": undo}}
 
 
 def _manual(view: View, fleet: Fleet) -> htpy.Node:
@@ -152,7 +152,7 @@ def _failure(group: FailureGroup, view: View, fleet: Fleet) -> htpy.Node:
             if 0 < fleet.redrive.burst_count <= group.seen_within(fleet.redrive.burst_window_s, now)
             else None,
             f" {group.seen_count:,} seen",
-            f", {group.again_count:,} after an attempt" if group.again_count else None,
+            f", {group.failed_retry_count:,} after an attempt" if group.failed_retry_count else None,
             f"{DOT}first {clock.minute(group.first_seen_at, now)}{DOT}last ",
             f"{clock.minute(group.last_seen_at, now)} ({duration(max(0.0, now - group.last_seen_at))} ago)",
         ],
@@ -176,12 +176,12 @@ def _failure(group: FailureGroup, view: View, fleet: Fleet) -> htpy.Node:
             if view.console_arn
             else None,
             [
-                htpy.button(type="button", title="Set it aside until it is seen again")["Archive"],
+                htpy.button(type="button", title="Mute it until it is seen again")["Mute"],
                 call(
                     view.redrive_arn,
-                    _archiving(group, fleet, undo=False),
+                    _mute_request(group, fleet, undo=False),
                     "popup",
-                    confirmation=f"Set {_name(group)} aside until it is seen again? Its messages stay in quarantine.",
+                    confirmation=f"Mute {_name(group)} until it is seen again? Its messages stay in quarantine.",
                 ),
             ],
         ]
@@ -192,11 +192,12 @@ def _failure(group: FailureGroup, view: View, fleet: Fleet) -> htpy.Node:
 
 def _last_redrive(group: FailureGroup, now: float) -> htpy.Node:
     """When it was last redriven, and how that went."""
-    if group.redriven_at is None:
+    last = group.last_redrive
+    if last is None:
         return None
-    came = f"{group.returned_count:,} came back" if group.returned_count else "none came back"
-    when = duration(max(0.0, now - group.redriven_at))
-    return htpy.div(".sl-facts")[f"Last redrive {when} ago: {group.redriven_count:,} sent, {came}."]
+    came = f"{last.returned_count:,} came back" if last.returned_count else "none came back"
+    when = duration(max(0.0, now - last.at))
+    return htpy.div(".sl-facts")[f"Last redrive {when} ago: {last.sent_count:,} sent, {came}."]
 
 
 def render_trend(group: FailureGroup, now: float) -> htpy.Node:
@@ -288,7 +289,7 @@ def render_jobs(view: View) -> htpy.Node:
 
 def _job(job: RedriveJob, view: View) -> htpy.Node:
     kind, label = _JOB_STATES[job.state]
-    seen = outlook(job, view.now)
+    seen = forecast(job, view.now)
     counts = ((job.failed_count, "failed"), (job.doubtful_count, "left as doubtful"), (job.returned_count, "came back"))
     troubles = "".join(f", {count:,} {what}" for count, what in counts if count)
     return htpy.li(".sl-item")[
@@ -309,7 +310,7 @@ def _job(job: RedriveJob, view: View) -> htpy.Node:
             f"about {duration(seen.left_s)} left{DOT}" if seen.left_s is not None else None,
             f"asked {view.clock.minute(job.requested_at, view.now)} by ",
             shown(job.requested_by, 120),
-            [[DOT, act.what, " by ", shown(act.who, 120)] for act in job.acts[1:][-ACTS_SHOWN:]],
+            [[DOT, act.action, " by ", shown(act.by, 120)] for act in job.actions[1:][-ACTS_SHOWN:]],
             [DOT, shown(job.note)] if job.note else None,
         ],
     ]
@@ -318,7 +319,7 @@ def _job(job: RedriveJob, view: View) -> htpy.Node:
 def render_job_acts(fleet: str, job_id: str, state: JobState, operator_arn: str) -> htpy.Node:
     """The buttons of a job that is under way."""
     asked = {"fleet": fleet, "job_id": job_id}
-    if state not in UNDER_WAY:
+    if state not in ACTIVE_STATES:
         return None
     other = "resume" if state is JobState.PAUSED else "pause"
     return htpy.span(".sl-acts")[

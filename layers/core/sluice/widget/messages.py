@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import htpy
 
-from sluice.model.redriving import Attribute, Message, Quarantined
+from sluice.model.redriving import Attribute, Message, QuarantineEntry
 from sluice.widget.parts import call, turn
 from sluice.widget.style import CSS
 from sluice.widget.text import DOT, Clock, counted, duration, shown
@@ -30,7 +30,7 @@ class Scene:
     operator_arn: str | None = None
 
 
-def render_messages(entries: Sequence[Quarantined], failure_group: str, after: str | None, scene: Scene) -> str:
+def render_messages(entries: Sequence[QuarantineEntry], failure_group: str, after: str | None, scene: Scene) -> str:
     """A page of a failure group's messages; `after` is where the next one begins, if there is one."""
     more = (
         [
@@ -53,7 +53,7 @@ def render_messages(entries: Sequence[Quarantined], failure_group: str, after: s
     )
 
 
-def _entry(entry: Quarantined, scene: Scene) -> htpy.Node:
+def _entry(entry: QuarantineEntry, scene: Scene) -> htpy.Node:
     return htpy.li(".sl-card")[
         htpy.div(".sl-line")[htpy.b[shown(entry.message_id, 100)]],
         htpy.div(".sl-facts")[_facts(entry, scene)],
@@ -66,7 +66,7 @@ def _entry(entry: Quarantined, scene: Scene) -> htpy.Node:
     ]
 
 
-def _facts(entry: Quarantined, scene: Scene) -> htpy.Node:
+def _facts(entry: QuarantineEntry, scene: Scene) -> htpy.Node:
     sent = "" if entry.first_sent_at is None else f"{DOT}first sent {duration(scene.now - entry.first_sent_at)} ago"
     return [
         f"quarantined {scene.clock.minute(entry.at, scene.now)}{DOT}{counted(entry.attempt, 'redrive')}{DOT}",
@@ -76,7 +76,7 @@ def _facts(entry: Quarantined, scene: Scene) -> htpy.Node:
     ]
 
 
-def _life(entry: Quarantined, scene: Scene) -> str:
+def _life(entry: QuarantineEntry, scene: Scene) -> str:
     """What time it would have left in its dead-letter queue, by its own first sending: here it has all it needs."""
     if entry.expires_at is None:
         return ""
@@ -85,7 +85,7 @@ def _life(entry: Quarantined, scene: Scene) -> str:
     return f"{DOT}SQS {when}, here it stays"
 
 
-def _whole(entry: Quarantined, scene: Scene) -> htpy.Node:
+def _whole(entry: QuarantineEntry, scene: Scene) -> htpy.Node:
     if scene.console_arn is None:
         return None
     return [
@@ -94,7 +94,7 @@ def _whole(entry: Quarantined, scene: Scene) -> htpy.Node:
     ]
 
 
-def _redrive(entry: Quarantined, scene: Scene) -> htpy.Node:
+def _redrive(entry: QuarantineEntry, scene: Scene) -> htpy.Node:
     if scene.operator_arn is None:
         return None
     return [
@@ -108,7 +108,7 @@ def _redrive(entry: Quarantined, scene: Scene) -> htpy.Node:
     ]
 
 
-def render_whole(entry: Quarantined, message: Message, scene: Scene) -> str:
+def render_whole(entry: QuarantineEntry, message: Message, scene: Scene) -> str:
     """One message with its attributes and its body."""
     return _page(
         scene,
