@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import JobState, RedriveJob
-from sluice.model.wording import counted
 from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.dead_letters import LetterOutcome
 from sluice.redriving.failure_groups import queue_name, source_of
@@ -36,6 +35,7 @@ from sluice.redriving.payloads import (
 from sluice.redriving.peek import Peek, Seen, peek
 from sluice.redriving.source_queues import QueueRoute, by_dead_letter_queue, route_for
 from sluice.redriving.verdict import sample_of, selectable_attributes
+from sluice.wording import count
 
 # A person waits for the answer to a request; what is not sent by then is sent in the minutes after.
 ANSWER_S = 8.0
@@ -147,7 +147,7 @@ class OperatorCommands:
             PortError: AWS does not let us.
         """
         request = read_request(JobRequest, "status", asked)
-        job = self.at.ports.ledger.job(self.at.fleet(request.fleet).name, request.job_id)
+        job = self.at.ports.ledger.jobs.job(self.at.fleet(request.fleet).name, request.job_id)
         if job is None:
             raise RequestError(f"job_id: fleet {request.fleet} has no job {request.job_id}")
         return {"job": self.at.to_answer(job)}
@@ -163,7 +163,7 @@ class OperatorCommands:
         fleet = self.at.fleet(request.fleet)
         who = request.requested_by or by
         at = None if request.undo else self.at.now()
-        group = self.at.ports.ledger.mute_group(fleet.name, request.failure_group, at)
+        group = self.at.ports.ledger.failure_groups.mute_group(fleet.name, request.failure_group, at)
         if group is None:
             raise RequestError(f"failure_group: fleet {fleet.name} has no {request.failure_group}")
         state = "unmuted" if request.undo else "muted"
@@ -172,7 +172,7 @@ class OperatorCommands:
         return {
             "failure_group": group.id,
             "fleet": fleet.name,
-            "note": f"{group.cause} is {state}; its {counted(group.count, 'message')}"
+            "note": f"{group.cause} is {state}; its {count(group.count, 'message')}"
             f" {'stays' if group.count == 1 else 'stay'} in quarantine."
             + ("" if request.undo else " The next dead letter with this cause unmutes it."),
         }

@@ -15,8 +15,6 @@ from itertools import groupby
 
 import htpy
 
-from sluice.model.wording import counted as counted  # noqa: PLC0414 - the widget takes it from here
-
 LINE_LIMIT = 300  # characters of a cause, a note or an answer: three lines at a third of a dashboard's width
 DOT = " \N{MIDDLE DOT} "  # between facts
 UNKNOWN = "\N{EM DASH}"  # what stands for a figure that could not be read: never a zero
@@ -153,6 +151,11 @@ def duration(seconds: float | None) -> str:
             rest = whole % size // part_size
             return f"{whole // size} {unit}" + (f" {rest} {part_unit}" if rest and whole < 100 * size else "")
     return f"{whole} s"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """`1 message`, `14 messages`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
