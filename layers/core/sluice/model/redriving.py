@@ -191,9 +191,9 @@ class JobState(StrEnum):
     """Where a redrive job stands."""
 
     RUNNING = "running"
-    PAUSED = "paused"  # by a person, until one resumes it
+    PAUSED = "paused"  # by an operator, until one resumes it
     DONE = "done"
-    STOPPED = "stopped"  # by a person, or by itself: `note` says why
+    STOPPED = "stopped"  # by an operator, or by itself: `note` says why
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ class MoveTask:
 
 @dataclass(frozen=True, slots=True)
 class RedriveJob:
-    """One redrive on a person's word: watched, stopped and resumed through the ledger."""
+    """One redrive at an operator's request: watched, stopped and resumed through the ledger."""
 
     id: str
     fleet: str

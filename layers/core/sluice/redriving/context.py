@@ -112,7 +112,7 @@ class RedriveContext:
         """
         return tuple(
             QueueRoute(
-                fleet.through(source),
+                fleet.with_only(source),
                 self.queue(source.queue),
                 source.paused,
                 tuple(

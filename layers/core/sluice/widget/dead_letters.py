@@ -118,7 +118,7 @@ def _mute_request(group: FailureGroup, fleet: Fleet, *, undo: bool) -> dict[str,
 
 
 def _manual(view: View, fleet: Fleet) -> htpy.Node:
-    """Nobody takes the dead letters but a person: from the queue itself, since it cannot be searched, all of them."""
+    """Only an operator takes the dead letters: from the queue itself, since it cannot be searched, all of them."""
     several = len(fleet.dead_letter_queues) > 1
     where = "dead-letter queues" if several else "dead-letter queue"
     return htpy.div(".sl-line.sl-quiet")[

@@ -80,7 +80,9 @@ class JobSender:
     def routes_of(self, job: RedriveJob) -> tuple[QueueRoute, ...]:
         """The ways that a job's messages may go: back to their queues, or all to the one that it names."""
         if not self.routes or _goes_elsewhere(job):
-            return (QueueRoute(self.fleet if self.fleet.queue else self.fleet.through(self.fleet.sources[0]), self.to),)
+            return (
+                QueueRoute(self.fleet if self.fleet.queue else self.fleet.with_only(self.fleet.sources[0]), self.to),
+            )
         return self.routes
 
     def send_entries(
