@@ -12,7 +12,7 @@ from functions.operator import app as operator_app
 from functions.redriver import app as redriver_app
 from sluice.config.fleet import DrainPolicy, Fleet
 from sluice.draining.fleet_directory import FleetDirectory
-from sluice.draining.sweep import Shift as DrainShift
+from sluice.draining.sweep import InvocationLimits as DrainShift
 from sluice.memory import Call, Fault, Hook, MemoryPorts, faulty_ports, memory_ports, queue_url
 from sluice.model.observed import Lifecycle
 from sluice.ports.stack import Ports
@@ -65,7 +65,7 @@ class Stack:
     def operator(self, event: Any) -> Any:
         """What the operator function answers."""
         limits = InvocationLimits("request", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
-        return operator_app.answer(event, operator_app.Operator(self.seen, lambda: self.now, limits))
+        return operator_app.service(self.seen, lambda: self.now, limits).answer(event)
 
     def redriver(self, event: Any) -> Any:
         """What the redriver answers."""

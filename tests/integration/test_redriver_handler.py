@@ -83,7 +83,7 @@ class World:
             uniform=lambda: 0.5,
         )
         if isinstance(asked, dict) and {"Records", "source"}.isdisjoint(asked):
-            operator = operator_app.Operator(ports or self.ports, lambda: self.now, limits)
+            operator = operator_app.service(ports or self.ports, lambda: self.now, limits)
             answered = operator_app.respond(asked, operator, OPERATOR_ARN)
             self.records += operator.records
             return answered

@@ -60,7 +60,7 @@ class Fleet:
             f"{self.name}-{self.invocations}", now + 30, now + 25, self.world.pass_time, lambda: 0.5
         )
         if {"Records", "source"}.isdisjoint(event):
-            return operator_app.answer(event, operator_app.Operator(self.ports, self.world.now, limits))
+            return operator_app.service(self.ports, self.world.now, limits).answer(event)
         return app.answer(event, app.Redriver(self.ports, self.world.now, limits))
 
     def send(self, *bodies: str) -> None:

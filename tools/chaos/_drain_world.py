@@ -447,7 +447,7 @@ class World(Stage):
         try:
             if "release" in payload:
                 lasts = InvocationLimits.begun(name, now(), 30.0, 60.0, sleep=self.sleep, uniform=self.rng.random)
-                operator_app.answer(payload, operator_app.Operator(self.ports, now, lasts))
+                operator_app.service(self.ports, now, lasts).answer(payload)
             else:
                 shift = sweep.Shift(now() + sweep.SWEEP_S, TICK_S, name, self.sleep)
                 book = FleetDirectory(self.ports, now, app.logger)
