@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sluice.model.consumers import BootState, Consumer, ConsumerWord
-from sluice.model.draining import Drain, DrainCause, DrainState, HookAction
+from sluice.model.draining import Drain, DrainCause, DrainState, Heartbeats, HookAction, LifecycleAction, StopCommand
 from sluice.model.observed import Mode
 from sluice.model.planning import (
     Action,
@@ -84,11 +84,9 @@ def drain(instance_id: str = "i-1", state: DrainState = DrainState.STOPPING, at:
         started_at=at,
         deadline_at=at + 900,
         updated_at=at,
-        hook=HookAction("group", "hook", instance_id, "token"),
-        command_id="c-1",
-        heartbeat_at=at + 1,
-        heartbeat_count=2,
-        destination="WarmPool",
+        action=LifecycleAction(HookAction("group", "hook", instance_id, "token"), at, "WarmPool"),
+        stop=StopCommand("c-1", at, 1),
+        heartbeats=Heartbeats(at + 1, 2),
         note="asked to stop",
     )
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.config.fleet import DrainPolicy, DrainVia
+from sluice.draining.deadlines import NO_ACTION_KEPT_S, action_began_at, due_at, heartbeats_until
 from sluice.draining.events import (
     CommandReported,
     CompletionAnswered,
@@ -27,15 +28,9 @@ from sluice.draining.events import (
     TerminationAnswered,
     Tick,
 )
-from sluice.draining.state_machine import (
-    NO_ACTION_KEPT_S,
-    UNDER_WAY,
-    action_began_at,
-    advance,
-    due_at,
-    heartbeats_until,
-)
+from sluice.draining.state_machine import advance
 from sluice.model.draining import (
+    UNDER_WAY,
     CommandStatus,
     CompleteHook,
     Drain,
@@ -118,9 +113,9 @@ def resolved(event: Event, drain: Drain | None, now: float) -> Event:
     if drain is None:
         return event
     if isinstance(event, StopSent | StopNotAccepted) and event.ask == OWN_ASK:
-        return replace(event, ask=drain.asked_count)
+        return replace(event, ask=drain.stop.asked_count)
     if isinstance(event, CommandReported) and event.command_id == OWN:
-        return replace(event, command_id=drain.command_id or "none")
+        return replace(event, command_id=drain.stop.command_id or "none")
     if isinstance(event, HeartbeatAnswered | CompletionAnswered) and event.hook == OWN_HOOK:
         return replace(event, hook=drain.hook or OUR_HOOK)
     return event
@@ -158,7 +153,7 @@ def test_release_is_asked_for_only_when_done_or_due(day: Day) -> None:
             ends = (CommandStatus.SUCCEEDED, CommandStatus.KILLED)
             assert said or event in (
                 MachineEnded(),
-                *(CommandReported(str(before.command_id), end) for end in ends),
+                *(CommandReported(str(before.stop.command_id), end) for end in ends),
             )
         if after.state is DrainState.EXPIRED:
             assert isinstance(event, OperatorRelease) or (before is not None and now >= due_at(before, day[0]))
@@ -214,8 +209,8 @@ def test_every_stop_is_intended_on_record_when_it_is_asked_for(day: Day) -> None
         for action in step.actions:
             if isinstance(action, StopConsumer):
                 assert step.drain is not None
-                assert (step.drain.asked_count, step.drain.asked_at) == (action.ask, now)
-                assert step.drain.retry_at is not None, "should the effect be lost, a tick asks again"
+                assert (step.drain.stop.asked_count, step.drain.stop.asked_at) == (action.ask, now)
+                assert step.drain.stop.retry_at is not None, "should the effect be lost, a tick asks again"
                 asked.append(action.ask)
     assert policy.via is DrainVia.SSM or not asked
     assert len(set(asked)) == len(asked)
@@ -271,5 +266,5 @@ def test_action_is_abandoned_only_when_the_group_keeps_what_failed(day: Day) -> 
                 assert day[0].keep_failed
                 assert step.drain is not None
                 assert step.drain.state is DrainState.EXPIRED
-                known = before is not None and before.keeping
+                known = before is not None and before.retention.requested
                 assert known or (isinstance(event, Tick) and event.retains)

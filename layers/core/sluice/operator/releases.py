@@ -5,8 +5,8 @@ from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting
 from sluice.draining.executor import DrainExecutor
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.observations import our_hook
-from sluice.draining.state_machine import UNDER_WAY
-from sluice.model.draining import Drain
+from sluice.draining.service import to_response
+from sluice.model.draining import UNDER_WAY, Drain
 from sluice.model.frozen import dataclass
 from sluice.ports.ledger import Ports
 from sluice.redriving.context import Answer
@@ -69,9 +69,3 @@ class Releaser:
                 f"release.instance_id: {instance_id} is {member.aws_state} in {fleet.group}: no hook holds it there,"
                 " and nothing was released"
             )
-
-
-def to_response(fleet: Fleet, instance_id: str, drain: Drain | None) -> Answer:
-    """Where an instance's drain stands, as JSON."""
-    state = {"state": drain.state.value, "note": drain.note} if drain else {"state": None}
-    return {"fleet": fleet.name, "instance_id": instance_id, **state}

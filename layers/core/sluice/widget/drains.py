@@ -7,7 +7,7 @@ from collections import Counter
 
 import htpy
 
-from sluice.draining.state_machine import due_at
+from sluice.draining.deadlines import due_at
 from sluice.model.draining import Drain, DrainOutcome, DrainState
 from sluice.widget.parts import and_more, bar, call, part, unread
 from sluice.widget.text import DOT, counted, duration, shown
@@ -64,8 +64,8 @@ def _drain(drain: Drain, view: View) -> htpy.Node:
     until = f"deadline in {duration(left_s)}" if left_s >= 0 else f"deadline passed {duration(-left_s)} ago"
     used = part(view.now - drain.started_at, due - drain.started_at)
     kind_of_bar = ".sl-bad" if used >= 1 else ".sl-warn" if used >= 0.75 else ".sl-plain"
-    beats = f"{DOT}{counted(drain.heartbeat_count, 'heartbeat')}" if drain.heartbeat_count else ""
-    heard = "" if drain.alive_at is None else f"{DOT}heard of {duration(view.now - drain.alive_at)} ago"
+    beats = f"{DOT}{counted(drain.heartbeats.count, 'heartbeat')}" if drain.heartbeats.count else ""
+    heard = "" if drain.signs.last_at is None else f"{DOT}heard of {duration(view.now - drain.signs.last_at)} ago"
     return htpy.li(".sl-item")[
         _headline(drain, _release(drain, view, "Release", _CUT_SHORT) if drain.state in _HELD else None),
         bar([(used, kind_of_bar)]),
@@ -79,7 +79,7 @@ def _drain(drain: Drain, view: View) -> htpy.Node:
 
 def _retained(drain: Drain, view: View) -> htpy.Node:
     """An instance that costs on until a person lets it go, and how to."""
-    age_s = view.now - (drain.updated_at if drain.retained_at is None else drain.retained_at)
+    age_s = view.now - (drain.updated_at if drain.retention.since is None else drain.retention.since)
     hourly = None if view.fleet is None else view.fleet.drain.hourly_cost
     cost = "" if hourly is None else f"{DOT}has cost {age_s / 3_600 * hourly:,.2f}"
     return htpy.li(".sl-item")[
