@@ -48,12 +48,12 @@ def test_instance_counts_when_its_consumer_is_ready() -> None:
     day.invoke(report(instance_id, "busy", day.now))
     assert day.metrics()["LaunchToFirstMessage"] == 65
     assert day.metrics()["LaunchToReady"] == 60
-    known = day.ports.ledger.consumer("orders", instance_id)
+    known = day.ports.ledger.consumers.consumer("orders", instance_id)
     assert known is not None
     assert (known.launched_at, known.first_message_at) == (START, START + 65)
     day.invoke(report(instance_id, "busy", day.now))
     noted = TimedLaunch(instance_id, START, START + 60, START + 65, START + 65, number=1)
-    assert day.ports.ledger.memory("orders").timed == (noted,), "for the planner, once"
+    assert day.ports.ledger.planner_state.memory("orders").timed == (noted,), "for the planner, once"
 
 
 def test_boot_is_replaced_when_its_consumer_gives_up_or_says_nothing() -> None:
@@ -104,7 +104,7 @@ def test_others_are_protected_when_one_has_just_left_service() -> None:
     truth = day.ports.group.read(day.fleet.group)
     day.ports.group.terminate(day.fleet.group, left, decrement=True)
     late = Minder(day.ports, day.fleet, day.clock)
-    late.sweep(day.ports.ledger.consumers("orders"), truth)
+    late.sweep(day.ports.ledger.consumers.consumers("orders"), truth)
     protected = {i.id for i in day.ports.group.read(day.fleet.group).instances if i.protected}
     assert protected == {*day.instances()} - {left}
 
@@ -172,7 +172,7 @@ def test_consumer_finishes_when_its_instance_goes_back_to_its_warm_pool(arrives:
         day.wait(5)
         assert state_of(day, instance_id) == "Warmed:Pending:Wait"
         assert day.state(instance_id) is DrainState.STOPPING
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert drain.stop.command_id is not None
     day.ports.instances.answer(instance_id, CommandStatus.SUCCEEDED)
@@ -211,7 +211,7 @@ def test_boot_is_let_into_the_warm_pool_when_its_consumer_is_ready() -> None:
     held = Instance(instance_id, Lifecycle.ASIDE, "Warmed:Pending:Wait", launched_at=START)
     reading = GroupReading(day.fleet.group, day.now + 1, 1, 0, 10, (held,))
     minder.sweep((), reading)
-    (known,) = day.ports.ledger.consumers("orders")
+    (known,) = day.ports.ledger.consumers.consumers("orders")
     assert (known.boot, known.hook) == (BootState.BOOTING, HookAction(day.fleet.group, launch_hook.name, instance_id))
     minder.sweep((known,), replace(reading, at=day.now + 60))
     assert minder.minded.lost == []

@@ -42,8 +42,8 @@ def test_drain_takes_at_most_nine_calls_when_its_events_come() -> None:
     assert day.calls == {
         "MemoryFleets.load": 1,
         "MemoryGroup.membership": 1,
-        "MemoryLedger.keep_drain": 4,
-        "MemoryLedger.drain": 1,
+        "MemoryDrains.keep_drain": 4,
+        "MemoryDrains.drain": 1,
         "MemoryInstances.stop": 1,
         "MemoryGroup.complete_hook": 1,
     }
@@ -61,7 +61,7 @@ def test_five_hundred_terminations_all_complete_when_they_come_at_once() -> None
         finish(day, command)
     day.invoke(SWEEP)
     assert day.instances() == []
-    drains = day.ports.ledger.drains("orders")
+    drains = day.ports.ledger.drains.drains("orders")
     assert len(drains) == 500
     assert {drain.outcome for drain in drains} == {DrainOutcome.COMPLETED}
     assert sum(day.calls.values()) / 500 <= 9
@@ -77,7 +77,7 @@ def test_five_hundred_terminations_share_their_stops_when_the_sweep_finds_them()
     day.at(80, lambda: [day.ports.instances.answer(one, CommandStatus.SUCCEEDED) for one in day.instances()])
     day.invoke(SWEEP)
     assert day.instances() == []
-    assert {drain.outcome for drain in day.ports.ledger.drains("orders")} == {DrainOutcome.COMPLETED}
+    assert {drain.outcome for drain in day.ports.ledger.drains.drains("orders")} == {DrainOutcome.COMPLETED}
     assert day.calls["MemoryInstances.stop"] == 10
     assert max(Counter(command.id for command in day.ports.instances.commands).values()) == 50
     assert day.calls["MemoryInstances.commands_of"] <= 20
@@ -92,11 +92,11 @@ def test_others_are_stopped_when_one_of_fifty_has_no_agent() -> None:
     for instance_id in day.instances():
         day.terminate(instance_id)
     day.invoke(SWEEP, lasts_s=1)
-    states = {drain.instance_id: drain.state for drain in day.ports.ledger.drains("orders")}
+    states = {drain.instance_id: drain.state for drain in day.ports.ledger.drains.drains("orders")}
     assert states.pop(agentless) is DrainState.NOTICED
     assert set(states.values()) == {DrainState.STOPPING}
     assert day.calls["MemoryInstances.stop"] <= 13, "twice for each halving"
-    note = day.ports.ledger.drain("orders", agentless)
+    note = day.ports.ledger.drains.drain("orders", agentless)
     assert note is not None
     assert "InvalidInstanceId" in note.note
 
@@ -263,7 +263,7 @@ def test_spot_notice_is_ignored_when_ec2_says_that_it_is_no_spot_instance() -> N
     day = Day()
     assert "is no Spot Instance" in day.invoke(spot(day.instances()[0], day.now))["ignored"]
     assert day.ports.instances.commands == []
-    assert day.ports.ledger.drains("orders") == ()
+    assert day.ports.ledger.drains.drains("orders") == ()
 
 
 def test_terminating_event_is_left_to_the_sweep_when_its_instance_is_in_service() -> None:
@@ -273,7 +273,7 @@ def test_terminating_event_is_left_to_the_sweep_when_its_instance_is_in_service(
     event = terminating(HookAction(day.fleet.group, day.fleet.drain.hook, instance_id, "forged"), day.now)
     assert "Auto Scaling does not show instance" in day.invoke(event)["left"]
     assert day.now == START + 7
-    assert (day.calls["MemoryGroup.membership"], day.ports.ledger.drains("orders")) == (4, ())
+    assert (day.calls["MemoryGroup.membership"], day.ports.ledger.drains.drains("orders")) == (4, ())
     assert day.ports.instances.commands == []
 
 
@@ -305,7 +305,7 @@ def test_report_makes_no_record_when_the_group_does_not_have_the_instance() -> N
     (other,) = day.instances(day.fleets[1])
     for stranger in (other, "i-0000000000000dead"):
         assert "is not in group orders-consumers" in day.invoke(report(stranger, "busy", day.now))["ignored"]
-    assert day.ports.ledger.consumers("orders") == ()
+    assert day.ports.ledger.consumers.consumers("orders") == ()
 
 
 def test_failed_command_is_looked_into_when_its_event_says_only_failed() -> None:
@@ -314,7 +314,7 @@ def test_failed_command_is_looked_into_when_its_event_says_only_failed() -> None
     (instance_id,) = day.instances()
     day.invoke(day.terminate(instance_id))
     finish(day, day.ports.instances.commands[0], CommandStatus.UNKNOWN, "Failed")
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert (drain.state, drain.stop.failed_count, drain.stop.unanswered_count) == (DrainState.STOPPING, 0, 1)
 
@@ -332,7 +332,7 @@ def test_success_is_not_missed_when_it_comes_before_its_commands_id_is_on_record
             command = day.ports.instances.commands[0]
             command.status = CommandStatus.SUCCEEDED
             early.append({})
-            day.at(0.1, lambda: day.ports.ledger.keep_drain(call.args[0]))
+            day.at(0.1, lambda: day.ports.ledger.drains.keep_drain(call.args[0]))
             early[0] = day.invoke(commanded(command, "Success"))
         return None
 

@@ -83,7 +83,7 @@ def test_completion_is_repeated_when_its_answer_was_lost() -> None:
     assert finish(day, day.ports.instances.commands[0])["state"] == "done"
     day.decide = lambda call: Fault(When.BEFORE, TryLaterError("throttled")) if call.method == "read" else None
     day.invoke(SWEEP, lasts_s=1)  # without a reading that would show it gone
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.LATE)
 

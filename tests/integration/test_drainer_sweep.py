@@ -45,7 +45,7 @@ def test_drain_is_released_when_its_instance_has_left_by_itself() -> None:
     day.invoke(day.terminate(instance_id))
     day.ports.group.complete_hook(HookAction(day.fleet.group, day.fleet.drain.hook, instance_id), app_continue())
     day.invoke(SWEEP)
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.GONE)
 
@@ -88,7 +88,7 @@ def test_heartbeats_end_and_the_instance_goes_when_the_deadline_passes() -> None
         day.wait(60 - (day.now - START) % 60)
     assert 300 <= day.now - START <= 370
     assert day.metrics()["DrainsExpired"] == 1
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert drain.heartbeats.count <= 300 / 45
 
@@ -109,7 +109,7 @@ def test_quiet_fleet_costs_four_calls_when_swept() -> None:
     """No drains, no waiting instance: documents, both kinds of records, group; no lease, no tick."""
     day = Day()
     day.invoke(SWEEP)
-    reads = ("MemoryFleets.load", "MemoryLedger.drains", "MemoryLedger.consumers", "MemoryGroup.read")
+    reads = ("MemoryFleets.load", "MemoryDrains.drains", "MemoryConsumers.consumers", "MemoryGroup.read")
     assert day.calls == dict.fromkeys(reads, 1)
     assert day.now == START
 
@@ -168,10 +168,10 @@ def test_sweep_stops_at_its_time_when_there_is_more_than_it_can_do() -> None:
     day.decide = slow
     day.invoke(SWEEP, lasts_s=20)
     assert START + 20 <= day.now < START + 30
-    found = len(day.ports.ledger.drains("orders"))
+    found = len(day.ports.ledger.drains.drains("orders"))
     assert 0 < found < 30
     day.invoke(SWEEP, lasts_s=20)
-    assert len(day.ports.ledger.drains("orders")) > found
+    assert len(day.ports.ledger.drains.drains("orders")) > found
 
 
 # --------------------------------------------------------------------------- signs of life, and what is kept
@@ -186,7 +186,7 @@ def test_instance_goes_at_once_when_its_machine_has_ended() -> None:
     assert day.state(instance_id) is DrainState.NOTICED
     day.wait(60)
     day.invoke(SWEEP)
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.COMPLETED)
     assert day.metrics()["DrainsExpired"] == 0
@@ -270,7 +270,7 @@ def test_failed_drain_is_kept_and_counted_until_an_operator_releases_it() -> Non
     second = day.release(instance_id)
     assert second["state"] == "retained"
     day.invoke(SWEEP)
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.TERMINATED)
     assert day.metrics()["DrainsRetained"] == 1

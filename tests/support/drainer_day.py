@@ -121,7 +121,7 @@ class Day:
 
     def state(self, instance_id: str) -> DrainState | None:
         """Where an instance's drain stands."""
-        drain = self.ports.ledger.drain(self.fleet.name, instance_id)
+        drain = self.ports.ledger.drains.drain(self.fleet.name, instance_id)
         return drain.state if drain else None
 
     def metrics(self) -> Counter[str]:

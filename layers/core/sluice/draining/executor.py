@@ -26,7 +26,8 @@ from sluice.model.draining import CompleteHook, Drain, DrainAction, SendHeartbea
 from sluice.model.frozen import dataclass
 from sluice.ports.aws_services import STOPPED_AT_ONCE
 from sluice.ports.errors import ConflictError, PortError, RefusedError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import DrainerLedger
+from sluice.ports.stack import Ports
 
 # How long stops are gathered to be asked for together: far less than ASK_GRACE_S, after which they would be repeated.
 STOP_BATCH_S = 2.0
@@ -47,7 +48,7 @@ class DrainProgress:
 class DrainExecutor:
     """Carries out one invocation's steps of drains; no stops are gathered past `until` (epoch seconds)."""
 
-    ports: Ports
+    ports: Ports[DrainerLedger]
     now: Callable[[], float]
     until: float
     telemetry: DrainTelemetry
@@ -168,9 +169,9 @@ class DrainExecutor:
             if step.drain is None or step.drain == record:
                 return record, step.actions
             try:
-                written = self.ports.ledger.keep_drain(step.drain)
+                written = self.ports.ledger.drains.keep_drain(step.drain)
             except ConflictError:
-                record = self.ports.ledger.drain(fleet.name, instance_id)
+                record = self.ports.ledger.drains.drain(fleet.name, instance_id)
                 continue
             self.telemetry.written(record, written, event)
             return written, step.actions

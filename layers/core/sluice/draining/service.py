@@ -42,7 +42,8 @@ from sluice.model.consumers import Consumer
 from sluice.model.draining import UNDER_WAY, CommandStatus, Drain
 from sluice.model.payload_error import PayloadError
 from sluice.ports.errors import PortError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import DrainerLedger
+from sluice.ports.stack import Ports
 from sluice.telemetry import Log, Record
 
 # An event may be here before Auto Scaling's own answers show what it reports: pauses between the questions.
@@ -57,7 +58,7 @@ type Response = dict[str, Any]
 class DrainService:
     """One invocation's work on drains, notice by notice. `records` are its metrics."""
 
-    ports: Ports
+    ports: Ports[DrainerLedger]
     now: Callable[[], float]
     invocation: Invocation
     directory: FleetDirectory
@@ -224,10 +225,10 @@ class DrainService:
 
     def _drain_of_command(self, fleet: Fleet, notice: payloads.CommandNotice) -> Drain | None:
         """The drain that the command belongs to, if it is this fleet's."""
-        drain = self.ports.ledger.drain(fleet.name, notice.instance_id)
+        drain = self.ports.ledger.drains.drain(fleet.name, notice.instance_id)
         if drain and drain.state in UNDER_WAY and drain.stop.command_id is None:
             self.invocation.sleep(COMMAND_RECORD_LAG_S)
-            drain = self.ports.ledger.drain(fleet.name, notice.instance_id)
+            drain = self.ports.ledger.drains.drain(fleet.name, notice.instance_id)
         return drain if drain and drain.stop.command_id == notice.command_id else None
 
     def _status_of(self, fleet: Fleet, notice: payloads.CommandNotice) -> CommandStatus:
@@ -245,7 +246,7 @@ class DrainService:
         if fleet is None:
             return {"ignored": f"group {notice.group} is no fleet's"}
         instance_id = report.instance_id
-        known = self.ports.ledger.consumer(fleet.name, instance_id)
+        known = self.ports.ledger.consumers.consumer(fleet.name, instance_id)
         if known is None:
             # An instance without a record must be in the group: a report makes no record of anything else.
             member = self.ports.group.membership(instance_id)
@@ -260,7 +261,7 @@ class DrainService:
         event = report_event(report.word, report.at)
         if event is None:
             return response
-        drain = self.ports.ledger.drain(fleet.name, instance_id)
+        drain = self.ports.ledger.drains.drain(fleet.name, instance_id)
         if drain is None or drain.state not in UNDER_WAY:
             return response
         return response | to_response(fleet, instance_id, self._advance(fleet, instance_id, event, drain))

@@ -19,7 +19,8 @@ from sluice.model.draining import UNDER_WAY, CommandStatus, Drain, DrainState
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading, Lifecycle
 from sluice.ports.errors import PortError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import DrainerLedger
+from sluice.ports.stack import Ports
 
 # How often the stack's schedule sweeps; a sweep that follows drains ends before the next one comes, with time to spare.
 SWEEP_PERIOD_S = 60.0
@@ -43,7 +44,7 @@ class Invocation:
 class Sweeper:
     """One invocation's sweep."""
 
-    ports: Ports
+    ports: Ports[DrainerLedger]
     now: Callable[[], float]
     invocation: Invocation
     executor: DrainExecutor
@@ -76,8 +77,9 @@ class Sweeper:
 
     def _acquire(self, fleet: Fleet) -> bool:
         """Take the lease on following a fleet's drains. Without it nothing is lost but time."""
+        owner, until = self.invocation.owner, self.invocation.until
         try:
-            return self.ports.ledger.acquire(_lease(fleet), self.invocation.owner, self.invocation.until, self.now())
+            return self.ports.ledger.leases.acquire(_lease(fleet), owner, until, self.now())
         except PortError as error:
             self.telemetry.log.warning(
                 "the drains' lease could not be taken: they are not followed until the next sweep",
@@ -89,7 +91,7 @@ class Sweeper:
     def _release(self, fleets: Iterable[Fleet]) -> None:
         for fleet in fleets:
             try:
-                self.ports.ledger.release(_lease(fleet), self.invocation.owner)
+                self.ports.ledger.leases.release(_lease(fleet), self.invocation.owner)
             except PortError as error:
                 self.telemetry.log.warning(
                     "the drains' lease could not be given back: it expires by itself",
@@ -117,7 +119,7 @@ class Sweeper:
 
     def _check(self, fleet: Fleet, *, sweeping: bool) -> bool:
         """Advance every drain of a fleet by what was observed of it, and a tick. Whether any is still under way."""
-        drains = {drain.instance_id: drain for drain in self.ports.ledger.drains(fleet.name)}
+        drains = {drain.instance_id: drain for drain in self.ports.ledger.drains.drains(fleet.name)}
         observed = self._observe(fleet, drains, sweeping=sweeping)
         found = group_events(fleet, drains, observed.reading)
         checked = []
@@ -149,7 +151,8 @@ class Sweeper:
         online = self._online(fleet, under_way, commands)
         if not sweeping:
             return Observation(reading, commands=commands, online=online)
-        consumers = self._read(fleet, "consumers' records", lambda: self.ports.ledger.consumers(fleet.name)) or ()
+        ask = partial(self.ports.ledger.consumers.consumers, fleet.name)
+        consumers = self._read(fleet, "consumers' records", ask) or ()
         if reading is not None:
             tracker = Minder(self.ports, fleet, self.now)
             tracker.sweep(consumers, reading, frozenset(drain.instance_id for drain in under_way))
