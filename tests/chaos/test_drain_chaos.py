@@ -13,7 +13,7 @@ import pytest
 from sluice.config.fleet import DrainPolicy
 from sluice.consumers import protection
 from sluice.consumers import state_machine as launching_state_machine
-from sluice.consumers.state_machine import BootEventKind, BootTransition
+from sluice.consumers.state_machine import BootEventKind
 from sluice.draining import release, state_machine, stop_command
 from sluice.draining.events import EventKind
 from sluice.model.consumers import BootState, BootStep, Consumer
@@ -160,7 +160,7 @@ def test_harness_finds_the_fault_when_a_rule_of_launches_is_broken(
     rows: list[tuple[BootState | None, BootEventKind]], move: Any, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same for what consumers say of themselves."""
-    broken = {key: BootTransition(move, frozenset()) for key in rows}
+    broken = {key: Transition(move, frozenset()) for key in rows}
     monkeypatch.setattr(launching_state_machine, "BOOT_TABLE", {**launching_state_machine.BOOT_TABLE, **broken})
     violation = _first_violation()
     assert expected in violation, violation or "no seed noticed"
@@ -168,7 +168,7 @@ def test_harness_finds_the_fault_when_a_rule_of_launches_is_broken(
 
 def test_harness_finds_the_fault_when_protection_is_never_lifted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A consumer that crashed while busy would keep its instance for ever."""
-    monkeypatch.setattr(protection, "BUSY_KEPT_S", 1e9)
+    monkeypatch.setattr(protection, "BUSY_TIMEOUT_S", 1e9)
     violation = _first_violation()
     assert "protected long after" in violation, violation or "no seed noticed"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sluice.config.fleet import LaunchPolicy
-from sluice.consumers.tracker import Minder
+from sluice.consumers.tracker import ConsumerTracker
 from sluice.memory import (
     Hook,
     Transition,
@@ -103,7 +103,7 @@ def test_others_are_protected_when_one_has_just_left_service() -> None:
     left = day.instances()[3]
     truth = day.ports.group.read(day.fleet.group)
     day.ports.group.terminate(day.fleet.group, left, decrement=True)
-    late = Minder(day.ports, day.fleet, day.clock)
+    late = ConsumerTracker(day.ports, day.fleet, day.clock)
     late.sweep(day.ports.ledger.consumers.consumers("orders"), truth)
     protected = {i.id for i in day.ports.group.read(day.fleet.group).instances if i.protected}
     assert protected == {*day.instances()} - {left}
@@ -207,13 +207,13 @@ def test_boot_is_let_into_the_warm_pool_when_its_consumer_is_ready() -> None:
     """The sweep tells a new instance from one that goes back: it is not lost, and its launch hook is completed."""
     day = with_warm_pool(launch_hook := Hook("sluice-ready", Transition.LAUNCHING, timeout_s=600), hook="sluice-ready")
     (instance_id,) = day.instances()
-    minder = Minder(day.ports, day.fleet, day.clock)
-    held = Instance(instance_id, Lifecycle.ASIDE, "Warmed:Pending:Wait", launched_at=START)
+    tracker = ConsumerTracker(day.ports, day.fleet, day.clock)
+    held = Instance(instance_id, Lifecycle.OUT_OF_SERVICE, "Warmed:Pending:Wait", launched_at=START)
     reading = GroupReading(day.fleet.group, day.now + 1, 1, 0, 10, (held,))
-    minder.sweep((), reading)
+    tracker.sweep((), reading)
     (known,) = day.ports.ledger.consumers.consumers("orders")
     assert (known.boot, known.hook) == (BootState.BOOTING, HookAction(day.fleet.group, launch_hook.name, instance_id))
-    minder.sweep((known,), replace(reading, at=day.now + 60))
-    assert minder.minded.lost == []
-    minder.sweep((known,), replace(reading, at=day.now + 60), frozenset({instance_id}))
-    assert minder.minded.lost == [instance_id], "one that has a drain is on its way out"
+    tracker.sweep((known,), replace(reading, at=day.now + 60))
+    assert tracker.result.lost == []
+    tracker.sweep((known,), replace(reading, at=day.now + 60), frozenset({instance_id}))
+    assert tracker.result.lost == [instance_id], "one that has a drain is on its way out"

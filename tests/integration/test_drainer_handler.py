@@ -21,7 +21,7 @@ from tests.support.widget_html import parse
 
 
 def test_operator_releases_an_instance_when_it_hangs() -> None:
-    """A person's word, on record or not; the instance goes on at once."""
+    """An operator's request, on record or not; the instance goes on at once."""
     day = Day(size=2)
     known, unknown = day.instances()
     day.invoke(day.terminate(known))
@@ -119,7 +119,7 @@ def test_metrics_are_one_blob_a_fleet_when_several_were_at_it(capsys: pytest.Cap
 
 
 def test_button_of_the_widget_releases_and_is_answered_as_html() -> None:
-    """The same request as a person's by hand: what came of it, or what is wrong, for a popup."""
+    """The same request as an operator's by hand: what came of it, or what is wrong, for a popup."""
     day = Day()
     (instance_id,) = day.instances()
     day.invoke(day.terminate(instance_id))

@@ -82,7 +82,7 @@ class Stack:
     def in_service(self) -> bool:
         """Whether its instance is where it was."""
         (instance,) = self.ports.group.read(self.fleet.group).instances
-        return instance.state is Lifecycle.WORKING
+        return instance.state is Lifecycle.IN_SERVICE
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sluice.draining.deadlines import NO_ACTION_KEPT_S, action_began_at, due_at,
 from sluice.draining.events import (
     CommandReported,
     CompletionAnswered,
-    ConsumerReported,
+    DrainReported,
     Event,
     FoundInService,
     FoundPoolWaiting,
@@ -83,7 +83,7 @@ world_events: st.SearchStrategy[Event] = st.one_of(
     st.just(MachineEnded()),
     st.just(FoundRetained("orders", OUR_HOOK)),
     st.just(FoundInService()),
-    st.builds(ConsumerReported, agos, st.booleans()),
+    st.builds(DrainReported, agos, st.booleans()),
     st.builds(MessagesInFlight, st.integers(0, 5)),
 )
 answers: st.SearchStrategy[Event] = st.one_of(
@@ -108,7 +108,7 @@ type Played = tuple[float, Event, Drain | None, DrainStep]  # time, event, recor
 
 def resolved(event: Event, drain: Drain | None, now: float) -> Event:
     """The event with its own time in place of how long ago that was, and the record's own in place of OWN."""
-    if isinstance(event, Terminating | SpotInterruption | ConsumerReported):
+    if isinstance(event, Terminating | SpotInterruption | DrainReported):
         return replace(event, at=now - event.at)
     if drain is None:
         return event
@@ -139,7 +139,7 @@ def play(day: Day) -> list[Played]:
 @MANY
 @given(days)
 def test_release_is_asked_for_only_when_done_or_due(day: Day) -> None:
-    """CompleteHook comes of DONE or EXPIRED; these of the consumer's own word, the deadline, or a person's."""
+    """CompleteHook comes of DONE or EXPIRED; these of the consumer's own word, the deadline, or an operator's."""
     for now, event, before, step in play(day):
         after = step.drain
         if any(isinstance(action, CompleteHook) for action in step.actions):
@@ -149,7 +149,7 @@ def test_release_is_asked_for_only_when_done_or_due(day: Day) -> None:
             continue
         if after.state is DrainState.DONE:
             assert before is not None
-            said = isinstance(event, ConsumerReported) and event.done and event.at >= action_began_at(before)
+            said = isinstance(event, DrainReported) and event.done and event.at >= action_began_at(before)
             ends = (CommandStatus.SUCCEEDED, CommandStatus.KILLED)
             assert said or event in (
                 MachineEnded(),

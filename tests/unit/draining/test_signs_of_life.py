@@ -5,7 +5,7 @@ import pytest
 from sluice.draining.deadlines import due_at
 from sluice.draining.events import (
     CommandReported,
-    ConsumerReported,
+    DrainReported,
     Event,
     InstanceGone,
     MachineEnded,
@@ -68,7 +68,7 @@ def test_silence_ends_a_drain_when_nothing_is_heard_of_it() -> None:
     "sign",
     [
         CommandReported(COMMAND, CommandStatus.RUNNING),
-        ConsumerReported(NOW + 250, done=False),
+        DrainReported(NOW + 250, done=False),
         MessagesInFlight(3),
     ],
 )
@@ -90,7 +90,7 @@ def test_sign_of_life_leaves_no_record_when_silence_ends_nothing() -> None:
     drain = a_drain(DrainState.STOPPING, signs=SignsOfLife(in_flight=4))
     for sign in (
         CommandReported(COMMAND, CommandStatus.RUNNING),
-        ConsumerReported(NOW, done=False),
+        DrainReported(NOW, done=False),
         MessagesInFlight(3),
     ):
         assert advance(drain, sign, POLICY, NOW) == DrainStep(drain)
@@ -108,10 +108,10 @@ def test_messages_in_flight_are_no_sign_when_they_do_not_fall() -> None:
 def test_consumer_releases_by_its_own_word_when_it_is_done() -> None:
     """No agent is needed for it; what it said before this action began is of another."""
     drain = a_drain(DrainState.NOTICED)
-    step = advance(drain, ConsumerReported(NOW, done=True), POLICY, NOW)
+    step = advance(drain, DrainReported(NOW, done=True), POLICY, NOW)
     assert step.drain is not None
     assert (step.drain.state, step.actions) == (DrainState.DONE, (CompleteHook(HOOK),))
-    assert advance(drain, ConsumerReported(NOW - 11, done=True), POLICY, NOW) == DrainStep(drain)
+    assert advance(drain, DrainReported(NOW - 11, done=True), POLICY, NOW) == DrainStep(drain)
 
 
 def test_instance_is_released_when_its_machine_has_ended() -> None:

@@ -7,7 +7,7 @@ import pytest
 from sluice.draining.events import (
     CommandReported,
     CompletionAnswered,
-    ConsumerReported,
+    DrainReported,
     Event,
     EventKind,
     FoundInService,
@@ -61,7 +61,7 @@ EVENTS: tuple[Event, ...] = (
     MachineEnded(),
     FoundRetained("orders", OUR_HOOK),
     FoundInService(),
-    *(ConsumerReported(at, done) for at in (NOW - 600, NOW) for done in (True, False)),
+    *(DrainReported(at, done) for at in (NOW - 600, NOW) for done in (True, False)),
     *(MessagesInFlight(count) for count in (0, 7)),
     *(TerminationAnswered(found) for found in (True, False)),
     StopSent(1, COMMAND),

@@ -8,7 +8,7 @@ from sluice.config.fleet import DrainPolicy
 from sluice.draining.events import (
     CommandReported,
     CompletionAnswered,
-    ConsumerReported,
+    DrainReported,
     EventKind,
     StopNotAccepted,
     StopSent,
@@ -80,7 +80,7 @@ def test_success_is_asked_for_again_when_the_action_may_have_lapsed() -> None:
     assert step.drain is not None
     assert step.drain.state is DrainState.STOPPING
     assert step.actions == (StopConsumer(ID, POLICY.order, 769.0, ask=2),)
-    assert advance(drain, ConsumerReported(NOW + 5, done=True), POLICY, NOW + 121) == DrainStep(drain)
+    assert advance(drain, DrainReported(NOW + 5, done=True), POLICY, NOW + 121) == DrainStep(drain)
     assert advance(drain, CommandReported(COMMAND, CommandStatus.SUCCEEDED), POLICY, NOW + 120).actions == (
         CompleteHook(HOOK),
     )

@@ -151,7 +151,7 @@ class CommandReported:
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumerReported:
+class DrainReported:
     """The consumer reported, at a time, that it is finishing or done."""
 
     at: float
@@ -242,7 +242,7 @@ type Event = (
     | StopSent
     | StopNotAccepted
     | CommandReported
-    | ConsumerReported
+    | DrainReported
     | MessagesInFlight
     | HeartbeatAnswered
     | CompletionAnswered

@@ -10,7 +10,7 @@ from sluice.config.fleet import Fleet
 from sluice.draining.deadlines import action_began_at
 from sluice.draining.events import (
     CommandReported,
-    ConsumerReported,
+    DrainReported,
     Event,
     GroupEvent,
     InstanceGone,
@@ -18,13 +18,13 @@ from sluice.draining.events import (
     MessagesInFlight,
     event_for_state,
 )
-from sluice.model.consumers import Consumer, ConsumerWord
+from sluice.model.consumers import Consumer, ConsumerStatus
 from sluice.model.draining import UNDER_WAY, CommandStatus, Drain, HookAction
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading
 
 # Reports of a consumer that are signs of life of its drain.
-AT_WORK = frozenset({ConsumerWord.BUSY, ConsumerWord.DRAINING})
+AT_WORK = frozenset({ConsumerStatus.BUSY, ConsumerStatus.DRAINING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +64,18 @@ def events_for(drain: Drain | None, group_event: GroupEvent | None, observed: Ob
     if drain.instance_id in observed.ended:
         events.append(MachineEnded())
     consumer = observed.consumers.get(drain.instance_id)
-    if consumer and consumer.word_at is not None and (report := report_event(consumer.word, consumer.word_at)):
+    if consumer and consumer.status_at is not None and (report := report_event(consumer.status, consumer.status_at)):
         events.append(report)
     if observed.in_flight is not None:
         events.append(MessagesInFlight(observed.in_flight))
     return tuple(events)
 
 
-def report_event(word: ConsumerWord | None, at: float) -> ConsumerReported | None:
+def report_event(status: ConsumerStatus | None, at: float) -> DrainReported | None:
     """The event of a consumer's report: a sign of life, or its end; None if the report is not about its drain."""
-    if word not in {*AT_WORK, ConsumerWord.DONE}:
+    if status not in {*AT_WORK, ConsumerStatus.DONE}:
         return None
-    return ConsumerReported(at, done=word is ConsumerWord.DONE)
+    return DrainReported(at, done=status is ConsumerStatus.DONE)
 
 
 def our_hook(fleet: Fleet, instance_id: str) -> HookAction:

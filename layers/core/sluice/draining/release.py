@@ -13,7 +13,7 @@ from sluice.draining.deadlines import (
 )
 from sluice.draining.events import (
     CompletionAnswered,
-    ConsumerReported,
+    DrainReported,
     FoundInService,
     HeartbeatAnswered,
     InstanceGone,
@@ -41,7 +41,7 @@ from sluice.wording import duration
 # --------------------------------------------------------------------------- the consumer is done
 
 
-def consumer_done(drain: Drain, event: ConsumerReported, policy: DrainPolicy, now: float) -> DrainStep:
+def consumer_done(drain: Drain, event: DrainReported, policy: DrainPolicy, now: float) -> DrainStep:
     """The consumer's own report; one from before this lifecycle action began is not about it."""
     if event.at < action_began_at(drain) or may_have_timed_out(drain, policy, now):
         return DrainStep(drain)

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.config.fleet import Fleet
-from sluice.consumers.state_machine import Launching, Said
-from sluice.consumers.tracker import ARRIVING, Minder
+from sluice.consumers.state_machine import LaunchStarted, ReportReceived
+from sluice.consumers.tracker import ARRIVING, ConsumerTracker
 from sluice.draining import payloads
 from sluice.draining.events import (
     CommandReported,
@@ -153,7 +153,7 @@ class DrainService:
                 f" {hook.group}: the sweep drains it if it does"
             }
         if notice.launching:
-            launch = self._track(fleet, hook.instance_id, Launching(hook, notice.at), None)
+            launch = self._track(fleet, hook.instance_id, LaunchStarted(hook, notice.at), None)
             return _boot_response(fleet, hook.instance_id, launch)
         event = Terminating(fleet.name, hook, notice.at, notice.destination)
         drain = self._advance(fleet, hook.instance_id, event, None)
@@ -257,8 +257,8 @@ class DrainService:
                     instance_id=instance_id,
                 )
                 return {"ignored": f"instance {instance_id} is not in group {fleet.group}"}
-        response = _boot_response(fleet, instance_id, self._track(fleet, instance_id, Said(report), known))
-        event = report_event(report.word, report.at)
+        response = _boot_response(fleet, instance_id, self._track(fleet, instance_id, ReportReceived(report), known))
+        event = report_event(report.status, report.at)
         if event is None:
             return response
         drain = self.ports.ledger.drains.drain(fleet.name, instance_id)
@@ -269,12 +269,12 @@ class DrainService:
     # ----------------------------------------------------------------- records
 
     def _track(
-        self, fleet: Fleet, instance_id: str, event: Launching | Said, known: Consumer | None
+        self, fleet: Fleet, instance_id: str, event: LaunchStarted | ReportReceived, known: Consumer | None
     ) -> Consumer | None:
         """Put on record what an event makes of a consumer; the record as it is now."""
-        tracker = Minder(self.ports, fleet, self.now)
-        consumer = tracker.note(instance_id, event, known)
-        self.telemetry.consumers_tracked(fleet, tracker.minded)
+        tracker = ConsumerTracker(self.ports, fleet, self.now)
+        consumer = tracker.apply(instance_id, event, known)
+        self.telemetry.consumers_tracked(fleet, tracker.result)
         return consumer
 
     def _advance(self, fleet: Fleet, instance_id: str, event: Event, drain: Drain | None) -> Drain | None:

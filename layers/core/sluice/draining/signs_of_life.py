@@ -5,7 +5,7 @@ A sign is put on record only there (`drain.silence_s`): without a longest silenc
 
 from sluice.config.fleet import DrainPolicy
 from sluice.draining.deadlines import action_began_at
-from sluice.draining.events import CommandReported, ConsumerReported, MessagesInFlight
+from sluice.draining.events import CommandReported, DrainReported, MessagesInFlight
 from sluice.model.draining import Drain, DrainStep
 from sluice.model.frozen import replace
 
@@ -15,7 +15,7 @@ def command_running(drain: Drain, event: CommandReported, policy: DrainPolicy, n
     return _alive(drain, policy, now, now) if event.command_id == drain.stop.command_id else DrainStep(drain)
 
 
-def consumer_working(drain: Drain, event: ConsumerReported, policy: DrainPolicy, now: float) -> DrainStep:
+def consumer_working(drain: Drain, event: DrainReported, policy: DrainPolicy, now: float) -> DrainStep:
     """The consumer reported, since the lifecycle action began, that it is finishing."""
     return _alive(drain, policy, event.at, now) if event.at >= action_began_at(drain) else DrainStep(drain)
 

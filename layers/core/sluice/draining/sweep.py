@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from sluice.config.fleet import Fleet
-from sluice.consumers.tracker import Minder
+from sluice.consumers.tracker import ConsumerTracker
 from sluice.draining.deadlines import STATUS_CHECK_AFTER_S, needs_signs, needs_status_check
 from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, Tick
 from sluice.draining.executor import DrainExecutor, DrainProgress
@@ -154,9 +154,9 @@ class Sweeper:
         ask = partial(self.ports.ledger.consumers.consumers, fleet.name)
         consumers = self._read(fleet, "consumers' records", ask) or ()
         if reading is not None:
-            tracker = Minder(self.ports, fleet, self.now)
+            tracker = ConsumerTracker(self.ports, fleet, self.now)
             tracker.sweep(consumers, reading, frozenset(drain.instance_id for drain in under_way))
-            self.telemetry.consumers_tracked(fleet, tracker.minded)
+            self.telemetry.consumers_tracked(fleet, tracker.result)
         ended: frozenset[str] = frozenset()
         if old := [d.instance_id for d in under_way if self.now() >= d.started_at + STATUS_CHECK_AFTER_S]:
             ended = self._read(fleet, "the states of machines", lambda: self.ports.instances.ended(old)) or ended
@@ -197,7 +197,7 @@ class Sweeper:
 
     def _in_flight(self, fleet: Fleet, under_way: Sequence[Drain], reading: GroupReading | None) -> float | None:
         """Messages in flight, where they are a sign: one is needed, and only draining instances work."""
-        if reading is None or reading.count(Lifecycle.WORKING) + reading.count(Lifecycle.LAUNCHING):
+        if reading is None or reading.count(Lifecycle.IN_SERVICE) + reading.count(Lifecycle.LAUNCHING):
             return None
         if not any(needs_signs(drain, fleet.drain) for drain in under_way):
             return None

@@ -6,7 +6,7 @@ from dataclasses import field
 from datetime import UTC, datetime
 
 from sluice.config.fleet import Fleet
-from sluice.consumers.tracker import Minded
+from sluice.consumers.tracker import TrackingResult
 from sluice.draining.events import Event, OperatorRelease
 from sluice.model.draining import Drain, DrainState
 from sluice.model.frozen import dataclass
@@ -48,11 +48,11 @@ class DrainTelemetry:
         """A hook's timeout was restarted."""
         self.records.append(Record(fleet.name, "HeartbeatsSent", Unit.COUNT, 1))
 
-    def consumers_tracked(self, fleet: Fleet, result: Minded) -> None:
+    def consumers_tracked(self, fleet: Fleet, result: TrackingResult) -> None:
         """What came of tracking a fleet's consumers."""
         for problem in result.problems:
             self.failed(fleet, "a consumer's record, launch hook or protection could not be updated", problem)
-        for instance_id in result.let_in:
+        for instance_id in result.admitted:
             self.log.info("consumer ready; launch hook completed", fleet=fleet.name, instance_id=instance_id)
         for instance_id in result.lost:
             self.log.warning("instance left before its consumer was ready", fleet=fleet.name, instance_id=instance_id)
