@@ -66,7 +66,7 @@ class Stack:
     def operator(self, event: Any) -> Any:
         """What the operator function answers."""
         shift = Shift("request", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
-        return operator_app.answer(event, operator_app.Operator(self.seen, lambda: self.now, shift))
+        return operator_app.service(self.seen, lambda: self.now, shift).answer(event)
 
     def redriver(self, event: Any) -> Any:
         """What the redriver answers."""

@@ -77,7 +77,7 @@ class World:
             uniform=lambda: 0.5,
         )
         if {"Records", "source"}.isdisjoint(event):
-            return operator_app.answer(event, operator_app.Operator(ports or self.ports, lambda: self.now, shift))
+            return operator_app.service(ports or self.ports, lambda: self.now, shift).answer(event)
         return app.answer(event, app.Redriver(ports or self.ports, lambda: self.now, shift))
 
     def operator(self, kind: str, **fields: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def asked(world: World, event: dict[str, Any]) -> dict[str, Any]:
     )
     world.ports.fleets.put(world.fleet.name, world.fleet)
     if {"Records", "source"}.isdisjoint(event):
-        return operator_app.answer(event, operator_app.Operator(world.ports, world.clock, shift))
+        return operator_app.service(world.ports, world.clock, shift).answer(event)
     return app.answer(event, app.Redriver(world.ports, world.clock, shift))
 
 

@@ -58,7 +58,7 @@ class Fleet:
         now = self.world.now()
         shift = app.Shift(f"{self.name}-{self.invocations}", now + 30, now + 25, self.world.pass_time, lambda: 0.5)
         if {"Records", "source"}.isdisjoint(event):
-            return operator_app.answer(event, operator_app.Operator(self.ports, self.world.now, shift))
+            return operator_app.service(self.ports, self.world.now, shift).answer(event)
         return app.answer(event, app.Redriver(self.ports, self.world.now, shift))
 
     def send(self, *bodies: str) -> None:

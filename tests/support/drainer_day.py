@@ -102,9 +102,9 @@ class Day:
         """An operator releases an instance."""
         self.invocations += 1
         shift = context.Shift(f"request-{self.invocations}", self.now + 30, self.now + 25, self.wait, lambda: 0.5)
-        operator = operator_app.Operator(self.seen, self.clock, shift)
+        operator = operator_app.service(self.seen, self.clock, shift)
         try:
-            return operator_app.answer({"release": {"fleet": fleet, "instance_id": instance_id}}, operator)
+            return operator.answer({"release": {"fleet": fleet, "instance_id": instance_id}})
         finally:
             self.records += operator.tally
 

@@ -449,7 +449,7 @@ class World(Stage):
         try:
             if "release" in payload:
                 lasts = Shift.begun(name, now(), 30.0, 60.0, sleep=self.sleep, uniform=self.rng.random)
-                operator_app.answer(payload, operator_app.Operator(self.ports, now, lasts))
+                operator_app.service(self.ports, now, lasts).answer(payload)
             else:
                 invocation = Invocation(name, now() + DRAINER_RUNS_S, self.sleep, TICK_S)
                 directory = FleetDirectory(self.ports, now, app.logger)

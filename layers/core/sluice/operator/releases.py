@@ -21,7 +21,7 @@ class Releaser:
     """Releases, answered by one invocation; `by` is who asks where a request does not say it."""
 
     ports: Ports[DrainerLedger]
-    book: FleetDirectory
+    directory: FleetDirectory
     runner: DrainExecutor
     log: Log
 
@@ -33,9 +33,9 @@ class Releaser:
             PortError: AWS does not let us.
         """
         request = read_request(ReleaseRequest, "release", asked)
-        fleet = self.book.named(request.fleet)
+        fleet = self.directory.named(request.fleet)
         if fleet is None:
-            names = ", ".join(sorted(one.name for one in self.book.all())) or "none"
+            names = ", ".join(sorted(one.name for one in self.directory.all())) or "none"
             raise RequestError(f"release.fleet: there is no fleet {request.fleet}; there is {names}")
         record = self.ports.ledger.drains.drain(fleet.name, request.instance_id)
         self._check(fleet, request.instance_id, record)
