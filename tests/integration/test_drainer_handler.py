@@ -135,5 +135,5 @@ def test_button_of_the_widget_releases_and_is_answered_as_html() -> None:
     )
     assert "sl-dark" in pages[0]
     assert day.state(instance_id) is DrainState.RELEASED
-    assert "Not done." in pages[1]
+    assert "The request failed." in pages[1]
     assert "there is no fleet" in pages[1]
