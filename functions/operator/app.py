@@ -17,10 +17,12 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
 from sluice.aws import stack_ports as _ports
-from sluice.draining.executor import DrainRunner
-from sluice.draining.fleet_book import FleetBook
-from sluice.draining.telemetry import Teller
+from sluice.draining.executor import DrainExecutor
+from sluice.draining.fleet_directory import FleetDirectory
+from sluice.draining.telemetry import DrainTelemetry
 from sluice.operator.releases import Releaser
+from sluice.ports.ledger import OperatorLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.commands import JOB_ACTS, Persons
 from sluice.redriving.context import MINUTE_S, Answer, Invocation, Shift
 from sluice.telemetry import Log, emit, keep_from
@@ -37,14 +39,15 @@ WIDGET = "widgetContext"  # what CloudWatch adds to a widget's event
 class Operator(Invocation):
     """One invocation at work on one request."""
 
+    ports: Ports[OperatorLedger]
     log: Log = field(default=logger)
 
     def requests(self) -> Mapping[str, Callable[[object, str], Answer]]:
         """What may be asked for, by the request's key; each is given what was asked, and who asks."""
         persons = Persons(self)
         # The releases' records go to this invocation's own tally.
-        runner = DrainRunner(self.ports, self.now, self.shift.until, Teller(self.log, self.tally))
-        releaser = Releaser(self.ports, FleetBook(self.ports, self.now, self.log), runner, self.log)
+        runner = DrainExecutor(self.ports, self.now, self.shift.until, DrainTelemetry(self.log, self.tally))
+        releaser = Releaser(self.ports, FleetDirectory(self.ports, self.now, self.log), runner, self.log)
         return {
             "redrive": persons.redrive,
             "look": persons.look_at_job,

@@ -19,7 +19,7 @@ from functions.drainer import app
 from functions.operator import app as operator_app
 from sluice.config.fleet import DrainPolicy, DrainVia
 from sluice.consumers.protection import BUSY_KEPT_S
-from sluice.draining.state_machine import HOOKLESS_KEPT_S, KEEP_LOOK_S, OWED, SPOT_NOTICE_S, UNDER_WAY
+from sluice.draining.state_machine import NO_ACTION_KEPT_S, RELEASE_OWED, RETENTION_CHECK_S, SPOT_NOTICE_S, UNDER_WAY
 from sluice.memory import Call
 from sluice.model.consumers import ConsumerWord
 from sluice.model.draining import DrainState, HookAction, HookResult
@@ -68,7 +68,7 @@ class Judge:
             elif self._is_active(action) and not self._may_release(action.instance_id):
                 world.violate(f"{action.instance_id}: released before its consumer was done and before its deadline")
         elif call.method == "heartbeat":
-            drain = world.truth.ledger.drain(world.fleet.name, call.args[0].instance_id)
+            drain = world.truth.ledger.drains.drain(world.fleet.name, call.args[0].instance_id)
             if drain and drain.state in UNDER_WAY and world.now > drain.deadline_at + 2 * STALL_S + SKEW_S:
                 world.violate(f"{drain.instance_id}: a heartbeat after its deadline")
 
@@ -130,8 +130,8 @@ class Judge:
     def check_prompt(self) -> None:
         """Some time after the faults: whoever has stopped has been released, deadline or not, and nothing is owed."""
         world = self._world
-        for drain in world.truth.ledger.drains(world.fleet.name):
-            owed = drain.state in OWED and drain.hook is not None and self._is_active(drain.hook)
+        for drain in world.truth.ledger.drains.drains(world.fleet.name):
+            owed = drain.state in RELEASE_OWED and drain.hook is not None and self._is_active(drain.hook)
             if owed and world.now > max(drain.updated_at, world.quiet_at) + OWED_S:
                 world.violate(f"{drain.instance_id}: its release is owed and not given")
         for action in world.waiting():
@@ -173,7 +173,7 @@ class Judge:
     def release_retained(self) -> None:
         """A person has seen enough of what was kept."""
         world = self._world
-        for drain in world.truth.ledger.drains(world.fleet.name):
+        for drain in world.truth.ledger.drains.drains(world.fleet.name):
             if drain.state is DrainState.RETAINED:
                 world.release(drain.instance_id)
 
@@ -181,14 +181,14 @@ class Judge:
         """At the end nobody waits and every drain is released."""
         for action in self._world.waiting():
             self._world.violate(f"{action.instance_id}: still waits at the end")
-        for drain in self._world.truth.ledger.drains(self._world.fleet.name):
+        for drain in self._world.truth.ledger.drains.drains(self._world.fleet.name):
             if drain.state is not DrainState.RELEASED:
                 self._world.violate(f"{drain.instance_id}: its drain is {drain.state} at the end")
 
     def is_over(self) -> bool:
         """Whether nothing is left to happen but sweeps."""
         world = self._world
-        drains = world.truth.ledger.drains(world.fleet.name)
+        drains = world.truth.ledger.drains.drains(world.fleet.name)
         over = {DrainState.RELEASED, DrainState.RETAINED}
         quiet_s = TALK_S + BUSY_KEPT_S + 4 * SWEEP_S if world.scene.talking else 0.0
         at_rest = world.now > world.quiet_at + quiet_s and world.planned_count() <= 1
@@ -257,7 +257,7 @@ def run(seed: int) -> Report:
         world.after(world.rng.uniform(50, 600), world.operate)
     if world.happens(world.chances.hook_removed * 0.3):
         world.after(world.rng.uniform(50, 600), world.remove_hook)
-    end_at = world.quiet_at + 2 * world.policy.deadline_s + HOOKLESS_KEPT_S + KEEP_LOOK_S + TALK_S + 10 * SWEEP_S
+    end_at = world.quiet_at + 2 * world.policy.deadline_s + NO_ACTION_KEPT_S + RETENTION_CHECK_S + TALK_S + 10 * SWEEP_S
     while world.now < end_at and not judge.is_over():
         world.pass_until(world.now + SWEEP_S / 2)
         judge.check_prompt()

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.config.fleet import Fleet
+from sluice.model.payload_error import PayloadError
 from sluice.model.planning import Decision, OutcomeStatus
 from sluice.model.timing import Timing
 from sluice.planning import payloads
 from sluice.planning.shadow.scorecard import late, score
 from sluice.planning.tick import LEASE_S, TickResult, actuators_for, tick
 from sluice.ports.errors import NeedsFixError, PortError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import PlannerLedger
+from sluice.ports.stack import Ports
 from sluice.telemetry import Log, Record, Unit
 
 type Answer = dict[str, Any]
@@ -37,7 +39,7 @@ class Invocation:
 class PlannerService:
     """One invocation's ticks. `records` are its metrics."""
 
-    ports: Ports
+    ports: Ports[PlannerLedger]
     now: Callable[[], float]
     timing: Timing
     invocation: Invocation
@@ -52,7 +54,7 @@ class PlannerService:
         try:
             request = payloads.parse(payload)
             fleets = self._fleets_of(request)
-        except payloads.PayloadError as error:
+        except PayloadError as error:
             self.log.warning("payload is not understood and was dropped", problems=error.problems)
             return {"dropped": list(error.problems)}
         except PortError as error:
@@ -80,7 +82,7 @@ class PlannerService:
             case payloads.AlarmChange():
                 found = payloads.fleets_of(request, loaded.fleets, self.invocation.stack)
                 if not found:
-                    raise payloads.PayloadError(f"alarm {request.alarm}: is about no fleet's queue")
+                    raise PayloadError(f"alarm {request.alarm}: is about no fleet's queue")
                 names = [fleet.name for fleet in found]
                 self.log.info("alarm changed its state", alarm=request.alarm, state=request.state, fleets=names)
                 return found
@@ -88,7 +90,7 @@ class PlannerService:
                 found = tuple(fleet for fleet in loaded.fleets if fleet.name == name)
                 if not found:
                     known = ", ".join(sorted(fleet.name for fleet in loaded.fleets)) or "none"
-                    raise payloads.PayloadError(f"fleet: there is no valid fleet {name!r} (there are: {known})")
+                    raise PayloadError(f"fleet: there is no valid fleet {name!r} (there are: {known})")
                 return found
 
     def _tick_all(self, fleets: Sequence[Fleet], *, waits: bool) -> list[Answer]:
@@ -121,7 +123,7 @@ class PlannerService:
         """One tick under the fleet's lease, which is kept for the next tick if there is to be one."""
         now = self.now()
         try:
-            if not self.ports.ledger.acquire(fleet.name, self.invocation.owner, now + LEASE_S, now):
+            if not self.ports.ledger.leases.acquire(fleet.name, self.invocation.owner, now + LEASE_S, now):
                 self.log.info("another planner has the fleet's lease", fleet=fleet.name)
                 self._count(fleet, "TicksBusy")
                 return {"fleet": fleet.name, "outcome": OutcomeStatus.BUSY}, False
@@ -151,7 +153,7 @@ class PlannerService:
     def _release(self, fleet: Fleet) -> None:
         """Give the lease back; if that fails it runs out by itself."""
         try:
-            self.ports.ledger.release(fleet.name, self.invocation.owner)
+            self.ports.ledger.leases.release(fleet.name, self.invocation.owner)
         except PortError as error:
             self.log.warning("the fleet's lease could not be given back", fleet=fleet.name, problem=str(error))
 
