@@ -6,7 +6,7 @@ from functools import cache
 from math import ceil, exp
 
 from sluice.config.fleet import Fleet
-from sluice.model.draining import Drain, DrainCause, DrainState, HookAction
+from sluice.model.draining import Drain, DrainCause, DrainState, Heartbeats, HookAction, LifecycleAction, StopCommand
 from sluice.model.observed import Mode
 from sluice.model.planning import Action, Decision, Figure, Outcome, OutcomeStatus, Reason, ReasonCode
 from sluice.model.redriving import FailureGroup, JobPhase, JobState, LastRedrive, RedriveJob
@@ -212,7 +212,7 @@ def drains(now: float = NOW) -> tuple[Drain, ...]:
     hook = HookAction("orders", "sluice-drain", "i-0a41c9d2e83f5b617")
     return (
         Drain("orders", "i-0a41c9d2e83f5b617", DrainState.STOPPING, DrainCause.TERMINATE, now - 140, now + 760, now - 8,
-              hook=hook, command_id="c1", heartbeat_at=now - 8, heartbeat_count=3,
+              action=LifecycleAction(hook, now - 140), stop=StopCommand("c1"), heartbeats=Heartbeats(now - 8, 3),
               note="asked to stop by Run Command"),
         Drain("orders", "i-0b7733e1f09ac4d52", DrainState.NOTICED, DrainCause.SPOT, now - 95, now + 25, now - 95,
               note="Spot takes it back in two minutes"),

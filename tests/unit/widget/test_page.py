@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sluice.config.fleet import ConfigError, DrainPolicy, RedriveMode, RedrivePolicy
-from sluice.model.draining import DrainOutcome, DrainState
+from sluice.model.draining import DrainOutcome, DrainState, Heartbeats, Retention, SignsOfLife
 from sluice.model.observed import Mode
 from sluice.model.planning import OutcomeStatus, Reason, ReasonCode
 from sluice.model.redriving import JobAction, JobState, Message, QuarantineEntry
@@ -302,7 +302,7 @@ def test_drains_when_under_way_show_age_and_deadline() -> None:
 
 def test_drain_when_silence_would_end_it_says_when_it_was_last_heard_of() -> None:
     """Its deadline is then the end of the silence, and heartbeats are counted."""
-    one = replace(drains()[0], alive_at=NOW - 40, heartbeat_count=3)
+    one = replace(drains()[0], signs=SignsOfLife(NOW - 40), heartbeats=Heartbeats(count=3))
     watched = fleet().model_copy(update={"drain": DrainPolicy(deadline_s=900, silence_s=300)})
     text = section(show(view(drains=(one,), fleet=watched)), "Drains")
     assert "deadline in 4 min 20 s" in text
@@ -312,7 +312,7 @@ def test_drain_when_silence_would_end_it_says_when_it_was_last_heard_of() -> Non
 
 def test_instance_when_kept_shows_age_and_cost() -> None:
     """What costs on comes first, with what to do about it."""
-    kept = replace(drains()[2], state=DrainState.RETAINED, retained_at=NOW - 5_400, note="kept")
+    kept = replace(drains()[2], state=DrainState.RETAINED, retention=Retention(since=NOW - 5_400), note="kept")
     priced = fleet().model_copy(update={"drain": DrainPolicy(hourly_cost=0.2)})
     text = section(show(view(drains=(drains()[0], kept), fleet=priced)), "Drains")
     assert "1 under way · 1 retained" in text
@@ -333,7 +333,7 @@ def releases(page: Page) -> list[tuple[str, dict[str, object], str]]:
 def test_drain_when_not_done_can_be_released_by_the_function_that_may() -> None:
     """By the drainer, after a confirmation that tells the price; what is done goes on by itself."""
     under_way = drains()[0]
-    kept = replace(drains()[2], state=DrainState.RETAINED, retained_at=NOW - 60)
+    kept = replace(drains()[2], state=DrainState.RETAINED, retention=Retention(since=NOW - 60))
     done = replace(drains()[1], instance_id="i-done", state=DrainState.DONE)
     (first, second) = releases(show(view(drains=(under_way, kept, done))))
     assert {first[0], second[0]} == {OPERATOR_ARN}
@@ -347,7 +347,7 @@ def test_drain_when_not_done_can_be_released_by_the_function_that_may() -> None:
 
 def test_drain_when_nobody_may_act_has_no_button() -> None:
     """Then what is kept says how else it is released."""
-    kept = replace(drains()[2], state=DrainState.RETAINED, retained_at=NOW - 60)
+    kept = replace(drains()[2], state=DrainState.RETAINED, retention=Retention(since=NOW - 60))
     page = show(view(drains=(kept,), operator_arn=None))
     assert releases(page) == []
     assert "to release it, send a release request to the operator function" in section(page, "Drains")

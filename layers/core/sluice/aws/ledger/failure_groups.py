@@ -100,12 +100,12 @@ class DynamoFailureGroups:
         self._table.update(group, "ADD #returned_count :one, #version :one", values, "#redrive_job = :job")
 
     def mute_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
-        """Mute a failure group, or unmute it. Records of an earlier version have `muted_at` for `muted_at`."""
+        """Mute a failure group, or unmute it. Records of an earlier version have `archived_at` for `muted_at`."""
         group, there = _key(fleet, group_id), "attribute_exists(#pk)"
         if at is None:
-            item = self._table.update(group, "REMOVE #muted_at, #muted_at ADD #version :one", {":one": 1}, there)
+            item = self._table.update(group, "REMOVE #muted_at, #archived_at ADD #version :one", {":one": 1}, there)
         else:
-            change = "SET #muted_at = :at REMOVE #muted_at ADD #version :one"
+            change = "SET #muted_at = :at REMOVE #archived_at ADD #version :one"
             item = self._table.update(group, change, {":at": at, ":one": 1}, there)
         return _failure_group(fleet, item) if item else None
 
@@ -208,7 +208,7 @@ def _failure_group(fleet: str, item: Item) -> FailureGroup:
         version=int(number(item, "version")),
         hours=tuple(one for one in _series(item, "hour_") if one[0] > hour - TREND_HOURS),
         minutes=tuple(one for one in _series(item, "minute_") if one[0] > minute - TREND_MINUTES),
-        muted_at=_first_number(item, "muted_at", "muted_at"),
+        muted_at=_first_number(item, "muted_at", "archived_at"),
         last_redrive=LastRedrive(
             job_id=text(item, "redrive_job"),
             at=number(item, "redriven_at"),
