@@ -80,7 +80,7 @@ test-fast: .venv/.done ## Unit and property tests, under a minute
 check: setup-sandbox setup-scan ## Lint, types, import rules, template checks, scanners
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy layers/core/sluice tools $(addprefix functions/,$(addsuffix /app.py,planner drainer redriver operator console onboarding))
+	$(RUN) -m mypy layers/core/sluice tools tests/support $(addprefix functions/,$(addsuffix /app.py,planner drainer redriver operator console onboarding))
 	$(RUN) -m mypy examples/orders/orders
 	$(RUN) -m mypy examples/consumer
 	.venv/bin/lint-imports
