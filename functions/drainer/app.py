@@ -26,15 +26,25 @@ from sluice.config.fleet import Fleet
 from sluice.consumers.state_machine import Launching, Said
 from sluice.consumers.tracker import ARRIVING, Minder
 from sluice.draining import payloads
-from sluice.draining.events import CommandTold, Gone, PoolWaiting, Spot, Terminating, Tick, Waiting, seen
-from sluice.draining.executor import DrainRunner
-from sluice.draining.fleet_book import FleetBook
+from sluice.draining.events import (
+    CommandReported,
+    FoundPoolWaiting,
+    FoundWaiting,
+    InstanceGone,
+    SpotInterruption,
+    Terminating,
+    Tick,
+    event_for_state,
+)
+from sluice.draining.executor import DrainExecutor
+from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.observations import our_hook, reported
 from sluice.draining.state_machine import UNDER_WAY
-from sluice.draining.sweep import SWEEP_S, Shift, Sweeper, outruns_sweep
-from sluice.draining.telemetry import Teller
+from sluice.draining.sweep import SWEEP_S, Shift, Sweeper, may_time_out_before_sweep
+from sluice.draining.telemetry import DrainTelemetry
 from sluice.model.draining import CommandStatus, Drain
-from sluice.operator.releases import drain_in_words
+from sluice.model.payload_error import PayloadError
+from sluice.operator.releases import to_response
 from sluice.ports.errors import PortError, TryLaterError
 from sluice.ports.ledger import Ports
 from sluice.redriving.context import Answer
@@ -43,9 +53,9 @@ from sluice.telemetry import Record, emit, keep_from, summed
 # What a sweep leaves of the function's own timeout, to finish the step it is at.
 MARGIN_S = 5.0
 # An event may be here before Auto Scaling's own answers show what it tells of: pauses between the questions.
-LAG_S = (1.0, 2.0, 4.0)
+GROUP_LAG_PAUSES_S = (1.0, 2.0, 4.0)
 # A consumer with nothing to do stops so fast that the command's end may be told before its id is on record.
-RACE_S = 0.5
+COMMAND_RECORD_LAG_S = 0.5
 
 logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
@@ -60,20 +70,20 @@ class Drainer:
     ports: Ports
     now: Callable[[], float]
     shift: Shift
-    book: FleetBook
-    teller: Teller = field(init=False)
-    runner: DrainRunner = field(init=False)
+    book: FleetDirectory
+    telemetry: DrainTelemetry = field(init=False)
+    runner: DrainExecutor = field(init=False)
     sweeper: Sweeper = field(init=False)
 
     def __post_init__(self) -> None:
-        self.teller = Teller(logger)
-        self.runner = DrainRunner(self.ports, self.now, self.shift.until, self.teller)
-        self.sweeper = Sweeper(self.ports, self.now, self.shift, self.runner, self.teller)
+        self.telemetry = DrainTelemetry(logger)
+        self.runner = DrainExecutor(self.ports, self.now, self.shift.until, self.telemetry)
+        self.sweeper = Sweeper(self.ports, self.now, self.shift, self.runner, self.telemetry)
 
     @property
     def tally(self) -> list[Record]:
         """What was counted so far."""
-        return self.teller.tally
+        return self.telemetry.tally
 
     def handle(self, notice: payloads.Notice) -> Answer:
         """Do what one notice asks for; what came of it, for whoever invoked.
@@ -125,10 +135,10 @@ class Drainer:
         if notice.launching:
             return self._launching(fleet, notice)
         event = Terminating(fleet.name, hook, notice.at, notice.destination)
-        drain = self.runner.pursue(fleet, hook.instance_id, (event, Tick()), None)
-        if drain is not None and drain.state in UNDER_WAY and outruns_sweep(fleet):
+        drain = self.runner.advance_drain(fleet, hook.instance_id, (event, Tick()), None)
+        if drain is not None and drain.state in UNDER_WAY and may_time_out_before_sweep(fleet):
             self.sweeper.tick_on([fleet])
-        return drain_in_words(fleet, hook.instance_id, drain)
+        return to_response(fleet, hook.instance_id, drain)
 
     def _waits(self, fleet: Fleet, notice: payloads.HookNotice) -> bool:
         """Whether Auto Scaling itself says that the instance waits at such a hook; asked again while it may lag.
@@ -137,7 +147,7 @@ class Drainer:
             PortError: Auto Scaling does not say.
         """
         hook = notice.hook
-        for pause_s in (0.0, *LAG_S):
+        for pause_s in (0.0, *GROUP_LAG_PAUSES_S):
             if pause_s:
                 self.shift.sleep(pause_s)
             member = self.ports.group.membership(hook.instance_id)
@@ -149,17 +159,17 @@ class Drainer:
                 if member.aws_state not in ARRIVING:
                     return False
                 continue
-            sight = seen(fleet.name, our_hook(fleet, hook.instance_id), member.aws_state)
-            if isinstance(sight, Waiting | PoolWaiting):
+            sight = event_for_state(fleet.name, our_hook(fleet, hook.instance_id), member.aws_state)
+            if isinstance(sight, FoundWaiting | FoundPoolWaiting):
                 return True
-            if isinstance(sight, Gone):
+            if isinstance(sight, InstanceGone):
                 return False
         return False
 
     def _launching(self, fleet: Fleet, notice: payloads.HookNotice) -> Answer:
         minder = Minder(self.ports, fleet, self.now)
         noted = minder.note(notice.hook.instance_id, Launching(notice.hook, notice.at))
-        self.teller.minded(fleet, minder.minded)
+        self.telemetry.minded(fleet, minder.minded)
         return {"fleet": fleet.name, "instance_id": notice.hook.instance_id, "boot": noted and noted.boot.value}
 
     def _report(self, notice: payloads.ReportNotice) -> Answer:
@@ -179,7 +189,7 @@ class Drainer:
                 return {"ignored": f"instance {report.instance_id} is not in group {fleet.group}"}
         minder = Minder(self.ports, fleet, self.now)
         noted = minder.note(report.instance_id, Said(report), known)
-        self.teller.minded(fleet, minder.minded)
+        self.telemetry.minded(fleet, minder.minded)
         told = {"fleet": fleet.name, "instance_id": report.instance_id, "boot": noted and noted.boot.value}
         event = reported(report.word, report.at)
         if event is None:
@@ -187,8 +197,8 @@ class Drainer:
         drain = self.ports.ledger.drain(fleet.name, report.instance_id)
         if drain is None or drain.state not in UNDER_WAY:
             return told
-        drain = self.runner.pursue(fleet, report.instance_id, (event, Tick()), drain)
-        return told | drain_in_words(fleet, report.instance_id, drain)
+        drain = self.runner.advance_drain(fleet, report.instance_id, (event, Tick()), drain)
+        return told | to_response(fleet, report.instance_id, drain)
 
     def _spot(self, notice: payloads.SpotNotice) -> Answer:
         member = self.ports.group.membership(notice.instance_id)
@@ -202,9 +212,9 @@ class Drainer:
                 instance_id=notice.instance_id,
             )
             return {"ignored": f"instance {notice.instance_id} is no Spot Instance, says EC2"}
-        event = Spot(fleet.name, notice.instance_id, notice.at)
-        drain = self.runner.pursue(fleet, notice.instance_id, (event, Tick()), None)
-        return drain_in_words(fleet, notice.instance_id, drain)
+        event = SpotInterruption(fleet.name, notice.instance_id, notice.at)
+        drain = self.runner.advance_drain(fleet, notice.instance_id, (event, Tick()), None)
+        return to_response(fleet, notice.instance_id, drain)
 
     def _command(self, notice: payloads.CommandNotice) -> Answer:
         if notice.status in {CommandStatus.PENDING, CommandStatus.RUNNING}:
@@ -214,9 +224,9 @@ class Drainer:
                 drain = self._commanded(fleet, notice)
                 if drain is None:
                     continue
-                event = CommandTold(notice.command_id, self._refined(fleet, notice))
-                drain = self.runner.pursue(fleet, notice.instance_id, (event, Tick()), drain)
-                return drain_in_words(fleet, notice.instance_id, drain)
+                event = CommandReported(notice.command_id, self._refined(fleet, notice))
+                drain = self.runner.advance_drain(fleet, notice.instance_id, (event, Tick()), drain)
+                return to_response(fleet, notice.instance_id, drain)
         except PortError as error:
             logger.warning("a command's end is left to the sweep", problem=str(error), instance_id=notice.instance_id)
             return {"left": str(error)}
@@ -226,7 +236,7 @@ class Drainer:
         """The drain that the command belongs to, if it is this fleet's."""
         drain = self.ports.ledger.drain(fleet.name, notice.instance_id)
         if drain and drain.state in UNDER_WAY and drain.command_id is None:
-            self.shift.sleep(RACE_S)
+            self.shift.sleep(COMMAND_RECORD_LAG_S)
             drain = self.ports.ledger.drain(fleet.name, notice.instance_id)
         return drain if drain and drain.command_id == notice.command_id else None
 
@@ -237,7 +247,7 @@ class Drainer:
         try:
             return self.ports.instances.command(notice.command_id, notice.instance_id)
         except PortError as error:
-            self.teller.failed(fleet, "a command's status could not be read", error, instance_id=notice.instance_id)
+            self.telemetry.failed(fleet, "a command's status could not be read", error, instance_id=notice.instance_id)
             return notice.status
 
 
@@ -249,7 +259,7 @@ def answer(payload: object, drainer: Drainer) -> Answer:
     """
     try:
         found = payloads.read(payload, drainer.now())
-    except payloads.NoticeError as error:
+    except PayloadError as error:
         logger.warning("a payload that is none of ours: dropped", problems=error.problems)
         return {"dropped": error.problems}
     answers: list[Answer] = []
@@ -267,8 +277,8 @@ def answer(payload: object, drainer: Drainer) -> Answer:
 
 
 @cache
-def _book() -> FleetBook:
-    return FleetBook(_ports(), time.time, logger)
+def _book() -> FleetDirectory:
+    return FleetDirectory(_ports(), time.time, logger)
 
 
 @tracer.capture_lambda_handler(capture_response=False)

@@ -17,9 +17,9 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
 from sluice.aws import stack_ports as _ports
-from sluice.draining.executor import DrainRunner
-from sluice.draining.fleet_book import FleetBook
-from sluice.draining.telemetry import Teller
+from sluice.draining.executor import DrainExecutor
+from sluice.draining.fleet_directory import FleetDirectory
+from sluice.draining.telemetry import DrainTelemetry
 from sluice.operator.releases import Releaser
 from sluice.redriving.commands import JOB_ACTS, Persons
 from sluice.redriving.context import MINUTE_S, Answer, Invocation, Shift
@@ -43,8 +43,8 @@ class Operator(Invocation):
         """What may be asked for, by the request's key; each is given what was asked, and who asks."""
         persons = Persons(self)
         # The releases' records go to this invocation's own tally.
-        runner = DrainRunner(self.ports, self.now, self.shift.until, Teller(self.log, self.tally))
-        releaser = Releaser(self.ports, FleetBook(self.ports, self.now, self.log), runner, self.log)
+        runner = DrainExecutor(self.ports, self.now, self.shift.until, DrainTelemetry(self.log, self.tally))
+        releaser = Releaser(self.ports, FleetDirectory(self.ports, self.now, self.log), runner, self.log)
         return {
             "redrive": persons.redrive,
             "look": persons.look_at_job,

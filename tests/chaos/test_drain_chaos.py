@@ -101,7 +101,10 @@ MUTANTS = [
         [(state, EventKind.TICK) for state in draining.UNDER_WAY], _never, "timed out under drain", id="no heartbeats"
     ),
     pytest.param(
-        [(state, EventKind.TICK) for state in draining.OWED], _never, "owed and not given", id="owed and forgotten"
+        [(state, EventKind.TICK) for state in draining.RELEASE_OWED],
+        _never,
+        "owed and not given",
+        id="owed and forgotten",
     ),
     pytest.param(
         [(state, EventKind.DEADLINE) for state in draining.UNDER_WAY],

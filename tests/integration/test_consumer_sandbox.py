@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from functions.drainer import app
-from sluice.draining.fleet_book import FleetBook
+from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.sweep import Shift
 from tests.integration.contract_worlds import AwsWorld
 from tools.sandbox.emulator import systemctl
@@ -126,7 +126,7 @@ def test_instance_counts_when_ready_and_stays_while_busy(
 
     def invoke(payload: Any) -> app.Answer:
         shift = Shift(time.time() + 5.0, 1_000.0, "owner", time.sleep)
-        book = FleetBook(world.ports, time.time, app.logger)
+        book = FleetDirectory(world.ports, time.time, app.logger)
         return app.answer(payload, app.Drainer(world.ports, time.time, shift, book))
 
     def spoken(word: str) -> dict[str, Any] | None:

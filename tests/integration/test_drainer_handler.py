@@ -14,7 +14,7 @@ from functions.drainer import app
 from functions.operator import app as operator_app
 from sluice.config.fleet import DrainPolicy, Fleet, LaunchPolicy
 from sluice.consumers.tracker import Minder
-from sluice.draining.fleet_book import FleetBook
+from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.sweep import Shift
 from sluice.memory import (
     Call,
@@ -85,7 +85,7 @@ class Day:
         self.calls: Counter[str] = Counter()
         self.decide = decide
         self.seen = faulty_ports(self.ports, self._count)
-        self.book = FleetBook(self.seen, self.clock, app.logger)
+        self.book = FleetDirectory(self.seen, self.clock, app.logger)
         self.tally: list[Record] = []
         self.agenda: list[tuple[float, Callable[[], object]]] = []
         self.invocations = 0
@@ -1059,7 +1059,7 @@ def test_handler_logs_and_measures_when_lambda_invokes_it(
     """JSON lines with fleet and instance, and embedded metrics by fleet, from one real payload."""
     day = Day()
     monkeypatch.setattr(app, "_ports", lambda: day.ports)
-    monkeypatch.setattr(app, "_book", lambda: FleetBook(day.ports, day.clock, app.logger))
+    monkeypatch.setattr(app, "_book", lambda: FleetDirectory(day.ports, day.clock, app.logger))
     (instance_id,) = day.instances()
     told = app.handler(day.terminate(instance_id), Context())
     assert told["state"] == "stopping"

@@ -14,7 +14,7 @@ from functions.operator import app as operator_app
 from sluice.aws import connect
 from sluice.draining import state_machine as draining
 from sluice.draining import sweep
-from sluice.draining.fleet_book import FleetBook
+from sluice.draining.fleet_directory import FleetDirectory
 from sluice.memory import Crash, When, at_call, faulty_ports
 from sluice.model.draining import Drain, DrainOutcome, DrainState
 from sluice.ports.ledger import Ports
@@ -46,7 +46,7 @@ class Yard:
         ports = ports or self.world.ports
         tick_s = 0.2 if ticks_s else 1_000.0
         shift = sweep.Shift(time.time() + (ticks_s or 10.0), tick_s, "owner", time.sleep)
-        return app.answer(payload, app.Drainer(ports, time.time, shift, FleetBook(ports, time.time, app.logger)))
+        return app.answer(payload, app.Drainer(ports, time.time, shift, FleetDirectory(ports, time.time, app.logger)))
 
     def release(self, instance_id: str) -> Any:
         """What the operator function answers to the release of an instance."""

@@ -11,7 +11,7 @@ from functions.drainer import app as drainer_app
 from functions.operator import app as operator_app
 from functions.redriver import app as redriver_app
 from sluice.config.fleet import DrainPolicy, Fleet
-from sluice.draining.fleet_book import FleetBook
+from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.sweep import Shift as DrainShift
 from sluice.memory import Call, Fault, Hook, MemoryPorts, faulty_ports, memory_ports, queue_url
 from sluice.model.observed import Lifecycle
@@ -74,7 +74,7 @@ class Stack:
 
     def drainer(self, event: Any) -> Any:
         """What the drainer answers."""
-        book = FleetBook(self.seen, lambda: self.now, drainer_app.logger)
+        book = FleetDirectory(self.seen, lambda: self.now, drainer_app.logger)
         shift = DrainShift(self.now + 55, 10.0, "notice", self._pass)
         return drainer_app.answer(event, drainer_app.Drainer(self.seen, lambda: self.now, shift, book))
 

@@ -7,40 +7,45 @@ from hypothesis import strategies as st
 
 from sluice.config.fleet import DrainPolicy, DrainVia
 from sluice.draining.events import (
-    Beaten,
-    CommandTold,
-    Completed,
-    EndAnswered,
-    Ended,
+    CommandReported,
+    CompletionAnswered,
+    ConsumerReported,
     Event,
-    Gone,
-    InFlight,
-    Launching,
-    PoolWaiting,
-    Rebalance,
-    Release,
-    Reported,
-    Retained,
-    Serving,
-    Spot,
+    FoundInService,
+    FoundPoolWaiting,
+    FoundRetained,
+    FoundWaiting,
+    HeartbeatAnswered,
+    InstanceGone,
+    MachineEnded,
+    MessagesInFlight,
+    OperatorRelease,
+    SpotInterruption,
+    StopNotAccepted,
     StopSent,
-    StopUnanswered,
     Terminating,
+    TerminationAnswered,
     Tick,
-    Waiting,
 )
-from sluice.draining.state_machine import HOOKLESS_KEPT_S, UNDER_WAY, advance, beats_until, begun_at, due_at
+from sluice.draining.state_machine import (
+    NO_ACTION_KEPT_S,
+    UNDER_WAY,
+    action_began_at,
+    advance,
+    due_at,
+    heartbeats_until,
+)
 from sluice.model.draining import (
     CommandStatus,
     CompleteHook,
     Drain,
     DrainState,
     DrainStep,
-    EndInstance,
     HookAction,
     HookResult,
     SendHeartbeat,
     StopConsumer,
+    TerminateInstance,
 )
 
 START = 1_000_000.0
@@ -73,29 +78,29 @@ commands = st.sampled_from([OWN] * 6 + ["command-0", "command-1"])
 agos = st.floats(0, 600)  # how long before it comes an event happened, in place of its time
 world_events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Terminating, st.just("orders"), st.sampled_from(HOOKS), agos, st.sampled_from(["EC2", "WarmPool"])),
-    st.builds(Spot, st.just("orders"), st.just(ID), agos),
-    st.just(Waiting("orders", OUR_HOOK)),
-    st.just(PoolWaiting("orders", OUR_HOOK)),
+    st.builds(SpotInterruption, st.just("orders"), st.just(ID), agos),
+    st.just(FoundWaiting("orders", OUR_HOOK)),
+    st.just(FoundPoolWaiting("orders", OUR_HOOK)),
     st.builds(StopSent, asks, st.sampled_from(["command-0", "command-1"])),
-    st.builds(CommandTold, commands, st.sampled_from(CommandStatus)),
-    st.builds(Completed, hooks, st.booleans()),
-    st.builds(Gone, st.sampled_from([None, "Terminating:Proceed"])),
-    st.just(Ended()),
-    st.just(Retained("orders", OUR_HOOK)),
-    st.just(Serving()),
-    st.builds(Reported, agos, st.booleans()),
-    st.builds(InFlight, st.integers(0, 5)),
+    st.builds(CommandReported, commands, st.sampled_from(CommandStatus)),
+    st.builds(CompletionAnswered, hooks, st.booleans()),
+    st.builds(InstanceGone, st.sampled_from([None, "Terminating:Proceed"])),
+    st.just(MachineEnded()),
+    st.just(FoundRetained("orders", OUR_HOOK)),
+    st.just(FoundInService()),
+    st.builds(ConsumerReported, agos, st.booleans()),
+    st.builds(MessagesInFlight, st.integers(0, 5)),
 )
 answers: st.SearchStrategy[Event] = st.one_of(
     st.builds(StopSent, asks, st.sampled_from(["command-0", "command-1"])),
-    st.builds(StopUnanswered, asks, st.just("no agent")),
-    st.builds(CommandTold, commands, st.sampled_from(CommandStatus)),
-    st.builds(Beaten, hooks, st.booleans(), st.booleans(), st.just("orders")),
-    st.builds(Completed, hooks, st.booleans()),
-    st.builds(EndAnswered, st.booleans()),
+    st.builds(StopNotAccepted, asks, st.just("no agent")),
+    st.builds(CommandReported, commands, st.sampled_from(CommandStatus)),
+    st.builds(HeartbeatAnswered, hooks, st.booleans(), st.booleans(), st.just("orders")),
+    st.builds(CompletionAnswered, hooks, st.booleans()),
+    st.builds(TerminationAnswered, st.booleans()),
 )
 people_and_time: st.SearchStrategy[Event] = st.sampled_from(
-    [Tick(), Tick(), Tick(retains=True), Tick(retains=False), Launching(), Rebalance(), Release("orders", OUR_HOOK)]
+    [Tick(), Tick(), Tick(retains=True), Tick(retains=False), OperatorRelease("orders", OUR_HOOK)]
 )
 events: st.SearchStrategy[Event] = st.one_of(world_events, answers, answers, answers, people_and_time)
 MANY = settings(max_examples=300, deadline=None)  # the machine may be busy: a slow example is no failure
@@ -108,15 +113,15 @@ type Played = tuple[float, Event, Drain | None, DrainStep]  # time, event, recor
 
 def resolved(event: Event, drain: Drain | None, now: float) -> Event:
     """The event with its own time in place of how long ago that was, and the record's own in place of OWN."""
-    if isinstance(event, Terminating | Spot | Reported):
+    if isinstance(event, Terminating | SpotInterruption | ConsumerReported):
         return replace(event, at=now - event.at)
     if drain is None:
         return event
-    if isinstance(event, StopSent | StopUnanswered) and event.ask == OWN_ASK:
+    if isinstance(event, StopSent | StopNotAccepted) and event.ask == OWN_ASK:
         return replace(event, ask=drain.asked_count)
-    if isinstance(event, CommandTold) and event.command_id == OWN:
+    if isinstance(event, CommandReported) and event.command_id == OWN:
         return replace(event, command_id=drain.command_id or "none")
-    if isinstance(event, Beaten | Completed) and event.hook == OWN_HOOK:
+    if isinstance(event, HeartbeatAnswered | CompletionAnswered) and event.hook == OWN_HOOK:
         return replace(event, hook=drain.hook or OUR_HOOK)
     return event
 
@@ -149,11 +154,14 @@ def test_release_is_asked_for_only_when_done_or_due(day: Day) -> None:
             continue
         if after.state is DrainState.DONE:
             assert before is not None
-            said = isinstance(event, Reported) and event.done and event.at >= begun_at(before)
+            said = isinstance(event, ConsumerReported) and event.done and event.at >= action_began_at(before)
             ends = (CommandStatus.SUCCEEDED, CommandStatus.KILLED)
-            assert said or event in (Ended(), *(CommandTold(str(before.command_id), end) for end in ends))
+            assert said or event in (
+                MachineEnded(),
+                *(CommandReported(str(before.command_id), end) for end in ends),
+            )
         if after.state is DrainState.EXPIRED:
-            assert isinstance(event, Release) or (before is not None and now >= due_at(before, day[0]))
+            assert isinstance(event, OperatorRelease) or (before is not None and now >= due_at(before, day[0]))
 
 
 @MANY
@@ -164,10 +172,10 @@ def test_release_is_on_record_only_when_answered_or_gone(day: Day) -> None:
         if before is None or step.drain is None or step.drain.state is not DrainState.RELEASED:
             continue
         if before.state in UNDER_WAY:
-            ended = isinstance(event, Beaten) and not event.held and event.hook == before.hook
-            assert isinstance(event, Gone | Serving) or ended
+            ended = isinstance(event, HeartbeatAnswered) and not event.held and event.hook == before.hook
+            assert isinstance(event, InstanceGone | FoundInService) or ended
         elif before.state is not DrainState.RELEASED:
-            assert isinstance(event, Gone | Serving | Completed | EndAnswered | Tick)
+            assert isinstance(event, InstanceGone | FoundInService | CompletionAnswered | TerminationAnswered | Tick)
             assert step.drain.outcome is not None
 
 
@@ -181,9 +189,9 @@ def test_heartbeats_end_by_themselves_when_deadline_or_ceiling_is_reached(day: D
             if isinstance(action, SendHeartbeat) and not action.probe:
                 assert step.drain is not None
                 assert step.drain.state in UNDER_WAY
-                assert now < beats_until(step.drain, policy)
+                assert now < heartbeats_until(step.drain, policy)
             elif isinstance(action, SendHeartbeat):
-                unknown = before is None and isinstance(event, PoolWaiting)
+                unknown = before is None and isinstance(event, FoundPoolWaiting)
                 assert unknown or (before is not None and before.state is DrainState.RELEASED)
 
 
@@ -232,7 +240,7 @@ def test_drain_ends_when_only_ticks_and_readings_follow(day: Day) -> None:
     drain, now = last.drain, last_at
     if drain is None:
         return
-    end_at = max(now, drain.deadline_at) + HOOKLESS_KEPT_S + 120
+    end_at = max(now, drain.deadline_at) + NO_ACTION_KEPT_S + 120
     over = {DrainState.RELEASED, DrainState.RETAINED}
     while drain is not None and drain.state not in over and now < end_at:
         now += 60
@@ -241,13 +249,13 @@ def test_drain_ends_when_only_ticks_and_readings_follow(day: Day) -> None:
         for action in step.actions:
             answer: Event
             if isinstance(action, StopConsumer):
-                answer = StopUnanswered(action.ask, "no agent")
+                answer = StopNotAccepted(action.ask, "no agent")
             elif isinstance(action, SendHeartbeat):
-                answer = Beaten(action.hook, held=True)
-            elif isinstance(action, EndInstance):
-                answer = EndAnswered(found=True)
+                answer = HeartbeatAnswered(action.hook, held=True)
+            elif isinstance(action, TerminateInstance):
+                answer = TerminationAnswered(found=True)
             else:
-                answer = Completed(action.hook, active=False)
+                answer = CompletionAnswered(action.hook, active=False)
             drain = advance(drain, answer, policy, now).drain
     assert drain is not None
     assert drain.state in over

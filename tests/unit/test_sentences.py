@@ -7,7 +7,7 @@ import pytest
 
 from sluice.model.observed import Instance, Lifecycle
 from sluice.model.planning import Decision, Estimate, ReasonCode
-from sluice.planning.wording import capitalised, count, duration, is_are, rate
+from sluice.wording import capitalised, count, duration, is_are, rate
 from tests.support.planner_steps import a_memory, changed
 from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen, watched
 

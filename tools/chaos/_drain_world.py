@@ -13,7 +13,7 @@ from functions.drainer import app
 from functions.operator import app as operator_app
 from sluice.config.fleet import DrainPolicy, DrainVia, Fleet, LaunchPolicy
 from sluice.draining import sweep
-from sluice.draining.fleet_book import FleetBook
+from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.state_machine import SPOT_NOTICE_S
 from sluice.memory import (
     Call,
@@ -450,7 +450,7 @@ class World(Stage):
                 operator_app.answer(payload, operator_app.Operator(self.ports, now, lasts))
             else:
                 shift = sweep.Shift(now() + sweep.SWEEP_S, TICK_S, name, self.sleep)
-                book = FleetBook(self.ports, now, app.logger)
+                book = FleetDirectory(self.ports, now, app.logger)
                 app.answer(payload, app.Drainer(self.ports, now, shift, book))
         except Crash:
             failed = True

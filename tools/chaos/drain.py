@@ -19,7 +19,7 @@ from functions.drainer import app
 from functions.operator import app as operator_app
 from sluice.config.fleet import DrainPolicy, DrainVia
 from sluice.consumers.protection import BUSY_KEPT_S
-from sluice.draining.state_machine import HOOKLESS_KEPT_S, KEEP_LOOK_S, OWED, SPOT_NOTICE_S, UNDER_WAY
+from sluice.draining.state_machine import NO_ACTION_KEPT_S, RELEASE_OWED, RETENTION_CHECK_S, SPOT_NOTICE_S, UNDER_WAY
 from sluice.memory import Call
 from sluice.model.consumers import ConsumerWord
 from sluice.model.draining import DrainState, HookAction, HookResult
@@ -131,7 +131,7 @@ class Judge:
         """Some time after the faults: whoever has stopped has been released, deadline or not, and nothing is owed."""
         world = self._world
         for drain in world.truth.ledger.drains(world.fleet.name):
-            owed = drain.state in OWED and drain.hook is not None and self._is_active(drain.hook)
+            owed = drain.state in RELEASE_OWED and drain.hook is not None and self._is_active(drain.hook)
             if owed and world.now > max(drain.updated_at, world.quiet_at) + OWED_S:
                 world.violate(f"{drain.instance_id}: its release is owed and not given")
         for action in world.waiting():
@@ -257,7 +257,7 @@ def run(seed: int) -> Report:
         world.after(world.rng.uniform(50, 600), world.operate)
     if world.happens(world.chances.hook_removed * 0.3):
         world.after(world.rng.uniform(50, 600), world.remove_hook)
-    end_at = world.quiet_at + 2 * world.policy.deadline_s + HOOKLESS_KEPT_S + KEEP_LOOK_S + TALK_S + 10 * SWEEP_S
+    end_at = world.quiet_at + 2 * world.policy.deadline_s + NO_ACTION_KEPT_S + RETENTION_CHECK_S + TALK_S + 10 * SWEEP_S
     while world.now < end_at and not judge.is_over():
         world.pass_until(world.now + SWEEP_S / 2)
         judge.check_prompt()

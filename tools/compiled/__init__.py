@@ -33,7 +33,7 @@ MODULES = (
     "sluice.planning.supply",
     "sluice.planning.deadlines",
     "sluice.planning.launch_cost",
-    "sluice.planning.wording",
+    "sluice.wording",
     "sluice.planning.learning.periodic_batches",
     "sluice.planning.learning.forecasting",
     "sluice.planning.learning.signal_quality",

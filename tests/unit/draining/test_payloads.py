@@ -10,7 +10,6 @@ from sluice.draining import payloads
 from sluice.draining.payloads import (
     CommandNotice,
     HookNotice,
-    NoticeError,
     RebalanceNotice,
     ReportNotice,
     SpotNotice,
@@ -19,6 +18,7 @@ from sluice.draining.payloads import (
 )
 from sluice.model.consumers import ConsumerWord, Report
 from sluice.model.draining import CommandStatus, HookAction
+from sluice.model.payload_error import PayloadError
 
 EVENTS = Path(__file__).parents[3] / "events"
 NOW = 1_795_600_000.0  # some minutes after the times in events/
@@ -68,7 +68,7 @@ def test_report_is_read_when_a_consumer_speaks() -> None:
 def test_report_is_refused_when_it_says_nothing_known() -> None:
     """Every wrong field by name, with what would be right."""
     detail = {"group": "consumers", "instance-id": "i-1", "state": "tired", "in-hand": -1}
-    with pytest.raises(NoticeError) as caught:
+    with pytest.raises(PayloadError) as caught:
         one({"detail-type": "Sluice Consumer Report", "source": "sluice.consumer", "detail": detail})
     assert caught.value.problems == (
         "state: must be one of ready, failed, busy, idle, draining, done (got 'tired')",
@@ -76,7 +76,7 @@ def test_report_is_refused_when_it_says_nothing_known() -> None:
     )
 
 
-def test_terminating_event_is_read_when_it_names_origin_and_destination() -> None:
+def test_terminating_event_is_read_when_it_names_its_destination() -> None:
     """All of a lifecycle event that a drain needs, its own time included."""
     detail = {**LIFECYCLE, "Origin": "AutoScalingGroup", "Destination": "WarmPool"}
     payload = {
@@ -86,17 +86,17 @@ def test_terminating_event_is_read_when_it_names_origin_and_destination() -> Non
         "detail": detail,
     }
     assert one(payload) == HookNotice(
-        HookAction("consumers", "sluice-drain", "i-1", "token"), 1_795_511_405.0, False, "AutoScalingGroup", "WarmPool"
+        HookAction("consumers", "sluice-drain", "i-1", "token"), 1_795_511_405.0, False, "WarmPool"
     )
 
 
 def test_terminating_event_defaults_when_it_is_of_the_plain_shape() -> None:
-    """Events of groups without a warm pool may carry neither origin nor destination."""
+    """Events of groups without a warm pool may carry no destination."""
     notice = one(
         {"detail-type": "EC2 Instance-terminate Lifecycle Action", "source": "aws.autoscaling", "detail": LIFECYCLE}
     )
     assert isinstance(notice, HookNotice)
-    assert (notice.origin, notice.destination, notice.at) == ("AutoScalingGroup", "EC2", NOW)
+    assert (notice.destination, notice.at) == ("EC2", NOW)
 
 
 @pytest.mark.parametrize("time", ["2099-01-01T00:00:00Z", "yyyy-mm-ddThh:mm:ssZ", None, 5])
@@ -149,7 +149,7 @@ def test_lifecycle_notification_is_read_when_it_comes_by_sns_or_sqs() -> None:
         {"Records": [{"body": wrapped}]},
     ):
         assert one(payload) == HookNotice(
-            HookAction("consumers", "sluice-drain", "i-1", "token"), 1_795_511_405.0, False, "AutoScalingGroup", "EC2"
+            HookAction("consumers", "sluice-drain", "i-1", "token"), 1_795_511_405.0, False, "EC2"
         )
 
 
@@ -201,7 +201,7 @@ def test_batch_is_read_as_far_as_it_goes_when_some_records_are_broken() -> None:
             {"detail-type": "EC2 Spot Instance Interruption Warning", "source": "aws.ec2", "detail": None},
             "instance-id: must be a text (got None)",
         ),
-        ({"release": {"fleet": "orders", "instance_id": "i-1"}}, "release: requests of people go to the operator"),
+        ({"release": {"fleet": "orders", "instance_id": "i-1"}}, "release: operators' requests go to the operator"),
         (
             {"detail-type": "EC2 Spot Instance Interruption Warning", "source": "sluice.consumer"},
             "source: must be 'aws.ec2' for 'EC2 Spot Instance Interruption Warning' (got 'sluice.consumer')",
@@ -213,7 +213,7 @@ def test_batch_is_read_as_far_as_it_goes_when_some_records_are_broken() -> None:
 )
 def test_payload_is_refused_in_words_when_nothing_can_be_read(payload: object, words: str) -> None:
     """What is wrong is named field by field, with what would be right."""
-    with pytest.raises(NoticeError) as caught:
+    with pytest.raises(PayloadError) as caught:
         payloads.read(payload, NOW)
     assert words in str(caught.value)
 

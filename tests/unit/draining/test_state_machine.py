@@ -7,31 +7,29 @@ import pytest
 from sluice.config.fleet import DrainPolicy, DrainVia
 from sluice.draining import state_machine as draining
 from sluice.draining.events import (
-    Beaten,
-    CommandTold,
-    Completed,
-    EndAnswered,
-    Ended,
+    CommandReported,
+    CompletionAnswered,
+    ConsumerReported,
     Event,
     EventKind,
-    Gone,
-    InFlight,
-    Launching,
-    PoolWaiting,
-    Rebalance,
-    Release,
-    Reported,
-    Retained,
-    Serving,
-    Spot,
+    FoundInService,
+    FoundPoolWaiting,
+    FoundRetained,
+    FoundWaiting,
+    HeartbeatAnswered,
+    InstanceGone,
+    MachineEnded,
+    MessagesInFlight,
+    OperatorRelease,
+    SpotInterruption,
+    StopNotAccepted,
     StopSent,
-    StopUnanswered,
     Terminating,
+    TerminationAnswered,
     Tick,
-    Waiting,
-    seen,
+    event_for_state,
 )
-from sluice.draining.observations import Look, news_of
+from sluice.draining.observations import Observation, events_for
 from sluice.draining.state_machine import BEGIN_WITHIN_S, TABLE, Place, advance, kind_of
 from sluice.model.draining import (
     CommandStatus,
@@ -41,11 +39,11 @@ from sluice.model.draining import (
     DrainOutcome,
     DrainState,
     DrainStep,
-    EndInstance,
     HookAction,
     HookResult,
     SendHeartbeat,
     StopConsumer,
+    TerminateInstance,
 )
 from tools import drawing
 
@@ -84,28 +82,26 @@ def a_drain(state: DrainState, **changes: object) -> Drain:
 EVENTS: tuple[Event, ...] = (
     Terminating("orders", HOOK, NOW - 10),
     Terminating("orders", replace(HOOK, token="token-2"), NOW, "WarmPool"),
-    Launching(),
-    Spot("orders", ID, NOW - 1),
-    Rebalance(),
-    Waiting("orders", OUR_HOOK),
-    PoolWaiting("orders", OUR_HOOK),
-    Gone(None),
-    Gone("Terminating:Proceed"),
-    Ended(),
-    Retained("orders", OUR_HOOK),
-    Serving(),
-    *(Reported(at, done) for at in (NOW - 600, NOW) for done in (True, False)),
-    *(InFlight(count) for count in (0, 7)),
-    *(EndAnswered(found) for found in (True, False)),
+    SpotInterruption("orders", ID, NOW - 1),
+    FoundWaiting("orders", OUR_HOOK),
+    FoundPoolWaiting("orders", OUR_HOOK),
+    InstanceGone(None),
+    InstanceGone("Terminating:Proceed"),
+    MachineEnded(),
+    FoundRetained("orders", OUR_HOOK),
+    FoundInService(),
+    *(ConsumerReported(at, done) for at in (NOW - 600, NOW) for done in (True, False)),
+    *(MessagesInFlight(count) for count in (0, 7)),
+    *(TerminationAnswered(found) for found in (True, False)),
     StopSent(1, COMMAND),
     StopSent(7, "another"),
-    StopUnanswered(1, "no agent"),
-    *(CommandTold(COMMAND, status) for status in CommandStatus),
-    *(CommandTold("another", status) for status in CommandStatus),
-    *(Beaten(HOOK, held, probe, "orders") for held in (True, False) for probe in (True, False)),
-    *(Completed(HOOK, active) for active in (True, False)),
+    StopNotAccepted(1, "no agent"),
+    *(CommandReported(COMMAND, status) for status in CommandStatus),
+    *(CommandReported("another", status) for status in CommandStatus),
+    *(HeartbeatAnswered(HOOK, held, probe, "orders") for held in (True, False) for probe in (True, False)),
+    *(CompletionAnswered(HOOK, active) for active in (True, False)),
     *(Tick(retains) for retains in (None, True, False)),
-    Release("orders", OUR_HOOK),
+    OperatorRelease("orders", OUR_HOOK),
 )
 PLACES: tuple[Place, ...] = (None, *DrainState)
 TIMES = (NOW, NOW + 60, NOW + 5_000)
@@ -204,7 +200,7 @@ def test_terminating_changes_nothing_when_it_comes_twice() -> None:
 
 def test_success_releases_when_the_command_is_the_drains_own() -> None:
     """10:02 systemctl stop has returned: done, and the action is to be completed with CONTINUE."""
-    step = advance(a_drain(DrainState.STOPPING), CommandTold(COMMAND, CommandStatus.SUCCEEDED), POLICY, NOW)
+    step = advance(a_drain(DrainState.STOPPING), CommandReported(COMMAND, CommandStatus.SUCCEEDED), POLICY, NOW)
     assert step.drain is not None
     assert step.drain.state is DrainState.DONE
     assert step.actions == (CompleteHook(HOOK),)
@@ -213,30 +209,30 @@ def test_success_releases_when_the_command_is_the_drains_own() -> None:
 def test_success_is_asked_for_again_when_the_action_may_have_lapsed() -> None:
     """Nobody was there for longer than the hook holds: the instance may have gone to a warm pool and come back."""
     drain = a_drain(DrainState.STOPPING, heartbeat_at=NOW)
-    step = advance(drain, CommandTold(COMMAND, CommandStatus.SUCCEEDED), POLICY, NOW + 121)
+    step = advance(drain, CommandReported(COMMAND, CommandStatus.SUCCEEDED), POLICY, NOW + 121)
     assert step.drain is not None
     assert step.drain.state is DrainState.STOPPING
     assert step.actions == (StopConsumer(ID, POLICY.order, 769.0, ask=2),)
-    assert advance(drain, Reported(NOW + 5, done=True), POLICY, NOW + 121) == DrainStep(drain)
-    assert advance(drain, CommandTold(COMMAND, CommandStatus.SUCCEEDED), POLICY, NOW + 120).actions == (
+    assert advance(drain, ConsumerReported(NOW + 5, done=True), POLICY, NOW + 121) == DrainStep(drain)
+    assert advance(drain, CommandReported(COMMAND, CommandStatus.SUCCEEDED), POLICY, NOW + 120).actions == (
         CompleteHook(HOOK),
     )
 
 
 def test_success_is_asked_for_again_once_when_it_is_told_twice_and_the_action_may_have_lapsed() -> None:
     """EventBridge delivers at least once: the stop that is under way then is the new one, whose answer counts."""
-    told = CommandTold(COMMAND, CommandStatus.SUCCEEDED)
+    told = CommandReported(COMMAND, CommandStatus.SUCCEEDED)
     asked = advance(a_drain(DrainState.STOPPING, heartbeat_at=NOW), told, POLICY, NOW + 121)
     assert asked.drain is not None
     assert advance(asked.drain, told, POLICY, NOW + 122) == DrainStep(asked.drain)
-    refused = advance(asked.drain, StopUnanswered(2, "no agent"), POLICY, NOW + 122).drain
+    refused = advance(asked.drain, StopNotAccepted(2, "no agent"), POLICY, NOW + 122).drain
     assert refused is not None
     assert (refused.unanswered_count, refused.retry_at) == (1, NOW + 132)
 
 
 def test_success_asks_for_nothing_when_consumers_watch_for_themselves_by_now() -> None:
     """The fleet's document was changed while the stop was under way: no further one is sent."""
-    told = CommandTold(COMMAND, CommandStatus.SUCCEEDED)
+    told = CommandReported(COMMAND, CommandStatus.SUCCEEDED)
     step = advance(a_drain(DrainState.STOPPING, heartbeat_at=NOW), told, SELF, NOW + 121)
     assert step.drain is not None
     assert (step.drain.state, step.drain.command_id, step.actions) == (DrainState.STOPPING, None, ())
@@ -245,13 +241,13 @@ def test_success_asks_for_nothing_when_consumers_watch_for_themselves_by_now() -
 def test_success_is_ignored_when_the_command_is_another() -> None:
     """Somebody patched the instance by Run Command: that says nothing of the consumer."""
     drain = a_drain(DrainState.STOPPING)
-    assert advance(drain, CommandTold("another", CommandStatus.SUCCEEDED), POLICY, NOW) == DrainStep(drain)
+    assert advance(drain, CommandReported("another", CommandStatus.SUCCEEDED), POLICY, NOW) == DrainStep(drain)
 
 
 @pytest.mark.parametrize("active", [True, False])
 def test_completion_releases_when_late_or_repeated_too(active: bool) -> None:
     """No active lifecycle action is a success: somebody was faster."""
-    step = advance(a_drain(DrainState.DONE), Completed(HOOK, active), POLICY, NOW)
+    step = advance(a_drain(DrainState.DONE), CompletionAnswered(HOOK, active), POLICY, NOW)
     assert step.drain is not None
     assert step.drain.state is DrainState.RELEASED
     assert step.drain.outcome is (DrainOutcome.COMPLETED if active else DrainOutcome.LATE)
@@ -260,7 +256,7 @@ def test_completion_releases_when_late_or_repeated_too(active: bool) -> None:
 def test_completion_of_an_earlier_action_is_ignored_when_the_record_names_another() -> None:
     """A late answer to the first life's completion does not release the second."""
     drain = a_drain(DrainState.DONE, hook=replace(HOOK, token="token-2"))
-    assert advance(drain, Completed(HOOK, active=False), POLICY, NOW) == DrainStep(drain)
+    assert advance(drain, CompletionAnswered(HOOK, active=False), POLICY, NOW) == DrainStep(drain)
 
 
 # --------------------------------------------------------------------------- unknown is not dead
@@ -269,19 +265,19 @@ def test_completion_of_an_earlier_action_is_ignored_when_the_record_names_anothe
 def test_command_is_waited_for_when_it_may_still_begin() -> None:
     """Run Command lets a stop begin within 30 s: until then, and until its answer can be read, nothing changes."""
     drain = a_drain(DrainState.STOPPING, asked_at=NOW)
-    told = CommandTold(COMMAND, CommandStatus.PENDING)
+    told = CommandReported(COMMAND, CommandStatus.PENDING)
     assert advance(drain, told, POLICY, NOW + BEGIN_WITHIN_S - 1) == DrainStep(drain)
 
 
 def test_command_is_unknown_and_asked_again_when_it_has_not_begun() -> None:
     """Run Command itself says so only when both its timeouts are over, which may be the whole deadline later."""
     drain = a_drain(DrainState.STOPPING, asked_at=NOW)
-    step = advance(drain, CommandTold(COMMAND, CommandStatus.PENDING), POLICY, NOW + BEGIN_WITHIN_S)
+    step = advance(drain, CommandReported(COMMAND, CommandStatus.PENDING), POLICY, NOW + BEGIN_WITHIN_S)
     assert step.drain is not None
     assert (step.drain.state, step.drain.command_id) == (DrainState.STOPPING, None)
     assert step.drain.retry_at == NOW + BEGIN_WITHIN_S + 10
     assert "did not begin the stop within 35 s" in step.drain.note
-    late = CommandTold("another", CommandStatus.PENDING)
+    late = CommandReported("another", CommandStatus.PENDING)
     assert advance(drain, late, POLICY, NOW + 500) == DrainStep(drain)
 
 
@@ -291,7 +287,7 @@ def test_stop_is_asked_for_again_and_again_when_the_agent_is_dead() -> None:
     drain, now = a_drain(DrainState.STOPPING, asked_at=NOW, deadline_at=NOW + 900), NOW
     while now < NOW + 900:
         now += 10
-        for event in (CommandTold(drain.command_id or "", CommandStatus.PENDING), Tick()):
+        for event in (CommandReported(drain.command_id or "", CommandStatus.PENDING), Tick()):
             step = advance(drain, event, policy, now)
             assert step.drain is not None
             drain = step.drain
@@ -307,14 +303,14 @@ def test_drain_ends_when_nothing_but_a_command_in_progress_is_heard_of() -> None
     """With a longest silence of 300 s, a command that stays in progress on a dead agent holds nothing for ten hours."""
     policy = replace_policy(deadline_s=36_000, silence_s=300, hook_timeout_s=600)
     drain = a_drain(DrainState.STOPPING, started_at=NOW, deadline_at=NOW + 36_000, asked_at=NOW)
-    look = Look(commands={COMMAND: {ID: CommandStatus.RUNNING}})
-    for event in news_of(drain, None, look):
+    look = Observation(commands={COMMAND: {ID: CommandStatus.RUNNING}})
+    for event in events_for(drain, None, look):
         step = advance(drain, event, policy, NOW + 250)
         assert step.drain is not None
         drain = step.drain
     assert kind_of(drain, Tick(), policy, NOW + 301) is EventKind.DEADLINE
     alive = replace(look, online=frozenset({ID}))
-    (event,) = news_of(drain, None, alive)
+    (event,) = events_for(drain, None, alive)
     held = advance(drain, event, policy, NOW + 250).drain
     assert held is not None
     assert kind_of(held, Tick(), policy, NOW + 301) is EventKind.TICK
@@ -322,7 +318,7 @@ def test_drain_ends_when_nothing_but_a_command_in_progress_is_heard_of() -> None
 
 def test_drain_is_done_and_says_so_when_its_consumer_was_killed() -> None:
     """Waiting longer mends nothing; what it was at comes again, and the note tells why."""
-    step = advance(a_drain(DrainState.STOPPING), CommandTold(COMMAND, CommandStatus.KILLED), POLICY, NOW)
+    step = advance(a_drain(DrainState.STOPPING), CommandReported(COMMAND, CommandStatus.KILLED), POLICY, NOW)
     assert step.drain is not None
     assert step.drain.state is DrainState.DONE
     assert step.drain.note == (
@@ -342,12 +338,15 @@ def test_drain_is_done_and_says_so_when_its_consumer_was_killed() -> None:
 )
 def test_drain_waits_and_names_what_is_missing_when_there_is_no_such_unit(policy: DrainPolicy, said: str) -> None:
     """The consumer may run under another name: it is not ended, asked again once, and the note names the setting."""
-    first = advance(a_drain(DrainState.STOPPING), CommandTold(COMMAND, CommandStatus.MISSING), policy, NOW).drain
+    first = advance(a_drain(DrainState.STOPPING), CommandReported(COMMAND, CommandStatus.MISSING), policy, NOW).drain
     assert first is not None
     assert first.note.startswith(said)
     assert first.note.endswith("asked again soon")
     second = advance(
-        replace(first, command_id=COMMAND, retry_at=None), CommandTold(COMMAND, CommandStatus.MISSING), policy, NOW + 20
+        replace(first, command_id=COMMAND, retry_at=None),
+        CommandReported(COMMAND, CommandStatus.MISSING),
+        policy,
+        NOW + 20,
     ).drain
     assert second is not None
     assert (second.state, second.command_id, second.retry_at) == (DrainState.STOPPING, None, None)
@@ -358,7 +357,7 @@ def test_unknown_command_is_asked_again_with_growing_pauses() -> None:
     """Undeliverable, cancelled or timed out: the stop is sent again after 10, 20, 40, 80, 120, 120 seconds."""
     drain, pauses, now = a_drain(DrainState.STOPPING), [], NOW
     for _ in range(6):
-        unknown = advance(drain, CommandTold(COMMAND, CommandStatus.UNKNOWN), POLICY, now).drain
+        unknown = advance(drain, CommandReported(COMMAND, CommandStatus.UNKNOWN), POLICY, now).drain
         assert unknown is not None
         assert unknown.retry_at is not None
         assert unknown.state is DrainState.STOPPING
@@ -383,14 +382,14 @@ def replace_policy(**changes: float) -> DrainPolicy:
 
 def test_doubled_unknown_counts_once_when_the_command_ended() -> None:
     """The second copy of the same status event finds no command on record: the pause does not grow by it."""
-    once = advance(a_drain(DrainState.STOPPING), CommandTold(COMMAND, CommandStatus.UNKNOWN), POLICY, NOW).drain
-    assert advance(once, CommandTold(COMMAND, CommandStatus.UNKNOWN), POLICY, NOW + 1) == DrainStep(once)
+    once = advance(a_drain(DrainState.STOPPING), CommandReported(COMMAND, CommandStatus.UNKNOWN), POLICY, NOW).drain
+    assert advance(once, CommandReported(COMMAND, CommandStatus.UNKNOWN), POLICY, NOW + 1) == DrainStep(once)
 
 
 def test_refused_stop_keeps_the_drain_noticed_when_there_is_no_agent() -> None:
     """SendCommand refuses an instance without an agent: unknown, asked again later."""
     noticed = a_drain(DrainState.NOTICED, retry_at=NOW + 15)
-    step = advance(noticed, StopUnanswered(1, "InvalidInstanceId"), POLICY, NOW)
+    step = advance(noticed, StopNotAccepted(1, "InvalidInstanceId"), POLICY, NOW)
     assert step.drain is not None
     assert (step.drain.state, step.drain.retry_at) == (DrainState.NOTICED, NOW + 10)
     assert "InvalidInstanceId" in step.drain.note
@@ -400,16 +399,16 @@ def test_answer_to_an_earlier_stop_is_ignored_when_another_was_asked_since() -> 
     """Two invocations asked: only the last one's command is followed."""
     drain = a_drain(DrainState.NOTICED, asked_count=2)
     assert advance(drain, StopSent(1, COMMAND), POLICY, NOW) == DrainStep(drain)
-    assert advance(drain, StopUnanswered(1, "throttled"), POLICY, NOW) == DrainStep(drain)
+    assert advance(drain, StopNotAccepted(1, "throttled"), POLICY, NOW) == DrainStep(drain)
 
 
 def test_failed_command_is_asked_once_more_and_then_waits_for_the_deadline() -> None:
     """A unit that fails to stop is not done: one retry, then only the deadline ends it."""
-    first = advance(a_drain(DrainState.STOPPING), CommandTold(COMMAND, CommandStatus.FAILED), POLICY, NOW).drain
+    first = advance(a_drain(DrainState.STOPPING), CommandReported(COMMAND, CommandStatus.FAILED), POLICY, NOW).drain
     assert first is not None
     assert (first.state, first.retry_at) == (DrainState.STOPPING, NOW + 10)
     asked = replace(first, command_id=COMMAND, retry_at=None)
-    second = advance(asked, CommandTold(COMMAND, CommandStatus.FAILED), POLICY, NOW + 20).drain
+    second = advance(asked, CommandReported(COMMAND, CommandStatus.FAILED), POLICY, NOW + 20).drain
     assert second is not None
     assert (second.state, second.retry_at) == (DrainState.STOPPING, None)
     before = advance(second, Tick(), POLICY, NOW + 889)
@@ -446,7 +445,7 @@ def test_heartbeat_is_sent_when_due_and_not_before() -> None:
     drain = a_drain(DrainState.STOPPING)  # its action began ten seconds ago
     assert advance(drain, Tick(), POLICY, NOW + 34).actions == ()
     assert advance(drain, Tick(), POLICY, NOW + 35).actions == (SendHeartbeat(HOOK),)
-    beaten = advance(drain, Beaten(HOOK, held=True), POLICY, NOW + 35).drain
+    beaten = advance(drain, HeartbeatAnswered(HOOK, held=True), POLICY, NOW + 35).drain
     assert beaten is not None
     assert beaten.heartbeat_count == 1
     assert advance(beaten, Tick(), POLICY, NOW + 79).actions == ()
@@ -457,7 +456,7 @@ def test_heartbeats_end_when_the_hundredth_timeout_is_over() -> None:
     """AWS ends the action at 100 timeouts whatever is sent: nothing is sent from then on, deadline or not."""
     policy = DrainPolicy(deadline_s=3_000, hook_timeout_s=30, heartbeat_s=10)
     drain = a_drain(DrainState.STOPPING, started_at=NOW - 100, hook_at=NOW - 100, deadline_at=NOW + 2_950)
-    assert draining.beats_until(drain, policy) == NOW + 2_900
+    assert draining.heartbeats_until(drain, policy) == NOW + 2_900
     assert advance(drain, Tick(), policy, NOW + 2_899).actions == (SendHeartbeat(HOOK),)
     assert advance(drain, Tick(), policy, NOW + 2_900).actions == ()
 
@@ -466,12 +465,12 @@ def test_heartbeats_end_when_48_hours_are_over() -> None:
     """The other ceiling, for long heartbeat timeouts."""
     policy = DrainPolicy(deadline_s=172_800, hook_timeout_s=7_200, heartbeat_s=600)
     drain = a_drain(DrainState.STOPPING, started_at=NOW, hook_at=NOW - 60, deadline_at=NOW + 172_800)
-    assert draining.beats_until(drain, policy) == NOW - 60 + 172_800
+    assert draining.heartbeats_until(drain, policy) == NOW - 60 + 172_800
 
 
 def test_heartbeat_without_an_action_ends_the_drain_when_it_was_over() -> None:
     """The hook was removed by hand, or timed out: there is nothing to release any more."""
-    step = advance(a_drain(DrainState.STOPPING), Beaten(HOOK, held=False), POLICY, NOW)
+    step = advance(a_drain(DrainState.STOPPING), HeartbeatAnswered(HOOK, held=False), POLICY, NOW)
     assert step.drain is not None
     assert (step.drain.state, step.drain.outcome) == (DrainState.RELEASED, DrainOutcome.LATE)
 
@@ -481,7 +480,7 @@ def test_heartbeat_without_an_action_ends_the_drain_when_it_was_over() -> None:
 
 def test_spot_drains_at_once_when_no_hook_holds_the_instance() -> None:
     """EC2's two minutes count from the notice, not from when we hear of it."""
-    step = advance(None, Spot("orders", ID, NOW - 20), POLICY, NOW)
+    step = advance(None, SpotInterruption("orders", ID, NOW - 20), POLICY, NOW)
     assert step.drain is not None
     assert (step.drain.cause, step.drain.deadline_at, step.drain.hook) == (DrainCause.SPOT, NOW + 100, None)
     assert step.actions == (StopConsumer(ID, POLICY.order, 100.0, ask=1),)
@@ -489,13 +488,13 @@ def test_spot_drains_at_once_when_no_hook_holds_the_instance() -> None:
 
 def test_spot_asks_for_thirty_seconds_at_least_when_the_notice_is_old() -> None:
     """SendCommand refuses a timeout below thirty seconds."""
-    step = advance(None, Spot("orders", ID, NOW - 110), POLICY, NOW)
+    step = advance(None, SpotInterruption("orders", ID, NOW - 110), POLICY, NOW)
     assert step.actions == (StopConsumer(ID, POLICY.order, 30.0, ask=1),)
 
 
 def test_hook_joins_when_the_spot_drain_is_under_way() -> None:
     """The group's event comes after the notice: same drain, same deadline, now with an action to complete."""
-    spot = advance(None, Spot("orders", ID, NOW), POLICY, NOW).drain
+    spot = advance(None, SpotInterruption("orders", ID, NOW), POLICY, NOW).drain
     joined = advance(spot, Terminating("orders", HOOK, NOW + 30), POLICY, NOW + 31)
     assert joined.drain is not None
     assert spot is not None
@@ -524,11 +523,11 @@ def test_hook_begins_anew_when_the_spot_drain_was_over_long_ago() -> None:
 
 def test_spot_brings_the_deadline_nearer_and_never_back() -> None:
     """A notice during a drain leaves two minutes; one during the last two changes nothing."""
-    hurried = advance(a_drain(DrainState.STOPPING), Spot("orders", ID, NOW), POLICY, NOW).drain
+    hurried = advance(a_drain(DrainState.STOPPING), SpotInterruption("orders", ID, NOW), POLICY, NOW).drain
     assert hurried is not None
     assert hurried.deadline_at == NOW + 120
     short = a_drain(DrainState.STOPPING, deadline_at=NOW + 50)
-    assert advance(short, Spot("orders", ID, NOW), POLICY, NOW) == DrainStep(short)
+    assert advance(short, SpotInterruption("orders", ID, NOW), POLICY, NOW) == DrainStep(short)
 
 
 def test_spot_drain_without_an_action_is_let_go_when_an_hour_has_passed() -> None:
@@ -538,14 +537,6 @@ def test_spot_drain_without_an_action_is_let_go_when_an_hour_has_passed() -> Non
     closed = advance(drain, Tick(), POLICY, drain.deadline_at + 3_600).drain
     assert closed is not None
     assert (closed.state, closed.outcome) == (DrainState.RELEASED, DrainOutcome.CLOSED)
-
-
-def test_rebalance_and_launch_change_nothing_in_any_state() -> None:
-    """A recommendation is a risk, not an end; a launch is not ours."""
-    for place in PLACES:
-        for drain in drains_at(place):
-            assert advance(drain, Rebalance(), POLICY, NOW) == DrainStep(drain)
-            assert advance(drain, Launching(), POLICY, NOW) == DrainStep(drain)
 
 
 # --------------------------------------------------------------------------- the consumer watches for itself
@@ -565,7 +556,7 @@ def test_self_drain_asks_nothing_and_completes_only_at_the_deadline() -> None:
 def test_self_drain_is_released_when_the_instance_has_gone_on() -> None:
     """The consumer completed the action itself: the sweep sees the instance proceed."""
     drain = a_drain(DrainState.STOPPING, command_id=None)
-    step = advance(drain, Gone("Terminating:Proceed"), SELF, NOW)
+    step = advance(drain, InstanceGone("Terminating:Proceed"), SELF, NOW)
     assert step.drain is not None
     assert (step.drain.state, step.drain.outcome) == (DrainState.RELEASED, DrainOutcome.GONE)
     assert "completed the action itself" in step.drain.note
@@ -586,7 +577,12 @@ def test_silence_ends_a_drain_when_nothing_is_heard_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "sign", [CommandTold(COMMAND, CommandStatus.RUNNING), Reported(NOW + 250, done=False), InFlight(3)]
+    "sign",
+    [
+        CommandReported(COMMAND, CommandStatus.RUNNING),
+        ConsumerReported(NOW + 250, done=False),
+        MessagesInFlight(3),
+    ],
 )
 def test_sign_of_life_prolongs_a_drain_when_silence_would_end_it(sign: Event) -> None:
     """A command that runs, a consumer's own word, messages becoming fewer; never past the deadline."""
@@ -594,7 +590,7 @@ def test_sign_of_life_prolongs_a_drain_when_silence_would_end_it(sign: Event) ->
     alive = advance(drain, sign, WATCHED, NOW + 250).drain
     assert alive is not None
     assert draining.due_at(alive, WATCHED) == NOW + 550
-    late = advance(alive, CommandTold(COMMAND, CommandStatus.RUNNING), WATCHED, NOW + 500).drain
+    late = advance(alive, CommandReported(COMMAND, CommandStatus.RUNNING), WATCHED, NOW + 500).drain
     assert late is not None
     assert draining.due_at(late, WATCHED) == NOW + 700
 
@@ -602,15 +598,19 @@ def test_sign_of_life_prolongs_a_drain_when_silence_would_end_it(sign: Event) ->
 def test_sign_of_life_leaves_no_record_when_silence_ends_nothing() -> None:
     """Without a longest silence the deadline alone decides: no write a minute for it."""
     drain = a_drain(DrainState.STOPPING, in_flight=4)
-    for sign in (CommandTold(COMMAND, CommandStatus.RUNNING), Reported(NOW, done=False), InFlight(3)):
+    for sign in (
+        CommandReported(COMMAND, CommandStatus.RUNNING),
+        ConsumerReported(NOW, done=False),
+        MessagesInFlight(3),
+    ):
         assert advance(drain, sign, POLICY, NOW) == DrainStep(drain)
 
 
 def test_messages_in_flight_are_no_sign_when_they_do_not_fall() -> None:
     """More, or as many as before, says nothing."""
     drain = a_drain(DrainState.STOPPING, in_flight=4)
-    assert advance(drain, InFlight(4), WATCHED, NOW) == DrainStep(drain)
-    more = advance(drain, InFlight(6), WATCHED, NOW).drain
+    assert advance(drain, MessagesInFlight(4), WATCHED, NOW) == DrainStep(drain)
+    more = advance(drain, MessagesInFlight(6), WATCHED, NOW).drain
     assert more is not None
     assert (more.in_flight, more.alive_at) == (6, None)
 
@@ -618,15 +618,15 @@ def test_messages_in_flight_are_no_sign_when_they_do_not_fall() -> None:
 def test_consumer_releases_by_its_own_word_when_it_is_done() -> None:
     """No agent is needed for it; what it said before this action began is of another."""
     drain = a_drain(DrainState.NOTICED)
-    step = advance(drain, Reported(NOW, done=True), POLICY, NOW)
+    step = advance(drain, ConsumerReported(NOW, done=True), POLICY, NOW)
     assert step.drain is not None
     assert (step.drain.state, step.actions) == (DrainState.DONE, (CompleteHook(HOOK),))
-    assert advance(drain, Reported(NOW - 11, done=True), POLICY, NOW) == DrainStep(drain)
+    assert advance(drain, ConsumerReported(NOW - 11, done=True), POLICY, NOW) == DrainStep(drain)
 
 
 def test_instance_is_released_when_its_machine_has_ended() -> None:
     """A crash, or a stop by hand: nothing works on it, so nothing is waited for."""
-    step = advance(a_drain(DrainState.NOTICED), Ended(), POLICY, NOW)
+    step = advance(a_drain(DrainState.NOTICED), MachineEnded(), POLICY, NOW)
     assert step.drain is not None
     assert (step.drain.state, step.actions) == (DrainState.DONE, (CompleteHook(HOOK),))
 
@@ -648,14 +648,14 @@ def test_failed_drain_is_kept_when_the_group_allows_it() -> None:
     assert expired.drain is not None
     assert (expired.drain.state, expired.drain.keeping) == (DrainState.EXPIRED, True)
     assert expired.actions == (CompleteHook(HOOK, HookResult.ABANDON),)
-    kept = advance(expired.drain, Completed(HOOK, active=True), KEEPS, NOW + 1).drain
+    kept = advance(expired.drain, CompletionAnswered(HOOK, active=True), KEEPS, NOW + 1).drain
     assert kept is not None
     assert (kept.state, kept.retained_at) == (DrainState.RETAINED, NOW + 1)
     assert advance(kept, Tick(), KEEPS, NOW + 86_400) == DrainStep(kept)
-    let_go = advance(kept, Release("orders", OUR_HOOK), KEEPS, NOW + 90_000)
-    assert let_go.actions == (EndInstance("consumers", ID),)
-    ending = advance(let_go.drain, EndAnswered(found=True), KEEPS, NOW + 90_001).drain
-    gone = advance(ending, Gone(None), KEEPS, NOW + 90_060).drain
+    let_go = advance(kept, OperatorRelease("orders", OUR_HOOK), KEEPS, NOW + 90_000)
+    assert let_go.actions == (TerminateInstance("consumers", ID),)
+    ending = advance(let_go.drain, TerminationAnswered(found=True), KEEPS, NOW + 90_001).drain
+    gone = advance(ending, InstanceGone(None), KEEPS, NOW + 90_060).drain
     assert gone is not None
     assert (gone.state, gone.outcome) == (DrainState.RELEASED, DrainOutcome.TERMINATED)
 
@@ -678,7 +678,7 @@ def test_failed_drain_is_released_when_spot_takes_it() -> None:
 def test_retained_instance_is_on_record_when_another_abandoned_it(place: Place) -> None:
     """Whoever did it: what costs money must not be forgotten."""
     drain = a_drain(place, updated_at=NOW - 100) if place else None
-    kept = advance(drain, Retained("orders", OUR_HOOK), POLICY, NOW).drain
+    kept = advance(drain, FoundRetained("orders", OUR_HOOK), POLICY, NOW).drain
     assert kept is not None
     assert kept.state is DrainState.RETAINED
 
@@ -686,12 +686,12 @@ def test_retained_instance_is_on_record_when_another_abandoned_it(place: Place) 
 def test_retained_instance_is_terminated_again_when_it_is_released_again() -> None:
     """The operator function alone may terminate: a tick asks for nothing, and a second release repeats the first."""
     kept = a_drain(DrainState.RETAINED, retained_at=NOW - 60)
-    release = Release("orders", OUR_HOOK)
+    release = OperatorRelease("orders", OUR_HOOK)
     ending = advance(kept, release, POLICY, NOW)
-    assert ending.actions == (EndInstance("consumers", ID),)
+    assert ending.actions == (TerminateInstance("consumers", ID),)
     assert advance(ending.drain, Tick(), POLICY, NOW + 600).actions == ()
-    assert advance(ending.drain, release, POLICY, NOW + 600).actions == (EndInstance("consumers", ID),)
-    over = advance(ending.drain, EndAnswered(found=False), POLICY, NOW + 120).drain
+    assert advance(ending.drain, release, POLICY, NOW + 600).actions == (TerminateInstance("consumers", ID),)
+    over = advance(ending.drain, TerminationAnswered(found=False), POLICY, NOW + 120).drain
     assert over is not None
     assert over.state is DrainState.RELEASED
 
@@ -701,14 +701,14 @@ def test_retained_instance_is_terminated_again_when_it_is_released_again() -> No
 
 def test_found_waiting_begins_with_a_heartbeat_when_its_event_was_lost() -> None:
     """How long the hook has waited is unknown, so its timeout is restarted before anything else."""
-    step = advance(None, Waiting("orders", OUR_HOOK), POLICY, NOW)
+    step = advance(None, FoundWaiting("orders", OUR_HOOK), POLICY, NOW)
     assert step.actions == (SendHeartbeat(OUR_HOOK), StopConsumer(ID, POLICY.order, 900.0, ask=1))
 
 
 def test_found_waiting_sends_no_heartbeat_when_the_deadline_has_passed() -> None:
     """A Spot drain joined by a sweep after its deadline expires; it is not prolonged."""
     drain = a_drain(DrainState.STOPPING, hook=None, hook_at=None, deadline_at=NOW)
-    assert advance(drain, Waiting("orders", OUR_HOOK), POLICY, NOW + 1).actions == ()
+    assert advance(drain, FoundWaiting("orders", OUR_HOOK), POLICY, NOW + 1).actions == ()
 
 
 def test_late_event_changes_nothing_when_the_sweep_has_released() -> None:
@@ -721,15 +721,17 @@ def test_late_event_changes_nothing_when_the_sweep_has_released() -> None:
 def test_drain_goes_on_when_its_instance_is_held_before_the_warm_pool(state: DrainState) -> None:
     """Where AWS holds an instance that goes back: it is not gone, its consumer is at work, its heartbeats go on."""
     drain = a_drain(state, destination="WarmPool")
-    assert advance(drain, PoolWaiting("orders", OUR_HOOK), POLICY, NOW) == DrainStep(drain)
+    assert advance(drain, FoundPoolWaiting("orders", OUR_HOOK), POLICY, NOW) == DrainStep(drain)
 
 
 def test_instance_held_before_the_warm_pool_is_drained_when_our_hook_holds_it() -> None:
     """Its event was lost: a probing heartbeat asks first, since a new instance waits there for a launch hook."""
-    probe = advance(None, PoolWaiting("orders", OUR_HOOK), POLICY, NOW)
+    probe = advance(None, FoundPoolWaiting("orders", OUR_HOOK), POLICY, NOW)
     assert probe == DrainStep(None, (SendHeartbeat(OUR_HOOK, probe=True),))
-    assert advance(None, Beaten(OUR_HOOK, held=False, probe=True, fleet="orders"), POLICY, NOW) == DrainStep(None)
-    begun = advance(None, Beaten(OUR_HOOK, held=True, probe=True, fleet="orders"), POLICY, NOW)
+    assert advance(None, HeartbeatAnswered(OUR_HOOK, held=False, probe=True, fleet="orders"), POLICY, NOW) == DrainStep(
+        None
+    )
+    begun = advance(None, HeartbeatAnswered(OUR_HOOK, held=True, probe=True, fleet="orders"), POLICY, NOW)
     assert begun.drain is not None
     assert (begun.drain.fleet, begun.drain.state, begun.drain.hook) == ("orders", DrainState.NOTICED, OUR_HOOK)
     assert [type(action) for action in begun.actions] == [SendHeartbeat, StopConsumer]
@@ -748,12 +750,12 @@ def test_drain_begins_anew_when_the_instance_came_back_from_a_warm_pool() -> Non
 def test_drain_is_over_when_its_instance_is_in_service_again() -> None:
     """Its hook timed out unseen and it came back from a warm pool; a reading lags, so not at once."""
     drain = a_drain(DrainState.STOPPING)
-    assert advance(drain, Serving(), POLICY, NOW + 49) == DrainStep(drain)
-    over = advance(drain, Serving(), POLICY, NOW + 50).drain
+    assert advance(drain, FoundInService(), POLICY, NOW + 49) == DrainStep(drain)
+    over = advance(drain, FoundInService(), POLICY, NOW + 50).drain
     assert over is not None
     assert (over.state, over.outcome) == (DrainState.RELEASED, DrainOutcome.GONE)
     spot = a_drain(DrainState.STOPPING, hook=None, hook_at=None)
-    assert advance(spot, Serving(), POLICY, NOW + 60) == DrainStep(spot), "no action is known, so none is over"
+    assert advance(spot, FoundInService(), POLICY, NOW + 60) == DrainStep(spot), "no action is known, so none is over"
 
 
 def test_drain_begins_anew_when_a_later_action_names_itself() -> None:
@@ -768,11 +770,11 @@ def test_drain_begins_anew_when_a_later_action_names_itself() -> None:
 def test_released_instance_is_probed_when_it_still_waits() -> None:
     """It may be another hook that holds it: a heartbeat tells whether it is ours, after the reading has settled."""
     drain = a_drain(DrainState.RELEASED)
-    assert advance(drain, Waiting("orders", OUR_HOOK), POLICY, NOW + 49) == DrainStep(drain)
-    probe = advance(drain, Waiting("orders", OUR_HOOK), POLICY, NOW + 50)
+    assert advance(drain, FoundWaiting("orders", OUR_HOOK), POLICY, NOW + 49) == DrainStep(drain)
+    probe = advance(drain, FoundWaiting("orders", OUR_HOOK), POLICY, NOW + 50)
     assert probe == DrainStep(drain, (SendHeartbeat(OUR_HOOK, probe=True),))
-    assert advance(drain, Beaten(OUR_HOOK, held=False, probe=True), POLICY, NOW + 50) == DrainStep(drain)
-    again = advance(drain, Beaten(OUR_HOOK, held=True, probe=True), POLICY, NOW + 50)
+    assert advance(drain, HeartbeatAnswered(OUR_HOOK, held=False, probe=True), POLICY, NOW + 50) == DrainStep(drain)
+    again = advance(drain, HeartbeatAnswered(OUR_HOOK, held=True, probe=True), POLICY, NOW + 50)
     assert again.drain is not None
     assert again.drain.state is DrainState.NOTICED
 
@@ -780,19 +782,21 @@ def test_released_instance_is_probed_when_it_still_waits() -> None:
 def test_released_instance_is_probed_at_once_when_a_reading_only_lacked_it() -> None:
     """It was taken for gone and is there again: no time is lost."""
     drain = a_drain(DrainState.RELEASED, outcome=DrainOutcome.GONE)
-    assert advance(drain, Waiting("orders", OUR_HOOK), POLICY, NOW).actions == (SendHeartbeat(OUR_HOOK, probe=True),)
+    assert advance(drain, FoundWaiting("orders", OUR_HOOK), POLICY, NOW).actions == (
+        SendHeartbeat(OUR_HOOK, probe=True),
+    )
 
 
 def test_heartbeat_answered_late_does_not_reopen_when_the_drain_was_released() -> None:
     """An ordinary heartbeat that held, told after the release, is no probe."""
     drain = a_drain(DrainState.RELEASED)
-    assert advance(drain, Beaten(HOOK, held=True), POLICY, NOW) == DrainStep(drain)
+    assert advance(drain, HeartbeatAnswered(HOOK, held=True), POLICY, NOW) == DrainStep(drain)
 
 
 @pytest.mark.parametrize("state", [DrainState.NOTICED, DrainState.STOPPING])
 def test_operators_release_stands_for_the_deadline_when_under_way(state: DrainState) -> None:
     """A person's word: expired now, completed by instance id, whatever token is on record."""
-    step = advance(a_drain(state), Release("orders", OUR_HOOK), POLICY, NOW)
+    step = advance(a_drain(state), OperatorRelease("orders", OUR_HOOK), POLICY, NOW)
     assert step.drain is not None
     assert (step.drain.state, step.drain.deadline_at) == (DrainState.EXPIRED, NOW)
     assert step.actions == (CompleteHook(OUR_HOOK),)
@@ -800,7 +804,7 @@ def test_operators_release_stands_for_the_deadline_when_under_way(state: DrainSt
 
 def test_operators_release_works_when_nothing_is_on_record() -> None:
     """An instance that hangs without a record can be released all the same, and that is recorded."""
-    step = advance(None, Release("orders", OUR_HOOK), POLICY, NOW)
+    step = advance(None, OperatorRelease("orders", OUR_HOOK), POLICY, NOW)
     assert step.drain is not None
     assert (step.drain.cause, step.drain.state) == (DrainCause.OPERATOR, DrainState.EXPIRED)
     assert step.actions == (CompleteHook(OUR_HOOK),)
@@ -812,41 +816,41 @@ def test_operators_release_works_when_nothing_is_on_record() -> None:
 @pytest.mark.parametrize(
     ("aws_state", "expected"),
     [
-        ("Terminating:Wait", Waiting("orders", OUR_HOOK)),
-        ("Warmed:Terminating:Wait", Waiting("orders", OUR_HOOK)),
-        ("Terminating:Proceed", Gone("Terminating:Proceed")),
-        ("Warmed:Terminating:Proceed", Gone("Warmed:Terminating:Proceed")),
-        ("Terminating:Retained", Retained("orders", OUR_HOOK)),
-        ("Terminated", Gone("Terminated")),
-        ("Warmed:Stopped", Gone("Warmed:Stopped")),
-        ("Warmed:Running", Gone("Warmed:Running")),
-        ("Warmed:Hibernated", Gone("Warmed:Hibernated")),
+        ("Terminating:Wait", FoundWaiting("orders", OUR_HOOK)),
+        ("Warmed:Terminating:Wait", FoundWaiting("orders", OUR_HOOK)),
+        ("Terminating:Proceed", InstanceGone("Terminating:Proceed")),
+        ("Warmed:Terminating:Proceed", InstanceGone("Warmed:Terminating:Proceed")),
+        ("Terminating:Retained", FoundRetained("orders", OUR_HOOK)),
+        ("Terminated", InstanceGone("Terminated")),
+        ("Warmed:Stopped", InstanceGone("Warmed:Stopped")),
+        ("Warmed:Running", InstanceGone("Warmed:Running")),
+        ("Warmed:Hibernated", InstanceGone("Warmed:Hibernated")),
         ("Warmed:Pending", None),
-        ("Warmed:Pending:Wait", PoolWaiting("orders", OUR_HOOK)),
-        ("Warmed:Pending:Proceed", Gone("Warmed:Pending:Proceed")),
-        ("Warmed:Pending:Retained", Retained("orders", OUR_HOOK)),
+        ("Warmed:Pending:Wait", FoundPoolWaiting("orders", OUR_HOOK)),
+        ("Warmed:Pending:Proceed", InstanceGone("Warmed:Pending:Proceed")),
+        ("Warmed:Pending:Retained", FoundRetained("orders", OUR_HOOK)),
         ("Warmed:Terminating", None),
-        ("Warmed:Terminating:Retained", Retained("orders", OUR_HOOK)),
-        (None, Gone(None)),
-        ("InService", Serving()),
-        ("Pending:Wait", Serving()),
+        ("Warmed:Terminating:Retained", FoundRetained("orders", OUR_HOOK)),
+        (None, InstanceGone(None)),
+        ("InService", FoundInService()),
+        ("Pending:Wait", FoundInService()),
         ("Terminating", None),
         ("Standby", None),
     ],
 )
 def test_reading_tells_when_the_state_says_something_of_a_drain(aws_state: str | None, expected: Event | None) -> None:
     """Waiting is ours to answer, past the hook is over, kept must not be forgotten, and all else says nothing."""
-    assert seen("orders", OUR_HOOK, aws_state) == expected
+    assert event_for_state("orders", OUR_HOOK, aws_state) == expected
 
 
 def test_command_is_looked_at_when_its_event_is_overdue() -> None:
     """After fifteen seconds at every tick, after two minutes only once a sweep."""
     drain = a_drain(DrainState.STOPPING, asked_at=NOW)
-    looks = [draining.needs_look(drain, NOW + later_s, sweeping=False) for later_s in (14, 15, 119, 120)]
+    looks = [draining.needs_status_check(drain, NOW + later_s, sweeping=False) for later_s in (14, 15, 119, 120)]
     assert looks == [False, True, True, False]
-    assert draining.needs_look(drain, NOW + 5_000, sweeping=True)
-    assert not draining.needs_look(replace(drain, command_id=None), NOW + 60, sweeping=True)
-    assert not draining.needs_look(a_drain(DrainState.DONE, command_id=COMMAND), NOW + 60, sweeping=True)
+    assert draining.needs_status_check(drain, NOW + 5_000, sweeping=True)
+    assert not draining.needs_status_check(replace(drain, command_id=None), NOW + 60, sweeping=True)
+    assert not draining.needs_status_check(a_drain(DrainState.DONE, command_id=COMMAND), NOW + 60, sweeping=True)
 
 
 # --------------------------------------------------------------------------- the docs

@@ -1,7 +1,7 @@
 """AWS clients, each made when first used, all from one botocore session.
 
 They are botocore's own, not boto3's: Sluice calls no resources and no transfers, and leaving boto3 out makes a cold
-start a tenth shorter (docs/decisions.md).
+start a tenth shorter (docs/adr/0003-clients-come-from-botocore-not-from-boto3.md).
 """
 
 from collections.abc import Mapping

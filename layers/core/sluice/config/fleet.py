@@ -1,7 +1,7 @@
 """A fleet's document -> Fleet; ConfigError lists every problem at once, each naming its field.
 
 Validated by pydantic: of the libraries compared, the one that reports all faults of a document at once
-(docs/decisions.md has the figures).
+(docs/adr/0002-fleet-documents-are-validated-with-pydantic.md has the figures).
 """
 
 from collections.abc import Mapping

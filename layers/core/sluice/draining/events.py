@@ -14,9 +14,7 @@ class EventKind(StrEnum):
     """What can happen to a drain; the value is the diagram's label."""
 
     TERMINATING = "terminating hook"
-    LAUNCHING = "launching hook"  # not ours: in no row of the table
     SPOT = "spot interruption"
-    REBALANCE = "rebalance recommendation"  # a risk, not an end, and nobody replaces the instance: in no row
     WAITING = "found waiting"
     POOL_WAITING = "found waiting for its warm pool"
     GONE = "instance gone"
@@ -60,14 +58,7 @@ class Terminating:
 
 
 @dataclass(frozen=True, slots=True)
-class Launching:
-    """The group holds a new instance at a hook."""
-
-    kind = EventKind.LAUNCHING
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
+class SpotInterruption:
     """EC2 takes the instance back SPOT_NOTICE_S after `at`."""
 
     fleet: str
@@ -77,14 +68,7 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
-class Rebalance:
-    """EC2 holds an interruption of the instance for more likely than before."""
-
-    kind = EventKind.REBALANCE
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class FoundWaiting:
     """A reading of the group shows the instance waiting to terminate; `hook` has no token."""
 
     fleet: str
@@ -93,7 +77,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolWaiting:
+class FoundPoolWaiting:
     """A reading of the group shows the instance held on its way into the warm pool; `hook` has no token.
 
     From service, and then our hook may be what holds it, or new, and then a launch hook is: a reading does not tell.
@@ -105,7 +89,7 @@ class PoolWaiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class InstanceGone:
     """A reading of the group shows the instance past our hook (`aws_state`), or does not show it (None)."""
 
     aws_state: str | None
@@ -113,14 +97,14 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class MachineEnded:
     """EC2 has stopped or terminated the instance's machine: nothing works on it any more."""
 
     kind = EventKind.ENDED
 
 
 @dataclass(frozen=True, slots=True)
-class Retained:
+class FoundRetained:
     """A reading of the group shows that it keeps the instance; `hook` has no token."""
 
     fleet: str
@@ -129,7 +113,7 @@ class Retained:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class FoundInService:
     """A reading of the group shows the instance in service, or on its way there."""
 
     kind = EventKind.SERVING
@@ -145,7 +129,7 @@ class StopSent:
 
 
 @dataclass(frozen=True, slots=True)
-class StopUnanswered:
+class StopNotAccepted:
     """Stop number `ask` was not accepted, or we do not know whether it was."""
 
     ask: int
@@ -154,7 +138,7 @@ class StopUnanswered:
 
 
 @dataclass(frozen=True, slots=True)
-class CommandTold:
+class CommandReported:
     """How a command stands, by Run Command's event or asked for."""
 
     command_id: str
@@ -167,7 +151,7 @@ class CommandTold:
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class ConsumerReported:
     """The consumer itself says how its end stands; `at` is when it said so."""
 
     at: float
@@ -180,7 +164,7 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
-class InFlight:
+class MessagesInFlight:
     """How many messages are in flight while no instance but those that drain works on them."""
 
     count: float
@@ -188,7 +172,7 @@ class InFlight:
 
 
 @dataclass(frozen=True, slots=True)
-class Beaten:
+class HeartbeatAnswered:
     """A heartbeat was answered: `held` if the action is active; a probe's answer names the fleet."""
 
     hook: HookAction
@@ -205,7 +189,7 @@ class Beaten:
 
 
 @dataclass(frozen=True, slots=True)
-class Completed:
+class CompletionAnswered:
     """A completion was answered: `active` if there was an action to complete."""
 
     hook: HookAction
@@ -218,7 +202,7 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True)
-class EndAnswered:
+class TerminationAnswered:
     """Auto Scaling took the termination of a retained instance; not `found` if it retains none."""
 
     found: bool
@@ -238,7 +222,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class OperatorRelease:
     """A person wants the instance to go on now; `hook` has no token, so that it holds for any action of ours."""
 
     fleet: str
@@ -248,32 +232,30 @@ class Release:
 
 type Event = (
     Terminating
-    | Launching
-    | Spot
-    | Rebalance
-    | Waiting
-    | PoolWaiting
-    | Gone
-    | Ended
-    | Retained
-    | Serving
+    | SpotInterruption
+    | FoundWaiting
+    | FoundPoolWaiting
+    | InstanceGone
+    | MachineEnded
+    | FoundRetained
+    | FoundInService
     | StopSent
-    | StopUnanswered
-    | CommandTold
-    | Reported
-    | InFlight
-    | Beaten
-    | Completed
-    | EndAnswered
+    | StopNotAccepted
+    | CommandReported
+    | ConsumerReported
+    | MessagesInFlight
+    | HeartbeatAnswered
+    | CompletionAnswered
+    | TerminationAnswered
     | Tick
-    | Release
+    | OperatorRelease
 )
 
 
-type Sight = Waiting | PoolWaiting | Gone | Retained | Serving
+type GroupEvent = FoundWaiting | FoundPoolWaiting | InstanceGone | FoundRetained | FoundInService
 
 
-def seen(fleet: str, hook: HookAction, aws_state: str | None) -> Sight | None:
+def event_for_state(fleet: str, hook: HookAction, aws_state: str | None) -> GroupEvent | None:
     """What a group's reading tells of one instance; None if it tells nothing of its drain.
 
     Args:
@@ -285,17 +267,17 @@ def seen(fleet: str, hook: HookAction, aws_state: str | None) -> Sight | None:
             goes back to its warm pool waits at its termination hook in Warmed:Pending:Wait)
     """
     if aws_state is None:
-        return Gone(None)
+        return InstanceGone(None)
     if aws_state == "InService" or aws_state.startswith("Pending"):
-        return Serving()
-    sight: Sight | None = None
+        return FoundInService()
+    sight: GroupEvent | None = None
     match aws_state.removeprefix("Warmed:").split(":"):
         case ["Terminating", "Wait"]:
-            sight = Waiting(fleet, hook)
+            sight = FoundWaiting(fleet, hook)
         case ["Pending", "Wait"]:
-            sight = PoolWaiting(fleet, hook)
+            sight = FoundPoolWaiting(fleet, hook)
         case ["Terminating" | "Pending", "Retained"]:
-            sight = Retained(fleet, hook)
+            sight = FoundRetained(fleet, hook)
         case ["Terminating" | "Pending", "Proceed"] | ["Terminated" | "Stopped" | "Running" | "Hibernated"]:
-            sight = Gone(aws_state)
+            sight = InstanceGone(aws_state)
     return sight

@@ -11,10 +11,18 @@ from itertools import batched
 
 from sluice.config.fleet import Fleet
 from sluice.consumers.tracker import halved
-from sluice.draining.events import Beaten, Completed, EndAnswered, Event, StopSent, StopUnanswered, Tick
+from sluice.draining.events import (
+    CompletionAnswered,
+    Event,
+    HeartbeatAnswered,
+    StopNotAccepted,
+    StopSent,
+    TerminationAnswered,
+    Tick,
+)
 from sluice.draining.state_machine import advance
-from sluice.draining.telemetry import Teller
-from sluice.model.draining import CompleteHook, Drain, DrainAction, EndInstance, SendHeartbeat, StopConsumer
+from sluice.draining.telemetry import DrainTelemetry
+from sluice.model.draining import CompleteHook, Drain, DrainAction, SendHeartbeat, StopConsumer, TerminateInstance
 from sluice.model.frozen import dataclass
 from sluice.ports.aws_services import STOPPED_AT_ONCE
 from sluice.ports.errors import ConflictError, PortError, RefusedError, TryLaterError
@@ -23,11 +31,11 @@ from sluice.ports.ledger import Ports
 # Two or three invocations may meet over one drain; more than this many lost races means something else is wrong.
 CONFLICTS_MAX = 5
 # How long stops are gathered to be asked for together: far less than the grace in which an intent waits for its effect.
-GATHER_S = 2.0
+STOP_BATCH_S = 2.0
 
 
 @dataclass(slots=True)
-class Course:
+class DrainProgress:
     """One drain, and what is still to be made of it."""
 
     instance_id: str
@@ -38,15 +46,17 @@ class Course:
 
 
 @dataclass(slots=True)
-class DrainRunner:
+class DrainExecutor:
     """One invocation at work on drains; no stops are gathered past `until`."""
 
     ports: Ports
     now: Callable[[], float]
     until: float
-    teller: Teller
+    telemetry: DrainTelemetry
 
-    def pursue(self, fleet: Fleet, instance_id: str, events: Iterable[Event], record: Drain | None) -> Drain | None:
+    def advance_drain(
+        self, fleet: Fleet, instance_id: str, events: Iterable[Event], record: Drain | None
+    ) -> Drain | None:
         """Advance a drain by events, in order, each with all that follows from it.
 
         Args:
@@ -58,16 +68,16 @@ class DrainRunner:
         Raises:
             PortError: the ledger failed and nothing is on record. What fails later is logged.
         """
-        course = Course(instance_id, record, deque(events))
+        course = DrainProgress(instance_id, record, deque(events))
         while course.pending:
             self._advance(fleet, course)
             self._stop(fleet, [course] if course.stop else [])
         return course.record
 
-    def pursue_some(self, fleet: Fleet, waiting: deque[Course]) -> None:
+    def advance_together(self, fleet: Fleet, waiting: deque[DrainProgress]) -> None:
         """Advance the first of those that wait, and ask for their stops together; one that fails stops no other."""
-        gather_until = min(self.now() + GATHER_S, self.until)
-        going: list[Course] = []
+        gather_until = min(self.now() + STOP_BATCH_S, self.until)
+        going: list[DrainProgress] = []
         while waiting and len(going) < STOPPED_AT_ONCE and (not going or self.now() < gather_until):
             going.append(waiting.popleft())
             self._advance_safely(fleet, going[-1])
@@ -76,20 +86,20 @@ class DrainRunner:
             for course in stopping:
                 self._advance_safely(fleet, course)
 
-    def _advance_safely(self, fleet: Fleet, course: Course) -> None:
+    def _advance_safely(self, fleet: Fleet, course: DrainProgress) -> None:
         try:
             self._advance(fleet, course)
         except PortError as error:
             course.pending.clear()
-            self.teller.failed(fleet, "a drain could not be swept", error, instance_id=course.instance_id)
+            self.telemetry.failed(fleet, "a drain could not be swept", error, instance_id=course.instance_id)
 
-    def _advance(self, fleet: Fleet, course: Course) -> None:
+    def _advance(self, fleet: Fleet, course: DrainProgress) -> None:
         """Go on with a drain until nothing is pending, or a stop is to be asked for.
 
         Raises:
             PortError: the ledger failed and nothing is on record. What fails later is logged.
         """
-        with self.teller.about(fleet, course.instance_id):
+        with self.telemetry.about(fleet, course.instance_id):
             while course.pending and course.stop is None:
                 event = course.pending.popleft()
                 if course.failed and isinstance(event, Tick):
@@ -99,7 +109,7 @@ class DrainRunner:
                 except PortError as error:
                     if course.record is None:
                         raise
-                    self.teller.failed(fleet, "a drain's record could not be written", error)
+                    self.telemetry.failed(fleet, "a drain's record could not be written", error)
                     course.pending.clear()
                     return
                 answers = []
@@ -111,7 +121,7 @@ class DrainRunner:
                 course.failed |= None in answers
                 course.pending.extendleft(answer for answer in reversed(answers) if answer is not None)
 
-    def _stop(self, fleet: Fleet, courses: Sequence[Course]) -> None:
+    def _stop(self, fleet: Fleet, courses: Sequence[DrainProgress]) -> None:
         """Ask consumers to stop, by as few commands as there can be; the answers are pending then.
 
         One command's time is the longest that any of them has: a drain's own deadline is kept by its ticks.
@@ -123,7 +133,7 @@ class DrainRunner:
                 stop, course.stop = course.stop, None
                 if stop is not None:
                     command_id, why = sent[course.instance_id]
-                    told = StopUnanswered(stop.ask, why) if command_id is None else StopSent(stop.ask, command_id)
+                    told = StopNotAccepted(stop.ask, why) if command_id is None else StopSent(stop.ask, command_id)
                     course.pending.appendleft(told)
 
     def _stop_at_once(
@@ -144,11 +154,11 @@ class DrainRunner:
             taken = halved(instance_ids, ask)
         except PortError as error:
             asked = ", ".join(instance_ids)
-            self.teller.failed(fleet, "a consumer could not be asked to stop", error, instance_id=asked)
+            self.telemetry.failed(fleet, "a consumer could not be asked to stop", error, instance_id=asked)
             return {key: told.get(key, (None, str(error))) for key in instance_ids}
         for instance_id in {*instance_ids} - {*taken}:
             refused = RefusedError(told[instance_id][1])
-            self.teller.failed(fleet, "a consumer could not be asked to stop", refused, instance_id=instance_id)
+            self.telemetry.failed(fleet, "a consumer could not be asked to stop", refused, instance_id=instance_id)
         return told
 
     def _write(
@@ -164,31 +174,31 @@ class DrainRunner:
             except ConflictError:
                 record = self.ports.ledger.drain(fleet.name, instance_id)
                 continue
-            self.teller.written(record, written, event)
+            self.telemetry.written(record, written, event)
             return written, step.actions
         raise TryLaterError(f"drain of {instance_id}: {CONFLICTS_MAX} others wrote it first")
 
-    def _carry_out(self, fleet: Fleet, action: SendHeartbeat | CompleteHook | EndInstance) -> Event | None:
+    def _carry_out(self, fleet: Fleet, action: SendHeartbeat | CompleteHook | TerminateInstance) -> Event | None:
         """Do one thing to the world; its answer as an event, None if it failed and is due again at the next tick."""
         match action:
             case SendHeartbeat(hook, probe):
                 try:
                     held = self.ports.group.heartbeat(hook)
                 except PortError as error:
-                    self.teller.failed(fleet, "a heartbeat failed", error)
+                    self.telemetry.failed(fleet, "a heartbeat failed", error)
                     return None
                 if held and not probe:
-                    self.teller.heartbeat_sent(fleet)
-                return Beaten(hook, held, probe, fleet.name)
+                    self.telemetry.heartbeat_sent(fleet)
+                return HeartbeatAnswered(hook, held, probe, fleet.name)
             case CompleteHook(hook, result):
                 try:
-                    return Completed(hook, self.ports.group.complete_hook(hook, result))
+                    return CompletionAnswered(hook, self.ports.group.complete_hook(hook, result))
                 except PortError as error:
-                    self.teller.failed(fleet, "a lifecycle action could not be completed", error)
+                    self.telemetry.failed(fleet, "a lifecycle action could not be completed", error)
                     return None
-            case EndInstance(group, instance_id):
+            case TerminateInstance(group, instance_id):
                 try:
-                    return EndAnswered(self.ports.group.end(group, instance_id))
+                    return TerminationAnswered(self.ports.group.end(group, instance_id))
                 except PortError as error:
-                    self.teller.failed(fleet, "a retained instance could not be terminated", error)
+                    self.telemetry.failed(fleet, "a retained instance could not be terminated", error)
                     return None

@@ -7,7 +7,16 @@ from collections.abc import Iterable
 from dataclasses import field
 
 from sluice.config.fleet import Fleet
-from sluice.draining.events import CommandTold, Ended, Event, Gone, InFlight, Reported, Sight, seen
+from sluice.draining.events import (
+    CommandReported,
+    ConsumerReported,
+    Event,
+    GroupEvent,
+    InstanceGone,
+    MachineEnded,
+    MessagesInFlight,
+    event_for_state,
+)
 from sluice.draining.state_machine import UNDER_WAY
 from sluice.model.consumers import Consumer, ConsumerWord
 from sluice.model.draining import CommandStatus, Drain, HookAction
@@ -19,7 +28,7 @@ AT_WORK = frozenset({ConsumerWord.BUSY, ConsumerWord.DRAINING})
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Observation:
     """What AWS and consumers say of a fleet's instances, as of one round."""
 
     reading: GroupReading | None = None
@@ -30,18 +39,18 @@ class Look:
     online: frozenset[str] = frozenset()  # ids of instances whose agents answer, where signs of life are wanted
 
 
-def sights_of(fleet: Fleet, drains: Iterable[str], reading: GroupReading | None) -> dict[str, Sight | None]:
+def group_events(fleet: Fleet, drains: Iterable[str], reading: GroupReading | None) -> dict[str, GroupEvent | None]:
     """What the group's reading tells of each instance, of those with a drain too; nothing if there is none."""
     if reading is None:
         return {}
     states: dict[str, str | None] = dict.fromkeys(drains)
     states |= {instance.id: instance.aws_state for instance in reading.instances}
-    return {key: seen(fleet.name, our_hook(fleet, key), state) for key, state in states.items()}
+    return {key: event_for_state(fleet.name, our_hook(fleet, key), state) for key, state in states.items()}
 
 
-def news_of(drain: Drain | None, sight: Sight | None, look: Look) -> tuple[Event, ...]:
+def events_for(drain: Drain | None, sight: GroupEvent | None, look: Observation) -> tuple[Event, ...]:
     """What is said of one instance: by its group, Run Command, EC2, its consumer and its queue."""
-    if isinstance(sight, Gone):
+    if isinstance(sight, InstanceGone):
         return (sight,)
     news: list[Event] = [] if sight is None else [sight]
     if drain is None or drain.state not in UNDER_WAY:
@@ -51,20 +60,20 @@ def news_of(drain: Drain | None, sight: Sight | None, look: Look) -> tuple[Event
         status = look.commands[drain.command_id].get(drain.instance_id, CommandStatus.PENDING)
         # A dead agent's command stays as it was: that it began is no sign of life while the agent is silent.
         if status is not CommandStatus.RUNNING or drain.instance_id in look.online:
-            news.append(CommandTold(drain.command_id or "", status))
+            news.append(CommandReported(drain.command_id or "", status))
     if drain.instance_id in look.ended:
-        news.append(Ended())
+        news.append(MachineEnded())
     consumer = look.consumers.get(drain.instance_id)
     if consumer and consumer.word_at is not None and (told := reported(consumer.word, consumer.word_at)):
         news.append(told)
     if look.in_flight is not None:
-        news.append(InFlight(look.in_flight))
+        news.append(MessagesInFlight(look.in_flight))
     return tuple(news)
 
 
-def reported(word: ConsumerWord | None, at: float) -> Reported | None:
+def reported(word: ConsumerWord | None, at: float) -> ConsumerReported | None:
     """What a consumer's word tells of its drain: a sign of life, or the end; None if it tells nothing of it."""
-    return Reported(at, done=word is ConsumerWord.DONE) if word in {*AT_WORK, ConsumerWord.DONE} else None
+    return ConsumerReported(at, done=word is ConsumerWord.DONE) if word in {*AT_WORK, ConsumerWord.DONE} else None
 
 
 def our_hook(fleet: Fleet, instance_id: str) -> HookAction:

@@ -19,18 +19,11 @@ from typing import Any
 from sluice.model.consumers import ConsumerWord, Report
 from sluice.model.draining import CommandStatus, HookAction
 from sluice.model.frozen import dataclass
+from sluice.model.payload_error import PayloadError
 
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
 TEST_NOTIFICATION = "autoscaling:TEST_NOTIFICATION"
-
-
-class NoticeError(ValueError):
-    """A payload that is none of ours; `problems` says what is wrong with it, field by field."""
-
-    def __init__(self, problems: tuple[str, ...]) -> None:
-        self.problems = problems
-        super().__init__("; ".join(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,6 @@ class HookNotice:
     hook: HookAction
     at: float
     launching: bool
-    origin: str
     destination: str
 
 
@@ -104,13 +96,13 @@ def read(payload: object, now: float) -> tuple[Notice, ...]:
         The notices, mostly one. A batch's unreadable records are left out if others can be read.
 
     Raises:
-        NoticeError: nothing in it can be read.
+        PayloadError: nothing in it can be read.
     """
     if not isinstance(payload, Mapping):
-        raise NoticeError((f"payload: must be a JSON object, not {type(payload).__name__}",))
+        raise PayloadError(f"payload: must be a JSON object, not {type(payload).__name__}")
     if "release" in payload:
-        raise NoticeError(
-            ("release: requests of people go to the operator function (the stack's output OperatorFunction)",)
+        raise PayloadError(
+            "release: operators' requests go to the operator function (the stack's output OperatorFunction)"
         )
     if "Records" in payload:
         return _batch(payload["Records"], now)
@@ -127,10 +119,10 @@ def _event(payload: Mapping[str, Any], now: float) -> Notice:
     found = _READERS.get(str(detail_type))
     if found is None:
         known = ", ".join(f"{known!r}" for known in _READERS)
-        raise NoticeError((f"detail-type: {detail_type!r:.80} is none of {known}",))
+        raise PayloadError(f"detail-type: {detail_type!r:.80} is none of {known}")
     source, reader = found
     if payload.get("source") != source:
-        raise NoticeError((f"source: must be {source!r} for {detail_type!r} (got {payload.get('source')!r:.80})",))
+        raise PayloadError(f"source: must be {source!r} for {detail_type!r} (got {payload.get('source')!r:.80})")
     detail = payload.get("detail")
     return reader(detail if isinstance(detail, Mapping) else {}, payload.get("time"), now)
 
@@ -141,10 +133,10 @@ def _batch(records: object, now: float) -> tuple[Notice, ...]:
     for index, record in enumerate(records if isinstance(records, list) else ()):
         try:
             notices.extend(read(_message(record), now))
-        except NoticeError as error:
+        except PayloadError as error:
             problems += [f"Records[{index}].{problem}" for problem in error.problems]
     if not notices:
-        raise NoticeError(tuple(problems) or ("Records: must be a list of SNS or SQS records",))
+        raise PayloadError(*problems or ("Records: must be a list of SNS or SQS records",))
     return tuple(notices)
 
 
@@ -156,7 +148,7 @@ def _message(record: object) -> object:
     if message.get("Type") == "Notification":
         message = _parsed(message.get("Message"))
     if "Records" in message:
-        raise NoticeError(("body: must be a lifecycle notification, not another batch",))
+        raise PayloadError("body: must be a lifecycle notification, not another batch")
     return message
 
 
@@ -164,9 +156,9 @@ def _parsed(text: object) -> Mapping[str, Any]:
     try:
         message = json.loads(text) if isinstance(text, str) else None
     except json.JSONDecodeError as error:
-        raise NoticeError((f"body: not JSON: {error}",)) from error
+        raise PayloadError(f"body: not JSON: {error}") from error
     if not isinstance(message, Mapping):
-        raise NoticeError(("body: must be the JSON object of a lifecycle notification",))
+        raise PayloadError("body: must be the JSON object of a lifecycle notification")
     return message
 
 
@@ -177,13 +169,12 @@ def _hook(detail: Mapping[str, Any], time: object, now: float) -> Notice:
         detail, "EC2InstanceId", "AutoScalingGroupName", "LifecycleHookName", "LifecycleTransition"
     )
     if transition not in {TERMINATING, LAUNCHING}:
-        raise NoticeError((f"LifecycleTransition: must be {TERMINATING} or {LAUNCHING} (got {transition!r})",))
+        raise PayloadError(f"LifecycleTransition: must be {TERMINATING} or {LAUNCHING} (got {transition!r})")
     token = detail.get("LifecycleActionToken")
     return HookNotice(
         hook=HookAction(group, hook, instance_id, token if isinstance(token, str) and token else None),
         at=_time(time, now),
         launching=transition == LAUNCHING,
-        origin=str(detail.get("Origin", "AutoScalingGroup")),
         destination=str(detail.get("Destination", "EC2")),
     )
 
@@ -212,7 +203,7 @@ def _report(detail: Mapping[str, Any], time: object, now: float) -> Notice:
     if in_hand is not None and (isinstance(in_hand, bool) or not isinstance(in_hand, int) or in_hand < 0):
         problems.append(f"in-hand: must be a number of messages, 0 or more (got {in_hand!r:.80})")
     if problems:
-        raise NoticeError(tuple(problems))
+        raise PayloadError(*problems)
     return ReportNotice(group, Report(instance_id, ConsumerWord(word), _time(time, now), in_hand))
 
 
@@ -233,10 +224,10 @@ _READERS: Mapping[str, tuple[str, Callable[[Mapping[str, Any], object, float], N
 
 
 def _texts(detail: Mapping[str, Any], *names: str) -> list[str]:
-    """The named fields; NoticeError naming every one that is missing, empty or no text."""
+    """The named fields; PayloadError naming every one that is missing, empty or no text."""
     wrong = [name for name in names if not (isinstance(detail.get(name), str) and detail[name])]
     if wrong:
-        raise NoticeError(tuple(f"{name}: must be a text (got {detail.get(name)!r:.80})" for name in wrong))
+        raise PayloadError(*(f"{name}: must be a text (got {detail.get(name)!r:.80})" for name in wrong))
     return [detail[name] for name in names]
 
 

@@ -7,7 +7,7 @@ and the time; it answers what the record becomes and what to do about it. It doe
 
     1 writes the record, if it differs, at the version it was read at (another was first: read again, advance again);
     2 carries out the actions, in order;
-    3 turns each answer into an event (`StopSent`, `Beaten`, `Completed` ...) and advances once more.
+    3 turns each answer into an event (`StopSent`, `HeartbeatAnswered` ...) and advances once more.
 
 So the intent is on record before its effect, and the effect before its result. A crash after 1 leaves an intent that
 the next `Tick` finds due again; a crash after 2 leaves an effect that is repeated, and all three actions may be:
@@ -46,8 +46,8 @@ Invariants, held by tests/property/test_draining_properties.py and by `python -m
     6 The deadline of a drain only ever comes nearer: by Spot's two minutes, or by a person's release.
 
 An action that waits although its drain is RELEASED (its event was lost and the instance had been here before, or a
-reading lacked it for a moment) is found by `Waiting`: a probing heartbeat tells whether it is our hook that holds it.
-So is one of an instance held on its way into a warm pool (`PoolWaiting`), of which a reading does not tell whether it
+reading lacked it for a moment) is found by `FoundWaiting`: a probing heartbeat tells whether our hook holds it. So is
+one of an instance that is held on its way into a warm pool (`FoundPoolWaiting`): a reading does not tell whether it
 comes from service, and our hook holds it, or is new, and a launch hook does.
 """
 
@@ -56,26 +56,26 @@ from typing import Any
 
 from sluice.config.fleet import HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS, DrainPolicy, DrainVia
 from sluice.draining.events import (
-    Beaten,
-    CommandTold,
-    Completed,
-    EndAnswered,
-    Ended,
+    CommandReported,
+    CompletionAnswered,
+    ConsumerReported,
     Event,
     EventKind,
-    Gone,
-    InFlight,
-    PoolWaiting,
-    Release,
-    Reported,
-    Retained,
-    Serving,
-    Spot,
+    FoundInService,
+    FoundPoolWaiting,
+    FoundRetained,
+    FoundWaiting,
+    HeartbeatAnswered,
+    InstanceGone,
+    MachineEnded,
+    MessagesInFlight,
+    OperatorRelease,
+    SpotInterruption,
+    StopNotAccepted,
     StopSent,
-    StopUnanswered,
     Terminating,
+    TerminationAnswered,
     Tick,
-    Waiting,
 )
 from sluice.model.draining import (
     CompleteHook,
@@ -84,11 +84,11 @@ from sluice.model.draining import (
     DrainOutcome,
     DrainState,
     DrainStep,
-    EndInstance,
     HookAction,
     HookResult,
     SendHeartbeat,
     StopConsumer,
+    TerminateInstance,
 )
 from sluice.model.frozen import dataclass, replace
 
@@ -108,23 +108,23 @@ BEGIN_WITHIN_S = 35.0
 # A unit that fails to stop twice has a reason of its own: more of the same would only hide it.
 FAILED_RETRIES = 1
 # How long Run Command's event is waited for before its status is asked for: events come in a second or two.
-LOOK_AFTER_S = 15.0
+STATUS_CHECK_AFTER_S = 15.0
 # Until when it is asked for at every tick, and from then on once a sweep: a drain of hours is told of by its event.
-LOOK_OFTEN_S = 120.0
+STATUS_CHECK_OFTEN_S = 120.0
 # How long after a release a reading may still show the instance waiting: DescribeAutoScalingGroups lags by seconds.
 SETTLE_S = 60.0
 # A consumer that stopped for a Spot notice may have been started again by then (the instance was only stopped).
 STALE_STOP_S = 300.0
 # How long after its deadline a drain without a lifecycle action is kept in sight.
-HOOKLESS_KEPT_S = 3_600.0
+NO_ACTION_KEPT_S = 3_600.0
 # How long past its time an instance is held that is to be kept, while its group cannot be asked whether it keeps any.
-KEEP_LOOK_S = 60.0
+RETENTION_CHECK_S = 60.0
 
 
 # --------------------------------------------------------------------------- what is asked of a drain
 
 
-def needs_look(drain: Drain, now: float, *, sweeping: bool) -> bool:
+def needs_status_check(drain: Drain, now: float, *, sweeping: bool) -> bool:
     """Whether Run Command should be asked how the drain's command stands, its event being overdue.
 
     Args:
@@ -135,10 +135,10 @@ def needs_look(drain: Drain, now: float, *, sweeping: bool) -> bool:
     if drain.state is not DrainState.STOPPING or drain.command_id is None or drain.asked_at is None:
         return False
     overdue_s = now - drain.asked_at
-    return overdue_s >= LOOK_AFTER_S and (sweeping or overdue_s < LOOK_OFTEN_S)
+    return overdue_s >= STATUS_CHECK_AFTER_S and (sweeping or overdue_s < STATUS_CHECK_OFTEN_S)
 
 
-def begun_at(drain: Drain) -> float:
+def action_began_at(drain: Drain) -> float:
     """When a drain's lifecycle action began, or, while none is known, the drain itself."""
     return drain.started_at if drain.hook_at is None else drain.hook_at
 
@@ -151,10 +151,10 @@ def due_at(drain: Drain, policy: DrainPolicy) -> float:
     return min(drain.deadline_at, heard_at + policy.silence_s)
 
 
-def beats_until(drain: Drain, policy: DrainPolicy) -> float:
+def heartbeats_until(drain: Drain, policy: DrainPolicy) -> float:
     """When heartbeats end by themselves: once the drain is due, or where AWS ends the action whatever we send."""
     ceiling_s = min(HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS * policy.hook_timeout_s)
-    return min(due_at(drain, policy), begun_at(drain) + ceiling_s)
+    return min(due_at(drain, policy), action_began_at(drain) + ceiling_s)
 
 
 def needs_signs(drain: Drain, policy: DrainPolicy) -> bool:
@@ -164,7 +164,7 @@ def needs_signs(drain: Drain, policy: DrainPolicy) -> bool:
 
 # --------------------------------------------------------------------------- moves
 
-type Held = Terminating | Waiting | PoolWaiting  # what tells of an instance held by a hook
+type Held = Terminating | FoundWaiting | FoundPoolWaiting  # what tells of an instance held by a hook
 
 
 def _with(drain: Drain, now: float, note: str, **changes: Any) -> Drain:
@@ -214,7 +214,7 @@ def _begin(old: Drain | None, event: Held, policy: DrainPolicy, now: float) -> D
     return replace(step, actions=(SendHeartbeat(event.hook), *step.actions))
 
 
-def _begin_spot(old: Drain | None, event: Spot, policy: DrainPolicy, now: float) -> DrainStep:
+def _begin_spot(old: Drain | None, event: SpotInterruption, policy: DrainPolicy, now: float) -> DrainStep:
     """No hook holds an interrupted instance: it is drained at once, in the two minutes there are."""
     blank = Drain(
         fleet=event.fleet,
@@ -232,7 +232,7 @@ def _begin_spot(old: Drain | None, event: Spot, policy: DrainPolicy, now: float)
 
 def _is_another_action(drain: Drain, event: Terminating) -> bool:
     """Whether the event is of a lifecycle action that began after the one on record."""
-    return event.at > begun_at(drain) and (drain.hook is None or event.hook.token != drain.hook.token)
+    return event.at > action_began_at(drain) and (drain.hook is None or event.hook.token != drain.hook.token)
 
 
 def _join(drain: Drain, event: Held, policy: DrainPolicy, now: float) -> DrainStep:
@@ -241,7 +241,7 @@ def _join(drain: Drain, event: Held, policy: DrainPolicy, now: float) -> DrainSt
         another = isinstance(event, Terminating) and _is_another_action(drain, event)
         return _begin(drain, event, policy, now) if another else DrainStep(drain)
     joined = _joined(drain, event, now)
-    unseen = not isinstance(event, Terminating) and now < beats_until(joined, policy)
+    unseen = not isinstance(event, Terminating) and now < heartbeats_until(joined, policy)
     return DrainStep(joined, (SendHeartbeat(event.hook),) if unseen else ())
 
 
@@ -268,7 +268,7 @@ def _join_owed(drain: Drain, event: Held, policy: DrainPolicy, now: float) -> Dr
     return _begin(drain, event, policy, now) if another else DrainStep(drain)
 
 
-def _hurry(drain: Drain, event: Spot, _policy: DrainPolicy, now: float) -> DrainStep:
+def _hurry(drain: Drain, event: SpotInterruption, _policy: DrainPolicy, now: float) -> DrainStep:
     """EC2 will not wait for the rest of the deadline."""
     deadline_at = min(drain.deadline_at, event.at + SPOT_NOTICE_S)
     if deadline_at == drain.deadline_at:
@@ -295,7 +295,7 @@ def _ask_later(drain: Drain, now: float, note: str, **changes: Any) -> DrainStep
     return DrainStep(_with(drain, now, note, unanswered_count=count, retry_at=retry_at, command_id=None, **changes))
 
 
-def _unanswered(drain: Drain, event: StopUnanswered, _policy: DrainPolicy, now: float) -> DrainStep:
+def _unanswered(drain: Drain, event: StopNotAccepted, _policy: DrainPolicy, now: float) -> DrainStep:
     if event.ask != drain.asked_count or drain.command_id is not None:
         return DrainStep(drain)
     return _ask_later(drain, now, f"unknown whether its consumer lives: {event.reason}")
@@ -308,15 +308,15 @@ def _done(drain: Drain, now: float, note: str) -> DrainStep:
 
 def _may_have_lapsed(drain: Drain, policy: DrainPolicy, now: float) -> bool:
     """Whether the hook may have timed out since we last knew it active: then the instance may live a second life."""
-    known_at = max(begun_at(drain), drain.heartbeat_at or 0.0)
+    known_at = max(action_began_at(drain), drain.heartbeat_at or 0.0)
     return drain.hook is not None and now > known_at + policy.hook_timeout_s
 
 
-def _succeeded(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
+def _succeeded(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float) -> DrainStep:
     return _stopped(drain, event, policy, now, "its consumer has stopped")
 
 
-def _killed(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
+def _killed(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float) -> DrainStep:
     """Its end is no better for waiting; what it was at comes again."""
     step = _stopped(drain, event, policy, now, _killed_note(policy))
     if step.drain is None or step.drain.state is not DrainState.DONE:
@@ -333,7 +333,7 @@ def _what(policy: DrainPolicy) -> str:
     return f"container {policy.container}" if policy.container else f"unit {policy.unit}"
 
 
-def _stopped(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float, note: str) -> DrainStep:
+def _stopped(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float, note: str) -> DrainStep:
     if event.command_id != drain.command_id:
         return DrainStep(drain)
     if not _may_have_lapsed(drain, policy, now):
@@ -345,14 +345,14 @@ def _stopped(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float, 
     return _asked(over, policy, now, f"{note}: asked once more")
 
 
-def _said_done(drain: Drain, event: Reported, policy: DrainPolicy, now: float) -> DrainStep:
+def _said_done(drain: Drain, event: ConsumerReported, policy: DrainPolicy, now: float) -> DrainStep:
     # Of an earlier life, or of before anybody wanted it gone.
-    if event.at < begun_at(drain) or _may_have_lapsed(drain, policy, now):
+    if event.at < action_began_at(drain) or _may_have_lapsed(drain, policy, now):
         return DrainStep(drain)
     return _done(drain, now, "its consumer says that it is done")
 
 
-def _ended(drain: Drain, _event: Ended, _policy: DrainPolicy, now: float) -> DrainStep:
+def _ended(drain: Drain, _event: MachineEnded, _policy: DrainPolicy, now: float) -> DrainStep:
     return _done(drain, now, "its machine has ended: nothing works on it any more")
 
 
@@ -363,15 +363,15 @@ def _lives(drain: Drain, policy: DrainPolicy, at: float, now: float) -> DrainSte
     return DrainStep(replace(drain, alive_at=min(at, now), updated_at=now))
 
 
-def _running(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
+def _running(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float) -> DrainStep:
     return _lives(drain, policy, now, now) if event.command_id == drain.command_id else DrainStep(drain)
 
 
-def _said_working(drain: Drain, event: Reported, policy: DrainPolicy, now: float) -> DrainStep:
-    return _lives(drain, policy, event.at, now) if event.at >= begun_at(drain) else DrainStep(drain)
+def _said_working(drain: Drain, event: ConsumerReported, policy: DrainPolicy, now: float) -> DrainStep:
+    return _lives(drain, policy, event.at, now) if event.at >= action_began_at(drain) else DrainStep(drain)
 
 
-def _counted(drain: Drain, event: InFlight, policy: DrainPolicy, now: float) -> DrainStep:
+def _counted(drain: Drain, event: MessagesInFlight, policy: DrainPolicy, now: float) -> DrainStep:
     """Fewer messages in flight than before: something finishes, and only drains are at work."""
     if policy.silence_s is None or event.count == drain.in_flight:
         return DrainStep(drain)
@@ -381,18 +381,18 @@ def _counted(drain: Drain, event: InFlight, policy: DrainPolicy, now: float) -> 
     return DrainStep(replace(noted, alive_at=now))
 
 
-def _failed(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
+def _failed(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float) -> DrainStep:
     return _in_vain(drain, event, now, f"{_what(policy)} failed to stop")
 
 
-def _missing(drain: Drain, event: CommandTold, policy: DrainPolicy, now: float) -> DrainStep:
+def _missing(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float) -> DrainStep:
     """Its consumer may run under another name, so that nobody knows when it is done."""
     setting = "drain.container" if policy.container else "DrainUnit"
     note = f"the instance has no {_what(policy)}, so nothing could stop (set {setting} to what runs the consumer)"
     return _in_vain(drain, event, now, note)
 
 
-def _in_vain(drain: Drain, event: CommandTold, now: float, why: str) -> DrainStep:
+def _in_vain(drain: Drain, event: CommandReported, now: float, why: str) -> DrainStep:
     if event.command_id != drain.command_id:
         return DrainStep(drain)
     failed_count = drain.failed_count + 1
@@ -402,7 +402,7 @@ def _in_vain(drain: Drain, event: CommandTold, now: float, why: str) -> DrainSte
     return DrainStep(_with(drain, now, note, failed_count=failed_count, command_id=None, retry_at=None))
 
 
-def _not_begun(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: float) -> DrainStep:
+def _not_begun(drain: Drain, event: CommandReported, _policy: DrainPolicy, now: float) -> DrainStep:
     begun_by = (drain.asked_at or drain.started_at) + BEGIN_WITHIN_S
     if event.command_id != drain.command_id or now < begun_by:
         return DrainStep(drain)
@@ -410,13 +410,13 @@ def _not_begun(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: floa
     return _ask_later(drain, now, f"unknown whether its consumer lives: {why}")
 
 
-def _unknown(drain: Drain, event: CommandTold, _policy: DrainPolicy, now: float) -> DrainStep:
+def _unknown(drain: Drain, event: CommandReported, _policy: DrainPolicy, now: float) -> DrainStep:
     if event.command_id != drain.command_id:
         return DrainStep(drain)
     return _ask_later(drain, now, "unknown whether its consumer lives: the command ended without its word")
 
 
-def _beaten(drain: Drain, event: Beaten, _policy: DrainPolicy, now: float) -> DrainStep:
+def _beaten(drain: Drain, event: HeartbeatAnswered, _policy: DrainPolicy, now: float) -> DrainStep:
     if event.hook != drain.hook:
         return DrainStep(drain)
     return DrainStep(replace(drain, heartbeat_at=now, heartbeat_count=drain.heartbeat_count + 1, updated_at=now))
@@ -426,13 +426,13 @@ def _released(drain: Drain, now: float, outcome: DrainOutcome, note: str) -> Dra
     return DrainStep(_with(drain, now, note, state=DrainState.RELEASED, outcome=outcome, retry_at=None))
 
 
-def _late(drain: Drain, event: Beaten | Completed, _policy: DrainPolicy, now: float) -> DrainStep:
+def _late(drain: Drain, event: HeartbeatAnswered | CompletionAnswered, _policy: DrainPolicy, now: float) -> DrainStep:
     if event.hook != drain.hook:
         return DrainStep(drain)
     return _released(drain, now, DrainOutcome.LATE, "its lifecycle action was over when we came")
 
 
-def _completed(drain: Drain, event: Completed, policy: DrainPolicy, now: float) -> DrainStep:
+def _completed(drain: Drain, event: CompletionAnswered, policy: DrainPolicy, now: float) -> DrainStep:
     if event.hook != drain.hook:
         return DrainStep(drain)
     if drain.keeping and drain.state is DrainState.EXPIRED:
@@ -442,9 +442,9 @@ def _completed(drain: Drain, event: Completed, policy: DrainPolicy, now: float) 
     return _released(drain, now, DrainOutcome.COMPLETED, f"released: {said}")
 
 
-def _gone(drain: Drain, event: Gone, policy: DrainPolicy, now: float) -> DrainStep:
+def _gone(drain: Drain, event: InstanceGone, policy: DrainPolicy, now: float) -> DrainStep:
     where = f"is {event.aws_state}" if event.aws_state else "is no longer in its group"
-    if drain.state in OWED:
+    if drain.state in RELEASE_OWED:
         how = ""
     elif policy.via is DrainVia.SELF:
         how = ": its consumer completed the action itself"
@@ -459,30 +459,32 @@ def _retained(drain: Drain, now: float) -> DrainStep:
     return DrainStep(_with(drain, now, note, **changes))
 
 
-def _keep(drain: Drain | None, event: Retained, _policy: DrainPolicy, now: float) -> DrainStep:
+def _keep(drain: Drain | None, event: FoundRetained, _policy: DrainPolicy, now: float) -> DrainStep:
     """The group keeps an instance, whoever abandoned its action: it must not be forgotten."""
     if drain is not None and drain.state is DrainState.RELEASED and now < drain.updated_at + SETTLE_S:
         return DrainStep(drain)
     return _retained(drain or _unknown_drain(event.fleet, event.hook, DrainCause.TERMINATE, now), now)
 
 
-def _end(drain: Drain, event: Release, _policy: DrainPolicy, now: float) -> DrainStep:
+def _end(drain: Drain, event: OperatorRelease, _policy: DrainPolicy, now: float) -> DrainStep:
     """An operator has seen enough of a retained instance. If it cannot be terminated now, the operator is told so."""
     asked = _with(drain, now, "released by an operator: to be terminated")
-    return DrainStep(asked, (EndInstance(event.hook.group, drain.instance_id),))
+    return DrainStep(asked, (TerminateInstance(event.hook.group, drain.instance_id),))
 
 
-def _ending(drain: Drain, _event: EndAnswered, _policy: DrainPolicy, now: float) -> DrainStep:
+def _ending(drain: Drain, _event: TerminationAnswered, _policy: DrainPolicy, now: float) -> DrainStep:
     return DrainStep(_with(drain, now, "released by an operator: being terminated"))
 
 
-def _no_longer_kept(drain: Drain, _event: Gone | EndAnswered, _policy: DrainPolicy, now: float) -> DrainStep:
+def _no_longer_kept(
+    drain: Drain, _event: InstanceGone | TerminationAnswered, _policy: DrainPolicy, now: float
+) -> DrainStep:
     return _released(drain, now, DrainOutcome.TERMINATED, "it is no longer retained")
 
 
-def _serves(drain: Drain, _event: Serving, _policy: DrainPolicy, now: float) -> DrainStep:
+def _serves(drain: Drain, _event: FoundInService, _policy: DrainPolicy, now: float) -> DrainStep:
     """Its action is over, though nobody told us; a drain that only a Spot notice began goes on."""
-    if drain.hook is None or now < begun_at(drain) + SETTLE_S:
+    if drain.hook is None or now < action_began_at(drain) + SETTLE_S:
         return DrainStep(drain)
     return _released(drain, now, DrainOutcome.GONE, "it is in service again: its lifecycle action is over")
 
@@ -490,7 +492,7 @@ def _serves(drain: Drain, _event: Serving, _policy: DrainPolicy, now: float) -> 
 def _wait(drain: Drain, _event: Tick, policy: DrainPolicy, now: float) -> DrainStep:
     """What is due before the deadline: a heartbeat, and a stop that came to nothing."""
     beat: tuple[SendHeartbeat, ...] = ()
-    if drain.hook is not None and now < beats_until(drain, policy):
+    if drain.hook is not None and now < heartbeats_until(drain, policy):
         last_at = next(at for at in (drain.heartbeat_at, drain.hook_at, drain.started_at) if at is not None)
         beat = (SendHeartbeat(drain.hook),) if now >= last_at + policy.heartbeat_s else ()
     if drain.retry_at is None or now < drain.retry_at or policy.via is DrainVia.SELF:
@@ -503,7 +505,7 @@ def _expire(drain: Drain, event: Tick, policy: DrainPolicy, now: float) -> Drain
     late_s = now - due_at(drain, policy)
     # Nothing keeps what Spot takes, and an action that is abandoned where nothing is kept would cut other hooks short.
     to_keep = policy.keep_failed and drain.cause is not DrainCause.SPOT and drain.hook is not None
-    if to_keep and event.retains is None and late_s < KEEP_LOOK_S:
+    if to_keep and event.retains is None and late_s < RETENTION_CHECK_S:
         return DrainStep(drain)
     silent = now < drain.deadline_at
     why = "nothing was heard of it for the longest silence" if silent else "its deadline has passed"
@@ -524,12 +526,12 @@ def _owe(drain: Drain, _event: Tick, _policy: DrainPolicy, now: float) -> DrainS
     """The release is owed until it is answered; a drain without a lifecycle action is let go at last."""
     if drain.hook is not None:
         return DrainStep(drain, _completion(drain))
-    if now < drain.deadline_at + HOOKLESS_KEPT_S:
+    if now < drain.deadline_at + NO_ACTION_KEPT_S:
         return DrainStep(drain)
     return _released(drain, now, DrainOutcome.CLOSED, "no lifecycle action ever came")
 
 
-def _let_go(drain: Drain | None, event: Release, _policy: DrainPolicy, now: float) -> DrainStep:
+def _let_go(drain: Drain | None, event: OperatorRelease, _policy: DrainPolicy, now: float) -> DrainStep:
     """A person's word stands for the deadline, on record or not."""
     drain = drain or _unknown_drain(event.fleet, event.hook, DrainCause.OPERATOR, now)
     deadline_at = min(drain.deadline_at, now)
@@ -553,7 +555,7 @@ def _unknown_drain(fleet: str, hook: HookAction, cause: DrainCause, now: float) 
     )
 
 
-def _let_go_done(drain: Drain, event: Release, _policy: DrainPolicy, now: float) -> DrainStep:
+def _let_go_done(drain: Drain, event: OperatorRelease, _policy: DrainPolicy, now: float) -> DrainStep:
     """What is done stays done: the release is only repeated, whatever token was on record."""
     let_go = _with(drain, now, "released by an operator", hook=event.hook, keeping=False)
     return DrainStep(let_go, (CompleteHook(event.hook),))
@@ -563,18 +565,18 @@ def _begin_again(drain: Drain, event: Terminating, policy: DrainPolicy, now: flo
     return _begin(drain, event, policy, now) if _is_another_action(drain, event) else DrainStep(drain)
 
 
-def _spot_again(drain: Drain, event: Spot, policy: DrainPolicy, now: float) -> DrainStep:
+def _spot_again(drain: Drain, event: SpotInterruption, policy: DrainPolicy, now: float) -> DrainStep:
     return _begin_spot(drain, event, policy, now) if event.at > drain.updated_at else DrainStep(drain)
 
 
-def _probe(drain: Drain | None, event: Waiting | PoolWaiting, _policy: DrainPolicy, now: float) -> DrainStep:
+def _probe(drain: Drain | None, event: FoundWaiting | FoundPoolWaiting, _policy: DrainPolicy, now: float) -> DrainStep:
     if drain is not None and drain.outcome is not DrainOutcome.GONE and now < drain.updated_at + SETTLE_S:
         return DrainStep(drain)
     return DrainStep(drain, (SendHeartbeat(event.hook, probe=True),))
 
 
-def _found_held(drain: Drain | None, event: Beaten, policy: DrainPolicy, now: float) -> DrainStep:
-    return _begin(drain, Waiting(drain.fleet if drain else event.fleet, event.hook), policy, now)
+def _found_held(drain: Drain | None, event: HeartbeatAnswered, policy: DrainPolicy, now: float) -> DrainStep:
+    return _begin(drain, FoundWaiting(drain.fleet if drain else event.fleet, event.hook), policy, now)
 
 
 # --------------------------------------------------------------------------- the table
@@ -593,7 +595,7 @@ class Transition:
 
 _K, _S = EventKind, DrainState
 UNDER_WAY = frozenset({_S.NOTICED, _S.STOPPING})
-OWED = frozenset({_S.DONE, _S.EXPIRED})
+RELEASE_OWED = frozenset({_S.DONE, _S.EXPIRED})
 _BEGINNING = UNDER_WAY  # by command, or by itself
 
 
@@ -631,17 +633,17 @@ def _rows() -> Mapping[tuple[Place, EventKind], Transition]:
         (UNDER_WAY, (_K.DEADLINE,), _expire, frozenset({_S.EXPIRED})),
         (UNDER_WAY, (_K.RELEASE,), _let_go, frozenset({_S.EXPIRED})),
         # the release is owed
-        (OWED, (_K.TERMINATING, _K.WAITING, _K.POOL_WAITING), _join_owed, _BEGINNING),
-        (OWED, (_K.TICK,), _owe, frozenset({_S.RELEASED})),
+        (RELEASE_OWED, (_K.TERMINATING, _K.WAITING, _K.POOL_WAITING), _join_owed, _BEGINNING),
+        (RELEASE_OWED, (_K.TICK,), _owe, frozenset({_S.RELEASED})),
         (frozenset({_S.DONE}), (_K.COMPLETED,), _completed, frozenset({_S.RELEASED})),
         (frozenset({_S.EXPIRED}), (_K.COMPLETED,), _completed, frozenset({_S.RELEASED, _S.RETAINED})),
-        (OWED, (_K.NOT_ACTIVE,), _late, frozenset({_S.RELEASED})),
-        (OWED, (_K.RELEASE,), _let_go_done, frozenset()),
+        (RELEASE_OWED, (_K.NOT_ACTIVE,), _late, frozenset({_S.RELEASED})),
+        (RELEASE_OWED, (_K.RELEASE,), _let_go_done, frozenset()),
         # it left by itself
-        (UNDER_WAY | OWED, (_K.GONE,), _gone, frozenset({_S.RELEASED})),
-        (UNDER_WAY | OWED, (_K.SERVING,), _serves, frozenset({_S.RELEASED})),
+        (UNDER_WAY | RELEASE_OWED, (_K.GONE,), _gone, frozenset({_S.RELEASED})),
+        (UNDER_WAY | RELEASE_OWED, (_K.SERVING,), _serves, frozenset({_S.RELEASED})),
         # kept for inspection: until a person, or another tool, lets it go
-        (UNDER_WAY | OWED, (_K.RETAINED,), _keep, frozenset({_S.RETAINED})),
+        (UNDER_WAY | RELEASE_OWED, (_K.RETAINED,), _keep, frozenset({_S.RETAINED})),
         (frozenset({_S.RETAINED}), (_K.GONE, _K.NOT_RETAINED), _no_longer_kept, frozenset({_S.RELEASED})),
         (frozenset({_S.RETAINED}), (_K.ENDING,), _ending, frozenset()),
         (frozenset({_S.RETAINED}), (_K.RELEASE,), _end, frozenset()),

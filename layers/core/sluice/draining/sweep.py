@@ -10,11 +10,11 @@ from functools import partial
 
 from sluice.config.fleet import Fleet
 from sluice.consumers.tracker import Minder
-from sluice.draining.events import PoolWaiting, Retained, Tick, Waiting
-from sluice.draining.executor import Course, DrainRunner
-from sluice.draining.observations import Look, news_of, sights_of, urgency
-from sluice.draining.state_machine import LOOK_AFTER_S, UNDER_WAY, needs_look, needs_signs
-from sluice.draining.telemetry import Teller
+from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, Tick
+from sluice.draining.executor import DrainExecutor, DrainProgress
+from sluice.draining.observations import Observation, events_for, group_events, urgency
+from sluice.draining.state_machine import STATUS_CHECK_AFTER_S, UNDER_WAY, needs_signs, needs_status_check
+from sluice.draining.telemetry import DrainTelemetry
 from sluice.model.draining import CommandStatus, Drain, DrainState
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading, Lifecycle
@@ -46,8 +46,8 @@ class Sweeper:
     ports: Ports
     now: Callable[[], float]
     shift: Shift
-    runner: DrainRunner
-    teller: Teller
+    runner: DrainExecutor
+    telemetry: DrainTelemetry
 
     def sweep(self, fleets: Sequence[Fleet]) -> None:
         """Every fleet once; then on, tick by tick, those with drains under way that no other invocation ticks.
@@ -79,7 +79,7 @@ class Sweeper:
         try:
             return self.ports.ledger.acquire(_lease(fleet), self.shift.owner, self.shift.until, self.now())
         except PortError as error:
-            self.teller.log.warning("drains are not ticked on in this minute", fleet=fleet.name, problem=str(error))
+            self.telemetry.log.warning("drains are not ticked on in this minute", fleet=fleet.name, problem=str(error))
             return False
 
     def _give_back(self, fleets: Iterable[Fleet]) -> None:
@@ -87,7 +87,7 @@ class Sweeper:
             try:
                 self.ports.ledger.release(_lease(fleet), self.shift.owner)
             except PortError as error:  # it ends by itself
-                self.teller.log.warning("a lease could not be given back", fleet=fleet.name, problem=str(error))
+                self.telemetry.log.warning("a lease could not be given back", fleet=fleet.name, problem=str(error))
 
     def _round(self, fleets: Sequence[Fleet], strange: list[Exception], *, sweeping: bool = False) -> list[Fleet]:
         """One look at each fleet: those with drains under way, or of which we could not learn it."""
@@ -97,11 +97,11 @@ class Sweeper:
                 under_way = self._look_over(fleet, sweeping=sweeping)
             except PortError as error:
                 under_way = True
-                self.teller.failed(fleet, "drains could not be swept", error)
+                self.telemetry.failed(fleet, "drains could not be swept", error)
             except Exception as error:
                 # One fleet never stops the others, whatever is wrong with it; `sweep` raises it at the end.
                 under_way = False
-                self.teller.log.exception("drains could not be swept", fleet=fleet.name)
+                self.telemetry.log.exception("drains could not be swept", fleet=fleet.name)
                 strange.append(error)
             if under_way:
                 busy.append(fleet)
@@ -111,26 +111,26 @@ class Sweeper:
         """Give every drain of a fleet what is said of it, and a tick. Whether any is under way still."""
         drains = {drain.instance_id: drain for drain in self.ports.ledger.drains(fleet.name)}
         look = self._look(fleet, drains, sweeping=sweeping)
-        sights = sights_of(fleet, drains, look.reading)
+        sights = group_events(fleet, drains, look.reading)
         courses = []
         for instance_id in sorted({*drains, *sights}, key=lambda key: (urgency(drains.get(key)), key)):
             drain, sight = drains.get(instance_id), sights.get(instance_id)
             over = drain is None or drain.state is DrainState.RELEASED
-            if over and not isinstance(sight, Waiting | PoolWaiting | Retained):
+            if over and not isinstance(sight, FoundWaiting | FoundPoolWaiting | FoundRetained):
                 continue
-            news = news_of(drain, sight, look)
+            news = events_for(drain, sight, look)
             tick = Tick(look.reading.retains if look.reading else None)
-            courses.append(Course(instance_id, drain, deque((*news, tick))))
+            courses.append(DrainProgress(instance_id, drain, deque((*news, tick))))
         if sweeping:
-            self.teller.retained(fleet, drains.values(), self.now())
+            self.telemetry.retained(fleet, drains.values(), self.now())
         waiting = deque(courses)
         while waiting:
             if self.now() >= self.shift.until:  # the next sweep begins with the most urgent
                 return True
-            self.runner.pursue_some(fleet, waiting)
+            self.runner.advance_together(fleet, waiting)
         return any(course.record is not None and course.record.state not in AT_REST for course in courses)
 
-    def _look(self, fleet: Fleet, drains: dict[str, Drain], *, sweeping: bool) -> Look:
+    def _look(self, fleet: Fleet, drains: dict[str, Drain], *, sweeping: bool) -> Observation:
         """All that is to be asked for one round; what could not be learnt is missing, and costs no heartbeat.
 
         The group is read after the ledger: an instance on record that the group lacks has left since.
@@ -138,7 +138,7 @@ class Sweeper:
         under_way = [drain for drain in drains.values() if drain.state in UNDER_WAY]
         reading = self._asked(fleet, "a fleet's group", lambda: self.ports.group.read(fleet.group))
         wanted = sorted(
-            {d.command_id for d in under_way if d.command_id and needs_look(d, self.now(), sweeping=sweeping)}
+            {d.command_id for d in under_way if d.command_id and needs_status_check(d, self.now(), sweeping=sweeping)}
         )
         commands = {}
         for command_id in wanted:
@@ -147,16 +147,16 @@ class Sweeper:
                 commands[command_id] = dict(told)
         online = self._online(fleet, under_way, commands)
         if not sweeping:
-            return Look(reading, commands=commands, online=online)
+            return Observation(reading, commands=commands, online=online)
         told_by = self._asked(fleet, "what consumers said", lambda: self.ports.ledger.consumers(fleet.name)) or ()
         if reading is not None:
             minder = Minder(self.ports, fleet, self.now)
             minder.sweep(told_by, reading, frozenset(drain.instance_id for drain in under_way))
-            self.teller.minded(fleet, minder.minded)
+            self.telemetry.minded(fleet, minder.minded)
         ended: frozenset[str] = frozenset()
-        if old := [d.instance_id for d in under_way if self.now() >= d.started_at + LOOK_AFTER_S]:
+        if old := [d.instance_id for d in under_way if self.now() >= d.started_at + STATUS_CHECK_AFTER_S]:
             ended = self._asked(fleet, "machines' states", lambda: self.ports.instances.ended(old)) or ended
-        return Look(
+        return Observation(
             reading,
             {consumer.instance_id: consumer for consumer in told_by},
             ended,
@@ -198,11 +198,11 @@ class Sweeper:
         try:
             return ask()
         except PortError as error:
-            self.teller.failed(fleet, f"{what} could not be read", error)
+            self.telemetry.failed(fleet, f"{what} could not be read", error)
             return None
 
 
-def outruns_sweep(fleet: Fleet) -> bool:
+def may_time_out_before_sweep(fleet: Fleet) -> bool:
     """Whether the hook may time out before the next sweep has sent a heartbeat."""
     return fleet.drain.hook_timeout_s < SWEEP_PERIOD_S + fleet.drain.heartbeat_s
 

@@ -6,7 +6,7 @@ from dataclasses import field
 
 from sluice.config.fleet import Fleet
 from sluice.consumers.tracker import Minded
-from sluice.draining.events import Event, Release
+from sluice.draining.events import Event, OperatorRelease
 from sluice.model.draining import Drain, DrainState
 from sluice.model.frozen import dataclass
 from sluice.ports.errors import NeedsFixError, PortError
@@ -14,7 +14,7 @@ from sluice.telemetry import Log, Record, Unit
 
 
 @dataclass(slots=True)
-class Teller:
+class DrainTelemetry:
     """Who tells, for one invocation."""
 
     log: Log
@@ -32,7 +32,7 @@ class Teller:
         entered = before is None or before.state is not after.state
         if before is None or (before.state is DrainState.RELEASED and entered):
             self.tally.append(Record(after.fleet, "DrainsStarted", Unit.COUNT, 1))
-        if entered and after.state is DrainState.EXPIRED and not isinstance(event, Release):
+        if entered and after.state is DrainState.EXPIRED and not isinstance(event, OperatorRelease):
             self.tally.append(Record(after.fleet, "DrainsExpired", Unit.COUNT, 1))
         if entered and after.state is DrainState.RETAINED:
             self.tally.append(Record(after.fleet, "DrainsRetained", Unit.COUNT, 1))

@@ -152,14 +152,14 @@ class CompleteHook:
 
 
 @dataclass(frozen=True, slots=True)
-class EndInstance:
+class TerminateInstance:
     """Terminate an instance that its group has retained."""
 
     group: str
     instance_id: str
 
 
-type DrainAction = StopConsumer | SendHeartbeat | CompleteHook | EndInstance
+type DrainAction = StopConsumer | SendHeartbeat | CompleteHook | TerminateInstance
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """An operator's release of an instance: checked against what Auto Scaling says of it, carried out and answered."""
 
 from sluice.config.fleet import Fleet
-from sluice.draining.events import PoolWaiting, Release, Retained, Waiting, seen
-from sluice.draining.executor import DrainRunner
-from sluice.draining.fleet_book import FleetBook
+from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, OperatorRelease, event_for_state
+from sluice.draining.executor import DrainExecutor
+from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.observations import our_hook
 from sluice.draining.state_machine import UNDER_WAY
 from sluice.model.draining import Drain
@@ -20,8 +20,8 @@ class Releaser:
     """Releases, answered by one invocation; `by` is who asks where a request does not say it."""
 
     ports: Ports
-    book: FleetBook
-    runner: DrainRunner
+    book: FleetDirectory
+    runner: DrainExecutor
     log: Log
 
     def release(self, asked: object, by: str) -> Answer:
@@ -44,9 +44,9 @@ class Releaser:
             instance_id=request.instance_id,
             requested_by=request.requested_by or by,
         )
-        event = Release(fleet.name, our_hook(fleet, request.instance_id))
-        return drain_in_words(
-            fleet, request.instance_id, self.runner.pursue(fleet, request.instance_id, (event,), record)
+        event = OperatorRelease(fleet.name, our_hook(fleet, request.instance_id))
+        return to_response(
+            fleet, request.instance_id, self.runner.advance_drain(fleet, request.instance_id, (event,), record)
         )
 
     def _check(self, fleet: Fleet, instance_id: str, record: Drain | None) -> None:
@@ -62,16 +62,16 @@ class Releaser:
                 f"release.instance_id: {instance_id} is {where}, not in {fleet.group}, the group of fleet {fleet.name}:"
                 " nothing was released"
             )
-        held = seen(fleet.name, our_hook(fleet, instance_id), member.aws_state)
+        held = event_for_state(fleet.name, our_hook(fleet, instance_id), member.aws_state)
         under_way = record is not None and record.state in UNDER_WAY
-        if not isinstance(held, Waiting | PoolWaiting | Retained) and not under_way:
+        if not isinstance(held, FoundWaiting | FoundPoolWaiting | FoundRetained) and not under_way:
             raise RequestError(
                 f"release.instance_id: {instance_id} is {member.aws_state} in {fleet.group}: no hook holds it there,"
                 " and nothing was released"
             )
 
 
-def drain_in_words(fleet: Fleet, instance_id: str, drain: Drain | None) -> Answer:
+def to_response(fleet: Fleet, instance_id: str, drain: Drain | None) -> Answer:
     """Where an instance's drain stands, as JSON."""
     state = {"state": drain.state.value, "note": drain.note} if drain else {"state": None}
     return {"fleet": fleet.name, "instance_id": instance_id, **state}

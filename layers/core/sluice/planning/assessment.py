@@ -21,7 +21,7 @@ from sluice.planning.learning import signal_quality
 from sluice.planning.learning.periodic_batches import Times, need_of_batches
 from sluice.planning.multi_queue import needs
 from sluice.planning.supply import Supply, supply_of
-from sluice.planning.wording import count, duration
+from sluice.wording import count, duration
 
 WINDOW_SHARE = 0.25  # of a lead time: a mistake in scaling in can be mended in time, so a short window is enough
 WINDOW_SHARE_LATE = 0.85  # of a lead time: it cannot be mended in time, and bursts outlast most of a launch

@@ -12,7 +12,7 @@ from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import lateness_s
 from sluice.planning.demand import QueueDemand
 from sluice.planning.learning import signal_quality
-from sluice.planning.wording import capitalised, count, duration, is_are, rate
+from sluice.wording import capitalised, count, duration, is_are, rate
 
 LIVE_SHARE = 0.5  # of a metric's period: a count younger than that came from the queue itself, not from its metric
 NOTABLE_S = 1.0  # lateness below a second is within the arithmetic's rounding

@@ -18,7 +18,7 @@ from sluice.model.timing import Timing
 from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY
 from sluice.planning.learning.forecasting import DAY_S, LIKELY
-from sluice.planning.wording import count, duration, is_are, rate
+from sluice.wording import count, duration, is_are, rate
 
 LAUNCH_BACKOFF_S = 60.0  # after one failed launch; twice as long for each further one
 LAUNCH_BACKOFF_MAX_S = 960.0  # a quarter of an hour: capacity may be back by then

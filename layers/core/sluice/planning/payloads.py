@@ -12,18 +12,11 @@ from typing import Any
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass
+from sluice.model.payload_error import PayloadError
 
 STATE_CHANGE = "CloudWatch Alarm State Change"
 SCHEDULED = "Scheduled Event"
 OPERATOR_FIELDS = frozenset({"fleet", "dry_run"})
-
-
-class PayloadError(ValueError):
-    """A payload that is not understood; `problems` says what is wrong with it, field by field."""
-
-    def __init__(self, *problems: str) -> None:
-        self.problems = problems
-        super().__init__("; ".join(problems))
 
 
 @dataclass(frozen=True, slots=True)

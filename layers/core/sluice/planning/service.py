@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.config.fleet import Fleet
+from sluice.model.payload_error import PayloadError
 from sluice.model.planning import Decision, OutcomeStatus
 from sluice.model.timing import Timing
 from sluice.planning import payloads
@@ -52,7 +53,7 @@ class PlannerService:
         try:
             request = payloads.parse(payload)
             fleets = self._fleets_of(request)
-        except payloads.PayloadError as error:
+        except PayloadError as error:
             self.log.warning("payload is not understood and was dropped", problems=error.problems)
             return {"dropped": list(error.problems)}
         except PortError as error:
@@ -80,7 +81,7 @@ class PlannerService:
             case payloads.AlarmChange():
                 found = payloads.fleets_of(request, loaded.fleets, self.invocation.stack)
                 if not found:
-                    raise payloads.PayloadError(f"alarm {request.alarm}: is about no fleet's queue")
+                    raise PayloadError(f"alarm {request.alarm}: is about no fleet's queue")
                 names = [fleet.name for fleet in found]
                 self.log.info("alarm changed its state", alarm=request.alarm, state=request.state, fleets=names)
                 return found
@@ -88,7 +89,7 @@ class PlannerService:
                 found = tuple(fleet for fleet in loaded.fleets if fleet.name == name)
                 if not found:
                     known = ", ".join(sorted(fleet.name for fleet in loaded.fleets)) or "none"
-                    raise payloads.PayloadError(f"fleet: there is no valid fleet {name!r} (there are: {known})")
+                    raise PayloadError(f"fleet: there is no valid fleet {name!r} (there are: {known})")
                 return found
 
     def _tick_all(self, fleets: Sequence[Fleet], *, waits: bool) -> list[Answer]:

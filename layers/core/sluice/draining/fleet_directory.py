@@ -16,7 +16,7 @@ FLEETS_KEPT_S = 60.0
 
 
 @dataclass(slots=True)
-class FleetBook:
+class FleetDirectory:
     """The fleets' documents, kept for a while between invocations."""
 
     ports: Ports
