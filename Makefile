@@ -74,8 +74,8 @@ SLOW_FIRST := e2e chaos integration property unit
 test: setup-sandbox setup-scan ## Every test this machine can run (Docker, PostgreSQL, Chromium: skipped loudly where missing)
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(addprefix tests/,$(SLOW_FIRST)) $(ARGS)
 
-test-fast: .venv/.done ## Unit and property tests, under a minute
-	$(RUN) -m pytest -n 2 tests/unit tests/property $(ARGS)
+test-fast: .venv/.done ## Unit and property tests but for the slow ones, under a minute
+	$(RUN) -m pytest -n 2 -m 'not slow' tests/unit tests/property $(ARGS)
 
 check: setup-sandbox setup-scan ## Lint, types, import rules, template checks, scanners
 	$(RUN) -m ruff check .
