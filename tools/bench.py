@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from sluice.aws.records import to_text
+from sluice.aws.ledger.records import to_text
 from sluice.config.fleet import Fleet, parse
 from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading, Series
 from sluice.model.planning import ArrivalMemory, Decision, History, Memory, Snapshot

@@ -21,7 +21,8 @@ from sluice.planning.learning.forecasting import WEEK_S
 from sluice.planning.shadow.scorecard import Score, score
 from sluice.ports.aws_services import LoadedFleets
 from sluice.ports.errors import PortError
-from sluice.ports.ledger import Ledger, Ports
+from sluice.ports.ledger import ConsoleLedger
+from sluice.ports.stack import Ports
 from sluice.telemetry import keep_from
 from sluice.widget import (
     FILTER_FIELD,
@@ -279,21 +280,21 @@ def _in_words(fault: Any) -> str:
 # --------------------------------------------------------------------------- the records
 
 
-def _show_messages(request: Request, fleet: str, ports: Ports, settings: Settings) -> Answer:
+def _show_messages(request: Request, fleet: str, ports: Ports[ConsoleLedger], settings: Settings) -> Answer:
     """A failure group's messages, or one of them, for a popup."""
     scene = Scene(fleet, request.now, request.clock, request.theme, settings.console_arn, settings.operator_arn)
     if request.message_id:
-        entry = ports.ledger.quarantined_message(fleet, request.message_id)
+        entry = ports.ledger.quarantine.quarantined_message(fleet, request.message_id)
         if entry is None:
             problem = f"No message {request.message_id} is in the quarantine of {fleet}."
             return Answer(render_message("Not there:", (problem,), request.theme), "message not there")
         return Answer(render_whole(entry, ports.archive.load(entry.key), scene), "message shown")
     group = request.failure_group or ""
-    page, after = ports.ledger.quarantined(fleet, group, PAGE, request.after)
+    page, after = ports.ledger.quarantine.quarantined(fleet, group, PAGE, request.after)
     return Answer(render_messages(page, group, after, scene), "messages listed")
 
 
-def look(request: Request, ports: Ports, settings: Settings) -> View:
+def look(request: Request, ports: Ports[ConsoleLedger], settings: Settings) -> View:
     """Read all that the widget shows. What cannot be read is told in its place, and hides nothing else."""
     view = View(
         now=request.now,
@@ -323,7 +324,7 @@ def look(request: Request, ports: Ports, settings: Settings) -> View:
     return _with_records(view, fleet.name, ports.ledger) if fleet else view
 
 
-def _with_records(view: View, fleet: str, ledger: Ledger) -> View:
+def _with_records(view: View, fleet: str, ledger: ConsoleLedger) -> View:
     """The view with what the ledger has of a fleet."""
     troubles: list[Trouble] = []
 
@@ -335,16 +336,17 @@ def _with_records(view: View, fleet: str, ledger: Ledger) -> View:
             return ()
 
     decisions = read(
-        Part.DECISIONS, lambda: ledger.decisions(fleet, DECISIONS_LIMIT + 1, since=view.since, until=view.until)
+        Part.DECISIONS,
+        lambda: ledger.decisions.decisions(fleet, DECISIONS_LIMIT + 1, since=view.since, until=view.until),
     )
-    drains = read(Part.DRAINS, lambda: ledger.drains(fleet))
-    failure_groups = read(Part.FAILURE_GROUPS, lambda: ledger.failure_groups(fleet))
-    jobs = read(Part.REDRIVES, lambda: ledger.jobs(fleet))
+    drains = read(Part.DRAINS, lambda: ledger.drains.drains(fleet))
+    failure_groups = read(Part.FAILURE_GROUPS, lambda: ledger.failure_groups.failure_groups(fleet))
+    jobs = read(Part.REDRIVES, lambda: ledger.jobs.jobs(fleet))
     scored: tuple[Score | None, ...] = ()
     if view.fleet is not None and view.fleet.mode is Mode.SHADOW:
 
         def scores() -> tuple[Score | None, ...]:
-            shadow = ledger.memory(fleet).shadow
+            shadow = ledger.planner_state.memory(fleet).shadow
             return score(shadow), score(shadow, WEEK_S)
 
         scored = read(Part.SHADOW, scores)

@@ -46,7 +46,8 @@ from sluice.model.draining import CommandStatus, Drain
 from sluice.model.payload_error import PayloadError
 from sluice.operator.releases import to_response
 from sluice.ports.errors import PortError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import DrainerLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.context import Answer
 from sluice.telemetry import Record, emit, keep_from, summed
 
@@ -67,7 +68,7 @@ metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Slui
 class Drainer:
     """One invocation's work on drains, notice by notice."""
 
-    ports: Ports
+    ports: Ports[DrainerLedger]
     now: Callable[[], float]
     shift: Shift
     book: FleetDirectory
@@ -176,7 +177,7 @@ class Drainer:
         fleet, report = self.book.managing(notice.group), notice.report
         if fleet is None:
             return {"ignored": f"group {notice.group} is no fleet's"}
-        known = self.ports.ledger.consumer(fleet.name, report.instance_id)
+        known = self.ports.ledger.consumers.consumer(fleet.name, report.instance_id)
         if known is None:
             # What nobody has heard of yet must be in the group: a report makes no record of anything else.
             member = self.ports.group.membership(report.instance_id)
@@ -194,7 +195,7 @@ class Drainer:
         event = reported(report.word, report.at)
         if event is None:
             return told
-        drain = self.ports.ledger.drain(fleet.name, report.instance_id)
+        drain = self.ports.ledger.drains.drain(fleet.name, report.instance_id)
         if drain is None or drain.state not in UNDER_WAY:
             return told
         drain = self.runner.advance_drain(fleet, report.instance_id, (event, Tick()), drain)
@@ -234,10 +235,10 @@ class Drainer:
 
     def _commanded(self, fleet: Fleet, notice: payloads.CommandNotice) -> Drain | None:
         """The drain that the command belongs to, if it is this fleet's."""
-        drain = self.ports.ledger.drain(fleet.name, notice.instance_id)
+        drain = self.ports.ledger.drains.drain(fleet.name, notice.instance_id)
         if drain and drain.state in UNDER_WAY and drain.command_id is None:
             self.shift.sleep(COMMAND_RECORD_LAG_S)
-            drain = self.ports.ledger.drain(fleet.name, notice.instance_id)
+            drain = self.ports.ledger.drains.drain(fleet.name, notice.instance_id)
         return drain if drain and drain.command_id == notice.command_id else None
 
     def _refined(self, fleet: Fleet, notice: payloads.CommandNotice) -> CommandStatus:

@@ -21,6 +21,8 @@ from sluice.draining.executor import DrainExecutor
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.telemetry import DrainTelemetry
 from sluice.operator.releases import Releaser
+from sluice.ports.ledger import OperatorLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.commands import JOB_ACTS, Persons
 from sluice.redriving.context import MINUTE_S, Answer, Invocation, Shift
 from sluice.telemetry import Log, emit, keep_from
@@ -37,6 +39,7 @@ WIDGET = "widgetContext"  # what CloudWatch adds to a widget's event
 class Operator(Invocation):
     """One invocation at work on one request."""
 
+    ports: Ports[OperatorLedger]
     log: Log = field(default=logger)
 
     def requests(self) -> Mapping[str, Callable[[object, str], Answer]]:

@@ -140,8 +140,8 @@ class Redriver(Invocation):
         due: list[tuple[Fleet, RedriveJob]] = []
         for fleet in self.ports.fleets.load().fleets:
             try:
-                self.count(fleet.name, "QuarantineSize", self.ports.ledger.quarantine_size(fleet.name))
-                jobs = self.ports.ledger.jobs(fleet.name)
+                self.count(fleet.name, "QuarantineSize", self.ports.ledger.quarantine.quarantine_size(fleet.name))
+                jobs = self.ports.ledger.jobs.jobs(fleet.name)
             except PortError as error:
                 self.failed("jobs could not be read", error, fleet=fleet.name)
                 continue
@@ -198,7 +198,7 @@ class Redriver(Invocation):
             raise RequestError(f"detail.queue: {report.queue[:200]} is the queue of no fleet")
         for fleet in fleets:
             cause = report.cause[:READ_LIMIT]
-            self.ports.ledger.keep_cause(fleet.name, report.message_id, cause, self.now())
+            self.ports.ledger.causes.keep_cause(fleet.name, report.message_id, cause, self.now())
             self.log.debug("a cause was told", fleet=fleet.name, dead_letter=report.message_id)
         return {"noted": [fleet.name for fleet in fleets]}
 

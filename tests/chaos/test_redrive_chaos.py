@@ -80,7 +80,7 @@ def test_settle_loses_and_doubles_nothing_when_any_single_call_fails(
         if max_redrives == 0:
             assert sorted(world.held_bodies()) == list(BODIES), what
             assert not fifo or [body for body in world.held_bodies() if body in "ab"] == ["a", "b"], what
-            groups = world.ports.ledger.failure_groups("orders")
+            groups = world.ports.ledger.failure_groups.failure_groups("orders")
             assert sum(group.count for group in groups) == len(BODIES), what
 
 
@@ -106,7 +106,7 @@ def test_job_loses_and_doubles_nothing_when_any_single_call_fails(when: When, er
         check(world, what)
         for _ in range(3):
             world.now += SOON + 1
-            left = world.ports.ledger.job("orders", "job-1")
+            left = world.ports.ledger.jobs.job("orders", "job-1")
             if left is not None and left.state is JobState.RUNNING:
                 world.work(left)
             check(world, what)

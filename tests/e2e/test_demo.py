@@ -53,7 +53,7 @@ def test_long_order_is_finished_when_its_instance_is_told_to_go(story: Story, au
     """Twenty seconds of work, begun before the instance was told: held that long, and finished there."""
     assert story.stage.worked_by(story.long_order) == story.long_instance
     assert audit.drained_order_s >= 0.7 * story.settings.long_work_s
-    drain = story.stage.ports.ledger.drain(FLEET, story.long_instance)
+    drain = story.stage.ports.ledger.drains.drain(FLEET, story.long_instance)
     assert drain is not None
     assert drain.outcome is DrainOutcome.COMPLETED
 

@@ -16,7 +16,7 @@ import pytest
 
 from sluice.aws import connect
 from sluice.model.redriving import Quarantined
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from tools.iam_audit import calls
 from tools.sandbox.sandbox import REGION, ROOT
 
@@ -120,7 +120,7 @@ class Parcels:
 
     def held(self) -> tuple[Quarantined, ...]:
         """The quarantine's index."""
-        return self.ports.ledger.quarantined(FLEET)[0]
+        return self.ports.ledger.quarantine.quarantined(FLEET)[0]
 
 
 @pytest.fixture(scope="module")

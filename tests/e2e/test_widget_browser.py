@@ -129,7 +129,7 @@ def test_widget_when_hosted_fits_its_width(open_page: OpenPage, theme: Theme, co
 
 def test_widget_when_documented_is_pictured(open_page: OpenPage, world: World) -> None:
     """The documentation's pictures are of this widget, in both themes, and are made anew when asked for."""
-    world.ports.ledger.keep_job(jobs()[0])
+    world.ports.ledger.jobs.keep_job(jobs()[0])
     for theme in Theme:
         page = open_page(theme=str(theme), width=1_280, scale=1.5)
         folder = ROOT / "docs" / "img" if os.environ.get("SLUICE_UPDATE_DOCS") == "1" else SHOTS
@@ -211,7 +211,7 @@ def test_messages_when_pressed_are_listed_and_shown_whole(open_page: OpenPage, w
     expect(popup).to_contain_text("20 messages, oldest first")
     shoot(page, "widget-messages")
     popup.get_by_role("button", name="Whole message").first.click()
-    entry = world.ports.ledger.quarantined("orders", GROUP.id)[0][0]
+    entry = world.ports.ledger.quarantine.quarantined("orders", GROUP.id)[0][0]
     expect(popup).to_contain_text(f"Message {entry.message_id}")
     expect(popup).to_contain_text(world.ports.archive.load(entry.key).body[:60])
     assert page.locator("#answer").get_attribute("data-removed") == ""
@@ -225,7 +225,7 @@ def test_archive_when_confirmed_sets_the_group_aside(open_page: OpenPage, world:
     page.locator("#widget").get_by_role("button", name="Archive").first.click()
     page.locator("#yes").click()
     expect(page.locator("#popup")).to_contain_text("is set aside: 41 messages of it stay in quarantine.")
-    group = world.ports.ledger.failure_group("orders", GROUP.id)
+    group = world.ports.ledger.failure_groups.failure_group("orders", GROUP.id)
     assert group is not None
     assert (group.is_archived, group.count) == (True, 41)
 
@@ -254,7 +254,7 @@ def test_redrive_when_confirmed_sends_and_is_shown_and_can_be_stopped(open_page:
     expect(page.locator("#popup")).to_contain_text("of 41 messages sent")
     shoot(page, "widget-redrive")
 
-    (job,) = [job for job in world.ports.ledger.jobs("orders") if job.state is JobState.RUNNING]
+    (job,) = [job for job in world.ports.ledger.jobs.jobs("orders") if job.state is JobState.RUNNING]
     sent = world.ports.queue.messages(fleet().queue)
     assert job.failure_group == GROUP.id
     assert job.requested_by == "the widget"
@@ -269,7 +269,7 @@ def test_redrive_when_confirmed_sends_and_is_shown_and_can_be_stopped(open_page:
     page.locator("#widget").get_by_role("button", name="Stop", exact=True).click()
     page.locator("#yes").click()
     expect(page.locator("#popup")).to_contain_text("Stopped by the widget.")
-    stopped = world.ports.ledger.job("orders", job.id)
+    stopped = world.ports.ledger.jobs.job("orders", job.id)
     assert stopped is not None
     assert stopped.state is JobState.STOPPED
 
@@ -280,16 +280,18 @@ def test_drain_when_released_goes_on_at_a_persons_word(open_page: OpenPage, worl
     group.create(fleet().group, desired=1, hooks=(Hook(policy.hook, timeout_s=policy.hook_timeout_s),))
     (instance,) = group.read(fleet().group).instances
     group.set_desired(fleet().group, 0)  # and its hook holds it
-    known = min((d for d in world.ports.ledger.drains("orders") if d.state in UNDER_WAY), key=lambda d: d.started_at)
+    known = min(
+        (d for d in world.ports.ledger.drains.drains("orders") if d.state in UNDER_WAY), key=lambda d: d.started_at
+    )
     held = replace(known, instance_id=instance.id, hook=None, started_at=known.started_at - 60, version=0)
-    oldest = world.ports.ledger.keep_drain(held)
+    oldest = world.ports.ledger.drains.keep_drain(held)
     page = open_page()
     page.locator("#widget").get_by_role("button", name="Release", exact=True).first.click()
     expect(page.locator("#confirm")).to_contain_text("what it works on is cut short")
-    assert world.ports.ledger.drain("orders", oldest.instance_id) == oldest
+    assert world.ports.ledger.drains.drain("orders", oldest.instance_id) == oldest
     page.locator("#yes").click()
     expect(page.locator("#popup")).to_contain_text(oldest.instance_id)
-    released = world.ports.ledger.drain("orders", oldest.instance_id)
+    released = world.ports.ledger.drains.drain("orders", oldest.instance_id)
     assert released is not None
     assert released.state not in UNDER_WAY
     assert not owned(page)
@@ -309,8 +311,8 @@ def test_redrive_when_the_redriver_refuses_shows_why(open_page: OpenPage, world:
     page = open_page()
     button = page.locator("#widget").get_by_role("button", name="Dry run", exact=True).first
     expect(button).to_be_visible()
-    for entry in world.ports.ledger.quarantined("orders", GROUP.id)[0]:
-        world.ports.ledger.let_go(entry)
+    for entry in world.ports.ledger.quarantine.quarantined("orders", GROUP.id)[0]:
+        world.ports.ledger.quarantine.let_go(entry)
     button.click()
     expect(page.locator("#popup")).to_contain_text("Not done.")
     expect(page.locator("#popup")).to_contain_text("messages in quarantine")

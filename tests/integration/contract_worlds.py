@@ -22,7 +22,7 @@ from sluice.aws import connect
 from sluice.aws.queue import SqsQueue
 from sluice.memory import Hook, MemoryPorts, memory_ports
 from sluice.memory import queue_url as memory_queue_url
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from tools.cfn import Template
 from tools.sandbox.sandbox import ROOT, Sandbox
 

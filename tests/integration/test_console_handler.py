@@ -20,7 +20,7 @@ from sluice.model.observed import Mode
 from sluice.model.shadow import Shadow, Span, Tally
 from sluice.planning.shadow.scorecard import added
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.widget import UTC_CLOCK
 from tests.support.planner_steps import a_memory
 from tests.support.widget_html import Page, parse
@@ -85,7 +85,7 @@ def test_render_when_asked_by_a_dashboard_shows_the_fleet_over_its_zoom(world: W
     made = decision(at, sentence="Inside the zoom.")
     outside = decision(zoom["end"] / 1000 + 60, sentence="Outside the zoom.")
     for one in (made, outside):
-        world.ports.ledger.record(one, outcome(one))
+        world.ports.ledger.decisions.record(one, outcome(one))
     page = show(event, world.ports)
     assert page.all("h2")[0].text == "orders"
     assert "Inside the zoom." in page.text
@@ -109,7 +109,9 @@ def test_render_when_the_fleet_is_in_shadow_mode_reads_its_score_from_the_memory
     tally = Tally(7200.0, 2.0, 30.0, (98.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0))
     ours = replace(tally, unit_s=3600.0, waits=(100.0,))
     span = Span(NOW - 3600, 3600.0, 100.0, acting=tally, shadow=ours)
-    world.ports.ledger.keep_memory("orders", a_memory(shadow=added(Shadow(target_wait_s=60.0, at=NOW - 60), span)))
+    world.ports.ledger.planner_state.keep_memory(
+        "orders", a_memory(shadow=added(Shadow(target_wait_s=60.0, at=NOW - 60), span))
+    )
     world.ports.fleets.put("orders", fleet(mode=Mode.SHADOW))
     text = show({"fleet": "orders"}, world.ports).text
     assert "Sluice would have used 1.0 instance-hours instead of 2.0 and kept 100% within 60 s instead of 98%." in text
@@ -335,12 +337,12 @@ def test_handler_when_on_aws_shows_the_ledger_and_only_reads(
     """The whole handler on AWS: what was written is shown, and its own calls are reads alone."""
     ledger = connect(stack).ledger
     for made, came_of in afternoon()[:40]:
-        ledger.record(made, came_of)
+        ledger.decisions.record(made, came_of)
     for drain in drains():
         if drain.state is not DrainState.RELEASED:
-            ledger.keep_drain(drain)
-    ledger.keep_job(jobs()[0])
-    ledger.note_failure("orders", "g1", "a cause", "<b>a sample</b>", NOW - 60)
+            ledger.drains.keep_drain(drain)
+    ledger.jobs.keep_job(jobs()[0])
+    ledger.failure_groups.note_failure("orders", "g1", "a cause", "<b>a sample</b>", NOW - 60)
 
     calls: set[str] = set()
     real = botocore.client.BaseClient._make_api_call
@@ -380,7 +382,7 @@ def test_handler_when_the_table_is_missing_says_so_in_the_widget(stack: Mapping[
 
 def test_messages_of_a_group_are_listed_and_shown_whole_when_asked_for(world: World) -> None:
     """A page of the index, then one message out of the archive with its body; nothing is written."""
-    entry = world.ports.ledger.quarantined("orders")[0][0]
+    entry = world.ports.ledger.quarantine.quarantined("orders")[0][0]
     listed = show({"fleet": "orders", "failure_group": entry.failure_group}, world.ports)
     assert entry.message_id in listed.text
     events = [event for _, event in listed.actions]

@@ -147,7 +147,7 @@ def test_instance_counts_when_ready_and_stays_while_busy(
     invoke(eventually(lambda: spoken("idle")))
     invoke(SWEEP)
     eventually(lambda: instance_id not in group.states())
-    (known,) = world.ports.ledger.consumers("crew")
+    (known,) = world.ports.ledger.consumers.consumers("crew")
     assert known.launched_at is not None
     assert known.ready_at is not None
     assert known.first_message_at is not None

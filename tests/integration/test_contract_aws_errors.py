@@ -31,7 +31,7 @@ from sluice.model.draining import HookAction, HookResult, StopOrder
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import HELD_BACK
 from sluice.ports.errors import ConflictError, LostAnswerError, NeedsFixError, PortError, RefusedError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import End
 from tests.integration.contract_worlds import FAKE, AwsWorld
 from tests.support import redrive_worlds
@@ -223,7 +223,10 @@ def test_every_service_is_told_who_asks(serve: Serve) -> None:
     """Sluice, by botocore: that is what CloudTrail and AWS's support go by."""
     server = serve(REPLIES["fault"])
     ports = connect(server.environ())
-    for ask in (lambda: ports.queue.send(QUEUE, [Message(id="m", body="b")], [0.0]), lambda: ports.ledger.jobs("f")):
+    for ask in (
+        lambda: ports.queue.send(QUEUE, [Message(id="m", body="b")], [0.0]),
+        lambda: ports.ledger.jobs.jobs("f"),
+    ):
         with pytest.raises(LostAnswerError):
             ask()
     assert len(server.user_agents) == server.count > 1
@@ -581,14 +584,20 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
         "autoscaling:TerminateInstanceInAutoScalingGroup",
         lambda ports, _: ports.group.end("g", "i-1"),
     ),
-    "ledger.consumer": ("dynamodb:GetItem", lambda ports, _: ports.ledger.consumer("orders", "i-1")),
-    "ledger.drain": ("dynamodb:GetItem", lambda ports, _: ports.ledger.drain("orders", "i-1")),
-    "ledger.drains": ("dynamodb:Query", lambda ports, _: ports.ledger.drains("orders")),
-    "ledger.acquire": ("dynamodb:PutItem", lambda ports, _: ports.ledger.acquire("orders", "o", 2.0, 1.0)),
-    "ledger.release": ("dynamodb:DeleteItem", lambda ports, _: ports.ledger.release("orders", "o")),
-    "ledger.note_failure": (
+    "ledger.consumers.consumer": (
+        "dynamodb:GetItem",
+        lambda ports, _: ports.ledger.consumers.consumer("orders", "i-1"),
+    ),
+    "ledger.drains.drain": ("dynamodb:GetItem", lambda ports, _: ports.ledger.drains.drain("orders", "i-1")),
+    "ledger.drains.drains": ("dynamodb:Query", lambda ports, _: ports.ledger.drains.drains("orders")),
+    "ledger.leases.acquire": (
+        "dynamodb:PutItem",
+        lambda ports, _: ports.ledger.leases.acquire("orders", "o", 2.0, 1.0),
+    ),
+    "ledger.leases.release": ("dynamodb:DeleteItem", lambda ports, _: ports.ledger.leases.release("orders", "o")),
+    "ledger.failure_groups.note_failure": (
         "dynamodb:UpdateItem",
-        lambda ports, _: ports.ledger.note_failure("orders", "g", "c", "s", 1.0),
+        lambda ports, _: ports.ledger.failure_groups.note_failure("orders", "g", "c", "s", 1.0),
     ),
 }
 

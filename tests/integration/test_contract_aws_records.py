@@ -19,22 +19,20 @@ import pytest
 from sluice.aws import AsgGroup, CloudWatchSignals, SsmFleets, SsmInstances
 from sluice.aws.clients import Clients
 from sluice.aws.fleets import CACHED_S
-from sluice.aws.ledger import FULL_KEPT_S, RECOUNT_S
+from sluice.aws.ledger.failure_groups import FULL_KEPT_S, RECOUNT_S
 from sluice.aws.table import Table
 from sluice.model.draining import CommandStatus, Drain, DrainCause, DrainState, StopOrder
 from sluice.model.observed import Lifecycle, Mode
 from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, TimedLaunch
 from sluice.model.redriving import Attribute, JobState, Message, Quarantined, RedriveJob
 from sluice.ports.errors import NeedsFixError, RefusedError
-from sluice.ports.ledger import (
-    ATTEMPTS_KEPT_S,
-    DECISIONS_KEPT_S,
-    DRAINS_KEPT_S,
-    EMPTY_GROUPS_KEPT_S,
-    JOBS_KEPT_S,
-    LAUNCHES_KEPT,
-    RETRY_MARK_S,
-)
+from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
+from sluice.ports.ledger.decisions import DECISIONS_KEPT_S
+from sluice.ports.ledger.drains import DRAINS_KEPT_S
+from sluice.ports.ledger.failure_groups import EMPTY_GROUPS_KEPT_S
+from sluice.ports.ledger.jobs import JOBS_KEPT_S
+from sluice.ports.ledger.planner_state import LAUNCHES_KEPT
+from sluice.ports.ledger.send_claims import RETRY_MARK_S
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
 
@@ -79,15 +77,15 @@ def decision(at: float = AT) -> Decision:
 def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
     """What is over and done with carries its end; a drain under way, a lease and a memory carry none."""
     ledger = world.ports.ledger
-    ledger.record(decision(), Outcome("d1", AT, OutcomeStatus.UNCHANGED))
-    ledger.keep_drain(drain(DrainState.STOPPING, "i-under-way"))
-    ledger.keep_drain(drain(DrainState.RELEASED, "i-released"))
-    ledger.keep_attempts("orders", "k", 1, AT)
-    ledger.keep_job(RedriveJob("j", "orders", JobState.DONE, AT, "someone", AT))
-    ledger.claim_retries("orders", ["m"], AT + 60, AT)
-    ledger.confirm_retries("orders", ["never-claimed"], AT)
-    ledger.acquire("orders", "o", AT + 60, AT)
-    ledger.keep_memory("orders", Memory())
+    ledger.decisions.record(decision(), Outcome("d1", AT, OutcomeStatus.UNCHANGED))
+    ledger.drains.keep_drain(drain(DrainState.STOPPING, "i-under-way"))
+    ledger.drains.keep_drain(drain(DrainState.RELEASED, "i-released"))
+    ledger.attempts.keep_attempts("orders", "k", 1, AT)
+    ledger.jobs.keep_job(RedriveJob("j", "orders", JobState.DONE, AT, "someone", AT))
+    ledger.send_claims.claim_retries("orders", ["m"], AT + 60, AT)
+    ledger.send_claims.confirm_retries("orders", ["never-claimed"], AT)
+    ledger.leases.acquire("orders", "o", AT + 60, AT)
+    ledger.planner_state.keep_memory("orders", Memory())
     lives = {sk: float(item["ttl"]["N"]) - AT for sk, item in items(world).items() if "ttl" in item}
     assert lives == {
         "decision#001767225600000#d1": DECISIONS_KEPT_S,
@@ -102,35 +100,35 @@ def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
 
 def test_drain_lives_on_when_it_is_taken_up_again(world: AwsWorld) -> None:
     """A released drain that is no longer released carries no end."""
-    released = world.ports.ledger.keep_drain(drain(DrainState.RELEASED))
-    world.ports.ledger.keep_drain(replace(released, state=DrainState.STOPPING))
+    released = world.ports.ledger.drains.keep_drain(drain(DrainState.RELEASED))
+    world.ports.ledger.drains.keep_drain(replace(released, state=DrainState.STOPPING))
     assert "ttl" not in items(world)["drain#i-1"]
 
 
 def test_record_reads_as_json(world: AwsWorld) -> None:
     """A person who looks into the table finds words, not numbers and blobs."""
-    world.ports.ledger.keep_drain(drain(DrainState.STOPPING))
+    world.ports.ledger.drains.keep_drain(drain(DrainState.STOPPING))
     found = json.loads(items(world)["drain#i-1"]["data"]["S"])
     assert (found["state"], found["cause"], found["deadline_at"]) == ("stopping", "terminate", AT + 900)
 
 
 def test_record_is_read_when_another_version_wrote_it(world: AwsWorld) -> None:
     """Fields that are not known yet are left out, fields that were not known then have their defaults."""
-    written = world.ports.ledger.keep_drain(drain(DrainState.STOPPING))
+    written = world.ports.ledger.drains.keep_drain(drain(DrainState.STOPPING))
     found = json.loads(items(world)["drain#i-1"]["data"]["S"])
     del found["note"]
     put_raw(world, "drain#i-1", {"S": json.dumps({**found, "of_tomorrow": [1]})})
-    assert world.ports.ledger.drain("orders", "i-1") == written
+    assert world.ports.ledger.drains.drain("orders", "i-1") == written
 
 
 def test_record_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, caplog: pytest.LogCaptureFixture) -> None:
     """It is logged, and named with its key where it is asked for by itself."""
-    world.ports.ledger.keep_drain(drain(DrainState.STOPPING, "i-2"))
+    world.ports.ledger.drains.keep_drain(drain(DrainState.STOPPING, "i-2"))
     put_raw(world, "drain#i-1", {"S": '{"state": "asleep"}'})
-    assert [d.instance_id for d in world.ports.ledger.drains("orders")] == ["i-2"]
+    assert [d.instance_id for d in world.ports.ledger.drains.drains("orders")] == ["i-2"]
     assert "fleet#orders drain#i-1 cannot be read" in caplog.text
     with pytest.raises(NeedsFixError, match="fleet#orders drain#i-1 cannot be read as a Drain"):
-        world.ports.ledger.drain("orders", "i-1")
+        world.ports.ledger.drains.drain("orders", "i-1")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +137,7 @@ def test_record_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, ca
 def test_memory_is_empty_when_it_cannot_be_read(world: AwsWorld, data: dict[str, Any]) -> None:
     """What was learned can be learned again: a fleet is not stopped by it, and it is reported."""
     put_raw(world, "state", data)
-    read = world.ports.ledger.memory("orders")
+    read = world.ports.ledger.planner_state.memory("orders")
     assert replace(read, unread=()) == Memory()
     assert len(read.unread) == 1
 
@@ -147,11 +145,11 @@ def test_memory_is_empty_when_it_cannot_be_read(world: AwsWorld, data: dict[str,
 def test_launch_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, caplog: pytest.LogCaptureFixture) -> None:
     """It is logged, and the others keep their numbers; so do they where the memory itself cannot be read."""
     for number in range(3):
-        world.ports.ledger.note_launch("orders", TimedLaunch(f"i-{number}", AT, AT, AT, AT))
+        world.ports.ledger.launches.note_launch("orders", TimedLaunch(f"i-{number}", AT, AT, AT, AT))
     found = items(world)["state"]
     found["launches"]["L"][1] = {"S": "{}"}
     world.client("dynamodb").put_item(TableName=world.environ["SLUICE_TABLE"], Item=found)
-    numbers = {launch.instance_id: launch.number for launch in world.ports.ledger.memory("orders").timed}
+    numbers = {launch.instance_id: launch.number for launch in world.ports.ledger.planner_state.memory("orders").timed}
     assert numbers == {"i-0": 1, "i-2": 3}
     assert "fleet#orders state cannot be read as a TimedLaunch" in caplog.text
 
@@ -163,12 +161,12 @@ def test_launches_stay_bounded_when_two_are_noted_at_once(world: AwsWorld, monke
 
     def meet(table: Table, key: Any, expression: str, values: Any, condition: str | None = None) -> Any:
         if expression.startswith("REMOVE") and (launch := next(others, None)):
-            ledger.note_launch("orders", launch)
+            ledger.launches.note_launch("orders", launch)
         return update(table, key, expression, values, condition)
 
     monkeypatch.setattr(Table, "update", meet)
     for number in range(2 * LAUNCHES_KEPT):
-        ledger.note_launch("orders", TimedLaunch(f"i-{number}", AT, AT, AT, AT))
+        ledger.launches.note_launch("orders", TimedLaunch(f"i-{number}", AT, AT, AT, AT))
     there = [json.loads(entry["S"])["instance_id"] for entry in items(world)["state"]["launches"]["L"]]
     assert there == [*(f"i-{number}" for number in range(LAUNCHES_KEPT + 1, 2 * LAUNCHES_KEPT)), "i-other"]
 
@@ -176,8 +174,8 @@ def test_launches_stay_bounded_when_two_are_noted_at_once(world: AwsWorld, monke
 def test_infinite_figure_survives(world: AwsWorld) -> None:
     """A float is kept as it is, whatever it is."""
     endless = replace(drain(DrainState.STOPPING), deadline_at=float("inf"))
-    world.ports.ledger.keep_drain(endless)
-    assert world.ports.ledger.drain("orders", "i-1") == replace(endless, version=1)
+    world.ports.ledger.drains.keep_drain(endless)
+    assert world.ports.ledger.drains.drain("orders", "i-1") == replace(endless, version=1)
 
 
 def test_more_decisions_are_read_than_one_page_holds(world: AwsWorld) -> None:
@@ -185,8 +183,10 @@ def test_more_decisions_are_read_than_one_page_holds(world: AwsWorld) -> None:
     wide = replace(decision(), sentence="x" * 300_000)
     for number in range(5):
         at = AT + number
-        world.ports.ledger.record(replace(wide, id=f"d{number}", at=at), Outcome("d", at, OutcomeStatus.UNCHANGED))
-    found = world.ports.ledger.decisions("orders", 10)
+        world.ports.ledger.decisions.record(
+            replace(wide, id=f"d{number}", at=at), Outcome("d", at, OutcomeStatus.UNCHANGED)
+        )
+    found = world.ports.ledger.decisions.decisions("orders", 10)
     assert [d.id for d, _ in found] == ["d4", "d3", "d2", "d1", "d0"]
 
 
@@ -501,7 +501,7 @@ def test_groups_and_reads_are_bounded_when_five_thousand_texts_are_all_different
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counted)
     ledger = world.ports.ledger
-    admitted = [ledger.admit_group("orders", f"text-{n}", "No cause stamped", AT) for n in range(5_000)]
+    admitted = [ledger.failure_groups.admit_group("orders", f"text-{n}", "No cause stamped", AT) for n in range(5_000)]
     assert admitted == [True] * GROUPS_MAX + [False] * (5_000 - GROUPS_MAX)
     assert len(items(world)) == GROUPS_MAX + 1, "and the fleet's counts"
     assert (calls["GetItem"], calls["Query"]) == (5_001, 1)
@@ -511,16 +511,16 @@ def test_groups_and_reads_are_bounded_when_five_thousand_texts_are_all_different
 def test_group_expires_when_it_is_empty_and_stays_when_it_is_not(world: AwsWorld) -> None:
     """DynamoDB takes away what has a time to live: a group has one while nothing of it is in quarantine."""
     ledger, sk = world.ports.ledger, "group#g-1"
-    ledger.note_failure("orders", "g-1", "declined", "one", AT)
+    ledger.failure_groups.note_failure("orders", "g-1", "declined", "one", AT)
     assert items(world)[sk]["ttl"] == {"N": str(math.ceil(AT + EMPTY_GROUPS_KEPT_S))}
-    ledger.note_failure("orders", "g-1", "declined", "one", AT + 90_000)
+    ledger.failure_groups.note_failure("orders", "g-1", "declined", "one", AT + 90_000)
     assert items(world)[sk]["ttl"] == {"N": str(math.ceil(AT + 90_000 + EMPTY_GROUPS_KEPT_S))}, "seen again a day later"
     entry = Quarantined("orders", "g-1", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
-    assert ledger.quarantine(entry)
+    assert ledger.quarantine.quarantine(entry)
     assert "ttl" not in items(world)[sk]
-    ledger.note_failure("orders", "g-1", "declined", "one", AT + 200_000)
+    ledger.failure_groups.note_failure("orders", "g-1", "declined", "one", AT + 200_000)
     assert "ttl" not in items(world)[sk]
-    assert ledger.let_go(entry)
+    assert ledger.quarantine.let_go(entry)
     assert "ttl" in items(world)[sk]
 
 
@@ -528,11 +528,13 @@ def test_groups_make_room_when_empty_ones_are_past_their_time(world: AwsWorld) -
     """The count does not see what DynamoDB takes away: a full fleet is counted anew, once an hour at most."""
     ledger = world.ports.ledger
     for n in range(GROUPS_MAX):
-        ledger.admit_group("orders", f"g-{n}", "declined", AT)
+        ledger.failure_groups.admit_group("orders", f"g-{n}", "declined", AT)
     entry = Quarantined("orders", "g-0", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
-    ledger.quarantine(entry)
-    ledger.note_failure("orders", OVERFLOW.id, OVERFLOW.words, "one", AT)
-    assert not ledger.admit_group("orders", "g-new", "declined", AT + 1)
+    ledger.quarantine.quarantine(entry)
+    ledger.failure_groups.note_failure("orders", OVERFLOW.id, OVERFLOW.words, "one", AT)
+    assert not ledger.failure_groups.admit_group("orders", "g-new", "declined", AT + 1)
     later = AT + EMPTY_GROUPS_KEPT_S + max(RECOUNT_S, FULL_KEPT_S)
-    assert ledger.admit_group("orders", "g-new", "declined", later)
-    assert [group.id for group in ledger.failure_groups("orders")] == ["g-new", "g-0"], "what is in quarantine stays"
+    assert ledger.failure_groups.admit_group("orders", "g-new", "declined", later)
+    assert [group.id for group in ledger.failure_groups.failure_groups("orders")] == ["g-new", "g-0"], (
+        "what is in quarantine stays"
+    )

@@ -11,7 +11,8 @@ import pytest
 from sluice.model.observed import QueueReading
 from sluice.model.redriving import Attribute, Message
 from sluice.ports.errors import NeedsFixError, RefusedError
-from sluice.ports.ledger import CONSIGNMENT_MAX, Ports
+from sluice.ports.ledger.send_claims import CONSIGNMENT_MAX
+from sluice.ports.stack import Ports
 from tests.integration.contract_worlds import EMULATOR, EVERYWHERE, MEMORY, World, open_world
 
 

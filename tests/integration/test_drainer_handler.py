@@ -144,7 +144,7 @@ class Day:
 
     def state(self, instance_id: str) -> DrainState | None:
         """Where an instance's drain stands."""
-        drain = self.ports.ledger.drain(self.fleet.name, instance_id)
+        drain = self.ports.ledger.drains.drain(self.fleet.name, instance_id)
         return drain.state if drain else None
 
     def metrics(self) -> Counter[str]:
@@ -207,8 +207,8 @@ def test_drain_takes_at_most_nine_calls_when_its_events_come() -> None:
     assert day.calls == {
         "MemoryFleets.load": 1,
         "MemoryGroup.membership": 1,
-        "MemoryLedger.keep_drain": 4,
-        "MemoryLedger.drain": 1,
+        "MemoryDrains.keep_drain": 4,
+        "MemoryDrains.drain": 1,
         "MemoryInstances.stop": 1,
         "MemoryGroup.complete_hook": 1,
     }
@@ -226,7 +226,7 @@ def test_five_hundred_terminations_all_complete_when_they_come_at_once() -> None
         finish(day, command)
     day.invoke(SWEEP)
     assert day.instances() == []
-    drains = day.ports.ledger.drains("orders")
+    drains = day.ports.ledger.drains.drains("orders")
     assert len(drains) == 500
     assert {drain.outcome for drain in drains} == {DrainOutcome.COMPLETED}
     assert sum(day.calls.values()) / 500 <= 9
@@ -242,7 +242,7 @@ def test_five_hundred_terminations_share_their_stops_when_the_sweep_finds_them()
     day.at(80, lambda: [day.ports.instances.answer(one, CommandStatus.SUCCEEDED) for one in day.instances()])
     day.invoke(SWEEP)
     assert day.instances() == []
-    assert {drain.outcome for drain in day.ports.ledger.drains("orders")} == {DrainOutcome.COMPLETED}
+    assert {drain.outcome for drain in day.ports.ledger.drains.drains("orders")} == {DrainOutcome.COMPLETED}
     assert day.calls["MemoryInstances.stop"] == 10
     assert max(Counter(command.id for command in day.ports.instances.commands).values()) == 50
     assert day.calls["MemoryInstances.commands_of"] <= 20
@@ -257,11 +257,11 @@ def test_others_are_stopped_when_one_of_fifty_has_no_agent() -> None:
     for instance_id in day.instances():
         day.terminate(instance_id)
     day.invoke(SWEEP, shift_s=1)
-    states = {drain.instance_id: drain.state for drain in day.ports.ledger.drains("orders")}
+    states = {drain.instance_id: drain.state for drain in day.ports.ledger.drains.drains("orders")}
     assert states.pop(agentless) is DrainState.NOTICED
     assert set(states.values()) == {DrainState.STOPPING}
     assert day.calls["MemoryInstances.stop"] <= 13, "twice for each halving"
-    note = day.ports.ledger.drain("orders", agentless)
+    note = day.ports.ledger.drains.drain("orders", agentless)
     assert note is not None
     assert "InvalidInstanceId" in note.note
 
@@ -428,7 +428,7 @@ def test_spot_notice_is_ignored_when_ec2_says_that_it_is_no_spot_instance() -> N
     day = Day()
     assert "is no Spot Instance, says EC2" in day.invoke(spot(day.instances()[0], day.now))["ignored"]
     assert day.ports.instances.commands == []
-    assert day.ports.ledger.drains("orders") == ()
+    assert day.ports.ledger.drains.drains("orders") == ()
 
 
 def test_terminating_event_is_left_to_the_sweep_when_its_instance_is_in_service() -> None:
@@ -438,7 +438,7 @@ def test_terminating_event_is_left_to_the_sweep_when_its_instance_is_in_service(
     event = terminating(HookAction(day.fleet.group, day.fleet.drain.hook, instance_id, "forged"), day.now)
     assert "as far as Auto Scaling says" in day.invoke(event)["left"]
     assert day.now == START + 7
-    assert (day.calls["MemoryGroup.membership"], day.ports.ledger.drains("orders")) == (4, ())
+    assert (day.calls["MemoryGroup.membership"], day.ports.ledger.drains.drains("orders")) == (4, ())
     assert day.ports.instances.commands == []
 
 
@@ -470,7 +470,7 @@ def test_report_makes_no_record_when_the_group_does_not_have_the_instance() -> N
     (other,) = day.instances(day.fleets[1])
     for stranger in (other, "i-0000000000000dead"):
         assert "is not in group orders-consumers" in day.invoke(report(stranger, "busy", day.now))["ignored"]
-    assert day.ports.ledger.consumers("orders") == ()
+    assert day.ports.ledger.consumers.consumers("orders") == ()
 
 
 def test_failed_command_is_looked_into_when_its_event_says_only_failed() -> None:
@@ -479,7 +479,7 @@ def test_failed_command_is_looked_into_when_its_event_says_only_failed() -> None
     (instance_id,) = day.instances()
     day.invoke(day.terminate(instance_id))
     finish(day, day.ports.instances.commands[0], CommandStatus.UNKNOWN, "Failed")
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert (drain.state, drain.failed_count, drain.unanswered_count) == (DrainState.STOPPING, 0, 1)
 
@@ -497,7 +497,7 @@ def test_success_is_not_missed_when_it_comes_before_its_commands_id_is_on_record
             command = day.ports.instances.commands[0]
             command.status = CommandStatus.SUCCEEDED
             early.append({})
-            day.at(0.1, lambda: day.ports.ledger.keep_drain(call.args[0]))
+            day.at(0.1, lambda: day.ports.ledger.drains.keep_drain(call.args[0]))
             early[0] = day.invoke(commanded(command, "Success"))
         return None
 
@@ -536,7 +536,7 @@ def test_drain_is_released_when_its_instance_has_left_by_itself() -> None:
     day.invoke(day.terminate(instance_id))
     day.ports.group.complete_hook(HookAction(day.fleet.group, day.fleet.drain.hook, instance_id), app_continue())
     day.invoke(SWEEP)
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.GONE)
 
@@ -579,7 +579,7 @@ def test_heartbeats_end_and_the_instance_goes_when_the_deadline_passes() -> None
         day.wait(60 - (day.now - START) % 60)
     assert 300 <= day.now - START <= 370
     assert day.metrics()["DrainsExpired"] == 1
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert drain.heartbeat_count <= 300 / 45
 
@@ -600,7 +600,7 @@ def test_quiet_fleet_costs_four_calls_when_swept() -> None:
     """No drains, no waiting instance: documents, both kinds of records, group; no lease, no tick."""
     day = Day()
     day.invoke(SWEEP)
-    reads = ("MemoryFleets.load", "MemoryLedger.drains", "MemoryLedger.consumers", "MemoryGroup.read")
+    reads = ("MemoryFleets.load", "MemoryDrains.drains", "MemoryConsumers.consumers", "MemoryGroup.read")
     assert day.calls == dict.fromkeys(reads, 1)
     assert day.now == START
 
@@ -659,10 +659,10 @@ def test_sweep_stops_at_its_time_when_there_is_more_than_it_can_do() -> None:
     day.decide = slow
     day.invoke(SWEEP, shift_s=20)
     assert START + 20 <= day.now < START + 30
-    found = len(day.ports.ledger.drains("orders"))
+    found = len(day.ports.ledger.drains.drains("orders"))
     assert 0 < found < 30
     day.invoke(SWEEP, shift_s=20)
-    assert len(day.ports.ledger.drains("orders")) > found
+    assert len(day.ports.ledger.drains.drains("orders")) > found
 
 
 # --------------------------------------------------------------------------- signs of life, and what is kept
@@ -677,7 +677,7 @@ def test_instance_goes_at_once_when_its_machine_has_ended() -> None:
     assert day.state(instance_id) is DrainState.NOTICED
     day.wait(60)
     day.invoke(SWEEP)
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.COMPLETED)
     assert day.metrics()["DrainsExpired"] == 0
@@ -761,7 +761,7 @@ def test_failed_drain_is_kept_and_counted_until_a_person_lets_it_go() -> None:
     told_back = day.release(instance_id)
     assert told_back["state"] == "retained"
     day.invoke(SWEEP)
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.TERMINATED)
     assert day.metrics()["DrainsRetained"] == 1
@@ -810,12 +810,12 @@ def test_instance_counts_when_its_consumer_is_ready() -> None:
     day.invoke(report(instance_id, "busy", day.now))
     assert day.metrics()["LaunchToFirstMessage"] == 65
     assert day.metrics()["LaunchToReady"] == 60
-    known = day.ports.ledger.consumer("orders", instance_id)
+    known = day.ports.ledger.consumers.consumer("orders", instance_id)
     assert known is not None
     assert (known.launched_at, known.first_message_at) == (START, START + 65)
     day.invoke(report(instance_id, "busy", day.now))
     noted = TimedLaunch(instance_id, START, START + 60, START + 65, START + 65, number=1)
-    assert day.ports.ledger.memory("orders").timed == (noted,), "for the planner, once"
+    assert day.ports.ledger.planner_state.memory("orders").timed == (noted,), "for the planner, once"
 
 
 def test_boot_is_replaced_when_its_consumer_gives_up_or_says_nothing() -> None:
@@ -866,7 +866,7 @@ def test_others_are_protected_when_one_has_just_left_service() -> None:
     truth = day.ports.group.read(day.fleet.group)
     day.ports.group.terminate(day.fleet.group, left, decrement=True)
     late = Minder(day.ports, day.fleet, day.clock)
-    late.sweep(day.ports.ledger.consumers("orders"), truth)
+    late.sweep(day.ports.ledger.consumers.consumers("orders"), truth)
     protected = {i.id for i in day.ports.group.read(day.fleet.group).instances if i.protected}
     assert protected == {*day.instances()} - {left}
 
@@ -967,7 +967,7 @@ def test_completion_is_repeated_when_its_answer_was_lost() -> None:
     assert finish(day, day.ports.instances.commands[0])["state"] == "done"
     day.decide = lambda call: Fault(When.BEFORE, TryLaterError("throttled")) if call.method == "read" else None
     day.invoke(SWEEP, shift_s=1)  # without a reading that would show it gone
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.LATE)
 
@@ -1021,7 +1021,7 @@ def test_operator_is_told_when_the_instance_is_not_in_the_group() -> None:
         " group of fleet orders: nothing was released"
     }
     assert "is in Auto Scaling group mail-consumers, not in orders-consumers" in day.release(other)["error"]
-    assert day.ports.ledger.drains("orders") == ()
+    assert day.ports.ledger.drains.drains("orders") == ()
     assert day.metrics()["DrainsReleased"] == 0
 
 
@@ -1142,7 +1142,7 @@ def test_consumer_finishes_when_its_instance_goes_back_to_its_warm_pool(told: bo
         day.wait(5)
         assert state_of(day, instance_id) == "Warmed:Pending:Wait"
         assert day.state(instance_id) is DrainState.STOPPING
-    drain = day.ports.ledger.drain("orders", instance_id)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert drain.command_id is not None
     day.ports.instances.answer(instance_id, CommandStatus.SUCCEEDED)
@@ -1181,7 +1181,7 @@ def test_boot_is_let_into_the_warm_pool_when_its_consumer_is_ready() -> None:
     held = Instance(instance_id, Lifecycle.ASIDE, "Warmed:Pending:Wait", launched_at=START)
     reading = GroupReading(day.fleet.group, day.now + 1, 1, 0, 10, (held,))
     minder.sweep((), reading)
-    (known,) = day.ports.ledger.consumers("orders")
+    (known,) = day.ports.ledger.consumers.consumers("orders")
     assert (known.boot, known.hook) == (BootState.BOOTING, HookAction(day.fleet.group, launch_hook.name, instance_id))
     minder.sweep((known,), replace(reading, at=day.now + 60))
     assert minder.minded.lost == []

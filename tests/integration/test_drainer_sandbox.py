@@ -17,7 +17,7 @@ from sluice.draining import sweep
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.memory import Crash, When, at_call, faulty_ports
 from sluice.model.draining import Drain, DrainOutcome, DrainState
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving import context
 from tests.integration.contract_worlds import AwsWorld
 from tools.sandbox.sandbox import Sandbox
@@ -57,7 +57,7 @@ class Yard:
 
     def drain(self) -> Drain:
         """The fleet's only drain."""
-        (drain,) = self.world.ports.ledger.drains(self.name)
+        (drain,) = self.world.ports.ledger.drains.drains(self.name)
         return drain
 
 
@@ -191,12 +191,12 @@ def test_many_share_one_command_when_a_sweep_finds_them(sandbox: Sandbox, make_y
     yard.group.desire(0)
     eventually(lambda: yard.group.in_state("Terminating:Wait", 12))
     yard.invoke(SWEEP)
-    commands = {drain.command_id for drain in yard.world.ports.ledger.drains(yard.name)}
+    commands = {drain.command_id for drain in yard.world.ports.ledger.drains.drains(yard.name)}
     assert len(commands) == 1
     yard.invoke(SWEEP, ticks_s=40.0)
     eventually(lambda: not yard.group.states())
     assert all("drained" in log.read_text() for log in logs)
-    assert {drain.outcome for drain in yard.world.ports.ledger.drains(yard.name)} <= {
+    assert {drain.outcome for drain in yard.world.ports.ledger.drains.drains(yard.name)} <= {
         DrainOutcome.COMPLETED,
         DrainOutcome.GONE,
     }
@@ -303,7 +303,7 @@ def test_drains_go_on_when_the_drainer_died_at_any_call(
     yard.invoke(SWEEP, ticks_s=30.0)
     assert eventually(lambda: not yard.group.states())
     yard.invoke(SWEEP)
-    assert {drain.state for drain in yard.world.ports.ledger.drains(yard.name)} == {DrainState.RELEASED}
+    assert {drain.state for drain in yard.world.ports.ledger.drains.drains(yard.name)} == {DrainState.RELEASED}
     assert all("drained" in log.read_text() for log in logs)
 
 
@@ -336,5 +336,5 @@ def test_consumer_finishes_when_its_fleets_document_is_broken_by_hand_while_it_e
         assert "drained" in log.read_text()
         assert eventually(lambda gone=instance_id: gone not in yard.group.states())
         yard.world.put_document(yard.name, usable["Parameter"]["Value"])
-    drains = yard.world.ports.ledger.drains(yard.name)
+    drains = yard.world.ports.ledger.drains.drains(yard.name)
     assert {drain.outcome for drain in drains} == {DrainOutcome.COMPLETED}

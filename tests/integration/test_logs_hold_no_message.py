@@ -14,7 +14,7 @@ from sluice.config.fleet import Fleet
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
 from sluice.model.redriving import Quarantined
 from sluice.ports.errors import TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving.context import Shift
 from tests.support.redrive_worlds import polled
 
@@ -112,7 +112,7 @@ class Stack:
 
 def entries(stack: Stack) -> tuple[Quarantined, ...]:
     """What is in quarantine."""
-    return stack.ports.ledger.quarantined("orders")[0]
+    return stack.ports.ledger.quarantine.quarantined("orders")[0]
 
 
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])

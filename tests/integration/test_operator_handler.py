@@ -15,7 +15,7 @@ from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.sweep import Shift as DrainShift
 from sluice.memory import Call, Fault, Hook, MemoryPorts, faulty_ports, memory_ports, queue_url
 from sluice.model.observed import Lifecycle
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving.context import Shift
 from tests.support.redrive_worlds import polled
 
@@ -178,7 +178,7 @@ def test_forged_event_changes_nothing_when_sent_to_whom_it_is_meant_for_and_to_t
     assert stack.writes == []
     assert stack.in_service()
     assert stack.ports.instances.commands == []
-    assert stack.ports.ledger.quarantined("orders") == ((), None)
+    assert stack.ports.ledger.quarantine.quarantined("orders") == ((), None)
     if function == "redriver":
         kept = {failure["itemIdentifier"] for failure in answered["batchItemFailures"]}
         assert kept == {record["messageId"] for record in event["Records"]}, "Lambda deletes none of them"

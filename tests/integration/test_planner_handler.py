@@ -20,7 +20,7 @@ from sluice.planning.service import Invocation, PlannerService
 from sluice.planning.shadow.scorecard import score
 from sluice.planning.tick import LEASE_S
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.telemetry import Record
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -193,8 +193,8 @@ def test_person_when_a_dry_run_is_asked_for() -> None:
     assert "420 messages are waiting" in ticked["sentence"]
     assert ticked["reasons"][0]["code"] == ReasonCode.NEED
     assert day.desired() == 0
-    assert day.ports.ledger.decisions("orders", 10) == ()
-    assert day.ports.ledger.memory("orders").samples == ()
+    assert day.ports.ledger.decisions.decisions("orders", 10) == ()
+    assert day.ports.ledger.planner_state.memory("orders").samples == ()
     assert not {call for call in day.calls if "keep" in call or "record" in call or "acquire" in call}
 
 
@@ -207,12 +207,12 @@ def test_tick_when_orders_wait_at_zero(log: Callable[[], list[dict[str, Any]]]) 
     day.send(420)
     day.invoke(MINUTE, shift_s=1.0)
     assert day.desired() == 8
-    [(decision, outcome)] = day.ports.ledger.decisions("orders", 10)
+    [(decision, outcome)] = day.ports.ledger.decisions.decisions("orders", 10)
     assert (decision.want, decision.raw_need, outcome.status) == (8, 8, OutcomeStatus.APPLIED)
     assert outcome.decision_id == decision.id
-    memory = day.ports.ledger.memory("orders")
+    memory = day.ports.ledger.planner_state.memory("orders")
     assert (decision.action, memory.needs.needs) == (Action.SCALE_OUT, ((START, 8),))
-    assert day.ports.ledger.acquire("orders", "another", START + 9, START)
+    assert day.ports.ledger.leases.acquire("orders", "another", START + 9, START)
     told = [line for line in log() if line["message"] == decision.sentence]
     assert [(line["fleet"], line["tick"], line["outcome"], line["want"]) for line in told] == [
         ("orders", decision.id, "applied", 8)
@@ -224,12 +224,12 @@ def test_tick_when_a_part_of_the_memory_cannot_be_read(log: Callable[[], list[di
     """It is told in the log and in a metric, once: what is kept then is whole."""
     day = Day()
     problem = "field surprises of the planner's memory is not known and was left out"
-    day.ports.ledger.keep_memory("orders", Memory(unread=(problem,)))
+    day.ports.ledger.planner_state.keep_memory("orders", Memory(unread=(problem,)))
     day.invoke(MINUTE, shift_s=1.0)
     day.invoke(MINUTE, shift_s=1.0)
     assert [line["problems"] for line in log() if "what was learned" in line["message"]] == [[problem]]
     assert day.counted("MemoryFieldsUnread") == 1
-    assert day.ports.ledger.memory("orders").unread == ()
+    assert day.ports.ledger.planner_state.memory("orders").unread == ()
 
 
 def test_minute_when_a_fleet_is_hot() -> None:
@@ -237,7 +237,7 @@ def test_minute_when_a_fleet_is_hot() -> None:
     day = Day()
     day.send(420)
     day.invoke(MINUTE)
-    decided = day.ports.ledger.decisions("orders", 20)
+    decided = day.ports.ledger.decisions.decisions("orders", 20)
     assert [decision.at - START for decision, _ in reversed(decided)] == [0, 10, 20, 30, 40, 50]
     assert day.desired() == 8
     assert day.now == START + 50
@@ -251,14 +251,14 @@ def test_minute_when_a_fleet_is_cold() -> None:
     assert day.calls == Counter(
         {
             "MemoryFleets.load": 1,
-            "MemoryLedger.acquire": 1,
+            "MemoryLeases.acquire": 1,
             "MemoryQueue.read": 1,
             "MemorySignals.read": 1,
             "MemoryGroup.read": 1,
-            "MemoryLedger.memory": 1,
-            "MemoryLedger.record": 1,
-            "MemoryLedger.keep_memory": 1,
-            "MemoryLedger.release": 1,
+            "MemoryPlannerState.memory": 1,
+            "MemoryDecisions.record": 1,
+            "MemoryPlannerState.keep_memory": 1,
+            "MemoryLeases.release": 1,
         }
     )
 
@@ -268,7 +268,7 @@ def test_minute_when_the_functions_time_is_short() -> None:
     day = Day()
     day.send(420)
     day.invoke(MINUTE, shift_s=25.0)
-    assert len(day.ports.ledger.decisions("orders", 20)) == 3
+    assert len(day.ports.ledger.decisions.decisions("orders", 20)) == 3
 
 
 def test_hour_when_traffic_comes_and_goes() -> None:
@@ -295,7 +295,7 @@ def test_hour_when_traffic_comes_and_goes() -> None:
     assert sum(taken) == 1500
     assert max(sizes) >= 4
     assert sizes[-1] == 0
-    statuses = {outcome.status for _, outcome in day.ports.ledger.decisions("orders", 200)}
+    statuses = {outcome.status for _, outcome in day.ports.ledger.decisions.decisions("orders", 200)}
     assert statuses == {OutcomeStatus.APPLIED, OutcomeStatus.UNCHANGED}
 
 
@@ -304,7 +304,7 @@ def test_tick_when_the_fleet_is_in_shadow_mode() -> None:
     day = Day(a_fleet(mode="shadow"))
     day.send(420)
     day.invoke(MINUTE, shift_s=1.0)
-    [(decision, outcome)] = day.ports.ledger.decisions("orders", 10)
+    [(decision, outcome)] = day.ports.ledger.decisions.decisions("orders", 10)
     assert (decision.want, outcome.status) == (8, OutcomeStatus.SHADOW)
     assert day.desired() == 0
     assert day.calls["MemoryGroup.set_desired"] == 0
@@ -327,7 +327,7 @@ def test_hour_when_the_fleet_is_in_shadow_mode(log: Callable[[], list[dict[str, 
     assert day.calls["MemoryGroup.set_desired"] == 0
     assert ticked["current"] == 0
     assert ticked["want"] > 0  # of the real fleet, whose backlog nobody works off
-    shadow = day.ports.ledger.memory("orders").shadow
+    shadow = day.ports.ledger.planner_state.memory("orders").shadow
     scored = score(shadow)
     assert scored is not None
     assert (scored.acting.late_fraction, scored.acting.launches, scored.acting.unit_hours) == (1.0, 0, 0.0)
@@ -353,7 +353,7 @@ def test_minute_when_only_the_fleet_as_it_would_be_is_hot() -> None:
         received = day.ports.queue.receive(day.fleets[0].queue, 10, 30.0)
     day.now += 10.0
     day.invoke(MINUTE, shift_s=35.0)
-    decided = [decision for decision, _ in day.ports.ledger.decisions("orders", 20)]
+    decided = [decision for decision, _ in day.ports.ledger.decisions.decisions("orders", 20)]
     assert len(decided) == 5
     assert not any(decision.hot for decision in decided[:-1])
 
@@ -365,13 +365,13 @@ def test_tick_when_a_shadow_missed_ticks_or_acts_scores_nothing(log: Callable[[]
     day.now += 600.0
     [ticked] = day.invoke(MINUTE)["ticks"]
     assert "no tick for 600 s" in ticked["shadow"]["restarted"]
-    kept = day.ports.ledger.memory("orders").shadow
+    kept = day.ports.ledger.planner_state.memory("orders").shadow
     day.now += 60.0
     day.invoke({"fleet": "orders", "dry_run": True})
-    assert day.ports.ledger.memory("orders").shadow == kept
+    assert day.ports.ledger.planner_state.memory("orders").shadow == kept
     acting = Day()
     assert "shadow" not in acting.invoke(MINUTE)["ticks"][0]
-    assert acting.ports.ledger.memory("orders").shadow == Shadow()
+    assert acting.ports.ledger.planner_state.memory("orders").shadow == Shadow()
 
 
 def test_tick_when_the_fleet_is_paused() -> None:
@@ -416,7 +416,7 @@ def test_lease_when_an_alarm_comes_during_a_hot_minute(log: Callable[[], list[di
     day.invoke(MINUTE)
     assert answers == [{"ticks": [{"fleet": "orders", "outcome": OutcomeStatus.BUSY}]}]
     assert day.counted("TicksBusy") == 1
-    assert len(day.ports.ledger.decisions("orders", 20)) == 6
+    assert len(day.ports.ledger.decisions.decisions("orders", 20)) == 6
     assert any(line["message"] == "another planner has the fleet's lease" for line in log())
 
 
@@ -424,9 +424,9 @@ def test_lease_when_the_other_planner_lets_go_within_the_minute() -> None:
     """The schedule takes a busy fleet over as soon as it can, so that it is never left alone for long."""
     day = Day()
     day.send(420)
-    assert day.ports.ledger.acquire("orders", "an alarm's", START + 25.0, START)
+    assert day.ports.ledger.leases.acquire("orders", "an alarm's", START + 25.0, START)
     day.invoke(MINUTE)
-    decided = [decision.at - START for decision, _ in reversed(day.ports.ledger.decisions("orders", 20))]
+    decided = [decision.at - START for decision, _ in reversed(day.ports.ledger.decisions.decisions("orders", 20))]
     assert decided == [30, 40, 50]
 
 
@@ -434,7 +434,7 @@ def test_lease_when_a_planner_died() -> None:
     """A lease runs out by itself within the next minute."""
     day = Day()
     day.send(420)
-    assert day.ports.ledger.acquire("orders", "dead", START + LEASE_S, START)
+    assert day.ports.ledger.leases.acquire("orders", "dead", START + LEASE_S, START)
     day.now = START + LEASE_S + 1
     assert day.invoke(MINUTE, shift_s=1.0)["ticks"][0]["outcome"] == OutcomeStatus.APPLIED
 
@@ -483,7 +483,7 @@ def test_tick_when_a_permission_is_missing(method: str, outcome: OutcomeStatus, 
     day.send(420)
     day.send(420, "mails")
     day.invoke(MINUTE, shift_s=1.0)
-    [(_, recorded)] = day.ports.ledger.decisions("orders", 10)
+    [(_, recorded)] = day.ports.ledger.decisions.decisions("orders", 10)
     assert recorded.status == outcome
     assert "grant sqs:GetQueueAttributes" in recorded.answer
     assert any(line["level"] == "ERROR" and "grant" in line.get("problem", "") for line in log())
@@ -508,7 +508,7 @@ def test_tick_when_the_ledger_is_throttled(method: str) -> None:
 
 def test_tick_when_a_lease_cannot_be_given_back() -> None:
     """It runs out by itself: no failure of the tick."""
-    day = Day(a_fleet(target_wait_s=300), decide=failing("MemoryLedger.release", TryLaterError("throttled")))
+    day = Day(a_fleet(target_wait_s=300), decide=failing("MemoryLeases.release", TryLaterError("throttled")))
     assert day.invoke(MINUTE)["ticks"][0]["outcome"] == OutcomeStatus.UNCHANGED
     assert day.counted("TicksSucceeded") == 1
 
@@ -521,7 +521,7 @@ def test_tick_when_one_fleet_meets_a_bug(log: Callable[[], list[dict[str, Any]]]
     assert day.desired("mails") == 8
     assert day.counted("TicksFailed") == 1
     assert any("ZeroDivisionError" in line.get("exception", "") for line in log())
-    assert day.ports.ledger.acquire("orders", "another", START + 9, START)
+    assert day.ports.ledger.leases.acquire("orders", "another", START + 9, START)
 
 
 def test_growth_when_the_group_refuses() -> None:
@@ -529,9 +529,9 @@ def test_growth_when_the_group_refuses() -> None:
     day = Day(decide=failing("MemoryGroup.set_desired", RefusedError("ScalingActivityInProgress")))
     day.send(420)
     day.invoke(MINUTE, shift_s=1.0)
-    [(decision, outcome)] = day.ports.ledger.decisions("orders", 10)
+    [(decision, outcome)] = day.ports.ledger.decisions.decisions("orders", 10)
     assert (decision.want, outcome.status, outcome.answer) == (8, OutcomeStatus.FAILED, "ScalingActivityInProgress")
-    assert day.ports.ledger.memory("orders").needs
+    assert day.ports.ledger.planner_state.memory("orders").needs
 
 
 # --------------------------------------------------------------------------- several queues
@@ -556,14 +556,14 @@ def test_tick_when_a_fleet_has_several_queues(log: Callable[[], list[dict[str, A
     day.send(60, "orders-urgent")
     day.send(9000, "returns")
     day.invoke({"fleet": "orders"}, shift_s=5.0)
-    (decision,) = day.ports.ledger.decisions("orders", 10)
+    (decision,) = day.ports.ledger.decisions.decisions("orders", 10)
     figures = {figure.name: figure.value for figure in decision[0].figures}
     assert (figures["visible"], figures["visible in orders-urgent"], figures["visible in returns"]) == (460, 60, 9000)
     assert 0 < day.desired() == max(figures["need of orders"], figures["need of orders-urgent"])
     assert "need of returns" not in figures
     assert (day.calls["MemoryQueue.read_all"], day.calls["MemorySignals.read_all"]) == (1, 1)
     assert any("460 messages are waiting" in line["message"] for line in log())
-    memory = day.ports.ledger.memory("orders")
+    memory = day.ports.ledger.planner_state.memory("orders")
     assert [queue.name for queue in memory.queues] == ["orders", "orders-urgent", "returns"]
 
 
@@ -623,7 +623,7 @@ def test_hour_when_a_fleet_of_several_queues_is_in_shadow_mode(log: Callable[[],
         day.now = began + 60.0
     [ticked] = answer["ticks"]
     assert (ticked["outcome"], day.desired(), day.calls["MemoryGroup.set_desired"]) == (OutcomeStatus.SHADOW, 0, 0)
-    shadow = day.ports.ledger.memory("orders").shadow
+    shadow = day.ports.ledger.planner_state.memory("orders").shadow
     assert [queue.name for queue in shadow.queues] == ["orders", "orders-urgent"]
     scored = score(shadow)
     assert scored is not None

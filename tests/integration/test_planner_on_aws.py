@@ -59,9 +59,9 @@ def test_planner_when_orders_come_and_go_on_aws(world: AwsWorld) -> None:
         sizes.append(invoke(world)["ticks"][0]["want"])
     assert sizes[-1] == 0
     assert world.ports.group.read(group).desired == 0
-    memory = world.ports.ledger.memory("orders")
+    memory = world.ports.ledger.planner_state.memory("orders")
     assert len(memory.samples) >= 5
-    decided = world.ports.ledger.decisions("orders", 10)
+    decided = world.ports.ledger.decisions.decisions("orders", 10)
     grown_at = min(decision.at for decision, _ in decided if decision.action is Action.SCALE_OUT)
     assert any(decision.action is Action.SCALE_IN and decision.at > grown_at for decision, _ in decided)
     assert [outcome.status for _, outcome in decided].count(OutcomeStatus.APPLIED) >= 2
@@ -71,7 +71,7 @@ def test_memory_when_it_has_gone_through_the_ledger(world: AwsWorld) -> None:
     """What a tick has learned comes back as it was, so that the next goes on from there."""
     make_fleet(world)
     invoke(world)
-    kept = world.ports.ledger.memory("orders")
+    kept = world.ports.ledger.planner_state.memory("orders")
     assert kept != Memory()
     learned = changed(
         kept,
@@ -80,8 +80,8 @@ def test_memory_when_it_has_gone_through_the_ledger(world: AwsWorld) -> None:
         chosen=("hour", 3.0, 0.5),
         week=(-1.0,),
     )
-    world.ports.ledger.keep_memory("orders", learned)
-    assert world.ports.ledger.memory("orders") == learned
+    world.ports.ledger.planner_state.keep_memory("orders", learned)
+    assert world.ports.ledger.planner_state.memory("orders") == learned
 
 
 def test_planner_when_the_queue_does_not_exist(world: AwsWorld) -> None:

@@ -20,7 +20,7 @@ from sluice.config.fleet import Fleet
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
 from sluice.model.redriving import JobState, Message, Quarantined
 from sluice.ports.errors import NeedsFixError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving.commands import ANSWER_S
 from sluice.redriving.context import GRACE_S, MARGIN_S, Shift
 from sluice.redriving.message_copy import first_sent_at
@@ -102,7 +102,7 @@ class World:
             entry = Quarantined(
                 self.fleet.name, group, message_id, key, cause, self.now - 10, None, 3, None, 2, "sample"
             )
-            assert self.ports.ledger.quarantine(entry)
+            assert self.ports.ledger.quarantine.quarantine(entry)
 
     def sent(self, name: str = "orders", suffix: str = "") -> tuple[Message, ...]:
         """What is in a fleet's queue."""
@@ -183,13 +183,13 @@ def test_batch_is_quarantined_by_cause_when_retries_are_off(name: str) -> None:
     world = World(a_fleet(suffix=".fifo" if "fifo" in name else "", max_redrives=0))
     for _ in range(2):
         assert world.respond(batch) == {"batchItemFailures": []}
-        entries = world.ports.ledger.quarantined("orders")[0]
+        entries = world.ports.ledger.quarantine.quarantined("orders")[0]
         received = [app.read_record(record) for record in batch["Records"]]
         assert [entry.message_id for entry in entries] == [message.id for message in received]
         for entry, message in zip(entries, received, strict=True):
             kept = world.ports.archive.load(entry.key)
             assert (kept.body, kept.attributes) == (message.body, message.attributes)
-        groups = world.ports.ledger.failure_groups("orders")
+        groups = world.ports.ledger.failure_groups.failure_groups("orders")
         assert sum(group.count for group in groups) == len(received)
     assert world.counted("Quarantined") == len(received)
 
@@ -206,7 +206,7 @@ def test_batch_names_just_what_failed_when_the_archive_fails_for_one(world: Worl
 
     answered = world.respond(batch, faulty_ports(world.ports, decide))
     assert answered == {"batchItemFailures": [{"itemIdentifier": first}]}
-    assert len(world.ports.ledger.quarantined("orders")[0]) == len(batch["Records"]) - 1
+    assert len(world.ports.ledger.quarantine.quarantined("orders")[0]) == len(batch["Records"]) - 1
 
 
 @pytest.mark.parametrize("method", ["load", "facts"])
@@ -248,7 +248,7 @@ def test_batch_is_sorted_out_by_source_when_two_fleets_share_a_dead_letter_queue
         records.append(record)
     assert world.respond({"Records": records}) == {"batchItemFailures": []}
     assert (len(world.sent("orders")), len(world.sent("returns"))) == (1, 1)
-    (entry,) = world.ports.ledger.quarantined("orders")[0]
+    (entry,) = world.ports.ledger.quarantine.quarantined("orders")[0]
     assert entry.message_id == "m-2"
 
 
@@ -262,9 +262,9 @@ def test_redrive_all_sends_everything_when_asked(world: World) -> None:
     answered = world.respond(event("operator-redrive-all"))["job"]
     assert (answered["state"], answered["sent_count"], answered["requested_by"]) == ("done", 3, "an invoke")
     assert len(world.sent()) == 3
-    assert world.ports.ledger.quarantined("orders")[0] == ()
+    assert world.ports.ledger.quarantine.quarantined("orders")[0] == ()
     assert world.counted("Redriven") == 3
-    (job,) = world.ports.ledger.jobs("orders")
+    (job,) = world.ports.ledger.jobs.jobs("orders")
     assert (job.state, job.rate_per_s, job.requested_by) == (JobState.DONE, 10, "an invoke")
 
 
@@ -274,7 +274,7 @@ def test_redrive_group_sends_that_group_alone_when_asked(world: World) -> None:
     world.quarantine("m-3", group="other-12ab")
     answered = world.respond(event("operator-redrive-group"))["job"]
     assert (answered["sent_count"], answered["failure_group"]) == (2, GROUP)
-    assert [entry.message_id for entry in world.ports.ledger.quarantined("orders")[0]] == ["m-3"]
+    assert [entry.message_id for entry in world.ports.ledger.quarantine.quarantined("orders")[0]] == ["m-3"]
 
 
 def test_redrive_message_sends_that_message_alone_when_asked(world: World) -> None:
@@ -298,7 +298,7 @@ def test_redrive_dry_run_counts_and_writes_nothing_when_asked(world: World) -> N
     assert [(group["failure_group"], group["count"]) for group in answered["groups"]] == [(GROUP, 2)]
     assert json.loads(json.dumps(answered)) == answered
     assert set(calls) <= {"load", "failure_groups"}
-    assert world.ports.ledger.jobs("orders") == ()
+    assert world.ports.ledger.jobs.jobs("orders") == ()
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_redrive_answers_what_would_be_right_when_a_request_is_wrong(
     assert list(answered) == ["error"]
     for problem in problems:
         assert problem in answered["error"]
-    assert world.ports.ledger.jobs("orders") == ()
+    assert world.ports.ledger.jobs.jobs("orders") == ()
 
 
 def test_redrive_names_what_to_grant_when_aws_refuses(world: World) -> None:
@@ -367,7 +367,7 @@ def test_redrive_goes_on_by_the_minute_when_it_does_not_end_within_a_request(wor
     for _ in range(5):
         world.now += 60
         world.respond(event("redriver-job-tick"))
-    (job,) = world.ports.ledger.jobs("orders")
+    (job,) = world.ports.ledger.jobs.jobs("orders")
     assert (job.state, job.sent_count, len(world.sent())) == (JobState.DONE, 60, 60)
     assert world.counted("Redriven") == 60
 
@@ -381,7 +381,7 @@ def test_stop_ends_a_job_when_asked(world: World) -> None:
     assert world.respond(stop)["job"]["state"] == "stopped"
     world.now += 600
     assert world.respond(event("redriver-job-tick")) == {"jobs": []}
-    (job,) = world.ports.ledger.jobs("orders")
+    (job,) = world.ports.ledger.jobs.jobs("orders")
     assert (job.note, len(world.sent())) == ("Stopped by Ada.", 1)
     assert "no job none-such" in world.respond({"stop": {"fleet": "orders", "job_id": "none-such"}})["error"]
     assert world.respond({"stop": {"fleet": "orders"}}) == {"error": "stop.job_id: is required"}
@@ -446,7 +446,7 @@ def test_button_answers_html_when_the_widget_calls(world: World) -> None:
     assert page.problems == []
     assert "2 of 2 messages sent" in page.text
     assert "asked by the widget" in page.text
-    (job,) = world.ports.ledger.jobs("orders")
+    (job,) = world.ports.ledger.jobs.jobs("orders")
     assert job.requested_by == "the widget"
 
 
@@ -586,7 +586,7 @@ def test_handler_quarantines_and_redrives_when_on_aws(
     assert message.body == batch["Records"][0]["body"]
     assert dict(message.attributes)["invoice"].binary == bytes(range(16))
     assert dict(message.attributes)["shop"] == text("Zürich \N{EN DASH} 東京")
-    assert ports.ledger.quarantined("orders")[0] == ()
+    assert ports.ledger.quarantine.quarantined("orders")[0] == ()
     assert calls <= {
         "GetParametersByPath",
         "GetQueueAttributes",

@@ -11,7 +11,7 @@ from sluice.config.fleet import Fleet, parse
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
 from sluice.model.redriving import Attribute, JobPhase, JobState, RedriveJob
 from sluice.ports.errors import TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving.context import MARGIN_S, Shift
 from sluice.redriving.dead_letters import PAUSED_LOOK_S
 from sluice.redriving.failure_groups import CAUSE, SOURCE
@@ -126,7 +126,7 @@ class World:
 
     def held(self) -> dict[str, str | None]:
         """The bodies in quarantine, each with the source on its entry."""
-        entries = self.ports.ledger.quarantined("orders")[0]
+        entries = self.ports.ledger.quarantine.quarantined("orders")[0]
         return {self.ports.archive.load(entry.key).body: entry.source for entry in entries}
 
     def quarantine(self, **by_queue: tuple[str, ...]) -> None:
@@ -144,7 +144,7 @@ class World:
 
     def job(self) -> RedriveJob:
         """The one job on record."""
-        (job,) = self.ports.ledger.jobs("orders")
+        (job,) = self.ports.ledger.jobs.jobs("orders")
         return job
 
 
@@ -226,7 +226,7 @@ def test_dead_letter_is_quarantined_when_it_came_from_none_of_the_queues(shared:
     world.stamp("dead" if shared else "urgent-dead", "x", source)
     assert world.poll("dead" if shared else "urgent-dead") == []
     assert (world.bodies("urgent"), world.bodies("other"), world.held()) == ([], [], {"x": source})
-    (group,) = world.ports.ledger.failure_groups("orders")
+    (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
     assert (group.cause, group.count) == ("Broken: it is", 1)
 
 
@@ -282,7 +282,7 @@ def test_dead_letter_of_a_paused_queue_is_put_away_before_sqs_deletes_it() -> No
     world.now += 5  # not hidden for as long as otherwise: it might not be there any more
     assert world.poll("other-dead") == []
     assert (world.held(), world.bodies("other-dead")) == ({"o1": world.arn("other")}, [])
-    (entry,) = world.ports.ledger.quarantined("orders")[0]
+    (entry,) = world.ports.ledger.quarantine.quarantined("orders")[0]
     assert entry.attempt == 0
 
 
@@ -415,7 +415,7 @@ def test_edited_message_goes_back_to_its_own_queue() -> None:
     """With the word that it waits there, where the queue is paused; one of which nothing tells is refused."""
     world = World(a_fleet(shared=True, edits=True))
     world.quarantine(other=("o1",))
-    (entry,) = world.ports.ledger.quarantined("orders")[0]
+    (entry,) = world.ports.ledger.quarantine.quarantined("orders")[0]
     world.change(a_fleet(shared=True, edits=True, paused=("other",)))
     job = world.person("edit", message_id=entry.message_id, body="better")["job"]
     assert (world.bodies("other"), world.bodies("urgent")) == (["better"], [])
@@ -430,7 +430,7 @@ def test_message_is_restored_to_the_queue_it_came_from() -> None:
     """The archive knows what SQS said."""
     world = World(a_fleet(shared=True))
     world.quarantine(other=("o1",))
-    (entry,) = world.ports.ledger.quarantined("orders")[0]
+    (entry,) = world.ports.ledger.quarantine.quarantined("orders")[0]
     world.person("redrive", all=True)
     world.now += 1
     assert world.bodies("other") == ["o1"]
@@ -450,7 +450,9 @@ def test_cause_is_noted_when_the_consumer_of_any_queue_tells_it() -> None:
     told = {"source": "sluice.consumer", "detail-type": "Sluice Message Failure", "detail": detail}
     assert world.ask(told) == {"noted": ["orders"]}
     world.poll("other-dead")
-    assert [group.cause for group in world.ports.ledger.failure_groups("orders")] == ["KeyError: 'street'"]
+    assert [group.cause for group in world.ports.ledger.failure_groups.failure_groups("orders")] == [
+        "KeyError: 'street'"
+    ]
 
 
 def test_fifo_order_is_kept_by_queue_when_one_is_chosen() -> None:
@@ -465,7 +467,9 @@ def test_fifo_order_is_kept_by_queue_when_one_is_chosen() -> None:
     world.poll("dead")
     world.now += 1
     entry = next(
-        one for one in world.ports.ledger.quarantined("orders")[0] if one.attempt == 0 and one.at > world.now - 2
+        one
+        for one in world.ports.ledger.quarantine.quarantined("orders")[0]
+        if one.attempt == 0 and one.at > world.now - 2
     )
     assert "would overtake" in world.person("redrive", message_id=entry.message_id)["error"]
 
@@ -480,7 +484,7 @@ def test_message_of_unknown_source_holds_up_what_is_behind_it_in_its_message_gro
         world.now += 1
     job = world.person("redrive", all=True)["job"]
     assert (job["state"], world.bodies("other"), set(world.held())) == ("stopped", ["a", "b"], {"x", "c"})
-    (lost,) = [one for one in world.ports.ledger.quarantined("orders")[0] if one.source == ""]
+    (lost,) = [one for one in world.ports.ledger.quarantine.quarantined("orders")[0] if one.source == ""]
     world.person("redrive", message_id=lost.message_id, to_queue="other.fifo")
     world.person("redrive", all=True)
     assert (finish_all(world), world.bodies("other")) == ({}, ["a", "b", "x", "c"])
@@ -608,7 +612,7 @@ def slow(world: World, **changes: Any) -> RedriveJob:
         "slow", "orders", JobState.RUNNING, world.now, "ada", world.now, from_dead_letters=True, pace_per_s=0.1,
         phase=JobPhase.RAMP, **values,
     )  # fmt: skip
-    return world.ports.ledger.keep_job(job)
+    return world.ports.ledger.jobs.keep_job(job)
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_group_is_set_aside_and_taken_out_again_when_a_person_says_so() -> None:
     """Its messages stay; a redrive of all leaves it out meanwhile."""
     world = World()
     world.quarantine("a")
-    (group,) = world.ports.ledger.failure_groups("orders")
+    (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
     assert "set aside: 1 messages" in asked(world, request("archive", failure_group=group.id))["note"]
     dry = asked(world, request("redrive", all=True, dry_run=True))
     assert (dry["selected_count"], dry["left_groups"]) == (0, [group.id])
@@ -144,7 +144,7 @@ def test_cause_is_noted_when_a_consumer_tells_it() -> None:
     event = {"source": "sluice.consumer", "detail-type": "Sluice Message Failure"}
     for queue in ("orders", world.to.arn, world.fleet.queue):
         assert asked(world, event | {"detail": detail | {"queue": queue}}) == {"noted": ["orders"]}
-    told = world.ports.ledger.causes("orders", ["m-1"])["m-1"]
+    told = world.ports.ledger.causes.causes("orders", ["m-1"])["m-1"]
     assert told.startswith("KeyError: 'street'")
     assert len(told) == 2_000
     assert "is the queue of no fleet" in asked(world, event | {"detail": detail | {"queue": "invoices"}})["error"]

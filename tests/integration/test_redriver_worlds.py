@@ -107,13 +107,13 @@ def test_dead_letters_come_back_whole_when_they_were_retried_quarantined_and_red
     for _ in range(2):  # the first failing is retried, the second is quarantined
         fleet.fail()
         assert fleet.poll() == []
-    entries, _ = fleet.ports.ledger.quarantined(fleet.name)
+    entries, _ = fleet.ports.ledger.quarantine.quarantined(fleet.name)
     kept = [fleet.ports.archive.load(entry.key) for entry in entries]
     assert sorted(message.body for message in kept) == ["a", "b", "c"]
     if fifo:
         assert [message.body for message in kept] == fleet.polled
         assert world.kind == "moto" or fleet.polled == ["a", "b", "c"]  # moto dead-letters a FIFO queue in any order
-    assert sum(group.count for group in fleet.ports.ledger.failure_groups(fleet.name)) == 3
+    assert sum(group.count for group in fleet.ports.ledger.failure_groups.failure_groups(fleet.name)) == 3
 
     world.pass_time(1.0)
     job = fleet.invoke({"redrive": {"fleet": fleet.name, "all": True, "rate_per_s": 100}})["job"]
@@ -129,8 +129,8 @@ def test_dead_letters_come_back_whole_when_they_were_retried_quarantined_and_red
         origin = origin_of(message)
         assert origin is not None
         assert (origin.job_id, origin.message_id in {entry.message_id for entry in entries}) == (job["id"], True)
-    assert fleet.ports.ledger.quarantined(fleet.name)[0] == ()
-    assert all(group.count == 0 for group in fleet.ports.ledger.failure_groups(fleet.name))
+    assert fleet.ports.ledger.quarantine.quarantined(fleet.name)[0] == ()
+    assert all(group.count == 0 for group in fleet.ports.ledger.failure_groups.failure_groups(fleet.name))
 
 
 def test_dead_letters_are_sent_from_their_queue_when_the_mode_is_manual(world: World) -> None:

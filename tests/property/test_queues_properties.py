@@ -55,7 +55,7 @@ def test_dead_letters_of_a_shared_queue_go_home_or_stay_in_sight(
 
     kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
     left = {message.body for message in received if message.id in kept}
-    held = {ports.archive.load(entry.key).body for entry in ports.ledger.quarantined("orders")[0]}
+    held = {ports.archive.load(entry.key).body for entry in ports.ledger.quarantine.quarantined("orders")[0]}
     sent = {name: [message.body for message in ports.queue.messages(fact.url)] for name, fact in facts.items()}
     ahead: defaultdict[tuple[str | None, str], list[str]] = defaultdict(list)  # what stayed, by queue and group
     for index, (source, group) in enumerate(given_):

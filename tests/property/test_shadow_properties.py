@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.aws import memory_record
-from sluice.aws.records import to_text
+from sluice.aws.ledger import memory_record
+from sluice.aws.ledger.records import to_text
 from sluice.model.shadow import Shadow, ShadowFleet
 from sluice.planning.shadow.arrivals import arrivals
 from sluice.planning.shadow.scorecard import DAYS_KEPT, HOURS_KEPT, SHARES, TallyBuilder, score

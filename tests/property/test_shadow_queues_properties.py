@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.aws import memory_record
-from sluice.aws.records import to_text
+from sluice.aws.ledger import memory_record
+from sluice.aws.ledger.records import to_text
 from sluice.model.shadow import ShadowFleet
 from sluice.planning.shadow.scorecard import SHARES, TallyBuilder, score
 from sluice.planning.shadow.simulated_fleet import BATCHES_MOST, FleetSpeed, SimulatedFleet

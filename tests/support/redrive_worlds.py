@@ -8,7 +8,7 @@ from sluice.config.fleet import Fleet, RedrivePolicy
 from sluice.memory import MemoryPorts, MemoryQueue, memory_ports, queue_url
 from sluice.model.redriving import Attribute, JobState, Message, Quarantined, RedriveJob
 from sluice.ports.aws_services import QueueFacts
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import Desk, Settlement
 from sluice.redriving.failure_groups import CAUSE
 from sluice.redriving.jobs.runner import Runner, Work, run
@@ -178,7 +178,7 @@ class World:
 
     def index(self) -> tuple[Quarantined, ...]:
         """The quarantine's index."""
-        return self.ports.ledger.quarantined("orders")[0]
+        return self.ports.ledger.quarantine.quarantined("orders")[0]
 
     def held_bodies(self) -> list[str]:
         """The bodies in quarantine, in order of the index."""
@@ -225,6 +225,6 @@ class World:
             sleep=sleep or self.sleep,
             failed=lambda job, error: self.failures.append((job.id, error)),
         )
-        after = self.ports.ledger.job("orders", job.id)
+        after = self.ports.ledger.jobs.job("orders", job.id)
         assert after is not None
         return after

@@ -86,19 +86,19 @@ def make_world(now: float = NOW) -> World:
     clock = SetClock(now)
     ports = memory_ports(clock, [fleet(), fleet("invoices", target_wait_s=900.0)])
     for made, came_of in afternoon(now):
-        ports.ledger.record(made, came_of)
+        ports.ledger.decisions.record(made, came_of)
     other = decision(now - 20, name="invoices", current=1, need=1, visible=0, oldest_age_s=0, working=1)
-    ports.ledger.record(other, outcome(other))
+    ports.ledger.decisions.record(other, outcome(other))
     for drain in drains(now):
-        ports.ledger.keep_drain(drain)
+        ports.ledger.drains.keep_drain(drain)
     for group in failure_groups(now):
         for n in range(group.seen_count):
             at = group.first_seen_at if n == 0 else group.last_seen_at
-            ports.ledger.note_failure("orders", group.id, group.cause, group.sample, at)
+            ports.ledger.failure_groups.note_failure("orders", group.id, group.cause, group.sample, at)
         for n in range(group.count):
             quarantine(ports, group.id, group.cause, group.sample, at=group.first_seen_at + n, number=n)
     done = jobs(now)[1]
-    ports.ledger.keep_job(done)
+    ports.ledger.jobs.keep_job(done)
     return World(clock, ports)
 
 
@@ -120,4 +120,4 @@ def quarantine(ports: MemoryPorts, group: str, cause: str, body: str, *, at: flo
         sample=body[:500],
         expires_at=at - 60 + RETENTION_S,
     )
-    assert ports.ledger.quarantine(entry)
+    assert ports.ledger.quarantine.quarantine(entry)

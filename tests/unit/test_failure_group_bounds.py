@@ -6,7 +6,7 @@ import pytest
 
 from sluice.memory import Call, faulty_ports
 from sluice.model.redriving import FailureGroup, JobState
-from sluice.ports.ledger import EMPTY_GROUPS_KEPT_S
+from sluice.ports.ledger.failure_groups import EMPTY_GROUPS_KEPT_S
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, Cause
 from sluice.redriving.jobs.lifecycle import Selection, open_job
 from tests.support.redrive_worlds import World, fleet, letter
@@ -22,7 +22,7 @@ def free_text(number: int) -> str:
 
 def groups(world: World) -> tuple[FailureGroup, ...]:
     """Every failure group of the fleet."""
-    return world.ports.ledger.failure_groups("orders")
+    return world.ports.ledger.failure_groups.failure_groups("orders")
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,12 @@ def test_groups_are_bounded_when_five_thousand_texts_are_all_different(flooded: 
     assert len(found) == GROUPS_MAX + 1
     assert found[OVERFLOW.id].count == BODIES - GROUPS_MAX
     assert found[OVERFLOW.id].cause == OVERFLOW.words
-    assert world.ports.ledger.quarantine_size("orders") == sum(group.count for group in found.values()) == BODIES
-    entry = world.ports.ledger.quarantined_message("orders", f"m-{BODIES - 1}")
+    assert (
+        world.ports.ledger.quarantine.quarantine_size("orders")
+        == sum(group.count for group in found.values())
+        == BODIES
+    )
+    entry = world.ports.ledger.quarantine.quarantined_message("orders", f"m-{BODIES - 1}")
     assert entry is not None
     assert (entry.failure_group, "juniper juniper juniper" in entry.cause) == (OVERFLOW.id, True)
 
@@ -72,28 +76,31 @@ def test_overflow_is_redriven_like_any_group_when_a_person_asks(flooded: tuple[W
     assert (worked.state, worked.sent_count) == (JobState.DONE, BODIES - GROUPS_MAX)
     sent = {message.body for message in world.ports.queue.messages(world.fleet.queue)}
     assert len(sent) == BODIES - GROUPS_MAX
-    assert world.ports.ledger.quarantine_size("orders") == GROUPS_MAX
+    assert world.ports.ledger.quarantine.quarantine_size("orders") == GROUPS_MAX
 
 
 def test_group_is_forgotten_when_it_has_been_empty_for_as_long_as_a_copy_can_come_back() -> None:
     """What was retried and is quiet goes, and makes room; what is in quarantine stays for good."""
     world = World()
-    assert all(world.ports.ledger.admit_group("orders", f"text-{n}", "a cause", world.now) for n in range(GROUPS_MAX))
-    assert not world.ports.ledger.admit_group("orders", "text-new", "another", world.now)
+    assert all(
+        world.ports.ledger.failure_groups.admit_group("orders", f"text-{n}", "a cause", world.now)
+        for n in range(GROUPS_MAX)
+    )
+    assert not world.ports.ledger.failure_groups.admit_group("orders", "text-new", "another", world.now)
     desk = world.desk()
     (kept,) = desk.put_away([letter("kept", id="m-kept")], "Put away.")
     assert kept.verdict is not None
     assert kept.verdict.failure_group == OVERFLOW.id
     world.now += EMPTY_GROUPS_KEPT_S
     assert [group.id for group in groups(world)] == [OVERFLOW.id]
-    assert world.ports.ledger.admit_group("orders", "text-new", "another", world.now)
+    assert world.ports.ledger.failure_groups.admit_group("orders", "text-new", "another", world.now)
 
 
 def test_cause_decides_when_its_group_would_be_one_too_many() -> None:
     """The policy's patterns are of the dead letter's own cause, not of the overflow's words."""
     world = World(fleet(permanent=("*no such sku*",)))
     for n in range(GROUPS_MAX):
-        world.ports.ledger.admit_group("orders", f"text-{n}", "a cause", world.now)
+        world.ports.ledger.failure_groups.admit_group("orders", f"text-{n}", "a cause", world.now)
     (settled,) = world.desk().settle([letter(cause="no such sku", id="m-1")])
     assert settled.verdict is not None
     assert Cause(settled.verdict.failure_group, settled.verdict.cause) == Cause(OVERFLOW.id, "no such sku")

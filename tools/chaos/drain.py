@@ -68,7 +68,7 @@ class Judge:
             elif self._is_active(action) and not self._may_release(action.instance_id):
                 world.violate(f"{action.instance_id}: released before its consumer was done and before its deadline")
         elif call.method == "heartbeat":
-            drain = world.truth.ledger.drain(world.fleet.name, call.args[0].instance_id)
+            drain = world.truth.ledger.drains.drain(world.fleet.name, call.args[0].instance_id)
             if drain and drain.state in UNDER_WAY and world.now > drain.deadline_at + 2 * STALL_S + SKEW_S:
                 world.violate(f"{drain.instance_id}: a heartbeat after its deadline")
 
@@ -130,7 +130,7 @@ class Judge:
     def check_prompt(self) -> None:
         """Some time after the faults: whoever has stopped has been released, deadline or not, and nothing is owed."""
         world = self._world
-        for drain in world.truth.ledger.drains(world.fleet.name):
+        for drain in world.truth.ledger.drains.drains(world.fleet.name):
             owed = drain.state in RELEASE_OWED and drain.hook is not None and self._is_active(drain.hook)
             if owed and world.now > max(drain.updated_at, world.quiet_at) + OWED_S:
                 world.violate(f"{drain.instance_id}: its release is owed and not given")
@@ -173,7 +173,7 @@ class Judge:
     def release_retained(self) -> None:
         """A person has seen enough of what was kept."""
         world = self._world
-        for drain in world.truth.ledger.drains(world.fleet.name):
+        for drain in world.truth.ledger.drains.drains(world.fleet.name):
             if drain.state is DrainState.RETAINED:
                 world.release(drain.instance_id)
 
@@ -181,14 +181,14 @@ class Judge:
         """At the end nobody waits and every drain is released."""
         for action in self._world.waiting():
             self._world.violate(f"{action.instance_id}: still waits at the end")
-        for drain in self._world.truth.ledger.drains(self._world.fleet.name):
+        for drain in self._world.truth.ledger.drains.drains(self._world.fleet.name):
             if drain.state is not DrainState.RELEASED:
                 self._world.violate(f"{drain.instance_id}: its drain is {drain.state} at the end")
 
     def is_over(self) -> bool:
         """Whether nothing is left to happen but sweeps."""
         world = self._world
-        drains = world.truth.ledger.drains(world.fleet.name)
+        drains = world.truth.ledger.drains.drains(world.fleet.name)
         over = {DrainState.RELEASED, DrainState.RETAINED}
         quiet_s = TALK_S + BUSY_KEPT_S + 4 * SWEEP_S if world.scene.talking else 0.0
         at_rest = world.now > world.quiet_at + quiet_s and world.planned_count() <= 1

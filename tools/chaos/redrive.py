@@ -30,7 +30,7 @@ from sluice.memory import Call, Crash, Fault, MemoryQueue, When, faulty_ports, m
 from sluice.model.redriving import Attribute, JobState, Message, Quarantined
 from sluice.ports.aws_services import BatchAnswer
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving.context import GRACE_S, MARGIN_S, Shift
 from sluice.redriving.failure_groups import CAUSE, OWN_PREFIX, SOURCE
 from sluice.redriving.message_copy import FIRST_SENT_AT
@@ -429,8 +429,8 @@ class World:
             if len(self.queues) > 1 and not self.shares and self.rng.random() < 0.5:
                 asked["queue"] = self.rng.choice(self.fleet.sources).name
             return {"redrive": asked}
-        running = [job for job in self.truth.ledger.jobs(name) if job.state is JobState.RUNNING]
-        entries = self.truth.ledger.quarantined(name)[0]
+        running = [job for job in self.truth.ledger.jobs.jobs(name) if job.state is JobState.RUNNING]
+        entries = self.truth.ledger.quarantine.quarantined(name)[0]
         kinds = ["all", "group", "message", "some", "since", "shop", "dry run"] if entries else []
         kinds += ["queue"] if entries and len(self.queues) > 1 else []
         kinds += ["stop"] if running else []
@@ -533,7 +533,7 @@ class World:
     def kept(self) -> list[str]:
         """The bodies of what is in quarantine, each with its entry in the index, checked to be whole."""
         bodies: list[str] = []
-        for entry in self.truth.ledger.quarantined(self.fleet.name, limit=10_000)[0]:
+        for entry in self.truth.ledger.quarantine.quarantined(self.fleet.name, limit=10_000)[0]:
             message = self.truth.archive.kept.get(entry.key)
             if message is None:
                 self.violate(f"message {entry.message_id} is indexed, and its body is gone")
@@ -592,8 +592,8 @@ class World:
 
     def check_order(self, message: Message) -> None:
         """No earlier message of its message group stays in quarantine."""
-        mine = self.truth.ledger.quarantined_message(self.fleet.name, message.id)
-        for entry in self.truth.ledger.quarantined(self.fleet.name, limit=1_000)[0]:
+        mine = self.truth.ledger.quarantine.quarantined_message(self.fleet.name, message.id)
+        for entry in self.truth.ledger.quarantine.quarantined(self.fleet.name, limit=1_000)[0]:
             theirs = self.truth.archive.kept.get(entry.key)
             if theirs is None or self.orders[theirs.body].home != self.orders[message.body].home:
                 continue  # another queue's, which has an order of its own
@@ -610,8 +610,8 @@ class World:
         self.tell("the consumer is fixed")
         end_at = self.now + UNTIL_S
         while self.now < end_at and not self.all_done() and not self.violations:
-            entries = self.truth.ledger.quarantined(self.fleet.name)[0]
-            running = any(job.state is JobState.RUNNING for job in self.truth.ledger.jobs(self.fleet.name))
+            entries = self.truth.ledger.quarantine.quarantined(self.fleet.name)[0]
+            running = any(job.state is JobState.RUNNING for job in self.truth.ledger.jobs.jobs(self.fleet.name))
             if self.fleet.redrive.mode is RedriveMode.MANUAL:
                 request = self.some_request()
                 if not running and request and self.dead():
@@ -640,7 +640,7 @@ class World:
 
     def say_again(self) -> bool:
         """Whether a person has come to the point of sending even what may have been sent."""
-        last = [job for job in self.truth.ledger.jobs(self.fleet.name) if job.state is not JobState.RUNNING][:1]
+        last = [job for job in self.truth.ledger.jobs.jobs(self.fleet.name) if job.state is not JobState.RUNNING][:1]
         if not last or not last[0].doubtful_count:
             return False
         self.tell("a person says: send again what may have been sent")
@@ -654,8 +654,8 @@ class World:
         return (
             all(order.done_count for order in self.orders.values())
             and not any(self.truth.queue.messages(url) for url in (*self.queues, *self.fleet.dead_letter_queues))
-            and not self.truth.ledger.quarantined(self.fleet.name)[0]
-            and all(group.count == 0 for group in self.truth.ledger.failure_groups(self.fleet.name))
+            and not self.truth.ledger.quarantine.quarantined(self.fleet.name)[0]
+            and all(group.count == 0 for group in self.truth.ledger.failure_groups.failure_groups(self.fleet.name))
         )
 
 

@@ -117,7 +117,7 @@ class Story:
 
     def quarantined(self) -> int:
         """Orders in quarantine now."""
-        return sum(group.count for group in self.stage.ports.ledger.failure_groups(FLEET))
+        return sum(group.count for group in self.stage.ports.ledger.failure_groups.failure_groups(FLEET))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def poison(story: Story) -> None:
     story.until("all of them to be quarantined", lambda: story.quarantined() == len(story.poison))
     story.quarantined_count = story.quarantined()
     _wait_for_the_end(story, told_at)
-    for group in story.stage.ports.ledger.failure_groups(FLEET):
+    for group in story.stage.ports.ledger.failure_groups.failure_groups(FLEET):
         story.show.say(f"Quarantined: {group.count} with cause {group.cause!r}")
 
 
@@ -234,28 +234,28 @@ def press(story: Story, group: FailureGroup) -> None:
 
 def stopped_jobs(story: Story) -> list[RedriveJob]:
     """Redrives that did not come to their end."""
-    return [job for job in story.stage.ports.ledger.jobs(FLEET) if job.state is JobState.STOPPED]
+    return [job for job in story.stage.ports.ledger.jobs.jobs(FLEET) if job.state is JobState.STOPPED]
 
 
 def redrive(story: Story) -> None:
     """A redrive before the fix stops within its canary; then the catalogue is mended, and all of it goes back."""
     ledger = story.stage.ports.ledger
-    first = ledger.failure_groups(FLEET)[0]
+    first = ledger.failure_groups.failure_groups(FLEET)[0]
     press(story, first)
     story.until(
         "the redrive to stop by itself",
         lambda: (
-            any(job.state is JobState.STOPPED for job in ledger.jobs(FLEET))
+            any(job.state is JobState.STOPPED for job in ledger.jobs.jobs(FLEET))
             and story.quarantined() == len(story.poison)
         ),
     )
-    stopped = next(job for job in ledger.jobs(FLEET) if job.state is JobState.STOPPED)
+    stopped = next(job for job in ledger.jobs.jobs(FLEET) if job.state is JobState.STOPPED)
     story.canary_count = stopped.sent_count
     story.show.say(f"Nothing is mended yet: it stopped after {stopped.sent_count} of {stopped.selected_count}")
     for sku, _ in UNKNOWN:
         story.stage.run_admin("stock", sku, "--price-cents", "990", "--count", "1000")
     story.show.say("A fix is deployed: the items are in the catalogue")
-    for group in ledger.failure_groups(FLEET):
+    for group in ledger.failure_groups.failure_groups(FLEET):
         press(story, group)
     story.until("every poison order to be stored", lambda: all(map(story.stage.is_stored, story.poison)))
     story.until("the quarantine to be empty", lambda: story.quarantined() == 0)

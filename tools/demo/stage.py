@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.aws import connect
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from tools.demo.settings import DemoSettings
 from tools.sandbox.sandbox import ROOT, Sandbox, SandboxError
 

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sluice.model.observed import Lifecycle
 from sluice.model.planning import Decision, Outcome
 from sluice.ports.errors import PortError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from tools.demo.work import WorkLog
 
 PERIOD_S = 0.5
@@ -102,14 +102,14 @@ class Watcher:
         queue = self._ports.queue.read(self._queue_url, now)
         dead = self._ports.queue.read(self._dead_letter_url, now)
         group = self._ports.group.read(self._group)
-        groups = self._ports.ledger.failure_groups(self._fleet)
+        groups = self._ports.ledger.failure_groups.failure_groups(self._fleet)
         here = {one.id for one in group.instances if one.state is not Lifecycle.GONE}
         for instance_id in here:
             self.seen.instances.setdefault(instance_id, Lived(now))
         for instance_id, lived in self.seen.instances.items():
             if instance_id not in here and lived.gone_at is None:
                 lived.gone_at = now
-        for decision, outcome in self._ports.ledger.decisions(self._fleet, 50, since=self._started_at):
+        for decision, outcome in self._ports.ledger.decisions.decisions(self._fleet, 50, since=self._started_at):
             self.seen.decisions[decision.id] = (decision, outcome)
         self.seen.decisions = dict(sorted(self.seen.decisions.items(), key=lambda item: item[1][0].at))
         self.seen.samples.append(

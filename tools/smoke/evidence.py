@@ -175,7 +175,7 @@ def gather(story: "Story") -> tuple[Audit, list[Timing], dict[str, Any]]:
         in_queues=sum(_messages(account, queue) for queue in queues),
         quarantined=story.quarantined,
         redriven=story.redriven,
-        still_quarantined=sum(group.count for group in story.ports.ledger.failure_groups("orders")),
+        still_quarantined=sum(group.count for group in story.ports.ledger.failure_groups.failure_groups("orders")),
         peak_consumers=story.peak,
         instances=len(instances),
         drained=logs.drained,
@@ -219,7 +219,7 @@ def _launches(account: Account, group: str) -> dict[str, tuple[float, float]]:
 def _timings(
     story: "Story", launches: dict[str, tuple[float, float]], logs: WorkLogs, instances: Sequence[str]
 ) -> list[Timing]:
-    drains: list[Drain] = list(story.ports.ledger.drains("orders"))
+    drains: list[Drain] = list(story.ports.ledger.drains.drains("orders"))
     asked, ran = _commands(story.deployment.account, instances)
     first = logs.first_started_at
     return [

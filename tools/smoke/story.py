@@ -11,7 +11,7 @@ from sluice.model.draining import DrainState
 from sluice.model.observed import Lifecycle
 from sluice.model.redriving import JobState
 from sluice.ports.errors import PortError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from tools.smoke.deployment import FLEET, Deployment
 from tools.smoke.evidence import MetricDelay
 from tools.smoke.waiting import SmokeError
@@ -67,7 +67,7 @@ class Story:
         self.say(f"{count} orders ask for {UNKNOWN_SKU}, which nobody sells")
         self._until("them to be quarantined", lambda: self._quarantined() == count)
         self.quarantined = self._quarantined()
-        for group in self.ports.ledger.failure_groups(FLEET):
+        for group in self.ports.ledger.failure_groups.failure_groups(FLEET):
             self.say(f"Quarantined: {group.count} with cause {group.cause!r}")
 
     def redrive(self) -> None:
@@ -78,7 +78,7 @@ class Story:
         if "job" not in answer:
             raise SmokeError(f"the redrive was refused: {answer}")
         self._until("the redrive to be over", lambda: self._quarantined() == 0 and self._jobs_are_over())
-        self.redriven = sum(job.sent_count for job in self.ports.ledger.jobs(FLEET))
+        self.redriven = sum(job.sent_count for job in self.ports.ledger.jobs.jobs(FLEET))
         self.say(f"{self.redriven} orders were sent back, and the quarantine is empty")
 
     def to_zero(self) -> None:
@@ -123,16 +123,16 @@ class Story:
         return self._empty_looks >= EMPTY_LOOKS
 
     def _drains(self) -> list[Any]:
-        return list(self.ports.ledger.drains(FLEET))
+        return list(self.ports.ledger.drains.drains(FLEET))
 
     def _drained(self) -> list[Any]:
         return [drain for drain in self._drains() if drain.state is DrainState.RELEASED]
 
     def _quarantined(self) -> int:
-        return sum(group.count for group in self.ports.ledger.failure_groups(FLEET))
+        return sum(group.count for group in self.ports.ledger.failure_groups.failure_groups(FLEET))
 
     def _jobs_are_over(self) -> bool:
-        jobs = self.ports.ledger.jobs(FLEET)
+        jobs = self.ports.ledger.jobs.jobs(FLEET)
         return bool(jobs) and all(job.state is JobState.DONE for job in jobs)
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sluice.aws.memory_record import DROPPED_BY_2, MOVED_TO_2, VERSION, from_text, to_text
+from sluice.aws.ledger.memory_record import DROPPED_BY_2, MOVED_TO_2, VERSION, from_text, to_text
 from sluice.model.planning import Estimate, ExpectedBatch, History, Memory, QueueSample, TimedLaunch
 from tests.support.planner_steps import a_memory, estimates_of, rate_of
 from tests.support.planner_world import NINE, a_fleet

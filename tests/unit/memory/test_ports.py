@@ -13,7 +13,11 @@ from sluice.model.observed import Mode
 from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
 from sluice.model.redriving import JobState, Message, RedriveJob
 from sluice.ports.errors import TryLaterError
-from sluice.ports.ledger import ATTEMPTS_KEPT_S, DECISIONS_KEPT_S, DRAINS_KEPT_S, JOBS_KEPT_S, Ports
+from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
+from sluice.ports.ledger.decisions import DECISIONS_KEPT_S
+from sluice.ports.ledger.drains import DRAINS_KEPT_S
+from sluice.ports.ledger.jobs import JOBS_KEPT_S
+from sluice.ports.stack import Ports
 from tests.support.still_clock import START_AT, Clock
 
 
@@ -86,16 +90,21 @@ def test_records_are_gone_when_they_are_of_no_more_use(ports: MemoryPorts, clock
     """Decisions, released drains, counts of attempts and jobs; a drain under way stays."""
     ledger = ports.ledger
     decision = Decision("d", "orders", START_AT, Mode.ACT, Action.HOLD, 1, 1, 1, (), (), "hold at 1")
-    ledger.record(decision, Outcome("d", START_AT, OutcomeStatus.UNCHANGED))
+    ledger.decisions.record(decision, Outcome("d", START_AT, OutcomeStatus.UNCHANGED))
     drain = Drain("orders", "i-1", DrainState.STOPPING, DrainCause.TERMINATE, START_AT, START_AT + 900, START_AT)
-    ledger.keep_drain(drain)
-    ledger.keep_drain(replace(drain, instance_id="i-2", state=DrainState.RELEASED))
-    ledger.keep_attempts("orders", "k", 2, START_AT)
-    ledger.keep_job(RedriveJob("j", "orders", JobState.DONE, START_AT, "someone", START_AT))
+    ledger.drains.keep_drain(drain)
+    ledger.drains.keep_drain(replace(drain, instance_id="i-2", state=DrainState.RELEASED))
+    ledger.attempts.keep_attempts("orders", "k", 2, START_AT)
+    ledger.jobs.keep_job(RedriveJob("j", "orders", JobState.DONE, START_AT, "someone", START_AT))
 
     def there() -> tuple[int, list[str], int, int]:
-        drains = [kept.instance_id for kept in ledger.drains("orders")]
-        return len(ledger.decisions("orders", 9)), drains, ledger.attempts("orders", "k"), len(ledger.jobs("orders"))
+        drains = [kept.instance_id for kept in ledger.drains.drains("orders")]
+        return (
+            len(ledger.decisions.decisions("orders", 9)),
+            drains,
+            ledger.attempts.attempts("orders", "k"),
+            len(ledger.jobs.jobs("orders")),
+        )
 
     assert there() == (1, ["i-1", "i-2"], 2, 1)
     clock.now = START_AT + DRAINS_KEPT_S
@@ -141,8 +150,8 @@ def test_decision_sees_every_call(ports: MemoryPorts, fleet: Fleet) -> None:
     wrapped = faulty_ports(ports, decide)
     assert wrapped.queue.send(fleet.queue, [letter()], delay_s=[0.0]).done == frozenset({0})
     wrapped.group.read(fleet.group)
-    wrapped.ledger.drains("orders")
-    assert seen == [(0, "MemoryQueue", "send"), (1, "MemoryGroup", "read"), (2, "MemoryLedger", "drains")]
+    wrapped.ledger.drains.drains("orders")
+    assert seen == [(0, "MemoryQueue", "send"), (1, "MemoryGroup", "read"), (2, "MemoryDrains", "drains")]
 
 
 def test_just_one_call_fails_when_one_is_chosen(ports: MemoryPorts, fleet: Fleet) -> None:

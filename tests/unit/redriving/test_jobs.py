@@ -28,12 +28,14 @@ def nth(method: str, error: BaseException, when: When = When.BEFORE, number: int
 
 def groups(world: World) -> dict[str, int]:
     """The failure groups by cause, each with its count in quarantine."""
-    return {group.cause: group.count for group in world.ports.ledger.failure_groups("orders")}
+    return {group.cause: group.count for group in world.ports.ledger.failure_groups.failure_groups("orders")}
 
 
 def group_id(world: World, cause: str) -> str:
     """The id of a failure group."""
-    return next(group.id for group in world.ports.ledger.failure_groups("orders") if group.cause == cause)
+    return next(
+        group.id for group in world.ports.ledger.failure_groups.failure_groups("orders") if group.cause == cause
+    )
 
 
 # --------------------------------------------------------------------------- asking
@@ -44,7 +46,7 @@ def test_preview_counts_without_any_effect_when_a_dry_run_is_asked_for() -> None
     world = World()
     world.quarantine("a", "b", cause="Broken: it is")
     world.quarantine("c", cause="Missing: it is")
-    before = (world.index(), groups(world), world.ports.ledger.jobs("orders"))
+    before = (world.index(), groups(world), world.ports.ledger.jobs.jobs("orders"))
     seen = preview(world.ports, world.fleet, ALL, world.now)
     assert (seen.count, {group.cause: group.count for group in seen.groups}) == (
         3,
@@ -52,7 +54,7 @@ def test_preview_counts_without_any_effect_when_a_dry_run_is_asked_for() -> None
     )
     one = preview(world.ports, world.fleet, Selection(failure_group=group_id(world, "Broken: it is")), world.now)
     assert one.count == 2
-    assert (world.index(), groups(world), world.ports.ledger.jobs("orders")) == before
+    assert (world.index(), groups(world), world.ports.ledger.jobs.jobs("orders")) == before
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_open_job_says_what_is_wrong_when_there_is_nothing_to_send(selection: Se
     world = World()
     with pytest.raises(RequestError, match=problem):
         open_job(world.ports, world.fleet, selection, world.job())
-    assert world.ports.ledger.jobs("orders") == ()
+    assert world.ports.ledger.jobs.jobs("orders") == ()
 
 
 def test_open_job_refuses_the_second_when_a_job_sends_the_same_already() -> None:
@@ -199,7 +201,7 @@ def test_run_stops_within_its_canary_when_the_group_is_still_broken() -> None:
     world.fleet = fleet(max_redrives=0)
     world.settle()
     world.now = job.next_at + 60
-    stopped = world.ports.ledger.job("orders", job.id)
+    stopped = world.ports.ledger.jobs.job("orders", job.id)
     assert stopped is not None
     assert (stopped.state, stopped.sent_count, stopped.returned_count) == (JobState.STOPPED, 2, 2)
     assert "failed again" in stopped.note
@@ -218,7 +220,7 @@ def test_run_goes_on_with_the_other_groups_when_one_comes_back() -> None:
     world.ports.queue.delete(world.fleet.queue, [back.receipt])
     world.settle()
     world.now = job.next_at + 60
-    again = world.ports.ledger.job("orders", job.id)
+    again = world.ports.ledger.jobs.job("orders", job.id)
     assert again is not None
     ended = world.work(again)
     assert (ended.state, ended.sent_count, ended.returned_count) == (JobState.STOPPED, 3, 1)
@@ -260,7 +262,7 @@ def test_run_counts_each_message_once_when_the_ramp_comes_to_what_the_canary_lef
     """What is in doubt, or failed, as a canary is counted again in the ramp, and not twice."""
     world = World(fleet(canary_count=2))
     first, *_ = world.quarantine("a", "b", "c", "d", "e")
-    world.ports.ledger.claim_retries("orders", [first], world.now, world.now - 1)
+    world.ports.ledger.send_claims.claim_retries("orders", [first], world.now, world.now - 1)
     ports = faulty_ports(world.ports, nth("load", TryLaterError("slow down"), number=2))
     job = world.work(open_job(world.ports, world.fleet, ALL, world.job()), ports)
     assert (job.sent_count, job.failed_count, job.doubtful_count) == (4, 0, 1)
@@ -379,7 +381,7 @@ def test_run_is_resumed_when_the_runner_crashed() -> None:
         world.work(open_job(world.ports, world.fleet, ALL, world.job()), ports)
     assert (world.bodies(), world.held_bodies()) == (["a", "b", "c"], ["b", "c"])
     world.now += SOON + 1
-    left = world.ports.ledger.job("orders", "job-1")
+    left = world.ports.ledger.jobs.job("orders", "job-1")
     assert left is not None
     job = world.work(left)
     assert (job.state, world.bodies(), world.held_bodies()) == (JobState.DONE, ["a", "b", "c"], [])
@@ -427,7 +429,7 @@ def test_step_gives_way_when_another_invocation_has_taken_the_job_over() -> None
 def test_amend_job_reads_again_when_another_wrote_first() -> None:
     """A change is made to the record as it is, not as it was."""
     world = World()
-    world.ports.ledger.keep_job(world.job())
+    world.ports.ledger.jobs.keep_job(world.job())
     tries: list[int] = []
 
     def decide(call: Call) -> Fault | None:
@@ -465,7 +467,7 @@ def test_run_stops_within_its_canary_when_more_is_in_the_dead_letter_queue_than_
     world, copy = _canary_of_a_dead_letter_queue()
     world.ports.queue.put(world.dead_letters, copy.body, attributes=dict(copy.attributes))
     world.now += 60
-    job = world.ports.ledger.job("orders", "job-1")
+    job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
     job = world.work(job)
     assert (job.state, job.sent_count) == (JobState.STOPPED, 1)
@@ -482,7 +484,7 @@ def test_run_stops_when_it_receives_a_message_that_it_sent_itself() -> None:
         world.ports.queue.hide(world.dead_letters, message.receipt, 0.0)
     world.ports.queue.put(world.dead_letters, copy.body, attributes=dict(copy.attributes))
     world.now += 60
-    job = world.ports.ledger.job("orders", "job-1")
+    job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
     job = world.work(job)
     assert (job.state, job.returned_count) == (JobState.STOPPED, 1)
@@ -510,7 +512,7 @@ def test_run_counts_on_in_the_ledger_when_a_dead_letter_has_no_room_for_its_coun
     for number in (1, 2):
         world.work(open_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(id=f"job-{number}")))
         (copy,) = world.ports.queue.receive(world.fleet.queue, 10, 30)
-        assert world.ports.ledger.attempts("orders", memory_key(copy)) == number
+        assert world.ports.ledger.attempts.attempts("orders", memory_key(copy)) == number
         world.ports.queue.put(world.dead_letters, copy.body, attributes=dict(copy.attributes))
         world.ports.queue.delete(world.fleet.queue, [copy.receipt])
 
@@ -523,7 +525,7 @@ def test_run_deletes_without_sending_when_a_dead_letter_was_sent_and_not_deleted
     with pytest.raises(Crash):
         world.work(open_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job()), ports)
     world.now += 120
-    left = world.ports.ledger.job("orders", "job-1")
+    left = world.ports.ledger.jobs.job("orders", "job-1")
     assert left is not None
     world.work(left)
     assert (world.bodies(), world.bodies(world.dead_letters)) == (["a"], [])
@@ -536,7 +538,7 @@ def test_group_tells_how_its_last_redrive_went_when_some_of_it_came_back() -> No
     began_at = world.now
     open_job(world.ports, world.fleet, ALL, world.job())
     runner = world.runner()
-    job = world.ports.ledger.job("orders", "job-1")
+    job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
     taken = runner.take(job)
     assert taken is not None
@@ -544,7 +546,7 @@ def test_group_tells_how_its_last_redrive_went_when_some_of_it_came_back() -> No
     (sent, _) = world.ports.queue.receive(world.fleet.queue, 10, 30)
     world.put_dead(sent.body, **dict(sent.attributes), sluice_cause="Broken: it is")
     world.settle()
-    (group,) = world.ports.ledger.failure_groups("orders")
+    (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
     assert (group.redrive_job, group.redriven_at, group.redriven_count, group.returned_count) == (
         "job-1",
         began_at,

@@ -5,7 +5,7 @@ import pytest
 from sluice.memory import Fault, When, faulty_ports
 from sluice.model.redriving import JobState
 from sluice.ports.errors import LostAnswerError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import End
 from sluice.redriving.jobs.lifecycle import RequestError, Selection, open_job
 from sluice.redriving.message_copy import ATTEMPTS
@@ -39,7 +39,7 @@ def test_message_goes_back_with_another_body_and_the_original_is_kept() -> None:
     assert (world.index(), world.ports.archive.load(key).body) == ((), '{"sku": "tea-oolon"}')
     assert (job.state, job.sent_count, job.requested_by) == (JobState.DONE, 1, "ada")
     assert key in job.note
-    assert world.ports.ledger.job("orders", "edit-1") == job
+    assert world.ports.ledger.jobs.job("orders", "edit-1") == job
 
 
 def test_edit_is_refused_unless_the_policy_allows_it() -> None:
@@ -211,7 +211,7 @@ def test_dead_letters_are_taken_in_on_a_persons_word() -> None:
     settled = keeper(world).take_in(world.now + 8, "ada")
     assert [one.end for one in settled] == [End.QUARANTINED] * 3
     assert (world.held_bodies(), world.bodies(world.dead_letters)) == (["m0", "m1", "m2"], [])
-    assert {group.cause: group.count for group in world.ports.ledger.failure_groups("orders")} == {
+    assert {group.cause: group.count for group in world.ports.ledger.failure_groups.failure_groups("orders")} == {
         "Broken: it is": 2, "KeyError": 1,
     }  # fmt: skip
 

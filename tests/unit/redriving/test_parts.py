@@ -10,7 +10,7 @@ from sluice.memory import Call, Fault, MemoryQueue, When, faulty_ports
 from sluice.model.redriving import Attribute, Claim, Consignment, JobPhase, JobState, Message, RedriveJob
 from sluice.ports.aws_services import BatchAnswer, Queue
 from sluice.ports.errors import TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving.jobs.dlq_loading import LOAD_S
 from sluice.redriving.jobs.lifecycle import Selection, open_job
 from sluice.redriving.jobs.rules import joined
@@ -60,7 +60,7 @@ def dead_world(count: int, **policy: Any) -> World:
 def begun(world: World, **changes: Any) -> RedriveJob:
     """A job on record for the whole dead-letter queue, its canaries watched already."""
     job = open_job(world.ports, world.fleet, DEAD, world.job(rate_per_s=100.0, **changes))
-    return world.ports.ledger.keep_job(replace(job, phase=JobPhase.RAMP, cursor="watched"))
+    return world.ports.ledger.jobs.keep_job(replace(job, phase=JobPhase.RAMP, cursor="watched"))
 
 
 def test_load_is_counted_as_one_when_it_is_moved_in_parts() -> None:
@@ -83,7 +83,7 @@ def test_load_is_counted_as_one_when_it_is_moved_in_parts() -> None:
     assert [len(record.claimed) for record in claimed] == [4, 4, 3]
     assert len({record.name for record in claimed}) == 1
     ids = [message_id for record in claimed for message_id in record.claimed]
-    assert world.ports.ledger.retry_marks("orders", ids, world.now) == {}
+    assert world.ports.ledger.send_claims.retry_marks("orders", ids, world.now) == {}
 
 
 def test_claim_is_not_written_over_when_something_of_it_is_in_doubt() -> None:
@@ -109,7 +109,7 @@ def test_claim_is_not_written_over_when_something_of_it_is_in_doubt() -> None:
     first, second, third = claimed
     assert first.name != second.name == third.name
     ids = [message_id for record in claimed for message_id in record.claimed]
-    assert world.ports.ledger.retry_marks("orders", ids, world.now) == {first.claimed[0]: Claim.BUSY}
+    assert world.ports.ledger.send_claims.retry_marks("orders", ids, world.now) == {first.claimed[0]: Claim.BUSY}
 
 
 def test_no_further_part_is_begun_when_a_load_takes_long() -> None:
@@ -228,7 +228,7 @@ def test_job_stands_as_it_did_when_every_part_meets_an_error() -> None:
 
     ports = faulty_ports(divided(world, 3), fail)
     world.work(begun(world), ports)
-    job = world.ports.ledger.job("orders", "job-1")
+    job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
     assert (job.state, job.sent_count, len(world.failures)) == (JobState.RUNNING, 0, 1)
 
@@ -263,7 +263,7 @@ def test_claims_part_two_sendings_when_two_parts_have_the_same_message_in_hand()
     marks: list[Mapping[str, Claim]] = []
     for name in ("part-1", "part-2"):
         record = Consignment("orders", name, world.now, world.now + 30, (message.id,))
-        marks.append(world.ports.ledger.consign(record))
+        marks.append(world.ports.ledger.send_claims.consign(record))
     assert [mark[message.id] for mark in marks] == [Claim.GRANTED, Claim.BUSY]
 
 

@@ -82,8 +82,10 @@ def test_selection_that_holds_nothing_is_refused() -> None:
 def test_group_that_is_set_aside_is_left_out_of_all() -> None:
     """Unless it is named, or was seen again since."""
     world = filled()
-    aside = next(group for group in world.ports.ledger.failure_groups("orders") if "street" in group.cause)
-    world.ports.ledger.archive_group("orders", aside.id, world.now)
+    aside = next(
+        group for group in world.ports.ledger.failure_groups.failure_groups("orders") if "street" in group.cause
+    )
+    world.ports.ledger.failure_groups.archive_group("orders", aside.id, world.now)
     seen = preview(world.ports, world.fleet, ALL, world.now)
     assert (seen.count, seen.left_groups) == (2, (aside.id,))
     assert preview(world.ports, world.fleet, Selection(failure_group=aside.id), world.now).count == 2
@@ -166,7 +168,7 @@ def test_job_sends_to_another_fleets_queue_when_that_is_asked_for() -> None:
     other = replace_fleet(world, "invoices")
     open_job(world.ports, world.fleet, ALL, world.job(), target_in(other, None))
     world.fleet_to = other
-    job = world.ports.ledger.job("orders", "job-1")
+    job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
     assert job.to == "invoices"
     world.work(job)
@@ -235,7 +237,7 @@ def test_paused_job_is_free_at_once_when_its_runner_sees_it() -> None:
     job = open_job(world.ports, world.fleet, ALL, world.job(rate_per_s=1))
 
     def pause_then_sleep(seconds: float) -> None:
-        if world.ports.ledger.job("orders", "job-1").state is JobState.RUNNING:  # type: ignore[union-attr]
+        if world.ports.ledger.jobs.job("orders", "job-1").state is JobState.RUNNING:  # type: ignore[union-attr]
             pause_job(world.ports, world.fleet, "job-1", "ada", world.now)
         world.now += seconds
 
@@ -299,7 +301,7 @@ def moving(world: World, pace_per_s: float) -> RedriveJob:
     assert taken is not None
     ramp = runner.step(taken)
     assert ramp.phase is JobPhase.RAMP
-    return world.ports.ledger.keep_job(replace(ramp, pace_per_s=pace_per_s, runner="", runner_until=0.0))
+    return world.ports.ledger.jobs.keep_job(replace(ramp, pace_per_s=pace_per_s, runner="", runner_until=0.0))
 
 
 def test_move_task_brings_the_rest_back_when_it_is_faster() -> None:
@@ -364,7 +366,7 @@ def test_move_task_is_ended_when_its_job_is_paused() -> None:
     job = resume_job(world.ports, world.fleet, "job-1", "ada", world.now)
     assert (job.phase, job.move, job.sent_count) == (JobPhase.RAMP, None, 3_000 - left_count)
     world.now += SOON + 1
-    job = world.work(world.ports.ledger.keep_job(replace(job, pace_per_s=None)), budget_s=600.0)
+    job = world.work(world.ports.ledger.jobs.keep_job(replace(job, pace_per_s=None)), budget_s=600.0)
     assert (job.state, job.sent_count, len(world.bodies())) == (JobState.DONE, 3_000, 3_000)
 
 
@@ -380,7 +382,7 @@ def test_move_task_is_ended_when_its_job_is_paused_in_the_midst_of_a_step(phase:
         world.now += 1
 
     def meet(call: Call) -> Fault | None:
-        if call.method == "keep_job" and world.ports.ledger.job("orders", "job-1").state is JobState.RUNNING:  # type: ignore[union-attr]
+        if call.method == "keep_job" and world.ports.ledger.jobs.job("orders", "job-1").state is JobState.RUNNING:  # type: ignore[union-attr]
             pause_job(world.ports, world.fleet, "job-1", "ada", world.now)
             world.now += 1
         return None
@@ -390,7 +392,7 @@ def test_move_task_is_ended_when_its_job_is_paused_in_the_midst_of_a_step(phase:
     assert not world.ports.queue.moves(world.dead_letters)[0].running
     world.now += SOON + 1
     assert paused.sent_count == len(world.bodies())
-    assert paused == world.ports.ledger.job("orders", "job-1")
+    assert paused == world.ports.ledger.jobs.job("orders", "job-1")
 
 
 def test_job_stops_when_somebody_else_ends_its_move_task() -> None:

@@ -9,7 +9,7 @@ from sluice.memory import Call, Crash, Fault, When, faulty_ports
 from sluice.model.redriving import Attribute, JobState, Message
 from sluice.ports.aws_services import BatchAnswer, QueueFacts
 from sluice.ports.errors import LostAnswerError, NeedsFixError, RefusedError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import SOURCE
 from sluice.redriving.message_copy import ATTEMPTS, COPY_OF
 from sluice.redriving.sender import Fate, Parcel, Sender
@@ -47,7 +47,7 @@ def test_settle_sends_back_and_lets_go_when_a_message_may_be_retried() -> None:
     assert world.ports.queue.read(world.fleet.queue, world.now).delayed.value == 1  # type: ignore[union-attr]
     world.now += 6  # uniform 0.5 of 10 s
     assert len(world.ports.queue.receive(world.fleet.queue, 10, 30)) == 1
-    (group,) = world.ports.ledger.failure_groups("orders")
+    (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
     assert (group.cause, group.count, group.seen_count) == ("Broken: it is", 0, 1)
     assert group.again_count == 0, "its first attempt is to come"
 
@@ -63,7 +63,7 @@ def test_settle_quarantines_whole_when_a_message_was_retried_enough() -> None:
     assert (kept.body, dict(kept.attributes)["scan"]) == ("a", scan)
     assert (entry.cause, entry.attempt, entry.sample, entry.size_bytes) == ("Broken: it is", 2, "a", kept.size_bytes)
     assert entry.first_sent_at == kept.first_sent_at
-    (group,) = world.ports.ledger.failure_groups("orders")
+    (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
     assert (group.count, group.seen_count, group.again_count) == (1, 1, 1)
     assert world.bodies() == world.bodies(world.dead_letters) == []
 
@@ -159,7 +159,7 @@ def test_settle_keeps_a_message_when_another_invocation_is_at_it() -> None:
     world = World()
     world.put_dead("a")
     (message,) = world.receive()
-    world.ports.ledger.claim_retries("orders", [message.id], world.now + 30, world.now)
+    world.ports.ledger.send_claims.claim_retries("orders", [message.id], world.now + 30, world.now)
     (settlement,) = world.desk().settle((message,))
     assert (settlement.end.value, settlement.reason) == ("kept", "another is sending it")
     assert world.bodies() == []
@@ -172,7 +172,7 @@ def test_settle_indexes_once_when_a_quarantined_message_is_delivered_again() -> 
     world.desk().settle(world.receive())
     world.now += VISIBILITY_S
     assert ends(world) == ["gone"]
-    (group,) = world.ports.ledger.failure_groups("orders")
+    (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
     assert (group.count, len(world.index())) == (1, 1)
 
 
@@ -181,7 +181,7 @@ def test_settle_does_not_quarantine_again_when_the_message_was_redriven_meanwhil
     world = World(fleet(max_redrives=0))
     world.put_dead("a")
     world.desk().settle(world.receive())
-    world.work(world.ports.ledger.keep_job(world.job()))
+    world.work(world.ports.ledger.jobs.keep_job(world.job()))
     assert world.bodies() == ["a"]
     world.now += VISIBILITY_S
     assert ends(world) == ["gone"]
@@ -244,7 +244,7 @@ def test_settle_lets_go_of_nothing_when_a_message_claims_to_be_the_copy_of_one_t
     world.put_dead("forged", **{COPY_OF: victim})
     assert ends(world) == ["retried"]
     assert world.held_bodies() == ["victim"]
-    job = world.work(world.ports.ledger.keep_job(world.job()))
+    job = world.work(world.ports.ledger.jobs.keep_job(world.job()))
     assert (job.sent_count, world.bodies()) == (1, ["forged", "victim"])
 
 
@@ -334,7 +334,7 @@ def test_settle_quarantines_when_the_queue_refuses_an_entry_for_good() -> None:
     settled = world.settle(ports)
     assert [settlement.end.value for settlement in settled] == ["quarantined", "retried"]
     assert "InvalidMessageContents: no" in settled[0].reason
-    job = world.work(world.ports.ledger.keep_job(world.job()))
+    job = world.work(world.ports.ledger.jobs.keep_job(world.job()))
     assert (job.sent_count, job.doubtful_count) == (1, 0)  # its claim was given back
 
 
@@ -379,13 +379,13 @@ def test_settle_quarantines_those_behind_when_a_fifo_message_is_in_quarantine() 
     world.put_dead("a2", message_group="a", sluice_cause="Second: it was")
     world.put_dead("b1", message_group="b", sluice_cause="Second: it was")
     assert ends(world) == ["quarantined", "quarantined", "retried"]
-    (group,) = (group for group in world.ports.ledger.failure_groups("orders") if group.count)
+    (group,) = (group for group in world.ports.ledger.failure_groups.failure_groups("orders") if group.count)
     assert (group.cause, group.count) == ("First: it was", 2)
     world.put_dead("a3", message_group="a")
     assert ends(world) == ["quarantined"]
     assert world.held_bodies() == ["a1", "a2", "a3"]
     world.now += 1
-    job = world.work(world.ports.ledger.keep_job(world.job(failure_group=group.id)))
+    job = world.work(world.ports.ledger.jobs.keep_job(world.job(failure_group=group.id)))
     assert (job.state, job.sent_count) == (JobState.DONE, 3)
     assert [body for body in world.bodies() if body.startswith("a")] == ["a1", "a2", "a3"]
     world.put_dead("a4", message_group="a")
@@ -432,10 +432,10 @@ def test_settle_stops_the_job_when_a_message_that_it_sent_comes_back() -> None:
     world = World()
     (message_id,) = world.quarantine("a")
     (entry,) = world.index()
-    world.ports.ledger.keep_job(world.job(failure_group=entry.failure_group))
+    world.ports.ledger.jobs.keep_job(world.job(failure_group=entry.failure_group))
     world.put_dead("b", **{COPY_OF: f"{message_id}/job-1/{entry.failure_group}"})
     ends(world, failing(world, "claim_retries", TryLaterError("slow down"), nth=1))
-    job = world.ports.ledger.job("orders", "job-1")
+    job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
     assert (job.state, job.returned_count, job.stopped_groups) == (JobState.STOPPED, 1, (entry.failure_group,))
 
@@ -456,7 +456,7 @@ def test_settle_goes_by_the_cause_that_was_told_when_the_message_has_none() -> N
     told = world.put_dead("a")
     both = world.put_dead("b", sluice_cause="KeyError: street")
     for message_id in (told, both):
-        world.ports.ledger.keep_cause("orders", message_id, "UnknownItem: no item tea-7", world.now)
+        world.ports.ledger.causes.keep_cause("orders", message_id, "UnknownItem: no item tea-7", world.now)
     ends = {settlement.message_id: settlement for settlement in world.settle()}
     assert ends[told].end == "quarantined"
     assert "permanent" in ends[told].reason

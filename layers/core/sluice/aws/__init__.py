@@ -9,17 +9,16 @@ from sluice.aws.clients import Clients
 from sluice.aws.fleets import SsmFleets
 from sluice.aws.group import AsgGroup
 from sluice.aws.instances import SsmInstances
-from sluice.aws.ledger import DynamoLedger
+from sluice.aws.ledger import dynamo_ledger
 from sluice.aws.queue import SqsQueue
 from sluice.aws.signals import PERIOD_S, CloudWatchSignals
 from sluice.ports.errors import NeedsFixError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 
 __all__ = [
     "AsgGroup",
     "Clients",
     "CloudWatchSignals",
-    "DynamoLedger",
     "S3Archive",
     "SqsQueue",
     "SsmFleets",
@@ -55,7 +54,7 @@ def connect(environ: Mapping[str, str]) -> Ports:
         queue=SqsQueue(clients),
         archive=S3Archive(clients, environ["SLUICE_BUCKET"]),
         instances=SsmInstances(clients, environ["SLUICE_STACK"]),
-        ledger=DynamoLedger(clients, environ["SLUICE_TABLE"]),
+        ledger=dynamo_ledger(clients, environ["SLUICE_TABLE"]),
     )
 
 

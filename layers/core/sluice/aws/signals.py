@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking
 from sluice.model.observed import QueueReading, Reading, Series
+from sluice.ports.aws_services import SIGNALS_WINDOW_S
 from sluice.ports.errors import NeedsFixError, PortError, TryLaterError, answer_of
-from sluice.ports.ledger import SIGNALS_WINDOW_S
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef, MetricDataResultTypeDef

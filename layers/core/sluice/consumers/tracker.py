@@ -18,7 +18,8 @@ from sluice.model.observed import GroupReading, Lifecycle
 from sluice.model.planning import TimedLaunch
 from sluice.ports.aws_services import PROTECTED_AT_ONCE
 from sluice.ports.errors import ConflictError, PortError, RefusedError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import TrackerLedger
+from sluice.ports.stack import Ports
 
 # On the way into service, or new and on the way into a warm pool, where a launch hook holds an instance first.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
@@ -43,7 +44,7 @@ class Minded:
 class Minder:
     """The consumers of one fleet."""
 
-    ports: Ports
+    ports: Ports[TrackerLedger]
     fleet: Fleet
     now: Callable[[], float]
     minded: Minded = field(default_factory=Minded)
@@ -66,7 +67,7 @@ class Minder:
         whose = Newcomer(
             self.fleet.name, instance_id, None if hook is None else HookAction(self.fleet.group, hook, instance_id)
         )
-        record = known or self.ports.ledger.consumer(self.fleet.name, instance_id)
+        record = known or self.ports.ledger.consumers.consumer(self.fleet.name, instance_id)
         for _ in range(CONFLICTS_MAX):
             step = advance_boot(record, event, whose, self.now())
             after = step.consumer
@@ -74,9 +75,13 @@ class Minder:
             if after is not None and timed is not None:
                 after = replace(after, measured=True)
             try:
-                written = self.ports.ledger.keep_consumer(after) if after is not None and after != record else record
+                written = (
+                    self.ports.ledger.consumers.keep_consumer(after)
+                    if after is not None and after != record
+                    else record
+                )
             except ConflictError:
-                record = self.ports.ledger.consumer(self.fleet.name, instance_id)
+                record = self.ports.ledger.consumers.consumer(self.fleet.name, instance_id)
                 continue
             self._tell(record, written, timed)
             for action in step.actions if hook is not None else ():
@@ -93,7 +98,7 @@ class Minder:
         if timed is not None:
             self.minded.launches.append(timed)
             try:
-                self.ports.ledger.note_launch(self.fleet.name, timed)
+                self.ports.ledger.launches.note_launch(self.fleet.name, timed)
             except PortError as error:
                 self.minded.problems.append(error)
         lost = after is not None and after.boot is BootState.LOST
@@ -153,7 +158,7 @@ class Minder:
                 marked.append(consumer.instance_id)
                 continue
             try:
-                self.ports.ledger.keep_consumer(replace(consumer, protected=protected))
+                self.ports.ledger.consumers.keep_consumer(replace(consumer, protected=protected))
             except ConflictError:
                 continue  # it has just spoken: the next sweep knows what to do
             except PortError as error:

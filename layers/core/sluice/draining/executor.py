@@ -26,7 +26,8 @@ from sluice.model.draining import CompleteHook, Drain, DrainAction, SendHeartbea
 from sluice.model.frozen import dataclass
 from sluice.ports.aws_services import STOPPED_AT_ONCE
 from sluice.ports.errors import ConflictError, PortError, RefusedError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import DrainerLedger
+from sluice.ports.stack import Ports
 
 # Two or three invocations may meet over one drain; more than this many lost races means something else is wrong.
 CONFLICTS_MAX = 5
@@ -49,7 +50,7 @@ class DrainProgress:
 class DrainExecutor:
     """One invocation at work on drains; no stops are gathered past `until`."""
 
-    ports: Ports
+    ports: Ports[DrainerLedger]
     now: Callable[[], float]
     until: float
     telemetry: DrainTelemetry
@@ -170,9 +171,9 @@ class DrainExecutor:
             if step.drain is None or step.drain == record:
                 return record, step.actions
             try:
-                written = self.ports.ledger.keep_drain(step.drain)
+                written = self.ports.ledger.drains.keep_drain(step.drain)
             except ConflictError:
-                record = self.ports.ledger.drain(fleet.name, instance_id)
+                record = self.ports.ledger.drains.drain(fleet.name, instance_id)
                 continue
             self.telemetry.written(record, written, event)
             return written, step.actions

@@ -7,7 +7,7 @@ from sluice.config.fleet import QUEUES_PATH, Fleet
 from sluice.model.frozen import dataclass
 from sluice.ports.aws_services import LoadedFleets
 from sluice.ports.errors import PortError
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.telemetry import Log
 
 # Many instances end at once, and each is told of alone: the documents are not read anew for each. Parameter Store
@@ -19,7 +19,7 @@ FLEETS_KEPT_S = 60.0
 class FleetDirectory:
     """The fleets' documents, kept for a while between invocations."""
 
-    ports: Ports
+    ports: Ports[object]
     now: Callable[[], float]
     log: Log
     _fleets: tuple[Fleet, ...] = ()

@@ -19,7 +19,8 @@ from sluice.model.draining import CommandStatus, Drain, DrainState
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading, Lifecycle
 from sluice.ports.errors import PortError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import DrainerLedger
+from sluice.ports.stack import Ports
 
 # How often the stack's schedule sweeps; a sweep that ticks on ends before the next one comes, with time to spare.
 SWEEP_PERIOD_S = 60.0
@@ -43,7 +44,7 @@ class Shift:
 class Sweeper:
     """One invocation's sweep."""
 
-    ports: Ports
+    ports: Ports[DrainerLedger]
     now: Callable[[], float]
     shift: Shift
     runner: DrainExecutor
@@ -77,7 +78,7 @@ class Sweeper:
     def _take(self, fleet: Fleet) -> bool:
         """The lease on ticking a fleet's drains on. Without it nothing is lost but time."""
         try:
-            return self.ports.ledger.acquire(_lease(fleet), self.shift.owner, self.shift.until, self.now())
+            return self.ports.ledger.leases.acquire(_lease(fleet), self.shift.owner, self.shift.until, self.now())
         except PortError as error:
             self.telemetry.log.warning("drains are not ticked on in this minute", fleet=fleet.name, problem=str(error))
             return False
@@ -85,7 +86,7 @@ class Sweeper:
     def _give_back(self, fleets: Iterable[Fleet]) -> None:
         for fleet in fleets:
             try:
-                self.ports.ledger.release(_lease(fleet), self.shift.owner)
+                self.ports.ledger.leases.release(_lease(fleet), self.shift.owner)
             except PortError as error:  # it ends by itself
                 self.telemetry.log.warning("a lease could not be given back", fleet=fleet.name, problem=str(error))
 
@@ -109,7 +110,7 @@ class Sweeper:
 
     def _look_over(self, fleet: Fleet, *, sweeping: bool) -> bool:
         """Give every drain of a fleet what is said of it, and a tick. Whether any is under way still."""
-        drains = {drain.instance_id: drain for drain in self.ports.ledger.drains(fleet.name)}
+        drains = {drain.instance_id: drain for drain in self.ports.ledger.drains.drains(fleet.name)}
         look = self._look(fleet, drains, sweeping=sweeping)
         sights = group_events(fleet, drains, look.reading)
         courses = []
@@ -148,7 +149,9 @@ class Sweeper:
         online = self._online(fleet, under_way, commands)
         if not sweeping:
             return Observation(reading, commands=commands, online=online)
-        told_by = self._asked(fleet, "what consumers said", lambda: self.ports.ledger.consumers(fleet.name)) or ()
+        told_by = (
+            self._asked(fleet, "what consumers said", lambda: self.ports.ledger.consumers.consumers(fleet.name)) or ()
+        )
         if reading is not None:
             minder = Minder(self.ports, fleet, self.now)
             minder.sweep(told_by, reading, frozenset(drain.instance_id for drain in under_way))

@@ -7,10 +7,11 @@ from sluice.memory.clock import Clock
 from sluice.memory.edges import Command, MemoryArchive, MemoryFleets, MemoryInstances, MemorySignals
 from sluice.memory.faults import Call, Crash, Decide, Fault, When, at_call, faulty, faulty_ports
 from sluice.memory.group import Change, Hook, MemoryGroup, Transition
-from sluice.memory.ledger import MemoryLedger
+from sluice.memory.ledger import memory_ledger
 from sluice.memory.queue import MemoryQueue, queue_url
 from sluice.model.frozen import dataclass
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import Ledger
+from sluice.ports.stack import Ports
 
 __all__ = [
     "Call",
@@ -25,7 +26,6 @@ __all__ = [
     "MemoryFleets",
     "MemoryGroup",
     "MemoryInstances",
-    "MemoryLedger",
     "MemoryPorts",
     "MemoryQueue",
     "MemorySignals",
@@ -40,7 +40,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryPorts(Ports):
+class MemoryPorts(Ports[Ledger]):
     """The ports, with what only those in memory can do."""
 
     fleets: MemoryFleets
@@ -49,7 +49,7 @@ class MemoryPorts(Ports):
     queue: MemoryQueue
     archive: MemoryArchive
     instances: MemoryInstances
-    ledger: MemoryLedger
+    ledger: Ledger
 
 
 def memory_ports(clock: Clock, fleets: Iterable[Fleet] = (), *, lag_s: float = 0.0) -> MemoryPorts:
@@ -71,7 +71,7 @@ def memory_ports(clock: Clock, fleets: Iterable[Fleet] = (), *, lag_s: float = 0
         queue=queue,
         archive=MemoryArchive(),
         instances=MemoryInstances(clock),
-        ledger=MemoryLedger(clock),
+        ledger=memory_ledger(clock),
     )
     for fleet in fleets:
         ports.fleets.put(fleet.name, fleet)

@@ -15,9 +15,8 @@ from sluice.memory.queue import MemoryQueue
 from sluice.model.draining import CommandStatus, StopOrder
 from sluice.model.observed import QueueReading, Reading
 from sluice.model.redriving import Message
-from sluice.ports.aws_services import STOPPED_AT_ONCE, LoadedFleets, archive_key
+from sluice.ports.aws_services import SIGNALS_WINDOW_S, STOPPED_AT_ONCE, LoadedFleets, archive_key
 from sluice.ports.errors import NeedsFixError, PortError, RefusedError, answer_of
-from sluice.ports.ledger import SIGNALS_WINDOW_S
 
 
 class MemoryFleets:

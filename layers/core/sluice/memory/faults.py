@@ -4,9 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import wraps
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import Ledger
+from sluice.ports.stack import Ports
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class Crash(BaseException):
@@ -92,8 +96,14 @@ def faulty_ports(ports: Ports, decide: Decide) -> Ports:
     The ports themselves stay whole: tests look at the world through those.
     """
     counted = _Counted(decide)
-    wrapped = {f.name: _Faulty(getattr(ports, f.name), counted) for f in fields(Ports)}
-    return Ports(**cast("dict[str, Any]", wrapped))
+    wrapped = _all_faulty(ports, counted)
+    ledger = Ledger(**_all_faulty(ports.ledger, counted))
+    return Ports(**wrapped | {"ledger": ledger})
+
+
+def _all_faulty(ports: "DataclassInstance", decide: _Counted) -> dict[str, Any]:
+    """What each field of a record of ports becomes, by name."""
+    return {field.name: _Faulty(getattr(ports, field.name), decide) for field in fields(ports)}
 
 
 def at_call(index: int, when: When, error: BaseException) -> Decide:

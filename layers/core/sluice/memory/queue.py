@@ -18,7 +18,7 @@ from sluice.model.observed import QueueReading, Reading, Series
 from sluice.model.redriving import Attribute, Message, MoveTask
 from sluice.ports.aws_services import HELD_BACK, MOVE_MAX_PER_S, BatchAnswer, QueueFacts
 from sluice.ports.errors import NeedsFixError, PortError, RefusedError, TryLaterError, answer_of
-from sluice.ports.ledger import CONSIGNMENT_MAX
+from sluice.ports.ledger.send_claims import CONSIGNMENT_MAX
 
 # Quotas: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_ATTRIBUTES = 10

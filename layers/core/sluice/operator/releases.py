@@ -8,7 +8,8 @@ from sluice.draining.observations import our_hook
 from sluice.draining.state_machine import UNDER_WAY
 from sluice.model.draining import Drain
 from sluice.model.frozen import dataclass
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import DrainerLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.context import Answer
 from sluice.redriving.jobs.lifecycle import RequestError
 from sluice.redriving.payloads import ReleaseRequest, read_request
@@ -19,7 +20,7 @@ from sluice.telemetry import Log
 class Releaser:
     """Releases, answered by one invocation; `by` is who asks where a request does not say it."""
 
-    ports: Ports
+    ports: Ports[DrainerLedger]
     book: FleetDirectory
     runner: DrainExecutor
     log: Log
@@ -36,7 +37,7 @@ class Releaser:
         if fleet is None:
             names = ", ".join(sorted(one.name for one in self.book.all())) or "none"
             raise RequestError(f"release.fleet: there is no fleet {request.fleet}; there is {names}")
-        record = self.ports.ledger.drain(fleet.name, request.instance_id)
+        record = self.ports.ledger.drains.drain(fleet.name, request.instance_id)
         self._check(fleet, request.instance_id, record)
         self.log.info(
             "an operator's release",

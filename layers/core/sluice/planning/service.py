@@ -18,7 +18,8 @@ from sluice.planning import payloads
 from sluice.planning.shadow.scorecard import late, score
 from sluice.planning.tick import LEASE_S, TickResult, actuators_for, tick
 from sluice.ports.errors import NeedsFixError, PortError, TryLaterError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import PlannerLedger
+from sluice.ports.stack import Ports
 from sluice.telemetry import Log, Record, Unit
 
 type Answer = dict[str, Any]
@@ -38,7 +39,7 @@ class Invocation:
 class PlannerService:
     """One invocation's ticks. `records` are its metrics."""
 
-    ports: Ports
+    ports: Ports[PlannerLedger]
     now: Callable[[], float]
     timing: Timing
     invocation: Invocation
@@ -122,7 +123,7 @@ class PlannerService:
         """One tick under the fleet's lease, which is kept for the next tick if there is to be one."""
         now = self.now()
         try:
-            if not self.ports.ledger.acquire(fleet.name, self.invocation.owner, now + LEASE_S, now):
+            if not self.ports.ledger.leases.acquire(fleet.name, self.invocation.owner, now + LEASE_S, now):
                 self.log.info("another planner has the fleet's lease", fleet=fleet.name)
                 self._count(fleet, "TicksBusy")
                 return {"fleet": fleet.name, "outcome": OutcomeStatus.BUSY}, False
@@ -152,7 +153,7 @@ class PlannerService:
     def _release(self, fleet: Fleet) -> None:
         """Give the lease back; if that fails it runs out by itself."""
         try:
-            self.ports.ledger.release(fleet.name, self.invocation.owner)
+            self.ports.ledger.leases.release(fleet.name, self.invocation.owner)
         except PortError as error:
             self.log.warning("the fleet's lease could not be given back", fleet=fleet.name, problem=str(error))
 

@@ -22,7 +22,8 @@ from sluice.planning.multi_queue import pooled
 from sluice.planning.planner import plan, remember
 from sluice.planning.shadow.replay import ShadowTick, replay
 from sluice.ports.errors import NeedsFixError, PortError, TryLaterError, answer_of
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import PlannerLedger
+from sluice.ports.stack import Ports
 
 LEASE_S = 60.0  # a tick during which AWS does not answer ends sooner; a planner that died is replaced in a minute
 
@@ -34,17 +35,15 @@ class CapacitySetter(Protocol):
         """Set a group's desired capacity."""
 
 
-class TickLedger(Protocol):
-    """Where a tick keeps what it learned and records what it decided."""
-
-    def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:
-        """Take or renew the fleet's lease."""
-
-    def release(self, fleet: str, owner: str) -> None:
-        """Give it back."""
+class MemoryKeeper(Protocol):
+    """Where a tick keeps what it learned."""
 
     def keep_memory(self, fleet: str, memory: Memory) -> None:
         """Keep the planner's memory."""
+
+
+class DecisionRecorder(Protocol):
+    """Where a tick records what it decided."""
 
     def record(self, decision: Decision, outcome: Outcome) -> None:
         """Record a decision."""
@@ -61,15 +60,8 @@ class ShadowGroup:
         self.wanted.append((group, desired))
 
 
-class ShadowLedger:
-    """A ledger that keeps nothing and gives every lease."""
-
-    def acquire(self, fleet: str, owner: str, until: float, now: float) -> bool:  # noqa: ARG002 - the port's signature
-        """Nothing is written, so there is no conflict."""
-        return True
-
-    def release(self, fleet: str, owner: str) -> None:
-        """Nothing was taken."""
+class ForgetfulLedger:
+    """A ledger that keeps neither memory nor decision: a dry run's."""
 
     def keep_memory(self, fleet: str, memory: Memory) -> None:
         """Forget it."""
@@ -83,17 +75,20 @@ class Actuators:
     """What a tick sets and keeps through, and the status of a change that it made."""
 
     group: CapacitySetter
-    ledger: TickLedger
+    memories: MemoryKeeper
+    decisions: DecisionRecorder
     done: OutcomeStatus
 
 
-def actuators_for(ports: Ports, fleet: Fleet, *, dry_run: bool) -> Actuators:
+def actuators_for(ports: Ports[PlannerLedger], fleet: Fleet, *, dry_run: bool) -> Actuators:
     """The actuators for a fleet's mode, or for a dry run."""
     if dry_run:
-        return Actuators(ShadowGroup(), ShadowLedger(), OutcomeStatus.SHADOW)
+        nowhere = ForgetfulLedger()
+        return Actuators(ShadowGroup(), nowhere, nowhere, OutcomeStatus.SHADOW)
+    memories, decisions = ports.ledger.planner_state, ports.ledger.decisions
     if fleet.mode is Mode.SHADOW:
-        return Actuators(ShadowGroup(), ports.ledger, OutcomeStatus.SHADOW)
-    return Actuators(ports.group, ports.ledger, OutcomeStatus.APPLIED)
+        return Actuators(ShadowGroup(), memories, decisions, OutcomeStatus.SHADOW)
+    return Actuators(ports.group, memories, decisions, OutcomeStatus.APPLIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +112,7 @@ class TickResult:
         return self.decision.hot or any(isinstance(fault, TryLaterError) for fault in self.faults)
 
 
-def tick(ports: Ports, fleet: Fleet, actuators: Actuators, timing: Timing, now: float) -> TickResult:
+def tick(ports: Ports[PlannerLedger], fleet: Fleet, actuators: Actuators, timing: Timing, now: float) -> TickResult:
     """Observe a fleet once, decide and act. The lease is the caller's.
 
     Args:
@@ -132,7 +127,7 @@ def tick(ports: Ports, fleet: Fleet, actuators: Actuators, timing: Timing, now: 
     """
     snapshot, faults = observe(ports, fleet, now)
 
-    before = ports.ledger.memory(fleet.name)
+    before = ports.ledger.planner_state.memory(fleet.name)
     memory, estimates = learn(before, snapshot, fleet, timing=timing, now=now)
     decision = plan(snapshot, fleet, estimates, memory, timing=timing, now=now)
     memory = remember(memory, decision, timing)
@@ -143,12 +138,12 @@ def tick(ports: Ports, fleet: Fleet, actuators: Actuators, timing: Timing, now: 
 
     blind = snapshot.group is None or snapshot.queue.visible is None
     outcome, faults = _apply(actuators, fleet, decision, faults, blind=blind)
-    actuators.ledger.record(decision, outcome)
-    actuators.ledger.keep_memory(fleet.name, memory)
+    actuators.decisions.record(decision, outcome)
+    actuators.memories.keep_memory(fleet.name, memory)
     return TickResult(snapshot, memory, decision, outcome, faults, shadow, before.unread)
 
 
-def observe(ports: Ports, fleet: Fleet, now: float) -> tuple[Snapshot, tuple[PortError, ...]]:
+def observe(ports: Ports[object], fleet: Fleet, now: float) -> tuple[Snapshot, tuple[PortError, ...]]:
     """All that can be read of a fleet now, and what could not be read and is missing from it."""
     faults: list[PortError] = []
     group: GroupReading | None = None
@@ -170,7 +165,7 @@ def observe(ports: Ports, fleet: Fleet, now: float) -> tuple[Snapshot, tuple[Por
     return Snapshot(fleet.name, now, queues[0], group, problems, veto), tuple(faults)
 
 
-def _read_queues(ports: Ports, fleet: Fleet, now: float) -> tuple[tuple[QueueReading, ...], list[PortError]]:
+def _read_queues(ports: Ports[object], fleet: Fleet, now: float) -> tuple[tuple[QueueReading, ...], list[PortError]]:
     """Each of the fleet's queues, in the order of its sources, as far as it could be read."""
     if fleet.shared:
         urls = [source.queue for source in fleet.sources]

@@ -13,6 +13,8 @@ from sluice.model.observed import GroupReading, Membership, QueueReading
 from sluice.model.redriving import Message, MoveTask
 from sluice.ports.errors import PortError
 
+SIGNALS_WINDOW_S = 3 * 3_600.0  # CloudWatch keeps 60 s points for 15 days, and answers 3 h of them in one page
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedFleets:

@@ -146,7 +146,7 @@ class Persons:
             PortError: AWS does not let us.
         """
         request = read_request(JobRequest, "look", asked)
-        job = self.at.ports.ledger.job(self.at.fleet(request.fleet).name, request.job_id)
+        job = self.at.ports.ledger.jobs.job(self.at.fleet(request.fleet).name, request.job_id)
         if job is None:
             raise RequestError(f"job_id: fleet {request.fleet} has no job {request.job_id}")
         return {"job": self.at.in_words(job)}
@@ -162,7 +162,7 @@ class Persons:
         fleet = self.at.fleet(request.fleet)
         who = request.requested_by or by
         at = None if request.undo else self.at.now()
-        group = self.at.ports.ledger.archive_group(fleet.name, request.failure_group, at)
+        group = self.at.ports.ledger.failure_groups.archive_group(fleet.name, request.failure_group, at)
         if group is None:
             raise RequestError(f"failure_group: fleet {fleet.name} has no {request.failure_group}")
         told = "taken out again" if request.undo else "set aside"

@@ -9,7 +9,8 @@ from sluice.model.frozen import dataclass
 from sluice.model.redriving import RedriveJob
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import ConflictError, NeedsFixError, PortError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import RedriverLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import Desk, End, Settlement
 from sluice.redriving.jobs.lifecycle import RequestError, dead_letter_queues, sources_of, target_in
 from sluice.redriving.jobs.rules import outlook
@@ -70,7 +71,7 @@ class Shift:
 class Invocation:
     """One invocation at work."""
 
-    ports: Ports
+    ports: Ports[RedriverLedger]
     now: Callable[[], float]
     shift: Shift
     log: Log

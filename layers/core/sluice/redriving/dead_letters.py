@@ -24,7 +24,8 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import Message, Quarantined, RedriveJob, Verdict, VerdictKind
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import RedriverLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import CAUSE, OVERFLOW, Cause, failure_group, group_words, queue_name, told_source
 from sluice.redriving.jobs.lifecycle import amend_job
 from sluice.redriving.jobs.rules import returned
@@ -75,7 +76,7 @@ class Desk:
         paused: nothing takes from the queue.
     """
 
-    ports: Ports
+    ports: Ports[RedriverLedger]
     fleet: Fleet
     to: QueueFacts
     until: float
@@ -132,7 +133,7 @@ class Desk:
 
     def _read_causes(self, messages: Sequence[Message]) -> None:
         unstamped = [message.id for message in messages if message.attribute(CAUSE) is None]
-        self._told = self.ports.ledger.causes(self.fleet.name, unstamped) if unstamped else {}
+        self._told = self.ports.ledger.causes.causes(self.fleet.name, unstamped) if unstamped else {}
 
     def _judge(self, message: Message) -> Verdict:
         """The verdict on a message, by what the ledger remembers; and the job that sent it is told."""
@@ -155,7 +156,7 @@ class Desk:
         if not policy.burst_count:
             return 0
         if own.id not in self._recent:
-            group = self.ports.ledger.failure_group(self.fleet.name, own.id)
+            group = self.ports.ledger.failure_groups.failure_group(self.fleet.name, own.id)
             self._recent[own.id] = group.seen_within(policy.burst_window_s, self.now()) if group else 0
             if group:
                 self._admitted[own.id] = own.id
@@ -166,10 +167,10 @@ class Desk:
         """The failure group that holds earlier messages of a FIFO message group."""
         if message.message_group is None or not self.to.fifo:
             return None
-        group_id = self.ports.ledger.held_in(self.fleet.name, message.message_group)
+        group_id = self.ports.ledger.quarantine.held_in(self.fleet.name, message.message_group)
         if group_id is None:
             return None
-        group = self.ports.ledger.failure_group(self.fleet.name, group_id)
+        group = self.ports.ledger.failure_groups.failure_group(self.fleet.name, group_id)
         if group:  # hosts' clocks differ: what follows is indexed behind all that was seen of the group
             self._indexed_at = max(self._indexed_at, group.last_seen_at)
         return Cause(group_id, group.cause if group else group_id)
@@ -181,11 +182,11 @@ class Desk:
             return returned(job, group_id, f"Message {message.id} came back.", self.now())
 
         # What waits for a paused queue is looked at again and again, and counted once.
-        before = self.ports.ledger.job(self.fleet.name, job_id) if self.paused else None
+        before = self.ports.ledger.jobs.job(self.fleet.name, job_id) if self.paused else None
         if before is not None and group_id in before.stopped_groups:
             return
         amend_job(self.ports, self.fleet.name, job_id, noted)
-        self.ports.ledger.note_returned(self.fleet.name, group_id, job_id)
+        self.ports.ledger.failure_groups.note_returned(self.fleet.name, group_id, job_id)
 
     def _apply(self, judged: Sequence[tuple[int, Message, Verdict]]) -> dict[int, Settlement]:
         """Send what is to be retried, quarantine the rest."""
@@ -271,7 +272,7 @@ class Desk:
                 if self.retention_s is None or message.first_sent_at is None
                 else message.first_sent_at + self.retention_s,
             )
-            if not ledger.quarantine(entry):
+            if not ledger.quarantine.quarantine(entry):
                 return Settlement(message.id, End.GONE, "it was quarantined or sent back before", verdict)
         except PortError as error:
             return Settlement(message.id, End.KEPT, f"could not be quarantined: {error}", verdict)
@@ -285,13 +286,13 @@ class Desk:
         try:
             group_id = self._counted_in(verdict).failure_group
             cause = group_words(group_id, verdict.cause)
-            ledger.note_failure(self.fleet.name, group_id, cause, sample, self.now(), again=again)
+            ledger.failure_groups.note_failure(self.fleet.name, group_id, cause, sample, self.now(), again=again)
         except PortError as error:
             return f"(not counted in its failure group: {error})"
         return ""
 
 
-def admitted(ports: Ports, fleet: str, own: Cause, now: float) -> Cause:
+def admitted(ports: Ports[RedriverLedger], fleet: str, own: Cause, now: float) -> Cause:
     """The failure group that something of a group is counted in: its own, or the overflow's where there are too many.
 
     What is in the overflow is redriven like anything else. On its own record it keeps its own cause.
@@ -299,7 +300,7 @@ def admitted(ports: Ports, fleet: str, own: Cause, now: float) -> Cause:
     Raises:
         PortError: the ledger does not say.
     """
-    if own.id == OVERFLOW.id or ports.ledger.admit_group(fleet, own.id, own.words, now):
+    if own.id == OVERFLOW.id or ports.ledger.failure_groups.admit_group(fleet, own.id, own.words, now):
         return own
     return OVERFLOW
 

@@ -16,7 +16,8 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import JobAct, JobPhase, JobState, Message, Quarantined, RedriveJob
 from sluice.ports.aws_services import archive_key
 from sluice.ports.errors import RefusedError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import RedriverLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import admitted
 from sluice.redriving.failure_groups import Cause, failure_group, told_source
 from sluice.redriving.jobs.lifecycle import RequestError, paused_note
@@ -38,7 +39,7 @@ class Editor:
         until: when this process is surely gone.
     """
 
-    ports: Ports
+    ports: Ports[RedriverLedger]
     fleet: Fleet
     ways: tuple[Way, ...]
     name: str
@@ -56,7 +57,7 @@ class Editor:
             raise RequestError(f"edit: fleet {self.fleet.name} does not allow it; redrive.edits of its Settings does")
         if not body:
             raise RequestError("edit.body: must not be empty, since SQS takes no empty message")
-        entry = self.ports.ledger.quarantined_message(self.fleet.name, message_id)
+        entry = self.ports.ledger.quarantine.quarantined_message(self.fleet.name, message_id)
         if entry is None:
             raise RequestError(f"message_id: no message {message_id} is in fleet {self.fleet.name}'s quarantine")
         if entry.message_group is not None:
@@ -84,12 +85,12 @@ class Editor:
             raise RequestError(f"message_id: {message_id} was sent back before; it is only still listed")
         if not sending.may_let_go:
             raise RequestError(f"message_id: {message_id} was not sent: {sending.reason}")
-        self.ports.ledger.let_go(entry)
+        self.ports.ledger.quarantine.let_go(entry)
         return self._record(entry, by, f" {paused_note([way.name])}" if way.paused else "")
 
     def _record(self, entry: Quarantined, by: str, more: str) -> RedriveJob:
         now = self.now()
-        return self.ports.ledger.keep_job(
+        return self.ports.ledger.jobs.keep_job(
             RedriveJob(
                 id=self.name,
                 fleet=self.fleet.name,
@@ -123,7 +124,7 @@ class Editor:
         base = former.id if _ID.fullmatch(former.id) else "restored"
         message = replace(former, id=f"{base}-r{round(now * 1_000)}")
         entry = self._kept(message, f"restored by {by}"[:200], now)
-        if not self.ports.ledger.quarantine(entry):
+        if not self.ports.ledger.quarantine.quarantine(entry):
             raise RequestError(f"key: {key} was restored at this very moment")
         return entry
 
@@ -133,11 +134,11 @@ class Editor:
         own = failure_group(message, cause)
         way = way_back(told_source(message) or None, self.ways)
         message_group = message.message_group if (way.to.fifo if way else fleet.fifo) else None
-        held_in = ports.ledger.held_in(fleet.name, message_group) if message_group is not None else None
+        held_in = ports.ledger.quarantine.held_in(fleet.name, message_group) if message_group is not None else None
         if (
             held_in is not None
         ):  # with the others of its message group, so that a redrive of theirs does not overtake it
-            group = ports.ledger.failure_group(fleet.name, held_in)
+            group = ports.ledger.failure_groups.failure_group(fleet.name, held_in)
             own = Cause(held_in, group.cause if group else held_in)
             at = max(at, group.last_seen_at if group else at)
         into = own if held_in is not None else admitted(ports, fleet.name, own, at)

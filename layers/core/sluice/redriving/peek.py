@@ -16,7 +16,8 @@ from sluice.model.frozen import dataclass
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import RedriverLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import CAUSE, Cause, failure_group
 from sluice.redriving.jobs.lifecycle import UNDER_WAY, RequestError
 from sluice.redriving.retention import HIDDEN_S
@@ -45,7 +46,7 @@ class Peek:
 
 
 def peek(
-    ports: Ports,
+    ports: Ports[RedriverLedger],
     fleet: Fleet,
     dead: QueueFacts,
     now: Callable[[], float],
@@ -73,7 +74,7 @@ def peek(
     visible = ports.queue.read(dead.url, now()).visible
     received = _receive(ports, dead.url, min(limit, LOOKED_AT_MAX))
     try:
-        told = ports.ledger.causes(fleet.name, [one.id for one in received if one.attribute(CAUSE) is None])
+        told = ports.ledger.causes.causes(fleet.name, [one.id for one in received if one.attribute(CAUSE) is None])
     finally:
         for message in received:
             with suppress(PortError):  # it reappears by itself
@@ -88,7 +89,7 @@ def peek(
     )
 
 
-def _check(ports: Ports, fleet: Fleet, dead: QueueFacts) -> None:
+def _check(ports: Ports[RedriverLedger], fleet: Fleet, dead: QueueFacts) -> None:
     if fleet.redrive.mode is not RedriveMode.MANUAL:
         raise RequestError(
             f"fleet: {fleet.name} has redrive.mode auto, in which dead letters are taken as they come:"
@@ -99,7 +100,7 @@ def _check(ports: Ports, fleet: Fleet, dead: QueueFacts) -> None:
             f"fleet: the dead-letter queue of {fleet.name} has a dead-letter queue of its own, and to look counts"
             " towards its maxReceiveCount; put the dead letters into quarantine instead, and choose there"
         )
-    for job in ports.ledger.jobs(fleet.name):
+    for job in ports.ledger.jobs.jobs(fleet.name):
         if job.from_dead_letters and job.state in UNDER_WAY:
             raise RequestError(
                 f"fleet: job {job.id} takes from the dead-letter queue of {fleet.name}, and would take what is looked"
@@ -107,7 +108,7 @@ def _check(ports: Ports, fleet: Fleet, dead: QueueFacts) -> None:
             )
 
 
-def _receive(ports: Ports, url: str, limit: int) -> list[Message]:
+def _receive(ports: Ports[object], url: str, limit: int) -> list[Message]:
     received: dict[str, Message] = {}
     while len(received) < limit:
         try:

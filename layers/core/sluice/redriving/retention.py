@@ -17,7 +17,8 @@ from sluice.model.frozen import dataclass
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import RedriverLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import Desk, Settlement
 from sluice.redriving.jobs.lifecycle import UNDER_WAY
 from sluice.redriving.verdict import left_s, margin_s
@@ -48,7 +49,7 @@ class Look:
 class Keeper:
     """One invocation that looks after a fleet's dead-letter queue; `dead` is that queue."""
 
-    ports: Ports
+    ports: Ports[RedriverLedger]
     fleet: Fleet
     dead: QueueFacts
     desk: Desk
@@ -87,7 +88,7 @@ class Keeper:
         return tuple(done)
 
     def _is_redriven(self) -> bool:
-        jobs = self.ports.ledger.jobs(self.fleet.name)
+        jobs = self.ports.ledger.jobs.jobs(self.fleet.name)
         return any(job.from_dead_letters and job.state in UNDER_WAY for job in jobs)
 
     def _receive(self, limit: int) -> list[Message]:

@@ -34,7 +34,8 @@ from typing import Protocol
 from sluice.model.frozen import dataclass
 from sluice.model.redriving import Claim, Consignment, Message
 from sluice.ports.errors import LostAnswerError, PortError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import SenderLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.message_copy import Destination, attempts_of, has_room, memory_key, rounds
 
 
@@ -94,7 +95,7 @@ class Claims(Protocol):
 class Marked:
     """A mark for each message."""
 
-    ports: Ports
+    ports: Ports[SenderLedger]
     fleet: str
     until: float
     now: Callable[[], float]
@@ -102,14 +103,14 @@ class Marked:
 
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Write the marks that can be."""
-        return self.ports.ledger.claim_retries(self.fleet, message_ids, self.until, self.now(), self.again)
+        return self.ports.ledger.send_claims.claim_retries(self.fleet, message_ids, self.until, self.now(), self.again)
 
     def settle(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
         """Set the marks of what was sent, take away those of what was not."""
         if sent:
-            self.ports.ledger.confirm_retries(self.fleet, sent, self.now())
+            self.ports.ledger.send_claims.confirm_retries(self.fleet, sent, self.now())
         if unsent:
-            self.ports.ledger.release_retries(self.fleet, unsent)
+            self.ports.ledger.send_claims.release_retries(self.fleet, unsent)
 
 
 @dataclass(slots=True)
@@ -119,7 +120,7 @@ class Consigned:
     When they are surely deleted the record is free: the next sending writes its own over it, or it is closed.
     """
 
-    ports: Ports
+    ports: Ports[SenderLedger]
     fleet: str
     name: str
     until: float
@@ -134,7 +135,7 @@ class Consigned:
         assert self.free, "what another sending has claimed would be forgotten"
         self.free = False
         record = Consignment(self.fleet, self.name, self.now(), self.until, tuple(message_ids))
-        claims = self.ports.ledger.consign(record, self.again)
+        claims = self.ports.ledger.send_claims.consign(record, self.again)
         granted = tuple(message_id for message_id in message_ids if claims[message_id] is Claim.GRANTED)
         self._record = Consignment(self.fleet, self.name, record.claimed_at, self.until, granted)
         return claims
@@ -168,7 +169,7 @@ class Consigned:
         self._record = Consignment(
             there.fleet, there.name, there.claimed_at, there.until, claimed, tuple(sorted(self._sent))
         )
-        self.ports.ledger.settle_consignment(self._record)
+        self.ports.ledger.send_claims.settle_consignment(self._record)
         if not self._record.claimed and not self._record.sent:
             self._record, self.free = None, True
 
@@ -177,7 +178,7 @@ class Consigned:
 class Sender:
     """Sends messages of one fleet again; `until` is when this process is surely gone."""
 
-    ports: Ports
+    ports: Ports[SenderLedger]
     fleet: str
     to: Destination
     until: float
@@ -248,7 +249,7 @@ class Sender:
             for parcel in parcels:
                 if parcel.remember:
                     # Before it is sent: a crash after this makes the count one too high, which errs towards quarantine.
-                    self.ports.ledger.keep_attempts(self.fleet, *parcel.remember, self.now())
+                    self.ports.ledger.attempts.keep_attempts(self.fleet, *parcel.remember, self.now())
             answer = self.ports.queue.send(
                 self.to.url, [parcel.message for parcel in parcels], [parcel.delay_s for parcel in parcels]
             )
@@ -263,7 +264,7 @@ class Sender:
         return fates | {ids[i]: Sending(Fate.SENT) for i in answer.done}
 
 
-def redrives_of(ports: Ports, fleet: str, message: Message, to: Destination) -> int:
+def redrives_of(ports: Ports[SenderLedger], fleet: str, message: Message, to: Destination) -> int:
     """How often a message was sent back: as it carries it, else as the ledger remembers it where it has no room.
 
     Raises:
@@ -272,10 +273,10 @@ def redrives_of(ports: Ports, fleet: str, message: Message, to: Destination) -> 
     carried = attempts_of(message)
     if carried is not None:
         return carried
-    return 0 if has_room(message, to) else ports.ledger.attempts(fleet, memory_key(message))
+    return 0 if has_room(message, to) else ports.ledger.attempts.attempts(fleet, memory_key(message))
 
 
-def end_doubts(ports: Ports, fleet: str, message_ids: Sequence[str], now: float) -> None:
+def end_doubts(ports: Ports[SenderLedger], fleet: str, message_ids: Sequence[str], now: float) -> None:
     """Copies of messages are in our hands, so that those were sent: mark them, and let go of them in quarantine.
 
     Whoever can name a message's id is its producer or its consumer, and what can be claimed in its name is that this
@@ -286,13 +287,13 @@ def end_doubts(ports: Ports, fleet: str, message_ids: Sequence[str], now: float)
     """
     if not message_ids:
         return
-    marks = ports.ledger.retry_marks(fleet, message_ids, now)
+    marks = ports.ledger.send_claims.retry_marks(fleet, message_ids, now)
     unproven = [message_id for message_id, claim in marks.items() if claim is not Claim.SENT]
     if not unproven:
         return
-    ports.ledger.confirm_retries(fleet, unproven, now)
+    ports.ledger.send_claims.confirm_retries(fleet, unproven, now)
     for message_id in unproven:
-        entry = ports.ledger.quarantined_message(fleet, message_id)
+        entry = ports.ledger.quarantine.quarantined_message(fleet, message_id)
         if entry:
-            ports.ledger.let_go(entry)
+            ports.ledger.quarantine.let_go(entry)
             ports.archive.remove(entry.key)

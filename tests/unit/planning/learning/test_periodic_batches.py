@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.aws.memory_record import from_text, to_text
+from sluice.aws.ledger.memory_record import from_text, to_text
 from sluice.model.planning import BatchMemory, Estimate, ExpectedBatch, History, Memory, QueueSample
 from sluice.planning.learning.periodic_batches import (
     EXPECTED_MAX,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluice.aws import memory_record
+from sluice.aws.ledger import memory_record
 from sluice.config.fleet import Fleet
 from sluice.model.observed import GroupReading, QueueReading
 from sluice.model.planning import Memory, Snapshot

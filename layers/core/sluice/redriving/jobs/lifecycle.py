@@ -11,7 +11,8 @@ from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import FailureGroup, JobAct, JobPhase, JobState, Quarantined, RedriveJob
 from sluice.ports.errors import ConflictError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import JobLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import queue_name
 from sluice.redriving.jobs.move_task import end_move, without_move
 from sluice.redriving.jobs.rules import Lanes, overlap, selects
@@ -66,7 +67,7 @@ class Preview:
     behind_count: int = 0  # FIFO: selected, but behind one of its message group that is not: not counted, and left
 
 
-def preview(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Preview:
+def preview(ports: Ports[JobLedger], fleet: Fleet, selection: Selection, now: float) -> Preview:
     """Count a selection, without any effect.
 
     Raises:
@@ -76,7 +77,7 @@ def preview(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Pre
         return _dead_letters(ports, fleet, selection, now)
     if selection.message_id is not None or selection.message_ids:
         return _messages(ports, fleet, selection)
-    groups = tuple(group for group in ports.ledger.failure_groups(fleet.name) if group.count > 0)
+    groups = tuple(group for group in ports.ledger.failure_groups.failure_groups(fleet.name) if group.count > 0)
     left = tuple(group.id for group in groups if group.is_archived) if selection.failure_group is None else ()
     groups = tuple(group for group in groups if group.id not in left)
     if selection.failure_group is not None:
@@ -102,7 +103,7 @@ def preview(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Pre
     return Preview(sum(group.count for group in found), found, looked_at <= PREVIEW_MAX, left, behind_count)
 
 
-def _dead_letters(ports: Ports, fleet: Fleet, selection: Selection, now: float) -> Preview:
+def _dead_letters(ports: Ports[JobLedger], fleet: Fleet, selection: Selection, now: float) -> Preview:
     urls = dead_letter_queues(fleet, selection.queue)
     if not urls:
         raise RequestError(f"from: {_whose(fleet, selection.queue)} has no dead_letter_queue")
@@ -149,23 +150,23 @@ def _whose(fleet: Fleet, queue: str | None) -> str:
     return f"fleet {fleet.name}" if queue is None else f"queue {queue} of fleet {fleet.name}"
 
 
-def _messages(ports: Ports, fleet: Fleet, selection: Selection) -> Preview:
+def _messages(ports: Ports[JobLedger], fleet: Fleet, selection: Selection) -> Preview:
     """The preview of messages that are named one by one."""
     counts: Counter[str] = Counter()
     for message_id in selection.message_ids or (selection.message_id or "",):
-        entry = ports.ledger.quarantined_message(fleet.name, message_id)
+        entry = ports.ledger.quarantine.quarantined_message(fleet.name, message_id)
         if entry is None:
             raise RequestError(f"message_id: no message {message_id} is in fleet {fleet.name}'s quarantine")
         _check_order(ports, entry, frozenset(selection.message_ids))
         counts[entry.failure_group] += 1
-    groups = (ports.ledger.failure_group(fleet.name, group_id) for group_id in counts)
+    groups = (ports.ledger.failure_groups.failure_group(fleet.name, group_id) for group_id in counts)
     return Preview(counts.total(), tuple(replace(group, count=counts[group.id]) for group in groups if group))
 
 
-def _index(ports: Ports, fleet: str, failure_group: str | None) -> Iterator[Quarantined]:
+def _index(ports: Ports[JobLedger], fleet: str, failure_group: str | None) -> Iterator[Quarantined]:
     after: str | None = None
     while True:
-        page, after = ports.ledger.quarantined(fleet, failure_group, PAGE, after)
+        page, after = ports.ledger.quarantine.quarantined(fleet, failure_group, PAGE, after)
         yield from page
         if after is None:
             return
@@ -215,7 +216,9 @@ def target_in(fleet: Fleet, queue: str | None) -> Target:
     return Target(fleet.name, found[0], named=queue is not None)
 
 
-def open_job(ports: Ports, fleet: Fleet, selection: Selection, job: RedriveJob, to: Target | None = None) -> RedriveJob:
+def open_job(
+    ports: Ports[JobLedger], fleet: Fleet, selection: Selection, job: RedriveJob, to: Target | None = None
+) -> RedriveJob:
     """Put a job on record: `job` holds who asks and how fast, the selection what for.
 
     `to` is where all of it goes; without, each message goes to the queue it came from.
@@ -255,13 +258,13 @@ def open_job(ports: Ports, fleet: Fleet, selection: Selection, job: RedriveJob, 
         where = "dead-letter queue" if selection.from_dead_letters else "quarantine"
         what = "nothing of that" if selection.narrows else "nothing"
         raise RequestError(f"all: {what} is in fleet {fleet.name}'s {where}")
-    for other in ports.ledger.jobs(fleet.name):
+    for other in ports.ledger.jobs.jobs(fleet.name):
         if other.state in UNDER_WAY and overlap(asked, other):
             raise RequestError(
                 f"job {other.id} is sending some of these already ({other.sent_count} of {other.selected_count});"
                 " wait for it, or stop it"
             )
-    return ports.ledger.keep_job(asked)
+    return ports.ledger.jobs.keep_job(asked)
 
 
 def paused_note(names: Sequence[str]) -> str:
@@ -275,7 +278,7 @@ def _narrowing(selection: Selection) -> str:
     return ", ".join(name for name in names if getattr(selection, name) is not None)
 
 
-def stop_job(ports: Ports, fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
+def stop_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
     """Stop a job for good, on a person's word: nothing is sent after the load that is under way.
 
     Raises:
@@ -285,7 +288,7 @@ def stop_job(ports: Ports, fleet: Fleet, job_id: str, by: str, now: float) -> Re
     return _act(ports, fleet, job_id, JobAct(now, by, "stopped it"), change)
 
 
-def pause_job(ports: Ports, fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
+def pause_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
     """Pause a job until somebody resumes it.
 
     Raises:
@@ -295,7 +298,7 @@ def pause_job(ports: Ports, fleet: Fleet, job_id: str, by: str, now: float) -> R
     return _act(ports, fleet, job_id, JobAct(now, by, "paused it"), change)
 
 
-def resume_job(ports: Ports, fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
+def resume_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
     """Let a paused job go on where it was.
 
     Raises:
@@ -315,7 +318,7 @@ class _Change:
     only: str = ""  # what is said of a job in another state; nothing: it is left as it is, without a word
 
 
-def _act(ports: Ports, fleet: Fleet, job_id: str, act: JobAct, change: _Change) -> RedriveJob:
+def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAct, change: _Change) -> RedriveJob:
     """Change a job's state on a person's word, if it is in one of the states for that; the job then.
 
     Raises:
@@ -331,7 +334,7 @@ def _act(ports: Ports, fleet: Fleet, job_id: str, act: JobAct, change: _Change) 
         acted = replace(job, state=change.state, note=change.note, updated_at=act.at, acts=acts)
         return without_move(acted, moved_count if job.move == handle else 0)
 
-    before = ports.ledger.job(fleet.name, job_id)
+    before = ports.ledger.jobs.job(fleet.name, job_id)
     if before is None:
         raise RequestError(f"job_id: fleet {fleet.name} has no job {job_id}")
     handle = before.move if before.state in change.when else None
@@ -339,24 +342,26 @@ def _act(ports: Ports, fleet: Fleet, job_id: str, act: JobAct, change: _Change) 
     return amend_job(ports, fleet.name, job_id, acted) or before
 
 
-def amend_job(ports: Ports, fleet: str, job_id: str, amend: Callable[[RedriveJob], RedriveJob]) -> RedriveJob | None:
+def amend_job(
+    ports: Ports[JobLedger], fleet: str, job_id: str, amend: Callable[[RedriveJob], RedriveJob]
+) -> RedriveJob | None:
     """Change a job that others write as well: read, change, write, again on conflict; None if there is no such job.
 
     Raises:
         ConflictError: others wrote it first each time.
     """
     for _ in range(AMEND_TRIES):
-        job = ports.ledger.job(fleet, job_id)
+        job = ports.ledger.jobs.job(fleet, job_id)
         if job is None or (amended := amend(job)) == job:
             return job
         try:
-            return ports.ledger.keep_job(amended)
+            return ports.ledger.jobs.keep_job(amended)
         except ConflictError:
             continue
     raise ConflictError(f"job {job_id} of fleet {fleet}: others wrote it first {AMEND_TRIES} times")
 
 
-def _check_order(ports: Ports, entry: Quarantined, along: frozenset[str]) -> None:
+def _check_order(ports: Ports[JobLedger], entry: Quarantined, along: frozenset[str]) -> None:
     """On FIFO queues one message may not be sent before an earlier one of its message group that is not sent along."""
     if entry.message_group is None:
         return
@@ -371,10 +376,12 @@ def _check_order(ports: Ports, entry: Quarantined, along: frozenset[str]) -> Non
             )
 
 
-def _in_order(ports: Ports, fleet: Fleet, selection: Selection) -> Selection:
+def _in_order(ports: Ports[JobLedger], fleet: Fleet, selection: Selection) -> Selection:
     """Messages that are named one by one, on FIFO queues in the order in which they were quarantined."""
     if not (selection.message_ids and fleet.fifo):
         return selection
-    found = (ports.ledger.quarantined_message(fleet.name, message_id) for message_id in selection.message_ids)
+    found = (
+        ports.ledger.quarantine.quarantined_message(fleet.name, message_id) for message_id in selection.message_ids
+    )
     entries = sorted((entry for entry in found if entry), key=lambda entry: (entry.at, entry.message_id))
     return replace(selection, message_ids=tuple(dict.fromkeys(entry.message_id for entry in entries)))

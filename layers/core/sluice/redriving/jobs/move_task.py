@@ -11,14 +11,14 @@ from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
 from sluice.model.redriving import JobPhase, JobState, MoveTask, RedriveJob
 from sluice.ports.aws_services import MOVE_MAX_PER_S, QueueFacts
-from sluice.ports.ledger import Ports
+from sluice.ports.stack import Ports
 from sluice.redriving.jobs.rules import ended
 
 # A move task takes seconds to get going, and tells of its progress as slowly.
 MOVE_LOOK_S = 10.0
 
 
-def start_move(ports: Ports, url: str, to: QueueFacts, job: RedriveJob, now: Callable[[], float]) -> RedriveJob:
+def start_move(ports: Ports[object], url: str, to: QueueFacts, job: RedriveJob, now: Callable[[], float]) -> RedriveJob:
     """Let SQS move the rest.
 
     A task that runs already is one of ours, whose handle a crash has lost, or the console's: either way it is
@@ -31,7 +31,7 @@ def start_move(ports: Ports, url: str, to: QueueFacts, job: RedriveJob, now: Cal
     return replace(job, phase=JobPhase.MOVE, move=handle, note=note, next_at=now() + MOVE_LOOK_S)
 
 
-def look_at_move(ports: Ports, url: str, job: RedriveJob, now: Callable[[], float]) -> RedriveJob:
+def look_at_move(ports: Ports[object], url: str, job: RedriveJob, now: Callable[[], float]) -> RedriveJob:
     """How SQS's move stands; it is stopped when the dead-letter queue fills again."""
     task = _task(ports, url)
     visible = ports.queue.read(url, now()).visible
@@ -53,12 +53,12 @@ def look_at_move(ports: Ports, url: str, job: RedriveJob, now: Callable[[], floa
     return replace(job, left_count=left_count, next_at=now() + MOVE_LOOK_S)
 
 
-def _task(ports: Ports, url: str) -> MoveTask | None:
+def _task(ports: Ports[object], url: str) -> MoveTask | None:
     tasks = ports.queue.moves(url)
     return tasks[0] if tasks else None
 
 
-def end_move(ports: Ports, fleet: Fleet, job: RedriveJob) -> int:
+def end_move(ports: Ports[object], fleet: Fleet, job: RedriveJob) -> int:
     """End the move task of a job; how many messages it had moved, by SQS's own count."""
     assert job.move is not None, "who ends it has seen it"
     ports.queue.cancel_move(job.move)

@@ -25,7 +25,8 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import JobPhase, JobState, Quarantined, RedriveJob
 from sluice.ports.aws_services import MOVE_MAX_PER_S, QueueFacts
 from sluice.ports.errors import ConflictError, PortError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import RedriverLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.jobs.dlq_loading import JobLoader
 from sluice.redriving.jobs.lifecycle import PAGE, amend_job
 from sluice.redriving.jobs.move_task import end_move, look_at_move, start_move, without_move
@@ -51,7 +52,7 @@ class Runner:
         ways: the fleet's queues, as far as the job is about them; none: it has the one.
     """
 
-    ports: Ports
+    ports: Ports[RedriverLedger]
     fleet: Fleet
     to: QueueFacts
     name: str
@@ -72,7 +73,9 @@ class Runner:
         if job.state is not JobState.RUNNING or (job.runner not in {"", self.name} and job.runner_until > now):
             return None
         try:
-            return self.ports.ledger.keep_job(replace(job, runner=self.name, runner_until=self.until, updated_at=now))
+            return self.ports.ledger.jobs.keep_job(
+                replace(job, runner=self.name, runner_until=self.until, updated_at=now)
+            )
         except ConflictError:
             return None
 
@@ -95,7 +98,7 @@ class Runner:
         elif job.from_dead_letters:
             worked = self._from_dead_letters(job)
         elif job.message_id is not None:
-            entry = self.ports.ledger.quarantined_message(self.fleet.name, job.message_id)
+            entry = self.ports.ledger.quarantine.quarantined_message(self.fleet.name, job.message_id)
             worked = ended(self._sender.send_entries(job, [entry] if entry else []), self.now())
         elif job.message_ids:
             worked = self._listed(job)
@@ -111,7 +114,7 @@ class Runner:
         """The oldest few of the next failure group; after the last group, the wait."""
         groups = sorted(
             group.id
-            for group in self.ports.ledger.failure_groups(self.fleet.name)
+            for group in self.ports.ledger.failure_groups.failure_groups(self.fleet.name)
             if group.count > 0
             and job.failure_group in {None, group.id}
             and group.id not in job.left_groups
@@ -121,7 +124,9 @@ class Runner:
             return self._watch(job)
         sent_before, after, lanes = job.sent_count, None, Lanes()
         while job.state is JobState.RUNNING and job.sent_count == sent_before:  # a canary in doubt tells nothing
-            page, after = self.ports.ledger.quarantined(self.fleet.name, groups[0], self._canary_count(job), after)
+            page, after = self.ports.ledger.quarantine.quarantined(
+                self.fleet.name, groups[0], self._canary_count(job), after
+            )
             job = self._sender.send_entries(job, page, lanes)
             if after is None or self.now() > self.until - STEP_MARGIN_S:
                 break
@@ -148,7 +153,9 @@ class Runner:
 
     def _ramp(self, job: RedriveJob) -> RedriveJob:
         """The next page of the index."""
-        page, cursor = self.ports.ledger.quarantined(self.fleet.name, job.failure_group, due(job, self.to), job.cursor)
+        page, cursor = self.ports.ledger.quarantine.quarantined(
+            self.fleet.name, job.failure_group, due(job, self.to), job.cursor
+        )
         lanes = self._lanes_before(job, page)
         job = replace(self._sender.send_entries(job, page, lanes), cursor=cursor)
         self._walked[job.id] = (cursor, lanes)
@@ -161,7 +168,7 @@ class Runner:
             return Lanes() if job.cursor is None else Lanes(set(lanes.held_up))  # a step that fails is taken again
         lanes, after = Lanes(), None
         while True:
-            entries, after = self.ports.ledger.quarantined(self.fleet.name, job.failure_group, PAGE, after)
+            entries, after = self.ports.ledger.quarantine.quarantined(self.fleet.name, job.failure_group, PAGE, after)
             for entry in entries:
                 if entry.message_id == page[0].message_id:
                     return lanes
@@ -174,7 +181,7 @@ class Runner:
         begun = int(job.cursor or 0)
         limit = self._canary_count(job) if job.phase is JobPhase.CANARY else due(job, self.to)
         found = (
-            self.ports.ledger.quarantined_message(self.fleet.name, message_id)
+            self.ports.ledger.quarantine.quarantined_message(self.fleet.name, message_id)
             for message_id in job.message_ids[begun : begun + limit]
         )
         job = self._sender.send_entries(job, [entry for entry in found if entry])
@@ -223,7 +230,7 @@ class Runner:
     def _written(self, before: RedriveJob, job: RedriveJob) -> RedriveJob:
         """Write a job after a step, keeping what others wrote meanwhile: a person's word, and returns."""
         try:
-            return self.ports.ledger.keep_job(job)
+            return self.ports.ledger.jobs.keep_job(job)
         except ConflictError:
             pass
 

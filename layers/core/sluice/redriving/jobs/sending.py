@@ -19,7 +19,8 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import JobState, Message, Quarantined, RedriveJob
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
-from sluice.ports.ledger import Ports
+from sluice.ports.ledger import RedriverLedger
+from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import source_in_words, told_source
 from sluice.redriving.jobs.rules import Lanes, paced, selects
 from sluice.redriving.message_copy import copy_of, memory_key
@@ -67,7 +68,7 @@ class JobSender:
         ways: the fleet's queues, as far as the job is about them; none: it has the one.
     """
 
-    ports: Ports
+    ports: Ports[RedriverLedger]
     fleet: Fleet
     to: QueueFacts
     name: str
@@ -192,13 +193,13 @@ class JobSender:
         """Tell the failure groups. A count that is lost harms nothing."""
         for group_id, count in Counter(item.failure_group for item in sent).items():
             with suppress(PortError):
-                self.ports.ledger.note_redriven(self.fleet.name, group_id, job.id, count, self.now())
+                self.ports.ledger.failure_groups.note_redriven(self.fleet.name, group_id, job.id, count, self.now())
 
     def _let_go(self, job: RedriveJob, entries: Sequence[Quarantined]) -> RedriveJob:
         """Take what was sent out of the index, then out of the archive."""
         try:
             if entries:
-                self.ports.ledger.let_go_all(entries)
+                self.ports.ledger.quarantine.let_go_all(entries)
                 self.ports.archive.remove_all([entry.key for entry in entries])
         except PortError as error:
             return replace(job, note=f"Message {entries[0].message_id} is sent, but still listed: {error}")

@@ -1,0 +1,22 @@
+"""The Attempts port on DynamoDB."""
+
+from sluice.aws.ledger.keys import key, ttl
+from sluice.aws.table import Table, number, typed_all
+from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
+
+
+class DynamoAttempts:
+    """The Attempts port."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def attempts(self, fleet: str, message_key: str) -> int:
+        """Redrives of a message so far."""
+        return int(number(self._table.get(key(fleet, f"attempts#{message_key}")) or {}, "attempts"))
+
+    def keep_attempts(self, fleet: str, message_key: str, attempts: int, now: float) -> None:
+        """Remember a message's redrives."""
+        self._table.put(
+            key(fleet, f"attempts#{message_key}") | typed_all({"attempts": attempts, "ttl": ttl(now + ATTEMPTS_KEPT_S)})
+        )

@@ -1,0 +1,26 @@
+"""The Causes port on DynamoDB."""
+
+from collections.abc import Sequence
+
+from sluice.aws.ledger.keys import key, ttl
+from sluice.aws.table import Table, text, typed_all
+from sluice.ports.ledger.causes import CAUSES_KEPT_S
+
+
+class DynamoCauses:
+    """The Causes port."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def keep_cause(self, fleet: str, message_id: str, cause: str, now: float) -> None:
+        """Remember why a message failed."""
+        self._table.put(
+            key(fleet, f"cause#{message_id}") | typed_all({"cause": cause, "ttl": ttl(now + CAUSES_KEPT_S)})
+        )
+
+    def causes(self, fleet: str, message_ids: Sequence[str]) -> dict[str, str]:
+        """The causes told of these messages."""
+        wanted = list(dict.fromkeys(message_ids))
+        items = self._table.get_all([key(fleet, f"cause#{message_id}") for message_id in wanted])
+        return {message_id: text(item, "cause") for message_id, item in zip(wanted, items, strict=True) if item}

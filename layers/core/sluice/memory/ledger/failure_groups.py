@@ -1,0 +1,109 @@
+"""The FailureGroups port in memory."""
+
+from dataclasses import replace
+
+from sluice.memory.clock import Clock
+from sluice.model.redriving import FailureGroup, Quarantined
+from sluice.ports.ledger.failure_groups import EMPTY_GROUPS_KEPT_S, TREND_HOURS, TREND_MINUTES
+from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_words
+
+
+class MemoryFailureGroups:
+    """The FailureGroups port: groups by fleet and id."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._groups: dict[tuple[str, str], FailureGroup] = {}
+
+    def failure_group(self, fleet: str, group_id: str) -> FailureGroup | None:
+        """A failure group."""
+        group = self._groups.get((fleet, group_id))
+        if group and group.count <= 0 and group.last_seen_at + EMPTY_GROUPS_KEPT_S <= self._clock():
+            del self._groups[fleet, group_id]
+            return None
+        return group
+
+    def failure_groups(self, fleet: str) -> tuple[FailureGroup, ...]:
+        """Every failure group of a fleet, most recently seen first."""
+        ids = [group_id for owner, group_id in self._groups if owner == fleet]
+        groups = [group for group_id in ids if (group := self.failure_group(fleet, group_id))]
+        return tuple(sorted(groups, key=lambda group: (-group.last_seen_at, group.id)))
+
+    def admit_group(self, fleet: str, group_id: str, cause: str, now: float) -> bool:
+        """Whether a failure group may be used; it is made if there are not too many."""
+        if self.failure_group(fleet, group_id):
+            return True
+        if sum(group.id != OVERFLOW.id for group in self.failure_groups(fleet)) >= GROUPS_MAX:
+            return False
+        self._groups[fleet, group_id] = FailureGroup(fleet, group_id, cause, 0, 0, now, now)
+        return True
+
+    def note_failure(
+        self, fleet: str, group_id: str, cause: str, sample: str, now: float, *, again: bool = False
+    ) -> FailureGroup:
+        """Count one more dead letter of a group as seen."""
+        group = self.failure_group(fleet, group_id) or FailureGroup(fleet, group_id, cause, 0, 0, now, now)
+        noted = replace(
+            group,
+            cause=cause,
+            sample=sample,
+            seen_count=group.seen_count + 1,
+            again_count=group.again_count + again,
+            last_seen_at=now,
+            hours=counted(group.hours, int(now // 3_600), TREND_HOURS),
+            minutes=counted(group.minutes, int(now // 60), TREND_MINUTES),
+            version=group.version + 1,
+        )
+        self._groups[fleet, group_id] = noted
+        return noted
+
+    def note_redriven(self, fleet: str, group_id: str, job_id: str, count: int, now: float) -> None:
+        """Count messages of a group that a job sent back."""
+        group = self._groups.get((fleet, group_id))
+        if group and group.redrive_job != job_id:
+            group = replace(group, redrive_job=job_id, redriven_at=now, redriven_count=0, returned_count=0)
+        if group:
+            redriven_count = group.redriven_count + count
+            self._groups[fleet, group_id] = replace(group, redriven_count=redriven_count, version=group.version + 1)
+
+    def note_returned(self, fleet: str, group_id: str, job_id: str) -> None:
+        """Count one of them that came back."""
+        group = self._groups.get((fleet, group_id))
+        if group and group.redrive_job == job_id:
+            returned_count = group.returned_count + 1
+            self._groups[fleet, group_id] = replace(group, returned_count=returned_count, version=group.version + 1)
+
+    def archive_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
+        """Set a failure group aside, or take it out again."""
+        group = self._groups.get((fleet, group_id))
+        if group:
+            group = self._groups[fleet, group_id] = replace(group, archived_at=at, version=group.version + 1)
+        return group
+
+    def add_quarantined(self, entry: Quarantined) -> None:
+        """Count a quarantined message in its group, which is made if it is missing."""
+        group = self.failure_group(entry.fleet, entry.failure_group) or FailureGroup(
+            fleet=entry.fleet,
+            id=entry.failure_group,
+            cause=group_words(entry.failure_group, entry.cause),
+            count=0,
+            seen_count=0,
+            first_seen_at=entry.at,
+            last_seen_at=entry.at,
+            sample=entry.sample,
+        )
+        key = entry.fleet, entry.failure_group
+        self._groups[key] = replace(group, count=group.count + 1, version=group.version + 1)
+
+    def remove_quarantined(self, entry: Quarantined) -> None:
+        """Take a message that left quarantine out of its group's count."""
+        key = entry.fleet, entry.failure_group
+        group = self._groups[key]
+        self._groups[key] = replace(group, count=group.count - 1, version=group.version + 1)
+
+
+def counted(series: tuple[tuple[int, int], ...], place: int, kept: int) -> tuple[tuple[int, int], ...]:
+    """A series of counts with one more at a place (an hour or a minute since 1970), cut to the last `kept` places."""
+    counts = dict(series)
+    counts[place] = counts.get(place, 0) + 1
+    return tuple(sorted((at, count) for at, count in counts.items() if at > place - kept))

@@ -1,0 +1,22 @@
+"""Decisions with their outcomes: what the planner wanted, and what came of it."""
+
+from math import inf
+from typing import Protocol
+
+from sluice.model.planning import Decision, Outcome
+
+DECISIONS_KEPT_S = 30 * 86_400.0  # a month of decisions answers "why was it so large last week"
+
+
+class Decisions(Protocol):
+    """The record of decisions."""
+
+    def record(self, decision: Decision, outcome: Outcome) -> None:
+        """Record a decision with its outcome, for DECISIONS_KEPT_S. Recording it again replaces it."""
+        ...
+
+    def decisions(
+        self, fleet: str, limit: int, since: float = 0.0, until: float = inf
+    ) -> tuple[tuple[Decision, Outcome], ...]:
+        """At most `limit` decisions made from `since` to `until` (epoch seconds, both included), latest first."""
+        ...

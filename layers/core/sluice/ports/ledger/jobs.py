@@ -1,0 +1,30 @@
+"""Redrive jobs."""
+
+from typing import Protocol
+
+from sluice.model.redriving import RedriveJob
+
+JOBS_KEPT_S = 30 * 86_400.0  # counted from the last change
+
+
+class Jobs(Protocol):
+    """A fleet's redrive jobs."""
+
+    def job(self, fleet: str, job_id: str) -> RedriveJob | None:
+        """A redrive job, if it was changed in the last JOBS_KEPT_S."""
+        ...
+
+    def jobs(self, fleet: str) -> tuple[RedriveJob, ...]:
+        """Every redrive job that was changed in the last JOBS_KEPT_S, the last requested first."""
+        ...
+
+    def keep_job(self, job: RedriveJob) -> RedriveJob:
+        """Write a job, if the ledger still has the version that it was made from (0: none yet).
+
+        Returns:
+            The job as written, one version on.
+
+        Raises:
+            ConflictError: another writer changed it first.
+        """
+        ...

@@ -1,0 +1,47 @@
+"""The Consumers port's contract: memory, moto and the emulator keep to the same behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sluice.model.consumers import BootState, Consumer, ConsumerWord
+from sluice.model.draining import HookAction
+from sluice.ports.errors import ConflictError
+from sluice.ports.ledger import Ledger
+from tests.integration.contract_worlds import World
+from tests.integration.ledger.samples import FLEET
+
+
+def consumer(instance_id: str, at: float) -> Consumer:
+    """A consumer with every kind of field filled in."""
+    return Consumer(
+        fleet=FLEET,
+        instance_id=instance_id,
+        boot=BootState.WORKING,
+        updated_at=at,
+        launched_at=at - 90.5,
+        ready_at=at - 30,
+        first_message_at=at - 29,
+        hook=HookAction("consumers", "sluice-ready", instance_id, "token"),
+        hook_at=at - 80,
+        word=ConsumerWord.BUSY,
+        word_at=at,
+        in_hand=3,
+        protected=True,
+    )
+
+
+def test_consumers_are_kept_at_their_version_and_listed(world: World, ledger: Ledger) -> None:
+    """Written like drains, and of one fleet each."""
+    now = world.now()
+    assert ledger.consumers.consumer(FLEET, "i-1") is None
+    first = ledger.consumers.keep_consumer(consumer("i-1", now))
+    assert first == replace(consumer("i-1", now), version=1)
+    second = ledger.consumers.keep_consumer(replace(first, protected=False))
+    with pytest.raises(ConflictError):
+        ledger.consumers.keep_consumer(replace(first, word=ConsumerWord.IDLE))
+    ledger.consumers.keep_consumer(replace(consumer("i-2", now), fleet="other"))
+    assert ledger.consumers.consumer(FLEET, "i-1") == second
+    assert ledger.consumers.consumers(FLEET) == (second,)

@@ -1,0 +1,43 @@
+"""The Jobs port's contract: memory, moto and the emulator keep to the same behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sluice.model.redriving import JobState, RedriveJob
+from sluice.ports.errors import ConflictError
+from sluice.ports.ledger import Ledger
+from tests.integration.contract_worlds import World
+from tests.integration.ledger.samples import AT, FLEET
+
+
+def job(number: int, at: float = AT) -> RedriveJob:
+    """A redrive job."""
+    return RedriveJob(
+        id=f"j-{number}",
+        fleet=FLEET,
+        state=JobState.RUNNING,
+        requested_at=at,
+        requested_by="a person",
+        updated_at=at,
+        failure_group="g-1",
+        rate_per_s=2.5,
+        stopped_groups=("g-2",),
+    )
+
+
+def test_job_is_kept_at_its_version(world: World, ledger: Ledger) -> None:
+    """Jobs are written like drains, and listed most recent first."""
+    now = world.now()
+    assert ledger.jobs.job(FLEET, "j-1") is None
+    first = ledger.jobs.keep_job(job(1, now))
+    assert first.version == 1
+    ledger.jobs.keep_job(job(2, now + 1))
+    second = ledger.jobs.keep_job(replace(first, state=JobState.STOPPED, sent_count=3))
+    with pytest.raises(ConflictError):
+        ledger.jobs.keep_job(replace(first, note="ours"))
+    assert ledger.jobs.job(FLEET, "j-1") == second
+    assert [j.id for j in ledger.jobs.jobs(FLEET)] == ["j-2", "j-1"]
+    assert ledger.jobs.jobs("other") == ()
