@@ -69,10 +69,11 @@ aws-smoke: setup-sandbox ## The story in your own AWS account, audited, timed, d
 	exec $(RUN) -m tools.smoke $(if $(SANDBOX),--sandbox) $(if $(PREFIX),--prefix $(PREFIX)) $(if $(YES),--yes) \
 	  $(if $(DEADLINE),--deadline-minutes $(DEADLINE)) $(if $(REMOVE),--remove) $(if $(JSON),--json) $(ARGS)
 
-# Whole deployments first: begun last, one of them would be waited for alone.
-SLOW_FIRST := e2e chaos integration property unit
+# The longest first: begun last, one of them would be waited for alone.
+LONGEST := $(patsubst %,tests/e2e/test_%.py,demo smoke smoke_ends deploy)
+IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py)) $(addprefix tests/,chaos integration property unit)
 test: setup-sandbox setup-scan ## Every test this machine can run (Docker, PostgreSQL, Chromium: skipped loudly where missing)
-	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(addprefix tests/,$(SLOW_FIRST)) $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
 test-fast: .venv/.done ## Unit and property tests but for the slow ones, under a minute
 	$(RUN) -m pytest -n 2 -m 'not slow' tests/unit tests/property $(ARGS)
