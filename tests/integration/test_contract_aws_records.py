@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,7 +22,18 @@ from sluice.aws.clients import Clients
 from sluice.aws.fleets import CACHED_S
 from sluice.aws.ledger.failure_groups import FULL_KEPT_S, RECOUNT_S
 from sluice.aws.table import Table
-from sluice.model.draining import CommandStatus, Drain, DrainCause, DrainState, StopOrder
+from sluice.model.draining import (
+    CommandStatus,
+    Drain,
+    DrainCause,
+    DrainState,
+    Heartbeats,
+    HookAction,
+    LifecycleAction,
+    SignsOfLife,
+    StopCommand,
+    StopOrder,
+)
 from sluice.model.observed import Lifecycle, Mode
 from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, TimedLaunch
 from sluice.model.redriving import Attribute, JobState, Message, Quarantined, RedriveJob
@@ -37,6 +49,7 @@ from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
 
 AT = 1_767_225_600.0
+RECORDS = Path(__file__).parents[1] / "unit" / "records"
 
 
 @pytest.fixture(params=[MOTO])
@@ -56,7 +69,7 @@ def items(world: AwsWorld) -> dict[str, dict[str, Any]]:
 
 
 def put_raw(world: AwsWorld, sk: str, data: dict[str, Any]) -> None:
-    """Put a record as another version of Sluice, or a person, may have written it."""
+    """Put a record as another version of Sluice, or an operator, may have written it."""
     item = {"pk": {"S": "fleet#orders"}, "sk": {"S": sk}, "data": data}
     world.client("dynamodb").put_item(TableName=world.environ["SLUICE_TABLE"], Item=item)
 
@@ -106,7 +119,7 @@ def test_drain_lives_on_when_it_is_taken_up_again(world: AwsWorld) -> None:
 
 
 def test_record_reads_as_json(world: AwsWorld) -> None:
-    """A person who looks into the table finds words, not numbers and blobs."""
+    """An operator who looks into the table finds words, not numbers and blobs."""
     world.ports.ledger.drains.keep_drain(drain(DrainState.STOPPING))
     found = json.loads(items(world)["drain#i-1"]["data"]["S"])
     assert (found["state"], found["cause"], found["deadline_at"]) == ("stopping", "terminate", AT + 900)
@@ -119,6 +132,38 @@ def test_record_is_read_when_another_version_wrote_it(world: AwsWorld) -> None:
     del found["note"]
     put_raw(world, "drain#i-1", {"S": json.dumps({**found, "of_tomorrow": [1]})})
     assert world.ports.ledger.drains.drain("orders", "i-1") == written
+
+
+def test_drain_goes_on_when_an_earlier_version_began_it(world: AwsWorld) -> None:
+    """A drain under way survives an upgrade: each part is read from the flat record, and written in the new form."""
+    text = (RECORDS / "drain_v1.json").read_text()
+    put_raw(world, "drain#i-1", {"S": text})
+    hook = HookAction("consumers", "sluice-drain", "i-1", "t-1")
+    found = world.ports.ledger.drains.drain("orders", "i-1")
+    assert found == Drain(
+        "orders",
+        "i-1",
+        DrainState.STOPPING,
+        DrainCause.TERMINATE,
+        AT,
+        AT + 900,
+        AT + 90,
+        action=LifecycleAction(hook, 1_767_225_599.0, "WarmPool"),
+        stop=StopCommand("c-1", AT, asked_count=2, unanswered_count=1),
+        heartbeats=Heartbeats(AT + 45, 1),
+        signs=SignsOfLife(1_767_225_650.0, 7.0),
+        note="its consumer was asked to stop by command c-1",
+        version=3,
+    )
+    early = json.loads(text) | {"hook": None, "hook_at": None, "destination": "EC2", "instance_id": "i-2"}
+    put_raw(world, "drain#i-2", {"S": json.dumps(early)})
+    of_spot = world.ports.ledger.drains.drain("orders", "i-2")
+    assert of_spot is not None
+    assert of_spot.action is None, "no lifecycle action was known yet"
+    put_raw(world, "drain#i-3", {"S": json.dumps(json.loads(text) | {"hook_at": None})})
+    undated = world.ports.ledger.drains.drain("orders", "i-3")
+    assert undated is not None
+    assert undated.action == LifecycleAction(hook, AT, "WarmPool"), "as the drain's own beginning stood for it"
 
 
 def test_record_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, caplog: pytest.LogCaptureFixture) -> None:
@@ -395,21 +440,21 @@ def test_composite_alarm_guards_too(state: str, on: bool) -> None:
         ("Pending", Lifecycle.LAUNCHING),
         ("Pending:Wait", Lifecycle.LAUNCHING),
         ("Pending:Proceed", Lifecycle.LAUNCHING),
-        ("InService", Lifecycle.WORKING),
+        ("InService", Lifecycle.IN_SERVICE),
         ("Terminating", Lifecycle.DRAINING),
         ("Terminating:Wait", Lifecycle.DRAINING),
         ("Terminating:Proceed", Lifecycle.DRAINING),
-        ("Terminating:Retained", Lifecycle.ASIDE),
+        ("Terminating:Retained", Lifecycle.OUT_OF_SERVICE),
         ("Terminated", Lifecycle.GONE),
-        ("Standby", Lifecycle.ASIDE),
-        ("EnteringStandby", Lifecycle.ASIDE),
-        ("Detaching", Lifecycle.ASIDE),
-        ("Detached", Lifecycle.ASIDE),
-        ("Quarantined", Lifecycle.ASIDE),
-        ("Warmed:Pending", Lifecycle.ASIDE),
-        ("Warmed:Stopped", Lifecycle.ASIDE),
-        ("Warmed:Terminating:Wait", Lifecycle.ASIDE),
-        ("SomethingNew", Lifecycle.ASIDE),
+        ("Standby", Lifecycle.OUT_OF_SERVICE),
+        ("EnteringStandby", Lifecycle.OUT_OF_SERVICE),
+        ("Detaching", Lifecycle.OUT_OF_SERVICE),
+        ("Detached", Lifecycle.OUT_OF_SERVICE),
+        ("Quarantined", Lifecycle.OUT_OF_SERVICE),
+        ("Warmed:Pending", Lifecycle.OUT_OF_SERVICE),
+        ("Warmed:Stopped", Lifecycle.OUT_OF_SERVICE),
+        ("Warmed:Terminating:Wait", Lifecycle.OUT_OF_SERVICE),
+        ("SomethingNew", Lifecycle.OUT_OF_SERVICE),
     ],
 )
 def test_lifecycle_is_folded_to_what_decisions_need(aws_state: str, folded: Lifecycle) -> None:
@@ -473,7 +518,7 @@ def test_group_is_read_with_its_warm_pool_when_it_has_one() -> None:
         "i-2": "Warmed:Pending:Wait",
         "i-3": "Warmed:Stopped",
     }
-    assert reading.count(Lifecycle.WORKING) == 1
+    assert reading.count(Lifecycle.IN_SERVICE) == 1
     assert reading.instances[0].launched_at == AT + 900, "the launch from the pool, not that into it"
 
 

@@ -131,7 +131,7 @@ def test_doubt_is_logged_when_it_fails_nothing(
 
     assert answer["Status"] == "SUCCESS"
     (message,) = caplog.messages
-    assert message.startswith("doubtful: Dead-letter queue orders-dead keeps a message for 1 day")
+    assert message.startswith("warning: Dead-letter queue orders-dead keeps a message for 1 day")
     assert "MessageRetentionPeriod=1209600" in message
 
 
@@ -146,4 +146,4 @@ def test_nothing_is_asked_when_no_call_would_end_in_time(
         answer = app.handler(event(), Context(guard_s + CALL_S - SHORT_S))
 
     assert answer["Status"] == "SUCCESS"
-    assert json.dumps(caplog.messages).count("there was no time left to ask") > 3
+    assert json.dumps(caplog.messages).count("no time was left to ask AWS") > 3
