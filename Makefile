@@ -60,7 +60,7 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 ## --- the front door ---
 
-.PHONY: demo aws-smoke test test-fast check format sandbox bench chaos compile planner-docs settings-docs build clean
+.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench chaos compile planner-docs settings-docs build clean
 demo: setup-sandbox ## The whole story on the embedded emulator, four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m tools.demo $(if $(JSON),--json)
 
@@ -77,6 +77,12 @@ test: setup-sandbox setup-scan ## Every test this machine can run (Docker, Postg
 
 test-fast: .venv/.done ## Unit and property tests but for the slow ones, under a minute
 	$(RUN) -m pytest -n 2 -m 'not slow' tests/unit tests/property $(ARGS)
+
+# Without what needs the sandbox, which runs the core in processes of its own, and without the compiled planner.
+coverage: .venv/.done ## Which branches of the core the quick tests run; fails below 95%
+	$(RUN) -m pytest -n 2 -m 'not slow and not sandbox and not docker and not postgres and not browser' \
+	  --ignore tests/integration/test_compiled_runs.py --cov layers/core/sluice --cov-branch --cov-report term:skip-covered \
+	  --cov-fail-under 95 tests/unit tests/property tests/chaos tests/integration $(ARGS)
 
 check: setup-sandbox setup-scan ## Lint, types, import rules, template checks, scanners
 	$(RUN) -m ruff check .
