@@ -33,7 +33,7 @@ SETTINGS = {
     "hints": {"lead_time_s": 2},
     "limits": {"stabilization_window_s": 1},
     "drain": {"heartbeat_s": 1},
-    "redrive": {"max_redrives": 0, "canary_wait_s": 1},
+    "redrive": {"max_retries": 0, "canary_wait_s": 1},
 }
 # What the sandbox starts as an instance: it does nothing, and takes long enough to stop for heartbeats to be due.
 WORKER = """\

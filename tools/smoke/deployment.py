@@ -294,7 +294,7 @@ def fleet_settings(settings: SmokeSettings) -> dict[str, dict[str, Any]]:
         "limits": {"stabilization_window_s": settings.stabilization_window_s},
         "drain": {"deadline_s": settings.drain_deadline_s},
         "redrive": {
-            "max_redrives": 1,
+            "max_retries": 1,
             "base_delay_s": settings.retry_base_s,
             "canary_count": 1,
             "canary_wait_s": settings.canary_wait_s,
