@@ -91,7 +91,7 @@ class World:
         self.ports.fleets.put(self.fleet.name, self.fleet)
         self.ports.queue.create(self.dead_letters, visibility_s=VISIBILITY_S, max_bytes=self.max_bytes)
         self.ports.queue.create(
-            self.fleet.queue, visibility_s=VISIBILITY_S, max_bytes=self.max_bytes, dead_letter=self.dead_letters
+            self.queue, visibility_s=VISIBILITY_S, max_bytes=self.max_bytes, dead_letter=self.dead_letters
         )
 
     def clock(self) -> float:
@@ -105,9 +105,15 @@ class World:
         return self.fleet.dead_letter_queue
 
     @property
+    def queue(self) -> str:
+        """The fleet's queue's URL."""
+        assert self.fleet.queue is not None
+        return self.fleet.queue
+
+    @property
     def to(self) -> QueueFacts:
         """The fleet's queue."""
-        return self.ports.queue.facts(self.fleet.queue)
+        return self.ports.queue.facts(self.queue)
 
     # ----------------------------------------------------------------- dead letters
 
@@ -170,7 +176,7 @@ class World:
 
     def bodies(self, url: str | None = None) -> list[str]:
         """The bodies in a queue, by default the fleet's, in order."""
-        return [message.body for message in self.ports.queue.messages(url or self.fleet.queue)]
+        return [message.body for message in self.ports.queue.messages(url or self.queue)]
 
     def index(self) -> tuple[QuarantineEntry, ...]:
         """The quarantine's index."""
@@ -191,7 +197,7 @@ class World:
         """An invocation that begins now."""
         self.invocations += 1
         name = f"invocation-{self.invocations}"
-        to = self.ports.queue.facts(self.fleet_to.queue) if self.fleet_to else self.to
+        to = self.ports.queue.facts(self.fleet_to.queue or "") if self.fleet_to else self.to
         return Runner(ports or self.ports, self.fleet, to, name, self.now + SOON, self.clock)
 
     def sleep(self, seconds: float) -> None:
