@@ -26,7 +26,7 @@ from tools.sandbox.sandbox import Sandbox
 pytestmark = pytest.mark.sandbox
 
 ORDERLY = "trap 'sleep 0.3; echo drained; exit 0' TERM; while :; do sleep 0.05; done"
-"""A consumer that finishes what it is at when told to stop."""
+"""A consumer that finishes what it is at when asked to stop."""
 STUBBORN = "trap '' TERM; while :; do sleep 0.1; done"
 """A consumer that ignores SIGTERM."""
 SWEEP = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
