@@ -446,7 +446,7 @@ def test_button_answers_html_when_the_widget_calls(world: World) -> None:
     page = parse(world.respond(event("operator-widget-button")))
     assert page.problems == []
     assert "2 of 2 messages sent" in page.text
-    assert "asked by the widget" in page.text
+    assert "requested by the widget" in page.text
     (job,) = world.ports.ledger.jobs.jobs("orders")
     assert job.requested_by == "the widget"
 

@@ -72,13 +72,14 @@ BAD = ConfigError("invoices", ("queue: is required",))
 def several(count: int) -> View:
     """So many of everything that is counted, each counter with that number."""
     group = replace(
-        failure_groups()[0], count=count, seen_count=2 * count, failed_retry_count=count, last_redrive=LastRedrive("job-7", NOW - 60, count, count),
+        failure_groups()[0], count=count, seen_count=2 * count, failed_retry_count=count,
+        last_redrive=LastRedrive("job-7", NOW - 60, count, count),
         hours=((int(NOW // 3_600), count),),
         minutes=((int(NOW // 60), count),),
     )  # fmt: skip
     job = replace(
         jobs()[0], selected_count=count, sent_count=count, failed_count=count, doubtful_count=count,
-        returned_count=count, rate_per_s=float(count), acts=(JobAction(NOW, "ada", "started it"),),
+        returned_count=count, rate_per_s=float(count), actions=(JobAction(NOW, "ada", "started it"),),
     )  # fmt: skip
     drain, ended = replace(drains()[0], heartbeats=Heartbeats(count=count), signs=SignsOfLife(NOW - 1)), drains()[2]
     retained = replace(ended, state=DrainState.RETAINED, retention=Retention(since=NOW - 60))
