@@ -39,7 +39,7 @@ class RedrivePolicy(Section):
         description="`auto`: Sluice retries or quarantines dead letters as they arrive. `manual`: they stay in the"
         " dead-letter queue for an operator.",
     )
-    max_redrives: Count = Field(
+    max_retries: Count = Field(
         default=3, ge=0, le=100, description="How many times a dead letter is retried before it is quarantined."
     )
     base_delay_s: Number = Field(

@@ -23,15 +23,15 @@ consumer's instance is protected until the consumer reports otherwise, or until 
 report. Protection that an operator or the group itself has set is left alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from math import floor
-from typing import Any
 
 from sluice.model.consumers import BootState, BootStep, Consumer, ConsumerStatus, Report
 from sluice.model.draining import CompleteHook, HookAction, HookResult
 from sluice.model.frozen import dataclass, replace
 from sluice.model.planning import TimedLaunch
+from sluice.model.transition_table import Row, Transition, table_of
 
 # A report without a known launch is believed only if it is at most this old. No instance gets into a warm pool and back
 # in that time, and a consumer that waits at the launch hook repeats its report more often.
@@ -245,52 +245,33 @@ def _completion(consumer: Consumer, result: HookResult) -> tuple[CompleteHook, .
 
 # --------------------------------------------------------------------------- the table
 
-type Transition = Callable[[Any, Any, float], BootStep]
-type State = BootState | None
-
-
-@dataclass(frozen=True, slots=True)
-class BootTransition:
-    """What an event does to a consumer's record in one state, and the other states that it can lead to."""
-
-    move: Transition
-    to: frozenset[BootState]
-
+type State = BootState | None  # None: no record yet
 
 _K, _S = BootEventKind, BootState
 _NEW: frozenset[State] = frozenset({None, _S.BOOTING})
 _UP: frozenset[State] = frozenset({_S.READY, _S.WORKING})
 _OUT: frozenset[State] = frozenset({_S.LOST, _S.LEFT})
 
+# In which states, on which events, which move, and where to (an empty set: the state stays).
+_ROWS: tuple[Row[State, BootEventKind], ...] = (
+    (_NEW | _UP | _OUT, (_K.LAUNCHING,), _launch_started, frozenset({_S.BOOTING})),
+    (_NEW | _UP | {_S.LEFT}, (_K.FOUND_WAITING,), _found_waiting, frozenset({_S.BOOTING})),
+    (frozenset({_S.BOOTING}) | _UP, (_K.FOUND,), _found, frozenset()),
+    (_NEW | {_S.READY, _S.LOST}, (_K.READY, _K.IDLE), _ready, frozenset({_S.READY})),
+    (frozenset({_S.WORKING}), (_K.READY, _K.IDLE), _ready, frozenset()),
+    (_NEW, (_K.FAILED,), _failed, frozenset({_S.LOST})),
+    (_NEW | {_S.READY, _S.LOST}, (_K.BUSY,), _busy, frozenset({_S.WORKING})),
+    (frozenset({_S.WORKING}), (_K.BUSY,), _busy, frozenset()),
+    (frozenset({None}), (_K.DRAINING,), _record_report, frozenset({_S.BOOTING})),
+    (frozenset({_S.BOOTING}) | _UP | _OUT, (_K.DRAINING,), _record_report, frozenset()),
+    (frozenset({_S.BOOTING}), (_K.GONE,), _gone, frozenset({_S.LOST})),
+    (_UP, (_K.GONE,), _gone, frozenset({_S.LEFT})),
+    # it leaves whatever it reports, unless its group shows it in service again
+    (frozenset({_S.LEFT}), (_K.READY, _K.IDLE, _K.BUSY), _record_report, frozenset()),
+    (frozenset({_S.LEFT}), (_K.FOUND,), _back_in_service, frozenset({_S.READY})),
+)
 
-def _rows() -> Mapping[tuple[State, BootEventKind], BootTransition]:
-    """The rows: states, events, the transition, and the states it can lead to (an empty set: the state stays)."""
-    rows: tuple[tuple[frozenset[State], tuple[BootEventKind, ...], Transition, frozenset[BootState]], ...] = (
-        (_NEW | _UP | _OUT, (_K.LAUNCHING,), _launch_started, frozenset({_S.BOOTING})),
-        (_NEW | _UP | {_S.LEFT}, (_K.FOUND_WAITING,), _found_waiting, frozenset({_S.BOOTING})),
-        (frozenset({_S.BOOTING}) | _UP, (_K.FOUND,), _found, frozenset()),
-        (_NEW | {_S.READY, _S.LOST}, (_K.READY, _K.IDLE), _ready, frozenset({_S.READY})),
-        (frozenset({_S.WORKING}), (_K.READY, _K.IDLE), _ready, frozenset()),
-        (_NEW, (_K.FAILED,), _failed, frozenset({_S.LOST})),
-        (_NEW | {_S.READY, _S.LOST}, (_K.BUSY,), _busy, frozenset({_S.WORKING})),
-        (frozenset({_S.WORKING}), (_K.BUSY,), _busy, frozenset()),
-        (frozenset({None}), (_K.DRAINING,), _record_report, frozenset({_S.BOOTING})),
-        (frozenset({_S.BOOTING}) | _UP | _OUT, (_K.DRAINING,), _record_report, frozenset()),
-        (frozenset({_S.BOOTING}), (_K.GONE,), _gone, frozenset({_S.LOST})),
-        (_UP, (_K.GONE,), _gone, frozenset({_S.LEFT})),
-        # it leaves whatever it reports, unless its group shows it in service again
-        (frozenset({_S.LEFT}), (_K.READY, _K.IDLE, _K.BUSY), _record_report, frozenset()),
-        (frozenset({_S.LEFT}), (_K.FOUND,), _back_in_service, frozenset({_S.READY})),
-    )
-    return {
-        (state, kind): BootTransition(transition, to if state is None else to - {state})
-        for states, kinds, transition, to in rows
-        for state in states
-        for kind in kinds
-    }
-
-
-BOOT_TABLE: Mapping[tuple[State, BootEventKind], BootTransition] = _rows()
+BOOT_TABLE: Mapping[tuple[State, BootEventKind], Transition[State]] = table_of(_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +335,7 @@ def advance_boot(consumer: Consumer | None, event: BootEvent, instance: TrackedI
     known = consumer or Consumer(instance.fleet, instance.instance_id, BootState.BOOTING, now)
     if instance.hook is not None and known.hook is None:
         known = replace(known, hook=instance.hook)
-    step = transition.move(known, event, now)
+    step: BootStep = transition.move(known, event, now)
     if step.consumer == consumer or step.consumer is None:
         return step
     return replace(step, consumer=replace(step.consumer, updated_at=now))

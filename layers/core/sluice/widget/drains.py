@@ -7,7 +7,7 @@ from collections import Counter
 
 import htpy
 
-from sluice.draining.state_machine import due_at
+from sluice.draining.deadlines import due_at
 from sluice.model.draining import Drain, DrainCause, DrainOutcome, DrainState
 from sluice.widget.elements import and_more, call_action, fraction, progress_bar, unread_section
 from sluice.widget.text import DOT, counted, duration, safe_text
@@ -76,8 +76,9 @@ def _drain(drain: Drain, view: View) -> htpy.Node:
     until = f"deadline in {duration(left_s)}" if left_s >= 0 else f"deadline passed {duration(-left_s)} ago"
     used = fraction(view.period.now - drain.started_at, due - drain.started_at)
     kind_of_bar = ".sl-bad" if used >= 1 else ".sl-warn" if used >= 0.75 else ".sl-plain"
-    heartbeats = f"{DOT}{counted(drain.heartbeat_count, 'heartbeat')}" if drain.heartbeat_count else ""
-    report = "" if drain.alive_at is None else f"{DOT}last report {duration(view.period.now - drain.alive_at)} ago"
+    heartbeats = f"{DOT}{counted(drain.heartbeats.count, 'heartbeat')}" if drain.heartbeats.count else ""
+    last_at = drain.signs.last_at
+    report = "" if last_at is None else f"{DOT}last report {duration(view.period.now - last_at)} ago"
     return htpy.li(".sl-item")[
         _headline(drain, _release(drain, view, "Release", INTERRUPTED) if drain.state in _RELEASABLE else None),
         progress_bar([(used, kind_of_bar)]),
@@ -91,7 +92,7 @@ def _drain(drain: Drain, view: View) -> htpy.Node:
 
 def _retained(drain: Drain, view: View) -> htpy.Node:
     """An instance that runs, and costs, until an operator releases it."""
-    age_s = view.period.now - (drain.updated_at if drain.retained_at is None else drain.retained_at)
+    age_s = view.period.now - (drain.updated_at if drain.retention.since is None else drain.retention.since)
     hourly = None if view.fleet is None else view.fleet.drain.hourly_cost
     cost = "" if hourly is None else f"{DOT}cost since then {age_s / 3_600 * hourly:,.2f}"
     return htpy.li(".sl-item")[

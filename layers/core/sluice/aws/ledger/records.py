@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from sluice.aws.ledger.drain_migration import drain_to_2
 from sluice.aws.ledger.keys import PAST_ALL, key, partition, ttl
 from sluice.aws.table import Item, Table, Value, text, typed_all
 from sluice.model.consumers import Consumer
@@ -52,13 +53,26 @@ def from_text[T](kind: type[T], data: str | bytes, where: str) -> T:
         NeedsFixError: the text is not one; `where` names the record that it came from.
     """
     try:
-        value: T = _adapter(kind).validate_json(data)
+        value: T = (
+            _adapter(kind).validate_python(drain_to_2(_object(data)))
+            if kind is Drain
+            else _adapter(kind).validate_json(data)
+        )
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors(include_url=False)[:3])
         raise NeedsFixError(
             f"ledger record {where} cannot be read as a {kind.__name__}: delete it ({faults})"
         ) from error
     return value
+
+
+def _object(data: str | bytes) -> dict[str, Any]:
+    """The JSON object in a text; an empty one where it is none, which no kind of record is."""
+    try:
+        record = json.loads(data)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def name_of(item: Item) -> str:
