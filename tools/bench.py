@@ -183,7 +183,7 @@ def _busy_day() -> tuple[Snapshot, Memory, Fleet]:
                 min_size=0,
                 max_size=20,
                 instances=tuple(
-                    Instance(f"i-{i}", Lifecycle.WORKING if i < 6 else Lifecycle.LAUNCHING) for i in range(9)
+                    Instance(f"i-{i}", Lifecycle.IN_SERVICE if i < 6 else Lifecycle.LAUNCHING) for i in range(9)
                 ),
             ),
         )

@@ -41,7 +41,7 @@ FLAGS = {
 }
 TARGET_WAIT_S = 60.0  # nothing in an account is judged by it
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-STYLES = {Severity.PROBLEM: "bold red", Severity.DOUBTFUL: "yellow"}
+STYLES = {Severity.PROBLEM: "bold red", Severity.WARNING: "yellow"}
 
 
 class UnusableError(Exception):
@@ -73,8 +73,8 @@ def doctor(
 
     Name --queue-url and --group-name for a fleet that is not deployed yet, or neither, to check the fleet of a deployed
     stack by its document in Parameter Store. It only reads, with your own AWS credentials; what you may not read is
-    told and not checked. Exit status: 0 if there is no problem, 1 if there is one (with --strict also if anything is
-    doubtful), 2 if the check cannot be made.
+    told and not checked. Exit status: 0 if there is no problem, 1 if there is one (with --strict also if there is
+    a warning), 2 if the check cannot be made.
 
     Args:
         queue_url: The queue that the group consumes.
@@ -89,7 +89,7 @@ def doctor(
         region: The AWS region, by default the one of your AWS configuration.
         profile: The AWS profile.
         endpoint_url: Another endpoint than AWS's, such as an emulator's.
-        strict: Exit with 1 if anything is doubtful, too.
+        strict: Exit with 1 if there is any warning, too.
         as_json: Print one JSON object.
 
     Returns:
@@ -244,9 +244,9 @@ def _show(console: Console, fleet: Fleet, found: tuple[Finding, ...], facts: Fac
         console.print(Text(f"  {finding.remedy}", "cyan"), soft_wrap=True)
         console.print()
     problems = sum(finding.severity is Severity.PROBLEM for finding in found)
-    doubts = len(found) - problems
+    warnings = len(found) - problems
     if found:
-        console.print(f"{_counted(problems, 'problem')}, {_counted(doubts, 'doubtful finding')}.")
+        console.print(f"{_counted(problems, 'problem')}, {_counted(warnings, 'warning')}.")
     else:
         console.print(Text(f"All is well with fleet {fleet.name} (mode {fleet.mode}).", "bold green"))
     console.print(Text(f"Checked: {'; '.join(facts.read)}."))

@@ -24,7 +24,7 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("*", "ssm:GetParametersByPath", "*/fleets/*"): "the path with its last slash, in case that is what AWS compares",
     ("*", "ssm:GetParameterHistory", "*/fleets*"): "only where a fleet's document is invalid",
     ("*", "autoscaling:DescribeWarmPool", "*"): "only for a group with a warm pool",
-    ("planner", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids growth",
+    ("planner", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids scaling out",
     ("drainer", "ssm:ListCommandInvocations", "*"): "only when a command's event was lost or says Failed",
     ("drainer", "ec2:DescribeInstances", "*"): "only for a drain that a sweep finds under way",
     ("drainer", "dynamodb:UpdateItem", "*"): "only for consumers that say when their first message came",
@@ -38,7 +38,7 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("redriver", "s3:GetObject", "*"): "only for a redrive that goes on after its request was answered",
     ("redriver", "s3:DeleteObject", "*"): "only for a redrive that goes on after its request was answered",
     ("redriver", "sqs:*MessageMoveTask*", "*"): "only for a redrive out of a dead-letter queue with thousands of them",
-    ("operator", "dynamodb:GetItem", "*"): "only where a person names a message, a job or an instance",
+    ("operator", "dynamodb:GetItem", "*"): "only where an operator names a message, a job or an instance",
     ("operator", "dynamodb:ConditionCheckItem", "*"): "only to put into quarantine, and to restore",
     ("operator", "sqs:GetQueueAttributes", "*"): "of the dead-letter queue only with redrive.mode manual",
     ("operator", "s3:ListBucket", "*"): "no call: it lets S3 say that a key is not there",
@@ -61,10 +61,10 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("onboarding", "ssm:DescribeInstanceInformation", "*"): "only for a group with instances in service",
     ("onboarding", "iam:*", "*"): "only for a launch template with an instance profile, and drain.via ssm",
     ("onboarding", "ec2:DescribeLaunchTemplateVersions", "*"): "only for drain.via ssm",
-    ("onboarding", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids growth",
+    ("onboarding", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids scaling out",
     ("onboarding", "kms:*", "*"): "only for queues that are encrypted with a key",
-    ("console", "dynamodb:GetItem", "*"): "only where a person looks at one message",
-    ("console", "s3:GetObject", "*"): "only where a person looks at one message",
+    ("console", "dynamodb:GetItem", "*"): "only where an operator looks at one message",
+    ("console", "s3:GetObject", "*"): "only where an operator looks at one message",
 }
 
 
@@ -146,7 +146,7 @@ class Report:
         return not (self.refused or self.spare or self.silent)
 
     def __str__(self) -> str:
-        """One line a finding, for a person."""
+        """One line for each finding."""
         lines = [f"{one.function}: refused {one.action} on {one.resource}" for one in self.refused]
         lines += [f"{one.function}: never used {one.action} on {one.resource}" for one in self.spare]
         lines += [f"{name}: made no call at all" for name in self.silent]

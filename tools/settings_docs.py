@@ -10,7 +10,7 @@ from typing import Any
 from sluice.config.fleet import Settings
 from sluice.config.problems import PATTERNS
 from sluice.config.sections import CAUSES_MAX_BYTES
-from sluice.config.settings import GIVEN
+from sluice.config.settings import PARAMETER_OF
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA_PATH, PAGE_PATH = ROOT / "docs/settings.schema.json", ROOT / "docs/settings.md"
@@ -64,7 +64,7 @@ def schema() -> dict[str, Any]:
     made = Settings.model_json_schema()
     for section, reference in made["properties"].items():
         fields = made["$defs"][reference["$ref"].rpartition("/")[2]]["properties"]
-        for field in [name for name in fields if f"{section}.{name}" in GIVEN]:
+        for field in [name for name in fields if f"{section}.{name}" in PARAMETER_OF]:
             del fields[field]
     made = _standard(made)
     return {

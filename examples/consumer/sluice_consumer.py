@@ -135,7 +135,7 @@ class Lifecycle:
         self._completed = False
         self._ends_at: float | None = None
         self._left_at = 0.0
-        self._in_hand = 0
+        self._in_flight = 0
         self._give_back: dict[int, Callable[[], object]] = {}
         self._worked_at: float | None = None
         self._said: str | None = None
@@ -222,7 +222,7 @@ class Lifecycle:
                 its visibility to 0, so that another consumer begins at once and not when the timeout ends.
         """
         with self._lock:
-            self._in_hand += 1
+            self._in_flight += 1
             key = next(self._numbers)
             if give_back is not None:
                 self._give_back[key] = give_back
@@ -230,7 +230,7 @@ class Lifecycle:
             yield
         finally:
             with self._lock:
-                self._in_hand -= 1
+                self._in_flight -= 1
                 self._worked_at = self._clock()
                 self._give_back.pop(key, None)
 
@@ -344,7 +344,7 @@ class Lifecycle:
                 return "done"
             if self._leaving.is_set():
                 return "draining"
-            if self._in_hand or (self._worked_at is not None and now < self._worked_at + IDLE_AFTER_S):
+            if self._in_flight or (self._worked_at is not None and now < self._worked_at + IDLE_AFTER_S):
                 return "busy"
             return "ready" if self._worked_at is None else "idle"
 
@@ -356,7 +356,7 @@ class Lifecycle:
                 "group": self._group,
                 "instance-id": self._instance_id,
                 "state": word,
-                "in-hand": self._in_hand,
+                "in-flight": self._in_flight,
             }
         entry = {"Source": "sluice.consumer", "DetailType": "Sluice Consumer Report", "Detail": json.dumps(detail)}
         try:

@@ -163,7 +163,7 @@ class _Span(_Context):
 
 
 class _TimeRange(_Span):
-    zoom: _Span | None = None  # what a person has zoomed into, in a graph of the dashboard
+    zoom: _Span | None = None  # what an operator has zoomed into, in a graph of the dashboard
 
 
 class _Timezone(_Context):

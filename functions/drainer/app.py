@@ -23,8 +23,8 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 
 from sluice.aws import stack_ports as _ports
 from sluice.config.fleet import Fleet
-from sluice.consumers.state_machine import Launching, Said
-from sluice.consumers.tracker import ARRIVING, Minder
+from sluice.consumers.state_machine import LaunchStarted, ReportReceived
+from sluice.consumers.tracker import ARRIVING, ConsumerTracker
 from sluice.draining import payloads
 from sluice.draining.events import (
     CommandReported,
@@ -168,9 +168,9 @@ class Drainer:
         return False
 
     def _launching(self, fleet: Fleet, notice: payloads.HookNotice) -> Answer:
-        minder = Minder(self.ports, fleet, self.now)
-        noted = minder.note(notice.hook.instance_id, Launching(notice.hook, notice.at))
-        self.telemetry.minded(fleet, minder.minded)
+        tracker = ConsumerTracker(self.ports, fleet, self.now)
+        noted = tracker.apply(notice.hook.instance_id, LaunchStarted(notice.hook, notice.at))
+        self.telemetry.tracked(fleet, tracker.result)
         return {"fleet": fleet.name, "instance_id": notice.hook.instance_id, "boot": noted and noted.boot.value}
 
     def _report(self, notice: payloads.ReportNotice) -> Answer:
@@ -188,11 +188,11 @@ class Drainer:
                     instance_id=report.instance_id,
                 )
                 return {"ignored": f"instance {report.instance_id} is not in group {fleet.group}"}
-        minder = Minder(self.ports, fleet, self.now)
-        noted = minder.note(report.instance_id, Said(report), known)
-        self.telemetry.minded(fleet, minder.minded)
+        tracker = ConsumerTracker(self.ports, fleet, self.now)
+        noted = tracker.apply(report.instance_id, ReportReceived(report), known)
+        self.telemetry.tracked(fleet, tracker.result)
         told = {"fleet": fleet.name, "instance_id": report.instance_id, "boot": noted and noted.boot.value}
-        event = reported(report.word, report.at)
+        event = reported(report.status, report.at)
         if event is None:
             return told
         drain = self.ports.ledger.drains.drain(fleet.name, report.instance_id)

@@ -31,8 +31,8 @@ def check(
     from sluice.aws.clients import Clients  # noqa: PLC0415
     from sluice.aws.deployment import AwsDeployment  # noqa: PLC0415
     from sluice.onboarding import deployment  # noqa: PLC0415
+    from sluice.onboarding.cached_account import cached  # noqa: PLC0415
     from sluice.onboarding.checks import inspect  # noqa: PLC0415
-    from sluice.onboarding.remembering import remembering  # noqa: PLC0415
 
     name, document = properties.get("Name"), properties.get("Document")
     if not isinstance(name, str) or not isinstance(document, Mapping):
@@ -46,7 +46,7 @@ def check(
         AwsDeployment(clients, path),
         before=old if isinstance(old, Mapping) else None,
         inspect=inspect(
-            remembering(AwsAccount(clients)),
+            cached(AwsAccount(clients)),
             time_left_s,
             stack=path.strip("/").split("/")[1],
             region=os.environ["AWS_REGION"],
@@ -56,8 +56,8 @@ def check(
     )
     for problem in verdict.problems:
         logger.warning("problem: %s", problem)
-    for problem in verdict.notes:
+    for problem in verdict.known_problems:
         logger.warning("a problem that was there before: %s", problem)
-    for doubt in verdict.doubts:
-        logger.warning("doubtful: %s", doubt)
+    for warning in verdict.warnings:
+        logger.warning("warning: %s", warning)
     return Answer(verdict.problems, verdict.data or {})

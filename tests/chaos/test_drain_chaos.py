@@ -176,7 +176,7 @@ def test_harness_finds_the_fault_when_a_rule_of_launches_is_broken(
 
 def test_harness_finds_the_fault_when_protection_is_never_lifted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A consumer that crashed while busy would keep its instance for ever."""
-    monkeypatch.setattr(protection, "BUSY_KEPT_S", 1e9)
+    monkeypatch.setattr(protection, "BUSY_TIMEOUT_S", 1e9)
     violation = _first_violation()
     assert "protected long after" in violation, violation or "no seed noticed"
 

@@ -87,7 +87,7 @@ def test_settle_loses_and_doubles_nothing_when_any_single_call_fails(
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
 @pytest.mark.parametrize(("when", "error"), FAULTS)
 def test_job_loses_and_doubles_nothing_when_any_single_call_fails(when: When, error: BaseException, fifo: bool) -> None:
-    """Every call of a redrive fails once; the next invocations, and a person's `again`, bring all to its end."""
+    """Every call of a redrive fails once; the next invocations, and an operator's `again`, bring all to its end."""
 
     def quarantined() -> World:
         world = dead_world(fifo=fifo, max_redrives=0)

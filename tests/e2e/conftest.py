@@ -31,7 +31,7 @@ SHORT = Settings(
 STACK, FLEET = "sluice", "orders"
 SETTINGS = {
     "hints": {"lead_time_s": 2},
-    "limits": {"shrink_window_s": 1},
+    "limits": {"stabilization_window_s": 1},
     "drain": {"heartbeat_s": 1},
     "redrive": {"max_redrives": 0, "canary_wait_s": 1},
 }
@@ -99,7 +99,7 @@ def deployed() -> Iterator[Deployed]:
 
 
 def deploy_guided(sandbox: Sandbox, parameters: Mapping[str, str]) -> None:
-    """Deploy template.yaml as a person does: `sam build`, `sam deploy --guided`, an answer to each question."""
+    """Deploy template.yaml as an operator does: `sam build`, `sam deploy --guided`, an answer to each question."""
     work = sandbox.directory / "sam" / STACK
     work.mkdir(parents=True)
     sandbox.sam(

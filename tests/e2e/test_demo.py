@@ -58,7 +58,7 @@ def test_long_order_is_finished_when_its_instance_is_told_to_go(story: Story, au
     assert drain.outcome is DrainOutcome.COMPLETED
 
 
-def test_fleet_grew_and_shrank_when_traffic_did(story: Story, audit: Audit) -> None:
+def test_fleet_scaled_out_and_in_when_traffic_did(story: Story, audit: Audit) -> None:
     """The burst took several consumers, and the fleet was at zero before the late order."""
     assert audit.peak_capacity >= 3
     last_act = story.spans[-1].began_at

@@ -179,7 +179,7 @@ def test_function_answers_when_given_a_payload(deployed: Any, path: Path) -> Non
 
 @pytest.fixture
 def operator_only(deployed: Any) -> Any:
-    """A Lambda client of a person who may invoke the operator function, and nothing else."""
+    """A Lambda client of an operator who may invoke the operator function, and nothing else."""
     iam, name = deployed.sandbox.client("iam"), "a-person"
     trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}}
     role = iam.create_role(

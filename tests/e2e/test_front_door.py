@@ -62,7 +62,7 @@ def paste(sandbox: Sandbox, directory: Path, script: str, answers: list[str]) ->
 
 
 def made(sandbox: Sandbox) -> dict[str, str]:
-    """What a person has before Sluice: a queue, its dead-letter queue, a group; the answers to the four questions."""
+    """What a user has before Sluice: a queue, its dead-letter queue, a group; the answers to the four questions."""
     sqs, ec2, autoscaling = (sandbox.client(name) for name in ("sqs", "ec2", "autoscaling"))
     dead = sqs.create_queue(QueueName="orders-dead")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

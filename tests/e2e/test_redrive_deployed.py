@@ -1,4 +1,4 @@
-"""A person's redrives through the deployed functions and their own IAM: SQS's move tasks, edits, what was let go of."""
+"""An operator's redrives by the deployed functions and their own IAM: SQS's move tasks, edits, what was let go of."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RATE_PER_S = 300
 
 @dataclass(frozen=True)
 class Parcels:
-    """A fleet whose dead letters wait for a person, in encrypted queues; nobody consumes it but the tests."""
+    """A fleet whose dead letters wait for an operator, in encrypted queues; nobody consumes it but the tests."""
 
     deployed: Any
     queue: str

@@ -93,7 +93,7 @@ def translated(error: Exception) -> PortError:
     ],
 )
 def test_answer_is_split_by_what_to_do_about_it(code: str, status: int, kind: type[PortError]) -> None:
-    """Later, never, by a person, or read again: by the code, else by the status."""
+    """Later, never, by an operator, or read again: by the code, else by the status."""
     error = translated(answer(code, status))
     assert type(error) is kind
     assert code in str(error)

@@ -56,7 +56,7 @@ def items(world: AwsWorld) -> dict[str, dict[str, Any]]:
 
 
 def put_raw(world: AwsWorld, sk: str, data: dict[str, Any]) -> None:
-    """Put a record as another version of Sluice, or a person, may have written it."""
+    """Put a record as another version of Sluice, or an operator, may have written it."""
     item = {"pk": {"S": "fleet#orders"}, "sk": {"S": sk}, "data": data}
     world.client("dynamodb").put_item(TableName=world.environ["SLUICE_TABLE"], Item=item)
 
@@ -106,7 +106,7 @@ def test_drain_lives_on_when_it_is_taken_up_again(world: AwsWorld) -> None:
 
 
 def test_record_reads_as_json(world: AwsWorld) -> None:
-    """A person who looks into the table finds words, not numbers and blobs."""
+    """An operator who looks into the table finds words, not numbers and blobs."""
     world.ports.ledger.drains.keep_drain(drain(DrainState.STOPPING))
     found = json.loads(items(world)["drain#i-1"]["data"]["S"])
     assert (found["state"], found["cause"], found["deadline_at"]) == ("stopping", "terminate", AT + 900)
@@ -395,21 +395,21 @@ def test_composite_alarm_guards_too(state: str, on: bool) -> None:
         ("Pending", Lifecycle.LAUNCHING),
         ("Pending:Wait", Lifecycle.LAUNCHING),
         ("Pending:Proceed", Lifecycle.LAUNCHING),
-        ("InService", Lifecycle.WORKING),
+        ("InService", Lifecycle.IN_SERVICE),
         ("Terminating", Lifecycle.DRAINING),
         ("Terminating:Wait", Lifecycle.DRAINING),
         ("Terminating:Proceed", Lifecycle.DRAINING),
-        ("Terminating:Retained", Lifecycle.ASIDE),
+        ("Terminating:Retained", Lifecycle.OUT_OF_SERVICE),
         ("Terminated", Lifecycle.GONE),
-        ("Standby", Lifecycle.ASIDE),
-        ("EnteringStandby", Lifecycle.ASIDE),
-        ("Detaching", Lifecycle.ASIDE),
-        ("Detached", Lifecycle.ASIDE),
-        ("Quarantined", Lifecycle.ASIDE),
-        ("Warmed:Pending", Lifecycle.ASIDE),
-        ("Warmed:Stopped", Lifecycle.ASIDE),
-        ("Warmed:Terminating:Wait", Lifecycle.ASIDE),
-        ("SomethingNew", Lifecycle.ASIDE),
+        ("Standby", Lifecycle.OUT_OF_SERVICE),
+        ("EnteringStandby", Lifecycle.OUT_OF_SERVICE),
+        ("Detaching", Lifecycle.OUT_OF_SERVICE),
+        ("Detached", Lifecycle.OUT_OF_SERVICE),
+        ("Quarantined", Lifecycle.OUT_OF_SERVICE),
+        ("Warmed:Pending", Lifecycle.OUT_OF_SERVICE),
+        ("Warmed:Stopped", Lifecycle.OUT_OF_SERVICE),
+        ("Warmed:Terminating:Wait", Lifecycle.OUT_OF_SERVICE),
+        ("SomethingNew", Lifecycle.OUT_OF_SERVICE),
     ],
 )
 def test_lifecycle_is_folded_to_what_decisions_need(aws_state: str, folded: Lifecycle) -> None:
@@ -473,7 +473,7 @@ def test_group_is_read_with_its_warm_pool_when_it_has_one() -> None:
         "i-2": "Warmed:Pending:Wait",
         "i-3": "Warmed:Stopped",
     }
-    assert reading.count(Lifecycle.WORKING) == 1
+    assert reading.count(Lifecycle.IN_SERVICE) == 1
     assert reading.instances[0].launched_at == AT + 900, "the launch from the pool, not that into it"
 
 

@@ -26,7 +26,7 @@ def working(world: World, group: str, count: int) -> GroupReading:
 
     def look() -> GroupReading | None:
         reading = world.ports.group.read(group)
-        there = reading.count(Lifecycle.WORKING) == count and len(reading.instances) == count
+        there = reading.count(Lifecycle.IN_SERVICE) == count and len(reading.instances) == count
         return reading if there else None
 
     reading = world.eventually(look)
@@ -46,8 +46,8 @@ def draining(world: World, group: str) -> Instance:
     return instance
 
 
-def shrunk(world: World, hook_timeout_s: int) -> HookAction:
-    """A group of one that is to shrink to none, and the action that waits."""
+def scaled_in(world: World, hook_timeout_s: int) -> HookAction:
+    """A group of one that is to scale in to none, and the action that waits."""
     group = world.make_group(hook_timeout_s=hook_timeout_s)
     world.ports.group.set_desired(group, 1)
     working(world, group, 1)
@@ -56,7 +56,7 @@ def shrunk(world: World, hook_timeout_s: int) -> HookAction:
 
 
 def test_group_is_named_when_there_is_none(world: World) -> None:
-    """A missing group is for a person to fix."""
+    """A missing group is for an operator to fix."""
     with pytest.raises(NeedsFixError, match="group-none does not exist"):
         world.ports.group.read("group-none")
     if world.kind != "moto":  # which breaks on it
@@ -82,14 +82,14 @@ def test_membership_is_told_when_an_instance_is_in_a_group(world: World) -> None
     assert world.ports.group.membership("i-0123456789abcdef0") is None
 
 
-def test_group_grows_when_told(world: World) -> None:
+def test_group_scales_out_when_told(world: World) -> None:
     """The desired capacity holds at once; the instances work soon after, and tell when their launch began."""
     group = world.make_group()
     began_at = world.now()
     world.ports.group.set_desired(group, 2)
     assert world.ports.group.read(group).desired == 2
     for instance in working(world, group, 2).instances:
-        assert (instance.state, instance.aws_state) == (Lifecycle.WORKING, "InService")
+        assert (instance.state, instance.aws_state) == (Lifecycle.IN_SERVICE, "InService")
         assert (instance.healthy, instance.protected, instance.weight) == (True, False, 1.0)
         if world.kind == "moto":  # which has no scaling activities
             continue
@@ -125,7 +125,7 @@ def test_nothing_is_launched_while_launch_is_suspended(world: World) -> None:
     assert (reading.desired, reading.instances) == (1, ())
 
 
-def test_group_shrinks_when_told(world: World) -> None:
+def test_group_scales_in_when_told(world: World) -> None:
     """Without a hook an instance goes by itself."""
     group = world.make_group()
     world.ports.group.set_desired(group, 2)
@@ -134,7 +134,7 @@ def test_group_shrinks_when_told(world: World) -> None:
     assert {instance.id for instance in working(world, group, 1).instances} < before
 
 
-def test_protected_instance_stays_when_the_group_shrinks(world: World) -> None:
+def test_protected_instance_stays_when_the_group_scales_in(world: World) -> None:
     """Scale-in protection is told, and holds."""
     group = world.make_group()
     world.ports.group.set_desired(group, 2)
@@ -160,7 +160,7 @@ def test_failed_launch_is_told(world: World) -> None:
 @WITH_HOOKS
 def test_instance_waits_at_the_hook_until_its_action_is_completed(world: World) -> None:
     """Completing lets it go; the second completion is late, and no error."""
-    action = shrunk(world, hook_timeout_s=60)
+    action = scaled_in(world, hook_timeout_s=60)
     instance = draining(world, action.group)
     assert instance.state is Lifecycle.DRAINING
     assert world.ports.group.complete_hook(action, HookResult.CONTINUE)
@@ -172,7 +172,7 @@ def test_instance_waits_at_the_hook_until_its_action_is_completed(world: World) 
 @WITH_HOOKS
 def test_instance_goes_by_itself_when_the_hook_times_out(world: World) -> None:
     """What nobody answers ends, and an answer after that is late."""
-    action = shrunk(world, hook_timeout_s=1)
+    action = scaled_in(world, hook_timeout_s=1)
     world.pass_time(1.0)
     working(world, action.group, 0)
     assert not world.ports.group.complete_hook(action, HookResult.CONTINUE)
@@ -181,7 +181,7 @@ def test_instance_goes_by_itself_when_the_hook_times_out(world: World) -> None:
 @WITH_HOOKS
 def test_instance_stays_when_heartbeats_come(world: World) -> None:
     """Each heartbeat starts the hook's timeout anew."""
-    action = shrunk(world, hook_timeout_s=4)
+    action = scaled_in(world, hook_timeout_s=4)
     for _ in range(2):
         world.pass_time(2.0)
         assert world.ports.group.heartbeat(action)
@@ -192,7 +192,7 @@ def test_instance_stays_when_heartbeats_come(world: World) -> None:
 @pytest.mark.parametrize("what", ["instance", "hook", "token", "group"])
 def test_action_is_not_active_when_it_names_another(world: World, what: str) -> None:
     """An answer for another instance, hook, token or group completes nothing."""
-    action = shrunk(world, hook_timeout_s=60)
+    action = scaled_in(world, hook_timeout_s=60)
     wrong = {
         "instance": HookAction(action.group, action.hook, "i-0123456789abcdef0"),
         "hook": HookAction(action.group, "another", action.instance_id),

@@ -39,7 +39,7 @@ def instance_id(world: World) -> str:
 
     def look() -> str | None:
         instances = world.ports.group.read(group).instances
-        return next((i.id for i in instances if i.state is Lifecycle.WORKING), None)
+        return next((i.id for i in instances if i.state is Lifecycle.IN_SERVICE), None)
 
     found = world.eventually(look)
     assert found is not None
@@ -97,7 +97,7 @@ def test_command_is_told_of_each_when_several_were_asked(world: World) -> None:
     world.ports.group.set_desired(group, 2)
 
     def both() -> list[str] | None:
-        found = [i.id for i in world.ports.group.read(group).instances if i.state is Lifecycle.WORKING]
+        found = [i.id for i in world.ports.group.read(group).instances if i.state is Lifecycle.IN_SERVICE]
         return found if len(found) == 2 else None
 
     ids = world.eventually(both)

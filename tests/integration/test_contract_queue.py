@@ -50,7 +50,7 @@ WHOLE = (
 
 
 def test_every_call_names_the_queue_when_there_is_none(world: World) -> None:
-    """A missing queue is for a person to fix, and is named."""
+    """A missing queue is for an operator to fix, and is named."""
     url = world.make_queue()
     missing = url + "-missing"
     queue = world.ports.queue

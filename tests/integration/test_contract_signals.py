@@ -110,6 +110,6 @@ def test_alarm_is_on_or_off(world: World, on: bool) -> None:
 
 
 def test_alarm_is_named_when_there_is_none(world: World) -> None:
-    """A missing alarm is for a person to fix."""
+    """A missing alarm is for an operator to fix."""
     with pytest.raises(NeedsFixError, match="alarm no-such-alarm does not exist"):
         world.ports.signals.alarm_is_on("no-such-alarm")

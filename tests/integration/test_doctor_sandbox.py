@@ -71,14 +71,14 @@ def test_planted_faults_are_named_and_mended_when_their_remedies_are_pasted(
         "redrive-policy-missing": ("problem", orders),
         "dead-letter-visibility-short": ("problem", "5 seconds"),
         "key-unusable": ("problem", "Disabled"),
-        "group-cannot-grow": ("problem", group),
+        "group-cannot-scale-out": ("problem", group),
         "scaling-policy": ("problem", "by cpu"),
         "scheduled-action": ("problem", "night (0 22 * * *)"),
-        "retention-short": ("doubtful", "1 hour"),
-        "process-suspended": ("doubtful", "Launch"),
-        "new-instances-protected": ("doubtful", group),
-        "other-hook": ("doubtful", "old-drain"),
-        "profile-missing": ("doubtful", group),
+        "retention-short": ("warning", "1 hour"),
+        "process-suspended": ("warning", "Launch"),
+        "new-instances-protected": ("warning", group),
+        "other-hook": ("warning", "old-drain"),
+        "profile-missing": ("warning", group),
     }
     assert status == 1
     assert {code: one["severity"] for code, one in found.items()} == {

@@ -13,7 +13,7 @@ import pytest
 from functions.drainer import app
 from functions.operator import app as operator_app
 from sluice.config.fleet import DrainPolicy, Fleet, LaunchPolicy
-from sluice.consumers.tracker import Minder
+from sluice.consumers.tracker import ConsumerTracker
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.sweep import Shift
 from sluice.memory import (
@@ -125,9 +125,9 @@ class Day:
         """An operator releases an instance."""
         self.invocations += 1
         shift = context.Shift(f"request-{self.invocations}", self.now + 30, self.now + 25, self.wait, lambda: 0.5)
-        operator = operator_app.Operator(self.seen, self.clock, shift)
+        operator = operator_app.service(self.seen, self.clock, shift)
         try:
-            return operator_app.answer({"release": {"fleet": fleet, "instance_id": instance_id}}, operator)
+            return operator.answer({"release": {"fleet": fleet, "instance_id": instance_id}})
         finally:
             self.tally += operator.tally
 
@@ -865,7 +865,7 @@ def test_others_are_protected_when_one_has_just_left_service() -> None:
     left = day.instances()[3]
     truth = day.ports.group.read(day.fleet.group)
     day.ports.group.terminate(day.fleet.group, left, decrement=True)
-    late = Minder(day.ports, day.fleet, day.clock)
+    late = ConsumerTracker(day.ports, day.fleet, day.clock)
     late.sweep(day.ports.ledger.consumers.consumers("orders"), truth)
     protected = {i.id for i in day.ports.group.read(day.fleet.group).instances if i.protected}
     assert protected == {*day.instances()} - {left}
@@ -1099,7 +1099,7 @@ def test_button_of_the_widget_releases_and_is_answered_as_html() -> None:
     for fleet in ("orders", "nobody"):
         payload = {"release": {"fleet": fleet, "instance_id": instance_id}, "widgetContext": {"theme": "dark"}}
         shift = context.Shift(f"press-{fleet}", day.now + 30, day.now + 25, day.wait, lambda: 0.5)
-        pages.append(operator_app.respond(payload, operator_app.Operator(day.seen, day.clock, shift), "arn"))
+        pages.append(operator_app.respond(payload, operator_app.service(day.seen, day.clock, shift), "arn"))
     assert isinstance(pages[0], str)
     assert isinstance(pages[1], str)
     assert parse(pages[0]).text.startswith(f"{instance_id}: released: its deadline has passed.")
@@ -1177,13 +1177,13 @@ def test_boot_is_let_into_the_warm_pool_when_its_consumer_is_ready() -> None:
     """The sweep tells a new instance from one that goes back: it is not lost, and its launch hook is completed."""
     day = with_warm_pool(launch_hook := Hook("sluice-ready", Transition.LAUNCHING, timeout_s=600), hook="sluice-ready")
     (instance_id,) = day.instances()
-    minder = Minder(day.ports, day.fleet, day.clock)
-    held = Instance(instance_id, Lifecycle.ASIDE, "Warmed:Pending:Wait", launched_at=START)
+    tracker = ConsumerTracker(day.ports, day.fleet, day.clock)
+    held = Instance(instance_id, Lifecycle.OUT_OF_SERVICE, "Warmed:Pending:Wait", launched_at=START)
     reading = GroupReading(day.fleet.group, day.now + 1, 1, 0, 10, (held,))
-    minder.sweep((), reading)
+    tracker.sweep((), reading)
     (known,) = day.ports.ledger.consumers.consumers("orders")
     assert (known.boot, known.hook) == (BootState.BOOTING, HookAction(day.fleet.group, launch_hook.name, instance_id))
-    minder.sweep((known,), replace(reading, at=day.now + 60))
-    assert minder.minded.lost == []
-    minder.sweep((known,), replace(reading, at=day.now + 60), frozenset({instance_id}))
-    assert minder.minded.lost == [instance_id], "one that has a drain is on its way out"
+    tracker.sweep((known,), replace(reading, at=day.now + 60))
+    assert tracker.result.lost == []
+    tracker.sweep((known,), replace(reading, at=day.now + 60), frozenset({instance_id}))
+    assert tracker.result.lost == [instance_id], "one that has a drain is on its way out"

@@ -52,8 +52,8 @@ class Yard:
         """What the operator function answers to the release of an instance."""
         now = time.time()
         shift = context.Shift("request", now + 30, now + 25, time.sleep, lambda: 0.5)
-        operator = operator_app.Operator(self.world.ports, time.time, shift)
-        return operator_app.answer({"release": {"fleet": self.name, "instance_id": instance_id}}, operator)
+        operator = operator_app.service(self.world.ports, time.time, shift)
+        return operator.answer({"release": {"fleet": self.name, "instance_id": instance_id}})
 
     def drain(self) -> Drain:
         """The fleet's only drain."""

@@ -102,8 +102,8 @@ class Stack:
 
     def operator(self, event: Any, ports: Ports | None = None) -> Any:
         """What the operator answers."""
-        at = operator_app.Operator(ports or self.ports, lambda: self.now, self._shift())
-        return operator_app.answer(event, at)
+        at = operator_app.service(ports or self.ports, lambda: self.now, self._shift())
+        return at.answer(event)
 
     def _shift(self) -> Shift:
         self.now += 1.0

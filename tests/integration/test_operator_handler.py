@@ -65,7 +65,7 @@ class Stack:
     def operator(self, event: Any) -> Any:
         """What the operator function answers."""
         shift = Shift("request", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
-        return operator_app.answer(event, operator_app.Operator(self.seen, lambda: self.now, shift))
+        return operator_app.service(self.seen, lambda: self.now, shift).answer(event)
 
     def redriver(self, event: Any) -> Any:
         """What the redriver answers."""
@@ -81,7 +81,7 @@ class Stack:
     def in_service(self) -> bool:
         """Whether its instance is where it was."""
         (instance,) = self.ports.group.read(self.fleet.group).instances
-        return instance.state is Lifecycle.WORKING
+        return instance.state is Lifecycle.IN_SERVICE
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The commands for whoever runs the database, as a person runs them."""
+"""The commands for whoever runs the database, as an operator runs them."""
 
 import json
 import subprocess

@@ -43,7 +43,7 @@ HERE = [block for block in shell_blocks() if block.runs_here and (block.document
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository as a person has it."""
+    """The repository as an operator has it."""
     if problem := missing():
         pytest.skip(f"PASTED LINES NOT RUN: {problem}")
     return fresh_copy(tmp_path_factory.mktemp("pasted"))

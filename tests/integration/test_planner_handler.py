@@ -127,7 +127,7 @@ def test_planner_when_an_event_of_the_repository_comes(path: Path) -> None:
     day.send(420)
     answer = day.invoke(json.loads(path.read_text()))
     assert [ticked["fleet"] for ticked in answer["ticks"]] == ["orders"]
-    assert day.desired() == (0 if path.stem == "planner-person" else 8)  # 420 / (112.8 - 60)
+    assert day.desired() == (0 if path.stem == "planner-operator" else 8)  # 420 / (112.8 - 60)
 
 
 def test_events_when_the_folder_is_listed() -> None:
@@ -202,7 +202,7 @@ def test_person_when_a_dry_run_is_asked_for() -> None:
 
 
 def test_tick_when_orders_wait_at_zero(log: Callable[[], list[dict[str, Any]]]) -> None:
-    """The group is grown, the decision recorded with its outcome, the memory kept, the lease given back, all told."""
+    """The group scales out; decision and outcome are recorded, the memory kept, the lease returned, all is logged."""
     day = Day()
     day.send(420)
     day.invoke(MINUTE, shift_s=1.0)
@@ -313,7 +313,7 @@ def test_tick_when_the_fleet_is_in_shadow_mode() -> None:
 
 
 def test_hour_when_the_fleet_is_in_shadow_mode(log: Callable[[], list[dict[str, Any]]]) -> None:
-    """The fleet as it would be grows, works the queue off that nobody else does, and both are scored and told."""
+    """The fleet as it would be scales out, works the queue off that nobody else does, and both are scored and told."""
     day = Day(a_fleet(mode="shadow"))
     day.now -= 30.0
     day.send(420)
@@ -385,7 +385,7 @@ def test_tick_when_the_fleet_is_paused() -> None:
 
 
 def test_tick_when_the_veto_alarm_is_on_or_missing(log: Callable[[], list[dict[str, Any]]]) -> None:
-    """The alarm is asked: on, it forbids growth; one that does not exist is named, and forbids nothing."""
+    """The alarm is asked: on, it forbids scaling out; one that does not exist is named, and forbids nothing."""
     day = Day(a_fleet(limits={"veto_alarm": "db-busy"}))
     day.send(420)
     day.ports.signals.set_alarm("db-busy", on=True)
@@ -475,7 +475,7 @@ def test_fleet_is_left_as_it_is_when_its_document_was_broken() -> None:
     ],
 )
 def test_tick_when_a_permission_is_missing(method: str, outcome: OutcomeStatus, log: Any) -> None:
-    """It is logged with what to grant and recorded; the other fleets do not notice. Growing needs no metrics."""
+    """It is logged with what to grant and recorded; the other fleets do not notice. Scaling out needs no metrics."""
     error = NeedsFixError("grant sqs:GetQueueAttributes on orders")
     day = Day(a_fleet(), a_fleet("mails"), decide=failing(method, error, of="/orders"))
     if method.startswith("MemoryGroup"):
@@ -524,7 +524,7 @@ def test_tick_when_one_fleet_meets_a_bug(log: Callable[[], list[dict[str, Any]]]
     assert day.ports.ledger.leases.acquire("orders", "another", START + 9, START)
 
 
-def test_growth_when_the_group_refuses() -> None:
+def test_scale_out_when_the_group_refuses() -> None:
     """A refusal is recorded with AWS's words, and what was learned is kept."""
     day = Day(decide=failing("MemoryGroup.set_desired", RefusedError("ScalingActivityInProgress")))
     day.send(420)
@@ -582,7 +582,7 @@ def test_alarm_when_it_is_of_any_of_a_fleets_queues() -> None:
 
 
 def test_tick_when_one_of_several_queues_does_not_exist(log: Callable[[], list[dict[str, Any]]]) -> None:
-    """It is told of, nothing shrinks, and the others are served."""
+    """It is told of, nothing scales in, and the others are served."""
     account = "https://sqs.eu-central-1.amazonaws.com/000000000000"
     fleet = a_shared_fleet()
     day = Day(fleet)

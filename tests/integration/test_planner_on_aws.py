@@ -47,9 +47,9 @@ def test_planner_when_orders_come_and_go_on_aws(world: AwsWorld) -> None:
     world.ports.queue.send(queue, [Message(id=f"m{i}", body="{}") for i in range(9)], [0.0] * 9)
     world.pass_time(10.0)
 
-    grown = invoke(world)["ticks"][0]
-    assert (grown["outcome"], world.ports.group.read(group).desired) == (OutcomeStatus.APPLIED, grown["want"])
-    assert 1 <= grown["want"] <= 5
+    scaled_out = invoke(world)["ticks"][0]
+    assert (scaled_out["outcome"], world.ports.group.read(group).desired) == (OutcomeStatus.APPLIED, scaled_out["want"])
+    assert 1 <= scaled_out["want"] <= 5
 
     for message in world.ports.queue.receive(queue, 10, 30.0):
         world.ports.queue.delete(queue, [message.receipt])
@@ -62,8 +62,8 @@ def test_planner_when_orders_come_and_go_on_aws(world: AwsWorld) -> None:
     memory = world.ports.ledger.planner_state.memory("orders")
     assert len(memory.samples) >= 5
     decided = world.ports.ledger.decisions.decisions("orders", 10)
-    grown_at = min(decision.at for decision, _ in decided if decision.action is Action.SCALE_OUT)
-    assert any(decision.action is Action.SCALE_IN and decision.at > grown_at for decision, _ in decided)
+    scaled_out_at = min(decision.at for decision, _ in decided if decision.action is Action.SCALE_OUT)
+    assert any(decision.action is Action.SCALE_IN and decision.at > scaled_out_at for decision, _ in decided)
     assert [outcome.status for _, outcome in decided].count(OutcomeStatus.APPLIED) >= 2
 
 

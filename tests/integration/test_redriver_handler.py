@@ -83,7 +83,7 @@ class World:
             uniform=lambda: 0.5,
         )
         if isinstance(asked, dict) and {"Records", "source"}.isdisjoint(asked):
-            operator = operator_app.Operator(ports or self.ports, lambda: self.now, shift)
+            operator = operator_app.service(ports or self.ports, lambda: self.now, shift)
             answered = operator_app.respond(asked, operator, OPERATOR_ARN)
             self.tally += operator.tally
             return answered

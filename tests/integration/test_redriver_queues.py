@@ -77,11 +77,11 @@ class World:
             uniform=lambda: 0.5,
         )
         if {"Records", "source"}.isdisjoint(event):
-            return operator_app.answer(event, operator_app.Operator(ports or self.ports, lambda: self.now, shift))
+            return operator_app.service(ports or self.ports, lambda: self.now, shift).answer(event)
         return app.answer(event, app.Redriver(ports or self.ports, lambda: self.now, shift))
 
-    def person(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """The answer to a person's request about the fleet."""
+    def operator(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """The answer to an operator's request about the fleet."""
         return self.ask({kind: {"fleet": "orders", "requested_by": "ada", **fields}})
 
     def url(self, name: str) -> str:
@@ -205,16 +205,16 @@ def test_sqs_is_believed_where_a_message_says_otherwise() -> None:
 
 
 def test_dead_letter_is_quarantined_when_nothing_tells_which_of_two_queues_it_came_from() -> None:
-    """Nothing is guessed, then or by a redrive of all; a person says where it goes."""
+    """Nothing is guessed, then or by a redrive of all; an operator says where it goes."""
     world = World(a_fleet(shared=True))
     message_id = world.stamp("dead", "x", None)
     assert world.poll("dead") == []
     assert (world.bodies("urgent"), world.bodies("other"), world.held()) == ([], [], {"x": ""})
     world.now += 1
-    job = world.person("redrive", all=True)["job"]
+    job = world.operator("redrive", all=True)["job"]
     assert (job["failed_count"], job["sent_count"], world.held()) == (1, 0, {"x": ""})
     assert f"{message_id}: nothing tells which of urgent, other it came from; to_queue says where" in job["note"]
-    assert world.person("redrive", message_id=message_id, to_queue="other")["job"]["sent_count"] == 1
+    assert world.operator("redrive", message_id=message_id, to_queue="other")["job"]["sent_count"] == 1
     assert (world.bodies("other"), world.held()) == (["x"], {})
 
 
@@ -237,8 +237,8 @@ def test_dead_letter_queue_of_its_own_says_where_an_unstamped_message_belongs() 
     world.poll("other-dead")
     assert world.held() == {"x": world.arn("other")}
     world.now += 1
-    assert world.person("redrive", queue="urgent")["error"].startswith("all: nothing of that is in fleet orders's")
-    assert world.person("redrive", queue="other")["job"]["sent_count"] == 1
+    assert world.operator("redrive", queue="urgent")["error"].startswith("all: nothing of that is in fleet orders's")
+    assert world.operator("redrive", queue="other")["job"]["sent_count"] == 1
     assert world.bodies("other") == ["x"]
 
 
@@ -295,23 +295,23 @@ def test_dead_letter_that_no_retry_helps_is_quarantined_when_its_queue_is_paused
 
 
 def test_person_is_told_when_a_redrive_goes_into_a_paused_queue() -> None:
-    """Before, by the dry run, and by the job; it is done all the same, on that person's word."""
+    """Before, by the dry run, and by the job; it is done all the same, on an operator's request."""
     world = World()
     world.quarantine(other=("o1",))
     world.change(a_fleet(paused=("other",)))
-    dry = world.person("redrive", all=True, dry_run=True)
+    dry = world.operator("redrive", all=True, dry_run=True)
     assert (dry["paused_queues"], dry["queues"], dry["selected_count"]) == (["other"], ["urgent", "other"], 1)
-    job = world.person("redrive", all=True)["job"]
+    job = world.operator("redrive", all=True)["job"]
     assert (job["sent_count"], world.bodies("other")) == (1, ["o1"])
     assert "Paused: other. What is sent there waits until it is not." in job["note"]
-    assert world.person("redrive", queue="urgent", dry_run=True)["paused_queues"] == []
+    assert world.operator("redrive", queue="urgent", dry_run=True)["paused_queues"] == []
 
 
 def test_return_is_counted_once_when_it_waits_for_a_paused_queue() -> None:
     """It is looked at again and again, and its job was stopped the first time."""
     world = World(a_fleet(canary_wait_s=600, max_redrives=3))
     world.quarantine(other=("o1", "o2", "o3", "o4", "o5"))
-    world.person("redrive", all=True)
+    world.operator("redrive", all=True)
     assert world.job().sent_count == 3
     world.change(a_fleet(paused=("other",), canary_wait_s=600))
     for _ in range(4):
@@ -326,7 +326,7 @@ def test_return_is_counted_once_when_it_waits_for_a_paused_queue() -> None:
     assert (world.job().returned_count, len(world.job().stopped_groups)) == (1, 1)
 
 
-# --------------------------------------------------------------------------- a person's redrives
+# --------------------------------------------------------------------------- an operator's redrives
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -334,7 +334,7 @@ def test_redrive_of_all_sends_each_message_to_its_own_queue(shared: bool) -> Non
     """One job, watched and stopped as one."""
     world = World(a_fleet(shared=shared))
     world.quarantine(urgent=("u1", "u2"), other=("o1",))
-    job = world.person("redrive", all=True)["job"]
+    job = world.operator("redrive", all=True)["job"]
     assert (job["state"], job["sent_count"], world.held()) == ("done", 3, {})
     assert (sorted(world.bodies("urgent")), world.bodies("other")) == (["u1", "u2"], ["o1"])
 
@@ -344,8 +344,8 @@ def test_redrive_sends_what_came_from_one_queue_when_that_is_named(named: str) -
     """By its name or its URL; what came from another stays."""
     world = World(a_fleet(shared=True))
     world.quarantine(urgent=("u1", "u2"), other=("o1",))
-    assert world.person("redrive", queue=named, dry_run=True)["selected_count"] == 2
-    job = world.person("redrive", queue=named, all=True)["job"]
+    assert world.operator("redrive", queue=named, dry_run=True)["selected_count"] == 2
+    job = world.operator("redrive", queue=named, all=True)["job"]
     assert (job["queue"], job["sent_count"], sorted(world.bodies("urgent"))) == ("urgent", 2, ["u1", "u2"])
     assert set(world.held()) == {"o1"}
 
@@ -354,10 +354,10 @@ def test_two_redrives_run_beside_each_other_when_they_are_of_two_queues() -> Non
     """They select nothing in common; one of all does with either."""
     world = World(a_fleet(canary_wait_s=600, canary_count=1))
     world.quarantine(urgent=("u1", "u2"), other=("o1", "o2"))
-    assert world.person("redrive", queue="urgent")["job"]["state"] == "running"
-    assert world.person("redrive", queue="other")["job"]["state"] == "running"
-    assert "is sending some of these already" in world.person("redrive", all=True)["error"]
-    assert "is sending some of these already" in world.person("redrive", queue="other")["error"]
+    assert world.operator("redrive", queue="urgent")["job"]["state"] == "running"
+    assert world.operator("redrive", queue="other")["job"]["state"] == "running"
+    assert "is sending some of these already" in world.operator("redrive", all=True)["error"]
+    assert "is sending some of these already" in world.operator("redrive", queue="other")["error"]
 
 
 @pytest.mark.parametrize(
@@ -379,7 +379,7 @@ def test_request_is_answered_with_the_queues_that_there_are(kind: str, fields: d
     world.ports.fleets.put(
         "mail", {"queues": [{"queue": queue_url("a")}, {"queue": queue_url("b")}], "group": "m", "target_wait_s": 9}
     )
-    assert problem in world.person(kind, **fields)["error"]
+    assert problem in world.operator(kind, **fields)["error"]
 
 
 def test_redrive_sends_to_one_queue_of_another_fleet_when_both_are_named() -> None:
@@ -390,7 +390,7 @@ def test_redrive_sends_to_one_queue_of_another_fleet_when_both_are_named() -> No
     queues = [{"queue": queue_url("a")}, {"queue": queue_url("b"), "paused": True}]
     world.ports.fleets.put("mail", {"queues": queues, "group": "m", "target_wait_s": 9})
     world.quarantine(urgent=("u1",), other=("o1",))
-    job = world.person("redrive", all=True, to="mail", to_queue="b")["job"]
+    job = world.operator("redrive", all=True, to="mail", to_queue="b")["job"]
     assert (job["to"], job["to_queue"], sorted(world.bodies("b"))) == ("mail", "b", ["o1", "u1"])
     assert "Paused: b." in job["note"]
 
@@ -399,7 +399,7 @@ def test_job_waits_when_the_queue_that_it_names_is_no_more() -> None:
     """It is neither sent elsewhere nor lost, and goes on when the queue is back."""
     world = World(a_fleet(canary_wait_s=30, canary_count=1))
     world.quarantine(urgent=("u1", "u2", "u3"))
-    world.person("redrive", queue="urgent")
+    world.operator("redrive", queue="urgent")
     whole = world.fleet
     world.change(whole.model_copy(update={"queues": whole.queues[1:]}))
     world.now += 60
@@ -417,12 +417,12 @@ def test_edited_message_goes_back_to_its_own_queue() -> None:
     world.quarantine(other=("o1",))
     (entry,) = world.ports.ledger.quarantine.quarantined("orders")[0]
     world.change(a_fleet(shared=True, edits=True, paused=("other",)))
-    job = world.person("edit", message_id=entry.message_id, body="better")["job"]
+    job = world.operator("edit", message_id=entry.message_id, body="better")["job"]
     assert (world.bodies("other"), world.bodies("urgent")) == (["better"], [])
     assert "Paused: other." in job["note"]
     unknown = world.stamp("dead", "x", None)
     world.poll("dead")
-    refused = world.person("edit", message_id=unknown, body="better")["error"]
+    refused = world.operator("edit", message_id=unknown, body="better")["error"]
     assert "nothing tells that it came from urgent, other; redrive it with to_queue instead" in refused
 
 
@@ -431,13 +431,13 @@ def test_message_is_restored_to_the_queue_it_came_from() -> None:
     world = World(a_fleet(shared=True))
     world.quarantine(other=("o1",))
     (entry,) = world.ports.ledger.quarantine.quarantined("orders")[0]
-    world.person("redrive", all=True)
+    world.operator("redrive", all=True)
     world.now += 1
     assert world.bodies("other") == ["o1"]
-    world.person("restore", key=entry.key)
+    world.operator("restore", key=entry.key)
     assert world.held() == {"o1": world.arn("other")}
     world.now += 1
-    world.person("redrive", all=True)
+    world.operator("redrive", all=True)
     assert (world.bodies("other"), world.bodies("urgent")) == (["o1", "o1"], [])
 
 
@@ -459,8 +459,8 @@ def test_fifo_order_is_kept_by_queue_when_one_is_chosen() -> None:
     """A message group of the same name in another queue holds nothing up; an earlier one of this queue does."""
     world = World(a_fleet(shared=True, fifo=True))
     world.quarantine(other=("o1",), urgent=("u1", "u2"))
-    assert world.person("redrive", queue="urgent.fifo", dry_run=True)["selected_count"] == 2
-    job = world.person("redrive", queue="urgent.fifo")["job"]
+    assert world.operator("redrive", queue="urgent.fifo", dry_run=True)["selected_count"] == 2
+    job = world.operator("redrive", queue="urgent.fifo")["job"]
     assert (job["state"], world.bodies("urgent"), set(world.held())) == ("done", ["u1", "u2"], {"o1"})
     world.now += 700  # past SQS's deduplication
     world.fail("other", "o2")
@@ -471,7 +471,7 @@ def test_fifo_order_is_kept_by_queue_when_one_is_chosen() -> None:
         for one in world.ports.ledger.quarantine.quarantined("orders")[0]
         if one.attempt == 0 and one.at > world.now - 2
     )
-    assert "would overtake" in world.person("redrive", message_id=entry.message_id)["error"]
+    assert "would overtake" in world.operator("redrive", message_id=entry.message_id)["error"]
 
 
 def test_message_of_unknown_source_holds_up_what_is_behind_it_in_its_message_group() -> None:
@@ -482,11 +482,11 @@ def test_message_of_unknown_source_holds_up_what_is_behind_it_in_its_message_gro
         world.ports.queue.put(world.url("dead"), body, attributes=stamps, message_group=group, deduplication=body)
         world.poll("dead")
         world.now += 1
-    job = world.person("redrive", all=True)["job"]
+    job = world.operator("redrive", all=True)["job"]
     assert (job["state"], world.bodies("other"), set(world.held())) == ("stopped", ["a", "b"], {"x", "c"})
     (lost,) = [one for one in world.ports.ledger.quarantine.quarantined("orders")[0] if one.source == ""]
-    world.person("redrive", message_id=lost.message_id, to_queue="other.fifo")
-    world.person("redrive", all=True)
+    world.operator("redrive", message_id=lost.message_id, to_queue="other.fifo")
+    world.operator("redrive", all=True)
     assert (finish_all(world), world.bodies("other")) == ({}, ["a", "b", "x", "c"])
 
 
@@ -502,7 +502,7 @@ def test_fifo_messages_of_two_queues_go_back_in_the_order_of_each() -> None:
     """One job for both; within each message group of each queue as they came."""
     world = World(a_fleet(shared=True, fifo=True))
     world.quarantine(urgent=("u1", "u2"), other=("o1", "o2"))
-    job = world.person("redrive", all=True)["job"]
+    job = world.operator("redrive", all=True)["job"]
     for _ in range(5):
         world.now += 60
         world.ask(TICK)
@@ -530,9 +530,9 @@ def test_redrive_out_of_the_dead_letter_queues_empties_them_all(shared: bool) ->
     for body in "abcde":
         world.fail("urgent", f"u{body}")
         world.fail("other", f"o{body}")
-    dry = world.person("redrive", all=True, dry_run=True, **{"from": "dead-letter-queue"})
+    dry = world.operator("redrive", all=True, dry_run=True, **{"from": "dead-letter-queue"})
     assert dry["selected_count"] == 10
-    world.person("redrive", all=True, **{"from": "dead-letter-queue"})
+    world.operator("redrive", all=True, **{"from": "dead-letter-queue"})
     job = finish(world)
     assert (job.state, job.sent_count) == (JobState.DONE, 10)
     assert sorted(world.bodies("urgent")) == ["ua", "ub", "uc", "ud", "ue"]
@@ -546,7 +546,7 @@ def test_canaries_are_taken_out_of_each_dead_letter_queue() -> None:
     for body in "abc":
         world.fail("urgent", f"u{body}")
         world.fail("other", f"o{body}")
-    world.person("redrive", all=True, **{"from": "dead-letter-queue"})
+    world.operator("redrive", all=True, **{"from": "dead-letter-queue"})
     assert (len(world.bodies("urgent")), len(world.bodies("other"))) == (1, 1)
 
 
@@ -557,7 +557,7 @@ def test_redrive_counts_what_went_when_another_dead_letter_queue_cannot_be_read(
     for body in "abc":
         world.fail("urgent", f"u{body}")
         world.fail("other", f"o{body}")
-    world.person("redrive", all=True, **{"from": "dead-letter-queue"})
+    world.operator("redrive", all=True, **{"from": "dead-letter-queue"})
 
     def silent(call: Call) -> Fault | None:
         reads = call.method == "receive" and call.args[0] == world.url(dead)
@@ -578,7 +578,7 @@ def test_redrive_out_of_one_dead_letter_queue_leaves_the_other() -> None:
     world = World(a_fleet(mode="manual"))
     world.fail("urgent", "u1")
     world.fail("other", "o1")
-    world.person("redrive", all=True, queue="other", **{"from": "dead-letter-queue"})
+    world.operator("redrive", all=True, queue="other", **{"from": "dead-letter-queue"})
     assert (finish(world).sent_count, world.bodies("other"), world.bodies("urgent-dead")) == (1, ["o1"], ["u1"])
 
 
@@ -587,7 +587,7 @@ def test_one_queue_cannot_be_chosen_out_of_a_shared_dead_letter_queue(kind: str)
     """A queue cannot be searched; the text says what to do instead."""
     world = World(a_fleet(mode="manual", shared=True))
     fields = {"all": True, "from": "dead-letter-queue"} if kind == "redrive" else {}
-    error = world.person(kind, queue="urgent", **fields)["error"]
+    error = world.operator(kind, queue="urgent", **fields)["error"]
     assert error.startswith("queue: urgent shares its dead-letter queue with other, and a queue cannot be searched")
 
 
@@ -596,12 +596,12 @@ def test_dead_letter_of_unknown_source_stays_when_a_shared_queue_is_redriven() -
     world = World(a_fleet(mode="manual", shared=True))
     world.stamp("dead", "x", None)
     world.fail("other", "o1")
-    world.person("redrive", all=True, **{"from": "dead-letter-queue"})
+    world.operator("redrive", all=True, **{"from": "dead-letter-queue"})
     job = finish(world)
     assert (job.sent_count, job.failed_count, world.bodies("dead")) == (1, 1, ["x"])
     world.now += 300
     asked = {"all": True, "from": "dead-letter-queue", "to_queue": "urgent"}
-    sent = world.person("redrive", **asked)["job"]
+    sent = world.operator("redrive", **asked)["job"]
     assert (sent["sent_count"], world.bodies("urgent"), world.bodies("dead")) == (1, ["x"], [])
 
 
@@ -644,7 +644,7 @@ def test_move_is_ended_when_a_person_stops_the_job() -> None:
     slow(world, queue="other", rate_per_s=1.0)
     world.ask(TICK)
     assert world.job().move is not None
-    assert world.person("stop", job_id="slow")["job"]["state"] == "stopped"
+    assert world.operator("stop", job_id="slow")["job"]["state"] == "stopped"
     (move,) = world.ports.queue.moves(world.url("other-dead"))
     assert (move.running, world.job().sent_count) == (False, move.moved_count)
     assert 0 < len(world.bodies("other")) < 100
@@ -656,11 +656,11 @@ def test_look_inside_shows_the_dead_letters_of_one_queue_or_all(shared: bool) ->
     world = World(a_fleet(mode="manual", shared=shared))
     world.fail("urgent", "u1")
     world.fail("other", "o1")
-    seen = world.person("peek")
+    seen = world.operator("peek")
     assert sorted((one["queue"], one["sample"]) for one in seen["messages"]) == [("other", "o1"), ("urgent", "u1")]
     assert (seen["waiting_count"], seen["looked_at_count"]) == (2, 2)
-    assert [one["sample"] for one in world.person("peek", queue="other")["messages"]] == ["o1"]
-    assert world.person("peek", limit=1)["looked_at_count"] == 1
+    assert [one["sample"] for one in world.operator("peek", queue="other")["messages"]] == ["o1"]
+    assert world.operator("peek", limit=1)["looked_at_count"] == 1
 
 
 @pytest.mark.parametrize(("shared", "queue", "left"), [(False, "other", ["u1"]), (False, None, []), (True, None, [])])
@@ -669,7 +669,7 @@ def test_dead_letters_are_quarantined_when_a_person_says_so(shared: bool, queue:
     world = World(a_fleet(mode="manual", shared=shared))
     world.fail("urgent", "u1")
     world.fail("other", "o1")
-    answer = world.person("quarantine", **({"queue": queue} if queue else {}))
+    answer = world.operator("quarantine", **({"queue": queue} if queue else {}))
     sources = {"o1": world.arn("other"), "u1": world.arn("urgent")}
     assert answer["quarantined_count"] == 2 - len(left)
     assert world.held() == {body: source for body, source in sources.items() if body not in left}

@@ -1,4 +1,4 @@
-"""What persons, consumers and the schedule ask of the redriver, by the events that they send."""
+"""What operators, consumers and the schedule ask of the redriver, by the events that they send."""
 
 from typing import Any
 
@@ -25,12 +25,12 @@ def asked(world: World, event: dict[str, Any]) -> dict[str, Any]:
     )
     world.ports.fleets.put(world.fleet.name, world.fleet)
     if {"Records", "source"}.isdisjoint(event):
-        return operator_app.answer(event, operator_app.Operator(world.ports, world.clock, shift))
+        return operator_app.service(world.ports, world.clock, shift).answer(event)
     return app.answer(event, app.Redriver(world.ports, world.clock, shift))
 
 
 def request(kind: str, **fields: Any) -> dict[str, Any]:
-    """A person's request about the fleet."""
+    """An operator's request about the fleet."""
     return {kind: {"fleet": "orders", "requested_by": "ada", **fields}}
 
 
@@ -153,7 +153,7 @@ def test_cause_is_noted_when_a_consumer_tells_it() -> None:
 
 def test_dead_letters_are_looked_at_and_put_away_by_the_tick_in_manual_mode() -> None:
     """The metric says how much of its time the oldest has used; what is nearly over is in quarantine."""
-    world = World(fleet(mode="manual", archive_before_s=3_600))
+    world = World(fleet(mode="manual", quarantine_before_s=3_600))
     world.ports.queue.create(world.dead_letters, retention_s=7_200)
     world.put_dead("old")
     world.now += 3_000

@@ -58,7 +58,7 @@ class Fleet:
         now = self.world.now()
         shift = app.Shift(f"{self.name}-{self.invocations}", now + 30, now + 25, self.world.pass_time, lambda: 0.5)
         if {"Records", "source"}.isdisjoint(event):
-            return operator_app.answer(event, operator_app.Operator(self.ports, self.world.now, shift))
+            return operator_app.service(self.ports, self.world.now, shift).answer(event)
         return app.answer(event, app.Redriver(self.ports, self.world.now, shift))
 
     def send(self, *bodies: str) -> None:
@@ -101,7 +101,7 @@ class Fleet:
 
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
 def test_dead_letters_come_back_whole_when_they_were_retried_quarantined_and_redriven(world: World, fifo: bool) -> None:
-    """One retry, then quarantine, then a person's redrive: body, attributes, order and count are as they should be."""
+    """One retry, then quarantine, then an operator's redrive: body, attributes, order and count are as expected."""
     fleet = Fleet(world, fifo=fifo, max_redrives=1)
     fleet.send("a", "b", "c")
     for _ in range(2):  # the first failing is retried, the second is quarantined
@@ -134,7 +134,7 @@ def test_dead_letters_come_back_whole_when_they_were_retried_quarantined_and_red
 
 
 def test_dead_letters_are_sent_from_their_queue_when_the_mode_is_manual(world: World) -> None:
-    """Nothing takes them as they come; a person's redrive empties the dead-letter queue."""
+    """Nothing takes them as they come; an operator's redrive empties the dead-letter queue."""
     fleet = Fleet(world, fifo=False, mode="manual")
     fleet.send("a", "b", "c")
     fleet.fail()

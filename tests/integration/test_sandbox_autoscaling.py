@@ -378,7 +378,7 @@ def test_desired_capacity_is_refused_when_out_of_bounds(make_group: Any, desired
     assert group.describe()["DesiredCapacity"] == 1
 
 
-def test_oldest_unprotected_instances_go_when_capacity_shrinks(
+def test_oldest_unprotected_instances_go_when_capacity_is_lowered(
     autoscaling: Any, make_group: Any, eventually: Any
 ) -> None:
     """Scale-in takes the oldest that is not protected, and none when all are protected."""

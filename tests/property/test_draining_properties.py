@@ -144,7 +144,7 @@ def play(day: Day) -> list[Played]:
 @MANY
 @given(days)
 def test_release_is_asked_for_only_when_done_or_due(day: Day) -> None:
-    """CompleteHook comes of DONE or EXPIRED; these of the consumer's own word, the deadline, or a person's."""
+    """CompleteHook comes of DONE or EXPIRED; these of the consumer's own word, the deadline, or an operator's."""
     for now, event, before, step in play(day):
         after = step.drain
         if any(isinstance(action, CompleteHook) for action in step.actions):

@@ -40,7 +40,7 @@ def fleets(draw):
         "max_step": draw(st.none() | st.integers(1, 50)),
         "max_messages_per_s": draw(st.none() | st.floats(0.1, 1000)),
         "instance_hours_per_day": draw(st.none() | st.floats(0.1, 5000)),
-        "shrink_window_s": draw(st.none() | st.floats(0, 600)),
+        "stabilization_window_s": draw(st.none() | st.floats(0, 600)),
         "catch_up": draw(st.floats(0.5, 10)),
     }
     return a_fleet(
@@ -155,7 +155,7 @@ def test_need_when_more_messages_wait(fleet, snapshot, memory, more):
 @anything
 @given(fleets(), snapshots(fresh=True), memories(), st.sampled_from(LIVE), st.booleans())
 def test_want_when_a_live_figure_is_missing_or_stale(fleet, snapshot, memory, which, missing):
-    """Nothing shrinks on what is missing or old: not for a budget, a cap, or an empty queue."""
+    """Nothing scales in on what is missing or old: not for a budget, a cap, or an empty queue."""
     now = snapshot.at
     old = Reading(0.0, now - fleet.limits.stale_after_s - 1)
     blind = replace(snapshot, queue=replace(snapshot.queue, **{which: None if missing else old}))
@@ -325,7 +325,7 @@ def test_need_when_units_have_many_places(figures, working, share, waiting, more
 @anything
 @given(fleets(), snapshots(fresh=True), memories(), st.floats(0, 1000), st.floats(0, 100))
 def test_want_when_the_forecast_is_nothing(fleet, snapshot, memory, above_per_s, error_per_s):
-    """A forecast is never what shrinks a fleet: with nothing foreseen, it wants no less than what is there needs.
+    """A forecast is never what scales a fleet in: with nothing foreseen, it wants no less than what is there needs.
 
     The same tick with a forecast of zero and without an error, and with any forecast on top of the level: the latter
     never wants less, and the former keeps what the messages that wait need by themselves.
@@ -420,7 +420,7 @@ def test_capacity_when_hints_are_far_off():
 
 
 def test_capacity_when_metrics_never_come():
-    """Without any metric the live counts alone keep the target; nothing shrinks while work is left."""
+    """Without any metric the live counts alone keep the target; nothing scales in while work is left."""
     world = World(lambda t: 5.0 if t < 3600 else 0.0, 1.0, 60.0, metric_lag_s=1e9)
     world.live(fleet_for(1.0, 60.0, 180.0), 7200)
     assert world.longest_wait_s() <= 180

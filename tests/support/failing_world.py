@@ -144,7 +144,7 @@ class FailingWorld:
                 0,
                 1000,
                 tuple(
-                    Instance(f"i-{number}", Lifecycle.WORKING if ready_at <= self.t else Lifecycle.LAUNCHING)
+                    Instance(f"i-{number}", Lifecycle.IN_SERVICE if ready_at <= self.t else Lifecycle.LAUNCHING)
                     for number, ready_at in enumerate(self._ready_at)
                 ),
             ),

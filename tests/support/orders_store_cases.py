@@ -220,7 +220,7 @@ class StoreCases:
         assert getattr(audit, seen)
 
     def test_waits_leave_out_what_was_sent_back(self, store: Store) -> None:
-        """The wait of a redriven order says when a person fixed it, not how well the fleet was sized."""
+        """The wait of a redriven order says when an operator fixed it, not how well the fleet was sized."""
         for wait_s, attempts in [(4.0, 0), (900.0, 1), (2.0, 0)]:
             store.process(make_order(), replace(DELIVERY, started_at=100.0 + wait_s, attempts=attempts))
         assert store.audit().waits_s == (2.0, 4.0)

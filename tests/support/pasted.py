@@ -40,7 +40,7 @@ class Block:
 
 
 def documents() -> list[Path]:
-    """Every document that tells a person what to type."""
+    """Every document that tells an operator what to type."""
     found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
     found += [*ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]
     return sorted(path for path in found if path.exists())

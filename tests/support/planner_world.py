@@ -75,7 +75,7 @@ def a_group(
     age_s: float = 0.0,
 ) -> GroupReading:
     """A group with so many in service, and launches that began so many seconds ago."""
-    instances = [Instance(f"i-work{i}", Lifecycle.WORKING) for i in range(working)]
+    instances = [Instance(f"i-work{i}", Lifecycle.IN_SERVICE) for i in range(working)]
     instances += [Instance(f"i-new{i}", Lifecycle.LAUNCHING, launched_at=now - s) for i, s in enumerate(launching)]
     instances += [Instance(f"i-drain{i}", Lifecycle.DRAINING) for i in range(draining)]
     return GroupReading(
@@ -271,7 +271,7 @@ class World:
                 self.desired,
                 *self.bounds,
                 tuple(
-                    Instance(unit.name, Lifecycle.WORKING if unit.ready_at <= self.t else Lifecycle.LAUNCHING)
+                    Instance(unit.name, Lifecycle.IN_SERVICE if unit.ready_at <= self.t else Lifecycle.LAUNCHING)
                     for unit in self.units
                 ),
             ),

@@ -94,7 +94,7 @@ def _arrivals_per_s(minute: float) -> float:
 
 @cache
 def afternoon(now: float = NOW, hours: float = 3.0) -> tuple[tuple[Decision, Outcome], ...]:
-    """Three hours of decisions, most recent first: two bursts, a launch that failed, shrinking after the window."""
+    """Three hours of decisions, most recent first: two bursts, a launch that failed, scaling in after the window."""
     return tuple(reversed([*_afternoon(now, hours)]))
 
 
@@ -150,8 +150,8 @@ def _judge(at: float, world: _World, need: int, *, arriving: float, oldest_s: fl
         bound = " The group's maximum size is 20." if top else ""
         if want == current:
             return judged(want, f"Holding at {want}: {waiting}. {need} instances are needed.{bound}", *top)
-        growth = f"Scaling out from {current} to {want}: {waiting}. Each instance completes 2 messages a second,"
-        return judged(want, f"{growth} so {need} are needed to start every message within 60 s.{bound}", *top)
+        scale_out = f"Scaling out from {current} to {want}: {waiting}. Each instance completes 2 messages a second,"
+        return judged(want, f"{scale_out} so {need} are needed to start every message within 60 s.{bound}", *top)
     if need < current and at - calm_since > 420.0 and int(at) % 120 < 20:
         want = max(need, current - 2)
         return judged(want, f"Scaling in from {current} to {want}: {waiting}. {need} instances are needed.")

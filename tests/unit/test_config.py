@@ -108,7 +108,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"hints": {"concurrency": False}}, "hints.concurrency: must be a number (got false)"),
     ({"hints": {"lead_time_s": -1}}, "hints.lead_time_s: must be greater than or equal to 0 (got -1)"),
     ({"limits": {"stale_after_s": 0.5}}, "limits.stale_after_s: must be greater than or equal to 1"),
-    ({"limits": {"shrink_window_s": -1}}, "limits.shrink_window_s: must be greater than or equal to 0"),
+    ({"limits": {"stabilization_window_s": -1}}, "limits.stabilization_window_s: must be greater than or equal to 0"),
     ({"limits": {"max_step": 0}}, "limits.max_step: must be greater than or equal to 1"),
     ({"limits": {"max_messages_per_s": 0}}, "limits.max_messages_per_s: must be greater than 0"),
     ({"limits": {"veto_alarm": ""}}, "limits.veto_alarm: must have at least 1 character"),
@@ -234,9 +234,9 @@ def test_settings_are_the_documents_own_when_merged(settings: Any) -> None:
     fleet = parse("orders", {**LEAST, **given, "settings": settings})
 
     assert fleet == parse("orders", {**LEAST, **SETTINGS, **given, "drain": {**given["drain"], "deadline_s": 600}})
-    assert fleet.hints.tells_speed
+    assert fleet.hints.has_speed_hint
     assert parse("orders", {**LEAST, "settings": "{}"}) == parse("orders", LEAST)
-    assert not parse("orders", {**LEAST, "settings": "{}"}).hints.tells_speed
+    assert not parse("orders", {**LEAST, "settings": "{}"}).hints.has_speed_hint
 
 
 SETTINGS_FAULTS: list[tuple[dict[str, Any], str]] = [
@@ -321,7 +321,7 @@ def valid_redrives(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def valid_documents(draw: st.DrawFn) -> dict[str, Any]:
-    """Documents that a person may write."""
+    """Documents that a user may write."""
     queue = draw(QUEUES)
     document: dict[str, Any] = {
         "name": draw(NAMES),
@@ -344,7 +344,7 @@ def valid_documents(draw: st.DrawFn) -> dict[str, Any]:
             {},
             optional={
                 "stale_after_s": spans(1, 3_600),
-                "shrink_window_s": st.none() | spans(0, 86_400),
+                "stabilization_window_s": st.none() | spans(0, 86_400),
                 "max_step": st.none() | st.integers(1, 10_000),
                 "max_messages_per_s": st.none() | st.floats(0, 1e9, exclude_min=True),
                 "veto_alarm": st.none() | st.text(min_size=1, max_size=255),
@@ -450,12 +450,12 @@ def test_paused_queue_is_no_promise() -> None:
 def test_fleet_through_one_of_its_queues_has_that_alone() -> None:
     """With its dead-letter queue and its target; nothing of the fleet as a whole is left over."""
     fleet = parse("orders", SEVERAL)
-    urgent, bulk = (fleet.through(source) for source in fleet.sources)
+    urgent, bulk = (fleet.with_only(source) for source in fleet.sources)
     assert (urgent.queue, urgent.dead_letter_queue, urgent.target_wait_s, urgent.shared) == (URGENT, None, 30.0, False)
     assert (bulk.queue, bulk.dead_letter_queue, bulk.target_wait_s) == (BULK, DEAD, 600.0)
     assert [source.queue for source in bulk.sources] == [BULK]
     one = parse("orders", LEAST)
-    assert one.through(one.sources[0]) == one
+    assert one.with_only(one.sources[0]) == one
 
 
 @pytest.mark.parametrize(
@@ -559,6 +559,6 @@ def test_further_queue_at_fault_is_left_out_and_told() -> None:
 def test_believed_speed_stays_unsaid_when_a_queue_is_added() -> None:
     """Adding a queue must not turn defaults into hints that somebody gave."""
     documents = {"orders": LEAST, "orders/queues/bulk": {"queue": BULK}}
-    assert not parse_all(documents)[0][0].hints.tells_speed
+    assert not parse_all(documents)[0][0].hints.has_speed_hint
     documents["orders"] = {**LEAST, "hints": {"seconds_per_message": 1}}
-    assert parse_all(documents)[0][0].hints.tells_speed
+    assert parse_all(documents)[0][0].hints.has_speed_hint

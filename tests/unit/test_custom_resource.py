@@ -121,7 +121,7 @@ def test_check_is_told_what_was_there_before_when_updated() -> None:
 
 
 def test_every_problem_is_told_when_several_are_found() -> None:
-    """In one reason, which a person reads in the stack's events."""
+    """In one reason, which a user reads in the stack's events."""
     bucket = Bucket()
 
     respond(request(), 100.0, lambda *_: Answer(("a: one", "b: two")), bucket)
@@ -188,7 +188,7 @@ def test_malformed_request_is_answered_when_there_is_somewhere_to_answer(change:
     ],
 )  # fmt: skip
 def test_nothing_is_sent_when_nobody_asked(event: Any, status: str) -> None:
-    """A person's test event, or one that names no web address: the answer is told to whoever invoked the function."""
+    """A user's test event, or one that names no web address: the answer is told to whoever invoked the function."""
     bucket = Bucket()
 
     assert respond(event, 100.0, fine, bucket)["Status"] == status

@@ -65,18 +65,18 @@ def test_finding_is_shown_with_its_command_when_there_is_a_problem(
     assert lines[0].startswith("problem: Scaling policy cpu-50 (TargetTrackingScaling) sets the size of group workers.")
     command = "aws --region eu-west-1 autoscaling delete-policy --auto-scaling-group-name workers --policy-name cpu-50"
     assert f"  {command}" in lines
-    assert "1 problem, 0 doubtful findings." in lines
+    assert "1 problem, 0 warnings." in lines
 
 
 @pytest.mark.parametrize(("more", "status"), [((), 0), (("--strict",), 1)])
 def test_status_says_doubt_only_when_strict(
     account: MemoryAccount, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], status: int
 ) -> None:
-    """A doubtful finding is told; whether it is an error is for the caller to say."""
+    """A warning is told; whether it is an error is for the caller to say."""
     queue(DEAD, retention_s=86_400)(account)
 
     assert run(*FLAGS, *more) == status
-    assert "doubtful: Dead-letter queue orders-dead keeps a message for 1 day" in capsys.readouterr().out
+    assert "warning: Dead-letter queue orders-dead keeps a message for 1 day" in capsys.readouterr().out
 
 
 def test_json_has_everything_when_asked_for(account: MemoryAccount, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,8 +89,8 @@ def test_json_has_everything_when_asked_for(account: MemoryAccount, capsys: pyte
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert (told["stack"], told["fleet"], told["region"], told["mode"]) == ("sluice", "main", "eu-west-1", "act")
     assert [(one["code"], one["severity"]) for one in told["findings"]] == [
-        ("group-cannot-grow", "problem"),
-        ("not-checked", "doubtful"),
+        ("group-cannot-scale-out", "problem"),
+        ("not-checked", "warning"),
     ]
     assert set(told["findings"][0]) == {"code", "severity", "what", "why", "remedy"}
     assert "Auto Scaling group workers" in told["checked"]

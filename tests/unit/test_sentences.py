@@ -221,7 +221,7 @@ def test_decision_when_one_unit_less_would_be_late():
 def test_decision_when_capacity_is_weighted():
     """Where instances count for several units, capacity is in those."""
     snapshot = a_burst()
-    heavy = (Instance("i-1", Lifecycle.WORKING, weight=4.0),)
+    heavy = (Instance("i-1", Lifecycle.IN_SERVICE, weight=4.0),)
     decision = decide(replace(snapshot, group=replace(snapshot.group, desired=4, instances=heavy)), a_fleet())
     assert "capacity unit" in decision.reasons[0].sentence
 

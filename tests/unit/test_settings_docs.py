@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sluice.config.fleet import Settings, parse
-from sluice.config.settings import GIVEN
+from sluice.config.settings import PARAMETER_OF
 from tools.settings_docs import PAGE_PATH, SCHEMA_PATH, page, schema
 
 LEAST = {"queue": "https://sqs.eu-west-1.amazonaws.com/123456789012/orders", "group": "g", "target_wait_s": 60}
@@ -29,7 +29,7 @@ def test_every_field_is_described_when_listed() -> None:
     assert len(FIELDS) > 30
     for section, name, spec in FIELDS:
         assert spec["description"].endswith("."), name
-        assert f"{section}.{name}" not in GIVEN
+        assert f"{section}.{name}" not in PARAMETER_OF
         if name.endswith("_s"):
             assert "second" in spec["description"], name
         assert f"| `{name}` |" in page()

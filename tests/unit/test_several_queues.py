@@ -42,7 +42,7 @@ def way(name: str, *others: str) -> Way:
     url = queue_url(name)
     facts = QueueFacts(url, f"arn:aws:sqs:local:000000000000:{name}", name.endswith(".fifo"), 1.0, 1)
     source = next((one for one in fleet().sources if one.name == name), fleet().sources[0])
-    return Way(fleet().through(source), facts, others=others)
+    return Way(fleet().with_only(source), facts, others=others)
 
 
 # --------------------------------------------------------------------------- alarms

@@ -10,7 +10,7 @@ MINIMUM_BILLING_S = 60.0
 MESSAGES_MAX = 1_500_000
 
 
-class ShrinkOrder(StrEnum):
+class ScaleInOrder(StrEnum):
     """Which instance goes first. AWS's default policy looks at the next billing hour: as good as random."""
 
     RANDOM = "random"
@@ -33,7 +33,7 @@ class Conditions:
     count_noise: float = 0.03  # standard deviation of the live counts, as a share: they are approximate
     max_size: int = 100_000
     minimum_billing_s: float = MINIMUM_BILLING_S
-    shrink_order: ShrinkOrder = ShrinkOrder.RANDOM
+    scale_in_order: ScaleInOrder = ScaleInOrder.RANDOM
     seed: int = 1
     messages_max: int = MESSAGES_MAX  # traces with more are simulated as a fluid
 

@@ -6,7 +6,7 @@ from math import inf
 from random import Random
 
 from sluice.model.observed import Instance, LaunchFailure, Lifecycle
-from tools.backtest.conditions import Conditions, ShrinkOrder
+from tools.backtest.conditions import Conditions, ScaleInOrder
 from tools.backtest.queues import Work
 
 FAILURES_KEPT = 20  # DescribeScalingActivities is read one page at a time; policies look at the newest
@@ -75,7 +75,7 @@ class Group:
         while len(self._units) < self.desired:
             self._launch(now)
         if len(self._units) > self.desired:
-            self._shrink(len(self._units) - self.desired, now)
+            self._scale_in(len(self._units) - self.desired, now)
         self._look_ahead()
 
     def start(self, count: int) -> None:
@@ -136,21 +136,21 @@ class Group:
         return unit
 
     def _take_in(self, unit: Unit, at: float) -> None:
-        unit.state, unit.seen = Lifecycle.WORKING, None
+        unit.state, unit.seen = Lifecycle.IN_SERVICE, None
         self._working += 1
         self._work.add(unit.number, at)
 
-    def _shrink(self, count: int, now: float) -> None:
+    def _scale_in(self, count: int, now: float) -> None:
         """Instances in service go first, as in AWS's own order; what still launches only when nothing else is left."""
-        units = [unit for unit in self._units if unit.state is Lifecycle.WORKING]
-        match self._conditions.shrink_order:
-            case ShrinkOrder.RANDOM:
+        units = [unit for unit in self._units if unit.state is Lifecycle.IN_SERVICE]
+        match self._conditions.scale_in_order:
+            case ScaleInOrder.RANDOM:
                 shuffle(units, self._random)
-            case ShrinkOrder.NEWEST:
+            case ScaleInOrder.NEWEST:
                 units.reverse()
-            case ShrinkOrder.OLDEST:
+            case ScaleInOrder.OLDEST:
                 pass
-        units += [unit for unit in reversed(self._units) if unit.state is not Lifecycle.WORKING]
+        units += [unit for unit in reversed(self._units) if unit.state is not Lifecycle.IN_SERVICE]
         going = units[: min(count, self._working)]
         done_at = self._work.remove([unit.number for unit in going], now)
         for unit, at in zip(going, done_at, strict=True):
@@ -169,7 +169,7 @@ class Group:
 
 
 def shuffle(units: list[Unit], random: Random) -> None:
-    """As `random.shuffle`, draw for draw, in half its time: fleets that shrink do it tens of thousands of times."""
+    """As `random.shuffle`, draw for draw, in half its time: fleets that scale in do it tens of thousands of times."""
     draw = random.getrandbits
     for place in range(len(units) - 1, 0, -1):
         bits = (place + 1).bit_length()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sluice.memory import Change, Command
-from sluice.model.consumers import ConsumerWord
+from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import HookAction
 
 
@@ -47,13 +47,13 @@ def spot_event(instance_id: str, at: float) -> dict[str, Any]:
     }
 
 
-def report_event(group: str, instance_id: str, word: ConsumerWord, at: float) -> dict[str, Any]:
+def report_event(group: str, instance_id: str, status: ConsumerStatus, at: float) -> dict[str, Any]:
     """A consumer says something of itself."""
     return {
         "detail-type": "Sluice Consumer Report",
         "source": "sluice.consumer",
         "time": _iso(at),
-        "detail": {"group": group, "instance-id": instance_id, "state": word.value},
+        "detail": {"group": group, "instance-id": instance_id, "state": status.value},
     }
 
 

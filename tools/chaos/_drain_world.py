@@ -30,7 +30,7 @@ from sluice.memory import (
     faulty_ports,
     memory_ports,
 )
-from sluice.model.consumers import ConsumerWord
+from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import CommandStatus, HookAction, HookResult
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
 from sluice.redriving.context import Shift
@@ -67,8 +67,8 @@ class Consumer:
     never_ready: bool = False
     gives_up: bool = False  # and says so
     ready_at: float | None = None
-    word: ConsumerWord | None = None  # the last it said
-    word_since: float = 0.0
+    status: ConsumerStatus | None = None  # the last it said
+    status_since: float = 0.0
     in_service: bool = False
 
     @property
@@ -206,7 +206,7 @@ class World(Stage):
         if not consumer.never_ready:
             self.after(self.rng.uniform(5, 40), lambda: self._get_ready(instance_id, consumer))
         elif consumer.gives_up:
-            self.after(20.0, lambda: self.say(instance_id, consumer, ConsumerWord.FAILED))
+            self.after(20.0, lambda: self.say(instance_id, consumer, ConsumerStatus.FAILED))
 
     def _serve(self, instance_id: str) -> None:
         """An instance counts from now on."""
@@ -254,18 +254,18 @@ class World(Stage):
 
     # ----------------------------------------------------------------- what consumers say
 
-    def say(self, instance_id: str, consumer: Consumer, word: ConsumerWord) -> None:
-        """A report on its way; the last word counts."""
-        if consumer.word is not word:
-            consumer.word, consumer.word_since = word, self.now
-        self.deliver(report_event(self.fleet.group, instance_id, word, self.now), f"{instance_id} says {word}")
+    def say(self, instance_id: str, consumer: Consumer, status: ConsumerStatus) -> None:
+        """A report on its way; the last status counts."""
+        if consumer.status is not status:
+            consumer.status, consumer.status_since = status, self.now
+        self.deliver(report_event(self.fleet.group, instance_id, status, self.now), f"{instance_id} says {status}")
 
     def _get_ready(self, instance_id: str, consumer: Consumer) -> None:
         """Ready, and said so until its instance is in service."""
         if consumer.dead_at is not None or consumer.in_service or self.consumers.get(instance_id) is not consumer:
             return
         consumer.ready_at = self.now if consumer.ready_at is None else consumer.ready_at
-        self.say(instance_id, consumer, ConsumerWord.READY)
+        self.say(instance_id, consumer, ConsumerStatus.READY)
         self.after(REPEAT_S, lambda: self._get_ready(instance_id, consumer))
 
     def _talk(self, instance_id: str, consumer: Consumer) -> None:
@@ -274,11 +274,11 @@ class World(Stage):
         if not consumer.working or not current or self.now > self.quiet_at + TALK_S:
             return
         if consumer.asked_at is not None:
-            self.say(instance_id, consumer, ConsumerWord.DRAINING)
-        elif consumer.word is None or self.rng.random() < 0.1:
-            self.say(instance_id, consumer, self.rng.choice((ConsumerWord.BUSY, ConsumerWord.IDLE)))
+            self.say(instance_id, consumer, ConsumerStatus.DRAINING)
+        elif consumer.status is None or self.rng.random() < 0.1:
+            self.say(instance_id, consumer, self.rng.choice((ConsumerStatus.BUSY, ConsumerStatus.IDLE)))
         else:
-            self.say(instance_id, consumer, consumer.word)
+            self.say(instance_id, consumer, consumer.status)
         self.after(REPEAT_S, lambda: self._talk(instance_id, consumer))
 
     def _stop_by_itself(self, instance_id: str, consumer: Consumer) -> None:
@@ -293,14 +293,14 @@ class World(Stage):
             consumer.stopped_at = self.now
             self.tell(f"{instance_id}: its consumer has stopped by itself")
             if consumer.talks:
-                self.say(instance_id, consumer, ConsumerWord.DONE)
+                self.say(instance_id, consumer, ConsumerStatus.DONE)
             if not consumer.dies:
                 action = HookAction(self.fleet.group, self.policy.hook, instance_id)
                 self.truth.group.complete_hook(action, HookResult.CONTINUE)
 
         self.after(consumer.work_s, finish)
 
-    def shrink(self) -> None:
+    def scale_in(self) -> None:
         """The group loses an instance, by its size or by name; or Spot takes one."""
         reading = self.truth.group.read(self.fleet.group)
         staying = [instance.id for instance in reading.instances if instance.aws_state == "InService"]
@@ -327,7 +327,7 @@ class World(Stage):
         self.tell("the group is scaled to zero")
         self.truth.group.set_desired(self.fleet.group, 0)
 
-    def grow(self) -> None:
+    def scale_out(self) -> None:
         """The group gains an instance, from its warm pool first."""
         reading = self.truth.group.read(self.fleet.group)
         if reading.desired < reading.max_size:
@@ -447,7 +447,7 @@ class World(Stage):
         try:
             if "release" in payload:
                 lasts = Shift.begun(name, now(), 30.0, 60.0, sleep=self.sleep, uniform=self.rng.random)
-                operator_app.answer(payload, operator_app.Operator(self.ports, now, lasts))
+                operator_app.service(self.ports, now, lasts).answer(payload)
             else:
                 shift = sweep.Shift(now() + sweep.SWEEP_S, TICK_S, name, self.sleep)
                 book = FleetDirectory(self.ports, now, app.logger)
@@ -463,7 +463,7 @@ class World(Stage):
             self.violate(f"the drainer raised {error!r}")
         finally:
             self.running.pop()
-        heard = payload.get("detail", {}).get("state") in {ConsumerWord.BUSY, ConsumerWord.DRAINING}
+        heard = payload.get("detail", {}).get("state") in {ConsumerStatus.BUSY, ConsumerStatus.DRAINING}
         if heard and not failed and faults == self.counts["faults"]:
             instance_id = payload["detail"]["instance-id"]
             said_at = datetime.fromisoformat(payload["time"]).timestamp()

@@ -18,10 +18,10 @@ from random import Random
 from functions.drainer import app
 from functions.operator import app as operator_app
 from sluice.config.fleet import DrainPolicy, DrainVia
-from sluice.consumers.protection import BUSY_KEPT_S
+from sluice.consumers.protection import BUSY_TIMEOUT_S
 from sluice.draining.state_machine import NO_ACTION_KEPT_S, RELEASE_OWED, RETENTION_CHECK_S, SPOT_NOTICE_S, UNDER_WAY
 from sluice.memory import Call
-from sluice.model.consumers import ConsumerWord
+from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import DrainState, HookAction, HookResult
 from sluice.model.observed import Lifecycle
 from tools.chaos._drain_world import LAUNCH_HOOK, REPEAT_S, SKEW_S, STALL_S, SWEEP_S, TALK_S, Chances, Scene, World
@@ -159,15 +159,15 @@ class Judge:
                 world.violate(f"{action.instance_id}: its consumer is ready, and it is not in service")
         for instance in world.truth.group.read(world.fleet.group).instances:
             consumer = world.consumers.get(instance.id)
-            if consumer is None or instance.state is not Lifecycle.WORKING:
+            if consumer is None or instance.state is not Lifecycle.IN_SERVICE:
                 continue
-            settled = world.now > max(consumer.word_since, world.quiet_at) + HEARD_S
-            busy = consumer.word is ConsumerWord.BUSY and consumer.working
+            settled = world.now > max(consumer.status_since, world.quiet_at) + HEARD_S
+            busy = consumer.status is ConsumerStatus.BUSY and consumer.working
             if settled and since_s < TALK_S and busy and not instance.protected:
                 world.violate(f"{instance.id}: busy for long and not protected")
-            if settled and consumer.word is ConsumerWord.IDLE and instance.protected:
+            if settled and consumer.status is ConsumerStatus.IDLE and instance.protected:
                 world.violate(f"{instance.id}: idle for long and still protected")
-            if since_s > TALK_S + BUSY_KEPT_S + 3 * SWEEP_S and instance.protected:
+            if since_s > TALK_S + BUSY_TIMEOUT_S + 3 * SWEEP_S and instance.protected:
                 world.violate(f"{instance.id}: protected long after its last word")
 
     def release_retained(self) -> None:
@@ -190,7 +190,7 @@ class Judge:
         world = self._world
         drains = world.truth.ledger.drains.drains(world.fleet.name)
         over = {DrainState.RELEASED, DrainState.RETAINED}
-        quiet_s = TALK_S + BUSY_KEPT_S + 4 * SWEEP_S if world.scene.talking else 0.0
+        quiet_s = TALK_S + BUSY_TIMEOUT_S + 4 * SWEEP_S if world.scene.talking else 0.0
         at_rest = world.now > world.quiet_at + quiet_s and world.planned_count() <= 1
         held = world.waiting() or world.waiting(LAUNCH_HOOK)
         return at_rest and not held and all(drain.state in over for drain in drains)
@@ -247,10 +247,10 @@ def run(seed: int) -> Report:
     world.tell(f"seed {seed}: {world.policy!r}, {world.chances!r}, {world.scene!r}")
     world.after(world.rng.uniform(0, SWEEP_S), world.sweep)
     for _ in range(world.rng.randint(1, 5)):
-        world.after(world.rng.uniform(0, 400), world.shrink)
+        world.after(world.rng.uniform(0, 400), world.scale_in)
     if world.scene.warm_pool or world.scene.launch_hook:
         for _ in range(2):
-            world.after(world.rng.uniform(100, 700), world.grow)
+            world.after(world.rng.uniform(100, 700), world.scale_out)
     if world.scene.size >= MANY:
         world.after(world.rng.uniform(60, 120), world.empty)
     if world.happens(world.chances.operator):

@@ -386,7 +386,7 @@ class World:
         self.counts["invocations"] += 1
         try:
             if {"Records", "source"}.isdisjoint(event):
-                return operator_app.answer(event, operator_app.Operator(self.ports, now, shift))
+                return operator_app.service(self.ports, now, shift).answer(event)
             return app.answer(event, app.Redriver(self.ports, now, shift))
         except Crash:
             self.tell("crashes")

@@ -21,7 +21,7 @@ from tools.sources import CHECKOUT, CORE, closure
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 600.0  # a minute on two cores of 2024; slower ones have their time, and a hanging compiler does not
-SHOWN = 15  # lines of what a compiler says that a person is shown
+SHOWN = 15  # lines of what a compiler says that a user is shown
 
 # mypyc's own way to build: setuptools, by a script.
 SCRIPT = """

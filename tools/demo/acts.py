@@ -137,7 +137,7 @@ def steady(story: Story) -> None:
 
 
 def burst(story: Story) -> None:
-    """Twenty times as many for some seconds; the fleet grows, and shrinks again once they are done."""
+    """Twenty times as many for some seconds; the fleet scales out, and in again once they are done."""
     settings = story.settings
     story.traffic.at(settings.steady_per_s * settings.burst_factor)
     story.stay(settings.burst_s)
@@ -145,7 +145,7 @@ def burst(story: Story) -> None:
     story.until("the burst to be worked off", lambda: story.unstarted() <= settings.steady_per_s * 2)
     peak = max(sample.working for sample in story.watcher.seen.samples)
     story.show.say(f"The burst is worked off: {peak} consumers at the most")
-    story.until("the fleet to have shrunk", lambda: story.working_count() < peak)
+    story.until("the fleet to have scaled in", lambda: story.working_count() < peak)
 
 
 def outage(story: Story) -> None:

@@ -68,7 +68,7 @@ def lost(sent: Mapping[str, Sent], stored: Collection[str]) -> list[str]:
 def waits(sent: Mapping[str, Sent], started: Mapping[str, float], outage_acts: Collection[int]) -> list[Wait]:
     """Each order's wait, from its acceptance until work on it first began.
 
-    Poison waits for a person, and orders sent while the database was down wait for it: neither is the fleet's doing,
+    Poison waits for an operator, and orders sent while the database was down wait for it: neither is the fleet's doing,
     so they are shown and not counted.
     """
     return [

@@ -51,13 +51,13 @@ def local_invokes(stage: Stage) -> Iterator[str]:
 
 
 def what_to_try(stage: Stage, widget_url: str, invoke_lines: str) -> str:
-    """The lines that a person can follow or paste."""
+    """The lines that a user can follow or paste."""
     sluice = stage.sluice
     exports = " ".join(f"{name}={value}" for name, value in stage.sandbox.env().items() if name.startswith("AWS_"))
     dry_run = f'{{"redrive":{{"fleet":"{FLEET}","all":true,"dry_run":true}}}}'
     return f"""
 The order page          {stage.front_end_url}
-                        press "load", and watch the fleet grow; order an item that does not exist, and watch it fail
+                        press "load", and watch the fleet scale out; order an item that does not exist, and see it fail
 The dashboard's widget  {widget_url}
 
 In another terminal, from this folder:

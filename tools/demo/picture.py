@@ -90,7 +90,7 @@ def draw(samples: Sequence[Sample], acts: Sequence[ActSpan], waits: Sequence[Wai
     wait.axhline(target_wait_s, color="#c53030", linewidth=1, linestyle="--", label="target wait")
     wait.set_ylabel("wait, s")
     wait.set_xlabel("seconds since the story began")
-    # Poison waits for a person, for as long as that takes: it must not flatten the rest.
+    # Poison waits for an operator, for as long as that takes: it must not flatten the rest.
     top = max([target_wait_s, *(one.wait_s for one in counted)]) * 1.7
     wait.set_ylim(0, top)
 

@@ -22,7 +22,7 @@ class DemoSettings:
     tick_s: float = 1.0
     minute_s: float = 6.0
     metric_delay_s: float = 2.0
-    shrink_window_s: float = 8.0
+    stabilization_window_s: float = 8.0
     outage_s: float = 14.0
     max_redrives: int = 2
     retry_base_s: float = 2.0
@@ -46,7 +46,7 @@ class DemoSettings:
             ("planner tick while hot", f"every {self.tick_s:g} s", "every 10 s"),
             ("schedules and metric periods", f"a minute lasts {self.minute_s:g} s", "60 s"),
             ("metric delay", f"{self.metric_delay_s:g} s", "1 to 3 minutes"),
-            ("shrink window", f"{self.shrink_window_s:g} s", "one lead time"),
+            ("stabilization window", f"{self.stabilization_window_s:g} s", "one lead time"),
             (
                 "dead letters",
                 f"{self.max_redrives} retries, the first within {self.retry_base_s:g} s",

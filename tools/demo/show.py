@@ -24,7 +24,7 @@ STYLES = {Action.SCALE_OUT: "green", Action.SCALE_IN: "cyan", Action.HOLD: "dim"
 
 
 class Show:
-    """What a person sees of the demo; a context manager. All methods may be called from one thread only."""
+    """What a user sees of the demo; a context manager. All methods may be called from one thread only."""
 
     def __init__(self, console: Console, acts: Iterable[str], target_wait_s: float) -> None:
         self._console = console

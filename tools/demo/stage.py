@@ -97,7 +97,7 @@ class Stage:
         )
 
     def terminate(self, instance_id: str) -> None:
-        """End an instance as a person would, by Auto Scaling; its group launches another in its place."""
+        """End an instance as an operator would, by Auto Scaling; its group launches another in its place."""
         self.sandbox.client("autoscaling").terminate_instance_in_auto_scaling_group(
             InstanceId=instance_id, ShouldDecrementDesiredCapacity=False
         )
@@ -181,7 +181,7 @@ def set_up(settings: DemoSettings, say: Callable[[str], None], directory: Path |
         )
         say("sam build, sam deploy: examples/orders")
         stage.orders = sandbox.deploy(ORDERS, ORDERS_STACK, orders_parameters(stage))
-        write_consumer(stage)
+        keep_consumer(stage)
         say("sam build, sam deploy: Sluice beside it")
         stage.sluice = sandbox.deploy(ROOT, SLUICE_STACK, sluice_parameters(stage))
         stage.run_admin("init")
@@ -205,7 +205,7 @@ def orders_parameters(stage: Stage) -> dict[str, str]:
     }
 
 
-def write_consumer(stage: Stage) -> None:
+def keep_consumer(stage: Stage) -> None:
     """Write what the sandbox starts as an instance: the stand-in for user data and a systemd unit."""
     settings = stage.settings
     variables = {
@@ -227,7 +227,7 @@ def write_consumer(stage: Stage) -> None:
 
 
 def sluice_parameters(stage: Stage) -> dict[str, str]:
-    """Parameters of template.yaml: the four that a person is asked for, and the demo's short settings."""
+    """Parameters of template.yaml: the four that a user is asked for, and the demo's short settings."""
     settings = stage.settings
     return {
         "QueueUrl": stage.orders["QueueUrl"],
@@ -251,7 +251,7 @@ def fleet_settings(settings: DemoSettings) -> dict[str, dict[str, Any]]:
             "concurrency": settings.concurrency,
             "lead_time_s": settings.boot_s + 2,
         },
-        "limits": {"shrink_window_s": settings.shrink_window_s},
+        "limits": {"stabilization_window_s": settings.stabilization_window_s},
         "drain": {"deadline_s": 60, "hook_timeout_s": 30, "heartbeat_s": 10},
         "redrive": {
             "max_redrives": settings.max_redrives,

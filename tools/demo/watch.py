@@ -1,4 +1,4 @@
-"""Watches the running stack from outside, by the same AWS calls a person would use, and keeps what it saw."""
+"""Watches the running stack from outside, by the same AWS calls a user would use, and keeps what it saw."""
 
 import contextlib
 import threading
@@ -120,7 +120,7 @@ class Watcher:
                 dead=_count(dead.visible) + _count(dead.in_flight) + _count(dead.delayed),
                 quarantined=sum(one.count for one in groups),
                 desired=group.desired,
-                working=group.count(Lifecycle.WORKING),
+                working=group.count(Lifecycle.IN_SERVICE),
                 launching=group.count(Lifecycle.LAUNCHING),
                 draining=group.count(Lifecycle.DRAINING),
                 oldest_wait_s=self.work.oldest_waiting_s(now),

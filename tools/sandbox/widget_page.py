@@ -1,7 +1,7 @@
 """A local page in the place of a CloudWatch dashboard: it hosts the custom widget, buttons included.
 
 `tools/sandbox/widget_host/` is the page itself; here it is served, and its calls are passed on to Lambda. It is made
-for one person on one machine: it listens on the loopback address, and whoever reaches it may invoke functions with its
+for one user on one machine: it listens on the loopback address, and whoever reaches it may invoke functions with its
 client's credentials.
 """
 

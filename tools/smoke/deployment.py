@@ -287,7 +287,7 @@ def fleet_settings(settings: SmokeSettings) -> dict[str, dict[str, Any]]:
             "concurrency": settings.concurrency,
             "lead_time_s": settings.lead_time_s,
         },
-        "limits": {"shrink_window_s": settings.shrink_window_s},
+        "limits": {"stabilization_window_s": settings.stabilization_window_s},
         "drain": {"deadline_s": settings.drain_deadline_s},
         "redrive": {
             "max_redrives": 1,

@@ -22,7 +22,7 @@ class SmokeSettings:
     visibility_s: float = 60.0
     tick_s: float = 10.0
     lead_time_s: float = 90.0  # believed until it was measured: launch, installation of packages, first message
-    shrink_window_s: float = 60.0
+    stabilization_window_s: float = 60.0
     drain_deadline_s: float = 300.0
     retry_base_s: float = 10.0
     canary_wait_s: float = 30.0
@@ -48,7 +48,7 @@ class SmokeSettings:
             visibility_s=max(6.0, of.visibility_s * share),
             tick_s=max(1.0, of.tick_s * share),
             lead_time_s=of.lead_time_s * share,
-            shrink_window_s=of.shrink_window_s * share,
+            stabilization_window_s=of.stabilization_window_s * share,
             retry_base_s=max(1.0, of.retry_base_s * share),
             canary_wait_s=of.canary_wait_s * share,
             look_s=0.5,

@@ -108,7 +108,7 @@ class Story:
         self.metric.look(time.time())
         group = self.ports.group.read(self.deployment.orders["GroupName"])
         self.instances |= {instance.id for instance in group.instances}
-        self.peak = max(self.peak, group.count(Lifecycle.WORKING))
+        self.peak = max(self.peak, group.count(Lifecycle.IN_SERVICE))
 
     def _group_instances(self) -> set[str]:
         group = self.ports.group.read(self.deployment.orders["GroupName"])

@@ -18,7 +18,7 @@ _MAX_SKU_LENGTH: Final = 40
 
 
 class RejectedError(Exception):
-    """This order will never succeed as things stand: more tries are useless, a person has to change something.
+    """This order will never succeed as things stand: more tries are useless, an operator has to change something.
 
     Attributes:
         cause: `Kind: detail`, the same text for every order that fails for the same cause.

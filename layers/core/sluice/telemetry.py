@@ -20,7 +20,7 @@ class Log(Protocol):
         """What goes well by itself later."""
 
     def error(self, msg: str, **keys: Any) -> None:
-        """What a person must put right, or nobody foresaw."""
+        """What an operator must put right, or nobody foresaw."""
 
     def exception(self, msg: str, **keys: Any) -> None:
         """An error, with the exception that is being handled."""

@@ -16,7 +16,7 @@ from sluice.draining.payloads import (
     SweepNotice,
     TestNotice,
 )
-from sluice.model.consumers import ConsumerWord, Report
+from sluice.model.consumers import ConsumerStatus, Report
 from sluice.model.draining import CommandStatus, HookAction
 from sluice.model.payload_error import PayloadError
 
@@ -61,18 +61,18 @@ def test_report_is_read_when_a_consumer_speaks() -> None:
     event = json.loads((EVENTS / "drainer-consumer-busy.json").read_text())
     told = one(event)
     at = 1_795_511_550.0
-    assert told == ReportNotice("orders-consumers", Report("i-0c0ffee1234567890", ConsumerWord.BUSY, at, 3))
+    assert told == ReportNotice("orders-consumers", Report("i-0c0ffee1234567890", ConsumerStatus.BUSY, at, 3))
     assert one({"Records": [{"body": json.dumps(event)}]}) == told, "by a queue, in batches"
 
 
 def test_report_is_refused_when_it_says_nothing_known() -> None:
     """Every wrong field by name, with what would be right."""
-    detail = {"group": "consumers", "instance-id": "i-1", "state": "tired", "in-hand": -1}
+    detail = {"group": "consumers", "instance-id": "i-1", "state": "tired", "in-flight": -1}
     with pytest.raises(PayloadError) as caught:
         one({"detail-type": "Sluice Consumer Report", "source": "sluice.consumer", "detail": detail})
     assert caught.value.problems == (
         "state: must be one of ready, failed, busy, idle, draining, done (got 'tired')",
-        "in-hand: must be a number of messages, 0 or more (got -1)",
+        "in-flight: must be a number of messages, 0 or more (got -1)",
     )
 
 

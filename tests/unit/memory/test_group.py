@@ -36,7 +36,7 @@ def test_instance_works_when_it_has_booted(groups: MemoryGroup, clock: Clock) ->
     (instance,) = groups.read(group).instances
     assert (instance.state, instance.launched_at) == (Lifecycle.LAUNCHING, START_AT)
     clock.now += 1
-    assert groups.read(group).count(Lifecycle.WORKING) == 1
+    assert groups.read(group).count(Lifecycle.IN_SERVICE) == 1
 
 
 def test_what_falls_due_happens_in_its_own_time_and_order(groups: MemoryGroup, clock: Clock) -> None:
@@ -105,7 +105,7 @@ def test_heartbeats_end_at_a_hundred_timeouts(groups: MemoryGroup, clock: Clock)
 
 
 def test_oldest_goes_first_and_the_unhealthy_before(groups: MemoryGroup, clock: Clock) -> None:
-    """What a shrink takes is the same in every run."""
+    """What scaling in takes is the same in every run."""
     group = groups.create("g")
     for desired in (1, 2, 3):
         groups.set_desired(group, desired)
@@ -114,7 +114,7 @@ def test_oldest_goes_first_and_the_unhealthy_before(groups: MemoryGroup, clock: 
     assert [instance.id[-1] for instance in groups.read(group).instances] == ["2", "3"]
 
 
-def test_shrink_waits_when_all_are_protected(groups: MemoryGroup) -> None:
+def test_scale_in_waits_when_all_are_protected(groups: MemoryGroup) -> None:
     """The desired capacity is taken, the instances stay until one is released from protection."""
     group = groups.create("g", max_size=2, desired=2, protect_new=True)
     groups.set_desired(group, 1)
@@ -144,7 +144,7 @@ def test_failed_launch_is_tried_again_after_a_minute(groups: MemoryGroup, clock:
     clock.now += 1
     assert [failure.at - START_AT for failure in groups.read(group).launch_failures] == [60, 0]
     groups.fail_launches(group, None)
-    assert groups.read(group).count(Lifecycle.WORKING) == 1
+    assert groups.read(group).count(Lifecycle.IN_SERVICE) == 1
 
 
 def test_terminated_instance_is_replaced_unless_capacity_is_lowered(groups: MemoryGroup) -> None:
@@ -172,7 +172,7 @@ def test_lost_instance_waits_at_the_hook_like_any_other(groups: MemoryGroup) -> 
 
 
 def test_desired_capacity_follows_the_bounds(groups: MemoryGroup) -> None:
-    """A lower maximum shrinks the group, a higher minimum grows it."""
+    """A lower maximum scales the group in, a higher minimum scales it out."""
     group = groups.create("g", max_size=5, desired=4)
     groups.resize(group, min_size=0, max_size=2)
     assert (groups.read(group).desired, len(groups.read(group).instances)) == (2, 2)

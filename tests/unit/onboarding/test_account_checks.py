@@ -1,4 +1,4 @@
-"""A deployment looks at the account: problems fail it with their remedies, doubts are told, and nothing hangs it."""
+"""A deployment looks at the account: problems fail it with their remedies, warnings are told, and nothing hangs it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from sluice.memory.account import MemoryAccount
 from sluice.onboarding import deployment
 from sluice.onboarding.account import ScalingPolicy
+from sluice.onboarding.cached_account import cached
 from sluice.onboarding.checks import inspect
-from sluice.onboarding.deployment import Verdict
-from sluice.onboarding.remembering import remembering
+from sluice.onboarding.deployment import CheckResult
 from sluice.ports.errors import NeedsFixError
 from tests.support.account_world import DEAD, GROUP, HOST, KEY, QUEUE, REGION, group, queue, setting, sound
 
@@ -57,7 +57,7 @@ def deployed(
     documents: Mapping[str, str] | None = None,
     granted: frozenset[str] = frozenset({KEY}),
     left_s: float = inf,
-) -> Verdict:
+) -> CheckResult:
     """What is said of a deployment into an account."""
     return deployment.check(
         name,
@@ -65,7 +65,7 @@ def deployed(
         Stack(account, documents),
         before=before,
         inspect=inspect(
-            remembering(account),
+            cached(account),
             lambda: left_s,
             stack="sluice",
             region=REGION,
@@ -79,7 +79,7 @@ def test_values_are_given_when_the_account_is_sound() -> None:
     """No problem, no doubt, and what the templates ask for."""
     verdict = deployed(sound())
 
-    assert (verdict.problems, verdict.notes, verdict.doubts) == ((), (), ())
+    assert (verdict.problems, verdict.known_problems, verdict.warnings) == ((), (), ())
     assert verdict.data is not None
     assert verdict.data["DeadLetterRetentionSeconds"] == "1209600"
 
@@ -121,8 +121,8 @@ def test_deployment_goes_on_when_something_is_doubtful_or_not_permitted() -> Non
     verdict = deployed(account)
 
     assert verdict.problems == ()
-    assert len(verdict.doubts) == 3
-    assert sum("could not be checked" in doubt for doubt in verdict.doubts) == 2
+    assert len(verdict.warnings) == 3
+    assert sum("could not be checked" in warning for warning in verdict.warnings) == 2
 
 
 @pytest.mark.parametrize(("mode", "fails"), [("act", True), ("shadow", False), ("paused", False)])
@@ -134,7 +134,7 @@ def test_scaling_policy_fails_a_deployment_when_sluice_would_scale_too(mode: str
     verdict = deployed(account, document(mode=mode))
 
     assert bool(verdict.problems) is fails
-    assert bool(verdict.doubts) is not fails
+    assert bool(verdict.warnings) is not fails
 
 
 def test_update_goes_on_when_the_problem_was_there_before() -> None:
@@ -145,8 +145,8 @@ def test_update_goes_on_when_the_problem_was_there_before() -> None:
     verdict = deployed(account, document(target_wait_s="90"), before=document())
 
     assert verdict.problems == ()
-    assert len(verdict.notes) == 1
-    assert "maximum size of 0" in verdict.notes[0]
+    assert len(verdict.known_problems) == 1
+    assert "maximum size of 0" in verdict.known_problems[0]
 
 
 def test_update_fails_when_it_turns_a_doubt_into_a_problem() -> None:
@@ -183,15 +183,15 @@ def test_answer_comes_in_time_when_there_is_none_left_to_look() -> None:
     verdict = deployed(sound(), left_s=1.0)
 
     assert verdict.problems == ()
-    assert verdict.doubts
-    assert all("there was no time left to ask" in doubt for doubt in verdict.doubts)
+    assert verdict.warnings
+    assert all("there was no time left to ask" in warning for warning in verdict.warnings)
 
 
 def test_account_is_asked_once_when_two_documents_are_judged() -> None:
     """An update compares two documents by the same facts, and a refusal is remembered as well."""
     account = sound()
     account.refuses = frozenset({"group"})
-    asked = remembering(account)
+    asked = cached(account)
 
     with pytest.raises(NeedsFixError):
         asked.group(GROUP)

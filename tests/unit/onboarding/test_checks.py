@@ -42,7 +42,7 @@ from tests.support.account_world import (
 from tests.support.aws_commands import parse
 
 TERMINATING, LAUNCHING = "autoscaling:EC2_INSTANCE_TERMINATING", "autoscaling:EC2_INSTANCE_LAUNCHING"
-PROBLEM, DOUBTFUL = Severity.PROBLEM, Severity.DOUBTFUL
+PROBLEM, WARNING = Severity.PROBLEM, Severity.WARNING
 SILENT: dict[str, str] = {}
 TRACKING = (ScalingPolicy("cpu-50", "TargetTrackingScaling"),)
 NIGHTLY = (ScheduledAction("night", "0 22 * * *", desired=0),)
@@ -110,7 +110,7 @@ PLANTED = (
     ),
     Planted(
         C.DEAD_LETTERS_UNATTENDED,
-        DOUBTFUL,
+        WARNING,
         setting("alarms", frozenset()),
         "orders-dead",
         "get-queue-url --queue-name orders-dead",
@@ -118,15 +118,15 @@ PLANTED = (
     ),
     Planted(
         C.DEAD_LETTERS_MOVE_ON,
-        DOUBTFUL,
+        WARNING,
         queue(DEAD, dead_letter_arn=f"{ARN}further", max_receive_count=5),
         "further (after 5 receives)",
         f"--queue-url {DEAD} --attributes RedrivePolicy=",
     ),
-    Planted(C.RECEIVED_ONCE, DOUBTFUL, queue(QUEUE, max_receive_count=1), "maxReceiveCount 1", "maxReceiveCount"),
+    Planted(C.RECEIVED_ONCE, WARNING, queue(QUEUE, max_receive_count=1), "maxReceiveCount 1", "maxReceiveCount"),
     Planted(
         C.VISIBILITY_SHORT,
-        DOUBTFUL,
+        WARNING,
         setting("alarms", frozenset()),
         "of 1 minute, and a message takes 90 seconds",
         "VisibilityTimeout=540",
@@ -141,7 +141,7 @@ PLANTED = (
     ),
     Planted(
         C.RETENTION_SHORT,
-        DOUBTFUL,
+        WARNING,
         queue(DEAD, retention_s=86_400),
         "for 1 day, and queue orders for 4 days",
         "MessageRetentionPeriod=1209600",
@@ -185,30 +185,30 @@ PLANTED = (
     ),
     Planted(
         C.KEY_POLICY_CLOSED,
-        DOUBTFUL,
+        WARNING,
         setting("key_policies", {KEY: ROLE_ONLY}),
         "does not leave access to IAM",
         "role/sluice-redriver-eu-west-1",
     ),
     Planted(C.GROUP_MISSING, PROBLEM, without("groups", GROUP), "'workers'", "describe-auto-scaling-groups"),
-    Planted(C.GROUP_CANNOT_GROW, PROBLEM, group(max_size=0), "maximum size of 0", "--max-size 10"),
-    Planted(C.GROUP_CANNOT_GROW, DOUBTFUL, group(max_size=0), "maximum size of 0", "--max-size 10", SHADOW),
+    Planted(C.GROUP_CANNOT_SCALE_OUT, PROBLEM, group(max_size=0), "maximum size of 0", "--max-size 10"),
+    Planted(C.GROUP_CANNOT_SCALE_OUT, WARNING, group(max_size=0), "maximum size of 0", "--max-size 10", SHADOW),
     Planted(C.GROUP_SIZE_FIXED, PROBLEM, group(min_size=4, max_size=4), "maximum size, 4", "--min-size 0"),
     Planted(
         C.PROCESS_SUSPENDED,
-        DOUBTFUL,
+        WARNING,
         group(suspended=frozenset({"Launch"})),
         "Process Launch",
         "resume-processes --auto-scaling-group-name workers --scaling-processes Launch",
     ),
     Planted(
         C.NEW_INSTANCES_PROTECTED,
-        DOUBTFUL,
+        WARNING,
         group(protects_new=True),
         "protects new instances",
         "--no-new-instances-protected-from-scale-in",
     ),
-    Planted(C.WARM_POOL, DOUBTFUL, group(warm_pool=True), "has a warm pool", "delete-warm-pool"),
+    Planted(C.WARM_POOL, WARNING, group(warm_pool=True), "has a warm pool", "delete-warm-pool"),
     Planted(
         C.SCALING_POLICY,
         PROBLEM,
@@ -216,7 +216,7 @@ PLANTED = (
         "cpu-50 (TargetTrackingScaling)",
         "delete-policy --auto-scaling-group-name workers --policy-name cpu-50",
     ),
-    Planted(C.SCALING_POLICY, DOUBTFUL, setting("policies", TRACKING), "cpu-50", "delete-policy", SHADOW),
+    Planted(C.SCALING_POLICY, WARNING, setting("policies", TRACKING), "cpu-50", "delete-policy", SHADOW),
     Planted(C.PREDICTIVE_SCALING, PROBLEM, setting("policies", FORECAST), "ahead", "--policy-name ahead"),
     Planted(
         C.PREDICTIVE_SCALING,
@@ -232,26 +232,24 @@ PLANTED = (
         "night (0 22 * * *) changes group workers: desired 0",
         "delete-scheduled-action --auto-scaling-group-name workers --scheduled-action-name night",
     ),
-    Planted(
-        C.SCHEDULED_ACTION, DOUBTFUL, setting("actions", NIGHTLY), "night", "--scheduled-action-name night", SHADOW
-    ),
+    Planted(C.SCHEDULED_ACTION, WARNING, setting("actions", NIGHTLY), "night", "--scheduled-action-name night", SHADOW),
     Planted(
         C.SCHEDULED_ACTION,
-        DOUBTFUL,
+        WARNING,
         setting("actions", (ScheduledAction("day", min_size=2, max_size=9),)),
         "minimum 2, maximum 9",
         "--scheduled-action-name day",
     ),
     Planted(
         C.OTHER_HOOK,
-        DOUBTFUL,
+        WARNING,
         setting("group_hooks", (HookRecord("old-drain", TERMINATING, 300),)),
         "old-drain (EC2_INSTANCE_TERMINATING, 5 minutes)",
         "--lifecycle-hook-name old-drain",
     ),
     Planted(
         C.OTHER_HOOK,
-        DOUBTFUL,
+        WARNING,
         setting("group_hooks", (HookRecord("boot", LAUNCHING, 60),)),
         "EC2_INSTANCE_LAUNCHING",
         "--lifecycle-hook-name boot",
@@ -265,7 +263,7 @@ PLANTED = (
     ),
     Planted(
         C.OTHER_FLEET,
-        DOUBTFUL,
+        WARNING,
         setting("stacks_fleets", other("blue", "shadow", queue=QUEUE)),
         "queue orders",
         "/sluice/blue/fleets/second",
@@ -279,31 +277,31 @@ PLANTED = (
     ),
     Planted(
         C.PROFILE_MISSING,
-        DOUBTFUL,
+        WARNING,
         both(setting("profiles", {}), group(in_service=())),
         "get no instance profile",
         "get-service-setting",
     ),
     Planted(
         C.PROFILE_MISSING,
-        DOUBTFUL,
+        WARNING,
         both(setting("roles", {}), group(in_service=())),
         "profile worker",
         "get-service-setting",
     ),
     Planted(
         C.ROLE_WITHOUT_SSM,
-        DOUBTFUL,
+        WARNING,
         both(setting("roles", {"worker": RoleRecord("worker-role")}), group(in_service=())),
         "Role worker-role",
         "attach-role-policy --role-name worker-role --policy-arn arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore",
     ),
     Planted(
-        C.AGENT_SILENT, DOUBTFUL, setting("ping_status", SILENT), "2 of 2 instances", f"Values={','.join(INSTANCES)}"
+        C.AGENT_SILENT, WARNING, setting("ping_status", SILENT), "2 of 2 instances", f"Values={','.join(INSTANCES)}"
     ),
     Planted(
         C.AGENT_SILENT,
-        DOUBTFUL,
+        WARNING,
         setting("ping_status", {INSTANCES[0]: "Online", INSTANCES[1]: "ConnectionLost"}),
         f"1 of 2 instances of group workers does not answer: {INSTANCES[1]}",
         f"Values={INSTANCES[1]}",
@@ -334,7 +332,7 @@ PLANTED = (
     ),
     Planted(
         C.VETO_ALARM_MISSING,
-        DOUBTFUL,
+        WARNING,
         setting("alarms", frozenset({"db-calm"})),
         "'db-busy'",
         "describe-alarms",
@@ -442,7 +440,7 @@ def test_fact_is_told_when_it_may_not_be_read(method: str) -> None:
 
     found = findings(account, fleet_of(limits={"veto_alarm": "db-busy"}))
 
-    assert {(one.code, one.severity) for one in found} == {(FindingCode.NOT_CHECKED, DOUBTFUL)}
+    assert {(one.code, one.severity) for one in found} == {(FindingCode.NOT_CHECKED, WARNING)}
     assert any(one.what.startswith(REFUSABLE[method]) for one in found)
     assert all("is not allowed" in one.what for one in found)
     assert all(parse(one.remedy).options["--region"] == "eu-west-1" for one in found)
@@ -476,7 +474,7 @@ def test_problems_come_first_when_there_are_doubts_too() -> None:
     group(max_size=0)(account)
     queue(DEAD, retention_s=86_400)(account)
 
-    assert [one.severity for one in findings(account)] == [PROBLEM, DOUBTFUL]
+    assert [one.severity for one in findings(account)] == [PROBLEM, WARNING]
 
 
 def test_every_queue_is_judged_when_a_fleet_has_several() -> None:

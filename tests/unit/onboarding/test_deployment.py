@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sluice.onboarding.deployment import NO_ALARM, Verdict, check
+from sluice.onboarding.deployment import NO_ALARM, CheckResult, check
 from sluice.ports.errors import NeedsFixError
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
@@ -51,14 +51,14 @@ def judged(
     account: Account | None = None,
     name: str = "orders",
     before: Mapping[str, Any] | None = None,
-) -> Verdict:
+) -> CheckResult:
     """What is said of a document."""
     return check(name, found, account or Account(), before=before)
 
 
 def test_templates_are_told_what_they_ask_for_when_nothing_is_wrong() -> None:
     """The hook's timeout, whether dead letters are taken, how long each queue keeps a message, the veto alarm."""
-    assert judged(document()) == Verdict(
+    assert judged(document()) == CheckResult(
         data={
             "HookTimeoutSeconds": "120", "RedriveEnabled": "true", "RetentionSeconds": "345600",
             "DeadLetterRetentionSeconds": "1209600", "VetoAlarmName": NO_ALARM,
@@ -175,7 +175,7 @@ def test_update_is_refused_for_what_it_changes_alone() -> None:
     kept = judged(document({"limits": {"max_step": 2}}), gone, before=document())
 
     assert kept.problems == ()
-    assert kept.notes[0].startswith("QueueUrl: queue")
+    assert kept.known_problems[0].startswith("QueueUrl: queue")
     assert kept.data is not None
     assert (kept.data["RetentionSeconds"], kept.data["DeadLetterRetentionSeconds"]) == ("345600", "86400")
     changed = judged(document(), gone, before=document(queue=f"{URL}-other", dead_letter_queue=f"{URL}-x"))
@@ -187,7 +187,7 @@ def test_way_back_goes_through_when_an_update_failed() -> None:
     back = judged(document(), Account(retention={}), before=document({"drain": {"heartbeat_s": 100}}))
 
     assert back.problems == ()
-    assert len(back.notes) == 2
+    assert len(back.known_problems) == 2
     assert back.data is not None
     assert judged(document({"drain": {"heartbeat_s": 90}}), before=document({"drain": {"heartbeat_s": 100}})).problems
 

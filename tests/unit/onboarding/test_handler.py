@@ -131,7 +131,7 @@ def test_doubt_is_logged_when_it_fails_nothing(
 
     assert answer["Status"] == "SUCCESS"
     (message,) = caplog.messages
-    assert message.startswith("doubtful: Dead-letter queue orders-dead keeps a message for 1 day")
+    assert message.startswith("warning: Dead-letter queue orders-dead keeps a message for 1 day")
     assert "MessageRetentionPeriod=1209600" in message
 
 

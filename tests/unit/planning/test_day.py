@@ -117,7 +117,7 @@ def test_delayed_messages_when_the_group_is_at_zero():
 
 
 def test_in_flight_messages_when_the_group_is_at_zero():
-    """Messages in flight with nobody in service, such as a person's look at the queue, wake nothing."""
+    """Messages in flight with nobody in service, such as an operator's look at the queue, wake nothing."""
     now = clock("09:00")
     assert decide(seen(now, a_queue(now, 0, 3), a_group(now)), a_fleet()).want == 0
 
@@ -161,8 +161,8 @@ def test_capacity_when_traffic_ends(moment):
     assert decision.want == want, decision.sentence
 
 
-def test_shrink_when_the_planner_has_only_just_begun_to_watch():
-    """The first tick never shrinks: nothing is known of the window before it. Once the window was watched, it may.
+def test_scale_in_when_the_planner_has_only_just_begun_to_watch():
+    """The first tick never scales in: nothing is known of the window before it. Once the window was watched, it may.
 
     The window is a quarter of the lead time, 15 s, of which nine tenths suffice: two ticks.
     """

@@ -62,7 +62,7 @@ LIVE = ["visible", "in_flight", "delayed"]
 
 
 @pytest.mark.parametrize("missing", LIVE)
-def test_shrink_when_a_live_figure_is_missing(missing):
+def test_scale_in_when_a_live_figure_is_missing(missing):
     """A figure that could not be read holds an idle fleet where it is."""
     snapshot = idle()
     blind = replace(snapshot, queue=replace(snapshot.queue, **{missing: None}))
@@ -72,35 +72,35 @@ def test_shrink_when_a_live_figure_is_missing(missing):
 
 
 @pytest.mark.parametrize(("age_s", "want"), [(0, 0), (179, 0), (181, 6)])
-def test_shrink_when_the_queue_was_read_some_time_ago(age_s, want):
+def test_scale_in_when_the_queue_was_read_some_time_ago(age_s, want):
     """Figures older than stale_after_s (180 s) hold."""
     snapshot = seen(NOW, a_queue(NOW, age_s=age_s), a_group(NOW, 6))
     assert decide(snapshot, a_fleet(), CALM).want == want
 
 
-def test_shrink_when_the_groups_state_is_old():
+def test_scale_in_when_the_groups_state_is_old():
     """So does the group's own state."""
     decision = decide(seen(NOW, a_queue(NOW), a_group(NOW, 6, age_s=200)), a_fleet(), CALM)
     assert decision.want == 6
     assert "the group's state is 3 min old (limit 3 min)" in reason(decision, ReasonCode.STALE).sentence
 
 
-def test_shrink_when_arrivals_are_unknown_and_work_is_left():
-    """With work left, arrivals must be known to shrink; an unused queue without metrics may go to zero."""
+def test_scale_in_when_arrivals_are_unknown_and_work_is_left():
+    """With work left, arrivals must be known to scale in; an unused queue without metrics may go to zero."""
     working = seen(NOW, a_queue(NOW, 0, 2, per_minute=None), a_group(NOW, 6))
     assert decide(working, a_fleet(), CALM).want == 6
     unused = seen(NOW, a_queue(NOW, per_minute=None), a_group(NOW, 6))
     assert decide(unused, a_fleet(), CALM).want == 0
 
 
-def test_growth_when_only_the_backlog_is_fresh():
-    """Growing on a fresh backlog is allowed, whatever else is missing."""
+def test_scale_out_when_only_the_backlog_is_fresh():
+    """Scaling out on a fresh backlog is allowed, whatever else is missing."""
     snapshot = seen(NOW, a_queue(NOW, 420, None, None, per_minute=None), a_group(NOW, 1))
     decision = decide(snapshot, a_fleet())
     assert decision.action is Action.SCALE_OUT
 
 
-def test_growth_when_the_backlog_is_unknown_or_old():
+def test_scale_out_when_the_backlog_is_unknown_or_old():
     """Without a backlog nothing is decided, and the reason says so."""
     unknown = decide(seen(NOW, a_queue(NOW, None, 2), a_group(NOW, 2)), a_fleet())
     assert (unknown.want, unknown.raw_need) == (2, 2)
@@ -120,7 +120,7 @@ def test_paused_fleet_when_much_waits():
     assert not decision.hot
 
 
-def test_growth_when_the_downstream_cap_is_reached():
+def test_scale_out_when_the_downstream_cap_is_reached():
     """Messages a second are capped by capacity: 3.5 a second at 1 a second each is three instances."""
     decision = decide(burst(), a_fleet(limits={"max_messages_per_s": 3.5}))
     assert decision.want == 3
@@ -133,8 +133,8 @@ def test_downstream_cap_when_one_instance_is_already_too_fast():
 
 
 @pytest.mark.parametrize(("veto", "want"), [(True, 2), (False, 6), (None, 6)])
-def test_growth_when_the_veto_alarm_is_on(veto, want):
-    """The downstream alarm forbids growth while it is on; one that is off or unknown does not."""
+def test_scale_out_when_the_veto_alarm_is_on(veto, want):
+    """The downstream alarm forbids scaling out while it is on; one that is off or unknown does not."""
     snapshot = replace(burst(2), veto=veto)
     decision = decide(snapshot, a_fleet(limits={"veto_alarm": "db-cpu"}))
     assert decision.want == want
@@ -143,7 +143,7 @@ def test_growth_when_the_veto_alarm_is_on(veto, want):
 
 
 def test_downstream_cap_when_the_fleet_is_above_it_and_much_waits():
-    """A cap comes before the floors of the backlog: it shrinks a fleet that is too large for what comes after."""
+    """A cap comes before the floors of the backlog: it scales in a fleet that is too large for what comes after."""
     decision = decide(burst(8), a_fleet(limits={"max_messages_per_s": 3}), watched(NOW, (5.0, 8)))
     assert decision.want == 3
 
@@ -155,7 +155,7 @@ def test_downstream_cap_when_the_fleet_is_above_it_and_much_waits():
     ("spent_h", "want"),
     [(0.0, 8), (17.0, 7), (21.0, 3), (23.9, 0)],
 )
-def test_growth_when_the_days_budget_runs_out(spent_h, want):
+def test_scale_out_when_the_days_budget_runs_out(spent_h, want):
     """What is left of 24 instance-hours must last for an hour."""
     day = NOW - NOW % 86_400
     memory = a_memory(day_at=day, spent_s=spent_h * 3600)
@@ -170,7 +170,7 @@ def test_budget_when_it_is_of_yesterday():
 
 
 def test_budget_when_signals_are_stale():
-    """A spent budget does not shrink a fleet about which something is unknown."""
+    """A spent budget does not scale a fleet in about which something is unknown."""
     memory = changed(CALM, day_at=NOW - NOW % 86_400, spent_s=24 * 3600)
     snapshot = seen(NOW, a_queue(NOW, 420, None), a_group(NOW, 4))
     assert decide(snapshot, a_fleet(limits={"instance_hours_per_day": 24}), memory).want == 4
@@ -190,7 +190,7 @@ def test_change_when_the_largest_step_is_smaller():
     ("ages_s", "want"),
     [((10.0,), 2), ((59.0,), 2), ((61.0,), 6), ((61.0, 200.0), 2), ((130.0, 200.0), 6), ((4000.0,), 6)],
 )
-def test_growth_when_launches_failed(ages_s, want):
+def test_scale_out_when_launches_failed(ages_s, want):
     """After a failed launch no more is asked for, twice as long for each further failure of the last hour."""
     snapshot = burst(2, failures=tuple((age_s, "We currently do not have sufficient capacity") for age_s in ages_s))
     decision = decide(snapshot, a_fleet())
@@ -199,7 +199,7 @@ def test_growth_when_launches_failed(ages_s, want):
         assert "sufficient capacity" in reason(decision, ReasonCode.LAUNCH_FAILED).sentence
 
 
-def test_shrink_when_capacity_is_scarce():
+def test_scale_in_when_capacity_is_scarce():
     """What is hard to get is not given back while there is work, and is when there is none."""
     failures = ((10.0, "no capacity"),)
     some = seen(NOW, a_queue(NOW, 0, 1), a_group(NOW, 6, failures=failures))
@@ -225,11 +225,11 @@ def test_instances_when_they_are_draining_or_unhealthy():
     assert healthy < sick_need
 
 
-# ------------------------------------------------------------------------------------------------ shrinking
+# ------------------------------------------------------------------------------------------------ scaling in
 
 
-def test_shrink_when_more_was_needed_within_the_window():
-    """A shrink goes to the highest need of the window, not to the last: of a quarter of the lead time, if patient."""
+def test_scale_in_when_more_was_needed_within_the_window():
+    """Scaling in goes to the highest need of the window, not to the last: of a quarter of the lead time, if patient."""
     memory = watched(NOW, (20.0, 6), (12.0, 4), (5.0, 2))
     decision = decide(idle(), a_fleet(), memory)
     assert decision.want == 4
@@ -238,7 +238,7 @@ def test_shrink_when_more_was_needed_within_the_window():
     )
 
 
-def test_shrink_when_a_mistake_could_not_be_mended_in_time():
+def test_scale_in_when_a_mistake_could_not_be_mended_in_time():
     """Where 75.2 s are planned and a launch takes 60, the window is most of a lead time."""
     memory = watched(NOW, (70.0, 6), (50.0, 4), (20.0, 2))
     decision = decide(idle(), a_fleet(target_wait_s=80), memory)
@@ -248,14 +248,14 @@ def test_shrink_when_a_mistake_could_not_be_mended_in_time():
     )
 
 
-def test_shrink_when_a_window_is_configured():
+def test_scale_in_when_a_window_is_configured():
     """The fleet's own window counts, where it has one."""
     memory = watched(NOW, (70.0, 6), (50.0, 4))
-    assert decide(idle(), a_fleet(limits={"shrink_window_s": 90}), memory).want == 6
-    assert decide(idle(), a_fleet(limits={"shrink_window_s": 0}), memory).want == 0
+    assert decide(idle(), a_fleet(limits={"stabilization_window_s": 90}), memory).want == 6
+    assert decide(idle(), a_fleet(limits={"stabilization_window_s": 0}), memory).want == 0
 
 
-def test_shrink_when_the_window_was_not_watched_whole():
+def test_scale_in_when_the_window_was_not_watched_whole():
     """A gap in the ticks starts the window anew: what was needed meanwhile is unknown."""
     short = watched(NOW, (12.0, 0), since_s=12.0)  # of 15 s, nine tenths suffice
     assert decide(idle(), a_fleet(), short).want == 6
@@ -273,7 +273,7 @@ def test_shrink_when_the_window_was_not_watched_whole():
         (80, 4, ReasonCode.SCALE_IN_FLOOR, "keeping 4 instances: so much may be busy before a new launch could help"),
     ],
 )
-def test_shrink_when_arrivals_are_steady(target_wait_s, want, code, sentence):
+def test_scale_in_when_arrivals_are_steady(target_wait_s, want, code, sentence):
     """230 a minute are 3.83 a second: three are always busy. Where a fourth would come too late again, it stays."""
     queue = a_queue(NOW, 0, 4, per_minute=(230.0,) * 15)
     decision = decide(seen(NOW, queue, a_group(NOW, 6)), a_fleet(target_wait_s=target_wait_s), CALM)
@@ -282,7 +282,7 @@ def test_shrink_when_arrivals_are_steady(target_wait_s, want, code, sentence):
     assert reason(decision, code).sentence == sentence
 
 
-def test_shrink_when_what_may_come_takes_long():
+def test_scale_in_when_what_may_come_takes_long():
     """Three a minute of ten minutes would keep 30 busy one day; in three minutes they add a quarter of what is missing.
 
     1 - exp(-180 / 600) is 0.26: of 2 busy and the 30 that may be, 9.3.
@@ -296,7 +296,7 @@ def test_shrink_when_what_may_come_takes_long():
 
 
 @pytest.mark.parametrize(("working", "waiting", "want"), [(1, 1, 2), (1, 0, 1), (3, 1, 2)])
-def test_shrink_when_only_a_launch_would_be_left(working, waiting, want):
+def test_scale_in_when_only_a_launch_would_be_left(working, waiting, want):
     """A group takes who is in service before who is launched: one that works stays until the other has come."""
     fleet = a_fleet(hints={"seconds_per_message": 5, "lead_time_s": 60})
     group = a_group(NOW, working, launching=(50.0,), desired=working + 1)
@@ -306,7 +306,7 @@ def test_shrink_when_only_a_launch_would_be_left(working, waiting, want):
     assert bool(held) is (waiting > 0)
 
 
-def test_shrink_when_long_messages_are_in_flight():
+def test_scale_in_when_long_messages_are_in_flight():
     """Work costs the same whoever does it: five who work on messages of 100 s stay, an idle sixth goes."""
     fleet = a_fleet(target_wait_s=600, hints={"seconds_per_message": 100, "lead_time_s": 60})
     decision = decide(seen(NOW, a_queue(NOW, 0, 5), a_group(NOW, 6)), fleet, CALM)
@@ -319,7 +319,7 @@ def test_shrink_when_long_messages_are_in_flight():
 
 
 @pytest.mark.parametrize(("working", "most"), [(0, 200), (3, 200), (120, 240)])
-def test_growth_when_nothing_is_known_to_have_been_completed(working, most):
+def test_scale_out_when_nothing_is_known_to_have_been_completed(working, most):
     """Without a hint and without a completion, 200 at most, then twice as many: a guess is not multiplied."""
     unhinted = a_fleet(hints={"lead_time_s": 60})
     queue = a_queue(NOW, 50_000, working, oldest_s=0)
@@ -334,7 +334,7 @@ TRIED = [(1, 0, 1), (7, 0, 7), (40, 0, 10), (470, 0, 100), (5000, 0, 200), (40, 
 
 
 @pytest.mark.parametrize(("waiting", "working", "tried"), TRIED)
-def test_growth_when_messages_wait_for_consumers_of_unknown_speed(waiting, working, tried):
+def test_scale_out_when_messages_wait_for_consumers_of_unknown_speed(waiting, working, tried):
     """A unit for each message, up to ten or twice what is at work, at once: a deadline leaves no time to find out.
 
     Of more, so many that messages of a minute are started in time, up to 200.
@@ -348,14 +348,14 @@ def test_growth_when_messages_wait_for_consumers_of_unknown_speed(waiting, worki
     assert hinted.want == max(hinted.raw_need, working)
 
 
-def test_growth_when_a_target_cannot_be_met_with_consumers_of_unknown_speed():
+def test_scale_out_when_a_target_cannot_be_met_with_consumers_of_unknown_speed():
     """Where no launch comes in time, what waits is late whatever is tried: ten at most."""
     queue = a_queue(NOW, 50, 0, oldest_s=0)
     assert decide(seen(NOW, queue, a_group(NOW)), a_fleet(target_wait_s=60, hints={"lead_time_s": 180})).want == 10
     assert decide(seen(NOW, queue, a_group(NOW)), a_fleet(target_wait_s=120, hints={"lead_time_s": 180})).want > 10
 
 
-def test_shrink_when_messages_wait_for_consumers_of_unknown_speed():
+def test_scale_in_when_messages_wait_for_consumers_of_unknown_speed():
     """Who was launched to be tried with stays while messages wait, whatever a guess makes of the need."""
     fleet = a_fleet(target_wait_s=300, hints={})
     waits = decide(seen(NOW, a_queue(NOW, 200, 90, oldest_s=30), a_group(NOW, 90, bounds=(0, 90))), fleet, CALM)
@@ -365,8 +365,8 @@ def test_shrink_when_messages_wait_for_consumers_of_unknown_speed():
     assert done.want < 90
 
 
-def test_growth_when_a_hint_or_a_completion_is_there():
-    """A person's hint, or one message seen to be completed, lifts that limit."""
+def test_scale_out_when_a_hint_or_a_completion_is_there():
+    """An operator's hint, or one message seen to be completed, lifts that limit."""
     snapshot = seen(NOW, a_queue(NOW, 20_000, 0, oldest_s=0), a_group(NOW, bounds=(0, 1000)))
     assert 350 < decide(snapshot, a_fleet()).want < 400  # 20000 / 52.8 = 379
     unhinted = a_fleet(hints={"lead_time_s": 60})
@@ -376,14 +376,14 @@ def test_growth_when_a_hint_or_a_completion_is_there():
     assert decide(snapshot, unhinted, proven).want > 350
 
 
-def test_shrink_when_a_single_spike_is_over():
+def test_scale_in_when_a_single_spike_is_over():
     """A spike that is over keeps nobody."""
     queue = a_queue(NOW, 0, 1, per_minute=(6.0,) * 3 + (3000.0,) + (6.0,) * 6)
     decision = decide(seen(NOW, queue, a_group(NOW, 6)), a_fleet(), CALM)
     assert decision.want <= 2
 
 
-def test_shrink_when_the_tail_is_nearly_done():
+def test_scale_in_when_the_tail_is_nearly_done():
     """A rest that is done before a relaunch is repaid is finished at full strength."""
     queue = a_queue(NOW, 120, 6, oldest_s=40, per_minute=(0.0,) * 9 + (120.0,))
     decision = decide(seen(NOW, queue, a_group(NOW, 6)), a_fleet(), CALM)
@@ -393,7 +393,7 @@ def test_shrink_when_the_tail_is_nearly_done():
 
 
 @pytest.mark.parametrize(("lead_s", "by_forecast"), [(5, 1), (15, 4)])
-def test_shrink_when_target_and_launches_are_both_short(lead_s, by_forecast):
+def test_scale_in_when_target_and_launches_are_both_short(lead_s, by_forecast):
     """A target of 20 s over launches of 5 s leaves 13 s to see a message in, more than half of it: nothing is foreseen.
 
     Over launches of 15 s there is no such time, and what the forecast may ask for, four a second, stays by itself.
@@ -403,7 +403,7 @@ def test_shrink_when_target_and_launches_are_both_short(lead_s, by_forecast):
     assert reason(decision, ReasonCode.SCALE_IN_FLOOR).after == by_forecast
 
 
-def test_shrink_when_busy_instances_are_protected():
+def test_scale_in_when_busy_instances_are_protected():
     """What may not leave is not asked to: of six of which four are protected, two go."""
     snapshot = idle()
     held = tuple(replace(each, protected=index < 4) for index, each in enumerate(snapshot.group.instances))
@@ -430,14 +430,14 @@ def test_wake_when_the_groups_maximum_is_zero():
     assert "maximum size is 0" in decision.sentence
 
 
-def test_growth_when_launch_is_suspended():
+def test_scale_out_when_launch_is_suspended():
     """What the group cannot do is not asked for; the decision says what to resume."""
     decision = decide(burst(1, suspended=("Launch",)), a_fleet())
     assert decision.want == 1
     assert "Launch process is suspended" in decision.sentence
 
 
-def test_shrink_when_terminate_is_suspended():
+def test_scale_in_when_terminate_is_suspended():
     """The same for Terminate; other processes do not matter."""
     assert decide(idle(suspended=("Terminate",)), a_fleet(), CALM).want == 6
     assert decide(idle(suspended=("AZRebalance", "Launch")), a_fleet(), CALM).want == 0
@@ -469,5 +469,5 @@ def test_weights_when_instances_count_for_several_units():
     snapshot = burst(2)
     heavy = tuple(replace(i, weight=4.0) for i in snapshot.group.instances)
     group = replace(snapshot.group, instances=heavy, desired=8)
-    assert sum(i.weight for i in heavy if i.state is Lifecycle.WORKING) == 8
+    assert sum(i.weight for i in heavy if i.state is Lifecycle.IN_SERVICE) == 8
     assert decide(replace(snapshot, group=group), a_fleet(), watched(NOW, (5.0, 8))).raw_need <= 8

@@ -158,7 +158,7 @@ def test_paused_queue_asks_for_nothing_and_wakes_nothing() -> None:
     assert decide(snapshot, fleet, watched).want >= 1
 
 
-def test_queue_that_cannot_be_read_forbids_a_shrink_and_no_growth() -> None:
+def test_queue_that_cannot_be_read_forbids_scaling_in_and_not_out() -> None:
     """It is named; what the others ask for is done all the same."""
     snapshot, fleet = shared(QueueReading(), a_queue(NINE, 0), working=3)
     watched = a_memory(needs=((NINE - 10.0, 0),), needs_since=NINE - 600.0, needs_until=NINE - 10.0)
@@ -222,7 +222,7 @@ def test_batch_that_recurs_in_one_of_several_queues_is_not_launched_for_ahead() 
     hints = {"seconds_per_message": 30, "lead_time_s": 180}
     snapshot, fleet = shared(a_queue(NINE, 0), a_queue(NINE, 0), queues=queues, hints=hints)
     alone = replace(snapshot, queue=snapshot.queues[0], queues=())
-    assert plan_for(alone, fleet.through(fleet.sources[0]), memory, NINE).raw_need > 0
+    assert plan_for(alone, fleet.with_only(fleet.sources[0]), memory, NINE).raw_need > 0
     assert plan_for(snapshot, fleet, memory, NINE).raw_need == 0
 
 

@@ -53,7 +53,7 @@ class WeightedWorld(World):
         instances = tuple(
             Instance(
                 units[0].name,
-                Lifecycle.WORKING if units[0].ready_at <= self.t else Lifecycle.LAUNCHING,
+                Lifecycle.IN_SERVICE if units[0].ready_at <= self.t else Lifecycle.LAUNCHING,
                 weight=float(len(units)),
             )
             for units in self.instances
@@ -63,7 +63,7 @@ class WeightedWorld(World):
 
 def weighted(now, *weights, desired=None, bounds=(0, 100), launching=()):
     """A group with instances of such weights in service, and launches that began now."""
-    instances = [Instance(f"i-{i}", Lifecycle.WORKING, weight=float(w)) for i, w in enumerate(weights)]
+    instances = [Instance(f"i-{i}", Lifecycle.IN_SERVICE, weight=float(w)) for i, w in enumerate(weights)]
     instances += [
         Instance(f"i-new{i}", Lifecycle.LAUNCHING, launched_at=now, weight=float(w)) for i, w in enumerate(launching)
     ]
@@ -109,7 +109,7 @@ def test_waits_when_a_burst_meets_heavy_instances(menu):
 # ------------------------------------------------------------------------------------------------ overshoot
 
 
-def test_growth_when_an_overshoot_covers_it():
+def test_scale_out_when_an_overshoot_covers_it():
     """Five were desired and two of four are in service, since neither can go: eight do what five would not."""
     now = NINE
     queue = a_queue(now, 700, 8, oldest_s=0)
@@ -119,7 +119,7 @@ def test_growth_when_an_overshoot_covers_it():
     assert five.want > 5
 
 
-def test_growth_when_a_heavy_launch_brings_more_than_is_missing():
+def test_scale_out_when_a_heavy_launch_brings_more_than_is_missing():
     """One was missing and four are on their way: they are counted, all four."""
     now = NINE
     queue = a_queue(now, 600, 4, oldest_s=0)
@@ -128,7 +128,7 @@ def test_growth_when_a_heavy_launch_brings_more_than_is_missing():
     assert (heavy.want, light.want > 5) == (5, True)
 
 
-def test_growth_when_a_surplus_is_about_to_go():
+def test_scale_out_when_a_surplus_is_about_to_go():
     """Two of one unit more than desired are about to be taken away: they are not counted on."""
     now = NINE
     queue = a_queue(now, 700, 7, oldest_s=0)
@@ -146,7 +146,7 @@ def test_want_when_bounds_are_in_units(bounds, waiting, want):
     assert decision.want == want
 
 
-def test_shrink_when_a_heavy_instance_is_protected():
+def test_scale_in_when_a_heavy_instance_is_protected():
     """What may not leave counts with all its units."""
     now = NINE
     group = weighted(now, 4, 2, 1)

@@ -242,7 +242,7 @@ def test_run_does_not_wait_when_the_canaries_were_all() -> None:
 
 @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER])
 def test_run_leaves_messages_in_doubt_when_the_answer_to_a_send_is_lost(when: When) -> None:
-    """They stay in quarantine, are counted, and go only when a person says so."""
+    """They stay in quarantine, are counted, and go only when an operator says so."""
     world = World()
     world.quarantine("a", "b")
     ports = faulty_ports(world.ports, nth("send", LostAnswerError("no answer"), when))
@@ -388,27 +388,27 @@ def test_run_is_resumed_when_the_runner_crashed() -> None:
 
 
 def test_stop_job_ends_a_job_when_its_runner_is_in_the_middle_of_a_batch() -> None:
-    """The runner keeps a person's stop when it writes its own progress, and sends no further batch."""
+    """The runner keeps an operator's stop when it writes its own progress, and sends no further batch."""
     world = World()
     world.quarantine(*(f"m{i}" for i in range(30)))
     job = open_job(world.ports, world.fleet, ALL, world.job(rate_per_s=2.0))
 
     def stop_meanwhile(call: Call) -> Fault | None:
         if call.method == "send" and not world.slept_s:
-            stop_job(world.ports, world.fleet, job.id, "a person", world.now)
+            stop_job(world.ports, world.fleet, job.id, "an operator", world.now)
         return None
 
     stopped = world.work(job, faulty_ports(world.ports, stop_meanwhile))
-    assert (stopped.state, stopped.note, stopped.sent_count) == (JobState.STOPPED, "Stopped by a person.", 2)
+    assert (stopped.state, stopped.note, stopped.sent_count) == (JobState.STOPPED, "Stopped by an operator.", 2)
     assert len(world.bodies()) == 2
-    assert stop_job(world.ports, world.fleet, job.id, "another", world.now).note == "Stopped by a person."
+    assert stop_job(world.ports, world.fleet, job.id, "another", world.now).note == "Stopped by an operator."
 
 
 def test_stop_job_says_so_when_there_is_no_such_job() -> None:
     """A wrong id is named."""
     world = World()
     with pytest.raises(RequestError, match="job_id: fleet orders has no job none-such"):
-        stop_job(world.ports, world.fleet, "none-such", "a person", world.now)
+        stop_job(world.ports, world.fleet, "none-such", "an operator", world.now)
 
 
 def test_step_gives_way_when_another_invocation_has_taken_the_job_over() -> None:
@@ -506,7 +506,7 @@ def _canary_of_a_dead_letter_queue() -> tuple[World, Message]:
 
 
 def test_run_counts_on_in_the_ledger_when_a_dead_letter_has_no_room_for_its_count() -> None:
-    """A person's redrives add up for every message, whoever remembers them."""
+    """An operator's redrives add up for every message, whoever remembers them."""
     world = World(fleet(mode="manual"))
     world.put_dead("a", **{f"a{i}": text("x") for i in range(10)})
     for number in (1, 2):

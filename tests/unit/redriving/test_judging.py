@@ -90,7 +90,7 @@ def test_failure_group_differs_when_causes_differ_in_words(one: str, other: str)
 
 
 def test_failure_group_says_the_masked_cause_in_words_and_not_in_its_id_when_one_is_stamped() -> None:
-    """A person recognises a group by its words; its id, which is in logs, is of its kind and a hash."""
+    """An operator recognises a group by its words; its id, which is in logs, is of its kind and a hash."""
     group = failure_group(letter(cause="UnknownItem: sku-13"))
     assert (group.words, group.id) == ("UnknownItem: sku-<n>", "cause-955ab66109c2")
 

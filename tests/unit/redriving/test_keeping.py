@@ -1,4 +1,4 @@
-"""Single messages on a person's word (edited, restored), and dead letters that wait for one before they expire."""
+"""Single messages at an operator's request (edited, restored), and dead letters that wait for one until they expire."""
 
 import pytest
 
@@ -128,7 +128,7 @@ def test_restore_says_so_when_nothing_is_kept_under_a_key() -> None:
 
 
 def waiting(*, fifo: bool = False, **policy: object) -> World:
-    """A fleet whose dead letters wait for a person, and are kept for four days."""
+    """A fleet whose dead letters wait for an operator, and are kept for four days."""
     world = World(fleet(fifo=fifo, mode="manual", **policy))
     world.ports.queue.create(world.dead_letters, retention_s=RETENTION_S)
     world.ports.queue.create(world.fleet.queue, retention_s=RETENTION_S, dead_letter=world.dead_letters)
@@ -167,7 +167,7 @@ def test_dead_letter_is_put_away_before_sqs_deletes_it() -> None:
 
 
 def test_quarantined_message_knows_what_time_sqs_had_left_it() -> None:
-    """From its own first sending, which is what a person sees beside it; here it does not run out."""
+    """From its own first sending, which is what an operator sees beside it; here it does not run out."""
     world = waiting()
     dead_letter(world, "old", 3 * DAY_S)
     world.now += DAY_S - 60
@@ -225,7 +225,7 @@ def test_time_left_runs_from_the_first_sending() -> None:
 
 @pytest.mark.parametrize(
     ("policy", "retention_s", "margin"),
-    [({}, RETENTION_S, DAY_S), ({}, 3_600, 900), ({"archive_before_s": 60}, 1e6, 60)],
+    [({}, RETENTION_S, DAY_S), ({}, 3_600, 900), ({"quarantine_before_s": 60}, 1e6, 60)],
 )
 def test_margin_is_a_share_of_the_retention_unless_configured(
     policy: dict[str, float], retention_s: float, margin: float
@@ -242,5 +242,5 @@ def test_look_is_due_every_ten_minutes_or_each_tick_when_time_is_short() -> None
     queue = world.ports.queue.facts(world.dead_letters)
     ticks = [START - START % LOOK_EVERY_S + 60 * n + 7 for n in range(20)]
     assert [n for n, at in enumerate(ticks) if is_due(world.fleet.redrive, queue, at, 60)] == [0, 10]
-    short = World(fleet(mode="manual", archive_before_s=600)).fleet.redrive
+    short = World(fleet(mode="manual", quarantine_before_s=600)).fleet.redrive
     assert all(is_due(short, queue, at, 60) for at in ticks)

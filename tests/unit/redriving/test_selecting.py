@@ -372,7 +372,7 @@ def test_move_task_is_ended_when_its_job_is_paused() -> None:
 
 @pytest.mark.parametrize("phase", [JobPhase.RAMP, JobPhase.MOVE], ids=["begins", "watches"])
 def test_move_task_is_ended_when_its_job_is_paused_in_the_midst_of_a_step(phase: JobPhase) -> None:
-    """Whether the step begins the task, of which the person's request cannot know, or looks at it."""
+    """Whether the step begins the task, of which the operator's request cannot know, or looks at it."""
     world = dead(3_000)
     runner = world.runner()
     job = runner.take(moving(world, 1.0))

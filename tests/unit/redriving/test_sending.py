@@ -177,7 +177,7 @@ def test_settle_indexes_once_when_a_quarantined_message_is_delivered_again() -> 
 
 
 def test_settle_does_not_quarantine_again_when_the_message_was_redriven_meanwhile() -> None:
-    """A late second delivery of what a person has sent back is let go of, not listed anew."""
+    """A late second delivery of what an operator has sent back is let go of, not listed anew."""
     world = World(fleet(max_redrives=0))
     world.put_dead("a")
     world.desk().settle(world.receive())
@@ -207,7 +207,7 @@ def test_settle_keeps_the_message_for_later_when_the_send_surely_failed(error: E
 @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER])
 @pytest.mark.parametrize("error", [LostAnswerError("no answer"), Crash()])
 def test_settle_quarantines_in_doubt_when_whether_it_was_sent_is_unknown(when: When, error: BaseException) -> None:
-    """Never lost, never doubled: it is not sent again, and kept for a person to decide."""
+    """Never lost, never doubled: it is not sent again, and kept for an operator to decide."""
     world = World()
     world.put_dead("a")
     with contextlib.suppress(Crash):

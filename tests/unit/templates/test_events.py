@@ -26,13 +26,13 @@ from sluice.redriving.payloads import (
 
 EVENTS = Path(__file__).resolve().parents[3] / "events"
 NAMES = sorted(path.stem for path in EVENTS.iterdir())
-# Every trigger of every function, by what the stack wires to it or a person may send.
+# Every trigger of every function, by what the stack wires to it or an operator may send.
 TRIGGERS = {
     "planner-schedule-tick",
     "planner-alarm-direct-alarm",
     "planner-alarm-direct-ok",
     "planner-alarm-state-change",
-    "planner-person",
+    "planner-operator",
     "drainer-terminating",
     "drainer-terminating-origin-destination",
     "drainer-terminating-warm-pool",
@@ -182,7 +182,7 @@ def test_envelope_is_whole_when_from_the_event_bus(name: str) -> None:
             "drainer-consumer-busy",
             "sluice.consumer",
             "Sluice Consumer Report",
-            {"group", "instance-id", "state", "in-hand"},
+            {"group", "instance-id", "state", "in-flight"},
         ),
     ],
 )  # fmt: skip

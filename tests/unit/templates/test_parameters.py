@@ -1,4 +1,4 @@
-"""What a person is asked when deploying: few questions, described and bounded, and a document that says them all."""
+"""What a user is asked when deploying: few questions, described and bounded, and a document that says them all."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_fleet_is_defined_once_when_nested() -> None:
 
 
 def test_first_fleet_gets_the_topic_when_alarms_are_mailed() -> None:
-    """Alarms of the fleet go where those of the stack go: to the mail's topic, or to one of the person's own."""
+    """Alarms of the fleet go where those of the stack go: to the mail's topic, or to one of the user's own."""
     topic = "arn:aws:sns:eu-west-1:123456789012:ops"
 
     def passed(**extra: str) -> str:
@@ -108,7 +108,7 @@ def test_document_says_so_when_everything_is_set() -> None:
     settings = {
         "hints": {"seconds_per_message": 2.5, "concurrency": 7, "lead_time_s": 90},
         "limits": {
-            "stale_after_s": 240, "shrink_window_s": 600, "max_step": 3, "max_messages_per_s": 12.5,
+            "stale_after_s": 240, "stabilization_window_s": 600, "max_step": 3, "max_messages_per_s": 12.5,
             "veto_alarm": 'db "busy"', "instance_hours_per_day": 48, "catch_up": 2,
         },
         "drain": {
@@ -119,7 +119,7 @@ def test_document_says_so_when_everything_is_set() -> None:
             "mode": "manual", "max_redrives": 0, "rate_per_s": 0.5, "base_delay_s": 5, "max_delay_s": 60,
             "canary_count": 4, "canary_wait_s": 1.5, "edits": True, "move_tasks": False,
             "transient": ["timeout*", "Throttl?ing"], "permanent": ["KeyError: 'street'"], "otherwise": "quarantine",
-            "burst_count": 7, "burst_window_s": 90, "archive_before_s": 7200,
+            "burst_count": 7, "burst_window_s": 90, "quarantine_before_s": 7200,
         },
     }  # fmt: skip
     fleet = document(
@@ -270,7 +270,7 @@ def longest_settings() -> dict[str, dict[str, Any]]:
     return {
         "hints": {"seconds_per_message": 12345.678901, "concurrency": 10000, "lead_time_s": 1234.5678901},
         "limits": {
-            "stale_after_s": 1234.5678901, "shrink_window_s": 12345.678901, "max_step": 10000,
+            "stale_after_s": 1234.5678901, "stabilization_window_s": 12345.678901, "max_step": 10000,
             "max_messages_per_s": 123456789.01, "veto_alarm": "\U0001f600" * 255, "catch_up": 12.345678901,
             "instance_hours_per_day": 12345678.901,
         },
@@ -283,6 +283,6 @@ def longest_settings() -> dict[str, dict[str, Any]]:
             "mode": "manual", "max_redrives": 100, "base_delay_s": 123.45678901, "max_delay_s": 123.45678901,
             "rate_per_s": 1234.5678901, "canary_count": 10, "canary_wait_s": 1234.5678901, "edits": False,
             "move_tasks": False, "otherwise": "quarantine", "burst_count": 100000, "burst_window_s": 123.45678901,
-            "archive_before_s": 1123456.7891, "transient": causes[:10], "permanent": causes[10:],
+            "quarantine_before_s": 1123456.7891, "transient": causes[:10], "permanent": causes[10:],
         },
     }  # fmt: skip

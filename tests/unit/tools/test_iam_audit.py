@@ -79,7 +79,7 @@ def test_statement_is_refused_when_it_cannot_be_audited() -> None:
 
 
 def test_calls_are_the_functions_when_others_call_too() -> None:
-    """Sessions of the stack's roles alone: not the person's, not another stack's with a like name."""
+    """Sessions of the stack's roles alone: not the operator's, not another stack's with a like name."""
     record = {"action": "sqs:SendMessage", "resource": QUEUE, "allowed": True}
 
     found = calls(

@@ -95,7 +95,7 @@ def test_template_decides_when_the_shell_has_the_same_variables(monkeypatch: pyt
 )
 def test_answer_is_read_when_printed(output: str, answer: Any, error: str | None) -> None:
     """The last line is the answer; only Lambda's own error shape is a failure."""
-    result = read_result("planner-person", 0, output, "", 1.0)
+    result = read_result("planner-operator", 0, output, "", 1.0)
 
     assert result.error == error
     assert answer is ... or result.answer == answer
@@ -104,8 +104,8 @@ def test_answer_is_read_when_printed(output: str, answer: Any, error: str | None
 @pytest.mark.parametrize("output", ["", "no json at all"])
 def test_invocation_fails_when_nothing_was_answered(output: str) -> None:
     """The end of SAM CLI's log says why."""
-    with pytest.raises(LocalInvokeError, match=r"(?s)planner-person.*exit code 1.*the image is gone"):
-        read_result("planner-person", 1, output, "lines\nthe image is gone", 1.0)
+    with pytest.raises(LocalInvokeError, match=r"(?s)planner-operator.*exit code 1.*the image is gone"):
+        read_result("planner-operator", 1, output, "lines\nthe image is gone", 1.0)
 
 
 def test_lack_is_named_when_docker_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

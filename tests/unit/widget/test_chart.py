@@ -101,7 +101,7 @@ def test_need_when_far_above_what_a_limit_allows_does_not_flatten_the_capacity()
 def test_marks_when_a_decision_changes_the_size_tell_what_came_of_it(
     status: OutcomeStatus, want: int, mark: str | None
 ) -> None:
-    """Growth and shrinking are marked by outcome; a hold and another planner's turn are not."""
+    """Scaling out and in are marked by outcome; a hold and another planner's turn are not."""
     marks = [path for path in draw(at(10, status, want=want)).all("path") if "sl-mark" in str(path.classes)]
     assert [path.classes for path in marks] == ([{mark}] if mark else [])
     if mark:
@@ -198,8 +198,8 @@ def test_figures_when_the_planner_decides_are_those_the_picture_reads() -> None:
             min_size=0,
             max_size=10,
             instances=(
-                Instance("i-1", Lifecycle.WORKING),
-                Instance("i-2", Lifecycle.WORKING),
+                Instance("i-1", Lifecycle.IN_SERVICE),
+                Instance("i-2", Lifecycle.IN_SERVICE),
                 Instance("i-3", Lifecycle.LAUNCHING, launched_at=NOW - 5),
             ),
         ),

@@ -51,7 +51,7 @@ def test_widget_when_a_text_means_harm_calls_only_our_functions(name: str) -> No
 
 @pytest.mark.parametrize("name", list(HARM))
 def test_widget_when_a_text_means_harm_asks_for_confirmation_in_our_words_alone(name: str) -> None:
-    """What a person confirms never repeats what a message says."""
+    """What an operator confirms never repeats what a message says."""
     _, page = show(HARM[name])
     group = "this failure group" if HARM[name] else "failure group none"
     assert [action.attributes.get("confirmation") for action, _ in page.actions] == [

@@ -237,7 +237,7 @@ def test_trouble_when_a_part_cannot_be_read_is_told_and_nothing_is_said_of_it(pa
 def test_decisions_when_holds_repeat_are_told_once() -> None:
     """Holds in a row for the same reasons are one line with their number; a change of size breaks the row."""
     made = [decision(NOW - 60 * n, sentence=f"Hold at 3, tick {n}.") for n in range(1, 6)]
-    made.insert(2, decision(NOW - 150, want=4, current=3, sentence="Grow."))
+    made.insert(2, decision(NOW - 150, want=4, current=3, sentence="Scaling out from 3 to 4."))
     said = [row.text for row in show(quiet(decisions=tuple((one, outcome(one)) for one in made))).all("summary")]
     assert len(said) == 3
     assert "Hold at 3, tick 1." in said[0]
@@ -252,7 +252,7 @@ def test_decision_when_unfolded_has_need_reasons_figures_and_outcome() -> None:
         current=3,
         need=9,
         want=5,
-        sentence="Grow from 3 to 5.",
+        sentence="Scaling out from 3 to 5.",
         reasons=(
             Reason(ReasonCode.NEED, "800 messages wait", 3, 9),
             Reason(ReasonCode.STEP, "at most 2 at once", 9, 5),
@@ -260,7 +260,7 @@ def test_decision_when_unfolded_has_need_reasons_figures_and_outcome() -> None:
     )
     came_of = outcome(made, OutcomeStatus.FAILED, "ScalingActivityInProgress")
     page = show(quiet(decisions=((made, came_of),)))
-    (row,) = [one for one in page.all("details") if "Grow from 3 to 5." in one.text]
+    (row,) = [one for one in page.all("details") if "Scaling out from 3 to 5." in one.text]
     words = " ".join(row.text.split())
     for said in (
         "\u25b4 3 \u2192 5",

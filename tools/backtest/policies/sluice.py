@@ -22,7 +22,7 @@ class Sluice:
     hinted: bool = False  # also told the seconds per message and the boot time
     tick_s: float = 10.0  # between ticks of a hot fleet
     metric_delay_s: float = 120.0  # that the stack takes its metrics to be late by
-    shrink_window_s: float | None = None  # limits.shrink_window_s: at most a lead time unless set
+    stabilization_window_s: float | None = None  # limits.stabilization_window_s: at most a lead time unless set
     name: str = field(default="sluice", init=False)
     _timing: Timing = field(default_factory=Timing, init=False, repr=False)
     _fleet: Fleet | None = field(default=None, init=False, repr=False)
@@ -41,7 +41,7 @@ class Sluice:
                 "queue": "https://sqs.eu-central-1.amazonaws.com/123456789012/backtest",
                 "group": "backtest",
                 "target_wait_s": conditions.target_wait_s,
-                "limits": {"shrink_window_s": self.shrink_window_s},
+                "limits": {"stabilization_window_s": self.stabilization_window_s},
                 **({"hints": hints} if self.hinted else {}),
             },
         )

@@ -399,7 +399,7 @@ class Groups:
                 if not self._launch(scope, name, group, len(staying) + number, now):
                     break
         if lack < 0 and "Terminate" not in suspended:
-            self._shrink(scope, group, staying, count=-lack, now=now)
+            self._scale_in(scope, group, staying, count=-lack, now=now)
 
     def _launch(self, scope: Scope, name: str, group: dict[str, Any], present: int, now: float) -> bool:
         cause = self._causes.get((scope, name), f"At {iso(now)} the group was below its desired capacity.") + (
@@ -456,7 +456,7 @@ class Groups:
             raise LaunchError(failures.pop(0))
         return Blueprint.of(group)
 
-    def _shrink(self, scope: Scope, group: dict[str, Any], staying: list[Member], *, count: int, now: float) -> None:
+    def _scale_in(self, scope: Scope, group: dict[str, Any], staying: list[Member], *, count: int, now: float) -> None:
         name = group["AutoScalingGroupName"]
         try:
             newest = Blueprint.of(group).version

@@ -1,4 +1,4 @@
-"""botocore's errors -> the ports' errors: split by what to do about them, the fix named where a person must act."""
+"""botocore's errors -> the ports' errors: split by what to do about them, the fix named where an operator must act."""
 
 import re
 from collections.abc import Iterator
@@ -152,7 +152,7 @@ def from_answer(error: ClientError, thing: Thing) -> PortError:
 
 
 def _to_fix(error: ClientError, code: str, text: str, status: int, thing: Thing) -> NeedsFixError | None:
-    """The error that a person must put right, or None if it is not of that kind."""
+    """The error that an operator must put right, or None if it is not of that kind."""
     if code in BAD_KEY or (text.startswith(OF_KEY) and code not in DENIED):
         return NeedsFixError(f"{thing.name}: its KMS key cannot be used: enable it, and grant its use ({text})")
     if code in MISSING:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from sluice.config.problems import ConfigError, in_words, read_object
+from sluice.config.problems import ConfigError, describe_fault, read_object
 from sluice.config.sections import (
     HOOK_CEILING_S,
     HOOK_CEILING_TIMEOUTS,
@@ -27,9 +27,9 @@ from sluice.config.sections import (
     RedrivePolicy,
     Section,
     Settings,
-    sound,
+    validated,
 )
-from sluice.config.settings import Given
+from sluice.config.settings import DocumentWithSettings
 from sluice.model.observed import Mode
 
 __all__ = [
@@ -119,7 +119,7 @@ class Fleet(Section):
             problems.append("queue: is required")
         if self.launch.hook == self.drain.hook:
             problems.append(f"launch.hook: must be another hook than drain.hook {self.drain.hook!r}")
-        return sound(self, problems)
+        return validated(self, problems)
 
     def _problems_of_queues(self) -> list[str]:
         problems = []
@@ -131,7 +131,7 @@ class Fleet(Section):
             problems += [f"queues.{index}.{problem}" for problem in source.problems()]
             if source.queue in first:
                 problems.append(f"queues.{index}.queue: must be another queue than queues.{first[source.queue]}.queue")
-            elif source.name in names:  # persons, metrics and alarms name a queue by its name
+            elif source.name in names:  # operators, metrics and alarms name a queue by its name
                 problems.append(f"queues.{index}.queue: must have another name than queues.{names[source.name]}.queue")
             first.setdefault(source.queue, index)
             names.setdefault(source.name, index)
@@ -182,7 +182,7 @@ class Fleet(Section):
         """Whether any of its queues is FIFO."""
         return any(source.fifo for source in self.sources)
 
-    def through(self, source: QueuePolicy) -> "Fleet":
+    def with_only(self, source: QueuePolicy) -> "Fleet":
         """The fleet as if it had this queue alone: for what is done queue by queue."""
         if self.queue is not None:
             return self
@@ -221,18 +221,18 @@ def parse(name: str, document: str | Mapping[str, Any]) -> Fleet:
         ConfigError: with every fault of the document, each naming its field and what would be right.
     """
     document = _object(name, document)
-    given = Given(document)
-    problems = list(given.problems)
+    document_with_settings = DocumentWithSettings(document)
+    problems = list(document_with_settings.problems)
     fleet = None
     try:
-        fleet = Fleet.model_validate({"name": name, **given.merged})
+        fleet = Fleet.model_validate({"name": name, **document_with_settings.merged})
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False)
-        found = [problem for fault in faults for problem in in_words(fault, _FIELDS)]
+        found = [problem for fault in faults for problem in describe_fault(fault, _FIELDS)]
         # The check of the whole, which says this otherwise, is not made where a field is at fault.
         if document.get("queue") is None and not document.get("queues") and "queue: is required" not in found:
             found.insert(0, "queue: is required")
-        problems += [given.as_written(problem) for problem in found]
+        problems += [document_with_settings.as_typed(problem) for problem in found]
     if fleet is None or problems:
         raise ConfigError(name, tuple(problems))
     return fleet
@@ -278,7 +278,7 @@ def parse_all(
             clashes.append(f"name: another document has a fleet {fleet.name!r} already")
         if fleet.group in groups:
             clashes.append(f"group: fleet {groups[fleet.group]!r} manages {fleet.group!r} already")
-        clashes += _taken(fleet, queues)
+        clashes += _queue_conflicts(fleet, queues)
         if clashes:
             invalid.append(ConfigError(document_name, tuple(clashes)))
             continue
@@ -288,7 +288,7 @@ def parse_all(
             except ConfigError as error:
                 invalid.append(error)
                 continue
-            if taken := _taken(more, queues):
+            if taken := _queue_conflicts(more, queues):
                 invalid.append(ConfigError(name, (taken[-1].removeprefix(f"queues.{len(more.queues) - 1}."),)))
                 continue
             fleet = more
@@ -299,7 +299,7 @@ def parse_all(
     return tuple(fleets.values()), tuple(invalid)
 
 
-def _taken(fleet: Fleet, queues: Mapping[str, str]) -> list[str]:
+def _queue_conflicts(fleet: Fleet, queues: Mapping[str, str]) -> list[str]:
     """What is wrong with a fleet whose queues another one has."""
     return [
         f"{'queue' if fleet.queue is not None else f'queues.{index}.queue'}:"

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 QUEUE_URL = "a queue URL, such as https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 
-# What would be right, for the fields whose pattern says too little to a person.
+# What would be right, for the fields whose pattern says too little to an operator.
 PATTERNS = {
     "name": "1 to 63 letters, digits and hyphens, the first no hyphen",
     "queue": QUEUE_URL,
@@ -32,7 +32,7 @@ SHOWN = 80  # characters of a wrong value that an error repeats
 # which the stored document could not hold.
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 # A number that JSON does not know, where a value begins: leading zeros, or no digit before the point.
-_ALMOST = re.compile(r"[:\[,]\s*(-?(?:0[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?=\s*[,}\]])")
+_INVALID_NUMBER = re.compile(r"[:\[,]\s*(-?(?:0[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?=\s*[,}\]])")
 
 
 class ConfigError(ValueError):
@@ -69,7 +69,7 @@ def flag(value: object) -> object:
         return value
     if value in ("true", "false"):
         return value == "true"
-    raise ValueError(f"must be true or false (got {shown(value)})")
+    raise ValueError(f"must be true or false (got {shorten(value)})")
 
 
 def _as_json(text: str) -> str | None:
@@ -88,15 +88,15 @@ def read_object(field: str, document: object) -> Mapping[str, Any]:
     """
     if isinstance(document, str):
         try:
-            document = json.loads(document, object_pairs_hook=_once, parse_constant=_no_constant)
+            document = json.loads(document, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:  # no JSON, numbers too long, nesting too deep
             raise ValueError(f"{field}: not JSON: {error}{_remedy(str(document))}") from error
     if not isinstance(document, Mapping):
-        raise ValueError(f"{field}: must be a JSON object (got {shown(document)})")  # noqa: TRY004 - one kind of error
+        raise ValueError(f"{field}: must be a JSON object (got {shorten(document)})")  # noqa: TRY004 - one kind of error
     return document
 
 
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """An object whose names are told apart: of two with one name, Python would keep the last and say nothing."""
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -118,13 +118,13 @@ def _remedy(text: str) -> str:
         return "; a command line needs quotes around it, as docs/settings.md shows"
     if text.lstrip().startswith("{'"):  # a mapping of a parameters file, as SAM CLI writes it
         return "; write it as one text with double quotes within, as docs/settings.md shows"
-    found = _ALMOST.search(text[:100_000])
+    found = _INVALID_NUMBER.search(text[:100_000])
     if found and (meant := _as_json(found[1].rstrip("."))):
         return f"; write {meant} in place of {found[1]}"
     return ""
 
 
-def in_words(fault: Any, fields: Mapping[str, Sequence[str]]) -> list[str]:
+def describe_fault(fault: Any, fields: Mapping[str, Sequence[str]]) -> list[str]:
     """One of pydantic's faults as `field: what would be right (got ...)`; a section's own check may hold several.
 
     Args:
@@ -144,12 +144,12 @@ def in_words(fault: Any, fields: Mapping[str, Sequence[str]]) -> list[str]:
         # What a section says begins with the field; what a field says does not.
         return [_join(path, problem) for problem in said]
     if kind in KINDS:
-        return [f"{path}: must be {KINDS[kind]} (got {shown(fault['input'])})"]
+        return [f"{path}: must be {KINDS[kind]} (got {shorten(fault['input'])})"]
     right = PATTERNS.get(parts[-1]) if parts and kind in {"string_pattern_mismatch", "string_type"} else None
     said_right = (
         f"must be {right}" if right else text.replace("Input should", "must", 1).replace("String should", "must", 1)
     )
-    return [f"{path or 'document'}: {said_right} (got {shown(fault['input'])})"]
+    return [f"{path or 'document'}: {said_right} (got {shorten(fault['input'])})"]
 
 
 def _join(path: str, problem: str) -> str:
@@ -159,7 +159,7 @@ def _join(path: str, problem: str) -> str:
     return f"{path}.{problem}" if path else problem
 
 
-def shown(value: object) -> str:
+def shorten(value: object) -> str:
     """A wrong value, as far as an error repeats it."""
     try:
         return repr(value)[:SHOWN]

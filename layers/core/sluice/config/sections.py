@@ -41,7 +41,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", allow_inf_nan=False)
 
 
-def sound[S: Section](section: S, problems: list[str]) -> S:
+def validated[S: Section](section: S, problems: list[str]) -> S:
     """The section, if nothing was found; each problem is `field: what would be right`, on a line of its own."""
     if problems:
         raise ValueError("\n".join(problems))
@@ -77,7 +77,7 @@ class Hints(Section):
         return self.concurrency / self.seconds_per_message
 
     @property
-    def tells_speed(self) -> bool:
+    def has_speed_hint(self) -> bool:
         """Whether somebody said how long a message takes; else the default stands for it."""
         return "seconds_per_message" in self.model_fields_set
 
@@ -91,7 +91,7 @@ class Limits(Section):
         le=3_600,
         description="How old a figure may be before the fleet no longer scales in on it, in seconds.",
     )
-    shrink_window_s: Number | None = Field(
+    stabilization_window_s: Number | None = Field(
         default=None,
         ge=0,
         le=86_400,
@@ -245,7 +245,7 @@ class DrainPolicy(Section):
                 f"stop_timeout_s: must be at most deadline_s {self.deadline_s:g}, after which nobody waits for it"
                 f" (got {self.stop_timeout_s:g}); lower stop_timeout_s or raise deadline_s"
             )
-        return sound(self, problems)
+        return validated(self, problems)
 
 
 class LaunchPolicy(Section):
@@ -262,7 +262,7 @@ class LaunchPolicy(Section):
 
 
 class RedriveMode(StrEnum):
-    """Whether dead letters are taken by Sluice as they come, or left to a person."""
+    """Whether dead letters are taken by Sluice as they come, or left to an operator."""
 
     AUTO = "auto"
     MANUAL = "manual"
@@ -285,7 +285,7 @@ class RedrivePolicy(Section):
     mode: RedriveMode = Field(
         default=RedriveMode.AUTO,
         description="`auto` lets Sluice take dead letters as they come. `manual` leaves them in the dead-letter queue"
-        " for a person.",
+        " for an operator.",
     )
     max_redrives: Count = Field(
         default=3, ge=0, le=100, description="How often a dead letter is retried before it is quarantined."
@@ -324,7 +324,7 @@ class RedrivePolicy(Section):
     )
     edits: Flag = Field(
         default=False,
-        description="Whether a person may send a quarantined message back with another body. The original is kept.",
+        description="Whether an operator may send a quarantined message back with another body. The original is kept.",
     )
     move_tasks: Flag = Field(
         default=True,
@@ -358,7 +358,7 @@ class RedrivePolicy(Section):
         le=600,
         description="How long a failure group must be quiet before it is retried again after a burst, in seconds.",
     )
-    archive_before_s: Number | None = Field(
+    quarantine_before_s: Number | None = Field(
         default=None,
         ge=60,
         le=1_209_600,
@@ -380,7 +380,7 @@ class RedrivePolicy(Section):
                 f"permanent: must leave room: transient and permanent may take {CAUSES_MAX_BYTES:,} bytes together, as"
                 f" one CloudFormation parameter holds all settings (got {taken:,}); shorten their patterns with *"
             )
-        return sound(self, problems)
+        return validated(self, problems)
 
 
 class Settings(Section):

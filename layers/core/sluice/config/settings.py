@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sluice.config.problems import read_object, shown
+from sluice.config.problems import read_object, shorten
 from sluice.config.sections import HOOK_TIMEOUT_MAX_S, HOOK_TIMEOUT_MIN_S, Settings
 
 SETTINGS = "settings"  # the field of a document that holds the parameter Settings
 
 
 # What the template's parameters give; None: the stack makes it. None of it may stand in settings.
-GIVEN: dict[str, str | None] = {
+PARAMETER_OF: dict[str, str | None] = {
     "name": "FleetName",
     "queue": "QueueUrl",
     "dead_letter_queue": "DeadLetterQueueUrl",
@@ -23,7 +23,7 @@ GIVEN: dict[str, str | None] = {
 }
 
 
-class Given:
+class DocumentWithSettings:
     """A document with its settings merged in, and what is wrong with these as settings."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -40,8 +40,8 @@ class Given:
 
     def _merge(self, section: str, fields: Any) -> None:
         where = f"{SETTINGS}.{section}"
-        if section in GIVEN:
-            self.problems.append(f"{where}: {_elsewhere(section)}")
+        if section in PARAMETER_OF:
+            self.problems.append(f"{where}: {_where_it_belongs(section)}")
         elif section not in Settings.model_fields and section != "launch":
             self.problems.append(f"{where}: is not one of the settings ({', '.join(Settings.model_fields)})")
         elif not isinstance(fields, Mapping):
@@ -50,8 +50,8 @@ class Given:
             own = self._own.get(section) or {}
             taken = {}
             for field, value in fields.items():
-                if f"{section}.{field}" in GIVEN:
-                    self.problems.append(f"{where}.{field}: {_elsewhere(f'{section}.{field}')}")
+                if f"{section}.{field}" in PARAMETER_OF:
+                    self.problems.append(f"{where}.{field}: {_where_it_belongs(f'{section}.{field}')}")
                 elif isinstance(own, Mapping) and field in own:
                     self.problems.append(
                         f"{where}.{field}: is given twice; leave it out of settings, or {section}.{field} out of the"
@@ -64,7 +64,7 @@ class Given:
             if taken and isinstance(own, Mapping):
                 self.merged[section] = {**own, **taken}
 
-    def as_written(self, problem: str) -> str:
+    def as_typed(self, problem: str) -> str:
         """A problem of the merged document by the field as it was written."""
         section, _, rest = problem.partition(":")[0].partition(".")
         own = self._own.get(section)
@@ -72,9 +72,9 @@ class Given:
         return f"{SETTINGS}.{problem}" if section in self._settings and not is_own else problem
 
 
-def _elsewhere(field: str) -> str:
+def _where_it_belongs(field: str) -> str:
     """Why a field may not stand in settings, and where it belongs."""
-    parameter = GIVEN[field]
+    parameter = PARAMETER_OF[field]
     if parameter is None:
         return "is made by the stack; leave it out of Settings"
     return f"is given by the parameter {parameter}; set it there, and leave it out of Settings"
@@ -93,5 +93,5 @@ def _hook_timeout(value: Any) -> str | None:
         return None
     return (
         f"must be whole seconds from {HOOK_TIMEOUT_MIN_S} to {HOOK_TIMEOUT_MAX_S}, as Auto Scaling takes them"
-        f" (got {shown(value)})"
+        f" (got {shorten(value)})"
     )

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from sluice.model.consumers import Consumer, ConsumerWord
+from sluice.model.consumers import Consumer, ConsumerStatus
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading, Lifecycle
 
 # A busy consumer repeats itself every minute: after three in vain it is taken for crashed, and its instance may go.
-BUSY_KEPT_S = 180.0
+BUSY_TIMEOUT_S = 180.0
 
 
 # --------------------------------------------------------------------------- scale-in protection
@@ -24,8 +24,8 @@ class ProtectionPlan:
 
 def is_busy(consumer: Consumer, now: float) -> bool:
     """Whether a consumer is at work, as far as its last word goes, and that is recent."""
-    fresh = consumer.word_at is not None and now < consumer.word_at + BUSY_KEPT_S
-    return consumer.word is ConsumerWord.BUSY and fresh
+    fresh = consumer.status_at is not None and now < consumer.status_at + BUSY_TIMEOUT_S
+    return consumer.status is ConsumerStatus.BUSY and fresh
 
 
 def plan_protection(consumers: Iterable[Consumer], reading: GroupReading, now: float) -> ProtectionPlan:
@@ -36,7 +36,7 @@ def plan_protection(consumers: Iterable[Consumer], reading: GroupReading, now: f
         reading: their group as of now; only instances in service can be protected.
         now: epoch seconds.
     """
-    protected = {i.id: i.protected for i in reading.instances if i.state is Lifecycle.WORKING}
+    protected = {i.id: i.protected for i in reading.instances if i.state is Lifecycle.IN_SERVICE}
     protect, lift, forget = [], [], []
     for consumer in consumers:
         held = protected.get(consumer.instance_id)

@@ -10,7 +10,7 @@ from itertools import batched
 
 from sluice.config.fleet import Fleet
 from sluice.consumers.protection import plan_protection
-from sluice.consumers.state_machine import BootEvent, Found, Left, Newcomer, advance_boot, time_launch
+from sluice.consumers.state_machine import BootEvent, LeftGroup, SeenInGroup, TrackedInstance, advance_boot, time_launch
 from sluice.model.consumers import BootState, Consumer
 from sluice.model.draining import HookAction
 from sluice.model.frozen import dataclass, replace
@@ -29,27 +29,27 @@ CONFLICTS_MAX = 5
 
 
 @dataclass(slots=True)
-class Minded:
+class TrackingResult:
     """What came of it, for the log and the metrics."""
 
     launches: list[TimedLaunch] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)  # instances that left before their consumers were ready
-    let_in: list[str] = field(default_factory=list)  # instances that count from now on
+    admitted: list[str] = field(default_factory=list)  # instances that count from now on
     protected_count: int = 0
     lifted_count: int = 0
     problems: list[PortError] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Minder:
+class ConsumerTracker:
     """The consumers of one fleet."""
 
     ports: Ports[TrackerLedger]
     fleet: Fleet
     now: Callable[[], float]
-    minded: Minded = field(default_factory=Minded)
+    result: TrackingResult = field(default_factory=TrackingResult)
 
-    def note(self, instance_id: str, event: BootEvent, known: Consumer | None = None) -> Consumer | None:
+    def apply(self, instance_id: str, event: BootEvent, known: Consumer | None = None) -> Consumer | None:
         """Put on record what an event makes of a consumer, and complete its launch hook if that is due.
 
         Args:
@@ -61,15 +61,15 @@ class Minder:
             The record as it is now.
 
         Raises:
-            PortError: nothing is on record. What fails later is among `minded.problems`.
+            PortError: nothing is on record. What fails later is among `result.problems`.
         """
         hook = self.fleet.launch.hook
-        whose = Newcomer(
+        tracked = TrackedInstance(
             self.fleet.name, instance_id, None if hook is None else HookAction(self.fleet.group, hook, instance_id)
         )
         record = known or self.ports.ledger.consumers.consumer(self.fleet.name, instance_id)
         for _ in range(CONFLICTS_MAX):
-            step = advance_boot(record, event, whose, self.now())
+            step = advance_boot(record, event, tracked, self.now())
             after = step.consumer
             timed = None if after is None else time_launch(after, self.now())
             if after is not None and timed is not None:
@@ -83,27 +83,27 @@ class Minder:
             except ConflictError:
                 record = self.ports.ledger.consumers.consumer(self.fleet.name, instance_id)
                 continue
-            self._tell(record, written, timed)
+            self._report(record, written, timed)
             for action in step.actions if hook is not None else ():
                 try:
                     if self.ports.group.complete_hook(action.hook, action.result):
-                        self.minded.let_in += [instance_id] if written and written.boot is not BootState.LOST else []
+                        self.result.admitted += [instance_id] if written and written.boot is not BootState.LOST else []
                 except PortError as error:
-                    self.minded.problems.append(error)
+                    self.result.problems.append(error)
             return written
         raise TryLaterError(f"consumer of {instance_id}: {CONFLICTS_MAX} others wrote it first")
 
-    def _tell(self, before: Consumer | None, after: Consumer | None, timed: TimedLaunch | None) -> None:
+    def _report(self, before: Consumer | None, after: Consumer | None, timed: TimedLaunch | None) -> None:
         """Pass on what a record that was written is news of. A launch that cannot be noted is one sample less."""
         if timed is not None:
-            self.minded.launches.append(timed)
+            self.result.launches.append(timed)
             try:
                 self.ports.ledger.launches.note_launch(self.fleet.name, timed)
             except PortError as error:
-                self.minded.problems.append(error)
+                self.result.problems.append(error)
         lost = after is not None and after.boot is BootState.LOST
         if after is not None and lost and (before is None or before.boot is not BootState.LOST):
-            self.minded.lost.append(after.instance_id)
+            self.result.lost.append(after.instance_id)
 
     def sweep(
         self, consumers: Iterable[Consumer], reading: GroupReading, leaving: frozenset[str] = frozenset()
@@ -116,22 +116,22 @@ class Minder:
             leaving: the instances with drains under way; one of them that waits before the warm pool goes back to it.
         """
         known = {consumer.instance_id: consumer for consumer in consumers}
-        for instance_id, event in self._sights(known, reading, leaving):
+        for instance_id, event in self._events_of(known, reading, leaving):
             try:
-                noted = self.note(instance_id, event, known.get(instance_id))
+                noted = self.apply(instance_id, event, known.get(instance_id))
             except PortError as error:
-                self.minded.problems.append(error)
+                self.result.problems.append(error)
                 continue
             if noted is not None:
                 known[instance_id] = noted
         plan = plan_protection(known.values(), reading, self.now())
-        ours = self._mark([known[instance_id] for instance_id in plan.protect], protected=True)
-        self.minded.protected_count += len(self._set(ours, protected=True))
-        lifted = self._set(plan.lift, protected=False)
-        self.minded.lifted_count += len(lifted)
-        self._mark([known[instance_id] for instance_id in (*lifted, *plan.forget)], protected=False)
+        ours = self._record_protection([known[instance_id] for instance_id in plan.protect], protected=True)
+        self.result.protected_count += len(self._set_protection(ours, protected=True))
+        lifted = self._set_protection(plan.lift, protected=False)
+        self.result.lifted_count += len(lifted)
+        self._record_protection([known[instance_id] for instance_id in (*lifted, *plan.forget)], protected=False)
 
-    def _sights(
+    def _events_of(
         self, known: dict[str, Consumer], reading: GroupReading, leaving: frozenset[str]
     ) -> Iterable[tuple[str, BootEvent]]:
         """What the reading says of each instance that it may matter to."""
@@ -141,16 +141,16 @@ class Minder:
             held = instance.aws_state.endswith("Pending:Wait")
             if instance.id in arriving and held and hook is not None:
                 ours = HookAction(self.fleet.group, hook, instance.id)
-                yield instance.id, Found(ours, waiting=True, launched_at=instance.launched_at)
-            elif instance.id in known and instance.state is Lifecycle.WORKING:
-                yield instance.id, Found(None, waiting=False, launched_at=instance.launched_at)
-        here = arriving | {i.id for i in reading.instances if i.state is Lifecycle.WORKING}
+                yield instance.id, SeenInGroup(ours, waiting=True, launched_at=instance.launched_at)
+            elif instance.id in known and instance.state is Lifecycle.IN_SERVICE:
+                yield instance.id, SeenInGroup(None, waiting=False, launched_at=instance.launched_at)
+        here = arriving | {i.id for i in reading.instances if i.state is Lifecycle.IN_SERVICE}
         for instance_id, consumer in known.items():
             # A reading lags by seconds: what was heard of since then is not gone.
             if instance_id not in here and consumer.updated_at < reading.at:
-                yield instance_id, Left()
+                yield instance_id, LeftGroup()
 
-    def _mark(self, consumers: Sequence[Consumer], *, protected: bool) -> list[str]:
+    def _record_protection(self, consumers: Sequence[Consumer], *, protected: bool) -> list[str]:
         """Put on record whose protection is ours; those for which that went through."""
         marked = []
         for consumer in consumers:
@@ -162,23 +162,23 @@ class Minder:
             except ConflictError:
                 continue  # it has just spoken: the next sweep knows what to do
             except PortError as error:
-                self.minded.problems.append(error)
+                self.result.problems.append(error)
             else:
                 marked.append(consumer.instance_id)
         return marked
 
-    def _set(self, instance_ids: Sequence[str], *, protected: bool) -> list[str]:
+    def _set_protection(self, instance_ids: Sequence[str], *, protected: bool) -> list[str]:
         """Protect instances, or no longer, by as few calls as there can be; those for which that went through."""
         done: list[str] = []
         for some in batched(instance_ids, PROTECTED_AT_ONCE, strict=False):
             try:
-                done += halved(some, lambda ids: self.ports.group.protect(self.fleet.group, ids, protected))
+                done += by_halves(some, lambda ids: self.ports.group.protect(self.fleet.group, ids, protected))
             except PortError as error:
-                self.minded.problems.append(error)
+                self.result.problems.append(error)
         return done
 
 
-def halved(ids: Sequence[str], ask: Callable[[Sequence[str]], object]) -> list[str]:
+def by_halves(ids: Sequence[str], ask: Callable[[Sequence[str]], object]) -> list[str]:
     """Ask for several at once; where AWS refuses, for each half, so that one bad id does not stop the others.
 
     Returns:
@@ -193,5 +193,5 @@ def halved(ids: Sequence[str], ask: Callable[[Sequence[str]], object]) -> list[s
         if len(ids) == 1:
             return []
         middle = len(ids) // 2
-        return [*halved(ids[:middle], ask), *halved(ids[middle:], ask)]
+        return [*by_halves(ids[:middle], ask), *by_halves(ids[middle:], ask)]
     return list(ids)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import batched
 
 from sluice.config.fleet import Fleet
-from sluice.consumers.tracker import halved
+from sluice.consumers.tracker import by_halves
 from sluice.draining.events import (
     CompletionAnswered,
     Event,
@@ -152,7 +152,7 @@ class DrainExecutor:
             told.update(dict.fromkeys(ids, (command_id, "")))
 
         try:
-            taken = halved(instance_ids, ask)
+            taken = by_halves(instance_ids, ask)
         except PortError as error:
             asked = ", ".join(instance_ids)
             self.telemetry.failed(fleet, "a consumer could not be asked to stop", error, instance_id=asked)

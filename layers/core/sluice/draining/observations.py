@@ -18,13 +18,13 @@ from sluice.draining.events import (
     event_for_state,
 )
 from sluice.draining.state_machine import UNDER_WAY
-from sluice.model.consumers import Consumer, ConsumerWord
+from sluice.model.consumers import Consumer, ConsumerStatus
 from sluice.model.draining import CommandStatus, Drain, HookAction
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading
 
 # What a consumer says that is a sign of life of its drain.
-AT_WORK = frozenset({ConsumerWord.BUSY, ConsumerWord.DRAINING})
+AT_WORK = frozenset({ConsumerStatus.BUSY, ConsumerStatus.DRAINING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +64,18 @@ def events_for(drain: Drain | None, sight: GroupEvent | None, look: Observation)
     if drain.instance_id in look.ended:
         news.append(MachineEnded())
     consumer = look.consumers.get(drain.instance_id)
-    if consumer and consumer.word_at is not None and (told := reported(consumer.word, consumer.word_at)):
+    if consumer and consumer.status_at is not None and (told := reported(consumer.status, consumer.status_at)):
         news.append(told)
     if look.in_flight is not None:
         news.append(MessagesInFlight(look.in_flight))
     return tuple(news)
 
 
-def reported(word: ConsumerWord | None, at: float) -> ConsumerReported | None:
+def reported(status: ConsumerStatus | None, at: float) -> ConsumerReported | None:
     """What a consumer's word tells of its drain: a sign of life, or the end; None if it tells nothing of it."""
-    return ConsumerReported(at, done=word is ConsumerWord.DONE) if word in {*AT_WORK, ConsumerWord.DONE} else None
+    return (
+        ConsumerReported(at, done=status is ConsumerStatus.DONE) if status in {*AT_WORK, ConsumerStatus.DONE} else None
+    )
 
 
 def our_hook(fleet: Fleet, instance_id: str) -> HookAction:

@@ -8,7 +8,7 @@ Payload shapes:
     https://docs.aws.amazon.com/systems-manager/latest/userguide/monitoring-systems-manager-event-examples.html
 
 A consumer's own word comes as an event that it puts on the default bus: source `sluice.consumer`, detail-type
-`Sluice Consumer Report`, detail `{"group": "...", "instance-id": "i-...", "state": "busy", "in-hand": 3}`.
+`Sluice Consumer Report`, detail `{"group": "...", "instance-id": "i-...", "state": "busy", "in-flight": 3}`.
 """
 
 import json
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sluice.model.consumers import ConsumerWord, Report
+from sluice.model.consumers import ConsumerStatus, Report
 from sluice.model.draining import CommandStatus, HookAction
 from sluice.model.frozen import dataclass
 from sluice.model.payload_error import PayloadError
@@ -196,15 +196,15 @@ def _command(detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
 
 def _report(detail: Mapping[str, Any], time: object, now: float) -> Notice:
     group, instance_id, word = _texts(detail, "group", "instance-id", "state")
-    in_hand = detail.get("in-hand")
+    in_flight = detail.get("in-flight")
     problems = []
-    if word not in set(ConsumerWord):
-        problems.append(f"state: must be one of {', '.join(ConsumerWord)} (got {word!r:.80})")
-    if in_hand is not None and (isinstance(in_hand, bool) or not isinstance(in_hand, int) or in_hand < 0):
-        problems.append(f"in-hand: must be a number of messages, 0 or more (got {in_hand!r:.80})")
+    if word not in set(ConsumerStatus):
+        problems.append(f"state: must be one of {', '.join(ConsumerStatus)} (got {word!r:.80})")
+    if in_flight is not None and (isinstance(in_flight, bool) or not isinstance(in_flight, int) or in_flight < 0):
+        problems.append(f"in-flight: must be a number of messages, 0 or more (got {in_flight!r:.80})")
     if problems:
         raise PayloadError(*problems)
-    return ReportNotice(group, Report(instance_id, ConsumerWord(word), _time(time, now), in_hand))
+    return ReportNotice(group, Report(instance_id, ConsumerStatus(word), _time(time, now), in_flight))
 
 
 def _sweep(_detail: Mapping[str, Any], _time: object, _now: float) -> Notice:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from sluice.config.fleet import Fleet
-from sluice.consumers.tracker import Minder
+from sluice.consumers.tracker import ConsumerTracker
 from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, Tick
 from sluice.draining.executor import DrainExecutor, DrainProgress
 from sluice.draining.observations import Observation, events_for, group_events, urgency
@@ -153,9 +153,9 @@ class Sweeper:
             self._asked(fleet, "what consumers said", lambda: self.ports.ledger.consumers.consumers(fleet.name)) or ()
         )
         if reading is not None:
-            minder = Minder(self.ports, fleet, self.now)
-            minder.sweep(told_by, reading, frozenset(drain.instance_id for drain in under_way))
-            self.telemetry.minded(fleet, minder.minded)
+            tracker = ConsumerTracker(self.ports, fleet, self.now)
+            tracker.sweep(told_by, reading, frozenset(drain.instance_id for drain in under_way))
+            self.telemetry.tracked(fleet, tracker.result)
         ended: frozenset[str] = frozenset()
         if old := [d.instance_id for d in under_way if self.now() >= d.started_at + STATUS_CHECK_AFTER_S]:
             ended = self._asked(fleet, "machines' states", lambda: self.ports.instances.ended(old)) or ended
@@ -183,7 +183,7 @@ class Sweeper:
 
     def _in_flight(self, fleet: Fleet, under_way: Sequence[Drain], reading: GroupReading | None) -> float | None:
         """Messages in flight, where that tells something: signs are wanted, and only drains are at work."""
-        if reading is None or reading.count(Lifecycle.WORKING) + reading.count(Lifecycle.LAUNCHING):
+        if reading is None or reading.count(Lifecycle.IN_SERVICE) + reading.count(Lifecycle.LAUNCHING):
             return None
         if not any(needs_signs(drain, fleet.drain) for drain in under_way):
             return None

@@ -1,11 +1,11 @@
-"""What is told of drains, and of consumers that are minded: lines of the log, and a tally that becomes metrics."""
+"""What is told of drains, and of consumers that are tracked: lines of the log, and a tally that becomes metrics."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import field
 
 from sluice.config.fleet import Fleet
-from sluice.consumers.tracker import Minded
+from sluice.consumers.tracker import TrackingResult
 from sluice.draining.events import Event, OperatorRelease
 from sluice.model.draining import Drain, DrainState
 from sluice.model.frozen import dataclass
@@ -47,22 +47,22 @@ class DrainTelemetry:
         """A hook's timeout was restarted."""
         self.tally.append(Record(fleet.name, "HeartbeatsSent", Unit.COUNT, 1))
 
-    def minded(self, fleet: Fleet, minded: Minded) -> None:
+    def tracked(self, fleet: Fleet, result: TrackingResult) -> None:
         """What came of minding a fleet's consumers."""
-        for problem in minded.problems:
-            self.failed(fleet, "a consumer could not be minded", problem)
-        for instance_id in minded.let_in:
+        for problem in result.problems:
+            self.failed(fleet, "a consumer could not be tracked", problem)
+        for instance_id in result.admitted:
             self.log.info("its consumer is ready: it counts", fleet=fleet.name, instance_id=instance_id)
-        for instance_id in minded.lost:
+        for instance_id in result.lost:
             self.log.warning("it left before its consumer was ready", fleet=fleet.name, instance_id=instance_id)
-        for launch in minded.launches:
+        for launch in result.launches:
             self.tally.append(Record(fleet.name, "LaunchToFirstMessage", Unit.SECONDS, launch.to_first_message_s))
             if launch.to_ready_s is not None:
                 self.tally.append(Record(fleet.name, "LaunchToReady", Unit.SECONDS, launch.to_ready_s))
         counts = {
-            "BootsLost": len(minded.lost),
-            "InstancesProtected": minded.protected_count,
-            "ProtectionsLifted": minded.lifted_count,
+            "BootsLost": len(result.lost),
+            "InstancesProtected": result.protected_count,
+            "ProtectionsLifted": result.lifted_count,
         }
         self.tally += [Record(fleet.name, name, Unit.COUNT, count) for name, count in counts.items() if count]
 

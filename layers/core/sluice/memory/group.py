@@ -108,7 +108,7 @@ class _Asg:
     def staying(self) -> list[_Member]:
         """Members that count against the desired capacity: launching or in service."""
         return [
-            m for m in self.members.values() if Lifecycle.of(m.aws_state) in {Lifecycle.LAUNCHING, Lifecycle.WORKING}
+            m for m in self.members.values() if Lifecycle.of(m.aws_state) in {Lifecycle.LAUNCHING, Lifecycle.IN_SERVICE}
         ]
 
 
@@ -147,7 +147,7 @@ class MemoryGroup:
             boot_s: from launch to InService, or to the launch hooks.
             hooks: its lifecycle hooks, any number for a transition.
             protect_new: whether new instances are protected from scale-in.
-            warm_pool: whether instances that are scaled in go to a pool, from which the group grows first.
+            warm_pool: whether instances that are scaled in go to a pool, from which the group scales out first.
             retains: whether an instance whose termination hook is abandoned is kept.
         """
         if not 0 <= min_size <= desired <= max_size:

@@ -8,13 +8,13 @@ from sluice.model.frozen import dataclass
 # --------------------------------------------------------------------------- consumers
 
 
-class ConsumerWord(StrEnum):
+class ConsumerStatus(StrEnum):
     """What a consumer says of itself (docs/draining.md has the event it says it by)."""
 
     READY = "ready"  # it can take messages: its instance may count
     FAILED = "failed"  # it will never be ready: replace its instance
     BUSY = "busy"  # it works on at least one message
-    IDLE = "idle"  # it has nothing in hand
+    IDLE = "idle"  # it has no message in flight
     DRAINING = "draining"  # it takes nothing new, and works on what it has
     DONE = "done"  # it has let go of everything
 
@@ -24,9 +24,9 @@ class Report:
     """One thing that a consumer said."""
 
     instance_id: str
-    word: ConsumerWord
+    status: ConsumerStatus
     at: float
-    in_hand: int | None = None  # messages it works on
+    in_flight: int | None = None  # messages it works on
 
 
 class BootState(StrEnum):
@@ -52,9 +52,9 @@ class Consumer:
     first_message_at: float | None = None
     hook: HookAction | None = None  # the launch's lifecycle action, where one is known
     hook_at: float | None = None  # when that began
-    word: ConsumerWord | None = None  # the last it said
-    word_at: float | None = None
-    in_hand: int | None = None
+    status: ConsumerStatus | None = None  # the last it said
+    status_at: float | None = None
+    in_flight: int | None = None
     protected: bool = False  # we have protected its instance from scale-in
     measured: bool = False  # launch to first message was counted
     version: int = 0  # of the ledger's record; each write raises it by one

@@ -14,7 +14,7 @@ class DrainState(StrEnum):
     STOPPING = "stopping"  # its consumer was asked to stop (or is known to watch for itself)
     DONE = "done"  # its consumer has said that it is done; the release is owed
     EXPIRED = "expired"  # its deadline has passed; the release is owed
-    RETAINED = "retained"  # its group keeps it for inspection, and it costs money, until a person lets it go
+    RETAINED = "retained"  # its group keeps it for inspection, and it costs money, until an operator lets it go
     RELEASED = "released"  # the lifecycle action is completed, by us or by another
 
 
@@ -71,7 +71,7 @@ class DrainCause(StrEnum):
 
     TERMINATE = "terminate"  # the group waits for the instance at our hook
     SPOT = "spot"  # EC2 takes the instance back
-    OPERATOR = "operator"  # a person released an instance that was not on record
+    OPERATOR = "operator"  # an operator released an instance that was not on record
 
 
 class DrainOutcome(StrEnum):

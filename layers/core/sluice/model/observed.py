@@ -55,9 +55,9 @@ class Lifecycle(StrEnum):
     """Where an instance is in its group's lifecycle, folded to what decisions need."""
 
     LAUNCHING = "launching"  # Pending, Pending:Wait, Pending:Proceed
-    WORKING = "working"  # InService
+    IN_SERVICE = "in-service"  # InService
     DRAINING = "draining"  # Terminating, Terminating:Wait, Terminating:Proceed
-    ASIDE = "aside"  # Standby, Detached, Detaching, EnteringStandby, Warmed:*, Terminating:Retained
+    OUT_OF_SERVICE = "out-of-service"  # Standby, Detached, Detaching, EnteringStandby, Warmed:*, Terminating:Retained
     GONE = "gone"  # Terminated
 
     @classmethod
@@ -68,13 +68,13 @@ class Lifecycle(StrEnum):
         """
         folded = {
             "Pending": cls.LAUNCHING,
-            "InService": cls.WORKING,
+            "InService": cls.IN_SERVICE,
             "Terminating": cls.DRAINING,
             "Terminated": cls.GONE,
         }
         if aws_state == "Terminating:Retained":  # kept after an abandoned hook: no longer the group's to count
-            return cls.ASIDE
-        return folded.get(aws_state.partition(":")[0], cls.ASIDE)
+            return cls.OUT_OF_SERVICE
+        return folded.get(aws_state.partition(":")[0], cls.OUT_OF_SERVICE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ class FailureGroup:
     version: int = 0
     hours: tuple[tuple[int, int], ...] = ()  # (whole hours since the epoch, dead letters seen in it), ascending
     minutes: tuple[tuple[int, int], ...] = ()  # the same by the minute: the last few alone
-    archived_at: float | None = None  # a person wants no more of it, unless it is seen again
+    archived_at: float | None = None  # an operator wants no more of it, unless it is seen again
     redrive_job: str = ""  # the last job that sent any of it back ...
     redriven_at: float | None = None  # ... when it began to,
     redriven_count: int = 0  # ... how many,
@@ -184,9 +184,9 @@ class JobState(StrEnum):
     """Where a redrive job stands."""
 
     RUNNING = "running"
-    PAUSED = "paused"  # by a person, until one resumes it
+    PAUSED = "paused"  # by an operator, until one resumes it
     DONE = "done"
-    STOPPED = "stopped"  # by a person, or by itself: `note` says why
+    STOPPED = "stopped"  # by an operator, or by itself: `note` says why
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class MoveTask:
 
 @dataclass(frozen=True, slots=True)
 class RedriveJob:
-    """One redrive on a person's word: watched, stopped and resumed through the ledger."""
+    """One redrive at an operator's request: watched, stopped and resumed through the ledger."""
 
     id: str
     fleet: str

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 
 from sluice.config.fleet import Fleet
 from sluice.onboarding.account import Account
-from sluice.onboarding.case import Case
+from sluice.onboarding.check_context import CheckContext
 from sluice.onboarding.drain_checks import drain_findings
 from sluice.onboarding.facts import Facts, read_facts
 from sluice.onboarding.findings import Finding, FindingCode, Severity
@@ -38,35 +38,35 @@ def check(
         queues_alone: judge nothing but the queues and their keys.
     """
     granted = None if granted_keys is None else frozenset(granted_keys)
-    case = Case(fleet, facts, stack, region, f"{aws} --region {region}", granted, fields or {})
-    found = [*queue_findings(case)]
+    context = CheckContext(fleet, facts, stack, region, f"{aws} --region {region}", granted, fields or {})
+    found = [*queue_findings(context)]
     if not queues_alone:
-        found += [*group_findings(case), *drain_findings(case), *_alarm(case)]
-    found += _unread(case)
+        found += [*group_findings(context), *drain_findings(context), *_alarm(context)]
+    found += _unread(context)
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: finding.severity is not Severity.PROBLEM))
 
 
-def _alarm(case: Case) -> Iterator[Finding]:
-    name = case.fleet.limits.veto_alarm
-    if name is not None and case.facts.alarm is False:
-        yield case.finding(
+def _alarm(context: CheckContext) -> Iterator[Finding]:
+    name = context.fleet.limits.veto_alarm
+    if name is not None and context.facts.alarm is False:
+        yield context.finding(
             FindingCode.VETO_ALARM_MISSING,
-            case.conflict,
-            f"{case.said('limits.veto_alarm')}: there is no alarm {name!r} in the account and region.",
-            "An alarm that cannot be read forbids growth: the fleet would never scale out. Correct the name; this lists"
-            " those that exist.",
+            context.conflict,
+            f"{context.field_name('limits.veto_alarm')}: there is no alarm {name!r} in the account and region.",
+            "An alarm that cannot be read forbids scaling out: the fleet would never scale out. Correct the name; this"
+            " lists those that exist.",
             "cloudwatch describe-alarms --alarm-types CompositeAlarm MetricAlarm"
             " --query '[MetricAlarms[].AlarmName,CompositeAlarms[].AlarmName]'",
         )
 
 
-def _unread(case: Case) -> Iterator[Finding]:
-    for unread in case.facts.unread:
-        yield case.doubt(
+def _unread(context: CheckContext) -> Iterator[Finding]:
+    for unread in context.facts.unread:
+        yield context.warning(
             FindingCode.NOT_CHECKED,
             f"{unread.what[0].upper()}{unread.what[1:]} could not be checked: {unread.why}.",
             "What is wrong there would only show at work. Somebody who may can look.",
-            unread.look,
+            unread.command,
         )
 
 

@@ -15,7 +15,7 @@ NO_ALARM = "(no veto alarm)"
 REFERENCE = "{{"
 RETENTION_S = 345_600.0  # SQS's default, where a queue cannot be read and that fails nothing
 
-# The fields that a person gives as parameters of fleet.yaml and queue.yaml, by the names of these.
+# The fields that an operator gives as parameters of fleet.yaml and queue.yaml, by the names of these.
 PARAMETERS = {
     "name": "FleetName",
     "queue": "QueueUrl",
@@ -46,16 +46,16 @@ class Deployment(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckResult:
     """What was found: problems, each with its field and remedy, or the values that templates ask for.
 
-    `notes` are problems that were there before, which fail no update; `doubts` are what may be meant so, and what could
-    not be checked.
+    `known_problems` are problems that were there before, which fail no update; `warnings` are what may be meant so, and
+    what could not be checked.
     """
 
     problems: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    known_problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     data: Mapping[str, str] | None = None
 
 
@@ -70,7 +70,7 @@ def check(
     *,
     before: Mapping[str, Any] | None = None,
     inspect: Inspect = lambda _fleet, _queue_alone: (),
-) -> Verdict:
+) -> CheckResult:
     """Read a document as the functions will, beside those that are there, and the queues that it names.
 
     An update is refused for what it changes, and not for what was so before: CloudFormation's way back from a failed
@@ -83,30 +83,30 @@ def check(
         before: the document that it takes the place of; None where it is deployed for the first time.
         inspect: the checks of the account.
     """
-    if problems := _by_itself(name, document):
-        return Verdict(problems)
+    if problems := _own_problems(name, document):
+        return CheckResult(problems)
     try:
         there = deployment.documents()
     except PortError as error:
-        return Verdict((f"the stack's documents could not be read: {error}",))
+        return CheckResult((f"the stack's documents could not be read: {error}",))
     if before is None and name in there:
         field = "QueueUrl" if QUEUES_PATH in name else "FleetName"
-        return Verdict(
+        return CheckResult(
             (f"{field}: another CloudFormation stack made {name!r} already; choose another, or delete that",)
         )
-    problems, doubts, data = _in_account(name, document, there, deployment, inspect)
+    problems, warnings, data = _in_account(name, document, there, deployment, inspect)
     if before is None or not problems:
-        return Verdict(problems, doubts=doubts, data=data)
-    was = problems if _by_itself(name, before) else _in_account(name, before, there, deployment, inspect)[0]
-    return Verdict(
+        return CheckResult(problems, warnings=warnings, data=data)
+    was = problems if _own_problems(name, before) else _in_account(name, before, there, deployment, inspect)[0]
+    return CheckResult(
         problems=tuple(problem for problem in problems if problem not in was),
-        notes=tuple(problem for problem in problems if problem in was),
-        doubts=doubts,
+        known_problems=tuple(problem for problem in problems if problem in was),
+        warnings=warnings,
         data=data,
     )
 
 
-def _by_itself(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
+def _own_problems(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
     """What is wrong with a document before anything is asked of AWS."""
     if REFERENCE in str(document):
         return (f"Settings: must not hold {REFERENCE}, which Parameter Store refuses; use * or ? in its place",)
@@ -124,7 +124,7 @@ def _in_account(
     """What is wrong with a document among the others and in the account, what is doubtful, what templates ask for."""
     others = {key: value for key, value in there.items() if key != name}
     fleets, invalid = parse_all({**others, name: document})
-    problems = _news(name, invalid, parse_all(others)[1])
+    problems = _new_problems(name, invalid, parse_all(others)[1])
     fleet = next((found for found in fleets if found.name == name.partition(QUEUES_PATH)[0]), None)
     source = next((found for found in fleet.sources if found.queue == document.get("queue")), None) if fleet else None
     if fleet is None or source is None:
@@ -145,15 +145,15 @@ def _in_account(
             unread[url] = f"{field}: {error}"
             retentions.append(RETENTION_S)
     further = QUEUES_PATH in name
-    findings = inspect(fleet.through(source) if further else fleet, further)
+    findings = inspect(fleet.with_only(source) if further else fleet, further)
     missing = [finding.what for finding in findings if finding.code in MISSING]
     # A queue that is not there is told once, with its remedy.
     problems += tuple(said for url, said in unread.items() if not any(f" {url} " in what for what in missing))
     problems += tuple(str(finding) for finding in findings if finding.severity is Severity.PROBLEM)
-    doubts = tuple(str(finding) for finding in findings if finding.severity is Severity.DOUBTFUL)
+    warnings = tuple(str(finding) for finding in findings if finding.severity is Severity.WARNING)
     return (
         problems,
-        doubts,
+        warnings,
         {
             "HookTimeoutSeconds": f"{fleet.drain.hook_timeout_s:.0f}",
             "RedriveEnabled": "true" if fleet.redrive.mode is RedriveMode.AUTO else "false",
@@ -164,7 +164,7 @@ def _in_account(
     )
 
 
-def _news(name: str, after: tuple[ConfigError, ...], before: tuple[ConfigError, ...]) -> tuple[str, ...]:
+def _new_problems(name: str, after: tuple[ConfigError, ...], before: tuple[ConfigError, ...]) -> tuple[str, ...]:
     """The problems of a document, and those that it makes for others which were valid without it."""
     known = {error.name: error.problems for error in before}
     found: list[str] = []
@@ -177,7 +177,7 @@ def _news(name: str, after: tuple[ConfigError, ...], before: tuple[ConfigError, 
 
 
 def _as_typed(problems: tuple[str, ...]) -> tuple[str, ...]:
-    """Each problem under the parameter that a person typed; what is in Settings is named as it stands there."""
+    """Each problem under the parameter that an operator typed; what is in Settings is named as it stands there."""
 
     def one(problem: str) -> str:
         field, colon, rest = problem.partition(":")

@@ -31,7 +31,7 @@ class Unread:
 
     what: str  # such as "scaling policies of group workers"
     why: str  # what AWS answered
-    look: str  # the AWS CLI's arguments with which somebody who may can look
+    command: str  # the AWS CLI's arguments with which somebody who may can look
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,13 @@ class _Reader:
     read: list[str] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
 
-    def ask[T](self, what: str, look: str, call: Callable[[], T]) -> T | Unread:
+    def ask[T](self, what: str, command: str, call: Callable[[], T]) -> T | Unread:
         if self.time_left_s() < CALL_S:
-            return self._failed(Unread(what, "there was no time left to ask", look))
+            return self._failed(Unread(what, "there was no time left to ask", command))
         try:
             answer = call()
         except PortError as error:
-            return self._failed(Unread(what, str(error), look))
+            return self._failed(Unread(what, str(error), command))
         self.read.append(what)
         return answer
 
@@ -194,14 +194,16 @@ def _read_agents(
     if fleet.drain.via is not DrainVia.SSM or not isinstance(group, GroupRecord):
         return profile, role, agents
     if (launch := group.launch) is not None:
-        look = (
+        command = (
             f"ec2 describe-launch-template-versions --launch-template-id {launch.template_id}"
             f" --versions {quote(launch.version)}"
             if launch.template_id
             else "autoscaling describe-launch-configurations --launch-configuration-names"
             f" {quote(launch.configuration or '')}"
         )
-        profile = reader.ask(f"instance profile of group {group.name}", look, lambda: account.instance_profile(launch))
+        profile = reader.ask(
+            f"instance profile of group {group.name}", command, lambda: account.instance_profile(launch)
+        )
     if isinstance(profile, str):
         name = profile
         role = reader.ask(

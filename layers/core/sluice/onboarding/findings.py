@@ -8,7 +8,7 @@ class Severity(StrEnum):
     """What becomes of a finding."""
 
     PROBLEM = "problem"  # the fleet cannot work so: a deployment fails
-    DOUBTFUL = "doubtful"  # it may be meant so: it is told
+    WARNING = "warning"  # it may be meant so: it is told
 
 
 class FindingCode(StrEnum):
@@ -29,7 +29,7 @@ class FindingCode(StrEnum):
     KEY_UNUSABLE = "key-unusable"
     KEY_POLICY_CLOSED = "key-policy-closed"
     GROUP_MISSING = "group-missing"
-    GROUP_CANNOT_GROW = "group-cannot-grow"
+    GROUP_CANNOT_SCALE_OUT = "group-cannot-scale-out"
     GROUP_SIZE_FIXED = "group-size-fixed"
     PROCESS_SUSPENDED = "process-suspended"
     NEW_INSTANCES_PROTECTED = "new-instances-protected"

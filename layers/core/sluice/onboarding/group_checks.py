@@ -1,11 +1,11 @@
-"""Checks of the group: there, able to grow and shrink, and sized by nobody else."""
+"""Checks of the group: there, able to scale out and in, and sized by nobody else."""
 
 from collections.abc import Iterator
 from shlex import quote
 
 from sluice.model.observed import Mode
 from sluice.onboarding.account import GroupRecord, HookRecord
-from sluice.onboarding.case import Case, seconds
+from sluice.onboarding.check_context import CheckContext, seconds
 from sluice.onboarding.facts import Unread
 from sluice.onboarding.findings import Finding, FindingCode, Severity
 
@@ -21,52 +21,52 @@ PROCESSES = {
 }
 
 
-def group_findings(case: Case) -> Iterator[Finding]:
+def group_findings(context: CheckContext) -> Iterator[Finding]:
     """What is wrong with the fleet's group."""
-    group = case.facts.group
+    group = context.facts.group
     if group is None:
-        name = case.fleet.group
-        yield case.problem(
+        name = context.fleet.group
+        yield context.problem(
             FindingCode.GROUP_MISSING,
-            f"{case.said('group')}: there is no Auto Scaling group {name!r} in the account and region.",
+            f"{context.field_name('group')}: there is no Auto Scaling group {name!r} in the account and region.",
             "There is nothing to scale. Correct the name; this lists those that exist.",
             "autoscaling describe-auto-scaling-groups --query 'AutoScalingGroups[].AutoScalingGroupName'",
         )
     elif isinstance(group, GroupRecord):
-        yield from _bounds(case, group)
-        yield from _processes(case, group)
-        yield from _instances(case, group)
-        yield from _policies(case, group)
-        yield from _actions(case, group)
-        yield from _hooks(case, group)
-    yield from _fleets(case)
+        yield from _bounds(context, group)
+        yield from _processes(context, group)
+        yield from _instances(context, group)
+        yield from _policies(context, group)
+        yield from _actions(context, group)
+        yield from _hooks(context, group)
+    yield from _fleets(context)
 
 
-def _bounds(case: Case, group: GroupRecord) -> Iterator[Finding]:
+def _bounds(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
     update = f"autoscaling update-auto-scaling-group --auto-scaling-group-name {quote(group.name)}"
     if group.max_size == 0:
-        yield case.finding(
-            FindingCode.GROUP_CANNOT_GROW,
-            case.conflict,
+        yield context.finding(
+            FindingCode.GROUP_CANNOT_SCALE_OUT,
+            context.conflict,
             f"Group {group.name} has a maximum size of 0.",
             "Sluice never goes beyond the group's own bounds: no instance would ever start. Choose the most that you"
             " would pay for.",
             f"{update} --max-size 10",
         )
     elif group.max_size == group.min_size:
-        yield case.finding(
+        yield context.finding(
             FindingCode.GROUP_SIZE_FIXED,
-            case.conflict,
+            context.conflict,
             f"Group {group.name} has the same minimum and maximum size, {group.max_size}.",
             "Sluice never goes beyond the group's own bounds: it could neither scale out nor in.",
             f"{update} --min-size 0",
         )
 
 
-def _processes(case: Case, group: GroupRecord) -> Iterator[Finding]:
+def _processes(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
     for process, why in PROCESSES.items():
         if process in group.suspended:
-            yield case.doubt(
+            yield context.warning(
                 FindingCode.PROCESS_SUSPENDED,
                 f"Process {process} of group {group.name} is suspended.",
                 why,
@@ -75,11 +75,11 @@ def _processes(case: Case, group: GroupRecord) -> Iterator[Finding]:
             )
 
 
-def _instances(case: Case, group: GroupRecord) -> Iterator[Finding]:
+def _instances(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
     of_group = f"--auto-scaling-group-name {quote(group.name)}"
     if group.protects_new:
         # https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-protection.html
-        yield case.doubt(
+        yield context.warning(
             FindingCode.NEW_INSTANCES_PROTECTED,
             f"Group {group.name} protects new instances from scale-in.",
             "Sluice leaves protection alone that it has not set: unless the consumers lift it themselves, the fleet"
@@ -89,7 +89,7 @@ def _instances(case: Case, group: GroupRecord) -> Iterator[Finding]:
         )
     if group.warm_pool:
         # https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
-        yield case.doubt(
+        yield context.warning(
             FindingCode.WARM_POOL,
             f"Group {group.name} has a warm pool.",
             "Its instances start and stop outside the fleet's size: a consumer that starts at boot takes messages"
@@ -101,8 +101,8 @@ def _instances(case: Case, group: GroupRecord) -> Iterator[Finding]:
         )
 
 
-def _policies(case: Case, group: GroupRecord) -> Iterator[Finding]:
-    policies = case.facts.policies
+def _policies(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
+    policies = context.facts.policies
     for policy in () if isinstance(policies, Unread) else policies:
         predictive = policy.kind == PREDICTIVE
         # AlarmNotification is how alarms reach dynamic policies.
@@ -113,33 +113,35 @@ def _policies(case: Case, group: GroupRecord) -> Iterator[Finding]:
         of_group = f"--auto-scaling-group-name {quote(group.name)}"
         delete = f"autoscaling delete-policy {of_group} --policy-name {quote(policy.name)}"
         if predictive:
-            yield case.finding(
+            yield context.finding(
                 FindingCode.PREDICTIVE_SCALING,
-                case.conflict,
+                context.conflict,
                 f"Predictive scaling policy {policy.name} sets the size of group {group.name}.",
-                "It raises the capacity to its own forecast, which Sluice then takes for a person's decision."
-                + _shadowed(case),
+                "It raises the capacity to its own forecast, which Sluice then takes for an operator's decision."
+                + _until_mode_act(context),
                 delete,
             )
         else:
-            yield case.finding(
+            yield context.finding(
                 FindingCode.SCALING_POLICY,
-                case.conflict,
+                context.conflict,
                 f"Scaling policy {policy.name} ({policy.kind}) sets the size of group {group.name}.",
                 "It and Sluice would undo what the other does, and each would start and end instances for it."
-                + _shadowed(case),
+                + _until_mode_act(context),
                 delete,
             )
 
 
-def _shadowed(case: Case) -> str:
+def _until_mode_act(context: CheckContext) -> str:
     return (
-        "" if case.fleet.mode is Mode.ACT else f" In mode {case.fleet.mode} Sluice sets nothing: delete it before act."
+        ""
+        if context.fleet.mode is Mode.ACT
+        else f" In mode {context.fleet.mode} Sluice sets nothing: delete it before act."
     )
 
 
-def _actions(case: Case, group: GroupRecord) -> Iterator[Finding]:
-    actions = case.facts.actions
+def _actions(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
+    actions = context.facts.actions
     for action in () if isinstance(actions, Unread) else actions:
         if "ScheduledActions" in group.suspended:
             continue
@@ -147,14 +149,15 @@ def _actions(case: Case, group: GroupRecord) -> Iterator[Finding]:
         said = ", ".join(f"{name} {value}" for name, value in sets.items() if value is not None)
         when = f" ({action.recurrence})" if action.recurrence else ""
         why = (
-            "It sets the desired capacity beside Sluice, which then takes it for a person's decision." + _shadowed(case)
+            "It sets the desired capacity beside Sluice, which then takes it for an operator's decision."
+            + _until_mode_act(context)
             if action.desired is not None
             else "Sluice stays within the group's bounds whatever they are: a schedule that is there to meet load is"
             " no longer needed."
         )
-        yield case.finding(
+        yield context.finding(
             FindingCode.SCHEDULED_ACTION,
-            case.conflict if action.desired is not None else Severity.DOUBTFUL,
+            context.conflict if action.desired is not None else Severity.WARNING,
             f"Scheduled action {action.name}{when} changes group {group.name}: {said}.",
             why,
             f"autoscaling delete-scheduled-action --auto-scaling-group-name {quote(group.name)}"
@@ -162,12 +165,12 @@ def _actions(case: Case, group: GroupRecord) -> Iterator[Finding]:
         )
 
 
-def _hooks(case: Case, group: GroupRecord) -> Iterator[Finding]:
-    own = {case.fleet.drain.hook, case.fleet.launch.hook, f"{case.stack}-drain", f"{case.stack}-ready"}
-    hooks = case.facts.hooks
+def _hooks(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
+    own = {context.fleet.drain.hook, context.fleet.launch.hook, f"{context.stack}-drain", f"{context.stack}-ready"}
+    hooks = context.facts.hooks
     for hook in () if isinstance(hooks, Unread) else hooks:
         if hook.name not in own:
-            yield case.doubt(
+            yield context.warning(
                 FindingCode.OTHER_HOOK,
                 f"Group {group.name} has lifecycle hook {hook.name} ({hook.transition.rpartition(':')[2]},"
                 f" {seconds(hook.timeout_s)}), which is not Sluice's.",
@@ -188,14 +191,14 @@ def _of_hook(hook: HookRecord) -> str:
     return "A new instance counts only once it is completed: the lead time that Sluice measures has it within."
 
 
-def _fleets(case: Case) -> Iterator[Finding]:
-    fleets, own = case.facts.fleets, case.fleet
+def _fleets(context: CheckContext) -> Iterator[Finding]:
+    fleets, own = context.facts.fleets, context.fleet
     if isinstance(fleets, Unread):
         return
     queues = {source.queue for source in own.sources}
     for record in fleets:
         other = record.fleet
-        if (record.stack, other.name) == (case.stack, own.name):
+        if (record.stack, other.name) == (context.stack, own.name):
             continue
         shared = [f"group {own.group}"] if other.group == own.group else []
         shared += [f"queue {source.name}" for source in other.sources if source.queue in queues]
@@ -204,10 +207,10 @@ def _fleets(case: Case) -> Iterator[Finding]:
         if not shared:
             continue
         path = f"/sluice/{record.stack}/fleets/{other.name}"
-        twice = record.stack == case.stack or (own.mode is Mode.ACT and other.mode is Mode.ACT)
-        yield case.finding(
+        twice = record.stack == context.stack or (own.mode is Mode.ACT and other.mode is Mode.ACT)
+        yield context.finding(
             FindingCode.OTHER_FLEET,
-            Severity.PROBLEM if twice else Severity.DOUBTFUL,
+            Severity.PROBLEM if twice else Severity.WARNING,
             f"Fleet {other.name} of Sluice stack {record.stack} (mode {other.mode}) has the same"
             f" {' and '.join(shared)}.",
             "Two planners would set one group's size, two drainers stop its instances, and two redrivers share its dead"

@@ -8,7 +8,7 @@ from typing import Any
 
 from sluice.config.fleet import QueuePolicy, RedriveMode
 from sluice.onboarding.account import KeyRecord, QueueRecord
-from sluice.onboarding.case import Case, seconds
+from sluice.onboarding.check_context import CheckContext, seconds
 from sluice.onboarding.facts import Unread
 from sluice.onboarding.findings import Finding, FindingCode
 
@@ -24,33 +24,35 @@ HOST = re.compile(r"^https?://(?:sqs\.([a-z0-9-]+)\.|([a-z0-9-]+)\.queue\.)amazo
 KEY_OPERATIONS = ("Decrypt", "GenerateDataKey")
 
 
-def queue_findings(case: Case) -> Iterator[Finding]:
+def queue_findings(context: CheckContext) -> Iterator[Finding]:
     """What is wrong with the fleet's queues, in their order."""
-    for source in case.fleet.sources:
-        yield from _there(case, source.queue, FindingCode.QUEUE_MISSING, "queue", "there is nothing to scale for")
+    for source in context.fleet.sources:
+        yield from _existence(
+            context, source.queue, FindingCode.QUEUE_MISSING, "queue", "there is nothing to scale for"
+        )
         if source.dead_letter_queue:
             why = "what fails for good would have nowhere to be redriven from"
             code = FindingCode.DEAD_LETTER_QUEUE_MISSING
-            yield from _there(case, source.dead_letter_queue, code, "dead_letter_queue", why)
-        queue = case.facts.queues.get(source.queue)
+            yield from _existence(context, source.dead_letter_queue, code, "dead_letter_queue", why)
+        queue = context.facts.queues.get(source.queue)
         if isinstance(queue, QueueRecord):
-            yield from _times(case, queue)
-            yield from _dead_lettering(case, source, queue)
-    yield from _keys(case)
+            yield from _visibility_timeout(context, queue)
+            yield from _dead_lettering(context, source, queue)
+    yield from _keys(context)
 
 
-def _there(case: Case, url: str, code: FindingCode, field: str, why: str) -> Iterator[Finding]:
-    if url not in case.facts.queues or case.facts.queues[url] is not None:
+def _existence(context: CheckContext, url: str, code: FindingCode, field: str, why: str) -> Iterator[Finding]:
+    if url not in context.facts.queues or context.facts.queues[url] is not None:
         return
     name = url.rpartition("/")[2]
     more = " --attributes FifoQueue=true" if name.endswith(".fifo") else ""
     region = region_of(url)
-    what = f"{case.said(field)}: queue {url} does not exist."
-    if region and region != case.region:
-        what = f"{case.said(field)}: queue {url} is in region {region}, and cannot be reached from here."
+    what = f"{context.field_name(field)}: queue {url} does not exist."
+    if region and region != context.region:
+        what = f"{context.field_name(field)}: queue {url} is in region {region}, and cannot be reached from here."
         why = f"{why}: a fleet's queues are in its stack's region"
     remedy = f"sqs create-queue --queue-name {quote(name)}{more}"
-    yield case.problem(code, what, f"{_sentence(why)} Correct the URL, or create the queue.", remedy)
+    yield context.problem(code, what, f"{_sentence(why)} Correct the URL, or create the queue.", remedy)
 
 
 def region_of(queue_url: str) -> str | None:
@@ -59,10 +61,10 @@ def region_of(queue_url: str) -> str | None:
     return found[1] or found[2] if found else None
 
 
-def _times(case: Case, queue: QueueRecord) -> Iterator[Finding]:
-    works_s = case.fleet.hints.seconds_per_message
+def _visibility_timeout(context: CheckContext, queue: QueueRecord) -> Iterator[Finding]:
+    works_s = context.fleet.hints.seconds_per_message
     if queue.visibility_s < works_s:
-        yield case.doubt(
+        yield context.warning(
             FindingCode.VISIBILITY_SHORT,
             f"Queue {queue.name} has a visibility timeout of {seconds(queue.visibility_s)}, and a message takes"
             f" {seconds(works_s)} (hints.seconds_per_message).",
@@ -74,20 +76,20 @@ def _times(case: Case, queue: QueueRecord) -> Iterator[Finding]:
         )
 
 
-def _dead_lettering(case: Case, source: QueuePolicy, queue: QueueRecord) -> Iterator[Finding]:
+def _dead_lettering(context: CheckContext, source: QueuePolicy, queue: QueueRecord) -> Iterator[Finding]:
     url = source.dead_letter_queue
-    field = case.said("dead_letter_queue")
+    field = context.field_name("dead_letter_queue")
     if url is None:
         if queue.dead_letter_arn:
             name = queue.dead_letter_arn.rpartition(":")[2]
-            yield case.doubt(
+            yield context.warning(
                 FindingCode.DEAD_LETTERS_UNATTENDED,
                 f"{field}: is not given, and queue {queue.name} sends its dead letters to {name}.",
                 "Sluice neither retries nor quarantines them, and they expire. Give the URL to change that.",
                 f"sqs get-queue-url --queue-name {quote(name)}",
             )
         return
-    dead = case.facts.queues.get(url)
+    dead = context.facts.queues.get(url)
     if not isinstance(dead, QueueRecord):
         return
     policy = json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": queue.max_receive_count or RECEIVES})
@@ -95,14 +97,14 @@ def _dead_lettering(case: Case, source: QueuePolicy, queue: QueueRecord) -> Iter
     point = f"sqs set-queue-attributes --queue-url {quote(queue.url)} --attributes {quote(attributes)}"
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
     if queue.dead_letter_arn is None:
-        yield case.problem(
+        yield context.problem(
             FindingCode.REDRIVE_POLICY_MISSING,
             f"{field}: queue {queue.name} has no redrive policy, so nothing ever gets to {dead.name}.",
             "A message that always fails is received for as long as the queue keeps it.",
             point,
         )
     elif queue.dead_letter_arn != dead.arn:
-        yield case.problem(
+        yield context.problem(
             FindingCode.REDRIVE_POLICY_ELSEWHERE,
             f"{field}: is {dead.name}, and the redrive policy of queue {queue.name} points at {queue.dead_letter_arn}.",
             "Sluice would look after a queue that nothing of this fleet gets to. Correct the URL, or the policy.",
@@ -110,19 +112,19 @@ def _dead_lettering(case: Case, source: QueuePolicy, queue: QueueRecord) -> Iter
         )
     elif queue.max_receive_count == 1:
         more = json.dumps({"RedrivePolicy": json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": RECEIVES})})
-        yield case.doubt(
+        yield context.warning(
             FindingCode.RECEIVED_ONCE,
             f"Queue {queue.name} sends a message to {dead.name} after it was received once (maxReceiveCount 1).",
             "Whatever an instance had in hand when it died, or lost to Spot, is a dead letter at once.",
             f"sqs set-queue-attributes --queue-url {quote(queue.url)} --attributes {quote(more)}",
         )
-    yield from _dead_letter_queue(case, queue, dead)
+    yield from _dead_letter_queue(context, queue, dead)
 
 
-def _dead_letter_queue(case: Case, queue: QueueRecord, dead: QueueRecord) -> Iterator[Finding]:
+def _dead_letter_queue(context: CheckContext, queue: QueueRecord, dead: QueueRecord) -> Iterator[Finding]:
     set_of_dead = f"sqs set-queue-attributes --queue-url {quote(dead.url)} --attributes"
     if dead.dead_letter_arn:
-        yield case.doubt(
+        yield context.warning(
             FindingCode.DEAD_LETTERS_MOVE_ON,
             f"Dead-letter queue {dead.name} has a dead-letter queue of its own,"
             f" {dead.dead_letter_arn.rpartition(':')[2]} (after {dead.max_receive_count} receives).",
@@ -130,8 +132,8 @@ def _dead_letter_queue(case: Case, queue: QueueRecord, dead: QueueRecord) -> Ite
             " not look, and are neither retried nor quarantined.",
             f"{set_of_dead} RedrivePolicy=",
         )
-    if case.fleet.redrive.mode is RedriveMode.AUTO and dead.visibility_s < REDRIVER_TIMEOUT_S:
-        yield case.problem(
+    if context.fleet.redrive.mode is RedriveMode.AUTO and dead.visibility_s < REDRIVER_TIMEOUT_S:
+        yield context.problem(
             FindingCode.DEAD_LETTER_VISIBILITY_SHORT,
             f"Dead-letter queue {dead.name} has a visibility timeout of {seconds(dead.visibility_s)}, and the"
             " redriver may"
@@ -141,7 +143,7 @@ def _dead_letter_queue(case: Case, queue: QueueRecord, dead: QueueRecord) -> Ite
         )
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/setting-up-dead-letter-queue-retention.html
     if dead.retention_s < queue.retention_s:
-        yield case.doubt(
+        yield context.warning(
             FindingCode.RETENTION_SHORT,
             f"Dead-letter queue {dead.name} keeps a message for {seconds(dead.retention_s)}, and queue {queue.name} for"
             f" {seconds(queue.retention_s)}.",
@@ -154,26 +156,26 @@ def _dead_letter_queue(case: Case, queue: QueueRecord, dead: QueueRecord) -> Ite
 # --------------------------------------------------------------------------- keys
 
 
-def _keys(case: Case) -> Iterator[Finding]:
-    role = f"{case.stack}-redriver"
-    for key_id, key in case.facts.keys.items():
-        users = [q.name for q in case.facts.queues.values() if isinstance(q, QueueRecord) and q.key_id == key_id]
+def _keys(context: CheckContext) -> Iterator[Finding]:
+    role = f"{context.stack}-redriver"
+    for key_id, key in context.facts.keys.items():
+        users = [q.name for q in context.facts.queues.values() if isinstance(q, QueueRecord) and q.key_id == key_id]
         of_queues = f"{key_id}, which encrypts {' and '.join(users)}"
         if isinstance(key, Unread):
             continue
         if key is None:
-            yield case.problem(
+            yield context.problem(
                 FindingCode.KEY_MISSING,
                 f"KMS key {of_queues}, does not exist.",
                 "Nobody can send to the queue or receive from it.",
-                f"sqs set-queue-attributes --queue-url {quote(_url_of(case, key_id))}"
+                f"sqs set-queue-attributes --queue-url {quote(_url_of(context, key_id))}"
                 " --attributes KmsMasterKeyId=,SqsManagedSseEnabled=true",
             )
             continue
         if key.state != "Enabled":
             mend = "cancel-key-deletion" if key.state == "PendingDeletion" else "enable-key"
             # https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
-            yield case.problem(
+            yield context.problem(
                 FindingCode.KEY_UNUSABLE,
                 f"KMS key {of_queues}, is {key.state}.",
                 "Messages can be neither sent, received nor redriven while it is.",
@@ -181,14 +183,14 @@ def _keys(case: Case) -> Iterator[Finding]:
             )
         if key.managed_by_aws:
             continue  # its policy lets everybody in who may use SQS in the account: nothing is to be granted
-        yield from _granted(case, key, users)
-        policy = case.facts.key_policies.get(key.arn)
+        yield from _granted(context, key, users)
+        policy = context.facts.key_policies.get(key.arn)
         if isinstance(policy, str) and not leaves_access_to_iam(policy, key.arn):
             # https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html: without permission from the key
             # policy, IAM policies that allow have no effect.
             partition, account = key.arn.split(":")[1], key.arn.split(":")[4]
             region = key.arn.split(":")[3]
-            yield case.doubt(
+            yield context.warning(
                 FindingCode.KEY_POLICY_CLOSED,
                 f"The policy of KMS key {of_queues}, does not leave access to IAM.",
                 f"What the stack grants to its role {role} has no effect, unless the policy or a grant names that role:"
@@ -198,19 +200,19 @@ def _keys(case: Case) -> Iterator[Finding]:
             )
 
 
-def _url_of(case: Case, key_id: str) -> str:
-    records = (q for q in case.facts.queues.values() if isinstance(q, QueueRecord))
+def _url_of(context: CheckContext, key_id: str) -> str:
+    records = (q for q in context.facts.queues.values() if isinstance(q, QueueRecord))
     return next(record.url for record in records if record.key_id == key_id)
 
 
-def _granted(case: Case, key: KeyRecord, queues: list[str]) -> Iterator[Finding]:
-    if case.granted_keys is None or key.arn in case.granted_keys:
+def _granted(context: CheckContext, key: KeyRecord, queues: list[str]) -> Iterator[Finding]:
+    if context.granted_keys is None or key.arn in context.granted_keys:
         return
-    given = f"is {', '.join(sorted(case.granted_keys))}" if case.granted_keys else "is not given"
-    yield case.problem(
+    given = f"is {', '.join(sorted(context.granted_keys))}" if context.granted_keys else "is not given"
+    yield context.problem(
         FindingCode.KEY_NOT_GRANTED,
-        f"{case.said('queue_kms_key_arn')}: {given}, and {' and '.join(queues)} {'is' if len(queues) == 1 else 'are'}"
-        f" encrypted with {key.arn}.",
+        f"{context.field_name('queue_kms_key_arn')}: {given}, and {' and '.join(queues)}"
+        f" {'is' if len(queues) == 1 else 'are'} encrypted with {key.arn}.",
         "The redriver may not use the key: it could read no dead letter, and send none back. Give that ARN; this shows"
         " the key.",
         f"kms describe-key --key-id {key.arn}",

@@ -92,7 +92,7 @@ class Assessment:
 
         An idle unit can be launched anew for less than it costs to keep.
         """
-        configured = self.fleet.limits.shrink_window_s
+        configured = self.fleet.limits.stabilization_window_s
         if configured is not None:
             return configured
         if not self.patient:

@@ -130,7 +130,7 @@ def demands_of(
         share = own.rate_per_s / total_per_s if total_per_s > 0.0 else 0.0
         ahead_per_s = share * arrivals.ahead_per_s
         expected = replace(own, ahead_per_s=ahead_per_s, error_per_s=share * arrivals.error_per_s)
-        single = fleet.through(source)
+        single = fleet.with_only(source)
         wait_s = planned_wait_s(single.target_wait_s, lead_s, timing)
         state = QueueState(snapshot.at, reading, alone)
         owed = due(state, single, expected, timing=timing, wait_s=wait_s, lead_s=lead_s, now=now)

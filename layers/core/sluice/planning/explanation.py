@@ -132,7 +132,7 @@ def figures(tick: Assessment) -> tuple[Figure, ...]:
     group_age_s = max(0.0, now - tick.group.at)
     service_rate, lead_time = tick.estimates.service_rate, tick.estimates.lead_time
     came = "metric" if tick.memory.arrivals.history.counts else "queue"
-    window = "configured" if tick.fleet.limits.shrink_window_s is not None else lead_time.source
+    window = "configured" if tick.fleet.limits.stabilization_window_s is not None else lead_time.source
     working, oldest_s, batches = supply.working, tick.required.oldest_s, tick.required.of_batches
     return (
         _figure("visible", queue.visible, now, live_s),

@@ -254,7 +254,7 @@ def protected(tick: Assessment, wish: Wish) -> str | None:
     """
     if wish.want >= tick.current:
         return None
-    held = capacity(tuple(each for each in tick.group.instances if each.protected), Lifecycle.WORKING)
+    held = capacity(tuple(each for each in tick.group.instances if each.protected), Lifecycle.IN_SERVICE)
     if not wish.raise_to(min(tick.current, ceil(held - TINY))):
         return None
     return f"{tick.units(held)} {is_are(held)} protected from scale-in, since the consumer reports work"

@@ -152,7 +152,7 @@ def supply_of(
         now: epoch seconds.
     """
     at_hand, blind_s = AT_HAND if patient else 0.0, lead_s + timing.tick_s
-    working = capacity(group.instances, Lifecycle.WORKING)
+    working = capacity(group.instances, Lifecycle.IN_SERVICE)
     busy = places  # where it is unknown
     if queue.in_flight is not None:
         busy = min(places, queue.in_flight.value / working) if working > 0 else 0.0
@@ -176,7 +176,7 @@ def supply_of(
 
 def _lightest(group: GroupReading) -> float:
     """The units of the smallest instance in service."""
-    return min(each.weight for each in group.instances if each.state is Lifecycle.WORKING and each.healthy)
+    return min(each.weight for each in group.instances if each.state is Lifecycle.IN_SERVICE and each.healthy)
 
 
 def _due(lead_s: float, age_s: float, soonest_s: float) -> float:

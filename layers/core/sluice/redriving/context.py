@@ -112,7 +112,7 @@ class Invocation:
         """
         return tuple(
             Way(
-                fleet.through(source),
+                fleet.with_only(source),
                 self.queue(source.queue),
                 source.paused,
                 tuple(

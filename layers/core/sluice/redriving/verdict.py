@@ -151,8 +151,8 @@ def left_s(message: Message, retention_s: float | None, now: float) -> float | N
 
 def margin_s(policy: RedrivePolicy, retention_s: float) -> float:
     """How long before its end a dead letter that waits is put away, in seconds."""
-    if policy.archive_before_s is not None:
-        return policy.archive_before_s
+    if policy.quarantine_before_s is not None:
+        return policy.quarantine_before_s
     return min(MARGIN_MAX_S, MARGIN_SHARE * retention_s)
 
 

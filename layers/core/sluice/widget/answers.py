@@ -108,7 +108,7 @@ def _queues(seen: Mapping[str, Any]) -> htpy.Node:
 
 
 def _peek(found: Mapping[str, Any]) -> htpy.Node:
-    """Dead letters in their queue, which a person has looked into."""
+    """Dead letters in their queue, which an operator has looked into."""
     messages = found["messages"]
     waiting = "" if found["waiting_count"] is None else f" of about {found['waiting_count']:,} waiting"
     return [

@@ -87,7 +87,7 @@ def _filter(view: View, fleet: Fleet) -> htpy.Node:
 
 
 def _aside(groups: list[FailureGroup], view: View, fleet: Fleet) -> htpy.Node:
-    """Groups that a person set aside, out of the way but never out of sight."""
+    """Groups that an operator set aside, out of the way but never out of sight."""
     if not groups:
         return None
     return htpy.details(".sl-sample")[
@@ -118,7 +118,7 @@ def _archiving(group: FailureGroup, fleet: Fleet, *, undo: bool) -> dict[str, An
 
 
 def _manual(view: View, fleet: Fleet) -> htpy.Node:
-    """Nobody takes the dead letters but a person: from the queue itself, since it cannot be searched, all of them."""
+    """Only an operator takes the dead letters: from the queue itself, since it cannot be searched, all of them."""
     several = len(fleet.dead_letter_queues) > 1
     where = "dead-letter queues" if several else "dead-letter queue"
     return htpy.div(".sl-line.sl-quiet")[

@@ -11,7 +11,7 @@ from sluice.widget.text import counted, duration, number, shown
 from sluice.widget.view import View
 
 DECISIONS_SHOWN = 6  # at once; the others are folded away
-DECISIONS_FOLDED = 24  # more than a person reads; the ledger keeps them
+DECISIONS_FOLDED = 24  # more than an operator reads; the ledger keeps them
 SENTENCE_LIMIT = 600
 
 

@@ -78,7 +78,7 @@ def _drain(drain: Drain, view: View) -> htpy.Node:
 
 
 def _retained(drain: Drain, view: View) -> htpy.Node:
-    """An instance that costs on until a person lets it go, and how to."""
+    """An instance that costs on until an operator lets it go, and how to."""
     age_s = view.now - (drain.updated_at if drain.retained_at is None else drain.retained_at)
     hourly = None if view.fleet is None else view.fleet.drain.hourly_cost
     cost = "" if hourly is None else f"{DOT}has cost {age_s / 3_600 * hourly:,.2f}"
@@ -92,7 +92,7 @@ def _retained(drain: Drain, view: View) -> htpy.Node:
     ]
 
 
-# What is done or released goes on by itself: nothing is left for a person to decide.
+# What is done or released goes on by itself: nothing is left for an operator to decide.
 _HELD = frozenset({DrainState.NOTICED, DrainState.STOPPING, DrainState.EXPIRED})
 _CUT_SHORT = "Its consumer has not said that it is done: what it works on is cut short, and comes again."
 _LOST = "What is to be found out on it must have been found out: nothing of it is left."

@@ -1,4 +1,4 @@
-"""Foreign text, figures and times as a person reads them in the widget.
+"""Foreign text, figures and times as an operator reads them in the widget.
 
 What a message, an answer of AWS or a document says is data (design: redriver invariant 6). htpy escapes it; this
 module takes care of what escaping leaves: characters that a browser does not show or that reorder what stands

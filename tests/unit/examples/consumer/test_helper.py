@@ -47,7 +47,7 @@ class FakeAws:
         assert (entry["Source"], entry["DetailType"]) == ("sluice.consumer", "Sluice Consumer Report")
         detail = json.loads(entry["Detail"])
         assert (detail["group"], detail["instance-id"]) == ("workers", "i-1")
-        self.words.append((detail["state"], detail["in-hand"]))
+        self.words.append((detail["state"], detail["in-flight"]))
         return {"FailedEntryCount": 0, "Entries": [{}]}
 
     def complete_lifecycle_action(self, **request: str) -> None:

@@ -63,7 +63,7 @@ def test_order_is_refused_by_name_when_one_field_is_wrong(field: str, value: obj
 
 
 def test_order_names_every_field_when_several_are_wrong() -> None:
-    """A person gets to see all problems at once."""
+    """An operator gets to see all problems at once."""
     with pytest.raises(InvalidOrderError) as caught:
         parse_order({})
     assert list(caught.value.problems) == ["order_id", "customer", "sku", "quantity"]

@@ -139,7 +139,7 @@ def test_user_data_keeps_the_work_log_when_a_bucket_is_given(user_data: str) -> 
 
 
 def test_every_parameter_is_described_and_bounded(template: dict[str, Any]) -> None:
-    """A person who is asked for it knows what is meant, and a slip is refused at once."""
+    """An operator who is asked for it knows what is meant, and a slip is refused at once."""
     for name, parameter in template["Parameters"].items():
         assert parameter["Description"], name
         if parameter["Type"] == "Number":

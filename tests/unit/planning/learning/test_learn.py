@@ -181,15 +181,15 @@ def test_service_rate_when_messages_become_short_and_nothing_waits_any_more():
     assert 1 / rate_of(memory, fleet, NINE).value == pytest.approx(10, rel=0.05)
 
     def later(minutes: int, in_flight: float) -> Memory:
-        grown, counts, start = memory, [], NINE + 1320.0
+        learned, counts, start = memory, [], NINE + 1320.0
         for t in range(0, 60 * minutes + 31, 10):
             now = start + t
             counts = [(start + 60.0 * i, 60.0) for i in range(max(0, int((t - 30) // 60)))]
             queue = QueueReading(
                 Reading(0.0, now), Reading(in_flight, now), Reading(0.0, now), deleted=Series(60.0, tuple(counts))
             )
-            grown = learn_from(grown, seen(now, queue, a_group(now, 10)), fleet, now)
-        return grown
+            learned = learn_from(learned, seen(now, queue, a_group(now, 10)), fleet, now)
+        return learned
 
     assert 1 / rate_of(later(2, 1.0), fleet, NINE).value == pytest.approx(10, rel=0.05)
     assert 1 / rate_of(later(3, 1.0), fleet, NINE).value < 3.5
@@ -385,12 +385,12 @@ def test_lead_time_when_a_launch_is_seen_from_beginning_to_end():
     for launch in range(8):
         for t in range(0, 80, 10):
             now = NINE + 1000 * launch + t
-            state = Lifecycle.LAUNCHING if t < 50 else Lifecycle.WORKING
+            state = Lifecycle.LAUNCHING if t < 50 else Lifecycle.IN_SERVICE
             group = replace(
                 a_group(now, 1),
                 desired=2,
                 instances=(
-                    Instance("i-old", Lifecycle.WORKING),
+                    Instance("i-old", Lifecycle.IN_SERVICE),
                     *((Instance(f"i-{launch}", state),) if t >= 10 else ()),
                 ),
             )
@@ -426,7 +426,7 @@ def test_lead_time_when_a_launch_fits_between_two_ticks():
     fleet, memory = a_fleet(hints={"lead_time_s": 120}), Memory()
     memory = learn_from(memory, seen(NINE, a_queue(NINE, 5), a_group(NINE, 0)), fleet, NINE)
     now = NINE + 4
-    group = replace(a_group(now), desired=1, instances=(Instance("i-1", Lifecycle.WORKING, launched_at=NINE + 1),))
+    group = replace(a_group(now), desired=1, instances=(Instance("i-1", Lifecycle.IN_SERVICE, launched_at=NINE + 1),))
     memory = learn_from(memory, seen(now, a_queue(now, 5), group), fleet, now)
     assert memory.launches.to_service is not None
     assert memory.launches.to_service.mean < 50
@@ -447,7 +447,7 @@ def test_lead_time_when_a_group_comes_from_zero():
     fleet, memory = a_fleet(), Memory()
     for t in range(0, 130, 10):
         now = NINE + t
-        state = Lifecycle.LAUNCHING if t < 60 else Lifecycle.WORKING
+        state = Lifecycle.LAUNCHING if t < 60 else Lifecycle.IN_SERVICE
         group = replace(a_group(now), desired=1, instances=(Instance("i-1", state, launched_at=NINE),))
         memory = learn_from(memory, seen(now, a_queue(now, 5, 1 if t >= 90 else 0), group), fleet, now)
     assert memory.launches.to_first_message is not None
@@ -461,7 +461,7 @@ def test_lead_time_when_a_group_comes_from_zero():
 def test_lead_time_when_nothing_waits_for_a_group_from_zero():
     """Without work there is no first message to wait for."""
     fleet, memory = a_fleet(), Memory()
-    for t, state in ((0, Lifecycle.LAUNCHING), (10, Lifecycle.WORKING), (20, Lifecycle.WORKING)):
+    for t, state in ((0, Lifecycle.LAUNCHING), (10, Lifecycle.IN_SERVICE), (20, Lifecycle.IN_SERVICE)):
         now = NINE + t
         group = replace(a_group(now), desired=1, instances=(Instance("i-1", state, launched_at=NINE),))
         memory = learn_from(memory, seen(now, a_queue(now, 0), group), fleet, now)

@@ -22,7 +22,9 @@ class WarmingWorld(World):
         """What a tick sees."""
         told = World.snapshot(self)
         instances = tuple(
-            replace(one, state=Lifecycle.WORKING if unit.ready_at - self.warms_up_s <= self.t else Lifecycle.LAUNCHING)
+            replace(
+                one, state=Lifecycle.IN_SERVICE if unit.ready_at - self.warms_up_s <= self.t else Lifecycle.LAUNCHING
+            )
             for one, unit in zip(told.group.instances, self.units, strict=True)
         )
         return replace(told, group=replace(told.group, instances=instances))

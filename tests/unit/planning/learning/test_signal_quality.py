@@ -73,7 +73,7 @@ def test_fleet_when_one_look_finds_nothing():
     assert decisions[-1].want >= 1
 
 
-def test_growth_when_one_count_is_far_too_high():
+def test_scale_out_when_one_count_is_far_too_high():
     """5000 where never more than thirty came in a minute: looked at once more, and it was not there."""
     honest, _ = looked([20, 20, 20, 20])
     spiked, memory = looked([20, 20, 5000, 20])
@@ -81,7 +81,7 @@ def test_growth_when_one_count_is_far_too_high():
     assert [sighting.visible for sighting in memory.samples] == [20, 20, 20]
 
 
-def test_growth_when_a_burst_is_real():
+def test_scale_out_when_a_burst_is_real():
     """The second look is believed, with the time of the first: 5000 are 23.4 units' work for 282 - 60 - 10 s or so."""
     decisions, memory = looked([20, 5000, 4960])
     assert decisions[1].want <= 4
@@ -99,8 +99,8 @@ def test_growth_when_a_burst_is_real():
         (a_fleet(target_wait_s=300), changed(MEASURED, arrivals=replace(QUIET_DAY, counts=(30.0,) * 59 + (3000.0,)))),
     ],
 )
-def test_growth_when_there_is_no_time_or_no_reason_to_doubt(fleet, memory):
-    """Where waiting would cost the promise, or where as much has come within a minute before, growth does not wait."""
+def test_scale_out_when_there_is_no_time_or_no_reason_to_doubt(fleet, memory):
+    """Where waiting would cost the promise, or as much has come within a minute before, scaling out does not wait."""
     decisions, _ = looked([20, 5000], memory=memory, fleet=fleet)
     assert decisions[1].want > 20
 

@@ -80,7 +80,7 @@ def test_crash_when_messages_come_back_late():
 
 
 def test_downstream_when_every_other_attempt_fails():
-    """Each message takes two attempts: that is work, twice as much; the fleet grows to it and is in time."""
+    """Each message takes two attempts: that is work, twice as much; the fleet scales out to it and is in time."""
     rng = random.Random(5)  # the same in every run
     world = FailingWorld(lambda _t: 3.0, lambda t, _poison: t >= 1500 and rng.random() < 0.5, back_after_s=10.0)
     world.live(FLEET, 5400)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sluice.model.observed import Lifecycle
-from tools.backtest.conditions import Conditions, ShrinkOrder
+from tools.backtest.conditions import Conditions, ScaleInOrder
 from tools.backtest.group import Group, Unit, shuffle
 from tools.backtest.policies import make
 from tools.backtest.queues import FluidQueue, MessageQueue, Waits, queue_for, service_times
@@ -249,7 +249,7 @@ def test_simulate_when_launches_fail() -> None:
     assert policy._seen[-1][3] == 3
 
 
-def test_simulate_when_a_group_shrinks_while_it_launches() -> None:
+def test_simulate_when_a_group_scales_in_while_it_launches() -> None:
     """What works goes before what still launches, which is not there to be lost."""
     policy = Script(wants=((0.0, 3), (100.0, 5), (110.0, 2)))
     simulate(a_trace(0, 0, 1, 1), policy, EXACT)
@@ -260,7 +260,7 @@ def test_shuffle_when_compared_with_the_library() -> None:
     """The same draws, the same order: old results stay what they are."""
     ours, theirs = Random(7), Random(7)
     for count in (0, 1, 2, 3, 8, 50, 129):
-        units = [Unit(number, 0.0, Lifecycle.WORKING) for number in range(count)]
+        units = [Unit(number, 0.0, Lifecycle.IN_SERVICE) for number in range(count)]
         numbers = list(range(count))
         shuffle(units, ours)
         theirs.shuffle(numbers)
@@ -270,16 +270,16 @@ def test_shuffle_when_compared_with_the_library() -> None:
 
 @pytest.mark.parametrize(
     ("order", "left"),
-    [(ShrinkOrder.OLDEST, {"i-00000003", "i-00000004"}), (ShrinkOrder.NEWEST, {"i-00000001", "i-00000002"})],
+    [(ScaleInOrder.OLDEST, {"i-00000003", "i-00000004"}), (ScaleInOrder.NEWEST, {"i-00000001", "i-00000002"})],
 )
-def test_group_when_it_shrinks_in_order(order: ShrinkOrder, left: set[str]) -> None:
+def test_group_when_it_scales_in_in_order(order: ScaleInOrder, left: set[str]) -> None:
     """The oldest or the newest go first, as the conditions say."""
-    conditions = replace(EXACT, shrink_order=order, drain_s=30.0)
+    conditions = replace(EXACT, scale_in_order=order, drain_s=30.0)
     group = Group(MessageQueue(a_trace(0, 1), conditions), conditions, 0.0)
     group.start(4)
     group.set_desired(2, 10.0)
     seen = group.instances()
-    assert {each.id for each in seen if each.state is Lifecycle.WORKING} == left
+    assert {each.id for each in seen if each.state is Lifecycle.IN_SERVICE} == left
     assert sum(each.state is Lifecycle.DRAINING for each in seen) == 2
     group.advance(41.0)
     assert len(group.instances()) == 2
@@ -335,10 +335,12 @@ def test_sluice_when_nothing_comes_for_an_hour() -> None:
 
 
 def test_sluice_when_its_window_is_set() -> None:
-    """A longer window before a shrink keeps more instances."""
+    """A longer window before scaling in keeps more instances."""
     trace = a_trace(*([60] * 20 + [5] * 40))
     conditions = Conditions(seconds_per_message=10.0)
-    short, long = (simulate(trace, make(f"sluice:hinted=yes,shrink_window_s={s}"), conditions) for s in (0, 1200))
+    short, long = (
+        simulate(trace, make(f"sluice:hinted=yes,stabilization_window_s={s}"), conditions) for s in (0, 1200)
+    )
     assert long.instance_hours > 1.2 * short.instance_hours
 
 

@@ -68,7 +68,7 @@ def learn_lead_time(
             ordered_at = since_at if is_fine else at
             under_way.append((instance.id, launched_at if launched_at is not None else ordered_at))
         elif (
-            instance.state is Lifecycle.WORKING
+            instance.state is Lifecycle.IN_SERVICE
             and launched_at is not None
             and before is not None
             and (instance.id in known or launched_at >= since_at)
@@ -109,7 +109,7 @@ def _learn_first_message(
     """Time how long the first unit of a group that comes from zero takes to receive its first message."""
     estimate = memory.to_first_message
     if first_unit is not None:
-        is_there = any(each.id == first_unit[0] and each.state is Lifecycle.WORKING for each in group.instances)
+        is_there = any(each.id == first_unit[0] and each.state is Lifecycle.IN_SERVICE for each in group.instances)
         in_flight = queue.in_flight.value if queue.in_flight is not None else 0.0
         waits = queue.visible is not None and queue.visible.value > 0
         if in_flight > 0:

@@ -144,6 +144,6 @@ def _learn_spending(memory: Memory, group: GroupReading, timing: Timing, at: flo
     spent_s = memory.spending.spent_s if memory.spending.day_at == day_at else 0.0
     if memory.learned_at:
         since = max(memory.learned_at, day_at, at - timing.sample_window_s)
-        running = capacity(group.instances, Lifecycle.WORKING, Lifecycle.LAUNCHING, Lifecycle.DRAINING)
+        running = capacity(group.instances, Lifecycle.IN_SERVICE, Lifecycle.LAUNCHING, Lifecycle.DRAINING)
         spent_s += running * max(0.0, at - since)
     return Spending(day_at, spent_s)

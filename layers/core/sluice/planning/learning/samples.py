@@ -62,7 +62,7 @@ def record(
     """
     if queue.visible is None:
         return queue_memory.samples
-    working = capacity(group.instances, Lifecycle.WORKING)
+    working = capacity(group.instances, Lifecycle.IN_SERVICE)
     # A guessed rate would make up arrivals by the thousand: until it is proven, arrivals are what the counts rise by.
     rate_per_s = known.rate.value if known.is_proven else 0.0
     most = _most_to_come(queue_memory, known, queue, group, fleet=fleet, timing=timing, at=at)

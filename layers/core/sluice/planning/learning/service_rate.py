@@ -74,7 +74,7 @@ def service_rate(
 def is_proven(memory: RateMemory, fleet: Fleet) -> bool:
     """Whether the service rate is more than a guess: the user set it, or something is known to have been completed."""
     estimate = memory.estimate
-    return fleet.hints.tells_speed or (estimate is not None and estimate.weight >= 1.0)
+    return fleet.hints.has_speed_hint or (estimate is not None and estimate.weight >= 1.0)
 
 
 # --------------------------------------------------------------------------- learned
@@ -257,7 +257,7 @@ def _weigh(count: float, busy_s: float, evidence: tuple[float, float], expected:
 def _estimate(evidence: tuple[float, float], fleet: Fleet, at: float) -> Estimate:
     """The rate by the evidence and the hint, each by its weight."""
     messages, seconds = evidence
-    weight = HINT_WEIGHT if fleet.hints.tells_speed else DEFAULT_WEIGHT
+    weight = HINT_WEIGHT if fleet.hints.has_speed_hint else DEFAULT_WEIGHT
     hinted_per_s = fleet.hints.service_rate_per_s
     return Estimate((messages + weight) / (seconds + weight / hinted_per_s), messages, at)
 

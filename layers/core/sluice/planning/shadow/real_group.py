@@ -44,7 +44,7 @@ def units_of(group: GroupReading) -> RealGroup:
     """Units launching or in service, and draining: healthy or not, they are paid for."""
     serving = draining = 0.0
     for instance in group.instances:
-        if instance.state in {Lifecycle.LAUNCHING, Lifecycle.WORKING}:
+        if instance.state in {Lifecycle.LAUNCHING, Lifecycle.IN_SERVICE}:
             serving += instance.weight
         elif instance.state is Lifecycle.DRAINING:
             draining += instance.weight

@@ -162,7 +162,7 @@ def _begun(
 ) -> Shadow:
     """Equal to the real fleet. The score stays, unless it was by another target, or of other queues."""
     at, queue, queues = snapshot.at, snapshot.queue, _consumed(fleet)
-    working = capacity(group.instances, Lifecycle.WORKING)
+    working = capacity(group.instances, Lifecycle.IN_SERVICE)
     known = dict(memory.launches.under_way)
     launches = []
     for instance in group.instances:

@@ -108,7 +108,7 @@ class SimulatedFleet:
         """Units in service."""
         return self._settled + sum(units for _, due_at, units in self.launches if due_at <= at)
 
-    def in_hand(self, at: float) -> float:
+    def messages_in_flight(self, at: float) -> float:
         """Messages in flight, those of units that are leaving included."""
         return self.in_flight + sum(hand for gone_at, _, hand in self._leaving if gone_at > at)
 

@@ -12,7 +12,7 @@ from sluice.planning.shadow.simulated_fleet import SimulatedFleet, WaitingMessag
 def snapshot_of(simulated: SimulatedFleet, snapshot: Snapshot, group: GroupReading, fleet: Fleet) -> Snapshot:
     """What a tick would have seen of the simulated fleet. Counts are whole, as a queue's are."""
     at, real = snapshot.at, snapshot.queue
-    instances = (Instance("shadow", Lifecycle.WORKING),) * round(simulated.working(at))
+    instances = (Instance("shadow", Lifecycle.IN_SERVICE),) * round(simulated.working(at))
     for ordered_at, due_at, units in simulated.launches:
         if due_at > at:
             launching = Instance("shadow-launching", Lifecycle.LAUNCHING, launched_at=ordered_at)
@@ -25,7 +25,9 @@ def snapshot_of(simulated: SimulatedFleet, snapshot: Snapshot, group: GroupReadi
     else:
         own = _queue_of(simulated.queue, real, at)
     # Messages in flight are the fleet's; where they are unknown of one of several queues, its own reading has None.
-    in_flight = None if real.in_flight is None else Reading(float(round(simulated.in_hand(at))), real.in_flight.at)
+    in_flight = (
+        None if real.in_flight is None else Reading(float(round(simulated.messages_in_flight(at))), real.in_flight.at)
+    )
     return replace(
         snapshot,
         queue=replace(own, in_flight=in_flight),

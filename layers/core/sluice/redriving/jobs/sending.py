@@ -80,7 +80,7 @@ class JobSender:
     def ways_of(self, job: RedriveJob) -> tuple[Way, ...]:
         """The ways that a job's messages may go: back to their queues, or all to the one that it names."""
         if not self.ways or _goes_elsewhere(job):
-            return (Way(self.fleet if self.fleet.queue else self.fleet.through(self.fleet.sources[0]), self.to),)
+            return (Way(self.fleet if self.fleet.queue else self.fleet.with_only(self.fleet.sources[0]), self.to),)
         return self.ways
 
     def send_entries(self, job: RedriveJob, entries: Sequence[Quarantined], lanes: Lanes | None = None) -> RedriveJob:

@@ -10,7 +10,7 @@ from sluice.onboarding.findings import Finding, FindingCode, Severity
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class CheckContext:
     """One fleet to be judged."""
 
     fleet: Fleet
@@ -24,9 +24,9 @@ class Case:
     @property
     def conflict(self) -> Severity:
         """How bad it is what keeps Sluice from setting the group's size, or others who set it: only where it does."""
-        return Severity.PROBLEM if self.fleet.mode is Mode.ACT else Severity.DOUBTFUL
+        return Severity.PROBLEM if self.fleet.mode is Mode.ACT else Severity.WARNING
 
-    def said(self, name: str) -> str:
+    def field_name(self, name: str) -> str:
         """A field as the user wrote it."""
         return self.fields.get(name, name)
 
@@ -34,9 +34,9 @@ class Case:
         """A finding that fails a deployment; `remedy` is the AWS CLI's arguments."""
         return self.finding(code, Severity.PROBLEM, what, why, remedy)
 
-    def doubt(self, code: FindingCode, what: str, why: str, remedy: str) -> Finding:
+    def warning(self, code: FindingCode, what: str, why: str, remedy: str) -> Finding:
         """A finding that is told."""
-        return self.finding(code, Severity.DOUBTFUL, what, why, remedy)
+        return self.finding(code, Severity.WARNING, what, why, remedy)
 
     def finding(self, code: FindingCode, severity: Severity, what: str, why: str, remedy: str) -> Finding:
         """A finding of either kind."""

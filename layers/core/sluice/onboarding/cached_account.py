@@ -7,7 +7,7 @@ from sluice.onboarding.account import Account
 from sluice.ports.errors import PortError
 
 
-class _Remembering:
+class _CachedAccount:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._answers: dict[tuple[str, tuple[Any, ...]], Any] = {}
@@ -30,6 +30,6 @@ class _Remembering:
         return ask
 
 
-def remembering(account: Account) -> Account:
+def cached(account: Account) -> Account:
     """The same account, which gives again what it gave before, errors as well."""
-    return cast("Account", _Remembering(account))
+    return cast("Account", _CachedAccount(account))
