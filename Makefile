@@ -11,7 +11,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .envs/bootst
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.envs/sam/bin:$(CURDIR)/.envs/bootstrap/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 unexport VIRTUAL_ENV
-# Without byte code every process that the tests and the demo start would compile its imports anew.
+# Without byte code every process that the tests and the demo start would compile its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
 RUN := .venv/bin/python
@@ -91,7 +91,7 @@ check: setup-sandbox setup-scan ## Lint, types, import rules, template checks, s
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template queue.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template examples/orders/template.yaml
 
-format: .venv/.done ## Put the code into the house style
+format: .venv/.done ## Format the code
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 

@@ -73,7 +73,9 @@ class Drawing:
         transition = self.table.get((place, kind))
         if transition is None:
             return "·"
-        return " or ".join(state.value for state in self.states if state in transition.to) or "stays"
+        if transition.to <= {place}:
+            return "stays"
+        return " or ".join(state.value for state in self.states if state in transition.to)
 
 
 DRAWINGS = (

@@ -13,12 +13,12 @@ import pytest
 from sluice.config.fleet import DrainPolicy
 from sluice.consumers import protection
 from sluice.consumers import state_machine as launching_state_machine
-from sluice.consumers.state_machine import BootEventKind, BootTransition
-from sluice.draining import state_machine as draining
+from sluice.consumers.state_machine import BootEventKind
+from sluice.draining import release, state_machine, stop_command
 from sluice.draining.events import EventKind
-from sluice.draining.state_machine import DrainState, Transition
 from sluice.model.consumers import BootState, BootStep, Consumer
-from sluice.model.draining import CompleteHook, Drain, DrainStep, HookResult
+from sluice.model.draining import RELEASE_OWED, UNDER_WAY, CompleteHook, Drain, DrainState, DrainStep, HookResult
+from sluice.model.transition_table import Transition
 from tools.chaos import drain
 
 SEEDS = 400
@@ -50,12 +50,8 @@ def _first_violation(seeds: int = 3 * SEEDS) -> str:
     return ""
 
 
-def _move(name: str) -> Any:
-    return getattr(draining, name)
-
-
 def _dead_when_unknown(drain: Drain, event: Any, policy: DrainPolicy, now: float) -> DrainStep:
-    return _move("_succeeded")(drain, event, policy, now)
+    return stop_command.command_succeeded(drain, event, policy, now)
 
 
 def _never(drain: Drain, _event: Any, _policy: DrainPolicy, _now: float) -> DrainStep:
@@ -63,18 +59,18 @@ def _never(drain: Drain, _event: Any, _policy: DrainPolicy, _now: float) -> Drai
 
 
 def _never_asks_again(drain: Drain, event: Any, policy: DrainPolicy, now: float) -> DrainStep:
-    step: DrainStep = _move("_wait")(replace(drain, retry_at=None), event, policy, now)
+    step = release.wait(replace(drain, stop=replace(drain.stop, retry_at=None)), event, policy, now)
     return replace(step, drain=drain)
 
 
 def _impatient(drain: Drain, event: Any, policy: DrainPolicy, now: float) -> DrainStep:
     if now > drain.started_at + 30:
-        return _move("_expire")(drain, event, policy, now)
-    return _move("_wait")(drain, event, policy, now)
+        return release.expire(drain, event, policy, now)
+    return release.wait(drain, event, policy, now)
 
 
 def _beats_forever(drain: Drain, event: Any, policy: DrainPolicy, now: float) -> DrainStep:
-    return _move("_wait")(replace(drain, deadline_at=now + 1_000), event, policy, now)
+    return release.wait(replace(drain, deadline_at=now + 1_000), event, policy, now)
 
 
 MUTANTS = [
@@ -87,39 +83,35 @@ MUTANTS = [
     pytest.param(
         [(DrainState.STOPPING, EventKind.COMMAND_FAILED)], _dead_when_unknown, "on record as done", id="failed is done"
     ),
-    pytest.param([(None, EventKind.WAITING)], _never, "at the end|timed out", id="missed events stay missed"),
+    pytest.param([(None, EventKind.FOUND_WAITING)], _never, "at the end|timed out", id="missed events stay missed"),
+    pytest.param([(state, EventKind.TICK) for state in UNDER_WAY], _impatient, "released before", id="impatient"),
     pytest.param(
-        [(state, EventKind.TICK) for state in draining.UNDER_WAY], _impatient, "released before", id="impatient"
-    ),
-    pytest.param(
-        [(state, EventKind.TICK) for state in draining.UNDER_WAY],
+        [(state, EventKind.TICK) for state in UNDER_WAY],
         _never_asks_again,
         "is not released",
         id="a lost stop stays lost",
     ),
+    pytest.param([(state, EventKind.TICK) for state in UNDER_WAY], _never, "timed out under drain", id="no heartbeats"),
     pytest.param(
-        [(state, EventKind.TICK) for state in draining.UNDER_WAY], _never, "timed out under drain", id="no heartbeats"
-    ),
-    pytest.param(
-        [(state, EventKind.TICK) for state in draining.RELEASE_OWED],
+        [(state, EventKind.TICK) for state in RELEASE_OWED],
         _never,
         "owed and not given",
         id="owed and forgotten",
     ),
     pytest.param(
-        [(state, EventKind.DEADLINE) for state in draining.UNDER_WAY],
+        [(state, EventKind.DEADLINE) for state in UNDER_WAY],
         _beats_forever,
         "heartbeat after its deadline|at the end",
         id="no deadline",
     ),
     pytest.param(
-        [(state, EventKind.REPORT_WORKING) for state in draining.UNDER_WAY],
+        [(state, EventKind.CONSUMER_WORKING) for state in UNDER_WAY],
         _never,
         "given up for silent",
         id="deaf to consumers",
     ),
     pytest.param(
-        [(state, EventKind.ENDED) for state in draining.UNDER_WAY],
+        [(state, EventKind.MACHINE_ENDED) for state in UNDER_WAY],
         _never,
         "its machine has ended",
         id="waits for the dead",
@@ -157,8 +149,8 @@ def test_harness_finds_the_fault_when_a_rule_is_broken(
     rows: list[tuple[DrainState | None, EventKind]], move: Any, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one rule of the table broken, some seed violates just the invariant that the rule serves."""
-    broken = {key: Transition(move, draining.TABLE[key].to) for key in rows}
-    monkeypatch.setattr(draining, "TABLE", {**draining.TABLE, **broken})
+    broken = {key: Transition(move, state_machine.TABLE[key].to) for key in rows}
+    monkeypatch.setattr(state_machine, "TABLE", {**state_machine.TABLE, **broken})
     violation = _first_violation()
     assert any(words in violation for words in expected.split("|")), violation or "no seed noticed"
 
@@ -168,7 +160,7 @@ def test_harness_finds_the_fault_when_a_rule_of_launches_is_broken(
     rows: list[tuple[BootState | None, BootEventKind]], move: Any, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same for what consumers say of themselves."""
-    broken = {key: BootTransition(move, frozenset()) for key in rows}
+    broken = {key: Transition(move, frozenset()) for key in rows}
     monkeypatch.setattr(launching_state_machine, "BOOT_TABLE", {**launching_state_machine.BOOT_TABLE, **broken})
     violation = _first_violation()
     assert expected in violation, violation or "no seed noticed"

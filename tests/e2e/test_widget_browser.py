@@ -17,7 +17,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sluice.draining.state_machine import UNDER_WAY
 from sluice.memory import Hook
 from sluice.model.redriving import Attribute, JobState, Message, Quarantined
-from sluice.widget import Scene, Theme, render, render_whole
+from sluice.widget.messages import PopupContext, render_message_detail
+from sluice.widget.page import render
+from sluice.widget.view import Theme
 from tests.support.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, failure_groups, fleet, harmed, jobs
 from tests.support.widget_world import World, make_world
 from tools.sandbox.widget_page import make_page, serving
@@ -194,7 +196,7 @@ def test_dry_run_when_pressed_tells_what_would_be_sent_and_sends_nothing(open_pa
     page.locator("#widget").get_by_role("button", name="Dry run", exact=True).first.click()
     popup = page.locator("#popup")
     expect(popup).to_contain_text("Dry run: 41 messages would be sent")
-    expect(popup).to_contain_text("Nothing was sent.")
+    expect(popup).to_contain_text("Nothing was sent by this dry run.")
     endpoint, event = world.invoked[-1]
     assert endpoint == OPERATOR_ARN
     assert event["redrive"] == {"fleet": "orders", "failure_group": GROUP.id, "dry_run": True}
@@ -222,7 +224,7 @@ def test_messages_when_pressed_are_listed_and_shown_whole(open_page: OpenPage, w
 def test_archive_when_confirmed_sets_the_group_aside(open_page: OpenPage, world: World) -> None:
     """It is folded away with its messages kept, and can be taken out again."""
     page = open_page()
-    page.locator("#widget").get_by_role("button", name="Archive").first.click()
+    page.locator("#widget").get_by_role("button", name="Mute").first.click()
     page.locator("#yes").click()
     expect(page.locator("#popup")).to_contain_text("is set aside: 41 messages of it stay in quarantine.")
     group = world.ports.ledger.failure_groups.failure_group("orders", GROUP.id)
@@ -237,7 +239,7 @@ def test_redrive_when_cancelled_calls_nothing(open_page: OpenPage, world: World)
     page.locator("#widget").get_by_role("button", name="Redrive", exact=True).first.click()
     expect(page.locator("#question")).to_have_text(
         f"Send 41 quarantined messages of failure group {GROUP.id} of fleet orders back to the queue,"
-        " at most 10 a second?"
+        " at most 10 messages a second?"
     )
     shoot(page, "widget-confirm")
     page.locator("#no").click()
@@ -264,7 +266,7 @@ def test_redrive_when_confirmed_sends_and_is_shown_and_can_be_stopped(open_page:
     page.locator("#close").click()
     page.locator("#refresh").click()
     expect(page.locator("#widget")).to_contain_text("1 running")
-    expect(page.locator("#widget")).to_contain_text(f"{job.sent_count} of 41 sent")
+    expect(page.locator("#widget")).to_contain_text(f"{job.sent_count} of 41 messages sent")
     expect(page.locator("#widget")).to_contain_text(f"{41 - job.sent_count} in quarantine")
     page.locator("#widget").get_by_role("button", name="Stop", exact=True).click()
     page.locator("#yes").click()
@@ -287,7 +289,7 @@ def test_drain_when_released_goes_on_at_a_persons_word(open_page: OpenPage, worl
     oldest = world.ports.ledger.drains.keep_drain(held)
     page = open_page()
     page.locator("#widget").get_by_role("button", name="Release", exact=True).first.click()
-    expect(page.locator("#confirm")).to_contain_text("what it works on is cut short")
+    expect(page.locator("#confirm")).to_contain_text("messages that it is processing are interrupted")
     assert world.ports.ledger.drains.drain("orders", oldest.instance_id) == oldest
     page.locator("#yes").click()
     expect(page.locator("#popup")).to_contain_text(oldest.instance_id)
@@ -314,7 +316,7 @@ def test_redrive_when_the_redriver_refuses_shows_why(open_page: OpenPage, world:
     for entry in world.ports.ledger.quarantine.quarantined("orders", GROUP.id)[0]:
         world.ports.ledger.quarantine.let_go(entry)
     button.click()
-    expect(page.locator("#popup")).to_contain_text("Not done.")
+    expect(page.locator("#popup")).to_contain_text("The request failed.")
     expect(page.locator("#popup")).to_contain_text("messages in quarantine")
 
 
@@ -340,7 +342,7 @@ def test_widget_when_texts_mean_harm_has_just_its_own_elements(open_page: OpenPa
         text = HARM.get(event["name"], "plain words")
         entry = Quarantined("orders", "g", "m", "k", text, NOW, NOW, 1, text, 5, text[:500], None, ((text, text),))
         message = Message("m", text, "", ((text, Attribute("String", text)),), NOW, 1, text, text)
-        return render_whole(entry, message, Scene("orders", NOW, operator_arn=OPERATOR_ARN))
+        return render_message_detail(entry, message, PopupContext("orders", NOW, operator_arn=OPERATOR_ARN))
 
     world.others[HARM_ARN] = answer_whole
     whole = shown("plain")

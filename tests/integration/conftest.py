@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from functions.drainer import app as drainer_app
 from tools.sandbox import sandbox as sandbox_module
 from tools.sandbox.emulator.settings import Settings
 from tools.sandbox.sandbox import Sandbox
@@ -28,6 +29,15 @@ SHORT = Settings(
 )
 
 Eventually = Callable[..., Any]
+
+
+@pytest.fixture
+def drainer_log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
+    """The lines of the drainer's log so far, read back from their JSON."""
+    stream = io.StringIO()
+    monkeypatch.setattr(drainer_app.logger.registered_handler, "stream", stream)
+    drainer_app.logger.setLevel("INFO")
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 @pytest.fixture(scope="session")

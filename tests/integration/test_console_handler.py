@@ -21,7 +21,9 @@ from sluice.model.shadow import Shadow, Span, Tally
 from sluice.planning.shadow.scorecard import added
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
 from sluice.ports.stack import Ports
-from sluice.widget import UTC_CLOCK
+from sluice.widget import service
+from sluice.widget.service import WidgetService
+from sluice.widget.view import UTC_CLOCK, WidgetSettings
 from tests.support.planner_steps import a_memory
 from tests.support.widget_html import Page, parse
 from tests.support.widget_scenes import (
@@ -38,7 +40,7 @@ from tests.support.widget_scenes import (
 from tests.support.widget_world import World, make_world
 
 EVENTS = Path(__file__).parents[2] / "events"
-SETTINGS = app.Settings(CONSOLE_ARN, OPERATOR_ARN, "/sluice/test/fleets/")
+SETTINGS = WidgetSettings(CONSOLE_ARN, OPERATOR_ARN, "/sluice/test/fleets/")
 READS = {"load", "decisions", "drains", "failure_groups", "jobs"}
 
 
@@ -48,9 +50,9 @@ def world() -> World:
     return make_world()
 
 
-def show(event: object, ports: Ports, settings: app.Settings = SETTINGS) -> Page:
+def show(event: object, ports: Ports, settings: WidgetSettings = SETTINGS) -> Page:
     """The widget for an event, parsed; it must be well-formed."""
-    page = parse(app.respond(event, lambda: ports, lambda: NOW, settings).text)
+    page = parse(WidgetService(lambda: ports, lambda: NOW, settings).respond(event).text)
     assert page.problems == []
     return page
 
@@ -72,7 +74,7 @@ def test_describe_when_asked_answers_documentation_and_touches_nothing() -> None
     def no_ports() -> Ports:
         raise AssertionError("a description needs no ports")
 
-    text = app.respond(event, no_ports, lambda: NOW, SETTINGS).text
+    text = WidgetService(no_ports, lambda: NOW, SETTINGS).respond(event).text
     assert text.startswith("## Sluice")
     assert "| **fleet** |" in text
 
@@ -120,9 +122,9 @@ def test_render_when_the_fleet_is_in_shadow_mode_reads_its_score_from_the_memory
         return Fault(When.BEFORE, NeedsFixError("grant dynamodb:GetItem")) if call.method == "memory" else None
 
     denied = show({"fleet": "orders"}, faulty_ports(world.ports, deny)).text
-    assert "The shadow's score could not be read. grant dynamodb:GetItem" in denied
+    assert "The shadow comparison could not be read. grant dynamodb:GetItem" in denied
     world.ports.fleets.put("orders", fleet())
-    assert "In shadow" not in show({"fleet": "orders"}, faulty_ports(world.ports, deny)).text
+    assert "Shadow comparison" not in show({"fleet": "orders"}, faulty_ports(world.ports, deny)).text
 
 
 def test_render_when_nothing_is_said_shows_the_first_fleet_and_three_hours(world: World) -> None:
@@ -143,10 +145,12 @@ def test_render_when_in_a_zone_theme_and_width_follows_them(world: World) -> Non
 
 def test_render_when_more_was_decided_than_is_read_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reading is bounded, and a cut is told."""
-    monkeypatch.setattr(app, "DECISIONS_LIMIT", 50)
-    assert "Only the last 50 decisions are shown" in show({"fleet": "orders"}, world.ports).text
-    monkeypatch.setattr(app, "DECISIONS_LIMIT", len(afternoon()))
-    assert "Only the last" not in show({"fleet": "orders"}, world.ports).text
+    monkeypatch.setattr(service, "DECISIONS_MAX", 50)
+    assert (
+        "Only the most recent 50 decisions of this time range are shown" in show({"fleet": "orders"}, world.ports).text
+    )
+    monkeypatch.setattr(service, "DECISIONS_MAX", len(afternoon()))
+    assert "Only the most recent" not in show({"fleet": "orders"}, world.ports).text
 
 
 # --------------------------------------------------------------------------- wrong requests
@@ -187,7 +191,7 @@ def test_render_when_several_fields_are_wrong_names_each_in_the_dashboards_theme
 def test_render_when_parameters_mean_nothing_shows_the_fleet_and_says_so(world: World) -> None:
     """A misspelt parameter does not hide the fleet, and is told."""
     page = show({"flet": "orders", "key1": 1, "widgetContext": context()}, world.ports)
-    assert "Parameters that mean nothing here: flet, key1." in page.text
+    assert "Unknown parameters: flet, key1." in page.text
     assert page.all("h2")[0].text == "invoices"
 
 
@@ -202,7 +206,7 @@ def test_render_when_a_context_is_sparse_uses_defaults(event: object, world: Wor
 def test_render_when_the_zone_is_unknown_says_that_times_are_utc(world: World) -> None:
     """An offset that cannot be read is not guessed."""
     page = show({"widgetContext": context(timezone={"offsetISO": "summer"})}, world.ports)
-    assert "Time zone summer is not known: times are UTC." in page.text
+    assert "Time zone summer is not an offset such as +02:00: times are in UTC." in page.text
 
 
 # --------------------------------------------------------------------------- wrong documents, missing permissions
@@ -221,7 +225,7 @@ def test_render_when_a_document_is_invalid_lists_its_problems_and_shows_another(
     for asked in ({"fleet": "orders"}, {"fleet": "broken"}):
         text = show(asked, world.ports).text
         assert "The document of fleet broken is invalid:" in text
-        assert "No earlier version of the document can be used, so its instances are not drained either." in text
+        assert "No earlier version of the document is valid, so its instances are not drained either." in text
         for field in ("queue:", "group: is required", "target_wait_s:"):
             assert field in text
     assert "There is no fleet" not in show({"fleet": "broken"}, world.ports).text
@@ -238,9 +242,9 @@ def test_render_when_a_document_was_broken_tells_what_is_at_fault_and_what_its_i
     assert "The document of fleet orders is invalid:" in page.text
     for field in ("queue:", "group: is required", "target_wait_s:"):
         assert field in page.text
-    assert "its dead letters stay where they are" in page.text
+    assert "its dead letters stay in their queue" in page.text
     when = f"{UTC_CLOCK.day(written_at)} {UTC_CLOCK.second(written_at)} UTC"
-    assert f"Its instances are still drained, as the version of the document from {when} says." in page.text
+    assert f"Its instances are still drained, by the version of the document from {when}." in page.text
     assert "only draining" in page.text
     assert not [event for _, event in page.actions if "redrive" in event]
     assert [event for _, event in page.actions if "release" in event]
@@ -287,7 +291,7 @@ def test_render_when_a_part_cannot_be_read_shows_what_to_grant_and_all_else(
 
 def test_render_when_the_stack_is_not_set_up_says_what_is_missing() -> None:
     """Without its settings the function still answers a widget that says what must be set."""
-    page = parse(app.respond({}, lambda: connect({}), lambda: NOW, SETTINGS).text)
+    page = parse(WidgetService(lambda: connect({}), lambda: NOW, SETTINGS).respond({}).text)
     assert page.text.startswith("This widget cannot read its stack:")
     assert "SLUICE_STACK, SLUICE_FLEETS_PATH, SLUICE_TABLE, SLUICE_BUCKET must be set" in page.text
 
@@ -364,7 +368,13 @@ def test_handler_when_on_aws_shows_the_ledger_and_only_reads(
     page = parse(html)
     assert page.problems == []
     assert json.loads(json.dumps(html)) == html
-    for words in (afternoon()[0][0].sentence, "i-0a41c9d2e83f5b617", "26 of 41 sent", "a cause", "<b>a sample</b>"):
+    for words in (
+        afternoon()[0][0].sentence,
+        "i-0a41c9d2e83f5b617",
+        "26 of 41 messages sent",
+        "a cause",
+        "<b>a sample</b>",
+    ):
         assert words in page.text
     assert calls == {"GetParametersByPath", "Query"}
     printed = capsys.readouterr().out

@@ -16,7 +16,8 @@ import pytest
 
 from functions.drainer import app
 from sluice.draining.fleet_directory import FleetDirectory
-from sluice.draining.sweep import Shift
+from sluice.draining.service import DrainService, Response
+from sluice.draining.sweep import Invocation
 from tests.integration.contract_worlds import AwsWorld
 from tools.sandbox.emulator import systemctl
 from tools.sandbox.sandbox import Sandbox
@@ -124,10 +125,10 @@ def test_instance_counts_when_ready_and_stays_while_busy(
     world.put_document("crew", fleet)
     said = catch_events({"source": ["sluice.consumer"], "detail": {"group": [group.name]}})
 
-    def invoke(payload: Any) -> app.Answer:
-        shift = Shift(time.time() + 5.0, 1_000.0, "owner", time.sleep)
-        book = FleetDirectory(world.ports, time.time, app.logger)
-        return app.answer(payload, app.Drainer(world.ports, time.time, shift, book))
+    def invoke(payload: Any) -> Response:
+        invocation = Invocation("owner", time.time() + 5.0, time.sleep, 1_000.0)
+        directory = FleetDirectory(world.ports, time.time, app.logger)
+        return DrainService(world.ports, time.time, invocation, directory, app.logger).respond(payload)
 
     def spoken(word: str) -> dict[str, Any] | None:
         return next((event for event in said() if event["detail"]["state"] == word), None)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,7 +22,18 @@ from sluice.aws.clients import Clients
 from sluice.aws.fleets import CACHED_S
 from sluice.aws.ledger.failure_groups import FULL_KEPT_S, RECOUNT_S
 from sluice.aws.table import Table
-from sluice.model.draining import CommandStatus, Drain, DrainCause, DrainState, StopOrder
+from sluice.model.draining import (
+    CommandStatus,
+    Drain,
+    DrainCause,
+    DrainState,
+    Heartbeats,
+    HookAction,
+    LifecycleAction,
+    SignsOfLife,
+    StopCommand,
+    StopOrder,
+)
 from sluice.model.observed import Lifecycle, Mode
 from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, TimedLaunch
 from sluice.model.redriving import Attribute, JobState, Message, Quarantined, RedriveJob
@@ -37,6 +49,7 @@ from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
 
 AT = 1_767_225_600.0
+RECORDS = Path(__file__).parents[1] / "unit" / "records"
 
 
 @pytest.fixture(params=[MOTO])
@@ -119,6 +132,38 @@ def test_record_is_read_when_another_version_wrote_it(world: AwsWorld) -> None:
     del found["note"]
     put_raw(world, "drain#i-1", {"S": json.dumps({**found, "of_tomorrow": [1]})})
     assert world.ports.ledger.drains.drain("orders", "i-1") == written
+
+
+def test_drain_goes_on_when_an_earlier_version_began_it(world: AwsWorld) -> None:
+    """A drain under way survives an upgrade: each part is read from the flat record, and written in the new form."""
+    text = (RECORDS / "drain_v1.json").read_text()
+    put_raw(world, "drain#i-1", {"S": text})
+    hook = HookAction("consumers", "sluice-drain", "i-1", "t-1")
+    found = world.ports.ledger.drains.drain("orders", "i-1")
+    assert found == Drain(
+        "orders",
+        "i-1",
+        DrainState.STOPPING,
+        DrainCause.TERMINATE,
+        AT,
+        AT + 900,
+        AT + 90,
+        action=LifecycleAction(hook, 1_767_225_599.0, "WarmPool"),
+        stop=StopCommand("c-1", AT, asked_count=2, unanswered_count=1),
+        heartbeats=Heartbeats(AT + 45, 1),
+        signs=SignsOfLife(1_767_225_650.0, 7.0),
+        note="its consumer was asked to stop by command c-1",
+        version=3,
+    )
+    early = json.loads(text) | {"hook": None, "hook_at": None, "destination": "EC2", "instance_id": "i-2"}
+    put_raw(world, "drain#i-2", {"S": json.dumps(early)})
+    of_spot = world.ports.ledger.drains.drain("orders", "i-2")
+    assert of_spot is not None
+    assert of_spot.action is None, "no lifecycle action was known yet"
+    put_raw(world, "drain#i-3", {"S": json.dumps(json.loads(text) | {"hook_at": None})})
+    undated = world.ports.ledger.drains.drain("orders", "i-3")
+    assert undated is not None
+    assert undated.action == LifecycleAction(hook, AT, "WarmPool"), "as the drain's own beginning stood for it"
 
 
 def test_record_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, caplog: pytest.LogCaptureFixture) -> None:

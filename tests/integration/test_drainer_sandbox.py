@@ -12,9 +12,10 @@ import pytest
 from functions.drainer import app
 from functions.operator import app as operator_app
 from sluice.aws import connect
-from sluice.draining import state_machine as draining
-from sluice.draining import sweep
+from sluice.draining import deadlines, service, stop_command, sweep
 from sluice.draining.fleet_directory import FleetDirectory
+from sluice.draining.service import DrainService, Response
+from sluice.draining.sweep import Invocation
 from sluice.memory import Crash, When, at_call, faulty_ports
 from sluice.model.draining import Drain, DrainOutcome, DrainState
 from sluice.ports.stack import Ports
@@ -41,12 +42,13 @@ class Yard:
         self.group = group
         self.name = name
 
-    def invoke(self, payload: Any, ports: Ports | None = None, ticks_s: float = 0.0) -> app.Answer:
+    def invoke(self, payload: Any, ports: Ports | None = None, ticks_s: float = 0.0) -> Response:
         """One invocation of the drainer; it ticks on for so long while drains are under way."""
         ports = ports or self.world.ports
         tick_s = 0.2 if ticks_s else 1_000.0
-        shift = sweep.Shift(time.time() + (ticks_s or 10.0), tick_s, "owner", time.sleep)
-        return app.answer(payload, app.Drainer(ports, time.time, shift, FleetDirectory(ports, time.time, app.logger)))
+        invocation = Invocation("owner", time.time() + (ticks_s or 10.0), time.sleep, tick_s)
+        directory = FleetDirectory(ports, time.time, app.logger)
+        return DrainService(ports, time.time, invocation, directory, app.logger).respond(payload)
 
     def release(self, instance_id: str) -> Any:
         """What the operator function answers to the release of an instance."""
@@ -64,9 +66,9 @@ class Yard:
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run Command's events are a matter of moments here, and so is what counts as overdue."""
-    monkeypatch.setattr(draining, "LOOK_AFTER_S", 0.5)
-    monkeypatch.setattr(draining, "ASK_GRACE_S", 1.0)
-    monkeypatch.setattr(app, "RACE_S", 0.05)
+    monkeypatch.setattr(deadlines, "STATUS_CHECK_AFTER_S", 0.5)
+    monkeypatch.setattr(stop_command, "ASK_GRACE_S", 1.0)
+    monkeypatch.setattr(service, "COMMAND_RECORD_LAG_S", 0.05)
 
 
 @pytest.fixture
@@ -181,7 +183,7 @@ def test_instance_goes_at_its_deadline_when_its_consumer_ignores_sigterm(make_ya
     assert drain.state is DrainState.RELEASED
     assert drain.outcome is DrainOutcome.COMPLETED
     assert 4.5 < time.time() - began_at < 10
-    assert drain.heartbeat_count >= 4
+    assert drain.heartbeats.count >= 4
 
 
 def test_many_share_one_command_when_a_sweep_finds_them(sandbox: Sandbox, make_yard: Any, eventually: Any) -> None:
@@ -191,7 +193,7 @@ def test_many_share_one_command_when_a_sweep_finds_them(sandbox: Sandbox, make_y
     yard.group.desire(0)
     eventually(lambda: yard.group.in_state("Terminating:Wait", 12))
     yard.invoke(SWEEP)
-    commands = {drain.command_id for drain in yard.world.ports.ledger.drains.drains(yard.name)}
+    commands = {drain.stop.command_id for drain in yard.world.ports.ledger.drains.drains(yard.name)}
     assert len(commands) == 1
     yard.invoke(SWEEP, ticks_s=40.0)
     eventually(lambda: not yard.group.states())
@@ -223,7 +225,7 @@ def test_instance_goes_at_once_when_its_machine_died_under_drain(
     sandbox: Sandbox, make_yard: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No deadline is waited for: EC2 says that nothing runs there any more."""
-    monkeypatch.setattr(sweep, "LOOK_AFTER_S", 0.0)
+    monkeypatch.setattr(sweep, "STATUS_CHECK_AFTER_S", 0.0)
     yard, (instance_id,) = make_yard(STUBBORN)
     yard.group.desire(0)
     eventually(lambda: yard.group.in_state("Terminating:Wait"))

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.config.fleet import DrainPolicy, DrainVia
+from sluice.draining.deadlines import NO_ACTION_KEPT_S, action_began_at, due_at, heartbeats_until
 from sluice.draining.events import (
     CommandReported,
     CompletionAnswered,
-    ConsumerReported,
+    DrainReported,
     Event,
     FoundInService,
     FoundPoolWaiting,
@@ -27,15 +28,9 @@ from sluice.draining.events import (
     TerminationAnswered,
     Tick,
 )
-from sluice.draining.state_machine import (
-    NO_ACTION_KEPT_S,
-    UNDER_WAY,
-    action_began_at,
-    advance,
-    due_at,
-    heartbeats_until,
-)
+from sluice.draining.state_machine import advance
 from sluice.model.draining import (
+    UNDER_WAY,
     CommandStatus,
     CompleteHook,
     Drain,
@@ -88,7 +83,7 @@ world_events: st.SearchStrategy[Event] = st.one_of(
     st.just(MachineEnded()),
     st.just(FoundRetained("orders", OUR_HOOK)),
     st.just(FoundInService()),
-    st.builds(ConsumerReported, agos, st.booleans()),
+    st.builds(DrainReported, agos, st.booleans()),
     st.builds(MessagesInFlight, st.integers(0, 5)),
 )
 answers: st.SearchStrategy[Event] = st.one_of(
@@ -113,14 +108,14 @@ type Played = tuple[float, Event, Drain | None, DrainStep]  # time, event, recor
 
 def resolved(event: Event, drain: Drain | None, now: float) -> Event:
     """The event with its own time in place of how long ago that was, and the record's own in place of OWN."""
-    if isinstance(event, Terminating | SpotInterruption | ConsumerReported):
+    if isinstance(event, Terminating | SpotInterruption | DrainReported):
         return replace(event, at=now - event.at)
     if drain is None:
         return event
     if isinstance(event, StopSent | StopNotAccepted) and event.ask == OWN_ASK:
-        return replace(event, ask=drain.asked_count)
+        return replace(event, ask=drain.stop.asked_count)
     if isinstance(event, CommandReported) and event.command_id == OWN:
-        return replace(event, command_id=drain.command_id or "none")
+        return replace(event, command_id=drain.stop.command_id or "none")
     if isinstance(event, HeartbeatAnswered | CompletionAnswered) and event.hook == OWN_HOOK:
         return replace(event, hook=drain.hook or OUR_HOOK)
     return event
@@ -154,11 +149,11 @@ def test_release_is_asked_for_only_when_done_or_due(day: Day) -> None:
             continue
         if after.state is DrainState.DONE:
             assert before is not None
-            said = isinstance(event, ConsumerReported) and event.done and event.at >= action_began_at(before)
+            said = isinstance(event, DrainReported) and event.done and event.at >= action_began_at(before)
             ends = (CommandStatus.SUCCEEDED, CommandStatus.KILLED)
             assert said or event in (
                 MachineEnded(),
-                *(CommandReported(str(before.command_id), end) for end in ends),
+                *(CommandReported(str(before.stop.command_id), end) for end in ends),
             )
         if after.state is DrainState.EXPIRED:
             assert isinstance(event, OperatorRelease) or (before is not None and now >= due_at(before, day[0]))
@@ -214,8 +209,8 @@ def test_every_stop_is_intended_on_record_when_it_is_asked_for(day: Day) -> None
         for action in step.actions:
             if isinstance(action, StopConsumer):
                 assert step.drain is not None
-                assert (step.drain.asked_count, step.drain.asked_at) == (action.ask, now)
-                assert step.drain.retry_at is not None, "should the effect be lost, a tick asks again"
+                assert (step.drain.stop.asked_count, step.drain.stop.asked_at) == (action.ask, now)
+                assert step.drain.stop.retry_at is not None, "should the effect be lost, a tick asks again"
                 asked.append(action.ask)
     assert policy.via is DrainVia.SSM or not asked
     assert len(set(asked)) == len(asked)
@@ -271,5 +266,5 @@ def test_action_is_abandoned_only_when_the_group_keeps_what_failed(day: Day) -> 
                 assert day[0].keep_failed
                 assert step.drain is not None
                 assert step.drain.state is DrainState.EXPIRED
-                known = before is not None and before.keeping
+                known = before is not None and before.retention.requested
                 assert known or (isinstance(event, Tick) and event.retains)

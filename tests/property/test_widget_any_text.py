@@ -5,8 +5,9 @@ from unicodedata import category
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.widget import Theme, render
-from sluice.widget.text import shown, spoken
+from sluice.widget.page import render
+from sluice.widget.text import safe_string, safe_text
+from sluice.widget.view import Theme
 from tests.support.widget_html import parse
 from tests.support.widget_scenes import harmed
 
@@ -29,10 +30,10 @@ def test_widget_when_given_any_text_keeps_its_elements_and_its_events(text: str)
 
 @settings(max_examples=300, deadline=None)
 @given(ANY_TEXT | MARKUP)
-def test_shown_when_given_any_text_is_printable_and_escaped(text: str) -> None:
+def test_safe_text_when_given_any_text_is_printable_and_escaped(text: str) -> None:
     """What is shown has nothing hidden in it, and reads the same in an attribute."""
-    page = parse(str(shown(text)))
+    page = parse(str(safe_text(text)))
     assert [element.tag for element in page.elements if "sl-tag" not in element.classes] == ["bdi"]
     words = page.elements[0].text
-    assert words == spoken(text)
+    assert words == safe_string(text)
     assert HIDDEN.isdisjoint(category(character) for character in words if character not in "\n\t")

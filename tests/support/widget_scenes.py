@@ -1,16 +1,17 @@
 """Scenes for the widget's tests: an afternoon of one fleet, its dead letters, and texts that mean harm."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from math import ceil, exp
 
 from sluice.config.fleet import Fleet
-from sluice.model.draining import Drain, DrainCause, DrainState, HookAction
+from sluice.model.draining import Drain, DrainCause, DrainState, Heartbeats, HookAction, LifecycleAction, StopCommand
 from sluice.model.observed import Mode
 from sluice.model.planning import Action, Decision, Figure, Outcome, OutcomeStatus, Reason, ReasonCode
 from sluice.model.redriving import FailureGroup, JobPhase, JobState, RedriveJob
-from sluice.widget import Clock, View
+from sluice.widget.text import Clock
+from sluice.widget.view import FleetDocuments, FleetRecords, Period, View, WidgetSettings
 
 NOW = 1_795_530_600.0  # 2026-11-24 14:30:00 UTC
 HOUR = 3_600.0
@@ -216,7 +217,7 @@ def drains(now: float = NOW) -> tuple[Drain, ...]:
     hook = HookAction("orders", "sluice-drain", "i-0a41c9d2e83f5b617")
     return (
         Drain("orders", "i-0a41c9d2e83f5b617", DrainState.STOPPING, DrainCause.TERMINATE, now - 140, now + 760, now - 8,
-              hook=hook, command_id="c1", heartbeat_at=now - 8, heartbeat_count=3,
+              action=LifecycleAction(hook, now - 140), stop=StopCommand("c1"), heartbeats=Heartbeats(now - 8, 3),
               note="asked to stop by Run Command"),
         Drain("orders", "i-0b7733e1f09ac4d52", DrainState.NOTICED, DrainCause.SPOT, now - 95, now + 25, now - 95,
               note="Spot takes it back in two minutes"),
@@ -238,22 +239,19 @@ def jobs(now: float = NOW) -> tuple[RedriveJob, ...]:
 
 
 def view(now: float = NOW, **changes: object) -> View:
-    """The whole afternoon as one view."""
-    parts: dict[str, object] = {
-        "now": now,
-        "since": now - 3 * HOUR,
-        "until": now,
-        "clock": Clock(3_600.0),
-        "fleets": ("orders", "invoices"),
-        "fleet": fleet(),
-        "decisions": afternoon(now),
-        "drains": drains(now),
-        "failure_groups": failure_groups(now),
-        "jobs": jobs(now),
-        "console_arn": CONSOLE_ARN,
-        "operator_arn": OPERATOR_ARN,
+    """The whole afternoon as one view; `changes` are fields of the view or of any of its parts."""
+    parts = {
+        "period": Period(now, now - 3 * HOUR, now, Clock(3_600.0)),
+        "settings": WidgetSettings(CONSOLE_ARN, OPERATOR_ARN),
+        "documents": FleetDocuments(names=("orders", "invoices")),
+        "records": FleetRecords(
+            decisions=afternoon(now), drains=drains(now), failure_groups=failure_groups(now), jobs=jobs(now)
+        ),
     }
-    return View(**{**parts, **changes})  # type: ignore[arg-type]
+    for name, part in parts.items():
+        own = {each.name for each in fields(part)} & changes.keys()
+        parts[name] = replace(part, **{field: changes.pop(field) for field in own})
+    return View(**{"fleet": fleet(), **parts, **changes})  # type: ignore[arg-type]
 
 
 # --------------------------------------------------------------------------- texts that mean harm

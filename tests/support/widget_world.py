@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from functions.console import app as console
 from functions.operator import app as operator
 from sluice.memory import MemoryPorts, memory_ports
 from sluice.model.redriving import Message, Quarantined
 from sluice.redriving.context import Shift
+from sluice.widget.service import WidgetService
+from sluice.widget.view import WidgetSettings
 from tests.support.widget_scenes import (
     CONSOLE_ARN,
     NOW,
@@ -54,8 +55,8 @@ class World:
 
     def console(self, event: object) -> str:
         """What the console answers."""
-        settings = console.Settings(CONSOLE_ARN, self.operator_arn, "/sluice/test/fleets/")
-        return console.respond(event, lambda: self.ports, self.clock, settings).text
+        settings = WidgetSettings(CONSOLE_ARN, self.operator_arn, "/sluice/test/fleets/")
+        return WidgetService(lambda: self.ports, self.clock, settings).respond(event).text
 
     def operator(self, event: object) -> object:
         """What the operator function answers."""

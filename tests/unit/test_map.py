@@ -1,4 +1,4 @@
-"""The maps of the house in CONTRIBUTING.md and docs/architecture.md, held to the tree."""
+"""The maps of the code in CONTRIBUTING.md and docs/architecture.md name what is in the tree."""
 
 import re
 from pathlib import Path

@@ -13,8 +13,9 @@ from sluice.planning.payloads import AlarmChange, fleets_of
 from sluice.ports.aws_services import QueueFacts
 from sluice.redriving.failure_groups import SOURCE, queue_name, told_source
 from sluice.redriving.source_queues import Way, by_dead_letter_queue, way_back
-from sluice.widget import Theme, render
 from sluice.widget.answers import render_answer
+from sluice.widget.page import render
+from sluice.widget.view import Theme
 from tests.support.redrive_worlds import letter, text
 from tests.support.widget_html import Page
 from tests.support.widget_html import parse as parse_html
@@ -138,7 +139,7 @@ def test_queues_are_shown_with_what_is_promised_of_each() -> None:
     words = " ".join(section.text.split())
     assert words.index("orders-urgent") < words.index("dead letters in orders-dead") < words.index("orders-nightpaused")
     for told in (
-        "target 30 s · priority 5 · no dead letters",
+        "target 30 s · priority 5 · no dead-letter queue",
         "target 10 min · priority 0 · dead letters in orders-dead",
     ):
         assert told in words
@@ -158,9 +159,9 @@ def test_queue_is_shown_with_what_the_last_decision_knew_of_it() -> None:
     page = show(fleet(), decisions=((made, outcome(made)),))
     (section,) = [one for one in page.all("section") if one.text.startswith("Queues")]
     words = " ".join(section.text.split())
-    assert "no dead letters · 1,234 messages waiting · the oldest 31 s · needs 4" in words
-    assert "dead letters in orders-dead · 1 message waiting · the oldest 31 s" in words
-    assert [one.text for one in page.all("span", "sl-bad") if "oldest" in one.text] == ["the oldest 31 s"]
+    assert "no dead-letter queue · 1,234 messages waiting · oldest message 31 s · needs a capacity of 4" in words
+    assert "dead letters in orders-dead · 1 message waiting · oldest message 31 s" in words
+    assert [one.text for one in page.all("span", "sl-bad") if "oldest" in one.text] == ["oldest message 31 s"]
 
 
 def test_queue_whose_document_is_at_fault_is_told_as_one() -> None:
@@ -179,14 +180,16 @@ def test_redrive_of_one_queue_is_a_button_that_asks_first() -> None:
         if "redrive" in event and "queue" in event["redrive"] and not event["redrive"]["dry_run"]
     }
     assert set(of_queue) == {"orders", "orders-night", "orders-urgent"}
-    assert "came from orders-urgent of fleet orders back to the queue, at most" in str(of_queue["orders-urgent"])
-    assert "(orders-night paused: what is sent there waits)" in str(of_queue["orders-night"])
+    assert "the quarantined messages of queue orders-urgent of fleet orders back to the queue, at most" in str(
+        of_queue["orders-urgent"]
+    )
+    assert "(orders-night is paused: messages wait there)" in str(of_queue["orders-night"])
     (whole,) = [
         attributes["confirmation"]
         for attributes, event in actions
         if event.get("redrive", {}).get("all") and not event["redrive"]["dry_run"]
     ]
-    assert "back to the queues they came from (orders-night paused" in str(whole)
+    assert "back to the queues they came from (orders-night is paused" in str(whole)
     assert not [event for _, event in show(fleet(), operator_arn=None).actions if "redrive" in event]
 
 
@@ -202,7 +205,7 @@ def test_dead_letter_queues_are_spoken_of_when_there_are_several() -> None:
 def test_job_is_shown_with_the_queues_that_it_names() -> None:
     """From which, to which."""
     job = RedriveJob("j", "orders", JobState.RUNNING, NOW, "ada", NOW, queue="orders-urgent", to_queue="orders-night")
-    assert "Every group of queue orders-urgent to queue orders-night" in " ".join(
+    assert "All failure groups of queue orders-urgent to queue orders-night" in " ".join(
         show(fleet(), jobs=(job,)).text.split()
     )
 
@@ -210,11 +213,11 @@ def test_job_is_shown_with_the_queues_that_it_names() -> None:
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"queues": ["a", "b"]}, "of fleet orders, each to the queue it came from, at most 10 a second"),
-        ({"queues": ["a"]}, "of fleet orders, at most 10 a second"),
-        ({"queues": ["a"], "queue": "a"}, "of fleet orders, queue a, at most 10 a second"),
+        ({"queues": ["a", "b"]}, "of fleet orders, each to the queue it came from, at most 10 messages a second"),
+        ({"queues": ["a"]}, "of fleet orders, at most 10 messages a second"),
+        ({"queues": ["a"], "queue": "a"}, "of fleet orders, queue a, at most 10 messages a second"),
         ({"queues": ["a", "b"], "to": "mail", "to_queue": "c"}, "of fleet orders, to queue c of fleet mail, at most"),
-        ({"queues": ["a"], "paused_queues": ["a"]}, "(paused, so that it waits there: a), at most 10 a second"),
+        ({"queues": ["a"], "paused_queues": ["a"]}, "(paused: messages wait there: a), at most 10 messages a second"),
     ],
 )
 def test_dry_run_is_answered_with_the_queues(more: dict[str, Any], told: str) -> None:

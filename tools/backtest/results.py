@@ -63,11 +63,16 @@ def results(found: Sequence[Case], known: int, wanted: int) -> str:
         parts += [
             f"### Target wait {world[0]:g} s, boot {world[1]:g} s",
             _promise(here),
-            f"![Cost against lateness at a target of {world[0]:g} s and a boot of {world[1]:g} s]({picture(world)})",
+            _picture_of_cost(world),
             _table(here),
             _peers_table(here),
         ]
     return "\n\n".join(parts)
+
+
+def _picture_of_cost(world: World) -> str:
+    target_s, boot_s = world
+    return f"![Cost against lateness at a target wait of {target_s:g} s and a boot of {boot_s:g} s]({picture(world)})"
 
 
 def picture(world: World) -> str:
@@ -78,14 +83,16 @@ def picture(world: World) -> str:
 def _opening(found: Sequence[Case], known: int, wanted: int) -> str:
     settings_each = sum(len(settings(name)) for name in GRIDS)
     seed = found[0].conditions.seed
-    part = "" if known == wanted else f" **Not all peers' runs are in yet: {known} of {wanted}.**"
+    part = "" if known == wanted else f" **Not all runs of the peers are made yet: {known} of {wanted}.**"
     return (
-        "Made by `make planner-docs`: Sluice as it comes, told the target wait and nothing else, against eight peers in"
-        f" {settings_each} settings, of which each trace's best are picked in hindsight. Peers are told how long a"
-        " message takes. *Cost* is instance-hours in multiples of what the work alone takes; *late* the share of"
-        " messages that waited longer than the target, first hours of learning included. The world is"
-        f" [the backtest's](backtest.md), seed {seed}. *Bound* is proven: nobody who is never late pays less."
-        f" *Clairvoyant* knows the trace.{part}\n\n![A flash crowd as it was met](img/crowd.png)"
+        "`make planner-docs` writes this section. Sluice runs with its defaults and is given the target wait only. It"
+        f" is compared with eight peers in {settings_each} settings, which are also given the seconds per message, and"
+        " each trace is compared with the best settings in hindsight. *Cost* is instance-hours divided by the"
+        " instance-hours of the work alone. *Late* is the share of messages that waited longer than the target wait,"
+        " the first hours of learning included. *Bound* is a proven lower limit: no policy that is never late costs"
+        " less. *Clairvoyant* is a policy that knows the trace. The simulated world is described in"
+        f" [backtest.md](backtest.md); its seed is {seed}.{part}\n\n"
+        "![A flash crowd: arrivals, capacity and waits](img/crowd.png)"
     )
 
 
@@ -97,18 +104,18 @@ def _promise(here: Sequence[Case]) -> str:
     where = f" ({', '.join(beaten)})" if beaten else ""
     lines = [
         f"* Sluice's cost, geometric mean over {len(here)} traces: **{cost:.3f}**.",
-        f"* Late at worst: **{_share(worst.ours.late_fraction)}** ({worst.trace.name}).",
-        f"* Traces on which a peer's setting is cheaper and no later: **{len(beaten)}**{where}.",
+        f"* Worst share of late messages: **{_share(worst.ours.late_fraction)}** ({worst.trace.name}).",
+        f"* Traces on which a setting of a peer is cheaper and no later: **{len(beaten)}**{where}.",
     ]
     if _can_be_met(here[0]):
         later = [case.trace.name for case in here if case.ours.late_fraction > LATE_PROMISED]
         lines.append(
-            f"* Promised here: at most {LATE_PROMISED:.1%} late on every trace "
-            + ("(held)" if not later else f"(not held on {', '.join(later)})")
-            + f", at a mean cost of at most {COST_PROMISED:g} ({'held' if cost <= COST_PROMISED else 'not held'})."
+            f"* Goals in this world: at most {LATE_PROMISED:.1%} late on every trace "
+            + ("(met)" if not later else f"(not met on {', '.join(later)})")
+            + f", and a mean cost of at most {COST_PROMISED:g} ({'met' if cost <= COST_PROMISED else 'not met'})."
         )
     else:
-        lines.append("* No launch helps in time here: what is not forecast is late, whoever scales.")
+        lines.append("* No launch is in time in this world: messages that were not forecast are late under any policy.")
     return "\n".join(lines)
 
 
@@ -119,7 +126,7 @@ def _table(here: Sequence[Case]) -> str:
             "Sluice",
             "late",
             "cheapest peer that is no later",
-            "least late peer for no more",
+            "least late peer that costs no more",
             "clairvoyant",
             "bound",
         )
@@ -150,7 +157,9 @@ def setting(run: Run) -> str:
 
 def _peers_table(here: Sequence[Case]) -> str:
     """Each peer, tuned for each trace to be no later than Sluice, or than is promised."""
-    rows = [("peer, tuned for each trace", "as punctual on", "its cost there, in Sluice's")]
+    rows = [
+        ("peer, tuned for each trace", "traces on which it is as punctual", "its cost on these, divided by Sluice's")
+    ]
     for name in GRIDS:
         ratios, tried = [], 0
         for case in here:
@@ -163,9 +172,9 @@ def _peers_table(here: Sequence[Case]) -> str:
         if tried:
             rows.append((f"`{name}`", f"{len(ratios)} of {tried}", f"{geometric_mean(ratios):.2f}" if ratios else ""))
     as_punctual = (
-        f"*As punctual*: no later than Sluice on that trace, or than {LATE_PROMISED:.1%}."
+        f"*As punctual* means no later than Sluice on that trace, or at most {LATE_PROMISED:.1%} late."
         if _can_be_met(here[0])
-        else "*As punctual*: no later than Sluice on that trace."
+        else "*As punctual* means no later than Sluice on that trace."
     )
     return f"{_markdown(rows, 'lrr')}\n\n{as_punctual}"
 

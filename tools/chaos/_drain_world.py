@@ -12,9 +12,11 @@ from typing import Any
 from functions.drainer import app
 from functions.operator import app as operator_app
 from sluice.config.fleet import DrainPolicy, DrainVia, Fleet, LaunchPolicy
-from sluice.draining import sweep
+from sluice.draining.deadlines import SPOT_NOTICE_S
 from sluice.draining.fleet_directory import FleetDirectory
-from sluice.draining.state_machine import SPOT_NOTICE_S
+from sluice.draining.service import DrainService
+from sluice.draining.sweep import SWEEP_S as DRAINER_RUNS_S
+from sluice.draining.sweep import Invocation
 from sluice.memory import (
     Call,
     Change,
@@ -449,9 +451,9 @@ class World(Stage):
                 lasts = Shift.begun(name, now(), 30.0, 60.0, sleep=self.sleep, uniform=self.rng.random)
                 operator_app.service(self.ports, now, lasts).answer(payload)
             else:
-                shift = sweep.Shift(now() + sweep.SWEEP_S, TICK_S, name, self.sleep)
-                book = FleetDirectory(self.ports, now, app.logger)
-                app.answer(payload, app.Drainer(self.ports, now, shift, book))
+                invocation = Invocation(name, now() + DRAINER_RUNS_S, self.sleep, TICK_S)
+                directory = FleetDirectory(self.ports, now, app.logger)
+                DrainService(self.ports, now, invocation, directory, app.logger).respond(payload)
         except Crash:
             failed = True
             self.tell("crashes")

@@ -19,10 +19,10 @@ from functions.drainer import app
 from functions.operator import app as operator_app
 from sluice.config.fleet import DrainPolicy, DrainVia
 from sluice.consumers.protection import BUSY_TIMEOUT_S
-from sluice.draining.state_machine import NO_ACTION_KEPT_S, RELEASE_OWED, RETENTION_CHECK_S, SPOT_NOTICE_S, UNDER_WAY
+from sluice.draining.deadlines import NO_ACTION_KEPT_S, RETENTION_CHECK_S, SPOT_NOTICE_S
 from sluice.memory import Call
 from sluice.model.consumers import ConsumerStatus
-from sluice.model.draining import DrainState, HookAction, HookResult
+from sluice.model.draining import RELEASE_OWED, UNDER_WAY, DrainState, HookAction, HookResult
 from sluice.model.observed import Lifecycle
 from tools.chaos._drain_world import LAUNCH_HOOK, REPEAT_S, SKEW_S, STALL_S, SWEEP_S, TALK_S, Chances, Scene, World
 from tools.chaos._stage import START

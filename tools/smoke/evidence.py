@@ -238,7 +238,7 @@ def _timings(
         ),
         Timing(
             "lifecycle action begun, until Sluice has its event",
-            tuple(drain.started_at - drain.hook_at for drain in drains if drain.hook_at is not None),
+            tuple(drain.started_at - drain.action.began_at for drain in drains if drain.action is not None),
         ),
         Timing("Run Command asked for, until it starts", asked),
         Timing("Run Command started, until it ends (the consumer's own drain)", ran),

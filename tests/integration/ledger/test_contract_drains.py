@@ -6,7 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.model.draining import Drain, DrainCause, DrainState, HookAction
+from sluice.model.draining import (
+    Drain,
+    DrainCause,
+    DrainOutcome,
+    DrainState,
+    Heartbeats,
+    HookAction,
+    LifecycleAction,
+    Retention,
+    SignsOfLife,
+    StopCommand,
+)
 from sluice.ports.errors import ConflictError
 from sluice.ports.ledger import Ledger
 from tests.integration.contract_worlds import World
@@ -23,11 +34,12 @@ def drain(instance_id: str = "i-1", state: DrainState = DrainState.STOPPING, at:
         started_at=at,
         deadline_at=at + 900,
         updated_at=at,
-        hook=HookAction("group", "hook", instance_id, "token"),
-        command_id="c-1",
-        heartbeat_at=at + 1,
-        heartbeat_count=2,
-        destination="WarmPool",
+        action=LifecycleAction(HookAction("group", "hook", instance_id, "token"), at, "WarmPool"),
+        stop=StopCommand("c-1", at, 1, retry_at=at + 15),
+        heartbeats=Heartbeats(at + 1, 2),
+        signs=SignsOfLife(at + 2, 3.0),
+        retention=Retention(requested=True, since=at + 3),
+        outcome=DrainOutcome.COMPLETED,
         note="asked to stop",
     )
 

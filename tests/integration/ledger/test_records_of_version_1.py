@@ -9,14 +9,26 @@ import base64
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sluice.aws.ledger.forms import RECORD_VERSION
-from sluice.model.consumers import BootState, Consumer, ConsumerWord
-from sluice.model.draining import Drain, DrainCause, DrainOutcome, DrainState, HookAction
+from sluice.model.consumers import BootState, Consumer, ConsumerStatus
+from sluice.model.draining import (
+    Drain,
+    DrainCause,
+    DrainOutcome,
+    DrainState,
+    Heartbeats,
+    HookAction,
+    LifecycleAction,
+    Retention,
+    SignsOfLife,
+    StopCommand,
+)
 from sluice.model.planning import Action, Estimate, Memory, ReasonCode, TimedLaunch
 from sluice.model.redriving import (
     Claim,
@@ -72,7 +84,7 @@ def stored(world: AwsWorld) -> list[dict[str, Any]]:
     return found
 
 
-def a_drain(instance_id: str, state: DrainState, **changes: Any) -> Drain:
+def a_drain(instance_id: str, state: DrainState, stop: StopCommand, **changes: Any) -> Drain:
     """A drain as it was written with every field."""
     return Drain(
         fleet=FLEET,
@@ -82,20 +94,12 @@ def a_drain(instance_id: str, state: DrainState, **changes: Any) -> Drain:
         started_at=AT - 300,
         deadline_at=AT + 600,
         updated_at=AT,
-        hook=HookAction("consumers", "drain", instance_id, "token"),
-        heartbeat_at=AT - 30,
-        heartbeat_count=4,
-        destination="WarmPool",
+        action=LifecycleAction(HookAction("consumers", "drain", instance_id, "token"), AT - 290, "WarmPool"),
+        stop=stop,
+        heartbeats=Heartbeats(AT - 30, 4),
+        signs=SignsOfLife(AT - 12, 7.0),
         note="asked to stop",
         version=1,
-        hook_at=AT - 290,
-        asked_at=AT - 280,
-        asked_count=3,
-        unanswered_count=1,
-        failed_count=1,
-        retry_at=AT + 20,
-        alive_at=AT - 12,
-        in_flight=7.0,
         **changes,
     )
 
@@ -118,10 +122,11 @@ def an_entry(number: int, **changes: Any) -> Quarantined:
     )
 
 
+STOP = StopCommand(asked_at=AT - 280, asked_count=3, unanswered_count=1, failed_count=1, retry_at=AT + 20)
 DRAINS = (
-    a_drain("i-1", DrainState.STOPPING, command_id="c-1"),
-    a_drain("i-2", DrainState.RETAINED, keeping=True, retained_at=AT - 5),
-    a_drain("i-3", DrainState.RELEASED, outcome=DrainOutcome.LATE, killed=True),
+    a_drain("i-1", DrainState.STOPPING, replace(STOP, command_id="c-1")),
+    a_drain("i-2", DrainState.RETAINED, STOP, retention=Retention(requested=True, since=AT - 5)),
+    a_drain("i-3", DrainState.RELEASED, replace(STOP, killed=True), outcome=DrainOutcome.LATE),
     Drain(FLEET, "i-4", DrainState.NOTICED, DrainCause.TERMINATE, AT, AT + 900, AT, version=1),
 )
 CONSUMER = Consumer(
@@ -134,9 +139,9 @@ CONSUMER = Consumer(
     first_message_at=AT - 50,
     hook=HookAction("consumers", "launch", "i-1", "token"),
     hook_at=AT - 99,
-    word=ConsumerWord.BUSY,
-    word_at=AT - 1,
-    in_hand=2,
+    status=ConsumerStatus.BUSY,
+    status_at=AT - 1,
+    in_flight=2,
     protected=True,
     measured=True,
     version=1,
@@ -330,10 +335,10 @@ def test_field_is_reported_when_it_is_not_known(
 
 def test_version_is_reported_when_it_is_later(world: AwsWorld, caplog: pytest.LogCaptureFixture) -> None:
     """After a return to an earlier version of Sluice, records of the later one are read as far as they are known."""
-    item = next(item for item in items_of_version_1() if item["sk"]["S"] == "drain#i-1")
+    written = world.ports.ledger.drains.keep_drain(replace(DRAINS[0], version=0))
+    (item,) = stored(world)
     later = item | {"data": {"S": json.dumps(json.loads(item["data"]["S"]) | {RECORD_VERSION: 99})}}
-    ledger = put(world, later)
-    assert ledger.drains.drain(FLEET, "i-1") == DRAINS[0]
+    assert put(world, later).drains.drain(FLEET, "i-1") == written
     (line,) = caplog.messages
     assert "fleet#orders drain#i-1" in line
     assert "of version 99" in line

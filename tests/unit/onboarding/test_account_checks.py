@@ -184,7 +184,7 @@ def test_answer_comes_in_time_when_there_is_none_left_to_look() -> None:
 
     assert verdict.problems == ()
     assert verdict.warnings
-    assert all("there was no time left to ask" in warning for warning in verdict.warnings)
+    assert all("no time was left to ask AWS" in warning for warning in verdict.warnings)
 
 
 def test_account_is_asked_once_when_two_documents_are_judged() -> None:

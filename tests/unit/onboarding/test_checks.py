@@ -465,7 +465,7 @@ def test_nothing_more_is_asked_when_time_runs_out() -> None:
     facts: Facts = read_facts(fleet_of(), account, partial(next, left, 0.0))
 
     assert facts.read == ("queue orders", "dead-letter queue orders-dead")
-    assert {unread.why for unread in facts.unread} == {"there was no time left to ask"}
+    assert {unread.why for unread in facts.unread} == {"no time was left to ask AWS"}
 
 
 def test_problems_come_first_when_there_are_doubts_too() -> None:

@@ -7,8 +7,11 @@ import pytest
 
 from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading
 from sluice.model.planning import Memory, OutcomeStatus, Snapshot
-from sluice.widget.chart import Sample, render_chart, sample, tick_moments
+from sluice.widget.chart.drawing import render_chart
+from sluice.widget.chart.samples import Sample, sample_of
+from sluice.widget.chart.scales import tick_moments
 from sluice.widget.text import Clock
+from sluice.widget.view import Period
 from tests.support.planner_steps import plan_for
 from tests.support.widget_html import Page, parse
 from tests.support.widget_scenes import NOW, afternoon, decision, fleet, outcome
@@ -24,14 +27,13 @@ def at(
 ) -> Sample:
     """What a decision that many minutes into the hour says."""
     made = decision(NOW - HOUR + 60 * minute, **changes)  # type: ignore[arg-type]
-    return sample(made, outcome(made, status))
+    return sample_of(made, outcome(made, status))
 
 
 def draw(*samples: Sample, target_wait_s: float = 60.0, width: int = WIDTH, hours: float = 1.0) -> Page:
     """The picture of some samples, parsed; by default of the hour up to NOW."""
-    svg = render_chart(
-        samples, since=NOW - hours * HOUR, until=NOW, target_wait_s=target_wait_s, clock=Clock(), width=width
-    )
+    period = Period(NOW, NOW - hours * HOUR, NOW)
+    svg = render_chart(samples, period=period, target_wait_s=target_wait_s, width=width)
     page = parse(str(svg))
     assert page.problems == []
     return page
@@ -105,7 +107,7 @@ def test_marks_when_a_decision_changes_the_size_tell_what_came_of_it(
     marks = [path for path in draw(at(10, status, want=want)).all("path") if "sl-mark" in str(path.classes)]
     assert [path.classes for path in marks] == ([{mark}] if mark else [])
     if mark:
-        assert marks[0].text == f"13:40:00 {'scale-out' if want > 3 else 'scale-in'}: 3 to {want}, {status}"
+        assert marks[0].text == f"13:40:00 scale {'out' if want > 3 else 'in'} from 3 to {want}: {status}"
 
 
 def test_marks_when_crowded_do_not_cover_one_another() -> None:
@@ -154,7 +156,7 @@ def test_slices_when_pointed_at_tell_the_figures_of_their_moment() -> None:
     """Each slice has its time and figures; unknown ones are dashes."""
     page = draw(at(10, current=3, need=4, visible=None, oldest_age_s=8, working=2))
     (tip,) = page.all("rect", "sl-slice")
-    assert tip.text == "13:40:00\ncapacity 3, 2 working, need 4\nbacklog \u2014, oldest 8 s"
+    assert tip.text == "13:40:00\ncapacity 3, 2 working, need 4\nbacklog \u2014, oldest message 8 s"
 
 
 @pytest.mark.parametrize("hours", [1 / 60, 0.5, 1, 3, 12, 24, 72, 168, 24 * 60])
@@ -172,7 +174,7 @@ def test_ticks_when_labelled_are_round_local_times_with_room(hours: float, width
 
 def test_picture_when_an_afternoon_is_drawn_stays_within_its_box() -> None:
     """No point of a real afternoon leaves the picture, at any width."""
-    samples = [sample(made, came_of) for made, came_of in afternoon()]
+    samples = [sample_of(made, came_of) for made, came_of in afternoon()]
     for width in (260, 440, 1_400):
         page = draw(*samples, width=width, hours=3)
         height = float(page.all("svg")[0].attributes["height"] or 0)
@@ -205,5 +207,5 @@ def test_figures_when_the_planner_decides_are_those_the_picture_reads() -> None:
         ),
     )
     made = plan_for(snapshot, fleet(), Memory(), NOW)
-    seen = sample(made, outcome(made))
+    seen = sample_of(made, outcome(made))
     assert (seen.capacity, seen.working, seen.backlog, seen.oldest_age_s) == (3, 2, 340.0, 41.0)

@@ -6,8 +6,10 @@ import pytest
 
 from sluice.config.fleet import ConfigError
 from sluice.model.redriving import Attribute, Message, Quarantined
-from sluice.widget import Part, Scene, Theme, Trouble, render, render_message, render_messages, render_whole
-from sluice.widget.drains import _CUT_SHORT
+from sluice.widget.drains import INTERRUPTED
+from sluice.widget.messages import PopupContext, render_message_detail, render_message_list
+from sluice.widget.page import render, render_problems
+from sluice.widget.view import ReadFailure, Source, Theme, View
 from tests.support.widget_html import Page, parse
 from tests.support.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, harmed, view
 
@@ -57,12 +59,12 @@ def test_widget_when_a_text_means_harm_asks_for_confirmation_in_our_words_alone(
     assert [action.attributes.get("confirmation") for action, _ in page.actions] == [
         None,
         None,
-        f"Send 3 quarantined messages of {group} of fleet orders back to the queue, at most 10 a second?",
+        f"Send 3 quarantined messages of {group} of fleet orders back to the queue, at most 10 messages a second?",
         None,
-        f"Set {group} aside until it is seen again? Its messages stay in quarantine.",
+        f"Mute {group} until another message fails for the same cause? Its messages stay in quarantine.",
         None,
-        "Stop this redrive of fleet orders? What was sent stays sent.",
-        f"Release this instance of fleet orders now? {_CUT_SHORT}",
+        "Stop this redrive of fleet orders? Messages that were already sent stay sent.",
+        f"Release this instance of fleet orders now? {INTERRUPTED}",
     ]
 
 
@@ -102,14 +104,17 @@ def _name(character: str) -> str:
 def test_messages_and_warnings_when_they_repeat_a_text_keep_it_text(name: str) -> None:
     """A bad document, an answer of AWS and a wrong request are as foreign as a message."""
     text = HARM[name]
-    warned = view(invalid=(ConfigError(text, (text, text)),), troubles=(Trouble(Part.REDRIVES, text),), decisions=())
-    plain = view(invalid=(ConfigError("x", ("x", "x")),), troubles=(Trouble(Part.REDRIVES, "x"),), decisions=())
-    shown = parse(render(warned, Theme.LIGHT, 668))
+
+    def warned(words: str) -> View:
+        failures = (ReadFailure(Source.REDRIVES, words),)
+        return view(invalid=(ConfigError(words, (words, words)),), failures=failures, decisions=())
+
+    shown = parse(render(warned(text), Theme.LIGHT, 668))
     assert shown.problems == []
-    assert shown.skeleton == parse(render(plain, Theme.LIGHT, 668)).skeleton
-    message = parse(render_message(text, [text], Theme.LIGHT))
+    assert shown.skeleton == parse(render(warned("x"), Theme.LIGHT, 668)).skeleton
+    message = parse(render_problems(text, [text], Theme.LIGHT))
     assert message.problems == []
-    assert message.skeleton == parse(render_message("x", ["x"], Theme.LIGHT)).skeleton
+    assert message.skeleton == parse(render_problems("x", ["x"], Theme.LIGHT)).skeleton
 
 
 @pytest.mark.parametrize("name", list(HARM))
@@ -123,9 +128,9 @@ def test_messages_when_they_mean_harm_are_shown_as_text(name: str) -> None:
         )  # fmt: skip
         attributes = ((text or "n", Attribute("String", text or "t")), ("scan", Attribute("Binary", binary=bytes(40))))
         message = Message(text or "m", text or "b", "", attributes, NOW - 90, 1, text or "s", text or "g")
-        scene = Scene("orders", NOW, console_arn=CONSOLE_ARN, operator_arn=OPERATOR_ARN)
-        listed = render_messages([entry], text or "g", "cursor", scene)
-        return [parse(listed), parse(render_whole(entry, message, scene))]
+        scene = PopupContext("orders", NOW, console_arn=CONSOLE_ARN, operator_arn=OPERATOR_ARN)
+        listed = render_message_list([entry], text or "g", "cursor", scene)
+        return [parse(listed), parse(render_message_detail(entry, message, scene))]
 
     for page, plain in zip(pages(HARM[name]), pages("x"), strict=True):
         assert page.problems == []

@@ -7,23 +7,15 @@ from dataclasses import replace
 import pytest
 
 from sluice.config.fleet import ConfigError, DrainPolicy, RedriveMode, RedrivePolicy
-from sluice.model.draining import DrainOutcome, DrainState
+from sluice.model.draining import DrainOutcome, DrainState, Heartbeats, Retention, SignsOfLife
 from sluice.model.observed import Mode
 from sluice.model.planning import OutcomeStatus, Reason, ReasonCode
 from sluice.model.redriving import JobAct, JobState, Message, Quarantined
-from sluice.widget import (
-    Part,
-    Scene,
-    Theme,
-    Trouble,
-    View,
-    render,
-    render_message,
-    render_messages,
-    render_whole,
-)
 from sluice.widget.answers import render_answer
+from sluice.widget.messages import PopupContext, render_message_detail, render_message_list
+from sluice.widget.page import render, render_problems
 from sluice.widget.style import CSS
+from sluice.widget.view import Period, ReadFailure, Source, Theme, View, WidgetSettings
 from tests.support.widget_html import Page, parse
 from tests.support.widget_scenes import (
     CONSOLE_ARN,
@@ -50,7 +42,7 @@ def show(scene: View, theme: Theme = Theme.LIGHT, width: int = 440) -> Page:
 
 def quiet(**changes: object) -> View:
     """A view of a fleet that was just created."""
-    empty = {"fleets": ("orders",), "decisions": (), "drains": (), "failure_groups": (), "jobs": ()}
+    empty = {"names": ("orders",), "decisions": (), "drains": (), "failure_groups": (), "jobs": ()}
     return view(**{**empty, **changes})
 
 
@@ -145,8 +137,8 @@ def test_render_when_the_fleet_is_new_says_that_there_is_nothing_yet() -> None:
     """An empty ledger is shown as such: no decision, no dead letter, no drain, and dashes for figures."""
     page = show(quiet())
     assert "No decision between 12:30 and 15:30 UTC+01:00." in page.text
-    assert "No dead letter on record." in page.text
-    assert "No instance is on its way out." in page.text
+    assert "No dead letters are recorded." in page.text
+    assert "No instance is draining." in page.text
     assert [tile.text for tile in page.all("dd")][:3] == [
         "\u2014\u2014",
         "\u2014messages waiting",
@@ -157,7 +149,7 @@ def test_render_when_the_fleet_is_new_says_that_there_is_nothing_yet() -> None:
 
 def test_render_when_there_is_no_fleet_says_where_to_put_one() -> None:
     """A stack without a fleet tells where its documents belong."""
-    page = show(View(now=NOW, since=NOW - HOUR, until=NOW, fleets_path="/sluice/prod/fleets/"))
+    page = show(View(Period(NOW, NOW - HOUR, NOW), WidgetSettings(fleets_path="/sluice/prod/fleets/")))
     assert "/sluice/prod/fleets/" in page.text
 
 
@@ -172,7 +164,7 @@ def test_head_when_in_a_mode_tells_it(mode: Mode, word: str) -> None:
 
 def test_tabs_when_there_are_several_fleets_call_this_function_for_the_others() -> None:
     """Each other fleet is a button that renders it in this widget; the shown one is not pressable."""
-    page = show(quiet(fleets=("invoices", "orders")))
+    page = show(quiet(names=("invoices", "orders")))
     shown, other = page.all("button")[1], page.all("button")[0]
     assert (shown.text, other.text) == ("orders", "invoices")
     assert "disabled" in shown.attributes
@@ -184,7 +176,7 @@ def test_tabs_when_there_are_several_fleets_call_this_function_for_the_others() 
 def test_tabs_when_there_is_one_fleet_are_left_out() -> None:
     """One fleet needs no choice, and neither does a function that does not know its own name."""
     assert show(quiet()).all("div", "sl-tabs") == []
-    assert show(quiet(fleets=("a", "orders"), console_arn=None)).all("div", "sl-tabs") == []
+    assert show(quiet(names=("a", "orders"), console_arn=None)).all("div", "sl-tabs") == []
 
 
 def test_tiles_when_the_oldest_message_waits_too_long_say_so() -> None:
@@ -200,7 +192,7 @@ def test_warning_when_no_decision_came_lately_is_shown() -> None:
     made = decision(NOW - 900)
     late = quiet(decisions=((made, outcome(made)),))
     assert "No decision for 15 min." in show(late).text
-    assert "No decision for" not in show(replace(late, until=NOW - 800)).text
+    assert "No decision for" not in show(quiet(decisions=((made, outcome(made)),), until=NOW - 800)).text
     assert "No decision for" not in show(view()).text
 
 
@@ -216,17 +208,17 @@ def test_warning_when_a_fleet_document_is_bad_names_it_with_every_problem() -> N
         assert words in text
 
 
-@pytest.mark.parametrize("part", [Part.DECISIONS, Part.DRAINS, Part.FAILURE_GROUPS, Part.REDRIVES])
-def test_trouble_when_a_part_cannot_be_read_is_told_and_nothing_is_said_of_it(part: Part) -> None:
+@pytest.mark.parametrize("part", [Source.DECISIONS, Source.DRAINS, Source.FAILURE_GROUPS, Source.REDRIVES])
+def test_trouble_when_a_part_cannot_be_read_is_told_and_nothing_is_said_of_it(part: Source) -> None:
     """A part that could not be read says so with what to grant, and is not shown as empty."""
     grant = "AccessDenied: grant dynamodb:Query on table sluice-ledger"
-    text = show(quiet(troubles=(Trouble(part, grant),))).text
+    text = show(quiet(failures=(ReadFailure(part, grant),))).text
     assert f"{part.capitalize()} could not be read. {grant}" in text
     empty = {
-        Part.DECISIONS: "No decision between",
-        Part.DRAINS: "No instance is on its way out",
-        Part.FAILURE_GROUPS: "nothing held",
-        Part.REDRIVES: "running",
+        Source.DECISIONS: "No decision between",
+        Source.DRAINS: "No instance is draining",
+        Source.FAILURE_GROUPS: "none in quarantine",
+        Source.REDRIVES: "running",
     }
     assert empty[part] not in text
 
@@ -264,7 +256,7 @@ def test_decision_when_unfolded_has_need_reasons_figures_and_outcome() -> None:
     words = " ".join(row.text.split())
     for said in (
         "\u25b4 3 \u2192 5",
-        "Raw need 9, wanted 5 of 3. Outcome: failed: ScalingActivityInProgress",
+        "Capacity 3, need 9, wanted 5. Outcome: failed: ScalingActivityInProgress",
         "800 messages wait3 \u2192 9",
         "stepat most 2 at once9 \u2192 5",
         "service_rate_per_s2.0435 smeasured",
@@ -286,8 +278,8 @@ def test_decisions_when_more_were_made_than_read_say_from_when_on() -> None:
     """A cut time range is told."""
     made = decision(NOW - 300)
     assert (
-        "Only the last 1 decisions are shown, from 15:25 on"
-        in show(quiet(decisions=((made, outcome(made)),), cut=True)).text
+        "Only the most recent 1 decision of this time range is shown, from 15:25 on"
+        in show(quiet(decisions=((made, outcome(made)),), truncated=True)).text
     )
 
 
@@ -302,7 +294,7 @@ def test_drains_when_under_way_show_age_and_deadline() -> None:
         "i-0a41c9d2e83f5b617",
         "2 min 20 s old \u00b7 deadline in 12 min 40 s (15:42:40)",
         "deadline in 25 s",
-        "1 instance released",
+        "1 released instance still on record",
     ):
         assert words in text
     assert "i-0c0ffee0c0ffee000" not in text
@@ -310,23 +302,23 @@ def test_drains_when_under_way_show_age_and_deadline() -> None:
 
 def test_drain_when_silence_would_end_it_says_when_it_was_last_heard_of() -> None:
     """Its deadline is then the end of the silence, and heartbeats are counted."""
-    one = replace(drains()[0], alive_at=NOW - 40, heartbeat_count=3)
+    one = replace(drains()[0], signs=SignsOfLife(NOW - 40), heartbeats=Heartbeats(count=3))
     watched = fleet().model_copy(update={"drain": DrainPolicy(deadline_s=900, silence_s=300)})
     text = section(show(view(drains=(one,), fleet=watched)), "Drains")
     assert "deadline in 4 min 20 s" in text
     assert "3 heartbeats" in text
-    assert "heard of 40 s ago" in text
+    assert "last report 40 s ago" in text
 
 
 def test_instance_when_kept_shows_age_and_cost() -> None:
     """What costs on comes first, with what to do about it."""
-    kept = replace(drains()[2], state=DrainState.RETAINED, retained_at=NOW - 5_400, note="kept")
+    kept = replace(drains()[2], state=DrainState.RETAINED, retention=Retention(since=NOW - 5_400), note="kept")
     priced = fleet().model_copy(update={"drain": DrainPolicy(hourly_cost=0.2)})
     text = section(show(view(drains=(drains()[0], kept), fleet=priced)), "Drains")
-    assert "1 under way · 1 kept" in text
-    assert text.index("kept for inspection") < text.index("stopping")
-    assert "kept for 1 h 30 min · has cost 0.30" in text
-    assert "has cost" not in section(show(view(drains=(kept,))), "Drains"), "what it costs is not known"
+    assert "1 under way · 1 retained" in text
+    assert text.index("retained for inspection") < text.index("stopping")
+    assert "retained for 1 h 30 min · cost since then 0.30" in text
+    assert "cost since" not in section(show(view(drains=(kept,))), "Drains"), "what it costs is not known"
 
 
 def releases(page: Page) -> list[tuple[str, dict[str, object], str]]:
@@ -341,22 +333,24 @@ def releases(page: Page) -> list[tuple[str, dict[str, object], str]]:
 def test_drain_when_not_done_can_be_released_by_the_function_that_may() -> None:
     """By the drainer, after a confirmation that tells the price; what is done goes on by itself."""
     under_way = drains()[0]
-    kept = replace(drains()[2], state=DrainState.RETAINED, retained_at=NOW - 60)
+    kept = replace(drains()[2], state=DrainState.RETAINED, retention=Retention(since=NOW - 60))
     done = replace(drains()[1], instance_id="i-done", state=DrainState.DONE)
     (first, second) = releases(show(view(drains=(under_way, kept, done))))
     assert {first[0], second[0]} == {OPERATOR_ARN}
     assert first[1] == {"release": {"fleet": "orders", "instance_id": kept.instance_id}}
     assert first[2].startswith("Terminate this instance of fleet orders now?")
     assert second[1] == {"release": {"fleet": "orders", "instance_id": under_way.instance_id}}
-    assert second[2].startswith("Release this instance of fleet orders now? Its consumer has not said that it is done")
+    assert second[2].startswith(
+        "Release this instance of fleet orders now? Its consumer has not reported that it is done"
+    )
 
 
 def test_drain_when_nobody_may_act_has_no_button() -> None:
     """Then what is kept says how else it is released."""
-    kept = replace(drains()[2], state=DrainState.RETAINED, retained_at=NOW - 60)
+    kept = replace(drains()[2], state=DrainState.RETAINED, retention=Retention(since=NOW - 60))
     page = show(view(drains=(kept,), operator_arn=None))
     assert releases(page) == []
-    assert "release it by a release request to the operator function" in section(page, "Drains")
+    assert "to release it, send a release request to the operator function" in section(page, "Drains")
 
 
 @pytest.mark.parametrize("text", list(HARM.values()), ids=list(HARM))
@@ -375,12 +369,12 @@ def test_drains_when_over_are_counted_by_outcome() -> None:
     over = drains()[2]
     ended = [replace(over, instance_id=f"i-{n}", outcome=DrainOutcome.COMPLETED) for n in range(3)]
     text = section(show(view(drains=(*ended, replace(over, outcome=DrainOutcome.LATE)))), "Drains")
-    assert "4 instances released, of those still on record: 3 completed, 1 late." in text
+    assert "4 released instances still on record: 3 completed, 1 already ended at their completion." in text
 
 
 def test_drain_when_past_its_deadline_says_since_when() -> None:
     """A drain that outlived its deadline is told as such, with a full bar."""
-    page = show(view(now=NOW + 500, until=NOW + 500, drains=drains()))
+    page = show(view(now=NOW + 500, drains=drains()))
     assert "deadline passed 7 min 55 s ago" in section(page, "Drains")
     assert "width:100.0%" in {bar.attributes["style"] for bar in page.all("i", "sl-bad")}
 
@@ -405,7 +399,7 @@ def test_buttons_when_a_group_has_messages_ask_the_redriver_for_just_it() -> Non
     assert "confirmation" not in dry.attributes
     assert redrive.attributes["confirmation"] == (
         "Send 41 quarantined messages of failure group 5f1d7a84db00d2fce00b31a7fc73224f of fleet orders back to the"
-        " queue, at most 10 a second?"
+        " queue, at most 10 messages a second?"
     )
 
 
@@ -422,7 +416,10 @@ def test_stop_when_a_redrive_runs_is_a_button_that_asks_first() -> None:
     stops = [(action, event) for action, event in show(view()).actions if "stop" in event]
     ((action, event),) = stops
     assert event == {"stop": {"fleet": "orders", "job_id": "j-2"}}
-    assert action.attributes["confirmation"] == "Stop this redrive of fleet orders? What was sent stays sent."
+    assert (
+        action.attributes["confirmation"]
+        == "Stop this redrive of fleet orders? Messages that were already sent stay sent."
+    )
 
 
 def test_buttons_when_several_groups_have_messages_offer_all() -> None:
@@ -448,10 +445,11 @@ def test_groups_when_shown_have_count_times_and_sample() -> None:
     items = [item.text for item in page.all("li", "sl-card")]
     assert "invalid-currency: no exchange rate for 'XTS'" in items[0]
     assert (
-        "41 in quarantine 44 seen, 3 after an attempt \u00b7 first 14:16 \u00b7 last 15:26 (3 min 10 s ago)" in items[0]
+        "41 in quarantine 41 messages, 3 failed retries \u00b7 first 14:16 \u00b7 last 15:26 (3 min 10 s ago)"
+        in items[0]
     )
     assert '"currency": "XTS"' in page.all("pre")[0].text
-    assert "0 in quarantine 112 seen \u00b7 first 23 Nov 13:30" in items[2]
+    assert "0 in quarantine 112 messages \u00b7 first 23 Nov 13:30" in items[2]
 
 
 def test_groups_when_redriving_is_manual_say_where_dead_letters_are() -> None:
@@ -481,9 +479,15 @@ def test_redrives_when_running_show_progress_and_troubles() -> None:
     text = section(show(view()), "Redrives")
     for words in (
         "1 running",
-        "invalid-currency: no exchange rate for 'XTS'runningramp, 5 a second",
-        "26 of 41 sent, 1 failed \u00b7 about 2.8 s left \u00b7 asked 15:28 by widget in account 000000000000",
-        "3 of 112 sent, 2 came back \u00b7 asked 14:50 by ada \u00b7 two of the first three came back: stopped",
+        "invalid-currency: no exchange rate for 'XTS'runningramp phase, 5 messages a second",
+        (
+            "26 of 41 messages sent, 1 could not be sent \u00b7 about 2.8 s left \u00b7"
+            " requested 15:28 by widget in account 000000000000"
+        ),
+        (
+            "3 of 112 messages sent, 2 failed again \u00b7 requested 14:50 by ada \u00b7"
+            " two of the first three came back: stopped"
+        ),
     ):
         assert words in text
 
@@ -493,12 +497,12 @@ def test_group_when_shown_has_its_trend_and_how_its_last_redrive_went() -> None:
     page = show(view())
     cards = [card.text for card in page.all("li", "sl-card")]
     trends = [one.attributes["aria-label"] for one in page.all("svg", "sl-trend")]
-    assert trends[0] == "44 seen in the last 24 hours, at most 28 in one, 9 in this one"
+    assert trends[0] == "44 dead letters in the last 24 hours: at most 28 in one hour, 9 in this hour"
     assert len(trends) == 2
-    assert "Last redrive 1 min 35 s ago: 26 sent, none came back." in cards[0]
-    assert "tripped" not in cards[0]
-    assert "tripped" in cards[1]
-    assert "Last redrive 40 min ago: 3 sent, 2 came back." in cards[2]
+    assert "Last redrive 1 min 35 s ago: 26 messages sent, none failed again." in cards[0]
+    assert "retries suspended" not in cards[0]
+    assert "retries suspended" in cards[1]
+    assert "Last redrive 40 min ago: 3 messages sent, 2 failed again." in cards[2]
 
 
 def test_group_that_is_set_aside_is_folded_away_until_it_is_seen_again() -> None:
@@ -507,7 +511,7 @@ def test_group_that_is_set_aside_is_folded_away_until_it_is_seen_again() -> None
     aside = replace(first, archived_at=NOW)
     page = show(quiet(failure_groups=(aside, second)))
     assert [card.text.startswith("KeyError") for card in page.all("li", "sl-card")] == [True]
-    assert "1 group set aside, until seen again" in page.text
+    assert "1 muted group, hidden until another message fails" in page.text
     events = [event for _, event in page.actions]
     assert {"archive": {"fleet": "orders", "failure_group": first.id, "undo": True}} in events
     again = show(quiet(failure_groups=(replace(aside, last_seen_at=NOW + 1), second)))
@@ -531,7 +535,7 @@ def test_job_when_paused_can_be_resumed_or_stopped() -> None:
     job = replace(jobs()[0], state=JobState.PAUSED, acts=acts)
     page = show(quiet(jobs=(job,)))
     assert [next(iter(event)) for _, event in page.actions] == ["resume", "stop"]
-    assert "paused it by ada" in page.text
+    assert "ada paused it" in page.text
     assert "left" not in section(page, "Redrives")
 
 
@@ -540,7 +544,7 @@ def test_job_when_paused_can_be_resumed_or_stopped() -> None:
 
 def test_message_when_a_request_is_wrong_lists_each_problem() -> None:
     """A request that cannot be understood is answered as a widget, in the dashboard's theme."""
-    page = parse(render_message("This widget cannot be shown:", ["fleet: must be text", "<b>"], Theme.DARK))
+    page = parse(render_problems("This widget cannot be shown:", ["fleet: must be text", "<b>"], Theme.DARK))
     assert page.problems == []
     assert "sl-dark" in page.elements[0].classes
     assert [item.text for item in page.all("li")] == ["fleet: must be text", "<b>"]
@@ -562,8 +566,8 @@ def test_actions_when_serialised_hold_only_ascii_without_markup() -> None:
 @pytest.mark.parametrize(
     ("expires_at", "told"),
     [
-        (NOW + 7_200, "SQS would delete it in 2 h, here it stays"),
-        (NOW - 7_200, "SQS would have deleted it 2 h ago, here it stays"),
+        (NOW + 7_200, "SQS would delete it in 2 h; in quarantine it stays"),
+        (NOW - 7_200, "SQS would have deleted it 2 h ago; in quarantine it stays"),
         (None, ""),
     ],
 )
@@ -572,7 +576,10 @@ def test_message_when_shown_tells_the_time_that_sqs_has_left_it(expires_at: floa
     entry = Quarantined(
         "orders", "g", "m", "key", "Broken", NOW - 60, NOW - 90, 1, None, 5, "body", expires_at=expires_at
     )
-    scene = Scene("orders", NOW)
-    for page in (render_messages([entry], "g", None, scene), render_whole(entry, Message("m", "body"), scene)):
+    scene = PopupContext("orders", NOW)
+    for page in (
+        render_message_list([entry], "g", None, scene),
+        render_message_detail(entry, Message("m", "body"), scene),
+    ):
         assert told in parse(page).text
-        assert ("here it stays" in parse(page).text) is bool(told)
+        assert ("in quarantine it stays" in parse(page).text) is bool(told)

@@ -6,7 +6,8 @@ import pytest
 
 from sluice.model.observed import Mode
 from sluice.planning.shadow.scorecard import Score, Side
-from sluice.widget import Part, Theme, Trouble, render
+from sluice.widget.page import render
+from sluice.widget.view import ReadFailure, Source, Theme
 from tests.support.widget_html import Page, parse
 from tests.support.widget_scenes import HARM, NOW, fleet, view
 
@@ -24,7 +25,7 @@ SCORE = Score(
 
 def show(theme: Theme = Theme.LIGHT, mode: Mode = Mode.SHADOW, **changes: object) -> Page:
     """The widget of a fleet in shadow mode, parsed; it must be well-formed."""
-    page = parse(render(view(**{"fleet": fleet(mode=mode), "score": SCORE, **changes}), theme, 668))
+    page = parse(render(view(**{"fleet": fleet(mode=mode), "day_score": SCORE, **changes}), theme, 668))
     assert page.problems == []
     return page
 
@@ -34,34 +35,37 @@ def test_card_when_a_fleet_is_in_shadow_shows_both_sides(theme: Theme) -> None:
     """The sentence, and each figure of both sides, in either theme."""
     text = show(theme).text
     assert "In the last 24 h Sluice would have used 31.2 instance-hours instead of 44.0" in text
-    for said in ("99.98%", "97.1%", "instance-hours", "15 min 12 s", "2 min 11 s", "Of 120,000 messages"):
+    for said in ("99.98%", "97.1%", "instance-hours", "15 min 12 s", "2 min 11 s", "Based on 120,000 messages"):
         assert said in text, said
 
 
 @pytest.mark.parametrize("mode", [Mode.ACT, Mode.PAUSED])
 def test_card_when_a_fleet_is_not_in_shadow_is_left_out(mode: Mode) -> None:
     """There is nothing to compare where Sluice itself acts, or nobody does."""
-    assert "In shadow" not in show(mode=mode).text
+    assert "Shadow comparison" not in show(mode=mode).text
 
 
 def test_card_when_nothing_is_scored_or_read_says_so() -> None:
     """An absent score is told as that, never as zeros."""
-    assert "Nothing is scored yet" in show(score=None).text
-    page = show(score=None, troubles=(Trouble(Part.SHADOW, "AccessDenied: grant dynamodb:GetItem"),))
-    assert "The shadow's score could not be read. AccessDenied: grant dynamodb:GetItem" in page.text
-    assert "Nothing is scored yet" not in page.text
+    assert "Nothing to compare yet" in show(day_score=None).text
+    page = show(day_score=None, failures=(ReadFailure(Source.SHADOW, "AccessDenied: grant dynamodb:GetItem"),))
+    assert "The shadow comparison could not be read. AccessDenied: grant dynamodb:GetItem" in page.text
+    assert "Nothing to compare yet" not in page.text
 
 
 def test_card_when_more_than_a_day_was_scored_tells_of_the_week_as_well() -> None:
     """The week has a sentence of its own; one that is the day's again is left out."""
     week = replace(SCORE, seconds=6 * 86_400.0)
-    assert "In 6.0 days of watching Sluice would have used" in show(week=week).text
-    assert "of watching" not in show(week=SCORE).text
+    assert "In 6.0 days of watching Sluice would have used" in show(week_score=week).text
+    assert "of watching" not in show(week_score=SCORE).text
 
 
 def test_card_when_ticks_were_missed_says_that_it_began_anew() -> None:
     """What is not in the score is told."""
-    assert "after 5 min 10 s without ticks" in show(score=replace(SCORE, restarted=(NOW - 900, 310.0))).text
+    assert (
+        "It restarted at 15:15, after 5 min 10 s without a tick"
+        in show(day_score=replace(SCORE, restarted=(NOW - 900, 310.0))).text
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in HARM if name != "empty"])
@@ -70,7 +74,7 @@ def test_card_when_names_mean_harm_has_the_same_elements(name: str) -> None:
 
     def page(text: str) -> Page:
         hostile = fleet(mode=Mode.SHADOW).model_copy(update={"name": text})
-        return show(fleet=hostile, fleets=(text, "orders"), score=replace(SCORE, unit=text[:100]))
+        return show(fleet=hostile, names=(text, "orders"), day_score=replace(SCORE, unit=text[:100]))
 
     assert page(HARM[name]).skeleton == page("plain" * 20).skeleton
 
@@ -83,9 +87,9 @@ def test_card_when_a_fleet_has_several_queues_shows_shares_of_their_targets() ->
         acting=replace(SCORE.acting, p99_s=None, p99_share=10.0),
         shadow=replace(SCORE.shadow, p99_s=None, p99_share=0.831),
     )
-    text = show(score=several).text
+    text = show(day_score=several).text
     assert "kept 99.98% in time instead of 97.1%." in text
     for said in ("in time", "83% of their target", "over 10 targets", "15 min 12 s", "31.2", "44.0"):
         assert said in text, said
-    assert "within" not in text.partition("In shadow")[2].partition("Of 120,000 messages")[0]
+    assert "within" not in text.partition("Shadow comparison")[2].partition("Based on 120,000 messages")[0]
     assert "of their target" not in show().text

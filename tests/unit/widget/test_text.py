@@ -2,7 +2,7 @@
 
 import pytest
 
-from sluice.widget.text import UNKNOWN, Clock, counted, duration, number, offset_s, short, shown, spoken
+from sluice.widget.text import UNKNOWN, Clock, counted, duration, number, safe_string, safe_text, short, utc_offset_s
 from tests.support.widget_html import parse
 from tests.support.widget_scenes import NOW
 
@@ -55,7 +55,7 @@ def test_counted_when_one_is_singular() -> None:
 )
 def test_offset_when_read_has_its_sign_from_iso(iso: str, seconds: float | None) -> None:
     """East of UTC is positive; what is no offset is none."""
-    assert offset_s(iso) == seconds
+    assert utc_offset_s(iso) == seconds
 
 
 def test_clock_when_offset_tells_local_time_and_another_day() -> None:
@@ -77,13 +77,13 @@ def test_clock_when_no_calendar_has_the_moment_shows_a_dash(at: float) -> None:
 
 
 def shown_text(text: str, limit: int = 300) -> str:
-    """Text as a browser's reader sees it after `shown`."""
-    return parse(str(shown(text, limit))).elements[0].text
+    """Text as a browser's reader sees it after `safe_text`."""
+    return parse(str(safe_text(text, limit))).elements[0].text
 
 
-def test_shown_when_text_holds_a_bidi_override_shows_a_tag_in_its_place() -> None:
+def test_safe_text_when_text_holds_a_bidi_override_shows_a_tag_in_its_place() -> None:
     """What would reorder the line is visible and has no effect."""
-    page = parse(str(shown("pay \u202e00,1\u202c now")))
+    page = parse(str(safe_text("pay \u202e00,1\u202c now")))
     assert page.elements[0].text == "pay U+202E00,1U+202C now"
     assert [tag.attributes["title"] for tag in page.all("span", "sl-tag")] == [
         "RIGHT-TO-LEFT OVERRIDE",
@@ -95,37 +95,37 @@ def test_shown_when_text_holds_a_bidi_override_shows_a_tag_in_its_place() -> Non
     "hidden",
     [*"\x00\x07\x1b\x7f\x9b\r\u00ad\u061c\u200b\u200d\u200e\u2028\u2066\ufeff\ue000\ufffe", "\U000e0041", "\ud800"],
 )
-def test_shown_when_a_character_is_hidden_shows_its_code_point(hidden: str) -> None:
+def test_safe_text_when_a_character_is_hidden_shows_its_code_point(hidden: str) -> None:
     """Controls, format characters, surrogates, private and unassigned ones all become tags."""
     assert shown_text(f"a{hidden}b") == f"aU+{ord(hidden):04X}b"
-    assert spoken(f"a{hidden}b") == f"aU+{ord(hidden):04X}b"
+    assert safe_string(f"a{hidden}b") == f"aU+{ord(hidden):04X}b"
 
 
-def test_shown_when_text_is_plain_in_any_script_is_left_alone() -> None:
+def test_safe_text_when_text_is_plain_in_any_script_is_left_alone() -> None:
     """Lines, tabs, accents, other scripts and symbols stay as they are, isolated from what is around them."""
     text = "ligne 1\n\tligne 2: d\u00e9j\u00e0 vu, e\u0301, \u05e9\u05dc\u05d5\u05dd, \u4f60\u597d, \u2713 \U0001f600"
     assert shown_text(text) == text
-    assert [element.tag for element in parse(str(shown(text))).elements] == ["bdi"]
+    assert [element.tag for element in parse(str(safe_text(text))).elements] == ["bdi"]
 
 
-def test_shown_when_a_hidden_character_repeats_counts_it() -> None:
+def test_safe_text_when_a_hidden_character_repeats_counts_it() -> None:
     """A run of one hidden character is one tag, and a Windows line end is none."""
     assert shown_text("a" + "\u200b" * 12 + "b\r\nc") == "aU+200B \u00d712b\nc"
 
 
-def test_shown_when_marks_are_stacked_keeps_only_a_few() -> None:
+def test_safe_text_when_marks_are_stacked_keeps_only_a_few() -> None:
     """A letter with hundreds of combining marks does not paint over its neighbours."""
     assert shown_text("Z" + "\u0301" * 9) == "Z" + "\u0301" * 4 + "U+0301 \u00d75"
 
 
-def test_shown_when_text_is_long_says_how_much_is_left_out() -> None:
+def test_safe_text_when_text_is_long_says_how_much_is_left_out() -> None:
     """A cut is told, with its size."""
     assert shown_text("x" * 1_300, 300) == "x" * 300 + "+1,000 characters"
     assert shown_text("x" * 300, 300) == "x" * 300
 
 
-def test_shown_when_text_is_markup_is_text() -> None:
+def test_safe_text_when_text_is_markup_is_text() -> None:
     """Markup is escaped, entities stay what they were."""
     text = "<b>&lt;</b> &amp; \"'"
     assert shown_text(text) == text
-    assert len(parse(str(shown(text))).elements) == 1
+    assert len(parse(str(safe_text(text))).elements) == 1

@@ -6,35 +6,39 @@ from sluice.model.consumers import Consumer, ConsumerStatus
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading, Lifecycle
 
-# A busy consumer repeats itself every minute: after three in vain it is taken for crashed, and its instance may go.
+# A busy consumer repeats its report every minute. After three minutes without one it is taken for crashed, and its
+# instance may be scaled in.
 BUSY_TIMEOUT_S = 180.0
-
-
-# --------------------------------------------------------------------------- scale-in protection
 
 
 @dataclass(frozen=True, slots=True)
 class ProtectionPlan:
-    """Which instances to protect from scale-in, and which no longer, by id."""
+    """The instances whose scale-in protection is to change, by id."""
 
     protect: tuple[str, ...] = ()
     lift: tuple[str, ...] = ()
-    forget: tuple[str, ...] = ()  # ours on record, but not there any more: only the record is put right
+    forget: tuple[str, ...] = ()  # recorded as protected by us, and no longer protected: only the record is corrected
 
 
 def is_busy(consumer: Consumer, now: float) -> bool:
-    """Whether a consumer is at work, as far as its last word goes, and that is recent."""
+    """Whether a consumer's last report says busy and is younger than BUSY_TIMEOUT_S; `now` in epoch seconds."""
     fresh = consumer.status_at is not None and now < consumer.status_at + BUSY_TIMEOUT_S
     return consumer.status is ConsumerStatus.BUSY and fresh
 
 
 def plan_protection(consumers: Iterable[Consumer], reading: GroupReading, now: float) -> ProtectionPlan:
-    """Whose scale-in protection is to change: the busy get it, and ours is lifted once they are not.
+    """Decide whose scale-in protection is to change.
+
+    Instances of busy consumers are protected. Our own protection is lifted once they are not busy. Protection that an
+    operator or the group has set is left alone.
 
     Args:
         consumers: every consumer on record.
-        reading: their group as of now; only instances in service can be protected.
+        reading: their group as of now. Only instances in service can be protected.
         now: epoch seconds.
+
+    Returns:
+        The ids to protect, to lift, and to correct on record only.
     """
     protected = {i.id: i.protected for i in reading.instances if i.state is Lifecycle.IN_SERVICE}
     protect, lift, forget = [], [], []

@@ -1,46 +1,48 @@
-"""Launching: when a new instance counts, and what its consumer says of itself from then on, as one table.
+"""The launch of an instance, and what its consumer reports from then on, as one table of states and events.
 
 Theory of operation
 -------------------
-An instance is of use once its consumer is. Where the fleet has a launch hook, its group waits at that hook with each
-new instance (`Pending:Wait`), and counts it only when the hook is completed: at the consumer's word that it is ready.
-No heartbeat is ever sent: the hook's timeout is how long a boot may take, and its default result ABANDON has the
-group replace an instance that is not ready by then, whether Sluice lives or not. A consumer that knows that it will
-never be ready says so, and its instance is replaced at once.
+An instance is of use only when its consumer can take messages. If the fleet has a launch hook, Auto Scaling holds each
+new instance at that hook (`Pending:Wait`) and counts it as in service only after the hook is completed. Sluice
+completes the hook when the consumer reports that it is ready. Sluice sends no heartbeat for this hook: the hook's
+timeout limits how long a boot may take. Its default result ABANDON makes the group replace an instance that is not
+ready in time, even if Sluice does not run. A consumer that can never be ready reports that, and its instance is
+replaced at once.
 
-`advance_boot` takes the record of a consumer, one event, the name of the launch hook (None: there is none) and the
-time; it answers what the record becomes and which lifecycle action to complete. The caller writes the record before
-it acts, as with drains (`sluice.draining.state_machine`). A completion needs no answer: one that found nothing was
-late, and one that was lost is found again, since the group still shows the instance waiting.
+`advance_boot` takes a consumer's record, one event, the instance with its launch hook, and the time. It returns the new
+record and the lifecycle actions to complete. The caller writes the record first and completes the actions afterwards,
+as with drains (`sluice.draining.state_machine`). A completion needs no answer: if the action no longer exists, the
+completion came too late. If a completion was lost, the next reading of the group still shows the instance at the hook.
 
-What a consumer says is repeated by it, may be lost, doubled, late or out of order: only what is later than the last
-word and than the launch's own beginning counts, and no word takes back that a consumer was ready. An instance that
-comes back from a warm pool is launched anew: what was known of it before holds no more.
+A consumer repeats its reports. A report may be lost, doubled, late or out of order. Only a report that is later than
+the last one and later than the start of the launch counts, and no report undoes that a consumer was ready. An instance
+that returns from a warm pool is launched again: what was known of its earlier launch no longer holds.
 
-Whether its instance is protected from scale-in follows from the last word (`plan_protection`): a consumer that is
-busy is, until it says otherwise or nothing has been heard of it for BUSY_TIMEOUT_S. What an operator has protected, or
-the group by itself, is left alone.
+Whether an instance is protected from scale-in follows from its consumer's last report (`plan_protection`). A busy
+consumer's instance is protected until the consumer reports otherwise, or until BUSY_TIMEOUT_S have passed without a
+report. Protection that an operator or the group itself has set is left alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from math import floor
-from typing import Any
 
 from sluice.model.consumers import BootState, BootStep, Consumer, ConsumerStatus, Report
 from sluice.model.draining import CompleteHook, HookAction, HookResult
 from sluice.model.frozen import dataclass, replace
 from sluice.model.planning import TimedLaunch
+from sluice.model.transition_table import Row, Transition, table_of
 
-# How old a word may be where nothing is known of the launch that it would end: no instance gets to a warm pool and back
-# in that time, and a consumer that waits to be let in repeats itself more often.
+# A report without a known launch is believed only if it is at most this old. No instance gets into a warm pool and back
+# in that time, and a consumer that waits at the launch hook repeats its report more often.
 REPORT_FRESH_S = 30.0
-# How long a reading may still show an instance waiting that was completed: DescribeAutoScalingGroups lags by seconds.
+# DescribeAutoScalingGroups lags by some seconds: it may still show an instance at a hook that was just completed. A
+# completion is repeated only when the instance is still shown after this time.
 READING_LAG_S = 15.0
 
 
 class BootEventKind(StrEnum):
-    """What can happen on an instance's way into service; the value is the diagram's label."""
+    """What can happen to an instance's consumer. The value is the label in the diagram of docs/draining.md."""
 
     LAUNCHING = "launching hook"
     FOUND_WAITING = "found waiting to launch"
@@ -55,7 +57,7 @@ class BootEventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaunchStarted:
-    """The group holds a new instance at our launch hook; `at` is the event's own time."""
+    """Auto Scaling holds a new instance at our launch hook. `at` is the event's own time, in epoch seconds."""
 
     hook: HookAction
     at: float
@@ -64,12 +66,12 @@ class LaunchStarted:
 
 @dataclass(frozen=True, slots=True)
 class SeenInGroup:
-    """A reading of the group shows the instance: waiting at its launch hook, or in service.
+    """A reading of the group shows the instance, at its launch hook or in service.
 
     Args:
-        hook: our launch hook on that instance, without token; None if there is none.
-        waiting: whether it is held by a launch hook.
-        launched_at: when its launch began, where known.
+        hook: our launch hook on that instance, without a token. None if the fleet has none.
+        waiting: whether a launch hook holds the instance.
+        launched_at: the start of its launch in epoch seconds. None if it is not known.
     """
 
     hook: HookAction | None
@@ -78,19 +80,19 @@ class SeenInGroup:
 
     @property
     def kind(self) -> BootEventKind:
-        """One kind while it is held, one afterwards."""
+        """FOUND_WAITING while the hook holds the instance, FOUND afterwards."""
         return BootEventKind.FOUND_WAITING if self.waiting else BootEventKind.FOUND
 
 
 @dataclass(frozen=True, slots=True)
 class ReportReceived:
-    """The consumer said something of itself."""
+    """The consumer sent a report of its status."""
 
     report: Report
 
     @property
     def kind(self) -> BootEventKind:
-        """By its word."""
+        """The kind that belongs to the reported status."""
         match self.report.status:
             case ConsumerStatus.READY:
                 return BootEventKind.READY
@@ -106,7 +108,7 @@ class ReportReceived:
 
 @dataclass(frozen=True, slots=True)
 class LeftGroup:
-    """A reading shows the instance on its way out, or not at all."""
+    """A reading of the group shows the instance leaving, or does not show it at all."""
 
     kind = BootEventKind.GONE
 
@@ -114,16 +116,16 @@ class LeftGroup:
 type BootEvent = LaunchStarted | SeenInGroup | ReportReceived | LeftGroup
 
 
-# --------------------------------------------------------------------------- moves
+# --------------------------------------------------------------------------- transitions
 
 
-def _launch(consumer: Consumer, event: LaunchStarted, _now: float) -> BootStep:
-    """It begins, or begins anew: an instance that comes from a warm pool has worked before."""
+def _launch_started(consumer: Consumer, event: LaunchStarted, _now: float) -> BootStep:
+    """A launch begins. It is a second one if the instance comes from a warm pool."""
     known_at = consumer.hook_at
     if known_at is not None and (event.at <= known_at or event.hook == consumer.hook):
         return BootStep(consumer)
-    if consumer.status_at is not None and consumer.status_at >= event.at:  # it spoke before its event came
-        return _admit(replace(consumer, hook=event.hook, hook_at=event.at))
+    if consumer.status_at is not None and consumer.status_at >= event.at:  # the report came before the launch event
+        return _complete_if_ready(replace(consumer, hook=event.hook, hook_at=event.at))
     launched_at = consumer.launched_at if consumer.boot is BootState.BOOTING else None
     return BootStep(_relaunched(consumer, event.hook, event.at, launched_at))
 
@@ -131,7 +133,7 @@ def _launch(consumer: Consumer, event: LaunchStarted, _now: float) -> BootStep:
 def _relaunched(
     consumer: Consumer, hook: HookAction | None, hook_at: float | None, launched_at: float | None
 ) -> Consumer:
-    """The same instance at the beginning of a launch."""
+    """The same instance at the start of a launch: all that was known of an earlier one is dropped."""
     return replace(
         consumer,
         boot=BootState.BOOTING,
@@ -144,75 +146,82 @@ def _relaunched(
     )
 
 
-def _admit(consumer: Consumer) -> BootStep:
-    """A consumer that was ready before its instance was known to wait: completed now."""
+def _complete_if_ready(consumer: Consumer) -> BootStep:
+    """Complete the hook of a consumer that was ready before its hook was known."""
     if consumer.boot not in {BootState.READY, BootState.WORKING} or consumer.hook is None:
         return BootStep(consumer)
     return BootStep(consumer, (CompleteHook(consumer.hook),))
 
 
 def _found_waiting(consumer: Consumer, event: SeenInGroup, now: float) -> BootStep:
-    """Its event was lost, or its completion was: a consumer that is ready is let in."""
+    """The launch event or its completion was lost. The hook of a ready consumer is completed again."""
     launched_at, ready_at = event.launched_at, consumer.ready_at
-    another = launched_at is not None and ready_at is not None and floor(launched_at) > ready_at
-    if consumer.boot is BootState.LEFT or another:
+    relaunched = launched_at is not None and ready_at is not None and floor(launched_at) > ready_at
+    if consumer.boot is BootState.LEFT or relaunched:
         return BootStep(_relaunched(consumer, event.hook, launched_at, launched_at))
     found = replace(
         consumer,
         hook=consumer.hook or event.hook,
         launched_at=consumer.launched_at if launched_at is None else _launch_start(launched_at, consumer),
     )
-    owed = consumer.ready_at is not None and now >= consumer.ready_at + READING_LAG_S and event.hook is not None
-    actions = (CompleteHook(event.hook),) if owed and event.hook is not None else ()
+    due = consumer.ready_at is not None and now >= consumer.ready_at + READING_LAG_S and event.hook is not None
+    actions = (CompleteHook(event.hook),) if due and event.hook is not None else ()
     return BootStep(found, actions)
 
 
 def _found(consumer: Consumer, event: SeenInGroup, _now: float) -> BootStep:
-    """Only the group knows when a launch began."""
+    """Take over the start of the launch, which only the group knows."""
     if event.launched_at is None or consumer.launched_at is not None:
         return BootStep(consumer)
     return BootStep(replace(consumer, launched_at=_launch_start(event.launched_at, consumer)))
 
 
 def _launch_start(launched_at: float, consumer: Consumer) -> float:
-    """When a launch began, by a reading of the group; whole seconds must not put it after the word that it led to."""
+    """The start of a launch by the group's reading, in epoch seconds.
+
+    Times have whole seconds. Rounding must not put the start after the report that the launch led to.
+    """
     return launched_at if consumer.ready_at is None else min(launched_at, consumer.ready_at)
 
 
 def _reported_at(report: Report, consumer: Consumer) -> float:
-    """When a consumer said so; whole seconds must not put it before the launch that it followed."""
+    """The time of a report, in epoch seconds.
+
+    Times have whole seconds. Rounding must not put the report before the start of the launch that it followed.
+    """
     return report.at if consumer.launched_at is None else max(report.at, consumer.launched_at)
 
 
 def _with_report(consumer: Consumer, event: ReportReceived) -> Consumer:
+    """The record with the reported status, its time and its messages in flight."""
     report = event.report
     return replace(consumer, status=report.status, status_at=report.at, in_flight=report.in_flight)
 
 
 def _ready(consumer: Consumer, event: ReportReceived, _now: float) -> BootStep:
-    heard = _with_report(consumer, event)
+    reported = _with_report(consumer, event)
     if consumer.boot is BootState.WORKING:
-        return BootStep(heard)
+        return BootStep(reported)
     first = consumer.boot is not BootState.READY
     ready = replace(
-        heard, boot=BootState.READY, ready_at=_reported_at(event.report, consumer) if first else consumer.ready_at
+        reported, boot=BootState.READY, ready_at=_reported_at(event.report, consumer) if first else consumer.ready_at
     )
     return BootStep(ready, _completion(ready, HookResult.CONTINUE))
 
 
 def _failed(consumer: Consumer, event: ReportReceived, _now: float) -> BootStep:
-    heard = replace(_with_report(consumer, event), boot=BootState.LOST)
-    return BootStep(heard, _completion(heard, HookResult.ABANDON))
+    reported = replace(_with_report(consumer, event), boot=BootState.LOST)
+    return BootStep(reported, _completion(reported, HookResult.ABANDON))
 
 
 def _busy(consumer: Consumer, event: ReportReceived, _now: float) -> BootStep:
-    """Whoever works is ready, whether its word of that has come or not."""
-    heard = _with_report(consumer, event)
+    """A consumer that works is ready, even if its report of that was lost."""
+    reported = _with_report(consumer, event)
     if consumer.boot is BootState.WORKING:
-        return BootStep(heard)
+        return BootStep(reported)
     at = _reported_at(event.report, consumer)
     ready_at = at if consumer.ready_at is None else consumer.ready_at
-    working = replace(heard, boot=BootState.WORKING, ready_at=ready_at, first_message_at=at)
+    working = replace(reported, boot=BootState.WORKING, ready_at=ready_at, first_message_at=at)
     return BootStep(working, _completion(working, HookResult.CONTINUE) if consumer.ready_at is None else ())
 
 
@@ -226,7 +235,7 @@ def _gone(consumer: Consumer, _event: LeftGroup, _now: float) -> BootStep:
 
 
 def _back_in_service(consumer: Consumer, _event: SeenInGroup, _now: float) -> BootStep:
-    """A reading lacked it for a moment, or it was in standby."""
+    """The instance was missing from one reading, or it was in standby."""
     return BootStep(replace(consumer, boot=BootState.READY))
 
 
@@ -236,57 +245,38 @@ def _completion(consumer: Consumer, result: HookResult) -> tuple[CompleteHook, .
 
 # --------------------------------------------------------------------------- the table
 
-type Transition = Callable[[Any, Any, float], BootStep]
-type State = BootState | None
-
-
-@dataclass(frozen=True, slots=True)
-class BootTransition:
-    """What an event does to a consumer's record in some state, and where that can lead."""
-
-    move: Transition
-    to: frozenset[BootState]
-
+type State = BootState | None  # None: no record yet
 
 _K, _S = BootEventKind, BootState
 _NEW: frozenset[State] = frozenset({None, _S.BOOTING})
 _UP: frozenset[State] = frozenset({_S.READY, _S.WORKING})
 _OUT: frozenset[State] = frozenset({_S.LOST, _S.LEFT})
 
+# In which states, on which events, which move, and where to (an empty set: the state stays).
+_ROWS: tuple[Row[State, BootEventKind], ...] = (
+    (_NEW | _UP | _OUT, (_K.LAUNCHING,), _launch_started, frozenset({_S.BOOTING})),
+    (_NEW | _UP | {_S.LEFT}, (_K.FOUND_WAITING,), _found_waiting, frozenset({_S.BOOTING})),
+    (frozenset({_S.BOOTING}) | _UP, (_K.FOUND,), _found, frozenset()),
+    (_NEW | {_S.READY, _S.LOST}, (_K.READY, _K.IDLE), _ready, frozenset({_S.READY})),
+    (frozenset({_S.WORKING}), (_K.READY, _K.IDLE), _ready, frozenset()),
+    (_NEW, (_K.FAILED,), _failed, frozenset({_S.LOST})),
+    (_NEW | {_S.READY, _S.LOST}, (_K.BUSY,), _busy, frozenset({_S.WORKING})),
+    (frozenset({_S.WORKING}), (_K.BUSY,), _busy, frozenset()),
+    (frozenset({None}), (_K.DRAINING,), _record_report, frozenset({_S.BOOTING})),
+    (frozenset({_S.BOOTING}) | _UP | _OUT, (_K.DRAINING,), _record_report, frozenset()),
+    (frozenset({_S.BOOTING}), (_K.GONE,), _gone, frozenset({_S.LOST})),
+    (_UP, (_K.GONE,), _gone, frozenset({_S.LEFT})),
+    # it leaves whatever it reports, unless its group shows it in service again
+    (frozenset({_S.LEFT}), (_K.READY, _K.IDLE, _K.BUSY), _record_report, frozenset()),
+    (frozenset({_S.LEFT}), (_K.FOUND,), _back_in_service, frozenset({_S.READY})),
+)
 
-def _rows() -> Mapping[tuple[State, BootEventKind], BootTransition]:
-    """Each row: in which states, on which events, which move, and where to (an empty set: it stays)."""
-    rows: tuple[tuple[frozenset[State], tuple[BootEventKind, ...], Transition, frozenset[BootState]], ...] = (
-        (_NEW | _UP | _OUT, (_K.LAUNCHING,), _launch, frozenset({_S.BOOTING})),
-        (_NEW | _UP | {_S.LEFT}, (_K.FOUND_WAITING,), _found_waiting, frozenset({_S.BOOTING})),
-        (frozenset({_S.BOOTING}) | _UP, (_K.FOUND,), _found, frozenset()),
-        (_NEW | {_S.READY, _S.LOST}, (_K.READY, _K.IDLE), _ready, frozenset({_S.READY})),
-        (frozenset({_S.WORKING}), (_K.READY, _K.IDLE), _ready, frozenset()),
-        (_NEW, (_K.FAILED,), _failed, frozenset({_S.LOST})),
-        (_NEW | {_S.READY, _S.LOST}, (_K.BUSY,), _busy, frozenset({_S.WORKING})),
-        (frozenset({_S.WORKING}), (_K.BUSY,), _busy, frozenset()),
-        (frozenset({None}), (_K.DRAINING,), _record_report, frozenset({_S.BOOTING})),
-        (frozenset({_S.BOOTING}) | _UP | _OUT, (_K.DRAINING,), _record_report, frozenset()),
-        (frozenset({_S.BOOTING}), (_K.GONE,), _gone, frozenset({_S.LOST})),
-        (_UP, (_K.GONE,), _gone, frozenset({_S.LEFT})),
-        # on its way out whatever it says, unless its group has it in service after all
-        (frozenset({_S.LEFT}), (_K.READY, _K.IDLE, _K.BUSY), _record_report, frozenset()),
-        (frozenset({_S.LEFT}), (_K.FOUND,), _back_in_service, frozenset({_S.READY})),
-    )
-    return {
-        (place, kind): BootTransition(move, to if place is None else to - {place})
-        for places, kinds, move, to in rows
-        for place in places
-        for kind in kinds
-    }
-
-
-BOOT_TABLE: Mapping[tuple[State, BootEventKind], BootTransition] = _rows()
+BOOT_TABLE: Mapping[tuple[State, BootEventKind], Transition[State]] = table_of(_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedInstance:
-    """Which instance of which fleet; `hook` is the fleet's launch hook on it, without token, if it has one."""
+    """An instance of a fleet. `hook` is the fleet's launch hook on it, without a token; None if the fleet has none."""
 
     fleet: str
     instance_id: str
@@ -294,20 +284,25 @@ class TrackedInstance:
 
 
 def _is_newer(consumer: Consumer | None, report: Report, instance: TrackedInstance, now: float) -> bool:
-    """Whether a report is of this launch, and later than the last.
+    """Whether a report belongs to this launch, and is later than the last report.
 
-    Events' times have whole seconds: of two words in one second that counts which keeps more from going wrong.
+    Times have whole seconds. Of two reports in one second the more cautious one counts (`_rank`).
     """
-    since = () if consumer is None else tuple(at for at in (consumer.hook_at, consumer.launched_at) if at is not None)
-    if instance.hook is not None and not since and now > report.at + REPORT_FRESH_S:
+    launch_times = (
+        () if consumer is None else tuple(at for at in (consumer.hook_at, consumer.launched_at) if at is not None)
+    )
+    if instance.hook is not None and not launch_times and now > report.at + REPORT_FRESH_S:
         return False
     known = None if consumer is None or consumer.status_at is None else (consumer.status_at, _rank(consumer.status))
     later = known is None or (report.at, _rank(report.status)) > known
-    return later and all(report.at >= floor(at) for at in since)
+    return later and all(report.at >= floor(at) for at in launch_times)
 
 
 def _rank(status: ConsumerStatus | None) -> int:
-    """Of words said in one second, the greater counts: to take a consumer for busy does no harm, the other way does."""
+    """The order of reports in one second: the greater one counts.
+
+    An idle consumer that is taken for busy does no harm. A busy one that is taken for idle may lose its instance.
+    """
     order = (
         ConsumerStatus.READY,
         ConsumerStatus.IDLE,
@@ -319,17 +314,18 @@ def _rank(status: ConsumerStatus | None) -> int:
 
 
 def advance_boot(consumer: Consumer | None, event: BootEvent, instance: TrackedInstance, now: float) -> BootStep:
-    """Judge what one event makes of a consumer's record.
+    """Work out what one event makes of a consumer's record.
 
     Args:
-        consumer: the instance's record as read from the ledger; None if there is none.
-        event: what happened. Events of other instances must not be given.
-        instance: the instance.
+        consumer: the instance's record as read from the ledger. None if there is none.
+        event: what happened to this instance. Events of other instances must not be given.
+        instance: the instance, with the fleet's launch hook.
         now: epoch seconds.
 
     Returns:
-        The record to write if it differs from `consumer`, then the lifecycle actions to complete. An event that has
-        no row in BOOT_TABLE, and a word that is not later than the last, change nothing.
+        The record, which the caller writes if it differs from `consumer`, and the lifecycle actions, which the caller
+        completes afterwards. An event without a row in BOOT_TABLE changes nothing. Neither does a report that is not
+        later than the last one.
     """
     transition = BOOT_TABLE.get((consumer.boot if consumer else None, event.kind))
     if transition is None:
@@ -339,21 +335,25 @@ def advance_boot(consumer: Consumer | None, event: BootEvent, instance: TrackedI
     known = consumer or Consumer(instance.fleet, instance.instance_id, BootState.BOOTING, now)
     if instance.hook is not None and known.hook is None:
         known = replace(known, hook=instance.hook)
-    step = transition.move(known, event, now)
+    step: BootStep = transition.move(known, event, now)
     if step.consumer == consumer or step.consumer is None:
         return step
     return replace(step, consumer=replace(step.consumer, updated_at=now))
 
 
-# --------------------------------------------------------------------------- what launches took
+# --------------------------------------------------------------------------- the time of a launch
 
 
 def time_launch(consumer: Consumer, now: float) -> TimedLaunch | None:
-    """What a consumer's launch took, once its first message is known; None before, or if its beginning is unknown.
+    """The times of a consumer's launch, once its first message is known.
 
     Args:
-        consumer: its record. One that is `measured` was timed before.
+        consumer: its record. A record that is `measured` was timed before.
         now: epoch seconds.
+
+    Returns:
+        The launch's start, ready time and first message in epoch seconds. None if it was timed before, if no message
+        was taken yet, or if its start is not known.
     """
     launched_at, first_at = consumer.launched_at, consumer.first_message_at
     if consumer.measured or launched_at is None or first_at is None or first_at < launched_at:

@@ -1,7 +1,8 @@
-"""What consumers say, carried out over the ports: their records, launch hooks and scale-in protection.
+"""Tracks a fleet's consumers over the ports: their records, their launch hooks and their scale-in protection.
 
-`sluice.consumers.state_machine` judges. Everything here is safe to repeat and safe to crash in: a record is written
-before its effect and after no answer, and what was cut off is found by the next sweep in the group's own list.
+`sluice.consumers.state_machine` decides, this module acts. Every step is safe to repeat and safe to crash in: a record
+is written before its effect. If a crash comes between the two, the next sweep finds what is missing in the group's own
+list of instances.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,20 +22,20 @@ from sluice.ports.errors import ConflictError, PortError, RefusedError, TryLater
 from sluice.ports.ledger import TrackerLedger
 from sluice.ports.stack import Ports
 
-# On the way into service, or new and on the way into a warm pool, where a launch hook holds an instance first.
+# The states of a new instance on its way into service or into a warm pool. A launch hook may hold it in both cases.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
 ARRIVING = frozenset(f"{pool}Pending{step}" for pool in ("", "Warmed:") for step in ("", ":Wait", ":Proceed"))
-# Two or three invocations may meet over one consumer; more than this many lost races means something else is wrong.
+# Two or three invocations may write one consumer's record at the same time. More lost races have another cause.
 CONFLICTS_MAX = 5
 
 
 @dataclass(slots=True)
 class TrackingResult:
-    """What came of it, for the log and the metrics."""
+    """What was done for a fleet's consumers, for the log and the metrics."""
 
     launches: list[TimedLaunch] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)  # instances that left before their consumers were ready
-    admitted: list[str] = field(default_factory=list)  # instances that count from now on
+    lost: list[str] = field(default_factory=list)  # ids of instances that left before they were ready
+    admitted: list[str] = field(default_factory=list)  # ids of instances whose launch hook was completed
     protected_count: int = 0
     lifted_count: int = 0
     problems: list[PortError] = field(default_factory=list)
@@ -42,7 +43,7 @@ class TrackingResult:
 
 @dataclass(slots=True)
 class ConsumerTracker:
-    """The consumers of one fleet."""
+    """The consumers of one fleet, and in `result` what was done for them."""
 
     ports: Ports[TrackerLedger]
     fleet: Fleet
@@ -50,18 +51,18 @@ class ConsumerTracker:
     result: TrackingResult = field(default_factory=TrackingResult)
 
     def apply(self, instance_id: str, event: BootEvent, known: Consumer | None = None) -> Consumer | None:
-        """Put on record what an event makes of a consumer, and complete its launch hook if that is due.
+        """Record what an event makes of a consumer, and complete its launch hook if that is due.
 
         Args:
-            instance_id: the instance.
-            event: what happened.
-            known: the record as last read; None: it is read now.
+            instance_id: the consumer's instance.
+            event: what happened to it.
+            known: the record as last read. None: it is read now.
 
         Returns:
-            The record as it is now.
+            The record as it is now. None if there is none.
 
         Raises:
-            PortError: nothing is on record. What fails later is among `result.problems`.
+            PortError: the record could not be read or written. What fails after that is added to `result.problems`.
         """
         hook = self.fleet.launch.hook
         tracked = TrackedInstance(
@@ -91,10 +92,10 @@ class ConsumerTracker:
                 except PortError as error:
                     self.result.problems.append(error)
             return written
-        raise TryLaterError(f"consumer of {instance_id}: {CONFLICTS_MAX} others wrote it first")
+        raise TryLaterError(f"consumer of {instance_id}: its record changed {CONFLICTS_MAX} times while it was written")
 
     def _report(self, before: Consumer | None, after: Consumer | None, timed: TimedLaunch | None) -> None:
-        """Pass on what a record that was written is news of. A launch that cannot be noted is one sample less."""
+        """Add to the result what a written record shows. A launch whose times cannot be written is one sample less."""
         if timed is not None:
             self.result.launches.append(timed)
             try:
@@ -108,12 +109,13 @@ class ConsumerTracker:
     def sweep(
         self, consumers: Iterable[Consumer], reading: GroupReading, leaving: frozenset[str] = frozenset()
     ) -> None:
-        """Give every consumer on record what its group's reading says, and set right whose instance is protected.
+        """Apply the group's reading to every consumer, and correct which instances are protected from scale-in.
 
         Args:
             consumers: every consumer on record.
             reading: their group as of now.
-            leaving: the instances with drains under way; one of them that waits before the warm pool goes back to it.
+            leaving: ids of the instances whose drains are under way. Such an instance that waits before the warm pool
+                returns to it: that is no launch.
         """
         known = {consumer.instance_id: consumer for consumer in consumers}
         for instance_id, event in self._events_of(known, reading, leaving):
@@ -134,7 +136,7 @@ class ConsumerTracker:
     def _events_of(
         self, known: dict[str, Consumer], reading: GroupReading, leaving: frozenset[str]
     ) -> Iterable[tuple[str, BootEvent]]:
-        """What the reading says of each instance that it may matter to."""
+        """The events that the reading means, by instance id."""
         hook = self.fleet.launch.hook
         arriving = {i.id for i in reading.instances if i.aws_state in ARRIVING and i.id not in leaving}
         for instance in reading.instances:
@@ -146,12 +148,12 @@ class ConsumerTracker:
                 yield instance.id, SeenInGroup(None, waiting=False, launched_at=instance.launched_at)
         here = arriving | {i.id for i in reading.instances if i.state is Lifecycle.IN_SERVICE}
         for instance_id, consumer in known.items():
-            # A reading lags by seconds: what was heard of since then is not gone.
+            # A reading lags by seconds: an instance that was heard of after it is not gone.
             if instance_id not in here and consumer.updated_at < reading.at:
                 yield instance_id, LeftGroup()
 
     def _record_protection(self, consumers: Sequence[Consumer], *, protected: bool) -> list[str]:
-        """Put on record whose protection is ours; those for which that went through."""
+        """Record that these instances' protection is ours, or no longer ours; returns the ids that were recorded."""
         marked = []
         for consumer in consumers:
             if consumer.protected == protected:
@@ -160,7 +162,7 @@ class ConsumerTracker:
             try:
                 self.ports.ledger.consumers.keep_consumer(replace(consumer, protected=protected))
             except ConflictError:
-                continue  # it has just spoken: the next sweep knows what to do
+                continue  # a report has just changed it: the next sweep decides anew
             except PortError as error:
                 self.result.problems.append(error)
             else:
@@ -168,7 +170,7 @@ class ConsumerTracker:
         return marked
 
     def _set_protection(self, instance_ids: Sequence[str], *, protected: bool) -> list[str]:
-        """Protect instances, or no longer, by as few calls as there can be; those for which that went through."""
+        """Set or lift protection in as few calls as AWS allows; returns the ids for which AWS accepted it."""
         done: list[str] = []
         for some in batched(instance_ids, PROTECTED_AT_ONCE, strict=False):
             try:
@@ -179,13 +181,17 @@ class ConsumerTracker:
 
 
 def by_halves(ids: Sequence[str], ask: Callable[[Sequence[str]], object]) -> list[str]:
-    """Ask for several at once; where AWS refuses, for each half, so that one bad id does not stop the others.
+    """Ask AWS for several ids in one call. If AWS refuses, ask for each half: one bad id does not stop the others.
+
+    Args:
+        ids: instance ids.
+        ask: makes one call. It raises a RefusedError if AWS refuses the call.
 
     Returns:
-        The ids that were taken.
+        The ids that AWS accepted.
 
     Raises:
-        PortError: what is not a refusal.
+        PortError: a call failed without being refused.
     """
     try:
         ask(ids)

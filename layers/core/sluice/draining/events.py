@@ -1,7 +1,7 @@
-"""What can happen to a drain, as values: AWS's events and answers, consumers' and people's words, a group's reading.
+"""What can happen to a drain, as values: AWS's events and answers, consumers' reports, operators' requests, readings.
 
-What each makes of a drain is `sluice.draining.state_machine`'s to say; here is what each tells. Answers name what
-they answer.
+`sluice.draining.state_machine` decides what each makes of a drain. Answers name what they answer. Times (`at`) are in
+epoch seconds.
 """
 
 from enum import StrEnum
@@ -14,15 +14,15 @@ class EventKind(StrEnum):
     """What can happen to a drain; the value is the diagram's label."""
 
     TERMINATING = "terminating hook"
-    SPOT = "spot interruption"
-    WAITING = "found waiting"
-    POOL_WAITING = "found waiting for its warm pool"
-    GONE = "instance gone"
-    ENDED = "machine ended"
-    RETAINED = "found retained"
-    SERVING = "found in service"
+    SPOT_INTERRUPTION = "spot interruption"
+    FOUND_WAITING = "found waiting"
+    FOUND_POOL_WAITING = "found waiting for its warm pool"
+    INSTANCE_GONE = "instance gone"
+    MACHINE_ENDED = "machine ended"
+    FOUND_RETAINED = "found retained"
+    FOUND_IN_SERVICE = "found in service"
     STOP_SENT = "stop sent"
-    STOP_UNANSWERED = "stop not accepted"
+    STOP_NOT_ACCEPTED = "stop not accepted"
     COMMAND_PENDING = "command not known to have begun"
     COMMAND_RUNNING = "command running, agent online"
     COMMAND_SUCCEEDED = "command succeeded"
@@ -30,20 +30,20 @@ class EventKind(StrEnum):
     COMMAND_MISSING = "command: no such unit"
     COMMAND_FAILED = "command failed"
     COMMAND_UNKNOWN = "command timed out, cancelled or undeliverable"
-    REPORT_WORKING = "consumer works on its end"
-    REPORT_DONE = "consumer is done"
-    IN_FLIGHT = "messages in flight"
-    HELD = "heartbeat held"
-    NOT_HELD = "heartbeat: no active action"
+    CONSUMER_WORKING = "consumer is finishing"
+    CONSUMER_DONE = "consumer is done"
+    MESSAGES_IN_FLIGHT = "messages in flight"
+    HEARTBEAT_HELD = "heartbeat held"
+    HEARTBEAT_NOT_HELD = "heartbeat: no active action"
     PROBE_HELD = "probe held"
     PROBE_NOT_HELD = "probe: no active action"  # in no row: another hook holds the instance
-    COMPLETED = "action completed"
-    NOT_ACTIVE = "completion: no active action"
-    ENDING = "termination asked for"
+    ACTION_COMPLETED = "action completed"
+    ACTION_NOT_ACTIVE = "completion: no active action"
+    TERMINATION_TAKEN = "termination asked for"
     NOT_RETAINED = "termination: nothing is retained"
     TICK = "tick"
     DEADLINE = "tick after the deadline"
-    RELEASE = "operator's release"
+    OPERATOR_RELEASE = "operator's release"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class SpotInterruption:
     fleet: str
     instance_id: str
     at: float
-    kind = EventKind.SPOT
+    kind = EventKind.SPOT_INTERRUPTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +73,19 @@ class FoundWaiting:
 
     fleet: str
     hook: HookAction
-    kind = EventKind.WAITING
+    kind = EventKind.FOUND_WAITING
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPoolWaiting:
     """A reading of the group shows the instance held on its way into the warm pool; `hook` has no token.
 
-    From service, and then our hook may be what holds it, or new, and then a launch hook is: a reading does not tell.
+    It comes from service, and our hook may hold it, or it is new, and a launch hook does: a reading does not tell.
     """
 
     fleet: str
     hook: HookAction
-    kind = EventKind.POOL_WAITING
+    kind = EventKind.FOUND_POOL_WAITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +93,14 @@ class InstanceGone:
     """A reading of the group shows the instance past our hook (`aws_state`), or does not show it (None)."""
 
     aws_state: str | None
-    kind = EventKind.GONE
+    kind = EventKind.INSTANCE_GONE
 
 
 @dataclass(frozen=True, slots=True)
 class MachineEnded:
     """EC2 has stopped or terminated the instance's machine: nothing works on it any more."""
 
-    kind = EventKind.ENDED
+    kind = EventKind.MACHINE_ENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +109,14 @@ class FoundRetained:
 
     fleet: str
     hook: HookAction
-    kind = EventKind.RETAINED
+    kind = EventKind.FOUND_RETAINED
 
 
 @dataclass(frozen=True, slots=True)
 class FoundInService:
     """A reading of the group shows the instance in service, or on its way there."""
 
-    kind = EventKind.SERVING
+    kind = EventKind.FOUND_IN_SERVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,12 @@ class StopNotAccepted:
 
     ask: int
     reason: str
-    kind = EventKind.STOP_UNANSWERED
+    kind = EventKind.STOP_NOT_ACCEPTED
 
 
 @dataclass(frozen=True, slots=True)
 class CommandReported:
-    """How a command stands, by Run Command's event or asked for."""
+    """The status of a stop command, by Run Command's event or asked for."""
 
     command_id: str
     status: CommandStatus
@@ -151,16 +151,16 @@ class CommandReported:
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumerReported:
-    """The consumer itself says how its end stands; `at` is when it said so."""
+class DrainReported:
+    """The consumer reported, at a time, that it is finishing or done."""
 
     at: float
     done: bool
 
     @property
     def kind(self) -> EventKind:
-        """One kind for being at it, one for being done."""
-        return EventKind.REPORT_DONE if self.done else EventKind.REPORT_WORKING
+        """One kind for finishing, one for done."""
+        return EventKind.CONSUMER_DONE if self.done else EventKind.CONSUMER_WORKING
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class MessagesInFlight:
     """How many messages are in flight while no instance but those that drain works on them."""
 
     count: float
-    kind = EventKind.IN_FLIGHT
+    kind = EventKind.MESSAGES_IN_FLIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class HeartbeatAnswered:
         """A probe is a heartbeat for a drain that was released, or that is none yet."""
         if self.probe:
             return EventKind.PROBE_HELD if self.held else EventKind.PROBE_NOT_HELD
-        return EventKind.HELD if self.held else EventKind.NOT_HELD
+        return EventKind.HEARTBEAT_HELD if self.held else EventKind.HEARTBEAT_NOT_HELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ class CompletionAnswered:
     @property
     def kind(self) -> EventKind:
         """Both are a success."""
-        return EventKind.COMPLETED if self.active else EventKind.NOT_ACTIVE
+        return EventKind.ACTION_COMPLETED if self.active else EventKind.ACTION_NOT_ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ class TerminationAnswered:
     @property
     def kind(self) -> EventKind:
         """Both end a retention."""
-        return EventKind.ENDING if self.found else EventKind.NOT_RETAINED
+        return EventKind.TERMINATION_TAKEN if self.found else EventKind.NOT_RETAINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +223,11 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class OperatorRelease:
-    """A person wants the instance to go on now; `hook` has no token, so that it holds for any action of ours."""
+    """An operator releases the instance now; `hook` has no token, so that it stands for any action of ours."""
 
     fleet: str
     hook: HookAction
-    kind = EventKind.RELEASE
+    kind = EventKind.OPERATOR_RELEASE
 
 
 type Event = (
@@ -242,7 +242,7 @@ type Event = (
     | StopSent
     | StopNotAccepted
     | CommandReported
-    | ConsumerReported
+    | DrainReported
     | MessagesInFlight
     | HeartbeatAnswered
     | CompletionAnswered
@@ -252,16 +252,17 @@ type Event = (
 )
 
 
+# What a reading of a group makes of one instance.
 type GroupEvent = FoundWaiting | FoundPoolWaiting | InstanceGone | FoundRetained | FoundInService
 
 
 def event_for_state(fleet: str, hook: HookAction, aws_state: str | None) -> GroupEvent | None:
-    """What a group's reading tells of one instance; None if it tells nothing of its drain.
+    """The event of one instance's drain by its state in a group's reading; None if that is not about its drain.
 
     Args:
         fleet: the fleet's name.
         hook: our hook on that instance, without token.
-        aws_state: the group's own word for the instance's state; None if the group does not show it. States after
+        aws_state: Auto Scaling's own name of the instance's state; None if the group does not show it. States after
             https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html and
             https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html (an instance that
             goes back to its warm pool waits at its termination hook in Warmed:Pending:Wait)
@@ -270,14 +271,14 @@ def event_for_state(fleet: str, hook: HookAction, aws_state: str | None) -> Grou
         return InstanceGone(None)
     if aws_state == "InService" or aws_state.startswith("Pending"):
         return FoundInService()
-    sight: GroupEvent | None = None
+    found: GroupEvent | None = None
     match aws_state.removeprefix("Warmed:").split(":"):
         case ["Terminating", "Wait"]:
-            sight = FoundWaiting(fleet, hook)
+            found = FoundWaiting(fleet, hook)
         case ["Pending", "Wait"]:
-            sight = FoundPoolWaiting(fleet, hook)
+            found = FoundPoolWaiting(fleet, hook)
         case ["Terminating" | "Pending", "Retained"]:
-            sight = FoundRetained(fleet, hook)
+            found = FoundRetained(fleet, hook)
         case ["Terminating" | "Pending", "Proceed"] | ["Terminated" | "Stopped" | "Running" | "Hibernated"]:
-            sight = InstanceGone(aws_state)
-    return sight
+            found = InstanceGone(aws_state)
+    return found

@@ -1,8 +1,8 @@
 """A drain's steps, carried out over the ports: put on record, done, answered, until nothing more follows.
 
-`sluice.draining.state_machine` judges. Everything here is safe to repeat and safe to crash in: a record is written
-before its actions are carried out, in the order they ask for. What fails is told and left to the sweep, which goes on
-from the ledger and the group's own list alone. Only what is not on record yet is raised.
+`sluice.draining.state_machine` decides. Everything here is safe to repeat and safe to crash in: a record is written
+before its actions are carried out, in their order. What fails is logged and left to the sweep, which goes on from the
+ledger and the group's own list alone. Only what is not on record yet is raised.
 """
 
 from collections import deque
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import batched
 
 from sluice.config.fleet import Fleet
-from sluice.consumers.tracker import by_halves
+from sluice.consumers.tracker import CONFLICTS_MAX, by_halves
 from sluice.draining.events import (
     CompletionAnswered,
     Event,
@@ -29,15 +29,13 @@ from sluice.ports.errors import ConflictError, PortError, RefusedError, TryLater
 from sluice.ports.ledger import DrainerLedger
 from sluice.ports.stack import Ports
 
-# Two or three invocations may meet over one drain; more than this many lost races means something else is wrong.
-CONFLICTS_MAX = 5
-# How long stops are gathered to be asked for together: far less than the grace in which an intent waits for its effect.
+# How long stops are gathered to be asked for together: far less than ASK_GRACE_S, after which they would be repeated.
 STOP_BATCH_S = 2.0
 
 
 @dataclass(slots=True)
 class DrainProgress:
-    """One drain, and what is still to be made of it."""
+    """One drain, and the events that it is still to be advanced by."""
 
     instance_id: str
     record: Drain | None
@@ -48,7 +46,7 @@ class DrainProgress:
 
 @dataclass(slots=True)
 class DrainExecutor:
-    """One invocation at work on drains; no stops are gathered past `until`."""
+    """Carries out one invocation's steps of drains; no stops are gathered past `until` (epoch seconds)."""
 
     ports: Ports[DrainerLedger]
     now: Callable[[], float]
@@ -64,103 +62,103 @@ class DrainExecutor:
             fleet: whose instance it is.
             instance_id: the instance.
             events: what happened to it. A Tick is left out after an action that failed: no instant retries.
-            record: the drain as last read. None where none is expected: if there is one after all, writing tells.
+            record: the drain as last read. None where none is expected: if there is one after all, its version shows.
 
         Raises:
             PortError: the ledger failed and nothing is on record. What fails later is logged.
         """
-        course = DrainProgress(instance_id, record, deque(events))
-        while course.pending:
-            self._advance(fleet, course)
-            self._stop(fleet, [course] if course.stop else [])
-        return course.record
+        progress = DrainProgress(instance_id, record, deque(events))
+        while progress.pending:
+            self._advance(fleet, progress)
+            self._stop(fleet, [progress] if progress.stop else [])
+        return progress.record
 
     def advance_together(self, fleet: Fleet, waiting: deque[DrainProgress]) -> None:
         """Advance the first of those that wait, and ask for their stops together; one that fails stops no other."""
         gather_until = min(self.now() + STOP_BATCH_S, self.until)
-        going: list[DrainProgress] = []
-        while waiting and len(going) < STOPPED_AT_ONCE and (not going or self.now() < gather_until):
-            going.append(waiting.popleft())
-            self._advance_safely(fleet, going[-1])
-        while stopping := [course for course in going if course.stop]:
+        started: list[DrainProgress] = []
+        while waiting and len(started) < STOPPED_AT_ONCE and (not started or self.now() < gather_until):
+            started.append(waiting.popleft())
+            self._advance_safely(fleet, started[-1])
+        while stopping := [progress for progress in started if progress.stop]:
             self._stop(fleet, stopping)
-            for course in stopping:
-                self._advance_safely(fleet, course)
+            for progress in stopping:
+                self._advance_safely(fleet, progress)
 
-    def _advance_safely(self, fleet: Fleet, course: DrainProgress) -> None:
+    def _advance_safely(self, fleet: Fleet, progress: DrainProgress) -> None:
         try:
-            self._advance(fleet, course)
+            self._advance(fleet, progress)
         except PortError as error:
-            course.pending.clear()
-            self.telemetry.failed(fleet, "a drain could not be swept", error, instance_id=course.instance_id)
+            progress.pending.clear()
+            self.telemetry.failed(fleet, "a drain could not be swept", error, instance_id=progress.instance_id)
 
-    def _advance(self, fleet: Fleet, course: DrainProgress) -> None:
+    def _advance(self, fleet: Fleet, progress: DrainProgress) -> None:
         """Go on with a drain until nothing is pending, or a stop is to be asked for.
 
         Raises:
             PortError: the ledger failed and nothing is on record. What fails later is logged.
         """
-        with self.telemetry.about(fleet, course.instance_id):
-            while course.pending and course.stop is None:
-                event = course.pending.popleft()
-                if course.failed and isinstance(event, Tick):
+        with self.telemetry.about(fleet, progress.instance_id):
+            while progress.pending and progress.stop is None:
+                event = progress.pending.popleft()
+                if progress.failed and isinstance(event, Tick):
                     continue
                 try:
-                    course.record, actions = self._write(fleet, course.instance_id, course.record, event)
+                    progress.record, actions = self._write(fleet, progress.instance_id, progress.record, event)
                 except PortError as error:
-                    if course.record is None:
+                    if progress.record is None:
                         raise
-                    self.telemetry.failed(fleet, "a drain's record could not be written", error)
-                    course.pending.clear()
+                    self.telemetry.failed(fleet, "the drain's record could not be written", error)
+                    progress.pending.clear()
                     return
                 answers = []
                 for action in actions:
                     if isinstance(action, StopConsumer):
-                        course.stop = action  # always the last of a step: nothing is to be done after it
+                        progress.stop = action  # always the last of a step: nothing is to be done after it
                     else:
                         answers.append(self._carry_out(fleet, action))
-                course.failed |= None in answers
-                course.pending.extendleft(answer for answer in reversed(answers) if answer is not None)
+                progress.failed |= None in answers
+                progress.pending.extendleft(answer for answer in reversed(answers) if answer is not None)
 
-    def _stop(self, fleet: Fleet, courses: Sequence[DrainProgress]) -> None:
+    def _stop(self, fleet: Fleet, drains: Sequence[DrainProgress]) -> None:
         """Ask consumers to stop, by as few commands as there can be; the answers are pending then.
 
         One command's time is the longest that any of them has: a drain's own deadline is kept by its ticks.
         """
-        for some in batched(courses, STOPPED_AT_ONCE, strict=False):
-            stops = {course.instance_id: course.stop for course in some if course.stop}
+        for batch in batched(drains, STOPPED_AT_ONCE, strict=False):
+            stops = {progress.instance_id: progress.stop for progress in batch if progress.stop}
             sent = self._stop_at_once(fleet, list(stops), max(stop.timeout_s for stop in stops.values()))
-            for course in some:
-                stop, course.stop = course.stop, None
+            for progress in batch:
+                stop, progress.stop = progress.stop, None
                 if stop is not None:
-                    command_id, why = sent[course.instance_id]
-                    told = StopNotAccepted(stop.ask, why) if command_id is None else StopSent(stop.ask, command_id)
-                    course.pending.appendleft(told)
+                    command_id, why = sent[progress.instance_id]
+                    answer = StopNotAccepted(stop.ask, why) if command_id is None else StopSent(stop.ask, command_id)
+                    progress.pending.appendleft(answer)
 
     def _stop_at_once(
         self, fleet: Fleet, instance_ids: Sequence[str], timeout_s: float
     ) -> dict[str, tuple[str | None, str]]:
         """Ask consumers to stop by one command, or by several where some are refused; each one's id, or why not."""
-        told: dict[str, tuple[str | None, str]] = {}
+        answers: dict[str, tuple[str | None, str]] = {}
 
         def ask(ids: Sequence[str]) -> None:
             try:
                 command_id = self.ports.instances.stop(ids, fleet.drain.order, timeout_s)
             except PortError as error:
-                told.update(dict.fromkeys(ids, (None, str(error))))
+                answers.update(dict.fromkeys(ids, (None, str(error))))
                 raise
-            told.update(dict.fromkeys(ids, (command_id, "")))
+            answers.update(dict.fromkeys(ids, (command_id, "")))
 
         try:
             taken = by_halves(instance_ids, ask)
         except PortError as error:
             asked = ", ".join(instance_ids)
             self.telemetry.failed(fleet, "a consumer could not be asked to stop", error, instance_id=asked)
-            return {key: told.get(key, (None, str(error))) for key in instance_ids}
+            return {key: answers.get(key, (None, str(error))) for key in instance_ids}
         for instance_id in {*instance_ids} - {*taken}:
-            refused = RefusedError(told[instance_id][1])
+            refused = RefusedError(answers[instance_id][1])
             self.telemetry.failed(fleet, "a consumer could not be asked to stop", refused, instance_id=instance_id)
-        return told
+        return answers
 
     def _write(
         self, fleet: Fleet, instance_id: str, record: Drain | None, event: Event
@@ -177,7 +175,7 @@ class DrainExecutor:
                 continue
             self.telemetry.written(record, written, event)
             return written, step.actions
-        raise TryLaterError(f"drain of {instance_id}: {CONFLICTS_MAX} others wrote it first")
+        raise TryLaterError(f"drain of {instance_id}: other invocations wrote its record first, {CONFLICTS_MAX} times")
 
     def _carry_out(self, fleet: Fleet, action: SendHeartbeat | CompleteHook | TerminateInstance) -> Event | None:
         """Do one thing to the world; its answer as an event, None if it failed and is due again at the next tick."""
@@ -186,7 +184,7 @@ class DrainExecutor:
                 try:
                     held = self.ports.group.heartbeat(hook)
                 except PortError as error:
-                    self.telemetry.failed(fleet, "a heartbeat failed", error)
+                    self.telemetry.failed(fleet, "a heartbeat could not be sent", error)
                     return None
                 if held and not probe:
                     self.telemetry.heartbeat_sent(fleet)

@@ -10,7 +10,7 @@ from sluice.ports.errors import PortError
 from sluice.ports.stack import Ports
 from sluice.telemetry import Log
 
-# Many instances end at once, and each is told of alone: the documents are not read anew for each. Parameter Store
+# Many instances end at once, each with an event of its own: the documents are not read anew for each. Parameter Store
 # gives an account 40 reads a second.
 FLEETS_KEPT_S = 60.0
 
@@ -33,7 +33,7 @@ class FleetDirectory:
         """
         if self._read_at is None or self.now() - self._read_at >= kept_s:
             loaded = self.ports.fleets.load(last_usable=True)
-            self._tell_invalid(loaded)
+            self._log_invalid(loaded)
             self._fleets = (*loaded.fleets, *(each.fleet for each in loaded.drain_only))
             self._unread, self._read_at = loaded.unread, self.now()
         return self._fleets
@@ -56,7 +56,7 @@ class FleetDirectory:
         """The fleet of that name, as of now."""
         return next((fleet for fleet in self.all(0.0) if fleet.name == name), None)
 
-    def _tell_invalid(self, loaded: LoadedFleets) -> None:
+    def _log_invalid(self, loaded: LoadedFleets) -> None:
         """One line for each invalid document, with what its fleet's instances are drained by."""
         written_at = {each.document: each.written_at for each in loaded.drain_only}
         for bad in loaded.invalid:

@@ -1,15 +1,16 @@
-"""What one look at a fleet tells of each of its drains: AWS's lists and consumers' words, as events.
+"""What a sweep observed of a fleet, as the events of each of its drains: AWS's lists and consumers' reports.
 
-A word that could not be read is missing, and tells nothing.
+What could not be read is missing, and makes no event.
 """
 
 from collections.abc import Iterable
 from dataclasses import field
 
 from sluice.config.fleet import Fleet
+from sluice.draining.deadlines import action_began_at
 from sluice.draining.events import (
     CommandReported,
-    ConsumerReported,
+    DrainReported,
     Event,
     GroupEvent,
     InstanceGone,
@@ -17,30 +18,29 @@ from sluice.draining.events import (
     MessagesInFlight,
     event_for_state,
 )
-from sluice.draining.state_machine import UNDER_WAY
 from sluice.model.consumers import Consumer, ConsumerStatus
-from sluice.model.draining import CommandStatus, Drain, HookAction
+from sluice.model.draining import UNDER_WAY, CommandStatus, Drain, HookAction
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading
 
-# What a consumer says that is a sign of life of its drain.
+# Reports of a consumer that are signs of life of its drain.
 AT_WORK = frozenset({ConsumerStatus.BUSY, ConsumerStatus.DRAINING})
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What AWS and consumers say of a fleet's instances, as of one round."""
+    """What AWS and consumers report of a fleet's instances, as of one round."""
 
     reading: GroupReading | None = None
     consumers: dict[str, Consumer] = field(default_factory=dict)
     ended: frozenset[str] = frozenset()  # ids of instances whose machines are stopped or terminated
-    in_flight: float | None = None  # messages, where that tells something
+    in_flight: float | None = None  # messages, where they are a sign of life
     commands: dict[str, dict[str, CommandStatus]] = field(default_factory=dict)  # by command, then by instance
     online: frozenset[str] = frozenset()  # ids of instances whose agents answer, where signs of life are wanted
 
 
 def group_events(fleet: Fleet, drains: Iterable[str], reading: GroupReading | None) -> dict[str, GroupEvent | None]:
-    """What the group's reading tells of each instance, of those with a drain too; nothing if there is none."""
+    """The event that the group's reading makes for each instance in it, and each with a drain; none without one."""
     if reading is None:
         return {}
     states: dict[str, str | None] = dict.fromkeys(drains)
@@ -48,34 +48,34 @@ def group_events(fleet: Fleet, drains: Iterable[str], reading: GroupReading | No
     return {key: event_for_state(fleet.name, our_hook(fleet, key), state) for key, state in states.items()}
 
 
-def events_for(drain: Drain | None, sight: GroupEvent | None, look: Observation) -> tuple[Event, ...]:
-    """What is said of one instance: by its group, Run Command, EC2, its consumer and its queue."""
-    if isinstance(sight, InstanceGone):
-        return (sight,)
-    news: list[Event] = [] if sight is None else [sight]
+def events_for(drain: Drain | None, group_event: GroupEvent | None, observed: Observation) -> tuple[Event, ...]:
+    """The events of one instance's drain: from its group, Run Command, EC2, its consumer and its queue."""
+    if isinstance(group_event, InstanceGone):
+        return (group_event,)
+    events: list[Event] = [] if group_event is None else [group_event]
     if drain is None or drain.state not in UNDER_WAY:
-        return tuple(news)
-    if drain.command_id in look.commands:
-        # What is not listed yet has not begun, as far as anybody knows.
-        status = look.commands[drain.command_id].get(drain.instance_id, CommandStatus.PENDING)
+        return tuple(events)
+    if drain.stop.command_id in observed.commands:
+        # What is not listed yet is not known to have begun.
+        status = observed.commands[drain.stop.command_id].get(drain.instance_id, CommandStatus.PENDING)
         # A dead agent's command stays as it was: that it began is no sign of life while the agent is silent.
-        if status is not CommandStatus.RUNNING or drain.instance_id in look.online:
-            news.append(CommandReported(drain.command_id or "", status))
-    if drain.instance_id in look.ended:
-        news.append(MachineEnded())
-    consumer = look.consumers.get(drain.instance_id)
-    if consumer and consumer.status_at is not None and (told := reported(consumer.status, consumer.status_at)):
-        news.append(told)
-    if look.in_flight is not None:
-        news.append(MessagesInFlight(look.in_flight))
-    return tuple(news)
+        if status is not CommandStatus.RUNNING or drain.instance_id in observed.online:
+            events.append(CommandReported(drain.stop.command_id or "", status))
+    if drain.instance_id in observed.ended:
+        events.append(MachineEnded())
+    consumer = observed.consumers.get(drain.instance_id)
+    if consumer and consumer.status_at is not None and (report := report_event(consumer.status, consumer.status_at)):
+        events.append(report)
+    if observed.in_flight is not None:
+        events.append(MessagesInFlight(observed.in_flight))
+    return tuple(events)
 
 
-def reported(status: ConsumerStatus | None, at: float) -> ConsumerReported | None:
-    """What a consumer's word tells of its drain: a sign of life, or the end; None if it tells nothing of it."""
-    return (
-        ConsumerReported(at, done=status is ConsumerStatus.DONE) if status in {*AT_WORK, ConsumerStatus.DONE} else None
-    )
+def report_event(status: ConsumerStatus | None, at: float) -> DrainReported | None:
+    """The event of a consumer's report: a sign of life, or its end; None if the report is not about its drain."""
+    if status not in {*AT_WORK, ConsumerStatus.DONE}:
+        return None
+    return DrainReported(at, done=status is ConsumerStatus.DONE)
 
 
 def our_hook(fleet: Fleet, instance_id: str) -> HookAction:
@@ -87,4 +87,4 @@ def urgency(drain: Drain | None) -> float:
     """What to sort by: instances without a record first (their hook's clock runs unseen), then by last heartbeat."""
     if drain is None:
         return 0.0
-    return drain.heartbeat_at or drain.hook_at or drain.started_at
+    return drain.heartbeats.last_at or action_began_at(drain)

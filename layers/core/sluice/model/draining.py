@@ -1,4 +1,4 @@
-"""Drains: their states, causes and outcomes, and the steps that a drain asks for, as records."""
+"""Records of drains: their states, causes and outcomes, their parts, and the steps that a drain asks for."""
 
 from enum import StrEnum
 
@@ -10,16 +10,20 @@ from sluice.model.frozen import dataclass
 class DrainState(StrEnum):
     """Where a drain stands."""
 
-    NOTICED = "noticed"  # the instance is to go; nothing asked of it yet
-    STOPPING = "stopping"  # its consumer was asked to stop (or is known to watch for itself)
-    DONE = "done"  # its consumer has said that it is done; the release is owed
-    EXPIRED = "expired"  # its deadline has passed; the release is owed
-    RETAINED = "retained"  # its group keeps it for inspection, and it costs money, until an operator lets it go
-    RELEASED = "released"  # the lifecycle action is completed, by us or by another
+    NOTICED = "noticed"  # the instance is to leave; its consumer has not been asked to stop yet
+    STOPPING = "stopping"  # its consumer was asked to stop, or watches the instance metadata itself
+    DONE = "done"  # its consumer has stopped; the lifecycle action is still to be completed
+    EXPIRED = "expired"  # its deadline has passed; the lifecycle action is still to be completed
+    RETAINED = "retained"  # its group keeps it for inspection, and it costs money, until an operator releases it
+    RELEASED = "released"  # the lifecycle action is completed, by Sluice or by another
+
+
+UNDER_WAY = frozenset({DrainState.NOTICED, DrainState.STOPPING})
+RELEASE_OWED = frozenset({DrainState.DONE, DrainState.EXPIRED})  # the lifecycle action is still to be completed
 
 
 class CommandStatus(StrEnum):
-    """How a stop stands on one instance: Run Command's answer, folded to what a drain needs."""
+    """The status of a stop command on one instance, reduced to what a drain needs to know."""
 
     PENDING = "pending"  # not known to have begun: not delivered, not listed yet, or sent and not answered
     RUNNING = "running"  # it began on the instance
@@ -27,18 +31,17 @@ class CommandStatus(StrEnum):
     KILLED = "killed"  # the consumer is gone, but was killed before it had finished
     MISSING = "missing"  # the instance has no unit or container of that name
     FAILED = "failed"  # the command ran and failed
-    UNKNOWN = (
-        "unknown"  # Undeliverable, DeliveryTimedOut, TimedOut, Cancelled, Terminated: says nothing of the consumer
-    )
+    # Undeliverable, DeliveryTimedOut, TimedOut, Cancelled, Terminated: they do not say how the consumer is.
+    UNKNOWN = "unknown"
 
     @classmethod
     def of(cls, word: str) -> "CommandStatus":
-        """Fold Run Command's own Status or StatusDetails; what is not known here says nothing of the consumer.
+        """The status for Run Command's own Status or StatusDetails; UNKNOWN for one that is not listed here.
 
-        InProgress is said of a command that was sent, whether it has begun or not.
+        InProgress is the status of a command that was sent, whether it has begun on the instance or not.
         https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html
         """
-        folded = {
+        statuses = {
             "Pending": cls.PENDING,
             "InProgress": cls.PENDING,
             "Delayed": cls.PENDING,
@@ -46,7 +49,7 @@ class CommandStatus(StrEnum):
             "Success": cls.SUCCEEDED,
             "Failed": cls.FAILED,
         }
-        return folded.get(word.replace(" ", ""), cls.UNKNOWN)
+        return statuses.get(word.replace(" ", ""), cls.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +74,83 @@ class DrainCause(StrEnum):
 
     TERMINATE = "terminate"  # the group waits for the instance at our hook
     SPOT = "spot"  # EC2 takes the instance back
-    OPERATOR = "operator"  # an operator released an instance that was not on record
+    OPERATOR = "operator"  # an operator released an instance that had no drain on record
 
 
 class DrainOutcome(StrEnum):
     """How a drain came to be released."""
 
-    COMPLETED = "completed"  # we completed the lifecycle action
+    COMPLETED = "completed"  # Sluice completed the lifecycle action
     LATE = "late"  # no action was active any more: another completed it, or its timeout ended it
-    GONE = "gone"  # the instance went on, or left its group, without our word
-    CLOSED = "closed"  # no lifecycle action ever came, long after there was anything left to do
-    TERMINATED = "terminated"  # it was retained, and is no longer
+    GONE = "gone"  # the instance went on, or left its group, without Sluice
+    CLOSED = "closed"  # no lifecycle action came within an hour of the deadline
+    TERMINATED = "terminated"  # it was kept for inspection, and is no longer
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleAction:
+    """The lifecycle action that a drain is to complete. `began_at` is in epoch seconds, as far as known."""
+
+    hook: HookAction
+    began_at: float
+    destination: str = "EC2"  # or "WarmPool": drained all the same
+
+
+@dataclass(frozen=True, slots=True)
+class StopCommand:
+    """How asking the consumer to stop stands. Times are epoch seconds.
+
+    Args:
+        command_id: the Run Command under way; None if there is none, or if it ended without a result.
+        asked_at: when a stop was last asked for.
+        asked_count: stops asked for on this instance, ever: it tells the answer to one from the answer to another.
+        unanswered_count: stops of this drain of which it is not known what became of them.
+        failed_count: stops of this drain that ran and failed.
+        retry_at: when to ask again; None: not before something else happens.
+        killed: whether the consumer was killed before it had finished.
+    """
+
+    command_id: str | None = None
+    asked_at: float | None = None
+    asked_count: int = 0
+    unanswered_count: int = 0
+    failed_count: int = 0
+    retry_at: float | None = None
+    killed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeats:
+    """The heartbeats that were sent for a drain; `last_at` (epoch seconds) is of its present lifecycle action."""
+
+    last_at: float | None = None
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SignsOfLife:
+    """What was seen of a consumer that finishes its work, where the fleet's `drain.silence_s` asks for it.
+
+    Args:
+        last_at: the last sign, in epoch seconds.
+        in_flight: messages in flight when last read, while no instance but draining ones works on them.
+    """
+
+    last_at: float | None = None
+    in_flight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """An instance that its group keeps for inspection: whether that was asked for, and since when (epoch seconds)."""
+
+    requested: bool = False  # the lifecycle action is completed with ABANDON
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """One instance on its way out of service, as the ledger keeps it."""
+    """One instance on its way out of service, as the ledger keeps it. Times are epoch seconds."""
 
     fleet: str
     instance_id: str
@@ -95,25 +159,19 @@ class Drain:
     started_at: float
     deadline_at: float
     updated_at: float
-    hook: HookAction | None = None  # None while no lifecycle action is known (a Spot notice comes first)
-    command_id: str | None = None  # of the stop that is under way; None once it ended without the consumer's word
-    heartbeat_at: float | None = None
-    heartbeat_count: int = 0
-    destination: str = "EC2"  # or "WarmPool": drained all the same
-    note: str = ""  # the last thing that happened, in words
-    version: int = 0  # of the ledger's record; each write raises it by one
-    hook_at: float | None = None  # when the lifecycle action began, as far as known
-    asked_at: float | None = None  # when a stop was last asked for
-    asked_count: int = 0  # stops asked for, ever: tells the answer to one from the answer to another
-    unanswered_count: int = 0  # stops of this drain that came to nothing we know of
-    failed_count: int = 0  # stops of this drain that ran and failed
-    retry_at: float | None = None  # when to ask again; None: not before something else happens
+    action: LifecycleAction | None = None  # None while no lifecycle action is known (a Spot notice comes first)
+    stop: StopCommand = StopCommand()
+    heartbeats: Heartbeats = Heartbeats()
+    signs: SignsOfLife = SignsOfLife()
+    retention: Retention = Retention()
     outcome: DrainOutcome | None = None  # once released
-    alive_at: float | None = None  # the last sign that its consumer is at work on its end
-    in_flight: float | None = None  # messages in flight when last looked at, while nothing but drains works on them
-    keeping: bool = False  # the lifecycle action was abandoned, for its group to keep the instance
-    retained_at: float | None = None  # since when its group keeps it
-    killed: bool = False  # its consumer was killed before it had finished
+    note: str = ""  # the last thing that happened, as a sentence
+    version: int = 0  # of the ledger's record; each write raises it by one
+
+    @property
+    def hook(self) -> HookAction | None:
+        """The lifecycle action as Auto Scaling names it."""
+        return None if self.action is None else self.action.hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +185,17 @@ class StopOrder:
 
 @dataclass(frozen=True, slots=True)
 class StopConsumer:
-    """Ask the instance, by Run Command, to stop its consumer; `ask` is the drain's `asked_count` at that moment."""
+    """Ask the instance, by Run Command, to stop its consumer; `ask` is the drain's `stop.asked_count` at that time."""
 
     instance_id: str
     order: StopOrder
-    timeout_s: float  # until when it must have ended
+    timeout_s: float  # how long the command may run
     ask: int
 
 
 @dataclass(frozen=True, slots=True)
 class SendHeartbeat:
-    """Restart the hook's timeout; as a probe, learn whether our hook holds an instance whose drain is released."""
+    """Restart the hook's timeout; as a probe, learn whether our hook holds an instance that has no drain under way."""
 
     hook: HookAction
     probe: bool = False
@@ -153,7 +211,7 @@ class CompleteHook:
 
 @dataclass(frozen=True, slots=True)
 class TerminateInstance:
-    """Terminate an instance that its group has retained."""
+    """Terminate an instance that its group keeps for inspection."""
 
     group: str
     instance_id: str
@@ -166,5 +224,5 @@ type DrainAction = StopConsumer | SendHeartbeat | CompleteHook | TerminateInstan
 class DrainStep:
     """What is to become of a drain: the record to write if it differs, and then what to do, in order."""
 
-    drain: Drain | None  # None: there is none, and none begins
+    drain: Drain | None  # None: there is no drain, and none begins
     actions: tuple[DrainAction, ...] = ()

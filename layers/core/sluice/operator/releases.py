@@ -5,8 +5,8 @@ from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting
 from sluice.draining.executor import DrainExecutor
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.observations import our_hook
-from sluice.draining.state_machine import UNDER_WAY
-from sluice.model.draining import Drain
+from sluice.draining.service import to_response
+from sluice.model.draining import UNDER_WAY, Drain
 from sluice.model.frozen import dataclass
 from sluice.ports.ledger import DrainerLedger
 from sluice.ports.stack import Ports
@@ -21,7 +21,7 @@ class Releaser:
     """Releases, answered by one invocation; `by` is who asks where a request does not say it."""
 
     ports: Ports[DrainerLedger]
-    book: FleetDirectory
+    directory: FleetDirectory
     runner: DrainExecutor
     log: Log
 
@@ -33,9 +33,9 @@ class Releaser:
             PortError: AWS does not let us.
         """
         request = read_request(ReleaseRequest, "release", asked)
-        fleet = self.book.named(request.fleet)
+        fleet = self.directory.named(request.fleet)
         if fleet is None:
-            names = ", ".join(sorted(one.name for one in self.book.all())) or "none"
+            names = ", ".join(sorted(one.name for one in self.directory.all())) or "none"
             raise RequestError(f"release.fleet: there is no fleet {request.fleet}; there is {names}")
         record = self.ports.ledger.drains.drain(fleet.name, request.instance_id)
         self._check(fleet, request.instance_id, record)
@@ -70,9 +70,3 @@ class Releaser:
                 f"release.instance_id: {instance_id} is {member.aws_state} in {fleet.group}: no hook holds it there,"
                 " and nothing was released"
             )
-
-
-def to_response(fleet: Fleet, instance_id: str, drain: Drain | None) -> Answer:
-    """Where an instance's drain stands, as JSON."""
-    state = {"state": drain.state.value, "note": drain.note} if drain else {"state": None}
-    return {"fleet": fleet.name, "instance_id": instance_id, **state}

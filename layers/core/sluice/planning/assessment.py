@@ -156,22 +156,12 @@ def assess(
     `timing` is the stack's; `now` is in epoch seconds.
     """
     snapshot = signal_quality.believed(snapshot, memory.samples)
-    lead_s, rate_per_s = estimates.lead_s, estimates.service_rate.value
+    lead_s = estimates.lead_s
     wait_s = planned_wait_s(fleet.tightest_wait_s, lead_s, timing, memory.margin.share)
     patient = is_patient(fleet.tightest_wait_s, wait_s, lead_s, timing)
     arrivals = steadied(estimates.arrivals, estimates.usual_per_s, patient=patient)
-    idle = patient and max(arrivals.rate_per_s, estimates.usual_per_s) <= IDLE_SHARE * rate_per_s
-    supply = supply_of(
-        snapshot.queue,
-        group,
-        memory.launches.under_way,
-        float(fleet.hints.concurrency),
-        rate_per_s,
-        timing=timing,
-        patient=patient,
-        lead_s=lead_s,
-        now=now,
-    )
+    idle = patient and max(arrivals.rate_per_s, estimates.usual_per_s) <= IDLE_SHARE * estimates.service_rate.value
+    supply = _supply(snapshot, group, fleet, estimates, memory, timing=timing, patient=patient, now=now)
     waits = _Waits(wait_s, lead_s, wait_s / fleet.limits.catch_up, now)
     required = _required(
         snapshot,
@@ -200,6 +190,31 @@ def assess(
         supply=supply,
         required=required,
         gaps=_gaps(snapshot, group, fleet, memory, timing=timing, now=now),
+    )
+
+
+def _supply(
+    snapshot: Snapshot,
+    group: GroupReading,
+    fleet: Fleet,
+    estimates: Estimates,
+    memory: Memory,
+    *,
+    timing: Timing,
+    patient: bool,
+    now: float,
+) -> Supply:
+    """The capacity that is there and due, at the fleet's service rate and lead time."""
+    return supply_of(
+        snapshot.queue,
+        group,
+        memory.launches.under_way,
+        float(fleet.hints.concurrency),
+        estimates.service_rate.value,
+        timing=timing,
+        patient=patient,
+        lead_s=estimates.lead_s,
+        now=now,
     )
 
 

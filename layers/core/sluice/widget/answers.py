@@ -1,4 +1,4 @@
-"""What the operator function answers to the widget's buttons, as HTML for a popup."""
+"""The operator function's answers to the widget's buttons, as HTML for a popup."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,157 +6,140 @@ from typing import Any
 import htpy
 
 from sluice.model.redriving import JobState
-from sluice.widget.dead_letters import render_job_acts
-from sluice.widget.parts import bar, call, part, turn
+from sluice.widget.elements import and_more, call_action, fold_mark, fraction, progress_bar
+from sluice.widget.redrive_buttons import counted_rate
+from sluice.widget.redrive_jobs import render_job_buttons
 from sluice.widget.style import CSS
-from sluice.widget.text import DOT, counted, duration, number, shown
+from sluice.widget.text import DOT, counted, duration, safe_text
 
 GROUPS_SHOWN = 25
-OTHERS_SHOWN = 10
-SAMPLE_LIMIT = 500
+OTHER_FLEETS_SHOWN = 10
+SAMPLE_MAX_CHARACTERS = 500
 _STATES = {
-    JobState.RUNNING: ("under way", ""),
+    JobState.RUNNING: ("running", ""),
     JobState.PAUSED: ("paused", ".sl-warn"),
     JobState.DONE: ("done", ".sl-good"),
     JobState.STOPPED: ("stopped", ".sl-warn"),
 }
 
 
-def render_answer(answered: Mapping[str, Any], event: Mapping[str, Any], operator_arn: str) -> str:
-    """The operator function's answer to an event of the widget.
+def render_answer(answer: Mapping[str, Any], event: Mapping[str, Any], operator_arn: str) -> str:
+    """One answer of the operator function.
 
     Args:
-        answered: as it is answered to others: a dry run, `{"job": ...}`, where a drain stands, or `{"error": ...}`.
-        event: the event, for the theme and for the buttons that repeat its request.
+        answer: as the function gives it to other callers: a dry run, `{"job": ...}`, the dead letters of a peek, a
+            release's instance and state, a note, or `{"error": ...}`.
+        event: the event that was answered, for the theme and for the buttons that repeat its request.
         operator_arn: the function that the buttons call.
     """
     context = event.get("widgetContext")
     dark = isinstance(context, Mapping) and context.get("theme") == "dark"
-    match answered:
+    match answer:
         case {"error": error}:
-            content: htpy.Node = htpy.div(".sl-note.sl-bad")[htpy.b["Not done. "], shown(str(error), 1_000)]
+            content: htpy.Node = htpy.div(".sl-note.sl-bad")[
+                htpy.b["The request failed. "], safe_text(str(error), 1_000)
+            ]
         case {"dry_run": True}:
-            content = _dry_run(answered, event, operator_arn)
+            content = _dry_run(answer, event.get("redrive"), operator_arn)
         case {"job": job}:
             content = _job(job, operator_arn)
         case {"peek": True}:
-            content = _peek(answered)
+            content = _peek(answer)
         case {"instance_id": instance_id, "state": _}:
-            note = shown(str(answered.get("note") or "nothing was to be done"), 500)
-            content = htpy.p[htpy.b[shown(str(instance_id), 100)], ": ", note, "."]
+            note = safe_text(str(answer.get("note") or "there was nothing to do"), 500)
+            content = htpy.p[htpy.b[safe_text(str(instance_id), 100)], ": ", note, "."]
         case {"note": note}:
-            content = htpy.p[shown(str(note), 1_000)]
+            content = htpy.p[safe_text(str(note), 1_000)]
         case _:
             content = htpy.p(".sl-quiet")["Done."]
     root = htpy.div(class_=["sl", "sl-dark" if dark else "sl-light", "cwdb-no-default-styles"])
     return str(root[content, htpy.style[CSS]])
 
 
-def _dry_run(seen: Mapping[str, Any], event: Mapping[str, Any], operator_arn: str) -> htpy.Node:
-    count, rate_per_s = seen["selected_count"], seen["rate_per_s"]
-    asked = event.get("redrive")
-    what = counted(count, "message")
+# --------------------------------------------------------------------------- a dry run
+
+
+def _dry_run(preview: Mapping[str, Any], request: object, operator_arn: str) -> htpy.Node:
+    messages, canaries = counted(preview["selected_count"], "message"), counted(preview["canary_count"], "message")
+    are = "is" if preview["canary_count"] == 1 else "are"
+    least_s = preview["selected_count"] / preview["rate_per_s"]
     return [
-        htpy.h3[
-            f"Dry run: {what} would be sent",
-            htpy.span(".sl-acts")[
-                htpy.button(".sl-go", type="button")["Redrive"],
-                call(
-                    operator_arn,
-                    {"redrive": {**asked, "dry_run": False}},
-                    "popup",
-                    confirmation=f"Send {what} back to the queue, at most {number(rate_per_s)} a second?",
-                ),
-            ]
-            if count and isinstance(asked, Mapping)
-            else None,
-        ],
+        htpy.h3[f"Dry run: {messages} would be sent", _redrive_button(preview, request, operator_arn)],
         htpy.p(".sl-quiet")[
             "From the ",
-            shown(str(seen["from"])),
-            f" of fleet {seen['fleet']}",
-            _queues(seen),
-            f", at most {number(rate_per_s)} a second: ",
-            f"{duration(count / rate_per_s)} at the least. ",
-            f"First at most {seen['canary_count']} of each failure group; the rest only if none of them comes back. ",
-            "Nothing was sent.",
+            safe_text(str(preview["from"])),
+            f" of fleet {preview['fleet']}",
+            _queues(preview),
+            f", at most {counted_rate(preview['rate_per_s'])} a second, in at least {duration(least_s)}. ",
+            f"At first at most {canaries} of each failure group {are} sent; ",
+            "the others follow only if none of these fails again. Nothing was sent by this dry run.",
         ],
-        _groups(seen["groups"]),
-        htpy.p(".sl-quiet")[
-            f"{counted(seen['behind_count'], 'more message')} match, behind others of their message group that do not:"
-            " left, to keep the order."
-        ]
-        if seen.get("behind_count")
-        else None,
-        htpy.p(".sl-quiet")["There are more than were looked at."] if not seen.get("complete", True) else None,
-        htpy.p(".sl-quiet")[f"{counted(len(seen['left_groups']), 'group')} set aside is left out."]
-        if seen.get("left_groups")
-        else None,
-        _elsewhere(seen, asked, operator_arn),
+        _groups(preview["groups"]),
+        [htpy.p(".sl-quiet")[note] for note in _dry_run_notes(preview)],
+        _other_fleets(preview, request, operator_arn),
     ]
 
 
-def _queues(seen: Mapping[str, Any]) -> htpy.Node:
-    """The queues of a dry run, where there are several to choose among: from which, to which, and which are paused."""
-    queue, to, paused = seen.get("queue"), seen.get("to_queue"), seen.get("paused_queues") or ()
-    back = ", each to the queue it came from" if len(seen.get("queues") or ()) > 1 else ""
-    return [
-        [", queue ", shown(str(queue), 80)] if queue else None,
-        [", to queue ", shown(str(to), 80), f" of fleet {seen['to']}"] if to else back,
-        [" (paused, so that it waits there: ", shown(", ".join(map(str, paused)), 200), ")"] if paused else None,
-    ]
-
-
-def _peek(found: Mapping[str, Any]) -> htpy.Node:
-    """Dead letters in their queue, which an operator has looked into."""
-    messages = found["messages"]
-    waiting = "" if found["waiting_count"] is None else f" of about {found['waiting_count']:,} waiting"
-    return [
-        htpy.h3[f"{counted(found['looked_at_count'], 'dead letter')} looked at{waiting}"],
-        htpy.ul(".sl-cards")[[_seen(message) for message in messages]]
-        if messages
-        else htpy.p(".sl-quiet")["None of them matches." if found["looked_at_count"] else "None is there to be seen."],
-        htpy.p(".sl-quiet")[
-            shown(str(found["note"])), " To choose among them, put them into quarantine: nothing expires there."
-        ],
-    ]
-
-
-def _seen(message: Mapping[str, Any]) -> htpy.Node:
-    left_s = message["left_s"]
-    return htpy.li(".sl-card")[
-        htpy.div(".sl-line")[htpy.b[shown(str(message["cause"]))]],
-        htpy.div(".sl-facts")[
-            shown(str(message["message_id"]), 100),
-            [DOT, "from ", shown(str(message["queue"]), 80)] if message.get("queue") else None,
-            f"{DOT}SQS deletes it in {duration(left_s)}" if left_s is not None and left_s > 0 else None,
-            f"{DOT}received {counted(message['receive_count'], 'time')}{DOT}{counted(message['size_bytes'], 'byte')}",
-            [[DOT, shown(str(name), 60), "=", shown(str(text), 60)] for name, text in message["attributes"].items()],
-        ],
-        htpy.details(".sl-sample")[
-            htpy.summary["Beginning of its body", turn()], htpy.pre[shown(str(message["sample"]), SAMPLE_LIMIT)]
-        ]
-        if message["sample"]
-        else None,
-    ]
-
-
-def _elsewhere(seen: Mapping[str, Any], asked: object, operator_arn: str) -> htpy.Node:
-    """Other fleets whose queue is of the same kind: suggested, so that no queue has to be typed."""
-    others = [str(name) for name in seen.get("other_fleets", ())][:OTHERS_SHOWN]
-    if not others or not seen["selected_count"] or not isinstance(asked, Mapping):
+def _redrive_button(preview: Mapping[str, Any], request: object, operator_arn: str) -> htpy.Node:
+    """The button that does what the dry run showed."""
+    if not preview["selected_count"] or not isinstance(request, Mapping):
         return None
+    messages, rate = counted(preview["selected_count"], "message"), counted_rate(preview["rate_per_s"])
+    return htpy.span(".sl-acts")[
+        htpy.button(".sl-go", type="button")["Redrive"],
+        call_action(
+            operator_arn,
+            {"redrive": {**request, "dry_run": False}},
+            "popup",
+            confirmation=f"Send {messages} back to the queue, at most {rate} a second?",
+        ),
+    ]
+
+
+def _dry_run_notes(preview: Mapping[str, Any]) -> list[str]:
+    """What of the selection would not be sent, and whether the count is complete."""
+    notes = []
+    if (behind := preview.get("behind_count", 0)) > 0:
+        are = "is" if behind == 1 else "are"
+        notes.append(
+            f"{counted(behind, 'more message')} of the selection {are} not sent: to keep the order, messages stay"
+            " behind earlier ones of their FIFO message group that are not selected."
+        )
+    if not preview.get("complete", True):
+        notes.append("There are more messages than were counted.")
+    if muted := preview.get("left_groups"):
+        notes.append(f"{counted(len(muted), 'muted failure group')} {'is' if len(muted) == 1 else 'are'} left out.")
+    return notes
+
+
+def _queues(preview: Mapping[str, Any]) -> htpy.Node:
+    """The queues of a dry run, of a fleet with several: the one it is from, the one it goes to, and paused ones."""
+    queue, to, paused = preview.get("queue"), preview.get("to_queue"), preview.get("paused_queues") or ()
+    back = ", each to the queue it came from" if len(preview.get("queues") or ()) > 1 else ""
+    return [
+        [", queue ", safe_text(str(queue), 80)] if queue else None,
+        [", to queue ", safe_text(str(to), 80), f" of fleet {preview['to']}"] if to else back,
+        [" (paused: messages wait there: ", safe_text(", ".join(map(str, paused)), 200), ")"] if paused else None,
+    ]
+
+
+def _other_fleets(preview: Mapping[str, Any], request: object, operator_arn: str) -> htpy.Node:
+    """A button for each other fleet whose queue is of the same kind, so that no name has to be typed."""
+    others = [str(name) for name in preview.get("other_fleets", ())][:OTHER_FLEETS_SHOWN]
+    if not others or not preview["selected_count"] or not isinstance(request, Mapping):
+        return None
+    messages = counted(preview["selected_count"], "message")
     return htpy.details(".sl-sample")[
-        htpy.summary["To another fleet's queue", turn()],
+        htpy.summary["To another fleet's queue", fold_mark()],
         htpy.div(".sl-acts")[
             [
                 [
-                    htpy.button(type="button")[shown(name)],
-                    call(
+                    htpy.button(type="button")[safe_text(name)],
+                    call_action(
                         operator_arn,
-                        {"redrive": {**asked, "dry_run": False, "to": name}},
+                        {"redrive": {**request, "dry_run": False, "to": name}},
                         "popup",
-                        confirmation=f"Send {counted(seen['selected_count'], 'message')} to the queue of {name}?",
+                        confirmation=f"Send {messages} to the queue of fleet {name}?",
                     ),
                 ]
                 for name in others
@@ -170,45 +153,90 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> htpy.Node:
         return None
     rows = [
         htpy.li(".sl-item")[
-            htpy.div(".sl-line")[htpy.b[shown(str(group["cause"]))], htpy.span(".sl-pill")[f"{group['count']:,}"]]
+            htpy.div(".sl-line")[htpy.b[safe_text(str(group["cause"]))], htpy.span(".sl-pill")[f"{group['count']:,}"]]
         ]
         for group in groups[:GROUPS_SHOWN]
     ]
-    more = len(groups) - GROUPS_SHOWN
-    return [htpy.ul(".sl-rows")[rows], htpy.p(".sl-quiet")[f"and {counted(more, 'more group')}."] if more > 0 else None]
+    return [htpy.ul(".sl-rows")[rows], and_more(len(groups) - GROUPS_SHOWN, "failure group")]
+
+
+# --------------------------------------------------------------------------- a peek
+
+
+def _peek(found: Mapping[str, Any]) -> htpy.Node:
+    """Some dead letters, which are still in their queue."""
+    messages = found["messages"]
+    waiting = "" if found["waiting_count"] is None else f" of about {found['waiting_count']:,}"
+    none = "None of them matches." if found["looked_at_count"] else "SQS returned no message."
+    return [
+        htpy.h3[f"{counted(found['looked_at_count'], 'dead letter')}{waiting}"],
+        htpy.ul(".sl-cards")[[_dead_letter(message) for message in messages]]
+        if messages
+        else htpy.p(".sl-quiet")[none],
+        htpy.p(".sl-quiet")[
+            safe_text(str(found["note"])),
+            " To redrive only some, move them to the quarantine first: there they can be selected, and never expire.",
+        ],
+    ]
+
+
+def _dead_letter(message: Mapping[str, Any]) -> htpy.Node:
+    left_s = message["left_s"]
+    return htpy.li(".sl-card")[
+        htpy.div(".sl-line")[htpy.b[safe_text(str(message["cause"]))]],
+        htpy.div(".sl-facts")[
+            safe_text(str(message["message_id"]), 100),
+            [DOT, "from ", safe_text(str(message["queue"]), 80)] if message.get("queue") else None,
+            f"{DOT}SQS deletes it in {duration(left_s)}" if left_s is not None and left_s > 0 else None,
+            f"{DOT}received {counted(message['receive_count'], 'time')}{DOT}{counted(message['size_bytes'], 'byte')}",
+            [
+                [DOT, safe_text(str(name), 60), "=", safe_text(str(text), 60)]
+                for name, text in message["attributes"].items()
+            ],
+        ],
+        htpy.details(".sl-sample")[
+            htpy.summary["Beginning of the body", fold_mark()],
+            htpy.pre[safe_text(str(message["sample"]), SAMPLE_MAX_CHARACTERS)],
+        ]
+        if message["sample"]
+        else None,
+    ]
+
+
+# --------------------------------------------------------------------------- a redrive job
 
 
 def _job(job: Mapping[str, Any], operator_arn: str) -> htpy.Node:
     label, kind = _STATES[JobState(job["state"])]
     counts = (
         (job["failed_count"], "could not be sent"),
-        (job["doubtful_count"], "may have been sent before and were left"),
-        (job["returned_count"], "came back"),
+        (job["doubtful_count"], "not sent because of a possible earlier sending"),
+        (job["returned_count"], "failed again"),
     )
     running = job["state"] == JobState.RUNNING
     return [
         htpy.h3[
             f"{job['sent_count']:,} of {counted(job['selected_count'], 'message')} sent",
             htpy.span(f".sl-pill{kind}")[label],
-            render_job_acts(job["fleet"], job["id"], JobState(job["state"]), operator_arn),
+            render_job_buttons(job["fleet"], job["id"], JobState(job["state"]), operator_arn),
         ],
-        bar(
+        progress_bar(
             [
-                (part(job["sent_count"], job["selected_count"]), ".sl-good"),
-                (part(job["failed_count"], job["selected_count"]), ".sl-bad"),
+                (fraction(job["sent_count"], job["selected_count"]), ".sl-good"),
+                (fraction(job["failed_count"], job["selected_count"]), ".sl-bad"),
             ]
         ),
         htpy.p(".sl-quiet")[[f"{counted(count, 'message')} {what}. " for count, what in counts if count]],
-        htpy.p(".sl-quiet")[shown(str(job["note"]), 500)] if job["note"] else None,
+        htpy.p(".sl-quiet")[safe_text(str(job["note"]), 500)] if job["note"] else None,
         htpy.p(".sl-quiet")[
             "Job ",
-            shown(str(job["id"]), 80),
+            safe_text(str(job["id"]), 80),
             DOT,
             f"fleet {job['fleet']}",
             DOT,
-            "asked by ",
-            shown(str(job["requested_by"]), 120),
+            "requested by ",
+            safe_text(str(job["requested_by"]), 120),
             f"{DOT}about {duration(job['left_s'])} left" if job.get("left_s") is not None else None,
-            [DOT, "it goes on by itself, minute by minute; the widget shows how far it is"] if running else None,
+            [DOT, "the job continues in the background; the widget shows its progress"] if running else None,
         ],
     ]

@@ -1,4 +1,4 @@
-"""The last decisions in words, each with its reasons and the figures it used."""
+"""The last decisions as sentences, each with its reasons and the figures it is based on."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,38 +6,38 @@ from dataclasses import dataclass
 import htpy
 
 from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
-from sluice.widget.parts import turn
-from sluice.widget.text import counted, duration, number, shown
+from sluice.widget.elements import fold_mark
+from sluice.widget.text import counted, duration, number, safe_text
 from sluice.widget.view import View
 
-DECISIONS_SHOWN = 6  # at once; the others are folded away
-DECISIONS_FOLDED = 24  # more than an operator reads; the ledger keeps them
-SENTENCE_LIMIT = 600
+DECISIONS_SHOWN = 6  # unfolded
+DECISIONS_FOLDED = 24  # behind one more fold; the ledger has the older ones
+SENTENCE_MAX_CHARACTERS = 600
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """A decision as told, with how often it was repeated in a row just before."""
+class DecisionRow:
+    """A decision, and how many of the same were made in a row up to it."""
 
     decision: Decision
     outcome: Outcome
-    repeats: int
-    first_at: float
+    repeats: int  # itself included
+    first_at: float  # epoch seconds, of the earliest of them
 
 
-def told(decisions: Iterable[tuple[Decision, Outcome]]) -> list[_Told]:
-    """Decisions, most recent first, with repeated holds drawn together: same size, same reasons, same outcome."""
-    rows: list[_Told] = []
+def merge_repeated(decisions: Iterable[tuple[Decision, Outcome]]) -> list[DecisionRow]:
+    """Rows of decisions, most recent first. Holds in a row with equal size, reasons and outcome become one row."""
+    rows: list[DecisionRow] = []
     for decision, outcome in decisions:
         last = rows[-1] if rows else None
-        if last is not None and decision.action is Action.HOLD and _alike(last, decision, outcome):
-            rows[-1] = _Told(last.decision, last.outcome, last.repeats + 1, decision.at)
+        if last is not None and decision.action is Action.HOLD and _is_repeat(last, decision, outcome):
+            rows[-1] = DecisionRow(last.decision, last.outcome, last.repeats + 1, decision.at)
         else:
-            rows.append(_Told(decision, outcome, 1, decision.at))
+            rows.append(DecisionRow(decision, outcome, 1, decision.at))
     return rows
 
 
-def _alike(last: _Told, decision: Decision, outcome: Outcome) -> bool:
+def _is_repeat(last: DecisionRow, decision: Decision, outcome: Outcome) -> bool:
     return (
         last.decision.action is decision.action
         and last.decision.current == decision.current
@@ -47,16 +47,18 @@ def _alike(last: _Told, decision: Decision, outcome: Outcome) -> bool:
 
 
 def render_decisions(view: View) -> htpy.Node:
-    """The last decisions, the most recent first, each of which unfolds; older ones behind one more fold."""
-    if not view.decisions:
+    """The last decisions, most recent first. Each unfolds; the older ones are behind one more fold."""
+    if not view.records.decisions:
         return None
-    rows = [_decision(row, view) for row in told(view.decisions)[: DECISIONS_SHOWN + DECISIONS_FOLDED]]
+    rows = [
+        _decision(row, view) for row in merge_repeated(view.records.decisions)[: DECISIONS_SHOWN + DECISIONS_FOLDED]
+    ]
     folded = rows[DECISIONS_SHOWN:]
     return htpy.section[
         htpy.h3["Decisions"],
         htpy.ul(".sl-rows")[rows[:DECISIONS_SHOWN]],
         htpy.details[
-            htpy.summary[htpy.span(".sl-facts")[counted(len(folded), "earlier decision")], turn()],
+            htpy.summary[htpy.span(".sl-facts")[counted(len(folded), "earlier decision")], fold_mark()],
             htpy.ul(".sl-rows")[folded],
         ]
         if folded
@@ -71,30 +73,30 @@ _ARROWS = {
 _STATUS = {
     OutcomeStatus.SHADOW: (".sl-warn", "shadow"),
     OutcomeStatus.FAILED: (".sl-bad", "failed"),
-    OutcomeStatus.BUSY: ("", "busy"),
+    OutcomeStatus.BUSY: ("", "another planner was at work"),
 }
 
 
-def _decision(row: _Told, view: View) -> htpy.Node:
+def _decision(row: DecisionRow, view: View) -> htpy.Node:
     decision, outcome = row.decision, row.outcome
     pill = _STATUS.get(outcome.status)
     return htpy.li[
         htpy.details[
             htpy.summary[
-                htpy.span(".sl-time")[view.clock.second(decision.at, view.now)],
+                htpy.span(".sl-time")[view.period.second(decision.at)],
                 htpy.span(f".sl-move.sl-{decision.action}")[_move(decision)],
                 htpy.span(".sl-say")[
-                    shown(decision.sentence, SENTENCE_LIMIT),
+                    safe_text(decision.sentence, SENTENCE_MAX_CHARACTERS),
                     [" ", htpy.span(f".sl-pill{pill[0]}")[pill[1]]] if pill else None,
                     _repeats(row, view) if row.repeats > 1 else None,
                 ],
-                turn(),
+                fold_mark(),
             ],
             htpy.div(".sl-more")[
                 htpy.p[
-                    "Raw need ", htpy.b[f"{decision.raw_need:,}"], ", wanted ", htpy.b[f"{decision.want:,}"],
-                    " of ", htpy.b[f"{decision.current:,}"], f". Outcome: {outcome.status}",
-                    [": ", shown(outcome.answer)] if outcome.answer else None,
+                    "Capacity ", htpy.b[f"{decision.current:,}"], ", need ", htpy.b[f"{decision.raw_need:,}"],
+                    ", wanted ", htpy.b[f"{decision.want:,}"], f". Outcome: {outcome.status}",
+                    [": ", safe_text(outcome.answer)] if outcome.answer else None,
                 ],
                 _reasons(decision),
                 _figures(decision),
@@ -103,13 +105,13 @@ def _decision(row: _Told, view: View) -> htpy.Node:
     ]  # fmt: skip
 
 
-def _repeats(row: _Told, view: View) -> htpy.Node:
-    return [" ", htpy.span(".sl-facts")[f"{row.repeats:,} times since {view.clock.minute(row.first_at, view.now)}"]]
+def _repeats(row: DecisionRow, view: View) -> htpy.Node:
+    return [" ", htpy.span(".sl-facts")[f"{row.repeats:,} times since {view.period.minute(row.first_at)}"]]
 
 
 def _move(decision: Decision) -> str:
     if decision.action is Action.HOLD:
-        return f"{decision.current:,} held"
+        return f"holding {decision.current:,}"
     return f"{_ARROWS[decision.action]} {decision.current:,} \N{RIGHTWARDS ARROW} {decision.want:,}"
 
 
@@ -118,7 +120,7 @@ def _reasons(decision: Decision) -> htpy.Node:
         [
             htpy.li[
                 htpy.span(".sl-pill")[str(reason.code)],
-                htpy.span(".sl-say")[shown(reason.sentence, SENTENCE_LIMIT)],
+                htpy.span(".sl-say")[safe_text(reason.sentence, SENTENCE_MAX_CHARACTERS)],
                 htpy.span(".sl-from")[f"{reason.before:,} \N{RIGHTWARDS ARROW} {reason.after:,}"]
                 if reason.before != reason.after
                 else None,
@@ -138,10 +140,10 @@ def _figures(decision: Decision) -> htpy.Node:
         htpy.tbody[
             [
                 htpy.tr[
-                    htpy.td[shown(entry.name)],
+                    htpy.td[safe_text(entry.name)],
                     htpy.td(".sl-figure")[number(entry.value)],
                     htpy.td(".sl-figure")[duration(entry.age_s) if entry.age_s is not None else ""],
-                    htpy.td[shown(entry.source)],
+                    htpy.td[safe_text(entry.source)],
                 ]
                 for entry in decision.figures
             ]

@@ -1,4 +1,4 @@
-"""Quarantined messages one by one, for a popup: a page of a failure group, and one message whole."""
+"""Quarantined messages in a popup: a page of a failure group's messages, and one message whole."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,137 +6,153 @@ from dataclasses import dataclass
 import htpy
 
 from sluice.model.redriving import Attribute, Message, Quarantined
-from sluice.widget.parts import call, turn
+from sluice.widget.elements import call_action, fold_mark
 from sluice.widget.style import CSS
-from sluice.widget.text import DOT, Clock, counted, duration, shown
+from sluice.widget.text import DOT, Clock, counted, duration, safe_text
 from sluice.widget.view import UTC_CLOCK, Theme
 
-PAGE = 20  # messages in a popup
-SAMPLE_LIMIT = 500
-BODY_LIMIT = 20_000  # characters of a body that are shown: more is for the archive's own console
-ATTRIBUTE_LIMIT = 300
-BINARY_SHOWN = 32  # bytes
+MESSAGES_PER_PAGE = 20
+SAMPLE_MAX_CHARACTERS = 500
+BODY_MAX_CHARACTERS = 20_000  # of a body that are shown: the archive bucket has the whole body
+ATTRIBUTE_MAX_CHARACTERS = 300
+BINARY_SHOWN_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What every popup knows."""
+class PopupContext:
+    """What every popup of a fleet needs."""
 
-    fleet: str
-    now: float
+    fleet: str  # its name
+    now: float  # epoch seconds
     clock: Clock = UTC_CLOCK
     theme: Theme = Theme.LIGHT
     console_arn: str | None = None
     operator_arn: str | None = None
 
 
-def render_messages(entries: Sequence[Quarantined], failure_group: str, after: str | None, scene: Scene) -> str:
-    """A page of a failure group's messages; `after` is where the next one begins, if there is one."""
+def render_message_list(
+    entries: Sequence[Quarantined], failure_group: str, after: str | None, context: PopupContext
+) -> str:
+    """A page of a failure group's messages, oldest first.
+
+    Args:
+        entries: the messages of this page.
+        failure_group: the group's id.
+        after: the cursor at which the next page begins; None on the last page.
+        context: the fleet, the time, and the functions that the buttons call.
+    """
     more = (
         [
             htpy.button(type="button")["More"],
-            call(
-                scene.console_arn,
-                {"fleet": scene.fleet, "failure_group": failure_group, "after": after},
+            call_action(
+                context.console_arn,
+                {"fleet": context.fleet, "failure_group": failure_group, "after": after},
                 "popup",
             ),
         ]
-        if after and scene.console_arn
+        if after and context.console_arn
         else None
     )
     return _page(
-        scene,
+        context,
         htpy.h3[f"{counted(len(entries), 'message')}, oldest first", htpy.span(".sl-acts")[more]],
-        htpy.ul(".sl-cards")[[_entry(entry, scene) for entry in entries]]
+        htpy.ul(".sl-cards")[[_entry(entry, context) for entry in entries]]
         if entries
         else htpy.p(".sl-quiet")["No message of this group is in quarantine."],
     )
 
 
-def _entry(entry: Quarantined, scene: Scene) -> htpy.Node:
+def _entry(entry: Quarantined, context: PopupContext) -> htpy.Node:
     return htpy.li(".sl-card")[
-        htpy.div(".sl-line")[htpy.b[shown(entry.message_id, 100)]],
-        htpy.div(".sl-facts")[_facts(entry, scene)],
+        htpy.div(".sl-line")[htpy.b[safe_text(entry.message_id, 100)]],
+        htpy.div(".sl-facts")[_facts(entry, context)],
         htpy.details(".sl-sample")[
-            htpy.summary["Beginning of its body", turn()], htpy.pre[shown(entry.sample, SAMPLE_LIMIT)]
+            htpy.summary["Beginning of the body", fold_mark()], htpy.pre[safe_text(entry.sample, SAMPLE_MAX_CHARACTERS)]
         ]
         if entry.sample
         else None,
-        htpy.div(".sl-acts")[_whole(entry, scene), _redrive(entry, scene)],
+        htpy.div(".sl-acts")[_detail_button(entry, context), _redrive_button(entry, context)],
     ]
 
 
-def _facts(entry: Quarantined, scene: Scene) -> htpy.Node:
-    sent = "" if entry.first_sent_at is None else f"{DOT}first sent {duration(scene.now - entry.first_sent_at)} ago"
+def _facts(entry: Quarantined, context: PopupContext) -> htpy.Node:
+    sent = "" if entry.first_sent_at is None else f"{DOT}first sent {duration(context.now - entry.first_sent_at)} ago"
     return [
-        f"quarantined {scene.clock.minute(entry.at, scene.now)}{DOT}{counted(entry.attempt, 'redrive')}{DOT}",
-        f"{counted(entry.size_bytes, 'byte')}{sent}",
-        _life(entry, scene),
-        [[DOT, shown(name, 60), "=", shown(text, 60)] for name, text in entry.attributes],
+        f"quarantined {context.clock.minute(entry.at, context.now)}",
+        f"{DOT}{counted(entry.attempt, 'earlier retry', 'earlier retries')}",
+        f"{DOT}{counted(entry.size_bytes, 'byte')}{sent}",
+        _expiry(entry, context),
+        [[DOT, safe_text(name, 60), "=", safe_text(text, 60)] for name, text in entry.attributes],
     ]
 
 
-def _life(entry: Quarantined, scene: Scene) -> str:
-    """What time it would have left in its dead-letter queue, by its own first sending: here it has all it needs."""
+def _expiry(entry: Quarantined, context: PopupContext) -> str:
+    """When SQS would delete the message from its dead-letter queue; from the quarantine nothing deletes it."""
     if entry.expires_at is None:
         return ""
-    left_s = entry.expires_at - scene.now
+    left_s = entry.expires_at - context.now
     when = f"would delete it in {duration(left_s)}" if left_s > 0 else f"would have deleted it {duration(-left_s)} ago"
-    return f"{DOT}SQS {when}, here it stays"
+    return f"{DOT}SQS {when}; in quarantine it stays"
 
 
-def _whole(entry: Quarantined, scene: Scene) -> htpy.Node:
-    if scene.console_arn is None:
+def _detail_button(entry: Quarantined, context: PopupContext) -> htpy.Node:
+    if context.console_arn is None:
         return None
     return [
         htpy.button(type="button")["Whole message"],
-        call(scene.console_arn, {"fleet": scene.fleet, "message_id": entry.message_id}, "popup"),
+        call_action(context.console_arn, {"fleet": context.fleet, "message_id": entry.message_id}, "popup"),
     ]
 
 
-def _redrive(entry: Quarantined, scene: Scene) -> htpy.Node:
-    if scene.operator_arn is None:
+def _redrive_button(entry: Quarantined, context: PopupContext) -> htpy.Node:
+    if context.operator_arn is None:
         return None
     return [
         htpy.button(".sl-go", type="button")["Redrive"],
-        call(
-            scene.operator_arn,
-            {"redrive": {"fleet": scene.fleet, "message_id": entry.message_id, "dry_run": False}},
+        call_action(
+            context.operator_arn,
+            {"redrive": {"fleet": context.fleet, "message_id": entry.message_id, "dry_run": False}},
             "popup",
-            confirmation=f"Send this one message of fleet {scene.fleet} back to its queue?",
+            confirmation=f"Send this one message of fleet {context.fleet} back to its queue?",
         ),
     ]
 
 
-def render_whole(entry: Quarantined, message: Message, scene: Scene) -> str:
-    """One message with its attributes and its body."""
+def render_message_detail(entry: Quarantined, message: Message, context: PopupContext) -> str:
+    """One message with its attributes and its body.
+
+    Args:
+        entry: its entry in the quarantine's index.
+        message: the message itself, from the archive.
+        context: the fleet, the time, and the functions that the buttons call.
+    """
     return _page(
-        scene,
+        context,
         htpy.h3[
-            htpy.span["Message ", shown(message.id, 100)],
-            htpy.span(".sl-acts")[_redrive(entry, scene)],
+            htpy.span["Message ", safe_text(message.id, 100)],
+            htpy.span(".sl-acts")[_redrive_button(entry, context)],
         ],
-        htpy.div(".sl-facts")[_facts(entry, scene)],
+        htpy.div(".sl-facts")[_facts(entry, context)],
         htpy.dl(".sl-meta")[
-            [htpy.dt["cause"], htpy.dd[shown(entry.cause)]],
-            [htpy.dt["from"], htpy.dd[shown(message.source, ATTRIBUTE_LIMIT)]] if message.source else None,
-            [htpy.dt["message group"], htpy.dd[shown(message.message_group, ATTRIBUTE_LIMIT)]]
+            [htpy.dt["cause"], htpy.dd[safe_text(entry.cause)]],
+            [htpy.dt["from"], htpy.dd[safe_text(message.source, ATTRIBUTE_MAX_CHARACTERS)]] if message.source else None,
+            [htpy.dt["message group"], htpy.dd[safe_text(message.message_group, ATTRIBUTE_MAX_CHARACTERS)]]
             if message.message_group
             else None,
-            [[htpy.dt[shown(name, 256)], htpy.dd[_value(value)]] for name, value in message.attributes],
+            [[htpy.dt[safe_text(name, 256)], htpy.dd[_value(value)]] for name, value in message.attributes],
         ],
-        htpy.pre(".sl-whole")[shown(message.body, BODY_LIMIT)],
+        htpy.pre(".sl-whole")[safe_text(message.body, BODY_MAX_CHARACTERS)],
     )
 
 
 def _value(value: Attribute) -> htpy.Node:
     if value.binary is not None:
-        start = value.binary[:BINARY_SHOWN].hex(" ")
-        cut = " ..." if len(value.binary) > BINARY_SHOWN else ""
+        start = value.binary[:BINARY_SHOWN_BYTES].hex(" ")
+        cut = " ..." if len(value.binary) > BINARY_SHOWN_BYTES else ""
         return f"{counted(len(value.binary), 'byte')}: {start}{cut}"
-    return shown(value.text or "", ATTRIBUTE_LIMIT)
+    return safe_text(value.text or "", ATTRIBUTE_MAX_CHARACTERS)
 
 
-def _page(scene: Scene, *content: htpy.Node) -> str:
-    root = htpy.div(class_=["sl", f"sl-{scene.theme}", "cwdb-no-default-styles"])
+def _page(context: PopupContext, *content: htpy.Node) -> str:
+    root = htpy.div(class_=["sl", f"sl-{context.theme}", "cwdb-no-default-styles"])
     return str(root[list(content), htpy.style[CSS]])

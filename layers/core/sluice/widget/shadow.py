@@ -1,38 +1,40 @@
-"""A fleet in shadow mode: what Sluice would have come to, beside what acts now."""
+"""A fleet in shadow mode: what Sluice would have used and achieved, next to what scales the fleet now."""
 
 import htpy
 
 from sluice.model.observed import Mode
 from sluice.planning.learning.forecasting import DAY_S
 from sluice.planning.shadow.scorecard import SHARES, Score, Side, within
-from sluice.widget.parts import unread
-from sluice.widget.text import duration, number, shown
-from sluice.widget.view import Part, View
+from sluice.widget.elements import unread_section
+from sluice.widget.text import counted, duration, number, safe_text
+from sluice.widget.view import Source, View
 
 
 def render_score(view: View) -> htpy.Node:
-    """Both columns and one sentence; nothing for a fleet that is not in shadow mode."""
+    """One sentence and a table of both sides; nothing for a fleet that is not in shadow mode."""
     if view.fleet is None or view.fleet.mode is not Mode.SHADOW:
         return None
-    if view.unread(Part.SHADOW):
-        return unread("In shadow")
-    if view.score is None:
+    if view.is_unread(Source.SHADOW):
+        return unread_section("Shadow comparison")
+    if view.records.day_score is None:
         return htpy.section[
-            htpy.h3["In shadow"],
-            htpy.p(".sl-quiet")["Nothing is scored yet: arrivals are final some minutes after they came."],
+            htpy.h3["Shadow comparison"],
+            htpy.p(".sl-quiet")["Nothing to compare yet: the metrics of arrivals are final only after some minutes."],
         ]
-    score = view.score
+    score = view.records.day_score
     return htpy.section[
-        htpy.h3["In shadow", htpy.span(".sl-count")[f"{duration(score.seconds)} scored"]],
-        htpy.p[shown(score.sentence)],
+        htpy.h3["Shadow comparison", htpy.span(".sl-count")[f"{duration(score.seconds)} compared"]],
+        htpy.p[safe_text(score.sentence)],
         htpy.table[
             htpy.thead[
-                htpy.tr[htpy.th["last 24 h"], htpy.th(".sl-figure")["Sluice"], htpy.th(".sl-figure")["what acts"]]
+                htpy.tr[htpy.th["last 24 h"], htpy.th(".sl-figure")["Sluice"], htpy.th(".sl-figure")["current scaling"]]
             ],
             htpy.tbody[[_row(name, ours, theirs) for name, ours, theirs in _rows(score)]],
         ],
-        htpy.p(".sl-quiet")[_below(view, score)],
-        htpy.p(".sl-quiet")[shown(view.week.sentence)] if view.week and view.week.seconds > DAY_S else None,
+        htpy.p(".sl-quiet")[_basis(view, score)],
+        htpy.p(".sl-quiet")[safe_text(view.records.week_score.sentence)]
+        if view.records.week_score and view.records.week_score.seconds > DAY_S
+        else None,
     ]
 
 
@@ -48,7 +50,7 @@ def _rows(score: Score) -> list[tuple[str, str, str]]:
     return [
         both(in_time, ours=within(ours), theirs=within(theirs)),
         both("late messages", ours=late(ours), theirs=late(theirs)),
-        both("99% waited at most about", ours=_p99(ours), theirs=_p99(theirs)),
+        both("99% waited at most", ours=_p99(ours), theirs=_p99(theirs)),
         both("longest wait", ours=duration(ours.longest_s), theirs=duration(theirs.longest_s)),
         both(f"{score.unit}-hours", ours=f"{ours.unit_hours:,.1f}", theirs=f"{theirs.unit_hours:,.1f}"),
         both("launches", ours=number(ours.launches), theirs=number(theirs.launches)),
@@ -56,7 +58,7 @@ def _rows(score: Score) -> list[tuple[str, str, str]]:
 
 
 def _p99(side: Side) -> str:
-    """A time; of several queues, whose targets differ, a share of them."""
+    """The wait that 99% did not exceed; as a share of the target where several queues have different targets."""
     if side.p99_s is not None:
         return duration(side.p99_s)
     share = side.p99_share or 0.0
@@ -67,9 +69,10 @@ def _row(name: str, ours: str, theirs: str) -> htpy.Node:
     return htpy.tr[htpy.td[name], htpy.td(".sl-figure")[ours], htpy.td(".sl-figure")[theirs]]
 
 
-def _below(view: View, score: Score) -> str:
-    said = f"Of {number(score.came)} messages, as of {view.clock.minute(score.until, view.now)}."
+def _basis(view: View, score: Score) -> str:
+    """How many messages the comparison covers, until when, and whether it had to start again."""
+    text = f"Based on {counted(round(score.came), 'message')} up to {view.period.minute(score.until)}."
     if score.restarted is not None:
         at, gap_s = score.restarted
-        said += f" Begun anew at {view.clock.minute(at, view.now)}, after {duration(gap_s)} without ticks."
-    return said
+        text += f" It restarted at {view.period.minute(at)}, after {duration(gap_s)} without a tick."
+    return text

@@ -1,8 +1,8 @@
-"""Foreign text, figures and times as an operator reads them in the widget.
+"""Text from outside, figures and times as the widget shows them.
 
-What a message, an answer of AWS or a document says is data (design: redriver invariant 6). htpy escapes it; this
-module takes care of what escaping leaves: characters that a browser does not show or that reorder what stands
-around them. Each is replaced by a small tag with its code point, so that the text stays readable and hides nothing.
+The texts of messages, of AWS and of documents are data. htpy escapes them; this module handles what escaping leaves:
+characters that a browser does not show, or that reorder the characters around them. Each is replaced by a small tag
+with its code point, so that the text stays readable and hides nothing.
 """
 
 import math
@@ -15,16 +15,16 @@ from itertools import groupby
 
 import htpy
 
-LINE_LIMIT = 300  # characters of a cause, a note or an answer: three lines at a third of a dashboard's width
-DOT = " \N{MIDDLE DOT} "  # between facts
-UNKNOWN = "\N{EM DASH}"  # what stands for a figure that could not be read: never a zero
+LINE_MAX_CHARACTERS = 300  # of a cause, a note or an answer: three lines at a third of a dashboard's width
+DOT = " \N{MIDDLE DOT} "  # between two facts
+UNKNOWN = "\N{EM DASH}"  # shown for a figure that could not be read: never a zero
 
 # Surrogates, controls, format characters (bidi overrides and isolates, zero width, tags), private use, unassigned,
-# line and paragraph separators: everything in which what is shown may differ from what is there.
+# line and paragraph separators: with these the shown text may differ from the real one.
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-_KEPT = frozenset("\n\t")
-# More combining marks than any script stacks on one letter: the rest would paint over the lines around them.
-_MARKS_LIMIT = 4
+_SHOWN_CONTROLS = frozenset("\n\t")
+# No script stacks more combining marks on one letter; more would cover the lines around them.
+_MARKS_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +69,33 @@ class Clock:
         return f"UTC{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}" if minutes else "UTC"
 
 
-def shown(text: str, limit: int = LINE_LIMIT) -> htpy.Node:
-    """Foreign text as nodes, isolated: hidden characters as tags, cut after `limit` characters."""
+def safe_text(text: str, limit: int = LINE_MAX_CHARACTERS) -> htpy.Node:
+    """Text from outside as an isolated element: hidden characters as tags, cut after `limit` characters."""
     return htpy.bdi[[_node(part) for part in _parts(text, limit)]]
 
 
-def spoken(text: str, limit: int = LINE_LIMIT) -> str:
-    """The same as plain text, for attributes."""
+def safe_string(text: str, limit: int = LINE_MAX_CHARACTERS) -> str:
+    """The same as a plain string, for attributes."""
     return "".join(part if isinstance(part, str) else part.label for part in _parts(text, limit))
 
 
 @dataclass(frozen=True, slots=True)
 class _Tag:
-    """What stands in the place of something that cannot be shown as it is."""
+    """A label in the place of characters that cannot be shown as they are."""
 
     label: str
-    why: str
+    meaning: str
 
 
 def _node(part: str | _Tag) -> htpy.Node:
-    return part if isinstance(part, str) else htpy.span(".sl-tag", title=part.why)[part.label]
+    return part if isinstance(part, str) else htpy.span(".sl-tag", title=part.meaning)[part.label]
 
 
 def _parts(text: str, limit: int) -> list[str | _Tag]:
-    """The text in parts: what can be shown as it is, and a tag for each run of one hidden character."""
+    """The text in parts: runs that can be shown as they are, and a tag for each run of one hidden character."""
     parts: list[str | _Tag] = []
-    kept = text[:limit].replace("\r\n", "\n")
-    for hidden, run in groupby(_marked(kept), key=lambda one: one[0]):
+    beginning = text[:limit].replace("\r\n", "\n")
+    for hidden, run in groupby(_with_hidden(beginning), key=lambda one: one[0]):
         characters = [character for _, character in run]
         if not hidden:
             parts.append("".join(characters))
@@ -103,20 +103,20 @@ def _parts(text: str, limit: int) -> list[str | _Tag]:
         for character, same in groupby(characters):
             count = len(list(same))
             times = f" \N{MULTIPLICATION SIGN}{count}" if count > 1 else ""
-            name = unicodedata.name(character, "a character that is not shown")
+            name = unicodedata.name(character, "a character without a name")
             parts.append(_Tag(f"U+{ord(character):04X}{times}", name))
     if len(text) > limit:
         parts.append(_Tag(f"+{len(text) - limit:,} characters", "the text goes on"))
     return parts
 
 
-def _marked(text: str) -> Iterator[tuple[bool, str]]:
+def _with_hidden(text: str) -> Iterator[tuple[bool, str]]:
     """Each character, with whether it is hidden."""
     marks = 0
     for character in text:
         category = unicodedata.category(character)
         marks = marks + 1 if category.startswith("M") else 0
-        yield (category in _HIDDEN_CATEGORIES and character not in _KEPT) or marks > _MARKS_LIMIT, character
+        yield (category in _HIDDEN_CATEGORIES and character not in _SHOWN_CONTROLS) or marks > _MARKS_MAX, character
 
 
 def number(value: float | None) -> str:
@@ -161,8 +161,8 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
 
 
-def offset_s(iso: str) -> float | None:
-    """Seconds east of UTC of `+02:00` or `Z`; None if it is neither."""
+def utc_offset_s(iso: str) -> float | None:
+    """Seconds east of UTC, of an offset such as `+02:00` or `Z`; None if it is neither."""
     if iso in ("Z", "z"):
         return 0.0
     match = _OFFSET.fullmatch(iso)

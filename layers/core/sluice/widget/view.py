@@ -1,4 +1,4 @@
-"""What one rendering of the widget shows, as a value."""
+"""What one rendering of the widget shows, as a value made of parts that change together."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,62 +21,98 @@ class Theme(StrEnum):
     DARK = "dark"
 
 
-class Part(StrEnum):
-    """What is read for the widget, each by itself."""
+class Source(StrEnum):
+    """What the widget reads; each source can fail without the others."""
 
     FLEETS = "the fleets' documents"
     DECISIONS = "the decisions"
     DRAINS = "the drains"
     FAILURE_GROUPS = "the failure groups"
     REDRIVES = "the redrives"
-    SHADOW = "the shadow's score"
+    SHADOW = "the shadow comparison"
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """A part that could not be read, and what was said, with what to grant where that is known."""
+class ReadFailure:
+    """A source that could not be read, and the error, with what to grant where that is known."""
 
-    part: Part
+    source: Source
     problem: str
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """All that one rendering shows. Times are epoch seconds."""
+class WidgetSettings:
+    """What the widget knows about its stack."""
+
+    console_arn: str | None = None  # the widget's own function: tabs, filters and message lists call it
+    operator_arn: str | None = None  # the buttons that act call it; None: there are no such buttons
+    fleets_path: str = "/sluice/<stack>/fleets/"  # of the fleets' documents in Parameter Store
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The time range that is shown, and the time zone. Times are epoch seconds."""
 
     now: float
     since: float
-    until: float
+    until: float  # after `since`
     clock: Clock = UTC_CLOCK
-    fleets_path: str = "/sluice/<stack>/fleets/"
-    fleets: tuple[str, ...] = ()  # names of those that can be used
+
+    def second(self, at: float) -> str:
+        """Such as `14:03:10`, with the day before it where it is not today."""
+        return self.clock.second(at, self.now)
+
+    def minute(self, at: float) -> str:
+        """Such as `14:03`, with the day before it where it is not today."""
+        return self.clock.minute(at, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetDocuments:
+    """The fleets of the stack, by their documents."""
+
+    names: tuple[str, ...] = ()  # of the fleets that can be shown
     invalid: tuple[ConfigError, ...] = ()
-    drain_only: tuple[DrainOnly, ...] = ()  # of the invalid ones: by which version their instances are drained
-    unread_versions: tuple[str, ...] = ()  # why earlier versions of some of them are not known
-    fleet: Fleet | None = None  # the chosen one
-    decisions: tuple[tuple[Decision, Outcome], ...] = ()  # most recent first
-    cut: bool = False  # there are more decisions in the time range than were read
+    drain_only: tuple[DrainOnly, ...] = ()  # of the invalid ones: the version by which their instances are drained
+    unread_versions: tuple[str, ...] = ()  # errors: earlier versions that could not be read
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRecords:
+    """What the ledger has about the fleet that is shown."""
+
+    decisions: tuple[tuple[Decision, Outcome], ...] = ()  # of the time range, most recent first
+    truncated: bool = False  # the time range has more decisions than were read
     drains: tuple[Drain, ...] = ()
     failure_groups: tuple[FailureGroup, ...] = ()
     jobs: tuple[RedriveJob, ...] = ()  # most recent first
-    score: Score | None = None  # of a fleet in shadow mode, of the last day
-    week: Score | None = None  # the same of the last seven days
-    troubles: tuple[Trouble, ...] = ()
-    filter: str = ""  # failure groups without it in their cause are not shown
-    notes: tuple[str, ...] = ()  # of the request, such as parameters that mean nothing
-    console_arn: str | None = None  # this function: the fleets' tabs call it
-    operator_arn: str | None = None  # the buttons call it; without it there are none
+    day_score: Score | None = None  # of a fleet in shadow mode, over the last day
+    week_score: Score | None = None  # the same over the last seven days
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that one rendering shows."""
+
+    period: Period
+    settings: WidgetSettings = WidgetSettings()
+    documents: FleetDocuments = FleetDocuments()
+    fleet: Fleet | None = None  # the one that is shown
+    records: FleetRecords = FleetRecords()
+    failures: tuple[ReadFailure, ...] = ()
+    filter: str = ""  # only failure groups with this text in their cause or id are shown
+    notes: tuple[str, ...] = ()  # about the request, such as unknown parameters
 
     @property
     def drains_only(self) -> bool:
-        """Whether the chosen fleet's document is invalid, so that nothing is done for it but draining."""
-        return any(self.fleet is each.fleet for each in self.drain_only)
+        """Whether the fleet's document is invalid, so that draining is all that is done for it."""
+        return any(self.fleet is each.fleet for each in self.documents.drain_only)
 
     @property
     def redrive_arn(self) -> str | None:
-        """What the buttons at dead letters call; such a fleet is refused there, so that it is offered none."""
-        return None if self.drains_only else self.operator_arn
+        """What the buttons at dead letters call; None for a fleet that only drains: its redrives are refused."""
+        return None if self.drains_only else self.settings.operator_arn
 
-    def unread(self, part: Part) -> bool:
-        """Whether nothing is known of a part: then nothing may be said of it, not even that it is empty."""
-        return any(trouble.part is part for trouble in self.troubles)
+    def is_unread(self, source: Source) -> bool:
+        """Whether a source could not be read: then the widget must not show it as empty."""
+        return any(failure.source is source for failure in self.failures)

@@ -50,20 +50,20 @@ def test_results_when_all_is_held() -> None:
     peers = [a_run("keda", 1.3, 0.0), a_run("keda:queue_share=0.5", 1.5, 0.0), a_run("wpa", 1.1, 0.02)]
     text = results([a_case(1.15, 0.0005, peers, "one"), a_case(1.31, 0.0, peers[:2], "two")], 5, 5)
     assert "geometric mean over 2 traces: **1.227**" in text
-    assert "Late at worst: **0.050%** (one)" in text
+    assert "Worst share of late messages: **0.050%** (one)" in text
     assert "cheaper and no later: **1** (two)" in text
-    assert "on every trace (held), at a mean cost of at most 1.25 (held)" in text
+    assert "on every trace (met), and a mean cost of at most 1.25 (met)" in text
     assert "| one | 1.150 | 0.050% | 1.300 `keda` | 2.0% `wpa` | 1.050 | 1.010 |" in text
     assert "| `keda` | 2 of 2 | 1.06 |" in text
     assert "| `wpa` | 0 of 1 |  |" in text
-    assert "Not all peers' runs" not in text
+    assert "Not all runs of the peers" not in text
 
 
 def test_results_when_a_promise_is_broken() -> None:
     """The trace is named, and what is missing is said."""
     text = results([a_case(1.3, 0.002, [], "bad"), a_case(1.4, 0.0, [], "good")], 3, 10)
-    assert "(not held on bad), at a mean cost of at most 1.25 (not held)" in text
-    assert "**Not all peers' runs are in yet: 3 of 10.**" in text
+    assert "(not met on bad), and a mean cost of at most 1.25 (not met)" in text
+    assert "**Not all runs of the peers are made yet: 3 of 10.**" in text
     assert "| bad | 1.300 | 0.200% | none | none | 1.050 | 1.010 |" in text
 
 
@@ -71,8 +71,8 @@ def test_results_when_no_launch_helps_in_time() -> None:
     """Nothing is promised there; each peer is held to Sluice's own lateness."""
     peers = [a_run("keda", 1.2, 0.05, NOT_MET), a_run("keda:queue_share=0.5", 1.8, 0.03, NOT_MET)]
     text = results([a_case(1.5, 0.04, peers, conditions=NOT_MET)], 2, 2)
-    assert "No launch helps in time here" in text
-    assert "Promised" not in text
+    assert "No launch is in time in this world" in text
+    assert "Goals" not in text
     assert "| `keda` | 1 of 1 | 1.20 |" in text
 
 
@@ -146,7 +146,7 @@ def test_docs_when_made_and_made_again(tmp_path: Path, monkeypatch: pytest.Monke
     assert main([*arguments, "--partial"]) == 0
     text = page.read_text()
     assert len(made) == peers + 2 + 2
-    assert text.startswith(f"# Planner\n{BEGIN}\n\nMade by `make planner-docs`")
+    assert text.startswith(f"# Planner\n{BEGIN}\n\n`make planner-docs` writes this section")
     assert text.count("| flash-crowd") == 2
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "img").iterdir()}
     assert set(pictures) == {"cost-120-60.png", "cost-300-180.png", "crowd.png"}

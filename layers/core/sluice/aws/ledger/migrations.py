@@ -136,3 +136,54 @@ def _decision_to_2(record: Record) -> Record:
 
 
 DECISION = (_decision_to_2,)
+
+# --------------------------------------------------------------------------- drains
+
+DRAIN_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {
+    "hook": ("action", "hook"),
+    "hook_at": ("action", "began_at"),
+    "destination": ("action", "destination"),
+    "command_id": ("stop", "command_id"),
+    "asked_at": ("stop", "asked_at"),
+    "asked_count": ("stop", "asked_count"),
+    "unanswered_count": ("stop", "unanswered_count"),
+    "failed_count": ("stop", "failed_count"),
+    "retry_at": ("stop", "retry_at"),
+    "killed": ("stop", "killed"),
+    "heartbeat_at": ("heartbeats", "last_at"),
+    "heartbeat_count": ("heartbeats", "count"),
+    "alive_at": ("signs", "last_at"),
+    "in_flight": ("signs", "in_flight"),
+    "keeping": ("retention", "requested"),
+    "retained_at": ("retention", "since"),
+}
+
+
+def _drain_to_2(record: Record) -> Record:
+    """Version 2 has a drain in parts that change together; it has no action before the lifecycle action is known."""
+    record = moved(record, DRAIN_MOVED_TO_2)
+    action = record.get("action", {})
+    if action.get("hook") is None:
+        record["action"] = None
+    elif action.get("began_at") is None:
+        action["began_at"] = record.get("started_at")
+    return record
+
+
+DRAIN = (_drain_to_2,)
+
+# --------------------------------------------------------------------------- consumers
+
+CONSUMER_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {
+    "word": ("status",),
+    "word_at": ("status_at",),
+    "in_hand": ("in_flight",),
+}
+
+
+def _consumer_to_2(record: Record) -> Record:
+    """Version 2 has the field's words for what a consumer reports."""
+    return moved(record, CONSUMER_MOVED_TO_2)
+
+
+CONSUMER = (_consumer_to_2,)

@@ -1,0 +1,293 @@
+"""The drainer's service: one invocation's payload -> steps of drains, records of consumers, or a sweep; and a response.
+
+    payload --> notices --> is it so, says AWS? --> the drain it is about, advanced by an event --> a response
+
+`sluice.draining.state_machine` decides, `sluice.draining.executor` writes its records and carries out its actions,
+`sluice.draining.sweep` finds what was missed, `sluice.consumers.tracker` does the same for consumers' own reports.
+
+It takes what AWS sends and nothing else: operators ask the operator function. Whoever may invoke it can forge an event,
+so that one counts only where AWS itself says the same: an instance is drained where Auto Scaling has it waiting at a
+hook, and for a Spot interruption where it is a Spot Instance of a fleet's group. Consumers' reports count of instances
+of the group that they name.
+
+What fails is logged and left to the sweep. Only what is not on record yet, and what no sweep can find, is raised, for
+Lambda to invoke again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sluice.config.fleet import Fleet
+from sluice.consumers.state_machine import LaunchStarted, ReportReceived
+from sluice.consumers.tracker import ARRIVING, ConsumerTracker
+from sluice.draining import payloads
+from sluice.draining.events import (
+    CommandReported,
+    Event,
+    FoundPoolWaiting,
+    FoundWaiting,
+    InstanceGone,
+    SpotInterruption,
+    Terminating,
+    Tick,
+    event_for_state,
+)
+from sluice.draining.executor import DrainExecutor
+from sluice.draining.fleet_directory import FleetDirectory
+from sluice.draining.observations import our_hook, report_event
+from sluice.draining.sweep import Invocation, Sweeper, may_time_out_before_sweep
+from sluice.draining.telemetry import DrainTelemetry
+from sluice.model.consumers import Consumer
+from sluice.model.draining import UNDER_WAY, CommandStatus, Drain
+from sluice.model.payload_error import PayloadError
+from sluice.ports.errors import PortError, TryLaterError
+from sluice.ports.ledger import DrainerLedger
+from sluice.ports.stack import Ports
+from sluice.telemetry import Log, Record
+
+# An event may be here before Auto Scaling's own answers show what it reports: pauses between the questions.
+GROUP_LAG_PAUSES_S = (1.0, 2.0, 4.0)
+# A consumer with nothing to do stops so fast that the command's end may be reported before its id is on record.
+COMMAND_RECORD_LAG_S = 0.5
+
+type Response = dict[str, Any]
+
+
+@dataclass(slots=True)
+class DrainService:
+    """One invocation's work on drains, notice by notice. `records` are its metrics."""
+
+    ports: Ports[DrainerLedger]
+    now: Callable[[], float]
+    invocation: Invocation
+    directory: FleetDirectory
+    log: Log
+    telemetry: DrainTelemetry = field(init=False)
+    executor: DrainExecutor = field(init=False)
+    sweeper: Sweeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.telemetry = DrainTelemetry(self.log)
+        self.executor = DrainExecutor(self.ports, self.now, self.invocation.until, self.telemetry)
+        self.sweeper = Sweeper(self.ports, self.now, self.invocation, self.executor, self.telemetry)
+
+    @property
+    def records(self) -> list[Record]:
+        """The metrics so far."""
+        return self.telemetry.records
+
+    def respond(self, payload: object) -> Response:
+        """Handle a payload's notices, each by itself; what came of them.
+
+        A payload that is not understood is logged and dropped: Lambda would only bring it again.
+
+        Raises:
+            PortError, ExceptionGroup: as `handle`, after the other notices of a batch.
+        """
+        try:
+            notices = payloads.read(payload, self.now())
+        except PayloadError as error:
+            self.log.warning("payload is not understood and was dropped", problems=error.problems)
+            return {"dropped": error.problems}
+        responses: list[Response] = []
+        failure: PortError | None = None
+        for notice in notices:
+            try:
+                responses.append(self.handle(notice))
+            except PortError as error:
+                log = self.log.warning if isinstance(error, TryLaterError) else self.log.error
+                log("nothing is on record yet: Lambda invokes the function again", problem=str(error))
+                failure = error
+        if failure:
+            raise failure
+        return responses[0] if len(responses) == 1 else {"answers": responses}
+
+    def handle(self, notice: payloads.Notice) -> Response:
+        """Do what one notice asks for; what came of it, for whoever invoked.
+
+        Raises:
+            PortError: nothing is on record, or nothing could be swept. Lambda tries twice more; then its alarm and the
+                queue for failures know of it.
+            ExceptionGroup: a sweep met unexpected errors; every fleet has been swept all the same.
+        """
+        response: Response
+        match notice:
+            case payloads.HookNotice():
+                response = self._at_hook(notice)
+            case payloads.SpotNotice():
+                response = self._interrupted(notice)
+            case payloads.CommandNotice():
+                response = self._command_ended(notice)
+            case payloads.ReportNotice():
+                response = self._reported(notice)
+            case payloads.SweepNotice():
+                fleets = self.directory.all(0.0)
+                self.sweeper.sweep(fleets)
+                response = {"swept": [fleet.name for fleet in fleets]}
+            case payloads.RebalanceNotice():
+                self.log.info("rebalance recommendation: no drain begins for it", instance_id=notice.instance_id)
+                response = {"noted": "rebalance recommendation", "instance_id": notice.instance_id}
+            case payloads.TestNotice():
+                self.log.info("test notification of Auto Scaling received")
+                response = {"noted": "test notification"}
+        return response
+
+    # ----------------------------------------------------------------- an instance waits at a hook
+
+    def _at_hook(self, notice: payloads.HookNotice) -> Response:
+        hook = notice.hook
+        fleet = self.directory.managing(hook.group)
+        ours = fleet and (fleet.launch.hook if notice.launching else fleet.drain.hook)
+        if fleet is None or hook.hook != ours:
+            self.log.info("lifecycle action of another tool's hook: ignored", group=hook.group, hook=hook.hook)
+            return {"ignored": f"lifecycle action of hook {hook.hook} of group {hook.group} is not ours"}
+        if not self._waits(fleet, notice):
+            self.log.warning(
+                "Auto Scaling does not show the instance waiting at a hook: left to the sweep",
+                fleet=fleet.name,
+                instance_id=hook.instance_id,
+            )
+            return {
+                "left": f"Auto Scaling does not show instance {hook.instance_id} waiting at a hook of group"
+                f" {hook.group}: the sweep drains it if it does"
+            }
+        if notice.launching:
+            launch = self._track(fleet, hook.instance_id, LaunchStarted(hook, notice.at), None)
+            return _boot_response(fleet, hook.instance_id, launch)
+        event = Terminating(fleet.name, hook, notice.at, notice.destination)
+        drain = self._advance(fleet, hook.instance_id, event, None)
+        if drain is not None and drain.state in UNDER_WAY and may_time_out_before_sweep(fleet):
+            self.sweeper.follow([fleet])
+        return to_response(fleet, hook.instance_id, drain)
+
+    def _waits(self, fleet: Fleet, notice: payloads.HookNotice) -> bool:
+        """Whether Auto Scaling itself says that the instance waits at such a hook; asked again while it may lag.
+
+        Raises:
+            PortError: Auto Scaling does not say.
+        """
+        instance_id = notice.hook.instance_id
+        for pause_s in (0.0, *GROUP_LAG_PAUSES_S):
+            if pause_s:
+                self.invocation.sleep(pause_s)
+            member = self.ports.group.membership(instance_id)
+            if member is None or member.group != fleet.group:
+                return False
+            if notice.launching:
+                if member.aws_state not in ARRIVING:
+                    return False
+                if member.aws_state.endswith(":Wait"):
+                    return True
+                continue
+            found = event_for_state(fleet.name, our_hook(fleet, instance_id), member.aws_state)
+            if isinstance(found, FoundWaiting | FoundPoolWaiting):
+                return True
+            if isinstance(found, InstanceGone):
+                return False
+        return False
+
+    # ----------------------------------------------------------------- Spot, commands and consumers
+
+    def _interrupted(self, notice: payloads.SpotNotice) -> Response:
+        instance_id = notice.instance_id
+        member = self.ports.group.membership(instance_id)
+        fleet = None if member is None else self.directory.managing(member.group)
+        if fleet is None:
+            return {"ignored": f"instance {instance_id} is in no fleet's group"}
+        if not self.ports.instances.is_spot(instance_id):
+            self.log.warning(
+                "Spot interruption ignored: EC2 says that the instance is no Spot Instance",
+                fleet=fleet.name,
+                instance_id=instance_id,
+            )
+            return {"ignored": f"EC2 says that instance {instance_id} is no Spot Instance"}
+        drain = self._advance(fleet, instance_id, SpotInterruption(fleet.name, instance_id, notice.at), None)
+        return to_response(fleet, instance_id, drain)
+
+    def _command_ended(self, notice: payloads.CommandNotice) -> Response:
+        instance_id = notice.instance_id
+        if notice.status in {CommandStatus.PENDING, CommandStatus.RUNNING}:
+            return {"ignored": f"command {notice.command_id} has not ended: {notice.word}"}
+        try:
+            for fleet in self.directory.all():
+                drain = self._drain_of_command(fleet, notice)
+                if drain is None:
+                    continue
+                event = CommandReported(notice.command_id, self._status_of(fleet, notice))
+                return to_response(fleet, instance_id, self._advance(fleet, instance_id, event, drain))
+        except PortError as error:
+            self.log.warning(
+                "a command's end could not be handled: left to the sweep", problem=str(error), instance_id=instance_id
+            )
+            return {"left": str(error)}
+        return {"ignored": f"command {notice.command_id} belongs to no drain under way"}
+
+    def _drain_of_command(self, fleet: Fleet, notice: payloads.CommandNotice) -> Drain | None:
+        """The drain that the command belongs to, if it is this fleet's."""
+        drain = self.ports.ledger.drains.drain(fleet.name, notice.instance_id)
+        if drain and drain.state in UNDER_WAY and drain.stop.command_id is None:
+            self.invocation.sleep(COMMAND_RECORD_LAG_S)
+            drain = self.ports.ledger.drains.drain(fleet.name, notice.instance_id)
+        return drain if drain and drain.stop.command_id == notice.command_id else None
+
+    def _status_of(self, fleet: Fleet, notice: payloads.CommandNotice) -> CommandStatus:
+        """The event's Failed covers Undeliverable and Terminated, which do not say how the consumer is: ask."""
+        if notice.status is not CommandStatus.FAILED:
+            return notice.status
+        try:
+            return self.ports.instances.command(notice.command_id, notice.instance_id)
+        except PortError as error:
+            self.telemetry.failed(fleet, "a command's status could not be read", error, instance_id=notice.instance_id)
+            return notice.status
+
+    def _reported(self, notice: payloads.ReportNotice) -> Response:
+        fleet, report = self.directory.managing(notice.group), notice.report
+        if fleet is None:
+            return {"ignored": f"group {notice.group} is no fleet's"}
+        instance_id = report.instance_id
+        known = self.ports.ledger.consumers.consumer(fleet.name, instance_id)
+        if known is None:
+            # An instance without a record must be in the group: a report makes no record of anything else.
+            member = self.ports.group.membership(instance_id)
+            if member is None or member.group != fleet.group:
+                self.log.warning(
+                    "consumer's report ignored: its instance is not in the fleet's group",
+                    fleet=fleet.name,
+                    instance_id=instance_id,
+                )
+                return {"ignored": f"instance {instance_id} is not in group {fleet.group}"}
+        response = _boot_response(fleet, instance_id, self._track(fleet, instance_id, ReportReceived(report), known))
+        event = report_event(report.status, report.at)
+        if event is None:
+            return response
+        drain = self.ports.ledger.drains.drain(fleet.name, instance_id)
+        if drain is None or drain.state not in UNDER_WAY:
+            return response
+        return response | to_response(fleet, instance_id, self._advance(fleet, instance_id, event, drain))
+
+    # ----------------------------------------------------------------- records
+
+    def _track(
+        self, fleet: Fleet, instance_id: str, event: LaunchStarted | ReportReceived, known: Consumer | None
+    ) -> Consumer | None:
+        """Put on record what an event makes of a consumer; the record as it is now."""
+        tracker = ConsumerTracker(self.ports, fleet, self.now)
+        consumer = tracker.apply(instance_id, event, known)
+        self.telemetry.consumers_tracked(fleet, tracker.result)
+        return consumer
+
+    def _advance(self, fleet: Fleet, instance_id: str, event: Event, drain: Drain | None) -> Drain | None:
+        """Advance a drain by an event and by the time; the record as it is now."""
+        return self.executor.advance_drain(fleet, instance_id, (event, Tick()), drain)
+
+
+def to_response(fleet: Fleet, instance_id: str, drain: Drain | None) -> Response:
+    """Where an instance's drain stands, as JSON."""
+    state = {"state": drain.state.value, "note": drain.note} if drain else {"state": None}
+    return {"fleet": fleet.name, "instance_id": instance_id, **state}
+
+
+def _boot_response(fleet: Fleet, instance_id: str, consumer: Consumer | None) -> Response:
+    """How far an instance has come on its way into service, as JSON."""
+    return {"fleet": fleet.name, "instance_id": instance_id, "boot": consumer and consumer.boot.value}

@@ -1,0 +1,1 @@
+"""The widget's chart: samples of decisions, scales, SVG paths, the drawing, and its description in words."""

@@ -1,0 +1,106 @@
+"""What decision records say for the chart, thinned to its pixels and cut where figures are missing."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
+
+# The planner makes a decision at least once a minute: three minutes without one are a gap, not a long step.
+GAP_S = 180.0
+GAP_PX = 2.5  # over long time ranges a gap must also be wide enough to be seen
+
+# The names of a decision's figures that are drawn here (`planning.explanation`; a test holds them equal).
+VISIBLE = "visible"
+OLDEST_AGE = "oldest_age_s"
+WORKING = "working"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one decision measured and wanted. Counts are of instances and messages."""
+
+    at: float  # epoch seconds
+    capacity: int  # the group's desired capacity
+    working: float  # of it in service; `capacity` where that is not known
+    need: int
+    want: int
+    backlog: float | None  # None: not read
+    oldest_age_s: float | None
+    action: Action
+    status: OutcomeStatus
+
+
+def figure_value(decision: Decision, name: str) -> float | None:
+    """A figure of a decision; None if it was not read."""
+    value = next((entry.value for entry in decision.figures if entry.name == name), None)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def sample_of(decision: Decision, outcome: Outcome) -> Sample:
+    """What a decision record says for the chart."""
+    working = figure_value(decision, WORKING)
+    return Sample(
+        at=decision.at,
+        capacity=decision.current,
+        working=decision.current if working is None else working,
+        need=decision.raw_need,
+        want=decision.want,
+        backlog=figure_value(decision, VISIBLE),
+        oldest_age_s=figure_value(decision, OLDEST_AGE),
+        action=decision.action,
+        status=outcome.status,
+    )
+
+
+def thinned(ordered: Iterable[Sample], pixel_of: Callable[[float], float]) -> list[Sample]:
+    """At most one sample a pixel: the latest, with the highest need, backlog and age of its pixel.
+
+    Args:
+        ordered: ascending by time.
+        pixel_of: the horizontal pixel of a moment in epoch seconds.
+    """
+    kept: list[Sample] = []
+    for entry in ordered:
+        if not kept or int(pixel_of(entry.at)) != int(pixel_of(kept[-1].at)):
+            kept.append(entry)
+            continue
+        last = kept[-1]
+        kept[-1] = replace(
+            entry,
+            need=max(last.need, entry.need),
+            backlog=_highest(last.backlog, entry.backlog),
+            oldest_age_s=_highest(last.oldest_age_s, entry.oldest_age_s),
+        )
+    return kept
+
+
+def _highest(one: float | None, other: float | None) -> float | None:
+    return max(one, other) if one is not None and other is not None else one if other is None else other
+
+
+def runs_of(ordered: Iterable[Sample], gap_s: float) -> list[list[Sample]]:
+    """Runs of samples, none of which is more than `gap_s` seconds after the one before it."""
+    runs: list[list[Sample]] = []
+    for entry in ordered:
+        if runs and entry.at - runs[-1][-1].at <= gap_s:
+            runs[-1].append(entry)
+        else:
+            runs.append([entry])
+    return runs
+
+
+def known_runs(runs: list[list[Sample]], value: Callable[[Sample], float | None]) -> list[list[Sample]]:
+    """Runs of the samples that have a figure: cut where it was not read."""
+    known: list[list[Sample]] = []
+    for run in runs:
+        open_run = False
+        for entry in run:
+            if value(entry) is None:
+                open_run = False
+            elif open_run:
+                known[-1].append(entry)
+            else:
+                known.append([entry])
+                open_run = True
+    return known

@@ -1,0 +1,122 @@
+"""Redrive jobs: which messages, how far they are, and the buttons that pause, resume and stop them."""
+
+import htpy
+
+from sluice.model.redriving import JobState, RedriveJob
+from sluice.redriving.jobs.lifecycle import UNDER_WAY
+from sluice.redriving.jobs.rules import outlook
+from sluice.widget.elements import and_more, call_action, fraction, progress_bar, unread_section
+from sluice.widget.redrive_buttons import counted_rate
+from sluice.widget.text import DOT, counted, duration, safe_text
+from sluice.widget.view import Source, View
+
+JOBS_SHOWN = 5
+ACTS_SHOWN = 3
+
+_JOB_STATES = {
+    JobState.RUNNING: ("", "running"),
+    JobState.PAUSED: (".sl-warn", "paused"),
+    JobState.DONE: (".sl-good", "done"),
+    JobState.STOPPED: (".sl-warn", "stopped"),
+}
+
+
+def render_jobs(view: View) -> htpy.Node:
+    """The last redrives and how far they are, running ones first."""
+    if view.is_unread(Source.REDRIVES):
+        return unread_section("Redrives")
+    if not view.records.jobs:
+        return None
+    running = sum(1 for job in view.records.jobs if job.state is JobState.RUNNING)
+    ordered = sorted(view.records.jobs, key=lambda job: (job.state is not JobState.RUNNING, -job.requested_at))
+    return htpy.section[
+        htpy.h3["Redrives", htpy.span(".sl-count")[f"{running} running"]],
+        htpy.ul(".sl-rows")[[_job(job, view) for job in ordered[:JOBS_SHOWN]]],
+        and_more(len(ordered) - JOBS_SHOWN, "redrive"),
+    ]
+
+
+def _job(job: RedriveJob, view: View) -> htpy.Node:
+    kind, label = _JOB_STATES[job.state]
+    return htpy.li(".sl-item")[
+        htpy.div(".sl-line")[
+            htpy.b[_selection(job, view)],
+            htpy.span(f".sl-pill{kind}")[label],
+            htpy.span(".sl-facts")[f"{job.phase} phase, {counted_rate(job.rate_per_s)} a second"],
+            render_job_buttons(job.fleet, job.id, job.state, view.redrive_arn) if view.redrive_arn else None,
+        ],
+        progress_bar(
+            [
+                (fraction(job.sent_count, job.selected_count), ".sl-good"),
+                (fraction(job.failed_count, job.selected_count), ".sl-bad"),
+            ]
+        ),
+        htpy.div(".sl-facts")[
+            _progress(job, view),
+            f"{DOT}requested {view.period.minute(job.requested_at)} by ",
+            safe_text(job.requested_by, 120),
+            [[DOT, safe_text(act.who, 120), f" {act.what}"] for act in job.acts[1:][-ACTS_SHOWN:]],
+            [DOT, safe_text(job.note)] if job.note else None,
+        ],
+    ]
+
+
+def _progress(job: RedriveJob, view: View) -> str:
+    """How many messages were sent and how many were not, and about how long the rest takes."""
+    counts = (
+        (job.failed_count, "could not be sent"),
+        (job.doubtful_count, "not sent because they may have been sent before"),
+        (job.returned_count, "failed again"),
+    )
+    others = "".join(f", {count:,} {what}" for count, what in counts if count)
+    left_s = outlook(job, view.period.now).left_s
+    left = f"{DOT}about {duration(left_s)} left" if left_s is not None else ""
+    return f"{job.sent_count:,} of {counted(job.selected_count, 'message')} sent{others}{left}"
+
+
+def render_job_buttons(fleet: str, job_id: str, state: JobState, operator_arn: str) -> htpy.Node:
+    """The buttons of a job that is under way."""
+    if state not in UNDER_WAY:
+        return None
+    job = {"fleet": fleet, "job_id": job_id}
+    other = "resume" if state is JobState.PAUSED else "pause"
+    return htpy.span(".sl-acts")[
+        htpy.button(type="button")[other.capitalize()],
+        call_action(operator_arn, {other: job}, "popup"),
+        htpy.button(type="button")["Stop"],
+        call_action(
+            operator_arn,
+            {"stop": job},
+            "popup",
+            confirmation=f"Stop this redrive of fleet {fleet}? Messages that were already sent stay sent.",
+        ),
+    ]
+
+
+def _selection(job: RedriveJob, view: View) -> htpy.Node:
+    """The messages that a job is about, with the queues that it names."""
+    return [
+        _selected(job, view),
+        [" of queue ", safe_text(job.queue, 80)] if job.queue else None,
+        [" to queue ", safe_text(job.to_queue, 80)] if job.to_queue else None,
+    ]
+
+
+def _selected(job: RedriveJob, view: View) -> htpy.Node:
+    if job.from_dead_letters:
+        return "The dead-letter queue"
+    if job.message_id is not None:
+        return ["Message ", safe_text(job.message_id, 100)]
+    if job.message_ids:
+        return f"{counted(len(job.message_ids), 'message')} by id"
+    filters = [
+        ["cause ", safe_text(job.cause, 80)] if job.cause else None,
+        ["attribute ", safe_text("=".join(job.attribute), 80)] if job.attribute else None,
+        "quarantined in a time range" if job.quarantined_from or job.quarantined_to else None,
+    ]
+    if job.failure_group is None and any(filters):
+        return ["Messages: ", [[DOT if index else "", one] for index, one in enumerate(n for n in filters if n)]]
+    if job.failure_group is None:
+        return "All failure groups"
+    group = next((group for group in view.records.failure_groups if group.id == job.failure_group), None)
+    return safe_text(group.cause if group and group.cause else f"failure group {job.failure_group}", 120)

@@ -1,0 +1,276 @@
+"""The drainer's sweep over ports in memory: missed events, heartbeats, signs of life, and what is kept."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sluice.config.fleet import Fleet
+from sluice.memory import (
+    Call,
+    Fault,
+    Hook,
+    When,
+)
+from sluice.model.draining import (
+    CommandStatus,
+    CompleteHook,
+    DrainOutcome,
+    DrainState,
+    HookAction,
+)
+from sluice.model.redriving import Message
+from sluice.ports.errors import TryLaterError
+from tests.support.drainer_day import START, SWEEP, Day, a_fleet
+
+# --------------------------------------------------------------------------- the sweep
+
+
+def test_missed_termination_is_found_when_its_event_was_lost() -> None:
+    """Delivery is best effort; the group's own list is not."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.terminate(instance_id)  # and its event goes astray
+    day.wait(60)
+    day.at(80, lambda: day.ports.instances.answer(instance_id, CommandStatus.SUCCEEDED))
+    day.invoke(SWEEP)
+    assert day.state(instance_id) is DrainState.RELEASED
+    assert day.now < START + 100, "released within the sweep's own minute, with no event at all"
+
+
+def test_drain_is_released_when_its_instance_has_left_by_itself() -> None:
+    """Terminated behind our back: the record says so, and the metric too."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    day.ports.group.complete_hook(HookAction(day.fleet.group, day.fleet.drain.hook, instance_id), app_continue())
+    day.invoke(SWEEP)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
+    assert drain is not None
+    assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.GONE)
+
+
+def app_continue() -> Any:
+    """CONTINUE, as another tool would say it."""
+    return CompleteHook(HookAction("", "", "")).result
+
+
+def test_sweep_keeps_the_hook_alive_when_its_timeout_is_shorter_than_a_minute() -> None:
+    """Hook timeout 30 s, heartbeats every 10: neither the event's own invocation nor the sweeps let it lapse."""
+    day = Day(a_fleet(hook_timeout_s=30, heartbeat_s=10, deadline_s=600))
+    (instance_id,) = day.instances()
+    event = day.terminate(instance_id)
+    day.invoke(event)  # stays until the next sweep has surely begun
+    for _ in range(5):
+        day.invoke(SWEEP)
+    assert day.now > START + 250
+    assert day.instances() == [instance_id]
+    assert day.state(instance_id) is DrainState.STOPPING
+    assert day.metrics()["HeartbeatsSent"] >= 25
+
+
+def test_sweep_ticks_faster_when_a_heartbeat_is_due_more_often() -> None:
+    """Heartbeats of five seconds are kept although ticks are of ten."""
+    day = Day(a_fleet(hook_timeout_s=10, heartbeat_s=5, deadline_s=600))
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id), tick_s=10)
+    assert day.instances() == [instance_id]
+    assert day.metrics()["HeartbeatsSent"] >= 9
+
+
+def test_heartbeats_end_and_the_instance_goes_when_the_deadline_passes() -> None:
+    """A consumer that ignores SIGTERM holds its instance until the deadline, and not longer."""
+    day = Day(a_fleet(deadline_s=300))
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    while day.instances() and day.now < START + 1_000:
+        day.invoke(SWEEP)
+        day.wait(60 - (day.now - START) % 60)
+    assert 300 <= day.now - START <= 370
+    assert day.metrics()["DrainsExpired"] == 1
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
+    assert drain is not None
+    assert drain.heartbeats.count <= 300 / 45
+
+
+def test_one_sweep_ticks_on_when_two_come_together() -> None:
+    """A second sweep looks once, finds the lease taken, and goes."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    ended: list[float] = []
+    day.at(15, lambda: (day.invoke(SWEEP), ended.append(day.now - START)))
+    day.invoke(SWEEP)
+    assert ended == [15]
+    assert day.now - START == pytest.approx(50)
+
+
+def test_quiet_fleet_costs_four_calls_when_swept() -> None:
+    """No drains, no waiting instance: documents, both kinds of records, group; no lease, no tick."""
+    day = Day()
+    day.invoke(SWEEP)
+    reads = ("MemoryFleets.load", "MemoryDrains.drains", "MemoryConsumers.consumers", "MemoryGroup.read")
+    assert day.calls == dict.fromkeys(reads, 1)
+    assert day.now == START
+
+
+def test_heartbeat_is_sent_when_the_group_cannot_be_read() -> None:
+    """A throttled Describe costs no heartbeat: the ledger is enough to go on."""
+    day = Day(decide=lambda call: Fault(When.BEFORE, TryLaterError("throttled")) if call.method == "read" else None)
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    day.wait(50)
+    day.invoke(SWEEP, lasts_s=1)
+    assert day.metrics()["HeartbeatsSent"] == 1
+    assert day.metrics()["DrainCallsFailed"] == 1
+
+
+def test_other_fleets_are_swept_when_one_is_broken() -> None:
+    """A missing group, then a fault nobody thought of: the next fleet's missed termination is found all the same."""
+    day = Day(a_fleet("broken"), a_fleet())
+    day.fleet = day.fleets[1]
+    (instance_id,) = day.instances()
+    day.terminate(instance_id)
+    day.ports.group.drop("broken-consumers")
+    day.invoke(SWEEP, lasts_s=1)
+    assert day.state(instance_id) is DrainState.STOPPING
+    day.decide = lambda call: Fault(When.BEFORE, ZeroDivisionError()) if call.args[:1] == ("broken",) else None
+    day.wait(60)
+    with pytest.raises(ExceptionGroup):
+        day.invoke(SWEEP, lasts_s=1)
+    assert day.metrics()["HeartbeatsSent"] == 2, "one when found, one in the broken sweep"
+
+
+def test_log_names_the_fleet_when_its_sweep_meets_an_unexpected_error(
+    drainer_log: Callable[[], list[dict[str, Any]]],
+) -> None:
+    """Also where it was met in the midst of one drain, whose own keys of the log end with it."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.terminate(instance_id)
+    day.decide = lambda call: Fault(When.BEFORE, ZeroDivisionError()) if call.method == "keep_drain" else None
+    with pytest.raises(ExceptionGroup):
+        day.invoke(SWEEP, lasts_s=1)
+    (line,) = [line for line in drainer_log() if line["message"] == "unexpected error in sweep"]
+    assert (line["level"], line.get("fleet")) == ("ERROR", "orders")
+
+
+def test_sweep_stops_at_its_time_when_there_is_more_than_it_can_do() -> None:
+    """What is left is the next sweep's, which begins with the most urgent."""
+    day = Day(size=30)
+    for instance_id in day.instances():
+        day.terminate(instance_id)
+
+    def slow(_: Call) -> Fault | None:
+        day.now += 1.0
+        return None
+
+    day.decide = slow
+    day.invoke(SWEEP, lasts_s=20)
+    assert START + 20 <= day.now < START + 30
+    found = len(day.ports.ledger.drains.drains("orders"))
+    assert 0 < found < 30
+    day.invoke(SWEEP, lasts_s=20)
+    assert len(day.ports.ledger.drains.drains("orders")) > found
+
+
+# --------------------------------------------------------------------------- signs of life, and what is kept
+
+
+def test_instance_goes_at_once_when_its_machine_has_ended() -> None:
+    """A crash: nobody answers, and EC2 says that the machine is gone. No deadline is waited for."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.ports.instances.machines_ended.add(instance_id)
+    day.invoke(day.terminate(instance_id))
+    assert day.state(instance_id) is DrainState.NOTICED
+    day.wait(60)
+    day.invoke(SWEEP)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
+    assert drain is not None
+    assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.COMPLETED)
+    assert day.metrics()["DrainsExpired"] == 0
+
+
+def test_long_job_is_held_while_it_is_heard_of_and_not_after() -> None:
+    """Silence of five minutes, a deadline of two hours: the command runs for one, then nothing is heard any more."""
+    day = Day(a_fleet(deadline_s=7_200, silence_s=300))
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    day.ports.instances.answer(instance_id, CommandStatus.RUNNING)
+    day.at(3_600, lambda: setattr(day.ports.instances.commands[0], "status", CommandStatus.PENDING))
+    while day.instances() and day.now < START + 7_200:
+        day.invoke(SWEEP)
+        day.wait(60 - (day.now - START) % 60)
+    assert 3_600 + 240 <= day.now - START <= 3_600 + 420
+    assert day.metrics()["DrainsExpired"] == 1
+
+
+def test_last_fleet_is_held_when_messages_in_flight_become_fewer() -> None:
+    """No agent, no report: with nobody in service only the draining can have finished them."""
+    day = Day(a_fleet(deadline_s=7_200, silence_s=120))
+    (instance_id,) = day.instances()
+    day.ports.instances.without_agent.add(instance_id)
+    url = day.fleet.queue
+    sent = [Message(str(number), "work") for number in range(4)]
+    day.ports.queue.send(url, sent, [0.0] * 4)
+    receipts = [message.receipt for message in day.ports.queue.receive(url, 4, visibility_s=40_000)]
+    for number, receipt in enumerate(receipts):
+        day.at(100 + 100 * number, lambda receipt=receipt: day.ports.queue.delete(url, [receipt]))
+    day.invoke(day.terminate(instance_id))
+    while day.instances() and day.now < START + 2_000:
+        day.invoke(SWEEP)
+        day.wait(60 - (day.now - START) % 60)
+    assert 500 <= day.now - START <= 660
+
+
+@pytest.mark.parametrize(("gone", "held_s"), [(False, (500, 660)), (True, (100, 240))])
+def test_last_fleet_is_held_when_messages_in_flight_become_fewer_in_any_queue(
+    gone: bool, held_s: tuple[int, int]
+) -> None:
+    """Of all its queues together, a paused one's too; what cannot be counted in one of them is no sign at all."""
+    urls = [f"https://sqs.eu-central-1.amazonaws.com/000000000000/{name}" for name in ("orders", "night", "gone")]
+    queues = [{"queue": url, "paused": url.endswith("night")} for url in urls]
+    one = a_fleet(deadline_s=7_200, silence_s=120)
+    day = Day(Fleet.model_validate({**one.model_dump(exclude={"queue", "dead_letter_queue"}), "queues": queues}))
+    (instance_id,) = day.instances()
+    day.ports.instances.without_agent.add(instance_id)
+    if gone:
+        day.ports.queue.drop(urls[2])
+    for number in range(4):
+        url = urls[number % 2]
+        day.ports.queue.send(url, [Message(str(number), "work")], [0.0])
+        (message,) = day.ports.queue.receive(url, 1, visibility_s=40_000)
+        day.at(100 + 100 * number, lambda url=url, receipt=message.receipt: day.ports.queue.delete(url, [receipt]))
+    day.invoke(day.terminate(instance_id))
+    while day.instances() and day.now < START + 2_000:
+        day.invoke(SWEEP)
+        day.wait(60 - (day.now - START) % 60)
+    assert held_s[0] <= day.now - START <= held_s[1]
+
+
+def test_failed_drain_is_kept_and_counted_until_an_operator_releases_it() -> None:
+    """Past its deadline: abandoned, retained, counted each minute with age and cost, terminated by a release."""
+    day = Day(a_fleet(deadline_s=60, keep_failed=True, hourly_cost=2.0))
+    hooks = (Hook(day.fleet.drain.hook, timeout_s=120),)
+    day.ports.group.create(day.fleet.group, desired=1, hooks=hooks, retains=True)
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    day.invoke(SWEEP)
+    day.invoke(SWEEP)
+    assert day.state(instance_id) is DrainState.RETAINED
+    assert day.ports.group.read(day.fleet.group).instances[0].aws_state == "Terminating:Retained"
+    day.wait(3_600)
+    before = len(day.records)
+    day.invoke(SWEEP)
+    response = {name: value for _, name, _, value in day.records[before:]}
+    assert response["InstancesRetained"] == 1
+    assert response["RetainedAge"] == pytest.approx(3_650, abs=60)
+    assert response["RetainedCost"] == pytest.approx(2.0, abs=0.1)
+    second = day.release(instance_id)
+    assert second["state"] == "retained"
+    day.invoke(SWEEP)
+    drain = day.ports.ledger.drains.drain("orders", instance_id)
+    assert drain is not None
+    assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.TERMINATED)
+    assert day.metrics()["DrainsRetained"] == 1

@@ -1,0 +1,56 @@
+"""Drains for tests: made, and changed, by the names of their parts' fields."""
+
+from typing import Any
+
+from sluice.config.fleet import DrainPolicy, DrainVia
+from sluice.model.draining import Drain, DrainCause, DrainOutcome, DrainState, HookAction, LifecycleAction
+from sluice.model.frozen import replace
+
+NOW = 1_000_000.0
+ID = "i-0c0ffee1234567890"
+HOOK = HookAction("consumers", "sluice-drain", ID, "token-1")
+OUR_HOOK = HookAction("consumers", "sluice-drain", ID)
+COMMAND = "e8d3c0e4-71f7-4491-898f-c9b35bee5f3b"
+
+POLICY = DrainPolicy(deadline_s=900, hook_timeout_s=120, heartbeat_s=45)
+WATCHED = DrainPolicy(deadline_s=7_200, silence_s=300, hook_timeout_s=120, heartbeat_s=45)
+KEEPS = DrainPolicy(deadline_s=900, hook_timeout_s=120, heartbeat_s=45, keep_failed=True)
+SELF = DrainPolicy(via=DrainVia.SELF, deadline_s=900, hook_timeout_s=120, heartbeat_s=45)
+
+PARTS = {
+    "stop": ("command_id", "asked_at", "asked_count", "unanswered_count", "failed_count", "retry_at", "killed"),
+    "action": ("hook", "began_at", "destination"),
+}
+
+
+def changed(drain: Drain | None, **changes: Any) -> Drain:
+    """The drain with other fields, those of its stop command and its lifecycle action by their own names."""
+    assert drain is not None
+    for part, fields in PARTS.items():
+        of_part = {name: changes.pop(name) for name in fields if name in changes}
+        if of_part:
+            drain = replace(drain, **{part: replace(getattr(drain, part), **of_part)})
+    return replace(drain, **changes)
+
+
+def a_drain(state: DrainState, **changes: Any) -> Drain:
+    """A drain in that state, as a terminating event began it ten seconds ago."""
+    drain = Drain(
+        fleet="orders",
+        instance_id=ID,
+        state=state,
+        cause=DrainCause.TERMINATE,
+        started_at=NOW - 10,
+        deadline_at=NOW + 890,
+        updated_at=NOW - 10,
+        action=LifecycleAction(HOOK, NOW - 10),
+        version=3,
+        outcome=DrainOutcome.COMPLETED if state is DrainState.RELEASED else None,
+    )
+    stop = {"asked_at": NOW - 10, "asked_count": 1, "command_id": COMMAND if state is DrainState.STOPPING else None}
+    return changed(drain, **(stop | changes))
+
+
+def a_policy(**changes: float) -> DrainPolicy:
+    """The policy with some numbers changed."""
+    return DrainPolicy(**{**POLICY.model_dump(), **changes})
