@@ -60,7 +60,7 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 ## --- the front door ---
 
-.PHONY: demo aws-smoke test test-fast check format sandbox bench chaos compile planner-docs settings-docs build clean
+.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench chaos compile planner-docs settings-docs build clean
 demo: setup-sandbox ## The whole story on the embedded emulator, four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m tools.demo $(if $(JSON),--json)
 
@@ -69,18 +69,25 @@ aws-smoke: setup-sandbox ## The story in your own AWS account, audited, timed, d
 	exec $(RUN) -m tools.smoke $(if $(SANDBOX),--sandbox) $(if $(PREFIX),--prefix $(PREFIX)) $(if $(YES),--yes) \
 	  $(if $(DEADLINE),--deadline-minutes $(DEADLINE)) $(if $(REMOVE),--remove) $(if $(JSON),--json) $(ARGS)
 
-# Whole deployments first: begun last, one of them would be waited for alone.
-SLOW_FIRST := e2e chaos integration property unit
+# The longest first: begun last, one of them would be waited for alone.
+LONGEST := $(patsubst %,tests/e2e/test_%.py,demo smoke smoke_ends deploy)
+IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py)) $(addprefix tests/,chaos integration property unit)
 test: setup-sandbox setup-scan ## Every test this machine can run (Docker, PostgreSQL, Chromium: skipped loudly where missing)
-	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(addprefix tests/,$(SLOW_FIRST)) $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
-test-fast: .venv/.done ## Unit and property tests, under a minute
-	$(RUN) -m pytest -n 2 tests/unit tests/property $(ARGS)
+test-fast: .venv/.done ## Unit and property tests but for the slow ones, under a minute
+	$(RUN) -m pytest -n 2 -m 'not slow' tests/unit tests/property $(ARGS)
+
+# Without what needs the sandbox, which runs the core in processes of its own, and without the compiled planner.
+coverage: .venv/.done ## Which branches of the core the quick tests run; fails below 95%
+	$(RUN) -m pytest -n 2 -m 'not slow and not sandbox and not docker and not postgres and not browser' \
+	  --ignore tests/integration/test_compiled_runs.py --cov layers/core/sluice --cov-branch --cov-report term:skip-covered \
+	  --cov-fail-under 95 tests/unit tests/property tests/chaos tests/integration $(ARGS)
 
 check: setup-sandbox setup-scan ## Lint, types, import rules, template checks, scanners
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy layers/core/sluice tools $(addprefix functions/,$(addsuffix /app.py,planner drainer redriver operator console onboarding))
+	$(RUN) -m mypy layers/core/sluice tools tests/support $(addprefix functions/,$(addsuffix /app.py,planner drainer redriver operator console onboarding))
 	$(RUN) -m mypy examples/orders/orders
 	$(RUN) -m mypy examples/consumer
 	.venv/bin/lint-imports

@@ -15,7 +15,7 @@ from sluice.aws import connect
 from sluice.aws.queue import AT_ONCE
 from sluice.config.fleet import Fleet, parse
 from sluice.model.redriving import JobState, RedriveJob
-from sluice.redriving.jobs.lifecycle import Selection, open_job
+from sluice.redriving.jobs.lifecycle import Selection, create_job
 from sluice.redriving.jobs.runner import Runner, Work, run
 from tools.sandbox.sandbox import REGION, ROOT_KEY, Sandbox
 
@@ -131,7 +131,7 @@ class _Bench:
         began = time.perf_counter()
         now = time.time()
         asked = RedriveJob(f"job-{self._jobs}", "bench", JobState.RUNNING, now, "the bench", now, rate_per_s=RATE_PER_S)
-        job = open_job(self._ports, self._fleet, Selection(from_dead_letters=True), asked)
+        job = create_job(self._ports, self._fleet, Selection(from_dead_letters=True), asked)
         to = self._ports.queue.facts(self._queue)
         runner = Runner(self._ports, self._fleet, to, "bench", now + UNTIL_S, time.time)
         taken = runner.take(job)

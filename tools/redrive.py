@@ -76,7 +76,7 @@ def redrive(
     stop: str | None = None,
     pause: str | None = None,
     resume: str | None = None,
-    archive: str | None = None,
+    mute: str | None = None,
     restore: str | None = None,
     edit: str | None = None,
     body: Path | None = None,
@@ -94,7 +94,7 @@ def redrive(
 
     Args:
         fleet: The fleet's name.
-        everything: Everything in quarantine, but what is set aside.
+        everything: Everything in quarantine, except muted failure groups.
         group: Only this failure group, by its id.
         message: Only this message, by its id; may be given several times.
         cause: Only messages whose cause matches this pattern (* and ?).
@@ -107,7 +107,7 @@ def redrive(
         stop: Stop the job of this id instead.
         pause: Pause the job of this id instead.
         resume: Resume the job of this id instead.
-        archive: Set the failure group of this id aside instead, until it is seen again.
+        mute: Mute the failure group of this id instead, until it is seen again.
         restore: Quarantine anew what the archive last kept under this key instead.
         edit: Send the message of this id back with the body in --body instead, where the fleet allows it.
         body: The file with that body.
@@ -127,7 +127,7 @@ def redrive(
         "stop": stop and {"job_id": stop},
         "pause": pause and {"job_id": pause},
         "resume": resume and {"job_id": resume},
-        "archive": archive and {"failure_group": archive},
+        "mute": mute and {"failure_group": mute},
         "restore": restore and {"key": restore},
         "edit": edit and {"message_id": edit, "body": _body(body)},
         "quarantine": of_queue if quarantine else None,
@@ -210,7 +210,7 @@ def follow(
             if job["state"] not in {"running", "paused"}:
                 break
             time.sleep(pause_s)
-            looked = ask({"look": {"fleet": job["fleet"], "job_id": job["id"]}})
+            looked = ask({"status": {"fleet": job["fleet"], "job_id": job["id"]}})
             if "job" not in looked:
                 return looked
             answer = looked

@@ -25,12 +25,12 @@ from sluice.aws import stack_ports as _ports
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.redriving import JobState, Message, RedriveJob
 from sluice.ports.errors import PortError
-from sluice.redriving.context import MINUTE_S, Answer, Invocation, Shift
-from sluice.redriving.failure_groups import READ_LIMIT, queue_name, told_source
+from sluice.redriving.context import MINUTE_S, Answer, InvocationLimits, RedriveContext
+from sluice.redriving.failure_groups import READ_LIMIT, queue_name, source_of
 from sluice.redriving.jobs.lifecycle import RequestError
 from sluice.redriving.payloads import FailureReport, read_record, read_request
-from sluice.redriving.retention import Keeper, is_due
-from sluice.redriving.source_queues import Way, way_back
+from sluice.redriving.retention import RetentionGuard, is_due
+from sluice.redriving.source_queues import QueueRoute, route_for
 from sluice.telemetry import Log, emit, keep_from
 
 logger = Logger()
@@ -43,7 +43,7 @@ metrics = Metrics()
 
 
 @dataclass(slots=True)
-class Redriver(Invocation):
+class Redriver(RedriveContext):
     """One invocation at work on what Lambda hands over: a batch, or a tick."""
 
     log: Log = field(default=logger)
@@ -74,8 +74,8 @@ class Redriver(Invocation):
 
     def _settle(self, dead_letter_arn: str, messages: Sequence[Message]) -> list[str]:
         """Settle one queue's dead letters; the ids of those that stay in it."""
-        ways = self._ways_of(dead_letter_arn)
-        if not ways:
+        routes = self._routes_of(dead_letter_arn)
+        if not routes:
             logger.error(
                 "dead letters of no fleet stay in their queue: name it as dead_letter_queue in a fleet's document,"
                 " or turn its event source mapping off",
@@ -83,16 +83,16 @@ class Redriver(Invocation):
                 count=len(messages),
             )
             return [message.id for message in messages]
-        ours = self._held(ways[0].fleet.dead_letter_queue or "", messages)
+        ours = self._held(routes[0].fleet.dead_letter_queue or "", messages)
         kept = [message.id for message in messages if message not in ours]
         # Message groups, on FIFO queues: what is behind one that stays does as well.
         held: set[str | None] = {message.message_group for message in messages if message not in ours}
-        desks = {way.to.url: self.desk(way) for way in ways}
-        for way, some in _by_way(ways, ours):
-            theirs = [message for message in some if not (way.to.fifo and message.message_group in held)]
-            settled = desks[way.to.url].settle(theirs)
-            self.tell(way.fleet, settled)
-            gone = {settlement.message_id for settlement in settled if settlement.let_go}
+        processors = {route.to.url: self.processor(route) for route in routes}
+        for route, some in _by_route(routes, ours):
+            theirs = [message for message in some if not (route.to.fifo and message.message_group in held)]
+            results = processors[route.to.url].process(theirs)
+            self.report(route.fleet, results)
+            gone = {result.message_id for result in results if result.may_be_deleted}
             kept += [message.id for message in some if message.id not in gone]
             held |= {message.message_group for message in some if message.id not in gone}
         return kept
@@ -109,7 +109,7 @@ class Redriver(Invocation):
         single = [message for message in messages if receipts.count(message.receipt) == 1]
         if not single:
             return []
-        seconds = max(self.queue(dead_letter_queue).visibility_s, self.shift.until - self.now())
+        seconds = max(self.queue(dead_letter_queue).visibility_s, self.limits.until - self.now())
         answer = self.ports.queue.hold(dead_letter_queue, [message.receipt for message in single], seconds)
         held = [message for index, message in enumerate(single) if index in answer.done]
         if len(held) < len(messages):
@@ -121,17 +121,17 @@ class Redriver(Invocation):
             )
         return held
 
-    def _ways_of(self, dead_letter_arn: str) -> tuple[Way, ...]:
+    def _routes_of(self, dead_letter_arn: str) -> tuple[QueueRoute, ...]:
         """The queues of every fleet whose dead-letter queue this is."""
         name = queue_name(dead_letter_arn)
-        found: list[Way] = []
+        found: list[QueueRoute] = []
         for fleet in self.ports.fleets.load().fleets:
             # The name alone rules out most without a call; account and region are in the ARN that SQS gives.
             urls = [url for url in fleet.dead_letter_queues if queue_name(url) == name]
             if any(self.queue(url).arn == dead_letter_arn for url in urls):
-                found += self.ways(fleet, [source for source in fleet.sources if source.dead_letter_queue in urls])
-        names = [way.name for way in found]
-        return tuple(replace(way, others=(*names[:index], *names[index + 1 :])) for index, way in enumerate(found))
+                found += self.routes(fleet, [source for source in fleet.sources if source.dead_letter_queue in urls])
+        names = [route.name for route in found]
+        return tuple(replace(route, others=(*names[:index], *names[index + 1 :])) for index, route in enumerate(found))
 
     # ------------------------------------------------------------- jobs under way
 
@@ -147,8 +147,8 @@ class Redriver(Invocation):
                 continue
             due += [(fleet, job) for job in jobs if job.state is JobState.RUNNING]
             self._look(fleet)
-        worked = self.work(due, self.shift.stop_at)
-        return {"jobs": [self.in_words(job) for job in worked]}
+        worked = self.work(due, self.limits.stop_at)
+        return {"jobs": [self.to_answer(job) for job in worked]}
 
     def _look(self, fleet: Fleet) -> None:
         """Look after dead letters that wait for a person: how much of their time is used, and whose is nearly over."""
@@ -164,22 +164,22 @@ class Redriver(Invocation):
                 self.failed("dead letters could not be looked at", error, fleet=fleet.name, queue=queue)
 
     def _look_into(self, fleet: Fleet, source: QueuePolicy) -> None:
-        (way,) = self.ways(fleet, [source])
+        (route,) = self.routes(fleet, [source])
         dead = self.queue(source.dead_letter_queue or "")
-        if not is_due(fleet.redrive, dead, self.now(), self.shift.minute_s):
+        if not is_due(fleet.redrive, dead, self.now(), self.limits.minute_s):
             return
-        look = Keeper(self.ports, way.fleet, dead, self.desk(way), self.now).look()
+        look = RetentionGuard(self.ports, route.fleet, dead, self.processor(route), self.now).check()
         if look is None:
             return
         self.count(fleet.name, "DeadLetterLifeUsed", look.used_fraction or 0.0)
-        self.tell(fleet, look.put_away)
+        self.report(fleet, look.quarantined)
         logger.info(
             "dead letters were looked at",
             fleet=fleet.name,
             queue=queue_name(dead.url),
-            count=look.looked_at_count,
+            count=look.checked_count,
             least_left_s=look.least_left_s,
-            put_away_count=len(look.put_away),
+            put_away_count=len(look.quarantined),
         )
 
     # ------------------------------------------------------------- consumers' reports
@@ -224,13 +224,13 @@ def _is_of_sqs(record: object) -> bool:
     return isinstance(record, Mapping) and record.get("eventSource") == "aws:sqs"
 
 
-def _by_way(ways: Sequence[Way], messages: Sequence[Message]) -> list[tuple[Way, list[Message]]]:
+def _by_route(routes: Sequence[QueueRoute], messages: Sequence[Message]) -> list[tuple[QueueRoute, list[Message]]]:
     """Messages by the queue they came from. What came from none of them, or who knows, the first one quarantines.
 
     On FIFO queues in turn, as they are in the batch: what nothing tells about may be of any of them.
     """
-    going = [(way_back(told_source(message) or None, ways) or ways[0], message) for message in messages]
-    if not any(way.to.fifo for way in ways):
+    going = [(route_for(source_of(message) or None, routes) or routes[0], message) for message in messages]
+    if not any(route.to.fifo for route in routes):
         going.sort(key=lambda one: one[0].to.arn)
     turns = [list(turn) for _, turn in groupby(going, key=lambda one: one[0].to.arn)]
     return [(turn[0][0], [message for _, message in turn]) for turn in turns]
@@ -243,7 +243,7 @@ def _by_way(ways: Sequence[Way], messages: Sequence[Message]) -> list[tuple[Way,
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> Answer:
     """Lambda's entry: read the invocation, decide and apply, tell."""
-    shift = Shift.begun(
+    limits = InvocationLimits.begun(
         context.aws_request_id,
         time.time(),
         context.get_remaining_time_in_millis() / 1000,
@@ -251,9 +251,9 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
         sleep=time.sleep,
         uniform=random.SystemRandom().random,
     )
-    redriver = Redriver(_ports(), time.time, shift)
+    redriver = Redriver(_ports(), time.time, limits)
 
     try:
         return answer(event, redriver)
     finally:
-        emit(metrics, redriver.tally)
+        emit(metrics, redriver.records)

@@ -8,7 +8,7 @@ import pytest
 from sluice.memory import Call, Crash, Fault, When, at_call, faulty_ports
 from sluice.model.redriving import JobState
 from sluice.ports.errors import LostAnswerError, PortError, TryLaterError
-from sluice.redriving.jobs.lifecycle import Selection, open_job
+from sluice.redriving.jobs.lifecycle import Selection, create_job
 from tests.support.redrive_worlds import SOON, VISIBILITY_S, World, fleet
 from tools.chaos.redrive import run
 
@@ -33,9 +33,9 @@ def check(world: World, what: str) -> None:
     assert not doubled, f"{what}: {doubled} twice in the queue"
 
 
-def dead_world(*, fifo: bool, max_redrives: int) -> World:
+def dead_world(*, fifo: bool, max_retries: int) -> World:
     """Four dead letters: on a FIFO queue two of one message group, two of others."""
-    world = World(fleet(fifo=fifo, max_redrives=max_redrives))
+    world = World(fleet(fifo=fifo, max_retries=max_retries))
     for body, group in zip(BODIES, ("g", "g", "h", "i"), strict=True):
         world.put_dead(body, message_group=group if fifo else None)
     return world
@@ -50,34 +50,34 @@ def count_calls(world: World, act: str) -> int:
         return None
 
     ports = faulty_ports(world.ports, count)
-    if act == "settle":
-        world.settle(ports)
+    if act == "process":
+        world.process(ports)
     else:
-        world.work(open_job(world.ports, world.fleet, Selection(), world.job()), ports)
+        world.work(create_job(world.ports, world.fleet, Selection(), world.job()), ports)
     return calls[0]
 
 
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
-@pytest.mark.parametrize("max_redrives", [0, 2], ids=["quarantine", "retry"])
+@pytest.mark.parametrize("max_retries", [0, 2], ids=["quarantine", "retry"])
 @pytest.mark.parametrize(("when", "error"), FAULTS)
-def test_settle_loses_and_doubles_nothing_when_any_single_call_fails(
-    when: When, error: BaseException, max_redrives: int, fifo: bool
+def test_processing_loses_and_doubles_nothing_when_any_single_call_fails(
+    when: When, error: BaseException, max_retries: int, fifo: bool
 ) -> None:
     """Every call of a batch fails once, before and after its effect; later deliveries bring all to its end."""
-    calls = count_calls(dead_world(fifo=fifo, max_redrives=max_redrives), "settle")
+    calls = count_calls(dead_world(fifo=fifo, max_retries=max_retries), "process")
     assert calls > 4
     for index in range(calls):
-        world = dead_world(fifo=fifo, max_redrives=max_redrives)
+        world = dead_world(fifo=fifo, max_retries=max_retries)
         what = f"call {index} of {calls}"
         with contextlib.suppress(Crash, PortError):
-            world.settle(faulty_ports(world.ports, at_call(index, when, error)))
+            world.process(faulty_ports(world.ports, at_call(index, when, error)))
         check(world, what)
         for _ in range(6):
             world.now += VISIBILITY_S
-            world.settle()
+            world.process()
             check(world, what)
         assert world.bodies(world.dead_letters) == [], what
-        if max_redrives == 0:
+        if max_retries == 0:
             assert sorted(world.held_bodies()) == list(BODIES), what
             assert not fifo or [body for body in world.held_bodies() if body in "ab"] == ["a", "b"], what
             groups = world.ports.ledger.failure_groups.failure_groups("orders")
@@ -90,8 +90,8 @@ def test_job_loses_and_doubles_nothing_when_any_single_call_fails(when: When, er
     """Every call of a redrive fails once; the next invocations, and an operator's `again`, bring all to its end."""
 
     def quarantined() -> World:
-        world = dead_world(fifo=fifo, max_redrives=0)
-        world.settle()
+        world = dead_world(fifo=fifo, max_retries=0)
+        world.process()
         world.now += 1
         return world
 
@@ -100,7 +100,7 @@ def test_job_loses_and_doubles_nothing_when_any_single_call_fails(when: When, er
     for index in range(calls):
         world = quarantined()
         what = f"call {index} of {calls}"
-        job = open_job(world.ports, world.fleet, Selection(), world.job())
+        job = create_job(world.ports, world.fleet, Selection(), world.job())
         with contextlib.suppress(Crash, PortError):
             world.work(job, faulty_ports(world.ports, at_call(index, when, error)))
         check(world, what)
@@ -112,7 +112,7 @@ def test_job_loses_and_doubles_nothing_when_any_single_call_fails(when: When, er
             check(world, what)
         queued = Counter(world.bodies())
         if world.index():
-            last = world.work(open_job(world.ports, world.fleet, Selection(), world.job(id="job-2", again=True)))
+            last = world.work(create_job(world.ports, world.fleet, Selection(), world.job(id="job-2", again=True)))
             assert last.state is JobState.DONE, what
         assert world.index() == (), what
         assert set(world.bodies()) == set(BODIES), what

@@ -33,7 +33,7 @@ SETTINGS = {
     "hints": {"lead_time_s": 2},
     "limits": {"stabilization_window_s": 1},
     "drain": {"heartbeat_s": 1},
-    "redrive": {"max_redrives": 0, "canary_wait_s": 1},
+    "redrive": {"max_retries": 0, "canary_wait_s": 1},
 }
 # What the sandbox starts as an instance: it does nothing, and takes long enough to stop for heartbeats to be due.
 WORKER = """\
@@ -102,10 +102,7 @@ def deploy_guided(sandbox: Sandbox, parameters: Mapping[str, str]) -> None:
     """Deploy template.yaml as an operator does: `sam build`, `sam deploy --guided`, an answer to each question."""
     work = sandbox.directory / "sam" / STACK
     work.mkdir(parents=True)
-    sandbox.sam(
-        "build", "--template-file", str(ROOT / "template.yaml"), "--build-dir", str(work / "build"), "--no-cached",
-        log=work / "build.log", cwd=work,
-    )  # fmt: skip
+    sandbox.build(ROOT / "template.yaml", work / "build", log=work / "build.log")
     answers = [
         STACK,
         REGION,

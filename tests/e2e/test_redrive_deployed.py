@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from sluice.aws import connect
-from sluice.model.redriving import Quarantined
+from sluice.model.redriving import QuarantineEntry
 from sluice.ports.stack import Ports
 from tools.iam_audit import calls
 from tools.sandbox.sandbox import REGION, ROOT
@@ -118,7 +118,7 @@ class Parcels:
         names = ["ApproximateNumberOfMessages"]
         return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"][names[0]])
 
-    def held(self) -> tuple[Quarantined, ...]:
+    def held(self) -> tuple[QuarantineEntry, ...]:
         """The quarantine's index."""
         return self.ports.ledger.quarantine.quarantined(FLEET)[0]
 
@@ -213,7 +213,7 @@ def test_move_task_brings_a_dead_letter_queue_back_when_it_is_faster(parcels: Pa
     assert parcels.on_the_command_line(*asked, "--dry-run")["selected_count"] == COUNT
 
     def moving() -> bool:
-        now = parcels.asked("look", job_id=job["id"])["job"]
+        now = parcels.asked("status", job_id=job["id"])["job"]
         assert now["state"] == "running", now
         return bool(now["phase"] == "move")
 
@@ -231,7 +231,7 @@ def test_move_task_brings_a_dead_letter_queue_back_when_it_is_faster(parcels: Pa
     done = parcels.on_the_command_line("--resume", job["id"], "--watch")["job"]
     assert (done["state"], done["sent_count"], done["failed_count"]) == ("done", COUNT, 0), done
     assert (parcels.count(parcels.queue), parcels.count(parcels.dead_letters)) == (COUNT, 0)
-    assert [act["what"] for act in done["acts"]] == ["asked for it", "paused it", "resumed it"]
+    assert [action["action"] for action in done["actions"]] == ["asked for it", "paused it", "resumed it"]
     made = calls(parcels.deployed.sandbox.calls()[before:], "sluice", REGION)
     arn = parcels.ports.queue.facts(parcels.dead_letters).arn
     for action in ("StartMessageMoveTask", "ListMessageMoveTasks", "CancelMessageMoveTask"):

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from sluice.draining.state_machine import UNDER_WAY
 from sluice.memory import Hook
-from sluice.model.redriving import Attribute, JobState, Message, Quarantined
+from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
 from sluice.widget.messages import PopupContext, render_message_detail
 from sluice.widget.page import render
 from sluice.widget.view import Theme
@@ -221,15 +221,15 @@ def test_messages_when_pressed_are_listed_and_shown_whole(open_page: OpenPage, w
     shoot(page, "widget-message")
 
 
-def test_archive_when_confirmed_sets_the_group_aside(open_page: OpenPage, world: World) -> None:
+def test_mute_when_confirmed_mutes_the_group(open_page: OpenPage, world: World) -> None:
     """It is folded away with its messages kept, and can be taken out again."""
     page = open_page()
     page.locator("#widget").get_by_role("button", name="Mute").first.click()
     page.locator("#yes").click()
-    expect(page.locator("#popup")).to_contain_text("is set aside: 41 messages of it stay in quarantine.")
+    expect(page.locator("#popup")).to_contain_text("is muted; its 41 messages stay in quarantine.")
     group = world.ports.ledger.failure_groups.failure_group("orders", GROUP.id)
     assert group is not None
-    assert (group.is_archived, group.count) == (True, 41)
+    assert (group.is_muted, group.count) == (True, 41)
 
 
 def test_redrive_when_cancelled_calls_nothing(open_page: OpenPage, world: World) -> None:
@@ -314,7 +314,7 @@ def test_redrive_when_the_redriver_refuses_shows_why(open_page: OpenPage, world:
     button = page.locator("#widget").get_by_role("button", name="Dry run", exact=True).first
     expect(button).to_be_visible()
     for entry in world.ports.ledger.quarantine.quarantined("orders", GROUP.id)[0]:
-        world.ports.ledger.quarantine.let_go(entry)
+        world.ports.ledger.quarantine.remove_entry(entry)
     button.click()
     expect(page.locator("#popup")).to_contain_text("The request failed.")
     expect(page.locator("#popup")).to_contain_text("messages in quarantine")
@@ -340,7 +340,7 @@ def test_widget_when_texts_mean_harm_has_just_its_own_elements(open_page: OpenPa
 
     def answer_whole(event: dict[str, Any]) -> str:
         text = HARM.get(event["name"], "plain words")
-        entry = Quarantined("orders", "g", "m", "k", text, NOW, NOW, 1, text, 5, text[:500], None, ((text, text),))
+        entry = QuarantineEntry("orders", "g", "m", "k", text, NOW, NOW, 1, text, 5, text[:500], None, ((text, text),))
         message = Message("m", text, "", ((text, Attribute("String", text)),), NOW, 1, text, text)
         return render_message_detail(entry, message, PopupContext("orders", NOW, operator_arn=OPERATOR_ARN))
 

@@ -36,7 +36,7 @@ from sluice.model.draining import (
 )
 from sluice.model.observed import Lifecycle, Mode
 from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, TimedLaunch
-from sluice.model.redriving import Attribute, JobState, Message, Quarantined, RedriveJob
+from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry, RedriveJob
 from sluice.ports.errors import NeedsFixError, RefusedError
 from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
 from sluice.ports.ledger.decisions import DECISIONS_KEPT_S
@@ -44,7 +44,7 @@ from sluice.ports.ledger.drains import DRAINS_KEPT_S
 from sluice.ports.ledger.failure_groups import EMPTY_GROUPS_KEPT_S
 from sluice.ports.ledger.jobs import JOBS_KEPT_S
 from sluice.ports.ledger.planner_state import LAUNCHES_KEPT
-from sluice.ports.ledger.send_claims import RETRY_MARK_S
+from sluice.ports.ledger.send_claims import SEND_CLAIM_KEPT_S
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
 
@@ -95,8 +95,8 @@ def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
     ledger.drains.keep_drain(drain(DrainState.RELEASED, "i-released"))
     ledger.attempts.keep_attempts("orders", "k", 1, AT)
     ledger.jobs.keep_job(RedriveJob("j", "orders", JobState.DONE, AT, "someone", AT))
-    ledger.send_claims.claim_retries("orders", ["m"], AT + 60, AT)
-    ledger.send_claims.confirm_retries("orders", ["never-claimed"], AT)
+    ledger.send_claims.claim_sends("orders", ["m"], AT + 60, AT)
+    ledger.send_claims.confirm_sends("orders", ["never-claimed"], AT)
     ledger.leases.acquire("orders", "o", AT + 60, AT)
     ledger.planner_state.keep_memory("orders", Memory())
     lives = {sk: float(item["ttl"]["N"]) - AT for sk, item in items(world).items() if "ttl" in item}
@@ -105,8 +105,8 @@ def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
         "drain#i-released": DRAINS_KEPT_S,
         "attempts#k": ATTEMPTS_KEPT_S,
         "job#j": JOBS_KEPT_S,
-        "retry#m": RETRY_MARK_S,
-        "retry#never-claimed": RETRY_MARK_S,
+        "retry#m": SEND_CLAIM_KEPT_S,
+        "retry#never-claimed": SEND_CLAIM_KEPT_S,
     }
     assert all(lives[sk] % 1 == 0 for sk in lives)
 
@@ -560,12 +560,12 @@ def test_group_expires_when_it_is_empty_and_stays_when_it_is_not(world: AwsWorld
     assert items(world)[sk]["ttl"] == {"N": str(math.ceil(AT + EMPTY_GROUPS_KEPT_S))}
     ledger.failure_groups.note_failure("orders", "g-1", "declined", "one", AT + 90_000)
     assert items(world)[sk]["ttl"] == {"N": str(math.ceil(AT + 90_000 + EMPTY_GROUPS_KEPT_S))}, "seen again a day later"
-    entry = Quarantined("orders", "g-1", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
+    entry = QuarantineEntry("orders", "g-1", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
     assert ledger.quarantine.quarantine(entry)
     assert "ttl" not in items(world)[sk]
     ledger.failure_groups.note_failure("orders", "g-1", "declined", "one", AT + 200_000)
     assert "ttl" not in items(world)[sk]
-    assert ledger.quarantine.let_go(entry)
+    assert ledger.quarantine.remove_entry(entry)
     assert "ttl" in items(world)[sk]
 
 
@@ -574,7 +574,7 @@ def test_groups_make_room_when_empty_ones_are_past_their_time(world: AwsWorld) -
     ledger = world.ports.ledger
     for n in range(GROUPS_MAX):
         ledger.failure_groups.admit_group("orders", f"g-{n}", "declined", AT)
-    entry = Quarantined("orders", "g-0", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
+    entry = QuarantineEntry("orders", "g-0", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
     ledger.quarantine.quarantine(entry)
     ledger.failure_groups.note_failure("orders", OVERFLOW.id, OVERFLOW.words, "one", AT)
     assert not ledger.failure_groups.admit_group("orders", "g-new", "declined", AT + 1)

@@ -11,7 +11,7 @@ import pytest
 from sluice.model.observed import QueueReading
 from sluice.model.redriving import Attribute, Message
 from sluice.ports.errors import NeedsFixError, RefusedError
-from sluice.ports.ledger.send_claims import CONSIGNMENT_MAX
+from sluice.ports.ledger.send_claims import BATCH_CLAIM_MAX
 from sluice.ports.stack import Ports
 from tests.integration.contract_worlds import EMULATOR, EVERYWHERE, MEMORY, World, open_world
 
@@ -393,7 +393,7 @@ def test_shares_are_the_whole_load(world: World, count: int) -> None:
     """However it is divided; and each can be claimed."""
     shares = world.ports.queue.shares(count)
     assert (sum(shares), len(shares) >= 1, min(shares) >= 0) == (count, True, True)
-    assert max(shares) <= CONSIGNMENT_MAX
+    assert max(shares) <= BATCH_CLAIM_MAX
 
 
 def test_messages_are_moved_side_by_side_and_results_keep_their_order(world: World) -> None:

@@ -12,10 +12,10 @@ from functions.operator import app as operator_app
 from functions.redriver import app as redriver_app
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
-from sluice.model.redriving import Quarantined
+from sluice.model.redriving import QuarantineEntry
 from sluice.ports.errors import TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.context import Shift
+from sluice.redriving.context import InvocationLimits
 from tests.support.redrive_worlds import polled
 
 NOW = 1_795_600_000.0
@@ -105,21 +105,21 @@ class Stack:
         at = operator_app.service(ports or self.ports, lambda: self.now, self._shift())
         return at.answer(event)
 
-    def _shift(self) -> Shift:
+    def _shift(self) -> InvocationLimits:
         self.now += 1.0
-        return Shift(f"invocation-{self.now}", self.now + 30, self.now + 25, lambda _: None, lambda: 0.5)
+        return InvocationLimits(f"invocation-{self.now}", self.now + 30, self.now + 25, lambda _: None, lambda: 0.5)
 
 
-def entries(stack: Stack) -> tuple[Quarantined, ...]:
+def entries(stack: Stack) -> tuple[QuarantineEntry, ...]:
     """What is in quarantine."""
     return stack.ports.ledger.quarantine.quarantined("orders")[0]
 
 
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
-@pytest.mark.parametrize("max_redrives", [0, 3], ids=["quarantined", "retried"])
-def test_log_holds_no_word_of_a_message_whatever_becomes_of_it(log: StringIO, fifo: bool, max_redrives: int) -> None:
+@pytest.mark.parametrize("max_retries", [0, 3], ids=["quarantined", "retried"])
+def test_log_holds_no_word_of_a_message_whatever_becomes_of_it(log: StringIO, fifo: bool, max_retries: int) -> None:
     """Batches that go through and that fail, jobs, every request that names something of it, and refusals."""
-    stack = Stack(fifo=fifo, max_redrives=max_redrives)
+    stack = Stack(fifo=fifo, max_retries=max_retries)
     detail = {"queue": stack.fleet.queue, "message_id": "m-0", "cause": f"ValueError: {SECRET}"}
     stack.redriver({"source": "sluice.consumer", "detail-type": "Sluice Message Failure", "detail": detail})
     stack.redriver(stack.batch())
@@ -162,7 +162,7 @@ def test_log_holds_no_word_of_a_message_whatever_becomes_of_it(log: StringIO, fi
 
 def test_secret_is_in_the_record_and_in_no_id_when_it_is_quarantined() -> None:
     """Words are for the page, where they are escaped; ids are for logs, metrics and commands."""
-    stack = Stack(fifo=False, max_redrives=0)
+    stack = Stack(fifo=False, max_retries=0)
     stack.redriver(stack.batch())
     found = entries(stack)
     assert len(found) == 2 * len(BODIES)

@@ -17,17 +17,17 @@ from sluice.draining.sweep import Invocation
 from sluice.memory import Call, Fault, Hook, MemoryPorts, faulty_ports, memory_ports, queue_url
 from sluice.model.observed import Lifecycle
 from sluice.ports.stack import Ports
-from sluice.redriving.context import Shift
+from sluice.redriving.context import InvocationLimits
 from tests.support.redrive_worlds import polled
 
 EVENTS = Path(__file__).parents[2] / "events"
 NOW = 1_795_600_000.0
 # What a port does to the world or puts on record; everything else only asks.
 WRITES = {
-    "send", "delete", "hide", "start_move", "cancel_move", "store", "remove", "remove_all", "quarantine", "let_go",
-    "let_go_all", "claim_retries", "confirm_retries", "note_failure", "note_returned", "keep_job", "keep_drain",
-    "keep_consumer", "note_launch", "complete_hook", "end", "protect", "set_desired", "stop", "acquire", "admit_group",
-    "keep_attempts", "archive_group",
+    "send", "delete", "hide", "start_move", "cancel_move", "store", "remove", "remove_all", "quarantine",
+    "remove_entry", "remove_entries", "claim_sends", "confirm_sends", "note_failure", "note_returned", "keep_job",
+    "keep_drain", "keep_consumer", "note_launch", "complete_hook", "end", "protect", "set_desired", "stop", "acquire",
+    "admit_group", "keep_attempts", "mute_group",
 }  # fmt: skip
 
 
@@ -65,13 +65,13 @@ class Stack:
 
     def operator(self, event: Any) -> Any:
         """What the operator function answers."""
-        shift = Shift("request", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
-        return operator_app.service(self.seen, lambda: self.now, shift).answer(event)
+        limits = InvocationLimits("request", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
+        return operator_app.service(self.seen, lambda: self.now, limits).answer(event)
 
     def redriver(self, event: Any) -> Any:
         """What the redriver answers."""
-        shift = Shift("batch", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
-        return redriver_app.answer(event, redriver_app.Redriver(self.seen, lambda: self.now, shift))
+        limits = InvocationLimits("batch", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
+        return redriver_app.answer(event, redriver_app.Redriver(self.seen, lambda: self.now, limits))
 
     def drainer(self, event: Any) -> Any:
         """What the drainer answers."""
@@ -216,7 +216,7 @@ def test_event_is_refused_when_it_is_not_one_request(event: object, stack: Stack
     """Two requests, none, or a request with anything of AWS beside it: what is meant is not guessed."""
     refused = stack.operator(event)["error"]
     assert "event: must be one request" in refused
-    assert "redrive, look, stop, pause, resume, archive, edit, restore, quarantine, peek, release" in refused
+    assert "redrive, status, stop, pause, resume, mute, edit, restore, quarantine, peek, release" in refused
     assert stack.writes == []
 
 

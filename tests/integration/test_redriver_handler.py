@@ -18,11 +18,11 @@ from functions.redriver import app
 from sluice.aws import connect
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
-from sluice.model.redriving import JobState, Message, Quarantined
+from sluice.model.redriving import JobState, Message, QuarantineEntry
 from sluice.ports.errors import NeedsFixError, TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.commands import ANSWER_S
-from sluice.redriving.context import GRACE_S, MARGIN_S, Shift
+from sluice.redriving.context import GRACE_S, MARGIN_S, InvocationLimits
 from sluice.redriving.message_copy import first_sent_at
 from sluice.telemetry import Record, Unit
 from tests.support.redrive_worlds import letter, polled, text
@@ -62,7 +62,7 @@ class World:
     fleet: Fleet = field(default_factory=a_fleet)
     now: float = NOW
     invocations: int = 0
-    tally: list[Record] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     ports: MemoryPorts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class World:
         def sleep(seconds: float) -> None:
             self.now += seconds
 
-        shift = Shift(
+        limits = InvocationLimits(
             name=name or f"invocation-{self.invocations}",
             until=self.now + INVOCATION_S + GRACE_S,
             stop_at=self.now + INVOCATION_S - MARGIN_S,
@@ -83,15 +83,15 @@ class World:
             uniform=lambda: 0.5,
         )
         if isinstance(asked, dict) and {"Records", "source"}.isdisjoint(asked):
-            operator = operator_app.service(ports or self.ports, lambda: self.now, shift)
+            operator = operator_app.service(ports or self.ports, lambda: self.now, limits)
             answered = operator_app.respond(asked, operator, OPERATOR_ARN)
-            self.tally += operator.tally
+            self.records += operator.records
             return answered
-        redriver = app.Redriver(ports or self.ports, lambda: self.now, shift)
+        redriver = app.Redriver(ports or self.ports, lambda: self.now, limits)
         if isinstance(asked, dict) and asked.get("Records") and asked["Records"][0].get("eventSource") == "aws:sqs":
             asked = polled(self.ports.queue, asked)
         told = app.answer(asked, redriver)
-        self.tally += redriver.tally
+        self.records += redriver.records
         return told
 
     def quarantine(self, *ids: str, group: str = GROUP, cause: str = "UnknownItem: sku-<n>") -> None:
@@ -99,7 +99,7 @@ class World:
         for message_id in ids:
             message = letter(f"body of {message_id}", id=message_id)
             key = self.ports.archive.store(self.fleet.name, message)
-            entry = Quarantined(
+            entry = QuarantineEntry(
                 self.fleet.name, group, message_id, key, cause, self.now - 10, None, 3, None, 2, "sample"
             )
             assert self.ports.ledger.quarantine.quarantine(entry)
@@ -110,7 +110,7 @@ class World:
 
     def counted(self, metric: str) -> float:
         """The sum of a metric so far."""
-        return sum(value for _, name, _, value in self.tally if name == metric)
+        return sum(value for _, name, _, value in self.records if name == metric)
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_batch_keeps_binary_attributes_byte_by_byte_when_it_is_sent_back(world: 
 def test_batch_is_quarantined_by_cause_when_retries_are_off(name: str) -> None:
     """Each is kept whole and counted in its failure group; delivered once more, nothing changes."""
     batch = event(name)
-    world = World(a_fleet(suffix=".fifo" if "fifo" in name else "", max_redrives=0))
+    world = World(a_fleet(suffix=".fifo" if "fifo" in name else "", max_retries=0))
     for _ in range(2):
         assert world.respond(batch) == {"batchItemFailures": []}
         entries = world.ports.ledger.quarantine.quarantined("orders")[0]
@@ -196,7 +196,7 @@ def test_batch_is_quarantined_by_cause_when_retries_are_off(name: str) -> None:
 
 def test_batch_names_just_what_failed_when_the_archive_fails_for_one(world: World) -> None:
     """Lambda deletes the others."""
-    world = World(a_fleet(max_redrives=0))
+    world = World(a_fleet(max_retries=0))
     batch = event("redriver-dead-letters-text")
     first = batch["Records"][0]["messageId"]
 
@@ -394,7 +394,7 @@ def test_tick_says_how_many_are_in_quarantine_when_it_comes(world: World) -> Non
     """A gauge a fleet, a minute."""
     world.quarantine("m-1", "m-2")
     assert world.respond(event("redriver-job-tick")) == {"jobs": []}
-    assert world.tally == [("orders", "QuarantineSize", Unit.COUNT, 2)]
+    assert world.records == [("orders", "QuarantineSize", Unit.COUNT, 2)]
 
 
 def test_tick_goes_on_with_the_other_fleets_when_one_cannot_be_read(world: World) -> None:
@@ -407,7 +407,7 @@ def test_tick_goes_on_with_the_other_fleets_when_one_cannot_be_read(world: World
         return Fault(When.BEFORE, TryLaterError("slow down")) if call.args[:1] == ("aaa",) else None
 
     world.respond(event("redriver-job-tick"), faulty_ports(world.ports, decide))
-    assert world.tally == [("orders", "QuarantineSize", Unit.COUNT, 1)]
+    assert world.records == [("orders", "QuarantineSize", Unit.COUNT, 1)]
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,8 @@ def test_tick_goes_on_with_the_other_fleets_when_one_cannot_be_read(world: World
 def test_event_is_refused_and_said_when_aws_does_not_send_it(strange: object, world: World, log: StringIO) -> None:
     """Nothing is raised, which Lambda would repeat, and nothing is done."""
     answered = app.answer(
-        strange, app.Redriver(world.ports, lambda: world.now, Shift("one", 1, 1, lambda _: None, lambda: 0.5))
+        strange,
+        app.Redriver(world.ports, lambda: world.now, InvocationLimits("one", 1, 1, lambda _: None, lambda: 0.5)),
     )
     assert answered["error"].startswith("event: must be an SQS batch")
     line = log.getvalue()
@@ -445,7 +446,7 @@ def test_button_answers_html_when_the_widget_calls(world: World) -> None:
     page = parse(world.respond(event("operator-widget-button")))
     assert page.problems == []
     assert "2 of 2 messages sent" in page.text
-    assert "asked by the widget" in page.text
+    assert "requested by the widget" in page.text
     (job,) = world.ports.ledger.jobs.jobs("orders")
     assert job.requested_by == "the widget"
 
@@ -532,7 +533,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mapping[str, str]]:
             "dead_letter_queue": dead,
             "group": "consumers",
             "target_wait_s": 60,
-            "redrive": {"max_redrives": 0, "canary_wait_s": 0},
+            "redrive": {"max_retries": 0, "canary_wait_s": 0},
         }
         boto3.client("ssm").put_parameter(Name="/sluice/test/fleets/orders", Type="String", Value=json.dumps(document))
         yield environment

@@ -12,8 +12,8 @@ from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_p
 from sluice.model.redriving import Attribute, JobPhase, JobState, RedriveJob
 from sluice.ports.errors import TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.context import MARGIN_S, Shift
-from sluice.redriving.dead_letters import PAUSED_LOOK_S
+from sluice.redriving.context import MARGIN_S, InvocationLimits
+from sluice.redriving.dead_letters import PAUSED_RECHECK_S
 from sluice.redriving.failure_groups import CAUSE, SOURCE
 from sluice.redriving.jobs.rules import MOVE_COUNT_MIN
 from tests.support.redrive_worlds import SOON, START, text
@@ -69,7 +69,7 @@ class World:
         def sleep(seconds: float) -> None:
             self.now += seconds
 
-        shift = Shift(
+        limits = InvocationLimits(
             name=f"invocation-{self.invocations}",
             until=self.now + SOON,
             stop_at=self.now + SOON - MARGIN_S,
@@ -77,8 +77,8 @@ class World:
             uniform=lambda: 0.5,
         )
         if {"Records", "source"}.isdisjoint(event):
-            return operator_app.service(ports or self.ports, lambda: self.now, shift).answer(event)
-        return app.answer(event, app.Redriver(ports or self.ports, lambda: self.now, shift))
+            return operator_app.service(ports or self.ports, lambda: self.now, limits).answer(event)
+        return app.answer(event, app.Redriver(ports or self.ports, lambda: self.now, limits))
 
     def operator(self, kind: str, **fields: Any) -> dict[str, Any]:
         """The answer to an operator's request about the fleet."""
@@ -132,7 +132,7 @@ class World:
     def quarantine(self, **by_queue: tuple[str, ...]) -> None:
         """Messages of each queue, in quarantine."""
         policy = self.fleet.redrive
-        self.change(self.fleet.model_copy(update={"redrive": policy.model_copy(update={"max_redrives": 0})}))
+        self.change(self.fleet.model_copy(update={"redrive": policy.model_copy(update={"max_retries": 0})}))
         for name, bodies in by_queue.items():
             for body in bodies:
                 self.fail(name, body)
@@ -232,7 +232,7 @@ def test_dead_letter_is_quarantined_when_it_came_from_none_of_the_queues(shared:
 
 def test_dead_letter_queue_of_its_own_says_where_an_unstamped_message_belongs() -> None:
     """And the quarantine remembers it, for when several queues are chosen among."""
-    world = World(a_fleet(max_redrives=0))
+    world = World(a_fleet(max_retries=0))
     world.stamp("other-dead", "x", None)
     world.poll("other-dead")
     assert world.held() == {"x": world.arn("other")}
@@ -263,12 +263,12 @@ def test_dead_letters_of_a_paused_queue_wait_and_go_back_once_it_is_not(fifo: bo
     world.fail("urgent", "u1", "b")
     assert world.poll("dead") == ["o1"]
     assert (world.bodies("urgent"), world.bodies("other"), world.bodies("dead")) == (["u1"], [], ["o1"])
-    world.now += PAUSED_LOOK_S - 1
+    world.now += PAUSED_RECHECK_S - 1
     assert world.poll("dead") == []
     world.now += 1
     assert world.poll("dead") == ["o1"]
     world.change(a_fleet(shared=True, fifo=fifo))
-    world.now += PAUSED_LOOK_S
+    world.now += PAUSED_RECHECK_S
     assert world.poll("dead") == []
     assert (world.bodies("other"), world.bodies("dead"), world.held()) == (["o1"], [], {})
 
@@ -288,7 +288,7 @@ def test_dead_letter_of_a_paused_queue_is_put_away_before_sqs_deletes_it() -> No
 
 def test_dead_letter_that_no_retry_helps_is_quarantined_when_its_queue_is_paused() -> None:
     """Only what would be sent back waits."""
-    world = World(a_fleet(paused=("other",), max_redrives=0))
+    world = World(a_fleet(paused=("other",), max_retries=0))
     world.fail("other", "o1")
     assert world.poll("other-dead") == []
     assert world.held() == {"o1": world.arn("other")}
@@ -309,7 +309,7 @@ def test_person_is_told_when_a_redrive_goes_into_a_paused_queue() -> None:
 
 def test_return_is_counted_once_when_it_waits_for_a_paused_queue() -> None:
     """It is looked at again and again, and its job was stopped the first time."""
-    world = World(a_fleet(canary_wait_s=600, max_redrives=3))
+    world = World(a_fleet(canary_wait_s=600, max_retries=3))
     world.quarantine(other=("o1", "o2", "o3", "o4", "o5"))
     world.operator("redrive", all=True)
     assert world.job().sent_count == 3
@@ -322,7 +322,7 @@ def test_return_is_counted_once_when_it_waits_for_a_paused_queue() -> None:
     assert back.source == world.arn("other")
     for _ in range(3):
         assert world.poll("other-dead") == ["o1"]
-        world.now += PAUSED_LOOK_S
+        world.now += PAUSED_RECHECK_S
     assert (world.job().returned_count, len(world.job().stopped_groups)) == (1, 1)
 
 
@@ -476,7 +476,7 @@ def test_fifo_order_is_kept_by_queue_when_one_is_chosen() -> None:
 
 def test_message_of_unknown_source_holds_up_what_is_behind_it_in_its_message_group() -> None:
     """Found by chaos: it may have come from the same queue, and within one load those that can go went first."""
-    world = World(a_fleet(shared=True, fifo=True, max_redrives=0, canary_count=1))
+    world = World(a_fleet(shared=True, fifo=True, max_retries=0, canary_count=1))
     for body, group, source in (("a", "h", "other"), ("b", "h", "other"), ("x", "g", None), ("c", "g", "other")):
         stamps = {CAUSE: text("Broken: it is")} | ({SOURCE: text(world.arn(source))} if source else {})
         world.ports.queue.put(world.url("dead"), body, attributes=stamps, message_group=group, deduplication=body)
@@ -689,7 +689,7 @@ def test_each_dead_letter_queue_is_looked_after_before_sqs_deletes() -> None:
 
 def test_attempts_travel_with_a_message_through_its_own_queue() -> None:
     """A message that fails again and again is quarantined after as many retries as the policy gives, in every queue."""
-    world = World(a_fleet(shared=True, max_redrives=1))
+    world = World(a_fleet(shared=True, max_retries=1))
     world.stamp("dead", "o1", world.arn("other"))
     world.poll("dead")
     (copy,) = world.ports.queue.messages(world.url("other"))

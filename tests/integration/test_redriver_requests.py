@@ -7,7 +7,7 @@ import pytest
 from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.model.redriving import JobState
-from sluice.redriving.context import MARGIN_S, Shift
+from sluice.redriving.context import MARGIN_S, InvocationLimits
 from tests.support.redrive_worlds import SOON, World, fleet
 
 GROUP = {"all": True}
@@ -16,7 +16,7 @@ GROUP = {"all": True}
 def asked(world: World, event: dict[str, Any]) -> dict[str, Any]:
     """The answer to an event, by an invocation that begins now."""
     world.invocations += 1
-    shift = Shift(
+    limits = InvocationLimits(
         name=f"invocation-{world.invocations}",
         until=world.now + SOON,
         stop_at=world.now + SOON - MARGIN_S,
@@ -25,8 +25,8 @@ def asked(world: World, event: dict[str, Any]) -> dict[str, Any]:
     )
     world.ports.fleets.put(world.fleet.name, world.fleet)
     if {"Records", "source"}.isdisjoint(event):
-        return operator_app.service(world.ports, world.clock, shift).answer(event)
-    return app.answer(event, app.Redriver(world.ports, world.clock, shift))
+        return operator_app.service(world.ports, world.clock, limits).answer(event)
+    return app.answer(event, app.Redriver(world.ports, world.clock, limits))
 
 
 def request(kind: str, **fields: Any) -> dict[str, Any]:
@@ -53,8 +53,8 @@ def test_job_is_paused_resumed_and_stopped_when_a_person_says_so() -> None:
     assert asked(world, request("resume", job_id=job["id"]))["job"]["state"] == "running"
     assert tick(world)["jobs"][0]["state"] in {"running", "done"}
     stopped = asked(world, request("stop", job_id=job["id"]))["job"]
-    assert [act["what"] for act in stopped["acts"]][:3] == ["asked for it", "paused it", "resumed it"]
-    assert {act["who"] for act in stopped["acts"]} == {"ada"}
+    assert [action["action"] for action in stopped["actions"]][:3] == ["asked for it", "paused it", "resumed it"]
+    assert {action["by"] for action in stopped["actions"]} == {"ada"}
 
 
 def test_selection_is_taken_when_a_request_narrows_it() -> None:
@@ -83,7 +83,7 @@ def test_selection_is_taken_when_a_request_narrows_it() -> None:
         ("redrive", {"all": True, "to": "nobody"}, "fleet: there is no fleet nobody"),
         ("pause", {"job_id": "none"}, "job_id: fleet orders has no job none"),
         ("resume", {}, "resume.job_id: is required"),
-        ("archive", {"failure_group": "none"}, "failure_group: fleet orders has no none"),
+        ("mute", {"failure_group": "none"}, "failure_group: fleet orders has no none"),
         ("edit", {"message_id": "m", "body": "b"}, "redrive.edits of its Settings"),
         ("restore", {"key": "orders/none.json"}, "nothing was ever kept under orders/none.json"),
         ("quarantine", {}, "its redrive.mode is auto"),
@@ -114,15 +114,15 @@ def test_message_goes_to_another_fleet_when_that_is_asked_for() -> None:
     assert "to: must be a standard queue" in asked(world, request("redrive", all=True, to="parcels"))["error"]
 
 
-def test_group_is_set_aside_and_taken_out_again_when_a_person_says_so() -> None:
+def test_group_is_muted_and_unmuted_when_an_operator_asks() -> None:
     """Its messages stay; a redrive of all leaves it out meanwhile."""
     world = World()
     world.quarantine("a")
     (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
-    assert "set aside: 1 messages" in asked(world, request("archive", failure_group=group.id))["note"]
+    assert "is muted; its 1 message stays" in asked(world, request("mute", failure_group=group.id))["note"]
     dry = asked(world, request("redrive", all=True, dry_run=True))
-    assert (dry["selected_count"], dry["left_groups"]) == (0, [group.id])
-    assert "taken out again" in asked(world, request("archive", failure_group=group.id, undo=True))["note"]
+    assert (dry["selected_count"], dry["muted_groups"]) == (0, [group.id])
+    assert "is unmuted" in asked(world, request("mute", failure_group=group.id, undo=True))["note"]
     assert asked(world, request("redrive", all=True, dry_run=True))["selected_count"] == 1
 
 

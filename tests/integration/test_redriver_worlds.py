@@ -56,10 +56,12 @@ class Fleet:
         """One invocation, with answers that do not wait."""
         self.invocations += 1
         now = self.world.now()
-        shift = app.Shift(f"{self.name}-{self.invocations}", now + 30, now + 25, self.world.pass_time, lambda: 0.5)
+        limits = app.InvocationLimits(
+            f"{self.name}-{self.invocations}", now + 30, now + 25, self.world.pass_time, lambda: 0.5
+        )
         if {"Records", "source"}.isdisjoint(event):
-            return operator_app.service(self.ports, self.world.now, shift).answer(event)
-        return app.answer(event, app.Redriver(self.ports, self.world.now, shift))
+            return operator_app.service(self.ports, self.world.now, limits).answer(event)
+        return app.answer(event, app.Redriver(self.ports, self.world.now, limits))
 
     def send(self, *bodies: str) -> None:
         """The producer sends."""
@@ -102,7 +104,7 @@ class Fleet:
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
 def test_dead_letters_come_back_whole_when_they_were_retried_quarantined_and_redriven(world: World, fifo: bool) -> None:
     """One retry, then quarantine, then an operator's redrive: body, attributes, order and count are as expected."""
-    fleet = Fleet(world, fifo=fifo, max_redrives=1)
+    fleet = Fleet(world, fifo=fifo, max_retries=1)
     fleet.send("a", "b", "c")
     for _ in range(2):  # the first failing is retried, the second is quarantined
         fleet.fail()

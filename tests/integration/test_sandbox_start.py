@@ -42,8 +42,11 @@ def test_client_is_refused_when_its_key_is_unknown(sandbox: Sandbox) -> None:
 
 def running(pid: int) -> bool:
     """Whether a process is alive; one that is over but not yet waited for is not."""
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it may end between any two steps of a look
+        return False
+    return status.rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def until_over(pids: list[int], within_s: float = 20.0) -> list[int]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 from math import floor, isclose
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -357,6 +358,7 @@ def fleet_for(seconds_per_message: float, boot_s: float, target_wait_s: float):
     )
 
 
+@pytest.mark.slow
 @loop
 @given(st.floats(0.05, 6), st.sampled_from([0.5, 2.0, 15.0]), st.sampled_from([(20, 120), (60, 120), (180, 300)]))
 def test_capacity_when_load_is_constant(load, seconds_per_message, boot_and_target):
@@ -370,6 +372,7 @@ def test_capacity_when_load_is_constant(load, seconds_per_message, boot_and_targ
     assert turns <= 3600 / (2 * (boot_s + 60))
 
 
+@pytest.mark.slow
 @loop
 @given(
     st.floats(0.3, 2),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from functions.redriver import app
 from sluice.config.fleet import parse
 from sluice.memory import memory_ports, queue_url
-from sluice.redriving.context import Shift
+from sluice.redriving.context import InvocationLimits
 from sluice.redriving.failure_groups import SOURCE
 from tests.support.redrive_worlds import SOON, START, text
 from tools.chaos.redrive import as_record
@@ -22,7 +22,7 @@ LETTERS = st.lists(st.tuples(st.sampled_from([*NAMES, FOREIGN, None]), st.sample
 @settings(max_examples=150, deadline=None)
 @given(LETTERS, st.booleans(), st.sets(st.sampled_from(NAMES)), st.sampled_from([0, 2]))
 def test_dead_letters_of_a_shared_queue_go_home_or_stay_in_sight(
-    given_: list[tuple[str | None, str]], fifo: bool, paused: set[str], max_redrives: int
+    given_: list[tuple[str | None, str]], fifo: bool, paused: set[str], max_retries: int
 ) -> None:
     """In its queue, in quarantine, or where it was since that is paused; never in another queue, never overtaken."""
     suffix = ".fifo" if fifo else ""
@@ -30,7 +30,7 @@ def test_dead_letters_of_a_shared_queue_go_home_or_stay_in_sight(
     queues = [
         {"queue": queue_url(name + suffix), "dead_letter_queue": dead, "paused": name in paused} for name in NAMES
     ]
-    policy = {"max_redrives": max_redrives, "burst_count": 0, "base_delay_s": 0}
+    policy = {"max_retries": max_retries, "burst_count": 0, "base_delay_s": 0}
     fleet = parse("orders", {"queues": queues, "group": "g", "target_wait_s": 60, "redrive": policy})
     ports = memory_ports(lambda: START, [fleet])
     facts = {name: ports.queue.facts(queue_url(name + suffix)) for name in NAMES}
@@ -44,8 +44,8 @@ def test_dead_letters_of_a_shared_queue_go_home_or_stay_in_sight(
             deduplication=f"{index}",
         )
     received = ports.queue.receive(dead, 10, 60)
-    shift = Shift("i", START + SOON, START + SOON, lambda _: None, lambda: 0.5)
-    redriver = app.Redriver(ports, lambda: START, shift)
+    limits = InvocationLimits("i", START + SOON, START + SOON, lambda _: None, lambda: 0.5)
+    redriver = app.Redriver(ports, lambda: START, limits)
     level = app.logger.log_level
     app.logger.setLevel("CRITICAL")
     try:
@@ -65,7 +65,7 @@ def test_dead_letters_of_a_shared_queue_go_home_or_stay_in_sight(
         if places:
             assert places == [source]
             assert source not in paused
-            assert max_redrives
+            assert max_retries
             if fifo:
                 unsure = [one for one in ahead[None, group] if one in held]
                 assert not ahead[source, group], "nothing of its message group stays behind it"

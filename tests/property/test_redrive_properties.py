@@ -12,19 +12,19 @@ from sluice.config.fleet import RedrivePolicy
 from sluice.model.redriving import Attribute, JobState, Message, RedriveJob, VerdictKind
 from sluice.ports.aws_services import QueueFacts
 from sluice.redriving.failure_groups import CAUSE_LIMIT, Cause, failure_group, masked
-from sluice.redriving.jobs.rules import due, overlap, paced, returned
+from sluice.redriving.jobs.rules import batch_limit, next_send_at, overlaps, with_return
 from sluice.redriving.message_copy import (
     ATTEMPTS,
     COPY_OF,
     FIRST_SENT_AT,
     MAX_ATTRIBUTES,
+    attempts_key,
     attempts_of,
     copy_of,
-    memory_key,
     origin_of,
-    rounds,
+    send_rounds,
 )
-from sluice.redriving.verdict import History, backoff_s, judge
+from sluice.redriving.verdict import DeadLetterHistory, backoff_s, judge
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"
 START = 1_800_000_000.0
@@ -66,7 +66,7 @@ queues = st.builds(
 )
 policies = st.builds(
     RedrivePolicy,
-    max_redrives=st.integers(0, 100),
+    max_retries=st.integers(0, 100),
     base_delay_s=st.floats(0, 100),
     max_delay_s=st.floats(100, 900),
 )
@@ -111,18 +111,20 @@ def test_failure_group_is_the_same_when_only_ids_and_numbers_differ(
 
 @given(messages, policies, queues, st.integers(0, 200), uniforms)
 def test_judge_bounds_delay_and_attempts_when_it_retries(
-    message: Message, policy: RedrivePolicy, queue: QueueFacts, redrives: int, uniform: float
+    message: Message, policy: RedrivePolicy, queue: QueueFacts, attempts: int, uniform: float
 ) -> None:
     """A retry is within the limit, within SQS's longest delay, and of a message that its queue takes."""
-    verdict = judge(message, policy, queue, failure_group(message), history=History(redrives), uniform=uniform)
+    verdict = judge(
+        message, policy, queue, failure_group(message), history=DeadLetterHistory(attempts), uniform=uniform
+    )
     if verdict.kind is VerdictKind.RETRY:
-        assert verdict.attempt == redrives + 1 <= policy.max_redrives
-        assert 0 <= verdict.delay_s <= min(900.0, policy.max_delay_s, policy.base_delay_s * 2.0 ** min(redrives, 900))
+        assert verdict.attempt == attempts + 1 <= policy.max_retries
+        assert 0 <= verdict.delay_s <= min(900.0, policy.max_delay_s, policy.base_delay_s * 2.0 ** min(attempts, 900))
         assert not (queue.fifo and verdict.delay_s)
         assert copy_of(message, verdict.attempt, queue) is not None
         assert message.source in {None, ARN} or message.source == ""
     else:
-        assert (verdict.attempt, verdict.delay_s) == (redrives, 0.0)
+        assert (verdict.attempt, verdict.delay_s) == (attempts, 0.0)
 
 
 @given(messages, policies, queues, uniforms)
@@ -135,7 +137,7 @@ def test_judge_always_quarantines_when_an_earlier_message_of_its_group_is_held(
         policy,
         queue,
         failure_group(message),
-        history=History(held_in=Cause("held-1", "Held")),
+        history=DeadLetterHistory(held_in=Cause("held-1", "Held")),
         uniform=uniform,
     )
     assert verdict.kind is VerdictKind.QUARANTINE
@@ -143,10 +145,10 @@ def test_judge_always_quarantines_when_an_earlier_message_of_its_group_is_held(
 
 @given(policies, st.integers(0, 10_000), st.lists(uniforms, min_size=2, max_size=2))
 def test_backoff_s_grows_with_the_number_drawn_when_all_else_is_equal(
-    policy: RedrivePolicy, redrives: int, drawn: list[float]
+    policy: RedrivePolicy, attempts: int, drawn: list[float]
 ) -> None:
     """Full jitter: every delay from nothing to the ceiling, by the random number alone."""
-    low, high = (backoff_s(policy, redrives, uniform) for uniform in sorted(drawn))
+    low, high = (backoff_s(policy, attempts, uniform) for uniform in sorted(drawn))
     assert 0 <= low <= high <= policy.max_delay_s
 
 
@@ -177,7 +179,7 @@ def test_copy_of_keeps_everything_that_is_the_producer_s_when_it_fits(
     assert copy.message.size_bytes <= queue.max_bytes
     assert copy.carries_attempts is (attempts_of(copy.message) == attempt)
     assert "sluice.cause" not in carried
-    assert memory_key(copy.message) == memory_key(message)
+    assert attempts_key(copy.message) == attempts_key(message)
     origin = origin_of(copy.message)
     if origin:
         assert (origin.message_id, origin.job_id, origin.failure_group) == (message.id, *(job or (None, None)))
@@ -188,7 +190,7 @@ def test_rounds_send_each_once_and_in_order_within_a_message_group(found: list[s
     """Every message goes in just one round; of a FIFO message group the earlier one in an earlier round."""
     queue = QueueFacts("u", ARN, fifo, 1.0, 1_000)
     every = [Message(str(i), "b", message_group=group) for i, group in enumerate(found)]
-    order = rounds(every, queue)
+    order = send_rounds(every, queue)
     assert sorted(i for indexes in order for i in indexes) == list(range(len(every)))
     turn = {i: number for number, indexes in enumerate(order) for i in indexes}
     for i, one in enumerate(found):
@@ -209,9 +211,9 @@ def test_paced_keeps_the_rate_over_any_stretch_when_sends_take_any_time(
     batches: list[tuple[float, int]] = []
     for pause_s in pauses_s:
         now = max(now + pause_s, job.next_at)
-        count = due(job, QueueFacts("u", ARN, False, 1.0, 1_000))
+        count = batch_limit(job, QueueFacts("u", ARN, False, 1.0, 1_000))
         batches.append((now, count))
-        job = replace(job, next_at=paced(job, count, now))
+        job = replace(job, next_at=next_send_at(job, count, now))
     for i in range(len(batches)):
         within_s = batches[-1][0] - batches[i][0]
         worth_s = sum(count for _, count in batches[i:-1]) / rate_per_s
@@ -221,14 +223,14 @@ def test_paced_keeps_the_rate_over_any_stretch_when_sends_take_any_time(
 @given(jobs, jobs)
 def test_overlap_is_mutual_and_holds_of_a_job_with_itself(one: RedriveJob, other: RedriveJob) -> None:
     """Two jobs overlap or they do not, whichever is asked first."""
-    assert overlap(one, one)
-    assert overlap(one, other) == overlap(other, one)
+    assert overlaps(one, one)
+    assert overlaps(one, other) == overlaps(other, one)
 
 
 @given(jobs, st.sampled_from(["a", "b"]))
 def test_returned_never_lets_a_job_for_one_group_run_on(job: RedriveJob, group: str) -> None:
     """A return is counted, its group is stopped, and nothing that was over begins again."""
-    noted = returned(job, group, "it came back", START + 1)
+    noted = with_return(job, group, "it came back", START + 1)
     assert noted.returned_count == job.returned_count + 1
     assert group in noted.stopped_groups
     if job.state is not JobState.RUNNING:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 from math import isclose
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -97,6 +98,7 @@ class Shadowed(World):
         return looks
 
 
+@pytest.mark.slow
 @loop
 @given(st.integers(0, 12), st.integers(0, 10), st.integers(60, 900), st.integers(2, 9))
 def test_follow_when_somebody_holds_any_capacity_scores_what_came(desired, quiet_per_s, period_s, burst_per_s):
@@ -123,6 +125,7 @@ def test_follow_when_somebody_holds_any_capacity_scores_what_came(desired, quiet
     assert len(Form(Shadow, "the shadow").to_text(shadow)) < 12_000
 
 
+@pytest.mark.slow
 @loop
 @given(st.integers(1, 12), st.integers(120, 900))
 def test_follow_when_sluice_itself_acts_has_the_same_figures(burst_per_s, period_s):
@@ -137,6 +140,7 @@ def test_follow_when_sluice_itself_acts_has_the_same_figures(burst_per_s, period
     assert isclose(scored.shadow.longest_s, scored.acting.longest_s, abs_tol=40.0)
 
 
+@pytest.mark.slow
 def test_follow_when_sluice_itself_acts_on_a_constant_load_is_the_same():
     """Nothing parts them: hours within six hundredths, the longest wait within a tick and a half."""
     world = Shadowed(lambda t: 4.0)

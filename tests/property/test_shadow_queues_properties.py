@@ -3,6 +3,7 @@
 from itertools import pairwise
 from math import isclose
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -109,6 +110,7 @@ def test_lines_when_one_waits_throughout_are_served_in_their_turn(queues, units,
             assert isclose(sum(tally.started), able, rel_tol=1e-6, abs_tol=1e-3)
 
 
+@pytest.mark.slow
 @loop
 @given(
     st.lists(
@@ -151,6 +153,7 @@ def test_follow_when_somebody_holds_any_capacity_scores_what_came_to_each_queue(
     assert len(Form(Shadow, "the shadow").to_text(shadow)) < 12_000 + 2 * len(queues) * BATCHES_MOST * 50
 
 
+@pytest.mark.slow
 @loop
 @given(st.integers(0, 1), st.integers(1, 8), st.integers(200, 900))
 def test_follow_when_sluice_itself_acts_on_several_queues_has_the_same_figures(priority, burst_per_s, period_s):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import inf
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +75,7 @@ def served(demands_: list[QueueDemand], supply: Supply, until: float) -> dict[st
     return told
 
 
+@pytest.mark.slow
 @anything
 @given(demands(), st.floats(0.2, 5.0))
 def test_what_is_asked_for_keeps_every_promise(asked: list[QueueDemand], rate_per_s: float) -> None:

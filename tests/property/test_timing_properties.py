@@ -33,6 +33,7 @@ def run(timing: Timing, seed: int, target_wait_s: float):
     return simulate(a_trace(seed), planner, conditions), planner._memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("metric_delay_s", [60.0, 300.0])
 @pytest.mark.parametrize("tick_s", [1.0, 2.0, 5.0, 10.0, 30.0, 60.0])

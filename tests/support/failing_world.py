@@ -77,9 +77,9 @@ class FailingWorld:
         came = int(self._due + 1e-9)
         self._due -= came
         self.put(came, poison=False)
-        for entry in [entry for entry in self._hidden if entry[0] <= self.t]:
-            self._hidden.remove(entry)
-            self._give_back(entry[1])
+        for hidden in [hidden for hidden in self._hidden if hidden[0] <= self.t]:
+            self._hidden.remove(hidden)
+            self._give_back(hidden[1])
         for entry in [entry for entry in self._busy if entry[0] <= self.t]:
             self._busy.remove(entry)
             _, message, failed = entry

@@ -9,6 +9,7 @@ from sluice.model.planning import Decision, Estimates, Forecast, Measure, Memory
 from sluice.model.timing import Timing
 from sluice.planning.assessment import Assessment, assess
 from sluice.planning.learning import learn as learning
+from sluice.planning.learning.forecasting import forecast
 from sluice.planning.learning.lead_time import lead_time
 from sluice.planning.learning.service_rate import service_rate
 from sluice.planning.planner import plan, remember
@@ -108,4 +109,4 @@ def lead_of(memory: Memory, fleet: Fleet, now: float) -> Measure:
 
 def forecast_of(memory: Memory, now: float, timing: Timing = TIMING) -> Forecast:
     """The forecast by what a memory knows."""
-    return learning.forecast(memory.arrivals.history, memory.samples, memory.arrivals.chosen, timing, now)
+    return forecast(memory.arrivals.history, memory.samples, memory.arrivals.chosen, timing, now)

@@ -6,10 +6,10 @@ from typing import Any
 
 from sluice.config.fleet import Fleet, RedrivePolicy
 from sluice.memory import MemoryPorts, MemoryQueue, memory_ports, queue_url
-from sluice.model.redriving import Attribute, JobState, Message, Quarantined, RedriveJob
+from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry, RedriveJob
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.stack import Ports
-from sluice.redriving.dead_letters import Desk, Settlement
+from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult
 from sluice.redriving.failure_groups import CAUSE
 from sluice.redriving.jobs.runner import Runner, Work, run
 from sluice.redriving.payloads import read_record
@@ -91,7 +91,7 @@ class World:
         self.ports.fleets.put(self.fleet.name, self.fleet)
         self.ports.queue.create(self.dead_letters, visibility_s=VISIBILITY_S, max_bytes=self.max_bytes)
         self.ports.queue.create(
-            self.fleet.queue, visibility_s=VISIBILITY_S, max_bytes=self.max_bytes, dead_letter=self.dead_letters
+            self.queue, visibility_s=VISIBILITY_S, max_bytes=self.max_bytes, dead_letter=self.dead_letters
         )
 
     def clock(self) -> float:
@@ -105,9 +105,15 @@ class World:
         return self.fleet.dead_letter_queue
 
     @property
+    def queue(self) -> str:
+        """The fleet's queue's URL."""
+        assert self.fleet.queue is not None
+        return self.fleet.queue
+
+    @property
     def to(self) -> QueueFacts:
         """The fleet's queue."""
-        return self.ports.queue.facts(self.fleet.queue)
+        return self.ports.queue.facts(self.queue)
 
     # ----------------------------------------------------------------- dead letters
 
@@ -130,28 +136,30 @@ class World:
         """What the poller receives from the dead-letter queue."""
         return self.ports.queue.receive(self.dead_letters, 10, VISIBILITY_S)
 
-    def desk(self, ports: Ports | None = None, uniform: Callable[[], float] = lambda: 0.5) -> Desk:
+    def processor(self, ports: Ports | None = None, uniform: Callable[[], float] = lambda: 0.5) -> DeadLetterProcessor:
         """Where dead letters are settled, by an invocation that begins now."""
         retention_s = self.ports.queue.facts(self.dead_letters).retention_s
-        return Desk(ports or self.ports, self.fleet, self.to, self.now + SOON, self.clock, uniform, retention_s)
+        return DeadLetterProcessor(
+            ports or self.ports, self.fleet, self.to, self.now + SOON, self.clock, uniform, retention_s
+        )
 
-    def settle(self, ports: Ports | None = None) -> tuple[Settlement, ...]:
+    def process(self, ports: Ports | None = None) -> tuple[DeadLetterResult, ...]:
         """Receive a batch, settle it, and delete what may be let go: one round of Lambda's poller."""
         received = self.receive()
-        settled = self.desk(ports).settle(received)
-        for message, settlement in zip(received, settled, strict=True):
-            if settlement.let_go:
+        results = self.processor(ports).process(received)
+        for message, result in zip(received, results, strict=True):
+            if result.may_be_deleted:
                 self.ports.queue.delete(self.dead_letters, [message.receipt])
-        return settled
+        return results
 
     def quarantine(self, *bodies: str, cause: str = "Broken: it is", message_group: str | None = None) -> list[str]:
         """Quarantine messages, each in its turn; their ids."""
         ids = []
         for body in bodies:
             policy = self.fleet.redrive
-            self.fleet = self.fleet.model_copy(update={"redrive": policy.model_copy(update={"max_redrives": 0})})
+            self.fleet = self.fleet.model_copy(update={"redrive": policy.model_copy(update={"max_retries": 0})})
             ids.append(self.put_dead(body, message_group=message_group, sluice_cause=cause))
-            assert [settlement.end for settlement in self.settle()] == ["quarantined"]
+            assert [result.outcome for result in self.process()] == ["quarantined"]
             self.fleet = self.fleet.model_copy(update={"redrive": policy})
             self.now += 1
         return ids
@@ -159,18 +167,18 @@ class World:
     def quarantine_with(self, body: str, cause: str, **attributes: str) -> str:
         """Quarantine one message with attributes of its own; its id."""
         policy = self.fleet.redrive
-        self.fleet = self.fleet.model_copy(update={"redrive": policy.model_copy(update={"max_redrives": 0})})
+        self.fleet = self.fleet.model_copy(update={"redrive": policy.model_copy(update={"max_retries": 0})})
         message_id = self.put_dead(body, sluice_cause=cause, **attributes)
-        assert [settlement.end for settlement in self.settle()] == ["quarantined"]
+        assert [result.outcome for result in self.process()] == ["quarantined"]
         self.fleet = self.fleet.model_copy(update={"redrive": policy})
         self.now += 1
         return message_id
 
     def bodies(self, url: str | None = None) -> list[str]:
         """The bodies in a queue, by default the fleet's, in order."""
-        return [message.body for message in self.ports.queue.messages(url or self.fleet.queue)]
+        return [message.body for message in self.ports.queue.messages(url or self.queue)]
 
-    def index(self) -> tuple[Quarantined, ...]:
+    def index(self) -> tuple[QuarantineEntry, ...]:
         """The quarantine's index."""
         return self.ports.ledger.quarantine.quarantined("orders")[0]
 
@@ -189,7 +197,7 @@ class World:
         """An invocation that begins now."""
         self.invocations += 1
         name = f"invocation-{self.invocations}"
-        to = self.ports.queue.facts(self.fleet_to.queue) if self.fleet_to else self.to
+        to = self.ports.queue.facts(self.fleet_to.queue or "") if self.fleet_to else self.to
         return Runner(ports or self.ports, self.fleet, to, name, self.now + SOON, self.clock)
 
     def sleep(self, seconds: float) -> None:

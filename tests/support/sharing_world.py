@@ -4,7 +4,7 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from sluice.config.fleet import Fleet, parse
 from sluice.model.observed import QueueReading, Reading
@@ -51,7 +51,7 @@ class SharedWorld(World):
         """A fleet, and what comes to each of its queues by the last part of its name."""
         lanes = {source.name: _Lane(per_s[source.name.rpartition("-")[2]]) for source in fleet.sources}
         world = cls(lambda _: 0.0, fleet=fleet, lanes=lanes, **more)
-        world._queue = _Takes(world)  # type: ignore[assignment] - as much of a deque as the world uses
+        world._queue = cast("deque[float]", _Takes(world))  # as much of a deque as the world uses
         return world
 
     def step(self) -> None:

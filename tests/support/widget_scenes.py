@@ -9,7 +9,7 @@ from sluice.config.fleet import Fleet
 from sluice.model.draining import Drain, DrainCause, DrainState, Heartbeats, HookAction, LifecycleAction, StopCommand
 from sluice.model.observed import Mode
 from sluice.model.planning import Action, Decision, Figure, Outcome, OutcomeStatus, Reason, ReasonCode
-from sluice.model.redriving import FailureGroup, JobPhase, JobState, RedriveJob
+from sluice.model.redriving import FailureGroup, JobPhase, JobState, LastRedrive, RedriveJob
 from sluice.widget.text import Clock
 from sluice.widget.view import FleetDocuments, FleetRecords, Period, View, WidgetSettings
 
@@ -172,14 +172,12 @@ def failure_groups(now: float = NOW) -> tuple[FailureGroup, ...]:
             cause="invalid-currency: no exchange rate for 'XTS'",
             count=41,
             seen_count=44,
-            again_count=3,
+            failed_retry_count=3,
             first_seen_at=now - 74 * 60,
             last_seen_at=now - 190,
             hours=tuple((int(now // HOUR) + back, count) for back, count in ((-19, 2), (-18, 5), (-1, 28), (0, 9))),
             minutes=((int((now - 190) // 60), 4),),
-            redrive_job="j-2",
-            redriven_at=now - 95,
-            redriven_count=26,
+            last_redrive=LastRedrive("j-2", now - 95, sent_count=26),
             sample='{"order": "7c1e-2209", "customer": "c-1180", "lines": [{"sku": "tea-21", "count": 2}],'
             ' "total": "18.40", "currency": "XTS"}',
         ),
@@ -203,10 +201,7 @@ def failure_groups(now: float = NOW) -> tuple[FailureGroup, ...]:
             seen_count=112,
             first_seen_at=now - 26 * HOUR,
             last_seen_at=now - 25 * HOUR,
-            redrive_job="j-1",
-            redriven_at=now - 2_400,
-            redriven_count=3,
-            returned_count=2,
+            last_redrive=LastRedrive("j-1", now - 2_400, sent_count=3, returned_count=2),
             sample='{"order": "0042-1f3a", "customer": "c-0911"}',
         ),
     )

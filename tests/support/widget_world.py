@@ -8,8 +8,8 @@ from typing import Any
 
 from functions.operator import app as operator
 from sluice.memory import MemoryPorts, memory_ports
-from sluice.model.redriving import Message, Quarantined
-from sluice.redriving.context import Shift
+from sluice.model.redriving import Message, QuarantineEntry
+from sluice.redriving.context import InvocationLimits
 from sluice.widget.service import WidgetService
 from sluice.widget.view import WidgetSettings
 from tests.support.widget_scenes import (
@@ -60,7 +60,7 @@ class World:
 
     def operator(self, event: object) -> object:
         """What the operator function answers."""
-        shift = Shift.begun(
+        limits = InvocationLimits.begun(
             f"invocation-{len(self.invoked)}",
             self.clock(),
             60.0,
@@ -68,7 +68,7 @@ class World:
             sleep=self.clock.sleep,
             uniform=lambda: 0.5,
         )
-        return operator.respond(event, operator.Operator(self.ports, self.clock, shift), OPERATOR_ARN)
+        return operator.respond(event, operator.Operator(self.ports, self.clock, limits), OPERATOR_ARN)
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> Mapping[str, Any]:  # noqa: N803 - AWS's names
         """As a Lambda client's `invoke`."""
@@ -107,7 +107,7 @@ def quarantine(ports: MemoryPorts, group: str, cause: str, body: str, *, at: flo
     """Put one message into quarantine."""
     message = Message(id=f"{group[:8]}-{number:04d}", body=body, first_sent_at=at - 60)
     key = ports.archive.store("orders", message)
-    entry = Quarantined(
+    entry = QuarantineEntry(
         fleet="orders",
         failure_group=group,
         message_id=message.id,

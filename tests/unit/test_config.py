@@ -133,7 +133,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"launch": {"hook": "sluice-drain"}}, "launch.hook: must be another hook than drain.hook 'sluice-drain'"),
     ({"drain": {"deadline_s": 172_801}}, "drain.deadline_s: must be less than or equal to 172800"),
     ({"redrive": {"mode": "off"}}, "redrive.mode: must be 'auto' or 'manual' (got 'off')"),
-    ({"redrive": {"max_redrives": -1}}, "redrive.max_redrives: must be greater than or equal to 0"),
+    ({"redrive": {"max_retries": -1}}, "redrive.max_retries: must be greater than or equal to 0"),
     ({"redrive": {"max_delay_s": 901}}, "redrive.max_delay_s: must be less than or equal to 900"),
     ({"redrive": {"base_delay_s": 31, "max_delay_s": 30}}, "redrive.base_delay_s: must be at most max_delay_s 30"),
     ({"redrive": {"rate_per_s": 0}}, "redrive.rate_per_s: must be greater than or equal to 0.01"),
@@ -312,7 +312,7 @@ def valid_redrives(draw: st.DrawFn) -> dict[str, Any]:
     max_delay_s = draw(spans(0, 900))
     return {
         "mode": draw(st.sampled_from(["auto", "manual"])),
-        "max_redrives": draw(st.integers(0, 100)),
+        "max_retries": draw(st.integers(0, 100)),
         "base_delay_s": draw(spans(0, max_delay_s)),
         "max_delay_s": max_delay_s,
         "rate_per_s": draw(spans(0.01, 10_000)),

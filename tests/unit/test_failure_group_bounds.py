@@ -8,7 +8,7 @@ from sluice.memory import Call, faulty_ports
 from sluice.model.redriving import FailureGroup, JobState
 from sluice.ports.ledger.failure_groups import EMPTY_GROUPS_KEPT_S
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, Cause
-from sluice.redriving.jobs.lifecycle import Selection, open_job
+from sluice.redriving.jobs.lifecycle import Selection, create_job
 from tests.support.redrive_worlds import World, fleet, letter
 
 BODIES = 5_000
@@ -28,15 +28,15 @@ def groups(world: World) -> tuple[FailureGroup, ...]:
 @pytest.fixture(scope="module")
 def flooded() -> tuple[World, Counter[str]]:
     """A fleet whose 5,000 dead letters are all of another text, quarantined ten by ten; and the ledger's calls."""
-    world, calls = World(fleet(max_redrives=0)), Counter[str]()
+    world, calls = World(fleet(max_retries=0)), Counter[str]()
 
     def count(call: Call) -> None:
         calls[call.method] += 1
 
     for first in range(0, BODIES, 10):
-        desk = world.desk(faulty_ports(world.ports, count))
+        processor = world.processor(faulty_ports(world.ports, count))
         batch = [letter(free_text(n), id=f"m-{n}") for n in range(first, first + 10)]
-        assert all(one.let_go for one in desk.settle(batch))
+        assert all(one.may_be_deleted for one in processor.process(batch))
     return world, calls
 
 
@@ -69,7 +69,7 @@ def test_overflow_is_redriven_like_any_group_when_a_person_asks(flooded: tuple[W
     """Nothing is lost in it: a redrive of the group sends each of its messages back, and leaves the others."""
     world, _ = flooded
     world.now += 60.0
-    worked = open_job(world.ports, world.fleet, Selection(failure_group=OVERFLOW.id), world.job(rate_per_s=500.0))
+    worked = create_job(world.ports, world.fleet, Selection(failure_group=OVERFLOW.id), world.job(rate_per_s=500.0))
     while worked.state is JobState.RUNNING:
         worked = world.work(worked)
         world.now += 60.0
@@ -87,8 +87,8 @@ def test_group_is_forgotten_when_it_has_been_empty_for_as_long_as_a_copy_can_com
         for n in range(GROUPS_MAX)
     )
     assert not world.ports.ledger.failure_groups.admit_group("orders", "text-new", "another", world.now)
-    desk = world.desk()
-    (kept,) = desk.put_away([letter("kept", id="m-kept")], "Put away.")
+    processor = world.processor()
+    (kept,) = processor.quarantine([letter("kept", id="m-kept")], "Put away.")
     assert kept.verdict is not None
     assert kept.verdict.failure_group == OVERFLOW.id
     world.now += EMPTY_GROUPS_KEPT_S
@@ -101,7 +101,7 @@ def test_cause_decides_when_its_group_would_be_one_too_many() -> None:
     world = World(fleet(permanent=("*no such sku*",)))
     for n in range(GROUPS_MAX):
         world.ports.ledger.failure_groups.admit_group("orders", f"text-{n}", "a cause", world.now)
-    (settled,) = world.desk().settle([letter(cause="no such sku", id="m-1")])
-    assert settled.verdict is not None
-    assert Cause(settled.verdict.failure_group, settled.verdict.cause) == Cause(OVERFLOW.id, "no such sku")
-    assert "calls its cause permanent" in settled.reason
+    (result,) = world.processor().process([letter(cause="no such sku", id="m-1")])
+    assert result.verdict is not None
+    assert Cause(result.verdict.failure_group, result.verdict.cause) == Cause(OVERFLOW.id, "no such sku")
+    assert "calls its cause permanent" in result.reason

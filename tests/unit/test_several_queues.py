@@ -11,8 +11,8 @@ from sluice.model.planning import Figure
 from sluice.model.redriving import JobState, RedriveJob
 from sluice.planning.payloads import AlarmChange, fleets_of
 from sluice.ports.aws_services import QueueFacts
-from sluice.redriving.failure_groups import SOURCE, queue_name, told_source
-from sluice.redriving.source_queues import Way, by_dead_letter_queue, way_back
+from sluice.redriving.failure_groups import SOURCE, queue_name, source_of
+from sluice.redriving.source_queues import QueueRoute, by_dead_letter_queue, route_for
 from sluice.widget.answers import render_answer
 from sluice.widget.page import render
 from sluice.widget.view import Theme
@@ -38,12 +38,12 @@ def fleet(**changes: Any) -> Fleet:
     return parse("orders", {**DOCUMENT, **changes})
 
 
-def way(name: str, *others: str) -> Way:
+def route(name: str, *others: str) -> QueueRoute:
     """A way back to the queue of that name."""
     url = queue_url(name)
     facts = QueueFacts(url, f"arn:aws:sqs:local:000000000000:{name}", name.endswith(".fifo"), 1.0, 1)
     source = next((one for one in fleet().sources if one.name == name), fleet().sources[0])
-    return Way(fleet().with_only(source), facts, others=others)
+    return QueueRoute(fleet().with_only(source), facts, others=others)
 
 
 # --------------------------------------------------------------------------- alarms
@@ -83,27 +83,27 @@ def test_alarm_of_a_further_queue_is_its_fleets_when_only_its_name_tells() -> No
 )
 def test_way_back_is_told_never_guessed(source: str | None, names: tuple[str, ...], found: str | None) -> None:
     """By the whole ARN or URL; one way alone is it by itself only where nobody has asked yet."""
-    way_ = way_back(source, [way(name) for name in names])
+    way_ = route_for(source, [route(name) for name in names])
     assert (way_.name if way_ else None) == found
 
 
 def test_one_of_several_ways_is_none_by_itself() -> None:
     """A selection of one queue does not make that the queue of what shares its dead-letter queue."""
-    assert way_back(None, [way("orders", "orders-night")]) is None
+    assert route_for(None, [route("orders", "orders-night")]) is None
 
 
 def test_sqs_is_believed_before_the_stamp() -> None:
     """DeadLetterQueueSourceArn is SQS's own; the attribute anybody may write."""
     stamped = letter(attributes={SOURCE: text(OTHER)})
-    assert told_source(stamped) == OTHER
-    assert told_source(letter(attributes={SOURCE: text(OTHER)}, source="arn:aws:sqs:local:0:x")).endswith(":x")
-    assert told_source(letter()) == ""
+    assert source_of(stamped) == OTHER
+    assert source_of(letter(attributes={SOURCE: text(OTHER)}, source="arn:aws:sqs:local:0:x")).endswith(":x")
+    assert source_of(letter()) == ""
 
 
 def test_ways_are_told_apart_by_their_dead_letter_queue() -> None:
     """Two that share one, and one that has none."""
-    ways = [way("orders"), way("orders-night"), way("orders-urgent")]
-    assert {url: [one.name for one in some] for url, some in by_dead_letter_queue(ways).items()} == {
+    routes = [route("orders"), route("orders-night"), route("orders-urgent")]
+    assert {url: [one.name for one in some] for url, some in by_dead_letter_queue(routes).items()} == {
         queue_url("orders-dead"): ["orders", "orders-night"]
     }
 

@@ -196,8 +196,8 @@ def test_removal_goes_on_when_two_signals_come_and_ends_with_the_third() -> None
 def test_durations_are_aws_s_when_scaled_by_whole_minutes() -> None:
     """A sandbox whose minutes are AWS's has AWS's durations but for how long this machine is waited for."""
     aws, here = SmokeSettings(), SmokeSettings.sandbox(60.0)
-    patience = {"look_s": here.look_s, "patience_s": here.patience_s, "stack_patience_s": here.stack_patience_s}
-    assert here == replace(aws, **patience)  # type: ignore[arg-type] # seconds, by their names
+    waits = {name: getattr(here, name) for name in ("look_s", "late_lines_s", "patience_s", "stack_patience_s")}
+    assert here == replace(aws, **waits)  # type: ignore[arg-type] # seconds, by their names
 
 
 # --- evidence ---

@@ -27,11 +27,11 @@ from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode, RedrivePolicy
 from sluice.memory import Call, Crash, Fault, MemoryQueue, When, faulty_ports, memory_ports, queue_url
-from sluice.model.redriving import Attribute, JobState, Message, Quarantined
+from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
 from sluice.ports.aws_services import BatchAnswer
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.context import GRACE_S, MARGIN_S, Shift
+from sluice.redriving.context import GRACE_S, MARGIN_S, InvocationLimits
 from sluice.redriving.failure_groups import CAUSE, OWN_PREFIX, SOURCE
 from sluice.redriving.message_copy import FIRST_SENT_AT
 from tools.chaos._turns import Turns
@@ -375,7 +375,7 @@ class World:
         def now() -> float:
             return self.now + skew_s
 
-        shift = Shift(
+        limits = InvocationLimits(
             name=f"invocation-{number}",
             until=ends_at + skew_s + GRACE_S,
             stop_at=ends_at + skew_s - MARGIN_S,
@@ -386,8 +386,8 @@ class World:
         self.counts["invocations"] += 1
         try:
             if {"Records", "source"}.isdisjoint(event):
-                return operator_app.service(self.ports, now, shift).answer(event)
-            return app.answer(event, app.Redriver(self.ports, now, shift))
+                return operator_app.service(self.ports, now, limits).answer(event)
+            return app.answer(event, app.Redriver(self.ports, now, limits))
         except Crash:
             self.tell("crashes")
         except PortError as error:
@@ -580,14 +580,14 @@ class World:
                 self.check_order(message)
 
     def count_sent(self, message: Message) -> None:
-        """The queue has taken a message: without a person it does so `max_redrives` times at most."""
+        """The queue has taken a message: without a person it does so `max_retries` times at most."""
         self.taken.add(message.id)
         if not self.running[-1][0].startswith("batch"):
             self.counts["redriven"] += 1
             return
         self.counts["retried"] += 1
         self.sent_back[message.body] += 1
-        if self.sent_back[message.body] > self.fleet.redrive.max_redrives:
+        if self.sent_back[message.body] > self.fleet.redrive.max_retries:
             self.violate(f"{_name(message.body)} was sent back {self.sent_back[message.body]} times")
 
     def check_order(self, message: Message) -> None:
@@ -626,12 +626,12 @@ class World:
             left = [_name(body) for body, order in self.orders.items() if not order.done_count]
             self.violate(f"never worked on: {', '.join(left) or 'what is still listed'}")
 
-    def lost(self, entries: Sequence[Quarantined]) -> Quarantined | None:
+    def lost(self, entries: Sequence[QuarantineEntry]) -> QuarantineEntry | None:
         """One of which nothing tells where it came from, as soon as a person has seen that all of them stay."""
         lost = [entry for entry in entries if entry.source == ""]
         return self.rng.choice(lost) if lost and self.rng.random() < 0.7 else None
 
-    def send_home(self, entry: Quarantined) -> None:
+    def send_home(self, entry: QuarantineEntry) -> None:
         """Nothing tells where a message came from, but a person knows."""
         home = self.orders[self.truth.archive.kept[entry.key].body].home
         asked: dict[str, Any] = {"fleet": self.fleet.name, "message_id": entry.message_id, "to_queue": home}
@@ -734,7 +734,7 @@ def build(seed: int) -> World:
     suffix = rng.choice(("", "", ".fifo"))
     policy = RedrivePolicy(
         mode=rng.choice((RedriveMode.AUTO, RedriveMode.AUTO, RedriveMode.AUTO, RedriveMode.MANUAL)),
-        max_redrives=rng.choice((0, 1, 3)),
+        max_retries=rng.choice((0, 1, 3)),
         base_delay_s=rng.choice((0, 5, 60)),
         max_delay_s=rng.choice((60, 300)),
         canary_count=rng.choice((1, 3)),

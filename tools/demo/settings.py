@@ -24,7 +24,7 @@ class DemoSettings:
     metric_delay_s: float = 2.0
     stabilization_window_s: float = 8.0
     outage_s: float = 14.0
-    max_redrives: int = 2
+    max_retries: int = 2
     retry_base_s: float = 2.0
     canary_wait_s: float = 5.0
 
@@ -49,7 +49,7 @@ class DemoSettings:
             ("stabilization window", f"{self.stabilization_window_s:g} s", "one lead time"),
             (
                 "dead letters",
-                f"{self.max_redrives} retries, the first within {self.retry_base_s:g} s",
+                f"{self.max_retries} retries, the first within {self.retry_base_s:g} s",
                 "3, within 30 s",
             ),
             ("redrive's canary", f"watched for {self.canary_wait_s:g} s", "the target wait and a visibility timeout"),

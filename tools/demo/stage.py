@@ -254,7 +254,7 @@ def fleet_settings(settings: DemoSettings) -> dict[str, dict[str, Any]]:
         "limits": {"stabilization_window_s": settings.stabilization_window_s},
         "drain": {"deadline_s": 60, "hook_timeout_s": 30, "heartbeat_s": 10},
         "redrive": {
-            "max_redrives": settings.max_redrives,
+            "max_retries": settings.max_retries,
             "base_delay_s": settings.retry_base_s,
             "canary_count": 2,
             "canary_wait_s": settings.canary_wait_s,

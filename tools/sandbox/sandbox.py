@@ -23,7 +23,7 @@ import boto3
 import botocore.config
 
 from tools.sandbox.emulator.settings import CALLS_ENV, INSTANCES_ENV, SETTINGS_ENV, Settings
-from tools.story.sam import SAM, SAM_TIMEOUT_S, SamError, sam
+from tools.story.sam import SAM, SAM_TIMEOUT_S, SamError, build_template, sam
 
 ROOT = Path(__file__).resolve().parents[2]
 EMULATOR_PYTHON = ROOT / ".envs/emulator/bin/python"
@@ -122,7 +122,7 @@ class Sandbox:
         self._end_emulator()
         if self.directory == Path():
             return
-        # The functions' unpacked code and layers, once for each of their processes: tens of thousands of files.
+        # The functions' unpacked code and layers: tens of thousands of files.
         shutil.rmtree(self.directory / "tmp" if self._keep else self.directory, ignore_errors=True)
 
     def _spawn(self) -> None:
@@ -272,18 +272,12 @@ class Sandbox:
         """
         work = self.directory / "sam" / stack_name
         work.mkdir(parents=True, exist_ok=True)
-        built = work / "build"
         # In quotes: SAM CLI splits what follows the option at spaces.
         overrides = [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in (parameters or {}).items()]
         given = ["--parameter-overrides", *overrides] if overrides else []
         source = template_dir / template
         if build:
-            # The build needs them as well: the architecture decides which wheels a layer holds.
-            self.sam(
-                "build", "--template-file", str(source), "--build-dir", str(built), *given,
-                "--cached", "--cache-dir", str(work / "cache"), log=work / "build.log", cwd=template_dir,
-            )  # fmt: skip
-            source = built / "template.yaml"
+            source = self.build(source, work / "build", log=work / "build.log")
         self.sam(
             "deploy", "--template-file", str(source), "--stack-name", stack_name,
             "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar",
@@ -304,11 +298,24 @@ class Sandbox:
         Raises:
             SandboxError: It failed or took more than SAM_TIMEOUT_S; the message ends with its last lines.
         """
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | self.env()
         try:
-            sam(*arguments, environ=environment, log=log, cwd=cwd, timeout_s=SAM_TIMEOUT_S)
+            sam(*arguments, environ=self._sam_env(), log=log, cwd=cwd, timeout_s=SAM_TIMEOUT_S)
         except SamError as error:
             raise SandboxError(str(error)) from error
+
+    def build(self, template: Path, into: Path, *, log: Path) -> Path:
+        """Build one of the checkout's templates into a folder, as `build_template` does; the built template.
+
+        Raises:
+            SandboxError: The build failed or took more than SAM_TIMEOUT_S; the message ends with its last lines.
+        """
+        try:
+            return build_template(template, into, environ=self._sam_env(), log=log)
+        except SamError as error:
+            raise SandboxError(str(error)) from error
+
+    def _sam_env(self) -> dict[str, str]:
+        return {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | self.env()
 
     # --- admin: what on AWS happens by itself, or by nobody's wish ---
 

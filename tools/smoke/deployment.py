@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from tools.smoke.account import TAG, Account, Names, code_of
 from tools.smoke.settings import SmokeSettings
 from tools.smoke.waiting import Deadline, SmokeError, until
-from tools.story.sam import ROOT, sam
+from tools.story.sam import ROOT, build_template, sam
 
 ORDERS = ROOT / "examples/orders"
 BASE = ROOT / "tools/smoke/base.yaml"
@@ -187,11 +187,13 @@ class Deployment:
         overrides = [f"{name}={json.dumps(value)}" for name, value in parameters.items() if value]
         given = ["--parameter-overrides", *overrides]
         if build:
-            self._sam(
-                "build", "--template-file", str(template), "--build-dir", str(work / "build"), *given,
-                "--cached", "--cache-dir", str(work / "cache"), log=work / "build.log", cwd=template.parent,
-            )  # fmt: skip
-            template = work / "build/template.yaml"
+            template = build_template(
+                template,
+                work / "build",
+                environ=self.account.environ,
+                log=work / "build.log",
+                timeout_s=self._sam_timeout_s(),
+            )
         # A bucket of our own: --resolve-s3 would make, or fill, the one that the account's other applications share.
         self._sam(
             "deploy", "--template-file", str(template), "--stack-name", stack, "--region", self.account.region,
@@ -205,8 +207,10 @@ class Deployment:
         return {output["OutputKey"]: output["OutputValue"] for output in answer.get("Outputs", [])}
 
     def _sam(self, *arguments: str, log: Path, cwd: Path) -> None:
-        timeout_s = max(1.0, min(self.settings.stack_patience_s, self.deadline.left_s))
-        sam(*arguments, environ=self.account.environ, log=log, cwd=cwd, timeout_s=timeout_s)
+        sam(*arguments, environ=self.account.environ, log=log, cwd=cwd, timeout_s=self._sam_timeout_s())
+
+    def _sam_timeout_s(self) -> float:
+        return max(1.0, min(self.settings.stack_patience_s, self.deadline.left_s))
 
     # --- commands on the database's instance ---
 
@@ -290,7 +294,7 @@ def fleet_settings(settings: SmokeSettings) -> dict[str, dict[str, Any]]:
         "limits": {"stabilization_window_s": settings.stabilization_window_s},
         "drain": {"deadline_s": settings.drain_deadline_s},
         "redrive": {
-            "max_redrives": 1,
+            "max_retries": 1,
             "base_delay_s": settings.retry_base_s,
             "canary_count": 1,
             "canary_wait_s": settings.canary_wait_s,

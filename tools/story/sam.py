@@ -1,7 +1,9 @@
 """Runs SAM CLI, in the environment of its own that `make setup-sandbox` builds."""
 
 import contextlib
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -14,6 +16,8 @@ SAM_TIMEOUT_S = 600.0
 """A build that resolves dependencies on a cold cache takes minutes; a deployment into the emulator 15 s."""
 SHOWN_LINES = 40
 """Of SAM CLI's output, in an error."""
+BUILDS = ROOT / "build/sam"
+"""What was built last of each template, and SAM CLI's cache of it."""
 
 
 class SamError(RuntimeError):
@@ -62,6 +66,41 @@ def sam(
     if code != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
         raise SamError(f"sam {arguments[0]} failed with exit code {code}\n{tail}")
+
+
+def build_template(
+    template: Path, into: Path, *, environ: Mapping[str, str], log: Path, timeout_s: float = SAM_TIMEOUT_S
+) -> Path:
+    """Build a template of this checkout, and copy what was built into a folder of the caller's.
+
+    The build itself is shared by all callers, one after the other: SAM CLI keeps unchanged layers and functions, but
+    only beside the folder that it builds into, which it empties first.
+
+    Args:
+        template: what to build.
+        into: folder for the result; replaced if it is there.
+        environ: as for `sam`.
+        log: file for SAM CLI's output.
+        timeout_s: the longest that it may take.
+
+    Returns:
+        The built template, to deploy.
+
+    Raises:
+        SamError: The build failed, or took more than `timeout_s`.
+    """
+    shared = BUILDS / "-".join(template.resolve().relative_to(ROOT).with_suffix("").parts)
+    shared.mkdir(parents=True, exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sam(
+            "build", "--template-file", str(template), "--build-dir", str(shared / "built"),
+            "--cached", "--cache-dir", str(shared / "cache"),
+            environ=environ, log=log, cwd=template.parent, timeout_s=timeout_s,
+        )  # fmt: skip
+        shutil.rmtree(into, ignore_errors=True)
+        shutil.copytree(shared / "built", into)
+    return into / "template.yaml"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,14 +1,16 @@
 """Sample records of the ledger, for its contracts."""
 
-from sluice.model.redriving import Quarantined
+from sluice.model.redriving import QuarantineEntry
 
 FLEET = "orders"
 AT = 1_767_225_600.25
 
 
-def letter(number: int, group: str = "g-1", at: float | None = None, message_group: str | None = None) -> Quarantined:
+def letter(
+    number: int, group: str = "g-1", at: float | None = None, message_group: str | None = None
+) -> QuarantineEntry:
     """An index entry."""
-    return Quarantined(
+    return QuarantineEntry(
         fleet=FLEET,
         failure_group=group,
         message_id=f"m-{number:03d}",
@@ -24,6 +26,6 @@ def letter(number: int, group: str = "g-1", at: float | None = None, message_gro
     )
 
 
-def ids(entries: tuple[Quarantined, ...]) -> list[str]:
+def ids(entries: tuple[QuarantineEntry, ...]) -> list[str]:
     """Message ids."""
     return [entry.message_id for entry in entries]

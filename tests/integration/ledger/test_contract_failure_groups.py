@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sluice.model.redriving import LastRedrive
 from sluice.ports.ledger import Ledger
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.ledger.samples import AT, FLEET
@@ -12,9 +13,9 @@ def test_failure_is_counted_as_seen(ledger: Ledger) -> None:
     assert ledger.failure_groups.failure_group(FLEET, "g-1") is None
     first = ledger.failure_groups.note_failure(FLEET, "g-1", "declined", "one", AT)
     assert (first.seen_count, first.count, first.first_seen_at, first.last_seen_at) == (1, 0, AT, AT)
-    assert first.again_count == 0
+    assert first.failed_retry_count == 0
     second = ledger.failure_groups.note_failure(FLEET, "g-1", "card declined", "two", AT + 5, again=True)
-    assert second.again_count == 1, "it had been sent back before"
+    assert second.failed_retry_count == 1, "it had been sent back before"
     assert (second.seen_count, second.first_seen_at, second.last_seen_at) == (2, AT, AT + 5)
     assert (second.cause, second.sample) == ("card declined", "two")
     assert ledger.failure_groups.failure_group(FLEET, "g-1") == second
@@ -59,25 +60,25 @@ def test_redrive_of_a_group_is_counted_anew_with_each_job(ledger: Ledger) -> Non
     ledger.failure_groups.note_returned(FLEET, "g-1", "j-1")
     group = ledger.failure_groups.failure_group(FLEET, "g-1")
     assert group is not None
-    assert (group.redrive_job, group.redriven_at, group.redriven_count, group.returned_count) == ("j-1", AT + 1, 10, 1)
+    assert group.last_redrive == LastRedrive("j-1", AT + 1, 10, 1)
     ledger.failure_groups.note_redriven(FLEET, "g-1", "j-2", 2, AT + 9)
     ledger.failure_groups.note_returned(FLEET, "g-1", "j-1")
     group = ledger.failure_groups.failure_group(FLEET, "g-1")
     assert group is not None
-    assert (group.redrive_job, group.redriven_at, group.redriven_count, group.returned_count) == ("j-2", AT + 9, 2, 0)
+    assert group.last_redrive == LastRedrive("j-2", AT + 9, 2, 0)
 
 
 def test_archived_group_comes_back_when_it_is_seen_again(ledger: Ledger) -> None:
-    """Set aside until then, or until a person takes it out."""
-    assert ledger.failure_groups.archive_group(FLEET, "g-1", AT) is None
+    """It is muted until then, or until an operator unmutes it."""
+    assert ledger.failure_groups.mute_group(FLEET, "g-1", AT) is None
     ledger.failure_groups.note_failure(FLEET, "g-1", "declined", "one", AT)
-    group = ledger.failure_groups.archive_group(FLEET, "g-1", AT + 5)
+    group = ledger.failure_groups.mute_group(FLEET, "g-1", AT + 5)
     assert group is not None
-    assert (group.archived_at, group.is_archived) == (AT + 5, True)
-    assert not ledger.failure_groups.note_failure(FLEET, "g-1", "declined", "two", AT + 6).is_archived
-    group = ledger.failure_groups.archive_group(FLEET, "g-1", None)
+    assert (group.muted_at, group.is_muted) == (AT + 5, True)
+    assert not ledger.failure_groups.note_failure(FLEET, "g-1", "declined", "two", AT + 6).is_muted
+    group = ledger.failure_groups.mute_group(FLEET, "g-1", None)
     assert group is not None
-    assert (group.archived_at, group.seen_count) == (None, 2)
+    assert (group.muted_at, group.seen_count) == (None, 2)
 
 
 def test_failure_groups_come_most_recently_seen_first(ledger: Ledger) -> None:

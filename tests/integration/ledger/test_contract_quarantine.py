@@ -19,9 +19,9 @@ def test_quarantine_size_is_kept_as_messages_come_and_go(ledger: Ledger) -> None
         == sum(group.count for group in ledger.failure_groups.failure_groups(FLEET))
         == 7
     )
-    assert ledger.quarantine.let_go(entries[0])
-    assert not ledger.quarantine.let_go(entries[0])
-    ledger.quarantine.let_go_all(entries[:5])
+    assert ledger.quarantine.remove_entry(entries[0])
+    assert not ledger.quarantine.remove_entry(entries[0])
+    ledger.quarantine.remove_entries(entries[:5])
     assert (
         ledger.quarantine.quarantine_size(FLEET)
         == sum(group.count for group in ledger.failure_groups.failure_groups(FLEET))
@@ -83,7 +83,7 @@ def test_page_goes_on_when_its_last_entry_was_let_go(ledger: Ledger) -> None:
         ledger.quarantine.quarantine(letter(number))
     page, after = ledger.quarantine.quarantined(FLEET, limit=2)
     for entry in page:
-        assert ledger.quarantine.let_go(entry)
+        assert ledger.quarantine.remove_entry(entry)
     assert ids(ledger.quarantine.quarantined(FLEET, limit=2, after=after)[0]) == ["m-002", "m-003"]
 
 
@@ -101,8 +101,8 @@ def test_let_go_takes_a_message_out_once(ledger: Ledger) -> None:
     """Out of the index and the group's count, whatever the caller's copy says; the second time it was gone."""
     ledger.quarantine.quarantine(letter(1))
     ledger.quarantine.quarantine(letter(2))
-    assert ledger.quarantine.let_go(replace(letter(1), failure_group="g-wrong", at=AT + 77))
-    assert not ledger.quarantine.let_go(letter(1))
+    assert ledger.quarantine.remove_entry(replace(letter(1), failure_group="g-wrong", at=AT + 77))
+    assert not ledger.quarantine.remove_entry(letter(1))
     assert ids(ledger.quarantine.quarantined(FLEET)[0]) == ["m-002"]
     assert ids(ledger.quarantine.quarantined(FLEET, "g-1")[0]) == ["m-002"]
     assert ledger.quarantine.quarantined_message(FLEET, "m-001") is None
@@ -114,11 +114,11 @@ def test_let_go_takes_a_message_out_once(ledger: Ledger) -> None:
 def test_message_can_be_quarantined_again_when_it_was_let_go(ledger: Ledger) -> None:
     """Unless it was sent: then a repeated dead letter is the same one, and not indexed again."""
     ledger.quarantine.quarantine(letter(1))
-    ledger.quarantine.let_go(letter(1))
+    ledger.quarantine.remove_entry(letter(1))
     assert ledger.quarantine.quarantine(letter(1))
-    ledger.quarantine.let_go(letter(1))
-    ledger.send_claims.claim_retries(FLEET, ["m-001"], AT + 60, AT)
-    ledger.send_claims.confirm_retries(FLEET, ["m-001"], AT)
+    ledger.quarantine.remove_entry(letter(1))
+    ledger.send_claims.claim_sends(FLEET, ["m-001"], AT + 60, AT)
+    ledger.send_claims.confirm_sends(FLEET, ["m-001"], AT)
     assert not ledger.quarantine.quarantine(letter(1))
     assert ledger.quarantine.quarantined(FLEET) == ((), None)
 
@@ -130,9 +130,9 @@ def test_message_group_is_held_while_any_of_it_is_quarantined(ledger: Ledger) ->
     ledger.quarantine.quarantine(letter(2, "g-2", message_group="customer 7"))
     ledger.quarantine.quarantine(letter(3, "g-3", message_group="customer 8"))
     assert ledger.quarantine.held_in(FLEET, "customer 7") == "g-1"
-    ledger.quarantine.let_go(letter(1))
+    ledger.quarantine.remove_entry(letter(1))
     assert ledger.quarantine.held_in(FLEET, "customer 7") == "g-1"
-    ledger.quarantine.let_go(letter(2))
+    ledger.quarantine.remove_entry(letter(2))
     assert ledger.quarantine.held_in(FLEET, "customer 7") is None
     ledger.quarantine.quarantine(letter(4, "g-4", message_group="customer 7"))
     assert ledger.quarantine.held_in(FLEET, "customer 7") == "g-4"
@@ -144,10 +144,10 @@ def test_many_are_let_go_when_some_of_them_are_gone(ledger: Ledger) -> None:
     for n in range(30):
         ledger.quarantine.quarantine(letter(n, "g-even" if n % 2 == 0 else "g-odd"))
     ledger.quarantine.quarantine(letter(30, "g-held", message_group="customer 7"))
-    ledger.quarantine.let_go(letter(3, "g-odd"))
-    ledger.quarantine.let_go_all([letter(n, "g-even" if n % 2 == 0 else "g-odd") for n in range(28)])
-    ledger.quarantine.let_go_all([letter(30, "g-held", message_group="customer 7")])
-    ledger.quarantine.let_go_all([])
+    ledger.quarantine.remove_entry(letter(3, "g-odd"))
+    ledger.quarantine.remove_entries([letter(n, "g-even" if n % 2 == 0 else "g-odd") for n in range(28)])
+    ledger.quarantine.remove_entries([letter(30, "g-held", message_group="customer 7")])
+    ledger.quarantine.remove_entries([])
     assert ids(ledger.quarantine.quarantined(FLEET)[0]) == ["m-028", "m-029"]
     assert {group.id: group.count for group in ledger.failure_groups.failure_groups(FLEET)} == {
         "g-even": 1,

@@ -31,13 +31,14 @@ from sluice.model.draining import (
 )
 from sluice.model.planning import Action, Estimate, Memory, ReasonCode, TimedLaunch
 from sluice.model.redriving import (
+    BatchClaimRecord,
     Claim,
-    Consignment,
     FailureGroup,
-    JobAct,
+    JobAction,
     JobPhase,
     JobState,
-    Quarantined,
+    LastRedrive,
+    QuarantineEntry,
     RedriveJob,
 )
 from sluice.ports.ledger import Ledger
@@ -104,9 +105,9 @@ def a_drain(instance_id: str, state: DrainState, stop: StopCommand, **changes: A
     )
 
 
-def an_entry(number: int, **changes: Any) -> Quarantined:
+def an_entry(number: int, **changes: Any) -> QuarantineEntry:
     """A quarantined message as it was written."""
-    return Quarantined(
+    return QuarantineEntry(
         fleet=FLEET,
         failure_group="cause-1",
         message_id=f"m-{number}",
@@ -162,12 +163,9 @@ GROUP = FailureGroup(
     version=8,
     hours=((490_895, 3),),
     minutes=((29_453_726, 3),),
-    archived_at=AT,
-    redrive_job="job-1",
-    redriven_at=AT - 1000,
-    redriven_count=2,
-    returned_count=1,
-    again_count=1,
+    muted_at=AT,
+    last_redrive=LastRedrive("job-1", AT - 1000, sent_count=2, returned_count=1),
+    failed_retry_count=1,
 )
 JOB = RedriveJob(
     id="job-1",
@@ -183,7 +181,7 @@ JOB = RedriveJob(
     quarantined_from=AT - 5000,
     quarantined_to=AT,
     attribute=("country", "FR"),
-    left_groups=("cause-9",),
+    muted_groups=("cause-9",),
     to="invoices",
     to_queue="priority",
     queue="standard",
@@ -206,7 +204,7 @@ JOB = RedriveJob(
     pace_per_s=80.0,
     move="handle",
     left_count=4,
-    acts=(JobAct(AT - 10, "ada", "paused"),),
+    actions=(JobAction(AT - 10, "ada", "paused"),),
 )
 
 
@@ -229,7 +227,7 @@ def the_decisions(ledger: Ledger) -> object:
 
 def the_claims(ledger: Ledger) -> object:
     """How each message's sending stands."""
-    return dict(ledger.send_claims.retry_marks(FLEET, ["m-3", "m-4", "m-5", "m-6", "m-9"], AT))
+    return dict(ledger.send_claims.claims_of(FLEET, ["m-3", "m-4", "m-5", "m-6", "m-9"], AT))
 
 
 # By the kinds of records that are read: what reads them, and what 0.1.0 had written.
@@ -297,6 +295,19 @@ def test_record_survives_when_version_1_wrote_it(
     read, expected = SURVIVORS[kinds]
     assert read(ledger) == expected
     assert caplog.messages == []
+
+
+def test_failure_group_goes_on_when_version_1_began_it(world: AwsWorld) -> None:
+    """Counts are added to those of version 1 in place, and what it muted can be unmuted."""
+    ledger = put(world, *(item for item in items_of_version_1() if kind_of(item) == "group"))
+    ledger.failure_groups.note_failure(FLEET, "cause-1", "card declined", "{}", AT - 1, again=True)
+    ledger.failure_groups.note_returned(FLEET, "cause-1", "job-1")
+    (group,) = ledger.failure_groups.failure_groups(FLEET)
+    assert (group.seen_count, group.failed_retry_count, group.muted_at) == (4, 2, AT)
+    assert group.last_redrive == LastRedrive("job-1", AT - 1000, sent_count=2, returned_count=2)
+    unmuted = ledger.failure_groups.mute_group(FLEET, "cause-1", None)
+    assert unmuted is not None
+    assert unmuted.muted_at is None
 
 
 def with_unknown_field(item: dict[str, Any]) -> dict[str, Any]:
@@ -375,9 +386,9 @@ def test_records_carry_a_version_when_they_are_written(world: AwsWorld) -> None:
     ledger.failure_groups.note_failure(FLEET, "cause-3", "no street", "{}", AT)
     for entry in ENTRIES:
         ledger.quarantine.quarantine(entry)
-    ledger.send_claims.claim_retries(FLEET, ["m-3"], AT + 60, AT)
-    ledger.send_claims.confirm_retries(FLEET, ["m-4"], AT)
-    ledger.send_claims.consign(Consignment(FLEET, "c-1", AT, AT + 60, ("m-5",)))
+    ledger.send_claims.claim_sends(FLEET, ["m-3"], AT + 60, AT)
+    ledger.send_claims.confirm_sends(FLEET, ["m-4"], AT)
+    ledger.send_claims.claim_batch(BatchClaimRecord(FLEET, "c-1", AT, AT + 60, ("m-5",)))
     ledger.causes.keep_cause(FLEET, "m-7", "card declined", AT)
     ledger.attempts.keep_attempts(FLEET, "k-1", 2, AT)
     ledger.jobs.keep_job(RedriveJob("job-2", FLEET, JobState.RUNNING, AT, "ada", AT))

@@ -248,6 +248,7 @@ def test_both_promises_are_kept_when_bulk_comes_on_top_of_urgent(priority: int, 
     assert world.unit_seconds <= 1.35 * work_s
 
 
+@pytest.mark.slow
 def test_bulk_waits_for_its_target_when_it_has_one_of_its_own() -> None:
     """The same traffic under one tight target costs more units at the peak: each queue's own target is used."""
     traffic = {"urgent": lambda t: 1.0, "bulk": lambda t: 3000.0 if t == 600.0 else 0.0}

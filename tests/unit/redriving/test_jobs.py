@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from sluice.memory import Call, Crash, Decide, Fault, When, faulty_ports
-from sluice.model.redriving import Attribute, JobPhase, JobState, Message
+from sluice.model.redriving import Attribute, JobPhase, JobState, LastRedrive, Message
 from sluice.ports.errors import ConflictError, LostAnswerError, TryLaterError
-from sluice.redriving.jobs.lifecycle import RequestError, Selection, amend_job, open_job, preview, stop_job
-from sluice.redriving.jobs.runner import PATIENCE_S, Work, run
-from sluice.redriving.message_copy import ATTEMPTS, COPY_OF, memory_key
+from sluice.redriving.jobs.lifecycle import RequestError, Selection, create_job, preview, stop_job, update_job
+from sluice.redriving.jobs.runner import LONGEST_SLEEP_S, Work, run
+from sluice.redriving.message_copy import ATTEMPTS, COPY_OF, attempts_key
 from tests.support.redrive_worlds import SOON, World, fleet, text
 
 ALL = Selection()
@@ -70,7 +70,7 @@ def test_open_job_says_what_is_wrong_when_there_is_nothing_to_send(selection: Se
     """A request that selects nothing names the field, and begins no job."""
     world = World()
     with pytest.raises(RequestError, match=problem):
-        open_job(world.ports, world.fleet, selection, world.job())
+        create_job(world.ports, world.fleet, selection, world.job())
     assert world.ports.ledger.jobs.jobs("orders") == ()
 
 
@@ -81,11 +81,11 @@ def test_open_job_refuses_the_second_when_a_job_sends_the_same_already() -> None
     world.quarantine("b", cause="Missing: it is")
     broken = Selection(failure_group=group_id(world, "Broken: it is"))
     missing = Selection(failure_group=group_id(world, "Missing: it is"))
-    open_job(world.ports, world.fleet, broken, world.job())
+    create_job(world.ports, world.fleet, broken, world.job())
     for again in (broken, ALL):
         with pytest.raises(RequestError, match="job job-1 is sending some of these already"):
-            open_job(world.ports, world.fleet, again, world.job(id="job-2"))
-    assert open_job(world.ports, world.fleet, missing, world.job(id="job-3")).selected_count == 1
+            create_job(world.ports, world.fleet, again, world.job(id="job-2"))
+    assert create_job(world.ports, world.fleet, missing, world.job(id="job-3")).selected_count == 1
 
 
 def test_open_job_refuses_to_overtake_when_a_fifo_message_is_not_the_first_of_its_message_group() -> None:
@@ -106,10 +106,10 @@ def test_run_sends_all_and_lets_go_when_nothing_comes_back() -> None:
     """Body, attributes and count arrive; index, group and archive are empty; the job says so."""
     world = World()
     scan = Attribute("Binary.png", binary=b"\x00\xff")
-    world.fleet = fleet(max_redrives=0)
+    world.fleet = fleet(max_retries=0)
     world.put_dead("a", scan=scan, sluice_cause="Broken: it is", sluice_attempts=Attribute("Number", "3"))
-    world.settle()
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()))
+    world.process()
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
     assert (job.state, job.sent_count, job.note) == (JobState.DONE, 1, "1 of 1 sent.")
     (message,) = world.ports.queue.messages(world.fleet.queue)
     carried = dict(message.attributes)
@@ -123,7 +123,7 @@ def test_run_sends_one_message_alone_when_that_is_selected() -> None:
     """The rest stays where it is."""
     world = World()
     _, second, _ = world.quarantine("a", "b", "c")
-    job = world.work(open_job(world.ports, world.fleet, Selection(message_id=second), world.job()))
+    job = world.work(create_job(world.ports, world.fleet, Selection(message_id=second), world.job()))
     assert (job.state, job.sent_count) == (JobState.DONE, 1)
     assert (world.bodies(), world.held_bodies()) == (["b"], ["a", "c"])
 
@@ -132,7 +132,7 @@ def test_run_leaves_out_what_was_quarantined_after_the_request_when_it_pages_on(
     """A message that fails again cannot go round within one job."""
     world = World(fleet(canary_count=1, canary_wait_s=30))
     world.quarantine("a", "b")
-    job = open_job(world.ports, world.fleet, ALL, world.job())
+    job = create_job(world.ports, world.fleet, ALL, world.job())
     world.now += 1
     world.quarantine("late")
     for _ in range(3):
@@ -146,7 +146,7 @@ def test_run_keeps_the_rate_when_there_is_more_than_a_batch() -> None:
     """No second sees more than the rate."""
     world = World(fleet(canary_count=4))
     world.quarantine(*(f"m{i}" for i in range(20)))
-    job = open_job(world.ports, world.fleet, ALL, world.job(rate_per_s=4.0))
+    job = create_job(world.ports, world.fleet, ALL, world.job(rate_per_s=4.0))
     began_at = world.now
     job = world.work(job)
     assert (job.state, job.sent_count) == (JobState.DONE, 20)
@@ -159,7 +159,7 @@ def test_run_leaves_the_rest_to_the_next_invocation_when_its_time_is_over() -> N
     """A job outlives invocations: each sends what it can, and the record says how far it is."""
     world = World()
     world.quarantine(*(f"m{i}" for i in range(12)))
-    job = open_job(world.ports, world.fleet, ALL, world.job(rate_per_s=2.0))
+    job = create_job(world.ports, world.fleet, ALL, world.job(rate_per_s=2.0))
     invocations = 0
     while job.state is JobState.RUNNING and invocations < 9:
         job = world.work(job, budget_s=2.0)
@@ -178,7 +178,7 @@ def test_run_sends_canaries_of_each_group_and_waits_when_a_job_begins() -> None:
     world = World(fleet(canary_count=2, canary_wait_s=None))
     world.quarantine("a1", "a2", "a3", cause="Broken: it is")
     world.quarantine("b1", "b2", "b3", cause="Missing: it is")
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()))
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
     assert (job.state, job.phase, sorted(world.bodies())) == (JobState.RUNNING, JobPhase.RAMP, ["a1", "a2", "b1", "b2"])
     wait_s = world.fleet.target_wait_s + world.to.visibility_s
     assert wait_s - 1 <= job.next_at - world.now <= wait_s + 1
@@ -193,13 +193,13 @@ def test_run_stops_within_its_canary_when_the_group_is_still_broken() -> None:
     world = World(fleet(canary_count=2, canary_wait_s=30))
     world.quarantine(*(f"m{i}" for i in range(50)), cause="Broken: it is")
     broken = group_id(world, "Broken: it is")
-    job = world.work(open_job(world.ports, world.fleet, Selection(failure_group=broken), world.job()))
+    job = world.work(create_job(world.ports, world.fleet, Selection(failure_group=broken), world.job()))
     for message in world.ports.queue.receive(world.fleet.queue, 10, 30):
         attributes = dict(message.attributes) | {"sluice.cause": text("Broken: it is")}
         world.ports.queue.put(world.dead_letters, message.body, attributes=attributes)
         world.ports.queue.delete(world.fleet.queue, [message.receipt])
-    world.fleet = fleet(max_redrives=0)
-    world.settle()
+    world.fleet = fleet(max_retries=0)
+    world.process()
     world.now = job.next_at + 60
     stopped = world.ports.ledger.jobs.job("orders", job.id)
     assert stopped is not None
@@ -214,11 +214,11 @@ def test_run_goes_on_with_the_other_groups_when_one_comes_back() -> None:
     world = World(fleet(canary_count=1, canary_wait_s=30))
     world.quarantine("a1", "a2", cause="Broken: it is")
     world.quarantine("b1", "b2", cause="Missing: it is")
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()), budget_s=5)
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()), budget_s=5)
     back = next(m for m in world.ports.queue.receive(world.fleet.queue, 10, 30) if m.body == "a1")
     world.ports.queue.put(world.dead_letters, "a1", attributes=dict(back.attributes))
     world.ports.queue.delete(world.fleet.queue, [back.receipt])
-    world.settle()
+    world.process()
     world.now = job.next_at + 60
     again = world.ports.ledger.jobs.job("orders", job.id)
     assert again is not None
@@ -233,7 +233,7 @@ def test_run_does_not_wait_when_the_canaries_were_all() -> None:
     """Nothing is left that a wait could save."""
     world = World(fleet(canary_count=3, canary_wait_s=600))
     world.quarantine("a", "b")
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()))
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
     assert (job.state, job.sent_count, world.slept_s) == (JobState.DONE, 2, [pytest.approx(0.2)])
 
 
@@ -246,15 +246,15 @@ def test_run_leaves_messages_in_doubt_when_the_answer_to_a_send_is_lost(when: Wh
     world = World()
     world.quarantine("a", "b")
     ports = faulty_ports(world.ports, nth("send", LostAnswerError("no answer"), when))
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()), ports)
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()), ports)
     sent = ["a", "b"] if when is When.AFTER else []
     assert (job.state, job.sent_count, job.doubtful_count) == (JobState.DONE, 0, 2)
     assert "2 may have been sent before and were left" in job.note
     assert (world.bodies(), world.held_bodies()) == (sent, ["a", "b"])
     world.now += SOON + 1
-    second = world.work(open_job(world.ports, world.fleet, ALL, world.job(id="job-2")))
+    second = world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-2")))
     assert (second.sent_count, second.doubtful_count, world.bodies()) == (0, 2, sent)
-    third = world.work(open_job(world.ports, world.fleet, ALL, world.job(id="job-3", again=True)))
+    third = world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-3", again=True)))
     assert (third.sent_count, world.bodies(), world.held_bodies()) == (2, [*sent, "a", "b"], [])
 
 
@@ -262,9 +262,9 @@ def test_run_counts_each_message_once_when_the_ramp_comes_to_what_the_canary_lef
     """What is in doubt, or failed, as a canary is counted again in the ramp, and not twice."""
     world = World(fleet(canary_count=2))
     first, *_ = world.quarantine("a", "b", "c", "d", "e")
-    world.ports.ledger.send_claims.claim_retries("orders", [first], world.now, world.now - 1)
+    world.ports.ledger.send_claims.claim_sends("orders", [first], world.now, world.now - 1)
     ports = faulty_ports(world.ports, nth("load", TryLaterError("slow down"), number=2))
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()), ports)
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()), ports)
     assert (job.sent_count, job.failed_count, job.doubtful_count) == (4, 0, 1)
     assert world.held_bodies() == ["a"]
 
@@ -275,7 +275,7 @@ def test_run_goes_on_when_one_body_cannot_be_read() -> None:
     world.quarantine("a", "b", "c")
     lost = world.index()[1]
     del world.ports.archive.kept[lost.key]
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()))
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
     assert (job.state, job.sent_count, job.failed_count) == (JobState.DONE, 2, 1)
     assert "could not be read: archive: nothing is kept" in job.note
     assert world.index() == (lost,)
@@ -287,11 +287,11 @@ def test_run_stops_when_a_fifo_message_cannot_be_sent() -> None:
     world.quarantine("a1", "a2", "a3", message_group="a")
     lost = world.index()[1]
     body = world.ports.archive.kept.pop(lost.key)
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()))
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
     assert (job.state, world.bodies()) == (JobState.STOPPED, ["a1"])
     assert "FIFO order" in job.note
     world.ports.archive.kept[lost.key] = body
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job(id="job-2")))
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-2")))
     assert (job.state, world.bodies()) == (JobState.DONE, ["a1", "a2", "a3"])
 
 
@@ -300,7 +300,7 @@ def test_run_keeps_what_no_longer_fits_when_the_queue_s_limit_was_lowered() -> N
     world = World()
     world.quarantine("x" * 2_000, "b")
     world.ports.queue.create(world.fleet.queue, max_bytes=1_024)
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()))
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
     assert (job.sent_count, job.failed_count, len(world.held_bodies()[0])) == (1, 1, 2_000)
     assert "more than its queue takes" in job.note
 
@@ -309,11 +309,11 @@ def test_run_lets_go_without_sending_when_a_message_was_sent_and_still_listed() 
     """The letting go that failed the first time is made good, and nothing is sent twice."""
     world = World()
     world.quarantine("a")
-    ports = faulty_ports(world.ports, nth("let_go_all", TryLaterError("slow down")))
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()), ports)
+    ports = faulty_ports(world.ports, nth("remove_entries", TryLaterError("slow down")))
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()), ports)
     assert (job.sent_count, world.held_bodies()) == (1, ["a"])
     assert "is sent, but still listed" in job.note
-    world.work(open_job(world.ports, world.fleet, ALL, world.job(id="job-2")))
+    world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-2")))
     assert (world.bodies(), world.held_bodies()) == (["a"], [])
 
 
@@ -327,7 +327,7 @@ def test_run_tells_and_goes_on_with_the_others_when_one_job_cannot_go_on() -> No
     for number, cause in enumerate(("Broken: it is", "Missing: it is")):
         ports = faulty_ports(world.ports, nth("failure_groups", ZeroDivisionError("a bug"))) if number == 0 else None
         selection = Selection(failure_group=group_id(world, cause))
-        job = open_job(world.ports, world.fleet, selection, world.job(id=f"job-{number}"))
+        job = create_job(world.ports, world.fleet, selection, world.job(id=f"job-{number}"))
         runner = world.runner(ports)
         taken = runner.take(job)
         assert taken is not None
@@ -346,14 +346,14 @@ def test_run_tells_and_goes_on_with_the_others_when_one_job_cannot_go_on() -> No
 
 def test_run_sleeps_no_longer_than_its_patience_when_nothing_is_due() -> None:
     """A long wait is left to the next tick: an invocation that sleeps is paid for."""
-    world = World(fleet(canary_count=1, canary_wait_s=PATIENCE_S + 1))
+    world = World(fleet(canary_count=1, canary_wait_s=LONGEST_SLEEP_S + 1))
     world.quarantine("a", "b")
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()), budget_s=600)
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()), budget_s=600)
     assert (job.state, world.bodies()) == (JobState.RUNNING, ["a"])
     assert sum(world.slept_s) <= 1
-    short = World(fleet(canary_count=1, canary_wait_s=PATIENCE_S - 5))
+    short = World(fleet(canary_count=1, canary_wait_s=LONGEST_SLEEP_S - 5))
     short.quarantine("a", "b")
-    assert short.work(open_job(short.ports, short.fleet, ALL, short.job())).state is JobState.DONE
+    assert short.work(create_job(short.ports, short.fleet, ALL, short.job())).state is JobState.DONE
 
 
 # --------------------------------------------------------------------------- one runner, stopped and resumed
@@ -363,7 +363,7 @@ def test_take_is_refused_when_another_invocation_is_at_the_job() -> None:
     """One runner at a time; a runner that is surely gone is replaced."""
     world = World()
     world.quarantine("a")
-    job = open_job(world.ports, world.fleet, ALL, world.job())
+    job = create_job(world.ports, world.fleet, ALL, world.job())
     first = world.runner().take(job)
     assert first is not None
     assert world.runner().take(job) is None  # an old reading of the record
@@ -376,9 +376,9 @@ def test_run_is_resumed_when_the_runner_crashed() -> None:
     """The next invocation goes on from the record; what was sent is not sent again."""
     world = World(fleet(canary_count=1))
     world.quarantine("a", "b", "c")
-    ports = faulty_ports(world.ports, nth("let_go_all", Crash(), number=2))
+    ports = faulty_ports(world.ports, nth("remove_entries", Crash(), number=2))
     with pytest.raises(Crash):
-        world.work(open_job(world.ports, world.fleet, ALL, world.job()), ports)
+        world.work(create_job(world.ports, world.fleet, ALL, world.job()), ports)
     assert (world.bodies(), world.held_bodies()) == (["a", "b", "c"], ["b", "c"])
     world.now += SOON + 1
     left = world.ports.ledger.jobs.job("orders", "job-1")
@@ -391,7 +391,7 @@ def test_stop_job_ends_a_job_when_its_runner_is_in_the_middle_of_a_batch() -> No
     """The runner keeps an operator's stop when it writes its own progress, and sends no further batch."""
     world = World()
     world.quarantine(*(f"m{i}" for i in range(30)))
-    job = open_job(world.ports, world.fleet, ALL, world.job(rate_per_s=2.0))
+    job = create_job(world.ports, world.fleet, ALL, world.job(rate_per_s=2.0))
 
     def stop_meanwhile(call: Call) -> Fault | None:
         if call.method == "send" and not world.slept_s:
@@ -416,7 +416,7 @@ def test_step_gives_way_when_another_invocation_has_taken_the_job_over() -> None
     world = World(fleet(canary_count=1))
     world.quarantine("a", "b")
     slow = world.runner()
-    taken = slow.take(open_job(world.ports, world.fleet, ALL, world.job()))
+    taken = slow.take(create_job(world.ports, world.fleet, ALL, world.job()))
     assert taken is not None
     world.now += SOON + 1
     successor = world.runner().take(taken)
@@ -439,10 +439,10 @@ def test_amend_job_reads_again_when_another_wrote_first() -> None:
         return None
 
     ports = faulty_ports(world.ports, decide)
-    job = amend_job(ports, "orders", "job-1", lambda job: replace(job, note="noted"))
+    job = update_job(ports, "orders", "job-1", lambda job: replace(job, note="noted"))
     assert job is not None
     assert (job.note, len(tries)) == ("noted", 3)
-    assert amend_job(ports, "orders", "none-such", lambda job: job) is None
+    assert update_job(ports, "orders", "none-such", lambda job: job) is None
 
 
 # --------------------------------------------------------------------------- from the dead-letter queue itself
@@ -453,7 +453,7 @@ def test_run_sends_from_the_dead_letter_queue_when_the_mode_is_manual() -> None:
     world = World(fleet(mode="manual", canary_count=2, canary_wait_s=5))
     for i in range(12):
         world.put_dead(f"m{i:02d}")
-    job = open_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job())
+    job = create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job())
     assert job.selected_count == 12
     job = world.work(job)
     assert (job.state, job.sent_count) == (JobState.DONE, 12)
@@ -499,7 +499,7 @@ def _canary_of_a_dead_letter_queue() -> tuple[World, Message]:
     world = World(fleet(mode="manual", canary_count=1, canary_wait_s=30))
     for i in range(5):
         world.put_dead(f"m{i}")
-    world.work(open_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job()))
+    world.work(create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job()))
     (copy,) = world.ports.queue.receive(world.fleet.queue, 10, 30)
     world.ports.queue.delete(world.fleet.queue, [copy.receipt])
     return world, copy
@@ -510,9 +510,11 @@ def test_run_counts_on_in_the_ledger_when_a_dead_letter_has_no_room_for_its_coun
     world = World(fleet(mode="manual"))
     world.put_dead("a", **{f"a{i}": text("x") for i in range(10)})
     for number in (1, 2):
-        world.work(open_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(id=f"job-{number}")))
+        world.work(
+            create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(id=f"job-{number}"))
+        )
         (copy,) = world.ports.queue.receive(world.fleet.queue, 10, 30)
-        assert world.ports.ledger.attempts.attempts("orders", memory_key(copy)) == number
+        assert world.ports.ledger.attempts.attempts("orders", attempts_key(copy)) == number
         world.ports.queue.put(world.dead_letters, copy.body, attributes=dict(copy.attributes))
         world.ports.queue.delete(world.fleet.queue, [copy.receipt])
 
@@ -523,7 +525,7 @@ def test_run_deletes_without_sending_when_a_dead_letter_was_sent_and_not_deleted
     world.put_dead("a")
     ports = faulty_ports(world.ports, nth("delete", Crash()))
     with pytest.raises(Crash):
-        world.work(open_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job()), ports)
+        world.work(create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job()), ports)
     world.now += 120
     left = world.ports.ledger.jobs.job("orders", "job-1")
     assert left is not None
@@ -533,10 +535,10 @@ def test_run_deletes_without_sending_when_a_dead_letter_was_sent_and_not_deleted
 
 def test_group_tells_how_its_last_redrive_went_when_some_of_it_came_back() -> None:
     """When, how many, and how many of them failed again."""
-    world = World(fleet(canary_count=2, max_redrives=0))
+    world = World(fleet(canary_count=2, max_retries=0))
     world.quarantine("a", "b", "c")
     began_at = world.now
-    open_job(world.ports, world.fleet, ALL, world.job())
+    create_job(world.ports, world.fleet, ALL, world.job())
     runner = world.runner()
     job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
@@ -545,11 +547,6 @@ def test_group_tells_how_its_last_redrive_went_when_some_of_it_came_back() -> No
     runner.step(taken)
     (sent, _) = world.ports.queue.receive(world.fleet.queue, 10, 30)
     world.put_dead(sent.body, **dict(sent.attributes), sluice_cause="Broken: it is")
-    world.settle()
+    world.process()
     (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
-    assert (group.redrive_job, group.redriven_at, group.redriven_count, group.returned_count) == (
-        "job-1",
-        began_at,
-        2,
-        1,
-    )
+    assert group.last_redrive == LastRedrive("job-1", began_at, 2, 1)

@@ -9,33 +9,33 @@ from sluice.config.fleet import Otherwise, RedrivePolicy
 from sluice.model.redriving import Attribute, JobState, Message, RedriveJob, Verdict, VerdictKind
 from sluice.ports.aws_services import QueueFacts
 from sluice.redriving.failure_groups import SOURCE, Cause, failure_group, masked
-from sluice.redriving.jobs.rules import due, overlap, paced, returned
+from sluice.redriving.jobs.rules import batch_limit, next_send_at, overlaps, with_return
 from sluice.redriving.message_copy import (
     ATTEMPTS,
     COPY_OF,
     FIRST_SENT_AT,
     Origin,
+    attempts_key,
     attempts_of,
     came_from,
     copy_of,
     first_sent_at,
-    memory_key,
     origin_of,
-    rounds,
+    send_rounds,
 )
-from sluice.redriving.verdict import History, backoff_s, judge
+from sluice.redriving.verdict import DeadLetterHistory, backoff_s, judge
 from tests.support.redrive_worlds import START, letter, text
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 QUEUE = QueueFacts(url=URL, arn=ARN, fifo=False, retention_s=345_600, max_bytes=1_000)
 FIFO = replace(QUEUE, url=f"{URL}.fifo", arn=f"{ARN}.fifo", fifo=True)
-POLICY = RedrivePolicy(max_redrives=3, base_delay_s=10, max_delay_s=60)
-NEW = History()
+POLICY = RedrivePolicy(max_retries=3, base_delay_s=10, max_delay_s=60)
+NEW = DeadLetterHistory()
 
 
 def judged(
-    message: Message, policy: RedrivePolicy, to: QueueFacts, history: History = NEW, uniform: float = 0.5
+    message: Message, policy: RedrivePolicy, to: QueueFacts, history: DeadLetterHistory = NEW, uniform: float = 0.5
 ) -> Verdict:
     """The verdict on a message, in its own failure group."""
     return judge(message, policy, to, failure_group(message), history=history, uniform=uniform)
@@ -195,8 +195,8 @@ def test_memory_key_is_the_same_when_only_the_stamps_differ_and_another_when_the
         letter("a", attributes={"x": Attribute("Binary", binary=b"1")}),
         letter("a", attributes={"x": text("1")}, message_group="g"),
     )
-    assert memory_key(plain) == memory_key(stamped)
-    assert len({memory_key(message) for message in (plain, *others)}) == 6
+    assert attempts_key(plain) == attempts_key(stamped)
+    assert len({attempts_key(message) for message in (plain, *others)}) == 6
 
 
 # --------------------------------------------------------------------------- the copy
@@ -264,7 +264,7 @@ def test_copy_of_is_none_only_when_the_bare_message_is_more_than_the_queue_takes
 
 
 @pytest.mark.parametrize(
-    ("redrives", "kind", "attempt"),
+    ("attempts", "kind", "attempt"),
     [
         (0, VerdictKind.RETRY, 1),
         (2, VerdictKind.RETRY, 3),
@@ -272,17 +272,17 @@ def test_copy_of_is_none_only_when_the_bare_message_is_more_than_the_queue_takes
         (99, VerdictKind.QUARANTINE, 99),
     ],
 )
-def test_judge_retries_max_redrives_times_when_a_message_keeps_failing(
-    redrives: int, kind: VerdictKind, attempt: int
+def test_judge_retries_max_retries_times_when_a_message_keeps_failing(
+    attempts: int, kind: VerdictKind, attempt: int
 ) -> None:
     """Three retries, then quarantine."""
-    verdict = judged(letter(), POLICY, QUEUE, History(redrives, None), 0.5)
+    verdict = judged(letter(), POLICY, QUEUE, DeadLetterHistory(attempts, None), 0.5)
     assert (verdict.kind, verdict.attempt) == (kind, attempt)
 
 
 def test_judge_quarantines_at_once_when_the_policy_allows_no_retry() -> None:
-    """max_redrives 0 turns retries off."""
-    verdict = judged(letter(), RedrivePolicy(max_redrives=0), QUEUE, History(0, None), 0.0)
+    """max_retries 0 turns retries off."""
+    verdict = judged(letter(), RedrivePolicy(max_retries=0), QUEUE, DeadLetterHistory(0, None), 0.0)
     assert verdict.kind is VerdictKind.QUARANTINE
 
 
@@ -301,19 +301,19 @@ def test_judge_quarantines_at_once_when_the_policy_allows_no_retry() -> None:
 def test_judge_sends_back_only_to_where_a_message_came_from_when_that_is_known(source: str | None, kind: str) -> None:
     """A shared dead-letter queue does not mix its sources up."""
     for message in (letter(source=source), letter(attributes={SOURCE: text(source)} if source else {})):
-        assert judged(message, POLICY, QUEUE, History(0, None), 0.5).kind == kind
+        assert judged(message, POLICY, QUEUE, DeadLetterHistory(0, None), 0.5).kind == kind
         assert came_from(message, QUEUE) is (kind == "retry")
 
 
 def test_judge_believes_sqs_over_the_message_when_they_name_different_sources() -> None:
     """What SQS tells cannot be forged by a producer."""
     message = letter(source=ARN, attributes={SOURCE: text(f"{ARN}-2")})
-    assert judged(message, POLICY, QUEUE, History(0, None), 0.5).kind is VerdictKind.RETRY
+    assert judged(message, POLICY, QUEUE, DeadLetterHistory(0, None), 0.5).kind is VerdictKind.RETRY
 
 
 def test_judge_quarantines_whole_when_a_message_is_more_than_its_queue_takes() -> None:
     """It is kept and said why; nothing is cut off."""
-    verdict = judged(letter("x" * 1_001), POLICY, QUEUE, History(0, None), 0.5)
+    verdict = judged(letter("x" * 1_001), POLICY, QUEUE, DeadLetterHistory(0, None), 0.5)
     assert verdict.kind is VerdictKind.QUARANTINE
     assert "1001 bytes" in verdict.sentence
 
@@ -321,24 +321,24 @@ def test_judge_quarantines_whole_when_a_message_is_more_than_its_queue_takes() -
 def test_judge_follows_into_the_same_group_when_an_earlier_message_of_the_message_group_is_there() -> None:
     """FIFO: what is behind a quarantined message waits behind it, in its failure group."""
     held = Cause("first-12ab", "First: it was")
-    verdict = judged(letter(cause="Other: it is"), POLICY, FIFO, History(0, held), 0.5)
+    verdict = judged(letter(cause="Other: it is"), POLICY, FIFO, DeadLetterHistory(0, held), 0.5)
     assert (verdict.kind, verdict.failure_group, verdict.cause) == (VerdictKind.QUARANTINE, *held)
 
 
 def test_judge_retries_at_once_when_the_queue_is_fifo() -> None:
     """FIFO queues know no delay per message."""
-    assert judged(letter(message_group="g"), POLICY, FIFO, History(2, None), 0.99).delay_s == 0.0
+    assert judged(letter(message_group="g"), POLICY, FIFO, DeadLetterHistory(2, None), 0.99).delay_s == 0.0
 
 
 @pytest.mark.parametrize(
-    ("redrives", "uniform", "delay_s"),
+    ("attempts", "uniform", "delay_s"),
     [(0, 0.0, 0.0), (0, 0.5, 5.0), (1, 0.5, 10.0), (2, 0.5, 20.0), (3, 0.5, 30.0), (64, 0.5, 30.0), (5_000, 0.5, 30.0)],
 )
 def test_backoff_s_is_a_share_of_the_exponential_delay_when_retries_add_up(
-    redrives: int, uniform: float, delay_s: float
+    attempts: int, uniform: float, delay_s: float
 ) -> None:
     """Full jitter: uniform(0, min(60, 10 * 2^redrives))."""
-    assert backoff_s(POLICY, redrives, uniform) == delay_s
+    assert backoff_s(POLICY, attempts, uniform) == delay_s
 
 
 # --------------------------------------------------------------------------- order, pace, jobs
@@ -347,14 +347,14 @@ def test_backoff_s_is_a_share_of_the_exponential_delay_when_retries_add_up(
 def test_rounds_send_one_of_each_message_group_when_the_queue_is_fifo() -> None:
     """Within a message group each waits for the one before it; groups do not wait for each other."""
     messages = [letter(message_group=group) for group in ("a", "b", "a", "a", "c", "b")]
-    assert rounds(messages, FIFO) == ((0, 1, 4), (2, 5), (3,))
+    assert send_rounds(messages, FIFO) == ((0, 1, 4), (2, 5), (3,))
 
 
 def test_rounds_are_one_when_the_queue_is_standard() -> None:
     """On a standard queue a message group is a tenant, and orders nothing."""
     messages = [letter(message_group=group) for group in ("a", "a", None)]
-    assert rounds(messages, QUEUE) == ((0, 1, 2),)
-    assert rounds([], QUEUE) == ()
+    assert send_rounds(messages, QUEUE) == ((0, 1, 2),)
+    assert send_rounds([], QUEUE) == ()
 
 
 POLICY_OF_CAUSES = RedrivePolicy(permanent=("UnknownItem*", "*schema*"), transient=("timeout*",), burst_count=5)
@@ -374,24 +374,26 @@ def test_judge_goes_by_the_policy_when_it_names_causes(
     cause: str, recent_count: int, kind: VerdictKind, said: str
 ) -> None:
     """Permanent causes are not retried, a group that bursts is not, and transient ones are whatever happens."""
-    verdict = judged(letter(cause=cause), POLICY_OF_CAUSES, QUEUE, History(recent_count=recent_count))
+    verdict = judged(letter(cause=cause), POLICY_OF_CAUSES, QUEUE, DeadLetterHistory(recent_count=recent_count))
     assert verdict.kind is kind
     assert said in verdict.sentence
 
 
 def test_judge_retries_transient_causes_alone_when_the_rest_is_for_quarantine() -> None:
     """`otherwise: quarantine` turns the policy round; retries still come to an end."""
-    policy = RedrivePolicy(transient=("timeout*",), otherwise=Otherwise.QUARANTINE, max_redrives=2)
+    policy = RedrivePolicy(transient=("timeout*",), otherwise=Otherwise.QUARANTINE, max_retries=2)
     assert judged(letter(cause="odd"), policy, QUEUE).kind is VerdictKind.QUARANTINE
     assert judged(letter(), policy, QUEUE).kind is VerdictKind.QUARANTINE
-    assert judged(letter(cause="Timeout: db"), policy, QUEUE, History(redrives=1)).kind is VerdictKind.RETRY
-    assert judged(letter(cause="Timeout: db"), policy, QUEUE, History(redrives=2)).kind is VerdictKind.QUARANTINE
+    assert judged(letter(cause="Timeout: db"), policy, QUEUE, DeadLetterHistory(attempts=1)).kind is VerdictKind.RETRY
+    assert (
+        judged(letter(cause="Timeout: db"), policy, QUEUE, DeadLetterHistory(attempts=2)).kind is VerdictKind.QUARANTINE
+    )
 
 
 def test_judge_never_trips_when_the_policy_says_so() -> None:
     """burst_count 0: every message is retried by itself."""
     policy = RedrivePolicy(burst_count=0)
-    assert judged(letter(cause="odd"), policy, QUEUE, History(recent_count=9_999)).kind is VerdictKind.RETRY
+    assert judged(letter(cause="odd"), policy, QUEUE, DeadLetterHistory(recent_count=9_999)).kind is VerdictKind.RETRY
 
 
 @pytest.mark.parametrize(
@@ -403,13 +405,13 @@ def test_due_is_a_second_s_worth_and_a_load_at_most_when_a_job_may_send(
 ) -> None:
     """No second sees more than the rate, or one message; FIFO loads are small, since a doubt holds others up."""
     job = replace(JOB, rate_per_s=rate_per_s)
-    assert (due(job, QUEUE), due(job, FIFO)) == (count, fifo_count)
+    assert (batch_limit(job, QUEUE), batch_limit(job, FIFO)) == (count, fifo_count)
 
 
 def test_paced_does_not_catch_up_when_a_job_was_left_alone_for_a_while() -> None:
     """A minute between two ticks is no credit for a burst."""
-    assert paced(replace(JOB, next_at=START), 4, began_at=START + 60) == START + 61
-    assert paced(replace(JOB, next_at=START + 5), 4, began_at=START) == START + 6
+    assert next_send_at(replace(JOB, next_at=START), 4, began_at=START + 60) == START + 61
+    assert next_send_at(replace(JOB, next_at=START + 5), 4, began_at=START) == START + 6
 
 
 @pytest.mark.parametrize(
@@ -432,24 +434,24 @@ def test_overlap_is_seen_when_two_jobs_select_the_same(
 ) -> None:
     """A second request for what is being sent is refused; for anything else it is not."""
     first, second = replace(JOB, **one), replace(JOB, **other)  # type: ignore[arg-type] # the table's
-    assert overlap(first, second) is expected
-    assert overlap(second, first) is expected
+    assert overlaps(first, second) is expected
+    assert overlaps(second, first) is expected
 
 
 def test_returned_stops_the_job_when_it_is_for_one_failure_group() -> None:
     """A group that fails again is stopped at once."""
-    job = returned(replace(JOB, failure_group="a"), "a", "Message m came back.", START + 9)
+    job = with_return(replace(JOB, failure_group="a"), "a", "Message m came back.", START + 9)
     assert (job.state, job.returned_count, job.stopped_groups) == (JobState.STOPPED, 1, ("a",))
     assert job.note == "Stopped: a message it sent failed again. Message m came back."
 
 
 def test_returned_leaves_that_group_out_when_the_job_is_for_all() -> None:
     """The other groups go on."""
-    job = returned(returned(JOB, "a", "", START), "a", "", START)
+    job = with_return(with_return(JOB, "a", "", START), "a", "", START)
     assert (job.state, job.returned_count, job.stopped_groups) == (JobState.RUNNING, 2, ("a",))
 
 
 def test_returned_is_noted_and_changes_nothing_else_when_the_job_is_over() -> None:
     """A late return is on record."""
-    job = returned(replace(JOB, state=JobState.DONE, failure_group="a", note="3 of 3 sent."), "a", "", START)
+    job = with_return(replace(JOB, state=JobState.DONE, failure_group="a", note="3 of 3 sent."), "a", "", START)
     assert (job.state, job.returned_count, job.note) == (JobState.DONE, 1, "3 of 3 sent.")

@@ -6,12 +6,12 @@ from sluice.memory import Fault, When, faulty_ports
 from sluice.model.redriving import JobState
 from sluice.ports.errors import LostAnswerError, TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.dead_letters import End
-from sluice.redriving.jobs.lifecycle import RequestError, Selection, open_job
+from sluice.redriving.dead_letters import LetterOutcome
+from sluice.redriving.jobs.lifecycle import RequestError, Selection, create_job
 from sluice.redriving.message_copy import ATTEMPTS
 from sluice.redriving.message_editor import Editor, key_of
-from sluice.redriving.retention import LOOK_EVERY_S, Keeper, is_due
-from sluice.redriving.source_queues import Way
+from sluice.redriving.retention import CHECK_EVERY_S, RetentionGuard, is_due
+from sluice.redriving.source_queues import QueueRoute
 from sluice.redriving.verdict import left_s, margin_s
 from tests.support.redrive_worlds import SOON, START, World, fleet, letter
 
@@ -21,8 +21,8 @@ RETENTION_S = 4 * DAY_S
 
 def editor(world: World, ports: Ports | None = None) -> Editor:
     """An invocation that begins now."""
-    ways = (Way(world.fleet, world.to),)
-    return Editor(ports or world.ports, world.fleet, ways, "edit-1", world.now + SOON, world.clock)
+    routes = (QueueRoute(world.fleet, world.to),)
+    return Editor(ports or world.ports, world.fleet, routes, "edit-1", world.now + SOON, world.clock)
 
 
 # --------------------------------------------------------------------------- edited
@@ -91,12 +91,12 @@ def test_message_is_quarantined_anew_when_it_is_restored() -> None:
     """Under an id of its own, so that it can be sent again although the first one was."""
     world = World()
     message_id = world.quarantine_with("a", "Broken: it is", shop="Berlin")
-    world.work(open_job(world.ports, world.fleet, Selection(), world.job()))
+    world.work(create_job(world.ports, world.fleet, Selection(), world.job()))
     assert (world.bodies(), world.index()) == (["a"], ())
     entry = editor(world).restore(key_of("orders", message_id, START), "ada")
     assert entry.message_id.startswith(f"{message_id}-r")
     assert (world.held_bodies(), entry.cause) == (["a"], "Broken: it is")
-    job = world.work(open_job(world.ports, world.fleet, Selection(), world.job(id="job-2")))
+    job = world.work(create_job(world.ports, world.fleet, Selection(), world.job(id="job-2")))
     assert (job.state, world.bodies()) == (JobState.DONE, ["a", "a"])
 
 
@@ -105,13 +105,13 @@ def test_fifo_message_is_restored_to_where_its_message_group_is_held() -> None:
     world = World(fleet(fifo=True))
     (message_id,) = world.quarantine("a", cause="Broken: it is", message_group="g")
     key = world.index()[0].key
-    world.work(open_job(world.ports, world.fleet, Selection(message_id=message_id), world.job()))
+    world.work(create_job(world.ports, world.fleet, Selection(message_id=message_id), world.job()))
     world.quarantine("b", cause="KeyError", message_group="g")
     held = world.index()[0].failure_group
     entry = editor(world).restore(key, "ada")
     assert (entry.failure_group, entry.cause) == (held, "KeyError")
     world.now += 1
-    job = world.work(open_job(world.ports, world.fleet, Selection(failure_group=held), world.job(id="job-2")))
+    job = world.work(create_job(world.ports, world.fleet, Selection(failure_group=held), world.job(id="job-2")))
     assert (job.state, world.bodies(), world.index()) == (JobState.DONE, ["a", "b", "a"], ())
 
 
@@ -135,10 +135,10 @@ def waiting(*, fifo: bool = False, **policy: object) -> World:
     return world
 
 
-def keeper(world: World, ports: Ports | None = None) -> Keeper:
+def guard(world: World, ports: Ports | None = None) -> RetentionGuard:
     """An invocation that begins now."""
     dead = world.ports.queue.facts(world.dead_letters)
-    return Keeper(ports or world.ports, world.fleet, dead, world.desk(ports), world.clock)
+    return RetentionGuard(ports or world.ports, world.fleet, dead, world.processor(ports), world.clock)
 
 
 def dead_letter(world: World, body: str, after_s: float) -> None:
@@ -155,10 +155,12 @@ def test_dead_letter_is_put_away_before_sqs_deletes_it() -> None:
     dead_letter(world, "old", 2 * DAY_S)
     dead_letter(world, "young", 0)
     world.now += DAY_S + 1
-    look = keeper(world).look()
+    look = guard(world).check()
     assert look is not None
-    assert [(one.end, one.reason) for one in look.put_away] == [(End.QUARANTINED, "Put away before SQS deletes it.")]
-    assert look.looked_at_count == 2
+    assert [(one.outcome, one.reason) for one in look.quarantined] == [
+        (LetterOutcome.QUARANTINED, "Put away before SQS deletes it.")
+    ]
+    assert look.checked_count == 2
     assert look.least_left_s == 3 * DAY_S - 1
     assert look.used_fraction == pytest.approx(0.75, abs=0.001)
     assert (world.held_bodies(), world.bodies(world.dead_letters)) == (["old"], ["young"])
@@ -171,7 +173,7 @@ def test_quarantined_message_knows_what_time_sqs_had_left_it() -> None:
     world = waiting()
     dead_letter(world, "old", 3 * DAY_S)
     world.now += DAY_S - 60
-    keeper(world).look()
+    guard(world).check()
     (entry,) = world.index()
     assert entry.expires_at == START + RETENTION_S
 
@@ -183,9 +185,9 @@ def test_dead_letter_that_cannot_be_stored_stays_where_it_is() -> None:
     ports = faulty_ports(
         world.ports, lambda call: Fault(When.BEFORE, TryLaterError("no")) if call.method == "store" else None
     )
-    look = keeper(world, ports).look()
+    look = guard(world, ports).check()
     assert look is not None
-    assert [one.end for one in look.put_away] == [End.KEPT]
+    assert [one.outcome for one in look.quarantined] == [LetterOutcome.KEPT]
     assert world.bodies(world.dead_letters) == ["old"]
 
 
@@ -193,14 +195,14 @@ def test_dead_letters_are_not_looked_at_while_a_redrive_takes_them() -> None:
     """What is hidden from it would be taken for gone."""
     world = waiting()
     dead_letter(world, "old", RETENTION_S - 60)
-    open_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job())
-    assert keeper(world).look() is None
+    create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job())
+    assert guard(world).check() is None
     assert len(world.receive()) == 1
 
 
 def test_dead_letters_that_are_taken_as_they_come_are_not_looked_at() -> None:
     """In auto mode none waits."""
-    assert keeper(World()).look() is None
+    assert guard(World()).check() is None
 
 
 def test_dead_letters_are_taken_in_on_a_persons_word() -> None:
@@ -208,8 +210,8 @@ def test_dead_letters_are_taken_in_on_a_persons_word() -> None:
     world = waiting()
     for n in range(3):
         world.put_dead(f"m{n}", sluice_cause="Broken: it is" if n else "KeyError")
-    settled = keeper(world).take_in(world.now + 8, "ada")
-    assert [one.end for one in settled] == [End.QUARANTINED] * 3
+    results = guard(world).quarantine_all(world.now + 8, "ada")
+    assert [one.outcome for one in results] == [LetterOutcome.QUARANTINED] * 3
     assert (world.held_bodies(), world.bodies(world.dead_letters)) == (["m0", "m1", "m2"], [])
     assert {group.cause: group.count for group in world.ports.ledger.failure_groups.failure_groups("orders")} == {
         "Broken: it is": 2, "KeyError": 1,
@@ -240,7 +242,7 @@ def test_look_is_due_every_ten_minutes_or_each_tick_when_time_is_short() -> None
     """A look costs some calls; where ten minutes are much of the margin, it is worth them."""
     world = waiting()
     queue = world.ports.queue.facts(world.dead_letters)
-    ticks = [START - START % LOOK_EVERY_S + 60 * n + 7 for n in range(20)]
+    ticks = [START - START % CHECK_EVERY_S + 60 * n + 7 for n in range(20)]
     assert [n for n, at in enumerate(ticks) if is_due(world.fleet.redrive, queue, at, 60)] == [0, 10]
     short = World(fleet(mode="manual", quarantine_before_s=600)).fleet.redrive
     assert all(is_due(short, queue, at, 60) for at in ticks)

@@ -7,12 +7,12 @@ from typing import Any, cast
 import pytest
 
 from sluice.memory import Call, Fault, MemoryQueue, When, faulty_ports
-from sluice.model.redriving import Attribute, Claim, Consignment, JobPhase, JobState, Message, RedriveJob
+from sluice.model.redriving import Attribute, BatchClaimRecord, Claim, JobPhase, JobState, Message, RedriveJob
 from sluice.ports.aws_services import BatchAnswer, Queue
 from sluice.ports.errors import TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.jobs.dlq_loading import LOAD_S
-from sluice.redriving.jobs.lifecycle import Selection, open_job
+from sluice.redriving.jobs.lifecycle import Selection, create_job
 from sluice.redriving.jobs.rules import joined
 from tests.support.redrive_worlds import World, fleet, letter, text
 
@@ -59,17 +59,17 @@ def dead_world(count: int, **policy: Any) -> World:
 
 def begun(world: World, **changes: Any) -> RedriveJob:
     """A job on record for the whole dead-letter queue, its canaries watched already."""
-    job = open_job(world.ports, world.fleet, DEAD, world.job(rate_per_s=100.0, **changes))
+    job = create_job(world.ports, world.fleet, DEAD, world.job(rate_per_s=100.0, **changes))
     return world.ports.ledger.jobs.keep_job(replace(job, phase=JobPhase.RAMP, cursor="watched"))
 
 
 def test_load_is_counted_as_one_when_it_is_moved_in_parts() -> None:
     """Each part claims what it sends, over the last one's claim; nothing is left of it, and the rate is that of all."""
     world = dead_world(11)
-    claimed: list[Consignment] = []
+    claimed: list[BatchClaimRecord] = []
 
     def note(call: Call) -> None:
-        if call.method == "consign":
+        if call.method == "claim_batch":
             claimed.append(call.args[0])
 
     ports = faulty_ports(divided(world, 3), note)
@@ -83,13 +83,13 @@ def test_load_is_counted_as_one_when_it_is_moved_in_parts() -> None:
     assert [len(record.claimed) for record in claimed] == [4, 4, 3]
     assert len({record.name for record in claimed}) == 1
     ids = [message_id for record in claimed for message_id in record.claimed]
-    assert world.ports.ledger.send_claims.retry_marks("orders", ids, world.now) == {}
+    assert world.ports.ledger.send_claims.claims_of("orders", ids, world.now) == {}
 
 
 def test_claim_is_not_written_over_when_something_of_it_is_in_doubt() -> None:
     """The next part claims under another name; what nobody knows of stays claimed, and what is gone is forgotten."""
     world = dead_world(6)
-    claimed: list[Consignment] = []
+    claimed: list[BatchClaimRecord] = []
 
     class Silent(Divided):
         def send(self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float]) -> BatchAnswer:
@@ -97,7 +97,7 @@ def test_claim_is_not_written_over_when_something_of_it_is_in_doubt() -> None:
             return replace(answer, done=answer.done - {0}) if len(claimed) == 1 else answer
 
     def note(call: Call) -> None:
-        if call.method == "consign":
+        if call.method == "claim_batch":
             claimed.append(call.args[0])
 
     silent = replace(cast("Ports", world.ports), queue=cast("Queue", Silent(world.ports.queue, 3)))
@@ -109,7 +109,7 @@ def test_claim_is_not_written_over_when_something_of_it_is_in_doubt() -> None:
     first, second, third = claimed
     assert first.name != second.name == third.name
     ids = [message_id for record in claimed for message_id in record.claimed]
-    assert world.ports.ledger.send_claims.retry_marks("orders", ids, world.now) == {first.claimed[0]: Claim.BUSY}
+    assert world.ports.ledger.send_claims.claims_of("orders", ids, world.now) == {first.claimed[0]: Claim.BUSY}
 
 
 def test_no_further_part_is_begun_when_a_load_takes_long() -> None:
@@ -133,7 +133,7 @@ def test_no_further_part_is_begun_when_a_load_takes_long() -> None:
 def test_canaries_are_watched_when_they_are_moved_in_parts() -> None:
     """The ramp begins after the wait, whatever the canary was divided into."""
     world = dead_world(9, canary_count=3, canary_wait_s=5)
-    job = world.work(open_job(world.ports, world.fleet, DEAD, world.job(rate_per_s=100.0)), divided(world, 2))
+    job = world.work(create_job(world.ports, world.fleet, DEAD, world.job(rate_per_s=100.0)), divided(world, 2))
     assert (job.state, job.sent_count) == (JobState.DONE, 9)
     assert sum(world.slept_s) >= 5
 
@@ -147,7 +147,7 @@ def test_fifo_load_is_moved_as_one_whatever_the_queue_would_divide() -> None:
     def never(_part: int) -> None:
         assert _part == 0
 
-    world.work(open_job(world.ports, world.fleet, DEAD, world.job()), divided(world, 3, never))
+    world.work(create_job(world.ports, world.fleet, DEAD, world.job()), divided(world, 3, never))
     # One of a message group is received at a time, and each is deleted before the next.
     assert world.bodies() == [f"m{number}" for number in range(len(world.bodies()))]
     assert world.bodies()
@@ -194,7 +194,7 @@ def test_job_stops_when_what_came_back_cannot_be_shown_again() -> None:
     assert world.bodies() == []
 
 
-@pytest.mark.parametrize("method", ["receive", "retry_marks"])
+@pytest.mark.parametrize("method", ["receive", "claims_of"])
 def test_other_parts_count_when_one_meets_an_error(method: str) -> None:
     """The job goes on with a note; what that part had received comes back by itself, and goes in the next steps."""
     world = dead_world(0)
@@ -262,8 +262,8 @@ def test_claims_part_two_sendings_when_two_parts_have_the_same_message_in_hand()
     (message,) = world.ports.queue.receive(world.dead_letters, 1, 30.0)
     marks: list[Mapping[str, Claim]] = []
     for name in ("part-1", "part-2"):
-        record = Consignment("orders", name, world.now, world.now + 30, (message.id,))
-        marks.append(world.ports.ledger.send_claims.consign(record))
+        record = BatchClaimRecord("orders", name, world.now, world.now + 30, (message.id,))
+        marks.append(world.ports.ledger.send_claims.claim_batch(record))
     assert [mark[message.id] for mark in marks] == [Claim.GRANTED, Claim.BUSY]
 
 

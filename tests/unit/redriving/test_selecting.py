@@ -13,14 +13,14 @@ from sluice.ports.errors import TryLaterError
 from sluice.redriving.jobs.lifecycle import (
     RequestError,
     Selection,
-    open_job,
+    create_job,
     pause_job,
     preview,
     resume_job,
     stop_job,
     target_in,
 )
-from sluice.redriving.jobs.rules import MOVE_COUNT_MIN, outlook
+from sluice.redriving.jobs.rules import MOVE_COUNT_MIN, forecast
 from tests.support.redrive_worlds import SOON, START, World, fleet
 
 ALL = Selection()
@@ -55,7 +55,7 @@ def test_job_sends_just_what_is_selected_when_it_is_narrowed(selection: Selectio
     world = filled()
     seen = preview(world.ports, world.fleet, selection, world.now)
     assert (seen.count, sum(group.count for group in seen.groups)) == (len(bodies), len(bodies))
-    job = world.work(open_job(world.ports, world.fleet, selection, world.job()))
+    job = world.work(create_job(world.ports, world.fleet, selection, world.job()))
     assert (job.state, job.sent_count, sorted(world.bodies())) == (JobState.DONE, len(bodies), bodies)
     assert world.held_bodies() == [body for body in "abcd" if body not in bodies]
 
@@ -66,30 +66,30 @@ def test_job_sends_the_messages_that_are_listed_when_ids_are_given() -> None:
     ids = {world.ports.archive.load(entry.key).body: entry.message_id for entry in world.index()}
     selection = Selection(message_ids=(ids["d"], ids["a"]))
     assert preview(world.ports, world.fleet, selection, world.now).count == 2
-    job = world.work(open_job(world.ports, world.fleet, selection, world.job()))
+    job = world.work(create_job(world.ports, world.fleet, selection, world.job()))
     assert (job.state, world.bodies(), world.held_bodies()) == (JobState.DONE, ["d", "a"], ["b", "c"])
     with pytest.raises(RequestError, match="message_id: no message"):
-        open_job(world.ports, world.fleet, selection, world.job(id="job-2"))
+        create_job(world.ports, world.fleet, selection, world.job(id="job-2"))
 
 
 def test_selection_that_holds_nothing_is_refused() -> None:
     """A job about nothing would only be found to be done."""
     world = filled()
     with pytest.raises(RequestError, match="nothing of that is in fleet orders's quarantine"):
-        open_job(world.ports, world.fleet, Selection(cause="nobody*"), world.job())
+        create_job(world.ports, world.fleet, Selection(cause="nobody*"), world.job())
 
 
-def test_group_that_is_set_aside_is_left_out_of_all() -> None:
+def test_group_is_left_out_of_all_when_it_is_muted() -> None:
     """Unless it is named, or was seen again since."""
     world = filled()
-    aside = next(
+    muted = next(
         group for group in world.ports.ledger.failure_groups.failure_groups("orders") if "street" in group.cause
     )
-    world.ports.ledger.failure_groups.archive_group("orders", aside.id, world.now)
+    world.ports.ledger.failure_groups.mute_group("orders", muted.id, world.now)
     seen = preview(world.ports, world.fleet, ALL, world.now)
-    assert (seen.count, seen.left_groups) == (2, (aside.id,))
-    assert preview(world.ports, world.fleet, Selection(failure_group=aside.id), world.now).count == 2
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()))
+    assert (seen.count, seen.muted_groups) == (2, (muted.id,))
+    assert preview(world.ports, world.fleet, Selection(failure_group=muted.id), world.now).count == 2
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
     assert (job.state, job.sent_count, world.held_bodies()) == (JobState.DONE, 2, ["b", "d"])
     world.quarantine_with("e", "KeyError: 'street'")
     assert preview(world.ports, world.fleet, ALL, world.now).count == 3
@@ -97,10 +97,10 @@ def test_group_that_is_set_aside_is_left_out_of_all() -> None:
 
 def fifo_world(*letters: tuple[str, str, str]) -> World:
     """A FIFO quarantine of (body, message group, shop), in this order."""
-    world = World(fleet(fifo=True, max_redrives=0))
+    world = World(fleet(fifo=True, max_retries=0))
     for body, message_group, shop in letters:
         world.put_dead(body, message_group=message_group, sluice_cause="Broken: it is", shop=shop)
-        world.settle()
+        world.process()
         world.now += 1
     return world
 
@@ -111,13 +111,13 @@ def test_fifo_job_sends_what_is_selected_up_to_the_first_that_is_not() -> None:
     selection = Selection(attribute=("shop", "x"))
     seen = preview(world.ports, world.fleet, selection, world.now)
     assert (seen.count, seen.behind_count) == (1, 2)
-    job = world.work(open_job(world.ports, world.fleet, selection, world.job()))
+    job = world.work(create_job(world.ports, world.fleet, selection, world.job()))
     assert (job.state, world.bodies(), world.held_bodies()) == (JobState.DONE, ["a1"], ["b1", "a2", "b2", "a3"])
     assert "2 more match, behind messages of their message group that do not: they stay." in job.note
     with pytest.raises(RequestError, match="attribute: all 2 that match stand behind messages of their FIFO message"):
-        open_job(world.ports, world.fleet, selection, world.job(id="job-2"))
+        create_job(world.ports, world.fleet, selection, world.job(id="job-2"))
     world.now += 1
-    world.work(open_job(world.ports, world.fleet, ALL, world.job(id="job-3")))
+    world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-3")))
     assert (world.bodies(), world.held_bodies()) == (["a1", "b1", "a2", "b2", "a3"], [])
 
 
@@ -126,8 +126,8 @@ def test_fifo_messages_are_sent_by_id_in_their_order_or_not_at_all() -> None:
     world = fifo_world(("a1", "a", "x"), ("a2", "a", "x"), ("b1", "b", "x"), ("a3", "a", "x"))
     a1, a2, b1, a3 = (entry.message_id for entry in world.index())
     with pytest.raises(RequestError, match=f"message_ids: {a3} would overtake {a2} of its FIFO message group; name"):
-        open_job(world.ports, world.fleet, Selection(message_ids=(a3, a1)), world.job())
-    job = world.work(open_job(world.ports, world.fleet, Selection(message_ids=(b1, a2, a1)), world.job()))
+        create_job(world.ports, world.fleet, Selection(message_ids=(a3, a1)), world.job())
+    job = world.work(create_job(world.ports, world.fleet, Selection(message_ids=(b1, a2, a1)), world.job()))
     assert (job.state, world.bodies(), world.held_bodies()) == (JobState.DONE, ["a1", "b1", "a2"], ["a3"])
 
 
@@ -142,7 +142,7 @@ def test_fifo_order_is_kept_whatever_a_narrowed_job_selects(seed: int) -> None:
     seen = preview(world.ports, world.fleet, selection, world.now)
     if not seen.count:
         return
-    job = open_job(world.ports, world.fleet, selection, world.job(rate_per_s=random.choice([1, 3])))
+    job = create_job(world.ports, world.fleet, selection, world.job(rate_per_s=random.choice([1, 3])))
     while job.state is JobState.RUNNING:
         world.now += SOON + 1
         job = world.work(job, budget_s=1.0)
@@ -166,7 +166,7 @@ def test_job_sends_to_another_fleets_queue_when_that_is_asked_for() -> None:
     """Of the same kind, by the fleet's name; what came from elsewhere goes there too."""
     world = filled()
     other = replace_fleet(world, "invoices")
-    open_job(world.ports, world.fleet, ALL, world.job(), target_in(other, None))
+    create_job(world.ports, world.fleet, ALL, world.job(), target_in(other, None))
     world.fleet_to = other
     job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
@@ -182,15 +182,15 @@ def test_dead_letter_of_a_namesake_elsewhere_goes_only_where_a_person_sends_it(s
     """A queue of the same name in another account or region is another queue: kept, and never sent to this one."""
     world = World()
     world.put_dead("a", sluice_source=source)
-    (settlement,) = world.settle()
-    assert (settlement.end, world.held_bodies()) == ("quarantined", ["a"])
-    assert f"it came from {source}" in settlement.reason
+    (result,) = world.process()
+    assert (result.outcome, world.held_bodies()) == ("quarantined", ["a"])
+    assert f"it came from {source}" in result.reason
     world.now += 1
-    job = world.work(open_job(world.ports, world.fleet, ALL, world.job()))
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
     assert (job.failed_count, world.bodies(), world.held_bodies()) == (1, [], ["a"])
     assert f"came from {source}, none of orders; to_queue says where to send it" in job.note
     world.fleet_to = replace_fleet(world, "invoices")
-    world.work(open_job(world.ports, world.fleet, ALL, world.job(id="job-2"), target_in(world.fleet_to, None)))
+    world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-2"), target_in(world.fleet_to, None)))
     assert (world.bodies(world.fleet_to.queue), world.held_bodies()) == (["a"], [])
 
 
@@ -198,7 +198,7 @@ def test_job_to_a_queue_of_another_kind_is_refused() -> None:
     """A standard message has no message group, a FIFO one would lose its order."""
     world = filled()
     with pytest.raises(RequestError, match=r"to: must be a standard queue, as orders is; orders\.fifo of fleet"):
-        open_job(world.ports, world.fleet, ALL, world.job(), target_in(fleet(fifo=True), None))
+        create_job(world.ports, world.fleet, ALL, world.job(), target_in(fleet(fifo=True), None))
 
 
 def replace_fleet(world: World, name: str) -> Any:
@@ -214,17 +214,17 @@ def replace_fleet(world: World, name: str) -> Any:
 def test_job_goes_on_where_it_was_when_it_is_resumed() -> None:
     """Nothing is sent in between; who did what is on the record."""
     world = filled()
-    open_job(world.ports, world.fleet, ALL, world.job(rate_per_s=1))
+    create_job(world.ports, world.fleet, ALL, world.job(rate_per_s=1))
     job = world.work(pause_job(world.ports, world.fleet, "job-1", "ada", world.now), expect_taken=False)
     assert (job.state, job.note, world.bodies()) == (JobState.PAUSED, "Paused by ada.", [])
     with pytest.raises(RequestError, match="is paused: only one that is running can be paused"):
         pause_job(world.ports, world.fleet, "job-1", "ada", world.now)
     with pytest.raises(RequestError, match="job job-1 is sending some of these already"):
-        open_job(world.ports, world.fleet, ALL, world.job(id="job-2"))
+        create_job(world.ports, world.fleet, ALL, world.job(id="job-2"))
     world.now += 3_600
     job = world.work(resume_job(world.ports, world.fleet, "job-1", "bob", world.now))
     assert (job.state, len(world.bodies())) == (JobState.DONE, 4)
-    assert [(act.who, act.what) for act in job.acts] == [
+    assert [(one.by, one.action) for one in job.actions] == [
         ("a test", "asked for it"), ("ada", "paused it"), ("bob", "resumed it"),
     ]  # fmt: skip
     with pytest.raises(RequestError, match="is done: only one that is paused can be resumed"):
@@ -234,7 +234,7 @@ def test_job_goes_on_where_it_was_when_it_is_resumed() -> None:
 def test_paused_job_is_free_at_once_when_its_runner_sees_it() -> None:
     """Whoever resumes it does not wait for the end of the invocation that was at it."""
     world = filled()
-    job = open_job(world.ports, world.fleet, ALL, world.job(rate_per_s=1))
+    job = create_job(world.ports, world.fleet, ALL, world.job(rate_per_s=1))
 
     def pause_then_sleep(seconds: float) -> None:
         if world.ports.ledger.jobs.job("orders", "job-1").state is JobState.RUNNING:  # type: ignore[union-attr]
@@ -249,7 +249,7 @@ def test_paused_job_is_free_at_once_when_its_runner_sees_it() -> None:
 def test_paused_job_can_be_stopped_for_good() -> None:
     """A job that is over cannot be brought back."""
     world = filled()
-    open_job(world.ports, world.fleet, ALL, world.job())
+    create_job(world.ports, world.fleet, ALL, world.job())
     pause_job(world.ports, world.fleet, "job-1", "ada", world.now)
     assert stop_job(world.ports, world.fleet, "job-1", "bob", world.now).state is JobState.STOPPED
     with pytest.raises(RequestError):
@@ -272,13 +272,13 @@ def test_paused_job_can_be_stopped_for_good() -> None:
         ({"sent_count": 140}, 1.0, 0.0),
     ],
 )
-def test_outlook_tells_how_far_and_how_long(changes: dict[str, Any], fraction: float, left_s: float | None) -> None:
+def test_forecast_tells_how_far_and_how_long(changes: dict[str, Any], fraction: float, left_s: float | None) -> None:
     """By its rate or its pace, whichever is slower, after what it waits for."""
     job = RedriveJob(
         "j", "orders", JobState.RUNNING, START, "x", START, selected_count=100, sent_count=20, failed_count=5,
         rate_per_s=1.0,
     )  # fmt: skip
-    seen = outlook(replace(job, **changes), START)
+    seen = forecast(replace(job, **changes), START)
     assert (seen.done_fraction, seen.left_s) == (fraction, left_s)
 
 
@@ -295,7 +295,7 @@ def dead(count: int, **policy: Any) -> World:
 
 def moving(world: World, pace_per_s: float) -> RedriveJob:
     """A job whose canary is sent and watched, and that was timed at a pace."""
-    job = open_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(rate_per_s=10_000))
+    job = create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(rate_per_s=10_000))
     runner = world.runner()
     taken = runner.take(job)
     assert taken is not None

@@ -12,7 +12,7 @@ from sluice.ports.errors import LostAnswerError, NeedsFixError, RefusedError, Tr
 from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import SOURCE
 from sluice.redriving.message_copy import ATTEMPTS, COPY_OF
-from sluice.redriving.sender import Fate, Parcel, Sender
+from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome
 from tests.support.redrive_worlds import VISIBILITY_S, World, fleet, letter, text
 
 
@@ -31,7 +31,7 @@ def failing(world: World, method: str, error: BaseException, when: When = When.B
 
 def ends(world: World, ports: Ports | None = None) -> list[str]:
     """Settle a batch; what became of each message."""
-    return [settlement.end.value for settlement in world.settle(ports)]
+    return [result.outcome.value for result in world.process(ports)]
 
 
 # --------------------------------------------------------------------------- the plain ways
@@ -49,12 +49,12 @@ def test_settle_sends_back_and_lets_go_when_a_message_may_be_retried() -> None:
     assert len(world.ports.queue.receive(world.fleet.queue, 10, 30)) == 1
     (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
     assert (group.cause, group.count, group.seen_count) == ("Broken: it is", 0, 1)
-    assert group.again_count == 0, "its first attempt is to come"
+    assert group.failed_retry_count == 0, "its first attempt is to come"
 
 
 def test_settle_quarantines_whole_when_a_message_was_retried_enough() -> None:
     """Body, attributes of every type and all that is known of it are kept and indexed."""
-    world = World(fleet(max_redrives=2))
+    world = World(fleet(max_retries=2))
     scan = Attribute("Binary.png", binary=b"\x00\xff")
     world.put_dead("a", scan=scan, sluice_cause="Broken: it is", sluice_attempts=Attribute("Number", "2"))
     assert ends(world) == ["quarantined"]
@@ -64,13 +64,13 @@ def test_settle_quarantines_whole_when_a_message_was_retried_enough() -> None:
     assert (entry.cause, entry.attempt, entry.sample, entry.size_bytes) == ("Broken: it is", 2, "a", kept.size_bytes)
     assert entry.first_sent_at == kept.first_sent_at
     (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
-    assert (group.count, group.seen_count, group.again_count) == (1, 1, 1)
+    assert (group.count, group.seen_count, group.failed_retry_count) == (1, 1, 1)
     assert world.bodies() == world.bodies(world.dead_letters) == []
 
 
 def test_settle_counts_up_to_quarantine_when_a_message_fails_again_and_again() -> None:
     """The count travels with the copies: two retries, then quarantine."""
-    world = World(fleet(max_redrives=2))
+    world = World(fleet(max_retries=2))
     world.put_dead("a")
     seen: list[list[str]] = []
     for _ in range(3):
@@ -85,7 +85,7 @@ def test_settle_counts_up_to_quarantine_when_a_message_fails_again_and_again() -
 
 def test_settle_remembers_in_the_ledger_when_ten_attributes_leave_no_room_for_the_count() -> None:
     """Loops end for messages too that cannot carry their count."""
-    world = World(fleet(max_redrives=2))
+    world = World(fleet(max_retries=2))
     ten = {f"a{i}": text("x") for i in range(10)}
     world.put_dead("a", **ten)
     seen: list[list[str]] = []
@@ -121,10 +121,10 @@ def test_settle_judges_the_others_when_one_message_of_a_batch_fails() -> None:
     for body in ("a", "b", "c"):
         world.put_dead(body)
     ports = failing(world, "store", TryLaterError("slow down"))
-    world.fleet = fleet(max_redrives=0)
-    settled = world.settle(ports)
-    assert [settlement.end.value for settlement in settled] == ["kept", "quarantined", "quarantined"]
-    assert "slow down" in settled[0].reason
+    world.fleet = fleet(max_retries=0)
+    results = world.process(ports)
+    assert [result.outcome.value for result in results] == ["kept", "quarantined", "quarantined"]
+    assert "slow down" in results[0].reason
     assert world.bodies(world.dead_letters) == ["a"]
     world.now += VISIBILITY_S
     assert ends(world) == ["quarantined"]
@@ -138,8 +138,8 @@ def test_settle_sends_once_when_a_message_is_twice_in_a_batch() -> None:
     world = World()
     world.put_dead("a")
     (message,) = world.receive()
-    settled = world.desk().settle((message, message))
-    assert [settlement.end.value for settlement in settled] == ["retried", "gone"]
+    results = world.processor().process((message, message))
+    assert [result.outcome.value for result in results] == ["retried", "gone"]
     assert world.bodies() == ["a"]
 
 
@@ -147,7 +147,7 @@ def test_settle_lets_go_without_sending_when_a_message_was_sent_before_and_not_d
     """The delete that Lambda owed was lost: the mark says that the message is sent."""
     world = World()
     world.put_dead("a")
-    world.desk().settle(world.receive())
+    world.processor().process(world.receive())
     world.now += VISIBILITY_S
     assert ends(world) == ["gone"]
     assert world.bodies() == ["a"]
@@ -159,17 +159,17 @@ def test_settle_keeps_a_message_when_another_invocation_is_at_it() -> None:
     world = World()
     world.put_dead("a")
     (message,) = world.receive()
-    world.ports.ledger.send_claims.claim_retries("orders", [message.id], world.now + 30, world.now)
-    (settlement,) = world.desk().settle((message,))
-    assert (settlement.end.value, settlement.reason) == ("kept", "another is sending it")
+    world.ports.ledger.send_claims.claim_sends("orders", [message.id], world.now + 30, world.now)
+    (result,) = world.processor().process((message,))
+    assert (result.outcome.value, result.reason) == ("kept", "another is sending it")
     assert world.bodies() == []
 
 
 def test_settle_indexes_once_when_a_quarantined_message_is_delivered_again() -> None:
     """The delete was lost: the index and the count stay as they are."""
-    world = World(fleet(max_redrives=0))
+    world = World(fleet(max_retries=0))
     world.put_dead("a")
-    world.desk().settle(world.receive())
+    world.processor().process(world.receive())
     world.now += VISIBILITY_S
     assert ends(world) == ["gone"]
     (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
@@ -178,9 +178,9 @@ def test_settle_indexes_once_when_a_quarantined_message_is_delivered_again() -> 
 
 def test_settle_does_not_quarantine_again_when_the_message_was_redriven_meanwhile() -> None:
     """A late second delivery of what an operator has sent back is let go of, not listed anew."""
-    world = World(fleet(max_redrives=0))
+    world = World(fleet(max_retries=0))
     world.put_dead("a")
-    world.desk().settle(world.receive())
+    world.processor().process(world.receive())
     world.work(world.ports.ledger.jobs.keep_job(world.job()))
     assert world.bodies() == ["a"]
     world.now += VISIBILITY_S
@@ -196,9 +196,9 @@ def test_settle_keeps_the_message_for_later_when_the_send_surely_failed(error: E
     """Nothing was sent, so the claim is given back and the next delivery sends."""
     world = World()
     world.put_dead("a")
-    (settlement,) = world.settle(failing(world, "send", error))
-    assert settlement.end.value == "kept"
-    assert str(error) in settlement.reason
+    (result,) = world.process(failing(world, "send", error))
+    assert result.outcome.value == "kept"
+    assert str(error) in result.reason
     world.now += VISIBILITY_S
     assert ends(world) == ["retried"]
     assert world.bodies() == ["a"]
@@ -215,9 +215,9 @@ def test_settle_quarantines_in_doubt_when_whether_it_was_sent_is_unknown(when: W
     sent = ["a"] if when is When.AFTER else []
     assert world.bodies() == sent
     world.now += VISIBILITY_S
-    (settlement,) = world.settle()
-    assert settlement.end.value == "quarantined"
-    assert "may have been sent before" in settlement.reason
+    (result,) = world.process()
+    assert result.outcome.value == "quarantined"
+    assert "may have been sent before" in result.reason
     assert world.bodies() == sent
     assert world.held_bodies() == ["a"]
 
@@ -252,9 +252,9 @@ def test_settle_lets_go_when_the_confirmation_failed_and_the_message_is_sent() -
     """The answer said sent: that the mark could not be set is told, and nothing is sent twice."""
     world = World()
     world.put_dead("a")
-    (settlement,) = world.settle(failing(world, "confirm_retries", TryLaterError("slow down")))
-    assert settlement.end.value == "retried"
-    assert "not marked as sent" in settlement.reason
+    (result,) = world.process(failing(world, "confirm_sends", TryLaterError("slow down")))
+    assert result.outcome.value == "retried"
+    assert "not marked as sent" in result.reason
     assert (world.bodies(), world.bodies(world.dead_letters)) == (["a"], [])
 
 
@@ -262,8 +262,8 @@ def test_settle_keeps_everything_when_the_ledger_does_not_answer() -> None:
     """Without marks nothing is sent."""
     world = World()
     world.put_dead("a")
-    (settlement,) = world.settle(failing(world, "claim_retries", TryLaterError("slow down")))
-    assert (settlement.end.value, world.bodies()) == ("kept", [])
+    (result,) = world.process(failing(world, "claim_sends", TryLaterError("slow down")))
+    assert (result.outcome.value, world.bodies()) == ("kept", [])
     world.now += VISIBILITY_S
     assert ends(world) == ["retried"]
 
@@ -282,9 +282,9 @@ def test_settle_succeeds_when_only_the_group_s_count_fails() -> None:
     """A count that is lost is told, and does not send a message twice."""
     world = World()
     world.put_dead("a")
-    (settlement,) = world.settle(failing(world, "note_failure", TryLaterError("slow down")))
-    assert settlement.end.value == "retried"
-    assert "not counted" in settlement.reason
+    (result,) = world.process(failing(world, "note_failure", TryLaterError("slow down")))
+    assert result.outcome.value == "retried"
+    assert "not counted" in result.reason
 
 
 class OneRefused:
@@ -331,9 +331,9 @@ def test_settle_quarantines_when_the_queue_refuses_an_entry_for_good() -> None:
     for body in ("a", "b"):
         world.put_dead(body)
     ports = partial(world, {0: "InvalidMessageContents: no"}, frozenset({0}))
-    settled = world.settle(ports)
-    assert [settlement.end.value for settlement in settled] == ["quarantined", "retried"]
-    assert "InvalidMessageContents: no" in settled[0].reason
+    results = world.process(ports)
+    assert [result.outcome.value for result in results] == ["quarantined", "retried"]
+    assert "InvalidMessageContents: no" in results[0].reason
     job = world.work(world.ports.ledger.jobs.keep_job(world.job()))
     assert (job.sent_count, job.doubtful_count) == (1, 0)  # its claim was given back
 
@@ -349,8 +349,8 @@ def test_send_leaves_an_entry_in_doubt_when_the_answer_does_not_speak_of_it() ->
     base = world.ports
     queue = Silent(world, {}, frozenset())
     ports = Ports(base.fleets, base.group, base.signals, queue, base.archive, base.instances, base.ledger)  # type: ignore[arg-type] # as above
-    (sending,) = Sender(ports, "orders", world.to, world.now + 30, world.clock).send([Parcel(letter())])
-    assert (sending.fate, sending.may_let_go) == (Fate.UNKNOWN, False)
+    (send_result,) = Sender(ports, "orders", world.to, world.now + 30, world.clock).send([OutgoingMessage(letter())])
+    assert (send_result.outcome, send_result.is_in_queue) == (SendOutcome.UNKNOWN, False)
 
 
 # --------------------------------------------------------------------------- FIFO
@@ -362,10 +362,10 @@ def test_settle_keeps_those_behind_when_a_fifo_message_could_not_be_sent() -> No
     for body, group in (("a1", "a"), ("b1", "b"), ("a2", "a"), ("a3", "a"), ("b2", "b")):
         world.put_dead(body, message_group=group)
     ports = partial(world, {0: "InternalError: try again"})  # the first of each round: a1, then b2
-    settled = world.settle(ports)
-    assert [settlement.end.value for settlement in settled] == ["kept", "retried", "kept", "kept", "kept"]
+    results = world.process(ports)
+    assert [result.outcome.value for result in results] == ["kept", "retried", "kept", "kept", "kept"]
     assert world.bodies() == ["b1"]
-    assert "before it in its message group" in settled[2].reason
+    assert "before it in its message group" in results[2].reason
     world.now += VISIBILITY_S
     assert ends(world) == ["retried"] * 4
     assert [body for body in world.bodies() if body.startswith("a")] == ["a1", "a2", "a3"]
@@ -373,7 +373,7 @@ def test_settle_keeps_those_behind_when_a_fifo_message_could_not_be_sent() -> No
 
 def test_settle_quarantines_those_behind_when_a_fifo_message_is_in_quarantine() -> None:
     """What would overtake a quarantined message follows it, into the same failure group, until that is redriven."""
-    world = World(fleet(fifo=True, max_redrives=1))
+    world = World(fleet(fifo=True, max_retries=1))
     spent = Attribute("Number", "1")
     world.put_dead("a1", message_group="a", sluice_attempts=spent, sluice_cause="First: it was")
     world.put_dead("a2", message_group="a", sluice_cause="Second: it was")
@@ -394,7 +394,7 @@ def test_settle_quarantines_those_behind_when_a_fifo_message_is_in_quarantine() 
 
 def test_settle_sends_every_copy_when_fifo_messages_are_redriven_within_the_deduplication_interval() -> None:
     """Each copy has a deduplication id of its own: none is dropped as a repetition."""
-    world = World(fleet(fifo=True, max_redrives=3))
+    world = World(fleet(fifo=True, max_retries=3))
     world.put_dead("a", message_group="a")
     for attempt in ("1", "2", "3"):
         assert ends(world) == ["retried"]
@@ -414,13 +414,13 @@ def test_settle_sends_every_copy_when_fifo_messages_are_redriven_within_the_dedu
 def test_send_sends_none_behind_when_one_of_a_fifo_message_group_was_not_sent() -> None:
     """A batch of one message group ends with the entry that failed; another message group goes on."""
     world = World(fleet(fifo=True))
-    parcels = [Parcel(letter(b, id=f"m-{b}", message_group=b[0])) for b in ("a1", "a2", "b1", "a3")]
+    to_send = [OutgoingMessage(letter(b, id=f"m-{b}", message_group=b[0])) for b in ("a1", "a2", "b1", "a3")]
     ports = partial(world, {0: "InternalError: try again"})  # the first of each round
-    sendings = Sender(ports, "orders", world.to, world.now + 30, world.clock).send(parcels)
-    assert [sending.fate.value for sending in sendings] == ["failed", "failed", "sent", "failed"]
+    send_results = Sender(ports, "orders", world.to, world.now + 30, world.clock).send(to_send)
+    assert [send_result.outcome.value for send_result in send_results] == ["failed", "failed", "sent", "failed"]
     assert world.bodies() == ["b1"]
-    again = Sender(world.ports, "orders", world.to, world.now + 30, world.clock).send(parcels)
-    assert [sending.fate.value for sending in again] == ["sent", "sent", "earlier", "sent"]
+    again = Sender(world.ports, "orders", world.to, world.now + 30, world.clock).send(to_send)
+    assert [send_result.outcome.value for send_result in again] == ["sent", "sent", "earlier", "sent"]
     assert world.bodies() == ["b1", "a1", "a2", "a3"]
 
 
@@ -434,7 +434,7 @@ def test_settle_stops_the_job_when_a_message_that_it_sent_comes_back() -> None:
     (entry,) = world.index()
     world.ports.ledger.jobs.keep_job(world.job(failure_group=entry.failure_group))
     world.put_dead("b", **{COPY_OF: f"{message_id}/job-1/{entry.failure_group}"})
-    ends(world, failing(world, "claim_retries", TryLaterError("slow down"), nth=1))
+    ends(world, failing(world, "claim_sends", TryLaterError("slow down"), nth=1))
     job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
     assert (job.state, job.returned_count, job.stopped_groups) == (JobState.STOPPED, 1, (entry.failure_group,))
@@ -457,10 +457,10 @@ def test_settle_goes_by_the_cause_that_was_told_when_the_message_has_none() -> N
     both = world.put_dead("b", sluice_cause="KeyError: street")
     for message_id in (told, both):
         world.ports.ledger.causes.keep_cause("orders", message_id, "UnknownItem: no item tea-7", world.now)
-    ends = {settlement.message_id: settlement for settlement in world.settle()}
-    assert ends[told].end == "quarantined"
+    ends = {result.message_id: result for result in world.process()}
+    assert ends[told].outcome == "quarantined"
     assert "permanent" in ends[told].reason
-    assert ends[both].end == "retried"
+    assert ends[both].outcome == "retried"
     assert world.index()[0].cause == "UnknownItem: no item tea-<n>"
 
 
@@ -470,19 +470,19 @@ def test_settle_trips_a_group_at_once_when_it_bursts() -> None:
     for n in range(6):
         world.put_dead(f"bad {n}", sluice_cause="KeyError: street")
     world.put_dead("other", sluice_cause="timeout")
-    assert [settlement.end for settlement in world.settle()] == ["retried"] * 3 + ["quarantined"] * 3 + ["retried"]
+    assert [result.outcome for result in world.process()] == ["retried"] * 3 + ["quarantined"] * 3 + ["retried"]
     world.now += 30
     world.put_dead("bad 6", sluice_cause="KeyError: street")
-    assert [settlement.end for settlement in world.settle()] == ["quarantined"]
+    assert [result.outcome for result in world.process()] == ["quarantined"]
     world.now += 150
     world.put_dead("bad 7", sluice_cause="KeyError: street")
-    assert [settlement.end for settlement in world.settle()] == ["retried"]
+    assert [result.outcome for result in world.process()] == ["retried"]
 
 
 def test_settle_keeps_everything_when_the_causes_cannot_be_read() -> None:
     """Without them a message could go into the wrong group, and by the wrong policy."""
     world = World()
     world.put_dead("a")
-    (settlement,) = world.settle(failing(world, "causes", TryLaterError("slow down")))
-    assert (settlement.end, len(world.receive())) == ("kept", 0)
-    assert "slow down" in settlement.reason
+    (result,) = world.process(failing(world, "causes", TryLaterError("slow down")))
+    assert (result.outcome, len(world.receive())) == ("kept", 0)
+    assert "slow down" in result.reason

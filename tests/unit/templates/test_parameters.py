@@ -116,7 +116,7 @@ def test_document_says_so_when_everything_is_set() -> None:
             "document": "other-Stop", "stop_timeout_s": 400, "silence_s": 300, "keep_failed": True, "hourly_cost": 0.5,
         },
         "redrive": {
-            "mode": "manual", "max_redrives": 0, "rate_per_s": 0.5, "base_delay_s": 5, "max_delay_s": 60,
+            "mode": "manual", "max_retries": 0, "rate_per_s": 0.5, "base_delay_s": 5, "max_delay_s": 60,
             "canary_count": 4, "canary_wait_s": 1.5, "edits": True, "move_tasks": False,
             "transient": ["timeout*", "Throttl?ing"], "permanent": ["KeyError: 'street'"], "otherwise": "quarantine",
             "burst_count": 7, "burst_window_s": 90, "quarantine_before_s": 7200,
@@ -280,7 +280,7 @@ def longest_settings() -> dict[str, dict[str, Any]]:
             "keep_failed": False, "hourly_cost": 123.45678901,
         },
         "redrive": {
-            "mode": "manual", "max_redrives": 100, "base_delay_s": 123.45678901, "max_delay_s": 123.45678901,
+            "mode": "manual", "max_retries": 100, "base_delay_s": 123.45678901, "max_delay_s": 123.45678901,
             "rate_per_s": 1234.5678901, "canary_count": 10, "canary_wait_s": 1234.5678901, "edits": False,
             "move_tasks": False, "otherwise": "quarantine", "burst_count": 100000, "burst_window_s": 123.45678901,
             "quarantine_before_s": 1123456.7891, "transient": causes[:10], "permanent": causes[10:],

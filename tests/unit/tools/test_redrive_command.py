@@ -131,7 +131,7 @@ WHO = {"fleet": "orders", "requested_by": "ada, on the command line"}
         (["--stop", "job-7"], {"stop": {**WHO, "job_id": "job-7"}}),
         (["--pause", "job-7"], {"pause": {**WHO, "job_id": "job-7"}}),
         (["--resume", "job-7"], {"resume": {**WHO, "job_id": "job-7"}}),
-        (["--archive", "g-1"], {"archive": {**WHO, "failure_group": "g-1"}}),
+        (["--mute", "g-1"], {"mute": {**WHO, "failure_group": "g-1"}}),
         (["--restore", "orders/k.json"], {"restore": {**WHO, "key": "orders/k.json"}}),
         (["--quarantine"], {"quarantine": {**WHO}}),
         (["--peek"], {"peek": {**WHO}}),
@@ -263,4 +263,4 @@ def test_follow_shows_how_far_a_job_is_until_it_is_over() -> None:
 
     last = redrive.follow({"job": JOB | {"left_s": 3.0}}, ask, pause_s=0.0)
     assert last["job"]["state"] == "done"
-    assert asked == [{"look": {"fleet": "orders", "job_id": "job-7"}}] * 2
+    assert asked == [{"status": {"fleet": "orders", "job_id": "job-7"}}] * 2

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from sluice.config.fleet import ConfigError
-from sluice.model.redriving import Attribute, Message, Quarantined
+from sluice.model.redriving import Attribute, Message, QuarantineEntry
 from sluice.widget.drains import INTERRUPTED
 from sluice.widget.messages import PopupContext, render_message_detail, render_message_list
 from sluice.widget.page import render, render_problems
@@ -44,7 +44,7 @@ def test_widget_when_a_text_means_harm_calls_only_our_functions(name: str) -> No
         {"redrive": {"fleet": "orders", "failure_group": group, "dry_run": True}},
         {"redrive": {"fleet": "orders", "failure_group": group, "dry_run": False}},
         {"fleet": "orders", "failure_group": group},
-        {"archive": {"fleet": "orders", "failure_group": group, "undo": False}},
+        {"mute": {"fleet": "orders", "failure_group": group, "undo": False}},
         {"pause": {"fleet": "orders", "job_id": HARM[name]}},
         {"stop": {"fleet": "orders", "job_id": HARM[name]}},
         {"release": {"fleet": "orders", "instance_id": HARM[name] or "i-0"}},
@@ -122,7 +122,7 @@ def test_messages_when_they_mean_harm_are_shown_as_text(name: str) -> None:
     """Body, attributes, ids, group and cause of a message make no element, and call nothing but ours."""
 
     def pages(text: str) -> list[Page]:
-        entry = Quarantined(
+        entry = QuarantineEntry(
             "orders", text or "g", text or "m", "key", text, NOW - 60, NOW - 90, 1, text, 5, text[:500], text or None,
             ((text or "n", text or "t"),),
         )  # fmt: skip

@@ -10,7 +10,7 @@ from sluice.config.fleet import ConfigError, DrainPolicy, RedriveMode, RedrivePo
 from sluice.model.draining import DrainOutcome, DrainState, Heartbeats, Retention, SignsOfLife
 from sluice.model.observed import Mode
 from sluice.model.planning import OutcomeStatus, Reason, ReasonCode
-from sluice.model.redriving import JobAct, JobState, Message, Quarantined
+from sluice.model.redriving import JobAction, JobState, Message, QuarantineEntry
 from sluice.widget.answers import render_answer
 from sluice.widget.messages import PopupContext, render_message_detail, render_message_list
 from sluice.widget.page import render, render_problems
@@ -385,12 +385,12 @@ def test_drain_when_past_its_deadline_says_since_when() -> None:
 def test_buttons_when_a_group_has_messages_ask_the_redriver_for_just_it() -> None:
     """Dry run and redrive of a group are exact requests to the redriver; only the redrive asks first."""
     page = show(quiet(failure_groups=failure_groups()[:1]))
-    (dry, dry_event), (redrive, redrive_event), (_, messages_event), (archive, archive_event) = page.actions
+    (dry, dry_event), (redrive, redrive_event), (_, messages_event), (archive, mute_event) = page.actions
     request = {"fleet": "orders", "failure_group": "5f1d7a84db00d2fce00b31a7fc73224f"}
     assert dry_event == {"redrive": {**request, "dry_run": True}}
     assert redrive_event == {"redrive": {**request, "dry_run": False}}
     assert messages_event == request
-    assert archive_event == {"archive": {**request, "undo": False}}
+    assert mute_event == {"mute": {**request, "undo": False}}
     assert "Its messages stay in quarantine." in (archive.attributes["confirmation"] or "")
     for action in (dry, redrive):
         assert action.attributes["action"] == "call"
@@ -505,16 +505,16 @@ def test_group_when_shown_has_its_trend_and_how_its_last_redrive_went() -> None:
     assert "Last redrive 40 min ago: 3 messages sent, 2 failed again." in cards[2]
 
 
-def test_group_that_is_set_aside_is_folded_away_until_it_is_seen_again() -> None:
+def test_group_is_folded_away_while_it_is_muted() -> None:
     """Out of the way, still counted, and taken out again by a button."""
     first, second, _ = failure_groups()
-    aside = replace(first, archived_at=NOW)
-    page = show(quiet(failure_groups=(aside, second)))
+    muted = replace(first, muted_at=NOW)
+    page = show(quiet(failure_groups=(muted, second)))
     assert [card.text.startswith("KeyError") for card in page.all("li", "sl-card")] == [True]
     assert "1 muted group, hidden until another message fails" in page.text
     events = [event for _, event in page.actions]
-    assert {"archive": {"fleet": "orders", "failure_group": first.id, "undo": True}} in events
-    again = show(quiet(failure_groups=(replace(aside, last_seen_at=NOW + 1), second)))
+    assert {"mute": {"fleet": "orders", "failure_group": first.id, "undo": True}} in events
+    again = show(quiet(failure_groups=(replace(muted, last_seen_at=NOW + 1), second)))
     assert len(again.all("li", "sl-card")) == 2
 
 
@@ -531,8 +531,8 @@ def test_groups_when_filtered_are_those_with_the_text() -> None:
 
 def test_job_when_paused_can_be_resumed_or_stopped() -> None:
     """And says who paused it."""
-    acts = (JobAct(NOW, "x", "asked for it"), JobAct(NOW, "ada", "paused it"))
-    job = replace(jobs()[0], state=JobState.PAUSED, acts=acts)
+    actions = (JobAction(NOW, "x", "asked for it"), JobAction(NOW, "ada", "paused it"))
+    job = replace(jobs()[0], state=JobState.PAUSED, actions=actions)
     page = show(quiet(jobs=(job,)))
     assert [next(iter(event)) for _, event in page.actions] == ["resume", "stop"]
     assert "ada paused it" in page.text
@@ -573,7 +573,7 @@ def test_actions_when_serialised_hold_only_ascii_without_markup() -> None:
 )
 def test_message_when_shown_tells_the_time_that_sqs_has_left_it(expires_at: float | None, told: str) -> None:
     """One by one, in the list and whole: a group's age tells nothing of its oldest message's time."""
-    entry = Quarantined(
+    entry = QuarantineEntry(
         "orders", "g", "m", "key", "Broken", NOW - 60, NOW - 90, 1, None, 5, "body", expires_at=expires_at
     )
     scene = PopupContext("orders", NOW)

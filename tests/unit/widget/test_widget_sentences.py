@@ -11,7 +11,7 @@ from sluice.config.history import DrainOnly
 from sluice.model.draining import DrainCause, DrainOutcome, DrainState, Heartbeats, Retention, SignsOfLife
 from sluice.model.observed import Mode
 from sluice.model.planning import OutcomeStatus
-from sluice.model.redriving import JobAct, JobState, RedriveJob
+from sluice.model.redriving import JobAction, JobState, LastRedrive, RedriveJob
 from sluice.planning.shadow.scorecard import Score, Side
 from sluice.ports.errors import NeedsFixError
 from sluice.ports.stack import Ports
@@ -72,13 +72,14 @@ BAD = ConfigError("invoices", ("queue: is required",))
 def several(count: int) -> View:
     """So many of everything that is counted, each counter with that number."""
     group = replace(
-        failure_groups()[0], count=count, seen_count=2 * count, again_count=count, redriven_at=NOW - 60,
-        redriven_count=count, returned_count=count, hours=((int(NOW // 3_600), count),),
+        failure_groups()[0], count=count, seen_count=2 * count, failed_retry_count=count,
+        last_redrive=LastRedrive("job-7", NOW - 60, count, count),
+        hours=((int(NOW // 3_600), count),),
         minutes=((int(NOW // 60), count),),
     )  # fmt: skip
     job = replace(
         jobs()[0], selected_count=count, sent_count=count, failed_count=count, doubtful_count=count,
-        returned_count=count, rate_per_s=float(count), acts=(JobAct(NOW, "ada", "started it"),),
+        returned_count=count, rate_per_s=float(count), actions=(JobAction(NOW, "ada", "started it"),),
     )  # fmt: skip
     drain, ended = replace(drains()[0], heartbeats=Heartbeats(count=count), signs=SignsOfLife(NOW - 1)), drains()[2]
     retained = replace(ended, state=DrainState.RETAINED, retention=Retention(since=NOW - 60))
@@ -90,7 +91,7 @@ def several(count: int) -> View:
         truncated=True,
         failure_groups=(
             *(replace(group, id=f"g{n}") for n in range(count + 25)),
-            *(replace(group, id=f"muted{n}", archived_at=NOW) for n in range(count)),
+            *(replace(group, id=f"muted{n}", muted_at=NOW) for n in range(count)),
         ),
         jobs=(*(replace(job, id=f"j{n}") for n in range(count + 5)), *selections(count)),
         drains=(
@@ -158,7 +159,7 @@ def answers(count: int) -> Iterator[dict[str, Any]]:
     dry_run = {
         "dry_run": True, "fleet": "orders", "from": "quarantine", "selected_count": count, "rate_per_s": float(count),
         "canary_count": count, "groups": [{"cause": "Broken", "count": count}] * (count + 25), "behind_count": count,
-        "left_groups": ["g"] * count, "complete": False, "other_fleets": ["invoices"], "queues": ["a", "b"],
+        "muted_groups": ["g"] * count, "complete": False, "other_fleets": ["invoices"], "queues": ["a", "b"],
         "paused_queues": ["a"],
     }  # fmt: skip
     yield dry_run

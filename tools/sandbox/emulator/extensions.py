@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from tools.sandbox.emulator import (
+    archives,
     custom_resources,
     embedded_metrics,
     keys,
@@ -66,6 +67,7 @@ class Extensions:
         scaling_policies.install(self._groups)
         keys.install()
         GroupResource(self._groups, api).install()
+        archives.install()
         Lambdas(authorisation).install()
         schedules.install(self._settings)
         sqs_answers.install()

@@ -287,7 +287,7 @@ class RedrivePolicy(Section):
         description="`auto` lets Sluice take dead letters as they come. `manual` leaves them in the dead-letter queue"
         " for an operator.",
     )
-    max_redrives: Count = Field(
+    max_retries: Count = Field(
         default=3, ge=0, le=100, description="How often a dead letter is retried before it is quarantined."
     )
     base_delay_s: Number = Field(

@@ -18,7 +18,7 @@ from sluice.model.observed import QueueReading, Reading, Series
 from sluice.model.redriving import Attribute, Message, MoveTask
 from sluice.ports.aws_services import HELD_BACK, MOVE_MAX_PER_S, BatchAnswer, QueueFacts
 from sluice.ports.errors import NeedsFixError, PortError, RefusedError, TryLaterError, answer_of
-from sluice.ports.ledger.send_claims import CONSIGNMENT_MAX
+from sluice.ports.ledger.send_claims import BATCH_CLAIM_MAX
 
 # Quotas: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_ATTRIBUTES = 10
@@ -342,7 +342,7 @@ class MemoryQueue:
 
     def shares(self, count: int) -> Sequence[int]:
         """As few as can be claimed: here no call waits for anything."""
-        return [min(CONSIGNMENT_MAX, count - start) for start in range(0, max(count, 1), CONSIGNMENT_MAX)]
+        return [min(BATCH_CLAIM_MAX, count - start) for start in range(0, max(count, 1), BATCH_CLAIM_MAX)]
 
     def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
         """One after another, all of them, as nothing in memory knows threads."""

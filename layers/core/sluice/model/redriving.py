@@ -100,7 +100,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantined:
+class QuarantineEntry:
     """The index entry of one quarantined message; its body and attributes are in the archive under `key`."""
 
     fleet: str
@@ -120,6 +120,16 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class LastRedrive:
+    """The last redrive job that sent messages of a failure group back, and how that went."""
+
+    job_id: str
+    at: float  # epoch seconds: when it began to send them
+    sent_count: int
+    returned_count: int = 0  # of those sent: failed again, and back in the dead-letter queue
+
+
+@dataclass(frozen=True, slots=True)
 class FailureGroup:
     """Dead-lettered messages with the same cause."""
 
@@ -134,17 +144,14 @@ class FailureGroup:
     version: int = 0
     hours: tuple[tuple[int, int], ...] = ()  # (whole hours since the epoch, dead letters seen in it), ascending
     minutes: tuple[tuple[int, int], ...] = ()  # the same by the minute: the last few alone
-    archived_at: float | None = None  # an operator wants no more of it, unless it is seen again
-    redrive_job: str = ""  # the last job that sent any of it back ...
-    redriven_at: float | None = None  # ... when it began to,
-    redriven_count: int = 0  # ... how many,
-    returned_count: int = 0  # ... and how many of them came back
-    again_count: int = 0  # of those ever seen, how many had been sent back before: attempts that failed again
+    muted_at: float | None = None  # when an operator muted it
+    last_redrive: LastRedrive | None = None
+    failed_retry_count: int = 0  # of `seen_count`: dead letters that had been sent back before, and failed again
 
     @property
-    def is_archived(self) -> bool:
-        """Whether it is set aside: what is seen of it after that takes it out again."""
-        return self.archived_at is not None and self.last_seen_at <= self.archived_at
+    def is_muted(self) -> bool:
+        """Whether it is muted: a dead letter of it that is seen later unmutes it."""
+        return self.muted_at is not None and self.last_seen_at <= self.muted_at
 
     def seen_within(self, window_s: float, now: float) -> int:
         """Dead letters seen in about the last `window_s` seconds: by whole minutes, the present one included."""
@@ -161,7 +168,7 @@ class Claim(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Consignment:
+class BatchClaimRecord:
     """Messages whose sending is claimed by one record, for who holds them hidden in their queue."""
 
     fleet: str
@@ -190,12 +197,12 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class JobAct:
-    """What somebody did to a redrive job."""
+class JobAction:
+    """What an operator did to a redrive job."""
 
-    at: float
-    who: str  # as told by the caller; CloudTrail knows for sure
-    what: str
+    at: float  # epoch seconds
+    by: str  # as the caller says; CloudTrail records who it was
+    action: str  # such as "paused it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +234,7 @@ class RedriveJob:
     quarantined_from: float | None = None  # epoch seconds: what was quarantined at that time or later
     quarantined_to: float | None = None  # ... and before this one
     attribute: tuple[str, str] | None = None  # (name, text) of one of the producer's own attributes
-    left_groups: tuple[str, ...] = ()  # failure groups that are set aside, and so not part of it
+    muted_groups: tuple[str, ...] = ()  # failure groups that are set aside, and so not part of it
     to: str | None = None  # another fleet, to whose queue it goes
     to_queue: str | None = None  # the name of the queue it goes to, whichever it came from; None: the one it came from
     queue: str | None = None  # the name of the queue that its messages came from; None: every queue
@@ -250,4 +257,4 @@ class RedriveJob:
     pace_per_s: float | None = None  # how fast a full load was sent when last measured
     move: str | None = None  # the handle of SQS's own move task
     left_count: int | None = None  # what the dead-letter queue held when last looked at, while that runs
-    acts: tuple[JobAct, ...] = ()  # who did what, oldest first
+    actions: tuple[JobAction, ...] = ()  # who did what, oldest first

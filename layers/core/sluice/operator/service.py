@@ -19,8 +19,8 @@ from sluice.model.frozen import dataclass
 from sluice.operator.releases import Releaser
 from sluice.ports.ledger import OperatorLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.commands import JOB_ACTS, Persons
-from sluice.redriving.context import Answer, Invocation
+from sluice.redriving.commands import JOB_COMMANDS, OperatorCommands
+from sluice.redriving.context import Answer, RedriveContext
 
 WIDGET: Final = "widgetContext"  # CloudWatch adds this key to the event of a widget's button
 # An error repeats at most so many of an event's keys, and so many characters of them: an event may hold anything.
@@ -29,26 +29,26 @@ KEYS_SHOWN_CHARACTERS = 500
 
 
 @dataclass(slots=True)
-class OperatorService(Invocation):
+class OperatorService(RedriveContext):
     """One invocation at work on one request."""
 
     ports: Ports[OperatorLedger]
 
     def requests(self) -> Mapping[str, Callable[[object, str], Answer]]:
         """Every request by its key: each takes what was asked and who asks, and returns the answer."""
-        commands = Persons(self)
+        commands = OperatorCommands(self)
         # The releases' metric records go to this invocation's own tally.
-        executor = DrainExecutor(self.ports, self.now, self.shift.until, DrainTelemetry(self.log, self.tally))
+        executor = DrainExecutor(self.ports, self.now, self.limits.until, DrainTelemetry(self.log, self.records))
         releaser = Releaser(self.ports, FleetDirectory(self.ports, self.now, self.log), executor, self.log)
         return {
             "redrive": commands.redrive,
-            "look": commands.look_at_job,
-            **{kind: partial(commands.act_on_job, kind) for kind in JOB_ACTS},
-            "archive": commands.archive_group,
+            "status": commands.job_status,
+            **{kind: partial(commands.act_on_job, kind) for kind in JOB_COMMANDS},
+            "mute": commands.mute_group,
             "edit": commands.edit,
             "restore": commands.restore,
             "quarantine": commands.quarantine,
-            "peek": commands.look_inside,
+            "peek": commands.peek_dead_letters,
             "release": releaser.release,
         }
 

@@ -176,7 +176,7 @@ class Queue(Protocol):
     def shares(self, count: int) -> Sequence[int]:
         """A load of so many messages, in parts that are worth moving side by side.
 
-        There is one at least, and none is larger than can be claimed (CONSIGNMENT_MAX).
+        There is one at least, and none is larger than can be claimed (BATCH_CLAIM_MAX).
         """
         ...
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import JobState, RedriveJob
-from sluice.redriving.context import Answer, Invocation
-from sluice.redriving.dead_letters import End
-from sluice.redriving.failure_groups import queue_name, told_source
+from sluice.redriving.context import Answer, RedriveContext
+from sluice.redriving.dead_letters import LetterOutcome
+from sluice.redriving.failure_groups import queue_name, source_of
 from sluice.redriving.jobs.lifecycle import (
     RequestError,
     Target,
-    open_job,
+    create_job,
     pause_job,
     preview,
     resume_job,
@@ -24,8 +24,8 @@ from sluice.redriving.jobs.lifecycle import (
 )
 from sluice.redriving.payloads import (
     EditRequest,
-    GroupRequest,
     JobRequest,
+    MuteRequest,
     PeekRequest,
     QuarantineRequest,
     RedriveRequest,
@@ -33,19 +33,20 @@ from sluice.redriving.payloads import (
     read_request,
 )
 from sluice.redriving.peek import Peek, Seen, peek
-from sluice.redriving.source_queues import Way, by_dead_letter_queue, way_back
-from sluice.redriving.verdict import sample_of, selectable
+from sluice.redriving.source_queues import QueueRoute, by_dead_letter_queue, route_for
+from sluice.redriving.verdict import sample_of, selectable_attributes
+from sluice.wording import count
 
 # A person waits for the answer to a request; what is not sent by then is sent in the minutes after.
 ANSWER_S = 8.0
-JOB_ACTS = {"stop": stop_job, "pause": pause_job, "resume": resume_job}
+JOB_COMMANDS = {"stop": stop_job, "pause": pause_job, "resume": resume_job}
 
 
 @dataclass(frozen=True, slots=True)
-class Persons:
+class OperatorCommands:
     """Requests, answered by one invocation; `by` is who asks where a request does not say it."""
 
-    at: Invocation
+    at: RedriveContext
 
     def redrive(self, asked: object, by: str) -> Answer:
         """Tell what a redrive would do, or begin it.
@@ -62,7 +63,7 @@ class Persons:
             return self._dry_run(request, fleet, rate_per_s, to)
         now = self.at.now()
         asked_for = RedriveJob(
-            id=self.at.shift.name,  # an invocation that Lambda repeats finds its job there, and begins no second one
+            id=self.at.limits.name,  # an invocation that Lambda repeats finds its job there, and begins no second one
             fleet=fleet.name,
             state=JobState.RUNNING,
             requested_at=now,
@@ -71,10 +72,10 @@ class Persons:
             rate_per_s=rate_per_s,
             again=request.again,
         )
-        job = open_job(self.at.ports, fleet, request.selection, asked_for, to)
+        job = create_job(self.at.ports, fleet, request.selection, asked_for, to)
         self.at.log.info("a redrive was asked for", fleet=fleet.name, job=job.id, requested_by=job.requested_by)
-        worked = self.at.work([(fleet, job)], min(self.at.shift.stop_at, now + ANSWER_S))
-        return {"job": self.at.in_words(worked[0] if worked else job)}
+        worked = self.at.work([(fleet, job)], min(self.at.limits.stop_at, now + ANSWER_S))
+        return {"job": self.at.to_answer(worked[0] if worked else job)}
 
     def _target(self, request: RedriveRequest, fleet: Fleet) -> Target | None:
         """The queue that everything is to go to; None: each to the queue it came from."""
@@ -92,7 +93,7 @@ class Persons:
             "from": request.origin,
             "selected_count": seen.count,
             "complete": seen.complete,
-            "left_groups": list(seen.left_groups),
+            "muted_groups": list(seen.muted_groups),
             "behind_count": seen.behind_count,
             "rate_per_s": rate_per_s,
             "canary_count": fleet.redrive.canary_count,
@@ -134,46 +135,46 @@ class Persons:
         request = read_request(JobRequest, kind, asked)
         fleet = self.at.fleet(request.fleet)
         who = request.requested_by or by
-        job = JOB_ACTS[kind](self.at.ports, fleet, request.job_id, who, self.at.now())
+        job = JOB_COMMANDS[kind](self.at.ports, fleet, request.job_id, who, self.at.now())
         self.at.log.info("a redrive was acted on", fleet=fleet.name, job=job.id, act=kind, requested_by=who)
-        return {"job": self.at.in_words(job)}
+        return {"job": self.at.to_answer(job)}
 
-    def look_at_job(self, asked: object, _by: str) -> Answer:
+    def job_status(self, asked: object, _by: str) -> Answer:
         """How a job stands, for who watches it.
 
         Raises:
             RequestError: there is no such job.
             PortError: AWS does not let us.
         """
-        request = read_request(JobRequest, "look", asked)
+        request = read_request(JobRequest, "status", asked)
         job = self.at.ports.ledger.jobs.job(self.at.fleet(request.fleet).name, request.job_id)
         if job is None:
             raise RequestError(f"job_id: fleet {request.fleet} has no job {request.job_id}")
-        return {"job": self.at.in_words(job)}
+        return {"job": self.at.to_answer(job)}
 
-    def archive_group(self, asked: object, by: str) -> Answer:
-        """Set a failure group aside, or take it out again.
+    def mute_group(self, asked: object, by: str) -> Answer:
+        """Mute a failure group until it is seen again, or unmute it.
 
         Raises:
             RequestError: there is no such group.
             PortError: AWS does not let us.
         """
-        request = read_request(GroupRequest, "archive", asked)
+        request = read_request(MuteRequest, "mute", asked)
         fleet = self.at.fleet(request.fleet)
         who = request.requested_by or by
         at = None if request.undo else self.at.now()
-        group = self.at.ports.ledger.failure_groups.archive_group(fleet.name, request.failure_group, at)
+        group = self.at.ports.ledger.failure_groups.mute_group(fleet.name, request.failure_group, at)
         if group is None:
             raise RequestError(f"failure_group: fleet {fleet.name} has no {request.failure_group}")
-        told = "taken out again" if request.undo else "set aside"
-        self.at.log.info(
-            "a failure group was archived", fleet=fleet.name, failure_group=group.id, requested_by=who, to=told
-        )
+        state = "unmuted" if request.undo else "muted"
+        keys = {"fleet": fleet.name, "failure_group": group.id, "requested_by": who}
+        self.at.log.info("failure group unmuted" if request.undo else "failure group muted", **keys)
         return {
             "failure_group": group.id,
             "fleet": fleet.name,
-            "note": f"{group.cause} is {told}: {group.count} messages of it stay in quarantine."
-            + ("" if request.undo else " It comes back when it is seen again."),
+            "note": f"{group.cause} is {state}; its {count(group.count, 'message')}"
+            f" {'stays' if group.count == 1 else 'stay'} in quarantine."
+            + ("" if request.undo else " The next dead letter with this cause unmutes it."),
         }
 
     def edit(self, asked: object, by: str) -> Answer:
@@ -189,7 +190,7 @@ class Persons:
         job = self.at.editor(fleet).send_edited(request.message_id, request.body, who)
         self.at.log.info("a message was sent with another body", fleet=fleet.name, job=job.id, requested_by=who)
         self.at.count(fleet.name, "Redriven", 1)
-        return {"job": self.at.in_words(job)}
+        return {"job": self.at.to_answer(job)}
 
     def restore(self, asked: object, by: str) -> Answer:
         """Quarantine anew what was let go of.
@@ -225,18 +226,20 @@ class Persons:
                 f"fleet: {fleet.name} has no dead_letter_queue, or its redrive.mode is auto, in which they are taken as"
                 " they come"
             )
-        until = min(self.at.shift.stop_at, self.at.now() + ANSWER_S)
-        settled = [one for keeper in self.at.keepers(fleet, request.queue) for one in keeper.take_in(until, who)]
-        self.at.tell(fleet, settled)
-        kept_count = sum(one.end is End.KEPT for one in settled)
+        until = min(self.at.limits.stop_at, self.at.now() + ANSWER_S)
+        results = [
+            one for guard in self.at.retention_guards(fleet, request.queue) for one in guard.quarantine_all(until, who)
+        ]
+        self.at.report(fleet, results)
+        kept_count = sum(one.outcome is LetterOutcome.KEPT for one in results)
         return {
             "fleet": fleet.name,
-            "quarantined_count": sum(one.end is End.QUARANTINED for one in settled),
+            "quarantined_count": sum(one.outcome is LetterOutcome.QUARANTINED for one in results),
             "kept_count": kept_count,
-            "note": "Ask again for more." if settled else "Nothing is in the dead-letter queue.",
+            "note": "Ask again for more." if results else "Nothing is in the dead-letter queue.",
         }
 
-    def look_inside(self, asked: object, by: str) -> Answer:
+    def peek_dead_letters(self, asked: object, by: str) -> Answer:
         """Look at some dead letters of a fleet in their queue, in manual mode.
 
         Raises:
@@ -246,11 +249,11 @@ class Persons:
         request = read_request(PeekRequest, "peek", asked)
         fleet = self.at.fleet(request.fleet)
         sources = sources_of(fleet, request.queue)
-        places = by_dead_letter_queue(self.at.ways(fleet, sources))
+        places = by_dead_letter_queue(self.at.routes(fleet, sources))
         if not places:
             raise RequestError(f"fleet: {fleet.name} has no dead_letter_queue" + (" for that" if request.queue else ""))
         found: list[Peek] = []
-        for url, ways in places.items():
+        for url, routes in places.items():
             limit = request.limit - sum(one.looked_at_count for one in found)
             if limit > 0:
                 peeked = peek(
@@ -262,7 +265,7 @@ class Persons:
                     cause=request.cause,
                     attribute=None if request.attribute is None else (request.attribute.name, request.attribute.value),
                 )
-                found.append(peeked if request.queue is None else replace(peeked, seen=_of(ways[0], peeked.seen)))
+                found.append(peeked if request.queue is None else replace(peeked, seen=_of(routes[0], peeked.seen)))
         who = request.requested_by or by
         count = sum(one.looked_at_count for one in found)
         waiting = [one.waiting_count for one in found if one.waiting_count is not None]
@@ -272,27 +275,27 @@ class Persons:
             "fleet": fleet.name,
             "waiting_count": sum(waiting) if waiting else None,
             "looked_at_count": count,
-            "messages": [_seen_in_words(seen) for one in found for seen in one.seen],
+            "messages": [_seen_to_answer(seen) for one in found for seen in one.seen],
             "note": "They are back in their queue; the receive count of each is one higher.",
         }
 
 
-def _of(way: Way, seen: Sequence[Seen]) -> tuple[Seen, ...]:
+def _of(route: QueueRoute, seen: Sequence[Seen]) -> tuple[Seen, ...]:
     """Those of some dead letters that came from a queue, which may share its dead-letter queue with others."""
-    return tuple(one for one in seen if way_back(told_source(one.message) or None, (way,)) is way)
+    return tuple(one for one in seen if route_for(source_of(one.message) or None, (route,)) is route)
 
 
-def _seen_in_words(seen: Seen) -> Answer:
+def _seen_to_answer(seen: Seen) -> Answer:
     """A dead letter in its queue, as JSON: what a person needs to recognise it."""
     message = seen.message
     return {
         "message_id": message.id,
-        "queue": queue_name(told_source(message)) or None,
+        "queue": queue_name(source_of(message)) or None,
         "failure_group": seen.group.id,
         "cause": seen.group.words,
         "left_s": seen.left_s,
         "receive_count": message.receive_count,
         "size_bytes": message.size_bytes,
-        "attributes": dict(selectable(message)),
+        "attributes": dict(selectable_attributes(message)),
         "sample": sample_of(message),
     }

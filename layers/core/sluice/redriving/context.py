@@ -11,13 +11,13 @@ from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import ConflictError, NeedsFixError, PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.dead_letters import Desk, End, Settlement
+from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult, LetterOutcome
 from sluice.redriving.jobs.lifecycle import RequestError, dead_letter_queues, sources_of, target_in
-from sluice.redriving.jobs.rules import outlook
+from sluice.redriving.jobs.rules import forecast
 from sluice.redriving.jobs.runner import Runner, Work, run
 from sluice.redriving.message_editor import Editor
-from sluice.redriving.retention import Keeper
-from sluice.redriving.source_queues import Way
+from sluice.redriving.retention import RetentionGuard
+from sluice.redriving.source_queues import QueueRoute
 from sluice.telemetry import Log, Record, Unit
 
 MINUTE_S = 60.0
@@ -28,14 +28,14 @@ GRACE_S = 1.0
 # Between one minute's work on jobs and the next one's, so that the schedule finds them given back.
 HANDOVER_S = 3.0
 # Metrics name a fleet; what cannot be put down to one is told in the log alone.
-_ENDS = {End.RETRIED: "Retried", End.QUARANTINED: "Quarantined"}
+_ENDS = {LetterOutcome.RETRIED: "Retried", LetterOutcome.QUARANTINED: "Quarantined"}
 
 
 type Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
+class InvocationLimits:
     """How long this invocation may work. Times are epoch seconds."""
 
     name: str  # unique to the invocation
@@ -68,19 +68,19 @@ class Shift:
 
 
 @dataclass(slots=True)
-class Invocation:
+class RedriveContext:
     """One invocation at work."""
 
     ports: Ports[RedriverLedger]
     now: Callable[[], float]
-    shift: Shift
+    limits: InvocationLimits
     log: Log
-    tally: list[Record] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     _facts: dict[str, QueueFacts] = field(default_factory=dict)
 
     def count(self, fleet: str, metric: str, value: float) -> None:
         """Add to what is counted."""
-        self.tally.append(Record(fleet, metric, Unit.COUNT, value))
+        self.records.append(Record(fleet, metric, Unit.COUNT, value))
 
     def queue(self, url: str) -> QueueFacts:
         """What a queue is, asked once."""
@@ -104,14 +104,14 @@ class Invocation:
         names = ", ".join(fleet.name for fleet in loaded.fleets) or "none"
         raise RequestError(f"fleet: there is no fleet {name}; there is {names}")
 
-    def ways(self, fleet: Fleet, sources: Iterable[QueuePolicy] | None = None) -> tuple[Way, ...]:
+    def routes(self, fleet: Fleet, sources: Iterable[QueuePolicy] | None = None) -> tuple[QueueRoute, ...]:
         """A fleet's queues, or some of them, as the ways on which its dead letters come and go.
 
         Raises:
             PortError: one of them cannot be asked what it is.
         """
         return tuple(
-            Way(
+            QueueRoute(
                 fleet.with_only(source),
                 self.queue(source.queue),
                 source.paused,
@@ -128,9 +128,9 @@ class Invocation:
 
     def editor(self, fleet: Fleet) -> Editor:
         """Who acts on single messages of a fleet."""
-        return Editor(self.ports, fleet, self.ways(fleet), self.shift.name, self.shift.until, self.now)
+        return Editor(self.ports, fleet, self.routes(fleet), self.limits.name, self.limits.until, self.now)
 
-    def keepers(self, fleet: Fleet, queue: str | None = None) -> tuple[Keeper, ...]:
+    def retention_guards(self, fleet: Fleet, queue: str | None = None) -> tuple[RetentionGuard, ...]:
         """Who looks after a fleet's dead-letter queues, or that of one of its queues: one for each.
 
         Raises:
@@ -139,25 +139,25 @@ class Invocation:
         """
         urls = dead_letter_queues(fleet, queue)
         first = {source.dead_letter_queue: source for source in reversed(fleet.sources)}
-        ways = self.ways(fleet, [first[url] for url in urls])
+        routes = self.routes(fleet, [first[url] for url in urls])
         return tuple(
-            Keeper(self.ports, way.fleet, self.queue(url), self.desk(way), self.now)
-            for url, way in zip(urls, ways, strict=True)
+            RetentionGuard(self.ports, route.fleet, self.queue(url), self.processor(route), self.now)
+            for url, route in zip(urls, routes, strict=True)
         )
 
-    def desk(self, way: Way) -> Desk:
+    def processor(self, route: QueueRoute) -> DeadLetterProcessor:
         """Where the dead letters of a queue are settled."""
-        dead = self.queue(way.fleet.dead_letter_queue) if way.fleet.dead_letter_queue else None
-        return Desk(
+        dead = self.queue(route.fleet.dead_letter_queue) if route.fleet.dead_letter_queue else None
+        return DeadLetterProcessor(
             self.ports,
-            way.fleet,
-            way.to,
-            self.shift.until,
+            route.fleet,
+            route.to,
+            self.limits.until,
             self.now,
-            self.shift.uniform,
+            self.limits.uniform,
             dead.retention_s if dead else None,
-            way.others,
-            way.paused,
+            route.others,
+            route.paused,
         )
 
     def runner(self, fleet: Fleet, job: RedriveJob) -> Runner:
@@ -167,19 +167,19 @@ class Invocation:
             RequestError: a queue that it names is no more.
             PortError: a queue cannot be asked what it is.
         """
-        ways = self.ways(fleet, sources_of(fleet, job.queue))
-        to = next((way.to for way in ways if way.to.fifo), ways[0].to)
+        routes = self.routes(fleet, sources_of(fleet, job.queue))
+        to = next((route.to for route in routes if route.to.fifo), routes[0].to)
         if job.to is not None or job.to_queue is not None:
             elsewhere = self.fleet(job.to) if job.to else fleet
             to = self.queue(target_in(elsewhere, job.to_queue).queue.queue)
-        return Runner(self.ports, fleet, to, self.shift.name, self.shift.until, self.now, ways)
+        return Runner(self.ports, fleet, to, self.limits.name, self.limits.until, self.now, routes)
 
-    def tell(self, fleet: Fleet, settled: Iterable[Settlement]) -> None:
+    def report(self, fleet: Fleet, results: Iterable[DeadLetterResult]) -> None:
         """Log what became of dead letters, and count it."""
-        for settlement in settled:
-            self._log_settlement(fleet, settlement)
-            if settlement.end in _ENDS:
-                self.count(fleet.name, _ENDS[settlement.end], 1)
+        for result in results:
+            self._log_settlement(fleet, result)
+            if result.outcome in _ENDS:
+                self.count(fleet.name, _ENDS[result.outcome], 1)
 
     def work(self, jobs: Iterable[tuple[Fleet, RedriveJob]], stop_at: float) -> tuple[RedriveJob, ...]:
         """Work on jobs until a time; how those stand that were ours to work on."""
@@ -194,31 +194,31 @@ class Invocation:
             if taken:
                 works.append(Work(runner, taken))
         before = {(work.job.fleet, work.job.id): work.job for work in works}
-        worked = run(works, stop_at, now=self.now, sleep=self.shift.sleep, failed=self._log_job_failure)
+        worked = run(works, stop_at, now=self.now, sleep=self.limits.sleep, failed=self._log_job_failure)
         for job in worked:
             was = before[job.fleet, job.id]
             self.count(job.fleet, "Redriven", job.sent_count - was.sent_count)
             self.count(job.fleet, "RedriveFailed", job.failed_count - was.failed_count)
             # What was selected by may be of a message: it is on the job's record, and not in the log.
-            words = {name: value for name, value in self.in_words(job).items() if name not in {"cause", "attribute"}}
+            words = {name: value for name, value in self.to_answer(job).items() if name not in {"cause", "attribute"}}
             self.log.info("a redrive went on", **words)
         return worked
 
-    def in_words(self, job: RedriveJob) -> dict[str, Any]:
+    def to_answer(self, job: RedriveJob) -> dict[str, Any]:
         """A job as JSON, without what only its runners need; and how far it is."""
         inner = {"version", "cursor", "runner", "runner_until", "move", "left_count"}
         words = {name: _listed(value) for name, value in asdict(job).items() if name not in inner}
-        seen = outlook(job, self.now())
+        seen = forecast(job, self.now())
         return words | {"done_fraction": round(seen.done_fraction, 4), "left_s": seen.left_s}
 
-    def _log_settlement(self, fleet: Fleet, settlement: Settlement) -> None:
-        verdict = settlement.verdict
-        log = self.log.info if settlement.let_go else self.log.warning
+    def _log_settlement(self, fleet: Fleet, result: DeadLetterResult) -> None:
+        verdict = result.verdict
+        log = self.log.info if result.may_be_deleted else self.log.warning
         log(
-            f"dead letter {settlement.end}",
+            f"dead letter {result.outcome}",
             fleet=fleet.name,
-            dead_letter=settlement.message_id,
-            reason=settlement.reason,
+            dead_letter=result.message_id,
+            reason=result.reason,
             failure_group=verdict.failure_group if verdict else None,
             attempt=verdict.attempt if verdict else None,
             delay_s=verdict.delay_s if verdict else None,

@@ -1,6 +1,6 @@
 """Dead letters as they come: each is judged, then sent back or quarantined, and only then let go.
 
-`settle` says which of a batch may be deleted from the dead-letter queue; whoever received the batch deletes just those
+`process` says which of a batch may be deleted from the dead-letter queue; whoever received the batch deletes just those
 (Lambda does, by the batch's partial answer). What it does not name as gone stays in the dead-letter queue and comes
 again. Order of effects for each message, so that after a crash at any point it is in at least one place:
 
@@ -21,25 +21,26 @@ from enum import StrEnum
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import Message, Quarantined, RedriveJob, Verdict, VerdictKind
+from sluice.model.redriving import Message, QuarantineEntry, RedriveJob, Verdict, VerdictKind
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.failure_groups import CAUSE, OVERFLOW, Cause, failure_group, group_words, queue_name, told_source
-from sluice.redriving.jobs.lifecycle import amend_job
-from sluice.redriving.jobs.rules import returned
-from sluice.redriving.message_copy import copy_of, first_sent_at, memory_key, origin_of, rounds
-from sluice.redriving.sender import Fate, Parcel, Sender, Sending, end_doubts, redrives_of
-from sluice.redriving.verdict import History, judge, left_s, margin_s, sample_of, selectable
+from sluice.redriving.failure_groups import CAUSE, OVERFLOW, Cause, failure_group, group_cause, queue_name, source_of
+from sluice.redriving.jobs.lifecycle import update_job
+from sluice.redriving.jobs.rules import with_return
+from sluice.redriving.message_copy import attempts_key, copy_of, first_sent_at, origin_of, send_rounds
+from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome, SendResult, attempts_so_far, resolve_doubts
+from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s, sample_of, selectable_attributes
 
 # How long what waits for a paused queue is hidden: once it goes on, that is the latest that its dead letters do.
-PAUSED_LOOK_S = 600.0
+PAUSED_RECHECK_S = 600.0
+BEHIND_KEPT = "an earlier message of its message group stays in the dead-letter queue"
 # The index is in order of milliseconds: at the same one, messages of a FIFO message group would be in no order.
 INDEX_STEP_S = 0.001
 
 
-class End(StrEnum):
+class LetterOutcome(StrEnum):
     """What became of a dead letter: metric and log key."""
 
     RETRIED = "retried"
@@ -49,22 +50,22 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
+class DeadLetterResult:
     """What became of one dead letter, and why."""
 
     message_id: str
-    end: End
+    outcome: LetterOutcome
     reason: str
     verdict: Verdict | None = None
 
     @property
-    def let_go(self) -> bool:
+    def may_be_deleted(self) -> bool:
         """Whether the message may be deleted from the dead-letter queue."""
-        return self.end is not End.KEPT
+        return self.outcome is not LetterOutcome.KEPT
 
 
 @dataclass(slots=True)
-class Desk:
+class DeadLetterProcessor:
     """Where a fleet's dead letters are settled.
 
     Attributes:
@@ -86,64 +87,66 @@ class Desk:
     others: tuple[str, ...] = ()
     paused: bool = False
     _indexed_at: float = 0.0
-    _told: Mapping[str, str] = field(default_factory=dict)  # causes told in events, by message id
+    _reported_causes: Mapping[str, str] = field(default_factory=dict)  # causes told in events, by message id
     _recent: dict[str, int] = field(default_factory=dict)  # dead letters lately, by failure group
     _admitted: dict[str, str] = field(default_factory=dict)  # failure group -> the one that it is counted in
 
-    def settle(self, messages: Sequence[Message]) -> tuple[Settlement, ...]:
+    def process(self, messages: Sequence[Message]) -> tuple[DeadLetterResult, ...]:
         """Settle a batch; what became of each message, in the batch's order. Never raises a PortError."""
         try:
             self._read_causes(messages)
         except PortError as error:
             reason = f"could not be judged: {error}"
-            return tuple(Settlement(message.id, End.KEPT, reason) for message in messages)
-        settled: dict[int, Settlement] = {}
+            return tuple(DeadLetterResult(message.id, LetterOutcome.KEPT, reason) for message in messages)
+        results: dict[int, DeadLetterResult] = {}
         kept_groups: set[str | None] = set()  # message groups, on FIFO queues
-        for indexes in rounds(messages, self.to):
+        for indexes in send_rounds(messages, self.to):
             judged: list[tuple[int, Message, Verdict]] = []
             for i in indexes:
                 message = messages[i]
                 if message.message_group in kept_groups:
-                    settled[i] = Settlement(message.id, End.KEPT, "a message before it in its message group is kept")
+                    results[i] = DeadLetterResult(
+                        message.id, LetterOutcome.KEPT, "a message before it in its message group is kept"
+                    )
                     continue
                 try:
                     judged.append((i, message, self._judge(message)))
                 except PortError as error:
-                    settled[i] = Settlement(message.id, End.KEPT, f"could not be judged: {error}")
-            settled |= self._apply(judged)
+                    results[i] = DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be judged: {error}")
+            results |= self._apply(judged)
             if self.to.fifo:
-                kept_groups |= {messages[i].message_group for i in indexes if not settled[i].let_go}
-        return tuple(settled[i] for i in range(len(messages)))
+                kept_groups |= {messages[i].message_group for i in indexes if not results[i].may_be_deleted}
+        return tuple(results[i] for i in range(len(messages)))
 
-    def put_away(self, messages: Sequence[Message], why: str) -> tuple[Settlement, ...]:
+    def quarantine(self, messages: Sequence[Message], why: str) -> tuple[DeadLetterResult, ...]:
         """Quarantine messages whatever the policy says of them; what became of each. Never raises a PortError."""
-        settled: list[Settlement] = []
+        results: list[DeadLetterResult] = []
         for message in messages:
             try:
                 self._read_causes([message])
-                own = failure_group(message, self._told.get(message.id, ""))
+                own = failure_group(message, self._reported_causes.get(message.id, ""))
                 into = self._held_in(message) or own
-                redrives = redrives_of(self.ports, self.fleet.name, message, self.to)
-                verdict = Verdict(VerdictKind.QUARANTINE, into.id, into.words, why, redrives)
+                attempts = attempts_so_far(self.ports, self.fleet.name, message, self.to)
+                verdict = Verdict(VerdictKind.QUARANTINE, into.id, into.words, why, attempts)
             except PortError as error:
-                settled.append(Settlement(message.id, End.KEPT, f"could not be put away: {error}"))
+                results.append(DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be quarantined: {error}"))
                 continue
-            settled.append(self._quarantine(message, verdict))
-        return tuple(settled)
+            results.append(self._put_in_quarantine(message, verdict))
+        return tuple(results)
 
     def _read_causes(self, messages: Sequence[Message]) -> None:
         unstamped = [message.id for message in messages if message.attribute(CAUSE) is None]
-        self._told = self.ports.ledger.causes.causes(self.fleet.name, unstamped) if unstamped else {}
+        self._reported_causes = self.ports.ledger.causes.causes(self.fleet.name, unstamped) if unstamped else {}
 
     def _judge(self, message: Message) -> Verdict:
         """The verdict on a message, by what the ledger remembers; and the job that sent it is told."""
         if origin := origin_of(message):
-            end_doubts(self.ports, self.fleet.name, [origin.message_id], self.now())
+            resolve_doubts(self.ports, self.fleet.name, [origin.message_id], self.now())
             if origin.job_id and origin.failure_group:
-                self._tell(origin.job_id, origin.failure_group, message)
-        own = failure_group(message, self._told.get(message.id, ""))
-        history = History(
-            redrives_of(self.ports, self.fleet.name, message, self.to),
+                self._report_return(origin.job_id, origin.failure_group, message)
+        own = failure_group(message, self._reported_causes.get(message.id, ""))
+        history = DeadLetterHistory(
+            attempts_so_far(self.ports, self.fleet.name, message, self.to),
             self._held_in(message),
             self._recent_count(own),
             self.others,
@@ -175,66 +178,68 @@ class Desk:
             self._indexed_at = max(self._indexed_at, group.last_seen_at)
         return Cause(group_id, group.cause if group else group_id)
 
-    def _tell(self, job_id: str, group_id: str, message: Message) -> None:
+    def _report_return(self, job_id: str, group_id: str, message: Message) -> None:
         """Tell a redrive job that a message it sent came back."""
 
         def noted(job: RedriveJob) -> RedriveJob:
-            return returned(job, group_id, f"Message {message.id} came back.", self.now())
+            return with_return(job, group_id, f"Message {message.id} came back.", self.now())
 
         # What waits for a paused queue is looked at again and again, and counted once.
         before = self.ports.ledger.jobs.job(self.fleet.name, job_id) if self.paused else None
         if before is not None and group_id in before.stopped_groups:
             return
-        amend_job(self.ports, self.fleet.name, job_id, noted)
+        update_job(self.ports, self.fleet.name, job_id, noted)
         self.ports.ledger.failure_groups.note_returned(self.fleet.name, group_id, job_id)
 
-    def _apply(self, judged: Sequence[tuple[int, Message, Verdict]]) -> dict[int, Settlement]:
+    def _apply(self, judged: Sequence[tuple[int, Message, Verdict]]) -> dict[int, DeadLetterResult]:
         """Send what is to be retried, quarantine the rest."""
-        settled: dict[int, Settlement] = {}
+        results: dict[int, DeadLetterResult] = {}
         retries = [(i, message, verdict) for i, message, verdict in judged if verdict.kind is VerdictKind.RETRY]
         if self.paused:
-            settled |= {i: self._wait(message, verdict) for i, message, verdict in retries}
+            results |= {i: self._keep_waiting(message, verdict) for i, message, verdict in retries}
             retries = []
         sender = Sender(self.ports, self.fleet.name, self.to, self.until, self.now)
-        sendings = sender.send([self._parcel(message, verdict) for _, message, verdict in retries])
-        for (i, message, verdict), sending in zip(retries, sendings, strict=True):
-            settled[i] = self._after(message, verdict, sending)
+        send_results = sender.send([self._outgoing(message, verdict) for _, message, verdict in retries])
+        for (i, message, verdict), send_result in zip(retries, send_results, strict=True):
+            results[i] = self._result_of(message, verdict, send_result)
         for i, message, verdict in judged:
-            if i not in settled:
-                settled[i] = self._quarantine(message, verdict)
-        return settled
+            if i not in results:
+                results[i] = self._put_in_quarantine(message, verdict)
+        return results
 
-    def _wait(self, message: Message, verdict: Verdict) -> Settlement:
+    def _keep_waiting(self, message: Message, verdict: Verdict) -> DeadLetterResult:
         """Keep what would be sent back to a paused queue, unless SQS is about to delete it."""
-        left, look_s = left_s(message, self.retention_s, self.now()), PAUSED_LOOK_S
+        left, look_s = left_s(message, self.retention_s, self.now()), PAUSED_RECHECK_S
         if left is not None and self.retention_s:
             look_s = min(look_s, left - margin_s(self.fleet.redrive, self.retention_s))
         if look_s <= 0:
-            return self._quarantine(message, _kept_back(verdict, "its queue is paused, and SQS would delete it"))
+            return self._put_in_quarantine(
+                message, _quarantined_instead(verdict, "its queue is paused, and SQS would delete it")
+            )
         if self.fleet.dead_letter_queue:
             with suppress(PortError):  # then it is looked at again all the sooner
                 self.ports.queue.hide(self.fleet.dead_letter_queue, message.receipt, look_s)
-        return Settlement(message.id, End.KEPT, f"queue {queue_name(self.to.url)} is paused", verdict)
+        return DeadLetterResult(message.id, LetterOutcome.KEPT, f"queue {queue_name(self.to.url)} is paused", verdict)
 
-    def _parcel(self, message: Message, verdict: Verdict) -> Parcel:
+    def _outgoing(self, message: Message, verdict: Verdict) -> OutgoingMessage:
         copy = copy_of(message, verdict.attempt, self.to)
         assert copy is not None, "judge quarantines what its queue would not take"
-        remember = None if copy.carries_attempts else (memory_key(message), verdict.attempt)
-        return Parcel(copy.message, verdict.delay_s, remember)
+        remember = None if copy.carries_attempts else (attempts_key(message), verdict.attempt)
+        return OutgoingMessage(copy.message, verdict.delay_s, remember)
 
-    def _after(self, message: Message, verdict: Verdict, sending: Sending) -> Settlement:
+    def _result_of(self, message: Message, verdict: Verdict, send_result: SendResult) -> DeadLetterResult:
         """What becomes of a dead letter after the attempt to send it back."""
-        match sending.fate:
-            case Fate.SENT:
+        match send_result.outcome:
+            case SendOutcome.SENT:
                 unnoted = self._note(message, verdict)
-                reason = " ".join(part for part in (verdict.sentence, sending.reason, unnoted) if part)
-                return Settlement(message.id, End.RETRIED, reason, verdict)
-            case Fate.EARLIER:
-                return Settlement(message.id, End.GONE, "it was sent back before", verdict)
-            case Fate.REFUSED | Fate.DOUBTFUL:
-                return self._quarantine(message, _kept_back(verdict, sending.reason))
+                reason = " ".join(part for part in (verdict.sentence, send_result.reason, unnoted) if part)
+                return DeadLetterResult(message.id, LetterOutcome.RETRIED, reason, verdict)
+            case SendOutcome.EARLIER:
+                return DeadLetterResult(message.id, LetterOutcome.GONE, "it was sent back before", verdict)
+            case SendOutcome.REFUSED | SendOutcome.DOUBTFUL:
+                return self._put_in_quarantine(message, _quarantined_instead(verdict, send_result.reason))
             case _:
-                return Settlement(message.id, End.KEPT, sending.reason, verdict)
+                return DeadLetterResult(message.id, LetterOutcome.KEPT, send_result.reason, verdict)
 
     def _counted_in(self, verdict: Verdict) -> Verdict:
         """A verdict with the failure group that it is counted in: its own, or the one of what would be too many.
@@ -244,17 +249,17 @@ class Desk:
         """
         if verdict.failure_group not in self._admitted:
             own = Cause(verdict.failure_group, verdict.cause)
-            self._admitted[verdict.failure_group] = admitted(self.ports, self.fleet.name, own, self.now()).id
+            self._admitted[verdict.failure_group] = admit_to_group(self.ports, self.fleet.name, own, self.now()).id
         return replace(verdict, failure_group=self._admitted[verdict.failure_group])
 
-    def _quarantine(self, message: Message, verdict: Verdict) -> Settlement:
+    def _put_in_quarantine(self, message: Message, verdict: Verdict) -> DeadLetterResult:
         """Store, then index."""
         ledger = self.ports.ledger
         try:
             verdict = self._counted_in(verdict)
             key = self.ports.archive.store(self.fleet.name, message)
             self._indexed_at = max(self.now(), self._indexed_at + INDEX_STEP_S)
-            entry = Quarantined(
+            entry = QuarantineEntry(
                 fleet=self.fleet.name,
                 failure_group=verdict.failure_group,
                 message_id=message.id,
@@ -263,21 +268,23 @@ class Desk:
                 at=self._indexed_at,
                 first_sent_at=first_sent_at(message),
                 attempt=verdict.attempt,
-                source=told_source(message) or ("" if self.others else self.to.arn),
+                source=source_of(message) or ("" if self.others else self.to.arn),
                 size_bytes=message.size_bytes,
                 sample=sample_of(message),
                 message_group=message.message_group if self.to.fifo else None,
-                attributes=selectable(message),
+                attributes=selectable_attributes(message),
                 expires_at=None
                 if self.retention_s is None or message.first_sent_at is None
                 else message.first_sent_at + self.retention_s,
             )
             if not ledger.quarantine.quarantine(entry):
-                return Settlement(message.id, End.GONE, "it was quarantined or sent back before", verdict)
+                return DeadLetterResult(
+                    message.id, LetterOutcome.GONE, "it was quarantined or sent back before", verdict
+                )
         except PortError as error:
-            return Settlement(message.id, End.KEPT, f"could not be quarantined: {error}", verdict)
+            return DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be quarantined: {error}", verdict)
         unnoted = self._note(message, verdict)
-        return Settlement(message.id, End.QUARANTINED, f"{verdict.sentence} {unnoted}".strip(), verdict)
+        return DeadLetterResult(message.id, LetterOutcome.QUARANTINED, f"{verdict.sentence} {unnoted}".strip(), verdict)
 
     def _note(self, message: Message, verdict: Verdict) -> str:
         """Count a dead letter in its failure group. A count that is lost harms nothing: it is said and no more."""
@@ -285,14 +292,14 @@ class Desk:
         again = verdict.attempt > (verdict.kind is VerdictKind.RETRY)  # a retry counts itself, and is to come
         try:
             group_id = self._counted_in(verdict).failure_group
-            cause = group_words(group_id, verdict.cause)
+            cause = group_cause(group_id, verdict.cause)
             ledger.failure_groups.note_failure(self.fleet.name, group_id, cause, sample, self.now(), again=again)
         except PortError as error:
             return f"(not counted in its failure group: {error})"
         return ""
 
 
-def admitted(ports: Ports[RedriverLedger], fleet: str, own: Cause, now: float) -> Cause:
+def admit_to_group(ports: Ports[RedriverLedger], fleet: str, own: Cause, now: float) -> Cause:
     """The failure group that something of a group is counted in: its own, or the overflow's where there are too many.
 
     What is in the overflow is redriven like anything else. On its own record it keeps its own cause.
@@ -305,7 +312,7 @@ def admitted(ports: Ports[RedriverLedger], fleet: str, own: Cause, now: float) -
     return OVERFLOW
 
 
-def _kept_back(verdict: Verdict, reason: str) -> Verdict:
+def _quarantined_instead(verdict: Verdict, reason: str) -> Verdict:
     """A retry that does not come to pass: the quarantine in its place, for a reason."""
     return replace(
         verdict,

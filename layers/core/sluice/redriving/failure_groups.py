@@ -71,7 +71,7 @@ GROUPS_MAX = 200
 OVERFLOW = Cause("overflow", f"Other causes: this fleet has {GROUPS_MAX} failure groups, and no more are made")
 
 
-def group_words(group_id: str, cause: str) -> str:
+def group_cause(group_id: str, cause: str) -> str:
     """What a group's record says of its cause: that of a dead letter in it, but of the overflow what it is."""
     return OVERFLOW.words if group_id == OVERFLOW.id else cause
 
@@ -81,7 +81,7 @@ def failure_group(message: Message, told: str = "") -> Cause:
     stamped = masked(message.attribute(CAUSE) or "") or masked(told)
     if stamped:
         return _cause("cause", stamped, distinct=stamped)
-    source = queue_name(told_source(message))
+    source = queue_name(source_of(message))
     kind, shape, words = _body(message.body)
     names = sorted(name for name, _ in message.attributes if not name.startswith(OWN_PREFIX))
     parts = ("No cause stamped:", kind, words, f"from {masked(source)}" if source else "")
@@ -92,12 +92,12 @@ def failure_group(message: Message, told: str = "") -> Cause:
     )
 
 
-def told_source(message: Message) -> str:
+def source_of(message: Message) -> str:
     """ARN or URL of the queue a message was dead-lettered from, as it is told; nothing where it is not."""
     return message.source or message.attribute(SOURCE) or ""
 
 
-def source_in_words(source: str) -> str:
+def describe_source(source: str) -> str:
     """What is told of where a message came from, for sentences that are in the log: an attribute may say anything."""
     return source if _QUEUE.fullmatch(source) else "a place that its attribute sluice.source names by no ARN or URL"
 

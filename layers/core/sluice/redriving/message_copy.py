@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import Attribute, Message, attribute_bytes
-from sluice.redriving.failure_groups import CAUSE, OWN_PREFIX, SOURCE, told_source
+from sluice.redriving.failure_groups import CAUSE, OWN_PREFIX, SOURCE, source_of
 
 ATTEMPTS = "sluice.attempts"  # Number: redrives so far
 FIRST_SENT_AT = "sluice.first_sent_at"  # Number: epoch seconds of the first sending
@@ -76,10 +76,10 @@ def origin_of(message: Message) -> Origin | None:
 
 def came_from(message: Message, to: Destination) -> bool:
     """Whether a message was dead-lettered from this queue, as far as anything tells."""
-    return (told_source(message) or to.arn) in {to.arn, to.url}
+    return (source_of(message) or to.arn) in {to.arn, to.url}
 
 
-def memory_key(message: Message) -> str:
+def attempts_key(message: Message) -> str:
     """What the ledger remembers a message's redrives under, where it has no room to carry them."""
     said = hashlib.sha256()
     own = [(name, value) for name, value in message.attributes if not name.startswith(OWN_PREFIX)]
@@ -144,7 +144,7 @@ def has_room(message: Message, to: Destination) -> bool:
     return copy is None or copy.carries_attempts
 
 
-def rounds(messages: Sequence[Message], to: Destination) -> tuple[tuple[int, ...], ...]:
+def send_rounds(messages: Sequence[Message], to: Destination) -> tuple[tuple[int, ...], ...]:
     """Indexes of messages in the rounds in which they are sent: on FIFO queues of each message group one a round.
 
     On standard queues a message group orders nothing (it names the tenant of fair queueing): one round.

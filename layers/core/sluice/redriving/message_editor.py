@@ -13,18 +13,18 @@ from collections.abc import Callable
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import JobAct, JobPhase, JobState, Message, Quarantined, RedriveJob
+from sluice.model.redriving import JobAction, JobPhase, JobState, Message, QuarantineEntry, RedriveJob
 from sluice.ports.aws_services import archive_key
 from sluice.ports.errors import RefusedError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.dead_letters import admitted
-from sluice.redriving.failure_groups import Cause, failure_group, told_source
+from sluice.redriving.dead_letters import admit_to_group
+from sluice.redriving.failure_groups import Cause, failure_group, source_of
 from sluice.redriving.jobs.lifecycle import RequestError, paused_note
-from sluice.redriving.message_copy import attempts_of, copy_of, first_sent_at, memory_key
-from sluice.redriving.sender import Fate, Parcel, Sender
-from sluice.redriving.source_queues import Way, way_back
-from sluice.redriving.verdict import sample_of, selectable
+from sluice.redriving.message_copy import attempts_key, attempts_of, copy_of, first_sent_at
+from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome
+from sluice.redriving.source_queues import QueueRoute, route_for
+from sluice.redriving.verdict import sample_of, selectable_attributes
 
 _ID = re.compile(r"[A-Za-z0-9-]{1,80}")
 
@@ -41,7 +41,7 @@ class Editor:
 
     ports: Ports[RedriverLedger]
     fleet: Fleet
-    ways: tuple[Way, ...]
+    routes: tuple[QueueRoute, ...]
     name: str
     until: float
     now: Callable[[], float]
@@ -63,32 +63,32 @@ class Editor:
         if entry.message_group is not None:
             raise RequestError("message_id: a FIFO message is sent in the order of its message group, not by itself")
         original = self.ports.archive.load(entry.key)
-        told = entry.source if entry.source is not None else told_source(original) or None
-        way = way_back(told, self.ways)
-        if way is None:
-            names = ", ".join(one.name for one in self.ways)
+        told = entry.source if entry.source is not None else source_of(original) or None
+        route = route_for(told, self.routes)
+        if route is None:
+            names = ", ".join(one.name for one in self.routes)
             raise RequestError(
                 f"message_id: nothing tells that it came from {names}"
                 + (f", but from {told[:200]}" if told else "")
                 + "; redrive it with to_queue instead"
             )
         attempt = entry.attempt + 1
-        copy = copy_of(replace(original, body=body), attempt, way.to, (self.name, entry.failure_group))
+        copy = copy_of(replace(original, body=body), attempt, route.to, (self.name, entry.failure_group))
         if copy is None:
             raise RequestError(
-                f"edit.body: with it the message is more than its queue takes ({way.to.max_bytes} bytes)"
+                f"edit.body: with it the message is more than its queue takes ({route.to.max_bytes} bytes)"
             )
-        remember = None if copy.carries_attempts else (memory_key(copy.message), attempt)
-        sender = Sender(self.ports, self.fleet.name, way.to, self.until, self.now)
-        (sending,) = sender.send([Parcel(copy.message, remember=remember)])
-        if sending.fate is Fate.EARLIER:
+        remember = None if copy.carries_attempts else (attempts_key(copy.message), attempt)
+        sender = Sender(self.ports, self.fleet.name, route.to, self.until, self.now)
+        (send_result,) = sender.send([OutgoingMessage(copy.message, remember=remember)])
+        if send_result.outcome is SendOutcome.EARLIER:
             raise RequestError(f"message_id: {message_id} was sent back before; it is only still listed")
-        if not sending.may_let_go:
-            raise RequestError(f"message_id: {message_id} was not sent: {sending.reason}")
-        self.ports.ledger.quarantine.let_go(entry)
-        return self._record(entry, by, f" {paused_note([way.name])}" if way.paused else "")
+        if not send_result.is_in_queue:
+            raise RequestError(f"message_id: {message_id} was not sent: {send_result.reason}")
+        self.ports.ledger.quarantine.remove_entry(entry)
+        return self._record(entry, by, f" {paused_note([route.name])}" if route.paused else "")
 
-    def _record(self, entry: Quarantined, by: str, more: str) -> RedriveJob:
+    def _record(self, entry: QuarantineEntry, by: str, more: str) -> RedriveJob:
         now = self.now()
         return self.ports.ledger.jobs.keep_job(
             RedriveJob(
@@ -103,11 +103,11 @@ class Editor:
                 selected_count=1,
                 sent_count=1,
                 note=f"Sent with another body. The original is kept in the archive under {entry.key}.{more}",
-                acts=(JobAct(now, by, "sent it with another body"),),
+                actions=(JobAction(now, by, "sent it with another body"),),
             )
         )
 
-    def restore(self, key: str, by: str) -> Quarantined:
+    def restore(self, key: str, by: str) -> QuarantineEntry:
         """Quarantine anew what the archive last kept under a key.
 
         Raises:
@@ -128,12 +128,12 @@ class Editor:
             raise RequestError(f"key: {key} was restored at this very moment")
         return entry
 
-    def _kept(self, message: Message, cause: str, at: float) -> Quarantined:
+    def _kept(self, message: Message, cause: str, at: float) -> QuarantineEntry:
         """A message in the archive, and its entry for the index, which is yet to be written."""
         ports, fleet = self.ports, self.fleet
         own = failure_group(message, cause)
-        way = way_back(told_source(message) or None, self.ways)
-        message_group = message.message_group if (way.to.fifo if way else fleet.fifo) else None
+        route = route_for(source_of(message) or None, self.routes)
+        message_group = message.message_group if (route.to.fifo if route else fleet.fifo) else None
         held_in = ports.ledger.quarantine.held_in(fleet.name, message_group) if message_group is not None else None
         if (
             held_in is not None
@@ -141,8 +141,8 @@ class Editor:
             group = ports.ledger.failure_groups.failure_group(fleet.name, held_in)
             own = Cause(held_in, group.cause if group else held_in)
             at = max(at, group.last_seen_at if group else at)
-        into = own if held_in is not None else admitted(ports, fleet.name, own, at)
-        return Quarantined(
+        into = own if held_in is not None else admit_to_group(ports, fleet.name, own, at)
+        return QuarantineEntry(
             fleet=fleet.name,
             failure_group=into.id,
             message_id=message.id,
@@ -151,11 +151,11 @@ class Editor:
             at=at,
             first_sent_at=first_sent_at(message),
             attempt=attempts_of(message) or 0,
-            source=told_source(message) or (way.to.arn if way else ""),
+            source=source_of(message) or (route.to.arn if route else ""),
             size_bytes=message.size_bytes,
             sample=sample_of(message),
             message_group=message_group,
-            attributes=selectable(message),
+            attributes=selectable_attributes(message),
         )
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sluice.model.redriving import Attribute, Message
 from sluice.redriving.failure_groups import queue_name
 from sluice.redriving.jobs.lifecycle import RequestError, Selection
-from sluice.redriving.peek import LOOKED_AT_MAX
+from sluice.redriving.peek import PEEK_MAX
 
 
 def _moment(value: object) -> object:
@@ -111,8 +111,8 @@ class JobRequest(_Request):
     job_id: str = Field(min_length=1, max_length=128)
 
 
-class GroupRequest(_Request):
-    """`{"archive": {...}}`: the failure group that is set aside; with `undo`, taken out again."""
+class MuteRequest(_Request):
+    """`{"mute": {...}}`: the failure group to mute; with `undo`, to unmute."""
 
     failure_group: str = Field(min_length=1, max_length=128)
     undo: bool = False
@@ -143,7 +143,7 @@ class PeekRequest(_Request):
     queue: QueueName | None = None  # only those of this one of the fleet's queues
     cause: str | None = Field(default=None, min_length=1, max_length=200)  # a pattern, as for file names
     attribute: AttributeChoice | None = None
-    limit: int = Field(default=LOOKED_AT_MAX, ge=1, le=LOOKED_AT_MAX)
+    limit: int = Field(default=PEEK_MAX, ge=1, le=PEEK_MAX)
 
 
 class ReleaseRequest(_Request):
@@ -176,10 +176,10 @@ def read_request[R: BaseModel](kind: type[R], name: str, asked: object) -> R:
         return kind.model_validate(asked)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        raise RequestError("; ".join(_in_words(name, fault) for fault in faults)) from error
+        raise RequestError("; ".join(_describe(name, fault) for fault in faults)) from error
 
 
-def _in_words(name: str, fault: Any) -> str:
+def _describe(name: str, fault: Any) -> str:
     path = ".".join((name, *(str(part) for part in fault["loc"])))
     if fault["type"] == "missing":
         return f"{path}: is required"

@@ -19,11 +19,11 @@ from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import CAUSE, Cause, failure_group
-from sluice.redriving.jobs.lifecycle import UNDER_WAY, RequestError
+from sluice.redriving.jobs.lifecycle import ACTIVE_STATES, RequestError
 from sluice.redriving.retention import HIDDEN_S
-from sluice.redriving.verdict import SELECTABLE_LENGTH, left_s, selectable
+from sluice.redriving.verdict import SELECTABLE_LENGTH, left_s, selectable_attributes
 
-LOOKED_AT_MAX = 100  # each is given back by a call of its own: a second or two
+PEEK_MAX = 100  # each is given back by a call of its own: a second or two
 RECEIVED_AT_ONCE = 40
 
 
@@ -51,7 +51,7 @@ def peek(
     dead: QueueFacts,
     now: Callable[[], float],
     *,
-    limit: int = LOOKED_AT_MAX,
+    limit: int = PEEK_MAX,
     cause: str | None = None,
     attribute: tuple[str, str] | None = None,
 ) -> Peek:
@@ -62,7 +62,7 @@ def peek(
         fleet: whose they are.
         dead: its dead-letter queue.
         now: epoch seconds.
-        limit: how many to look at, at most LOOKED_AT_MAX.
+        limit: how many to look at, at most PEEK_MAX.
         cause: a pattern, as for file names, that the cause must match.
         attribute: name and text of one of the producer's own attributes.
 
@@ -72,7 +72,7 @@ def peek(
     """
     _check(ports, fleet, dead)
     visible = ports.queue.read(dead.url, now()).visible
-    received = _receive(ports, dead.url, min(limit, LOOKED_AT_MAX))
+    received = _receive(ports, dead.url, min(limit, PEEK_MAX))
     try:
         told = ports.ledger.causes.causes(fleet.name, [one.id for one in received if one.attribute(CAUSE) is None])
     finally:
@@ -101,7 +101,7 @@ def _check(ports: Ports[RedriverLedger], fleet: Fleet, dead: QueueFacts) -> None
             " towards its maxReceiveCount; put the dead letters into quarantine instead, and choose there"
         )
     for job in ports.ledger.jobs.jobs(fleet.name):
-        if job.from_dead_letters and job.state in UNDER_WAY:
+        if job.from_dead_letters and job.state in ACTIVE_STATES:
             raise RequestError(
                 f"fleet: job {job.id} takes from the dead-letter queue of {fleet.name}, and would take what is looked"
                 " at for gone; wait for it, or stop it"
@@ -126,4 +126,4 @@ def _receive(ports: Ports[object], url: str, limit: int) -> list[Message]:
 def _matches(seen: Seen, cause: str | None, attribute: tuple[str, str] | None) -> bool:
     if cause is not None and not fnmatchcase(seen.group.words.casefold(), cause.casefold()):
         return False
-    return attribute is None or (attribute[0], attribute[1][:SELECTABLE_LENGTH]) in selectable(seen.message)
+    return attribute is None or (attribute[0], attribute[1][:SELECTABLE_LENGTH]) in selectable_attributes(seen.message)

@@ -19,12 +19,12 @@ from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.dead_letters import Desk, Settlement
-from sluice.redriving.jobs.lifecycle import UNDER_WAY
+from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult
+from sluice.redriving.jobs.lifecycle import ACTIVE_STATES
 from sluice.redriving.verdict import left_s, margin_s
 
-LOOK_EVERY_S = 600.0  # unless the margin is not much longer than that
-LOOKED_AT_MAX = 400  # in one go: about a second's calls
+CHECK_EVERY_S = 600.0  # unless the margin is not much longer than that
+CHECKED_MAX = 400  # in one go: about a second's calls
 RECEIVED_AT_ONCE = 40
 # Long enough for all that is looked at in one go, short enough for a person at the queue not to miss them.
 HIDDEN_S = 20.0
@@ -32,30 +32,30 @@ HIDDEN_S = 20.0
 
 def is_due(policy: RedrivePolicy, queue: QueueFacts, now: float, tick_s: float) -> bool:
     """Whether to look now: every ten minutes, and each tick where ten minutes are much of the margin."""
-    return margin_s(policy, queue.retention_s) < 2 * LOOK_EVERY_S or now % LOOK_EVERY_S < tick_s
+    return margin_s(policy, queue.retention_s) < 2 * CHECK_EVERY_S or now % CHECK_EVERY_S < tick_s
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RetentionCheck:
     """What one look at a dead-letter queue found."""
 
-    looked_at_count: int
+    checked_count: int
     least_left_s: float | None  # of those that stay
     used_fraction: float | None  # of its retention, by the one that has used most of it, before any was put away
-    put_away: tuple[Settlement, ...]
+    quarantined: tuple[DeadLetterResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Keeper:
+class RetentionGuard:
     """One invocation that looks after a fleet's dead-letter queue; `dead` is that queue."""
 
     ports: Ports[RedriverLedger]
     fleet: Fleet
     dead: QueueFacts
-    desk: Desk
+    processor: DeadLetterProcessor
     now: Callable[[], float]
 
-    def look(self) -> Look | None:
+    def check(self) -> RetentionCheck | None:
         """Look at what is there, and put away what is near its end; None while a redrive takes from there.
 
         Raises:
@@ -63,33 +63,33 @@ class Keeper:
         """
         if self.fleet.redrive.mode is not RedriveMode.MANUAL or self._is_redriven():
             return None
-        received = self._receive(LOOKED_AT_MAX)
+        received = self._receive(CHECKED_MAX)
         now = self.now()
         margin = margin_s(self.fleet.redrive, self.dead.retention_s)
         left = [(message, left_s(message, self.dead.retention_s, now)) for message in received]
         known = [seconds for _, seconds in left if seconds is not None]
         ending = [message for message, seconds in left if seconds is not None and seconds <= margin]
         staying = [seconds for seconds in known if seconds > margin]
-        return Look(
+        return RetentionCheck(
             len(received),
             min(staying, default=None),
             1.0 - min(known) / self.dead.retention_s if known else None,
-            self._put_away(ending, "Put away before SQS deletes it."),
+            self._quarantine(ending, "Put away before SQS deletes it."),
         )
 
-    def take_in(self, until: float, by: str) -> tuple[Settlement, ...]:
+    def quarantine_all(self, until: float, by: str) -> tuple[DeadLetterResult, ...]:
         """Put dead letters away on a person's word, until there are none or a time; what became of each."""
-        done: list[Settlement] = []
+        done: list[DeadLetterResult] = []
         while self.now() < until:
             received = self._receive(RECEIVED_AT_ONCE)
             if not received:
                 break
-            done += self._put_away(received, f"Put away by {by}.")
+            done += self._quarantine(received, f"Put away by {by}.")
         return tuple(done)
 
     def _is_redriven(self) -> bool:
         jobs = self.ports.ledger.jobs.jobs(self.fleet.name)
-        return any(job.from_dead_letters and job.state in UNDER_WAY for job in jobs)
+        return any(job.from_dead_letters and job.state in ACTIVE_STATES for job in jobs)
 
     def _receive(self, limit: int) -> list[Message]:
         received: list[Message] = []
@@ -105,12 +105,12 @@ class Keeper:
                 break
         return received
 
-    def _put_away(self, messages: Sequence[Message], why: str) -> tuple[Settlement, ...]:
+    def _quarantine(self, messages: Sequence[Message], why: str) -> tuple[DeadLetterResult, ...]:
         """Quarantine, then delete. What cannot be quarantined stays; what is not deleted is known when it returns."""
         if not messages:
             return ()
-        settled = self.desk.put_away(messages, why)
-        gone = [message.receipt for message, one in zip(messages, settled, strict=True) if one.let_go]
+        results = self.processor.quarantine(messages, why)
+        gone = [message.receipt for message, one in zip(messages, results, strict=True) if one.may_be_deleted]
         if gone:
             self.ports.queue.delete(self.dead.url, gone)
-        return settled
+        return results

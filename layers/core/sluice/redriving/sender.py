@@ -15,12 +15,12 @@ mark in the ledger, which goes one way:
 * A claim that outlived T, when its claimant is surely gone, is in doubt: the crash, or the lost answer, was somewhere
   between claim and confirmation, and only the queue knows on which side of the send. The message stays where it is
   and is not sent (DOUBTFUL): it is never lost, and never doubled, at the price that a person may have to say
-  `again`. The doubt ends when the copy comes back, which proves that it was sent (`end_doubts`), or by itself when the
-  mark is forgotten (`ports.RETRY_MARK_S`): no copy can be in a queue then.
+  `again`. The doubt ends when the copy comes back, which proves that it was sent (`resolve_doubts`), or by itself when
+  the mark is forgotten (`ports.SEND_CLAIM_KEPT_S`): no copy can be in a queue then.
 
-Many messages out of a dead-letter queue are claimed by one record instead (`Consigned`): they are hidden there, so that
-hardly anyone else can be at them, and a mark each would cost more than sending them. The record goes the same way, and
-is forgotten once they are surely deleted.
+Many messages out of a dead-letter queue are claimed by one record instead (`BatchClaim`): they are hidden there, so
+that hardly anyone else can be at them, and a mark each would cost more than sending them. The record goes the same way,
+and is forgotten once they are surely deleted.
 
 A batch's answer is read entry by entry. On FIFO queues the messages of a message group go in rounds, and once one of
 them was not sent, those behind it are not either.
@@ -32,14 +32,14 @@ from enum import StrEnum
 from typing import Protocol
 
 from sluice.model.frozen import dataclass
-from sluice.model.redriving import Claim, Consignment, Message
+from sluice.model.redriving import BatchClaimRecord, Claim, Message
 from sluice.ports.errors import LostAnswerError, PortError
 from sluice.ports.ledger import SenderLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.message_copy import Destination, attempts_of, has_room, memory_key, rounds
+from sluice.redriving.message_copy import Destination, attempts_key, attempts_of, has_room, send_rounds
 
 
-class Fate(StrEnum):
+class SendOutcome(StrEnum):
     """What came of one message that was to be sent again."""
 
     SENT = "sent"
@@ -52,7 +52,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class OutgoingMessage:
     """One message to be sent again."""
 
     message: Message  # the copy, with the id of the message it is a copy of
@@ -61,24 +61,24 @@ class Parcel:
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class SendResult:
     """What came of a parcel, and why."""
 
-    fate: Fate
+    outcome: SendOutcome
     reason: str = ""
 
     @property
-    def may_let_go(self) -> bool:
+    def is_in_queue(self) -> bool:
         """Whether the message is safely in the queue."""
-        return self.fate in {Fate.SENT, Fate.EARLIER}
+        return self.outcome in {SendOutcome.SENT, SendOutcome.EARLIER}
 
 
 _UNCLAIMED = {
-    Claim.BUSY: Sending(Fate.BUSY, "another is sending it"),
-    Claim.SENT: Sending(Fate.EARLIER),
-    Claim.DOUBTFUL: Sending(Fate.DOUBTFUL, "it may have been sent before, and the answer was lost"),
+    Claim.BUSY: SendResult(SendOutcome.BUSY, "another is sending it"),
+    Claim.SENT: SendResult(SendOutcome.EARLIER),
+    Claim.DOUBTFUL: SendResult(SendOutcome.DOUBTFUL, "it may have been sent before, and the answer was lost"),
 }
-_BEHIND = Sending(Fate.FAILED, "a message before it in its message group was not sent")
+_BEHIND = SendResult(SendOutcome.FAILED, "a message before it in its message group was not sent")
 
 
 class Claims(Protocol):
@@ -87,12 +87,12 @@ class Claims(Protocol):
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Claim messages, each by itself."""
 
-    def settle(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
+    def record_results(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
         """What was sent, and what was surely not; of other claimed messages that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
+class MessageClaims:
     """A mark for each message."""
 
     ports: Ports[SenderLedger]
@@ -103,18 +103,18 @@ class Marked:
 
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Write the marks that can be."""
-        return self.ports.ledger.send_claims.claim_retries(self.fleet, message_ids, self.until, self.now(), self.again)
+        return self.ports.ledger.send_claims.claim_sends(self.fleet, message_ids, self.until, self.now(), self.again)
 
-    def settle(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
+    def record_results(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
         """Set the marks of what was sent, take away those of what was not."""
         if sent:
-            self.ports.ledger.send_claims.confirm_retries(self.fleet, sent, self.now())
+            self.ports.ledger.send_claims.confirm_sends(self.fleet, sent, self.now())
         if unsent:
-            self.ports.ledger.send_claims.release_retries(self.fleet, unsent)
+            self.ports.ledger.send_claims.release_sends(self.fleet, unsent)
 
 
 @dataclass(slots=True)
-class Consigned:
+class BatchClaim:
     """One record for all messages of a sending, under a name that is unique.
 
     When they are surely deleted the record is free: the next sending writes its own over it, or it is closed.
@@ -127,20 +127,20 @@ class Consigned:
     now: Callable[[], float]
     again: bool = False
     free: bool = True
-    _record: Consignment | None = None  # as it stands, if it does
+    _record: BatchClaimRecord | None = None  # as it stands, if it does
     _sent: set[str] = field(default_factory=set)
 
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Write the record."""
         assert self.free, "what another sending has claimed would be forgotten"
         self.free = False
-        record = Consignment(self.fleet, self.name, self.now(), self.until, tuple(message_ids))
-        claims = self.ports.ledger.send_claims.consign(record, self.again)
+        record = BatchClaimRecord(self.fleet, self.name, self.now(), self.until, tuple(message_ids))
+        claims = self.ports.ledger.send_claims.claim_batch(record, self.again)
         granted = tuple(message_id for message_id in message_ids if claims[message_id] is Claim.GRANTED)
-        self._record = Consignment(self.fleet, self.name, record.claimed_at, self.until, granted)
+        self._record = BatchClaimRecord(self.fleet, self.name, record.claimed_at, self.until, granted)
         return claims
 
-    def settle(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
+    def record_results(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
         """Write what is left: what was sent, and what may have been."""
         if self._record is None:
             return
@@ -166,10 +166,10 @@ class Consigned:
     def _write(self, claimed: tuple[str, ...]) -> None:
         assert self._record is not None
         there = self._record
-        self._record = Consignment(
+        self._record = BatchClaimRecord(
             there.fleet, there.name, there.claimed_at, there.until, claimed, tuple(sorted(self._sent))
         )
-        self.ports.ledger.send_claims.settle_consignment(self._record)
+        self.ports.ledger.send_claims.record_batch_claim(self._record)
         if not self._record.claimed and not self._record.sent:
             self._record, self.free = None, True
 
@@ -185,86 +185,89 @@ class Sender:
     now: Callable[[], float]
 
     def send(
-        self, parcels: Sequence[Parcel], *, again: bool = False, claims: Claims | None = None
-    ) -> tuple[Sending, ...]:
-        """Claim, send and settle; what came of each parcel. Never raises a PortError.
+        self, to_send: Sequence[OutgoingMessage], *, again: bool = False, claims: Claims | None = None
+    ) -> tuple[SendResult, ...]:
+        """Claim, send and record_results; what came of each parcel. Never raises a PortError.
 
         Args:
-            parcels: the messages, on FIFO queues in order.
+            to_send: the messages, on FIFO queues in order.
             again: send even what may have been sent before: a person's word.
             claims: how they are claimed, where not by a mark each.
         """
-        claims = claims or Marked(self.ports, self.fleet, self.until, self.now, again)
-        sendings: list[Sending] = [_BEHIND] * len(parcels)
+        claims = claims or MessageClaims(self.ports, self.fleet, self.until, self.now, again)
+        results: list[SendResult] = [_BEHIND] * len(to_send)
         blocked: set[str | None] = set()  # message groups, on FIFO queues
-        for indexes in rounds([parcel.message for parcel in parcels], self.to):
-            open_ = [i for i in indexes if parcels[i].message.message_group not in blocked]
-            for i, sending in zip(open_, self._send_round([parcels[i] for i in open_], claims), strict=True):
-                sendings[i] = sending
+        for indexes in send_rounds([outgoing.message for outgoing in to_send], self.to):
+            open_ = [i for i in indexes if to_send[i].message.message_group not in blocked]
+            for i, result in zip(open_, self._send_round([to_send[i] for i in open_], claims), strict=True):
+                results[i] = result
             if self.to.fifo:
-                blocked |= {parcels[i].message.message_group for i in indexes if not sendings[i].may_let_go}
-        return tuple(sendings)
+                blocked |= {to_send[i].message.message_group for i in indexes if not results[i].is_in_queue}
+        return tuple(results)
 
-    def _send_round(self, parcels: Sequence[Parcel], claims: Claims) -> list[Sending]:
+    def _send_round(self, to_send: Sequence[OutgoingMessage], claims: Claims) -> list[SendResult]:
         """Send parcels that need no order among them. A message that is there twice is sent once."""
-        if not parcels:
+        if not to_send:
             return []
-        first: dict[str, Parcel] = {}
-        for parcel in parcels:
-            first.setdefault(parcel.message.id, parcel)
+        first: dict[str, OutgoingMessage] = {}
+        for outgoing in to_send:
+            first.setdefault(outgoing.message.id, outgoing)
         try:
             claimed = claims.claim(list(first))
         except PortError as error:
-            return [Sending(Fate.FAILED, f"its sending could not be claimed: {error}")] * len(parcels)
-        fates = {id_: _UNCLAIMED[claim] for id_, claim in claimed.items() if claim is not Claim.GRANTED}
-        fates |= self._send_claimed([parcel for id_, parcel in first.items() if id_ not in fates], claims)
-        sendings: list[Sending] = []
-        for parcel in parcels:
-            sending = fates[parcel.message.id]
-            repeated = sending.fate is Fate.SENT and parcel is not first[parcel.message.id]
-            sendings.append(Sending(Fate.EARLIER) if repeated else sending)
-        return sendings
+            return [SendResult(SendOutcome.FAILED, f"its sending could not be claimed: {error}")] * len(to_send)
+        by_id = {id_: _UNCLAIMED[claim] for id_, claim in claimed.items() if claim is not Claim.GRANTED}
+        by_id |= self._send_claimed([outgoing for id_, outgoing in first.items() if id_ not in by_id], claims)
+        results: list[SendResult] = []
+        for outgoing in to_send:
+            result = by_id[outgoing.message.id]
+            repeated = result.outcome is SendOutcome.SENT and outgoing is not first[outgoing.message.id]
+            results.append(SendResult(SendOutcome.EARLIER) if repeated else result)
+        return results
 
-    def _send_claimed(self, parcels: Sequence[Parcel], claims: Claims) -> dict[str, Sending]:
-        """Send what is claimed, and settle the claims by what the queue answers."""
-        fates = self._send_now(parcels) if parcels else {}
-        sent = [id_ for id_, sending in fates.items() if sending.fate is Fate.SENT]
-        unsent = [id_ for id_, sending in fates.items() if sending.fate in {Fate.FAILED, Fate.REFUSED}]
+    def _send_claimed(self, to_send: Sequence[OutgoingMessage], claims: Claims) -> dict[str, SendResult]:
+        """Send what is claimed, and record_results the claims by what the queue answers."""
+        by_id = self._send_now(to_send) if to_send else {}
+        sent = [id_ for id_, result in by_id.items() if result.outcome is SendOutcome.SENT]
+        unsent = [id_ for id_, result in by_id.items() if result.outcome in {SendOutcome.FAILED, SendOutcome.REFUSED}]
         try:
-            claims.settle(sent, unsent)
+            claims.record_results(sent, unsent)
         except PortError as error:
             # What was sent is sent, though doubtful to whoever finds it here; what was not is in doubt for nothing,
             # which a person can end.
-            fates |= {id_: Sending(Fate.SENT, f"sent, but not marked as sent: {error}") for id_ in sent}
-            fates |= {
-                id_: Sending(fates[id_].fate, f"{fates[id_].reason} (and its claim could not be released: {error})")
+            by_id |= {id_: SendResult(SendOutcome.SENT, f"sent, but not marked as sent: {error}") for id_ in sent}
+            by_id |= {
+                id_: SendResult(
+                    by_id[id_].outcome,
+                    f"{by_id[id_].reason} (and its claim could not be released: {error})",
+                )
                 for id_ in unsent
             }
-        return fates
+        return by_id
 
-    def _send_now(self, parcels: Sequence[Parcel]) -> dict[str, Sending]:
+    def _send_now(self, to_send: Sequence[OutgoingMessage]) -> dict[str, SendResult]:
         """Send, and read the answer entry by entry."""
-        ids = [parcel.message.id for parcel in parcels]
+        ids = [outgoing.message.id for outgoing in to_send]
         try:
-            for parcel in parcels:
-                if parcel.remember:
+            for outgoing in to_send:
+                if outgoing.remember:
                     # Before it is sent: a crash after this makes the count one too high, which errs towards quarantine.
-                    self.ports.ledger.attempts.keep_attempts(self.fleet, *parcel.remember, self.now())
+                    self.ports.ledger.attempts.keep_attempts(self.fleet, *outgoing.remember, self.now())
             answer = self.ports.queue.send(
-                self.to.url, [parcel.message for parcel in parcels], [parcel.delay_s for parcel in parcels]
+                self.to.url, [outgoing.message for outgoing in to_send], [outgoing.delay_s for outgoing in to_send]
             )
         except LostAnswerError as error:
-            return dict.fromkeys(ids, Sending(Fate.UNKNOWN, f"whether it was sent is unknown: {error}"))
+            return dict.fromkeys(ids, SendResult(SendOutcome.UNKNOWN, f"whether it was sent is unknown: {error}"))
         except PortError as error:
-            return dict.fromkeys(ids, Sending(Fate.FAILED, str(error)))
+            return dict.fromkeys(ids, SendResult(SendOutcome.FAILED, str(error)))
         # An entry that the answer does not speak of stays claimed, and so in doubt.
-        fates = dict.fromkeys(ids, Sending(Fate.UNKNOWN, "the queue's answer does not speak of it"))
+        by_id = dict.fromkeys(ids, SendResult(SendOutcome.UNKNOWN, "the queue's answer does not speak of it"))
         for i, reason in answer.failed.items():
-            fates[ids[i]] = Sending(Fate.REFUSED if i in answer.refused else Fate.FAILED, reason)
-        return fates | {ids[i]: Sending(Fate.SENT) for i in answer.done}
+            by_id[ids[i]] = SendResult(SendOutcome.REFUSED if i in answer.refused else SendOutcome.FAILED, reason)
+        return by_id | {ids[i]: SendResult(SendOutcome.SENT) for i in answer.done}
 
 
-def redrives_of(ports: Ports[SenderLedger], fleet: str, message: Message, to: Destination) -> int:
+def attempts_so_far(ports: Ports[SenderLedger], fleet: str, message: Message, to: Destination) -> int:
     """How often a message was sent back: as it carries it, else as the ledger remembers it where it has no room.
 
     Raises:
@@ -273,10 +276,10 @@ def redrives_of(ports: Ports[SenderLedger], fleet: str, message: Message, to: De
     carried = attempts_of(message)
     if carried is not None:
         return carried
-    return 0 if has_room(message, to) else ports.ledger.attempts.attempts(fleet, memory_key(message))
+    return 0 if has_room(message, to) else ports.ledger.attempts.attempts(fleet, attempts_key(message))
 
 
-def end_doubts(ports: Ports[SenderLedger], fleet: str, message_ids: Sequence[str], now: float) -> None:
+def resolve_doubts(ports: Ports[SenderLedger], fleet: str, message_ids: Sequence[str], now: float) -> None:
     """Copies of messages are in our hands, so that those were sent: mark them, and let go of them in quarantine.
 
     Whoever can name a message's id is its producer or its consumer, and what can be claimed in its name is that this
@@ -287,13 +290,13 @@ def end_doubts(ports: Ports[SenderLedger], fleet: str, message_ids: Sequence[str
     """
     if not message_ids:
         return
-    marks = ports.ledger.send_claims.retry_marks(fleet, message_ids, now)
+    marks = ports.ledger.send_claims.claims_of(fleet, message_ids, now)
     unproven = [message_id for message_id, claim in marks.items() if claim is not Claim.SENT]
     if not unproven:
         return
-    ports.ledger.send_claims.confirm_retries(fleet, unproven, now)
+    ports.ledger.send_claims.confirm_sends(fleet, unproven, now)
     for message_id in unproven:
         entry = ports.ledger.quarantine.quarantined_message(fleet, message_id)
         if entry:
-            ports.ledger.quarantine.let_go(entry)
+            ports.ledger.quarantine.remove_entry(entry)
             ports.archive.remove(entry.key)

@@ -14,7 +14,7 @@ from sluice.redriving.failure_groups import queue_name
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class QueueRoute:
     """One of a fleet's queues: its dead letters come from it, and go back to it.
 
     Attributes:
@@ -35,22 +35,22 @@ class Way:
         return queue_name(self.to.url)
 
 
-def way_back(source: str | None, ways: Sequence[Way]) -> Way | None:
+def route_for(source: str | None, routes: Sequence[QueueRoute]) -> QueueRoute | None:
     """The one of some ways that a message came by; None if that is not told, or it is none of them.
 
     Args:
         source: ARN or URL of the queue it came from; "" where nothing tells, None where nobody has asked.
-        ways: those that there are. One alone is it by itself, for what nobody has asked about.
+        routes: those that there are. One alone is it by itself, for what nobody has asked about.
     """
     if source is None:
-        return ways[0] if len(ways) == 1 and not ways[0].others else None
-    return next((way for way in ways if source in {way.to.arn, way.to.url}), None)
+        return routes[0] if len(routes) == 1 and not routes[0].others else None
+    return next((route for route in routes if source in {route.to.arn, route.to.url}), None)
 
 
-def by_dead_letter_queue(ways: Iterable[Way]) -> dict[str, tuple[Way, ...]]:
+def by_dead_letter_queue(routes: Iterable[QueueRoute]) -> dict[str, tuple[QueueRoute, ...]]:
     """Ways by the URL of their dead-letter queue, those that have one."""
-    found: dict[str, tuple[Way, ...]] = {}
-    for way in ways:
-        if url := way.fleet.dead_letter_queue:
-            found[url] = (*found.get(url, ()), way)
+    found: dict[str, tuple[QueueRoute, ...]] = {}
+    for route in routes:
+        if url := route.fleet.dead_letter_queue:
+            found[url] = (*found.get(url, ()), route)
     return found

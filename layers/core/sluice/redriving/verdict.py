@@ -13,7 +13,7 @@ Theory of operation
 5. Its failure group bursts, `burst_count` dead letters within `burst_window_s`: it has tripped, quarantine. A bad
    deploy fails on everything, and is not retried message by message. Once the group was quiet for the window, its
    messages are retried again. `transient` causes (a database that is down) burst too, and are retried all the same.
-6. It was sent back `max_redrives` times: quarantine.
+6. It was sent back `max_retries` times: quarantine.
 7. Otherwise retry, after a delay with full jitter: `uniform(0, min(max_delay_s, base_delay_s * 2^redrives))` seconds,
    `redrives` being those before this one. FIFO queues know no delay per message: there it goes at once.
    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
@@ -24,7 +24,7 @@ passes by itself, a person says in the fleet's policy, by patterns of the masked
 
 *Loops are remembered.* The number of redrives travels with the message as attribute `sluice.attempts`. Where SQS's
 ten attributes, or the size limit, leave no room for it, the ledger remembers it by what the message says
-(`memory_key`): two messages that say the same then share one count, which errs towards quarantine.
+(`attempts_key`): two messages that say the same then share one count, which errs towards quarantine.
 
 *A copy* (`copy_of`) is the message whole, without the stamps of the failure it is sent back from (`sluice.cause`,
 `sluice.source`): its next failure speaks for itself. Where there is room it carries `sluice.copy_of`, the message it
@@ -50,7 +50,7 @@ from fnmatch import fnmatchcase
 from sluice.config.fleet import Otherwise, RedrivePolicy
 from sluice.model.frozen import dataclass
 from sluice.model.redriving import Message, Verdict, VerdictKind
-from sluice.redriving.failure_groups import OWN_PREFIX, Cause, queue_name, source_in_words, told_source
+from sluice.redriving.failure_groups import OWN_PREFIX, Cause, describe_source, queue_name, source_of
 from sluice.redriving.message_copy import MAX_ATTRIBUTES, Destination, came_from, copy_of
 
 SAMPLE_LENGTH = 500  # characters
@@ -61,17 +61,17 @@ SELECTABLE_LENGTH = 100  # characters: an attribute that is selected by is a nam
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class DeadLetterHistory:
     """What is known of a dead letter, and of its failure group."""
 
-    redrives: int = 0  # how often it was sent back before, by what it carries or what the ledger remembers
+    attempts: int = 0  # how often it was sent back before, by what it carries or what the ledger remembers
     held_in: Cause | None = None  # the failure group in which earlier messages of its FIFO message group are
     recent_count: int = 0  # dead letters of its failure group within the policy's window, itself included
     others: tuple[str, ...] = ()  # names of the other queues that share its dead-letter queue
 
 
 def judge(
-    message: Message, policy: RedrivePolicy, to: Destination, own: Cause, *, history: History, uniform: float
+    message: Message, policy: RedrivePolicy, to: Destination, own: Cause, *, history: DeadLetterHistory, uniform: float
 ) -> Verdict:
     """What becomes of a dead letter.
 
@@ -83,29 +83,29 @@ def judge(
         history: what is known of it and of its group.
         uniform: a random number, 0 <= uniform < 1, for the delay.
     """
-    redrives = history.redrives
+    attempts = history.attempts
     problem = _misplaced(message, to, history) or _unwanted(policy, own, history)
     if problem:
         into = history.held_in or own
-        return Verdict(VerdictKind.QUARANTINE, into.id, into.words, f"Quarantined{problem}", redrives)
-    delay_s = 0.0 if to.fifo else backoff_s(policy, redrives, uniform)
-    sentence = f"Retry {redrives + 1} of {policy.max_redrives}" + (f" in {delay_s:.0f} s." if delay_s else " at once.")
-    return Verdict(VerdictKind.RETRY, own.id, own.words, sentence, redrives + 1, delay_s)
+        return Verdict(VerdictKind.QUARANTINE, into.id, into.words, f"Quarantined{problem}", attempts)
+    delay_s = 0.0 if to.fifo else backoff_s(policy, attempts, uniform)
+    sentence = f"Retry {attempts + 1} of {policy.max_retries}" + (f" in {delay_s:.0f} s." if delay_s else " at once.")
+    return Verdict(VerdictKind.RETRY, own.id, own.words, sentence, attempts + 1, delay_s)
 
 
-def _misplaced(message: Message, to: Destination, history: History) -> str:
+def _misplaced(message: Message, to: Destination, history: DeadLetterHistory) -> str:
     """Why a message cannot go to a queue at all, or nothing."""
-    source = told_source(message)
+    source = source_of(message)
     if history.others and not source:
         names = ", ".join((queue_name(to.url), *history.others))
         return f": its dead-letter queue serves {names}, and nothing tells from which of them it came."
     if not came_from(message, to):
-        came = source_in_words(source)
+        came = describe_source(source)
         these = f"none of the queues that share its dead-letter queue, {to.arn} among them" if history.others else ""
         return f": it came from {came}, which is {these or f"not the fleet's queue {to.arn}"}."
     if history.held_in is not None:
         return ": an earlier message of its message group is, and order is kept."
-    if copy_of(message, history.redrives + 1, to) is None:
+    if copy_of(message, history.attempts + 1, to) is None:
         return (
             f" whole: with {message.size_bytes} bytes and {len(message.attributes)} attributes"
             f" it is more than its queue takes ({to.max_bytes} bytes, {MAX_ATTRIBUTES} attributes)."
@@ -113,7 +113,7 @@ def _misplaced(message: Message, to: Destination, history: History) -> str:
     return ""
 
 
-def _unwanted(policy: RedrivePolicy, own: Cause, history: History) -> str:
+def _unwanted(policy: RedrivePolicy, own: Cause, history: DeadLetterHistory) -> str:
     """Why a message is not to be retried, or nothing."""
     if not _names(policy.transient, own):
         if _names(policy.permanent, own):
@@ -123,8 +123,8 @@ def _unwanted(policy: RedrivePolicy, own: Cause, history: History) -> str:
         if 0 < policy.burst_count <= history.recent_count:
             burst = f"{history.recent_count} dead letters within {policy.burst_window_s:.0f} s"
             return f": its failure group has tripped, with {burst}."
-    if history.redrives >= policy.max_redrives:
-        return f": it failed again after {history.redrives} of {policy.max_redrives} retries."
+    if history.attempts >= policy.max_retries:
+        return f": it failed again after {history.attempts} of {policy.max_retries} retries."
     return ""
 
 
@@ -133,9 +133,9 @@ def _names(patterns: Sequence[str], cause: Cause) -> bool:
     return any(fnmatchcase(cause.words.casefold(), pattern.casefold()) for pattern in patterns)
 
 
-def backoff_s(policy: RedrivePolicy, redrives: int, uniform: float) -> float:
+def backoff_s(policy: RedrivePolicy, attempts: int, uniform: float) -> float:
     """Full jitter: between nothing and the exponential delay, in seconds; 0 <= uniform < 1."""
-    return uniform * min(policy.max_delay_s, policy.base_delay_s * 2.0 ** min(redrives, 64))
+    return uniform * min(policy.max_delay_s, policy.base_delay_s * 2.0 ** min(attempts, 64))
 
 
 MARGIN_SHARE = 0.25  # of the retention: a day of four, SQS's default
@@ -161,7 +161,7 @@ def sample_of(message: Message) -> str:
     return message.body[:SAMPLE_LENGTH]
 
 
-def selectable(message: Message) -> tuple[tuple[str, str], ...]:
+def selectable_attributes(message: Message) -> tuple[tuple[str, str], ...]:
     """The producer's own attributes that are texts, cut, as the index keeps them to select by."""
     return tuple(
         (name, value.text[:SELECTABLE_LENGTH])

@@ -107,7 +107,7 @@ def _dry_run_notes(preview: Mapping[str, Any]) -> list[str]:
         )
     if not preview.get("complete", True):
         notes.append("There are more messages than were counted.")
-    if muted := preview.get("left_groups"):
+    if muted := preview.get("muted_groups"):
         notes.append(f"{counted(len(muted), 'muted failure group')} {'is' if len(muted) == 1 else 'are'} left out.")
     return notes
 

@@ -30,7 +30,7 @@ def render_failure_groups(view: View, fleet: Fleet) -> htpy.Node:
     quarantined = sum(group.count for group in view.records.failure_groups)
     matching = [group for group in view.records.failure_groups if _matches(group, view.filter)]
     groups = sorted(
-        (group for group in matching if not group.is_archived),
+        (group for group in matching if not group.is_muted),
         key=lambda group: (group.count == 0, -group.last_seen_at),
     )
     empty = "No failure group matches the filter." if view.filter else "No dead letters are recorded."
@@ -45,7 +45,7 @@ def render_failure_groups(view: View, fleet: Fleet) -> htpy.Node:
         if groups
         else htpy.p(".sl-quiet")[empty],
         and_more(len(groups) - GROUPS_SHOWN, "failure group"),
-        _muted([group for group in matching if group.is_archived], view, fleet),
+        _muted([group for group in matching if group.is_muted], view, fleet),
         _manual_mode(view, fleet) if fleet.redrive.mode is RedriveMode.MANUAL else None,
         htpy.p(".sl-quiet")["There are no buttons: SLUICE_OPERATOR_ARN is not set for the widget's function."]
         if quarantined and not view.redrive_arn and not view.drains_only
@@ -117,8 +117,10 @@ def _card(group: FailureGroup, view: View, fleet: Fleet) -> htpy.Node:
 
 def _history(group: FailureGroup) -> str:
     """The messages that ever failed for this cause, and how many of their retries failed again."""
-    messages = counted(max(0, group.seen_count - group.again_count), "message")
-    return messages + (f", {counted(group.again_count, 'failed retry', 'failed retries')}" if group.again_count else "")
+    messages = counted(max(0, group.seen_count - group.failed_retry_count), "message")
+    return messages + (
+        f", {counted(group.failed_retry_count, 'failed retry', 'failed retries')}" if group.failed_retry_count else ""
+    )
 
 
 def _times(group: FailureGroup, period: Period) -> str:
@@ -159,11 +161,12 @@ def _buttons(group: FailureGroup, view: View, fleet: Fleet) -> htpy.Node:
 
 def _last_redrive(group: FailureGroup, now: float) -> htpy.Node:
     """When the group was last redriven, and how many of those messages failed again."""
-    if group.redriven_at is None:
+    last = group.last_redrive
+    if last is None:
         return None
-    failed = f"{group.returned_count:,} failed again" if group.returned_count else "none failed again"
-    ago = duration(max(0.0, now - group.redriven_at))
-    return htpy.div(".sl-facts")[f"Last redrive {ago} ago: {counted(group.redriven_count, 'message')} sent, {failed}."]
+    failed = f"{last.returned_count:,} failed again" if last.returned_count else "none failed again"
+    ago = duration(max(0.0, now - last.at))
+    return htpy.div(".sl-facts")[f"Last redrive {ago} ago: {counted(last.sent_count, 'message')} sent, {failed}."]
 
 
 def render_trend(group: FailureGroup, now: float) -> htpy.Node:
@@ -231,7 +234,7 @@ def _muted_row(group: FailureGroup, view: View, fleet: Fleet) -> htpy.Node:
 
 
 def _mute_request(group: FailureGroup, fleet: Fleet, *, undo: bool) -> dict[str, Any]:
-    return {"archive": {"fleet": fleet.name, "failure_group": group.id, "undo": undo}}
+    return {"mute": {"fleet": fleet.name, "failure_group": group.id, "undo": undo}}
 
 
 def _manual_mode(view: View, fleet: Fleet) -> htpy.Node:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import htpy
 
-from sluice.model.redriving import Attribute, Message, Quarantined
+from sluice.model.redriving import Attribute, Message, QuarantineEntry
 from sluice.widget.elements import call_action, fold_mark
 from sluice.widget.style import CSS
 from sluice.widget.text import DOT, Clock, counted, duration, safe_text
@@ -31,7 +31,7 @@ class PopupContext:
 
 
 def render_message_list(
-    entries: Sequence[Quarantined], failure_group: str, after: str | None, context: PopupContext
+    entries: Sequence[QuarantineEntry], failure_group: str, after: str | None, context: PopupContext
 ) -> str:
     """A page of a failure group's messages, oldest first.
 
@@ -62,7 +62,7 @@ def render_message_list(
     )
 
 
-def _entry(entry: Quarantined, context: PopupContext) -> htpy.Node:
+def _entry(entry: QuarantineEntry, context: PopupContext) -> htpy.Node:
     return htpy.li(".sl-card")[
         htpy.div(".sl-line")[htpy.b[safe_text(entry.message_id, 100)]],
         htpy.div(".sl-facts")[_facts(entry, context)],
@@ -75,7 +75,7 @@ def _entry(entry: Quarantined, context: PopupContext) -> htpy.Node:
     ]
 
 
-def _facts(entry: Quarantined, context: PopupContext) -> htpy.Node:
+def _facts(entry: QuarantineEntry, context: PopupContext) -> htpy.Node:
     sent = "" if entry.first_sent_at is None else f"{DOT}first sent {duration(context.now - entry.first_sent_at)} ago"
     return [
         f"quarantined {context.clock.minute(entry.at, context.now)}",
@@ -86,7 +86,7 @@ def _facts(entry: Quarantined, context: PopupContext) -> htpy.Node:
     ]
 
 
-def _expiry(entry: Quarantined, context: PopupContext) -> str:
+def _expiry(entry: QuarantineEntry, context: PopupContext) -> str:
     """When SQS would delete the message from its dead-letter queue; from the quarantine nothing deletes it."""
     if entry.expires_at is None:
         return ""
@@ -95,7 +95,7 @@ def _expiry(entry: Quarantined, context: PopupContext) -> str:
     return f"{DOT}SQS {when}; in quarantine it stays"
 
 
-def _detail_button(entry: Quarantined, context: PopupContext) -> htpy.Node:
+def _detail_button(entry: QuarantineEntry, context: PopupContext) -> htpy.Node:
     if context.console_arn is None:
         return None
     return [
@@ -104,7 +104,7 @@ def _detail_button(entry: Quarantined, context: PopupContext) -> htpy.Node:
     ]
 
 
-def _redrive_button(entry: Quarantined, context: PopupContext) -> htpy.Node:
+def _redrive_button(entry: QuarantineEntry, context: PopupContext) -> htpy.Node:
     if context.operator_arn is None:
         return None
     return [
@@ -118,7 +118,7 @@ def _redrive_button(entry: Quarantined, context: PopupContext) -> htpy.Node:
     ]
 
 
-def render_message_detail(entry: Quarantined, message: Message, context: PopupContext) -> str:
+def render_message_detail(entry: QuarantineEntry, message: Message, context: PopupContext) -> str:
     """One message with its attributes and its body.
 
     Args:

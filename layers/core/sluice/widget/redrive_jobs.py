@@ -3,8 +3,8 @@
 import htpy
 
 from sluice.model.redriving import JobState, RedriveJob
-from sluice.redriving.jobs.lifecycle import UNDER_WAY
-from sluice.redriving.jobs.rules import outlook
+from sluice.redriving.jobs.lifecycle import ACTIVE_STATES
+from sluice.redriving.jobs.rules import forecast
 from sluice.widget.elements import and_more, call_action, fraction, progress_bar, unread_section
 from sluice.widget.redrive_buttons import counted_rate
 from sluice.widget.text import DOT, counted, duration, safe_text
@@ -55,7 +55,7 @@ def _job(job: RedriveJob, view: View) -> htpy.Node:
             _progress(job, view),
             f"{DOT}requested {view.period.minute(job.requested_at)} by ",
             safe_text(job.requested_by, 120),
-            [[DOT, safe_text(act.who, 120), f" {act.what}"] for act in job.acts[1:][-ACTS_SHOWN:]],
+            [[DOT, safe_text(one.by, 120), f" {one.action}"] for one in job.actions[1:][-ACTS_SHOWN:]],
             [DOT, safe_text(job.note)] if job.note else None,
         ],
     ]
@@ -69,14 +69,14 @@ def _progress(job: RedriveJob, view: View) -> str:
         (job.returned_count, "failed again"),
     )
     others = "".join(f", {count:,} {what}" for count, what in counts if count)
-    left_s = outlook(job, view.period.now).left_s
+    left_s = forecast(job, view.period.now).left_s
     left = f"{DOT}about {duration(left_s)} left" if left_s is not None else ""
     return f"{job.sent_count:,} of {counted(job.selected_count, 'message')} sent{others}{left}"
 
 
 def render_job_buttons(fleet: str, job_id: str, state: JobState, operator_arn: str) -> htpy.Node:
     """The buttons of a job that is under way."""
-    if state not in UNDER_WAY:
+    if state not in ACTIVE_STATES:
         return None
     job = {"fleet": fleet, "job_id": job_id}
     other = "resume" if state is JobState.PAUSED else "pause"

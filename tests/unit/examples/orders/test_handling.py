@@ -281,6 +281,7 @@ def body_of(kind: str, number: int) -> str:
             return order.body()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6),

@@ -234,6 +234,7 @@ def test_day_when_yesterday_stepped_at_this_time():
     assert dict(first_of_today.arrivals.forecasts[-1][1])["day"] == pytest.approx(2.0 + 9.0, rel=0.01)
 
 
+@pytest.mark.slow
 def test_week_when_weekdays_and_weekends_differ():
     """On Monday at nine last Monday's step is expected, though Sunday had none; on Saturday at nine none is."""
     busy = [60.0] * 540 + [600.0] * 540 + [60.0] * 360

@@ -276,6 +276,7 @@ def test_service_rate_when_a_period_is_not_saturated():
     assert after(a_memory(rate=founded, completed=(50.0, 71.0))).service_rate.estimate == founded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize(("message_s", "per_minute"), [(20, 0.8), (40, 0.2), (12, 2.0), (25, 4.0)])
 def test_service_rate_when_messages_are_few(message_s, per_minute, seed):

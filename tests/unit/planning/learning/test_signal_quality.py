@@ -224,11 +224,11 @@ def test_tail_when_what_is_begun_fails():
     memory = changed(memory, needs=((NINE - 60, 1),), needs_since=NINE - 600, needs_until=NINE)
     snapshot = seen(NINE + 1, a_queue(NINE + 1, 30, 4), a_group(NINE + 1, 4))
     kept = plan_for(snapshot, fleet, learn_from(memory, snapshot, fleet, NINE + 1), NINE + 1)
-    let_go = plan_for(
+    remove_entry = plan_for(
         snapshot, fleet, changed(learn_from(memory, snapshot, fleet, NINE + 1), failing_share=0.9), NINE + 1
     )
     assert ReasonCode.BUSY_CAPACITY in {reason.code for reason in kept.reasons}
-    assert let_go.want < kept.want
+    assert remove_entry.want < kept.want
 
 
 # ------------------------------------------------------------------------------------------------ poison

@@ -117,6 +117,7 @@ TRAFFIC: PerSecond = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("priority", [1, 0])
 @pytest.mark.parametrize("others", [(), ({"queue": "later", "paused": True},)], ids=["both", "and-one-paused"])
 def test_score_when_another_policy_acts_is_what_both_policies_come_to(

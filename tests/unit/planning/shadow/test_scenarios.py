@@ -77,6 +77,7 @@ def run(acting: Policy, trace: Trace) -> tuple[Run, Score]:
     return ran, shadowed.score
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_score_when_target_tracking_acts_on_bursts(seed: int) -> None:
     """Both sides agree with what the same policies come to by themselves on the same traffic.
@@ -95,6 +96,7 @@ def test_score_when_target_tracking_acts_on_bursts(seed: int) -> None:
     assert scored.came == pytest.approx(float(trace.counts.sum()), rel=0.02)
 
 
+@pytest.mark.slow
 def test_score_when_sluice_itself_acts() -> None:
     """The fleet as it would be comes to what the acting one does."""
     acted, scored = run(Sluice(hinted=True), bursty(3))

@@ -120,6 +120,7 @@ def test_docs_when_days_would_go_into_the_shipped_page(tmp_path: Path, capsys: p
     assert "give another --page" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_docs_when_made_and_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page and pictures are written; a second time nothing is simulated but the picture of a crowd."""
     traffic = Trace("flash-crowd", np.random.default_rng(1).poisson(20.0, 60).astype(np.int64))

@@ -138,6 +138,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
 def test_run_tasks_when_it_is_ended(tmp_path: Path, kind: signal.Signals) -> None:
     """What was made is kept, and no worker outlives the study, which would take a core for hours."""

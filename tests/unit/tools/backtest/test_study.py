@@ -57,6 +57,7 @@ def test_beaten_by_when_peers_are_compared() -> None:
     assert beaten_by(ours, [later, a_run(1.2, 0.001), better, a_run(1.3, 0.0), cheaper]) == [better, cheaper]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_run_tasks_when_done_by_processes(jobs: int) -> None:
     """The tasks' order, and the same figures whoever does them."""

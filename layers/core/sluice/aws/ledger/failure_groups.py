@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from sluice.aws.ledger.keys import PAST_ALL, counts_key, key, partition, ttl
 from sluice.aws.ledger.records import COUNTS, FAILURE_GROUP, attributes
 from sluice.aws.table import Item, Table, Value, number, text
-from sluice.model.redriving import FailureGroup, Quarantined
+from sluice.model.redriving import FailureGroup, LastRedrive, QuarantineEntry
 from sluice.ports.ledger.failure_groups import EMPTY_GROUPS_KEPT_S, TREND_HOURS, TREND_MINUTES
-from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_words
+from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_cause
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -65,7 +65,7 @@ class DynamoFailureGroups:
             group,
             "SET #record_version = :form, #cause = :cause, #sample = :sample, #last_seen_at = :now,"
             " #first_seen_at = if_not_exists(#first_seen_at, :now)"
-            " ADD #count :zero, #seen_count :one, #again_count :again, #version :one,"
+            " ADD #count :zero, #seen_count :one, #failed_retry_count :again, #version :one,"
             f" #hour_{hour} :one, #minute_{minute} :one",
             {
                 ":form": FAILURE_GROUP.version,
@@ -106,13 +106,14 @@ class DynamoFailureGroups:
         values: dict[str, Value] = {":job": job_id, ":one": 1}
         self._table.update(group, "ADD #returned_count :one, #version :one", values, "#redrive_job = :job")
 
-    def archive_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
-        """Set a failure group aside, or take it out again."""
+    def mute_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
+        """Mute a failure group, or unmute it. Records of an earlier version have `archived_at` for `muted_at`."""
         group, there = _key(fleet, group_id), "attribute_exists(#pk)"
         if at is None:
-            item = self._table.update(group, "REMOVE #archived_at ADD #version :one", {":one": 1}, there)
+            item = self._table.update(group, "REMOVE #muted_at, #archived_at ADD #version :one", {":one": 1}, there)
         else:
-            item = self._table.update(group, "SET #archived_at = :at ADD #version :one", {":at": at, ":one": 1}, there)
+            change = "SET #muted_at = :at REMOVE #archived_at ADD #version :one"
+            item = self._table.update(group, change, {":at": at, ":one": 1}, there)
         return _failure_group(fleet, item) if item else None
 
     def _make_group(self, fleet: str, group_id: str, cause: str, now: float) -> bool:
@@ -171,7 +172,7 @@ class DynamoFailureGroups:
 
     # ----------------------------------------------------------------- parts of quarantine's transactions
 
-    def adding(self, entry: Quarantined) -> "TransactWriteItemTypeDef":
+    def adding(self, entry: QuarantineEntry) -> "TransactWriteItemTypeDef":
         """Count a quarantined message in its group, which is made if it is missing and then does not expire."""
         return self._table.updating(
             _key(entry.fleet, entry.failure_group),
@@ -183,7 +184,7 @@ class DynamoFailureGroups:
             " ADD #count :one, #seen_count :zero, #version :one",
             {
                 ":form": FAILURE_GROUP.version,
-                ":cause": group_words(entry.failure_group, entry.cause),
+                ":cause": group_cause(entry.failure_group, entry.cause),
                 ":sample": entry.sample,
                 ":at": entry.at,
                 ":one": 1,
@@ -223,10 +224,14 @@ def _failure_group(fleet: str, item: Item) -> FailureGroup:
         version=int(number(item, "version")),
         hours=tuple(one for one in _series(item, "hour_") if one[0] > hour - TREND_HOURS),
         minutes=tuple(one for one in _series(item, "minute_") if one[0] > minute - TREND_MINUTES),
-        archived_at=number(item, "archived_at") if "archived_at" in item else None,
-        redrive_job=text(item, "redrive_job"),
-        redriven_at=number(item, "redriven_at") if "redriven_at" in item else None,
-        redriven_count=int(number(item, "redriven_count")),
-        returned_count=int(number(item, "returned_count")),
-        again_count=int(number(item, "again_count")),
+        muted_at=number(item, "muted_at") if "muted_at" in item else None,
+        last_redrive=LastRedrive(
+            job_id=text(item, "redrive_job"),
+            at=number(item, "redriven_at"),
+            sent_count=int(number(item, "redriven_count")),
+            returned_count=int(number(item, "returned_count")),
+        )
+        if "redriven_at" in item
+        else None,
+        failed_retry_count=int(number(item, "failed_retry_count")),
     )

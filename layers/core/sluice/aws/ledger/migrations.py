@@ -187,3 +187,39 @@ def _consumer_to_2(record: Record) -> Record:
 
 
 CONSUMER = (_consumer_to_2,)
+
+# --------------------------------------------------------------------------- redrive jobs
+
+JOB_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {"left_groups": ("muted_groups",), "acts": ("actions",)}
+JOB_ACTION_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {"who": ("by",), "what": ("action",)}
+
+
+def _job_to_2(record: Record) -> Record:
+    """Version 2 says muted for the groups that a job leaves out, and action for what an operator did to it."""
+    record = moved(record, JOB_MOVED_TO_2)
+    actions = record.get("actions")
+    if isinstance(actions, list):
+        record["actions"] = [moved(each, JOB_ACTION_MOVED_TO_2) for each in actions]
+    return record
+
+
+JOB = (_job_to_2,)
+
+# --------------------------------------------------------------------------- failure groups
+
+
+def _failure_group_to_2(item: Record) -> Record:
+    """Version 2 says muted, and counts failed retries beside what version 1 had counted.
+
+    Whoever mutes or unmutes a group removes `archived_at`, so that it never contradicts `muted_at`.
+    """
+    archived_at, again_count = item.pop("archived_at", None), item.pop("again_count", None)
+    if archived_at is not None:
+        item.setdefault("muted_at", archived_at)
+    if again_count is not None:
+        counts = (again_count, item.get("failed_retry_count", {"N": "0"}))
+        item["failed_retry_count"] = {"N": str(sum(int(count["N"]) for count in counts))}
+    return item
+
+
+FAILURE_GROUP = (_failure_group_to_2,)

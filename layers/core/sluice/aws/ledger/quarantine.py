@@ -10,7 +10,7 @@ from sluice.aws.ledger.failure_groups import DynamoFailureGroups
 from sluice.aws.ledger.keys import PAST_ALL, counts_key, key, mark_sk, ms, partition, quoted
 from sluice.aws.ledger.records import COUNTS, HELD_MESSAGE_GROUP, QUARANTINED, attributes, one, readable
 from sluice.aws.table import TRANSACTION_MAX, Item, Table, Value, number, text, typed_all
-from sluice.model.redriving import Quarantined
+from sluice.model.redriving import QuarantineEntry
 from sluice.ports.errors import TryLaterError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class DynamoQuarantine:
         """How many messages are in quarantine, as counted in the transactions that put them there."""
         return int(number(attributes(COUNTS, self._table.get(counts_key(fleet))), "held_count"))
 
-    def quarantine(self, entry: Quarantined) -> bool:
+    def quarantine(self, entry: QuarantineEntry) -> bool:
         """Index a message, count it in its group, hold its message group; False if it was there or was sent again."""
         table, fleet = self._table, entry.fleet
         data = {"data": QUARANTINED.to_text(entry)}
@@ -62,7 +62,7 @@ class DynamoQuarantine:
 
     def quarantined(
         self, fleet: str, failure_group: str | None = None, limit: int = 100, after: str | None = None
-    ) -> tuple[tuple[Quarantined, ...], str | None]:
+    ) -> tuple[tuple[QuarantineEntry, ...], str | None]:
         """A page of the index, oldest first; the cursor is `<at ms>#<message id>` of the page's last entry."""
         prefix = "quarantine#" if failure_group is None else f"quarantine-of#{quoted(failure_group)}#"
         items = self._table.query(
@@ -77,11 +77,11 @@ class DynamoQuarantine:
         last = text(page[limit - 1], "sk").removeprefix(prefix) if more and limit > 0 else None
         return tuple(readable(QUARANTINED, iter(page[:limit]))), last
 
-    def quarantined_message(self, fleet: str, message_id: str) -> Quarantined | None:
+    def quarantined_message(self, fleet: str, message_id: str) -> QuarantineEntry | None:
         """One index entry by message id."""
         return one(QUARANTINED, self._table.get(key(fleet, _message_sk(message_id))))
 
-    def let_go(self, entry: Quarantined) -> bool:
+    def remove_entry(self, entry: QuarantineEntry) -> bool:
         """Take a message out of the index, its group's and its hold's count; False if it was gone."""
         table, fleet = self._table, entry.fleet
         for _ in range(HOLD_ATTEMPTS):
@@ -110,7 +110,7 @@ class DynamoQuarantine:
             f"the message group of {entry.message_id} of fleet {fleet} is written by others all the time"
         )
 
-    def let_go_all(self, entries: Sequence[Quarantined]) -> None:
+    def remove_entries(self, entries: Sequence[QuarantineEntry]) -> None:
         """Take many out of the index and their groups' counts: those that are there as given, a transaction for many.
 
         What is not, and FIFO messages, whose holds are counted, go one by one.
@@ -129,13 +129,13 @@ class DynamoQuarantine:
                 writes.append(self._counting(fleet, -count))
             if len(writes) > TRANSACTION_MAX or table.transact(writes):
                 for entry in some:
-                    self.let_go(entry)
+                    self.remove_entry(entry)
                 continue
             for fleet, group in dict.fromkeys((entry.fleet, entry.failure_group) for entry in some):
                 self._groups.let_expire(fleet, group, self._now())
         for entry in entries:
             if entry.message_group is not None:
-                self.let_go(entry)
+                self.remove_entry(entry)
 
     def held_in(self, fleet: str, message_group: str) -> str | None:
         """The failure group that holds a FIFO message group."""
@@ -156,7 +156,7 @@ def _message_sk(message_id: str) -> str:
     return f"message#{message_id}"
 
 
-def _order_sks(entry: Quarantined) -> tuple[str, str]:
+def _order_sks(entry: QuarantineEntry) -> tuple[str, str]:
     """The two places of a message in the orders of time."""
     place = f"{ms(entry.at)}#{entry.message_id}"
     return f"quarantine#{place}", f"quarantine-of#{quoted(entry.failure_group)}#{place}"

@@ -15,7 +15,7 @@ from sluice.aws.table import Item, Table, Value, text, typed_all
 from sluice.model.consumers import Consumer
 from sluice.model.draining import Drain
 from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
-from sluice.model.redriving import Quarantined, RedriveJob
+from sluice.model.redriving import QuarantineEntry, RedriveJob
 from sluice.ports.errors import ConflictError, NeedsFixError
 
 logger = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ LAUNCH = Form(TimedLaunch, "the launch")
 DECISION = Form(Recorded, "the decision", migrations.DECISION)
 DRAIN = Form(Drain, "the drain", migrations.DRAIN)
 CONSUMER = Form(Consumer, "the consumer", migrations.CONSUMER)
-QUARANTINED = Form(Quarantined, "the quarantined message")
-JOB = Form(RedriveJob, "the redrive job")
+QUARANTINED = Form(QuarantineEntry, "the quarantined message")
+JOB = Form(RedriveJob, "the redrive job", migrations.JOB)
 CLAIMED_BATCH = Form(ClaimedBatch, "the claimed batch")
 
 LEASE = ItemForm("the lease", frozenset({"holder", "until_at"}))
@@ -56,11 +56,11 @@ FAILURE_GROUP = ItemForm(
             "cause",
             "count",
             "seen_count",
-            "again_count",
+            "failed_retry_count",
             "first_seen_at",
             "last_seen_at",
             "sample",
-            "archived_at",
+            "muted_at",
             "redrive_job",
             "redriven_at",
             "redriven_count",
@@ -68,6 +68,7 @@ FAILURE_GROUP = ItemForm(
         }
     ),
     series=("hour_", "minute_"),
+    migrations=migrations.FAILURE_GROUP,
 )
 HELD_MESSAGE_GROUP = ItemForm("the held message group", frozenset({"failure_group", "count"}))
 SEND_CLAIM = ItemForm("the send claim", frozenset({"claimant", "claimed_at", "until_at", "sent_at"}))

@@ -7,8 +7,8 @@ from uuid import uuid4
 from sluice.aws.ledger.keys import PAST_ALL, key, mark_sk, partition, ttl
 from sluice.aws.ledger.records import CLAIMED_BATCH, SEND_CLAIM, ClaimedBatch, attributes, existing
 from sluice.aws.table import Item, Table, Value, number, text, typed_all
-from sluice.model.redriving import Claim, Consignment
-from sluice.ports.ledger.send_claims import CONSIGNMENT_MAX, RETRY_MARK_S
+from sluice.model.redriving import BatchClaimRecord, Claim
+from sluice.ports.ledger.send_claims import BATCH_CLAIM_MAX, SEND_CLAIM_KEPT_S
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -23,7 +23,7 @@ class DynamoSendClaims:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def claim_retries(
+    def claim_sends(
         self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
     ) -> Mapping[str, Claim]:
         """Claim the sending of messages, each by itself."""
@@ -40,13 +40,13 @@ class DynamoSendClaims:
         granted = [message_id for message_id in wanted if claims[message_id] is Claim.GRANTED]
         if granted:
             # After our marks are written: who consigns one of these at this moment sees them, or is seen here.
-            consigned = _strongest(_consigned(self._consignments(fleet), set(granted), now))
-            against = {m: claim for m, claim in consigned.items() if not (again and claim is Claim.DOUBTFUL)}
-            self.release_retries(fleet, list(against))
+            batch_claim = _strongest(_new_batch_claim(self._consignments(fleet), set(granted), now))
+            against = {m: claim for m, claim in batch_claim.items() if not (again and claim is Claim.DOUBTFUL)}
+            self.release_sends(fleet, list(against))
             claims |= against
         return claims
 
-    def confirm_retries(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
+    def confirm_sends(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
         """The claimed messages were sent."""
         self._table.transact_each(
             [
@@ -54,13 +54,13 @@ class DynamoSendClaims:
                     key(fleet, mark_sk(message_id)),
                     "SET #record_version = :form, #sent_at = :now,"
                     " #claimed_at = if_not_exists(#claimed_at, :now), #ttl = if_not_exists(#ttl, :ttl)",
-                    {":form": SEND_CLAIM.version, ":now": now, ":ttl": ttl(now + RETRY_MARK_S)},
+                    {":form": SEND_CLAIM.version, ":now": now, ":ttl": ttl(now + SEND_CLAIM_KEPT_S)},
                 )
                 for message_id in dict.fromkeys(message_ids)
             ]
         )
 
-    def release_retries(self, fleet: str, message_ids: Sequence[str]) -> None:
+    def release_sends(self, fleet: str, message_ids: Sequence[str]) -> None:
         """The claimed messages were surely not sent."""
         self._table.transact_each(
             [
@@ -69,14 +69,14 @@ class DynamoSendClaims:
             ]
         )
 
-    def retry_marks(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
+    def claims_of(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
         """How the sending of messages stands."""
         return self._marks(fleet, message_ids, now)
 
-    def consign(self, consignment: Consignment, again: bool = False) -> Mapping[str, Claim]:
+    def claim_batch(self, consignment: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
         """Claim the sending of messages under one name: write the record, then see who else claims any of them."""
-        assert len(consignment.claimed) <= CONSIGNMENT_MAX
-        self.settle_consignment(consignment)
+        assert len(consignment.claimed) <= BATCH_CLAIM_MAX
+        self.record_batch_claim(consignment)
         now = consignment.claimed_at
         marks = self._marks(consignment.fleet, consignment.claimed, now, besides=consignment.name)
         claims: dict[str, Claim] = {}
@@ -86,7 +86,7 @@ class DynamoSendClaims:
             claims[message_id] = Claim.GRANTED if free or claim is None else claim
         return claims
 
-    def settle_consignment(self, consignment: Consignment) -> None:
+    def record_batch_claim(self, consignment: BatchClaimRecord) -> None:
         """Write how a consignment stands, or forget it."""
         record = key(consignment.fleet, f"retries#{consignment.name}")
         if not consignment.claimed and not consignment.sent:
@@ -96,7 +96,7 @@ class DynamoSendClaims:
             "data": CLAIMED_BATCH.to_text(ClaimedBatch(consignment.claimed, consignment.sent)),
             "claimed_at": consignment.claimed_at,
             "until_at": consignment.until,
-            "ttl": ttl(consignment.claimed_at + RETRY_MARK_S),
+            "ttl": ttl(consignment.claimed_at + SEND_CLAIM_KEPT_S),
         }
         self._table.put(record | typed_all(figures))
 
@@ -112,7 +112,7 @@ class DynamoSendClaims:
             "claimant": claimant,
             "claimed_at": now,
             "until_at": until,
-            "ttl": ttl(now + RETRY_MARK_S),
+            "ttl": ttl(now + SEND_CLAIM_KEPT_S),
             **SEND_CLAIM.written,
         }
         return self._table.putting(mark | typed_all(marks), free, {":now": now, ":claimant": claimant})
@@ -142,7 +142,7 @@ class DynamoSendClaims:
                 break
             else:
                 marks.append(item)
-        found = _consigned(consignments, set(wanted), now)
+        found = _new_batch_claim(consignments, set(wanted), now)
         for mark in marks:
             message_id = text(mark, "sk").removeprefix("retry#")
             if message_id in found and (claim := _mark_of(mark, now)):
@@ -160,7 +160,7 @@ def _mark_of(mark: Item, now: float) -> Claim | None:
     return Claim.BUSY if number(mark, "until_at") > now else Claim.DOUBTFUL
 
 
-def _consigned(consignments: Iterable[Item], message_ids: set[str], now: float) -> dict[str, set[Claim]]:
+def _new_batch_claim(consignments: Iterable[Item], message_ids: set[str], now: float) -> dict[str, set[Claim]]:
     """What consignments say of each of these messages."""
     found: dict[str, set[Claim]] = {message_id: set() for message_id in message_ids}
     for item in consignments:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from sluice.memory.clock import Clock
-from sluice.model.redriving import FailureGroup, Quarantined
+from sluice.model.redriving import FailureGroup, LastRedrive, QuarantineEntry
 from sluice.ports.ledger.failure_groups import EMPTY_GROUPS_KEPT_S, TREND_HOURS, TREND_MINUTES
-from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_words
+from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_cause
 
 
 class MemoryFailureGroups:
@@ -48,7 +48,7 @@ class MemoryFailureGroups:
             cause=cause,
             sample=sample,
             seen_count=group.seen_count + 1,
-            again_count=group.again_count + again,
+            failed_retry_count=group.failed_retry_count + again,
             last_seen_at=now,
             hours=counted(group.hours, int(now // 3_600), TREND_HOURS),
             minutes=counted(group.minutes, int(now // 60), TREND_MINUTES),
@@ -60,32 +60,35 @@ class MemoryFailureGroups:
     def note_redriven(self, fleet: str, group_id: str, job_id: str, count: int, now: float) -> None:
         """Count messages of a group that a job sent back."""
         group = self._groups.get((fleet, group_id))
-        if group and group.redrive_job != job_id:
-            group = replace(group, redrive_job=job_id, redriven_at=now, redriven_count=0, returned_count=0)
-        if group:
-            redriven_count = group.redriven_count + count
-            self._groups[fleet, group_id] = replace(group, redriven_count=redriven_count, version=group.version + 1)
+        if group is None:
+            return
+        last = group.last_redrive
+        if last is None or last.job_id != job_id:
+            last = LastRedrive(job_id, now, sent_count=0)
+        last = replace(last, sent_count=last.sent_count + count)
+        self._groups[fleet, group_id] = replace(group, last_redrive=last, version=group.version + 1)
 
     def note_returned(self, fleet: str, group_id: str, job_id: str) -> None:
         """Count one of them that came back."""
         group = self._groups.get((fleet, group_id))
-        if group and group.redrive_job == job_id:
-            returned_count = group.returned_count + 1
-            self._groups[fleet, group_id] = replace(group, returned_count=returned_count, version=group.version + 1)
+        last = group.last_redrive if group else None
+        if group and last and last.job_id == job_id:
+            last = replace(last, returned_count=last.returned_count + 1)
+            self._groups[fleet, group_id] = replace(group, last_redrive=last, version=group.version + 1)
 
-    def archive_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
-        """Set a failure group aside, or take it out again."""
+    def mute_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
+        """Mute a failure group, or unmute it."""
         group = self._groups.get((fleet, group_id))
         if group:
-            group = self._groups[fleet, group_id] = replace(group, archived_at=at, version=group.version + 1)
+            group = self._groups[fleet, group_id] = replace(group, muted_at=at, version=group.version + 1)
         return group
 
-    def add_quarantined(self, entry: Quarantined) -> None:
+    def add_quarantined(self, entry: QuarantineEntry) -> None:
         """Count a quarantined message in its group, which is made if it is missing."""
         group = self.failure_group(entry.fleet, entry.failure_group) or FailureGroup(
             fleet=entry.fleet,
             id=entry.failure_group,
-            cause=group_words(entry.failure_group, entry.cause),
+            cause=group_cause(entry.failure_group, entry.cause),
             count=0,
             seen_count=0,
             first_seen_at=entry.at,
@@ -95,7 +98,7 @@ class MemoryFailureGroups:
         key = entry.fleet, entry.failure_group
         self._groups[key] = replace(group, count=group.count + 1, version=group.version + 1)
 
-    def remove_quarantined(self, entry: Quarantined) -> None:
+    def remove_quarantined(self, entry: QuarantineEntry) -> None:
         """Take a message that left quarantine out of its group's count."""
         key = entry.fleet, entry.failure_group
         group = self._groups[key]

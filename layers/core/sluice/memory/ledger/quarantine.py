@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from sluice.memory.ledger.failure_groups import MemoryFailureGroups
 from sluice.memory.ledger.send_claims import MemorySendClaims
-from sluice.model.redriving import Quarantined
+from sluice.model.redriving import QuarantineEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,14 @@ class MemoryQuarantine:
     def __init__(self, groups: MemoryFailureGroups, claims: MemorySendClaims) -> None:
         self._groups = groups
         self._claims = claims
-        self._quarantined: dict[tuple[str, str], Quarantined] = {}
+        self._quarantined: dict[tuple[str, str], QuarantineEntry] = {}
         self._holds: dict[tuple[str, str], _Hold] = {}
 
     def quarantine_size(self, fleet: str) -> int:
         """How many messages are in quarantine."""
         return sum(owner == fleet for owner, _ in self._quarantined)
 
-    def quarantine(self, entry: Quarantined) -> bool:
+    def quarantine(self, entry: QuarantineEntry) -> bool:
         """Index a message, count it in its group, hold its message group; False if it was there or was sent again."""
         sent = self._claims.is_sent(entry.fleet, entry.message_id, entry.at)
         if (entry.fleet, entry.message_id) in self._quarantined or sent:
@@ -43,7 +43,7 @@ class MemoryQuarantine:
 
     def quarantined(
         self, fleet: str, failure_group: str | None = None, limit: int = 100, after: str | None = None
-    ) -> tuple[tuple[Quarantined, ...], str | None]:
+    ) -> tuple[tuple[QuarantineEntry, ...], str | None]:
         """A page of the index, oldest first."""
         entries = {
             f"{round(entry.at * 1000):015d}#{entry.message_id}": entry
@@ -54,11 +54,11 @@ class MemoryQuarantine:
         page = keys[:limit]
         return tuple(entries[key] for key in page), page[-1] if len(keys) > len(page) and page else None
 
-    def quarantined_message(self, fleet: str, message_id: str) -> Quarantined | None:
+    def quarantined_message(self, fleet: str, message_id: str) -> QuarantineEntry | None:
         """One index entry by message id."""
         return self._quarantined.get((fleet, message_id))
 
-    def let_go(self, entry: Quarantined) -> bool:
+    def remove_entry(self, entry: QuarantineEntry) -> bool:
         """Take a message out of the index and its group's count; False if it was gone."""
         there = self._quarantined.pop((entry.fleet, entry.message_id), None)
         if there is None:
@@ -70,10 +70,10 @@ class MemoryQuarantine:
                 self._holds[there.fleet, there.message_group] = replace(hold, count=hold.count - 1)
         return True
 
-    def let_go_all(self, entries: Sequence[Quarantined]) -> None:
+    def remove_entries(self, entries: Sequence[QuarantineEntry]) -> None:
         """Take many out of the index and their groups' counts."""
         for entry in entries:
-            self.let_go(entry)
+            self.remove_entry(entry)
 
     def held_in(self, fleet: str, message_group: str) -> str | None:
         """The failure group that holds a FIFO message group."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sluice.model.redriving import Claim, Consignment
-from sluice.ports.ledger.send_claims import RETRY_MARK_S
+from sluice.model.redriving import BatchClaimRecord, Claim
+from sluice.ports.ledger.send_claims import SEND_CLAIM_KEPT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class MemorySendClaims:
 
     def __init__(self) -> None:
         self._marks: dict[tuple[str, str], _Mark] = {}
-        self._consignments: dict[tuple[str, str], Consignment] = {}
+        self._consignments: dict[tuple[str, str], BatchClaimRecord] = {}
 
-    def claim_retries(
+    def claim_sends(
         self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
     ) -> Mapping[str, Claim]:
         """Claim the sending of messages, each by itself."""
@@ -33,24 +33,24 @@ class MemorySendClaims:
                 self._marks[fleet, message_id] = _Mark(now, until)
         return claims
 
-    def confirm_retries(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
+    def confirm_sends(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
         """The claimed messages were sent."""
         for message_id in message_ids:
             mark = self._marks.get((fleet, message_id)) or _Mark(now, now)
             self._marks[fleet, message_id] = replace(mark, sent=True)
 
-    def release_retries(self, fleet: str, message_ids: Sequence[str]) -> None:
+    def release_sends(self, fleet: str, message_ids: Sequence[str]) -> None:
         """The claimed messages were surely not sent."""
         for message_id in message_ids:
             if (mark := self._marks.get((fleet, message_id))) and not mark.sent:
                 del self._marks[fleet, message_id]
 
-    def retry_marks(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
+    def claims_of(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
         """How the sending of messages stands."""
         found = {message_id: self._stands(fleet, message_id, now) for message_id in message_ids}
         return {message_id: claim for message_id, claim in found.items() if claim is not None}
 
-    def consign(self, consignment: Consignment, again: bool = False) -> Mapping[str, Claim]:
+    def claim_batch(self, consignment: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
         """Claim the sending of messages under one name."""
         claims = {
             message_id: self._claim(
@@ -58,10 +58,10 @@ class MemorySendClaims:
             )
             for message_id in consignment.claimed
         }
-        self.settle_consignment(consignment)
+        self.record_batch_claim(consignment)
         return claims
 
-    def settle_consignment(self, consignment: Consignment) -> None:
+    def record_batch_claim(self, consignment: BatchClaimRecord) -> None:
         """Write how a consignment stands, or forget it."""
         if consignment.claimed or consignment.sent:
             self._consignments[consignment.fleet, consignment.name] = consignment
@@ -75,7 +75,7 @@ class MemorySendClaims:
 
     def _mark(self, fleet: str, message_id: str, now: float) -> _Mark | None:
         mark = self._marks.get((fleet, message_id))
-        return mark if mark and mark.claimed_at + RETRY_MARK_S > now else None
+        return mark if mark and mark.claimed_at + SEND_CLAIM_KEPT_S > now else None
 
     def _claim(self, fleet: str, message_id: str, now: float, *, again: bool, own: str = "") -> Claim:
         claim = self._stands(fleet, message_id, now, own)
@@ -87,7 +87,7 @@ class MemorySendClaims:
         if mark := self._mark(fleet, message_id, now):
             found.add(Claim.SENT if mark.sent else Claim.BUSY if mark.until > now else Claim.DOUBTFUL)
         for (owner, name), there in self._consignments.items():
-            if owner != fleet or name == own or there.claimed_at + RETRY_MARK_S <= now:
+            if owner != fleet or name == own or there.claimed_at + SEND_CLAIM_KEPT_S <= now:
                 continue
             if message_id in there.sent:
                 found.add(Claim.SENT)

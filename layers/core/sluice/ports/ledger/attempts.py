@@ -6,7 +6,7 @@ ATTEMPTS_KEPT_S = 14 * 86_400.0  # SQS's longest retention: no message lives lon
 
 
 class Attempts(Protocol):
-    """Counts by message key (`sluice.redriving.message_copy.memory_key`)."""
+    """Counts by message key (`sluice.redriving.message_copy.attempts_key`)."""
 
     def attempts(self, fleet: str, message_key: str) -> int:
         """How often the message was sent again so far; 0 if nothing is kept of it."""

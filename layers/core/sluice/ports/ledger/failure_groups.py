@@ -57,7 +57,7 @@ class FailureGroups(Protocol):
         """Count one message that failed again after this job sent it; nothing if a later job has sent some since."""
         ...
 
-    def archive_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
+    def mute_group(self, fleet: str, group_id: str, at: float | None) -> FailureGroup | None:
         """Mute a failure group at a time (epoch seconds), or unmute it (None).
 
         Returns:

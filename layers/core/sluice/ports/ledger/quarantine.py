@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from sluice.model.redriving import Quarantined
+from sluice.model.redriving import QuarantineEntry
 
 
 class Quarantine(Protocol):
@@ -13,7 +13,7 @@ class Quarantine(Protocol):
         """How many messages are in quarantine: one read, whatever their number."""
         ...
 
-    def quarantine(self, entry: Quarantined) -> bool:
+    def quarantine(self, entry: QuarantineEntry) -> bool:
         """Put a message into the index and count it in its failure group, all or nothing.
 
         Its FIFO message group, if it has one, is held in that failure group by the same write.
@@ -26,7 +26,7 @@ class Quarantine(Protocol):
 
     def quarantined(
         self, fleet: str, failure_group: str | None = None, limit: int = 100, after: str | None = None
-    ) -> tuple[tuple[Quarantined, ...], str | None]:
+    ) -> tuple[tuple[QuarantineEntry, ...], str | None]:
         """A page of the index, oldest first.
 
         Args:
@@ -40,11 +40,11 @@ class Quarantine(Protocol):
         """
         ...
 
-    def quarantined_message(self, fleet: str, message_id: str) -> Quarantined | None:
+    def quarantined_message(self, fleet: str, message_id: str) -> QuarantineEntry | None:
         """The index entry of a message, if it is in quarantine."""
         ...
 
-    def let_go(self, entry: Quarantined) -> bool:
+    def remove_entry(self, entry: QuarantineEntry) -> bool:
         """Take a message out of the index and out of the counts of its failure group and its FIFO message group.
 
         Returns:
@@ -52,7 +52,7 @@ class Quarantine(Protocol):
         """
         ...
 
-    def let_go_all(self, entries: Sequence[Quarantined]) -> None:
+    def remove_entries(self, entries: Sequence[QuarantineEntry]) -> None:
         """The same for many, in few calls. Missing ones are skipped; after an error some may still be in the index."""
         ...
 

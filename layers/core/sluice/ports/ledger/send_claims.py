@@ -2,7 +2,7 @@
 
 A claim is written before a message is sent, and confirmed after. It is either a mark of its own for each message, or
 one record that claims many (a consignment), for a caller that holds the messages hidden in their queue, so that hardly
-anyone else can have received them. Both are kept for RETRY_MARK_S after the claim.
+anyone else can have received them. Both are kept for SEND_CLAIM_KEPT_S after the claim.
 
 A consignment is written before the marks are read, and marks are written before the consignments are read: of two that
 claim one message at the same moment, at least one sees the other.
@@ -11,20 +11,20 @@ claim one message at the same moment, at least one sees the other.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from sluice.model.redriving import Claim, Consignment
+from sluice.model.redriving import BatchClaimRecord, Claim
 
 # SQS keeps a message for 14 days at most, after a delay of 15 minutes at most: then no copy of it can be in a queue.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
-RETRY_MARK_S = 14 * 86_400.0 + 900.0
+SEND_CLAIM_KEPT_S = 14 * 86_400.0 + 900.0
 
 # Ids have 36 characters: under 20 kB of a record's 400, and one write instead of 500.
-CONSIGNMENT_MAX = 500
+BATCH_CLAIM_MAX = 500
 
 
 class SendClaims(Protocol):
     """The claims on a fleet's messages, by message id."""
 
-    def claim_retries(
+    def claim_sends(
         self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
     ) -> Mapping[str, Claim]:
         """Claim messages, each by a mark of its own.
@@ -41,23 +41,23 @@ class SendClaims(Protocol):
         """
         ...
 
-    def confirm_retries(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
+    def confirm_sends(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
         """Mark messages as SENT."""
         ...
 
-    def release_retries(self, fleet: str, message_ids: Sequence[str]) -> None:
+    def release_sends(self, fleet: str, message_ids: Sequence[str]) -> None:
         """Remove the marks of claimed messages that were not sent for certain. A missing mark is no error."""
         ...
 
-    def retry_marks(self, fleet: str, message_ids: Sequence[str], now: float) -> Mapping[str, Claim]:
+    def claims_of(self, fleet: str, message_ids: Sequence[str], now: float) -> Mapping[str, Claim]:
         """How messages stand (BUSY, SENT or DOUBTFUL), without claiming them; those without a mark are left out."""
         ...
 
-    def consign(self, consignment: Consignment, again: bool = False) -> Mapping[str, Claim]:
-        """Claim what a consignment names, at most CONSIGNMENT_MAX messages; answers as `claim_retries` does."""
+    def claim_batch(self, consignment: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
+        """Claim what a consignment names, at most BATCH_CLAIM_MAX messages; answers as `claim_sends` does."""
         ...
 
-    def settle_consignment(self, consignment: Consignment) -> None:
+    def record_batch_claim(self, consignment: BatchClaimRecord) -> None:
         """Write what a consignment still claims and what it sent.
 
         What it names no longer is released; one that names nothing is removed.

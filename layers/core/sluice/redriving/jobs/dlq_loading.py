@@ -14,10 +14,10 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import JobPhase, JobState, Message, RedriveJob
 from sluice.ports.errors import PortError
 from sluice.redriving.failure_groups import failure_group
-from sluice.redriving.jobs.rules import joined, paced, returned, tried_count
-from sluice.redriving.jobs.sending import LOAD_BYTES, Hidden, Item, JobSender, way_of
+from sluice.redriving.jobs.rules import joined, next_send_at, processed_count, with_return
+from sluice.redriving.jobs.sending import BATCH_BYTES_MAX, HiddenBatch, JobMessage, JobSender, route_of
 from sluice.redriving.message_copy import origin_of
-from sluice.redriving.sender import end_doubts, redrives_of
+from sluice.redriving.sender import attempts_so_far, resolve_doubts
 from sluice.redriving.source_queues import by_dead_letter_queue
 
 EMPTY_WAIT_S = 1.0  # a long poll asks every server of SQS: an empty answer means an empty queue
@@ -25,7 +25,7 @@ EMPTY_WAIT_S = 1.0  # a long poll asks every server of SQS: an empty answer mean
 RECEIVED_MARGIN_S = 30.0
 # Asked of a dead-letter queue in one go: four calls of ten, which the adapter makes together.
 RECEIVED_AT_ONCE = 40
-PART_BYTES = LOAD_BYTES // 4  # as many parts are moved at a time
+PART_BYTES = BATCH_BYTES_MAX // 4  # as many parts are moved at a time
 # No part of a load is begun later than this: whoever pauses a job, or ends the invocation, waits for little more.
 LOAD_S = 1.0
 
@@ -37,7 +37,7 @@ class _Load:
     began_at: float
     visibility_s: float  # of what is received
     part_bytes: int  # of bodies in memory, for each part
-    hidden: Hidden
+    hidden: HiddenBatch
     halted: bool = False  # a part has seen a message come back: what is not yet being sent stays
     received: set[str] = field(default_factory=set)  # ids
 
@@ -77,14 +77,14 @@ class _Place:
         load = _Load(
             began_at=began_at,
             visibility_s=visibility_s,
-            part_bytes=LOAD_BYTES if len(shares) == 1 else PART_BYTES,
-            hidden=Hidden(self.url, began_at + visibility_s),
+            part_bytes=BATCH_BYTES_MAX if len(shares) == 1 else PART_BYTES,
+            hidden=HiddenBatch(self.url, began_at + visibility_s),
         )
         works = [partial(self._part, job, share, load, place) for place, share in enumerate(shares)]
         parts = queue.side_by_side(works)
-        for consigned in load.hidden.free:
+        for batch_claim in load.hidden.free:
             with suppress(PortError):  # it says of messages that are gone that they were sent, until it is forgotten
-                consigned.close()
+                batch_claim.close()
         received_count = sum(part.received_count for part in parts)
         errors = [part.error for part in parts if part.error]
         if errors and not received_count:
@@ -92,7 +92,9 @@ class _Place:
         after = joined(job, [part.job for part in parts])
         if errors and after.note == job.note:
             after = replace(after, note=f"A part of a load was left: {errors[0]}")
-        return replace(after, next_at=paced(job, tried_count(after) - tried_count(job), began_at)), received_count
+        return replace(
+            after, next_at=next_send_at(job, processed_count(after) - processed_count(job), began_at)
+        ), received_count
 
     def _part(self, job: RedriveJob, count: int, load: _Load, place: int) -> _Part:
         """A part of a load, claimed by a record of its own: receive, send, delete."""
@@ -132,21 +134,21 @@ class _Place:
                 break
         return received
 
-    def _items(self, job: RedriveJob, received: Sequence[Message]) -> tuple[RedriveJob, list[Item]]:
+    def _items(self, job: RedriveJob, received: Sequence[Message]) -> tuple[RedriveJob, list[JobMessage]]:
         """What was received as what is to be sent; one that this job itself sent stops it."""
         sender, fleet = self.sender, self.sender.fleet
         origins = [(message, origin_of(message)) for message in received]
-        end_doubts(sender.ports, fleet.name, [origin.message_id for _, origin in origins if origin], sender.now())
-        items: list[Item] = []
-        ways = sender.ways_of(job)
+        resolve_doubts(sender.ports, fleet.name, [origin.message_id for _, origin in origins if origin], sender.now())
+        items: list[JobMessage] = []
+        routes = sender.routes_of(job)
         for message, origin in origins:
             if origin and origin.failure_group and origin.job_id == job.id:
-                job = returned(job, origin.failure_group, f"Message {message.id} came back.", sender.now())
+                job = with_return(job, origin.failure_group, f"Message {message.id} came back.", sender.now())
                 self._give_back([message])
                 continue
-            way = way_of(job, message, None, ways)
-            redrives = redrives_of(sender.ports, fleet.name, message, way.to if way else sender.to)
-            items.append(Item(message, failure_group(message).id, redrives))
+            route = route_of(job, message, None, routes)
+            attempts = attempts_so_far(sender.ports, fleet.name, message, route.to if route else sender.to)
+            items.append(JobMessage(message, failure_group(message).id, attempts))
         return job, items
 
     def _give_back(self, messages: Sequence[Message]) -> None:
@@ -157,7 +159,7 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True)
-class JobLoader:
+class DeadLetterLoader:
     """Who takes loads out of a fleet's dead-letter queues, for one invocation."""
 
     sender: JobSender
@@ -177,7 +179,7 @@ class JobLoader:
         places = self.places()
         for url in sorted(places, key=lambda url: url in self._emptied):  # an empty one takes a second to say so
             wanted = limit if job.phase is JobPhase.CANARY else limit - received_count
-            wanted = min(wanted, job.selected_count - tried_count(job))
+            wanted = min(wanted, job.selected_count - processed_count(job))
             if wanted <= 0 or job.state is not JobState.RUNNING or (received_count and url in self._emptied):
                 break
             try:
@@ -197,11 +199,11 @@ class JobLoader:
 
     def places(self) -> dict[str, _Place]:
         """The dead-letter queues by URL, each with who sends what is in it alone."""
-        if not self.sender.ways:
+        if not self.sender.routes:
             return {url: _Place(url, self.sender) for url in (self._dead_letters(),)}
         return {
-            url: _Place(url, replace(self.sender, fleet=ways[0].fleet, ways=ways))
-            for url, ways in by_dead_letter_queue(self.sender.ways).items()
+            url: _Place(url, replace(self.sender, fleet=routes[0].fleet, routes=routes))
+            for url, routes in by_dead_letter_queue(self.sender.routes).items()
         }
 
     def _dead_letters(self) -> str:

@@ -1,7 +1,7 @@
 """Redrive jobs on record: what a person asks for, what it would do, and how it is paused, resumed and stopped.
 
 A job is sent by `running`, from any invocation; several may write its record, so that each change is made to the
-record as it is then (`amend_job`). What persons did to it is kept on it.
+record as it is then (`update_job`). What persons did to it is kept on it.
 """
 
 from collections import Counter
@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import FailureGroup, JobAct, JobPhase, JobState, Quarantined, RedriveJob
+from sluice.model.redriving import FailureGroup, JobAction, JobPhase, JobState, QuarantineEntry, RedriveJob
 from sluice.ports.errors import ConflictError
 from sluice.ports.ledger import JobLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import queue_name
-from sluice.redriving.jobs.move_task import end_move, without_move
-from sluice.redriving.jobs.rules import Lanes, overlap, selects
+from sluice.redriving.jobs.move_task import end_move, with_move_ended
+from sluice.redriving.jobs.rules import FifoOrderGuard, overlaps, selects
 
-AMEND_TRIES = 10  # as many batches may note a return on one job at the same moment
+UPDATE_TRIES = 10  # as many batches may note a return on one job at the same moment
 PAGE = 100  # index entries a read, where all are looked at
 PREVIEW_MAX = 5_000  # entries that a dry run looks at: some seconds' reading
-ACTS_KEPT = 50  # a job that was paused and resumed more often tells of the last ones
-UNDER_WAY = frozenset({JobState.RUNNING, JobState.PAUSED})
+ACTIONS_KEPT = 50  # a job that was paused and resumed more often tells of the last ones
+ACTIVE_STATES = frozenset({JobState.RUNNING, JobState.PAUSED})
 
 
 class RequestError(ValueError):
@@ -63,7 +63,7 @@ class Preview:
     count: int
     groups: tuple[FailureGroup, ...]  # `count` is that of the selected messages of each
     complete: bool = True  # not all entries were looked at: there are more
-    left_groups: tuple[str, ...] = ()  # failure groups that are set aside, and left out
+    muted_groups: tuple[str, ...] = ()  # failure groups that are set aside, and left out
     behind_count: int = 0  # FIFO: selected, but behind one of its message group that is not: not counted, and left
 
 
@@ -78,7 +78,7 @@ def preview(ports: Ports[JobLedger], fleet: Fleet, selection: Selection, now: fl
     if selection.message_id is not None or selection.message_ids:
         return _messages(ports, fleet, selection)
     groups = tuple(group for group in ports.ledger.failure_groups.failure_groups(fleet.name) if group.count > 0)
-    left = tuple(group.id for group in groups if group.is_archived) if selection.failure_group is None else ()
+    left = tuple(group.id for group in groups if group.is_muted) if selection.failure_group is None else ()
     groups = tuple(group for group in groups if group.id not in left)
     if selection.failure_group is not None:
         groups = tuple(group for group in groups if group.id == selection.failure_group)
@@ -87,18 +87,18 @@ def preview(ports: Ports[JobLedger], fleet: Fleet, selection: Selection, now: fl
                 f"failure_group: fleet {fleet.name} has no {selection.failure_group} with messages in quarantine"
             )
     if not selection.narrows:
-        return Preview(sum(group.count for group in groups), groups, left_groups=left)
+        return Preview(sum(group.count for group in groups), groups, muted_groups=left)
     asked = _as_job(fleet, selection, left, now)
     counts: Counter[str] = Counter()
-    lanes = Lanes()
+    order_guard = FifoOrderGuard()
     looked_at = behind_count = 0
     for entry in _index(ports, fleet.name, selection.failure_group):
         looked_at += 1
         if looked_at > PREVIEW_MAX:
             break
-        admitted = lanes.admits(asked, entry)
-        counts[entry.failure_group] += admitted
-        behind_count += selects(asked, entry) and not admitted
+        admit_to_group = order_guard.admits(asked, entry)
+        counts[entry.failure_group] += admit_to_group
+        behind_count += selects(asked, entry) and not admit_to_group
     found = tuple(replace(group, count=counts[group.id]) for group in groups if counts[group.id])
     return Preview(sum(group.count for group in found), found, looked_at <= PREVIEW_MAX, left, behind_count)
 
@@ -163,7 +163,7 @@ def _messages(ports: Ports[JobLedger], fleet: Fleet, selection: Selection) -> Pr
     return Preview(counts.total(), tuple(replace(group, count=counts[group.id]) for group in groups if group))
 
 
-def _index(ports: Ports[JobLedger], fleet: str, failure_group: str | None) -> Iterator[Quarantined]:
+def _index(ports: Ports[JobLedger], fleet: str, failure_group: str | None) -> Iterator[QuarantineEntry]:
     after: str | None = None
     while True:
         page, after = ports.ledger.quarantine.quarantined(fleet, failure_group, PAGE, after)
@@ -190,7 +190,7 @@ def _with(job: RedriveJob, selection: Selection, left: tuple[str, ...]) -> Redri
         attribute=selection.attribute,
         from_dead_letters=selection.from_dead_letters,
         queue=selection.queue,
-        left_groups=left,
+        muted_groups=left,
     )
 
 
@@ -216,7 +216,7 @@ def target_in(fleet: Fleet, queue: str | None) -> Target:
     return Target(fleet.name, found[0], named=queue is not None)
 
 
-def open_job(
+def create_job(
     ports: Ports[JobLedger], fleet: Fleet, selection: Selection, job: RedriveJob, to: Target | None = None
 ) -> RedriveJob:
     """Put a job on record: `job` holds who asks and how fast, the selection what for.
@@ -237,12 +237,12 @@ def open_job(
     seen = preview(ports, fleet, selection, job.requested_at)
     selection = _in_order(ports, fleet, selection)
     asked = replace(
-        _with(job, selection, seen.left_groups),
+        _with(job, selection, seen.muted_groups),
         to=to.fleet if to and to.fleet != fleet.name else None,
         to_queue=to.queue.name if to and to.named else None,
         selected_count=seen.count,
         phase=JobPhase.RAMP if selection.message_id else JobPhase.CANARY,
-        acts=(JobAct(job.requested_at, job.requested_by, "asked for it"),),
+        actions=(JobAction(job.requested_at, job.requested_by, "asked for it"),),
         note=" ".join(
             [f"{seen.behind_count} more match, behind messages of their message group that do not: they stay."]
             * bool(seen.behind_count)
@@ -259,7 +259,7 @@ def open_job(
         what = "nothing of that" if selection.narrows else "nothing"
         raise RequestError(f"all: {what} is in fleet {fleet.name}'s {where}")
     for other in ports.ledger.jobs.jobs(fleet.name):
-        if other.state in UNDER_WAY and overlap(asked, other):
+        if other.state in ACTIVE_STATES and overlaps(asked, other):
             raise RequestError(
                 f"job {other.id} is sending some of these already ({other.sent_count} of {other.selected_count});"
                 " wait for it, or stop it"
@@ -284,8 +284,8 @@ def stop_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: f
     Raises:
         RequestError: there is no such job.
     """
-    change = _Change(UNDER_WAY, JobState.STOPPED, f"Stopped by {by}.")
-    return _act(ports, fleet, job_id, JobAct(now, by, "stopped it"), change)
+    change = _Change(ACTIVE_STATES, JobState.STOPPED, f"Stopped by {by}.")
+    return _act(ports, fleet, job_id, JobAction(now, by, "stopped it"), change)
 
 
 def pause_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
@@ -295,7 +295,7 @@ def pause_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: 
         RequestError: there is no such job, or it is over.
     """
     change = _Change(frozenset({JobState.RUNNING}), JobState.PAUSED, f"Paused by {by}.", "running can be paused")
-    return _act(ports, fleet, job_id, JobAct(now, by, "paused it"), change)
+    return _act(ports, fleet, job_id, JobAction(now, by, "paused it"), change)
 
 
 def resume_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
@@ -305,7 +305,7 @@ def resume_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now:
         RequestError: there is no such job, or it is not paused.
     """
     change = _Change(frozenset({JobState.PAUSED}), JobState.RUNNING, f"Resumed by {by}.", "paused can be resumed")
-    return _act(ports, fleet, job_id, JobAct(now, by, "resumed it"), change)
+    return _act(ports, fleet, job_id, JobAction(now, by, "resumed it"), change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +318,7 @@ class _Change:
     only: str = ""  # what is said of a job in another state; nothing: it is left as it is, without a word
 
 
-def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAct, change: _Change) -> RedriveJob:
+def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAction, change: _Change) -> RedriveJob:
     """Change a job's state on a person's word, if it is in one of the states for that; the job then.
 
     Raises:
@@ -330,19 +330,19 @@ def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAct, change
             if change.only:
                 raise RequestError(f"job_id: job {job_id} is {job.state}: only one that is {change.only}")
             return job
-        acts = (*job.acts, act)[-ACTS_KEPT:]
-        acted = replace(job, state=change.state, note=change.note, updated_at=act.at, acts=acts)
-        return without_move(acted, moved_count if job.move == handle else 0)
+        actions = (*job.actions, act)[-ACTIONS_KEPT:]
+        acted = replace(job, state=change.state, note=change.note, updated_at=act.at, actions=actions)
+        return with_move_ended(acted, moved_count if job.move == handle else 0)
 
     before = ports.ledger.jobs.job(fleet.name, job_id)
     if before is None:
         raise RequestError(f"job_id: fleet {fleet.name} has no job {job_id}")
     handle = before.move if before.state in change.when else None
     moved_count = end_move(ports, fleet, before) if handle else 0
-    return amend_job(ports, fleet.name, job_id, acted) or before
+    return update_job(ports, fleet.name, job_id, acted) or before
 
 
-def amend_job(
+def update_job(
     ports: Ports[JobLedger], fleet: str, job_id: str, amend: Callable[[RedriveJob], RedriveJob]
 ) -> RedriveJob | None:
     """Change a job that others write as well: read, change, write, again on conflict; None if there is no such job.
@@ -350,7 +350,7 @@ def amend_job(
     Raises:
         ConflictError: others wrote it first each time.
     """
-    for _ in range(AMEND_TRIES):
+    for _ in range(UPDATE_TRIES):
         job = ports.ledger.jobs.job(fleet, job_id)
         if job is None or (amended := amend(job)) == job:
             return job
@@ -358,10 +358,10 @@ def amend_job(
             return ports.ledger.jobs.keep_job(amended)
         except ConflictError:
             continue
-    raise ConflictError(f"job {job_id} of fleet {fleet}: others wrote it first {AMEND_TRIES} times")
+    raise ConflictError(f"job {job_id} of fleet {fleet}: others wrote it first {UPDATE_TRIES} times")
 
 
-def _check_order(ports: Ports[JobLedger], entry: Quarantined, along: frozenset[str]) -> None:
+def _check_order(ports: Ports[JobLedger], entry: QuarantineEntry, along: frozenset[str]) -> None:
     """On FIFO queues one message may not be sent before an earlier one of its message group that is not sent along."""
     if entry.message_group is None:
         return

@@ -12,10 +12,10 @@ from sluice.model.frozen import replace
 from sluice.model.redriving import JobPhase, JobState, MoveTask, RedriveJob
 from sluice.ports.aws_services import MOVE_MAX_PER_S, QueueFacts
 from sluice.ports.stack import Ports
-from sluice.redriving.jobs.rules import ended
+from sluice.redriving.jobs.rules import finished
 
 # A move task takes seconds to get going, and tells of its progress as slowly.
-MOVE_LOOK_S = 10.0
+MOVE_CHECK_S = 10.0
 
 
 def start_move(ports: Ports[object], url: str, to: QueueFacts, job: RedriveJob, now: Callable[[], float]) -> RedriveJob:
@@ -28,10 +28,10 @@ def start_move(ports: Ports[object], url: str, to: QueueFacts, job: RedriveJob, 
     rate_per_s = max(1, min(MOVE_MAX_PER_S, int(job.rate_per_s)))
     handle = task.handle if task and task.running else ports.queue.start_move(url, to.arn, rate_per_s)
     note = f"SQS's own move task moves the rest, at most {rate_per_s} a second."
-    return replace(job, phase=JobPhase.MOVE, move=handle, note=note, next_at=now() + MOVE_LOOK_S)
+    return replace(job, phase=JobPhase.MOVE, move=handle, note=note, next_at=now() + MOVE_CHECK_S)
 
 
-def look_at_move(ports: Ports[object], url: str, job: RedriveJob, now: Callable[[], float]) -> RedriveJob:
+def watch_move(ports: Ports[object], url: str, job: RedriveJob, now: Callable[[], float]) -> RedriveJob:
     """How SQS's move stands; it is stopped when the dead-letter queue fills again."""
     task = _task(ports, url)
     visible = ports.queue.read(url, now()).visible
@@ -43,14 +43,14 @@ def look_at_move(ports: Ports[object], url: str, job: RedriveJob, now: Callable[
             return replace(job, state=JobState.STOPPED, note=f"Stopped: SQS's move task failed: {task.problem}")
         if task and task.cancelled:
             return replace(job, state=JobState.STOPPED, note="Stopped: somebody ended SQS's move task.")
-        return ended(replace(job, note="SQS's own move task moved the rest."), now())
+        return finished(replace(job, note="SQS's own move task moved the rest."), now())
     filling = left_count is not None and job.left_count is not None and left_count > job.left_count
     if filling:
         if task.handle:
             ports.queue.cancel_move(task.handle)
         note = "Stopped: the dead-letter queue fills again, so messages fail still."
         return replace(job, state=JobState.STOPPED, note=note, sent_count=job.sent_count + task.moved_count)
-    return replace(job, left_count=left_count, next_at=now() + MOVE_LOOK_S)
+    return replace(job, left_count=left_count, next_at=now() + MOVE_CHECK_S)
 
 
 def _task(ports: Ports[object], url: str) -> MoveTask | None:
@@ -72,7 +72,7 @@ def end_move(ports: Ports[object], fleet: Fleet, job: RedriveJob) -> int:
     return tasks[0].moved_count if tasks else 0
 
 
-def without_move(job: RedriveJob, moved_count: int) -> RedriveJob:
+def with_move_ended(job: RedriveJob, moved_count: int) -> RedriveJob:
     """A job whose move task is over. SQS knows no pause: the job goes on by itself, or begins another task."""
     if job.phase is not JobPhase.MOVE:
         return job

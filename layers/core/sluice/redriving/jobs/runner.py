@@ -22,20 +22,20 @@ from dataclasses import field
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import JobPhase, JobState, Quarantined, RedriveJob
+from sluice.model.redriving import JobPhase, JobState, QuarantineEntry, RedriveJob
 from sluice.ports.aws_services import MOVE_MAX_PER_S, QueueFacts
 from sluice.ports.errors import ConflictError, PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.jobs.dlq_loading import JobLoader
-from sluice.redriving.jobs.lifecycle import PAGE, amend_job
-from sluice.redriving.jobs.move_task import end_move, look_at_move, start_move, without_move
-from sluice.redriving.jobs.rules import Lanes, due, ended, outpaced, tried_count
+from sluice.redriving.jobs.dlq_loading import DeadLetterLoader
+from sluice.redriving.jobs.lifecycle import PAGE, update_job
+from sluice.redriving.jobs.move_task import end_move, start_move, watch_move, with_move_ended
+from sluice.redriving.jobs.rules import FifoOrderGuard, batch_limit, finished, move_task_is_faster, processed_count
 from sluice.redriving.jobs.sending import JobSender
-from sluice.redriving.source_queues import Way
+from sluice.redriving.source_queues import QueueRoute
 
 CANARY_WAIT_MAX_S = 900.0  # of the default: a longer watch is a person's choice, in the fleet's document
-PATIENCE_S = 20.0  # a longer wait is left to the next tick: an invocation that sleeps is paid for
+LONGEST_SLEEP_S = 20.0  # a longer wait is left to the next tick: an invocation that sleeps is paid for
 STEP_MARGIN_S = 10.0  # no further batch is begun within a step so near to the invocation's end
 # Loads so small that they measure the calls and not the messages say nothing of a pace.
 PACE_COUNT_MIN = 50
@@ -58,14 +58,16 @@ class Runner:
     name: str
     until: float
     now: Callable[[], float]
-    ways: tuple[Way, ...] = ()
-    _walked: dict[str, tuple[str | None, Lanes]] = field(default_factory=dict)  # by job: up to where, and what is left
+    routes: tuple[QueueRoute, ...] = ()
+    _walked: dict[str, tuple[str | None, FifoOrderGuard]] = field(
+        default_factory=dict
+    )  # by job: up to where, and what is left
     _sender: JobSender = field(init=False)
-    _loader: JobLoader = field(init=False)
+    _loader: DeadLetterLoader = field(init=False)
 
     def __post_init__(self) -> None:
-        self._sender = JobSender(self.ports, self.fleet, self.to, self.name, self.until, self.now, self.ways)
-        self._loader = JobLoader(self._sender)
+        self._sender = JobSender(self.ports, self.fleet, self.to, self.name, self.until, self.now, self.routes)
+        self._loader = DeadLetterLoader(self._sender)
 
     def take(self, job: RedriveJob) -> RedriveJob | None:
         """Become the job's runner; None if it has one, or another was first."""
@@ -85,7 +87,7 @@ class Runner:
         def free(there: RedriveJob) -> RedriveJob:
             return replace(there, runner="", runner_until=0.0) if there.runner == self.name else there
 
-        amend_job(self.ports, self.fleet.name, job.id, free)
+        update_job(self.ports, self.fleet.name, job.id, free)
 
     def step(self, job: RedriveJob) -> RedriveJob:
         """Send one load of a job and write how it stands. It is ours, and due (`next_at`).
@@ -94,12 +96,12 @@ class Runner:
             PortError: the job stands as it did; what was sent is sent.
         """
         if job.phase is JobPhase.MOVE:
-            worked = look_at_move(self.ports, self._one_place(), job, self.now)
+            worked = watch_move(self.ports, self._one_place(), job, self.now)
         elif job.from_dead_letters:
             worked = self._from_dead_letters(job)
         elif job.message_id is not None:
             entry = self.ports.ledger.quarantine.quarantined_message(self.fleet.name, job.message_id)
-            worked = ended(self._sender.send_entries(job, [entry] if entry else []), self.now())
+            worked = finished(self._sender.send_entries(job, [entry] if entry else []), self.now())
         elif job.message_ids:
             worked = self._listed(job)
         elif job.phase is JobPhase.CANARY:
@@ -117,31 +119,31 @@ class Runner:
             for group in self.ports.ledger.failure_groups.failure_groups(self.fleet.name)
             if group.count > 0
             and job.failure_group in {None, group.id}
-            and group.id not in job.left_groups
+            and group.id not in job.muted_groups
             and group.id > (job.cursor or "")
         )
         if not groups:
             return self._watch(job)
-        sent_before, after, lanes = job.sent_count, None, Lanes()
+        sent_before, after, order_guard = job.sent_count, None, FifoOrderGuard()
         while job.state is JobState.RUNNING and job.sent_count == sent_before:  # a canary in doubt tells nothing
             page, after = self.ports.ledger.quarantine.quarantined(
                 self.fleet.name, groups[0], self._canary_count(job), after
             )
-            job = self._sender.send_entries(job, page, lanes)
+            job = self._sender.send_entries(job, page, order_guard)
             if after is None or self.now() > self.until - STEP_MARGIN_S:
                 break
         return replace(job, cursor=groups[0])
 
     def _canary_count(self, job: RedriveJob) -> int:
-        return min(self.fleet.redrive.canary_count, due(job, self.to))
+        return min(self.fleet.redrive.canary_count, batch_limit(job, self.to))
 
     def _watch(self, job: RedriveJob) -> RedriveJob:
         """The canaries are sent: wait as long as a failure needs to come back, unless nothing is left to send."""
-        if tried_count(job) >= job.selected_count:
-            return ended(job, self.now())
+        if processed_count(job) >= job.selected_count:
+            return finished(job, self.now())
         wait_s = self.fleet.redrive.canary_wait_s
         if wait_s is None:
-            longest_s = max(way.fleet.target_wait_s + way.to.visibility_s for way in self._sender.ways_of(job))
+            longest_s = max(route.fleet.target_wait_s + route.to.visibility_s for route in self._sender.routes_of(job))
             wait_s = min(CANARY_WAIT_MAX_S, longest_s)
         if not job.sent_count:
             wait_s = 0.0
@@ -154,32 +156,34 @@ class Runner:
     def _ramp(self, job: RedriveJob) -> RedriveJob:
         """The next page of the index."""
         page, cursor = self.ports.ledger.quarantine.quarantined(
-            self.fleet.name, job.failure_group, due(job, self.to), job.cursor
+            self.fleet.name, job.failure_group, batch_limit(job, self.to), job.cursor
         )
-        lanes = self._lanes_before(job, page)
-        job = replace(self._sender.send_entries(job, page, lanes), cursor=cursor)
-        self._walked[job.id] = (cursor, lanes)
-        return ended(job, self.now()) if cursor is None and job.state is JobState.RUNNING else job
+        order_guard = self._order_guard_before(job, page)
+        job = replace(self._sender.send_entries(job, page, order_guard), cursor=cursor)
+        self._walked[job.id] = (cursor, order_guard)
+        return finished(job, self.now()) if cursor is None and job.state is JobState.RUNNING else job
 
-    def _lanes_before(self, job: RedriveJob, page: Sequence[Quarantined]) -> Lanes:
+    def _order_guard_before(self, job: RedriveJob, page: Sequence[QuarantineEntry]) -> FifoOrderGuard:
         """What the walk of a FIFO job has left behind so far: as this runner knows, or by walking there again."""
-        walked_to, lanes = self._walked.get(job.id, (None, Lanes()))
+        walked_to, order_guard = self._walked.get(job.id, (None, FifoOrderGuard()))
         if not self.to.fifo or not page or job.cursor is None or job.cursor == walked_to:
-            return Lanes() if job.cursor is None else Lanes(set(lanes.held_up))  # a step that fails is taken again
-        lanes, after = Lanes(), None
+            return (
+                FifoOrderGuard() if job.cursor is None else FifoOrderGuard(set(order_guard.blocked_groups))
+            )  # a step that fails is taken again
+        order_guard, after = FifoOrderGuard(), None
         while True:
             entries, after = self.ports.ledger.quarantine.quarantined(self.fleet.name, job.failure_group, PAGE, after)
             for entry in entries:
                 if entry.message_id == page[0].message_id:
-                    return lanes
-                lanes.admits(job, entry)
+                    return order_guard
+                order_guard.admits(job, entry)
             if after is None:
-                return lanes
+                return order_guard
 
     def _listed(self, job: RedriveJob) -> RedriveJob:
         """The next of the messages that the job lists; the cursor counts how many of them were gone through."""
         begun = int(job.cursor or 0)
-        limit = self._canary_count(job) if job.phase is JobPhase.CANARY else due(job, self.to)
+        limit = self._canary_count(job) if job.phase is JobPhase.CANARY else batch_limit(job, self.to)
         found = (
             self.ports.ledger.quarantine.quarantined_message(self.fleet.name, message_id)
             for message_id in job.message_ids[begun : begun + limit]
@@ -189,7 +193,7 @@ class Runner:
         if job.state is not JobState.RUNNING:
             return job
         if begun + limit >= len(job.message_ids):
-            return ended(job, self.now())
+            return finished(job, self.now())
         return self._watch(job) if job.phase is JobPhase.CANARY else job
 
     def _from_dead_letters(self, job: RedriveJob) -> RedriveJob:
@@ -201,24 +205,24 @@ class Runner:
                 note = "Stopped: more is in the dead-letter queue than was left there, so messages fail still."
                 return replace(job, state=JobState.STOPPED, note=note)
             job = replace(job, cursor="watched")
-        if self._is_one_queue() and outpaced(job, self.fleet.redrive, MOVE_MAX_PER_S):
+        if self._is_one_queue() and move_task_is_faster(job, self.fleet.redrive, MOVE_MAX_PER_S):
             return start_move(self.ports, self._one_place(), self.to, job, self.now)
         began_at = self.now()
-        before_count = tried_count(job)
-        limit = self._canary_count(job) if job.phase is JobPhase.CANARY else due(job, self.to)
+        before_count = processed_count(job)
+        limit = self._canary_count(job) if job.phase is JobPhase.CANARY else batch_limit(job, self.to)
         job, received_count = self._loader.load(job, limit)
         if job.state is not JobState.RUNNING:
             return job
-        sent_count = tried_count(job) - before_count
-        if not received_count or tried_count(job) >= job.selected_count:
-            return ended(job, self.now())
+        sent_count = processed_count(job) - before_count
+        if not received_count or processed_count(job) >= job.selected_count:
+            return finished(job, self.now())
         if sent_count >= PACE_COUNT_MIN:
             job = replace(job, pace_per_s=sent_count / max(self.now() - began_at, 1e-3))
         return self._watch(job) if job.phase is JobPhase.CANARY else job
 
     def _is_one_queue(self) -> bool:
         """Whether all that is in the job's dead-letter queue came from one queue of the fleet, as far as known."""
-        return not self.ways or (len(self.ways) == 1 and not self.ways[0].others)
+        return not self.routes or (len(self.routes) == 1 and not self.routes[0].others)
 
     def _one_place(self) -> str:
         """The dead-letter queue that a move is out of."""
@@ -240,7 +244,7 @@ class Runner:
             ours = replace(
                 job,
                 version=there.version,
-                acts=there.acts,
+                actions=there.actions,
                 returned_count=max(job.returned_count, there.returned_count),
                 stopped_groups=tuple(sorted({*job.stopped_groups, *there.stopped_groups})),
             )
@@ -251,14 +255,17 @@ class Runner:
             moved = before.phase is JobPhase.MOVE
             return replace(ours, phase=there.phase, move=None, sent_count=there.sent_count) if moved else ours
 
-        written = amend_job(self.ports, self.fleet.name, job.id, merged)
+        written = update_job(self.ports, self.fleet.name, job.id, merged)
         if written is None:
             raise ConflictError(f"job {job.id} of fleet {self.fleet.name} is no longer on record")
         if written.move is None or written.state is JobState.RUNNING or written.runner != self.name:
             return written
         # This very step has begun a move task, of which they could not know.
         moved_count = end_move(self.ports, self.fleet, written)
-        return amend_job(self.ports, self.fleet.name, job.id, lambda there: without_move(there, moved_count)) or written
+        return (
+            update_job(self.ports, self.fleet.name, job.id, lambda there: with_move_ended(there, moved_count))
+            or written
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +293,7 @@ def run(
     while under_way and now() < stop_at:
         key, work = min(under_way.items(), key=lambda item: (item[1].job.next_at, item[0]))
         wait_s = work.job.next_at - now()
-        if wait_s > PATIENCE_S or now() + wait_s >= stop_at:
+        if wait_s > LONGEST_SLEEP_S or now() + wait_s >= stop_at:
             break
         if wait_s > 0:
             sleep(wait_s)

@@ -16,40 +16,40 @@ from dataclasses import field
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import JobState, Message, Quarantined, RedriveJob
+from sluice.model.redriving import JobState, Message, QuarantineEntry, RedriveJob
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.failure_groups import source_in_words, told_source
-from sluice.redriving.jobs.rules import Lanes, paced, selects
-from sluice.redriving.message_copy import copy_of, memory_key
-from sluice.redriving.sender import Consigned, Fate, Parcel, Sender
-from sluice.redriving.source_queues import Way, way_back
+from sluice.redriving.failure_groups import describe_source, source_of
+from sluice.redriving.jobs.rules import FifoOrderGuard, next_send_at, selects
+from sluice.redriving.message_copy import attempts_key, copy_of
+from sluice.redriving.sender import BatchClaim, OutgoingMessage, Sender, SendOutcome
+from sluice.redriving.source_queues import QueueRoute, route_for
 
 # Bodies in memory at once: a load of 200 messages of 1 MiB would be more than a function has.
-LOAD_BYTES = 32 * 1_048_576
+BATCH_BYTES_MAX = 32 * 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class JobMessage:
     """One message that a job is to send, and where it is: in quarantine, or hidden in the dead-letter queue."""
 
     message: Message
     failure_group: str
     attempt: int
-    entry: Quarantined | None = None
+    entry: QuarantineEntry | None = None
 
 
 @dataclass(slots=True)
-class Hidden:
+class HiddenBatch:
     """What messages received together have in common, as long as they are hidden in their dead-letter queue."""
 
     url: str  # the queue
     until: float  # when the first of them may show again
-    free: list[Consigned] = field(default_factory=list)  # of parts that are done, for others to write over
+    free: list[BatchClaim] = field(default_factory=list)  # of parts that are done, for others to write over
 
-    def free_record(self) -> Consigned | None:
+    def free_record(self) -> BatchClaim | None:
         """One that a part has done with."""
         try:
             return self.free.pop()
@@ -74,27 +74,35 @@ class JobSender:
     name: str
     until: float
     now: Callable[[], float]
-    ways: tuple[Way, ...] = ()
+    routes: tuple[QueueRoute, ...] = ()
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def ways_of(self, job: RedriveJob) -> tuple[Way, ...]:
+    def routes_of(self, job: RedriveJob) -> tuple[QueueRoute, ...]:
         """The ways that a job's messages may go: back to their queues, or all to the one that it names."""
-        if not self.ways or _goes_elsewhere(job):
-            return (Way(self.fleet if self.fleet.queue else self.fleet.with_only(self.fleet.sources[0]), self.to),)
-        return self.ways
+        if not self.routes or _goes_elsewhere(job):
+            return (
+                QueueRoute(self.fleet if self.fleet.queue else self.fleet.with_only(self.fleet.sources[0]), self.to),
+            )
+        return self.routes
 
-    def send_entries(self, job: RedriveJob, entries: Sequence[Quarantined], lanes: Lanes | None = None) -> RedriveJob:
+    def send_entries(
+        self, job: RedriveJob, entries: Sequence[QuarantineEntry], order_guard: FifoOrderGuard | None = None
+    ) -> RedriveJob:
         """Send what the index points to, as far as it is part of the job; `lanes` where it is a walk through it."""
-        chosen = [entry for entry in entries if (selects(job, entry) if lanes is None else lanes.admits(job, entry))]
+        chosen = [
+            entry
+            for entry in entries
+            if (selects(job, entry) if order_guard is None else order_guard.admits(job, entry))
+        ]
         for some in _by_bytes(chosen):
             if job.state is not JobState.RUNNING:
                 break
             loaded = self.ports.archive.load_all([entry.key for entry in some])
-            items: list[Item] = []
+            items: list[JobMessage] = []
             for entry in some:
                 message = loaded[entry.key]
                 if isinstance(message, Message):
-                    items.append(Item(message, entry.failure_group, entry.attempt, entry))
+                    items.append(JobMessage(message, entry.failure_group, entry.attempt, entry))
                     continue
                 job = self._failed(job, f"Message {entry.message_id} could not be read: {message}")
                 if job.state is not JobState.RUNNING:
@@ -102,12 +110,12 @@ class JobSender:
             job = self.send(job, items)
         return job
 
-    def send(self, job: RedriveJob, items: Sequence[Item], hidden: Hidden | None = None) -> RedriveJob:
+    def send(self, job: RedriveJob, items: Sequence[JobMessage], hidden: HiddenBatch | None = None) -> RedriveJob:
         """Send messages, each to its queue, let go of those that are sent, and count; `_send_to` has the arguments."""
-        ways = self.ways_of(job)
-        going = [(item, way_of(job, item.message, item.entry, ways)) for item in items]
+        routes = self.routes_of(job)
+        going = [(item, route_of(job, item.message, item.entry, routes)) for item in items]
 
-        def name(one: tuple[Item, Way | None]) -> str:
+        def name(one: tuple[JobMessage, QueueRoute | None]) -> str:
             return one[1].to.url if one[1] else ""
 
         if not self.to.fifo:  # no order is to be kept: one sending for each queue
@@ -117,27 +125,27 @@ class JobSender:
             if job.state is not state:
                 break
             theirs = list(together)
-            way, some = theirs[0][1], [item for item, _ in theirs]
-            if way is None:
+            route, some = theirs[0][1], [item for item, _ in theirs]
+            if route is None:
                 job = self._nowhere(job, some)
             else:
-                there = replace(self, to=way.to)
+                there = replace(self, to=route.to)
                 job = there._send_to(job, some, hidden)  # noqa: SLF001 - of this very class
         return job
 
-    def _nowhere(self, job: RedriveJob, items: Sequence[Item]) -> RedriveJob:
+    def _nowhere(self, job: RedriveJob, items: Sequence[JobMessage]) -> RedriveJob:
         """Messages that cannot go back, since nothing tells where, or it is none of the fleet's queues: they stay."""
-        names = ", ".join(way.name for way in self.ways_of(job))
+        names = ", ".join(route.name for route in self.routes_of(job))
         for item in items:
-            source = told_source(item.message) or (item.entry.source if item.entry else "")
-            told = f" came from {source_in_words(source)}, none of {names}" if source else ""
+            source = source_of(item.message) or (item.entry.source if item.entry else "")
+            told = f" came from {describe_source(source)}, none of {names}" if source else ""
             fault = told or f": nothing tells which of {names} it came from"
             job = self._failed(job, f"Message {item.message.id}{fault}; to_queue says where to send it.")
             if job.state is not JobState.RUNNING:
                 break
         return job
 
-    def _send_to(self, job: RedriveJob, items: Sequence[Item], hidden: Hidden | None) -> RedriveJob:
+    def _send_to(self, job: RedriveJob, items: Sequence[JobMessage], hidden: HiddenBatch | None) -> RedriveJob:
         """Send messages to this sender's queue, let go of those that are sent, and count.
 
         Args:
@@ -147,8 +155,8 @@ class JobSender:
                 FIFO queues and else a mark for each.
         """
         began_at = self.now()
-        parcels: list[Parcel] = []
-        sendable: list[Item] = []
+        to_send: list[OutgoingMessage] = []
+        sendable: list[JobMessage] = []
         for item in items:
             attempt = item.attempt + 1
             copy = copy_of(item.message, attempt, self.to, (job.id, item.failure_group))
@@ -157,56 +165,56 @@ class JobSender:
                 if job.state is not JobState.RUNNING:
                     break
                 continue
-            remember = None if copy.carries_attempts else (memory_key(item.message), attempt)
-            parcels.append(Parcel(copy.message, remember=remember))
+            remember = None if copy.carries_attempts else (attempts_key(item.message), attempt)
+            to_send.append(OutgoingMessage(copy.message, remember=remember))
             sendable.append(item)
-        if not parcels:
+        if not to_send:
             return job
-        consigned = None if hidden is None or self.to.fifo else hidden.free_record() or self._consigned(job)
+        batch_claim = None if hidden is None or self.to.fifo else hidden.free_record() or self._new_batch_claim(job)
         sender = Sender(self.ports, self.fleet.name, self.to, self.until, self.now)
-        sendings = sender.send(parcels, again=job.again, claims=consigned)
-        sent = [item for item, sending in zip(sendable, sendings, strict=True) if sending.may_let_go]
+        send_results = sender.send(to_send, again=job.again, claims=batch_claim)
+        sent = [item for item, send_result in zip(sendable, send_results, strict=True) if send_result.is_in_queue]
         job = replace(job, sent_count=job.sent_count + len(sent))
-        for item, sending in zip(sendable, sendings, strict=True):
-            if sending.may_let_go:
+        for item, send_result in zip(sendable, send_results, strict=True):
+            if send_result.is_in_queue:
                 continue
-            if sending.fate in {Fate.DOUBTFUL, Fate.UNKNOWN}:
+            if send_result.outcome in {SendOutcome.DOUBTFUL, SendOutcome.UNKNOWN}:
                 job = replace(job, doubtful_count=job.doubtful_count + 1)
-                job = self._held_up(job, f"Message {item.message.id}: {sending.reason}.")
+                job = self._left_behind(job, f"Message {item.message.id}: {send_result.reason}.")
             else:
-                job = self._failed(job, f"Message {item.message.id}: {sending.reason}.")
+                job = self._failed(job, f"Message {item.message.id}: {send_result.reason}.")
         if hidden is None:
             self._note_redriven(job, sent)
             job = self._let_go(job, [item.entry for item in sent if item.entry])
         else:
-            job = self._delete(job, [item.message for item in sent], consigned, hidden)
-            if consigned and consigned.free:
-                hidden.free.append(consigned)
-        return replace(job, next_at=paced(job, len(parcels), began_at))
+            job = self._delete(job, [item.message for item in sent], batch_claim, hidden)
+            if batch_claim and batch_claim.free:
+                hidden.free.append(batch_claim)
+        return replace(job, next_at=next_send_at(job, len(to_send), began_at))
 
-    def _consigned(self, job: RedriveJob) -> Consigned:
+    def _new_batch_claim(self, job: RedriveJob) -> BatchClaim:
         # An invocation that is repeated has the same name, but neither the same moment nor the same claims.
         name = f"{self.name}-{round(self.now() * 1_000)}-{next(self._numbers)}"
-        return Consigned(self.ports, self.fleet.name, name, self.until, self.now, job.again)
+        return BatchClaim(self.ports, self.fleet.name, name, self.until, self.now, job.again)
 
-    def _note_redriven(self, job: RedriveJob, sent: Sequence[Item]) -> None:
+    def _note_redriven(self, job: RedriveJob, sent: Sequence[JobMessage]) -> None:
         """Tell the failure groups. A count that is lost harms nothing."""
         for group_id, count in Counter(item.failure_group for item in sent).items():
             with suppress(PortError):
                 self.ports.ledger.failure_groups.note_redriven(self.fleet.name, group_id, job.id, count, self.now())
 
-    def _let_go(self, job: RedriveJob, entries: Sequence[Quarantined]) -> RedriveJob:
+    def _let_go(self, job: RedriveJob, entries: Sequence[QuarantineEntry]) -> RedriveJob:
         """Take what was sent out of the index, then out of the archive."""
         try:
             if entries:
-                self.ports.ledger.quarantine.let_go_all(entries)
+                self.ports.ledger.quarantine.remove_entries(entries)
                 self.ports.archive.remove_all([entry.key for entry in entries])
         except PortError as error:
             return replace(job, note=f"Message {entries[0].message_id} is sent, but still listed: {error}")
         return job
 
     def _delete(
-        self, job: RedriveJob, messages: Sequence[Message], consigned: Consigned | None, hidden: Hidden
+        self, job: RedriveJob, messages: Sequence[Message], batch_claim: BatchClaim | None, hidden: HiddenBatch
     ) -> RedriveJob:
         """Delete what was sent from the dead-letter queue, and forget the claims of what is surely gone."""
         if not messages:
@@ -216,28 +224,30 @@ class JobSender:
             for index, reason in answer.failed.items():
                 job = replace(job, note=f"Message {messages[index].id} is sent, but not deleted: {reason}")
             # A receipt that has expired deletes nothing, whatever the answer says.
-            if consigned and self.now() < hidden.until:
-                consigned.forget([messages[index].id for index in answer.done])
+            if batch_claim and self.now() < hidden.until:
+                batch_claim.forget([messages[index].id for index in answer.done])
         except PortError as error:
             return replace(job, note=f"Message {messages[0].id} is sent, but still listed: {error}")
         return job
 
     def _failed(self, job: RedriveJob, reason: str) -> RedriveJob:
-        return self._held_up(replace(job, failed_count=job.failed_count + 1), reason)
+        return self._left_behind(replace(job, failed_count=job.failed_count + 1), reason)
 
-    def _held_up(self, job: RedriveJob, reason: str) -> RedriveJob:
+    def _left_behind(self, job: RedriveJob, reason: str) -> RedriveJob:
         """A message stays behind, for the reason given; on FIFO queues those behind it must not overtake."""
         if not self.to.fifo or job.state is not JobState.RUNNING:
             return replace(job, note=reason)
         return replace(job, state=JobState.STOPPED, note=f"Stopped, to keep the FIFO order. {reason}")
 
 
-def way_of(job: RedriveJob, message: Message, entry: Quarantined | None, ways: Sequence[Way]) -> Way | None:
+def route_of(
+    job: RedriveJob, message: Message, entry: QuarantineEntry | None, routes: Sequence[QueueRoute]
+) -> QueueRoute | None:
     """The way that a message goes; None if nothing tells, or it came from none of the queues."""
     if _goes_elsewhere(job):
-        return ways[0]
-    told = told_source(message) or None
-    return way_back(told if entry is None or entry.source is None else entry.source, ways)
+        return routes[0]
+    told = source_of(message) or None
+    return route_for(told if entry is None or entry.source is None else entry.source, routes)
 
 
 def _goes_elsewhere(job: RedriveJob) -> bool:
@@ -245,12 +255,12 @@ def _goes_elsewhere(job: RedriveJob) -> bool:
     return job.to is not None or job.to_queue is not None
 
 
-def _by_bytes(entries: Sequence[Quarantined]) -> Iterator[list[Quarantined]]:
+def _by_bytes(entries: Sequence[QuarantineEntry]) -> Iterator[list[QuarantineEntry]]:
     """Entries in order, as many at a time as fit into memory."""
-    some: list[Quarantined] = []
+    some: list[QuarantineEntry] = []
     size_bytes = 0
     for entry in entries:
-        if some and size_bytes + entry.size_bytes > LOAD_BYTES:
+        if some and size_bytes + entry.size_bytes > BATCH_BYTES_MAX:
             yield some
             some, size_bytes = [], 0
         some.append(entry)
