@@ -35,7 +35,7 @@ from sluice.memory import (
 from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import CommandStatus, HookAction, HookResult
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
-from sluice.redriving.context import InvocationLimits
+from sluice.redriving.context import Invocation as RedriveInvocation
 from tools.chaos._drain_events import command_event, lifecycle_event, report_event, spot_event, sweep_event
 from tools.chaos._stage import Stage
 
@@ -448,7 +448,7 @@ class World(Stage):
         faults = self.counts["faults"]
         try:
             if "release" in payload:
-                lasts = InvocationLimits.begun(name, now(), 30.0, 60.0, sleep=self.sleep, uniform=self.rng.random)
+                lasts = RedriveInvocation.started(name, now(), 30.0, 60.0, sleep=self.sleep, uniform=self.rng.random)
                 operator_app.service(self.ports, now, lasts).answer(payload)
             else:
                 invocation = Invocation(name, now() + DRAINER_RUNS_S, self.sleep, TICK_S)
