@@ -1,4 +1,4 @@
-# The front door. `make help` lists what there is; every target does its own set-up.
+# `make help` lists the targets. Every target makes the environments that it needs.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
-# uv from PATH where it works, else one of our own, pinned like everything else.
+# uv from PATH where it works, otherwise the project's own, pinned like everything else.
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .envs/bootstrap/bin/uv)
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.envs/sam/bin:$(CURDIR)/.envs/bootstrap/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
@@ -19,20 +19,20 @@ GROUPS := runtime orders dev emulator sam scan bootstrap
 
 ## --- set-up (called by the others) ---
 
-# Made once; after a change of the planner backtests are interpreted until `make compile`.
+# Made once. After a change of the planner, backtests are interpreted until the next `make compile`.
 COMPILED := build/compiled/manifest.json
 
 .PHONY: setup setup-sandbox setup-scan
-setup: .venv/.done $(COMPILED) ## The project's own environment, with the planner compiled for backtests
-setup-sandbox: .venv/.done .envs/emulator/.done .envs/sam/.done ## What the sandbox needs: the emulator's and SAM CLI's environments as well
-setup-scan: .venv/.done .envs/scan/.done ## What the scanners of `make check` need
+setup: .venv/.done $(COMPILED) ## Make the project's environment, and compile the planner for backtests
+setup-sandbox: .venv/.done .envs/emulator/.done .envs/sam/.done ## Make the environments of the emulator and of SAM CLI as well
+setup-scan: .venv/.done .envs/scan/.done ## Make the environment of the scanners of `make check`
 
 .envs/bootstrap/bin/uv: requirements/bootstrap.txt
 	$(PYTHON) -m venv .envs/bootstrap
 	.envs/bootstrap/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-# One rule a kind of environment: uv builds it from its lock and marks it done.
+# One rule for each kind of environment: uv builds it from its lock file and marks it done.
 define build_env
 	$(UV) venv --quiet --clear --python 3.13 $(1)
 	$(UV) pip install --quiet --python $(1)/bin/python --require-hashes -r $(2)
@@ -58,33 +58,33 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 	done
 
 
-## --- the front door ---
+## --- targets ---
 
 .PHONY: demo aws-smoke test test-fast coverage check format sandbox bench chaos compile planner-docs settings-docs build clean
-demo: setup-sandbox ## The whole story on the embedded emulator, four minutes (JSON=1: the audit as JSON on the last line)
+demo: setup-sandbox ## Run the whole story on the embedded emulator, in four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m tools.demo $(if $(JSON),--json)
 
-# Ctrl-C is for the tool itself, which deletes everything first: `exec` leaves no shell between that would end before it.
-aws-smoke: setup-sandbox ## The story in your own AWS account, audited, timed, deleted (SANDBOX=1, PREFIX=, DEADLINE=45, YES=1, REMOVE=1, JSON=1)
+# Ctrl-C must reach the tool itself, which deletes everything first, so `exec` leaves no shell that would end before it.
+aws-smoke: setup-sandbox ## Run the story in your own AWS account, audit and time it, delete it (SANDBOX=1, PREFIX=, DEADLINE=45, YES=1, REMOVE=1, JSON=1)
 	exec $(RUN) -m tools.smoke $(if $(SANDBOX),--sandbox) $(if $(PREFIX),--prefix $(PREFIX)) $(if $(YES),--yes) \
 	  $(if $(DEADLINE),--deadline-minutes $(DEADLINE)) $(if $(REMOVE),--remove) $(if $(JSON),--json) $(ARGS)
 
-# The longest first: begun last, one of them would be waited for alone.
+# The longest tests are first; if one of them started last, it would run alone at the end.
 LONGEST := $(patsubst %,tests/e2e/test_%.py,demo smoke smoke_ends deploy)
 IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py)) $(addprefix tests/,chaos integration property unit)
-test: setup-sandbox setup-scan ## Every test this machine can run (Docker, PostgreSQL, Chromium: skipped loudly where missing)
+test: setup-sandbox setup-scan ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
-test-fast: .venv/.done ## Unit and property tests but for the slow ones, under a minute
+test-fast: .venv/.done ## Run the unit and property tests without the slow ones, in under a minute
 	$(RUN) -m pytest -n 2 -m 'not slow' tests/unit tests/property $(ARGS)
 
-# Without what needs the sandbox, which runs the core in processes of its own, and without the compiled planner.
-coverage: .venv/.done ## Which branches of the core the quick tests run; fails below 95%
+# Tests on the sandbox are left out, since it runs the core in processes of its own, and so is the compiled planner.
+coverage: .venv/.done ## Print which branches of the core the fast tests run, and fail below 95%
 	$(RUN) -m pytest -n 2 -m 'not slow and not sandbox and not docker and not postgres and not browser' \
 	  --ignore tests/integration/test_compiled_runs.py --cov layers/core/sluice --cov-branch --cov-report term:skip-covered \
 	  --cov-fail-under 95 tests/unit tests/property tests/chaos tests/integration $(ARGS)
 
-check: setup-sandbox setup-scan ## Lint, types, import rules, template checks, scanners
+check: setup-sandbox setup-scan ## Check lint, types, import rules and templates, and run the scanners
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy layers/core/sluice tools tests/support $(addprefix functions/,$(addsuffix /app.py,planner drainer redriver operator console onboarding))
@@ -102,35 +102,35 @@ format: .venv/.done ## Format the code
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-sandbox: setup-sandbox ## Leave it all running on the embedded emulator, and print what to try
+sandbox: setup-sandbox ## Start everything on the embedded emulator, leave it running, and print what to try
 	$(RUN) -m tools.demo.open
 
-bench: setup-sandbox ## Speed, as ratios within one run (MESSAGES=20000 to redrive; JSON=1: one JSON list on the last line)
+bench: setup-sandbox ## Measure speed, as ratios within one run (MESSAGES=20000 to redrive; JSON=1: one JSON list on the last line)
 	$(RUN) -m tools.bench $(if $(JSON),--json) $(if $(MESSAGES),--messages $(MESSAGES))
 
 SEEDS ?= 1000
-chaos: .venv/.done ## Seeded faults in virtual time (SEEDS=10000; JSON=1: one JSON object on the last line)
+chaos: .venv/.done ## Run simulations with seeded faults in virtual time (SEEDS=10000; JSON=1: one JSON object on the last line)
 	$(RUN) -m tools.chaos --seeds $(SEEDS) $(if $(JSON),--json)
 
-compile: .venv/.done ## Planner and simulator compiled for `sluice backtest`, three times as fast (needs a C compiler)
+compile: .venv/.done ## Compile planner and simulator for `sluice backtest`, which is then three times as fast (needs a C compiler)
 	$(RUN) -m tools.compiled
 
-planner-docs: compile ## Results and pictures of docs/planner.md (an hour the first time, then minutes; ARGS=--help)
+planner-docs: compile ## Make the results and pictures of docs/planner.md (an hour the first time, then minutes; ARGS=--help)
 	$(RUN) -m tools.backtest $(ARGS)
 
-settings-docs: .venv/.done ## docs/settings.md and docs/settings.schema.json, from the code
+settings-docs: .venv/.done ## Make docs/settings.md and docs/settings.schema.json from the code
 	$(RUN) -m tools.settings_docs
 
 # SAM CLI looks for samconfig.toml beside the template that --template-file names (samcli/commands/_utils/options.py).
-# A link, so that what `sam deploy --guided` has kept is found there as well.
-build: setup-sandbox ## One `sam build` for arm64 and x86_64, where `sam deploy` looks for it
+# It is a link, so that SAM CLI finds there what `sam deploy --guided` has saved.
+build: setup-sandbox ## Build the application for arm64 and x86_64, where `sam deploy` finds it
 	.envs/sam/bin/sam build
 	ln -sfn ../../samconfig.toml .aws-sam/build/samconfig.toml
 	@echo "Deploy what was built: .envs/sam/bin/sam deploy --guided"
 
-clean: ## Everything that can be made again
+clean: ## Delete everything that can be made again
 	rm -rf .venv .envs .aws-sam build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help
-help: ## This list
+help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'

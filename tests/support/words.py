@@ -107,7 +107,9 @@ class Found:
 
 
 def find(text: str, kind: Text) -> Iterator[Found]:
-    """The private words in a text of this kind, by line; a phrase may be broken over two lines."""
+    """The private words in a text of this kind, by line; a phrase may be broken over two lines, a name is its words."""
+    if kind is Text.CODE:
+        text = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", text)  # names are read word by word; lines stay where they are
     lowered = text.lower()
     for private in PRIVATE:
         if kind not in private.used_in:
