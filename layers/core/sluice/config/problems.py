@@ -97,7 +97,7 @@ def read_object(field: str, document: object) -> Mapping[str, Any]:
 
 
 def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names are told apart: of two with one name, Python would keep the last and say nothing."""
+    """An object without two fields of one name, of which Python would keep the last without an error."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
