@@ -9,7 +9,7 @@ from typing import Any
 
 from sluice.config.fleet import Settings
 from sluice.config.problems import PATTERNS
-from sluice.config.sections import CAUSES_MAX_BYTES
+from sluice.config.redrive_section import CAUSES_MAX_BYTES
 from sluice.config.settings import PARAMETER_OF
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,36 +26,37 @@ COMMAND_LINE = r""".envs/sam/bin/sam deploy --parameter-overrides 'Settings="{\"
 INTRODUCTION = f"""\
 # Settings
 
-The parameters of `template.yaml` and `fleet.yaml` are what shapes resources and what everybody must answer. All other
-options of a fleet are fields of one parameter, `Settings`: a JSON object, by default `{{}}`. Each field has a default
-that serves, so name only those that you change:
+The parameters of `template.yaml` and `fleet.yaml` shape the stack's resources, or need an answer from every user. All
+other options of a fleet are fields of one parameter, `Settings`: a JSON object, by default `{{}}`. Each field has a
+default, so name only the fields that you change:
 
 ```json
 {{"limits": {{"max_step": 4}}, "drain": {{"deadline_s": 1800, "hook_timeout_s": 300}}}}
 ```
 
-Best kept in a file beside other parameters, such as `parameters.yaml`, and given with
+Keep the object in a file with the other parameters, such as `parameters.yaml`, and deploy with
 `.envs/sam/bin/sam deploy --parameter-overrides file://parameters.yaml`:
 
 ```yaml
 {PARAMETERS_FILE}```
 
-`sam deploy --guided` takes the object as it is. On a command line it stands in quotes of its own, as SAM CLI needs it:
+`sam deploy --guided` takes the object as it is. On a command line SAM CLI needs quotes around it:
 
 ```sh
 # needs an AWS account
 {COMMAND_LINE}
 ```
 
-Numbers are written as JSON has them: `5` and not `05`, `0.5` and not `.5`. A deployment reads them with the code that
-it deploys. What is wrong fails it, and the stack's events name every field at fault with what it may be, such as
-`settings.drain.deadline_s`. [settings.schema.json](settings.schema.json) is the same as a JSON Schema, for editors.
+Write numbers as JSON does: `5` and not `05`, `0.5` and not `.5`. A deployment reads the settings with the code that it
+deploys. A wrong setting fails the deployment, and the stack's events name every wrong field with what it may be, such
+as `settings.drain.deadline_s`. [settings.schema.json](settings.schema.json) describes the same fields as a JSON Schema,
+for editors.
 
-All settings together fit into 4,096 bytes, the most that a parameter of CloudFormation holds. For this,
-`redrive.transient` and `redrive.permanent` take at most {CAUSES_MAX_BYTES:,} bytes together. A fleet's document of more
-than 4 KB is kept as an advanced parameter of Parameter Store, for a few cents a month.
+A CloudFormation parameter holds at most 4,096 bytes, and all settings together fit into it. For this,
+`redrive.transient` and `redrive.permanent` take at most {CAUSES_MAX_BYTES:,} bytes together. If a fleet's document is
+longer than 4 KB, it is an advanced parameter of Parameter Store, which costs a few cents a month.
 
-This page is made from the code by `make settings-docs`.
+This page is generated from the code by `make settings-docs`.
 """
 
 

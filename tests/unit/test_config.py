@@ -79,17 +79,26 @@ def test_queue_is_any_queues_url(url: str) -> None:
 
 QUEUE_IS = "must be a queue URL, such as https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 FAULTS: list[tuple[dict[str, Any], str]] = [
-    ({"name": "-orders"}, "name: must be 1 to 63 letters, digits and hyphens, the first no hyphen (got '-orders')"),
+    (
+        {"name": "-orders"},
+        "name: must be 1 to 63 letters, digits and hyphens, not beginning with a hyphen (got '-orders')",
+    ),
     ({"name": "a" * 64}, "name: must be 1 to 63 letters"),
-    ({"name": None}, "name: must be 1 to 63 letters, digits and hyphens, the first no hyphen (got None)"),
+    ({"name": None}, "name: must be 1 to 63 letters, digits and hyphens, not beginning with a hyphen (got null)"),
     ({"queue": "orders"}, f"queue: {QUEUE_IS} (got 'orders')"),
     ({"queue": "arn:aws:sqs:eu-west-1:123456789012:orders"}, f"queue: {QUEUE_IS}"),
     ({"queue": QUEUE + "\n"}, f"queue: {QUEUE_IS}"),
     ({"queue": 7}, f"queue: {QUEUE_IS} (got 7)"),
     ({"dead_letter_queue": ""}, f"dead_letter_queue: {QUEUE_IS} (got '')"),
-    ({"dead_letter_queue": QUEUE}, "dead_letter_queue: must be another queue than queue"),
-    ({"dead_letter_queue": DEAD + ".fifo"}, "dead_letter_queue: must be FIFO if queue is, and only then"),
-    ({"queue": QUEUE + ".fifo", "dead_letter_queue": DEAD}, "dead_letter_queue: must be FIFO if queue is"),
+    ({"dead_letter_queue": QUEUE}, "dead_letter_queue: must not be the queue itself (got "),
+    (
+        {"dead_letter_queue": DEAD + ".fifo"},
+        f"dead_letter_queue: must be a standard queue, as queue orders is (got {DEAD}.fifo);",
+    ),
+    (
+        {"queue": QUEUE + ".fifo", "dead_letter_queue": DEAD},
+        "dead_letter_queue: must be a FIFO queue, as queue orders.fifo is",
+    ),
     ({"group": ""}, "group: must be an Auto Scaling group's name"),
     ({"group": "a:b"}, "group: must be an Auto Scaling group's name"),
     ({"group": "a\tb"}, "group: must be an Auto Scaling group's name"),
@@ -121,21 +130,33 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"drain": {"unit": "a; reboot"}}, "drain.unit: must be a systemd unit's name"),
     ({"drain": {"hook": "a hook"}}, "drain.hook: must be a lifecycle hook's name"),
     ({"drain": {"hook_timeout_s": 7_201}}, "drain.hook_timeout_s: must be less than or equal to 7200"),
-    ({"drain": {"heartbeat_s": 60.5}}, "drain.heartbeat_s: must be at most half of hook_timeout_s 120"),
-    ({"drain": {"deadline_s": 12_001}}, "drain.deadline_s: must be at most what the hook can hold"),
+    (
+        {"drain": {"heartbeat_s": 60.5}},
+        "drain.heartbeat_s: must be at most 60 s, half of hook_timeout_s, so that one lost",
+    ),
+    (
+        {"drain": {"deadline_s": 12_001}},
+        "drain.deadline_s: must be at most 12000 s, the longest that the hook can hold an instance",
+    ),
     ({"drain": {"silence_s": 60}}, "drain.silence_s: must be greater than or equal to 120 (got 60)"),
-    ({"drain": {"silence_s": 901}}, "drain.silence_s: must be at most deadline_s 900, which ends a drain"),
-    ({"drain": {"stop_timeout_s": 901}}, "drain.stop_timeout_s: must be at most deadline_s 900, after which nobody"),
+    ({"drain": {"silence_s": 901}}, "drain.silence_s: must be at most 900 s, which is deadline_s and ends a drain"),
+    ({"drain": {"stop_timeout_s": 901}}, "drain.stop_timeout_s: must be at most 900 s, which is deadline_s and ends"),
     ({"drain": {"container": "a b"}}, "drain.container: must be a container's name"),
     ({"drain": {"document": "x"}}, "drain.document: must be a Run Command document's name"),
     ({"drain": {"hourly_cost": 0}}, "drain.hourly_cost: must be greater than 0 (got 0)"),
     ({"launch": {"hook": "a hook"}}, "launch.hook: must be a lifecycle hook's name"),
-    ({"launch": {"hook": "sluice-drain"}}, "launch.hook: must be another hook than drain.hook 'sluice-drain'"),
+    (
+        {"launch": {"hook": "sluice-drain"}},
+        "launch.hook: must be another hook than drain.hook (both are 'sluice-drain'); a launch",
+    ),
     ({"drain": {"deadline_s": 172_801}}, "drain.deadline_s: must be less than or equal to 172800"),
     ({"redrive": {"mode": "off"}}, "redrive.mode: must be 'auto' or 'manual' (got 'off')"),
     ({"redrive": {"max_retries": -1}}, "redrive.max_retries: must be greater than or equal to 0"),
     ({"redrive": {"max_delay_s": 901}}, "redrive.max_delay_s: must be less than or equal to 900"),
-    ({"redrive": {"base_delay_s": 31, "max_delay_s": 30}}, "redrive.base_delay_s: must be at most max_delay_s 30"),
+    (
+        {"redrive": {"base_delay_s": 31, "max_delay_s": 30}},
+        "redrive.base_delay_s: must be at most 30 s, which is max_delay_s (got 31 s)",
+    ),
     ({"redrive": {"rate_per_s": 0}}, "redrive.rate_per_s: must be greater than or equal to 0.01"),
     ({"redrive": {"canary_count": 0}}, "redrive.canary_count: must be greater than or equal to 1"),
     ({"redrive": {"canary_wait_s": 3_601}}, "redrive.canary_wait_s: must be less than or equal to 3600"),
@@ -179,10 +200,10 @@ def test_every_fault_is_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "document: not JSON"),
-        ("{", "document: not JSON"),
-        ('{"target_wait_s": ' + "9" * 5000 + "}", "document: not JSON"),
-        ("[" * 100_000, "document: not JSON"),
+        ("", "document: must be JSON ("),
+        ("{", "document: must be JSON ("),
+        ('{"target_wait_s": ' + "9" * 5000 + "}", "document: must be JSON ("),
+        ("[" * 100_000, "document: must be JSON ("),
         ("[]", "document: must be a JSON object"),
         ("null", "document: must be a JSON object"),
         ('"orders"', "document: must be a JSON object"),
@@ -199,7 +220,7 @@ def test_wrong_value_is_shown_in_part_only() -> None:
     (long,) = problems({**LEAST, "queue": "x" * 10_000})
     assert len(long) < 250
     (unshown,) = problems({**LEAST, "mode": 10**5000})
-    assert unshown.endswith("(got a int too large to show)")
+    assert unshown.endswith("(got a value that is too large to show)")
 
 
 def test_second_of_two_documents_is_invalid_when_both_claim_the_same() -> None:
@@ -215,9 +236,9 @@ def test_second_of_two_documents_is_invalid_when_both_claim_the_same() -> None:
     (clash,) = invalid
     assert clash.name == "b"
     assert clash.problems == (
-        "name: another document has a fleet 'a' already",
-        "group: fleet 'a' manages 'a' already",
-        "queue: fleet 'a' consumes 'orders' already",
+        "name: another document has a fleet 'a' already; choose another name",
+        "group: fleet 'a' scales group 'a' already; choose another group",
+        "queue: fleet 'a' consumes queue 'orders' already; choose another queue",
     )
 
 
@@ -246,18 +267,24 @@ SETTINGS_FAULTS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"settings": {"name": "x"}}, "settings.name: is given by the parameter FleetName; set it there"),
     ({"settings": {"launch": {"hook": "x"}}}, "settings.launch.hook: is given by the parameter ReadySeconds"),
-    ({"settings": {"queues": []}}, "settings.queues: is not one of the settings (hints, limits, drain, redrive)"),
+    (
+        {"settings": {"queues": []}},
+        "settings.queues: is not a section of settings; the sections are hints, limits, drain, redrive",
+    ),
     ({"settings": {"drain": []}}, "settings.drain: must be a JSON object (got [])"),
     ({"settings": {"limits": {"steps": 1}}}, "settings.limits.steps: is not a field of a fleet (did you mean"),
-    ({"settings": None}, "settings: must be a JSON object (got None)"),
-    ({"settings": '{"a": NaN}'}, "settings: not JSON: NaN is no JSON number"),
-    ({"settings": "[" * 100_000}, "settings: not JSON"),
+    ({"settings": None}, "settings: must be a JSON object (got null)"),
+    ({"settings": '{"a": NaN}'}, "settings: must be JSON (NaN is not a JSON number)"),
+    ({"settings": "[" * 100_000}, "settings: must be JSON ("),
     (
         {"drain": {"heartbeat_s": 70}, "settings": {"limits": {"max_step": 1}}},
-        "drain.heartbeat_s: must be at most half",
+        "drain.heartbeat_s: must be at most 60 s, half",
     ),
-    ({"settings": {"drain": {"hook_timeout_s": "29"}}}, "settings.drain.hook_timeout_s: must be whole seconds from 30"),
-    ({"settings": {"drain": {"hook_timeout_s": 80}}}, "settings.drain.heartbeat_s: must be at most half of"),
+    (
+        {"settings": {"drain": {"hook_timeout_s": "29"}}},
+        "settings.drain.hook_timeout_s: must be a whole number of seconds from 30",
+    ),
+    ({"settings": {"drain": {"hook_timeout_s": 80}}}, "settings.drain.heartbeat_s: must be at most 40 s, half of"),
     ({"settings": {"redrive": {"edits": "yes"}}}, "settings.redrive.edits: must be true or false (got 'yes')"),
     ({"settings": {"redrive": {"transient": "a, b"}}}, "settings.redrive.transient: must be a JSON list (got 'a, b')"),
 ]
@@ -268,8 +295,8 @@ def test_remedy_is_told_when_sam_cli_took_settings_apart() -> None:
     (cut,) = problems({**LEAST, "settings": "{"})
     (mapping,) = problems({**LEAST, "settings": "{'limits': {'max_step': 3}}"})
 
-    assert cut.endswith("a command line needs quotes around it, as docs/settings.md shows")
-    assert mapping.endswith("write it as one text with double quotes within, as docs/settings.md shows")
+    assert cut.endswith("on a command line, put quotes around it as docs/settings.md shows")
+    assert mapping.endswith("write it as one text with double quotes inside, as docs/settings.md shows")
 
 
 @pytest.mark.parametrize(("change", "problem"), SETTINGS_FAULTS, ids=[str(fault)[:50] for fault, _ in SETTINGS_FAULTS])
@@ -461,7 +488,7 @@ def test_fleet_through_one_of_its_queues_has_that_alone() -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"queue": QUEUE}, "queue: must be left out where there are queues: name it as one of them"),
+        ({"queue": QUEUE}, "queue: must be left out if queues is given (got "),
         ({"queues": []}, "queue: is required"),
         ({"queues": [{"queue": "orders"}]}, f"queues.0.queue: {QUEUE_IS} (got 'orders')"),
         ({"queues": [{}]}, "queues.0.queue: is required"),
@@ -485,17 +512,20 @@ def test_fleet_through_one_of_its_queues_has_that_alone() -> None:
         ),
         (
             {"queues": [{"queue": URGENT}, {"queue": BULK, "dead_letter_queue": BULK}]},
-            "queues.1.dead_letter_queue: must be another queue than queue",
+            "queues.1.dead_letter_queue: must not be the queue itself (got ",
         ),
         (
             {"queues": [{"queue": BULK, "dead_letter_queue": f"{DEAD}.fifo"}]},
-            "queues.0.dead_letter_queue: must be FIFO if queue is, and only then",
+            "queues.0.dead_letter_queue: must be a standard queue, as queue orders-bulk is",
         ),
         (
             {"queues": [{"queue": URGENT, "dead_letter_queue": BULK}, {"queue": BULK}]},
-            "queues.0.dead_letter_queue: must be no queue that the fleet consumes: queues.1",
+            (
+                "queues.0.dead_letter_queue: must not be a queue that the fleet consumes"
+                f" (got {BULK}, which is queues.1.queue)"
+            ),
         ),
-        ({"dead_letter_queue": DEAD}, "dead_letter_queue: must be left out where there are queues: each names its own"),
+        ({"dead_letter_queue": DEAD}, "dead_letter_queue: must be left out if queues is given"),
     ],
 )
 def test_faults_of_queues_name_their_field(change: dict[str, Any], problem: str) -> None:
@@ -546,13 +576,15 @@ def test_further_queue_at_fault_is_left_out_and_told() -> None:
     )
     assert [(fleet.name, len(fleet.sources)) for fleet in fleets] == [("orders", 2), ("other", 1)]
     told = {error.name: error.problems for error in invalid}
-    assert told.pop("orders/queues/b")[0].startswith("document: not JSON: ")
+    assert told.pop("orders/queues/b")[0].startswith("document: must be JSON (")
     assert told == {
         "orders/queues/a": ("target_wait_s: must be greater than or equal to 1 (got 0)",),
-        "orders/queues/c": ("queue: must be another queue than queues.0.queue",),
+        "orders/queues/c": (
+            f"queue: must be another queue than queues.0.queue (both are {QUEUE}); leave one of them out",
+        ),
         "orders/queues/d": ("document: must be a JSON object (got [])",),
-        "other/queues/a": ("queue: fleet 'orders' consumes 'orders-bulk' already",),
-        "nobody/queues/a": ("document: is a queue of no fleet",),
+        "other/queues/a": ("queue: fleet 'orders' consumes queue 'orders-bulk' already; choose another queue",),
+        "nobody/queues/a": ("document: belongs to fleet 'nobody', which is missing or invalid",),
     }
 
 

@@ -119,7 +119,7 @@ USAGE = {
         "--group-name: must be an Auto Scaling group's name",
     ],
     ("--queue-url", QUEUE, "--group-name", GROUP, "--dead-letter-queue-url", f"{DEAD}.fifo"): [
-        "--dead-letter-queue-url: must be FIFO if queue is, and only then"
+        "--dead-letter-queue-url: must be a standard queue, as queue orders is"
     ],
     ("--queue-url", QUEUE, "--group-name", GROUP, "--mode", "on"): ["--mode: must be 'act', 'shadow' or 'paused'"],
     ("--queue-url", QUEUE, "--group-name", GROUP, "--target-wait-seconds", "0"): ["--target-wait-seconds: must be"],

@@ -75,37 +75,47 @@ def test_templates_are_told_what_they_ask_for_when_nothing_is_wrong() -> None:
 BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (
         document({"drain": {"hook_timeout_s": 60, "heartbeat_s": 45}}),
-        ("settings.drain.heartbeat_s: must be at most half of hook_timeout_s 60", "lower heartbeat_s or raise"),
+        ("settings.drain.heartbeat_s: must be at most 30 s, half of hook_timeout_s", "lower heartbeat_s or raise"),
     ),
     (
         document({"drain": {"deadline_s": 14_400}}),
-        ("settings.drain.deadline_s: must be at most what the hook can hold", "(got 14400)", "raise hook_timeout_s"),
+        (
+            "settings.drain.deadline_s: must be at most 12000 s, the longest that the hook can hold an instance",
+            "(got 14400 s)",
+            "raise hook_timeout_s",
+        ),
     ),
     (
         document({"redrive": {"max_delay_s": 10}}),
-        ("settings.redrive.base_delay_s: must be at most max_delay_s 10 (got 30)", "lower base_delay_s or raise"),
+        (
+            "settings.redrive.base_delay_s: must be at most 10 s, which is max_delay_s (got 30 s)",
+            "lower base_delay_s or raise",
+        ),
     ),
     (
         document({"drain": {"stop_timeout_s": 901}}),
-        ("settings.drain.stop_timeout_s: must be at most deadline_s 900", "lower stop_timeout_s or raise deadline_s"),
+        (
+            "settings.drain.stop_timeout_s: must be at most 900 s, which is deadline_s",
+            "lower stop_timeout_s or raise deadline_s",
+        ),
     ),
     (
         document({"drain": {"silence_s": 1_000}}),
-        ("settings.drain.silence_s: must be at most deadline_s 900", "lower silence_s or raise deadline_s"),
+        ("settings.drain.silence_s: must be at most 900 s, which is deadline_s", "lower silence_s or raise deadline_s"),
     ),
     (
         document(drain={"unit": "-H.service", "hook": "sluice-drain"}),
         ("DrainUnit: must be a systemd unit's name, such as consumer.service (got '-H.service')",),
     ),
     (document({"hints": {"concurrency": 1.5}}), ("settings.hints.concurrency: must be a whole number (got 1.5)",)),
-    (document('{"hints": {"concurrency": 05}}'), ("settings: not JSON", "write 5 in place of 05")),
-    (document('{"hints": {"seconds_per_message": .5}}'), ("settings: not JSON", "write 0.5 in place of .5")),
+    (document('{"hints": {"concurrency": 05}}'), ("settings: must be JSON (", "write 5 in place of 05")),
+    (document('{"hints": {"seconds_per_message": .5}}'), ("settings: must be JSON (", "write 0.5 in place of .5")),
     (document({"hints": {"concurrency": "05"}}), ("settings.hints.concurrency: must be a number as JSON", "as 5 (got")),
     (document(target_wait_s="05"), ("TargetWaitSeconds: must be a number as JSON writes it, such as 5 (got '05')",)),
     (document(target_wait_s=".5"), ("TargetWaitSeconds: must be a number as JSON writes it, such as 0.5 (got '.5')",)),
     (
         document(queue=f"{URL}.fifo"),
-        ("DeadLetterQueueUrl: must be FIFO if queue is, and only then",),
+        ("DeadLetterQueueUrl: must be a FIFO queue, as queue orders.fifo is",),
     ),
     (
         document({"redrive": {"transient": ["x" * 201]}}),
@@ -113,18 +123,34 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ),
     (
         document({"redrive": {"permanent": ["x" * 100] * 21}}),
-        ("settings.redrive.permanent: must leave room", "2,000 bytes together", "shorten their patterns with *"),
+        (
+            "settings.redrive.permanent: transient and permanent must take at most 2,000 bytes",
+            "2,000 bytes together",
+            "shorten their patterns with *",
+        ),
     ),
-    (document({"drain": {"hook_timeout_s": 29}}), ("settings.drain.hook_timeout_s: must be whole seconds from 30",)),
-    (document({"drain": {"hook_timeout_s": 60.5}}), ("settings.drain.hook_timeout_s: must be whole seconds",)),
+    (
+        document({"drain": {"hook_timeout_s": 29}}),
+        ("settings.drain.hook_timeout_s: must be a whole number of seconds from 30",),
+    ),
+    (
+        document({"drain": {"hook_timeout_s": 60.5}}),
+        ("settings.drain.hook_timeout_s: must be a whole number of seconds",),
+    ),
     (document({"drain": {"unit": "a.service"}}), ("settings.drain.unit: is given by the parameter DrainUnit",)),
     (document({"drain": {"hook": "mine"}}), ("settings.drain.hook: is made by the stack; leave it out",)),
     (document({"mode": "act"}), ("settings.mode: is given by the parameter Mode; set it there",)),
-    (document({"drian": {}}), ("settings.drian: is not one of the settings (hints, limits, drain, redrive)",)),
+    (
+        document({"drian": {}}),
+        ("settings.drian: is not a section of settings; the sections are hints, limits, drain, redrive",),
+    ),
     (document({"drain": {"deadline": 60}}), ("settings.drain.deadline: is not a field", "did you mean deadline_s?")),
-    (document('{"drain": {}, "drain": {}}'), ("settings: not JSON: 'drain' stands twice in one object",)),
+    (
+        document('{"drain": {}, "drain": {}}'),
+        ("settings: must be JSON ('drain' is there twice in one object; leave one of them out)",),
+    ),
     (document("[]"), ("settings: must be a JSON object (got [])",)),
-    (document(""), ("settings: not JSON", "write {} for no settings")),
+    (document(""), ("settings: must be JSON (", "write {} for no settings")),
     (document({"redrive": {"transient": ["{{x}}"]}}), ("Settings: must not hold {{", "use * or ? in its place")),
 ]
 
@@ -199,8 +225,8 @@ def test_fleet_is_refused_when_it_takes_what_another_has(name: str) -> None:
 
     found = judged(document(), account, name).problems
 
-    assert any("manages 'workers' already" in problem for problem in found)
-    assert any("consumes 'orders' already" in problem for problem in found)
+    assert any("scales group 'workers' already; choose another group" in problem for problem in found)
+    assert any("consumes queue 'orders' already; choose another queue" in problem for problem in found)
     assert len(found) == 2
 
 
@@ -221,10 +247,10 @@ def test_further_queue_is_read_with_its_fleet_when_deployed() -> None:
 @pytest.mark.parametrize(
     ("documents", "change", "problem"),
     [
-        ({}, {}, "document: is a queue of no fleet"),
+        ({}, {}, "document: belongs to fleet 'orders', which is missing or invalid"),
         ({"orders": FLEET}, {"target_wait_s": "05"}, "TargetWaitSeconds: must be a number as JSON writes it"),
         ({"orders": FLEET}, {"priority": "1.5"}, "Priority: must be a whole number (got '1.5')"),
-        ({"orders": FLEET}, {"dead_letter_queue": f"{DEAD}.fifo"}, "DeadLetterQueueUrl: must be FIFO if queue is"),
+        ({"orders": FLEET}, {"dead_letter_queue": f"{DEAD}.fifo"}, "DeadLetterQueueUrl: must be a standard queue"),
         ({"orders": {**FLEET, "queue": URL}}, {}, "QueueUrl: must be another queue than queues.0.queue"),
         ({"orders": FLEET, "orders/queues/orders": {"queue": URL}}, {}, "QueueUrl: another CloudFormation stack made"),
     ],

@@ -219,7 +219,7 @@ def test_settings_break_out_of_nothing_when_they_are_no_object(settings: str) ->
     """They stand in the stored document as they are, so onboarding takes them for nothing but one JSON object."""
     checked = FLEET.resolve(ALONE | {"Settings": settings}).properties("Checked")
 
-    with pytest.raises(ConfigError, match="settings: not JSON"):
+    with pytest.raises(ConfigError, match=r"settings: must be JSON \("):
         parse(checked["Name"], checked["Document"])
 
 

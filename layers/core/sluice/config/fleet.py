@@ -9,26 +9,17 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from sluice.config.problems import ConfigError, describe_fault, read_object
-from sluice.config.sections import (
+from sluice.config.drain_section import (
     HOOK_CEILING_S,
     HOOK_CEILING_TIMEOUTS,
-    Count,
     DrainPolicy,
     DrainVia,
-    Flag,
-    Hints,
     LaunchPolicy,
-    Limits,
-    Number,
-    Otherwise,
-    QueueUrl,
-    RedriveMode,
-    RedrivePolicy,
-    Section,
-    Settings,
-    validated,
 )
+from sluice.config.fields import Count, Flag, Number, QueueUrl, Section, validated
+from sluice.config.problems import ConfigError, describe_fault, read_object
+from sluice.config.redrive_section import Otherwise, RedriveMode, RedrivePolicy
+from sluice.config.sections import Hints, Limits, Settings
 from sluice.config.settings import DocumentWithSettings
 from sluice.model.observed import Mode
 
@@ -52,19 +43,19 @@ __all__ = [
     "parse_all",
 ]
 
-# Each queue has a place in the planner's memory, which is one record of the ledger, and a call of SQS in every tick.
+# Each queue takes room in the planner's memory, which is one record of the ledger, and one call of SQS in every tick.
 QUEUES_MAX = 10
-QUEUES_PATH = "/queues/"  # in a document's name: it is one further queue of a fleet
+QUEUES_PATH = "/queues/"  # a document with this in its name is one further queue of a fleet
 
 
 class QueuePolicy(Section):
-    """One of the queues of a fleet, and what is promised of it."""
+    """One queue of a fleet, with its dead-letter queue, its target wait in seconds and its priority."""
 
     queue: QueueUrl
     dead_letter_queue: QueueUrl | None = None
-    target_wait_s: Number | None = Field(default=None, ge=1, le=1_209_600)  # None: the fleet's
-    priority: Count = Field(default=0, ge=-100, le=100)  # consumers take from a higher one first
-    paused: Flag = False  # nothing takes from it
+    target_wait_s: Number | None = Field(default=None, ge=1, le=1_209_600)  # None: the fleet's target wait
+    priority: Count = Field(default=0, ge=-100, le=100)  # consumers take from the queue with the highest priority first
+    paused: Flag = False  # no consumer takes from it
 
     @property
     def name(self) -> str:
@@ -77,19 +68,28 @@ class QueuePolicy(Section):
         return self.queue.endswith(".fifo")
 
     def problems(self) -> list[str]:
-        """What does not fit together, each by its field."""
+        """The fields that do not fit together, each as a sentence that begins with the field."""
         if self.dead_letter_queue == self.queue:
-            return ["dead_letter_queue: must be another queue than queue"]
+            problem = (
+                f"dead_letter_queue: must not be the queue itself (got {self.queue}); give the queue that its redrive"
+                " policy names, or leave it out"
+            )
+            return [problem]
         if self.dead_letter_queue and self.dead_letter_queue.endswith(".fifo") != self.fifo:
             # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue.html
-            return ["dead_letter_queue: must be FIFO if queue is, and only then"]
+            kind = "a FIFO queue" if self.fifo else "a standard queue"
+            problem = (
+                f"dead_letter_queue: must be {kind}, as queue {self.name} is (got {self.dead_letter_queue}); give a"
+                " dead-letter queue of the same type"
+            )
+            return [problem]
         return []
 
 
 class Fleet(Section):
     """One Auto Scaling group, the queue or queues it consumes, and their dead-letter queues.
 
-    Only `target_wait_s` needs thought. A fleet has either `queue` or `queues`: code that is to work with both asks for
+    A user has to choose only `target_wait_s`. A fleet has either `queue` or `queues`. Code that works with both reads
     `sources`.
     """
 
@@ -110,7 +110,7 @@ class Fleet(Section):
     def _queues_fit(self) -> Self:
         problems = []
         if self.queue is not None and self.queues:
-            problems.append("queue: must be left out where there are queues: name it as one of them")
+            problems.append(f"queue: must be left out if queues is given (got {self.queue}); add it to queues instead")
         elif self.queue is not None:
             problems += self.sources[0].problems()
         elif self.queues:
@@ -118,34 +118,47 @@ class Fleet(Section):
         else:
             problems.append("queue: is required")
         if self.launch.hook == self.drain.hook:
-            problems.append(f"launch.hook: must be another hook than drain.hook {self.drain.hook!r}")
+            problems.append(
+                f"launch.hook: must be another hook than drain.hook (both are {self.drain.hook!r}); a launch and a"
+                " termination need a hook each"
+            )
         return validated(self, problems)
 
     def _problems_of_queues(self) -> list[str]:
         problems = []
         if self.dead_letter_queue is not None:
-            problems.append("dead_letter_queue: must be left out where there are queues: each names its own")
+            problems.append(
+                f"dead_letter_queue: must be left out if queues is given (got {self.dead_letter_queue}); give each"
+                " entry of queues its own dead_letter_queue"
+            )
         first: dict[str, int] = {}
         names: dict[str, int] = {}
         for index, source in enumerate(self.queues):
             problems += [f"queues.{index}.{problem}" for problem in source.problems()]
             if source.queue in first:
-                problems.append(f"queues.{index}.queue: must be another queue than queues.{first[source.queue]}.queue")
-            elif source.name in names:  # operators, metrics and alarms name a queue by its name
-                problems.append(f"queues.{index}.queue: must have another name than queues.{names[source.name]}.queue")
+                problems.append(
+                    f"queues.{index}.queue: must be another queue than queues.{first[source.queue]}.queue (both are"
+                    f" {source.queue}); leave one of them out"
+                )
+            elif source.name in names:
+                problems.append(
+                    f"queues.{index}.queue: must have another name than queues.{names[source.name]}.queue (both are"
+                    f" {source.name}), because metrics and alarms tell queues apart by name"
+                )
             first.setdefault(source.queue, index)
             names.setdefault(source.name, index)
         for index, source in enumerate(self.queues):
             at = first.get(source.dead_letter_queue or "")
             if at is not None and at != index:
                 problems.append(
-                    f"queues.{index}.dead_letter_queue: must be no queue that the fleet consumes: queues.{at}"
+                    f"queues.{index}.dead_letter_queue: must not be a queue that the fleet consumes (got"
+                    f" {source.dead_letter_queue}, which is queues.{at}.queue)"
                 )
         return problems
 
     @property
     def sources(self) -> tuple[QueuePolicy, ...]:
-        """The fleet's queues, in the document's order, each with its own target wait."""
+        """The fleet's queues in the document's order, each with its own target wait in seconds."""
         if self.queue is None:
             return tuple(
                 source
@@ -161,12 +174,12 @@ class Fleet(Section):
 
     @property
     def shared(self) -> bool:
-        """Whether its queues are planned for together; else there is one, which is not paused."""
+        """Whether several queues, or a paused one, are planned for together. Otherwise there is one queue."""
         return self.queue is None and (len(self.queues) > 1 or self.queues[0].paused)
 
     @property
     def tightest_wait_s(self) -> float:
-        """The least target wait of the queues that are not paused; the fleet's own where all are."""
+        """The least target wait in seconds of the queues that are not paused; the fleet's own if all are paused."""
         if self.queue is not None:
             return self.target_wait_s
         waits_s = [source.target_wait_s or self.target_wait_s for source in self.queues if not source.paused]
@@ -183,7 +196,7 @@ class Fleet(Section):
         return any(source.fifo for source in self.sources)
 
     def with_only(self, source: QueuePolicy) -> "Fleet":
-        """The fleet as if it had this queue alone: for what is done queue by queue."""
+        """The fleet as if it had only this queue: for work that is done queue by queue."""
         if self.queue is not None:
             return self
         return self.model_copy(
@@ -196,7 +209,7 @@ class Fleet(Section):
         )
 
 
-# The names of each section's fields, for an error about one that is none of them.
+# The names of each section's fields, from which an error about an unknown field proposes the nearest.
 _SECTIONS: dict[str, type[Section]] = {
     "hints": Hints,
     "limits": Limits,
@@ -211,14 +224,15 @@ def parse(name: str, document: str | Mapping[str, Any]) -> Fleet:
     """Read a fleet's document.
 
     Its `settings`, an object or the JSON text of one, hold fields of `hints`, `limits`, `drain` and `redrive`. They are
-    merged into the document's own, and an error about one of them begins with `settings.`, as it was written.
+    merged into the document's own sections. An error about one of them begins with `settings.`, as the user typed it.
 
     Args:
-        name: what to call the document in errors, and the fleet's name where the document gives none.
+        name: the document's name in errors, and the fleet's name if the document gives none.
         document: a mapping, or its JSON text.
 
     Raises:
-        ConfigError: with every fault of the document, each naming its field and what would be right.
+        ConfigError: the document cannot be used. `problems` has every fault, each with its field, its value, what the
+            field may be, and a remedy where one is known.
     """
     document = _object(name, document)
     document_with_settings = DocumentWithSettings(document)
@@ -229,7 +243,7 @@ def parse(name: str, document: str | Mapping[str, Any]) -> Fleet:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False)
         found = [problem for fault in faults for problem in describe_fault(fault, _FIELDS)]
-        # The check of the whole, which says this otherwise, is not made where a field is at fault.
+        # pydantic checks the whole document, which would report this, only if every field by itself is right.
         if document.get("queue") is None and not document.get("queues") and "queue: is required" not in found:
             found.insert(0, "queue: is required")
         problems += [document_with_settings.as_typed(problem) for problem in found]
@@ -242,7 +256,7 @@ def _object(name: str, document: str | Mapping[str, Any]) -> Mapping[str, Any]:
     """A document as a mapping.
 
     Raises:
-        ConfigError: it is neither one nor the JSON text of one.
+        ConfigError: the document is neither a mapping nor the JSON text of an object.
     """
     try:
         return read_object("document", document)
@@ -253,13 +267,17 @@ def _object(name: str, document: str | Mapping[str, Any]) -> Mapping[str, Any]:
 def parse_all(
     documents: Mapping[str, str | Mapping[str, Any]],
 ) -> tuple[tuple[Fleet, ...], tuple[ConfigError, ...]]:
-    """Read every document, by name: the fleets that can be used, and the errors of the others.
+    """Read every document of a stack.
 
-    A document `<fleet's document>/queues/<any name>` is one further queue of that fleet: an entry of `queues`.
-    One that is at fault is left out, and the fleet goes on without it.
+    A document `<fleet's document>/queues/<any name>` is one further queue of that fleet, an entry of its `queues`. If
+    it is invalid, the fleet is used without it. No two fleets may have the same name, group or queue: of two documents
+    that claim one, the first in the order of document names has it.
 
-    A fleet's name, its group and its queues must be its own; of two documents that claim the same, the first by name
-    has it.
+    Args:
+        documents: each document, a mapping or its JSON text, by name.
+
+    Returns:
+        The fleets that can be used, and one ConfigError for each document that cannot.
     """
     fleets: dict[str, Fleet] = {}
     groups: dict[str, str] = {}
@@ -275,9 +293,11 @@ def parse_all(
             continue
         clashes = []
         if fleet.name in fleets:
-            clashes.append(f"name: another document has a fleet {fleet.name!r} already")
+            clashes.append(f"name: another document has a fleet {fleet.name!r} already; choose another name")
         if fleet.group in groups:
-            clashes.append(f"group: fleet {groups[fleet.group]!r} manages {fleet.group!r} already")
+            clashes.append(
+                f"group: fleet {groups[fleet.group]!r} scales group {fleet.group!r} already; choose another group"
+            )
         clashes += _queue_conflicts(fleet, queues)
         if clashes:
             invalid.append(ConfigError(document_name, tuple(clashes)))
@@ -295,15 +315,20 @@ def parse_all(
         fleets[fleet.name] = fleet
         groups[fleet.group] = fleet.name
         queues |= {source.queue: fleet.name for source in fleet.sources}
-    invalid += [ConfigError(name, ("document: is a queue of no fleet",)) for name in sorted(further)]
+    invalid += [
+        ConfigError(
+            name, (f"document: belongs to fleet {name.partition(QUEUES_PATH)[0]!r}, which is missing or invalid",)
+        )
+        for name in sorted(further)
+    ]
     return tuple(fleets.values()), tuple(invalid)
 
 
 def _queue_conflicts(fleet: Fleet, queues: Mapping[str, str]) -> list[str]:
-    """What is wrong with a fleet whose queues another one has."""
+    """A problem for each queue of a fleet that another fleet consumes already; `queues` has the fleet by queue URL."""
     return [
         f"{'queue' if fleet.queue is not None else f'queues.{index}.queue'}:"
-        f" fleet {queues[source.queue]!r} consumes {source.name!r} already"
+        f" fleet {queues[source.queue]!r} consumes queue {source.name!r} already; choose another queue"
         for index, source in enumerate(fleet.sources)
         if source.queue in queues
     ]
@@ -313,7 +338,7 @@ def _with_queue(fleet: Fleet, name: str, document: str | Mapping[str, Any]) -> F
     """A fleet with one further queue, whose document is an entry of `queues`.
 
     Raises:
-        ConfigError: with every fault of the queue's document, each naming its field.
+        ConfigError: the queue's document cannot be used. `problems` has every fault, each with its field.
     """
     document = _object(name, document)
     there = fleet.queues
@@ -325,5 +350,5 @@ def _with_queue(fleet: Fleet, name: str, document: str | Mapping[str, Any]) -> F
         return parse(name, {**whole, "queues": [*entries, document]})
     except ConfigError as error:
         prefix = f"queues.{len(there)}"
-        said = [problem.removeprefix(f"{prefix}.") for problem in error.problems]
-        raise ConfigError(name, tuple(problem.replace(prefix, "document", 1) for problem in said)) from error
+        own = [problem.removeprefix(f"{prefix}.") for problem in error.problems]
+        raise ConfigError(name, tuple(problem.replace(prefix, "document", 1) for problem in own)) from error

@@ -1,15 +1,16 @@
-"""The settings of a fleet's document: merged into its own fields, and named in errors as they were written."""
+"""Merges a document's settings into its own sections, and names them in errors as the user typed them."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from sluice.config.drain_section import HOOK_TIMEOUT_MAX_S, HOOK_TIMEOUT_MIN_S
 from sluice.config.problems import read_object, shorten
-from sluice.config.sections import HOOK_TIMEOUT_MAX_S, HOOK_TIMEOUT_MIN_S, Settings
+from sluice.config.sections import Settings
 
 SETTINGS = "settings"  # the field of a document that holds the parameter Settings
 
 
-# What the template's parameters give; None: the stack makes it. None of it may stand in settings.
+# The fields that may not be in settings, by the template's parameter that gives them. None: the stack makes it itself.
 PARAMETER_OF: dict[str, str | None] = {
     "name": "FleetName",
     "queue": "QueueUrl",
@@ -24,7 +25,7 @@ PARAMETER_OF: dict[str, str | None] = {
 
 
 class DocumentWithSettings:
-    """A document with its settings merged in, and what is wrong with these as settings."""
+    """A document with its settings merged in (`merged`), and what is wrong with them as settings (`problems`)."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.problems: list[str] = []
@@ -43,9 +44,11 @@ class DocumentWithSettings:
         if section in PARAMETER_OF:
             self.problems.append(f"{where}: {_where_it_belongs(section)}")
         elif section not in Settings.model_fields and section != "launch":
-            self.problems.append(f"{where}: is not one of the settings ({', '.join(Settings.model_fields)})")
+            self.problems.append(
+                f"{where}: is not a section of settings; the sections are {', '.join(Settings.model_fields)}"
+            )
         elif not isinstance(fields, Mapping):
-            self.merged[section] = fields  # the section itself says that it must be an object
+            self.merged[section] = fields  # the section's own check reports that it must be an object
         else:
             own = self._own.get(section) or {}
             taken = {}
@@ -65,7 +68,7 @@ class DocumentWithSettings:
                 self.merged[section] = {**own, **taken}
 
     def as_typed(self, problem: str) -> str:
-        """A problem of the merged document by the field as it was written."""
+        """A problem of the merged document under the field as the user typed it."""
         section, _, rest = problem.partition(":")[0].partition(".")
         own = self._own.get(section)
         is_own = isinstance(own, Mapping) and rest in own
@@ -73,7 +76,7 @@ class DocumentWithSettings:
 
 
 def _where_it_belongs(field: str) -> str:
-    """Why a field may not stand in settings, and where it belongs."""
+    """Why a field may not be in settings, and where it belongs."""
     parameter = PARAMETER_OF[field]
     if parameter is None:
         return "is made by the stack; leave it out of Settings"
@@ -81,17 +84,17 @@ def _where_it_belongs(field: str) -> str:
 
 
 def _hook_timeout(value: Any) -> str | None:
-    """What Auto Scaling would have against a hook's timeout, where Sluice's stack makes the hook.
+    """Why Auto Scaling would refuse a timeout in seconds of the hook that Sluice's stack makes; None if it would not.
 
     https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html: an integer, 30 to 7200.
     """
     try:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):
-        return None  # the field itself says that it must be a number
+        return None  # the field's own check reports that it must be a number
     if isinstance(value, bool) or (HOOK_TIMEOUT_MIN_S <= seconds <= HOOK_TIMEOUT_MAX_S and seconds.is_integer()):
         return None
     return (
-        f"must be whole seconds from {HOOK_TIMEOUT_MIN_S} to {HOOK_TIMEOUT_MAX_S}, as Auto Scaling takes them"
-        f" (got {shorten(value)})"
+        f"must be a whole number of seconds from {HOOK_TIMEOUT_MIN_S} to {HOOK_TIMEOUT_MAX_S}, Auto Scaling's own"
+        f" limits (got {shorten(value)})"
     )
