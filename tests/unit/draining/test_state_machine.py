@@ -11,7 +11,7 @@ from sluice.model.draining import (
     DrainStep,
 )
 from tests.support.drains import EVENTS, POLICIES, STATES, TIMES, drains_in
-from tools import drawing
+from tools import state_diagrams
 
 PAIRS = [pytest.param(place, event, id=f"{place}-{event.kind.name}") for place in STATES for event in EVENTS]
 
@@ -66,12 +66,12 @@ def test_every_target_is_reached_when_all_cases_are_played() -> None:
 
 
 def test_docs_show_the_table_as_it_is_when_drawn_anew() -> None:
-    """docs/draining.md is drawn from the tables: `python -m tools.drawing` after a change."""
-    page = drawing.PAGE.read_text()
-    assert drawing.drawn(page) == page
+    """docs/draining.md is drawn from the tables: `python -m tools.state_diagrams` after a change."""
+    page = state_diagrams.PAGE.read_text()
+    assert state_diagrams.with_diagrams(page) == page
 
 
 def test_drawing_refuses_a_page_without_a_place_for_it() -> None:
     """The markers are named."""
     with pytest.raises(ValueError, match="must have"):
-        drawing.drawn("# A page")
+        state_diagrams.with_diagrams("# A page")
