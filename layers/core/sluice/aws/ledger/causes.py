@@ -20,7 +20,7 @@ class DynamoCauses:
         self._table.put(key(fleet, f"cause#{message_id}") | typed_all(figures))
 
     def causes(self, fleet: str, message_ids: Sequence[str]) -> dict[str, str]:
-        """The causes told of these messages."""
+        """The causes that consumers reported for these messages."""
         wanted = list(dict.fromkeys(message_ids))
         items = self._table.get_all([key(fleet, f"cause#{message_id}") for message_id in wanted])
         found = {message_id: item for message_id, item in zip(wanted, items, strict=True) if item}
