@@ -15,7 +15,7 @@ from custom_resource import GUARD_S, Answer, logger, respond
 
 
 def handler(event: Any, context: Any) -> Any:
-    """Answer a request of CloudFormation; what it was told."""
+    """Answer a request of CloudFormation, and return the answer."""
     remaining_s = context.get_remaining_time_in_millis() / 1000.0
     until = monotonic() + remaining_s - GUARD_S
     return respond(event, remaining_s, partial(check, time_left_s=lambda: until - monotonic()))

@@ -31,7 +31,7 @@ logger.setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What CloudFormation is told: problems, or else the values that Fn::GetAtt gives."""
+    """The answer to CloudFormation: problems, or otherwise the values for Fn::GetAtt."""
 
     problems: tuple[str, ...] = ()
     data: Mapping[str, str] = field(default_factory=dict)

@@ -35,7 +35,7 @@ class CheckContext:
         return self.finding(code, Severity.PROBLEM, what, why, remedy)
 
     def warning(self, code: FindingCode, what: str, why: str, remedy: str) -> Finding:
-        """A finding that is told."""
+        """A finding that fails nothing; `remedy` is the AWS CLI's arguments."""
         return self.finding(code, Severity.WARNING, what, why, remedy)
 
     def finding(self, code: FindingCode, severity: Severity, what: str, why: str, remedy: str) -> Finding:

@@ -8,7 +8,7 @@ from sluice.config.fleet import QUEUES_PATH, ConfigError, Fleet, RedriveMode, pa
 from sluice.onboarding.findings import Finding, FindingCode, Severity
 from sluice.ports.errors import PortError
 
-# A fleet's alarms are told by name: this one is given where a fleet has no veto alarm, and names none.
+# A rule matches the alarms of a fleet by name. A fleet without a veto alarm gets this name, which no alarm has.
 NO_ALARM = "(no veto alarm)"
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html: a value cannot hold these, as
 # Parameter Store does not nest its references.
@@ -73,7 +73,7 @@ def check(
 ) -> CheckResult:
     """Read a document as the functions will, beside those that are there, and the queues that it names.
 
-    An update is refused for what it changes, and not for what was so before: CloudFormation's way back from a failed
+    An update is refused for what it changes, and not for what was so before: CloudFormation's rollback of a failed
     update is an update, too, and a stack is stuck where that is refused.
 
     Args:
@@ -147,7 +147,7 @@ def _in_account(
     further = QUEUES_PATH in name
     findings = inspect(fleet.with_only(source) if further else fleet, further)
     missing = [finding.what for finding in findings if finding.code in MISSING]
-    # A queue that is not there is told once, with its remedy.
+    # A missing queue is reported once, with its remedy.
     problems += tuple(said for url, said in unread.items() if not any(f" {url} " in what for what in missing))
     problems += tuple(str(finding) for finding in findings if finding.severity is Severity.PROBLEM)
     warnings = tuple(str(finding) for finding in findings if finding.severity is Severity.WARNING)

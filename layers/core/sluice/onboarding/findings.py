@@ -7,8 +7,8 @@ from enum import StrEnum
 class Severity(StrEnum):
     """What becomes of a finding."""
 
-    PROBLEM = "problem"  # the fleet cannot work so: a deployment fails
-    WARNING = "warning"  # it may be meant so: it is told
+    PROBLEM = "problem"  # the fleet cannot work, so a deployment fails
+    WARNING = "warning"  # it may be intended, so it is reported only
 
 
 class FindingCode(StrEnum):

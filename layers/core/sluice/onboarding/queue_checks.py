@@ -128,8 +128,8 @@ def _dead_letter_queue(context: CheckContext, queue: QueueRecord, dead: QueueRec
             FindingCode.DEAD_LETTERS_MOVE_ON,
             f"Dead-letter queue {dead.name} has a dead-letter queue of its own,"
             f" {dead.dead_letter_arn.rpartition(':')[2]} (after {dead.max_receive_count} receives).",
-            "Each look of the redriver at a message counts as a receive: some dead letters move on to where Sluice does"
-            " not look, and are neither retried nor quarantined.",
+            "Each time the redriver reads a message counts as a receive, so some dead letters move to that queue, which"
+            " Sluice does not read, and are neither retried nor quarantined.",
             f"{set_of_dead} RedrivePolicy=",
         )
     if context.fleet.redrive.mode is RedriveMode.AUTO and dead.visibility_s < REDRIVER_TIMEOUT_S:
