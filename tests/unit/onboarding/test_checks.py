@@ -279,7 +279,7 @@ PLANTED = (
         C.PROFILE_MISSING,
         WARNING,
         both(setting("profiles", {}), group(in_service=())),
-        "get no instance profile",
+        "without an instance profile",
         "get-service-setting",
     ),
     Planted(
@@ -303,7 +303,7 @@ PLANTED = (
         C.AGENT_SILENT,
         WARNING,
         setting("ping_status", {INSTANCES[0]: "Online", INSTANCES[1]: "ConnectionLost"}),
-        f"1 of 2 instances of group workers does not answer: {INSTANCES[1]}",
+        f"does not answer on 1 of 2 instances of group workers: {INSTANCES[1]}",
         f"Values={INSTANCES[1]}",
     ),
     Planted(
