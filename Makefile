@@ -103,7 +103,7 @@ format: .venv/.done ## Format the code
 	$(RUN) -m ruff format .
 
 sandbox: setup-sandbox ## Start everything on the embedded emulator, leave it running, and print what to try
-	$(RUN) -m tools.demo.open
+	$(RUN) -m tools.demo.sandbox
 
 bench: setup-sandbox ## Measure speed, as ratios within one run (MESSAGES=20000 to redrive; JSON=1: one JSON list on the last line)
 	$(RUN) -m tools.bench $(if $(JSON),--json) $(if $(MESSAGES),--messages $(MESSAGES))

@@ -66,10 +66,10 @@ from tools import compiled
 compiled.use()
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies import make
-from tools.backtest.shapes import SECONDS_PER_MESSAGE, shape
+from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, generated_trace
 from tools.backtest.simulator import simulate
 
-trace = shape("diurnal", 1, days=14)
+trace = generated_trace("diurnal", 1, days=14)
 conditions = Conditions(seconds_per_message=SECONDS_PER_MESSAGE["diurnal"])
 print(*(simulate(trace, make(name), conditions).cpu_s for name in ("sluice", "fixed")))
 """

@@ -27,9 +27,9 @@ import yaml  # type: ignore[import-untyped]  # it ships no types
 from rich.console import Console
 
 from tools.cfn import Template
-from tools.relay import reachable
+from tools.docker_relay import container_url
+from tools.sam_cli import SAM
 from tools.sandbox.sandbox import REGION, ROOT, ROOT_KEY
-from tools.story.sam import SAM
 
 EVENTS = ROOT / "events"
 FUNCTIONS = {
@@ -275,7 +275,7 @@ def main(
         aws_secret_access_key=ROOT_KEY,
     )
     failed = 0
-    with reachable(endpoint) as inside, old_images_removed():
+    with container_url(endpoint) as inside, old_images_removed():
         template = write_template(build, stack, inside, client)
         for result in invoke_all(template, events(only), env):
             failed += result.error is not None

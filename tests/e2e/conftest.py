@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tools.cfn import Template
+from tools.sam_cli import SAM, SAM_TIMEOUT_S
 from tools.sandbox import sandbox as sandbox_module
 from tools.sandbox.emulator.settings import Settings
 from tools.sandbox.sandbox import REGION, ROOT, Sandbox
-from tools.story.sam import SAM, SAM_TIMEOUT_S
 
 SHORT = Settings(
     minute_s=6.0,  # shorter ones pile up on a loaded machine: each brings three invocations

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.sam_cli import SAM
 from tools.sandbox.sandbox import ROOT
-from tools.story.sam import SAM
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("build")]
 

@@ -12,11 +12,11 @@ from rich.console import Console
 
 from sluice.model.draining import DrainOutcome
 from tools import iam_audit
-from tools.demo.__main__ import audit_of, performed
+from tools.demo.__main__ import audit_of, run_story
 from tools.demo.acts import ACTS, Story
 from tools.demo.audit import Audit
+from tools.demo.environment import FLEET, SLUICE_STACK
 from tools.demo.settings import DemoSettings
-from tools.demo.stage import FLEET, SLUICE_STACK
 from tools.sandbox import sandbox as sandbox_module
 from tools.sandbox.sandbox import REGION
 
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.sandbox
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """The story, told once; its stage stands while the tests look at it."""
+    """The story, told once; its environment stands while the tests look at it."""
     if problem := sandbox_module.missing():
         pytest.skip(f"DEMO NOT TESTED: {problem}")
     directory: Path = tmp_path_factory.mktemp("demo")
-    with performed(Console(file=io.StringIO(), width=200), DemoSettings(), directory / "state") as told:
+    with run_story(Console(file=io.StringIO(), width=200), DemoSettings(), directory / "state") as told:
         yield told
 
 
@@ -51,9 +51,9 @@ def test_audit_holds_when_the_story_is_told(story: Story, audit: Audit) -> None:
 
 def test_long_order_is_finished_when_its_instance_is_told_to_go(story: Story, audit: Audit) -> None:
     """Twenty seconds of work, begun before the instance was told: held that long, and finished there."""
-    assert story.stage.worked_by(story.long_order) == story.long_instance
+    assert story.demo.worked_by(story.long_order) == story.long_instance
     assert audit.drained_order_s >= 0.7 * story.settings.long_work_s
-    drain = story.stage.ports.ledger.drains.drain(FLEET, story.long_instance)
+    drain = story.demo.ports.ledger.drains.drain(FLEET, story.long_instance)
     assert drain is not None
     assert drain.outcome is DrainOutcome.COMPLETED
 
@@ -62,12 +62,12 @@ def test_fleet_scaled_out_and_in_when_traffic_did(story: Story, audit: Audit) ->
     """The burst took several consumers, and the fleet was at zero before the late order."""
     assert audit.peak_capacity >= 3
     last_act = story.spans[-1].began_at
-    assert any(s.working + s.launching + s.draining == 0 for s in story.watcher.seen.samples if s.at > last_act)
+    assert any(s.working + s.launching + s.draining == 0 for s in story.watcher.observations.samples if s.at > last_act)
 
 
 def test_iam_is_enough_and_nothing_spare_when_the_story_is_told(story: Story) -> None:
     """No call of a function was refused, and no grant went unused without a reason."""
-    sandbox = story.stage.sandbox
+    sandbox = story.demo.sandbox
     report = iam_audit.audit_stack(sandbox.client("iam"), sandbox.calls(), SLUICE_STACK, REGION)
     assert report.holds, str(report)
 

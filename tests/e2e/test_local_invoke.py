@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tools.docker_relay import container_url
 from tools.local_invoke import Result, events, invoke_all, missing, old_images_removed, sam_env, write_template
-from tools.relay import reachable
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.docker, pytest.mark.xdist_group("stack")]
 
@@ -20,7 +20,7 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Result]]:
         pytest.skip(f"LOCAL INVOKES NOT RUN: {problem}")
     deployed: Any = request.getfixturevalue("deployed")
     build = deployed.sandbox.directory / "sam/sluice/build"
-    with reachable(deployed.sandbox.url) as endpoint, old_images_removed():
+    with container_url(deployed.sandbox.url) as endpoint, old_images_removed():
         template = write_template(build, "sluice", endpoint, deployed.sandbox.client("lambda"))
         yield {result.event: result for result in invoke_all(template, events(), sam_env(deployed.sandbox.url))}
 

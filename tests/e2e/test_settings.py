@@ -16,9 +16,9 @@ import pytest
 
 from sluice.config.fleet import parse
 from tools.cfn import Template
+from tools.sam_cli import SAM, SAM_TIMEOUT_S
 from tools.sandbox.sandbox import REGION, ROOT, SandboxError
 from tools.settings_docs import COMMAND_LINE, PAGE_PATH, PARAMETERS_FILE
-from tools.story.sam import SAM, SAM_TIMEOUT_S
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
 

@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 from tools.backtest.command import BAD_INPUT, FAILED, backtest
-from tools.backtest.history import look_back
+from tools.backtest.history import read_history
 from tools.backtest.traces import TraceError
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ def put(cloudwatch: "CloudWatchClient", now: float, *, group: bool = True) -> No
             cloudwatch.put_metric_data(Namespace="AWS/AutoScaling", MetricData=[working])
 
 
-def test_look_back_when_the_queue_was_busy(cloudwatch: "CloudWatchClient") -> None:
+def test_read_history_when_the_queue_was_busy(cloudwatch: "CloudWatchClient") -> None:
     """Arrivals a minute; seconds per message by Little's law; what the group cost; how old messages became."""
     put(cloudwatch, NOW)
-    past = look_back(cloudwatch, "orders", "orders-group", 1, now=NOW, target_wait_s=120.0)
+    past = read_history(cloudwatch, "orders", "orders-group", 1, now=NOW, target_wait_s=120.0)
     assert past.trace.name == "orders"
     assert past.trace.counts.tolist() == [12] * MINUTES
     assert past.seconds_per_message == pytest.approx(4.0 / 12.0 * 60.0)
@@ -65,20 +65,20 @@ def test_look_back_when_the_queue_was_busy(cloudwatch: "CloudWatchClient") -> No
     assert (past.oldest_s, past.late_minutes) == (400.0, 1)
 
 
-def test_look_back_when_the_group_sends_no_metrics(cloudwatch: "CloudWatchClient") -> None:
+def test_read_history_when_the_group_sends_no_metrics(cloudwatch: "CloudWatchClient") -> None:
     """Its cost is unknown, not zero; a queue's URL will do."""
     put(cloudwatch, NOW, group=False)
     url = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders"
-    assert look_back(cloudwatch, url, "orders-group", 1, now=NOW, target_wait_s=120.0).instance_hours is None
-    assert look_back(cloudwatch, url, None, 1, now=NOW, target_wait_s=120.0).instance_hours is None
+    assert read_history(cloudwatch, url, "orders-group", 1, now=NOW, target_wait_s=120.0).instance_hours is None
+    assert read_history(cloudwatch, url, None, 1, now=NOW, target_wait_s=120.0).instance_hours is None
 
 
-def test_look_back_when_nothing_was_sent(cloudwatch: "CloudWatchClient") -> None:
+def test_read_history_when_nothing_was_sent(cloudwatch: "CloudWatchClient") -> None:
     """Said with the queue's name."""
     with pytest.raises(TraceError, match="queue empty: CloudWatch knows of no message"):
-        look_back(cloudwatch, "empty", None, 1, now=NOW, target_wait_s=120.0)
+        read_history(cloudwatch, "empty", None, 1, now=NOW, target_wait_s=120.0)
     with pytest.raises(TraceError, match="days: must be 1 to 15"):
-        look_back(cloudwatch, "empty", None, 16, now=NOW, target_wait_s=120.0)
+        read_history(cloudwatch, "empty", None, 16, now=NOW, target_wait_s=120.0)
 
 
 def test_backtest_when_a_queue_is_named(cloudwatch: "CloudWatchClient", capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tools.backtest.conditions import Conditions
+from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
 from tools.backtest.policies import make
-from tools.backtest.shapes import SECONDS_PER_MESSAGE, SHAPES, shape
 from tools.backtest.simulator import simulate
 from tools.backtest.study import WORLDS
 from tools.backtest.traces import Trace
@@ -53,7 +53,7 @@ def built() -> Path:
 
 def told(name: str, target_s: float, boot_s: float) -> list[Any]:
     """All that a run of Sluice comes to: its figures in full, and the sentence of each change."""
-    trace = Trace(name, shape(name, SEED).counts[:MINUTES])
+    trace = Trace(name, generated_trace(name, SEED).counts[:MINUTES])
     run = simulate(
         trace,
         make("sluice"),

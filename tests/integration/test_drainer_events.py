@@ -346,4 +346,4 @@ def test_command_is_ignored_when_it_is_nobodys_drain() -> None:
     """Patching goes by Run Command too."""
     day = Day()
     stray = Command("c-1", day.instances()[0], StopOrder("patch"), day.now, 60)
-    assert "belongs to no drain under way" in day.invoke(commanded(stray, "Success"))["ignored"]
+    assert "no drain under way has command" in day.invoke(commanded(stray, "Success"))["ignored"]

@@ -26,7 +26,7 @@ from tools.sandbox.sandbox import Sandbox
 pytestmark = pytest.mark.sandbox
 
 ORDERLY = "trap 'sleep 0.3; echo drained; exit 0' TERM; while :; do sleep 0.05; done"
-"""A consumer that finishes what it is at when told to stop."""
+"""A consumer that finishes what it is at when asked to stop."""
 STUBBORN = "trap '' TERM; while :; do sleep 0.1; done"
 """A consumer that ignores SIGTERM."""
 SWEEP = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
@@ -53,8 +53,8 @@ class Yard:
     def release(self, instance_id: str) -> Any:
         """What the operator function answers to the release of an instance."""
         now = time.time()
-        shift = context.Shift("request", now + 30, now + 25, time.sleep, lambda: 0.5)
-        operator = operator_app.service(self.world.ports, time.time, shift)
+        limits = context.InvocationLimits("request", now + 30, now + 25, time.sleep, lambda: 0.5)
+        operator = operator_app.service(self.world.ports, time.time, limits)
         return operator.answer({"release": {"fleet": self.name, "instance_id": instance_id}})
 
     def drain(self) -> Drain:
@@ -134,8 +134,8 @@ def test_drain_says_what_is_missing_when_the_unit_is_called_otherwise(
     yard.group.desire(0)
     assert yard.invoke(eventually(ending)[0])["state"] == "stopping"
     assert yard.invoke(eventually(stopped)[0])["note"] == (
-        "the instance has no unit worker.service, so nothing could stop (set DrainUnit to what runs the consumer):"
-        " asked again soon"
+        "the instance has no unit worker.service, so nothing was stopped (set DrainUnit to what runs the consumer);"
+        " asking again in 10 s"
     )
     assert sandbox.instance(instance_id)["unit_active"]
     assert yard.group.states()[instance_id] == "Terminating:Wait"
@@ -144,7 +144,7 @@ def test_drain_says_what_is_missing_when_the_unit_is_called_otherwise(
 def test_drain_says_so_when_systemd_killed_its_consumer(
     sandbox: Sandbox, make_yard: Any, catch_events: Any, eventually: Any
 ) -> None:
-    """Systemctl stop exits with 0 all the same: the document looks at Result, and the drain tells it."""
+    """Systemctl stop exits with 0 all the same: the document reads Result, and the drain's note has it."""
     tags = [{"Key": "sluice:sandbox-stop-timeout", "Value": "1", "PropagateAtLaunch": True}]
     yard, (instance_id,) = make_yard(STUBBORN, group_has={"Tags": tags})
     ending = catch_events({"source": ["aws.autoscaling"], "detail": {"EC2InstanceId": [instance_id]}})
@@ -153,7 +153,8 @@ def test_drain_says_so_when_systemd_killed_its_consumer(
     yard.invoke(eventually(ending)[0])
     yard.invoke(eventually(stopped)[0])
     assert yard.drain().note == (
-        "released: unit consumer.service was killed before it had finished: it did not stop within its own stop timeout"
+        "instance released: unit consumer.service was killed before it had finished: it did not stop within its own"
+        " stop timeout"
     )
     eventually(lambda: instance_id not in yard.group.states())
 

@@ -101,12 +101,14 @@ class Day:
     def release(self, instance_id: str, fleet: str = "orders") -> Any:
         """An operator releases an instance."""
         self.invocations += 1
-        shift = context.Shift(f"request-{self.invocations}", self.now + 30, self.now + 25, self.wait, lambda: 0.5)
-        operator = operator_app.service(self.seen, self.clock, shift)
+        limits = context.InvocationLimits(
+            f"request-{self.invocations}", self.now + 30, self.now + 25, self.wait, lambda: 0.5
+        )
+        operator = operator_app.service(self.seen, self.clock, limits)
         try:
             return operator.answer({"release": {"fleet": fleet, "instance_id": instance_id}})
         finally:
-            self.records += operator.tally
+            self.records += operator.records
 
     def instances(self, fleet: Fleet | None = None) -> list[str]:
         """The ids of a group's instances."""

@@ -3,7 +3,39 @@
 from typing import Any
 
 from sluice.config.fleet import DrainPolicy, DrainVia
-from sluice.model.draining import Drain, DrainCause, DrainOutcome, DrainState, HookAction, LifecycleAction
+from sluice.draining.events import (
+    CommandReported,
+    CompletionAnswered,
+    DrainReported,
+    Event,
+    FoundInService,
+    FoundPoolWaiting,
+    FoundRetained,
+    FoundWaiting,
+    HeartbeatAnswered,
+    InstanceGone,
+    MachineEnded,
+    MessagesInFlight,
+    OperatorRelease,
+    SpotInterruption,
+    StopNotAccepted,
+    StopSent,
+    Terminating,
+    TerminationAnswered,
+    Tick,
+)
+from sluice.draining.state_machine import StateOrNone
+from sluice.model.draining import (
+    CommandStatus,
+    Drain,
+    DrainCause,
+    DrainOutcome,
+    DrainState,
+    HookAction,
+    LifecycleAction,
+    Retention,
+    SignsOfLife,
+)
 from sluice.model.frozen import replace
 
 NOW = 1_000_000.0
@@ -54,3 +86,47 @@ def a_drain(state: DrainState, **changes: Any) -> Drain:
 def a_policy(**changes: float) -> DrainPolicy:
     """The policy with some numbers changed."""
     return DrainPolicy(**{**POLICY.model_dump(), **changes})
+
+
+EVENTS: tuple[Event, ...] = (
+    Terminating("orders", HOOK, NOW - 10),
+    Terminating("orders", replace(HOOK, token="token-2"), NOW, "WarmPool"),
+    SpotInterruption("orders", ID, NOW - 1),
+    FoundWaiting("orders", OUR_HOOK),
+    FoundPoolWaiting("orders", OUR_HOOK),
+    InstanceGone(None),
+    InstanceGone("Terminating:Proceed"),
+    MachineEnded(),
+    FoundRetained("orders", OUR_HOOK),
+    FoundInService(),
+    *(DrainReported(at, done) for at in (NOW - 600, NOW) for done in (True, False)),
+    *(MessagesInFlight(count) for count in (0, 7)),
+    *(TerminationAnswered(found) for found in (True, False)),
+    StopSent(1, COMMAND),
+    StopSent(7, "another"),
+    StopNotAccepted(1, "no agent"),
+    *(CommandReported(COMMAND, status) for status in CommandStatus),
+    *(CommandReported("another", status) for status in CommandStatus),
+    *(HeartbeatAnswered(HOOK, held, probe, "orders") for held in (True, False) for probe in (True, False)),
+    *(CompletionAnswered(HOOK, active) for active in (True, False)),
+    *(Tick(retains) for retains in (None, True, False)),
+    OperatorRelease("orders", OUR_HOOK),
+)
+STATES: tuple[StateOrNone, ...] = (None, *DrainState)
+TIMES = (NOW, NOW + 60, NOW + 5_000)
+
+
+def drains_in(state: StateOrNone) -> tuple[Drain | None, ...]:
+    """Drains of a state in several conditions."""
+    if state is None:
+        return (None,)
+    return (
+        a_drain(state),
+        a_drain(state, action=None),
+        a_drain(state, hook=OUR_HOOK, command_id=None, retry_at=NOW - 1),
+        a_drain(state, outcome=DrainOutcome.GONE),
+        a_drain(state, retention=Retention(requested=True), signs=SignsOfLife(NOW - 5, 7)),
+    )
+
+
+POLICIES = (POLICY, SELF, WATCHED, KEEPS)

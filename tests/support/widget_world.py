@@ -68,7 +68,7 @@ class World:
             sleep=self.clock.sleep,
             uniform=lambda: 0.5,
         )
-        return operator.respond(event, operator.Operator(self.ports, self.clock, limits), OPERATOR_ARN)
+        return operator.respond(event, operator.service(self.ports, self.clock, limits), OPERATOR_ARN)
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> Mapping[str, Any]:  # noqa: N803 - AWS's names
         """As a Lambda client's `invoke`."""

@@ -16,12 +16,12 @@ from rich.table import Table
 
 from tools import compiled
 from tools.backtest.conditions import Conditions
-from tools.backtest.history import History, look_back
+from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
+from tools.backtest.history import History, read_history
 from tools.backtest.policies import DEFAULT, POLICIES, label
 from tools.backtest.policies.clairvoyant import bound_hours
 from tools.backtest.report import geometric_mean, render, write
 from tools.backtest.runs import Run
-from tools.backtest.shapes import SECONDS_PER_MESSAGE, SHAPES, shape
 from tools.backtest.study import TRACES, WORLDS, Task, beaten_by, run_tasks, tuned, workloads
 from tools.backtest.traces import Trace, TraceError, read, roughened
 
@@ -76,7 +76,7 @@ def backtest(
     """
     try:
         conditions = Conditions(target_wait_s=target_wait, boot_s=boot, launch_failure=launch_failure, seed=seed)
-        past = _look_back(queue, group, days, target_wait) if queue is not None else None
+        past = _read_history(queue, group, days, target_wait) if queue is not None else None
         cases = _cases(trace, past, conditions, seconds_per_message, traces if matrix else None)
         if not compiled.in_use():
             Console(stderr=True).print("Interpreted: make compile has Sluice run three times as fast.", highlight=False)
@@ -107,7 +107,7 @@ def backtest(
 def load(name: str, seed: int) -> Trace:
     """A trace by its file, or by the name of a generated one; a coarse source is roughened."""
     if name in SHAPES:
-        return shape(name, seed)
+        return generated_trace(name, seed)
     path = Path(name)
     if not path.exists() and path.suffix != ".csv":
         raise TraceError(f"trace: must be a CSV file or one of {', '.join(SHAPES)} (got {name})")
@@ -146,8 +146,8 @@ def _run(
     return tuned(cases, specs, tune, jobs)
 
 
-def _look_back(queue: str, group: str | None, days: int, target_wait_s: float) -> History:
-    return look_back(boto3.client("cloudwatch"), queue, group, days, now=time.time(), target_wait_s=target_wait_s)
+def _read_history(queue: str, group: str | None, days: int, target_wait_s: float) -> History:
+    return read_history(boto3.client("cloudwatch"), queue, group, days, now=time.time(), target_wait_s=target_wait_s)
 
 
 def _refuse(text: str, status: int) -> int:

@@ -13,13 +13,13 @@ import numpy as np
 from rich.console import Console
 
 from tools.backtest.conditions import Conditions
-from tools.backtest.kept import Kept
-from tools.backtest.pictures import Panel, averaged, draw_crowd, draw_world, point, save
+from tools.backtest.docs_pictures import Panel, averaged, draw_crowd, draw_world, point, save
+from tools.backtest.docs_results import LATE_PROMISED, Case, World, picture, results, setting
+from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, generated_trace
 from tools.backtest.policies.clairvoyant import bound_hours
 from tools.backtest.report import geometric_mean
-from tools.backtest.results import LATE_PROMISED, Case, World, picture, results, setting
+from tools.backtest.result_cache import ResultCache
 from tools.backtest.runs import Run
-from tools.backtest.shapes import SECONDS_PER_MESSAGE, shape
 from tools.backtest.study import GRIDS, TRACES, WORLDS, Task, best, run_tasks, settings, workloads
 from tools.backtest.traces import Trace
 from tools.sources import CHECKOUT
@@ -65,17 +65,17 @@ def worlds(folder: Path, days: int | None) -> list[tuple[Trace, Conditions]]:
     ]
 
 
-def cases(peers: Sequence[Task], kept: Kept, jobs: int | None) -> list[Case]:
+def cases(peers: Sequence[Task], cache: ResultCache, jobs: int | None) -> list[Case]:
     """What is known of the peers, beside Sluice's own runs, which are made where they are missing."""
     of: dict[tuple[str, World], list[Task]] = {}
     for task in peers:
         of.setdefault((task.trace.name, (task.conditions.target_wait_s, task.conditions.boot_s)), []).append(task)
     firsts = [tasks[0] for tasks in of.values()]
-    ours = run_tasks([Task(task.trace, "sluice", task.conditions, figures_only=True) for task in firsts], jobs, kept)
+    ours = run_tasks([Task(task.trace, "sluice", task.conditions, figures_only=True) for task in firsts], jobs, cache)
     made = []
     for tasks, our in zip(of.values(), ours, strict=True):
         trace, conditions = tasks[0].trace, tasks[0].conditions
-        runs = [run for run in (kept.find(task.trace, task.spec, conditions) for task in tasks) if run is not None]
+        runs = [run for run in (cache.find(task.trace, task.spec, conditions) for task in tasks) if run is not None]
         made.append(
             Case(
                 trace,
@@ -137,7 +137,7 @@ def draw(found: Sequence[Case], images: Path, jobs: int | None) -> None:
         here = [case for case in found if case.world == world]
         title = f"Cost and lateness: target wait {world[0]:g} s, boot {world[1]:g} s"
         save(draw_world(title, list(world_panels(here))), images / Path(picture(world)).name)
-    trace = shape(CROWD, SEED)
+    trace = generated_trace(CROWD, SEED)
     conditions = Conditions(seconds_per_message=SECONDS_PER_MESSAGE[CROWD], seed=SEED)
     world = conditions.target_wait_s, conditions.boot_s
     tried = [run for case in found if (case.trace.name, case.world) == (CROWD, world) for run in case.peers]
@@ -166,14 +166,14 @@ def main(arguments: list[str] | None = None) -> int:
     if options.days is not None and options.page == PAGE and not options.peers:
         parser.error("--days: the shipped page is of whole traces; give another --page")
     console = Console(stderr=True)
-    kept = Kept(options.runs)
+    cache = ResultCache(options.runs)
     tasks = peer_tasks(options.traces, options.days)
     try:
         if not options.partial:
-            run_tasks(tasks, options.jobs, kept)
+            run_tasks(tasks, options.jobs, cache)
         if options.peers:
             return 0
-        found = cases(tasks, kept, options.jobs)
+        found = cases(tasks, cache, options.jobs)
     except KeyboardInterrupt:
         console.print(f"Ended early. What was made is kept in {options.runs}: run it again, and it goes on.")
         return INTERRUPTED

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tools.backtest.conditions import MINUTE_S
-from tools.backtest.queues import Floats
+from tools.backtest.simulated_queue import Floats
 from tools.backtest.traces import Trace, TraceError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class History:
     late_minutes: int  # in which the oldest message was older than the target wait
 
 
-def look_back(
+def read_history(
     cloudwatch: "CloudWatchClient", queue: str, group: str | None, days: int, *, now: float, target_wait_s: float
 ) -> History:
     """Read a queue's and its group's last days.

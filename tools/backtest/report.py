@@ -8,9 +8,9 @@ from pathlib import Path
 import htpy as h
 from markupsafe import Markup
 
-from tools.backtest.charts import Point, columns, cost_against_lateness, front, over_time
 from tools.backtest.conditions import MINUTE_S
 from tools.backtest.policies import FORESEEING, POLICIES, label
+from tools.backtest.report_charts import Point, columns, cost_against_lateness, front, over_time
 from tools.backtest.runs import Run
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")

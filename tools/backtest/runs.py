@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tools.backtest.conditions import Conditions
-from tools.backtest.queues import Floats
+from tools.backtest.simulated_queue import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ import numpy as np
 
 from sluice.model.observed import GroupReading
 from tools.backtest.conditions import MINUTE_S, Conditions
-from tools.backtest.draws import draws
-from tools.backtest.group import Group
-from tools.backtest.queues import Waits, Work, queue_for
+from tools.backtest.random_draws import normal_draws
 from tools.backtest.runs import Run, Timeline
+from tools.backtest.simulated_group import Group
+from tools.backtest.simulated_queue import Waits, Work, queue_for
 from tools.backtest.traces import Trace
 
 # Traces begin on a Monday at 00:00 UTC, so that policies which know of days see whole ones.
@@ -56,7 +56,7 @@ class Sight:
         self._group = group
         self._noise = conditions.count_noise
         self._max_size = conditions.max_size
-        self._draws = draws(conditions.seed + 1)
+        self._draws = normal_draws(conditions.seed + 1)
         self._drawn = 0
 
     @property

@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tools import compiled
 from tools.backtest.conditions import Conditions
-from tools.backtest.kept import Kept
+from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
 from tools.backtest.policies import FORESEEING, label, make
+from tools.backtest.result_cache import ResultCache
 from tools.backtest.runs import NO_TIMELINE, Run
-from tools.backtest.shapes import SECONDS_PER_MESSAGE, SHAPES, shape
 from tools.backtest.simulator import simulate
 from tools.backtest.traces import Trace, TraceError, read, roughened
 from tools.backtest.workers import begin
@@ -98,27 +98,27 @@ def settings(name: str) -> list[str]:
     return specs
 
 
-def run_tasks(tasks: Sequence[Task], jobs: int | None = None, kept: Kept | None = None) -> list[Run]:
+def run_tasks(tasks: Sequence[Task], jobs: int | None = None, cache: ResultCache | None = None) -> list[Run]:
     """Do every run, on all cores and with a progress bar; results in the tasks' order.
 
     Args:
         tasks: the runs.
         jobs: processes; as many as there are cores, by default. One: in this process.
-        kept: where runs of figures alone are looked for first, and kept as soon as they are made.
+        cache: earlier runs; used and added to for tasks of figures alone.
     """
     for spec in {task.spec for task in tasks}:
         make(spec)  # all are understood before the first takes its time
     runs: dict[int, Run] = {}
-    if kept is not None:
+    if cache is not None:
         found = {
-            i: kept.find(task.trace, task.spec, task.conditions) for i, task in enumerate(tasks) if task.figures_only
+            i: cache.find(task.trace, task.spec, task.conditions) for i, task in enumerate(tasks) if task.figures_only
         }
         runs = {index: run for index, run in found.items() if run is not None}
     left = [index for index in range(len(tasks)) if index not in runs]
     for place, run in _done([tasks[index] for index in left], min(jobs or os.cpu_count() or 1, len(left))):
         task = tasks[left[place]]
-        if kept is not None and task.figures_only:
-            kept.add(task.trace, task.spec, run)
+        if cache is not None and task.figures_only:
+            cache.add(task.trace, task.spec, run)
         runs[left[place]] = run
     return [runs[index] for index in range(len(tasks))]
 
@@ -167,7 +167,7 @@ def workloads(folder: Path, seed: int) -> list[tuple[Trace, float]]:
     Raises:
         TraceError: the folder's files cannot be used.
     """
-    found = [(shape(name, seed), SECONDS_PER_MESSAGE[name]) for name in SHAPES]
+    found = [(generated_trace(name, seed), SECONDS_PER_MESSAGE[name]) for name in SHAPES]
     path = folder / EXPERIMENTS
     if not path.exists():
         return found

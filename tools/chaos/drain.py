@@ -2,7 +2,7 @@
 
 Faults end at a seeded moment; then everything must come to its end by sweeps. What must hold, whatever happens:
 
-    an instance is released by us only when its consumer is done, its deadline has passed, or a person said so
+    an instance is released by us only when its consumer is done, its deadline has passed, or an operator asked for it
     no drain is on record as done while its consumer works
     no heartbeat comes after the deadline
     a hook times out on a working consumer only where faults kept heartbeats away
@@ -24,9 +24,10 @@ from sluice.memory import Call
 from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import RELEASE_OWED, UNDER_WAY, DrainState, HookAction, HookResult
 from sluice.model.observed import Lifecycle
-from tools.chaos._drain_world import LAUNCH_HOOK, REPEAT_S, SKEW_S, STALL_S, SWEEP_S, TALK_S, Chances, Scene, World
-from tools.chaos._stage import START
+from tools.chaos.drain_scene import LAUNCH_HOOK, REPEAT_S, SKEW_S, STALL_S, SWEEP_S, TALK_S, Chances, Scene
+from tools.chaos.drain_world import World
 from tools.chaos.report import Report
+from tools.chaos.stage import START
 
 PROMPT_S = 420.0  # the longest pause between two stops, the grace of an intent, a sweep, a command's delivery, twice
 HEARD_S = REPEAT_S + 2 * SWEEP_S + 30.0  # from a word to what the sweep makes of it, once nothing fails
@@ -77,7 +78,7 @@ class Judge:
         world, silence_s = self._world, self._world.policy.silence_s
         heard_at = world.delivered_at.get(instance_id, -1.0)
         draining = heard_at > world.waiting_since.get(instance_id, world.now) + 2 * SKEW_S + 1.0
-        early = instance_id not in world.let_go and world.now < deadline_at - 2 * SKEW_S
+        early = instance_id not in world.released_by_operator and world.now < deadline_at - 2 * SKEW_S
         if silence_s is not None and draining and early and world.now < heard_at + silence_s - 2 * STALL_S - SKEW_S:
             world.violate(f"{instance_id}: given up for silent though it has spoken")
 
@@ -101,7 +102,7 @@ class Judge:
         """Whether an instance's release interrupts nobody, or was ordered, or is due."""
         world = self._world
         done = not world.consumers[instance_id].working
-        return done or instance_id in world.let_go or world.now >= self._deadline_of(instance_id)
+        return done or instance_id in world.released_by_operator or world.now >= self._deadline_of(instance_id)
 
     def _deadline_of(self, instance_id: str) -> float:
         """The earliest that an instance's deadline can truly be."""
@@ -120,7 +121,7 @@ class Judge:
             return
         if world.waiting_since.get(instance_id) is None and world.hook_removed:
             return  # nothing was left to hold it
-        if instance_id in world.let_go or at >= self._deadline_of(instance_id):
+        if instance_id in world.released_by_operator or at >= self._deadline_of(instance_id):
             return
         world.counts["timed out"] += 1
         timeout_s = world.policy.hook_timeout_s
@@ -171,11 +172,11 @@ class Judge:
                 world.violate(f"{instance.id}: protected long after its last word")
 
     def release_retained(self) -> None:
-        """A person has seen enough of what was kept."""
+        """An operator has seen enough of what was kept."""
         world = self._world
         for drain in world.truth.ledger.drains.drains(world.fleet.name):
             if drain.state is DrainState.RETAINED:
-                world.release(drain.instance_id)
+                world.cloud.release(drain.instance_id)
 
     def check_all_over(self) -> None:
         """At the end nobody waits and every drain is released."""
@@ -198,7 +199,7 @@ class Judge:
 
 def build(seed: int) -> World:
     """The world of a seed: from calm (one in five: nothing fails) to very bad."""
-    rng = Random(seed)  # noqa: S311 - a story must be told again the same from its seed; nothing here is secret
+    rng = Random(seed)  # noqa: S311 - a story must be the same again from its seed; nothing here is secret
     via = rng.choice((DrainVia.SSM, DrainVia.SSM, DrainVia.SELF))
     policy = DrainPolicy(via=via, **rng.choice(POLICIES))
     badness = rng.choice((0.0, 0.3, 1.0, 1.0, 2.0))
@@ -240,12 +241,12 @@ def _size(rng: Random) -> int:
 def run(seed: int) -> Report:
     """Play one seed to its end."""
     for logger in (app.logger, operator_app.logger):
-        logger.setLevel("CRITICAL")  # the story is told here
+        logger.setLevel("CRITICAL")  # the story is kept here
     sys.setrecursionlimit(max(DEEP, sys.getrecursionlimit()))
     world = build(seed)
     judge = Judge(world)
     world.tell(f"seed {seed}: {world.policy!r}, {world.chances!r}, {world.scene!r}")
-    world.after(world.rng.uniform(0, SWEEP_S), world.sweep)
+    world.after(world.rng.uniform(0, SWEEP_S), world.cloud.sweep)
     for _ in range(world.rng.randint(1, 5)):
         world.after(world.rng.uniform(0, 400), world.scale_in)
     if world.scene.warm_pool or world.scene.launch_hook:
@@ -254,7 +255,7 @@ def run(seed: int) -> Report:
     if world.scene.size >= MANY:
         world.after(world.rng.uniform(60, 120), world.empty)
     if world.happens(world.chances.operator):
-        world.after(world.rng.uniform(50, 600), world.operate)
+        world.after(world.rng.uniform(50, 600), world.cloud.operate)
     if world.happens(world.chances.hook_removed * 0.3):
         world.after(world.rng.uniform(50, 600), world.remove_hook)
     end_at = world.quiet_at + 2 * world.policy.deadline_s + NO_ACTION_KEPT_S + RETENTION_CHECK_S + TALK_S + 10 * SWEEP_S

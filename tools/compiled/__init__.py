@@ -49,9 +49,9 @@ MODULES = (
     "sluice.planning.explanation",
     "sluice.planning.limits",
     "sluice.planning.planner",
-    "tools.backtest.draws",
-    "tools.backtest.queues",
-    "tools.backtest.group",
+    "tools.backtest.random_draws",
+    "tools.backtest.simulated_queue",
+    "tools.backtest.simulated_group",
     "tools.backtest.simulator",
     "tools.backtest.policies.sluice",
 )

@@ -12,16 +12,16 @@ from rich.console import Console
 from rich.table import Table
 
 from sluice.model.redriving import JobState
-from tools.demo import page, picture
+from tools.demo import page, timeline
 from tools.demo.acts import ACTS, Story
 from tools.demo.audit import Audit, lost, percentile, waits
+from tools.demo.environment import FLEET, DemoEnvironment, running_environment
 from tools.demo.settings import DemoSettings
-from tools.demo.show import Show
-from tools.demo.stage import FLEET, Stage, set_up
-from tools.demo.watch import Watcher
-from tools.demo.work import WorkLog
+from tools.demo.terminal import TerminalView
+from tools.demo.watcher import Watcher
+from tools.demo.work_log import WorkLog
+from tools.order_traffic import FrontEnd, Traffic
 from tools.sandbox.sandbox import ROOT
-from tools.story.traffic import FrontEnd, Traffic
 
 OUTPUT = ROOT / "build/demo"
 
@@ -42,13 +42,13 @@ def main(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
     console = Console()
     settings = DemoSettings()
     _print_settings(console, settings)
-    with performed(console, settings, output / "state") as story:
+    with run_story(console, settings, output / "state") as story:
         audit = audit_of(story)
         story_waits = waits(story.traffic.sent, story.watcher.work.started(), story.outage_acts)
     failures = audit.failures(len(story.poison))
-    seen = story.watcher.seen
-    figure = picture.draw(seen.samples, story.spans, story_waits, settings.target_wait_s)
-    svg = picture.save(figure, output / "timeline.png")
+    seen = story.watcher.observations
+    figure = timeline.draw(seen.samples, story.spans, story_waits, settings.target_wait_s)
+    svg = timeline.save(figure, output / "timeline.png")
     text = page.render(
         svg=svg,
         figures=audit.as_dict(),
@@ -65,34 +65,34 @@ def main(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
 
 
 @contextmanager
-def performed(console: Console, settings: DemoSettings, state: Path) -> Iterator[Story]:
-    """Set the stage, tell the story, and hold the stage until the block ends.
+def run_story(console: Console, settings: DemoSettings, state: Path) -> Iterator[Story]:
+    """Set the environment, tell the story, and hold the environment until the block ends.
 
     Args:
         console: where it is told.
         settings: the demo's short settings.
         state: folder for logs and the database, emptied first.
     """
-    with Show(console, [act.title for act in ACTS], settings.target_wait_s) as show, ExitStack() as stack:
-        stage = stack.enter_context(set_up(settings, show.say, state))
-        traffic = stack.enter_context(Traffic(FrontEnd(stage.front_end_url)))
-        work = WorkLog(stage.work_log, lambda: traffic.sent)
-        watcher = stack.enter_context(watch(stage, work))
-        show.watching(watcher.seen)
-        story = Story(stage, traffic, watcher, show)
-        story.tell()
+    with TerminalView(console, [act.title for act in ACTS], settings.target_wait_s) as view, ExitStack() as stack:
+        demo = stack.enter_context(running_environment(settings, view.say, state))
+        traffic = stack.enter_context(Traffic(FrontEnd(demo.front_end_url)))
+        work = WorkLog(demo.work_log, lambda: traffic.sent)
+        watcher = stack.enter_context(watch(demo, work))
+        view.observe(watcher.observations)
+        story = Story(demo, traffic, watcher, view)
+        story.run()
         yield story
 
 
-def watch(stage: Stage, work: WorkLog) -> Watcher:
-    """A watcher of the stage's fleet."""
+def watch(demo: DemoEnvironment, work: WorkLog) -> Watcher:
+    """A watcher of the environment's fleet."""
     return Watcher(
-        stage.ports,
+        demo.ports,
         work,
         fleet=FLEET,
-        queue_url=stage.orders["QueueUrl"],
-        dead_letter_url=stage.orders["DeadLetterQueueUrl"],
-        group=stage.orders["GroupName"],
+        queue_url=demo.orders["QueueUrl"],
+        dead_letter_url=demo.orders["DeadLetterQueueUrl"],
+        group=demo.orders["GroupName"],
     )
 
 
@@ -101,18 +101,18 @@ def audit_of(story: Story) -> Audit:
     now = time.time()
     sent = story.traffic.sent
     work = story.watcher.work
-    stored = story.stage.stored_ids()
+    stored = story.demo.stored_ids()
     counted = [one.wait_s for one in waits(sent, work.started(), story.outage_acts) if one.counted]
-    seen = story.watcher.seen
+    seen = story.watcher.observations
     peak = max(sample.working + sample.draining for sample in seen.samples)
     return Audit(
         sent=len(sent),
         stored=len(stored & set(sent)),
         lost=len(lost(sent, stored)),
-        charged_twice=story.stage.charged_twice(),
+        charged_twice=story.demo.charged_twice(),
         quarantined=story.quarantined_count,
         redriven=sum(
-            job.sent_count for job in story.stage.ports.ledger.jobs.jobs(FLEET) if job.state is not JobState.STOPPED
+            job.sent_count for job in story.demo.ports.ledger.jobs.jobs(FLEET) if job.state is not JobState.STOPPED
         ),
         drains=len(set(work.drained()) - story.killed),
         interrupted=sum(1 for one in work.open() if one.instance not in story.killed),

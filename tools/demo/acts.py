@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.model.redriving import FailureGroup, JobState, RedriveJob
-from tools.demo.picture import ActSpan
+from tools.demo.environment import FLEET, LONG_SKU, DemoEnvironment
 from tools.demo.settings import DemoSettings
-from tools.demo.show import Show
-from tools.demo.stage import FLEET, LONG_SKU, Stage
-from tools.demo.watch import Watcher
-from tools.demo.widget import button
-from tools.story.traffic import Traffic
+from tools.demo.terminal import TerminalView
+from tools.demo.timeline import ActSpan
+from tools.demo.watcher import Watcher
+from tools.demo.widget_buttons import button
+from tools.order_traffic import Traffic
 
 STEADY_SKUS = ("tea-green", "cup-small")
 UNKNOWN = (("tea-oolong", 3), ("teapot-glass", 3))
@@ -30,10 +30,10 @@ class StoryError(RuntimeError):
 class Story:
     """One telling: what it acts on, and what it remembers for the audit."""
 
-    stage: Stage
+    demo: DemoEnvironment
     traffic: Traffic
     watcher: Watcher
-    show: Show
+    view: TerminalView
     spans: list[ActSpan] = field(default_factory=list)
     killed: set[str] = field(default_factory=set)  # instances killed on purpose
     poison: list[str] = field(default_factory=list)
@@ -46,37 +46,37 @@ class Story:
     @property
     def settings(self) -> DemoSettings:
         """The demo's short settings."""
-        return self.stage.settings
+        return self.demo.settings
 
     @property
     def outage_acts(self) -> set[int]:
         """Numbers of the acts in which the database was down."""
         return {span.number for span in self.spans if span.outage}
 
-    def tell(self) -> None:
+    def run(self) -> None:
         """Tell every act in order."""
         for number, act in enumerate(ACTS, start=1):
             with self._act(number, act):
                 act.run(self)
         self.traffic.at(0)
-        self.show.done()
+        self.view.done()
 
     @contextmanager
     def _act(self, number: int, act: "Act") -> Iterator[None]:
         began_at = time.time()
-        self.show.act(number, act.title)
+        self.view.act(number, act.title)
         self.traffic.act(number)
         yield
         self.spans.append(ActSpan(number, act.title, began_at, time.time(), act.outage))
 
-    def stay(self, seconds: float) -> None:
+    def wait_s(self, seconds: float) -> None:
         """Let the story run on as it is."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(0.25)
-            self.show.say_decisions()
+            self.view.say_decisions()
 
-    def until(self, what: str, condition: Callable[[], bool]) -> None:
+    def wait_until(self, what: str, condition: Callable[[], bool]) -> None:
         """Wait for something to happen.
 
         Raises:
@@ -87,27 +87,27 @@ class Story:
             if time.monotonic() > deadline:
                 raise StoryError(f"waited {PATIENCE_S:g} s in vain for: {what}")
             time.sleep(0.25)
-            self.show.say_decisions()
+            self.view.say_decisions()
 
     # --- questions that the acts ask ---
 
     def working_count(self) -> int:
         """Instances in service."""
-        last = self.watcher.seen.last
+        last = self.watcher.observations.last
         return last.working if last else 0
 
     def instances_count(self) -> int:
         """Instances of any state."""
-        last = self.watcher.seen.last
+        last = self.watcher.observations.last
         return last.working + last.launching + last.draining if last else 0
 
     def instances(self) -> set[str]:
         """Ids of the group's instances now, of any state."""
-        return {instance.id for instance in self.stage.ports.group.read(self.stage.orders["GroupName"]).instances}
+        return {instance.id for instance in self.demo.ports.group.read(self.demo.orders["GroupName"]).instances}
 
     def backlog(self) -> int:
         """Orders in the queue, those being worked on included; many before anything was seen."""
-        last = self.watcher.seen.last
+        last = self.watcher.observations.last
         return last.backlog if last else 1
 
     def unstarted(self) -> int:
@@ -117,7 +117,7 @@ class Story:
 
     def quarantined(self) -> int:
         """Orders in quarantine now."""
-        return sum(group.count for group in self.stage.ports.ledger.failure_groups.failure_groups(FLEET))
+        return sum(group.count for group in self.demo.ports.ledger.failure_groups.failure_groups(FLEET))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,47 +132,47 @@ class Act:
 def steady(story: Story) -> None:
     """A few orders a second wake the fleet from zero."""
     story.traffic.at(story.settings.steady_per_s)
-    story.until("a consumer in service", lambda: story.working_count() >= 1)
-    story.stay(10)
+    story.wait_until("a consumer in service", lambda: story.working_count() >= 1)
+    story.wait_s(10)
 
 
 def burst(story: Story) -> None:
     """Twenty times as many for some seconds; the fleet scales out, and in again once they are done."""
     settings = story.settings
     story.traffic.at(settings.steady_per_s * settings.burst_factor)
-    story.stay(settings.burst_s)
+    story.wait_s(settings.burst_s)
     story.traffic.at(settings.steady_per_s)
-    story.until("the burst to be worked off", lambda: story.unstarted() <= settings.steady_per_s * 2)
-    peak = max(sample.working for sample in story.watcher.seen.samples)
-    story.show.say(f"The burst is worked off: {peak} consumers at the most")
-    story.until("the fleet to have scaled in", lambda: story.working_count() < peak)
+    story.wait_until("the burst to be worked off", lambda: story.unstarted() <= settings.steady_per_s * 2)
+    peak = max(sample.working for sample in story.watcher.observations.samples)
+    story.view.say(f"The burst is worked off: {peak} consumers at the most")
+    story.wait_until("the fleet to have scaled in", lambda: story.working_count() < peak)
 
 
 def outage(story: Story) -> None:
     """The database goes down; orders wait in the queue, and none is burnt into the dead-letter queue."""
-    process = story.stage.admin("lock", "--seconds", f"{story.settings.outage_s:g}")
-    story.show.say("The database is down: its write lock is held by another")
-    story.stay(story.settings.outage_s)
+    process = story.demo.admin("lock", "--seconds", f"{story.settings.outage_s:g}")
+    story.view.say("The database is down: its write lock is held by another")
+    story.wait_s(story.settings.outage_s)
     _, error = process.communicate()
     if process.returncode != 0:
         raise StoryError(f"the outage could not be staged: {error.strip()}")
     waiting = story.backlog()
-    story.show.say(f"The database is back; {waiting} orders waited in the queue")
-    story.until("what waited to be worked off", lambda: story.backlog() <= story.settings.steady_per_s * 4)
+    story.view.say(f"The database is back; {waiting} orders waited in the queue")
+    story.wait_until("what waited to be worked off", lambda: story.backlog() <= story.settings.steady_per_s * 4)
 
 
 def crash(story: Story) -> None:
     """One consumer dies in the middle of an order: SQS delivers it again, the group replaces the instance."""
-    story.until("a consumer at work", lambda: bool(_at_work(story)))
+    story.wait_until("a consumer at work", lambda: bool(_at_work(story)))
     victim = _at_work(story)[-1]
     story.killed.add(victim.instance)
-    story.stage.sandbox.admin("POST", f"instances/{victim.instance}/kill")
-    story.show.say(f"{victim.instance} is killed in the middle of order {str(victim.order_id)[:8]}")
-    story.until(
+    story.demo.sandbox.admin("POST", f"instances/{victim.instance}/kill")
+    story.view.say(f"{victim.instance} is killed in the middle of order {str(victim.order_id)[:8]}")
+    story.wait_until(
         "the interrupted order to be stored",
-        lambda: victim.order_id is None or story.stage.is_stored(victim.order_id),
+        lambda: victim.order_id is None or story.demo.is_stored(victim.order_id),
     )
-    story.show.say(f"Order {str(victim.order_id)[:8]} was delivered again and is stored, once")
+    story.view.say(f"Order {str(victim.order_id)[:8]} was delivered again and is stored, once")
 
 
 def _at_work(story: Story) -> list[Any]:
@@ -184,39 +184,39 @@ def poison(story: Story) -> None:
 
     Beside them an instance is told to go in the midst of a long order: it goes when that is done, and not before.
     """
-    told_at = _end_in_the_midst(story)
+    terminated_at = _end_in_the_midst(story)
     for sku, count in UNKNOWN:
         story.poison += [story.traffic.place(sku, poison=True) for _ in range(count)]
-    story.show.say(f"{len(story.poison)} orders ask for {' and '.join(sku for sku, _ in UNKNOWN)}, which nobody sells")
-    story.until("all of them to be quarantined", lambda: story.quarantined() == len(story.poison))
+    story.view.say(f"{len(story.poison)} orders ask for {' and '.join(sku for sku, _ in UNKNOWN)}, which nobody sells")
+    story.wait_until("all of them to be quarantined", lambda: story.quarantined() == len(story.poison))
     story.quarantined_count = story.quarantined()
-    _wait_for_the_end(story, told_at)
-    for group in story.stage.ports.ledger.failure_groups.failure_groups(FLEET):
-        story.show.say(f"Quarantined: {group.count} with cause {group.cause!r}")
+    _wait_for_the_end(story, terminated_at)
+    for group in story.demo.ports.ledger.failure_groups.failure_groups(FLEET):
+        story.view.say(f"Quarantined: {group.count} with cause {group.cause!r}")
 
 
 def _end_in_the_midst(story: Story) -> float:
     """Place the long order, wait until work on it has begun, and end that instance; when that was."""
     seconds = story.settings.long_work_s
-    story.stage.run_admin("stock", LONG_SKU, "--price-cents", "90000", "--count", "10")
+    story.demo.run_admin("stock", LONG_SKU, "--price-cents", "90000", "--count", "10")
     story.long_order = story.traffic.place(LONG_SKU)
-    story.until("the long order to be begun", lambda: bool(_working_on(story, story.long_order)))
+    story.wait_until("the long order to be begun", lambda: bool(_working_on(story, story.long_order)))
     (begun,) = _working_on(story, story.long_order)
     story.long_instance = begun.instance
-    story.stage.terminate(begun.instance)
-    story.show.say(f"{begun.instance} is told to go in the midst of an order of {seconds:g} s")
+    story.demo.terminate(begun.instance)
+    story.view.say(f"{begun.instance} is told to go in the midst of an order of {seconds:g} s")
     return time.monotonic()
 
 
-def _wait_for_the_end(story: Story, told_at: float) -> None:
+def _wait_for_the_end(story: Story, terminated_at: float) -> None:
     """The long order is finished by the very instance that was told to go, and then that goes."""
-    story.until("the long order to be stored", lambda: story.stage.worked_by(story.long_order) is not None)
-    worked_by = story.stage.worked_by(story.long_order)
+    story.wait_until("the long order to be stored", lambda: story.demo.worked_by(story.long_order) is not None)
+    worked_by = story.demo.worked_by(story.long_order)
     if worked_by != story.long_instance:
         raise StoryError(f"the long order was finished by {worked_by}, not by {story.long_instance}")
-    story.until("its instance to go", lambda: story.long_instance not in story.instances())
-    story.drained_order_s = time.monotonic() - told_at
-    story.show.say(
+    story.wait_until("its instance to go", lambda: story.long_instance not in story.instances())
+    story.drained_order_s = time.monotonic() - terminated_at
+    story.view.say(
         f"{story.long_instance} finished its order under drain, and is gone after {story.drained_order_s:.0f} s"
     )
 
@@ -226,23 +226,23 @@ def _working_on(story: Story, order_id: str) -> list[Any]:
 
 
 def press(story: Story, group: FailureGroup) -> None:
-    """Press the widget's redrive button of a failure group."""
-    action = button(story.stage.widget(), failure_group=group.id, dry_run=False)
-    story.show.say(f"The widget's button is pressed for {group.cause!r}")
-    story.stage.invoke(action.endpoint, action.event)
+    """ButtonCall the widget's redrive button of a failure group."""
+    action = button(story.demo.widget(), failure_group=group.id, dry_run=False)
+    story.view.say(f"The widget's button is pressed for {group.cause!r}")
+    story.demo.invoke(action.endpoint, action.event)
 
 
 def stopped_jobs(story: Story) -> list[RedriveJob]:
     """Redrives that did not come to their end."""
-    return [job for job in story.stage.ports.ledger.jobs.jobs(FLEET) if job.state is JobState.STOPPED]
+    return [job for job in story.demo.ports.ledger.jobs.jobs(FLEET) if job.state is JobState.STOPPED]
 
 
 def redrive(story: Story) -> None:
     """A redrive before the fix stops within its canary; then the catalogue is mended, and all of it goes back."""
-    ledger = story.stage.ports.ledger
+    ledger = story.demo.ports.ledger
     first = ledger.failure_groups.failure_groups(FLEET)[0]
     press(story, first)
-    story.until(
+    story.wait_until(
         "the redrive to stop by itself",
         lambda: (
             any(job.state is JobState.STOPPED for job in ledger.jobs.jobs(FLEET))
@@ -251,25 +251,25 @@ def redrive(story: Story) -> None:
     )
     stopped = next(job for job in ledger.jobs.jobs(FLEET) if job.state is JobState.STOPPED)
     story.canary_count = stopped.sent_count
-    story.show.say(f"Nothing is mended yet: it stopped after {stopped.sent_count} of {stopped.selected_count}")
+    story.view.say(f"Nothing is mended yet: it stopped after {stopped.sent_count} of {stopped.selected_count}")
     for sku, _ in UNKNOWN:
-        story.stage.run_admin("stock", sku, "--price-cents", "990", "--count", "1000")
-    story.show.say("A fix is deployed: the items are in the catalogue")
+        story.demo.run_admin("stock", sku, "--price-cents", "990", "--count", "1000")
+    story.view.say("A fix is deployed: the items are in the catalogue")
     for group in ledger.failure_groups.failure_groups(FLEET):
         press(story, group)
-    story.until("every poison order to be stored", lambda: all(map(story.stage.is_stored, story.poison)))
-    story.until("the quarantine to be empty", lambda: story.quarantined() == 0)
-    story.show.say("Every poison order is stored, the quarantine is empty")
+    story.wait_until("every poison order to be stored", lambda: all(map(story.demo.is_stored, story.poison)))
+    story.wait_until("the quarantine to be empty", lambda: story.quarantined() == 0)
+    story.view.say("Every poison order is stored, the quarantine is empty")
 
 
 def to_zero_and_back(story: Story) -> None:
     """Traffic ends: the fleet drains to nothing. A late order wakes it."""
     story.traffic.at(0)
-    story.until("the fleet to drain to zero", lambda: story.instances_count() == 0 and story.unstarted() == 0)
-    story.show.say("The fleet is at zero; a late order comes")
+    story.wait_until("the fleet to drain to zero", lambda: story.instances_count() == 0 and story.unstarted() == 0)
+    story.view.say("The fleet is at zero; a late order comes")
     order_id = story.traffic.place(STEADY_SKUS[0])
-    story.until("the late order to be stored", lambda: story.stage.is_stored(order_id))
-    story.show.say("The late order woke the fleet and is stored")
+    story.wait_until("the late order to be stored", lambda: story.demo.is_stored(order_id))
+    story.view.say("The late order woke the fleet and is stored")
 
 
 ACTS = (

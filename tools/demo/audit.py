@@ -4,8 +4,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from tools.demo.picture import Wait
-from tools.story.traffic import Sent
+from tools.demo.timeline import Wait
+from tools.order_traffic import Sent
 
 
 @dataclass(frozen=True, slots=True)

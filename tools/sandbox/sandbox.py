@@ -22,8 +22,8 @@ from typing import Any, Self
 import boto3
 import botocore.config
 
+from tools.sam_cli import SAM, SAM_TIMEOUT_S, SamError, build_template, sam
 from tools.sandbox.emulator.settings import CALLS_ENV, INSTANCES_ENV, SETTINGS_ENV, Settings
-from tools.story.sam import SAM, SAM_TIMEOUT_S, SamError, build_template, sam
 
 ROOT = Path(__file__).resolve().parents[2]
 EMULATOR_PYTHON = ROOT / ".envs/emulator/bin/python"

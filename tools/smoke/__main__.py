@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tools.sam_cli import ROOT, SAM
 from tools.sandbox.sandbox import Sandbox, SandboxError
 from tools.smoke import cost
 from tools.smoke.account import Account, Names
@@ -23,7 +24,6 @@ from tools.smoke.removal import Left, Removal
 from tools.smoke.run import Result, remove, run
 from tools.smoke.settings import SmokeSettings
 from tools.smoke.waiting import Deadline, Interrupted, SmokeError, interruptible, undisturbed
-from tools.story.sam import ROOT, SAM
 
 OUTPUT = ROOT / "build/aws-smoke"
 SANDBOX_MINUTE_S = 6.0

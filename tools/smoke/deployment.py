@@ -9,10 +9,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tools.sam_cli import ROOT, build_template, sam
 from tools.smoke.account import TAG, Account, Names, code_of
 from tools.smoke.settings import SmokeSettings
 from tools.smoke.waiting import Deadline, SmokeError, until
-from tools.story.sam import ROOT, build_template, sam
 
 ORDERS = ROOT / "examples/orders"
 BASE = ROOT / "tools/smoke/base.yaml"

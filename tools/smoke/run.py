@@ -9,6 +9,8 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sluice.ports.errors import PortError
+from tools.order_traffic import NotAcceptedError
+from tools.sam_cli import SamError
 from tools.smoke.account import Account, Names
 from tools.smoke.deployment import Deployment, Machines, make_steps
 from tools.smoke.evidence import Audit, Timing, as_dict, gather
@@ -16,8 +18,6 @@ from tools.smoke.removal import Left, Removal
 from tools.smoke.settings import SmokeSettings
 from tools.smoke.story import act_steps, begin
 from tools.smoke.waiting import Deadline, Interrupted, SmokeError, interruptible, undisturbed
-from tools.story.sam import SamError
-from tools.story.traffic import NotAcceptedError
 
 FAILURES = (SmokeError, SamError, NotAcceptedError, PortError, ClientError, BotoCoreError, OSError)
 """What may end the story early. Anything else is a fault of this tool, and is raised once everything is deleted."""

@@ -12,10 +12,10 @@ from sluice.model.observed import Lifecycle
 from sluice.model.redriving import JobState
 from sluice.ports.errors import PortError
 from sluice.ports.stack import Ports
+from tools.order_traffic import OrderQueue, Traffic
 from tools.smoke.deployment import FLEET, Deployment
 from tools.smoke.evidence import MetricDelay
 from tools.smoke.waiting import SmokeError
-from tools.story.traffic import OrderQueue, Traffic
 
 SKUS = ("tea-green", "cup-small")
 UNKNOWN_SKU = "teapot-glass"

@@ -20,11 +20,11 @@ def test_heartbeat_is_sent_when_due_and_not_before() -> None:
     drain = a_drain(DrainState.STOPPING)  # its action began ten seconds ago
     assert advance(drain, Tick(), POLICY, NOW + 34).actions == ()
     assert advance(drain, Tick(), POLICY, NOW + 35).actions == (SendHeartbeat(HOOK),)
-    beaten = advance(drain, HeartbeatAnswered(HOOK, held=True), POLICY, NOW + 35).drain
-    assert beaten is not None
-    assert beaten.heartbeats.count == 1
-    assert advance(beaten, Tick(), POLICY, NOW + 79).actions == ()
-    assert advance(beaten, Tick(), POLICY, NOW + 80).actions == (SendHeartbeat(HOOK),)
+    renewed = advance(drain, HeartbeatAnswered(HOOK, held=True), POLICY, NOW + 35).drain
+    assert renewed is not None
+    assert renewed.heartbeats.count == 1
+    assert advance(renewed, Tick(), POLICY, NOW + 79).actions == ()
+    assert advance(renewed, Tick(), POLICY, NOW + 80).actions == (SendHeartbeat(HOOK),)
 
 
 def test_heartbeats_end_when_the_hundredth_timeout_is_over() -> None:

@@ -1,4 +1,4 @@
-"""What the drainer is sent, read: every payload shape, and clear words for what is none."""
+"""What the drainer is invoked with: every payload shape, and clear errors for what is none."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ LIFECYCLE = {
 
 def one(payload: Any) -> payloads.Notice:
     """The only notice of a payload."""
-    (notice,) = payloads.read(payload, NOW)
+    (notice,) = payloads.parse(payload, NOW)
     return notice
 
 
@@ -59,10 +59,10 @@ def test_every_drainer_event_is_read_when_it_comes_from_events() -> None:
 def test_report_is_read_when_a_consumer_speaks() -> None:
     """The group, the instance, the word, its time, and how much it has in hand."""
     event = json.loads((EVENTS / "drainer-consumer-busy.json").read_text())
-    told = one(event)
+    notice = one(event)
     at = 1_795_511_550.0
-    assert told == ReportNotice("orders-consumers", Report("i-0c0ffee1234567890", ConsumerStatus.BUSY, at, 3))
-    assert one({"Records": [{"body": json.dumps(event)}]}) == told, "by a queue, in batches"
+    assert notice == ReportNotice("orders-consumers", Report("i-0c0ffee1234567890", ConsumerStatus.BUSY, at, 3))
+    assert one({"Records": [{"body": json.dumps(event)}]}) == notice, "by a queue, in batches"
 
 
 def test_report_is_refused_when_it_says_nothing_known() -> None:
@@ -172,7 +172,7 @@ def test_test_notification_is_swallowed_when_it_comes_in_any_shape() -> None:
 def test_batch_is_read_as_far_as_it_goes_when_some_records_are_broken() -> None:
     """One unreadable record does not cost the others."""
     records = [{"body": "not JSON"}, {"body": json.dumps(LIFECYCLE)}, {"body": "[]"}]
-    assert [type(notice) for notice in payloads.read({"Records": records}, NOW)] == [HookNotice]
+    assert [type(notice) for notice in payloads.parse({"Records": records}, NOW)] == [HookNotice]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_batch_is_read_as_far_as_it_goes_when_some_records_are_broken() -> None:
 def test_payload_is_refused_in_words_when_nothing_can_be_read(payload: object, words: str) -> None:
     """What is wrong is named field by field, with what would be right."""
     with pytest.raises(PayloadError) as caught:
-        payloads.read(payload, NOW)
+        payloads.parse(payload, NOW)
     assert words in str(caught.value)
 
 

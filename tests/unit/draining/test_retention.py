@@ -25,7 +25,7 @@ from tests.support.drains import HOOK, ID, KEEPS, NOW, OUR_HOOK, POLICY, a_drain
 
 
 def test_failed_drain_is_kept_when_the_group_allows_it() -> None:
-    """Past its deadline the action is abandoned; the group keeps the instance until a person lets it go."""
+    """Past its deadline the action is abandoned; the group keeps the instance until an operator releases it."""
     drain = a_drain(DrainState.STOPPING, deadline_at=NOW)
     expired = advance(drain, Tick(retains=True), KEEPS, NOW)
     assert expired.drain is not None

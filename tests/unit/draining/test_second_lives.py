@@ -121,14 +121,14 @@ def test_released_instance_is_probed_at_once_when_a_reading_only_lacked_it() -> 
 
 
 def test_heartbeat_answered_late_does_not_reopen_when_the_drain_was_released() -> None:
-    """An ordinary heartbeat that held, told after the release, is no probe."""
+    """An ordinary heartbeat that held, answered after the release, is no probe."""
     drain = a_drain(DrainState.RELEASED)
     assert advance(drain, HeartbeatAnswered(HOOK, held=True), POLICY, NOW) == DrainStep(drain)
 
 
 @pytest.mark.parametrize("state", [DrainState.NOTICED, DrainState.STOPPING])
 def test_operators_release_stands_for_the_deadline_when_under_way(state: DrainState) -> None:
-    """A person's word: expired now, completed by instance id, whatever token is on record."""
+    """An operator's request: expired now, completed by instance id, whatever token is on record."""
     step = advance(a_drain(state), OperatorRelease("orders", OUR_HOOK), POLICY, NOW)
     assert step.drain is not None
     assert (step.drain.state, step.drain.deadline_at) == (DrainState.EXPIRED, NOW)

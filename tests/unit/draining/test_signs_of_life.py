@@ -36,9 +36,9 @@ def test_self_drain_asks_nothing_and_completes_only_at_the_deadline() -> None:
     assert began.drain is not None
     assert (began.drain.state, began.actions) == (DrainState.STOPPING, ())
     assert advance(began.drain, Tick(), SELF, NOW + 45).actions == (SendHeartbeat(HOOK),)
-    beaten = changed(began.drain, heartbeats=Heartbeats(NOW + 890))
-    assert advance(beaten, Tick(), SELF, NOW + 899).actions == ()
-    assert advance(beaten, Tick(), SELF, NOW + 900).actions == (CompleteHook(HOOK),)
+    renewed = changed(began.drain, heartbeats=Heartbeats(NOW + 890))
+    assert advance(renewed, Tick(), SELF, NOW + 899).actions == ()
+    assert advance(renewed, Tick(), SELF, NOW + 900).actions == (CompleteHook(HOOK),)
 
 
 def test_self_drain_is_released_when_the_instance_has_gone_on() -> None:

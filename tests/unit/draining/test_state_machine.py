@@ -1,100 +1,19 @@
 """The drain's table: every pair of state and event, and the diagram that is drawn of it."""
 
-from dataclasses import replace
-
 import pytest
 
 from sluice.draining.events import (
-    CommandReported,
-    CompletionAnswered,
-    DrainReported,
     Event,
     EventKind,
-    FoundInService,
-    FoundPoolWaiting,
-    FoundRetained,
-    FoundWaiting,
-    HeartbeatAnswered,
-    InstanceGone,
-    MachineEnded,
-    MessagesInFlight,
-    OperatorRelease,
-    SpotInterruption,
-    StopNotAccepted,
-    StopSent,
-    Terminating,
-    TerminationAnswered,
-    Tick,
 )
 from sluice.draining.state_machine import TABLE, StateOrNone, advance, kind_of
 from sluice.model.draining import (
-    CommandStatus,
-    Drain,
-    DrainOutcome,
-    DrainState,
     DrainStep,
-    Retention,
-    SignsOfLife,
 )
-from tests.support.drains import (
-    COMMAND,
-    HOOK,
-    ID,
-    KEEPS,
-    NOW,
-    OUR_HOOK,
-    POLICY,
-    SELF,
-    WATCHED,
-    a_drain,
-)
-from tools import drawing
+from tests.support.drains import EVENTS, POLICIES, STATES, TIMES, drains_in
+from tools import state_diagrams
 
-EVENTS: tuple[Event, ...] = (
-    Terminating("orders", HOOK, NOW - 10),
-    Terminating("orders", replace(HOOK, token="token-2"), NOW, "WarmPool"),
-    SpotInterruption("orders", ID, NOW - 1),
-    FoundWaiting("orders", OUR_HOOK),
-    FoundPoolWaiting("orders", OUR_HOOK),
-    InstanceGone(None),
-    InstanceGone("Terminating:Proceed"),
-    MachineEnded(),
-    FoundRetained("orders", OUR_HOOK),
-    FoundInService(),
-    *(DrainReported(at, done) for at in (NOW - 600, NOW) for done in (True, False)),
-    *(MessagesInFlight(count) for count in (0, 7)),
-    *(TerminationAnswered(found) for found in (True, False)),
-    StopSent(1, COMMAND),
-    StopSent(7, "another"),
-    StopNotAccepted(1, "no agent"),
-    *(CommandReported(COMMAND, status) for status in CommandStatus),
-    *(CommandReported("another", status) for status in CommandStatus),
-    *(HeartbeatAnswered(HOOK, held, probe, "orders") for held in (True, False) for probe in (True, False)),
-    *(CompletionAnswered(HOOK, active) for active in (True, False)),
-    *(Tick(retains) for retains in (None, True, False)),
-    OperatorRelease("orders", OUR_HOOK),
-)
-PLACES: tuple[StateOrNone, ...] = (None, *DrainState)
-TIMES = (NOW, NOW + 60, NOW + 5_000)
-
-
-def drains_at(place: StateOrNone) -> tuple[Drain | None, ...]:
-    """Drains of a state in several conditions."""
-    if place is None:
-        return (None,)
-    return (
-        a_drain(place),
-        a_drain(place, action=None),
-        a_drain(place, hook=OUR_HOOK, command_id=None, retry_at=NOW - 1),
-        a_drain(place, outcome=DrainOutcome.GONE),
-        a_drain(place, retention=Retention(requested=True), signs=SignsOfLife(NOW - 5, 7)),
-    )
-
-
-POLICIES = (POLICY, SELF, WATCHED, KEEPS)
-
-
-PAIRS = [pytest.param(place, event, id=f"{place}-{event.kind.name}") for place in PLACES for event in EVENTS]
+PAIRS = [pytest.param(place, event, id=f"{place}-{event.kind.name}") for place in STATES for event in EVENTS]
 
 
 def test_table_covers_every_kind_when_listed() -> None:
@@ -102,8 +21,8 @@ def test_table_covers_every_kind_when_listed() -> None:
     tried = {
         kind_of(drain, event, policy, now)
         for policy in POLICIES
-        for place in PLACES
-        for drain in drains_at(place)
+        for place in STATES
+        for drain in drains_in(place)
         for event in EVENTS
         for now in TIMES
     }
@@ -113,7 +32,7 @@ def test_table_covers_every_kind_when_listed() -> None:
 @pytest.mark.parametrize(("place", "event"), PAIRS)
 def test_advance_keeps_to_the_table_when_any_event_comes(place: StateOrNone, event: Event) -> None:
     """A row leads where it says or leaves the drain where it is; no row changes nothing at all."""
-    for drain in drains_at(place):
+    for drain in drains_in(place):
         for now in TIMES:
             for policy in POLICIES:
                 transition = TABLE.get((place, kind_of(drain, event, policy, now)))
@@ -130,8 +49,8 @@ def test_advance_keeps_to_the_table_when_any_event_comes(place: StateOrNone, eve
 def test_every_target_is_reached_when_all_cases_are_played() -> None:
     """What a row says it can lead to, it does lead to: the diagram shows no arrow that never happens."""
     reached: dict[tuple[StateOrNone, EventKind], set[StateOrNone]] = {key: set() for key in TABLE}
-    for place in PLACES:
-        for drain in drains_at(place):
+    for place in STATES:
+        for drain in drains_in(place):
             for event in EVENTS:
                 for now in TIMES:
                     for policy in POLICIES:
@@ -147,12 +66,12 @@ def test_every_target_is_reached_when_all_cases_are_played() -> None:
 
 
 def test_docs_show_the_table_as_it_is_when_drawn_anew() -> None:
-    """docs/draining.md is drawn from the tables: `python -m tools.drawing` after a change."""
-    page = drawing.PAGE.read_text()
-    assert drawing.drawn(page) == page
+    """docs/draining.md is drawn from the tables: `python -m tools.state_diagrams` after a change."""
+    page = state_diagrams.PAGE.read_text()
+    assert state_diagrams.with_diagrams(page) == page
 
 
 def test_drawing_refuses_a_page_without_a_place_for_it() -> None:
     """The markers are named."""
     with pytest.raises(ValueError, match="must have"):
-        drawing.drawn("# A page")
+        state_diagrams.with_diagrams("# A page")

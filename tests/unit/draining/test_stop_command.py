@@ -88,10 +88,10 @@ def test_success_is_asked_for_again_when_the_action_may_have_lapsed() -> None:
 
 def test_success_is_asked_for_again_once_when_it_is_told_twice_and_the_action_may_have_lapsed() -> None:
     """EventBridge delivers at least once: the stop that is under way then is the new one, whose answer counts."""
-    told = CommandReported(COMMAND, CommandStatus.SUCCEEDED)
-    asked = advance(a_drain(DrainState.STOPPING, heartbeats=Heartbeats(NOW)), told, POLICY, NOW + 121)
+    reported = CommandReported(COMMAND, CommandStatus.SUCCEEDED)
+    asked = advance(a_drain(DrainState.STOPPING, heartbeats=Heartbeats(NOW)), reported, POLICY, NOW + 121)
     assert asked.drain is not None
-    assert advance(asked.drain, told, POLICY, NOW + 122) == DrainStep(asked.drain)
+    assert advance(asked.drain, reported, POLICY, NOW + 122) == DrainStep(asked.drain)
     refused = advance(asked.drain, StopNotAccepted(2, "no agent"), POLICY, NOW + 122).drain
     assert refused is not None
     assert (refused.stop.unanswered_count, refused.stop.retry_at) == (1, NOW + 132)
@@ -99,8 +99,8 @@ def test_success_is_asked_for_again_once_when_it_is_told_twice_and_the_action_ma
 
 def test_success_asks_for_nothing_when_consumers_watch_for_themselves_by_now() -> None:
     """The fleet's document was changed while the stop was under way: no further one is sent."""
-    told = CommandReported(COMMAND, CommandStatus.SUCCEEDED)
-    step = advance(a_drain(DrainState.STOPPING, heartbeats=Heartbeats(NOW)), told, SELF, NOW + 121)
+    reported = CommandReported(COMMAND, CommandStatus.SUCCEEDED)
+    step = advance(a_drain(DrainState.STOPPING, heartbeats=Heartbeats(NOW)), reported, SELF, NOW + 121)
     assert step.drain is not None
     assert (step.drain.state, step.drain.stop.command_id, step.actions) == (DrainState.STOPPING, None, ())
 
@@ -132,8 +132,8 @@ def test_completion_of_an_earlier_action_is_ignored_when_the_record_names_anothe
 def test_command_is_waited_for_when_it_may_still_begin() -> None:
     """Run Command lets a stop begin within 30 s: until then, and until its answer can be read, nothing changes."""
     drain = a_drain(DrainState.STOPPING, asked_at=NOW)
-    told = CommandReported(COMMAND, CommandStatus.PENDING)
-    assert advance(drain, told, POLICY, NOW + BEGIN_WITHIN_S - 1) == DrainStep(drain)
+    reported = CommandReported(COMMAND, CommandStatus.PENDING)
+    assert advance(drain, reported, POLICY, NOW + BEGIN_WITHIN_S - 1) == DrainStep(drain)
 
 
 def test_command_is_unknown_and_asked_again_when_it_has_not_begun() -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from tools.backtest.policies.aws import Predictive, StepScaling, TargetTracking
 from tools.backtest.policies.clairvoyant import Clairvoyant
-from tools.backtest.policies.others import Buildkite, Keda, Wpa
+from tools.backtest.policies.open_source import Buildkite, Keda, Wpa
 from tools.backtest.policies.sluice import Sluice
 from tools.backtest.policies.staffing import Fixed, Little
 from tools.backtest.simulator import Policy

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tools.backtest.conditions import MINUTE_S, Conditions
-from tools.backtest.queues import Floats, service_times
+from tools.backtest.simulated_queue import Floats, service_times
 from tools.backtest.simulator import Sight, Step
 from tools.backtest.traces import Trace, times
 

@@ -59,7 +59,7 @@ class Terminating:
 
 @dataclass(frozen=True, slots=True)
 class SpotInterruption:
-    """EC2 takes the instance back SPOT_NOTICE_S after `at`."""
+    """EC2 interrupts the Spot Instance SPOT_NOTICE_S seconds after `at`."""
 
     fleet: str
     instance_id: str
@@ -98,7 +98,7 @@ class InstanceGone:
 
 @dataclass(frozen=True, slots=True)
 class MachineEnded:
-    """EC2 has stopped or terminated the instance's machine: nothing works on it any more."""
+    """EC2 has stopped or terminated the instance's machine: no consumer runs on it any more."""
 
     kind = EventKind.MACHINE_ENDED
 
@@ -130,7 +130,7 @@ class StopSent:
 
 @dataclass(frozen=True, slots=True)
 class StopNotAccepted:
-    """Stop number `ask` was not accepted, or we do not know whether it was."""
+    """Stop number `ask` was not accepted, or it is not known whether it was."""
 
     ask: int
     reason: str
@@ -173,7 +173,7 @@ class MessagesInFlight:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatAnswered:
-    """A heartbeat was answered: `held` if the action is active; a probe's answer names the fleet."""
+    """Auto Scaling answered a heartbeat: `held` if the action is active; a probe's answer names the fleet."""
 
     hook: HookAction
     held: bool
@@ -190,7 +190,7 @@ class HeartbeatAnswered:
 
 @dataclass(frozen=True, slots=True)
 class CompletionAnswered:
-    """A completion was answered: `active` if there was an action to complete."""
+    """Auto Scaling answered a completion: `active` if there was an action to complete."""
 
     hook: HookAction
     active: bool
@@ -215,7 +215,7 @@ class TerminationAnswered:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed; `retains` says whether the group keeps abandoned instances, None if it was not looked at."""
+    """Time has passed; `retains` says whether the group keeps abandoned instances, None if that was not read."""
 
     retains: bool | None = None
     kind = EventKind.TICK

@@ -178,7 +178,7 @@ class DrainExecutor:
         raise TryLaterError(f"drain of {instance_id}: other invocations wrote its record first, {CONFLICTS_MAX} times")
 
     def _carry_out(self, fleet: Fleet, action: SendHeartbeat | CompleteHook | TerminateInstance) -> Event | None:
-        """Do one thing to the world; its answer as an event, None if it failed and is due again at the next tick."""
+        """Carry out one action; its answer as an event, None if it failed and is due again at the next tick."""
         match action:
             case SendHeartbeat(hook, probe):
                 try:

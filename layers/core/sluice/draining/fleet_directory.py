@@ -1,4 +1,4 @@
-"""The fleets' documents as drains need them, kept between invocations; an invalid one by its last usable version."""
+"""The fleets' documents as drains need them, kept between invocations; of an invalid one its last usable version."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ class FleetDirectory:
     _read_at: float | None = None
 
     def all(self, kept_s: float = FLEETS_KEPT_S) -> tuple[Fleet, ...]:
-        """Every fleet, as read at most `kept_s` ago; one whose document is invalid as its last usable version says.
+        """Every fleet, as read at most `kept_s` seconds ago; one with an invalid document by its last usable version.
 
         Raises what the port raises.
         """
@@ -39,7 +39,7 @@ class FleetDirectory:
         return self._fleets
 
     def managing(self, group: str) -> Fleet | None:
-        """The fleet of a group; one that is not known yet is looked up anew.
+        """The fleet of a group; the documents are read again for one that is not known yet.
 
         Raises:
             PortError: none is known, and the group may be that of a fleet whose document is invalid and whose earlier

@@ -1,4 +1,4 @@
-"""What AWS sends the drainer, read: an invocation's payload -> notices, or every word of why not.
+"""What the drainer is invoked with: parse(payload) -> notices, or a PayloadError with every problem.
 
 Payload shapes:
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-event-reference.html
@@ -7,7 +7,7 @@ Payload shapes:
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/rebalance-recommendations.html
     https://docs.aws.amazon.com/systems-manager/latest/userguide/monitoring-systems-manager-event-examples.html
 
-A consumer's own word comes as an event that it puts on the default bus: source `sluice.consumer`, detail-type
+A consumer's report is an event that the consumer puts on the default bus: source `sluice.consumer`, detail-type
 `Sluice Consumer Report`, detail `{"group": "...", "instance-id": "i-...", "state": "busy", "in-flight": 3}`.
 """
 
@@ -28,7 +28,7 @@ TEST_NOTIFICATION = "autoscaling:TEST_NOTIFICATION"
 
 @dataclass(frozen=True, slots=True)
 class HookNotice:
-    """An instance waits at a lifecycle hook; `launching` if it is on its way in."""
+    """An instance waits at a lifecycle hook: a new one if `launching`, else one that is to leave."""
 
     hook: HookAction
     at: float
@@ -38,7 +38,7 @@ class HookNotice:
 
 @dataclass(frozen=True, slots=True)
 class SpotNotice:
-    """EC2 will take a Spot instance back."""
+    """EC2 will interrupt a Spot Instance in two minutes."""
 
     instance_id: str
     at: float
@@ -46,7 +46,7 @@ class SpotNotice:
 
 @dataclass(frozen=True, slots=True)
 class RebalanceNotice:
-    """EC2 holds an interruption of a Spot instance for more likely than before."""
+    """EC2 says that a Spot Instance runs an elevated risk of interruption."""
 
     instance_id: str
     at: float
@@ -59,24 +59,24 @@ class CommandNotice:
     instance_id: str
     command_id: str
     status: CommandStatus
-    word: str  # AWS's own
+    aws_status: str  # as the event has it
 
 
 @dataclass(frozen=True, slots=True)
 class TestNotice:
-    """Auto Scaling tries whether its notifications arrive."""
+    """Auto Scaling's test of whether its notifications arrive."""
 
     __test__ = False  # not a test for pytest to collect
 
 
 @dataclass(frozen=True, slots=True)
 class SweepNotice:
-    """The schedule's minute has come."""
+    """The schedule asks for a sweep."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportNotice:
-    """A consumer says something of itself."""
+    """A consumer reports its status."""
 
     group: str
     report: Report
@@ -85,8 +85,8 @@ class ReportNotice:
 type Notice = HookNotice | SpotNotice | RebalanceNotice | CommandNotice | TestNotice | SweepNotice | ReportNotice
 
 
-def read(payload: object, now: float) -> tuple[Notice, ...]:
-    """Read an invocation's payload.
+def parse(payload: object, now: float) -> tuple[Notice, ...]:
+    """The notices in an invocation's payload.
 
     Args:
         payload: an EventBridge event, or an SNS or SQS batch of lifecycle notifications.
@@ -132,7 +132,7 @@ def _batch(records: object, now: float) -> tuple[Notice, ...]:
     problems: list[str] = []
     for index, record in enumerate(records if isinstance(records, list) else ()):
         try:
-            notices.extend(read(_message(record), now))
+            notices.extend(parse(_message(record), now))
         except PayloadError as error:
             problems += [f"Records[{index}].{problem}" for problem in error.problems]
     if not notices:
@@ -190,8 +190,8 @@ def _rebalance(detail: Mapping[str, Any], time: object, now: float) -> Notice:
 
 
 def _command(detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
-    instance_id, command_id, word = _texts(detail, "instance-id", "command-id", "status")
-    return CommandNotice(instance_id, command_id, CommandStatus.of(word), word)
+    instance_id, command_id, status = _texts(detail, "instance-id", "command-id", "status")
+    return CommandNotice(instance_id, command_id, CommandStatus.of(status), status)
 
 
 def _report(detail: Mapping[str, Any], time: object, now: float) -> Notice:
@@ -211,7 +211,7 @@ def _sweep(_detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
     return SweepNotice()
 
 
-# By detail-type: who alone sends such events, and how they are read.
+# By detail-type: the source that alone sends such events, and how they are read.
 _READERS: Mapping[str, tuple[str, Callable[[Mapping[str, Any], object, float], Notice]]] = {
     "EC2 Instance-terminate Lifecycle Action": ("aws.autoscaling", _hook),
     "EC2 Instance-launch Lifecycle Action": ("aws.autoscaling", _hook),

@@ -86,7 +86,7 @@ class DrainService:
             PortError, ExceptionGroup: as `handle`, after the other notices of a batch.
         """
         try:
-            notices = payloads.read(payload, self.now())
+            notices = payloads.parse(payload, self.now())
         except PayloadError as error:
             self.log.warning("payload is not understood and was dropped", problems=error.problems)
             return {"dropped": error.problems}
@@ -208,7 +208,7 @@ class DrainService:
     def _command_ended(self, notice: payloads.CommandNotice) -> Response:
         instance_id = notice.instance_id
         if notice.status in {CommandStatus.PENDING, CommandStatus.RUNNING}:
-            return {"ignored": f"command {notice.command_id} has not ended: {notice.word}"}
+            return {"ignored": f"command {notice.command_id} has not ended: {notice.aws_status}"}
         try:
             for fleet in self.directory.all():
                 drain = self._drain_of_command(fleet, notice)
@@ -221,7 +221,7 @@ class DrainService:
                 "a command's end could not be handled: left to the sweep", problem=str(error), instance_id=instance_id
             )
             return {"left": str(error)}
-        return {"ignored": f"command {notice.command_id} belongs to no drain under way"}
+        return {"ignored": f"no drain under way has command {notice.command_id}"}
 
     def _drain_of_command(self, fleet: Fleet, notice: payloads.CommandNotice) -> Drain | None:
         """The drain that the command belongs to, if it is this fleet's."""

@@ -225,5 +225,5 @@ def may_time_out_before_sweep(fleet: Fleet) -> bool:
 
 
 def _lease(fleet: Fleet) -> str:
-    """Beside the planner's lease, under a name that no fleet can have."""
+    """The lease's name, which no fleet can have: the planner's lease has the fleet's own."""
     return f"{fleet.name}/drains"

@@ -22,7 +22,7 @@ class Releaser:
 
     ports: Ports[DrainerLedger]
     directory: FleetDirectory
-    runner: DrainExecutor
+    executor: DrainExecutor
     log: Log
 
     def release(self, asked: object, by: str) -> Answer:
@@ -47,7 +47,7 @@ class Releaser:
         )
         event = OperatorRelease(fleet.name, our_hook(fleet, request.instance_id))
         return to_response(
-            fleet, request.instance_id, self.runner.advance_drain(fleet, request.instance_id, (event,), record)
+            fleet, request.instance_id, self.executor.advance_drain(fleet, request.instance_id, (event,), record)
         )
 
     def _check(self, fleet: Fleet, instance_id: str, record: Drain | None) -> None:

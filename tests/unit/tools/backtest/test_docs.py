@@ -10,8 +10,8 @@ import pytest
 from tools.backtest import docs, study
 from tools.backtest.conditions import Conditions
 from tools.backtest.docs import BEGIN, END, PAGE, main, peer_tasks, rewritten, world_panels
+from tools.backtest.docs_results import Case, results
 from tools.backtest.policies import make
-from tools.backtest.results import Case, results
 from tools.backtest.runs import Run
 from tools.backtest.simulator import simulate
 from tools.backtest.study import GRIDS, WORLDS, Task, settings
@@ -125,7 +125,7 @@ def test_docs_when_made_and_made_again(tmp_path: Path, monkeypatch: pytest.Monke
     """Page and pictures are written; a second time nothing is simulated but the picture of a crowd."""
     traffic = Trace("flash-crowd", np.random.default_rng(1).poisson(20.0, 60).astype(np.int64))
     monkeypatch.setattr(docs, "workloads", lambda folder, seed: [(traffic, 10.0)])
-    monkeypatch.setattr(docs, "shape", lambda name, seed: traffic)
+    monkeypatch.setattr(docs, "generated_trace", lambda name, seed: traffic)
     monkeypatch.setattr(docs, "DAY", 60)
     monkeypatch.setattr(docs, "WORLDS", WORLDS[:2])
     monkeypatch.setattr(docs, "GRIDS", {"fixed": GRIDS["fixed"], "wpa": GRIDS["wpa"]})

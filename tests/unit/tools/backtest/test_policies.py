@@ -12,7 +12,7 @@ from tools.backtest.conditions import Conditions
 from tools.backtest.policies import DEFAULT, POLICIES, defaults_of, make
 from tools.backtest.policies.aws import Predictive, StepScaling, TargetTracking, backlog_per_instance, rounded
 from tools.backtest.policies.clairvoyant import Clairvoyant, bound_hours, taut_string
-from tools.backtest.policies.others import Buildkite, Keda, Wpa
+from tools.backtest.policies.open_source import Buildkite, Keda, Wpa
 from tools.backtest.policies.staffing import Fixed, Little
 from tools.backtest.simulator import Minute, simulate
 from tools.backtest.traces import Trace

@@ -9,11 +9,11 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from tools.backtest.charts import COLUMNS, WIDTH, Point, columns, cost_against_lateness, front, over_time
 from tools.backtest.command import backtest
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies import make
 from tools.backtest.report import geometric_mean, render
+from tools.backtest.report_charts import COLUMNS, WIDTH, Point, columns, cost_against_lateness, front, over_time
 from tools.backtest.runs import Run
 from tools.backtest.simulator import simulate
 from tools.backtest.traces import Trace

@@ -8,9 +8,9 @@ import pytest
 
 from sluice.model.observed import Lifecycle
 from tools.backtest.conditions import Conditions, ScaleInOrder
-from tools.backtest.group import Group, Unit, shuffle
 from tools.backtest.policies import make
-from tools.backtest.queues import FluidQueue, MessageQueue, Waits, queue_for, service_times
+from tools.backtest.simulated_group import Group, Unit, shuffle
+from tools.backtest.simulated_queue import FluidQueue, MessageQueue, Waits, queue_for, service_times
 from tools.backtest.simulator import Sight, Step, late_fraction, quantiles, simulate
 from tools.backtest.traces import Trace
 

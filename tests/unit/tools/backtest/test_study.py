@@ -10,9 +10,9 @@ import pytest
 from tools.backtest import command
 from tools.backtest.command import BAD_INPUT, backtest
 from tools.backtest.conditions import Conditions
+from tools.backtest.generated_traces import SHAPES
 from tools.backtest.policies import POLICIES, make
 from tools.backtest.runs import Run
-from tools.backtest.shapes import SHAPES
 from tools.backtest.simulator import simulate
 from tools.backtest.study import GRIDS, WORLDS, Task, beaten_by, best, run_tasks, settings, tuned, workloads
 from tools.backtest.traces import Trace, TraceError

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.backtest.shapes import SHAPES, shape
+from tools.backtest.generated_traces import SHAPES, generated_trace
 from tools.backtest.traces import Trace, TraceError, is_flat, read, roughened, times
 
 
@@ -78,16 +78,16 @@ def test_times_when_drawn() -> None:
 @pytest.mark.parametrize("name", SHAPES)
 def test_shape_when_generated(name: str) -> None:
     """Two days of minutes with some traffic; its seed decides."""
-    trace = shape(name, 1)
+    trace = generated_trace(name, 1)
     assert trace.minutes == 2 * 1440
     assert trace.total > 10_000
-    assert shape(name, 1).counts.tolist() == trace.counts.tolist()
-    assert shape(name, 2).counts.tolist() != trace.counts.tolist()
+    assert generated_trace(name, 1).counts.tolist() == trace.counts.tolist()
+    assert generated_trace(name, 2).counts.tolist() != trace.counts.tolist()
 
 
 def test_shapes_when_they_are_what_they_are_called() -> None:
     """One telling figure of each."""
-    counts = {name: shape(name, 1).counts for name in SHAPES}
+    counts = {name: generated_trace(name, 1).counts for name in SHAPES}
     by_hour = counts["diurnal"].reshape(2, 24, 60).sum(axis=(0, 2))
     assert by_hour.max() > 4 * by_hour.min()
     assert counts["flash-crowd"].max() > 15 * np.median(counts["flash-crowd"])

@@ -14,8 +14,8 @@ import pytest
 
 from tools.backtest import study
 from tools.backtest.conditions import Conditions
-from tools.backtest.kept import Kept, policy_source
 from tools.backtest.policies import make
+from tools.backtest.result_cache import ResultCache, policy_source
 from tools.backtest.runs import Run
 from tools.backtest.simulator import simulate
 from tools.backtest.study import Task, run_tasks
@@ -35,8 +35,8 @@ def a_run(spec: str = "keda:queue_share=0.5") -> Run:
 def test_kept_when_a_run_is_looked_for_again(tmp_path: Path) -> None:
     """Another reader of the file finds every figure as it was."""
     run = a_run()
-    Kept(tmp_path / "deep" / "runs.jsonl").add(HOUR, "keda:queue_share=0.5", run)
-    found = Kept(tmp_path / "deep" / "runs.jsonl").find(HOUR, "keda:queue_share=0.5", CONDITIONS)
+    ResultCache(tmp_path / "deep" / "runs.jsonl").add(HOUR, "keda:queue_share=0.5", run)
+    found = ResultCache(tmp_path / "deep" / "runs.jsonl").find(HOUR, "keda:queue_share=0.5", CONDITIONS)
     assert found is not None
     assert found.record() == run.record()
     assert (found.conditions, found.instance_hours, found.ticks) == (CONDITIONS, run.instance_hours, run.ticks)
@@ -55,16 +55,16 @@ def test_kept_when_a_run_is_looked_for_again(tmp_path: Path) -> None:
 )
 def test_kept_when_anything_differs(tmp_path: Path, trace: Trace, spec: str, conditions: Conditions) -> None:
     """Other traffic, another setting or another world is another run."""
-    kept = Kept(tmp_path / "runs.jsonl")
-    kept.add(HOUR, "keda:queue_share=0.5", a_run())
-    assert kept.find(trace, spec, conditions) is None
+    cache = ResultCache(tmp_path / "runs.jsonl")
+    cache.add(HOUR, "keda:queue_share=0.5", a_run())
+    assert cache.find(trace, spec, conditions) is None
 
 
 def test_kept_when_a_setting_is_written_otherwise(tmp_path: Path) -> None:
     """What is as usual need not be said; names of traces do not count."""
-    kept = Kept(tmp_path / "runs.jsonl")
-    kept.add(HOUR, "keda:queue_share=0.5", a_run())
-    found = kept.find(replace(HOUR, name="another"), "keda:down_window_s=300,queue_share=0.50", CONDITIONS)
+    cache = ResultCache(tmp_path / "runs.jsonl")
+    cache.add(HOUR, "keda:queue_share=0.5", a_run())
+    found = cache.find(replace(HOUR, name="another"), "keda:down_window_s=300,queue_share=0.50", CONDITIONS)
     assert found is not None
     assert found.trace == "another"
 
@@ -72,15 +72,15 @@ def test_kept_when_a_setting_is_written_otherwise(tmp_path: Path) -> None:
 def test_kept_when_a_line_was_cut_short(tmp_path: Path) -> None:
     """A kill in the middle of a line costs that run alone: what is added next stands on a line of its own."""
     path = tmp_path / "runs.jsonl"
-    Kept(path).add(HOUR, "keda:queue_share=0.5", a_run())
+    ResultCache(path).add(HOUR, "keda:queue_share=0.5", a_run())
     whole = path.read_bytes()
-    Kept(path).add(HOUR, "wpa", a_run("wpa"))
+    ResultCache(path).add(HOUR, "wpa", a_run("wpa"))
     path.write_bytes(path.read_bytes()[: len(whole) + 40])
-    kept = Kept(path)
-    assert kept.find(HOUR, "keda:queue_share=0.5", CONDITIONS) is not None
-    assert kept.find(HOUR, "wpa", CONDITIONS) is None
-    kept.add(HOUR, "fixed", a_run("fixed"))
-    again = Kept(path)
+    cache = ResultCache(path)
+    assert cache.find(HOUR, "keda:queue_share=0.5", CONDITIONS) is not None
+    assert cache.find(HOUR, "wpa", CONDITIONS) is None
+    cache.add(HOUR, "fixed", a_run("fixed"))
+    again = ResultCache(path)
     assert [again.find(HOUR, spec, CONDITIONS) is None for spec in ("keda:queue_share=0.5", "wpa", "fixed")] == [
         False,
         True,
@@ -100,20 +100,20 @@ def test_run_tasks_when_some_were_kept(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(study, "run_task", noted)
     specs = ["fixed", "keda", "little", "wpa"]
     tasks = [Task(HOUR, spec, CONDITIONS, figures_only=True) for spec in specs]
-    first = run_tasks(tasks[1:3], 1, Kept(tmp_path / "runs.jsonl"))
-    runs = run_tasks(tasks, 1, Kept(tmp_path / "runs.jsonl"))
+    first = run_tasks(tasks[1:3], 1, ResultCache(tmp_path / "runs.jsonl"))
+    runs = run_tasks(tasks, 1, ResultCache(tmp_path / "runs.jsonl"))
     assert made == ["keda", "little", "fixed", "wpa"]
     assert [run.policy for run in runs] == specs
     assert [run.record() for run in runs[1:3]] == [run.record() for run in first]
-    assert run_tasks(tasks, 1, Kept(tmp_path / "runs.jsonl"))[3].record() == runs[3].record()
+    assert run_tasks(tasks, 1, ResultCache(tmp_path / "runs.jsonl"))[3].record() == runs[3].record()
     assert len(made) == 4
 
 
 def test_run_tasks_when_a_timeline_is_wanted(tmp_path: Path) -> None:
     """A kept run has none, so a run with one is made."""
-    kept = Kept(tmp_path / "runs.jsonl")
-    run_tasks([Task(HOUR, "fixed", CONDITIONS, figures_only=True)], 1, kept)
-    (run,) = run_tasks([Task(HOUR, "fixed", CONDITIONS)], 1, kept)
+    cache = ResultCache(tmp_path / "runs.jsonl")
+    run_tasks([Task(HOUR, "fixed", CONDITIONS, figures_only=True)], 1, cache)
+    (run,) = run_tasks([Task(HOUR, "fixed", CONDITIONS)], 1, cache)
     assert len(run.timeline.arrivals) == HOUR.minutes
 
 
@@ -125,7 +125,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.backtest.conditions import Conditions
-from tools.backtest.kept import Kept
+from tools.backtest.result_cache import ResultCache
 from tools.backtest.study import Task, run_tasks
 from tools.backtest.traces import Trace
 
@@ -134,7 +134,7 @@ if __name__ == "__main__":
     trace = Trace("days", np.full(5000, 20))
     specs = [f"little:beta={beta}" for beta in range(500)]
     tasks = [Task(trace, spec, Conditions(seconds_per_message=10.0), figures_only=True) for spec in specs]
-    run_tasks(tasks, 2, Kept(Path(sys.argv[1])))
+    run_tasks(tasks, 2, ResultCache(Path(sys.argv[1])))
 """
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sluice.model.planning import Action, Decision
-from tools.demo.watch import Sample, Seen
+from tools.demo.watcher import Observations, Sample
 
 REFRESH_PER_S = 4
 WIDTH_POINTS = 60
@@ -23,14 +23,14 @@ DECISION_LINES = 6
 STYLES = {Action.SCALE_OUT: "green", Action.SCALE_IN: "cyan", Action.HOLD: "dim"}
 
 
-class Show:
+class TerminalView:
     """What a user sees of the demo; a context manager. All methods may be called from one thread only."""
 
     def __init__(self, console: Console, acts: Iterable[str], target_wait_s: float) -> None:
         self._console = console
         self._live_mode = console.is_terminal
         self._target_wait_s = target_wait_s
-        self._seen: Seen | None = None
+        self._observations: Observations | None = None
         self._said: list[Text] = []
         self._started_at = time.time()
         self._known: set[str] = set()
@@ -54,9 +54,9 @@ class Show:
         if self._live_mode:
             self._live.stop()
 
-    def watching(self, seen: Seen) -> None:
+    def observe(self, observations: Observations) -> None:
         """From now on there is something to watch."""
-        self._seen = seen
+        self._observations = observations
 
     def act(self, number: int, title: str) -> None:
         """An act begins."""
@@ -78,9 +78,9 @@ class Show:
 
     def say_decisions(self) -> None:
         """Tell the decisions that came since; the live page shows them by itself."""
-        if self._live_mode or self._seen is None:
+        if self._live_mode or self._observations is None:
             return
-        for decision, _ in list(self._seen.changes()):
+        for decision, _ in list(self._observations.changes()):
             if decision.id not in self._known:
                 self._known.add(decision.id)
                 self._console.print(
@@ -89,8 +89,8 @@ class Show:
 
     def _page(self) -> RenderableType:
         parts: list[RenderableType] = [self._progress]
-        if self._seen is not None and (last := self._seen.last) is not None:
-            parts += [self._figures(list(self._seen.samples), last), self._decisions(self._seen)]
+        if self._observations is not None and (last := self._observations.last) is not None:
+            parts += [self._figures(list(self._observations.samples), last), self._decisions(self._observations)]
         parts.append(Panel(Group(*self._said[-8:]), title="story", border_style="dim"))
         return Group(*parts)
 
@@ -112,7 +112,7 @@ class Show:
         table.add_row("dead letters", f"{last.dead} to judge, {last.quarantined} in quarantine", "")
         return Panel(table, title="orders", border_style="blue")
 
-    def _decisions(self, seen: Seen) -> Panel:
+    def _decisions(self, observations: Observations) -> Panel:
         # A line each: one that wrapped would push the newest out of the panel.
         lines = [
             Text.assemble(
@@ -121,7 +121,7 @@ class Show:
                 no_wrap=True,
                 overflow="ellipsis",
             )
-            for decision, _ in list(seen.changes())[-DECISION_LINES:]
+            for decision, _ in list(observations.changes())[-DECISION_LINES:]
         ]
         return Panel(Group(*lines), title="decisions", border_style="green", height=DECISION_LINES + 2)
 

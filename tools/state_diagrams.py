@@ -1,4 +1,4 @@
-"""Draws the diagrams of docs/draining.md from their tables, so that they cannot differ: `python -m tools.drawing`."""
+"""Writes the diagrams of docs/draining.md from their tables, so that both agree: `python -m tools.state_diagrams`."""
 
 import sys
 from collections import defaultdict
@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "draining.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class StateDiagram:
     """A table to be drawn, and what is drawn of it.
 
     Args:
@@ -38,7 +38,7 @@ class Drawing:
     @property
     def begin(self) -> str:
         """The marker before it."""
-        return f"<!-- drawn from {self.source} by `python -m tools.drawing`: do not edit -->"
+        return f"<!-- drawn from {self.source} by `python -m tools.state_diagrams`: do not edit -->"
 
     @property
     def end(self) -> str:
@@ -78,9 +78,11 @@ class Drawing:
         return " or ".join(state.value for state in self.states if state in transition.to)
 
 
-DRAWINGS = (
-    Drawing("sluice.draining.state_machine.TABLE", TABLE, tuple(DrainState), tuple(EventKind), (DrainState.RELEASED,)),
-    Drawing(
+DIAGRAMS = (
+    StateDiagram(
+        "sluice.draining.state_machine.TABLE", TABLE, tuple(DrainState), tuple(EventKind), (DrainState.RELEASED,)
+    ),
+    StateDiagram(
         "sluice.consumers.state_machine.BOOT_TABLE",
         BOOT_TABLE,
         tuple(BootState),
@@ -94,7 +96,7 @@ def _name(place: StrEnum | None) -> str:
     return "[*]" if place is None else place.value
 
 
-def drawn(page: str, drawings: Iterable[Drawing] = DRAWINGS) -> str:
+def with_diagrams(page: str, drawings: Iterable[StateDiagram] = DIAGRAMS) -> str:
     """The page with its drawn parts made anew.
 
     Raises:
@@ -111,7 +113,7 @@ def drawn(page: str, drawings: Iterable[Drawing] = DRAWINGS) -> str:
 
 def main() -> int:
     """Rewrite the page."""
-    PAGE.write_text(drawn(PAGE.read_text()))
+    PAGE.write_text(with_diagrams(PAGE.read_text()))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`make sandbox`: leaves the stage of the demo running, and prints what to try on it."""
+"""`make sandbox`: leaves the environment of the demo running, and prints what to try on it."""
 
 import contextlib
 import shlex
@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from tools import local_invoke, relay
+from tools import docker_relay, local_invoke
+from tools.demo.environment import FLEET, SLUICE_STACK, DemoEnvironment, running_environment
 from tools.demo.settings import DemoSettings
-from tools.demo.stage import FLEET, SLUICE_STACK, Stage, set_up
 from tools.sandbox.sandbox import ROOT
 from tools.sandbox.widget_page import make_page, serving
 
@@ -21,28 +21,28 @@ INVOKED = ("planner-schedule-tick", "drainer-sweep", "operator-redrive-dry-run",
 
 
 def main() -> int:
-    """Set the stage, serve the widget, and wait for Ctrl-C."""
+    """Set the environment, serve the widget, and wait for Ctrl-C."""
     console = Console()
-    with set_up(DemoSettings(), console.print, STATE) as stage:
-        page = make_page(stage.sandbox.client("lambda"), stage.sluice["ConsoleFunction"], params={"fleet": FLEET})
-        with serving(page) as widget_url, local_invokes(stage) as lines:
-            console.print(escape(what_to_try(stage, widget_url, lines)), soft_wrap=True)
+    with running_environment(DemoSettings(), console.print, STATE) as demo:
+        page = make_page(demo.sandbox.client("lambda"), demo.sluice["ConsoleFunction"], params={"fleet": FLEET})
+        with serving(page) as widget_url, local_invokes(demo) as lines:
+            console.print(escape(what_to_try(demo, widget_url, lines)), soft_wrap=True)
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
     return 0
 
 
 @contextlib.contextmanager
-def local_invokes(stage: Stage) -> Iterator[str]:
+def local_invokes(demo: DemoEnvironment) -> Iterator[str]:
     """The `sam local invoke` lines that work as long as the context lasts, or why there are none."""
     if problem := local_invoke.missing():
         yield f"  (not here: {problem})"
         return
-    build = stage.sandbox.directory / "sam" / SLUICE_STACK / "build"
-    with relay.reachable(stage.sandbox.url) as inside:
-        template = local_invoke.write_template(build, SLUICE_STACK, inside, stage.sandbox.client("lambda"))
+    build = demo.sandbox.directory / "sam" / SLUICE_STACK / "build"
+    with docker_relay.container_url(demo.sandbox.url) as inside:
+        template = local_invoke.write_template(build, SLUICE_STACK, inside, demo.sandbox.client("lambda"))
         # What the template says must not be in the shell as well: to SAM CLI the shell's value goes first.
-        prefix = f"env -u AWS_ENDPOINT_URL AWS_ENDPOINT_URL_STS={stage.sandbox.url}"
+        prefix = f"env -u AWS_ENDPOINT_URL AWS_ENDPOINT_URL_STS={demo.sandbox.url}"
         commands = [local_invoke.command(template, local_invoke.EVENTS / f"{name}.json") for name in INVOKED]
         yield "\n".join(
             f"  {prefix} {' '.join(_short(Path(word)) if '/' in word else shlex.quote(word) for word in command)}"
@@ -50,13 +50,13 @@ def local_invokes(stage: Stage) -> Iterator[str]:
         )
 
 
-def what_to_try(stage: Stage, widget_url: str, invoke_lines: str) -> str:
+def what_to_try(demo: DemoEnvironment, widget_url: str, invoke_lines: str) -> str:
     """The lines that a user can follow or paste."""
-    sluice = stage.sluice
-    exports = " ".join(f"{name}={value}" for name, value in stage.sandbox.env().items() if name.startswith("AWS_"))
+    sluice = demo.sluice
+    exports = " ".join(f"{name}={value}" for name, value in demo.sandbox.env().items() if name.startswith("AWS_"))
     dry_run = f'{{"redrive":{{"fleet":"{FLEET}","all":true,"dry_run":true}}}}'
     return f"""
-The order page          {stage.front_end_url}
+The order page          {demo.front_end_url}
                         press "load", and watch the fleet scale out; order an item that does not exist, and see it fail
 The dashboard's widget  {widget_url}
 
@@ -71,7 +71,7 @@ The functions in containers, each with a payload of events/:
 
 {invoke_lines}
 
-Logs and state: {_short(stage.sandbox.directory)}
+Logs and state: {_short(demo.sandbox.directory)}
 Ctrl-C ends all of it."""
 
 

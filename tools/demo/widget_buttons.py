@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Press:
+class ButtonCall:
     """What pressing a button calls."""
 
     endpoint: str
@@ -18,7 +18,7 @@ class Press:
 class _Actions(HTMLParser):
     """Collects every `cwdb-action` of a widget's HTML."""
 
-    found: list[Press] = field(default_factory=list)
+    found: list[ButtonCall] = field(default_factory=list)
     _endpoint: str | None = None
     _text: list[str] = field(default_factory=list)
 
@@ -35,11 +35,11 @@ class _Actions(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "cwdb-action" and self._endpoint is not None:
-            self.found.append(Press(self._endpoint, json.loads("".join(self._text))))
+            self.found.append(ButtonCall(self._endpoint, json.loads("".join(self._text))))
             self._endpoint = None
 
 
-def button(html: str, *, failure_group: str, dry_run: bool) -> Press:
+def button(html: str, *, failure_group: str, dry_run: bool) -> ButtonCall:
     """The redrive button of a failure group.
 
     Raises:

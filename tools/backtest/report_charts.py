@@ -8,7 +8,7 @@ from math import ceil, floor, log10
 import htpy as h
 import numpy as np
 
-from tools.backtest.queues import Floats
+from tools.backtest.simulated_queue import Floats
 
 WIDTH, LEFT, RIGHT = 1030.0, 56.0, 8.0
 COLUMNS = 480

@@ -12,7 +12,7 @@ DAY = 1440  # minutes
 type Rng = np.random.Generator
 
 
-def shape(name: str, seed: int, days: int = 2) -> Trace:
+def generated_trace(name: str, seed: int, days: int = 2) -> Trace:
     """A generated trace: Poisson counts about the shape's rate.
 
     Args:

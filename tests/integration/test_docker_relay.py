@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tools import relay
+from tools import docker_relay
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
@@ -41,10 +41,10 @@ def server() -> Iterator[str]:
 
 def test_answers_pass_when_asked_through_the_relay(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole, both ways, and no longer than the context lasts."""
-    monkeypatch.setattr(relay, "bridge_address", lambda: "127.0.0.1")
+    monkeypatch.setattr(docker_relay, "bridge_address", lambda: "127.0.0.1")
     body = bytes(range(256)) * 4_096
 
-    with relay.reachable(server) as url:
+    with docker_relay.container_url(server) as url:
         assert url != server
         with urllib.request.urlopen(url, data=body, timeout=20) as answer:
             assert answer.read() == body
@@ -55,14 +55,14 @@ def test_answers_pass_when_asked_through_the_relay(server: str, monkeypatch: pyt
 
 def test_host_has_dockers_name_when_the_bridge_is_elsewhere(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Docker Desktop keeps the bridge in a virtual machine: its address cannot be listened on here."""
-    monkeypatch.setattr(relay, "bridge_address", lambda: "192.0.2.1")  # of no machine (RFC 5737)
+    monkeypatch.setattr(docker_relay, "bridge_address", lambda: "192.0.2.1")  # of no machine (RFC 5737)
     port = server.rpartition(":")[2]
 
-    with relay.reachable(server) as url:
+    with docker_relay.container_url(server) as url:
         assert url == f"http://host.docker.internal:{port}"
 
 
 def test_url_is_refused_when_it_names_no_port() -> None:
     """A relay needs to know where to."""
-    with pytest.raises(ValueError, match="must name a port"), relay.reachable("http://127.0.0.1"):
+    with pytest.raises(ValueError, match="must name a port"), docker_relay.container_url("http://127.0.0.1"):
         pass

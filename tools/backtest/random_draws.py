@@ -6,7 +6,7 @@ from random import Random
 CHUNK = 4096
 
 
-class Draws:
+class NormalDraws:
     """Standard normal numbers of a seed, by place; as many as are asked for."""
 
     def __init__(self, seed: int) -> None:
@@ -20,6 +20,6 @@ class Draws:
 
 
 @lru_cache(maxsize=8)  # two seeds a world; a quarter of a million numbers take 8 MB
-def draws(seed: int) -> Draws:
+def normal_draws(seed: int) -> NormalDraws:
     """The numbers of a seed."""
-    return Draws(seed)
+    return NormalDraws(seed)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.story.traffic import Sent
+from tools.order_traffic import Sent
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class UnfinishedWork:
     """One beginning of work that has no end yet."""
 
     instance: str
@@ -29,7 +29,7 @@ class WorkLog:
         self._lock = threading.Lock()
         self._offset = 0
         self._started: dict[str, float] = {}  # order id -> first begun at
-        self._open: dict[tuple[str, int, str], Begun] = {}
+        self._open: dict[tuple[str, int, str], UnfinishedWork] = {}
         self._drained: list[str] = []
 
     def started(self) -> dict[str, float]:
@@ -38,7 +38,7 @@ class WorkLog:
         with self._lock:
             return dict(self._started)
 
-    def open(self) -> list[Begun]:
+    def open(self) -> list[UnfinishedWork]:
         """Beginnings without an end."""
         self._follow()
         with self._lock:
@@ -73,7 +73,7 @@ class WorkLog:
         match entry["event"]:
             case "started":
                 order_id = entry.get("order_id")
-                self._open[key] = Begun(key[0], key[2], order_id, entry["at"])
+                self._open[key] = UnfinishedWork(key[0], key[2], order_id, entry["at"])
                 if order_id is not None:
                     self._started.setdefault(order_id, entry["at"])
             case "finished":

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tools.demo.watch import Sample
+from tools.demo.watcher import Sample
 
 mpl.rcParams["svg.fonttype"] = "none"  # text stays text: selectable, and small
 mpl.rcParams["svg.hashsalt"] = "sluice"  # the same figures give the same file

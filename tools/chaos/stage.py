@@ -1,4 +1,4 @@
-"""The stage every story is played on: virtual time with an agenda, seeded dice, the story told, what was violated."""
+"""The stage of every story: virtual time with an agenda, seeded chance, the story so far, and what was violated."""
 
 import heapq
 import itertools

@@ -1,4 +1,4 @@
-"""The stage: the emulator, both stacks deployed by the real SAM CLI, the order database and the front end."""
+"""The environment: the emulator, both stacks deployed by the real SAM CLI, the order database and the front end."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ LONG_SKU = "carpet-silk"
 
 
 @dataclass(slots=True)
-class Stage:
+class DemoEnvironment:
     """What is running, and how to reach it."""
 
     sandbox: Sandbox
@@ -161,7 +161,9 @@ class Stage:
 
 
 @contextlib.contextmanager
-def set_up(settings: DemoSettings, say: Callable[[str], None], directory: Path | None = None) -> Iterator[Stage]:
+def running_environment(
+    settings: DemoSettings, say: Callable[[str], None], directory: Path | None = None
+) -> Iterator[DemoEnvironment]:
     """Start the emulator, build and deploy both stacks, fill the database, start the front end; end all of it after.
 
     Args:
@@ -173,67 +175,67 @@ def set_up(settings: DemoSettings, say: Callable[[str], None], directory: Path |
         shutil.rmtree(directory, ignore_errors=True)  # a database of an earlier telling would be audited with this one
     say("Starting the embedded emulator, with authorisation on")
     with Sandbox(settings.sandbox(), directory=directory) as sandbox:
-        stage = Stage(
+        demo = DemoEnvironment(
             sandbox,
             settings,
             database_url=f"sqlite:///{sandbox.directory / 'orders.db'}",
             work_log=sandbox.directory / "work.jsonl",
         )
         say("sam build, sam deploy: examples/orders")
-        stage.orders = sandbox.deploy(ORDERS, ORDERS_STACK, orders_parameters(stage))
-        keep_consumer(stage)
+        demo.orders = sandbox.deploy(ORDERS, ORDERS_STACK, orders_parameters(demo))
+        keep_consumer(demo)
         say("sam build, sam deploy: Sluice beside it")
-        stage.sluice = sandbox.deploy(ROOT, SLUICE_STACK, sluice_parameters(stage))
-        stage.run_admin("init")
+        demo.sluice = sandbox.deploy(ROOT, SLUICE_STACK, sluice_parameters(demo))
+        demo.run_admin("init")
         say("The functions' first, cold invocations")
         for output in ("PlannerFunction", "DrainerFunction", "RedriverFunction", "OperatorFunction", "ConsoleFunction"):
-            stage.invoke(stage.sluice[output], {"warm": "up"})  # dropped, as any payload that is none of theirs
-        with _front_end(stage):
-            say(f"The order page is at {stage.front_end_url}")
-            yield stage
+            demo.invoke(demo.sluice[output], {"warm": "up"})  # dropped, as any payload that is none of theirs
+        with _front_end(demo):
+            say(f"The order page is at {demo.front_end_url}")
+            yield demo
 
 
-def orders_parameters(stage: Stage) -> dict[str, str]:
-    """Parameters of examples/orders for this stage."""
-    ec2 = stage.sandbox.client("ec2")
+def orders_parameters(demo: DemoEnvironment) -> dict[str, str]:
+    """Parameters of examples/orders for this demo."""
+    ec2 = demo.sandbox.client("ec2")
     return {
-        "SandboxCommand": f"exec {stage.consumer}",
-        "MaxSize": str(stage.settings.max_instances),
-        "VisibilityTimeout": str(stage.settings.visibility_s),
+        "SandboxCommand": f"exec {demo.consumer}",
+        "MaxSize": str(demo.settings.max_instances),
+        "VisibilityTimeout": str(demo.settings.visibility_s),
         "Subnets": ec2.describe_subnets()["Subnets"][0]["SubnetId"],
         "SecurityGroups": ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],
     }
 
 
-def keep_consumer(stage: Stage) -> None:
+def keep_consumer(demo: DemoEnvironment) -> None:
     """Write what the sandbox starts as an instance: the stand-in for user data and a systemd unit."""
-    settings = stage.settings
+    settings = demo.settings
     variables = {
-        "DATABASE_URL": stage.database_url,
-        "WORK_LOG": str(stage.work_log),
+        "DATABASE_URL": demo.database_url,
+        "WORK_LOG": str(demo.work_log),
         "WORK_S": f"{settings.work_s:g}",
         "WORK_S_BY_SKU": f"{LONG_SKU}={settings.long_work_s:g}",
         "CONCURRENCY": str(settings.concurrency),
         "VISIBILITY_S": str(settings.visibility_s),
         "RECEIVE_WAIT_S": "1",
         "PYTHONPATH": str(ORDERS),
-        "QUEUE_URL": stage.orders["QueueUrl"],
-        "DEAD_LETTER_QUEUE_URL": stage.orders["DeadLetterQueueUrl"],
+        "QUEUE_URL": demo.orders["QueueUrl"],
+        "DEAD_LETTER_QUEUE_URL": demo.orders["DeadLetterQueueUrl"],
     }
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     command = f"exec {shlex.quote(sys.executable)} -m orders.consumer"
-    stage.consumer.write_text("\n".join(["#!/bin/sh", *lines, command, ""]))
-    stage.consumer.chmod(0o755)
+    demo.consumer.write_text("\n".join(["#!/bin/sh", *lines, command, ""]))
+    demo.consumer.chmod(0o755)
 
 
-def sluice_parameters(stage: Stage) -> dict[str, str]:
+def sluice_parameters(demo: DemoEnvironment) -> dict[str, str]:
     """Parameters of template.yaml: the four that a user is asked for, and the demo's short settings."""
-    settings = stage.settings
+    settings = demo.settings
     return {
-        "QueueUrl": stage.orders["QueueUrl"],
-        "DeadLetterQueueUrl": stage.orders["DeadLetterQueueUrl"],
-        "GroupName": stage.orders["GroupName"],
-        "DrainUnit": stage.orders["DrainUnit"],
+        "QueueUrl": demo.orders["QueueUrl"],
+        "DeadLetterQueueUrl": demo.orders["DeadLetterQueueUrl"],
+        "GroupName": demo.orders["GroupName"],
+        "DrainUnit": demo.orders["DrainUnit"],
         "TargetWaitSeconds": f"{settings.target_wait_s:g}",
         "FleetName": FLEET,
         "Architecture": "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64",
@@ -263,19 +265,23 @@ def fleet_settings(settings: DemoSettings) -> dict[str, dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _front_end(stage: Stage) -> Iterator[None]:
-    log = (stage.sandbox.directory / "front-end.log").open("ab")
+def _front_end(demo: DemoEnvironment) -> Iterator[None]:
+    log = (demo.sandbox.directory / "front-end.log").open("ab")
     with (
         log,
         subprocess.Popen(
-            [sys.executable, "-m", "orders.web"], env=stage.orders_env(), stdout=subprocess.PIPE, stderr=log, text=True
+            [sys.executable, "-m", "orders.web"],
+            env=demo.orders_env(),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         ) as process,
     ):
         try:
             first = process.stdout.readline() if process.stdout else ""
             if not first:
                 raise SandboxError(f"the front end did not start: see {log.name}")
-            stage.front_end_url = json.loads(first)["url"]
+            demo.front_end_url = json.loads(first)["url"]
             yield
         finally:
             process.terminate()

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tools.backtest.conditions import MINUTE_S, Conditions
-from tools.backtest.draws import draws
+from tools.backtest.random_draws import normal_draws
 from tools.backtest.traces import Trace, times
 
 type Floats = npt.NDArray[np.float64]
@@ -215,7 +215,7 @@ class FluidQueue:
         self._counts: list[float] = trace.counts.astype(float).tolist()
         self._takes_s = conditions.seconds_per_message
         self._cv = conditions.service_cv
-        self._draws = draws(conditions.seed)
+        self._draws = normal_draws(conditions.seed)
         self._drawn = 0
         self._servers = 0
         self._leaving: list[float] = []

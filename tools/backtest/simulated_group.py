@@ -7,7 +7,7 @@ from random import Random
 
 from sluice.model.observed import Instance, LaunchFailure, Lifecycle
 from tools.backtest.conditions import Conditions, ScaleInOrder
-from tools.backtest.queues import Work
+from tools.backtest.simulated_queue import Work
 
 FAILURES_KEPT = 20  # DescribeScalingActivities is read one page at a time; policies look at the newest
 

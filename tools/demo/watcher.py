@@ -12,7 +12,7 @@ from sluice.model.observed import Lifecycle
 from sluice.model.planning import Decision, Outcome
 from sluice.ports.errors import PortError
 from sluice.ports.stack import Ports
-from tools.demo.work import WorkLog
+from tools.demo.work_log import WorkLog
 
 PERIOD_S = 0.5
 """Between two looks: finer than the planner's ticks, and a small part of what the emulator can answer."""
@@ -40,7 +40,7 @@ class Sample:
 
 
 @dataclass(slots=True)
-class Lived:
+class InstanceLifetime:
     """One instance's time, launch to end, as the watcher saw it."""
 
     launched_at: float
@@ -52,12 +52,12 @@ class Lived:
 
 
 @dataclass(slots=True)
-class Seen:
+class Observations:
     """All that was seen, growing."""
 
     samples: list[Sample] = field(default_factory=list)
     decisions: dict[str, tuple[Decision, Outcome]] = field(default_factory=dict)
-    instances: dict[str, Lived] = field(default_factory=dict)
+    instances: dict[str, InstanceLifetime] = field(default_factory=dict)
 
     @property
     def last(self) -> Sample | None:
@@ -75,7 +75,7 @@ class Watcher:
     def __init__(
         self, ports: Ports, work: WorkLog, *, fleet: str, queue_url: str, dead_letter_url: str, group: str
     ) -> None:
-        self.seen = Seen()
+        self.observations = Observations()
         self._ports, self._fleet, self._group, self.work = ports, fleet, group, work
         self._queue_url, self._dead_letter_url = queue_url, dead_letter_url
         self._started_at = time.time()
@@ -105,14 +105,14 @@ class Watcher:
         groups = self._ports.ledger.failure_groups.failure_groups(self._fleet)
         here = {one.id for one in group.instances if one.state is not Lifecycle.GONE}
         for instance_id in here:
-            self.seen.instances.setdefault(instance_id, Lived(now))
-        for instance_id, lived in self.seen.instances.items():
+            self.observations.instances.setdefault(instance_id, InstanceLifetime(now))
+        for instance_id, lived in self.observations.instances.items():
             if instance_id not in here and lived.gone_at is None:
                 lived.gone_at = now
         for decision, outcome in self._ports.ledger.decisions.decisions(self._fleet, 50, since=self._started_at):
-            self.seen.decisions[decision.id] = (decision, outcome)
-        self.seen.decisions = dict(sorted(self.seen.decisions.items(), key=lambda item: item[1][0].at))
-        self.seen.samples.append(
+            self.observations.decisions[decision.id] = (decision, outcome)
+        self.observations.decisions = dict(sorted(self.observations.decisions.items(), key=lambda item: item[1][0].at))
+        self.observations.samples.append(
             Sample(
                 at=now,
                 visible=_count(queue.visible) + _count(queue.delayed),

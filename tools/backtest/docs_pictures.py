@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from tools.backtest.charts import Point, front
 from tools.backtest.conditions import MINUTE_S
 from tools.backtest.report import COLOURS, geometric_mean
+from tools.backtest.report_charts import Point, front
 from tools.backtest.runs import Run
 
 INK, FAINT, TRAFFIC, LIMIT = "#22303c", "#8a97a3", "#c3ccd5", "#c53030"

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 SAM = ROOT / ".envs/sam/bin/sam"
 
 SAM_TIMEOUT_S = 600.0

@@ -21,7 +21,7 @@ DESKTOP_HOST = "host.docker.internal"
 
 
 @contextlib.contextmanager
-def reachable(url: str) -> Iterator[str]:
+def container_url(url: str) -> Iterator[str]:
     """The URL by which containers reach a server of this machine, as long as the context lasts.
 
     Args:

@@ -38,7 +38,7 @@ FIGURES = (
 type Keys = dict[str, Any]
 
 
-class Kept:
+class ResultCache:
     """A file of runs, one a line. Several processes may add to it; a line that a kill cut short is passed over."""
 
     def __init__(self, path: Path) -> None:

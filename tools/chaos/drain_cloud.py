@@ -1,0 +1,140 @@
+"""EventBridge and Lambda in the drains' world: events arrive, functions are invoked, and calls of ports fail."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from functions.drainer import app
+from functions.operator import app as operator_app
+from sluice.draining.fleet_directory import FleetDirectory
+from sluice.draining.service import DrainService
+from sluice.draining.sweep import SWEEP_S as DRAINER_RUNS_S
+from sluice.draining.sweep import Invocation
+from sluice.memory import (
+    Call,
+    Crash,
+    Fault,
+    When,
+)
+from sluice.model.consumers import ConsumerStatus
+from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
+from sluice.redriving.context import InvocationLimits
+from tools.chaos.drain_events import sweep_event
+from tools.chaos.drain_scene import RETRIES_S, SKEW_S, STALL_S, SWEEP_S, TICK_S
+
+if TYPE_CHECKING:
+    from tools.chaos.drain_world import World
+
+
+class DrainCloud:
+    """Delivers events, invokes the drainer and the operator function, and lets calls fail."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+
+    def deliver(self, payload: dict[str, Any], label: str) -> None:
+        """Send an event on its way to the drainer: once as a rule, soon as a rule."""
+        world = self.world
+        if world.happens(world.chances.lost):
+            world.tell(f"event lost: {label}")
+            return
+        for _ in range(2 if world.happens(world.chances.doubled) else 1):
+            late = world.happens(world.chances.late)
+            delay_s = world.rng.uniform(10, 400) if late else world.rng.uniform(0.1, 1.5)
+            world.after(delay_s, lambda: self._invoke(payload, label))
+
+    def sweep(self) -> None:
+        """The schedule's minute, with a little jitter."""
+        world = self.world
+        world.after(SWEEP_S + world.rng.uniform(-1, 1), self.sweep)
+        if world.happens(world.chances.sweep_lost):
+            world.troubled_at = world.now
+            world.tell("sweep lost")
+        else:
+            self._invoke(sweep_event(), "sweep", ())
+
+    def operate(self) -> None:
+        """An operator releases an instance that waits."""
+        world = self.world
+        waiting = world.waiting()
+        if waiting:
+            self.release(world.rng.choice(waiting).instance_id)
+
+    def release(self, instance_id: str) -> None:
+        """An operator releases this instance."""
+        self.world.released_by_operator.add(instance_id)
+        request = {"release": {"fleet": "orders", "instance_id": instance_id}}
+        self._invoke(request, f"release {instance_id}", ())
+
+    def _invoke(self, payload: dict[str, Any], label: str, retries_s: tuple[float, ...] = RETRIES_S) -> None:
+        """One invocation of the drainer, or of the operator function for a release; again later if it fails."""
+        world = self.world
+        world.counts["invocations"] += 1
+        skew_s = world.rng.uniform(-SKEW_S, SKEW_S)
+
+        def now() -> float:
+            return world.now + skew_s
+
+        name = f"invocation-{world.counts['invocations']}"
+        world.running.append(label)
+        failed = False
+        faults = world.counts["faults"]
+        try:
+            if "release" in payload:
+                lasts = InvocationLimits.begun(name, now(), 30.0, 60.0, sleep=world.sleep, uniform=world.rng.random)
+                operator_app.service(world.ports, now, lasts).answer(payload)
+            else:
+                invocation = Invocation(name, now() + DRAINER_RUNS_S, world.sleep, TICK_S)
+                directory = FleetDirectory(world.ports, now, app.logger)
+                DrainService(world.ports, now, invocation, directory, app.logger).respond(payload)
+        except Crash:
+            failed = True
+            world.tell("crashes")
+        except PortError as error:
+            failed = True
+            world.tell(f"fails: {error}")
+        except Exception as error:
+            # Anything else is a finding, and the story must go on to tell it.
+            world.violate(f"the drainer raised {error!r}")
+        finally:
+            world.running.pop()
+        heard = payload.get("detail", {}).get("state") in {ConsumerStatus.BUSY, ConsumerStatus.DRAINING}
+        if heard and not failed and faults == world.counts["faults"]:
+            instance_id = payload["detail"]["instance-id"]
+            said_at = datetime.fromisoformat(payload["time"]).timestamp()
+            world.delivered_at[instance_id] = max(said_at, world.delivered_at.get(instance_id, 0.0))
+        if failed and retries_s:
+            world.after(retries_s[0], lambda: self._invoke(payload, label, retries_s[1:]))
+
+    def before_call(self, call: Call) -> Fault | None:
+        """Every call: time passes, `on_call` sees it, and it may fail before or after its effect."""
+        world = self.world
+        world.counts["calls"] += 1
+        stalled = world.happens(world.chances.stall * world.share)
+        world.sleep(world.rng.uniform(2, STALL_S) if stalled else world.share * world.rng.uniform(0.005, 0.05))
+        world.on_call(call)
+        if stalled:
+            world.troubled_at = world.now
+        if not world.happens(world.chances.fault):
+            world.tell(f"{call.method}{_short(call)}")
+            return None
+        world.counts["faults"] += 1
+        world.troubled_at = world.now
+        when = world.rng.choice((When.BEFORE, When.AFTER))
+        error: BaseException
+        if world.rng.random() < world.chances.crash:
+            error = Crash()
+        elif when is When.AFTER:
+            error = LostAnswerError("answer lost")
+        else:
+            error = world.rng.choice((TryLaterError, NeedsFixError))("throttled, or not allowed")
+        world.tell(f"{call.method}{_short(call)}: {type(error).__name__} {when.value} it took effect")
+        return Fault(when, error)
+
+
+def _short(call: Call) -> str:
+    """A call's arguments, as far as a story needs them."""
+    if call.method == "keep_drain":
+        drain = call.args[0]
+        return f"({drain.instance_id} {drain.state} v{drain.version}: {drain.note})"
+    texts = [getattr(argument, "instance_id", argument) for argument in call.args]
+    return f"({', '.join(str(text)[:40] for text in texts)})"

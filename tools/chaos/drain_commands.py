@@ -1,0 +1,63 @@
+"""Run Command in the drains' world: a stop reaches its instance soon, or never."""
+
+from typing import TYPE_CHECKING
+
+from sluice.memory import (
+    Command,
+)
+from sluice.model.draining import CommandStatus
+from tools.chaos.drain_events import command_event
+from tools.chaos.drain_scene import BEGIN_S
+
+if TYPE_CHECKING:
+    from tools.chaos.drain_world import World
+
+
+class StopCommands:
+    """Stops that the drainer has sent."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+
+    def command_sent(self, command: Command) -> None:
+        """Run Command has taken a stop: it reaches the instance soon, or never."""
+        world = self.world
+        world.tell(f"command {command.id[:8]} to stop {command.instance_id}")
+        if world.happens(world.chances.lost_command):
+            # Never received: it stays pending until both of its timeouts are over.
+            expired_s = BEGIN_S + command.timeout_s
+            world.after(expired_s, lambda: self._end_command(command, CommandStatus.UNKNOWN, "TimedOut"))
+        else:
+            world.after(world.rng.uniform(0.05, 3.0), lambda: self._begin_stop(command))
+
+    def _begin_stop(self, command: Command) -> None:
+        """SIGTERM, or no answer from a machine that is gone."""
+        world = self.world
+        consumer = world.consumers[command.instance_id]
+        if consumer.dead_at is not None:
+            return
+        command.status = CommandStatus.RUNNING
+        consumer.asked_at = world.now if consumer.asked_at is None else consumer.asked_at
+        if consumer.stubborn:
+            world.after(5.0, lambda: self._end_command(command, CommandStatus.FAILED, "Failed"))
+            return
+        ends_at = command.sent_at + command.timeout_s
+        left_s = max(0.0, consumer.asked_at + consumer.work_s - world.now)
+        if consumer.hangs or world.now + left_s > ends_at:
+            late_s = max(0.0, ends_at - world.now)
+            world.after(late_s, lambda: self._end_command(command, CommandStatus.UNKNOWN, "TimedOut"))
+        if not consumer.hangs:
+            world.after(left_s, lambda: self._end_command(command, CommandStatus.SUCCEEDED, "Success"))
+
+    def _end_command(self, command: Command, status: CommandStatus, word: str) -> None:
+        """A command ends, unless it had, or its machine is gone."""
+        world = self.world
+        consumer = world.consumers[command.instance_id]
+        if consumer.dead_at is not None:
+            return
+        if status is CommandStatus.SUCCEEDED and consumer.stopped_at is None:
+            consumer.stopped_at = world.now
+            world.tell(f"{command.instance_id}: its consumer has stopped")
+        if command.status in {CommandStatus.PENDING, CommandStatus.RUNNING}:
+            command.status = status
+            world.cloud.deliver(command_event(command, word, world.now), f"command {command.id[:8]} {word}")

@@ -1,0 +1,91 @@
+"""The consumers of the drains' world: how they begin, what they report, and how they stop by themselves."""
+
+from typing import TYPE_CHECKING
+
+from sluice.model.consumers import ConsumerStatus
+from sluice.model.draining import HookAction, HookResult
+from tools.chaos.drain_events import report_event
+from tools.chaos.drain_scene import REPEAT_S, TALK_S, Consumer
+
+if TYPE_CHECKING:
+    from tools.chaos.drain_world import World
+
+
+class ConsumerBehaviour:
+    """What the world's consumers do of their own."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+
+    def new_consumer(self, instance_id: str) -> Consumer:
+        """A consumer with some work at hand, mostly well behaved."""
+        world = self.world
+        world.truth.instances.machines_ended.discard(instance_id)
+        if world.happens(world.chances.no_agent):
+            world.truth.instances.without_agent.add(instance_id)
+            if world.rng.random() < 0.5:
+                back_s = world.rng.uniform(10, 200)
+                world.after(back_s, lambda: world.truth.instances.without_agent.discard(instance_id))
+        long_s = 0.8 * world.policy.deadline_s
+        never_ready = world.happens(world.chances.never_ready)
+        return Consumer(
+            work_s=world.rng.choice((0.0, world.rng.uniform(0, 30), world.rng.uniform(0, long_s))),
+            stubborn=world.happens(world.chances.stubborn),
+            hangs=world.happens(world.chances.hangs),
+            dies=world.happens(world.chances.hangs),
+            talks=world.scene.talking,
+            never_ready=never_ready,
+            gives_up=never_ready and world.rng.random() < 0.5,
+        )
+
+    def say(self, instance_id: str, consumer: Consumer, status: ConsumerStatus) -> None:
+        """A report on its way; the last status counts."""
+        world = self.world
+        if consumer.status is not status:
+            consumer.status, consumer.status_since = status, world.now
+        world.cloud.deliver(
+            report_event(world.fleet.group, instance_id, status, world.now), f"{instance_id} says {status}"
+        )
+
+    def get_ready(self, instance_id: str, consumer: Consumer) -> None:
+        """Ready, and said so until its instance is in service."""
+        world = self.world
+        if consumer.dead_at is not None or consumer.in_service or world.consumers.get(instance_id) is not consumer:
+            return
+        consumer.ready_at = world.now if consumer.ready_at is None else consumer.ready_at
+        self.say(instance_id, consumer, ConsumerStatus.READY)
+        world.after(REPEAT_S, lambda: self.get_ready(instance_id, consumer))
+
+    def talk(self, instance_id: str, consumer: Consumer) -> None:
+        """Busy or idle, by chance; on its way out, at work until it has stopped."""
+        world = self.world
+        current = world.consumers.get(instance_id) is consumer
+        if not consumer.working or not current or world.now > world.quiet_at + TALK_S:
+            return
+        if consumer.asked_at is not None:
+            self.say(instance_id, consumer, ConsumerStatus.DRAINING)
+        elif consumer.status is None or world.rng.random() < 0.1:
+            self.say(instance_id, consumer, world.rng.choice((ConsumerStatus.BUSY, ConsumerStatus.IDLE)))
+        else:
+            self.say(instance_id, consumer, consumer.status)
+        world.after(REPEAT_S, lambda: self.talk(instance_id, consumer))
+
+    def stop_by_itself(self, instance_id: str, consumer: Consumer) -> None:
+        """A consumer that watches the instance metadata finishes, and completes its action."""
+        world = self.world
+        if not consumer.working or consumer.hangs or consumer.stubborn:
+            return
+        consumer.asked_at = world.now
+
+        def finish() -> None:
+            if not consumer.working:
+                return
+            consumer.stopped_at = world.now
+            world.tell(f"{instance_id}: its consumer has stopped by itself")
+            if consumer.talks:
+                self.say(instance_id, consumer, ConsumerStatus.DONE)
+            if not consumer.dies:
+                action = HookAction(world.fleet.group, world.policy.hook, instance_id)
+                world.truth.group.complete_hook(action, HookResult.CONTINUE)
+
+        world.after(consumer.work_s, finish)

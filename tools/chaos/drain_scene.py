@@ -1,0 +1,78 @@
+"""What a seed's world is like: its group, its consumers, and how often what fails."""
+
+from dataclasses import dataclass
+
+from sluice.model.consumers import ConsumerStatus
+
+SWEEP_S = 60.0
+SKEW_S = 2.0  # between AWS's clocks and an invocation's
+STALL_S = 20.0  # the longest that a call takes
+TICK_S = 10.0
+BOOT_HOOK_S = 200.0  # how long a boot may take until it is ready
+REPEAT_S = 30.0  # how often a consumer repeats itself
+TALK_S = 900.0  # how long after the faults consumers say anything
+BEGIN_S = 30.0  # what is not begun by then on an instance never begins: the drainer's TimeoutSeconds
+OTHER_HOOK = "log-collector"  # another tool's, on the same group
+LAUNCH_HOOK = "sluice-ready"
+# Lambda's own for an asynchronous invocation that failed:
+# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+RETRIES_S = (60.0, 120.0)
+
+
+@dataclass(slots=True)
+class Consumer:
+    """One instance's consumer: it finishes what it is at, or never stops."""
+
+    work_s: float  # what it has to finish once it is asked to stop
+    stubborn: bool = False  # its unit fails to stop
+    hangs: bool = False  # it never finishes
+    dies: bool = False  # (self) it stops, but never completes its action
+    asked_at: float | None = None
+    stopped_at: float | None = None
+    dead_at: float | None = None  # its machine is gone
+    talks: bool = False  # it says how it does, by the helper
+    never_ready: bool = False
+    gives_up: bool = False  # and says so
+    ready_at: float | None = None
+    status: ConsumerStatus | None = None  # the last it said
+    status_since: float = 0.0
+    in_service: bool = False
+
+    @property
+    def working(self) -> bool:
+        """Whether a termination now would interrupt it."""
+        return self.stopped_at is None and self.dead_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """How bad this seed's world is; all zero: nothing ever fails."""
+
+    fault: float = 0.0  # of a call of a port
+    crash: float = 0.0  # of those
+    lost: float = 0.0  # of an event
+    doubled: float = 0.0
+    late: float = 0.0
+    sweep_lost: float = 0.0
+    stall: float = 0.0  # of a call that takes long
+    lost_command: float = 0.0
+    no_agent: float = 0.0  # of an instance
+    stubborn: float = 0.0
+    hangs: float = 0.0
+    spot: float = 0.0
+    operator: float = 0.0
+    breaks: float = 0.0  # of a machine that stops of its own
+    never_ready: float = 0.0
+    hook_removed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the group of this seed is like."""
+
+    size: int = 2
+    other_hook: bool = False  # another tool has a termination hook of its own
+    warm_pool: bool = False
+    retains: bool = False
+    launch_hook: bool = False
+    talking: bool = False  # its consumers report
