@@ -15,7 +15,7 @@ import pytest
 
 from tools.sandbox.emulator.custom_resources import refused
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def load(name: str) -> ModuleType:
