@@ -9,6 +9,7 @@ from sluice.onboarding.account import AGENTS_AT_ONCE, GroupRecord, RoleRecord
 from sluice.onboarding.check_context import CheckContext
 from sluice.onboarding.facts import Unread
 from sluice.onboarding.findings import Finding, FindingCode, Severity
+from sluice.wording import count
 
 CORE_POLICY = "AmazonSSMManagedInstanceCore"
 # Managed policies that let the agent do its work; the second is AWS's older one.
@@ -39,17 +40,13 @@ def drain_findings(context: CheckContext) -> Iterator[Finding]:
         yield context.finding(
             FindingCode.AGENT_SILENT,
             Severity.PROBLEM if surely else Severity.WARNING,
-            f"The SSM agent does not answer on {len(silent)} of {len(asked)} {_instances(len(asked))} of group"
+            f"The SSM agent does not answer on {len(silent)} of {count(len(asked), 'instance')} of group"
             f" {group.name}: {', '.join(silent[:5])}{', ...' if len(silent) > 5 else ''}.",
             "Run Command cannot stop the consumers there: each scale-in would wait until drain.deadline_s. An instance"
             " that was launched in the last minutes may only need time. Otherwise its agent is not installed, lacks"
             " permissions, or cannot reach Systems Manager's endpoints. The command shows the agents' state.",
             f"ssm describe-instance-information --filters Key=InstanceIds,Values={','.join(silent)}",
         )
-
-
-def _instances(count: int) -> str:
-    return "instance" if count == 1 else "instances"
 
 
 def _document(context: CheckContext) -> Iterator[Finding]:

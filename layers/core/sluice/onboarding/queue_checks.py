@@ -11,6 +11,7 @@ from sluice.onboarding.account import KeyRecord, QueueRecord
 from sluice.onboarding.check_context import CheckContext, seconds
 from sluice.onboarding.facts import Unread
 from sluice.onboarding.findings import Finding, FindingCode
+from sluice.wording import count
 
 # The redriver's Timeout in template.yaml. Lambda refuses a mapping to a queue whose visibility timeout is shorter:
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
@@ -129,7 +130,7 @@ def _dead_letter_queue(context: CheckContext, queue: QueueRecord, dead: QueueRec
         yield context.warning(
             FindingCode.DEAD_LETTERS_MOVE_ON,
             f"Dead-letter queue {dead.name} has a dead-letter queue of its own,"
-            f" {dead.dead_letter_arn.rpartition(':')[2]} (after {_receives(dead.max_receive_count)}).",
+            f" {dead.dead_letter_arn.rpartition(':')[2]} (after {count(dead.max_receive_count or 0, 'receive')}).",
             "SQS counts each read of the redriver as a receive, and moves some dead letters on to a queue that Sluice"
             " does not read: they are neither retried nor quarantined.",
             f"{set_of_dead} RedrivePolicy=",
@@ -252,10 +253,6 @@ def _covers(pattern: str, action: str) -> bool:
 
 def _listed(value: Any) -> list[Any]:
     return [] if value is None else value if isinstance(value, list) else [value]
-
-
-def _receives(count: int | None) -> str:
-    return "1 receive" if count == 1 else f"{count} receives"
 
 
 def _sentence(text: str) -> str:
