@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from sluice.aws.ledger.records import to_text
+from sluice.aws.ledger.forms import Form
 from sluice.config.fleet import Fleet, parse
 from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading, Series
 from sluice.model.planning import ArrivalMemory, Decision, History, Memory, Snapshot
@@ -140,9 +140,9 @@ def plan_one_queue_day_of_memory() -> Figure:
         estimates = estimate(memory, fleet, TIMING, snapshot.at)
         return plan(snapshot, fleet, estimates, memory, timing=TIMING, now=snapshot.at)
 
-    decision = decide()
+    decision, record = decide(), Form(Decision, "the decision")
     value = _best_us(decide, "decisions")
-    floor = _best_us(lambda: to_text(decision), "records")
+    floor = _best_us(lambda: record.to_text(decision), "records")
     return Figure("plan_one_queue_day_of_memory", value, "us", floor)
 
 

@@ -73,7 +73,7 @@ def doctor(
 
     Name --queue-url and --group-name for a fleet that is not deployed yet, or neither, to check the fleet of a deployed
     stack by its document in Parameter Store. It only reads, with your own AWS credentials; what you may not read is
-    told and not checked. Exit status: 0 if there is no problem, 1 if there is one (with --strict also if there is
+    reported as not checked. Exit status: 0 if there is no problem, 1 if there is one (with --strict also if there is
     a warning), 2 if the check cannot be made.
 
     Args:
@@ -215,7 +215,7 @@ def _read(fleet: Fleet, account: Account) -> Facts:
     return facts
 
 
-# --------------------------------------------------------------------------- what is told
+# --------------------------------------------------------------------------- what is printed
 
 
 def _complain(problems: tuple[str, ...]) -> None:

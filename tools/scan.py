@@ -67,15 +67,15 @@ EXCUSED: Mapping[tuple[str, str], str] = {
         "*",
     ): "the functions call AWS's public interfaces alone; a network would add its costs and no protection",
     ("CKV_AWS_173", "*"): "the variables hold names and no secrets; Lambda encrypts them with its own key",
-    ("CKV_AWS_18", "*.Archive"): "who reads objects is told by the account's CloudTrail; a log needs one more bucket",
+    ("CKV_AWS_18", "*.Archive"): "the account's CloudTrail shows who reads objects; a log needs one more bucket",
     (
         "RESOURCE_STAR",
         "*-PlannerRole.work",
-    ): "composite alarms are told only to those who may describe all",
+    ): "CloudWatch returns composite alarms only to a role that may describe all",
     (
         "RESOURCE_STAR",
         "*-OnboardingRole.work",
-    ): "composite alarms are told only to those who may describe all",
+    ): "CloudWatch returns composite alarms only to a role that may describe all",
     (
         "RESOURCE_MISMATCH",
         "*-DrainerPolicy",

@@ -15,7 +15,7 @@ from sluice.aws import stack_ports as _ports
 from sluice.operator.service import WIDGET, OperatorService
 from sluice.ports.ledger import OperatorLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.context import MINUTE_S, Answer, InvocationLimits
+from sluice.redriving.context import MINUTE_S, Answer, Invocation
 from sluice.telemetry import emit, keep_from
 
 logger = Logger()
@@ -24,9 +24,9 @@ tracer = Tracer()
 metrics = Metrics()
 
 
-def service(ports: Ports[OperatorLedger], now: Callable[[], float], limits: InvocationLimits) -> OperatorService:
+def service(ports: Ports[OperatorLedger], now: Callable[[], float], invocation: Invocation) -> OperatorService:
     """The service of one invocation, which writes to this function's log."""
-    return OperatorService(ports, now, limits, logger)
+    return OperatorService(ports, now, invocation, logger)
 
 
 def respond(event: object, operator: OperatorService, function_arn: str) -> Answer | str:
@@ -43,7 +43,7 @@ def respond(event: object, operator: OperatorService, function_arn: str) -> Answ
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> Answer | str:
     """Lambda's entry: answer one request, then write the metrics."""
-    limits = InvocationLimits.begun(
+    invocation = Invocation.started(
         context.aws_request_id,
         time.time(),
         context.get_remaining_time_in_millis() / 1000,
@@ -51,7 +51,7 @@ def handler(event: dict[str, Any], context: Any) -> Answer | str:
         sleep=time.sleep,
         uniform=random.SystemRandom().random,
     )
-    operator = service(_ports(), time.time, limits)
+    operator = service(_ports(), time.time, invocation)
     try:
         return respond(event, operator, context.invoked_function_arn)
     finally:

@@ -53,7 +53,7 @@ class Yard:
     def release(self, instance_id: str) -> Any:
         """What the operator function answers to the release of an instance."""
         now = time.time()
-        limits = context.InvocationLimits("request", now + 30, now + 25, time.sleep, lambda: 0.5)
+        limits = context.Invocation("request", now + 30, now + 25, time.sleep, lambda: 0.5)
         operator = operator_app.service(self.world.ports, time.time, limits)
         return operator.answer({"release": {"fleet": self.name, "instance_id": instance_id}})
 
@@ -160,7 +160,7 @@ def test_drain_says_so_when_systemd_killed_its_consumer(
 
 
 def test_consumer_finishes_when_every_event_is_lost(sandbox: Sandbox, make_yard: Any, eventually: Any) -> None:
-    """Sweeps alone: the group's list, the ledger, and Run Command's word once its event is overdue."""
+    """Sweeps alone: the group's list, the ledger, and Run Command's status once its event is overdue."""
     yard, (instance_id,) = make_yard()
     log = Path(sandbox.instance(instance_id)["log"])
     yard.group.desire(0)

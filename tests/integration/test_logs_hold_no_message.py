@@ -15,7 +15,7 @@ from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_p
 from sluice.model.redriving import QuarantineEntry
 from sluice.ports.errors import TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.context import InvocationLimits
+from sluice.redriving.context import Invocation
 from tests.support.redrive_worlds import polled
 
 NOW = 1_795_600_000.0
@@ -97,17 +97,17 @@ class Stack:
 
     def redriver(self, event: Any, ports: Ports | None = None) -> Any:
         """What the redriver answers."""
-        at = redriver_app.Redriver(ports or self.ports, lambda: self.now, self._shift())
-        return redriver_app.answer(event, at)
+        at = redriver_app.service(ports or self.ports, lambda: self.now, self._invocation())
+        return at.respond(event)
 
     def operator(self, event: Any, ports: Ports | None = None) -> Any:
         """What the operator answers."""
-        at = operator_app.service(ports or self.ports, lambda: self.now, self._shift())
+        at = operator_app.service(ports or self.ports, lambda: self.now, self._invocation())
         return at.answer(event)
 
-    def _shift(self) -> InvocationLimits:
+    def _invocation(self) -> Invocation:
         self.now += 1.0
-        return InvocationLimits(f"invocation-{self.now}", self.now + 30, self.now + 25, lambda _: None, lambda: 0.5)
+        return Invocation(f"invocation-{self.now}", self.now + 30, self.now + 25, lambda _: None, lambda: 0.5)
 
 
 def entries(stack: Stack) -> tuple[QuarantineEntry, ...]:

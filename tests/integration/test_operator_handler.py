@@ -17,7 +17,7 @@ from sluice.draining.sweep import Invocation
 from sluice.memory import Call, Fault, Hook, MemoryPorts, faulty_ports, memory_ports, queue_url
 from sluice.model.observed import Lifecycle
 from sluice.ports.stack import Ports
-from sluice.redriving.context import InvocationLimits
+from sluice.redriving.context import Invocation as RedriveInvocation
 from tests.support.redrive_worlds import polled
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -65,13 +65,13 @@ class Stack:
 
     def operator(self, event: Any) -> Any:
         """What the operator function answers."""
-        limits = InvocationLimits("request", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
+        limits = RedriveInvocation("request", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
         return operator_app.service(self.seen, lambda: self.now, limits).answer(event)
 
     def redriver(self, event: Any) -> Any:
         """What the redriver answers."""
-        limits = InvocationLimits("batch", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
-        return redriver_app.answer(event, redriver_app.Redriver(self.seen, lambda: self.now, limits))
+        limits = RedriveInvocation("batch", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
+        return redriver_app.service(self.seen, lambda: self.now, limits).respond(event)
 
     def drainer(self, event: Any) -> Any:
         """What the drainer answers."""

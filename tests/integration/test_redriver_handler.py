@@ -22,8 +22,9 @@ from sluice.model.redriving import JobState, Message, QuarantineEntry
 from sluice.ports.errors import NeedsFixError, TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.commands import ANSWER_S
-from sluice.redriving.context import GRACE_S, MARGIN_S, InvocationLimits
+from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
 from sluice.redriving.message_copy import first_sent_at
+from sluice.redriving.payloads import read_record
 from sluice.telemetry import Record, Unit
 from tests.support.redrive_worlds import letter, polled, text
 from tests.support.widget_html import parse
@@ -75,7 +76,7 @@ class World:
         def sleep(seconds: float) -> None:
             self.now += seconds
 
-        limits = InvocationLimits(
+        invocation = Invocation(
             name=name or f"invocation-{self.invocations}",
             until=self.now + INVOCATION_S + GRACE_S,
             stop_at=self.now + INVOCATION_S - MARGIN_S,
@@ -83,14 +84,14 @@ class World:
             uniform=lambda: 0.5,
         )
         if isinstance(asked, dict) and {"Records", "source"}.isdisjoint(asked):
-            operator = operator_app.service(ports or self.ports, lambda: self.now, limits)
+            operator = operator_app.service(ports or self.ports, lambda: self.now, invocation)
             answered = operator_app.respond(asked, operator, OPERATOR_ARN)
             self.records += operator.records
             return answered
-        redriver = app.Redriver(ports or self.ports, lambda: self.now, limits)
+        redriver = app.service(ports or self.ports, lambda: self.now, invocation)
         if isinstance(asked, dict) and asked.get("Records") and asked["Records"][0].get("eventSource") == "aws:sqs":
             asked = polled(self.ports.queue, asked)
-        told = app.answer(asked, redriver)
+        told = redriver.respond(asked)
         self.records += redriver.records
         return told
 
@@ -156,7 +157,7 @@ def test_batch_is_sent_back_whole_when_each_message_may_be_retried(name: str) ->
     world = World(a_fleet(suffix=".fifo" if "fifo" in name else ""))
     assert world.respond(batch) == {"batchItemFailures": []}
     suffix = ".fifo" if "fifo" in name else ""
-    received = [app.read_record(record) for record in batch["Records"]]
+    received = [read_record(record) for record in batch["Records"]]
     for message, dead in zip(world.sent(suffix=suffix), received, strict=True):
         assert (message.body, message.message_group) == (dead.body, dead.message_group)
         own = {name: value for name, value in dead.attributes if not name.startswith("sluice.")}
@@ -184,7 +185,7 @@ def test_batch_is_quarantined_by_cause_when_retries_are_off(name: str) -> None:
     for _ in range(2):
         assert world.respond(batch) == {"batchItemFailures": []}
         entries = world.ports.ledger.quarantine.quarantined("orders")[0]
-        received = [app.read_record(record) for record in batch["Records"]]
+        received = [read_record(record) for record in batch["Records"]]
         assert [entry.message_id for entry in entries] == [message.id for message in received]
         for entry, message in zip(entries, received, strict=True):
             kept = world.ports.archive.load(entry.key)
@@ -223,7 +224,7 @@ def test_batch_stays_in_its_queue_when_no_fleet_has_it(world: World, log: String
     batch = json.loads(json.dumps(event("redriver-dead-letters-text")).replace("orders-dead-letters", "others-dead"))
     assert len(world.respond(batch)["batchItemFailures"]) == len(batch["Records"])
     assert world.sent() == ()
-    assert "name it as dead_letter_queue in a fleet's document" in log.getvalue()
+    assert "name the queue as dead_letter_queue in a fleet's document" in log.getvalue()
 
 
 def test_batch_goes_on_with_the_others_when_one_record_is_malformed(world: World) -> None:
@@ -427,13 +428,11 @@ def test_tick_goes_on_with_the_other_fleets_when_one_cannot_be_read(world: World
 )
 def test_event_is_refused_and_said_when_aws_does_not_send_it(strange: object, world: World, log: StringIO) -> None:
     """Nothing is raised, which Lambda would repeat, and nothing is done."""
-    answered = app.answer(
-        strange,
-        app.Redriver(world.ports, lambda: world.now, InvocationLimits("one", 1, 1, lambda _: None, lambda: 0.5)),
-    )
+    invocation = Invocation("one", 1, 1, lambda _: None, lambda: 0.5)
+    answered = app.service(world.ports, lambda: world.now, invocation).respond(strange)
     assert answered["error"].startswith("event: must be an SQS batch")
     line = log.getvalue()
-    assert "AWS does not send here: refused" in line
+    assert "refused an event that AWS does not send" in line
     assert "secret" not in line
 
 

@@ -12,7 +12,7 @@ from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_p
 from sluice.model.redriving import Attribute, JobPhase, JobState, RedriveJob
 from sluice.ports.errors import TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.context import MARGIN_S, InvocationLimits
+from sluice.redriving.context import MARGIN_S, Invocation
 from sluice.redriving.dead_letters import PAUSED_RECHECK_S
 from sluice.redriving.failure_groups import CAUSE, SOURCE
 from sluice.redriving.jobs.rules import MOVE_COUNT_MIN
@@ -69,7 +69,7 @@ class World:
         def sleep(seconds: float) -> None:
             self.now += seconds
 
-        limits = InvocationLimits(
+        invocation = Invocation(
             name=f"invocation-{self.invocations}",
             until=self.now + SOON,
             stop_at=self.now + SOON - MARGIN_S,
@@ -77,8 +77,8 @@ class World:
             uniform=lambda: 0.5,
         )
         if {"Records", "source"}.isdisjoint(event):
-            return operator_app.service(ports or self.ports, lambda: self.now, limits).answer(event)
-        return app.answer(event, app.Redriver(ports or self.ports, lambda: self.now, limits))
+            return operator_app.service(ports or self.ports, lambda: self.now, invocation).answer(event)
+        return app.service(ports or self.ports, lambda: self.now, invocation).respond(event)
 
     def operator(self, kind: str, **fields: Any) -> dict[str, Any]:
         """The answer to an operator's request about the fleet."""

@@ -7,7 +7,7 @@ import pytest
 from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.model.redriving import JobState
-from sluice.redriving.context import MARGIN_S, InvocationLimits
+from sluice.redriving.context import MARGIN_S, Invocation
 from tests.support.redrive_worlds import SOON, World, fleet
 
 GROUP = {"all": True}
@@ -16,7 +16,7 @@ GROUP = {"all": True}
 def asked(world: World, event: dict[str, Any]) -> dict[str, Any]:
     """The answer to an event, by an invocation that begins now."""
     world.invocations += 1
-    limits = InvocationLimits(
+    invocation = Invocation(
         name=f"invocation-{world.invocations}",
         until=world.now + SOON,
         stop_at=world.now + SOON - MARGIN_S,
@@ -25,8 +25,8 @@ def asked(world: World, event: dict[str, Any]) -> dict[str, Any]:
     )
     world.ports.fleets.put(world.fleet.name, world.fleet)
     if {"Records", "source"}.isdisjoint(event):
-        return operator_app.service(world.ports, world.clock, limits).answer(event)
-    return app.answer(event, app.Redriver(world.ports, world.clock, limits))
+        return operator_app.service(world.ports, world.clock, invocation).answer(event)
+    return app.service(world.ports, world.clock, invocation).respond(event)
 
 
 def request(kind: str, **fields: Any) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def test_cause_is_noted_when_a_consumer_tells_it() -> None:
     told = world.ports.ledger.causes.causes("orders", ["m-1"])["m-1"]
     assert told.startswith("KeyError: 'street'")
     assert len(told) == 2_000
-    assert "is the queue of no fleet" in asked(world, event | {"detail": detail | {"queue": "invoices"}})["error"]
+    assert "no fleet has the queue" in asked(world, event | {"detail": detail | {"queue": "invoices"}})["error"]
     assert "detail.queue: is required" in asked(world, event | {"detail": detail})["error"]
 
 

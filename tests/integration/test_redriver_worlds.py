@@ -56,12 +56,12 @@ class Fleet:
         """One invocation, with answers that do not wait."""
         self.invocations += 1
         now = self.world.now()
-        limits = app.InvocationLimits(
+        invocation = app.Invocation(
             f"{self.name}-{self.invocations}", now + 30, now + 25, self.world.pass_time, lambda: 0.5
         )
         if {"Records", "source"}.isdisjoint(event):
-            return operator_app.service(self.ports, self.world.now, limits).answer(event)
-        return app.answer(event, app.Redriver(self.ports, self.world.now, limits))
+            return operator_app.service(self.ports, self.world.now, invocation).answer(event)
+        return app.service(self.ports, self.world.now, invocation).respond(event)
 
     def send(self, *bodies: str) -> None:
         """The producer sends."""

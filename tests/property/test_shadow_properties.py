@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.aws.ledger import memory_record
-from sluice.aws.ledger.records import to_text
+from sluice.aws.ledger.forms import Form
+from sluice.aws.ledger.planner_state import read_memory
+from sluice.aws.ledger.records import MEMORY
 from sluice.model.shadow import Shadow, ShadowFleet
 from sluice.planning.shadow.arrivals import arrivals
 from sluice.planning.shadow.scorecard import DAYS_KEPT, HOURS_KEPT, SHARES, TallyBuilder, score
@@ -119,9 +120,9 @@ def test_follow_when_somebody_holds_any_capacity_scores_what_came(desired, quiet
     assert len(shadow.score.hours) <= HOURS_KEPT
     assert len(shadow.score.days) <= DAYS_KEPT
     assert all(len(span.shadow.waits) <= len(SHARES) + 1 for span in shadow.score.hours)
-    text = memory_record.to_text(world.memory)
-    assert memory_record.from_text(text) == world.memory
-    assert len(to_text(shadow)) < 12_000
+    text = MEMORY.to_text(world.memory)
+    assert read_memory(text) == world.memory
+    assert len(Form(Shadow, "the shadow").to_text(shadow)) < 12_000
 
 
 @pytest.mark.slow
@@ -200,4 +201,4 @@ def test_follow_when_the_target_changes_scores_from_the_beginning():
 
 def test_memory_when_it_is_of_before_shadow_scores_is_read():
     """A record without the field is valid."""
-    assert memory_record.from_text('{"learned_at": 5.0}').shadow == Shadow()
+    assert read_memory('{"learned_at": 5.0}').shadow == Shadow()

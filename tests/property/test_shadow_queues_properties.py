@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.aws.ledger import memory_record
-from sluice.aws.ledger.records import to_text
-from sluice.model.shadow import ShadowFleet
+from sluice.aws.ledger.forms import Form
+from sluice.aws.ledger.planner_state import read_memory
+from sluice.aws.ledger.records import MEMORY
+from sluice.model.shadow import Shadow, ShadowFleet
 from sluice.planning.shadow.scorecard import SHARES, TallyBuilder, score
 from sluice.planning.shadow.simulated_fleet import BATCHES_MOST, FleetSpeed, SimulatedFleet
 from tests.support.planner_world import NINE
@@ -148,8 +149,8 @@ def test_follow_when_somebody_holds_any_capacity_scores_what_came_to_each_queue(
     assert len(shadow.ticks) <= 60 + 1
     assert all(len(span.shadow.waits) <= len(SHARES) + 1 for span in shadow.score.hours)
     assert all(one.came >= 0.0 and one.at < other.at for one, other in pairwise(shadow.score.hours))
-    assert memory_record.from_text(memory_record.to_text(world.memory)) == world.memory
-    assert len(to_text(shadow)) < 12_000 + 2 * len(queues) * BATCHES_MOST * 50
+    assert read_memory(MEMORY.to_text(world.memory)) == world.memory
+    assert len(Form(Shadow, "the shadow").to_text(shadow)) < 12_000 + 2 * len(queues) * BATCHES_MOST * 50
 
 
 @pytest.mark.slow

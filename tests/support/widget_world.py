@@ -9,7 +9,7 @@ from typing import Any
 from functions.operator import app as operator
 from sluice.memory import MemoryPorts, memory_ports
 from sluice.model.redriving import Message, QuarantineEntry
-from sluice.redriving.context import InvocationLimits
+from sluice.redriving.context import Invocation
 from sluice.widget.service import WidgetService
 from sluice.widget.view import WidgetSettings
 from tests.support.widget_scenes import (
@@ -60,7 +60,7 @@ class World:
 
     def operator(self, event: object) -> object:
         """What the operator function answers."""
-        limits = InvocationLimits.begun(
+        invocation = Invocation.started(
             f"invocation-{len(self.invoked)}",
             self.clock(),
             60.0,
@@ -68,7 +68,7 @@ class World:
             sleep=self.clock.sleep,
             uniform=lambda: 0.5,
         )
-        return operator.respond(event, operator.service(self.ports, self.clock, limits), OPERATOR_ARN)
+        return operator.respond(event, operator.service(self.ports, self.clock, invocation), OPERATOR_ARN)
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> Mapping[str, Any]:  # noqa: N803 - AWS's names
         """As a Lambda client's `invoke`."""

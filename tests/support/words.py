@@ -46,7 +46,7 @@ PRIVATE = (
     Private("persons?", "operator (somebody who asks Sluice for something), people"),
     Private("tellers?", "telemetry"),
     Private("told", "reported, said; given"),
-    Private("wakes?|woken|woke|waking", "invoke, tick"),
+    Private("wakes?|woken|woke|waking", "invoke, tick", PROSE),  # in code a thread is woken
     Private("desks?", "processor"),
     Private("keepers?", "guard"),
     Private("lanes", "order guard"),

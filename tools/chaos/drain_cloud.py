@@ -17,7 +17,7 @@ from sluice.memory import (
 )
 from sluice.model.consumers import ConsumerStatus
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
-from sluice.redriving.context import InvocationLimits
+from sluice.redriving.context import Invocation as OperatorInvocation
 from tools.chaos.drain_events import sweep_event
 from tools.chaos.drain_scene import RETRIES_S, SKEW_S, STALL_S, SWEEP_S, TICK_S
 
@@ -80,7 +80,7 @@ class DrainCloud:
         faults = world.counts["faults"]
         try:
             if "release" in payload:
-                lasts = InvocationLimits.begun(name, now(), 30.0, 60.0, sleep=world.sleep, uniform=world.rng.random)
+                lasts = OperatorInvocation.started(name, now(), 30.0, 60.0, sleep=world.sleep, uniform=world.rng.random)
                 operator_app.service(world.ports, now, lasts).answer(payload)
             else:
                 invocation = Invocation(name, now() + DRAINER_RUNS_S, world.sleep, TICK_S)

@@ -31,7 +31,7 @@ from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
 from sluice.ports.aws_services import BatchAnswer
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.context import GRACE_S, MARGIN_S, InvocationLimits
+from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
 from sluice.redriving.failure_groups import CAUSE, OWN_PREFIX, SOURCE
 from sluice.redriving.message_copy import FIRST_SENT_AT
 from tools.chaos._turns import Turns
@@ -375,7 +375,7 @@ class World:
         def now() -> float:
             return self.now + skew_s
 
-        limits = InvocationLimits(
+        invocation = Invocation(
             name=f"invocation-{number}",
             until=ends_at + skew_s + GRACE_S,
             stop_at=ends_at + skew_s - MARGIN_S,
@@ -386,8 +386,8 @@ class World:
         self.counts["invocations"] += 1
         try:
             if {"Records", "source"}.isdisjoint(event):
-                return operator_app.service(self.ports, now, limits).answer(event)
-            return app.answer(event, app.Redriver(self.ports, now, limits))
+                return operator_app.service(self.ports, now, invocation).answer(event)
+            return app.service(self.ports, now, invocation).respond(event)
         except Crash:
             self.tell("crashes")
         except PortError as error:

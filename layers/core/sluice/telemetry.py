@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Log(Protocol):
-    """Where it is told what is done, by ids and failure groups alone; Powertools' Logger is one."""
+    """The log, which names messages by ids and failure groups only; Powertools' Logger is one."""
 
     def debug(self, msg: str, **keys: Any) -> None:
         """What is of use in a search for a fault."""

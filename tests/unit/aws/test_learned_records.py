@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from sluice.aws.ledger.memory_record import DROPPED_BY_2, MOVED_TO_2, VERSION, from_text, to_text
+from sluice.aws.ledger.migrations import MEMORY_DROPPED_BY_2, MEMORY_MOVED_TO_2
+from sluice.aws.ledger.planner_state import read_memory
+from sluice.aws.ledger.records import MEMORY as FORM
 from sluice.model.planning import Estimate, ExpectedBatch, History, Memory, QueueSample, TimedLaunch
 from tests.support.planner_steps import a_memory, estimates_of, rate_of
 from tests.support.planner_world import NINE, a_fleet
@@ -34,19 +36,19 @@ MEMORY = a_memory(
 
 def test_memory_when_it_is_kept_and_read():
     """Everything learned comes back as it was, and the record tells its version."""
-    assert from_text(to_text(MEMORY)) == MEMORY
-    assert json.loads(to_text(MEMORY))["version"] == VERSION
+    assert read_memory(FORM.to_text(MEMORY)) == MEMORY
+    assert json.loads(FORM.to_text(MEMORY))["record_version"] == FORM.version
 
 
 def test_memory_when_it_is_kept_without_what_others_write_beside_it():
     """Timed launches are the drainer's, and what could not be read is told once."""
     launch = TimedLaunch("i-1", NINE, NINE + 50.0, NINE + 60.0, NINE + 61.0)
-    assert from_text(to_text(replace(MEMORY, timed=(launch,), unread=("something",)))) == MEMORY
+    assert read_memory(FORM.to_text(replace(MEMORY, timed=(launch,), unread=("something",)))) == MEMORY
 
 
 def test_memory_when_its_record_is_of_version_1():
     """Rate, lead time, arrivals and all else survive, and nothing is reported as lost."""
-    read = from_text(VERSION_1)
+    read = read_memory(VERSION_1)
     assert read.unread == ()
     assert read.service_rate.estimate == Estimate(1.049384472491326, 987.058816527456, 1795512840.0)
     assert read.service_rate.completed == (987.058816527456, 940.5838852826831)
@@ -65,19 +67,19 @@ def test_memory_when_its_record_is_of_version_1():
 
 def test_estimates_when_the_record_is_of_version_1():
     """What is planned with is what was learned before the upgrade."""
-    estimates = estimates_of(from_text(VERSION_1), a_fleet(hints={}), 1795513200.0)
+    estimates = estimates_of(read_memory(VERSION_1), a_fleet(hints={}), 1795513200.0)
     assert (estimates.service_rate.source, estimates.lead_time.source) == ("measured", "measured")
     assert (estimates.service_rate.value, estimates.lead_time.value) == (pytest.approx(1.0494, abs=1e-4), 48.0)
 
 
 def test_version_1_when_its_fields_are_listed():
     """Each field of a real record of version 1 has its place in version 2, or is dropped on purpose."""
-    assert json.loads(VERSION_1).keys() == MOVED_TO_2.keys() | DROPPED_BY_2
+    assert json.loads(VERSION_1).keys() == MEMORY_MOVED_TO_2.keys() | MEMORY_DROPPED_BY_2
 
 
 def with_changes(**changes: Any) -> Memory:
     """The memory read from its record with some fields changed."""
-    return from_text(json.dumps(json.loads(to_text(MEMORY)) | changes))
+    return read_memory(json.dumps(json.loads(FORM.to_text(MEMORY)) | changes))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def with_changes(**changes: Any) -> Memory:
             "samples.x",
         ),
         ({"arrivals": {"history": 7}}, "field arrivals"),
-        ({"version": VERSION + 1}, f"version {VERSION + 1}"),
+        ({"record_version": FORM.version + 1}, f"version {FORM.version + 1}"),
     ],
 )
 def test_memory_when_a_part_of_its_record_is_not_understood(changes, named):
@@ -104,6 +106,6 @@ def test_memory_when_a_part_of_its_record_is_not_understood(changes, named):
 @pytest.mark.parametrize("text", ["", "{", "[]", "7"])
 def test_memory_when_its_record_is_no_memory(text):
     """An empty memory is a valid start, and it is reported that there was one."""
-    read = from_text(text)
+    read = read_memory(text)
     assert len(read.unread) == 1
     assert replace(read, unread=()) == Memory()

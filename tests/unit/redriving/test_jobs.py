@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from sluice.memory import Call, Crash, Decide, Fault, When, faulty_ports
+from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import Attribute, JobPhase, JobState, LastRedrive, Message
 from sluice.ports.errors import ConflictError, LostAnswerError, TryLaterError
-from sluice.redriving.jobs.lifecycle import RequestError, Selection, create_job, preview, stop_job, update_job
+from sluice.redriving.jobs.lifecycle import Selection, create_job, preview, stop_job, update_job
 from sluice.redriving.jobs.runner import LONGEST_SLEEP_S, Work, run
 from sluice.redriving.message_copy import ATTEMPTS, COPY_OF, attempts_key
 from tests.support.redrive_worlds import SOON, World, fleet, text
@@ -69,7 +70,7 @@ def test_preview_counts_without_any_effect_when_a_dry_run_is_asked_for() -> None
 def test_open_job_says_what_is_wrong_when_there_is_nothing_to_send(selection: Selection, problem: str) -> None:
     """A request that selects nothing names the field, and begins no job."""
     world = World()
-    with pytest.raises(RequestError, match=problem):
+    with pytest.raises(PayloadError, match=problem):
         create_job(world.ports, world.fleet, selection, world.job())
     assert world.ports.ledger.jobs.jobs("orders") == ()
 
@@ -83,7 +84,7 @@ def test_open_job_refuses_the_second_when_a_job_sends_the_same_already() -> None
     missing = Selection(failure_group=group_id(world, "Missing: it is"))
     create_job(world.ports, world.fleet, broken, world.job())
     for again in (broken, ALL):
-        with pytest.raises(RequestError, match="job job-1 is sending some of these already"):
+        with pytest.raises(PayloadError, match="job job-1 is sending some of these already"):
             create_job(world.ports, world.fleet, again, world.job(id="job-2"))
     assert create_job(world.ports, world.fleet, missing, world.job(id="job-3")).selected_count == 1
 
@@ -93,7 +94,7 @@ def test_open_job_refuses_to_overtake_when_a_fifo_message_is_not_the_first_of_it
     world = World(fleet(fifo=True))
     first, second = world.quarantine("a1", "a2", message_group="a")
     (other,) = world.quarantine("b1", message_group="b")
-    with pytest.raises(RequestError, match=f"message_id: {second} would overtake {first}"):
+    with pytest.raises(PayloadError, match=f"message_id: {second} would overtake {first}"):
         preview(world.ports, world.fleet, Selection(message_id=second), world.now)
     for message_id in (first, other):
         assert preview(world.ports, world.fleet, Selection(message_id=message_id), world.now).count == 1
@@ -407,7 +408,7 @@ def test_stop_job_ends_a_job_when_its_runner_is_in_the_middle_of_a_batch() -> No
 def test_stop_job_says_so_when_there_is_no_such_job() -> None:
     """A wrong id is named."""
     world = World()
-    with pytest.raises(RequestError, match="job_id: fleet orders has no job none-such"):
+    with pytest.raises(PayloadError, match="job_id: fleet orders has no job none-such"):
         stop_job(world.ports, world.fleet, "none-such", "an operator", world.now)
 
 

@@ -3,11 +3,12 @@
 import pytest
 
 from sluice.memory import Fault, When, faulty_ports
+from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import JobState
 from sluice.ports.errors import LostAnswerError, TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import LetterOutcome
-from sluice.redriving.jobs.lifecycle import RequestError, Selection, create_job
+from sluice.redriving.jobs.lifecycle import Selection, create_job
 from sluice.redriving.message_copy import ATTEMPTS
 from sluice.redriving.message_editor import Editor, key_of
 from sluice.redriving.retention import CHECK_EVERY_S, RetentionGuard, is_due
@@ -46,7 +47,7 @@ def test_edit_is_refused_unless_the_policy_allows_it() -> None:
     """Off by default, and the text names the parameter."""
     world = World()
     message_id = world.quarantine_with("a", "Broken")
-    with pytest.raises(RequestError, match=r"redrive\.edits of its Settings"):
+    with pytest.raises(PayloadError, match=r"redrive\.edits of its Settings"):
         editor(world).send_edited(message_id, "b", "ada")
     assert world.bodies() == []
 
@@ -56,7 +57,7 @@ def test_edit_is_refused_when_the_queue_would_not_take_it(body: str, problem: st
     """The message stays as it was."""
     world = World(fleet(edits=True), max_bytes=1_024)
     message_id = world.quarantine_with("a", "Broken")
-    with pytest.raises(RequestError, match=problem):
+    with pytest.raises(PayloadError, match=problem):
         editor(world).send_edited(message_id, body, "ada")
     assert world.held_bodies() == ["a"]
 
@@ -68,10 +69,10 @@ def test_edited_message_is_in_doubt_when_the_answer_is_lost() -> None:
     ports = faulty_ports(
         world.ports, lambda call: Fault(When.AFTER, LostAnswerError("lost")) if call.method == "send" else None
     )
-    with pytest.raises(RequestError, match="whether it was sent is unknown"):
+    with pytest.raises(PayloadError, match="whether it was sent is unknown"):
         editor(world, ports).send_edited(message_id, "b", "ada")
     world.now += SOON + 1
-    with pytest.raises(RequestError, match="may have been sent before"):
+    with pytest.raises(PayloadError, match="may have been sent before"):
         editor(world).send_edited(message_id, "c", "ada")
     assert (world.bodies(), world.held_bodies()) == (["b"], ["a"])
 
@@ -80,7 +81,7 @@ def test_edit_of_a_fifo_message_is_refused() -> None:
     """It would overtake the others of its message group, or hold them up."""
     world = World(fleet(fifo=True, edits=True))
     (message_id,) = world.quarantine("a", message_group="g")
-    with pytest.raises(RequestError, match="in the order of its message group"):
+    with pytest.raises(PayloadError, match="in the order of its message group"):
         editor(world).send_edited(message_id, "b", "ada")
 
 
@@ -118,9 +119,9 @@ def test_fifo_message_is_restored_to_where_its_message_group_is_held() -> None:
 def test_restore_says_so_when_nothing_is_kept_under_a_key() -> None:
     """Or when the key is another fleet's."""
     world = World()
-    with pytest.raises(RequestError, match="nothing was ever kept under"):
+    with pytest.raises(PayloadError, match="nothing was ever kept under"):
         editor(world).restore("orders/2027/01/15/none.json", "ada")
-    with pytest.raises(RequestError, match="must begin with orders/"):
+    with pytest.raises(PayloadError, match="must begin with orders/"):
         editor(world).restore("invoices/2027/01/15/none.json", "ada")
 
 

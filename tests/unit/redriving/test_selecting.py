@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from sluice.memory import Call, Fault, When, faulty_ports
+from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import JobPhase, JobState, RedriveJob
 from sluice.ports.aws_services import MOVE_MAX_PER_S
 from sluice.ports.errors import TryLaterError
 from sluice.redriving.jobs.lifecycle import (
-    RequestError,
     Selection,
     create_job,
     pause_job,
@@ -68,14 +68,14 @@ def test_job_sends_the_messages_that_are_listed_when_ids_are_given() -> None:
     assert preview(world.ports, world.fleet, selection, world.now).count == 2
     job = world.work(create_job(world.ports, world.fleet, selection, world.job()))
     assert (job.state, world.bodies(), world.held_bodies()) == (JobState.DONE, ["d", "a"], ["b", "c"])
-    with pytest.raises(RequestError, match="message_id: no message"):
+    with pytest.raises(PayloadError, match="message_id: no message"):
         create_job(world.ports, world.fleet, selection, world.job(id="job-2"))
 
 
 def test_selection_that_holds_nothing_is_refused() -> None:
     """A job about nothing would only be found to be done."""
     world = filled()
-    with pytest.raises(RequestError, match="nothing of that is in fleet orders's quarantine"):
+    with pytest.raises(PayloadError, match="nothing of that is in fleet orders's quarantine"):
         create_job(world.ports, world.fleet, Selection(cause="nobody*"), world.job())
 
 
@@ -114,7 +114,7 @@ def test_fifo_job_sends_what_is_selected_up_to_the_first_that_is_not() -> None:
     job = world.work(create_job(world.ports, world.fleet, selection, world.job()))
     assert (job.state, world.bodies(), world.held_bodies()) == (JobState.DONE, ["a1"], ["b1", "a2", "b2", "a3"])
     assert "2 more match, behind messages of their message group that do not: they stay." in job.note
-    with pytest.raises(RequestError, match="attribute: all 2 that match stand behind messages of their FIFO message"):
+    with pytest.raises(PayloadError, match="attribute: all 2 that match stand behind messages of their FIFO message"):
         create_job(world.ports, world.fleet, selection, world.job(id="job-2"))
     world.now += 1
     world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-3")))
@@ -125,7 +125,7 @@ def test_fifo_messages_are_sent_by_id_in_their_order_or_not_at_all() -> None:
     """Whatever the order in which they are named; one that would overtake is refused with the one it would overtake."""
     world = fifo_world(("a1", "a", "x"), ("a2", "a", "x"), ("b1", "b", "x"), ("a3", "a", "x"))
     a1, a2, b1, a3 = (entry.message_id for entry in world.index())
-    with pytest.raises(RequestError, match=f"message_ids: {a3} would overtake {a2} of its FIFO message group; name"):
+    with pytest.raises(PayloadError, match=f"message_ids: {a3} would overtake {a2} of its FIFO message group; name"):
         create_job(world.ports, world.fleet, Selection(message_ids=(a3, a1)), world.job())
     job = world.work(create_job(world.ports, world.fleet, Selection(message_ids=(b1, a2, a1)), world.job()))
     assert (job.state, world.bodies(), world.held_bodies()) == (JobState.DONE, ["a1", "b1", "a2"], ["a3"])
@@ -197,7 +197,7 @@ def test_dead_letter_of_a_namesake_elsewhere_goes_only_where_a_person_sends_it(s
 def test_job_to_a_queue_of_another_kind_is_refused() -> None:
     """A standard message has no message group, a FIFO one would lose its order."""
     world = filled()
-    with pytest.raises(RequestError, match=r"to: must be a standard queue, as orders is; orders\.fifo of fleet"):
+    with pytest.raises(PayloadError, match=r"to: must be a standard queue, as orders is; orders\.fifo of fleet"):
         create_job(world.ports, world.fleet, ALL, world.job(), target_in(fleet(fifo=True), None))
 
 
@@ -217,9 +217,9 @@ def test_job_goes_on_where_it_was_when_it_is_resumed() -> None:
     create_job(world.ports, world.fleet, ALL, world.job(rate_per_s=1))
     job = world.work(pause_job(world.ports, world.fleet, "job-1", "ada", world.now), expect_taken=False)
     assert (job.state, job.note, world.bodies()) == (JobState.PAUSED, "Paused by ada.", [])
-    with pytest.raises(RequestError, match="is paused: only one that is running can be paused"):
+    with pytest.raises(PayloadError, match="is paused: only one that is running can be paused"):
         pause_job(world.ports, world.fleet, "job-1", "ada", world.now)
-    with pytest.raises(RequestError, match="job job-1 is sending some of these already"):
+    with pytest.raises(PayloadError, match="job job-1 is sending some of these already"):
         create_job(world.ports, world.fleet, ALL, world.job(id="job-2"))
     world.now += 3_600
     job = world.work(resume_job(world.ports, world.fleet, "job-1", "bob", world.now))
@@ -227,7 +227,7 @@ def test_job_goes_on_where_it_was_when_it_is_resumed() -> None:
     assert [(one.by, one.action) for one in job.actions] == [
         ("a test", "asked for it"), ("ada", "paused it"), ("bob", "resumed it"),
     ]  # fmt: skip
-    with pytest.raises(RequestError, match="is done: only one that is paused can be resumed"):
+    with pytest.raises(PayloadError, match="is done: only one that is paused can be resumed"):
         resume_job(world.ports, world.fleet, "job-1", "bob", world.now)
 
 
@@ -252,7 +252,7 @@ def test_paused_job_can_be_stopped_for_good() -> None:
     create_job(world.ports, world.fleet, ALL, world.job())
     pause_job(world.ports, world.fleet, "job-1", "ada", world.now)
     assert stop_job(world.ports, world.fleet, "job-1", "bob", world.now).state is JobState.STOPPED
-    with pytest.raises(RequestError):
+    with pytest.raises(PayloadError):
         resume_job(world.ports, world.fleet, "job-1", "bob", world.now)
 
 

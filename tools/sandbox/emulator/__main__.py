@@ -1,4 +1,4 @@
-"""Start the extended emulator and serve until told to stop, or until the process that started it is gone."""
+"""Start the extended emulator and serve until it is asked to stop, or until the process that started it is gone."""
 
 from __future__ import annotations
 

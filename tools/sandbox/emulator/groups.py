@@ -307,7 +307,7 @@ class Groups:
             self._shut_down(member, now)
 
     def _shut_down(self, member: Member, now: float) -> None:
-        """EC2 terminates the machine: its services are told to stop, then it is switched off."""
+        """EC2 terminates the machine: its services are asked to stop, and then it is switched off."""
         if member.kill_at is None:
             member.kill_at = now + self._settings.stop_grace_s
             self._launcher.shutting_down(member.id)

@@ -246,7 +246,7 @@ class Launcher:
     def settle(self, now: float) -> None:
         """Carry out what EC2 has decided: Spot notices that ran out, and machines it no longer has running.
 
-        Their services are told to stop; whoever is still there after the grace is switched off.
+        Their services are asked to stop, and those that still run after the grace period are killed.
         """
         for instance_id, metadata in list(self.metadata.items()):
             if metadata.spot_action_at is not None and now >= metadata.spot_action_at:

@@ -1,4 +1,4 @@
-"""The machines behind instance ids: real processes, started, told to stop, killed, and watched.
+"""The machines behind instance ids: real processes that are started, asked to stop, killed, and watched.
 
 A machine runs one unit, the instance's command. As with systemd, the unit may stop while the machine lives on;
 what kills the process from outside is the end of the machine. A stop that takes longer than the unit's TimeoutStopSec

@@ -59,7 +59,7 @@ def _worded(call: Any) -> Any:
 
 
 def _undone(name: str, delete: Any) -> str:
-    """Undo a nested stack that could not be created; what its parent is told."""
+    """Undo a nested stack that could not be created, and return the reason for its parent."""
     child = _cloudformation["_stacks"][name]
     stack_id = child["StackId"]
     failed = [

@@ -82,7 +82,7 @@ class Command:
     requested_at: float
     delivery_timeout_s: float
     execution_timeout_s: float
-    told: str = "Pending"
+    reported: str = "Pending"  # the status of the last event about the whole command
     cancelled: threading.Event = field(default_factory=threading.Event)
     invocations: dict[str, Invocation] = field(default_factory=dict)
 
@@ -282,7 +282,7 @@ class RunCommand:
         )
         with self._lock:
             status = command.status
-            changed, command.told = status != command.told, status
+            changed, command.reported = status != command.reported, status
         if changed:
             detail = {
                 **common,
@@ -420,13 +420,13 @@ class RunCommand:
         verb, unit = [*(one for one in arguments if not one.startswith("-")), "", ""][:2]
         known = machine.unit.is_called(unit)
         full = unit if "." in unit else f"{unit}.service"
-        if verb == "show":  # it tells of a unit that is not there as well (systemctl(1))
-            told = {
+        if verb == "show":  # it also answers for a unit that does not exist (systemctl(1))
+            properties = {
                 "LoadState": "loaded" if known else "not-found",
                 "ActiveState": "active" if known and machine.unit_active else "inactive",
                 "Result": machine.unit_result if known else "success",
             }
-            return {"exit_code": 0, "text": "\n".join(told.get(name, "") for name in shown)}
+            return {"exit_code": 0, "text": "\n".join(properties.get(name, "") for name in shown)}
         if verb == "is-active":
             active = known and machine.unit_active
             return {"exit_code": 0 if active else 3, "text": "active" if active else "inactive"}

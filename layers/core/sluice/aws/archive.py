@@ -105,8 +105,8 @@ class S3Archive:
     def _refusal(self, error: "ErrorTypeDef") -> PortError:
         """The port error for one key that was not deleted, though the call went well."""
         thing = self._thing(error.get("Key", ""))
-        told = {"Error": {"Code": error.get("Code", ""), "Message": error.get("Message", "")}}
-        return from_answer(ClientError(told, "DeleteObjects"), thing)  # type: ignore[arg-type]  # botocore's own shape
+        answer = {"Error": {"Code": error.get("Code", ""), "Message": error.get("Message", "")}}
+        return from_answer(ClientError(answer, "DeleteObjects"), thing)  # type: ignore[arg-type]  # botocore's own shape
 
     def _thing(self, key: str) -> Thing:
         return Thing("s3", f"bucket {self._bucket}, key {key}", "deploy the stack, which makes the bucket")

@@ -73,7 +73,7 @@ class AsgGroup:
     def _warm(self, group: str, found: "AutoScalingGroupTypeDef") -> "Iterator[InstanceTypeDef]":
         """The instances of a group's warm pool, of which the group itself does not tell; none where it has no pool.
 
-        An instance that is drained on its way back to the pool is there already.
+        An instance that is drained while it returns to the pool is there already.
         """
         if "WarmPoolConfiguration" not in found:
             return

@@ -79,8 +79,8 @@ class SsmInstances:
         with asking(Thing("ssm", "the instances' agents", "try again")):
             for some in batched(instance_ids, INFORMATION_AT_ONCE, strict=False):
                 for page in pages.paginate(Filters=[{"Key": "InstanceIds", "Values": list(some)}]):
-                    told = page["InstanceInformationList"]
-                    found |= {one["InstanceId"] for one in told if one.get("PingStatus") == "Online"}
+                    listed = page["InstanceInformationList"]
+                    found |= {one["InstanceId"] for one in listed if one.get("PingStatus") == "Online"}
         return frozenset(found.intersection(instance_ids))
 
     def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
@@ -117,8 +117,8 @@ class SsmInstances:
         pages = self._clients.ssm.get_paginator("list_command_invocations")
         with asking(Thing("ssm", f"command {asked.get('CommandId')}", "wait, or send it again")):
             try:
-                told = pages.paginate(**asked)
-                return [invocation for page in told for invocation in page.get("CommandInvocations", [])]
+                answers = pages.paginate(**asked)
+                return [invocation for page in answers for invocation in page.get("CommandInvocations", [])]
             except ClientError as error:
                 if code_of(error) == "InvalidCommandId":
                     return []

@@ -151,32 +151,32 @@ class SqsQueue:
         batches = list(_batches(messages, in_order=_is_fifo(queue_url)))
         if not _is_fifo(queue_url):
             return _answered(self._together(lambda batch: self._send_batch(queue_url, entries, batch), batches))
-        told = _Told()
+        result = _BatchResult()
         for batch in batches:
-            # What became of a batch whose answer was lost nobody knows: all that is behind it waits.
-            going = [] if told.lost else _without_held_back(batch, messages, told.failed)
-            told.failed |= dict.fromkeys((i for i in batch if i not in going and i not in told.failed), HELD_BACK)
+            # It is unknown whether a batch whose answer was lost was sent, so everything behind it waits.
+            going = [] if result.lost else _without_held_back(batch, messages, result.failed)
+            result.failed |= dict.fromkeys((i for i in batch if i not in going and i not in result.failed), HELD_BACK)
             if going:
-                told.add(self._send_batch(queue_url, entries, going))
-        return _answered([told])
+                result.add(self._send_batch(queue_url, entries, going))
+        return _answered([result])
 
-    def _send_batch(self, queue_url: str, entries: Sequence[Any], batch: Sequence[int]) -> "_Told":
+    def _send_batch(self, queue_url: str, entries: Sequence[Any], batch: Sequence[int]) -> "_BatchResult":
         try:
             with asking(_thing(queue_url)):
                 answer = self._clients.sqs_once.send_message_batch(
                     QueueUrl=queue_url, Entries=[entries[index] for index in batch]
                 )
         except LostAnswerError as error:
-            return _Told(lost=[error])
+            return _BatchResult(lost=[error])
         except RefusedError as error:
             if len(batch) == 1:
-                return _Told(failed={batch[0]: str(error)}, refused={batch[0]})
-            told = _Told()  # refused as a whole, for one of them: find out which
+                return _BatchResult(failed={batch[0]: str(error)}, refused={batch[0]})
+            result = _BatchResult()  # refused as a whole, for one of them: find out which
             for index in batch:
-                told.add(self._send_batch(queue_url, entries, [index]))
-            return told
+                result.add(self._send_batch(queue_url, entries, [index]))
+            return result
         except PortError as error:
-            return _Told(failed=dict.fromkeys(batch, str(error)), errors=[error])
+            return _BatchResult(failed=dict.fromkeys(batch, str(error)), errors=[error])
         return _read_answer(answer)
 
     def delete(self, queue_url: str, receipts: Sequence[str]) -> BatchAnswer:
@@ -184,7 +184,7 @@ class SqsQueue:
         batches = [range(start, min(start + MAX_BATCH, len(receipts))) for start in range(0, len(receipts), MAX_BATCH)]
         return _answered(self._together(lambda batch: self._delete_batch(queue_url, receipts, batch), batches))
 
-    def _delete_batch(self, queue_url: str, receipts: Sequence[str], batch: Sequence[int]) -> "_Told":
+    def _delete_batch(self, queue_url: str, receipts: Sequence[str], batch: Sequence[int]) -> "_BatchResult":
         try:
             with asking(_thing(queue_url)):
                 answer = self._clients.sqs.delete_message_batch(
@@ -192,14 +192,14 @@ class SqsQueue:
                     Entries=[{"Id": str(index), "ReceiptHandle": receipts[index]} for index in batch],
                 )
         except PortError as error:
-            return _Told(failed=dict.fromkeys(batch, str(error)), errors=[error])
+            return _BatchResult(failed=dict.fromkeys(batch, str(error)), errors=[error])
         return _read_answer(answer)
 
     def _together[Given, Result](self, call: Callable[[Given], Result], given: Sequence[Given]) -> list[Result]:
         """The results of calls, some of which are under way at once."""
         if len(given) <= 1 or self.at_once == 1 or getattr(self._within, "piece", False):
             return [call(one) for one in given]
-        # One share a thread, rather than one task a call: whoever waits for tasks is woken by each.
+        # One share a thread, rather than one task a call: a thread that waits for tasks is scheduled for each of them.
         shares = [given[first :: self.at_once] for first in range(min(self.at_once, len(given)))]
         answers = list(self._threads().map(lambda share: [call(one) for one in share], shares))
         return [answers[index % self.at_once][index // self.at_once] for index in range(len(given))]
@@ -263,7 +263,9 @@ class SqsQueue:
         batches = [range(start, min(start + MAX_BATCH, len(receipts))) for start in range(0, len(receipts), MAX_BATCH)]
         return _answered(self._together(lambda batch: self._hold_batch(queue_url, receipts, batch, timeout_s), batches))
 
-    def _hold_batch(self, queue_url: str, receipts: Sequence[str], batch: Sequence[int], timeout_s: int) -> "_Told":
+    def _hold_batch(
+        self, queue_url: str, receipts: Sequence[str], batch: Sequence[int], timeout_s: int
+    ) -> "_BatchResult":
         try:
             with asking(_thing(queue_url)):
                 answer = self._clients.sqs.change_message_visibility_batch(
@@ -274,7 +276,7 @@ class SqsQueue:
                     ],
                 )
         except PortError as error:
-            return _Told(failed=dict.fromkeys(batch, str(error)), errors=[error])
+            return _BatchResult(failed=dict.fromkeys(batch, str(error)), errors=[error])
         return _read_answer(answer)
 
     # ----------------------------------------------------------------- move tasks
@@ -394,8 +396,8 @@ def _message(received: "MessageTypeDef") -> Message:
 
 
 @dataclass(slots=True)
-class _Told:
-    """What the answers to some calls of one batch said, entry by entry, and which calls got none."""
+class _BatchResult:
+    """The results of the calls for one batch, entry by entry, and the calls whose answer was lost."""
 
     done: set[int] = field(default_factory=set)
     failed: dict[int, str] = field(default_factory=dict)
@@ -403,8 +405,8 @@ class _Told:
     errors: list[PortError] = field(default_factory=list)  # of calls that surely did nothing
     lost: list[LostAnswerError] = field(default_factory=list)
 
-    def add(self, other: "_Told") -> None:
-        """Enter what more was said."""
+    def add(self, other: "_BatchResult") -> None:
+        """Add the results of another call."""
         self.done |= other.done
         self.failed |= other.failed
         self.refused |= other.refused
@@ -412,27 +414,27 @@ class _Told:
         self.lost += other.lost
 
 
-def _answered(every: Sequence[_Told]) -> BatchAnswer:
-    """One answer of several; an error only where nothing else was said."""
-    told = _Told()
+def _answered(every: Sequence[_BatchResult]) -> BatchAnswer:
+    """One answer from several results. An error is raised only if no call had a result."""
+    result = _BatchResult()
     for one in every:
-        told.add(one)
-    if told.lost and not told.done and not told.failed:
-        raise told.lost[0]
-    if told.errors and not told.done and not told.refused and not told.lost:
-        raise told.errors[0]
-    return BatchAnswer(frozenset(told.done), told.failed, frozenset(told.refused))
+        result.add(one)
+    if result.lost and not result.done and not result.failed:
+        raise result.lost[0]
+    if result.errors and not result.done and not result.refused and not result.lost:
+        raise result.errors[0]
+    return BatchAnswer(frozenset(result.done), result.failed, frozenset(result.refused))
 
 
-def _read_answer(answer: Any) -> _Told:
+def _read_answer(answer: Any) -> _BatchResult:
     """A batch's answer, entry by entry."""
-    told = _Told({int(entry["Id"]) for entry in answer.get("Successful", [])})
+    result = _BatchResult({int(entry["Id"]) for entry in answer.get("Successful", [])})
     for entry in answer.get("Failed", []):
         index = int(entry["Id"])
-        told.failed[index] = f"{entry.get('Code', 'no code')}: {entry.get('Message', 'no message')}"
+        result.failed[index] = f"{entry.get('Code', 'no code')}: {entry.get('Message', 'no message')}"
         if entry.get("SenderFault") and is_final(entry.get("Code", "")):
-            told.refused.add(index)
-    return told
+            result.refused.add(index)
+    return result
 
 
 def _tens(count: int) -> list[int]:

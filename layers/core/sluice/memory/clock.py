@@ -1,4 +1,4 @@
-"""How the ports in memory are told the time."""
+"""The clock that the ports in memory are given."""
 
 from collections.abc import Callable
 

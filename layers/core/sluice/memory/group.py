@@ -113,7 +113,7 @@ class _Asg:
 
 
 class MemoryGroup:
-    """The Group port over groups made by `create`; `watch` is told of every change as it happens."""
+    """The Group port over groups made by `create`; `watch` is called with every change as it happens."""
 
     def __init__(self, clock: Clock, watch: Callable[[Change], None] | None = None) -> None:
         self._clock = clock

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass(*, frozen=False, **options):
-        """As `dataclasses.dataclass`, told apart by the type checker alone where it is frozen."""
+        """As `dataclasses.dataclass`; that it is frozen is checked by the type checker only."""
         return dataclasses.dataclass(unsafe_hash=frozen, **options)
 
     def replace(value, /, **changes):

@@ -8,10 +8,10 @@ from sluice.draining.observations import our_hook
 from sluice.draining.service import to_response
 from sluice.model.draining import UNDER_WAY, Drain
 from sluice.model.frozen import dataclass
+from sluice.model.payload_error import PayloadError
 from sluice.ports.ledger import DrainerLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.context import Answer
-from sluice.redriving.jobs.lifecycle import RequestError
 from sluice.redriving.payloads import ReleaseRequest, read_request
 from sluice.telemetry import Log
 
@@ -29,14 +29,14 @@ class Releaser:
         """Let an instance go on now; where its drain stands after that.
 
         Raises:
-            RequestError: there is no such fleet, its group does not have the instance, or nothing holds the instance.
+            PayloadError: there is no such fleet, its group does not have the instance, or nothing holds the instance.
             PortError: AWS does not let us.
         """
         request = read_request(ReleaseRequest, "release", asked)
         fleet = self.directory.named(request.fleet)
         if fleet is None:
             names = ", ".join(sorted(one.name for one in self.directory.all())) or "none"
-            raise RequestError(f"release.fleet: there is no fleet {request.fleet}; there is {names}")
+            raise PayloadError(f"release.fleet: there is no fleet {request.fleet}; there is {names}")
         record = self.ports.ledger.drains.drain(fleet.name, request.instance_id)
         self._check(fleet, request.instance_id, record)
         self.log.info(
@@ -54,19 +54,19 @@ class Releaser:
         """Refuse what is not there to be released.
 
         Raises:
-            RequestError: the group does not have the instance, or does not hold it.
+            PayloadError: the group does not have the instance, or does not hold it.
         """
         member = self.ports.group.membership(instance_id)
         if member is None or member.group != fleet.group:
             where = "in no Auto Scaling group" if member is None else f"in Auto Scaling group {member.group}"
-            raise RequestError(
+            raise PayloadError(
                 f"release.instance_id: {instance_id} is {where}, not in {fleet.group}, the group of fleet {fleet.name}:"
                 " nothing was released"
             )
         held = event_for_state(fleet.name, our_hook(fleet, instance_id), member.aws_state)
         under_way = record is not None and record.state in UNDER_WAY
         if not isinstance(held, FoundWaiting | FoundPoolWaiting | FoundRetained) and not under_way:
-            raise RequestError(
+            raise PayloadError(
                 f"release.instance_id: {instance_id} is {member.aws_state} in {fleet.group}: no hook holds it there,"
                 " and nothing was released"
             )

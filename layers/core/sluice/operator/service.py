@@ -38,7 +38,7 @@ class OperatorService(RedriveContext):
         """Every request by its key: each takes what was asked and who asks, and returns the answer."""
         commands = OperatorCommands(self)
         # The releases' metric records go to this invocation's own tally.
-        executor = DrainExecutor(self.ports, self.now, self.limits.until, DrainTelemetry(self.log, self.records))
+        executor = DrainExecutor(self.ports, self.now, self.invocation.until, DrainTelemetry(self.log, self.records))
         releaser = Releaser(self.ports, FleetDirectory(self.ports, self.now, self.log), executor, self.log)
         return {
             "redrive": commands.redrive,

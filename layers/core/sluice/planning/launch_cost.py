@@ -17,7 +17,7 @@ from sluice.planning.learning.forecasting import LEVEL_MEMORY_S, USUAL_LEAST_S, 
 
 # https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
 MINIMUM_BILLING_S = 60.0
-GUARD_SHARE = 0.06  # of the target wait, kept back since counts, ages and ticks are coarse
+GUARD_SHARE = 0.06  # of the target wait, reserved since counts, ages and ticks are coarse
 GUARD_MAX_S = 20.0  # counts and ages get no coarser with a longer target; two ticks where those are longer
 PATIENCE_TICKS = 2.5  # a message is seen within a tick, launched for at once, and a second tick may mend a wrong count
 PATIENCE_SHARE = 0.5  # a target of less than five ticks needs patience for half of it

@@ -35,7 +35,7 @@ class CapacitySetter(Protocol):
         """Set a group's desired capacity."""
 
 
-class MemoryKeeper(Protocol):
+class MemoryWriter(Protocol):
     """Where a tick keeps what it learned."""
 
     def keep_memory(self, fleet: str, memory: Memory) -> None:
@@ -75,7 +75,7 @@ class Actuators:
     """What a tick sets and keeps through, and the status of a change that it made."""
 
     group: CapacitySetter
-    memories: MemoryKeeper
+    memories: MemoryWriter
     decisions: DecisionRecorder
     done: OutcomeStatus
 

@@ -1,18 +1,18 @@
 """What people ask of the operator about dead letters: each request is read, done, told, and answered as JSON.
 
-A person's mistake raises a RequestError that says what would be right.
+A person's mistake raises a PayloadError that says what would be right.
 """
 
 from collections.abc import Sequence
 
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.frozen import dataclass, replace
+from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import JobState, RedriveJob
 from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.dead_letters import LetterOutcome
 from sluice.redriving.failure_groups import queue_name, source_of
 from sluice.redriving.jobs.lifecycle import (
-    RequestError,
     Target,
     create_job,
     pause_job,
@@ -52,7 +52,7 @@ class OperatorCommands:
         """Tell what a redrive would do, or begin it.
 
         Raises:
-            RequestError: it cannot be done as asked.
+            PayloadError: it cannot be done as asked.
             PortError: AWS does not let us.
         """
         request = read_request(RedriveRequest, "redrive", asked)
@@ -63,7 +63,7 @@ class OperatorCommands:
             return self._dry_run(request, fleet, rate_per_s, to)
         now = self.at.now()
         asked_for = RedriveJob(
-            id=self.at.limits.name,  # an invocation that Lambda repeats finds its job there, and begins no second one
+            id=self.at.invocation.name,  # where Lambda repeats an invocation, it finds this job and begins no second
             fleet=fleet.name,
             state=JobState.RUNNING,
             requested_at=now,
@@ -74,7 +74,7 @@ class OperatorCommands:
         )
         job = create_job(self.at.ports, fleet, request.selection, asked_for, to)
         self.at.log.info("a redrive was asked for", fleet=fleet.name, job=job.id, requested_by=job.requested_by)
-        worked = self.at.work([(fleet, job)], min(self.at.limits.stop_at, now + ANSWER_S))
+        worked = self.at.work([(fleet, job)], min(self.at.invocation.stop_at, now + ANSWER_S))
         return {"job": self.at.to_answer(worked[0] if worked else job)}
 
     def _target(self, request: RedriveRequest, fleet: Fleet) -> Target | None:
@@ -129,7 +129,7 @@ class OperatorCommands:
         """Stop, pause or resume a job.
 
         Raises:
-            RequestError: there is no such job, or it is not in a state for that.
+            PayloadError: there is no such job, or it is not in a state for that.
             PortError: AWS does not let us.
         """
         request = read_request(JobRequest, kind, asked)
@@ -143,20 +143,20 @@ class OperatorCommands:
         """How a job stands, for who watches it.
 
         Raises:
-            RequestError: there is no such job.
+            PayloadError: there is no such job.
             PortError: AWS does not let us.
         """
         request = read_request(JobRequest, "status", asked)
         job = self.at.ports.ledger.jobs.job(self.at.fleet(request.fleet).name, request.job_id)
         if job is None:
-            raise RequestError(f"job_id: fleet {request.fleet} has no job {request.job_id}")
+            raise PayloadError(f"job_id: fleet {request.fleet} has no job {request.job_id}")
         return {"job": self.at.to_answer(job)}
 
     def mute_group(self, asked: object, by: str) -> Answer:
         """Mute a failure group until it is seen again, or unmute it.
 
         Raises:
-            RequestError: there is no such group.
+            PayloadError: there is no such group.
             PortError: AWS does not let us.
         """
         request = read_request(MuteRequest, "mute", asked)
@@ -165,7 +165,7 @@ class OperatorCommands:
         at = None if request.undo else self.at.now()
         group = self.at.ports.ledger.failure_groups.mute_group(fleet.name, request.failure_group, at)
         if group is None:
-            raise RequestError(f"failure_group: fleet {fleet.name} has no {request.failure_group}")
+            raise PayloadError(f"failure_group: fleet {fleet.name} has no {request.failure_group}")
         state = "unmuted" if request.undo else "muted"
         keys = {"fleet": fleet.name, "failure_group": group.id, "requested_by": who}
         self.at.log.info("failure group unmuted" if request.undo else "failure group muted", **keys)
@@ -181,7 +181,7 @@ class OperatorCommands:
         """Send one message back with another body.
 
         Raises:
-            RequestError: it is not allowed, or cannot be done.
+            PayloadError: it is not allowed, or cannot be done.
             PortError: AWS does not let us.
         """
         request = read_request(EditRequest, "edit", asked)
@@ -196,7 +196,7 @@ class OperatorCommands:
         """Quarantine anew what was let go of.
 
         Raises:
-            RequestError: nothing is left under that key.
+            PayloadError: nothing is left under that key.
             PortError: AWS does not let us.
         """
         request = read_request(RestoreRequest, "restore", asked)
@@ -215,18 +215,18 @@ class OperatorCommands:
         """Put a fleet's dead letters into quarantine, in manual mode.
 
         Raises:
-            RequestError: the fleet has none, or Sluice takes them as they come.
+            PayloadError: the fleet has none, or Sluice takes them as they come.
             PortError: AWS does not let us.
         """
         request = read_request(QuarantineRequest, "quarantine", asked)
         fleet = self.at.fleet(request.fleet)
         who = request.requested_by or by
         if not fleet.dead_letter_queues or fleet.redrive.mode is RedriveMode.AUTO:
-            raise RequestError(
+            raise PayloadError(
                 f"fleet: {fleet.name} has no dead_letter_queue, or its redrive.mode is auto, in which they are taken as"
                 " they come"
             )
-        until = min(self.at.limits.stop_at, self.at.now() + ANSWER_S)
+        until = min(self.at.invocation.stop_at, self.at.now() + ANSWER_S)
         results = [
             one for guard in self.at.retention_guards(fleet, request.queue) for one in guard.quarantine_all(until, who)
         ]
@@ -243,7 +243,7 @@ class OperatorCommands:
         """Look at some dead letters of a fleet in their queue, in manual mode.
 
         Raises:
-            RequestError: there is no such queue, or nobody may look now.
+            PayloadError: there is no such queue, or nobody may look now.
             PortError: AWS does not let us.
         """
         request = read_request(PeekRequest, "peek", asked)
@@ -251,7 +251,7 @@ class OperatorCommands:
         sources = sources_of(fleet, request.queue)
         places = by_dead_letter_queue(self.at.routes(fleet, sources))
         if not places:
-            raise RequestError(f"fleet: {fleet.name} has no dead_letter_queue" + (" for that" if request.queue else ""))
+            raise PayloadError(f"fleet: {fleet.name} has no dead_letter_queue" + (" for that" if request.queue else ""))
         found: list[Peek] = []
         for url, routes in places.items():
             limit = request.limit - sum(one.looked_at_count for one in found)

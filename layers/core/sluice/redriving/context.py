@@ -6,13 +6,14 @@ from typing import Any, Self
 
 from sluice.config.fleet import Fleet, QueuePolicy
 from sluice.model.frozen import dataclass
+from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import RedriveJob
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import ConflictError, NeedsFixError, PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult, LetterOutcome
-from sluice.redriving.jobs.lifecycle import RequestError, dead_letter_queues, sources_of, target_in
+from sluice.redriving.jobs.lifecycle import dead_letter_queues, sources_of, target_in
 from sluice.redriving.jobs.rules import forecast
 from sluice.redriving.jobs.runner import Runner, Work, run
 from sluice.redriving.message_editor import Editor
@@ -35,7 +36,7 @@ type Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class InvocationLimits:
+class Invocation:
     """How long this invocation may work. Times are epoch seconds."""
 
     name: str  # unique to the invocation
@@ -46,7 +47,7 @@ class InvocationLimits:
     minute_s: float = MINUTE_S  # between two ticks
 
     @classmethod
-    def begun(
+    def started(
         cls,
         name: str,
         at: float,
@@ -73,7 +74,7 @@ class RedriveContext:
 
     ports: Ports[RedriverLedger]
     now: Callable[[], float]
-    limits: InvocationLimits
+    invocation: Invocation
     log: Log
     records: list[Record] = field(default_factory=list)
     _facts: dict[str, QueueFacts] = field(default_factory=dict)
@@ -92,7 +93,7 @@ class RedriveContext:
         """The fleet of that name.
 
         Raises:
-            RequestError: there is none, or its document cannot be used.
+            PayloadError: there is none, or its document cannot be used.
         """
         loaded = self.ports.fleets.load()
         for fleet in loaded.fleets:
@@ -100,9 +101,9 @@ class RedriveContext:
                 return fleet
         for bad in loaded.invalid:
             if bad.name == name:
-                raise RequestError(f"fleet: the document of {name} cannot be used: {'; '.join(bad.problems)}")
+                raise PayloadError(f"fleet: the document of {name} cannot be used: {'; '.join(bad.problems)}")
         names = ", ".join(fleet.name for fleet in loaded.fleets) or "none"
-        raise RequestError(f"fleet: there is no fleet {name}; there is {names}")
+        raise PayloadError(f"fleet: there is no fleet {name}; there is {names}")
 
     def routes(self, fleet: Fleet, sources: Iterable[QueuePolicy] | None = None) -> tuple[QueueRoute, ...]:
         """A fleet's queues, or some of them, as the ways on which its dead letters come and go.
@@ -128,13 +129,13 @@ class RedriveContext:
 
     def editor(self, fleet: Fleet) -> Editor:
         """Who acts on single messages of a fleet."""
-        return Editor(self.ports, fleet, self.routes(fleet), self.limits.name, self.limits.until, self.now)
+        return Editor(self.ports, fleet, self.routes(fleet), self.invocation.name, self.invocation.until, self.now)
 
     def retention_guards(self, fleet: Fleet, queue: str | None = None) -> tuple[RetentionGuard, ...]:
         """Who looks after a fleet's dead-letter queues, or that of one of its queues: one for each.
 
         Raises:
-            RequestError: there is no such queue, or its dead letters lie among those of others.
+            PayloadError: there is no such queue, or its dead letters lie among those of others.
             PortError: one of them cannot be asked what it is.
         """
         urls = dead_letter_queues(fleet, queue)
@@ -152,9 +153,9 @@ class RedriveContext:
             self.ports,
             route.fleet,
             route.to,
-            self.limits.until,
+            self.invocation.until,
             self.now,
-            self.limits.uniform,
+            self.invocation.uniform,
             dead.retention_s if dead else None,
             route.others,
             route.paused,
@@ -164,7 +165,7 @@ class RedriveContext:
         """Who works on a job.
 
         Raises:
-            RequestError: a queue that it names is no more.
+            PayloadError: a queue that it names is no more.
             PortError: a queue cannot be asked what it is.
         """
         routes = self.routes(fleet, sources_of(fleet, job.queue))
@@ -172,7 +173,7 @@ class RedriveContext:
         if job.to is not None or job.to_queue is not None:
             elsewhere = self.fleet(job.to) if job.to else fleet
             to = self.queue(target_in(elsewhere, job.to_queue).queue.queue)
-        return Runner(self.ports, fleet, to, self.limits.name, self.limits.until, self.now, routes)
+        return Runner(self.ports, fleet, to, self.invocation.name, self.invocation.until, self.now, routes)
 
     def report(self, fleet: Fleet, results: Iterable[DeadLetterResult]) -> None:
         """Log what became of dead letters, and count it."""
@@ -188,13 +189,13 @@ class RedriveContext:
             try:
                 runner = self.runner(fleet, job)
                 taken = runner.take(job)
-            except (PortError, RequestError) as error:  # the latter: where it goes is no more
+            except (PortError, PayloadError) as error:  # the latter: where it goes is no more
                 self.failed("a job could not be taken up", error, fleet=fleet.name, job=job.id)
                 continue
             if taken:
                 works.append(Work(runner, taken))
         before = {(work.job.fleet, work.job.id): work.job for work in works}
-        worked = run(works, stop_at, now=self.now, sleep=self.limits.sleep, failed=self._log_job_failure)
+        worked = run(works, stop_at, now=self.now, sleep=self.invocation.sleep, failed=self._log_job_failure)
         for job in worked:
             was = before[job.fleet, job.id]
             self.count(job.fleet, "Redriven", job.sent_count - was.sent_count)
@@ -228,7 +229,7 @@ class RedriveContext:
         """Do what was asked for: what does not work is answered, not raised, since Lambda would hide the text."""
         try:
             return act()
-        except RequestError as error:
+        except PayloadError as error:
             # The text may repeat what was asked for, and so what a message says: whoever asked is told it.
             self.log.warning("a request was refused", request=request)
             return {"error": str(error)}

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
+from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import JobAction, JobPhase, JobState, Message, QuarantineEntry, RedriveJob
 from sluice.ports.aws_services import archive_key
 from sluice.ports.errors import RefusedError
@@ -20,7 +21,7 @@ from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import admit_to_group
 from sluice.redriving.failure_groups import Cause, failure_group, source_of
-from sluice.redriving.jobs.lifecycle import RequestError, paused_note
+from sluice.redriving.jobs.lifecycle import paused_note
 from sluice.redriving.message_copy import attempts_key, attempts_of, copy_of, first_sent_at
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome
 from sluice.redriving.source_queues import QueueRoute, route_for
@@ -50,24 +51,24 @@ class Editor:
         """Send a quarantined message back with another body; a job that is done, for the record.
 
         Raises:
-            RequestError: the policy forbids it, there is no such message, or it cannot be sent.
+            PayloadError: the policy forbids it, there is no such message, or it cannot be sent.
             PortError: AWS does not let us; nothing was sent, or the message is in doubt.
         """
         if not self.fleet.redrive.edits:
-            raise RequestError(f"edit: fleet {self.fleet.name} does not allow it; redrive.edits of its Settings does")
+            raise PayloadError(f"edit: fleet {self.fleet.name} does not allow it; redrive.edits of its Settings does")
         if not body:
-            raise RequestError("edit.body: must not be empty, since SQS takes no empty message")
+            raise PayloadError("edit.body: must not be empty, since SQS takes no empty message")
         entry = self.ports.ledger.quarantine.quarantined_message(self.fleet.name, message_id)
         if entry is None:
-            raise RequestError(f"message_id: no message {message_id} is in fleet {self.fleet.name}'s quarantine")
+            raise PayloadError(f"message_id: no message {message_id} is in fleet {self.fleet.name}'s quarantine")
         if entry.message_group is not None:
-            raise RequestError("message_id: a FIFO message is sent in the order of its message group, not by itself")
+            raise PayloadError("message_id: a FIFO message is sent in the order of its message group, not by itself")
         original = self.ports.archive.load(entry.key)
         told = entry.source if entry.source is not None else source_of(original) or None
         route = route_for(told, self.routes)
         if route is None:
             names = ", ".join(one.name for one in self.routes)
-            raise RequestError(
+            raise PayloadError(
                 f"message_id: nothing tells that it came from {names}"
                 + (f", but from {told[:200]}" if told else "")
                 + "; redrive it with to_queue instead"
@@ -75,16 +76,16 @@ class Editor:
         attempt = entry.attempt + 1
         copy = copy_of(replace(original, body=body), attempt, route.to, (self.name, entry.failure_group))
         if copy is None:
-            raise RequestError(
+            raise PayloadError(
                 f"edit.body: with it the message is more than its queue takes ({route.to.max_bytes} bytes)"
             )
         remember = None if copy.carries_attempts else (attempts_key(copy.message), attempt)
         sender = Sender(self.ports, self.fleet.name, route.to, self.until, self.now)
         (send_result,) = sender.send([OutgoingMessage(copy.message, remember=remember)])
         if send_result.outcome is SendOutcome.EARLIER:
-            raise RequestError(f"message_id: {message_id} was sent back before; it is only still listed")
+            raise PayloadError(f"message_id: {message_id} was sent back before; it is only still listed")
         if not send_result.is_in_queue:
-            raise RequestError(f"message_id: {message_id} was not sent: {send_result.reason}")
+            raise PayloadError(f"message_id: {message_id} was not sent: {send_result.reason}")
         self.ports.ledger.quarantine.remove_entry(entry)
         return self._record(entry, by, f" {paused_note([route.name])}" if route.paused else "")
 
@@ -111,21 +112,21 @@ class Editor:
         """Quarantine anew what the archive last kept under a key.
 
         Raises:
-            RequestError: nothing was ever kept there, or it is no key of the fleet.
+            PayloadError: nothing was ever kept there, or it is no key of the fleet.
             PortError: AWS does not let us.
         """
         if not key.startswith(f"{self.fleet.name}/"):
-            raise RequestError(f"key: must begin with {self.fleet.name}/, as the archive's keys of the fleet do")
+            raise PayloadError(f"key: must begin with {self.fleet.name}/, as the archive's keys of the fleet do")
         try:
             former = self.ports.archive.former(key)
         except RefusedError as error:
-            raise RequestError(f"key: {error}") from error
+            raise PayloadError(f"key: {error}") from error
         now = self.now()
         base = former.id if _ID.fullmatch(former.id) else "restored"
         message = replace(former, id=f"{base}-r{round(now * 1_000)}")
         entry = self._kept(message, f"restored by {by}"[:200], now)
         if not self.ports.ledger.quarantine.quarantine(entry):
-            raise RequestError(f"key: {key} was restored at this very moment")
+            raise PayloadError(f"key: {key} was restored at this very moment")
         return entry
 
     def _kept(self, message: Message, cause: str, at: float) -> QuarantineEntry:

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import Attribute, Message
 from sluice.redriving.failure_groups import queue_name
-from sluice.redriving.jobs.lifecycle import RequestError, Selection
+from sluice.redriving.jobs.lifecycle import Selection
 from sluice.redriving.peek import PEEK_MAX
 
 
@@ -170,13 +171,13 @@ def read_request[R: BaseModel](kind: type[R], name: str, asked: object) -> R:
     """A request, checked.
 
     Raises:
-        RequestError: with every fault, each naming its field.
+        PayloadError: with every fault, each naming its field.
     """
     try:
         return kind.model_validate(asked)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        raise RequestError("; ".join(_describe(name, fault) for fault in faults)) from error
+        raise PayloadError("; ".join(_describe(name, fault) for fault in faults)) from error
 
 
 def _describe(name: str, fault: Any) -> str:

@@ -13,13 +13,14 @@ from fnmatch import fnmatchcase
 
 from sluice.config.fleet import Fleet, RedriveMode
 from sluice.model.frozen import dataclass
+from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import CAUSE, Cause, failure_group
-from sluice.redriving.jobs.lifecycle import ACTIVE_STATES, RequestError
+from sluice.redriving.jobs.lifecycle import ACTIVE_STATES
 from sluice.redriving.retention import HIDDEN_S
 from sluice.redriving.verdict import SELECTABLE_LENGTH, left_s, selectable_attributes
 
@@ -67,7 +68,7 @@ def peek(
         attribute: name and text of one of the producer's own attributes.
 
     Raises:
-        RequestError: nobody may look now.
+        PayloadError: nobody may look now.
         PortError: AWS does not let us.
     """
     _check(ports, fleet, dead)
@@ -91,18 +92,18 @@ def peek(
 
 def _check(ports: Ports[RedriverLedger], fleet: Fleet, dead: QueueFacts) -> None:
     if fleet.redrive.mode is not RedriveMode.MANUAL:
-        raise RequestError(
+        raise PayloadError(
             f"fleet: {fleet.name} has redrive.mode auto, in which dead letters are taken as they come:"
             " look at its quarantine"
         )
     if dead.dead_letter_arn is not None:
-        raise RequestError(
+        raise PayloadError(
             f"fleet: the dead-letter queue of {fleet.name} has a dead-letter queue of its own, and to look counts"
             " towards its maxReceiveCount; put the dead letters into quarantine instead, and choose there"
         )
     for job in ports.ledger.jobs.jobs(fleet.name):
         if job.from_dead_letters and job.state in ACTIVE_STATES:
-            raise RequestError(
+            raise PayloadError(
                 f"fleet: job {job.id} takes from the dead-letter queue of {fleet.name}, and would take what is looked"
                 " at for gone; wait for it, or stop it"
             )

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.aws.ledger.memory_record import from_text, to_text
+from sluice.aws.ledger.planner_state import read_memory
+from sluice.aws.ledger.records import MEMORY
 from sluice.model.planning import BatchMemory, Estimate, ExpectedBatch, History, Memory, QueueSample
 from sluice.planning.learning.periodic_batches import (
     EXPECTED_MAX,
@@ -217,10 +218,10 @@ def test_memory_when_batches_are_many():
 def test_memory_when_it_was_kept_before_batches_were_known():
     """A record of before has none of these fields: it loads, and so does one with them."""
     memory = after(batches(6 * HOUR - 3, lambda minute: 300.0 if minute % HOUR == 0 else 0.0))
-    assert from_text(to_text(memory)) == memory
-    record = json.loads(to_text(memory))
+    assert read_memory(MEMORY.to_text(memory)) == memory
+    record = json.loads(MEMORY.to_text(memory))
     del record["batches"]
-    loaded = from_text(json.dumps(record))
+    loaded = read_memory(json.dumps(record))
     assert loaded.arrivals.history == memory.arrivals.history
     assert (loaded.batches, loaded.unread) == (BatchMemory(), ())
 

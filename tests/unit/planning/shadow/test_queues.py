@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sluice.aws.ledger import memory_record
+from sluice.aws.ledger.planner_state import read_memory
+from sluice.aws.ledger.records import MEMORY
 from sluice.config.fleet import Fleet
 from sluice.model.observed import GroupReading, QueueReading
 from sluice.model.planning import Memory, Snapshot
@@ -321,7 +322,7 @@ def test_record_when_a_fleet_is_shared_comes_back_whole() -> None:
     """Lines, queues and score; and one more tick goes on from it."""
     memory, at = watched(TWO)
     assert len(memory.shadow.queues) == 2
-    read = memory_record.from_text(memory_record.to_text(memory))
+    read = read_memory(MEMORY.to_text(memory))
     assert read == memory
     assert looked(read, snapshot(TWO, at), TWO) == looked(memory, snapshot(TWO, at), TWO)
 
@@ -330,11 +331,11 @@ def test_record_when_it_is_of_before_queues_were_scored_is_gone_on_with() -> Non
     """A shadow without the fields of several queues: the same figures, and no new beginning."""
     fleet = a_fleet(mode="shadow")
     memory, at = watched(fleet)
-    text = memory_record.to_text(memory)
+    text = MEMORY.to_text(memory)
     for field in (',"others":[]', ',"queues":[]'):
         assert text.count(field) >= 1
         text = text.replace(field, "")
-    read = memory_record.from_text(text)
+    read = read_memory(text)
     assert read == memory
     _, _, followed = looked(read, snapshot(fleet, at), fleet)
     assert not followed.began

@@ -1,7 +1,8 @@
 """The Attempts port on DynamoDB."""
 
 from sluice.aws.ledger.keys import key, ttl
-from sluice.aws.table import Table, number, typed_all
+from sluice.aws.ledger.records import ATTEMPTS, attributes
+from sluice.aws.table import Table, Value, number, typed_all
 from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
 
 
@@ -13,10 +14,10 @@ class DynamoAttempts:
 
     def attempts(self, fleet: str, message_key: str) -> int:
         """Redrives of a message so far."""
-        return int(number(self._table.get(key(fleet, f"attempts#{message_key}")) or {}, "attempts"))
+        item = self._table.get(key(fleet, f"attempts#{message_key}"))
+        return int(number(attributes(ATTEMPTS, item), "attempts"))
 
     def keep_attempts(self, fleet: str, message_key: str, attempts: int, now: float) -> None:
         """Remember a message's redrives."""
-        self._table.put(
-            key(fleet, f"attempts#{message_key}") | typed_all({"attempts": attempts, "ttl": ttl(now + ATTEMPTS_KEPT_S)})
-        )
+        figures: dict[str, Value] = {"attempts": attempts, "ttl": ttl(now + ATTEMPTS_KEPT_S), **ATTEMPTS.written}
+        self._table.put(key(fleet, f"attempts#{message_key}") | typed_all(figures))

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from sluice.aws.ledger.keys import key, ttl
-from sluice.aws.table import Table, text, typed_all
+from sluice.aws.ledger.records import CAUSE, attributes
+from sluice.aws.table import Table, Value, text, typed_all
 from sluice.ports.ledger.causes import CAUSES_KEPT_S
 
 
@@ -15,12 +16,12 @@ class DynamoCauses:
 
     def keep_cause(self, fleet: str, message_id: str, cause: str, now: float) -> None:
         """Remember why a message failed."""
-        self._table.put(
-            key(fleet, f"cause#{message_id}") | typed_all({"cause": cause, "ttl": ttl(now + CAUSES_KEPT_S)})
-        )
+        figures: dict[str, Value] = {"cause": cause, "ttl": ttl(now + CAUSES_KEPT_S), **CAUSE.written}
+        self._table.put(key(fleet, f"cause#{message_id}") | typed_all(figures))
 
     def causes(self, fleet: str, message_ids: Sequence[str]) -> dict[str, str]:
-        """The causes told of these messages."""
+        """The causes that consumers reported for these messages."""
         wanted = list(dict.fromkeys(message_ids))
         items = self._table.get_all([key(fleet, f"cause#{message_id}") for message_id in wanted])
-        return {message_id: text(item, "cause") for message_id, item in zip(wanted, items, strict=True) if item}
+        found = {message_id: item for message_id, item in zip(wanted, items, strict=True) if item}
+        return {message_id: text(attributes(CAUSE, item), "cause") for message_id, item in found.items()}

@@ -4,8 +4,8 @@ from itertools import islice
 from math import inf
 
 from sluice.aws.ledger.keys import PAST_ALL, key, ms, partition, ttl
-from sluice.aws.ledger.records import Recorded, readable, to_text
-from sluice.aws.table import Table, typed_all
+from sluice.aws.ledger.records import DECISION, Recorded, readable
+from sluice.aws.table import Table, Value, typed_all
 from sluice.model.planning import Decision, Outcome
 from sluice.ports.ledger.decisions import DECISIONS_KEPT_S
 
@@ -18,10 +18,9 @@ class DynamoDecisions:
 
     def record(self, decision: Decision, outcome: Outcome) -> None:
         """Record a decision with its outcome."""
-        self._table.put(
-            key(decision.fleet, f"decision#{ms(decision.at)}#{decision.id}")
-            | typed_all({"data": to_text(Recorded(decision, outcome)), "ttl": ttl(decision.at + DECISIONS_KEPT_S)})
-        )
+        data = DECISION.to_text(Recorded(decision, outcome))
+        figures: dict[str, Value] = {"data": data, "ttl": ttl(decision.at + DECISIONS_KEPT_S)}
+        self._table.put(key(decision.fleet, f"decision#{ms(decision.at)}#{decision.id}") | typed_all(figures))
 
     def decisions(
         self, fleet: str, limit: int, since: float = 0.0, until: float = inf
@@ -36,5 +35,5 @@ class DynamoDecisions:
             descending=True,
             consistent=False,
         )
-        found = (r for r in readable(Recorded, items) if since <= r.decision.at <= until)
+        found = (r for r in readable(DECISION, items) if since <= r.decision.at <= until)
         return tuple((record.decision, record.outcome) for record in islice(found, limit))

@@ -1,7 +1,7 @@
 """The Drains port on DynamoDB."""
 
 from sluice.aws.ledger.keys import key
-from sluice.aws.ledger.records import keep, list_all, one
+from sluice.aws.ledger.records import DRAIN, keep, list_all, one
 from sluice.aws.table import Table
 from sluice.model.draining import Drain, DrainState
 from sluice.ports.ledger.drains import DRAINS_KEPT_S
@@ -15,14 +15,14 @@ class DynamoDrains:
 
     def drain(self, fleet: str, instance_id: str) -> Drain | None:
         """The drain of an instance."""
-        return one(Drain, self._table.get(key(fleet, f"drain#{instance_id}")))
+        return one(DRAIN, self._table.get(key(fleet, f"drain#{instance_id}")))
 
     def drains(self, fleet: str) -> tuple[Drain, ...]:
         """Every drain on record."""
-        return tuple(list_all(self._table, Drain, fleet, "drain#"))
+        return tuple(list_all(self._table, DRAIN, fleet, "drain#"))
 
     def keep_drain(self, drain: Drain) -> Drain:
         """Write a drain if its version is still the ledger's."""
         ended = drain.state is DrainState.RELEASED
         until = drain.updated_at + DRAINS_KEPT_S if ended else None
-        return keep(self._table, drain.fleet, f"drain#{drain.instance_id}", drain, until=until)
+        return keep(self._table, DRAIN, f"drain#{drain.instance_id}", drain, until=until)

@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from sluice.aws.ledger.keys import PAST_ALL, counts_key, key, partition, ttl
+from sluice.aws.ledger.records import COUNTS, FAILURE_GROUP, attributes
 from sluice.aws.table import Item, Table, Value, number, text
 from sluice.model.redriving import FailureGroup, LastRedrive, QuarantineEntry
 from sluice.ports.ledger.failure_groups import EMPTY_GROUPS_KEPT_S, TREND_HOURS, TREND_MINUTES
@@ -62,11 +63,19 @@ class DynamoFailureGroups:
         group = _key(fleet, group_id)
         item = self._table.update(
             group,
-            "SET #cause = :cause, #sample = :sample, #last_seen_at = :now,"
+            "SET #record_version = :form, #cause = :cause, #sample = :sample, #last_seen_at = :now,"
             " #first_seen_at = if_not_exists(#first_seen_at, :now)"
             " ADD #count :zero, #seen_count :one, #failed_retry_count :again, #version :one,"
             f" #hour_{hour} :one, #minute_{minute} :one",
-            {":cause": cause, ":sample": sample, ":now": now, ":zero": 0, ":one": 1, ":again": int(again)},
+            {
+                ":form": FAILURE_GROUP.version,
+                ":cause": cause,
+                ":sample": sample,
+                ":now": now,
+                ":zero": 0,
+                ":one": 1,
+                ":again": int(again),
+            },
         )
         assert item is not None  # there is no condition
         past = [f"hour_{at}" for at, _ in _series(item, "hour_") if at <= hour - TREND_HOURS]
@@ -81,10 +90,8 @@ class DynamoFailureGroups:
         """Count messages of a group that a job sent back."""
         group = _key(fleet, group_id)
         values: dict[str, Value] = {":count": count, ":job": job_id, ":one": 1}
-        if (
-            self._table.update(group, "ADD #redriven_count :count, #version :one", values, "#redrive_job = :job")
-            is None
-        ):
+        counting = "ADD #redriven_count :count, #version :one"
+        if self._table.update(group, counting, values, "#redrive_job = :job") is None:
             self._table.update(
                 group,
                 "SET #redrive_job = :job, #redriven_at = :now, #redriven_count = :count, #returned_count = :zero"
@@ -115,15 +122,21 @@ class DynamoFailureGroups:
             [
                 self._table.updating(
                     _key(fleet, group_id),
-                    "SET #cause = :cause, #first_seen_at = :now, #last_seen_at = :now, #ttl = :ttl"
-                    " ADD #count :zero, #seen_count :zero",
-                    {":cause": cause, ":now": now, ":ttl": ttl(now + EMPTY_GROUPS_KEPT_S), ":zero": 0},
+                    "SET #record_version = :form, #cause = :cause, #first_seen_at = :now, #last_seen_at = :now,"
+                    " #ttl = :ttl ADD #count :zero, #seen_count :zero",
+                    {
+                        ":form": FAILURE_GROUP.version,
+                        ":cause": cause,
+                        ":now": now,
+                        ":ttl": ttl(now + EMPTY_GROUPS_KEPT_S),
+                        ":zero": 0,
+                    },
                     "attribute_not_exists(#pk)",
                 ),
                 self._table.updating(
                     counts_key(fleet),
-                    "ADD #group_count :one",
-                    {":one": 1, ":most": GROUPS_MAX},
+                    "SET #record_version = :form ADD #group_count :one",
+                    {":form": COUNTS.version, ":one": 1, ":most": GROUPS_MAX},
                     "attribute_not_exists(#group_count) OR #group_count < :most",
                 ),
             ]
@@ -133,7 +146,7 @@ class DynamoFailureGroups:
     def _recount(self, fleet: str, now: float) -> bool:
         """Count a fleet's groups anew where that is due, without those past their time; whether it was done."""
         counts = counts_key(fleet)
-        counted_at = number(self._table.get(counts) or {}, "counted_at")
+        counted_at = number(attributes(COUNTS, self._table.get(counts)), "counted_at")
         if now < counted_at + RECOUNT_S:
             return False
         there = 0
@@ -163,12 +176,14 @@ class DynamoFailureGroups:
         """Count a quarantined message in its group, which is made if it is missing and then does not expire."""
         return self._table.updating(
             _key(entry.fleet, entry.failure_group),
-            "SET #cause = if_not_exists(#cause, :cause), #sample = if_not_exists(#sample, :sample),"
+            "SET #record_version = :form, #cause = if_not_exists(#cause, :cause),"
+            " #sample = if_not_exists(#sample, :sample),"
             " #first_seen_at = if_not_exists(#first_seen_at, :at),"
             " #last_seen_at = if_not_exists(#last_seen_at, :at)"
             " REMOVE #ttl"
             " ADD #count :one, #seen_count :zero, #version :one",
             {
+                ":form": FAILURE_GROUP.version,
                 ":cause": group_cause(entry.failure_group, entry.cause),
                 ":sample": entry.sample,
                 ":at": entry.at,
@@ -194,6 +209,7 @@ def _series(item: Item, prefix: str) -> tuple[tuple[int, int], ...]:
 
 
 def _failure_group(fleet: str, item: Item) -> FailureGroup:
+    item = attributes(FAILURE_GROUP, item)
     last_seen_at = number(item, "last_seen_at")
     hour, minute = last_seen_at // 3_600, last_seen_at // 60
     return FailureGroup(
@@ -208,7 +224,7 @@ def _failure_group(fleet: str, item: Item) -> FailureGroup:
         version=int(number(item, "version")),
         hours=tuple(one for one in _series(item, "hour_") if one[0] > hour - TREND_HOURS),
         minutes=tuple(one for one in _series(item, "minute_") if one[0] > minute - TREND_MINUTES),
-        muted_at=_first_number(item, "muted_at", "archived_at"),
+        muted_at=number(item, "muted_at") if "muted_at" in item else None,
         last_redrive=LastRedrive(
             job_id=text(item, "redrive_job"),
             at=number(item, "redriven_at"),
@@ -217,11 +233,5 @@ def _failure_group(fleet: str, item: Item) -> FailureGroup:
         )
         if "redriven_at" in item
         else None,
-        # Records of an earlier version have counted into `again_count`.
-        failed_retry_count=int(number(item, "failed_retry_count") + number(item, "again_count")),
+        failed_retry_count=int(number(item, "failed_retry_count")),
     )
-
-
-def _first_number(item: Item, *names: str) -> float | None:
-    """The first of some attributes that an item has."""
-    return next((number(item, name) for name in names if name in item), None)

@@ -17,7 +17,7 @@ One partition a fleet, pk `fleet#<name>`; sk says what a record is:
 | `hold#<message group>` | a FIFO message group with quarantined messages: failure_group, count | |
 | `retries#<consignment>` | a mark for each of many: `data` {claimed, sent}, claimed_at, until_at | 14 days |
 | `retry#<message id>` | the mark that a message is being sent again, or was: claimed_at, until_at, sent_at | 14 days |
-| `cause#<message id>` | why a message failed, told by its consumer apart from it | 14 days |
+| `cause#<message id>` | why a message failed, as its consumer reported by event | 14 days |
 | `attempts#<message key>` | redrives of a message that cannot carry the count itself | 14 days |
 | `job#<id>` | a redrive job, at a version | 30 days |
 

@@ -1,18 +1,14 @@
 """The PlannerState and Launches ports on DynamoDB."""
 
-import logging
 import zlib
 from dataclasses import replace
 
-from sluice.aws.ledger import memory_record
+from sluice.aws.ledger.forms import UnreadableError
 from sluice.aws.ledger.keys import key
-from sluice.aws.ledger.records import from_text, name_of, to_text
+from sluice.aws.ledger.records import LAUNCH, MEMORY, name_of, readable_texts
 from sluice.aws.table import Item, Table, number
 from sluice.model.planning import Memory, TimedLaunch
-from sluice.ports.errors import NeedsFixError
 from sluice.ports.ledger.planner_state import LAUNCHES_KEPT
-
-logger = logging.getLogger(__name__)
 
 
 class DynamoPlannerState:
@@ -29,14 +25,14 @@ class DynamoPlannerState:
         kept = Memory()
         if "data" in item:  # else the drainer alone has written to it
             try:
-                kept = memory_record.from_text(zlib.decompress(item["data"]["B"]))
+                kept = read_memory(zlib.decompress(item["data"]["B"]))
             except (zlib.error, KeyError) as error:
                 kept = Memory(unread=(f"the planner's memory cannot be unpacked and is learned anew: {error}",))
         return replace(kept, timed=_launches(item))
 
     def keep_memory(self, fleet: str, memory: Memory) -> None:
         """Keep the planner's memory. A day of minutes is 40 kB of JSON; compressed, a write costs a sixth of that."""
-        data = zlib.compress(memory_record.to_text(memory).encode())
+        data = zlib.compress(MEMORY.to_text(memory).encode())
         self._table.update(key(fleet, "state"), "SET #data = :data", {":data": data})
 
     def note_launch(self, fleet: str, launch: TimedLaunch) -> None:
@@ -48,7 +44,7 @@ class DynamoPlannerState:
         item = self._table.update(
             state,
             "SET #launches = list_append(if_not_exists(#launches, :none), :launches) ADD #launch_count :one",
-            {":launches": [to_text(launch)], ":none": [], ":one": 1},
+            {":launches": [LAUNCH.to_text(launch)], ":none": [], ":one": 1},
         )
         assert item is not None  # there is no condition
         there_count = len(item["launches"]["L"])
@@ -58,14 +54,20 @@ class DynamoPlannerState:
             self._table.update(state, f"REMOVE {past}", {":there": there_count}, "size(#launches) = :there")
 
 
+def read_memory(text: str | bytes) -> Memory:
+    """The memory in a record of any version; `unread` lists, in sentences, what of the record could not be read."""
+    try:
+        read = MEMORY.from_text(text)
+    except UnreadableError as error:
+        return Memory(unread=(f"the planner's memory {error}; it is learned anew",))
+    return replace(read.value, unread=read.problems)
+
+
 def _launches(item: Item) -> tuple[TimedLaunch, ...]:
     """The last timed launches in a memory's record, numbered by how many there have been."""
     texts = [str(entry.get("S", "")) for entry in item.get("launches", {}).get("L", ())][-LAUNCHES_KEPT:]
     first = int(number(item, "launch_count")) - len(texts) + 1
     found = []
-    for place, launch in enumerate(texts):
-        try:
-            found.append(replace(from_text(TimedLaunch, launch, name_of(item)), number=first + place))
-        except NeedsFixError as error:
-            logger.warning("left out: %s", error)
+    for place, text in enumerate(texts):
+        found += [replace(launch, number=first + place) for launch in readable_texts(LAUNCH, [(text, name_of(item))])]
     return tuple(found)

@@ -4,13 +4,17 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import batched, islice
+from typing import TYPE_CHECKING
 
 from sluice.aws.ledger.failure_groups import DynamoFailureGroups
 from sluice.aws.ledger.keys import PAST_ALL, counts_key, key, mark_sk, ms, partition, quoted
-from sluice.aws.ledger.records import one, readable, to_text
-from sluice.aws.table import TRANSACTION_MAX, Item, Table, number, text, typed_all
+from sluice.aws.ledger.records import COUNTS, HELD_MESSAGE_GROUP, QUARANTINED, attributes, one, readable
+from sluice.aws.table import TRANSACTION_MAX, Item, Table, Value, number, text, typed_all
 from sluice.model.redriving import QuarantineEntry
 from sluice.ports.errors import TryLaterError
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 # Each takes three writes of a transaction's hundred, its failure group one more, and the fleet's count one for all.
 LET_GO_AT_ONCE = 24
@@ -28,12 +32,12 @@ class DynamoQuarantine:
 
     def quarantine_size(self, fleet: str) -> int:
         """How many messages are in quarantine, as counted in the transactions that put them there."""
-        return int(number(self._table.get(counts_key(fleet)) or {}, "held_count"))
+        return int(number(attributes(COUNTS, self._table.get(counts_key(fleet))), "held_count"))
 
     def quarantine(self, entry: QuarantineEntry) -> bool:
         """Index a message, count it in its group, hold its message group; False if it was there or was sent again."""
         table, fleet = self._table, entry.fleet
-        data = {"data": to_text(entry)}
+        data = {"data": QUARANTINED.to_text(entry)}
         writes = [
             table.putting(key(fleet, _message_sk(entry.message_id)) | typed_all(data), "attribute_not_exists(#pk)"),
             table.checking(
@@ -43,14 +47,15 @@ class DynamoQuarantine:
             ),
             *(table.putting(key(fleet, sk) | typed_all(data)) for sk in _order_sks(entry)),
             self._groups.adding(entry),
-            table.updating(counts_key(fleet), "ADD #held_count :one", {":one": 1}),
+            self._counting(fleet, 1),
         ]
         if entry.message_group is not None:
             writes.append(
                 table.updating(
                     _hold_key(fleet, entry.message_group),
-                    "SET #failure_group = if_not_exists(#failure_group, :group) ADD #count :one",
-                    {":group": entry.failure_group, ":one": 1},
+                    "SET #record_version = :form, #failure_group = if_not_exists(#failure_group, :group)"
+                    " ADD #count :one",
+                    {":form": HELD_MESSAGE_GROUP.version, ":group": entry.failure_group, ":one": 1},
                 )
             )
         return not table.transact(writes)
@@ -70,11 +75,11 @@ class DynamoQuarantine:
         page = list(islice(items, limit + 1))
         more = len(page) > limit
         last = text(page[limit - 1], "sk").removeprefix(prefix) if more and limit > 0 else None
-        return tuple(readable(QuarantineEntry, iter(page[:limit]))), last
+        return tuple(readable(QUARANTINED, iter(page[:limit]))), last
 
     def quarantined_message(self, fleet: str, message_id: str) -> QuarantineEntry | None:
         """One index entry by message id."""
-        return one(QuarantineEntry, self._table.get(key(fleet, _message_sk(message_id))))
+        return one(QUARANTINED, self._table.get(key(fleet, _message_sk(message_id))))
 
     def remove_entry(self, entry: QuarantineEntry) -> bool:
         """Take a message out of the index, its group's and its hold's count; False if it was gone."""
@@ -87,11 +92,11 @@ class DynamoQuarantine:
                 table.deleting(key(fleet, _message_sk(there.message_id)), "attribute_exists(#pk)"),
                 *(table.deleting(key(fleet, sk)) for sk in _order_sks(there)),
                 self._groups.removing(fleet, there.failure_group, 1),
-                table.updating(counts_key(fleet), "ADD #held_count :less", {":less": -1}),
+                self._counting(fleet, -1),
             ]
             if there.message_group is not None:
                 hold = _hold_key(fleet, there.message_group)
-                if number(table.get(hold) or {}, "count") > 1:
+                if number(attributes(HELD_MESSAGE_GROUP, table.get(hold)), "count") > 1:
                     writes.append(table.updating(hold, "ADD #count :less", {":less": -1, ":one": 1}, "#count > :one"))
                 else:
                     writes.append(table.deleting(hold, "attribute_not_exists(#pk) OR #count <= :one", {":one": 1}))
@@ -121,7 +126,7 @@ class DynamoQuarantine:
             for (fleet, group), count in Counter((entry.fleet, entry.failure_group) for entry in some).items():
                 writes.append(self._groups.removing(fleet, group, count))
             for fleet, count in Counter(entry.fleet for entry in some).items():
-                writes.append(table.updating(counts_key(fleet), "ADD #held_count :less", {":less": -count}))
+                writes.append(self._counting(fleet, -count))
             if len(writes) > TRANSACTION_MAX or table.transact(writes):
                 for entry in some:
                     self.remove_entry(entry)
@@ -135,7 +140,12 @@ class DynamoQuarantine:
     def held_in(self, fleet: str, message_group: str) -> str | None:
         """The failure group that holds a FIFO message group."""
         item = self._table.get(_hold_key(fleet, message_group))
-        return text(item, "failure_group") if item else None
+        return text(attributes(HELD_MESSAGE_GROUP, item), "failure_group") if item else None
+
+    def _counting(self, fleet: str, count: int) -> "TransactWriteItemTypeDef":
+        """Count messages that come into quarantine, or leave it (negative)."""
+        values: dict[str, Value] = {":form": COUNTS.version, ":count": count}
+        return self._table.updating(counts_key(fleet), "SET #record_version = :form ADD #held_count :count", values)
 
 
 def _hold_key(fleet: str, message_group: str) -> Item:

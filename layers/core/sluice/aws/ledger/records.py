@@ -1,24 +1,21 @@
-"""Dataclasses <-> the JSON text in a ledger record's `data`, by pydantic; a type's reader is built when first needed.
+"""Records of the ledger: their kinds, and how they are written to and read from its items.
 
-A record written by another version of Sluice is read as far as it can be: unknown fields are left out, missing ones
-take their defaults. What cannot be read at all is named, with its key.
+What of a record cannot be read is logged, with its key: nothing is left out in silence.
 """
 
-import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from sluice.aws.ledger.drain_migration import drain_to_2
+from sluice.aws.ledger import migrations
+from sluice.aws.ledger.forms import Form, ItemForm, UnreadableError
 from sluice.aws.ledger.keys import PAST_ALL, key, partition, ttl
 from sluice.aws.table import Item, Table, Value, text, typed_all
 from sluice.model.consumers import Consumer
 from sluice.model.draining import Drain
-from sluice.model.planning import Decision, Outcome
-from sluice.model.redriving import RedriveJob
+from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
+from sluice.model.redriving import QuarantineEntry, RedriveJob
 from sluice.ports.errors import ConflictError, NeedsFixError
 
 logger = logging.getLogger(__name__)
@@ -26,87 +23,140 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A decision with its outcome, as one record."""
+    """A decision with its outcome."""
 
     decision: Decision
     outcome: Outcome
 
 
-_adapters: dict[type[Any], TypeAdapter[Any]] = {}
+@dataclass(frozen=True, slots=True)
+class ClaimedBatch:
+    """What one record claims: ids of messages not known to be sent, and of those that were."""
+
+    claimed: tuple[str, ...]
+    sent: tuple[str, ...]
 
 
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    if kind not in _adapters:
-        _adapters[kind] = TypeAdapter(kind)
-    return _adapters[kind]
+# `timed` and `unread` are not the planner's to keep: the drainer writes the former, reading makes the latter.
+MEMORY = Form(Memory, "the planner's memory", migrations.MEMORY, not_kept=frozenset({"timed", "unread"}), by_parts=True)
+LAUNCH = Form(TimedLaunch, "the launch")
+DECISION = Form(Recorded, "the decision", migrations.DECISION)
+DRAIN = Form(Drain, "the drain", migrations.DRAIN)
+CONSUMER = Form(Consumer, "the consumer", migrations.CONSUMER)
+QUARANTINED = Form(QuarantineEntry, "the quarantined message")
+JOB = Form(RedriveJob, "the redrive job", migrations.JOB)
+CLAIMED_BATCH = Form(ClaimedBatch, "the claimed batch")
 
-
-def to_text(value: object) -> str:
-    """A dataclass as JSON, on one line. An infinite float stays one: pydantic's own JSON would make it null."""
-    return json.dumps(_adapter(type(value)).dump_python(value, mode="json"), separators=(",", ":"), ensure_ascii=False)
-
-
-def from_text[T](kind: type[T], data: str | bytes, where: str) -> T:
-    """The dataclass in a JSON text.
-
-    Raises:
-        NeedsFixError: the text is not one; `where` names the record that it came from.
-    """
-    try:
-        value: T = (
-            _adapter(kind).validate_python(drain_to_2(_object(data)))
-            if kind is Drain
-            else _adapter(kind).validate_json(data)
-        )
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors(include_url=False)[:3])
-        raise NeedsFixError(
-            f"ledger record {where} cannot be read as a {kind.__name__}: delete it ({faults})"
-        ) from error
-    return value
-
-
-def _object(data: str | bytes) -> dict[str, Any]:
-    """The JSON object in a text; an empty one where it is none, which no kind of record is."""
-    try:
-        record = json.loads(data)
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
+LEASE = ItemForm("the lease", frozenset({"holder", "until_at"}))
+COUNTS = ItemForm("the fleet's counts", frozenset({"held_count", "group_count", "counted_at"}))
+FAILURE_GROUP = ItemForm(
+    "the failure group",
+    frozenset(
+        {
+            "cause",
+            "count",
+            "seen_count",
+            "failed_retry_count",
+            "first_seen_at",
+            "last_seen_at",
+            "sample",
+            "muted_at",
+            "redrive_job",
+            "redriven_at",
+            "redriven_count",
+            "returned_count",
+        }
+    ),
+    series=("hour_", "minute_"),
+    migrations=migrations.FAILURE_GROUP,
+)
+HELD_MESSAGE_GROUP = ItemForm("the held message group", frozenset({"failure_group", "count"}))
+SEND_CLAIM = ItemForm("the send claim", frozenset({"claimant", "claimed_at", "until_at", "sent_at"}))
+CAUSE = ItemForm("the reported cause", frozenset({"cause"}))
+ATTEMPTS = ItemForm("the count of attempts", frozenset({"attempts"}))
 
 
 def name_of(item: Item) -> str:
-    """A record's key, for error texts."""
+    """A record's key, for sentences."""
     return f"{text(item, 'pk')} {text(item, 'sk')}"
 
 
-def one[T](kind: type[T], item: Item | None) -> T | None:
-    """The record in an item, if there is an item."""
-    return None if item is None else from_text(kind, text(item, "data"), name_of(item))
+def one[T](form: Form[T], item: Item | None) -> T | None:
+    """The record in an item's `data`, if there is an item.
+
+    Raises:
+        NeedsFixError: it cannot be read.
+    """
+    return None if item is None else existing(form, item)
 
 
-def readable[T](kind: type[T], items: Iterable[Item]) -> Iterator[T]:
+def existing[T](form: Form[T], item: Item) -> T:
+    """The record in an item's `data`.
+
+    Raises:
+        NeedsFixError: it cannot be read.
+    """
+    value, problems = _read(form, text(item, "data"), name_of(item))
+    for problem in problems:
+        logger.warning("ledger record %s: %s", name_of(item), problem)
+    return value
+
+
+def readable[T](form: Form[T], items: Iterable[Item]) -> Iterator[T]:
     """Every record that can be read: one that cannot is logged, and never hides the others."""
-    for item in items:
+    return readable_texts(form, ((text(item, "data"), name_of(item)) for item in items))
+
+
+def readable_texts[T](form: Form[T], texts: Iterable[tuple[str, str]]) -> Iterator[T]:
+    """The same of texts, each with its record's key. What many records have in common is logged once."""
+    problems: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for data, where in texts:
         try:
-            yield from_text(kind, text(item, "data"), name_of(item))
+            value, faults = _read(form, data, where)
         except NeedsFixError as error:
             logger.warning("left out: %s", error)
+            continue
+        for problem in faults:
+            first.setdefault(problem, where)
+        problems.update(faults)
+        yield value
+    for problem, count in problems.items():
+        more = f" (and {count - 1} more alike)" if count > 1 else ""
+        logger.warning("ledger record %s%s: %s", first[problem], more, problem)
 
 
-def list_all[T](table: Table, kind: type[T], fleet: str, prefix: str) -> Iterator[T]:
+def _read[T](form: Form[T], data: str, where: str) -> tuple[T, tuple[str, ...]]:
+    try:
+        read = form.from_text(data)
+    except UnreadableError as error:
+        raise NeedsFixError(f"ledger record {where} {error}; delete it, or deploy the version that wrote it") from error
+    return read.value, read.problems
+
+
+def attributes(form: ItemForm, item: Item | None) -> Item:
+    """The attributes of an item as this version has them; none where there is no item."""
+    if item is None:
+        return {}
+    read = form.read(item)
+    for problem in read.problems:
+        logger.warning("ledger record %s: %s", name_of(item), problem)
+    return read.value
+
+
+def list_all[T](table: Table, form: Form[T], fleet: str, prefix: str) -> Iterator[T]:
     """Every readable record of a fleet whose sk begins with a prefix, in the order of the sk."""
-    return readable(kind, table.query(partition(fleet), prefix, f"{prefix}{PAST_ALL}"))
+    return readable(form, table.query(partition(fleet), prefix, f"{prefix}{PAST_ALL}"))
 
 
 def keep[T: (Consumer, Drain, RedriveJob)](
-    table: Table, fleet: str, sk: str, record: T, *, until: float | None = None
+    table: Table, form: Form[T], sk: str, record: T, *, until: float | None = None
 ) -> T:
     """Write a record one version on, if the table still has the version that it was made from (0: none yet).
 
     Args:
         table: the ledger's table.
-        fleet: the fleet's name.
+        form: the record's form.
         sk: the record's sort key.
         record: what to write.
         until: when DynamoDB may delete it, in epoch seconds; None: never.
@@ -118,16 +168,15 @@ def keep[T: (Consumer, Drain, RedriveJob)](
         ConflictError: the table has another version.
     """
     written = replace(record, version=record.version + 1)
-    figures: dict[str, Value] = {"data": to_text(written), "version": written.version}
+    figures: dict[str, Value] = {"data": form.to_text(written), "version": written.version}
     if until is not None:
         figures["ttl"] = ttl(until)
-    item = key(fleet, sk) | typed_all(figures)
+    item = key(record.fleet, sk) | typed_all(figures)
     if record.version == 0:
         done = table.put(item, "attribute_not_exists(#pk)")
     else:
         done = table.put(item, "#version = :version", {":version": record.version})
     if not done:
-        raise ConflictError(
-            f"ledger record {partition(fleet)} {sk} is no longer at version {record.version}: read it again"
-        )
+        where = f"{partition(record.fleet)} {sk}"
+        raise ConflictError(f"ledger record {where} is no longer at version {record.version}: read it again")
     return written

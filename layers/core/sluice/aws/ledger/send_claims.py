@@ -1,11 +1,11 @@
 """The SendClaims port on DynamoDB."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sluice.aws.ledger.keys import PAST_ALL, key, mark_sk, partition, ttl
+from sluice.aws.ledger.records import CLAIMED_BATCH, SEND_CLAIM, ClaimedBatch, attributes, existing
 from sluice.aws.table import Item, Table, Value, number, text, typed_all
 from sluice.model.redriving import BatchClaimRecord, Claim
 from sluice.ports.ledger.send_claims import BATCH_CLAIM_MAX, SEND_CLAIM_KEPT_S
@@ -52,9 +52,9 @@ class DynamoSendClaims:
             [
                 self._table.updating(
                     key(fleet, mark_sk(message_id)),
-                    "SET #sent_at = :now, #claimed_at = if_not_exists(#claimed_at, :now),"
-                    " #ttl = if_not_exists(#ttl, :ttl)",
-                    {":now": now, ":ttl": ttl(now + SEND_CLAIM_KEPT_S)},
+                    "SET #record_version = :form, #sent_at = :now,"
+                    " #claimed_at = if_not_exists(#claimed_at, :now), #ttl = if_not_exists(#ttl, :ttl)",
+                    {":form": SEND_CLAIM.version, ":now": now, ":ttl": ttl(now + SEND_CLAIM_KEPT_S)},
                 )
                 for message_id in dict.fromkeys(message_ids)
             ]
@@ -92,9 +92,8 @@ class DynamoSendClaims:
         if not consignment.claimed and not consignment.sent:
             self._table.delete(record)
             return
-        data = {"claimed": consignment.claimed, "sent": consignment.sent}
         figures: dict[str, Value] = {
-            "data": json.dumps(data, separators=(",", ":")),
+            "data": CLAIMED_BATCH.to_text(ClaimedBatch(consignment.claimed, consignment.sent)),
             "claimed_at": consignment.claimed_at,
             "until_at": consignment.until,
             "ttl": ttl(consignment.claimed_at + SEND_CLAIM_KEPT_S),
@@ -114,6 +113,7 @@ class DynamoSendClaims:
             "claimed_at": now,
             "until_at": until,
             "ttl": ttl(now + SEND_CLAIM_KEPT_S),
+            **SEND_CLAIM.written,
         }
         return self._table.putting(mark | typed_all(marks), free, {":now": now, ":claimant": claimant})
 
@@ -152,6 +152,7 @@ class DynamoSendClaims:
 
 def _mark_of(mark: Item, now: float) -> Claim | None:
     """What a message's own mark says; nothing once it is past its time."""
+    mark = attributes(SEND_CLAIM, mark)
     if number(mark, "ttl") <= now:
         return None
     if "sent_at" in mark:
@@ -165,9 +166,9 @@ def _new_batch_claim(consignments: Iterable[Item], message_ids: set[str], now: f
     for item in consignments:
         if number(item, "ttl") <= now:
             continue
-        data = json.loads(text(item, "data"))
+        batch = existing(CLAIMED_BATCH, item)
         claimed = Claim.BUSY if number(item, "until_at") > now else Claim.DOUBTFUL
-        for claim, theirs in ((Claim.SENT, data["sent"]), (claimed, data["claimed"])):
+        for claim, theirs in ((Claim.SENT, batch.sent), (claimed, batch.claimed)):
             for message_id in message_ids.intersection(theirs):
                 found[message_id].add(claim)
     return found

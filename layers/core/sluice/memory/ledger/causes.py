@@ -18,7 +18,7 @@ class MemoryCauses:
         self._causes[fleet, message_id] = (cause, now)
 
     def causes(self, fleet: str, message_ids: Sequence[str]) -> dict[str, str]:
-        """The causes told of these messages."""
+        """The causes that consumers reported for these messages."""
         now = self._clock()
         found = {message_id: self._causes.get((fleet, message_id)) for message_id in message_ids}
-        return {m: told[0] for m, told in found.items() if told and told[1] + CAUSES_KEPT_S > now}
+        return {m: report[0] for m, report in found.items() if report and report[1] + CAUSES_KEPT_S > now}

@@ -3,8 +3,8 @@
     returned = received - deleted - change of in flight     over one period of the metrics
 
 Between two ticks they show by the queue's own counts: more messages gone out of flight, with as many waiting again,
-than can have been completed. Messages that come back one by one are received again before all others, and are told by
-the metrics alone.
+than can have been completed. Messages that come back one by one are received again before all others, and only
+the metrics show them.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The safety margin: the share of the target wait that a fleet keeps back because it was late before.
+"""The safety margin: the share of the target wait that a fleet reserves because it was late before.
 
 Theory of operation
 -------------------

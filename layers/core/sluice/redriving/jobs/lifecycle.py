@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.frozen import dataclass, replace
+from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import FailureGroup, JobAction, JobPhase, JobState, QuarantineEntry, RedriveJob
 from sluice.ports.errors import ConflictError
 from sluice.ports.ledger import JobLedger
@@ -22,10 +23,6 @@ PAGE = 100  # index entries a read, where all are looked at
 PREVIEW_MAX = 5_000  # entries that a dry run looks at: some seconds' reading
 ACTIONS_KEPT = 50  # a job that was paused and resumed more often tells of the last ones
 ACTIVE_STATES = frozenset({JobState.RUNNING, JobState.PAUSED})
-
-
-class RequestError(ValueError):
-    """A redrive that cannot be done as asked: the text names the field and says what would be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ def preview(ports: Ports[JobLedger], fleet: Fleet, selection: Selection, now: fl
     """Count a selection, without any effect.
 
     Raises:
-        RequestError: it names a group or message that is not in quarantine.
+        PayloadError: it names a group or message that is not in quarantine.
     """
     if selection.from_dead_letters:
         return _dead_letters(ports, fleet, selection, now)
@@ -83,7 +80,7 @@ def preview(ports: Ports[JobLedger], fleet: Fleet, selection: Selection, now: fl
     if selection.failure_group is not None:
         groups = tuple(group for group in groups if group.id == selection.failure_group)
         if not groups:
-            raise RequestError(
+            raise PayloadError(
                 f"failure_group: fleet {fleet.name} has no {selection.failure_group} with messages in quarantine"
             )
     if not selection.narrows:
@@ -106,9 +103,9 @@ def preview(ports: Ports[JobLedger], fleet: Fleet, selection: Selection, now: fl
 def _dead_letters(ports: Ports[JobLedger], fleet: Fleet, selection: Selection, now: float) -> Preview:
     urls = dead_letter_queues(fleet, selection.queue)
     if not urls:
-        raise RequestError(f"from: {_whose(fleet, selection.queue)} has no dead_letter_queue")
+        raise PayloadError(f"from: {_whose(fleet, selection.queue)} has no dead_letter_queue")
     if fleet.redrive.mode is RedriveMode.AUTO:
-        raise RequestError(
+        raise PayloadError(
             f"from: fleet {fleet.name} has redrive.mode auto, in which dead letters are taken as they come;"
             " redrive the quarantine instead"
         )
@@ -120,12 +117,12 @@ def sources_of(fleet: Fleet, queue: str | None, field: str = "queue") -> tuple[Q
     """The fleet's queues, or the one of that name.
 
     Raises:
-        RequestError: there is none; the text says what there is, and names the field.
+        PayloadError: there is none; the text says what there is, and names the field.
     """
     found = tuple(source for source in fleet.sources if queue is None or source.name == queue_name(queue))
     if not found:
         names = ", ".join(source.name for source in fleet.sources)
-        raise RequestError(f"{field}: fleet {fleet.name} has no queue {str(queue)[:200]}; it has {names}")
+        raise PayloadError(f"{field}: fleet {fleet.name} has no queue {str(queue)[:200]}; it has {names}")
     return found
 
 
@@ -133,13 +130,13 @@ def dead_letter_queues(fleet: Fleet, queue: str | None) -> tuple[str, ...]:
     """URLs of the fleet's dead-letter queues, or of that of one of its queues.
 
     Raises:
-        RequestError: there is no such queue, or its dead letters lie among those of others.
+        PayloadError: there is no such queue, or its dead letters lie among those of others.
     """
     chosen = sources_of(fleet, queue)
     urls = tuple(dict.fromkeys(source.dead_letter_queue for source in chosen if source.dead_letter_queue))
     beside = [one.name for one in fleet.sources if one.dead_letter_queue in urls and one not in chosen]
     if beside:
-        raise RequestError(
+        raise PayloadError(
             f"queue: {chosen[0].name} shares its dead-letter queue with {', '.join(beside)}, and a queue cannot be"
             " searched; leave queue out, or put the dead letters into quarantine and choose there"
         )
@@ -156,7 +153,7 @@ def _messages(ports: Ports[JobLedger], fleet: Fleet, selection: Selection) -> Pr
     for message_id in selection.message_ids or (selection.message_id or "",):
         entry = ports.ledger.quarantine.quarantined_message(fleet.name, message_id)
         if entry is None:
-            raise RequestError(f"message_id: no message {message_id} is in fleet {fleet.name}'s quarantine")
+            raise PayloadError(f"message_id: no message {message_id} is in fleet {fleet.name}'s quarantine")
         _check_order(ports, entry, frozenset(selection.message_ids))
         counts[entry.failure_group] += 1
     groups = (ports.ledger.failure_groups.failure_group(fleet.name, group_id) for group_id in counts)
@@ -207,12 +204,12 @@ def target_in(fleet: Fleet, queue: str | None) -> Target:
     """The queue of a fleet that a person names, or its only one.
 
     Raises:
-        RequestError: there is none of that name, or there are several.
+        PayloadError: there is none of that name, or there are several.
     """
     found = sources_of(fleet, queue, "to_queue")
     if len(found) > 1:
         names = ", ".join(source.name for source in found)
-        raise RequestError(f"to_queue: is required, since fleet {fleet.name} has several queues: {names}")
+        raise PayloadError(f"to_queue: is required, since fleet {fleet.name} has several queues: {names}")
     return Target(fleet.name, found[0], named=queue is not None)
 
 
@@ -224,12 +221,12 @@ def create_job(
     `to` is where all of it goes; without, each message goes to the queue it came from.
 
     Raises:
-        RequestError: there is nothing to send, it cannot go there, or a job under way sends some of it already.
+        PayloadError: there is nothing to send, it cannot go there, or a job under way sends some of it already.
     """
     sources = sources_of(fleet, selection.queue)
     if to is not None and (odd := [source for source in sources if source.fifo != to.queue.fifo]):
         kind = "FIFO" if odd[0].fifo else "standard"
-        raise RequestError(
+        raise PayloadError(
             f"{'to_queue' if to.named else 'to'}: must be a {kind} queue, as {odd[0].name} is;"
             f" {to.queue.name} of fleet {to.fleet} is none"
         )
@@ -250,17 +247,17 @@ def create_job(
         ),
     )
     if seen.count == 0 and seen.behind_count:
-        raise RequestError(
+        raise PayloadError(
             f"{_narrowing(selection)}: all {seen.behind_count} that match stand behind messages of their FIFO message"
             " group that do not, and would overtake them; name their failure_group alone, or select those as well"
         )
     if seen.count == 0:
         where = "dead-letter queue" if selection.from_dead_letters else "quarantine"
         what = "nothing of that" if selection.narrows else "nothing"
-        raise RequestError(f"all: {what} is in fleet {fleet.name}'s {where}")
+        raise PayloadError(f"all: {what} is in fleet {fleet.name}'s {where}")
     for other in ports.ledger.jobs.jobs(fleet.name):
         if other.state in ACTIVE_STATES and overlaps(asked, other):
-            raise RequestError(
+            raise PayloadError(
                 f"job {other.id} is sending some of these already ({other.sent_count} of {other.selected_count});"
                 " wait for it, or stop it"
             )
@@ -282,7 +279,7 @@ def stop_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: f
     """Stop a job for good, on a person's word: nothing is sent after the load that is under way.
 
     Raises:
-        RequestError: there is no such job.
+        PayloadError: there is no such job.
     """
     change = _Change(ACTIVE_STATES, JobState.STOPPED, f"Stopped by {by}.")
     return _act(ports, fleet, job_id, JobAction(now, by, "stopped it"), change)
@@ -292,7 +289,7 @@ def pause_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: 
     """Pause a job until somebody resumes it.
 
     Raises:
-        RequestError: there is no such job, or it is over.
+        PayloadError: there is no such job, or it is over.
     """
     change = _Change(frozenset({JobState.RUNNING}), JobState.PAUSED, f"Paused by {by}.", "running can be paused")
     return _act(ports, fleet, job_id, JobAction(now, by, "paused it"), change)
@@ -302,7 +299,7 @@ def resume_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now:
     """Let a paused job go on where it was.
 
     Raises:
-        RequestError: there is no such job, or it is not paused.
+        PayloadError: there is no such job, or it is not paused.
     """
     change = _Change(frozenset({JobState.PAUSED}), JobState.RUNNING, f"Resumed by {by}.", "paused can be resumed")
     return _act(ports, fleet, job_id, JobAction(now, by, "resumed it"), change)
@@ -322,13 +319,13 @@ def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAction, cha
     """Change a job's state on a person's word, if it is in one of the states for that; the job then.
 
     Raises:
-        RequestError: there is no such job, or its state is another, and that is to be said.
+        PayloadError: there is no such job, or its state is another, and that is to be said.
     """
 
     def acted(job: RedriveJob) -> RedriveJob:
         if job.state not in change.when:
             if change.only:
-                raise RequestError(f"job_id: job {job_id} is {job.state}: only one that is {change.only}")
+                raise PayloadError(f"job_id: job {job_id} is {job.state}: only one that is {change.only}")
             return job
         actions = (*job.actions, act)[-ACTIONS_KEPT:]
         acted = replace(job, state=change.state, note=change.note, updated_at=act.at, actions=actions)
@@ -336,7 +333,7 @@ def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAction, cha
 
     before = ports.ledger.jobs.job(fleet.name, job_id)
     if before is None:
-        raise RequestError(f"job_id: fleet {fleet.name} has no job {job_id}")
+        raise PayloadError(f"job_id: fleet {fleet.name} has no job {job_id}")
     handle = before.move if before.state in change.when else None
     moved_count = end_move(ports, fleet, before) if handle else 0
     return update_job(ports, fleet.name, job_id, acted) or before
@@ -370,7 +367,7 @@ def _check_order(ports: Ports[JobLedger], entry: QuarantineEntry, along: frozens
             return
         elsewhere = other.source and entry.source and queue_name(other.source) != queue_name(entry.source)
         if other.message_group == entry.message_group and other.message_id not in along and not elsewhere:
-            raise RequestError(
+            raise PayloadError(
                 f"{'message_ids' if along else 'message_id'}: {entry.message_id} would overtake {other.message_id}"
                 f" of its FIFO message group; name that one too, or redrive failure_group {entry.failure_group} instead"
             )

@@ -1,0 +1,225 @@
+"""Migrations of the ledger's records, kind by kind: what each version changed.
+
+Version 1 of every kind is what 0.1.0 wrote. A migration takes a record as its version has it, and gives it as the next
+one does. Mostly that is a table: where a field has moved to, or which word a value has become. What is in no table
+stays as it is, and is reported if the next version does not know it.
+"""
+
+from collections.abc import Mapping
+
+from sluice.aws.ledger.forms import Record
+
+
+def moved(record: Record, places: Mapping[str, tuple[str, ...]], dropped: frozenset[str] = frozenset()) -> Record:
+    """A record with its fields in other places.
+
+    Args:
+        record: the record.
+        places: where each field goes: the names of the objects that it is in, and its own.
+        dropped: fields that are left out without a report, since nothing was ever done with them.
+    """
+    result: Record = {}
+    for name, value in record.items():
+        if name in dropped:
+            continue
+        *parts, last = places.get(name, (name,))
+        part = result
+        for each in parts:
+            part = part.setdefault(each, {})
+        part[last] = value
+    return result
+
+
+def reworded(record: object, name: str, words: Mapping[str, str]) -> None:
+    """Give a field of a record the word that its value has become; any other value stays."""
+    if isinstance(record, dict) and isinstance(value := record.get(name), str):
+        record[name] = words.get(value, value)
+
+
+# --------------------------------------------------------------------------- the planner's memory
+
+# Fields of version 1, and where version 2 has them.
+MEMORY_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {
+    "learned_at": ("learned_at",),
+    "service_rate": ("service_rate", "estimate"),
+    "completing": ("service_rate", "completed"),
+    "unlike": ("service_rate", "outlier_run"),
+    "completed_until": ("service_rate", "learned_until"),
+    "lead_time": ("launches", "to_service"),
+    "first_work": ("launches", "to_first_message"),
+    "reported": ("launches", "reported"),
+    "reported_number": ("launches", "reported_number"),
+    "launches": ("launches", "under_way"),
+    "starting": ("launches", "first_unit"),
+    "arrivals": ("arrivals", "history"),
+    "week": ("arrivals", "week"),
+    "expected": ("arrivals", "forecasts"),
+    "errors": ("arrivals", "errors"),
+    "outlook": ("arrivals", "chosen"),
+    "pulses": ("batches", "pulses"),
+    "pulses_since": ("batches", "pulses_since"),
+    "pulses_until": ("batches", "pulses_until"),
+    "awaited": ("batches", "expected"),
+    "awaited_until": ("batches", "expected_until"),
+    "regular": ("batches", "arrived_share"),
+    "returns": ("redeliveries", "history"),
+    "returns_carry": ("redeliveries", "carry"),
+    "failing": ("redeliveries", "failing_share"),
+    "suspects": ("redeliveries", "suspects"),
+    "poison": ("redeliveries", "poison"),
+    "sightings": ("samples",),
+    "kept_back": ("margin", "share"),
+    "held_since": ("margin", "held_since"),
+    "late": ("margin", "late"),
+    "needs": ("needs", "needs"),
+    "needs_since": ("needs", "since"),
+    "needs_until": ("needs", "until"),
+    "spent_day": ("spending", "day_at"),
+    "spent_s": ("spending", "spent_s"),
+    "shadow": ("shadow",),
+    "queues": ("queues",),
+}
+SHADOW_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {
+    **{name: (name,) for name in ("target_wait_s", "at", "fleet", "waiting", "others", "ticks", "empty_at")},
+    "restarted": ("restarted",),
+    "queues": ("queues",),
+    "weighted": ("real", "weighted"),
+    "needs": ("needs", "needs"),
+    "needs_since": ("needs", "since"),
+    "needs_until": ("needs", "until"),
+    "spent_day": ("spending", "day_at"),
+    "spent_s": ("spending", "spent_s"),
+    "hours": ("score", "hours"),
+    "days": ("score", "days"),
+}
+# Nothing was ever planned with these.
+MEMORY_DROPPED_BY_2 = frozenset({"grown_at", "shrunk_at", "timed"})
+
+
+def _memory_to_2(record: Record) -> Record:
+    """Version 2 has the memory in parts that change together, where version 1 was flat."""
+    record = moved(record, MEMORY_MOVED_TO_2, MEMORY_DROPPED_BY_2)
+    for queue in record.get("queues", ()):
+        if isinstance(queue, dict) and "sightings" in queue:
+            queue["samples"] = queue.pop("sightings")
+    shadow = record.get("shadow")
+    if isinstance(shadow, dict):
+        real, going = shadow.pop("real", (0.0, 0.0)), shadow.pop("going", (0.0, 0.0))
+        shadow = moved(shadow, SHADOW_MOVED_TO_2)
+        names = ("serving", "draining", "drained_s", "drained")
+        shadow.setdefault("real", {}).update(zip(names, (*real, *going), strict=True))
+        record["shadow"] = shadow
+    return record
+
+
+MEMORY = (_memory_to_2,)
+
+# --------------------------------------------------------------------------- decisions
+
+ACTIONS_IN_2 = {"grow": "scale-out", "shrink": "scale-in"}
+REASONS_IN_2 = {
+    "unproven": "cold-start",
+    "stabilising": "stabilization-window",
+    "backlog": "scale-in-floor",
+    "tail": "busy-capacity",
+}
+
+
+def _decision_to_2(record: Record) -> Record:
+    """Version 2 has the field's words for actions and reasons."""
+    decision = record.get("decision")
+    reworded(decision, "action", ACTIONS_IN_2)
+    if isinstance(decision, dict):
+        for reason in decision.get("reasons", ()):
+            reworded(reason, "code", REASONS_IN_2)
+    return record
+
+
+DECISION = (_decision_to_2,)
+
+# --------------------------------------------------------------------------- drains
+
+DRAIN_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {
+    "hook": ("action", "hook"),
+    "hook_at": ("action", "began_at"),
+    "destination": ("action", "destination"),
+    "command_id": ("stop", "command_id"),
+    "asked_at": ("stop", "asked_at"),
+    "asked_count": ("stop", "asked_count"),
+    "unanswered_count": ("stop", "unanswered_count"),
+    "failed_count": ("stop", "failed_count"),
+    "retry_at": ("stop", "retry_at"),
+    "killed": ("stop", "killed"),
+    "heartbeat_at": ("heartbeats", "last_at"),
+    "heartbeat_count": ("heartbeats", "count"),
+    "alive_at": ("signs", "last_at"),
+    "in_flight": ("signs", "in_flight"),
+    "keeping": ("retention", "requested"),
+    "retained_at": ("retention", "since"),
+}
+
+
+def _drain_to_2(record: Record) -> Record:
+    """Version 2 has a drain in parts that change together; it has no action before the lifecycle action is known."""
+    record = moved(record, DRAIN_MOVED_TO_2)
+    action = record.get("action", {})
+    if action.get("hook") is None:
+        record["action"] = None
+    elif action.get("began_at") is None:
+        action["began_at"] = record.get("started_at")
+    return record
+
+
+DRAIN = (_drain_to_2,)
+
+# --------------------------------------------------------------------------- consumers
+
+CONSUMER_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {
+    "word": ("status",),
+    "word_at": ("status_at",),
+    "in_hand": ("in_flight",),
+}
+
+
+def _consumer_to_2(record: Record) -> Record:
+    """Version 2 has the field's words for what a consumer reports."""
+    return moved(record, CONSUMER_MOVED_TO_2)
+
+
+CONSUMER = (_consumer_to_2,)
+
+# --------------------------------------------------------------------------- redrive jobs
+
+JOB_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {"left_groups": ("muted_groups",), "acts": ("actions",)}
+JOB_ACTION_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {"who": ("by",), "what": ("action",)}
+
+
+def _job_to_2(record: Record) -> Record:
+    """Version 2 says muted for the groups that a job leaves out, and action for what an operator did to it."""
+    record = moved(record, JOB_MOVED_TO_2)
+    actions = record.get("actions")
+    if isinstance(actions, list):
+        record["actions"] = [moved(each, JOB_ACTION_MOVED_TO_2) for each in actions]
+    return record
+
+
+JOB = (_job_to_2,)
+
+# --------------------------------------------------------------------------- failure groups
+
+
+def _failure_group_to_2(item: Record) -> Record:
+    """Version 2 says muted, and counts failed retries beside what version 1 had counted.
+
+    Whoever mutes or unmutes a group removes `archived_at`, so that it never contradicts `muted_at`.
+    """
+    archived_at, again_count = item.pop("archived_at", None), item.pop("again_count", None)
+    if archived_at is not None:
+        item.setdefault("muted_at", archived_at)
+    if again_count is not None:
+        counts = (again_count, item.get("failed_retry_count", {"N": "0"}))
+        item["failed_retry_count"] = {"N": str(sum(int(count["N"]) for count in counts))}
+    return item
+
+
+FAILURE_GROUP = (_failure_group_to_2,)
