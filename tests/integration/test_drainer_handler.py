@@ -131,7 +131,7 @@ def test_button_of_the_widget_releases_and_is_answered_as_html() -> None:
     assert isinstance(pages[0], str)
     assert isinstance(pages[1], str)
     assert parse(pages[0]).text.startswith(
-        f"{instance_id}: instance released: its consumer had not reported that it was done."
+        f"{instance_id}: instance released: its consumer was not known to have stopped."
     )
     assert "sl-dark" in pages[0]
     assert day.state(instance_id) is DrainState.RELEASED
