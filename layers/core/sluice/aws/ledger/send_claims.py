@@ -39,7 +39,7 @@ class DynamoSendClaims:
             claims[message_id] = (_mark_of(mark, now) if mark else None) or Claim.BUSY
         granted = [message_id for message_id in wanted if claims[message_id] is Claim.GRANTED]
         if granted:
-            # Read after our marks are written: whoever claims a batch with one of these now sees the marks, or is seen here.
+            # Read after our marks are written: whoever claims a batch with one of these now sees the marks, or is seen.
             in_batches = _strongest(_claims_in_batches(self._batch_claims(fleet), set(granted), now))
             against = {m: claim for m, claim in in_batches.items() if not (again and claim is Claim.DOUBTFUL)}
             self.release_sends(fleet, list(against))
