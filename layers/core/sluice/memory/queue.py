@@ -18,7 +18,7 @@ from sluice.memory.queue_moves import MoveTasks
 from sluice.memory.queue_state import COUNTING_PERIOD_S, HeldMessage, QueueState, as_received, order_of
 from sluice.model.observed import QueueReading, Reading, Series
 from sluice.model.redriving import Attribute, Message, MoveTask
-from sluice.ports.aws_services import HELD_BACK, MOVE_MAX_PER_S, BatchAnswer, QueueFacts
+from sluice.ports.aws_services import EARLIER_FAILED, MOVE_MAX_PER_S, BatchAnswer, QueueFacts
 from sluice.ports.errors import NeedsFixError, PortError, RefusedError, TryLaterError, answer_of
 from sluice.ports.ledger.send_claims import BATCH_CLAIM_MAX
 
@@ -185,7 +185,7 @@ class MemoryQueue:
             if queue.facts.fifo:
                 entry, wait_s_here = replace(message, deduplication=f"sluice:{message.id}"), queue.delay_s
             if message.message_group in held_back:
-                failed[index] = HELD_BACK
+                failed[index] = EARLIER_FAILED
             elif problem := fault_of(queue.facts, entry, wait_s_here):
                 failed[index] = problem
                 refused.add(index)
