@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from math import ceil, exp
+from typing import Any
 
 from sluice.config.fleet import Fleet
 from sluice.model.draining import Drain, DrainCause, DrainState, Heartbeats, HookAction, LifecycleAction, StopCommand
@@ -233,9 +234,9 @@ def jobs(now: float = NOW) -> tuple[RedriveJob, ...]:
     )  # fmt: skip
 
 
-def view(now: float = NOW, **changes: object) -> View:
+def view(now: float = NOW, **changes: Any) -> View:
     """The whole afternoon as one view; `changes` are fields of the view or of any of its parts."""
-    parts = {
+    parts: dict[str, Any] = {
         "period": Period(now, now - 3 * HOUR, now, Clock(3_600.0)),
         "settings": WidgetSettings(CONSOLE_ARN, OPERATOR_ARN),
         "documents": FleetDocuments(names=("orders", "invoices")),
@@ -246,7 +247,7 @@ def view(now: float = NOW, **changes: object) -> View:
     for name, part in parts.items():
         own = {each.name for each in fields(part)} & changes.keys()
         parts[name] = replace(part, **{field: changes.pop(field) for field in own})
-    return View(**{"fleet": fleet(), **parts, **changes})  # type: ignore[arg-type]
+    return View(**{"fleet": fleet(), **parts, **changes})
 
 
 # --------------------------------------------------------------------------- texts that mean harm

@@ -8,7 +8,7 @@ Faults end at a seeded moment; then everything must come to its end by sweeps. W
     a hook times out on a working consumer only where faults kept heartbeats away
     an instance that says it is at work is not given up for silent
     an instance is let into service only when its consumer is ready, and soon then
-    who is busy is protected from scale-in, and nobody is for long after its last word
+    a busy instance is protected from scale-in, and none is for long after its last report
     once it is quiet, who has stopped is released soon, and in the end every drain is, or its instance is retained
 """
 
@@ -30,7 +30,7 @@ from tools.chaos.report import Report
 from tools.chaos.stage import START
 
 PROMPT_S = 420.0  # the longest pause between two stops, the grace of an intent, a sweep, a command's delivery, twice
-HEARD_S = REPEAT_S + 2 * SWEEP_S + 30.0  # from a word to what the sweep makes of it, once nothing fails
+HEARD_S = REPEAT_S + 2 * SWEEP_S + 30.0  # from a report to what the sweep makes of it, once nothing fails
 OWED_S = 2 * SWEEP_S + 10.0  # after the faults: a release that is owed is given by the next sweep, or the one after
 DEEP = 50_000  # frames: invocations that meet are stacked on one another, and hundreds may
 MANY = 20  # instances, from which on a group is emptied at once
@@ -151,7 +151,7 @@ class Judge:
                 world.violate(f"{action.instance_id}: its consumer has stopped, and it is not released")
 
     def check_in_service(self) -> None:
-        """Some time after the faults: who is ready is in service, who is busy is protected, and nobody is for long."""
+        """Some time after the faults: ready ones are in service, busy ones are protected, and none is for long."""
         world = self._world
         since_s = world.now - world.quiet_at
         for action in world.waiting(LAUNCH_HOOK):
@@ -162,14 +162,14 @@ class Judge:
             consumer = world.consumers.get(instance.id)
             if consumer is None or instance.state is not Lifecycle.IN_SERVICE:
                 continue
-            settled = world.now > max(consumer.status_since, world.quiet_at) + HEARD_S
+            reported = world.now > max(consumer.status_since, world.quiet_at) + HEARD_S
             busy = consumer.status is ConsumerStatus.BUSY and consumer.working
-            if settled and since_s < TALK_S and busy and not instance.protected:
+            if reported and since_s < TALK_S and busy and not instance.protected:
                 world.violate(f"{instance.id}: busy for long and not protected")
-            if settled and consumer.status is ConsumerStatus.IDLE and instance.protected:
+            if reported and consumer.status is ConsumerStatus.IDLE and instance.protected:
                 world.violate(f"{instance.id}: idle for long and still protected")
             if since_s > TALK_S + BUSY_TIMEOUT_S + 3 * SWEEP_S and instance.protected:
-                world.violate(f"{instance.id}: protected long after its last word")
+                world.violate(f"{instance.id}: protected long after its last report")
 
     def release_retained(self) -> None:
         """An operator has seen enough of what was kept."""
