@@ -32,7 +32,7 @@ from sluice.model.redriving import Message
 from sluice.ports.aws_services import EARLIER_FAILED
 from sluice.ports.errors import ConflictError, LostAnswerError, NeedsFixError, PortError, RefusedError, TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.dead_letters import End
+from sluice.redriving.dead_letters import LetterOutcome
 from tests.integration.contract_worlds import FAKE, AwsWorld
 from tests.support import redrive_worlds
 from tools.sandbox.sandbox import Sandbox
@@ -335,11 +335,11 @@ def test_dead_letters_stay_and_the_key_is_named_when_a_queues_key_refuses(code: 
     message = "User: x is not authorized to perform: kms:GenerateDataKey on resource: y"
     sqs = queue_on(FakeSqs(answer(code, message=message)))
     ports = replace(world.ports, queue=SimpleNamespace(send=lambda _url, *given: sqs.send(QUEUE, *given)))
-    (settlement,) = world.desk(cast("Ports", ports)).settle(world.receive())
-    assert (settlement.end, world.index()) == (End.KEPT, ())
-    assert ("kms:GenerateDataKey" if "AccessDenied" in code else "its KMS key cannot be used") in settlement.reason
+    (result,) = world.processor(cast("Ports", ports)).process(world.receive())
+    assert (result.outcome, world.index()) == (LetterOutcome.KEPT, ())
+    assert ("kms:GenerateDataKey" if "AccessDenied" in code else "its KMS key cannot be used") in result.reason
     world.now += redrive_worlds.VISIBILITY_S
-    assert [one.end for one in world.settle()] == [End.RETRIED]
+    assert [one.outcome for one in world.process()] == [LetterOutcome.RETRIED]
 
 
 def test_nothing_was_sent_when_an_error_is_raised() -> None:
