@@ -1,6 +1,6 @@
-"""Which of a fleet's queues a dead letter belongs to: the one that it goes back to. Told, never guessed.
+"""Which of a fleet's queues a dead letter belongs to: the one that it goes back to. It is never guessed.
 
-SQS tells it of what it moved itself (DeadLetterQueueSourceArn), a consumer that dead-letters by itself stamps it
+SQS says it of what it moved itself (DeadLetterQueueSourceArn), a consumer that dead-letters by itself stamps it
 (`sluice.source`); of the two, SQS is believed. Where a dead-letter queue serves one queue alone, that says it as well.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
 """
@@ -36,11 +36,11 @@ class QueueRoute:
 
 
 def route_for(source: str | None, routes: Sequence[QueueRoute]) -> QueueRoute | None:
-    """The one of some ways that a message came by; None if that is not told, or it is none of them.
+    """The one of some queues that a message came from; None if that is not known, or it is none of them.
 
     Args:
-        source: ARN or URL of the queue it came from; "" where nothing tells, None where nobody has asked.
-        routes: those that there are. One alone is it by itself, for what nobody has asked about.
+        source: ARN or URL of the queue it came from; "" where nothing says it, None where it was not asked.
+        routes: the queues. Where there is only one, it is the answer for what was not asked.
     """
     if source is None:
         return routes[0] if len(routes) == 1 and not routes[0].others else None
@@ -48,7 +48,7 @@ def route_for(source: str | None, routes: Sequence[QueueRoute]) -> QueueRoute | 
 
 
 def by_dead_letter_queue(routes: Iterable[QueueRoute]) -> dict[str, tuple[QueueRoute, ...]]:
-    """Ways by the URL of their dead-letter queue, those that have one."""
+    """Queues by the URL of their dead-letter queue, those that have one."""
     found: dict[str, tuple[QueueRoute, ...]] = {}
     for route in routes:
         if url := route.fleet.dead_letter_queue:
