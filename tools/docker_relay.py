@@ -59,7 +59,7 @@ def bridge_address() -> str:
         check=True,
     )
     (config, *_) = json.loads(shown.stdout)
-    # Docker takes the subnet's first address where it was not told another.
+    # Docker takes the subnet's first address unless it is given another.
     return str(config.get("Gateway") or next(ipaddress.ip_network(config["Subnet"]).hosts()))
 
 

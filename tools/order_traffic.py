@@ -129,7 +129,7 @@ class OrderQueue:
 
 
 class Traffic:
-    """A thread that keeps sending orders at the rate it was last told; a context manager."""
+    """A thread that keeps sending orders at the rate that it was last given; a context manager."""
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop

@@ -152,7 +152,7 @@ class Ticked(Protocol):
 
 
 def live(world: Ticked, fleet: Fleet, seconds: float) -> None:
-    """Go on for so long, ticking as the planner does: every ten seconds where a decision asks for it, else each minute."""
+    """Go on for so long, ticking like the planner: every ten seconds where a decision asks for it, else each minute."""
     until, tick_at = world.t + seconds, world.t
     while world.t < until:
         if world.t >= tick_at:

@@ -22,12 +22,12 @@ from tools.backtest.policies import DEFAULT, POLICIES, label
 from tools.backtest.policies.clairvoyant import bound_hours
 from tools.backtest.report import geometric_mean, render, write
 from tools.backtest.runs import Run
-from tools.backtest.study import TRACES, WORLDS, Task, beaten_by, run_tasks, tuned, workloads
+from tools.backtest.study import TRACES, WORLDS, Task, better_than, run_tasks, tuned, workloads
 from tools.backtest.traces import Trace, TraceError, read, roughened
 
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 FAILED = 1
-BEATEN_SHOWN = 3  # of those that beat Sluice on a trace
+BETTER_SHOWN = 3  # of the peers that are better than Sluice on a trace
 MATRIX_PAGE = Path("build/backtest.html")
 
 
@@ -219,7 +219,7 @@ def show_matrix(runs: Sequence[Run], tried: Sequence[Run], console: Console) -> 
         console.print(table)
         for ours in (run for run in here if run.policy == "sluice"):
             peers = [run for run in tried if _same_world(run, ours) and run.policy != "sluice"]
-            for other in beaten_by(ours, peers)[:BEATEN_SHOWN]:
+            for other in better_than(ours, peers)[:BETTER_SHOWN]:
                 console.print(
                     f"{ours.trace}: {label(other.policy, other.params)} is cheaper and less late:"
                     f" {other.cost_ratio:.3f} with {other.late_fraction:.3%}, Sluice {ours.cost_ratio:.3f} with"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DAYS_MAX = 15  # CloudWatch keeps minutes for so long
 DAY_S = 86_400.0
-WORK_LEAST = 20.0  # completed messages from which the seconds per message can be told
+WORK_LEAST = 20.0  # completed messages from which the seconds per message can be computed
 QUEUE_METRICS = {
     "sent": ("NumberOfMessagesSent", "Sum"),
     "deleted": ("NumberOfMessagesDeleted", "Sum"),
@@ -50,7 +50,7 @@ def read_history(
     Args:
         cloudwatch: the account's, in the queue's region.
         queue: its name or URL.
-        group: the Auto Scaling group's name, if what it cost is to be told.
+        group: the Auto Scaling group's name, if its cost is asked for.
         days: at most 15.
         now: epoch seconds.
         target_wait_s: to count late minutes by.

@@ -14,7 +14,7 @@ from tools.backtest.report_charts import Point, columns, cost_against_lateness, 
 from tools.backtest.runs import Run
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-# To be told from paper and from each other in light and in dark.
+# They differ from the paper and from each other in light and in dark.
 PALETTE = (
     "#0d9488", "#d97706", "#db2777", "#8b5cf6", "#3b82f6", "#4d7c0f", "#0891b2", "#64748b", "#b08968", "#a16207",
 )  # fmt: skip
@@ -115,7 +115,7 @@ def _table(runs: Sequence[Run], best: set[str]) -> h.Element:
                     h.th(".number")[name]
                     for name in ("cost", "instance-hours", "late", "median wait", "99%", "longest", "launches")
                 ),
-                h.th["beaten"],
+                h.th["a better peer"],
             ],
             (
                 h.tr[

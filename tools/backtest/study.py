@@ -227,10 +227,10 @@ def best(runs: Iterable[Run], late_most: float) -> Run:
     return min(runs, key=lambda run: (max(0.0, run.late_fraction - late_most), run.cost_ratio))
 
 
-def beaten_by(ours: Run, others: Iterable[Run]) -> list[Run]:
-    """Those that are both cheaper and less late, or one of them and equal in the other; the cheapest first.
+def better_than(ours: Run, others: Iterable[Run]) -> list[Run]:
+    """Runs that are both cheaper and less late, or one of them and equal in the other; the cheapest first.
 
-    Who knows the trace beforehand is a reference, and beats nobody.
+    A policy that knows the trace beforehand is a reference, and is left out.
     """
     found = [
         run

@@ -24,7 +24,17 @@ from sluice.memory import Call
 from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import RELEASE_OWED, UNDER_WAY, DrainState, HookAction, HookResult
 from sluice.model.observed import Lifecycle
-from tools.chaos.drain_scene import LAUNCH_HOOK, REPEAT_S, SKEW_S, STALL_S, SWEEP_S, TALK_S, Chances, Scene
+from tools.chaos.drain_scene import (
+    LAUNCH_HOOK,
+    REPEAT_S,
+    SKEW_S,
+    STALL_S,
+    SWEEP_S,
+    TALK_S,
+    Chances,
+    InstanceChances,
+    Scene,
+)
 from tools.chaos.drain_world import World
 from tools.chaos.report import Report
 from tools.chaos.stage import START
@@ -211,15 +221,17 @@ def build(seed: int) -> World:
         late=rng.choice((0.0, 0.3)) * badness,
         sweep_lost=rng.choice((0.0, 0.1, 0.4)) * badness,
         stall=rng.choice((0.0, 0.02)) * badness,
-        lost_command=rng.choice((0.0, 0.2)) * badness,
-        no_agent=rng.choice((0.0, 0.2)) * badness,
-        stubborn=rng.choice((0.0, 0.1)) * badness,
-        hangs=rng.choice((0.0, 0.1)) * badness,
-        spot=rng.choice((0.0, 0.0, 0.5)) if badness else 0.0,
-        operator=rng.choice((0.0, 0.0, 0.5)) if badness else 0.0,
-        breaks=rng.choice((0.0, 0.3)) * badness,
-        never_ready=rng.choice((0.0, 0.3)) * badness,
-        hook_removed=rng.choice((0.0, 0.0, 0.0, 1.0)) if badness else 0.0,
+        instances=InstanceChances(
+            lost_command=rng.choice((0.0, 0.2)) * badness,
+            no_agent=rng.choice((0.0, 0.2)) * badness,
+            stubborn=rng.choice((0.0, 0.1)) * badness,
+            hangs=rng.choice((0.0, 0.1)) * badness,
+            spot=rng.choice((0.0, 0.0, 0.5)) if badness else 0.0,
+            operator=rng.choice((0.0, 0.0, 0.5)) if badness else 0.0,
+            breaks=rng.choice((0.0, 0.3)) * badness,
+            never_ready=rng.choice((0.0, 0.3)) * badness,
+            hook_removed=rng.choice((0.0, 0.0, 0.0, 1.0)) if badness else 0.0,
+        ),
     )
     scene = Scene(
         size=_size(rng),
@@ -254,9 +266,9 @@ def run(seed: int) -> Report:
             world.after(world.rng.uniform(100, 700), world.scale_out)
     if world.scene.size >= MANY:
         world.after(world.rng.uniform(60, 120), world.empty)
-    if world.happens(world.chances.operator):
+    if world.happens(world.chances.instances.operator):
         world.after(world.rng.uniform(50, 600), world.cloud.operate)
-    if world.happens(world.chances.hook_removed * 0.3):
+    if world.happens(world.chances.instances.hook_removed * 0.3):
         world.after(world.rng.uniform(50, 600), world.remove_hook)
     end_at = world.quiet_at + 2 * world.policy.deadline_s + NO_ACTION_KEPT_S + RETENTION_CHECK_S + TALK_S + 10 * SWEEP_S
     while world.now < end_at and not judge.is_over():

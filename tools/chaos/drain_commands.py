@@ -23,7 +23,7 @@ class StopCommands:
         """Run Command has taken a stop: it reaches the instance soon, or never."""
         world = self.world
         world.tell(f"command {command.id[:8]} to stop {command.instance_id}")
-        if world.happens(world.chances.lost_command):
+        if world.happens(world.chances.instances.lost_command):
             # Never received: it stays pending until both of its timeouts are over.
             expired_s = BEGIN_S + command.timeout_s
             world.after(expired_s, lambda: self._end_command(command, CommandStatus.UNKNOWN, "TimedOut"))

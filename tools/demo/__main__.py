@@ -69,7 +69,7 @@ def run_story(console: Console, settings: DemoSettings, state: Path) -> Iterator
     """Set the environment, tell the story, and hold the environment until the block ends.
 
     Args:
-        console: where it is told.
+        console: where it is shown.
         settings: the demo's short settings.
         state: folder for logs and the database, emptied first.
     """

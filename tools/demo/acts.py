@@ -39,7 +39,7 @@ class Story:
     poison: list[str] = field(default_factory=list)
     quarantined_count: int = 0
     canary_count: int = 0  # orders that a redrive sent before it stopped by itself
-    long_order: str = ""  # the order whose instance is told to go in the midst of it
+    long_order: str = ""  # the order during which its instance is ended
     long_instance: str = ""  # that instance
     drained_order_s: float = 0.0  # how long the instance was held for it
 
@@ -182,7 +182,7 @@ def _at_work(story: Story) -> list[Any]:
 def poison(story: Story) -> None:
     """Orders for items that are not in the catalogue: retried with backoff, then quarantined, in two groups.
 
-    Beside them an instance is told to go in the midst of a long order: it goes when that is done, and not before.
+    Meanwhile an instance is ended during a long order. It leaves when the order is done, and not before.
     """
     terminated_at = _end_in_the_midst(story)
     for sku, count in UNKNOWN:
@@ -204,12 +204,12 @@ def _end_in_the_midst(story: Story) -> float:
     (begun,) = _working_on(story, story.long_order)
     story.long_instance = begun.instance
     story.demo.terminate(begun.instance)
-    story.view.say(f"{begun.instance} is told to go in the midst of an order of {seconds:g} s")
+    story.view.say(f"{begun.instance} is ended during an order that takes {seconds:g} s")
     return time.monotonic()
 
 
 def _wait_for_the_end(story: Story, terminated_at: float) -> None:
-    """The long order is finished by the very instance that was told to go, and then that goes."""
+    """The instance that is being ended finishes the long order, and leaves after that."""
     story.wait_until("the long order to be stored", lambda: story.demo.worked_by(story.long_order) is not None)
     worked_by = story.demo.worked_by(story.long_order)
     if worked_by != story.long_instance:
@@ -277,7 +277,7 @@ ACTS = (
     Act("a burst of twenty times", burst),
     Act("the database goes down and comes back", outage, outage=True),
     Act("a consumer is killed mid-order", crash),
-    Act("poison orders arrive, and an instance is told to go mid-order", poison),
+    Act("poison orders arrive, and an instance is ended during an order", poison),
     Act("a fix, and a redrive from the widget", redrive),
     Act("traffic ends, a late order wakes the fleet", to_zero_and_back),
 )

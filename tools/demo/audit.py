@@ -20,7 +20,7 @@ class Audit:
     redriven: int
     drains: int
     interrupted: int
-    drained_order_s: float  # how long an instance that was told to go was held for the long order it was at
+    drained_order_s: float  # how long an instance that was being ended was held for its long order
     peak_capacity: int
     wait_p50_s: float
     wait_p99_s: float

@@ -168,7 +168,7 @@ def running_environment(
 
     Args:
         settings: the demo's short settings.
-        say: told each step as it begins.
+        say: called with each step as it begins.
         directory: where logs and state go and stay, emptied first; a temporary folder without it.
     """
     if directory is not None:

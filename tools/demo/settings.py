@@ -14,7 +14,7 @@ class DemoSettings:
     burst_factor: int = 20
     burst_s: float = 8.0
     work_s: float = 0.5  # one order's work, before its transaction
-    long_work_s: float = 20.0  # that of the one order whose instance is told to go in the midst of it
+    long_work_s: float = 20.0  # that of the one order during which its instance is ended
     concurrency: int = 2  # orders one consumer works on at once
     max_instances: int = 8
     visibility_s: int = 8  # a killed consumer's order comes back after it

@@ -66,7 +66,7 @@ class TerminalView:
 
     def done(self) -> None:
         """The last act is over."""
-        self._progress.update(self._task, description="the story is told", completed=len(self._acts))
+        self._progress.update(self._task, description="the story has ended", completed=len(self._acts))
 
     def say(self, sentence: str, style: str = "") -> None:
         """One sentence of the story."""

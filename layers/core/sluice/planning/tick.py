@@ -105,7 +105,7 @@ class TickResult:
 
     @property
     def again(self) -> bool:
-        """Whether to tick again within this minute: a fleet, real or simulated, needs it, or what failed may succeed."""
+        """Whether to tick again within this minute: a real or simulated fleet needs it, or a retry may succeed."""
         simulated = self.shadow.decision if self.shadow is not None else None
         if simulated is not None and simulated.tick_again:
             return True

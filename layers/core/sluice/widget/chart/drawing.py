@@ -1,6 +1,6 @@
-"""Capacity, backlog and oldest wait over the time range, as one inline SVG of three lanes.
+"""Capacity, backlog and oldest wait over the time range, as one inline SVG of three panels.
 
-Three small lanes over one time axis rather than one picture with three scales: each line has a scale of its own.
+Three small panels over one time axis rather than one picture with three scales: each line has a scale of its own.
 A figure that was not read is a gap, never a zero. Hovering needs no script: narrow transparent columns cover the
 picture, each with its moment's figures as its title.
 """
@@ -82,7 +82,7 @@ def render_chart(samples: Sequence[Sample], *, period: Period, target_wait_s: fl
     ]
 
 
-# --------------------------------------------------------------------------- the lanes
+# --------------------------------------------------------------------------- the panels
 
 
 def _heading(lane: Lane, axis: TimeAxis, name: str, unit: str, scale: str) -> htpy.Node:
