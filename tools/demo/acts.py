@@ -250,8 +250,10 @@ def redrive(story: Story) -> None:
         ),
     )
     stopped = next(job for job in ledger.jobs.jobs(FLEET) if job.state is JobState.STOPPED)
-    story.canary_count = stopped.sent_count
-    story.view.say(f"Nothing is mended yet: it stopped after {stopped.sent_count} of {stopped.selected_count}")
+    story.canary_count = stopped.progress.sent_count
+    story.view.say(
+        f"Nothing is mended yet: it stopped after {stopped.progress.sent_count} of {stopped.progress.selected_count}"
+    )
     for sku, _ in UNKNOWN:
         story.demo.run_admin("stock", sku, "--price-cents", "990", "--count", "1000")
     story.view.say("A fix is deployed: the items are in the catalogue")
