@@ -3,7 +3,7 @@
 Theory of operation. SQS records no cause of a failure, so there are two sources, the first that speaks wins:
 
 1. The cause that the consumer stamped (`sluice.cause`), or reported in an event that names the message, for consumers
-   that leave the dead-lettering to SQS; with what differs from message to message masked: times, UUIDs, hex, identifiers
+   that leave the dead-lettering to SQS; with what differs from message to message masked: times, UUIDs, hex, ids
    and numbers. `UnknownItem: sku-13` and `UnknownItem: sku-77` are one group.
 2. A fingerprint of the message: the shape of its body (for JSON the keys and the types of their values, for text its
    first line, masked), the names of its own attributes, and the queue it came from.

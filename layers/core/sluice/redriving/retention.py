@@ -2,7 +2,7 @@
 
 A dead letter on a standard queue keeps the time of its first sending, and its retention runs from there, while
 CloudWatch's age of the oldest message counts from the move. Only the messages themselves have the first time, so they
-are read now and then: received, hidden for some seconds, and left where they are, but for those near their end, which go
+are read now and then: received, hidden for some seconds, and left where they are, but those near their end go
 into quarantine (stored, indexed, and only then deleted). FIFO queues give a moved message a new time.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
 
