@@ -47,13 +47,13 @@ def hourly_batch(t: Times, rng: Rng) -> Times:
 
 
 def on_off(t: Times, rng: Rng) -> Times:
-    """Spells of work and spells of nothing, each about forty minutes."""
+    """Periods of work and of nothing in turn, each about forty minutes."""
     rate = np.zeros(len(t))
     at, on = 0, False
     while at < len(t):
-        spell = 5 + int(rng.exponential(35.0))
-        rate[at : at + spell] = 60.0 if on else 0.0
-        at, on = at + spell, not on
+        period = 5 + int(rng.exponential(35.0))
+        rate[at : at + period] = 60.0 if on else 0.0
+        at, on = at + period, not on
     return rate
 
 
@@ -78,7 +78,7 @@ def retry_storm(t: Times, rng: Rng) -> Times:
 
 
 def bursts(t: Times, rng: Rng) -> Times:
-    """Self-similar bursts: many sources, each on and off for heavy-tailed (Pareto 1.4) spells.
+    """Self-similar bursts: many sources, each on and off for heavy-tailed (Pareto 1.4) periods.
 
     Willinger et al., "Self-similarity through high-variability", IEEE/ACM Transactions on Networking 5 (1997).
     """
@@ -86,10 +86,10 @@ def bursts(t: Times, rng: Rng) -> Times:
     for _ in range(40):
         at, on = 0, bool(rng.random() < 0.2)
         while at < len(t):
-            spell = 1 + int(min(len(t), (rng.pareto(1.4) + 1.0) * (4.0 if on else 16.0)))
+            period = 1 + int(min(len(t), (rng.pareto(1.4) + 1.0) * (4.0 if on else 16.0)))
             if on:
-                rate[at : at + spell] += 5.0
-            at, on = at + spell, not on
+                rate[at : at + period] += 5.0
+            at, on = at + period, not on
     return rate
 
 

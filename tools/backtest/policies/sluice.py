@@ -17,9 +17,9 @@ METRIC_MINUTES = 15  # a tick's metrics reach back hours; no more than the newes
 
 @dataclass(slots=True)
 class Sluice:
-    """The planner with its defaults: it is told the target wait and nothing else."""
+    """The planner with its defaults: it is given the target wait only."""
 
-    hinted: bool = False  # also told the seconds per message and the boot time
+    hinted: bool = False  # also given the seconds per message and the boot time
     tick_s: float = 10.0  # between ticks of a hot fleet
     metric_delay_s: float = 120.0  # that the stack takes its metrics to be late by
     stabilization_window_s: float | None = None  # limits.stabilization_window_s: at most a lead time unless set

@@ -14,7 +14,7 @@ from tools.backtest.generated_traces import SHAPES
 from tools.backtest.policies import POLICIES, make
 from tools.backtest.runs import Run
 from tools.backtest.simulator import simulate
-from tools.backtest.study import GRIDS, WORLDS, Task, beaten_by, best, run_tasks, settings, tuned, workloads
+from tools.backtest.study import GRIDS, WORLDS, Task, best, better_than, run_tasks, settings, tuned, workloads
 from tools.backtest.traces import Trace, TraceError
 
 CONDITIONS = Conditions(seconds_per_message=10.0)
@@ -50,11 +50,11 @@ def test_best_when_runs_are_compared() -> None:
     assert best(runs[:2], 0.0).late_fraction == 0.001
 
 
-def test_beaten_by_when_peers_are_compared() -> None:
+def test_better_than_when_peers_are_compared() -> None:
     """Only who is no worse in either and better in one."""
     ours = a_run(1.2, 0.001)
     better, cheaper, later = a_run(1.1, 0.0005), a_run(1.1, 0.001), a_run(1.1, 0.01)
-    assert beaten_by(ours, [later, a_run(1.2, 0.001), better, a_run(1.3, 0.0), cheaper]) == [better, cheaper]
+    assert better_than(ours, [later, a_run(1.2, 0.001), better, a_run(1.3, 0.0), cheaper]) == [better, cheaper]
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ def test_backtest_when_the_matrix_is_run(
     ("given", "says"),
     [
         ({"tune": 1.5}, "tune: must be a share"),
-        ({"matrix": True}, "give one of --trace, --queue and --matrix"),
+        ({"matrix": True}, "exactly one of --trace, --queue and --matrix"),
     ],
 )
 def test_backtest_when_a_study_cannot_be_made(
