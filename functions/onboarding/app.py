@@ -1,8 +1,8 @@
-"""CloudFormation's custom resource Custom::SluiceFleet -> the fleet can work, or the stack fails and says why.
+"""CloudFormation's custom resource Custom::SluiceFleet -> the fleet's values, or the reasons why the deployment fails.
 
-The document is read with the code that is deployed, together with the stack's others, and the account is looked at as
-`sluice doctor` does. What it answers is used by fleet.yaml and queue.yaml. Nothing of the layers is imported before
-there is somebody to answer (`custom_resource`).
+The document is read with the deployed code, together with the stack's others, and the account is checked as by
+`sluice doctor`. fleet.yaml and queue.yaml use the values. No layer is imported before `custom_resource` can answer, so
+that CloudFormation gets an answer even if a layer is broken.
 """
 
 import os
@@ -15,7 +15,7 @@ from custom_resource import GUARD_S, Answer, logger, respond
 
 
 def handler(event: Any, context: Any) -> Any:
-    """Answer a request of CloudFormation, and return the answer."""
+    """Lambda's entry: answer a request of CloudFormation; returns the answer."""
     remaining_s = context.get_remaining_time_in_millis() / 1000.0
     until = monotonic() + remaining_s - GUARD_S
     return respond(event, remaining_s, partial(check, time_left_s=lambda: until - monotonic()))
@@ -26,8 +26,8 @@ def check(
     properties_before: Mapping[str, Any] | None,
     time_left_s: Callable[[], float],
 ) -> Answer:
-    """What onboarding finds about the document in a resource's properties, which take the place of others."""
-    from sluice.aws.account import AwsAccount  # noqa: PLC0415 - a layer that is missing is an answer, too
+    """Check the document in a resource's properties, which replace `properties_before` (None: there were none)."""
+    from sluice.aws.account import AwsAccount  # noqa: PLC0415 - a missing layer must be answered too
     from sluice.aws.clients import Clients  # noqa: PLC0415
     from sluice.aws.deployment import AwsDeployment  # noqa: PLC0415
     from sluice.onboarding import deployment  # noqa: PLC0415
@@ -36,7 +36,7 @@ def check(
 
     name, document = properties.get("Name"), properties.get("Document")
     if not isinstance(name, str) or not isinstance(document, Mapping):
-        return Answer(("Document: must be an object, and Name its name, as fleet.yaml and queue.yaml give them",))
+        return Answer(("Document: must be an object, and Name must be text, as fleet.yaml and queue.yaml give them",))
     old = properties_before.get("Document") if properties_before else None
     clients, path = Clients(os.environ), os.environ["SLUICE_FLEETS_PATH"]
     key_arn = properties.get("QueueKmsKeyArn")
@@ -57,7 +57,7 @@ def check(
     for problem in verdict.problems:
         logger.warning("problem: %s", problem)
     for problem in verdict.known_problems:
-        logger.warning("a problem that was there before: %s", problem)
+        logger.warning("known problem, which does not fail the update: %s", problem)
     for warning in verdict.warnings:
         logger.warning("warning: %s", warning)
     return Answer(verdict.problems, verdict.data or {})

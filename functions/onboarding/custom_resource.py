@@ -1,7 +1,7 @@
-"""CloudFormation's question to a custom resource, and the answer that it waits for. Needs nothing but Python itself.
+"""CloudFormation's request to a custom resource, and the answer that it waits for. Needs only Python itself.
 
-A stack hangs until it is answered, for up to an hour. So this answers whatever happens, and imports no layer: one that
-is missing or broken must not keep it from answering.
+A stack waits for the answer for up to an hour. So this module answers whatever happens. It imports no layer: a missing
+or broken layer must not prevent the answer.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 BODY_MAX_BYTES = 4_096  # of the response, by the page above
-REST_MAX_BYTES = 1_024  # of each of the ids that are copied; AWS's own are a few hundred bytes
+ID_MAX_BYTES = 1_024  # of each id that is copied into the response; AWS's own ids take a few hundred bytes
 PUT_ATTEMPTS = 5
 PUT_TIMEOUT_S = 5.0
-PUT_PAUSE_S = 0.5  # doubled each time
-# What is left of the function's time when it answers without waiting any longer: enough for every attempt.
+PUT_PAUSE_S = 0.5  # before the second attempt, and twice as long before each further one
+# When only this much of the function's time is left, it answers without the check: enough for every attempt.
 GUARD_S = 40.0
 
 logger = logging.getLogger("sluice.onboarding")
@@ -31,14 +31,14 @@ logger.setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to CloudFormation: problems, or otherwise the values for Fn::GetAtt."""
+    """The answer to CloudFormation: problems, or the values that Fn::GetAtt returns."""
 
     problems: tuple[str, ...] = ()
     data: Mapping[str, str] = field(default_factory=dict)
 
 
 class UnansweredError(RuntimeError):
-    """The answer could not be delivered; Lambda asks the function again."""
+    """The answer could not be delivered. Lambda invokes the function again."""
 
 
 Check = Callable[[Mapping[str, Any], Mapping[str, Any] | None], Answer]
@@ -46,24 +46,27 @@ Put = Callable[[str, bytes], None]
 
 
 def respond(event: object, remaining_s: float, check: Check, put: Put | None = None) -> Mapping[str, Any]:
-    """Answer a request, once; what was sent, or would be if there were a ResponseURL.
+    """Answer a request once.
 
     Args:
         event: CloudFormation's request.
-        remaining_s: how long this may take.
-        check: the resource's properties, and those that they take the place of (None on creation) -> the answer.
-            Whatever it raises is a failure. It is not asked about deletions, which succeed at once.
+        remaining_s: the time of the function that is left, in seconds.
+        check: takes the resource's properties and those that they replace (None on creation), and returns the answer.
+            Whatever it raises becomes a problem. It is not called for deletions, which succeed at once.
         put: delivers a body to the presigned URL.
 
+    Returns:
+        The response that was sent, or that would be sent if the request had a ResponseURL.
+
     Raises:
-        UnansweredError: no attempt to deliver went through.
+        UnansweredError: no attempt to deliver the answer succeeded.
     """
     request = event if isinstance(event, Mapping) else {}
     url = request.get("ResponseURL")
     kind = request.get("RequestType")
     logger.info("request %s", json.dumps({**request, "ResponseURL": "(presigned)"}, default=str)[:8_000])
     if not isinstance(url, str) or not url.startswith(("https://", "http://")):
-        logger.error("this is no request of CloudFormation: it has no ResponseURL, and nobody waits for an answer")
+        logger.error("the request has no ResponseURL: it is not from CloudFormation, and the answer is only returned")
         answer = Answer() if kind == "Delete" else _checked(kind, request, check)
         return response(request, answer)
     reply = _Reply(request, url, put or put_once)
@@ -86,20 +89,18 @@ def _checked(kind: object, request: Mapping[str, Any], check: Check) -> Answer:
         return Answer((f"RequestType: must be Create, Update or Delete, with ResourceProperties (got {kind!r})",))
     try:
         return check(properties, before)
-    except BaseException as error:  # also what ends a process: somebody waits
+    except BaseException as error:  # SystemExit as well: CloudFormation waits for an answer
         logger.exception("the check failed")
-        what = f"the check itself failed with {type(error).__name__}: {error}"
-        return Answer((f"{what}. This is a fault of Sluice or its layers; the onboarding function's log has more",))
+        what = f"The check itself failed with {type(error).__name__}: {error}"
+        return Answer((f"{what}. This is a fault of Sluice or its layers; see the onboarding function's log.",))
 
 
 def _late() -> Answer:
-    return Answer(
-        ("AWS did not answer in time what was asked about the queues and the stack's documents; deploy again",)
-    )
+    return Answer(("AWS did not answer in time about the queues, the group and the stack's documents; deploy again.",))
 
 
 class _Reply:
-    """One request's answer: whoever is first sends it."""
+    """The answer to one request: the first of several callers sends it."""
 
     def __init__(self, request: Mapping[str, Any], url: str, put: Put) -> None:
         self._request = request
@@ -109,7 +110,7 @@ class _Reply:
         self._sent: Mapping[str, Any] | None = None
 
     def send(self, answer: Answer) -> Mapping[str, Any]:
-        """Deliver the answer unless another was delivered; what was."""
+        """Deliver the answer, unless another one was delivered before; returns the delivered one."""
         with self._lock:
             if self._sent is None:
                 body = response(self._request, answer)
@@ -124,19 +125,19 @@ class _Reply:
                 time.sleep(PUT_PAUSE_S * 2 ** (attempt - 1))
             try:
                 self._put(self._url, body)
-            except Exception as error:  # whatever it was, it is tried again
-                # Its text may hold the URL, by which anybody could answer in our place.
+            except Exception as error:  # the next attempt may succeed, whatever the error
+                # The error's text may hold the presigned URL, with which anyone could answer.
                 logger.warning("attempt %d to answer failed with %s", attempt + 1, type(error).__name__)
             else:
                 return
-        raise UnansweredError(f"CloudFormation could not be answered in {PUT_ATTEMPTS} attempts")
+        raise UnansweredError(f"the answer could not be delivered to CloudFormation in {PUT_ATTEMPTS} attempts")
 
 
 def put_once(url: str, body: bytes) -> None:
     """One PUT to a presigned URL, which is signed without a content type.
 
     Raises:
-        OSError: it did not go through (urllib's errors are kinds of it).
+        OSError: the PUT failed. urllib's errors are OSErrors.
     """
     headers = {"Content-Type": "", "Content-Length": str(len(body))}
     request = urllib.request.Request(url, data=body, method="PUT", headers=headers)  # noqa: S310 - of CloudFormation
@@ -145,17 +146,18 @@ def put_once(url: str, body: bytes) -> None:
 
 
 def response(request: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
-    """The response's body, at most 4,096 bytes as JSON: a reason that is longer ends where it says so.
+    """The response's body, at most 4,096 bytes as JSON: a longer reason is cut, and says so.
 
-    The physical id stays what it was first, since CloudFormation takes another one for a replacement, and deletes.
+    The physical id stays as it was, because CloudFormation would take another id for a replacement and delete the old
+    resource.
     """
-    ids = {name: str(request.get(name, ""))[:REST_MAX_BYTES] for name in ("StackId", "RequestId", "LogicalResourceId")}
+    ids = {name: str(request.get(name, ""))[:ID_MAX_BYTES] for name in ("StackId", "RequestId", "LogicalResourceId")}
     stack = ids["StackId"].partition(":stack/")[2].partition("/")[0] or "stack"
     first = f"{stack}-{ids['LogicalResourceId'] or 'checked'}"
     body: dict[str, Any] = {
         "Status": "FAILED" if answer.problems else "SUCCESS",
         **ids,
-        "PhysicalResourceId": str(request.get("PhysicalResourceId") or first)[:REST_MAX_BYTES],
+        "PhysicalResourceId": str(request.get("PhysicalResourceId") or first)[:ID_MAX_BYTES],
     }
     if not answer.problems:
         return body | {"Data": dict(answer.data)}
@@ -166,16 +168,16 @@ def response(request: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
 
 
 def _cut(text: str, room: int) -> str:
-    """As much of a text as JSON holds in so many bytes."""
+    """As much of a text as fits into `room` bytes of JSON."""
 
     def size(part: str) -> int:
         return len(json.dumps(part)) - 2
 
     if size(text) <= room:
         return text
-    end = " ... (cut here: the log of the onboarding function has it whole)"
+    end = " ... (cut here; the onboarding function's log has the whole text)"
     low, high = 0, len(text)
-    while low < high:  # the longest beginning that fits
+    while low < high:  # binary search for the longest beginning that fits
         middle = (low + high + 1) // 2
         if size(text[:middle] + end) <= room:
             low = middle

@@ -51,7 +51,7 @@ def test_fleet_is_deployed_only_after_its_account_was_mended(deployed: Any) -> N
     )
     assert "2 problems: DeadLetterQueueUrl: queue refunds has no redrive policy" in reason
     assert "Scaling policy cpu (SimpleScaling) sets the size of group refund-workers." in reason
-    commands = re.findall(rf"To mend it: (aws --region {REGION} .*?)(?= \| |$| \()", reason)
+    commands = re.findall(rf"Run: (aws --region {REGION} .*?)(?= \| |$| \()", reason)
     assert len(commands) == 2, reason
     for command in commands:
         aws_commands.parse(command).run(sandbox.client)

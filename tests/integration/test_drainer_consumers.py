@@ -110,7 +110,7 @@ def test_others_are_protected_when_one_has_just_left_service() -> None:
 
 
 def test_drain_is_done_when_its_consumer_says_so() -> None:
-    """No agent is needed: its own word releases it."""
+    """No agent is needed: its own report releases it."""
     day = Day(a_fleet(via="self"))
     (instance_id,) = day.instances()
     day.invoke(day.terminate(instance_id))
@@ -151,7 +151,7 @@ def with_warm_pool(*hooks: Hook, **launch: Any) -> Day:
 
 
 def state_of(day: Day, instance_id: str) -> str:
-    """The group's own word for an instance's state."""
+    """Auto Scaling's name of an instance's state."""
     instances = day.ports.group.read(day.fleet.group).instances
     return next(instance.aws_state for instance in instances if instance.id == instance_id)
 

@@ -197,7 +197,7 @@ def test_instance_is_drained_when_its_fleets_document_was_broken(
 
 
 def test_instance_is_released_by_hand_when_its_fleets_document_was_broken() -> None:
-    """The dashboard's button works on: the operator's word is about draining alone."""
+    """The dashboard's button works on: the operator's request is about draining alone."""
     day = Day()
     (instance_id,) = day.instances()
     day.invoke(day.terminate(instance_id))

@@ -32,14 +32,14 @@ def test_operator_releases_an_instance_when_it_hangs() -> None:
     assert day.metrics()["DrainsExpired"] == 0, "an operator's release is not an expiry"
 
 
-def test_operator_is_told_when_there_is_no_such_fleet() -> None:
+def test_operator_is_answered_when_there_is_no_such_fleet() -> None:
     """The field is named, what was asked, and what there is."""
     day = Day()
     response = day.release("i-1", "odrers")
     assert response == {"error": "release.fleet: there is no fleet odrers; there is orders"}
 
 
-def test_operator_is_told_when_the_instance_is_not_in_the_group() -> None:
+def test_operator_is_answered_when_the_instance_is_not_in_the_group() -> None:
     """Nothing is said to be released that the group does not have, and nothing is put on record."""
     day = Day(a_fleet(), a_fleet("mail"))
     (other,) = day.instances(day.fleets[1])
@@ -53,7 +53,7 @@ def test_operator_is_told_when_the_instance_is_not_in_the_group() -> None:
     assert day.metrics()["DrainsReleased"] == 0
 
 
-def test_operator_is_told_when_nothing_holds_the_instance() -> None:
+def test_operator_is_answered_when_nothing_holds_the_instance() -> None:
     """An instance in service works on; a drain that is over is not released twice."""
     day = Day()
     (instance_id,) = day.instances()
@@ -131,7 +131,7 @@ def test_button_of_the_widget_releases_and_is_answered_as_html() -> None:
     assert isinstance(pages[0], str)
     assert isinstance(pages[1], str)
     assert parse(pages[0]).text.startswith(
-        f"{instance_id}: instance released: its consumer had not reported that it was done."
+        f"{instance_id}: instance released: its consumer was not known to have stopped."
     )
     assert "sl-dark" in pages[0]
     assert day.state(instance_id) is DrainState.RELEASED

@@ -160,7 +160,7 @@ def test_drain_says_so_when_systemd_killed_its_consumer(
 
 
 def test_consumer_finishes_when_every_event_is_lost(sandbox: Sandbox, make_yard: Any, eventually: Any) -> None:
-    """Sweeps alone: the group's list, the ledger, and Run Command's word once its event is overdue."""
+    """Sweeps alone: the group's list, the ledger, and Run Command's status once its event is overdue."""
     yard, (instance_id,) = make_yard()
     log = Path(sandbox.instance(instance_id)["log"])
     yard.group.desire(0)

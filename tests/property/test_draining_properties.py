@@ -1,4 +1,4 @@
-"""Drains under any sequence of events, at any times: the invariants that draining.py states."""
+"""Drains under any sequence of events, at any times: the invariants that `sluice.draining.state_machine` states."""
 
 from dataclasses import replace
 
@@ -139,7 +139,7 @@ def play(day: Day) -> list[Played]:
 @MANY
 @given(days)
 def test_release_is_asked_for_only_when_done_or_due(day: Day) -> None:
-    """CompleteHook comes of DONE or EXPIRED; these of the consumer's own word, the deadline, or an operator's."""
+    """CompleteHook comes of DONE or EXPIRED: of a consumer's report, the deadline, or an operator's release."""
     for now, event, before, step in play(day):
         after = step.drain
         if any(isinstance(action, CompleteHook) for action in step.actions):

@@ -145,10 +145,10 @@ def terminating(action: HookAction, at: float) -> dict[str, Any]:
     return event
 
 
-def commanded(command: Command, word: str) -> dict[str, Any]:
+def commanded(command: Command, aws_status: str) -> dict[str, Any]:
     """EventBridge's event of a command's end."""
     event: dict[str, Any] = json.loads((EVENTS / "drainer-run-command-success.json").read_text())
-    event["detail"] |= {"command-id": command.id, "instance-id": command.instance_id, "status": word}
+    event["detail"] |= {"command-id": command.id, "instance-id": command.instance_id, "status": aws_status}
     return event
 
 
@@ -161,11 +161,11 @@ def spot(instance_id: str, at: float) -> dict[str, Any]:
 
 
 def finish(
-    day: Day, command: Command, status: CommandStatus = CommandStatus.SUCCEEDED, word: str = "Success"
+    day: Day, command: Command, status: CommandStatus = CommandStatus.SUCCEEDED, aws_status: str = "Success"
 ) -> Response:
     """A command ends, and its event comes."""
     command.status = status
-    return day.invoke(commanded(command, word))
+    return day.invoke(commanded(command, aws_status))
 
 
 def report(instance_id: str, state: str, at: float, group: str = "orders-consumers") -> dict[str, Any]:

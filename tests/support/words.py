@@ -1,7 +1,8 @@
 """Words that no text for people uses, with what to write instead: private words, and those that are not of the field.
 
-docs/glossary.md has the words that are used. A word is looked for in three kinds of text: the sentences of decisions,
-pages (documents and templates), and code (names, docstrings and comments).
+docs/glossary.md has the words that are used. A word is looked for in four kinds of text: sentences that functions write
+into decisions, logs and records; the widget's texts; pages (documents and templates); and code (names, docstrings and
+comments).
 """
 
 import re
@@ -14,13 +15,15 @@ class Text(Enum):
     """A kind of text."""
 
     DECISION = auto()
+    WIDGET = auto()
     PAGE = auto()
     CODE = auto()
 
 
 EVERYWHERE = frozenset(Text)
-PROSE = frozenset({Text.DECISION, Text.PAGE})
-DECISIONS = frozenset({Text.DECISION})
+PROSE = frozenset({Text.DECISION, Text.WIDGET, Text.PAGE})
+SENTENCES = frozenset({Text.DECISION, Text.WIDGET})
+WIDGET = frozenset({Text.WIDGET})
 
 
 @dataclass(frozen=True)
@@ -78,19 +81,29 @@ PRIVATE = (
     Private("hot", "busy; ticked every TickSeconds", PROSE),
     Private("cold(?! start)", "idle", PROSE),
     Private("tail", "busy capacity", PROSE),
-    Private("belongs?", "is of, is in", DECISIONS),
-    Private("sight", "sample", DECISIONS),
-    Private("unlike", "in contrast to", DECISIONS),
-    Private("hands", "actuators", DECISIONS),
-    Private("case", "situation", DECISIONS),
-    Private("said", "reported", DECISIONS),
-    Private("word", "report", DECISIONS),
-    Private("looks?|looked", "tick, check", DECISIONS),
-    Private("shift", "invocation", DECISIONS),
-    Private("wish", "wanted capacity", DECISIONS),
-    Private("knot", "point", DECISIONS),
-    Private("fluid", "amount", DECISIONS),
-    Private("beside", "together with", DECISIONS),
+    Private("belongs?", "is of, is in", SENTENCES),
+    Private("sight", "sample", SENTENCES),
+    Private("unlike", "in contrast to", SENTENCES),
+    Private("hands", "actuators", SENTENCES),
+    Private("case", "situation", SENTENCES),
+    Private("said", "reported", SENTENCES),
+    Private("word", "report", SENTENCES),
+    Private("looks?|looked", "tick, check", SENTENCES),
+    Private("shift", "invocation", SENTENCES),
+    Private("wish", "wanted capacity", SENTENCES),
+    Private("knot", "point", SENTENCES),
+    Private("fluid", "amount", SENTENCES),
+    Private("beside", "together with", SENTENCES),
+    Private("people|somebody", "operator", WIDGET),
+    Private("tells?|says?|words", "show, report, text", WIDGET),
+    Private("mended", "fixed", WIDGET),
+    Private("aside", "muted", WIDGET),
+    Private("archived?", "quarantine", WIDGET),
+    Private("tripped", "retries suspended", WIDGET),
+    Private("dares?", "would change", WIDGET),
+    Private("doubtful", "in doubt, uncertain", WIDGET),
+    Private("ours|theirs", "Sluice's, the current scaling's", WIDGET),
+    Private("seen|noticed|hit", "found, reached", WIDGET),
 )
 
 

@@ -1,4 +1,4 @@
-"""No document and no template uses a private word (tests/support/words.py), but for the exceptions below."""
+"""No document, template or code uses a private word (tests/support/words.py), but for the exceptions below."""
 
 import subprocess
 from dataclasses import dataclass
@@ -28,7 +28,26 @@ class Excepted:
     reason: str
 
 
-EXCEPTIONS: tuple[Excepted, ...] = ()
+# Still in the words of before.
+NOT_YET = (
+    "layers/core/sluice/redriving/",
+    "layers/core/sluice/aws/ledger/keys.py",
+    "layers/core/sluice/aws/ledger/send_claims.py",
+    "layers/core/sluice/memory/ledger/send_claims.py",
+    "layers/core/sluice/ports/ledger/send_claims.py",
+    "tools/chaos/redrive.py",
+    "tools/redrive.py",
+)
+MIGRATIONS = "layers/core/sluice/aws/ledger/migrations.py"
+OLD_FIELD = "a field or a code of a record that an older version wrote"
+EXCEPTIONS = (
+    Excepted(MIGRATIONS, '"sightings": ("samples",)', "sightings", OLD_FIELD),
+    Excepted(MIGRATIONS, 'and "sightings" in queue', "sightings", OLD_FIELD),
+    Excepted(MIGRATIONS, 'queue.pop("sightings")', "sightings", OLD_FIELD),
+    Excepted(MIGRATIONS, '"kept_back": ("margin", "share")', "kept back", OLD_FIELD),
+    Excepted(MIGRATIONS, '"unproven": "cold-start"', "unproven", OLD_FIELD),
+    Excepted(MIGRATIONS, '"stabilising": "stabilization-window"', "stabilising", OLD_FIELD),
+)
 
 
 def listed(*patterns: str) -> list[str]:
@@ -40,19 +59,12 @@ def listed(*patterns: str) -> list[str]:
         text=True,
         check=True,
     )
-    return sorted(path for path in done.stdout.splitlines() if (ROOT / path).exists())
+    found = (path for path in done.stdout.splitlines() if (ROOT / path).exists())
+    return sorted(path for path in found if not path.startswith(NOT_YET))
 
 
-# Still in the words of before.
-NOT_YET = {
-    "docs/backtest.md",
-    "docs/redriving.md",
-    "docs/settings.md",
-    "examples/consumer/README.md",
-}
-PAGES = [
-    path for path in listed("*.md", "*.yaml", "*.toml", "Makefile", ":!tests", ":!requirements") if path not in NOT_YET
-]
+PAGES = listed("*.md", "*.yaml", "*.toml", "Makefile", ":!tests", ":!requirements")
+CODE = listed("layers/core/sluice/*.py", "functions/*.py", "tools/*.py")
 
 
 def problems(path: str, kind: Text) -> list[str]:
@@ -73,9 +85,16 @@ def test_page_when_its_words_are_looked_up(path: str) -> None:
     assert problems(path, Text.PAGE) == []
 
 
-def test_pages_when_listed() -> None:
-    """Documents and templates are among them, wherever they are."""
+@pytest.mark.parametrize("path", CODE)
+def test_code_when_its_words_are_looked_up(path: str) -> None:
+    """Names, docstrings, comments and texts have no private word."""
+    assert problems(path, Text.CODE) == []
+
+
+def test_files_when_listed() -> None:
+    """Documents, templates and modules are among them, wherever they are."""
     assert {"README.md", "docs/planner.md", "docs/adr/README.md", "template.yaml", "fleet.yaml"} <= set(PAGES)
+    assert {"layers/core/sluice/planning/planner.py", "functions/planner/app.py", "tools/demo/acts.py"} <= set(CODE)
 
 
 @pytest.mark.parametrize("each", EXCEPTIONS, ids=lambda each: f"{each.file}-{each.word}")
@@ -83,7 +102,8 @@ def test_exception_when_its_place_is_read(each: Excepted) -> None:
     """The place is there once, still has the word, and has a reason; an exception that nothing needs fails."""
     lines = (ROOT / each.file).read_text().splitlines()
     assert [each.line in line for line in lines].count(True) == 1
-    assert each.word in next(line for line in lines if each.line in line).lower()
+    place = next(line for line in lines if each.line in line)
+    assert each.word in place.lower().replace("_", " ")
     assert len(each.reason) > 10
 
 

@@ -133,7 +133,7 @@ def _table(here: Sequence[Case]) -> str:
     ]
     rows += [
         (
-            f"{case.trace.name}{' (beaten)' if case.better_peers() else ''}",
+            f"{case.trace.name}{' (a peer is better)' if case.better_peers() else ''}",
             f"{case.ours.cost_ratio:.3f}",
             _share(case.ours.late_fraction),
             _peer(case.cheapest(), lambda run: f"{run.cost_ratio:.3f}"),

@@ -121,7 +121,7 @@ def _table(runs: Sequence[Run], best: set[str]) -> h.Element:
                     h.th(".number")[name]
                     for name in ("cost", "instance-hours", "late", "median wait", "99%", "longest", "launches")
                 ),
-                h.th["a better one"],
+                h.th["a better peer"],
             ],
             (
                 h.tr[

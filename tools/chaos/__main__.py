@@ -74,8 +74,8 @@ def _tell(name: str, run: Run, seeds: range, jobs: int) -> dict[str, int]:
         if failed <= STORIES_MAX:
             print(f"--- {name}, seed {report.seed}", *report.story, sep="\n")
             print(*(f"VIOLATION: {violation}" for violation in report.violations), sep="\n")
-    told = ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items()))
-    print(f"{name}: {len(seeds):,} seeds, {failed} with violations; {told}")
+    summary = ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items()))
+    print(f"{name}: {len(seeds):,} seeds, {failed} with violations; {summary}")
     return {"seeds": len(seeds), "violations": failed}
 
 

@@ -8,7 +8,7 @@ Faults end at a seeded moment; then everything must come to its end by sweeps. W
     a hook times out on a working consumer only where faults kept heartbeats away
     an instance that says it is at work is not given up for silent
     an instance is let into service only when its consumer is ready, and soon then
-    who is busy is protected from scale-in, and nobody is for long after its last word
+    a busy instance is protected from scale-in, and none is for long after its last report
     once it is quiet, who has stopped is released soon, and in the end every drain is, or its instance is retained
 """
 
@@ -24,13 +24,23 @@ from sluice.memory import Call
 from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import RELEASE_OWED, UNDER_WAY, DrainState, HookAction, HookResult
 from sluice.model.observed import Lifecycle
-from tools.chaos.drain_scene import LAUNCH_HOOK, REPEAT_S, SKEW_S, STALL_S, SWEEP_S, TALK_S, Chances, Scene
+from tools.chaos.drain_scene import (
+    LAUNCH_HOOK,
+    REPEAT_S,
+    SKEW_S,
+    STALL_S,
+    SWEEP_S,
+    TALK_S,
+    Chances,
+    InstanceChances,
+    Scene,
+)
 from tools.chaos.drain_world import World
 from tools.chaos.report import Report
 from tools.chaos.stage import START
 
 PROMPT_S = 420.0  # the longest pause between two stops, the grace of an intent, a sweep, a command's delivery, twice
-HEARD_S = REPEAT_S + 2 * SWEEP_S + 30.0  # from a word to what the sweep makes of it, once nothing fails
+HEARD_S = REPEAT_S + 2 * SWEEP_S + 30.0  # from a report to what the sweep makes of it, once nothing fails
 OWED_S = 2 * SWEEP_S + 10.0  # after the faults: a release that is owed is given by the next sweep, or the one after
 DEEP = 50_000  # frames: invocations that meet are stacked on one another, and hundreds may
 MANY = 20  # instances, from which on a group is emptied at once
@@ -151,7 +161,7 @@ class Judge:
                 world.violate(f"{action.instance_id}: its consumer has stopped, and it is not released")
 
     def check_in_service(self) -> None:
-        """Some time after the faults: who is ready is in service, who is busy is protected, and nobody is for long."""
+        """Some time after the faults: ready ones are in service, busy ones are protected, and none is for long."""
         world = self._world
         since_s = world.now - world.quiet_at
         for action in world.waiting(LAUNCH_HOOK):
@@ -162,14 +172,14 @@ class Judge:
             consumer = world.consumers.get(instance.id)
             if consumer is None or instance.state is not Lifecycle.IN_SERVICE:
                 continue
-            settled = world.now > max(consumer.status_since, world.quiet_at) + HEARD_S
+            reported = world.now > max(consumer.status_since, world.quiet_at) + HEARD_S
             busy = consumer.status is ConsumerStatus.BUSY and consumer.working
-            if settled and since_s < TALK_S and busy and not instance.protected:
+            if reported and since_s < TALK_S and busy and not instance.protected:
                 world.violate(f"{instance.id}: busy for long and not protected")
-            if settled and consumer.status is ConsumerStatus.IDLE and instance.protected:
+            if reported and consumer.status is ConsumerStatus.IDLE and instance.protected:
                 world.violate(f"{instance.id}: idle for long and still protected")
             if since_s > TALK_S + BUSY_TIMEOUT_S + 3 * SWEEP_S and instance.protected:
-                world.violate(f"{instance.id}: protected long after its last word")
+                world.violate(f"{instance.id}: protected long after its last report")
 
     def release_retained(self) -> None:
         """An operator has seen enough of what was kept."""
@@ -211,15 +221,17 @@ def build(seed: int) -> World:
         late=rng.choice((0.0, 0.3)) * badness,
         sweep_lost=rng.choice((0.0, 0.1, 0.4)) * badness,
         stall=rng.choice((0.0, 0.02)) * badness,
-        lost_command=rng.choice((0.0, 0.2)) * badness,
-        no_agent=rng.choice((0.0, 0.2)) * badness,
-        stubborn=rng.choice((0.0, 0.1)) * badness,
-        hangs=rng.choice((0.0, 0.1)) * badness,
-        spot=rng.choice((0.0, 0.0, 0.5)) if badness else 0.0,
-        operator=rng.choice((0.0, 0.0, 0.5)) if badness else 0.0,
-        breaks=rng.choice((0.0, 0.3)) * badness,
-        never_ready=rng.choice((0.0, 0.3)) * badness,
-        hook_removed=rng.choice((0.0, 0.0, 0.0, 1.0)) if badness else 0.0,
+        instances=InstanceChances(
+            lost_command=rng.choice((0.0, 0.2)) * badness,
+            no_agent=rng.choice((0.0, 0.2)) * badness,
+            stubborn=rng.choice((0.0, 0.1)) * badness,
+            hangs=rng.choice((0.0, 0.1)) * badness,
+            spot=rng.choice((0.0, 0.0, 0.5)) if badness else 0.0,
+            operator=rng.choice((0.0, 0.0, 0.5)) if badness else 0.0,
+            breaks=rng.choice((0.0, 0.3)) * badness,
+            never_ready=rng.choice((0.0, 0.3)) * badness,
+            hook_removed=rng.choice((0.0, 0.0, 0.0, 1.0)) if badness else 0.0,
+        ),
     )
     scene = Scene(
         size=_size(rng),
@@ -254,9 +266,9 @@ def run(seed: int) -> Report:
             world.after(world.rng.uniform(100, 700), world.scale_out)
     if world.scene.size >= MANY:
         world.after(world.rng.uniform(60, 120), world.empty)
-    if world.happens(world.chances.operator):
+    if world.happens(world.chances.instances.operator):
         world.after(world.rng.uniform(50, 600), world.cloud.operate)
-    if world.happens(world.chances.hook_removed * 0.3):
+    if world.happens(world.chances.instances.hook_removed * 0.3):
         world.after(world.rng.uniform(50, 600), world.remove_hook)
     end_at = world.quiet_at + 2 * world.policy.deadline_s + NO_ACTION_KEPT_S + RETENTION_CHECK_S + TALK_S + 10 * SWEEP_S
     while world.now < end_at and not judge.is_over():

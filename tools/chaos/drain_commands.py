@@ -23,7 +23,7 @@ class StopCommands:
         """Run Command has taken a stop: it reaches the instance soon, or never."""
         world = self.world
         world.tell(f"command {command.id[:8]} to stop {command.instance_id}")
-        if world.happens(world.chances.lost_command):
+        if world.happens(world.chances.instances.lost_command):
             # Never received: it stays pending until both of its timeouts are over.
             expired_s = BEGIN_S + command.timeout_s
             world.after(expired_s, lambda: self._end_command(command, CommandStatus.UNKNOWN, "TimedOut"))
@@ -49,7 +49,7 @@ class StopCommands:
         if not consumer.hangs:
             world.after(left_s, lambda: self._end_command(command, CommandStatus.SUCCEEDED, "Success"))
 
-    def _end_command(self, command: Command, status: CommandStatus, word: str) -> None:
+    def _end_command(self, command: Command, status: CommandStatus, aws_status: str) -> None:
         """A command ends, unless it had, or its machine is gone."""
         world = self.world
         consumer = world.consumers[command.instance_id]
@@ -60,4 +60,4 @@ class StopCommands:
             world.tell(f"{command.instance_id}: its consumer has stopped")
         if command.status in {CommandStatus.PENDING, CommandStatus.RUNNING}:
             command.status = status
-            world.cloud.deliver(command_event(command, word, world.now), f"command {command.id[:8]} {word}")
+            world.cloud.deliver(command_event(command, aws_status, world.now), f"command {command.id[:8]} {aws_status}")

@@ -21,18 +21,18 @@ class ConsumerBehaviour:
         """A consumer with some work at hand, mostly well behaved."""
         world = self.world
         world.truth.instances.machines_ended.discard(instance_id)
-        if world.happens(world.chances.no_agent):
+        if world.happens(world.chances.instances.no_agent):
             world.truth.instances.without_agent.add(instance_id)
             if world.rng.random() < 0.5:
                 back_s = world.rng.uniform(10, 200)
                 world.after(back_s, lambda: world.truth.instances.without_agent.discard(instance_id))
         long_s = 0.8 * world.policy.deadline_s
-        never_ready = world.happens(world.chances.never_ready)
+        never_ready = world.happens(world.chances.instances.never_ready)
         return Consumer(
             work_s=world.rng.choice((0.0, world.rng.uniform(0, 30), world.rng.uniform(0, long_s))),
-            stubborn=world.happens(world.chances.stubborn),
-            hangs=world.happens(world.chances.hangs),
-            dies=world.happens(world.chances.hangs),
+            stubborn=world.happens(world.chances.instances.stubborn),
+            hangs=world.happens(world.chances.instances.hangs),
+            dies=world.happens(world.chances.instances.hangs),
             talks=world.scene.talking,
             never_ready=never_ready,
             gives_up=never_ready and world.rng.random() < 0.5,

@@ -27,13 +27,13 @@ def lifecycle_event(action: HookAction, change: Change) -> dict[str, Any]:
     }
 
 
-def command_event(command: Command, word: str, at: float) -> dict[str, Any]:
+def command_event(command: Command, aws_status: str, at: float) -> dict[str, Any]:
     """A command changed its status on one instance."""
     return {
         "detail-type": "EC2 Command Invocation Status-change Notification",
         "source": "aws.ssm",
         "time": _iso(at),
-        "detail": {"command-id": command.id, "instance-id": command.instance_id, "status": word},
+        "detail": {"command-id": command.id, "instance-id": command.instance_id, "status": aws_status},
     }
 
 

@@ -45,8 +45,23 @@ class Consumer:
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceChances:
+    """How often what happens to an instance, to its consumer or to its hook; all zero: nothing ever does."""
+
+    lost_command: float = 0.0
+    no_agent: float = 0.0
+    stubborn: float = 0.0
+    hangs: float = 0.0
+    spot: float = 0.0
+    operator: float = 0.0
+    breaks: float = 0.0  # its machine stops of its own
+    never_ready: float = 0.0
+    hook_removed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Chances:
-    """How bad this seed's world is; all zero: nothing ever fails."""
+    """How often what fails in this seed's world; all zero: nothing ever does."""
 
     fault: float = 0.0  # of a call of a port
     crash: float = 0.0  # of those
@@ -55,15 +70,7 @@ class Chances:
     late: float = 0.0
     sweep_lost: float = 0.0
     stall: float = 0.0  # of a call that takes long
-    lost_command: float = 0.0
-    no_agent: float = 0.0  # of an instance
-    stubborn: float = 0.0
-    hangs: float = 0.0
-    spot: float = 0.0
-    operator: float = 0.0
-    breaks: float = 0.0  # of a machine that stops of its own
-    never_ready: float = 0.0
-    hook_removed: float = 0.0
+    instances: InstanceChances = InstanceChances()
 
 
 @dataclass(frozen=True, slots=True)

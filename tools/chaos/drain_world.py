@@ -168,11 +168,11 @@ class World(Stage):
         if not staying:
             return
         instance_id = self.rng.choice(staying)
-        if self.happens(self.chances.breaks):
+        if self.happens(self.chances.instances.breaks):
             self.tell(f"{instance_id}: its machine stops")
             self._end_machine(instance_id)
             self.after(self.rng.uniform(0, 60), lambda: self._lose(instance_id))
-        elif instance_id not in self.noticed_at and self.happens(self.chances.spot):
+        elif instance_id not in self.noticed_at and self.happens(self.chances.instances.spot):
             self.tell(f"Spot wants {instance_id} back")
             self.noticed_at[instance_id] = self.now
             self.truth.instances.spot.add(instance_id)

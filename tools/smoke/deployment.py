@@ -32,7 +32,7 @@ class Machines:
     database_command: str = ""
     consumer_command: str = ""
     admin: str = ADMIN
-    # Told the orders stack's outputs before the first consumer is launched.
+    # Called with the orders stack's outputs before the first consumer is launched.
     prepare: Callable[[Mapping[str, str]], None] = lambda _: None
 
 
@@ -128,14 +128,14 @@ class Deployment:
         """Until the database has written where it is: its tables are there then."""
         ssm = self.account.client("ssm")
 
-        def told() -> bool:
+        def is_written() -> bool:
             try:
                 ssm.get_parameter(Name=self.names.database_parameter)
             except ssm.exceptions.ParameterNotFound:
                 return False
             return True
 
-        self.until(f"the database to write {self.names.database_parameter}", told)
+        self.until(f"the database to write {self.names.database_parameter}", is_written)
 
     def deploy_orders(self) -> None:
         """The application, with no consumer yet."""

@@ -34,7 +34,7 @@ class Audit:
     peak_consumers: int
     instances: int
     drained: int  # consumers that said, in their work logs, that they were drained
-    drained_at_work: int  # of those, the ones that had orders to finish when they were told
+    drained_at_work: int  # of those, those that had orders to finish when they were asked to stop
     interrupted: int  # orders that a consumer began and did not end
     silent: int  # instances that were launched, and left no work log
 
@@ -253,13 +253,13 @@ def _commands(account: Account, instances: Sequence[str]) -> tuple[tuple[float, 
         for page in ssm.get_paginator("list_command_invocations").paginate(InstanceId=instance):
             for invocation in page["CommandInvocations"]:
                 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html
-                told = ssm.get_command_invocation(CommandId=invocation["CommandId"], InstanceId=instance)
-                if not told.get("ExecutionStartDateTime"):
+                answer = ssm.get_command_invocation(CommandId=invocation["CommandId"], InstanceId=instance)
+                if not answer.get("ExecutionStartDateTime"):
                     continue
-                started = datetime.fromisoformat(told["ExecutionStartDateTime"]).timestamp()
+                started = datetime.fromisoformat(answer["ExecutionStartDateTime"]).timestamp()
                 asked.append(max(0.0, started - invocation["RequestedDateTime"].timestamp()))
-                if told.get("ExecutionEndDateTime"):
-                    ran.append(datetime.fromisoformat(told["ExecutionEndDateTime"]).timestamp() - started)
+                if answer.get("ExecutionEndDateTime"):
+                    ran.append(datetime.fromisoformat(answer["ExecutionEndDateTime"]).timestamp() - started)
     return tuple(asked), tuple(ran)
 
 

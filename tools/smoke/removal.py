@@ -46,7 +46,7 @@ class Removal:
         names: of what.
         settings: how long to wait.
         kept: file with the names of what outlives its stack, from run to run.
-        say: told each step.
+        say: called with each step.
         absent_before: whether this run found none of the names in use when it began, so that whatever has one now is
             this run's, even a stack that never came far enough to have tags.
         sleep: waits some seconds.

@@ -61,8 +61,8 @@ def run(
         machines: what instances are.
         deadline: of everything but the removal, which is always carried out.
         directory: for logs, and for `audit.json`.
-        say: told what happens.
-        step: told each step before it begins.
+        say: called with what happens.
+        step: called with each step before it begins.
 
     Raises:
         SmokeError: One of the names is in use. Nothing was made then, and nothing is deleted.

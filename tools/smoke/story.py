@@ -20,7 +20,7 @@ from tools.smoke.waiting import SmokeError
 SKUS = ("tea-green", "cup-small")
 UNKNOWN_SKU = "teapot-glass"
 """An item that the shop does not have yet: orders for it are poison until it has."""
-EMPTY_LOOKS = 3
+EMPTY_READS = 3
 """SQS's counts are approximate: empty is what is empty this many times in a row."""
 
 
@@ -39,7 +39,7 @@ class Story:
     poison: list[str] = field(default_factory=list)
     quarantined: int = 0
     redriven: int = 0
-    _empty_looks: int = 0
+    _empty_reads: int = 0
 
     # --- the acts ---
 
@@ -97,8 +97,8 @@ class Story:
                 self._look()
                 return condition()
             except PortError as error:
-                # AWS throttles, or a moment's failure of the network: the next look will tell.
-                self.say(f"Looked in vain: {error}")
+                # AWS throttles, or the network fails for a moment: the next read shows the state.
+                self.say(f"A read failed: {error}")
                 return False
 
         return self.deployment.until(what, look)
@@ -119,8 +119,8 @@ class Story:
         return sum(one.value for one in (reading.visible, reading.in_flight, reading.delayed) if one is not None)
 
     def _is_empty(self) -> bool:
-        self._empty_looks = self._empty_looks + 1 if self._backlog() == 0 else 0
-        return self._empty_looks >= EMPTY_LOOKS
+        self._empty_reads = self._empty_reads + 1 if self._backlog() == 0 else 0
+        return self._empty_reads >= EMPTY_READS
 
     def _drains(self) -> list[Any]:
         return list(self.ports.ledger.drains.drains(FLEET))

@@ -102,7 +102,7 @@ def undisturbed(say: Callable[[str], None]) -> Iterator[None]:
     """Let the removal go on through the same signals; the third one ends it.
 
     Args:
-        say: told what a signal did.
+        say: called with what a signal did.
     """
     count = 0
 

@@ -57,7 +57,7 @@ def test_every_drainer_event_is_read_when_it_comes_from_events() -> None:
 
 
 def test_report_is_read_when_a_consumer_speaks() -> None:
-    """The group, the instance, the word, its time, and how much it has in hand."""
+    """The group, the instance, its status, the time, and how many messages it has in flight."""
     event = json.loads((EVENTS / "drainer-consumer-busy.json").read_text())
     notice = one(event)
     at = 1_795_511_550.0
@@ -114,7 +114,7 @@ def test_time_is_now_when_the_events_own_is_ahead_or_unreadable(time: object) ->
 
 
 @pytest.mark.parametrize(
-    ("word", "status"),
+    ("aws_status", "status"),
     [
         ("Success", CommandStatus.SUCCEEDED),
         ("Failed", CommandStatus.FAILED),
@@ -124,18 +124,18 @@ def test_time_is_now_when_the_events_own_is_ahead_or_unreadable(time: object) ->
         ("Delivery Timed Out", CommandStatus.UNKNOWN),
         ("Cancelled", CommandStatus.UNKNOWN),
         ("Undeliverable", CommandStatus.UNKNOWN),
-        ("a word of tomorrow", CommandStatus.UNKNOWN),
+        ("a status of tomorrow", CommandStatus.UNKNOWN),
     ],
 )
-def test_command_status_is_folded_when_read(word: str, status: CommandStatus) -> None:
+def test_command_status_is_reduced_when_read(aws_status: str, status: CommandStatus) -> None:
     """Only Success says that the consumer has stopped, and only Failed that it did not."""
-    detail = {"instance-id": "i-1", "command-id": "c-1", "status": word}
+    detail = {"instance-id": "i-1", "command-id": "c-1", "status": aws_status}
     payload = {
         "detail-type": "EC2 Command Invocation Status-change Notification",
         "source": "aws.ssm",
         "detail": detail,
     }
-    assert one(payload) == CommandNotice("i-1", "c-1", status, word)
+    assert one(payload) == CommandNotice("i-1", "c-1", status, aws_status)
 
 
 def test_lifecycle_notification_is_read_when_it_comes_by_sns_or_sqs() -> None:

@@ -35,9 +35,9 @@ def test_failed_drain_is_kept_when_the_group_allows_it() -> None:
     assert kept is not None
     assert (kept.state, kept.retention.since) == (DrainState.RETAINED, NOW + 1)
     assert advance(kept, Tick(), KEEPS, NOW + 86_400) == DrainStep(kept)
-    let_go = advance(kept, OperatorRelease("orders", OUR_HOOK), KEEPS, NOW + 90_000)
-    assert let_go.actions == (TerminateInstance("consumers", ID),)
-    ending = advance(let_go.drain, TerminationAnswered(found=True), KEEPS, NOW + 90_001).drain
+    released = advance(kept, OperatorRelease("orders", OUR_HOOK), KEEPS, NOW + 90_000)
+    assert released.actions == (TerminateInstance("consumers", ID),)
+    ending = advance(released.drain, TerminationAnswered(found=True), KEEPS, NOW + 90_001).drain
     gone = advance(ending, InstanceGone(None), KEEPS, NOW + 90_060).drain
     assert gone is not None
     assert (gone.state, gone.outcome) == (DrainState.RELEASED, DrainOutcome.TERMINATED)

@@ -101,7 +101,7 @@ def test_drain_begins_anew_when_a_later_action_names_itself() -> None:
 
 
 def test_released_instance_is_probed_when_it_still_waits() -> None:
-    """It may be another hook that holds it: a heartbeat tells whether it is ours, after the reading has settled."""
+    """It may be another hook that holds it: a heartbeat tells whether it is ours, once the reading cannot be old."""
     drain = a_drain(DrainState.RELEASED)
     assert advance(drain, FoundWaiting("orders", OUR_HOOK), POLICY, NOW + 49) == DrainStep(drain)
     probe = advance(drain, FoundWaiting("orders", OUR_HOOK), POLICY, NOW + 50)

@@ -73,7 +73,7 @@ def test_silence_ends_a_drain_when_nothing_is_heard_of_it() -> None:
     ],
 )
 def test_sign_of_life_prolongs_a_drain_when_silence_would_end_it(sign: Event) -> None:
-    """A command that runs, a consumer's own word, messages becoming fewer; never past the deadline."""
+    """A command that runs, a consumer's own report, messages becoming fewer; never past the deadline."""
     drain = a_drain(
         DrainState.STOPPING, started_at=NOW, began_at=NOW, deadline_at=NOW + 700, signs=SignsOfLife(in_flight=4)
     )

@@ -71,8 +71,8 @@ def test_spot_brings_the_deadline_nearer_and_never_back() -> None:
     assert advance(short, SpotInterruption("orders", ID, NOW), POLICY, NOW) == DrainStep(short)
 
 
-def test_spot_drain_without_an_action_is_let_go_when_an_hour_has_passed() -> None:
-    """No action ever came and the instance stays: kept in sight for an hour after the deadline, then closed."""
+def test_spot_drain_without_an_action_is_closed_when_an_hour_has_passed() -> None:
+    """No action ever came and the instance stays: kept on record for an hour after the deadline, then closed."""
     drain = a_drain(DrainState.DONE, action=None)
     assert advance(drain, Tick(), POLICY, drain.deadline_at + 3_599) == DrainStep(drain)
     closed = advance(drain, Tick(), POLICY, drain.deadline_at + 3_600).drain

@@ -86,7 +86,7 @@ def test_success_is_asked_for_again_when_the_action_may_have_lapsed() -> None:
     )
 
 
-def test_success_is_asked_for_again_once_when_it_is_told_twice_and_the_action_may_have_lapsed() -> None:
+def test_success_is_asked_for_again_once_when_it_is_reported_twice_and_the_action_may_have_lapsed() -> None:
     """EventBridge delivers at least once: the stop that is under way then is the new one, whose answer counts."""
     reported = CommandReported(COMMAND, CommandStatus.SUCCEEDED)
     asked = advance(a_drain(DrainState.STOPPING, heartbeats=Heartbeats(NOW)), reported, POLICY, NOW + 121)

@@ -96,8 +96,7 @@ def test_deployment_fails_with_every_problem_when_the_account_has_some() -> None
     assert redrive.startswith("DeadLetterQueueUrl: queue orders has no redrive policy")
     assert key.startswith("QueueKmsKeyArn: is not given, and orders and orders-dead are encrypted with")
     assert policy.endswith(
-        "To mend it: aws --region eu-west-1 autoscaling delete-policy --auto-scaling-group-name workers"
-        " --policy-name cpu"
+        "Run: aws --region eu-west-1 autoscaling delete-policy --auto-scaling-group-name workers --policy-name cpu"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -40,6 +41,7 @@ from tests.support.account_world import (
     sound,
 )
 from tests.support.aws_commands import parse
+from tests.support.sentences import faults
 
 TERMINATING, LAUNCHING = "autoscaling:EC2_INSTANCE_TERMINATING", "autoscaling:EC2_INSTANCE_LAUNCHING"
 PROBLEM, WARNING = Severity.PROBLEM, Severity.WARNING
@@ -279,7 +281,7 @@ PLANTED = (
         C.PROFILE_MISSING,
         WARNING,
         both(setting("profiles", {}), group(in_service=())),
-        "get no instance profile",
+        "without an instance profile",
         "get-service-setting",
     ),
     Planted(
@@ -303,7 +305,7 @@ PLANTED = (
         C.AGENT_SILENT,
         WARNING,
         setting("ping_status", {INSTANCES[0]: "Online", INSTANCES[1]: "ConnectionLost"}),
-        f"1 of 2 instances of group workers does not answer: {INSTANCES[1]}",
+        f"does not answer on 1 of 2 instances of group workers: {INSTANCES[1]}",
         f"Values={INSTANCES[1]}",
     ),
     Planted(
@@ -359,6 +361,26 @@ def test_fault_is_found_with_its_remedy_when_planted(planted: Planted) -> None:
     assert planted.remedy in finding.remedy.replace("\\", "")
     assert finding.why
     assert parse(finding.remedy).options["--region"] == "eu-west-1"
+
+
+@pytest.mark.parametrize(
+    "planted", PLANTED, ids=lambda planted: f"{planted.code}-{planted.severity}-{planted.what[:20]}"
+)
+def test_finding_when_it_is_read(planted: Planted) -> None:
+    """Whole sentences, each with a full stop, in plain words, with units and plurals that are right."""
+    account = sound()
+    planted.change(account)
+    for finding in findings(account, fleet_of(**planted.fleet), granted=planted.granted):
+        for text in (finding.what, finding.why):
+            assert text.endswith(".")
+            assert faults(text) == []
+        assert all(sentence[0].isupper() or sentence[0] == "`" for sentence in re.split(r"(?<=[a-z]\.) ", finding.why))
+        assert str(finding) == f"{finding.what} {finding.why} Run: {finding.remedy}"
+
+
+def test_findings_when_their_codes_are_counted() -> None:
+    """No finding is without a scene here; what could not be checked has a test of its own."""
+    assert {planted.code for planted in PLANTED} == set(FindingCode) - {FindingCode.NOT_CHECKED}
 
 
 FINE: tuple[tuple[str, Change, dict[str, Any]], ...] = (

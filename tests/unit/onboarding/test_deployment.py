@@ -151,7 +151,7 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ),
     (document("[]"), ("settings: must be a JSON object (got [])",)),
     (document(""), ("settings: must be JSON (", "write {} for no settings")),
-    (document({"redrive": {"transient": ["{{x}}"]}}), ("Settings: must not hold {{", "use * or ? in its place")),
+    (document({"redrive": {"transient": ["{{x}}"]}}), ("Settings: must not hold {{", "use * or ? instead")),
 ]
 
 

@@ -34,17 +34,8 @@ from tests.support.widget_scenes import (
     view,
 )
 from tests.support.widget_world import make_world
+from tests.support.words import Text, find
 
-# Words that only who wrote the code would understand, or that are not the field's.
-# fmt: off
-PRIVATE = frozenset({
-    "person", "persons", "people", "somebody", "nobody", "told", "teller", "tell", "tells", "belong", "belongs",
-    "sight", "sighting", "look", "looks", "looked", "hands", "hygiene", "desk", "keeper", "lanes", "beaten", "parcel",
-    "consigned", "unlike", "said", "say", "says", "word", "words", "shift", "lesson", "spell", "wish", "hot", "cold",
-    "grow", "growth", "shrink", "shrinking", "mended", "anew", "aside", "seen",
-    "tripped", "archive", "archived", "dares", "dare", "doubtful", "ours", "theirs", "beside", "hit", "noticed",
-})
-# fmt: on
 CONTAINERS = {"style", "pre", "bdi", "cwdb-action", "section", "ul", "ol", "dl", "svg"}
 TEXT_CLASSES = {"sl-note", "sl-nothing", "sl-facts", "sl-line", "sl-more"}
 NOUNS = (
@@ -237,10 +228,6 @@ def test_texts_when_they_name_a_time() -> None:
 
 def test_texts_when_their_words_are_looked_up() -> None:
     """None of the code's own words."""
-    found = {text: words for text in (*texts(), DOCUMENTATION) if (words := PRIVATE & set(words_of(text)))}
-    assert found == {}
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a text, but for those of the scene's own note."""
-    return re.findall(r"[a-z]+", text.replace("two of the first three came back: stopped", "").lower())
+    own = "two of the first three came back: stopped"  # the note of the scene's job
+    found = [str(each) for text in (*texts(), DOCUMENTATION) for each in find(text.replace(own, ""), Text.WIDGET)]
+    assert found == []

@@ -241,7 +241,7 @@ def parse(name: str, document: str | Mapping[str, Any]) -> Fleet:
     try:
         fleet = Fleet.model_validate({"name": name, **document_with_settings.merged})
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False)
+        faults = error.errors(include_url=False)
         found = [problem for fault in faults for problem in describe_fault(fault, _FIELDS)]
         # pydantic checks the whole document, which would report this, only if every field by itself is right.
         if document.get("queue") is None and not document.get("queues") and "queue: is required" not in found:

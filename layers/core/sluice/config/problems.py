@@ -156,6 +156,8 @@ def describe_fault(fault: Any, fields: Mapping[str, Sequence[str]]) -> list[str]
         return [_join(path, problem) for problem in text.removeprefix("Value error, ").split("\n")]
     if kind in KINDS:
         return [f"{path}: must be {KINDS[kind]} (got {shorten(fault['input'])})"]
+    if kind == "too_long" and isinstance(fault["input"], list | tuple):
+        return [f"{path}: must have at most {fault['ctx']['max_length']} entries (got {len(fault['input'])})"]
     pattern = PATTERNS.get(parts[-1]) if parts and kind in {"string_pattern_mismatch", "string_type"} else None
     rule = (
         f"must be {pattern}" if pattern else text.replace("Input should", "must", 1).replace("String should", "must", 1)

@@ -2,9 +2,9 @@
 
 from sluice.config.fleet import DrainPolicy, DrainVia
 from sluice.draining.deadlines import (
-    READING_LAG_S,
     SPOT_NOTICE_S,
     STALE_STOP_S,
+    TRUSTED_READING_S,
     action_began_at,
     heartbeats_until,
 )
@@ -148,7 +148,7 @@ def begin_for_spot_again(drain: Drain, event: SpotInterruption, policy: DrainPol
 
 def probe(drain: Drain | None, event: FoundWaiting | FoundPoolWaiting, _policy: DrainPolicy, now: float) -> DrainStep:
     """Another hook may hold the instance: a heartbeat tells whether it is ours, once the reading cannot be old."""
-    if drain is not None and drain.outcome is not DrainOutcome.GONE and now < drain.updated_at + READING_LAG_S:
+    if drain is not None and drain.outcome is not DrainOutcome.GONE and now < drain.updated_at + TRUSTED_READING_S:
         return DrainStep(drain)
     return DrainStep(drain, (SendHeartbeat(event.hook, probe=True),))
 

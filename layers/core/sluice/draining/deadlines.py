@@ -15,9 +15,9 @@ SPOT_NOTICE_S = 120.0
 STATUS_CHECK_AFTER_S = 15.0
 # Until when the status is asked for at each tick; from then on once a sweep: the event reports the end of a long stop.
 STATUS_CHECK_OFTEN_S = 120.0
-# How long a reading may be behind: DescribeAutoScalingGroups lags by seconds, so that for a while it may still show a
-# released instance as waiting, or an instance that has just begun to wait as in service.
-READING_LAG_S = 60.0
+# How long after a change a reading of the group is trusted: DescribeAutoScalingGroups lags by seconds. Until then it
+# may still show a released instance as waiting, or an instance that has just begun to wait as in service.
+TRUSTED_READING_S = 60.0
 # A consumer that stopped for a Spot notice may have been started again by then (the instance was only stopped).
 STALE_STOP_S = 300.0
 # How long after its deadline a drain without a lifecycle action stays on record before it is closed.

@@ -195,16 +195,16 @@ def _command(detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
 
 
 def _report(detail: Mapping[str, Any], time: object, now: float) -> Notice:
-    group, instance_id, word = _texts(detail, "group", "instance-id", "state")
+    group, instance_id, status = _texts(detail, "group", "instance-id", "state")
     in_flight = detail.get("in-flight")
     problems = []
-    if word not in set(ConsumerStatus):
-        problems.append(f"state: must be one of {', '.join(ConsumerStatus)} (got {word!r:.80})")
+    if status not in set(ConsumerStatus):
+        problems.append(f"state: must be one of {', '.join(ConsumerStatus)} (got {status!r:.80})")
     if in_flight is not None and (isinstance(in_flight, bool) or not isinstance(in_flight, int) or in_flight < 0):
         problems.append(f"in-flight: must be a number of messages, 0 or more (got {in_flight!r:.80})")
     if problems:
         raise PayloadError(*problems)
-    return ReportNotice(group, Report(instance_id, ConsumerStatus(word), _time(time, now), in_flight))
+    return ReportNotice(group, Report(instance_id, ConsumerStatus(status), _time(time, now), in_flight))
 
 
 def _sweep(_detail: Mapping[str, Any], _time: object, _now: float) -> Notice:

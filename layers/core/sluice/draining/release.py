@@ -4,8 +4,8 @@ from sluice.config.fleet import DrainPolicy, DrainVia
 from sluice.draining.beginning import unknown_drain
 from sluice.draining.deadlines import (
     NO_ACTION_KEPT_S,
-    READING_LAG_S,
     RETENTION_CHECK_S,
+    TRUSTED_READING_S,
     action_began_at,
     due_at,
     heartbeats_until,
@@ -64,7 +64,7 @@ def wait(drain: Drain, _event: Tick, policy: DrainPolicy, now: float) -> DrainSt
         heartbeat = (SendHeartbeat(drain.hook),) if now >= last_at + policy.heartbeat_s else ()
     if drain.stop.retry_at is None or now < drain.stop.retry_at or policy.via is DrainVia.SELF:
         return DrainStep(drain, heartbeat)
-    step = ask_to_stop(drain, policy, now, f"asking the consumer to stop again (attempt {drain.stop.asked_count + 1})")
+    step = ask_to_stop(drain, policy, now, "asking the consumer to stop again")
     return replace(step, actions=(*heartbeat, *step.actions))
 
 
@@ -86,7 +86,7 @@ def expire(drain: Drain, event: Tick, policy: DrainPolicy, now: float) -> DrainS
         return DrainStep(drain)
     silent = now < drain.deadline_at and policy.silence_s is not None
     why = f"no sign of life for {duration(policy.silence_s or 0.0)}" if silent else "the drain's deadline has passed"
-    note = f"{why}, and the consumer has not reported that it is done"
+    note = f"{why}, and the consumer is not known to have stopped"
     retention = replace(drain.retention, requested=bool(to_keep and event.retains))
     expired = changed(without_retry(drain), now, note, state=DrainState.EXPIRED, retention=retention)
     return DrainStep(expired, completion(expired))
@@ -116,7 +116,7 @@ def completed(drain: Drain, event: CompletionAnswered, policy: DrainPolicy, now:
     elif drain.state is DrainState.DONE:
         why = "its consumer has stopped"
     else:
-        why = "its consumer had not reported that it was done"
+        why = "its consumer was not known to have stopped"
     return released(drain, now, DrainOutcome.COMPLETED, f"instance released: {why}")
 
 
@@ -137,13 +137,13 @@ def gone(drain: Drain, event: InstanceGone, policy: DrainPolicy, now: float) -> 
     elif policy.via is DrainVia.SELF:
         how = ": its consumer completed the lifecycle hook itself"
     else:
-        how = ", and its consumer had not reported that it was done"
+        how = ", and its consumer was not known to have stopped"
     return released(drain, now, DrainOutcome.GONE, f"the instance {where}{how}")
 
 
 def in_service(drain: Drain, _event: FoundInService, _policy: DrainPolicy, now: float) -> DrainStep:
     """Its action is over, though no event said so; a drain that only a Spot notice began goes on."""
-    if drain.action is None or now < action_began_at(drain) + READING_LAG_S:
+    if drain.action is None or now < action_began_at(drain) + TRUSTED_READING_S:
         return DrainStep(drain)
     note = "the instance is in service again: its lifecycle hook is over"
     return released(drain, now, DrainOutcome.GONE, note)

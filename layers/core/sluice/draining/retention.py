@@ -2,7 +2,7 @@
 
 from sluice.config.fleet import DrainPolicy
 from sluice.draining.beginning import unknown_drain
-from sluice.draining.deadlines import READING_LAG_S
+from sluice.draining.deadlines import TRUSTED_READING_S
 from sluice.draining.events import FoundRetained, InstanceGone, OperatorRelease, TerminationAnswered
 from sluice.draining.steps import changed, released, without_retry
 from sluice.model.draining import Drain, DrainCause, DrainOutcome, DrainState, DrainStep, TerminateInstance
@@ -20,7 +20,7 @@ def retained(drain: Drain, now: float) -> DrainStep:
 
 def found_retained(drain: Drain | None, event: FoundRetained, _policy: DrainPolicy, now: float) -> DrainStep:
     """The group keeps an instance, whoever abandoned its action: it must not be forgotten."""
-    if drain is not None and drain.state is DrainState.RELEASED and now < drain.updated_at + READING_LAG_S:
+    if drain is not None and drain.state is DrainState.RELEASED and now < drain.updated_at + TRUSTED_READING_S:
         return DrainStep(drain)
     return retained(drain or unknown_drain(event.fleet, event.hook, DrainCause.TERMINATE, now), now)
 

@@ -35,7 +35,7 @@ class CommandStatus(StrEnum):
     UNKNOWN = "unknown"
 
     @classmethod
-    def of(cls, word: str) -> "CommandStatus":
+    def of(cls, aws_status: str) -> "CommandStatus":
         """The status for Run Command's own Status or StatusDetails; UNKNOWN for one that is not listed here.
 
         InProgress is the status of a command that was sent, whether it has begun on the instance or not.
@@ -49,7 +49,7 @@ class CommandStatus(StrEnum):
             "Success": cls.SUCCEEDED,
             "Failed": cls.FAILED,
         }
-        return statuses.get(word.replace(" ", ""), cls.UNKNOWN)
+        return statuses.get(aws_status.replace(" ", ""), cls.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

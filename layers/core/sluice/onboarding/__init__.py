@@ -1,5 +1,5 @@
-"""Is what a fleet names there, fit for its work, and nobody else's? Deployments and `sluice doctor` ask the same.
+"""Checks that a fleet's queues and group exist, fit the fleet, and are scaled by nothing else.
 
-`facts.read_facts` reads the account through a port, each fact by itself; `checks.check` judges what was read, and is
-pure.
+Deployments and `sluice doctor` make the same checks. `facts.read_facts` reads the account through a port, each fact by
+itself. `checks.check` turns the facts into findings, and is pure.
 """

@@ -1,4 +1,4 @@
-"""An account that is asked each thing once: a deployment judges a document and the one before it by the same facts."""
+"""An account that reads each fact once: a deployment checks a document and its predecessor by the same facts."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -31,5 +31,5 @@ class _CachedAccount:
 
 
 def cached(account: Account) -> Account:
-    """The same account, which gives again what it gave before, errors as well."""
+    """The same account, which repeats its first answer to each question, errors included."""
     return cast("Account", _CachedAccount(account))

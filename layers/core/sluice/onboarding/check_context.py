@@ -1,4 +1,4 @@
-"""What every check gets: the fleet, the facts, and how commands are written."""
+"""What every check is given: the fleet, the facts, and how to write the AWS CLI's commands."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,40 +11,40 @@ from sluice.onboarding.findings import Finding, FindingCode, Severity
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """One fleet to be judged."""
+    """One fleet to be checked."""
 
     fleet: Fleet
     facts: Facts
     stack: str
     region: str
     aws: str  # how the AWS CLI is called, such as "aws --region eu-west-1"
-    granted_keys: frozenset[str] | None  # ARNs of the keys whose use the stack grants; None: not known
-    fields: Mapping[str, str] = field(default_factory=dict)  # a document's field -> what the user calls it
+    granted_keys: frozenset[str] | None  # ARNs of the keys that the stack lets the redriver use; None: not known
+    fields: Mapping[str, str] = field(default_factory=dict)  # by field: the user's name for it
 
     @property
     def conflict(self) -> Severity:
-        """How bad it is what keeps Sluice from setting the group's size, or others who set it: only where it does."""
+        """How serious a conflict over the group's size is: a problem only if the fleet's mode is act."""
         return Severity.PROBLEM if self.fleet.mode is Mode.ACT else Severity.WARNING
 
     def field_name(self, name: str) -> str:
-        """A field as the user wrote it."""
+        """A field by the name that the user knows."""
         return self.fields.get(name, name)
 
     def problem(self, code: FindingCode, what: str, why: str, remedy: str) -> Finding:
-        """A finding that fails a deployment; `remedy` is the AWS CLI's arguments."""
+        """A finding that fails a deployment; `remedy` is the arguments of the AWS CLI."""
         return self.finding(code, Severity.PROBLEM, what, why, remedy)
 
     def warning(self, code: FindingCode, what: str, why: str, remedy: str) -> Finding:
-        """A finding that fails nothing; `remedy` is the AWS CLI's arguments."""
+        """A finding that a deployment logs."""
         return self.finding(code, Severity.WARNING, what, why, remedy)
 
     def finding(self, code: FindingCode, severity: Severity, what: str, why: str, remedy: str) -> Finding:
-        """A finding of either kind."""
+        """A finding of this severity; `remedy` is the arguments of the AWS CLI."""
         return Finding(code, severity, what, why, f"{self.aws} {remedy}")
 
 
 def seconds(value: float) -> str:
-    """A length of time with its unit: days and hours where they come out even."""
+    """A length of time with its unit: in days, hours or minutes if that is a whole number, else in seconds."""
     for unit, length_s in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
         count = value / length_s
         if value >= length_s and count == int(count):

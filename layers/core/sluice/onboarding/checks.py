@@ -1,4 +1,4 @@
-"""Judges what was read of an account: every finding, problems first."""
+"""Turns the facts of an account into findings, problems first."""
 
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -24,18 +24,21 @@ def check(
     fields: Mapping[str, str] | None = None,
     queues_alone: bool = False,
 ) -> tuple[Finding, ...]:
-    """Every finding, problems first, each once.
+    """Check a fleet against the facts of its account.
 
     Args:
-        fleet: what was asked for.
-        facts: what was read of the account.
+        fleet: the fleet to be checked.
+        facts: what `read_facts` has read for it.
         stack: the Sluice stack's name, with which its hooks, roles and documents begin.
         region: the account's region, which every command names.
         aws: how commands call the AWS CLI, such as "aws --profile prod".
-        granted_keys: ARNs of the KMS keys whose use the stack grants to the redriver; None where that is not known.
-        fields: what the user calls a field (`queue`, `dead_letter_queue`, `group`, `queue_kms_key_arn`,
-            `drain.document`, `limits.veto_alarm`).
-        queues_alone: judge nothing but the queues and their keys.
+        granted_keys: ARNs of the KMS keys that the stack lets the redriver use. None: not known, and not checked.
+        fields: the user's name for a field, a parameter or a flag (of `queue`, `dead_letter_queue`, `group`,
+            `queue_kms_key_arn`, `drain.document`, `limits.veto_alarm`).
+        queues_alone: check nothing but the queues and their keys.
+
+    Returns:
+        Every finding once, problems before warnings.
     """
     granted = None if granted_keys is None else frozenset(granted_keys)
     context = CheckContext(fleet, facts, stack, region, f"{aws} --region {region}", granted, fields or {})
@@ -53,8 +56,8 @@ def _alarm(context: CheckContext) -> Iterator[Finding]:
             FindingCode.VETO_ALARM_MISSING,
             context.conflict,
             f"{context.field_name('limits.veto_alarm')}: there is no alarm {name!r} in the account and region.",
-            "An alarm that cannot be read forbids scaling out: the fleet would never scale out. Correct the name; this"
-            " lists those that exist.",
+            "While the alarm cannot be read, the fleet does not scale out. Correct the name; the command lists the"
+            " alarms that exist.",
             "cloudwatch describe-alarms --alarm-types CompositeAlarm MetricAlarm"
             " --query '[MetricAlarms[].AlarmName,CompositeAlarms[].AlarmName]'",
         )
@@ -65,7 +68,8 @@ def _unread(context: CheckContext) -> Iterator[Finding]:
         yield context.warning(
             FindingCode.NOT_CHECKED,
             f"{unread.what[0].upper()}{unread.what[1:]} could not be checked: {unread.why}.",
-            "What is wrong there would only show at work. Somebody who may can look.",
+            "If something is wrong there, it will only show when the fleet runs. A user who may read it can run the"
+            " command.",
             unread.command,
         )
 
@@ -79,9 +83,12 @@ def inspect(
     granted_keys: AbstractSet[str],
     fields: Mapping[str, str],
 ) -> Callable[[Fleet, bool], tuple[Finding, ...]]:
-    """The checks of an account as a deployment makes them: a fleet, and whether its queues alone are meant -> findings.
+    """The checks as a deployment makes them.
 
-    The arguments are those of `read_facts` and `check`.
+    Args: those of `read_facts` and `check`.
+
+    Returns:
+        A function that takes a fleet, and whether to check its queues alone, and returns the findings.
     """
 
     def findings(fleet: Fleet, queues_alone: bool) -> tuple[Finding, ...]:

@@ -1,4 +1,4 @@
-"""A document as it is deployed -> its problems, or what the templates need to know of it and of its queues."""
+"""A document at its deployment -> its problems, or the values that the templates need of it and of its queues."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from sluice.config.fleet import QUEUES_PATH, ConfigError, Fleet, RedriveMode, pa
 from sluice.onboarding.findings import Finding, FindingCode, Severity
 from sluice.ports.errors import PortError
 
-# A rule matches the alarms of a fleet by name. A fleet without a veto alarm gets this name, which no alarm has.
+# fleet.yaml's event rule names a fleet's veto alarm. A fleet without one gets this name, which no alarm has.
 NO_ALARM = "(no veto alarm)"
-# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html: a value cannot hold these, as
-# Parameter Store does not nest its references.
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html: Parameter Store refuses a value
+# that holds these, because references do not nest.
 REFERENCE = "{{"
-RETENTION_S = 345_600.0  # SQS's default, where a queue cannot be read and that fails nothing
+RETENTION_S = 345_600.0  # SQS's default, used if a queue cannot be read and its deployment goes on
 
-# The fields that an operator gives as parameters of fleet.yaml and queue.yaml, by the names of these.
+# The parameter of fleet.yaml or queue.yaml by which a user gives a field.
 PARAMETERS = {
     "name": "FleetName",
     "queue": "QueueUrl",
@@ -34,23 +34,31 @@ MISSING = frozenset({FindingCode.QUEUE_MISSING, FindingCode.DEAD_LETTER_QUEUE_MI
 
 
 class Deployment(Protocol):
-    """What a check reads of the stack, and of the queues that the templates ask for."""
+    """What a check reads of the stack, and of the queues whose retention the templates need."""
 
     def documents(self) -> Mapping[str, str]:
         """Every document of the stack: name -> JSON text."""
         ...
 
     def retention_s(self, queue_url: str) -> float:
-        """How long a queue keeps a message, in seconds. NeedsFixError where there is no such queue."""
+        """How long a queue keeps a message, in seconds.
+
+        Raises:
+            NeedsFixError: there is no such queue.
+            PortError: the queue could not be read.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What was found: problems, each with its field and remedy, or the values that templates ask for.
+    """The result of a check.
 
-    `known_problems` are problems that were there before, which fail no update; `warnings` are what may be meant so, and
-    what could not be checked.
+    Attributes:
+        problems: what fails the deployment, each with its field and remedy.
+        known_problems: problems that the document before this one had too. They do not fail an update.
+        warnings: what may be intended, and what could not be checked.
+        data: the values that the templates need, by name. None if the document cannot be used.
     """
 
     problems: tuple[str, ...] = ()
@@ -59,7 +67,7 @@ class CheckResult:
     data: Mapping[str, str] | None = None
 
 
-# What the account has to say of a fleet; of one of its queues alone where the second argument is true.
+# The findings of the account for a fleet. If the second argument is true, only its queues are checked.
 type Inspect = Callable[[Fleet, bool], tuple[Finding, ...]]
 
 
@@ -71,16 +79,16 @@ def check(
     before: Mapping[str, Any] | None = None,
     inspect: Inspect = lambda _fleet, _queue_alone: (),
 ) -> CheckResult:
-    """Read a document as the functions will, beside those that are there, and the queues that it names.
+    """Check a document as the functions will read it, together with the stack's others, and the queues that it names.
 
-    An update is refused for what it changes, and not for what was so before: CloudFormation's rollback of a failed
-    update is an update, too, and a stack is stuck where that is refused.
+    An update fails only for problems that it brings. CloudFormation rolls a failed update back by another update: if
+    that failed for an old problem, the stack would be stuck.
 
     Args:
-        name: the document's name: the fleet's, or `<fleet>/queues/<queue>` for a further queue.
-        document: its fields; numbers may be text, and `settings` the JSON text of an object.
+        name: the document's name: the fleet's name, or `<fleet>/queues/<queue>` for a further queue.
+        document: its fields. Numbers may be text, and `settings` may be the JSON text of an object.
         deployment: the stack that it is deployed into.
-        before: the document that it takes the place of; None where it is deployed for the first time.
+        before: the document that this one replaces. None if it is deployed for the first time.
         inspect: the checks of the account.
     """
     if problems := _own_problems(name, document):
@@ -88,11 +96,11 @@ def check(
     try:
         there = deployment.documents()
     except PortError as error:
-        return CheckResult((f"the stack's documents could not be read: {error}",))
+        return CheckResult((f"The stack's documents could not be read: {error}.",))
     if before is None and name in there:
         field = "QueueUrl" if QUEUES_PATH in name else "FleetName"
         return CheckResult(
-            (f"{field}: another CloudFormation stack made {name!r} already; choose another, or delete that",)
+            (f"{field}: another CloudFormation stack made {name!r}; choose another name, or delete that stack",)
         )
     problems, warnings, data = _in_account(name, document, there, deployment, inspect)
     if before is None or not problems:
@@ -107,9 +115,9 @@ def check(
 
 
 def _own_problems(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is wrong with a document before anything is asked of AWS."""
+    """The problems of a document that show without a call to AWS."""
     if REFERENCE in str(document):
-        return (f"Settings: must not hold {REFERENCE}, which Parameter Store refuses; use * or ? in its place",)
+        return (f"Settings: must not hold {REFERENCE}, which Parameter Store refuses; use * or ? instead",)
     if QUEUES_PATH not in name:
         try:
             parse(name, document)
@@ -121,7 +129,7 @@ def _own_problems(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
 def _in_account(
     name: str, document: Mapping[str, Any], there: Mapping[str, str], deployment: Deployment, inspect: Inspect
 ) -> tuple[tuple[str, ...], tuple[str, ...], Mapping[str, str]]:
-    """What is wrong with a document among the others and in the account, what is doubtful, what templates ask for."""
+    """The problems of a document among the others and in the account, its warnings, and the templates' values."""
     others = {key: value for key, value in there.items() if key != name}
     fleets, invalid = parse_all({**others, name: document})
     problems = _new_problems(name, invalid, parse_all(others)[1])
@@ -129,7 +137,7 @@ def _in_account(
     source = next((found for found in fleet.sources if found.queue == document.get("queue")), None) if fleet else None
     if fleet is None or source is None:
         return (
-            problems or (f"FleetName: there is no valid fleet of this name beside {name!r}; deploy it first",),
+            problems or (f"FleetName: there is no valid fleet for {name!r}; deploy the fleet first",),
             (),
             {},
         )
@@ -147,8 +155,8 @@ def _in_account(
     further = QUEUES_PATH in name
     findings = inspect(fleet.with_only(source) if further else fleet, further)
     missing = [finding.what for finding in findings if finding.code in MISSING]
-    # A missing queue is reported once, with its remedy.
-    problems += tuple(said for url, said in unread.items() if not any(f" {url} " in what for what in missing))
+    # A queue that does not exist is reported once: as the finding, which has a remedy.
+    problems += tuple(problem for url, problem in unread.items() if not any(f" {url} " in what for what in missing))
     problems += tuple(str(finding) for finding in findings if finding.severity is Severity.PROBLEM)
     warnings = tuple(str(finding) for finding in findings if finding.severity is Severity.WARNING)
     return (
@@ -165,19 +173,19 @@ def _in_account(
 
 
 def _new_problems(name: str, after: tuple[ConfigError, ...], before: tuple[ConfigError, ...]) -> tuple[str, ...]:
-    """The problems of a document, and those that it makes for others which were valid without it."""
+    """The problems of a document, and the problems that it brings to documents that were valid without it."""
     known = {error.name: error.problems for error in before}
     found: list[str] = []
     for error in after:
         if error.name == name:
             found += _as_typed(error.problems)
         elif error.name not in known:
-            found += [f"{problem} (found in {error.name!r}, which is deployed already)" for problem in error.problems]
+            found += [f"{problem} (in {error.name!r}, which is deployed already)" for problem in error.problems]
     return tuple(found)
 
 
 def _as_typed(problems: tuple[str, ...]) -> tuple[str, ...]:
-    """Each problem under the parameter that an operator typed; what is in Settings is named as it stands there."""
+    """Each problem under the parameter that the user typed. A field of Settings keeps its name there."""
 
     def one(problem: str) -> str:
         field, colon, rest = problem.partition(":")

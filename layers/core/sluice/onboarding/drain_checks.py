@@ -1,4 +1,4 @@
-"""Checks of what a drain needs: Run Command's document, and agents on the instances that answer it."""
+"""Checks of what a drain by Run Command needs: its document, and SSM agents that answer on the instances."""
 
 from collections.abc import Iterator, Mapping
 from shlex import quote
@@ -9,6 +9,7 @@ from sluice.onboarding.account import AGENTS_AT_ONCE, GroupRecord, RoleRecord
 from sluice.onboarding.check_context import CheckContext
 from sluice.onboarding.facts import Unread
 from sluice.onboarding.findings import Finding, FindingCode, Severity
+from sluice.wording import count
 
 CORE_POLICY = "AmazonSSMManagedInstanceCore"
 # Managed policies that let the agent do its work; the second is AWS's older one.
@@ -18,7 +19,7 @@ ONLINE = "Online"
 
 
 def drain_findings(context: CheckContext) -> Iterator[Finding]:
-    """What keeps Run Command from stopping a consumer; nothing where consumers watch for themselves."""
+    """What keeps Run Command from stopping a consumer. Nothing is checked if consumers stop by themselves."""
     if context.fleet.drain.via is not DrainVia.SSM:
         return
     yield from _document(context)
@@ -28,23 +29,22 @@ def drain_findings(context: CheckContext) -> Iterator[Finding]:
     asked = group.in_service[:AGENTS_AT_ONCE]
     silent = [] if isinstance(agents, Unread) else [one for one in asked if agents.get(one) != ONLINE]
     if isinstance(agents, Mapping) and asked and not silent:
-        return  # every agent answers: whatever lets it do so is in place
+        return  # every agent answers, so nothing that it needs is missing
     permission = list(_permission(context, group))
     yield from permission
     if silent:
         none = len(silent) == len(asked)
-        # Each sign by itself may have an innocent reason: agents register a minute after boot, and permissions may come
-        # from elsewhere. Both together have none.
+        # Each sign by itself may have a harmless cause: agents register a minute after boot, and an instance may get
+        # its permissions in another way. Both signs together have none.
         surely = none and bool(permission) and context.fleet.mode is Mode.ACT
         yield context.finding(
             FindingCode.AGENT_SILENT,
             Severity.PROBLEM if surely else Severity.WARNING,
-            f"The SSM agent of {len(silent)} of {len(asked)} instances of group {group.name} does not answer:"
-            f" {', '.join(silent[:5])}{', ...' if len(silent) > 5 else ''}.",
-            "Their consumers cannot be asked to stop: each scale-in would wait until drain.deadline_s. An instance"
-            " of the"
-            " last minutes may only need time; else the agent is not installed, may not speak, or has no way to Systems"
-            " Manager's endpoints. This shows how they stand.",
+            f"The SSM agent does not answer on {len(silent)} of {count(len(asked), 'instance')} of group"
+            f" {group.name}: {', '.join(silent[:5])}{', ...' if len(silent) > 5 else ''}.",
+            "Run Command cannot stop the consumers there: each scale-in would wait until drain.deadline_s. An instance"
+            " that was launched in the last minutes may only need time. Otherwise its agent is not installed, lacks"
+            " permissions, or cannot reach Systems Manager's endpoints. The command shows the agents' state.",
             f"ssm describe-instance-information --filters Key=InstanceIds,Values={','.join(silent)}",
         )
 
@@ -56,8 +56,8 @@ def _document(context: CheckContext) -> Iterator[Finding]:
         yield context.problem(
             FindingCode.DOCUMENT_NAME,
             f"{context.field_name('drain.document')}: must begin with {prefix!r}, the stack's name (got {document!r}).",
-            "The stack may run no other documents, and hears of no other's end. Copy its content under such a name, and"
-            " name that.",
+            "The stack may not run other documents, and does not learn when they end. Copy the document under such a"
+            " name with the command, and set drain.document to that name.",
             f"ssm create-document --document-type Command --name {quote(copy)} --content"
             f' "$({context.aws} ssm get-document --name {quote(document)} --query Content --output text)"',
         )
@@ -69,25 +69,25 @@ def _permission(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
         return
     if profile is None or role is None:
         what = (
-            f"Instances of group {group.name} get no instance profile."
+            f"Group {group.name} launches instances without an instance profile."
             if profile is None
             else f"Instance profile {profile} of group {group.name} does not exist or has no role."
         )
         yield context.warning(
             FindingCode.PROFILE_MISSING,
             what,
-            "Without a role their SSM agent may not speak to Systems Manager, unless Default Host Management"
-            " Configuration"
-            " is on: consumers could not be asked to stop. Name a profile whose role has the policy in a new version of"
-            " the launch template. This tells whether that configuration is on.",
+            "Without a role their SSM agents may not use Systems Manager, unless Default Host Management Configuration"
+            " is on: Run Command could not stop their consumers. Add a profile whose role has the policy"
+            f" {CORE_POLICY} to a new version of the launch template. The command shows whether that configuration is"
+            " on.",
             # https://docs.aws.amazon.com/systems-manager/latest/userguide/fleet-manager-default-host-management-configuration.html
             "ssm get-service-setting --setting-id /ssm/managed-instance/default-ec2-instance-management-role",
         )
     elif isinstance(role, RoleRecord) and not role.policies & AGENT_POLICIES:
         yield context.warning(
             FindingCode.ROLE_WITHOUT_SSM,
-            f"Role {role.name} of group {group.name}'s instances has not the policy {CORE_POLICY}.",
-            "Their SSM agent needs what it allows to be asked to stop a consumer; a policy of your own may allow"
+            f"Role {role.name} of group {group.name}'s instances does not have the policy {CORE_POLICY}.",
+            "Their SSM agents need its permissions for Run Command to stop a consumer. A policy of your own may allow"
             " the same.",
             f"iam attach-role-policy --role-name {quote(role.name)} --policy-arn {_policy_arn(context)}",
         )

@@ -1,18 +1,18 @@
-"""What the checks find: each with what is wrong, why it matters, and the command that mends it."""
+"""What the checks find: each finding says what is wrong, why it matters, and which command to run."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """What becomes of a finding."""
+    """How serious a finding is."""
 
-    PROBLEM = "problem"  # the fleet cannot work, so a deployment fails
-    WARNING = "warning"  # it may be intended, so it is reported only
+    PROBLEM = "problem"  # the fleet cannot work: the deployment fails
+    WARNING = "warning"  # it may be intended: the deployment goes on
 
 
 class FindingCode(StrEnum):
-    """Which check found it."""
+    """The check that found it."""
 
     QUEUE_MISSING = "queue-missing"
     DEAD_LETTER_QUEUE_MISSING = "dead-letter-queue-missing"
@@ -49,7 +49,7 @@ class FindingCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault or doubt; `remedy` is a command line that can be pasted."""
+    """One finding. `remedy` is a command line that mends the fault, or shows what is needed to mend it."""
 
     code: FindingCode
     severity: Severity
@@ -58,5 +58,5 @@ class Finding:
     remedy: str
 
     def __str__(self) -> str:
-        """As a deployment's error has it: one paragraph."""
-        return f"{self.what} {self.why} To mend it: {self.remedy}"
+        """One paragraph, for a deployment's error."""
+        return f"{self.what} {self.why} Run: {self.remedy}"

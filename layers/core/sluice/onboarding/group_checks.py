@@ -1,4 +1,4 @@
-"""Checks of the group: there, able to scale out and in, and sized by nobody else."""
+"""Checks of the group: it exists, it can scale out and in, and nothing else sets its size."""
 
 from collections.abc import Iterator
 from shlex import quote
@@ -11,25 +11,25 @@ from sluice.onboarding.findings import Finding, FindingCode, Severity
 
 PREDICTIVE = "PredictiveScaling"
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
-# What stands still while a process is suspended, of those that a fleet needs.
+# What a fleet lacks while one of the group's processes is suspended.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/understand-how-suspending-processes-affects-other-processes.html
 PROCESSES = {
     "Launch": "The fleet cannot scale out, and instances that fail are not replaced.",
     "Terminate": "The fleet cannot scale in.",
-    "HealthCheck": "An instance that fails is not found out, and counts as capacity that works.",
-    "ReplaceUnhealthy": "An instance that failed stays, and counts as capacity that works.",
+    "HealthCheck": "An instance that fails is not noticed, and counts as working capacity.",
+    "ReplaceUnhealthy": "An instance that failed is not replaced, and counts as working capacity.",
 }
 
 
 def group_findings(context: CheckContext) -> Iterator[Finding]:
-    """What is wrong with the fleet's group."""
+    """What is wrong with the fleet's group, and which other fleets use it."""
     group = context.facts.group
     if group is None:
         name = context.fleet.group
         yield context.problem(
             FindingCode.GROUP_MISSING,
             f"{context.field_name('group')}: there is no Auto Scaling group {name!r} in the account and region.",
-            "There is nothing to scale. Correct the name; this lists those that exist.",
+            "There is nothing to scale. Correct the name; the command lists the groups that exist.",
             "autoscaling describe-auto-scaling-groups --query 'AutoScalingGroups[].AutoScalingGroupName'",
         )
     elif isinstance(group, GroupRecord):
@@ -49,8 +49,8 @@ def _bounds(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
             FindingCode.GROUP_CANNOT_SCALE_OUT,
             context.conflict,
             f"Group {group.name} has a maximum size of 0.",
-            "Sluice never goes beyond the group's own bounds: no instance would ever start. Choose the most that you"
-            " would pay for.",
+            "Sluice stays within the group's own bounds: no instance would ever start. Set the maximum to the most"
+            " instances that you would pay for.",
             f"{update} --max-size 10",
         )
     elif group.max_size == group.min_size:
@@ -58,7 +58,7 @@ def _bounds(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
             FindingCode.GROUP_SIZE_FIXED,
             context.conflict,
             f"Group {group.name} has the same minimum and maximum size, {group.max_size}.",
-            "Sluice never goes beyond the group's own bounds: it could neither scale out nor in.",
+            "Sluice stays within the group's own bounds: it could neither scale out nor in.",
             f"{update} --min-size 0",
         )
 
@@ -82,9 +82,9 @@ def _instances(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
         yield context.warning(
             FindingCode.NEW_INSTANCES_PROTECTED,
             f"Group {group.name} protects new instances from scale-in.",
-            "Sluice leaves protection alone that it has not set: unless the consumers lift it themselves, the fleet"
-            " never"
-            " scales in. What is protected already stays so; set-instance-protection lifts it.",
+            "Sluice does not lift protection that it has not set: unless the consumers lift it themselves, the"
+            " fleet never scales in. The command does not change instances that are protected already;"
+            " `aws autoscaling set-instance-protection` does.",
             f"autoscaling update-auto-scaling-group {of_group} --no-new-instances-protected-from-scale-in",
         )
     if group.warm_pool:
@@ -92,11 +92,9 @@ def _instances(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
         yield context.warning(
             FindingCode.WARM_POOL,
             f"Group {group.name} has a warm pool.",
-            "Its instances start and stop outside the fleet's size: a consumer that starts at boot takes messages"
-            " before"
-            " its instance counts, and with ReuseOnScaleIn a drained instance is stopped and comes back. Start the"
-            " consumer"
-            " only once the instance is InService; or delete the pool.",
+            "Its instances run outside the fleet's size: a consumer that starts at boot takes messages before its"
+            " instance is in service, and with ReuseOnScaleIn a drained instance is stopped and started again. Start"
+            " the consumer only when the instance is InService, or delete the pool.",
             f"autoscaling delete-warm-pool {of_group}",
         )
 
@@ -117,7 +115,7 @@ def _policies(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
                 FindingCode.PREDICTIVE_SCALING,
                 context.conflict,
                 f"Predictive scaling policy {policy.name} sets the size of group {group.name}.",
-                "It raises the capacity to its own forecast, which Sluice then takes for an operator's decision."
+                "It raises the capacity to its own forecast, and Sluice takes that for an operator's decision."
                 + _until_mode_act(context),
                 delete,
             )
@@ -126,7 +124,7 @@ def _policies(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
                 FindingCode.SCALING_POLICY,
                 context.conflict,
                 f"Scaling policy {policy.name} ({policy.kind}) sets the size of group {group.name}.",
-                "It and Sluice would undo what the other does, and each would start and end instances for it."
+                "The policy and Sluice would undo each other's changes, and start and end instances for nothing."
                 + _until_mode_act(context),
                 delete,
             )
@@ -136,7 +134,7 @@ def _until_mode_act(context: CheckContext) -> str:
     return (
         ""
         if context.fleet.mode is Mode.ACT
-        else f" In mode {context.fleet.mode} Sluice sets nothing: delete it before act."
+        else f" In mode {context.fleet.mode} Sluice does not set the size: delete it before you switch to mode act."
     )
 
 
@@ -146,19 +144,18 @@ def _actions(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
         if "ScheduledActions" in group.suspended:
             continue
         sets = {"desired": action.desired, "minimum": action.min_size, "maximum": action.max_size}
-        said = ", ".join(f"{name} {value}" for name, value in sets.items() if value is not None)
+        changes = ", ".join(f"{name} {value}" for name, value in sets.items() if value is not None)
         when = f" ({action.recurrence})" if action.recurrence else ""
         why = (
-            "It sets the desired capacity beside Sluice, which then takes it for an operator's decision."
-            + _until_mode_act(context)
+            "It sets the desired capacity, and Sluice takes that for an operator's decision." + _until_mode_act(context)
             if action.desired is not None
-            else "Sluice stays within the group's bounds whatever they are: a schedule that is there to meet load is"
-            " no longer needed."
+            else "Sluice stays within the group's bounds, also when the schedule changes them. A schedule that prepares"
+            " for load is no longer needed."
         )
         yield context.finding(
             FindingCode.SCHEDULED_ACTION,
             context.conflict if action.desired is not None else Severity.WARNING,
-            f"Scheduled action {action.name}{when} changes group {group.name}: {said}.",
+            f"Scheduled action {action.name}{when} changes group {group.name}: {changes}.",
             why,
             f"autoscaling delete-scheduled-action --auto-scaling-group-name {quote(group.name)}"
             f" --scheduled-action-name {quote(action.name)}",
@@ -185,10 +182,10 @@ def _of_hook(hook: HookRecord) -> str:
     # hook of the transition is completed or has timed out.
     if hook.transition == TERMINATING:
         return (
-            f"An instance that was drained waits for it as well, {seconds(hook.timeout_s)} at the least where nobody"
-            " completes it. If it belonged to a Sluice stack that is gone, delete it."
+            f"A drained instance waits for this hook too, for {seconds(hook.timeout_s)} if nothing completes it. Delete"
+            " the hook if it is of a Sluice stack that no longer exists."
         )
-    return "A new instance counts only once it is completed: the lead time that Sluice measures has it within."
+    return "A new instance is in service only after this hook is completed: the measured lead time includes it."
 
 
 def _fleets(context: CheckContext) -> Iterator[Finding]:
@@ -213,9 +210,8 @@ def _fleets(context: CheckContext) -> Iterator[Finding]:
             Severity.PROBLEM if twice else Severity.WARNING,
             f"Fleet {other.name} of Sluice stack {record.stack} (mode {other.mode}) has the same"
             f" {' and '.join(shared)}.",
-            "Two planners would set one group's size, two drainers stop its instances, and two redrivers share its dead"
-            " letters without knowing of each other's attempts. Delete the stack that made it, or deploy that one"
-            " in mode"
-            " shadow. This shows the fleet's document.",
+            "Two planners would set one group's size, two drainers would stop its instances, and two redrivers"
+            " would take its dead letters without each other's counts of attempts. Delete that fleet's stack, or"
+            " deploy it in mode shadow. The command shows that fleet's document.",
             f"ssm get-parameter --name {quote(path)}",
         )

@@ -1,4 +1,4 @@
-"""Checks of the queues: there, dead-lettered as the fleet says, with fitting times, under keys that can be used."""
+"""Checks of the queues: they exist, their dead-letter queues and times fit, and Sluice may use their keys."""
 
 import json
 import re
@@ -11,11 +11,12 @@ from sluice.onboarding.account import KeyRecord, QueueRecord
 from sluice.onboarding.check_context import CheckContext, seconds
 from sluice.onboarding.facts import Unread
 from sluice.onboarding.findings import Finding, FindingCode
+from sluice.wording import count
 
 # The redriver's Timeout in template.yaml. Lambda refuses a mapping to a queue whose visibility timeout is shorter:
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 REDRIVER_TIMEOUT_S = 30.0
-# What is proposed where a queue has no redrive policy: AWS's own advice is at least 5.
+# The proposed maxReceiveCount if a queue has no redrive policy. AWS advises at least 5.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 RECEIVES = 5
 HOST = re.compile(r"^https?://(?:sqs\.([a-z0-9-]+)\.|([a-z0-9-]+)\.queue\.)amazonaws\.com")
@@ -25,13 +26,12 @@ KEY_OPERATIONS = ("Decrypt", "GenerateDataKey")
 
 
 def queue_findings(context: CheckContext) -> Iterator[Finding]:
-    """What is wrong with the fleet's queues, in their order."""
+    """What is wrong with the fleet's queues, in the fleet's order, and then with their keys."""
     for source in context.fleet.sources:
-        yield from _existence(
-            context, source.queue, FindingCode.QUEUE_MISSING, "queue", "there is nothing to scale for"
-        )
+        why = "without it there is nothing to scale for"
+        yield from _existence(context, source.queue, FindingCode.QUEUE_MISSING, "queue", why)
         if source.dead_letter_queue:
-            why = "what fails for good would have nowhere to be redriven from"
+            why = "without it no dead letter can be kept or redriven"
             code = FindingCode.DEAD_LETTER_QUEUE_MISSING
             yield from _existence(context, source.dead_letter_queue, code, "dead_letter_queue", why)
         queue = context.facts.queues.get(source.queue)
@@ -49,14 +49,16 @@ def _existence(context: CheckContext, url: str, code: FindingCode, field: str, w
     region = region_of(url)
     what = f"{context.field_name(field)}: queue {url} does not exist."
     if region and region != context.region:
-        what = f"{context.field_name(field)}: queue {url} is in region {region}, and cannot be reached from here."
-        why = f"{why}: a fleet's queues are in its stack's region"
+        what = f"{context.field_name(field)}: queue {url} is in region {region}, and the stack is in {context.region}."
+        why = "a fleet's queues must be in its stack's region"
     remedy = f"sqs create-queue --queue-name {quote(name)}{more}"
-    yield context.problem(code, what, f"{_sentence(why)} Correct the URL, or create the queue.", remedy)
+    yield context.problem(
+        code, what, f"{_sentence(why)} Correct the URL, or create the queue with the command.", remedy
+    )
 
 
 def region_of(queue_url: str) -> str | None:
-    """The region that a queue's URL names, where it is one of AWS's own."""
+    """The region in a queue's URL; None if it is not one of AWS's own URLs."""
     found = HOST.match(queue_url)
     return found[1] or found[2] if found else None
 
@@ -68,9 +70,8 @@ def _visibility_timeout(context: CheckContext, queue: QueueRecord) -> Iterator[F
             FindingCode.VISIBILITY_SHORT,
             f"Queue {queue.name} has a visibility timeout of {seconds(queue.visibility_s)}, and a message takes"
             f" {seconds(works_s)} (hints.seconds_per_message).",
-            "A message becomes visible again while it is worked on, is worked on twice, and counts towards its"
-            " dead-letter"
-            " queue, unless the consumer extends the timeout as it works.",
+            "A message becomes visible again while a consumer works on it, is worked on twice, and moves to the"
+            " dead-letter queue after too many receives, unless the consumer extends the timeout.",
             f"sqs set-queue-attributes --queue-url {quote(queue.url)}"
             f" --attributes VisibilityTimeout={min(43_200, max(30, int(6 * works_s)))}",
         )
@@ -84,8 +85,9 @@ def _dead_lettering(context: CheckContext, source: QueuePolicy, queue: QueueReco
             name = queue.dead_letter_arn.rpartition(":")[2]
             yield context.warning(
                 FindingCode.DEAD_LETTERS_UNATTENDED,
-                f"{field}: is not given, and queue {queue.name} sends its dead letters to {name}.",
-                "Sluice neither retries nor quarantines them, and they expire. Give the URL to change that.",
+                f"{field}: is not given, but queue {queue.name} sends its dead letters to {name}.",
+                "Sluice neither retries nor quarantines them, and SQS deletes them in the end. To change that, give the"
+                " URL that the command shows.",
                 f"sqs get-queue-url --queue-name {quote(name)}",
             )
         return
@@ -99,23 +101,24 @@ def _dead_lettering(context: CheckContext, source: QueuePolicy, queue: QueueReco
     if queue.dead_letter_arn is None:
         yield context.problem(
             FindingCode.REDRIVE_POLICY_MISSING,
-            f"{field}: queue {queue.name} has no redrive policy, so nothing ever gets to {dead.name}.",
-            "A message that always fails is received for as long as the queue keeps it.",
+            f"{field}: queue {queue.name} has no redrive policy, so no message ever moves to {dead.name}.",
+            "A message that always fails is received again and again until its retention period ends.",
             point,
         )
     elif queue.dead_letter_arn != dead.arn:
         yield context.problem(
             FindingCode.REDRIVE_POLICY_ELSEWHERE,
-            f"{field}: is {dead.name}, and the redrive policy of queue {queue.name} points at {queue.dead_letter_arn}.",
-            "Sluice would look after a queue that nothing of this fleet gets to. Correct the URL, or the policy.",
+            f"{field}: is {dead.name}, but the redrive policy of queue {queue.name} names {queue.dead_letter_arn}.",
+            "Sluice would watch a queue that gets none of this fleet's dead letters. Correct the URL, or the policy"
+            " with the command.",
             point,
         )
     elif queue.max_receive_count == 1:
         more = json.dumps({"RedrivePolicy": json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": RECEIVES})})
         yield context.warning(
             FindingCode.RECEIVED_ONCE,
-            f"Queue {queue.name} sends a message to {dead.name} after it was received once (maxReceiveCount 1).",
-            "Whatever an instance had in hand when it died, or lost to Spot, is a dead letter at once.",
+            f"Queue {queue.name} moves a message to {dead.name} after one receive (maxReceiveCount 1).",
+            "The messages in flight on an instance that crashes, or that Spot interrupts, become dead letters at once.",
             f"sqs set-queue-attributes --queue-url {quote(queue.url)} --attributes {quote(more)}",
         )
     yield from _dead_letter_queue(context, queue, dead)
@@ -127,18 +130,18 @@ def _dead_letter_queue(context: CheckContext, queue: QueueRecord, dead: QueueRec
         yield context.warning(
             FindingCode.DEAD_LETTERS_MOVE_ON,
             f"Dead-letter queue {dead.name} has a dead-letter queue of its own,"
-            f" {dead.dead_letter_arn.rpartition(':')[2]} (after {dead.max_receive_count} receives).",
-            "Each time the redriver reads a message counts as a receive, so some dead letters move to that queue, which"
-            " Sluice does not read, and are neither retried nor quarantined.",
+            f" {dead.dead_letter_arn.rpartition(':')[2]} (after {count(dead.max_receive_count or 0, 'receive')}).",
+            "SQS counts each read of the redriver as a receive, and moves some dead letters on to a queue that Sluice"
+            " does not read: they are neither retried nor quarantined.",
             f"{set_of_dead} RedrivePolicy=",
         )
     if context.fleet.redrive.mode is RedriveMode.AUTO and dead.visibility_s < REDRIVER_TIMEOUT_S:
         yield context.problem(
             FindingCode.DEAD_LETTER_VISIBILITY_SHORT,
-            f"Dead-letter queue {dead.name} has a visibility timeout of {seconds(dead.visibility_s)}, and the"
-            " redriver may"
-            f" take {seconds(REDRIVER_TIMEOUT_S)}.",
-            "Lambda refuses to connect the redriver to a queue whose visibility timeout is shorter than its own.",
+            f"Dead-letter queue {dead.name} has a visibility timeout of {seconds(dead.visibility_s)}, and the redriver"
+            f" has a timeout of {seconds(REDRIVER_TIMEOUT_S)}.",
+            "Lambda does not connect a function to a queue whose visibility timeout is shorter than the function's"
+            " timeout.",
             f"{set_of_dead} VisibilityTimeout={6 * REDRIVER_TIMEOUT_S:.0f}",
         )
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/setting-up-dead-letter-queue-retention.html
@@ -147,8 +150,8 @@ def _dead_letter_queue(context: CheckContext, queue: QueueRecord, dead: QueueRec
             FindingCode.RETENTION_SHORT,
             f"Dead-letter queue {dead.name} keeps a message for {seconds(dead.retention_s)}, and queue {queue.name} for"
             f" {seconds(queue.retention_s)}.",
-            "In a standard queue the time runs from a message's first sending: one that waited long is deleted as it"
-            " arrives, before anybody can redrive it.",
+            "In a standard queue the retention period runs from a message's first send: SQS may delete a message that"
+            " waited long soon after it becomes a dead letter, before it can be redriven.",
             f"{set_of_dead} MessageRetentionPeriod=1209600",
         )
 
@@ -167,7 +170,7 @@ def _keys(context: CheckContext) -> Iterator[Finding]:
             yield context.problem(
                 FindingCode.KEY_MISSING,
                 f"KMS key {of_queues}, does not exist.",
-                "Nobody can send to the queue or receive from it.",
+                "No message can be sent to the queue or received from it.",
                 f"sqs set-queue-attributes --queue-url {quote(_url_of(context, key_id))}"
                 " --attributes KmsMasterKeyId=,SqsManagedSseEnabled=true",
             )
@@ -178,11 +181,11 @@ def _keys(context: CheckContext) -> Iterator[Finding]:
             yield context.problem(
                 FindingCode.KEY_UNUSABLE,
                 f"KMS key {of_queues}, is {key.state}.",
-                "Messages can be neither sent, received nor redriven while it is.",
+                "In this state of the key, no message can be sent, received or redriven.",
                 f"kms {mend} --key-id {key.arn}",
             )
         if key.managed_by_aws:
-            continue  # its policy lets everybody in who may use SQS in the account: nothing is to be granted
+            continue  # its policy allows everyone in the account who may use SQS: no grant is needed
         yield from _granted(context, key, users)
         policy = context.facts.key_policies.get(key.arn)
         if isinstance(policy, str) and not leaves_access_to_iam(policy, key.arn):
@@ -193,8 +196,8 @@ def _keys(context: CheckContext) -> Iterator[Finding]:
             yield context.warning(
                 FindingCode.KEY_POLICY_CLOSED,
                 f"The policy of KMS key {of_queues}, does not leave access to IAM.",
-                f"What the stack grants to its role {role} has no effect, unless the policy or a grant names that role:"
-                " the redriver could not read dead letters.",
+                f"Then the stack's own permissions for its role {role} have no effect, unless the policy or a grant"
+                " names that role: the redriver could not read dead letters. The command makes such a grant.",
                 f"kms create-grant --key-id {key.arn} --operations {' '.join(KEY_OPERATIONS)}"
                 f" --grantee-principal arn:{partition}:iam::{account}:role/{role}-{region}",
             )
@@ -213,8 +216,8 @@ def _granted(context: CheckContext, key: KeyRecord, queues: list[str]) -> Iterat
         FindingCode.KEY_NOT_GRANTED,
         f"{context.field_name('queue_kms_key_arn')}: {given}, and {' and '.join(queues)}"
         f" {'is' if len(queues) == 1 else 'are'} encrypted with {key.arn}.",
-        "The redriver may not use the key: it could read no dead letter, and send none back. Give that ARN; this shows"
-        " the key.",
+        "The redriver may not use the key: it could neither read dead letters nor send them back. Give that ARN; the"
+        " command shows the key.",
         f"kms describe-key --key-id {key.arn}",
     )
 
@@ -223,7 +226,7 @@ def leaves_access_to_iam(policy: str, key_arn: str) -> bool:
     """Whether a key's policy lets IAM policies of the key's account allow what the redriver needs.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html: a statement that allows the account's
-    root principal. A statement with conditions is taken for one that does not: what it asks for is not known here.
+    root principal. A statement with conditions does not count, because it is not known whether they are met.
     """
     account = key_arn.split(":")[4]
     try:

@@ -284,14 +284,14 @@ def test_message_stays_hidden_when_its_order_takes_long(run: Run) -> None:
     run.gate.clear()
     send(run, 1)
     held: list[Message] = []
-    remove_entry: list[Message] = []
+    let_go: list[Message] = []
     run.keeper.hold = lambda message, received_at: held.append(message)  # type: ignore[method-assign]
-    run.keeper.remove_entry = remove_entry.append  # type: ignore[assignment, method-assign]
+    run.keeper.let_go = let_go.append  # type: ignore[assignment, method-assign]
     run.thread.start()
     run.until(lambda: len(run.started) == 1)
     assert len(held) == 1
-    assert remove_entry == []
+    assert let_go == []
     run.gate.set()
     run.until(lambda: not run.queue.entries)
     run.drain()
-    assert remove_entry == held
+    assert let_go == held

@@ -47,12 +47,12 @@ def test_message_is_extended_no_more_when_it_was_let_go() -> None:
     queue, message = received(clock)
     keeper = Keeper(queue, 30, clock)
     keeper.hold(message, clock.now)
-    keeper.remove_entry(message)
+    keeper.let_go(message)
     queue.set_visibility(message, 0)
     clock.now = 25.0
     keeper.tick()
     assert queue.calls == [Call("set_visibility", message.message_id, 0)]
-    keeper.remove_entry(message)  # safe to repeat
+    keeper.let_go(message)  # safe to repeat
 
 
 def test_next_extension_is_tried_when_one_failed() -> None:
@@ -107,7 +107,7 @@ def test_letting_go_waits_when_an_extension_is_under_way() -> None:
     ticking = threading.Thread(target=keeper.tick)
     ticking.start()
     assert asked.wait(10)
-    letting_go = threading.Thread(target=keeper.remove_entry, args=[message])
+    letting_go = threading.Thread(target=keeper.let_go, args=[message])
     letting_go.start()
     letting_go.join(0.1)
     assert letting_go.is_alive()

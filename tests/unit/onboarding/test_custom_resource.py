@@ -15,7 +15,7 @@ import pytest
 
 from tools.sandbox.emulator.custom_resources import refused
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def load(name: str) -> ModuleType:
@@ -137,7 +137,7 @@ def test_reason_is_cut_when_it_is_too_long(text: str) -> None:
 
     assert len(bucket.bodies[0]) > 4_000
     assert bucket.answer["Reason"].startswith(f"100 problems: {text}")
-    assert bucket.answer["Reason"].endswith("(cut here: the log of the onboarding function has it whole)")
+    assert bucket.answer["Reason"].endswith("(cut here; the onboarding function's log has the whole text)")
 
 
 def test_deletion_succeeds_at_once_whatever_was_deployed() -> None:

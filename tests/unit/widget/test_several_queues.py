@@ -1,4 +1,4 @@
-"""Several queues on one fleet, but for the planner: whose an alarm is, which way a dead letter goes, what is shown."""
+"""What the widget shows of a fleet that consumes several queues."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,123 +6,16 @@ from typing import Any
 import pytest
 
 from sluice.config.fleet import ConfigError, Fleet, parse
-from sluice.memory import memory_ports, queue_url
+from sluice.memory import queue_url
 from sluice.model.planning import Figure
 from sluice.model.redriving import JobState, RedriveJob
-from sluice.planning.payloads import AlarmChange, fleets_of
-from sluice.ports.aws_services import QueueFacts
-from sluice.redriving.failure_groups import SOURCE, queue_name, source_of
-from sluice.redriving.source_queues import QueueRoute, by_dead_letter_queue, route_for
 from sluice.widget.answers import render_answer
 from sluice.widget.page import render
 from sluice.widget.view import Theme
-from tests.support.redrive_worlds import letter, text
+from tests.support.several_queues import DOCUMENT, OTHER, URGENT, fleet
 from tests.support.widget_html import Page
 from tests.support.widget_html import parse as parse_html
 from tests.support.widget_scenes import NOW, OPERATOR_ARN, decision, outcome, view
-
-URGENT, OTHER, NIGHT = queue_url("orders-urgent"), queue_url("orders"), queue_url("orders-night")
-DOCUMENT: dict[str, Any] = {
-    "queues": [
-        {"queue": OTHER, "dead_letter_queue": queue_url("orders-dead"), "target_wait_s": 600},
-        {"queue": NIGHT, "dead_letter_queue": queue_url("orders-dead"), "paused": True},
-        {"queue": URGENT, "priority": 5},
-    ],
-    "group": "orders",
-    "target_wait_s": 30,
-}
-
-
-def fleet(**changes: Any) -> Fleet:
-    """Orders that are urgent, others, and those that wait for the night."""
-    return parse("orders", {**DOCUMENT, **changes})
-
-
-def route(name: str, *others: str) -> QueueRoute:
-    """A way back to the queue of that name."""
-    url = queue_url(name)
-    facts = QueueFacts(url, f"arn:aws:sqs:local:000000000000:{name}", name.endswith(".fifo"), 1.0, 1)
-    source = next((one for one in fleet().sources if one.name == name), fleet().sources[0])
-    return QueueRoute(fleet().with_only(source), facts, others=others)
-
-
-# --------------------------------------------------------------------------- alarms
-
-
-@pytest.mark.parametrize("queue", ["orders-urgent", "orders", "orders-night"])
-def test_alarm_is_about_a_fleet_when_it_looks_at_any_of_its_queues(queue: str) -> None:
-    """Paused or not: who looks may find it no longer paused."""
-    invoices = parse("invoices", {"queue": queue_url("invoices"), "group": "invoices", "target_wait_s": 9})
-    wake = AlarmChange("any name", "ALARM", frozenset({queue}))
-    assert [one.name for one in fleets_of(wake, [invoices, fleet()], "sluice")] == ["orders"]
-    assert fleets_of(AlarmChange("any name", "ALARM", frozenset({"other"})), [invoices, fleet()], "sluice") == ()
-
-
-def test_alarm_of_a_further_queue_is_its_fleets_when_only_its_name_tells() -> None:
-    """A state change that names no metric, of an alarm as queue.yaml calls it."""
-    wake = AlarmChange("sluice-orders-oldest-message-orders-urgent", "ALARM", frozenset())
-    assert [one.name for one in fleets_of(wake, [fleet()], "sluice")] == ["orders"]
-
-
-# --------------------------------------------------------------------------- belonging
-
-
-@pytest.mark.parametrize(
-    ("source", "names", "found"),
-    [
-        ("arn:aws:sqs:local:000000000000:orders", ("orders", "orders-night"), "orders"),
-        (OTHER, ("orders", "orders-night"), "orders"),
-        ("arn:aws:sqs:local:000000000000:orders", ("orders",), "orders"),
-        ("arn:aws:sqs:elsewhere:000000000000:orders", ("orders",), None),
-        ("orders", ("orders", "orders-night"), None),
-        ("", ("orders", "orders-night"), None),
-        ("", ("orders",), None),
-        (None, ("orders", "orders-night"), None),
-        (None, ("orders",), "orders"),
-    ],
-)
-def test_way_back_is_told_never_guessed(source: str | None, names: tuple[str, ...], found: str | None) -> None:
-    """By the whole ARN or URL; one way alone is it by itself only where nobody has asked yet."""
-    way_ = route_for(source, [route(name) for name in names])
-    assert (way_.name if way_ else None) == found
-
-
-def test_one_of_several_ways_is_none_by_itself() -> None:
-    """A selection of one queue does not make that the queue of what shares its dead-letter queue."""
-    assert route_for(None, [route("orders", "orders-night")]) is None
-
-
-def test_sqs_is_believed_before_the_stamp() -> None:
-    """DeadLetterQueueSourceArn is SQS's own; the attribute anybody may write."""
-    stamped = letter(attributes={SOURCE: text(OTHER)})
-    assert source_of(stamped) == OTHER
-    assert source_of(letter(attributes={SOURCE: text(OTHER)}, source="arn:aws:sqs:local:0:x")).endswith(":x")
-    assert source_of(letter()) == ""
-
-
-def test_ways_are_told_apart_by_their_dead_letter_queue() -> None:
-    """Two that share one, and one that has none."""
-    routes = [route("orders"), route("orders-night"), route("orders-urgent")]
-    assert {url: [one.name for one in some] for url, some in by_dead_letter_queue(routes).items()} == {
-        queue_url("orders-dead"): ["orders", "orders-night"]
-    }
-
-
-@pytest.mark.parametrize("whole", ["orders", OTHER, "arn:aws:sqs:local:000000000000:orders", "http://h:40/0/orders"])
-def test_queue_is_called_by_its_name(whole: str) -> None:
-    """Whichever way it is given."""
-    assert queue_name(whole) == "orders"
-
-
-def test_ports_in_memory_have_every_queue_of_a_fleet() -> None:
-    """With its dead-letter queue, which one or several have."""
-    ports = memory_ports(lambda: 0.0, [fleet()])
-    assert set(ports.queue.urls()) == {URGENT, OTHER, NIGHT, queue_url("orders-dead")}
-    dead = ports.queue.facts(queue_url("orders-dead")).arn
-    assert [ports.queue.facts(url).dead_letter_arn for url in (OTHER, NIGHT, URGENT)] == [dead, dead, None]
-
-
-# --------------------------------------------------------------------------- the widget
 
 
 def show(of: Fleet, **changes: object) -> Page:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +24,7 @@ from sluice.config.fleet import (
     parse_all,
 )
 from sluice.model.observed import Mode
+from tests.support.sentences import faults
 
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 DEAD = QUEUE + "-dead"
@@ -485,49 +490,49 @@ def test_fleet_through_one_of_its_queues_has_that_alone() -> None:
     assert one.with_only(one.sources[0]) == one
 
 
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"queue": QUEUE}, "queue: must be left out if queues is given (got "),
-        ({"queues": []}, "queue: is required"),
-        ({"queues": [{"queue": "orders"}]}, f"queues.0.queue: {QUEUE_IS} (got 'orders')"),
-        ({"queues": [{}]}, "queues.0.queue: is required"),
-        ({"queues": [BULK]}, "queues.0: must be a JSON object"),
-        ({"queues": [{"queue": BULK, "wait": 1}]}, "queues.0.wait: is not a field of a fleet"),
+QUEUE_FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"queue": QUEUE}, "queue: must be left out if queues is given (got "),
+    ({"queues": []}, "queue: is required"),
+    ({"queues": [{"queue": "orders"}]}, f"queues.0.queue: {QUEUE_IS} (got 'orders')"),
+    ({"queues": [{}]}, "queues.0.queue: is required"),
+    ({"queues": [BULK]}, "queues.0: must be a JSON object"),
+    ({"queues": [{"queue": BULK, "wait": 1}]}, "queues.0.wait: is not a field of a fleet"),
+    (
+        {"queues": [{"queue": URGENT}, {"queue": BULK, "target_wait_s": 0}]},
+        "queues.1.target_wait_s: must be greater than or equal to 1 (got 0)",
+    ),
+    ({"queues": [{"queue": BULK, "priority": 1.5}]}, "queues.0.priority: must be a whole number (got 1.5)"),
+    ({"queues": [{"queue": BULK, "priority": 101}]}, "queues.0.priority: must be less than or equal to 100"),
+    ({"queues": [{"queue": BULK, "paused": "perhaps"}]}, "queues.0.paused: must be true or false (got 'perhaps')"),
+    ({"queues": [{"queue": f"{QUEUE}-{n}"} for n in range(11)]}, "queues: must have at most 10 entries (got 11)"),
+    (
+        {"queues": [{"queue": URGENT}, {"queue": URGENT}]},
+        "queues.1.queue: must be another queue than queues.0.queue",
+    ),
+    (
+        {"queues": [{"queue": URGENT}, {"queue": URGENT.replace("123456789012", "210987654321")}]},
+        "queues.1.queue: must have another name than queues.0.queue",
+    ),
+    (
+        {"queues": [{"queue": URGENT}, {"queue": BULK, "dead_letter_queue": BULK}]},
+        "queues.1.dead_letter_queue: must not be the queue itself (got ",
+    ),
+    (
+        {"queues": [{"queue": BULK, "dead_letter_queue": f"{DEAD}.fifo"}]},
+        "queues.0.dead_letter_queue: must be a standard queue, as queue orders-bulk is",
+    ),
+    (
+        {"queues": [{"queue": URGENT, "dead_letter_queue": BULK}, {"queue": BULK}]},
         (
-            {"queues": [{"queue": URGENT}, {"queue": BULK, "target_wait_s": 0}]},
-            "queues.1.target_wait_s: must be greater than or equal to 1 (got 0)",
+            "queues.0.dead_letter_queue: must not be a queue that the fleet consumes"
+            f" (got {BULK}, which is queues.1.queue)"
         ),
-        ({"queues": [{"queue": BULK, "priority": 1.5}]}, "queues.0.priority: must be a whole number (got 1.5)"),
-        ({"queues": [{"queue": BULK, "priority": 101}]}, "queues.0.priority: must be less than or equal to 100"),
-        ({"queues": [{"queue": BULK, "paused": "perhaps"}]}, "queues.0.paused: must be true or false (got 'perhaps')"),
-        ({"queues": [{"queue": f"{QUEUE}-{n}"} for n in range(11)]}, "queues: "),
-        (
-            {"queues": [{"queue": URGENT}, {"queue": URGENT}]},
-            "queues.1.queue: must be another queue than queues.0.queue",
-        ),
-        (
-            {"queues": [{"queue": URGENT}, {"queue": URGENT.replace("123456789012", "210987654321")}]},
-            "queues.1.queue: must have another name than queues.0.queue",
-        ),
-        (
-            {"queues": [{"queue": URGENT}, {"queue": BULK, "dead_letter_queue": BULK}]},
-            "queues.1.dead_letter_queue: must not be the queue itself (got ",
-        ),
-        (
-            {"queues": [{"queue": BULK, "dead_letter_queue": f"{DEAD}.fifo"}]},
-            "queues.0.dead_letter_queue: must be a standard queue, as queue orders-bulk is",
-        ),
-        (
-            {"queues": [{"queue": URGENT, "dead_letter_queue": BULK}, {"queue": BULK}]},
-            (
-                "queues.0.dead_letter_queue: must not be a queue that the fleet consumes"
-                f" (got {BULK}, which is queues.1.queue)"
-            ),
-        ),
-        ({"dead_letter_queue": DEAD}, "dead_letter_queue: must be left out if queues is given"),
-    ],
-)
+    ),
+    ({"dead_letter_queue": DEAD}, "dead_letter_queue: must be left out if queues is given"),
+]
+
+
+@pytest.mark.parametrize(("change", "problem"), QUEUE_FAULTS)
 def test_faults_of_queues_name_their_field(change: dict[str, Any], problem: str) -> None:
     """By the queue's place in the document."""
     (found,) = problems({**SEVERAL, **change})
@@ -594,3 +599,90 @@ def test_believed_speed_stays_unsaid_when_a_queue_is_added() -> None:
     assert not parse_all(documents)[0][0].hints.has_speed_hint
     documents["orders"] = {**LEAST, "hints": {"seconds_per_message": 1}}
     assert parse_all(documents)[0][0].hints.has_speed_hint
+
+
+# --------------------------------------------------------------------------- the problems as sentences
+
+FURTHER = {
+    "orders": {**LEAST, "queue": f"{QUEUE}-eu"},
+    "orders/queues/a": {"queue": f"{QUEUE}-eu"},
+    "other": {**LEAST, "name": "orders", "queue": BULK},
+    "same-queue": {**LEAST, "queue": f"{QUEUE}-eu", "group": "same"},
+    "lost/queues/a": {"queue": URGENT},
+}
+TEXTS = (
+    "",
+    "{",
+    "[]",
+    "[" * 100_000,
+    '{"target_wait_s": ' + "9" * 5000 + "}",
+    '{"a": NaN}',
+    '{"a": 05}',
+    '{"a": .5}',
+    '{"a": 1, "a": 2}',
+    "{'a': 1}",
+)
+MORE = (
+    {"mode": 10**5000},
+    {"target_wait_s": "05"},
+    {"settings": {"drain": {"hook": "x"}}},
+    {"settings": {"drain": {"hook_timeout_s": 45.5}}},
+    {"redrive": {"permanent": ["x" * 200] * 12}},
+    {"drain": {"deadline_s": 600, "hook_timeout_s": 1, "heartbeat_s": 0.5}},
+)
+
+
+def every_problem() -> list[str]:
+    """Each problem that a document can have, in the words of the scenes above and of some more."""
+    found = [problem for change, _ in (*FAULTS, *SETTINGS_FAULTS) for problem in problems({**LEAST, **change})]
+    found += [problem for change, _ in QUEUE_FAULTS for problem in problems({**SEVERAL, **change})]
+    found += [problem for change in MORE for problem in problems({**LEAST, **change})]
+    found += [problem for text in TEXTS for problem in (*problems(text), *problems({**LEAST, "settings": text}))]
+    found += [problem for error in parse_all(FURTHER)[1] for problem in error.problems]
+    return sorted(set(found))
+
+
+PROBLEMS = every_problem()
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem[:60])
+def test_problem_when_it_is_read(problem: str) -> None:
+    """It begins with its field, says what that must be or is, and has plain words, units and plurals."""
+    field, colon, rest = problem.partition(": ")
+    assert re.fullmatch(r"[A-Za-z][\w.]*", field)
+    assert colon
+    assert re.match(r"(must|is|transient and permanent must|belongs|another document|fleet ')", rest)
+    assert not rest.endswith(".")
+    assert faults(rest.partition(" (got ")[0]) == []
+
+
+def test_problem_when_it_names_a_value() -> None:
+    """A field that must be something else is shown with what it was."""
+    unshown = [
+        text for text in PROBLEMS if ": must " in text and not re.search(r"\((got|both are|its|one of) |JSON \(", text)
+    ]
+    assert unshown == []
+
+
+def sentences_in(path: Path) -> Iterator[str]:
+    """The longest fixed part of each text in a module that reads like a problem."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):  # a docstring is no problem, nor is a field's description or the reason of an exception
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value = ast.Constant(0)
+    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node] if id(node) not in inside else []
+        texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        if any(re.search(r"\b(must|is given|is made|is not|is required|belongs|already)\b", text) for text in texts):
+            yield max(texts, key=len)
+
+
+def test_problems_when_the_code_is_searched_for_more() -> None:
+    """Each text of a problem in the code is in one of the problems that are read here."""
+    config = Path(__file__).parents[3] / "layers/core/sluice/config"
+    texts = {text for path in config.glob("*.py") for text in sentences_in(path)}
+    assert len(texts) > 20
+    assert {text for text in texts if not any(text in problem for problem in PROBLEMS)} == set()
