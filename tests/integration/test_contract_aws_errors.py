@@ -29,10 +29,10 @@ from sluice.aws.errors import Thing, asking
 from sluice.aws.table import CONFLICT_ATTEMPTS, Table
 from sluice.model.draining import HookAction, HookResult, StopOrder
 from sluice.model.redriving import Message
-from sluice.ports.aws_services import HELD_BACK
+from sluice.ports.aws_services import EARLIER_FAILED
 from sluice.ports.errors import ConflictError, LostAnswerError, NeedsFixError, PortError, RefusedError, TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.dead_letters import End
+from sluice.redriving.dead_letters import LetterOutcome
 from tests.integration.contract_worlds import FAKE, AwsWorld
 from tests.support import redrive_worlds
 from tools.sandbox.sandbox import Sandbox
@@ -335,11 +335,11 @@ def test_dead_letters_stay_and_the_key_is_named_when_a_queues_key_refuses(code: 
     message = "User: x is not authorized to perform: kms:GenerateDataKey on resource: y"
     sqs = queue_on(FakeSqs(answer(code, message=message)))
     ports = replace(world.ports, queue=SimpleNamespace(send=lambda _url, *given: sqs.send(QUEUE, *given)))
-    (settlement,) = world.desk(cast("Ports", ports)).settle(world.receive())
-    assert (settlement.end, world.index()) == (End.KEPT, ())
-    assert ("kms:GenerateDataKey" if "AccessDenied" in code else "its KMS key cannot be used") in settlement.reason
+    (result,) = world.processor(cast("Ports", ports)).process(world.receive())
+    assert (result.outcome, world.index()) == (LetterOutcome.KEPT, ())
+    assert ("kms:GenerateDataKey" if "AccessDenied" in code else "its KMS key cannot be used") in result.reason
     world.now += redrive_worlds.VISIBILITY_S
-    assert [one.end for one in world.settle()] == [End.RETRIED]
+    assert [one.outcome for one in world.process()] == [LetterOutcome.RETRIED]
 
 
 def test_nothing_was_sent_when_an_error_is_raised() -> None:
@@ -363,7 +363,7 @@ def test_nothing_is_sent_behind_a_fifo_batch_when_its_answer_is_lost() -> None:
     messages = [replace(message, message_group="a") for message in letters(4)]
     sent = queue_on(sqs).send(QUEUE + ".fifo", messages, [0.0] * 4)
     assert sqs.asked == [["0"], ["1"]]
-    assert (sent.done, sent.failed) == (frozenset({0}), {2: HELD_BACK, 3: HELD_BACK})
+    assert (sent.done, sent.failed) == (frozenset({0}), {2: EARLIER_FAILED, 3: EARLIER_FAILED})
 
 
 def test_calls_are_made_together_when_there_are_many() -> None:
@@ -448,7 +448,7 @@ def test_fifo_batch_has_one_message_of_a_group() -> None:
     sent = queue_on(sqs).send(QUEUE + ".fifo", messages, [0.0] * 5)
     assert sqs.asked == [["0", "1"], ["2", "3"]]
     assert sent.done == frozenset({0, 1})
-    assert (sent.failed[4], sent.refused) == (HELD_BACK, frozenset())
+    assert (sent.failed[4], sent.refused) == (EARLIER_FAILED, frozenset())
 
 
 # --------------------------------------------------------------------------- transactions that meet

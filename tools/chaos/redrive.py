@@ -27,7 +27,7 @@ from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode, RedrivePolicy
 from sluice.memory import Call, Crash, Fault, MemoryQueue, When, faulty_ports, memory_ports, queue_url
-from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
+from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry, RedriveJob
 from sluice.ports.aws_services import BatchAnswer
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
 from sluice.ports.stack import Ports
@@ -641,7 +641,7 @@ class World:
     def say_again(self) -> bool:
         """Whether a person has come to the point of sending even what may have been sent."""
         last = [job for job in self.truth.ledger.jobs.jobs(self.fleet.name) if job.state is not JobState.RUNNING][:1]
-        if not last or not last[0].doubtful_count:
+        if not last or not last[0].progress.doubtful_count:
             return False
         self.tell("a person says: send again what may have been sent")
         self.counts["again"] += 1
@@ -671,8 +671,9 @@ def _short(call: Call) -> str:
             texts.append(_name(argument.body))
         elif isinstance(argument, list | tuple) and argument and isinstance(argument[0], Message):
             texts.append("+".join(_name(message.body) for message in argument))
-        elif hasattr(argument, "sent_count"):
-            texts.append(f"{argument.state} {argument.phase} {argument.sent_count} sent v{argument.version}")
+        elif isinstance(argument, RedriveJob):
+            progress = argument.progress
+            texts.append(f"{argument.state} {progress.phase} {progress.sent_count} sent v{argument.version}")
         elif hasattr(argument, "message_id"):
             texts.append(f"{argument.message_id[:8]} {argument.failure_group}")
         else:

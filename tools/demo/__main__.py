@@ -112,7 +112,9 @@ def audit_of(story: Story) -> Audit:
         charged_twice=story.demo.charged_twice(),
         quarantined=story.quarantined_count,
         redriven=sum(
-            job.sent_count for job in story.demo.ports.ledger.jobs.jobs(FLEET) if job.state is not JobState.STOPPED
+            job.progress.sent_count
+            for job in story.demo.ports.ledger.jobs.jobs(FLEET)
+            if job.state is not JobState.STOPPED
         ),
         drains=len(set(work.drained()) - story.killed),
         interrupted=sum(1 for one in work.open() if one.instance not in story.killed),

@@ -254,10 +254,10 @@ def redrive(story: Story) -> None:
         ),
     )
     stopped = next(job for job in ledger.jobs.jobs(FLEET) if job.state is JobState.STOPPED)
-    story.canary_count = stopped.sent_count
+    story.canary_count = stopped.progress.sent_count
     story.view.say(
-        f"Nothing is fixed yet: the redrive stopped itself after {stopped.sent_count} of"
-        f" {count(stopped.selected_count, 'order')}"
+        f"Nothing is fixed yet: the redrive stopped itself after {stopped.progress.sent_count} of"
+        f" {count(stopped.progress.selected_count, 'order')}"
     )
     for sku, _ in UNKNOWN:
         story.demo.run_admin("stock", sku, "--price-cents", "990", "--count", "1000")

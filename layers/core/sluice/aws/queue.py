@@ -1,34 +1,34 @@
 """SQS queues."""
 
-import hashlib
 import json
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from sluice.aws.clients import READ_TIMEOUT_S, Clients
-from sluice.aws.errors import Thing, asking, code_of, is_final
+from sluice.aws.errors import Thing, asking, code_of
+from sluice.aws.queue_batches import (
+    MAX_BATCH,
+    BatchResult,
+    batches_of,
+    counts_of_ten,
+    read_answer,
+    tens_of,
+    to_answer,
+    without_blocked,
+)
+from sluice.aws.queue_messages import SYSTEM_ATTRIBUTES, entry_of, is_fifo, message_of
 from sluice.model.observed import QueueReading, Reading
-from sluice.model.redriving import Attribute, Message, MoveTask
-from sluice.ports.aws_services import HELD_BACK, BatchAnswer, QueueFacts
+from sluice.model.redriving import Message, MoveTask
+from sluice.ports.aws_services import EARLIER_FAILED, BatchAnswer, QueueFacts
 from sluice.ports.errors import LostAnswerError, PortError, RefusedError, answer_of
 
-if TYPE_CHECKING:
-    from types_boto3_sqs.type_defs import (
-        MessageAttributeValueTypeDef,
-        MessageTypeDef,
-        SendMessageBatchRequestEntryTypeDef,
-    )
-
-# Quotas: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
-MAX_BATCH = 10
-MAX_BATCH_BYTES = 1_048_576
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_VISIBILITY_S = 43_200
 # A long poll must end before the client gives up on the answer: what is received then would be hidden in vain.
 MAX_WAIT_S = int(READ_TIMEOUT_S) - 1
@@ -41,22 +41,6 @@ SHARE = 100
 MOVES_LISTED = 10  # the most that ListMessageMoveTasks answers
 # CancelMessageMoveTask's answers for a task that is over: unknown, or not running any more.
 OVER = frozenset({"ResourceNotFoundException", "UnsupportedOperation"})
-# What `Message.received` reads: all would be twice as long an answer.
-SYSTEM_ATTRIBUTES: Sequence[
-    Literal[
-        "SentTimestamp",
-        "ApproximateReceiveCount",
-        "DeadLetterQueueSourceArn",
-        "MessageGroupId",
-        "MessageDeduplicationId",
-    ]
-] = (
-    "SentTimestamp",
-    "ApproximateReceiveCount",
-    "DeadLetterQueueSourceArn",
-    "MessageGroupId",
-    "MessageDeduplicationId",
-)
 GONE = frozenset({"InvalidParameterValue", "MessageNotInflight", "ReceiptHandleIsInvalid"})
 
 
@@ -105,7 +89,7 @@ class SqsQueue:
         return QueueFacts(
             url=queue_url,
             arn=found["QueueArn"],
-            fifo=_is_fifo(queue_url),
+            fifo=is_fifo(queue_url),
             retention_s=float(found["MessageRetentionPeriod"]),
             max_bytes=int(found["MaximumMessageSize"]),
             visibility_s=float(found["VisibilityTimeout"]),
@@ -119,7 +103,7 @@ class SqsQueue:
         """
         answers = self._together(
             lambda count: answer_of(partial(self._receive_some, queue_url, count, visibility_s, wait_s)),
-            _tens(max(limit, 1)),
+            counts_of_ten(max(limit, 1)),
         )
         errors = [answer for answer in answers if isinstance(answer, PortError)]
         received = tuple(message for answer in answers if not isinstance(answer, PortError) for message in answer)
@@ -137,7 +121,7 @@ class SqsQueue:
                 MessageAttributeNames=["All"],
                 MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
             )
-        return tuple(_message(received) for received in answer.get("Messages", []))
+        return tuple(message_of(received) for received in answer.get("Messages", []))
 
     def send(self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float]) -> BatchAnswer:
         """Send copies, in batches by count and by bytes.
@@ -147,44 +131,46 @@ class SqsQueue:
         takes the entries of one batch each by itself, so that a message group has one message in a batch at most, and
         none after one that failed: its order is kept.
         """
-        entries = [_entry(queue_url, i, m, s) for i, (m, s) in enumerate(zip(messages, delay_s, strict=True))]
-        batches = list(_batches(messages, in_order=_is_fifo(queue_url)))
-        if not _is_fifo(queue_url):
-            return _answered(self._together(lambda batch: self._send_batch(queue_url, entries, batch), batches))
-        result = _BatchResult()
+        entries = [entry_of(queue_url, i, m, s) for i, (m, s) in enumerate(zip(messages, delay_s, strict=True))]
+        batches = list(batches_of(messages, in_order=is_fifo(queue_url)))
+        if not is_fifo(queue_url):
+            return to_answer(self._together(lambda batch: self._send_batch(queue_url, entries, batch), batches))
+        result = BatchResult()
         for batch in batches:
             # It is unknown whether a batch whose answer was lost was sent, so everything behind it waits.
-            going = [] if result.lost else _without_held_back(batch, messages, result.failed)
-            result.failed |= dict.fromkeys((i for i in batch if i not in going and i not in result.failed), HELD_BACK)
+            going = [] if result.lost else without_blocked(batch, messages, result.failed)
+            result.failed |= dict.fromkeys(
+                (i for i in batch if i not in going and i not in result.failed), EARLIER_FAILED
+            )
             if going:
                 result.add(self._send_batch(queue_url, entries, going))
-        return _answered([result])
+        return to_answer([result])
 
-    def _send_batch(self, queue_url: str, entries: Sequence[Any], batch: Sequence[int]) -> "_BatchResult":
+    def _send_batch(self, queue_url: str, entries: Sequence[Any], batch: Sequence[int]) -> BatchResult:
         try:
             with asking(_thing(queue_url)):
                 answer = self._clients.sqs_once.send_message_batch(
                     QueueUrl=queue_url, Entries=[entries[index] for index in batch]
                 )
         except LostAnswerError as error:
-            return _BatchResult(lost=[error])
+            return BatchResult(lost=[error])
         except RefusedError as error:
             if len(batch) == 1:
-                return _BatchResult(failed={batch[0]: str(error)}, refused={batch[0]})
-            result = _BatchResult()  # refused as a whole, for one of them: find out which
+                return BatchResult(failed={batch[0]: str(error)}, refused={batch[0]})
+            result = BatchResult()  # refused as a whole, for one of them: find out which
             for index in batch:
                 result.add(self._send_batch(queue_url, entries, [index]))
             return result
         except PortError as error:
-            return _BatchResult(failed=dict.fromkeys(batch, str(error)), errors=[error])
-        return _read_answer(answer)
+            return BatchResult(failed=dict.fromkeys(batch, str(error)), errors=[error])
+        return read_answer(answer)
 
     def delete(self, queue_url: str, receipts: Sequence[str]) -> BatchAnswer:
         """Delete received messages; repeating it is harmless."""
-        batches = [range(start, min(start + MAX_BATCH, len(receipts))) for start in range(0, len(receipts), MAX_BATCH)]
-        return _answered(self._together(lambda batch: self._delete_batch(queue_url, receipts, batch), batches))
+        batches = tens_of(len(receipts))
+        return to_answer(self._together(lambda batch: self._delete_batch(queue_url, receipts, batch), batches))
 
-    def _delete_batch(self, queue_url: str, receipts: Sequence[str], batch: Sequence[int]) -> "_BatchResult":
+    def _delete_batch(self, queue_url: str, receipts: Sequence[str], batch: Sequence[int]) -> BatchResult:
         try:
             with asking(_thing(queue_url)):
                 answer = self._clients.sqs.delete_message_batch(
@@ -192,8 +178,8 @@ class SqsQueue:
                     Entries=[{"Id": str(index), "ReceiptHandle": receipts[index]} for index in batch],
                 )
         except PortError as error:
-            return _BatchResult(failed=dict.fromkeys(batch, str(error)), errors=[error])
-        return _read_answer(answer)
+            return BatchResult(failed=dict.fromkeys(batch, str(error)), errors=[error])
+        return read_answer(answer)
 
     def _together[Given, Result](self, call: Callable[[Given], Result], given: Sequence[Given]) -> list[Result]:
         """The results of calls, some of which are under way at once."""
@@ -260,12 +246,10 @@ class SqsQueue:
         https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html
         """
         timeout_s = _visibility(queue_url, seconds)
-        batches = [range(start, min(start + MAX_BATCH, len(receipts))) for start in range(0, len(receipts), MAX_BATCH)]
-        return _answered(self._together(lambda batch: self._hold_batch(queue_url, receipts, batch, timeout_s), batches))
+        batches = tens_of(len(receipts))
+        return to_answer(self._together(lambda batch: self._hold_batch(queue_url, receipts, batch, timeout_s), batches))
 
-    def _hold_batch(
-        self, queue_url: str, receipts: Sequence[str], batch: Sequence[int], timeout_s: int
-    ) -> "_BatchResult":
+    def _hold_batch(self, queue_url: str, receipts: Sequence[str], batch: Sequence[int], timeout_s: int) -> BatchResult:
         try:
             with asking(_thing(queue_url)):
                 answer = self._clients.sqs.change_message_visibility_batch(
@@ -276,8 +260,8 @@ class SqsQueue:
                     ],
                 )
         except PortError as error:
-            return _BatchResult(failed=dict.fromkeys(batch, str(error)), errors=[error])
-        return _read_answer(answer)
+            return BatchResult(failed=dict.fromkeys(batch, str(error)), errors=[error])
+        return read_answer(answer)
 
     # ----------------------------------------------------------------- move tasks
 
@@ -326,117 +310,8 @@ def _thing(queue_url: str) -> Thing:
     return Thing("sqs", f"queue {queue_url}", "create it, or correct the fleet's document")
 
 
-def _is_fifo(queue_url: str) -> bool:
-    return queue_url.endswith(".fifo")
-
-
 def _visibility(queue_url: str, seconds: float) -> int:
     """Whole seconds, as SQS takes them; never shorter than asked for."""
     if not 0 <= seconds <= MAX_VISIBILITY_S:
         raise RefusedError(f"queue {queue_url}: a visibility timeout is 0 to {MAX_VISIBILITY_S} s, not {seconds:g}")
     return math.ceil(seconds)
-
-
-def _batches(messages: Sequence[Message], *, in_order: bool) -> Iterator[list[int]]:
-    """Indexes in order, at most ten a batch and at most its bytes; a message too large for any goes alone.
-
-    In order: no two of one message group in one batch.
-    """
-    batch: list[int] = []
-    batch_bytes = 0
-    groups: set[str | None] = set()
-    for index, message in enumerate(messages):
-        size = message.size_bytes
-        full = len(batch) == MAX_BATCH or batch_bytes + size > MAX_BATCH_BYTES
-        if batch and (full or (in_order and message.message_group in groups)):
-            yield batch
-            batch, batch_bytes, groups = [], 0, set()
-        batch.append(index)
-        batch_bytes += size
-        groups.add(message.message_group)
-    if batch:
-        yield batch
-
-
-def _without_held_back(batch: list[int], messages: Sequence[Message], failed: dict[int, str]) -> list[int]:
-    """The batch without those whose message group has one that failed: they are entered as failed, too."""
-    groups = {messages[index].message_group for index in failed} - {None}
-    for index in batch:
-        if messages[index].message_group in groups:
-            failed[index] = HELD_BACK
-    return [index for index in batch if index not in failed]
-
-
-def _entry(queue_url: str, index: int, message: Message, delay_s: float) -> "SendMessageBatchRequestEntryTypeDef":
-    entry: SendMessageBatchRequestEntryTypeDef = {"Id": str(index), "MessageBody": message.body}
-    if message.attributes:
-        entry["MessageAttributes"] = {name: _attribute(value) for name, value in message.attributes}
-    if message.message_group is not None:  # on a standard queue: the tenant of fair queueing
-        entry["MessageGroupId"] = message.message_group
-    if _is_fifo(queue_url):
-        entry["MessageDeduplicationId"] = hashlib.sha256(f"sluice {message.id}".encode()).hexdigest()
-    else:
-        entry["DelaySeconds"] = math.ceil(delay_s)
-    return entry
-
-
-def _attribute(value: Attribute) -> "MessageAttributeValueTypeDef":
-    if value.binary is not None:
-        return {"DataType": value.type, "BinaryValue": value.binary}
-    return {"DataType": value.type, "StringValue": value.text or ""}
-
-
-def _message(received: "MessageTypeDef") -> Message:
-    system: dict[str, str] = dict(received.get("Attributes", {}))  # type: ignore[arg-type]
-    attributes = {
-        name: Attribute(value["DataType"], value.get("StringValue"), value.get("BinaryValue"))
-        for name, value in received.get("MessageAttributes", {}).items()
-    }
-    return Message.received(received["MessageId"], received["Body"], received["ReceiptHandle"], attributes, system)
-
-
-@dataclass(slots=True)
-class _BatchResult:
-    """The results of the calls for one batch, entry by entry, and the calls whose answer was lost."""
-
-    done: set[int] = field(default_factory=set)
-    failed: dict[int, str] = field(default_factory=dict)
-    refused: set[int] = field(default_factory=set)
-    errors: list[PortError] = field(default_factory=list)  # of calls that surely did nothing
-    lost: list[LostAnswerError] = field(default_factory=list)
-
-    def add(self, other: "_BatchResult") -> None:
-        """Add the results of another call."""
-        self.done |= other.done
-        self.failed |= other.failed
-        self.refused |= other.refused
-        self.errors += other.errors
-        self.lost += other.lost
-
-
-def _answered(every: Sequence[_BatchResult]) -> BatchAnswer:
-    """One answer from several results. An error is raised only if no call had a result."""
-    result = _BatchResult()
-    for one in every:
-        result.add(one)
-    if result.lost and not result.done and not result.failed:
-        raise result.lost[0]
-    if result.errors and not result.done and not result.refused and not result.lost:
-        raise result.errors[0]
-    return BatchAnswer(frozenset(result.done), result.failed, frozenset(result.refused))
-
-
-def _read_answer(answer: Any) -> _BatchResult:
-    """A batch's answer, entry by entry."""
-    result = _BatchResult({int(entry["Id"]) for entry in answer.get("Successful", [])})
-    for entry in answer.get("Failed", []):
-        index = int(entry["Id"])
-        result.failed[index] = f"{entry.get('Code', 'no code')}: {entry.get('Message', 'no message')}"
-        if entry.get("SenderFault") and is_final(entry.get("Code", "")):
-            result.refused.add(index)
-    return result
-
-
-def _tens(count: int) -> list[int]:
-    """A number of messages in requests of ten."""
-    return [min(MAX_BATCH, count - start) for start in range(0, count, MAX_BATCH)]

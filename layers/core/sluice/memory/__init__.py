@@ -6,7 +6,8 @@ from sluice.config.fleet import Fleet
 from sluice.memory.clock import Clock
 from sluice.memory.edges import Command, MemoryArchive, MemoryFleets, MemoryInstances, MemorySignals
 from sluice.memory.faults import Call, Crash, Decide, Fault, When, at_call, faulty, faulty_ports
-from sluice.memory.group import Change, Hook, MemoryGroup, Transition
+from sluice.memory.group import MemoryGroup
+from sluice.memory.group_state import Change, Hook, Transition
 from sluice.memory.ledger import memory_ledger
 from sluice.memory.queue import MemoryQueue, queue_url
 from sluice.model.frozen import dataclass

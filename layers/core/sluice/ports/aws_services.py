@@ -110,7 +110,8 @@ class QueueFacts:
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
 MOVE_MAX_PER_S = 500
 
-HELD_BACK = "not sent: one before it in its message group failed"
+# The reason of a message that was not sent, since an earlier one of its message group failed.
+EARLIER_FAILED = "not sent: an earlier message of its message group failed"
 
 
 @dataclass(frozen=True, slots=True)

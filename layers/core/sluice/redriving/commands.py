@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.frozen import dataclass, replace
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import JobState, RedriveJob
+from sluice.model.redriving import JobPacing, JobState, RedriveJob
 from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.dead_letters import LetterOutcome
 from sluice.redriving.failure_groups import queue_name, source_of
@@ -69,8 +69,7 @@ class OperatorCommands:
             requested_at=now,
             requested_by=request.requested_by or by,
             updated_at=now,
-            rate_per_s=rate_per_s,
-            again=request.again,
+            pacing=JobPacing(rate_per_s),
         )
         job = create_job(self.at.ports, fleet, request.selection, asked_for, to)
         self.at.log.info("a redrive was asked for", fleet=fleet.name, job=job.id, requested_by=job.requested_by)

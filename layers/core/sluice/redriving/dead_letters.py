@@ -186,7 +186,7 @@ class DeadLetterProcessor:
 
         # What waits for a paused queue is looked at again and again, and counted once.
         before = self.ports.ledger.jobs.job(self.fleet.name, job_id) if self.paused else None
-        if before is not None and group_id in before.stopped_groups:
+        if before is not None and group_id in before.progress.stopped_groups:
             return
         update_job(self.ports, self.fleet.name, job_id, noted)
         self.ports.ledger.failure_groups.note_returned(self.fleet.name, group_id, job_id)

@@ -14,7 +14,16 @@ from collections.abc import Callable
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import JobAction, JobPhase, JobState, Message, QuarantineEntry, RedriveJob
+from sluice.model.redriving import (
+    JobAction,
+    JobPhase,
+    JobProgress,
+    JobState,
+    Message,
+    QuarantineEntry,
+    RedriveJob,
+    Selection,
+)
 from sluice.ports.aws_services import archive_key
 from sluice.ports.errors import RefusedError
 from sluice.ports.ledger import RedriverLedger
@@ -99,10 +108,8 @@ class Editor:
                 requested_at=now,
                 requested_by=by,
                 updated_at=now,
-                message_id=entry.message_id,
-                phase=JobPhase.RAMP,
-                selected_count=1,
-                sent_count=1,
+                selection=Selection(message_id=entry.message_id),
+                progress=JobProgress(JobPhase.RAMP, selected_count=1, sent_count=1),
                 note=f"Sent with another body. The original is kept in the archive under {entry.key}.{more}",
                 actions=(JobAction(now, by, "sent it with another body"),),
             )

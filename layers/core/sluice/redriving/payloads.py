@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import Attribute, Message
+from sluice.model.redriving import Attribute, Message, Selection
 from sluice.redriving.failure_groups import queue_name
-from sluice.redriving.jobs.lifecycle import Selection
 from sluice.redriving.peek import PEEK_MAX
 
 
@@ -103,6 +102,7 @@ class RedriveRequest(_Request):
             attribute=None if self.attribute is None else (self.attribute.name, self.attribute.value),
             from_dead_letters=self.origin == "dead-letter-queue",
             queue=None if self.queue is None else queue_name(self.queue),
+            again=self.again,
         )
 
 

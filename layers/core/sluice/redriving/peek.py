@@ -102,7 +102,7 @@ def _check(ports: Ports[RedriverLedger], fleet: Fleet, dead: QueueFacts) -> None
             " towards its maxReceiveCount; put the dead letters into quarantine instead, and choose there"
         )
     for job in ports.ledger.jobs.jobs(fleet.name):
-        if job.from_dead_letters and job.state in ACTIVE_STATES:
+        if job.selection.from_dead_letters and job.state in ACTIVE_STATES:
             raise PayloadError(
                 f"fleet: job {job.id} takes from the dead-letter queue of {fleet.name}, and would take what is looked"
                 " at for gone; wait for it, or stop it"

@@ -89,7 +89,7 @@ class RetentionGuard:
 
     def _is_redriven(self) -> bool:
         jobs = self.ports.ledger.jobs.jobs(self.fleet.name)
-        return any(job.from_dead_letters and job.state in ACTIVE_STATES for job in jobs)
+        return any(job.selection.from_dead_letters and job.state in ACTIVE_STATES for job in jobs)
 
     def _receive(self, limit: int) -> list[Message]:
         received: list[Message] = []

@@ -15,7 +15,7 @@ One partition a fleet, pk `fleet#<name>`; sk says what a record is:
 | `quarantine#<at ms>#<message id>` | the same, in the order of time | |
 | `quarantine-of#<group>#<at ms>#<message id>` | the same, in the order of time within a failure group | |
 | `hold#<message group>` | a FIFO message group with quarantined messages: failure_group, count | |
-| `retries#<consignment>` | a mark for each of many: `data` {claimed, sent}, claimed_at, until_at | 14 days |
+| `retries#<batch claim>` | a mark for each of many: `data` {claimed, sent}, claimed_at, until_at | 14 days |
 | `retry#<message id>` | the mark that a message is being sent again, or was: claimed_at, until_at, sent_at | 14 days |
 | `cause#<message id>` | why a message failed, as its consumer reported by event | 14 days |
 | `attempts#<message key>` | redrives of a message that cannot carry the count itself | 14 days |

@@ -39,9 +39,9 @@ class DynamoSendClaims:
             claims[message_id] = (_mark_of(mark, now) if mark else None) or Claim.BUSY
         granted = [message_id for message_id in wanted if claims[message_id] is Claim.GRANTED]
         if granted:
-            # After our marks are written: who consigns one of these at this moment sees them, or is seen here.
-            batch_claim = _strongest(_new_batch_claim(self._consignments(fleet), set(granted), now))
-            against = {m: claim for m, claim in batch_claim.items() if not (again and claim is Claim.DOUBTFUL)}
+            # Read after our marks are written: whoever claims a batch with one of these now sees the marks, or is seen.
+            in_batches = _strongest(_claims_in_batches(self._batch_claims(fleet), set(granted), now))
+            against = {m: claim for m, claim in in_batches.items() if not (again and claim is Claim.DOUBTFUL)}
             self.release_sends(fleet, list(against))
             claims |= against
         return claims
@@ -73,30 +73,30 @@ class DynamoSendClaims:
         """How the sending of messages stands."""
         return self._marks(fleet, message_ids, now)
 
-    def claim_batch(self, consignment: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
+    def claim_batch(self, batch: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
         """Claim the sending of messages under one name: write the record, then see who else claims any of them."""
-        assert len(consignment.claimed) <= BATCH_CLAIM_MAX
-        self.record_batch_claim(consignment)
-        now = consignment.claimed_at
-        marks = self._marks(consignment.fleet, consignment.claimed, now, besides=consignment.name)
+        assert len(batch.claimed) <= BATCH_CLAIM_MAX
+        self.record_batch_claim(batch)
+        now = batch.claimed_at
+        marks = self._marks(batch.fleet, batch.claimed, now, besides=batch.name)
         claims: dict[str, Claim] = {}
-        for message_id in consignment.claimed:
+        for message_id in batch.claimed:
             claim = marks.get(message_id)
             free = claim is None or (again and claim is Claim.DOUBTFUL)
             claims[message_id] = Claim.GRANTED if free or claim is None else claim
         return claims
 
-    def record_batch_claim(self, consignment: BatchClaimRecord) -> None:
-        """Write how a consignment stands, or forget it."""
-        record = key(consignment.fleet, f"retries#{consignment.name}")
-        if not consignment.claimed and not consignment.sent:
+    def record_batch_claim(self, batch: BatchClaimRecord) -> None:
+        """Write what a batch claim still claims and what it sent; one that names nothing is deleted."""
+        record = key(batch.fleet, f"retries#{batch.name}")
+        if not batch.claimed and not batch.sent:
             self._table.delete(record)
             return
         figures: dict[str, Value] = {
-            "data": CLAIMED_BATCH.to_text(ClaimedBatch(consignment.claimed, consignment.sent)),
-            "claimed_at": consignment.claimed_at,
-            "until_at": consignment.until,
-            "ttl": ttl(consignment.claimed_at + SEND_CLAIM_KEPT_S),
+            "data": CLAIMED_BATCH.to_text(ClaimedBatch(batch.claimed, batch.sent)),
+            "claimed_at": batch.claimed_at,
+            "until_at": batch.until,
+            "ttl": ttl(batch.claimed_at + SEND_CLAIM_KEPT_S),
         }
         self._table.put(record | typed_all(figures))
 
@@ -117,32 +117,32 @@ class DynamoSendClaims:
         }
         return self._table.putting(mark | typed_all(marks), free, {":now": now, ":claimant": claimant})
 
-    def _consignments(self, fleet: str) -> Iterator[Item]:
+    def _batch_claims(self, fleet: str) -> Iterator[Item]:
         return self._table.query(partition(fleet), "retries#", f"retries#{PAST_ALL}")
 
     def _get_marks(self, fleet: str, message_ids: Sequence[str]) -> list[Item | None]:
         return self._table.get_all([key(fleet, mark_sk(message_id)) for message_id in message_ids])
 
     def _marks(self, fleet: str, message_ids: Sequence[str], now: float, besides: str = "") -> dict[str, Claim]:
-        """The strongest that marks and consignments, besides one, say of messages.
+        """The strongest claim on each message by marks and by batch claims, except for one batch.
 
         One query tells of all where there are few marks, as where messages are redriven from their dead-letter queue;
         where there are many, each message's own is asked for.
         """
         wanted = list(dict.fromkeys(message_ids))
         own = f"retries#{besides}"
-        consignments: list[Item] = []
+        batches: list[Item] = []
         marks: list[Item] = []
         items = self._table.query(partition(fleet), "retries#", f"retry#{PAST_ALL}", page=MARKS_LOOKED_AT)
         for item in items:
             if text(item, "sk").startswith("retries#"):
-                consignments += [item] if text(item, "sk") != own else []
+                batches += [item] if text(item, "sk") != own else []
             elif len(marks) == MARKS_LOOKED_AT:
                 marks = [mark for mark in self._get_marks(fleet, wanted) if mark]
                 break
             else:
                 marks.append(item)
-        found = _new_batch_claim(consignments, set(wanted), now)
+        found = _claims_in_batches(batches, set(wanted), now)
         for mark in marks:
             message_id = text(mark, "sk").removeprefix("retry#")
             if message_id in found and (claim := _mark_of(mark, now)):
@@ -160,10 +160,10 @@ def _mark_of(mark: Item, now: float) -> Claim | None:
     return Claim.BUSY if number(mark, "until_at") > now else Claim.DOUBTFUL
 
 
-def _new_batch_claim(consignments: Iterable[Item], message_ids: set[str], now: float) -> dict[str, set[Claim]]:
-    """What consignments say of each of these messages."""
+def _claims_in_batches(batches: Iterable[Item], message_ids: set[str], now: float) -> dict[str, set[Claim]]:
+    """What batch claims say of each of these messages."""
     found: dict[str, set[Claim]] = {message_id: set() for message_id in message_ids}
-    for item in consignments:
+    for item in batches:
         if number(item, "ttl") <= now:
             continue
         batch = existing(CLAIMED_BATCH, item)

@@ -17,11 +17,11 @@ class _Mark:
 
 
 class MemorySendClaims:
-    """The SendClaims port: marks by fleet and message id, consignments by fleet and name."""
+    """The SendClaims port: marks by fleet and message id, batch claims by fleet and name."""
 
     def __init__(self) -> None:
         self._marks: dict[tuple[str, str], _Mark] = {}
-        self._consignments: dict[tuple[str, str], BatchClaimRecord] = {}
+        self._batch_claims: dict[tuple[str, str], BatchClaimRecord] = {}
 
     def claim_sends(
         self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
@@ -50,23 +50,21 @@ class MemorySendClaims:
         found = {message_id: self._stands(fleet, message_id, now) for message_id in message_ids}
         return {message_id: claim for message_id, claim in found.items() if claim is not None}
 
-    def claim_batch(self, consignment: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
+    def claim_batch(self, batch: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
         """Claim the sending of messages under one name."""
         claims = {
-            message_id: self._claim(
-                consignment.fleet, message_id, consignment.claimed_at, again=again, own=consignment.name
-            )
-            for message_id in consignment.claimed
+            message_id: self._claim(batch.fleet, message_id, batch.claimed_at, again=again, own=batch.name)
+            for message_id in batch.claimed
         }
-        self.record_batch_claim(consignment)
+        self.record_batch_claim(batch)
         return claims
 
-    def record_batch_claim(self, consignment: BatchClaimRecord) -> None:
-        """Write how a consignment stands, or forget it."""
-        if consignment.claimed or consignment.sent:
-            self._consignments[consignment.fleet, consignment.name] = consignment
+    def record_batch_claim(self, batch: BatchClaimRecord) -> None:
+        """Write what a batch claim still claims and what it sent; one that names nothing is deleted."""
+        if batch.claimed or batch.sent:
+            self._batch_claims[batch.fleet, batch.name] = batch
         else:
-            self._consignments.pop((consignment.fleet, consignment.name), None)
+            self._batch_claims.pop((batch.fleet, batch.name), None)
 
     def is_sent(self, fleet: str, message_id: str, now: float) -> bool:
         """Whether a message's own mark says that it was sent."""
@@ -82,11 +80,11 @@ class MemorySendClaims:
         return Claim.GRANTED if claim is None or (again and claim is Claim.DOUBTFUL) else claim
 
     def _stands(self, fleet: str, message_id: str, now: float, own: str = "") -> Claim | None:
-        """The strongest that a mark or a consignment, other than `own`, says of a message."""
+        """The strongest that a mark or a batch claim, other than `own`, says of a message."""
         found: set[Claim] = set()
         if mark := self._mark(fleet, message_id, now):
             found.add(Claim.SENT if mark.sent else Claim.BUSY if mark.until > now else Claim.DOUBTFUL)
-        for (owner, name), there in self._consignments.items():
+        for (owner, name), there in self._batch_claims.items():
             if owner != fleet or name == own or there.claimed_at + SEND_CLAIM_KEPT_S <= now:
                 continue
             if message_id in there.sent:

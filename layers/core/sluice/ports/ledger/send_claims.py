@@ -1,10 +1,10 @@
 """Send claims: a message is sent again by one invocation at a time, and what was sent is remembered.
 
 A claim is written before a message is sent, and confirmed after. It is either a mark of its own for each message, or
-one record that claims many (a consignment), for a caller that holds the messages hidden in their queue, so that hardly
+one record that claims many (a batch claim), for a caller that holds the messages hidden in their queue, so that hardly
 anyone else can have received them. Both are kept for SEND_CLAIM_KEPT_S after the claim.
 
-A consignment is written before the marks are read, and marks are written before the consignments are read: of two that
+A batch claim is written before the marks are read, and marks are written before the batch claims are read: of two that
 claim one message at the same moment, at least one sees the other.
 """
 
@@ -53,12 +53,12 @@ class SendClaims(Protocol):
         """How messages stand (BUSY, SENT or DOUBTFUL), without claiming them; those without a mark are left out."""
         ...
 
-    def claim_batch(self, consignment: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
-        """Claim what a consignment names, at most BATCH_CLAIM_MAX messages; answers as `claim_sends` does."""
+    def claim_batch(self, batch: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
+        """Claim what a batch claim names, at most BATCH_CLAIM_MAX messages; answers as `claim_sends` does."""
         ...
 
-    def record_batch_claim(self, consignment: BatchClaimRecord) -> None:
-        """Write what a consignment still claims and what it sent.
+    def record_batch_claim(self, batch: BatchClaimRecord) -> None:
+        """Write what a batch claim still claims and what it sent.
 
         What it names no longer is released; one that names nothing is removed.
         """

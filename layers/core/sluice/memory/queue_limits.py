@@ -1,0 +1,42 @@
+"""SQS's quotas, and what it refuses.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+"""
+
+from sluice.model.redriving import Message
+from sluice.ports.aws_services import QueueFacts
+from sluice.ports.errors import RefusedError
+
+MAX_ATTRIBUTES = 10
+MAX_BYTES = 1_048_576
+MAX_DELAY_S = 900.0
+MAX_VISIBILITY_S = 43_200.0
+MAX_IN_FLIGHT = 120_000
+
+
+def check_visibility(seconds: float) -> None:
+    """Refuse a visibility timeout that SQS refuses."""
+    if not 0 <= seconds <= MAX_VISIBILITY_S:
+        raise RefusedError(
+            f"InvalidParameterValue: a visibility timeout is 0 to {MAX_VISIBILITY_S:g} s, not {seconds:g}"
+        )
+
+
+def fault_of(facts: QueueFacts, message: Message, wait_s: float) -> str | None:
+    """Why SQS refuses a message, as it says it; None if it accepts it."""
+    size, count = message.size_bytes, len(message.attributes)
+    faults = (
+        (not message.body, "MissingParameter: a message must have a body"),
+        (size > facts.max_bytes, f"InvalidParameterValue: a message has at most {facts.max_bytes} bytes, not {size}"),
+        (
+            count > MAX_ATTRIBUTES,
+            f"InvalidParameterValue: a message has at most {MAX_ATTRIBUTES} attributes, not {count}",
+        ),
+        (not 0 <= wait_s <= MAX_DELAY_S, f"InvalidParameterValue: a delay is 0 to {MAX_DELAY_S:g} s, not {wait_s:g}"),
+        (facts.fifo and message.message_group is None, "MissingParameter: a FIFO queue asks for a message group"),
+        (
+            facts.fifo and message.deduplication is None,
+            "InvalidParameterValue: a FIFO queue asks for a deduplication id",
+        ),
+    )
+    return next((text for wrong, text in faults if wrong), None)
