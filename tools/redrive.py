@@ -23,14 +23,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from sluice.wording import count as counted
-from sluice.wording import duration
-
 DEFAULT_FUNCTION = "sluice-operator"
 # The function answers a request within ten seconds, and Lambda ends it after thirty.
 READ_TIMEOUT_S = 40
 SAMPLE_SHOWN = 60  # characters of a body, in a table's row
-WATCH_S = 2.0  # between two questions about a job
+WATCH_S = 2.0  # between two looks at a job
 
 type Invoke = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 
@@ -111,16 +108,16 @@ def redrive(
         pause: Pause the job of this id instead.
         resume: Resume the job of this id instead.
         mute: Mute the failure group of this id instead, until it is seen again.
-        restore: Quarantine again the message that the archive last kept under this key instead.
+        restore: Quarantine anew what the archive last kept under this key instead.
         edit: Send the message of this id back with the body in --body instead, where the fleet allows it.
         body: The file with that body.
         quarantine: In redrive mode manual, put what is in the dead-letter queue into quarantine instead.
-        peek: In redrive mode manual, show some dead letters instead, and leave them in their queue.
+        peek: In redrive mode manual, look at some of what is in the dead-letter queue instead, and leave it there.
         dry_run: Say what would be sent, and send nothing.
-        rate: How many messages a second at most; by default the fleet's own rate.
+        rate: At most so many messages a second; by default the fleet's own rate.
         again: Send even what may have been sent before, where an answer was lost.
         from_dead_letter_queue: With --all and redrive mode manual: from the dead-letter queue itself.
-        watch: Show how far the job is until it is over. Ctrl-C ends the display, not the job.
+        watch: Stay until the job is over, and show how far it is. To leave does not stop it.
         function: The operator function's name or ARN; by default SLUICE_OPERATOR_FUNCTION, else sluice-operator.
         json_: Print the answer as it is.
     """
@@ -213,10 +210,10 @@ def follow(
             if job["state"] not in {"running", "paused"}:
                 break
             time.sleep(pause_s)
-            current = ask({"status": {"fleet": job["fleet"], "job_id": job["id"]}})
-            if "job" not in current:
-                return current
-            answer = current
+            looked = ask({"status": {"fleet": job["fleet"], "job_id": job["id"]}})
+            if "job" not in looked:
+                return looked
+            answer = looked
     return answer
 
 
@@ -245,19 +242,19 @@ def _dry_run(answer: Mapping[str, Any]) -> list[Table | Text]:
             _time(group["first_seen_at"]),
             _time(group["last_seen_at"]),
         )
-    summary = (
-        f"Dry run: {counted(count, 'message')} of fleet {answer['fleet']}'s {answer['from']} would be sent, at most"
-        f" {rate_per_s:g} a second (for {duration(count / rate_per_s)} or longer), {answer['canary_count']} of each"
+    text = (
+        f"Dry run: {count} messages of fleet {answer['fleet']}'s {answer['from']} would be sent, at most"
+        f" {rate_per_s:g} a second ({count / rate_per_s:.0f} s at the least), {answer['canary_count']} of each"
         " failure group first. Nothing was sent."
     )
     if behind_count := answer.get("behind_count"):
-        summary += (
+        text += (
             f" {behind_count} more match, but stand behind messages of their message group that do not:"
             " they stay, to keep the order."
         )
     if paused := answer.get("paused_queues"):
-        summary += f" Paused: {', '.join(paused)}. What would be sent there waits until it is not."
-    return [table, _plain(summary)] if answer["groups"] else [_plain(summary)]
+        text += f" Paused: {', '.join(paused)}. What would be sent there waits until it is not."
+    return [table, _plain(text)] if answer["groups"] else [_plain(text)]
 
 
 def _peek(answer: Mapping[str, Any]) -> list[Table | Text]:
@@ -271,28 +268,28 @@ def _peek(answer: Mapping[str, Any]) -> list[Table | Text]:
             "" if left_s is None else f"{left_s / 3_600:.1f}",
             _plain(message["sample"][:SAMPLE_SHOWN]),
         )
-    summary = Text(f"{counted(answer['looked_at_count'], 'dead letter')} shown. {answer['note']}")
-    return [table, summary] if answer["messages"] else [summary]
+    text = Text(f"{answer['looked_at_count']} dead letters were read. {answer['note']}")
+    return [table, text] if answer["messages"] else [text]
 
 
 def _job(job: Mapping[str, Any]) -> list[Table | Text]:
     table = Table("job", "state", "selected", "sent", "failed", "in doubt", "came back")
     names = ("id", "state", "selected_count", "sent_count", "failed_count", "doubtful_count", "returned_count")
     table.add_row(*(_plain(str(job[name])) for name in names))
-    lines: list[Table | Text] = [table]
+    parts: list[Table | Text] = [table]
     if job["note"]:
-        lines.append(_plain(job["note"]))
+        parts.append(_plain(job["note"]))
     if job["state"] == "running":
         fleet, job_id = job["fleet"], job["id"]
-        lines.append(
+        parts.append(
             Text(
-                "The job continues by itself. To follow it, add --watch to the request. To stop it:"
+                "It continues by itself each minute. To watch it, add --watch to the command. To stop it:"
                 f" sluice redrive --fleet {fleet} --stop {job_id}"
             )
         )
     if job["state"] == "paused":
-        lines.append(Text(f"To resume it: sluice redrive --fleet {job['fleet']} --resume {job['id']}"))
-    return lines
+        parts.append(Text(f"To resume it: sluice redrive --fleet {job['fleet']} --resume {job['id']}"))
+    return parts
 
 
 def _plain(text: str) -> Text:

@@ -76,7 +76,7 @@ def outcome(of: Decision, status: OutcomeStatus | None = None, answer: str = "")
     """What came of a decision: applied where there was something to do."""
     if status is None:
         status = OutcomeStatus.UNCHANGED if of.action is Action.HOLD else OutcomeStatus.APPLIED
-    return Outcome(of.id, of.at + 0.3, status, answer)
+    return Outcome(of.at + 0.3, status, answer)
 
 
 @dataclass
@@ -306,7 +306,7 @@ def harmed(text: str, now: float = NOW) -> View:
     return view(
         now,
         decisions=(
-            (replace(bad, figures=bad_figures), Outcome(bad.id, now, OutcomeStatus.FAILED, text)),
+            (replace(bad, figures=bad_figures), Outcome(now, OutcomeStatus.FAILED, text)),
             (held, outcome(held)),
         ),
         failure_groups=(FailureGroup("orders", text or "none", text, 3, 4, now - 60, now - 5, text),),

@@ -1,6 +1,6 @@
-"""Operators' requests about dead letters: each is read, carried out, logged, and answered as JSON.
+"""Operators' requests about dead letters: each request is read, carried out, logged, and answered as JSON.
 
-A mistake in a request raises a PayloadError that names the field and says what it may be.
+A mistake in a request raises a PayloadError that names the field and what it may be.
 """
 
 from collections.abc import Sequence

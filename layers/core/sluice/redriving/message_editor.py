@@ -1,4 +1,4 @@
-"""Sends one quarantined message back with another body, or quarantines again one that was sent and removed.
+"""At an operator's request, one quarantined message is sent back with another body, or a deleted one is restored.
 
 Editing is off unless the fleet's policy says `edits`. The original stays in the archive, where it was; the index
 forgets it once the edited copy is surely sent (`sender`), and the job on record says who did it, and where the

@@ -1,10 +1,10 @@
-"""Shows some dead letters of a queue in manual mode, and leaves them there.
+"""Some dead letters are viewed in their queue at an operator's request (manual mode), and given back at once.
 
 SQS shows no message without receiving it. So some are received, hidden for some seconds, judged by what was asked for,
 and given back at once; what cannot be given back reappears by itself. What it costs: each message's receive count is
 one higher, which means nothing in a dead-letter queue, unless that has one of its own (then none is received); and
 SQS's own redrive passes by what is hidden at that moment. It is what the SQS console's *Poll for messages* does. SQS
-gives in no order, so that a peek shows some of a long queue: to choose among all, put them into quarantine.
+gives in no order, so that a peek shows some of a long queue. To choose among all, quarantine them.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Peek:
-    """What a peek found."""
+    """The dead letters that a peek found."""
 
     waiting_count: int | None  # in the queue, as SQS estimates it
     looked_at_count: int

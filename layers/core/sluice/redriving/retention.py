@@ -1,8 +1,8 @@
-"""Guards dead letters that wait for an operator (manual mode): each is quarantined before SQS deletes it.
+"""Dead letters that wait for an operator (manual mode): how long each has left, and quarantine before SQS deletes it.
 
 A dead letter on a standard queue keeps the time of its first sending, and its retention runs from there, while
-CloudWatch's age of the oldest message begins anew with the move: only the messages themselves show it. So they are
-checked now and then: received, hidden for some seconds, and left where they are, but for those near their end, which go
+CloudWatch's age of the oldest message counts from the move. Only the messages themselves have the first time, so they
+are read now and then: received, hidden for some seconds, and left where they are, but those near their end go
 into quarantine (stored, indexed, and only then deleted). FIFO queues give a moved message a new time.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
 
@@ -25,7 +25,7 @@ from sluice.redriving.verdict import left_s, margin_s
 
 CHECK_EVERY_S = 600.0  # unless the margin is not much longer than that
 CHECKED_MAX = 400  # in one go: about a second's calls
-# Long enough for all that is checked in one go, short enough for an operator at the queue not to miss them.
+# Long enough to read all of them in one check, and short enough that an operator who polls the queue still sees them.
 HIDDEN_S = 20.0
 
 
@@ -77,13 +77,13 @@ class RetentionGuard:
         )
 
     def quarantine_all(self, until: float, by: str) -> tuple[DeadLetterResult, ...]:
-        """Quarantine dead letters, until there are none or until a time; what became of each."""
+        """Quarantine dead letters for an operator, until there are none or the time is over; the results."""
         done: list[DeadLetterResult] = []
         while self.now() < until:
             received = receive_many(self.ports.queue, self.dead.url, RECEIVED_AT_ONCE, HIDDEN_S)
             if not received:
                 break
-            done += self._quarantine(received, f"Quarantined by {by}.")
+            done += self._quarantine(received, f"Quarantined at the request of {by}.")
         return tuple(done)
 
     def _is_redriven(self) -> bool:

@@ -62,7 +62,7 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What became of one message, and why."""
+    """What became of a message, and why."""
 
     outcome: SendOutcome
     reason: str = ""
@@ -99,7 +99,7 @@ class MessageClaims:
     fleet: str
     until: float
     now: Callable[[], float]
-    again: bool = False  # claim even what may have been sent before, since an operator said so
+    again: bool = False  # claim even what may have been sent before, as an operator asked
 
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Write the marks that can be."""
@@ -187,11 +187,11 @@ class Sender:
     def send(
         self, to_send: Sequence[OutgoingMessage], *, again: bool = False, claims: Claims | None = None
     ) -> tuple[SendResult, ...]:
-        """Claim, send and record the results; what became of each message. Never raises a PortError.
+        """Claim, send and record; the result of each message. Never raises a PortError.
 
         Args:
             to_send: the messages, on FIFO queues in order.
-            again: send even what may have been sent before, since an operator said so.
+            again: send even what may have been sent before, as an operator asked.
             claims: how they are claimed, where not by a mark each.
         """
         claims = claims or MessageClaims(self.ports, self.fleet, self.until, self.now, again)
@@ -291,11 +291,11 @@ def resolve_doubts(ports: Ports[SenderLedger], fleet: str, message_ids: Sequence
     if not message_ids:
         return
     marks = ports.ledger.send_claims.claims_of(fleet, message_ids, now)
-    unproven = [message_id for message_id, claim in marks.items() if claim is not Claim.SENT]
-    if not unproven:
+    unconfirmed = [message_id for message_id, claim in marks.items() if claim is not Claim.SENT]
+    if not unconfirmed:
         return
-    ports.ledger.send_claims.confirm_sends(fleet, unproven, now)
-    for message_id in unproven:
+    ports.ledger.send_claims.confirm_sends(fleet, unconfirmed, now)
+    for message_id in unconfirmed:
         entry = ports.ledger.quarantine.quarantined_message(fleet, message_id)
         if entry:
             ports.ledger.quarantine.remove_entry(entry)

@@ -5,7 +5,7 @@ Theory of operation
 *A verdict* is the first rule of this list that speaks (`judge`):
 
 1. It came from another queue than the one Sluice would send it to, or its dead-letter queue serves several and nothing
-   says from which it came: quarantine, since an operator knows where it belongs.
+   says from which it came: quarantine, since an operator can say it.
 2. An earlier message of its FIFO message group is in quarantine: it follows into the same failure group, since sent
    now it would overtake that one. Hence all quarantined messages of a message group are in one failure group.
 3. It is larger than its queue takes (the limit was lowered since): quarantine, whole.
@@ -19,8 +19,8 @@ Theory of operation
    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 
 A stamped cause alone decides the failure group, not the verdict: a consumer can be wrong about what is permanent (a
-missing item may be added), and three retries of one message cost less than an operator's attention. What is permanent,
-or passes by itself, an operator says in the fleet's policy, by patterns of the masked cause.
+missing item may be added), and three retries of one message cost less than an operator's attention. The fleet's policy
+says what is permanent and what passes by itself, by patterns of the masked cause.
 
 *Loops are remembered.* The number of redrives travels with the message as attribute `sluice.attempts`. Where SQS's
 ten attributes, or the size limit, leave no room for it, the ledger remembers it by what the message says
@@ -28,8 +28,8 @@ ten attributes, or the size limit, leave no room for it, the ledger remembers it
 
 *A copy* (`copy_of`) is the message whole, without the stamps of the failure it is sent back from (`sluice.cause`,
 `sluice.source`): its next failure speaks for itself. Where there is room it carries `sluice.copy_of`, the message it
-is a copy of and the job that sent it, which tells a return from a new failure and proves that it was sent; and
-`sluice.first_sent_at`, since SQS gives a copy a new age.
+is a copy of and the job that sent it, which distinguishes a return from a fresh failure and proves that it was sent;
+and `sluice.first_sent_at`, since SQS gives a copy a new age.
 
 *Order.* On FIFO queues messages of one message group are sent one after the other, each after the one before it is
 confirmed (`rounds`): a batch in which one entry fails would let those behind it overtake.
@@ -150,7 +150,7 @@ def left_s(message: Message, retention_s: float | None, now: float) -> float | N
 
 
 def margin_s(policy: RedrivePolicy, retention_s: float) -> float:
-    """How long before its end a waiting dead letter is quarantined, in seconds."""
+    """How long before its retention ends a dead letter is quarantined, in seconds."""
     if policy.quarantine_before_s is not None:
         return policy.quarantine_before_s
     return min(MARGIN_MAX_S, MARGIN_SHARE * retention_s)

@@ -125,13 +125,20 @@ REASONS_IN_2 = {
 }
 
 
+# It was the id of the decision in the same record.
+OUTCOME_DROPPED_BY_2 = frozenset({"decision_id"})
+
+
 def _decision_to_2(record: Record) -> Record:
-    """Version 2 has the field's words for actions and reasons."""
-    decision = record.get("decision")
+    """Version 2 has the field's words for actions and reasons, and an outcome without its decision's id."""
+    decision, outcome = record.get("decision"), record.get("outcome")
     reworded(decision, "action", ACTIONS_IN_2)
     if isinstance(decision, dict):
         for reason in decision.get("reasons", ()):
             reworded(reason, "code", REASONS_IN_2)
+        record["decision"] = moved(decision, {"hot": ("tick_again",)})
+    if isinstance(outcome, dict):
+        record["outcome"] = moved(outcome, {}, OUTCOME_DROPPED_BY_2)
     return record
 
 

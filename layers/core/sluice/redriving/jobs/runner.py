@@ -1,4 +1,4 @@
-"""Runs redrive jobs step by step: canaries, a wait, then the rest at the job's rate.
+"""Redrive jobs at work: at an operator's request, messages go back to their queue, watched, stopped, resumed.
 
 A job lives in the ledger, so that any invocation can take it up where another left it. One runner at a time: the
 record names it and when it is surely gone. Each step sends one batch (`sending`), removes what was sent, and
@@ -43,7 +43,7 @@ from sluice.redriving.jobs.rules import (
 from sluice.redriving.jobs.sending import JobSender
 from sluice.redriving.source_queues import QueueRoute
 
-CANARY_WAIT_MAX_S = 900.0  # of the default: a longer wait is set in the fleet's document
+CANARY_WAIT_MAX_S = 900.0  # of the default; for a longer wait the fleet's document has `canary_wait_s`
 LONGEST_SLEEP_S = 20.0  # a longer wait is left to the next tick: an invocation that sleeps is paid for
 STEP_MARGIN_S = 10.0  # no further batch is begun within a step so near to the invocation's end
 # Loads so small that they measure the calls and not the messages say nothing of a pace.
