@@ -31,10 +31,6 @@ class Excepted:
 # Still in the words of before.
 NOT_YET = (
     "layers/core/sluice/redriving/",
-    "layers/core/sluice/aws/ledger/keys.py",
-    "layers/core/sluice/aws/ledger/send_claims.py",
-    "layers/core/sluice/memory/ledger/send_claims.py",
-    "layers/core/sluice/ports/ledger/send_claims.py",
     "tools/chaos/redrive.py",
     "tools/redrive.py",
 )

@@ -8,8 +8,8 @@ from sluice.ports.ledger.send_claims import SEND_CLAIM_KEPT_S
 from tests.integration.ledger.samples import AT, FLEET
 
 
-def consignment(*ids: str, name: str = "c-1", sent: tuple[str, ...] = (), at: float = AT) -> BatchClaimRecord:
-    """A consignment of these messages."""
+def batch_claim(*ids: str, name: str = "c-1", sent: tuple[str, ...] = (), at: float = AT) -> BatchClaimRecord:
+    """A batch claim of these messages."""
     return BatchClaimRecord(FLEET, name, at, at + 60, ids, sent)
 
 
@@ -80,13 +80,13 @@ def test_marks_are_told_without_a_claim(ledger: Ledger) -> None:
     assert ledger.send_claims.claims_of(FLEET, [], AT + 1) == {}
 
 
-def test_consignment_is_granted_once(ledger: Ledger) -> None:
+def test_batch_claim_is_granted_once(ledger: Ledger) -> None:
     """What one record claims, no other claim gets, of whichever kind; what another has, it does not get."""
     ledger.send_claims.claim_sends(FLEET, ["b", "c"], AT + 60, AT)
     ledger.send_claims.confirm_sends(FLEET, ["c"], AT)
-    claims = ledger.send_claims.claim_batch(consignment("a", "b", "c", "d"))
+    claims = ledger.send_claims.claim_batch(batch_claim("a", "b", "c", "d"))
     assert claims == {"a": Claim.GRANTED, "b": Claim.BUSY, "c": Claim.SENT, "d": Claim.GRANTED}
-    assert ledger.send_claims.claim_batch(consignment("d", "e", name="c-2")) == {"d": Claim.BUSY, "e": Claim.GRANTED}
+    assert ledger.send_claims.claim_batch(batch_claim("d", "e", name="c-2")) == {"d": Claim.BUSY, "e": Claim.GRANTED}
     assert ledger.send_claims.claim_sends(FLEET, ["a", "f"], AT + 60, AT) == {"a": Claim.BUSY, "f": Claim.GRANTED}
     assert ledger.send_claims.claims_of(FLEET, ["a", "c", "e"], AT) == {
         "a": Claim.BUSY,
@@ -95,34 +95,34 @@ def test_consignment_is_granted_once(ledger: Ledger) -> None:
     }
 
 
-def test_consignment_says_what_was_sent_when_it_is_settled(ledger: Ledger) -> None:
+def test_batch_claim_says_what_was_sent_when_it_is_settled(ledger: Ledger) -> None:
     """What it no longer names is free; what may have been sent is in doubt once its claimant is gone."""
-    ledger.send_claims.claim_batch(consignment("a", "b", "c"))
-    ledger.send_claims.record_batch_claim(consignment("b", sent=("a",)))
+    ledger.send_claims.claim_batch(batch_claim("a", "b", "c"))
+    ledger.send_claims.record_batch_claim(batch_claim("b", sent=("a",)))
     assert ledger.send_claims.claim_sends(FLEET, ["a", "b", "c"], AT + 130, AT + 70) == {
         "a": Claim.SENT, "b": Claim.DOUBTFUL, "c": Claim.GRANTED,
     }  # fmt: skip
     ledger.send_claims.release_sends(FLEET, ["a", "b", "c"])
-    assert ledger.send_claims.claim_batch(consignment("a", "b", name="c-2", at=AT + 70), again=True) == {
+    assert ledger.send_claims.claim_batch(batch_claim("a", "b", name="c-2", at=AT + 70), again=True) == {
         "a": Claim.SENT, "b": Claim.GRANTED,
     }  # fmt: skip
 
 
-def test_consignment_is_forgotten_when_it_names_nothing(ledger: Ledger) -> None:
+def test_batch_claim_is_forgotten_when_it_names_nothing(ledger: Ledger) -> None:
     """And by itself, once no copy of its messages can be in a queue."""
-    ledger.send_claims.claim_batch(consignment("a"))
-    ledger.send_claims.record_batch_claim(consignment())
+    ledger.send_claims.claim_batch(batch_claim("a"))
+    ledger.send_claims.record_batch_claim(batch_claim())
     assert ledger.send_claims.claims_of(FLEET, ["a"], AT) == {}
-    ledger.send_claims.record_batch_claim(consignment(sent=("a",)))
+    ledger.send_claims.record_batch_claim(batch_claim(sent=("a",)))
     later = AT + SEND_CLAIM_KEPT_S + 1
     assert ledger.send_claims.claim_sends(FLEET, ["a"], later, later - 2) == {"a": Claim.SENT}
     assert ledger.send_claims.claim_sends(FLEET, ["a"], later + 60, later) == {"a": Claim.GRANTED}
 
 
-def test_consignment_sees_the_marks_when_there_are_many(ledger: Ledger) -> None:
+def test_batch_claim_sees_the_marks_when_there_are_many(ledger: Ledger) -> None:
     """Above a few hundred its messages' own marks are asked for; the answer is the same."""
     many = [f"m-{n:03d}" for n in range(450)]
     ledger.send_claims.claim_sends(FLEET, many, AT + 60, AT)
     ledger.send_claims.confirm_sends(FLEET, many[400:], AT)
-    claims = ledger.send_claims.claim_batch(consignment("a", many[0], many[449]))
+    claims = ledger.send_claims.claim_batch(batch_claim("a", many[0], many[449]))
     assert claims == {"a": Claim.GRANTED, many[0]: Claim.BUSY, many[449]: Claim.SENT}
