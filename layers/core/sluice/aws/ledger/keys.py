@@ -1,6 +1,6 @@
 """The keys of the ledger's items, and the forms of time in them.
 
-One partition a fleet, pk `fleet#<name>`; sk says what a record is:
+One partition a fleet, pk `fleet#<name>`; the sk names the kind of record:
 
 | sk | is | lives |
 |---|---|---|
@@ -11,7 +11,7 @@ One partition a fleet, pk `fleet#<name>`; sk says what a record is:
 | `consumer#<instance>` | what an instance's consumer reported, and how it came into service, at a version | 1 day |
 | `group#<id>` | a failure group, its figures as attributes, so that they are added to in place | empty: 14 days |
 | `counts` | held_count: messages in quarantine; group_count: failure groups, counted again at counted_at | |
-| `message#<message id>` | a quarantined message: the one record that says it is there | |
+| `message#<message id>` | a quarantined message: it is in quarantine while this record exists | |
 | `quarantine#<at ms>#<message id>` | the same, in the order of time | |
 | `quarantine-of#<group>#<at ms>#<message id>` | the same, in the order of time within a failure group | |
 | `hold#<message group>` | a FIFO message group with quarantined messages: failure_group, count | |

@@ -31,7 +31,7 @@ def moved(record: Record, places: Mapping[str, tuple[str, ...]], dropped: frozen
 
 
 def reworded(record: object, name: str, words: Mapping[str, str]) -> None:
-    """Give a field of a record the word that its value has become; any other value stays."""
+    """Replace a field's value by the word that it has become; any other value stays."""
     if isinstance(record, dict) and isinstance(value := record.get(name), str):
         record[name] = words.get(value, value)
 
@@ -195,7 +195,7 @@ JOB_ACTION_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {"who": ("by",), "what": 
 
 
 def _job_to_2(record: Record) -> Record:
-    """Version 2 says muted for the groups that a job leaves out, and action for what an operator did to it."""
+    """Version 2 names the groups that a job leaves out muted, and what an operator did to it actions."""
     record = moved(record, JOB_MOVED_TO_2)
     actions = record.get("actions")
     if isinstance(actions, list):
@@ -209,7 +209,7 @@ JOB = (_job_to_2,)
 
 
 def _failure_group_to_2(item: Record) -> Record:
-    """Version 2 says muted, and counts failed retries beside what version 1 had counted.
+    """Version 2 has a group muted instead of archived, and counts failed retries beside what version 1 had counted.
 
     Whoever mutes or unmutes a group removes `archived_at`, so that it never contradicts `muted_at`.
     """
