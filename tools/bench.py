@@ -147,7 +147,7 @@ def plan_one_queue_day_of_memory() -> Figure:
 
 
 def _busy_day() -> tuple[Snapshot, Memory, Fleet]:
-    """The last of seven minutes of hot ticks, after a day of arrivals about 75 a minute."""
+    """The last of seven minutes of ticks every ten seconds, after a day of arrivals about 75 a minute."""
     fleet = parse(
         "bench",
         {

@@ -14,8 +14,9 @@ from typing import Any
 from sluice.aws import connect
 from sluice.aws.queue import AT_ONCE
 from sluice.config.fleet import Fleet, parse
-from sluice.model.redriving import JobState, RedriveJob
-from sluice.redriving.jobs.lifecycle import Selection, create_job
+from sluice.model.frozen import replace
+from sluice.model.redriving import JobPacing, JobState, RedriveJob, Selection
+from sluice.redriving.jobs.lifecycle import create_job
 from sluice.redriving.jobs.runner import Runner, Work, run
 from tools.sandbox.sandbox import REGION, ROOT_KEY, Sandbox
 
@@ -130,7 +131,8 @@ class _Bench:
         self._jobs += 1
         began = time.perf_counter()
         now = time.time()
-        asked = RedriveJob(f"job-{self._jobs}", "bench", JobState.RUNNING, now, "the bench", now, rate_per_s=RATE_PER_S)
+        asked = RedriveJob(f"job-{self._jobs}", "bench", JobState.RUNNING, now, "the bench", now)
+        asked = replace(asked, pacing=JobPacing(RATE_PER_S))
         job = create_job(self._ports, self._fleet, Selection(from_dead_letters=True), asked)
         to = self._ports.queue.facts(self._queue)
         runner = Runner(self._ports, self._fleet, to, "bench", now + UNTIL_S, time.time)
@@ -138,7 +140,7 @@ class _Bench:
         assert taken is not None
         (done,) = run([Work(runner, taken)], now + UNTIL_S, now=time.time, sleep=time.sleep, failed=_raise)
         took_s = time.perf_counter() - began
-        assert (done.state, done.sent_count) == (JobState.DONE, count), done
+        assert (done.state, done.progress.sent_count) == (JobState.DONE, count), done
         return took_s
 
 

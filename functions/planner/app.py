@@ -16,7 +16,7 @@ from sluice.model.timing import Timing
 from sluice.planning.service import Answer, Invocation, PlannerService
 from sluice.telemetry import emit, keep_from
 
-# The schedule's next minute begins this long after the invocation: the last tick of a hot fleet is then over.
+# The schedule's next minute begins this long after the invocation: the last tick of a fleet is then over.
 TICKING_S = 55.0
 # What the last tick may take of the function's own timeout.
 MARGIN_S = 10.0

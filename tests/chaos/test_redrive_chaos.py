@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from sluice.memory import Call, Crash, Fault, When, at_call, faulty_ports
-from sluice.model.redriving import JobState
+from sluice.model.redriving import JobState, Selection
 from sluice.ports.errors import LostAnswerError, PortError, TryLaterError
-from sluice.redriving.jobs.lifecycle import Selection, create_job
+from sluice.redriving.jobs.lifecycle import create_job
 from tests.support.redrive_worlds import SOON, VISIBILITY_S, World, fleet
 from tools.chaos.redrive import run
 

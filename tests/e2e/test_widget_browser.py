@@ -258,16 +258,16 @@ def test_redrive_when_confirmed_sends_and_is_shown_and_can_be_stopped(open_page:
 
     (job,) = [job for job in world.ports.ledger.jobs.jobs("orders") if job.state is JobState.RUNNING]
     sent = world.ports.queue.messages(fleet().queue)
-    assert job.failure_group == GROUP.id
+    assert job.selection.failure_group == GROUP.id
     assert job.requested_by == "the widget"
-    assert len(sent) == job.sent_count > 0
+    assert len(sent) == job.progress.sent_count > 0
     assert {message.body for message in sent} == {GROUP.sample}
 
     page.locator("#close").click()
     page.locator("#refresh").click()
     expect(page.locator("#widget")).to_contain_text("1 running")
-    expect(page.locator("#widget")).to_contain_text(f"{job.sent_count} of 41 messages sent")
-    expect(page.locator("#widget")).to_contain_text(f"{41 - job.sent_count} in quarantine")
+    expect(page.locator("#widget")).to_contain_text(f"{job.progress.sent_count} of 41 messages sent")
+    expect(page.locator("#widget")).to_contain_text(f"{41 - job.progress.sent_count} in quarantine")
     page.locator("#widget").get_by_role("button", name="Stop", exact=True).click()
     page.locator("#yes").click()
     expect(page.locator("#popup")).to_contain_text("Stopped by the widget.")
@@ -285,7 +285,7 @@ def test_drain_when_released_goes_on_at_a_persons_word(open_page: OpenPage, worl
     known = min(
         (d for d in world.ports.ledger.drains.drains("orders") if d.state in UNDER_WAY), key=lambda d: d.started_at
     )
-    held = replace(known, instance_id=instance.id, hook=None, started_at=known.started_at - 60, version=0)
+    held = replace(known, instance_id=instance.id, action=None, started_at=known.started_at - 60, version=0)
     oldest = world.ports.ledger.drains.keep_drain(held)
     page = open_page()
     page.locator("#widget").get_by_role("button", name="Release", exact=True).first.click()

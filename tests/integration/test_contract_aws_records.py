@@ -36,7 +36,7 @@ from sluice.model.draining import (
 )
 from sluice.model.observed import Lifecycle, Mode
 from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, TimedLaunch
-from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry, RedriveJob
+from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
 from sluice.ports.errors import NeedsFixError, RefusedError
 from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
 from sluice.ports.ledger.decisions import DECISIONS_KEPT_S
@@ -47,6 +47,7 @@ from sluice.ports.ledger.planner_state import LAUNCHES_KEPT
 from sluice.ports.ledger.send_claims import SEND_CLAIM_KEPT_S
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
+from tests.support.redrive_jobs import redrive_job
 
 AT = 1_767_225_600.0
 RECORDS = Path(__file__).parents[1] / "unit" / "records"
@@ -90,11 +91,11 @@ def decision(at: float = AT) -> Decision:
 def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
     """What is over and done with carries its end; a drain under way, a lease and a memory carry none."""
     ledger = world.ports.ledger
-    ledger.decisions.record(decision(), Outcome("d1", AT, OutcomeStatus.UNCHANGED))
+    ledger.decisions.record(decision(), Outcome(AT, OutcomeStatus.UNCHANGED))
     ledger.drains.keep_drain(drain(DrainState.STOPPING, "i-under-way"))
     ledger.drains.keep_drain(drain(DrainState.RELEASED, "i-released"))
     ledger.attempts.keep_attempts("orders", "k", 1, AT)
-    ledger.jobs.keep_job(RedriveJob("j", "orders", JobState.DONE, AT, "someone", AT))
+    ledger.jobs.keep_job(redrive_job("j", "orders", JobState.DONE, AT, "someone", AT))
     ledger.send_claims.claim_sends("orders", ["m"], AT + 60, AT)
     ledger.send_claims.confirm_sends("orders", ["never-claimed"], AT)
     ledger.leases.acquire("orders", "o", AT + 60, AT)
@@ -228,9 +229,7 @@ def test_more_decisions_are_read_than_one_page_holds(world: AwsWorld) -> None:
     wide = replace(decision(), sentence="x" * 300_000)
     for number in range(5):
         at = AT + number
-        world.ports.ledger.decisions.record(
-            replace(wide, id=f"d{number}", at=at), Outcome("d", at, OutcomeStatus.UNCHANGED)
-        )
+        world.ports.ledger.decisions.record(replace(wide, id=f"d{number}", at=at), Outcome(at, OutcomeStatus.UNCHANGED))
     found = world.ports.ledger.decisions.decisions("orders", 10)
     assert [d.id for d, _ in found] == ["d4", "d3", "d2", "d1", "d0"]
 

@@ -1,4 +1,4 @@
-"""The planner's handler over ports in memory: what wakes it, leases, hot minutes, faults, and what it tells."""
+"""The planner's handler over ports in memory: its requests, leases, several ticks a minute, faults and reports."""
 
 import io
 import json
@@ -209,7 +209,7 @@ def test_tick_when_orders_wait_at_zero(log: Callable[[], list[dict[str, Any]]]) 
     assert day.desired() == 8
     [(decision, outcome)] = day.ports.ledger.decisions.decisions("orders", 10)
     assert (decision.want, decision.raw_need, outcome.status) == (8, 8, OutcomeStatus.APPLIED)
-    assert outcome.decision_id == decision.id
+    assert outcome.at == decision.at
     memory = day.ports.ledger.planner_state.memory("orders")
     assert (decision.action, memory.needs.needs) == (Action.SCALE_OUT, ((START, 8),))
     assert day.ports.ledger.leases.acquire("orders", "another", START + 9, START)
@@ -355,7 +355,7 @@ def test_minute_when_only_the_fleet_as_it_would_be_is_hot() -> None:
     day.invoke(MINUTE, shift_s=35.0)
     decided = [decision for decision, _ in day.ports.ledger.decisions.decisions("orders", 20)]
     assert len(decided) == 5
-    assert not any(decision.hot for decision in decided[:-1])
+    assert not any(decision.tick_again for decision in decided[:-1])
 
 
 def test_tick_when_a_shadow_missed_ticks_or_acts_scores_nothing(log: Callable[[], list[dict[str, Any]]]) -> None:

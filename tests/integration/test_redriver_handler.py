@@ -266,7 +266,7 @@ def test_redrive_all_sends_everything_when_asked(world: World) -> None:
     assert world.ports.ledger.quarantine.quarantined("orders")[0] == ()
     assert world.counted("Redriven") == 3
     (job,) = world.ports.ledger.jobs.jobs("orders")
-    assert (job.state, job.rate_per_s, job.requested_by) == (JobState.DONE, 10, "an invoke")
+    assert (job.state, job.pacing.rate_per_s, job.requested_by) == (JobState.DONE, 10, "an invoke")
 
 
 def test_redrive_group_sends_that_group_alone_when_asked(world: World) -> None:
@@ -369,7 +369,7 @@ def test_redrive_goes_on_by_the_minute_when_it_does_not_end_within_a_request(wor
         world.now += 60
         world.respond(event("redriver-job-tick"))
     (job,) = world.ports.ledger.jobs.jobs("orders")
-    assert (job.state, job.sent_count, len(world.sent())) == (JobState.DONE, 60, 60)
+    assert (job.state, job.progress.sent_count, len(world.sent())) == (JobState.DONE, 60, 60)
     assert world.counted("Redriven") == 60
 
 

@@ -16,6 +16,7 @@ from sluice.redriving.context import MARGIN_S, Invocation
 from sluice.redriving.dead_letters import PAUSED_RECHECK_S
 from sluice.redriving.failure_groups import CAUSE, SOURCE
 from sluice.redriving.jobs.rules import MOVE_COUNT_MIN
+from tests.support.redrive_jobs import redrive_job
 from tests.support.redrive_worlds import SOON, START, text
 from tools.chaos.redrive import as_record
 
@@ -312,7 +313,7 @@ def test_return_is_counted_once_when_it_waits_for_a_paused_queue() -> None:
     world = World(a_fleet(canary_wait_s=600, max_retries=3))
     world.quarantine(other=("o1", "o2", "o3", "o4", "o5"))
     world.operator("redrive", all=True)
-    assert world.job().sent_count == 3
+    assert world.job().progress.sent_count == 3
     world.change(a_fleet(paused=("other",), canary_wait_s=600))
     for _ in range(4):
         for message in world.ports.queue.receive(world.url("other"), 1, 30):
@@ -323,7 +324,7 @@ def test_return_is_counted_once_when_it_waits_for_a_paused_queue() -> None:
     for _ in range(3):
         assert world.poll("other-dead") == ["o1"]
         world.now += PAUSED_RECHECK_S
-    assert (world.job().returned_count, len(world.job().stopped_groups)) == (1, 1)
+    assert (world.job().progress.returned_count, len(world.job().progress.stopped_groups)) == (1, 1)
 
 
 # --------------------------------------------------------------------------- an operator's redrives
@@ -404,7 +405,7 @@ def test_job_waits_when_the_queue_that_it_names_is_no_more() -> None:
     world.change(whole.model_copy(update={"queues": whole.queues[1:]}))
     world.now += 60
     assert world.ask(TICK) == {"jobs": []}
-    assert (world.job().state, world.job().sent_count) == (JobState.RUNNING, 1)
+    assert (world.job().state, world.job().progress.sent_count) == (JobState.RUNNING, 1)
     world.change(whole)
     world.now += 60
     world.ask(TICK)
@@ -423,7 +424,7 @@ def test_edited_message_goes_back_to_its_own_queue() -> None:
     unknown = world.stamp("dead", "x", None)
     world.poll("dead")
     refused = world.operator("edit", message_id=unknown, body="better")["error"]
-    assert "nothing tells that it came from urgent, other; redrive it with to_queue instead" in refused
+    assert "nothing says that it came from urgent, other; redrive it with to_queue instead" in refused
 
 
 def test_message_is_restored_to_the_queue_it_came_from() -> None:
@@ -534,7 +535,7 @@ def test_redrive_out_of_the_dead_letter_queues_empties_them_all(shared: bool) ->
     assert dry["selected_count"] == 10
     world.operator("redrive", all=True, **{"from": "dead-letter-queue"})
     job = finish(world)
-    assert (job.state, job.sent_count) == (JobState.DONE, 10)
+    assert (job.state, job.progress.sent_count) == (JobState.DONE, 10)
     assert sorted(world.bodies("urgent")) == ["ua", "ub", "uc", "ud", "ue"]
     assert sorted(world.bodies("other")) == ["oa", "ob", "oc", "od", "oe"]
     assert [world.bodies(url.rpartition("/")[2]) for url in world.fleet.dead_letter_queues if world] in ([[]], [[], []])
@@ -566,10 +567,14 @@ def test_redrive_counts_what_went_when_another_dead_letter_queue_cannot_be_read(
     world.now += 300
     world.ask(TICK, faulty_ports(world.ports, silent))
     job = world.job()
-    assert (job.state, job.sent_count, job.note) == (JobState.RUNNING, 4, "A dead-letter queue was left: SQS is silent")
+    assert (job.state, job.progress.sent_count, job.note) == (
+        JobState.RUNNING,
+        4,
+        "A dead-letter queue was left out: SQS is silent",
+    )
     assert sorted(len(world.bodies(name)) for name in ("urgent", "other")) == [1, 3]
     job = finish(world)
-    assert (job.state, job.sent_count) == (JobState.DONE, 6)
+    assert (job.state, job.progress.sent_count) == (JobState.DONE, 6)
     assert (len(world.bodies("urgent")), len(world.bodies("other"))) == (3, 3)
 
 
@@ -579,7 +584,11 @@ def test_redrive_out_of_one_dead_letter_queue_leaves_the_other() -> None:
     world.fail("urgent", "u1")
     world.fail("other", "o1")
     world.operator("redrive", all=True, queue="other", **{"from": "dead-letter-queue"})
-    assert (finish(world).sent_count, world.bodies("other"), world.bodies("urgent-dead")) == (1, ["o1"], ["u1"])
+    assert (finish(world).progress.sent_count, world.bodies("other"), world.bodies("urgent-dead")) == (
+        1,
+        ["o1"],
+        ["u1"],
+    )
 
 
 @pytest.mark.parametrize("kind", ["redrive", "quarantine"])
@@ -598,7 +607,7 @@ def test_dead_letter_of_unknown_source_stays_when_a_shared_queue_is_redriven() -
     world.fail("other", "o1")
     world.operator("redrive", all=True, **{"from": "dead-letter-queue"})
     job = finish(world)
-    assert (job.sent_count, job.failed_count, world.bodies("dead")) == (1, 1, ["x"])
+    assert (job.progress.sent_count, job.progress.failed_count, world.bodies("dead")) == (1, 1, ["x"])
     world.now += 300
     asked = {"all": True, "from": "dead-letter-queue", "to_queue": "urgent"}
     sent = world.operator("redrive", **asked)["job"]
@@ -608,8 +617,8 @@ def test_dead_letter_of_unknown_source_stays_when_a_shared_queue_is_redriven() -
 def slow(world: World, **changes: Any) -> RedriveJob:
     """A job out of the dead-letter queues that has been timed, much more slowly than SQS moves."""
     values: dict[str, Any] = {"cursor": "watched", "selected_count": 2 * MOVE_COUNT_MIN, "rate_per_s": 4.0} | changes
-    job = RedriveJob(
-        "slow", "orders", JobState.RUNNING, world.now, "ada", world.now, from_dead_letters=True, pace_per_s=0.1,
+    job = redrive_job(
+        "slow", "orders", JobState.RUNNING, world.now, "ada", world.now, from_dead_letters=True, measured_per_s=0.1,
         phase=JobPhase.RAMP, **values,
     )  # fmt: skip
     return world.ports.ledger.jobs.keep_job(job)
@@ -646,7 +655,7 @@ def test_move_is_ended_when_a_person_stops_the_job() -> None:
     assert world.job().move is not None
     assert world.operator("stop", job_id="slow")["job"]["state"] == "stopped"
     (move,) = world.ports.queue.moves(world.url("other-dead"))
-    assert (move.running, world.job().sent_count) == (False, move.moved_count)
+    assert (move.running, world.job().progress.sent_count) == (False, move.moved_count)
     assert 0 < len(world.bodies("other")) < 100
 
 

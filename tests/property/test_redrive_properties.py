@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import example, given
@@ -25,6 +24,7 @@ from sluice.redriving.message_copy import (
     send_rounds,
 )
 from sluice.redriving.verdict import DeadLetterHistory, backoff_s, judge
+from tests.support.redrive_jobs import changed_job, redrive_job
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"
 START = 1_800_000_000.0
@@ -72,7 +72,7 @@ policies = st.builds(
 )
 uniforms = st.floats(0, 1, exclude_max=True)
 jobs = st.builds(
-    RedriveJob,
+    redrive_job,
     id=st.just("job-1"),
     fleet=st.just("orders"),
     state=st.sampled_from(JobState),
@@ -206,14 +206,14 @@ def test_paced_keeps_the_rate_over_any_stretch_when_sends_take_any_time(
     rate_per_s: float, pauses_s: list[float]
 ) -> None:
     """Between any two batches of a job at least as much time passes as the first one's messages are worth."""
-    job = RedriveJob("job-1", "orders", JobState.RUNNING, START, "a test", START, rate_per_s=rate_per_s)
+    job = redrive_job("job-1", "orders", JobState.RUNNING, START, "a test", START, rate_per_s=rate_per_s)
     now = START
     batches: list[tuple[float, int]] = []
     for pause_s in pauses_s:
-        now = max(now + pause_s, job.next_at)
+        now = max(now + pause_s, job.pacing.next_at)
         count = batch_limit(job, QueueFacts("u", ARN, False, 1.0, 1_000))
         batches.append((now, count))
-        job = replace(job, next_at=next_send_at(job, count, now))
+        job = changed_job(job, next_at=next_send_at(job.pacing, count, now))
     for i in range(len(batches)):
         within_s = batches[-1][0] - batches[i][0]
         worth_s = sum(count for _, count in batches[i:-1]) / rate_per_s
@@ -231,9 +231,9 @@ def test_overlap_is_mutual_and_holds_of_a_job_with_itself(one: RedriveJob, other
 def test_returned_never_lets_a_job_for_one_group_run_on(job: RedriveJob, group: str) -> None:
     """A return is counted, its group is stopped, and nothing that was over begins again."""
     noted = with_return(job, group, "it came back", START + 1)
-    assert noted.returned_count == job.returned_count + 1
-    assert group in noted.stopped_groups
+    assert noted.progress.returned_count == job.progress.returned_count + 1
+    assert group in noted.progress.stopped_groups
     if job.state is not JobState.RUNNING:
         assert noted.state is job.state
-    elif job.failure_group or job.message_id or job.from_dead_letters:
+    elif job.selection.failure_group or job.selection.message_id or job.selection.from_dead_letters:
         assert noted.state is JobState.STOPPED

@@ -13,6 +13,7 @@ from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult
 from sluice.redriving.failure_groups import CAUSE
 from sluice.redriving.jobs.runner import Runner, Work, run
 from sluice.redriving.payloads import read_record
+from tests.support.redrive_jobs import redrive_job
 
 START = 1_800_000_000.0
 SOON = 30.0  # how long an invocation lives
@@ -191,7 +192,7 @@ class World:
     def job(self, **changes: Any) -> RedriveJob:
         """A job as a request begins it."""
         values: dict[str, Any] = {"id": "job-1", "rate_per_s": 10.0, "requested_by": "a test", **changes}
-        return RedriveJob(fleet="orders", state=JobState.RUNNING, requested_at=self.now, updated_at=self.now, **values)
+        return redrive_job(fleet="orders", state=JobState.RUNNING, requested_at=self.now, updated_at=self.now, **values)
 
     def runner(self, ports: Ports | None = None) -> Runner:
         """An invocation that begins now."""

@@ -13,6 +13,7 @@ from sluice.model.planning import Action, Decision, Figure, Outcome, OutcomeStat
 from sluice.model.redriving import FailureGroup, JobPhase, JobState, LastRedrive, RedriveJob
 from sluice.widget.text import Clock
 from sluice.widget.view import FleetDocuments, FleetRecords, Period, View, WidgetSettings
+from tests.support.redrive_jobs import redrive_job
 
 NOW = 1_795_530_600.0  # 2026-11-24 14:30:00 UTC
 HOUR = 3_600.0
@@ -75,7 +76,7 @@ def outcome(of: Decision, status: OutcomeStatus | None = None, answer: str = "")
     """What came of a decision: applied where there was something to do."""
     if status is None:
         status = OutcomeStatus.UNCHANGED if of.action is Action.HOLD else OutcomeStatus.APPLIED
-    return Outcome(of.id, of.at + 0.3, status, answer)
+    return Outcome(of.at + 0.3, status, answer)
 
 
 @dataclass
@@ -225,10 +226,10 @@ def drains(now: float = NOW) -> tuple[Drain, ...]:
 def jobs(now: float = NOW) -> tuple[RedriveJob, ...]:
     """A redrive under way and one that stopped itself."""
     return (
-        RedriveJob("j-2", "orders", JobState.RUNNING, now - 95, "widget in account 000000000000", now - 4,
+        redrive_job("j-2", "orders", JobState.RUNNING, now - 95, "widget in account 000000000000", now - 4,
                    failure_group="5f1d7a84db00d2fce00b31a7fc73224f", phase=JobPhase.RAMP, selected_count=41,
                    sent_count=26, failed_count=1, rate_per_s=5.0),
-        RedriveJob("j-1", "orders", JobState.STOPPED, now - 2_400, "ada", now - 2_380, phase=JobPhase.CANARY,
+        redrive_job("j-1", "orders", JobState.STOPPED, now - 2_400, "ada", now - 2_380, phase=JobPhase.CANARY,
                    selected_count=112, sent_count=3, returned_count=2,
                    note="two of the first three came back: stopped"),
     )  # fmt: skip
@@ -305,7 +306,7 @@ def harmed(text: str, now: float = NOW) -> View:
     return view(
         now,
         decisions=(
-            (replace(bad, figures=bad_figures), Outcome(bad.id, now, OutcomeStatus.FAILED, text)),
+            (replace(bad, figures=bad_figures), Outcome(now, OutcomeStatus.FAILED, text)),
             (held, outcome(held)),
         ),
         failure_groups=(FailureGroup("orders", text or "none", text, 3, 4, now - 60, now - 5, text),),
@@ -313,9 +314,9 @@ def harmed(text: str, now: float = NOW) -> View:
             Drain("orders", text or "i-0", DrainState.STOPPING, DrainCause.SPOT, now - 60, now + 60, now, note=text),
         ),
         jobs=(
-            RedriveJob(text, "orders", JobState.RUNNING, now - 9, text, now, failure_group=text, note=text,
+            redrive_job(text, "orders", JobState.RUNNING, now - 9, text, now, failure_group=text, note=text,
                        selected_count=9, sent_count=4, stopped_groups=(text,)),
-            RedriveJob("k", "orders", JobState.DONE, now - 9, text, now, message_id=text),
+            redrive_job("k", "orders", JobState.DONE, now - 9, text, now, message_id=text),
         ),
         notes=(text,),
     )  # fmt: skip

@@ -78,7 +78,7 @@ class Story:
         if "job" not in answer:
             raise SmokeError(f"the redrive was refused: {answer}")
         self._until("the redrive to be over", lambda: self._quarantined() == 0 and self._jobs_are_over())
-        self.redriven = sum(job.sent_count for job in self.ports.ledger.jobs.jobs(FLEET))
+        self.redriven = sum(job.progress.sent_count for job in self.ports.ledger.jobs.jobs(FLEET))
         self.say(f"{self.redriven} orders were sent back, and the quarantine is empty")
 
     def to_zero(self) -> None:

@@ -31,13 +31,13 @@ def decision(number: int, at: float, fleet: str = FLEET) -> Decision:
         reasons=(Reason(ReasonCode.NEED, "9 \u00d7 needed", 1, 9), Reason(ReasonCode.GROUP_MAX, "4 at most", 9, 4)),
         figures=(Figure("visible", 120.5, 3.25, "sqs"), Figure("oldest_age", None, None, "cloudwatch")),
         sentence="grow to 4: the queue needs 9",
-        hot=True,
+        tick_again=True,
     )
 
 
 def outcome(number: int, at: float) -> Outcome:
     """What came of it."""
-    return Outcome(f"d{number}", at, OutcomeStatus.APPLIED, "200")
+    return Outcome(at, OutcomeStatus.APPLIED, "200")
 
 
 def test_decisions_come_most_recent_first(world: World, ledger: Ledger) -> None:
@@ -64,6 +64,6 @@ def test_decisions_are_of_a_span_when_asked(world: World, ledger: Ledger) -> Non
 def test_decision_overwrites_itself_when_recorded_again(world: World, ledger: Ledger) -> None:
     """A repeated record is one record, with the later outcome."""
     now = world.now()
-    ledger.decisions.record(decision(1, now), Outcome("d1", now, OutcomeStatus.FAILED, "throttled"))
+    ledger.decisions.record(decision(1, now), Outcome(now, OutcomeStatus.FAILED, "throttled"))
     ledger.decisions.record(decision(1, now), outcome(1, now))
     assert [o.status for _, o in ledger.decisions.decisions(FLEET, 10)] == [OutcomeStatus.APPLIED]

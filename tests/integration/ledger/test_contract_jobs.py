@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from sluice.model.redriving import JobState, RedriveJob
@@ -11,11 +9,12 @@ from sluice.ports.errors import ConflictError
 from sluice.ports.ledger import Ledger
 from tests.integration.contract_worlds import World
 from tests.integration.ledger.samples import AT, FLEET
+from tests.support.redrive_jobs import changed_job, redrive_job
 
 
 def job(number: int, at: float = AT) -> RedriveJob:
     """A redrive job."""
-    return RedriveJob(
+    return redrive_job(
         id=f"j-{number}",
         fleet=FLEET,
         state=JobState.RUNNING,
@@ -35,9 +34,9 @@ def test_job_is_kept_at_its_version(world: World, ledger: Ledger) -> None:
     first = ledger.jobs.keep_job(job(1, now))
     assert first.version == 1
     ledger.jobs.keep_job(job(2, now + 1))
-    second = ledger.jobs.keep_job(replace(first, state=JobState.STOPPED, sent_count=3))
+    second = ledger.jobs.keep_job(changed_job(first, state=JobState.STOPPED, sent_count=3))
     with pytest.raises(ConflictError):
-        ledger.jobs.keep_job(replace(first, note="ours"))
+        ledger.jobs.keep_job(changed_job(first, note="ours"))
     assert ledger.jobs.job(FLEET, "j-1") == second
     assert [j.id for j in ledger.jobs.jobs(FLEET)] == ["j-2", "j-1"]
     assert ledger.jobs.jobs("other") == ()

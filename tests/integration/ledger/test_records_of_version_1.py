@@ -39,10 +39,10 @@ from sluice.model.redriving import (
     JobState,
     LastRedrive,
     QuarantineEntry,
-    RedriveJob,
 )
 from sluice.ports.ledger import Ledger
 from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
+from tests.support.redrive_jobs import redrive_job
 
 FLEET = "orders"
 AT = 1_767_225_600.25
@@ -167,7 +167,7 @@ GROUP = FailureGroup(
     last_redrive=LastRedrive("job-1", AT - 1000, sent_count=2, returned_count=1),
     failed_retry_count=1,
 )
-JOB = RedriveJob(
+JOB = redrive_job(
     id="job-1",
     fleet=FLEET,
     state=JobState.PAUSED,
@@ -191,8 +191,8 @@ JOB = RedriveJob(
     phase=JobPhase.MOVE,
     cursor="001767223600250#m-1",
     next_at=AT + 30,
-    runner="r-1",
-    runner_until=AT + 60,
+    owner="r-1",
+    until=AT + 60,
     selected_count=9,
     sent_count=5,
     failed_count=1,
@@ -201,9 +201,9 @@ JOB = RedriveJob(
     stopped_groups=("cause-8",),
     note="paused by ada",
     version=1,
-    pace_per_s=80.0,
-    move="handle",
-    left_count=4,
+    measured_per_s=80.0,
+    handle="handle",
+    waiting_count=4,
     actions=(JobAction(AT - 10, "ada", "paused"),),
 )
 
@@ -391,7 +391,7 @@ def test_records_carry_a_version_when_they_are_written(world: AwsWorld) -> None:
     ledger.send_claims.claim_batch(BatchClaimRecord(FLEET, "c-1", AT, AT + 60, ("m-5",)))
     ledger.causes.keep_cause(FLEET, "m-7", "card declined", AT)
     ledger.attempts.keep_attempts(FLEET, "k-1", 2, AT)
-    ledger.jobs.keep_job(RedriveJob("job-2", FLEET, JobState.RUNNING, AT, "ada", AT))
+    ledger.jobs.keep_job(redrive_job("job-2", FLEET, JobState.RUNNING, AT, "ada", AT))
     found = stored(world)
     assert {kind_of(item) for item in found} == set(KINDS)
     assert [item["sk"]["S"] for item in found if version_of(item) is None] == []

@@ -11,13 +11,14 @@ from sluice.memory import Call, Crash, Fault, MemoryPorts, When, at_call, faulty
 from sluice.model.draining import CommandStatus, Drain, DrainCause, DrainState, StopOrder
 from sluice.model.observed import Mode
 from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
-from sluice.model.redriving import JobState, Message, RedriveJob
+from sluice.model.redriving import JobState, Message
 from sluice.ports.errors import TryLaterError
 from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
 from sluice.ports.ledger.decisions import DECISIONS_KEPT_S
 from sluice.ports.ledger.drains import DRAINS_KEPT_S
 from sluice.ports.ledger.jobs import JOBS_KEPT_S
 from sluice.ports.stack import Ports
+from tests.support.redrive_jobs import redrive_job
 from tests.support.still_clock import START_AT, Clock
 
 
@@ -90,12 +91,12 @@ def test_records_are_gone_when_they_are_of_no_more_use(ports: MemoryPorts, clock
     """Decisions, released drains, counts of attempts and jobs; a drain under way stays."""
     ledger = ports.ledger
     decision = Decision("d", "orders", START_AT, Mode.ACT, Action.HOLD, 1, 1, 1, (), (), "hold at 1")
-    ledger.decisions.record(decision, Outcome("d", START_AT, OutcomeStatus.UNCHANGED))
+    ledger.decisions.record(decision, Outcome(START_AT, OutcomeStatus.UNCHANGED))
     drain = Drain("orders", "i-1", DrainState.STOPPING, DrainCause.TERMINATE, START_AT, START_AT + 900, START_AT)
     ledger.drains.keep_drain(drain)
     ledger.drains.keep_drain(replace(drain, instance_id="i-2", state=DrainState.RELEASED))
     ledger.attempts.keep_attempts("orders", "k", 2, START_AT)
-    ledger.jobs.keep_job(RedriveJob("j", "orders", JobState.DONE, START_AT, "someone", START_AT))
+    ledger.jobs.keep_job(redrive_job("j", "orders", JobState.DONE, START_AT, "someone", START_AT))
 
     def there() -> tuple[int, list[str], int, int]:
         drains = [kept.instance_id for kept in ledger.drains.drains("orders")]

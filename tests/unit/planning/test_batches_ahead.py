@@ -107,14 +107,14 @@ def known() -> Memory:
 
 
 def test_decision_when_a_batch_is_due(known):
-    """It says what the capacity is for, in words and as a figure; and it is hot, so that the launch is in time."""
+    """It says what the capacity is for, in words and as a figure; it asks for another tick, so as to launch in time."""
     at = NINE + 8 * HOUR_S
     decision = decide(seen(at - 180.0, a_queue(at - 180.0), a_group(at - 180.0)), FLEET, known)
     assert decision.want == decision.raw_need > 15
     assert "for a batch that is due" in decision.reasons[0].sentence
     assert {figure.name: figure.value for figure in decision.figures}["need_of_batches"] == decision.want
     early = decide(seen(at - 235.0, a_queue(at - 235.0), a_group(at - 235.0)), FLEET, known)
-    assert (early.want, early.hot) == (0, True)
+    assert (early.want, early.tick_again) == (0, True)
 
 
 @pytest.mark.parametrize("working", [0, 5, 40])

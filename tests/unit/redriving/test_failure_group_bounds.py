@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 
 from sluice.memory import Call, faulty_ports
-from sluice.model.redriving import FailureGroup, JobState
+from sluice.model.redriving import FailureGroup, JobState, Selection
 from sluice.ports.ledger.failure_groups import EMPTY_GROUPS_KEPT_S
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, Cause
-from sluice.redriving.jobs.lifecycle import Selection, create_job
+from sluice.redriving.jobs.lifecycle import create_job
 from tests.support.redrive_worlds import World, fleet, letter
 
 BODIES = 5_000
@@ -73,7 +73,7 @@ def test_overflow_is_redriven_like_any_group_when_a_person_asks(flooded: tuple[W
     while worked.state is JobState.RUNNING:
         worked = world.work(worked)
         world.now += 60.0
-    assert (worked.state, worked.sent_count) == (JobState.DONE, BODIES - GROUPS_MAX)
+    assert (worked.state, worked.progress.sent_count) == (JobState.DONE, BODIES - GROUPS_MAX)
     sent = {message.body for message in world.ports.queue.messages(world.fleet.queue)}
     assert len(sent) == BODIES - GROUPS_MAX
     assert world.ports.ledger.quarantine.quarantine_size("orders") == GROUPS_MAX

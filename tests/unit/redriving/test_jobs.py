@@ -1,16 +1,15 @@
 """Redrive jobs: asked for, begun as canaries, ramped at a rate, stopped, resumed, and what they leave behind."""
 
-from dataclasses import replace
-
 import pytest
 
 from sluice.memory import Call, Crash, Decide, Fault, When, faulty_ports
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import Attribute, JobPhase, JobState, LastRedrive, Message
+from sluice.model.redriving import Attribute, JobPhase, JobState, LastRedrive, Message, Selection
 from sluice.ports.errors import ConflictError, LostAnswerError, TryLaterError
-from sluice.redriving.jobs.lifecycle import Selection, create_job, preview, stop_job, update_job
+from sluice.redriving.jobs.lifecycle import create_job, preview, stop_job, update_job
 from sluice.redriving.jobs.runner import LONGEST_SLEEP_S, Work, run
 from sluice.redriving.message_copy import ATTEMPTS, COPY_OF, attempts_key
+from tests.support.redrive_jobs import changed_job
 from tests.support.redrive_worlds import SOON, World, fleet, text
 
 ALL = Selection()
@@ -86,7 +85,7 @@ def test_open_job_refuses_the_second_when_a_job_sends_the_same_already() -> None
     for again in (broken, ALL):
         with pytest.raises(PayloadError, match="job job-1 is sending some of these already"):
             create_job(world.ports, world.fleet, again, world.job(id="job-2"))
-    assert create_job(world.ports, world.fleet, missing, world.job(id="job-3")).selected_count == 1
+    assert create_job(world.ports, world.fleet, missing, world.job(id="job-3")).progress.selected_count == 1
 
 
 def test_open_job_refuses_to_overtake_when_a_fifo_message_is_not_the_first_of_its_message_group() -> None:
@@ -111,7 +110,7 @@ def test_run_sends_all_and_lets_go_when_nothing_comes_back() -> None:
     world.put_dead("a", scan=scan, sluice_cause="Broken: it is", sluice_attempts=Attribute("Number", "3"))
     world.process()
     job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
-    assert (job.state, job.sent_count, job.note) == (JobState.DONE, 1, "1 of 1 sent.")
+    assert (job.state, job.progress.sent_count, job.note) == (JobState.DONE, 1, "1 of 1 message sent.")
     (message,) = world.ports.queue.messages(world.fleet.queue)
     carried = dict(message.attributes)
     assert (message.body, carried["scan"], carried[ATTEMPTS].text) == ("a", scan, "4")
@@ -125,7 +124,7 @@ def test_run_sends_one_message_alone_when_that_is_selected() -> None:
     world = World()
     _, second, _ = world.quarantine("a", "b", "c")
     job = world.work(create_job(world.ports, world.fleet, Selection(message_id=second), world.job()))
-    assert (job.state, job.sent_count) == (JobState.DONE, 1)
+    assert (job.state, job.progress.sent_count) == (JobState.DONE, 1)
     assert (world.bodies(), world.held_bodies()) == (["b"], ["a", "c"])
 
 
@@ -150,7 +149,7 @@ def test_run_keeps_the_rate_when_there_is_more_than_a_batch() -> None:
     job = create_job(world.ports, world.fleet, ALL, world.job(rate_per_s=4.0))
     began_at = world.now
     job = world.work(job)
-    assert (job.state, job.sent_count) == (JobState.DONE, 20)
+    assert (job.state, job.progress.sent_count) == (JobState.DONE, 20)
     assert world.now - began_at >= 20 / 4 - 1
     sent_at = sorted(m.first_sent_at or 0 for m in world.ports.queue.messages(world.fleet.queue))
     assert all(later - earlier >= 1 for earlier, later in zip(sent_at, sent_at[4:], strict=False))
@@ -166,7 +165,7 @@ def test_run_leaves_the_rest_to_the_next_invocation_when_its_time_is_over() -> N
         job = world.work(job, budget_s=2.0)
         invocations += 1
         world.now += 60
-    assert (job.state, job.sent_count) == (JobState.DONE, 12)
+    assert (job.state, job.progress.sent_count) == (JobState.DONE, 12)
     assert 2 <= invocations < 9
     assert world.bodies() == [f"m{i}" for i in range(12)]
 
@@ -180,11 +179,15 @@ def test_run_sends_canaries_of_each_group_and_waits_when_a_job_begins() -> None:
     world.quarantine("a1", "a2", "a3", cause="Broken: it is")
     world.quarantine("b1", "b2", "b3", cause="Missing: it is")
     job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
-    assert (job.state, job.phase, sorted(world.bodies())) == (JobState.RUNNING, JobPhase.RAMP, ["a1", "a2", "b1", "b2"])
+    assert (job.state, job.progress.phase, sorted(world.bodies())) == (
+        JobState.RUNNING,
+        JobPhase.RAMP,
+        ["a1", "a2", "b1", "b2"],
+    )
     wait_s = world.fleet.target_wait_s + world.to.visibility_s
-    assert wait_s - 1 <= job.next_at - world.now <= wait_s + 1
+    assert wait_s - 1 <= job.pacing.next_at - world.now <= wait_s + 1
     assert sum(world.slept_s) < 1  # the rate's pauses; the long wait is left to a tick
-    world.now = job.next_at
+    world.now = job.pacing.next_at
     assert world.work(job).state is JobState.DONE
     assert sorted(world.bodies()) == ["a1", "a2", "a3", "b1", "b2", "b3"]
 
@@ -201,10 +204,10 @@ def test_run_stops_within_its_canary_when_the_group_is_still_broken() -> None:
         world.ports.queue.delete(world.fleet.queue, [message.receipt])
     world.fleet = fleet(max_retries=0)
     world.process()
-    world.now = job.next_at + 60
+    world.now = job.pacing.next_at + 60
     stopped = world.ports.ledger.jobs.job("orders", job.id)
     assert stopped is not None
-    assert (stopped.state, stopped.sent_count, stopped.returned_count) == (JobState.STOPPED, 2, 2)
+    assert (stopped.state, stopped.progress.sent_count, stopped.progress.returned_count) == (JobState.STOPPED, 2, 2)
     assert "failed again" in stopped.note
     assert world.runner().take(stopped) is None
     assert (world.bodies(), len(world.index())) == ([], 50)
@@ -220,14 +223,14 @@ def test_run_goes_on_with_the_other_groups_when_one_comes_back() -> None:
     world.ports.queue.put(world.dead_letters, "a1", attributes=dict(back.attributes))
     world.ports.queue.delete(world.fleet.queue, [back.receipt])
     world.process()
-    world.now = job.next_at + 60
+    world.now = job.pacing.next_at + 60
     again = world.ports.ledger.jobs.job("orders", job.id)
     assert again is not None
     ended = world.work(again)
-    assert (ended.state, ended.sent_count, ended.returned_count) == (JobState.STOPPED, 3, 1)
-    assert ended.stopped_groups == (group_id(world, "Broken: it is"),)
+    assert (ended.state, ended.progress.sent_count, ended.progress.returned_count) == (JobState.STOPPED, 3, 1)
+    assert ended.progress.stopped_groups == (group_id(world, "Broken: it is"),)
     assert world.held_bodies() == ["a2"]
-    assert "came back" in ended.note
+    assert "failed again" in ended.note
 
 
 def test_run_does_not_wait_when_the_canaries_were_all() -> None:
@@ -235,7 +238,7 @@ def test_run_does_not_wait_when_the_canaries_were_all() -> None:
     world = World(fleet(canary_count=3, canary_wait_s=600))
     world.quarantine("a", "b")
     job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
-    assert (job.state, job.sent_count, world.slept_s) == (JobState.DONE, 2, [pytest.approx(0.2)])
+    assert (job.state, job.progress.sent_count, world.slept_s) == (JobState.DONE, 2, [pytest.approx(0.2)])
 
 
 # --------------------------------------------------------------------------- what fails, and what is in doubt
@@ -249,14 +252,14 @@ def test_run_leaves_messages_in_doubt_when_the_answer_to_a_send_is_lost(when: Wh
     ports = faulty_ports(world.ports, nth("send", LostAnswerError("no answer"), when))
     job = world.work(create_job(world.ports, world.fleet, ALL, world.job()), ports)
     sent = ["a", "b"] if when is When.AFTER else []
-    assert (job.state, job.sent_count, job.doubtful_count) == (JobState.DONE, 0, 2)
-    assert "2 may have been sent before and were left" in job.note
+    assert (job.state, job.progress.sent_count, job.progress.doubtful_count) == (JobState.DONE, 0, 2)
+    assert "2 not sent, since they may have been sent before" in job.note
     assert (world.bodies(), world.held_bodies()) == (sent, ["a", "b"])
     world.now += SOON + 1
     second = world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-2")))
-    assert (second.sent_count, second.doubtful_count, world.bodies()) == (0, 2, sent)
+    assert (second.progress.sent_count, second.progress.doubtful_count, world.bodies()) == (0, 2, sent)
     third = world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-3", again=True)))
-    assert (third.sent_count, world.bodies(), world.held_bodies()) == (2, [*sent, "a", "b"], [])
+    assert (third.progress.sent_count, world.bodies(), world.held_bodies()) == (2, [*sent, "a", "b"], [])
 
 
 def test_run_counts_each_message_once_when_the_ramp_comes_to_what_the_canary_left() -> None:
@@ -266,7 +269,7 @@ def test_run_counts_each_message_once_when_the_ramp_comes_to_what_the_canary_lef
     world.ports.ledger.send_claims.claim_sends("orders", [first], world.now, world.now - 1)
     ports = faulty_ports(world.ports, nth("load", TryLaterError("slow down"), number=2))
     job = world.work(create_job(world.ports, world.fleet, ALL, world.job()), ports)
-    assert (job.sent_count, job.failed_count, job.doubtful_count) == (4, 0, 1)
+    assert (job.progress.sent_count, job.progress.failed_count, job.progress.doubtful_count) == (4, 0, 1)
     assert world.held_bodies() == ["a"]
 
 
@@ -277,7 +280,7 @@ def test_run_goes_on_when_one_body_cannot_be_read() -> None:
     lost = world.index()[1]
     del world.ports.archive.kept[lost.key]
     job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
-    assert (job.state, job.sent_count, job.failed_count) == (JobState.DONE, 2, 1)
+    assert (job.state, job.progress.sent_count, job.progress.failed_count) == (JobState.DONE, 2, 1)
     assert "could not be read: archive: nothing is kept" in job.note
     assert world.index() == (lost,)
 
@@ -302,8 +305,8 @@ def test_run_keeps_what_no_longer_fits_when_the_queue_s_limit_was_lowered() -> N
     world.quarantine("x" * 2_000, "b")
     world.ports.queue.create(world.fleet.queue, max_bytes=1_024)
     job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
-    assert (job.sent_count, job.failed_count, len(world.held_bodies()[0])) == (1, 1, 2_000)
-    assert "more than its queue takes" in job.note
+    assert (job.progress.sent_count, job.progress.failed_count, len(world.held_bodies()[0])) == (1, 1, 2_000)
+    assert "larger than its queue takes" in job.note
 
 
 def test_run_lets_go_without_sending_when_a_message_was_sent_and_still_listed() -> None:
@@ -312,7 +315,7 @@ def test_run_lets_go_without_sending_when_a_message_was_sent_and_still_listed() 
     world.quarantine("a")
     ports = faulty_ports(world.ports, nth("remove_entries", TryLaterError("slow down")))
     job = world.work(create_job(world.ports, world.fleet, ALL, world.job()), ports)
-    assert (job.sent_count, world.held_bodies()) == (1, ["a"])
+    assert (job.progress.sent_count, world.held_bodies()) == (1, ["a"])
     assert "is sent, but still listed" in job.note
     world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-2")))
     assert (world.bodies(), world.held_bodies()) == (["a"], [])
@@ -400,7 +403,11 @@ def test_stop_job_ends_a_job_when_its_runner_is_in_the_middle_of_a_batch() -> No
         return None
 
     stopped = world.work(job, faulty_ports(world.ports, stop_meanwhile))
-    assert (stopped.state, stopped.note, stopped.sent_count) == (JobState.STOPPED, "Stopped by an operator.", 2)
+    assert (stopped.state, stopped.note, stopped.progress.sent_count) == (
+        JobState.STOPPED,
+        "Stopped by an operator.",
+        2,
+    )
     assert len(world.bodies()) == 2
     assert stop_job(world.ports, world.fleet, job.id, "another", world.now).note == "Stopped by an operator."
 
@@ -423,8 +430,8 @@ def test_step_gives_way_when_another_invocation_has_taken_the_job_over() -> None
     successor = world.runner().take(taken)
     assert successor is not None
     written = slow.step(taken)
-    assert written.runner == successor.runner
-    assert written.sent_count == 0
+    assert written.lease.owner == successor.lease.owner
+    assert written.progress.sent_count == 0
 
 
 def test_amend_job_reads_again_when_another_wrote_first() -> None:
@@ -440,7 +447,7 @@ def test_amend_job_reads_again_when_another_wrote_first() -> None:
         return None
 
     ports = faulty_ports(world.ports, decide)
-    job = update_job(ports, "orders", "job-1", lambda job: replace(job, note="noted"))
+    job = update_job(ports, "orders", "job-1", lambda job: changed_job(job, note="noted"))
     assert job is not None
     assert (job.note, len(tries)) == ("noted", 3)
     assert update_job(ports, "orders", "none-such", lambda job: job) is None
@@ -455,9 +462,9 @@ def test_run_sends_from_the_dead_letter_queue_when_the_mode_is_manual() -> None:
     for i in range(12):
         world.put_dead(f"m{i:02d}")
     job = create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job())
-    assert job.selected_count == 12
+    assert job.progress.selected_count == 12
     job = world.work(job)
-    assert (job.state, job.sent_count) == (JobState.DONE, 12)
+    assert (job.state, job.progress.sent_count) == (JobState.DONE, 12)
     assert 5 <= sum(world.slept_s) <= 7  # the canary's wait, and the rate's pauses
     assert (world.bodies(), world.bodies(world.dead_letters)) == ([f"m{i:02d}" for i in range(12)], [])
     assert all(m.attribute(ATTEMPTS) == "1" for m in world.ports.queue.messages(world.fleet.queue))
@@ -471,8 +478,8 @@ def test_run_stops_within_its_canary_when_more_is_in_the_dead_letter_queue_than_
     job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
     job = world.work(job)
-    assert (job.state, job.sent_count) == (JobState.STOPPED, 1)
-    assert "messages fail still" in job.note
+    assert (job.state, job.progress.sent_count) == (JobState.STOPPED, 1)
+    assert "messages still fail" in job.note
     assert len(world.bodies(world.dead_letters)) == 5
 
 
@@ -488,7 +495,7 @@ def test_run_stops_when_it_receives_a_message_that_it_sent_itself() -> None:
     job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
     job = world.work(job)
-    assert (job.state, job.returned_count) == (JobState.STOPPED, 1)
+    assert (job.state, job.progress.returned_count) == (JobState.STOPPED, 1)
     assert copy.body in world.bodies(world.dead_letters)
     visible = world.ports.queue.read(world.dead_letters, world.now).visible
     assert visible is not None

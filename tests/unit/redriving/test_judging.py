@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sluice.config.fleet import Otherwise, RedrivePolicy
-from sluice.model.redriving import Attribute, JobState, Message, RedriveJob, Verdict, VerdictKind
+from sluice.model.redriving import Attribute, JobState, Message, Verdict, VerdictKind
 from sluice.ports.aws_services import QueueFacts
 from sluice.redriving.failure_groups import SOURCE, Cause, failure_group, masked
 from sluice.redriving.jobs.rules import batch_limit, next_send_at, overlaps, with_return
@@ -24,6 +24,7 @@ from sluice.redriving.message_copy import (
     send_rounds,
 )
 from sluice.redriving.verdict import DeadLetterHistory, backoff_s, judge
+from tests.support.redrive_jobs import changed_job, redrive_job
 from tests.support.redrive_worlds import START, letter, text
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"
@@ -41,7 +42,7 @@ def judged(
     return judge(message, policy, to, failure_group(message), history=history, uniform=uniform)
 
 
-JOB = RedriveJob(
+JOB = redrive_job(
     id="job-1",
     fleet="orders",
     state=JobState.RUNNING,
@@ -404,14 +405,14 @@ def test_due_is_a_second_s_worth_and_a_load_at_most_when_a_job_may_send(
     rate_per_s: float, count: int, fifo_count: int
 ) -> None:
     """No second sees more than the rate, or one message; FIFO loads are small, since a doubt holds others up."""
-    job = replace(JOB, rate_per_s=rate_per_s)
+    job = changed_job(JOB, rate_per_s=rate_per_s)
     assert (batch_limit(job, QUEUE), batch_limit(job, FIFO)) == (count, fifo_count)
 
 
 def test_paced_does_not_catch_up_when_a_job_was_left_alone_for_a_while() -> None:
     """A minute between two ticks is no credit for a burst."""
-    assert next_send_at(replace(JOB, next_at=START), 4, began_at=START + 60) == START + 61
-    assert next_send_at(replace(JOB, next_at=START + 5), 4, began_at=START) == START + 6
+    assert next_send_at(changed_job(JOB, next_at=START).pacing, 4, began_at=START + 60) == START + 61
+    assert next_send_at(changed_job(JOB, next_at=START + 5).pacing, 4, began_at=START) == START + 6
 
 
 @pytest.mark.parametrize(
@@ -433,25 +434,25 @@ def test_overlap_is_seen_when_two_jobs_select_the_same(
     one: dict[str, object], other: dict[str, object], expected: bool
 ) -> None:
     """A second request for what is being sent is refused; for anything else it is not."""
-    first, second = replace(JOB, **one), replace(JOB, **other)  # type: ignore[arg-type] # the table's
+    first, second = changed_job(JOB, **one), changed_job(JOB, **other)  # type: ignore[arg-type] # the table's
     assert overlaps(first, second) is expected
     assert overlaps(second, first) is expected
 
 
 def test_returned_stops_the_job_when_it_is_for_one_failure_group() -> None:
     """A group that fails again is stopped at once."""
-    job = with_return(replace(JOB, failure_group="a"), "a", "Message m came back.", START + 9)
-    assert (job.state, job.returned_count, job.stopped_groups) == (JobState.STOPPED, 1, ("a",))
+    job = with_return(changed_job(JOB, failure_group="a"), "a", "Message m came back.", START + 9)
+    assert (job.state, job.progress.returned_count, job.progress.stopped_groups) == (JobState.STOPPED, 1, ("a",))
     assert job.note == "Stopped: a message it sent failed again. Message m came back."
 
 
 def test_returned_leaves_that_group_out_when_the_job_is_for_all() -> None:
     """The other groups go on."""
     job = with_return(with_return(JOB, "a", "", START), "a", "", START)
-    assert (job.state, job.returned_count, job.stopped_groups) == (JobState.RUNNING, 2, ("a",))
+    assert (job.state, job.progress.returned_count, job.progress.stopped_groups) == (JobState.RUNNING, 2, ("a",))
 
 
 def test_returned_is_noted_and_changes_nothing_else_when_the_job_is_over() -> None:
     """A late return is on record."""
-    job = with_return(replace(JOB, state=JobState.DONE, failure_group="a", note="3 of 3 sent."), "a", "", START)
-    assert (job.state, job.returned_count, job.note) == (JobState.DONE, 1, "3 of 3 sent.")
+    job = with_return(changed_job(JOB, state=JobState.DONE, failure_group="a", note="3 of 3 sent."), "a", "", START)
+    assert (job.state, job.progress.returned_count, job.note) == (JobState.DONE, 1, "3 of 3 sent.")

@@ -4,11 +4,11 @@ import pytest
 
 from sluice.memory import Fault, When, faulty_ports
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import JobState
+from sluice.model.redriving import JobState, Selection
 from sluice.ports.errors import LostAnswerError, TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import LetterOutcome
-from sluice.redriving.jobs.lifecycle import Selection, create_job
+from sluice.redriving.jobs.lifecycle import create_job
 from sluice.redriving.message_copy import ATTEMPTS
 from sluice.redriving.message_editor import Editor, key_of
 from sluice.redriving.retention import CHECK_EVERY_S, RetentionGuard, is_due
@@ -38,7 +38,7 @@ def test_message_goes_back_with_another_body_and_the_original_is_kept() -> None:
     (sent,) = world.ports.queue.messages(world.fleet.queue)
     assert (sent.body, sent.attribute("shop"), sent.attribute(ATTEMPTS)) == ('{"sku": "tea-oolong"}', "Berlin", "1")
     assert (world.index(), world.ports.archive.load(key).body) == ((), '{"sku": "tea-oolon"}')
-    assert (job.state, job.sent_count, job.requested_by) == (JobState.DONE, 1, "ada")
+    assert (job.state, job.progress.sent_count, job.requested_by) == (JobState.DONE, 1, "ada")
     assert key in job.note
     assert world.ports.ledger.jobs.job("orders", "edit-1") == job
 
@@ -159,7 +159,7 @@ def test_dead_letter_is_put_away_before_sqs_deletes_it() -> None:
     look = guard(world).check()
     assert look is not None
     assert [(one.outcome, one.reason) for one in look.quarantined] == [
-        (LetterOutcome.QUARANTINED, "Put away before SQS deletes it.")
+        (LetterOutcome.QUARANTINED, "Quarantined before SQS deletes it.")
     ]
     assert look.checked_count == 2
     assert look.least_left_s == 3 * DAY_S - 1

@@ -7,13 +7,23 @@ from typing import Any, cast
 import pytest
 
 from sluice.memory import Call, Fault, MemoryQueue, When, faulty_ports
-from sluice.model.redriving import Attribute, BatchClaimRecord, Claim, JobPhase, JobState, Message, RedriveJob
+from sluice.model.redriving import (
+    Attribute,
+    BatchClaimRecord,
+    Claim,
+    JobPhase,
+    JobState,
+    Message,
+    RedriveJob,
+    Selection,
+)
 from sluice.ports.aws_services import BatchAnswer, Queue
 from sluice.ports.errors import TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.jobs.dlq_loading import LOAD_S
-from sluice.redriving.jobs.lifecycle import Selection, create_job
-from sluice.redriving.jobs.rules import joined
+from sluice.redriving.jobs.dlq_loading import PARTS_BEGIN_WITHIN_S
+from sluice.redriving.jobs.lifecycle import create_job
+from sluice.redriving.jobs.rules import SendReport, folded, joined
+from tests.support.redrive_jobs import changed_job, redrive_job
 from tests.support.redrive_worlds import World, fleet, letter, text
 
 DEAD = Selection(from_dead_letters=True)
@@ -60,7 +70,7 @@ def dead_world(count: int, **policy: Any) -> World:
 def begun(world: World, **changes: Any) -> RedriveJob:
     """A job on record for the whole dead-letter queue, its canaries watched already."""
     job = create_job(world.ports, world.fleet, DEAD, world.job(rate_per_s=100.0, **changes))
-    return world.ports.ledger.jobs.keep_job(replace(job, phase=JobPhase.RAMP, cursor="watched"))
+    return world.ports.ledger.jobs.keep_job(changed_job(job, phase=JobPhase.RAMP, cursor="watched"))
 
 
 def test_load_is_counted_as_one_when_it_is_moved_in_parts() -> None:
@@ -77,8 +87,8 @@ def test_load_is_counted_as_one_when_it_is_moved_in_parts() -> None:
     taken = runner.take(begun(world))
     assert taken is not None
     job = runner.step(taken)
-    assert (job.state, job.sent_count, job.note) == (JobState.DONE, 11, "11 of 11 sent.")
-    assert job.next_at == pytest.approx(world.now + 11 / 100)
+    assert (job.state, job.progress.sent_count, job.note) == (JobState.DONE, 11, "11 of 11 messages sent.")
+    assert job.pacing.next_at == pytest.approx(world.now + 11 / 100)
     assert (sorted(world.bodies()), world.bodies(world.dead_letters)) == (sorted(f"m{i}" for i in range(11)), [])
     assert [len(record.claimed) for record in claimed] == [4, 4, 3]
     assert len({record.name for record in claimed}) == 1
@@ -105,7 +115,7 @@ def test_claim_is_not_written_over_when_something_of_it_is_in_doubt() -> None:
     taken = runner.take(begun(world))
     assert taken is not None
     job = runner.step(taken)
-    assert (job.state, job.sent_count, job.doubtful_count) == (JobState.DONE, 5, 1)
+    assert (job.state, job.progress.sent_count, job.progress.doubtful_count) == (JobState.DONE, 5, 1)
     first, second, third = claimed
     assert first.name != second.name == third.name
     ids = [message_id for record in claimed for message_id in record.claimed]
@@ -117,24 +127,24 @@ def test_no_further_part_is_begun_when_a_load_takes_long() -> None:
     world = dead_world(9)
 
     def wait(_part: int) -> None:
-        world.now += LOAD_S * 0.6
+        world.now += PARTS_BEGIN_WITHIN_S * 0.6
 
     runner = world.runner(divided(world, 3, wait))
     taken = runner.take(begun(world))
     assert taken is not None
     job = runner.step(taken)
-    assert (job.state, job.sent_count, len(world.bodies(world.dead_letters))) == (JobState.RUNNING, 3, 6)
+    assert (job.state, job.progress.sent_count, len(world.bodies(world.dead_letters))) == (JobState.RUNNING, 3, 6)
     visible = world.ports.queue.read(world.dead_letters, world.now).visible
     assert visible is not None
     assert visible.value == 6
-    assert runner.step(job).sent_count == 3 + 2
+    assert runner.step(job).progress.sent_count == 3 + 2
 
 
 def test_canaries_are_watched_when_they_are_moved_in_parts() -> None:
     """The ramp begins after the wait, whatever the canary was divided into."""
     world = dead_world(9, canary_count=3, canary_wait_s=5)
     job = world.work(create_job(world.ports, world.fleet, DEAD, world.job(rate_per_s=100.0)), divided(world, 2))
-    assert (job.state, job.sent_count) == (JobState.DONE, 9)
+    assert (job.state, job.progress.sent_count) == (JobState.DONE, 9)
     assert sum(world.slept_s) >= 5
 
 
@@ -167,8 +177,8 @@ def test_no_further_part_is_sent_when_one_sees_a_message_come_back() -> None:
         world.ports.queue.delete(world.dead_letters, [message.receipt])
         world.put_dead(message.body, **(stamps if place == 3 else {}))
     stopped = runner.step(taken)
-    assert (stopped.state, stopped.sent_count, stopped.returned_count) == (JobState.STOPPED, 3, 1)
-    assert (stopped.stopped_groups, "came back" in stopped.note) == (("broken-0123456789",), True)
+    assert (stopped.state, stopped.progress.sent_count, stopped.progress.returned_count) == (JobState.STOPPED, 3, 1)
+    assert (stopped.progress.stopped_groups, "came back" in stopped.note) == (("broken-0123456789",), True)
     assert (world.bodies(), len(world.bodies(world.dead_letters))) == (["m0", "m1", "m2"], 6)
     visible = world.ports.queue.read(world.dead_letters, world.now).visible
     assert visible is not None
@@ -212,8 +222,8 @@ def test_other_parts_count_when_one_meets_an_error(method: str) -> None:
     taken = runner.take(begun(world))
     assert taken is not None
     job = runner.step(taken)
-    assert (job.state, job.sent_count, len(world.bodies())) == (JobState.RUNNING, 6, 6)
-    assert job.note == "A part of a load was left: slow down"
+    assert (job.state, job.progress.sent_count, len(world.bodies())) == (JobState.RUNNING, 6, 6)
+    assert job.note == "A part of the batch was not loaded: slow down"
     world.now += 3_600.0
     done = world.work(job)
     assert (done.state, sorted(world.bodies())) == (JobState.DONE, [f"m{number}" for number in range(9)])
@@ -230,7 +240,7 @@ def test_job_stands_as_it_did_when_every_part_meets_an_error() -> None:
     world.work(begun(world), ports)
     job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
-    assert (job.state, job.sent_count, len(world.failures)) == (JobState.RUNNING, 0, 1)
+    assert (job.state, job.progress.sent_count, len(world.failures)) == (JobState.RUNNING, 0, 1)
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -253,7 +263,7 @@ def test_message_is_sent_once_when_it_is_given_to_two_parts(place: int) -> None:
     taken = runner.take(begun(world))
     assert taken is not None
     job = runner.step(taken)
-    assert (world.bodies(), job.sent_count) == (["m0", "m1", "m3"], 3)
+    assert (world.bodies(), job.progress.sent_count) == (["m0", "m1", "m3"], 3)
 
 
 def test_claims_part_two_sendings_when_two_parts_have_the_same_message_in_hand() -> None:
@@ -269,22 +279,23 @@ def test_claims_part_two_sendings_when_two_parts_have_the_same_message_in_hand()
 
 def test_joined_adds_what_each_part_counted() -> None:
     """Counts, groups and the reason of the part that stopped; a part that changed nothing adds nothing."""
-    before = RedriveJob(
+    before = redrive_job(
         "job-1", "orders", JobState.RUNNING, 1.0, "a test", 1.0, sent_count=10, failed_count=1, stopped_groups=("a",)
     )
-    after = joined(
-        before,
+    report = joined(
         [
-            before,
-            replace(before, sent_count=14, note="one was not deleted"),
-            replace(before, sent_count=12, failed_count=3, doubtful_count=1),
-            replace(before, state=JobState.STOPPED, note="Stopped.", returned_count=1, stopped_groups=("a", "b")),
+            SendReport(),
+            SendReport(sent_count=4, note="one was not deleted"),
+            SendReport(sent_count=2, failed_count=2, doubtful_count=1),
+            SendReport(stopped=True, note="Stopped.", returned_count=1, returned_groups=("a", "b")),
         ],
     )
+    after = folded(before, report)
     assert (after.state, after.note) == (JobState.STOPPED, "Stopped.")
-    assert (after.sent_count, after.failed_count, after.doubtful_count, after.returned_count) == (16, 3, 1, 1)
-    assert after.stopped_groups == ("a", "b")
-    assert joined(before, [before]) == before
+    counts = after.progress
+    assert (counts.sent_count, counts.failed_count, counts.doubtful_count, counts.returned_count) == (16, 3, 1, 1)
+    assert counts.stopped_groups == ("a", "b")
+    assert folded(before, joined([SendReport()])) == before
 
 
 def test_size_counts_bytes_and_not_characters() -> None:

@@ -8,11 +8,10 @@ import pytest
 
 from sluice.memory import Call, Fault, When, faulty_ports
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import JobPhase, JobState, RedriveJob
+from sluice.model.redriving import JobPhase, JobState, RedriveJob, Selection
 from sluice.ports.aws_services import MOVE_MAX_PER_S
 from sluice.ports.errors import TryLaterError
 from sluice.redriving.jobs.lifecycle import (
-    Selection,
     create_job,
     pause_job,
     preview,
@@ -21,6 +20,7 @@ from sluice.redriving.jobs.lifecycle import (
     target_in,
 )
 from sluice.redriving.jobs.rules import MOVE_COUNT_MIN, forecast
+from tests.support.redrive_jobs import changed_job, redrive_job
 from tests.support.redrive_worlds import SOON, START, World, fleet
 
 ALL = Selection()
@@ -56,7 +56,7 @@ def test_job_sends_just_what_is_selected_when_it_is_narrowed(selection: Selectio
     seen = preview(world.ports, world.fleet, selection, world.now)
     assert (seen.count, sum(group.count for group in seen.groups)) == (len(bodies), len(bodies))
     job = world.work(create_job(world.ports, world.fleet, selection, world.job()))
-    assert (job.state, job.sent_count, sorted(world.bodies())) == (JobState.DONE, len(bodies), bodies)
+    assert (job.state, job.progress.sent_count, sorted(world.bodies())) == (JobState.DONE, len(bodies), bodies)
     assert world.held_bodies() == [body for body in "abcd" if body not in bodies]
 
 
@@ -90,7 +90,7 @@ def test_group_is_left_out_of_all_when_it_is_muted() -> None:
     assert (seen.count, seen.muted_groups) == (2, (muted.id,))
     assert preview(world.ports, world.fleet, Selection(failure_group=muted.id), world.now).count == 2
     job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
-    assert (job.state, job.sent_count, world.held_bodies()) == (JobState.DONE, 2, ["b", "d"])
+    assert (job.state, job.progress.sent_count, world.held_bodies()) == (JobState.DONE, 2, ["b", "d"])
     world.quarantine_with("e", "KeyError: 'street'")
     assert preview(world.ports, world.fleet, ALL, world.now).count == 3
 
@@ -170,7 +170,7 @@ def test_job_sends_to_another_fleets_queue_when_that_is_asked_for() -> None:
     world.fleet_to = other
     job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
-    assert job.to == "invoices"
+    assert job.target.fleet == "invoices"
     world.work(job)
     assert (sorted(world.bodies(other.queue)), world.bodies()) == (["a", "b", "c", "d"], [])
 
@@ -187,7 +187,7 @@ def test_dead_letter_of_a_namesake_elsewhere_goes_only_where_a_person_sends_it(s
     assert f"it came from {source}" in result.reason
     world.now += 1
     job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
-    assert (job.failed_count, world.bodies(), world.held_bodies()) == (1, [], ["a"])
+    assert (job.progress.failed_count, world.bodies(), world.held_bodies()) == (1, [], ["a"])
     assert f"came from {source}, none of orders; to_queue says where to send it" in job.note
     world.fleet_to = replace_fleet(world, "invoices")
     world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-2"), target_in(world.fleet_to, None)))
@@ -242,7 +242,7 @@ def test_paused_job_is_free_at_once_when_its_runner_sees_it() -> None:
         world.now += seconds
 
     job = world.work(job, sleep=pause_then_sleep)
-    assert (job.state, job.runner) == (JobState.PAUSED, "")
+    assert (job.state, job.lease.owner) == (JobState.PAUSED, "")
     assert 0 < len(world.bodies()) < 4
 
 
@@ -264,8 +264,8 @@ def test_paused_job_can_be_stopped_for_good() -> None:
     [
         ({}, 0.25, 75.0),
         ({"next_at": START + 30}, 0.25, 105.0),
-        ({"pace_per_s": 0.5}, 0.25, 150.0),
-        ({"pace_per_s": 50.0}, 0.25, 75.0),
+        ({"measured_per_s": 0.5}, 0.25, 150.0),
+        ({"measured_per_s": 50.0}, 0.25, 75.0),
         ({"state": JobState.PAUSED}, 0.25, None),
         ({"state": JobState.DONE}, 1.0, None),
         ({"selected_count": 0}, 1.0, 0.0),
@@ -274,11 +274,11 @@ def test_paused_job_can_be_stopped_for_good() -> None:
 )
 def test_forecast_tells_how_far_and_how_long(changes: dict[str, Any], fraction: float, left_s: float | None) -> None:
     """By its rate or its pace, whichever is slower, after what it waits for."""
-    job = RedriveJob(
+    job = redrive_job(
         "j", "orders", JobState.RUNNING, START, "x", START, selected_count=100, sent_count=20, failed_count=5,
         rate_per_s=1.0,
     )  # fmt: skip
-    seen = forecast(replace(job, **changes), START)
+    seen = forecast(changed_job(job, **changes), START)
     assert (seen.done_fraction, seen.left_s) == (fraction, left_s)
 
 
@@ -300,15 +300,19 @@ def moving(world: World, pace_per_s: float) -> RedriveJob:
     taken = runner.take(job)
     assert taken is not None
     ramp = runner.step(taken)
-    assert ramp.phase is JobPhase.RAMP
-    return world.ports.ledger.jobs.keep_job(replace(ramp, pace_per_s=pace_per_s, runner="", runner_until=0.0))
+    assert ramp.progress.phase is JobPhase.RAMP
+    return world.ports.ledger.jobs.keep_job(changed_job(ramp, measured_per_s=pace_per_s, owner="", until=0.0))
 
 
 def test_move_task_brings_the_rest_back_when_it_is_faster() -> None:
     """The canary is ours, the rest is SQS's own: at most 500 a second."""
     world = dead(MOVE_COUNT_MIN + 1)
     job = world.work(moving(world, MOVE_MAX_PER_S - 1))
-    assert (job.state, job.sent_count, job.phase) == (JobState.DONE, MOVE_COUNT_MIN + 1, JobPhase.MOVE)
+    assert (job.state, job.progress.sent_count, job.progress.phase) == (
+        JobState.DONE,
+        MOVE_COUNT_MIN + 1,
+        JobPhase.MOVE,
+    )
     assert len(world.bodies()) == MOVE_COUNT_MIN + 1
     assert "SQS's own move task" in job.note
 
@@ -327,7 +331,11 @@ def test_move_task_is_not_used_when_it_is_not_faster_or_not_wanted(
     """Few messages, a job that is as fast itself, or a policy that wants every copy counted."""
     world = dead(count, **policy)
     job = world.work(moving(world, pace_per_s))
-    assert (job.state, job.sent_count, world.ports.queue.moves(world.dead_letters)) == (JobState.DONE, count, ())
+    assert (job.state, job.progress.sent_count, world.ports.queue.moves(world.dead_letters)) == (
+        JobState.DONE,
+        count,
+        (),
+    )
 
 
 def test_move_task_is_ended_when_the_dead_letter_queue_fills_again() -> None:
@@ -338,7 +346,7 @@ def test_move_task_is_ended_when_the_dead_letter_queue_fills_again() -> None:
     taken = runner.take(job)
     assert taken is not None
     moved = runner.step(taken)
-    assert moved.phase is JobPhase.MOVE
+    assert moved.progress.phase is JobPhase.MOVE
     world.now += 1
     first = runner.step(moved)
     for n in range(600):
@@ -364,10 +372,10 @@ def test_move_task_is_ended_when_its_job_is_paused() -> None:
     left_count = len(world.bodies(world.dead_letters))
     assert 2_000 < left_count < 3_000
     job = resume_job(world.ports, world.fleet, "job-1", "ada", world.now)
-    assert (job.phase, job.move, job.sent_count) == (JobPhase.RAMP, None, 3_000 - left_count)
+    assert (job.progress.phase, job.move, job.progress.sent_count) == (JobPhase.RAMP, None, 3_000 - left_count)
     world.now += SOON + 1
-    job = world.work(world.ports.ledger.jobs.keep_job(replace(job, pace_per_s=None)), budget_s=600.0)
-    assert (job.state, job.sent_count, len(world.bodies())) == (JobState.DONE, 3_000, 3_000)
+    job = world.work(world.ports.ledger.jobs.keep_job(changed_job(job, measured_per_s=None)), budget_s=600.0)
+    assert (job.state, job.progress.sent_count, len(world.bodies())) == (JobState.DONE, 3_000, 3_000)
 
 
 @pytest.mark.parametrize("phase", [JobPhase.RAMP, JobPhase.MOVE], ids=["begins", "watches"])
@@ -388,10 +396,10 @@ def test_move_task_is_ended_when_its_job_is_paused_in_the_midst_of_a_step(phase:
         return None
 
     paused = replace(runner, ports=faulty_ports(world.ports, meet)).step(job)
-    assert (paused.state, paused.phase, paused.move) == (JobState.PAUSED, JobPhase.RAMP, None)
+    assert (paused.state, paused.progress.phase, paused.move) == (JobState.PAUSED, JobPhase.RAMP, None)
     assert not world.ports.queue.moves(world.dead_letters)[0].running
     world.now += SOON + 1
-    assert paused.sent_count == len(world.bodies())
+    assert paused.progress.sent_count == len(world.bodies())
     assert paused == world.ports.ledger.jobs.job("orders", "job-1")
 
 
@@ -404,10 +412,10 @@ def test_job_stops_when_somebody_else_ends_its_move_task() -> None:
     job = runner.step(job)
     world.now += 1
     assert job.move is not None
-    world.ports.queue.cancel_move(job.move)
+    world.ports.queue.cancel_move(job.move.handle)  # type: ignore[union-attr] # it has begun
     last = runner.step(job)
-    assert (last.state, last.note) == (JobState.STOPPED, "Stopped: somebody ended SQS's move task.")
-    assert last.sent_count == len(world.bodies()) < 3_000
+    assert (last.state, last.note) == (JobState.STOPPED, "Stopped: SQS's move task was cancelled.")
+    assert last.progress.sent_count == len(world.bodies()) < 3_000
 
 
 def test_job_stands_as_it_did_when_the_move_task_cannot_be_started() -> None:
@@ -418,4 +426,4 @@ def test_job_stands_as_it_did_when_the_move_task_cannot_be_started() -> None:
         lambda call: Fault(When.BEFORE, TryLaterError("slow down")) if call.method == "start_move" else None,
     )
     job = world.work(moving(world, 1.0), ports)
-    assert (job.state, job.phase, job.sent_count) == (JobState.RUNNING, JobPhase.RAMP, 1)
+    assert (job.state, job.progress.phase, job.progress.sent_count) == (JobState.RUNNING, JobPhase.RAMP, 1)

@@ -245,7 +245,7 @@ def test_settle_lets_go_of_nothing_when_a_message_claims_to_be_the_copy_of_one_t
     assert ends(world) == ["retried"]
     assert world.held_bodies() == ["victim"]
     job = world.work(world.ports.ledger.jobs.keep_job(world.job()))
-    assert (job.sent_count, world.bodies()) == (1, ["forged", "victim"])
+    assert (job.progress.sent_count, world.bodies()) == (1, ["forged", "victim"])
 
 
 def test_settle_lets_go_when_the_confirmation_failed_and_the_message_is_sent() -> None:
@@ -335,7 +335,7 @@ def test_settle_quarantines_when_the_queue_refuses_an_entry_for_good() -> None:
     assert [result.outcome.value for result in results] == ["quarantined", "retried"]
     assert "InvalidMessageContents: no" in results[0].reason
     job = world.work(world.ports.ledger.jobs.keep_job(world.job()))
-    assert (job.sent_count, job.doubtful_count) == (1, 0)  # its claim was given back
+    assert (job.progress.sent_count, job.progress.doubtful_count) == (1, 0)  # its claim was given back
 
 
 def test_send_leaves_an_entry_in_doubt_when_the_answer_does_not_speak_of_it() -> None:
@@ -386,7 +386,7 @@ def test_settle_quarantines_those_behind_when_a_fifo_message_is_in_quarantine() 
     assert world.held_bodies() == ["a1", "a2", "a3"]
     world.now += 1
     job = world.work(world.ports.ledger.jobs.keep_job(world.job(failure_group=group.id)))
-    assert (job.state, job.sent_count) == (JobState.DONE, 3)
+    assert (job.state, job.progress.sent_count) == (JobState.DONE, 3)
     assert [body for body in world.bodies() if body.startswith("a")] == ["a1", "a2", "a3"]
     world.put_dead("a4", message_group="a")
     assert ends(world) == ["retried"]  # nothing of the message group is held any more
@@ -437,7 +437,11 @@ def test_settle_stops_the_job_when_a_message_that_it_sent_comes_back() -> None:
     ends(world, failing(world, "claim_sends", TryLaterError("slow down"), nth=1))
     job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
-    assert (job.state, job.returned_count, job.stopped_groups) == (JobState.STOPPED, 1, (entry.failure_group,))
+    assert (job.state, job.progress.returned_count, job.progress.stopped_groups) == (
+        JobState.STOPPED,
+        1,
+        (entry.failure_group,),
+    )
 
 
 def test_settle_goes_on_when_a_message_names_a_job_that_is_not_there() -> None:

@@ -16,6 +16,7 @@ from sluice.widget.messages import PopupContext, render_message_detail, render_m
 from sluice.widget.page import render, render_problems
 from sluice.widget.style import CSS
 from sluice.widget.view import Period, ReadFailure, Source, Theme, View, WidgetSettings
+from tests.support.redrive_jobs import changed_job
 from tests.support.widget_html import Page, parse
 from tests.support.widget_scenes import (
     CONSOLE_ARN,
@@ -532,7 +533,7 @@ def test_groups_when_filtered_are_those_with_the_text() -> None:
 def test_job_when_paused_can_be_resumed_or_stopped() -> None:
     """And says who paused it."""
     actions = (JobAction(NOW, "x", "asked for it"), JobAction(NOW, "ada", "paused it"))
-    job = replace(jobs()[0], state=JobState.PAUSED, actions=actions)
+    job = changed_job(jobs()[0], state=JobState.PAUSED, actions=actions)
     page = show(quiet(jobs=(job,)))
     assert [next(iter(event)) for _, event in page.actions] == ["resume", "stop"]
     assert "ada paused it" in page.text

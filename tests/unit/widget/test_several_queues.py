@@ -8,10 +8,11 @@ import pytest
 from sluice.config.fleet import ConfigError, Fleet, parse
 from sluice.memory import queue_url
 from sluice.model.planning import Figure
-from sluice.model.redriving import JobState, RedriveJob
+from sluice.model.redriving import JobState
 from sluice.widget.answers import render_answer
 from sluice.widget.page import render
 from sluice.widget.view import Theme
+from tests.support.redrive_jobs import redrive_job
 from tests.support.several_queues import DOCUMENT, OTHER, URGENT, fleet
 from tests.support.widget_html import Page
 from tests.support.widget_html import parse as parse_html
@@ -97,7 +98,7 @@ def test_dead_letter_queues_are_spoken_of_when_there_are_several() -> None:
 
 def test_job_is_shown_with_the_queues_that_it_names() -> None:
     """From which, to which."""
-    job = RedriveJob("j", "orders", JobState.RUNNING, NOW, "ada", NOW, queue="orders-urgent", to_queue="orders-night")
+    job = redrive_job("j", "orders", JobState.RUNNING, NOW, "ada", NOW, queue="orders-urgent", to_queue="orders-night")
     assert "All failure groups of queue orders-urgent to queue orders-night" in " ".join(
         show(fleet(), jobs=(job,)).text.split()
     )

@@ -20,6 +20,7 @@ from sluice.widget.documentation import DOCUMENTATION
 from sluice.widget.page import render
 from sluice.widget.service import WidgetService
 from sluice.widget.view import ReadFailure, Source, Theme, View, WidgetSettings
+from tests.support.redrive_jobs import changed_job, redrive_job
 from tests.support.widget_html import parse
 from tests.support.widget_scenes import (
     CONSOLE_ARN,
@@ -68,7 +69,7 @@ def several(count: int) -> View:
         hours=((int(NOW // 3_600), count),),
         minutes=((int(NOW // 60), count),),
     )  # fmt: skip
-    job = replace(
+    job = changed_job(
         jobs()[0], selected_count=count, sent_count=count, failed_count=count, doubtful_count=count,
         returned_count=count, rate_per_s=float(count), actions=(JobAction(NOW, "ada", "started it"),),
     )  # fmt: skip
@@ -84,7 +85,7 @@ def several(count: int) -> View:
             *(replace(group, id=f"g{n}") for n in range(count + 25)),
             *(replace(group, id=f"muted{n}", muted_at=NOW) for n in range(count)),
         ),
-        jobs=(*(replace(job, id=f"j{n}") for n in range(count + 5)), *selections(count)),
+        jobs=(*(changed_job(job, id=f"j{n}") for n in range(count + 5)), *selections(count)),
         drains=(
             retained,
             *(replace(drain, instance_id=f"i-{n}") for n in range(count + 25)),
@@ -95,12 +96,12 @@ def several(count: int) -> View:
 
 def selections(count: int) -> Iterator[RedriveJob]:
     """A job of each way to select messages; they come first, as the latest."""
-    job = RedriveJob("s", "orders", JobState.RUNNING, NOW, "ada", NOW, selected_count=count)
-    yield replace(job, from_dead_letters=True)
-    yield replace(job, message_id="m-1")
-    yield replace(job, message_ids=tuple(f"m-{n}" for n in range(count)))
-    yield replace(job, cause="Broken*", attribute=("kind", "order"), quarantined_from=NOW - 60)
-    yield replace(job, queue="orders", to_queue="urgent")
+    job = redrive_job("s", "orders", JobState.RUNNING, NOW, "ada", NOW, selected_count=count)
+    yield changed_job(job, from_dead_letters=True)
+    yield changed_job(job, message_id="m-1")
+    yield changed_job(job, message_ids=tuple(f"m-{n}" for n in range(count)))
+    yield changed_job(job, cause="Broken*", attribute=("kind", "order"), quarantined_from=NOW - 60)
+    yield changed_job(job, queue="orders", to_queue="urgent")
 
 
 def views() -> Iterator[View]:

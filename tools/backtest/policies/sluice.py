@@ -17,10 +17,10 @@ METRIC_MINUTES = 15  # a tick's metrics reach back hours; no more than the newes
 
 @dataclass(slots=True)
 class Sluice:
-    """The planner with its defaults: it is given the target wait and nothing else."""
+    """The planner with its defaults: it is given the target wait only."""
 
     hinted: bool = False  # also given the seconds per message and the boot time
-    tick_s: float = 10.0  # between ticks of a hot fleet
+    tick_s: float = 10.0  # between the ticks of a fleet that needs more than one a minute
     metric_delay_s: float = 120.0  # that the stack takes its metrics to be late by
     stabilization_window_s: float | None = None  # limits.stabilization_window_s: at most a lead time unless set
     name: str = field(default="sluice", init=False)
@@ -58,7 +58,7 @@ class Sluice:
         decision = plan(snapshot, fleet, estimates, memory, timing=self._timing, now=now)
         self._memory = remember(memory, decision, self._timing)
         at_minute = next_minute(sight.now)
-        next_s = min(at_minute, sight.now + self.tick_s) if decision.hot else at_minute
+        next_s = min(at_minute, sight.now + self.tick_s) if decision.tick_again else at_minute
         return Step(decision.want, next_s, decision.sentence)
 
     def _queue(self, sight: Sight, now: float) -> QueueReading:

@@ -26,7 +26,7 @@ CONNECT_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 5.0
 ATTEMPTS = 3  # botocore's standard mode: full-jitter backoff, throttling and lost answers included
 # For the clients that many messages go through: botocore's check of every attribute takes a quarter of a batch's time.
-# Requests to SQS are made in `sluice.aws.queue` and `queue_messages` alone, and mypy checks them by the service's types.
+# Only `sluice.aws.queue` and `queue_messages` make requests to SQS, and mypy checks them by the service's types.
 MANY = {"parameter_validation": False}
 
 

@@ -328,7 +328,7 @@ class Decision:
     reasons: tuple[Reason, ...]
     figures: tuple[Figure, ...]
     sentence: str
-    hot: bool = False  # whether to tick again within this minute
+    tick_again: bool = False  # the fleet needs another tick within this minute
 
 
 class OutcomeStatus(StrEnum):
@@ -345,7 +345,6 @@ class OutcomeStatus(StrEnum):
 class Outcome:
     """What was done about a decision, and what AWS answered."""
 
-    decision_id: str
     at: float
     status: OutcomeStatus
     answer: str = ""

@@ -218,43 +218,113 @@ class MoveTask:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """Which messages a redrive is about; without any choice, the fleet's whole quarantine but muted failure groups.
+
+    `queue`, `failure_group`, `cause`, times and `attribute` narrow one another; ids stand for themselves.
+    """
+
+    failure_group: str | None = None
+    message_id: str | None = None
+    message_ids: tuple[str, ...] = ()  # several, in the order in which they are sent
+    cause: str | None = None  # a pattern, as for file names, that the cause matches
+    quarantined_from: float | None = None  # epoch seconds: quarantined at that time or later
+    quarantined_to: float | None = None  # epoch seconds: quarantined before that time
+    attribute: tuple[str, str] | None = None  # name and text of one of the producer's own attributes
+    from_dead_letters: bool = False  # out of the dead-letter queue itself, not out of quarantine
+    queue: str | None = None  # the name of the queue that the messages came from
+    muted_groups: tuple[str, ...] = ()  # failure groups that were muted when it was asked for, and are left out
+    again: bool = False  # also messages that may have been sent before
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The messages that are named one by one."""
+        return frozenset(self.message_ids if self.message_id is None else (self.message_id, *self.message_ids))
+
+    @property
+    def narrows(self) -> bool:
+        """Whether each message must be read to know whether it is meant."""
+        return self.queue is not None or self.searches
+
+    @property
+    def searches(self) -> bool:
+        """Whether it chooses by what single messages are, beyond the queue that they came from."""
+        return any(one is not None for one in (self.cause, self.quarantined_from, self.quarantined_to, self.attribute))
+
+
+@dataclass(frozen=True, slots=True)
+class JobTarget:
+    """The one queue that all messages of a job go to; where both are None, each goes to the queue it came from."""
+
+    fleet: str | None = None  # another fleet than the job's, to whose queue they go
+    queue: str | None = None  # the queue's name
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the messages of all queues go to one."""
+        return self.fleet is not None or self.queue is not None
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far a job is. Counts are of messages."""
+
+    phase: JobPhase = JobPhase.CANARY
+    cursor: str | None = None  # where the walk through the quarantine's index goes on
+    selected_count: int = 0
+    sent_count: int = 0
+    failed_count: int = 0  # could not be sent, and are where they were
+    doubtful_count: int = 0  # may have been sent before, and are where they were
+    returned_count: int = 0  # sent, failed again and came back
+    stopped_groups: tuple[str, ...] = ()  # failure groups of which a message came back
+
+    @property
+    def processed_count(self) -> int:
+        """Messages that the job has dealt with, one way or the other."""
+        return self.sent_count + self.failed_count + self.doubtful_count
+
+
+@dataclass(frozen=True, slots=True)
+class JobPacing:
+    """How fast a job sends."""
+
+    rate_per_s: float = 10.0  # messages a second, at most
+    next_at: float = 0.0  # epoch seconds: nothing is sent before
+    measured_per_s: float | None = None  # messages a second, of the last full batch
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerLease:
+    """Which invocation works on a job."""
+
+    owner: str = ""  # none
+    until: float = 0.0  # epoch seconds: when that invocation is surely gone
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveMove:
+    """SQS's own move task that moves the rest of a job."""
+
+    handle: str | None = None
+    waiting_count: int | None = None  # in the dead-letter queue, when last read
+
+
+@dataclass(frozen=True, slots=True)
 class RedriveJob:
-    """One redrive at an operator's request: watched, stopped and resumed through the ledger."""
+    """One redrive that an operator asked for: watched, paused, stopped and resumed through the ledger."""
 
     id: str
     fleet: str
     state: JobState
-    requested_at: float
+    requested_at: float  # epoch seconds
     requested_by: str
-    updated_at: float
-    failure_group: str | None = None  # None: every group
-    message_id: str | None = None  # None: every message of the selection
-    message_ids: tuple[str, ...] = ()  # several, in the order in which they are sent
-    cause: str | None = None  # a pattern, as in file names, that the cause matches
-    quarantined_from: float | None = None  # epoch seconds: what was quarantined at that time or later
-    quarantined_to: float | None = None  # ... and before this one
-    attribute: tuple[str, str] | None = None  # (name, text) of one of the producer's own attributes
-    muted_groups: tuple[str, ...] = ()  # failure groups that are set aside, and so not part of it
-    to: str | None = None  # another fleet, to whose queue it goes
-    to_queue: str | None = None  # the name of the queue it goes to, whichever it came from; None: the one it came from
-    queue: str | None = None  # the name of the queue that its messages came from; None: every queue
-    from_dead_letters: bool = False  # from the dead-letter queue itself, where nothing takes them as they come
-    again: bool = False  # send even what may have been sent before
-    rate_per_s: float = 10.0
-    phase: JobPhase = JobPhase.CANARY
-    cursor: str | None = None  # where the walk through the quarantine's index goes on
-    next_at: float = 0.0  # nothing is sent before
-    runner: str = ""  # the invocation that works on it, surely gone after `runner_until`
-    runner_until: float = 0.0
-    selected_count: int = 0
-    sent_count: int = 0
-    failed_count: int = 0  # could not be sent: still in quarantine
-    doubtful_count: int = 0  # may have been sent before: left in quarantine
-    returned_count: int = 0  # sent, failed again and came back
-    stopped_groups: tuple[str, ...] = ()  # failure groups of which a message came back
+    updated_at: float  # epoch seconds
+    selection: Selection = Selection()
+    target: JobTarget = JobTarget()
+    progress: JobProgress = JobProgress()
+    pacing: JobPacing = JobPacing()
+    lease: RunnerLease = RunnerLease()
+    move: ActiveMove | None = None
     note: str = ""
     version: int = 0
-    pace_per_s: float | None = None  # how fast a full load was sent when last measured
-    move: str | None = None  # the handle of SQS's own move task
-    left_count: int | None = None  # what the dead-letter queue held when last looked at, while that runs
     actions: tuple[JobAction, ...] = ()  # who did what, oldest first

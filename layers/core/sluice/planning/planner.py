@@ -72,7 +72,7 @@ def plan(
         reasons=tuple(reasons),
         figures=explanation.figures(tick),
         sentence=explanation.sentence(tick, want, reasons),
-        hot=fleet.mode is not Mode.PAUSED and _is_hot(tick, want),
+        tick_again=fleet.mode is not Mode.PAUSED and _needs_another_tick(tick, want),
     )
 
 
@@ -119,7 +119,7 @@ def _id(fleet: Fleet, now: float) -> str:
     return f"{fleet.name}-{round(now * 1000)}"
 
 
-def _is_hot(tick: Assessment, want: int) -> bool:
+def _needs_another_tick(tick: Assessment, want: int) -> bool:
     """Whether the schedule's next tick is too late.
 
     It is while messages wait, a launch is under way or the capacity changes, a batch is due, an idle unit may go, or

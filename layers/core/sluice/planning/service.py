@@ -1,9 +1,9 @@
 """The planner's service: one invocation's request -> ticks of fleets, each under its lease, until its time is over.
 
-    request --> the fleets it is about --> a tick of each --> again of those that are hot, until `Invocation.until`
+    request --> the fleets it is about --> a tick of each --> again of those that need it, until `Invocation.until`
 
-A hot fleet is ticked on until the schedule's next tick. Nothing that one fleet meets stops the others, and nothing is
-raised: the schedule's next tick is the retry.
+A fleet that needs another tick within the minute is ticked until the schedule's next tick. No fault of one fleet stops
+the others, and nothing is raised: the schedule's next tick is the retry.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -94,7 +94,7 @@ class PlannerService:
                 return found
 
     def _tick_all(self, fleets: Sequence[Fleet], *, waits: bool) -> list[Answer]:
-        """Tick each fleet, and on those that are hot, until the invocation's time is over.
+        """Tick each fleet, and again those that need it, until the invocation's time is over.
 
         Args:
             fleets: the fleets.

@@ -105,11 +105,11 @@ class TickResult:
 
     @property
     def again(self) -> bool:
-        """Whether to tick again within this minute: the fleet is hot, real or simulated, or what failed may succeed."""
+        """Whether to tick again within this minute: a real or simulated fleet needs it, or a retry may succeed."""
         simulated = self.shadow.decision if self.shadow is not None else None
-        if simulated is not None and simulated.hot:
+        if simulated is not None and simulated.tick_again:
             return True
-        return self.decision.hot or any(isinstance(fault, TryLaterError) for fault in self.faults)
+        return self.decision.tick_again or any(isinstance(fault, TryLaterError) for fault in self.faults)
 
 
 def tick(ports: Ports[PlannerLedger], fleet: Fleet, actuators: Actuators, timing: Timing, now: float) -> TickResult:
@@ -216,4 +216,4 @@ def _apply(
     if status is OutcomeStatus.UNCHANGED and (blind or any(isinstance(fault, NeedsFixError) for fault in faults)):
         status = OutcomeStatus.FAILED  # held because something is missing, not because nothing was to do
     answer = "; ".join(str(fault) for fault in faults)
-    return Outcome(decision.id, decision.at, status, answer), faults
+    return Outcome(decision.at, status, answer), faults

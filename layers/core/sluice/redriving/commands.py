@@ -1,6 +1,6 @@
-"""What people ask of the operator about dead letters: each request is read, done, told, and answered as JSON.
+"""Operators' requests about dead letters: each request is read, carried out, logged, and answered as JSON.
 
-A person's mistake raises a PayloadError that says what would be right.
+A mistake in a request raises a PayloadError that names the field and what it may be.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.frozen import dataclass, replace
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import JobState, RedriveJob
+from sluice.model.redriving import JobPacing, JobState, RedriveJob
 from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.dead_letters import LetterOutcome
 from sluice.redriving.failure_groups import queue_name, source_of
@@ -37,7 +37,7 @@ from sluice.redriving.source_queues import QueueRoute, by_dead_letter_queue, rou
 from sluice.redriving.verdict import sample_of, selectable_attributes
 from sluice.wording import count
 
-# A person waits for the answer to a request; what is not sent by then is sent in the minutes after.
+# An operator waits for the answer to a request. What is not sent by then is sent in the minutes after.
 ANSWER_S = 8.0
 JOB_COMMANDS = {"stop": stop_job, "pause": pause_job, "resume": resume_job}
 
@@ -69,8 +69,7 @@ class OperatorCommands:
             requested_at=now,
             requested_by=request.requested_by or by,
             updated_at=now,
-            rate_per_s=rate_per_s,
-            again=request.again,
+            pacing=JobPacing(rate_per_s),
         )
         job = create_job(self.at.ports, fleet, request.selection, asked_for, to)
         self.at.log.info("a redrive was asked for", fleet=fleet.name, job=job.id, requested_by=job.requested_by)
@@ -286,7 +285,7 @@ def _of(route: QueueRoute, seen: Sequence[Seen]) -> tuple[Seen, ...]:
 
 
 def _seen_to_answer(seen: Seen) -> Answer:
-    """A dead letter in its queue, as JSON: what a person needs to recognise it."""
+    """A dead letter in its queue, as JSON: what an operator needs to recognise it."""
     message = seen.message
     return {
         "message_id": message.id,

@@ -28,7 +28,7 @@ MARGIN_S = 5.0
 GRACE_S = 1.0
 # Between one minute's work on jobs and the next one's, so that the schedule finds them given back.
 HANDOVER_S = 3.0
-# Metrics name a fleet; what cannot be put down to one is told in the log alone.
+# Metrics have a fleet as their dimension; what is of no fleet is logged only.
 _ENDS = {LetterOutcome.RETRIED: "Retried", LetterOutcome.QUARANTINED: "Quarantined"}
 
 
@@ -168,11 +168,11 @@ class RedriveContext:
             PayloadError: a queue that it names is no more.
             PortError: a queue cannot be asked what it is.
         """
-        routes = self.routes(fleet, sources_of(fleet, job.queue))
+        routes = self.routes(fleet, sources_of(fleet, job.selection.queue))
         to = next((route.to for route in routes if route.to.fifo), routes[0].to)
-        if job.to is not None or job.to_queue is not None:
-            elsewhere = self.fleet(job.to) if job.to else fleet
-            to = self.queue(target_in(elsewhere, job.to_queue).queue.queue)
+        if job.target.fleet is not None or job.target.queue is not None:
+            elsewhere = self.fleet(job.target.fleet) if job.target.fleet else fleet
+            to = self.queue(target_in(elsewhere, job.target.queue).queue.queue)
         return Runner(self.ports, fleet, to, self.invocation.name, self.invocation.until, self.now, routes)
 
     def report(self, fleet: Fleet, results: Iterable[DeadLetterResult]) -> None:
@@ -198,19 +198,23 @@ class RedriveContext:
         worked = run(works, stop_at, now=self.now, sleep=self.invocation.sleep, failed=self._log_job_failure)
         for job in worked:
             was = before[job.fleet, job.id]
-            self.count(job.fleet, "Redriven", job.sent_count - was.sent_count)
-            self.count(job.fleet, "RedriveFailed", job.failed_count - was.failed_count)
+            self.count(job.fleet, "Redriven", job.progress.sent_count - was.progress.sent_count)
+            self.count(job.fleet, "RedriveFailed", job.progress.failed_count - was.progress.failed_count)
             # What was selected by may be of a message: it is on the job's record, and not in the log.
             words = {name: value for name, value in self.to_answer(job).items() if name not in {"cause", "attribute"}}
             self.log.info("a redrive went on", **words)
         return worked
 
     def to_answer(self, job: RedriveJob) -> dict[str, Any]:
-        """A job as JSON, without what only its runners need; and how far it is."""
-        inner = {"version", "cursor", "runner", "runner_until", "move", "left_count"}
-        words = {name: _listed(value) for name, value in asdict(job).items() if name not in inner}
+        """A job as flat JSON, without what only its runners need, and with how far it is (`jobs.rules.forecast`)."""
+        parts = {"selection", "target", "progress", "pacing", "lease", "move", "version"}
+        fields = {name: value for name, value in asdict(job).items() if name not in parts}
+        fields |= asdict(job.selection) | asdict(job.progress) | asdict(job.pacing)
+        fields |= {"to": job.target.fleet, "to_queue": job.target.queue}
+        del fields["cursor"]
         seen = forecast(job, self.now())
-        return words | {"done_fraction": round(seen.done_fraction, 4), "left_s": seen.left_s}
+        fields |= {"done_fraction": round(seen.done_fraction, 4), "left_s": seen.left_s}
+        return {name: _listed(value) for name, value in fields.items()}
 
     def _log_settlement(self, fleet: Fleet, result: DeadLetterResult) -> None:
         verdict = result.verdict
@@ -230,7 +234,7 @@ class RedriveContext:
         try:
             return act()
         except PayloadError as error:
-            # The text may repeat what was asked for, and so what a message says: whoever asked is told it.
+            # The text may repeat the request, and so a message's text: it goes into the answer and not into the log.
             self.log.warning("a request was refused", request=request)
             return {"error": str(error)}
         except ConflictError as error:
@@ -241,7 +245,7 @@ class RedriveContext:
             return {"error": str(error)}
 
     def failed(self, what: str, error: Exception, **keys: str) -> None:
-        """What goes well by itself later is a warning; what a person must put right, or nobody foresaw, an error."""
+        """Log a failure: as a warning if a retry may succeed, as an error if an operator must act."""
         keys["problem"] = str(error) if isinstance(error, PortError) else repr(error)
         if isinstance(error, PortError) and not isinstance(error, NeedsFixError):
             self.log.warning(what, extra=keys)

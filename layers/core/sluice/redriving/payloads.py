@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import Attribute, Message
+from sluice.model.redriving import Attribute, Message, Selection
 from sluice.redriving.failure_groups import queue_name
-from sluice.redriving.jobs.lifecycle import Selection
 from sluice.redriving.peek import PEEK_MAX
 
 
@@ -37,7 +36,9 @@ class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     fleet: str = Field(min_length=1, max_length=63)
-    requested_by: str | None = Field(default=None, max_length=200)  # as told by the caller; CloudTrail knows for sure
+    requested_by: str | None = Field(
+        default=None, max_length=200
+    )  # as the caller gave it; CloudTrail has the proven identity
 
 
 class AttributeChoice(BaseModel):
@@ -103,6 +104,7 @@ class RedriveRequest(_Request):
             attribute=None if self.attribute is None else (self.attribute.name, self.attribute.value),
             from_dead_letters=self.origin == "dead-letter-queue",
             queue=None if self.queue is None else queue_name(self.queue),
+            again=self.again,
         )
 
 

@@ -42,13 +42,13 @@ def _job(job: RedriveJob, view: View) -> htpy.Node:
         htpy.div(".sl-line")[
             htpy.b[_selection(job, view)],
             htpy.span(f".sl-pill{kind}")[label],
-            htpy.span(".sl-facts")[f"{job.phase} phase, {counted_rate(job.rate_per_s)} a second"],
+            htpy.span(".sl-facts")[f"{job.progress.phase} phase, {counted_rate(job.pacing.rate_per_s)} a second"],
             render_job_buttons(job.fleet, job.id, job.state, view.redrive_arn) if view.redrive_arn else None,
         ],
         progress_bar(
             [
-                (fraction(job.sent_count, job.selected_count), ".sl-good"),
-                (fraction(job.failed_count, job.selected_count), ".sl-bad"),
+                (fraction(job.progress.sent_count, job.progress.selected_count), ".sl-good"),
+                (fraction(job.progress.failed_count, job.progress.selected_count), ".sl-bad"),
             ]
         ),
         htpy.div(".sl-facts")[
@@ -64,14 +64,14 @@ def _job(job: RedriveJob, view: View) -> htpy.Node:
 def _progress(job: RedriveJob, view: View) -> str:
     """How many messages were sent and how many were not, and about how long the rest takes."""
     counts = (
-        (job.failed_count, "could not be sent"),
-        (job.doubtful_count, "not sent because they may have been sent before"),
-        (job.returned_count, "failed again"),
+        (job.progress.failed_count, "could not be sent"),
+        (job.progress.doubtful_count, "not sent because they may have been sent before"),
+        (job.progress.returned_count, "failed again"),
     )
     others = "".join(f", {count:,} {what}" for count, what in counts if count)
     left_s = forecast(job, view.period.now).left_s
     left = f"{DOT}about {duration(left_s)} left" if left_s is not None else ""
-    return f"{job.sent_count:,} of {counted(job.selected_count, 'message')} sent{others}{left}"
+    return f"{job.progress.sent_count:,} of {counted(job.progress.selected_count, 'message')} sent{others}{left}"
 
 
 def render_job_buttons(fleet: str, job_id: str, state: JobState, operator_arn: str) -> htpy.Node:
@@ -97,26 +97,26 @@ def _selection(job: RedriveJob, view: View) -> htpy.Node:
     """The messages that a job is about, with the queues that it names."""
     return [
         _selected(job, view),
-        [" of queue ", safe_text(job.queue, 80)] if job.queue else None,
-        [" to queue ", safe_text(job.to_queue, 80)] if job.to_queue else None,
+        [" of queue ", safe_text(job.selection.queue, 80)] if job.selection.queue else None,
+        [" to queue ", safe_text(job.target.queue, 80)] if job.target.queue else None,
     ]
 
 
 def _selected(job: RedriveJob, view: View) -> htpy.Node:
-    if job.from_dead_letters:
+    if job.selection.from_dead_letters:
         return "The dead-letter queue"
-    if job.message_id is not None:
-        return ["Message ", safe_text(job.message_id, 100)]
-    if job.message_ids:
-        return f"{counted(len(job.message_ids), 'message')} by id"
+    if job.selection.message_id is not None:
+        return ["Message ", safe_text(job.selection.message_id, 100)]
+    if job.selection.message_ids:
+        return f"{counted(len(job.selection.message_ids), 'message')} by id"
     filters = [
-        ["cause ", safe_text(job.cause, 80)] if job.cause else None,
-        ["attribute ", safe_text("=".join(job.attribute), 80)] if job.attribute else None,
-        "quarantined in a time range" if job.quarantined_from or job.quarantined_to else None,
+        ["cause ", safe_text(job.selection.cause, 80)] if job.selection.cause else None,
+        ["attribute ", safe_text("=".join(job.selection.attribute), 80)] if job.selection.attribute else None,
+        "quarantined in a time range" if job.selection.quarantined_from or job.selection.quarantined_to else None,
     ]
-    if job.failure_group is None and any(filters):
+    if job.selection.failure_group is None and any(filters):
         return ["Messages: ", [[DOT if index else "", one] for index, one in enumerate(n for n in filters if n)]]
-    if job.failure_group is None:
+    if job.selection.failure_group is None:
         return "All failure groups"
-    group = next((group for group in view.records.failure_groups if group.id == job.failure_group), None)
-    return safe_text(group.cause if group and group.cause else f"failure group {job.failure_group}", 120)
+    group = next((group for group in view.records.failure_groups if group.id == job.selection.failure_group), None)
+    return safe_text(group.cause if group and group.cause else f"failure group {job.selection.failure_group}", 120)

@@ -54,8 +54,8 @@ class Shadowed:
         memory = remember_need(memory, decision)
         followed = replay_for(self._memory, memory, snapshot, fleet, now)
         self._memory = replace(memory, shadow=followed.shadow)
-        hot = decision.hot or (followed.decision is not None and followed.decision.hot)
-        looks_at = min(next_minute(sight.now), sight.now + 10.0) if hot else next_minute(sight.now)
+        again = decision.tick_again or (followed.decision is not None and followed.decision.tick_again)
+        looks_at = min(next_minute(sight.now), sight.now + 10.0) if again else next_minute(sight.now)
         desired = sight.desired
         if sight.now >= self._act_at:
             step = self.acting.decide(sight)

@@ -125,13 +125,20 @@ REASONS_IN_2 = {
 }
 
 
+# It was the id of the decision in the same record.
+OUTCOME_DROPPED_BY_2 = frozenset({"decision_id"})
+
+
 def _decision_to_2(record: Record) -> Record:
-    """Version 2 has the field's words for actions and reasons."""
-    decision = record.get("decision")
+    """Version 2 has the field's words for actions and reasons, and an outcome without its decision's id."""
+    decision, outcome = record.get("decision"), record.get("outcome")
     reworded(decision, "action", ACTIONS_IN_2)
     if isinstance(decision, dict):
         for reason in decision.get("reasons", ()):
             reworded(reason, "code", REASONS_IN_2)
+        record["decision"] = moved(decision, {"hot": ("tick_again",)})
+    if isinstance(outcome, dict):
+        record["outcome"] = moved(outcome, {}, OUTCOME_DROPPED_BY_2)
     return record
 
 
@@ -190,13 +197,45 @@ CONSUMER = (_consumer_to_2,)
 
 # --------------------------------------------------------------------------- redrive jobs
 
-JOB_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {"left_groups": ("muted_groups",), "acts": ("actions",)}
+JOB_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {
+    "failure_group": ("selection", "failure_group"),
+    "message_id": ("selection", "message_id"),
+    "message_ids": ("selection", "message_ids"),
+    "cause": ("selection", "cause"),
+    "quarantined_from": ("selection", "quarantined_from"),
+    "quarantined_to": ("selection", "quarantined_to"),
+    "attribute": ("selection", "attribute"),
+    "left_groups": ("selection", "muted_groups"),
+    "from_dead_letters": ("selection", "from_dead_letters"),
+    "queue": ("selection", "queue"),
+    "again": ("selection", "again"),
+    "to": ("target", "fleet"),
+    "to_queue": ("target", "queue"),
+    "phase": ("progress", "phase"),
+    "cursor": ("progress", "cursor"),
+    "selected_count": ("progress", "selected_count"),
+    "sent_count": ("progress", "sent_count"),
+    "failed_count": ("progress", "failed_count"),
+    "doubtful_count": ("progress", "doubtful_count"),
+    "returned_count": ("progress", "returned_count"),
+    "stopped_groups": ("progress", "stopped_groups"),
+    "rate_per_s": ("pacing", "rate_per_s"),
+    "next_at": ("pacing", "next_at"),
+    "pace_per_s": ("pacing", "measured_per_s"),
+    "runner": ("lease", "owner"),
+    "runner_until": ("lease", "until"),
+    "move": ("move", "handle"),
+    "left_count": ("move", "waiting_count"),
+    "acts": ("actions",),
+}
 JOB_ACTION_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {"who": ("by",), "what": ("action",)}
 
 
 def _job_to_2(record: Record) -> Record:
-    """Version 2 names the groups that a job leaves out muted, and what an operator did to it actions."""
+    """Version 2 has a job in parts that change together; it says muted groups, and actions of operators."""
     record = moved(record, JOB_MOVED_TO_2)
+    if record.get("move", {}).get("handle") is None:
+        record["move"] = None  # no move task is under way
     actions = record.get("actions")
     if isinstance(actions, list):
         record["actions"] = [moved(each, JOB_ACTION_MOVED_TO_2) for each in actions]

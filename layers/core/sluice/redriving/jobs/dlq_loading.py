@@ -1,8 +1,8 @@
-"""A redrive job's loads out of dead-letter queues themselves: received, sent, deleted there.
+"""Sends messages of a redrive job out of dead-letter queues themselves: received, sent, deleted there.
 
-A large load goes in parts side by side, each with a claim of its own; on FIFO queues as one, to keep its order. What is
-received is hidden until this process is surely gone. A message that the job itself has sent, received again, stops it.
-Out of several dead-letter queues a job takes in turn, canaries of each.
+A large batch goes in parts side by side, each with a claim of its own; on FIFO queues as one part, to keep the order.
+What is received is hidden until this process is surely gone. A message that the job itself has sent, and receives
+again, stops the job. Out of several dead-letter queues the job takes in turn, canaries from each.
 """
 
 from collections.abc import Sequence
@@ -11,28 +11,27 @@ from dataclasses import field
 from functools import partial
 
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import JobPhase, JobState, Message, RedriveJob
+from sluice.model.redriving import JobPhase, Message, RedriveJob
 from sluice.ports.errors import PortError
 from sluice.redriving.failure_groups import failure_group
-from sluice.redriving.jobs.rules import joined, next_send_at, processed_count, with_return
+from sluice.redriving.jobs.rules import SendReport, joined, return_note
 from sluice.redriving.jobs.sending import BATCH_BYTES_MAX, HiddenBatch, JobMessage, JobSender, route_of
 from sluice.redriving.message_copy import origin_of
+from sluice.redriving.receiving import receive_many
 from sluice.redriving.sender import attempts_so_far, resolve_doubts
 from sluice.redriving.source_queues import by_dead_letter_queue
 
 EMPTY_WAIT_S = 1.0  # a long poll asks every server of SQS: an empty answer means an empty queue
 # What a job received and could not send reappears in the dead-letter queue this long after the invocation's end.
 RECEIVED_MARGIN_S = 30.0
-# Asked of a dead-letter queue in one go: four calls of ten, which the adapter makes together.
-RECEIVED_AT_ONCE = 40
 PART_BYTES = BATCH_BYTES_MAX // 4  # as many parts are moved at a time
-# No part of a load is begun later than this: whoever pauses a job, or ends the invocation, waits for little more.
-LOAD_S = 1.0
+# No part of a batch is begun later than this: whoever pauses a job, or ends the invocation, waits for little more.
+PARTS_BEGIN_WITHIN_S = 1.0
 
 
 @dataclass(slots=True)
-class _Load:
-    """What the parts of one load out of a dead-letter queue have in common."""
+class _Batch:
+    """What the parts of one batch out of a dead-letter queue have in common."""
 
     began_at: float
     visibility_s: float  # of what is received
@@ -41,118 +40,106 @@ class _Load:
     halted: bool = False  # a part has seen a message come back: what is not yet being sent stays
     received: set[str] = field(default_factory=set)  # ids
 
-    def not_elsewhere(self, messages: Sequence[Message]) -> list[Message]:
-        """What a part has received, without what SQS gave to another as well: that will have forgotten its claim."""
-        mine = [message for message in messages if message.id not in self.received]
-        self.received |= {message.id for message in mine}  # of two that do this at one moment, the claims keep one
-        return mine
+    def new_only(self, messages: Sequence[Message]) -> list[Message]:
+        """What a part has received, without what SQS gave to another part as well, which may have sent it already."""
+        new = [message for message in messages if message.id not in self.received]
+        self.received |= {message.id for message in new}  # of two that do this at one moment, the claims admit one
+        return new
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """How a job stands after one part of a load."""
+class LoadReport:
+    """What one load did: what came of the messages, and how many were received."""
 
-    job: RedriveJob
+    report: SendReport
     received_count: int
-    error: PortError | None = None  # the part was left for it, whatever it had received
+    error: PortError | None = None  # what ended a part early, whatever it had received
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """One dead-letter queue, and who sends what is in it."""
+class _DeadLetterQueue:
+    """One dead-letter queue, and the sender of what is in it."""
 
     url: str
     sender: JobSender
 
-    def load(self, job: RedriveJob, count: int) -> tuple[RedriveJob, int]:
-        """One load, in parts side by side; and how many messages were received.
+    def load(self, job: RedriveJob, count: int) -> LoadReport:
+        """Send one batch of at most `count` messages, in parts side by side.
 
         Raises:
             PortError: nothing was received, and that was not for want of messages.
         """
         queue = self.sender.ports.queue
         began_at = self.sender.now()
-        shares = [count] if self.sender.to.fifo else queue.shares(count)  # parts would overtake one another
+        shares = [count] if self.sender.to.fifo else queue.shares(count)  # on FIFO queues parts would overtake
         visibility_s = max(0.0, self.sender.until - began_at) + RECEIVED_MARGIN_S
-        load = _Load(
+        batch = _Batch(
             began_at=began_at,
             visibility_s=visibility_s,
             part_bytes=BATCH_BYTES_MAX if len(shares) == 1 else PART_BYTES,
             hidden=HiddenBatch(self.url, began_at + visibility_s),
         )
-        works = [partial(self._part, job, share, load, place) for place, share in enumerate(shares)]
+        works = [partial(self._part, job, share, batch, number) for number, share in enumerate(shares)]
         parts = queue.side_by_side(works)
-        for batch_claim in load.hidden.free:
+        for claim in batch.hidden.free_claims:
             with suppress(PortError):  # it says of messages that are gone that they were sent, until it is forgotten
-                batch_claim.close()
+                claim.close()
         received_count = sum(part.received_count for part in parts)
         errors = [part.error for part in parts if part.error]
         if errors and not received_count:
             raise errors[0]
-        after = joined(job, [part.job for part in parts])
-        if errors and after.note == job.note:
-            after = replace(after, note=f"A part of a load was left: {errors[0]}")
-        return replace(
-            after, next_at=next_send_at(job, processed_count(after) - processed_count(job), began_at)
-        ), received_count
+        report = joined(part.report for part in parts)
+        if errors and not report.note:
+            report = replace(report, note=f"A part of the batch was not loaded: {errors[0]}")
+        # For the pace, parts side by side are one batch.
+        return LoadReport(replace(report, batches=((began_at, report.processed_count),)), received_count)
 
-    def _part(self, job: RedriveJob, count: int, load: _Load, place: int) -> _Part:
-        """A part of a load, claimed by a record of its own: receive, send, delete."""
-        if load.halted or (place and self.sender.now() > load.began_at + LOAD_S):
-            return _Part(job, 0)
+    def _part(self, job: RedriveJob, count: int, batch: _Batch, number: int) -> LoadReport:
+        """One part of a batch, under a claim of its own: receive, send, delete."""
+        if batch.halted or (number and self.sender.now() > batch.began_at + PARTS_BEGIN_WITHIN_S):
+            return LoadReport(SendReport(), 0)
         try:
-            received = self._receive(count, load)
-            job, items = self._items(job, load.not_elsewhere(received))
+            received = receive_many(
+                self.sender.ports.queue,
+                self.url,
+                count,
+                batch.visibility_s,
+                wait_s=EMPTY_WAIT_S,
+                bytes_max=batch.part_bytes,
+            )
+            returns, messages = self._to_send(job, batch.new_only(received))
         except PortError as error:
-            return _Part(job, 0, error)
-        if job.state is not JobState.RUNNING:
-            load.halted = True
-        if load.halted:
-            self._give_back(received)
-            return _Part(job, len(received))
-        return _Part(self.sender.send(job, items, load.hidden), len(received))
+            return LoadReport(SendReport(), 0, error)
+        if returns.stopped:
+            batch.halted = True
+        if batch.halted:
+            self._show_again(received)
+            return LoadReport(returns, len(received))
+        return LoadReport(self.sender.send(job, messages, batch.hidden), len(received))
 
-    def _receive(self, limit: int, load: _Load) -> list[Message]:
-        """As many as are wanted, or are there, or fit into memory."""
-        received: list[Message] = []
-        size_bytes = 0
-        while len(received) < limit and size_bytes < load.part_bytes:
-            try:
-                some = self.sender.ports.queue.receive(
-                    self.url,
-                    min(RECEIVED_AT_ONCE, limit - len(received)),
-                    load.visibility_s,
-                    0.0 if received else EMPTY_WAIT_S,
-                )
-            except PortError:
-                if not received:
-                    raise
-                break
-            received += some
-            size_bytes += sum(message.size_bytes for message in some)
-            if not some:
-                break
-        return received
-
-    def _items(self, job: RedriveJob, received: Sequence[Message]) -> tuple[RedriveJob, list[JobMessage]]:
-        """What was received as what is to be sent; one that this job itself sent stops it."""
+    def _to_send(self, job: RedriveJob, received: Sequence[Message]) -> tuple[SendReport, list[JobMessage]]:
+        """The report of messages that the job had sent and that came back, which stop it; and what is to be sent."""
         sender, fleet = self.sender, self.sender.fleet
         origins = [(message, origin_of(message)) for message in received]
         resolve_doubts(sender.ports, fleet.name, [origin.message_id for _, origin in origins if origin], sender.now())
-        items: list[JobMessage] = []
+        returns = SendReport()
+        messages: list[JobMessage] = []
         routes = sender.routes_of(job)
         for message, origin in origins:
             if origin and origin.failure_group and origin.job_id == job.id:
-                job = with_return(job, origin.failure_group, f"Message {message.id} came back.", sender.now())
-                self._give_back([message])
+                note = return_note(f"Message {message.id} came back.")
+                returns += SendReport(
+                    returned_count=1, returned_groups=(origin.failure_group,), stopped=True, note=note
+                )
+                self._show_again([message])
                 continue
             route = route_of(job, message, None, routes)
             attempts = attempts_so_far(sender.ports, fleet.name, message, route.to if route else sender.to)
-            items.append(JobMessage(message, failure_group(message).id, attempts))
-        return job, items
+            messages.append(JobMessage(message, failure_group(message).id, attempts))
+        return returns, messages
 
-    def _give_back(self, messages: Sequence[Message]) -> None:
-        """Show messages again at once. One with which that fails does so by itself, later."""
+    def _show_again(self, messages: Sequence[Message]) -> None:
+        """Show messages in their queue at once. One with which that fails shows by itself, later."""
         for message in messages:
             with suppress(PortError):
                 self.sender.ports.queue.hide(self.url, message.receipt, 0.0)
@@ -160,52 +147,53 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterLoader:
-    """Who takes loads out of a fleet's dead-letter queues, for one invocation."""
+    """Takes batches out of a fleet's dead-letter queues, for one invocation."""
 
     sender: JobSender
     _emptied: set[str] = field(default_factory=set)  # dead-letter queues that gave nothing when last asked
 
-    def load(self, job: RedriveJob, limit: int) -> tuple[RedriveJob, int]:
-        """One load of at most `limit` messages, as canaries so many of each; and how many messages were received.
+    def load(self, job: RedriveJob, limit: int) -> LoadReport:
+        """Send one batch of at most `limit` messages; as canaries, so many of each dead-letter queue.
 
-        A queue that cannot be read is left, and the others are not; but for canaries, which are sent of each.
+        A queue that cannot be read is left out, and the others are not; but canaries are sent of each queue or none.
 
         Raises:
             PortError: nothing was received, or not all canaries, and that was not for want of messages.
         """
-        received_count = 0
+        report, received_count = SendReport(), 0
         errors: list[PortError] = []
-        note = job.note
-        places = self.places()
-        for url in sorted(places, key=lambda url: url in self._emptied):  # an empty one takes a second to say so
-            wanted = limit if job.phase is JobPhase.CANARY else limit - received_count
-            wanted = min(wanted, job.selected_count - processed_count(job))
-            if wanted <= 0 or job.state is not JobState.RUNNING or (received_count and url in self._emptied):
+        queues = self.queues()
+        canaries = job.progress.phase is JobPhase.CANARY
+        left_count = job.progress.selected_count - job.progress.processed_count
+        for url in sorted(queues, key=lambda url: url in self._emptied):  # an empty queue takes a second to say so
+            wanted = min(limit if canaries else limit - received_count, left_count - report.processed_count)
+            if wanted <= 0 or report.stopped or (received_count and url in self._emptied):
                 break
             try:
-                job, count = places[url].load(job, wanted)
+                loaded = queues[url].load(job, wanted)
             except PortError as error:
-                if job.phase is JobPhase.CANARY:
+                if canaries:
                     raise
                 errors.append(error)
                 continue
-            (self._emptied.discard if count else self._emptied.add)(url)
-            received_count += count
+            (self._emptied.discard if loaded.received_count else self._emptied.add)(url)
+            report += loaded.report
+            received_count += loaded.received_count
         if errors and not received_count:
             raise errors[0]
-        if errors and job.note == note:
-            job = replace(job, note=f"A dead-letter queue was left: {errors[0]}")
-        return job, received_count
+        if errors and not report.note:
+            report = replace(report, note=f"A dead-letter queue was left out: {errors[0]}")
+        return LoadReport(report, received_count)
 
-    def places(self) -> dict[str, _Place]:
-        """The dead-letter queues by URL, each with who sends what is in it alone."""
+    def queues(self) -> dict[str, _DeadLetterQueue]:
+        """The dead-letter queues by URL, each with the sender of what is in it alone."""
         if not self.sender.routes:
-            return {url: _Place(url, self.sender) for url in (self._dead_letters(),)}
+            return {url: _DeadLetterQueue(url, self.sender) for url in (self._only_url(),)}
         return {
-            url: _Place(url, replace(self.sender, fleet=routes[0].fleet, routes=routes))
+            url: _DeadLetterQueue(url, replace(self.sender, fleet=routes[0].fleet, routes=routes))
             for url, routes in by_dead_letter_queue(self.sender.routes).items()
         }
 
-    def _dead_letters(self) -> str:
+    def _only_url(self) -> str:
         assert self.sender.fleet.dead_letter_queue is not None, "preview refuses a fleet without one"
         return self.sender.fleet.dead_letter_queue

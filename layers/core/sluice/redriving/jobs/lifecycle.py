@@ -1,7 +1,7 @@
-"""Redrive jobs on record: what a person asks for, what it would do, and how it is paused, resumed and stopped.
+"""Redrive jobs on record: what an operator asks for, what it would send, and how it is paused, resumed and stopped.
 
 A job is sent by `running`, from any invocation; several may write its record, so that each change is made to the
-record as it is then (`update_job`). What persons did to it is kept on it.
+record as it is then (`update_job`). The record keeps what operators did to it.
 """
 
 from collections import Counter
@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.frozen import dataclass, replace
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import FailureGroup, JobAction, JobPhase, JobState, QuarantineEntry, RedriveJob
+from sluice.model.redriving import (
+    FailureGroup,
+    JobAction,
+    JobPhase,
+    JobProgress,
+    JobState,
+    JobTarget,
+    QuarantineEntry,
+    RedriveJob,
+    Selection,
+)
 from sluice.ports.errors import ConflictError
 from sluice.ports.ledger import JobLedger
 from sluice.ports.stack import Ports
@@ -23,34 +33,6 @@ PAGE = 100  # index entries a read, where all are looked at
 PREVIEW_MAX = 5_000  # entries that a dry run looks at: some seconds' reading
 ACTIONS_KEPT = 50  # a job that was paused and resumed more often tells of the last ones
 ACTIVE_STATES = frozenset({JobState.RUNNING, JobState.PAUSED})
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What a redrive is about; nothing set means the whole quarantine of the fleet, but what is set aside.
-
-    `queue`, `failure_group`, `cause`, times and `attribute` narrow one another; ids stand for themselves.
-    """
-
-    failure_group: str | None = None
-    message_id: str | None = None
-    message_ids: tuple[str, ...] = ()
-    cause: str | None = None  # a pattern, as for file names
-    quarantined_from: float | None = None
-    quarantined_to: float | None = None
-    attribute: tuple[str, str] | None = None
-    from_dead_letters: bool = False
-    queue: str | None = None  # the name of the queue they came from
-
-    @property
-    def narrows(self) -> bool:
-        """Whether messages must be looked at one by one to know which are meant."""
-        return self.queue is not None or self.searches
-
-    @property
-    def searches(self) -> bool:
-        """Whether it is about what single messages are, beyond the queue they came from."""
-        return any(one is not None for one in (self.cause, self.quarantined_from, self.quarantined_to, self.attribute))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +67,7 @@ def preview(ports: Ports[JobLedger], fleet: Fleet, selection: Selection, now: fl
             )
     if not selection.narrows:
         return Preview(sum(group.count for group in groups), groups, muted_groups=left)
-    asked = _as_job(fleet, selection, left, now)
+    asked = RedriveJob("", fleet.name, JobState.RUNNING, now, "", now, replace(selection, muted_groups=left))
     counts: Counter[str] = Counter()
     order_guard = FifoOrderGuard()
     looked_at = behind_count = 0
@@ -169,31 +151,9 @@ def _index(ports: Ports[JobLedger], fleet: str, failure_group: str | None) -> It
             return
 
 
-def _as_job(fleet: Fleet, selection: Selection, left: tuple[str, ...], now: float) -> RedriveJob:
-    """A selection as a job that is on no record, to judge entries by."""
-    job = RedriveJob("", fleet.name, JobState.RUNNING, now, "", now)
-    return _with(job, selection, left)
-
-
-def _with(job: RedriveJob, selection: Selection, left: tuple[str, ...]) -> RedriveJob:
-    return replace(
-        job,
-        failure_group=selection.failure_group,
-        message_id=selection.message_id,
-        message_ids=selection.message_ids,
-        cause=selection.cause,
-        quarantined_from=selection.quarantined_from,
-        quarantined_to=selection.quarantined_to,
-        attribute=selection.attribute,
-        from_dead_letters=selection.from_dead_letters,
-        queue=selection.queue,
-        muted_groups=left,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The queue that all of a job's messages go to, whichever they came from: a person's word."""
+    """The queue that all of a job's messages go to, whichever they came from, as the operator asked."""
 
     fleet: str
     queue: QueuePolicy
@@ -201,7 +161,7 @@ class Target:
 
 
 def target_in(fleet: Fleet, queue: str | None) -> Target:
-    """The queue of a fleet that a person names, or its only one.
+    """The queue of a fleet that an operator names, or its only one.
 
     Raises:
         PayloadError: there is none of that name, or there are several.
@@ -234,11 +194,15 @@ def create_job(
     seen = preview(ports, fleet, selection, job.requested_at)
     selection = _in_order(ports, fleet, selection)
     asked = replace(
-        _with(job, selection, seen.muted_groups),
-        to=to.fleet if to and to.fleet != fleet.name else None,
-        to_queue=to.queue.name if to and to.named else None,
-        selected_count=seen.count,
-        phase=JobPhase.RAMP if selection.message_id else JobPhase.CANARY,
+        job,
+        selection=replace(selection, muted_groups=seen.muted_groups, again=selection.again or job.selection.again),
+        target=JobTarget(
+            fleet=to.fleet if to and to.fleet != fleet.name else None,
+            queue=to.queue.name if to and to.named else None,
+        ),
+        progress=JobProgress(
+            phase=JobPhase.RAMP if selection.message_id else JobPhase.CANARY, selected_count=seen.count
+        ),
         actions=(JobAction(job.requested_at, job.requested_by, "asked for it"),),
         note=" ".join(
             [f"{seen.behind_count} more match, behind messages of their message group that do not: they stay."]
@@ -258,8 +222,8 @@ def create_job(
     for other in ports.ledger.jobs.jobs(fleet.name):
         if other.state in ACTIVE_STATES and overlaps(asked, other):
             raise PayloadError(
-                f"job {other.id} is sending some of these already ({other.sent_count} of {other.selected_count});"
-                " wait for it, or stop it"
+                f"job {other.id} is sending some of these already"
+                f" ({other.progress.sent_count} of {other.progress.selected_count}); wait for it, or stop it"
             )
     return ports.ledger.jobs.keep_job(asked)
 
@@ -276,7 +240,7 @@ def _narrowing(selection: Selection) -> str:
 
 
 def stop_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
-    """Stop a job for good, on a person's word: nothing is sent after the load that is under way.
+    """Stop a job for good at an operator's request: nothing is sent after the load that is under way.
 
     Raises:
         PayloadError: there is no such job.
@@ -307,7 +271,7 @@ def resume_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What a person wants of a job: from some states into another."""
+    """What an operator may ask of a job: a change from some states into another."""
 
     when: frozenset[JobState]
     state: JobState
@@ -316,7 +280,7 @@ class _Change:
 
 
 def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAction, change: _Change) -> RedriveJob:
-    """Change a job's state on a person's word, if it is in one of the states for that; the job then.
+    """Change a job's state at an operator's request, if it is in one of the states for that; returns the job after it.
 
     Raises:
         PayloadError: there is no such job, or its state is another, and that is to be said.
@@ -329,12 +293,13 @@ def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAction, cha
             return job
         actions = (*job.actions, act)[-ACTIONS_KEPT:]
         acted = replace(job, state=change.state, note=change.note, updated_at=act.at, actions=actions)
-        return with_move_ended(acted, moved_count if job.move == handle else 0)
+        same = job.move is not None and job.move.handle == handle
+        return with_move_ended(acted, moved_count if same else 0)
 
     before = ports.ledger.jobs.job(fleet.name, job_id)
     if before is None:
         raise PayloadError(f"job_id: fleet {fleet.name} has no job {job_id}")
-    handle = before.move if before.state in change.when else None
+    handle = before.move.handle if before.move and before.state in change.when else None
     moved_count = end_move(ports, fleet, before) if handle else 0
     return update_job(ports, fleet.name, job_id, acted) or before
 

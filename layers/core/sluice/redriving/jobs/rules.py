@@ -1,177 +1,268 @@
-"""The rules of a redrive job: what it selects, how fast it sends, when it ends, and what of it came back."""
+"""The rules of a redrive job: what it selects, how fast it sends, when it ends, and what of it came back.
 
-from collections.abc import Callable, Sequence
+Theory of operation. A step of a job does its work and returns a `SendReport`; `folded` is the one place where a report
+changes the job. Pace, for each batch of `count` messages that began at `began_at`:
+
+    next_at = max(next_at, began_at) + count / rate_per_s
+"""
+
+from collections.abc import Iterable
 from dataclasses import field
 from fnmatch import fnmatchcase
+from typing import Any
 
 from sluice.config.fleet import RedrivePolicy
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import JobPhase, JobState, QuarantineEntry, RedriveJob
+from sluice.model.redriving import JobPacing, JobPhase, JobState, QuarantineEntry, RedriveJob
 from sluice.redriving.failure_groups import queue_name
 from sluice.redriving.message_copy import Destination
 from sluice.redriving.verdict import SELECTABLE_LENGTH
+from sluice.wording import count as counted
 
-# A load: what is claimed, sent, settled and let go of together, so that the calls for the claims are few beside those
-# of SQS, which takes ten a call; and all that a crash can leave in doubt. On FIFO queues a doubt holds others up.
+# Messages that are claimed, sent and confirmed together, so that the calls for claims are few beside those of SQS,
+# which takes ten messages a call. It is also the most that a crash can leave in doubt.
 BATCH_MAX = 500
-FIFO_BATCH_MAX = 10
-# Out of a dead-letter queue a load goes in parts, each with a claim of its own, some of them at a time: whoever is done
-# with one goes on with the next and waits for nobody, and what a crash can leave in doubt is no more than above.
+FIFO_BATCH_MAX = 10  # fewer, since on FIFO queues a message in doubt blocks those behind it
+# Out of a dead-letter queue a batch goes in parts side by side, each with a claim of its own: a part that is done goes
+# on with the next and waits for none, and what a crash can leave in doubt is no more than above.
 DLQ_BATCH_MAX = 2_000
-# Below it, SQS's own move task would hardly have begun when the job is done.
+# With fewer messages left, SQS's own move task would hardly have begun when the job is done.
 MOVE_COUNT_MIN = 1_000
 
 
-# --------------------------------------------------------------------------- the ramp of a job
+# --------------------------------------------------------------------------- what a step did
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """What a step of a job did with messages. Reports are added up, and folded into the job once (`folded`).
+
+    Attributes:
+        sent_count: messages that are in their queue.
+        failed_count: messages that could not be sent.
+        doubtful_count: messages that may have been sent before.
+        returned_count: messages that the job had sent, found in the dead-letter queue again.
+        returned_groups: the failure groups of those.
+        stopped: whether the job is to stop, for the reason in `note`.
+        note: what an operator should know; empty: nothing new.
+        batches: (began_at in epoch seconds, messages) of each batch, for the job's pace.
+    """
+
+    sent_count: int = 0
+    failed_count: int = 0
+    doubtful_count: int = 0
+    returned_count: int = 0
+    returned_groups: tuple[str, ...] = ()
+    stopped: bool = False
+    note: str = ""
+    batches: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def processed_count(self) -> int:
+        """Messages that were dealt with, one way or the other."""
+        return self.sent_count + self.failed_count + self.doubtful_count
+
+    def __add__(self, later: "SendReport") -> "SendReport":
+        """Both reports as one. Of two notes the later one counts, but for the one that says why the job stops."""
+        note = self.note if self.stopped or not later.note else later.note
+        return SendReport(
+            sent_count=self.sent_count + later.sent_count,
+            failed_count=self.failed_count + later.failed_count,
+            doubtful_count=self.doubtful_count + later.doubtful_count,
+            returned_count=self.returned_count + later.returned_count,
+            returned_groups=tuple(dict.fromkeys((*self.returned_groups, *later.returned_groups))),
+            stopped=self.stopped or later.stopped,
+            note=note,
+            batches=(*self.batches, *later.batches),
+        )
+
+
+def joined(reports: Iterable[SendReport]) -> SendReport:
+    """The reports of parts that went side by side as one: the first note counts, of parts that stopped before others.
+
+    The parts are one batch for the pace, which whoever joins them sets.
+    """
+    parts = list(reports)
+    stopped_first = sorted(parts, key=lambda part: not part.stopped)  # stable: otherwise in their order
+    note = next((part.note for part in stopped_first if part.note), "")
+    return replace(sum(parts, SendReport()), note=note, batches=())
+
+
+def folded(job: RedriveJob, report: SendReport) -> RedriveJob:
+    """A job after what a report says was done."""
+    progress, pacing = job.progress, job.pacing
+    for began_at, count in report.batches:
+        pacing = replace(pacing, next_at=next_send_at(pacing, count, began_at))
+    return replace(
+        job,
+        state=JobState.STOPPED if report.stopped and job.state is JobState.RUNNING else job.state,
+        note=report.note or job.note,
+        pacing=pacing,
+        progress=replace(
+            progress,
+            sent_count=progress.sent_count + report.sent_count,
+            failed_count=progress.failed_count + report.failed_count,
+            doubtful_count=progress.doubtful_count + report.doubtful_count,
+            returned_count=progress.returned_count + report.returned_count,
+            stopped_groups=tuple(dict.fromkeys((*progress.stopped_groups, *report.returned_groups))),
+        ),
+    )
+
+
+def progressed(job: RedriveJob, **changes: Any) -> RedriveJob:
+    """A job with some fields of its progress changed."""
+    return replace(job, progress=replace(job.progress, **changes))
+
+
+# --------------------------------------------------------------------------- pace
 
 
 def batch_limit(job: RedriveJob, to: Destination) -> int:
-    """How many messages a job may send in one go: a second's worth at most, and one load."""
-    load = FIFO_BATCH_MAX if to.fifo else DLQ_BATCH_MAX if job.from_dead_letters else BATCH_MAX
-    return max(1, min(load, int(job.rate_per_s)))
+    """How many messages a job may send in one go: a second's worth at most, and one batch."""
+    most = FIFO_BATCH_MAX if to.fifo else DLQ_BATCH_MAX if job.selection.from_dead_letters else BATCH_MAX
+    return max(1, min(most, int(job.pacing.rate_per_s)))
 
 
-def processed_count(job: RedriveJob) -> int:
-    """How many messages a job has dealt with, one way or the other."""
-    return job.sent_count + job.failed_count + job.doubtful_count
+def next_send_at(pacing: JobPacing, count: int, began_at: float) -> float:
+    """When a job may send again (epoch seconds), having tried `count` messages from `began_at` on."""
+    return max(pacing.next_at, began_at) + count / pacing.rate_per_s
 
 
 def move_task_is_faster(job: RedriveJob, policy: RedrivePolicy, move_per_s: float) -> bool:
     """Whether SQS's own move task would bring the rest of a job back faster than the job has done so far.
 
-    It moves everything, at most `move_per_s`, and to one queue: so only where nothing is selected, the canaries have
-    been watched, and a full load was timed.
+    A move task moves everything, to one queue, at most `move_per_s` messages a second. So it is used only where nothing
+    is selected, after the wait for the canaries, and once a full batch was timed.
     """
-    elsewhere = job.to is not None or job.to_queue is not None
-    if elsewhere or not (policy.move_tasks and job.from_dead_letters and job.phase is JobPhase.RAMP):
+    in_ramp = job.selection.from_dead_letters and job.progress.phase is JobPhase.RAMP
+    if job.target.is_named or not (policy.move_tasks and in_ramp):
         return False
-    left_count = job.selected_count - processed_count(job)
-    pace_per_s = job.pace_per_s or float("inf")
-    return left_count >= MOVE_COUNT_MIN and min(job.rate_per_s, move_per_s) > pace_per_s
+    left_count = job.progress.selected_count - job.progress.processed_count
+    measured_per_s = job.pacing.measured_per_s or float("inf")
+    return left_count >= MOVE_COUNT_MIN and min(job.pacing.rate_per_s, move_per_s) > measured_per_s
+
+
+@dataclass(frozen=True, slots=True)
+class JobForecast:
+    """How far a job is, and when it is done if nothing comes back."""
+
+    done_fraction: float  # 0 to 1
+    left_s: float | None  # seconds; None: it is not running
+
+
+def forecast(job: RedriveJob, now: float) -> JobForecast:
+    """How far a job is, and how long the rest takes.
+
+    left_s = wait until it may send + messages left / min(rate_per_s, measured_per_s)
+    """
+    progress, pacing = job.progress, job.pacing
+    processed = progress.processed_count
+    fraction = min(1.0, processed / progress.selected_count) if progress.selected_count else 1.0
+    if job.state is not JobState.RUNNING:
+        return JobForecast(1.0 if job.state is JobState.DONE else fraction, None)
+    rate_per_s = min(pacing.rate_per_s, pacing.measured_per_s or float("inf"))
+    wait_s = max(0.0, pacing.next_at - now)
+    return JobForecast(fraction, wait_s + max(0, progress.selected_count - processed) / rate_per_s)
+
+
+# --------------------------------------------------------------------------- what a job selects
 
 
 def selects(job: RedriveJob, entry: QuarantineEntry) -> bool:
     """Whether a quarantined message is part of a job."""
-    if entry.at > job.requested_at or entry.failure_group in {*job.stopped_groups, *job.muted_groups}:
+    chosen = job.selection
+    if entry.at > job.requested_at or entry.failure_group in {*job.progress.stopped_groups, *chosen.muted_groups}:
         return False
-    if job.failure_group not in {None, entry.failure_group} or not _is_of_queue(job, entry):
+    if chosen.failure_group not in {None, entry.failure_group} or not _is_of_queue(job, entry):
         return False
-    if job.cause is not None and not fnmatchcase(entry.cause.casefold(), job.cause.casefold()):
+    if chosen.cause is not None and not fnmatchcase(entry.cause.casefold(), chosen.cause.casefold()):
         return False
-    if not (job.quarantined_from or 0.0) <= entry.at < (job.quarantined_to or float("inf")):
+    if not (chosen.quarantined_from or 0.0) <= entry.at < (chosen.quarantined_to or float("inf")):
         return False
-    if job.attribute is None:
+    if chosen.attribute is None:
         return True
-    name, text = job.attribute
+    name, text = chosen.attribute
     return (name, text[:SELECTABLE_LENGTH]) in entry.attributes
 
 
 def _is_of_queue(job: RedriveJob, entry: QuarantineEntry) -> bool:
-    """Whether a quarantined message came from the queue that a job is about, as far as anything tells."""
-    return job.queue is None or queue_name(entry.source or "") == job.queue
+    """Whether a quarantined message came from the queue that a job is about, as far as its record says."""
+    return job.selection.queue is None or queue_name(entry.source or "") == job.selection.queue
 
 
 @dataclass(slots=True)
 class FifoOrderGuard:
-    """What a walk through the index, oldest first, may send of a FIFO job without overtaking.
+    """Keeps the order of FIFO message groups while a job walks through the index, oldest message first.
 
-    A message that is not selected holds up those behind it in its message group, selected or not: they stay. Nothing is
-    sent that was not asked for, and the next redrive finds the message group in the order in which it was.
+    A message that is not selected blocks those behind it in its message group, selected or not: they stay. So nothing
+    is sent that was not asked for, and the next redrive finds each message group in its order.
     """
 
-    blocked_groups: set[str] = field(default_factory=set)  # message groups of which one stays
+    blocked_groups: set[str] = field(default_factory=set)  # message groups of which one message stays
 
     def admits(self, job: RedriveJob, entry: QuarantineEntry) -> bool:
         """Whether the next message of the walk is to be sent."""
         selected = selects(job, entry)
         if entry.message_group is None:
             return selected
-        # What came from another queue cannot be overtaken in this one, though its message group be called the same.
+        # A message of another queue cannot be overtaken in this one, even where its message group has the same name.
         if not selected and (_is_of_queue(job, entry) or not entry.source):
             self.blocked_groups.add(entry.message_group)
         return selected and entry.message_group not in self.blocked_groups
 
 
-@dataclass(frozen=True, slots=True)
-class JobForecast:
-    """How far a job is, and when it will be done if nothing comes back."""
-
-    done_fraction: float  # 0 to 1
-    left_s: float | None  # None: it is not under way
-
-
-def forecast(job: RedriveJob, now: float) -> JobForecast:
-    """How a job stands: by its rate, or its measured pace where that is slower, after what it waits for."""
-    tried = processed_count(job)
-    fraction = min(1.0, tried / job.selected_count) if job.selected_count else 1.0
-    if job.state is not JobState.RUNNING:
-        return JobForecast(1.0 if job.state is JobState.DONE else fraction, None)
-    rate_per_s = min(job.rate_per_s, job.pace_per_s or float("inf"))
-    return JobForecast(fraction, max(0.0, job.next_at - now) + max(0, job.selected_count - tried) / rate_per_s)
-
-
-def joined(job: RedriveJob, parts: Sequence[RedriveJob]) -> RedriveJob:
-    """A job after a load, the parts of which were sent side by side, each counting from the job as it was before."""
-    stopped = [part for part in parts if part.state is not job.state]
-    notes = [part.note for part in (*stopped, *parts) if part.note != job.note]
-
-    def added(count: Callable[[RedriveJob], int]) -> int:
-        return count(job) + sum(count(part) - count(job) for part in parts)
-
-    return replace(
-        job,
-        state=stopped[0].state if stopped else job.state,
-        note=notes[0] if notes else job.note,
-        sent_count=added(lambda one: one.sent_count),
-        failed_count=added(lambda one: one.failed_count),
-        doubtful_count=added(lambda one: one.doubtful_count),
-        returned_count=added(lambda one: one.returned_count),
-        stopped_groups=tuple(dict.fromkeys(group for part in (job, *parts) for group in part.stopped_groups)),
-    )
-
-
-def next_send_at(job: RedriveJob, processed_count: int, began_at: float) -> float:
-    """When a job may send again, having tried so many messages from a time on."""
-    return max(job.next_at, began_at) + processed_count / job.rate_per_s
-
-
 def overlaps(job: RedriveJob, other: RedriveJob) -> bool:
-    """Whether two jobs of a fleet select some of the same messages, as far as their selections tell."""
-    if job.from_dead_letters != other.from_dead_letters:
+    """Whether two jobs of a fleet select some of the same messages, as far as their selections show it."""
+    one, two = job.selection, other.selection
+    if one.from_dead_letters != two.from_dead_letters:
         return False
-    if job.queue is not None and other.queue is not None and job.queue != other.queue:
+    if one.queue is not None and two.queue is not None and one.queue != two.queue:
         return False
-    listed, others = _listed(job), _listed(other)
-    if listed and others:
-        return bool(listed & others)
-    groups = {job.failure_group, other.failure_group}
-    if listed or others:  # which group a message is in is not on the job; its claim guards it
+    if one.ids and two.ids:
+        return bool(one.ids & two.ids)
+    groups = {one.failure_group, two.failure_group}
+    if one.ids or two.ids:  # which group a message is in is not on the job's record; its claim protects it
         return groups == {None}
     return None in groups or len(groups) == 1
 
 
-def _listed(job: RedriveJob) -> set[str]:
-    return {job.message_id, *job.message_ids} - {None}  # type: ignore[return-value]  # None is taken out
+# --------------------------------------------------------------------------- how a job ends
 
 
 def with_return(job: RedriveJob, group_id: str, cause: str, now: float) -> RedriveJob:
-    """A job, one message of which has failed again and come back: its failure group is stopped at once."""
-    stopped = job.stopped_groups if group_id in job.stopped_groups else (*job.stopped_groups, group_id)
-    noted = replace(job, returned_count=job.returned_count + 1, stopped_groups=stopped, updated_at=now)
-    alone = job.failure_group is not None or bool(_listed(job)) or job.from_dead_letters
+    """A job, one message of which has failed again and come back: its failure group is stopped at once.
+
+    A job that is about one failure group, single messages or a dead-letter queue stops altogether.
+    """
+    progress = job.progress
+    stopped = tuple(dict.fromkeys((*progress.stopped_groups, group_id)))
+    progress = replace(progress, returned_count=progress.returned_count + 1, stopped_groups=stopped)
+    noted = replace(job, progress=progress, updated_at=now)
+    chosen = job.selection
+    alone = chosen.failure_group is not None or bool(chosen.ids) or chosen.from_dead_letters
     if job.state is JobState.RUNNING and alone:
-        return replace(noted, state=JobState.STOPPED, note=f"Stopped: a message it sent failed again. {cause}")
+        return replace(noted, state=JobState.STOPPED, note=return_note(cause))
     return noted
+
+
+def return_note(cause: str) -> str:
+    """Why a job stops when a message that it sent comes back."""
+    return f"Stopped: a message it sent failed again. {cause}"
 
 
 def finished(job: RedriveJob, now: float) -> RedriveJob:
     """A job that has come to the end of its selection."""
     if job.state is not JobState.RUNNING:
         return job
-    parts = [f"{job.sent_count} of {job.selected_count} sent"]
-    parts += [f"{job.failed_count} could not be sent"] if job.failed_count else []
-    parts += [f"{job.doubtful_count} may have been sent before and were left"] if job.doubtful_count else []
-    parts += [f"failure groups that came back were left: {', '.join(job.stopped_groups)}"] if job.stopped_groups else []
-    state = JobState.STOPPED if job.stopped_groups else JobState.DONE
+    progress = job.progress
+    parts = [f"{progress.sent_count} of {counted(progress.selected_count, 'message')} sent"]
+    if progress.failed_count:
+        parts.append(f"{progress.failed_count} could not be sent")
+    if progress.doubtful_count:
+        parts.append(f"{progress.doubtful_count} not sent, since they may have been sent before")
+    if progress.stopped_groups:
+        groups = ", ".join(progress.stopped_groups)
+        parts.append(f"the rest of the failure groups that failed again stays in quarantine: {groups}")
+    state = JobState.STOPPED if progress.stopped_groups else JobState.DONE
     last = f" {job.note}" if job.note else ""
     return replace(job, state=state, note="; ".join(parts) + "." + last, updated_at=now)

@@ -1,4 +1,4 @@
-"""Redrive jobs at work: on a person's word, messages go back to their queue, watched, stopped, resumed.
+"""Redrive jobs at work: at an operator's request, messages go back to their queue, watched, stopped, resumed.
 
 A job lives in the ledger, so that any invocation can take it up where another left it. One runner at a time: the
 record names it and when it is surely gone. Each step sends one load (`job_sending`), lets go of what was sent, and
@@ -19,10 +19,11 @@ writes the job; a crash between leaves counts that are one load low, and nothing
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import field
+from functools import partial
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import JobPhase, JobState, QuarantineEntry, RedriveJob
+from sluice.model.redriving import JobPhase, JobState, QuarantineEntry, RedriveJob, RunnerLease
 from sluice.ports.aws_services import MOVE_MAX_PER_S, QueueFacts
 from sluice.ports.errors import ConflictError, PortError
 from sluice.ports.ledger import RedriverLedger
@@ -30,11 +31,19 @@ from sluice.ports.stack import Ports
 from sluice.redriving.jobs.dlq_loading import DeadLetterLoader
 from sluice.redriving.jobs.lifecycle import PAGE, update_job
 from sluice.redriving.jobs.move_task import end_move, start_move, watch_move, with_move_ended
-from sluice.redriving.jobs.rules import FifoOrderGuard, batch_limit, finished, move_task_is_faster, processed_count
+from sluice.redriving.jobs.rules import (
+    FifoOrderGuard,
+    SendReport,
+    batch_limit,
+    finished,
+    folded,
+    move_task_is_faster,
+    progressed,
+)
 from sluice.redriving.jobs.sending import JobSender
 from sluice.redriving.source_queues import QueueRoute
 
-CANARY_WAIT_MAX_S = 900.0  # of the default: a longer watch is a person's choice, in the fleet's document
+CANARY_WAIT_MAX_S = 900.0  # of the default; for a longer wait the fleet's document has `canary_wait_s`
 LONGEST_SLEEP_S = 20.0  # a longer wait is left to the next tick: an invocation that sleeps is paid for
 STEP_MARGIN_S = 10.0  # no further batch is begun within a step so near to the invocation's end
 # Loads so small that they measure the calls and not the messages say nothing of a pace.
@@ -72,11 +81,11 @@ class Runner:
     def take(self, job: RedriveJob) -> RedriveJob | None:
         """Become the job's runner; None if it has one, or another was first."""
         now = self.now()
-        if job.state is not JobState.RUNNING or (job.runner not in {"", self.name} and job.runner_until > now):
+        if job.state is not JobState.RUNNING or (job.lease.owner not in {"", self.name} and job.lease.until > now):
             return None
         try:
             return self.ports.ledger.jobs.keep_job(
-                replace(job, runner=self.name, runner_until=self.until, updated_at=now)
+                replace(job, lease=RunnerLease(self.name, self.until), updated_at=now)
             )
         except ConflictError:
             return None
@@ -85,26 +94,27 @@ class Runner:
         """Let the next invocation take the job up at once."""
 
         def free(there: RedriveJob) -> RedriveJob:
-            return replace(there, runner="", runner_until=0.0) if there.runner == self.name else there
+            return replace(there, lease=RunnerLease()) if there.lease.owner == self.name else there
 
         update_job(self.ports, self.fleet.name, job.id, free)
 
     def step(self, job: RedriveJob) -> RedriveJob:
-        """Send one load of a job and write how it stands. It is ours, and due (`next_at`).
+        """Send one batch of a job and write how it stands. The job is ours, and due (`next_at`).
 
         Raises:
             PortError: the job stands as it did; what was sent is sent.
         """
-        if job.phase is JobPhase.MOVE:
-            worked = watch_move(self.ports, self._one_place(), job, self.now)
-        elif job.from_dead_letters:
+        phase = job.progress.phase
+        if phase is JobPhase.MOVE:
+            worked = watch_move(self.ports, self._only_queue(), job, self.now)
+        elif job.selection.from_dead_letters:
             worked = self._from_dead_letters(job)
-        elif job.message_id is not None:
-            entry = self.ports.ledger.quarantine.quarantined_message(self.fleet.name, job.message_id)
-            worked = finished(self._sender.send_entries(job, [entry] if entry else []), self.now())
-        elif job.message_ids:
+        elif job.selection.message_id is not None:
+            entry = self.ports.ledger.quarantine.quarantined_message(self.fleet.name, job.selection.message_id)
+            worked = finished(folded(job, self._sender.send_entries(job, [entry] if entry else [])), self.now())
+        elif job.selection.message_ids:
             worked = self._listed(job)
-        elif job.phase is JobPhase.CANARY:
+        elif phase is JobPhase.CANARY:
             worked = self._canary(job)
         else:
             worked = self._ramp(job)
@@ -113,66 +123,76 @@ class Runner:
     # ------------------------------------------------------------- phases
 
     def _canary(self, job: RedriveJob) -> RedriveJob:
-        """The oldest few of the next failure group; after the last group, the wait."""
+        """Send the oldest few of the next failure group; after the last group, begin the wait."""
         groups = sorted(
             group.id
             for group in self.ports.ledger.failure_groups.failure_groups(self.fleet.name)
             if group.count > 0
-            and job.failure_group in {None, group.id}
-            and group.id not in job.muted_groups
-            and group.id > (job.cursor or "")
+            and job.selection.failure_group in {None, group.id}
+            and group.id not in job.selection.muted_groups
+            and group.id > (job.progress.cursor or "")
         )
         if not groups:
             return self._watch(job)
-        sent_before, after, order_guard = job.sent_count, None, FifoOrderGuard()
-        while job.state is JobState.RUNNING and job.sent_count == sent_before:  # a canary in doubt tells nothing
+        report, after, order_guard = SendReport(), None, FifoOrderGuard()
+        while not report.stopped and not report.sent_count:  # a canary that was not sent shows nothing
             page, after = self.ports.ledger.quarantine.quarantined(
                 self.fleet.name, groups[0], self._canary_count(job), after
             )
-            job = self._sender.send_entries(job, page, order_guard)
+            report += self._sender.send_entries(job, page, order_guard)
             if after is None or self.now() > self.until - STEP_MARGIN_S:
                 break
-        return replace(job, cursor=groups[0])
+        return progressed(folded(job, report), cursor=groups[0])
 
     def _canary_count(self, job: RedriveJob) -> int:
         return min(self.fleet.redrive.canary_count, batch_limit(job, self.to))
 
+    def _step_limit(self, job: RedriveJob) -> int:
+        return self._canary_count(job) if job.progress.phase is JobPhase.CANARY else batch_limit(job, self.to)
+
     def _watch(self, job: RedriveJob) -> RedriveJob:
         """The canaries are sent: wait as long as a failure needs to come back, unless nothing is left to send."""
-        if processed_count(job) >= job.selected_count:
+        progress = job.progress
+        if progress.processed_count >= progress.selected_count:
             return finished(job, self.now())
         wait_s = self.fleet.redrive.canary_wait_s
         if wait_s is None:
             longest_s = max(route.fleet.target_wait_s + route.to.visibility_s for route in self._sender.routes_of(job))
             wait_s = min(CANARY_WAIT_MAX_S, longest_s)
-        if not job.sent_count:
+        if not progress.sent_count:
             wait_s = 0.0
-        kept = job.cursor if job.message_ids else None
-        ramp = replace(job, phase=JobPhase.RAMP, cursor=kept, next_at=max(job.next_at, self.now() + wait_s))
-        # The ramp walks through the whole index, and comes to what the canaries left behind once more.
-        anew = not job.from_dead_letters and not job.message_ids
-        return replace(ramp, failed_count=0, doubtful_count=0) if anew else ramp
+        next_at = max(job.pacing.next_at, self.now() + wait_s)
+        listed = bool(job.selection.message_ids)
+        ramp = progressed(job, phase=JobPhase.RAMP, cursor=progress.cursor if listed else None)
+        ramp = replace(ramp, pacing=replace(job.pacing, next_at=next_at))
+        if job.selection.from_dead_letters or listed:
+            return ramp
+        # The ramp walks through the whole index, and finds what the canaries left there once more.
+        return progressed(ramp, failed_count=0, doubtful_count=0)
 
     def _ramp(self, job: RedriveJob) -> RedriveJob:
-        """The next page of the index."""
+        """Send the next page of the index."""
         page, cursor = self.ports.ledger.quarantine.quarantined(
-            self.fleet.name, job.failure_group, batch_limit(job, self.to), job.cursor
+            self.fleet.name, job.selection.failure_group, batch_limit(job, self.to), job.progress.cursor
         )
         order_guard = self._order_guard_before(job, page)
-        job = replace(self._sender.send_entries(job, page, order_guard), cursor=cursor)
+        job = progressed(folded(job, self._sender.send_entries(job, page, order_guard)), cursor=cursor)
         self._walked[job.id] = (cursor, order_guard)
-        return finished(job, self.now()) if cursor is None and job.state is JobState.RUNNING else job
+        return finished(job, self.now()) if cursor is None else job
 
     def _order_guard_before(self, job: RedriveJob, page: Sequence[QuarantineEntry]) -> FifoOrderGuard:
-        """What the walk of a FIFO job has left behind so far: as this runner knows, or by walking there again."""
+        """What is blocked where a FIFO job's walk goes on: as remembered, or found by walking there again."""
+        cursor = job.progress.cursor
+        if cursor is None:
+            return FifoOrderGuard()
         walked_to, order_guard = self._walked.get(job.id, (None, FifoOrderGuard()))
-        if not self.to.fifo or not page or job.cursor is None or job.cursor == walked_to:
-            return (
-                FifoOrderGuard() if job.cursor is None else FifoOrderGuard(set(order_guard.blocked_groups))
-            )  # a step that fails is taken again
+        if not self.to.fifo or not page or cursor == walked_to:
+            return FifoOrderGuard(set(order_guard.blocked_groups))  # a copy, since a step that fails is taken again
         order_guard, after = FifoOrderGuard(), None
         while True:
-            entries, after = self.ports.ledger.quarantine.quarantined(self.fleet.name, job.failure_group, PAGE, after)
+            entries, after = self.ports.ledger.quarantine.quarantined(
+                self.fleet.name, job.selection.failure_group, PAGE, after
+            )
             for entry in entries:
                 if entry.message_id == page[0].message_id:
                     return order_guard
@@ -181,91 +201,89 @@ class Runner:
                 return order_guard
 
     def _listed(self, job: RedriveJob) -> RedriveJob:
-        """The next of the messages that the job lists; the cursor counts how many of them were gone through."""
-        begun = int(job.cursor or 0)
-        limit = self._canary_count(job) if job.phase is JobPhase.CANARY else batch_limit(job, self.to)
+        """Send the next of the messages that the job lists; the cursor counts those that were gone through."""
+        message_ids = job.selection.message_ids
+        begin = int(job.progress.cursor or 0)
+        end = begin + self._step_limit(job)
         found = (
             self.ports.ledger.quarantine.quarantined_message(self.fleet.name, message_id)
-            for message_id in job.message_ids[begun : begun + limit]
+            for message_id in message_ids[begin:end]
         )
-        job = self._sender.send_entries(job, [entry for entry in found if entry])
-        job = replace(job, cursor=str(begun + limit))
+        report = self._sender.send_entries(job, [entry for entry in found if entry])
+        job = progressed(folded(job, report), cursor=str(end))
         if job.state is not JobState.RUNNING:
             return job
-        if begun + limit >= len(job.message_ids):
+        if end >= len(message_ids):
             return finished(job, self.now())
-        return self._watch(job) if job.phase is JobPhase.CANARY else job
+        return self._watch(job) if job.progress.phase is JobPhase.CANARY else job
 
     def _from_dead_letters(self, job: RedriveJob) -> RedriveJob:
-        """The next messages of the dead-letter queue itself, or of several."""
-        if job.phase is JobPhase.RAMP and job.cursor is None:
-            # A queue cannot be searched for the canaries; but if it holds more than what is left, something came.
-            counts = [self.ports.queue.read(url, self.now()).visible for url in self._loader.places()]
-            if sum(visible.value for visible in counts if visible) > job.selected_count - job.sent_count:
-                note = "Stopped: more is in the dead-letter queue than was left there, so messages fail still."
+        """Send the next messages of the dead-letter queue itself, or of several."""
+        progress = job.progress
+        if progress.phase is JobPhase.RAMP and progress.cursor is None:
+            # A queue cannot be searched for the canaries. But if it holds more than what is left, some came back.
+            counts = [self.ports.queue.read(url, self.now()).visible for url in self._loader.queues()]
+            if sum(visible.value for visible in counts if visible) > progress.selected_count - progress.sent_count:
+                note = "Stopped: the dead-letter queue holds more than was left there, so messages still fail."
                 return replace(job, state=JobState.STOPPED, note=note)
-            job = replace(job, cursor="watched")
+            job = progressed(job, cursor="watched")
         if self._is_one_queue() and move_task_is_faster(job, self.fleet.redrive, MOVE_MAX_PER_S):
-            return start_move(self.ports, self._one_place(), self.to, job, self.now)
+            return start_move(self.ports, self._only_queue(), self.to, job, self.now)
         began_at = self.now()
-        before_count = processed_count(job)
-        limit = self._canary_count(job) if job.phase is JobPhase.CANARY else batch_limit(job, self.to)
-        job, received_count = self._loader.load(job, limit)
+        loaded = self._loader.load(job, self._step_limit(job))
+        job = folded(job, loaded.report)
         if job.state is not JobState.RUNNING:
             return job
-        sent_count = processed_count(job) - before_count
-        if not received_count or processed_count(job) >= job.selected_count:
+        if not loaded.received_count or job.progress.processed_count >= job.progress.selected_count:
             return finished(job, self.now())
-        if sent_count >= PACE_COUNT_MIN:
-            job = replace(job, pace_per_s=sent_count / max(self.now() - began_at, 1e-3))
-        return self._watch(job) if job.phase is JobPhase.CANARY else job
+        if loaded.report.processed_count >= PACE_COUNT_MIN:
+            measured_per_s = loaded.report.processed_count / max(self.now() - began_at, 1e-3)
+            job = replace(job, pacing=replace(job.pacing, measured_per_s=measured_per_s))
+        return self._watch(job) if job.progress.phase is JobPhase.CANARY else job
 
     def _is_one_queue(self) -> bool:
         """Whether all that is in the job's dead-letter queue came from one queue of the fleet, as far as known."""
         return not self.routes or (len(self.routes) == 1 and not self.routes[0].others)
 
-    def _one_place(self) -> str:
-        """The dead-letter queue that a move is out of."""
-        (url,) = self._loader.places()
+    def _only_queue(self) -> str:
+        """The URL of the dead-letter queue that a move task takes from."""
+        (url,) = self._loader.queues()
         return url
 
     # ------------------------------------------------------------- the record
 
     def _written(self, before: RedriveJob, job: RedriveJob) -> RedriveJob:
-        """Write a job after a step, keeping what others wrote meanwhile: a person's word, and returns."""
+        """Write a job after a step, keeping what others wrote meanwhile: operators' actions, and returns."""
         try:
             return self.ports.ledger.jobs.keep_job(job)
         except ConflictError:
             pass
-
-        def merged(there: RedriveJob) -> RedriveJob:
-            if there.runner != self.name:
-                return there  # we were thought gone: it is another's now
-            ours = replace(
-                job,
-                version=there.version,
-                actions=there.actions,
-                returned_count=max(job.returned_count, there.returned_count),
-                stopped_groups=tuple(sorted({*job.stopped_groups, *there.stopped_groups})),
-            )
-            if there.state is JobState.RUNNING:
-                return ours
-            ours = replace(ours, state=there.state, note=there.note)
-            # Whoever spoke has ended the move task that was on record, and has counted what it moved.
-            moved = before.phase is JobPhase.MOVE
-            return replace(ours, phase=there.phase, move=None, sent_count=there.sent_count) if moved else ours
-
-        written = update_job(self.ports, self.fleet.name, job.id, merged)
+        written = update_job(self.ports, self.fleet.name, job.id, partial(self._merged, before, job))
         if written is None:
             raise ConflictError(f"job {job.id} of fleet {self.fleet.name} is no longer on record")
-        if written.move is None or written.state is JobState.RUNNING or written.runner != self.name:
+        if written.move is None or written.state is JobState.RUNNING or written.lease.owner != self.name:
             return written
-        # This very step has begun a move task, of which they could not know.
+        # This very step has started a move task, of which they could not know.
         moved_count = end_move(self.ports, self.fleet, written)
-        return (
-            update_job(self.ports, self.fleet.name, job.id, lambda there: with_move_ended(there, moved_count))
-            or written
+        ended = update_job(self.ports, self.fleet.name, job.id, lambda there: with_move_ended(there, moved_count))
+        return ended or written
+
+    def _merged(self, before: RedriveJob, job: RedriveJob, there: RedriveJob) -> RedriveJob:
+        """A job after our step (`before` it, and after), and what others wrote of it meanwhile, as one."""
+        if there.lease.owner != self.name:
+            return there  # we were thought gone, and another invocation has taken it
+        ours = progressed(
+            replace(job, version=there.version, actions=there.actions),
+            returned_count=max(job.progress.returned_count, there.progress.returned_count),
+            stopped_groups=tuple(sorted({*job.progress.stopped_groups, *there.progress.stopped_groups})),
         )
+        if there.state is JobState.RUNNING:
+            return ours
+        ours = replace(ours, state=there.state, note=there.note)
+        if before.progress.phase is not JobPhase.MOVE:
+            return ours
+        # Whoever acted has ended the move task that was on record, and has counted what it moved.
+        return progressed(replace(ours, move=None), phase=there.progress.phase, sent_count=there.progress.sent_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,13 +304,13 @@ def run(
 ) -> tuple[RedriveJob, ...]:
     """Work on jobs in turn, whichever is due first, until a time; how each stands then.
 
-    A job that cannot go on now is left to the next invocation and told to `failed`; it never stops the others.
+    A job that cannot go on now is left to the next invocation and reported to `failed`; it never stops the others.
     """
     under_way = {(work.job.fleet, work.job.id): work for work in works}
     over: list[RedriveJob] = []
     while under_way and now() < stop_at:
-        key, work = min(under_way.items(), key=lambda item: (item[1].job.next_at, item[0]))
-        wait_s = work.job.next_at - now()
+        key, work = min(under_way.items(), key=lambda item: (item[1].job.pacing.next_at, item[0]))
+        wait_s = work.job.pacing.next_at - now()
         if wait_s > LONGEST_SLEEP_S or now() + wait_s >= stop_at:
             break
         if wait_s > 0:
@@ -304,7 +322,7 @@ def run(
             over.append(under_way.pop(key).job)
             continue
         under_way[key] = Work(work.runner, job)
-        if job.state is not JobState.RUNNING or job.runner != work.runner.name:
+        if job.state is not JobState.RUNNING or job.lease.owner != work.runner.name:
             over.append(under_way.pop(key).job)
             if job.state is JobState.PAUSED:  # whoever resumes it shall not have to wait for us to be surely gone
                 with suppress(PortError):

@@ -1,0 +1,42 @@
+"""Receives many messages of a queue in one go; SQS gives ten a call, and in no order."""
+
+from math import inf
+
+from sluice.model.redriving import Message
+from sluice.ports.aws_services import Queue
+from sluice.ports.errors import PortError
+
+RECEIVED_AT_ONCE = 40  # messages: four calls of ten, which the adapter makes together
+
+
+def receive_many(
+    queue: Queue, url: str, limit: int, hidden_s: float, *, wait_s: float = 0.0, bytes_max: float = inf
+) -> list[Message]:
+    """Receive as many messages as are wanted, are there, or fit into memory; each once, under its last receipt.
+
+    Args:
+        queue: SQS.
+        url: the queue's URL.
+        limit: how many messages at most.
+        hidden_s: for how long each is hidden in its queue, in seconds.
+        wait_s: how long the first call waits for messages, in seconds.
+        bytes_max: no further call is made once the messages have so many bytes.
+
+    Raises:
+        PortError: nothing was received, and that was not for want of messages.
+    """
+    received: dict[str, Message] = {}
+    size_bytes = 0
+    while len(received) < limit and size_bytes < bytes_max:
+        wanted = min(RECEIVED_AT_ONCE, limit - len(received))
+        try:
+            some = queue.receive(url, wanted, hidden_s, 0.0 if received else wait_s)
+        except PortError:
+            if not received:
+                raise
+            break
+        if not some:
+            break
+        received |= {message.id: message for message in some}
+        size_bytes += sum(message.size_bytes for message in some)
+    return list(received.values())
