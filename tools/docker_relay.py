@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 DOCKER_TIMEOUT_S = 30.0
-"""What `docker` answers about itself comes at once, or not at all."""
+"""Docker answers questions about itself at once, or not at all."""
 START_TIMEOUT_S = 10.0
 """To bind a port takes no time; a loaded machine may be slow to start a thread."""
 CHUNK = 64 * 1024
@@ -59,7 +59,7 @@ def bridge_address() -> str:
         check=True,
     )
     (config, *_) = json.loads(shown.stdout)
-    # Docker takes the subnet's first address unless it is given another.
+    # Docker takes the subnet's first address where it is given no other.
     return str(config.get("Gateway") or next(ipaddress.ip_network(config["Subnet"]).hosts()))
 
 

@@ -1,6 +1,6 @@
-"""`sluice doctor`: can a fleet work with the queue, dead-letter queue and group that it names? It only reads.
+"""`sluice doctor`: checks that a fleet can use the queue, dead-letter queue and group that it names. It only reads.
 
-The same checks are made at every deployment (`sluice.onboarding`); this makes them before there is a stack, or later,
+Every deployment makes the same checks (`sluice.onboarding`); this command makes them before there is a stack, or later,
 with the caller's own credentials.
 """
 
@@ -39,7 +39,7 @@ FLAGS = {
     "name": "--fleet",
     "queue_kms_key_arn": "--queue-kms-key-arn",
 }
-TARGET_WAIT_S = 60.0  # nothing in an account is judged by it
+TARGET_WAIT_S = 60.0  # a document needs one; no check uses it
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 STYLES = {Severity.PROBLEM: "bold red", Severity.WARNING: "yellow"}
 
@@ -69,28 +69,28 @@ def doctor(
     strict: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Check that a fleet can work with the queues and the group that it names, and that nobody else scales the group.
+    """Check that a fleet can use the queues and the group that it names, and that nothing else scales the group.
 
-    Name --queue-url and --group-name for a fleet that is not deployed yet, or neither, to check the fleet of a deployed
-    stack by its document in Parameter Store. It only reads, with your own AWS credentials; what you may not read is
-    reported as not checked. Exit status: 0 if there is no problem, 1 if there is one (with --strict also if there is
-    a warning), 2 if the check cannot be made.
+    Give --queue-url and --group-name for a fleet that is not deployed yet. Give neither to check a deployed fleet by
+    its document in Parameter Store. The command only reads, with your own AWS credentials; it lists what it
+    could not read and so did not check. Exit status: 0 if there is no problem, 1 if there is one (with --strict also if
+    there is a warning), 2 if the check cannot be made.
 
     Args:
         queue_url: The queue that the group consumes.
         dead_letter_queue_url: Its dead-letter queue.
         group_name: The Auto Scaling group.
-        target_wait_seconds: The longest a message may wait.
+        target_wait_seconds: The longest that a message may wait, in seconds.
         mode: act, shadow or paused; shadow by default.
         settings: The fleet's further settings, a JSON object as in the template's parameter Settings.
-        queue_kms_key_arn: What the template's parameter QueueKmsKeyArn is to be.
+        queue_kms_key_arn: The KMS key of the queues, as in the template's parameter QueueKmsKeyArn.
         stack: The Sluice stack's name.
         fleet: The fleet's name.
-        region: The AWS region, by default the one of your AWS configuration.
+        region: The AWS region; by default that of your AWS configuration.
         profile: The AWS profile.
-        endpoint_url: Another endpoint than AWS's, such as an emulator's.
-        strict: Exit with 1 if there is any warning, too.
-        as_json: Print one JSON object.
+        endpoint_url: An endpoint to use instead of AWS's, such as an emulator's.
+        strict: Exit with status 1 if there is a warning, too.
+        as_json: Print the result as one JSON object.
 
     Returns:
         The exit status.
@@ -105,8 +105,8 @@ def doctor(
     try:
         clients, found_region = _connect(region, profile, endpoint_url)
         by_flags = any(value is not None for value in (*given.values(), settings))
-        asked = _of_flags(fleet, given, settings) if by_flags else _deployed(clients, stack, fleet)
-        facts = _read(asked, AwsAccount(clients))
+        checked = _of_flags(fleet, given, settings) if by_flags else _deployed(clients, stack, fleet)
+        facts = _read(checked, AwsAccount(clients))
     except UnusableError as error:
         _complain(error.problems)
         return UNUSABLE
@@ -115,7 +115,7 @@ def doctor(
         f" {flag} {quote(value)}" for flag, value in (("--profile", profile), ("--endpoint-url", endpoint_url)) if value
     )
     found = check(
-        asked,
+        checked,
         facts,
         stack=stack,
         region=found_region,
@@ -124,21 +124,21 @@ def doctor(
         fields=FLAGS if by_flags else None,
     )
     if as_json:
-        print(json.dumps(_as_json(asked, stack, found_region, found, facts), indent=2))
+        print(json.dumps(_as_json(checked, stack, found_region, found, facts), indent=2))
     else:
-        _show(Console(highlight=False), asked, found, facts)
+        _show(Console(highlight=False), checked, found, facts)
     bad = any(finding.severity is Severity.PROBLEM or strict for finding in found)
     return PROBLEMS if bad else ALL_WELL
 
 
-# --------------------------------------------------------------------------- what is asked
+# --------------------------------------------------------------------------- the fleet to check
 
 
 def _connect(region: str | None, profile: str | None, endpoint_url: str | None) -> tuple[Clients, str]:
-    """Clients with the caller's credentials, and the region they are of."""
+    """Clients with the caller's credentials, and their region."""
     environ = dict(os.environ)
     if profile:
-        # A profile that was named goes before keys in the environment, as with the AWS CLI.
+        # A profile that is given takes precedence over keys in the environment, as with the AWS CLI.
         environ = {name: value for name, value in environ.items() if name not in KEYS} | {"AWS_PROFILE": profile}
     if endpoint_url:
         environ = {n: v for n, v in environ.items() if not n.startswith("AWS_ENDPOINT_URL")}
@@ -153,7 +153,7 @@ def _connect(region: str | None, profile: str | None, endpoint_url: str | None) 
         raise UnusableError("--region: must be given where neither AWS_REGION nor your AWS profile names one")
     if credentials is None:
         raise UnusableError(
-            "--profile: there are no AWS credentials: name a profile, or set AWS_PROFILE or AWS_ACCESS_KEY_ID"
+            "--profile: no AWS credentials were found: name a profile, or set AWS_PROFILE or AWS_ACCESS_KEY_ID"
         )
     return Clients(environ | {"AWS_REGION": str(found)}), str(found)
 
@@ -181,9 +181,9 @@ def _of_flags(name: str, given: Mapping[str, Any], settings: str | None) -> Flee
 
 def _as_flag(problem: str) -> str:
     """A problem of a document, with the flag in place of the field."""
-    field, colon, said = problem.partition(": ")
+    field, colon, text = problem.partition(": ")
     if field in FLAGS:
-        return f"{FLAGS[field]}{colon}{said}"
+        return f"{FLAGS[field]}{colon}{text}"
     return f"--settings: {problem.removeprefix('settings.')}"
 
 
@@ -200,11 +200,13 @@ def _deployed(clients: Clients, stack: str, name: str) -> Fleet:
             return fleet
     for fault in invalid:
         if fault.name == name:
-            raise UnusableError(*(f"--fleet: the document {path}{name} is at fault: {said}" for said in fault.problems))
+            raise UnusableError(
+                *(f"--fleet: the document {path}{name} is invalid: {problem}" for problem in fault.problems)
+            )
     there = ", ".join(fleet.name for fleet in fleets) or "none"
     raise UnusableError(
-        f"--fleet: stack {stack!r} has no fleet {name!r} (there: {there}); name --queue-url and --group-name to check"
-        " one that is not deployed"
+        f"--fleet: stack {stack!r} has no fleet {name!r} (it has: {there}); give --queue-url and --group-name to check"
+        " a fleet that is not deployed"
     )
 
 
@@ -240,7 +242,7 @@ def _show(console: Console, fleet: Fleet, found: tuple[Finding, ...], facts: Fac
     for finding in found:
         console.print(Text(f"{finding.severity}: ", STYLES[finding.severity]).append(finding.what, "default"))
         console.print(Text(finding.why))
-        # Never wrapped: it is to be pasted.
+        # Never wrapped, so that it can be pasted.
         console.print(Text(f"  {finding.remedy}", "cyan"), soft_wrap=True)
         console.print()
     problems = sum(finding.severity is Severity.PROBLEM for finding in found)
@@ -248,7 +250,7 @@ def _show(console: Console, fleet: Fleet, found: tuple[Finding, ...], facts: Fac
     if found:
         console.print(f"{_counted(problems, 'problem')}, {_counted(warnings, 'warning')}.")
     else:
-        console.print(Text(f"All is well with fleet {fleet.name} (mode {fleet.mode}).", "bold green"))
+        console.print(Text(f"Fleet {fleet.name} (mode {fleet.mode}) has no problems and no warnings.", "bold green"))
     console.print(Text(f"Checked: {'; '.join(facts.read)}."))
 
 

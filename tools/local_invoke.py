@@ -1,9 +1,9 @@
-"""`sam local invoke` of every function with every payload of events/, in containers, against a running sandbox.
+"""Invokes every function with every payload of events/ in containers (`sam local invoke`), against a running sandbox.
 
-Run as ``python -m tools.local_invoke --endpoint http://127.0.0.1:<port>`` while `make sandbox` is up. SAM CLI passes a
-container only variables that its template declares, and knows nothing of what was deployed. So a small template is
-written beside the build: the same code and layers, with the environment of the deployed functions, and the emulator as
-containers reach it.
+Run `python -m tools.local_invoke --endpoint http://127.0.0.1:<port>` while `make sandbox` runs. SAM CLI passes a
+container only the variables that its template declares, and does not know what was deployed. So this writes a small
+template next to the build: the same code and layers, the environment of the deployed functions, and the emulator's URL
+as containers reach it.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ BUILT = "samcli/lambda-python"
 INVOKE_TIMEOUT_S = 240.0
 """The first invocation builds an image, half a minute on a busy machine; the planner may use its whole 90 s."""
 DOCKER_TIMEOUT_S = 30.0
-"""What `docker` answers about itself comes at once, or not at all."""
+"""Docker answers questions about itself at once, or not at all."""
 WORKERS = 2
-"""An invocation is half SAM CLI's own start, half the container's; more than the cores only makes each slower."""
+"""An invocation is half SAM CLI's own start and half the container's: more workers than cores make each slower."""
 
 
 class LocalInvokeError(RuntimeError):
-    """An invocation that did not end as one; the message ends with SAM CLI's last lines."""
+    """An invocation without an answer; the message ends with SAM CLI's last lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,11 @@ def architecture() -> str:
 
 
 def missing() -> str | None:
-    """What `sam local invoke` needs and this machine lacks, or None."""
+    """What `sam local invoke` needs and this machine does not have; None if it has everything."""
     image = f"{IMAGE}-{architecture()}"
     for arguments, problem in (
-        (("info",), "no Docker engine answers"),
-        (("image", "inspect", image), f"Docker has no image {image}: pull it"),
+        (("info",), "no Docker engine is running"),
+        (("image", "inspect", image), f"Docker does not have the image {image}: pull it"),
     ):
         try:
             done = subprocess.run(["docker", *arguments], capture_output=True, timeout=DOCKER_TIMEOUT_S, check=False)
@@ -166,7 +166,7 @@ def invoke(template: Path, event: Path, env: Mapping[str, str]) -> Result:
 
 
 def read_result(event: str, code: int, output: str, log: str, seconds: float) -> Result:
-    """What SAM CLI's output says: the answer is the last line; what a function raised looks like Lambda's own error.
+    """The result in SAM CLI's output: its last line is the answer, or the function's error in Lambda's form.
 
     Raises:
         LocalInvokeError: there is no answer in it.
@@ -194,7 +194,7 @@ def invoke_all(template: Path, chosen: Sequence[Path], env: Mapping[str, str]) -
 
 @contextlib.contextmanager
 def old_images_removed() -> Iterator[None]:
-    """Remove at the end the images that newer ones took the place of: SAM CLI keeps its tag and leaves those behind."""
+    """Remove at the end the images that newer ones replaced: SAM CLI moves its tag and leaves the old images behind."""
     before = _built_images()
     try:
         yield
@@ -251,10 +251,10 @@ def main(
     """Invoke functions locally with payloads from events/, against a sandbox.
 
     Args:
-        endpoint: the sandbox's, such as http://127.0.0.1:4566.
+        endpoint: the sandbox's URL, such as http://127.0.0.1:4566.
         stack: the deployed stack.
-        build: where `sam build` wrote.
-        only: beginnings of payload names, such as planner or operator-redrive; all without it.
+        build: the folder that `sam build` wrote.
+        only: only payloads whose names begin with one of these, such as planner or operator-redrive; by default all.
 
     Returns:
         0 if every function answered without raising.
@@ -264,7 +264,7 @@ def main(
         console.print(f"[bold red]LOCAL INVOKES NOT RUN: {problem}")
         return 0
     if not (build / "template.yaml").exists():
-        console.print(f"[bold red]{build} holds no build: run `sam build`")
+        console.print(f"[bold red]{build} has no build: run `sam build`")
         return 2
     env = sam_env(endpoint)
     client = boto3.client(
@@ -279,7 +279,7 @@ def main(
         template = write_template(build, stack, inside, client)
         for result in invoke_all(template, events(only), env):
             failed += result.error is not None
-            console.print(f"{result.event:42} {result.seconds:5.1f} s  {result.error or 'answered'}", highlight=False)
+            console.print(f"{result.event:42} {result.seconds:5.1f} s  {result.error or 'ok'}", highlight=False)
     return 1 if failed else 0
 
 

@@ -1,4 +1,4 @@
-"""Sends orders at a rate, through the front end or straight into the queue, and keeps which were accepted, and when."""
+"""Sends orders at a rate, through the front end or straight to the queue, and records which were accepted, and when."""
 
 import itertools
 import json
@@ -129,7 +129,7 @@ class OrderQueue:
 
 
 class Traffic:
-    """A thread that keeps sending orders at the rate that it was last given; a context manager."""
+    """A thread that sends orders at the rate that was set last; a context manager."""
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
@@ -149,7 +149,7 @@ class Traffic:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._end.set()
         self._thread.join(timeout=REQUEST_TIMEOUT_S)
 
@@ -166,7 +166,7 @@ class Traffic:
         self._act = number
 
     def at(self, rate_per_s: float) -> None:
-        """From now on, this many orders a second."""
+        """From now on, send this many orders a second."""
         self._rate_per_s = rate_per_s
 
     def burst(self, count: int) -> int:

@@ -40,10 +40,10 @@ def plan(
     """Decide on one snapshot of a fleet, offline, and print the decision with every reason.
 
     Args:
-        fleet: the fleet's document, as in Parameter Store.
-        snapshot: what a tick saw.
-        memory: what was learned before; nothing, by default.
-        as_json: print one JSON object.
+        fleet: the fleet's document, as in Parameter Store, as JSON.
+        snapshot: what a tick measured, as JSON (see examples/plan).
+        memory: what the planner had learned before the tick, as JSON; by default nothing.
+        as_json: print the decision as one JSON object.
 
     Returns:
         The exit status: 2 if a file cannot be used.
@@ -69,11 +69,13 @@ def plan(
 
 def _show(decision: Decision, console: Console) -> None:
     console.print(decision.sentence, style=f"bold {COLOURS[decision.action]}", highlight=False)
-    reasons = Table("reason", "wanted", "why", title="From need to want", title_justify="left")
+    reasons = Table("reason", "capacity", "why", title="From the need to the wanted capacity", title_justify="left")
     for reason in decision.reasons:
-        wish = f"{reason.before} → {reason.after}" if reason.before != reason.after else f"{reason.after}"
-        reasons.add_row(reason.code, wish, reason.sentence)
-    figures = Table("figure", "value", "age", "from", title="Figures used", title_justify="left")
+        change = f"{reason.before} → {reason.after}" if reason.before != reason.after else f"{reason.after}"
+        reasons.add_row(reason.code, change, reason.sentence)
+    figures = Table(
+        "figure", "value", "age", "source", title="Figures that the decision is based on", title_justify="left"
+    )
     for figure in decision.figures:
         figures.add_row(figure.name, _value(figure), _age(figure), figure.source)
     console.print(reasons)
@@ -108,35 +110,35 @@ def _read_fleet(path: Path) -> Fleet:
 
 
 def _read[T](kind: type[T], path: Path) -> T:
-    """A dataclass of the model from its JSON file; unknown fields are faults, since they are mostly misspelt ones."""
+    """A dataclass of the model from its JSON file; an unknown field is a fault, since it is most likely misspelt."""
     adapter = TypeAdapter(kind)
     try:
         document = json.loads(_text(path))
     except json.JSONDecodeError as error:
-        raise FileError(path, (f"not JSON: {error}",)) from error
+        raise FileError(path, (f"must be JSON: {error}",)) from error
     try:
         value = adapter.validate_python(document)
     except ValidationError as error:
         faults = error.errors(include_url=False)
-        raise FileError(path, tuple(_in_words(fault["loc"], fault["msg"]) for fault in faults)) from error
+        raise FileError(path, tuple(_problem(fault["loc"], fault["msg"]) for fault in faults)) from error
     unknown = tuple(_unknown(document, adapter.dump_python(value, mode="json")))
     if unknown:
         raise FileError(path, unknown)
     return value
 
 
-def _in_words(where: tuple[int | str, ...], message: str) -> str:
+def _problem(where: tuple[int | str, ...], message: str) -> str:
     return f"{'.'.join(map(str, where)) or 'document'}: {message[0].lower()}{message[1:]}"
 
 
 def _unknown(given: Any, known: Any, where: str = "") -> Iterator[str]:
-    """Every field that was given and is none of the model's."""
+    """A problem for every field that the model does not have."""
     if isinstance(given, Mapping) and isinstance(known, Mapping):
         for name, value in given.items():
             if name in known:
                 yield from _unknown(value, known[name], f"{where}{name}.")
             else:
-                yield f"{where}{name}: is none of {', '.join(known)}"
+                yield f"{where}{name}: is an unknown field; there are {', '.join(known)}"
     elif isinstance(given, list) and isinstance(known, list):
         for index, (one, other) in enumerate(zip(given, known, strict=False)):
             yield from _unknown(one, other, f"{where}{index}.")

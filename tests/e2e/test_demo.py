@@ -25,12 +25,12 @@ pytestmark = pytest.mark.sandbox
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """The story, told once; its environment stands while the tests look at it."""
+    """The story, run once; its environment is up while the tests use it."""
     if problem := sandbox_module.missing():
         pytest.skip(f"DEMO NOT TESTED: {problem}")
     directory: Path = tmp_path_factory.mktemp("demo")
-    with run_story(Console(file=io.StringIO(), width=200), DemoSettings(), directory / "state") as told:
-        yield told
+    with run_story(Console(file=io.StringIO(), width=200), DemoSettings(), directory / "state") as finished:
+        yield finished
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +39,18 @@ def audit(story: Story) -> Audit:
     return audit_of(story)
 
 
-def test_every_act_is_told_when_the_story_goes_on(story: Story) -> None:
+def test_every_act_ends_when_the_story_runs(story: Story) -> None:
     """Each act ended with what it waited for."""
     assert [span.title for span in story.spans] == [act.title for act in ACTS]
 
 
-def test_audit_holds_when_the_story_is_told(story: Story, audit: Audit) -> None:
+def test_audit_passes_when_the_story_is_run(story: Story, audit: Audit) -> None:
     """Nothing lost, charged twice, interrupted or late."""
     assert audit.failures(len(story.poison)) == []
 
 
-def test_long_order_is_finished_when_its_instance_is_told_to_go(story: Story, audit: Audit) -> None:
-    """Twenty seconds of work, begun before the instance was told: held that long, and finished there."""
+def test_long_order_is_finished_when_its_instance_is_terminated(story: Story, audit: Audit) -> None:
+    """Twenty seconds of work, begun before the termination: the instance finishes it and ends only then."""
     assert story.demo.worked_by(story.long_order) == story.long_instance
     assert audit.drained_order_s >= 0.7 * story.settings.long_work_s
     drain = story.demo.ports.ledger.drains.drain(FLEET, story.long_instance)
@@ -65,7 +65,7 @@ def test_fleet_scaled_out_and_in_when_traffic_did(story: Story, audit: Audit) ->
     assert any(s.working + s.launching + s.draining == 0 for s in story.watcher.observations.samples if s.at > last_act)
 
 
-def test_iam_is_enough_and_nothing_spare_when_the_story_is_told(story: Story) -> None:
+def test_iam_is_enough_and_nothing_spare_when_the_story_is_run(story: Story) -> None:
     """No call of a function was refused, and no grant went unused without a reason."""
     sandbox = story.demo.sandbox
     report = iam_audit.audit_stack(sandbox.client("iam"), sandbox.calls(), SLUICE_STACK, REGION)
@@ -81,7 +81,7 @@ def test_iam_is_enough_and_nothing_spare_when_the_story_is_told(story: Story) ->
         ({"quarantined": 0}, "quarantined"),
         ({"redriven": 0}, "redriven"),
         ({"drains": 0}, "drained"),
-        ({"drained_order_s": 0.0}, "under drain"),
+        ({"drained_order_s": 0.0}, "draining"),
         ({"wait_p99_s": 20.01}, "target"),
         ({"stored": 99}, "stored"),
         ({"fixed_fleet_instance_seconds": 1.0}, "fixed at peak"),

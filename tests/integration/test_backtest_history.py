@@ -75,7 +75,7 @@ def test_read_history_when_the_group_sends_no_metrics(cloudwatch: "CloudWatchCli
 
 def test_read_history_when_nothing_was_sent(cloudwatch: "CloudWatchClient") -> None:
     """Said with the queue's name."""
-    with pytest.raises(TraceError, match="queue empty: CloudWatch knows of no message"):
+    with pytest.raises(TraceError, match="queue empty: CloudWatch has no sent message"):
         read_history(cloudwatch, "empty", None, 1, now=NOW, target_wait_s=120.0)
     with pytest.raises(TraceError, match="days: must be 1 to 15"):
         read_history(cloudwatch, "empty", None, 16, now=NOW, target_wait_s=120.0)
@@ -86,7 +86,7 @@ def test_backtest_when_a_queue_is_named(cloudwatch: "CloudWatchClient", capsys: 
     put(cloudwatch, time.time() // 60 * 60)
     assert backtest(queue="orders", group="orders-group", days=1, policy=["little"], jobs=1, as_json=True) == 0
     out = capsys.readouterr().out
-    assert "As it was: 15.0 instance-hours; the oldest message was 400 s old at most, and older than 120 s in 1" in out
+    assert "Measured in this time: 15.0 instance-hours; the oldest message was at most 400 s old" in out
     record = json.loads(out.splitlines()[-1])[0]
     assert record["trace"] == "orders"
     assert 12.0 < record["instance_hours"] < 24.0  # a load of four instances, and its square root beside it
@@ -102,4 +102,4 @@ def test_backtest_when_the_account_cannot_be_asked(
     monkeypatch.setenv("AWS_CONFIG_FILE", "none")
     boto3.DEFAULT_SESSION = None
     assert backtest(queue="orders") == FAILED
-    assert "CloudWatch could not be asked" in capsys.readouterr().err
+    assert "CloudWatch could not be read" in capsys.readouterr().err

@@ -95,7 +95,7 @@ def test_planted_faults_are_named_and_mended_when_their_remedies_are_pasted(
 
     status, output = doctor(sandbox, *asked, "--strict", "--settings", '{"drain": {"via": "self"}}')
     assert status == 0
-    assert output.startswith("All is well with fleet main (mode act).")
+    assert output.startswith("Fleet main (mode act) has no problems and no warnings.")
 
 
 def test_deployed_fleet_is_checked_when_only_its_stack_is_named(

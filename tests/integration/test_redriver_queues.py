@@ -424,7 +424,7 @@ def test_edited_message_goes_back_to_its_own_queue() -> None:
     unknown = world.stamp("dead", "x", None)
     world.poll("dead")
     refused = world.operator("edit", message_id=unknown, body="better")["error"]
-    assert "nothing tells that it came from urgent, other; redrive it with to_queue instead" in refused
+    assert "nothing says that it came from urgent, other; redrive it with to_queue instead" in refused
 
 
 def test_message_is_restored_to_the_queue_it_came_from() -> None:

@@ -1,4 +1,4 @@
-"""Make the results in docs/planner.md anew: `python -m tools.backtest`, or `make planner-docs`."""
+"""Write the results in docs/planner.md again: `python -m tools.backtest`, or `make planner-docs`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`sluice backtest`: run policies on a trace, and say what each costs and how late it is."""
+"""`sluice backtest`: simulates policies on a trace, and prints what each costs and how late its messages are."""
 
 import json
 import time
@@ -14,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from sluice.wording import count
 from tools import compiled
 from tools.backtest.conditions import Conditions
 from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
@@ -27,7 +28,7 @@ from tools.backtest.traces import Trace, TraceError, read, roughened
 
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 FAILED = 1
-BETTER_SHOWN = 3  # of the peers that are better than Sluice on a trace
+BETTER_SHOWN = 3  # settings of peers that are better than Sluice on a trace
 MATRIX_PAGE = Path("build/backtest.html")
 
 
@@ -50,44 +51,46 @@ def backtest(
     report: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Simulate policies on a trace: what each would have cost, and how long messages would have waited.
+    """Simulate what scaling policies would have cost on past traffic, and how long messages would have waited.
 
     Args:
         trace: a CSV file of minute,arrivals, or the name of a generated trace.
-        seconds_per_message: what one instance takes for one message, on average; generated traces have their own, and
-            a queue's is measured.
-        target_wait: the longest a message may wait, in seconds.
-        boot: from launch to first message, in seconds.
-        policy: a policy's name, or name:parameter=value,...; may be repeated. All, by default.
-        tune: for each policy the cheapest setting that is late with no more than this share of messages.
-        queue: instead of a trace, the last days of this queue in your account.
-        group: the Auto Scaling group that worked on it then, to compare with.
-        days: how many of them.
-        matrix: all traces by targets, boots and policies; writes a page.
+        seconds_per_message: the mean time that one instance needs for one message, in seconds; by default a generated
+            trace's own, and with --queue the measured one.
+        target_wait: the longest that a message may wait, in seconds.
+        boot: the time from launch to the first message, in seconds.
+        policy: a policy's name, or name:parameter=value,...; may be given several times. By default all policies.
+        tune: search each policy's cheapest setting with at most this share of late messages, such as 0.001.
+        queue: use the last days of this queue in your AWS account instead of a trace.
+        group: the Auto Scaling group that consumed the queue in those days, to compare with.
+        days: the number of days to read with --queue.
+        matrix: run all traces with several target waits and boot times, and write a page.
         traces: for the matrix, a folder of traces with an experiments.csv of trace,seconds_per_message.
-        seed: of everything random.
-        launch_failure: the share of launches that fail.
-        jobs: processes at once; as many as there are cores, by default.
-        report: also write an HTML page to this file.
-        as_json: end with one JSON list on the last line.
+        seed: the seed of all randomness.
+        launch_failure: the share of launches that fail, from 0 to 1.
+        jobs: the number of parallel processes; by default as many as there are cores.
+        report: write an HTML page to this file.
+        as_json: print the results as one JSON list on the last line.
 
     Returns:
-        The exit status: 2 if something given cannot be used, 1 if AWS could not be asked.
+        The exit status: 2 if an argument cannot be used, 1 if CloudWatch could not be read.
     """
     try:
         conditions = Conditions(target_wait_s=target_wait, boot_s=boot, launch_failure=launch_failure, seed=seed)
         past = _read_history(queue, group, days, target_wait) if queue is not None else None
         cases = _cases(trace, past, conditions, seconds_per_message, traces if matrix else None)
         if not compiled.in_use():
-            Console(stderr=True).print("Interpreted: make compile has Sluice run three times as fast.", highlight=False)
+            Console(stderr=True).print(
+                "The planner runs interpreted. `make compile` makes it three times as fast.", highlight=False
+            )
         runs, tried = _run(cases, policy or DEFAULT, tune, jobs)
     except ValueError as error:
         return _refuse(str(error), BAD_INPUT)
     except (BotoCoreError, ClientError) as error:
-        return _refuse(f"CloudWatch could not be asked: {error}", FAILED)
+        return _refuse(f"CloudWatch could not be read: {error}", FAILED)
     console = Console()
     if past is not None:
-        _tell_past(past, target_wait, console)
+        _show_past(past, target_wait, console)
     if matrix:
         show_matrix(runs, tried, console)
         report = report or MATRIX_PAGE
@@ -95,7 +98,7 @@ def backtest(
         show(runs, console, bound_hours(*cases[0]))
     if report is not None:
         write(report, render(runs, detailed=not matrix))
-        console.print(f"Written: {report}", highlight=False)
+        console.print(f"The report is in {report}.", highlight=False)
     if as_json:
         print(json.dumps([run.record() for run in runs]))
     return 0
@@ -119,7 +122,7 @@ def _cases(
 ) -> list[tuple[Trace, Conditions]]:
     """The traces to run on, each with its world."""
     if (trace is not None) + (past is not None) + (folder is not None) != 1:
-        raise ValueError("trace: give one of --trace, --queue and --matrix")
+        raise ValueError("trace: exactly one of --trace, --queue and --matrix must be given")
     if folder is not None:
         return [
             (traffic, replace(conditions, seconds_per_message=seconds, target_wait_s=target_s, boot_s=boot_s))
@@ -130,7 +133,7 @@ def _cases(
     if takes_s is None:
         takes_s = past.seconds_per_message if past is not None else SECONDS_PER_MESSAGE.get(traffic.name)
     if takes_s is None:
-        raise ValueError("seconds-per-message: is required: it is not known how long a message takes")
+        raise ValueError("seconds-per-message: is required for this trace")
     return [(traffic, replace(conditions, seconds_per_message=takes_s))]
 
 
@@ -155,22 +158,24 @@ def _refuse(text: str, status: int) -> int:
     return status
 
 
-# --------------------------------------------------------------------------- what is shown
+# --------------------------------------------------------------------------- output
 
 
-def _tell_past(past: History, target_wait_s: float, console: Console) -> None:
+def _show_past(past: History, target_wait_s: float, console: Console) -> None:
     cost = (
-        "its group's cost is not known" if past.instance_hours is None else f"{past.instance_hours:.1f} instance-hours"
+        "the cost of the group is unknown"
+        if past.instance_hours is None
+        else f"{past.instance_hours:.1f} instance-hours"
     )
     console.print(
-        f"As it was: {cost}; the oldest message was {past.oldest_s:.0f} s old at most, and older than"
-        f" {target_wait_s:g} s in {past.late_minutes} minutes.",
+        f"Measured in this time: {cost}; the oldest message was at most {past.oldest_s:.0f} s old, and older than"
+        f" {target_wait_s:g} s in {count(past.late_minutes, 'minute')}.",
         highlight=False,
     )
 
 
 def show(runs: Sequence[Run], console: Console, least_hours: float) -> None:
-    """A table, the cheapest first; below it what no policy can undercut that is never late."""
+    """Print a table, the cheapest policy first, and the least that a policy can cost that is never late."""
     first = runs[0].conditions
     title = (
         f"{runs[0].trace}: target wait {first.target_wait_s:g} s, boot {first.boot_s:g} s,"
@@ -179,7 +184,7 @@ def show(runs: Sequence[Run], console: Console, least_hours: float) -> None:
     # Narrow enough for 80 columns, so that policies keep their names.
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     table.add_column("policy", overflow="fold", min_width=max(map(len, POLICIES)))
-    for name in ("cost", "hours", "late", "half", "99%", "longest", "launches"):
+    for name in ("cost", "hours", "late", "median", "99%", "longest", "launches"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in sorted(runs, key=lambda run: run.cost_ratio):
         table.add_row(
@@ -194,7 +199,7 @@ def show(runs: Sequence[Run], console: Console, least_hours: float) -> None:
         )
     console.print(table)
     least = least_hours / runs[0].work_hours
-    console.print(f"No policy that is never late costs less than {least:.3f}.", highlight=False)
+    console.print(f"A policy whose messages are never late costs at least {least:.3f}.", highlight=False)
 
 
 def show_matrix(runs: Sequence[Run], tried: Sequence[Run], console: Console) -> None:
@@ -209,7 +214,7 @@ def show_matrix(runs: Sequence[Run], tried: Sequence[Run], console: Console) -> 
     for target_s, boot_s in worlds:
         here = [run for run in runs if (run.conditions.target_wait_s, run.conditions.boot_s) == (target_s, boot_s)]
         table = Table(title=f"Target wait {target_s:g} s, boot {boot_s:g} s", title_justify="left")
-        for name in ("policy", "cost, geometric mean", "late, at worst", "late, mean"):
+        for name in ("policy", "mean cost", "worst share late", "mean share late"):
             table.add_column(name, justify="left" if name == "policy" else "right")
         for name in dict.fromkeys(run.policy for run in here):
             of = [run for run in here if run.policy == name]
@@ -222,8 +227,8 @@ def show_matrix(runs: Sequence[Run], tried: Sequence[Run], console: Console) -> 
             for other in better_than(ours, peers)[:BETTER_SHOWN]:
                 console.print(
                     f"{ours.trace}: {label(other.policy, other.params)} is cheaper and less late:"
-                    f" {other.cost_ratio:.3f} with {other.late_fraction:.3%}, Sluice {ours.cost_ratio:.3f} with"
-                    f" {ours.late_fraction:.3%}",
+                    f" cost {other.cost_ratio:.3f}, {other.late_fraction:.3%} late; Sluice: cost {ours.cost_ratio:.3f},"
+                    f" {ours.late_fraction:.3%} late.",
                     highlight=False,
                 )
 

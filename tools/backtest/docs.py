@@ -1,8 +1,9 @@
-"""Make the results in docs/planner.md anew: `make planner-docs`.
+"""Write the results in docs/planner.md again: `make planner-docs`.
 
-Sluice as it comes, and every peer in every setting of its grid, on every trace in every world. The peers take about an
-hour on two cores, once: their runs are kept, and made again only where simulator, peer or grid have changed. Ended
-before it is done, it goes on where it was. After a change of the planner it takes minutes.
+It simulates Sluice with its defaults, and every peer in every setting of its grid, on every trace in every world. The
+peers take about an hour on two cores, once: their results are cached, and simulated again only where the simulator, a
+peer or a grid has changed. If it is interrupted, the same command resumes. After a change of the planner it takes
+minutes.
 """
 
 import argparse
@@ -152,19 +153,26 @@ def draw(found: Sequence[Case], images: Path, jobs: int | None) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make what is missing, and write page and pictures."""
+    """Simulate what is missing, and write the page and its pictures."""
     parser = argparse.ArgumentParser(prog="python -m tools.backtest", description=(__doc__ or "").split("\n\n", 1)[1])
     parser.add_argument("--traces", type=Path, default=TRACES, help="a folder of real traces with an experiments.csv")
-    parser.add_argument("--days", type=int, help="the first so many days of each trace alone, to try it out")
-    parser.add_argument("--jobs", type=int, help="processes at once; as many as there are cores, by default")
-    parser.add_argument("--runs", type=Path, default=RUNS, help="where runs are kept")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the page; pictures go into img beside it")
+    parser.add_argument("--days", type=int, help="use only the first days of each trace, for a trial")
+    parser.add_argument(
+        "--jobs", type=int, help="the number of parallel processes; by default as many as there are cores"
+    )
+    parser.add_argument("--runs", type=Path, default=RUNS, help="the file in which results are cached")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        default=PAGE,
+        help="the page to write; its pictures are written to the folder img next to it",
+    )
     part = parser.add_mutually_exclusive_group()
-    part.add_argument("--peers", action="store_true", help="only make the peers' runs; write nothing")
-    part.add_argument("--partial", action="store_true", help="make no peers' runs, go by those that are there")
+    part.add_argument("--peers", action="store_true", help="only simulate the peers; write no page")
+    part.add_argument("--partial", action="store_true", help="simulate no peers; use the cached results")
     options = parser.parse_args(arguments)
     if options.days is not None and options.page == PAGE and not options.peers:
-        parser.error("--days: the shipped page is of whole traces; give another --page")
+        parser.error("--days: docs/planner.md has whole traces; give another --page")
     console = Console(stderr=True)
     cache = ResultCache(options.runs)
     tasks = peer_tasks(options.traces, options.days)
@@ -175,11 +183,11 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         found = cases(tasks, cache, options.jobs)
     except KeyboardInterrupt:
-        console.print(f"Ended early. What was made is kept in {options.runs}: run it again, and it goes on.")
+        console.print(f"Interrupted. The results so far are in {options.runs}; the same command resumes.")
         return INTERRUPTED
     known = sum(len(case.peers) + (case.clairvoyant is not None) for case in found)
     text = rewritten(options.page.read_text(encoding="utf-8"), results(found, known, len(tasks)))
     draw(found, options.page.parent / "img", options.jobs)
     options.page.write_text(text, encoding="utf-8")
-    console.print(f"Written: {options.page}, {known} of {len(tasks)} runs of peers", highlight=False)
+    console.print(f"{options.page} is written, with {known:,} of {len(tasks):,} results of peers.", highlight=False)
     return 0

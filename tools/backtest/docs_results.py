@@ -44,7 +44,7 @@ class Case:
         found = [run for run in self.peers if run.cost_ratio <= self.ours.cost_ratio]
         return min(found, key=lambda run: (run.late_fraction, run.cost_ratio), default=None)
 
-    def better(self) -> list[Run]:
+    def better_peers(self) -> list[Run]:
         """Settings of peers that are both cheaper and less late."""
         return better_than(self.ours, self.peers)
 
@@ -100,12 +100,12 @@ def _promise(here: Sequence[Case]) -> str:
     """The summary of a world: what is promised of it, and whether it holds."""
     cost = geometric_mean(case.ours.cost_ratio for case in here)
     worst = max(here, key=lambda case: case.ours.late_fraction)
-    better = [case.trace.name for case in here if case.better()]
-    where = f" ({', '.join(better)})" if better else ""
+    outperformed = [case.trace.name for case in here if case.better_peers()]
+    where = f" ({', '.join(outperformed)})" if outperformed else ""
     lines = [
         f"* Sluice's cost, geometric mean over {len(here)} traces: **{cost:.3f}**.",
         f"* Worst share of late messages: **{_share(worst.ours.late_fraction)}** ({worst.trace.name}).",
-        f"* Traces on which a setting of a peer is cheaper and no later: **{len(better)}**{where}.",
+        f"* Traces on which a setting of a peer is cheaper and no later: **{len(outperformed)}**{where}.",
     ]
     if _can_be_met(here[0]):
         later = [case.trace.name for case in here if case.ours.late_fraction > LATE_PROMISED]
@@ -133,7 +133,7 @@ def _table(here: Sequence[Case]) -> str:
     ]
     rows += [
         (
-            f"{case.trace.name}{' (a peer is better)' if case.better() else ''}",
+            f"{case.trace.name}{' (a peer is better)' if case.better_peers() else ''}",
             f"{case.ours.cost_ratio:.3f}",
             _share(case.ours.late_fraction),
             _peer(case.cheapest(), lambda run: f"{run.cost_ratio:.3f}"),
@@ -191,5 +191,5 @@ def _markdown(rows: Sequence[tuple[str, ...]], align: str) -> str:
 
 
 def _share(late: float) -> str:
-    """A share in percent; none at all is written otherwise than next to none."""
+    """A share in percent; zero and almost zero differ."""
     return "0%" if late == 0.0 else f"{late:.3%}" if late < 0.01 else f"{late:.1%}"

@@ -47,7 +47,7 @@ def hourly_batch(t: Times, rng: Rng) -> Times:
 
 
 def on_off(t: Times, rng: Rng) -> Times:
-    """Periods with messages and periods without, each about forty minutes long."""
+    """Periods of work and of nothing in turn, each about forty minutes."""
     rate = np.zeros(len(t))
     at, on = 0, False
     while at < len(t):

@@ -1,4 +1,4 @@
-"""An account's own queue: what CloudWatch knows of the last days, as a trace; and what the fleet of then cost.
+"""The last days of a queue in an AWS account, from CloudWatch: its traffic as a trace, its waits, its fleet's cost.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html and
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-metrics.html.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sluice.wording import count
 from tools.backtest.conditions import MINUTE_S
 from tools.backtest.simulated_queue import Floats
 from tools.backtest.traces import Trace, TraceError
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
 
-DAYS_MAX = 15  # CloudWatch keeps minutes for so long
+DAYS_MAX = 15  # CloudWatch keeps metrics by the minute for so long
 DAY_S = 86_400.0
-WORK_LEAST = 20.0  # completed messages from which the seconds per message can be computed
+WORK_LEAST = 20.0  # completed messages: from fewer the seconds per message cannot be estimated
 QUEUE_METRICS = {
     "sent": ("NumberOfMessagesSent", "Sum"),
     "deleted": ("NumberOfMessagesDeleted", "Sum"),
@@ -33,10 +34,10 @@ GROUP_METRIC = ("GroupInServiceInstances", "Average")
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What was."""
+    """What CloudWatch has of a queue and its group."""
 
     trace: Trace
-    seconds_per_message: float | None  # by Little's law; None where too little was completed
+    seconds_per_message: float | None  # by Little's law; None where too few messages were completed
     instance_hours: float | None  # in service; None where the group sends no metrics
     oldest_s: float  # the greatest age of the oldest message
     late_minutes: int  # in which the oldest message was older than the target wait
@@ -50,24 +51,26 @@ def read_history(
     Args:
         cloudwatch: the account's, in the queue's region.
         queue: its name or URL.
-        group: the Auto Scaling group's name, if its cost is asked for.
+        group: the Auto Scaling group's name, to read its cost; None: its cost is not read.
         days: at most 15.
         now: epoch seconds.
         target_wait_s: to count late minutes by.
 
     Raises:
-        TraceError: there is nothing to see.
+        TraceError: `days` is out of range, or CloudWatch has no message of the queue.
     """
     if not 1 <= days <= DAYS_MAX:
-        raise TraceError(f"days: must be 1 to {DAYS_MAX}, since CloudWatch keeps minutes for so long (got {days})")
+        raise TraceError(
+            f"days: must be 1 to {DAYS_MAX}, as long as CloudWatch keeps metrics by the minute (got {days})"
+        )
     name = queue.rpartition("/")[2]
     end_at = now // MINUTE_S * MINUTE_S
     minutes = round(days * DAY_S / MINUTE_S)
     series = _read(cloudwatch, _queries(name, group), end_at - minutes * MINUTE_S, minutes)
     sent = np.nan_to_num(series["sent"])
     if not sent.sum():
-        raise TraceError(f"queue {name}: CloudWatch knows of no message sent in the last {days} days")
-    first = int(np.flatnonzero(sent)[0])  # what was before is not known to be quiet: the queue may be younger
+        raise TraceError(f"queue {name}: CloudWatch has no sent message in the last {count(days, 'day')}")
+    first = int(np.flatnonzero(sent)[0])  # zeros before it may mean that the queue did not exist yet
     oldest = np.nan_to_num(series["oldest"][first:])
     return History(
         trace=Trace(name, np.rint(sent[first:]).astype(np.int64)),
@@ -79,7 +82,7 @@ def read_history(
 
 
 def _by_littles_law(in_flight: Floats, deleted: Floats) -> float | None:
-    """Mean messages in flight by completions a second: how long one is in flight."""
+    """Seconds per message = mean messages in flight / completions a second (Little's law)."""
     completed = float(np.nan_to_num(deleted).sum())
     if completed < WORK_LEAST:
         return None
@@ -123,7 +126,7 @@ def _query(
 def _read(
     cloudwatch: "CloudWatchClient", queries: "list[MetricDataQueryTypeDef]", begin_at: float, minutes: int
 ) -> dict[str, Floats]:
-    """Each metric minute by minute; not a number where CloudWatch has nothing."""
+    """Each metric by the minute; NaN where CloudWatch has no value."""
     series: dict[str, Floats] = {query["Id"]: np.full(minutes, np.nan) for query in queries}
     pages = cloudwatch.get_paginator("get_metric_data").paginate(
         MetricDataQueries=queries,

@@ -1,4 +1,4 @@
-"""The report: one HTML page without scripts. What it shows comes from traces and policies, and is escaped by htpy."""
+"""The report: one HTML page without scripts. Texts from traces and policies are escaped by htpy."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -8,13 +8,14 @@ from pathlib import Path
 import htpy as h
 from markupsafe import Markup
 
+from sluice.wording import count
 from tools.backtest.conditions import MINUTE_S
 from tools.backtest.policies import FORESEEING, POLICIES, label
 from tools.backtest.report_charts import Point, columns, cost_against_lateness, front, over_time
 from tools.backtest.runs import Run
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-# They differ from the paper and from each other in light and in dark.
+# Distinct from the background and from each other, in the light and in the dark theme.
 PALETTE = (
     "#0d9488", "#d97706", "#db2777", "#8b5cf6", "#3b82f6", "#4d7c0f", "#0891b2", "#64748b", "#b08968", "#a16207",
 )  # fmt: skip
@@ -42,8 +43,8 @@ def render(runs: Sequence[Run], *, detailed: bool = True) -> str:
             h.body[
                 h.h1["Backtest"],
                 h.p(".faint")[
-                    "Cost is instance-hours in multiples of the work bound: what the work alone takes. Late is the"
-                    f" share of messages that waited longer than the target. Seed {', '.join(map(str, seeds))}."
+                    "Cost is instance-hours divided by the instance-hours of the work alone. Late is the share of"
+                    f" messages that waited longer than the target wait. Seed {', '.join(map(str, seeds))}."
                 ],
                 _summary(groups) if len(groups) > 1 else None,
                 (_section(group, detailed=detailed) for group in groups),
@@ -72,7 +73,8 @@ def _section(runs: Sequence[Run], *, detailed: bool) -> h.Fragment:
     return h.fragment[
         h.h2[f"{first.trace}: target wait {conditions.target_wait_s:g} s, boot {conditions.boot_s:g} s"],
         h.p(".faint")[
-            f"{days:.3g} days, {first.timeline.arrivals.sum():.0f} messages of {conditions.seconds_per_message:g} s."
+            f"{_days(days)}, {count(first.timeline.arrivals.sum(), 'message')} of"
+            f" {conditions.seconds_per_message:g} s of work each."
         ],
         _table(runs, best),
         cost_against_lateness(points, front(peers)),
@@ -90,11 +92,15 @@ def _over_time(run: Run, days: float) -> h.Fragment:
     waits = columns(timeline.wait_s, "highest")
     return h.fragment[
         h.h3[label(run.policy, run.params)],
-        over_time(capacity, days=days, unit="instances, launching ones included", colour=colour, notes=notes),
+        over_time(capacity, days=days, unit="instances, those that are launching included", colour=colour, notes=notes),
         over_time(
             waits, days=days, unit="longest wait, s", colour=colour, limit=run.conditions.target_wait_s, height=60.0
         ),
     ]
+
+
+def _days(days: float) -> str:
+    return f"{days:.3g} {'day' if days == 1 else 'days'}"
 
 
 def _clock(at: float) -> str:
@@ -136,9 +142,9 @@ def _table(runs: Sequence[Run], best: set[str]) -> h.Element:
 
 
 def _verdict(run: Run, best: set[str]) -> str:
-    """Whether another is both cheaper and less late."""
+    """Whether another policy of the table is both cheaper and less late."""
     if run.policy in FORESEEING:
-        return "foresees"
+        return "knows the trace"
     return "no" if label(run.policy, run.params) in best else "yes"
 
 
@@ -151,7 +157,7 @@ def _dot(policy: str) -> h.Element:
 
 
 def _summary(groups: Sequence[Sequence[Run]]) -> Iterator[h.Fragment]:
-    """For each pair of target and boot: the policies' mean cost over the traces, and what was late at worst."""
+    """For each pair of target wait and boot time: the policies' mean cost over the traces, and their late messages."""
     for (target_s, boot_s), of_world in groupby(groups, key=lambda group: _world(group[0])[:2]):
         runs = [run for group in of_world for run in group]
         by_policy: dict[str, list[Run]] = {}
@@ -166,7 +172,7 @@ def _summary(groups: Sequence[Sequence[Run]]) -> Iterator[h.Fragment]:
                         h.th["policy"],
                         (
                             h.th(".number")[name]
-                            for name in ("traces", "cost, geometric mean", "late, at worst", "mean late")
+                            for name in ("traces", "mean cost", "worst share late", "mean share late")
                         ),
                     ],
                     (
@@ -185,6 +191,6 @@ def _summary(groups: Sequence[Sequence[Run]]) -> Iterator[h.Fragment]:
 
 
 def geometric_mean(values: Iterable[float]) -> float:
-    """Of ratios, the mean that treats twice and half alike."""
+    """exp(mean(log(value))): the mean of ratios, in which 2 and 1/2 cancel."""
     logs = [log(value) for value in values]
     return exp(sum(logs) / len(logs))

@@ -1,4 +1,4 @@
-"""Many runs at once: policies by worlds on all cores, grids of settings, and who beats whom."""
+"""Many runs at once: policies by worlds on all cores, grids of settings, and which runs are better than others."""
 
 import csv
 import multiprocessing
@@ -31,8 +31,9 @@ EXPERIMENTS = "experiments.csv"
 
 type Grid = Mapping[str, Sequence[Any]]
 
-# What a peer is tuned over; Sluice has no grid: it is used as it comes. The strongest peers come first, so that a study
-# ended early knows of them. The grids are of values that made a difference in trials: all is to be done in two hours.
+# The settings that are tried for each peer. Sluice has no grid: it runs with its defaults. The strongest peers come
+# first, so that a study that is ended early has them. The grids have the values that made a difference in trials, and
+# are small enough for a study of two hours.
 GRIDS: Mapping[str, Grid] = {
     "keda": {
         "queue_share": (0.1, 0.25, 0.5, 0.75, 1.0),
@@ -80,7 +81,7 @@ GRIDS: Mapping[str, Grid] = {
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One run to be done."""
+    """One simulation to run."""
 
     trace: Trace
     spec: str
@@ -99,15 +100,15 @@ def settings(name: str) -> list[str]:
 
 
 def run_tasks(tasks: Sequence[Task], jobs: int | None = None, cache: ResultCache | None = None) -> list[Run]:
-    """Do every run, on all cores and with a progress bar; results in the tasks' order.
+    """Simulate every task, on all cores and with a progress bar.
 
     Args:
         tasks: the runs.
-        jobs: processes; as many as there are cores, by default. One: in this process.
+        jobs: the number of processes, by default as many as there are cores; 1 runs in this process.
         cache: earlier runs; used and added to for tasks of figures alone.
     """
     for spec in {task.spec for task in tasks}:
-        make(spec)  # all are understood before the first takes its time
+        make(spec)  # a spec that cannot be read fails before the first simulation
     runs: dict[int, Run] = {}
     if cache is not None:
         found = {
@@ -149,7 +150,7 @@ def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Run]]:
                 yield futures[future], future.result()
                 bar.advance(shown)
         finally:
-            pool.shutdown(cancel_futures=True)  # ended early, it waits for the runs in hand and no others
+            pool.shutdown(cancel_futures=True)  # ended early, it waits only for the runs that have begun
 
 
 def run_task(task: Task) -> Run:
@@ -189,12 +190,12 @@ def workloads(folder: Path, seed: int) -> list[tuple[Trace, float]]:
 def tuned(
     cases: Sequence[tuple[Trace, Conditions]], specs: Sequence[str], late_most: float, jobs: int | None = None
 ) -> tuple[list[Run], list[Run]]:
-    """In each case the best setting of each policy, in hindsight; and every run that was tried, figures only.
+    """The best setting of each policy in each case, in hindsight; and the figures of every run that was tried.
 
     Args:
         cases: traces, each with its world.
         specs: policies; those with parameters stay as given.
-        late_most: the share of messages that may be late.
+        late_most: the largest share of late messages, from 0 to 1.
         jobs: processes.
     """
     choices = [[spec] if ":" in spec else settings(spec) for spec in specs]
@@ -223,14 +224,14 @@ def _repeated[T](things: Sequence[T], times: int) -> Iterator[T]:
 
 
 def best(runs: Iterable[Run], late_most: float) -> Run:
-    """The cheapest of those late no more than that; the least late where none is."""
+    """The cheapest run with at most that share of late messages; without one, the least late run."""
     return min(runs, key=lambda run: (max(0.0, run.late_fraction - late_most), run.cost_ratio))
 
 
 def better_than(ours: Run, others: Iterable[Run]) -> list[Run]:
-    """Runs that are both cheaper and less late, or one of them and equal in the other; the cheapest first.
+    """The runs that are cheaper and less late than ours, or better in one and equal in the other; the cheapest first.
 
-    A policy that knows the trace beforehand is a reference, and is left out.
+    Policies that know the trace beforehand are references only, and are left out.
     """
     found = [
         run

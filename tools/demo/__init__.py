@@ -1,1 +1,1 @@
-"""The demo: one story of orders on the embedded emulator, shown live, audited at its end. Run by `make demo`."""
+"""The demo: a story of orders on the embedded emulator, shown live and audited at its end. `make demo` runs it."""

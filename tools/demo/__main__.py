@@ -1,4 +1,4 @@
-"""`make demo`: tells the story, audits it, writes the picture and the page; non-zero where the audit does not hold."""
+"""`make demo`: runs the story, audits it, and writes a timeline and a page; it fails if a check of the audit fails."""
 
 import json
 import time
@@ -30,14 +30,14 @@ app = App(help=__doc__)
 
 @app.default
 def main(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False, output: Path = OUTPUT) -> int:
-    """Tell the demo's story on the embedded emulator.
+    """Run the demo's story on the embedded emulator.
 
     Args:
         as_json: print the audit as one JSON object on the last line.
-        output: folder for picture, page and logs.
+        output: the folder for the timeline, the page and the logs.
 
     Returns:
-        0 where the audit holds, 1 where it does not.
+        0 if every check of the audit passes, 1 otherwise.
     """
     console = Console()
     settings = DemoSettings()
@@ -66,10 +66,10 @@ def main(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
 
 @contextmanager
 def run_story(console: Console, settings: DemoSettings, state: Path) -> Iterator[Story]:
-    """Set the environment, tell the story, and hold the environment until the block ends.
+    """Set up the environment, run the story, and keep the environment until the block ends.
 
     Args:
-        console: where it is shown.
+        console: where the story is printed.
         settings: the demo's short settings.
         state: folder for logs and the database, emptied first.
     """
@@ -97,7 +97,7 @@ def watch(demo: DemoEnvironment, work: WorkLog) -> Watcher:
 
 
 def audit_of(story: Story) -> Audit:
-    """Sum the story up; every order is out of the queues by now, or it is lost."""
+    """The story's figures. By now every order is out of the queues; an order that is not stored is lost."""
     now = time.time()
     sent = story.traffic.sent
     work = story.watcher.work
@@ -130,8 +130,8 @@ def audit_of(story: Story) -> Audit:
 
 
 def _print_settings(console: Console, settings: DemoSettings) -> None:
-    table = Table(title="The demo's short settings: its seconds are not AWS's", title_justify="left")
-    for column in ("setting", "here", "on AWS"):
+    table = Table(title="The demo's short durations, and what AWS has in their place", title_justify="left")
+    for column in ("setting", "in the demo", "on AWS"):
         table.add_column(column)
     for row in settings.in_words():
         table.add_row(*row)
@@ -139,14 +139,14 @@ def _print_settings(console: Console, settings: DemoSettings) -> None:
 
 
 def _print_audit(console: Console, audit: Audit, failures: list[str], output: Path) -> None:
-    table = Table(title="Audit against the database", title_justify="left", show_header=False)
+    table = Table(title="Audit: what was sent against what the database has", title_justify="left", show_header=False)
     for name, value in audit.as_dict().items():
         table.add_row(name.replace("_", " "), f"{value:,}")
     console.print(table)
     for sentence in failures:
-        console.print(f"DOES NOT HOLD: {sentence}", style="bold red")
+        console.print(f"CHECK FAILED: {sentence}", style="bold red")
     if not failures:
-        console.print("Everything held.", style="bold green")
+        console.print("Every check passed.", style="bold green")
     for name in ("timeline.png", "index.html"):
         path = output / name
         console.print(f"  {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")

@@ -1,4 +1,4 @@
-"""The story in seven acts: what happens to the orders, and what each act waits for before the next may begin."""
+"""The story in seven acts: what happens to the orders, and what each act waits for before the next one begins."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.model.redriving import FailureGroup, JobState, RedriveJob
+from sluice.wording import count
 from tools.demo.environment import FLEET, LONG_SKU, DemoEnvironment
 from tools.demo.settings import DemoSettings
 from tools.demo.terminal import TerminalView
@@ -17,18 +18,18 @@ from tools.order_traffic import Traffic
 
 STEADY_SKUS = ("tea-green", "cup-small")
 UNKNOWN = (("tea-oolong", 3), ("teapot-glass", 3))
-"""Items that the shop does not have yet, and how many poison orders ask for each: two failure groups."""
+"""Items that are not in the catalogue yet, and how many poison orders there are for each: two failure groups."""
 PATIENCE_S = 60.0
-"""For one step of the story: several times what it takes, since CI's machines are slow. Not to be met is a failure."""
+"""The longest that a step of the story may take: several times the usual, since CI's machines are slow."""
 
 
 class StoryError(RuntimeError):
-    """The story did not go on: what was waited for did not happen."""
+    """A step of the story did not happen in time."""
 
 
 @dataclass(slots=True)
 class Story:
-    """One telling: what it acts on, and what it remembers for the audit."""
+    """One run of the story: what it acts on, and what it records for the audit."""
 
     demo: DemoEnvironment
     traffic: Traffic
@@ -38,10 +39,10 @@ class Story:
     killed: set[str] = field(default_factory=set)  # instances killed on purpose
     poison: list[str] = field(default_factory=list)
     quarantined_count: int = 0
-    canary_count: int = 0  # orders that a redrive sent before it stopped by itself
-    long_order: str = ""  # the order during which its instance is ended
-    long_instance: str = ""  # that instance
-    drained_order_s: float = 0.0  # how long the instance was held for it
+    canary_count: int = 0  # orders that a redrive sent before it stopped itself
+    long_order: str = ""  # the order during which its instance is terminated
+    long_instance: str = ""  # the instance that is terminated
+    drained_order_s: float = 0.0  # from the termination to the end of that instance
 
     @property
     def settings(self) -> DemoSettings:
@@ -54,7 +55,7 @@ class Story:
         return {span.number for span in self.spans if span.outage}
 
     def run(self) -> None:
-        """Tell every act in order."""
+        """Run every act in order."""
         for number, act in enumerate(ACTS, start=1):
             with self._act(number, act):
                 act.run(self)
@@ -70,7 +71,7 @@ class Story:
         self.spans.append(ActSpan(number, act.title, began_at, time.time(), act.outage))
 
     def wait_s(self, seconds: float) -> None:
-        """Let the story run on as it is."""
+        """Wait so many seconds, printing decisions."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(0.25)
@@ -85,11 +86,11 @@ class Story:
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
             if time.monotonic() > deadline:
-                raise StoryError(f"waited {PATIENCE_S:g} s in vain for: {what}")
+                raise StoryError(f"this did not happen within {PATIENCE_S:g} s: {what}")
             time.sleep(0.25)
             self.view.say_decisions()
 
-    # --- questions that the acts ask ---
+    # --- what the acts need to know ---
 
     def working_count(self) -> int:
         """Instances in service."""
@@ -130,49 +131,49 @@ class Act:
 
 
 def steady(story: Story) -> None:
-    """A few orders a second wake the fleet from zero."""
+    """A few orders a second scale the fleet out from zero."""
     story.traffic.at(story.settings.steady_per_s)
-    story.wait_until("a consumer in service", lambda: story.working_count() >= 1)
+    story.wait_until("a consumer is in service", lambda: story.working_count() >= 1)
     story.wait_s(10)
 
 
 def burst(story: Story) -> None:
-    """Twenty times as many for some seconds; the fleet scales out, and in again once they are done."""
+    """Twenty times as many orders for some seconds; the fleet scales out, and in again once they are done."""
     settings = story.settings
     story.traffic.at(settings.steady_per_s * settings.burst_factor)
     story.wait_s(settings.burst_s)
     story.traffic.at(settings.steady_per_s)
-    story.wait_until("the burst to be worked off", lambda: story.unstarted() <= settings.steady_per_s * 2)
+    story.wait_until("the orders of the burst are started", lambda: story.unstarted() <= settings.steady_per_s * 2)
     peak = max(sample.working for sample in story.watcher.observations.samples)
-    story.view.say(f"The burst is worked off: {peak} consumers at the most")
-    story.wait_until("the fleet to have scaled in", lambda: story.working_count() < peak)
+    story.view.say(f"The burst is done: at most {count(peak, 'consumer')} were in service")
+    story.wait_until("the fleet scales in", lambda: story.working_count() < peak)
 
 
 def outage(story: Story) -> None:
-    """The database goes down; orders wait in the queue, and none is burnt into the dead-letter queue."""
+    """The database goes down; orders wait in the queue, and none is moved to the dead-letter queue."""
     process = story.demo.admin("lock", "--seconds", f"{story.settings.outage_s:g}")
-    story.view.say("The database is down: its write lock is held by another")
+    story.view.say("The database is down: another process holds its write lock")
     story.wait_s(story.settings.outage_s)
     _, error = process.communicate()
     if process.returncode != 0:
-        raise StoryError(f"the outage could not be staged: {error.strip()}")
+        raise StoryError(f"the database outage could not be simulated: {error.strip()}")
     waiting = story.backlog()
-    story.view.say(f"The database is back; {waiting} orders waited in the queue")
-    story.wait_until("what waited to be worked off", lambda: story.backlog() <= story.settings.steady_per_s * 4)
+    story.view.say(f"The database is back; {count(waiting, 'order')} waited in the queue")
+    story.wait_until("the waiting orders are done", lambda: story.backlog() <= story.settings.steady_per_s * 4)
 
 
 def crash(story: Story) -> None:
-    """One consumer dies in the middle of an order: SQS delivers it again, the group replaces the instance."""
-    story.wait_until("a consumer at work", lambda: bool(_at_work(story)))
+    """One consumer is killed during an order: SQS delivers the order again, and the group replaces the instance."""
+    story.wait_until("a consumer works on an order", lambda: bool(_at_work(story)))
     victim = _at_work(story)[-1]
     story.killed.add(victim.instance)
     story.demo.sandbox.admin("POST", f"instances/{victim.instance}/kill")
-    story.view.say(f"{victim.instance} is killed in the middle of order {str(victim.order_id)[:8]}")
+    story.view.say(f"{victim.instance} is killed during order {str(victim.order_id)[:8]}")
     story.wait_until(
-        "the interrupted order to be stored",
+        "the interrupted order is stored",
         lambda: victim.order_id is None or story.demo.is_stored(victim.order_id),
     )
-    story.view.say(f"Order {str(victim.order_id)[:8]} was delivered again and is stored, once")
+    story.view.say(f"Order {str(victim.order_id)[:8]} was delivered again and is stored once")
 
 
 def _at_work(story: Story) -> list[Any]:
@@ -182,42 +183,45 @@ def _at_work(story: Story) -> list[Any]:
 def poison(story: Story) -> None:
     """Orders for items that are not in the catalogue: retried with backoff, then quarantined, in two groups.
 
-    Meanwhile an instance is ended during a long order. It leaves when the order is done, and not before.
+    Meanwhile an instance is terminated during a long order: it ends when the order is done, and not before.
     """
-    terminated_at = _end_in_the_midst(story)
-    for sku, count in UNKNOWN:
-        story.poison += [story.traffic.place(sku, poison=True) for _ in range(count)]
-    story.view.say(f"{len(story.poison)} orders ask for {' and '.join(sku for sku, _ in UNKNOWN)}, which nobody sells")
-    story.wait_until("all of them to be quarantined", lambda: story.quarantined() == len(story.poison))
+    terminated_at = _terminate_during_long_order(story)
+    for sku, orders in UNKNOWN:
+        story.poison += [story.traffic.place(sku, poison=True) for _ in range(orders)]
+    story.view.say(
+        f"{count(len(story.poison), 'order')} for {' and '.join(sku for sku, _ in UNKNOWN)} arrived;"
+        " the catalogue does not have these items"
+    )
+    story.wait_until("all of them are quarantined", lambda: story.quarantined() == len(story.poison))
     story.quarantined_count = story.quarantined()
     _wait_for_the_end(story, terminated_at)
     for group in story.demo.ports.ledger.failure_groups.failure_groups(FLEET):
-        story.view.say(f"Quarantined: {group.count} with cause {group.cause!r}")
+        story.view.say(f"{count(group.count, 'order')} quarantined with cause {group.cause!r}")
 
 
-def _end_in_the_midst(story: Story) -> float:
-    """Place the long order, wait until work on it has begun, and end that instance; when that was."""
+def _terminate_during_long_order(story: Story) -> float:
+    """Place the long order, wait until it is begun, and terminate its instance; the monotonic time of that."""
     seconds = story.settings.long_work_s
     story.demo.run_admin("stock", LONG_SKU, "--price-cents", "90000", "--count", "10")
     story.long_order = story.traffic.place(LONG_SKU)
-    story.wait_until("the long order to be begun", lambda: bool(_working_on(story, story.long_order)))
+    story.wait_until("the long order is begun", lambda: bool(_working_on(story, story.long_order)))
     (begun,) = _working_on(story, story.long_order)
     story.long_instance = begun.instance
     story.demo.terminate(begun.instance)
-    story.view.say(f"{begun.instance} is ended during an order that takes {seconds:g} s")
+    story.view.say(f"{begun.instance} is terminated during an order that takes {seconds:g} s")
     return time.monotonic()
 
 
 def _wait_for_the_end(story: Story, terminated_at: float) -> None:
-    """The instance that is being ended finishes the long order, and leaves after that."""
-    story.wait_until("the long order to be stored", lambda: story.demo.worked_by(story.long_order) is not None)
+    """Wait until the long order is done by the instance that was terminated, and that instance is gone."""
+    story.wait_until("the long order is stored", lambda: story.demo.worked_by(story.long_order) is not None)
     worked_by = story.demo.worked_by(story.long_order)
     if worked_by != story.long_instance:
         raise StoryError(f"the long order was finished by {worked_by}, not by {story.long_instance}")
-    story.wait_until("its instance to go", lambda: story.long_instance not in story.instances())
+    story.wait_until("its instance is gone", lambda: story.long_instance not in story.instances())
     story.drained_order_s = time.monotonic() - terminated_at
     story.view.say(
-        f"{story.long_instance} finished its order under drain, and is gone after {story.drained_order_s:.0f} s"
+        f"{story.long_instance} finished its order while draining, and is gone after {story.drained_order_s:.0f} s"
     )
 
 
@@ -228,22 +232,22 @@ def _working_on(story: Story, order_id: str) -> list[Any]:
 def press(story: Story, group: FailureGroup) -> None:
     """ButtonCall the widget's redrive button of a failure group."""
     action = button(story.demo.widget(), failure_group=group.id, dry_run=False)
-    story.view.say(f"The widget's button is pressed for {group.cause!r}")
+    story.view.say(f"The widget's redrive button is pressed for {group.cause!r}")
     story.demo.invoke(action.endpoint, action.event)
 
 
 def stopped_jobs(story: Story) -> list[RedriveJob]:
-    """Redrives that did not come to their end."""
+    """Redrive jobs that were stopped."""
     return [job for job in story.demo.ports.ledger.jobs.jobs(FLEET) if job.state is JobState.STOPPED]
 
 
 def redrive(story: Story) -> None:
-    """A redrive before the fix stops within its canary; then the catalogue is mended, and all of it goes back."""
+    """A redrive before the fix stops at its canary; after the fix, all quarantined orders are redriven."""
     ledger = story.demo.ports.ledger
     first = ledger.failure_groups.failure_groups(FLEET)[0]
     press(story, first)
     story.wait_until(
-        "the redrive to stop by itself",
+        "the redrive stops itself",
         lambda: (
             any(job.state is JobState.STOPPED for job in ledger.jobs.jobs(FLEET))
             and story.quarantined() == len(story.poison)
@@ -252,34 +256,35 @@ def redrive(story: Story) -> None:
     stopped = next(job for job in ledger.jobs.jobs(FLEET) if job.state is JobState.STOPPED)
     story.canary_count = stopped.progress.sent_count
     story.view.say(
-        f"Nothing is mended yet: it stopped after {stopped.progress.sent_count} of {stopped.progress.selected_count}"
+        f"Nothing is fixed yet: the redrive stopped itself after {stopped.progress.sent_count} of"
+        f" {count(stopped.progress.selected_count, 'order')}"
     )
     for sku, _ in UNKNOWN:
         story.demo.run_admin("stock", sku, "--price-cents", "990", "--count", "1000")
     story.view.say("A fix is deployed: the items are in the catalogue")
     for group in ledger.failure_groups.failure_groups(FLEET):
         press(story, group)
-    story.wait_until("every poison order to be stored", lambda: all(map(story.demo.is_stored, story.poison)))
-    story.wait_until("the quarantine to be empty", lambda: story.quarantined() == 0)
-    story.view.say("Every poison order is stored, the quarantine is empty")
+    story.wait_until("every poison order is stored", lambda: all(map(story.demo.is_stored, story.poison)))
+    story.wait_until("the quarantine is empty", lambda: story.quarantined() == 0)
+    story.view.say("Every poison order is stored, and the quarantine is empty")
 
 
 def to_zero_and_back(story: Story) -> None:
-    """Traffic ends: the fleet drains to nothing. A late order wakes it."""
+    """Traffic ends and the fleet scales in to zero; a late order scales it out again."""
     story.traffic.at(0)
-    story.wait_until("the fleet to drain to zero", lambda: story.instances_count() == 0 and story.unstarted() == 0)
-    story.view.say("The fleet is at zero; a late order comes")
+    story.wait_until("the fleet is at zero", lambda: story.instances_count() == 0 and story.unstarted() == 0)
+    story.view.say("The fleet is at zero; now a late order is sent")
     order_id = story.traffic.place(STEADY_SKUS[0])
-    story.wait_until("the late order to be stored", lambda: story.demo.is_stored(order_id))
-    story.view.say("The late order woke the fleet and is stored")
+    story.wait_until("the late order is stored", lambda: story.demo.is_stored(order_id))
+    story.view.say("The fleet scaled out for the late order, which is stored")
 
 
 ACTS = (
     Act("steady orders", steady),
     Act("a burst of twenty times", burst),
     Act("the database goes down and comes back", outage, outage=True),
-    Act("a consumer is killed mid-order", crash),
-    Act("poison orders arrive, and an instance is ended during an order", poison),
+    Act("a consumer is killed during an order", crash),
+    Act("poison orders arrive, and an instance is terminated during an order", poison),
     Act("a fix, and a redrive from the widget", redrive),
-    Act("traffic ends, a late order wakes the fleet", to_zero_and_back),
+    Act("traffic ends, and a late order scales out from zero", to_zero_and_back),
 )

@@ -1,9 +1,10 @@
-"""The audit at the end: what was sent against what the database, the ledger and the work log hold."""
+"""The audit at the end: what was sent, against the database, the ledger and the work log."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from sluice.wording import count
 from tools.demo.timeline import Wait
 from tools.order_traffic import Sent
 
@@ -20,7 +21,7 @@ class Audit:
     redriven: int
     drains: int
     interrupted: int
-    drained_order_s: float  # how long an instance that was being ended was held for its long order
+    drained_order_s: float  # from the termination of an instance during the long order to its end
     peak_capacity: int
     wait_p50_s: float
     wait_p99_s: float
@@ -34,30 +35,34 @@ class Audit:
         return {name: round(value, 2) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
     def failures(self, poison: int) -> list[str]:
-        """What does not hold, in words; empty when everything does.
+        """A sentence for each check that fails; empty if every check passes.
 
         Args:
             poison: how many poison orders were sent: each must have been quarantined and redriven.
         """
         checks = (
-            (self.lost == 0, f"{self.lost} orders were lost"),
-            (self.stored == self.sent, f"{self.stored} orders are stored, {self.sent} were sent"),
-            (self.charged_twice == 0, f"{self.charged_twice} orders were charged twice"),
-            (self.interrupted == 0, f"{self.interrupted} orders were interrupted by a drain"),
+            (self.lost == 0, f"{_orders(self.lost)} lost"),
+            (self.stored == self.sent, f"{_orders(self.sent)} sent, {self.stored} stored"),
+            (self.charged_twice == 0, f"{_orders(self.charged_twice)} charged twice"),
+            (self.interrupted == 0, f"{_orders(self.interrupted)} interrupted by a drain"),
             (self.drains > 0, "no instance was drained"),
-            (self.drained_order_s > 0, "no order was finished under drain"),
-            (self.quarantined == poison, f"{self.quarantined} orders were quarantined, {poison} were poison"),
-            (self.redriven == poison, f"{self.redriven} orders were redriven, {poison} were quarantined"),
+            (self.drained_order_s > 0, "no order was finished while its instance was draining"),
+            (self.quarantined == poison, f"{_orders(self.quarantined)} quarantined, {poison} should have been"),
+            (self.redriven == poison, f"{_orders(self.redriven)} redriven, {poison} should have been"),
             (
                 self.wait_p99_s <= self.target_wait_s,
-                f"1% of orders waited more than {self.wait_p99_s:.1f} s, the target is {self.target_wait_s:g} s",
+                f"1% of orders waited more than {self.wait_p99_s:.1f} s; the target wait is {self.target_wait_s:g} s",
             ),
             (
                 self.instance_seconds < self.fixed_fleet_instance_seconds,
-                "a fleet fixed at peak would not have cost more",
+                "a fleet fixed at peak capacity would not have cost more",
             ),
         )
         return [sentence for held, sentence in checks if not held]
+
+
+def _orders(number: int) -> str:
+    return f"{count(number, 'order')} {'was' if number == 1 else 'were'}"
 
 
 def lost(sent: Mapping[str, Sent], stored: Collection[str]) -> list[str]:

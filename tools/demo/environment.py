@@ -1,4 +1,4 @@
-"""The environment: the emulator, both stacks deployed by the real SAM CLI, the order database and the front end."""
+"""The demo's environment: the emulator, both stacks deployed by SAM CLI, the order database and the front end."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ LONG_SKU = "carpet-silk"
 
 @dataclass(slots=True)
 class DemoEnvironment:
-    """What is running, and how to reach it."""
+    """What is running, and its addresses."""
 
     sandbox: Sandbox
     settings: DemoSettings
@@ -168,12 +168,12 @@ def running_environment(
 
     Args:
         settings: the demo's short settings.
-        say: called with each step as it begins.
+        say: is called with a sentence about each step as it begins.
         directory: where logs and state go and stay, emptied first; a temporary folder without it.
     """
     if directory is not None:
-        shutil.rmtree(directory, ignore_errors=True)  # a database of an earlier telling would be audited with this one
-    say("Starting the embedded emulator, with authorisation on")
+        shutil.rmtree(directory, ignore_errors=True)  # the audit must not count the database of an earlier run
+    say("Starting the embedded emulator, which checks IAM permissions")
     with Sandbox(settings.sandbox(), directory=directory) as sandbox:
         demo = DemoEnvironment(
             sandbox,
@@ -181,15 +181,15 @@ def running_environment(
             database_url=f"sqlite:///{sandbox.directory / 'orders.db'}",
             work_log=sandbox.directory / "work.jsonl",
         )
-        say("sam build, sam deploy: examples/orders")
+        say("Deploying examples/orders with sam build and sam deploy")
         demo.orders = sandbox.deploy(ORDERS, ORDERS_STACK, orders_parameters(demo))
         keep_consumer(demo)
-        say("sam build, sam deploy: Sluice beside it")
+        say("Deploying Sluice with sam build and sam deploy")
         demo.sluice = sandbox.deploy(ROOT, SLUICE_STACK, sluice_parameters(demo))
         demo.run_admin("init")
-        say("The functions' first, cold invocations")
+        say("Invoking each function once, so that later invocations are warm")
         for output in ("PlannerFunction", "DrainerFunction", "RedriverFunction", "OperatorFunction", "ConsoleFunction"):
-            demo.invoke(demo.sluice[output], {"warm": "up"})  # dropped, as any payload that is none of theirs
+            demo.invoke(demo.sluice[output], {"warm": "up"})  # an unknown payload: it is dropped
         with _front_end(demo):
             say(f"The order page is at {demo.front_end_url}")
             yield demo

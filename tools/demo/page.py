@@ -1,4 +1,4 @@
-"""The page to look at after the demo: picture, audit, decisions in words, settings. One file, no script."""
+"""The demo's page: timeline, audit, decisions and settings. One file without scripts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,12 +27,12 @@ def render(
     Args:
         svg: the timeline, made by us.
         figures: the audit, name -> value.
-        failures: what of the audit did not hold, in words.
+        failures: a sentence for each check of the audit that failed.
         decisions: those that wanted another capacity, oldest first.
         began_at: when the story began, epoch seconds.
         settings: what it ran with.
     """
-    verdict = h.p(".held")["Everything held."] if not failures else h.ul(".broken")[(h.li[one] for one in failures)]
+    verdict = h.p(".held")["Every check passed."] if not failures else h.ul(".broken")[(h.li[one] for one in failures)]
     return str(
         h.html(lang="en")[
             h.head[
@@ -46,7 +46,7 @@ def render(
                 h.figure[Markup(svg)],  # noqa: S704 - drawn by matplotlib from figures, no foreign text
                 h.div(".columns")[
                     h.section[
-                        h.h2["Audit against the database"],
+                        h.h2["Audit: what was sent against what the database has"],
                         verdict,
                         h.table[
                             (
@@ -56,10 +56,10 @@ def render(
                         ],
                     ],
                     h.section[
-                        h.h2["Short settings"],
-                        h.p(".faint")["These seconds are the demo's, not AWS's."],
+                        h.h2["Settings"],
+                        h.p(".faint")["The demo uses short durations; AWS has longer ones."],
                         h.table[
-                            h.tr[h.th["setting"], h.th["here"], h.th["on AWS"]],
+                            h.tr[h.th["setting"], h.th["in the demo"], h.th["on AWS"]],
                             ((h.tr[h.td[name], h.td[here], h.td[there]]) for name, here, there in settings.in_words()),
                         ],
                     ],

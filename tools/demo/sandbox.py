@@ -1,4 +1,4 @@
-"""`make sandbox`: leaves the environment of the demo running, and prints what to try on it."""
+"""`make sandbox`: starts the demo's environment, leaves it running, and prints what to try on it."""
 
 import contextlib
 import shlex
@@ -21,7 +21,7 @@ INVOKED = ("planner-schedule-tick", "drainer-sweep", "operator-redrive-dry-run",
 
 
 def main() -> int:
-    """Set the environment, serve the widget, and wait for Ctrl-C."""
+    """Set up the environment, serve the widget, and wait for Ctrl-C."""
     console = Console()
     with running_environment(DemoSettings(), console.print, STATE) as demo:
         page = make_page(demo.sandbox.client("lambda"), demo.sluice["ConsoleFunction"], params={"fleet": FLEET})
@@ -34,14 +34,14 @@ def main() -> int:
 
 @contextlib.contextmanager
 def local_invokes(demo: DemoEnvironment) -> Iterator[str]:
-    """The `sam local invoke` lines that work as long as the context lasts, or why there are none."""
+    """The `sam local invoke` commands, which work as long as the context lasts, or why there are none."""
     if problem := local_invoke.missing():
-        yield f"  (not here: {problem})"
+        yield f"  (not available: {problem})"
         return
     build = demo.sandbox.directory / "sam" / SLUICE_STACK / "build"
     with docker_relay.container_url(demo.sandbox.url) as inside:
         template = local_invoke.write_template(build, SLUICE_STACK, inside, demo.sandbox.client("lambda"))
-        # What the template says must not be in the shell as well: to SAM CLI the shell's value goes first.
+        # SAM CLI prefers the shell's value of a variable to the template's.
         prefix = f"env -u AWS_ENDPOINT_URL AWS_ENDPOINT_URL_STS={demo.sandbox.url}"
         commands = [local_invoke.command(template, local_invoke.EVENTS / f"{name}.json") for name in INVOKED]
         yield "\n".join(
@@ -51,13 +51,13 @@ def local_invokes(demo: DemoEnvironment) -> Iterator[str]:
 
 
 def what_to_try(demo: DemoEnvironment, widget_url: str, invoke_lines: str) -> str:
-    """The lines that a user can follow or paste."""
+    """What a user can open, and commands to paste."""
     sluice = demo.sluice
     exports = " ".join(f"{name}={value}" for name, value in demo.sandbox.env().items() if name.startswith("AWS_"))
     dry_run = f'{{"redrive":{{"fleet":"{FLEET}","all":true,"dry_run":true}}}}'
     return f"""
 The order page          {demo.front_end_url}
-                        press "load", and watch the fleet scale out; order an item that does not exist, and see it fail
+                        press "load" and watch the fleet scale out; order an item that does not exist and see it fail
 The dashboard's widget  {widget_url}
 
 In another terminal, from this folder:
@@ -67,12 +67,12 @@ In another terminal, from this folder:
   .envs/sam/bin/sam remote invoke Planner --stack-name {SLUICE_STACK} --event '{{"fleet":"{FLEET}","dry_run":true}}'
   .envs/sam/bin/sam remote invoke Operator --stack-name {SLUICE_STACK} --event '{dry_run}'
 
-The functions in containers, each with a payload of events/:
+Each function in a container, with a payload of events/:
 
 {invoke_lines}
 
 Logs and state: {_short(demo.sandbox.directory)}
-Ctrl-C ends all of it."""
+Ctrl-C stops everything."""
 
 
 def _short(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The demo's short settings, in one place and printed with it, so that nobody takes its seconds for AWS's."""
+"""The demo's short durations, printed with it, so that its seconds are not taken for AWS's."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ class DemoSettings:
     burst_factor: int = 20
     burst_s: float = 8.0
     work_s: float = 0.5  # one order's work, before its transaction
-    long_work_s: float = 20.0  # that of the one order during which its instance is ended
+    long_work_s: float = 20.0  # that of the order during which its instance is terminated
     concurrency: int = 2  # orders one consumer works on at once
     max_instances: int = 8
-    visibility_s: int = 8  # a killed consumer's order comes back after it
+    visibility_s: int = 8  # after it SQS delivers a killed consumer's order again
     boot_s: float = 2.0
     tick_s: float = 1.0
     minute_s: float = 6.0
@@ -29,7 +29,7 @@ class DemoSettings:
     canary_wait_s: float = 5.0
 
     def sandbox(self) -> Settings:
-        """The emulator's share of them."""
+        """The settings of the emulator."""
         return Settings(
             minute_s=self.minute_s,
             metric_delay_s=self.metric_delay_s,
@@ -41,9 +41,9 @@ class DemoSettings:
     def in_words(self) -> tuple[tuple[str, str, str], ...]:
         """(setting, here, on AWS), for the terminal and the page."""
         return (
-            ("target wait", f"{self.target_wait_s:g} s", "your choice; 30 s above the boot time can be held"),
+            ("target wait", f"{self.target_wait_s:g} s", "your choice; at least 30 s above the boot time can be met"),
             ("instance boot", f"{self.boot_s:g} s and a Python start", "30 s to some minutes"),
-            ("planner tick while there is work", f"every {self.tick_s:g} s", "every 10 s"),
+            ("planner tick while messages wait", f"every {self.tick_s:g} s", "every 10 s"),
             ("schedules and metric periods", f"a minute lasts {self.minute_s:g} s", "60 s"),
             ("metric delay", f"{self.metric_delay_s:g} s", "1 to 3 minutes"),
             ("stabilization window", f"{self.stabilization_window_s:g} s", "one lead time"),

@@ -1,4 +1,4 @@
-"""Tells the story while it happens: a live page in a terminal, a line for each event elsewhere."""
+"""Shows the story as it happens: a live page in a terminal, otherwise a line for each event."""
 
 import time
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ STYLES = {Action.SCALE_OUT: "green", Action.SCALE_IN: "cyan", Action.HOLD: "dim"
 
 
 class TerminalView:
-    """What a user sees of the demo; a context manager. All methods may be called from one thread only."""
+    """The demo's output; a context manager. Its methods may be called from one thread only."""
 
     def __init__(self, console: Console, acts: Iterable[str], target_wait_s: float) -> None:
         self._console = console
@@ -42,7 +42,7 @@ class TerminalView:
         self._live = Live(console=console, get_renderable=self._page, refresh_per_second=REFRESH_PER_S, transient=False)
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the live page."""
         if self._live_mode:
             self._live.start()
         return self
@@ -50,12 +50,12 @@ class TerminalView:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """Leave the last page standing."""
+        """Stop, and leave the last page on the screen."""
         if self._live_mode:
             self._live.stop()
 
     def observe(self, observations: Observations) -> None:
-        """From now on there is something to watch."""
+        """Show these observations from now on."""
         self._observations = observations
 
     def act(self, number: int, title: str) -> None:
@@ -66,7 +66,7 @@ class TerminalView:
 
     def done(self) -> None:
         """The last act is over."""
-        self._progress.update(self._task, description="the story has ended", completed=len(self._acts))
+        self._progress.update(self._task, description="the story is over", completed=len(self._acts))
 
     def say(self, sentence: str, style: str = "") -> None:
         """One sentence of the story."""
@@ -77,7 +77,7 @@ class TerminalView:
             self._console.print(line)
 
     def say_decisions(self) -> None:
-        """Tell the decisions that came since; the live page shows them by itself."""
+        """Print the decisions made since the last call; the live page shows them anyway."""
         if self._live_mode or self._observations is None:
             return
         for decision, _ in list(self._observations.changes()):
@@ -109,7 +109,7 @@ class TerminalView:
             Text(f"{last.oldest_wait_s:.1f} s of {self._target_wait_s:g} s", "red" if late else ""),
             Text(_spark([s.oldest_wait_s for s in recent], self._target_wait_s), "red" if late else "blue"),
         )
-        table.add_row("dead letters", f"{last.dead} to judge, {last.quarantined} in quarantine", "")
+        table.add_row("dead letters", f"{last.dead} in the queue, {last.quarantined} in quarantine", "")
         return Panel(table, title="orders", border_style="blue")
 
     def _decisions(self, observations: Observations) -> Panel:

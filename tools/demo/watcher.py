@@ -1,4 +1,4 @@
-"""Watches the running stack from outside, by the same AWS calls a user would use, and keeps what it saw."""
+"""Observes the running stack from outside, with the AWS calls that a user has, and records what it observes."""
 
 import contextlib
 import threading
@@ -15,7 +15,7 @@ from sluice.ports.stack import Ports
 from tools.demo.work_log import WorkLog
 
 PERIOD_S = 0.5
-"""Between two looks: finer than the planner's ticks, and a small part of what the emulator can answer."""
+"""Seconds between two samples: less than the planner's tick, and a small load for the emulator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Sample:
 
 @dataclass(slots=True)
 class InstanceLifetime:
-    """One instance's time, launch to end, as the watcher saw it."""
+    """One instance's time, from its launch to its end, as observed."""
 
     launched_at: float
     gone_at: float | None = None
@@ -53,7 +53,7 @@ class InstanceLifetime:
 
 @dataclass(slots=True)
 class Observations:
-    """All that was seen, growing."""
+    """All that was observed so far."""
 
     samples: list[Sample] = field(default_factory=list)
     decisions: dict[str, tuple[Decision, Outcome]] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Observations:
 
 
 class Watcher:
-    """A thread that looks every PERIOD_S; a failed look is skipped, since looking must not stop the story."""
+    """A thread that takes a sample every PERIOD_S; a sample that fails is skipped, since it must not stop the story."""
 
     def __init__(
         self, ports: Ports, work: WorkLog, *, fleet: str, queue_url: str, dead_letter_url: str, group: str
@@ -83,21 +83,21 @@ class Watcher:
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
     def __enter__(self) -> Self:
-        """Start looking."""
+        """Start the thread."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Look no more."""
+        """Stop the thread."""
         self._end.set()
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
         while not self._end.wait(PERIOD_S):
             with contextlib.suppress(PortError, ClientError, BotoCoreError, OSError):
-                self._look()
+                self._sample()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         now = time.time()
         queue = self._ports.queue.read(self._queue_url, now)
         dead = self._ports.queue.read(self._dead_letter_url, now)

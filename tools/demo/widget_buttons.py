@@ -1,4 +1,4 @@
-"""Presses the widget's buttons as CloudWatch does: a `cwdb-action` names an endpoint and carries the event for it."""
+"""Finds the calls of the widget's buttons: a `cwdb-action` has the function to call and the event for it."""
 
 import json
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ButtonCall:
-    """What pressing a button calls."""
+    """The call of a button."""
 
     endpoint: str
     event: dict[str, Any]

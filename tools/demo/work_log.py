@@ -1,4 +1,4 @@
-"""What the consumers' own work log says: which orders were begun, which were let go of, which were interrupted."""
+"""The consumers' own work log: which orders were begun and which were interrupted, and which instances drained."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ from tools.order_traffic import Sent
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedWork:
-    """One beginning of work that has no end yet."""
+    """Work on a message that was begun and has not ended."""
 
     instance: str
     message_id: str
@@ -39,13 +39,13 @@ class WorkLog:
             return dict(self._started)
 
     def open(self) -> list[UnfinishedWork]:
-        """Beginnings without an end."""
+        """Work that was begun and has not ended."""
         self._follow()
         with self._lock:
             return list(self._open.values())
 
     def drained(self) -> list[str]:
-        """Instances whose consumer drained as it should."""
+        """Instances whose consumer reported a complete drain."""
         self._follow()
         with self._lock:
             return list(self._drained)

@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
     client = boto3.client("lambda", endpoint_url=asked.endpoint_url, region_name=asked.region)
     params = {"fleet": asked.fleet} if asked.fleet else {}
     with serving(make_page(client, asked.function, params=params), asked.port) as url:
-        print(f"The widget is at {url} (Ctrl-C ends it)")
+        print(f"The widget is at {url} (Ctrl-C stops it)")
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
     return 0

@@ -93,7 +93,11 @@ def test_plan_when_the_planners_own_memory_is_written_out(tmp_path: Path, capsys
     [
         (FLEET, {"target_wait_s": 0}, ["target_wait_s"]),
         (FLEET, {"target_wait": 5, "queue": "orders"}, ["target_wait: is not a field", "queue:"]),
-        (SNAPSHOT, {"queue": {"visble": {"value": 1, "at": 2}}}, ["queue.visble: is none of visible, in_flight"]),
+        (
+            SNAPSHOT,
+            {"queue": {"visble": {"value": 1, "at": 2}}},
+            ["queue.visble: is an unknown field; there are visible, in_flight"],
+        ),
         (SNAPSHOT, {"at": "now"}, ["at: input should be a valid number"]),
         (SNAPSHOT, {"queue": {"visible": {"value": 1}}}, ["queue.visible.at: field required"]),
         (
@@ -116,7 +120,9 @@ def test_plan_when_a_file_has_faults(
         assert f"{path}: {word}" in told.err
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"{", "not JSON"), (b"\xff\xfe", "UTF-8"), (None, "cannot be read")])
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"{", "must be JSON"), (b"\xff\xfe", "UTF-8"), (None, "cannot be read")]
+)
 def test_plan_when_a_file_cannot_be_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, words: str
 ) -> None:
@@ -143,7 +149,7 @@ def test_command_line_when_help_is_asked_for(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit) as ended:
         cli.app("--help")
     assert ended.value.code in {0, None}
-    assert "What the planner would decide" in capsys.readouterr().out
+    assert "Show what the planner would decide" in capsys.readouterr().out
 
 
 def test_version_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,8 @@ def test_all_is_well_when_nothing_is_found(account: MemoryAccount, capsys: pytes
 
     out = " ".join(capsys.readouterr().out.split())
     assert out.startswith(
-        "All is well with fleet main (mode shadow). Checked: queue orders; dead-letter queue orders-dead;"
+        "Fleet main (mode shadow) has no problems and no warnings."
+        " Checked: queue orders; dead-letter queue orders-dead;"
     )
     assert "scaling policies of group workers" in out
 
@@ -159,7 +160,7 @@ def test_flag_is_named_when_there_are_no_credentials(
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
     assert run(*FLAGS) == 2
-    assert "--profile: there are no AWS credentials" in capsys.readouterr().err
+    assert "--profile: no AWS credentials were found" in capsys.readouterr().err
 
 
 def test_flag_is_named_when_the_profile_does_not_exist(

@@ -109,7 +109,7 @@ def test_invocation_fails_when_nothing_was_answered(output: str) -> None:
 
 
 def test_lack_is_named_when_docker_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without Docker is told so, rather than shown a stack trace."""
+    """A machine without Docker gets a sentence rather than a stack trace."""
     monkeypatch.setenv("PATH", "/nonexistent")
 
-    assert local_invoke.missing() == "no Docker engine answers"
+    assert local_invoke.missing() == "no Docker engine is running"

@@ -1,7 +1,7 @@
 """Open-source autoscalers that look at a queue's depth: KEDA with HPA, buildkite-agent-scaler, Worker Pod Autoscaler.
 
 Each is given the backlog that one instance works off within the target wait, in whole messages and at least one, since
-that is what their documentation asks users to set.
+that is what their documentation tells users to set.
 """
 
 from collections import deque

@@ -17,7 +17,7 @@ METRIC_MINUTES = 15  # a tick's metrics reach back hours; no more than the newes
 
 @dataclass(slots=True)
 class Sluice:
-    """The planner with its defaults: it is given the target wait and nothing else."""
+    """The planner with its defaults: it is given the target wait only."""
 
     hinted: bool = False  # also given the seconds per message and the boot time
     tick_s: float = 10.0  # between the ticks of a fleet that needs more than one a minute

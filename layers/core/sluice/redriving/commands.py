@@ -1,6 +1,6 @@
-"""What people ask of the operator about dead letters: each request is read, done, told, and answered as JSON.
+"""Operators' requests about dead letters: each request is read, carried out, logged, and answered as JSON.
 
-A person's mistake raises a PayloadError that says what would be right.
+A mistake in a request raises a PayloadError that names the field and what it may be.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ from sluice.redriving.source_queues import QueueRoute, by_dead_letter_queue, rou
 from sluice.redriving.verdict import sample_of, selectable_attributes
 from sluice.wording import count
 
-# A person waits for the answer to a request; what is not sent by then is sent in the minutes after.
+# An operator waits for the answer to a request. What is not sent by then is sent in the minutes after.
 ANSWER_S = 8.0
 JOB_COMMANDS = {"stop": stop_job, "pause": pause_job, "resume": resume_job}
 
@@ -285,7 +285,7 @@ def _of(route: QueueRoute, seen: Sequence[Seen]) -> tuple[Seen, ...]:
 
 
 def _seen_to_answer(seen: Seen) -> Answer:
-    """A dead letter in its queue, as JSON: what a person needs to recognise it."""
+    """A dead letter in its queue, as JSON: what an operator needs to recognise it."""
     message = seen.message
     return {
         "message_id": message.id,

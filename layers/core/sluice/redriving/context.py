@@ -28,7 +28,7 @@ MARGIN_S = 5.0
 GRACE_S = 1.0
 # Between one minute's work on jobs and the next one's, so that the schedule finds them given back.
 HANDOVER_S = 3.0
-# Metrics name a fleet; what cannot be put down to one is told in the log alone.
+# Metrics have a fleet as their dimension; what is of no fleet is logged only.
 _ENDS = {LetterOutcome.RETRIED: "Retried", LetterOutcome.QUARANTINED: "Quarantined"}
 
 
@@ -234,7 +234,7 @@ class RedriveContext:
         try:
             return act()
         except PayloadError as error:
-            # The text may repeat what was asked for, and so what a message says: whoever asked is told it.
+            # The text may repeat the request, and so a message's text: it goes into the answer and not into the log.
             self.log.warning("a request was refused", request=request)
             return {"error": str(error)}
         except ConflictError as error:
@@ -245,7 +245,7 @@ class RedriveContext:
             return {"error": str(error)}
 
     def failed(self, what: str, error: Exception, **keys: str) -> None:
-        """What goes well by itself later is a warning; what a person must put right, or nobody foresaw, an error."""
+        """Log a failure: as a warning if a retry may succeed, as an error if an operator must act."""
         keys["problem"] = str(error) if isinstance(error, PortError) else repr(error)
         if isinstance(error, PortError) and not isinstance(error, NeedsFixError):
             self.log.warning(what, extra=keys)

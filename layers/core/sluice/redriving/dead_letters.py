@@ -7,8 +7,8 @@ again. Order of effects for each message, so that after a crash at any point it 
 * retry: what is in `resending`, then gone;
 * quarantine: the body into the archive, then the index and the group's count in one transaction, then gone.
 
-What would be sent back to a paused queue waits in the dead-letter queue, hidden for some minutes at a time, and is put
-away before SQS deletes it. What is to be quarantined is, paused or not.
+What would be sent back to a paused queue waits in the dead-letter queue, hidden for some minutes at a time, and is
+quarantined before SQS deletes it. What is to be quarantined is, paused or not.
 
 A copy that comes back proves that it was sent, which ends a doubt about that (`resending`), and stops the redrive job
 that sent it. Both are noted first: the job must stop even if the rest fails.
@@ -87,7 +87,9 @@ class DeadLetterProcessor:
     others: tuple[str, ...] = ()
     paused: bool = False
     _indexed_at: float = 0.0
-    _reported_causes: Mapping[str, str] = field(default_factory=dict)  # causes told in events, by message id
+    _reported_causes: Mapping[str, str] = field(
+        default_factory=dict
+    )  # causes that consumers reported by event, by message id
     _recent: dict[str, int] = field(default_factory=dict)  # dead letters lately, by failure group
     _admitted: dict[str, str] = field(default_factory=dict)  # failure group -> the one that it is counted in
 
@@ -139,7 +141,7 @@ class DeadLetterProcessor:
         self._reported_causes = self.ports.ledger.causes.causes(self.fleet.name, unstamped) if unstamped else {}
 
     def _judge(self, message: Message) -> Verdict:
-        """The verdict on a message, by what the ledger remembers; and the job that sent it is told."""
+        """The verdict on a message, by what the ledger remembers; the job that sent it is noted as failed again."""
         if origin := origin_of(message):
             resolve_doubts(self.ports, self.fleet.name, [origin.message_id], self.now())
             if origin.job_id and origin.failure_group:

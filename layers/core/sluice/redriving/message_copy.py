@@ -11,7 +11,7 @@ from sluice.redriving.failure_groups import CAUSE, OWN_PREFIX, SOURCE, source_of
 
 ATTEMPTS = "sluice.attempts"  # Number: redrives so far
 FIRST_SENT_AT = "sluice.first_sent_at"  # Number: epoch seconds of the first sending
-COPY_OF = "sluice.copy_of"  # String: `<message id>`, and from a person's redrive `/<job id>/<failure group>` as well
+COPY_OF = "sluice.copy_of"  # String: `<message id>`, and from a redrive `/<job id>/<failure group>` as well
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MAX_ATTRIBUTES = 10

@@ -36,7 +36,9 @@ class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     fleet: str = Field(min_length=1, max_length=63)
-    requested_by: str | None = Field(default=None, max_length=200)  # as told by the caller; CloudTrail knows for sure
+    requested_by: str | None = Field(
+        default=None, max_length=200
+    )  # as the caller gave it; CloudTrail has the proven identity
 
 
 class AttributeChoice(BaseModel):

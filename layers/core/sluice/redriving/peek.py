@@ -1,10 +1,10 @@
-"""A look into a dead-letter queue that waits for a person (manual mode), on that person's word: bounded, and undone.
+"""Some dead letters are viewed in their queue at an operator's request (manual mode), and given back at once.
 
 SQS has no way to look without receiving. So some are received, hidden for some seconds, judged by what was asked for,
 and given back at once; what cannot be given back reappears by itself. What it costs: each message's receive count is
 one higher, which means nothing in a dead-letter queue, unless that has one of its own (then nothing is looked at); and
 SQS's own redrive passes by what is hidden at that moment. It is what the SQS console's *Poll for messages* does. SQS
-gives in no order, so that a look shows some of a long queue: to choose among all, put them into quarantine.
+gives in no order, so that a peek shows some of a long queue. To choose among all, quarantine them.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Peek:
-    """What a look found."""
+    """The dead letters that a peek found."""
 
     waiting_count: int | None  # in the queue, as SQS estimates it
     looked_at_count: int
@@ -75,13 +75,14 @@ def peek(
     visible = ports.queue.read(dead.url, now()).visible
     received = _receive(ports, dead.url, min(limit, PEEK_MAX))
     try:
-        told = ports.ledger.causes.causes(fleet.name, [one.id for one in received if one.attribute(CAUSE) is None])
+        reported = ports.ledger.causes.causes(fleet.name, [one.id for one in received if one.attribute(CAUSE) is None])
     finally:
         for message in received:
             with suppress(PortError):  # it reappears by itself
                 ports.queue.hide(dead.url, message.receipt, 0.0)
     seen = [
-        Seen(one, failure_group(one, told.get(one.id, "")), left_s(one, dead.retention_s, now())) for one in received
+        Seen(one, failure_group(one, reported.get(one.id, "")), left_s(one, dead.retention_s, now()))
+        for one in received
     ]
     return Peek(
         None if visible is None else int(visible.value),

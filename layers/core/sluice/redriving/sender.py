@@ -14,7 +14,7 @@ mark in the ledger, which goes one way:
 * `sent` is remembered for as long as a copy can be in any queue. Who finds it lets go without sending (EARLIER).
 * A claim that outlived T, when its claimant is surely gone, is in doubt: the crash, or the lost answer, was somewhere
   between claim and confirmation, and only the queue knows on which side of the send. The message stays where it is
-  and is not sent (DOUBTFUL): it is never lost, and never doubled, at the price that a person may have to say
+  and is not sent (DOUBTFUL): it is never lost, and never doubled, at the price that an operator may have to say
   `again`. The doubt ends when the copy comes back, which proves that it was sent (`resolve_doubts`), or by itself when
   the mark is forgotten (`ports.SEND_CLAIM_KEPT_S`): no copy can be in a queue then.
 
@@ -62,7 +62,7 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What came of a parcel, and why."""
+    """What became of a message, and why."""
 
     outcome: SendOutcome
     reason: str = ""
@@ -99,7 +99,7 @@ class MessageClaims:
     fleet: str
     until: float
     now: Callable[[], float]
-    again: bool = False  # claim even what may have been sent before: a person's word
+    again: bool = False  # claim even what may have been sent before, as an operator asked
 
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Write the marks that can be."""
@@ -187,11 +187,11 @@ class Sender:
     def send(
         self, to_send: Sequence[OutgoingMessage], *, again: bool = False, claims: Claims | None = None
     ) -> tuple[SendResult, ...]:
-        """Claim, send and record_results; what came of each parcel. Never raises a PortError.
+        """Claim, send and record; the result of each message. Never raises a PortError.
 
         Args:
             to_send: the messages, on FIFO queues in order.
-            again: send even what may have been sent before: a person's word.
+            again: send even what may have been sent before, as an operator asked.
             claims: how they are claimed, where not by a mark each.
         """
         claims = claims or MessageClaims(self.ports, self.fleet, self.until, self.now, again)
@@ -206,7 +206,7 @@ class Sender:
         return tuple(results)
 
     def _send_round(self, to_send: Sequence[OutgoingMessage], claims: Claims) -> list[SendResult]:
-        """Send parcels that need no order among them. A message that is there twice is sent once."""
+        """Send messages that need no order among them. A message that is there twice is sent once."""
         if not to_send:
             return []
         first: dict[str, OutgoingMessage] = {}
@@ -234,7 +234,7 @@ class Sender:
             claims.record_results(sent, unsent)
         except PortError as error:
             # What was sent is sent, though doubtful to whoever finds it here; what was not is in doubt for nothing,
-            # which a person can end.
+            # which an operator can end.
             by_id |= {id_: SendResult(SendOutcome.SENT, f"sent, but not marked as sent: {error}") for id_ in sent}
             by_id |= {
                 id_: SendResult(
@@ -291,11 +291,11 @@ def resolve_doubts(ports: Ports[SenderLedger], fleet: str, message_ids: Sequence
     if not message_ids:
         return
     marks = ports.ledger.send_claims.claims_of(fleet, message_ids, now)
-    unproven = [message_id for message_id, claim in marks.items() if claim is not Claim.SENT]
-    if not unproven:
+    unconfirmed = [message_id for message_id, claim in marks.items() if claim is not Claim.SENT]
+    if not unconfirmed:
         return
-    ports.ledger.send_claims.confirm_sends(fleet, unproven, now)
-    for message_id in unproven:
+    ports.ledger.send_claims.confirm_sends(fleet, unconfirmed, now)
+    for message_id in unconfirmed:
         entry = ports.ledger.quarantine.quarantined_message(fleet, message_id)
         if entry:
             ports.ledger.quarantine.remove_entry(entry)

@@ -39,9 +39,9 @@ def test_case_when_peers_are_on_either_side() -> None:
     later, dearer = a_run("keda", 1.1, 0.01), a_run("wpa", 1.4, 0.0)
     dearest, late = a_run("fixed", 3.0, 0.0), a_run("fixed:scale=0.1", 1.0, 0.9)
     case = a_case(1.2, 0.001, [dearest, late, dearer, later])
-    assert (case.cheapest(), case.least_late(), case.better()) == (dearer, later, [])
+    assert (case.cheapest(), case.least_late(), case.better_peers()) == (dearer, later, [])
     better = a_run("little", 1.15, 0.0005)
-    assert replace(case, peers=[dearer, better]).better() == [better]
+    assert replace(case, peers=[dearer, better]).better_peers() == [better]
     assert (replace(case, peers=[]).cheapest(), replace(case, peers=[]).least_late()) == (None, None)
 
 

@@ -76,7 +76,7 @@ def test_render_when_a_policy_foresees() -> None:
     made = runs()
     foreseeing = replace(made[2], policy="clairvoyant", params={}, instance_hours=1.0, late_fraction=0.0)
     page = render([made[0], foreseeing])
-    assert "foresees" in page
+    assert "knows the trace" in page
     assert "<td>no</td>" in page
     assert "<td>yes</td>" not in page
 

@@ -140,7 +140,7 @@ def test_backtest_when_the_matrix_is_run(
     ("given", "says"),
     [
         ({"tune": 1.5}, "tune: must be a share"),
-        ({"matrix": True}, "give one of --trace, --queue and --matrix"),
+        ({"matrix": True}, "exactly one of --trace, --queue and --matrix"),
     ],
 )
 def test_backtest_when_a_study_cannot_be_made(

@@ -1,7 +1,7 @@
-"""Redrive jobs on record: what a person asks for, what it would do, and how it is paused, resumed and stopped.
+"""Redrive jobs on record: what an operator asks for, what it would send, and how it is paused, resumed and stopped.
 
 A job is sent by `running`, from any invocation; several may write its record, so that each change is made to the
-record as it is then (`update_job`). What persons did to it is kept on it.
+record as it is then (`update_job`). The record keeps what operators did to it.
 """
 
 from collections import Counter
@@ -153,7 +153,7 @@ def _index(ports: Ports[JobLedger], fleet: str, failure_group: str | None) -> It
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The queue that all of a job's messages go to, whichever they came from: a person's word."""
+    """The queue that all of a job's messages go to, whichever they came from, as the operator asked."""
 
     fleet: str
     queue: QueuePolicy
@@ -161,7 +161,7 @@ class Target:
 
 
 def target_in(fleet: Fleet, queue: str | None) -> Target:
-    """The queue of a fleet that a person names, or its only one.
+    """The queue of a fleet that an operator names, or its only one.
 
     Raises:
         PayloadError: there is none of that name, or there are several.
@@ -240,7 +240,7 @@ def _narrowing(selection: Selection) -> str:
 
 
 def stop_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
-    """Stop a job for good, on a person's word: nothing is sent after the load that is under way.
+    """Stop a job for good at an operator's request: nothing is sent after the load that is under way.
 
     Raises:
         PayloadError: there is no such job.
@@ -271,7 +271,7 @@ def resume_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What a person wants of a job: from some states into another."""
+    """What an operator may ask of a job: a change from some states into another."""
 
     when: frozenset[JobState]
     state: JobState
@@ -280,7 +280,7 @@ class _Change:
 
 
 def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAction, change: _Change) -> RedriveJob:
-    """Change a job's state on a person's word, if it is in one of the states for that; the job then.
+    """Change a job's state at an operator's request, if it is in one of the states for that; returns the job after it.
 
     Raises:
         PayloadError: there is no such job, or its state is another, and that is to be said.

@@ -1,4 +1,4 @@
-"""Redrive jobs at work: on a person's word, messages go back to their queue, watched, stopped, resumed.
+"""Redrive jobs at work: at an operator's request, messages go back to their queue, watched, stopped, resumed.
 
 A job lives in the ledger, so that any invocation can take it up where another left it. One runner at a time: the
 record names it and when it is surely gone. Each step sends one load (`job_sending`), lets go of what was sent, and
@@ -43,7 +43,7 @@ from sluice.redriving.jobs.rules import (
 from sluice.redriving.jobs.sending import JobSender
 from sluice.redriving.source_queues import QueueRoute
 
-CANARY_WAIT_MAX_S = 900.0  # of the default: a longer watch is a person's choice, in the fleet's document
+CANARY_WAIT_MAX_S = 900.0  # of the default; for a longer wait the fleet's document has `canary_wait_s`
 LONGEST_SLEEP_S = 20.0  # a longer wait is left to the next tick: an invocation that sleeps is paid for
 STEP_MARGIN_S = 10.0  # no further batch is begun within a step so near to the invocation's end
 # Loads so small that they measure the calls and not the messages say nothing of a pace.
@@ -304,7 +304,7 @@ def run(
 ) -> tuple[RedriveJob, ...]:
     """Work on jobs in turn, whichever is due first, until a time; how each stands then.
 
-    A job that cannot go on now is left to the next invocation and told to `failed`; it never stops the others.
+    A job that cannot go on now is left to the next invocation and reported to `failed`; it never stops the others.
     """
     under_way = {(work.job.fleet, work.job.id): work for work in works}
     over: list[RedriveJob] = []

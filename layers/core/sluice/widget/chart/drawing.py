@@ -17,10 +17,10 @@ from sluice.widget.chart.samples import GAP_PX, GAP_S, Sample, known_runs, runs_
 from sluice.widget.chart.scales import (
     EDGE_PX,
     HEADING_PX,
-    LANE_GAP_PX,
-    LANE_PX,
+    PANEL_GAP_PX,
+    PANEL_PX,
     TIME_AXIS_PX,
-    Lane,
+    Panel,
     TimeAxis,
     capacity_scale_top,
     round_duration_up,
@@ -52,13 +52,13 @@ def render_chart(samples: Sequence[Sample], *, period: Period, target_wait_s: fl
     every = sorted((entry for entry in samples if period.since <= entry.at <= period.until), key=lambda each: each.at)
     ordered = thinned(every, axis.x)
     runs = runs_of(ordered, max(GAP_S, GAP_PX * axis.s_per_px))
-    tops = [HEADING_PX + n * (HEADING_PX + LANE_PX + LANE_GAP_PX) for n in range(3)]
-    height = tops[2] + LANE_PX + TIME_AXIS_PX
+    tops = [HEADING_PX + n * (HEADING_PX + PANEL_PX + PANEL_GAP_PX) for n in range(3)]
+    height = tops[2] + PANEL_PX + TIME_AXIS_PX
 
-    capacity = Lane(tops[0], capacity_scale_top(ordered))
-    backlog = Lane(tops[1], round_up(max((entry.backlog or 0.0 for entry in ordered), default=0.0), whole=True))
+    capacity = Panel(tops[0], capacity_scale_top(ordered))
+    backlog = Panel(tops[1], round_up(max((entry.backlog or 0.0 for entry in ordered), default=0.0), whole=True))
     ages_s = [entry.oldest_age_s or 0.0 for entry in ordered]
-    wait = Lane(tops[2], round_duration_up(max([*ages_s, 1.2 * target_wait_s])))
+    wait = Panel(tops[2], round_duration_up(max([*ages_s, 1.2 * target_wait_s])))
 
     description = describe(every, target_wait_s, period)
     return htpy.svg(
@@ -72,11 +72,11 @@ def render_chart(samples: Sequence[Sample], *, period: Period, target_wait_s: fl
         htpy.desc[description],
         _time_axis(axis, period, height),
         _heading(capacity, axis, "Capacity", "instances, need dashed", number(capacity.top)),
-        _capacity_lane(capacity, axis, runs),
+        _capacity_panel(capacity, axis, runs),
         _heading(backlog, axis, "Backlog", "messages waiting", short(backlog.top)),
-        _backlog_lane(backlog, axis, runs),
+        _backlog_panel(backlog, axis, runs),
         _heading(wait, axis, "Oldest message", "age", duration(wait.top)),
-        _wait_lane(wait, axis, runs, target_wait_s),
+        _wait_panel(wait, axis, runs, target_wait_s),
         _marks(capacity, axis, every, period),
         _columns(axis, ordered, period, height - TIME_AXIS_PX),
     ]
@@ -85,38 +85,38 @@ def render_chart(samples: Sequence[Sample], *, period: Period, target_wait_s: fl
 # --------------------------------------------------------------------------- the panels
 
 
-def _heading(lane: Lane, axis: TimeAxis, name: str, unit: str, scale: str) -> htpy.Node:
+def _heading(panel: Panel, axis: TimeAxis, name: str, unit: str, scale: str) -> htpy.Node:
     right = axis.width - EDGE_PX
     return [
-        htpy.text(x=px(EDGE_PX), y=px(lane.y0 - 6))[htpy.tspan(".sl-name")[name], f" {unit}"],
-        htpy.text(".sl-scale", {"text-anchor": "end"}, x=px(right), y=px(lane.y0 - 6))[scale],
-        htpy.path(".sl-grid", d=level_line(lane.y0, EDGE_PX, right) + level_line(lane.base, EDGE_PX, right)),
+        htpy.text(x=px(EDGE_PX), y=px(panel.y0 - 6))[htpy.tspan(".sl-name")[name], f" {unit}"],
+        htpy.text(".sl-scale", {"text-anchor": "end"}, x=px(right), y=px(panel.y0 - 6))[scale],
+        htpy.path(".sl-grid", d=level_line(panel.y0, EDGE_PX, right) + level_line(panel.base, EDGE_PX, right)),
     ]
 
 
-def _capacity_lane(lane: Lane, axis: TimeAxis, runs: list[list[Sample]]) -> htpy.Node:
+def _capacity_panel(panel: Panel, axis: TimeAxis, runs: list[list[Sample]]) -> htpy.Node:
     fills, lines, needs = [], [], []
     for run in runs:
         end = axis.x(run[-1].at + LAST_STEP_S)
-        lines.append(step_line(run, lambda entry: lane.y(entry.capacity), axis, end))
-        working = step_line(run, lambda entry: lane.y(entry.working), axis, end)
-        fills.append(f"{working}V{px(lane.base)}H{px(axis.x(run[0].at))}Z")
-        needs.append(step_line(run, lambda entry: lane.y(entry.need), axis, end))
+        lines.append(step_line(run, lambda entry: panel.y(entry.capacity), axis, end))
+        working = step_line(run, lambda entry: panel.y(entry.working), axis, end)
+        fills.append(f"{working}V{px(panel.base)}H{px(axis.x(run[0].at))}Z")
+        needs.append(step_line(run, lambda entry: panel.y(entry.need), axis, end))
     return [
         htpy.path(".sl-capacity-fill", d="".join(fills)),
         htpy.path(".sl-need", d="".join(needs)),
         htpy.path(".sl-capacity", d="".join(lines)),
-        _last_dot(runs, axis, "capacity", lambda entry: lane.y(entry.capacity)),
+        _last_dot(runs, axis, "capacity", lambda entry: panel.y(entry.capacity)),
     ]
 
 
-def _backlog_lane(lane: Lane, axis: TimeAxis, runs: list[list[Sample]]) -> htpy.Node:
+def _backlog_panel(panel: Panel, axis: TimeAxis, runs: list[list[Sample]]) -> htpy.Node:
     def y(entry: Sample) -> float:
-        return lane.y(entry.backlog or 0.0)
+        return panel.y(entry.backlog or 0.0)
 
     known = known_runs(runs, lambda entry: entry.backlog)
     lines = [point_line(run, y, axis) for run in known]
-    fills = [f"{line}V{px(lane.base)}H{px(axis.x(run[0].at))}Z" for line, run in zip(lines, known, strict=True)]
+    fills = [f"{line}V{px(panel.base)}H{px(axis.x(run[0].at))}Z" for line, run in zip(lines, known, strict=True)]
     return [
         htpy.path(".sl-backlog-fill", d="".join(fills)),
         htpy.path(".sl-backlog", d="".join(lines)),
@@ -124,33 +124,33 @@ def _backlog_lane(lane: Lane, axis: TimeAxis, runs: list[list[Sample]]) -> htpy.
     ]
 
 
-def _wait_lane(lane: Lane, axis: TimeAxis, runs: list[list[Sample]], target_wait_s: float) -> htpy.Node:
+def _wait_panel(panel: Panel, axis: TimeAxis, runs: list[list[Sample]], target_wait_s: float) -> htpy.Node:
     def y(entry: Sample) -> float:
-        return lane.y(entry.oldest_age_s or 0.0)
+        return panel.y(entry.oldest_age_s or 0.0)
 
     known = known_runs(runs, lambda entry: entry.oldest_age_s)
     return [
-        _target(lane, axis, target_wait_s),
-        htpy.path(".sl-late", d="".join(_late_area(run, lane, axis, target_wait_s) for run in known)),
+        _target(panel, axis, target_wait_s),
+        htpy.path(".sl-late", d="".join(_late_area(run, panel, axis, target_wait_s) for run in known)),
         htpy.path(".sl-wait", d="".join(point_line(run, y, axis) for run in known)),
         _last_dot(known, axis, "wait", y),
     ]
 
 
-def _target(lane: Lane, axis: TimeAxis, target_wait_s: float) -> htpy.Node:
-    y = lane.y(target_wait_s)
-    # The name is below the line where above it would be outside the lane.
-    name_y = y - 3 if y - lane.y0 > 12 else y + 11
+def _target(panel: Panel, axis: TimeAxis, target_wait_s: float) -> htpy.Node:
+    y = panel.y(target_wait_s)
+    # The name is below the line where above it would be outside the panel.
+    name_y = y - 3 if y - panel.y0 > 12 else y + 11
     return [
         htpy.path(".sl-target", d=level_line(y, EDGE_PX, axis.width - EDGE_PX)),
         htpy.text(".sl-target-name", x=px(EDGE_PX + 3), y=px(name_y))[f"target wait {duration(target_wait_s)}"],
     ]
 
 
-def _late_area(run: list[Sample], lane: Lane, axis: TimeAxis, target_wait_s: float) -> str:
+def _late_area(run: list[Sample], panel: Panel, axis: TimeAxis, target_wait_s: float) -> str:
     """The area between the target and the waits above it."""
-    line = point_line(run, lambda entry: lane.y(max(target_wait_s, entry.oldest_age_s or 0.0)), axis)
-    return f"{line}V{px(lane.y(target_wait_s))}H{px(axis.x(run[0].at))}Z"
+    line = point_line(run, lambda entry: panel.y(max(target_wait_s, entry.oldest_age_s or 0.0)), axis)
+    return f"{line}V{px(panel.y(target_wait_s))}H{px(axis.x(run[0].at))}Z"
 
 
 def _last_dot(runs: list[list[Sample]], axis: TimeAxis, kind: str, y: PixelOf) -> htpy.Node:
@@ -161,7 +161,7 @@ def _last_dot(runs: list[list[Sample]], axis: TimeAxis, kind: str, y: PixelOf) -
     return htpy.circle(f".sl-dot-{kind}", cx=px(axis.x(last.at)), cy=px(y(last)), r="2.5")
 
 
-def _marks(lane: Lane, axis: TimeAxis, samples: list[Sample], period: Period) -> htpy.Node:
+def _marks(panel: Panel, axis: TimeAxis, samples: list[Sample], period: Period) -> htpy.Node:
     """A triangle where the fleet scaled out or in, hollow where only in shadow, a cross where it failed."""
     marks: list[htpy.Node] = []
     free_from = -math.inf
@@ -170,15 +170,15 @@ def _marks(lane: Lane, axis: TimeAxis, samples: list[Sample], period: Period) ->
         if entry.action is Action.HOLD or entry.status not in _MARKED or x < free_from:
             continue
         free_from = x + MARK_PX
-        kind, shape = _mark(entry, x, lane)
+        kind, shape = _mark(entry, x, panel)
         action = f"{_ACTIONS[entry.action]} from {entry.capacity} to {entry.want}"
         marks.append(htpy.path(kind, d=shape)[htpy.title[f"{period.second(entry.at)} {action}: {entry.status}"]])
     return marks
 
 
-def _mark(entry: Sample, x: float, lane: Lane) -> tuple[str, str]:
+def _mark(entry: Sample, x: float, panel: Panel) -> tuple[str, str]:
     """Class and path of one mark."""
-    y = max(lane.y0 + 4, min(lane.y(entry.capacity), lane.y(entry.want)) - 7)
+    y = max(panel.y0 + 4, min(panel.y(entry.capacity), panel.y(entry.want)) - 7)
     if entry.status is OutcomeStatus.FAILED:
         return ".sl-mark-failed", f"M{px(x - 3)} {px(y - 3)}l6 6m0 -6l-6 6"
     rise = -5 if entry.action is Action.SCALE_OUT else 5

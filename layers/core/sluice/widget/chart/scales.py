@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from sluice.widget.chart.samples import Sample
 from sluice.widget.text import Clock
 
-LANE_PX = 54.0
-HEADING_PX = 20.0  # a lane's name and scale, above it
-LANE_GAP_PX = 12.0
+PANEL_PX = 54.0
+HEADING_PX = 20.0  # a panel's name and scale, above it
+PANEL_GAP_PX = 12.0
 TIME_AXIS_PX = 18.0
 EDGE_PX = 5.0  # so that the last dot is not cut
 TICK_PX = 84.0  # room for a time with its date
@@ -39,20 +39,20 @@ class TimeAxis:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """One lane: its place in the picture, and its scale from zero to `top`."""
+class Panel:
+    """One panel: its place in the picture, and its scale from zero to `top`."""
 
     y0: float  # the pixel of its upper edge
     top: float
 
     @property
     def base(self) -> float:
-        """The pixel of zero, the lane's lower edge."""
-        return self.y0 + LANE_PX
+        """The pixel of zero, the panel's lower edge."""
+        return self.y0 + PANEL_PX
 
     def y(self, value: float) -> float:
         """The pixel of a value; what is above the scale stays at its edge."""
-        return self.base - min(1.0, max(0.0, value / self.top)) * LANE_PX
+        return self.base - min(1.0, max(0.0, value / self.top)) * PANEL_PX
 
 
 def tick_moments(since: float, until: float, width: float, clock: Clock) -> list[float]:
