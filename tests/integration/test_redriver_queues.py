@@ -214,7 +214,7 @@ def test_dead_letter_is_quarantined_when_nothing_tells_which_of_two_queues_it_ca
     world.now += 1
     job = world.operator("redrive", all=True)["job"]
     assert (job["failed_count"], job["sent_count"], world.held()) == (1, 0, {"x": ""})
-    assert f"{message_id}: nothing tells which of urgent, other it came from; to_queue says where" in job["note"]
+    assert f"{message_id}: nothing says which of urgent, other it came from; to_queue says where" in job["note"]
     assert world.operator("redrive", message_id=message_id, to_queue="other")["job"]["sent_count"] == 1
     assert (world.bodies("other"), world.held()) == (["x"], {})
 

@@ -34,7 +34,7 @@ from sluice.ports.stack import Ports
 from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
 from sluice.redriving.failure_groups import CAUSE, OWN_PREFIX, SOURCE
 from sluice.redriving.message_copy import FIRST_SENT_AT
-from tools.chaos._turns import Turns
+from tools.chaos.deterministic_threads import Turns
 from tools.chaos.report import Report
 
 START = 1_800_000_000.0

@@ -106,7 +106,7 @@ class RedriveContext:
         raise PayloadError(f"fleet: there is no fleet {name}; there is {names}")
 
     def routes(self, fleet: Fleet, sources: Iterable[QueuePolicy] | None = None) -> tuple[QueueRoute, ...]:
-        """A fleet's queues, or some of them, as the ways on which its dead letters come and go.
+        """A fleet's queues, or some of them, each with the queue that its dead letters go back to.
 
         Raises:
             PortError: one of them cannot be asked what it is.
@@ -132,7 +132,7 @@ class RedriveContext:
         return Editor(self.ports, fleet, self.routes(fleet), self.invocation.name, self.invocation.until, self.now)
 
     def retention_guards(self, fleet: Fleet, queue: str | None = None) -> tuple[RetentionGuard, ...]:
-        """Who looks after a fleet's dead-letter queues, or that of one of its queues: one for each.
+        """The guards of a fleet's dead-letter queues, or of that of one of its queues: one for each.
 
         Raises:
             PayloadError: there is no such queue, or its dead letters lie among those of others.
@@ -147,7 +147,7 @@ class RedriveContext:
         )
 
     def processor(self, route: QueueRoute) -> DeadLetterProcessor:
-        """Where the dead letters of a queue are settled."""
+        """The processor of the dead letters of one queue."""
         dead = self.queue(route.fleet.dead_letter_queue) if route.fleet.dead_letter_queue else None
         return DeadLetterProcessor(
             self.ports,
@@ -239,7 +239,7 @@ class RedriveContext:
             return {"error": str(error)}
         except ConflictError as error:
             self.log.warning("a request met another writer", problem=str(error))
-            return {"error": f"another invocation was first: {error}; look at the job and ask again"}
+            return {"error": f"another invocation was first: {error}; check the job and ask again"}
         except PortError as error:
             self.failed("a request failed", error)
             return {"error": str(error)}

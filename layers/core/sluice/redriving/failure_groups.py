@@ -32,7 +32,7 @@ OWN_PREFIX = "sluice."  # attributes with this prefix are ours and the consumer'
 
 CAUSE_LIMIT = 200  # characters of a cause: it is a line on a page, not a stack trace
 HASH_DIGITS = 12  # of an id, in hex: 200 groups meet by chance once in ten billion fleets
-READ_LIMIT = 2_000  # characters of a text that are looked at at all, which bounds the masking
+READ_LIMIT = 2_000  # characters of a text that are read at all, which bounds the masking
 # A shape tells groups apart by the first levels of a body; these bound the work that a hostile one can cause.
 DEPTH_LIMIT = 6
 KEYS_LIMIT = 60

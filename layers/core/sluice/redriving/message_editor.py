@@ -1,7 +1,7 @@
 """At an operator's request, one quarantined message is sent back with another body, or a deleted one is restored.
 
 Editing is off unless the fleet's policy says `edits`. The original stays in the archive, where it was; the index
-forgets it once the edited copy is surely sent (`resending`), and the job on record says who did it, and where the
+forgets it once the edited copy is surely sent (`sender`), and the job on record says who did it, and where the
 original is.
 
 Restoring makes a new message of what the archive last kept under a key, removed since or not: quarantined under an id
@@ -44,7 +44,7 @@ class Editor:
     """One invocation that acts on single messages of a fleet.
 
     Attributes:
-        ways: the fleet's queues.
+        routes: the fleet's queues.
         name: the invocation, which a job is called after.
         until: when this process is surely gone.
     """

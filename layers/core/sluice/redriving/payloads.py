@@ -129,7 +129,7 @@ class EditRequest(_Request):
 
 
 class RestoreRequest(_Request):
-    """`{"restore": {...}}`: the archive's key of a message that was let go of."""
+    """`{"restore": {...}}`: the archive's key of a message that was sent back and removed."""
 
     key: str = Field(min_length=1, max_length=1_024)
 
@@ -141,7 +141,7 @@ class QuarantineRequest(_Request):
 
 
 class PeekRequest(_Request):
-    """`{"peek": {...}}`: the fleet whose dead-letter queue is looked into, in manual mode, and what for."""
+    """`{"peek": {...}}`: the fleet some of whose dead letters are shown, in manual mode, and which."""
 
     queue: QueueName | None = None  # only those of this one of the fleet's queues
     cause: str | None = Field(default=None, min_length=1, max_length=200)  # a pattern, as for file names
@@ -150,13 +150,13 @@ class PeekRequest(_Request):
 
 
 class ReleaseRequest(_Request):
-    """`{"release": {...}}`: the instance that is let go on now."""
+    """`{"release": {...}}`: the retained instance that is released now."""
 
     instance_id: str = Field(min_length=1, max_length=128)
 
 
 class FailureReport(BaseModel):
-    """What a consumer tells of a message that it failed on: the detail of its event."""
+    """A consumer's report of a message that it failed on: the detail of its event."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -165,7 +165,7 @@ class FailureReport(BaseModel):
     cause: str = Field(min_length=1)
 
     def is_of(self, queue_url: str) -> bool:
-        """Whether it tells of a queue."""
+        """Whether it is about a queue."""
         return queue_name(self.queue) == queue_name(queue_url)
 
 

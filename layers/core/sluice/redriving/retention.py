@@ -6,8 +6,8 @@ are read now and then: received, hidden for some seconds, and left where they ar
 into quarantine (stored, indexed, and only then deleted). FIFO queues give a moved message a new time.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
 
-What cannot be looked at in one go is looked at the next time, since SQS gives in no order. A redrive out of the same
-queue is not disturbed: while one runs, nothing is looked at.
+What cannot be checked in one go is checked the next time, since SQS gives in no order. A redrive out of the same
+queue is not disturbed: while one runs, nothing is checked.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,22 +16,21 @@ from sluice.config.fleet import Fleet, RedriveMode, RedrivePolicy
 from sluice.model.frozen import dataclass
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import QueueFacts
-from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult
 from sluice.redriving.jobs.lifecycle import ACTIVE_STATES
+from sluice.redriving.receiving import RECEIVED_AT_ONCE, receive_many
 from sluice.redriving.verdict import left_s, margin_s
 
 CHECK_EVERY_S = 600.0  # unless the margin is not much longer than that
 CHECKED_MAX = 400  # in one go: about a second's calls
-RECEIVED_AT_ONCE = 40
 # Long enough to read all of them in one check, and short enough that an operator who polls the queue still sees them.
 HIDDEN_S = 20.0
 
 
 def is_due(policy: RedrivePolicy, queue: QueueFacts, now: float, tick_s: float) -> bool:
-    """Whether to look now: every ten minutes, and each tick where ten minutes are much of the margin."""
+    """Whether to check now: every ten minutes, and each tick where ten minutes are much of the margin."""
     return margin_s(policy, queue.retention_s) < 2 * CHECK_EVERY_S or now % CHECK_EVERY_S < tick_s
 
 
@@ -47,7 +46,7 @@ class RetentionCheck:
 
 @dataclass(frozen=True, slots=True)
 class RetentionGuard:
-    """One invocation that looks after a fleet's dead-letter queue; `dead` is that queue."""
+    """Guards a fleet's dead-letter queue, for one invocation; `dead` is that queue."""
 
     ports: Ports[RedriverLedger]
     fleet: Fleet
@@ -63,7 +62,7 @@ class RetentionGuard:
         """
         if self.fleet.redrive.mode is not RedriveMode.MANUAL or self._is_redriven():
             return None
-        received = self._receive(CHECKED_MAX)
+        received = receive_many(self.ports.queue, self.dead.url, CHECKED_MAX, HIDDEN_S)
         now = self.now()
         margin = margin_s(self.fleet.redrive, self.dead.retention_s)
         left = [(message, left_s(message, self.dead.retention_s, now)) for message in received]
@@ -81,7 +80,7 @@ class RetentionGuard:
         """Quarantine dead letters for an operator, until there are none or the time is over; the results."""
         done: list[DeadLetterResult] = []
         while self.now() < until:
-            received = self._receive(RECEIVED_AT_ONCE)
+            received = receive_many(self.ports.queue, self.dead.url, RECEIVED_AT_ONCE, HIDDEN_S)
             if not received:
                 break
             done += self._quarantine(received, f"Quarantined at the request of {by}.")
@@ -90,20 +89,6 @@ class RetentionGuard:
     def _is_redriven(self) -> bool:
         jobs = self.ports.ledger.jobs.jobs(self.fleet.name)
         return any(job.selection.from_dead_letters and job.state in ACTIVE_STATES for job in jobs)
-
-    def _receive(self, limit: int) -> list[Message]:
-        received: list[Message] = []
-        while len(received) < limit:
-            try:
-                some = self.ports.queue.receive(self.dead.url, min(RECEIVED_AT_ONCE, limit - len(received)), HIDDEN_S)
-            except PortError:
-                if not received:
-                    raise
-                break
-            received += some
-            if not some:
-                break
-        return received
 
     def _quarantine(self, messages: Sequence[Message], why: str) -> tuple[DeadLetterResult, ...]:
         """Quarantine, then delete. What cannot be quarantined stays; what is not deleted is known when it returns."""

@@ -1,17 +1,17 @@
-"""The one way a message is sent again: claim, send, confirm; then its caller lets go of it where it was.
+"""Sends a message again: claim, send, confirm; then the caller removes it from where it was.
 
 Theory of operation
 -------------------
-SQS knows no transaction over two queues, so a message is in two places between its sending and its letting go, and a
+SQS knows no transaction over two queues, so a message is in two places between its sending and its removal, and a
 crash between them leaves it there. Sending it again then would put two copies under way. So each message id has a
 mark in the ledger, which goes one way:
 
-    (none) --claim--> claimed until T --send, confirm--> sent --> the caller lets go
+    (none) --claim--> claimed until T --send, confirm--> sent --> the caller removes it
                           |
                           +--surely not sent, release--> (none)
 
 * A claim is a conditional write before the send: of two that want to send a message one is refused (BUSY).
-* `sent` is remembered for as long as a copy can be in any queue. Who finds it lets go without sending (EARLIER).
+* `sent` is remembered for as long as a copy can be in any queue. Who finds it removes it without sending (EARLIER).
 * A claim that outlived T, when its claimant is surely gone, is in doubt: the crash, or the lost answer, was somewhere
   between claim and confirmation, and only the queue knows on which side of the send. The message stays where it is
   and is not sent (DOUBTFUL): it is never lost, and never doubled, at the price that an operator may have to say
@@ -43,7 +43,7 @@ class SendOutcome(StrEnum):
     """What came of one message that was to be sent again."""
 
     SENT = "sent"
-    EARLIER = "earlier"  # it had been sent before: only the letting go is owed
+    EARLIER = "earlier"  # it had been sent before: only its removal from where it was is due
     BUSY = "busy"  # another is at it now
     DOUBTFUL = "doubtful"  # another began to send it and is gone
     UNKNOWN = "unknown"  # the answer was lost: doubtful from now on
@@ -82,7 +82,7 @@ _BEHIND = SendResult(SendOutcome.FAILED, "a message before it in its message gro
 
 
 class Claims(Protocol):
-    """How the sending of messages is claimed, and settled once it is known what came of it."""
+    """How the sending of messages is claimed, and recorded once it is known what came of it."""
 
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Claim messages, each by itself."""
@@ -280,7 +280,7 @@ def attempts_so_far(ports: Ports[SenderLedger], fleet: str, message: Message, to
 
 
 def resolve_doubts(ports: Ports[SenderLedger], fleet: str, message_ids: Sequence[str], now: float) -> None:
-    """Copies of messages are in our hands, so that those were sent: mark them, and let go of them in quarantine.
+    """End doubts: copies of these messages were received, so they were sent. They are marked, and leave quarantine.
 
     Whoever can name a message's id is its producer or its consumer, and what can be claimed in its name is that this
     one message, already in doubt, was sent. Of a message that nobody began to send, or long ago, it proves nothing.

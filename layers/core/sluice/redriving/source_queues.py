@@ -48,7 +48,7 @@ def route_for(source: str | None, routes: Sequence[QueueRoute]) -> QueueRoute | 
 
 
 def by_dead_letter_queue(routes: Iterable[QueueRoute]) -> dict[str, tuple[QueueRoute, ...]]:
-    """Ways by the URL of their dead-letter queue, those that have one."""
+    """Queues by the URL of their dead-letter queue, those that have one."""
     found: dict[str, tuple[QueueRoute, ...]] = {}
     for route in routes:
         if url := route.fleet.dead_letter_queue:

@@ -41,7 +41,7 @@ up to the first one that is not (`FifoOrderGuard`): the prefix can go without ov
 then sends the rest, at its rate, leaving out every failure group of which a message came back meanwhile. `due` and
 `paced` hold the rate: no second sees more than the rate or one message, whichever is more.
 
-The protocol that keeps each message in at least one place, and at most one copy of it under way, is in `resending`.
+The protocol that keeps each message in at least one place, and at most one copy of it under way, is in `sender`.
 """
 
 from collections.abc import Sequence
@@ -98,7 +98,7 @@ def _misplaced(message: Message, to: Destination, history: DeadLetterHistory) ->
     source = source_of(message)
     if history.others and not source:
         names = ", ".join((queue_name(to.url), *history.others))
-        return f": its dead-letter queue serves {names}, and nothing tells from which of them it came."
+        return f": its dead-letter queue serves {names}, and nothing says from which of them it came."
     if not came_from(message, to):
         came = describe_source(source)
         these = f"none of the queues that share its dead-letter queue, {to.arn} among them" if history.others else ""
@@ -143,7 +143,7 @@ MARGIN_MAX_S = 86_400.0  # a day is enough for an operator, and for many checks
 
 
 def left_s(message: Message, retention_s: float | None, now: float) -> float | None:
-    """How long until SQS deletes a message from a queue of that retention, in seconds; None where nothing tells."""
+    """How long until SQS deletes a message from a queue of that retention, in seconds; None where it is not known."""
     if message.first_sent_at is None or retention_s is None:
         return None
     return message.first_sent_at + retention_s - now

@@ -29,9 +29,9 @@ from sluice.redriving.jobs.move_task import end_move, with_move_ended
 from sluice.redriving.jobs.rules import FifoOrderGuard, overlaps, selects
 
 UPDATE_TRIES = 10  # as many batches may note a return on one job at the same moment
-PAGE = 100  # index entries a read, where all are looked at
-PREVIEW_MAX = 5_000  # entries that a dry run looks at: some seconds' reading
-ACTIONS_KEPT = 50  # a job that was paused and resumed more often tells of the last ones
+PAGE = 100  # index entries a read, where all are read
+PREVIEW_MAX = 5_000  # entries that a dry run reads: some seconds
+ACTIONS_KEPT = 50  # a job that was paused and resumed more often keeps the last ones
 ACTIVE_STATES = frozenset({JobState.RUNNING, JobState.PAUSED})
 
 
@@ -41,8 +41,8 @@ class Preview:
 
     count: int
     groups: tuple[FailureGroup, ...]  # `count` is that of the selected messages of each
-    complete: bool = True  # not all entries were looked at: there are more
-    muted_groups: tuple[str, ...] = ()  # failure groups that are set aside, and left out
+    complete: bool = True  # False: there are more entries than were read
+    muted_groups: tuple[str, ...] = ()  # muted failure groups, which are left out
     behind_count: int = 0  # FIFO: selected, but behind one of its message group that is not: not counted, and left
 
 
@@ -250,7 +250,7 @@ def stop_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: f
 
 
 def pause_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
-    """Pause a job until somebody resumes it.
+    """Pause a job until an operator resumes it.
 
     Raises:
         PayloadError: there is no such job, or it is over.
@@ -276,7 +276,7 @@ class _Change:
     when: frozenset[JobState]
     state: JobState
     note: str
-    only: str = ""  # what is said of a job in another state; nothing: it is left as it is, without a word
+    only: str = ""  # the error of a job in another state; empty: such a job stays as it is, without an error
 
 
 def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAction, change: _Change) -> RedriveJob:

@@ -1,8 +1,8 @@
 """Redrive jobs at work: at an operator's request, messages go back to their queue, watched, stopped, resumed.
 
 A job lives in the ledger, so that any invocation can take it up where another left it. One runner at a time: the
-record names it and when it is surely gone. Each step sends one load (`job_sending`), lets go of what was sent, and
-writes the job; a crash between leaves counts that are one load low, and nothing else.
+record names it and when it is surely gone. Each step sends one batch (`sending`), removes what was sent, and
+writes the job; a crash between leaves counts that are one batch low, and nothing else.
 
 * Canary: at most `canary_count` of the oldest of each failure group. Then a wait as long as a failure needs to come
   back (`canary_wait_s`; by default what a message waits and is worked on at most: target wait and one visibility
@@ -11,9 +11,9 @@ writes the job; a crash between leaves counts that are one load low, and nothing
   from another invocation: a job for one failure group stops at once, a job for all leaves that group out.
 * What was quarantined after the job was asked for is not part of it: a message that fails again cannot go round.
 * FIFO: a narrowed job sends of each message group what is selected up to the first that is not.
-* From the dead-letter queue itself (manual mode, `job_loading`) canaries are the first few received; the job goes on if
+* From the dead-letter queue itself (manual mode, `dlq_loading`) canaries are the first few received; the job goes on if
   the queue then holds no more than was left there. Where much is left and SQS's own move task would be faster than
-  this job was, that moves the rest (`MOVE`, `job_moving`).
+  this job was, that moves the rest (`MOVE`, `move_task`).
 """
 
 from collections.abc import Callable, Sequence
@@ -58,7 +58,7 @@ class Runner:
         to: the fleet's queue, of several a FIFO one if there is any; or the one that the job names in its place.
         name: the invocation, as the job's record names its runner.
         until: when this process is surely gone.
-        ways: the fleet's queues, as far as the job is about them; none: it has the one.
+        routes: the fleet's queues, as far as the job is about them; empty: it has only the one.
     """
 
     ports: Ports[RedriverLedger]
