@@ -180,7 +180,7 @@ def test_function_answers_when_given_a_payload(deployed: Any, path: Path) -> Non
 @pytest.fixture
 def operator_only(deployed: Any) -> Any:
     """A Lambda client of an operator who may invoke the operator function, and nothing else."""
-    iam, name = deployed.sandbox.client("iam"), "a-person"
+    iam, name = deployed.sandbox.client("iam"), "an-operator"
     trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}}
     role = iam.create_role(
         RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
@@ -190,7 +190,7 @@ def operator_only(deployed: Any) -> Any:
     document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
     iam.put_role_policy(RoleName=name, PolicyName="press-buttons", PolicyDocument=document)
     sts = deployed.sandbox.client("sts")
-    keys = sts.assume_role(RoleArn=role["Role"]["Arn"], RoleSessionName="person")["Credentials"]
+    keys = sts.assume_role(RoleArn=role["Role"]["Arn"], RoleSessionName="operator")["Credentials"]
     return deployed.sandbox.client(
         "lambda",
         aws_access_key_id=keys["AccessKeyId"],

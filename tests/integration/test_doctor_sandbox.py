@@ -119,7 +119,7 @@ def test_deployed_fleet_is_checked_when_only_its_stack_is_named(
 
     status, output = doctor(sandbox, "--stack", blue, "--fleet", "other")
     assert status == 2
-    assert f"--fleet: stack '{blue}' has no fleet 'other' (there: shop)" in output
+    assert f"--fleet: stack '{blue}' has no fleet 'other' (it has: shop)" in output
 
 
 def test_command_says_so_when_aws_does_not_answer(sandbox: Sandbox) -> None:

@@ -21,7 +21,7 @@ def test_retry_is_granted_once(ledger: Ledger) -> None:
 
 
 def test_retry_is_sent_when_confirmed(ledger: Ledger) -> None:
-    """What was sent stays sent, also after the claimant's time, also on a person's word."""
+    """What was sent stays sent, also after the claimant's time, also when an operator asks again."""
     ledger.send_claims.claim_sends(FLEET, ["a"], AT + 60, AT)
     ledger.send_claims.confirm_sends(FLEET, ["a"], AT + 1)
     assert ledger.send_claims.claim_sends(FLEET, ["a"], AT + 999, AT + 100) == {"a": Claim.SENT}
@@ -29,7 +29,7 @@ def test_retry_is_sent_when_confirmed(ledger: Ledger) -> None:
 
 
 def test_retry_is_doubtful_when_its_claimant_is_gone(ledger: Ledger) -> None:
-    """It may have been sent: only a person's word grants it again, and that once."""
+    """It may have been sent: only an operator's request grants it again, and only once."""
     ledger.send_claims.claim_sends(FLEET, ["a"], AT + 60, AT)
     assert ledger.send_claims.claim_sends(FLEET, ["a"], AT + 120, AT + 60) == {"a": Claim.DOUBTFUL}
     assert ledger.send_claims.claim_sends(FLEET, ["a"], AT + 120, AT + 60, again=True) == {"a": Claim.GRANTED}

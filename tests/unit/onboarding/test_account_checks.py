@@ -111,7 +111,7 @@ def test_queue_is_told_once_when_it_does_not_exist() -> None:
     assert "create-queue" in problem
 
 
-def test_deployment_goes_on_when_something_is_doubtful_or_not_permitted() -> None:
+def test_deployment_goes_on_when_there_are_warnings_or_missing_permissions() -> None:
     """Told, and no reason to fail."""
     account = sound()
     queue(DEAD, retention_s=86_400)(account)
