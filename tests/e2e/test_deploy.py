@@ -205,7 +205,7 @@ FORGED = (
 )  # fmt: skip
 
 
-def test_person_may_press_buttons_alone_when_granted_the_operator(deployed: Any, operator_only: Any) -> None:
+def test_user_may_only_press_buttons_when_granted_the_operator(deployed: Any, operator_only: Any) -> None:
     """Redriver and drainer refuse the caller, the operator refuses what AWS sends, and forgeries move nothing."""
     dry_run = {"redrive": {"fleet": "orders", "all": True, "dry_run": True}}
     taken = operator_only.invoke(FunctionName=deployed.sluice["OperatorFunction"], Payload=json.dumps(dry_run))
