@@ -242,19 +242,19 @@ def _dry_run(answer: Mapping[str, Any]) -> list[Table | Text]:
             _time(group["first_seen_at"]),
             _time(group["last_seen_at"]),
         )
-    told = (
+    text = (
         f"Dry run: {count} messages of fleet {answer['fleet']}'s {answer['from']} would be sent, at most"
         f" {rate_per_s:g} a second ({count / rate_per_s:.0f} s at the least), {answer['canary_count']} of each"
         " failure group first. Nothing was sent."
     )
     if behind_count := answer.get("behind_count"):
-        told += (
+        text += (
             f" {behind_count} more match, but stand behind messages of their message group that do not:"
             " they stay, to keep the order."
         )
     if paused := answer.get("paused_queues"):
-        told += f" Paused: {', '.join(paused)}. What would be sent there waits until it is not."
-    return [table, _plain(told)] if answer["groups"] else [_plain(told)]
+        text += f" Paused: {', '.join(paused)}. What would be sent there waits until it is not."
+    return [table, _plain(text)] if answer["groups"] else [_plain(text)]
 
 
 def _peek(answer: Mapping[str, Any]) -> list[Table | Text]:
@@ -268,28 +268,28 @@ def _peek(answer: Mapping[str, Any]) -> list[Table | Text]:
             "" if left_s is None else f"{left_s / 3_600:.1f}",
             _plain(message["sample"][:SAMPLE_SHOWN]),
         )
-    told = Text(f"{answer['looked_at_count']} dead letters looked at. {answer['note']}")
-    return [table, told] if answer["messages"] else [told]
+    text = Text(f"{answer['looked_at_count']} dead letters were read. {answer['note']}")
+    return [table, text] if answer["messages"] else [text]
 
 
 def _job(job: Mapping[str, Any]) -> list[Table | Text]:
     table = Table("job", "state", "selected", "sent", "failed", "in doubt", "came back")
     names = ("id", "state", "selected_count", "sent_count", "failed_count", "doubtful_count", "returned_count")
     table.add_row(*(_plain(str(job[name])) for name in names))
-    told: list[Table | Text] = [table]
+    parts: list[Table | Text] = [table]
     if job["note"]:
-        told.append(_plain(job["note"]))
+        parts.append(_plain(job["note"]))
     if job["state"] == "running":
         fleet, job_id = job["fleet"], job["id"]
-        told.append(
+        parts.append(
             Text(
-                "It goes on by itself each minute. To see how far it is, add --watch when you ask; to stop it:"
+                "It continues by itself each minute. To watch it, add --watch to the command. To stop it:"
                 f" sluice redrive --fleet {fleet} --stop {job_id}"
             )
         )
     if job["state"] == "paused":
-        told.append(Text(f"To go on: sluice redrive --fleet {job['fleet']} --resume {job['id']}"))
-    return told
+        parts.append(Text(f"To resume it: sluice redrive --fleet {job['fleet']} --resume {job['id']}"))
+    return parts
 
 
 def _plain(text: str) -> Text:

@@ -1,18 +1,18 @@
-"""The consumer's half of Sluice's contract, in one file to copy: when to stop, what to say, how to let go.
+"""The consumer's half of Sluice's contract, in one file to copy: when to stop, what to report, how to leave.
 
     lifecycle = Lifecycle.watch(hook="sluice-drain")      # once the consumer can take messages; waits in a warm pool
     while not lifecycle.leaving:
         for message in receive():
             with lifecycle.working():
                 work(message)
-    lifecycle.leave()                                     # everything is done and let go of
+    lifecycle.leave()                                     # every message is completed or returned
 
-`leaving` turns true when the instance is to go (its target lifecycle state, which the instance metadata tells, is
-`Terminated` or in a warm pool), when EC2 takes a Spot instance back, and on SIGTERM. `leave` says that the consumer is
-done, completes the lifecycle action, and waits for the end of the instance, or for its return from a warm pool.
+`leaving` turns true when the instance is to leave (its target lifecycle state in the instance metadata is `Terminated`
+or in a warm pool), when EC2 interrupts a Spot instance, and on SIGTERM. `leave` reports that the consumer is done,
+completes the lifecycle action, and waits for the end of the instance, or for its return from a warm pool.
 
-What it says (ready, busy, idle, draining, done) are events on the default bus, which Sluice listens to; a word that
-cannot be sent is logged and costs nothing but what it was for. Needs boto3, Python 3.11 or later, and the permissions
+Its reports (ready, busy, idle, draining, done) are events on the default bus. A report that cannot be sent is logged,
+and the consumer goes on. Needs boto3, Python 3.11 or later, and the permissions
 `autoscaling:CompleteLifecycleAction` on the group and `events:PutEvents` with the condition `events:source` =
 `sluice.consumer`.
 
@@ -44,26 +44,26 @@ METADATA: Final = "http://169.254.169.254"
 METADATA_TIMEOUT_S: Final = 2.0
 """The metadata service is on the same host."""
 TOKEN_TTL_S: Final = 60
-"""A token for each look: it need not outlive it by much."""
+"""The lifetime of a metadata token. Each check takes a new one."""
 POLL_S: Final = 2.0
-"""Between two looks: a drain begins within it, and the metadata service stands far more."""
+"""The time between two checks of the metadata: a drain begins within it, and the service allows far more reads."""
 TELL_S: Final = 1.0
-"""How often it is looked whether there is something to say."""
+"""The time between two checks whether a report is due."""
 REPEAT_S: Final = 60.0
-"""A busy or draining consumer repeats itself: Sluice takes it for crashed after three minutes of silence."""
+"""A busy or draining consumer repeats its report: Sluice takes it for crashed after three minutes without one."""
 READY_REPEAT_S: Final = 15.0
-"""One that waits to be let into service, more often ..."""
+"""A consumer that waits at its launch hook repeats its report more often ..."""
 READY_FOR_S: Final = 600.0
 """... and for as long as a boot may reasonably take."""
 IDLE_AFTER_S: Final = 5.0
-"""Work that follows closely is no idleness: it is said only after so long without any."""
+"""A consumer reports that it is idle only after this long without a message."""
 GIVE_BACK_S: Final = 10.0
-"""How long before EC2 takes a Spot instance what is still in hand is given back: some calls, and a retry or two."""
+"""How long before a Spot interruption the messages in flight are returned: enough for some calls and retries."""
 RETRY_S: Final = 5.0
-"""Between tries to complete the action; the hook's own timeout is the backstop."""
+"""The time between two attempts to complete the lifecycle action. If all fail, the hook times out."""
 EARLY_S: Final = 150.0
-"""How long an action that is not active may still become so: the metadata is ahead of the group by a moment, and a Spot
-notice by its two minutes."""
+"""How long a lifecycle action may take to become active: the metadata shows the end a moment before the group does, and
+a Spot notice two minutes before."""
 IN_POOL: Final = frozenset({"Warmed:Stopped", "Warmed:Running", "Warmed:Hibernated"})
 """Where an instance that is to stand in a warm pool is going."""
 OPTIONS: Final = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"})
@@ -197,29 +197,30 @@ class Lifecycle:
 
     @property
     def leaving(self) -> bool:
-        """Whether to take nothing new."""
+        """Whether to take no new messages."""
         return self._leaving.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Pause for so long at most, less where it is time to leave; whether it is."""
+        """Wait for at most so many seconds, or until it is time to leave; returns whether it is."""
         return self._leaving.wait(seconds)
 
     def left_s(self) -> float | None:
-        """Seconds until EC2 takes a Spot instance; None where nobody has said when the end comes."""
+        """Seconds until EC2 interrupts the Spot instance; None if no interruption is announced."""
         return None if self._ends_at is None else max(0.0, self._ends_at - self._clock())
 
     def fits(self, seconds: float) -> bool:
-        """Whether work of so many seconds can still be done. What does not fit is to be returned: visibility 0."""
+        """Whether work of so many seconds can still be done. If not, return the message: set its visibility to 0."""
         left_s = self.left_s()
         return left_s is None or seconds <= left_s
 
     @contextmanager
     def working(self, give_back: Callable[[], object] | None = None) -> Iterator[None]:
-        """While a message is worked on: its instance is kept from being scaled in, its drain from being given up.
+        """The time of work on one message: its instance is protected from scale-in, and its drain is not given up.
 
         Args:
-            give_back: Called, from another thread, just before EC2 takes a Spot instance with this message in hand: set
-                its visibility to 0, so that another consumer begins at once and not when the timeout ends.
+            give_back: Called from another thread, just before EC2 interrupts the Spot instance while this message is in
+                flight. It sets the message's visibility to 0, so that another consumer takes it at once and not when
+                the timeout ends.
         """
         with self._lock:
             self._in_flight += 1
@@ -235,19 +236,20 @@ class Lifecycle:
                 self._give_back.pop(key, None)
 
     def give_up(self) -> None:
-        """This consumer will never be ready: with a launch hook, its group replaces the instance at once."""
+        """Report that this consumer can never be ready: with a launch hook, the group replaces its instance at once."""
         self.say("failed")
 
     def stop(self) -> None:
-        """Begin to leave because somebody said so, as Run Command does by SIGTERM."""
+        """Begin to leave because the process is asked to, as Run Command does by SIGTERM."""
         self._stopped.set()
         self._leaving.set()
 
     def leave(self) -> None:
-        """Everything is let go of: say so, and complete the lifecycle action where the group waits for it.
+        """Report that every message is completed or returned, and complete the lifecycle action if the group waits.
 
-        Returns at once where somebody stopped this process; else once it is stopped, or the instance is in service
-        again. A process that ended by itself would be started again by its supervisor, on an instance that is leaving.
+        Returns at once if the process was asked to stop. Otherwise it returns when it is asked to, or when the instance
+        is in service again: if the process ended by itself, its supervisor would start it again on an instance that is
+        leaving.
         """
         self.say("done")
         self._left_at = self._clock()
@@ -258,10 +260,10 @@ class Lifecycle:
             if self._target_state() == "InService":
                 return
 
-    # --- what is seen ---
+    # --- what the metadata shows ---
 
     def look(self) -> None:
-        """Look once whether the instance is to go, and whether what is in hand must be given back."""
+        """Check once whether the instance is to leave, and whether the messages in flight must be returned."""
         if self._leaving.is_set():
             self._give_back_in_time()
             return
@@ -272,36 +274,37 @@ class Lifecycle:
         if state == "InService":
             self._enter_service()
         if state is not None and (state == "Terminated" or state.startswith("Warmed:")):
-            log.info("the instance is to go: %s", state)
+            log.info("the instance is to leave; its target lifecycle state is %s", state)
             self._by_group = True
             self._leaving.set()
         elif notice := self._spot_notice():
-            log.info("EC2 takes the instance back: %s", notice)
+            log.info("EC2 will interrupt the Spot instance: %s", notice)
             self._ends_at = _ends_at(notice)
-            self._by_group = True  # the group's own termination follows, and then waits for nobody
+            self._by_group = True  # the group's own termination follows
             self._leaving.set()
 
     def _stand_in_pool(self) -> None:
-        """New, and first of all for a warm pool; or started anew on an instance that goes back to one.
+        """The instance is new and goes into a warm pool first, or it returns to one and its consumer was started again.
 
-        Then the group waits for this consumer's half, which died before it could let go: nothing is in hand.
+        In the second case the group waits for the process before, which died before it could complete the lifecycle
+        action. No message is in flight.
         """
         now = self._clock()
         if self._pooled_at is None:
-            log.info("the instance goes to a warm pool first: no messages yet")
+            log.info("the instance goes into a warm pool first: the consumer takes no messages yet")
             self._pooled_at = now
         if not self._completed and now <= self._pooled_at + EARLY_S:
             self._completed = self._try_to_complete() is True
 
     def _enter_service(self) -> None:
-        """In service; from a warm pool, a launch hook may wait for another word that this consumer is ready."""
+        """The instance is in service. After a warm pool, a launch hook may wait for another report of ready."""
         self._served = True
         if self._pooled_at is not None:
             with self._lock:
                 self._pooled_at, self._said, self._ready_at = None, None, self._clock()
 
     def _give_back_in_time(self) -> None:
-        """Spot's two minutes are nearly over: what does not fit is for others."""
+        """Return the messages in flight when the two minutes of a Spot notice are nearly over."""
         left_s = self.left_s()
         if left_s is None or left_s > GIVE_BACK_S:
             return
@@ -311,7 +314,7 @@ class Lifecycle:
             try:
                 give_back()
             except Exception:
-                log.exception("a message could not be given back: it comes again when its visibility timeout ends")
+                log.exception("a message could not be returned: it becomes visible when its visibility timeout ends")
 
     def _target_state(self) -> str | None:
         return self._read("autoscaling/target-lifecycle-state")
@@ -323,13 +326,13 @@ class Lifecycle:
         try:
             return self._metadata.read(item)
         except MetadataError as error:
-            log.warning("instance metadata: %s", error)
+            log.warning("the instance metadata could not be read: %s", error)
             return None
 
-    # --- what is said ---
+    # --- reports ---
 
     def tell(self) -> None:
-        """Say what has changed, and what is to be said again."""
+        """Send the report that is due: a status that changed, or one that is to be repeated."""
         now = self._clock()
         word = self._word(now)
         repeat_s = {"ready": READY_REPEAT_S, "idle": float("inf")}.get(word, REPEAT_S)
@@ -362,19 +365,19 @@ class Lifecycle:
         try:
             answer = self._events.put_events(Entries=[entry])
         except (BotoCoreError, ClientError) as error:
-            log.warning("could not say %s: %s", word, error)
+            log.warning("the report %s could not be sent: %s", word, error)
             return
         if answer["FailedEntryCount"]:
-            log.warning("could not say %s: %s", word, answer["Entries"][0].get("ErrorMessage"))
+            log.warning("the report %s could not be sent: %s", word, answer["Entries"][0].get("ErrorMessage"))
 
     def _complete(self) -> bool:
-        """Complete the action with CONTINUE; that it is over already is a success."""
+        """Complete the lifecycle action with CONTINUE. It is a success if the action is complete already."""
         done = self._try_to_complete()
-        # Too early, or too late: Sluice may have been faster. It costs nothing to ask again for a while.
+        # No active action: it is too early, or Sluice has completed it already. Ask again for a while, to be sure.
         return self._clock() > self._left_at + EARLY_S if done is None else done
 
     def _try_to_complete(self) -> bool | None:
-        """Complete the action with CONTINUE; None where none is active."""
+        """Complete the lifecycle action with CONTINUE; None if none is active."""
         try:
             self._autoscaling.complete_lifecycle_action(
                 AutoScalingGroupName=self._group,
@@ -395,9 +398,9 @@ class Lifecycle:
 
 
 def _ends_at(notice: str) -> float | None:
-    """When a Spot notice, `{"action": "terminate", "time": "2026-11-24T10:00:00Z"}`, says that the end comes."""
+    """The end in epoch seconds by a Spot notice, `{"action": "terminate", "time": "2026-11-24T10:00:00Z"}`."""
     try:
         return datetime.fromisoformat(json.loads(notice)["time"]).timestamp()
     except (ValueError, KeyError, TypeError):
-        log.warning("a Spot notice without a time: %s", notice)
+        log.warning("the Spot notice has no time: %s", notice)
         return None

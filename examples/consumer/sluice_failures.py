@@ -1,21 +1,21 @@
-"""Why a message failed, told to Sluice in one line; one file to copy, beside `sluice_consumer.py`.
+"""Reports to Sluice why a message failed, in one line; one file to copy, beside `sluice_consumer.py`.
 
 A consumer that moves what it cannot process to the dead-letter queue itself stamps the copy it sends:
 
     attributes = stamped(message["MessageAttributes"], error, queue_url, sent_at)
     sqs.send_message(QueueUrl=dead_letters, MessageBody=message["Body"], MessageAttributes=attributes)
 
-A consumer that leaves the dead-lettering to SQS (it lets the message time out until `maxReceiveCount`) tells the cause
-in an event that names the message; Sluice remembers it for 14 days, by the id that the message keeps:
+A consumer that leaves the dead-lettering to SQS (it lets the message time out until `maxReceiveCount`) reports the
+cause in an event that names the message. Sluice keeps it for 14 days, by the id that the message keeps:
 
     except Exception as error:
         tell(events, queue="orders", message_id=message["MessageId"], error=error)
         raise
 
 The cause should begin with what kind of failure it is (`KeyError`, `UnknownItem`): ids, numbers and times in it are
-masked, so that like goes with like. It is data to Sluice: shown escaped, cut, and never interpreted. `tell` needs
-`events:PutEvents` with the condition `events:source` = `sluice.consumer`, and never raises: a word that cannot be sent
-costs a failure group its name, and nothing else.
+masked, so that like causes are one group. It is data to Sluice: shown escaped, cut, and never interpreted. `tell` needs
+`events:PutEvents` with the condition `events:source` = `sluice.consumer`, and never raises: without
+the report, the failure group has no name.
 """
 
 import json
@@ -54,10 +54,10 @@ def tell(events: Any, *, queue: str, message_id: str, error: BaseException | str
     try:
         answer = events.put_events(Entries=[entry])
     except (BotoCoreError, ClientError) as problem:
-        log.warning("the cause of a failure could not be told: %s", problem)
+        log.warning("the cause of a failure could not be reported: %s", problem)
         return False
     if answer.get("FailedEntryCount"):
-        log.warning("the cause of a failure was not taken: %s", answer["Entries"][0].get("ErrorMessage"))
+        log.warning("EventBridge refused the cause of a failure: %s", answer["Entries"][0].get("ErrorMessage"))
         return False
     return True
 

@@ -46,7 +46,7 @@ def test_operator_is_answered_when_the_instance_is_not_in_the_group() -> None:
     unknown = day.release("i-0000000000000dead")
     assert unknown == {
         "error": "release.instance_id: i-0000000000000dead is in no Auto Scaling group, not in orders-consumers, the"
-        " group of fleet orders: nothing was released"
+        " group of fleet orders. Nothing was released"
     }
     assert "is in Auto Scaling group mail-consumers, not in orders-consumers" in day.release(other)["error"]
     assert day.ports.ledger.drains.drains("orders") == ()
@@ -57,7 +57,7 @@ def test_operator_is_answered_when_nothing_holds_the_instance() -> None:
     """An instance in service works on; a drain that is over is not released twice."""
     day = Day()
     (instance_id,) = day.instances()
-    assert "is InService in orders-consumers: no hook holds it there" in day.release(instance_id)["error"]
+    assert "is InService in orders-consumers, where no lifecycle hook holds it" in day.release(instance_id)["error"]
     day.invoke(day.terminate(instance_id))
     assert day.release(instance_id)["state"] == "released"
     assert "is in no Auto Scaling group" in day.release(instance_id)["error"]

@@ -214,7 +214,7 @@ def test_dead_letter_is_quarantined_when_nothing_tells_which_of_two_queues_it_ca
     world.now += 1
     job = world.operator("redrive", all=True)["job"]
     assert (job["failed_count"], job["sent_count"], world.held()) == (1, 0, {"x": ""})
-    assert f"{message_id}: nothing tells which of urgent, other it came from; to_queue says where" in job["note"]
+    assert f"{message_id}: nothing says which of urgent, other it came from; to_queue says where" in job["note"]
     assert world.operator("redrive", message_id=message_id, to_queue="other")["job"]["sent_count"] == 1
     assert (world.bodies("other"), world.held()) == (["x"], {})
 
@@ -424,7 +424,7 @@ def test_edited_message_goes_back_to_its_own_queue() -> None:
     unknown = world.stamp("dead", "x", None)
     world.poll("dead")
     refused = world.operator("edit", message_id=unknown, body="better")["error"]
-    assert "nothing tells that it came from urgent, other; redrive it with to_queue instead" in refused
+    assert "nothing says that it came from urgent, other; redrive it with to_queue instead" in refused
 
 
 def test_message_is_restored_to_the_queue_it_came_from() -> None:

@@ -203,4 +203,4 @@ def test_dead_letters_are_not_looked_at_when_that_would_count_or_disturb() -> No
     further = world.dead_letters.replace("dead", "dead-dead")
     world.ports.queue.create(further)
     world.ports.queue.create(world.dead_letters, dead_letter=further)
-    assert "to look counts towards its maxReceiveCount" in asked(world, request("peek"))["error"]
+    assert "receiving counts towards its maxReceiveCount" in asked(world, request("peek"))["error"]

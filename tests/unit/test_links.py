@@ -1,7 +1,9 @@
-"""Every link of a document to a file of the repository, or to a heading in one, leads somewhere."""
+"""Every link of a document, and every setting that it names, leads somewhere."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,3 +48,24 @@ def test_broken_when_a_link_leads_nowhere(tmp_path: Path) -> None:
         "# A title, with words\n[a](#a-title-with-words) [b](#gone) [c](gone.md) [d](https://example.org) `[e](gone)`\n"
     )
     assert broken(page) == ["#gone", "gone.md"]
+
+
+def settings(schema: dict[str, Any], node: dict[str, Any], prefix: str = "") -> set[str]:
+    """The settings below a node of the JSON Schema, by their dotted names."""
+    found = set()
+    for name, field in node.get("properties", {}).items():
+        refs = [one["$ref"] for one in (field, *field.get("anyOf", [])) if "$ref" in one]
+        section = schema["$defs"][refs[0].rpartition("/")[2]] if refs else field
+        found |= {prefix + name} | settings(schema, section, f"{prefix}{name}.")
+    return found
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.yaml")], ids=lambda page: str(page.relative_to(ROOT)))
+def test_setting_when_a_page_names_it(page: Path) -> None:
+    """It is a field of the published JSON Schema: a renamed setting is renamed on every page."""
+    schema = json.loads((ROOT / "docs/settings.schema.json").read_text())
+    known = settings(schema, schema)
+    assert "drain.deadline_s" in known
+    files = r"(?!py\b|env\b|service\b)"  # names of files begin like settings
+    named = set(re.findall(rf"\b(?:hints|limits|drain|redrive)\.{files}[a-z_]+", page.read_text()))
+    assert named <= known

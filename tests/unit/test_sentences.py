@@ -7,7 +7,7 @@ import pytest
 
 from sluice.model.observed import Instance, Lifecycle
 from sluice.model.planning import Decision, Estimate, ReasonCode
-from sluice.wording import capitalised, count, duration, is_are, rate
+from sluice.wording import capitalised, count, duration, exactly, is_are, rate
 from tests.support.planner_steps import a_memory, changed
 from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen, watched
 from tests.support.words import Text, find
@@ -203,6 +203,25 @@ def test_decision_when_poison_waits():
 def test_duration_when_it_is_written(seconds, text):
     """In the unit that reads best."""
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.5, "0.5 s"),
+        (120, "120 s"),
+        (700, "700 s"),
+        (900, "15 min"),
+        (3600, "60 min"),
+        (5_400, "90 min"),
+        (14_400, "4 h"),
+        (1_209_600, "14 days"),
+        (1_209_599, "1,209,599 s"),
+    ],
+)
+def test_length_when_a_user_has_set_it(seconds, text):
+    """It is not rounded, and not in powers of ten."""
+    assert exactly(seconds) == text
 
 
 @pytest.mark.parametrize(

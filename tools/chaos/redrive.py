@@ -3,13 +3,13 @@
 The world is a queue and its dead-letter queue (or two queues with two of those, or one for both; one of the two may
 be paused for a while), the archive and the ledger in memory; a producer, a consumer that fails on poison until it is
 fixed, Lambda's poller of the dead-letter queues (partial answers, lost deletes, double deliveries, receipts that
-expire), the schedule's minute, and a person who redrives, stops and asks twice. Each call of a port takes time, in
+expire), the schedule's minute, and an operator who redrives, stops and asks twice. Each call of a port takes time, in
 which anything that falls due happens, other invocations of the redriver included. Faults end at a seeded moment; then
 all must be worked on in the end.
 
 At every instant: each message that is not worked on is somewhere, and at most one copy of it is in its queue; in the
-end none was worked on twice but by a person's `again`. Nothing is sent to another queue than its own, and nothing to a
-paused one unless a person says so.
+end none was worked on twice but by an operator's `again`. Nothing is sent to another queue than its own, and nothing
+to a paused one unless an operator says so.
 """
 
 import base64
@@ -34,7 +34,7 @@ from sluice.ports.stack import Ports
 from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
 from sluice.redriving.failure_groups import CAUSE, OWN_PREFIX, SOURCE
 from sluice.redriving.message_copy import FIRST_SENT_AT
-from tools.chaos._turns import Turns
+from tools.chaos.deterministic_threads import Turns
 from tools.chaos.report import Report
 
 START = 1_800_000_000.0
@@ -140,7 +140,7 @@ class Order:
     home: str  # the URL of the queue that it was sent to
     says_source: bool = True  # a stamp says which queue it was consumed from
     done_count: int = 0
-    again_count: int = 0  # how often a person said to send it even if it was sent
+    again_count: int = 0  # how often an operator said to send it even if it was sent
 
 
 @dataclass(slots=True)
@@ -159,7 +159,7 @@ class World:
     agenda: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     orders: dict[str, Order] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)  # ids of messages of which the queue has taken a copy
-    sent_back: Counter[str] = field(default_factory=Counter)  # without a person
+    sent_back: Counter[str] = field(default_factory=Counter)  # without an operator
     looked_at: set[tuple[str, str]] = field(default_factory=set)
     running: list[tuple[str, float]] = field(default_factory=list)  # label, and when Lambda ends it
     paused: dict[str, float] = field(default_factory=dict)  # queues that are, since when
@@ -324,7 +324,7 @@ class World:
     # ----------------------------------------------------------------- Lambda
 
     def pause(self, url: str) -> None:
-        """A person pauses a queue: its consumers stop taking from it, and the fleet's document says so."""
+        """An operator pauses a queue: its consumers stop taking from it, and the fleet's document says so."""
         self.paused[url] = self.now
         self.document()
         self.tell(f"{url} is paused")
@@ -403,23 +403,23 @@ class World:
         """An invocation sleeps; the others do not."""
         self.pass_until(self.now + seconds)
 
-    # ----------------------------------------------------------------- the person
+    # ----------------------------------------------------------------- the operator
 
     def ask(self) -> None:
-        """A person presses a button, sometimes twice."""
+        """An operator presses a button, sometimes twice."""
         request = self.some_request()
         if request is None:
             return
-        self.tell(f"a person asks: {request}")
+        self.tell(f"an operator asks: {request}")
         for _ in range(self.rng.choice((1, 1, 2))):
             self.after(self.rng.uniform(0, 2), partial(self.request, request))
 
     def request(self, event: Mapping[str, Any]) -> None:
-        """What the person gets to see is not looked at here."""
+        """What the operator gets to see is not checked here."""
         self.invoke(event, "request")
 
     def some_request(self) -> dict[str, Any] | None:
-        """Something a person might ask now."""
+        """Something an operator might ask now."""
         name = self.fleet.name
         if self.fleet.redrive.mode is RedriveMode.MANUAL:
             rate_per_s = self.rng.choice((2, 5, 500))
@@ -580,7 +580,7 @@ class World:
                 self.check_order(message)
 
     def count_sent(self, message: Message) -> None:
-        """The queue has taken a message: without a person it does so `max_retries` times at most."""
+        """The queue has taken a message: without an operator it does so `max_retries` times at most."""
         self.taken.add(message.id)
         if not self.running[-1][0].startswith("batch"):
             self.counts["redriven"] += 1
@@ -605,7 +605,7 @@ class World:
     # ----------------------------------------------------------------- the end
 
     def settle(self) -> None:
-        """The consumer is fixed and nothing fails any more: a person redrives until all is worked on."""
+        """The consumer is fixed and nothing fails any more: an operator redrives until all is worked on."""
         self.fixed = True
         self.tell("the consumer is fixed")
         end_at = self.now + UNTIL_S
@@ -627,23 +627,23 @@ class World:
             self.violate(f"never worked on: {', '.join(left) or 'what is still listed'}")
 
     def lost(self, entries: Sequence[QuarantineEntry]) -> QuarantineEntry | None:
-        """One of which nothing tells where it came from, as soon as a person has seen that all of them stay."""
+        """One of unknown source, as soon as an operator has seen that all of them stay."""
         lost = [entry for entry in entries if entry.source == ""]
         return self.rng.choice(lost) if lost and self.rng.random() < 0.7 else None
 
     def send_home(self, entry: QuarantineEntry) -> None:
-        """Nothing tells where a message came from, but a person knows."""
+        """Nothing says where a message came from, but an operator knows."""
         home = self.orders[self.truth.archive.kept[entry.key].body].home
         asked: dict[str, Any] = {"fleet": self.fleet.name, "message_id": entry.message_id, "to_queue": home}
         self.invoke({"redrive": {**asked, "again": self.say_again()}}, "request")
         self.counts["sent home"] += 1
 
     def say_again(self) -> bool:
-        """Whether a person has come to the point of sending even what may have been sent."""
+        """Whether an operator has come to the point of sending even what may have been sent."""
         last = [job for job in self.truth.ledger.jobs.jobs(self.fleet.name) if job.state is not JobState.RUNNING][:1]
         if not last or not last[0].progress.doubtful_count:
             return False
-        self.tell("a person says: send again what may have been sent")
+        self.tell("an operator says: send again what may have been sent")
         self.counts["again"] += 1
         for body, count in Counter((*self.kept(), *(message.body for message in self.dead()))).items():
             self.orders[body].again_count += count
@@ -731,7 +731,7 @@ def _queues(suffix: str, sharing: Sharing) -> dict[str, Any]:
 
 def build(seed: int) -> World:
     """The world of a seed: from calm (one in five: nothing fails) to very bad."""
-    rng = Random(seed)  # noqa: S311 - a story to be told again, no secret
+    rng = Random(seed)  # noqa: S311 - a run to be repeated, no secret
     suffix = rng.choice(("", "", ".fifo"))
     policy = RedrivePolicy(
         mode=rng.choice((RedriveMode.AUTO, RedriveMode.AUTO, RedriveMode.AUTO, RedriveMode.MANUAL)),
@@ -744,7 +744,7 @@ def build(seed: int) -> World:
         permanent=rng.choice(((), (), ("UnknownItem*",))),
         transient=rng.choice(((), (), ("No cause stamped*",))),
     )
-    # By dice of its own, so that the seeds with one queue tell what they always told.
+    # Drawn by itself, so that the runs of seeds with one queue stay as they were.
     several = Random(f"queues of {seed}")  # noqa: S311 - as above
     fleet = Fleet(
         name="orders",
@@ -771,7 +771,7 @@ def run(seed: int) -> Report:
     """Play one seed to its end."""
     levels = [(one, one.log_level) for one in (app.logger, operator_app.logger)]
     for logger, _ in levels:
-        logger.setLevel("CRITICAL")  # the story is told here
+        logger.setLevel("CRITICAL")  # the run has a story of its own
     try:
         return _played(seed, build(seed))
     finally:

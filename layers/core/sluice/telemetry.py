@@ -11,30 +11,31 @@ class Log(Protocol):
     """The log, which names messages by ids and failure groups only; Powertools' Logger is one."""
 
     def debug(self, msg: str, **keys: Any) -> None:
-        """What is of use in a search for a fault."""
+        """Details for the search for a fault."""
 
     def info(self, msg: str, **keys: Any) -> None:
         """What was done."""
 
     def warning(self, msg: str, **keys: Any) -> None:
-        """What goes well by itself later."""
+        """A fault that Sluice mends by itself later."""
 
     def error(self, msg: str, **keys: Any) -> None:
-        """What an operator must put right, or nobody foresaw."""
+        """A fault that an operator must mend, or that was not foreseen."""
 
     def exception(self, msg: str, **keys: Any) -> None:
-        """An error, with the exception that is being handled."""
+        """An error with the exception that is being handled."""
 
     def append_context_keys(self, **keys: Any) -> AbstractContextManager[None]:
-        """Keys of each line written within. A key that was there before is gone after it: these do not nest."""
+        """Keys of each line within the context. They do not nest: a key that was there before is gone afterwards."""
 
 
 def keep_from(level: str | None, name: str) -> None:
-    """Keep the lines of the logger of that name from a level on, such as WARNING; None: as it is.
+    """Let the logger of that name keep lines from a level on, such as WARNING. None leaves the logger as it is.
 
     The stack's LogLevel cannot be Lambda's own filter, which takes a line without a level, such as a metric, for INFO
     (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html): it stays at INFO or DEBUG.
-    Powertools would go by that filter alone (AWS_LAMBDA_LOG_LEVEL), and even its `setLevel` does.
+    Powertools obeys only that filter (AWS_LAMBDA_LOG_LEVEL), also in its `setLevel`, so the level is set on the logger
+    itself.
     """
     if level:
         getLogger(name).setLevel(level)
@@ -53,7 +54,7 @@ class Unit(StrEnum):
 
 
 class Record(NamedTuple):
-    """One value of one metric; `fleet` is None where it is of no single fleet."""
+    """One value of one metric; `fleet` is None if the value is not of a single fleet."""
 
     fleet: str | None
     name: str
@@ -62,7 +63,7 @@ class Record(NamedTuple):
 
 
 class MetricSink(Protocol):
-    """Where embedded metrics go: Powertools' Metrics is one."""
+    """The writer of embedded metrics. Powertools' Metrics is one."""
 
     def add_dimension(self, name: str, value: str) -> None:
         """A dimension of the metrics that are added until they are flushed."""
@@ -75,7 +76,7 @@ class MetricSink(Protocol):
 
 
 def emit(metrics: MetricSink, tally: Iterable[Record]) -> None:
-    """Write a tally: one blob for each fleet, and one for what belongs to no fleet.
+    """Write a tally: one blob for each fleet, and one for the values without a fleet.
 
     Several values of one metric stay apart, in their order, so that CloudWatch knows minimum, maximum and sum.
     """

@@ -3,6 +3,7 @@
 MINUTES_FROM_S = 120.0  # below two minutes seconds read better
 HOURS_FROM_S = 7_200.0
 DAYS_FROM_S = 172_800.0
+EXACT_FROM_S = 600.0  # a shorter target wait is read in the seconds in which it was set
 DAYS_MOST = 30.0  # how much more makes no difference
 
 
@@ -28,6 +29,14 @@ def duration(seconds: float) -> str:
         return f"{seconds / 3600.0:.0f} h"
     days = seconds / 86_400.0
     return f"{days:.0f} days" if days <= DAYS_MOST else f"more than {DAYS_MOST:.0f} days"
+
+
+def exactly(seconds: float) -> str:
+    """Such as "120 s", "15 min", "4 h" or "14 days": a length of time that a user has set, without rounding."""
+    for length_s, unit in ((86_400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= EXACT_FROM_S and seconds >= 2 * length_s and seconds % length_s == 0:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{seconds:,.10g} s"
 
 
 def rate(per_s: float) -> str:

@@ -88,7 +88,7 @@ def test_group_is_forgotten_when_it_has_been_empty_for_as_long_as_a_copy_can_com
     )
     assert not world.ports.ledger.failure_groups.admit_group("orders", "text-new", "another", world.now)
     processor = world.processor()
-    (kept,) = processor.quarantine([letter("kept", id="m-kept")], "Put away.")
+    (kept,) = processor.quarantine([letter("kept", id="m-kept")], "Quarantined.")
     assert kept.verdict is not None
     assert kept.verdict.failure_group == OVERFLOW.id
     world.now += EMPTY_GROUPS_KEPT_S

@@ -159,7 +159,7 @@ def test_dead_letter_is_put_away_before_sqs_deletes_it() -> None:
     look = guard(world).check()
     assert look is not None
     assert [(one.outcome, one.reason) for one in look.quarantined] == [
-        (LetterOutcome.QUARANTINED, "Put away before SQS deletes it.")
+        (LetterOutcome.QUARANTINED, "Quarantined before SQS deletes it.")
     ]
     assert look.checked_count == 2
     assert look.least_left_s == 3 * DAY_S - 1

@@ -186,7 +186,7 @@ def test_redrive_shows_dead_letters_when_it_looks_inside(
     peeked = {"peek": True, "looked_at_count": 4, "messages": [seen], "note": "One receive more."}
     assert run(monkeypatch, Function(peeked), "--peek") == 0
     shown = capsys.readouterr().out
-    for text in ("m-1", "[red]Broken", "1.5", "body\N{REPLACEMENT CHARACTER}", "4 dead letters looked at. One receive"):
+    for text in ("m-1", "[red]Broken", "1.5", "body\N{REPLACEMENT CHARACTER}", "4 dead letters were read. One receive"):
         assert text in shown
 
 

@@ -42,7 +42,7 @@ class AwsAccount:
         self._clients = clients
 
     def queue(self, url: str) -> QueueRecord | None:
-        """The queue. AWS does not tell one that does not exist from another account's that may not be seen."""
+        """The queue. AWS answers alike for a missing queue and for one of another account that may not be read."""
         with asking(_thing("sqs", f"queue {url}")):
             answer = _found(partial(self._clients.sqs.get_queue_attributes, QueueUrl=url, AttributeNames=["All"]))
         if answer is None:
@@ -204,7 +204,7 @@ class AwsAccount:
 
 
 def _found[T](call: Callable[[], T]) -> T | None:
-    """What a call answers; None where it says that there is no such thing."""
+    """What a call answers; None where AWS answers that there is no such thing."""
     try:
         return call()
     except ClientError as error:

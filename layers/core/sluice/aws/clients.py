@@ -25,8 +25,8 @@ CONNECT_TIMEOUT_S = 2.0
 # 25 s, so that a tick that meets a silent service still ends within its minute.
 READ_TIMEOUT_S = 5.0
 ATTEMPTS = 3  # botocore's standard mode: full-jitter backoff, throttling and lost answers included
-# Of the clients that many messages go through. botocore would look at every attribute of each, for a quarter of what a
-# batch costs it; all that is asked of SQS is made in one file (`queue`), and mypy holds it to the service's own types.
+# For the clients that many messages go through: botocore's check of every attribute takes a quarter of a batch's time.
+# Only `sluice.aws.queue` and `queue_messages` make requests to SQS, and mypy checks them by the service's types.
 MANY = {"parameter_validation": False}
 
 
@@ -35,7 +35,7 @@ class Clients:
 
     Args:
         environ: AWS_REGION, and where set the credentials and endpoints (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SQS ...);
-            what it lacks is looked for where botocore always looks.
+            what is not set is read where botocore always reads it.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:

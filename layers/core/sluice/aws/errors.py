@@ -78,7 +78,7 @@ MISSING = frozenset(
     }
 )
 BAD_KEY = frozenset({"KmsDisabled", "KmsInvalidKeyUsage", "KmsInvalidState", "KmsNotFound", "KmsOptInRequired"})
-# What SQS hands on of a queue's key, as its older protocol names it: `KMS.DisabledException`, `KMS.NotFoundException`.
+# SQS passes on errors of a queue's key by names of its older protocol: `KMS.DisabledException`, for instance.
 OF_KEY = "KMS."
 BAD_CREDENTIALS = frozenset(
     {
@@ -111,7 +111,7 @@ class Thing:
     """What a call is about, for an error's text."""
 
     service: str  # IAM's prefix, such as "sqs"
-    name: str  # in words, such as "queue https://..."
+    name: str  # in a sentence, such as "queue https://..."
     fix: str  # what to do where it does not exist
     asker: str = "this function's role"  # to whom a permission that is missing is to be granted
 

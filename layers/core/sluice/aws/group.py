@@ -71,7 +71,7 @@ class AsgGroup:
         )
 
     def _warm(self, group: str, found: "AutoScalingGroupTypeDef") -> "Iterator[InstanceTypeDef]":
-        """The instances of a group's warm pool, of which the group itself does not tell; none where it has no pool.
+        """The instances of a group's warm pool, which the group's own description leaves out; none if it has no pool.
 
         An instance that is drained while it returns to the pool is there already.
         """
@@ -159,7 +159,7 @@ def _thing(group: str) -> Thing:
 
 
 def _no_action(error: ClientError) -> bool:
-    """Whether AWS says that nothing waits: it was completed or timed out, or its hook or group is gone."""
+    """Whether AWS answers that no action is active: it was completed or timed out, or its hook or group is gone."""
     return code_of(error) == "ValidationError" and NOTHING_WAITS.search(str(error)) is not None
 
 
@@ -185,7 +185,7 @@ def _instance(instance: "InstanceTypeDef", launched_at: dict[str, float]) -> Ins
 
 
 def _launched_at(launches: list["ActivityTypeDef"]) -> dict[str, float]:
-    """When the last launch of each instance began. Groups tell it only in their activities, most recent first."""
+    """When the last launch of each instance began. Only a group's activities have that, latest first."""
     began: dict[str, float] = {}
     for activity in launches:
         if instance_id := re.search(r"\bi-[0-9a-f]+\b", activity.get("Description", "")):

@@ -1,4 +1,4 @@
-"""Run Command, and EC2's own word on machines."""
+"""Run Command, and the states of machines that EC2 reports."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ KILLED_CODE, MISSING_CODE = 137, 5
 INFORMATION_AT_ONCE = 50
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html: values of one filter
 FILTERED_AT_ONCE = 200
-# EC2's words for a machine on which nothing runs; one that is on its way there may still be at work.
+# EC2's states of a machine on which nothing runs; on one that is stopping or shutting down something may still run.
 ENDED = ("stopped", "terminated")
 
 
@@ -131,9 +131,10 @@ def _parameters(order: StopOrder, execution_s: int) -> dict[str, list[str]]:
 
 
 def _status(invocation: "CommandInvocationTypeDef") -> CommandStatus:
-    """The detail tells a command that failed from one that was never run, its step whether and how it ran.
+    """The status of a command, by its details and its step.
 
-    Such as "Access Denied" or "Undeliverable", where the status says Failed for all of them.
+    The status alone is Failed for a command that failed and for one that never ran, such as "Access Denied" or
+    "Undeliverable". The step has whether the command began, and its exit code.
     https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CommandPlugin.html
     """
     word = invocation.get("StatusDetails") or invocation.get("Status", "")

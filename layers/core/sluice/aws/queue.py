@@ -231,7 +231,7 @@ class SqsQueue:
                     QueueUrl=queue_url, ReceiptHandle=receipt, VisibilityTimeout=timeout_s
                 )
             except ClientError as error:
-                # The timeout's own bounds are checked above, so that these codes speak of the receipt. A message
+                # The timeout's own bounds are checked above, so that these codes are about the receipt. A message
                 # that was hidden for 12 hours in all is not ours any longer either.
                 if code_of(error) in GONE:
                     return False
@@ -266,7 +266,7 @@ class SqsQueue:
     # ----------------------------------------------------------------- move tasks
 
     def start_move(self, queue_url: str, to_arn: str, rate_per_s: int) -> str:
-        """Begin SQS's own redrive. It is said once: a task whose answer was lost is found in `moves`."""
+        """Start SQS's own redrive. The call is not repeated: a task whose answer was lost is found in `moves`."""
         with asking(_thing(queue_url)):
             answer = self._clients.sqs_once.start_message_move_task(
                 SourceArn=self._arn(queue_url), DestinationArn=to_arn, MaxNumberOfMessagesPerSecond=rate_per_s

@@ -57,7 +57,7 @@ def memory_ports(clock: Clock, fleets: Iterable[Fleet] = (), *, lag_s: float = 0
     """Ports over an empty world, and for each fleet its document, its queues and its group.
 
     The queues have SQS's defaults, dead-lettering after three receives where the fleet names a dead-letter queue; the
-    group is empty, 0 to 10 instances that boot at once, with the fleet's hook. Make them anew (`create`) to differ.
+    group is empty, 0 to 10 instances that boot at once, with the fleet's hook. `create` makes others.
 
     Args:
         clock: the time, for all of them.

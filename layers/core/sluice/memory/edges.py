@@ -108,7 +108,7 @@ class MemorySignals:
             raise NeedsFixError(f"alarm {name} does not exist: create it, or correct limits.veto_alarm") from None
 
 
-# What Run Command adds to the time that a command may take, before it takes one that says nothing for undelivered.
+# What Run Command adds to the time that a command may take, before a command without an answer is undeliverable.
 BEGIN_WITHIN_S = 30.0
 
 
@@ -203,11 +203,11 @@ class MemoryInstances:
                 command.status = status
 
     def command(self, command_id: str, instance_id: str) -> CommandStatus:
-        """How a command stands; one that is not listed yet is pending."""
+        """The status of a command; one that is not listed yet is pending."""
         return self.commands_of(command_id).get(instance_id, CommandStatus.PENDING)
 
     def commands_of(self, command_id: str) -> Mapping[str, CommandStatus]:
-        """How a command stands, by instance; one that ran out of time says nothing of the consumer."""
+        """The status of a command by instance; UNKNOWN after its time is over without an answer."""
         open_words = {CommandStatus.PENDING, CommandStatus.RUNNING}
         return {
             instance_id: CommandStatus.UNKNOWN

@@ -93,7 +93,7 @@ def faulty[P](port: P, decide: Decide) -> P:
 def faulty_ports(ports: Ports, decide: Decide) -> Ports:
     """The same ports, all faulty, their calls numbered together: `call.index` names a point of one run.
 
-    The ports themselves stay whole: tests look at the world through those.
+    The given ports stay as they are: tests read the world through them.
     """
     counted = _Counted(decide)
     wrapped = _all_faulty(ports, counted)

@@ -77,7 +77,7 @@ class Member:
 
 @dataclass(slots=True)
 class GroupState:
-    """One group: its settings, its instances, and what befell it. Times are epoch seconds."""
+    """One group: its settings, its instances, and what was made to fail. Times are epoch seconds."""
 
     name: str
     min_size: int

@@ -216,7 +216,7 @@ class MemoryQueue:
         return BatchAnswer(frozenset(done), failed, frozenset(failed))
 
     def hide(self, queue_url: str, receipt: str, seconds: float) -> bool:
-        """Set a message's visibility timeout anew, from now; False unless it is in flight under this receipt."""
+        """Set a message's visibility timeout from now; False unless it is in flight under this receipt."""
         queue, now = self._queue(queue_url), self._clock()
         check_visibility(seconds)
         held = queue.holding(receipt)
@@ -226,7 +226,7 @@ class MemoryQueue:
         return True
 
     def hold(self, queue_url: str, receipts: Sequence[str], seconds: float) -> BatchAnswer:
-        """Set the visibility timeouts of messages anew, as `hide` does of one."""
+        """Set the visibility timeouts of messages, as `hide` does of one."""
         done: set[int] = set()
         failed: dict[int, str] = {}
         for index, receipt in enumerate(receipts):

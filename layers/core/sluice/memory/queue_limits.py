@@ -23,7 +23,7 @@ def check_visibility(seconds: float) -> None:
 
 
 def fault_of(facts: QueueFacts, message: Message, wait_s: float) -> str | None:
-    """Why SQS refuses a message, as it says it; None if it accepts it."""
+    """Why SQS refuses a message, as its error reads; None if it accepts it."""
     size, count = message.size_bytes, len(message.attributes)
     faults = (
         (not message.body, "MissingParameter: a message must have a body"),

@@ -1,14 +1,12 @@
-"""The words of Sluice as values: what is observed, decided and done, in frozen dataclasses and enums.
+"""What a tick observes: queues, groups and instances as frozen dataclasses and enums, and a fleet's mode.
 
-Times are epoch seconds (float, UTC), durations seconds, rates per second. Nothing here reads a clock, calls AWS
-or checks a user's input: `config` does the last.
+Times are epoch seconds (float, UTC), durations are seconds, rates are per second. Nothing here reads a clock, calls AWS
+or checks a user's input, which `sluice.config` does.
 """
 
 from enum import StrEnum
 
 from sluice.model.frozen import dataclass
-
-# --------------------------------------------------------------------------- observed: the snapshot of a tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +17,19 @@ class Reading:
     at: float
 
     def age_s(self, now: float) -> float:
-        """Seconds since the figure was true; never negative, since clocks differ a little."""
+        """Seconds since the figure was true. Never negative: clocks differ a little."""
         return max(0.0, now - self.at)
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Counts per period, ascending: `points[i]` is (start of the period, count within it)."""
+    """Counts per period, ascending in time: `points[i]` is (start of the period in epoch seconds, count in it)."""
 
     period_s: float
     points: tuple[tuple[float, float], ...] = ()
 
     def since(self, at: float) -> tuple[tuple[float, float], ...]:
-        """The points of the periods that begin at a moment or later, ascending: it is to the nearest period."""
+        """The points of the periods that begin at `at` (epoch seconds) or later, to the nearest period; ascending."""
         first = len(self.points)
         while first and self.points[first - 1][0] >= at - self.period_s / 2:
             first -= 1
@@ -40,19 +38,19 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class QueueReading:
-    """One queue as seen at a tick. A figure that could not be read is None, never zero."""
+    """One queue at a tick. A figure that could not be read is None, never zero."""
 
-    visible: Reading | None = None  # waiting, messages (approximate)
-    in_flight: Reading | None = None  # received, not yet deleted
-    delayed: Reading | None = None  # not yet visible
+    visible: Reading | None = None  # messages waiting (approximate)
+    in_flight: Reading | None = None  # messages received and not yet deleted
+    delayed: Reading | None = None  # messages that are not visible yet
     oldest_age: Reading | None = None  # seconds, of the oldest message not yet deleted
     sent: Series | None = None  # messages sent, per period
-    deleted: Series | None = None  # messages deleted, per period: work completed
-    received: Series | None = None  # messages received, per period: work begun, some of it again
+    deleted: Series | None = None  # messages deleted, per period: completed work
+    received: Series | None = None  # messages received, per period; a message that is received again counts again
 
 
 class Lifecycle(StrEnum):
-    """Where an instance is in its group's lifecycle, folded to what decisions need."""
+    """The state of an instance in its group's lifecycle, as coarse as decisions need it."""
 
     LAUNCHING = "launching"  # Pending, Pending:Wait, Pending:Proceed
     IN_SERVICE = "in-service"  # InService
@@ -62,7 +60,7 @@ class Lifecycle(StrEnum):
 
     @classmethod
     def of(cls, aws_state: str) -> "Lifecycle":
-        """Fold the group's own word for a state.
+        """The state for one of Auto Scaling's lifecycle states, such as "Pending:Wait".
 
         https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html
         """
@@ -72,7 +70,7 @@ class Lifecycle(StrEnum):
             "Terminating": cls.DRAINING,
             "Terminated": cls.GONE,
         }
-        if aws_state == "Terminating:Retained":  # kept after an abandoned hook: no longer the group's to count
+        if aws_state == "Terminating:Retained":  # kept after an abandoned hook: no longer part of the capacity
             return cls.OUT_OF_SERVICE
         return folded.get(aws_state.partition(":")[0], cls.OUT_OF_SERVICE)
 
@@ -83,15 +81,15 @@ class Instance:
 
     id: str
     state: Lifecycle
-    aws_state: str = ""  # the group's own word, such as "Terminating:Wait"
+    aws_state: str = ""  # Auto Scaling's lifecycle state, such as "Terminating:Wait"
     healthy: bool = True
     protected: bool = False
-    launched_at: float | None = None  # when its launch began, where known
+    launched_at: float | None = None  # the start of its launch in epoch seconds, if known
     weight: float = 1.0  # capacity units
 
 
 def capacity(instances: tuple[Instance, ...], *states: Lifecycle) -> float:
-    """Capacity units of the healthy instances in any of the states."""
+    """The capacity units of the healthy instances that are in one of the states."""
     units = 0.0
     for instance in instances:
         if instance.healthy and instance.state in states:
@@ -101,7 +99,7 @@ def capacity(instances: tuple[Instance, ...], *states: Lifecycle) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LaunchFailure:
-    """A launch that the group tried in vain."""
+    """A launch of the group that failed; `message` is Auto Scaling's."""
 
     at: float
     message: str
@@ -112,12 +110,12 @@ class Membership:
     """The Auto Scaling group that an instance is in."""
 
     group: str
-    aws_state: str  # its lifecycle state there, in AWS's word
+    aws_state: str  # its lifecycle state there, as Auto Scaling names it
 
 
 @dataclass(frozen=True, slots=True)
 class GroupReading:
-    """An Auto Scaling group as seen at a tick."""
+    """An Auto Scaling group at a tick; sizes are in the group's own capacity units."""
 
     name: str
     at: float
@@ -127,18 +125,15 @@ class GroupReading:
     instances: tuple[Instance, ...] = ()
     suspended: frozenset[str] = frozenset()  # process names, such as "Launch"
     launch_failures: tuple[LaunchFailure, ...] = ()  # most recent first
-    retains: bool = False  # an instance whose termination hook is abandoned is kept
+    retains: bool = False  # the group keeps an instance whose termination hook is abandoned
 
     def count(self, state: Lifecycle) -> int:
         """How many instances are in `state`."""
         return sum(1 for instance in self.instances if instance.state is state)
 
 
-# --------------------------------------------------------------------------- decided
-
-
 class Mode(StrEnum):
-    """What a fleet's decisions are for: applied, only recorded, or held."""
+    """What becomes of a fleet's decisions: they are applied (act), only recorded (shadow), or the capacity is held."""
 
     ACT = "act"
     SHADOW = "shadow"

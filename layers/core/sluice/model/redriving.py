@@ -27,7 +27,7 @@ class Message:
     attributes: tuple[tuple[str, Attribute], ...] = ()  # ascending by name
     first_sent_at: float | None = None  # SentTimestamp: kept when SQS itself dead-letters a message
     receive_count: int = 1
-    source: str | None = None  # ARN of the queue it was dead-lettered from, where SQS tells
+    source: str | None = None  # ARN of the queue it was dead-lettered from, where SQS says it
     message_group: str | None = None  # FIFO
     deduplication: str | None = None  # FIFO
 
@@ -111,7 +111,7 @@ class QuarantineEntry:
     at: float
     first_sent_at: float | None
     attempt: int
-    source: str | None  # ARN or URL of the queue it came from; "" where nothing tells which of several
+    source: str | None  # ARN or URL of the queue it came from; "" where nothing says which of several
     size_bytes: int
     sample: str  # the beginning of the body, as data: escaped wherever it is shown
     message_group: str | None = None  # FIFO
@@ -163,7 +163,7 @@ class Claim(StrEnum):
 
     GRANTED = "granted"
     BUSY = "busy"  # another is at it
-    SENT = "sent"  # it was sent, and that is confirmed: only the letting go is owed
+    SENT = "sent"  # it was sent, and that is confirmed: only its removal from where it was is due
     DOUBTFUL = "doubtful"  # another began and is gone: it may have been sent
 
 
@@ -214,7 +214,7 @@ class MoveTask:
     moved_count: int
     handle: str | None = None  # while it runs
     problem: str = ""  # why it failed
-    cancelled: bool = False  # somebody ended it before its end
+    cancelled: bool = False  # it was cancelled before its end
 
 
 @dataclass(frozen=True, slots=True)

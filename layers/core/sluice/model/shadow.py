@@ -1,4 +1,4 @@
-"""What shadow mode keeps from tick to tick: the simulated fleet, what the real one cost, and the score of both."""
+"""What shadow mode keeps from tick to tick: the simulated fleet, the real fleet's cost, and the score of both."""
 
 from sluice.model.frozen import dataclass
 from sluice.model.usage import NeedWindow, Spending
@@ -8,7 +8,7 @@ type Batch = tuple[float, float, float]  # (arrived from, arrived until, message
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Cost and waits of one side of a shadow fleet's score, over some stretch of time."""
+    """Cost and waits of one side of a shadow fleet's score over a stretch of time."""
 
     unit_s: float = 0.0  # unit-seconds that are paid for
     launches: float = 0.0
@@ -22,7 +22,7 @@ class Span:
 
     at: float  # when it began, epoch seconds
     seconds: float = 0.0  # how much of it is scored
-    came: float = 0.0  # messages that arrived
+    came: float = 0.0  # messages that arrived in it
     acting: Tally = Tally()
     shadow: Tally = Tally()
 
@@ -60,7 +60,7 @@ class ShadowQueue:
 
 @dataclass(frozen=True, slots=True)
 class RealGroup:
-    """What was seen of the real group's cost: units at the last tick, and how long units take to drain."""
+    """The real group's cost: its units at the last tick, and how long units take to drain."""
 
     serving: float = 0.0  # units launching or in service at the last tick
     draining: float = 0.0  # units draining at the last tick
@@ -70,13 +70,13 @@ class RealGroup:
 
     @property
     def drain_s(self) -> float | None:
-        """Seconds that a unit takes to drain; None before one was seen."""
+        """Seconds that a unit takes to drain; None before one has drained."""
         return self.drained_s / self.drained if self.drained >= 1.0 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """What a fleet in shadow mode would have come to; the empty one is a valid start. Bounded in every field."""
+    """What a fleet in shadow mode would have done. The empty one is a valid start. Every field is bounded."""
 
     target_wait_s: float = 0.0  # that the waits are scored by; of several queues the least of theirs
     at: float = 0.0  # both sides are settled up to here; what came later may still be corrected by metrics

@@ -1,4 +1,4 @@
-"""An operator's release of an instance: checked against what Auto Scaling says of it, carried out and answered."""
+"""An operator's release of an instance: checked against its state in Auto Scaling, carried out and answered."""
 
 from sluice.config.fleet import Fleet
 from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, OperatorRelease, event_for_state
@@ -18,7 +18,7 @@ from sluice.telemetry import Log
 
 @dataclass(frozen=True, slots=True)
 class Releaser:
-    """Releases, answered by one invocation; `by` is who asks where a request does not say it."""
+    """Releases instances within one invocation."""
 
     ports: Ports[DrainerLedger]
     directory: FleetDirectory
@@ -26,11 +26,18 @@ class Releaser:
     log: Log
 
     def release(self, asked: object, by: str) -> Answer:
-        """Let an instance go on now; where its drain stands after that.
+        """Complete the lifecycle action of an instance, or end the instance that its group retained.
+
+        Args:
+            asked: the request, such as {"fleet": "orders", "instance_id": "i-0123456789abcdef0"}.
+            by: who asks, if the request does not name anyone.
+
+        Returns:
+            The state of the instance's drain after that, as JSON.
 
         Raises:
             PayloadError: there is no such fleet, its group does not have the instance, or nothing holds the instance.
-            PortError: AWS does not let us.
+            PortError: AWS refuses a call or does not answer.
         """
         request = read_request(ReleaseRequest, "release", asked)
         fleet = self.directory.named(request.fleet)
@@ -40,7 +47,7 @@ class Releaser:
         record = self.ports.ledger.drains.drain(fleet.name, request.instance_id)
         self._check(fleet, request.instance_id, record)
         self.log.info(
-            "an operator's release",
+            "releasing an instance at an operator's request",
             fleet=fleet.name,
             instance_id=request.instance_id,
             requested_by=request.requested_by or by,
@@ -51,7 +58,7 @@ class Releaser:
         )
 
     def _check(self, fleet: Fleet, instance_id: str, record: Drain | None) -> None:
-        """Refuse what is not there to be released.
+        """Refuse a release that nothing is there for.
 
         Raises:
             PayloadError: the group does not have the instance, or does not hold it.
@@ -60,13 +67,13 @@ class Releaser:
         if member is None or member.group != fleet.group:
             where = "in no Auto Scaling group" if member is None else f"in Auto Scaling group {member.group}"
             raise PayloadError(
-                f"release.instance_id: {instance_id} is {where}, not in {fleet.group}, the group of fleet {fleet.name}:"
-                " nothing was released"
+                f"release.instance_id: {instance_id} is {where}, not in {fleet.group}, the group of fleet"
+                f" {fleet.name}. Nothing was released"
             )
         held = event_for_state(fleet.name, our_hook(fleet, instance_id), member.aws_state)
         under_way = record is not None and record.state in UNDER_WAY
         if not isinstance(held, FoundWaiting | FoundPoolWaiting | FoundRetained) and not under_way:
             raise PayloadError(
-                f"release.instance_id: {instance_id} is {member.aws_state} in {fleet.group}: no hook holds it there,"
-                " and nothing was released"
+                f"release.instance_id: {instance_id} is {member.aws_state} in {fleet.group}, where no lifecycle hook"
+                " holds it. Nothing was released"
             )

@@ -12,7 +12,7 @@ from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import lateness_s
 from sluice.planning.demand import QueueDemand
 from sluice.planning.learning import signal_quality
-from sluice.wording import capitalised, count, duration, is_are, rate
+from sluice.wording import capitalised, count, duration, exactly, is_are, rate
 
 LIVE_SHARE = 0.5  # of a metric's period: a count younger than that came from the queue itself, not from its metric
 NOTABLE_S = 1.0  # lateness below a second is within the arithmetic's rounding
@@ -70,7 +70,7 @@ def _needed_for(tick: Assessment) -> str:
         return f"{needed} for a batch that is due now"
     each = f"Each {tick.unit} completes {rate(tick.rate_per_s)} and a new one takes {tick.lead_s:.0f} s to start"
     several = len(tick.required.by_queue) > 1
-    target = "within its queue's target wait" if several else f"within {tick.fleet.tightest_wait_s:g} s"
+    target = "within its queue's target wait" if several else f"within {exactly(tick.fleet.tightest_wait_s)}"
     verb = is_are(tick.need)
     return f"{each}, so {tick.need:,} {verb} needed to start every message {target}{_with_one_less(tick)}"
 

@@ -1,4 +1,8 @@
-"""What Sluice needs of AWS's services, as Protocols: documents, groups, metrics, queues, archive, instances."""
+"""What Sluice needs of AWS's services, as Protocols: documents, groups, metrics, queues, archive, instances.
+
+Adapters: `sluice.aws` and `sluice.memory`. Contract tests hold both to the same behaviour. Every method may raise the
+errors of `sluice.ports.errors`. Times are epoch seconds, durations are in seconds.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,13 +24,13 @@ SIGNALS_WINDOW_S = 3 * 3_600.0  # CloudWatch keeps 60 s points for 15 days, and 
 class LoadedFleets:
     """Every fleet of the stack: those that can be used, and the documents that cannot.
 
-    The last two are filled only where they were asked for. Nothing but draining may go by `drain_only`.
+    `drain_only` and `unread` are filled only if they were asked for. Only draining may use `drain_only`.
     """
 
     fleets: tuple[Fleet, ...]
     invalid: tuple[ConfigError, ...]
-    drain_only: tuple[DrainOnly, ...] = ()  # of the invalid ones, by their last usable versions
-    unread: tuple[PortError, ...] = ()  # why earlier versions of some of them are not known
+    drain_only: tuple[DrainOnly, ...] = ()  # the invalid fleets, by their documents' last usable versions
+    unread: tuple[PortError, ...] = ()  # why earlier versions of some documents could not be read
 
 
 class Fleets(Protocol):
@@ -36,8 +40,8 @@ class Fleets(Protocol):
         """Every document, valid or not: a bad one never hides the others.
 
         Args:
-            last_usable: whether to look for the last usable version of each invalid document, for draining. What is
-                in the way of that is among `unread`, and hides no other fleet.
+            last_usable: whether to read the last usable version of each invalid document, for draining. An error of
+                that is in `unread`, and hides no other fleet.
         """
         ...
 
@@ -46,15 +50,15 @@ class Group(Protocol):
     """Auto Scaling groups."""
 
     def read(self, group: str) -> GroupReading:
-        """The group now, recent launch failures included. NeedsFixError if there is none."""
+        """The group now, with its recent launch failures. NeedsFixError if there is no such group."""
         ...
 
     def membership(self, instance_id: str) -> Membership | None:
-        """The group that an instance is in, and where it stands there; None if it is in none."""
+        """The group that an instance is in, with its lifecycle state there; None if it is in none."""
         ...
 
     def set_desired(self, group: str, desired: int) -> None:
-        """Set the desired capacity, not honouring the cooldown. RefusedError outside the group's bounds."""
+        """Set the desired capacity (capacity units), whatever the cooldown. RefusedError outside the group's bounds."""
         ...
 
     def complete_hook(self, action: HookAction, result: HookResult) -> bool:
@@ -62,7 +66,7 @@ class Group(Protocol):
         ...
 
     def heartbeat(self, action: HookAction) -> bool:
-        """Restart the hook's timeout; False if no action is active."""
+        """Send a heartbeat, which restarts the hook's timeout; False if no action is active."""
         ...
 
     def protect(self, group: str, instance_ids: Sequence[str], protected: bool) -> None:
@@ -79,14 +83,17 @@ class Group(Protocol):
 
 
 class Signals(Protocol):
-    """What CloudWatch tells of a queue, minutes late."""
+    """CloudWatch's metrics of a queue, which are minutes late, and alarms."""
 
     def read(self, queue_url: str, now: float) -> QueueReading:
-        """Sent, received and deleted per minute over the last hours, and the oldest age; figures it lacks are None."""
+        """Messages sent, received and deleted by the minute in the last SIGNALS_WINDOW_S, and the oldest message's age.
+
+        A figure that CloudWatch does not have is None.
+        """
         ...
 
     def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
-        """The same of several queues in one call, in their order; for each what it answers or is in the way of it."""
+        """The same of several queues, in their order: for each its reading, or the error that it met."""
         ...
 
     def alarm_is_on(self, name: str) -> bool:
@@ -96,7 +103,7 @@ class Signals(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """What a queue is, as far as redriving needs."""
+    """A queue's identity and settings, as far as redriving needs them."""
 
     url: str
     arn: str
@@ -104,7 +111,7 @@ class QueueFacts:
     retention_s: float
     max_bytes: int
     visibility_s: float = 30.0
-    dead_letter_arn: str | None = None  # where this queue's own redrive policy sends, if anywhere
+    dead_letter_arn: str | None = None  # the dead-letter queue of this queue, if it has one
 
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
@@ -116,46 +123,51 @@ EARLIER_FAILED = "not sent: an earlier message of its message group failed"
 
 @dataclass(frozen=True, slots=True)
 class BatchAnswer:
-    """A batch's answer, entry by entry, by the index of the entry sent."""
+    """A batch's answer, entry by entry. Each is named by its index in what was given."""
 
     done: frozenset[int]
     failed: Mapping[int, str]  # index -> AWS's reason
-    refused: frozenset[int] = frozenset()  # those of `failed` that will never be taken (SQS: SenderFault)
+    refused: frozenset[int] = frozenset()  # those of `failed` that SQS will never accept (SenderFault)
 
 
 class Queue(Protocol):
-    """SQS queues. Batches may be longer than ten: the adapter splits them by count and by bytes."""
+    """SQS queues. Any number of messages may be given: the adapter makes batches of them, by count and by bytes."""
 
     def read(self, queue_url: str, now: float) -> QueueReading:
-        """Visible, in flight and delayed, now (approximate). NeedsFixError if there is no such queue."""
+        """Messages visible, in flight and delayed now, approximately. NeedsFixError if there is no such queue."""
         ...
 
     def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
-        """The same of several queues at once, in their order; for each what it answers or is in the way of it."""
+        """The same of several queues at once, in their order: for each its reading, or the error that it met."""
         ...
 
     def facts(self, queue_url: str) -> QueueFacts:
-        """What the queue is."""
+        """The queue's identity and settings."""
         ...
 
     def receive(self, queue_url: str, limit: int, visibility_s: float, wait_s: float = 0.0) -> tuple[Message, ...]:
-        """Up to so many messages, whole: every attribute, system attributes included.
+        """Receive at most `limit` messages, with every attribute and the system attributes.
 
-        SQS gives ten a call, and may give fewer than there are: only when none comes is there none.
+        SQS answers at most ten a call, and may answer fewer than there are: the queue is empty only when none comes.
+
+        Args:
+            queue_url: the queue.
+            limit: how many messages at most.
+            visibility_s: how long they are hidden from others, in seconds.
+            wait_s: how long to wait for a first message, in seconds.
         """
         ...
 
     def send(self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float]) -> BatchAnswer:
-        """Send copies of messages, whole, each after its delay; on FIFO queues delays are ignored.
+        """Send copies of messages with all their attributes, each after its delay in seconds.
 
-        On FIFO queues none of a message group is sent after one of it that failed.
-
-        Each copy is a new message with an id of its own. It is not repeated by the adapter when an answer is lost:
-        what was sent twice would be worked on twice.
+        On FIFO queues the delays are ignored, and no message is sent after one of its message group that failed
+        (EARLIER_FAILED). Each copy is a new message with an id of its own. The adapter does not repeat a send whose
+        answer was lost: what was sent twice would be worked on twice.
 
         Raises:
             LostAnswerError: any of the copies may have been sent. Any other error: none was. Where some answers came
-                and some were lost, nothing is raised: an entry that the answer does not speak of is in doubt.
+                and some were lost, nothing is raised: an entry that is neither done nor failed is in doubt.
         """
         ...
 
@@ -164,34 +176,45 @@ class Queue(Protocol):
         ...
 
     def hide(self, queue_url: str, receipt: str, seconds: float) -> bool:
-        """Set a received message's visibility timeout; False if the receipt is no longer good."""
+        """Set a received message's visibility timeout, in seconds from now; False if the receipt has expired."""
         ...
 
     def hold(self, queue_url: str, receipts: Sequence[str], seconds: float) -> BatchAnswer:
-        """Set the visibility timeouts of received messages, in one call for each ten.
+        """Set the visibility timeouts of received messages, in seconds from now, by one call for each ten.
 
-        What fails is not in this queue, is not in flight, or was received anew under another receipt: it is not ours.
+        A message fails that is not in this queue, is not in flight, or was received since under another receipt.
         """
         ...
 
     def shares(self, count: int) -> Sequence[int]:
-        """A load of so many messages, in parts that are worth moving side by side.
+        """How many messages each part has, of so many that are moved in parallel.
 
-        There is one at least, and none is larger than can be claimed (BATCH_CLAIM_MAX).
+        There is at least one part, and none has more messages than one claim may (BATCH_CLAIM_MAX).
         """
         ...
 
     def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
-        """Do pieces of work, each of which moves messages of its own, side by side; their results, in order.
+        """Do pieces of work in parallel, each of which moves messages of its own.
 
-        Pieces make their calls one after another, so that no more are under way than where one caller moves many. All
-        have come to their end before this answers, or raises what the first of those that failed raised.
+        Each piece makes its calls one after another, so that no more calls are under way than where one caller moves
+        many messages. All pieces have ended when this returns or raises.
+
+        Returns:
+            Their results, in order.
+
+        Raises:
+            Exception: what the first piece that failed raised.
         """
         ...
 
     # SQS's own redrive of a whole dead-letter queue: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
     def start_move(self, queue_url: str, to_arn: str, rate_per_s: int) -> str:
-        """Begin to move all of a dead-letter queue to a queue, at most MOVE_MAX_PER_S messages a second; a handle.
+        """Start to move all of a dead-letter queue's messages to a queue; the task's handle.
+
+        Args:
+            queue_url: the dead-letter queue.
+            to_arn: the ARN of the queue that they go to.
+            rate_per_s: messages a second, at most MOVE_MAX_PER_S.
 
         Raises:
             RefusedError: a task is running already, or the queue is no dead-letter queue.
@@ -203,15 +226,15 @@ class Queue(Protocol):
         ...
 
     def cancel_move(self, handle: str) -> bool:
-        """Stop a move task, what it moved stays moved; False if it is over, which is no error."""
+        """Stop a move task; what it moved stays moved. False if the task has ended, which is no error."""
         ...
 
 
 class Archive(Protocol):
-    """Where quarantined messages are kept whole."""
+    """The bucket that keeps quarantined messages with their bodies and attributes."""
 
     def store(self, fleet: str, message: Message) -> str:
-        """Keep a message; its key. Repeating it with the same message is harmless."""
+        """Keep a message; its key. Storing the same message again changes nothing."""
         ...
 
     def load(self, key: str) -> Message:
@@ -219,19 +242,19 @@ class Archive(Protocol):
         ...
 
     def remove(self, key: str) -> None:
-        """Let go of a message that is safely elsewhere. Repeating it is harmless."""
+        """Remove a message that is kept elsewhere. A missing one is no error."""
         ...
 
     def former(self, key: str) -> Message:
-        """What was last kept under a key, also if it was let go of since. RefusedError if there is nothing."""
+        """The message last kept under a key, even if it was removed since. RefusedError if there is none."""
         ...
 
     def load_all(self, keys: Sequence[str]) -> Mapping[str, "Message | PortError"]:
-        """The messages under keys, or what is in the way of each: one that cannot be read hides no other."""
+        """For each key its message, or the error that it met: one that cannot be read hides no other."""
         ...
 
     def remove_all(self, keys: Sequence[str]) -> None:
-        """Let go of many. An error leaves some of them; repeating it is harmless."""
+        """Remove many. After an error some may be left. Missing ones are no error."""
         ...
 
 
@@ -252,32 +275,34 @@ PROTECTED_AT_ONCE = 50
 
 
 class Instances(Protocol):
-    """Run Command on instances, and what EC2 says of them."""
+    """Run Command on instances, and what EC2 and Systems Manager know of them."""
 
     def stop(self, instance_ids: Sequence[str], order: StopOrder, timeout_s: float) -> str:
-        """Ask instances, at most STOPPED_AT_ONCE, to stop their consumers and wait for that; the command's id.
+        """Run the command that stops the consumers of instances, at most STOPPED_AT_ONCE; the command's id.
+
+        The command ends on an instance when its consumer has, at most `timeout_s` seconds after it began.
 
         Raises:
-            RefusedError: one of them has no agent; none was asked.
+            RefusedError: one of them has no agent; the command was sent to none.
         """
         ...
 
     def command(self, command_id: str, instance_id: str) -> CommandStatus:
-        """How that command stands on an instance."""
+        """The status of a command on an instance."""
         ...
 
     def commands_of(self, command_id: str) -> Mapping[str, CommandStatus]:
-        """How that command stands, by instance; none of those that are not listed yet."""
+        """The status of a command by instance id, without the instances that are not listed yet."""
         ...
 
     def online(self, instance_ids: Sequence[str]) -> frozenset[str]:
-        """Those whose agents Systems Manager has heard of within its last five minutes."""
+        """Those whose agents have reported to Systems Manager in the last five minutes."""
         ...
 
     def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
-        """Those whose machines EC2 has stopped or terminated: nothing runs on them any more."""
+        """Those that EC2 has stopped or terminated: nothing runs on them any more."""
         ...
 
     def is_spot(self, instance_id: str) -> bool:
-        """Whether EC2 says that it is a Spot Instance; False for one that EC2 does not know."""
+        """Whether an instance is a Spot Instance; False for one that EC2 does not know."""
         ...

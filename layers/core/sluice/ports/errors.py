@@ -1,4 +1,4 @@
-"""What a port raises, by what to do about it: try later, reject, or fix the configuration."""
+"""What a port raises, by what to do about it: try later, give up this request, or fix the configuration."""
 
 from collections.abc import Callable
 
@@ -8,27 +8,27 @@ class PortError(Exception):
 
 
 class TryLaterError(PortError):
-    """Throttled, timed out or AWS at fault: the same call may go through later."""
+    """AWS throttled the call, did not answer in time, or failed: the same call may succeed later."""
 
 
 class LostAnswerError(TryLaterError):
-    """The request may have gone through: its answer was lost. Only a repeatable request may simply be repeated."""
+    """The request may have taken effect: its answer was lost. Repeat it only if a second effect does no harm."""
 
 
 class RefusedError(PortError):
-    """AWS refuses this very request; repeating it is of no use."""
+    """AWS refuses this request, and would refuse it again."""
 
 
 class NeedsFixError(PortError):
-    """A missing queue, group or permission: the text names it and says what to create or grant."""
+    """A queue, group or permission is missing. The text names it, and says what to create or grant."""
 
 
 class ConflictError(PortError):
-    """Another wrote the record first: read it again."""
+    """Another writer changed the record first: read it again."""
 
 
 def answer_of[T](call: Callable[[], T]) -> T | PortError:
-    """What a call of a port answers, or the error that it raises: for where one failure is not the others'."""
+    """What a call of a port returns, or the error that it raises: where one failure must not stop the others."""
     try:
         return call()
     except PortError as error:

@@ -1,6 +1,6 @@
-"""What people ask of the operator about dead letters: each request is read, done, told, and answered as JSON.
+"""Operators' requests about dead letters: each request is read, carried out, logged, and answered as JSON.
 
-A person's mistake raises a PayloadError that says what would be right.
+A mistake in a request raises a PayloadError that names the field and what it may be.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ from sluice.redriving.source_queues import QueueRoute, by_dead_letter_queue, rou
 from sluice.redriving.verdict import sample_of, selectable_attributes
 from sluice.wording import count
 
-# A person waits for the answer to a request; what is not sent by then is sent in the minutes after.
+# An operator waits for the answer to a request. What is not sent by then is sent in the minutes after.
 ANSWER_S = 8.0
 JOB_COMMANDS = {"stop": stop_job, "pause": pause_job, "resume": resume_job}
 
@@ -49,7 +49,7 @@ class OperatorCommands:
     at: RedriveContext
 
     def redrive(self, asked: object, by: str) -> Answer:
-        """Tell what a redrive would do, or begin it.
+        """Say what a redrive would do (dry run), or begin it.
 
         Raises:
             PayloadError: it cannot be done as asked.
@@ -192,7 +192,7 @@ class OperatorCommands:
         return {"job": self.at.to_answer(job)}
 
     def restore(self, asked: object, by: str) -> Answer:
-        """Quarantine anew what was let go of.
+        """Quarantine again a message that was sent back and removed.
 
         Raises:
             PayloadError: nothing is left under that key.
@@ -239,10 +239,10 @@ class OperatorCommands:
         }
 
     def peek_dead_letters(self, asked: object, by: str) -> Answer:
-        """Look at some dead letters of a fleet in their queue, in manual mode.
+        """Show some dead letters of a fleet, and leave them in their queue (manual mode).
 
         Raises:
-            PayloadError: there is no such queue, or nobody may look now.
+            PayloadError: there is no such queue, or it cannot be read now.
             PortError: AWS does not let us.
         """
         request = read_request(PeekRequest, "peek", asked)
@@ -268,7 +268,7 @@ class OperatorCommands:
         who = request.requested_by or by
         count = sum(one.looked_at_count for one in found)
         waiting = [one.waiting_count for one in found if one.waiting_count is not None]
-        self.at.log.info("a dead-letter queue was looked into", fleet=fleet.name, count=count, requested_by=who)
+        self.at.log.info("showed dead letters in their queue", fleet=fleet.name, count=count, requested_by=who)
         return {
             "peek": True,
             "fleet": fleet.name,
@@ -285,7 +285,7 @@ def _of(route: QueueRoute, seen: Sequence[Seen]) -> tuple[Seen, ...]:
 
 
 def _seen_to_answer(seen: Seen) -> Answer:
-    """A dead letter in its queue, as JSON: what a person needs to recognise it."""
+    """A dead letter in its queue, as JSON: what an operator needs to recognise it."""
     message = seen.message
     return {
         "message_id": message.id,

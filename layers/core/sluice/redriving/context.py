@@ -28,7 +28,7 @@ MARGIN_S = 5.0
 GRACE_S = 1.0
 # Between one minute's work on jobs and the next one's, so that the schedule finds them given back.
 HANDOVER_S = 3.0
-# Metrics name a fleet; what cannot be put down to one is told in the log alone.
+# Metrics have a fleet as their dimension; what is of no fleet is logged only.
 _ENDS = {LetterOutcome.RETRIED: "Retried", LetterOutcome.QUARANTINED: "Quarantined"}
 
 
@@ -106,7 +106,7 @@ class RedriveContext:
         raise PayloadError(f"fleet: there is no fleet {name}; there is {names}")
 
     def routes(self, fleet: Fleet, sources: Iterable[QueuePolicy] | None = None) -> tuple[QueueRoute, ...]:
-        """A fleet's queues, or some of them, as the ways on which its dead letters come and go.
+        """A fleet's queues, or some of them, each with the queue that its dead letters go back to.
 
         Raises:
             PortError: one of them cannot be asked what it is.
@@ -132,7 +132,7 @@ class RedriveContext:
         return Editor(self.ports, fleet, self.routes(fleet), self.invocation.name, self.invocation.until, self.now)
 
     def retention_guards(self, fleet: Fleet, queue: str | None = None) -> tuple[RetentionGuard, ...]:
-        """Who looks after a fleet's dead-letter queues, or that of one of its queues: one for each.
+        """The guards of a fleet's dead-letter queues, or of that of one of its queues: one for each.
 
         Raises:
             PayloadError: there is no such queue, or its dead letters lie among those of others.
@@ -147,7 +147,7 @@ class RedriveContext:
         )
 
     def processor(self, route: QueueRoute) -> DeadLetterProcessor:
-        """Where the dead letters of a queue are settled."""
+        """The processor of the dead letters of one queue."""
         dead = self.queue(route.fleet.dead_letter_queue) if route.fleet.dead_letter_queue else None
         return DeadLetterProcessor(
             self.ports,
@@ -234,18 +234,18 @@ class RedriveContext:
         try:
             return act()
         except PayloadError as error:
-            # The text may repeat what was asked for, and so what a message says: whoever asked is told it.
+            # The text may repeat the request, and so a message's text: it goes into the answer and not into the log.
             self.log.warning("a request was refused", request=request)
             return {"error": str(error)}
         except ConflictError as error:
             self.log.warning("a request met another writer", problem=str(error))
-            return {"error": f"another invocation was first: {error}; look at the job and ask again"}
+            return {"error": f"another invocation was first: {error}; check the job and ask again"}
         except PortError as error:
             self.failed("a request failed", error)
             return {"error": str(error)}
 
     def failed(self, what: str, error: Exception, **keys: str) -> None:
-        """What goes well by itself later is a warning; what a person must put right, or nobody foresaw, an error."""
+        """Log a failure: as a warning if a retry may succeed, as an error if an operator must act."""
         keys["problem"] = str(error) if isinstance(error, PortError) else repr(error)
         if isinstance(error, PortError) and not isinstance(error, NeedsFixError):
             self.log.warning(what, extra=keys)

@@ -1,16 +1,16 @@
-"""Dead letters as they come: each is judged, then sent back or quarantined, and only then let go.
+"""Dead letters as they arrive: each is judged, then sent back or quarantined, and only then deleted.
 
 `process` says which of a batch may be deleted from the dead-letter queue; whoever received the batch deletes just those
 (Lambda does, by the batch's partial answer). What it does not name as gone stays in the dead-letter queue and comes
 again. Order of effects for each message, so that after a crash at any point it is in at least one place:
 
-* retry: what is in `resending`, then gone;
+* retry: what is in `sender`, then gone;
 * quarantine: the body into the archive, then the index and the group's count in one transaction, then gone.
 
-What would be sent back to a paused queue waits in the dead-letter queue, hidden for some minutes at a time, and is put
-away before SQS deletes it. What is to be quarantined is, paused or not.
+What would be sent back to a paused queue waits in the dead-letter queue, hidden for some minutes at a time, and is
+quarantined before SQS deletes it. What is to be quarantined is, paused or not.
 
-A copy that comes back proves that it was sent, which ends a doubt about that (`resending`), and stops the redrive job
+A copy that comes back proves that it was sent, which ends a doubt about that (`sender`), and stops the redrive job
 that sent it. Both are noted first: the job must stop even if the rest fails.
 """
 
@@ -66,10 +66,10 @@ class DeadLetterResult:
 
 @dataclass(slots=True)
 class DeadLetterProcessor:
-    """Where a fleet's dead letters are settled.
+    """Processes a fleet's dead letters: sends each back or quarantines it.
 
     Attributes:
-        to: the fleet's queue; of several, the one that these dead letters came from, as far as anything tells.
+        to: the fleet's queue; of several, the one that these dead letters came from, as far as is known.
         until: when this process is surely gone.
         retention_s: how long the dead-letter queue keeps a message from its first sending, where that is known.
         uniform: a random number, 0 <= uniform < 1.
@@ -87,12 +87,14 @@ class DeadLetterProcessor:
     others: tuple[str, ...] = ()
     paused: bool = False
     _indexed_at: float = 0.0
-    _reported_causes: Mapping[str, str] = field(default_factory=dict)  # causes told in events, by message id
+    _reported_causes: Mapping[str, str] = field(
+        default_factory=dict
+    )  # causes that consumers reported by event, by message id
     _recent: dict[str, int] = field(default_factory=dict)  # dead letters lately, by failure group
     _admitted: dict[str, str] = field(default_factory=dict)  # failure group -> the one that it is counted in
 
     def process(self, messages: Sequence[Message]) -> tuple[DeadLetterResult, ...]:
-        """Settle a batch; what became of each message, in the batch's order. Never raises a PortError."""
+        """Process a batch; what became of each message, in the batch's order. Never raises a PortError."""
         try:
             self._read_causes(messages)
         except PortError as error:
@@ -139,7 +141,7 @@ class DeadLetterProcessor:
         self._reported_causes = self.ports.ledger.causes.causes(self.fleet.name, unstamped) if unstamped else {}
 
     def _judge(self, message: Message) -> Verdict:
-        """The verdict on a message, by what the ledger remembers; and the job that sent it is told."""
+        """The verdict on a message, by what the ledger remembers; the job that sent it is noted as failed again."""
         if origin := origin_of(message):
             resolve_doubts(self.ports, self.fleet.name, [origin.message_id], self.now())
             if origin.job_id and origin.failure_group:
@@ -179,12 +181,12 @@ class DeadLetterProcessor:
         return Cause(group_id, group.cause if group else group_id)
 
     def _report_return(self, job_id: str, group_id: str, message: Message) -> None:
-        """Tell a redrive job that a message it sent came back."""
+        """Note on a redrive job that a message it sent came back."""
 
         def noted(job: RedriveJob) -> RedriveJob:
             return with_return(job, group_id, f"Message {message.id} came back.", self.now())
 
-        # What waits for a paused queue is looked at again and again, and counted once.
+        # What waits for a paused queue is received again and again, and counted once.
         before = self.ports.ledger.jobs.job(self.fleet.name, job_id) if self.paused else None
         if before is not None and group_id in before.progress.stopped_groups:
             return
@@ -217,7 +219,7 @@ class DeadLetterProcessor:
                 message, _quarantined_instead(verdict, "its queue is paused, and SQS would delete it")
             )
         if self.fleet.dead_letter_queue:
-            with suppress(PortError):  # then it is looked at again all the sooner
+            with suppress(PortError):  # then it is received again sooner
                 self.ports.queue.hide(self.fleet.dead_letter_queue, message.receipt, look_s)
         return DeadLetterResult(message.id, LetterOutcome.KEPT, f"queue {queue_name(self.to.url)} is paused", verdict)
 

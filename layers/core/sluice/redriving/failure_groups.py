@@ -2,9 +2,9 @@
 
 Theory of operation. SQS records no cause of a failure, so there are two sources, the first that speaks wins:
 
-1. The cause that the consumer stamped (`sluice.cause`), or told in an event that names the message, for consumers that
-   leave the dead-lettering to SQS; with what differs from message to message masked: times, UUIDs, hex, identifiers and
-   numbers. `UnknownItem: sku-13` and `UnknownItem: sku-77` are one group.
+1. The cause that the consumer stamped (`sluice.cause`), or reported in an event that names the message, for consumers
+   that leave the dead-lettering to SQS; with what differs from message to message masked: times, UUIDs, hex, ids
+   and numbers. `UnknownItem: sku-13` and `UnknownItem: sku-77` are one group.
 2. A fingerprint of the message: the shape of its body (for JSON the keys and the types of their values, for text its
    first line, masked), the names of its own attributes, and the queue it came from.
 
@@ -32,7 +32,7 @@ OWN_PREFIX = "sluice."  # attributes with this prefix are ours and the consumer'
 
 CAUSE_LIMIT = 200  # characters of a cause: it is a line on a page, not a stack trace
 HASH_DIGITS = 12  # of an id, in hex: 200 groups meet by chance once in ten billion fleets
-READ_LIMIT = 2_000  # characters of a text that are looked at at all, which bounds the masking
+READ_LIMIT = 2_000  # characters of a text that are read at all, which bounds the masking
 # A shape tells groups apart by the first levels of a body; these bound the work that a hostile one can cause.
 DEPTH_LIMIT = 6
 KEYS_LIMIT = 60
@@ -64,8 +64,8 @@ class Cause(NamedTuple):
     words: str
 
 
-# A person looks through dozens of groups, not thousands; and as records of two kilobytes 200 are still read whole in
-# one page of a query, which is a megabyte.
+# An operator reads dozens of groups, not thousands, and 200 records of 2 kB each are still read in one page of a query,
+# which is 1 MB.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
 GROUPS_MAX = 200
 OVERFLOW = Cause("overflow", f"Other causes: this fleet has {GROUPS_MAX} failure groups, and no more are made")
@@ -76,9 +76,9 @@ def group_cause(group_id: str, cause: str) -> str:
     return OVERFLOW.words if group_id == OVERFLOW.id else cause
 
 
-def failure_group(message: Message, told: str = "") -> Cause:
-    """The failure group that a dead letter belongs to; `told` is a cause told of it in an event, if there is one."""
-    stamped = masked(message.attribute(CAUSE) or "") or masked(told)
+def failure_group(message: Message, reported: str = "") -> Cause:
+    """The failure group of a dead letter; `reported` is the cause that its consumer reported by event, if any."""
+    stamped = masked(message.attribute(CAUSE) or "") or masked(reported)
     if stamped:
         return _cause("cause", stamped, distinct=stamped)
     source = queue_name(source_of(message))
@@ -93,12 +93,12 @@ def failure_group(message: Message, told: str = "") -> Cause:
 
 
 def source_of(message: Message) -> str:
-    """ARN or URL of the queue a message was dead-lettered from, as it is told; nothing where it is not."""
+    """ARN or URL of the queue a message was dead-lettered from, by SQS or the consumer's stamp; else empty."""
     return message.source or message.attribute(SOURCE) or ""
 
 
 def describe_source(source: str) -> str:
-    """What is told of where a message came from, for sentences that are in the log: an attribute may say anything."""
+    """The source of a message, for the log; an attribute may hold any text, which is not repeated."""
     return source if _QUEUE.fullmatch(source) else "a place that its attribute sluice.source names by no ARN or URL"
 
 
@@ -128,7 +128,7 @@ def _cause(kind: str, words: str, *, distinct: str) -> Cause:
 
 
 def _body(body: str) -> tuple[str, str, str]:
-    """What kind of body it is, its shape, and some words for a person."""
+    """What kind of body it is, its shape, and a short text for operators."""
     if body.lstrip()[:1] in {"{", "["}:
         try:
             value = json.loads(body)

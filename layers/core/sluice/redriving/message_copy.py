@@ -11,7 +11,7 @@ from sluice.redriving.failure_groups import CAUSE, OWN_PREFIX, SOURCE, source_of
 
 ATTEMPTS = "sluice.attempts"  # Number: redrives so far
 FIRST_SENT_AT = "sluice.first_sent_at"  # Number: epoch seconds of the first sending
-COPY_OF = "sluice.copy_of"  # String: `<message id>`, and from a person's redrive `/<job id>/<failure group>` as well
+COPY_OF = "sluice.copy_of"  # String: `<message id>`, and from a redrive `/<job id>/<failure group>` as well
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MAX_ATTRIBUTES = 10
@@ -51,7 +51,7 @@ def attempts_of(message: Message) -> int | None:
 
 
 def first_sent_at(message: Message) -> float | None:
-    """When a message was first sent, across redrives; None where nothing tells."""
+    """When a message was first sent, across redrives; None where it is not known."""
     try:
         stamped = float(message.attribute(FIRST_SENT_AT) or "")
     except ValueError:
@@ -75,7 +75,7 @@ def origin_of(message: Message) -> Origin | None:
 
 
 def came_from(message: Message, to: Destination) -> bool:
-    """Whether a message was dead-lettered from this queue, as far as anything tells."""
+    """Whether a message was dead-lettered from this queue, as far as is known."""
     return (source_of(message) or to.arn) in {to.arn, to.url}
 
 

@@ -1,7 +1,7 @@
-"""One quarantined message sent back with another body, and one brought back that was let go of: on a person's word.
+"""At an operator's request, one quarantined message is sent back with another body, or a deleted one is restored.
 
 Editing is off unless the fleet's policy says `edits`. The original stays in the archive, where it was; the index
-forgets it once the edited copy is surely sent (`resending`), and the job on record says who did it, and where the
+forgets it once the edited copy is surely sent (`sender`), and the job on record says who did it, and where the
 original is.
 
 Restoring makes a new message of what the archive last kept under a key, removed since or not: quarantined under an id
@@ -44,7 +44,7 @@ class Editor:
     """One invocation that acts on single messages of a fleet.
 
     Attributes:
-        ways: the fleet's queues.
+        routes: the fleet's queues.
         name: the invocation, which a job is called after.
         until: when this process is surely gone.
     """
@@ -73,13 +73,13 @@ class Editor:
         if entry.message_group is not None:
             raise PayloadError("message_id: a FIFO message is sent in the order of its message group, not by itself")
         original = self.ports.archive.load(entry.key)
-        told = entry.source if entry.source is not None else source_of(original) or None
-        route = route_for(told, self.routes)
+        source = entry.source if entry.source is not None else source_of(original) or None
+        route = route_for(source, self.routes)
         if route is None:
             names = ", ".join(one.name for one in self.routes)
             raise PayloadError(
-                f"message_id: nothing tells that it came from {names}"
-                + (f", but from {told[:200]}" if told else "")
+                f"message_id: nothing says that it came from {names}"
+                + (f", but from {source[:200]}" if source else "")
                 + "; redrive it with to_queue instead"
             )
         attempt = entry.attempt + 1

@@ -36,7 +36,9 @@ class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     fleet: str = Field(min_length=1, max_length=63)
-    requested_by: str | None = Field(default=None, max_length=200)  # as told by the caller; CloudTrail knows for sure
+    requested_by: str | None = Field(
+        default=None, max_length=200
+    )  # as the caller gave it; CloudTrail has the proven identity
 
 
 class AttributeChoice(BaseModel):
@@ -127,7 +129,7 @@ class EditRequest(_Request):
 
 
 class RestoreRequest(_Request):
-    """`{"restore": {...}}`: the archive's key of a message that was let go of."""
+    """`{"restore": {...}}`: the archive's key of a message that was sent back and removed."""
 
     key: str = Field(min_length=1, max_length=1_024)
 
@@ -139,7 +141,7 @@ class QuarantineRequest(_Request):
 
 
 class PeekRequest(_Request):
-    """`{"peek": {...}}`: the fleet whose dead-letter queue is looked into, in manual mode, and what for."""
+    """`{"peek": {...}}`: the fleet some of whose dead letters are shown, in manual mode, and which."""
 
     queue: QueueName | None = None  # only those of this one of the fleet's queues
     cause: str | None = Field(default=None, min_length=1, max_length=200)  # a pattern, as for file names
@@ -148,13 +150,13 @@ class PeekRequest(_Request):
 
 
 class ReleaseRequest(_Request):
-    """`{"release": {...}}`: the instance that is let go on now."""
+    """`{"release": {...}}`: the retained instance that is released now."""
 
     instance_id: str = Field(min_length=1, max_length=128)
 
 
 class FailureReport(BaseModel):
-    """What a consumer tells of a message that it failed on: the detail of its event."""
+    """A consumer's report of a message that it failed on: the detail of its event."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -163,7 +165,7 @@ class FailureReport(BaseModel):
     cause: str = Field(min_length=1)
 
     def is_of(self, queue_url: str) -> bool:
-        """Whether it tells of a queue."""
+        """Whether it is about a queue."""
         return queue_name(self.queue) == queue_name(queue_url)
 
 

@@ -1,10 +1,10 @@
-"""A look into a dead-letter queue that waits for a person (manual mode), on that person's word: bounded, and undone.
+"""Some dead letters are viewed in their queue at an operator's request (manual mode), and given back at once.
 
-SQS has no way to look without receiving. So some are received, hidden for some seconds, judged by what was asked for,
+SQS shows no message without receiving it. So some are received, hidden for some seconds, judged by what was asked for,
 and given back at once; what cannot be given back reappears by itself. What it costs: each message's receive count is
-one higher, which means nothing in a dead-letter queue, unless that has one of its own (then nothing is looked at); and
+one higher, which means nothing in a dead-letter queue, unless that has one of its own (then none is received); and
 SQS's own redrive passes by what is hidden at that moment. It is what the SQS console's *Poll for messages* does. SQS
-gives in no order, so that a look shows some of a long queue: to choose among all, put them into quarantine.
+gives in no order, so that a peek shows some of a long queue. To choose among all, quarantine them.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import CAUSE, Cause, failure_group
 from sluice.redriving.jobs.lifecycle import ACTIVE_STATES
+from sluice.redriving.receiving import receive_many
 from sluice.redriving.retention import HIDDEN_S
 from sluice.redriving.verdict import SELECTABLE_LENGTH, left_s, selectable_attributes
 
 PEEK_MAX = 100  # each is given back by a call of its own: a second or two
-RECEIVED_AT_ONCE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Peek:
-    """What a look found."""
+    """The dead letters that a peek found."""
 
     waiting_count: int | None  # in the queue, as SQS estimates it
     looked_at_count: int
@@ -56,32 +56,33 @@ def peek(
     cause: str | None = None,
     attribute: tuple[str, str] | None = None,
 ) -> Peek:
-    """Look at some dead letters, and leave them where they are.
+    """Show some dead letters, and leave them where they are.
 
     Args:
         ports: the stack's.
         fleet: whose they are.
         dead: its dead-letter queue.
         now: epoch seconds.
-        limit: how many to look at, at most PEEK_MAX.
+        limit: how many to receive, at most PEEK_MAX.
         cause: a pattern, as for file names, that the cause must match.
         attribute: name and text of one of the producer's own attributes.
 
     Raises:
-        PayloadError: nobody may look now.
+        PayloadError: the queue cannot be read now.
         PortError: AWS does not let us.
     """
     _check(ports, fleet, dead)
     visible = ports.queue.read(dead.url, now()).visible
-    received = _receive(ports, dead.url, min(limit, PEEK_MAX))
+    received = receive_many(ports.queue, dead.url, min(limit, PEEK_MAX), HIDDEN_S)
     try:
-        told = ports.ledger.causes.causes(fleet.name, [one.id for one in received if one.attribute(CAUSE) is None])
+        reported = ports.ledger.causes.causes(fleet.name, [one.id for one in received if one.attribute(CAUSE) is None])
     finally:
         for message in received:
             with suppress(PortError):  # it reappears by itself
                 ports.queue.hide(dead.url, message.receipt, 0.0)
     seen = [
-        Seen(one, failure_group(one, told.get(one.id, "")), left_s(one, dead.retention_s, now())) for one in received
+        Seen(one, failure_group(one, reported.get(one.id, "")), left_s(one, dead.retention_s, now()))
+        for one in received
     ]
     return Peek(
         None if visible is None else int(visible.value),
@@ -94,34 +95,19 @@ def _check(ports: Ports[RedriverLedger], fleet: Fleet, dead: QueueFacts) -> None
     if fleet.redrive.mode is not RedriveMode.MANUAL:
         raise PayloadError(
             f"fleet: {fleet.name} has redrive.mode auto, in which dead letters are taken as they come:"
-            " look at its quarantine"
+            " see its quarantine"
         )
     if dead.dead_letter_arn is not None:
         raise PayloadError(
-            f"fleet: the dead-letter queue of {fleet.name} has a dead-letter queue of its own, and to look counts"
+            f"fleet: the dead-letter queue of {fleet.name} has a dead-letter queue of its own, and receiving counts"
             " towards its maxReceiveCount; put the dead letters into quarantine instead, and choose there"
         )
     for job in ports.ledger.jobs.jobs(fleet.name):
         if job.selection.from_dead_letters and job.state in ACTIVE_STATES:
             raise PayloadError(
-                f"fleet: job {job.id} takes from the dead-letter queue of {fleet.name}, and would take what is looked"
-                " at for gone; wait for it, or stop it"
+                f"fleet: job {job.id} takes from the dead-letter queue of {fleet.name}, and would take what is shown"
+                " for gone; wait for it, or stop it"
             )
-
-
-def _receive(ports: Ports[object], url: str, limit: int) -> list[Message]:
-    received: dict[str, Message] = {}
-    while len(received) < limit:
-        try:
-            some = ports.queue.receive(url, min(RECEIVED_AT_ONCE, limit - len(received)), HIDDEN_S)
-        except PortError:
-            if not received:
-                raise
-            break
-        if not some:
-            break
-        received |= {message.id: message for message in some}
-    return list(received.values())
 
 
 def _matches(seen: Seen, cause: str | None, attribute: tuple[str, str] | None) -> bool:

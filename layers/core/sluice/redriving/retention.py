@@ -1,13 +1,13 @@
-"""Dead letters that wait for a person (manual mode): how long each has left, and put away before SQS deletes it.
+"""Dead letters that wait for an operator (manual mode): how long each has left, and quarantine before SQS deletes it.
 
 A dead letter on a standard queue keeps the time of its first sending, and its retention runs from there, while
-CloudWatch's age of the oldest message begins anew with the move: only the messages themselves tell. So they are looked
-at now and then: received, hidden for some seconds, and left where they are, but for those near their end, which go
+CloudWatch's age of the oldest message counts from the move. Only the messages themselves have the first time, so they
+are read now and then: received, hidden for some seconds, and left where they are, but those near their end go
 into quarantine (stored, indexed, and only then deleted). FIFO queues give a moved message a new time.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
 
-What cannot be looked at in one go is looked at the next time, since SQS gives in no order. A redrive out of the same
-queue is not disturbed: while one runs, nothing is looked at.
+What cannot be checked in one go is checked the next time, since SQS gives in no order. A redrive out of the same
+queue is not disturbed: while one runs, nothing is checked.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,38 +16,37 @@ from sluice.config.fleet import Fleet, RedriveMode, RedrivePolicy
 from sluice.model.frozen import dataclass
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import QueueFacts
-from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult
 from sluice.redriving.jobs.lifecycle import ACTIVE_STATES
+from sluice.redriving.receiving import RECEIVED_AT_ONCE, receive_many
 from sluice.redriving.verdict import left_s, margin_s
 
 CHECK_EVERY_S = 600.0  # unless the margin is not much longer than that
 CHECKED_MAX = 400  # in one go: about a second's calls
-RECEIVED_AT_ONCE = 40
-# Long enough for all that is looked at in one go, short enough for a person at the queue not to miss them.
+# Long enough to read all of them in one check, and short enough that an operator who polls the queue still sees them.
 HIDDEN_S = 20.0
 
 
 def is_due(policy: RedrivePolicy, queue: QueueFacts, now: float, tick_s: float) -> bool:
-    """Whether to look now: every ten minutes, and each tick where ten minutes are much of the margin."""
+    """Whether to check now: every ten minutes, and each tick where ten minutes are much of the margin."""
     return margin_s(policy, queue.retention_s) < 2 * CHECK_EVERY_S or now % CHECK_EVERY_S < tick_s
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionCheck:
-    """What one look at a dead-letter queue found."""
+    """What one check of a dead-letter queue found."""
 
     checked_count: int
     least_left_s: float | None  # of those that stay
-    used_fraction: float | None  # of its retention, by the one that has used most of it, before any was put away
+    used_fraction: float | None  # of its retention, by the one that has used most of it, before any was quarantined
     quarantined: tuple[DeadLetterResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionGuard:
-    """One invocation that looks after a fleet's dead-letter queue; `dead` is that queue."""
+    """Guards a fleet's dead-letter queue, for one invocation; `dead` is that queue."""
 
     ports: Ports[RedriverLedger]
     fleet: Fleet
@@ -56,14 +55,14 @@ class RetentionGuard:
     now: Callable[[], float]
 
     def check(self) -> RetentionCheck | None:
-        """Look at what is there, and put away what is near its end; None while a redrive takes from there.
+        """Check what is there, and quarantine what is near its end; None while a redrive takes from there.
 
         Raises:
-            PortError: nothing was looked at.
+            PortError: nothing was checked.
         """
         if self.fleet.redrive.mode is not RedriveMode.MANUAL or self._is_redriven():
             return None
-        received = self._receive(CHECKED_MAX)
+        received = receive_many(self.ports.queue, self.dead.url, CHECKED_MAX, HIDDEN_S)
         now = self.now()
         margin = margin_s(self.fleet.redrive, self.dead.retention_s)
         left = [(message, left_s(message, self.dead.retention_s, now)) for message in received]
@@ -74,36 +73,22 @@ class RetentionGuard:
             len(received),
             min(staying, default=None),
             1.0 - min(known) / self.dead.retention_s if known else None,
-            self._quarantine(ending, "Put away before SQS deletes it."),
+            self._quarantine(ending, "Quarantined before SQS deletes it."),
         )
 
     def quarantine_all(self, until: float, by: str) -> tuple[DeadLetterResult, ...]:
-        """Put dead letters away on a person's word, until there are none or a time; what became of each."""
+        """Quarantine dead letters for an operator, until there are none or the time is over; the results."""
         done: list[DeadLetterResult] = []
         while self.now() < until:
-            received = self._receive(RECEIVED_AT_ONCE)
+            received = receive_many(self.ports.queue, self.dead.url, RECEIVED_AT_ONCE, HIDDEN_S)
             if not received:
                 break
-            done += self._quarantine(received, f"Put away by {by}.")
+            done += self._quarantine(received, f"Quarantined at the request of {by}.")
         return tuple(done)
 
     def _is_redriven(self) -> bool:
         jobs = self.ports.ledger.jobs.jobs(self.fleet.name)
         return any(job.selection.from_dead_letters and job.state in ACTIVE_STATES for job in jobs)
-
-    def _receive(self, limit: int) -> list[Message]:
-        received: list[Message] = []
-        while len(received) < limit:
-            try:
-                some = self.ports.queue.receive(self.dead.url, min(RECEIVED_AT_ONCE, limit - len(received)), HIDDEN_S)
-            except PortError:
-                if not received:
-                    raise
-                break
-            received += some
-            if not some:
-                break
-        return received
 
     def _quarantine(self, messages: Sequence[Message], why: str) -> tuple[DeadLetterResult, ...]:
         """Quarantine, then delete. What cannot be quarantined stays; what is not deleted is known when it returns."""

@@ -1,20 +1,20 @@
-"""The one way a message is sent again: claim, send, confirm; then its caller lets go of it where it was.
+"""Sends a message again: claim, send, confirm; then the caller removes it from where it was.
 
 Theory of operation
 -------------------
-SQS knows no transaction over two queues, so a message is in two places between its sending and its letting go, and a
+SQS knows no transaction over two queues, so a message is in two places between its sending and its removal, and a
 crash between them leaves it there. Sending it again then would put two copies under way. So each message id has a
 mark in the ledger, which goes one way:
 
-    (none) --claim--> claimed until T --send, confirm--> sent --> the caller lets go
+    (none) --claim--> claimed until T --send, confirm--> sent --> the caller removes it
                           |
                           +--surely not sent, release--> (none)
 
 * A claim is a conditional write before the send: of two that want to send a message one is refused (BUSY).
-* `sent` is remembered for as long as a copy can be in any queue. Who finds it lets go without sending (EARLIER).
+* `sent` is remembered for as long as a copy can be in any queue. Who finds it removes it without sending (EARLIER).
 * A claim that outlived T, when its claimant is surely gone, is in doubt: the crash, or the lost answer, was somewhere
   between claim and confirmation, and only the queue knows on which side of the send. The message stays where it is
-  and is not sent (DOUBTFUL): it is never lost, and never doubled, at the price that a person may have to say
+  and is not sent (DOUBTFUL): it is never lost, and never doubled, at the price that an operator may have to say
   `again`. The doubt ends when the copy comes back, which proves that it was sent (`resolve_doubts`), or by itself when
   the mark is forgotten (`ports.SEND_CLAIM_KEPT_S`): no copy can be in a queue then.
 
@@ -43,7 +43,7 @@ class SendOutcome(StrEnum):
     """What came of one message that was to be sent again."""
 
     SENT = "sent"
-    EARLIER = "earlier"  # it had been sent before: only the letting go is owed
+    EARLIER = "earlier"  # it had been sent before: only its removal from where it was is due
     BUSY = "busy"  # another is at it now
     DOUBTFUL = "doubtful"  # another began to send it and is gone
     UNKNOWN = "unknown"  # the answer was lost: doubtful from now on
@@ -62,7 +62,7 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What came of a parcel, and why."""
+    """What became of a message, and why."""
 
     outcome: SendOutcome
     reason: str = ""
@@ -82,7 +82,7 @@ _BEHIND = SendResult(SendOutcome.FAILED, "a message before it in its message gro
 
 
 class Claims(Protocol):
-    """How the sending of messages is claimed, and settled once it is known what came of it."""
+    """How the sending of messages is claimed, and recorded once it is known what came of it."""
 
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Claim messages, each by itself."""
@@ -99,7 +99,7 @@ class MessageClaims:
     fleet: str
     until: float
     now: Callable[[], float]
-    again: bool = False  # claim even what may have been sent before: a person's word
+    again: bool = False  # claim even what may have been sent before, as an operator asked
 
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Write the marks that can be."""
@@ -187,11 +187,11 @@ class Sender:
     def send(
         self, to_send: Sequence[OutgoingMessage], *, again: bool = False, claims: Claims | None = None
     ) -> tuple[SendResult, ...]:
-        """Claim, send and record_results; what came of each parcel. Never raises a PortError.
+        """Claim, send and record; the result of each message. Never raises a PortError.
 
         Args:
             to_send: the messages, on FIFO queues in order.
-            again: send even what may have been sent before: a person's word.
+            again: send even what may have been sent before, as an operator asked.
             claims: how they are claimed, where not by a mark each.
         """
         claims = claims or MessageClaims(self.ports, self.fleet, self.until, self.now, again)
@@ -206,7 +206,7 @@ class Sender:
         return tuple(results)
 
     def _send_round(self, to_send: Sequence[OutgoingMessage], claims: Claims) -> list[SendResult]:
-        """Send parcels that need no order among them. A message that is there twice is sent once."""
+        """Send messages that need no order among them. A message that is there twice is sent once."""
         if not to_send:
             return []
         first: dict[str, OutgoingMessage] = {}
@@ -234,7 +234,7 @@ class Sender:
             claims.record_results(sent, unsent)
         except PortError as error:
             # What was sent is sent, though doubtful to whoever finds it here; what was not is in doubt for nothing,
-            # which a person can end.
+            # which an operator can end.
             by_id |= {id_: SendResult(SendOutcome.SENT, f"sent, but not marked as sent: {error}") for id_ in sent}
             by_id |= {
                 id_: SendResult(
@@ -280,7 +280,7 @@ def attempts_so_far(ports: Ports[SenderLedger], fleet: str, message: Message, to
 
 
 def resolve_doubts(ports: Ports[SenderLedger], fleet: str, message_ids: Sequence[str], now: float) -> None:
-    """Copies of messages are in our hands, so that those were sent: mark them, and let go of them in quarantine.
+    """End doubts: copies of these messages were received, so they were sent. They are marked, and leave quarantine.
 
     Whoever can name a message's id is its producer or its consumer, and what can be claimed in its name is that this
     one message, already in doubt, was sent. Of a message that nobody began to send, or long ago, it proves nothing.
@@ -291,11 +291,11 @@ def resolve_doubts(ports: Ports[SenderLedger], fleet: str, message_ids: Sequence
     if not message_ids:
         return
     marks = ports.ledger.send_claims.claims_of(fleet, message_ids, now)
-    unproven = [message_id for message_id, claim in marks.items() if claim is not Claim.SENT]
-    if not unproven:
+    unconfirmed = [message_id for message_id, claim in marks.items() if claim is not Claim.SENT]
+    if not unconfirmed:
         return
-    ports.ledger.send_claims.confirm_sends(fleet, unproven, now)
-    for message_id in unproven:
+    ports.ledger.send_claims.confirm_sends(fleet, unconfirmed, now)
+    for message_id in unconfirmed:
         entry = ports.ledger.quarantine.quarantined_message(fleet, message_id)
         if entry:
             ports.ledger.quarantine.remove_entry(entry)

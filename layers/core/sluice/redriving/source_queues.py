@@ -1,6 +1,6 @@
-"""Which of a fleet's queues a dead letter belongs to: the one that it goes back to. Told, never guessed.
+"""Which of a fleet's queues a dead letter came from, to which it goes back. It is never guessed.
 
-SQS tells it of what it moved itself (DeadLetterQueueSourceArn), a consumer that dead-letters by itself stamps it
+SQS says it for what it moved itself (DeadLetterQueueSourceArn), a consumer that dead-letters by itself stamps it
 (`sluice.source`); of the two, SQS is believed. Where a dead-letter queue serves one queue alone, that says it as well.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
 """
@@ -36,10 +36,10 @@ class QueueRoute:
 
 
 def route_for(source: str | None, routes: Sequence[QueueRoute]) -> QueueRoute | None:
-    """The one of some ways that a message came by; None if that is not told, or it is none of them.
+    """The route by which a message came; None if nothing says it, or it is none of these.
 
     Args:
-        source: ARN or URL of the queue it came from; "" where nothing tells, None where nobody has asked.
+        source: ARN or URL of the queue it came from; "" where nothing says it, None where it was not read.
         routes: those that there are. One alone is it by itself, for what nobody has asked about.
     """
     if source is None:
@@ -48,7 +48,7 @@ def route_for(source: str | None, routes: Sequence[QueueRoute]) -> QueueRoute | 
 
 
 def by_dead_letter_queue(routes: Iterable[QueueRoute]) -> dict[str, tuple[QueueRoute, ...]]:
-    """Ways by the URL of their dead-letter queue, those that have one."""
+    """Queues by the URL of their dead-letter queue, those that have one."""
     found: dict[str, tuple[QueueRoute, ...]] = {}
     for route in routes:
         if url := route.fleet.dead_letter_queue:

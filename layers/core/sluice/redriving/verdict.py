@@ -5,7 +5,7 @@ Theory of operation
 *A verdict* is the first rule of this list that speaks (`judge`):
 
 1. It came from another queue than the one Sluice would send it to, or its dead-letter queue serves several and nothing
-   tells from which it came: quarantine, a person knows where it belongs.
+   says from which it came: quarantine, since an operator can say it.
 2. An earlier message of its FIFO message group is in quarantine: it follows into the same failure group, since sent
    now it would overtake that one. Hence all quarantined messages of a message group are in one failure group.
 3. It is larger than its queue takes (the limit was lowered since): quarantine, whole.
@@ -19,8 +19,8 @@ Theory of operation
    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 
 A stamped cause alone decides the failure group, not the verdict: a consumer can be wrong about what is permanent (a
-missing item may be added), and three retries of one message cost less than a person's attention. What is permanent, or
-passes by itself, a person says in the fleet's policy, by patterns of the masked cause.
+missing item may be added), and three retries of one message cost less than an operator's attention. The fleet's policy
+says what is permanent and what passes by itself, by patterns of the masked cause.
 
 *Loops are remembered.* The number of redrives travels with the message as attribute `sluice.attempts`. Where SQS's
 ten attributes, or the size limit, leave no room for it, the ledger remembers it by what the message says
@@ -28,20 +28,20 @@ ten attributes, or the size limit, leave no room for it, the ledger remembers it
 
 *A copy* (`copy_of`) is the message whole, without the stamps of the failure it is sent back from (`sluice.cause`,
 `sluice.source`): its next failure speaks for itself. Where there is room it carries `sluice.copy_of`, the message it
-is a copy of and the job that sent it, by which a return is told from a fresh failure and proves that it was sent; and
-`sluice.first_sent_at`, since SQS gives a copy a new age.
+is a copy of and the job that sent it, which distinguishes a return from a fresh failure and proves that it was sent;
+and `sluice.first_sent_at`, since SQS gives a copy a new age.
 
 *Order.* On FIFO queues messages of one message group are sent one after the other, each after the one before it is
 confirmed (`rounds`): a batch in which one entry fails would let those behind it overtake.
 
 A job that is narrowed (by cause, time, attribute or ids) leaves gaps. It sends of each message group what is selected
-up to the first one that is not (`Lanes`): the prefix can go without overtaking, the rest stays where it is.
+up to the first one that is not (`FifoOrderGuard`): the prefix can go without overtaking, the rest stays where it is.
 
 *A redrive job* sends the oldest few of each failure group as canaries, waits as long as a failure takes to come back,
 then sends the rest, at its rate, leaving out every failure group of which a message came back meanwhile. `due` and
 `paced` hold the rate: no second sees more than the rate or one message, whichever is more.
 
-The protocol that keeps each message in at least one place, and at most one copy of it under way, is in `resending`.
+The protocol that keeps each message in at least one place, and at most one copy of it under way, is in `sender`.
 """
 
 from collections.abc import Sequence
@@ -98,7 +98,7 @@ def _misplaced(message: Message, to: Destination, history: DeadLetterHistory) ->
     source = source_of(message)
     if history.others and not source:
         names = ", ".join((queue_name(to.url), *history.others))
-        return f": its dead-letter queue serves {names}, and nothing tells from which of them it came."
+        return f": its dead-letter queue serves {names}, and nothing says from which of them it came."
     if not came_from(message, to):
         came = describe_source(source)
         these = f"none of the queues that share its dead-letter queue, {to.arn} among them" if history.others else ""
@@ -139,25 +139,25 @@ def backoff_s(policy: RedrivePolicy, attempts: int, uniform: float) -> float:
 
 
 MARGIN_SHARE = 0.25  # of the retention: a day of four, SQS's default
-MARGIN_MAX_S = 86_400.0  # a day is enough for a person, and for many looks
+MARGIN_MAX_S = 86_400.0  # a day is enough for an operator, and for many checks
 
 
 def left_s(message: Message, retention_s: float | None, now: float) -> float | None:
-    """How long until SQS deletes a message from a queue of that retention, in seconds; None where nothing tells."""
+    """How long until SQS deletes a message from a queue of that retention, in seconds; None where it is not known."""
     if message.first_sent_at is None or retention_s is None:
         return None
     return message.first_sent_at + retention_s - now
 
 
 def margin_s(policy: RedrivePolicy, retention_s: float) -> float:
-    """How long before its end a dead letter that waits is put away, in seconds."""
+    """How long before its retention ends a dead letter is quarantined, in seconds."""
     if policy.quarantine_before_s is not None:
         return policy.quarantine_before_s
     return min(MARGIN_MAX_S, MARGIN_SHARE * retention_s)
 
 
 def sample_of(message: Message) -> str:
-    """The beginning of a body, as much as a person needs to recognise it."""
+    """The beginning of a body, as much as an operator needs to recognise it."""
     return message.body[:SAMPLE_LENGTH]
 
 

@@ -18,7 +18,7 @@ class DynamoConsumers:
         return one(CONSUMER, self._table.get(key(fleet, f"consumer#{instance_id}")))
 
     def consumers(self, fleet: str) -> tuple[Consumer, ...]:
-        """Every consumer heard of lately."""
+        """Every consumer on record."""
         return tuple(list_all(self._table, CONSUMER, fleet, "consumer#"))
 
     def keep_consumer(self, consumer: Consumer) -> Consumer:

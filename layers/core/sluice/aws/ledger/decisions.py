@@ -25,7 +25,7 @@ class DynamoDecisions:
     def decisions(
         self, fleet: str, limit: int, since: float = 0.0, until: float = inf
     ) -> tuple[tuple[Decision, Outcome], ...]:
-        """The last decisions of a span of time, most recent first; eventually consistent, for people to look at."""
+        """The last decisions of a span of time, latest first. The read is eventually consistent: it is for display."""
         last = PAST_ALL if until == inf else f"{ms(until)}#{PAST_ALL}"
         items = self._table.query(
             partition(fleet),

@@ -13,14 +13,14 @@ from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_cause
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-# Counts of hours and minutes past are taken away some at a time: a write for each would double the writes.
+# Counts of past hours and minutes are removed several at a time: a write for each would double the writes.
 PAST_REMOVED = 12
-# DynamoDB takes away by itself what is past its time, which the count of groups does not see. So a fleet that has as
-# many as it may is counted anew, by one query, once in this time at most.
+# DynamoDB deletes groups that have expired, and the count of groups does not follow. So the groups of a fleet that has
+# as many as it may are counted again, by one query, once in this time at most.
 RECOUNT_S = 3_600.0
-# How long a process takes that for still so: meanwhile a group that is not there costs one read, and no transaction.
+# How long a process remembers that a fleet is full: meanwhile a missing group costs one read, and no transaction.
 FULL_KEPT_S = 60.0
-# How much earlier than due an empty group may go: its time is written anew once a day, not at each dead letter.
+# How much too early an empty group may expire: its time to live is written once a day, not at each dead letter.
 TTL_STEP_S = 86_400.0
 
 
@@ -37,7 +37,7 @@ class DynamoFailureGroups:
         return _failure_group(fleet, item) if item else None
 
     def failure_groups(self, fleet: str) -> tuple[FailureGroup, ...]:
-        """Every failure group of a fleet, most recently seen first."""
+        """Every failure group of a fleet, the last seen first."""
         items = self._table.query(partition(fleet), "group#", f"group#{PAST_ALL}")
         groups = [_failure_group(fleet, item) for item in items]
         return tuple(sorted(groups, key=lambda group: (-group.last_seen_at, group.id)))
@@ -144,7 +144,7 @@ class DynamoFailureGroups:
         return not failed or 0 in failed
 
     def _recount(self, fleet: str, now: float) -> bool:
-        """Count a fleet's groups anew where that is due, without those past their time; whether it was done."""
+        """Count a fleet's groups again if that is due, without those that have expired; whether it was done."""
         counts = counts_key(fleet)
         counted_at = number(attributes(COUNTS, self._table.get(counts)), "counted_at")
         if now < counted_at + RECOUNT_S:

@@ -1,28 +1,30 @@
 """The keys of the ledger's items, and the forms of time in them.
 
-One partition a fleet, pk `fleet#<name>`; sk says what a record is:
+One partition a fleet, pk `fleet#<name>`; the sk names the kind of record:
 
 | sk | is | lives |
 |---|---|---|
 | `lease` | who plans now: holder, until_at | |
-| `state` | the planner's memory, JSON compressed in `data`; launches, launch_count: the last timed ones | |
+| `state` | the planner's memory, JSON compressed in `data`; launches, launch_count: the last measured ones | |
 | `decision#<at ms>#<id>` | a decision with its outcome | 30 days |
 | `drain#<instance>` | a drain, at a version | released: 7 days |
-| `consumer#<instance>` | what an instance's consumer said, and how it came into service, at a version | 1 day |
+| `consumer#<instance>` | what an instance's consumer reported, and how it came into service, at a version | 1 day |
 | `group#<id>` | a failure group, its figures as attributes, so that they are added to in place | empty: 14 days |
-| `counts` | held_count: messages in quarantine; group_count: failure groups, made anew at counted_at | |
-| `message#<message id>` | a quarantined message: the one record that says it is there | |
+| `counts` | held_count: messages in quarantine; group_count: failure groups, counted again at counted_at | |
+| `message#<message id>` | a quarantined message: it is in quarantine while this record exists | |
 | `quarantine#<at ms>#<message id>` | the same, in the order of time | |
 | `quarantine-of#<group>#<at ms>#<message id>` | the same, in the order of time within a failure group | |
 | `hold#<message group>` | a FIFO message group with quarantined messages: failure_group, count | |
-| `retries#<batch claim>` | a mark for each of many: `data` {claimed, sent}, claimed_at, until_at | 14 days |
-| `retry#<message id>` | the mark that a message is being sent again, or was: claimed_at, until_at, sent_at | 14 days |
+| `retries#<batch claim>` | a claim of many messages: `data` {claimed, sent}, claimed_at, until_at | 14 days |
+| `retry#<message id>` | the claim of a message that is or was sent again: claimed_at, until_at, sent_at | 14 days |
 | `cause#<message id>` | why a message failed, as its consumer reported by event | 14 days |
 | `attempts#<message key>` | redrives of a message that cannot carry the count itself | 14 days |
 | `job#<id>` | a redrive job, at a version | 30 days |
 
-Records are JSON in `data` unless said otherwise. Versions are compared by DynamoDB at the moment of writing. What is
-past its `ttl` may still be there for some days: claims look at the time themselves, the others do no harm by it.
+Records are JSON in `data` unless their attributes are listed, and each has its form's `record_version`
+(`sluice.aws.ledger.forms`). DynamoDB compares versions when it writes. It deletes an item within some days after its
+`ttl`: claims compare the time themselves, and the other kinds do no harm meanwhile.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html
 """
 
 import math
@@ -64,6 +66,6 @@ def counts_key(fleet: str) -> Item:
     return key(fleet, "counts")
 
 
-def mark_sk(message_id: str) -> str:
-    """The mark of a message that is being sent again, or was."""
+def claim_sk(message_id: str) -> str:
+    """The claim of a message that is being sent again, or was."""
     return f"retry#{message_id}"

@@ -31,7 +31,7 @@ def moved(record: Record, places: Mapping[str, tuple[str, ...]], dropped: frozen
 
 
 def reworded(record: object, name: str, words: Mapping[str, str]) -> None:
-    """Give a field of a record the word that its value has become; any other value stays."""
+    """Replace a field's value by the word that it has become; any other value stays."""
     if isinstance(record, dict) and isinstance(value := record.get(name), str):
         record[name] = words.get(value, value)
 
@@ -248,7 +248,7 @@ JOB = (_job_to_2,)
 
 
 def _failure_group_to_2(item: Record) -> Record:
-    """Version 2 says muted, and counts failed retries beside what version 1 had counted.
+    """Version 2 has a group muted instead of archived, and counts failed retries beside what version 1 had counted.
 
     Whoever mutes or unmutes a group removes `archived_at`, so that it never contradicts `muted_at`.
     """

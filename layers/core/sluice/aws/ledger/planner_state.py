@@ -18,7 +18,7 @@ class DynamoPlannerState:
         self._table = table
 
     def memory(self, fleet: str) -> Memory:
-        """The planner's memory; what of its record cannot be read is listed in `unread`, and can be learned again."""
+        """The planner's memory. What of its record cannot be read is listed in `unread`, and is learned again."""
         item = self._table.get(key(fleet, "state"))
         if item is None:
             return Memory()
@@ -27,7 +27,7 @@ class DynamoPlannerState:
             try:
                 kept = read_memory(zlib.decompress(item["data"]["B"]))
             except (zlib.error, KeyError) as error:
-                kept = Memory(unread=(f"the planner's memory cannot be unpacked and is learned anew: {error}",))
+                kept = Memory(unread=(f"the planner's memory cannot be unpacked and is learned again: {error}",))
         return replace(kept, timed=_launches(item))
 
     def keep_memory(self, fleet: str, memory: Memory) -> None:
@@ -36,9 +36,9 @@ class DynamoPlannerState:
         self._table.update(key(fleet, "state"), "SET #data = :data", {":data": data})
 
     def note_launch(self, fleet: str, launch: TimedLaunch) -> None:
-        """Add a launch to the memory's own record, so that a tick reads it without a call more.
+        """Add a launch to the memory's own record, so that a tick reads both by one call.
 
-        Many may be noted at once: each is appended in place. What is too old is taken away some at a time.
+        Several may be noted at the same time: each is appended in place. Old ones are removed several at a time.
         """
         state = key(fleet, "state")
         item = self._table.update(
@@ -59,7 +59,7 @@ def read_memory(text: str | bytes) -> Memory:
     try:
         read = MEMORY.from_text(text)
     except UnreadableError as error:
-        return Memory(unread=(f"the planner's memory {error}; it is learned anew",))
+        return Memory(unread=(f"the planner's memory {error}; it is learned again",))
     return replace(read.value, unread=read.problems)
 
 

@@ -7,7 +7,7 @@ from itertools import batched, islice
 from typing import TYPE_CHECKING
 
 from sluice.aws.ledger.failure_groups import DynamoFailureGroups
-from sluice.aws.ledger.keys import PAST_ALL, counts_key, key, mark_sk, ms, partition, quoted
+from sluice.aws.ledger.keys import PAST_ALL, claim_sk, counts_key, key, ms, partition, quoted
 from sluice.aws.ledger.records import COUNTS, HELD_MESSAGE_GROUP, QUARANTINED, attributes, one, readable
 from sluice.aws.table import TRANSACTION_MAX, Item, Table, Value, number, text, typed_all
 from sluice.model.redriving import QuarantineEntry
@@ -41,7 +41,7 @@ class DynamoQuarantine:
         writes = [
             table.putting(key(fleet, _message_sk(entry.message_id)) | typed_all(data), "attribute_not_exists(#pk)"),
             table.checking(
-                key(fleet, mark_sk(entry.message_id)),
+                key(fleet, claim_sk(entry.message_id)),
                 "attribute_not_exists(#sent_at) OR #ttl <= :now",
                 {":now": math.floor(entry.at)},
             ),

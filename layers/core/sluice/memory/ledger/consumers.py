@@ -21,7 +21,7 @@ class MemoryConsumers:
         return consumer if consumer and consumer.updated_at + CONSUMERS_KEPT_S > self._clock() else None
 
     def consumers(self, fleet: str) -> tuple[Consumer, ...]:
-        """Every consumer heard of lately."""
+        """Every consumer on record."""
         gone_at = self._clock() - CONSUMERS_KEPT_S
         consumers = sorted(self._consumers.items())
         return tuple(one for key, one in consumers if key[0] == fleet and one.updated_at > gone_at)

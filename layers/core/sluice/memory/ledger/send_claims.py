@@ -8,8 +8,8 @@ from sluice.ports.ledger.send_claims import SEND_CLAIM_KEPT_S
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
-    """That a message is being sent, or was."""
+class _SingleClaim:
+    """A message is being sent, or was. Times are epoch seconds."""
 
     claimed_at: float
     until: float
@@ -17,41 +17,41 @@ class _Mark:
 
 
 class MemorySendClaims:
-    """The SendClaims port: marks by fleet and message id, batch claims by fleet and name."""
+    """The SendClaims port: claims by fleet and message id, batch claims by fleet and name."""
 
     def __init__(self) -> None:
-        self._marks: dict[tuple[str, str], _Mark] = {}
-        self._batch_claims: dict[tuple[str, str], BatchClaimRecord] = {}
+        self._claims: dict[tuple[str, str], _SingleClaim] = {}
+        self._batches: dict[tuple[str, str], BatchClaimRecord] = {}
 
     def claim_sends(
         self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
     ) -> Mapping[str, Claim]:
-        """Claim the sending of messages, each by itself."""
+        """Claim messages, each by a record of its own."""
         claims = {message_id: self._claim(fleet, message_id, now, again=again) for message_id in message_ids}
         for message_id, claim in claims.items():
             if claim is Claim.GRANTED:
-                self._marks[fleet, message_id] = _Mark(now, until)
+                self._claims[fleet, message_id] = _SingleClaim(now, until)
         return claims
 
     def confirm_sends(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
-        """The claimed messages were sent."""
+        """Record that messages were sent."""
         for message_id in message_ids:
-            mark = self._marks.get((fleet, message_id)) or _Mark(now, now)
-            self._marks[fleet, message_id] = replace(mark, sent=True)
+            single = self._claims.get((fleet, message_id)) or _SingleClaim(now, now)
+            self._claims[fleet, message_id] = replace(single, sent=True)
 
     def release_sends(self, fleet: str, message_ids: Sequence[str]) -> None:
-        """The claimed messages were surely not sent."""
+        """Remove the claims of messages that were not sent."""
         for message_id in message_ids:
-            if (mark := self._marks.get((fleet, message_id))) and not mark.sent:
-                del self._marks[fleet, message_id]
+            if (single := self._claims.get((fleet, message_id))) and not single.sent:
+                del self._claims[fleet, message_id]
 
     def claims_of(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
-        """How the sending of messages stands."""
+        """How messages stand."""
         found = {message_id: self._stands(fleet, message_id, now) for message_id in message_ids}
         return {message_id: claim for message_id, claim in found.items() if claim is not None}
 
     def claim_batch(self, batch: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
-        """Claim the sending of messages under one name."""
+        """Claim messages by one record."""
         claims = {
             message_id: self._claim(batch.fleet, message_id, batch.claimed_at, again=again, own=batch.name)
             for message_id in batch.claimed
@@ -60,31 +60,31 @@ class MemorySendClaims:
         return claims
 
     def record_batch_claim(self, batch: BatchClaimRecord) -> None:
-        """Write what a batch claim still claims and what it sent; one that names nothing is deleted."""
+        """Write a batch claim, or remove it."""
         if batch.claimed or batch.sent:
-            self._batch_claims[batch.fleet, batch.name] = batch
+            self._batches[batch.fleet, batch.name] = batch
         else:
-            self._batch_claims.pop((batch.fleet, batch.name), None)
+            self._batches.pop((batch.fleet, batch.name), None)
 
     def is_sent(self, fleet: str, message_id: str, now: float) -> bool:
-        """Whether a message's own mark says that it was sent."""
-        mark = self._mark(fleet, message_id, now)
-        return mark is not None and mark.sent
+        """Whether a message was sent, by its own claim."""
+        single = self._single(fleet, message_id, now)
+        return single is not None and single.sent
 
-    def _mark(self, fleet: str, message_id: str, now: float) -> _Mark | None:
-        mark = self._marks.get((fleet, message_id))
-        return mark if mark and mark.claimed_at + SEND_CLAIM_KEPT_S > now else None
+    def _single(self, fleet: str, message_id: str, now: float) -> _SingleClaim | None:
+        single = self._claims.get((fleet, message_id))
+        return single if single and single.claimed_at + SEND_CLAIM_KEPT_S > now else None
 
     def _claim(self, fleet: str, message_id: str, now: float, *, again: bool, own: str = "") -> Claim:
         claim = self._stands(fleet, message_id, now, own)
         return Claim.GRANTED if claim is None or (again and claim is Claim.DOUBTFUL) else claim
 
     def _stands(self, fleet: str, message_id: str, now: float, own: str = "") -> Claim | None:
-        """The strongest that a mark or a batch claim, other than `own`, says of a message."""
+        """How a message stands by every claim but the batch claim `own`: SENT before BUSY before DOUBTFUL."""
         found: set[Claim] = set()
-        if mark := self._mark(fleet, message_id, now):
-            found.add(Claim.SENT if mark.sent else Claim.BUSY if mark.until > now else Claim.DOUBTFUL)
-        for (owner, name), there in self._batch_claims.items():
+        if single := self._single(fleet, message_id, now):
+            found.add(Claim.SENT if single.sent else Claim.BUSY if single.until > now else Claim.DOUBTFUL)
+        for (owner, name), there in self._batches.items():
             if owner != fleet or name == own or there.claimed_at + SEND_CLAIM_KEPT_S <= now:
                 continue
             if message_id in there.sent:

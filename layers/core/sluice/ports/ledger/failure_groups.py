@@ -42,7 +42,7 @@ class FailureGroups(Protocol):
         Args:
             fleet: the fleet's name.
             group_id: the group, which is made if it is missing.
-            cause: the cause, in words.
+            cause: the cause, as a line of text.
             sample: the beginning of the message's body.
             now: epoch seconds.
             again: whether the message had been sent back to its queue before.

@@ -1,11 +1,11 @@
 """Send claims: a message is sent again by one invocation at a time, and what was sent is remembered.
 
-A claim is written before a message is sent, and confirmed after. It is either a mark of its own for each message, or
-one record that claims many (a batch claim), for a caller that holds the messages hidden in their queue, so that hardly
+A claim is written before a message is sent, and confirmed after. It is either a record of its own for each message, or
+one record that claims many (a batch claim), for a caller that keeps the messages hidden in their queue, so that hardly
 anyone else can have received them. Both are kept for SEND_CLAIM_KEPT_S after the claim.
 
-A batch claim is written before the marks are read, and marks are written before the batch claims are read: of two that
-claim one message at the same moment, at least one sees the other.
+A batch claim is written before the claims of single messages are read, and those are written before the batch claims
+are read: of two that claim one message at the same moment, at least one sees the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class SendClaims(Protocol):
     def claim_sends(
         self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
     ) -> Mapping[str, Claim]:
-        """Claim messages, each by a mark of its own.
+        """Claim messages, each by a record of its own.
 
         Args:
             fleet: the fleet's name.
@@ -37,29 +37,33 @@ class SendClaims(Protocol):
             again: whether DOUBTFUL messages are granted too, as an operator may ask.
 
         Returns:
-            For each message GRANTED (once: it had no mark), or how it stands: BUSY, SENT or DOUBTFUL.
+            For each message GRANTED (once: nobody had claimed it), or how it stands: BUSY, SENT or DOUBTFUL.
         """
         ...
 
     def confirm_sends(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
-        """Mark messages as SENT."""
+        """Record that messages were sent: they are SENT from then on."""
         ...
 
     def release_sends(self, fleet: str, message_ids: Sequence[str]) -> None:
-        """Remove the marks of claimed messages that were not sent for certain. A missing mark is no error."""
+        """Remove the claims of messages that were not sent for certain. A missing claim is no error."""
         ...
 
     def claims_of(self, fleet: str, message_ids: Sequence[str], now: float) -> Mapping[str, Claim]:
-        """How messages stand (BUSY, SENT or DOUBTFUL), without claiming them; those without a mark are left out."""
+        """How messages stand (BUSY, SENT or DOUBTFUL), without claiming them; those without a claim are left out."""
         ...
 
     def claim_batch(self, batch: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
-        """Claim what a batch claim names, at most BATCH_CLAIM_MAX messages; answers as `claim_sends` does."""
+        """Claim what a record names, at most BATCH_CLAIM_MAX messages.
+
+        Returns:
+            For each message what `claim_sends` answers.
+        """
         ...
 
     def record_batch_claim(self, batch: BatchClaimRecord) -> None:
-        """Write what a batch claim still claims and what it sent.
+        """Write what a batch claim still claims and what was sent of it.
 
-        What it names no longer is released; one that names nothing is removed.
+        Messages that it no longer names are released. A claim that names none is removed.
         """
         ...

@@ -1,7 +1,7 @@
-"""Redrive jobs on record: what a person asks for, what it would do, and how it is paused, resumed and stopped.
+"""Redrive jobs on record: what an operator asks for, what it would send, and how it is paused, resumed and stopped.
 
 A job is sent by `running`, from any invocation; several may write its record, so that each change is made to the
-record as it is then (`update_job`). What persons did to it is kept on it.
+record as it is then (`update_job`). The record keeps what operators did to it.
 """
 
 from collections import Counter
@@ -29,9 +29,9 @@ from sluice.redriving.jobs.move_task import end_move, with_move_ended
 from sluice.redriving.jobs.rules import FifoOrderGuard, overlaps, selects
 
 UPDATE_TRIES = 10  # as many batches may note a return on one job at the same moment
-PAGE = 100  # index entries a read, where all are looked at
-PREVIEW_MAX = 5_000  # entries that a dry run looks at: some seconds' reading
-ACTIONS_KEPT = 50  # a job that was paused and resumed more often tells of the last ones
+PAGE = 100  # index entries a read, where all are read
+PREVIEW_MAX = 5_000  # entries that a dry run reads: some seconds
+ACTIONS_KEPT = 50  # a job that was paused and resumed more often keeps the last ones
 ACTIVE_STATES = frozenset({JobState.RUNNING, JobState.PAUSED})
 
 
@@ -41,8 +41,8 @@ class Preview:
 
     count: int
     groups: tuple[FailureGroup, ...]  # `count` is that of the selected messages of each
-    complete: bool = True  # not all entries were looked at: there are more
-    muted_groups: tuple[str, ...] = ()  # failure groups that are set aside, and left out
+    complete: bool = True  # False: there are more entries than were read
+    muted_groups: tuple[str, ...] = ()  # muted failure groups, which are left out
     behind_count: int = 0  # FIFO: selected, but behind one of its message group that is not: not counted, and left
 
 
@@ -153,7 +153,7 @@ def _index(ports: Ports[JobLedger], fleet: str, failure_group: str | None) -> It
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The queue that all of a job's messages go to, whichever they came from: a person's word."""
+    """The queue that all of a job's messages go to, whichever they came from, as the operator asked."""
 
     fleet: str
     queue: QueuePolicy
@@ -161,7 +161,7 @@ class Target:
 
 
 def target_in(fleet: Fleet, queue: str | None) -> Target:
-    """The queue of a fleet that a person names, or its only one.
+    """The queue of a fleet that an operator names, or its only one.
 
     Raises:
         PayloadError: there is none of that name, or there are several.
@@ -240,7 +240,7 @@ def _narrowing(selection: Selection) -> str:
 
 
 def stop_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
-    """Stop a job for good, on a person's word: nothing is sent after the load that is under way.
+    """Stop a job for good at an operator's request: nothing is sent after the load that is under way.
 
     Raises:
         PayloadError: there is no such job.
@@ -250,7 +250,7 @@ def stop_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: f
 
 
 def pause_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now: float) -> RedriveJob:
-    """Pause a job until somebody resumes it.
+    """Pause a job until an operator resumes it.
 
     Raises:
         PayloadError: there is no such job, or it is over.
@@ -271,16 +271,16 @@ def resume_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What a person wants of a job: from some states into another."""
+    """What an operator may ask of a job: a change from some states into another."""
 
     when: frozenset[JobState]
     state: JobState
     note: str
-    only: str = ""  # what is said of a job in another state; nothing: it is left as it is, without a word
+    only: str = ""  # the error of a job in another state; empty: such a job stays as it is, without an error
 
 
 def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAction, change: _Change) -> RedriveJob:
-    """Change a job's state on a person's word, if it is in one of the states for that; the job then.
+    """Change a job's state at an operator's request, if it is in one of the states for that; returns the job after it.
 
     Raises:
         PayloadError: there is no such job, or its state is another, and that is to be said.

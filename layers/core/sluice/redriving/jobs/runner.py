@@ -1,8 +1,8 @@
-"""Redrive jobs at work: on a person's word, messages go back to their queue, watched, stopped, resumed.
+"""Redrive jobs at work: at an operator's request, messages go back to their queue, watched, stopped, resumed.
 
 A job lives in the ledger, so that any invocation can take it up where another left it. One runner at a time: the
-record names it and when it is surely gone. Each step sends one load (`job_sending`), lets go of what was sent, and
-writes the job; a crash between leaves counts that are one load low, and nothing else.
+record names it and when it is surely gone. Each step sends one batch (`sending`), removes what was sent, and
+writes the job; a crash between leaves counts that are one batch low, and nothing else.
 
 * Canary: at most `canary_count` of the oldest of each failure group. Then a wait as long as a failure needs to come
   back (`canary_wait_s`; by default what a message waits and is worked on at most: target wait and one visibility
@@ -11,9 +11,9 @@ writes the job; a crash between leaves counts that are one load low, and nothing
   from another invocation: a job for one failure group stops at once, a job for all leaves that group out.
 * What was quarantined after the job was asked for is not part of it: a message that fails again cannot go round.
 * FIFO: a narrowed job sends of each message group what is selected up to the first that is not.
-* From the dead-letter queue itself (manual mode, `job_loading`) canaries are the first few received; the job goes on if
+* From the dead-letter queue itself (manual mode, `dlq_loading`) canaries are the first few received; the job goes on if
   the queue then holds no more than was left there. Where much is left and SQS's own move task would be faster than
-  this job was, that moves the rest (`MOVE`, `job_moving`).
+  this job was, that moves the rest (`MOVE`, `move_task`).
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ from sluice.redriving.jobs.rules import (
 from sluice.redriving.jobs.sending import JobSender
 from sluice.redriving.source_queues import QueueRoute
 
-CANARY_WAIT_MAX_S = 900.0  # of the default: a longer watch is a person's choice, in the fleet's document
+CANARY_WAIT_MAX_S = 900.0  # of the default; for a longer wait the fleet's document has `canary_wait_s`
 LONGEST_SLEEP_S = 20.0  # a longer wait is left to the next tick: an invocation that sleeps is paid for
 STEP_MARGIN_S = 10.0  # no further batch is begun within a step so near to the invocation's end
 # Loads so small that they measure the calls and not the messages say nothing of a pace.
@@ -58,7 +58,7 @@ class Runner:
         to: the fleet's queue, of several a FIFO one if there is any; or the one that the job names in its place.
         name: the invocation, as the job's record names its runner.
         until: when this process is surely gone.
-        ways: the fleet's queues, as far as the job is about them; none: it has the one.
+        routes: the fleet's queues, as far as the job is about them; empty: it has only the one.
     """
 
     ports: Ports[RedriverLedger]
@@ -304,7 +304,7 @@ def run(
 ) -> tuple[RedriveJob, ...]:
     """Work on jobs in turn, whichever is due first, until a time; how each stands then.
 
-    A job that cannot go on now is left to the next invocation and told to `failed`; it never stops the others.
+    A job that cannot go on now is left to the next invocation and reported to `failed`; it never stops the others.
     """
     under_way = {(work.job.fleet, work.job.id): work for work in works}
     over: list[RedriveJob] = []

@@ -149,7 +149,7 @@ class JobSender:
         report = SendReport()
         for message in messages:
             source = source_of(message.message) or (message.entry.source if message.entry else "")
-            fault = f": nothing tells which of {names} it came from"
+            fault = f": nothing says which of {names} it came from"
             if source:
                 fault = f" came from {describe_source(source)}, none of {names}"
             report += self._failed(f"Message {message.message.id}{fault}; to_queue says where to send it.")
