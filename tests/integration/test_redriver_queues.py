@@ -18,7 +18,7 @@ from sluice.redriving.failure_groups import CAUSE, SOURCE
 from sluice.redriving.jobs.rules import MOVE_COUNT_MIN
 from tests.support.redrive_jobs import redrive_job
 from tests.support.redrive_worlds import SOON, START, text
-from tools.chaos.redrive import as_record
+from tools.chaos.redrive_queue import as_record
 
 VISIBILITY_S = 60.0
 DAY_S = 86_400.0

@@ -12,7 +12,7 @@ from functions.redriver import app
 from sluice.model.redriving import Attribute, Message
 from sluice.redriving.message_copy import origin_of
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
-from tools.chaos.redrive import as_record
+from tools.chaos.redrive_queue import as_record
 
 OWN = (
     ("binary", Attribute("Binary.png", None, b"\x89PNG\x00\xff")),

@@ -11,7 +11,7 @@ from sluice.memory import memory_ports, queue_url
 from sluice.redriving.context import Invocation
 from sluice.redriving.failure_groups import SOURCE
 from tests.support.redrive_worlds import SOON, START, text
-from tools.chaos.redrive import as_record
+from tools.chaos.redrive_queue import as_record
 
 NAMES = ("urgent", "other", "night")
 FOREIGN = "arn:aws:sqs:local:000000000000:elsewhere"

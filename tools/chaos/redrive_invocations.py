@@ -1,0 +1,144 @@
+"""Lambda's poller and the schedule of redrive scenarios, invocations, and faults in every call of a port."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from functions.operator import app as operator_app
+from functions.redriver import app
+from sluice.memory import Call, Crash, Fault, When
+from sluice.model.redriving import Message
+from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
+from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
+from tools.chaos.redrive_queue import as_record, call_summary
+from tools.chaos.redrive_scene import SKEW_S, STALL_S, TICK_S, TIMEOUT_S
+from tools.chaos.redrive_traffic import Traffic
+
+
+@dataclass(slots=True)
+class Invocations(Traffic):
+    """Invocations of the redriver and the operator function, which take time, fail and crash."""
+
+    def pause(self, url: str) -> None:
+        """An operator pauses a queue: its consumers stop taking from it, and the fleet's document says so."""
+        self.paused[url] = self.now
+        self.document()
+        self.tell(f"{url} is paused")
+
+    def go_on(self, url: str) -> None:
+        """It is not paused any longer."""
+        if self.paused.pop(url, None) is not None:
+            self.document()
+            self.tell(f"{url} goes on")
+
+    def document(self) -> None:
+        """Write the fleet's document anew."""
+        queues = tuple(one.model_copy(update={"paused": one.queue in self.paused}) for one in self.fleet.queues)
+        self.truth.fleets.put(self.fleet.name, self.fleet.model_copy(update={"queues": queues}))
+
+    def poll(self, url: str) -> None:
+        """Lambda's poller hands a batch of dead letters over, and deletes what the answer does not name."""
+        self.after(self.rng.uniform(2, 15), partial(self.poll, url))
+        received = self.truth.queue.receive(url, 10, TIMEOUT_S)
+        if not received:
+            return
+        event = {"Records": [as_record(message, self.truth.queue.facts(url).arn) for message in received]}
+        for _ in range(2 if self.happens(self.chances.doubled) and not self.fifo else 1):
+            self.after(self.rng.uniform(0, 1), lambda: self.deliver(url, event, received))
+
+    def deliver(self, url: str, event: Mapping[str, Any], received: Sequence[Message]) -> None:
+        """One delivery of a batch."""
+        answer = self.invoke(event, f"batch of {len(received)}")
+        if answer is None:
+            return
+        kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        for message in received:
+            if message.id not in kept and not self.happens(self.chances.undeleted):
+                self.truth.queue.delete(url, [message.receipt])
+
+    def tick(self) -> None:
+        """The schedule's minute."""
+        self.after(TICK_S + self.rng.uniform(-1, 1), self.tick)
+        if not self.happens(self.chances.tick_lost):
+            self.invoke({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}, "tick")
+
+    def invoke(self, event: Mapping[str, Any], label: str) -> dict[str, Any] | None:
+        """One invocation of the redriver, or for a request of the operator function; None if it gave no answer."""
+        number = next(self._numbers)
+        skew_s = self.rng.uniform(-SKEW_S, SKEW_S)
+        ends_at = self.now + TIMEOUT_S
+
+        def now() -> float:
+            return self.now + skew_s
+
+        invocation = Invocation(
+            name=f"invocation-{number}",
+            until=ends_at + skew_s + GRACE_S,
+            stop_at=ends_at + skew_s - MARGIN_S,
+            sleep=self.sleep,
+            uniform=self.rng.random,
+        )
+        self.running.append((label, ends_at))
+        self.counts["invocations"] += 1
+        try:
+            if {"Records", "source"}.isdisjoint(event):
+                return operator_app.service(self.ports, now, invocation).answer(event)
+            return app.service(self.ports, now, invocation).respond(event)
+        except Crash:
+            self.tell("crashes")
+        except PortError as error:
+            self.tell(f"fails: {error}")
+        except Exception as error:
+            self.violate(f"the redriver raised {error!r}")
+        finally:
+            self.running.pop()
+            self.truth.queue.redriving = False
+        return None
+
+    def sleep(self, seconds: float) -> None:
+        """An invocation sleeps; the others do not."""
+        self.pass_until(self.now + seconds)
+
+    # ----------------------------------------------------------------- every call of a port
+
+    def meet(self, call: Call) -> Fault | None:
+        """Time passes in a call, Lambda may end the invocation, and the call may fail, before or after its effect."""
+        self.counts["calls"] += 1
+        if self.sides and self.sides[-1][0] is self.running[-1]:
+            turns = self.sides[-1][1]
+            turns.pass_on()
+            if turns.crashed:
+                return self.die(call)
+        stalled = self.happens(self.chances.stall)
+        self.pass_until(self.now + (self.rng.uniform(2, STALL_S) if stalled else self.rng.uniform(0.005, 0.05)))
+        if self.now >= self.running[-1][1]:
+            self.tell(f"{call.method}: Lambda ends the invocation")
+            return Fault(When.BEFORE, Crash())
+        self.check()
+        if call.method == "send":
+            self.check_send(call)
+        self.truth.queue.redriving = True
+        if not self.happens(self.chances.fault):
+            self.tell(f"{call.method}{call_summary(call)}")
+            return None
+        when = self.rng.choice((When.BEFORE, When.AFTER))
+        error: BaseException
+        if self.rng.random() < self.chances.crash:
+            error = Crash()
+        elif when is When.AFTER:
+            error = LostAnswerError("answer lost")
+        else:
+            error = self.rng.choice((TryLaterError, NeedsFixError, LostAnswerError))("throttled, or not allowed")
+        self.tell(f"{call.method}{call_summary(call)}: {type(error).__name__} {when.value} it took effect")
+        self.counts["faults"] += 1
+        return Fault(when, error)
+
+    def die(self, call: Call) -> Fault:
+        """A call was under way when its process crashed at another: nobody is left to read the answer."""
+        if call.method == "send":
+            self.check_send(call)
+        self.truth.queue.redriving = True
+        when = self.rng.choice((When.BEFORE, When.AFTER))
+        self.tell(f"{call.method}{call_summary(call)}: its process has crashed, {when.value} it took effect")
+        return Fault(when, Crash())
