@@ -1,4 +1,4 @@
-"""`make bench`: speed, each figure beside a floor measured in the same run, since machines differ and ratios do not.
+"""`make bench`: measures speed. Each figure has a floor from the same run: unlike seconds, ratios fit any machine.
 
 | name | measured | floor |
 |---|---|---|
@@ -7,7 +7,7 @@
 | backtest_fortnight | CPU seconds of 14 days of traffic under Sluice, compiled | the same with the simplest peer |
 | redrive_messages_per_s | messages a second of a redrive job on the emulator | a bare loop of receive, send, delete |
 
-The last is a rate: there the value is to be a large part of the floor, not few times of it.
+The last one is a rate: it should be a large share of its floor. The others should be a small multiple of theirs.
 """
 
 import json

@@ -65,21 +65,25 @@ def render(
                     ],
                 ],
                 h.h2["Decisions"],
-                h.table[
-                    h.tr[h.th["at"], h.th["from"], h.th["to"], h.th["why"]],
-                    (
-                        h.tr[
-                            h.td(".number")[f"{decision.at - began_at:.1f} s"],
-                            h.td(".number")[str(decision.current)],
-                            h.td(".number")[str(decision.want)],
-                            h.td[decision.sentence, h.br, h.span(".faint")[outcome.answer]],
-                        ]
-                        for decision, outcome in decisions
-                    ),
-                ],
+                _decisions(decisions, began_at),
             ],
         ]
     )
+
+
+def _decisions(decisions: Sequence[tuple[Decision, Outcome]], began_at: float) -> h.Element:
+    return h.table[
+        h.tr[h.th["at"], h.th["from"], h.th["to"], h.th["why"]],
+        (
+            h.tr[
+                h.td(".number")[f"{decision.at - began_at:.1f} s"],
+                h.td(".number")[str(decision.current)],
+                h.td(".number")[str(decision.want)],
+                h.td[decision.sentence, h.br, h.span(".faint")[outcome.answer]],
+            ]
+            for decision, outcome in decisions
+        ),
+    ]
 
 
 def write(page: Path, text: str) -> None:

@@ -316,9 +316,9 @@ def test_instance_when_kept_shows_age_and_cost() -> None:
     kept = replace(drains()[2], state=DrainState.RETAINED, retention=Retention(since=NOW - 5_400), note="kept")
     priced = fleet().model_copy(update={"drain": DrainPolicy(hourly_cost=0.2)})
     text = section(show(view(drains=(drains()[0], kept), fleet=priced)), "Drains")
-    assert "1 under way · 1 retained" in text
-    assert text.index("retained for inspection") < text.index("stopping")
-    assert "retained for 1 h 30 min · cost since then 0.30" in text
+    assert "1 under way · 1 kept for inspection" in text
+    assert text.index("kept for inspection", text.index("1 kept for inspection") + 2) < text.index("stopping")
+    assert "kept for 1 h 30 min · cost since then 0.30" in text
     assert "cost since" not in section(show(view(drains=(kept,))), "Drains"), "what it costs is not known"
 
 

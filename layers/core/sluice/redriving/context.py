@@ -29,7 +29,7 @@ GRACE_S = 1.0
 # Between one minute's work on jobs and the next one's, so that the schedule finds them given back.
 HANDOVER_S = 3.0
 # Metrics have a fleet as their dimension; what is of no fleet is logged only.
-_ENDS = {LetterOutcome.RETRIED: "Retried", LetterOutcome.QUARANTINED: "Quarantined"}
+_METRICS = {LetterOutcome.RETRIED: "Retried", LetterOutcome.QUARANTINED: "Quarantined"}
 
 
 type Answer = dict[str, Any]
@@ -178,9 +178,9 @@ class RedriveContext:
     def report(self, fleet: Fleet, results: Iterable[DeadLetterResult]) -> None:
         """Log what became of dead letters, and count it."""
         for result in results:
-            self._log_settlement(fleet, result)
-            if result.outcome in _ENDS:
-                self.count(fleet.name, _ENDS[result.outcome], 1)
+            self._log_result(fleet, result)
+            if result.outcome in _METRICS:
+                self.count(fleet.name, _METRICS[result.outcome], 1)
 
     def work(self, jobs: Iterable[tuple[Fleet, RedriveJob]], stop_at: float) -> tuple[RedriveJob, ...]:
         """Work on jobs until a time; how those stand that were ours to work on."""
@@ -216,7 +216,7 @@ class RedriveContext:
         fields |= {"done_fraction": round(seen.done_fraction, 4), "left_s": seen.left_s}
         return {name: _listed(value) for name, value in fields.items()}
 
-    def _log_settlement(self, fleet: Fleet, result: DeadLetterResult) -> None:
+    def _log_result(self, fleet: Fleet, result: DeadLetterResult) -> None:
         verdict = result.verdict
         log = self.log.info if result.may_be_deleted else self.log.warning
         log(

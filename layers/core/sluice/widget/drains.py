@@ -23,9 +23,12 @@ def render_drains(view: View) -> htpy.Node:
     listed = [drain for drain in view.records.drains if drain.state is not DrainState.RELEASED]
     listed.sort(key=lambda drain: (drain.state is not DrainState.RETAINED, drain.started_at))
     retained = sum(drain.state is DrainState.RETAINED for drain in listed)
-    under_way = f"{len(listed) - retained} under way"
+    count = f"{len(listed) - retained} under way" + (f"{DOT}{retained} kept for inspection" if retained else "")
     return htpy.section[
-        htpy.h3["Drains", htpy.span(".sl-count")[f"{under_way}{DOT}{retained} retained" if retained else under_way]],
+        htpy.h3[
+            "Drains",
+            htpy.span(".sl-count")[count],
+        ],
         htpy.ul(".sl-rows")[
             [
                 _retained(drain, view) if drain.state is DrainState.RETAINED else _drain(drain, view)
@@ -66,7 +69,7 @@ _DRAIN_STATES = {
     DrainState.STOPPING: ("", "stopping"),
     DrainState.DONE: (".sl-good", "done"),
     DrainState.EXPIRED: (".sl-bad", "past its deadline"),
-    DrainState.RETAINED: (".sl-bad", "retained for inspection"),
+    DrainState.RETAINED: (".sl-bad", "kept for inspection"),
 }
 
 
@@ -98,7 +101,7 @@ def _retained(drain: Drain, view: View) -> htpy.Node:
     return htpy.li(".sl-item")[
         _headline(drain, _release(drain, view, "Terminate", _LOST)),
         htpy.div(".sl-facts")[
-            f"retained for {duration(age_s)}{cost}",
+            f"kept for {duration(age_s)}{cost}",
             [DOT, safe_text(drain.note)] if drain.note else None,
             f"{DOT}to release it, send a release request to the operator function"
             if view.settings.operator_arn is None
