@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
 
 BAD = {"drain": {"hook_timeout_s": 60, "heartbeat_s": 45}, "limits": {"max_step": 0}}
 TOLD = (
-    "settings.drain.heartbeat_s: must be at most half of hook_timeout_s 60",
+    "settings.drain.heartbeat_s: must be at most 30 s, half of hook_timeout_s",
     "lower heartbeat_s or raise hook_timeout_s",
     "settings.limits.max_step: must be greater than or equal to 1 (got 0)",
 )
