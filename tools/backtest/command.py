@@ -18,7 +18,7 @@ from sluice.wording import count
 from tools import compiled
 from tools.backtest.conditions import Conditions
 from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
-from tools.backtest.history import History, read_history
+from tools.backtest.history import QueueHistory, read_history
 from tools.backtest.policies import DEFAULT, POLICIES, label
 from tools.backtest.policies.clairvoyant import bound_hours
 from tools.backtest.report import geometric_mean, render, write
@@ -118,7 +118,7 @@ def load(name: str, seed: int) -> Trace:
 
 
 def _cases(
-    trace: str | None, past: History | None, conditions: Conditions, takes_s: float | None, folder: Path | None
+    trace: str | None, past: QueueHistory | None, conditions: Conditions, takes_s: float | None, folder: Path | None
 ) -> list[tuple[Trace, Conditions]]:
     """The traces to run on, each with its world."""
     if (trace is not None) + (past is not None) + (folder is not None) != 1:
@@ -149,7 +149,7 @@ def _run(
     return tuned(cases, specs, tune, jobs)
 
 
-def _read_history(queue: str, group: str | None, days: int, target_wait_s: float) -> History:
+def _read_history(queue: str, group: str | None, days: int, target_wait_s: float) -> QueueHistory:
     return read_history(boto3.client("cloudwatch"), queue, group, days, now=time.time(), target_wait_s=target_wait_s)
 
 
@@ -161,7 +161,7 @@ def _refuse(text: str, status: int) -> int:
 # --------------------------------------------------------------------------- output
 
 
-def _show_past(past: History, target_wait_s: float, console: Console) -> None:
+def _show_past(past: QueueHistory, target_wait_s: float, console: Console) -> None:
     cost = (
         "the cost of the group is unknown"
         if past.instance_hours is None

@@ -33,7 +33,7 @@ GROUP_METRIC = ("GroupInServiceInstances", "Average")
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class QueueHistory:
     """What CloudWatch has of a queue and its group."""
 
     trace: Trace
@@ -45,7 +45,7 @@ class History:
 
 def read_history(
     cloudwatch: "CloudWatchClient", queue: str, group: str | None, days: int, *, now: float, target_wait_s: float
-) -> History:
+) -> QueueHistory:
     """Read a queue's and its group's last days.
 
     Args:
@@ -72,7 +72,7 @@ def read_history(
         raise TraceError(f"queue {name}: CloudWatch has no sent message in the last {count(days, 'day')}")
     first = int(np.flatnonzero(sent)[0])  # zeros before it may mean that the queue did not exist yet
     oldest = np.nan_to_num(series["oldest"][first:])
-    return History(
+    return QueueHistory(
         trace=Trace(name, np.rint(sent[first:]).astype(np.int64)),
         seconds_per_message=_by_littles_law(series["in_flight"][first:], series["deleted"][first:]),
         instance_hours=_hours(series.get("working"), first),

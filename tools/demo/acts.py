@@ -19,7 +19,7 @@ from tools.order_traffic import Traffic
 STEADY_SKUS = ("tea-green", "cup-small")
 UNKNOWN = (("tea-oolong", 3), ("teapot-glass", 3))
 """Items that are not in the catalogue yet, and how many poison orders there are for each: two failure groups."""
-PATIENCE_S = 60.0
+ACT_TIMEOUT_S = 60.0
 """The longest that a step of the story may take: several times the usual, since CI's machines are slow."""
 
 
@@ -81,12 +81,12 @@ class Story:
         """Wait for something to happen.
 
         Raises:
-            StoryError: It did not happen within PATIENCE_S.
+            StoryError: It did not happen within ACT_TIMEOUT_S.
         """
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + ACT_TIMEOUT_S
         while not condition():
             if time.monotonic() > deadline:
-                raise StoryError(f"this did not happen within {PATIENCE_S:g} s: {what}")
+                raise StoryError(f"this did not happen within {ACT_TIMEOUT_S:g} s: {what}")
             time.sleep(0.25)
             self.view.say_decisions()
 

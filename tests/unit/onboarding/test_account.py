@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from sluice.aws.deployment import PATIENCE_S, PAUSE_S, AwsDeployment
+from sluice.aws.deployment import GRANT_PROPAGATION_S, GRANT_RETRY_PAUSE_S, AwsDeployment
 from sluice.ports.errors import PortError
 from tests.support.still_clock import Clock
 
@@ -73,8 +73,8 @@ def test_error_is_told_when_the_grant_does_not_come() -> None:
         with pytest.raises(PortError, match="sqs:GetQueueAttributes is not allowed"):
             asked.retention_s(URL)
 
-    assert clock() - start <= PATIENCE_S
-    assert sqs.calls == PATIENCE_S / PAUSE_S + 2
+    assert clock() - start <= GRANT_PROPAGATION_S
+    assert sqs.calls == GRANT_PROPAGATION_S / GRANT_RETRY_PAUSE_S + 2
 
 
 def test_nothing_is_awaited_when_there_is_no_queue() -> None:

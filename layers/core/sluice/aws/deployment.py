@@ -13,8 +13,8 @@ from sluice.ports.errors import PortError, TryLaterError
 
 # The grant on a fleet's queues is made by the same deployment, right before its use, and IAM is eventually consistent:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
-PATIENCE_S = 60.0
-PAUSE_S = 3.0
+GRANT_PROPAGATION_S = 60.0
+GRANT_RETRY_PAUSE_S = 3.0
 
 
 class AwsDeployment:
@@ -47,14 +47,14 @@ class AwsDeployment:
     def retention_s(self, queue_url: str) -> float:
         """How long a queue keeps a message, in seconds; asked again for a while where it is not allowed yet."""
         if self._until is None:
-            self._until = self._elapsed() + PATIENCE_S
+            self._until = self._elapsed() + GRANT_PROPAGATION_S
         while True:
             try:
                 return self._queue.facts(queue_url).retention_s
             except PortError as error:
-                if not _may_pass(error) or self._elapsed() + PAUSE_S > self._until:
+                if not _may_pass(error) or self._elapsed() + GRANT_RETRY_PAUSE_S > self._until:
                     raise
-            self._pause(PAUSE_S)
+            self._pause(GRANT_RETRY_PAUSE_S)
 
 
 def _may_pass(error: PortError) -> bool:

@@ -1,4 +1,4 @@
-"""What the widget is invoked with: read_request(event, now) -> WidgetRequest, or a RequestError with every problem.
+"""What the widget is invoked with: read_request(event, now) -> WidgetRequest, or a PayloadError with every problem.
 
 The event has the widget's parameters and CloudWatch's `widgetContext`:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_about.html
@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sluice.model.payload_error import PayloadError
 from sluice.widget.failure_groups import FILTER_FIELD, FILTER_MAX_CHARACTERS
 from sluice.widget.text import Clock, utc_offset_s
 from sluice.widget.view import Period, Theme
@@ -79,15 +80,6 @@ class WidgetRequest:
     after: str | None = None  # the cursor at which a page of messages begins
 
 
-class RequestError(ValueError):
-    """An event that is no request for this widget; `problems` has every fault, each naming its field."""
-
-    def __init__(self, problems: tuple[str, ...], theme: Theme) -> None:
-        self.problems = problems
-        self.theme = theme
-        super().__init__("; ".join(problems))
-
-
 def read_request(event: object, now: float) -> WidgetRequest:
     """Read a widget's event. Each field that is missing has a default: `{}` shows the first fleet's last three hours.
 
@@ -96,25 +88,25 @@ def read_request(event: object, now: float) -> WidgetRequest:
         now: epoch seconds.
 
     Raises:
-        RequestError: with every fault.
+        PayloadError: with every fault, each naming its field.
     """
     if not isinstance(event, Mapping):
-        raise RequestError(("event: must be a JSON object, such as {}",), Theme.LIGHT)
+        raise PayloadError("event: must be a JSON object, such as {}")
     try:
         fields = _Event.model_validate(event)
     except ValidationError as error:
         faults = error.errors(include_url=False)
-        raise RequestError(tuple(_problem(fault) for fault in faults), _theme(event)) from error
+        raise PayloadError(*(_problem(fault) for fault in faults)) from error
     context = fields.widget_context
     span = context.time_range and (context.time_range.zoom or context.time_range)
     since, until = (span.start / 1_000, span.end / 1_000) if span else (now - DEFAULT_RANGE_S, now)
     if until <= since:
-        raise RequestError(("widgetContext.timeRange: its end must be after its start",), _theme(event))
+        raise PayloadError("widgetContext.timeRange: its end must be after its start")
     offset_s = utc_offset_s(context.timezone.offset_iso)
     return WidgetRequest(
         period=Period(now, min(since, until - SHORTEST_RANGE_S), until, Clock(offset_s or 0.0)),
         fleet=fields.fleet or None,
-        theme=_theme(event),
+        theme=theme_of(event),
         width_px=round(context.width),
         notes=_notes(fields, zone_is_known=offset_s is not None),
         filter=_filter(fields),
@@ -146,9 +138,9 @@ def _notes(fields: _Event, *, zone_is_known: bool) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _theme(event: Mapping[Any, Any]) -> Theme:
+def theme_of(event: object) -> Theme:
     """The theme, from an event that may be faulty elsewhere; any value but dark is light."""
-    context = event.get("widgetContext")
+    context = event.get("widgetContext") if isinstance(event, Mapping) else None
     return Theme.DARK if isinstance(context, Mapping) and context.get("theme") == Theme.DARK else Theme.LIGHT
 
 

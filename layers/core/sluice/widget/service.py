@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from sluice.config.fleet import Fleet
 from sluice.model.observed import Mode
+from sluice.model.payload_error import PayloadError
 from sluice.planning.learning.forecasting import WEEK_S
 from sluice.planning.shadow.scorecard import score
 from sluice.ports.aws_services import LoadedFleets
@@ -17,7 +18,7 @@ from sluice.ports.stack import Ports
 from sluice.widget.documentation import DOCUMENTATION
 from sluice.widget.messages import MESSAGES_PER_PAGE, PopupContext, render_message_detail, render_message_list
 from sluice.widget.page import render, render_problems
-from sluice.widget.request import RequestError, WidgetRequest, read_request
+from sluice.widget.request import WidgetRequest, read_request, theme_of
 from sluice.widget.view import FleetDocuments, FleetRecords, Period, ReadFailure, Source, View, WidgetSettings
 
 DECISIONS_MAX = 1_500  # a day of one a minute, 4 h of one in ten seconds: they are read in about a second
@@ -49,8 +50,8 @@ class WidgetService:
             return WidgetAnswer(DOCUMENTATION, "documentation sent")
         try:
             request = read_request(event, self.now())
-        except RequestError as error:
-            text = render_problems("This widget cannot be shown:", error.problems, error.theme)
+        except PayloadError as error:
+            text = render_problems("This widget cannot be shown:", error.problems, theme_of(event))
             return WidgetAnswer(text, "the request is invalid", error.problems)
         try:
             if request.fleet and (request.message_id or request.failure_group):
