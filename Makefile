@@ -71,11 +71,9 @@ aws-smoke: setup-sandbox ## Run the story in your own AWS account, audit and tim
 
 # The longest tests are first; if one of them started last, it would run alone at the end.
 LONGEST := $(patsubst %,tests/e2e/test_%.py,demo smoke smoke_ends deploy)
-# One more than cores: most tests of deployments wait for AWS's seconds, which the sandbox has made short.
-TEST_PROCESSES ?= 3
 IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py)) $(addprefix tests/,chaos integration property unit)
 test: setup-sandbox setup-scan ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
-	$(RUN) -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
 test-fast: .venv/.done ## Run the unit and property tests without the slow ones, in under a minute
 	$(RUN) -m pytest -n 2 -m 'not slow' tests/unit tests/property $(ARGS)
