@@ -69,7 +69,9 @@ def test_second_document_is_invalid_when_it_claims_another_fleets_group(world: W
     world.put_document("two", document("two", group="one-consumers"))
     loaded = world.ports.fleets.load()
     assert [fleet.name for fleet in loaded.fleets] == ["one"]
-    assert loaded.invalid[0].problems == ("group: fleet 'one' scales group 'one-consumers' already; choose another group",)
+    assert loaded.invalid[0].problems == (
+        "group: fleet 'one' scales group 'one-consumers' already; choose another group",
+    )
 
 
 def test_last_usable_version_is_found_when_a_document_is_broken(world: World) -> None:
