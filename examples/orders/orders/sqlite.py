@@ -3,11 +3,14 @@
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, LiteralString, cast
 
 from .databases import LOCK_TIMEOUT_S, DatabaseUnavailableError, DataRefusedError, Transaction
+
+MODE_RETRY_PAUSE_S = 0.01
 
 
 class SqliteDatabase:
@@ -56,13 +59,29 @@ class SqliteDatabase:
     def create(self, schema: Sequence[LiteralString], fill: Callable[[Transaction], None]) -> None:
         """See `Database.create`."""
         with self._translated():
-            # The mode is kept in the file, and can only be changed outside a transaction.
-            with contextlib.closing(self._connect("rwc")) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
+            self._use_write_ahead_log()
             with self.transaction() as transaction:
                 for statement in schema:
                     transaction.rows(statement)
                 fill(transaction)
+
+    def _use_write_ahead_log(self) -> None:
+        """Set the mode, which is kept in the file and can only be changed outside a transaction.
+
+        SQLite ends a deadlock at once, whatever the connection's timeout is, and two that change the mode at the same
+        moment are one (https://www.sqlite.org/c3ref/busy_handler.html). So the change is tried again.
+        """
+        deadline = time.monotonic() + LOCK_TIMEOUT_S
+        with contextlib.closing(self._connect("rwc")) as connection:
+            while True:
+                try:
+                    connection.execute("PRAGMA journal_mode = WAL")
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        raise
+                    time.sleep(MODE_RETRY_PAUSE_S)
+                else:
+                    return
 
     def close(self) -> None:
         """See `Database.close`."""

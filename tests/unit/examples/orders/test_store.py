@@ -130,3 +130,31 @@ class TestSqliteStore(StoreCases):
         """Making the database says why it cannot."""
         with pytest.raises(DatabaseUnavailableError, match="unable to open"):
             Store(SqliteDatabase(tmp_path / "no" / "orders.db")).create()
+
+
+class Deadlocked(sqlite3.Connection):
+    """Another connection changes the mode at the same moment, so that the first change fails at once."""
+
+    left = 1
+
+    def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
+        """Fail as SQLite does, as often as `left` says."""
+        if sql == "PRAGMA journal_mode = WAL" and Deadlocked.left:
+            Deadlocked.left -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return super().execute(sql, *parameters)
+
+
+def test_create_goes_on_when_another_changes_the_mode_at_the_same_moment(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of a fleet's first consumers: neither gives up."""
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite.sqlite3, "connect", lambda *given, **more: connect(*given, factory=Deadlocked, **more))
+
+    Store(SqliteDatabase(path)).create()
+
+    assert Deadlocked.left == 0
+    assert connect(path).execute("PRAGMA journal_mode").fetchone() == ("wal",)
