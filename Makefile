@@ -129,7 +129,7 @@ build: setup-sandbox ## Build the application for arm64 and x86_64, where `sam d
 	@echo "Deploy what was built: .envs/sam/bin/sam deploy --guided"
 
 clean: ## Delete everything that can be made again
-	rm -rf .venv .envs .aws-sam build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .envs .aws-sam build .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help
 help: ## Print this list
