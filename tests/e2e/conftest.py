@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.smoke_place import Place, planted_place
 from tools.cfn import Template
 from tools.sam_cli import SAM, SAM_TIMEOUT_S
 from tools.sandbox import sandbox as sandbox_module
@@ -140,3 +141,16 @@ def eventually() -> Callable[..., Any]:
         return answer
 
     return wait
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """The smoke test's account, with other people's things in it."""
+    with planted_place(tmp_path_factory.mktemp("smoke")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def before(place: Place) -> dict[str, set[str]]:
+    """What is in the smoke test's account before any run."""
+    return place.everything()

@@ -6,27 +6,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.support.smoke_place import Place, planted_place
+from tests.support.smoke_place import Place
 from tools.smoke.waiting import SmokeError
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("smoke-ends")]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """The account, with other people's things in it."""
-    with planted_place(tmp_path_factory.mktemp("smoke")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def before(place: Place) -> dict[str, set[str]]:
-    """What is in the account before any run."""
-    return place.everything()
 
 
 def stop_at(number: int) -> Callable[[str], None]:

@@ -3,48 +3,18 @@
 from __future__ import annotations
 
 import http.server
-import importlib.util
 import json
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def load(name: str) -> ModuleType:
-    """A module of functions/onboarding, which Lambda finds beside its handler."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"functions/onboarding/{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
+from tests.support.onboarding_function import load, request
 
 custom_resource = load("custom_resource")
 respond = custom_resource.respond
-STACK = "arn:aws:cloudformation:eu-west-1:123456789012:stack/sluice-Fleet-1ABC/0a1b2c3d"
-
-
-def request(kind: str = "Create", **more: Any) -> dict[str, Any]:
-    """CloudFormation's request."""
-    return {
-        "RequestType": kind,
-        "ResponseURL": "https://cloudformation-custom-resource-response.s3.amazonaws.com/?signature=secret",
-        "StackId": STACK,
-        "RequestId": "r-1",
-        "ResourceType": "Custom::SluiceFleet",
-        "LogicalResourceId": "Checked",
-        "ResourceProperties": {"Name": "orders", "Document": {}},
-        **more,
-    }
 
 
 def fine(_properties: Any, _before: Any) -> Any:
