@@ -21,6 +21,12 @@ One partition a fleet, pk `fleet#<name>`; the sk names the kind of record:
 | `attempts#<message key>` | redrives of a message that cannot carry the count itself | 14 days |
 | `job#<id>` | a redrive job, at a version | 30 days |
 
+Records of the whole stack have partitions of their own:
+
+| pk, sk | is | lives |
+|---|---|---|
+| `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
+
 Records are JSON in `data` unless their attributes are listed, and each has its form's `record_version`
 (`sluice.aws.ledger.forms`). DynamoDB compares versions when it writes. It deletes an item within some days after its
 `ttl`: claims compare the time themselves, and the other kinds do no harm meanwhile.
