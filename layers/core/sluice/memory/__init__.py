@@ -10,6 +10,7 @@ from sluice.memory.group import MemoryGroup
 from sluice.memory.group_state import Change, Hook, Transition
 from sluice.memory.ledger import memory_ledger
 from sluice.memory.queue import MemoryQueue, queue_url
+from sluice.memory.work_queue import MemoryWorkQueue
 from sluice.model.frozen import dataclass
 from sluice.ports.ledger import Ledger
 from sluice.ports.stack import Ports
@@ -30,6 +31,7 @@ __all__ = [
     "MemoryPorts",
     "MemoryQueue",
     "MemorySignals",
+    "MemoryWorkQueue",
     "Transition",
     "When",
     "at_call",
@@ -50,6 +52,7 @@ class MemoryPorts(Ports[Ledger]):
     queue: MemoryQueue
     archive: MemoryArchive
     instances: MemoryInstances
+    work: MemoryWorkQueue
     ledger: Ledger
 
 
@@ -73,6 +76,7 @@ def memory_ports(clock: Clock, fleets: Iterable[Fleet] = (), *, lag_s: float = 0
         queue=queue,
         archive=MemoryArchive(),
         instances=MemoryInstances(clock),
+        work=MemoryWorkQueue(clock),
         ledger=ledger,
     )
     for fleet in fleets:

@@ -6,6 +6,7 @@ from time import time
 from sluice.aws.clients import Clients
 from sluice.aws.ledger.attempts import DynamoAttempts
 from sluice.aws.ledger.causes import DynamoCauses
+from sluice.aws.ledger.chains import DynamoChains
 from sluice.aws.ledger.consumers import DynamoConsumers
 from sluice.aws.ledger.decisions import DynamoDecisions
 from sluice.aws.ledger.drains import DynamoDrains
@@ -32,6 +33,7 @@ def dynamo_ledger(clients: Clients, table_name: str, now: Callable[[], float] = 
     planner_state = DynamoPlannerState(table)
     groups = DynamoFailureGroups(table)
     return Ledger(
+        chains=DynamoChains(table),
         leases=DynamoLeases(table),
         planner_state=planner_state,
         launches=planner_state,

@@ -50,6 +50,7 @@ JOB = Form(RedriveJob, "the redrive job", migrations.JOB)
 CLAIMED_BATCH = Form(ClaimedBatch, "the claimed batch")
 
 LEASE = ItemForm("the lease", frozenset({"holder", "until_at"}))
+CHAIN = ItemForm("the chain", frozenset({"due_at", "at_work_until", "asked", "data"}))
 COUNTS = ItemForm("the fleet's counts", frozenset({"held_count", "group_count", "counted_at"}))
 FAILURE_GROUP = ItemForm(
     "the failure group",

@@ -3,6 +3,7 @@
 from sluice.memory.clock import Clock
 from sluice.memory.ledger.attempts import MemoryAttempts
 from sluice.memory.ledger.causes import MemoryCauses
+from sluice.memory.ledger.chains import MemoryChains
 from sluice.memory.ledger.consumers import MemoryConsumers
 from sluice.memory.ledger.decisions import MemoryDecisions
 from sluice.memory.ledger.drains import MemoryDrains
@@ -21,6 +22,7 @@ def memory_ledger(clock: Clock) -> Ledger:
     planner_state = MemoryPlannerState()
     groups, claims = MemoryFailureGroups(clock), MemorySendClaims()
     return Ledger(
+        chains=MemoryChains(),
         leases=MemoryLeases(),
         planner_state=planner_state,
         launches=planner_state,

@@ -11,6 +11,7 @@ from typing import Protocol
 from sluice.model.frozen import dataclass
 from sluice.ports.ledger.attempts import Attempts
 from sluice.ports.ledger.causes import Causes
+from sluice.ports.ledger.chains import Chains
 from sluice.ports.ledger.consumers import Consumers
 from sluice.ports.ledger.decisions import Decisions
 from sluice.ports.ledger.drains import Drains
@@ -23,6 +24,7 @@ from sluice.ports.ledger.quarantine import Quarantine
 from sluice.ports.ledger.send_claims import SendClaims
 
 __all__ = [
+    "ChainLedger",
     "ConsoleLedger",
     "DrainerLedger",
     "JobLedger",
@@ -39,6 +41,7 @@ __all__ = [
 class Ledger:
     """Every subject of the ledger."""
 
+    chains: Chains
     leases: Leases
     planner_state: PlannerState
     launches: Launches
@@ -54,7 +57,16 @@ class Ledger:
     jobs: Jobs
 
 
-class PlannerLedger(Protocol):
+class ChainLedger(Protocol):
+    """What running chains uses."""
+
+    @property
+    def chains(self) -> Chains:
+        """What goes on by delayed messages."""
+        ...
+
+
+class PlannerLedger(ChainLedger, Protocol):
     """What the planner uses."""
 
     @property
@@ -97,7 +109,7 @@ class TrackerLedger(Protocol):
         ...
 
 
-class DrainerLedger(TrackerLedger, Protocol):
+class DrainerLedger(ChainLedger, TrackerLedger, Protocol):
     """What draining uses."""
 
     @property
@@ -130,7 +142,7 @@ class SenderLedger(Protocol):
         ...
 
 
-class JobLedger(Protocol):
+class JobLedger(ChainLedger, Protocol):
     """What opening, pausing and stopping redrive jobs uses."""
 
     @property
