@@ -65,12 +65,12 @@ class Stack:
 
     def operator(self, event: Any) -> Any:
         """What the operator function answers."""
-        limits = RedriveInvocation("request", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
+        limits = RedriveInvocation("request", self.now + 30, self.now + 25, lambda: 0.5)
         return operator_app.service(self.seen, lambda: self.now, limits).answer(event)
 
     def redriver(self, event: Any) -> Any:
         """What the redriver answers."""
-        limits = RedriveInvocation("batch", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
+        limits = RedriveInvocation("batch", self.now + 30, self.now + 25, lambda: 0.5)
         return redriver_app.service(self.seen, lambda: self.now, limits).respond(event)
 
     def drainer(self, event: Any) -> Any:
