@@ -126,7 +126,9 @@ def test_hook_is_on_the_group_when_deployed(deployed: Any) -> None:
 
 def test_mapping_is_on_when_the_mode_is_auto(deployed: Any) -> None:
     """Dead letters come to the redriver, in batches whose answers are read entry by entry."""
-    (mapping,) = deployed.sandbox.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    function = deployed.outputs["RedriverFunction"]
+    mappings = deployed.sandbox.client("lambda").list_event_source_mappings(FunctionName=function)
+    (mapping,) = mappings["EventSourceMappings"]
 
     assert mapping["State"] == "Enabled"
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
