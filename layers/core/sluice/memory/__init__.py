@@ -67,16 +67,17 @@ def memory_ports(clock: Clock, fleets: Iterable[Fleet] = (), *, lag_s: float = 0
         fleets: the fleets to begin with.
         lag_s: how late the signals are.
     """
-    queue = MemoryQueue(clock)
+    queue, ledger = MemoryQueue(clock), memory_ledger(clock)
     ports = MemoryPorts(
         fleets=MemoryFleets(clock),
-        group=MemoryGroup(clock),
+        # Launch events reach the ledger at once, as if the planner had been invoked with each.
+        group=MemoryGroup(clock, launched=lambda launch: ledger.launch_log.note_launch_event(launch, clock())),
         signals=MemorySignals(queue, lag_s),
         queue=queue,
         archive=MemoryArchive(),
         instances=MemoryInstances(clock),
         work=MemoryWorkQueue(clock),
-        ledger=memory_ledger(clock),
+        ledger=ledger,
     )
     for fleet in fleets:
         ports.fleets.put(fleet.name, fleet)

@@ -12,6 +12,7 @@ from sluice.aws.ledger.decisions import DynamoDecisions
 from sluice.aws.ledger.drains import DynamoDrains
 from sluice.aws.ledger.failure_groups import DynamoFailureGroups
 from sluice.aws.ledger.jobs import DynamoJobs
+from sluice.aws.ledger.launch_log import DynamoLaunchLog
 from sluice.aws.ledger.leases import DynamoLeases
 from sluice.aws.ledger.planner_state import DynamoPlannerState
 from sluice.aws.ledger.quarantine import DynamoQuarantine
@@ -36,6 +37,7 @@ def dynamo_ledger(clients: Clients, table_name: str, now: Callable[[], float] = 
         leases=DynamoLeases(table),
         planner_state=planner_state,
         launches=planner_state,
+        launch_log=DynamoLaunchLog(table),
         decisions=DynamoDecisions(table),
         drains=DynamoDrains(table),
         consumers=DynamoConsumers(table),

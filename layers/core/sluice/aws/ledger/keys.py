@@ -21,8 +21,12 @@ One partition a fleet, pk `fleet#<name>`; the sk names the kind of record:
 | `attempts#<message key>` | redrives of a message that cannot carry the count itself | 14 days |
 | `job#<id>` | a redrive job, at a version | 30 days |
 
-A chain belongs to no fleet: pk `chains#<kind>`, sk its id; version, due_at, at_work_until, asked, and `data`, JSON of
-the kind's own. It lives until its work is over.
+Records of the whole stack have partitions of their own:
+
+| pk, sk | is | lives |
+|---|---|---|
+| `chains#<kind>`, the id | a chain: version, due_at, at_work_until, asked; `data`: JSON of the kind's own | its work |
+| `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
 
 Records are JSON in `data` unless their attributes are listed, and each has its form's `record_version`
 (`sluice.aws.ledger.forms`). DynamoDB compares versions when it writes. It deletes an item within some days after its

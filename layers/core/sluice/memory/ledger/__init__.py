@@ -9,6 +9,7 @@ from sluice.memory.ledger.decisions import MemoryDecisions
 from sluice.memory.ledger.drains import MemoryDrains
 from sluice.memory.ledger.failure_groups import MemoryFailureGroups
 from sluice.memory.ledger.jobs import MemoryJobs
+from sluice.memory.ledger.launch_log import MemoryLaunchLog
 from sluice.memory.ledger.leases import MemoryLeases
 from sluice.memory.ledger.planner_state import MemoryPlannerState
 from sluice.memory.ledger.quarantine import MemoryQuarantine
@@ -25,6 +26,7 @@ def memory_ledger(clock: Clock) -> Ledger:
         leases=MemoryLeases(),
         planner_state=planner_state,
         launches=planner_state,
+        launch_log=MemoryLaunchLog(),
         decisions=MemoryDecisions(clock),
         drains=MemoryDrains(clock),
         consumers=MemoryConsumers(clock),

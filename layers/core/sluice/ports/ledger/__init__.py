@@ -17,6 +17,7 @@ from sluice.ports.ledger.decisions import Decisions
 from sluice.ports.ledger.drains import Drains
 from sluice.ports.ledger.failure_groups import FailureGroups
 from sluice.ports.ledger.jobs import Jobs
+from sluice.ports.ledger.launch_log import LaunchLog
 from sluice.ports.ledger.leases import Leases
 from sluice.ports.ledger.planner_state import Launches, PlannerState
 from sluice.ports.ledger.quarantine import Quarantine
@@ -44,6 +45,7 @@ class Ledger:
     leases: Leases
     planner_state: PlannerState
     launches: Launches
+    launch_log: LaunchLog
     decisions: Decisions
     drains: Drains
     consumers: Consumers
@@ -82,6 +84,11 @@ class PlannerLedger(ChainLedger, Protocol):
         """What the planner decided."""
         ...
 
+    @property
+    def launch_log(self) -> LaunchLog:
+        """Which launches of the groups ended, and how."""
+        ...
+
 
 class TrackerLedger(Protocol):
     """What following consumers into service uses."""
@@ -94,6 +101,11 @@ class TrackerLedger(Protocol):
     @property
     def launches(self) -> Launches:
         """How long launches took."""
+        ...
+
+    @property
+    def launch_log(self) -> LaunchLog:
+        """Which launches of the groups ended, and how."""
         ...
 
 
