@@ -302,7 +302,7 @@ class Sandbox:
             SandboxError: It failed or took more than SAM_TIMEOUT_S; the message ends with its last lines.
         """
         try:
-            sam(*arguments, environ=self._sam_env(), log=log, cwd=cwd, timeout_s=SAM_TIMEOUT_S)
+            sam(*arguments, environ=self.sam_env(), log=log, cwd=cwd, timeout_s=SAM_TIMEOUT_S)
         except SamError as error:
             raise SandboxError(str(error)) from error
 
@@ -313,11 +313,12 @@ class Sandbox:
             SandboxError: The build failed or took more than SAM_TIMEOUT_S; the message ends with its last lines.
         """
         try:
-            return build_template(template, into, environ=self._sam_env(), log=log)
+            return build_template(template, into, environ=self.sam_env(), log=log)
         except SamError as error:
             raise SandboxError(str(error)) from error
 
-    def _sam_env(self) -> dict[str, str]:
+    def sam_env(self) -> dict[str, str]:
+        """This process's environment, but that SAM CLI reaches this sandbox instead of AWS."""
         return {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | self.env()
 
     # --- admin: what on AWS happens by itself, or by nobody's wish ---
