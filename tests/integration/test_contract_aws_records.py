@@ -34,7 +34,7 @@ from sluice.model.draining import (
     StopCommand,
     StopOrder,
 )
-from sluice.model.observed import Lifecycle, Mode
+from sluice.model.observed import GroupReading, Lifecycle, Mode
 from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, TimedLaunch
 from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
 from sluice.ports.errors import NeedsFixError, RefusedError
@@ -425,11 +425,15 @@ class Exploding:
 def test_composite_alarm_guards_too(state: str, on: bool) -> None:
     """CloudWatch lists composite alarms apart, and only when asked for them."""
 
-    def describe_alarms(AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:  # noqa: N803 - boto's names
-        assert (AlarmNames, "CompositeAlarm" in AlarmTypes) == (["all"], True)
+    def describe_alarms(
+        AlarmNames: list[str],  # noqa: N803 - boto's names
+        AlarmTypes: list[str],  # noqa: N803
+        MaxRecords: int,  # noqa: N803
+    ) -> dict[str, Any]:
+        assert (AlarmNames, "CompositeAlarm" in AlarmTypes, MaxRecords) == (["all"], True, 100)
         return {"MetricAlarms": [], "CompositeAlarms": [{"AlarmName": "all", "StateValue": state}]}
 
-    clients = SimpleNamespace(cloudwatch=SimpleNamespace(describe_alarms=describe_alarms))
+    clients = SimpleNamespace(of_ticks=SimpleNamespace(cloudwatch=SimpleNamespace(describe_alarms=describe_alarms)))
     assert CloudWatchSignals(cast("Clients", clients)).alarm_is_on("all") is on
 
 
@@ -480,9 +484,15 @@ class FakeAutoScaling:
             "ProtectedFromScaleIn": False,
         }
 
-    def describe_auto_scaling_groups(self, **_: Any) -> dict[str, Any]:
+    def groups(self) -> dict[str, Any]:
         """The group."""
-        found = {"DesiredCapacity": 1, "MinSize": 0, "MaxSize": 5, "Instances": [self.member("i-1", "InService")]}
+        found = {
+            "AutoScalingGroupName": "group",
+            "DesiredCapacity": 1,
+            "MinSize": 0,
+            "MaxSize": 5,
+            "Instances": [self.member("i-1", "InService")],
+        }
         return {"AutoScalingGroups": [found | ({"WarmPoolConfiguration": {"MinSize": 1}} if self.pool else {})]}
 
     def describe_scaling_activities(self, **_: Any) -> dict[str, Any]:
@@ -491,6 +501,8 @@ class FakeAutoScaling:
         return {
             "Activities": [
                 {
+                    "AutoScalingGroupName": "group",
+                    "ActivityId": word,
                     "Description": f"Launching a new EC2 instance {word} warm pool: i-1",
                     "StartTime": datetime.fromtimestamp(at, UTC),
                     "StatusCode": "Successful",
@@ -500,8 +512,10 @@ class FakeAutoScaling:
         }
 
     def get_paginator(self, name: str) -> Any:
-        """Of the pool's instances."""
+        """Of groups, or of the pool's instances."""
         self.asked.append(name)
+        if name == "describe_auto_scaling_groups":
+            return SimpleNamespace(paginate=lambda **_: (self.groups(),))
         pages = [["i-2", "Warmed:Pending:Wait"], ["i-3", "Warmed:Stopped"], ["i-1", "InService"]]
         return SimpleNamespace(
             paginate=lambda **_: ({"Instances": [self.member(key, state)]} for key, state in pages),
@@ -526,7 +540,19 @@ def test_pool_is_not_asked_for_when_the_group_has_none() -> None:
     autoscaling = FakeAutoScaling(pool=False)
     reading = AsgGroup(cast("Clients", SimpleNamespace(autoscaling=autoscaling)), lambda: AT).read("group")
     assert [one.id for one in reading.instances] == ["i-1"]
-    assert autoscaling.asked == []
+    assert autoscaling.asked == ["describe_auto_scaling_groups"]
+
+
+def test_pool_is_left_out_of_a_reading_of_all_groups_unless_asked_for() -> None:
+    """No instance in a pool counts in a capacity, so that a tick need not pay a call for them."""
+    autoscaling = FakeAutoScaling(pool=True)
+    group = AsgGroup(cast("Clients", SimpleNamespace(of_ticks=SimpleNamespace(autoscaling=autoscaling))))
+    (reading,) = group.read_all(("group",), AT)
+    assert isinstance(reading, GroupReading)
+    assert [one.id for one in reading.instances] == ["i-1"]
+    (reading,) = group.read_all(("group",), AT, warm_pools=True)
+    assert isinstance(reading, GroupReading)
+    assert [one.id for one in reading.instances] == ["i-1", "i-2", "i-3"]
 
 
 # --------------------------------------------------------------------------- failure groups

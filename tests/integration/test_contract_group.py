@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sluice.model.draining import HookAction, HookResult
+from sluice.model.launches import with_launches
 from sluice.model.observed import GroupReading, Instance, Lifecycle, Membership
 from sluice.ports.errors import NeedsFixError, RefusedError
 from tests.integration.contract_worlds import EMULATOR, EVERYWHERE, MEMORY, World, open_world
@@ -71,6 +72,31 @@ def test_read_tells_bounds_and_desired_when_empty(world: World) -> None:
     assert (reading.name, reading.desired, reading.min_size, reading.max_size) == (group, 0, 0, 7)
     assert (reading.instances, reading.suspended, reading.launch_failures) == ((), frozenset(), ())
     assert reading.at == pytest.approx(world.now(), abs=5.0)
+
+
+def test_groups_are_read_together_in_the_order_asked_for(world: World) -> None:
+    """More than a call takes, one of them twice; one that does not exist is an error for itself alone."""
+    groups = [world.make_group(max_size=size) for size in (3, 7)]
+    asked = [groups[1], *(f"group-none-{number}" for number in range(120)), groups[0], groups[1]]
+    read = world.ports.group.read_all(asked, world.now())
+    found = [reading for reading in read if isinstance(reading, GroupReading)]
+    assert [(reading.name, reading.max_size) for reading in found] == [(groups[1], 7), (groups[0], 3), (groups[1], 7)]
+    assert (read[0], read[-2], read[-1]) == tuple(found)
+    for number, error in enumerate(read[1:-2]):
+        assert isinstance(error, NeedsFixError)
+        assert f"group-none-{number} does not exist" in str(error)
+    assert world.ports.group.read_all([], world.now()) == ()
+
+
+def test_groups_read_together_have_their_launches_from_elsewhere(world: World) -> None:
+    """A group's description tells of no launch; with its launches added, it is as one read alone."""
+    group = world.make_group()
+    world.ports.group.set_desired(group, 2)
+    alone = working(world, group, 2)
+    (together,) = world.ports.group.read_all([group], alone.at)
+    assert isinstance(together, GroupReading)
+    assert {instance.launched_at for instance in together.instances} == {None}
+    assert with_launches(together, world.ports.group.launches(group)) == alone
 
 
 def test_membership_is_told_when_an_instance_is_in_a_group(world: World) -> None:

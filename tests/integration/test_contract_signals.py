@@ -101,6 +101,44 @@ def test_several_queues_are_read_at_once(world: World) -> None:
     assert read == (QueueReading(), world.ports.signals.read(url, now), QueueReading())
 
 
+def test_queue_is_read_from_the_period_asked_for(world: World) -> None:
+    """The period in which that moment lies is the first; what is older is left out."""
+    url = used_queue(world)
+    reading = settled(world, url)
+    assert reading.sent is not None
+    first_at = next(start for start, count in reading.sent.points if count)
+    now = world.now()
+    (since,) = world.ports.signals.read_all([url], now, first_at + 0.5)
+    assert isinstance(since, QueueReading)
+    assert since.sent is not None
+    assert since.sent.points[0] == (first_at, 3.0)
+    world.pass_time(world.metric_period_s)
+    (later,) = world.ports.signals.read_all([url], world.now(), first_at + world.metric_period_s)
+    assert isinstance(later, QueueReading)
+    assert later.sent is None or not any(count for _, count in later.sent.points)
+
+
+def test_more_queues_are_read_than_a_call_takes(world: World) -> None:
+    """A hundred a call, and each in its place."""
+    url = used_queue(world)
+    settled(world, url)
+    now = world.now()
+    read = world.ports.signals.read_all([*(f"{url}-none-{number}" for number in range(101)), url], now)
+    assert read == (*[QueueReading()] * 101, world.ports.signals.read(url, now))
+
+
+def test_alarms_are_read_together_in_the_order_asked_for(world: World) -> None:
+    """One that does not exist is an error for itself alone."""
+    name = f"{world.make_queue().rpartition('/')[2]}-alarm"
+    world.set_alarm(f"{name}-on", on=True)
+    world.set_alarm(f"{name}-off", on=False)
+    asked = [f"{name}-off", *(f"{name}-none-{number}" for number in range(100)), f"{name}-on"]
+    off, *missing, on = world.ports.signals.alarms_are_on(asked)
+    assert (off, on) == (False, True)
+    assert all(isinstance(error, NeedsFixError) for error in missing)
+    assert f"alarm {name}-none-7 does not exist" in str(missing[7])
+
+
 @pytest.mark.parametrize("on", [True, False])
 def test_alarm_is_on_or_off(world: World, on: bool) -> None:
     """By its state."""

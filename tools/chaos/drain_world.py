@@ -77,6 +77,7 @@ class World(Stage):
             queue=made.queue,
             archive=made.archive,
             instances=MemoryInstances(self.clock, self.commands.command_sent),
+            work=made.work,
             ledger=made.ledger,
         )
         hooks = [Hook(policy.hook, timeout_s=policy.hook_timeout_s, default=HookResult.CONTINUE)]

@@ -79,10 +79,27 @@ def test_failures_queue_takes_events_of_this_accounts_rules_alone() -> None:
 
 
 def test_lambda_does_not_end_rounds_through_queues_that_sluice_bounds_itself() -> None:
-    """Retries of one message, up to a hundred, are rounds of the redriver; Lambda would stop after some sixteen."""
+    """Retries of one message, up to a hundred, are rounds of the redriver, and steps of a chain have no end at all."""
     functions = stack().of_type("AWS::Serverless::Function")
     allowed = {name for name, function in functions.items() if function.get("RecursiveLoop") == "Allow"}
-    assert allowed == {"Redriver", "RedriveJobs"}
+    assert allowed == {"Planner", "Drainer", "Redriver", "RedriveJobs"}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "queue", "function"),
+    [("Ticks", "TicksQueue", "Planner"), ("Drains", "DrainsQueue", "Drainer"), ("Jobs", "JobsQueue", "RedriveJobs")],
+)
+def test_work_queue_fits_its_function_when_deployed(mapping: str, queue: str, function: str) -> None:
+    """One step at a time; its message is hidden for as long as Lambda asks for, and kept longer than any delay."""
+    found = stack()
+    steps = found.properties(mapping)
+    assert (steps["EventSourceArn"], steps["FunctionName"]) == (f"<{queue}.Arn>", f"<{function}>")
+    assert (steps["BatchSize"], steps["FunctionResponseTypes"]) == (1, ["ReportBatchItemFailures"])
+    assert steps["ScalingConfig"]["MaximumConcurrency"] >= 2
+    timeout = found.of_type("AWS::Serverless::Function")[function]["Timeout"]
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    assert found.properties(queue)["VisibilityTimeout"] == 6 * timeout
+    assert found.properties(queue)["MessageRetentionPeriod"] >= 4 * 900
 
 
 # --------------------------------------------------------------------------- the data's key

@@ -78,8 +78,28 @@ def policies(role: str, fleet_parameters: Mapping[str, str] | None = None) -> It
 
 
 def granted(role: str) -> set[str]:
-    """Every action of a role."""
-    return {action for _, statement in policies(role) for action in listed(statement["Action"])}
+    """Every action of a role, but for what it may do with the stack's own work queues."""
+    return {
+        action
+        for _, statement in policies(role)
+        if statement.get("Sid") != "Steps"
+        for action in listed(statement["Action"])
+    }
+
+
+def test_work_queues_are_their_functions_own_when_steps_are_granted() -> None:
+    """Each function has its own; the operator function sends to two, so that a request begins at once."""
+    own = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+    steps = {
+        role: [(one["Action"], one["Resource"]) for _, one in policies(role) if one.get("Sid") == "Steps"]
+        for role in FUNCTIONS
+    }
+    assert steps == {role: [] for role in FUNCTIONS} | {
+        "Planner": [(own, "<TicksQueue.Arn>")],
+        "Drainer": [(own, "<DrainsQueue.Arn>")],
+        "Redriver": [(own, "<JobsQueue.Arn>")],
+        "Operator": [("sqs:SendMessage", ["<DrainsQueue.Arn>", "<JobsQueue.Arn>"])],
+    }
 
 
 def authorization_reference() -> dict[str, Any]:
@@ -183,7 +203,7 @@ def test_key_is_used_only_through_queues_when_queues_are_encrypted() -> None:
 def test_grants_name_the_queues_own_account_when_it_is_another() -> None:
     """By its URL: the queue's policy in that account has to allow the rest. Another region is another stack's."""
     elsewhere = WHOLE | {"DeadLetterQueueUrl": "https://sqs.eu-west-1.amazonaws.com/210987654321/dead"}
-    (grant,) = [one for _, one in policies("Redriver", elsewhere) if "sqs:ReceiveMessage" in listed(one["Action"])]
+    (grant,) = [one for _, one in policies("Redriver", elsewhere) if one.get("Sid") == "TakeDeadLetters"]
 
     assert grant["Resource"] == "arn:aws:sqs:eu-west-1:210987654321:dead"
 

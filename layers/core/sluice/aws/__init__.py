@@ -12,6 +12,7 @@ from sluice.aws.instances import SsmInstances
 from sluice.aws.ledger import dynamo_ledger
 from sluice.aws.queue import SqsQueue
 from sluice.aws.signals import PERIOD_S, CloudWatchSignals
+from sluice.aws.work_queue import SqsWorkQueue
 from sluice.ports.errors import NeedsFixError
 from sluice.ports.stack import Ports
 
@@ -21,6 +22,7 @@ __all__ = [
     "CloudWatchSignals",
     "S3Archive",
     "SqsQueue",
+    "SqsWorkQueue",
     "SsmFleets",
     "SsmInstances",
     "connect",
@@ -35,7 +37,8 @@ def connect(environ: Mapping[str, str]) -> Ports:
 
     Args:
         environ: SLUICE_STACK, SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; SLUICE_MINUTE_S where an emulator's
-            minute, and so the period of SQS's metrics, is shorter; and the AWS_... variables of `Clients`.
+            minute, and so the period of SQS's metrics, is shorter; for functions that send steps of chains,
+            SLUICE_TICKS_QUEUE, SLUICE_DRAINS_QUEUE and SLUICE_JOBS_QUEUE; and the AWS_... variables of `Clients`.
 
     Raises:
         NeedsFixError: a setting is missing or cannot be used; the text names it.
@@ -54,6 +57,7 @@ def connect(environ: Mapping[str, str]) -> Ports:
         queue=SqsQueue(clients),
         archive=S3Archive(clients, environ["SLUICE_BUCKET"]),
         instances=SsmInstances(clients, environ["SLUICE_STACK"]),
+        work=SqsWorkQueue(clients, environ),
         ledger=dynamo_ledger(clients, environ["SLUICE_TABLE"]),
     )
 

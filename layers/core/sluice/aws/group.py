@@ -1,7 +1,8 @@
 """Auto Scaling groups."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,16 @@ from botocore.exceptions import ClientError
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking, code_of
 from sluice.model.draining import HookAction, HookResult
-from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle, Membership
-from sluice.ports.errors import NeedsFixError
+from sluice.model.launches import Launch, with_launches
+from sluice.model.observed import GroupReading, Instance, Lifecycle, Membership
+from sluice.ports.errors import NeedsFixError, PortError, TryLaterError, answer_of
 
 if TYPE_CHECKING:
     from types_boto3_autoscaling.type_defs import ActivityTypeDef, AutoScalingGroupTypeDef, InstanceTypeDef
 
 # The most recent activities: enough to find the launches under way and the failures of the last minutes.
 ACTIVITIES = 50
+GROUPS_AT_ONCE = 100  # names in a call of DescribeAutoScalingGroups
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html has one code, ValidationError, for all of
 # these; the texts are what Auto Scaling has answered for years.
 NOTHING_WAITS = re.compile("no active lifecycle action|no lifecycle hook|not found", re.IGNORECASE)
@@ -38,48 +41,62 @@ class AsgGroup:
         self._now = now
 
     def read(self, group: str) -> GroupReading:
-        """The group, its instances, and of its last activities the launches that failed."""
+        """The group, its instances, those of its warm pool, and its last launches."""
+        (reading,) = self._read_all(self._clients, (group,), self._now(), warm_pools=True)
+        if isinstance(reading, PortError):
+            raise reading
+        return with_launches(reading, self.launches(group))
+
+    def read_all(
+        self, groups: Sequence[str], now: float, *, warm_pools: bool = False
+    ) -> tuple[GroupReading | PortError, ...]:
+        """Each group or its error, by one call for each hundred of them."""
+        return self._read_all(self._clients.of_ticks, groups, now, warm_pools=warm_pools)
+
+    def _read_all(
+        self, clients: Clients, groups: Sequence[str], now: float, *, warm_pools: bool
+    ) -> tuple[GroupReading | PortError, ...]:
+        found: dict[str, GroupReading | PortError] = {}
+        names = list(dict.fromkeys(groups))
+        for start in range(0, len(names), GROUPS_AT_ONCE):
+            described = _describe(clients, names[start : start + GROUPS_AT_ONCE])
+            if isinstance(described, TryLaterError):  # silent, or throttled: those not yet asked for would wait as well
+                found |= dict.fromkeys(names[start:], described)
+                break
+            for name in names[start : start + GROUPS_AT_ONCE]:
+                group = described if isinstance(described, PortError) else described.get(name)
+                if group is None:
+                    found[name] = NeedsFixError(f"{_thing(name).name} does not exist: {_thing(name).fix}")
+                elif isinstance(group, PortError):
+                    found[name] = group
+                else:
+                    found[name] = answer_of(partial(self._reading, clients, group, now, warm_pool=warm_pools))
+        return tuple(found[name] for name in groups)
+
+    def _reading(
+        self, clients: Clients, group: "AutoScalingGroupTypeDef", now: float, *, warm_pool: bool
+    ) -> GroupReading:
+        members = list(group.get("Instances", ()))
+        if warm_pool:
+            members += _warm(clients, group)
+        return GroupReading(
+            name=group["AutoScalingGroupName"],
+            at=now,
+            desired=group["DesiredCapacity"],
+            min_size=group["MinSize"],
+            max_size=group["MaxSize"],
+            instances=tuple(_instance(instance) for instance in {one["InstanceId"]: one for one in members}.values()),
+            suspended=frozenset(process.get("ProcessName", "") for process in group.get("SuspendedProcesses", [])),
+            retains=_retains(group),
+        )
+
+    def launches(self, group: str) -> tuple[Launch, ...]:
+        """Of the group's last activities those that launch."""
         with asking(_thing(group)):
-            answer = self._clients.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])
-            found = answer["AutoScalingGroups"]
-            if not found:
-                raise NeedsFixError(f"{_thing(group).name} does not exist: {_thing(group).fix}")
-            members = [*found[0].get("Instances", ()), *self._warm(group, found[0])]
             activities = self._clients.autoscaling.describe_scaling_activities(
                 AutoScalingGroupName=group, MaxRecords=ACTIVITIES
             )["Activities"]
-        launches = [activity for activity in activities if activity.get("Description", "").startswith("Launching")]
-        launched_at = _launched_at(launches)
-        return GroupReading(
-            name=group,
-            at=self._now(),
-            desired=found[0]["DesiredCapacity"],
-            min_size=found[0]["MinSize"],
-            max_size=found[0]["MaxSize"],
-            instances=tuple(
-                _instance(instance, launched_at) for instance in {one["InstanceId"]: one for one in members}.values()
-            ),
-            suspended=frozenset(process.get("ProcessName", "") for process in found[0].get("SuspendedProcesses", [])),
-            retains=_retains(found[0]),
-            launch_failures=tuple(
-                LaunchFailure(
-                    activity.get("EndTime", activity["StartTime"]).timestamp(), activity.get("StatusMessage", "")
-                )
-                for activity in launches
-                if activity["StatusCode"] == "Failed"
-            ),
-        )
-
-    def _warm(self, group: str, found: "AutoScalingGroupTypeDef") -> "Iterator[InstanceTypeDef]":
-        """The instances of a group's warm pool, which the group's own description leaves out; none if it has no pool.
-
-        An instance that is drained while it returns to the pool is there already.
-        """
-        if "WarmPoolConfiguration" not in found:
-            return
-        pages = self._clients.autoscaling.get_paginator("describe_warm_pool").paginate(AutoScalingGroupName=group)
-        for page in pages:
-            yield from page["Instances"]
+        return tuple(_launch(one) for one in activities if one.get("Description", "").startswith("Launching"))
 
     def membership(self, instance_id: str) -> Membership | None:
         """Ask of one instance alone, those of warm pools included.
@@ -172,22 +189,55 @@ def _retains(group: "AutoScalingGroupTypeDef") -> bool:
     return triggers.get("TerminateHookAbandon") == "retain"
 
 
-def _instance(instance: "InstanceTypeDef", launched_at: dict[str, float]) -> Instance:
+def _describe(clients: Clients, names: Sequence[str]) -> "dict[str, AutoScalingGroupTypeDef] | PortError":
+    """Groups by name, as far as they exist; or why none could be read.
+
+    Without MaxRecords a call takes 50 names; with it, as many as there may be in an answer.
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingGroups.html
+    """
+    name = _thing(names[0]).name if len(names) == 1 else f"{len(names)} Auto Scaling groups"
+    try:
+        with asking(Thing("autoscaling", name, _thing(name).fix)):
+            pages = clients.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(
+                AutoScalingGroupNames=list(names), PaginationConfig={"PageSize": GROUPS_AT_ONCE}
+            )
+            return {group["AutoScalingGroupName"]: group for page in pages for group in page["AutoScalingGroups"]}
+    except PortError as error:
+        return error
+
+
+def _warm(clients: Clients, group: "AutoScalingGroupTypeDef") -> "list[InstanceTypeDef]":
+    """The instances of a group's warm pool, which the group's own description leaves out; none if it has no pool.
+
+    An instance that is drained while it returns to the pool is there already.
+    """
+    if "WarmPoolConfiguration" not in group:
+        return []
+    name = group["AutoScalingGroupName"]
+    with asking(_thing(name)):
+        pages = clients.autoscaling.get_paginator("describe_warm_pool").paginate(AutoScalingGroupName=name)
+        return [instance for page in pages for instance in page["Instances"]]
+
+
+def _instance(instance: "InstanceTypeDef") -> Instance:
     return Instance(
         id=instance["InstanceId"],
         state=Lifecycle.of(instance["LifecycleState"]),
         aws_state=instance["LifecycleState"],
         healthy=instance["HealthStatus"].upper() == "HEALTHY",
         protected=instance["ProtectedFromScaleIn"],
-        launched_at=launched_at.get(instance["InstanceId"]),
         weight=float(instance.get("WeightedCapacity") or 1),
     )
 
 
-def _launched_at(launches: list["ActivityTypeDef"]) -> dict[str, float]:
-    """When the last launch of each instance began. Only a group's activities have that, latest first."""
-    began: dict[str, float] = {}
-    for activity in launches:
-        if instance_id := re.search(r"\bi-[0-9a-f]+\b", activity.get("Description", "")):
-            began.setdefault(instance_id[0], activity["StartTime"].timestamp())
-    return began
+def _launch(activity: "ActivityTypeDef") -> Launch:
+    """A launch by its scaling activity, whose description alone names the instance."""
+    instance_id = re.search(r"\bi-[0-9a-f]+\b", activity.get("Description", ""))
+    return Launch(
+        group=activity["AutoScalingGroupName"],
+        activity=activity["ActivityId"],
+        started_at=activity["StartTime"].timestamp(),
+        ended_at=activity["EndTime"].timestamp() if "EndTime" in activity else None,
+        instance_id=instance_id[0] if instance_id else "",
+        failure=activity.get("StatusMessage", "") if activity["StatusCode"] == "Failed" else None,
+    )

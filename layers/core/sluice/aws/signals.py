@@ -23,11 +23,18 @@ METRICS = {
     "oldest": ("ApproximateAgeOfOldestMessage", "Maximum"),
 }
 
+# A call takes 500 queries, of which each queue has four, and answers 100,800 points at once: 400 metrics of three hours
+# are 72,000. https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
+QUEUES_AT_ONCE = 100
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+ALARMS_AT_ONCE = 100
+NO_ALARM = "create it, or correct limits.veto_alarm"
+
 type Points = list[tuple[float, float]]
 
 
 class CloudWatchSignals:
-    """The Signals port: one GetMetricData for all queues of a fleet, all metrics of each in it.
+    """The Signals port: one GetMetricData for a hundred queues, all metrics of each in it.
 
     Args:
         clients: where the client comes from.
@@ -45,13 +52,28 @@ class CloudWatchSignals:
             raise reading
         return reading
 
-    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
-        """The same of each queue, by one call for all of them."""
+    def read_all(
+        self, queue_urls: Sequence[str], now: float, since: float | None = None
+    ) -> tuple[QueueReading | PortError, ...]:
+        """The same of each queue, by one call for each hundred of them."""
+        oldest_at = now - SIGNALS_WINDOW_S
+        since = oldest_at if since is None else max(since, oldest_at)
+        found: list[QueueReading | PortError] = []
+        for start in range(0, len(queue_urls), QUEUES_AT_ONCE):
+            try:
+                found += self._read_some(queue_urls[start : start + QUEUES_AT_ONCE], now, since)
+            except PortError as error:
+                found += [error] * (len(queue_urls) - start)  # those not yet asked for would wait as long
+                break
+        return tuple(found)
+
+    def _read_some(self, queue_urls: Sequence[str], now: float, since: float) -> list[QueueReading | PortError]:
         names = [url.rpartition("/")[2] for url in queue_urls]
         results: dict[str, list[MetricDataResultTypeDef]] = {}
-        start_at = (now - SIGNALS_WINDOW_S) // self._period_s * self._period_s  # periods begin at their multiples
-        with asking(Thing("cloudwatch", f"metrics of queue {', '.join(names)}", "check the queue's name")):
-            pages = self._clients.cloudwatch.get_paginator("get_metric_data").paginate(
+        start_at = since // self._period_s * self._period_s  # periods begin at their multiples
+        what = f"metrics of queue {names[0]}" if len(names) == 1 else f"metrics of {len(names)} queues"
+        with asking(Thing("cloudwatch", what, "check the queue's name")):
+            pages = self._clients.of_ticks.cloudwatch.get_paginator("get_metric_data").paginate(
                 MetricDataQueries=[
                     query for place, name in enumerate(names) for query in _queries(place, name, self._period_s)
                 ],
@@ -62,7 +84,7 @@ class CloudWatchSignals:
             for page in pages:
                 for result in page["MetricDataResults"]:
                     results.setdefault(result["Id"], []).append(result)
-        return tuple(answer_of(partial(self._reading, results, place, name, now)) for place, name in enumerate(names))
+        return [answer_of(partial(self._reading, results, place, name, now)) for place, name in enumerate(names)]
 
     def _reading(
         self, results: "Mapping[str, Sequence[MetricDataResultTypeDef]]", place: int, name: str, now: float
@@ -80,18 +102,32 @@ class CloudWatchSignals:
             oldest_age=Reading(oldest[0][1], min(oldest[0][0] + self._period_s, now)) if oldest else None,
         )
 
+    def alarms_are_on(self, names: Sequence[str]) -> tuple[bool | PortError, ...]:
+        """Whether each alarm, metric or composite, is in ALARM, by one call for each hundred of them."""
+        states: dict[str, str] = {}
+        for start in range(0, len(names), ALARMS_AT_ONCE):
+            some = list(names[start : start + ALARMS_AT_ONCE])
+            what = f"alarm {some[0]}" if len(some) == 1 else f"{len(some)} alarms"
+            try:
+                with asking(Thing("cloudwatch", what, NO_ALARM)):
+                    answer = self._clients.of_ticks.cloudwatch.describe_alarms(
+                        AlarmNames=some, AlarmTypes=["MetricAlarm", "CompositeAlarm"], MaxRecords=ALARMS_AT_ONCE
+                    )
+            except PortError as error:
+                return tuple(states[name] == "ALARM" if name in states else error for name in names)
+            states |= {alarm["AlarmName"]: alarm["StateValue"] for alarm in answer.get("MetricAlarms", [])}
+            states |= {alarm["AlarmName"]: alarm["StateValue"] for alarm in answer.get("CompositeAlarms", [])}
+        return tuple(
+            states[name] == "ALARM" if name in states else NeedsFixError(f"alarm {name} does not exist: {NO_ALARM}")
+            for name in names
+        )
+
     def alarm_is_on(self, name: str) -> bool:
         """Whether the alarm, metric or composite, is in ALARM."""
-        thing = Thing("cloudwatch", f"alarm {name}", "create it, or correct limits.veto_alarm")
-        with asking(thing):
-            answer = self._clients.cloudwatch.describe_alarms(
-                AlarmNames=[name], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
-            )
-        states = [alarm["StateValue"] for alarm in answer.get("MetricAlarms", [])]
-        states += [alarm["StateValue"] for alarm in answer.get("CompositeAlarms", [])]
-        if not states:
-            raise NeedsFixError(f"{thing.name} does not exist: {thing.fix}")
-        return "ALARM" in states
+        (answer,) = self.alarms_are_on((name,))
+        if isinstance(answer, PortError):
+            raise answer
+        return answer
 
 
 def _id(metric: str, place: int) -> str:

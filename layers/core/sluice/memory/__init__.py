@@ -10,6 +10,7 @@ from sluice.memory.group import MemoryGroup
 from sluice.memory.group_state import Change, Hook, Transition
 from sluice.memory.ledger import memory_ledger
 from sluice.memory.queue import MemoryQueue, queue_url
+from sluice.memory.work_queue import MemoryWorkQueue
 from sluice.model.frozen import dataclass
 from sluice.ports.ledger import Ledger
 from sluice.ports.stack import Ports
@@ -30,6 +31,7 @@ __all__ = [
     "MemoryPorts",
     "MemoryQueue",
     "MemorySignals",
+    "MemoryWorkQueue",
     "Transition",
     "When",
     "at_call",
@@ -50,6 +52,7 @@ class MemoryPorts(Ports[Ledger]):
     queue: MemoryQueue
     archive: MemoryArchive
     instances: MemoryInstances
+    work: MemoryWorkQueue
     ledger: Ledger
 
 
@@ -64,15 +67,17 @@ def memory_ports(clock: Clock, fleets: Iterable[Fleet] = (), *, lag_s: float = 0
         fleets: the fleets to begin with.
         lag_s: how late the signals are.
     """
-    queue = MemoryQueue(clock)
+    queue, ledger = MemoryQueue(clock), memory_ledger(clock)
     ports = MemoryPorts(
         fleets=MemoryFleets(clock),
-        group=MemoryGroup(clock),
+        # Launch events reach the ledger at once, as if the planner had been invoked with each.
+        group=MemoryGroup(clock, launched=lambda launch: ledger.launch_log.note_launch_event(launch, clock())),
         signals=MemorySignals(queue, lag_s),
         queue=queue,
         archive=MemoryArchive(),
         instances=MemoryInstances(clock),
-        ledger=memory_ledger(clock),
+        work=MemoryWorkQueue(clock),
+        ledger=ledger,
     )
     for fleet in fleets:
         ports.fleets.put(fleet.name, fleet)

@@ -13,7 +13,7 @@ from sluice.config.history import DocumentVersion, DrainOnly
 from sluice.memory.clock import Clock
 from sluice.memory.queue import MemoryQueue
 from sluice.model.draining import CommandStatus, StopOrder
-from sluice.model.observed import QueueReading, Reading
+from sluice.model.observed import QueueReading, Reading, Series
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import SIGNALS_WINDOW_S, STOPPED_AT_ONCE, LoadedFleets, archive_key
 from sluice.ports.errors import NeedsFixError, PortError, RefusedError, answer_of
@@ -96,9 +96,15 @@ class MemorySignals:
             oldest_age=None if oldest_s is None else Reading(oldest_s, known_at),
         )
 
-    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
+    def read_all(
+        self, queue_urls: Sequence[str], now: float, since: float | None = None
+    ) -> tuple[QueueReading | PortError, ...]:
         """Each in turn."""
-        return tuple(self.read(url, now) for url in queue_urls)
+        return tuple(_since(self.read(url, now), since) for url in queue_urls)
+
+    def alarms_are_on(self, names: Sequence[str]) -> tuple[bool | PortError, ...]:
+        """Whether each alarm is in ALARM."""
+        return tuple(answer_of(partial(self.alarm_is_on, name)) for name in names)
 
     def alarm_is_on(self, name: str) -> bool:
         """Whether the alarm is in ALARM."""
@@ -106,6 +112,24 @@ class MemorySignals:
             return self._alarms[name]
         except KeyError:
             raise NeedsFixError(f"alarm {name} does not exist: create it, or correct limits.veto_alarm") from None
+
+
+def _since(reading: QueueReading, since: float | None) -> QueueReading:
+    """A reading without the periods that began earlier than that of `since`, and without an age from before it."""
+    if since is None:
+        return reading
+
+    def cut(series: Series | None) -> Series | None:
+        if series is None:
+            return None
+        first_at = since // series.period_s * series.period_s
+        points = tuple(point for point in series.points if point[0] >= first_at)
+        return replace(series, points=points) if points else None
+
+    oldest = reading.oldest_age if reading.oldest_age is not None and reading.oldest_age.at >= since else None
+    return replace(
+        reading, sent=cut(reading.sent), deleted=cut(reading.deleted), received=cut(reading.received), oldest_age=oldest
+    )
 
 
 # What Run Command adds to the time that a command may take, before a command without an answer is undeliverable.

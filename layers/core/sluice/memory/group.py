@@ -6,22 +6,35 @@ Whatever falls due between two calls (a boot ends, a hook times out) happens at 
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from sluice.memory.clock import Clock
-from sluice.memory.group_lifecycle import GroupLifecycle, action_of
+from sluice.memory.group_lifecycle import GroupLifecycle, action_of, launch_of
 from sluice.memory.group_state import Change, GroupState, Hook, HookWait, Member, Transition
 from sluice.model.draining import HookAction, HookResult
+from sluice.model.launches import Launch, with_launches
 from sluice.model.observed import GroupReading, Instance, Lifecycle, Membership
 from sluice.ports.aws_services import PROTECTED_AT_ONCE
-from sluice.ports.errors import NeedsFixError, RefusedError
+from sluice.ports.errors import NeedsFixError, PortError, RefusedError, answer_of
 
 
 class MemoryGroup:
-    """The Group port over groups made by `create`; `watch` is called with every change as it happens."""
+    """The Group port over groups made by `create`.
 
-    def __init__(self, clock: Clock, watch: Callable[[Change], None] | None = None) -> None:
+    Args:
+        clock: the time.
+        watch: called with every change as it happens.
+        launched: called with every launch that is over, as Auto Scaling's launch events tell of it.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        watch: Callable[[Change], None] | None = None,
+        launched: Callable[[Launch], None] | None = None,
+    ) -> None:
         self._clock = clock
-        self._lifecycle = GroupLifecycle(clock, watch)
+        self._lifecycle = GroupLifecycle(clock, watch, launched)
         self._groups: dict[str, GroupState] = {}
 
     @property
@@ -138,22 +151,38 @@ class MemoryGroup:
     # ----------------------------------------------------------------- the port
 
     def read(self, group: str) -> GroupReading:
-        """The group now."""
+        """The group now, with its warm pool and its last launches."""
+        (reading,) = self.read_all((group,), self._clock(), warm_pools=True)
+        if isinstance(reading, PortError):
+            raise reading
+        return with_launches(reading, self.launches(group))
+
+    def read_all(
+        self, groups: Sequence[str], now: float, *, warm_pools: bool = False
+    ) -> tuple[GroupReading | PortError, ...]:
+        """Each group or its error."""
+        return tuple(answer_of(partial(self._reading, group, now, warm_pool=warm_pools)) for group in groups)
+
+    def _reading(self, group: str, now: float, *, warm_pool: bool) -> GroupReading:
         asg = self._settled(group)
+        members = [m for m in asg.members.values() if warm_pool or not m.aws_state.startswith("Warmed:")]
         return GroupReading(
             name=group,
-            at=self._clock(),
+            at=now,
             desired=asg.desired,
             min_size=asg.min_size,
             max_size=asg.max_size,
             instances=tuple(
-                Instance(m.id, Lifecycle.of(m.aws_state), m.aws_state, m.healthy, m.protected, m.launched_at)
-                for m in asg.members.values()
+                Instance(m.id, Lifecycle.of(m.aws_state), m.aws_state, m.healthy, m.protected) for m in members
             ),
             suspended=frozenset(asg.suspended),
-            launch_failures=tuple(asg.failures),
             retains=asg.retains,
         )
+
+    def launches(self, group: str) -> tuple[Launch, ...]:
+        """The last launches: of its instances, and those that failed."""
+        asg = self._settled(group)
+        return (*(launch_of(asg, member) for member in asg.members.values()), *asg.failed_launches)
 
     def membership(self, instance_id: str) -> Membership | None:
         """The group that an instance is in now."""

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from sluice.memory.clock import Clock
 from sluice.memory.group_state import Change, GroupState, Hook, HookWait, Member, Transition
 from sluice.model.draining import HookAction, HookResult
-from sluice.model.observed import LaunchFailure
+from sluice.model.frozen import replace
+from sluice.model.launches import Launch
 
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
 HOOK_CEILING_S = 172_800.0
@@ -21,11 +22,17 @@ FAILURES_KEPT = 10
 
 
 class GroupLifecycle:
-    """Moves instances of groups through their states. `history` has every change, and `watch` is called with each."""
+    """Moves instances of groups through their states. `history` has every change, and `watch` is called with each.
 
-    def __init__(self, clock: Clock, watch: Callable[[Change], None] | None) -> None:
+    `launched` is called with every launch that is over: its instance is in service, or none came of it.
+    """
+
+    def __init__(
+        self, clock: Clock, watch: Callable[[Change], None] | None, launched: Callable[[Launch], None] | None = None
+    ) -> None:
         self._clock = clock
         self._watch = watch
+        self._launched = launched
         self._numbers = itertools.count(1)
         self.history: list[Change] = []
 
@@ -56,7 +63,10 @@ class GroupLifecycle:
         missing = group.desired - len(group.staying())
         if missing > 0 and "Launch" not in group.suspended and at >= group.retry_at:
             if group.launch_fault is not None:
-                group.failures = [LaunchFailure(at, group.launch_fault), *group.failures][:FAILURES_KEPT]
+                failed = Launch(group.name, f"failed-{group.name}-{at}", at, at, failure=group.launch_fault)
+                group.failed_launches = [failed, *group.failed_launches][:FAILURES_KEPT]
+                if self._launched:
+                    self._launched(failed)
                 group.retry_at = at + LAUNCH_RETRY_S
                 return
             pool = [m for m in group.members.values() if m.aws_state == "Warmed:Stopped"]
@@ -141,6 +151,8 @@ class GroupLifecycle:
     def _record(self, group: GroupState, member: Member, at: float, action: HookAction | None = None) -> None:
         change = Change(at, group.name, member.id, member.aws_state, action, member.destination)
         self.history.append(change)
+        if self._launched and member.aws_state == "InService":
+            self._launched(replace(launch_of(group, member), ended_at=at))
         if self._watch:
             self._watch(change)
 
@@ -148,3 +160,9 @@ class GroupLifecycle:
 def action_of(group: GroupState, member: Member, wait: HookWait) -> HookAction:
     """A lifecycle action as Auto Scaling names it."""
     return HookAction(group.name, wait.hook.name, member.id, wait.token)
+
+
+def launch_of(group: GroupState, member: Member) -> Launch:
+    """The last launch of an instance, whether or not it is over."""
+    activity = f"launch-{member.id}-{member.launched_at}"  # one that comes out of a warm pool is launched again
+    return Launch(group.name, activity, member.launched_at, instance_id=member.id)

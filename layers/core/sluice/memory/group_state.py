@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sluice.model.draining import HookAction, HookResult
-from sluice.model.observed import LaunchFailure, Lifecycle
+from sluice.model.launches import Launch
+from sluice.model.observed import Lifecycle
 
 
 class Transition(StrEnum):
@@ -92,7 +93,7 @@ class GroupState:
     suspended: set[str] = field(default_factory=set)
     launch_fault: str | None = None
     retry_at: float = -math.inf
-    failures: list[LaunchFailure] = field(default_factory=list)
+    failed_launches: list[Launch] = field(default_factory=list)
     quiet_until: float = -math.inf  # nothing falls due before
 
     def hooks_of(self, transition: Transition) -> list[Hook]:

@@ -13,6 +13,7 @@ from sluice.config.fleet import ConfigError, Fleet
 from sluice.config.history import DrainOnly
 from sluice.model.draining import CommandStatus, HookAction, HookResult, StopOrder
 from sluice.model.frozen import dataclass
+from sluice.model.launches import Launch
 from sluice.model.observed import GroupReading, Membership, QueueReading
 from sluice.model.redriving import Message, MoveTask
 from sluice.ports.errors import PortError
@@ -50,7 +51,26 @@ class Group(Protocol):
     """Auto Scaling groups."""
 
     def read(self, group: str) -> GroupReading:
-        """The group now, with its recent launch failures. NeedsFixError if there is no such group."""
+        """The group now, with its warm pool and its recent launches. NeedsFixError if there is no such group."""
+        ...
+
+    def read_all(
+        self, groups: Sequence[str], now: float, *, warm_pools: bool = False
+    ) -> tuple[GroupReading | PortError, ...]:
+        """Several groups as they are now, in their order: for each its reading, or the error that it met.
+
+        The readings have neither launch times nor failures: `with_launches` adds them from the ledger's launch log.
+
+        Args:
+            groups: names; a group that does not exist is a NeedsFixError for itself alone.
+            now: epoch seconds.
+            warm_pools: whether to read the instances in warm pools too, by a call for each group that has one. They
+                count in no capacity, so that only draining needs them.
+        """
+        ...
+
+    def launches(self, group: str) -> tuple[Launch, ...]:
+        """A group's last launches by its scaling activities: for a group of which the launch log knows nothing yet."""
         ...
 
     def membership(self, instance_id: str) -> Membership | None:
@@ -92,8 +112,21 @@ class Signals(Protocol):
         """
         ...
 
-    def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:
-        """The same of several queues, in their order: for each its reading, or the error that it met."""
+    def read_all(
+        self, queue_urls: Sequence[str], now: float, since: float | None = None
+    ) -> tuple[QueueReading | PortError, ...]:
+        """The same of several queues, in their order: for each its reading, or the error that it met.
+
+        Args:
+            queue_urls: the queues.
+            now: epoch seconds.
+            since: from when to read, in epoch seconds, to the period; None: SIGNALS_WINDOW_S back, which is also the
+                furthest.
+        """
+        ...
+
+    def alarms_are_on(self, names: Sequence[str]) -> tuple[bool | PortError, ...]:
+        """Whether each of several alarms is in ALARM, in their order; NeedsFixError for one that there is not."""
         ...
 
     def alarm_is_on(self, name: str) -> bool:

@@ -3,6 +3,7 @@
 from sluice.model.frozen import dataclass
 from sluice.ports.aws_services import Archive, Fleets, Group, Instances, Queue, Signals
 from sluice.ports.ledger import Ledger
+from sluice.ports.work_queue import WorkQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +19,5 @@ class Ports[L = Ledger]:
     queue: Queue
     archive: Archive
     instances: Instances
+    work: WorkQueue
     ledger: L

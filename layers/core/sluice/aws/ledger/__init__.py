@@ -6,11 +6,13 @@ from time import time
 from sluice.aws.clients import Clients
 from sluice.aws.ledger.attempts import DynamoAttempts
 from sluice.aws.ledger.causes import DynamoCauses
+from sluice.aws.ledger.chains import DynamoChains
 from sluice.aws.ledger.consumers import DynamoConsumers
 from sluice.aws.ledger.decisions import DynamoDecisions
 from sluice.aws.ledger.drains import DynamoDrains
 from sluice.aws.ledger.failure_groups import DynamoFailureGroups
 from sluice.aws.ledger.jobs import DynamoJobs
+from sluice.aws.ledger.launch_log import DynamoLaunchLog
 from sluice.aws.ledger.leases import DynamoLeases
 from sluice.aws.ledger.planner_state import DynamoPlannerState
 from sluice.aws.ledger.quarantine import DynamoQuarantine
@@ -31,9 +33,11 @@ def dynamo_ledger(clients: Clients, table_name: str, now: Callable[[], float] = 
     planner_state = DynamoPlannerState(table)
     groups = DynamoFailureGroups(table)
     return Ledger(
+        chains=DynamoChains(table),
         leases=DynamoLeases(table),
         planner_state=planner_state,
         launches=planner_state,
+        launch_log=DynamoLaunchLog(table),
         decisions=DynamoDecisions(table),
         drains=DynamoDrains(table),
         consumers=DynamoConsumers(table),

@@ -21,6 +21,13 @@ One partition a fleet, pk `fleet#<name>`; the sk names the kind of record:
 | `attempts#<message key>` | redrives of a message that cannot carry the count itself | 14 days |
 | `job#<id>` | a redrive job, at a version | 30 days |
 
+Records of the whole stack have partitions of their own:
+
+| pk, sk | is | lives |
+|---|---|---|
+| `chains#<kind>`, the id | a chain: version, due_at, at_work_until, asked; `data`: JSON of the kind's own | its work |
+| `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
+
 Records are JSON in `data` unless their attributes are listed, and each has its form's `record_version`
 (`sluice.aws.ledger.forms`). DynamoDB compares versions when it writes. It deletes an item within some days after its
 `ttl`: claims compare the time themselves, and the other kinds do no harm meanwhile.
@@ -31,6 +38,7 @@ import math
 from urllib.parse import quote
 
 from sluice.aws.table import Item, typed_all
+from sluice.model.chain import kind_of
 
 PAST_ALL = "\U0010ffff"  # sorts after everything that a key can hold
 MS_DIGITS = 15  # milliseconds until the year 33658, so that text sorts as time does
@@ -44,6 +52,11 @@ def partition(fleet: str) -> str:
 def key(fleet: str, sk: str) -> Item:
     """The key of a fleet's record."""
     return typed_all({"pk": partition(fleet), "sk": sk})
+
+
+def chain_key(chain_id: str) -> Item:
+    """The key of a chain's record."""
+    return typed_all({"pk": f"chains#{kind_of(chain_id)}", "sk": chain_id})
 
 
 def ms(at: float) -> str:

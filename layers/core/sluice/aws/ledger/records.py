@@ -14,6 +14,7 @@ from sluice.aws.ledger.keys import PAST_ALL, key, partition, ttl
 from sluice.aws.table import Item, Table, Value, text, typed_all
 from sluice.model.consumers import Consumer
 from sluice.model.draining import Drain
+from sluice.model.launches import Launch
 from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
 from sluice.model.redriving import QuarantineEntry, RedriveJob
 from sluice.ports.errors import ConflictError, NeedsFixError
@@ -40,6 +41,7 @@ class ClaimedBatch:
 # `timed` and `unread` are not the planner's to keep: the drainer writes the former, reading makes the latter.
 MEMORY = Form(Memory, "the planner's memory", migrations.MEMORY, not_kept=frozenset({"timed", "unread"}), by_parts=True)
 LAUNCH = Form(TimedLaunch, "the launch")
+LAUNCH_EVENT = Form(Launch, "the launch event")
 DECISION = Form(Recorded, "the decision", migrations.DECISION)
 DRAIN = Form(Drain, "the drain", migrations.DRAIN)
 CONSUMER = Form(Consumer, "the consumer", migrations.CONSUMER)
@@ -48,6 +50,7 @@ JOB = Form(RedriveJob, "the redrive job", migrations.JOB)
 CLAIMED_BATCH = Form(ClaimedBatch, "the claimed batch")
 
 LEASE = ItemForm("the lease", frozenset({"holder", "until_at"}))
+CHAIN = ItemForm("the chain", frozenset({"due_at", "at_work_until", "asked", "data"}))
 COUNTS = ItemForm("the fleet's counts", frozenset({"held_count", "group_count", "counted_at"}))
 FAILURE_GROUP = ItemForm(
     "the failure group",

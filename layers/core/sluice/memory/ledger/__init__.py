@@ -3,11 +3,13 @@
 from sluice.memory.clock import Clock
 from sluice.memory.ledger.attempts import MemoryAttempts
 from sluice.memory.ledger.causes import MemoryCauses
+from sluice.memory.ledger.chains import MemoryChains
 from sluice.memory.ledger.consumers import MemoryConsumers
 from sluice.memory.ledger.decisions import MemoryDecisions
 from sluice.memory.ledger.drains import MemoryDrains
 from sluice.memory.ledger.failure_groups import MemoryFailureGroups
 from sluice.memory.ledger.jobs import MemoryJobs
+from sluice.memory.ledger.launch_log import MemoryLaunchLog
 from sluice.memory.ledger.leases import MemoryLeases
 from sluice.memory.ledger.planner_state import MemoryPlannerState
 from sluice.memory.ledger.quarantine import MemoryQuarantine
@@ -20,9 +22,11 @@ def memory_ledger(clock: Clock) -> Ledger:
     planner_state = MemoryPlannerState()
     groups, claims = MemoryFailureGroups(clock), MemorySendClaims()
     return Ledger(
+        chains=MemoryChains(),
         leases=MemoryLeases(),
         planner_state=planner_state,
         launches=planner_state,
+        launch_log=MemoryLaunchLog(),
         decisions=MemoryDecisions(clock),
         drains=MemoryDrains(clock),
         consumers=MemoryConsumers(clock),

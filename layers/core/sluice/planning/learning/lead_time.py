@@ -63,6 +63,10 @@ def learn_lead_time(
     estimate = memory.to_service
     for instance in group.instances:
         launched_at = known.get(instance.id, instance.launched_at)
+        if launched_at is not None and instance.launched_at is not None:
+            launched_at = max(
+                launched_at, instance.launched_at
+            )  # Auto Scaling's event tells it when the launch is over
         if instance.state is Lifecycle.LAUNCHING:
             # First seen now, it was ordered at some time since the tick before: then, as a rule, right after it.
             ordered_at = since_at if is_fine else at

@@ -11,17 +11,20 @@ from typing import Protocol
 from sluice.model.frozen import dataclass
 from sluice.ports.ledger.attempts import Attempts
 from sluice.ports.ledger.causes import Causes
+from sluice.ports.ledger.chains import Chains
 from sluice.ports.ledger.consumers import Consumers
 from sluice.ports.ledger.decisions import Decisions
 from sluice.ports.ledger.drains import Drains
 from sluice.ports.ledger.failure_groups import FailureGroups
 from sluice.ports.ledger.jobs import Jobs
+from sluice.ports.ledger.launch_log import LaunchLog
 from sluice.ports.ledger.leases import Leases
 from sluice.ports.ledger.planner_state import Launches, PlannerState
 from sluice.ports.ledger.quarantine import Quarantine
 from sluice.ports.ledger.send_claims import SendClaims
 
 __all__ = [
+    "ChainLedger",
     "ConsoleLedger",
     "DrainerLedger",
     "JobLedger",
@@ -38,9 +41,11 @@ __all__ = [
 class Ledger:
     """Every subject of the ledger."""
 
+    chains: Chains
     leases: Leases
     planner_state: PlannerState
     launches: Launches
+    launch_log: LaunchLog
     decisions: Decisions
     drains: Drains
     consumers: Consumers
@@ -52,7 +57,16 @@ class Ledger:
     jobs: Jobs
 
 
-class PlannerLedger(Protocol):
+class ChainLedger(Protocol):
+    """What running chains uses."""
+
+    @property
+    def chains(self) -> Chains:
+        """What goes on by delayed messages."""
+        ...
+
+
+class PlannerLedger(ChainLedger, Protocol):
     """What the planner uses."""
 
     @property
@@ -70,6 +84,11 @@ class PlannerLedger(Protocol):
         """What the planner decided."""
         ...
 
+    @property
+    def launch_log(self) -> LaunchLog:
+        """Which launches of the groups ended, and how."""
+        ...
+
 
 class TrackerLedger(Protocol):
     """What following consumers into service uses."""
@@ -84,8 +103,13 @@ class TrackerLedger(Protocol):
         """How long launches took."""
         ...
 
+    @property
+    def launch_log(self) -> LaunchLog:
+        """Which launches of the groups ended, and how."""
+        ...
 
-class DrainerLedger(TrackerLedger, Protocol):
+
+class DrainerLedger(ChainLedger, TrackerLedger, Protocol):
     """What draining uses."""
 
     @property
@@ -118,7 +142,7 @@ class SenderLedger(Protocol):
         ...
 
 
-class JobLedger(Protocol):
+class JobLedger(ChainLedger, Protocol):
     """What opening, pausing and stopping redrive jobs uses."""
 
     @property

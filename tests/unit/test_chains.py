@@ -1,0 +1,295 @@
+"""Chains: one step after another, whatever becomes of messages and workers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sluice.chains import RETRY_S, ChainRunner, StepEnd, message_of, next_on_grid, read_step, records_of
+from sluice.memory import memory_ports
+from sluice.memory.faults import Fault, When, faulty
+from sluice.model.chain import Chain, Next, Step
+from sluice.model.payload_error import PayloadError
+from sluice.ports.errors import TryLaterError
+from sluice.ports.work_queue import LONGEST_DELAY_S
+
+ID = "ticks/0001"
+START_AT = 1_000_000.0
+
+
+class Place:
+    """A runner over memory, with a clock that stands still until told otherwise."""
+
+    def __init__(self) -> None:
+        self.at = START_AT
+        self.ports = memory_ports(lambda: self.at)
+        self.runner = ChainRunner(self.ports.ledger.chains, self.ports.work, lambda: self.at)
+
+    def step(self, following: Next | None, *, until: float | None = None) -> list[StepEnd]:
+        """Do what the queue has now, each step with the same answer."""
+        until = self.at + 30 if until is None else until
+        return [self.runner.run(step, until, lambda _: following) for step in self.ports.work.receive()]
+
+    @property
+    def chain(self) -> Chain:
+        """The chain's record."""
+        found = self.ports.ledger.chains.chain(ID)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def place() -> Place:
+    """A place with one chain, whose first step is due now."""
+    made = Place()
+    assert made.runner.start(ID, made.at)
+    return made
+
+
+def test_next_step_runs_when_its_delay_is_over(place: Place) -> None:
+    """Ten seconds later, and not before."""
+    assert place.step(Next(place.at + 10)) == [StepEnd.RESTED]
+    place.at += 9
+    assert place.step(None) == []
+    place.at += 1
+    assert place.step(Next(place.at + 10)) == [StepEnd.RESTED]
+
+
+def test_chain_is_gone_when_its_work_is_over(place: Place) -> None:
+    """Nothing is sent, and a copy of the message is stale."""
+    (copy,) = [each.step for each in place.ports.work.messages]
+    assert place.step(None) == [StepEnd.ENDED]
+    assert place.ports.work.messages == []
+    assert place.runner.run(copy, place.at + 30, lambda _: None) is StepEnd.STALE
+
+
+def test_step_runs_at_once_when_it_is_brought_forward(place: Place) -> None:
+    """The message that was delayed until then is stale when it arrives."""
+    place.step(Next(place.at + 10))
+    place.at += 1
+    assert place.runner.bring_forward(ID)
+    assert place.step(Next(place.at + 20)) == [StepEnd.RESTED]
+    place.at += 9
+    assert place.step(None) == [StepEnd.STALE]
+
+
+def test_next_step_is_due_at_once_when_it_was_asked_for_during_the_work(place: Place) -> None:
+    """The worker may have looked before the event that asks."""
+
+    def work(_: Chain) -> Next | None:
+        assert place.runner.bring_forward(ID)
+        return Next(place.at + 10, '{"n":1}')
+
+    (step,) = place.ports.work.receive()
+    assert place.runner.run(step, place.at + 30, work) is StepEnd.RESTED
+    assert (place.chain.due_at, place.chain.data) == (place.at, '{"n":1}')
+    assert place.step(None) == [StepEnd.ENDED]
+
+
+def test_chain_goes_on_when_it_was_asked_for_while_its_work_ended(place: Place) -> None:
+    """What the event reports would otherwise wait for the next reseed."""
+
+    def work(_: Chain) -> Next | None:
+        place.runner.wake(ID)
+        return None
+
+    (step,) = place.ports.work.receive()
+    assert place.runner.run(step, place.at + 30, work) is StepEnd.RESTED
+    assert place.step(None) == [StepEnd.ENDED]
+
+
+def test_chain_is_made_when_it_is_woken_and_there_is_none(place: Place) -> None:
+    """Whoever asks need not know whether it exists."""
+    place.runner.wake("drains/orders", '{"n":1}')
+    place.runner.wake("drains/orders", '{"n":2}')
+
+    assert place.ports.ledger.chains.chain("drains/orders") == Chain("drains/orders", 1, place.at, 0.0, 1, '{"n":1}')
+    assert place.ports.work.receive("drains") == (Step("drains/orders", 1), Step("drains/orders", 1))
+
+
+def test_chain_goes_on_by_the_reseed_when_its_message_was_lost(place: Place) -> None:
+    """The reseed's copy arrives when the step is due."""
+    place.step(Next(place.at + 10))
+    place.ports.work.messages.clear()
+    place.at += 3
+    place.runner.reseed("ticks")
+    assert place.step(None) == []
+    place.at += 7
+    assert place.step(None) == [StepEnd.ENDED]
+
+
+def test_chain_goes_on_by_the_reseed_when_its_worker_died(place: Place) -> None:
+    """The reseed's copy arrives when Lambda must have ended the worker, and not before."""
+
+    def work(_: Chain) -> Next | None:
+        raise KeyboardInterrupt  # no Exception: nothing is put to rest
+
+    (step,) = place.ports.work.receive()
+    with pytest.raises(KeyboardInterrupt):
+        place.runner.run(step, place.at + 30, work)
+    place.runner.reseed("ticks")
+    place.at += 29
+    assert place.step(None) == []
+    place.at += 1
+    assert place.step(None) == [StepEnd.ENDED]
+
+
+def test_reseeds_copy_is_stale_when_the_chain_is_alive(place: Place) -> None:
+    """The chain's own message came first."""
+    place.runner.reseed("ticks")
+    assert place.step(Next(place.at + 10)) == [StepEnd.RESTED, StepEnd.STALE]
+
+
+def test_other_chains_are_reseeded_when_one_cannot_be_sent(place: Place) -> None:
+    """What failed is raised after all of them were tried."""
+    place.runner.start("ticks/0002", place.at)
+    place.ports.work.messages.clear()
+    first = Fault(When.BEFORE, TryLaterError("SQS does not answer"))
+    queue = faulty(place.ports.work, lambda call: first if call.index == 0 else None)
+    runner = ChainRunner(place.ports.ledger.chains, queue, lambda: place.at)
+
+    with pytest.raises(ExceptionGroup, match="1 of 2 chains ticks could not be sent"):
+        runner.reseed("ticks")
+    assert place.ports.work.receive() == (Step("ticks/0002", 1),)
+
+
+def test_chain_rests_for_some_seconds_when_its_work_raises(place: Place) -> None:
+    """The error is the caller's to log; the chain does not wait for the reseed."""
+
+    def work(_: Chain) -> Next | None:
+        raise ValueError("broken")
+
+    (step,) = place.ports.work.receive()
+    with pytest.raises(ValueError, match="broken"):
+        place.runner.run(step, place.at + 30, work)
+    assert place.chain.due_at == place.at + RETRY_S
+    place.at += RETRY_S
+    assert place.step(None) == [StepEnd.ENDED]
+
+
+def test_step_is_on_record_when_its_message_could_not_be_sent(place: Place) -> None:
+    """The reseed sends it."""
+    silent = Fault(When.BEFORE, TryLaterError("SQS does not answer"))
+    runner = ChainRunner(place.ports.ledger.chains, faulty(place.ports.work, lambda _: silent), lambda: place.at)
+    (step,) = place.ports.work.receive()
+
+    assert runner.run(step, place.at + 30, lambda _: Next(place.at + 10)) is StepEnd.UNSENT
+    assert place.ports.work.messages == []
+    place.runner.reseed("ticks")
+    place.at += 10
+    assert place.step(None) == [StepEnd.ENDED]
+
+
+def test_worker_changes_nothing_when_another_took_its_chain_over(place: Place) -> None:
+    """It took longer than Lambda lets it, or its clock is wrong."""
+
+    def work(_: Chain) -> Next | None:
+        place.at += 31
+        assert place.runner.run(place.chain.step, place.at + 30, lambda _: Next(place.at + 10, '{"n":2}'))
+        return Next(place.at + 5, '{"n":1}')
+
+    (step,) = place.ports.work.receive()
+    assert place.runner.run(step, place.at + 30, work) is StepEnd.TAKEN_OVER
+    assert place.chain.data == '{"n":2}'
+
+
+def test_delay_is_the_longest_that_sqs_takes_when_the_step_is_due_later(place: Place) -> None:
+    """A step that finds nothing to do yet is cheaper than a second kind of clock."""
+    place.step(Next(place.at + 5_000))
+    assert place.chain.due_at == place.at + LONGEST_DELAY_S
+
+
+@pytest.mark.parametrize(
+    ("due_at", "now", "expected"),
+    [(100.0, 101.2, 110.0), (100.0, 100.0, 110.0), (100.0, 109.9, 110.0), (100.0, 110.0, 120.0), (100.0, 137.0, 140.0)],
+)
+def test_next_step_is_on_the_grid_when_a_step_was_late(due_at: float, now: float, expected: float) -> None:
+    """Lateness does not add up, and what was missed is not made good by a burst."""
+    assert next_on_grid(due_at, 10.0, now) == expected
+
+
+def test_next_step_keeps_its_time_when_one_was_brought_forward() -> None:
+    """A step that ran ahead of its time changes nothing about the grid."""
+    assert next_on_grid(100.0, 10.0, 95.0) == 100.0
+
+
+def test_step_is_read_back_when_it_was_written() -> None:
+    """The body says which chain, at which version."""
+    assert read_step(message_of(Step(ID, 7)), "ticks") == Step(ID, 7)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"chain":"ticks/0001"}',
+        '{"chain":"drains/a","version":1}',
+        '{"chain":"ticks/0001","version":0}',
+    ],
+)
+def test_message_is_refused_when_it_is_no_step_of_the_kind(body: str) -> None:
+    """A planner runs no drains."""
+    with pytest.raises(PayloadError, match="message: must be"):
+        read_step(body, "ticks")
+
+
+class Lines:
+    """A log that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __getattr__(self, level: str) -> Any:
+        return lambda message, **_: self.lines.append(f"{level}: {message}")
+
+
+def record(step: Step | str, message_id: str) -> dict[str, Any]:
+    """A record of an SQS batch."""
+    body = step if isinstance(step, str) else message_of(step)
+    return {"messageId": message_id, "eventSource": "aws:sqs", "body": body}
+
+
+def test_other_steps_of_a_batch_are_done_when_one_is_broken(place: Place) -> None:
+    """Only what the ledger could not tell of comes again."""
+    for number in (2, 3, 4):
+        place.runner.start(f"ticks/000{number}", place.at)
+
+    def decide(call: Any) -> Fault | None:
+        of_third = call.method == "claim" and call.args[0].chain_id == "ticks/0003"
+        return Fault(When.BEFORE, TryLaterError("DynamoDB does not answer")) if of_third else None
+
+    def work(chain: Chain) -> Next | None:
+        if chain.id == "ticks/0002":
+            raise ValueError("broken")
+        return None
+
+    log = Lines()
+    runner = ChainRunner(faulty(place.ports.ledger.chains, decide), place.ports.work, lambda: place.at)
+    batch = [
+        record("no step", "a"),
+        *(record(Step(f"ticks/000{n}", 1), str(n)) for n in (1, 2, 3, 4)),
+        record(Step(ID, 1), "b"),
+    ]
+    answer = runner.take(batch, "ticks", place.at + 30, work, log)  # type: ignore[arg-type] # a log that keeps its lines
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "3"}]}
+    assert [chain.id for chain in place.ports.ledger.chains.chains("ticks")] == ["ticks/0002", "ticks/0003"]
+    assert log.lines == [
+        "warning: a message of the work queue is not understood and was dropped",
+        "exception: unexpected error in a chain's step",
+        "warning: a chain's step could not be done: it comes again",
+        "debug: a stale step was dropped",
+    ]
+
+
+def test_records_are_those_of_an_sqs_batch_alone() -> None:
+    """Any other event has none."""
+    batch = [record(Step(ID, 1), "a")]
+    assert records_of({"Records": batch}) == batch
+    assert records_of({"source": "aws.events"}) == []
+    assert records_of({"Records": [{"eventSource": "aws:s3"}, 7]}) == []
+    assert json.loads(batch[0]["body"]) == {"chain": ID, "version": 1}
