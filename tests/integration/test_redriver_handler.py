@@ -399,11 +399,11 @@ def test_redrive_goes_on_within_a_minute_when_its_step_was_lost(world: World, lo
         (chain,) = world.ports.ledger.chains.chains("jobs")
         assert world.ports.ledger.chains.end(chain)
     world.now += 60
-    assert world.respond(event("redriver-job-tick")) == {"chains": ["jobs/orders"]}
+    assert world.respond(event("redriver-minute")) == {"chains": ["jobs/orders"]}
     world.go_on(within_s=1)
     (job,) = world.ports.ledger.jobs.jobs("orders")
     assert (job.state, len(world.sent())) == (JobState.DONE, 2)
-    assert world.respond(event("redriver-job-tick")) == {"chains": []}
+    assert world.respond(event("redriver-minute")) == {"chains": []}
 
 
 def test_redrive_begins_although_its_chain_could_not_be_made(world: World) -> None:
@@ -411,7 +411,7 @@ def test_redrive_begins_although_its_chain_could_not_be_made(world: World) -> No
     world.quarantine("m-1")
     answered = world.respond(event("operator-redrive-all"), failing(world.ports, "start", TryLaterError("slow down")))
     assert (answered["job"]["state"], world.sent()) == ("running", ())
-    world.respond(event("redriver-job-tick"))
+    world.respond(event("redriver-minute"))
     world.go_on()
     assert len(world.sent()) == 1
 
@@ -477,7 +477,7 @@ def test_stop_ends_a_job_when_asked(world: World) -> None:
     assert world.respond(stop)["job"]["state"] == "stopped"
     world.now += 600
     world.go_on(within_s=10)
-    assert world.respond(event("redriver-job-tick")) == {"chains": []}
+    assert world.respond(event("redriver-minute")) == {"chains": []}
     (job,) = world.ports.ledger.jobs.jobs("orders")
     assert (job.note, len(world.sent())) == ("Stopped by Ada.", 1)
     assert "no job none-such" in world.respond({"stop": {"fleet": "orders", "job_id": "none-such"}})["error"]
@@ -510,7 +510,7 @@ def test_minute_asks_of_fleets_that_take_dead_letters_as_they_come_nothing(world
         calls.append(call.method)
         return None
 
-    assert world.respond(event("redriver-job-tick"), faulty_ports(world.ports, note)) == {"chains": []}
+    assert world.respond(event("redriver-minute"), faulty_ports(world.ports, note)) == {"chains": []}
     assert calls == ["chains", "running_jobs", "load"]
 
 
@@ -530,7 +530,7 @@ def test_minute_checks_all_waiting_dead_letters_in_ten_minutes(world: World) -> 
         return None
 
     for _ in range(10):
-        world.respond(event("redriver-job-tick"), faulty_ports(world.ports, note))
+        world.respond(event("redriver-minute"), faulty_ports(world.ports, note))
         world.now += 60
     assert sorted(received) == sorted(queue_url(f"manual-{number}-dead") for number in range(20))
 
@@ -545,7 +545,7 @@ def test_minute_ends_in_time_when_there_are_too_many_to_check(world: World, log:
         return None
 
     began_at = world.now
-    world.respond(event("redriver-job-tick"), faulty_ports(world.ports, slowly))
+    world.respond(event("redriver-minute"), faulty_ports(world.ports, slowly))
     assert world.now - began_at < INVOCATION_S
     assert "there was no time to check the waiting dead letters of all fleets" in log.getvalue()
 
@@ -715,7 +715,7 @@ def test_handler_quarantines_and_redrives_when_on_aws(
     calls.clear()
 
     assert app.handler(batch, a_context("batch")) == {"batchItemFailures": []}
-    assert app.handler(event("redriver-job-tick"), a_context("tick")) == {"chains": []}
+    assert app.handler(event("redriver-minute"), a_context("tick")) == {"chains": []}
     answered = operator_app.handler(event("operator-redrive-all"), a_context("request"))
 
     assert isinstance(answered, dict)

@@ -15,7 +15,7 @@ from sluice.ports.errors import TryLaterError
 JOBS_QUEUE = queue_url("sluice-jobs")
 LATE_S = 90.0  # more than a minute, so that a late step meets the next reseed's
 QUICK_S = 0.4  # what a message takes to arrive
-HIDDEN_S = 450.0  # until a message comes again that its function did not finish
+HIDDEN_S = 360.0  # until a message comes again that its function did not finish
 KEPT_S = 3_600.0
 
 

@@ -47,7 +47,7 @@ class Slice:
         fleet: the fleet's name.
         runner: makes who works on a job; may raise PayloadError and PortError.
         now: the time, in epoch seconds.
-        failed: is told of each job that cannot go on now. It never stops the others, and is tried again after RETRY_S.
+        failed: takes each job that cannot go on now. It never stops the others, and is tried again after RETRY_S.
         retry_at: for jobs that could not go on, when they are tried again, in epoch seconds.
         worked: every job that was worked on, as it was before and as it is.
     """
