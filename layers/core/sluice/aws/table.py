@@ -7,6 +7,7 @@ none can be one of DynamoDB's 573 reserved words.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import batched
 from random import uniform
 from time import sleep
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,10 @@ TRY_LATER = frozenset({CONFLICT, "ThrottlingError", "ProvisionedThroughputExceed
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 TRANSACTION_MAX = 100
-READ_AT_ONCE = 25  # DynamoDB's limit until 2022, which its emulators still keep
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+BATCH_READS_MAX = 100
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+BATCH_WRITES_MAX = 25
 
 # Transactions that meet on one item (a burst of dead letters counted in one failure group) are refused, not queued,
 # and botocore does not repeat them. Each takes a few milliseconds, so that some short pauses part them.
@@ -84,20 +88,13 @@ class Table:
         return dict(answer["Item"]) if "Item" in answer else None
 
     def get_all(self, keys: Sequence[Item]) -> list[Item | None]:
-        """The items under keys, in their order; one call for some of them at a time."""
-        found: list[Item | None] = []
-        for start in range(0, len(keys), READ_AT_ONCE):
-            gets = [{"Get": {"TableName": self.name, "Key": key}} for key in keys[start : start + READ_AT_ONCE]]
-            with asking(self._thing()):
-                try:
-                    answer = self._patiently("transact_get_items", {"TransactItems": gets})
-                except ClientError as error:
-                    if code_of(error) != "TransactionCanceledException":
-                        raise
-                    self._cancelled(error)  # a reading has no conditions: this raises
-                    raise
-            found += [dict(one["Item"]) if "Item" in one else None for one in answer["Responses"]]
-        return found
+        """The items under keys, of which none is there twice, in their order; one call for a hundred of them."""
+        found: dict[tuple[str, str], Item] = {}
+        for some in batched(keys, BATCH_READS_MAX, strict=False):
+            asked = {self.name: {"Keys": list(some), "ConsistentRead": True}}
+            for answer in self._batch("batch_get_item", asked, "UnprocessedKeys"):
+                found |= {_place(item): dict(item) for item in answer["Responses"].get(self.name, ())}
+        return [found.get(_place(key)) for key in keys]
 
     def query(
         self,
@@ -133,6 +130,17 @@ class Table:
     def put(self, item: Item, condition: str | None = None, values: Mapping[str, Value] | None = None) -> bool:
         """Write an item; False if the condition does not hold."""
         return self._write("put_item", self._request({"Item": item}, condition, values)) is not None
+
+    def put_all(self, items: Sequence[Item]) -> None:
+        """Write items, of which none is there twice, without a condition: half the units of a transaction's writes.
+
+        Raises:
+            TryLaterError: some may be written and others not.
+        """
+        for some in batched(items, BATCH_WRITES_MAX, strict=False):
+            puts = {self.name: [{"PutRequest": {"Item": item}} for item in some]}
+            for _ in self._batch("batch_write_item", puts, "UnprocessedItems"):
+                pass
 
     def delete(self, key: Item, condition: str | None = None, values: Mapping[str, Value] | None = None) -> bool:
         """Delete an item; False if the condition does not hold."""
@@ -196,6 +204,17 @@ class Table:
                 open_ = [index for place, index in enumerate(open_) if place not in failed]
         return frozenset(left_out)
 
+    def _batch(self, operation: str, requests: dict[str, Any], left: str) -> Iterator[dict[str, Any]]:
+        """The answers to a batch, which is sent again for what DynamoDB has left undone."""
+        for attempt in range(CONFLICT_ATTEMPTS):
+            with asking(self._thing()):
+                answer: dict[str, Any] = getattr(self._clients.dynamodb, operation)(RequestItems=requests)
+            yield answer
+            if not (requests := answer.get(left) or {}):
+                return
+            self._pause(uniform(0.0, CONFLICT_PAUSE_S * 2**attempt))  # noqa: S311 (jitter, no secret)
+        raise TryLaterError(f"{self._thing().name}: some of a batch was left undone {CONFLICT_ATTEMPTS} times")
+
     def _cancelled(self, error: ClientError) -> frozenset[int]:
         """Which conditions failed; or the port error, where something else cancelled the transaction."""
         reasons = _reasons(error)
@@ -251,6 +270,11 @@ class Table:
 
     def _thing(self) -> Thing:
         return Thing("dynamodb", f"table {self.name}", "deploy the stack, which makes it, or correct SLUICE_TABLE")
+
+
+def _place(item: Item) -> tuple[str, str]:
+    """An item's key, to find it by."""
+    return text(item, "pk"), text(item, "sk")
 
 
 def _reasons(error: ClientError) -> list[str]:
