@@ -89,6 +89,11 @@ class PlannerLedger(ChainLedger, Protocol):
         """Which launches of the groups ended, and how."""
         ...
 
+    @property
+    def launches(self) -> Launches:
+        """How long launches took."""
+        ...
+
 
 class TrackerLedger(Protocol):
     """What following consumers into service uses."""
