@@ -87,7 +87,7 @@ def test_render_when_asked_by_a_dashboard_shows_the_fleet_over_its_zoom(world: W
     made = decision(at, sentence="Inside the zoom.")
     outside = decision(zoom["end"] / 1000 + 60, sentence="Outside the zoom.")
     for one in (made, outside):
-        world.ports.ledger.decisions.record(one, outcome(one))
+        world.ports.ledger.decisions.record_all([(one, outcome(one))])
     page = show(event, world.ports)
     assert page.all("h2")[0].text == "orders"
     assert "Inside the zoom." in page.text
@@ -341,7 +341,7 @@ def test_handler_when_on_aws_shows_the_ledger_and_only_reads(
     """The whole handler on AWS: what was written is shown, and its own calls are reads alone."""
     ledger = connect(stack).ledger
     for made, came_of in afternoon()[:40]:
-        ledger.decisions.record(made, came_of)
+        ledger.decisions.record_all([(made, came_of)])
     for drain in drains():
         if drain.state is not DrainState.RELEASED:
             ledger.drains.keep_drain(drain)

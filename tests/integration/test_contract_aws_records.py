@@ -91,7 +91,7 @@ def decision(at: float = AT) -> Decision:
 def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
     """What is over and done with carries its end; a drain under way, a lease and a memory carry none."""
     ledger = world.ports.ledger
-    ledger.decisions.record(decision(), Outcome(AT, OutcomeStatus.UNCHANGED))
+    ledger.decisions.record_all([(decision(), Outcome(AT, OutcomeStatus.UNCHANGED))])
     ledger.drains.keep_drain(drain(DrainState.STOPPING, "i-under-way"))
     ledger.drains.keep_drain(drain(DrainState.RELEASED, "i-released"))
     ledger.attempts.keep_attempts("orders", "k", 1, AT)
@@ -229,7 +229,7 @@ def test_more_decisions_are_read_than_one_page_holds(world: AwsWorld) -> None:
     wide = replace(decision(), sentence="x" * 300_000)
     for number in range(5):
         at = AT + number
-        world.ports.ledger.decisions.record(replace(wide, id=f"d{number}", at=at), Outcome(at, OutcomeStatus.UNCHANGED))
+        world.ports.ledger.decisions.record_all([(replace(wide, id=f"d{number}", at=at), Outcome(at, OutcomeStatus.UNCHANGED))])
     found = world.ports.ledger.decisions.decisions("orders", 10)
     assert [d.id for d, _ in found] == ["d4", "d3", "d2", "d1", "d0"]
 

@@ -302,8 +302,8 @@ def test_minute_when_fleets_come_and_go(log: Callable[[], list[dict[str, Any]]])
     day.steps()
     assert [chain.id for chain in day.ports.ledger.chains.chains(KIND)] == ["ticks/0000", "ticks/0001"]
     assert len(day.decided("late")) == 1
-    day.ports.fleets.remove("late")
-    day.ports.fleets.remove("f00")
+    day.ports.fleets.drop("late")
+    day.ports.fleets.drop("f00")
     day.now += 50.0
     day.tick()
     [chain] = day.ports.ledger.chains.chains(KIND)
@@ -376,7 +376,7 @@ def test_shard_when_its_worker_dies() -> None:
     chain = day.ports.ledger.chains.chains(KIND)[0]
     assert day.ports.ledger.chains.claim(chain.step, day.now + 30.0, day.now), "and then it dies"
     day.live(62.0)
-    assert [at for at in day.ticks() if at >= 60.0][0] <= 120.0
+    assert next(at for at in day.ticks() if at >= 60.0) <= 120.0
 
 
 # ------------------------------------------------------------------------------------------------ ticks
@@ -749,7 +749,9 @@ def test_round_when_setting_the_capacity_is_silent() -> None:
 
 def test_tick_when_one_fleet_meets_a_bug(log: Callable[[], list[dict[str, Any]]]) -> None:
     """An error that nobody foresaw is logged with its traceback; the other fleets are ticked, and nothing raises."""
-    day = Day(a_fleet(), a_fleet("mails"), decide=failing("MemoryQueue.read_all", ZeroDivisionError("oh"), of="/orders"))
+    day = Day(
+        a_fleet(), a_fleet("mails"), decide=failing("MemoryQueue.read_all", ZeroDivisionError("oh"), of="/orders")
+    )
     day.send(420, "mails")
     day.tick()
     assert day.desired("mails") == 8

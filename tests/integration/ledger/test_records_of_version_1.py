@@ -379,7 +379,7 @@ def test_records_carry_a_version_when_they_are_written(world: AwsWorld) -> None:
     ledger.launches.note_launch(FLEET, TimedLaunch("i-1", AT, AT, AT, AT))
     (old,) = [item for item in items_of_version_1() if item["sk"]["S"].endswith("#d1")]
     decision, outcome = put(world, old).decisions.decisions(FLEET, 1)[0]
-    ledger.decisions.record(decision, outcome)
+    ledger.decisions.record_all([(decision, outcome)])
     ledger.drains.keep_drain(Drain(FLEET, "i-4", DrainState.NOTICED, DrainCause.TERMINATE, AT, AT + 900, AT))
     ledger.consumers.keep_consumer(Consumer(FLEET, "i-1", BootState.BOOTING, AT))
     ledger.failure_groups.admit_group(FLEET, "cause-2", "no stock", AT)

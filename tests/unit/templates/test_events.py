@@ -28,7 +28,8 @@ EVENTS = Path(__file__).resolve().parents[3] / "events"
 NAMES = sorted(path.stem for path in EVENTS.iterdir())
 # Every trigger of every function, by what the stack wires to it or an operator may send.
 TRIGGERS = {
-    "planner-schedule-tick",
+    "planner-schedule-minute",
+    "planner-step",
     "planner-alarm-direct-alarm",
     "planner-alarm-direct-ok",
     "planner-alarm-state-change",
@@ -146,7 +147,7 @@ def test_envelope_is_whole_when_from_the_event_bus(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "source", "kind", "detail"),
     [
-        ("planner-schedule-tick", "aws.events", "Scheduled Event", set()),
+        ("planner-schedule-minute", "aws.events", "Scheduled Event", set()),
         ("drainer-sweep", "aws.events", "Scheduled Event", set()),
         ("redriver-job-tick", "aws.events", "Scheduled Event", set()),
         (

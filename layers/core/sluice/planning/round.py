@@ -51,19 +51,20 @@ class Round:
     reporter: Reporter
     until: float
 
-    def run(self, fleets: Sequence[Fleet], known: Mapping[str, Memory], shard: str | None = None) -> RoundResult:
+    def run(self, fleets: Sequence[Fleet], known: Mapping[str, Memory], *, whole: bool = True) -> RoundResult:
         """Tick fleets once.
 
         Args:
             fleets: the fleets, the one looked at longest ago first.
             known: the memories that this process knows to be the ledger's, or newer; the others are read.
-            shard: the id of their shard; None in a dry run, of which nothing is kept.
+            whole: whether these are all of the shard's fleets.
         """
         now = self.now()
         result = RoundResult({}, {}, ())
         memories = self._memories(fleets, known, result)
         readable = [fleet for fleet in fleets if fleet.name in memories]
-        seen = self._observed(readable, memories, result, now, shard)
+        both = [(fleet, memories[fleet.name]) for fleet in readable]
+        seen = self._observed(both, result, now, whole=whole and len(readable) == len(fleets))
         ticked: list[TickResult] = []
         for fleet in readable:
             if self.now() > self.until:
@@ -75,7 +76,7 @@ class Round:
                 ticked.append(tick(fleet, memory, observed, actuators, timing=self.timing, now=now))
             except Exception as error:  # an unexpected error of one fleet must not stop the others
                 result.answers[fleet.name] = self.reporter.unexpected(fleet.name, error)
-        self._write(ticked, result, dry_run=shard is None)
+        self._write(ticked, result)
         if put_off := [fleet.name for fleet in fleets if fleet.name not in result.answers]:
             self.reporter.log.warning("the round's time is over: these are first in the next one", fleets=put_off)
             self.reporter.count(None, "FleetsPutOff", len(put_off))
@@ -111,30 +112,24 @@ class Round:
             memories[name] = replace(memories[name], timed=launches)
 
     def _observed(
-        self,
-        fleets: Sequence[Fleet],
-        memories: Mapping[str, Memory],
-        result: RoundResult,
-        now: float,
-        shard: str | None,
+        self, fleets: Sequence[tuple[Fleet, Memory]], result: RoundResult, now: float, *, whole: bool
     ) -> dict[str, Observed]:
         """What is seen of each fleet; by each alone, where an error that nobody foresaw stops all together."""
-        both = [(fleet, memories[fleet.name]) for fleet in fleets]
         try:
-            return {seen.snapshot.fleet: seen for seen in self.observer.observe(both, now, shard)}
+            return {seen.snapshot.fleet: seen for seen in self.observer.observe(fleets, now, whole=whole)}
         except Exception:
             self.reporter.log.exception("unexpected error in reading fleets together: each is read alone")
         found: dict[str, Observed] = {}
-        for fleet, memory in both:
+        for fleet, memory in fleets:
             if self.now() > self.until:
                 break
             try:
-                (found[fleet.name],) = self.observer.observe([(fleet, memory)], now, shard)
+                (found[fleet.name],) = self.observer.observe([(fleet, memory)], now, whole=False)
             except Exception as error:
                 result.answers[fleet.name] = self.reporter.unexpected(fleet.name, error)
         return found
 
-    def _write(self, ticked: Sequence[TickResult], result: RoundResult, *, dry_run: bool) -> None:
+    def _write(self, ticked: Sequence[TickResult], result: RoundResult) -> None:
         """Record what was decided, keep what was learned, and report it."""
         ledger = self.actuators.ledger
         failed: dict[str, PortError] = {}
@@ -162,4 +157,4 @@ class Round:
                 continue
             result.memories[name] = replace(after[name], timed=(), unread=())
             result.answers[name] = to_answer(each)
-            self.reporter.ticked(each, dry_run=dry_run)
+            self.reporter.ticked(each, dry_run=self.observer.shard is None)

@@ -21,7 +21,6 @@ from sluice.model.payload_error import PayloadError
 from sluice.model.planning import Memory, OutcomeStatus
 from sluice.model.timing import Timing
 from sluice.planning import payloads, shards
-from sluice.planning.observing import Observer
 from sluice.planning.reports import Answer, Reporter
 from sluice.planning.round import Round
 from sluice.planning.shards import Shard
@@ -48,21 +47,14 @@ class Invocation:
 
 
 class Warmth:
-    """What a process keeps for its next invocations: its observer, and the memories that it has written.
+    """What a process keeps for its next invocations: the memories that it has written.
 
-    Memories are the ledger's for as long as nobody else had their shard: the chain then has the version and the writer
+    They are the ledger's for as long as nobody else had their shard: the chain then has the version and the writer
     that this process left it with.
     """
 
     def __init__(self) -> None:
-        self._observer: Observer | None = None
         self._known: dict[str, tuple[int, str, Mapping[str, Memory]]] = {}
-
-    def observer(self, ports: Ports[PlannerLedger], timing: Timing) -> Observer:
-        """The process's observer."""
-        if self._observer is None or self._observer.ports is not ports:
-            self._observer = Observer(ports, timing)
-        return self._observer
 
     def of(self, chain: Chain, shard: Shard) -> Mapping[str, Memory]:
         """What is known of a shard's fleets; nothing if another process may have had them."""
@@ -115,7 +107,7 @@ class PlannerService:
         memories = self.warm.of(chain, shard)
         group, ledger = ImpatientGroup(self.ports.group, self.now), KeepingLedger(self.ports.ledger)
         actuators = Actuators(group, ledger, OutcomeStatus.APPLIED)
-        result = self._round(actuators).run(fleets, memories, chain.id)
+        result = self._round(actuators, chain.id).run(fleets, memories, whole=is_round)
         unseen = {name: memory for name, memory in memories.items() if name not in result.answers}
         self.warm.keep(chain, self.invocation.owner, unseen | result.memories)
         return self._next(chain, shard.looked_at(result.answers), result.jumped if is_round else (), is_round=is_round)
@@ -129,17 +121,10 @@ class PlannerService:
         shard = replace(shard, round_at=round_at, again=again, asked=chain.asked, by=self.invocation.owner)
         return Next(now + AGAIN_S if again else round_at, shard.to_text())
 
-    def _round(self, actuators: Actuators) -> Round:
+    def _round(self, actuators: Actuators, shard: str | None) -> Round:
         until = self.invocation.until - MARGIN_S
-        return Round(
-            self.ports,
-            self.warm.observer(self.ports, self.timing),
-            actuators,
-            self.timing,
-            self.now,
-            self.reporter,
-            until,
-        )
+        observer = Observer(self.ports, self.timing, shard)
+        return Round(self.ports, observer, actuators, self.timing, self.now, self.reporter, until)
 
     # ----------------------------------------------------------------- what brings them on
 
@@ -267,5 +252,5 @@ class PlannerService:
             known = ", ".join(sorted(fleet.name for fleet in loaded.fleets)) or "none"
             raise PayloadError(f"fleet: there is no valid fleet {name!r} (there are: {known})")
         actuators = Actuators(ShadowGroup(), ForgetfulLedger(), OutcomeStatus.SHADOW)
-        result = self._round(actuators).run(found, {})
+        result = self._round(actuators, None).run(found, {})
         return {"ticks": list(result.answers.values())}
