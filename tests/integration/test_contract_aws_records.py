@@ -229,7 +229,9 @@ def test_more_decisions_are_read_than_one_page_holds(world: AwsWorld) -> None:
     wide = replace(decision(), sentence="x" * 300_000)
     for number in range(5):
         at = AT + number
-        world.ports.ledger.decisions.record_all([(replace(wide, id=f"d{number}", at=at), Outcome(at, OutcomeStatus.UNCHANGED))])
+        world.ports.ledger.decisions.record_all(
+            [(replace(wide, id=f"d{number}", at=at), Outcome(at, OutcomeStatus.UNCHANGED))]
+        )
     found = world.ports.ledger.decisions.decisions("orders", 10)
     assert [d.id for d, _ in found] == ["d4", "d3", "d2", "d1", "d0"]
 

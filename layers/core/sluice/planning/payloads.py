@@ -3,7 +3,6 @@
 Payload shapes:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html (its action)
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html (its state change)
     {"fleet": "orders", "dry_run": true}: an operator; every fleet where none is named
     Steps of chains come by SQS: `sluice.chains` reads those.
 """
@@ -15,7 +14,6 @@ from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass
 from sluice.model.payload_error import PayloadError
 
-STATE_CHANGE = "CloudWatch Alarm State Change"
 SCHEDULED = "Scheduled Event"
 OPERATOR_FIELDS = frozenset({"fleet", "dry_run"})
 
@@ -55,15 +53,12 @@ def parse(payload: object) -> Request:
         raise PayloadError(f"payload: must be a JSON object, not {type(payload).__name__}")
     if "alarmData" in payload:
         return _alarm(payload["alarmData"], "alarmData")
-    if payload.get("detail-type") == STATE_CHANGE:
-        return _alarm(payload.get("detail"), "detail")
     if payload.get("detail-type") == SCHEDULED:
         return Minute()
     if payload and payload.keys() <= OPERATOR_FIELDS:
         return _operator(payload)
     raise PayloadError(
-        "payload: must be a scheduled event, a CloudWatch alarm's action or state change,"
-        ' or {"fleet": "...", "dry_run": true}'
+        'payload: must be a scheduled event, a CloudWatch alarm\'s action, or {"fleet": "...", "dry_run": true}'
     )
 
 
@@ -74,12 +69,8 @@ def fleet_named(alarm: str, names: Iterable[str], stack: str) -> str | None:
 
 
 def fleets_watched(change: AlarmChange, fleets: Iterable[Fleet]) -> tuple[str, ...]:
-    """The fleets that an alarm is about as their veto alarm or by the queues that it watches."""
-    return tuple(
-        fleet.name
-        for fleet in fleets
-        if change.alarm == fleet.limits.veto_alarm or any(source.name in change.queues for source in fleet.sources)
-    )
+    """The fleets whose queues an alarm watches."""
+    return tuple(fleet.name for fleet in fleets if any(source.name in change.queues for source in fleet.sources))
 
 
 def _operator(payload: Mapping[str, Any]) -> OperatorRequest:

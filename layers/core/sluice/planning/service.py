@@ -21,6 +21,7 @@ from sluice.model.payload_error import PayloadError
 from sluice.model.planning import Memory, OutcomeStatus
 from sluice.model.timing import Timing
 from sluice.planning import payloads, shards
+from sluice.planning.observing import Observer
 from sluice.planning.reports import Answer, Reporter
 from sluice.planning.round import Round
 from sluice.planning.shards import Shard
