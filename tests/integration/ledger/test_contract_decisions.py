@@ -31,7 +31,6 @@ def decision(number: int, at: float, fleet: str = FLEET) -> Decision:
         reasons=(Reason(ReasonCode.NEED, "9 \u00d7 needed", 1, 9), Reason(ReasonCode.GROUP_MAX, "4 at most", 9, 4)),
         figures=(Figure("visible", 120.5, 3.25, "sqs"), Figure("oldest_age", None, None, "cloudwatch")),
         sentence="Scaling out to 4: the queue needs 9",
-        tick_again=True,
     )
 
 

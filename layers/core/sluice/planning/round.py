@@ -59,7 +59,7 @@ class Round:
             known: the memories that this process knows to be the ledger's, or newer; the others are read.
             whole: whether these are all of the shard's fleets.
         """
-        now = self.now()
+        now = round(self.now(), 3)  # a memory has many times, and each further digit would be written at each tick
         result = RoundResult({}, {}, ())
         memories = self._memories(fleets, known, result)
         readable = [fleet for fleet in fleets if fleet.name in memories]
