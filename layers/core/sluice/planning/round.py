@@ -1,6 +1,6 @@
 """A round: a tick of each of a shard's fleets. All is read together, each is decided on, and all is written together.
 
-The fleet that was looked at longest ago goes first. What the time does not suffice for is first in the next round. No
+The fleet that was ticked longest ago goes first. What the time does not suffice for is first in the next round. No
 fault of one fleet stops the others, and a service that is silent once is not asked again in the round.
 """
 
@@ -24,9 +24,9 @@ from sluice.ports.stack import Ports
 class RoundResult:
     """What came of a round."""
 
-    answers: dict[str, Answer]  # by fleet, in the order in which they were looked at
+    answers: dict[str, Answer]  # by fleet, in the order in which they were ticked
     memories: dict[str, Memory]  # of the fleets whose memory is known after it
-    jumped: tuple[str, ...]  # fleets whose counts are looked at again soon
+    jumped: tuple[str, ...]  # fleets whose counts are read again soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Round:
         """Tick fleets once.
 
         Args:
-            fleets: the fleets, the one looked at longest ago first.
+            fleets: the fleets, the one ticked longest ago first.
             known: the memories that this process knows to be the ledger's, or newer; the others are read.
             whole: whether these are all of the shard's fleets.
         """

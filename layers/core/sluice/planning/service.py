@@ -32,7 +32,7 @@ from sluice.ports.ledger import PlannerLedger
 from sluice.ports.stack import Ports
 from sluice.telemetry import Log, Record, Unit
 
-AGAIN_S = 2.0  # a count that jumped is looked at again after so long: a burst has shown more of itself by then
+AGAIN_S = 2.0  # a count that jumped is read again after so long: a burst has shown more of itself by then
 # What a round's last tick and its writes may take of the function's own time.
 MARGIN_S = 10.0
 SHARDS_KNOWN = 8  # that a process remembers the memories of; a shard's take about 5 MB

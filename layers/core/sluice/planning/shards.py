@@ -23,9 +23,9 @@ SPREAD = 10
 class Shard:
     """What a shard's chain carries from step to step."""
 
-    fleets: tuple[str, ...]  # names; the one that was looked at longest ago first
+    fleets: tuple[str, ...]  # names; the one that was ticked longest ago first
     round_at: float  # when the next round over all of them is due, in epoch seconds
-    again: tuple[str, ...] = ()  # those whose counts jumped: they are looked at before that
+    again: tuple[str, ...] = ()  # those whose counts jumped: they are ticked before that
     asked: int = 0  # how often a round had been asked for (`Chain.asked`) when the last step began
     by: str = ""  # the invocation that did the last step
 
@@ -47,7 +47,7 @@ class Shard:
         return replace(self, fleets=(*first, *(name for name in last if name in self.fleets)))
 
     def with_fleets(self, names: Sequence[str]) -> "Shard":
-        """The shard with these fleets: those that are new to it first, since nobody has looked at them."""
+        """The shard with these fleets: those that are new to it first, since they were never ticked."""
         new = tuple(name for name in names if name not in self.fleets)
         stay = set(names)
         return replace(

@@ -140,7 +140,7 @@ class TickResult:
 
     @property
     def jumped(self) -> bool:
-        """Whether so many more messages wait than at the tick before that the count is looked at again soon."""
+        """Whether so many more messages wait than at the tick before that the count is read again soon."""
         visible = self.snapshot.queue.visible
         if visible is None or not self.before.samples or self.decision.mode is Mode.PAUSED:
             return False
