@@ -7,7 +7,6 @@ none can be one of DynamoDB's 573 reserved words.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import batched
 from random import uniform
 from time import sleep
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking, code_of
-from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
+from sluice.ports.errors import NeedsFixError, PortError, RefusedError, TryLaterError
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -31,10 +30,9 @@ TRY_LATER = frozenset({CONFLICT, "ThrottlingError", "ProvisionedThroughputExceed
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 TRANSACTION_MAX = 100
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
-BATCH_READS_MAX = 100
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
-BATCH_WRITES_MAX = 25
-
+BATCH_READ_MAX = 100
+BATCH_WRITE_MAX = 25
+BATCH_ATTEMPTS = 3  # DynamoDB may leave out some of a batch, and asks to send those again after a pause
 # Transactions that meet on one item (a burst of dead letters counted in one failure group) are refused, not queued,
 # and botocore does not repeat them. Each takes a few milliseconds, so that some short pauses part them.
 CONFLICT_ATTEMPTS = 6
@@ -87,14 +85,33 @@ class Table:
             answer = self._clients.dynamodb.get_item(TableName=self.name, Key=key, ConsistentRead=True)
         return dict(answer["Item"]) if "Item" in answer else None
 
-    def get_all(self, keys: Sequence[Item]) -> list[Item | None]:
-        """The items under keys, of which none is there twice, in their order; one call for a hundred of them."""
+    def get_batch(self, keys: Sequence[Item], names: Sequence[str] = ()) -> list[Item | None]:
+        """The items under keys, in their order, each as it is when it is read; by one call for a hundred.
+
+        Args:
+            keys: no key twice.
+            names: the attributes to read; all of them where none is named.
+        """
         found: dict[tuple[str, str], Item] = {}
-        for some in batched(keys, BATCH_READS_MAX, strict=False):
-            asked = {self.name: {"Keys": list(some), "ConsistentRead": True}}
-            for answer in self._batch("batch_get_item", asked, "UnprocessedKeys"):
-                found |= {_place(item): dict(item) for item in answer["Responses"].get(self.name, ())}
-        return [found.get(_place(key)) for key in keys]
+        more: dict[str, Any] = {"ConsistentRead": True}
+        if names:
+            more["ProjectionExpression"] = ", ".join(f"#{name}" for name in ("pk", "sk", *names))
+            more["ExpressionAttributeNames"] = {f"#{name}": name for name in ("pk", "sk", *names)}
+        for start in range(0, len(keys), BATCH_READ_MAX):
+            left = list(keys[start : start + BATCH_READ_MAX])
+            for attempt in range(BATCH_ATTEMPTS):
+                self._pause_before(attempt)
+                wanted: Any = {self.name: {"Keys": left, **more}}
+                with asking(self._thing()):
+                    answer: dict[str, Any] = dict(self._clients.dynamodb.batch_get_item(RequestItems=wanted))
+                for item in answer["Responses"].get(self.name, []):
+                    found[text(item, "pk"), text(item, "sk")] = dict(item)
+                left = list(answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", []))
+                if not left:
+                    break
+            else:
+                raise TryLaterError(f"{self._thing().name}: {len(left)} items of a batch were not read: throttled")
+        return [found.get((text(one, "pk"), text(one, "sk"))) for one in keys]
 
     def query(
         self,
@@ -131,16 +148,31 @@ class Table:
         """Write an item; False if the condition does not hold."""
         return self._write("put_item", self._request({"Item": item}, condition, values)) is not None
 
-    def put_all(self, items: Sequence[Item]) -> None:
-        """Write items, of which none is there twice, without a condition: half the units of a transaction's writes.
+    def put_batch(self, items: Sequence[Item]) -> tuple[PortError | None, ...]:
+        """Write items, none with the key of another, whatever was there; for each, in order, the error that it met.
 
-        Raises:
-            TryLaterError: some may be written and others not.
+        https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
         """
-        for some in batched(items, BATCH_WRITES_MAX, strict=False):
-            puts = {self.name: [{"PutRequest": {"Item": item}} for item in some]}
-            for _ in self._batch("batch_write_item", puts, "UnprocessedItems"):
-                pass
+        failed: dict[tuple[str, str], PortError] = {}
+        for start in range(0, len(items), BATCH_WRITE_MAX):
+            left = list(items[start : start + BATCH_WRITE_MAX])
+            error: PortError = TryLaterError(f"{self._thing().name}: items of a batch were not written: throttled")
+            for attempt in range(BATCH_ATTEMPTS):
+                self._pause_before(attempt)
+                try:
+                    with asking(self._thing()):
+                        answer = self._clients.dynamodb.batch_write_item(
+                            RequestItems={self.name: [{"PutRequest": {"Item": item}} for item in left]}
+                        )
+                except PortError as fault:
+                    error = fault
+                    break
+                requests = answer.get("UnprocessedItems", {}).get(self.name, [])
+                left = [dict(request["PutRequest"]["Item"]) for request in requests if "PutRequest" in request]
+                if not left:
+                    break
+            failed |= {(text(item, "pk"), text(item, "sk")): error for item in left}
+        return tuple(failed.get((text(item, "pk"), text(item, "sk"))) for item in items)
 
     def delete(self, key: Item, condition: str | None = None, values: Mapping[str, Value] | None = None) -> bool:
         """Delete an item; False if the condition does not hold."""
@@ -204,17 +236,6 @@ class Table:
                 open_ = [index for place, index in enumerate(open_) if place not in failed]
         return frozenset(left_out)
 
-    def _batch(self, operation: str, requests: dict[str, Any], left: str) -> Iterator[dict[str, Any]]:
-        """The answers to a batch, which is sent again for what DynamoDB has left undone."""
-        for attempt in range(CONFLICT_ATTEMPTS):
-            with asking(self._thing()):
-                answer: dict[str, Any] = getattr(self._clients.dynamodb, operation)(RequestItems=requests)
-            yield answer
-            if not (requests := answer.get(left) or {}):
-                return
-            self._pause(uniform(0.0, CONFLICT_PAUSE_S * 2**attempt))  # noqa: S311 (jitter, no secret)
-        raise TryLaterError(f"{self._thing().name}: some of a batch was left undone {CONFLICT_ATTEMPTS} times")
-
     def _cancelled(self, error: ClientError) -> frozenset[int]:
         """Which conditions failed; or the port error, where something else cancelled the transaction."""
         reasons = _reasons(error)
@@ -264,17 +285,17 @@ class Table:
                 attempt += 1
                 if attempt == CONFLICT_ATTEMPTS or not _met_another(error):
                     raise
-                self._pause(uniform(0.0, CONFLICT_PAUSE_S * attempt))  # noqa: S311 (jitter, no secret)
+                self._pause_before(attempt)
             else:
                 return answer
 
+    def _pause_before(self, attempt: int) -> None:
+        """Wait before another attempt; not before the first, which has number 0."""
+        if attempt:
+            self._pause(uniform(0.0, CONFLICT_PAUSE_S * attempt))  # noqa: S311 (jitter, no secret)
+
     def _thing(self) -> Thing:
         return Thing("dynamodb", f"table {self.name}", "deploy the stack, which makes it, or correct SLUICE_TABLE")
-
-
-def _place(item: Item) -> tuple[str, str]:
-    """An item's key, to find it by."""
-    return text(item, "pk"), text(item, "sk")
 
 
 def _reasons(error: ClientError) -> list[str]:

@@ -51,9 +51,9 @@ class DynamoSendClaims:
             "ttl": ttl(now + SEND_CLAIM_KEPT_S),
             **SEND_CLAIM.written,
         }
-        self._table.put_all(
-            [claim_key(fleet, message_id) | typed_all(figures) for message_id in dict.fromkeys(message_ids)]
-        )
+        marks = [claim_key(fleet, message_id) | typed_all(figures) for message_id in dict.fromkeys(message_ids)]
+        for error in filter(None, self._table.put_batch(marks)):
+            raise error
 
     def release_sends(self, fleet: str, message_ids: Sequence[str]) -> None:
         """Remove the claims of messages that were not sent."""
@@ -116,7 +116,7 @@ class DynamoSendClaims:
         return self._table.query(partition(fleet), "retries#", f"retries#{PAST_ALL}")
 
     def _get_claims(self, fleet: str, message_ids: Sequence[str]) -> list[Item | None]:
-        return self._table.get_all([claim_key(fleet, message_id) for message_id in message_ids])
+        return self._table.get_batch([claim_key(fleet, message_id) for message_id in message_ids])
 
     def _standing(self, fleet: str, message_ids: Sequence[str], now: float, besides: str = "") -> dict[str, Claim]:
         """How messages stand by every claim but one."""
