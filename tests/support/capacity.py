@@ -1,7 +1,7 @@
 """DynamoDB's capacity units of the calls that a test makes, by partition key, computed from the items that they meet.
 
 A write costs a unit for each begun KB of the item, the larger of before and after; a deletion the item's, at least one.
-Each write and each condition check of a transaction costs twice as much, and so does each of its reads. A consistent
+Each write and each condition check of a transaction costs twice as much. A consistent
 read costs a unit for each begun 4 KB: a query of all it returns, other reads of each item. An item's size is that of
 its names and values.
 
@@ -109,9 +109,6 @@ def _count_reads(units: Units, operation: str, arguments: dict[str, Any], answer
             pk = arguments["ExpressionAttributeValues"][":pk"]["S"]
             whole = sum(map(size_bytes, answer["Items"]))
             units.reads[pk] += max(1, math.ceil(whole / READ_BYTES))
-        case "TransactGetItems":
-            for get, one in zip(arguments["TransactItems"], answer["Responses"], strict=True):
-                units.reads[get["Get"]["Key"]["pk"]["S"]] += 2 * _read(one.get("Item"))
         case "BatchGetItem":
             for table, asked in arguments["RequestItems"].items():
                 found = {(item["pk"]["S"], item["sk"]["S"]): item for item in answer["Responses"].get(table, [])}
