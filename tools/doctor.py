@@ -37,7 +37,6 @@ FLAGS = {
     "target_wait_s": "--target-wait-seconds",
     "mode": "--mode",
     "name": "--fleet",
-    "queue_kms_key_arn": "--queue-kms-key-arn",
 }
 TARGET_WAIT_S = 60.0  # a document needs one; no check uses it
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -60,7 +59,6 @@ def doctor(
     target_wait_seconds: float | None = None,
     mode: str | None = None,
     settings: str | None = None,
-    queue_kms_key_arn: str | None = None,
     stack: str = "sluice",
     fleet: str = "main",
     region: str | None = None,
@@ -83,7 +81,6 @@ def doctor(
         target_wait_seconds: The longest that a message may wait, in seconds.
         mode: act, shadow or paused; shadow by default.
         settings: The fleet's further settings, a JSON object as in the template's parameter Settings.
-        queue_kms_key_arn: The KMS key of the queues, as in the template's parameter QueueKmsKeyArn.
         stack: The Sluice stack's name.
         fleet: The fleet's name.
         region: The AWS region; by default that of your AWS configuration.
@@ -110,7 +107,6 @@ def doctor(
     except UnusableError as error:
         _complain(error.problems)
         return UNUSABLE
-    keys = None if queue_kms_key_arn is None and not by_flags else {queue_kms_key_arn} - {None}
     aws = "aws" + "".join(
         f" {flag} {quote(value)}" for flag, value in (("--profile", profile), ("--endpoint-url", endpoint_url)) if value
     )
@@ -120,7 +116,7 @@ def doctor(
         stack=stack,
         region=found_region,
         aws=aws,
-        granted_keys=None if keys is None else {key for key in keys if key},
+        will_tag=by_flags,  # its deployment will
         fields=FLAGS if by_flags else None,
     )
     if as_json:

@@ -61,7 +61,6 @@ def test_planted_faults_are_named_and_mended_when_their_remedies_are_pasted(
     )
     asked = (
         "--queue-url", url, "--dead-letter-queue-url", dead_url, "--group-name", group, "--mode", "act",
-        "--queue-kms-key-arn", key["Arn"],
     )  # fmt: skip
 
     status, output = doctor(sandbox, *asked, "--json")
