@@ -1,4 +1,4 @@
-"""The tag sluice:stack is set where it is missing, removed where it is the stack's, and never changed where it is not."""
+"""The tag sluice:stack is set where it is missing, removed where it is the stack's, and left where it is another's."""
 
 from __future__ import annotations
 

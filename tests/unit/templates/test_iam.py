@@ -159,7 +159,7 @@ def test_action_exists_when_granted(role: str) -> None:
 
 
 TAGS = ("aws:ResourceTag/sluice:stack", "ssm:resourceTag/sluice:stack")
-# What is granted on what a stack does not make itself, without a condition on its tag: reading, and what is said beside.
+# What is granted on what a stack does not make, without a condition on its tag: reading, and what is said beside.
 UNTAGGED = {
     "autoscaling:CreateOrUpdateTags": "only where there is no such tag yet, or the stack's",
     "sqs:TagQueue": "only where there is no such tag yet, or the stack's",

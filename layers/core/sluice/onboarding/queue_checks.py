@@ -7,7 +7,7 @@ from shlex import quote
 from typing import Any
 
 from sluice.config.fleet import QueuePolicy, RedriveMode
-from sluice.onboarding.account import KeyRecord, QueueRecord
+from sluice.onboarding.account import QueueRecord
 from sluice.onboarding.check_context import CheckContext, seconds
 from sluice.onboarding.facts import Unread
 from sluice.onboarding.findings import Finding, FindingCode

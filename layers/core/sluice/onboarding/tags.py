@@ -1,6 +1,6 @@
 """The tag `sluice:stack`, by which a stack's roles may use a fleet's group, its instances and its queues.
 
-`enroll` sets it, `withdraw` takes it away. Deployments and `sluice enroll` share them. No value of another stack is ever
+`enroll` sets it, `withdraw` takes it away. Deployments and `sluice enroll` share them. Another stack's value is never
 changed.
 """
 
