@@ -33,7 +33,6 @@ GIVEN = {
     "GroupName": "workers",
     "TargetWaitSeconds": "60",
     "FleetName": "orders",
-    "QueueKmsKeyArn": KEY,
     "DataKmsKeyArn": KEY,
     "AlarmEmail": "on-call@example.com",
     "ArtifactBucket": "artifacts",
@@ -76,10 +75,6 @@ EXCUSED: Mapping[tuple[str, str], str] = {
         "RESOURCE_STAR",
         "*-OnboardingRole.work",
     ): "CloudWatch returns composite alarms only to a role that may describe all",
-    (
-        "RESOURCE_MISMATCH",
-        "*-DrainerPolicy",
-    ): "the document of SendCommand is granted in template.yaml",
 }
 
 

@@ -155,7 +155,6 @@ def parcels(deployed: Any) -> Iterator[Parcels]:
             "GroupName": f"{FLEET}-workers",
             "TargetWaitSeconds": "300",
             "FleetName": FLEET,
-            "QueueKmsKeyArn": key,
             "Settings": json.dumps({"redrive": {"mode": "manual", "edits": True, "canary_wait_s": 1}}),
         },
     )
