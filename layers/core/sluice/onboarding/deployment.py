@@ -140,8 +140,7 @@ def _tagged(
     try:
         return enroll(fleet.with_only(source) if further else fleet, further), ()
     except OtherStackError as error:
-        remedy = "if that stack does not use it any more, take the tag away with sluice enroll --remove"
-        return (), tuple(f"{resource}: {remedy}." for resource in error.resources)
+        return (), error.problems
     except PortError as error:
         return (), (f"The tag {TAG} could not be set: {error}.",)
 

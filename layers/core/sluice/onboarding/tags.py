@@ -45,11 +45,12 @@ class TagWriter(Protocol):
 
 
 class OtherStackError(Exception):
-    """Resources have another stack's tag. `resources` says which, each with that stack's name."""
+    """Resources have another stack's tag; each of `problems` says which one, whose it is, and the remedy."""
 
     def __init__(self, *resources: str) -> None:
-        self.resources = resources
-        super().__init__("; ".join(resources))
+        remedy = "if that stack does not use it any more, take the tag away with sluice enroll --remove --stack"
+        self.problems = tuple(f"{what}: {remedy} {what.rpartition('=')[2]}" for what in resources)
+        super().__init__("; ".join(self.problems))
 
 
 @dataclass(slots=True)
