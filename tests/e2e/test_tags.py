@@ -1,4 +1,4 @@
-"""What does not have the stack's tag cannot be touched: the deployed roles' own policies, with authorisation on, both ways."""
+"""What does not have the stack's tag cannot be touched: the deployed roles' own policies, with authorisation on."""
 
 from __future__ import annotations
 
