@@ -75,6 +75,10 @@ EXCUSED: Mapping[tuple[str, str], str] = {
         "RESOURCE_STAR",
         "*-OnboardingRole.work",
     ): "CloudWatch returns composite alarms only to a role that may describe all",
+    (
+        "RESOURCE_MISMATCH",
+        "*-DrainerRole.work",
+    ): "SendCommand needs a statement for the document and one, with a condition, for the instances",
 }
 
 

@@ -251,9 +251,6 @@ def test_dead_letters_come_when_the_mode_is_auto() -> None:
     assert mapping["EventSourceArn"] == "arn:aws:sqs:eu-west-1:123456789012:orders-dead-letters"
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["BatchSize"] <= 10  # FIFO, and others without a window
-    assert fleet().resources["DeadLetters"]["DependsOn"] == "Checked", (
-        "which tags the queue, so that the role may read it"
-    )
 
 
 def test_nothing_is_made_for_dead_letters_when_there_are_none() -> None:
