@@ -8,7 +8,7 @@ from typing import Any
 import botocore.session
 from botocore.exceptions import BotoCoreError
 
-from sluice.aws import Clients, SsmFleets
+from sluice.aws import Clients, ParameterDocuments
 from sluice.config.fleet import ConfigError, Fleet, parse, parse_all
 from sluice.ports.errors import PortError
 
@@ -90,7 +90,7 @@ def deployed(clients: Clients, stack: str, name: str) -> Fleet:
     """The fleet of a deployed stack, with its further queues, from its documents in Parameter Store."""
     path = f"/sluice/{stack}/fleets/"
     try:
-        documents = SsmFleets(clients, path).documents()
+        documents = {name: one.text for name, one in ParameterDocuments(clients, path).all().items()}
     except PortError as error:
         raise UnusableError(f"--stack: the fleets under {path} cannot be read: {error}") from error
     fleets, invalid = parse_all(documents)

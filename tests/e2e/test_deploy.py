@@ -295,7 +295,7 @@ def test_second_fleet_is_looked_after_when_added(deployed: Any, second_fleet: st
     tags = [(tag["Key"], tag["Value"], tag["PropagateAtLaunch"]) for tag in group["Tags"]]
     assert ("sluice:stack", "sluice", True) in tags
     sqs = deployed.sandbox.client("sqs")
-    url = sqs.get_queue_url(QueueName="invoices")["QueueUrl"]
+    url = sqs.get_queue_url(QueueName="invoices.fifo")["QueueUrl"]
     assert sqs.list_queue_tags(QueueUrl=url)["Tags"]["sluice:stack"] == "sluice"
     decisions = eventually(
         lambda: deployed.sandbox.client("dynamodb").query(
