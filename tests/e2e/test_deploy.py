@@ -135,7 +135,9 @@ def test_hook_is_on_the_group_when_deployed(deployed: Any) -> None:
 
 def test_mapping_is_on_when_the_mode_is_auto(deployed: Any) -> None:
     """Dead letters come to the redriver, in batches whose answers are read entry by entry."""
-    (mapping,) = deployed.sandbox.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    function = deployed.sluice["RedriverFunction"]
+    mappings = deployed.sandbox.client("lambda").list_event_source_mappings(FunctionName=function)
+    (mapping,) = mappings["EventSourceMappings"]
 
     assert mapping["State"] == "Enabled"
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -331,7 +333,10 @@ def test_further_queue_is_looked_after_when_added(
     sqs, url = deployed.sandbox.client("sqs"), urgent["url"]
     before, kept = len(deployed.sandbox.calls()), set(archived(deployed))
     assert urgent["document"] == "/sluice/sluice/fleets/orders/queues/urgent"
-    mappings = deployed.sandbox.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    function = deployed.sluice["RedriverFunction"]
+    mappings = deployed.sandbox.client("lambda").list_event_source_mappings(FunctionName=function)[
+        "EventSourceMappings"
+    ]
     assert len({one["EventSourceArn"] for one in mappings if one["State"] == "Enabled"}) == len(mappings) == 2
 
     consume(deployed)

@@ -120,9 +120,13 @@ def failing(method: str, error: Exception, *, of: str | None = None) -> Decide:
 # ------------------------------------------------------------------------------------------------ what wakes it
 
 
-@pytest.mark.parametrize("path", sorted(EVENTS.glob("planner-*.json")), ids=lambda path: path.stem)
+NEWS = {"planner-launch-successful", "planner-launch-unsuccessful", "planner-document-changed"}  # none asks for a tick
+ASKING = [path for path in sorted(EVENTS.glob("planner-*.json")) if path.stem not in NEWS]
+
+
+@pytest.mark.parametrize("path", ASKING, ids=lambda path: path.stem)
 def test_planner_when_an_event_of_the_repository_comes(path: Path) -> None:
-    """Every payload in events/ ticks fleet orders; all but the dry run set its capacity."""
+    """Every payload in events/ but news ticks fleet orders; all but the dry run set its capacity."""
     day = Day()
     day.send(420)
     answer = day.invoke(json.loads(path.read_text()))
@@ -133,7 +137,36 @@ def test_planner_when_an_event_of_the_repository_comes(path: Path) -> None:
 def test_events_when_the_folder_is_listed() -> None:
     """There is a payload for each trigger: the parametrised test above is not empty."""
     names = {path.stem for path in EVENTS.glob("planner-*.json")}
-    assert {"planner-schedule-tick", "planner-alarm-direct-alarm", "planner-alarm-state-change"} <= names
+    assert {"planner-schedule-tick", "planner-alarm-direct-alarm", "planner-alarm-direct-ok"} <= names
+
+
+def test_launches_are_noted_when_their_events_come() -> None:
+    """The next ticks know of them; a stranger's is left out, and no fleet is ticked for any."""
+    day = Day(a_fleet(group="orders-consumers"))
+    for name in sorted(NEWS):
+        answer = day.invoke(json.loads((EVENTS / f"{name}.json").read_text()))
+        assert "ticks" not in answer
+    stranger = json.loads((EVENTS / "planner-launch-successful.json").read_text())
+    stranger["detail"] |= {"AutoScalingGroupName": "strangers", "ActivityId": "another"}
+    assert day.invoke(stranger) == {"group": "strangers", "noted": False}
+    launches = day.ports.ledger.launch_log.launches(day.now)
+    assert [(one.group, one.failure is None) for one in launches] == [
+        ("orders-consumers", True),
+        ("orders-consumers", False),
+    ]
+    assert day.calls["MemoryFleets.refresh"] == 1
+
+
+def test_event_comes_again_when_it_could_not_be_kept() -> None:
+    """The handler raises the ledger's error, so that Lambda brings it again; the schedule's minute goes on."""
+    day = Day(a_fleet(group="orders-consumers"))
+    day.decide = failing("MemoryLaunchLog.note_launch_event", TryLaterError("throttled"))
+    with pytest.raises(TryLaterError, match="throttled"):
+        day.invoke(json.loads((EVENTS / "planner-launch-successful.json").read_text()))
+    day.decide = failing("MemoryFleets.refresh", TryLaterError("throttled"))
+    with pytest.raises(TryLaterError, match="throttled"):
+        day.invoke(json.loads((EVENTS / "planner-document-changed.json").read_text()))
+    assert [ticked["fleet"] for ticked in day.invoke(MINUTE)["ticks"]] == ["orders"]
 
 
 @pytest.mark.parametrize(
@@ -145,8 +178,8 @@ def test_events_when_the_folder_is_listed() -> None:
         None,
         7,
         {"detail-type": "EC2 Instance State-change Notification", "detail": {}},
-        {"detail-type": "CloudWatch Alarm State Change"},
-        {"detail-type": "CloudWatch Alarm State Change", "detail": {"alarmName": 5, "state": []}},
+        {"detail-type": "CloudWatch Alarm State Change", "detail": {"alarmName": "x", "state": {"value": "OK"}}},
+        {"alarmData": {"alarmName": 5, "state": []}},
         {"alarmData": None},
         {"alarmData": {"alarmName": "x", "state": {"value": "ALARM"}, "configuration": {"metrics": [7, {}]}}},
         {"fleet": 3},
@@ -167,9 +200,8 @@ def test_planner_when_a_payload_is_none_of_ours(payload: object, log: Callable[[
 
 
 def test_alarm_when_several_fleets_are_there() -> None:
-    """An alarm ticks the fleet whose queue it watches; without a queue the one in its name; as a veto all it guards."""
-    guarded = {"limits": {"veto_alarm": "db-busy"}}
-    day = Day(a_fleet(), a_fleet("orders-eu", **guarded), a_fleet("mails", **guarded))
+    """An alarm ticks the fleet whose queue it watches; without a queue the one in its name."""
+    day = Day(a_fleet(), a_fleet("orders-eu"), a_fleet("mails"))
 
     def alarm(name: str, queue: str | None = None) -> list[str]:
         metric = {"metric": {"namespace": "AWS/SQS", "dimensions": {"QueueName": queue}}}
@@ -180,8 +212,6 @@ def test_alarm_when_several_fleets_are_there() -> None:
     assert alarm("anything", "mails") == ["mails"]
     assert alarm("sluice-orders-idle-backlog") == ["orders"]
     assert alarm("sluice-orders-eu-idle-backlog") == ["orders-eu"]
-    day.ports.signals.set_alarm("db-busy", on=True)
-    assert sorted(alarm("db-busy")) == ["mails", "orders-eu"]
 
 
 def test_person_when_a_dry_run_is_asked_for() -> None:
@@ -250,6 +280,7 @@ def test_minute_when_a_fleet_is_cold() -> None:
     assert day.now == START
     assert day.calls == Counter(
         {
+            "MemoryFleets.refresh": 1,
             "MemoryFleets.load": 1,
             "MemoryLeases.acquire": 1,
             "MemoryQueue.read": 1,

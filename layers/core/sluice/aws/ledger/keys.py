@@ -26,7 +26,11 @@ Records of the whole stack have partitions of their own:
 | pk, sk | is | lives |
 |---|---|---|
 | `chains#<kind>`, the id | a chain: version, due_at, at_work_until, asked; `data`: JSON of the kind's own | its work |
+| `running-jobs`, `<fleet>#<job>` | a redrive job that is running | while it does |
 | `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
+| `documents`, `document#<name>` | a copy of a fleet's document: text in `data`, version, modified_at | the document |
+| `documents`, `head` | the copy's revision, and when it was compared with Parameter Store: claimed_at, checked_at | |
+| `metrics`, the shard | the newest metrics of a shard's queues, JSON compressed in `data` | 1 day |
 
 Records are JSON in `data` unless their attributes are listed, and each has its form's `record_version`
 (`sluice.aws.ledger.forms`). DynamoDB compares versions when it writes. It deletes an item within some days after its
@@ -40,6 +44,7 @@ from urllib.parse import quote
 from sluice.aws.table import Item, typed_all
 from sluice.model.chain import kind_of
 
+RUNNING_JOBS = "running-jobs"
 PAST_ALL = "\U0010ffff"  # sorts after everything that a key can hold
 MS_DIGITS = 15  # milliseconds until the year 33658, so that text sorts as time does
 
@@ -57,6 +62,11 @@ def key(fleet: str, sk: str) -> Item:
 def chain_key(chain_id: str) -> Item:
     """The key of a chain's record."""
     return typed_all({"pk": f"chains#{kind_of(chain_id)}", "sk": chain_id})
+
+
+def running_job_key(fleet: str, job_id: str) -> Item:
+    """The key of a running job's place in the index."""
+    return typed_all({"pk": RUNNING_JOBS, "sk": f"{fleet}#{job_id}"})
 
 
 def ms(at: float) -> str:
