@@ -4,6 +4,7 @@ Payload shapes:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html (its action)
     {"fleet": "orders", "dry_run": true}: an operator; every fleet where none is named
+    Steps of chains come by SQS: `sluice.chains` reads those.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,8 +19,8 @@ OPERATOR_FIELDS = frozenset({"fleet", "dry_run"})
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduledTick:
-    """The schedule's tick of every fleet."""
+class Minute:
+    """The schedule's minute: fleets are assigned to shards, and lost chains go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class OperatorRequest:
     dry_run: bool
 
 
-type Request = ScheduledTick | AlarmChange | OperatorRequest
+type Request = Minute | AlarmChange | OperatorRequest
 
 
 def parse(payload: object) -> Request:
@@ -53,7 +54,7 @@ def parse(payload: object) -> Request:
     if "alarmData" in payload:
         return _alarm(payload["alarmData"], "alarmData")
     if payload.get("detail-type") == SCHEDULED:
-        return ScheduledTick()
+        return Minute()
     if payload and payload.keys() <= OPERATOR_FIELDS:
         return _operator(payload)
     raise PayloadError(
@@ -61,12 +62,15 @@ def parse(payload: object) -> Request:
     )
 
 
-def fleets_of(change: AlarmChange, fleets: Iterable[Fleet], stack: str) -> tuple[Fleet, ...]:
-    """The fleets that an alarm is about: by its queues, else by its name, `<stack>-<fleet>-...`."""
-    known = tuple(fleets)
-    found = tuple(fleet for fleet in known if any(source.name in change.queues for source in fleet.sources))
-    named = [fleet for fleet in known if change.alarm.startswith(f"{stack}-{fleet.name}-")]
-    return found or tuple(sorted(named, key=lambda fleet: len(fleet.name))[-1:])  # orders-eu before orders
+def fleet_named(alarm: str, names: Iterable[str], stack: str) -> str | None:
+    """The fleet that an alarm is about by its own name, `<stack>-<fleet>-...`: orders-eu before orders."""
+    found = [name for name in names if alarm.startswith(f"{stack}-{name}-")]
+    return max(found, key=len, default=None)
+
+
+def fleets_watched(change: AlarmChange, fleets: Iterable[Fleet]) -> tuple[str, ...]:
+    """The fleets whose queues an alarm watches."""
+    return tuple(fleet.name for fleet in fleets if any(source.name in change.queues for source in fleet.sources))
 
 
 def _operator(payload: Mapping[str, Any]) -> OperatorRequest:
