@@ -104,7 +104,7 @@ class _Replay:
 def next_call(worker: Worker) -> Call | None:
     """The call that a worker makes next; None if it is through."""
     place = _Replay(worker.answers)
-    runner = ChainRunner(place, place, place.now)  # type: ignore[arg-type] # it stands for every port
+    runner = ChainRunner(place, place, place.now)
     kind, step, until = worker.task
     try:
         if kind == "run" and step is not None:
@@ -210,7 +210,9 @@ def _order(message: tuple[float, Step]) -> tuple[float, int]:
 def _tick(state: State) -> State:
     """A tick goes by. Lambda ends workers whose time is over: that is no fault of theirs that a budget limits."""
     now = state.now + 1
-    alive = tuple(worker if worker is None or worker.task[2] > now else None for worker in state.workers)
+    alive: tuple[Worker | None, ...] = tuple(
+        worker if worker is not None and worker.task[2] > now else None for worker in state.workers
+    )
     return replace(state, now=now, workers=alive, troubled=state.troubled or alive != state.workers)
 
 
@@ -221,7 +223,9 @@ def _faulty(state: State) -> State:
 
 def _with_worker(state: State, place: int, worker: Worker | None) -> State:
     """A worker's place in the world; which of the two that run steps is which makes no difference."""
-    one, two, third = (*state.workers[:place], worker, *state.workers[place + 1 :])
+    workers = list(state.workers)
+    workers[place] = worker
+    one, two, third = workers
     if one is not None and (two is None or hash(two) < hash(one)):
         one, two = two, one
     return replace(state, workers=(one, two, third))
