@@ -374,7 +374,7 @@ def test_handler_when_on_aws_shows_the_ledger_and_only_reads(
         "<b>a sample</b>",
     ):
         assert words in page.text
-    assert calls == {"GetParametersByPath", "Query"}
+    assert calls == {"GetItem", "GetParametersByPath", "Query"}
     printed = capsys.readouterr().out
     assert '"WidgetProblems":[0.0]' in printed
     assert "a sample" not in printed

@@ -12,7 +12,7 @@ import pytest
 from functions.planner import app
 from sluice.chains import message_of, records_of
 from sluice.config.fleet import Fleet
-from sluice.memory import Call, Decide, Fault, MemoryPorts, When, faulty_ports, memory_ports
+from sluice.memory import Call, Crash, Decide, Fault, MemoryPorts, When, at_call, faulty_ports, memory_ports
 from sluice.model.chain import Step
 from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, ReasonCode
 from sluice.model.redriving import Message
@@ -153,9 +153,13 @@ def failing(method: str, error: Exception, *, of: str | None = None) -> Decide:
 # ------------------------------------------------------------------------------------------------ what wakes it
 
 
-@pytest.mark.parametrize("path", sorted(EVENTS.glob("planner-*.json")), ids=lambda path: path.stem)
+NEWS = {"planner-launch-successful", "planner-launch-unsuccessful", "planner-document-changed"}  # none asks for a tick
+ASKING = [path for path in sorted(EVENTS.glob("planner-*.json")) if path.stem not in NEWS]
+
+
+@pytest.mark.parametrize("path", ASKING, ids=lambda path: path.stem)
 def test_planner_when_an_event_of_the_repository_comes(path: Path) -> None:
-    """Every payload in events/ brings on a round of fleet orders, but the dry run, which answers at once."""
+    """Every payload in events/ but news brings on a round of fleet orders, or answers at once: the dry run."""
     day = Day()
     day.tick()
     day.send(420)
@@ -176,13 +180,42 @@ def test_planner_when_an_event_of_the_repository_comes(path: Path) -> None:
 def test_events_when_the_folder_is_listed() -> None:
     """There is a payload for each trigger: the parametrised test above is not empty."""
     names = {path.stem for path in EVENTS.glob("planner-*.json")}
-    assert names == {
+    assert names - NEWS == {
         "planner-schedule-minute",
         "planner-step",
         "planner-alarm-direct-alarm",
         "planner-alarm-direct-ok",
         "planner-operator",
     }
+
+
+def test_launches_are_noted_when_their_events_come() -> None:
+    """The next ticks know of them; a stranger's is left out, and no fleet is ticked for any."""
+    day = Day(a_fleet(group="orders-consumers"))
+    for name in sorted(NEWS):
+        answer = day.invoke(json.loads((EVENTS / f"{name}.json").read_text()))
+        assert "ticks" not in answer
+    stranger = json.loads((EVENTS / "planner-launch-successful.json").read_text())
+    stranger["detail"] |= {"AutoScalingGroupName": "strangers", "ActivityId": "another"}
+    assert day.invoke(stranger) == {"group": "strangers", "noted": False}
+    launches = day.ports.ledger.launch_log.launches(day.now)
+    assert [(one.group, one.failure is None) for one in launches] == [
+        ("orders-consumers", True),
+        ("orders-consumers", False),
+    ]
+    assert day.calls["MemoryFleets.refresh"] == 1
+
+
+def test_event_comes_again_when_it_could_not_be_kept() -> None:
+    """The handler raises the ledger's error, so that Lambda brings it again; the schedule's minute goes on."""
+    day = Day(a_fleet(group="orders-consumers"))
+    day.decide = failing("MemoryLaunchLog.note_launch_event", TryLaterError("throttled"))
+    with pytest.raises(TryLaterError, match="throttled"):
+        day.invoke(json.loads((EVENTS / "planner-launch-successful.json").read_text()))
+    day.decide = failing("MemoryFleets.refresh", TryLaterError("throttled"))
+    with pytest.raises(TryLaterError, match="throttled"):
+        day.invoke(json.loads((EVENTS / "planner-document-changed.json").read_text()))
+    assert day.invoke(MINUTE) == {"shards": 1, "assigned": True}
 
 
 @pytest.mark.parametrize(
@@ -373,6 +406,59 @@ def test_shard_when_its_worker_dies() -> None:
     assert day.ports.ledger.chains.claim(chain.step, day.now + 30.0, day.now), "and then it dies"
     day.live(62.0)
     assert next(at for at in day.ticks() if at >= 60.0) <= 120.0
+
+
+@pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize("error", [TryLaterError("throttled"), Crash()], ids=["throttled", "crash"])
+def test_fleets_when_any_single_call_fails(when: When, error: BaseException) -> None:
+    """Wherever a call fails, or the process dies at it, each fleet is ticked again within a minute, by one planner."""
+    count = sum(_life_with(lambda _: None).calls.values())
+    assert count > 50
+    for index in range(count):
+        day = _life_with(at_call(index, when, error))
+        last = max(day.started.values())
+        assert last <= START + 40.0 + 60.0, (index, day.started)
+        assert min(day.desired(name) for name in ("orders", "mails")) >= 8, index
+        assert len(set(day.claims)) == len(day.claims), "a version is worked on once"
+
+
+def _life_with(decide: Decide) -> "LossyDay":
+    """Twenty seconds of two fleets under a fault, then messages, and as long as it may take until they are seen."""
+    day = LossyDay(a_fleet(), a_fleet("mails"), decide=decide)
+    day.live(20.0)
+    day.send(420)
+    day.send(420, "mails")
+    day.live(82.0)
+    return day
+
+
+class LossyDay(Day):
+    """A day whose invocations may die; `started` has when each fleet's capacity was set, `claims` what was begun."""
+
+    def __init__(self, *fleets: Fleet, decide: Decide) -> None:
+        super().__init__(*fleets, decide=decide)
+        self.started: dict[str, float] = {}
+        self.claims: list[tuple[str, int]] = []
+        self.seen = faulty_ports(self.ports, self._numbered)
+
+    def _numbered(self, call: Call) -> Fault | None:
+        fault = self._count(call)
+        if call.method == "set_desired" and not (fault and fault.when is When.BEFORE):
+            self.started.setdefault(call.args[0], self.now)
+        if call.method == "claim" and not (fault and fault.when is When.BEFORE):
+            step = call.args[0]
+            there = self.ports.ledger.chains.chain(step.chain_id)
+            if there is not None and there.version == step.version and there.at_work_until <= self.now:
+                self.claims.append((step.chain_id, step.version))
+        return fault
+
+    def invoke(self, payload: Any, **more: float) -> Any:
+        """One invocation; if its process dies, the next begins in a new one."""
+        try:
+            return super().invoke(payload, **more)
+        except Crash:
+            self.warm = Warmth()
+            return {}
 
 
 # ------------------------------------------------------------------------------------------------ ticks

@@ -4,7 +4,8 @@ Payload shapes:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html (its action)
     {"fleet": "orders", "dry_run": true}: an operator; every fleet where none is named
-    Steps of chains come by SQS: `sluice.chains` reads those.
+    launches that are over and documents that changed: `sluice.planning.stack_events`
+    steps of shards come by SQS: `sluice.chains` reads those
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass
 from sluice.model.payload_error import PayloadError
+from sluice.planning.stack_events import DETAIL_TYPES, StackEvent, read_event
 
 SCHEDULED = "Scheduled Event"
 OPERATOR_FIELDS = frozenset({"fleet", "dry_run"})
@@ -40,7 +42,7 @@ class OperatorRequest:
     dry_run: bool
 
 
-type Request = Minute | AlarmChange | OperatorRequest
+type Request = Minute | AlarmChange | OperatorRequest | StackEvent
 
 
 def parse(payload: object) -> Request:
@@ -53,6 +55,8 @@ def parse(payload: object) -> Request:
         raise PayloadError(f"payload: must be a JSON object, not {type(payload).__name__}")
     if "alarmData" in payload:
         return _alarm(payload["alarmData"], "alarmData")
+    if payload.get("detail-type") in DETAIL_TYPES:
+        return read_event(payload)
     if payload.get("detail-type") == SCHEDULED:
         return Minute()
     if payload and payload.keys() <= OPERATOR_FIELDS:

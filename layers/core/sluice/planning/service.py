@@ -25,6 +25,7 @@ from sluice.planning.observing import Observer
 from sluice.planning.reports import Answer, Reporter
 from sluice.planning.round import Round
 from sluice.planning.shards import Shard
+from sluice.planning.stack_events import DocumentChange, LaunchEvent, note_event
 from sluice.planning.tick import Actuators, ForgetfulLedger, ImpatientGroup, KeepingLedger, ShadowGroup
 from sluice.ports.aws_services import LoadedFleets
 from sluice.ports.errors import PortError, answer_of
@@ -133,16 +134,24 @@ class PlannerService:
         """Do what a payload asks for; what came of it.
 
         A payload that is not understood is logged and dropped: Lambda would only bring it again.
+
+        Raises:
+            PortError: what an event reported could not be kept. Lambda brings it again.
         """
         try:
-            return self._answer(payloads.parse(payload))
+            request = payloads.parse(payload)
         except PayloadError as error:
-            self.log.warning("payload is not understood and was dropped", problems=error.problems)
-            return {"dropped": list(error.problems)}
+            return self._dropped(error)
+        if isinstance(request, LaunchEvent | DocumentChange):
+            return note_event(request, self.ports, self.now())
+        try:
+            return self._answer(request)
+        except PayloadError as error:
+            return self._dropped(error)
         except PortError as error:
             return {"problem": self.reporter.failed(None, "the request could not be carried out", error)["problem"]}
 
-    def _answer(self, request: payloads.Request) -> Answer:
+    def _answer(self, request: payloads.Minute | payloads.AlarmChange | payloads.OperatorRequest) -> Answer:
         match request:
             case payloads.Minute():
                 return self._minute()
@@ -153,25 +162,36 @@ class PlannerService:
             case payloads.OperatorRequest(fleet=name):
                 return self._bring_forward(None if name is None else [name])
 
+    def _dropped(self, error: PayloadError) -> Answer:
+        self.log.warning("payload is not understood and was dropped", problems=error.problems)
+        return {"dropped": list(error.problems)}
+
     def _minute(self) -> Answer:
         """Let lost chains go on, and assign fleets to shards. One invocation assigns at a time."""
         chains = self._reseed()
+        refreshed = answer_of(self.ports.fleets.refresh)
+        if isinstance(refreshed, PortError):
+            self.reporter.failed(None, "the copy of the fleets' documents could not be refreshed", refreshed)
         owner, until, now = self.invocation.owner, self.invocation.until, self.now()
         if not self.ports.ledger.leases.acquire(shards.LEASE, owner, until, now):
             return {"shards": len(chains), "assigned": False}
         try:
-            loaded = self._load()
-            # Read under the lease: nobody else changes which fleets a shard has.
-            there = {chain.id: chain for chain in self.ports.ledger.chains.chains(shards.KIND)}
-            names = {fleet.name for fleet in loaded.fleets} | {error.name for error in loaded.invalid}
-            before = {chain_id: Shard.of(chain.data).fleets for chain_id, chain in there.items()}
-            assigned = shards.assign(before, names)
-            for chain_id, fleets in assigned.items():
-                if set(fleets) != set(before.get(chain_id, ())) or not fleets:
-                    self._assign(chain_id, there.get(chain_id), fleets)
-            return {"shards": len(assigned), "assigned": True}
+            return {"shards": self._assign_all(), "assigned": True}
         finally:
             answer_of(lambda: self.ports.ledger.leases.release(shards.LEASE, owner))  # else it ends by itself
+
+    def _assign_all(self) -> int:
+        """Assign every fleet to a shard; how many shards there are then."""
+        loaded = self._load()
+        # Read under the lease: nobody else changes which fleets a shard has.
+        there = {chain.id: chain for chain in self.ports.ledger.chains.chains(shards.KIND)}
+        names = {fleet.name for fleet in loaded.fleets} | {error.name for error in loaded.invalid}
+        before = {chain_id: Shard.of(chain.data).fleets for chain_id, chain in there.items()}
+        assigned = shards.assign(before, names)
+        for chain_id, fleets in assigned.items():
+            if set(fleets) != set(before.get(chain_id, ())) or not fleets:
+                self._assign(chain_id, there.get(chain_id), fleets)
+        return sum(1 for fleets in assigned.values() if fleets)
 
     def _reseed(self) -> Sequence[Chain]:
         """Send each shard's next step again, in case it was lost."""
