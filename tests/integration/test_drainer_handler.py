@@ -49,7 +49,7 @@ def test_operator_is_answered_when_the_instance_is_not_in_the_group() -> None:
         " group of fleet orders. Nothing was released"
     }
     assert "is in Auto Scaling group mail-consumers, not in orders-consumers" in day.release(other)["error"]
-    assert day.ports.ledger.drains.drains("orders") == ()
+    assert day.ports.ledger.drains.all_of("orders") == ()
     assert day.metrics()["DrainsReleased"] == 0
 
 

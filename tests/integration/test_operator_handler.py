@@ -13,7 +13,6 @@ from functions.redriver import app as redriver_app
 from sluice.config.fleet import DrainPolicy, Fleet
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.service import DrainService
-from sluice.draining.sweep import Invocation
 from sluice.memory import Call, Fault, Hook, MemoryPorts, faulty_ports, memory_ports, queue_url
 from sluice.model.observed import Lifecycle
 from sluice.ports.stack import Ports
@@ -76,8 +75,7 @@ class Stack:
     def drainer(self, event: Any) -> Any:
         """What the drainer answers."""
         directory = FleetDirectory(self.seen, lambda: self.now, drainer_app.logger)
-        invocation = Invocation("notice", self.now + 55, self._pass, 10.0)
-        return DrainService(self.seen, lambda: self.now, invocation, directory, drainer_app.logger).respond(event)
+        return DrainService(self.seen, lambda: self.now, self.now + 55, directory, drainer_app.logger).respond(event)
 
     def in_service(self) -> bool:
         """Whether its instance is where it was."""

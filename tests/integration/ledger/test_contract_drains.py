@@ -74,4 +74,4 @@ def test_drains_are_listed_when_released_too(world: World, ledger: Ledger) -> No
     ledger.drains.keep_drain(drain("i-b", at=now))
     ledger.drains.keep_drain(drain("i-a", DrainState.RELEASED, at=now))
     ledger.drains.keep_drain(replace(drain("i-c", at=now), fleet="other"))
-    assert [d.instance_id for d in ledger.drains.drains(FLEET)] == ["i-a", "i-b"]
+    assert [d.instance_id for d in ledger.drains.all_of(FLEET)] == ["i-a", "i-b"]

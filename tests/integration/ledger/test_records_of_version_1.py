@@ -260,7 +260,7 @@ SURVIVORS: dict[tuple[str, ...], tuple[Callable[[Ledger], object], object]] = {
             ("d1", Action.SCALE_OUT, (ReasonCode.NEED, ReasonCode.GROUP_MAX), "200"),
         ],
     ),
-    ("drain",): (lambda ledger: ledger.drains.drains(FLEET), DRAINS),
+    ("drain",): (lambda ledger: ledger.drains.all_of(FLEET), DRAINS),
     ("consumer",): (lambda ledger: ledger.consumers.consumers(FLEET), (CONSUMER,)),
     ("group",): (lambda ledger: ledger.failure_groups.failure_groups(FLEET), (GROUP,)),
     ("counts",): (lambda ledger: ledger.quarantine.quarantine_size(FLEET), 2),
@@ -358,7 +358,7 @@ def test_version_is_reported_when_it_is_later(world: AwsWorld, caplog: pytest.Lo
 def test_report_is_one_line_when_many_records_are_alike(world: AwsWorld, caplog: pytest.LogCaptureFixture) -> None:
     """A thousand records of another version do not fill the log."""
     ledger = put(world, *(with_unknown_field(item) for item in items_of_version_1() if kind_of(item) == "drain"))
-    assert len(ledger.drains.drains(FLEET)) == 4
+    assert len(ledger.drains.all_of(FLEET)) == 4
     (line,) = caplog.messages
     assert line.startswith("ledger record fleet#orders drain#i-1 (and 3 more alike): field surprise of the drain ")
 
