@@ -38,7 +38,7 @@ class DrainFollower:
             self.check_by(fleet, min(at, now + FULL_CHECK_EVERY_S))
 
     def check_by(self, fleet: Fleet, at: float) -> None:
-        """Have the fleet's drains checked, at that time (epoch seconds) at the latest; the sweep does it if this fails."""
+        """Have the fleet's drains checked, at that time (epoch seconds) at the latest: by the sweep, if this fails."""
         try:
             self.runner.wake(chain_id(fleet.name), at=at)
         except PortError as error:

@@ -1,6 +1,6 @@
 """The Consumers port on DynamoDB."""
 
-from sluice.aws.ledger.keys import PAST_ALL, key
+from sluice.aws.ledger.keys import BEFORE_ALL, PAST_ALL, key
 from sluice.aws.ledger.records import CONSUMER, CONSUMERS_FLEET, attributes, keep, list_all, one
 from sluice.aws.table import Table, text, typed_all
 from sluice.model.consumers import Consumer
@@ -25,7 +25,7 @@ class DynamoConsumers:
 
     def fleets(self) -> frozenset[str]:
         """The fleets that ever had a consumer on record."""
-        items = self._table.query(INDEX, "", PAST_ALL, consistent=False)
+        items = self._table.query(INDEX, BEFORE_ALL, PAST_ALL, consistent=False)
         return frozenset(text(attributes(CONSUMERS_FLEET, item), "fleet") for item in items)
 
     def keep_consumer(self, consumer: Consumer) -> Consumer:

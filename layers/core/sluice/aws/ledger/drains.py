@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sluice.aws.ledger.keys import PAST_ALL, key, ttl
+from sluice.aws.ledger.keys import BEFORE_ALL, PAST_ALL, key, ttl
 from sluice.aws.ledger.records import DRAIN, DRAIN_COMMAND, UNRELEASED, attributes, kept, list_all, one, readable
 from sluice.aws.table import Item, Table, Value, number, text, typed_all
 from sluice.model.draining import Drain, DrainState, UnreleasedDrain
@@ -34,13 +34,15 @@ class DynamoDrains:
 
     def unreleased(self) -> tuple[UnreleasedDrain, ...]:
         """The same of every fleet, as the index has them."""
-        return tuple(self._index("", PAST_ALL))
+        return tuple(self._index(BEFORE_ALL, PAST_ALL))
 
     def of_command(self, command_id: str, instance_id: str) -> Drain | None:
         """The drain that waits for the end of a command on an instance."""
         item = self._table.get(_command_key(command_id, instance_id))
         drain = None if item is None else self.drain(text(attributes(DRAIN_COMMAND, item), "fleet"), instance_id)
-        return drain if drain is not None and drain.stop.command_id == command_id else None
+        if drain is None or drain.state is DrainState.RELEASED or drain.stop.command_id != command_id:
+            return None
+        return drain
 
     def keep_drain(self, drain: Drain, before: Drain | None = None) -> Drain:
         """Write a drain if its version is still the ledger's."""

@@ -43,6 +43,7 @@ from urllib.parse import quote
 from sluice.aws.table import Item, typed_all
 from sluice.model.chain import kind_of
 
+BEFORE_ALL = " "  # sorts before everything that a key begins with; DynamoDB takes no empty text
 PAST_ALL = "\U0010ffff"  # sorts after everything that a key can hold
 MS_DIGITS = 15  # milliseconds until the year 33658, so that text sorts as time does
 
