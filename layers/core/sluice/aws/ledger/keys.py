@@ -30,6 +30,7 @@ Records of the whole stack have partitions of their own:
 | `unreleased`, `<fleet>#<instance>` | a drain that is not released: fleet, instance; retained_since | its drain |
 | `command#<id>`, the instance | fleet: whose drain waits for this stop command | its drain; 7 days at most |
 | `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
+| `metrics`, the shard | the newest metrics of a shard's queues, JSON compressed in `data` | 1 day |
 
 Records are JSON in `data` unless their attributes are listed, and each has its form's `record_version`
 (`sluice.aws.ledger.forms`). DynamoDB compares versions when it writes. It deletes an item within some days after its
