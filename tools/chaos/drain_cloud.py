@@ -35,7 +35,7 @@ class StoryLog:
         self._world = world
 
     def debug(self, msg: str, **_: Any) -> None:
-        """Not told."""
+        """Left out."""
 
     info = warning = error = debug
 

@@ -152,7 +152,7 @@ def test_decision_sees_every_call(ports: MemoryPorts, fleet: Fleet) -> None:
     assert wrapped.queue.send(fleet.queue, [letter()], delay_s=[0.0]).done == frozenset({0})
     wrapped.group.read(fleet.group)
     wrapped.ledger.drains.all_of("orders")
-    assert seen == [(0, "MemoryQueue", "send"), (1, "MemoryGroup", "read"), (2, "MemoryDrains", "drains")]
+    assert seen == [(0, "MemoryQueue", "send"), (1, "MemoryGroup", "read"), (2, "MemoryDrains", "all_of")]
 
 
 def test_just_one_call_fails_when_one_is_chosen(ports: MemoryPorts, fleet: Fleet) -> None:
