@@ -107,7 +107,7 @@ class DrainCloud:
 
         def work(now: Callable[[], float]) -> None:
             if "release" in payload:
-                lasts = OperatorInvocation.started(name, now(), 30.0, 60.0, sleep=world.sleep, uniform=world.rng.random)
+                lasts = OperatorInvocation.started(name, now(), 30.0, 60.0, uniform=world.rng.random)
                 operator_app.service(world.ports, now, lasts).answer(payload)
             else:
                 self._service(now, now() + LAMBDA_S).respond(payload)

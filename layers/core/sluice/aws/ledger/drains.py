@@ -3,10 +3,19 @@
 from collections.abc import Iterator
 
 from sluice.aws.ledger.keys import BEFORE_ALL, PAST_ALL, key, ttl
-from sluice.aws.ledger.records import DRAIN, DRAIN_COMMAND, UNRELEASED, attributes, kept, list_all, one, readable
+from sluice.aws.ledger.records import (
+    DRAIN,
+    DRAIN_COMMAND,
+    UNRELEASED,
+    attributes,
+    conflict,
+    list_all,
+    one,
+    readable,
+    versioned,
+)
 from sluice.aws.table import Item, Table, Value, number, text, typed_all
 from sluice.model.draining import Drain, DrainState, UnreleasedDrain
-from sluice.ports.errors import ConflictError
 from sluice.ports.ledger.drains import DRAINS_KEPT_S
 
 INDEX = "unreleased"  # one partition for all fleets: it is written when a drain begins, is retained or ends
@@ -48,21 +57,21 @@ class DynamoDrains:
         """Write a drain if its version is still the ledger's."""
         ended = drain.state is DrainState.RELEASED
         until = drain.updated_at + DRAINS_KEPT_S if ended else None
-        write = kept(DRAIN, f"drain#{drain.instance_id}", drain, until=until)
+        sk = f"drain#{drain.instance_id}"
+        written, item, condition, values = versioned(DRAIN, sk, drain, until)
         old, new = _entries(before), _entries(drain)
-        puts = [self._table.putting(item) for place, item in new.items() if old.get(place) != item]
-        gone = {place: item for place, item in old.items() if place not in new}
+        puts = [self._table.putting(entry) for place, entry in new.items() if old.get(place) != entry]
+        gone = [{name: entry[name] for name in ("pk", "sk")} for place, entry in old.items() if place not in new]
         if before is None and ended:
-            gone[INDEX] = _index_key(drain)
-        deletes = [self._table.deleting({name: item[name] for name in ("pk", "sk")}) for item in gone.values()]
-        if puts or deletes:
-            condition = write.condition, write.values
-            written = not self._table.transact([self._table.putting(write.item, *condition), *puts, *deletes])
+            gone.append(_index_key(drain))
+        if puts or gone:
+            deletes = [self._table.deleting(place) for place in gone]
+            failed = bool(self._table.transact([self._table.putting(item, condition, values), *puts, *deletes]))
         else:
-            written = self._table.put(write.item, write.condition, write.values)
-        if not written:
-            raise ConflictError(write.conflict)
-        return write.record
+            failed = not self._table.put(item, condition, values)
+        if failed:
+            raise conflict(drain, sk)
+        return written
 
     def _index(self, low: str, high: str) -> Iterator[UnreleasedDrain]:
         for item in self._table.query(INDEX, low, high):

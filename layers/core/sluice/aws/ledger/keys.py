@@ -29,6 +29,7 @@ Records of the whole stack have partitions of their own:
 | `consumers`, the fleet | fleet: one that ever had a consumer on record | |
 | `unreleased`, `<fleet>#<instance>` | a drain that is not released: fleet, instance; retained_since | its drain |
 | `command#<id>`, the instance | fleet: whose drain waits for this stop command | its drain; 7 days at most |
+| `running-jobs`, `<fleet>#<job>` | a redrive job that is running | while it does |
 | `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
 | `metrics`, the shard | the newest metrics of a shard's queues, JSON compressed in `data` | 1 day |
 
@@ -45,6 +46,7 @@ from sluice.aws.table import Item, typed_all
 from sluice.model.chain import kind_of
 
 BEFORE_ALL = " "  # sorts before everything that a key begins with; DynamoDB takes no empty text
+RUNNING_JOBS = "running-jobs"
 PAST_ALL = "\U0010ffff"  # sorts after everything that a key can hold
 MS_DIGITS = 15  # milliseconds until the year 33658, so that text sorts as time does
 
@@ -62,6 +64,11 @@ def key(fleet: str, sk: str) -> Item:
 def chain_key(chain_id: str) -> Item:
     """The key of a chain's record."""
     return typed_all({"pk": f"chains#{kind_of(chain_id)}", "sk": chain_id})
+
+
+def running_job_key(fleet: str, job_id: str) -> Item:
+    """The key of a running job's place in the index."""
+    return typed_all({"pk": RUNNING_JOBS, "sk": f"{fleet}#{job_id}"})
 
 
 def ms(at: float) -> str:

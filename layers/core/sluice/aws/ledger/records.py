@@ -5,7 +5,7 @@ What of a record cannot be read is logged, with its key: nothing is left out in 
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from sluice.aws.ledger import migrations
@@ -51,6 +51,7 @@ QUARANTINED = Form(QuarantineEntry, "the quarantined message")
 JOB = Form(RedriveJob, "the redrive job", migrations.JOB)
 CLAIMED_BATCH = Form(ClaimedBatch, "the claimed batch")
 
+RUNNING_JOB = ItemForm("the running job", frozenset())
 LEASE = ItemForm("the lease", frozenset({"holder", "until_at"}))
 CHAIN = ItemForm("the chain", frozenset({"due_at", "at_work_until", "asked", "data"}))
 UNRELEASED = ItemForm("the index's drain", frozenset({"fleet", "instance", "retained_since"}))
@@ -157,47 +158,17 @@ def list_all[T](table: Table, form: Form[T], fleet: str, prefix: str) -> Iterato
     return readable(form, table.query(partition(fleet), prefix, f"{prefix}{PAST_ALL}"))
 
 
-@dataclass(frozen=True, slots=True)
-class VersionedWrite[T]:
-    """How a record is written one version on, if the table still has the version that it was made from."""
-
-    record: T  # as it is then
-    item: Item
-    condition: str
-    values: Mapping[str, Value]
-    conflict: str  # what to say where the table has another version
-
-
-def kept[T: (Consumer, Drain, RedriveJob)](
-    form: Form[T], sk: str, record: T, *, until: float | None = None
-) -> VersionedWrite[T]:
-    """How to write a record one version on.
-
-    Args:
-        form: the record's form.
-        sk: the record's sort key.
-        record: what to write, at the version that it was made from (0: none yet).
-        until: when DynamoDB may delete it, in epoch seconds; None: never.
-    """
-    written = replace(record, version=record.version + 1)
-    figures: dict[str, Value] = {"data": form.to_text(written), "version": written.version}
-    if until is not None:
-        figures["ttl"] = ttl(until)
-    new = record.version == 0
-    where = f"{partition(record.fleet)} {sk}"
-    return VersionedWrite(
-        record=written,
-        item=key(record.fleet, sk) | typed_all(figures),
-        condition="attribute_not_exists(#pk)" if new else "#version = :version",
-        values={} if new else {":version": record.version},
-        conflict=f"ledger record {where} is no longer at version {record.version}: read it again",
-    )
-
-
 def keep[T: (Consumer, Drain, RedriveJob)](
     table: Table, form: Form[T], sk: str, record: T, *, until: float | None = None
 ) -> T:
-    """Write a record one version on; the arguments are those of `kept`.
+    """Write a record one version on, if the table still has the version that it was made from (0: none yet).
+
+    Args:
+        table: the ledger's table.
+        form: the record's form.
+        sk: the record's sort key.
+        record: what to write.
+        until: when DynamoDB may delete it, in epoch seconds; None: never.
 
     Returns:
         The record as written.
@@ -205,7 +176,27 @@ def keep[T: (Consumer, Drain, RedriveJob)](
     Raises:
         ConflictError: the table has another version.
     """
-    write = kept(form, sk, record, until=until)
-    if not table.put(write.item, write.condition, write.values):
-        raise ConflictError(write.conflict)
-    return write.record
+    written, item, condition, values = versioned(form, sk, record, until)
+    if not table.put(item, condition, values):
+        raise conflict(record, sk)
+    return written
+
+
+def versioned[T: (Consumer, Drain, RedriveJob)](
+    form: Form[T], sk: str, record: T, until: float | None
+) -> tuple[T, Item, str, dict[str, Value] | None]:
+    """A record one version on, as `keep` writes it: with its item, and the write's condition and values."""
+    written = replace(record, version=record.version + 1)
+    figures: dict[str, Value] = {"data": form.to_text(written), "version": written.version}
+    if until is not None:
+        figures["ttl"] = ttl(until)
+    item = key(record.fleet, sk) | typed_all(figures)
+    if record.version == 0:
+        return written, item, "attribute_not_exists(#pk)", None
+    return written, item, "#version = :version", {":version": record.version}
+
+
+def conflict(record: Consumer | Drain | RedriveJob, sk: str) -> ConflictError:
+    """The error of a record that another has written first."""
+    where = f"{partition(record.fleet)} {sk}"
+    return ConflictError(f"ledger record {where} is no longer at version {record.version}: read it again")
