@@ -21,6 +21,7 @@ from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting
 from sluice.draining.following import KIND, DrainFollower, chain_id
 from sluice.draining.observations import group_events
 from sluice.draining.telemetry import DrainTelemetry
+from sluice.model.consumers import Consumer
 from sluice.model.draining import UnreleasedDrain
 from sluice.model.frozen import dataclass
 from sluice.model.launches import with_launches
@@ -28,6 +29,9 @@ from sluice.model.observed import GroupReading
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import DrainerLedger
 from sluice.ports.stack import Ports
+
+# How long after its first report the start of a consumer's launch is asked for, if no event had it.
+NEW_S = 300.0
 
 
 @dataclass(slots=True)
@@ -117,14 +121,13 @@ class Sweeper:
         launches = self.ports.ledger.launch_log.launches(self.now())
 
         def track(fleet: Fleet) -> None:
-            reading, own = readings[fleet.name], launches
             leaving = frozenset(each.instance_id for each in entries[fleet.name] if each.retained_since is None)
-            arriving = (one for one in reading.instances if one.id not in leaving)
-            if fleet.launch.hook and any(one.aws_state.endswith("Pending:Wait") for one in arriving):
-                # Launch events come when a launch is over: only the activities have one that is under way.
+            consumers = self.ports.ledger.consumers.consumers(fleet.name)
+            reading, own = readings[fleet.name], launches
+            if self._misses_launches(fleet, reading, consumers, leaving):
                 own = (*launches, *self.ports.group.launches(fleet.group))
             tracker = ConsumerTracker(self.ports, fleet, self.now)
-            tracker.sweep(self.ports.ledger.consumers.consumers(fleet.name), with_launches(reading, own), leaving)
+            tracker.sweep(consumers, with_launches(reading, own), leaving)
             self.telemetry.consumers_tracked(fleet, tracker.result)
 
         # Each minute begins at another tenth of the list: should the time not suffice for all, none waits for long.
@@ -135,3 +138,11 @@ class Sweeper:
                 self.telemetry.log.warning("no time was left for some fleets' consumers", fleets=left_count)
                 return
             self._safely(fleet, partial(track, fleet), unexpected)
+
+    def _misses_launches(
+        self, fleet: Fleet, reading: GroupReading, consumers: Sequence[Consumer], leaving: frozenset[str]
+    ) -> bool:
+        """Whether the group's activities are to be read: launch events come when a launch is over, and may be lost."""
+        held = (one for one in reading.instances if one.id not in leaving and one.aws_state.endswith("Pending:Wait"))
+        new = (one.ready_at for one in consumers if one.launched_at is None and one.ready_at is not None)
+        return (fleet.launch.hook is not None and any(held)) or any(self.now() < at + NEW_S for at in new)
