@@ -43,7 +43,8 @@ from tools.chaos.stage import START
 PROMPT_S = 420.0  # the longest pause between two stops, the grace of an intent, a sweep, a command's delivery, twice
 HEARD_S = REPEAT_S + 2 * SWEEP_S + 30.0  # from a report to what the sweep makes of it, once nothing fails
 CHECKED_S = SWEEP_S + 15.0  # the sweep's jitter, wrong clocks, and what the calls of some drains take
-OWED_S = 2 * SWEEP_S + 10.0  # after the faults: a release that is owed is given by the next sweep, or the one after
+OWED_S = CHECKED_S + 10.0  # a release that is owed is given by the next round
+ENDED_S = 2 * SWEEP_S + 10.0  # a machine that ended is found by a full check, of a drain that a sweep may have to find
 DEEP = 50_000  # frames: invocations that meet are stacked on one another, and hundreds may
 MANY = 20  # instances, from which on a group is emptied at once
 POLICIES = (
@@ -168,13 +169,13 @@ class Judge:
         world = self._world
         for drain in world.truth.ledger.drains.all_of(world.fleet.name):
             owed = drain.state in RELEASE_OWED and drain.hook is not None and self._is_active(drain.hook)
-            if owed and world.now > max(drain.updated_at, world.quiet_at) + OWED_S:
+            if owed and world.now > max(drain.updated_at, world.last_trouble_at(world.now)) + OWED_S:
                 world.violate(f"{drain.instance_id}: its release is owed and not given")
         for action in world.waiting():
             dead_at = world.consumers[action.instance_id].dead_at
             ended = dead_at is not None and action.instance_id in world.truth.instances.machines_ended
             since = max(world.waiting_since[action.instance_id], dead_at or 0.0, world.quiet_at)
-            if ended and world.now > since + OWED_S:
+            if ended and world.now > since + ENDED_S:
                 world.violate(f"{action.instance_id}: its machine has ended, and it is not released")
         if world.policy.via is DrainVia.SELF:
             return  # it is the consumer's to complete, and one that died leaves it to the deadline
@@ -242,6 +243,7 @@ def build(seed: int) -> World:
     badness = rng.choice((0.0, 0.3, 1.0, 1.0, 2.0))
     chances = Chances(
         fault=rng.choice((0.0, 0.02, 0.1, 0.25)) * badness,
+        completion=rng.choice((0.0, 0.0, 0.5)) * badness,
         crash=rng.uniform(0.1, 0.6),
         lost=rng.choice((0.0, 0.2, 0.5)) * badness,
         doubled=rng.choice((0.0, 0.3)) * badness,

@@ -158,7 +158,8 @@ class DrainCloud:
         world.on_call(call)
         if stalled:
             world.troubled_at = world.now
-        if not world.happens(world.chances.fault):
+        completes = call.method == "complete_hook"
+        if not world.happens(max(world.chances.fault, world.chances.completion if completes else 0.0)):
             world.tell(f"{call.method}{_short(call)}")
             return None
         world.counts["faults"] += 1

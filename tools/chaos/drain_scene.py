@@ -64,6 +64,7 @@ class Chances:
     """How often what fails in this seed's world; all zero: nothing ever does."""
 
     fault: float = 0.0  # of a call of a port
+    completion: float = 0.0  # of a lifecycle action's completion, where that fails more often
     crash: float = 0.0  # of those
     lost: float = 0.0  # of an event
     doubled: float = 0.0
