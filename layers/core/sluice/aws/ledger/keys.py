@@ -31,6 +31,8 @@ Records of the whole stack have partitions of their own:
 | `command#<id>`, the instance | fleet: whose drain waits for this stop command | its drain; 7 days at most |
 | `running-jobs`, `<fleet>#<job>` | a redrive job that is running | while it does |
 | `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
+| `documents`, `document#<name>` | a copy of a fleet's document: text in `data`, version, modified_at | the document |
+| `documents`, `head` | the copy's revision, and when it was compared with Parameter Store: claimed_at, checked_at | |
 | `metrics`, the shard | the newest metrics of a shard's queues, JSON compressed in `data` | 1 day |
 
 Records are JSON in `data` unless their attributes are listed, and each has its form's `record_version`
