@@ -110,6 +110,7 @@ bench: setup-sandbox ## Measure speed, as ratios within one run (MESSAGES=20000 
 
 SEEDS ?= 1000
 chaos: .venv/.done ## Run simulations with seeded faults in virtual time (SEEDS=10000; JSON=1: one JSON object on the last line)
+	$(RUN) -m tools.chaos.chain_exploration
 	$(RUN) -m tools.chaos --seeds $(SEEDS) $(if $(JSON),--json)
 
 compile: .venv/.done ## Compile planner and simulator for `sluice backtest`, which is then three times as fast (needs a C compiler)
