@@ -33,6 +33,9 @@ Records of the whole stack have partitions of their own:
 | pk, sk | is | lives |
 |---|---|---|
 | `chains#<kind>`, the id | a chain: version, due_at, at_work_until, asked; `data`: JSON of the kind's own | its work |
+| `consumers`, the fleet | fleet: one that ever had a consumer on record | |
+| `unreleased`, `<fleet>#<instance>` | a drain that is not released: fleet, instance; retained_since | its drain |
+| `command#<id>`, the instance | fleet: whose drain waits for this stop command | its drain; 7 days at most |
 | `running-jobs`, `<fleet>#<job>` | a redrive job that is running | while it does |
 | `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
 | `documents`, `document#<name>` | a copy of a fleet's document: text in `data`, version, modified_at | the document |
@@ -52,6 +55,7 @@ from zlib import crc32
 from sluice.aws.table import Item, typed_all
 from sluice.model.chain import kind_of
 
+BEFORE_ALL = " "  # sorts before everything that a key begins with; DynamoDB takes no empty text
 RUNNING_JOBS = "running-jobs"
 SHARDS = 16  # so that a redrive of 1,000 messages a second takes half of what each partition may
 PAST_ALL = "\U0010ffff"  # sorts after everything that a key can hold
