@@ -14,7 +14,7 @@ from sluice.aws import stack_ports as _ports
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.service import DrainService, Response
 from sluice.draining.sweep import SWEEP_S, Invocation
-from sluice.telemetry import emit, keep_from, summed
+from sluice.telemetry import Scope, emit, keep_from, summed
 
 # What a sweep leaves of the function's own timeout, to finish the step it is at.
 MARGIN_S = 5.0
@@ -47,4 +47,4 @@ def handler(event: dict[str, Any], context: Any) -> Response:
     try:
         return service.respond(event)
     finally:
-        emit(metrics, summed(service.records))
+        emit(metrics, summed(service.records), Scope.of(os.environ))

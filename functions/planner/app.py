@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from sluice.aws import stack_ports as _ports
 from sluice.model.timing import Timing
 from sluice.planning.service import Answer, Invocation, PlannerService
-from sluice.telemetry import emit, keep_from
+from sluice.telemetry import Scope, emit, keep_from
 
 # The schedule's next minute begins this long after the invocation: the last tick of a fleet is then over.
 TICKING_S = 55.0
@@ -61,4 +61,4 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
     try:
         return service.respond(event)
     finally:
-        emit(metrics, service.records)
+        emit(metrics, service.records, Scope.of(os.environ))

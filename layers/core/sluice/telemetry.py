@@ -1,6 +1,11 @@
-"""Telemetry of an invocation: its log, and a tally of metric records that becomes CloudWatch's embedded metrics."""
+"""Telemetry of an invocation: its log, and a tally of metric records that becomes CloudWatch's embedded metrics.
 
-from collections.abc import Iterable
+Services record each figure with its fleet. `emit` decides what becomes a metric, since CloudWatch bills each series
+that has data in an hour (https://aws.amazon.com/cloudwatch/pricing/): the few of STACK_METRICS for the whole stack,
+with the fleets named in the log line, and with `Detail.FLEET` every figure of each fleet as well.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from logging import getLogger  # noqa: TID251 - a level is set here, nothing is logged
@@ -62,6 +67,48 @@ class Record(NamedTuple):
     value: float
 
 
+class Detail(StrEnum):
+    """Whose metrics there are: the stack's, or each fleet's as well."""
+
+    STACK = "stack"
+    FLEET = "fleet"
+
+
+class Scope(NamedTuple):
+    """Which stack's metrics an invocation writes, and in which detail."""
+
+    stack: str
+    detail: Detail
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> "Scope":
+        """By a function's environment."""
+        return cls(environ.get("SLUICE_STACK", "sluice"), Detail(environ.get("SLUICE_DETAIL", Detail.STACK)))
+
+
+class StackMetric(NamedTuple):
+    """How the figures of all fleets become one metric of the stack."""
+
+    fold: Callable[[Iterable[float]], float]
+    above: float = 0.0  # a fleet whose figure is above is named in the log line
+    is_kept_below: bool = False  # whether there is a value where no fleet is above: it is billed in each hour
+
+
+# A metric that has no value while all is well costs nothing. Alarms of template.yaml have the same limits.
+STACK_METRICS = {
+    "TickAge": StackMetric(max, above=300.0, is_kept_below=True),
+    "TicksFailed": StackMetric(sum),
+    "InvalidFleets": StackMetric(sum),
+    "MessageLifeUsed": StackMetric(max, above=0.5),
+    "DrainsExpired": StackMetric(sum),
+    "RetainedAge": StackMetric(max, above=3_600.0),
+    "Quarantined": StackMetric(sum),
+    "DeadLetterLifeUsed": StackMetric(max, above=0.5),
+    "WidgetProblems": StackMetric(sum),
+}
+NAMED_FLEETS = 50  # in a log line, of each metric
+
+
 class MetricSink(Protocol):
     """The writer of embedded metrics. Powertools' Metrics is one."""
 
@@ -71,24 +118,62 @@ class MetricSink(Protocol):
     def add_metric(self, name: str, unit: Any, value: float) -> None:
         """One value of a metric."""
 
+    def add_metadata(self, key: str, value: Any) -> None:
+        """A key of the log line that is no metric."""
+
     def flush_metrics(self) -> None:
         """Write what was added as one blob."""
 
 
-def emit(metrics: MetricSink, tally: Iterable[Record]) -> None:
-    """Write a tally: one blob for each fleet, and one for the values without a fleet.
+def emit(metrics: MetricSink, tally: Iterable[Record], scope: Scope) -> None:
+    """Write a tally: one blob for the stack, and with `Detail.FLEET` one for each fleet before it.
 
-    Several values of one metric stay apart, in their order, so that CloudWatch knows minimum, maximum and sum.
+    Several values of one fleet's metric stay apart, in their order, so that CloudWatch knows minimum, maximum and sum.
     """
-    by_fleet: dict[str | None, list[Record]] = {}
-    for record in tally:
-        by_fleet.setdefault(record.fleet, []).append(record)
-    for fleet, records in by_fleet.items():
-        if fleet is not None:
-            metrics.add_dimension("fleet", fleet)
-        for record in records:
+    records = tuple(tally)
+    if scope.detail is Detail.FLEET:
+        _emit_fleets(metrics, records)
+    folded = tuple(_folded(records))
+    if not folded:
+        return
+    metrics.add_dimension("stack", scope.stack)
+    for metric, _ in folded:
+        metrics.add_metric(metric.name, metric.unit.value, metric.value)
+    named = [f"{metric.name}: {_list_of(fleets)}" for metric, fleets in folded if fleets]
+    if named:
+        metrics.add_metadata("fleets", "; ".join(named))
+    metrics.flush_metrics()
+
+
+def _emit_fleets(metrics: MetricSink, records: Iterable[Record]) -> None:
+    by_fleet: dict[str, list[Record]] = {}
+    for record in records:
+        if record.fleet is not None:
+            by_fleet.setdefault(record.fleet, []).append(record)
+    for fleet, of_fleet in by_fleet.items():
+        metrics.add_dimension("fleet", fleet)
+        for record in of_fleet:
             metrics.add_metric(record.name, record.unit.value, record.value)
         metrics.flush_metrics()
+
+
+def _folded(records: Sequence[Record]) -> Iterable[tuple[Record, list[str]]]:
+    """The stack's metrics that have a value, each with the fleets that are above its limit, the furthest first."""
+    for name, metric in STACK_METRICS.items():
+        found = [record for record in records if record.name == name]
+        if not found or (not metric.is_kept_below and all(record.value <= metric.above for record in found)):
+            continue
+        above: dict[str, float] = {}
+        for record in found:
+            if record.fleet is not None and record.value > metric.above:
+                above[record.fleet] = metric.fold((above.get(record.fleet, 0.0), record.value))
+        value = metric.fold([record.value for record in found])
+        yield Record(None, name, found[0].unit, value), sorted(above, key=lambda fleet: (-above[fleet], fleet))
+
+
+def _list_of(fleets: Sequence[str]) -> str:
+    more_count = len(fleets) - NAMED_FLEETS
+    return ", ".join(fleets[:NAMED_FLEETS]) + (f" and {more_count} more" if more_count > 0 else "")
 
 
 def summed(tally: Iterable[Record]) -> tuple[Record, ...]:

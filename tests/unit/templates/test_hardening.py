@@ -32,7 +32,7 @@ def rules() -> Iterator[tuple[str, Mapping[str, Any], list[Mapping[str, Any]]]]:
         for event, found in function.get("Events", {}).items():
             if found["Type"] == "EventBridgeRule":
                 yield f"{name}.{event}", found["Properties"]["Pattern"], [found["Properties"]]
-    more = {"FleetName": "orders"}
+    more = {"FleetName": "orders", "WakeUpAlarms": "true"}
     for template, asked in ((FLEET, GROUP | {"ReadySeconds": "60"}), (QUEUE, {})):
         for name, rule in template.resolve(ASKED | more | asked).of_type("AWS::Events::Rule").items():
             yield name, rule["EventPattern"], rule["Targets"]

@@ -21,7 +21,7 @@ ASKED = {"QueueUrl": URL, "DeadLetterQueueUrl": f"{URL}-dead", "TargetWaitSecond
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ops"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 # Everything that adds anything.
-WHOLE = ASKED | {"AlarmTopicArn": TOPIC, "QueueKmsKeyArn": KEY}
+WHOLE = ASKED | {"AlarmTopicArn": TOPIC, "QueueKmsKeyArn": KEY, "Detail": "fleet", "WakeUpAlarms": "true"}
 OF_THE_QUEUE = {"OldestMessage", "IdleBacklog", "MessagesExpiring", "DeadLettersExpiring"}  # of fleet.yaml's alarms
 OF_THE_FLEET = {"NoTicks", "DrainsExpired", "InstanceRetained", "QuarantineGrowing", "DeadLettersLifeUsed"}
 
@@ -91,10 +91,11 @@ def test_alarm_is_the_fleets_when_it_is_of_the_queue(name: str) -> None:
 
 def test_every_alarm_of_the_fleet_is_either_the_queues_or_the_fleets() -> None:
     """An alarm that fleet.yaml gets must be decided on here."""
-    assert set(FLEET.resolve(ASKED | {"GroupName": "g"}).of_type("AWS::CloudWatch::Alarm")) == (
+    assert set(FLEET.resolve(WHOLE | {"GroupName": "g"}).of_type("AWS::CloudWatch::Alarm")) == (
         OF_THE_QUEUE | OF_THE_FLEET
     )
-    assert set(queue().of_type("AWS::CloudWatch::Alarm")) == OF_THE_QUEUE
+    assert set(QUEUE.resolve(WHOLE).of_type("AWS::CloudWatch::Alarm")) == OF_THE_QUEUE
+    assert set(queue().of_type("AWS::CloudWatch::Alarm")) == set()
 
 
 @pytest.mark.parametrize("name", ["DeadLetters", "OldestMessageCalls", "IdleBacklogCalls", "AlarmChangesCall"])
@@ -159,7 +160,7 @@ def test_text_is_refused_when_it_could_break_out() -> None:
 
 def test_paused_queue_wakes_nobody_and_its_messages_expiry_is_told() -> None:
     """What waits in it must not be lost for that."""
-    found = queue(Paused="true")
+    found = queue(Paused="true", WakeUpAlarms="true", Detail="fleet")
 
     assert not {"OldestMessage", "IdleBacklog", "AlarmChanges", "OldestMessageCalls"} & set(found.resources)
     assert {"Document", "MessagesExpiring", "DeadLetters", "DeadLettersExpiring"} <= set(found.resources)
@@ -200,7 +201,7 @@ def test_nothing_is_made_for_dead_letters_when_there_are_none() -> None:
 
 def test_callers_may_call_when_wired() -> None:
     """The rule, and each alarm with a direct action, has the permission, for itself alone."""
-    found = queue()
+    found = queue(WakeUpAlarms="true")
     pattern = found.properties("AlarmChanges")["EventPattern"]["detail"]["alarmName"]
 
     assert pattern == [found.properties(name)["AlarmName"] for name in ("OldestMessage", "IdleBacklog")]
