@@ -47,7 +47,7 @@ def fleet(**extra: str) -> Resolved:
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "Onboarding"])
 def test_function_is_observable_when_deployed(name: str) -> None:
-    """JSON lines in a log group that forgets, traces, and the name that fleet.yaml and people go by."""
+    """JSON lines in a log group that forgets, traces on request, and the name that fleet.yaml and people go by."""
     found = stack(LogRetentionDays="90").properties(name)
     logs = stack(LogRetentionDays="90").properties(f"{name}Logs")
     common = STACK.body["Globals"]["Function"]
@@ -57,7 +57,7 @@ def test_function_is_observable_when_deployed(name: str) -> None:
     assert found["LoggingConfig"] == {"LogGroup": f"<{name}Logs>"}
     assert (logs["LogGroupName"], logs["RetentionInDays"]) == (f"/aws/lambda/sluice-{name.lower()}", "90")
     assert found["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == f"sluice-{name.lower()}"
-    assert (common["Runtime"], common["Handler"], common["Tracing"]) == ("python3.13", "app.handler", "Active")
+    assert (common["Runtime"], common["Handler"], common["Tracing"]) == ("python3.13", "app.handler", "PassThrough")
     assert common["LoggingConfig"]["LogFormat"] == "JSON"
 
 
@@ -70,6 +70,7 @@ def test_metrics_pass_lambdas_filter_when_logs_are_few(level: str, passed: str) 
     found = stack(LogLevel=level)
 
     assert found.value(common["LoggingConfig"]["ApplicationLogLevel"]) == passed
+    assert found.value(common["LoggingConfig"]["SystemLogLevel"]) == ("INFO" if level == "DEBUG" else "WARN")
     assert found.value(common["Environment"]["Variables"]["LOG_LEVEL"]) == level
 
 
