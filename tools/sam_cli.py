@@ -2,11 +2,12 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,6 +19,10 @@ SHOWN_LINES = 40
 """Of SAM CLI's output, in an error."""
 BUILDS = ROOT / "build/sam"
 """What was built last of each template, and SAM CLI's cache of it."""
+SOURCES = (
+    "template.yaml", "fleet.yaml", "queue.yaml", "examples/orders/template.yaml", "functions", "layers", "requirements",
+)  # fmt: skip
+"""Files and folders that builds are made of; `requirements` has the locks of the layer's libraries and of SAM CLI."""
 
 
 class SamError(RuntimeError):
@@ -74,7 +79,7 @@ def build_template(
     """Build a template of this checkout, and copy what was built into a folder of the caller's.
 
     The build itself is shared by all callers, one after the other: SAM CLI keeps unchanged layers and functions, but
-    only beside the folder that it builds into, which it empties first.
+    only beside the folder that it builds into, which it empties first. Where no source changed, nothing is built.
 
     Args:
         template: what to build.
@@ -89,18 +94,48 @@ def build_template(
     Raises:
         SamError: The build failed, or took more than `timeout_s`.
     """
-    shared = BUILDS / "-".join(template.resolve().relative_to(ROOT).with_suffix("").parts)
+    with built_template(template, environ=environ, log=log, timeout_s=timeout_s) as built:
+        shutil.rmtree(into, ignore_errors=True)
+        shutil.copytree(built.parent, into)
+    return into / "template.yaml"
+
+
+@contextlib.contextmanager
+def built_template(
+    template: Path, *, environ: Mapping[str, str], log: Path, timeout_s: float = SAM_TIMEOUT_S
+) -> Iterator[Path]:
+    """The shared build of `build_template` itself, to read while nobody else may build or read it."""
+    shared = build_folder(template)
     shared.mkdir(parents=True, exist_ok=True)
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        sam(
-            "build", "--template-file", str(template), "--build-dir", str(shared / "built"),
-            "--cached", "--cache-dir", str(shared / "cache"),
-            environ=environ, log=log, cwd=template.parent, timeout_s=timeout_s,
-        )  # fmt: skip
-        shutil.rmtree(into, ignore_errors=True)
-        shutil.copytree(shared / "built", into)
-    return into / "template.yaml"
+        built, state, digest = shared / "built/template.yaml", shared / "sources", digest_of_sources()
+        if not built.exists() or not state.exists() or state.read_text() != digest:
+            state.unlink(missing_ok=True)
+            sam(
+                "build", "--template-file", str(template), "--build-dir", str(built.parent),
+                "--cached", "--cache-dir", str(shared / "cache"),
+                environ=environ, log=log, cwd=template.parent, timeout_s=timeout_s,
+            )  # fmt: skip
+            state.write_text(digest)
+        yield built
+
+
+def build_folder(template: Path) -> Path:
+    """Where the shared build of a template is."""
+    return BUILDS / "-".join(template.resolve().relative_to(ROOT).with_suffix("").parts)
+
+
+def digest_of_sources(root: Path = ROOT) -> str:
+    """A digest of all that a build takes from the checkout: names and contents of its sources."""
+    files = [
+        path
+        for source in SOURCES
+        for path in ([root / source] if (root / source).is_file() else sorted((root / source).rglob("*")))
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path.relative_to(root)}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

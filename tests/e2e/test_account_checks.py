@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support import aws_commands
+from tools.sandbox.packages import delete_stack, deploy_package
 from tools.sandbox.sandbox import REGION, ROOT, SandboxError
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
@@ -41,7 +42,7 @@ def test_fleet_is_deployed_only_after_its_account_was_mended(deployed: Any) -> N
     }
 
     with pytest.raises(SandboxError, match="ROLLBACK_COMPLETE"):
-        sandbox.deploy(ROOT, "sluice-refunds", parameters, template="fleet.yaml")
+        deploy_package(sandbox, ROOT / "fleet.yaml", "sluice-refunds", parameters)
 
     events = sandbox.client("cloudformation").describe_stack_events(StackName="sluice-refunds")["StackEvents"]
     reason = next(
@@ -55,15 +56,12 @@ def test_fleet_is_deployed_only_after_its_account_was_mended(deployed: Any) -> N
     assert len(commands) == 2, reason
     for command in commands:
         aws_commands.parse(command).run(sandbox.client)
-    sandbox.client("cloudformation").delete_stack(StackName="sluice-refunds")
+    delete_stack(sandbox, "sluice-refunds")
 
-    sandbox.deploy(ROOT, "sluice-refunds", parameters, template="fleet.yaml")
+    deploy_package(sandbox, ROOT / "fleet.yaml", "sluice-refunds", parameters)
 
     role = f":assumed-role/sluice-onboarding-{REGION}/"
     asked = [call for call in sandbox.calls() if role in call["principal"]]
     assert {"autoscaling:DescribePolicies", "ssm:GetParametersByPath"} <= {call["action"] for call in asked}
     assert [call for call in asked if not call["allowed"]] == []
-    sandbox.sam(
-        "delete", "--stack-name", "sluice-refunds", "--no-prompts", "--region", REGION,
-        log=sandbox.directory / "delete-refunds.log",
-    )  # fmt: skip
+    delete_stack(sandbox, "sluice-refunds")

@@ -18,6 +18,7 @@ from sluice.aws import connect
 from sluice.model.redriving import QuarantineEntry
 from sluice.ports.stack import Ports
 from tools.iam_audit import calls
+from tools.sandbox.packages import delete_stack, deploy_package
 from tools.sandbox.sandbox import REGION, ROOT
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
@@ -144,8 +145,9 @@ def parcels(deployed: Any) -> Iterator[Parcels]:
         LaunchTemplate={name: first["LaunchTemplate"][name] for name in ("LaunchTemplateId", "Version")},
         AvailabilityZones=["eu-central-1a"],
     )
-    sandbox.deploy(
-        ROOT,
+    deploy_package(
+        sandbox,
+        ROOT / "fleet.yaml",
         f"sluice-{FLEET}",
         {
             "QueueUrl": queue,
@@ -156,13 +158,9 @@ def parcels(deployed: Any) -> Iterator[Parcels]:
             "QueueKmsKeyArn": key,
             "Settings": json.dumps({"redrive": {"mode": "manual", "edits": True, "canary_wait_s": 1}}),
         },
-        template="fleet.yaml",
     )
     yield Parcels(deployed, queue, dead, key)
-    sandbox.sam(
-        "delete", "--stack-name", f"sluice-{FLEET}", "--no-prompts", "--region", REGION,
-        log=sandbox.directory / "delete-parcels.log",
-    )  # fmt: skip
+    delete_stack(sandbox, f"sluice-{FLEET}")
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ import pytest
 from sluice.config.fleet import parse
 from tools.cfn import Template
 from tools.sam_cli import SAM, SAM_TIMEOUT_S
+from tools.sandbox.packages import delete_stack, deploy_package
 from tools.sandbox.sandbox import REGION, ROOT, SandboxError
 from tools.settings_docs import COMMAND_LINE, PAGE_PATH, PARAMETERS_FILE
 
@@ -83,8 +84,11 @@ def test_new_fleet_leaves_nothing_when_settings_cannot_work(deployed: Any) -> No
     before = policies(deployed)
 
     with pytest.raises(SandboxError, match="ROLLBACK_COMPLETE"):
-        deployed.sandbox.deploy(
-            ROOT, "sluice-bad", new_fleet(deployed, "bad") | {"Settings": json.dumps(BAD)}, template="fleet.yaml"
+        deploy_package(
+            deployed.sandbox,
+            ROOT / "fleet.yaml",
+            "sluice-bad",
+            new_fleet(deployed, "bad") | {"Settings": json.dumps(BAD)},
         )
 
     for part in TOLD:
@@ -100,11 +104,8 @@ def test_fleet_is_refused_when_its_name_is_taken(deployed: Any) -> None:
     taken = new_fleet(deployed, "twin") | {"FleetName": "orders"}
 
     with pytest.raises(SandboxError, match="ROLLBACK_COMPLETE"):
-        deployed.sandbox.deploy(ROOT, "sluice-twin", taken, template="fleet.yaml")
-    deployed.sandbox.sam(
-        "delete", "--stack-name", "sluice-twin", "--no-prompts", "--region", REGION,
-        log=deployed.sandbox.directory / "delete-twin.log",
-    )  # fmt: skip
+        deploy_package(deployed.sandbox, ROOT / "fleet.yaml", "sluice-twin", taken)
+    delete_stack(deployed.sandbox, "sluice-twin")
 
     assert policies(deployed) == before
     document = deployed.sandbox.client("ssm").get_parameter(Name="/sluice/sluice/fleets/orders")["Parameter"]["Value"]
@@ -121,13 +122,10 @@ def long_fleet(deployed: Any) -> Iterator[str]:
     text = json.dumps(settings, ensure_ascii=False, separators=(",", ":"))
     padded = text + " " * (4_096 - len(text.encode()))  # as long as a parameter of CloudFormation may be
     deployed.sandbox.deploy(
-        ROOT, "sluice-long", new_fleet(deployed, "long") | {"Settings": padded}, template="fleet.yaml"
+        ROOT, "sluice-long", new_fleet(deployed, "long") | {"Settings": padded}, template="fleet.yaml", build=False
     )
     yield "long"
-    deployed.sandbox.sam(
-        "delete", "--stack-name", "sluice-long", "--no-prompts", "--region", REGION,
-        log=deployed.sandbox.directory / "delete-long.log",
-    )  # fmt: skip
+    delete_stack(deployed.sandbox, "sluice-long")
 
 
 def test_document_of_more_than_four_kilobytes_is_kept_and_read(
@@ -161,7 +159,7 @@ def test_prod_is_whole_when_deployed_by_its_configuration(deployed: Any, tmp_pat
     settings = '{"limits": {"max_step": 3}}'
     answered = {name: deployed.parameters[name] for name in ("QueueUrl", "DeadLetterQueueUrl", "GroupName")}
     answered |= {"TargetWaitSeconds": "60", "Settings": settings}
-    template = deployed.sandbox.directory / "sam/sluice/build/template.yaml"
+    template = deployed.sandbox.build(ROOT / "template.yaml", tmp_path / "built", log=tmp_path / "build.log")
     questions = Template.load(ROOT / "template.yaml").parameters
     answers = ["sluice-prod", REGION, *(answered.get(name, "") for name in questions), "", "y", "n", "y", "", ""]
 
@@ -183,7 +181,7 @@ def test_settings_arrive_when_given_as_documented(deployed: Any, tmp_path: Path,
     config = tmp_path / "samconfig.toml"
     shutil.copy(ROOT / "samconfig.toml", config)
     (tmp_path / "parameters.yaml").write_text(PARAMETERS_FILE)
-    template = deployed.sandbox.directory / "sam/sluice/build/template.yaml"
+    template = deployed.sandbox.build(ROOT / "template.yaml", tmp_path / "built", log=tmp_path / "build.log")
     four = {name: deployed.parameters[name] for name in ("QueueUrl", "DeadLetterQueueUrl", "GroupName")}
     more = [f"{name}={value}" for name, value in (four | {"TargetWaitSeconds": "60"}).items()]
     documented = shlex.split(COMMAND_LINE)[2:] if way == "a command line" else ["--parameter-overrides", FILE_ARGUMENT]

@@ -209,7 +209,7 @@ def test_request_is_taken_when_it_is_sent_to_the_operator(path: Path, stack: Sta
         {}, None, [], "redrive", {"redrive": {"fleet": "orders", "all": True}, "Records": []},
         {"redrive": {"fleet": "orders", "all": True}, "release": {"fleet": "orders", "instance_id": "i-1"}},
         payload("drainer-sweep"), payload("redriver-job-tick"), payload("redriver-message-failure"),
-        payload("drainer-test-notification"), payload("planner-alarm-state-change"), {"sweep": True},
+        payload("drainer-test-notification"), payload("planner-alarm-direct-alarm"), {"sweep": True},
     ],
 )  # fmt: skip
 def test_event_is_refused_when_it_is_not_one_request(event: object, stack: Stack) -> None:

@@ -43,6 +43,8 @@ START_ATTEMPTS = 3
 """The port is free when picked but not held: another process may take it before the emulator binds it."""
 STOP_TIMEOUT_S = 20.0
 """Ending the instances takes well under a second; a loaded machine may need many times that."""
+SAM_POLL_S = 0.5
+"""Between two looks of SAM CLI at a stack: it waits 5 s otherwise, longer than the emulator takes for most stacks."""
 ADMIN_TIMEOUT_S = 30.0
 """Admin calls act at once; killing an instance waits for the kernel only."""
 
@@ -232,6 +234,7 @@ class Sandbox:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_EC2_METADATA_DISABLED": "true",
             "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": str(SAM_POLL_S),
         }
 
     def client(self, service: str, **credentials: str) -> Any:
@@ -299,7 +302,7 @@ class Sandbox:
             SandboxError: It failed or took more than SAM_TIMEOUT_S; the message ends with its last lines.
         """
         try:
-            sam(*arguments, environ=self._sam_env(), log=log, cwd=cwd, timeout_s=SAM_TIMEOUT_S)
+            sam(*arguments, environ=self.sam_env(), log=log, cwd=cwd, timeout_s=SAM_TIMEOUT_S)
         except SamError as error:
             raise SandboxError(str(error)) from error
 
@@ -310,11 +313,12 @@ class Sandbox:
             SandboxError: The build failed or took more than SAM_TIMEOUT_S; the message ends with its last lines.
         """
         try:
-            return build_template(template, into, environ=self._sam_env(), log=log)
+            return build_template(template, into, environ=self.sam_env(), log=log)
         except SamError as error:
             raise SandboxError(str(error)) from error
 
-    def _sam_env(self) -> dict[str, str]:
+    def sam_env(self) -> dict[str, str]:
+        """This process's environment, but that SAM CLI reaches this sandbox instead of AWS."""
         return {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | self.env()
 
     # --- admin: what on AWS happens by itself, or by nobody's wish ---

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sluice.onboarding.deployment import NO_ALARM, CheckResult, check
+from sluice.onboarding.deployment import CheckResult, check
 from sluice.ports.errors import NeedsFixError
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
@@ -57,17 +57,17 @@ def judged(
 
 
 def test_templates_are_told_what_they_ask_for_when_nothing_is_wrong() -> None:
-    """The hook's timeout, whether dead letters are taken, how long each queue keeps a message, the veto alarm."""
+    """The hook's timeout, whether dead letters are taken, how long each queue keeps a message."""
     assert judged(document()) == CheckResult(
         data={
             "HookTimeoutSeconds": "120", "RedriveEnabled": "true", "RetentionSeconds": "345600",
-            "DeadLetterRetentionSeconds": "1209600", "VetoAlarmName": NO_ALARM,
+            "DeadLetterRetentionSeconds": "1209600",
         }
     )  # fmt: skip
-    settings = {"drain": {"hook_timeout_s": 300}, "redrive": {"mode": "manual"}, "limits": {"veto_alarm": "db busy"}}
+    settings = {"drain": {"hook_timeout_s": 300}, "redrive": {"mode": "manual"}}
     told = judged({**document(settings), "dead_letter_queue": None}).data
     assert told is not None
-    assert (told["HookTimeoutSeconds"], told["RedriveEnabled"], told["VetoAlarmName"]) == ("300", "false", "db busy")
+    assert (told["HookTimeoutSeconds"], told["RedriveEnabled"]) == ("300", "false")
     assert told["DeadLetterRetentionSeconds"] == told["RetentionSeconds"] == "345600"
 
 

@@ -18,6 +18,6 @@ def test_alarm_is_about_a_fleet_when_it_looks_at_any_of_its_queues(queue: str) -
 
 
 def test_alarm_of_a_further_queue_is_its_fleets_when_only_its_name_tells() -> None:
-    """A state change that names no metric, of an alarm as queue.yaml calls it."""
+    """A change that names no metric, of an alarm as queue.yaml calls it."""
     wake = AlarmChange("sluice-orders-oldest-message-orders-urgent", "ALARM", frozenset())
     assert [one.name for one in fleets_of(wake, [fleet()], "sluice")] == ["orders"]

@@ -31,7 +31,6 @@ TRIGGERS = {
     "planner-schedule-tick",
     "planner-alarm-direct-alarm",
     "planner-alarm-direct-ok",
-    "planner-alarm-state-change",
     "planner-operator",
     "drainer-terminating",
     "drainer-terminating-origin-destination",
@@ -149,12 +148,6 @@ def test_envelope_is_whole_when_from_the_event_bus(name: str) -> None:
         ("planner-schedule-tick", "aws.events", "Scheduled Event", set()),
         ("drainer-sweep", "aws.events", "Scheduled Event", set()),
         ("redriver-job-tick", "aws.events", "Scheduled Event", set()),
-        (
-            "planner-alarm-state-change",
-            "aws.cloudwatch",
-            "CloudWatch Alarm State Change",
-            {"alarmName", "configuration", "previousState", "state"},
-        ),
         (
             "drainer-terminating",
             "aws.autoscaling",

@@ -98,10 +98,9 @@ def test_every_alarm_of_the_fleet_is_either_the_queues_or_the_fleets() -> None:
     assert set(queue().of_type("AWS::CloudWatch::Alarm")) == set()
 
 
-@pytest.mark.parametrize("name", ["DeadLetters", "OldestMessageCalls", "IdleBacklogCalls", "AlarmChangesCall"])
-def test_wiring_is_the_fleets_when_it_is_of_the_queue(name: str) -> None:
-    """Mapping and permissions, word for word."""
-    assert same(QUEUE.resources[name], FLEET.resources[name])
+def test_mapping_is_the_fleets_when_it_is_of_the_queue() -> None:
+    """Word for word."""
+    assert same(QUEUE.resources["DeadLetters"], FLEET.resources["DeadLetters"])
 
 
 def test_grants_are_the_fleets_when_they_are_of_the_queue() -> None:
@@ -162,7 +161,7 @@ def test_paused_queue_wakes_nobody_and_its_messages_expiry_is_told() -> None:
     """What waits in it must not be lost for that."""
     found = queue(Paused="true", WakeUpAlarms="true", Detail="fleet")
 
-    assert not {"OldestMessage", "IdleBacklog", "AlarmChanges", "OldestMessageCalls"} & set(found.resources)
+    assert not {"OldestMessage", "IdleBacklog"} & set(found.resources)
     assert {"Document", "MessagesExpiring", "DeadLetters", "DeadLettersExpiring"} <= set(found.resources)
 
 
@@ -197,19 +196,6 @@ def test_what_is_checked_is_what_is_stored() -> None:
 def test_nothing_is_made_for_dead_letters_when_there_are_none() -> None:
     """A queue without a dead-letter queue is a queue too."""
     assert not {"DeadLetters", "DeadLettersExpiring"} & set(queue(DeadLetterQueueUrl="").resources)
-
-
-def test_callers_may_call_when_wired() -> None:
-    """The rule, and each alarm with a direct action, has the permission, for itself alone."""
-    found = queue(WakeUpAlarms="true")
-    pattern = found.properties("AlarmChanges")["EventPattern"]["detail"]["alarmName"]
-
-    assert pattern == [found.properties(name)["AlarmName"] for name in ("OldestMessage", "IdleBacklog")]
-    permissions = found.of_type("AWS::Lambda::Permission").values()
-    assert {one["SourceArn"] for one in permissions} == {
-        f"<{name}.Arn>" for name in ("OldestMessage", "IdleBacklog", "AlarmChanges")
-    }
-    assert {one["FunctionName"] for one in permissions} == {"sluice-planner"}
 
 
 def test_policies_of_two_stacks_are_two_when_they_have_one_queue() -> None:

@@ -18,6 +18,7 @@ from tools.cfn import Resolved, Template
 ROOT = Path(__file__).resolve().parents[3]
 STACK = Template.load(ROOT / "template.yaml")
 FLEET = Template.load(ROOT / "fleet.yaml")
+QUEUE = Template.load(ROOT / "queue.yaml")
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 ASKED = {
     "QueueUrl": URL,
@@ -133,7 +134,7 @@ def test_minute_comes_when_nothing_else_does(name: str) -> None:
 
 
 def test_drainer_hears_when_instances_are_about_to_go() -> None:
-    """Spot, rebalance, the end of a command and consumers' reports; a command on its way is no news."""
+    """Hooks, Spot, rebalance, a command's end and consumers' reports; a command on its way is no news."""
     events = stack().properties("Drainer")["Events"]
     kinds = {
         kind
@@ -143,6 +144,8 @@ def test_drainer_hears_when_instances_are_about_to_go() -> None:
     }
 
     assert kinds == {
+        "EC2 Instance-launch Lifecycle Action",
+        "EC2 Instance-terminate Lifecycle Action",
         "EC2 Spot Instance Interruption Warning",
         "EC2 Instance Rebalance Recommendation",
         "EC2 Command Invocation Status-change Notification",
@@ -181,7 +184,7 @@ def test_hook_is_attached_when_a_fleet_is_deployed() -> None:
 
 
 def test_launch_hook_is_attached_when_instances_are_to_be_ready_first() -> None:
-    """With its rule; what is not ready in time is abandoned, so that the group replaces it with nobody's help."""
+    """What is not ready in time is abandoned, so that the group replaces it with nobody's help."""
     found = fleet(ReadySeconds="300", SluiceStack="blue")
 
     assert found.properties("ReadyHook") == {
@@ -192,38 +195,42 @@ def test_launch_hook_is_attached_when_instances_are_to_be_ready_first() -> None:
         "DefaultResult": "ABANDON",
     }
     assert json.loads(found.properties("Document")["Value"])["launch"]["hook"] == "blue-ready"
-    detail = found.properties("Launching")["EventPattern"]["detail"]
-    assert detail == {"AutoScalingGroupName": ["workers"], "LifecycleHookName": ["blue-ready"]}
-    plain = fleet()
-    assert not {"ReadyHook", "Launching", "LaunchingCalls"} & set(plain.resources)
+    assert "ReadyHook" not in fleet().resources
 
 
-def test_drainer_is_called_when_an_instance_of_the_group_waits() -> None:
-    """The rule names the group and the hook, so that another's lifecycle actions never come here."""
-    pattern = fleet().properties("Terminating")["EventPattern"]
+def test_drainer_is_called_when_an_instance_of_a_fleet_waits() -> None:
+    """One rule serves every fleet: it names the hooks as fleet.yaml calls them, and no group."""
+    (event,) = [
+        event["Properties"]
+        for event in stack().properties("Drainer")["Events"].values()
+        if event["Properties"].get("Pattern", {}).get("source") == ["aws.autoscaling"]
+    ]
+    hooks = [fleet(ReadySeconds="300").properties(name)["LifecycleHookName"] for name in ("Hook", "ReadyHook")]
 
-    assert pattern["detail"] == {"AutoScalingGroupName": ["workers"], "LifecycleHookName": ["sluice-drain"]}
-    assert pattern["detail-type"] == ["EC2 Instance-terminate Lifecycle Action"]
-    (target,) = fleet().properties("Terminating")["Targets"]
-    assert (target["Id"], target["Arn"]) == ("drainer", f"{LAMBDA}-drainer")
+    assert event["Pattern"]["detail"] == {"LifecycleHookName": hooks}
+    assert event["Pattern"]["account"] == ["123456789012"]
+    assert set(event["Pattern"]["detail-type"]) == {
+        "EC2 Instance-terminate Lifecycle Action", "EC2 Instance-launch Lifecycle Action",
+    }  # fmt: skip
+    assert event["RetryPolicy"]["MaximumRetryAttempts"] > 0
 
 
-def test_callers_may_call_when_wired() -> None:
-    """Each rule and each alarm with a direct action has the permission, for itself alone."""
-    found = fleet(**EVERY_ALARM)
-    permissions = found.of_type("AWS::Lambda::Permission").values()
-    may = {(one["FunctionName"], one["Principal"], one["SourceArn"]) for one in permissions}
+def test_one_permission_serves_when_any_fleets_alarm_calls() -> None:
+    """By the names' beginning, from this account; a fleet's stack adds none, since a function's policy has 20 KB."""
+    (permission,) = stack().of_type("AWS::Lambda::Permission").values()
 
-    wired = {
-        (target["Arn"].rpartition(":")[2], "events.amazonaws.com", f"<{name}.Arn>")
-        for name, rule in found.of_type("AWS::Events::Rule").items()
-        for target in rule["Targets"]
-    }
-    wired |= {("sluice-planner", "lambda.alarms.cloudwatch.amazonaws.com", f"<{name}.Arn>") for name in SCALING}
-    assert may == wired
-    assert all(one.get("SourceAccount") == "123456789012" for one in permissions if "alarms" in one["Principal"]), (
-        "another account's alarm of that name must not call"
-    )
+    assert permission["FunctionName"] == "<Planner>"
+    assert permission["Principal"] == "lambda.alarms.cloudwatch.amazonaws.com"
+    assert permission["SourceAccount"] == "123456789012", "another account's alarm of that name must not call"
+    arn, any_end = permission["SourceArn"][:-1], permission["SourceArn"][-1]
+    assert (arn, any_end) == ("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:sluice-", "*")
+    further = {"QueueUrl": URL, "TargetWaitSeconds": "60", "FleetName": "orders"}
+    for resolved in (fleet(**EVERY_ALARM), QUEUE.resolve(further | EVERY_ALARM)):
+        assert not resolved.of_type("AWS::Lambda::Permission")
+        assert not resolved.of_type("AWS::Events::Rule"), "the stack's rules serve every fleet"
+        calling = [one for one in alarms(resolved).values() if f"{LAMBDA}-planner" in one.get("AlarmActions", ())]
+        assert len(calling) == len(SCALING)
+        assert all(one["AlarmName"].startswith("sluice-orders-") for one in calling)
 
 
 def test_planner_is_woken_when_waiting_or_idle() -> None:
@@ -237,8 +244,6 @@ def test_planner_is_woken_when_waiting_or_idle() -> None:
     for alarm in (oldest, idle):
         assert alarm["AlarmActions"] == alarm["OKActions"] == [f"{LAMBDA}-planner"]
         assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
-    pattern = found.properties("AlarmChanges")["EventPattern"]
-    assert pattern["detail"]["alarmName"] == [oldest["AlarmName"], idle["AlarmName"], "<Checked.VetoAlarmName>"]
 
 
 def test_wake_up_alarms_are_the_first_fleets_when_nothing_else_is_asked_for() -> None:

@@ -8,8 +8,6 @@ from sluice.config.fleet import QUEUES_PATH, ConfigError, Fleet, RedriveMode, pa
 from sluice.onboarding.findings import Finding, FindingCode, Severity
 from sluice.ports.errors import PortError
 
-# fleet.yaml's event rule names a fleet's veto alarm. A fleet without one gets this name, which no alarm has.
-NO_ALARM = "(no veto alarm)"
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html: Parameter Store refuses a value
 # that holds these, because references do not nest.
 REFERENCE = "{{"
@@ -167,7 +165,6 @@ def _in_account(
             "RedriveEnabled": "true" if fleet.redrive.mode is RedriveMode.AUTO else "false",
             "RetentionSeconds": f"{retentions[0]:.0f}",
             "DeadLetterRetentionSeconds": f"{retentions[-1]:.0f}",
-            "VetoAlarmName": fleet.limits.veto_alarm or NO_ALARM,
         },
     )
 

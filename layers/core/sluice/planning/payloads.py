@@ -3,7 +3,6 @@
 Payload shapes:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html (its action)
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html (its state change)
     {"fleet": "orders", "dry_run": true}: an operator; every fleet where none is named
 """
 
@@ -14,7 +13,6 @@ from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass
 from sluice.model.payload_error import PayloadError
 
-STATE_CHANGE = "CloudWatch Alarm State Change"
 SCHEDULED = "Scheduled Event"
 OPERATOR_FIELDS = frozenset({"fleet", "dry_run"})
 
@@ -54,26 +52,19 @@ def parse(payload: object) -> Request:
         raise PayloadError(f"payload: must be a JSON object, not {type(payload).__name__}")
     if "alarmData" in payload:
         return _alarm(payload["alarmData"], "alarmData")
-    if payload.get("detail-type") == STATE_CHANGE:
-        return _alarm(payload.get("detail"), "detail")
     if payload.get("detail-type") == SCHEDULED:
         return ScheduledTick()
     if payload and payload.keys() <= OPERATOR_FIELDS:
         return _operator(payload)
     raise PayloadError(
-        "payload: must be a scheduled event, a CloudWatch alarm's action or state change,"
-        ' or {"fleet": "...", "dry_run": true}'
+        'payload: must be a scheduled event, a CloudWatch alarm\'s action, or {"fleet": "...", "dry_run": true}'
     )
 
 
 def fleets_of(change: AlarmChange, fleets: Iterable[Fleet], stack: str) -> tuple[Fleet, ...]:
-    """The fleets that an alarm is about: as their veto, by its queues, else by its name, `<stack>-<fleet>-...`."""
+    """The fleets that an alarm is about: by its queues, else by its name, `<stack>-<fleet>-...`."""
     known = tuple(fleets)
-    found = tuple(
-        fleet
-        for fleet in known
-        if change.alarm == fleet.limits.veto_alarm or any(source.name in change.queues for source in fleet.sources)
-    )
+    found = tuple(fleet for fleet in known if any(source.name in change.queues for source in fleet.sources))
     named = [fleet for fleet in known if change.alarm.startswith(f"{stack}-{fleet.name}-")]
     return found or tuple(sorted(named, key=lambda fleet: len(fleet.name))[-1:])  # orders-eu before orders
 

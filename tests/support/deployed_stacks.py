@@ -1,0 +1,130 @@
+"""examples/orders and Sluice beside it, deployed into an emulator of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tools.cfn import Template
+from tools.sam_cli import SAM, SAM_TIMEOUT_S
+from tools.sandbox import sandbox as sandbox_module
+from tools.sandbox.emulator.settings import Settings
+from tools.sandbox.packages import deploy_package
+from tools.sandbox.sandbox import REGION, ROOT, Sandbox
+
+SHORT = Settings(
+    minute_s=6.0,  # shorter ones pile up on a loaded machine: each brings three invocations
+    metric_delay_s=0.2,
+    boot_s=0.3,
+    stop_grace_s=2.0,
+    health_period_s=0.5,
+    spot_notice_s=2.0,
+    command_delivery_s=2.0,
+)
+STACK, FLEET = "sluice", "orders"
+SETTINGS = {
+    "hints": {"lead_time_s": 2},
+    "limits": {"stabilization_window_s": 1},
+    "drain": {"heartbeat_s": 1},
+    "redrive": {"max_retries": 0, "canary_wait_s": 1},
+}
+# What the sandbox starts as an instance: it does nothing, and takes long enough to stop for heartbeats to be due.
+WORKER = """\
+#!/bin/sh
+trap 'sleep 5; exit 0' TERM
+while :; do sleep 0.2; done
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What is running, and how to reach it."""
+
+    sandbox: Sandbox
+    orders: Mapping[str, str]  # outputs of examples/orders
+    sluice: Mapping[str, str]  # outputs of template.yaml
+    parameters: Mapping[str, str]  # template.yaml's
+
+    def invoke(self, function: str, event: Any) -> Any:
+        """A function's answer; the test fails if it raised."""
+        answer = self.sandbox.client("lambda").invoke(
+            FunctionName=f"{STACK}-{function}", Payload=json.dumps(event).encode()
+        )
+        payload = json.loads(answer["Payload"].read() or b"null")
+        assert "FunctionError" not in answer, payload
+        return payload
+
+
+@contextmanager
+def both_stacks(deploy_sluice: Callable[[Sandbox, Mapping[str, str]], None]) -> Iterator[Deployed]:
+    """A sandbox with the example in it, and Sluice as somebody deploys it."""
+    if problem := sandbox_module.missing():
+        pytest.skip(f"DEPLOYMENT TESTS NOT RUN: {problem}")
+    with Sandbox(SHORT) as sandbox:
+        ec2 = sandbox.client("ec2")
+        worker = sandbox.directory / "worker"
+        worker.write_text(WORKER)
+        worker.chmod(0o755)
+        orders = deploy_package(
+            sandbox,
+            ROOT / "examples/orders/template.yaml",
+            "orders",
+            {
+                "SandboxCommand": f"exec {worker}",
+                "Subnets": ec2.describe_subnets()["Subnets"][0]["SubnetId"],
+                "SecurityGroups": ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],
+                "MaxSize": "3",
+            },
+        )
+        parameters = {
+            "QueueUrl": orders["QueueUrl"],
+            "DeadLetterQueueUrl": orders["DeadLetterQueueUrl"],
+            "GroupName": orders["GroupName"],
+            "DrainUnit": orders["DrainUnit"],
+            "TargetWaitSeconds": "20",
+            "FleetName": FLEET,
+            "Mode": "act",
+            "TickSeconds": "1",
+            "Settings": json.dumps(SETTINGS),
+            "Architecture": "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64",
+        }
+        deploy_sluice(sandbox, parameters)
+        yield Deployed(sandbox, orders, sandbox.outputs(STACK), parameters)
+
+
+def deploy_guided(sandbox: Sandbox, parameters: Mapping[str, str]) -> None:
+    """Deploy template.yaml as an operator does: `sam build`, `sam deploy --guided`, an answer to each question."""
+    work = sandbox.directory / "sam" / STACK
+    work.mkdir(parents=True)
+    sandbox.build(ROOT / "template.yaml", work / "build", log=work / "build.log")
+    answers = [
+        STACK,
+        REGION,
+        *(parameters.get(name, "") for name in Template.load(ROOT / "template.yaml").parameters),
+        "n",  # confirm changes before deploy
+        "y",  # let SAM CLI make roles
+        "n",  # disable rollback
+        "n",  # save these answers
+    ]
+    done = subprocess.run(
+        [
+            SAM, "deploy", "--guided", "--template-file", work / "build/template.yaml",
+            "--config-file", ROOT / "samconfig.toml", "--no-progressbar",
+        ],
+        cwd=work,
+        env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | sandbox.env(),
+        input="".join(f"{answer}\n" for answer in answers),
+        capture_output=True,
+        text=True,
+        timeout=SAM_TIMEOUT_S,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout[-4_000:]}\n{done.stderr[-2_000:]}"
