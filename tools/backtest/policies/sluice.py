@@ -1,6 +1,7 @@
 """Sluice itself: the shipped learn, plan and remember, ticked as the deployed planner ticks."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 from sluice.config.fleet import Fleet, parse
 from sluice.model.observed import QueueReading, Reading, Series
@@ -12,7 +13,7 @@ from tools.backtest.conditions import MINUTE_S, Conditions
 from tools.backtest.simulator import BEGAN_AT, Sight, Step, next_minute
 from tools.backtest.traces import Trace
 
-METRIC_MINUTES = 15  # a tick's metrics reach back hours; no more than the newest are ever news
+METRIC_MINUTES = 15  # a tick's metrics reach back further; no more than the newest are ever news
 
 
 @dataclass(slots=True)
@@ -27,7 +28,7 @@ class Sluice:
     _timing: Timing = field(default_factory=Timing, init=False, repr=False)
     _fleet: Fleet | None = field(default=None, init=False, repr=False)
     _memory: Memory = field(default_factory=Memory, init=False, repr=False)
-    _known: int = field(default=0, init=False, repr=False)
+    _read_s: float = field(default=-inf, init=False, repr=False)  # when the metrics were read last
     _sent: Series | None = field(default=None, init=False, repr=False)
     _deleted: Series | None = field(default=None, init=False, repr=False)
     _oldest: Reading | None = field(default=None, init=False, repr=False)
@@ -46,7 +47,7 @@ class Sluice:
             },
         )
         self._timing = Timing(self.tick_s, MINUTE_S, self.metric_delay_s)
-        self._memory, self._known, self._sent, self._deleted, self._oldest = Memory(), 0, None, None, None
+        self._memory, self._read_s, self._sent, self._deleted, self._oldest = Memory(), -inf, None, None, None
         return 0
 
     def decide(self, sight: Sight) -> Step:
@@ -62,8 +63,8 @@ class Sluice:
         return Step(decision.want, next_s, decision.sentence)
 
     def _queue(self, sight: Sight, now: float) -> QueueReading:
-        if len(sight.minutes) != self._known:
-            self._known = len(sight.minutes)
+        if sight.minutes and sight.now - self._read_s >= self._timing.metric_read_s:
+            self._read_s = sight.now
             newest = sight.minutes[-METRIC_MINUTES:]
             self._sent = Series(MINUTE_S, tuple((BEGAN_AT + each.start_s, each.sent) for each in newest))
             self._deleted = Series(MINUTE_S, tuple((BEGAN_AT + each.start_s, each.deleted) for each in newest))

@@ -45,7 +45,7 @@ class AsgGroup:
         (reading,) = self._read_all(self._clients, (group,), self._now(), warm_pools=True)
         if isinstance(reading, PortError):
             raise reading
-        return with_launches(reading, self.launches(group))
+        return with_launches(reading, _launches(self._clients, group))
 
     def read_all(
         self, groups: Sequence[str], now: float, *, warm_pools: bool = False
@@ -92,11 +92,7 @@ class AsgGroup:
 
     def launches(self, group: str) -> tuple[Launch, ...]:
         """Of the group's last activities those that launch."""
-        with asking(_thing(group)):
-            activities = self._clients.autoscaling.describe_scaling_activities(
-                AutoScalingGroupName=group, MaxRecords=ACTIVITIES
-            )["Activities"]
-        return tuple(_launch(one) for one in activities if one.get("Description", "").startswith("Launching"))
+        return _launches(self._clients.of_ticks, group)
 
     def membership(self, instance_id: str) -> Membership | None:
         """Ask of one instance alone, those of warm pools included.
@@ -217,6 +213,14 @@ def _warm(clients: Clients, group: "AutoScalingGroupTypeDef") -> "list[InstanceT
     with asking(_thing(name)):
         pages = clients.autoscaling.get_paginator("describe_warm_pool").paginate(AutoScalingGroupName=name)
         return [instance for page in pages for instance in page["Instances"]]
+
+
+def _launches(clients: Clients, group: str) -> tuple[Launch, ...]:
+    with asking(_thing(group)):
+        activities = clients.autoscaling.describe_scaling_activities(AutoScalingGroupName=group, MaxRecords=ACTIVITIES)[
+            "Activities"
+        ]
+    return tuple(_launch(one) for one in activities if one.get("Description", "").startswith("Launching"))
 
 
 def _instance(instance: "InstanceTypeDef") -> Instance:

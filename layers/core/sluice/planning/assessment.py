@@ -312,8 +312,8 @@ def _gaps(
     history = memory.arrivals.history
     if queue.sent is None or not history.counts:
         gaps.append("the count of arrivals is unknown")
-    elif now - history.end_at > limit_s + timing.metric_delay_s:
-        gaps.append(f"the count of arrivals is {_too_old(now - history.end_at, limit_s + timing.metric_delay_s)}")
+    elif now - history.end_at > (arrivals_limit_s := limit_s + timing.metric_delay_s + timing.unread_s):
+        gaps.append(f"the count of arrivals is {_too_old(now - history.end_at, arrivals_limit_s)}")
     return tuple(gaps)
 
 

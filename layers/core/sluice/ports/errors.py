@@ -1,6 +1,6 @@
 """What a port raises, by what to do about it: try later, give up this request, or fix the configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class PortError(Exception):
@@ -33,3 +33,16 @@ def answer_of[T](call: Callable[[], T]) -> T | PortError:
         return call()
     except PortError as error:
         return error
+
+
+def each_of[T](names: Sequence[str], call: Callable[[], Sequence[T | PortError]]) -> dict[str, T | PortError]:
+    """What a call that is about several things answers for each, by name; where it raises an error, that for each.
+
+    Nothing is called where there are no names.
+    """
+    if not names:
+        return {}
+    answers = answer_of(call)
+    if isinstance(answers, PortError):
+        return dict.fromkeys(names, answers)
+    return dict(zip(names, answers, strict=True))

@@ -54,7 +54,6 @@ def batches(minutes: int, at: Callable[[int], float]) -> list[float]:
 
 # minutes between batches, minutes watched up to three before the next
 RECURRING = [
-    (10, 47),
     (15, 57),
     (30, 117),
     (60, 237),

@@ -94,19 +94,19 @@ def test_lateness_when_there_was_an_outage():
 # ------------------------------------------------------------------------------------------------ one lesson
 
 
-LATE_AT = NINE - 300.0
+LATE_AT = NINE - 420.0
 LATE = a_memory(
     learned_at=NINE - 10.0,
     rate=Estimate(1.0, 100.0, NINE - 60),
     to_service=Estimate(60.0, 8.0, NINE - 600),
     late=(LATE_AT, 0.05),
-    samples=tuple(QueueSample(NINE - 10.0 * i, 50.0, 2.0, 2.0, True, 0.0) for i in range(42, 0, -1)),
+    samples=tuple(QueueSample(NINE - 10.0 * i, 50.0, 2.0, 2.0, True, 0.0) for i in range(60, 0, -1)),
 )
 
 
 def settle(memory=LATE, *, done=120.0, oldest=None, at=NINE):
     """The memory once a spell of lateness can be judged; two units complete 120 a minute."""
-    points = tuple((NINE - 60.0 * i, done) for i in range(10, 1, -1))
+    points = tuple((NINE - 60.0 * i, done) for i in range(12, 1, -1))
     queue = replace(a_queue(at, 50, 2, per_minute=None), deleted=Series(60.0, points), oldest_age=oldest)
     margin = safety_margin.judged(
         memory.margin,
@@ -145,7 +145,7 @@ def test_lesson_when_something_else_was_wrong(change, why):
 
 def test_lesson_when_metrics_are_not_there_yet():
     """It waits for them."""
-    soon = changed(LATE, late=(NINE - 100.0, 0.05))
+    soon = changed(LATE, late=(NINE - 300.0, 0.05))
     assert settle(soon) == soon
 
 

@@ -209,9 +209,9 @@ def test_service_rate_when_most_of_what_is_begun_comes_back():
 
 
 def test_failing_when_nothing_is_heard_of_it_any_more():
-    """Ten minutes without the metric, and what failed of late is no longer of late."""
+    """Twelve minutes without the metric, and what failed of late is no longer of late."""
     memory, fleet = watched(7, 100.0, 4.0)
-    memory = changed(memory, failing_share=0.9, returned=History(60.0, NINE - 700.0, (90.0,)))
+    memory = changed(memory, failing_share=0.9, returned=History(60.0, NINE - 820.0, (90.0,)))
     for t in (10, 20):
         now = NINE + t
         memory = learn_from(memory, seen(now, a_queue(now, 100, 4), a_group(now, 4)), fleet, now)

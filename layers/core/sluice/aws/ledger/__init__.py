@@ -16,6 +16,7 @@ from sluice.aws.ledger.launch_log import DynamoLaunchLog
 from sluice.aws.ledger.leases import DynamoLeases
 from sluice.aws.ledger.planner_state import DynamoPlannerState
 from sluice.aws.ledger.quarantine import DynamoQuarantine
+from sluice.aws.ledger.queue_metrics import DynamoQueueMetrics
 from sluice.aws.ledger.send_claims import DynamoSendClaims
 from sluice.aws.table import Table
 from sluice.ports.ledger import Ledger
@@ -38,6 +39,7 @@ def dynamo_ledger(clients: Clients, table_name: str, now: Callable[[], float] = 
         planner_state=planner_state,
         launches=planner_state,
         launch_log=DynamoLaunchLog(table),
+        queue_metrics=DynamoQueueMetrics(table),
         decisions=DynamoDecisions(table),
         drains=DynamoDrains(table),
         consumers=DynamoConsumers(table),

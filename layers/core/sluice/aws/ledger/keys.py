@@ -27,6 +27,7 @@ Records of the whole stack have partitions of their own:
 |---|---|---|
 | `chains#<kind>`, the id | a chain: version, due_at, at_work_until, asked; `data`: JSON of the kind's own | its work |
 | `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
+| `metrics`, the shard | the newest metrics of a shard's queues, JSON compressed in `data` | 1 day |
 
 Records are JSON in `data` unless their attributes are listed, and each has its form's `record_version`
 (`sluice.aws.ledger.forms`). DynamoDB compares versions when it writes. It deletes an item within some days after its

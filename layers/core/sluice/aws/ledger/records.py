@@ -16,6 +16,7 @@ from sluice.model.consumers import Consumer
 from sluice.model.draining import Drain
 from sluice.model.launches import Launch
 from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
+from sluice.model.queue_metrics import QueueMetrics
 from sluice.model.redriving import QuarantineEntry, RedriveJob
 from sluice.ports.errors import ConflictError, NeedsFixError
 
@@ -42,6 +43,7 @@ class ClaimedBatch:
 MEMORY = Form(Memory, "the planner's memory", migrations.MEMORY, not_kept=frozenset({"timed", "unread"}), by_parts=True)
 LAUNCH = Form(TimedLaunch, "the launch")
 LAUNCH_EVENT = Form(Launch, "the launch event")
+QUEUE_METRICS = Form(QueueMetrics, "the metrics of queues")
 DECISION = Form(Recorded, "the decision", migrations.DECISION)
 DRAIN = Form(Drain, "the drain", migrations.DRAIN)
 CONSUMER = Form(Consumer, "the consumer", migrations.CONSUMER)

@@ -13,6 +13,7 @@ from sluice.memory.ledger.launch_log import MemoryLaunchLog
 from sluice.memory.ledger.leases import MemoryLeases
 from sluice.memory.ledger.planner_state import MemoryPlannerState
 from sluice.memory.ledger.quarantine import MemoryQuarantine
+from sluice.memory.ledger.queue_metrics import MemoryQueueMetrics
 from sluice.memory.ledger.send_claims import MemorySendClaims
 from sluice.ports.ledger import Ledger
 
@@ -27,6 +28,7 @@ def memory_ledger(clock: Clock) -> Ledger:
         planner_state=planner_state,
         launches=planner_state,
         launch_log=MemoryLaunchLog(),
+        queue_metrics=MemoryQueueMetrics(),
         decisions=MemoryDecisions(clock),
         drains=MemoryDrains(clock),
         consumers=MemoryConsumers(clock),

@@ -98,7 +98,7 @@ def forecast(
     quiet_s = now - last_at
     if history.counts:
         # Ticks may miss what arrives and is done between them: the metric shows a quiet queue, once it must be there.
-        late_s = timing.metric_delay_s + history.period_s
+        late_s = timing.metric_delay_s + timing.unread_s + history.period_s
         quiet_s = min(quiet_s, _quiet_periods(history) * history.period_s + max(0.0, now - history.end_at - late_s))
     level = _level(history, LEVEL_MEMORY_S, live, live_s)
     name, above_per_s, error_per_s = chosen or ("level", 0.0, 0.0)

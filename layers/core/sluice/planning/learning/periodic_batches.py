@@ -99,7 +99,7 @@ def learn_batches(memory: BatchMemory, history: History, horizon_s: float, timin
         since = oldest + period_s
         del pulses[oldest]
     # A launch is ordered a lead time before, and the metrics show a batch no sooner than their delay after it.
-    ahead = floor((horizon_s + 2.0 * timing.metric_delay_s) / period_s)
+    ahead = floor((horizon_s + 2.0 * timing.metric_delay_s + timing.unread_s) / period_s)
     from_at = max(settled_at, memory.expected_until)
     for step in range(round((from_at - settled_at) / period_s), SETTLED_PERIODS + ahead):
         at = settled_at + step * period_s

@@ -33,7 +33,7 @@ POISON_SLACK_SHARE = 0.02  # completing more than this share of the poison beyon
 
 def known_s(timing: Timing) -> float:
     """For how long poison and failures are believed without new metrics, in seconds."""
-    return timing.metric_delay_s + KNOWN_PERIODS * timing.metric_period_s
+    return timing.metric_delay_s + timing.unread_s + KNOWN_PERIODS * timing.metric_period_s
 
 
 def learn_poison(

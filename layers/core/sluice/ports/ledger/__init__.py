@@ -21,6 +21,7 @@ from sluice.ports.ledger.launch_log import LaunchLog
 from sluice.ports.ledger.leases import Leases
 from sluice.ports.ledger.planner_state import Launches, PlannerState
 from sluice.ports.ledger.quarantine import Quarantine
+from sluice.ports.ledger.queue_metrics import QueueMetricsLog
 from sluice.ports.ledger.send_claims import SendClaims
 
 __all__ = [
@@ -46,6 +47,7 @@ class Ledger:
     planner_state: PlannerState
     launches: Launches
     launch_log: LaunchLog
+    queue_metrics: QueueMetricsLog
     decisions: Decisions
     drains: Drains
     consumers: Consumers
@@ -87,6 +89,11 @@ class PlannerLedger(ChainLedger, Protocol):
     @property
     def launch_log(self) -> LaunchLog:
         """Which launches of the groups ended, and how."""
+        ...
+
+    @property
+    def queue_metrics(self) -> QueueMetricsLog:
+        """What was read of CloudWatch's metrics."""
         ...
 
 
