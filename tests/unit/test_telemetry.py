@@ -72,18 +72,17 @@ def test_emit_when_there_is_nothing(scope):
     assert sink.blobs == []
 
 
-def test_emit_when_the_stack_has_the_metrics_and_all_is_well():
-    """No series of a fleet, and none that is zero: only the oldest tick, which an alarm misses if it stops."""
+def test_emit_when_all_is_well():
+    """No series of a fleet, and none of the stack: a metric costs money in each hour in which it has a value."""
     sink = Sink()
     tally = (
         *RECORDS,
         Record("orders", "TickAge", Unit.SECONDS, 9.5),
-        Record("mails", "TickAge", Unit.SECONDS, 11.0),
         Record("orders", "RetainedAge", Unit.SECONDS, 60.0),
         Record("orders", "DeadLetterLifeUsed", Unit.NONE, 0.2),
     )
     emit(sink, tally, STACK)
-    assert sink.blobs == [({"stack": "blue"}, [("TickAge", "Seconds", 11.0)])]
+    assert sink.blobs == []
     assert sink.metadata == {}
 
 

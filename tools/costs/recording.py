@@ -66,7 +66,7 @@ class Stage:
         self._clock = stack.enter_context(time_machine.travel(self.now, tick=False))
         self.account = Account(fleets, busy=busy)
         self.ports: Ports = connect(ENVIRON | self.account.work)
-        session = self.ports.queue._session  # type: ignore[attr-defined]  # noqa: SLF001 - what is measured
+        session = self.ports.queue._clients._session  # type: ignore[attr-defined]  # noqa: SLF001 - what is measured
         self.spent = Spent()
         self.counter = CallCounter(session, self.account.item, self.spent)
         self.answers = SlowAnswers(session, botocore_stubber, LATENCY_S, self.spent)

@@ -24,7 +24,6 @@ MONTH_S = 730 * 3_600.0
 MINUTES = MONTH_S / 60
 SHARD_SIZE = 50  # fleets, as `sluice.planning.shards` makes them
 MEMORY_GB = 0.5
-STACK_SERIES = 1  # of the stack's metrics, `TickAge` alone has data while all is well
 LEDGER_GB = 0.001  # of one fleet: memory, decisions of some days, failure groups
 # DynamoDB asks KMS for a table's key each five minutes for each client: planner, drainer, redrive jobs.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.howitworks.html
@@ -156,7 +155,7 @@ def usage(stack: Stack, recording: Recording) -> Usage:
         polls=polls(stack),
         invocations=rounds + stale + MINUTES * (len(recording.minutes) - 1),
         work=work,
-        series=STACK_SERIES + (_series(stack, recording) if stack.detail == "fleet" else 0.0),
+        series=_series(stack, recording) if stack.detail == "fleet" else 0.0,  # the stack's have none while all is well
         alarm_metrics=alarm_metrics(stack),
         ledger_gb=LEDGER_GB * stack.fleets,
     )
@@ -168,9 +167,14 @@ def _series(stack: Stack, recording: Recording) -> float:
     return stack.fleets * (idle + stack.hot * (busy - idle))
 
 
+def template_of(name: str) -> Template:
+    """One of the project's templates."""
+    return Template.load(ROOT / f"{name}.yaml")
+
+
 def polls(stack: Stack) -> float:
     """Receives of empty queues in a month: the work queues', and each dead-letter queue's."""
-    template, fleet = (Template.load(ROOT / f"{name}.yaml") for name in ("template", "fleet"))
+    template, fleet = template_of("template"), template_of("fleet")
     mappings = [template.resources[name]["Properties"] for name in WORK_QUEUES]
     per_queue = [POLLERS["ScalingConfig" in mapping] * MONTH_S / POLL_S for mapping in mappings]
     dead = POLLERS["ScalingConfig" in fleet.resources["DeadLetters"]["Properties"]] * MONTH_S / POLL_S
@@ -185,12 +189,8 @@ def alarm_metrics(stack: Stack) -> float:
         asked["DeadLetterQueueUrl"] = f"{queue}-dead"
     first = {"FleetName": "f"}
     counts = [
-        _alarm_metrics_of(Template.load(ROOT / name), asked | more)
-        for name, more in (
-            ("template.yaml", {}),
-            ("fleet.yaml", first | {"WakeUpAlarms": "true"}),
-            ("fleet.yaml", first),
-        )
+        _alarm_metrics_of(template_of(name), asked | more)
+        for name, more in (("template", {}), ("fleet", first | {"WakeUpAlarms": "true"}), ("fleet", first))
     ]
     return counts[0] + counts[1] + (stack.fleets - 1) * counts[2]
 
