@@ -90,13 +90,12 @@ class StackMetric(NamedTuple):
     """How the figures of all fleets become one metric of the stack."""
 
     fold: Callable[[Iterable[float]], float]
-    above: float = 0.0  # a fleet whose figure is above is named in the log line
-    is_kept_below: bool = False  # whether there is a value where no fleet is above: it is billed in each hour
+    above: float = 0.0  # there is a value where a figure is above; its fleet is named in the log line
 
 
 # A metric that has no value while all is well costs nothing. Alarms of template.yaml have the same limits.
 STACK_METRICS = {
-    "TickAge": StackMetric(max, above=300.0, is_kept_below=True),
+    "TickAge": StackMetric(max, above=300.0),
     "TicksFailed": StackMetric(sum),
     "InvalidFleets": StackMetric(sum),
     "MessageLifeUsed": StackMetric(max, above=0.5),
@@ -161,7 +160,7 @@ def _folded(records: Sequence[Record]) -> Iterable[tuple[Record, list[str]]]:
     """The stack's metrics that have a value, each with the fleets that are above its limit, the furthest first."""
     for name, metric in STACK_METRICS.items():
         found = [record for record in records if record.name == name]
-        if not found or (not metric.is_kept_below and all(record.value <= metric.above for record in found)):
+        if all(record.value <= metric.above for record in found):
             continue
         above: dict[str, float] = {}
         for record in found:
