@@ -17,7 +17,8 @@ from sluice.config.fleet import Fleet, parse
 from sluice.model.frozen import replace
 from sluice.model.redriving import JobPacing, JobState, RedriveJob, Selection
 from sluice.redriving.jobs.lifecycle import create_job
-from sluice.redriving.jobs.runner import Runner, Work, run
+from sluice.redriving.jobs.runner import Runner
+from sluice.redriving.jobs.slices import Slice
 from tools.sandbox.sandbox import REGION, ROOT_KEY, Sandbox
 
 TURNS = 2  # of each kind: a busy moment hits both
@@ -136,10 +137,11 @@ class _Bench:
         job = create_job(self._ports, self._fleet, Selection(from_dead_letters=True), asked)
         to = self._ports.queue.facts(self._queue)
         runner = Runner(self._ports, self._fleet, to, "bench", now + UNTIL_S, time.time)
-        taken = runner.take(job)
-        assert taken is not None
-        (done,) = run([Work(runner, taken)], now + UNTIL_S, now=time.time, sleep=time.sleep, failed=_raise)
+        part = Slice(self._ports.ledger.jobs, "bench", lambda _: runner, time.time, _raise)
+        while following := part.work(now + UNTIL_S):  # as its chain goes on, without the messages between its slices
+            time.sleep(max(0.0, following.due_at - time.time()))
         took_s = time.perf_counter() - began
+        _, done = part.worked[job.id]
         assert (done.state, done.progress.sent_count) == (JobState.DONE, count), done
         return took_s
 

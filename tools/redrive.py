@@ -283,7 +283,7 @@ def _job(job: Mapping[str, Any]) -> list[Table | Text]:
         fleet, job_id = job["fleet"], job["id"]
         parts.append(
             Text(
-                "It continues by itself each minute. To watch it, add --watch to the command. To stop it:"
+                "It continues by itself. To watch it, add --watch to the command. To stop it:"
                 f" sluice redrive --fleet {fleet} --stop {job_id}"
             )
         )

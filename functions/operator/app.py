@@ -48,7 +48,6 @@ def handler(event: dict[str, Any], context: Any) -> Answer | str:
         time.time(),
         context.get_remaining_time_in_millis() / 1000,
         float(os.environ.get("SLUICE_MINUTE_S") or MINUTE_S),
-        sleep=time.sleep,
         uniform=random.SystemRandom().random,
     )
     operator = service(_ports(), time.time, invocation)

@@ -1,6 +1,7 @@
-"""Dead letters, the schedule's minute or a consumer's report -> what became of them. `redriving.service` does the work.
+"""Dead letters, jobs' steps, the schedule's minute or a consumer's report -> what became of them.
 
-The stack has two functions with this code: one for the dead-letter queue's event source mapping, one for the schedule.
+`redriving.service` does the work. The stack has two functions with this code: one for the dead-letter queues' event
+source mappings, one for the work queue of redrive jobs and the schedule.
 """
 
 import os
@@ -14,7 +15,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from sluice.aws import stack_ports as _ports
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.context import MINUTE_S, Answer, Invocation
+from sluice.redriving.context import MINUTE_S, Answer, Invocation, QueueFactsRead
 from sluice.redriving.service import RedriverService
 from sluice.telemetry import Scope, emit, keep_from
 
@@ -22,11 +23,14 @@ logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer()
 metrics = Metrics()
+_facts: QueueFactsRead = {}  # what queues are, for the invocations of this process
 
 
-def service(ports: Ports[RedriverLedger], now: Callable[[], float], invocation: Invocation) -> RedriverService:
+def service(
+    ports: Ports[RedriverLedger], now: Callable[[], float], invocation: Invocation, jobs_queue: str = ""
+) -> RedriverService:
     """The service of one invocation, which writes to this function's log."""
-    return RedriverService(ports, now, invocation, logger)
+    return RedriverService(ports, now, invocation, logger, jobs_queue=jobs_queue)
 
 
 @tracer.capture_lambda_handler(capture_response=False)
@@ -38,10 +42,10 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
         time.time(),
         context.get_remaining_time_in_millis() / 1000,
         float(os.environ.get("SLUICE_MINUTE_S") or MINUTE_S),
-        sleep=time.sleep,
         uniform=random.SystemRandom().random,
     )
-    redriver = service(_ports(), time.time, invocation)
+    redriver = service(_ports(), time.time, invocation, os.environ.get("SLUICE_JOBS_QUEUE", ""))
+    redriver.facts = _facts
     try:
         return redriver.respond(event)
     finally:

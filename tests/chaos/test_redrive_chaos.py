@@ -131,6 +131,14 @@ def test_redrive_when_everything_may_fail_keeps_its_invariants(first: int) -> No
         assert report.violations == (), "\n".join((f"seed {seed}", *report.story[-200:], *report.violations))
 
 
+def test_redrive_stories_have_every_fault_of_the_work_queue() -> None:
+    """Steps are lost, doubled and late, and refused while the queue is down: what no story has, no story shows."""
+    counts: Counter[str] = Counter()
+    for seed in range(40):
+        counts.update(run(seed).counts)
+    assert all(counts[f"steps{what}"] > 0 for what in ("", " lost", " doubled", " late", " refused")), counts
+
+
 def test_redrive_when_told_twice_tells_the_same_story() -> None:
     """A seed is the whole cause of its story, so that a failure can be played again."""
     assert run(7) == run(7)

@@ -107,7 +107,7 @@ class Stack:
 
     def _invocation(self) -> Invocation:
         self.now += 1.0
-        return Invocation(f"invocation-{self.now}", self.now + 30, self.now + 25, lambda _: None, lambda: 0.5)
+        return Invocation(f"invocation-{self.now}", self.now + 30, self.now + 25, lambda: 0.5)
 
 
 def entries(stack: Stack) -> tuple[QuarantineEntry, ...]:

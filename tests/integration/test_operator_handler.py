@@ -65,12 +65,12 @@ class Stack:
 
     def operator(self, event: Any) -> Any:
         """What the operator function answers."""
-        limits = RedriveInvocation("request", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
+        limits = RedriveInvocation("request", self.now + 30, self.now + 25, lambda: 0.5)
         return operator_app.service(self.seen, lambda: self.now, limits).answer(event)
 
     def redriver(self, event: Any) -> Any:
         """What the redriver answers."""
-        limits = RedriveInvocation("batch", self.now + 30, self.now + 25, self._pass, lambda: 0.5)
+        limits = RedriveInvocation("batch", self.now + 30, self.now + 25, lambda: 0.5)
         return redriver_app.service(self.seen, lambda: self.now, limits).respond(event)
 
     def drainer(self, event: Any) -> Any:
@@ -208,7 +208,7 @@ def test_request_is_taken_when_it_is_sent_to_the_operator(path: Path, stack: Sta
     [
         {}, None, [], "redrive", {"redrive": {"fleet": "orders", "all": True}, "Records": []},
         {"redrive": {"fleet": "orders", "all": True}, "release": {"fleet": "orders", "instance_id": "i-1"}},
-        payload("drainer-sweep"), payload("redriver-job-tick"), payload("redriver-message-failure"),
+        payload("drainer-sweep"), payload("redriver-minute"), payload("redriver-message-failure"),
         payload("drainer-test-notification"), payload("planner-alarm-direct-alarm"), {"sweep": True},
     ],
 )  # fmt: skip

@@ -18,6 +18,7 @@ from functions.redriver import app
 from sluice.aws import connect
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
+from sluice.model.chain import Step
 from sluice.model.redriving import JobState, Message, QuarantineEntry
 from sluice.ports.errors import NeedsFixError, TryLaterError
 from sluice.ports.stack import Ports
@@ -25,7 +26,8 @@ from sluice.redriving.commands import ANSWER_S
 from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
 from sluice.redriving.message_copy import first_sent_at
 from sluice.redriving.payloads import read_record
-from sluice.telemetry import Record, Unit
+from sluice.telemetry import Record
+from tests.support.redrive_chains import JOBS_QUEUE, go_on, step_event
 from tests.support.redrive_worlds import letter, polled, text
 from tests.support.widget_html import parse
 
@@ -70,30 +72,42 @@ class World:
         self.ports = memory_ports(lambda: self.now, [self.fleet])
 
     def respond(self, asked: object, ports: Ports | None = None, name: str | None = None) -> Any:
-        """One invocation, whose sleeps only move the clock."""
+        """One invocation; jobs that an operator asks for then go on in their chain for some seconds."""
         self.invocations += 1
-
-        def sleep(seconds: float) -> None:
-            self.now += seconds
-
         invocation = Invocation(
             name=name or f"invocation-{self.invocations}",
             until=self.now + INVOCATION_S + GRACE_S,
             stop_at=self.now + INVOCATION_S - MARGIN_S,
-            sleep=sleep,
             uniform=lambda: 0.5,
         )
         if isinstance(asked, dict) and {"Records", "source"}.isdisjoint(asked):
             operator = operator_app.service(ports or self.ports, lambda: self.now, invocation)
             answered = operator_app.respond(asked, operator, OPERATOR_ARN)
             self.records += operator.records
-            return answered
-        redriver = app.service(ports or self.ports, lambda: self.now, invocation)
+            self.go_on(ports)
+            return self.latest(answered)
+        redriver = app.service(ports or self.ports, lambda: self.now, invocation, JOBS_QUEUE)
         if isinstance(asked, dict) and asked.get("Records") and asked["Records"][0].get("eventSource") == "aws:sqs":
             asked = polled(self.ports.queue, asked)
         told = redriver.respond(asked)
         self.records += redriver.records
         return told
+
+    def go_on(self, ports: Ports | None = None, within_s: float = ANSWER_S) -> None:
+        """What the jobs' queue hands over within some seconds."""
+
+        def move_clock(at: float) -> None:
+            self.now = at
+
+        go_on(self.ports.work, lambda: self.now, move_clock, lambda event: self.respond(event, ports), within_s)
+
+    def latest(self, answered: Any) -> Any:
+        """An answer with its job as it stands now; any other answer as it is."""
+        if not isinstance(answered, dict) or "job" not in answered:
+            return answered
+        asked = {"status": {"fleet": answered["job"]["fleet"], "job_id": answered["job"]["id"]}}
+        invocation = Invocation("status", self.now + 1, self.now + 1, lambda: 0.5)
+        return operator_app.service(self.ports, lambda: self.now, invocation).answer(asked)
 
     def quarantine(self, *ids: str, group: str = GROUP, cause: str = "UnknownItem: sku-<n>") -> None:
         """Put messages into quarantine."""
@@ -290,8 +304,9 @@ def test_redrive_dry_run_counts_and_writes_nothing_when_asked(world: World) -> N
     world.quarantine("m-1", "m-2")
     calls: list[str] = []
 
-    def note(call: Call) -> None:
+    def note(call: Call) -> Fault | None:
         calls.append(call.method)
+        return None
 
     answered = world.respond(event("operator-redrive-dry-run"), faulty_ports(world.ports, note))
     assert answered["dry_run"] is True
@@ -359,18 +374,98 @@ def test_redrive_begins_one_job_when_a_request_is_repeated(world: World) -> None
     assert len(world.sent()) == 1
 
 
-def test_redrive_goes_on_by_the_minute_when_it_does_not_end_within_a_request(world: World) -> None:
-    """A request answers soon; the schedule sends the rest at the job's rate."""
+def test_redrive_goes_on_by_steps_of_its_chain_when_it_does_not_end_within_a_request(world: World) -> None:
+    """A request answers soon; messages of the jobs' queue send the rest, at the job's rate, and wait for no minute."""
     world.quarantine(*(f"m-{i}" for i in range(60)))
     answered = world.respond({"redrive": {"fleet": "orders", "all": True, "rate_per_s": 2}})
     assert answered["job"]["state"] == "running"
     assert world.now - NOW <= ANSWER_S
-    for _ in range(5):
-        world.now += 60
-        world.respond(event("redriver-job-tick"))
+    world.go_on(within_s=120)
     (job,) = world.ports.ledger.jobs.jobs("orders")
     assert (job.state, job.progress.sent_count, len(world.sent())) == (JobState.DONE, 60, 60)
+    assert job.updated_at - NOW == 60 / 2 - 1
     assert world.counted("Redriven") == 60
+    assert world.ports.ledger.chains.chains("jobs") == ()
+
+
+@pytest.mark.parametrize("lost", ["message", "chain"])
+def test_redrive_goes_on_within_a_minute_when_its_step_was_lost(world: World, lost: str) -> None:
+    """The schedule sends each chain's step again, and makes a chain for running jobs that have none."""
+    world = World(a_fleet(canary_count=1, canary_wait_s=30))
+    world.quarantine("m-1", "m-2")
+    world.respond(event("operator-redrive-all"))
+    world.ports.work.messages.clear()
+    if lost == "chain":
+        (chain,) = world.ports.ledger.chains.chains("jobs")
+        assert world.ports.ledger.chains.end(chain)
+    world.now += 60
+    assert world.respond(event("redriver-minute")) == {"chains": ["jobs/orders"]}
+    world.go_on(within_s=1)
+    (job,) = world.ports.ledger.jobs.jobs("orders")
+    assert (job.state, len(world.sent())) == (JobState.DONE, 2)
+    assert world.respond(event("redriver-minute")) == {"chains": []}
+
+
+def test_redrive_begins_although_its_chain_could_not_be_made(world: World) -> None:
+    """The job is on record; the request is answered with it, and the next minute makes its chain."""
+    world.quarantine("m-1")
+    answered = world.respond(event("operator-redrive-all"), failing(world.ports, "start", TryLaterError("slow down")))
+    assert (answered["job"]["state"], world.sent()) == ("running", ())
+    world.respond(event("redriver-minute"))
+    world.go_on()
+    assert len(world.sent()) == 1
+
+
+def test_second_redrive_begins_at_once_when_the_first_one_waits(world: World) -> None:
+    """The chain is brought forward: its function goes on now, and not when the first job is due."""
+    world = World(a_fleet(canary_count=1, canary_wait_s=300))
+    world.quarantine("m-1", "m-2")
+    world.quarantine("m-3", group="other", cause="Other: it is")
+    world.respond(event("operator-redrive-group"))
+    world.go_on()
+    began_at = world.now
+    asked = {"redrive": {"fleet": "orders", "failure_group": "other"}}
+    assert world.respond(asked)["job"]["state"] == "done"
+    (message,) = [one for one in world.sent() if one.body == "body of m-3"]
+    assert (message.first_sent_at or 0) - began_at < 2
+
+
+def test_batch_of_steps_and_dead_letters_is_refused_whole(world: World, log: StringIO) -> None:
+    """Lambda hands over one queue's messages at a time: nothing is done, and nothing leaves its queue."""
+    world.quarantine("m-1")
+    job_id = world.respond({"redrive": {"fleet": "orders", "all": True, "dry_run": True}})
+    assert job_id["selected_count"] == 1
+    both = step_event(Step("jobs/orders", 1))["Records"] + event("redriver-dead-letters-text")["Records"]
+    invocation = Invocation("one", world.now + 30, world.now + 20, lambda: 0.5)
+    answered = app.service(world.ports, lambda: world.now, invocation, JOBS_QUEUE).respond({"Records": both})
+    assert {one["itemIdentifier"] for one in answered["batchItemFailures"]} == {one["messageId"] for one in both}
+    assert "refused a batch of several queues" in log.getvalue()
+    assert world.sent() == ()
+
+
+@pytest.mark.parametrize("name", ["sluice-jobs-2", "jobs", "x/sluice-jobs"])
+def test_step_counts_only_from_the_jobs_queue(world: World, name: str, log: StringIO) -> None:
+    """Any other queue's messages are dead letters, and those of an unknown queue stay in it."""
+    batch = step_event(Step("jobs/orders", 1))
+    batch["Records"][0]["eventSourceARN"] = f"arn:aws:sqs:local:000000000000:{name}"
+    batch["Records"][0] |= {"receiptHandle": "r", "attributes": {"SentTimestamp": "1"}}
+    invocation = Invocation("one", world.now + 30, world.now + 20, lambda: 0.5)
+    answered = app.service(world.ports, lambda: world.now, invocation, JOBS_QUEUE).respond(batch)
+    assert answered == {"batchItemFailures": [{"itemIdentifier": "jobs/orders-1"}]}
+    assert "dead letters of no known fleet stay in their queue" in log.getvalue()
+
+
+def test_jobs_wait_for_their_fleet_when_its_document_is_broken(world: World, log: StringIO) -> None:
+    """They are looked at again each minute, and go on with the document."""
+    world.quarantine(*(f"m-{i}" for i in range(30)))
+    world.respond({"redrive": {"fleet": "orders", "all": True, "rate_per_s": 1}})
+    world.ports.fleets.put("orders", "broken")
+    world.go_on(within_s=300)
+    assert "redrive jobs wait for their fleet's document" in log.getvalue()
+    assert len(world.sent()) < 30
+    world.ports.fleets.put("orders", world.fleet)
+    world.go_on(within_s=120)
+    assert len(world.sent()) == 30
 
 
 def test_stop_ends_a_job_when_asked(world: World) -> None:
@@ -381,7 +476,8 @@ def test_stop_ends_a_job_when_asked(world: World) -> None:
     stop = {"stop": {"fleet": "orders", "job_id": job_id, "requested_by": "Ada"}}
     assert world.respond(stop)["job"]["state"] == "stopped"
     world.now += 600
-    assert world.respond(event("redriver-job-tick")) == {"jobs": []}
+    world.go_on(within_s=10)
+    assert world.respond(event("redriver-minute")) == {"chains": []}
     (job,) = world.ports.ledger.jobs.jobs("orders")
     assert (job.note, len(world.sent())) == ("Stopped by Ada.", 1)
     assert "no job none-such" in world.respond({"stop": {"fleet": "orders", "job_id": "none-such"}})["error"]
@@ -391,24 +487,67 @@ def test_stop_ends_a_job_when_asked(world: World) -> None:
 # --------------------------------------------------------------------------- the schedule, and what is none of ours
 
 
-def test_tick_says_how_many_are_in_quarantine_when_it_comes(world: World) -> None:
-    """A gauge a fleet, a minute."""
-    world.quarantine("m-1", "m-2")
-    assert world.respond(event("redriver-job-tick")) == {"jobs": []}
-    assert world.records == [("orders", "QuarantineSize", Unit.COUNT, 2)]
+def test_size_of_the_quarantine_is_said_when_it_changes(world: World) -> None:
+    """After dead letters were quarantined, and after some were sent back: never by a call for each fleet and minute."""
+    world = World(a_fleet(max_retries=0))
+    batch = event(BATCHES[0])
+    world.respond(batch)
+    size = len(batch["Records"])
+    assert [value for _, name, _, value in world.records if name == "QuarantineSize"] == [size]
+    world.records.clear()
+    world.now += 1
+    world.respond(event("operator-redrive-all"))
+    assert [value for _, name, _, value in world.records if name == "QuarantineSize"][-1] == 0
 
 
-def test_tick_goes_on_with_the_other_fleets_when_one_cannot_be_read(world: World) -> None:
-    """One bad fleet never stops the others."""
-    ended = a_fleet("aaa")
-    world.ports.fleets.put("aaa", ended)
-    world.quarantine("m-1")
+def test_minute_asks_of_fleets_that_take_dead_letters_as_they_come_nothing(world: World) -> None:
+    """Its calls are the same at one fleet and at fifty: documents, chains and running jobs."""
+    for number in range(50):
+        world.ports.fleets.put(f"fleet-{number}", a_fleet(f"fleet-{number}"))
+    calls: list[str] = []
 
-    def decide(call: Call) -> Fault | None:
-        return Fault(When.BEFORE, TryLaterError("slow down")) if call.args[:1] == ("aaa",) else None
+    def note(call: Call) -> Fault | None:
+        calls.append(call.method)
+        return None
 
-    world.respond(event("redriver-job-tick"), faulty_ports(world.ports, decide))
-    assert world.records == [("orders", "QuarantineSize", Unit.COUNT, 1)]
+    assert world.respond(event("redriver-minute"), faulty_ports(world.ports, note)) == {"chains": []}
+    assert calls == ["chains", "running_jobs", "load"]
+
+
+def test_minute_checks_all_waiting_dead_letters_in_ten_minutes(world: World) -> None:
+    """Each fleet in manual mode has its turn; what a queue is, is asked once for all of them."""
+    for number in range(20):
+        fleet = a_fleet(f"manual-{number}", mode="manual")
+        fleet = fleet.model_copy(update={"dead_letter_queue": queue_url(f"manual-{number}-dead")})
+        world.ports.fleets.put(fleet.name, fleet)
+        for url in (fleet.queue, fleet.dead_letter_queue):
+            world.ports.queue.create(url or "")
+    received: list[str] = []
+
+    def note(call: Call) -> Fault | None:
+        if call.method == "receive":
+            received.append(call.args[0])
+        return None
+
+    for _ in range(10):
+        world.respond(event("redriver-minute"), faulty_ports(world.ports, note))
+        world.now += 60
+    assert sorted(received) == sorted(queue_url(f"manual-{number}-dead") for number in range(20))
+
+
+def test_minute_ends_in_time_when_there_are_too_many_to_check(world: World, log: StringIO) -> None:
+    """It begins with another fleet each time, and says how many were left."""
+    for number in range(20):
+        world.ports.fleets.put(f"manual-{number}", a_fleet(f"manual-{number}", mode="manual", quarantine_before_s=60))
+
+    def slowly(_: Call) -> Fault | None:
+        world.now += 5
+        return None
+
+    began_at = world.now
+    world.respond(event("redriver-minute"), faulty_ports(world.ports, slowly))
+    assert world.now - began_at < INVOCATION_S
+    assert "there was no time to check the waiting dead letters of all fleets" in log.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -428,7 +567,7 @@ def test_tick_goes_on_with_the_other_fleets_when_one_cannot_be_read(world: World
 )
 def test_event_is_refused_and_said_when_aws_does_not_send_it(strange: object, world: World, log: StringIO) -> None:
     """Nothing is raised, which Lambda would repeat, and nothing is done."""
-    invocation = Invocation("one", 1, 1, lambda _: None, lambda: 0.5)
+    invocation = Invocation("one", 1, 1, lambda: 0.5)
     answered = app.service(world.ports, lambda: world.now, invocation).respond(strange)
     assert answered["error"].startswith("event: must be an SQS batch")
     line = log.getvalue()
@@ -577,7 +716,7 @@ def test_handler_quarantines_and_redrives_when_on_aws(
     calls.clear()
 
     assert app.handler(batch, a_context("batch")) == {"batchItemFailures": []}
-    assert app.handler(event("redriver-job-tick"), a_context("tick")) == {"jobs": []}
+    assert app.handler(event("redriver-minute"), a_context("tick")) == {"chains": []}
     answered = operator_app.handler(event("operator-redrive-all"), a_context("request"))
 
     assert isinstance(answered, dict)
@@ -606,7 +745,7 @@ def test_handler_quarantines_and_redrives_when_on_aws(
     }
     emitted = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     for name, function in (("Quarantined", "redriver"), ("QuarantineSize", "redriver"), ("Redriven", "operator")):
-        (blob,) = (line for line in emitted if name in line and "fleet" in line)
+        blob = next(line for line in emitted if name in line and "fleet" in line)
         assert (blob["fleet"], blob["service"], blob[name]) == ("orders", f"sluice-{function}", [1])
     told = [json.loads(line) for line in log.getvalue().splitlines()]
     assert any(line["message"] == "dead letter quarantined" and line["attempt"] == 0 for line in told)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from functions.operator import app as operator_app
 from functions.redriver import app
+from sluice.memory import MemoryWorkQueue
 from sluice.model.redriving import Attribute, Message
+from sluice.redriving.commands import ANSWER_S
 from sluice.redriving.message_copy import origin_of
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
+from tests.support.redrive_chains import JOBS_QUEUE, go_on
 from tools.chaos.redrive_queue import as_record
 
 OWN = (
@@ -36,7 +40,8 @@ class Fleet:
 
     def __init__(self, world: World, *, fifo: bool, **redrive: Any) -> None:
         self.world = world
-        self.ports = world.ports
+        self.steps = MemoryWorkQueue(world.now)
+        self.ports = replace(world.ports, work=self.steps)
         self.dead_letters = world.make_queue(fifo=fifo)
         self.queue = world.make_queue(fifo=fifo, dead_letter=self.dead_letters, max_receive_count=1)
         self.name = self.queue.rpartition("/")[2].replace(".", "-")
@@ -56,12 +61,18 @@ class Fleet:
         """One invocation, with answers that do not wait."""
         self.invocations += 1
         now = self.world.now()
-        invocation = app.Invocation(
-            f"{self.name}-{self.invocations}", now + 30, now + 25, self.world.pass_time, lambda: 0.5
-        )
+        invocation = app.Invocation(f"{self.name}-{self.invocations}", now + 30, now + 25, lambda: 0.5)
         if {"Records", "source"}.isdisjoint(event):
-            return operator_app.service(self.ports, self.world.now, invocation).answer(event)
-        return app.service(self.ports, self.world.now, invocation).respond(event)
+            answered = operator_app.service(self.ports, self.world.now, invocation).answer(event)
+            if "status" in event:
+                return answered
+            go_on(self.steps, self.world.now, self.pass_until, self.invoke, ANSWER_S)
+            return self.invoke({"status": {"fleet": self.name, "job_id": answered["job"]["id"]}})
+        return app.service(self.ports, self.world.now, invocation, JOBS_QUEUE).respond(event)
+
+    def pass_until(self, at: float) -> None:
+        """Let it be that time."""
+        self.world.pass_time(max(0.0, at - self.world.now()))
 
     def send(self, *bodies: str) -> None:
         """The producer sends."""

@@ -44,7 +44,7 @@ def test_dead_letters_of_a_shared_queue_go_home_or_stay_in_sight(
             deduplication=f"{index}",
         )
     received = ports.queue.receive(dead, 10, 60)
-    invocation = Invocation("i", START + SOON, START + SOON, lambda _: None, lambda: 0.5)
+    invocation = Invocation("i", START + SOON, START + SOON, lambda: 0.5)
     redriver = app.service(ports, lambda: START, invocation)
     level = app.logger.log_level
     app.logger.setLevel("CRITICAL")

@@ -101,7 +101,7 @@ class Day:
     def release(self, instance_id: str, fleet: str = "orders") -> Any:
         """An operator releases an instance."""
         self.invocations += 1
-        limits = context.Invocation(f"request-{self.invocations}", self.now + 30, self.now + 25, self.wait, lambda: 0.5)
+        limits = context.Invocation(f"request-{self.invocations}", self.now + 30, self.now + 25, lambda: 0.5)
         operator = operator_app.service(self.seen, self.clock, limits)
         try:
             return operator.answer({"release": {"fleet": fleet, "instance_id": instance_id}})

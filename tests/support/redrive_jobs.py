@@ -10,7 +10,6 @@ from sluice.model.redriving import (
     JobProgress,
     JobState,
     RedriveJob,
-    RunnerLease,
     Selection,
 )
 
@@ -18,7 +17,6 @@ PARTS: dict[str, type[Any]] = {
     "selection": Selection,
     "progress": JobProgress,
     "pacing": JobPacing,
-    "lease": RunnerLease,
 }
 TARGET = {"to": "fleet", "to_queue": "queue"}
 MOVE = {"handle", "waiting_count"}

@@ -11,12 +11,14 @@ from sluice.ports.aws_services import QueueFacts
 from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult
 from sluice.redriving.failure_groups import CAUSE
-from sluice.redriving.jobs.runner import Runner, Work, run
+from sluice.redriving.jobs.runner import Runner
+from sluice.redriving.jobs.slices import Slice
 from sluice.redriving.payloads import read_record
 from tests.support.redrive_jobs import redrive_job
 
 START = 1_800_000_000.0
 SOON = 30.0  # how long an invocation lives
+LONGEST_WAIT_S = 20.0  # a job that is due later is left there
 VISIBILITY_S = 60.0  # of both queues: whatever is received in a test stays hidden while the test is at it
 
 
@@ -80,7 +82,7 @@ class World:
     fleet: Fleet = field(default_factory=fleet)
     now: float = START
     max_bytes: int = 1_048_576
-    slept_s: list[float] = field(default_factory=list)
+    waited_s: list[float] = field(default_factory=list)
     failures: list[tuple[str, Exception]] = field(default_factory=list)
     invocations: int = 0
     fleet_to: Fleet | None = None  # another fleet, to whose queue jobs send
@@ -98,6 +100,10 @@ class World:
     def clock(self) -> float:
         """Epoch seconds."""
         return self.now
+
+    def set_clock(self, at: float) -> None:
+        """Let it be that time."""
+        self.now = at
 
     @property
     def dead_letters(self) -> str:
@@ -201,33 +207,31 @@ class World:
         to = self.ports.queue.facts(self.fleet_to.queue or "") if self.fleet_to else self.to
         return Runner(ports or self.ports, self.fleet, to, name, self.now + SOON, self.clock)
 
-    def sleep(self, seconds: float) -> None:
-        """Time passes in a sleep."""
-        self.slept_s.append(seconds)
-        self.now += seconds
+    def slice(self, ports: Ports | None = None) -> Slice:
+        """A slice of work on the fleet's jobs, by an invocation that begins now."""
+        runner = self.runner(ports)
+        return Slice(
+            runner.ports.ledger.jobs,
+            "orders",
+            lambda _: runner,
+            self.clock,
+            lambda job, error: self.failures.append((job.id, error)),
+        )
 
     def work(
-        self,
-        job: RedriveJob,
-        ports: Ports | None = None,
-        budget_s: float = 25.0,
-        *,
-        sleep: Callable[[float], None] | None = None,
-        expect_taken: bool = True,
+        self, job: RedriveJob, ports: Ports | None = None, budget_s: float = 25.0, *, waits_s: float = LONGEST_WAIT_S
     ) -> RedriveJob:
-        """One invocation works on a job as long as it may; how the job stands then."""
-        runner = self.runner(ports)
-        taken = runner.take(job)
-        assert (taken is not None) is expect_taken, "the job has another runner, or none"
-        if taken is None:
-            return job
-        run(
-            [Work(runner, taken)],
-            self.now + budget_s,
-            now=self.clock,
-            sleep=sleep or self.sleep,
-            failed=lambda job, error: self.failures.append((job.id, error)),
-        )
+        """Slices of work on the fleet's jobs for so long, or until the next is due later than in `waits_s`.
+
+        Returns:
+            How the job stands then.
+        """
+        end_at = self.now + budget_s
+        while (following := self.slice(ports).work(end_at)) and following.due_at <= min(end_at, self.now + waits_s):
+            self.waited_s.append(max(0.0, following.due_at - self.now))
+            self.now = max(self.now, following.due_at)
+            if self.now >= end_at:
+                break
         after = self.ports.ledger.jobs.job("orders", job.id)
         assert after is not None
         return after

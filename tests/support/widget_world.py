@@ -65,7 +65,6 @@ class World:
             self.clock(),
             60.0,
             60.0,
-            sleep=self.clock.sleep,
             uniform=lambda: 0.5,
         )
         return operator.respond(event, operator.service(self.ports, self.clock, invocation), OPERATOR_ARN)

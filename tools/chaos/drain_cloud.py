@@ -80,7 +80,7 @@ class DrainCloud:
         faults = world.counts["faults"]
         try:
             if "release" in payload:
-                lasts = OperatorInvocation.started(name, now(), 30.0, 60.0, sleep=world.sleep, uniform=world.rng.random)
+                lasts = OperatorInvocation.started(name, now(), 30.0, 60.0, uniform=world.rng.random)
                 operator_app.service(world.ports, now, lasts).answer(payload)
             else:
                 invocation = Invocation(name, now() + DRAINER_RUNS_S, world.sleep, TICK_S)

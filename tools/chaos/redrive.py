@@ -3,9 +3,10 @@
 The world is a queue and its dead-letter queue (or two queues with two of those, or one for both; one of the two may
 be paused for a while), the archive and the ledger in memory; a producer, a consumer that fails on poison until it is
 fixed, Lambda's poller of the dead-letter queues (partial answers, lost deletes, double deliveries, receipts that
-expire), the schedule's minute, and an operator who redrives, stops and asks twice. Each call of a port takes time, in
-which anything that falls due happens, other invocations of the redriver included. Faults end at a seeded moment; then
-all must be worked on in the end.
+expire), the work queue of redrive jobs (steps that are lost, doubled, late and out of order, and ten minutes without
+it), the schedule's minute, and an operator who redrives, stops and asks twice. Each call of a port takes time, in which
+anything that falls due happens, other invocations of the redriver included. Faults end at a seeded moment; then all
+must be worked on in the end.
 
 At every instant: each message that is not worked on is somewhere, and at most one copy of it is in its queue; in the
 end none was worked on twice but by an operator's `again`. Nothing is sent to another queue than its own, and nothing
@@ -24,7 +25,10 @@ from sluice.memory import queue_url
 from tools.chaos.redrive_operator import World
 from tools.chaos.redrive_queue import Chances
 from tools.chaos.redrive_scene import START, TICK_S
+from tools.chaos.redrive_work import WorkChances
 from tools.chaos.report import Report
+
+DOWN_S = 600.0  # of the work queue, once
 
 
 class Sharing(StrEnum):
@@ -83,7 +87,18 @@ def build(seed: int) -> World:
         doubled=rng.choice((0.0, 0.3)) * badness,
         tick_lost=rng.choice((0.0, 0.3)) * badness,
     )
-    return World(rng, fleet, chances, quiet_at=START + rng.uniform(300, 1_200))
+    quiet_at = START + rng.uniform(300, 1_200)
+    # As above: drawn by itself.
+    steps = Random(f"work queue of {seed}")  # noqa: S311 - as above
+    down_from = steps.uniform(START, quiet_at) if steps.random() < 0.3 * badness else 0.0
+    work = WorkChances(
+        lost=steps.choice((0.0, 0.1, 0.3)) * badness,
+        doubled=steps.choice((0.0, 0.1, 0.3)) * badness,
+        late=steps.choice((0.0, 0.1, 0.3)) * badness,
+        down_from=down_from,
+        down_until=down_from + DOWN_S if down_from else 0.0,
+    )
+    return World(rng, fleet, chances, quiet_at, work)
 
 
 def run(seed: int) -> Report:
@@ -101,7 +116,8 @@ def run(seed: int) -> Report:
 def _played(seed: int, world: World) -> Report:
     rng = world.rng
     world.tell(
-        f"seed {seed}: {world.queues}, {world.fleet.dead_letter_queues}, {world.fleet.redrive!r}, {world.chances!r}"
+        f"seed {seed}: {world.queues}, {world.fleet.dead_letter_queues}, {world.fleet.redrive!r}, {world.chances!r},"
+        f" {world.work!r}"
     )
     for _ in range(rng.randint(1, 12)):
         world.after(rng.uniform(0, 200), world.produce)

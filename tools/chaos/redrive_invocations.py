@@ -1,4 +1,4 @@
-"""Lambda's poller and the schedule of redrive scenarios, invocations, and faults in every call of a port."""
+"""Lambda's pollers and the schedule of redrive scenarios, invocations, and faults in every call of a port."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,11 @@ from sluice.memory import Call, Crash, Fault, When
 from sluice.model.redriving import Message
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
 from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
+from sluice.redriving.jobs.slices import SLICE_S
 from tools.chaos.redrive_queue import as_record, call_summary
-from tools.chaos.redrive_scene import SKEW_S, STALL_S, TICK_S, TIMEOUT_S
+from tools.chaos.redrive_scene import JOBS_TIMEOUT_S, SKEW_S, STALL_S, TICK_S, TIMEOUT_S
 from tools.chaos.redrive_traffic import Traffic
+from tools.chaos.redrive_work import JOBS_QUEUE
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ class Invocations(Traffic):
         """One invocation of the redriver, or for a request of the operator function; None if it gave no answer."""
         number = next(self._numbers)
         skew_s = self.rng.uniform(-SKEW_S, SKEW_S)
-        ends_at = self.now + TIMEOUT_S
+        ends_at = self.now + (JOBS_TIMEOUT_S if label.startswith(("step", "tick")) else TIMEOUT_S)
 
         def now() -> float:
             return self.now + skew_s
@@ -75,8 +77,7 @@ class Invocations(Traffic):
         invocation = Invocation(
             name=f"invocation-{number}",
             until=ends_at + skew_s + GRACE_S,
-            stop_at=ends_at + skew_s - MARGIN_S,
-            sleep=self.sleep,
+            stop_at=min(ends_at - MARGIN_S, self.now + SLICE_S) + skew_s,
             uniform=self.rng.random,
         )
         self.running.append((label, ends_at))
@@ -84,7 +85,7 @@ class Invocations(Traffic):
         try:
             if {"Records", "source"}.isdisjoint(event):
                 return operator_app.service(self.ports, now, invocation).answer(event)
-            return app.service(self.ports, now, invocation).respond(event)
+            return app.service(self.ports, now, invocation, JOBS_QUEUE).respond(event)
         except Crash:
             self.tell("crashes")
         except PortError as error:
@@ -95,10 +96,6 @@ class Invocations(Traffic):
             self.running.pop()
             self.truth.queue.redriving = False
         return None
-
-    def sleep(self, seconds: float) -> None:
-        """An invocation sleeps; the others do not."""
-        self.pass_until(self.now + seconds)
 
     # ----------------------------------------------------------------- every call of a port
 
@@ -116,7 +113,7 @@ class Invocations(Traffic):
             self.tell(f"{call.method}: Lambda ends the invocation")
             return Fault(When.BEFORE, Crash())
         self.check()
-        if call.method == "send":
+        if call.method == "send" and call.port == "PartialQueue":
             self.check_send(call)
         self.truth.queue.redriving = True
         if not self.happens(self.chances.fault):
@@ -136,7 +133,7 @@ class Invocations(Traffic):
 
     def die(self, call: Call) -> Fault:
         """A call was under way when its process crashed at another: nobody is left to read the answer."""
-        if call.method == "send":
+        if call.method == "send" and call.port == "PartialQueue":
             self.check_send(call)
         self.truth.queue.redriving = True
         when = self.rng.choice((When.BEFORE, When.AFTER))

@@ -3,7 +3,7 @@
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -15,9 +15,11 @@ from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import OWN_PREFIX
 from tools.chaos.deterministic_threads import Turns
 from tools.chaos.redrive_queue import Chances, Order, PartialQueue, message_name
+from tools.chaos.redrive_work import FaultyWorkQueue, WorkChances
 
 START = 1_800_000_000.0
-TIMEOUT_S = 30.0  # of the redriver's function, and the visibility timeout of the dead-letter queue
+TIMEOUT_S = 30.0  # of the redriver's and the operator's function, and the visibility timeout of the dead-letter queue
+JOBS_TIMEOUT_S = 60.0  # of the function that runs redrive jobs
 TICK_S = 60.0
 SKEW_S = 0.3  # between the clocks of two hosts; less than half of the redriver's grace
 STALL_S = 40.0  # the longest that a call takes: longer than an invocation may live
@@ -36,6 +38,7 @@ class Scene:
     fleet: Fleet
     chances: Chances
     quiet_at: float
+    work: WorkChances = field(default_factory=WorkChances)
     now: float = START
     fixed: bool = False
     story: list[str] = field(default_factory=list)
@@ -72,7 +75,17 @@ class Scene:
                 dead_letter=source.dead_letter_queue,
                 max_receive_count=MAX_RECEIVES,
             )
-        self.truth = replace(whole, queue=queue)
+        work = FaultyWorkQueue(
+            self.clock,
+            self.work,
+            happens=self.happens,
+            uniform=self.rng.uniform,
+            after=self.after,
+            invoke=self.invoke,
+            tell=self.tell,
+            counts=self.counts,
+        )
+        self.truth = replace(whole, queue=queue, work=work)
         self.truth.fleets.put(self.fleet.name, self.fleet)
         self.ports = faulty_ports(self.truth, self.meet)
 
@@ -94,6 +107,10 @@ class Scene:
     def dead(self) -> list[Message]:
         """Every dead letter in its queue, each checked to be whole."""
         return [message for url in self.fleet.dead_letter_queues for message in self.look(url)]
+
+    def invoke(self, event: Mapping[str, Any], label: str) -> dict[str, Any] | None:
+        """One invocation; None if it gave no answer."""
+        raise NotImplementedError
 
     # ----------------------------------------------------------------- time
 

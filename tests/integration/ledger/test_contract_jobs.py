@@ -40,3 +40,25 @@ def test_job_is_kept_at_its_version(world: World, ledger: Ledger) -> None:
     assert ledger.jobs.job(FLEET, "j-1") == second
     assert [j.id for j in ledger.jobs.jobs(FLEET)] == ["j-2", "j-1"]
     assert ledger.jobs.jobs("other") == ()
+
+
+def test_running_jobs_are_found_by_one_query_when_they_are_of_several_fleets(world: World, ledger: Ledger) -> None:
+    """The index follows each write of a job: paused, resumed, stopped; a write that is refused leaves it as it was."""
+    now = world.now()
+    assert ledger.jobs.running_jobs() == ()
+    first = ledger.jobs.keep_job(job(1, now))
+    ledger.jobs.keep_job(job(2, now))
+    ledger.jobs.keep_job(redrive_job("j-1", "another", JobState.RUNNING, now, "ada", now))
+    ledger.jobs.keep_job(redrive_job("j-9", f"{FLEET}-2", JobState.DONE, now, "ada", now))
+    assert ledger.jobs.running_jobs() == (("another", "j-1"), (FLEET, "j-1"), (FLEET, "j-2"))
+    assert ledger.jobs.running_jobs(FLEET) == ((FLEET, "j-1"), (FLEET, "j-2"))
+    paused = ledger.jobs.keep_job(changed_job(first, state=JobState.PAUSED))
+    with pytest.raises(ConflictError):
+        ledger.jobs.keep_job(changed_job(first, note="ours"))
+    assert ledger.jobs.running_jobs(FLEET) == ((FLEET, "j-2"),)
+    resumed = ledger.jobs.keep_job(changed_job(paused, state=JobState.RUNNING))
+    with pytest.raises(ConflictError):
+        ledger.jobs.keep_job(changed_job(paused, state=JobState.STOPPED))
+    assert ledger.jobs.running_jobs(FLEET) == ((FLEET, "j-1"), (FLEET, "j-2"))
+    ledger.jobs.keep_job(changed_job(resumed, state=JobState.DONE))
+    assert ledger.jobs.running_jobs(FLEET) == ((FLEET, "j-2"),)

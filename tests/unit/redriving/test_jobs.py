@@ -2,12 +2,13 @@
 
 import pytest
 
+from sluice.chains import RETRY_S
 from sluice.memory import Call, Crash, Decide, Fault, When, faulty_ports
 from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import Attribute, JobPhase, JobState, LastRedrive, Message, Selection
 from sluice.ports.errors import ConflictError, LostAnswerError, TryLaterError
 from sluice.redriving.jobs.lifecycle import create_job, preview, stop_job, update_job
-from sluice.redriving.jobs.runner import LONGEST_SLEEP_S, Work, run
+from sluice.redriving.jobs.slices import READ_AGAIN_S, retries_in
 from sluice.redriving.message_copy import ATTEMPTS, COPY_OF, attempts_key
 from tests.support.redrive_jobs import changed_job
 from tests.support.redrive_worlds import SOON, World, fleet, text
@@ -186,7 +187,7 @@ def test_run_sends_canaries_of_each_group_and_waits_when_a_job_begins() -> None:
     )
     wait_s = world.fleet.target_wait_s + world.to.visibility_s
     assert wait_s - 1 <= job.pacing.next_at - world.now <= wait_s + 1
-    assert sum(world.slept_s) < 1  # the rate's pauses; the long wait is left to a tick
+    assert sum(world.waited_s) < 1  # the rate's pauses
     world.now = job.pacing.next_at
     assert world.work(job).state is JobState.DONE
     assert sorted(world.bodies()) == ["a1", "a2", "a3", "b1", "b2", "b3"]
@@ -209,7 +210,7 @@ def test_run_stops_within_its_canary_when_the_group_is_still_broken() -> None:
     assert stopped is not None
     assert (stopped.state, stopped.progress.sent_count, stopped.progress.returned_count) == (JobState.STOPPED, 2, 2)
     assert "failed again" in stopped.note
-    assert world.runner().take(stopped) is None
+    assert world.slice().work(world.now + 20) is None
     assert (world.bodies(), len(world.index())) == ([], 50)
 
 
@@ -238,7 +239,7 @@ def test_run_does_not_wait_when_the_canaries_were_all() -> None:
     world = World(fleet(canary_count=3, canary_wait_s=600))
     world.quarantine("a", "b")
     job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
-    assert (job.state, job.progress.sent_count, world.slept_s) == (JobState.DONE, 2, [pytest.approx(0.2)])
+    assert (job.state, job.progress.sent_count, world.waited_s) == (JobState.DONE, 2, [])
 
 
 # --------------------------------------------------------------------------- what fails, and what is in doubt
@@ -321,59 +322,72 @@ def test_run_lets_go_without_sending_when_a_message_was_sent_and_still_listed() 
     assert (world.bodies(), world.held_bodies()) == (["a"], [])
 
 
-def test_run_tells_and_goes_on_with_the_others_when_one_job_cannot_go_on() -> None:
-    """One job's trouble, foreseen or not, is not the others'."""
+def test_slice_tells_and_goes_on_with_the_others_when_one_job_cannot_go_on() -> None:
+    """One job's trouble, foreseen or not, is not the others'; it is tried again by itself, and not at once."""
     world = World()
     world.quarantine("a", cause="Broken: it is")
     world.quarantine("b", cause="Missing: it is")
-    failed: list[str] = []
-    works = []
     for number, cause in enumerate(("Broken: it is", "Missing: it is")):
-        ports = faulty_ports(world.ports, nth("failure_groups", ZeroDivisionError("a bug"))) if number == 0 else None
         selection = Selection(failure_group=group_id(world, cause))
-        job = create_job(world.ports, world.fleet, selection, world.job(id=f"job-{number}"))
-        runner = world.runner(ports)
-        taken = runner.take(job)
-        assert taken is not None
-        works.append(Work(runner, taken))
-    ended = run(
-        works,
-        world.now + 20,
-        now=world.clock,
-        sleep=world.sleep,
-        failed=lambda job, error: failed.append(f"{job.id}: {error}"),
-    )
-    assert failed == ["job-0: a bug"]
-    assert {job.id: job.state for job in ended} == {"job-0": JobState.RUNNING, "job-1": JobState.DONE}
-    assert world.bodies() == ["b"]
+        create_job(world.ports, world.fleet, selection, world.job(id=f"job-{number}", rate_per_s=1_000))
+    bad = world.runner(faulty_ports(world.ports, nth("failure_groups", ZeroDivisionError("a bug"))))
+    part = world.slice()
+    part.runner = lambda job: bad if job.id == "job-0" else world.runner()
+    began_at = world.now
+    following = part.work(world.now + 20)
+    assert [(job_id, str(error)) for job_id, error in world.failures] == [("job-0", "a bug")]
+    assert {job.id for _, job in part.worked.values()} == {"job-1"}
+    assert following is not None
+    assert retries_in(following.data) == {"job-0": began_at + RETRY_S}
+    world.now = began_at + 1
+    later = world.slice()
+    later.retry_at = retries_in(following.data)
+    assert later.work(world.now + 20) is not None
+    world.now = began_at + RETRY_S
+    assert "job-0" not in {job.id for _, job in later.worked.values()}
+    world.work(world.job(id="job-0"))
+    assert sorted(world.bodies()) == ["a", "b"]
 
 
-def test_run_sleeps_no_longer_than_its_patience_when_nothing_is_due() -> None:
-    """A long wait is left to the next tick: an invocation that sleeps is paid for."""
-    world = World(fleet(canary_count=1, canary_wait_s=LONGEST_SLEEP_S + 1))
+def test_slice_ends_when_nothing_is_due() -> None:
+    """Nobody waits in a function: the next slice is due when the canaries were watched for long enough."""
+    world = World(fleet(canary_count=1, canary_wait_s=300))
     world.quarantine("a", "b")
-    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()), budget_s=600)
-    assert (job.state, world.bodies()) == (JobState.RUNNING, ["a"])
-    assert sum(world.slept_s) <= 1
-    short = World(fleet(canary_count=1, canary_wait_s=LONGEST_SLEEP_S - 5))
-    short.quarantine("a", "b")
-    assert short.work(create_job(short.ports, short.fleet, ALL, short.job())).state is JobState.DONE
+    create_job(world.ports, world.fleet, ALL, world.job(rate_per_s=1_000))
+    began_at = world.now
+    following = world.slice().work(world.now + 20)
+    assert following is not None
+    assert following.due_at - began_at < 0.01, "the pause of the rate"
+    world.now = following.due_at
+    following = world.slice().work(world.now + 20)
+    assert following is not None
+    assert (following.due_at, world.bodies()) == (pytest.approx(began_at + 300, abs=0.1), ["a"])
 
 
-# --------------------------------------------------------------------------- one runner, stopped and resumed
+def test_slice_takes_up_a_job_that_is_opened_meanwhile() -> None:
+    """An operator does not wait for the end of the slice that is at another job."""
+    world = World(fleet(canary_count=1))
+    world.quarantine(*(f"m{i}" for i in range(8)), cause="Broken: it is")
+    world.quarantine("b", cause="Missing: it is")
+    first = Selection(failure_group=group_id(world, "Broken: it is"))
+    create_job(world.ports, world.fleet, first, world.job(rate_per_s=1))
+    sent_at: list[float] = []
+
+    def take_a_second(call: Call) -> Fault | None:
+        if call.method == "send":
+            world.now += 1
+            sent_at.append(world.now)
+            if len(sent_at) == 1:
+                second = Selection(failure_group=group_id(world, "Missing: it is"))
+                create_job(world.ports, world.fleet, second, world.job(id="job-2"))
+        return None
+
+    world.slice(faulty_ports(world.ports, take_a_second)).work(world.now + 20)
+    assert "b" in world.bodies()
+    assert world.bodies().index("b") <= 1 + READ_AGAIN_S
 
 
-def test_take_is_refused_when_another_invocation_is_at_the_job() -> None:
-    """One runner at a time; a runner that is surely gone is replaced."""
-    world = World()
-    world.quarantine("a")
-    job = create_job(world.ports, world.fleet, ALL, world.job())
-    first = world.runner().take(job)
-    assert first is not None
-    assert world.runner().take(job) is None  # an old reading of the record
-    assert world.runner().take(first) is None
-    world.now += SOON + 1
-    assert world.runner().take(first) is not None
+# --------------------------------------------------------------------------- resumed and stopped
 
 
 def test_run_is_resumed_when_the_runner_crashed() -> None:
@@ -398,7 +412,7 @@ def test_stop_job_ends_a_job_when_its_runner_is_in_the_middle_of_a_batch() -> No
     job = create_job(world.ports, world.fleet, ALL, world.job(rate_per_s=2.0))
 
     def stop_meanwhile(call: Call) -> Fault | None:
-        if call.method == "send" and not world.slept_s:
+        if call.method == "send":
             stop_job(world.ports, world.fleet, job.id, "an operator", world.now)
         return None
 
@@ -417,21 +431,6 @@ def test_stop_job_says_so_when_there_is_no_such_job() -> None:
     world = World()
     with pytest.raises(PayloadError, match="job_id: fleet orders has no job none-such"):
         stop_job(world.ports, world.fleet, "none-such", "an operator", world.now)
-
-
-def test_step_gives_way_when_another_invocation_has_taken_the_job_over() -> None:
-    """A runner that was thought gone does not overwrite its successor's progress."""
-    world = World(fleet(canary_count=1))
-    world.quarantine("a", "b")
-    slow = world.runner()
-    taken = slow.take(create_job(world.ports, world.fleet, ALL, world.job()))
-    assert taken is not None
-    world.now += SOON + 1
-    successor = world.runner().take(taken)
-    assert successor is not None
-    written = slow.step(taken)
-    assert written.lease.owner == successor.lease.owner
-    assert written.progress.sent_count == 0
 
 
 def test_amend_job_reads_again_when_another_wrote_first() -> None:
@@ -465,7 +464,7 @@ def test_run_sends_from_the_dead_letter_queue_when_the_mode_is_manual() -> None:
     assert job.progress.selected_count == 12
     job = world.work(job)
     assert (job.state, job.progress.sent_count) == (JobState.DONE, 12)
-    assert 5 <= sum(world.slept_s) <= 7  # the canary's wait, and the rate's pauses
+    assert 5 <= sum(world.waited_s) <= 7  # the canary's wait, and the rate's pauses
     assert (world.bodies(), world.bodies(world.dead_letters)) == ([f"m{i:02d}" for i in range(12)], [])
     assert all(m.attribute(ATTEMPTS) == "1" for m in world.ports.queue.messages(world.fleet.queue))
 
@@ -550,9 +549,7 @@ def test_group_tells_how_its_last_redrive_went_when_some_of_it_came_back() -> No
     runner = world.runner()
     job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
-    taken = runner.take(job)
-    assert taken is not None
-    runner.step(taken)
+    runner.step(job)
     (sent, _) = world.ports.queue.receive(world.fleet.queue, 10, 30)
     world.put_dead(sent.body, **dict(sent.attributes), sluice_cause="Broken: it is")
     world.process()

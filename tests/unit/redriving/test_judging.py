@@ -9,7 +9,7 @@ from sluice.config.fleet import Otherwise, RedrivePolicy
 from sluice.model.redriving import Attribute, JobState, Message, Verdict, VerdictKind
 from sluice.ports.aws_services import QueueFacts
 from sluice.redriving.failure_groups import SOURCE, Cause, failure_group, masked
-from sluice.redriving.jobs.rules import batch_limit, next_send_at, overlaps, with_return
+from sluice.redriving.jobs.rules import CATCH_UP_S, batch_limit, next_send_at, overlaps, with_return
 from sluice.redriving.message_copy import (
     ATTEMPTS,
     COPY_OF,
@@ -409,9 +409,11 @@ def test_due_is_a_second_s_worth_and_a_load_at_most_when_a_job_may_send(
     assert (batch_limit(job, QUEUE), batch_limit(job, FIFO)) == (count, fifo_count)
 
 
-def test_paced_does_not_catch_up_when_a_job_was_left_alone_for_a_while() -> None:
-    """A minute between two ticks is no credit for a burst."""
-    assert next_send_at(changed_job(JOB, next_at=START).pacing, 4, began_at=START + 60) == START + 61
+def test_paced_catches_up_with_seconds_and_not_with_a_minute() -> None:
+    """A message's delay has whole seconds; a minute in which nothing was sent is no credit for a burst."""
+    pacing = changed_job(JOB, next_at=START).pacing
+    assert next_send_at(pacing, 4, began_at=START + 1.3) == START + 1
+    assert next_send_at(pacing, 4, began_at=START + 60) == START + 60 - CATCH_UP_S + 1
     assert next_send_at(changed_job(JOB, next_at=START + 5).pacing, 4, began_at=START) == START + 6
 
 

@@ -11,7 +11,7 @@ from sluice.redriving.dead_letters import LetterOutcome
 from sluice.redriving.jobs.lifecycle import create_job
 from sluice.redriving.message_copy import ATTEMPTS
 from sluice.redriving.message_editor import Editor, key_of
-from sluice.redriving.retention import CHECK_EVERY_S, RetentionGuard, is_due
+from sluice.redriving.retention import RetentionGuard, is_due, is_turn
 from sluice.redriving.source_queues import QueueRoute
 from sluice.redriving.verdict import left_s, margin_s
 from tests.support.redrive_worlds import SOON, START, World, fleet, letter
@@ -239,11 +239,17 @@ def test_margin_is_a_share_of_the_retention_unless_configured(
     assert margin_s(world.fleet.redrive, world.ports.queue.facts(world.dead_letters).retention_s) == margin
 
 
-def test_look_is_due_every_ten_minutes_or_each_tick_when_time_is_short() -> None:
+def test_look_is_due_every_ten_minutes_or_each_minute_when_time_is_short() -> None:
     """A look costs some calls; where ten minutes are much of the margin, it is worth them."""
-    world = waiting()
-    queue = world.ports.queue.facts(world.dead_letters)
-    ticks = [START - START % CHECK_EVERY_S + 60 * n + 7 for n in range(20)]
-    assert [n for n, at in enumerate(ticks) if is_due(world.fleet.redrive, queue, at, 60)] == [0, 10]
-    short = World(fleet(mode="manual", quarantine_before_s=600)).fleet.redrive
-    assert all(is_due(short, queue, at, 60) for at in ticks)
+    policy = fleet(mode="manual").redrive
+    assert not is_due(policy, RETENTION_S)
+    assert is_due(policy, 3_600.0)
+    assert is_due(fleet(mode="manual", quarantine_before_s=600).redrive, RETENTION_S)
+
+
+def test_fleets_have_their_turns_in_different_minutes() -> None:
+    """Each has one turn in ten minutes, and a thousand have about as many in each of them."""
+    minutes = [START + 60 * n + 7 for n in range(10)]
+    turns = [sum(is_turn(f"fleet-{number}", at, 60) for number in range(1_000)) for at in minutes]
+    assert sum(turns) == 1_000
+    assert max(turns) < 150

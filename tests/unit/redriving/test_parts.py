@@ -84,9 +84,7 @@ def test_load_is_counted_as_one_when_it_is_moved_in_parts() -> None:
 
     ports = faulty_ports(divided(world, 3), note)
     runner = world.runner(ports)
-    taken = runner.take(begun(world))
-    assert taken is not None
-    job = runner.step(taken)
+    job = runner.step(begun(world))
     assert (job.state, job.progress.sent_count, job.note) == (JobState.DONE, 11, "11 of 11 messages sent.")
     assert job.pacing.next_at == pytest.approx(world.now + 11 / 100)
     assert (sorted(world.bodies()), world.bodies(world.dead_letters)) == (sorted(f"m{i}" for i in range(11)), [])
@@ -112,9 +110,7 @@ def test_claim_is_not_written_over_when_something_of_it_is_in_doubt() -> None:
 
     silent = replace(cast("Ports", world.ports), queue=cast("Queue", Silent(world.ports.queue, 3)))
     runner = world.runner(faulty_ports(silent, note))
-    taken = runner.take(begun(world))
-    assert taken is not None
-    job = runner.step(taken)
+    job = runner.step(begun(world))
     assert (job.state, job.progress.sent_count, job.progress.doubtful_count) == (JobState.DONE, 5, 1)
     first, second, third = claimed
     assert first.name != second.name == third.name
@@ -130,9 +126,7 @@ def test_no_further_part_is_begun_when_a_load_takes_long() -> None:
         world.now += PARTS_BEGIN_WITHIN_S * 0.6
 
     runner = world.runner(divided(world, 3, wait))
-    taken = runner.take(begun(world))
-    assert taken is not None
-    job = runner.step(taken)
+    job = runner.step(begun(world))
     assert (job.state, job.progress.sent_count, len(world.bodies(world.dead_letters))) == (JobState.RUNNING, 3, 6)
     visible = world.ports.queue.read(world.dead_letters, world.now).visible
     assert visible is not None
@@ -145,7 +139,7 @@ def test_canaries_are_watched_when_they_are_moved_in_parts() -> None:
     world = dead_world(9, canary_count=3, canary_wait_s=5)
     job = world.work(create_job(world.ports, world.fleet, DEAD, world.job(rate_per_s=100.0)), divided(world, 2))
     assert (job.state, job.progress.sent_count) == (JobState.DONE, 9)
-    assert sum(world.slept_s) >= 5
+    assert sum(world.waited_s) >= 5
 
 
 def test_fifo_load_is_moved_as_one_whatever_the_queue_would_divide() -> None:
@@ -168,15 +162,13 @@ def test_no_further_part_is_sent_when_one_sees_a_message_come_back() -> None:
     world = dead_world(9)
     job = begun(world)
     runner = world.runner(divided(world, 3))
-    taken = runner.take(job)
-    assert taken is not None
     # The first message of the second part is one that this job has sent before.
     stamps = {"sluice_copy_of": f"00000000-0000-4000-8000-000000000000/{job.id}/broken-0123456789"}
     messages = world.ports.queue.receive(world.dead_letters, 9, 1.0)
     for place, message in enumerate(messages):
         world.ports.queue.delete(world.dead_letters, [message.receipt])
         world.put_dead(message.body, **(stamps if place == 3 else {}))
-    stopped = runner.step(taken)
+    stopped = runner.step(job)
     assert (stopped.state, stopped.progress.sent_count, stopped.progress.returned_count) == (JobState.STOPPED, 3, 1)
     assert (stopped.progress.stopped_groups, "came back" in stopped.note) == (("broken-0123456789",), True)
     assert (world.bodies(), len(world.bodies(world.dead_letters))) == (["m0", "m1", "m2"], 6)
@@ -198,9 +190,7 @@ def test_job_stops_when_what_came_back_cannot_be_shown_again() -> None:
         return Fault(When.BEFORE, TryLaterError("slow down")) if call.method == "hide" else None
 
     runner = world.runner(faulty_ports(world.ports, throttle))
-    taken = runner.take(job)
-    assert taken is not None
-    assert runner.step(taken).state is JobState.STOPPED
+    assert runner.step(job).state is JobState.STOPPED
     assert world.bodies() == []
 
 
@@ -219,9 +209,7 @@ def test_other_parts_count_when_one_meets_an_error(method: str) -> None:
         return None
 
     runner = world.runner(faulty_ports(divided(world, 3), fail))
-    taken = runner.take(begun(world))
-    assert taken is not None
-    job = runner.step(taken)
+    job = runner.step(begun(world))
     assert (job.state, job.progress.sent_count, len(world.bodies())) == (JobState.RUNNING, 6, 6)
     assert job.note == "A part of the batch was not loaded: slow down"
     world.now += 3_600.0
@@ -237,7 +225,7 @@ def test_job_stands_as_it_did_when_every_part_meets_an_error() -> None:
         return Fault(When.BEFORE, TryLaterError("slow down")) if call.method == "receive" else None
 
     ports = faulty_ports(divided(world, 3), fail)
-    world.work(begun(world), ports)
+    world.work(begun(world), ports, budget_s=5.0)
     job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
     assert (job.state, job.progress.sent_count, len(world.failures)) == (JobState.RUNNING, 0, 1)
@@ -260,9 +248,7 @@ def test_message_is_sent_once_when_it_is_given_to_two_parts(place: int) -> None:
 
     ports = replace(cast("Ports", world.ports), queue=cast("Queue", Doubling(whole, 2)))
     runner = world.runner(ports)
-    taken = runner.take(begun(world))
-    assert taken is not None
-    job = runner.step(taken)
+    job = runner.step(begun(world))
     assert (world.bodies(), job.progress.sent_count) == (["m0", "m1", "m3"], 3)
 
 

@@ -215,7 +215,7 @@ def test_job_goes_on_where_it_was_when_it_is_resumed() -> None:
     """Nothing is sent in between; who did what is on the record."""
     world = filled()
     create_job(world.ports, world.fleet, ALL, world.job(rate_per_s=1))
-    job = world.work(pause_job(world.ports, world.fleet, "job-1", "ada", world.now), expect_taken=False)
+    job = world.work(pause_job(world.ports, world.fleet, "job-1", "ada", world.now))
     assert (job.state, job.note, world.bodies()) == (JobState.PAUSED, "Paused by ada.", [])
     with pytest.raises(PayloadError, match="is paused: only one that is running can be paused"):
         pause_job(world.ports, world.fleet, "job-1", "ada", world.now)
@@ -231,19 +231,20 @@ def test_job_goes_on_where_it_was_when_it_is_resumed() -> None:
         resume_job(world.ports, world.fleet, "job-1", "bob", world.now)
 
 
-def test_paused_job_is_free_at_once_when_its_runner_sees_it() -> None:
-    """Whoever resumes it does not wait for the end of the invocation that was at it."""
+def test_slice_ends_when_its_only_job_is_paused_meanwhile() -> None:
+    """Its runner keeps the operator's pause when it writes its own progress, and no slice is due."""
     world = filled()
     job = create_job(world.ports, world.fleet, ALL, world.job(rate_per_s=1))
 
-    def pause_then_sleep(seconds: float) -> None:
-        if world.ports.ledger.jobs.job("orders", "job-1").state is JobState.RUNNING:  # type: ignore[union-attr]
+    def pause(call: Call) -> Fault | None:
+        if call.method == "send":
             pause_job(world.ports, world.fleet, "job-1", "ada", world.now)
-        world.now += seconds
+        return None
 
-    job = world.work(job, sleep=pause_then_sleep)
-    assert (job.state, job.lease.owner) == (JobState.PAUSED, "")
-    assert 0 < len(world.bodies()) < 4
+    assert world.slice(faulty_ports(world.ports, pause)).work(world.now + 20) is None
+    after = world.ports.ledger.jobs.job("orders", job.id)
+    assert after is not None
+    assert (after.state, after.progress.sent_count, len(world.bodies())) == (JobState.PAUSED, 1, 1)
 
 
 def test_paused_job_can_be_stopped_for_good() -> None:
@@ -297,11 +298,9 @@ def moving(world: World, pace_per_s: float) -> RedriveJob:
     """A job whose canary is sent and watched, and that was timed at a pace."""
     job = create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(rate_per_s=10_000))
     runner = world.runner()
-    taken = runner.take(job)
-    assert taken is not None
-    ramp = runner.step(taken)
+    ramp = runner.step(job)
     assert ramp.progress.phase is JobPhase.RAMP
-    return world.ports.ledger.jobs.keep_job(changed_job(ramp, measured_per_s=pace_per_s, owner="", until=0.0))
+    return world.ports.ledger.jobs.keep_job(changed_job(ramp, measured_per_s=pace_per_s))
 
 
 def test_move_task_brings_the_rest_back_when_it_is_faster() -> None:
@@ -343,9 +342,7 @@ def test_move_task_is_ended_when_the_dead_letter_queue_fills_again() -> None:
     world = dead(5_000)
     job = moving(world, 1.0)
     runner = world.runner()
-    taken = runner.take(job)
-    assert taken is not None
-    moved = runner.step(taken)
+    moved = runner.step(job)
     assert moved.progress.phase is JobPhase.MOVE
     world.now += 1
     first = runner.step(moved)
@@ -362,9 +359,7 @@ def test_move_task_is_ended_when_its_job_is_paused() -> None:
     world = dead(3_000)
     job = moving(world, 1.0)
     runner = world.runner()
-    taken = runner.take(job)
-    assert taken is not None
-    runner.step(taken)
+    runner.step(job)
     world.now += 1
     pause_job(world.ports, world.fleet, "job-1", "ada", world.now)
     assert not world.ports.queue.moves(world.dead_letters)[0].running
@@ -383,8 +378,7 @@ def test_move_task_is_ended_when_its_job_is_paused_in_the_midst_of_a_step(phase:
     """Whether the step begins the task, of which the operator's request cannot know, or looks at it."""
     world = dead(3_000)
     runner = world.runner()
-    job = runner.take(moving(world, 1.0))
-    assert job is not None
+    job = moving(world, 1.0)
     if phase is JobPhase.MOVE:
         job = runner.step(job)
         world.now += 1
@@ -407,8 +401,7 @@ def test_job_stops_when_somebody_else_ends_its_move_task() -> None:
     """They had a reason: what is left is not sent behind their back."""
     world = dead(3_000)
     runner = world.runner()
-    job = runner.take(moving(world, 1.0))
-    assert job is not None
+    job = moving(world, 1.0)
     job = runner.step(job)
     world.now += 1
     assert job.move is not None

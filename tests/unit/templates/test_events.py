@@ -67,7 +67,8 @@ TRIGGERS = {
     "operator-edit",
     "operator-restore",
     "redriver-message-failure",
-    "redriver-job-tick",
+    "redriver-minute",
+    "redriver-job-step",
     "console-describe",
     "console-render",
     "console-messages",
@@ -147,7 +148,7 @@ def test_envelope_is_whole_when_from_the_event_bus(name: str) -> None:
     [
         ("planner-schedule-tick", "aws.events", "Scheduled Event", set()),
         ("drainer-sweep", "aws.events", "Scheduled Event", set()),
-        ("redriver-job-tick", "aws.events", "Scheduled Event", set()),
+        ("redriver-minute", "aws.events", "Scheduled Event", set()),
         (
             "drainer-terminating",
             "aws.autoscaling",
@@ -225,7 +226,8 @@ def test_batch_is_what_sqs_hands_over_when_from_the_dead_letter_queue(name: str)
     """Checksums hold, so that nobody edits a body and leaves a payload that could not be."""
     for record in event(name)["Records"]:
         assert record["eventSource"] == "aws:sqs"
-        assert record["eventSourceARN"].split(":")[5].startswith("orders-dead-letters")
+        queue = record["eventSourceARN"].split(":")[5]
+        assert queue == "sluice-jobs" if name == "redriver-job-step" else queue.startswith("orders-dead-letters")
         assert record["md5OfBody"] == hashlib.md5(record["body"].encode()).hexdigest()
         assert ("md5OfMessageAttributes" in record) == bool(record["messageAttributes"])
         assert {"ApproximateReceiveCount", "SentTimestamp", "ApproximateFirstReceiveTimestamp", "SenderId"} <= set(

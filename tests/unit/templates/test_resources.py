@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sluice.aws import SETTINGS
+from sluice.redriving.jobs.slices import SLICE_S
 from sluice.telemetry import STACK_METRICS
 from tools.cfn import Resolved, Template
 
@@ -105,15 +106,15 @@ def test_mapping_is_accepted_when_the_queue_has_sqss_defaults() -> None:
     assert stack().properties("Redriver")["Timeout"] <= 30
 
 
-def test_jobs_go_on_for_a_minute_when_no_queue_bounds_their_function() -> None:
-    """The redriver's own code and role, in a function that nothing but the schedule calls."""
+def test_jobs_have_a_minute_for_a_slice_and_the_batch_at_its_end() -> None:
+    """The redriver's own code and role, in a function that no dead-letter queue bounds."""
     jobs, redriver = stack().properties("RedriveJobs"), stack().properties("Redriver")
 
     assert jobs["FunctionName"] == "sluice-redrive-jobs"
     assert (jobs["CodeUri"], jobs["Role"]) == (redriver["CodeUri"], redriver["Role"])
     assert jobs["LoggingConfig"] == redriver["LoggingConfig"]
     assert jobs["Environment"] == redriver["Environment"]
-    assert 60 < jobs["Timeout"] < 120
+    assert jobs["Timeout"] == 60 >= SLICE_S + 30
     assert set(jobs["Events"]) == {"Minute"}
 
 

@@ -294,14 +294,6 @@ class JobPacing:
 
 
 @dataclass(frozen=True, slots=True)
-class RunnerLease:
-    """Which invocation works on a job."""
-
-    owner: str = ""  # none
-    until: float = 0.0  # epoch seconds: when that invocation is surely gone
-
-
-@dataclass(frozen=True, slots=True)
 class ActiveMove:
     """SQS's own move task that moves the rest of a job."""
 
@@ -323,7 +315,6 @@ class RedriveJob:
     target: JobTarget = JobTarget()
     progress: JobProgress = JobProgress()
     pacing: JobPacing = JobPacing()
-    lease: RunnerLease = RunnerLease()
     move: ActiveMove | None = None
     note: str = ""
     version: int = 0

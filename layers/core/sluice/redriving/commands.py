@@ -4,11 +4,13 @@ A mistake in a request raises a PayloadError that names the field and what it ma
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.frozen import dataclass, replace
 from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import JobPacing, JobState, RedriveJob
+from sluice.ports.errors import PortError
 from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.dead_letters import LetterOutcome
 from sluice.redriving.failure_groups import queue_name, source_of
@@ -37,7 +39,7 @@ from sluice.redriving.source_queues import QueueRoute, by_dead_letter_queue, rou
 from sluice.redriving.verdict import sample_of, selectable_attributes
 from sluice.wording import count
 
-# An operator waits for the answer to a request. What is not sent by then is sent in the minutes after.
+# An operator waits for the answer to a request. What is not sent by then is sent by the fleet's chain of jobs.
 ANSWER_S = 8.0
 JOB_COMMANDS = {"stop": stop_job, "pause": pause_job, "resume": resume_job}
 
@@ -73,8 +75,10 @@ class OperatorCommands:
         )
         job = create_job(self.at.ports, fleet, request.selection, asked_for, to)
         self.at.log.info("a redrive was asked for", fleet=fleet.name, job=job.id, requested_by=job.requested_by)
-        worked = self.at.work([(fleet, job)], min(self.at.invocation.stop_at, now + ANSWER_S))
-        return {"job": self.at.to_answer(worked[0] if worked else job)}
+        self.at.begin_jobs(fleet, min(self.at.invocation.stop_at, now + ANSWER_S))
+        with suppress(PortError):  # it is on record, and goes on
+            job = self.at.ports.ledger.jobs.job(fleet.name, job.id) or job
+        return {"job": self.at.to_answer(job)}
 
     def _target(self, request: RedriveRequest, fleet: Fleet) -> Target | None:
         """The queue that everything is to go to; None: each to the queue it came from."""
@@ -136,6 +140,8 @@ class OperatorCommands:
         who = request.requested_by or by
         job = JOB_COMMANDS[kind](self.at.ports, fleet, request.job_id, who, self.at.now())
         self.at.log.info("a redrive was acted on", fleet=fleet.name, job=job.id, act=kind, requested_by=who)
+        if job.state is JobState.RUNNING:
+            self.at.begin_jobs(fleet)
         return {"job": self.at.to_answer(job)}
 
     def job_status(self, asked: object, _by: str) -> Answer:

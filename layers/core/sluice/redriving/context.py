@@ -1,10 +1,13 @@
 """One invocation of the redriver or the operator: how long it may live, and what all its work needs."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, field
 from typing import Any, Self
 
+from sluice.chains import ChainRunner
 from sluice.config.fleet import Fleet, QueuePolicy
+from sluice.model.chain import Chain, Next
 from sluice.model.frozen import dataclass
 from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import RedriveJob
@@ -15,7 +18,8 @@ from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult, LetterOutcome
 from sluice.redriving.jobs.lifecycle import dead_letter_queues, sources_of, target_in
 from sluice.redriving.jobs.rules import forecast
-from sluice.redriving.jobs.runner import Runner, Work, run
+from sluice.redriving.jobs.runner import Runner
+from sluice.redriving.jobs.slices import SLICE_S, Slice, chain_id, fleet_of, retries_in
 from sluice.redriving.message_editor import Editor
 from sluice.redriving.retention import RetentionGuard
 from sluice.redriving.source_queues import QueueRoute
@@ -26,13 +30,16 @@ MINUTE_S = 60.0
 MARGIN_S = 5.0
 # A request of this process that is under way when it dies may arrive this much after its end.
 GRACE_S = 1.0
-# Between one minute's work on jobs and the next one's, so that the schedule finds them given back.
-HANDOVER_S = 3.0
+# A queue's timeouts, retention and limits change when somebody deploys.
+FACTS_KEPT_S = 300.0
+# When jobs of a fleet whose document is missing or cannot be used are looked at again.
+NO_FLEET_S = 60.0
 # Metrics have a fleet as their dimension; what is of no fleet is logged only.
 _METRICS = {LetterOutcome.RETRIED: "Retried", LetterOutcome.QUARANTINED: "Quarantined"}
 
 
 type Answer = dict[str, Any]
+type QueueFactsRead = dict[str, tuple[float, QueueFacts]]  # by URL: when they were read, in epoch seconds, and they
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +49,8 @@ class Invocation:
     name: str  # unique to the invocation
     until: float  # when this process is surely gone
     stop_at: float  # when work on jobs ends
-    sleep: Callable[[float], None]
     uniform: Callable[[], float]  # random numbers, 0 <= u < 1
-    minute_s: float = MINUTE_S  # between two ticks
+    minute_s: float = MINUTE_S  # between two events of the schedule
 
     @classmethod
     def started(
@@ -54,15 +60,13 @@ class Invocation:
         left_s: float,
         minute_s: float,
         *,
-        sleep: Callable[[float], None],
         uniform: Callable[[], float],
     ) -> Self:
-        """The shift of an invocation that began at a time, and which Lambda ends so many seconds later."""
+        """An invocation that began at a time, and which Lambda ends so many seconds later."""
         return cls(
             name=name,
             until=at + left_s + GRACE_S,
-            stop_at=at + min(left_s - MARGIN_S, max(minute_s - HANDOVER_S, minute_s / 2)),
-            sleep=sleep,
+            stop_at=at + min(left_s - MARGIN_S, SLICE_S),
             uniform=uniform,
             minute_s=minute_s,
         )
@@ -70,24 +74,26 @@ class Invocation:
 
 @dataclass(slots=True)
 class RedriveContext:
-    """One invocation at work."""
+    """One invocation at work; `facts` may be kept from one invocation of the process to the next."""
 
     ports: Ports[RedriverLedger]
     now: Callable[[], float]
     invocation: Invocation
     log: Log
     records: list[Record] = field(default_factory=list)
-    _facts: dict[str, QueueFacts] = field(default_factory=dict)
+    facts: QueueFactsRead = field(default_factory=dict)
 
     def count(self, fleet: str, metric: str, value: float) -> None:
         """Add to what is counted."""
         self.records.append(Record(fleet, metric, Unit.COUNT, value))
 
     def queue(self, url: str) -> QueueFacts:
-        """What a queue is, asked once."""
-        if url not in self._facts:
-            self._facts[url] = self.ports.queue.facts(url)
-        return self._facts[url]
+        """What a queue is, asked once in FACTS_KEPT_S."""
+        read_at, facts = self.facts.get(url, (-FACTS_KEPT_S, None))
+        if facts is None or self.now() - read_at >= FACTS_KEPT_S:
+            read_at, facts = self.now(), self.ports.queue.facts(url)
+            self.facts[url] = (read_at, facts)
+        return facts
 
     def fleet(self, name: str) -> Fleet:
         """The fleet of that name.
@@ -177,33 +183,72 @@ class RedriveContext:
 
     def report(self, fleet: Fleet, results: Iterable[DeadLetterResult]) -> None:
         """Log what became of dead letters, and count it."""
+        quarantined = False
         for result in results:
             self._log_result(fleet, result)
+            quarantined |= result.outcome is LetterOutcome.QUARANTINED
             if result.outcome in _METRICS:
                 self.count(fleet.name, _METRICS[result.outcome], 1)
+        if quarantined:
+            self.count_quarantine(fleet.name)
 
-    def work(self, jobs: Iterable[tuple[Fleet, RedriveJob]], stop_at: float) -> tuple[RedriveJob, ...]:
-        """Work on jobs until a time; how those stand that were ours to work on."""
-        works: list[Work] = []
-        for fleet, job in jobs:
-            try:
-                runner = self.runner(fleet, job)
-                taken = runner.take(job)
-            except (PortError, PayloadError) as error:  # the latter: where it goes is no more
-                self.failed("a job could not be taken up", error, fleet=fleet.name, job=job.id)
-                continue
-            if taken:
-                works.append(Work(runner, taken))
-        before = {(work.job.fleet, work.job.id): work.job for work in works}
-        worked = run(works, stop_at, now=self.now, sleep=self.invocation.sleep, failed=self._log_job_failure)
-        for job in worked:
-            was = before[job.fleet, job.id]
-            self.count(job.fleet, "Redriven", job.progress.sent_count - was.progress.sent_count)
-            self.count(job.fleet, "RedriveFailed", job.progress.failed_count - was.progress.failed_count)
+    def count_quarantine(self, fleet: str) -> None:
+        """Say how many messages are in quarantine, where that has changed."""
+        with suppress(PortError):  # the next change says it
+            self.count(fleet, "QuarantineSize", self.ports.ledger.quarantine.quarantine_size(fleet))
+
+    @property
+    def chains(self) -> ChainRunner:
+        """Runs the chains of redrive jobs."""
+        return ChainRunner(self.ports.ledger.chains, self.ports.work, self.now)
+
+    def jobs_step(self, chain: Chain, stop_at: float) -> Next | None:
+        """A step of a fleet's chain: work on its running jobs until a time or until none is due.
+
+        Raises:
+            PortError: the ledger does not say which jobs are running, or the documents cannot be read.
+        """
+        name = fleet_of(chain.id)
+        if not self.ports.ledger.jobs.running_jobs(name):
+            return None
+        try:
+            fleet = self.fleet(name)
+        except PayloadError as error:
+            self.log.warning("redrive jobs wait for their fleet's document", fleet=name, problems=error.problems)
+            return Next(self.now() + NO_FLEET_S, chain.data)
+        jobs = self.ports.ledger.jobs
+        part = Slice(
+            jobs, name, lambda job: self.runner(fleet, job), self.now, self._log_job_failure, retries_in(chain.data)
+        )
+        following = part.work(stop_at)
+        for before, job in part.worked.values():
+            self.count(job.fleet, "Redriven", job.progress.sent_count - before.progress.sent_count)
+            self.count(job.fleet, "RedriveFailed", job.progress.failed_count - before.progress.failed_count)
             # What was selected by may be of a message: it is on the job's record, and not in the log.
-            words = {name: value for name, value in self.to_answer(job).items() if name not in {"cause", "attribute"}}
-            self.log.info("a redrive went on", **words)
-        return worked
+            words = {key: value for key, value in self.to_answer(job).items() if key not in {"cause", "attribute"}}
+            changed = (job.state, job.progress.phase) != (before.state, before.progress.phase)
+            (self.log.info if changed else self.log.debug)("a redrive went on", **words)
+        if any(not job.selection.from_dead_letters for _, job in part.worked.values()):
+            self.count_quarantine(name)
+        return following
+
+    def begin_jobs(self, fleet: Fleet, until: float | None = None) -> None:
+        """Let a fleet's running jobs go on now. What fails here is made good by the schedule, within a minute.
+
+        Args:
+            fleet: the fleet, one job of which was opened or resumed.
+            until: how long an operator waits, in epoch seconds: the first step of a new chain is done here until then.
+                None: all of it is the chain's own function's.
+        """
+        chain, chains = chain_id(fleet.name), self.chains
+        try:
+            made = None if until is None else self.ports.ledger.chains.start(chain, self.now(), "{}")
+            if until is None or made is None:
+                chains.wake(chain)
+            else:
+                chains.run(made.step, self.invocation.until, lambda chain: self.jobs_step(chain, until))
+        except PortError as error:
+            self.failed("redrive jobs go on within a minute: their chain could not be asked", error, fleet=fleet.name)
 
     def to_answer(self, job: RedriveJob) -> dict[str, Any]:
         """A job as flat JSON, without what only its runners need, and with how far it is (`jobs.rules.forecast`)."""
@@ -253,7 +298,7 @@ class RedriveContext:
             self.log.error(what, extra=keys, exc_info=None if isinstance(error, PortError) else error)
 
     def _log_job_failure(self, job: RedriveJob, error: Exception) -> None:
-        self.failed("a redrive could not go on now; the next minute tries again", error, fleet=job.fleet, job=job.id)
+        self.failed("a redrive could not go on now; it is tried again soon", error, fleet=job.fleet, job=job.id)
 
 
 def _listed(value: Any) -> Any:

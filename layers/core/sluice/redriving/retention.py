@@ -11,6 +11,7 @@ queue is not disturbed: while one runs, nothing is checked.
 """
 
 from collections.abc import Callable, Sequence
+from zlib import crc32
 
 from sluice.config.fleet import Fleet, RedriveMode, RedrivePolicy
 from sluice.model.frozen import dataclass
@@ -29,9 +30,14 @@ CHECKED_MAX = 400  # in one go: about a second's calls
 HIDDEN_S = 20.0
 
 
-def is_due(policy: RedrivePolicy, queue: QueueFacts, now: float, tick_s: float) -> bool:
-    """Whether to check now: every ten minutes, and each tick where ten minutes are much of the margin."""
-    return margin_s(policy, queue.retention_s) < 2 * CHECK_EVERY_S or now % CHECK_EVERY_S < tick_s
+def is_turn(fleet: str, now: float, tick_s: float) -> bool:
+    """Whether it is a fleet's turn, once in CHECK_EVERY_S: its name says when, so that not all have the same minute."""
+    return (now + crc32(fleet.encode())) % CHECK_EVERY_S < tick_s
+
+
+def is_due(policy: RedrivePolicy, retention_s: float) -> bool:
+    """Whether to check each minute, since CHECK_EVERY_S are much of the margin."""
+    return margin_s(policy, retention_s) < 2 * CHECK_EVERY_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """The redriver's service: one invocation's event -> verdicts on dead letters, progress of jobs, remembered causes.
 
     a batch of dead letters    --> take_batch: each is judged, then sent back or quarantined (`dead_letters`)
-    the schedule, each minute  --> tick: jobs go on (`jobs.runner`), waiting dead letters are checked (`retention`)
+    a batch of jobs' steps     --> take_steps: a fleet's redrive jobs go on for a while (`jobs.slices`)
+    the schedule, each minute  --> tick: chains of jobs that were lost go on, waiting dead letters are checked
+                                   (`retention`)
     a consumer's report        --> note_cause: why a message failed, remembered until it arrives as a dead letter
 
 Two functions run it. That of the dead-letter queue's event source mapping may live no longer than messages are hidden
-in their queue; that of the schedule works on jobs for most of each minute. Both take what AWS sends and nothing else:
-operators ask the operator function.
+in their queue; that of the jobs' queue and the schedule has a minute. Both take what AWS sends and nothing else:
+operators ask the operator function. The queue that a record comes from says which kind it is.
 
 Whoever may invoke the function can forge a batch. So a record counts only where SQS itself says that the message is in
 flight, under the record's receipt, in the dead-letter queue of a fleet.
@@ -14,19 +16,20 @@ flight, under the record's receipt, in the dead-letter queue of a fleet.
 The log and the metrics hold ids and failure groups, never what a message contains.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.frozen import dataclass, replace
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import JobState, Message, RedriveJob
+from sluice.model.redriving import Message
 from sluice.ports.errors import PortError
 from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.failure_groups import READ_LIMIT, queue_name, source_of
+from sluice.redriving.jobs.slices import KIND, chain_id
 from sluice.redriving.payloads import FailureReport, read_record, read_request
-from sluice.redriving.retention import RetentionGuard, is_due
+from sluice.redriving.retention import RetentionGuard, is_due, is_turn
 from sluice.redriving.source_queues import QueueRoute, route_for
 
 KEYS_SHOWN = 20  # of an event that is refused, in the error
@@ -34,7 +37,9 @@ KEYS_SHOWN = 20  # of an event that is refused, in the error
 
 @dataclass(slots=True)
 class RedriverService(RedriveContext):
-    """One invocation at work on what Lambda hands over."""
+    """One invocation at work on what Lambda hands over; `jobs_queue` is the URL of the work queue of redrive jobs."""
+
+    jobs_queue: str = ""
 
     def respond(self, event: object) -> Answer:
         """Do what an event of AWS or of a consumer asks for.
@@ -47,7 +52,7 @@ class RedriverService(RedriveContext):
         """
         match event:
             case {"Records": [*records]} if records and all(_is_of_sqs(record) for record in records):
-                return self.take_batch(records)
+                return self.take_records(records)
             case {"source": "aws.events", "detail-type": "Scheduled Event"}:
                 return self.tick()
             case {"source": "sluice.consumer", "detail-type": "Sluice Message Failure", "detail": detail}:
@@ -58,6 +63,33 @@ class RedriverService(RedriveContext):
             "error": f"event: must be an SQS batch, a scheduled event or a consumer's report (got {', '.join(keys)})."
             " Operators' requests go to the operator function (the stack's output OperatorFunction)"
         }
+
+    def take_records(self, records: Sequence[Mapping[str, Any]]) -> Answer:
+        """Process a batch of one queue: steps of the work queue's, dead letters of any other."""
+        steps = [record for record in records if self._is_step(record)]
+        if len(steps) == len(records):
+            return self.take_steps(steps)
+        if not steps:
+            return self.take_batch(records)
+        # Lambda hands over the messages of one queue at a time.
+        self.log.warning("refused a batch of several queues: its messages stay in them", count=len(records))
+        return _kept(str(record.get("messageId", "")) for record in records)
+
+    def _is_step(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record comes from the work queue of redrive jobs: by the account and the name."""
+        *_, account, name = f":{record.get('eventSourceARN', '')}".split(":")
+        return bool(self.jobs_queue) and self.jobs_queue.endswith(f"/{account}/{name}")
+
+    def take_steps(self, records: Sequence[Mapping[str, Any]]) -> Answer:
+        """Go on with fleets' redrive jobs, each for a while.
+
+        Returns:
+            Lambda's partial batch response.
+        """
+        stop_at = self.invocation.stop_at
+        return self.chains.take(
+            records, KIND, self.invocation.until, lambda chain: self.jobs_step(chain, stop_at), self.log
+        )
 
     # ------------------------------------------------------------- dead letters
 
@@ -87,7 +119,7 @@ class RedriverService(RedriveContext):
             except PortError as error:
                 self.failed("dead letters could not be judged and stay in their queue", error, queue=arn)
                 kept += [message.id for message in messages]
-        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in dict.fromkeys(kept)]}
+        return _kept(kept)
 
     def _process(self, dead_letter_arn: str, messages: Sequence[Message]) -> list[str]:
         """Process the dead letters of one queue; the ids of those that stay in it."""
@@ -150,27 +182,54 @@ class RedriverService(RedriveContext):
         names = [route.name for route in found]
         return tuple(replace(route, others=(*names[:index], *names[index + 1 :])) for index, route in enumerate(found))
 
-    # ------------------------------------------------------------- jobs and waiting dead letters
+    # ------------------------------------------------------------- the schedule
 
     def tick(self) -> Answer:
-        """Go on with every fleet's jobs, count each quarantine, and check the dead letters that wait in manual mode."""
-        running: list[tuple[Fleet, RedriveJob]] = []
-        for fleet in self.ports.fleets.load().fleets:
+        """Each minute: reseed the chains of jobs, and check the dead letters that wait in manual mode."""
+        try:
+            chains = self._reseed()
+        except PortError as error:
+            self.failed("the chains of redrive jobs could not be read: the next minute tries again", error)
+            chains = ()
+        self._check_waiting([one for one in self.ports.fleets.load().fleets if one.redrive.mode is RedriveMode.MANUAL])
+        return {"chains": list(chains)}
+
+    def _reseed(self) -> tuple[str, ...]:
+        """Send the step of every chain of jobs again, and make one for running jobs that have none; the chains' ids.
+
+        Raises:
+            PortError: chains or running jobs could not be read.
+        """
+        try:
+            there = {chain.id for chain in self.chains.reseed(KIND)}
+        except ExceptionGroup as errors:
+            self.failed("steps of redrive jobs could not be sent: the next minute tries again", errors.exceptions[0])
+            there = {chain.id for chain in self.ports.ledger.chains.chains(KIND)}
+        wanted = dict.fromkeys(chain_id(fleet) for fleet, _ in self.ports.ledger.jobs.running_jobs())
+        for chain in (one for one in wanted if one not in there):
+            self.log.warning("redrive jobs had no chain: they go on", chain=chain)
             try:
-                self.count(fleet.name, "QuarantineSize", self.ports.ledger.quarantine.quarantine_size(fleet.name))
-                jobs = self.ports.ledger.jobs.jobs(fleet.name)
+                self.chains.start(chain, self.now())
             except PortError as error:
-                self.failed("redrive jobs could not be read", error, fleet=fleet.name)
-                continue
-            running += [(fleet, job) for job in jobs if job.state is JobState.RUNNING]
+                self.failed(
+                    "a chain of redrive jobs could not be made: the next minute tries again", error, chain=chain
+                )
+        return tuple(sorted(there | wanted.keys()))
+
+    def _check_waiting(self, fleets: Sequence[Fleet]) -> None:
+        """Check the dead letters of fleets in manual mode for as long as there is time, from a random one on."""
+        begin = int(self.invocation.uniform() * len(fleets))
+        for done_count, fleet in enumerate((*fleets[begin:], *fleets[:begin])):
+            if self.now() >= self.invocation.stop_at:
+                self.log.warning(
+                    "there was no time to check the waiting dead letters of all fleets: a later minute does",
+                    left_count=len(fleets) - done_count,
+                )
+                return
             self._check_retention(fleet)
-        worked = self.work(running, self.invocation.stop_at)
-        return {"jobs": [self.to_answer(job) for job in worked]}
 
     def _check_retention(self, fleet: Fleet) -> None:
-        """In manual mode: measure how long waiting dead letters have left, and quarantine what is near its end."""
-        if fleet.redrive.mode is not RedriveMode.MANUAL:
-            return
+        """Measure how long waiting dead letters have left, and quarantine what is near its end."""
         for source in {source.dead_letter_queue: source for source in reversed(fleet.sources)}.values():
             if source.dead_letter_queue is None:
                 continue
@@ -181,10 +240,10 @@ class RedriverService(RedriveContext):
                 self.failed("waiting dead letters could not be checked", error, fleet=fleet.name, queue=queue)
 
     def _check_dead_letter_queue(self, fleet: Fleet, source: QueuePolicy) -> None:
-        (route,) = self.routes(fleet, [source])
         dead = self.queue(source.dead_letter_queue or "")
-        if not is_due(fleet.redrive, dead, self.now(), self.invocation.minute_s):
+        if not (is_turn(fleet.name, self.now(), self.invocation.minute_s) or is_due(fleet.redrive, dead.retention_s)):
             return
+        (route,) = self.routes(fleet, [source])
         check = RetentionGuard(self.ports, route.fleet, dead, self.processor(route), self.now).check()
         if check is None:
             return
@@ -222,6 +281,11 @@ class RedriverService(RedriveContext):
 
 def _is_of_sqs(record: object) -> bool:
     return isinstance(record, Mapping) and record.get("eventSource") == "aws:sqs"
+
+
+def _kept(message_ids: Iterable[str]) -> Answer:
+    """Lambda's partial batch response that leaves messages in their queue."""
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in dict.fromkeys(message_ids)]}
 
 
 def _by_route(routes: Sequence[QueueRoute], messages: Sequence[Message]) -> list[tuple[QueueRoute, list[Message]]]:

@@ -26,6 +26,7 @@ Records of the whole stack have partitions of their own:
 | pk, sk | is | lives |
 |---|---|---|
 | `chains#<kind>`, the id | a chain: version, due_at, at_work_until, asked; `data`: JSON of the kind's own | its work |
+| `running-jobs`, `<fleet>#<job>` | a redrive job that is running | while it does |
 | `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
 | `metrics`, the shard | the newest metrics of a shard's queues, JSON compressed in `data` | 1 day |
 
@@ -41,6 +42,7 @@ from urllib.parse import quote
 from sluice.aws.table import Item, typed_all
 from sluice.model.chain import kind_of
 
+RUNNING_JOBS = "running-jobs"
 PAST_ALL = "\U0010ffff"  # sorts after everything that a key can hold
 MS_DIGITS = 15  # milliseconds until the year 33658, so that text sorts as time does
 
@@ -58,6 +60,11 @@ def key(fleet: str, sk: str) -> Item:
 def chain_key(chain_id: str) -> Item:
     """The key of a chain's record."""
     return typed_all({"pk": f"chains#{kind_of(chain_id)}", "sk": chain_id})
+
+
+def running_job_key(fleet: str, job_id: str) -> Item:
+    """The key of a running job's place in the index."""
+    return typed_all({"pk": RUNNING_JOBS, "sk": f"{fleet}#{job_id}"})
 
 
 def ms(at: float) -> str:

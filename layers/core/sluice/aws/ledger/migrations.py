@@ -242,7 +242,16 @@ def _job_to_2(record: Record) -> Record:
     return record
 
 
-JOB = (_job_to_2,)
+# Which invocation worked on a job: since then the fleet's chain says that.
+JOB_DROPPED_BY_3 = frozenset({"lease"})
+
+
+def _job_to_3(record: Record) -> Record:
+    """Version 3 has no lease: a fleet's chain has one worker at its jobs."""
+    return moved(record, {}, JOB_DROPPED_BY_3)
+
+
+JOB = (_job_to_2, _job_to_3)
 
 # --------------------------------------------------------------------------- failure groups
 

@@ -51,6 +51,7 @@ QUARANTINED = Form(QuarantineEntry, "the quarantined message")
 JOB = Form(RedriveJob, "the redrive job", migrations.JOB)
 CLAIMED_BATCH = Form(ClaimedBatch, "the claimed batch")
 
+RUNNING_JOB = ItemForm("the running job", frozenset())
 LEASE = ItemForm("the lease", frozenset({"holder", "until_at"}))
 CHAIN = ItemForm("the chain", frozenset({"due_at", "at_work_until", "asked", "data"}))
 COUNTS = ItemForm("the fleet's counts", frozenset({"held_count", "group_count", "counted_at"}))
@@ -172,16 +173,27 @@ def keep[T: (Consumer, Drain, RedriveJob)](
     Raises:
         ConflictError: the table has another version.
     """
+    written, item, condition, values = versioned(form, sk, record, until)
+    if not table.put(item, condition, values):
+        raise conflict(record, sk)
+    return written
+
+
+def versioned[T: (Consumer, Drain, RedriveJob)](
+    form: Form[T], sk: str, record: T, until: float | None
+) -> tuple[T, Item, str, dict[str, Value] | None]:
+    """A record one version on, as `keep` writes it: with its item, and the write's condition and values."""
     written = replace(record, version=record.version + 1)
     figures: dict[str, Value] = {"data": form.to_text(written), "version": written.version}
     if until is not None:
         figures["ttl"] = ttl(until)
     item = key(record.fleet, sk) | typed_all(figures)
     if record.version == 0:
-        done = table.put(item, "attribute_not_exists(#pk)")
-    else:
-        done = table.put(item, "#version = :version", {":version": record.version})
-    if not done:
-        where = f"{partition(record.fleet)} {sk}"
-        raise ConflictError(f"ledger record {where} is no longer at version {record.version}: read it again")
-    return written
+        return written, item, "attribute_not_exists(#pk)", None
+    return written, item, "#version = :version", {":version": record.version}
+
+
+def conflict(record: Consumer | Drain | RedriveJob, sk: str) -> ConflictError:
+    """The error of a record that another has written first."""
+    where = f"{partition(record.fleet)} {sk}"
+    return ConflictError(f"ledger record {where} is no longer at version {record.version}: read it again")

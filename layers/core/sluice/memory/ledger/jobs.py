@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sluice.memory.clock import Clock
 from sluice.memory.ledger.versions import check
-from sluice.model.redriving import RedriveJob
+from sluice.model.redriving import JobState, RedriveJob
 from sluice.ports.ledger.jobs import JOBS_KEPT_S
 
 
@@ -24,6 +24,12 @@ class MemoryJobs:
         gone_at = self._clock() - JOBS_KEPT_S
         jobs = [job for (owner, _), job in self._jobs.items() if owner == fleet and job.updated_at > gone_at]
         return tuple(sorted(jobs, key=lambda job: (-job.requested_at, job.id)))
+
+    def running_jobs(self, fleet: str | None = None) -> tuple[tuple[str, str], ...]:
+        """Fleet and id of every job that is running."""
+        owners = {owner for owner, _ in self._jobs if fleet in {None, owner}}
+        jobs = [job for owner in owners for job in self.jobs(owner) if job.state is JobState.RUNNING]
+        return tuple(sorted((job.fleet, job.id) for job in jobs))
 
     def keep_job(self, job: RedriveJob) -> RedriveJob:
         """Write a job if its version is still the ledger's."""

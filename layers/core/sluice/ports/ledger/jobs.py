@@ -8,7 +8,7 @@ JOBS_KEPT_S = 30 * 86_400.0  # counted from the last change
 
 
 class Jobs(Protocol):
-    """A fleet's redrive jobs."""
+    """Redrive jobs, and an index of those that are running."""
 
     def job(self, fleet: str, job_id: str) -> RedriveJob | None:
         """A redrive job, if it was changed in the last JOBS_KEPT_S."""
@@ -18,8 +18,14 @@ class Jobs(Protocol):
         """Every redrive job that was changed in the last JOBS_KEPT_S, the last requested first."""
         ...
 
+    def running_jobs(self, fleet: str | None = None) -> tuple[tuple[str, str], ...]:
+        """Fleet and id of every job that is running, of one fleet or of all, in their order: one query."""
+        ...
+
     def keep_job(self, job: RedriveJob) -> RedriveJob:
         """Write a job, if the ledger still has the version that it was made from (0: none yet).
+
+        The index of running jobs is written with it, all or nothing.
 
         Returns:
             The job as written, one version on.

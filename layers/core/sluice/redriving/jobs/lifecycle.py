@@ -1,7 +1,7 @@
 """Redrive jobs on record: what an operator asks for, what it would send, and how it is paused, resumed and stopped.
 
-A job is sent by `running`, from any invocation; several may write its record, so that each change is made to the
-record as it is then (`update_job`). The record keeps what operators did to it.
+A job is sent by `runner`, in slices of its fleet's chain (`slices`). Others may write its record meanwhile, so that
+each change is made to the record as it is then (`update_job`). The record keeps what operators did to it.
 """
 
 from collections import Counter
@@ -13,6 +13,7 @@ from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import (
     FailureGroup,
     JobAction,
+    JobPacing,
     JobPhase,
     JobProgress,
     JobState,
@@ -195,6 +196,7 @@ def create_job(
     selection = _in_order(ports, fleet, selection)
     asked = replace(
         job,
+        pacing=_from(job.pacing, job.requested_at),
         selection=replace(selection, muted_groups=seen.muted_groups, again=selection.again or job.selection.again),
         target=JobTarget(
             fleet=to.fleet if to and to.fleet != fleet.name else None,
@@ -233,6 +235,11 @@ def paused_note(names: Sequence[str]) -> str:
     return f"Paused: {', '.join(names)}. What is sent there waits until it is not."
 
 
+def _from(pacing: JobPacing, at: float) -> JobPacing:
+    """The pace of a job that sends nothing before a time, and has nothing to catch up with then."""
+    return replace(pacing, next_at=max(pacing.next_at, at))
+
+
 def _narrowing(selection: Selection) -> str:
     """The fields by which a selection is narrowed, as an error names them."""
     names = ("queue", "cause", "quarantined_from", "quarantined_to", "attribute")
@@ -265,7 +272,7 @@ def resume_job(ports: Ports[JobLedger], fleet: Fleet, job_id: str, by: str, now:
     Raises:
         PayloadError: there is no such job, or it is not paused.
     """
-    change = _Change(frozenset({JobState.PAUSED}), JobState.RUNNING, f"Resumed by {by}.", "paused can be resumed")
+    change = _Change(frozenset({JobState.PAUSED}), JobState.RUNNING, f"Resumed by {by}.", "paused can be resumed", now)
     return _act(ports, fleet, job_id, JobAction(now, by, "resumed it"), change)
 
 
@@ -277,6 +284,7 @@ class _Change:
     state: JobState
     note: str
     only: str = ""  # the error of a job in another state; empty: such a job stays as it is, without an error
+    from_at: float = 0.0  # epoch seconds: nothing is sent before
 
 
 def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAction, change: _Change) -> RedriveJob:
@@ -292,7 +300,8 @@ def _act(ports: Ports[JobLedger], fleet: Fleet, job_id: str, act: JobAction, cha
                 raise PayloadError(f"job_id: job {job_id} is {job.state}: only one that is {change.only}")
             return job
         actions = (*job.actions, act)[-ACTIONS_KEPT:]
-        acted = replace(job, state=change.state, note=change.note, updated_at=act.at, actions=actions)
+        pacing = _from(job.pacing, change.from_at)
+        acted = replace(job, state=change.state, note=change.note, updated_at=act.at, actions=actions, pacing=pacing)
         same = job.move is not None and job.move.handle == handle
         return with_move_ended(acted, moved_count if same else 0)
 

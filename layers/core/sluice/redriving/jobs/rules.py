@@ -3,7 +3,9 @@
 Theory of operation. A step of a job does its work and returns a `SendReport`; `folded` is the one place where a report
 changes the job. Pace, for each batch of `count` messages that began at `began_at`:
 
-    next_at = max(next_at, began_at) + count / rate_per_s
+    next_at = max(next_at, began_at - CATCH_UP_S) + count / rate_per_s
+
+A job is due a little late, since a message's delay has whole seconds: it catches up, and keeps its rate on average.
 """
 
 from collections.abc import Iterable
@@ -26,6 +28,8 @@ FIFO_BATCH_MAX = 10  # fewer, since on FIFO queues a message in doubt blocks tho
 # Out of a dead-letter queue a batch goes in parts side by side, each with a claim of its own: a part that is done goes
 # on with the next and waits for none, and what a crash can leave in doubt is no more than above.
 DLQ_BATCH_MAX = 2_000
+# How late a job may be and catch up: a whole second's rounding, and what the message takes to arrive.
+CATCH_UP_S = 2.0
 # With fewer messages left, SQS's own move task would hardly have begun when the job is done.
 MOVE_COUNT_MIN = 1_000
 
@@ -125,7 +129,7 @@ def batch_limit(job: RedriveJob, to: Destination) -> int:
 
 def next_send_at(pacing: JobPacing, count: int, began_at: float) -> float:
     """When a job may send again (epoch seconds), having tried `count` messages from `began_at` on."""
-    return max(pacing.next_at, began_at) + count / pacing.rate_per_s
+    return max(pacing.next_at, began_at - CATCH_UP_S) + count / pacing.rate_per_s
 
 
 def move_task_is_faster(job: RedriveJob, policy: RedrivePolicy, move_per_s: float) -> bool:

@@ -1,8 +1,8 @@
 """Redrive jobs at work: at an operator's request, messages go back to their queue, watched, stopped, resumed.
 
-A job lives in the ledger, so that any invocation can take it up where another left it. One runner at a time: the
-record names it and when it is surely gone. Each step sends one batch (`sending`), removes what was sent, and
-writes the job; a crash between leaves counts that are one batch low, and nothing else.
+A job lives in the ledger, so that any invocation can take it up where another left it; the fleet's chain (`jobs.chain`)
+has one at work at a time. Each step sends one batch (`sending`), removes what was sent, and writes the job; a crash
+between leaves counts that are one batch low, and nothing else.
 
 * Canary: at most `canary_count` of the oldest of each failure group. Then a wait as long as a failure needs to come
   back (`canary_wait_s`; by default what a message waits and is worked on at most: target wait and one visibility
@@ -17,15 +17,14 @@ writes the job; a crash between leaves counts that are one batch low, and nothin
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import field
 from functools import partial
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import JobPhase, JobState, QuarantineEntry, RedriveJob, RunnerLease
+from sluice.model.redriving import JobPhase, JobState, QuarantineEntry, RedriveJob
 from sluice.ports.aws_services import MOVE_MAX_PER_S, QueueFacts
-from sluice.ports.errors import ConflictError, PortError
+from sluice.ports.errors import ConflictError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.jobs.dlq_loading import DeadLetterLoader
@@ -44,7 +43,6 @@ from sluice.redriving.jobs.sending import JobSender
 from sluice.redriving.source_queues import QueueRoute
 
 CANARY_WAIT_MAX_S = 900.0  # of the default; for a longer wait the fleet's document has `canary_wait_s`
-LONGEST_SLEEP_S = 20.0  # a longer wait is left to the next tick: an invocation that sleeps is paid for
 STEP_MARGIN_S = 10.0  # no further batch is begun within a step so near to the invocation's end
 # Loads so small that they measure the calls and not the messages say nothing of a pace.
 PACE_COUNT_MIN = 50
@@ -56,7 +54,7 @@ class Runner:
 
     Attributes:
         to: the fleet's queue, of several a FIFO one if there is any; or the one that the job names in its place.
-        name: the invocation, as the job's record names its runner.
+        name: the invocation.
         until: when this process is surely gone.
         routes: the fleet's queues, as far as the job is about them; empty: it has only the one.
     """
@@ -78,28 +76,8 @@ class Runner:
         self._sender = JobSender(self.ports, self.fleet, self.to, self.name, self.until, self.now, self.routes)
         self._loader = DeadLetterLoader(self._sender)
 
-    def take(self, job: RedriveJob) -> RedriveJob | None:
-        """Become the job's runner; None if it has one, or another was first."""
-        now = self.now()
-        if job.state is not JobState.RUNNING or (job.lease.owner not in {"", self.name} and job.lease.until > now):
-            return None
-        try:
-            return self.ports.ledger.jobs.keep_job(
-                replace(job, lease=RunnerLease(self.name, self.until), updated_at=now)
-            )
-        except ConflictError:
-            return None
-
-    def give_back(self, job: RedriveJob) -> None:
-        """Let the next invocation take the job up at once."""
-
-        def free(there: RedriveJob) -> RedriveJob:
-            return replace(there, lease=RunnerLease()) if there.lease.owner == self.name else there
-
-        update_job(self.ports, self.fleet.name, job.id, free)
-
     def step(self, job: RedriveJob) -> RedriveJob:
-        """Send one batch of a job and write how it stands. The job is ours, and due (`next_at`).
+        """Send one batch of a job and write how it stands. The job is due (`next_at`), and we alone are at it.
 
         Raises:
             PortError: the job stands as it did; what was sent is sent.
@@ -142,7 +120,8 @@ class Runner:
             report += self._sender.send_entries(job, page, order_guard)
             if after is None or self.now() > self.until - STEP_MARGIN_S:
                 break
-        return progressed(folded(job, report), cursor=groups[0])
+        job = progressed(folded(job, report), cursor=groups[0])
+        return finished(job, self.now()) if job.progress.processed_count >= job.progress.selected_count else job
 
     def _canary_count(self, job: RedriveJob) -> int:
         return min(self.fleet.redrive.canary_count, batch_limit(job, self.to))
@@ -261,7 +240,7 @@ class Runner:
         written = update_job(self.ports, self.fleet.name, job.id, partial(self._merged, before, job))
         if written is None:
             raise ConflictError(f"job {job.id} of fleet {self.fleet.name} is no longer on record")
-        if written.move is None or written.state is JobState.RUNNING or written.lease.owner != self.name:
+        if written.move is None or written.state is JobState.RUNNING:
             return written
         # This very step has started a move task, of which they could not know.
         moved_count = end_move(self.ports, self.fleet, written)
@@ -270,8 +249,6 @@ class Runner:
 
     def _merged(self, before: RedriveJob, job: RedriveJob, there: RedriveJob) -> RedriveJob:
         """A job after our step (`before` it, and after), and what others wrote of it meanwhile, as one."""
-        if there.lease.owner != self.name:
-            return there  # we were thought gone, and another invocation has taken it
         ours = progressed(
             replace(job, version=there.version, actions=there.actions),
             returned_count=max(job.progress.returned_count, there.progress.returned_count),
@@ -284,52 +261,3 @@ class Runner:
             return ours
         # Whoever acted has ended the move task that was on record, and has counted what it moved.
         return progressed(replace(ours, move=None), phase=there.progress.phase, sent_count=there.progress.sent_count)
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A job, and who works on it."""
-
-    runner: Runner
-    job: RedriveJob
-
-
-def run(
-    works: Sequence[Work],
-    stop_at: float,
-    *,
-    now: Callable[[], float],
-    sleep: Callable[[float], None],
-    failed: Callable[[RedriveJob, Exception], None],
-) -> tuple[RedriveJob, ...]:
-    """Work on jobs in turn, whichever is due first, until a time; how each stands then.
-
-    A job that cannot go on now is left to the next invocation and reported to `failed`; it never stops the others.
-    """
-    under_way = {(work.job.fleet, work.job.id): work for work in works}
-    over: list[RedriveJob] = []
-    while under_way and now() < stop_at:
-        key, work = min(under_way.items(), key=lambda item: (item[1].job.pacing.next_at, item[0]))
-        wait_s = work.job.pacing.next_at - now()
-        if wait_s > LONGEST_SLEEP_S or now() + wait_s >= stop_at:
-            break
-        if wait_s > 0:
-            sleep(wait_s)
-        try:
-            job = work.runner.step(work.job)
-        except Exception as error:  # one job's trouble, foreseen or not, is not the others'
-            failed(work.job, error)
-            over.append(under_way.pop(key).job)
-            continue
-        under_way[key] = Work(work.runner, job)
-        if job.state is not JobState.RUNNING or job.lease.owner != work.runner.name:
-            over.append(under_way.pop(key).job)
-            if job.state is JobState.PAUSED:  # whoever resumes it shall not have to wait for us to be surely gone
-                with suppress(PortError):
-                    work.runner.give_back(job)
-    for work in under_way.values():
-        try:
-            work.runner.give_back(work.job)
-        except PortError as error:
-            failed(work.job, error)
-    return (*over, *(work.job for work in under_way.values()))
