@@ -2,7 +2,7 @@
 
 import pytest
 
-from sluice.telemetry import NAMED_FLEETS, Detail, Record, Scope, Unit, emit, summed
+from sluice.telemetry import LIMITS, NAMED_FLEETS, Detail, Record, Scope, Unit, emit, needs_operator, summed
 
 STACK = Scope("blue", Detail.STACK)
 FLEET = Scope("blue", Detail.FLEET)
@@ -87,24 +87,34 @@ def test_emit_when_all_is_well():
 
 
 def test_emit_when_fleets_need_an_operator():
-    """The stack's metric is their sum or the worst of them, and the log line names them, the worst first."""
+    """One metric counts them for each reason, and the log line names them by the reason, the worst first."""
     sink = Sink()
     tally = (
         Record("orders", "DrainsExpired", Unit.COUNT, 1),
-        Record("mails", "DrainsExpired", Unit.COUNT, 1),
-        Record("mails", "DrainsExpired", Unit.COUNT, 1),
+        Record("mails", "DrainsExpired", Unit.COUNT, 2),
         Record("orders", "TickAge", Unit.SECONDS, 20.0),
         Record("bills", "TickAge", Unit.SECONDS, 400.0),
+        Record(None, "InvalidFleets", Unit.COUNT, 1),
     )
     emit(sink, tally, STACK)
-    assert sink.blobs == [({"stack": "blue"}, [("TickAge", "Seconds", 400.0), ("DrainsExpired", "Count", 3)])]
-    assert sink.metadata == {"fleets": "TickAge: bills; DrainsExpired: mails, orders"}
+    assert sink.blobs == [({"stack": "blue"}, [("NeedsOperator", "Count", 4.0)])]
+    assert sink.metadata == {
+        "fleets": "TickAge: bills; InvalidFleets: see the errors in this log; DrainsExpired: mails, orders"
+    }
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_limit_when_a_figure_is_at_it_and_above(name):
+    """At the limit all is well."""
+    assert needs_operator([Record("orders", name, Unit.NONE, LIMITS[name])]) == {}
+    assert needs_operator([Record("orders", name, Unit.NONE, LIMITS[name] + 0.01)]) == {name: ("orders",)}
 
 
 def test_emit_when_a_thousand_fleets_need_an_operator():
     """A log line has room for some names, and says how many more there are."""
     sink = Sink()
-    emit(sink, [Record(f"f{n:04}", "TicksFailed", Unit.COUNT, 1) for n in range(1000)], STACK)
+    emit(sink, [Record(f"f{n:04}", "Quarantined", Unit.COUNT, 1) for n in range(1000)], STACK)
+    assert sink.blobs[0][1] == [("NeedsOperator", "Count", 1000.0)]
     assert sink.metadata["fleets"].endswith(f"f{NAMED_FLEETS - 1:04} and {1000 - NAMED_FLEETS} more")
 
 

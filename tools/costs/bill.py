@@ -30,7 +30,7 @@ def bill(stack: Stack, recording: Recording, prices: PriceTable, *, dashboard: b
     work = used.work
     log_gb = work.log_bytes / 1e9
     counts = [
-        ("Lambda: invocations", "lambda_request", used.invocations),
+        ("Lambda: invocations", "lambda_request", work.invocations),
         ("Lambda: GB-seconds", "lambda_gb_second", work.seconds * MEMORY_GB),
         ("SQS: polls of empty queues", "sqs_request", used.polls),
         ("SQS: steps received and deleted", "sqs_request", 2.0 * used.steps),

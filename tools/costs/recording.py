@@ -4,8 +4,8 @@
 
 A shard of one fleet and one of SHARD fleets have a round each ten seconds, idle (no message, no instance) and busy
 (counts that change with each tick, instances at work). After a warm-up of some minutes, calls and units are averaged
-over whole readings of CloudWatch's metrics. In some of these rounds each call takes LATENCY_S: the seconds that Lambda
-bills are the time in which a call was under way, and the processor's time, but for moto's, at the function's share of a
+over two readings of CloudWatch's metrics. In some more ticks each call takes LATENCY_S: the seconds that Lambda bills
+are the time in which a call was under way, and the processor's time, but for moto's, at the function's share of a
 processor (512 of 1,769 MB, https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
 """
 
@@ -25,15 +25,16 @@ from moto.core.models import botocore_stubber
 
 from sluice.aws import connect
 from sluice.chains import message_of
+from sluice.model.chain import Chain, Step
 from sluice.ports.stack import Ports
 from sluice.telemetry import Record
 from tools.costs.account import REGION, Account
 from tools.costs.calls import CallCounter, SlowAnswers, Spent
 from tools.costs.usage import RECORDED, Recorded, Recording
 
-SHARD = 25  # fleets of the larger shard
+SHARD = 10  # fleets of the larger shard
 TICK_S = 10.0
-WARM_UP, COUNTED, TIMED = 36, 54, 18  # rounds
+WARM_UP, COUNTED, TIMED = 24, 36, 12  # ticks
 LATENCY_S = 0.02
 PROCESSOR = 512 / 1_769
 LINE_BYTES = 26  # CloudWatch adds these to each line (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/)
@@ -63,6 +64,7 @@ class Stage:
         stack.enter_context(mock.patch.dict(os.environ, ENVIRON))
         stack.enter_context(moto.mock_aws())
         self.now = float(int(time.time() // 60 * 60))
+        self._began, self._ticks = self.now, 0
         self._clock = stack.enter_context(time_machine.travel(self.now, tick=False))
         self.account = Account(fleets, busy=busy)
         self.ports: Ports = connect(ENVIRON | self.account.work)
@@ -108,17 +110,30 @@ class Stage:
             metrics_read,
             len(written.encode()) + LINE_BYTES * written.count("\n"),
             self.answers.waited_s() + max(0.0, worked_s) / PROCESSOR,
+            invocations=1.0,
             series=float(len({(record.fleet, record.name) for record in records if record.fleet})),
         )
 
-    def round(self, request_id: str, *, stale: bool = False) -> Recorded:
-        """One step of the shard's chain, which is due."""
-        (chain,) = self.ports.ledger.chains.chains("ticks")
-        step = replace(chain.step, version=chain.version - 1) if stale else chain.step
-        if not stale:
-            self.move_to(max(self.now, chain.due_at))
+    def ticks(self, count: int) -> list[Recorded]:
+        """Let the shard's steps come as they are due, for so many ticks; what each used."""
+        used = []
+        for _ in range(count):
+            self._ticks += 1
+            ends_at = self._began + self._ticks * TICK_S
+            self.account.pass_tick(self._ticks, self.now)
+            while (chain := self._chain()).due_at < ends_at:
+                self.move_to(max(self.now, chain.due_at))
+                used.append(self.step(chain.step))
+        return used
+
+    def step(self, step: Step) -> Recorded:
+        """Invoke the planner with a step of its shard's chain."""
         record = {"messageId": "m", "body": message_of(step), "eventSource": "aws:sqs", "attributes": {}}
-        return self.invoke("planner", {"Records": [record]}, request_id)
+        return self.invoke("planner", {"Records": [record]}, f"step-{step.version}")
+
+    def _chain(self) -> Chain:
+        (chain,) = self.ports.ledger.chains.chains("ticks")
+        return chain
 
 
 def _app(function: str) -> ModuleType:
@@ -149,47 +164,41 @@ def _keeping(app: ModuleType, records: list[Record]) -> Iterator[None]:
         yield
 
 
-def mean(used: list[Recorded]) -> Recorded:
-    """The average of several invocations."""
-    total = used[0]
+def total(used: list[Recorded]) -> Recorded:
+    """Several invocations together."""
+    together = used[0]
     for one in used[1:]:
-        total = total.plus(one)
-    return total.times(1.0 / len(used))
+        together = together.plus(one)
+    return together
 
 
 def record_rounds(fleets: int, *, busy: bool, counted: int = COUNTED, timed: int = TIMED) -> Recorded:
-    """What a round over a shard of so many fleets uses."""
+    """What a tick of a shard of so many fleets uses: its round, and further steps where counts jumped."""
     with contextlib.ExitStack() as stack:
         stage = Stage(fleets, busy=busy, stack=stack)
-        _settle(stage)
-        used = []
-        for number in range(counted):
-            stage.account.pass_tick(number, stage.now)
-            stage.answers.on = number < timed
-            used.append(stage.round(f"round-{number}"))
-        return replace(mean(used), seconds=mean(used[:timed]).seconds)
-
-
-def _settle(stage: Stage) -> None:
-    stage.invoke("planner", MINUTE, "minute")
-    for number in range(WARM_UP):
-        stage.account.pass_tick(number, stage.now)
-        stage.round(f"warm-{number}")
+        stage.invoke("planner", MINUTE, "minute")
+        stage.ticks(WARM_UP)
+        used = stage.ticks(counted)
+        recorded = total(used).times(1.0 / counted)
+        stage.answers.on = True
+        slow = total(stage.ticks(timed)).times(1.0 / timed)
+        return replace(recorded, seconds=slow.seconds, series=recorded.series / recorded.invocations)
 
 
 def record_minutes() -> dict[str, Recorded]:
     """What the schedule's minute uses of each function while nothing is drained and no job runs, and a stale step."""
     with contextlib.ExitStack() as stack:
         stage = Stage(1, busy=False, stack=stack)
-        _settle(stage)
+        stage.invoke("planner", MINUTE, "minute")
+        stage.ticks(WARM_UP)
         stage.answers.on = True
         minutes: dict[str, list[Recorded]] = {"planner": [], "drainer": [], "redriver": [], "stale": []}
         for number in range(10):
             stage.move_to(stage.now + 60.0)
             for name in ("planner", "drainer", "redriver"):
                 minutes[name].append(stage.invoke(name, MINUTE, f"minute-{number}"))
-            minutes["stale"].append(stage.round(f"stale-{number}", stale=True))
-        return {name: mean(used) for name, used in minutes.items()}
+            minutes["stale"].append(stage.step(Step("ticks/0000", 1)))
+        return {name: total(used).times(1.0 / len(used)) for name, used in minutes.items()}
 
 
 def record(shard: int = SHARD) -> Recording:

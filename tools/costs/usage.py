@@ -34,11 +34,12 @@ KEY_REQUESTS = 3 * MONTH_S / 300
 POLL_S = 20.0
 POLLERS = {True: 5, False: 2}
 WORK_QUEUES = ("Ticks", "Drains", "Jobs")
+FIGURES = ("write_units", "read_units", "metrics_read", "log_bytes", "seconds", "series", "invocations")
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What one invocation used, on average."""
+    """What the invocations of a tick used, or of a minute: on average, all of them together."""
 
     calls: Mapping[str, float] = field(default_factory=dict)  # by service and operation, such as "sqs.SendMessage"
     write_units: float = 0.0
@@ -47,6 +48,7 @@ class Recorded:
     log_bytes: float = 0.0
     seconds: float = 0.0  # that Lambda bills, with the function's memory
     series: float = 0.0  # a fleet's own metrics that had data
+    invocations: float = 0.0  # a shard has more than one a tick where counts jump
 
     def times(self, factor: float) -> "Recorded":
         """The same, so many times."""
@@ -63,6 +65,7 @@ class Recorded:
             self.log_bytes + factor * other.log_bytes,
             self.seconds + factor * other.seconds,
             self.series + factor * other.series,
+            self.invocations + factor * other.invocations,
         )
 
     def of_service(self, service: str) -> float:
@@ -74,11 +77,11 @@ class Recorded:
 class Recording:
     """What was recorded: rounds over a shard of one and of many fleets, idle and busy, and what each minute brings."""
 
-    rounds: Mapping[str, Mapping[int, Recorded]]  # "idle" and "busy"; by the shard's fleets
+    rounds: Mapping[str, Mapping[int, Recorded]]  # of a tick: "idle" and "busy"; by the shard's fleets
     minutes: Mapping[str, Recorded]  # by function; "stale" is a step that came for nothing
 
     def round_of(self, fleets: float, hot: float) -> Recorded:
-        """A round over a shard of so many fleets, of which a share is busy.
+        """A tick of a shard of so many fleets, of which a share is busy.
 
         What a shard costs and what each of its fleets adds are taken from the two sizes that were recorded.
         """
@@ -87,16 +90,18 @@ class Recording:
             load: sizes[large].plus(sizes[small], -1.0).times(1.0 / (large - small))
             for load, sizes in self.rounds.items()
         }
-        shard = self.rounds["idle"][small].plus(adds["idle"], -float(small))
-        busy = hot * fleets
-        return shard.plus(adds["idle"], fleets - busy).plus(adds["busy"], busy)
+        round_ = Recorded()
+        for load, share in (("idle", 1.0 - hot), ("busy", hot)):
+            shard = self.rounds[load][small].plus(adds[load], -float(small))
+            round_ = round_.plus(shard.plus(adds[load], fleets), share)
+        return round_
 
     def to_json(self) -> str:
         """As kept in recorded.json."""
 
         def plain(one: Recorded) -> dict[str, object]:
             kept: dict[str, object] = {"calls": {name: round(n, 3) for name, n in sorted(one.calls.items()) if n}}
-            for name in ("write_units", "read_units", "metrics_read", "log_bytes", "seconds", "series"):
+            for name in FIGURES:
                 kept[name] = round(float(getattr(one, name)), 4)
             return kept
 
@@ -135,7 +140,6 @@ class Usage:
 
     steps: float  # messages of the work queues that were handled
     polls: float  # receives of empty queues
-    invocations: float
     work: Recorded  # of all invocations together
     series: float
     alarm_metrics: float
@@ -145,15 +149,15 @@ class Usage:
 def usage(stack: Stack, recording: Recording) -> Usage:
     """What a stack uses in a month."""
     shards = ceil(stack.fleets / SHARD_SIZE)
-    rounds = shards * MONTH_S / stack.tick_s
-    work = recording.round_of(stack.fleets / shards, stack.hot).times(rounds)
+    ticks = recording.round_of(stack.fleets / shards, stack.hot).times(shards * MONTH_S / stack.tick_s)
+    stale = recording.minutes["stale"].times(shards * MINUTES)
+    work = ticks.plus(stale)
     for name, minute in recording.minutes.items():
-        work = work.plus(minute, MINUTES * (shards if name == "stale" else 1))
-    stale = MINUTES * shards
+        if name != "stale":
+            work = work.plus(minute, MINUTES)
     return Usage(
-        steps=rounds + stale,
+        steps=ticks.invocations + stale.invocations,
         polls=polls(stack),
-        invocations=rounds + stale + MINUTES * (len(recording.minutes) - 1),
         work=work,
         series=_series(stack, recording) if stack.detail == "fleet" else 0.0,  # the stack's have none while all is well
         alarm_metrics=alarm_metrics(stack),

@@ -148,7 +148,7 @@ class Simulation:
         """A round over a shard: its calls under the quotas, and its duration."""
         used = self.recording.round_of(self._size(chain.id), self.conditions.hot)
         self._call(chain.id, used)
-        self._ahead_s += used.seconds * self._rng.lognormvariate(0.0, SPREAD)
+        self._ahead_s += used.seconds / max(1.0, used.invocations) * self._rng.lognormvariate(0.0, SPREAD)
         return Next(next_on_grid(self._note(chain), self.conditions.tick_s, self.now + self._ahead_s))
 
     def _drain(self, chain: Chain) -> Next:

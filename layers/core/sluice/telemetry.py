@@ -1,11 +1,11 @@
 """Telemetry of an invocation: its log, and a tally of metric records that becomes CloudWatch's embedded metrics.
 
 Services record each figure with its fleet. `emit` decides what becomes a metric, since CloudWatch bills each series
-that has data in an hour (https://aws.amazon.com/cloudwatch/pricing/): the few of STACK_METRICS for the whole stack,
-with the fleets named in the log line, and with `Detail.FLEET` every figure of each fleet as well.
+that has data in an hour (https://aws.amazon.com/cloudwatch/pricing/): one for the whole stack, with the fleets and the
+reasons named in the log line, and with `Detail.FLEET` every figure of each fleet as well.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from logging import getLogger  # noqa: TID251 - a level is set here, nothing is logged
@@ -86,26 +86,20 @@ class Scope(NamedTuple):
         return cls(environ.get("SLUICE_STACK", "sluice"), Detail(environ.get("SLUICE_DETAIL", Detail.STACK)))
 
 
-class StackMetric(NamedTuple):
-    """How the figures of all fleets become one metric of the stack."""
-
-    fold: Callable[[Iterable[float]], float]
-    above: float = 0.0  # there is a value where a figure is above; its fleet is named in the log line
-
-
-# A metric that has no value while all is well costs nothing. Alarms of template.yaml have the same limits.
-STACK_METRICS = {
-    "TickAge": StackMetric(max, above=300.0),
-    "TicksFailed": StackMetric(sum),
-    "InvalidFleets": StackMetric(sum),
-    "MessageLifeUsed": StackMetric(max, above=0.5),
-    "DrainsExpired": StackMetric(sum),
-    "RetainedAge": StackMetric(max, above=3_600.0),
-    "Quarantined": StackMetric(sum),
-    "DeadLetterLifeUsed": StackMetric(max, above=0.5),
-    "WidgetProblems": StackMetric(sum),
+# Above these figures a fleet needs an operator. Seconds of the oldest tick and of a retained instance; the share of its
+# queue's retention that a message, or a dead letter since it was first sent, has used; counts.
+LIMITS = {
+    "TickAge": 300.0,
+    "InvalidFleets": 0.0,
+    "MessageLifeUsed": 0.5,
+    "DrainsExpired": 0.0,
+    "RetainedAge": 3_600.0,
+    "Quarantined": 0.0,
+    "DeadLetterLifeUsed": 0.5,
 }
-NAMED_FLEETS = 50  # in a log line, of each metric
+# The stack's one metric of each function. It has no value while all is well, so that it then costs nothing.
+NEEDS_OPERATOR = "NeedsOperator"
+NAMED_FLEETS = 50  # in a log line, for each reason
 
 
 class MetricSink(Protocol):
@@ -125,23 +119,35 @@ class MetricSink(Protocol):
 
 
 def emit(metrics: MetricSink, tally: Iterable[Record], scope: Scope) -> None:
-    """Write a tally: one blob for the stack, and with `Detail.FLEET` one for each fleet before it.
+    """Write a tally: how many fleets need an operator, and with `Detail.FLEET` each fleet's figures before that.
 
     Several values of one fleet's metric stay apart, in their order, so that CloudWatch knows minimum, maximum and sum.
     """
     records = tuple(tally)
     if scope.detail is Detail.FLEET:
         _emit_fleets(metrics, records)
-    folded = tuple(_folded(records))
-    if not folded:
+    reasons = needs_operator(records)
+    if not reasons:
         return
     metrics.add_dimension("stack", scope.stack)
-    for metric, _ in folded:
-        metrics.add_metric(metric.name, metric.unit.value, metric.value)
-    named = [f"{metric.name}: {_list_of(fleets)}" for metric, fleets in folded if fleets]
-    if named:
-        metrics.add_metadata("fleets", "; ".join(named))
+    metrics.add_metric(NEEDS_OPERATOR, Unit.COUNT.value, float(sum(len(fleets) for fleets in reasons.values())))
+    metrics.add_metadata("fleets", "; ".join(f"{name}: {_list_of(fleets)}" for name, fleets in reasons.items()))
     metrics.flush_metrics()
+
+
+def needs_operator(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
+    """The fleets that need an operator, by the metric that says so, the furthest above its limit first."""
+    above: dict[str, dict[str, float]] = {}
+    for record in records:
+        if record.name in LIMITS and record.value > LIMITS[record.name]:
+            fleets = above.setdefault(record.name, {})
+            name = record.fleet or "see the errors in this log"
+            fleets[name] = max(fleets.get(name, 0.0), record.value)
+    return {
+        name: tuple(sorted(fleets, key=lambda fleet: (-fleets[fleet], fleet)))
+        for name in LIMITS
+        if (fleets := above.get(name))
+    }
 
 
 def _emit_fleets(metrics: MetricSink, records: Iterable[Record]) -> None:
@@ -154,20 +160,6 @@ def _emit_fleets(metrics: MetricSink, records: Iterable[Record]) -> None:
         for record in of_fleet:
             metrics.add_metric(record.name, record.unit.value, record.value)
         metrics.flush_metrics()
-
-
-def _folded(records: Sequence[Record]) -> Iterable[tuple[Record, list[str]]]:
-    """The stack's metrics that have a value, each with the fleets that are above its limit, the furthest first."""
-    for name, metric in STACK_METRICS.items():
-        found = [record for record in records if record.name == name]
-        if all(record.value <= metric.above for record in found):
-            continue
-        above: dict[str, float] = {}
-        for record in found:
-            if record.fleet is not None and record.value > metric.above:
-                above[record.fleet] = metric.fold((above.get(record.fleet, 0.0), record.value))
-        value = metric.fold([record.value for record in found])
-        yield Record(None, name, found[0].unit, value), sorted(above, key=lambda fleet: (-above[fleet], fleet))
 
 
 def _list_of(fleets: Sequence[str]) -> str:

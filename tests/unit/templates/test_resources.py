@@ -13,7 +13,7 @@ import pytest
 
 from sluice.aws import SETTINGS
 from sluice.redriving.jobs.slices import SLICE_S
-from sluice.telemetry import STACK_METRICS
+from sluice.telemetry import LIMITS, NEEDS_OPERATOR
 from tools.cfn import Resolved, Template
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -309,8 +309,8 @@ def test_people_are_told_when_sluice_itself_is_ill() -> None:
 def test_alarms_are_those_promised_when_deployed() -> None:
     """The stack's serve every fleet: errors, late drains, quarantine growing. A fleet's own cost more."""
     assert set(alarms(stack())) == {
-        "PlannerErrors", "DrainerErrors", "RedriverErrors", "RedriveJobsErrors", "FailuresWaiting", "DrainsExpired",
-        "InstanceRetained", "QuarantineGrowing", "DeadLettersLifeUsed",
+        "PlannerErrors", "DrainerErrors", "RedriverErrors", "RedriveJobsErrors", "FailuresWaiting", "TicksNeedOperator",
+        "DrainsNeedOperator", "DeadLettersNeedOperator",
     }  # fmt: skip
     assert set(alarms(fleet(**EVERY_ALARM))) == SCALING | {
         "NoTicks", "DrainsExpired", "InstanceRetained", "QuarantineGrowing", "MessagesExpiring", "DeadLettersExpiring",
@@ -329,11 +329,9 @@ def test_alarm_of_the_stack_names_the_fleet_when_its_text_is_read() -> None:
     """Its metric has no fleet: the text says whose log line does. It rings where `emit` names a fleet."""
     found = {name: alarm for name, alarm in alarms(stack()).items() if alarm["Namespace"] == "Sluice"}
 
-    assert len(found) >= 4
+    assert len(found) == 3
     for name, alarm in found.items():
-        metric = STACK_METRICS[alarm["MetricName"]]
-        assert alarm["Threshold"] == metric.above, name
-        assert alarm["Statistic"] == {sum: "Sum", max: "Maximum"}[metric.fold], name
+        assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == (NEEDS_OPERATOR, "Sum", 0), name
         service, of_stack = alarm["Dimensions"]
         assert of_stack == {"Name": "stack", "Value": "sluice"}
         assert f"`fleets` in the {service['Value'].removeprefix('sluice-')}'s log" in alarm["AlarmDescription"], name
@@ -407,9 +405,7 @@ def emitted() -> set[str]:
     """Every metric name in the text of the functions, and of the modules of the layer that make metric records."""
     texts = [(ROOT / f"functions/{name.lower()}/app.py").read_text() for name in FUNCTIONS]
     modules = [path.read_text() for path in (ROOT / "layers/core/sluice").rglob("*.py")]
-    texts += [
-        text for text in modules if ("Record(" in text or "self.count(" in text) and "STACK_METRICS =" not in text
-    ]
+    texts += [text for text in modules if ("Record(" in text or "self.count(" in text) and "LIMITS =" not in text]
     return set(re.findall(r'"([A-Z][A-Za-z]+)"', "\n".join(texts)))
 
 
@@ -432,7 +428,7 @@ def test_metric_is_emitted_when_something_waits_for_it() -> None:
 
     assert len(waited) > 9
     assert waited <= emitted()
-    assert {alarm["MetricName"] for alarm in alarms(stack()).values() if alarm["Namespace"] == "Sluice"} <= emitted()
+    assert set(LIMITS) - emitted() == {"TickAge", "MessageLifeUsed"}
 
 
 def test_dashboard_shows_the_stacks_metrics_when_fleets_have_none() -> None:
@@ -440,11 +436,12 @@ def test_dashboard_shows_the_stacks_metrics_when_fleets_have_none() -> None:
     shown = [
         metric for one in dashboard()["widgets"] for metric in one["properties"].get("metrics", []) if len(metric) > 1
     ]
-    of_stack = {metric[1]: metric[2:6] for metric in shown if metric[0] == "Sluice"}
+    of_stack = [metric[1:6] for metric in shown if metric[0] == "Sluice"]
 
     assert "SEARCH" not in json.dumps(dashboard())
-    assert set(of_stack) == {"TicksFailed", "DrainsExpired", "Quarantined"}
-    assert all(name in STACK_METRICS and given[2:] == ["stack", "sluice"] for name, given in of_stack.items())
+    assert of_stack == [
+        [NEEDS_OPERATOR, "service", f"sluice-{name}", "stack", "sluice"] for name in ("planner", "drainer", "redriver")
+    ]
     assert {metric[3] for metric in shown if metric[0] == "AWS/SQS"} == {
         "orders", "<TicksQueue.QueueName>", "<DrainsQueue.QueueName>", "<JobsQueue.QueueName>",
     }  # fmt: skip

@@ -20,12 +20,17 @@ TABLE = prices.load()
 def used(fleets: int, each: float, shard: float = 3.0) -> Recorded:
     """What a round uses: so many calls for the shard, and so many for each fleet."""
     calls = {"sqs.GetQueueAttributes": each * fleets, "sqs.SendMessage": shard}
-    return Recorded(calls, write_units=2.0 + each * fleets, seconds=0.1 + 0.01 * each * fleets, series=8.0 * fleets)
+    return Recorded(
+        calls, write_units=2.0 + each * fleets, seconds=0.1 + 0.01 * each * fleets, series=8.0 * fleets, invocations=1.0
+    )
 
 
 RECORDING = Recording(
     {"idle": {1: used(1, 1.0), 25: used(25, 1.0)}, "busy": {1: used(1, 3.0), 25: used(25, 3.0)}},
-    {"planner": Recorded({"sqs.SendMessage": 1.0}), "stale": Recorded(write_units=1.0)},
+    {
+        "planner": Recorded({"sqs.SendMessage": 1.0}, invocations=1.0),
+        "stale": Recorded(write_units=1.0, invocations=1.0),
+    },
 )
 
 
@@ -78,7 +83,7 @@ def test_usage_of_a_month_when_two_shards_are_needed() -> None:
     rounds, minutes = 2 * MONTH_S / 10, MONTH_S / 60
 
     assert found.steps == pytest.approx(rounds + 2 * minutes)
-    assert found.invocations == pytest.approx(rounds + 2 * minutes + minutes)
+    assert found.work.invocations == pytest.approx(rounds + 2 * minutes + minutes)
     assert found.work.calls["sqs.GetQueueAttributes"] == pytest.approx(rounds * 50)
     assert found.series == 0
     assert usage.usage(Stack(100, detail="fleet"), RECORDING).series == pytest.approx(800)
