@@ -18,7 +18,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from sluice.aws import Clients, SsmFleets
+from sluice.aws import Clients, ParameterDocuments
 from sluice.aws.account import AwsAccount
 from sluice.config.fleet import ConfigError, Fleet, parse, parse_all
 from sluice.onboarding.account import Account
@@ -191,7 +191,7 @@ def _deployed(clients: Clients, stack: str, name: str) -> Fleet:
     """The fleet of a deployed stack, with its further queues, from its documents in Parameter Store."""
     path = f"/sluice/{stack}/fleets/"
     try:
-        documents = SsmFleets(clients, path).documents()
+        documents = {name: one.text for name, one in ParameterDocuments(clients, path).all().items()}
     except PortError as error:
         raise UnusableError(f"--stack: the fleets under {path} cannot be read: {error}") from error
     fleets, invalid = parse_all(documents)

@@ -336,6 +336,7 @@ class AwsWorld(World):
         self.client("ssm").put_parameter(
             Name=self.environ["SLUICE_FLEETS_PATH"] + name, Value=text, Type="String", Overwrite=True
         )
+        self.ports.fleets.refresh(name)  # as the planner does at Parameter Store's event
 
     @override
     def set_alarm(self, name: str, *, on: bool) -> None:

@@ -28,6 +28,8 @@ from sluice.aws.clients import ATTEMPTS, Clients
 from sluice.aws.errors import Thing, asking
 from sluice.aws.table import CONFLICT_ATTEMPTS, Table
 from sluice.model.draining import HookAction, HookResult, StopOrder
+from sluice.model.launches import Launch
+from sluice.model.queue_metrics import QueueMetrics
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import EARLIER_FAILED
 from sluice.ports.errors import ConflictError, LostAnswerError, NeedsFixError, PortError, RefusedError, TryLaterError
@@ -546,6 +548,8 @@ def test_metric_period_is_refused_when_not_whole_seconds(period: str) -> None:
 COMMAND = "5c1d0a6e-0000-4000-8000-000000000001"
 CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
     "fleets.load": ("ssm:GetParametersByPath", lambda ports, _: ports.fleets.load()),
+    "fleets.refresh": ("ssm:GetParameter", lambda ports, _: ports.fleets.refresh("one")),
+    "group.launches": ("autoscaling:DescribeScalingActivities", lambda ports, _: ports.group.launches("g")),
     "group.read": ("autoscaling:DescribeAutoScalingGroups", lambda ports, _: ports.group.read("g")),
     "group.set_desired": ("autoscaling:SetDesiredCapacity", lambda ports, _: ports.group.set_desired("g", 1)),
     "group.complete_hook": (
@@ -590,6 +594,19 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
     ),
     "ledger.drains.drain": ("dynamodb:GetItem", lambda ports, _: ports.ledger.drains.drain("orders", "i-1")),
     "ledger.drains.drains": ("dynamodb:Query", lambda ports, _: ports.ledger.drains.drains("orders")),
+    "ledger.launch_log.note_launch_event": (
+        "dynamodb:PutItem",
+        lambda ports, _: ports.ledger.launch_log.note_launch_event(Launch("g", "a", 1.0, 2.0), 2.0),
+    ),
+    "ledger.launch_log.launches": ("dynamodb:Query", lambda ports, _: ports.ledger.launch_log.launches(2.0)),
+    "ledger.queue_metrics.queue_metrics": (
+        "dynamodb:GetItem",
+        lambda ports, _: ports.ledger.queue_metrics.queue_metrics("ticks/0000"),
+    ),
+    "ledger.queue_metrics.keep_queue_metrics": (
+        "dynamodb:PutItem",
+        lambda ports, _: ports.ledger.queue_metrics.keep_queue_metrics("ticks/0000", QueueMetrics()),
+    ),
     "ledger.leases.acquire": (
         "dynamodb:PutItem",
         lambda ports, _: ports.ledger.leases.acquire("orders", "o", 2.0, 1.0),

@@ -17,9 +17,8 @@ from typing import Any, cast
 import botocore.client
 import pytest
 
-from sluice.aws import AsgGroup, CloudWatchSignals, SsmFleets, SsmInstances
+from sluice.aws import AsgGroup, CloudWatchSignals, SsmInstances
 from sluice.aws.clients import Clients
-from sluice.aws.fleets import CACHED_S
 from sluice.aws.ledger.failure_groups import FULL_KEPT_S, RECOUNT_S
 from sluice.aws.table import Table
 from sluice.model.draining import (
@@ -387,38 +386,6 @@ def test_status_is_folded_to_what_a_drain_needs(status: str, details: str, folde
 
 
 # --------------------------------------------------------------------------- fleets, signals, lifecycle
-
-
-def test_fleets_are_read_again_when_the_cache_is_old(world: AwsWorld) -> None:
-    """Within one invocation once; a change is seen by the next minute."""
-    clock = [0.0]
-    path = world.environ["SLUICE_FLEETS_PATH"]
-    fleets = SsmFleets(Clients(world.environ), path.rstrip("/"), lambda: clock[0])
-    assert fleets.load().invalid == ()
-    world.put_document("bad", "{}")
-    clock[0] = CACHED_S - 0.1
-    assert fleets.load().invalid == ()
-    clock[0] = CACHED_S
-    assert [error.name for error in fleets.load().invalid] == ["bad"]
-
-
-def test_failed_load_is_not_cached(world: AwsWorld) -> None:
-    """The next load asks again."""
-    path = world.environ["SLUICE_FLEETS_PATH"]
-    clients = SimpleNamespace(ssm=SimpleNamespace(get_paginator=Exploding()))
-    fleets = SsmFleets(cast("Clients", clients), path, lambda: 0.0)
-    with pytest.raises(ZeroDivisionError):
-        fleets.load()
-    clients.ssm = world.client("ssm")
-    assert fleets.load().fleets == ()
-
-
-class Exploding:
-    """A call that fails in a way that nobody expects."""
-
-    def __call__(self, _: str) -> Any:
-        """Fail."""
-        raise ZeroDivisionError
 
 
 @pytest.mark.parametrize(("state", "on"), [("ALARM", True), ("OK", False), ("INSUFFICIENT_DATA", False)])

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.integration.contract_worlds import EVERYWHERE, World, open_world
+from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
 
 
 @pytest.fixture(params=EVERYWHERE)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Each world in turn."""
-    yield from open_world(request)
+    for opened in open_world(request):
+        if isinstance(opened, AwsWorld):
+            opened.make_table()
+        opened.ports.fleets.refresh()  # as the planner does each minute
+        yield opened
 
 
 def document(name: str, **more: Any) -> dict[str, Any]:

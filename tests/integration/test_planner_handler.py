@@ -120,9 +120,13 @@ def failing(method: str, error: Exception, *, of: str | None = None) -> Decide:
 # ------------------------------------------------------------------------------------------------ what wakes it
 
 
-@pytest.mark.parametrize("path", sorted(EVENTS.glob("planner-*.json")), ids=lambda path: path.stem)
+NEWS = {"planner-launch-successful", "planner-launch-unsuccessful", "planner-document-changed"}  # none asks for a tick
+ASKING = [path for path in sorted(EVENTS.glob("planner-*.json")) if path.stem not in NEWS]
+
+
+@pytest.mark.parametrize("path", ASKING, ids=lambda path: path.stem)
 def test_planner_when_an_event_of_the_repository_comes(path: Path) -> None:
-    """Every payload in events/ ticks fleet orders; all but the dry run set its capacity."""
+    """Every payload in events/ but news ticks fleet orders; all but the dry run set its capacity."""
     day = Day()
     day.send(420)
     answer = day.invoke(json.loads(path.read_text()))
@@ -134,6 +138,35 @@ def test_events_when_the_folder_is_listed() -> None:
     """There is a payload for each trigger: the parametrised test above is not empty."""
     names = {path.stem for path in EVENTS.glob("planner-*.json")}
     assert {"planner-schedule-tick", "planner-alarm-direct-alarm", "planner-alarm-direct-ok"} <= names
+
+
+def test_launches_are_noted_when_their_events_come() -> None:
+    """The next ticks know of them; a stranger's is left out, and no fleet is ticked for any."""
+    day = Day(a_fleet(group="orders-consumers"))
+    for name in sorted(NEWS):
+        answer = day.invoke(json.loads((EVENTS / f"{name}.json").read_text()))
+        assert "ticks" not in answer
+    stranger = json.loads((EVENTS / "planner-launch-successful.json").read_text())
+    stranger["detail"] |= {"AutoScalingGroupName": "strangers", "ActivityId": "another"}
+    assert day.invoke(stranger) == {"group": "strangers", "noted": False}
+    launches = day.ports.ledger.launch_log.launches(day.now)
+    assert [(one.group, one.failure is None) for one in launches] == [
+        ("orders-consumers", True),
+        ("orders-consumers", False),
+    ]
+    assert day.calls["MemoryFleets.refresh"] == 1
+
+
+def test_event_comes_again_when_it_could_not_be_kept() -> None:
+    """The handler raises the ledger's error, so that Lambda brings it again; the schedule's minute goes on."""
+    day = Day(a_fleet(group="orders-consumers"))
+    day.decide = failing("MemoryLaunchLog.note_launch_event", TryLaterError("throttled"))
+    with pytest.raises(TryLaterError, match="throttled"):
+        day.invoke(json.loads((EVENTS / "planner-launch-successful.json").read_text()))
+    day.decide = failing("MemoryFleets.refresh", TryLaterError("throttled"))
+    with pytest.raises(TryLaterError, match="throttled"):
+        day.invoke(json.loads((EVENTS / "planner-document-changed.json").read_text()))
+    assert [ticked["fleet"] for ticked in day.invoke(MINUTE)["ticks"]] == ["orders"]
 
 
 @pytest.mark.parametrize(
@@ -247,6 +280,7 @@ def test_minute_when_a_fleet_is_cold() -> None:
     assert day.now == START
     assert day.calls == Counter(
         {
+            "MemoryFleets.refresh": 1,
             "MemoryFleets.load": 1,
             "MemoryLeases.acquire": 1,
             "MemoryQueue.read": 1,

@@ -601,3 +601,12 @@ def test_groups_are_paged_and_filtered_by_tag(autoscaling: Any, make_group: Any,
 
     assert [len(page) for page in found] == [2, 1]
     assert {name for page in found for name in page} == names
+
+
+@pytest.mark.parametrize(("names", "more"), [(51, {}), (101, {"MaxRecords": 100}), (11, {"MaxRecords": 10})])
+def test_groups_are_refused_when_more_are_named_than_a_call_takes(
+    autoscaling: Any, names: int, more: dict[str, int]
+) -> None:
+    """Fifty, or as many as MaxRecords says, of which 100 is the most."""
+    with pytest.raises(ClientError, match="ValidationError"):
+        autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[f"g-{n}" for n in range(names)], **more)

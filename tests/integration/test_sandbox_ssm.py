@@ -324,3 +324,34 @@ def test_document_runs_with_its_parameters_when_sent_by_name(
         ssm.send_command(**named)
     with pytest.raises(ClientError, match="allowed pattern"):
         ssm.send_command(**named, Parameters={"unit": ["consumer; reboot"]})
+
+
+# --- Parameter Store ---
+
+
+def test_change_of_a_parameter_is_an_event(sandbox: Sandbox, unique: Any, catch_events: Any, eventually: Any) -> None:
+    """Made, changed, deleted alone and with others: each with the parameter's name, and matched by its prefix."""
+    ssm, path = sandbox.client("ssm"), f"/{unique('documents')}/"
+    detail = {"name": [{"prefix": path}], "operation": ["Create", "Update", "Delete"]}
+    caught = catch_events({"source": ["aws.ssm"], "detail-type": ["Parameter Store Change"], "detail": detail})
+    for _ in range(2):
+        ssm.put_parameter(Name=f"{path}one", Value="x", Type="String", Overwrite=True)
+    ssm.put_parameter(Name=f"{path}two", Value="x", Type="String")
+    ssm.put_parameter(Name=f"/another{path}", Value="x", Type="String")
+    ssm.delete_parameter(Name=f"{path}one")
+    ssm.delete_parameters(Names=[f"{path}two", f"{path}none"])
+    eventually(lambda: len(caught()) >= 5)
+    assert sorted((event["detail"]["operation"], event["detail"]["name"]) for event in caught()) == [
+        ("Create", f"{path}one"),
+        ("Create", f"{path}two"),
+        ("Delete", f"{path}one"),
+        ("Delete", f"{path}two"),
+        ("Update", f"{path}one"),
+    ]
+    assert all(event["resources"][0].endswith(f":parameter{event['detail']['name']}") for event in caught())
+
+
+def test_page_of_parameters_is_refused_when_it_is_of_more_than_ten(sandbox: Sandbox) -> None:
+    """As Parameter Store does."""
+    with pytest.raises(ClientError, match="maxResults"):
+        sandbox.client("ssm").get_parameters_by_path(Path="/", MaxResults=11)

@@ -131,6 +131,9 @@ class Api:
 
     def _describe_groups(self, params: Params) -> str:
         names = _host["_parse_member_list"](params, "AutoScalingGroupNames")
+        most = min(_number(params, "MaxRecords", PAGE_DEFAULT), PAGE)
+        if len(names) > most:  # as the API reference says of AutoScalingGroupNames: 50, or MaxRecords
+            raise GroupError(f"Number of AutoScalingGroupNames specified exceeds the maximum allowed ({most}).")
         filters = _host["_parse_nested"](params, "Filters") or []
         with_instances = _host["_p"](params, "IncludeInstances") != "false"
         records = [

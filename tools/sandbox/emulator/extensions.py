@@ -28,6 +28,7 @@ from tools.sandbox.emulator.launcher import Launcher
 from tools.sandbox.emulator.machines import Machines
 from tools.sandbox.emulator.metric_data import MetricData
 from tools.sandbox.emulator.move_tasks import MoveTasks
+from tools.sandbox.emulator.parameter_store import ParameterStore
 from tools.sandbox.emulator.queues import Queues
 from tools.sandbox.emulator.run_command import RunCommand
 from tools.sandbox.emulator.service_metrics import ServiceMetrics
@@ -62,6 +63,7 @@ class Extensions:
         authorisation = Authorisation(Calls(self._calls_path))
         authorisation.install()
         self._run_command.install(admin)
+        ParameterStore(self._bus).install()
         api = Api(self._settings, self._groups)
         api.install()
         scaling_policies.install(self._groups)

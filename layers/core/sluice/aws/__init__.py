@@ -6,12 +6,15 @@ from functools import cache
 
 from sluice.aws.archive import S3Archive
 from sluice.aws.clients import Clients
+from sluice.aws.document_copy import DocumentCopy
 from sluice.aws.fleets import SsmFleets
 from sluice.aws.group import AsgGroup
 from sluice.aws.instances import SsmInstances
 from sluice.aws.ledger import dynamo_ledger
+from sluice.aws.parameters import ParameterDocuments
 from sluice.aws.queue import SqsQueue
 from sluice.aws.signals import PERIOD_S, CloudWatchSignals
+from sluice.aws.table import Table
 from sluice.aws.work_queue import SqsWorkQueue
 from sluice.ports.errors import NeedsFixError
 from sluice.ports.stack import Ports
@@ -20,6 +23,7 @@ __all__ = [
     "AsgGroup",
     "Clients",
     "CloudWatchSignals",
+    "ParameterDocuments",
     "S3Archive",
     "SqsQueue",
     "SqsWorkQueue",
@@ -51,7 +55,10 @@ def connect(environ: Mapping[str, str]) -> Ports:
         raise NeedsFixError(f"environment: SLUICE_MINUTE_S must be whole seconds, at least 1, not {period!r}")
     clients = Clients(environ)
     return Ports(
-        fleets=SsmFleets(clients, environ["SLUICE_FLEETS_PATH"]),
+        fleets=SsmFleets(
+            ParameterDocuments(clients, environ["SLUICE_FLEETS_PATH"]),
+            DocumentCopy(Table(clients, environ["SLUICE_TABLE"])),
+        ),
         group=AsgGroup(clients),
         signals=CloudWatchSignals(clients, int(period)),
         queue=SqsQueue(clients),

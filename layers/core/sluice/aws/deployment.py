@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import DENIED, code_of
-from sluice.aws.fleets import SsmFleets
+from sluice.aws.parameters import ParameterDocuments
 from sluice.aws.queue import SqsQueue
 from sluice.ports.errors import PortError, TryLaterError
 
@@ -34,7 +34,7 @@ class AwsDeployment:
         elapsed: Callable[[], float] = monotonic,
         pause: Callable[[float], None] = sleep,
     ) -> None:
-        self._fleets = SsmFleets(clients, path)
+        self._documents = ParameterDocuments(clients, path)
         self._queue = SqsQueue(clients)
         self._elapsed = elapsed
         self._pause = pause
@@ -42,7 +42,7 @@ class AwsDeployment:
 
     def documents(self) -> Mapping[str, str]:
         """Every document of the stack: name -> JSON text."""
-        return self._fleets.documents()
+        return {name: document.text for name, document in self._documents.all().items()}
 
     def retention_s(self, queue_url: str) -> float:
         """How long a queue keeps a message, in seconds; asked again for a while where it is not allowed yet."""

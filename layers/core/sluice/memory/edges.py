@@ -41,6 +41,9 @@ class MemoryFleets:
         loaded = LoadedFleets(*parse_all({name: versions[-1][0] for name, versions in self._versions.items()}))
         return self._for_draining(loaded) if last_usable else loaded
 
+    def refresh(self, name: str | None = None) -> None:
+        """Nothing to do: there is no copy."""
+
     def _for_draining(self, loaded: LoadedFleets) -> LoadedFleets:
         names = [bad.name for bad in loaded.invalid if QUEUES_PATH not in bad.name]
         if names and self.history_lost:

@@ -4,6 +4,7 @@ Payload shapes:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html (its action)
     {"fleet": "orders", "dry_run": true}: an operator; every fleet where none is named
+    launches that are over and documents that changed: `sluice.planning.stack_events`
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass
 from sluice.model.payload_error import PayloadError
+from sluice.planning.stack_events import DETAIL_TYPES, StackEvent, read_event
 
 SCHEDULED = "Scheduled Event"
 OPERATOR_FIELDS = frozenset({"fleet", "dry_run"})
@@ -39,7 +41,7 @@ class OperatorRequest:
     dry_run: bool
 
 
-type Request = ScheduledTick | AlarmChange | OperatorRequest
+type Request = ScheduledTick | AlarmChange | OperatorRequest | StackEvent
 
 
 def parse(payload: object) -> Request:
@@ -52,6 +54,8 @@ def parse(payload: object) -> Request:
         raise PayloadError(f"payload: must be a JSON object, not {type(payload).__name__}")
     if "alarmData" in payload:
         return _alarm(payload["alarmData"], "alarmData")
+    if payload.get("detail-type") in DETAIL_TYPES:
+        return read_event(payload)
     if payload.get("detail-type") == SCHEDULED:
         return ScheduledTick()
     if payload and payload.keys() <= OPERATOR_FIELDS:

@@ -16,8 +16,9 @@ from sluice.model.planning import Decision, OutcomeStatus
 from sluice.model.timing import Timing
 from sluice.planning import payloads
 from sluice.planning.shadow.scorecard import late, score
+from sluice.planning.stack_events import DocumentChange, LaunchEvent, note_event
 from sluice.planning.tick import LEASE_S, TickResult, actuators_for, tick
-from sluice.ports.errors import NeedsFixError, PortError, TryLaterError
+from sluice.ports.errors import NeedsFixError, PortError, TryLaterError, answer_of
 from sluice.ports.ledger import PlannerLedger
 from sluice.ports.stack import Ports
 from sluice.telemetry import Log, Record, Unit
@@ -50,13 +51,24 @@ class PlannerService:
         """Tick the fleets that a payload is about; what came of each.
 
         A payload that is not understood is logged and dropped: Lambda would only bring it again.
+
+        Raises:
+            PortError: what an event reported could not be kept. Lambda brings it again.
         """
         try:
             request = payloads.parse(payload)
+        except PayloadError as error:
+            return self._dropped(error)
+        if isinstance(request, LaunchEvent | DocumentChange):
+            return note_event(request, self.ports, self.now())
+        if isinstance(request, payloads.ScheduledTick):
+            refreshed = answer_of(self.ports.fleets.refresh)
+            if isinstance(refreshed, PortError):
+                self._fail(None, "the copy of the fleets' documents could not be refreshed", refreshed)
+        try:
             fleets = self._fleets_of(request)
         except PayloadError as error:
-            self.log.warning("payload is not understood and was dropped", problems=error.problems)
-            return {"dropped": list(error.problems)}
+            return self._dropped(error)
         except PortError as error:
             self._fail(None, "fleets could not be loaded", error)
             return {"problem": str(error)}
@@ -65,7 +77,13 @@ class PlannerService:
             return {"ticks": [self._tick(fleet, dry_run=True)[0] for fleet in fleets]}
         return {"ticks": self._tick_all(fleets, waits=isinstance(request, payloads.ScheduledTick))}
 
-    def _fleets_of(self, request: payloads.Request) -> Sequence[Fleet]:
+    def _dropped(self, error: PayloadError) -> Answer:
+        self.log.warning("payload is not understood and was dropped", problems=error.problems)
+        return {"dropped": list(error.problems)}
+
+    def _fleets_of(
+        self, request: payloads.ScheduledTick | payloads.AlarmChange | payloads.OperatorRequest
+    ) -> Sequence[Fleet]:
         """The fleets that are to be ticked. Documents that are invalid are logged and left out.
 
         Raises:

@@ -46,6 +46,15 @@ class Fleets(Protocol):
         """
         ...
 
+    def refresh(self, name: str | None = None) -> None:
+        """Let every function see a document's change, or that there is a new one or one less.
+
+        Args:
+            name: the document that changed; None: whichever did, for when no event reported it. That is looked for at
+                most every few minutes, however often it is asked for.
+        """
+        ...
+
 
 class Group(Protocol):
     """Auto Scaling groups."""

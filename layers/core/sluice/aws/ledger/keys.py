@@ -28,6 +28,8 @@ Records of the whole stack have partitions of their own:
 | `chains#<kind>`, the id | a chain: version, due_at, at_work_until, asked; `data`: JSON of the kind's own | its work |
 | `running-jobs`, `<fleet>#<job>` | a redrive job that is running | while it does |
 | `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
+| `documents`, `document#<name>` | a copy of a fleet's document: text in `data`, version, modified_at | the document |
+| `documents`, `head` | the copy's revision, and when it was compared with Parameter Store: claimed_at, checked_at | |
 | `metrics`, the shard | the newest metrics of a shard's queues, JSON compressed in `data` | 1 day |
 
 Records are JSON in `data` unless their attributes are listed, and each has its form's `record_version`
