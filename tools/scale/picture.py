@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from tools.scale.simulation import Result, quantile
+from tools.scale.simulation import Result, documents_wall, quantile
 
 COLOURS = ("#1f77b4", "#d62728")
 GOAL_S = 15.0  # a tick and a half
@@ -34,6 +34,9 @@ def draw(results: Mapping[int, Sequence[Result]], path: Path) -> None:
             )
         axes.axhline(GOAL_S, color="#555555", lw=0.8, ls="--")
         axes.text(50, GOAL_S + 0.4, "1.5 ticks", color="#555555")
+        wall = documents_wall()
+        axes.axvline(wall, color="#555555", lw=0.8, ls="--")
+        axes.text(wall * 0.97, 1.0, f"documents: {wall:,.0f} fleets", color="#555555", rotation=90, ha="right")
         axes.set_xscale("log")
         axes.set_xticks([each.fleets for each in next(iter(results.values()))])
         axes.xaxis.set_major_formatter(FuncFormatter(lambda fleets, _: f"{fleets:,.0f}"))

@@ -22,7 +22,7 @@ from sluice.chains import ChainRunner, next_on_grid
 from sluice.memory.ledger.chains import MemoryChains
 from sluice.model.chain import Chain, Next, Step, kind_of
 from tools.costs.usage import SHARD_SIZE, Recorded, Recording
-from tools.scale.quotas import ACCOUNT_CONCURRENCY, buckets
+from tools.scale.quotas import ACCOUNT_CONCURRENCY, PER_SECOND, buckets
 
 COLD_START_S = 1.2  # of a process with 512 MB: the interpreter, botocore and clients
 PAGE, PAGE_S = 10, 0.02  # documents that Parameter Store gives at once, and how long that takes
@@ -216,6 +216,11 @@ class Simulation:
             {n: each.refused / max(1, each.taken + each.refused) for n, each in self._quotas.items()},
             self._in_flight,
         )
+
+
+def documents_wall() -> float:
+    """How many fleets there may be until their documents cannot be compared within the planner's timeout."""
+    return FUNCTION_S["ticks"] / (PAGE_S + 1.0 / PER_SECOND["ssm"]) * PAGE
 
 
 def simulate(conditions: Conditions, recording: Recording) -> Result:
