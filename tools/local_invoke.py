@@ -45,7 +45,7 @@ LAYERS = ("CoreLayer", "DepsLayer")
 IMAGE = "public.ecr.aws/lambda/python:3.13"
 BUILT = "samcli/lambda-python"
 INVOKE_TIMEOUT_S = 240.0
-"""The first invocation builds an image, half a minute on a busy machine; the planner may use its whole 90 s."""
+"""The first invocation builds an image, half a minute on a busy machine; the planner may use its whole 30 s."""
 DOCKER_TIMEOUT_S = 30.0
 """Docker answers questions about itself at once, or not at all."""
 WORKERS = 2

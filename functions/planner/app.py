@@ -1,4 +1,4 @@
-"""Alarm, schedule or operator -> ticks of fleets -> the groups' capacity. `sluice.planning.service` does the work."""
+"""A shard's step, schedule, alarm or operator -> rounds over fleets. `sluice.planning.service` does the work."""
 
 # ruff: noqa: E402 - nothing that is imported is garbage: not looking for any makes a cold start a sixth shorter
 import gc
@@ -12,14 +12,11 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
 from sluice.aws import stack_ports as _ports
+from sluice.chains import records_of
 from sluice.model.timing import Timing
-from sluice.planning.service import Answer, Invocation, PlannerService
+from sluice.planning.reports import Answer
+from sluice.planning.service import Invocation, PlannerService, Warmth
 from sluice.telemetry import Scope, emit, keep_from
-
-# The schedule's next minute begins this long after the invocation: the last tick of a fleet is then over.
-TICKING_S = 55.0
-# What the last tick may take of the function's own timeout.
-MARGIN_S = 10.0
 
 gc.freeze()  # what is there now stays: later collections need not go through it
 gc.enable()
@@ -28,6 +25,7 @@ logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer(patch_modules=("botocore",))  # patching all that it knows costs a cold start a tenth of a second
+warm = Warmth()
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Sluice"))
 
 
@@ -48,17 +46,15 @@ def _minute_s() -> float:
 @tracer.capture_lambda_handler(capture_response=False)
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> Answer:
-    """Lambda's entry: tick the fleets that an event is about, and emit the metrics."""
-    started_at = time.time()
-    left_s = context.get_remaining_time_in_millis() / 1000
+    """Lambda's entry: steps of shards, or what brings them on; and the metrics, whatever was raised."""
     invocation = Invocation(
         owner=context.aws_request_id,
-        until=started_at + min(TICKING_S * _minute_s() / 60, left_s - MARGIN_S),
-        sleep=time.sleep,
+        until=time.time() + context.get_remaining_time_in_millis() / 1000,
         stack=os.environ.get("SLUICE_STACK", "sluice"),
     )
-    service = PlannerService(_ports(), time.time, timing(), invocation, logger)
+    service = PlannerService(_ports(), time.time, timing(), invocation, logger, warm)
     try:
-        return service.respond(event)
+        records = records_of(event)
+        return service.take(records) if records else service.respond(event)
     finally:
         emit(metrics, service.records, Scope.of(os.environ))

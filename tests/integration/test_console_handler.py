@@ -24,7 +24,7 @@ from sluice.ports.stack import Ports
 from sluice.widget import service
 from sluice.widget.service import WidgetService
 from sluice.widget.view import UTC_CLOCK, WidgetSettings
-from tests.support.planner_steps import a_memory
+from tests.support.planner_steps import a_memory, keep_memory
 from tests.support.widget_html import Page, parse
 from tests.support.widget_scenes import (
     CONSOLE_ARN,
@@ -87,7 +87,7 @@ def test_render_when_asked_by_a_dashboard_shows_the_fleet_over_its_zoom(world: W
     made = decision(at, sentence="Inside the zoom.")
     outside = decision(zoom["end"] / 1000 + 60, sentence="Outside the zoom.")
     for one in (made, outside):
-        world.ports.ledger.decisions.record(one, outcome(one))
+        world.ports.ledger.decisions.record_all([(one, outcome(one))])
     page = show(event, world.ports)
     assert page.all("h2")[0].text == "orders"
     assert "Inside the zoom." in page.text
@@ -111,9 +111,7 @@ def test_render_when_the_fleet_is_in_shadow_mode_reads_its_score_from_the_memory
     tally = Tally(7200.0, 2.0, 30.0, (98.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0))
     ours = replace(tally, unit_s=3600.0, waits=(100.0,))
     span = Span(NOW - 3600, 3600.0, 100.0, acting=tally, shadow=ours)
-    world.ports.ledger.planner_state.keep_memory(
-        "orders", a_memory(shadow=added(Shadow(target_wait_s=60.0, at=NOW - 60), span))
-    )
+    keep_memory(world.ports.ledger, "orders", a_memory(shadow=added(Shadow(target_wait_s=60.0, at=NOW - 60), span)))
     world.ports.fleets.put("orders", fleet(mode=Mode.SHADOW))
     text = show({"fleet": "orders"}, world.ports).text
     assert "Sluice would have used 1.0 instance-hours instead of 2.0 and kept 100% within 60 s instead of 98%." in text
@@ -341,7 +339,7 @@ def test_handler_when_on_aws_shows_the_ledger_and_only_reads(
     """The whole handler on AWS: what was written is shown, and its own calls are reads alone."""
     ledger = connect(stack).ledger
     for made, came_of in afternoon()[:40]:
-        ledger.decisions.record(made, came_of)
+        ledger.decisions.record_all([(made, came_of)])
     for drain in drains():
         if drain.state is not DrainState.RELEASED:
             ledger.drains.keep_drain(drain)

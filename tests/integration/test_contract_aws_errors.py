@@ -515,6 +515,70 @@ def test_failed_conditions_are_named_by_index() -> None:
     assert table.transact([]) == frozenset({1})
 
 
+# --------------------------------------------------------------------------- batches
+
+
+class FakeBatches:
+    """Batches of a table, of which some calls leave entries out: as many as `left_out` says, call by call."""
+
+    def __init__(self, *left_out: int | ClientError) -> None:
+        self.left_out = list(left_out)
+        self.sizes: list[int] = []
+
+    def _next(self, entries: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+        self.sizes.append(len(entries))
+        left_out = self.left_out.pop(0) if self.left_out else 0
+        if isinstance(left_out, ClientError):
+            raise left_out
+        done = len(entries) - left_out
+        return entries[:done], {"ledger": entries[done:]} if left_out else {}
+
+    def batch_write_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 - botocore's name
+        """Write some of them."""
+        _, left = self._next(RequestItems["ledger"])
+        return {"UnprocessedItems": left}
+
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 - botocore's name
+        """Read some of them, last one first: DynamoDB answers in no order."""
+        done, left = self._next(RequestItems["ledger"]["Keys"])
+        unread = {"ledger": {"Keys": left["ledger"]}} if left else {}
+        return {"Responses": {"ledger": done[::-1]}, "UnprocessedKeys": unread}
+
+
+def batch_table(dynamo: FakeBatches) -> Table:
+    """A table over it, which never waits."""
+    return Table(cast("Clients", SimpleNamespace(dynamodb=dynamo)), "ledger", lambda _: None)
+
+
+def records(count: int) -> list[dict[str, Any]]:
+    """So many items."""
+    return [{"pk": {"S": "p"}, "sk": {"S": f"s{number:03d}"}} for number in range(count)]
+
+
+def test_batch_is_sent_again_as_far_as_it_was_left_out() -> None:
+    """In calls of 25 writes and of 100 reads; every item is written, and each is read in its place."""
+    writes, reads = FakeBatches(0, 7, 2), FakeBatches(0, 30)
+    assert batch_table(writes).put_batch(records(60)) == (None,) * 60
+    assert writes.sizes == [25, 25, 7, 2, 10]
+    assert batch_table(reads).get_batch(records(140)) == records(140)
+    assert reads.sizes == [100, 40, 30]
+
+
+def test_batch_fails_for_what_is_left_out_again_and_again() -> None:
+    """The others are written; of a reading nothing is known."""
+    failed = batch_table(FakeBatches(2, 2, 2)).put_batch(records(5))
+    assert failed[:3] == (None,) * 3
+    assert all(isinstance(error, TryLaterError) for error in failed[3:])
+    with pytest.raises(TryLaterError, match="2 items"):
+        batch_table(FakeBatches(2, 2, 2)).get_batch(records(5))
+
+
+def test_batch_fails_for_one_call_when_that_fails() -> None:
+    """The writes of the other calls are made."""
+    failed = batch_table(FakeBatches(answer("AccessDeniedException", 400))).put_batch(records(30))
+    assert [type(error) for error in failed] == [NeedsFixError] * 25 + [type(None)] * 5
+
+
 # --------------------------------------------------------------------------- settings and permissions
 
 
@@ -594,6 +658,10 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
     ),
     "ledger.drains.drain": ("dynamodb:GetItem", lambda ports, _: ports.ledger.drains.drain("orders", "i-1")),
     "ledger.drains.drains": ("dynamodb:Query", lambda ports, _: ports.ledger.drains.drains("orders")),
+    "ledger.planner_state.memories": (
+        "dynamodb:BatchGetItem",
+        lambda ports, _: ports.ledger.planner_state.memories(["orders"]),
+    ),
     "ledger.launch_log.note_launch_event": (
         "dynamodb:PutItem",
         lambda ports, _: ports.ledger.launch_log.note_launch_event(Launch("g", "a", 1.0, 2.0), 2.0),

@@ -11,15 +11,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
 import botocore.client
 import pytest
 
-from sluice.aws import AsgGroup, CloudWatchSignals, SsmInstances
+from sluice.aws import AsgGroup, CloudWatchSignals, SsmInstances, connect
 from sluice.aws.clients import Clients
 from sluice.aws.ledger.failure_groups import FULL_KEPT_S, RECOUNT_S
+from sluice.aws.ledger.keys import key
 from sluice.aws.table import Table
 from sluice.model.draining import (
     CommandStatus,
@@ -34,8 +36,19 @@ from sluice.model.draining import (
     StopOrder,
 )
 from sluice.model.observed import GroupReading, Lifecycle, Mode
-from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, TimedLaunch
+from sluice.model.planning import (
+    Action,
+    ArrivalMemory,
+    Decision,
+    History,
+    Memory,
+    Outcome,
+    OutcomeStatus,
+    QueueSample,
+    TimedLaunch,
+)
 from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
+from sluice.model.timing import SPARE_SAMPLES, Timing
 from sluice.ports.errors import NeedsFixError, RefusedError
 from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
 from sluice.ports.ledger.decisions import DECISIONS_KEPT_S
@@ -46,6 +59,7 @@ from sluice.ports.ledger.planner_state import LAUNCHES_KEPT
 from sluice.ports.ledger.send_claims import SEND_CLAIM_KEPT_S
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
 from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
+from tests.support.planner_steps import keep_memory
 from tests.support.redrive_jobs import redrive_job
 
 AT = 1_767_225_600.0
@@ -90,7 +104,7 @@ def decision(at: float = AT) -> Decision:
 def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
     """What is over and done with carries its end; a drain under way, a lease and a memory carry none."""
     ledger = world.ports.ledger
-    ledger.decisions.record(decision(), Outcome(AT, OutcomeStatus.UNCHANGED))
+    ledger.decisions.record_all([(decision(), Outcome(AT, OutcomeStatus.UNCHANGED))])
     ledger.drains.keep_drain(drain(DrainState.STOPPING, "i-under-way"))
     ledger.drains.keep_drain(drain(DrainState.RELEASED, "i-released"))
     ledger.attempts.keep_attempts("orders", "k", 1, AT)
@@ -98,7 +112,7 @@ def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
     ledger.send_claims.claim_sends("orders", ["m"], AT + 60, AT)
     ledger.send_claims.confirm_sends("orders", ["never-claimed"], AT)
     ledger.leases.acquire("orders", "o", AT + 60, AT)
-    ledger.planner_state.keep_memory("orders", Memory())
+    keep_memory(ledger, "orders", Memory())
     lives = {sk: float(item["ttl"]["N"]) - AT for sk, item in items(world).items() if "ttl" in item}
     assert lives == {
         "decision#001767225600000#d1": DECISIONS_KEPT_S,
@@ -187,6 +201,46 @@ def test_memory_is_empty_when_it_cannot_be_read(world: AwsWorld, data: dict[str,
     assert len(read.unread) == 1
 
 
+def test_memory_is_written_as_far_as_it_changed(world: AwsWorld) -> None:
+    """A tick writes what is recent; what was learned is written, and read by another process, only where it is new."""
+    ledger = world.ports.ledger
+    learned = Memory(learned_at=AT, arrivals=ArrivalMemory(History(60.0, AT, (1.0,) * 1440)))
+    keep_memory(ledger, "orders", learned)
+    state = items(world)["state"]
+    world.client("dynamodb").delete_item(TableName=world.environ["SLUICE_TABLE"], Key=key("orders", "state"))
+    later = replace(learned, learned_at=AT + 10.0)
+    keep_memory(ledger, "orders", later)
+    assert "state" not in items(world), "it was neither written nor read again"
+    assert ledger.planner_state.memories(["orders"]) == (later,)
+    world.client("dynamodb").put_item(TableName=world.environ["SLUICE_TABLE"], Item=state)
+    other = connect(world.environ).ledger
+    assert other.planner_state.memories(["orders"]) == (later,)
+    known = replace(later, arrivals=ArrivalMemory(History(60.0, AT, (2.0,) * 1440)))
+    keep_memory(other, "orders", known)
+    assert ledger.planner_state.memories(["orders"]) == (known,), "the digest says that another process wrote it"
+
+
+def test_memory_takes_few_write_units(world: AwsWorld) -> None:
+    """A busy fleet's recent part, with as many samples as are kept, is at most two kilobytes, and an idle one's one."""
+    chance = Random(5)
+    count = Timing().sample_count
+    busy = tuple(
+        QueueSample(
+            round(AT + 10.0 * n + chance.random(), 3), chance.randrange(900), chance.randrange(90), 9.0, True, 12.5
+        )
+        for n in range(count - SPARE_SAMPLES)
+    )
+    idle = tuple(
+        QueueSample(round(AT + 10.0 * n + chance.random(), 3), 0.0, 0.0, 0.0, True, 0.0) for n in range(len(busy))
+    )
+    for name, samples in (("busy", busy), ("idle", idle)):
+        keep_memory(world.ports.ledger, name, Memory(learned_at=AT, samples=samples))
+    found = world.client("dynamodb").scan(TableName=world.environ["SLUICE_TABLE"])["Items"]
+    sizes = {item["pk"]["S"]: len(item["data"]["B"]) + len("fleet#busyrecentpksklearneddata") for item in found}
+    assert sizes["fleet#busy"] <= 2 * 1024
+    assert sizes["fleet#idle"] <= 1024
+
+
 def test_launch_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, caplog: pytest.LogCaptureFixture) -> None:
     """It is logged, and the others keep their numbers; so do they where the memory itself cannot be read."""
     for number in range(3):
@@ -228,7 +282,9 @@ def test_more_decisions_are_read_than_one_page_holds(world: AwsWorld) -> None:
     wide = replace(decision(), sentence="x" * 300_000)
     for number in range(5):
         at = AT + number
-        world.ports.ledger.decisions.record(replace(wide, id=f"d{number}", at=at), Outcome(at, OutcomeStatus.UNCHANGED))
+        world.ports.ledger.decisions.record_all(
+            [(replace(wide, id=f"d{number}", at=at), Outcome(at, OutcomeStatus.UNCHANGED))]
+        )
     found = world.ports.ledger.decisions.decisions("orders", 10)
     assert [d.id for d, _ in found] == ["d4", "d3", "d2", "d1", "d0"]
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
 TICK = """
 from types import SimpleNamespace
+from sluice.chains import message_of
 from sluice.config.fleet import Fleet
 from sluice.memory import memory_ports
 queue = "https://sqs.eu-central-1.amazonaws.com/000000000000/orders"
@@ -23,9 +24,12 @@ ports.fleets.put("broken", "{}")
 app._ports = lambda: ports
 context = SimpleNamespace(
     function_name="sluice-planner", memory_limit_in_mb=512, aws_request_id="r-1", invoked_function_arn="arn",
-    get_remaining_time_in_millis=lambda: 11_000,
+    get_remaining_time_in_millis=lambda: 30_000,
 )
+app.time.time = lambda: 1_800_000_000.0
 app.handler({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}, context)
+for step in ports.work.receive("ticks"):
+    app.handler({"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": message_of(step)}]}, context)
 """
 
 

@@ -14,6 +14,8 @@ from sluice.planning.learning.lead_time import lead_time
 from sluice.planning.learning.service_rate import service_rate
 from sluice.planning.planner import plan, remember
 from sluice.planning.shadow.replay import ShadowTick, replay
+from sluice.ports.ledger import PlannerLedger
+from sluice.ports.ledger.planner_state import MemoryChange
 
 TIMING = Timing()
 
@@ -110,3 +112,10 @@ def lead_of(memory: Memory, fleet: Fleet, now: float) -> Measure:
 def forecast_of(memory: Memory, now: float, timing: Timing = TIMING) -> Forecast:
     """The forecast by what a memory knows."""
     return forecast(memory.arrivals.history, memory.samples, memory.arrivals.chosen, timing, now)
+
+
+def keep_memory(ledger: PlannerLedger, fleet: str, memory: Memory) -> None:
+    """Keep a fleet's memory, whatever was kept before."""
+    (before,) = ledger.planner_state.memories([fleet])
+    assert isinstance(before, Memory)
+    assert ledger.planner_state.keep_memories([MemoryChange(fleet, before, memory)]) == (None,)

@@ -152,7 +152,7 @@ class Ticked(Protocol):
 
 
 def live(world: Ticked, fleet: Fleet, seconds: float) -> None:
-    """Go on for so long, ticking like the planner: every ten seconds where a decision asks for it, else each minute."""
+    """Go on for so long, ticking every ten seconds as the planner does."""
     until, tick_at = world.t + seconds, world.t
     while world.t < until:
         if world.t >= tick_at:
@@ -162,7 +162,7 @@ def live(world: Ticked, fleet: Fleet, seconds: float) -> None:
             world.memory = remember_need(world.memory, decision)
             world.decisions.append(decision)
             world.set_desired(decision.want)
-            tick_at = world.t + 10.0 if decision.tick_again else (world.t // 60.0 + 1.0) * 60.0
+            tick_at = world.t + 10.0
         world.step()
 
 

@@ -36,8 +36,7 @@ class ShadowedWorld(SharedWorld):
                 self.memory, decision, followed = looked(self.memory, self.snapshot(), self.fleet)
                 self.looks.append(followed)
                 self.set_desired(decision.want if policy is None else policy(self))
-                again = decision.tick_again or (followed.decision is not None and followed.decision.tick_again)
-                tick_at = self.t + 10.0 if again else (self.t // 60.0 + 1.0) * 60.0
+                tick_at = self.t + 10.0
             self.step()
 
     @property

@@ -16,7 +16,7 @@ from tools.sandbox.sandbox import ROOT
 from tools.sandbox.widget_page import make_page, serving
 
 STATE = ROOT / "build/sandbox"
-INVOKED = ("planner-schedule-tick", "drainer-sweep", "operator-redrive-dry-run", "console-describe")
+INVOKED = ("planner-schedule-minute", "drainer-sweep", "operator-redrive-dry-run", "console-describe")
 """Payloads of events/, one a function, to show how any of them is used."""
 
 

@@ -8,6 +8,8 @@ from sluice.model.planning import (
     Estimate,
     History,
     Memory,
+    QueueMemory,
+    QueueSample,
     TimedLaunch,
 )
 from sluice.model.shadow import ScoreHistory, Shadow, ShadowFleet, ShadowQueue, Span, Tally
@@ -15,7 +17,7 @@ from sluice.model.usage import NeedWindow
 from sluice.ports.ledger import Ledger
 from sluice.ports.ledger.planner_state import LAUNCHES_KEPT
 from tests.integration.ledger.samples import AT, FLEET
-from tests.support.planner_steps import a_memory
+from tests.support.planner_steps import a_memory, keep_memory
 
 
 def timed(number: int) -> TimedLaunch:
@@ -42,7 +44,7 @@ def test_memory_is_empty_at_first_and_kept_whole(ledger: Ledger) -> None:
             score=ScoreHistory((Span(AT - 300, 240.0, 99.0, Tally(60.0, 1.0, 130.5, (0.0, 9.0)), Tally()),)),
         ),
     )
-    ledger.planner_state.keep_memory(FLEET, memory)
+    keep_memory(ledger, FLEET, memory)
     assert ledger.planner_state.memory(FLEET) == memory
     assert ledger.planner_state.memory("other") == Memory()
 
@@ -53,8 +55,29 @@ def test_memory_of_several_queues_in_shadow_is_kept_whole(ledger: Ledger) -> Non
     fleet = ShadowFleet(2, 2.0, waiting=(), others=lines)
     queues = tuple(ShadowQueue(name, 60.0 * n, 3 - n, AT - n) for n, name in enumerate(("a", "b", "c"), start=1))
     memory = a_memory(shadow=Shadow(60.0, AT, fleet, lines[0], ((), lines[1]), queues=queues))
-    ledger.planner_state.keep_memory(FLEET, memory)
+    keep_memory(ledger, FLEET, memory)
     assert ledger.planner_state.memory(FLEET) == memory
+
+
+def test_memories_of_several_fleets_come_in_their_order(ledger: Ledger) -> None:
+    """Each whole, an empty one where nothing was kept; launches that were noted are read by themselves."""
+    kept = a_memory(learned_at=AT, rate=Estimate(0.25, 9.0, AT), needs=((AT, 4),))
+    keep_memory(ledger, FLEET, kept)
+    ledger.launches.note_launch(FLEET, timed(1))
+    ledger.launches.note_launch("new", timed(2))
+    assert ledger.planner_state.memories(["other", FLEET, "new"]) == (Memory(), kept, Memory())
+    assert ledger.launches.timed(["other", FLEET]) == {"other": (), FLEET: (replace(timed(1), number=1),)}
+    assert ledger.planner_state.memories([]) == ()
+
+
+def test_memory_of_several_queues_is_kept_whole(ledger: Ledger) -> None:
+    """Samples and arrivals of each queue, though they are written apart; a queue that is gone is forgotten."""
+    sample = QueueSample(AT, 3.0, 1.0, 2.0, True, 4.0)
+    queues = tuple(QueueMemory(name, History(60.0, AT, (1.0, 2.0)), (sample,)) for name in ("a", "b"))
+    keep_memory(ledger, FLEET, replace(Memory(), learned_at=AT, queues=queues))
+    assert ledger.planner_state.memory(FLEET).queues == queues
+    keep_memory(ledger, FLEET, replace(Memory(), learned_at=AT, queues=queues[:1]))
+    assert ledger.planner_state.memories([FLEET])[0].queues == queues[:1]  # type: ignore[union-attr]
 
 
 def test_launches_are_read_with_the_memory_when_others_have_noted_them(ledger: Ledger) -> None:
@@ -63,7 +86,7 @@ def test_launches_are_read_with_the_memory_when_others_have_noted_them(ledger: L
     assert ledger.planner_state.memory(FLEET) == a_memory(timed=(replace(timed(1), number=1),))
     read = ledger.planner_state.memory(FLEET)
     ledger.launches.note_launch(FLEET, replace(timed(2), ready_at=None))
-    ledger.planner_state.keep_memory(FLEET, replace(read, learned_at=AT))
+    keep_memory(ledger, FLEET, replace(read, learned_at=AT))
     both = (replace(timed(1), number=1), replace(timed(2), ready_at=None, number=2))
     assert ledger.planner_state.memory(FLEET) == a_memory(learned_at=AT, timed=both)
     assert ledger.planner_state.memory("other") == Memory()

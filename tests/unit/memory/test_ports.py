@@ -91,7 +91,7 @@ def test_records_are_gone_when_they_are_of_no_more_use(ports: MemoryPorts, clock
     """Decisions, released drains, counts of attempts and jobs; a drain under way stays."""
     ledger = ports.ledger
     decision = Decision("d", "orders", START_AT, Mode.ACT, Action.HOLD, 1, 1, 1, (), (), "hold at 1")
-    ledger.decisions.record(decision, Outcome(START_AT, OutcomeStatus.UNCHANGED))
+    ledger.decisions.record_all([(decision, Outcome(START_AT, OutcomeStatus.UNCHANGED))])
     drain = Drain("orders", "i-1", DrainState.STOPPING, DrainCause.TERMINATE, START_AT, START_AT + 900, START_AT)
     ledger.drains.keep_drain(drain)
     ledger.drains.keep_drain(replace(drain, instance_id="i-2", state=DrainState.RELEASED))

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from sluice.model.observed import Mode
-from sluice.model.planning import Action, Decision, History, Memory, ReasonCode
-from tests.support.planner_steps import a_memory, learn_from, plan_for, remember_need
+from sluice.model.planning import Action, Decision, Memory, ReasonCode
+from tests.support.planner_steps import learn_from, plan_for, remember_need
 from tests.support.planner_world import a_fleet, a_group, a_queue, clock, decide, seen, watched
 
 
@@ -231,42 +231,3 @@ def test_decision_when_a_fleet_is_in_shadow_mode(mode):
     now = clock("09:00")
     decision = decide(seen(now, a_queue(now, 420, oldest_s=0), a_group(now)), a_fleet(mode=mode))
     assert (decision.want, decision.mode, codes(decision)) == (8, mode, [ReasonCode.NEED])  # 420 / 52.8
-
-
-def test_tick_again_when_something_waits_launches_or_changes():
-    """A fleet is ticked on while anything waits, launches or is idle; one with time to spare is left for a minute."""
-    now, roomy = clock("09:00"), a_fleet(target_wait_s=600)
-    assert decide(seen(now, a_queue(now, 1, 1), a_group(now, 1)), roomy).tick_again
-    assert decide(seen(now, a_queue(now, 0, 1), a_group(now, 1, launching=(5.0,))), roomy).tick_again
-    busy = a_memory(arrivals=History(60.0, now - 1800.0, (60.0,) * 30), learned_at=now)
-    assert not decide(seen(now, a_queue(now, 0, 1), a_group(now, 1)), roomy, busy).tick_again
-    assert decide(seen(now, a_queue(now, 0, 1), a_group(now, 1)), roomy).tick_again, "it may go at any look"
-    assert not decide(seen(now, a_queue(now), a_group(now)), roomy).tick_again
-
-
-def test_tick_again_when_a_minute_of_not_looking_would_break_the_target():
-    """Where a burst just after a tick would be seen too late to launch for, a fleet in use is ticked on."""
-    now = clock("09:00")
-    assert decide(seen(now, a_queue(now, 0, 1), a_group(now, 1)), a_fleet(target_wait_s=120)).tick_again
-    old = a_memory(arrivals=History(60.0, now - 60.0 * 1450, (0.0,) * 1440))
-    assert not decide(seen(now, a_queue(now), a_group(now)), a_fleet(target_wait_s=120), old).tick_again
-    assert decide(seen(now, a_queue(now), a_group(now)), a_fleet(target_wait_s=120)).tick_again  # it is new
-
-
-@pytest.mark.parametrize(
-    ("target_wait_s", "lead_s", "hours_ago", "again"),
-    [(120, 60, 1, True), (120, 60, 23, True), (120, 60, None, False), (300, 60, 1, False), (60, 180, 1, False)],
-)
-def test_tick_again_when_a_fleet_is_at_zero_and_nothing_waits(target_wait_s, lead_s, hours_ago, again):
-    """An empty fleet is ticked on where a minute's delay would break a promise that can be kept, for a day of use.
-
-    Of 112.8 s planned, 60 s for a launch and a tick leave no minute to spare; 282 s do; 57 s cannot be kept anyway.
-    """
-    now = clock("09:00")
-    fleet = a_fleet(target_wait_s=target_wait_s, hints={"seconds_per_message": 1, "lead_time_s": lead_s})
-    minutes = [0.0] * 1440
-    if hours_ago is not None:
-        minutes[-60 * hours_ago] = 1.0
-    memory = a_memory(arrivals=History(60.0, now - 60.0 * 1440, tuple(minutes)))
-    snapshot = seen(now, a_queue(now, per_minute=None), a_group(now))
-    assert plan_for(snapshot, fleet, memory, now).tick_again is again

@@ -95,7 +95,7 @@ def test_last_unit_when_it_is_idle_and_only_just_done():
 def test_launch_when_more_is_expected_before_it_is_due():
     """Of 120 s a launch takes 60: a message that has just come can wait for the next ones, and the decision says so."""
     decision = gathered(4, waited_s=5)
-    assert (decision.raw_need, decision.want, decision.tick_again) == (0, 0, True)
+    assert (decision.raw_need, decision.want) == (0, 0)
     assert "a launch can wait until more have arrived" in decision.reasons[0].sentence
     assert decision.sentence == (
         "Holding at 0: 1 message is waiting, the oldest for 5 s. A launch can wait until more have arrived."
@@ -124,20 +124,6 @@ def test_window_when_a_unit_is_idle():
     for per_minute, window_s in ((4, 15.0), (8, 30.0)):
         memory = changed(known(per_minute), to_service=Estimate(120.0, 8.0, NINE))
         assert assess_for(snapshot, snapshot.group, slow, memory, NINE).window_s == window_s
-
-
-def test_tick_again_when_a_unit_is_idle():
-    """However much time a launch has: each look at an idle unit may be the one at which it goes."""
-    roomy = a_fleet(target_wait_s=600, hints={"seconds_per_message": MESSAGE_S, "lead_time_s": 60})
-    assert [empty(per_minute, 10, fleet=roomy).tick_again for per_minute in (4, 8)] == [True, False]
-
-
-@pytest.mark.parametrize(("per_minute", "again"), [(0.2, False), (0.6, True), (4, True), (8, False)])
-def test_tick_again_when_a_launch_could_wait_for_more(per_minute, again):
-    """Seen ten seconds after it came and not sixty, a first message leaves its launch the time for the next ones."""
-    roomy = a_fleet(target_wait_s=600, hints={"seconds_per_message": MESSAGE_S, "lead_time_s": 60})
-    snapshot = seen(NINE, a_queue(NINE, per_minute=None), a_group(NINE, 0))
-    assert decide(snapshot, roomy, known(per_minute)).tick_again is again
 
 
 @pytest.mark.parametrize(("deviation", "waits"), [(2.0, True), (12.0, False)])

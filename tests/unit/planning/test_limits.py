@@ -117,7 +117,6 @@ def test_paused_fleet_when_much_waits():
     decision = decide(burst(2, bounds=(5, 100)), a_fleet(mode="paused"))
     assert decision.want == 2
     assert decision.reasons[-1].code is ReasonCode.PAUSED
-    assert not decision.tick_again
 
 
 def test_scale_out_when_the_downstream_cap_is_reached():

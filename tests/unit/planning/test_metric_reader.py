@@ -16,7 +16,7 @@ from sluice.model.redriving import Message
 from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
 from sluice.planning.metric_reader import AskedQueue, MetricReader, quiet_since
-from sluice.planning.tick import merge
+from sluice.planning.observing import merge
 from sluice.ports.errors import PortError, TryLaterError
 from tests.support.still_clock import START_AT, Clock
 

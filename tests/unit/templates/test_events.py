@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from sluice.chains import read_step, records_of
+from sluice.model.chain import Step
 from sluice.redriving.failure_groups import failure_group
 from sluice.redriving.payloads import (
     EditRequest,
@@ -28,7 +30,8 @@ EVENTS = Path(__file__).resolve().parents[3] / "events"
 NAMES = sorted(path.stem for path in EVENTS.iterdir())
 # Every trigger of every function, by what the stack wires to it or an operator may send.
 TRIGGERS = {
-    "planner-schedule-tick",
+    "planner-schedule-minute",
+    "planner-step",
     "planner-alarm-direct-alarm",
     "planner-alarm-direct-ok",
     "planner-operator",
@@ -86,7 +89,7 @@ def event(name: str) -> dict[str, Any]:
 
 
 BUS = [name for name in NAMES if "detail-type" in event(name)]
-BATCHES = [name for name in NAMES if "Records" in event(name)]
+BATCHES = [name for name in NAMES if "Records" in event(name) and name.startswith("redriver-dead-letters")]
 
 
 def test_every_trigger_has_a_payload_when_listed() -> None:
@@ -149,7 +152,7 @@ def test_envelope_is_whole_when_from_the_event_bus(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "source", "kind", "detail"),
     [
-        ("planner-schedule-tick", "aws.events", "Scheduled Event", set()),
+        ("planner-schedule-minute", "aws.events", "Scheduled Event", set()),
         ("drainer-sweep", "aws.events", "Scheduled Event", set()),
         ("redriver-minute", "aws.events", "Scheduled Event", set()),
         (
@@ -237,6 +240,14 @@ def test_batch_is_what_sqs_hands_over_when_from_the_dead_letter_queue(name: str)
             record["attributes"]
         )
         assert read_record(record).id == record["messageId"]
+
+
+def test_step_is_what_sqs_hands_over_when_from_the_work_queue() -> None:
+    """A chain's step, of the planner's own queue."""
+    (record,) = records_of(event("planner-step"))
+    assert record["eventSourceARN"].endswith(":sluice-ticks")
+    assert record["md5OfBody"] == hashlib.md5(record["body"].encode()).hexdigest()
+    assert read_step(record["body"], "ticks") == Step("ticks/0000", 1)
 
 
 def test_batch_carries_bytes_when_attributes_are_binary() -> None:

@@ -96,7 +96,6 @@ def test_need_when_far_above_what_a_limit_allows_does_not_flatten_the_capacity()
         (OutcomeStatus.APPLIED, 1, "sl-mark"),
         (OutcomeStatus.SHADOW, 5, "sl-mark-shadow"),
         (OutcomeStatus.FAILED, 5, "sl-mark-failed"),
-        (OutcomeStatus.BUSY, 5, None),
         (OutcomeStatus.UNCHANGED, 3, None),
     ],
 )

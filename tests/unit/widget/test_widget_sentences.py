@@ -48,7 +48,7 @@ PARTS = (
     "Peek", "Unmute", "Mute failure group", "Dry run all", "Redrive queue", "Pause", "retries suspended",
     "Shadow comparison", "It restarted at", "current scaling", "only draining", "Could not be read.",
     "There is no fleet yet.", "No failure group matches the filter.", "No decision for", "No instance is draining.",
-    "kept for inspection", "cost since then", "another planner was at work", "earlier retries",
+    "kept for inspection", "cost since then", "earlier retries",
     "Unknown parameters", "There is no fleet nothing", "is in the quarantine of", "message by id",
     "The dead-letter queue", "All failure groups", "There are more messages than were counted.",
     "SQS returned no message.", "muted failure group is left out", "SLUICE_TABLE must be set",

@@ -10,7 +10,7 @@ from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
 from sluice.planning.planner import plan, remember
 from tools.backtest.conditions import MINUTE_S, Conditions
-from tools.backtest.simulator import BEGAN_AT, Sight, Step, next_minute
+from tools.backtest.simulator import BEGAN_AT, Sight, Step
 from tools.backtest.traces import Trace
 
 METRIC_MINUTES = 15  # a tick's metrics reach back further; no more than the newest are ever news
@@ -21,7 +21,7 @@ class Sluice:
     """The planner with its defaults: it is given the target wait only."""
 
     hinted: bool = False  # also given the seconds per message and the boot time
-    tick_s: float = 10.0  # between the ticks of a fleet that needs more than one a minute
+    tick_s: float = 10.0  # between the ticks of a fleet
     metric_delay_s: float = 120.0  # that the stack takes its metrics to be late by
     stabilization_window_s: float | None = None  # limits.stabilization_window_s: at most a lead time unless set
     name: str = field(default="sluice", init=False)
@@ -58,9 +58,7 @@ class Sluice:
         memory, estimates = learn(self._memory, snapshot, fleet, timing=self._timing, now=now)
         decision = plan(snapshot, fleet, estimates, memory, timing=self._timing, now=now)
         self._memory = remember(memory, decision, self._timing)
-        at_minute = next_minute(sight.now)
-        next_s = min(at_minute, sight.now + self.tick_s) if decision.tick_again else at_minute
-        return Step(decision.want, next_s, decision.sentence)
+        return Step(decision.want, sight.now + self.tick_s, decision.sentence)
 
     def _queue(self, sight: Sight, now: float) -> QueueReading:
         if sight.minutes and sight.now - self._read_s >= self._timing.metric_read_s:

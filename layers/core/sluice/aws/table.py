@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking, code_of
-from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
+from sluice.ports.errors import NeedsFixError, PortError, RefusedError, TryLaterError
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -31,6 +31,10 @@ TRY_LATER = frozenset({CONFLICT, "ThrottlingError", "ProvisionedThroughputExceed
 TRANSACTION_MAX = 100
 READ_AT_ONCE = 25  # DynamoDB's limit until 2022, which its emulators still keep
 
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+BATCH_READ_MAX = 100
+BATCH_WRITE_MAX = 25
+BATCH_ATTEMPTS = 3  # DynamoDB may leave out some of a batch, and asks to send those again after a pause
 # Transactions that meet on one item (a burst of dead letters counted in one failure group) are refused, not queued,
 # and botocore does not repeat them. Each takes a few milliseconds, so that some short pauses part them.
 CONFLICT_ATTEMPTS = 6
@@ -99,6 +103,36 @@ class Table:
             found += [dict(one["Item"]) if "Item" in one else None for one in answer["Responses"]]
         return found
 
+    def get_batch(self, keys: Sequence[Item], names: Sequence[str] = ()) -> list[Item | None]:
+        """The items under keys, in their order, each as it is when it is read; by one call for a hundred.
+
+        It costs half of what `get_all` does, which reads all of them at one moment.
+
+        Args:
+            keys: no key twice.
+            names: the attributes to read; all of them where none is named.
+        """
+        found: dict[tuple[str, str], Item] = {}
+        more: dict[str, Any] = {"ConsistentRead": True}
+        if names:
+            more["ProjectionExpression"] = ", ".join(f"#{name}" for name in ("pk", "sk", *names))
+            more["ExpressionAttributeNames"] = {f"#{name}": name for name in ("pk", "sk", *names)}
+        for start in range(0, len(keys), BATCH_READ_MAX):
+            left = list(keys[start : start + BATCH_READ_MAX])
+            for attempt in range(BATCH_ATTEMPTS):
+                self._pause_before(attempt)
+                wanted: Any = {self.name: {"Keys": left, **more}}
+                with asking(self._thing()):
+                    answer: dict[str, Any] = dict(self._clients.dynamodb.batch_get_item(RequestItems=wanted))
+                for item in answer["Responses"].get(self.name, []):
+                    found[text(item, "pk"), text(item, "sk")] = dict(item)
+                left = list(answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", []))
+                if not left:
+                    break
+            else:
+                raise TryLaterError(f"{self._thing().name}: {len(left)} items of a batch were not read: throttled")
+        return [found.get((text(one, "pk"), text(one, "sk"))) for one in keys]
+
     def query(
         self,
         pk: str,
@@ -133,6 +167,32 @@ class Table:
     def put(self, item: Item, condition: str | None = None, values: Mapping[str, Value] | None = None) -> bool:
         """Write an item; False if the condition does not hold."""
         return self._write("put_item", self._request({"Item": item}, condition, values)) is not None
+
+    def put_batch(self, items: Sequence[Item]) -> tuple[PortError | None, ...]:
+        """Write items, none with the key of another, whatever was there; for each, in order, the error that it met.
+
+        https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+        """
+        failed: dict[tuple[str, str], PortError] = {}
+        for start in range(0, len(items), BATCH_WRITE_MAX):
+            left = list(items[start : start + BATCH_WRITE_MAX])
+            error: PortError = TryLaterError(f"{self._thing().name}: items of a batch were not written: throttled")
+            for attempt in range(BATCH_ATTEMPTS):
+                self._pause_before(attempt)
+                try:
+                    with asking(self._thing()):
+                        answer = self._clients.dynamodb.batch_write_item(
+                            RequestItems={self.name: [{"PutRequest": {"Item": item}} for item in left]}
+                        )
+                except PortError as fault:
+                    error = fault
+                    break
+                requests = answer.get("UnprocessedItems", {}).get(self.name, [])
+                left = [dict(request["PutRequest"]["Item"]) for request in requests if "PutRequest" in request]
+                if not left:
+                    break
+            failed |= {(text(item, "pk"), text(item, "sk")): error for item in left}
+        return tuple(failed.get((text(item, "pk"), text(item, "sk"))) for item in items)
 
     def delete(self, key: Item, condition: str | None = None, values: Mapping[str, Value] | None = None) -> bool:
         """Delete an item; False if the condition does not hold."""
@@ -245,9 +305,14 @@ class Table:
                 attempt += 1
                 if attempt == CONFLICT_ATTEMPTS or not _met_another(error):
                     raise
-                self._pause(uniform(0.0, CONFLICT_PAUSE_S * attempt))  # noqa: S311 (jitter, no secret)
+                self._pause_before(attempt)
             else:
                 return answer
+
+    def _pause_before(self, attempt: int) -> None:
+        """Wait before another attempt; not before the first, which has number 0."""
+        if attempt:
+            self._pause(uniform(0.0, CONFLICT_PAUSE_S * attempt))  # noqa: S311 (jitter, no secret)
 
     def _thing(self) -> Thing:
         return Thing("dynamodb", f"table {self.name}", "deploy the stack, which makes it, or correct SLUICE_TABLE")

@@ -227,6 +227,14 @@ class QueueMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class OnRecord:
+    """Which decision was recorded last: one like it is recorded again a minute later at the earliest."""
+
+    at: float = 0.0
+    gist: str = ""  # mode, capacity, reasons and outcome, without the figures that differ at each tick
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the planner carries from tick to tick; the empty memory is a valid start.
 
@@ -246,6 +254,7 @@ class Memory:
     spending: Spending = Spending()
     shadow: Shadow = Shadow()  # in shadow mode: the simulated fleet, and the score
     queues: tuple[QueueMemory, ...] = ()  # of a shared fleet; the fields above are then of its queues as one
+    on_record: OnRecord = OnRecord()
     timed: tuple[TimedLaunch, ...] = ()  # the fleet's last launches that were timed, ascending by number; never kept
     unread: tuple[str, ...] = ()  # what of the kept record could not be read, in sentences; never kept
 
@@ -328,7 +337,6 @@ class Decision:
     reasons: tuple[Reason, ...]
     figures: tuple[Figure, ...]
     sentence: str
-    tick_again: bool = False  # the fleet needs another tick within this minute
 
 
 class OutcomeStatus(StrEnum):
@@ -338,7 +346,6 @@ class OutcomeStatus(StrEnum):
     UNCHANGED = "unchanged"  # nothing to do
     SHADOW = "shadow"  # recorded only
     FAILED = "failed"
-    BUSY = "busy"  # another planner holds the fleet's lease
 
 
 @dataclass(frozen=True, slots=True)

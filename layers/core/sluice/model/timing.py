@@ -22,10 +22,10 @@ class Timing:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
     """
 
-    tick_s: float = 10.0  # between two ticks of a fleet with work
+    tick_s: float = 10.0  # between two ticks of a fleet
     metric_period_s: float = 60.0  # that one datapoint of a metric covers
     metric_delay_s: float = 120.0  # from a period's end until its datapoint can be read, nearly always
-    idle_tick_s: float = 60.0  # between two ticks of a fleet without work: the schedule's period
+    kept_s: float = 60.0  # between two writes of a fleet's memory while nothing happens, and so the most that is lost
 
     @property
     def metric_read_s(self) -> float:
@@ -59,4 +59,4 @@ class Timing:
     @property
     def blind_s(self) -> float:
         """Seconds between two ticks from which on what came and went in between is unknown: one was missed."""
-        return 2.0 * max(self.tick_s, self.idle_tick_s)
+        return 2.0 * max(self.tick_s, self.kept_s)

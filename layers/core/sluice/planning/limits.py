@@ -57,7 +57,7 @@ class Wish:
 
 def needs_gap_s(timing: Timing) -> float:
     """After so many seconds without a tick it is unknown what was needed meanwhile."""
-    return NEEDS_GAP_TICKS * max(timing.tick_s, timing.idle_tick_s)
+    return NEEDS_GAP_TICKS * max(timing.tick_s, timing.kept_s)
 
 
 def stale(tick: Assessment, wish: Wish) -> str | None:

@@ -5,6 +5,7 @@ Payload shapes:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html (its action)
     {"fleet": "orders", "dry_run": true}: an operator; every fleet where none is named
     launches that are over and documents that changed: `sluice.planning.stack_events`
+    steps of shards come by SQS: `sluice.chains` reads those
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,8 +21,8 @@ OPERATOR_FIELDS = frozenset({"fleet", "dry_run"})
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduledTick:
-    """The schedule's tick of every fleet."""
+class Minute:
+    """The schedule's minute: fleets are assigned to shards, and lost chains go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class OperatorRequest:
     dry_run: bool
 
 
-type Request = ScheduledTick | AlarmChange | OperatorRequest | StackEvent
+type Request = Minute | AlarmChange | OperatorRequest | StackEvent
 
 
 def parse(payload: object) -> Request:
@@ -57,7 +58,7 @@ def parse(payload: object) -> Request:
     if payload.get("detail-type") in DETAIL_TYPES:
         return read_event(payload)
     if payload.get("detail-type") == SCHEDULED:
-        return ScheduledTick()
+        return Minute()
     if payload and payload.keys() <= OPERATOR_FIELDS:
         return _operator(payload)
     raise PayloadError(
@@ -65,12 +66,15 @@ def parse(payload: object) -> Request:
     )
 
 
-def fleets_of(change: AlarmChange, fleets: Iterable[Fleet], stack: str) -> tuple[Fleet, ...]:
-    """The fleets that an alarm is about: by its queues, else by its name, `<stack>-<fleet>-...`."""
-    known = tuple(fleets)
-    found = tuple(fleet for fleet in known if any(source.name in change.queues for source in fleet.sources))
-    named = [fleet for fleet in known if change.alarm.startswith(f"{stack}-{fleet.name}-")]
-    return found or tuple(sorted(named, key=lambda fleet: len(fleet.name))[-1:])  # orders-eu before orders
+def fleet_named(alarm: str, names: Iterable[str], stack: str) -> str | None:
+    """The fleet that an alarm is about by its own name, `<stack>-<fleet>-...`: orders-eu before orders."""
+    found = [name for name in names if alarm.startswith(f"{stack}-{name}-")]
+    return max(found, key=len, default=None)
+
+
+def fleets_watched(change: AlarmChange, fleets: Iterable[Fleet]) -> tuple[str, ...]:
+    """The fleets whose queues an alarm watches."""
+    return tuple(fleet.name for fleet in fleets if any(source.name in change.queues for source in fleet.sources))
 
 
 def _operator(payload: Mapping[str, Any]) -> OperatorRequest:

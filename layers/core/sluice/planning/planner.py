@@ -20,18 +20,15 @@ Invariants
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
-from sluice.model.observed import Mode
 from sluice.model.planning import Action, Decision, Estimates, Memory, Reason, ReasonCode, Snapshot
 from sluice.model.timing import Timing
 from sluice.model.usage import NeedWindow
 from sluice.planning import explanation
-from sluice.planning.assessment import GATHER_LEAST, Assessment, assess
+from sluice.planning.assessment import assess
 from sluice.planning.learning import safety_margin
-from sluice.planning.learning.periodic_batches import is_due
-from sluice.planning.limits import LIMITS, Wish, needs_gap_s, soonest_launch_s
+from sluice.planning.limits import LIMITS, Wish, needs_gap_s
 
 NEEDS_COUNT = 200  # a bound on the ledger's record; a falling sequence of needs is rarely longer than ten
-NEW_S = 86_400.0  # a fleet is new until a day of its queue is known
 
 
 def plan(
@@ -72,7 +69,6 @@ def plan(
         reasons=tuple(reasons),
         figures=explanation.figures(tick),
         sentence=explanation.sentence(tick, want, reasons),
-        tick_again=fleet.mode is not Mode.PAUSED and _needs_another_tick(tick, want),
     )
 
 
@@ -115,32 +111,5 @@ def _without_group(snapshot: Snapshot, fleet: Fleet, now: float) -> Decision:
 
 
 def _id(fleet: Fleet, now: float) -> str:
-    """A decision's name: a fleet is decided on once a moment, under its lease."""
+    """A decision's name: a fleet is decided on once a moment, by who has its shard."""
     return f"{fleet.name}-{round(now * 1000)}"
-
-
-def _needs_another_tick(tick: Assessment, want: int) -> bool:
-    """Whether the schedule's next tick is too late.
-
-    It is while messages wait, a launch is under way or the capacity changes, a batch is due, an idle unit may go, or
-    more than one message is expected that its launch could wait for; and where a message that arrived just after a tick
-    would be seen too late to launch for, as long as the fleet is in use. Where frequent ticks keep the target, a day
-    without a message ends that use, and a new fleet is in use from its first tick on; where no launch can keep it, an
-    empty fleet without expected messages is left to the schedule.
-    """
-    if want != tick.current or tick.supply.launches or tick.waiting > 0:
-        return True
-    timing, lead_s = tick.timing, tick.lead_s
-    expected = tick.memory.batches.expected
-    is_batch_due = bool(expected) and any(is_due(each, lead_s + timing.idle_tick_s, tick.now) for each in expected)
-    gathers = tick.idle and tick.arrivals.rate_per_s * timing.idle_tick_s >= GATHER_LEAST
-    if is_batch_due or gathers or (want > 0 and (tick.only_just_empty or tick.idle)):
-        return True
-    if tick.wait_s >= lead_s + timing.idle_tick_s + timing.tick_s:
-        return False
-    if tick.current > 0 or tick.unfinished > 0 or tick.arrivals.rate_per_s * lead_s >= 1.0:
-        return True
-    if tick.wait_s <= soonest_launch_s(tick):
-        return False
-    history = tick.memory.arrivals.history
-    return any(history.counts) or len(history.counts) * history.period_s < NEW_S

@@ -1,54 +1,137 @@
-"""The planner's service: one invocation's request -> ticks of fleets, each under its lease, until its time is over.
+"""The planner's service: rounds over shards of fleets, and what brings them on.
 
-    request --> the fleets it is about --> a tick of each --> again of those that need it, until `Invocation.until`
+    a step of a shard's chain  --> one round over its fleets; the next step is due a tick later
+    the schedule's minute      --> lost chains go on; fleets are assigned to shards
+    an alarm, an operator      --> the next round of the fleet's shard begins at once
+    a dry run                  --> one tick that changes and keeps nothing
 
-A fleet that needs another tick within the minute is ticked until the schedule's next tick. No fault of one fleet stops
-the others, and nothing is raised: the schedule's next tick is the retry.
+The claim of the shard's chain is the lock: who has it alone acts on the shard's fleets. Nobody sleeps, and no fault of
+one fleet stops the others.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sluice.chains import ChainRunner, StepEnd, next_on_grid
 from sluice.config.fleet import Fleet
+from sluice.model.chain import Chain, Next
+from sluice.model.frozen import replace
 from sluice.model.payload_error import PayloadError
-from sluice.model.planning import Decision, OutcomeStatus
+from sluice.model.planning import Memory, OutcomeStatus
 from sluice.model.timing import Timing
-from sluice.planning import payloads
-from sluice.planning.shadow.scorecard import late, score
+from sluice.planning import payloads, shards
+from sluice.planning.observing import Observer
+from sluice.planning.reports import Answer, Reporter
+from sluice.planning.round import Round
+from sluice.planning.shards import Shard
 from sluice.planning.stack_events import DocumentChange, LaunchEvent, note_event
-from sluice.planning.tick import LEASE_S, TickResult, actuators_for, tick
-from sluice.ports.errors import NeedsFixError, PortError, TryLaterError, answer_of
+from sluice.planning.tick import Actuators, ForgetfulLedger, ImpatientGroup, KeepingLedger, ShadowGroup
+from sluice.ports.aws_services import LoadedFleets
+from sluice.ports.errors import PortError, answer_of
 from sluice.ports.ledger import PlannerLedger
 from sluice.ports.stack import Ports
 from sluice.telemetry import Log, Record, Unit
 
-type Answer = dict[str, Any]
+AGAIN_S = 2.0  # a count that jumped is read again after so long: a burst has shown more of itself by then
+# What a round's last tick and its writes may take of the function's own time.
+MARGIN_S = 10.0
+SHARDS_KNOWN = 8  # that a process remembers the memories of; a shard's take about 5 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What an invocation is given: who it is, and for how long it may go on ticking."""
+    """What an invocation is given: who it is, and how long it has."""
 
     owner: str  # of leases: unique to the invocation
-    until: float  # epoch seconds: no tick is begun after
-    sleep: Callable[[float], None]
+    until: float  # epoch seconds: Lambda ends it then
     stack: str
+
+
+class Warmth:
+    """What a process keeps for its next invocations: the memories that it has written.
+
+    They are the ledger's for as long as nobody else had their shard: the chain then has the version and the writer
+    that this process left it with.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, str, Mapping[str, Memory]]] = {}
+
+    def of(self, chain: Chain, shard: Shard) -> Mapping[str, Memory]:
+        """What is known of a shard's fleets; nothing if another process may have had them."""
+        version, by, memories = self._known.pop(chain.id, (0, "", {}))
+        return memories if (version, by) == (chain.version, shard.by) else {}
+
+    def keep(self, chain: Chain, by: str, memories: Mapping[str, Memory]) -> None:
+        """Keep memories after a step that claimed `chain`: its rest and the next claim are a version each."""
+        self._known[chain.id] = (chain.version + 2, by, memories)
+        while len(self._known) > SHARDS_KNOWN:
+            del self._known[next(iter(self._known))]
 
 
 @dataclass(slots=True)
 class PlannerService:
-    """One invocation's ticks. `records` are its metrics."""
+    """One invocation of the planner. `records` are its metrics."""
 
     ports: Ports[PlannerLedger]
     now: Callable[[], float]
     timing: Timing
     invocation: Invocation
     log: Log
-    records: list[Record] = field(default_factory=list)
+    warm: Warmth = field(default_factory=Warmth)
+    reporter: Reporter = field(init=False)
+    runner: ChainRunner = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make what works for this invocation."""
+        self.reporter = Reporter(self.log)
+        self.runner = ChainRunner(self.ports.ledger.chains, self.ports.work, self.now)
+
+    @property
+    def records(self) -> list[Record]:
+        """The metrics."""
+        return self.reporter.records
+
+    # ----------------------------------------------------------------- steps of shards
+
+    def take(self, records: Sequence[Mapping[str, Any]]) -> Answer:
+        """Do the steps of an SQS batch; Lambda's partial batch response."""
+        return self.runner.take(records, shards.KIND, self.invocation.until, self.step, self.log)
+
+    def step(self, chain: Chain) -> Next:
+        """One round over a shard's fleets, or another look at those whose counts jumped."""
+        shard = Shard.of(chain.data)
+        is_round = chain.asked > shard.asked or not shard.again or self.now() >= shard.round_at
+        loaded = self.ports.fleets.load()
+        known = {fleet.name: fleet for fleet in loaded.fleets}
+        fleets = [known[name] for name in (shard.fleets if is_round else shard.again) if name in known]
+        memories = self.warm.of(chain, shard)
+        group, ledger = ImpatientGroup(self.ports.group, self.now), KeepingLedger(self.ports.ledger)
+        actuators = Actuators(group, ledger, OutcomeStatus.APPLIED)
+        result = self._round(actuators, chain.id).run(fleets, memories, whole=is_round)
+        unseen = {name: memory for name, memory in memories.items() if name not in result.answers}
+        self.warm.keep(chain, self.invocation.owner, unseen | result.memories)
+        return self._next(chain, shard.looked_at(result.answers), result.jumped if is_round else (), is_round=is_round)
+
+    def _next(self, chain: Chain, shard: Shard, jumped: tuple[str, ...], *, is_round: bool) -> Next:
+        """When the shard's next step is due: on a grid of ticks, or before where counts jumped."""
+        now, round_at = self.now(), shard.round_at
+        if is_round:
+            round_at = next_on_grid(round_at, self.timing.tick_s, now)
+        again = jumped if now + 2.0 * AGAIN_S <= round_at else ()
+        shard = replace(shard, round_at=round_at, again=again, asked=chain.asked, by=self.invocation.owner)
+        return Next(now + AGAIN_S if again else round_at, shard.to_text())
+
+    def _round(self, actuators: Actuators, shard: str | None) -> Round:
+        until = self.invocation.until - MARGIN_S
+        observer = Observer(self.ports, self.timing, shard)
+        return Round(self.ports, observer, actuators, self.timing, self.now, self.reporter, until)
+
+    # ----------------------------------------------------------------- what brings them on
 
     def respond(self, payload: object) -> Answer:
-        """Tick the fleets that a payload is about; what came of each.
+        """Do what a payload asks for; what came of it.
 
         A payload that is not understood is logged and dropped: Lambda would only bring it again.
 
@@ -61,234 +144,134 @@ class PlannerService:
             return self._dropped(error)
         if isinstance(request, LaunchEvent | DocumentChange):
             return note_event(request, self.ports, self.now())
-        if isinstance(request, payloads.ScheduledTick):
-            refreshed = answer_of(self.ports.fleets.refresh)
-            if isinstance(refreshed, PortError):
-                self._fail(None, "the copy of the fleets' documents could not be refreshed", refreshed)
         try:
-            fleets = self._fleets_of(request)
+            return self._answer(request)
         except PayloadError as error:
             return self._dropped(error)
         except PortError as error:
-            self._fail(None, "fleets could not be loaded", error)
-            return {"problem": str(error)}
+            return {"problem": self.reporter.failed(None, "the request could not be carried out", error)["problem"]}
 
-        if isinstance(request, payloads.OperatorRequest) and request.dry_run:
-            return {"ticks": [self._tick(fleet, dry_run=True)[0] for fleet in fleets]}
-        return {"ticks": self._tick_all(fleets, waits=isinstance(request, payloads.ScheduledTick))}
+    def _answer(self, request: payloads.Minute | payloads.AlarmChange | payloads.OperatorRequest) -> Answer:
+        match request:
+            case payloads.Minute():
+                return self._minute()
+            case payloads.AlarmChange():
+                return self._bring_forward(self._watched_by(request))
+            case payloads.OperatorRequest(fleet=name, dry_run=True):
+                return self._dry_run(name)
+            case payloads.OperatorRequest(fleet=name):
+                return self._bring_forward(None if name is None else [name])
 
     def _dropped(self, error: PayloadError) -> Answer:
         self.log.warning("payload is not understood and was dropped", problems=error.problems)
         return {"dropped": list(error.problems)}
 
-    def _fleets_of(
-        self, request: payloads.ScheduledTick | payloads.AlarmChange | payloads.OperatorRequest
-    ) -> Sequence[Fleet]:
-        """The fleets that are to be ticked. Documents that are invalid are logged and left out.
+    def _minute(self) -> Answer:
+        """Let lost chains go on, and assign fleets to shards. One invocation assigns at a time."""
+        chains = self._reseed()
+        refreshed = answer_of(self.ports.fleets.refresh)
+        if isinstance(refreshed, PortError):
+            self.reporter.failed(None, "the copy of the fleets' documents could not be refreshed", refreshed)
+        owner, until, now = self.invocation.owner, self.invocation.until, self.now()
+        if not self.ports.ledger.leases.acquire(shards.LEASE, owner, until, now):
+            return {"shards": len(chains), "assigned": False}
+        try:
+            return {"shards": self._assign_all(), "assigned": True}
+        finally:
+            answer_of(lambda: self.ports.ledger.leases.release(shards.LEASE, owner))  # else it ends by itself
 
-        Raises:
-            PayloadError: the request is about no valid fleet.
-            PortError: the documents could not be read.
-        """
+    def _assign_all(self) -> int:
+        """Assign every fleet to a shard; how many shards there are then."""
+        loaded = self._load()
+        # Read under the lease: nobody else changes which fleets a shard has.
+        there = {chain.id: chain for chain in self.ports.ledger.chains.chains(shards.KIND)}
+        names = {fleet.name for fleet in loaded.fleets} | {error.name for error in loaded.invalid}
+        before = {chain_id: Shard.of(chain.data).fleets for chain_id, chain in there.items()}
+        assigned = shards.assign(before, names)
+        for chain_id, fleets in assigned.items():
+            if set(fleets) != set(before.get(chain_id, ())) or not fleets:
+                self._assign(chain_id, there.get(chain_id), fleets)
+        return sum(1 for fleets in assigned.values() if fleets)
+
+    def _reseed(self) -> Sequence[Chain]:
+        """Send each shard's next step again, in case it was lost."""
+        try:
+            return self.runner.reseed(shards.KIND)
+        except ExceptionGroup as errors:
+            for error in errors.exceptions:
+                self.log.warning("a shard's step could not be sent again", problem=str(error))
+            return ()
+
+    def _load(self) -> LoadedFleets:
+        """Every fleet's document; those that are invalid are logged and counted."""
         loaded = self.ports.fleets.load()
         for error in loaded.invalid:
             self.log.error("the fleet's document is invalid: skipped", fleet=error.name, problems=error.problems)
         self.records.append(Record(None, "InvalidFleets", Unit.COUNT, len(loaded.invalid)))
-        match request:
-            case payloads.ScheduledTick() | payloads.OperatorRequest(fleet=None):
-                return loaded.fleets
-            case payloads.AlarmChange():
-                found = payloads.fleets_of(request, loaded.fleets, self.invocation.stack)
-                if not found:
-                    raise PayloadError(f"alarm {request.alarm}: is about no fleet's queue")
-                names = [fleet.name for fleet in found]
-                self.log.info("alarm changed its state", alarm=request.alarm, state=request.state, fleets=names)
-                return found
-            case payloads.OperatorRequest(fleet=name):
-                found = tuple(fleet for fleet in loaded.fleets if fleet.name == name)
-                if not found:
-                    known = ", ".join(sorted(fleet.name for fleet in loaded.fleets)) or "none"
-                    raise PayloadError(f"fleet: there is no valid fleet {name!r} (there are: {known})")
-                return found
+        return loaded
 
-    def _tick_all(self, fleets: Sequence[Fleet], *, waits: bool) -> list[Answer]:
-        """Tick each fleet, and again those that need it, until the invocation's time is over.
-
-        Args:
-            fleets: the fleets.
-            waits: whether to take a fleet over once the planner that has its lease now gives it back.
-        """
-        answers: dict[str, Answer] = {}
-        ticking: Sequence[Fleet] = fleets
-        while ticking:
-            round_at = self.now()
-            still = []
-            for fleet in ticking:
-                answers[fleet.name], again = self._tick_under_lease(fleet)
-                if again or (waits and answers[fleet.name]["outcome"] == OutcomeStatus.BUSY):
-                    still.append(fleet)
-            pause_s = max(0.0, round_at + self.timing.tick_s - self.now())
-            if self.now() + pause_s > self.invocation.until:
-                break
-            if still:
-                self.invocation.sleep(pause_s)
-            ticking = still
-        for fleet in ticking:
-            self._release(fleet)
-        return list(answers.values())
-
-    def _tick_under_lease(self, fleet: Fleet) -> tuple[Answer, bool]:
-        """One tick under the fleet's lease, which is kept for the next tick if there is to be one."""
+    def _assign(self, chain_id: str, chain: Chain | None, fleets: tuple[str, ...]) -> None:
+        """Start a shard's chain, end it, or change its fleets while no round is under way."""
         now = self.now()
-        try:
-            if not self.ports.ledger.leases.acquire(fleet.name, self.invocation.owner, now + LEASE_S, now):
-                self.log.info("another planner has the fleet's lease", fleet=fleet.name)
-                self._count(fleet, "TicksBusy")
-                return {"fleet": fleet.name, "outcome": OutcomeStatus.BUSY}, False
-        except PortError as error:
-            return self._fail(fleet, "the fleet's lease could not be taken", error), isinstance(error, TryLaterError)
-        answer, again = self._tick(fleet)
-        if not again:
-            self._release(fleet)
-        return answer, again
-
-    def _tick(self, fleet: Fleet, *, dry_run: bool = False) -> tuple[Answer, bool]:
-        """One tick, with its log lines and metrics; what came of it, and whether to tick again within the minute."""
-        now = self.now()
-        with self.log.append_context_keys(fleet=fleet.name, tick=f"{fleet.name}-{round(now * 1000)}"):
-            try:
-                actuators = actuators_for(self.ports, fleet, dry_run=dry_run)
-                result = tick(self.ports, fleet, actuators, self.timing, now)
-            except PortError as error:
-                return self._fail(fleet, "tick failed", error), isinstance(error, TryLaterError)
-            except Exception as error:  # an unexpected error of one fleet must not stop the others
-                self.log.exception("unexpected error in tick")
-                self._count(fleet, "TicksFailed")
-                return {"fleet": fleet.name, "outcome": OutcomeStatus.FAILED, "problem": repr(error)}, False
-            self._report(fleet, result, dry_run=dry_run)
-        return to_answer(result), result.again
-
-    def _release(self, fleet: Fleet) -> None:
-        """Give the lease back; if that fails it runs out by itself."""
-        try:
-            self.ports.ledger.leases.release(fleet.name, self.invocation.owner)
-        except PortError as error:
-            self.log.warning("the fleet's lease could not be given back", fleet=fleet.name, problem=str(error))
-
-    # ----------------------------------------------------------------- log and metrics
-
-    def _report(self, fleet: Fleet, result: TickResult, *, dry_run: bool) -> None:
-        """One log line a tick, one for each fault, and the metrics."""
-        decision, outcome = result.decision, result.outcome
-        for fault in result.faults:
-            self._log_at(fault)("something could not be read or done", problem=str(fault))
-        if result.unread:
-            self.log.warning("a part of what was learned could not be read", problems=result.unread)
-        self.log.info(
-            decision.sentence,
-            action=decision.action,
-            current=decision.current,
-            need=decision.raw_need,
-            want=decision.want,
-            outcome=outcome.status,
-            mode=decision.mode,
-            dry_run=dry_run,
-            reasons=[{"code": each.code, "before": each.before, "after": each.after} for each in decision.reasons],
-            **_shadow_keys(result),
-        )
-        if dry_run:
+        if chain is None:
+            first_at = shards.first_round_at(chain_id, self.timing.tick_s, now)
+            self.runner.start(chain_id, first_at, Shard(fleets, first_at).to_text())
+            self.log.info("a shard was started", shard=chain_id, fleets=fleets)
             return
-        failed = outcome.status is OutcomeStatus.FAILED
-        self._count(fleet, "TicksFailed" if failed else "TicksSucceeded")
-        if result.unread:
-            self.records.append(Record(fleet.name, "MemoryFieldsUnread", Unit.COUNT, len(result.unread)))
-        self.records += [Record(fleet.name, name, unit, value) for name, unit, value in _metrics_of(result)]
 
-    def _fail(self, fleet: Fleet | None, what: str, error: PortError) -> Answer:
-        """A failure that the next tick makes good, or that an operator must."""
-        name = fleet.name if fleet else None
-        keys = {"fleet": name, "problem": str(error)} if name else {"problem": str(error)}
-        self._log_at(error)(what, extra=keys)
-        if fleet:
-            self._count(fleet, "TicksFailed")
-        return {"fleet": name, "outcome": OutcomeStatus.FAILED, "problem": str(error)}
+        def change(claimed: Chain) -> Next | None:
+            if not fleets:
+                return None
+            return Next(claimed.due_at, Shard.of(claimed.data).with_fleets(fleets).to_text())
 
-    def _log_at(self, error: PortError) -> Callable[..., None]:
-        """What an operator must put right is an error; what passes by itself, a warning."""
-        return self.log.error if isinstance(error, NeedsFixError) else self.log.warning
+        end = self.runner.run(chain.step, self.invocation.until, change)
+        if end is StepEnd.STALE:
+            self.log.info("the shard is at work: its fleets are assigned a minute later", shard=chain_id)
+        else:
+            self.log.info("a shard's fleets were assigned", shard=chain_id, fleets=fleets)
 
-    def _count(self, fleet: Fleet, name: str) -> None:
-        self.records.append(Record(fleet.name, name, Unit.COUNT, 1))
+    def _watched_by(self, change: payloads.AlarmChange) -> Sequence[str]:
+        """The fleets that an alarm is about: by its name, which needs no document, else by what it watches.
 
+        Raises:
+            PayloadError: it is about no fleet.
+        """
+        named = payloads.fleet_named(change.alarm, self._shards_by_fleet(), self.invocation.stack)
+        found = (named,) if named else payloads.fleets_watched(change, self.ports.fleets.load().fleets)
+        if not found:
+            raise PayloadError(f"alarm {change.alarm}: is about no fleet's queue")
+        self.log.info("alarm changed its state", alarm=change.alarm, state=change.state, fleets=found)
+        return found
 
-def _metrics_of(result: TickResult) -> Iterable[tuple[str, Unit, float]]:
-    """The metrics of a tick: what was seen, decided and learned; each limit that changed the wish, by its code."""
-    decision, group = result.decision, result.snapshot.group
-    figures = {figure.name: figure for figure in decision.figures}
-    if group is not None:
-        applied = result.outcome.status is OutcomeStatus.APPLIED
-        yield "Desired", Unit.COUNT, decision.want if applied else decision.current
-        yield "Need", Unit.COUNT, decision.raw_need
-        yield "Wanted", Unit.COUNT, decision.want
-    for name, figure, unit in (
-        ("Backlog", "visible", Unit.COUNT),
-        ("InFlight", "in_flight", Unit.COUNT),
-        ("OldestAge", "oldest_age_s", Unit.SECONDS),
-        ("ServiceRate", "service_rate_per_s", Unit.COUNT_PER_SECOND),
-        ("LeadTime", "lead_time_s", Unit.SECONDS),
-    ):
-        value = figures[figure].value if figure in figures else None
-        if value is not None:
-            yield name, unit, value
-    if "visible" in figures and figures["visible"].age_s is not None:
-        yield "DecisionAge", Unit.SECONDS, figures["visible"].age_s
-    for code in _limits_of(decision):
-        yield f"Limit.{code}", Unit.COUNT, 1
-    span = result.shadow.settled if result.shadow is not None else None
-    if span is not None and span.seconds > 0:
-        yield "ScoredMessages", Unit.COUNT, span.came
-        for side, tally in (("Shadow", span.shadow), ("Acting", span.acting)):
-            yield f"{side}Units", Unit.COUNT, tally.unit_s / span.seconds
-            yield f"{side}Late", Unit.COUNT, late(tally)
-            yield f"{side}Wait", Unit.SECONDS, tally.longest_s
+    def _bring_forward(self, names: Sequence[str] | None) -> Answer:
+        """Have the next round of some fleets' shards, or of all, begin now; the fleets that are in a shard.
 
+        Raises:
+            PayloadError: a fleet is in no shard.
+        """
+        by_fleet = self._shards_by_fleet()
+        wanted = list(by_fleet) if names is None else list(names)
+        if missing := [name for name in wanted if name not in by_fleet]:
+            known = ", ".join(sorted(by_fleet)) or "none"
+            raise PayloadError(
+                f"fleet: there is no fleet {missing[0]!r} (there are: {known}; a new one is known within a minute)"
+            )
+        for chain_id in dict.fromkeys(by_fleet[name] for name in wanted):
+            self.runner.bring_forward(chain_id)
+        return {"brought_forward": wanted}
 
-def _limits_of(decision: Decision) -> Iterable[str]:
-    """The codes of the limits that changed the wish."""
-    return (reason.code.value for reason in decision.reasons[1:] if reason.before != reason.after)
+    def _shards_by_fleet(self) -> dict[str, str]:
+        """The id of each fleet's shard."""
+        chains = self.ports.ledger.chains.chains(shards.KIND)
+        return {name: chain.id for chain in chains for name in sorted(Shard.of(chain.data).fleets)}
 
-
-def to_answer(result: TickResult) -> Answer:
-    """What a tick came to, for the caller of the function."""
-    decision, outcome = result.decision, result.outcome
-    return {
-        "fleet": decision.fleet,
-        "outcome": outcome.status,
-        "answer": outcome.answer,
-        "action": decision.action,
-        "current": decision.current,
-        "need": decision.raw_need,
-        "want": decision.want,
-        "sentence": decision.sentence,
-        "reasons": [
-            {"code": each.code, "before": each.before, "after": each.after, "sentence": each.sentence}
-            for each in decision.reasons
-        ],
-        **_shadow_keys(result),
-    }
-
-
-def _shadow_keys(result: TickResult) -> Answer:
-    """Of a fleet in shadow mode: what the simulated fleet wants, and how both compare so far."""
-    shadow = result.shadow
-    if shadow is None:
-        return {}
-    keys: Answer = {}
-    if shadow.decision is not None:
-        keys |= {"current": shadow.decision.current, "want": shadow.decision.want}
-    if shadow.began and shadow.shadow.restarted is not None:
-        gap_s = shadow.shadow.restarted[1]
-        keys["restarted"] = f"no tick for {gap_s:.0f} s: the simulated fleet begins again, equal to the real one"
-    if (scored := score(shadow.shadow)) is not None:
-        keys["sentence"] = scored.sentence
-    return {"shadow": keys}
+    def _dry_run(self, name: str | None) -> Answer:
+        """A tick of a fleet, or of all, that changes and keeps nothing."""
+        loaded = self._load()
+        found: Sequence[Fleet] = [fleet for fleet in loaded.fleets if name in {None, fleet.name}]
+        if not found:
+            known = ", ".join(sorted(fleet.name for fleet in loaded.fleets)) or "none"
+            raise PayloadError(f"fleet: there is no valid fleet {name!r} (there are: {known})")
+        actuators = Actuators(ShadowGroup(), ForgetfulLedger(), OutcomeStatus.SHADOW)
+        result = self._round(actuators, None).run(found, {})
+        return {"ticks": list(result.answers.values())}

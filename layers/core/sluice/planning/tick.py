@@ -1,12 +1,12 @@
-"""One tick of a fleet over the ports: read a snapshot, learn, decide, apply and record.
+"""One tick of a fleet: learn from what was observed, decide, and apply. What is kept of it is the round's to write.
 
-Acting, shadow mode and a dry run are the same tick with other actuators: what is set and kept is another adapter.
+Acting, shadow mode and a dry run are the same tick with other actuators.
 
-| mode | sets the capacity | keeps the memory | records the decision | takes the lease |
-|---|---|---|---|---|
-| act | yes | yes | yes | yes |
-| shadow | no | yes | yes | yes |
-| dry run | no | no | no | no |
+| mode | sets the capacity | keeps the memory | records the decision |
+|---|---|---|---|
+| act | yes | yes | yes |
+| shadow | no | yes | yes |
+| dry run | no | no | no |
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +14,19 @@ from typing import Protocol
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.observed import GroupReading, Mode, QueueReading
-from sluice.model.planning import Decision, Memory, Outcome, OutcomeStatus, Snapshot
+from sluice.model.observed import Mode
+from sluice.model.planning import Decision, Memory, OnRecord, Outcome, OutcomeStatus, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
-from sluice.planning.multi_queue import pooled
+from sluice.planning.observing import Observed
 from sluice.planning.planner import plan, remember
 from sluice.planning.shadow.replay import ShadowTick, replay
-from sluice.ports.errors import NeedsFixError, PortError, TryLaterError, answer_of
+from sluice.ports.errors import NeedsFixError, PortError, TryLaterError
 from sluice.ports.ledger import PlannerLedger
-from sluice.ports.stack import Ports
+from sluice.ports.ledger.planner_state import MemoryChange, learned_of
 
-LEASE_S = 60.0  # a tick during which AWS does not answer ends sooner; a planner that died is replaced in a minute
+SILENT_S = 1.0  # a call that fails after so long has met a silent service: the next one would wait as long
+RECORDED_S = 60.0  # a decision like the one before it is recorded again after so long
 
 
 class CapacitySetter(Protocol):
@@ -35,18 +36,14 @@ class CapacitySetter(Protocol):
         """Set a group's desired capacity."""
 
 
-class MemoryWriter(Protocol):
-    """Where a tick keeps what it learned."""
+class RoundLedger(Protocol):
+    """Where a round writes what its ticks decided and learned."""
 
-    def keep_memory(self, fleet: str, memory: Memory) -> None:
-        """Keep the planner's memory."""
+    def record_all(self, decided: Sequence[tuple[Decision, Outcome]]) -> tuple[PortError | None, ...]:
+        """Record decisions."""
 
-
-class DecisionRecorder(Protocol):
-    """Where a tick records what it decided."""
-
-    def record(self, decision: Decision, outcome: Outcome) -> None:
-        """Record a decision."""
+    def keep_memories(self, changes: Sequence[MemoryChange]) -> tuple[PortError | None, ...]:
+        """Keep memories."""
 
 
 class ShadowGroup:
@@ -63,32 +60,64 @@ class ShadowGroup:
 class ForgetfulLedger:
     """A ledger that keeps neither memory nor decision: a dry run's."""
 
-    def keep_memory(self, fleet: str, memory: Memory) -> None:
-        """Forget it."""
+    def record_all(self, decided: Sequence[tuple[Decision, Outcome]]) -> tuple[PortError | None, ...]:
+        """Forget them."""
+        return (None,) * len(decided)
 
-    def record(self, decision: Decision, outcome: Outcome) -> None:
-        """Forget it."""
+    def keep_memories(self, changes: Sequence[MemoryChange]) -> tuple[PortError | None, ...]:
+        """Forget them."""
+        return (None,) * len(changes)
+
+
+class KeepingLedger:
+    """The planner's own records."""
+
+    def __init__(self, ledger: PlannerLedger) -> None:
+        self._ledger = ledger
+
+    def record_all(self, decided: Sequence[tuple[Decision, Outcome]]) -> tuple[PortError | None, ...]:
+        """Record decisions."""
+        return self._ledger.decisions.record_all(decided)
+
+    def keep_memories(self, changes: Sequence[MemoryChange]) -> tuple[PortError | None, ...]:
+        """Keep memories."""
+        return self._ledger.planner_state.keep_memories(changes)
+
+
+class ImpatientGroup:
+    """Groups whose capacity is set until Auto Scaling is silent once: then nobody else of the round waits for it."""
+
+    def __init__(self, group: CapacitySetter, now: Callable[[], float]) -> None:
+        self._group = group
+        self._now = now
+        self._silence: TryLaterError | None = None
+
+    def set_desired(self, group: str, desired: int) -> None:
+        """Set a group's desired capacity; after a silence raise the error of that."""
+        if self._silence is not None:
+            raise self._silence
+        began_at = self._now()
+        try:
+            self._group.set_desired(group, desired)
+        except TryLaterError as error:
+            if self._now() - began_at >= SILENT_S:
+                self._silence = error
+            raise
 
 
 @dataclass(frozen=True, slots=True)
 class Actuators:
-    """What a tick sets and keeps through, and the status of a change that it made."""
+    """What a round sets and keeps through, and the status of a change that it made."""
 
     group: CapacitySetter
-    memories: MemoryWriter
-    decisions: DecisionRecorder
+    ledger: RoundLedger
     done: OutcomeStatus
 
-
-def actuators_for(ports: Ports[PlannerLedger], fleet: Fleet, *, dry_run: bool) -> Actuators:
-    """The actuators for a fleet's mode, or for a dry run."""
-    if dry_run:
-        nowhere = ForgetfulLedger()
-        return Actuators(ShadowGroup(), nowhere, nowhere, OutcomeStatus.SHADOW)
-    memories, decisions = ports.ledger.planner_state, ports.ledger.decisions
-    if fleet.mode is Mode.SHADOW:
-        return Actuators(ShadowGroup(), memories, decisions, OutcomeStatus.SHADOW)
-    return Actuators(ports.group, memories, decisions, OutcomeStatus.APPLIED)
+    def of(self, fleet: Fleet) -> "Actuators":
+        """The actuators for a fleet's mode."""
+        if fleet.mode is Mode.SHADOW:
+            return replace(self, group=ShadowGroup(), done=OutcomeStatus.SHADOW)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,38 +125,61 @@ class TickResult:
     """What a tick saw, decided and did."""
 
     snapshot: Snapshot
+    before: Memory
     memory: Memory
     decision: Decision
     outcome: Outcome
     faults: tuple[PortError, ...] = ()  # what could not be read or done
     shadow: ShadowTick | None = None  # in shadow mode: the simulated fleet
-    unread: tuple[str, ...] = ()  # what of the kept memory could not be read, in sentences
 
     @property
-    def again(self) -> bool:
-        """Whether to tick again within this minute: a real or simulated fleet needs it, or a retry may succeed."""
+    def is_news(self) -> bool:
+        """Whether the decision is to be recorded: it is not like the one on record, or that was a minute ago."""
+        was = self.before.on_record
+        return gist_of(self.decision, self.outcome) != was.gist or self.decision.at - was.at >= RECORDED_S
+
+    @property
+    def jumped(self) -> bool:
+        """Whether so many more messages wait than at the tick before that the count is read again soon."""
+        visible = self.snapshot.queue.visible
+        if visible is None or not self.before.samples or self.decision.mode is Mode.PAUSED:
+            return False
+        was = self.before.samples[-1]
+        if was.visible == 0 and was.in_flight == 0 and was.working == 0:
+            return visible.value > 0  # the first messages of an idle fleet
+        return visible.value > max(2.0 * was.visible, float(self.decision.current))
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the memory need not be written yet: the fleet was empty at both ticks, and nothing else happened."""
+        newest, group = self.memory.samples[-2:], self.snapshot.group
+        if len(newest) < 2 or group is None or self.faults or self.is_news or self.before.unread:
+            return False
+        is_empty = not any(sample.visible or sample.in_flight or sample.arrived for sample in newest)
         simulated = self.shadow.decision if self.shadow is not None else None
-        if simulated is not None and simulated.tick_again:
-            return True
-        return self.decision.tick_again or any(isinstance(fault, TryLaterError) for fault in self.faults)
+        return (
+            is_empty
+            and newest[0].working == newest[1].working == group.desired
+            and self.decision.want == self.decision.current
+            and (simulated is None or simulated.want == simulated.current)
+            and learned_of(self.memory) == learned_of(self.before)
+        )
 
 
-def tick(ports: Ports[PlannerLedger], fleet: Fleet, actuators: Actuators, timing: Timing, now: float) -> TickResult:
-    """Observe a fleet once, decide and act. The lease is the caller's.
+def tick(
+    fleet: Fleet, before: Memory, seen: Observed, actuators: Actuators, *, timing: Timing, now: float
+) -> TickResult:
+    """Decide on what was observed of a fleet, and act.
 
     Args:
-        ports: what is read.
         fleet: whose tick it is.
-        actuators: what is set and kept through.
+        before: what was known of it.
+        seen: what was observed.
+        actuators: what is set through.
         timing: the stack's ticks and its metrics' delay.
         now: epoch seconds.
-
-    Raises:
-        PortError: the ledger could not be read or written; the capacity may be set.
     """
-    snapshot, faults = observe(ports, fleet, now)
-
-    before = ports.ledger.planner_state.memory(fleet.name)
+    snapshot, faults = seen.snapshot, seen.faults
     memory, estimates = learn(before, snapshot, fleet, timing=timing, now=now)
     decision = plan(snapshot, fleet, estimates, memory, timing=timing, now=now)
     memory = remember(memory, decision, timing)
@@ -135,71 +187,20 @@ def tick(ports: Ports[PlannerLedger], fleet: Fleet, actuators: Actuators, timing
     if fleet.mode is Mode.SHADOW:
         shadow = replay(before, memory, estimates, snapshot, fleet, timing=timing, now=now)
         memory = replace(memory, shadow=shadow.shadow)
-
     blind = snapshot.group is None or snapshot.queue.visible is None
     outcome, faults = _apply(actuators, fleet, decision, faults, blind=blind)
-    actuators.decisions.record(decision, outcome)
-    actuators.memories.keep_memory(fleet.name, memory)
-    return TickResult(snapshot, memory, decision, outcome, faults, shadow, before.unread)
+    return TickResult(snapshot, before, memory, decision, outcome, faults, shadow)
 
 
-def observe(ports: Ports[object], fleet: Fleet, now: float) -> tuple[Snapshot, tuple[PortError, ...]]:
-    """All that can be read of a fleet now, and what could not be read and is missing from it."""
-    faults: list[PortError] = []
-    group: GroupReading | None = None
-    veto: bool | None = None
-    queues, unread = _read_queues(ports, fleet, now)
-    faults += unread
-    try:
-        group = ports.group.read(fleet.group)
-    except PortError as fault:
-        faults.append(fault)
-    if fleet.limits.veto_alarm is not None:
-        try:
-            veto = ports.signals.alarm_is_on(fleet.limits.veto_alarm)
-        except PortError as fault:
-            faults.append(fault)
-    problems = tuple(str(fault) for fault in faults)
-    if fleet.shared:
-        return Snapshot(fleet.name, now, pooled(fleet.sources, queues), group, problems, veto, queues), tuple(faults)
-    return Snapshot(fleet.name, now, queues[0], group, problems, veto), tuple(faults)
+def gist_of(decision: Decision, outcome: Outcome) -> str:
+    """What is the same of decisions that differ in their figures alone."""
+    codes = ",".join(reason.code for reason in decision.reasons)
+    return f"{decision.mode} {decision.current} {decision.want} {codes} {outcome.status}"
 
 
-def _read_queues(ports: Ports[object], fleet: Fleet, now: float) -> tuple[tuple[QueueReading, ...], list[PortError]]:
-    """Each of the fleet's queues, in the order of its sources, as far as it could be read."""
-    if fleet.shared:
-        urls = [source.queue for source in fleet.sources]
-        lives = _all_or_fault(lambda: ports.queue.read_all(urls, now), len(urls))
-        metrics = _all_or_fault(lambda: ports.signals.read_all(urls, now), len(urls))
-    else:
-        url = fleet.sources[0].queue
-        lives = (answer_of(lambda: ports.queue.read(url, now)),)
-        metrics = (answer_of(lambda: ports.signals.read(url, now)),)
-    # What is wrong with all of them, such as CloudWatch not answering, is listed once.
-    faults = {str(each): each for each in (*lives, *metrics) if isinstance(each, PortError)}
-    return tuple(merge(*map(_known, both)) for both in zip(lives, metrics, strict=True)), list(faults.values())
-
-
-def _all_or_fault(
-    read: Callable[[], Sequence[QueueReading | PortError]], count: int
-) -> Sequence[QueueReading | PortError]:
-    answers = answer_of(read)
-    return [answers] * count if isinstance(answers, PortError) else answers
-
-
-def _known(answer: QueueReading | PortError) -> QueueReading:
-    return QueueReading() if isinstance(answer, PortError) else answer
-
-
-def merge(live: QueueReading, metrics: QueueReading) -> QueueReading:
-    """The queue's own counts where there are any, the metrics' otherwise."""
-    return replace(
-        metrics,
-        visible=live.visible or metrics.visible,
-        in_flight=live.in_flight or metrics.in_flight,
-        delayed=live.delayed or metrics.delayed,
-        oldest_age=live.oldest_age or metrics.oldest_age,
-    )
+def recorded(result: TickResult) -> Memory:
+    """The memory after the tick's decision was recorded."""
+    return replace(result.memory, on_record=OnRecord(result.decision.at, gist_of(result.decision, result.outcome)))
 
 
 def _apply(

@@ -73,7 +73,6 @@ _ARROWS = {
 _STATUS = {
     OutcomeStatus.SHADOW: (".sl-warn", "shadow"),
     OutcomeStatus.FAILED: (".sl-bad", "failed"),
-    OutcomeStatus.BUSY: ("", "another planner was at work"),
 }
 
 

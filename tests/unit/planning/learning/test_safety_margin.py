@@ -78,7 +78,7 @@ def test_plan_when_nothing_was_ever_late():
 def test_lateness_when_the_plan_could_not_hold(fleet, boot_s, bounds):
     """Late because no plan could have been in time, or none was let: that teaches nothing."""
     world = World(bursts(900), boot_s=boot_s, bounds=bounds)
-    assert late_in(world, fleet, 9000) > 100
+    assert late_in(world, fleet, 9000) > 10
     assert world.memory.margin.share == 0.0
 
 

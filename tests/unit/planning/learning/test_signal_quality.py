@@ -67,7 +67,6 @@ def test_fleet_when_one_look_finds_nothing():
     calm = changed(MEASURED, arrivals=replace(QUIET_DAY, counts=(0.0,) * 60))
     decisions, _ = looked([3, 0, 0, 0], working=2, memory=calm, gap_s=40.0)
     assert [decision.want for decision in decisions][1:3] == [1, 0]
-    assert decisions[1].tick_again
     assert "the queue is empty for the first tick" in decisions[1].sentence
     decisions, _ = looked([3, 0, 4], working=1, memory=calm, gap_s=40.0)
     assert decisions[-1].want >= 1

@@ -13,7 +13,7 @@ from tools.backtest.conditions import Conditions
 from tools.backtest.policies.aws import TargetTracking
 from tools.backtest.policies.sluice import Sluice
 from tools.backtest.runs import Run
-from tools.backtest.simulator import BEGAN_AT, Policy, Sight, Step, next_minute, simulate
+from tools.backtest.simulator import BEGAN_AT, Policy, Sight, Step, simulate
 from tools.backtest.traces import Trace
 
 CONDITIONS = Conditions(seconds_per_message=6.0)
@@ -54,8 +54,7 @@ class Shadowed:
         memory = remember_need(memory, decision)
         followed = replay_for(self._memory, memory, snapshot, fleet, now)
         self._memory = replace(memory, shadow=followed.shadow)
-        again = decision.tick_again or (followed.decision is not None and followed.decision.tick_again)
-        looks_at = min(next_minute(sight.now), sight.now + 10.0) if again else next_minute(sight.now)
+        looks_at = sight.now + 10.0
         desired = sight.desired
         if sight.now >= self._act_at:
             step = self.acting.decide(sight)

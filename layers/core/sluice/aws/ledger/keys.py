@@ -4,8 +4,9 @@ One partition a fleet, pk `fleet#<name>`; the sk names the kind of record:
 
 | sk | is | lives |
 |---|---|---|
-| `lease` | who plans now: holder, until_at | |
-| `state` | the planner's memory, JSON compressed in `data`; launches, launch_count: the last measured ones | |
+| `lease` | who assigns fleets to shards, or sweeps: holder, until_at | |
+| `recent` | the planner's memory as far as each tick changes it, compressed in `data`; learned: the state's digest | |
+| `state` | what the planner learned of metrics, the same; launches, launch_count: the last measured ones | |
 | `decision#<at ms>#<id>` | a decision with its outcome | 30 days |
 | `drain#<instance>` | a drain, at a version | released: 7 days |
 | `consumer#<instance>` | what an instance's consumer reported, and how it came into service, at a version | 1 day |

@@ -142,7 +142,18 @@ def _decision_to_2(record: Record) -> Record:
     return record
 
 
-DECISION = (_decision_to_2,)
+# A fleet was ticked again within a minute only where its decision said so.
+DECISION_DROPPED_BY_3 = frozenset({"tick_again"})
+
+
+def _decision_to_3(record: Record) -> Record:
+    """Version 3 does not say whether the fleet is ticked again: each fleet is, at each tick of the stack."""
+    if isinstance(decision := record.get("decision"), dict):
+        record["decision"] = moved(decision, {}, DECISION_DROPPED_BY_3)
+    return record
+
+
+DECISION = (_decision_to_2, _decision_to_3)
 
 # --------------------------------------------------------------------------- drains
 

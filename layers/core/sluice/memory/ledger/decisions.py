@@ -1,9 +1,11 @@
 """The Decisions port in memory."""
 
+from collections.abc import Sequence
 from math import inf
 
 from sluice.memory.clock import Clock
 from sluice.model.planning import Decision, Outcome
+from sluice.ports.errors import PortError
 from sluice.ports.ledger.decisions import DECISIONS_KEPT_S
 
 
@@ -14,9 +16,11 @@ class MemoryDecisions:
         self._clock = clock
         self._decisions: dict[tuple[str, float, str], tuple[Decision, Outcome]] = {}
 
-    def record(self, decision: Decision, outcome: Outcome) -> None:
-        """Record a decision with its outcome."""
-        self._decisions[decision.fleet, decision.at, decision.id] = (decision, outcome)
+    def record_all(self, decided: Sequence[tuple[Decision, Outcome]]) -> tuple[PortError | None, ...]:
+        """Record decisions with their outcomes."""
+        for decision, outcome in decided:
+            self._decisions[decision.fleet, decision.at, decision.id] = (decision, outcome)
+        return (None,) * len(decided)
 
     def decisions(
         self, fleet: str, limit: int, since: float = 0.0, until: float = inf

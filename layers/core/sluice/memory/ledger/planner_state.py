@@ -1,9 +1,11 @@
-"""The PlannerState and Launches ports in memory, which share a record."""
+"""The PlannerState and Launches ports in memory."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sluice.model.planning import Memory, TimedLaunch
-from sluice.ports.ledger.planner_state import LAUNCHES_KEPT
+from sluice.ports.errors import PortError
+from sluice.ports.ledger.planner_state import LAUNCHES_KEPT, MemoryChange
 
 
 class MemoryPlannerState:
@@ -17,12 +19,22 @@ class MemoryPlannerState:
         """The planner's memory, with the last launches noted."""
         return replace(self._memories.get(fleet, Memory()), timed=self._launches.get(fleet, ()))
 
-    def keep_memory(self, fleet: str, memory: Memory) -> None:
-        """Keep the planner's memory."""
-        self._memories[fleet] = memory
+    def memories(self, fleets: Sequence[str]) -> tuple[Memory | PortError, ...]:
+        """The memories of several fleets."""
+        return tuple(self._memories.get(fleet, Memory()) for fleet in fleets)
+
+    def keep_memories(self, changes: Sequence[MemoryChange]) -> tuple[PortError | None, ...]:
+        """Keep memories."""
+        for change in changes:
+            self._memories[change.fleet] = replace(change.after, timed=())
+        return (None,) * len(changes)
 
     def note_launch(self, fleet: str, launch: TimedLaunch) -> None:
         """Add a launch to those that the memory is read with."""
         noted = self._launches.get(fleet, ())
         number = noted[-1].number + 1 if noted else 1
         self._launches[fleet] = (*noted, replace(launch, number=number))[-LAUNCHES_KEPT:]
+
+    def timed(self, fleets: Sequence[str]) -> Mapping[str, tuple[TimedLaunch, ...]]:
+        """The last launches noted of each fleet."""
+        return {fleet: self._launches.get(fleet, ()) for fleet in fleets}

@@ -92,6 +92,11 @@ class PlannerLedger(ChainLedger, Protocol):
         ...
 
     @property
+    def launches(self) -> Launches:
+        """How long launches took."""
+        ...
+
+    @property
     def queue_metrics(self) -> QueueMetricsLog:
         """What was read of CloudWatch's metrics."""
         ...

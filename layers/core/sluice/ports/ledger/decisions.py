@@ -1,9 +1,11 @@
 """Decisions with their outcomes: what the planner wanted, and what came of it."""
 
+from collections.abc import Sequence
 from math import inf
 from typing import Protocol
 
 from sluice.model.planning import Decision, Outcome
+from sluice.ports.errors import PortError
 
 DECISIONS_KEPT_S = 30 * 86_400.0  # a month of decisions answers "why was it so large last week"
 
@@ -11,8 +13,11 @@ DECISIONS_KEPT_S = 30 * 86_400.0  # a month of decisions answers "why was it so 
 class Decisions(Protocol):
     """The record of decisions."""
 
-    def record(self, decision: Decision, outcome: Outcome) -> None:
-        """Record a decision with its outcome, for DECISIONS_KEPT_S. Recording it again replaces it."""
+    def record_all(self, decided: Sequence[tuple[Decision, Outcome]]) -> tuple[PortError | None, ...]:
+        """Record decisions with their outcomes, for DECISIONS_KEPT_S; for each, in order, the error that it met.
+
+        Recording one again replaces it.
+        """
         ...
 
     def decisions(
