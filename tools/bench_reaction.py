@@ -89,7 +89,7 @@ class _World:
 
         def service() -> PlannerService:
             invocation = Invocation("planner", self.now + 30.0, "sluice")
-            return PlannerService(ports, lambda: self.now, timing, invocation, _Quiet(), warm)  # type: ignore[arg-type]
+            return PlannerService(ports, lambda: self.now, timing, invocation, _Quiet(), warm)
 
         service().respond({"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}})
         second_at, waiting = START_AT, sorted(self.bursts, key=lambda burst: burst.at)
@@ -100,13 +100,14 @@ class _World:
             if self.now == burst_at:
                 burst = waiting.pop(0)
                 burst.desired = ports.group.read(burst.fleet.group).desired
-                _send(ports, burst.fleet.queue, BURST)
+                _send(ports, queue_url(burst.fleet.name), BURST)
             elif self.now == second_at:
                 second_at += 1.0
                 for fleet in known if self.busy else ():
-                    _send(ports, fleet.queue, PER_S)
-                    received = ports.queue.receive(fleet.queue, 2 * PER_S, 30.0)
-                    ports.queue.delete(fleet.queue, [message.receipt for message in received])
+                    url = queue_url(fleet.name)
+                    _send(ports, url, PER_S)
+                    received = ports.queue.receive(url, 2 * PER_S, 30.0)
+                    ports.queue.delete(url, [message.receipt for message in received])
             else:
                 for step in ports.work.receive("ticks"):
                     record = {"messageId": "m", "body": message_of(step), "eventSource": "aws:sqs"}

@@ -140,14 +140,14 @@ def needs_operator(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
     above: dict[str, dict[str, float]] = {}
     for record in records:
         if record.name in LIMITS and record.value > LIMITS[record.name]:
-            fleets = above.setdefault(record.name, {})
+            found = above.setdefault(record.name, {})
             name = record.fleet or "see the errors in this log"
-            fleets[name] = max(fleets.get(name, 0.0), record.value)
-    return {
-        name: tuple(sorted(fleets, key=lambda fleet: (-fleets[fleet], fleet)))
-        for name in LIMITS
-        if (fleets := above.get(name))
-    }
+            found[name] = max(found.get(name, 0.0), record.value)
+    return {name: _worst_first(above[name]) for name in LIMITS if name in above}
+
+
+def _worst_first(figures: Mapping[str, float]) -> tuple[str, ...]:
+    return tuple(sorted(figures, key=lambda fleet: (-figures[fleet], fleet)))
 
 
 def _emit_fleets(metrics: MetricSink, records: Iterable[Record]) -> None:

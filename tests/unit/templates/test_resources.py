@@ -428,7 +428,7 @@ def test_metric_is_emitted_when_something_waits_for_it() -> None:
 
     assert len(waited) > 9
     assert waited <= emitted()
-    assert set(LIMITS) - emitted() == {"TickAge", "MessageLifeUsed"}
+    assert set(LIMITS) <= emitted()
 
 
 def test_dashboard_shows_the_stacks_metrics_when_fleets_have_none() -> None:
