@@ -236,8 +236,7 @@ def redrive_messages_per_s(count: int) -> Figure:
 
 def reaction() -> Iterable[Figure]:
     """How soon a burst is decided on, in ticks, beside a planner that decides at its next tick."""
-    for load in ("idle", "busy"):
-        found = reactions(busy=load == "busy")
+    for load, found in reactions().items():
         for share in (50, 99):
             value, floor = found.of(share / 100)
             yield Figure(f"reaction_{load}_p{share}", value, "ticks", floor)
