@@ -21,7 +21,7 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("*", "xray:PutTraceSegments", "*"): "Lambda's own daemon sends traces; the emulator has none",
     ("*", "xray:PutTelemetryRecords", "*"): "Lambda's own daemon sends traces; the emulator has none",
     ("*", "sqs:SendMessage", "*-failures"): "Lambda itself puts aside what a function failed on for good",
-    ("*", "ssm:GetParametersByPath", "*/fleets/*"): "the path with its last slash, in case that is what AWS compares",
+    ("*", "ssm:GetParametersByPath", "*/fleets*"): "only while the ledger has no copy of the documents that is kept",
     ("*", "ssm:GetParameterHistory", "*/fleets*"): "only where a fleet's document is invalid",
     ("*", "autoscaling:DescribeWarmPool", "*"): "only for a group with a warm pool",
     ("planner", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids scaling out",

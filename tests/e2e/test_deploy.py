@@ -64,6 +64,16 @@ def consume(deployed: Any) -> list[str]:
     return taken
 
 
+def in_ledger(deployed: Any, partition: str) -> list[dict[str, Any]]:
+    """The items of one of the ledger's partitions."""
+    answer = deployed.sandbox.client("dynamodb").query(
+        TableName=deployed.sluice["LedgerTable"],
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": partition}},
+    )
+    return list(answer["Items"])
+
+
 def archived(deployed: Any) -> list[str]:
     """Keys of the messages in quarantine."""
     listed = deployed.sandbox.client("s3").list_objects_v2(Bucket=deployed.sluice["ArchiveBucket"])
@@ -175,6 +185,10 @@ def test_fleet_does_its_work_when_messages_come(deployed: Any, eventually: Event
 
     eventually(lambda: desired(deployed) == 0)
     eventually(lambda: not instances(deployed))
+    eventually(lambda: in_ledger(deployed, "launches"))
+    documents = in_ledger(deployed, "documents")
+    assert {"document#orders", "head"} <= {item["sk"]["S"] for item in documents}
+    assert any("checked_at" in item for item in documents), "the copy is whole"
     page = deployed.invoke("console", {"fleet": "orders", "widgetContext": {}})
     assert "orders" in page
 
