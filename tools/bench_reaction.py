@@ -1,10 +1,10 @@
 """How long it takes from a burst's first message to the decision to scale out, by the shipped planner in virtual time.
 
 The service runs over the ports in memory: chains, work queue, memories and all. Of two hundred fleets half are busy
-(two messages a second, worked off by their instances), and half are idle (no message and no instance). Each gets a burst
-at a random moment. A step's message takes a moment to arrive, and a round takes as long as it was recorded
+(two messages a second, worked off by their instances), and half are idle (no message and no instance). Each gets a
+burst at a random moment. A step's message takes a moment to arrive, and a round takes as long as it was recorded
 (tools/costs/recorded.json). The floor is a planner that decides at its next tick, whatever it sees: the time from the
-burst to the fleet's next round.
+burst to the fleet's next step.
 """
 
 import random
