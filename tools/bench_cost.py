@@ -8,13 +8,12 @@ from collections.abc import Iterator
 
 from tools.costs import prices
 from tools.costs.bill import bill, total
+from tools.costs.docs_table import MIX_HOURS
 from tools.costs.recording import record
 from tools.costs.usage import Recorded, Recording, Stack
 
 COLD, FOUR_HOURS, HOT = 0.0, 4.0, 24.0  # hours of a day with messages
 ALONE, MANY = 1, 1_000
-# 600 idle, 200 for four hours a day, 150 for 60% of it, 50 always.
-MIX_HOURS = (200 * 4.0 + 150 * 0.6 * 24.0 + 50 * 24.0) / 1_000
 BARE_S = 0.02
 
 

@@ -1,6 +1,6 @@
 """Records what the shipped functions call: real handlers and botocore, AWS played by moto, on a clock that is moved.
 
-    python -m tools.costs.recording     writes recorded.json (a minute or two)
+    python -m tools.costs.recording     writes recorded.json and the table of docs/operations.md (some minutes)
 
 A shard of one fleet and one of SHARD fleets have a round each ten seconds, idle (no message, no instance) and busy
 (counts that change with each tick, instances at work). After a warm-up of some minutes, calls and units are averaged
@@ -28,6 +28,7 @@ from sluice.chains import message_of
 from sluice.model.chain import Chain, Step
 from sluice.ports.stack import Ports
 from sluice.telemetry import Record
+from tools.costs import docs_table
 from tools.costs.account import REGION, Account
 from tools.costs.calls import CallCounter, SlowAnswers, Spent
 from tools.costs.usage import RECORDED, Recorded, Recording
@@ -210,8 +211,9 @@ def record(shard: int = SHARD) -> Recording:
 
 
 def main(write: Callable[[str], object] = RECORDED.write_text) -> None:
-    """Write recorded.json."""
+    """Write recorded.json, and the table of costs that follows from it."""
     write(record().to_json() + "\n")
+    docs_table.write()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools.cli import app
-from tools.costs import prices, usage
+from tools.costs import docs_table, prices, usage
 from tools.costs.bill import bill, total
 from tools.costs.calls import size_of
 from tools.costs.usage import MONTH_S, Recorded, Recording, Stack
@@ -128,3 +128,11 @@ def test_command_prints_the_bill_when_asked(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         app(["cost", "--hot-hours", "25"])
     assert "--hot-hours" in capsys.readouterr().out
+
+
+def test_docs_have_the_table_when_figures_are_recorded_anew() -> None:
+    """docs/operations.md says what the recording comes to."""
+    text = docs_table.PAGE.read_text()
+    table = text.partition(docs_table.BEGIN)[2].partition(docs_table.END)[0]
+    assert table.strip().splitlines() == list(docs_table.lines())
+    assert len(table.strip().splitlines()) >= 8
