@@ -127,7 +127,7 @@ def test_command_prints_the_bill_when_asked(capsys: pytest.CaptureFixture[str]) 
     assert "without free tiers" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         app(["cost", "--hot-hours", "25"])
-    assert "--hot-hours" in capsys.readouterr().out
+    assert "--hot-hours" in capsys.readouterr().err
 
 
 def test_docs_have_the_table_when_figures_are_recorded_anew() -> None:
