@@ -113,6 +113,7 @@ scale: setup-sandbox ## Run 200 fleets in the deployed stack on the sandbox, and
 
 SEEDS ?= 1000
 chaos: .venv/.done ## Run simulations with seeded faults in virtual time (SEEDS=10000; JSON=1: one JSON object on the last line)
+	$(RUN) -m tools.chaos.chain_exploration
 	$(RUN) -m tools.chaos --seeds $(SEEDS) $(if $(JSON),--json)
 
 compile: .venv/.done ## Compile planner and simulator for `sluice backtest`, which is then three times as fast (needs a C compiler)

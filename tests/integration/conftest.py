@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from functions.drainer import app as drainer_app
+from tests.support import aws_models, moto_tables
 from tools.sandbox import sandbox as sandbox_module
 from tools.sandbox.emulator.settings import Settings
 from tools.sandbox.sandbox import Sandbox
@@ -29,6 +30,9 @@ SHORT = Settings(
 )
 
 Eventually = Callable[..., Any]
+
+aws_models.share()
+moto_tables.use()
 
 
 @pytest.fixture

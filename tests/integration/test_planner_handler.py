@@ -777,12 +777,13 @@ def test_tick_when_the_ledger_is_throttled(method: str) -> None:
 
 
 def test_step_when_documents_cannot_be_read() -> None:
-    """The chain goes on: the next step is due in ten seconds, and serves the fleet."""
+    """It is counted, and the chain goes on: the next step is due in ten seconds, and serves the fleet."""
     day = Day()
     day.invoke(MINUTE)
     day.send(420)
     day.decide = failing("MemoryFleets.load", TryLaterError("throttled"))
     day.steps()
+    assert day.counted("RoundsFailed", None) == 1
     day.decide = lambda _: None
     day.live(12.0)
     assert day.desired() == 8

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -76,6 +77,9 @@ class Sandbox:
         self._process: subprocess.Popen[bytes] | None = None
         self.directory = Path()
         self.port = 0
+        self._session = boto3.session.Session(region_name=REGION)
+        self._clients: dict[tuple[object, ...], Any] = {}
+        self._making = threading.Lock()
 
     # --- life ---
 
@@ -238,14 +242,17 @@ class Sandbox:
         }
 
     def client(self, service: str, **credentials: str) -> Any:
-        """A boto3 client of the sandbox; as root unless boto3's ``aws_*`` credential arguments are given."""
-        keys = {"aws_access_key_id": ROOT_KEY, "aws_secret_access_key": ROOT_KEY} | credentials
-        return boto3.session.Session(region_name=REGION).client(  # type: ignore[call-overload]
-            service,
-            endpoint_url=self.url,
-            config=botocore.config.Config(max_pool_connections=32, retries={"mode": "standard"}),
-            **keys,
-        )
+        """A boto3 client of the sandbox, made once; as root unless boto3's ``aws_*`` credential arguments are given."""
+        wanted = (service, *sorted(credentials.items()))
+        with self._making:  # sessions are not for several threads, clients are
+            if wanted not in self._clients:
+                self._clients[wanted] = self._session.client(  # type: ignore[call-overload]
+                    service,
+                    endpoint_url=self.url,
+                    config=botocore.config.Config(max_pool_connections=32, retries={"mode": "standard"}),
+                    **({"aws_access_key_id": ROOT_KEY, "aws_secret_access_key": ROOT_KEY} | credentials),
+                )
+            return self._clients[wanted]
 
     def deploy(
         self,
@@ -342,13 +349,11 @@ class Sandbox:
 
     def instances(self) -> list[dict[str, Any]]:
         """Every instance so far: instance_id, group, state, pid, unit_active, exit_code, log (its output's path)."""
-        answer: list[dict[str, Any]] = self.admin("GET", "instances")
-        return answer
+        return list(self.admin("GET", "instances"))
 
     def instance(self, instance_id: str) -> dict[str, Any]:
         """One of ``instances``."""
-        answer: dict[str, Any] = self.admin("GET", f"instances/{instance_id}")
-        return answer
+        return dict(self.admin("GET", f"instances/{instance_id}"))
 
     def kill(self, instance_id: str) -> None:
         """SIGKILL everything on an instance, as a crash of its host would: Auto Scaling finds it unhealthy."""

@@ -105,10 +105,10 @@ class AsgGroup:
         return Membership(found[0]["AutoScalingGroupName"], found[0]["LifecycleState"]) if found else None
 
     def set_desired(self, group: str, desired: int) -> None:
-        """Set the desired capacity."""
+        """Set the desired capacity, by one attempt: the next tick makes another."""
         with asking(_thing(group)):
             try:
-                self._clients.autoscaling.set_desired_capacity(
+                self._clients.of_ticks.autoscaling.set_desired_capacity(
                     AutoScalingGroupName=group, DesiredCapacity=desired, HonorCooldown=False
                 )
             except ClientError as error:

@@ -115,6 +115,8 @@ class Round:
         self, fleets: Sequence[tuple[Fleet, Memory]], result: RoundResult, now: float, *, whole: bool
     ) -> dict[str, Observed]:
         """What is seen of each fleet; by each alone, where an error that nobody foresaw stops all together."""
+        if not fleets:
+            return {}
         try:
             return {seen.snapshot.fleet: seen for seen in self.observer.observe(fleets, now, whole=whole)}
         except Exception:

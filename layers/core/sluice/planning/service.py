@@ -100,7 +100,14 @@ class PlannerService:
         return self.runner.take(records, shards.KIND, self.invocation.until, self.step, self.log)
 
     def step(self, chain: Chain) -> Next:
-        """One round over a shard's fleets, or another look at those whose counts jumped."""
+        """One round over a shard's fleets, or another reading of those whose counts jumped."""
+        try:
+            return self._do(chain)
+        except Exception:
+            self.reporter.count(None, "RoundsFailed")
+            raise
+
+    def _do(self, chain: Chain) -> Next:
         shard = Shard.of(chain.data)
         is_round = chain.asked > shard.asked or not shard.again or self.now() >= shard.round_at
         loaded = self.ports.fleets.load()

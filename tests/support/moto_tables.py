@@ -1,0 +1,48 @@
+"""moto's DynamoDB without its cost: a transaction keeps a way back in no time, however many items a table has.
+
+moto copies a table with every value in it, once for each action of a transaction, only to have it back where the
+transaction fails: 60 to 100 ms a transaction, two thirds of what the ledger's contracts took. Here the copy shares the
+items with the table. That is safe since an update, the only thing that changes an item in place, changes a copy then.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from typing import Any
+
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.table import Table
+
+
+def _copied(table: Table, _memo: dict[int, Any]) -> Table:
+    """A table that is as this one is now, whatever becomes of this one."""
+    made = copy.copy(table)
+    made.items = (
+        defaultdict(dict, {key: dict(items) for key, items in table.items.items()})
+        if table.has_range_key
+        else copy.copy(table.items)
+    )
+    return made
+
+
+_update_item = DynamoDBBackend.update_item
+
+
+def _update_a_copy(self: DynamoDBBackend, table_name: str, key: dict[str, Any], *rest: Any, **named: Any) -> Any:
+    """`update_item`, of a copy that takes the item's place first."""
+    table = self.get_table(table_name)
+    hash_key, range_key = self.get_keys_value(table, key)
+    if (item := table.get_item(hash_key, range_key)) is not None:
+        own = copy.deepcopy(item)
+        if table.has_range_key:
+            table.items[hash_key][range_key] = own
+        else:
+            table.items[hash_key] = own  # type: ignore[assignment] # moto writes so itself
+    return _update_item(self, table_name, key, *rest, **named)
+
+
+def use() -> None:
+    """From now on, in this process."""
+    setattr(Table, "__deepcopy__", _copied)  # noqa: B010 - mypy knows of no such method
+    setattr(DynamoDBBackend, "update_item", _update_a_copy)  # noqa: B010 - nor that one may be replaced
