@@ -177,7 +177,7 @@ def test_nothing_is_made_for_dead_letters_when_there_are_none() -> None:
 
 def test_functions_are_named_as_the_stack_names_them() -> None:
     """By convention, since a further queue is a stack of its own."""
-    text = json.dumps(queue().resources)
+    text = json.dumps(queue(WakeUpAlarms="true").resources)
     for role in ("planner", "redriver"):
         assert f"sluice-{role}" in text
     assert QUEUE.resources["Document"]["DependsOn"] == "Checked"
@@ -187,7 +187,7 @@ def test_runbook_knows_the_alarm_when_it_rings() -> None:
     """docs/operations.md says what to do about each, by the alarm's name."""
     runbook = (ROOT / "docs/operations.md").read_text()
 
-    for alarm in queue().of_type("AWS::CloudWatch::Alarm").values():
+    for alarm in QUEUE.resolve(WHOLE).of_type("AWS::CloudWatch::Alarm").values():
         name = alarm["AlarmName"].removeprefix("sluice-orders-").removesuffix("-orders-urgent")
         assert f"`<fleet>-{name}`" in runbook
     assert "`<fleet>-oldest-message-<queue>`" in runbook
