@@ -18,6 +18,9 @@ app.command(
 )
 app.command("tools.redrive:app", name="redrive", help="Send quarantined messages back to their queue.")
 app.command(
+    "tools.enroll:enroll", name="enroll", help="Give a fleet's queues and group the tag by which a stack may use them."
+)
+app.command(
     "tools.doctor:doctor", name="doctor", help="Check that a fleet can use its queues and its Auto Scaling group."
 )
 

@@ -61,6 +61,8 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("onboarding", "ssm:DescribeInstanceInformation", "*"): "only for a group with instances in service",
     ("onboarding", "iam:*", "*"): "only for a launch template with an instance profile, and drain.via ssm",
     ("onboarding", "ec2:DescribeLaunchTemplateVersions", "*"): "only for drain.via ssm",
+    ("onboarding", "ec2:DescribeTags", "*"): "only for a group with instances",
+    ("onboarding", "ec2:CreateTags", "*"): "only for a group whose instances started before it was tagged",
     ("onboarding", "cloudwatch:DescribeAlarms", "*"): "only for a fleet with an alarm that forbids scaling out",
     ("onboarding", "kms:*", "*"): "only for queues that are encrypted with a key",
     ("console", "dynamodb:GetItem", "*"): "only where an operator looks at one message",

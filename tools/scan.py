@@ -33,7 +33,6 @@ GIVEN = {
     "GroupName": "workers",
     "TargetWaitSeconds": "60",
     "FleetName": "orders",
-    "QueueKmsKeyArn": KEY,
     "DataKmsKeyArn": KEY,
     "AlarmEmail": "on-call@example.com",
     "ArtifactBucket": "artifacts",
@@ -78,8 +77,8 @@ EXCUSED: Mapping[tuple[str, str], str] = {
     ): "CloudWatch returns composite alarms only to a role that may describe all",
     (
         "RESOURCE_MISMATCH",
-        "*-DrainerPolicy",
-    ): "the document of SendCommand is granted in template.yaml",
+        "*-DrainerRole.work",
+    ): "SendCommand needs a statement for the document and one, with a condition, for the instances",
 }
 
 

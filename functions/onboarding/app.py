@@ -26,20 +26,32 @@ def check(
     properties_before: Mapping[str, Any] | None,
     time_left_s: Callable[[], float],
 ) -> Answer:
-    """Check the document in a resource's properties, which replace `properties_before` (None: there were none)."""
+    """Check the document in a resource's properties, which replace `properties_before` (None: there were none).
+
+    What the document names is given the stack's tag, unless SLUICE_SETS_TAGS says that the user sets it.
+    """
     from sluice.aws.account import AwsAccount  # noqa: PLC0415 - a missing layer must be answered too
     from sluice.aws.clients import Clients  # noqa: PLC0415
     from sluice.aws.deployment import AwsDeployment  # noqa: PLC0415
+    from sluice.aws.tags import AwsTagWriter  # noqa: PLC0415
+    from sluice.config.fleet import Fleet  # noqa: PLC0415
     from sluice.onboarding import deployment  # noqa: PLC0415
     from sluice.onboarding.cached_account import cached  # noqa: PLC0415
     from sluice.onboarding.checks import inspect  # noqa: PLC0415
+    from sluice.onboarding.tags import enroll  # noqa: PLC0415
 
     name, document = properties.get("Name"), properties.get("Document")
     if not isinstance(name, str) or not isinstance(document, Mapping):
         return Answer(("Document: must be an object, and Name must be text, as fleet.yaml and queue.yaml give them",))
     old = properties_before.get("Document") if properties_before else None
     clients, path = Clients(os.environ), os.environ["SLUICE_FLEETS_PATH"]
-    key_arn = properties.get("QueueKmsKeyArn")
+    stack, sets_tags = path.strip("/").split("/")[1], os.environ["SLUICE_SETS_TAGS"] == "true"
+
+    def tag(fleet: Fleet, queues_alone: bool) -> tuple[str, ...]:
+        if not sets_tags:
+            return ()
+        return enroll(fleet, stack, AwsAccount(clients), AwsTagWriter(clients), queues_alone=queues_alone)
+
     verdict = deployment.check(
         name,
         document,
@@ -48,11 +60,12 @@ def check(
         inspect=inspect(
             cached(AwsAccount(clients)),
             time_left_s,
-            stack=path.strip("/").split("/")[1],
+            stack=stack,
             region=os.environ["AWS_REGION"],
-            granted_keys={key_arn} if key_arn else set(),
+            will_tag=sets_tags,
             fields=deployment.PARAMETERS,
         ),
+        enroll=tag,
     )
     for problem in verdict.problems:
         logger.warning("problem: %s", problem)
@@ -60,4 +73,6 @@ def check(
         logger.warning("known problem, which does not fail the update: %s", problem)
     for warning in verdict.warnings:
         logger.warning("warning: %s", warning)
+    for resource in verdict.tagged:
+        logger.info("tagged: %s", resource)
     return Answer(verdict.problems, verdict.data or {})

@@ -293,16 +293,24 @@ def second_fleet(deployed: Any) -> Iterator[str]:
 
 
 def test_second_fleet_is_looked_after_when_added(deployed: Any, second_fleet: str, eventually: Eventually) -> None:
-    """fleet.yaml alone: the same hook, alarms and grants, found by the stack's names. Its end leaves no trace."""
+    """fleet.yaml alone: the same hook and alarms, tags, and no grant. Its end leaves no trace but the tags."""
     iam = deployed.sandbox.client("iam")
 
     assert second_fleet == "/sluice/sluice/fleets/invoices"
     hooks = deployed.sandbox.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName="invoice-workers")
     assert [hook["LifecycleHookName"] for hook in hooks["LifecycleHooks"]] == ["sluice-drain"]
-    for function in ("planner", "drainer", "redriver"):
-        names = iam.list_role_policies(RoleName=f"sluice-{function}-{REGION}")["PolicyNames"]
-        assert "fleet-sluice-invoices" in names
-        assert any(name.startswith("fleet-sluice-Fleet-") for name in names)
+    for function in ("planner", "drainer", "redriver", "operator"):
+        role = f"sluice-{function}-{REGION}"
+        assert sorted(iam.list_role_policies(RoleName=role)["PolicyNames"]) == ["run", "work"]
+        assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
+    (group,) = deployed.sandbox.client("autoscaling").describe_auto_scaling_groups(
+        AutoScalingGroupNames=["invoice-workers"]
+    )["AutoScalingGroups"]
+    tags = [(tag["Key"], tag["Value"], tag["PropagateAtLaunch"]) for tag in group["Tags"]]
+    assert ("sluice:stack", "sluice", True) in tags
+    sqs = deployed.sandbox.client("sqs")
+    url = sqs.get_queue_url(QueueName="invoices.fifo")["QueueUrl"]
+    assert sqs.list_queue_tags(QueueUrl=url)["Tags"]["sluice:stack"] == "sluice"
     decisions = eventually(
         lambda: deployed.sandbox.client("dynamodb").query(
             TableName=deployed.sluice["LedgerTable"],

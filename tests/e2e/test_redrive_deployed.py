@@ -155,7 +155,6 @@ def parcels(deployed: Any) -> Iterator[Parcels]:
             "GroupName": f"{FLEET}-workers",
             "TargetWaitSeconds": "300",
             "FleetName": FLEET,
-            "QueueKmsKeyArn": key,
             "Settings": json.dumps({"redrive": {"mode": "manual", "edits": True, "canary_wait_s": 1}}),
         },
     )
@@ -238,17 +237,17 @@ def test_move_task_brings_a_dead_letter_queue_back_when_it_is_faster(parcels: Pa
 
 
 def test_key_is_the_redrivers_to_use_only_through_queues_when_queues_are_encrypted(parcels: Parcels) -> None:
-    """As deployed: the condition names SQS and the key, and by itself no function may ask the key anything.
+    """As deployed: the condition names SQS, and by itself no function may ask the key anything.
 
     The emulator's SQS encrypts nothing and asks no key, so that more than the policies cannot be shown here.
     """
     iam = parcels.deployed.sandbox.client("iam")
 
     role = f"sluice-redriver-{REGION}"
-    names = [one for one in iam.list_role_policies(RoleName=role)["PolicyNames"] if one.startswith("fleet-")]
-    documents = [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
-    (grant,) = [one for each in documents for one in each["Statement"] if "kms:Decrypt" in one["Action"]]
-    assert (grant["Action"], grant["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], parcels.key)
+    document = iam.get_role_policy(RoleName=role, PolicyName="work")["PolicyDocument"]
+    (grant,) = [one for one in document["Statement"] if "kms:Decrypt" in one["Action"]]
+    assert grant["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert grant["Resource"] == f"{parcels.key.rpartition('/')[0]}/*"
     assert grant["Condition"] == {"StringEquals": {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"}}
     for function in ("planner", "drainer", "redriver", "operator", "console"):
         answer = iam.simulate_principal_policy(

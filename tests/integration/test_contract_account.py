@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from sluice.aws import Clients
 from sluice.aws.account import AwsAccount
+from sluice.aws.tags import AwsTagWriter
 from sluice.config.fleet import parse
 from sluice.memory.account import MemoryAccount
 from sluice.onboarding.account import (
@@ -28,6 +29,7 @@ from sluice.onboarding.account import (
     ScheduledAction,
 )
 from sluice.onboarding.queue_checks import leaves_access_to_iam
+from sluice.onboarding.tags import TagWriter
 from sluice.ports.errors import NeedsFixError, RefusedError
 from tests.integration.contract_worlds import EMULATOR, EVERYWHERE, FAKE, MEMORY, MOTO, REGION, AwsWorld, open_world
 from tools.sandbox.sandbox import Sandbox
@@ -47,9 +49,10 @@ class Planter:
     """A world in memory: an account, and what a test puts there."""
 
     account: Account
+    tags: TagWriter
 
     def __init__(self) -> None:
-        self.account = self._memory = MemoryAccount()
+        self.account = self.tags = self._memory = MemoryAccount()
 
     def queue(
         self, name: str, visibility_s: int = 30, key_id: str | None = None, dead_letters: str | None = None
@@ -73,7 +76,8 @@ class Planter:
     def group(self, name: str, profile: str | None = None) -> None:
         """A group of 1 to 4 with a launch template."""
         launch = LaunchSource(f"lt-{name}", "1")
-        self._memory.groups[name] = GroupRecord(name, 1, 4, ("i-0123456789abcdef0",), launch=launch)
+        ids = ("i-0123456789abcdef0",)
+        self._memory.groups[name] = GroupRecord(name, 1, 4, ids, ids, launch=launch)
         if profile:
             self._memory.profiles[launch] = profile
         self._memory.ping_status["i-0123456789abcdef0"] = "Online"
@@ -86,7 +90,7 @@ class Planter:
             old.min_size,
             old.max_size,
             old.in_service,
-            frozenset({"Launch"}),
+            suspended=frozenset({"Launch"}),
             protects_new=True,
             launch=old.launch,
         )
@@ -122,6 +126,7 @@ class AwsPlanter(Planter):
     def __init__(self, world: AwsWorld) -> None:
         self._world = world
         self.account = AwsAccount(Clients(world.environ))
+        self.tags = AwsTagWriter(Clients(world.environ))
 
     @override
     def queue(
@@ -326,6 +331,54 @@ def test_alarm_exists_when_it_does(there: Planter) -> None:
     there.alarm(name := unique("alarm"))
 
     assert there.account.alarm_exists(name)
+
+
+def test_queue_has_its_tag_until_it_is_removed(there: Planter) -> None:
+    """The last value that was set; setting and removing it again changes nothing."""
+    url = there.queue(unique("orders"))
+    assert there.account.queue_tag(url) is None
+
+    for stack in ("blue", "green", "green"):
+        there.tags.tag_queue(url, stack)
+        assert there.account.queue_tag(url) == stack
+    for _ in range(2):
+        there.tags.untag_queue(url)
+        assert there.account.queue_tag(url) is None
+
+
+def test_group_passes_its_tag_on_until_it_is_removed(there: Planter) -> None:
+    """The tag that is set here reaches the instances that start later."""
+    there.group(name := unique("group"))
+
+    def tag() -> tuple[str | None, bool]:
+        found = there.account.group(name)
+        assert found is not None
+        return found.tag, found.tags_instances
+
+    assert tag() == (None, False)
+    for _ in range(2):
+        there.tags.tag_group(name, "blue")
+        assert tag() == ("blue", True)
+    there.tags.untag_group(name)
+    assert tag() == (None, False)
+
+
+def test_instances_have_their_tag_until_it_is_removed(there: Planter) -> None:
+    """Only those that have it are told, and only the named value is removed."""
+    there.group(name := unique("group"))
+    until = time.monotonic() + 20
+    while not (ids := there.account.group(name).instances) and time.monotonic() < until:  # type: ignore[union-attr]
+        time.sleep(0.1)
+    assert len(ids) == 1
+    assert there.account.instance_tags(ids) == {}
+
+    for _ in range(2):
+        there.tags.tag_instances(ids, "blue")
+        assert there.account.instance_tags((*ids, "i-0fedcba9876543210")) == {ids[0]: "blue"}
+    there.tags.untag_instances(ids, "green")
+    assert there.account.instance_tags(ids) == {ids[0]: "blue"}
+    there.tags.untag_instances(ids, "blue")
+    assert there.account.instance_tags(ids) == {}
 
 
 @pytest.mark.parametrize("there", [MEMORY, EMULATOR], indirect=True)

@@ -21,8 +21,13 @@ TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 
 def doctor(sandbox: Sandbox, *arguments: str) -> tuple[int, str]:
     """What the command answers in a process of its own: its exit status and output."""
+    return sluice(sandbox, "doctor", *arguments)
+
+
+def sluice(sandbox: Sandbox, *arguments: str) -> tuple[int, str]:
+    """The same of any command."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | sandbox.env()
-    command = [sys.executable, "-m", "tools.cli", "doctor", *arguments]
+    command = [sys.executable, "-m", "tools.cli", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr
@@ -61,7 +66,6 @@ def test_planted_faults_are_named_and_mended_when_their_remedies_are_pasted(
     )
     asked = (
         "--queue-url", url, "--dead-letter-queue-url", dead_url, "--group-name", group, "--mode", "act",
-        "--queue-kms-key-arn", key["Arn"],
     )  # fmt: skip
 
     status, output = doctor(sandbox, *asked, "--json")
@@ -109,6 +113,14 @@ def test_deployed_fleet_is_checked_when_only_its_stack_is_named(
     for stack in (blue, green):
         ssm.put_parameter(Name=f"/sluice/{stack}/fleets/shop", Value=json.dumps(document), Type="String")
 
+    status, output = sluice(sandbox, "enroll", "--stack", blue, "--fleet", "shop")
+    assert status == 0
+    name = url.rpartition("/")[2]
+    assert output.splitlines()[:2] == [
+        f"Set the tag sluice:stack={blue} on {one}." for one in (f"queue {name}", f"group {group}")
+    ]
+    assert sluice(sandbox, "enroll", "--stack", blue, "--fleet", "shop")[1].startswith("Everything has the tag")
+
     status, output = doctor(sandbox, "--stack", blue, "--fleet", "shop", "--json")
 
     assert status == 1
@@ -116,6 +128,14 @@ def test_deployed_fleet_is_checked_when_only_its_stack_is_named(
     assert finding["code"] == "other-fleet"
     assert finding["what"].startswith(f"Fleet shop of Sluice stack {green} (mode act) has the same group {group}")
     assert aws_commands.parse(finding["remedy"]).run(sandbox.client)["Parameter"]["Value"] == json.dumps(document)
+
+    assert sluice(sandbox, "enroll", "--stack", blue, "--fleet", "shop", "--remove")[0] == 0
+    _, output = doctor(sandbox, "--stack", blue, "--fleet", "shop", "--json")
+    missing = [one for one in json.loads(output)["findings"] if one["code"] == "untagged"]
+    for one in missing:
+        aws_commands.parse(one["remedy"]).run(sandbox.client)
+    _, output = doctor(sandbox, "--stack", blue, "--fleet", "shop", "--json")
+    assert (len(missing) >= 2, set(findings(output))) == (True, {"other-fleet"})
 
     status, output = doctor(sandbox, "--stack", blue, "--fleet", "other")
     assert status == 2

@@ -8,13 +8,14 @@ import pytest
 
 from functions.drainer import app
 from functions.operator import app as operator_app
+from sluice.chains import message_of
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.model.draining import (
     DrainState,
 )
 from sluice.redriving import context
 from sluice.telemetry import Record, Unit, emit, summed
-from tests.support.drainer_day import Day, a_fleet
+from tests.support.drainer_day import EVENTS, SWEEP, Day, a_fleet
 from tests.support.widget_html import parse
 
 # --------------------------------------------------------------------------- operators' releases
@@ -49,7 +50,7 @@ def test_operator_is_answered_when_the_instance_is_not_in_the_group() -> None:
         " group of fleet orders. Nothing was released"
     }
     assert "is in Auto Scaling group mail-consumers, not in orders-consumers" in day.release(other)["error"]
-    assert day.ports.ledger.drains.drains("orders") == ()
+    assert day.ports.ledger.drains.all_of("orders") == ()
     assert day.metrics()["DrainsReleased"] == 0
 
 
@@ -99,6 +100,25 @@ def test_handler_logs_and_measures_when_lambda_invokes_it(
     assert directive["Namespace"] == "Sluice"
     assert "fleet" in directive["Dimensions"][0]
     assert (blob["fleet"], blob["DrainsStarted"]) == ("orders", [1.0])
+
+
+def test_handler_does_a_chains_step_when_its_queue_invokes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a batch of SQS: the step that the record waits for is done, the file's own is stale, neither comes again."""
+    day = Day()
+    monkeypatch.setattr(app, "_ports", lambda: day.ports)
+    monkeypatch.setattr(app, "_directory", lambda: FleetDirectory(day.ports, day.clock, app.logger))
+    monkeypatch.setattr(app.time, "time", day.clock)
+    (instance_id,) = day.instances()
+    day.terminate(instance_id)  # its event is lost
+    day.invoke(SWEEP)
+    batch = json.loads((EVENTS / "drainer-chain-step.json").read_text())
+    (stale,) = batch["Records"]
+    (step,) = day.ports.work.receive("drains")
+    batch["Records"].append({**stale, "messageId": "another", "body": message_of(step)})
+    assert app.handler(batch, Context()) == {"batchItemFailures": []}
+    assert day.state(instance_id) is DrainState.STOPPING
+    (chain,) = day.ports.ledger.chains.chains("drains")
+    assert (chain.version, chain.at_work_until) == (3, 0.0)
 
 
 def test_metrics_are_one_blob_a_fleet_when_several_were_at_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -737,6 +737,8 @@ def test_handler_quarantines_and_redrives_when_on_aws(
         "UpdateItem",
         "DeleteItem",
         "TransactWriteItems",
+        "BatchGetItem",
+        "BatchWriteItem",
         "Query",
         "PutObject",
         "GetObject",

@@ -271,3 +271,181 @@ def test_policy_that_asks_for_tls_is_met_when_the_endpoint_is_the_sandbox(
     writer = role(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/*")).client("s3")
     writer.put_object(Bucket=bucket, Key="kept", Body=b"whole")
     assert root.get_object(Bucket=bucket, Key="kept")["Body"].read() == b"whole"
+
+
+# --------------------------------------------------------------------------- tags
+
+
+def queue_of(sandbox: Sandbox, name: str, **tags: str) -> tuple[str, str]:
+    """A queue with tags: URL and ARN."""
+    url = sandbox.client("sqs").create_queue(QueueName=name, tags=tags)["QueueUrl"]
+    return url, f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+
+
+def test_queue_is_checked_by_its_tags(sandbox: Sandbox, role: Any, unique: Any) -> None:
+    """A queue without the tag, or with another value, does not match; a tag that is set later counts at once."""
+    mine, _ = queue_of(sandbox, unique("mine"), **{"sluice:stack": "blue"})
+    other, _ = queue_of(sandbox, unique("other"), **{"sluice:stack": "green"})
+    bare, _ = queue_of(sandbox, unique("bare"))
+    caller = role(allow("sqs:*", StringEquals={"aws:ResourceTag/sluice:stack": "blue"})).client("sqs")
+
+    caller.send_message(QueueUrl=mine, MessageBody="x")
+    assert caller.receive_message(QueueUrl=mine)["Messages"]
+    for refused in (other, bare):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            caller.send_message(QueueUrl=refused, MessageBody="x")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            caller.get_queue_attributes(QueueUrl=refused, AttributeNames=["All"])
+    sandbox.client("sqs").tag_queue(QueueUrl=bare, Tags={"sluice:stack": "blue"})
+    caller.send_message(QueueUrl=bare, MessageBody="x")
+    sandbox.client("sqs").untag_queue(QueueUrl=mine, TagKeys=["sluice:stack"])
+    with pytest.raises(ClientError, match="AccessDenied"):
+        caller.send_message(QueueUrl=mine, MessageBody="x")
+
+
+def test_move_task_is_checked_by_both_queues_tags(sandbox: Sandbox, role: Any, unique: Any) -> None:
+    """Each of the two has to have the tag."""
+    tag, sqs = {"sluice:stack": "blue"}, sandbox.client("sqs")
+    dead_url, dead = queue_of(sandbox, unique("dead"), **tag)
+    url, source = queue_of(sandbox, unique("source"))
+    redrive = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 1})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": redrive})
+    caller = role(allow("sqs:*", StringEquals={"aws:ResourceTag/sluice:stack": "blue"})).client("sqs")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        caller.start_message_move_task(SourceArn=dead, DestinationArn=source)
+    sqs.tag_queue(QueueUrl=url, Tags=tag)
+    caller.start_message_move_task(SourceArn=dead, DestinationArn=source)
+    sqs.untag_queue(QueueUrl=dead_url, TagKeys=["sluice:stack"])
+    with pytest.raises(ClientError, match="AccessDenied"):
+        caller.list_message_move_tasks(SourceArn=dead)
+
+
+def test_mapping_is_refused_when_the_queue_lacks_the_tag(sandbox: Sandbox, make_recorder: Any, unique: Any) -> None:
+    """Lambda tries the role with its conditions."""
+    function = make_recorder()
+    url, arn = queue_of(sandbox, unique("mapped"))
+    actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+    reading = allow(actions, StringEquals={"aws:ResourceTag/sluice:stack": "blue"})
+    sandbox.client("iam").put_role_policy(RoleName=function.name, PolicyName="tag", PolicyDocument=_document(reading))
+    made = {"FunctionName": function.name, "EventSourceArn": arn}
+
+    with pytest.raises(ClientError, match="does not have permissions"):
+        sandbox.client("lambda").create_event_source_mapping(**made)
+    sandbox.client("sqs").tag_queue(QueueUrl=url, Tags={"sluice:stack": "blue"})
+    assert sandbox.client("lambda").create_event_source_mapping(**made)["UUID"]
+
+
+def test_command_is_checked_by_a_tag_that_the_group_passes_on(
+    sandbox: Sandbox, role: Any, make_group: Any, eventually: Any
+) -> None:
+    """An instance that started before has no tag until it is given one; those that start later have the group's."""
+    group = make_group(desired=1)
+    first = eventually(lambda: group.in_state("InService"))[0]
+    admin = sandbox.client("autoscaling")
+    tag = {"ResourceId": group.name, "ResourceType": "auto-scaling-group", "Key": "sluice:stack", "Value": "blue"}
+    admin.create_or_update_tags(Tags=[tag | {"PropagateAtLaunch": True}])
+    admin.set_desired_capacity(AutoScalingGroupName=group.name, DesiredCapacity=2)
+    (second,) = set(eventually(lambda: group.in_state("InService", 2))) - {first}
+    documents = f"arn:aws:ssm:{REGION}::document/AWS-RunShellScript"
+    instances = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/*"
+    command = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": ["true"]}}
+    caller = role(
+        allow("ssm:SendCommand", documents),
+        allow("ssm:SendCommand", instances, StringEquals={"ssm:resourceTag/sluice:stack": "blue"}),
+    ).client("ssm")
+
+    caller.send_command(InstanceIds=[second], **command)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        caller.send_command(InstanceIds=[second, first], **command)
+    sandbox.client("ec2").create_tags(Resources=[first], Tags=[{"Key": "sluice:stack", "Value": "blue"}])
+    caller.send_command(InstanceIds=[second, first], **command)
+
+
+TAGGING = {
+    "StringEquals": {"aws:RequestTag/sluice:stack": "blue"},
+    "StringEqualsIfExists": {"aws:ResourceTag/sluice:stack": "blue"},
+    "ForAllValues:StringEquals": {"aws:TagKeys": ["sluice:stack"]},
+}
+"""The conditions under which template.yaml lets the onboarding function tag."""
+
+
+def test_only_the_stacks_own_tag_can_be_set_on_a_queue(sandbox: Sandbox, role: Any, unique: Any) -> None:
+    """No other key, no other value, nothing beside it, and not over another stack's; it may be set again."""
+    bare, _ = queue_of(sandbox, unique("bare"))
+    theirs, _ = queue_of(sandbox, unique("theirs"), **{"sluice:stack": "green"})
+    caller = role(allow(["sqs:TagQueue", "sqs:UntagQueue"], **TAGGING)).client("sqs")
+
+    for tags in ({"team": "a"}, {"sluice:stack": "green"}, {"sluice:stack": "blue", "team": "a"}):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            caller.tag_queue(QueueUrl=bare, Tags=tags)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        caller.tag_queue(QueueUrl=theirs, Tags={"sluice:stack": "blue"})
+    for _ in range(2):
+        caller.tag_queue(QueueUrl=bare, Tags={"sluice:stack": "blue"})
+    with pytest.raises(ClientError, match="AccessDenied"):
+        caller.untag_queue(QueueUrl=bare, TagKeys=["sluice:stack"])
+
+
+def test_only_the_stacks_own_tag_can_be_set_on_a_group(role: Any, make_group: Any) -> None:
+    """Every group that a call names is checked."""
+
+    def tag(name: str, value: str = "blue", key: str = "sluice:stack") -> dict[str, Any]:
+        kind = "auto-scaling-group"
+        return {"ResourceId": name, "ResourceType": kind, "Key": key, "Value": value, "PropagateAtLaunch": True}
+
+    bare = make_group("").name
+    theirs = make_group("", Tags=[{"Key": "sluice:stack", "Value": "green", "PropagateAtLaunch": True}]).name
+    caller = role(allow("autoscaling:CreateOrUpdateTags", **TAGGING)).client("autoscaling")
+
+    for tags in ([tag(bare, "green")], [tag(bare, key="team")], [tag(theirs)], [tag(bare), tag(theirs)]):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            caller.create_or_update_tags(Tags=tags)
+    for _ in range(2):
+        caller.create_or_update_tags(Tags=[tag(bare)])
+
+
+def test_only_instances_of_groups_can_be_tagged(sandbox: Sandbox, role: Any, make_group: Any, eventually: Any) -> None:
+    """Auto Scaling's own tag tells them; another stack's instance, or one of no group, is refused."""
+    group, other = make_group(desired=1), make_group(desired=1)
+    mine = eventually(lambda: group.in_state("InService"))[0]
+    theirs = eventually(lambda: other.in_state("InService"))[0]
+    ec2 = sandbox.client("ec2")
+    ec2.create_tags(Resources=[theirs], Tags=[{"Key": "sluice:stack", "Value": "green"}])
+    alone = ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    of_groups = {"Null": {"aws:ResourceTag/aws:autoscaling:groupName": "false"}}
+    caller = role(allow("ec2:CreateTags", **TAGGING, **of_groups)).client("ec2")
+    tags = [{"Key": "sluice:stack", "Value": "blue"}]
+
+    for refused in ([alone], [theirs], [mine, theirs]):
+        with pytest.raises(ClientError, match="UnauthorizedOperation"):
+            caller.create_tags(Resources=refused, Tags=tags)
+    caller.create_tags(Resources=[mine], Tags=tags)
+    with pytest.raises(ClientError, match=r"InvalidInstanceID\.NotFound"):
+        ec2.create_tags(Resources=["i-0123456789abcdef0"], Tags=tags)
+    ec2.terminate_instances(InstanceIds=[alone])
+
+
+def test_tag_of_no_group_is_refused(sandbox: Sandbox, make_group: Any) -> None:
+    """A group that does not exist, and a resource that is no group."""
+    autoscaling = sandbox.client("autoscaling")
+    tag = {"Key": "sluice:stack", "Value": "blue", "PropagateAtLaunch": True}
+
+    with pytest.raises(ClientError, match="not found"):
+        autoscaling.create_or_update_tags(Tags=[tag | {"ResourceId": "nobody", "ResourceType": "auto-scaling-group"}])
+    with pytest.raises(ClientError, match="ResourceType"):
+        autoscaling.create_or_update_tags(Tags=[tag | {"ResourceId": make_group("").name, "ResourceType": "group"}])
+
+
+def test_tags_of_a_group_stay_when_one_is_added_and_removed(sandbox: Sandbox, make_group: Any) -> None:
+    """A tag is set beside the others, and only the named one goes."""
+    autoscaling = sandbox.client("autoscaling")
+    group = make_group("", Tags=[{"Key": "team", "Value": "a", "PropagateAtLaunch": False}])
+    tag = {"ResourceId": group.name, "ResourceType": "auto-scaling-group", "Key": "sluice:stack"}
+
+    autoscaling.create_or_update_tags(Tags=[tag | {"Value": "blue", "PropagateAtLaunch": True}])
+    assert {one["Key"]: one["PropagateAtLaunch"] for one in group.describe()["Tags"]} == {
+        "team": False, "sluice:stack": True,
+    }  # fmt: skip
+    autoscaling.delete_tags(Tags=[tag])
+    assert [one["Key"] for one in group.describe()["Tags"]] == ["team"]

@@ -59,7 +59,10 @@ def sound() -> MemoryAccount:
         },
         keys={KEY: KeyRecord(KEY)},
         key_policies={KEY: OPEN_POLICY},
-        groups={GROUP: GroupRecord(GROUP, 0, 10, INSTANCES, launch=TEMPLATE)},
+        groups={
+            GROUP: GroupRecord(GROUP, 0, 10, INSTANCES, INSTANCES, tag="sluice", tags_instances=True, launch=TEMPLATE)
+        },
+        tags=dict.fromkeys((QUEUE, DEAD, *INSTANCES), "sluice"),
         group_hooks={GROUP: (HookRecord("sluice-drain", "autoscaling:EC2_INSTANCE_TERMINATING", 120),)},
         profiles={TEMPLATE: "worker"},
         roles={"worker": RoleRecord("worker-role", frozenset({"AmazonSSMManagedInstanceCore"}))},
@@ -111,10 +114,10 @@ def findings(
     account: MemoryAccount,
     fleet: Fleet | None = None,
     *,
-    granted: frozenset[str] | None = frozenset({KEY}),
+    will_tag: bool = False,
     time_left_s: Callable[[], float] = lambda: inf,
 ) -> tuple[Finding, ...]:
     """What the checks find in an account."""
     asked = fleet or fleet_of()
     facts = read_facts(asked, account, time_left_s)
-    return check(asked, facts, stack="sluice", region=REGION, granted_keys=granted)
+    return check(asked, facts, stack="sluice", region=REGION, will_tag=will_tag)

@@ -115,8 +115,8 @@ def _shorthand(text: str, shape: Any) -> dict[str, Any]:
         name, equals, value = part.partition("=")
         if equals:
             key = name
-            is_list = shape.type_name == "structure" and shape.members[key].type_name == "list"
-            found[key] = [value] if is_list else value
+            kind = shape.members[key].type_name if shape.type_name == "structure" else ""
+            found[key] = [value] if kind == "list" else value == "true" if kind == "boolean" else value
         else:
             found[key].append(part)
     return found

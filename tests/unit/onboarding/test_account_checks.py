@@ -16,7 +16,7 @@ from sluice.onboarding.cached_account import cached
 from sluice.onboarding.checks import inspect
 from sluice.onboarding.deployment import CheckResult
 from sluice.ports.errors import NeedsFixError
-from tests.support.account_world import DEAD, GROUP, HOST, KEY, QUEUE, REGION, group, queue, setting, sound
+from tests.support.account_world import DEAD, GROUP, HOST, QUEUE, REGION, group, queue, setting, sound
 
 POLICY = setting("policies", (ScalingPolicy("cpu", "StepScaling"),))
 
@@ -55,7 +55,8 @@ def deployed(
     name: str = "main",
     before: Mapping[str, Any] | None = None,
     documents: Mapping[str, str] | None = None,
-    granted: frozenset[str] = frozenset({KEY}),
+    will_tag: bool = False,
+    enroll: deployment.Enroll = lambda _fleet, _queues_alone: (),
     left_s: float = inf,
 ) -> CheckResult:
     """What is said of a deployment into an account."""
@@ -69,9 +70,10 @@ def deployed(
             lambda: left_s,
             stack="sluice",
             region=REGION,
-            granted_keys=granted,
+            will_tag=will_tag,
             fields=deployment.PARAMETERS,
         ),
+        enroll=enroll,
     )
 
 
@@ -90,11 +92,10 @@ def test_deployment_fails_with_every_problem_when_the_account_has_some() -> None
     POLICY(account)
     queue(QUEUE, dead_letter_arn=None)(account)
 
-    verdict = deployed(account, granted=frozenset())
+    verdict = deployed(account)
 
-    redrive, key, policy = verdict.problems
+    redrive, policy = verdict.problems
     assert redrive.startswith("DeadLetterQueueUrl: queue orders has no redrive policy")
-    assert key.startswith("QueueKmsKeyArn: is not given, and orders and orders-dead are encrypted with")
     assert policy.endswith(
         "Run: aws --region eu-west-1 autoscaling delete-policy --auto-scaling-group-name workers --policy-name cpu"
     )
@@ -169,7 +170,11 @@ def test_further_queue_is_judged_alone_when_it_is_added() -> None:
     own = json.dumps({"queue": QUEUE, "group": GROUP, "target_wait_s": 60})
 
     verdict = deployed(
-        account, {"queue": mails, "dead_letter_queue": dead}, name="main/queues/mails", documents={"main": own}
+        account,
+        {"queue": mails, "dead_letter_queue": dead},
+        name="main/queues/mails",
+        documents={"main": own},
+        will_tag=True,
     )
 
     redrive, visibility = verdict.problems

@@ -77,11 +77,20 @@ class Planted:
     what: str  # part of what is found
     remedy: str  # part of the command
     fleet: dict[str, Any] = field(default_factory=dict)
-    granted: frozenset[str] | None = frozenset({KEY})
     also: frozenset[FindingCode] = frozenset()  # what such an account has besides
 
 
+def retagged(resource: str) -> Change:
+    """A queue or an instance with the tag of stack blue."""
+
+    def change(account: MemoryAccount) -> None:
+        account.tags[resource] = "blue"
+
+    return change
+
+
 C = FindingCode
+ELSEWHERE = KEY.replace("123456789012", "210987654321")
 SHADOW = {"mode": "shadow"}
 PLANTED = (
     Planted(C.QUEUE_MISSING, PROBLEM, without("queues", QUEUE), QUEUE, "create-queue --queue-name orders"),
@@ -156,20 +165,55 @@ PLANTED = (
         "SqsManagedSseEnabled=true",
     ),
     Planted(
-        C.KEY_NOT_GRANTED,
+        C.KEY_ELSEWHERE,
         PROBLEM,
-        setting("alarms", frozenset()),
-        "queue_kms_key_arn: is not given",
-        KEY,
-        granted=frozenset(),
+        both(queue(DEAD, key_id=ELSEWHERE), setting("keys", {KEY: KeyRecord(KEY)})),
+        "which encrypts orders-dead, belongs to another account",
+        "SqsManagedSseEnabled=true",
     ),
     Planted(
-        C.KEY_NOT_GRANTED,
+        C.UNTAGGED,
         PROBLEM,
-        setting("alarms", frozenset()),
-        "is arn:other, and orders and orders-dead are encrypted with",
-        KEY,
-        granted=frozenset({"arn:other"}),
+        without("tags", QUEUE),
+        "Queue orders does not have the tag sluice:stack=sluice.",
+        f"sqs tag-queue --queue-url {QUEUE} --tags sluice:stack=sluice",
+    ),
+    Planted(
+        C.UNTAGGED,
+        PROBLEM,
+        group(tag=None, tags_instances=False),
+        "Group workers does not have the tag",
+        "create-or-update-tags --tags ResourceId=workers,ResourceType=auto-scaling-group,Key=sluice:stack,"
+        "Value=sluice,PropagateAtLaunch=true",
+    ),
+    Planted(
+        C.UNTAGGED,
+        PROBLEM,
+        group(tags_instances=False),
+        "Group workers does not pass its tag sluice:stack on",
+        "create-or-update-tags",
+    ),
+    Planted(
+        C.UNTAGGED,
+        PROBLEM,
+        without("tags", INSTANCES[1]),
+        "1 instance of group workers started without the tag",
+        f"ec2 create-tags --resources {INSTANCES[1]} --tags Key=sluice:stack,Value=sluice",
+    ),
+    Planted(
+        C.OTHER_STACKS_TAG,
+        PROBLEM,
+        retagged(DEAD),
+        "Queue orders-dead has the tag sluice:stack=blue, and this stack is sluice.",
+        f"tag-queue --queue-url {DEAD}",
+    ),
+    Planted(C.OTHER_STACKS_TAG, PROBLEM, group(tag="blue"), "Group workers has the tag", "create-or-update-tags"),
+    Planted(
+        C.OTHER_STACKS_TAG,
+        PROBLEM,
+        retagged(INSTANCES[0]),
+        f"Instance {INSTANCES[0]} of group workers has the tag",
+        f"ec2 create-tags --resources {INSTANCES[0]}",
     ),
     Planted(
         C.KEY_UNUSABLE,
@@ -351,7 +395,7 @@ def test_fault_is_found_with_its_remedy_when_planted(planted: Planted) -> None:
     account = sound()
     planted.change(account)
 
-    found = {one.code: one for one in findings(account, fleet_of(**planted.fleet), granted=planted.granted)}
+    found = {one.code: one for one in findings(account, fleet_of(**planted.fleet))}
 
     assert set(found) == {planted.code} | planted.also
     finding = found[planted.code]
@@ -370,7 +414,7 @@ def test_finding_when_it_is_read(planted: Planted) -> None:
     """Whole sentences, each with a full stop, in plain words, with units and plurals that are right."""
     account = sound()
     planted.change(account)
-    for finding in findings(account, fleet_of(**planted.fleet), granted=planted.granted):
+    for finding in findings(account, fleet_of(**planted.fleet)):
         for text in (finding.what, finding.why):
             assert text.endswith(".")
             assert faults(text) == []
@@ -417,6 +461,7 @@ FINE: tuple[tuple[str, Change, dict[str, Any]], ...] = (
     ("agents that answer without the policy", setting("roles", {"worker": RoleRecord("worker-role")}), {}),
     ("dead letters of manual redrives", queue(DEAD, visibility_s=5), {"redrive": {"mode": "manual"}}),
     ("an alarm that is there", setting("alarms", frozenset({"db-busy"})), {"limits": {"veto_alarm": "db-busy"}}),
+    ("a group without instances", group(in_service=(), instances=()), {}),
     ("zones left unbalanced", group(suspended=frozenset({"AZRebalance"})), {}),
     ("nothing known of the launch", both(group(launch=None, in_service=()), setting("profiles", {})), {}),
     ("no dead-letter queue", queue(QUEUE, dead_letter_arn=None, max_receive_count=None), {"dead_letter_queue": None}),
@@ -437,6 +482,17 @@ def test_every_code_is_planted_once() -> None:
     assert {planted.code for planted in PLANTED} == set(FindingCode) - {FindingCode.NOT_CHECKED}
 
 
+def test_missing_tags_are_nothing_to_report_when_the_deployment_sets_them() -> None:
+    """Another stack's are: no deployment takes them over."""
+    account = sound()
+    group(tag=None, tags_instances=False)(account)
+    account.tags = {DEAD: "blue"}
+
+    (finding,) = findings(account, will_tag=True)
+
+    assert (finding.code, finding.severity) == (FindingCode.OTHER_STACKS_TAG, PROBLEM)
+
+
 REFUSABLE = {
     "queue": "Queue orders could not be checked",
     "key": f"KMS key {KEY} could not be checked",
@@ -450,6 +506,8 @@ REFUSABLE = {
     "agents": "SSM agents of group workers could not be checked",
     "fleets": "Fleets of all Sluice stacks in the account and region could not be checked",
     "alarm_exists": "Alarm db-busy could not be checked",
+    "queue_tag": "Tags of queue orders could not be checked",
+    "instance_tags": "Tags of the instances of group workers could not be checked",
 }
 
 
@@ -505,6 +563,7 @@ def test_every_queue_is_judged_when_a_fleet_has_several() -> None:
     account = sound()
     account.queues[mails] = account.queues[QUEUE].__class__(mails, f"{ARN}mails", 60, 345_600)
     account.queues[mails_dead] = account.queues[DEAD].__class__(mails_dead, f"{ARN}mails-dead", 60, 345_600)
+    account.tags |= dict.fromkeys((mails, mails_dead), "sluice")
     queues = [{"queue": QUEUE, "dead_letter_queue": DEAD}, {"queue": mails, "dead_letter_queue": mails_dead}]
 
     found = findings(account, fleet_of(queue=None, dead_letter_queue=None, queues=queues))

@@ -15,7 +15,7 @@ import pytest
 
 from sluice.memory.account import MemoryAccount
 from sluice.onboarding.facts import CALL_S
-from tests.support.account_world import DEAD, GROUP, KEY, QUEUE, REGION, group, queue, sound
+from tests.support.account_world import DEAD, GROUP, INSTANCES, QUEUE, REGION, group, queue, sound
 
 FUNCTION = Path(__file__).resolve().parents[3] / "functions/onboarding"
 SHORT_S = 1.0
@@ -69,6 +69,8 @@ def app(monkeypatch: pytest.MonkeyPatch, account: MemoryAccount) -> ModuleType:
     monkeypatch.setattr(sys.modules["custom_resource"], "put_once", lambda _url, _body: None)
     monkeypatch.setattr("sluice.aws.account.AwsAccount", lambda _clients: account)
     monkeypatch.setattr("sluice.aws.deployment.AwsDeployment", lambda _clients, _path: Stack(account))
+    monkeypatch.setattr("sluice.aws.tags.AwsTagWriter", lambda _clients: account)
+    monkeypatch.setenv("SLUICE_SETS_TAGS", "true")
     monkeypatch.setenv("SLUICE_FLEETS_PATH", "/sluice/sluice/fleets/")
     monkeypatch.setenv("AWS_REGION", REGION)
     return module
@@ -86,7 +88,7 @@ def event(**properties: Any) -> dict[str, Any]:
         "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/sluice/0a1b",
         "RequestId": "r",
         "LogicalResourceId": "Checked",
-        "ResourceProperties": {"Name": "main", "Document": document, "QueueKmsKeyArn": KEY, **properties},
+        "ResourceProperties": {"Name": "main", "Document": document, **properties},
     }
 
 
@@ -111,13 +113,23 @@ def test_stack_fails_with_the_remedy_when_there_is_a_problem(app: ModuleType, ac
     assert f"aws --region {REGION} autoscaling update-auto-scaling-group" in answer["Reason"]
 
 
-@pytest.mark.parametrize("given", ["", None])
-def test_key_counts_as_not_granted_when_its_parameter_is_empty(app: ModuleType, given: str | None) -> None:
-    """QueueKmsKeyArn is empty by default."""
-    answer = app.handler(event(QueueKmsKeyArn=given), Context())
+@pytest.mark.parametrize("sets", [True, False])
+def test_fleet_is_tagged_when_the_stack_may_tag(
+    app: ModuleType, account: MemoryAccount, monkeypatch: pytest.MonkeyPatch, sets: bool
+) -> None:
+    """Queues, group and instances; where the user sets the tags, each that is missing is a problem with its remedy."""
+    monkeypatch.setenv("SLUICE_SETS_TAGS", str(sets).lower())
+    account.tags = {}
+    group(tag=None, tags_instances=False)(account)
 
-    assert answer["Status"] == "FAILED"
-    assert "QueueKmsKeyArn: is not given" in answer["Reason"]
+    answer = app.handler(event(), Context())
+
+    assert answer["Status"] == ("SUCCESS" if sets else "FAILED")
+    assert account.tags == (dict.fromkeys((QUEUE, DEAD, *INSTANCES), "sluice") if sets else {})
+    assert account.groups[GROUP].tag == ("sluice" if sets else None)
+    if not sets:
+        assert "Queue orders does not have the tag sluice:stack=sluice." in answer["Reason"]
+        assert f"sqs tag-queue --queue-url {QUEUE} --tags sluice:stack=sluice" in answer["Reason"]
 
 
 def test_doubt_is_logged_when_it_fails_nothing(

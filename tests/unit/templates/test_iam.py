@@ -15,18 +15,13 @@ from tools.cfn import Template
 ROOT = Path(__file__).resolve().parents[3]
 STACK = Template.load(ROOT / "template.yaml")
 FLEET = Template.load(ROOT / "fleet.yaml")
+QUEUE = Template.load(ROOT / "queue.yaml")
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 ASKED = {
     "QueueUrl": URL,
     "DeadLetterQueueUrl": f"{URL}-dead-letters",
     "GroupName": "workers",
     "TargetWaitSeconds": "60",
-}
-KEY = "arn:aws:kms:eu-west-1:123456789012:key/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
-# Everything that adds a statement.
-WHOLE = ASKED | {
-    "FleetName": "orders",
-    "QueueKmsKeyArn": KEY,
 }
 FUNCTIONS = ("Planner", "Drainer", "Redriver", "Operator", "Console", "Onboarding")
 READS = ("Get", "Describe", "List", "Query")
@@ -41,6 +36,7 @@ EVERYWHERE = {
     "autoscaling:DescribeScheduledActions": "no resources: AWS's service authorization reference",
     "autoscaling:DescribeLifecycleHooks": "no resources: AWS's service authorization reference",
     "autoscaling:DescribeLaunchConfigurations": "no resources: AWS's service authorization reference",
+    "ec2:DescribeTags": "no resources: AWS's service authorization reference",
     "ec2:DescribeLaunchTemplateVersions": "no resources: AWS's service authorization reference",
     "ssm:DescribeInstanceInformation": "no resources: AWS's service authorization reference",
     "ec2:DescribeInstances": "no resources: AWS's service authorization reference",
@@ -52,7 +48,6 @@ EVERYWHERE = {
 }
 
 Statement = Mapping[str, Any]
-MANAGED = "managed"  # beside a role's inline policies
 
 
 def listed(value: Any) -> list[Any]:
@@ -60,21 +55,12 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def policies(role: str, fleet_parameters: Mapping[str, str] | None = None) -> Iterator[tuple[str, Statement]]:
-    """Every statement of a function's role, the fleet's own included: (policy, statement)."""
-    found = STACK.resolve(ASKED).properties(f"{role}Role")
+def policies(role: str, **parameters: str) -> Iterator[tuple[str, Statement]]:
+    """Every statement of a function's role: (policy, statement)."""
+    found = STACK.resolve(ASKED | parameters).properties(f"{role}Role")
     for policy in found["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
             yield policy["PolicyName"], statement
-    fleet = FLEET.resolve(WHOLE if fleet_parameters is None else fleet_parameters)
-    for properties in fleet.of_type("AWS::IAM::Policy").values():
-        if f"sluice-{role.lower()}-eu-west-1" in properties["Roles"]:
-            for statement in properties["PolicyDocument"]["Statement"]:
-                yield properties["PolicyName"], statement
-    for properties in fleet.of_type("AWS::IAM::ManagedPolicy").values():
-        if f"sluice-{role.lower()}-eu-west-1" in properties["Roles"]:
-            for statement in properties["PolicyDocument"]["Statement"]:
-                yield MANAGED, statement
 
 
 def granted(role: str) -> set[str]:
@@ -111,7 +97,7 @@ def authorization_reference() -> dict[str, Any]:
 
 
 def test_role_is_the_functions_own_when_it_runs() -> None:
-    """Six functions, six roles, found by the names that fleet.yaml goes by."""
+    """Six functions, six roles, each with its policies inline."""
     stack = STACK.resolve(ASKED)
 
     for name in FUNCTIONS:
@@ -120,10 +106,6 @@ def test_role_is_the_functions_own_when_it_runs() -> None:
         assert "ManagedPolicyArns" not in stack.properties(f"{name}Role")
         trust = stack.properties(f"{name}Role")["AssumeRolePolicyDocument"]["Statement"]
         assert [one["Principal"] for one in trust] == [{"Service": "lambda.amazonaws.com"}]
-    roles = {role for policy in FLEET.resolve(WHOLE).of_type("AWS::IAM::Policy").values() for role in policy["Roles"]}
-    assert roles == {
-        f"sluice-{name}-eu-west-1" for name in ("planner", "drainer", "redriver", "operator", "onboarding")
-    }
 
 
 @pytest.mark.parametrize("role", FUNCTIONS)
@@ -139,7 +121,7 @@ def test_grant_is_exact_when_aws_knows_resources(role: str) -> None:
                     continue
                 ends_open = resource.endswith(("/*", ":*"))
                 inner = resource.removesuffix("*") if ends_open else resource
-                # A group's ARN holds an id that is not known beforehand; its name, which is unique, follows.
+                # A group's ARN holds an id that is not known beforehand; its name follows.
                 inner = inner.replace("autoScalingGroup:*:", "autoScalingGroup:")
                 # A Run Command document of one's own is called after the stack.
                 inner = inner.replace(":document/sluice-*", ":document/sluice-")
@@ -176,36 +158,107 @@ def test_action_exists_when_granted(role: str) -> None:
         assert name.lower() in reference[service]["Actions"], action
 
 
-def test_fleet_grants_nothing_beyond_its_own_when_added() -> None:
-    """Every statement of fleet.yaml names its group, one of its queues, its key, or instances of its group."""
-    found = FLEET.resolve(WHOLE)
-    for policy in [*found.of_type("AWS::IAM::Policy").values(), *found.of_type("AWS::IAM::ManagedPolicy").values()]:
-        for statement in policy["PolicyDocument"]["Statement"]:
-            for resource in listed(statement["Resource"]):
-                own = resource.endswith(
-                    (":autoScalingGroupName/workers", ":123456789012:orders", ":orders-dead-letters", KEY)
-                )
-                by_tag = statement.get("Condition", {}).get("StringEquals", {}) == {
-                    "ssm:resourceTag/aws:autoscaling:groupName": "workers"
-                }
-                assert own or by_tag, statement
+TAGS = ("aws:ResourceTag/sluice:stack", "ssm:resourceTag/sluice:stack")
+# What is granted on what a stack does not make, without a condition on its tag: reading, and what is said beside.
+UNTAGGED = {
+    "autoscaling:CreateOrUpdateTags": "only where there is no such tag yet, or the stack's",
+    "sqs:TagQueue": "only where there is no such tag yet, or the stack's",
+    "ec2:CreateTags": "only where there is no such tag yet, or the stack's",
+    "kms:Decrypt": "through SQS only, which uses the key of a queue that is called",
+    "kms:GenerateDataKey": "through SQS only, which uses the key of a queue that is called",
+}
 
 
-def test_key_is_used_only_through_queues_when_queues_are_encrypted() -> None:
-    """The queues' key opens nothing but queues, and nothing is granted where there is no key."""
-    grants = [one for _, one in policies("Redriver") if "kms:Decrypt" in listed(one["Action"])]
+def of_fleets(role: str) -> Iterator[Statement]:
+    """The statements on groups, instances, queues and keys that are not the stack's own."""
+    for _, statement in policies(role):
+        for resource in listed(statement["Resource"]):
+            if any(part in resource for part in (":autoScalingGroup:", ":instance/", ":sqs:", ":kms:")):
+                yield statement
 
-    assert [one["Condition"] for one in grants] == [{"StringEquals": {"kms:ViaService": "sqs.eu-west-1.amazonaws.com"}}]
-    plain = [one for _, one in policies("Redriver", ASKED | {"FleetName": "orders"})]
-    assert not any("kms:" in action for one in plain for action in listed(one["Action"]))
+
+def test_templates_of_fleets_grant_nothing() -> None:
+    """What the stack's roles may do with a fleet is said once, in template.yaml."""
+    asked = ASKED | {"FleetName": "orders"}
+    kinds = {
+        found["Type"]
+        for resolved in (FLEET.resolve(asked), QUEUE.resolve({k: v for k, v in asked.items() if k != "GroupName"}))
+        for found in resolved.resources.values()
+    }
+
+    assert not {kind for kind in kinds if kind.startswith("AWS::IAM::") or kind == "AWS::Lambda::Permission"}
 
 
-def test_grants_name_the_queues_own_account_when_it_is_another() -> None:
-    """By its URL: the queue's policy in that account has to allow the rest. Another region is another stack's."""
-    elsewhere = WHOLE | {"DeadLetterQueueUrl": "https://sqs.eu-west-1.amazonaws.com/210987654321/dead"}
-    (grant,) = [one for _, one in policies("Redriver", elsewhere) if one.get("Sid") == "TakeDeadLetters"]
+@pytest.mark.parametrize("role", FUNCTIONS)
+def test_only_tagged_resources_may_be_used(role: str) -> None:
+    """The tag has this stack's name. StringEquals does not match a resource without the tag."""
+    for statement in of_fleets(role):
+        conditions = statement.get("Condition", {}).get("StringEquals", {})
+        if any(conditions.get(tag) == "sluice" for tag in TAGS):
+            continue
+        for action in listed(statement["Action"]):
+            assert action in UNTAGGED or action.split(":")[1].startswith(READS), (role, action)
+            assert action.split(":")[1].startswith(READS) is (role == "Onboarding" and "Condition" not in statement)
 
-    assert grant["Resource"] == "arn:aws:sqs:eu-west-1:210987654321:dead"
+
+@pytest.mark.parametrize("role", FUNCTIONS)
+def test_action_knows_the_tag_when_it_is_a_condition(role: str) -> None:
+    """By AWS's own reference: a condition that a service does not know would never hold.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+    """
+    reference = authorization_reference()
+    for statement in of_fleets(role):
+        keys = {
+            key.partition("/")[0]
+            for operator in statement.get("Condition", {}).values()
+            for key in operator
+            if "esourceTag/" in key
+        }
+        for action in listed(statement["Action"]) if keys else ():
+            service, name = action.split(":")
+            kinds = {"autoscaling": "autoScalingGroup", "sqs": "queue", "ssm": "instance", "ec2": "instance"}
+            assert kinds[service] in reference[service]["Actions"][name.lower()]["Resources"]
+            known = reference[service]["Resources"][kinds[service].lower()]["ConditionKeys"]
+            assert {f"{key}/${{TagKey}}" for key in keys} <= set(known), action
+
+
+def test_onboarding_sets_no_other_tag_and_takes_over_no_resource() -> None:
+    """One key, one value, and only where the tag is missing or the stack's already; instances are those of groups."""
+    tagging = {
+        action: statement["Condition"]
+        for policy, statement in policies("Onboarding")
+        if policy == "tag"
+        for action in listed(statement["Action"])
+    }
+
+    assert set(tagging) == {"autoscaling:CreateOrUpdateTags", "sqs:TagQueue", "ec2:CreateTags"}
+    for action, condition in tagging.items():
+        assert condition["StringEquals"] == {"aws:RequestTag/sluice:stack": "sluice"}
+        assert condition["StringEqualsIfExists"] == {TAGS[0]: "sluice"}
+        assert condition["ForAllValues:StringEquals"] == {"aws:TagKeys": ["sluice:stack"]}
+        of_groups = {"aws:ResourceTag/aws:autoscaling:groupName": "false"}
+        assert condition.get("Null") == (of_groups if action == "ec2:CreateTags" else None)
+
+
+def test_nothing_may_be_tagged_when_the_user_does_it() -> None:
+    """SetsTags=false takes the rights away, and tells the function."""
+    actions = {action for _, one in policies("Onboarding", SetsTags="false") for action in listed(one["Action"])}
+
+    assert not {action for action in actions if "Tag" in action and not action.split(":")[1].startswith(READS)}
+    variables = STACK.resolve(ASKED | {"SetsTags": "false"}).properties("Onboarding")["Environment"]["Variables"]
+    assert variables["SLUICE_SETS_TAGS"] == "false"
+
+
+def test_keys_are_used_only_through_queues() -> None:
+    """SQS uses a queue's key in the name of whoever calls it, and only tagged queues may be called."""
+    for role in ("Redriver", "Operator"):
+        (grant,) = [one for _, one in policies(role) if "kms:Decrypt" in listed(one["Action"])]
+        assert set(grant["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+        assert grant["Resource"] == "arn:aws:kms:eu-west-1:123456789012:key/*"
+        assert grant["Condition"] == {"StringEquals": {"kms:ViaService": "sqs.eu-west-1.amazonaws.com"}}
+    others = ("Planner", "Drainer", "Console")
+    assert not [one for role in others for _, one in policies(role) if "kms:Decrypt" in listed(one["Action"])]
 
 
 def test_documents_are_the_stacks_own_when_commands_are_run() -> None:
@@ -215,19 +268,6 @@ def test_documents_are_the_stacks_own_when_commands_are_run() -> None:
     assert grant == "arn:aws:ssm:eu-west-1:123456789012:document/sluice-*"
     templates = [(ROOT / name).read_text() for name in ("template.yaml", "fleet.yaml", "queue.yaml")]
     assert not any("RunShellScript" in text.replace("aws:runShellScript", "") for text in templates)
-
-
-def test_policies_are_another_stacks_own_when_a_fleets_name_is_taken() -> None:
-    """IAM keeps a role's inline policies by name: with the fleet's, two stacks would delete one another's."""
-    names = {
-        stack: {
-            policy["PolicyName"]
-            for policy in FLEET.resolve(WHOLE, StackName=stack).of_type("AWS::IAM::Policy").values()
-        }
-        for stack in ("sluice-Fleet-1ABC", "sluice-orders")
-    }
-
-    assert names == {stack: {f"fleet-{stack}"} for stack in names}
 
 
 def test_console_only_reads_when_shown() -> None:
@@ -288,22 +328,3 @@ def test_action_is_documented_when_granted(role: str) -> None:
         for action in listed(statement["Action"]):
             name = action.split(":")[1]
             assert policy == "run" or name in row or ("the same" in row and name == "GetParametersByPath"), action
-
-
-@pytest.mark.parametrize("role", FUNCTIONS)
-def test_ten_fleets_fit_when_added_to_a_role(role: str) -> None:
-    """IAM allows 10,240 characters of inline policies a role; docs/operations.md promises ten fleets a stack."""
-    name = "n" * 40
-    fleet = WHOLE | {"QueueUrl": URL + name, "DeadLetterQueueUrl": f"{URL}-dead-letters{name}", "GroupName": name}
-    arns = 6 * 100  # the stack's own, which are placeholders here
-    document = len('{"Version":"2012-10-17","Statement":[]}')
-    size = {"stack": arns + 2 * document, "fleet": document}
-    for policy, statement in policies(role, fleet):
-        text = json.dumps(statement, separators=(",", ":"))
-        if policy != MANAGED:
-            size["fleet" if policy.startswith("fleet-") else "stack"] += len(text) + 1
-
-    assert size["stack"] + 10 * size["fleet"] < 10_240, size
-    # A role takes ten managed policies: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-    managed = FLEET.resolve(fleet).of_type("AWS::IAM::ManagedPolicy").values()
-    assert sum(f"sluice-{role.lower()}-eu-west-1" in one["Roles"] for one in managed) <= 1

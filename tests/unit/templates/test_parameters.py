@@ -148,8 +148,7 @@ def test_what_is_checked_is_what_is_stored(extra: dict[str, str]) -> None:
     checked = found.properties("Checked")
 
     assert parse(checked["Name"], checked["Document"]) == document(ALONE | extra)
-    assert found.resources["Document"]["DependsOn"][0] == "Checked"
-    assert found.resources["Checked"]["DependsOn"] == "OnboardingPolicy"
+    assert found.resources["Document"]["DependsOn"] == "Checked"
 
 
 @pytest.mark.parametrize("extra", [{}, {"DeadLetterQueueUrl": "", "ReadySeconds": "60", "Settings": '{"limits": {}}'}])

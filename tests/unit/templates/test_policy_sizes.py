@@ -107,3 +107,34 @@ def test_functions_policy_has_one_size_when_fleets_are_added(
 
     assert sizes[1] == sizes[1_000]
     assert sizes[1] < FUNCTION_MAX / 2
+
+
+def inline_policies(role: str, resolved: list[Resolved]) -> list[Any]:
+    """A role's inline policies: those in template.yaml, and those that any template adds to it by its name."""
+    name = f"{LONGEST['stack']}-{role.lower()}-eu-west-1"
+    return [
+        *(one["PolicyDocument"] for one in resolved[0].properties(f"{role}Role")["Policies"]),
+        *(
+            one["PolicyDocument"]
+            for template in resolved
+            for kind in ("AWS::IAM::Policy", "AWS::IAM::RolePolicy")
+            for one in template.of_type(kind).values()
+            if name in (one.get("Roles") or [one.get("RoleName")])
+        ),
+    ]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_roles_inline_policies_have_one_size_when_fleets_are_added(
+    role: str, worlds: Mapping[int, list[Resolved]]
+) -> None:
+    """What a role may do with fleets is said once for the stack, and no template attaches managed policies to it."""
+    sizes = {
+        fleets: sum(len(text(document)) for document in inline_policies(role, resolved))
+        for fleets, resolved in worlds.items()
+    }
+    sys.stdout.write(f"{role}: inline policies {sizes} characters of {INLINE_MAX}\n")
+
+    assert sizes[1] == sizes[1_000]
+    assert sizes[1] < INLINE_MAX * 3 / 4
+    assert not [one for template in worlds[1] for one in template.of_type("AWS::IAM::ManagedPolicy")]

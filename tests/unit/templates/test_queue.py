@@ -19,9 +19,8 @@ FIRST = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders-urgent"
 ASKED = {"QueueUrl": URL, "DeadLetterQueueUrl": f"{URL}-dead", "TargetWaitSeconds": "30", "FleetName": "orders"}
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ops"
-KEY = "arn:aws:kms:eu-west-1:123456789012:key/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 # Everything that adds anything.
-WHOLE = ASKED | {"AlarmTopicArn": TOPIC, "QueueKmsKeyArn": KEY}
+WHOLE = ASKED | {"AlarmTopicArn": TOPIC}
 OF_THE_QUEUE = {"OldestMessage", "IdleBacklog", "MessagesExpiring", "DeadLettersExpiring"}  # of fleet.yaml's alarms
 OF_THE_FLEET = {"NoTicks", "DrainsExpired", "InstanceRetained", "QuarantineGrowing", "DeadLettersLifeUsed"}
 
@@ -102,27 +101,6 @@ def test_mapping_is_the_fleets_when_it_is_of_the_queue() -> None:
     assert same(QUEUE.resources["DeadLetters"], FLEET.resources["DeadLetters"])
 
 
-def test_grants_are_the_fleets_when_they_are_of_the_queue() -> None:
-    """Each function gets on this queue what it has on the fleet's first one, under the same words."""
-
-    def statements(template: Template, name: str, sids: set[str]) -> dict[str, Any]:
-        resolved = template.resolve(WHOLE | ({} if template is QUEUE else {"GroupName": "workers"}))
-        found = resolved.properties(name)["PolicyDocument"]["Statement"]
-        return {one["Sid"]: one for one in found if one.get("Sid") in sids}
-
-    for name, sids in (
-        ("PlannerPolicy", {"Count"}),
-        ("RedriverPolicy", {"SendBack", "TakeDeadLetters", "EncryptedQueues"}),
-    ):
-        mine = statements(QUEUE, name, sids)
-        assert set(mine) == sids
-        assert mine == statements(FLEET, name, sids)
-    assert same(QUEUE.resources["OnboardingPolicy"], FLEET.resources["OnboardingPolicy"])
-    (counted,) = QUEUE.resolve(WHOLE).properties("DrainerPolicy")["PolicyDocument"]["Statement"]
-    fleet = FLEET.resolve(WHOLE | {"GroupName": "workers"})
-    assert counted in fleet.properties("DrainerPolicy")["PolicyDocument"]["Statement"]
-
-
 # --------------------------------------------------------------------------- what it makes
 
 
@@ -150,7 +128,7 @@ def test_text_is_refused_when_it_could_break_out() -> None:
         for name, spec in QUEUE.parameters.items()
         if spec["Type"] == "String" and "AllowedValues" not in spec
     }
-    assert len(texts) == 6
+    assert len(texts) == 5
     for name, spec in texts.items():
         for bad in ('"', "\\", "$", "{", "\n", "*", "?", ","):
             assert refused(spec, ASKED.get(name, "a") + bad) is not None, (name, bad)
@@ -169,7 +147,6 @@ def test_dead_letters_are_mapped_once_when_the_queue_shares_them() -> None:
     found = queue(SharesDeadLetters="true")
 
     assert not {"DeadLetters", "DeadLettersExpiring"} & set(found.resources)
-    assert [one["Sid"] for one in found.properties("RedriverPolicy")["PolicyDocument"]["Statement"]] == ["SendBack"]
     assert json.loads(found.properties("Document")["Value"])["dead_letter_queue"] == f"{URL}-dead"
 
 
@@ -189,7 +166,7 @@ def test_what_is_checked_is_what_is_stored() -> None:
     assert parse_all(fleet | {checked["Name"]: checked["Document"]}) == parse_all(
         fleet | {checked["Name"]: stored["Value"]}
     )
-    assert found.resources["Document"]["DependsOn"][0] == "Checked"
+    assert found.resources["Document"]["DependsOn"] == "Checked"
 
 
 def test_nothing_is_made_for_dead_letters_when_there_are_none() -> None:
@@ -197,43 +174,12 @@ def test_nothing_is_made_for_dead_letters_when_there_are_none() -> None:
     assert not {"DeadLetters", "DeadLettersExpiring"} & set(queue(DeadLetterQueueUrl="").resources)
 
 
-def test_policies_of_two_stacks_are_two_when_they_have_one_queue() -> None:
-    """IAM keeps a role's inline policies by name: the second stack must not overwrite and then delete the first's."""
-    names = {
-        policy["PolicyName"]
-        for stack in ("urgent", "again")
-        for policy in QUEUE.resolve(ASKED, StackName=stack).of_type("AWS::IAM::Policy").values()
-    }
-
-    assert names == {"queue-urgent", "queue-again"}
-
-
-def test_queues_fit_when_added_to_a_role() -> None:
-    """IAM allows 10,240 characters of inline policies a role; docs/operations.md promises ten fleets and ten queues."""
-    name = "n" * 40
-    whole = WHOLE | {"QueueUrl": FIRST + name, "DeadLetterQueueUrl": f"{FIRST}-dead{name}"}
-    fleet_ = {key: value for key, value in whole.items() if key in FLEET.parameters} | {"GroupName": name}
-
-    def size(resolved: Resolved, policy: str) -> int:
-        return len(json.dumps(resolved.properties(policy)["PolicyDocument"], separators=(",", ":")))
-
-    for role in ("Planner", "Drainer", "Redriver"):
-        properties = STACK.resolve(ASKED | {"GroupName": "g", "QueueUrl": FIRST}).properties(f"{role}Role")
-        stack = 600 + sum(
-            len(json.dumps(one["PolicyDocument"], separators=(",", ":"))) for one in properties["Policies"]
-        )
-        fleets = 5 * size(FLEET.resolve(fleet_), f"{role}Policy")
-        queues = 5 * size(QUEUE.resolve(whole), f"{role}Policy")
-        assert stack + fleets + queues < 10_240, (role, stack, fleets, queues)
-
-
 def test_functions_are_named_as_the_stack_names_them() -> None:
     """By convention, since a further queue is a stack of its own."""
     text = json.dumps(queue().resources)
     for role in ("planner", "redriver"):
         assert f"sluice-{role}" in text
-    policies = {"PlannerPolicy", "DrainerPolicy", "RedriverPolicy"}
-    assert set(QUEUE.resources["Document"]["DependsOn"]) == policies | {"Checked"}
+    assert QUEUE.resources["Document"]["DependsOn"] == "Checked"
 
 
 def test_runbook_knows_the_alarm_when_it_rings() -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from sluice.memory.account import MemoryAccount
 from sluice.onboarding.account import ScalingPolicy
-from tests.support.account_world import DEAD, GROUP, KEY, QUEUE, group, queue, setting, sound
+from tests.support.account_world import DEAD, GROUP, QUEUE, group, queue, setting, sound
 from tools import cli, doctor
 
 FLAGS = [
-    "doctor", "--queue-url", QUEUE, "--dead-letter-queue-url", DEAD, "--group-name", GROUP, "--queue-kms-key-arn", KEY,
+    "doctor", "--queue-url", QUEUE, "--dead-letter-queue-url", DEAD, "--group-name", GROUP,
 ]  # fmt: skip
 
 

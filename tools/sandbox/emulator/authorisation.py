@@ -1,13 +1,15 @@
 """Authorisation where ministack reads a request otherwise than AWS does, and the record of what was asked and answered.
 
-What is set right: the exact ARN of an Auto Scaling group and its tags as conditions; Describe actions that know no
-resource; Run Command's check of the document and of every instance, with ``ssm:resourceTag``; parameters by path and
-by list; the queues of a move task; the key behind an alias; instance profiles; batches of SQS;
-``cloudwatch:namespace``; ``dynamodb:LeadingKeys``; ``aws:SecureTransport``.
+What is set right: the exact ARN of an Auto Scaling group and its tags as conditions; every group and instance that is
+tagged; the tags of what a service uses in a role's name; Describe actions that know no resource; Run Command's check of
+the document and of every instance, with ``ssm:resourceTag``; parameters by path and by list; the queues of a move task;
+the key behind an alias; instance profiles; batches of SQS; ``cloudwatch:namespace``; ``dynamodb:LeadingKeys``;
+``aws:SecureTransport``.
 
 AWS page: the Service Authorization Reference (service-authorization/latest/reference/: list_amazonec2autoscaling,
 list_awssystemsmanager, list_amazonsqs, list_amazoncloudwatch, list_amazondynamodb); systems-manager/latest/userguide/
-run-command-setting-up.html (restricting Run Command by tags); AWSSimpleQueueService/latest/SQSDeveloperGuide/
+run-command-setting-up.html (restricting Run Command by tags); AWSEC2/latest/UserGuide/
+supported-iam-actions-tagging.html; AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-abac-condition-keys.html and
 sqs-configure-dead-letter-queue-redrive.html (permissions of a redrive); amazondynamodb/latest/developerguide/
 specifying-conditions.html.
 """
@@ -35,7 +37,7 @@ _evaluator = Host(
     "core.iam_evaluator", "enforce", "caller_arn", "EvalContext", "evaluate", "_gather_role_policies", "AuthError"
 )
 _autoscaling = Host("services.autoscaling", "_asgs")
-_tagging = Host("services.tagging", "_RESOURCE_TAG_COLLECTORS")
+_tagging = Host("services.tagging", "_RESOURCE_TAG_COLLECTORS", "resource_tags")
 _ec2 = Host("services.ec2", "_tags")
 _dynamodb = Host("services.dynamodb", "_tables")
 _kms = Host("services.kms", "_resolve_key")
@@ -142,6 +144,7 @@ class Authorisation:
             action=action,
             resource_arn=resource,
             region=scope.region,
+            service_context=_with_prefix("aws:resourcetag", _tagging["resource_tags"](resource) or {}),
         )
         policies = _evaluator["_gather_role_policies"](name, scope.account)
         allowed = bool(_evaluator["evaluate"](context, policies).decision == "Allow")
@@ -164,11 +167,33 @@ def _autoscaling_checks(action: str, data: Mapping[str, Any]) -> list[Check]:
     if action.startswith("Describe"):
         return [Check(f"autoscaling:{action}", "*")]
     name = _first(data, "AutoScalingGroupName") or _group_of(_first(data, "InstanceId"))
-    group = _autoscaling["_asgs"].get(name) if name else None
-    if group is None:
+    names = [name, *_numbered(data, r"Tags\.member\.\d+\.ResourceId")]
+    groups = [group for name in names if (group := _autoscaling["_asgs"].get(name)) is not None]
+    return [
+        Check(
+            f"autoscaling:{action}",
+            group["AutoScalingGroupARN"],
+            _with_prefix("autoscaling:ResourceTag", {tag["Key"]: str(tag["Value"]) for tag in group.get("Tags", [])}),
+        )
+        for group in groups
+    ]
+
+
+def _ec2_checks(action: str, data: Mapping[str, Any]) -> list[Check]:
+    """CreateTags and DeleteTags are checked on every resource that they name; only instances are read here."""
+    if action not in {"CreateTags", "DeleteTags"}:
         return []
-    tags = {f"autoscaling:ResourceTag/{tag['Key']}": str(tag["Value"]) for tag in group.get("Tags", [])}
-    return [Check(f"autoscaling:{action}", group["AutoScalingGroupARN"], tags)]
+    scope = Scope.current()
+    return [
+        Check(f"ec2:{action}", scope.arn("ec2", f"instance/{name}"), _instance_tags(name))
+        for name in _numbered(data, r"ResourceId\.\d+")
+        if name.startswith("i-")
+    ]
+
+
+def _with_prefix(prefix: str, tags: Mapping[str, str]) -> dict[str, Any]:
+    """Tags as condition keys, which are not case-sensitive."""
+    return {f"{prefix}/{key}".lower(): value for key, value in tags.items()}
 
 
 def _group_of(instance_id: str) -> str:
@@ -209,8 +234,9 @@ def _ssm_checks(action: str, data: Mapping[str, Any]) -> list[Check]:
 
 
 def _instance_tags(instance_id: str) -> dict[str, Any]:
-    tags = _ec2["_tags"].get(instance_id) or []
-    return {f"{prefix}/{tag['Key']}": tag["Value"] for tag in tags for prefix in ("ssm:resourceTag", "aws:ResourceTag")}
+    tags = {tag["Key"]: tag["Value"] for tag in _ec2["_tags"].get(instance_id) or []}
+    prefixes = ("ssm:resourceTag", "aws:ResourceTag", "ec2:ResourceTag")
+    return {key: value for prefix in prefixes for key, value in _with_prefix(prefix, tags).items()}
 
 
 def _parameter(scope: Scope, name: str) -> str:
@@ -255,6 +281,7 @@ def _cloudwatch_checks(action: str, data: Mapping[str, Any]) -> list[Check]:
 
 READERS: Mapping[str, Callable[[str, Mapping[str, Any]], list[Check]]] = {
     "autoscaling": _autoscaling_checks,
+    "ec2": _ec2_checks,
     "ssm": _ssm_checks,
     "sqs": _sqs_checks,
     "monitoring": _cloudwatch_checks,
@@ -349,3 +376,8 @@ def _first(members: Mapping[str, Any], name: str) -> str:
     if isinstance(value, list):
         value = value[0] if value else None
     return "" if value is None else str(value)
+
+
+def _numbered(members: Mapping[str, Any], pattern: str) -> list[str]:
+    """The values of a query's numbered members."""
+    return [_first(members, name) for name in sorted(members) if re.fullmatch(pattern, name)]

@@ -14,6 +14,7 @@ from tools.sandbox.emulator import (
     scaling_policies,
     schedules,
     sqs_answers,
+    tags,
     templates,
 )
 from tools.sandbox.emulator.admin import Admin
@@ -67,6 +68,7 @@ class Extensions:
         api = Api(self._settings, self._groups)
         api.install()
         scaling_policies.install(self._groups)
+        tags.install()
         keys.install()
         GroupResource(self._groups, api).install()
         archives.install()

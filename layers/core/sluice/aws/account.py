@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import MISSING, Thing, asking, code_of
+from sluice.aws.tags import parts
 from sluice.config.fleet import parse_all
 from sluice.onboarding.account import (
     FleetRecord,
@@ -21,6 +22,7 @@ from sluice.onboarding.account import (
     ScalingPolicy,
     ScheduledAction,
 )
+from sluice.onboarding.tags import TAG
 
 if TYPE_CHECKING:
     from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef, ScalingPolicyTypeDef
@@ -60,6 +62,21 @@ class AwsAccount:
             max_receive_count=None if receives is None else int(receives),
         )
 
+    def queue_tag(self, url: str) -> str | None:
+        """The value of a queue's tag sluice:stack."""
+        with asking(_thing("sqs", f"tags of queue {url}")):
+            return self._clients.sqs.list_queue_tags(QueueUrl=url).get("Tags", {}).get(TAG)
+
+    def instance_tags(self, instance_ids: Sequence[str]) -> Mapping[str, str]:
+        """The value of the tag sluice:stack of each instance that has it."""
+        found: dict[str, str] = {}
+        with asking(_thing("ec2", "tags of instances")):
+            for some in parts(instance_ids):
+                asked = [{"Name": "resource-id", "Values": some}, {"Name": "key", "Values": [TAG]}]
+                for page in self._clients.ec2.get_paginator("describe_tags").paginate(Filters=asked):
+                    found |= {tag["ResourceId"]: tag["Value"] for tag in page["Tags"]}
+        return found
+
     def key(self, key_id: str) -> KeyRecord | None:
         """The KMS key of an alias, an id or an ARN."""
         with asking(_thing("kms", f"KMS key {key_id}")):
@@ -82,11 +99,15 @@ class AwsAccount:
             return None
         found = answer["AutoScalingGroups"][0]
         instances = found.get("Instances", ())
+        tag = next((one for one in found.get("Tags", ()) if one.get("Key") == TAG), None)
         return GroupRecord(
             name=name,
             min_size=found["MinSize"],
             max_size=found["MaxSize"],
             in_service=tuple(one["InstanceId"] for one in instances if one["LifecycleState"] == "InService"),
+            instances=tuple(one["InstanceId"] for one in instances),
+            tag=tag.get("Value", "") if tag else None,
+            tags_instances=bool(tag and tag.get("PropagateAtLaunch")),
             suspended=frozenset(one.get("ProcessName", "") for one in found.get("SuspendedProcesses", ())),
             protects_new=bool(found.get("NewInstancesProtectedFromScaleIn")),
             warm_pool="WarmPoolConfiguration" in found,

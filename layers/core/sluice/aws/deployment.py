@@ -11,7 +11,7 @@ from sluice.aws.parameters import ParameterDocuments
 from sluice.aws.queue import SqsQueue
 from sluice.ports.errors import PortError, TryLaterError
 
-# The grant on a fleet's queues is made by the same deployment, right before its use, and IAM is eventually consistent:
+# The first deployment makes this function's role right before its use, and IAM is eventually consistent:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
 GRANT_PROPAGATION_S = 60.0
 GRANT_RETRY_PAUSE_S = 3.0

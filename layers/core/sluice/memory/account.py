@@ -1,7 +1,7 @@
 """An account in memory, for the checks of `sluice.onboarding`: what it holds is put into its fields."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sluice.onboarding.account import (
     FleetRecord,
@@ -19,7 +19,7 @@ from sluice.ports.errors import NeedsFixError
 
 @dataclass(slots=True)
 class MemoryAccount:
-    """The Account port. `refuses` names the methods whose caller lacks the permission."""
+    """The ports Account and TagWriter. `refuses` names the methods whose caller lacks the permission."""
 
     queues: dict[str, QueueRecord] = field(default_factory=dict)  # by URL
     keys: dict[str, KeyRecord] = field(default_factory=dict)  # by alias, id or ARN
@@ -33,6 +33,7 @@ class MemoryAccount:
     ping_status: dict[str, str] = field(default_factory=dict)  # by instance
     stacks_fleets: tuple[FleetRecord, ...] = ()
     alarms: frozenset[str] = frozenset()
+    tags: dict[str, str] = field(default_factory=dict)  # the tag sluice:stack, by a queue's URL or an instance's id
     refuses: frozenset[str] = frozenset()
 
     def _may(self, method: str) -> None:
@@ -43,6 +44,45 @@ class MemoryAccount:
         """The queue."""
         self._may("queue")
         return self.queues.get(url)
+
+    def queue_tag(self, url: str) -> str | None:
+        """The queue's tag."""
+        self._may("queue_tag")
+        return self.tags.get(url)
+
+    def instance_tags(self, instance_ids: Sequence[str]) -> Mapping[str, str]:
+        """The instances' tags."""
+        self._may("instance_tags")
+        return {one: self.tags[one] for one in instance_ids if one in self.tags}
+
+    def tag_queue(self, url: str, stack: str) -> None:
+        """Set the tag on a queue."""
+        self._may("tag_queue")
+        self.tags[url] = stack
+
+    def untag_queue(self, url: str) -> None:
+        """Remove it from a queue."""
+        self.tags.pop(url, None)
+
+    def tag_group(self, name: str, stack: str) -> None:
+        """Set the tag on a group."""
+        self._may("tag_group")
+        self.groups[name] = replace(self.groups[name], tag=stack, tags_instances=True)
+
+    def untag_group(self, name: str) -> None:
+        """Remove it from a group."""
+        self.groups[name] = replace(self.groups[name], tag=None, tags_instances=False)
+
+    def tag_instances(self, instance_ids: Sequence[str], stack: str) -> None:
+        """Set the tag on instances."""
+        self._may("tag_instances")
+        self.tags |= dict.fromkeys(instance_ids, stack)
+
+    def untag_instances(self, instance_ids: Sequence[str], stack: str) -> None:
+        """Remove it from instances."""
+        for one in instance_ids:
+            if self.tags.get(one) == stack:
+                del self.tags[one]
 
     def key(self, key_id: str) -> KeyRecord | None:
         """The KMS key."""

@@ -42,6 +42,9 @@ class GroupRecord:
     min_size: int
     max_size: int
     in_service: tuple[str, ...] = ()
+    instances: tuple[str, ...] = ()  # in whatever state
+    tag: str | None = None  # the value of its tag sluice:stack
+    tags_instances: bool = False  # whether the instances that it launches get that tag
     suspended: frozenset[str] = frozenset()
     protects_new: bool = False
     warm_pool: bool = False
@@ -108,6 +111,14 @@ class Account(Protocol):
 
     def queue(self, url: str) -> QueueRecord | None:
         """The queue."""
+        ...
+
+    def queue_tag(self, url: str) -> str | None:
+        """The value of a queue's tag sluice:stack; None without that tag."""
+        ...
+
+    def instance_tags(self, instance_ids: Sequence[str]) -> Mapping[str, str]:
+        """The value of the tag sluice:stack of each instance that has it."""
         ...
 
     def key(self, key_id: str) -> KeyRecord | None:

@@ -18,7 +18,7 @@ class CheckContext:
     stack: str
     region: str
     aws: str  # how the AWS CLI is called, such as "aws --region eu-west-1"
-    granted_keys: frozenset[str] | None  # ARNs of the keys that the stack lets the redriver use; None: not known
+    will_tag: bool = False  # whether a deployment sets the missing tags, so that they are nothing to report
     fields: Mapping[str, str] = field(default_factory=dict)  # by field: the user's name for it
 
     @property

@@ -1,7 +1,6 @@
 """Turns the facts of an account into findings, problems first."""
 
 from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 
 from sluice.config.fleet import Fleet
 from sluice.onboarding.account import Account
@@ -11,6 +10,7 @@ from sluice.onboarding.facts import Facts, read_facts
 from sluice.onboarding.findings import Finding, FindingCode, Severity
 from sluice.onboarding.group_checks import group_findings
 from sluice.onboarding.queue_checks import queue_findings
+from sluice.onboarding.tag_checks import tag_findings
 
 
 def check(
@@ -20,7 +20,7 @@ def check(
     stack: str,
     region: str,
     aws: str = "aws",
-    granted_keys: AbstractSet[str] | None = None,
+    will_tag: bool = False,
     fields: Mapping[str, str] | None = None,
     queues_alone: bool = False,
 ) -> tuple[Finding, ...]:
@@ -32,20 +32,19 @@ def check(
         stack: the Sluice stack's name, with which its hooks, roles and documents begin.
         region: the account's region, which every command names.
         aws: how commands call the AWS CLI, such as "aws --profile prod".
-        granted_keys: ARNs of the KMS keys that the stack lets the redriver use. None: not known, and not checked.
+        will_tag: whether a deployment sets the tag sluice:stack where it is missing, so that it is not reported.
         fields: the user's name for a field, a parameter or a flag (of `queue`, `dead_letter_queue`, `group`,
-            `queue_kms_key_arn`, `drain.document`, `limits.veto_alarm`).
+            `drain.document`, `limits.veto_alarm`).
         queues_alone: check nothing but the queues and their keys.
 
     Returns:
         Every finding once, problems before warnings.
     """
-    granted = None if granted_keys is None else frozenset(granted_keys)
-    context = CheckContext(fleet, facts, stack, region, f"{aws} --region {region}", granted, fields or {})
+    context = CheckContext(fleet, facts, stack, region, f"{aws} --region {region}", will_tag, fields or {})
     found = [*queue_findings(context)]
     if not queues_alone:
         found += [*group_findings(context), *drain_findings(context), *_alarm(context)]
-    found += _unread(context)
+    found += [*tag_findings(context), *_unread(context)]
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: finding.severity is not Severity.PROBLEM))
 
 
@@ -80,7 +79,7 @@ def inspect(
     *,
     stack: str,
     region: str,
-    granted_keys: AbstractSet[str],
+    will_tag: bool,
     fields: Mapping[str, str],
 ) -> Callable[[Fleet, bool], tuple[Finding, ...]]:
     """The checks as a deployment makes them.
@@ -98,7 +97,7 @@ def inspect(
             facts,
             stack=stack,
             region=region,
-            granted_keys=granted_keys,
+            will_tag=will_tag,
             fields=fields,
             queues_alone=queues_alone,
         )

@@ -1,11 +1,12 @@
 """A document at its deployment -> its problems, or the values that the templates need of it and of its queues."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sluice.config.fleet import QUEUES_PATH, ConfigError, Fleet, RedriveMode, parse, parse_all
 from sluice.onboarding.findings import Finding, FindingCode, Severity
+from sluice.onboarding.tags import TAG, OtherStackError
 from sluice.ports.errors import PortError
 
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html: Parameter Store refuses a value
@@ -24,10 +25,10 @@ PARAMETERS = {
     "drain.unit": "DrainUnit",
     "priority": "Priority",
     "paused": "Paused",
-    "queue_kms_key_arn": "QueueKmsKeyArn",
     "drain.document": "settings.drain.document",
     "limits.veto_alarm": "settings.limits.veto_alarm",
 }
+TAGGED = ("queue", "dead_letter_queue", "group")  # the fields that name what is tagged
 MISSING = frozenset({FindingCode.QUEUE_MISSING, FindingCode.DEAD_LETTER_QUEUE_MISSING})
 
 
@@ -56,17 +57,21 @@ class CheckResult:
         problems: what fails the deployment, each with its field and remedy.
         known_problems: problems that the document before this one had too. They do not fail an update.
         warnings: what may be intended, and what could not be checked.
+        tagged: the resources that were given the stack's tag, in words.
         data: the values that the templates need, by name. None if the document cannot be used.
     """
 
     problems: tuple[str, ...] = ()
     known_problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    tagged: tuple[str, ...] = ()
     data: Mapping[str, str] | None = None
 
 
 # The findings of the account for a fleet. If the second argument is true, only its queues are checked.
 type Inspect = Callable[[Fleet, bool], tuple[Finding, ...]]
+# Tags what a fleet names, and returns that in words. If the second argument is true, only its queues.
+type Enroll = Callable[[Fleet, bool], tuple[str, ...]]
 
 
 def check(
@@ -76,8 +81,11 @@ def check(
     *,
     before: Mapping[str, Any] | None = None,
     inspect: Inspect = lambda _fleet, _queue_alone: (),
+    enroll: Enroll = lambda _fleet, _queue_alone: (),
 ) -> CheckResult:
     """Check a document as the functions will read it, together with the stack's others, and the queues that it names.
+
+    If nothing is wrong, the stack's tag is set on what it names.
 
     An update fails only for problems that it brings. CloudFormation rolls a failed update back by another update: if
     that failed for an old problem, the stack would be stuck.
@@ -88,6 +96,7 @@ def check(
         deployment: the stack that it is deployed into.
         before: the document that this one replaces. None if it is deployed for the first time.
         inspect: the checks of the account.
+        enroll: sets the stack's tag where it is missing; it may raise OtherStackError and PortErrors.
     """
     if problems := _own_problems(name, document):
         return CheckResult(problems)
@@ -101,15 +110,39 @@ def check(
             (f"{field}: another CloudFormation stack made {name!r}; choose another name, or delete that stack",)
         )
     problems, warnings, data = _in_account(name, document, there, deployment, inspect)
-    if before is None or not problems:
-        return CheckResult(problems, warnings=warnings, data=data)
-    was = problems if _own_problems(name, before) else _in_account(name, before, there, deployment, inspect)[0]
-    return CheckResult(
-        problems=tuple(problem for problem in problems if problem not in was),
-        known_problems=tuple(problem for problem in problems if problem in was),
-        warnings=warnings,
-        data=data,
-    )
+    known: tuple[str, ...] = ()
+    if before is not None and problems:
+        was = problems if _own_problems(name, before) else _in_account(name, before, there, deployment, inspect)[0]
+        known = tuple(problem for problem in problems if problem in was)
+        problems = tuple(problem for problem in problems if problem not in was)
+    tagged: tuple[str, ...] = ()
+    fleet = _fleet_of(name, parse_all({**there, name: document})[0])
+    if not problems and fleet is not None:
+        tagged, untagged = _tagged(name, fleet, document, enroll)
+        if before is not None and all(before.get(field) == document.get(field) for field in TAGGED):
+            known += untagged
+        else:
+            problems = untagged
+    return CheckResult(problems, known, warnings, tagged, data)
+
+
+def _fleet_of(name: str, fleets: Iterable[Fleet]) -> Fleet | None:
+    """The fleet to which a document belongs."""
+    return next((fleet for fleet in fleets if fleet.name == name.partition(QUEUES_PATH)[0]), None)
+
+
+def _tagged(
+    name: str, fleet: Fleet, document: Mapping[str, Any], enroll: Enroll
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What was given the stack's tag, and why it could not be set."""
+    source = next(source for source in fleet.sources if source.queue == document.get("queue"))
+    further = QUEUES_PATH in name
+    try:
+        return enroll(fleet.with_only(source) if further else fleet, further), ()
+    except OtherStackError as error:
+        return (), error.problems
+    except PortError as error:
+        return (), (f"The tag {TAG} could not be set: {error}.",)
 
 
 def _own_problems(name: str, document: Mapping[str, Any]) -> tuple[str, ...]:
@@ -131,7 +164,7 @@ def _in_account(
     others = {key: value for key, value in there.items() if key != name}
     fleets, invalid = parse_all({**others, name: document})
     problems = _new_problems(name, invalid, parse_all(others)[1])
-    fleet = next((found for found in fleets if found.name == name.partition(QUEUES_PATH)[0]), None)
+    fleet = _fleet_of(name, fleets)
     source = next((found for found in fleet.sources if found.queue == document.get("queue")), None) if fleet else None
     if fleet is None or source is None:
         return (

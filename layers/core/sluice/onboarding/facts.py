@@ -36,6 +36,14 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
+class TagFacts:
+    """The tag sluice:stack of the queues, by URL, and of the group's instances, by id; the group's is in its record."""
+
+    queues: Mapping[str, str | Unread | None] = field(default_factory=dict)  # None: no such tag
+    instances: Mapping[str, str] | Unread = field(default_factory=dict)  # of those that have it
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What was read of the account. A field that the fleet does not need is None or empty."""
 
@@ -51,6 +59,7 @@ class Facts:
     agents: Mapping[str, str] | Unread = field(default_factory=dict)  # PingStatus by instance id
     fleets: tuple[FleetRecord, ...] | Unread = ()
     alarm: bool | Unread | None = None  # whether the veto alarm exists
+    tags: TagFacts = field(default_factory=TagFacts)
     read: tuple[str, ...] = ()  # what was read, in words
     unread: tuple[Unread, ...] = ()
 
@@ -99,6 +108,7 @@ def read_facts(
         facts = _with_group(fleet, facts, reader)
         facts = _with_agents(fleet, facts, reader)
         facts = _with_fleets_and_alarm(fleet, facts, reader)
+    facts = _with_tags(facts, reader)
     return replace(facts, read=tuple(reader.read), unread=tuple(reader.unread))
 
 
@@ -242,3 +252,28 @@ def _with_fleets_and_alarm(fleet: Fleet, facts: Facts, reader: _Reader) -> Facts
             lambda: reader.account.alarm_exists(name),
         )
     return replace(facts, fleets=fleets, alarm=alarm)
+
+
+# --------------------------------------------------------------------------- tags
+
+
+def _with_tags(facts: Facts, reader: _Reader) -> Facts:
+    """The facts with the tags of the queues that exist, and of the group's instances if those were asked for."""
+    account = reader.account
+    queues = {
+        url: reader.ask(
+            f"tags of queue {record.name}",
+            f"sqs list-queue-tags --queue-url {quote(url)}",
+            partial(account.queue_tag, url),
+        )
+        for url, record in facts.queues.items()
+        if isinstance(record, QueueRecord)
+    }
+    instances: Mapping[str, str] | Unread = {}
+    if isinstance(facts.group, GroupRecord) and (ids := facts.group.instances):
+        instances = reader.ask(
+            f"tags of the instances of group {facts.group.name}",
+            f"ec2 describe-tags --filters Name=resource-id,Values={','.join(ids)}",
+            partial(account.instance_tags, ids),
+        )
+    return replace(facts, tags=TagFacts(queues, instances))

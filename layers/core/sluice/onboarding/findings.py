@@ -25,7 +25,7 @@ class FindingCode(StrEnum):
     DEAD_LETTER_VISIBILITY_SHORT = "dead-letter-visibility-short"
     RETENTION_SHORT = "retention-short"
     KEY_MISSING = "key-missing"
-    KEY_NOT_GRANTED = "key-not-granted"
+    KEY_ELSEWHERE = "key-elsewhere"
     KEY_UNUSABLE = "key-unusable"
     KEY_POLICY_CLOSED = "key-policy-closed"
     GROUP_MISSING = "group-missing"
@@ -44,6 +44,8 @@ class FindingCode(StrEnum):
     AGENT_SILENT = "agent-silent"
     DOCUMENT_NAME = "document-name"
     VETO_ALARM_MISSING = "veto-alarm-missing"
+    UNTAGGED = "untagged"
+    OTHER_STACKS_TAG = "other-stacks-tag"
     NOT_CHECKED = "not-checked"
 
 

@@ -7,7 +7,7 @@ from shlex import quote
 from typing import Any
 
 from sluice.config.fleet import QueuePolicy, RedriveMode
-from sluice.onboarding.account import KeyRecord, QueueRecord
+from sluice.onboarding.account import QueueRecord
 from sluice.onboarding.check_context import CheckContext, seconds
 from sluice.onboarding.facts import Unread
 from sluice.onboarding.findings import Finding, FindingCode
@@ -164,6 +164,17 @@ def _keys(context: CheckContext) -> Iterator[Finding]:
     for key_id, key in context.facts.keys.items():
         users = [q.name for q in context.facts.queues.values() if isinstance(q, QueueRecord) and q.key_id == key_id]
         of_queues = f"{key_id}, which encrypts {' and '.join(users)}"
+        accounts = {q.arn.split(":")[4] for q in context.facts.queues.values() if isinstance(q, QueueRecord)}
+        if key_id.startswith("arn:") and key_id.split(":")[4] not in accounts:
+            yield context.problem(
+                FindingCode.KEY_ELSEWHERE,
+                f"KMS key {of_queues}, belongs to another account.",
+                f"The stack's roles may use keys of their own account only: {role} could neither read dead letters nor"
+                " send them back. The command has SQS's own key encrypt the queue.",
+                f"sqs set-queue-attributes --queue-url {quote(_url_of(context, key_id))}"
+                " --attributes KmsMasterKeyId=,SqsManagedSseEnabled=true",
+            )
+            continue
         if isinstance(key, Unread):
             continue
         if key is None:
@@ -186,7 +197,6 @@ def _keys(context: CheckContext) -> Iterator[Finding]:
             )
         if key.managed_by_aws:
             continue  # its policy allows everyone in the account who may use SQS: no grant is needed
-        yield from _granted(context, key, users)
         policy = context.facts.key_policies.get(key.arn)
         if isinstance(policy, str) and not leaves_access_to_iam(policy, key.arn):
             # https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html: without permission from the key
@@ -206,20 +216,6 @@ def _keys(context: CheckContext) -> Iterator[Finding]:
 def _url_of(context: CheckContext, key_id: str) -> str:
     records = (q for q in context.facts.queues.values() if isinstance(q, QueueRecord))
     return next(record.url for record in records if record.key_id == key_id)
-
-
-def _granted(context: CheckContext, key: KeyRecord, queues: list[str]) -> Iterator[Finding]:
-    if context.granted_keys is None or key.arn in context.granted_keys:
-        return
-    given = f"is {', '.join(sorted(context.granted_keys))}" if context.granted_keys else "is not given"
-    yield context.problem(
-        FindingCode.KEY_NOT_GRANTED,
-        f"{context.field_name('queue_kms_key_arn')}: {given}, and {' and '.join(queues)}"
-        f" {'is' if len(queues) == 1 else 'are'} encrypted with {key.arn}.",
-        "The redriver may not use the key: it could neither read dead letters nor send them back. Give that ARN; the"
-        " command shows the key.",
-        f"kms describe-key --key-id {key.arn}",
-    )
 
 
 def leaves_access_to_iam(policy: str, key_arn: str) -> bool:
