@@ -14,7 +14,7 @@ from sluice.aws import stack_ports as _ports
 from sluice.chains import records_of
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.service import DrainService, Response
-from sluice.telemetry import emit, keep_from, summed
+from sluice.telemetry import Scope, emit, keep_from, summed
 
 # What an invocation leaves of the function's own timeout, to finish what it is at.
 MARGIN_S = 5.0
@@ -40,4 +40,4 @@ def handler(event: dict[str, Any], context: Any) -> Response:
         records = records_of(event)
         return service.take(records, ends_at) if records else service.respond(event)
     finally:
-        emit(metrics, summed(service.records))
+        emit(metrics, summed(service.records), Scope.of(os.environ))

@@ -14,7 +14,7 @@ from sluice.model.draining import (
     DrainState,
 )
 from sluice.redriving import context
-from sluice.telemetry import Record, Unit, emit, summed
+from sluice.telemetry import Detail, Record, Scope, Unit, emit, summed
 from tests.support.drainer_day import EVENTS, SWEEP, Day, a_fleet
 from tests.support.widget_html import parse
 
@@ -89,6 +89,7 @@ def test_handler_logs_and_measures_when_lambda_invokes_it(
     day = Day()
     monkeypatch.setattr(app, "_ports", lambda: day.ports)
     monkeypatch.setattr(app, "_directory", lambda: FleetDirectory(day.ports, day.clock, app.logger))
+    monkeypatch.setenv("SLUICE_DETAIL", "fleet")
     (instance_id,) = day.instances()
     response = app.handler(day.terminate(instance_id), Context())
     assert response["state"] == "stopping"
@@ -131,7 +132,7 @@ def test_metrics_are_one_blob_a_fleet_when_several_were_at_it(capsys: pytest.Cap
         Record("orders", "DrainDuration", seconds, 4.5),
         Record("orders", "DrainDuration", seconds, 9.0),
     ]
-    emit(app.metrics, summed(records))
+    emit(app.metrics, summed(records), Scope("sluice", Detail.FLEET))
     blobs = {blob["fleet"]: blob for blob in map(json.loads, capsys.readouterr().out.splitlines())}
     assert blobs["orders"]["HeartbeatsSent"] == [2.0]
     assert blobs["orders"]["DrainDuration"] == [4.5, 9.0]

@@ -31,7 +31,7 @@ from sluice.ports.aws_services import LoadedFleets
 from sluice.ports.errors import PortError, answer_of
 from sluice.ports.ledger import PlannerLedger
 from sluice.ports.stack import Ports
-from sluice.telemetry import Log, Record, Unit
+from sluice.telemetry import LIMITS, Log, Record, Unit
 
 AGAIN_S = 2.0  # a count that jumped is read again after so long: a burst has shown more of itself by then
 # What a round's last tick and its writes may take of the function's own time.
@@ -119,7 +119,18 @@ class PlannerService:
         result = self._round(actuators, chain.id).run(fleets, memories, whole=is_round)
         unseen = {name: memory for name, memory in memories.items() if name not in result.answers}
         self.warm.keep(chain, self.invocation.owner, unseen | result.memories)
-        return self._next(chain, shard.looked_at(result.answers), result.jumped if is_round else (), is_round=is_round)
+        shard = shard.looked_at(result.answers)
+        if is_round:
+            shard = self._with_ages(shard, [fleet.name for fleet in fleets], result.answers)
+        return self._next(chain, shard, result.jumped if is_round else (), is_round=is_round)
+
+    def _with_ages(self, shard: Shard, names: Sequence[str], answers: Mapping[str, Answer]) -> Shard:
+        """The shard with the fleets that are failing; each has the age of its last tick that succeeded as a metric."""
+        succeeded = {name for name, answer in answers.items() if answer["outcome"] != OutcomeStatus.FAILED}
+        shard = shard.with_results(names, succeeded, self.now())
+        for name, since in shard.failing:
+            self.records.append(Record(name, "TickAge", Unit.SECONDS, self.now() - since))
+        return shard
 
     def _next(self, chain: Chain, shard: Shard, jumped: tuple[str, ...], *, is_round: bool) -> Next:
         """When the shard's next step is due: on a grid of ticks, or before where counts jumped."""
@@ -194,6 +205,10 @@ class PlannerService:
         there = {chain.id: chain for chain in self.ports.ledger.chains.chains(shards.KIND)}
         names = {fleet.name for fleet in loaded.fleets} | {error.name for error in loaded.invalid}
         before = {chain_id: Shard.of(chain.data).fleets for chain_id, chain in there.items()}
+        for chain_id, chain in there.items():  # where rounds stand still, none of them can say so
+            late_s = self.now() - chain.due_at
+            if late_s > LIMITS["TickAge"]:
+                self.records.extend(Record(name, "TickAge", Unit.SECONDS, late_s) for name in before[chain_id])
         assigned = shards.assign(before, names)
         for chain_id, fleets in assigned.items():
             if set(fleets) != set(before.get(chain_id, ())) or not fleets:

@@ -38,7 +38,7 @@ class DynamoDrains:
     def unreleased_of(self, fleet: str) -> tuple[Drain, ...]:
         """A fleet's drains whose instances are not released yet: its part of the index, and then their records."""
         entries = self._index(f"{fleet}#", f"{fleet}#{PAST_ALL}")
-        items = self._table.get_all([_key(fleet, entry.instance_id) for entry in entries])
+        items = self._table.get_batch([_key(fleet, entry.instance_id) for entry in entries])
         return tuple(readable(DRAIN, (item for item in items if item is not None)))
 
     def unreleased(self) -> tuple[UnreleasedDrain, ...]:

@@ -105,9 +105,14 @@ def existing[T](form: Form[T], item: Item) -> T:
     Raises:
         NeedsFixError: it cannot be read.
     """
-    value, problems = _read(form, text(item, "data"), name_of(item))
+    return existing_text(form, text(item, "data"), name_of(item))
+
+
+def existing_text[T](form: Form[T], data: str, where: str) -> T:
+    """The same of a text, with its record's key."""
+    value, problems = _read(form, data, where)
     for problem in problems:
-        logger.warning("ledger record %s: %s", name_of(item), problem)
+        logger.warning("ledger record %s: %s", where, problem)
     return value
 
 
