@@ -60,7 +60,7 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 ## --- targets ---
 
-.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench chaos compile planner-docs settings-docs build clean
+.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile planner-docs settings-docs build clean
 demo: setup-sandbox ## Run the whole story on the embedded emulator, in four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m tools.demo $(if $(JSON),--json)
 
@@ -107,6 +107,9 @@ sandbox: setup-sandbox ## Start everything on the embedded emulator, leave it ru
 
 bench: setup-sandbox ## Measure speed, as ratios within one run (MESSAGES=20000 to redrive; JSON=1: one JSON list on the last line)
 	$(RUN) -m tools.bench $(if $(JSON),--json) $(if $(MESSAGES),--messages $(MESSAGES))
+
+scale: setup-sandbox ## Run 200 fleets in the deployed stack on the sandbox, and print the gaps between ticks (seven minutes)
+	$(RUN) -m tools.scale.deployed
 
 SEEDS ?= 1000
 chaos: .venv/.done ## Run simulations with seeded faults in virtual time (SEEDS=10000; JSON=1: one JSON object on the last line)

@@ -6,8 +6,11 @@
 | plan_one_queue_day_of_memory | one plan() with a day of minutes remembered | writing its decision as a ledger record |
 | backtest_fortnight | CPU seconds of 14 days of traffic under Sluice, compiled | the same with the simplest peer |
 | redrive_messages_per_s | messages a second of a redrive job on the emulator | a bare loop of receive, send, delete |
+| reaction_* | ticks from a burst's first message to the decision | the next tick |
+| cost_per_fleet_month_* | dollars: cold, 4 h a day, always hot; alone, of 1,000 | a loop that counts queues |
+| calls_per_tick_* | calls a fleet and tick, idle and busy | one count of its queue |
 
-The last one is a rate: it should be a large share of its floor. The others should be a small multiple of theirs.
+A rate should be a large share of its floor. The others should be a small multiple of theirs.
 """
 
 import json
@@ -35,6 +38,8 @@ from sluice.model.planning import ArrivalMemory, Decision, History, Memory, Snap
 from sluice.model.timing import Timing
 from sluice.planning.learning.learn import estimate, learn
 from sluice.planning.planner import plan, remember
+from tools.bench_cost import cost_figures
+from tools.bench_reaction import reactions
 from tools.bench_redrive import redrive_per_s
 from tools.compiled.__main__ import main as build_all
 
@@ -229,6 +234,14 @@ def redrive_messages_per_s(count: int) -> Figure:
     return Figure("redrive_messages_per_s", value, "1/s", floor)
 
 
+def reaction() -> Iterable[Figure]:
+    """How soon a burst is decided on, in ticks, beside a planner that decides at its next tick."""
+    for load, found in reactions().items():
+        for share in (50, 99):
+            value, floor = found.of(share / 100)
+            yield Figure(f"reaction_{load}_p{share}", value, "ticks", floor)
+
+
 @app.default
 def bench(
     *,
@@ -246,6 +259,8 @@ def bench(
         plan_one_queue_day_of_memory(),
         backtest_fortnight(),
         redrive_messages_per_s(messages),
+        *reaction(),
+        *(Figure(*each) for each in cost_figures()),
     ]
     table = Table("figure", "value", "floor", "times the floor", title="Speed", title_justify="left")
     for figure in figures:

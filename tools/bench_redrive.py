@@ -87,7 +87,7 @@ class _Bench:
         """Dead letters, each an order of half a kilobyte with a stamped cause and three attributes of its own."""
 
         def send(first: int) -> None:
-            entries = [_dead_letter(number) for number in range(first, min(first + BATCH, count))]
+            entries = [dead_letter(number) for number in range(first, min(first + BATCH, count))]
             self._sqs.send_message_batch(QueueUrl=self._dead, Entries=entries)
 
         self._sqs.purge_queue(QueueUrl=self._queue)
@@ -146,7 +146,8 @@ class _Bench:
         return took_s
 
 
-def _dead_letter(number: int) -> dict[str, Any]:
+def dead_letter(number: int) -> dict[str, Any]:
+    """A dead letter as an entry of SendMessageBatch: an order of half a kilobyte, its cause, and three attributes."""
     lines = [
         {"sku": sku, "count": 1 + number % 5, "price_cents": 990, "note": "gift wrap, and a card that says thank you"}
         for sku in ("tea-green", "tea-oolong", "cup-small")

@@ -23,6 +23,7 @@ app.command(
 app.command(
     "tools.doctor:doctor", name="doctor", help="Check that a fleet can use its queues and its Auto Scaling group."
 )
+app.command("tools.costs.command:cost", name="cost", help="Print what a stack costs a month, by service.")
 
 
 def main() -> None:

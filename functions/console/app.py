@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 
 from sluice.ports.ledger import ConsoleLedger
 from sluice.ports.stack import Ports
-from sluice.telemetry import Record, Unit, emit, keep_from
+from sluice.telemetry import Record, Scope, Unit, emit, keep_from
 from sluice.widget.service import WidgetService
 from sluice.widget.view import WidgetSettings
 
@@ -39,5 +39,5 @@ def handler(event: Any, context: Any) -> str:
     )
     answer = WidgetService(_ports, time.time, settings).respond(event)
     logger.info(answer.summary, extra={"problems": answer.problems})
-    emit(metrics, (Record(None, "WidgetProblems", Unit.COUNT, len(answer.problems)),))
+    emit(metrics, (Record(None, "WidgetProblems", Unit.COUNT, len(answer.problems)),), Scope.of(os.environ))
     return answer.text

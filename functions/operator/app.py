@@ -16,7 +16,7 @@ from sluice.operator.service import WIDGET, OperatorService
 from sluice.ports.ledger import OperatorLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.context import MINUTE_S, Answer, Invocation
-from sluice.telemetry import emit, keep_from
+from sluice.telemetry import Scope, emit, keep_from
 
 logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
@@ -54,4 +54,4 @@ def handler(event: dict[str, Any], context: Any) -> Answer | str:
     try:
         return respond(event, operator, context.invoked_function_arn)
     finally:
-        emit(metrics, operator.records)
+        emit(metrics, operator.records, Scope.of(os.environ))

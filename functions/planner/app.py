@@ -16,7 +16,7 @@ from sluice.chains import records_of
 from sluice.model.timing import Timing
 from sluice.planning.reports import Answer
 from sluice.planning.service import Invocation, PlannerService, Warmth
-from sluice.telemetry import emit, keep_from
+from sluice.telemetry import Scope, emit, keep_from
 
 gc.freeze()  # what is there now stays: later collections need not go through it
 gc.enable()
@@ -57,4 +57,4 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
         records = records_of(event)
         return service.take(records) if records else service.respond(event)
     finally:
-        emit(metrics, service.records)
+        emit(metrics, service.records, Scope.of(os.environ))

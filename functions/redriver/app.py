@@ -17,7 +17,7 @@ from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.context import MINUTE_S, Answer, Invocation, QueueFactsRead
 from sluice.redriving.service import RedriverService
-from sluice.telemetry import emit, keep_from
+from sluice.telemetry import Scope, emit, keep_from
 
 logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
@@ -49,4 +49,4 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
     try:
         return redriver.respond(event)
     finally:
-        emit(metrics, redriver.records)
+        emit(metrics, redriver.records, Scope.of(os.environ))

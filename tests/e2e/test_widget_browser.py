@@ -283,7 +283,7 @@ def test_drain_when_released_goes_on_at_a_persons_word(open_page: OpenPage, worl
     (instance,) = group.read(fleet().group).instances
     group.set_desired(fleet().group, 0)  # and its hook holds it
     known = min(
-        (d for d in world.ports.ledger.drains.drains("orders") if d.state in UNDER_WAY), key=lambda d: d.started_at
+        (d for d in world.ports.ledger.drains.all_of("orders") if d.state in UNDER_WAY), key=lambda d: d.started_at
     )
     held = replace(known, instance_id=instance.id, action=None, started_at=known.started_at - 60, version=0)
     oldest = world.ports.ledger.drains.keep_drain(held)

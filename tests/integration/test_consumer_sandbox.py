@@ -17,7 +17,6 @@ import pytest
 from functions.drainer import app
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.service import DrainService, Response
-from sluice.draining.sweep import Invocation
 from tests.integration.contract_worlds import AwsWorld
 from tools.sandbox.emulator import systemctl
 from tools.sandbox.sandbox import Sandbox
@@ -126,9 +125,8 @@ def test_instance_counts_when_ready_and_stays_while_busy(
     said = catch_events({"source": ["sluice.consumer"], "detail": {"group": [group.name]}})
 
     def invoke(payload: Any) -> Response:
-        invocation = Invocation("owner", time.time() + 5.0, time.sleep, 1_000.0)
         directory = FleetDirectory(world.ports, time.time, app.logger)
-        return DrainService(world.ports, time.time, invocation, directory, app.logger).respond(payload)
+        return DrainService(world.ports, time.time, time.time() + 5.0, directory, app.logger).respond(payload)
 
     def spoken(word: str) -> dict[str, Any] | None:
         return next((event for event in said() if event["detail"]["state"] == word), None)

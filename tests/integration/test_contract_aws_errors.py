@@ -657,7 +657,7 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
         lambda ports, _: ports.ledger.consumers.consumer("orders", "i-1"),
     ),
     "ledger.drains.drain": ("dynamodb:GetItem", lambda ports, _: ports.ledger.drains.drain("orders", "i-1")),
-    "ledger.drains.drains": ("dynamodb:Query", lambda ports, _: ports.ledger.drains.drains("orders")),
+    "ledger.drains.all_of": ("dynamodb:Query", lambda ports, _: ports.ledger.drains.all_of("orders")),
     "ledger.planner_state.memories": (
         "dynamodb:BatchGetItem",
         lambda ports, _: ports.ledger.planner_state.memories(["orders"]),

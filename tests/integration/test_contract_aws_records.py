@@ -184,7 +184,7 @@ def test_record_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, ca
     """It is logged, and named with its key where it is asked for by itself."""
     world.ports.ledger.drains.keep_drain(drain(DrainState.STOPPING, "i-2"))
     put_raw(world, "drain#i-1", {"S": '{"state": "asleep"}'})
-    assert [d.instance_id for d in world.ports.ledger.drains.drains("orders")] == ["i-2"]
+    assert [d.instance_id for d in world.ports.ledger.drains.all_of("orders")] == ["i-2"]
     assert "fleet#orders drain#i-1 cannot be read" in caplog.text
     with pytest.raises(NeedsFixError, match="fleet#orders drain#i-1 cannot be read as a Drain"):
         world.ports.ledger.drains.drain("orders", "i-1")

@@ -21,7 +21,7 @@ from sluice.model.draining import (
 )
 from sluice.model.observed import GroupReading, Instance, Lifecycle
 from sluice.model.planning import TimedLaunch
-from tests.support.drainer_day import EVENTS, START, SWEEP, Day, a_fleet, report, terminating, with_launch_hook
+from tests.support.drainer_day import EVENTS, START, Day, a_fleet, report, terminating, with_launch_hook
 
 # --------------------------------------------------------------------------- what consumers say
 
@@ -39,7 +39,7 @@ def test_instance_counts_when_its_consumer_is_ready() -> None:
         "EC2InstanceId": instance_id,
     }
     assert day.invoke(event)["boot"] == "booting"
-    day.invoke(SWEEP)
+    day.sweep()
     assert day.ports.group.read(day.fleet.group).instances[0].aws_state == "Pending:Wait"
     day.wait(20)
     assert day.invoke(report(instance_id, "ready", day.now))["boot"] == "ready"
@@ -64,9 +64,9 @@ def test_boot_is_replaced_when_its_consumer_gives_up_or_says_nothing() -> None:
     assert day.ports.group.read(day.fleet.group).instances[0].aws_state == "Terminating:Wait"
     day.wait(60)
     second = next(key for key in day.instances() if key != first)
-    day.invoke(SWEEP, lasts_s=1)
+    day.sweep(1)
     day.wait(300)
-    day.invoke(SWEEP, lasts_s=1)
+    day.sweep(1)
     states = {i.id: i.aws_state for i in day.ports.group.read(day.fleet.group).instances}
     assert states[second] == "Terminating:Wait"
     assert day.metrics()["BootsLost"] == 2
@@ -79,17 +79,17 @@ def test_busy_instances_are_protected_and_the_group_takes_an_idle_one() -> None:
     for instance_id in busy:
         day.invoke(report(instance_id, "busy", day.now))
     day.invoke(report(idle, "idle", day.now))
-    day.invoke(SWEEP)
+    day.sweep(55)
     assert day.calls["MemoryGroup.protect"] == 3
     day.ports.group.set_desired(day.fleet.group, 120)
     assert [action.instance_id for action in day.ports.group.waiting(day.fleet.group)] == [idle]
     day.wait(10)
     day.invoke(report(busy[0], "idle", day.now))
-    day.invoke(SWEEP, lasts_s=1)
+    day.sweep(1)
     free = [i.id for i in day.ports.group.read(day.fleet.group).instances if not i.protected]
     assert set(free) == {busy[0], idle}
     day.wait(180)
-    day.invoke(SWEEP, lasts_s=1)
+    day.sweep(1)
     assert not any(i.protected for i in day.ports.group.read(day.fleet.group).instances), "all others have crashed"
     assert day.metrics()["InstancesProtected"] == 120
     assert day.metrics()["ProtectionsLifted"] == 120
@@ -122,7 +122,7 @@ def test_drain_is_done_when_its_consumer_says_so() -> None:
 
 
 def test_drain_is_done_when_the_word_of_it_came_before_its_record() -> None:
-    """An idle consumer sees its end before the drainer does: the sweep puts the two together."""
+    """An idle consumer sees its end before the drainer does: the first round puts the two together."""
     day = Day(a_fleet(via="self"))
     (instance_id,) = day.instances()
     event = day.terminate(instance_id)
@@ -130,7 +130,7 @@ def test_drain_is_done_when_the_word_of_it_came_before_its_record() -> None:
     day.invoke(report(instance_id, "done", day.now))
     day.invoke(event)
     assert day.state(instance_id) is DrainState.STOPPING
-    day.invoke(SWEEP, lasts_s=1)
+    day.wait(day.fleet.drain.heartbeat_s + 1)
     assert day.state(instance_id) is DrainState.RELEASED
 
 
@@ -168,21 +168,22 @@ def test_consumer_finishes_when_its_instance_goes_back_to_its_warm_pool(arrives:
         event["detail"] |= {"Origin": "AutoScalingGroup", "Destination": "WarmPool"}
         day.invoke(event)
     for _ in range(4):  # longer than the hook's timeout: heartbeats alone hold it
-        day.invoke(SWEEP)
-        day.wait(5)
+        day.sweep(10)
+        day.ports.instances.answer(instance_id, CommandStatus.RUNNING)
+        day.wait(50)
         assert state_of(day, instance_id) == "Warmed:Pending:Wait"
         assert day.state(instance_id) is DrainState.STOPPING
     drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert drain.stop.command_id is not None
-    day.ports.instances.answer(instance_id, CommandStatus.SUCCEEDED)
-    day.invoke(SWEEP)
+    day.ports.instances.commands[-1].status = CommandStatus.SUCCEEDED
+    day.sweep(65)
     assert state_of(day, instance_id) == "Warmed:Stopped"
     assert day.state(instance_id) is DrainState.RELEASED
 
     day.wait(600)
     day.ports.group.set_desired(day.fleet.group, 1)
-    day.invoke(SWEEP)
+    day.sweep(55)
     assert (state_of(day, instance_id), day.state(instance_id)) == ("InService", DrainState.RELEASED)
     day.ports.group.set_desired(day.fleet.group, 0)
     day.invoke(terminating(day.ports.group.waiting(day.fleet.group)[0], day.now))
@@ -197,7 +198,7 @@ def test_new_instance_is_left_alone_when_a_launch_hook_holds_it_before_the_warm_
     (ours,) = [action for action in day.ports.group.waiting(day.fleet.group) if action.hook != "theirs"]
     day.ports.group.complete_hook(ours, HookResult.CONTINUE)
     day.wait(100)
-    day.invoke(SWEEP, lasts_s=1)
+    day.sweep(1)
     assert state_of(day, instance_id) == "Warmed:Pending:Wait"
     assert day.state(instance_id) is None
     assert day.calls["Instances.stop"] == 0

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from sluice.draining.deadlines import RETRY_S
 from sluice.memory import (
     Call,
     Fault,
@@ -43,7 +44,7 @@ def test_function_fails_for_all_to_see_when_the_documents_may_not_be_read(payloa
 
 
 def test_event_is_not_brought_back_when_it_is_on_record() -> None:
-    """A failure after the first record is the sweep's to make good."""
+    """A failure after the first record is the chain's to make good."""
     writes: list[int] = []
 
     def second_write_fails(call: Call) -> Fault | None:
@@ -55,9 +56,8 @@ def test_event_is_not_brought_back_when_it_is_on_record() -> None:
     day = Day(decide=second_write_fails)
     (instance_id,) = day.instances()
     assert day.invoke(day.terminate(instance_id))["state"] == "noticed"
+    day.at(16, lambda: day.ports.instances.answer(instance_id, CommandStatus.SUCCEEDED))
     day.wait(60)
-    day.at(61, lambda: day.ports.instances.answer(instance_id, CommandStatus.SUCCEEDED))
-    day.invoke(SWEEP)
     assert day.state(instance_id) is DrainState.RELEASED
 
 
@@ -81,8 +81,8 @@ def test_completion_is_repeated_when_its_answer_was_lost() -> None:
     (instance_id,) = day.instances()
     day.invoke(day.terminate(instance_id))
     assert finish(day, day.ports.instances.commands[0])["state"] == "done"
-    day.decide = lambda call: Fault(When.BEFORE, TryLaterError("throttled")) if call.method == "read" else None
-    day.invoke(SWEEP, lasts_s=1)  # without a reading that would show it gone
+    day.decide = lambda call: Fault(When.BEFORE, TryLaterError("throttled")) if call.method == "read_all" else None
+    day.wait(RETRY_S)  # without a reading that would show it gone
     drain = day.ports.ledger.drains.drain("orders", instance_id)
     assert drain is not None
     assert (drain.state, drain.outcome) == (DrainState.RELEASED, DrainOutcome.LATE)
@@ -101,5 +101,5 @@ def test_missing_permission_is_logged_and_tried_again_when_a_stop_is_refused(
     assert (response["fleet"], response["instance_id"]) == ("orders", instance_id)
     day.decide = lambda _: None
     day.wait(30)
-    day.invoke(SWEEP, lasts_s=1)
+    day.sweep(1)
     assert day.state(instance_id) is DrainState.STOPPING

@@ -8,13 +8,14 @@ import pytest
 
 from functions.drainer import app
 from functions.operator import app as operator_app
+from sluice.chains import message_of
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.model.draining import (
     DrainState,
 )
 from sluice.redriving import context
-from sluice.telemetry import Record, Unit, emit, summed
-from tests.support.drainer_day import Day, a_fleet
+from sluice.telemetry import Detail, Record, Scope, Unit, emit, summed
+from tests.support.drainer_day import EVENTS, SWEEP, Day, a_fleet
 from tests.support.widget_html import parse
 
 # --------------------------------------------------------------------------- operators' releases
@@ -49,7 +50,7 @@ def test_operator_is_answered_when_the_instance_is_not_in_the_group() -> None:
         " group of fleet orders. Nothing was released"
     }
     assert "is in Auto Scaling group mail-consumers, not in orders-consumers" in day.release(other)["error"]
-    assert day.ports.ledger.drains.drains("orders") == ()
+    assert day.ports.ledger.drains.all_of("orders") == ()
     assert day.metrics()["DrainsReleased"] == 0
 
 
@@ -88,6 +89,7 @@ def test_handler_logs_and_measures_when_lambda_invokes_it(
     day = Day()
     monkeypatch.setattr(app, "_ports", lambda: day.ports)
     monkeypatch.setattr(app, "_directory", lambda: FleetDirectory(day.ports, day.clock, app.logger))
+    monkeypatch.setenv("SLUICE_DETAIL", "fleet")
     (instance_id,) = day.instances()
     response = app.handler(day.terminate(instance_id), Context())
     assert response["state"] == "stopping"
@@ -101,6 +103,25 @@ def test_handler_logs_and_measures_when_lambda_invokes_it(
     assert (blob["fleet"], blob["DrainsStarted"]) == ("orders", [1.0])
 
 
+def test_handler_does_a_chains_step_when_its_queue_invokes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a batch of SQS: the step that the record waits for is done, the file's own is stale, neither comes again."""
+    day = Day()
+    monkeypatch.setattr(app, "_ports", lambda: day.ports)
+    monkeypatch.setattr(app, "_directory", lambda: FleetDirectory(day.ports, day.clock, app.logger))
+    monkeypatch.setattr(app.time, "time", day.clock)
+    (instance_id,) = day.instances()
+    day.terminate(instance_id)  # its event is lost
+    day.invoke(SWEEP)
+    batch = json.loads((EVENTS / "drainer-chain-step.json").read_text())
+    (stale,) = batch["Records"]
+    (step,) = day.ports.work.receive("drains")
+    batch["Records"].append({**stale, "messageId": "another", "body": message_of(step)})
+    assert app.handler(batch, Context()) == {"batchItemFailures": []}
+    assert day.state(instance_id) is DrainState.STOPPING
+    (chain,) = day.ports.ledger.chains.chains("drains")
+    assert (chain.version, chain.at_work_until) == (3, 0.0)
+
+
 def test_metrics_are_one_blob_a_fleet_when_several_were_at_it(capsys: pytest.CaptureFixture[str]) -> None:
     """Counts are summed, durations kept one by one."""
     count, seconds = Unit.COUNT, Unit.SECONDS
@@ -111,7 +132,7 @@ def test_metrics_are_one_blob_a_fleet_when_several_were_at_it(capsys: pytest.Cap
         Record("orders", "DrainDuration", seconds, 4.5),
         Record("orders", "DrainDuration", seconds, 9.0),
     ]
-    emit(app.metrics, summed(records))
+    emit(app.metrics, summed(records), Scope("sluice", Detail.FLEET))
     blobs = {blob["fleet"]: blob for blob in map(json.loads, capsys.readouterr().out.splitlines())}
     assert blobs["orders"]["HeartbeatsSent"] == [2.0]
     assert blobs["orders"]["DrainDuration"] == [4.5, 9.0]

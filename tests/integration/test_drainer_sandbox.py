@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import pytest
 from functions.drainer import app
 from functions.operator import app as operator_app
 from sluice.aws import connect
-from sluice.draining import deadlines, service, stop_command, sweep
+from sluice.chains import message_of
+from sluice.draining import deadlines, following, rounds, stop_command
 from sluice.draining.fleet_directory import FleetDirectory
+from sluice.draining.following import KIND
 from sluice.draining.service import DrainService, Response
-from sluice.draining.sweep import Invocation
-from sluice.memory import Crash, When, at_call, faulty_ports
+from sluice.memory import Crash, MemoryWorkQueue, When, at_call, faulty_ports
 from sluice.model.draining import Drain, DrainOutcome, DrainState
 from sluice.ports.stack import Ports
 from sluice.redriving import context
@@ -30,7 +32,7 @@ ORDERLY = "trap 'sleep 0.3; echo drained; exit 0' TERM; while :; do sleep 0.05; 
 STUBBORN = "trap '' TERM; while :; do sleep 0.1; done"
 """A consumer that ignores SIGTERM."""
 SWEEP = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
-CALLS_AT_THE_START, CALLS_AT_THE_END = 4, 5
+CALLS_AT_THE_START, CALLS_AT_THE_END = 8, 5
 """Of the two invocations that a drain takes when its events come, the documents read anew in each."""
 
 
@@ -41,25 +43,37 @@ class Yard:
         self.world = world
         self.group = group
         self.name = name
+        self.work = MemoryWorkQueue(time.time)
+        parts: dict[str, Any] = {field.name: getattr(world.ports, field.name) for field in fields(world.ports)}
+        self.ports = Ports(**parts | {"work": self.work})
 
-    def invoke(self, payload: Any, ports: Ports | None = None, ticks_s: float = 0.0) -> Response:
-        """One invocation of the drainer; it ticks on for so long while drains are under way."""
-        ports = ports or self.world.ports
-        tick_s = 0.2 if ticks_s else 1_000.0
-        invocation = Invocation("owner", time.time() + (ticks_s or 10.0), time.sleep, tick_s)
-        directory = FleetDirectory(ports, time.time, app.logger)
-        return DrainService(ports, time.time, invocation, directory, app.logger).respond(payload)
+    def invoke(self, payload: Any, ports: Ports | None = None, then_s: float = 0.0) -> Response:
+        """One invocation of the drainer; then its chain's steps for so long, while drains are under way."""
+        response = self._service(ports).respond(payload)
+        until = time.time() + then_s
+        while time.time() < until and self.world.ports.ledger.chains.chains(KIND):
+            for step in self.work.receive(KIND):
+                record = {"messageId": "m-1", "eventSource": "aws:sqs", "body": message_of(step)}
+                assert self._service(None).take([record], time.time() + 60) == {"batchItemFailures": []}
+            time.sleep(0.05)
+        return response
+
+    def _service(self, ports: Ports | None) -> DrainService:
+        ports = ports or self.ports
+        return DrainService(
+            ports, time.time, time.time() + 55, FleetDirectory(ports, time.time, app.logger), app.logger
+        )
 
     def release(self, instance_id: str) -> Any:
         """What the operator function answers to the release of an instance."""
         now = time.time()
         limits = context.Invocation("request", now + 30, now + 25, time.sleep, lambda: 0.5)
-        operator = operator_app.service(self.world.ports, time.time, limits)
+        operator = operator_app.service(self.ports, time.time, limits)
         return operator.answer({"release": {"fleet": self.name, "instance_id": instance_id}})
 
     def drain(self) -> Drain:
         """The fleet's only drain."""
-        (drain,) = self.world.ports.ledger.drains.drains(self.name)
+        (drain,) = self.world.ports.ledger.drains.all_of(self.name)
         return drain
 
 
@@ -68,7 +82,10 @@ def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run Command's events are a matter of moments here, and so is what counts as overdue."""
     monkeypatch.setattr(deadlines, "STATUS_CHECK_AFTER_S", 0.5)
     monkeypatch.setattr(stop_command, "ASK_GRACE_S", 1.0)
-    monkeypatch.setattr(service, "COMMAND_RECORD_LAG_S", 0.05)
+    monkeypatch.setattr(deadlines, "RETRY_S", 0.2)
+    monkeypatch.setattr(rounds, "SHORTEST_PAUSE_S", 0.1)
+    for module in (rounds, following):
+        monkeypatch.setattr(module, "FULL_CHECK_EVERY_S", 0.5)
 
 
 @pytest.fixture
@@ -165,10 +182,10 @@ def test_consumer_finishes_when_every_event_is_lost(sandbox: Sandbox, make_yard:
     log = Path(sandbox.instance(instance_id)["log"])
     yard.group.desire(0)
     eventually(lambda: yard.group.in_state("Terminating:Wait"))
-    yard.invoke(SWEEP)
+    yard.invoke(SWEEP, then_s=1.0)
     drain = yard.drain()
     assert (drain.state, drain.hook and drain.hook.token) == (DrainState.STOPPING, None)
-    yard.invoke(SWEEP, ticks_s=20.0)
+    yard.invoke(SWEEP, then_s=20.0)
     assert eventually(lambda: instance_id not in yard.group.states())
     assert "drained" in log.read_text()
 
@@ -179,7 +196,7 @@ def test_instance_goes_at_its_deadline_when_its_consumer_ignores_sigterm(make_ya
     yard.group.desire(0)
     eventually(lambda: yard.group.in_state("Terminating:Wait"))
     began_at = time.time()
-    yard.invoke(SWEEP, ticks_s=20.0)
+    yard.invoke(SWEEP, then_s=20.0)
     drain = yard.drain()
     assert drain.state is DrainState.RELEASED
     assert drain.outcome is DrainOutcome.COMPLETED
@@ -193,13 +210,13 @@ def test_many_share_one_command_when_a_sweep_finds_them(sandbox: Sandbox, make_y
     logs = [Path(sandbox.instance(instance_id)["log"]) for instance_id in instance_ids]
     yard.group.desire(0)
     eventually(lambda: yard.group.in_state("Terminating:Wait", 12))
-    yard.invoke(SWEEP)
-    commands = {drain.stop.command_id for drain in yard.world.ports.ledger.drains.drains(yard.name)}
+    yard.invoke(SWEEP, then_s=1.0)
+    commands = {drain.stop.command_id for drain in yard.world.ports.ledger.drains.all_of(yard.name)}
     assert len(commands) == 1
-    yard.invoke(SWEEP, ticks_s=40.0)
+    yard.invoke(SWEEP, then_s=40.0)
     eventually(lambda: not yard.group.states())
     assert all("drained" in log.read_text() for log in logs)
-    assert {drain.outcome for drain in yard.world.ports.ledger.drains.drains(yard.name)} <= {
+    assert {drain.outcome for drain in yard.world.ports.ledger.drains.all_of(yard.name)} <= {
         DrainOutcome.COMPLETED,
         DrainOutcome.GONE,
     }
@@ -213,12 +230,12 @@ def test_instance_is_kept_when_its_drain_failed_and_goes_when_a_person_says_so(m
     )
     yard.group.desire(0)
     eventually(lambda: yard.group.in_state("Terminating:Wait"))
-    yard.invoke(SWEEP, ticks_s=10.0)
+    yard.invoke(SWEEP, then_s=10.0)
     eventually(lambda: yard.group.in_state("Terminating:Retained"))
     assert yard.drain().state is DrainState.RETAINED
     assert "error" not in yard.release(instance_id)
     eventually(lambda: not yard.group.states())
-    yard.invoke(SWEEP)
+    yard.invoke(SWEEP, then_s=1.0)
     assert (yard.drain().state, yard.drain().outcome) == (DrainState.RELEASED, DrainOutcome.TERMINATED)
 
 
@@ -226,15 +243,15 @@ def test_instance_goes_at_once_when_its_machine_died_under_drain(
     sandbox: Sandbox, make_yard: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No deadline is waited for: EC2 says that nothing runs there any more."""
-    monkeypatch.setattr(sweep, "STATUS_CHECK_AFTER_S", 0.0)
+    monkeypatch.setattr(rounds, "STATUS_CHECK_AFTER_S", 0.0)
     yard, (instance_id,) = make_yard(STUBBORN)
     yard.group.desire(0)
     eventually(lambda: yard.group.in_state("Terminating:Wait"))
-    yard.invoke(SWEEP)
+    yard.invoke(SWEEP, then_s=0.01)  # the chain's first step; the machine dies before its agent begins the stop
     assert yard.drain().state is DrainState.STOPPING
     sandbox.admin("POST", f"instances/{instance_id}/kill")
     eventually(lambda: yard.world.ports.instances.ended([instance_id]))
-    yard.invoke(SWEEP)
+    yard.invoke(SWEEP, then_s=1.0)
     assert (yard.drain().state, yard.drain().outcome) == (DrainState.RELEASED, DrainOutcome.COMPLETED)
 
 
@@ -243,11 +260,11 @@ def test_drain_ends_when_its_hook_is_removed_by_hand(sandbox: Sandbox, make_yard
     yard, (instance_id,) = make_yard(STUBBORN)
     yard.group.desire(0)
     eventually(lambda: yard.group.in_state("Terminating:Wait"))
-    yard.invoke(SWEEP)
+    yard.invoke(SWEEP, then_s=1.0)
     autoscaling = sandbox.client("autoscaling")
     autoscaling.delete_lifecycle_hook(AutoScalingGroupName=yard.group.name, LifecycleHookName="sluice-drain")
     eventually(lambda: instance_id not in yard.group.states())
-    yard.invoke(SWEEP)
+    yard.invoke(SWEEP, then_s=1.0)
     assert yard.drain().outcome in {DrainOutcome.GONE, DrainOutcome.LATE}
 
 
@@ -259,10 +276,10 @@ def test_instance_waits_for_the_other_hook_when_there_are_two(
     yard.group.hook("TERMINATING", 60, name="log-collector")
     yard.group.desire(0)
     eventually(lambda: yard.group.in_state("Terminating:Wait"))
-    yard.invoke(SWEEP, ticks_s=20.0)
+    yard.invoke(SWEEP, then_s=20.0)
     assert yard.drain().outcome is DrainOutcome.COMPLETED
     assert yard.group.states()[instance_id] == "Terminating:Wait"
-    yard.invoke(SWEEP)
+    yard.invoke(SWEEP, then_s=1.0)
     assert yard.drain().state is DrainState.RELEASED
     sandbox.client("autoscaling").complete_lifecycle_action(
         AutoScalingGroupName=yard.group.name,
@@ -290,8 +307,10 @@ def test_drains_go_on_when_the_drainer_died_at_any_call(
     yard.group.desire(0)
     starts = eventually(lambda: ending() if len(ending()) == len(instance_ids) else None)
     for index, event in enumerate(starts[:CALLS_AT_THE_START]):
+        for chain in yard.ports.ledger.chains.chains(KIND):
+            yard.ports.ledger.chains.end(chain)  # each drain is the fleet's first
         with pytest.raises(Crash):
-            yard.invoke(event, faulty_ports(yard.world.ports, at_call(index, when, Crash())))
+            yard.invoke(event, faulty_ports(yard.ports, at_call(index, when, Crash())))
     for event in starts[CALLS_AT_THE_START:]:
         yard.invoke(event)
     mine = [event["detail"]["EC2InstanceId"] for event in starts[CALLS_AT_THE_START:]]
@@ -302,11 +321,11 @@ def test_drains_go_on_when_the_drainer_died_at_any_call(
 
     for index, event in enumerate(eventually(ends)):
         with pytest.raises(Crash):
-            yard.invoke(event, faulty_ports(yard.world.ports, at_call(index, when, Crash())))
-    yard.invoke(SWEEP, ticks_s=30.0)
+            yard.invoke(event, faulty_ports(yard.ports, at_call(index, when, Crash())))
+    yard.invoke(SWEEP, then_s=30.0)
     assert eventually(lambda: not yard.group.states())
-    yard.invoke(SWEEP)
-    assert {drain.state for drain in yard.world.ports.ledger.drains.drains(yard.name)} == {DrainState.RELEASED}
+    yard.invoke(SWEEP, then_s=1.0)
+    assert {drain.state for drain in yard.world.ports.ledger.drains.all_of(yard.name)} == {DrainState.RELEASED}
     assert all("drained" in log.read_text() for log in logs)
 
 
@@ -339,5 +358,5 @@ def test_consumer_finishes_when_its_fleets_document_is_broken_by_hand_while_it_e
         assert "drained" in log.read_text()
         assert eventually(lambda gone=instance_id: gone not in yard.group.states())
         yard.world.put_document(yard.name, usable["Parameter"]["Value"])
-    drains = yard.world.ports.ledger.drains.drains(yard.name)
+    drains = yard.world.ports.ledger.drains.all_of(yard.name)
     assert {drain.outcome for drain in drains} == {DrainOutcome.COMPLETED}

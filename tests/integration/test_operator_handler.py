@@ -10,10 +10,10 @@ import pytest
 from functions.drainer import app as drainer_app
 from functions.operator import app as operator_app
 from functions.redriver import app as redriver_app
+from sluice.chains import message_of
 from sluice.config.fleet import DrainPolicy, Fleet
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.service import DrainService
-from sluice.draining.sweep import Invocation
 from sluice.memory import Call, Fault, Hook, MemoryPorts, faulty_ports, memory_ports, queue_url
 from sluice.model.observed import Lifecycle
 from sluice.ports.stack import Ports
@@ -51,7 +51,9 @@ class Stack:
         self.seen: Ports = faulty_ports(self.ports, self._note)
 
     def _note(self, call: Call) -> Fault | None:
-        self.writes += [call.method] if call.method in WRITES else []
+        # A forged event may have a fleet's drains checked once more: a step of a chain acts on what AWS says.
+        writes = call.method in WRITES and call.port not in {"MemoryWorkQueue", "MemoryChains"}
+        self.writes += [call.method] if writes else []
         return None
 
     def _pass(self, seconds: float) -> None:
@@ -76,8 +78,16 @@ class Stack:
     def drainer(self, event: Any) -> Any:
         """What the drainer answers."""
         directory = FleetDirectory(self.seen, lambda: self.now, drainer_app.logger)
-        invocation = Invocation("notice", self.now + 55, self._pass, 10.0)
-        return DrainService(self.seen, lambda: self.now, invocation, directory, drainer_app.logger).respond(event)
+        return DrainService(self.seen, lambda: self.now, self.now + 55, directory, drainer_app.logger).respond(event)
+
+    def take_steps(self) -> None:
+        """The drainer takes every step of its chains that was asked for."""
+        self.now += 900
+        directory = FleetDirectory(self.seen, lambda: self.now, drainer_app.logger)
+        drainer = DrainService(self.seen, lambda: self.now, self.now + 55, directory, drainer_app.logger)
+        for step in self.ports.work.receive("drains"):
+            drainer.take([{"messageId": "m-1", "body": message_of(step)}], self.now + 60)
+        assert self.ports.ledger.chains.chains("drains") == ()
 
     def in_service(self) -> bool:
         """Whether its instance is where it was."""
@@ -175,6 +185,7 @@ def test_forged_event_changes_nothing_when_sent_to_whom_it_is_meant_for_and_to_t
     assert "event: must be one request" in stack.operator(event)["error"]
 
     answered = getattr(stack, function)(event)
+    stack.take_steps()
 
     assert stack.writes == []
     assert stack.in_service()

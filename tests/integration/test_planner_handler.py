@@ -22,7 +22,7 @@ from sluice.planning.service import Invocation, PlannerService, Warmth
 from sluice.planning.shadow.scorecard import score
 from sluice.planning.shards import KIND, SHARD_MAX, Shard
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
-from sluice.telemetry import Record
+from sluice.telemetry import Record, needs_operator
 from tests.support.planner_steps import keep_memory
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -842,6 +842,58 @@ def test_tick_when_one_fleet_meets_a_bug(log: Callable[[], list[dict[str, Any]]]
     assert any("ZeroDivisionError" in line.get("exception", "") for line in log())
 
 
+def test_age_of_the_last_tick_when_a_fleets_ticks_go_on_failing() -> None:
+    """It grows until one succeeds, and no other fleet has one: above five minutes the fleet needs an operator."""
+    day = Day(
+        a_fleet(), a_fleet("mails"), decide=failing("MemoryQueue.read_all", ZeroDivisionError("oh"), of="/orders")
+    )
+    day.live(330.0)
+    ages = [each.value for each in day.records if (each.fleet, each.name) == ("orders", "TickAge")]
+    assert ages == sorted(ages)
+    assert ages[-1] == pytest.approx(320.0, abs=10.0)
+    assert needs_operator(day.records) == {"TickAge": ("orders",)}
+    day.decide = lambda _: None
+    day.records.clear()
+    day.live(60.0)
+    assert needs_operator(day.records) == {}
+
+
+def test_age_of_the_last_tick_when_rounds_stand_still() -> None:
+    """The minute's invocation says it of every fleet of the shard, since no round can."""
+    day = Day(a_fleet(), a_fleet("mails"))
+    day.tick()
+    day.now += 400.0
+    day.invoke(MINUTE)
+    assert needs_operator(day.records) == {"TickAge": ("mails", "orders")}
+
+
+@pytest.mark.parametrize("kind", ["drains", "jobs"])
+def test_steps_that_are_late_when_another_function_fails(kind: str) -> None:
+    """Of drains and redrive jobs the planner tells, since who fails cannot."""
+    day = Day()
+    assert day.ports.ledger.chains.start(f"{kind}/mails", START, "{}") is not None
+    day.now += 290.0
+    day.invoke(MINUTE)
+    assert needs_operator(day.records) == {}
+    day.now += 20.0
+    day.invoke(MINUTE)
+    assert needs_operator(day.records)["StepAge"] == ("mails",)
+
+
+def test_message_that_expires_when_half_of_its_time_is_over() -> None:
+    """By the oldest message's age and what SQS says of the queue's retention, which the counts' call brings along."""
+    day = Day(a_fleet(mode="paused"))
+    day.send(1)
+    retention_s = day.ports.queue.facts(day.fleets[0].queue).retention_s
+    day.now += 0.49 * retention_s
+    day.live(120.0)
+    assert needs_operator(day.records) == {}
+    day.now += 0.02 * retention_s
+    day.records.clear()
+    day.live(360.0)
+    assert needs_operator(day.records)["MessageLifeUsed"] == ("orders",)
+
+
 def test_scale_out_when_the_group_refuses() -> None:
     """A refusal is recorded with AWS's words, and what was learned is kept."""
     day = Day(decide=failing("MemoryGroup.set_desired", RefusedError("ScalingActivityInProgress")))
@@ -985,13 +1037,14 @@ class Context:
 def test_handler_when_lambda_calls_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], log: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """Ports, clock and time left go in; log lines carry the request, metrics come out as EMF by fleet."""
+    """Ports, clock and time left go in; log lines carry the request, metrics come out as EMF, by fleet if asked for."""
     day = Day()
     day.now = app.time.time()
     day.send(420)
     monkeypatch.setattr(app, "_ports", lambda: day.ports)
     monkeypatch.setattr(app.metrics.provider, "service", "sluice-planner")
     monkeypatch.setenv("TICK_SECONDS", "10")
+    monkeypatch.setenv("SLUICE_DETAIL", "fleet")
     assert app.handler(MINUTE, Context()) == {"shards": 1, "assigned": True}
     [step] = day.ports.work.receive(KIND)
     assert app.handler(an_event(step), Context()) == {"batchItemFailures": []}
@@ -1003,8 +1056,6 @@ def test_handler_when_lambda_calls_it(
     assert of_fleet["TicksSucceeded"] == [1.0]
     [dimensions] = of_fleet["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
     assert sorted(dimensions) == ["fleet", "service"]  # as the alarms of fleet.yaml and the dashboard look for them
-    [of_none] = [blob for blob in blobs if "fleet" not in blob]
-    assert of_none["InvalidFleets"] == [0.0]
 
 
 @pytest.mark.parametrize(

@@ -702,6 +702,7 @@ def test_handler_quarantines_and_redrives_when_on_aws(
         return real(self, operation, arguments)
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", noted)
+    monkeypatch.setenv("SLUICE_DETAIL", "fleet")
     batch = json.loads(
         (EVENTS / "redriver-dead-letters-binary.json").read_text().replace("000000000000", "123456789012")
     )
@@ -737,6 +738,8 @@ def test_handler_quarantines_and_redrives_when_on_aws(
         "UpdateItem",
         "DeleteItem",
         "TransactWriteItems",
+        "BatchGetItem",
+        "BatchWriteItem",
         "Query",
         "PutObject",
         "GetObject",
@@ -744,7 +747,7 @@ def test_handler_quarantines_and_redrives_when_on_aws(
     }
     emitted = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     for name, function in (("Quarantined", "redriver"), ("QuarantineSize", "redriver"), ("Redriven", "operator")):
-        blob = next(line for line in emitted if name in line)
+        blob = next(line for line in emitted if name in line and "fleet" in line)
         assert (blob["fleet"], blob["service"], blob[name]) == ("orders", f"sluice-{function}", [1])
     told = [json.loads(line) for line in log.getvalue().splitlines()]
     assert any(line["message"] == "dead letter quarantined" and line["attempt"] == 0 for line in told)

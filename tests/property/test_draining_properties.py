@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.config.fleet import DrainPolicy, DrainVia
-from sluice.draining.deadlines import NO_ACTION_KEPT_S, action_began_at, due_at, heartbeats_until
+from sluice.draining.deadlines import (
+    NO_ACTION_KEPT_S,
+    RETRY_S,
+    action_began_at,
+    due_at,
+    heartbeats_until,
+    needs_status_check,
+    next_check_at,
+)
 from sluice.draining.events import (
     CommandReported,
     CompletionAnswered,
@@ -268,3 +276,34 @@ def test_action_is_abandoned_only_when_the_group_keeps_what_failed(day: Day) -> 
                 assert step.drain.state is DrainState.EXPIRED
                 known = before is not None and before.retention.requested
                 assert known or (isinstance(event, Tick) and event.retains)
+
+
+@MANY
+@given(days, st.floats(0.001, 0.999))
+def test_tick_has_nothing_to_do_before_the_next_check_is_due(day: Day, share: float) -> None:
+    """Whoever comes at the time that is named misses nothing, and does not come for nothing."""
+    policy = day[0]
+    for now, _, _, step in play(day):
+        drain = step.drain
+        if drain is None or advance(drain, Tick(), policy, now) != DrainStep(drain):
+            continue  # something is due already: it is tried again after a pause, whatever else there is
+        at = next_check_at(drain, policy, now)
+        if at is None:
+            assert advance(drain, Tick(), policy, now + 10_000_000.0) == DrainStep(drain)
+            continue
+        assert at > now
+        assert advance(drain, Tick(), policy, now + share * (at - now)) == DrainStep(drain)
+        acts = advance(drain, Tick(retains=False), policy, at) != DrainStep(drain)
+        assert acts or needs_status_check(drain, at, in_full=False), "it is called for nothing"
+
+
+@MANY
+@given(days)
+def test_what_is_due_is_tried_again_after_a_pause(day: Day) -> None:
+    """Never at once, and not later than heartbeats come."""
+    policy = day[0]
+    for now, _, _, step in play(day):
+        if step.drain is not None and advance(step.drain, Tick(), policy, now) != DrainStep(step.drain):
+            at = next_check_at(step.drain, policy, now)
+            assert at is not None
+            assert now < at <= now + min(RETRY_S, policy.heartbeat_s)

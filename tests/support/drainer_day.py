@@ -9,10 +9,10 @@ from typing import Any
 
 from functions.drainer import app
 from functions.operator import app as operator_app
+from sluice.chains import message_of
 from sluice.config.fleet import DrainPolicy, Fleet, LaunchPolicy
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.service import DrainService, Response
-from sluice.draining.sweep import Invocation
 from sluice.memory import (
     Call,
     Command,
@@ -24,6 +24,7 @@ from sluice.memory import (
     faulty_ports,
     memory_ports,
 )
+from sluice.model.chain import Step
 from sluice.model.draining import (
     CommandStatus,
     DrainState,
@@ -49,7 +50,7 @@ def a_fleet(name: str = "orders", **drain: Any) -> Fleet:
 
 
 class Day:
-    """A day at the drainer: a clock, the ports, and invocations that sleep in the clock's time."""
+    """A day at the drainer: a clock, the ports, and invocations; steps of chains arrive while time passes."""
 
     def __init__(self, *fleets: Fleet, size: int = 1, decide: Decide = lambda _: None) -> None:
         self.now = START
@@ -76,27 +77,49 @@ class Day:
         return self.decide(call)
 
     def at(self, later_s: float, what: Callable[[], object]) -> None:
-        """Let something happen so long after the start, while the drainer sleeps or `wait` lets time pass."""
+        """Let something happen so long after the start, while `wait` lets time pass."""
         self.agenda = sorted([*self.agenda, (START + later_s, what)], key=lambda entry: entry[0])
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass, in which chains' steps arrive when they are due."""
         end_at = self.now + seconds
-        while self.agenda and self.agenda[0][0] <= end_at:
-            at, what = self.agenda.pop(0)
-            self.now = max(self.now, at)
-            what()
-        self.now = max(self.now, end_at)
+        while True:
+            work = self.ports.work
+            next_at = min([message.at for message in work.messages] + [at for at, _ in self.agenda[:1]], default=end_at)
+            self.now = max(self.now, min(next_at, end_at))
+            if self.agenda and self.agenda[0][0] <= self.now:
+                self.agenda.pop(0)[1]()
+            elif steps := work.receive("drains"):
+                for step in steps:
+                    self.take(step)
+            elif self.now >= end_at:
+                return
 
-    def invoke(self, payload: object, *, lasts_s: float = 55.0, tick_s: float = 10.0) -> Response:
+    def take(self, step: Step, lasts_s: float = 55.0) -> None:
+        """One invocation by the queue of drains' steps."""
+        record = {"messageId": "m-1", "eventSource": "aws:sqs", "body": message_of(step)}
+        service = self._service(lasts_s)
+        try:
+            assert service.take([record], self.now + 60) == {"batchItemFailures": []}
+        finally:
+            self.records += service.records
+
+    def invoke(self, payload: object, *, lasts_s: float = 55.0) -> Response:
         """One invocation of the drainer."""
-        self.invocations += 1
-        invocation = Invocation(f"invocation-{self.invocations}", self.now + lasts_s, self.wait, tick_s)
-        service = DrainService(self.seen, self.clock, invocation, self.directory, app.logger)
+        service = self._service(lasts_s)
         try:
             return service.respond(payload)
         finally:
             self.records += service.records
+
+    def sweep(self, then_s: float = 0.0) -> None:
+        """The minute's sweep, and some time in which what it found is worked on."""
+        self.invoke(SWEEP)
+        self.wait(then_s)
+
+    def _service(self, lasts_s: float) -> DrainService:
+        self.invocations += 1
+        return DrainService(self.seen, self.clock, self.now + lasts_s, self.directory, app.logger)
 
     def release(self, instance_id: str, fleet: str = "orders") -> Any:
         """An operator releases an instance."""

@@ -9,6 +9,7 @@ Faults end at a seeded moment; then everything must come to its end by sweeps. W
     an instance that says it is at work is not given up for silent
     an instance is let into service only when its consumer is ready, and soon then
     a busy instance is protected from scale-in, and none is for long after its last report
+    a drain under way is checked again within a minute of its last fault
     once it is quiet, who has stopped is released soon, and in the end every drain is, or its instance is retained
 """
 
@@ -22,7 +23,7 @@ from sluice.consumers.protection import BUSY_TIMEOUT_S
 from sluice.draining.deadlines import NO_ACTION_KEPT_S, RETENTION_CHECK_S, SPOT_NOTICE_S
 from sluice.memory import Call
 from sluice.model.consumers import ConsumerStatus
-from sluice.model.draining import RELEASE_OWED, UNDER_WAY, DrainState, HookAction, HookResult
+from sluice.model.draining import AT_REST, RELEASE_OWED, UNDER_WAY, DrainState, HookAction, HookResult
 from sluice.model.observed import Lifecycle
 from tools.chaos.drain_scene import (
     LAUNCH_HOOK,
@@ -41,7 +42,9 @@ from tools.chaos.stage import START
 
 PROMPT_S = 420.0  # the longest pause between two stops, the grace of an intent, a sweep, a command's delivery, twice
 HEARD_S = REPEAT_S + 2 * SWEEP_S + 30.0  # from a report to what the sweep makes of it, once nothing fails
-OWED_S = 2 * SWEEP_S + 10.0  # after the faults: a release that is owed is given by the next sweep, or the one after
+CHECKED_S = SWEEP_S + 15.0  # the sweep's jitter, wrong clocks, and what the calls of some drains take
+OWED_S = CHECKED_S + 10.0  # a release that is owed is given by the next round
+ENDED_S = 2 * SWEEP_S + 10.0  # a machine that ended is found by a full check, of a drain that a sweep may have to find
 DEEP = 50_000  # frames: invocations that meet are stacked on one another, and hundreds may
 MANY = 20  # instances, from which on a group is emptied at once
 POLICIES = (
@@ -60,14 +63,20 @@ class Judge:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._checked_at = START  # by the last round over the fleet's drains
+        self._followed_since: dict[str, float] = {}  # when the lifecycle action of each drain came on record
         world.on_call = self.on_call
         world.on_end = self.on_end
 
     def on_call(self, call: Call) -> None:
         """What the drainer is about to do must be allowed."""
         world = self._world
-        if call.method == "keep_drain":
+        if call.method == "unreleased_of":
+            self._checked_at = world.now
+        elif call.method == "keep_drain":
             drain = call.args[0]
+            if drain.action is not None:
+                self._followed_since.setdefault(drain.instance_id, world.now)
             if drain.state is DrainState.DONE and world.consumers[drain.instance_id].working:
                 world.violate(f"{drain.instance_id}: on record as done while its consumer works")
             if drain.state is DrainState.EXPIRED:
@@ -79,9 +88,14 @@ class Judge:
             elif self._is_active(action) and not self._may_release(action.instance_id):
                 world.violate(f"{action.instance_id}: released before its consumer was done and before its deadline")
         elif call.method == "heartbeat":
-            drain = world.truth.ledger.drains.drain(world.fleet.name, call.args[0].instance_id)
-            if drain and drain.state in UNDER_WAY and world.now > drain.deadline_at + 2 * STALL_S + SKEW_S:
-                world.violate(f"{drain.instance_id}: a heartbeat after its deadline")
+            self._check_beats(call.args[0])
+
+    def _check_beats(self, hook: HookAction) -> None:
+        """A heartbeat is sent only before its drain's deadline."""
+        world = self._world
+        drain = world.truth.ledger.drains.drain(world.fleet.name, hook.instance_id)
+        if drain and drain.state in UNDER_WAY and world.now > drain.deadline_at + 2 * STALL_S + SKEW_S:
+            world.violate(f"{drain.instance_id}: a heartbeat after its deadline")
 
     def _check_silent(self, instance_id: str, deadline_at: float) -> None:
         """Given up before its deadline: then nothing that it said can have come through."""
@@ -135,21 +149,33 @@ class Judge:
             return
         world.counts["timed out"] += 1
         timeout_s = world.policy.hook_timeout_s
-        if timeout_s >= 2 * SWEEP_S and at - world.troubled_at > timeout_s + SWEEP_S:
+        # An event that is lost is found by the sweep, which may be too late for a shorter timeout.
+        known = timeout_s >= 2 * SWEEP_S or self._followed_since.get(instance_id, at) < at - timeout_s
+        if known and at - world.last_trouble_at(at) > timeout_s + SWEEP_S:
             world.violate(f"{instance_id}: its hook timed out under drain though nothing had failed")
+
+    def check_followed(self) -> None:
+        """Whatever fails: a drain under way is checked again a minute later, by a round or by an event about it."""
+        world = self._world
+        if world.running:
+            return
+        for drain in world.truth.ledger.drains.unreleased_of(world.fleet.name):
+            since = max(self._checked_at, world.last_trouble_at(world.now), drain.updated_at)
+            if drain.state not in AT_REST and world.now > since + CHECKED_S:
+                world.violate(f"{drain.instance_id}: its drain was not checked for {world.now - since:.0f} s")
 
     def check_prompt(self) -> None:
         """Some time after the faults: whoever has stopped has been released, deadline or not, and nothing is owed."""
         world = self._world
-        for drain in world.truth.ledger.drains.drains(world.fleet.name):
+        for drain in world.truth.ledger.drains.all_of(world.fleet.name):
             owed = drain.state in RELEASE_OWED and drain.hook is not None and self._is_active(drain.hook)
-            if owed and world.now > max(drain.updated_at, world.quiet_at) + OWED_S:
+            if owed and world.now > max(drain.updated_at, world.last_trouble_at(world.now)) + OWED_S:
                 world.violate(f"{drain.instance_id}: its release is owed and not given")
         for action in world.waiting():
             dead_at = world.consumers[action.instance_id].dead_at
             ended = dead_at is not None and action.instance_id in world.truth.instances.machines_ended
             since = max(world.waiting_since[action.instance_id], dead_at or 0.0, world.quiet_at)
-            if ended and world.now > since + OWED_S:
+            if ended and world.now > since + ENDED_S:
                 world.violate(f"{action.instance_id}: its machine has ended, and it is not released")
         if world.policy.via is DrainVia.SELF:
             return  # it is the consumer's to complete, and one that died leaves it to the deadline
@@ -184,7 +210,7 @@ class Judge:
     def release_retained(self) -> None:
         """An operator has seen enough of what was kept."""
         world = self._world
-        for drain in world.truth.ledger.drains.drains(world.fleet.name):
+        for drain in world.truth.ledger.drains.all_of(world.fleet.name):
             if drain.state is DrainState.RETAINED:
                 world.cloud.release(drain.instance_id)
 
@@ -192,14 +218,16 @@ class Judge:
         """At the end nobody waits and every drain is released."""
         for action in self._world.waiting():
             self._world.violate(f"{action.instance_id}: still waits at the end")
-        for drain in self._world.truth.ledger.drains.drains(self._world.fleet.name):
+        for drain in self._world.truth.ledger.drains.all_of(self._world.fleet.name):
             if drain.state is not DrainState.RELEASED:
                 self._world.violate(f"{drain.instance_id}: its drain is {drain.state} at the end")
+        if chains := self._world.truth.ledger.chains.chains("drains"):
+            self._world.violate(f"{chains[0].id}: goes on though no drain is under way")
 
     def is_over(self) -> bool:
         """Whether nothing is left to happen but sweeps."""
         world = self._world
-        drains = world.truth.ledger.drains.drains(world.fleet.name)
+        drains = world.truth.ledger.drains.all_of(world.fleet.name)
         over = {DrainState.RELEASED, DrainState.RETAINED}
         quiet_s = TALK_S + BUSY_TIMEOUT_S + 4 * SWEEP_S if world.scene.talking else 0.0
         at_rest = world.now > world.quiet_at + quiet_s and world.planned_count() <= 1
@@ -215,11 +243,14 @@ def build(seed: int) -> World:
     badness = rng.choice((0.0, 0.3, 1.0, 1.0, 2.0))
     chances = Chances(
         fault=rng.choice((0.0, 0.02, 0.1, 0.25)) * badness,
+        completion=rng.choice((0.0, 0.0, 0.5)) * badness,
         crash=rng.uniform(0.1, 0.6),
         lost=rng.choice((0.0, 0.2, 0.5)) * badness,
         doubled=rng.choice((0.0, 0.3)) * badness,
         late=rng.choice((0.0, 0.3)) * badness,
         sweep_lost=rng.choice((0.0, 0.1, 0.4)) * badness,
+        step_lost=rng.choice((0.0, 0.1, 0.4)) * badness,
+        queue_down=rng.choice((0.0, 0.0, 0.0, 1.0)) if badness else 0.0,
         stall=rng.choice((0.0, 0.02)) * badness,
         instances=InstanceChances(
             lost_command=rng.choice((0.0, 0.2)) * badness,
@@ -273,6 +304,7 @@ def run(seed: int) -> Report:
     end_at = world.quiet_at + 2 * world.policy.deadline_s + NO_ACTION_KEPT_S + RETENTION_CHECK_S + TALK_S + 10 * SWEEP_S
     while world.now < end_at and not judge.is_over():
         world.pass_until(world.now + SWEEP_S / 2)
+        judge.check_followed()
         judge.check_prompt()
         judge.check_in_service()
     judge.release_retained()

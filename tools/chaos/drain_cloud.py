@@ -1,28 +1,51 @@
 """EventBridge and Lambda in the drains' world: events arrive, functions are invoked, and calls of ports fail."""
 
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from functions.drainer import app
 from functions.operator import app as operator_app
+from sluice.chains import message_of
 from sluice.draining.fleet_directory import FleetDirectory
-from sluice.draining.service import DrainService
-from sluice.draining.sweep import SWEEP_S as DRAINER_RUNS_S
-from sluice.draining.sweep import Invocation
+from sluice.draining.service import DrainService, Response
 from sluice.memory import (
     Call,
     Crash,
     Fault,
     When,
 )
+from sluice.model.chain import Step
 from sluice.model.consumers import ConsumerStatus
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
 from sluice.redriving.context import Invocation as OperatorInvocation
 from tools.chaos.drain_events import sweep_event
-from tools.chaos.drain_scene import RETRIES_S, SKEW_S, STALL_S, SWEEP_S, TICK_S
+from tools.chaos.drain_scene import LAMBDA_S, RETRIES_S, SKEW_S, STALL_S, SWEEP_S
 
 if TYPE_CHECKING:
     from tools.chaos.drain_world import World
+
+
+class StoryLog:
+    """The drainer's log: the story has its calls, and an error that nobody expected is a finding."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    def debug(self, msg: str, **_: Any) -> None:
+        """Left out."""
+
+    info = warning = error = debug
+
+    def exception(self, msg: str, **_: Any) -> None:
+        """The story must go on to tell it."""
+        self._world.violate(f"{msg}: {sys.exception()!r}")
+
+    def append_context_keys(self, **_: Any) -> AbstractContextManager[None]:
+        """Keys are not kept."""
+        return nullcontext()
 
 
 class DrainCloud:
@@ -65,45 +88,66 @@ class DrainCloud:
         request = {"release": {"fleet": "orders", "instance_id": instance_id}}
         self._invoke(request, f"release {instance_id}", ())
 
+    def take(self, step: Step, label: str) -> bool:
+        """The work queue's function takes a step of a chain; whether the message may be deleted."""
+        record = {"messageId": "m", "eventSource": "aws:sqs", "body": message_of(step)}
+        answers: list[Response] = []
+
+        def work(now: Callable[[], float]) -> None:
+            ends_at = now() + LAMBDA_S
+            answers.append(self._service(now, ends_at).take([record], ends_at))
+
+        return self._run(work, label) and not answers[0]["batchItemFailures"]
+
     def _invoke(self, payload: dict[str, Any], label: str, retries_s: tuple[float, ...] = RETRIES_S) -> None:
         """One invocation of the drainer, or of the operator function for a release; again later if it fails."""
         world = self.world
-        world.counts["invocations"] += 1
-        skew_s = world.rng.uniform(-SKEW_S, SKEW_S)
-
-        def now() -> float:
-            return world.now + skew_s
-
         name = f"invocation-{world.counts['invocations']}"
-        world.running.append(label)
-        failed = False
         faults = world.counts["faults"]
-        try:
+
+        def work(now: Callable[[], float]) -> None:
             if "release" in payload:
                 lasts = OperatorInvocation.started(name, now(), 30.0, 60.0, uniform=world.rng.random)
                 operator_app.service(world.ports, now, lasts).answer(payload)
             else:
-                invocation = Invocation(name, now() + DRAINER_RUNS_S, world.sleep, TICK_S)
-                directory = FleetDirectory(world.ports, now, app.logger)
-                DrainService(world.ports, now, invocation, directory, app.logger).respond(payload)
+                self._service(now, now() + LAMBDA_S).respond(payload)
+
+        succeeded = self._run(work, label)
+        heard = payload.get("detail", {}).get("state") in {ConsumerStatus.BUSY, ConsumerStatus.DRAINING}
+        if heard and succeeded and faults == world.counts["faults"]:
+            instance_id = payload["detail"]["instance-id"]
+            said_at = datetime.fromisoformat(payload["time"]).timestamp()
+            world.delivered_at[instance_id] = max(said_at, world.delivered_at.get(instance_id, 0.0))
+        if not succeeded and retries_s:
+            world.after(retries_s[0], lambda: self._invoke(payload, label, retries_s[1:]))
+
+    def _service(self, now: Callable[[], float], ends_at: float) -> DrainService:
+        """The drainer, in a process of its own."""
+        log = StoryLog(self.world)
+        return DrainService(
+            self.world.ports, now, ends_at - app.MARGIN_S, FleetDirectory(self.world.ports, now, log), log
+        )
+
+    def _run(self, work: Callable[[Callable[[], float]], None], label: str) -> bool:
+        """One invocation, whose clock is a little wrong; whether it went well."""
+        world = self.world
+        world.counts["invocations"] += 1
+        skew_s = world.rng.uniform(-SKEW_S, SKEW_S)
+        world.running.append(label)
+        try:
+            work(lambda: world.now + skew_s)
         except Crash:
-            failed = True
             world.tell("crashes")
+            return False
         except PortError as error:
-            failed = True
             world.tell(f"fails: {error}")
+            return False
         except Exception as error:
             # Anything else is a finding, and the story must go on to tell it.
             world.violate(f"the drainer raised {error!r}")
         finally:
             world.running.pop()
-        heard = payload.get("detail", {}).get("state") in {ConsumerStatus.BUSY, ConsumerStatus.DRAINING}
-        if heard and not failed and faults == world.counts["faults"]:
-            instance_id = payload["detail"]["instance-id"]
-            said_at = datetime.fromisoformat(payload["time"]).timestamp()
-            world.delivered_at[instance_id] = max(said_at, world.delivered_at.get(instance_id, 0.0))
-        if failed and retries_s:
-            world.after(retries_s[0], lambda: self._invoke(payload, label, retries_s[1:]))
+        return True
 
     def before_call(self, call: Call) -> Fault | None:
         """Every call: time passes, `on_call` sees it, and it may fail before or after its effect."""
@@ -114,7 +158,8 @@ class DrainCloud:
         world.on_call(call)
         if stalled:
             world.troubled_at = world.now
-        if not world.happens(world.chances.fault):
+        completes = call.method == "complete_hook"
+        if not world.happens(max(world.chances.fault, world.chances.completion if completes else 0.0)):
             world.tell(f"{call.method}{_short(call)}")
             return None
         world.counts["faults"] += 1

@@ -7,7 +7,7 @@ from sluice.model.consumers import ConsumerStatus
 SWEEP_S = 60.0
 SKEW_S = 2.0  # between AWS's clocks and an invocation's
 STALL_S = 20.0  # the longest that a call takes
-TICK_S = 10.0
+LAMBDA_S = 60.0  # the drainer's timeout
 BOOT_HOOK_S = 200.0  # how long a boot may take until it is ready
 REPEAT_S = 30.0  # how often a consumer repeats itself
 TALK_S = 900.0  # how long after the faults consumers say anything
@@ -64,11 +64,14 @@ class Chances:
     """How often what fails in this seed's world; all zero: nothing ever does."""
 
     fault: float = 0.0  # of a call of a port
+    completion: float = 0.0  # of a lifecycle action's completion, where that fails more often
     crash: float = 0.0  # of those
     lost: float = 0.0  # of an event
     doubled: float = 0.0
     late: float = 0.0
     sweep_lost: float = 0.0
+    step_lost: float = 0.0  # of a step of a chain
+    queue_down: float = 0.0  # the work queue, for ten minutes
     stall: float = 0.0  # of a call that takes long
     instances: InstanceChances = InstanceChances()
 

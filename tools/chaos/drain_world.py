@@ -4,7 +4,9 @@ Each call of a port takes time, in which anything that falls due happens, other 
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 from random import Random
+from typing import Any
 
 from sluice.config.fleet import DrainPolicy, DrainVia, Fleet, LaunchPolicy
 from sluice.draining.deadlines import SPOT_NOTICE_S
@@ -21,10 +23,12 @@ from sluice.memory import (
 )
 from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import HookAction, HookResult
+from sluice.ports.stack import Ports
 from tools.chaos.drain_cloud import DrainCloud
 from tools.chaos.drain_commands import StopCommands
 from tools.chaos.drain_consumers import ConsumerBehaviour
 from tools.chaos.drain_events import lifecycle_event, spot_event
+from tools.chaos.drain_queue import DOWN_S, DrainQueue
 from tools.chaos.drain_scene import (
     BOOT_HOOK_S,
     LAUNCH_HOOK,
@@ -34,7 +38,7 @@ from tools.chaos.drain_scene import (
     Consumer,
     Scene,
 )
-from tools.chaos.stage import Stage
+from tools.chaos.stage import START, Stage
 
 
 class World(Stage):
@@ -61,6 +65,10 @@ class World(Stage):
         self.share = min(1.0, 4.0 / scene.size)
         self.released_by_operator: set[str] = set()  # by an operator
         self.troubled_at = 0.0  # when something last failed that may cost a heartbeat
+        down = self.happens(chances.queue_down)
+        self.queue = DrainQueue(self, START + rng.uniform(30, 300) if down else None)
+        if down:
+            self.quiet_at = max(quiet_at, self.queue.down_at + DOWN_S)
         self.fleet = Fleet(
             name="orders",
             queue="https://sqs.eu-west-1.amazonaws.com/123456789012/orders",
@@ -95,12 +103,19 @@ class World(Stage):
             retains=scene.retains,
         )
         self.truth.group.settle()
-        self.ports = faulty_ports(self.truth, self.cloud.before_call)
+        seen: dict[str, Any] = {field.name: getattr(self.truth, field.name) for field in fields(self.truth)}
+        seen["work"] = self.queue
+        self.ports = faulty_ports(Ports(**seen), self.cloud.before_call)
 
     def pass_until(self, time: float) -> None:
         """Let time pass in the group as well."""
         super().pass_until(time)
         self.truth.group.settle()
+
+    def last_trouble_at(self, at: float) -> float:
+        """When something had last failed that may cost a heartbeat, as of a time; both in epoch seconds."""
+        down_until = min(at, self.queue.down_at + DOWN_S) if self.queue.down_at <= at else 0.0
+        return max(self.troubled_at, down_until)
 
     def waiting(self, hook: str | None = None) -> tuple[HookAction, ...]:
         """Every lifecycle action of a hook, of our termination hook unless named, that waits for an answer."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tools.costs import bill, prices, usage
+
 HOURS_A_MONTH = 730
 PRICED = "list prices in us-east-1, November 2026; other regions cost up to about twice as much; no free tier"
 
@@ -9,13 +11,8 @@ PRICED = "list prices in us-east-1, November 2026; other regions cost up to abou
 INSTANCE_HOUR = {"t4g.micro": 0.0084, "t3.micro": 0.0104, "t4g.small": 0.0168, "t3.small": 0.0208}
 ADDRESS_HOUR = 0.005  # a public IPv4 address (source: https://aws.amazon.com/vpc/pricing/)
 DISK_HOUR = 8 * 0.08 / HOURS_A_MONTH  # 8 GB of gp3 (source: https://aws.amazon.com/ebs/pricing/)
-LAMBDA_HOUR = 0.5 * 3_600 * 0.0000166667  # 512 MB that never rest (source: https://aws.amazon.com/lambda/pricing/)
-# Source: https://aws.amazon.com/cloudwatch/pricing/; alarms, metrics and dashboards are charged by the hour.
-ALARM_HOUR, METRIC_HOUR, DASHBOARD_HOUR = (price / HOURS_A_MONTH for price in (0.10, 0.30, 3.0))
-METRIC_READ = 0.00001
-ALARMS, METRICS, METRICS_READ_HOUR = 16, 30, 4 * 360  # of one fleet that is evaluated every ten seconds
 REQUESTS = 0.02
-"""SQS, DynamoDB, S3, Systems Manager and log requests and storage of a run, in all: some ten thousand requests."""
+"""S3, Systems Manager and the run's own requests, in all: some ten thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +36,15 @@ def estimate(instance_type: str, consumers: int, hours: float) -> list[Item]:
     return [
         Item(f"{instances} x {instance_type} for {hours:.2g} h", instances * price * hours),
         Item(f"{instances} public IPv4 addresses and disks", instances * (ADDRESS_HOUR + DISK_HOUR) * hours),
-        Item("Lambda, two functions at work all the time", 2 * LAMBDA_HOUR * hours),
-        Item(
-            f"CloudWatch: {ALARMS} alarms, {METRICS} metrics, a dashboard, metrics that are read",
-            (ALARMS * ALARM_HOUR + METRICS * METRIC_HOUR + DASHBOARD_HOUR + METRICS_READ_HOUR * METRIC_READ) * hours,
-        ),
-        Item("SQS, DynamoDB, S3, Systems Manager, logs", REQUESTS),
+        Item("Sluice's stack with one busy fleet, as `sluice cost` has it", stack_hour() * hours),
+        Item("S3, Systems Manager, and what the run itself asks for", REQUESTS),
     ]
+
+
+def stack_hour() -> float:
+    """What a stack with one busy fleet costs an hour, with its dashboard and the fleet's metrics."""
+    stack = usage.Stack(fleets=1, detail="fleet")
+    return bill.total(bill.bill(stack, usage.load(), prices.load(), dashboard=True)) / HOURS_A_MONTH
 
 
 def total(items: list[Item]) -> float:

@@ -219,7 +219,7 @@ def _launches(account: Account, group: str) -> dict[str, tuple[float, float]]:
 def _timings(
     story: "Story", launches: dict[str, tuple[float, float]], logs: WorkLogs, instances: Sequence[str]
 ) -> list[Timing]:
-    drains: list[Drain] = list(story.ports.ledger.drains.drains("orders"))
+    drains: list[Drain] = list(story.ports.ledger.drains.all_of("orders"))
     asked, ran = _commands(story.deployment.account, instances)
     first = logs.first_started_at
     return [

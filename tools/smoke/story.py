@@ -123,7 +123,7 @@ class Story:
         return self._empty_reads >= EMPTY_READS
 
     def _drains(self) -> list[Any]:
-        return list(self.ports.ledger.drains.drains(FLEET))
+        return list(self.ports.ledger.drains.all_of(FLEET))
 
     def _drained(self) -> list[Any]:
         return [drain for drain in self._drains() if drain.state is DrainState.RELEASED]

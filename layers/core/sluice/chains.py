@@ -35,6 +35,8 @@ from sluice.telemetry import Log
 
 # After a step that raised an error, so that one that always does costs little.
 RETRY_S = 10.0
+# By how much the clocks of two workers may differ: a step that comes before another worker must have ended is stale.
+CLOCKS_DIFFER_S = 5.0
 
 type Work = Callable[[Chain], Next | None]
 type Answer = dict[str, Any]
@@ -154,8 +156,12 @@ class ChainRunner:
         self._send(chain, due_at)
         return True
 
-    def bring_forward(self, chain_id: str) -> bool:
+    def bring_forward(self, chain_id: str, at: float | None = None) -> bool:
         """Have a chain's next step begin now, or as soon as the step at work is over; False if there is no such chain.
+
+        Args:
+            chain_id: the chain.
+            at: when it is to begin at the latest, in epoch seconds; None: now.
 
         Raises:
             PortError: it could not be asked for, or its message could not be sent.
@@ -163,17 +169,22 @@ class ChainRunner:
         chain = self.chains.ask(chain_id)
         if chain is None:
             return False
-        if chain.at_work_until <= self.now():
-            self._send(chain, self.now())
+        if chain.at_work_until <= self.now() and (at is None or at < chain.due_at):
+            self._send(chain, self.now() if at is None else at)
         return True
 
-    def wake(self, chain_id: str, data: str = "{}") -> None:
-        """Have a chain's next step begin now, and make the chain first if there is none. `data` is a new chain's.
+    def wake(self, chain_id: str, data: str = "{}", at: float | None = None) -> None:
+        """Have a chain's next step begin now, and make the chain first if there is none.
+
+        Args:
+            chain_id: the chain.
+            data: a new chain's.
+            at: when the step is to begin at the latest, in epoch seconds; None: now.
 
         Raises:
             PortError: as `start` and `bring_forward`.
         """
-        while not self.bring_forward(chain_id) and not self.start(chain_id, self.now(), data):
+        while not self.bring_forward(chain_id, at) and not self.start(chain_id, self.now() if at is None else at, data):
             pass  # it ended, and began again, between the two calls
 
     def reseed(self, kind: str) -> tuple[Chain, ...]:
@@ -189,7 +200,7 @@ class ChainRunner:
         failed: list[PortError] = []
         for chain in chains:
             try:
-                self._send(chain, max(chain.due_at, chain.at_work_until))
+                self._send(chain, max(chain.due_at, chain.at_work_until + CLOCKS_DIFFER_S))
             except PortError as error:
                 failed.append(error)
         if failed:

@@ -1,6 +1,11 @@
-"""Telemetry of an invocation: its log, and a tally of metric records that becomes CloudWatch's embedded metrics."""
+"""Telemetry of an invocation: its log, and a tally of metric records that becomes CloudWatch's embedded metrics.
 
-from collections.abc import Iterable
+Services record each figure with its fleet. `emit` decides what becomes a metric, since CloudWatch bills each series
+that has data in an hour (https://aws.amazon.com/cloudwatch/pricing/): one for the whole stack, with the fleets and the
+reasons named in the log line, and with `Detail.FLEET` every figure of each fleet as well.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from logging import getLogger  # noqa: TID251 - a level is set here, nothing is logged
@@ -62,6 +67,43 @@ class Record(NamedTuple):
     value: float
 
 
+class Detail(StrEnum):
+    """Whose metrics there are: the stack's, or each fleet's as well."""
+
+    STACK = "stack"
+    FLEET = "fleet"
+
+
+class Scope(NamedTuple):
+    """Which stack's metrics an invocation writes, and in which detail."""
+
+    stack: str
+    detail: Detail
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> "Scope":
+        """By a function's environment."""
+        return cls(environ.get("SLUICE_STACK", "sluice"), Detail(environ.get("SLUICE_DETAIL", Detail.STACK)))
+
+
+# Above these figures a fleet needs an operator. Seconds since the last tick that succeeded, since a step of its drains
+# or redrive jobs was due, and of a retained instance; the share of its queue's retention that a message, or a dead
+# letter since it was first sent, has used; counts.
+LIMITS = {
+    "TickAge": 300.0,
+    "StepAge": 300.0,
+    "InvalidFleets": 0.0,
+    "MessageLifeUsed": 0.5,
+    "DrainsExpired": 0.0,
+    "RetainedAge": 3_600.0,
+    "Quarantined": 0.0,
+    "DeadLetterLifeUsed": 0.5,
+}
+# The stack's one metric of each function. It has no value while all is well, so that it then costs nothing.
+NEEDS_OPERATOR = "NeedsOperator"
+NAMED_FLEETS = 50  # in a log line, for each reason
+
+
 class MetricSink(Protocol):
     """The writer of embedded metrics. Powertools' Metrics is one."""
 
@@ -71,24 +113,60 @@ class MetricSink(Protocol):
     def add_metric(self, name: str, unit: Any, value: float) -> None:
         """One value of a metric."""
 
+    def add_metadata(self, key: str, value: Any) -> None:
+        """A key of the log line that is no metric."""
+
     def flush_metrics(self) -> None:
         """Write what was added as one blob."""
 
 
-def emit(metrics: MetricSink, tally: Iterable[Record]) -> None:
-    """Write a tally: one blob for each fleet, and one for the values without a fleet.
+def emit(metrics: MetricSink, tally: Iterable[Record], scope: Scope) -> None:
+    """Write a tally: how many fleets need an operator, and with `Detail.FLEET` each fleet's figures before that.
 
-    Several values of one metric stay apart, in their order, so that CloudWatch knows minimum, maximum and sum.
+    Several values of one fleet's metric stay apart, in their order, so that CloudWatch knows minimum, maximum and sum.
     """
-    by_fleet: dict[str | None, list[Record]] = {}
-    for record in tally:
-        by_fleet.setdefault(record.fleet, []).append(record)
-    for fleet, records in by_fleet.items():
-        if fleet is not None:
-            metrics.add_dimension("fleet", fleet)
-        for record in records:
+    records = tuple(tally)
+    if scope.detail is Detail.FLEET:
+        _emit_fleets(metrics, records)
+    reasons = needs_operator(records)
+    if not reasons:
+        return
+    metrics.add_dimension("stack", scope.stack)
+    metrics.add_metric(NEEDS_OPERATOR, Unit.COUNT.value, float(sum(len(fleets) for fleets in reasons.values())))
+    metrics.add_metadata("fleets", "; ".join(f"{name}: {_list_of(fleets)}" for name, fleets in reasons.items()))
+    metrics.flush_metrics()
+
+
+def needs_operator(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
+    """The fleets that need an operator, by the metric that says so, the furthest above its limit first."""
+    above: dict[str, dict[str, float]] = {}
+    for record in records:
+        if record.name in LIMITS and record.value > LIMITS[record.name]:
+            found = above.setdefault(record.name, {})
+            name = record.fleet or "see the errors in this log"
+            found[name] = max(found.get(name, 0.0), record.value)
+    return {name: _worst_first(above[name]) for name in LIMITS if name in above}
+
+
+def _worst_first(figures: Mapping[str, float]) -> tuple[str, ...]:
+    return tuple(sorted(figures, key=lambda fleet: (-figures[fleet], fleet)))
+
+
+def _emit_fleets(metrics: MetricSink, records: Iterable[Record]) -> None:
+    by_fleet: dict[str, list[Record]] = {}
+    for record in records:
+        if record.fleet is not None:
+            by_fleet.setdefault(record.fleet, []).append(record)
+    for fleet, of_fleet in by_fleet.items():
+        metrics.add_dimension("fleet", fleet)
+        for record in of_fleet:
             metrics.add_metric(record.name, record.unit.value, record.value)
         metrics.flush_metrics()
+
+
+def _list_of(fleets: Sequence[str]) -> str:
+    more_count = len(fleets) - NAMED_FLEETS
+    return ", ".join(fleets[:NAMED_FLEETS]) + (f" and {more_count} more" if more_count > 0 else "")
 
 
 def summed(tally: Iterable[Record]) -> tuple[Record, ...]:

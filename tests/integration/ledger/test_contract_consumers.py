@@ -45,3 +45,12 @@ def test_consumers_are_kept_at_their_version_and_listed(world: World, ledger: Le
     ledger.consumers.keep_consumer(replace(consumer("i-2", now), fleet="other"))
     assert ledger.consumers.consumer(FLEET, "i-1") == second
     assert ledger.consumers.consumers(FLEET) == (second,)
+
+
+def test_fleets_are_known_that_ever_had_a_consumer_on_record(world: World, ledger: Ledger) -> None:
+    """So that the sweep asks for the consumers of those alone."""
+    assert ledger.consumers.fleets() == frozenset()
+    for instance_id in ("i-1", "i-2"):
+        ledger.consumers.keep_consumer(consumer(instance_id, world.now()))
+    ledger.consumers.keep_consumer(replace(consumer("i-3", world.now()), fleet="other"))
+    assert ledger.consumers.fleets() == {FLEET, "other"}

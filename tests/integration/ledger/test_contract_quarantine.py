@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sluice.aws.ledger.keys import message_key
 from sluice.ports.ledger import Ledger
 from tests.integration.ledger.samples import AT, FLEET, ids, letter
 
@@ -66,6 +67,26 @@ def test_index_is_paged_oldest_first(ledger: Ledger) -> None:
     page, after = ledger.quarantine.quarantined(FLEET, "g-even", limit=2, after=after)
     assert (ids(page), after) == (["m-004"], None)
     assert ledger.quarantine.quarantined("other") == ((), None)
+
+
+def test_index_is_paged_oldest_first_when_ids_are_unlike_and_when_they_are_alike(ledger: Ledger) -> None:
+    """Also where all of a page lies in one of the ledger's partitions, which ids decide."""
+    shard = message_key(FLEET, "m-000", "")["pk"]
+    alike = [n for n in range(400) if message_key(FLEET, f"m-{n:03d}", "")["pk"] == shard][:20]
+    unlike = [n for n in range(400, 420) if message_key(FLEET, f"m-{n:03d}", "")["pk"] != shard]
+    for number in (*unlike, *reversed(alike)):
+        assert ledger.quarantine.quarantine(letter(number))
+    expected = [f"m-{number:03d}" for number in (*alike, *unlike)]
+    for limit in (1, 15, 100):
+        found: list[str] = []
+        page, after = ledger.quarantine.quarantined(FLEET, limit=limit)
+        while True:
+            found += ids(page)
+            assert len(page) == limit or after is None
+            if after is None:
+                break
+            page, after = ledger.quarantine.quarantined(FLEET, limit=limit, after=after)
+        assert found == expected
 
 
 def test_index_has_no_next_page_when_the_last_is_just_full(ledger: Ledger) -> None:

@@ -49,10 +49,10 @@ def test_reading_tells_when_the_state_says_something_of_a_drain(aws_state: str |
 
 
 def test_command_is_looked_at_when_its_event_is_overdue() -> None:
-    """After fifteen seconds at every tick, after two minutes only once a sweep."""
+    """After fifteen seconds at every step, after two minutes only when the fleet is checked in full."""
     drain = a_drain(DrainState.STOPPING, asked_at=NOW)
-    looks = [needs_status_check(drain, NOW + later_s, sweeping=False) for later_s in (14, 15, 119, 120)]
+    looks = [needs_status_check(drain, NOW + later_s, in_full=False) for later_s in (14, 15, 119, 120)]
     assert looks == [False, True, True, False]
-    assert needs_status_check(drain, NOW + 5_000, sweeping=True)
-    assert not needs_status_check(changed(drain, command_id=None), NOW + 60, sweeping=True)
-    assert not needs_status_check(a_drain(DrainState.DONE, command_id=COMMAND), NOW + 60, sweeping=True)
+    assert needs_status_check(drain, NOW + 5_000, in_full=True)
+    assert not needs_status_check(changed(drain, command_id=None), NOW + 60, in_full=True)
+    assert not needs_status_check(a_drain(DrainState.DONE, command_id=COMMAND), NOW + 60, in_full=True)

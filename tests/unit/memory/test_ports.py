@@ -99,7 +99,7 @@ def test_records_are_gone_when_they_are_of_no_more_use(ports: MemoryPorts, clock
     ledger.jobs.keep_job(redrive_job("j", "orders", JobState.DONE, START_AT, "someone", START_AT))
 
     def there() -> tuple[int, list[str], int, int]:
-        drains = [kept.instance_id for kept in ledger.drains.drains("orders")]
+        drains = [kept.instance_id for kept in ledger.drains.all_of("orders")]
         return (
             len(ledger.decisions.decisions("orders", 9)),
             drains,
@@ -151,8 +151,8 @@ def test_decision_sees_every_call(ports: MemoryPorts, fleet: Fleet) -> None:
     wrapped = faulty_ports(ports, decide)
     assert wrapped.queue.send(fleet.queue, [letter()], delay_s=[0.0]).done == frozenset({0})
     wrapped.group.read(fleet.group)
-    wrapped.ledger.drains.drains("orders")
-    assert seen == [(0, "MemoryQueue", "send"), (1, "MemoryGroup", "read"), (2, "MemoryDrains", "drains")]
+    wrapped.ledger.drains.all_of("orders")
+    assert seen == [(0, "MemoryQueue", "send"), (1, "MemoryGroup", "read"), (2, "MemoryDrains", "all_of")]
 
 
 def test_just_one_call_fails_when_one_is_chosen(ports: MemoryPorts, fleet: Fleet) -> None:

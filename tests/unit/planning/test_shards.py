@@ -4,7 +4,7 @@ import random
 
 from sluice.planning.shards import SHARD_MAX, SPREAD, Shard, assign, first_round_at, shard_id, shard_of
 
-SHARD = Shard(("a", "b", "c"), round_at=100.0, again=("b",), asked=2, by="one")
+SHARD = Shard(("a", "b", "c"), round_at=100.0, again=("b",), asked=2, by="one", failing=(("c", 90.0),))
 
 
 def test_fleets_when_there_is_no_shard_yet() -> None:
@@ -83,3 +83,11 @@ def test_first_rounds_when_there_are_many_shards() -> None:
     """They are spread over a tick."""
     dues = [first_round_at(shard_id(number), 10.0, 1_000.0) for number in range(SPREAD)]
     assert dues == [1_000.0 + number for number in range(10)]
+
+
+def test_failing_fleet_when_its_ticks_go_on_failing_and_then_succeed() -> None:
+    """It is known since when; one that was not ticked at all failed as well, and a success ends it."""
+    later = SHARD.with_results(("a", "b", "c"), {"a"}, 110.0)
+    assert later.failing == (("b", 110.0), ("c", 90.0))
+    assert Shard.of(later.to_text()) == later
+    assert later.with_results(("a", "b", "c"), {"a", "b", "c"}, 120.0).failing == ()

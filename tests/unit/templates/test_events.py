@@ -75,6 +75,7 @@ TRIGGERS = {
     "redriver-message-failure",
     "redriver-minute",
     "redriver-job-step",
+    "drainer-chain-step",
     "console-describe",
     "console-render",
     "console-messages",
@@ -227,13 +228,18 @@ def test_alarm_is_as_documented_when_a_direct_action(word: str, state: str) -> N
     assert json.loads(data["state"]["reasonData"])["version"] == "1.0"
 
 
+# Of the work queues: the queue of each file with a step of a chain.
+STEPS = {"redriver-job-step": "sluice-jobs", "drainer-chain-step": "sluice-drains"}
+
+
 @pytest.mark.parametrize("name", BATCHES)
 def test_batch_is_what_sqs_hands_over_when_from_the_dead_letter_queue(name: str) -> None:
     """Checksums hold, so that nobody edits a body and leaves a payload that could not be."""
     for record in event(name)["Records"]:
         assert record["eventSource"] == "aws:sqs"
         queue = record["eventSourceARN"].split(":")[5]
-        assert queue == "sluice-jobs" if name == "redriver-job-step" else queue.startswith("orders-dead-letters")
+        assert queue == STEPS.get(name, queue)
+        assert name in STEPS or queue.startswith("orders-dead-letters")
         assert record["md5OfBody"] == hashlib.md5(record["body"].encode()).hexdigest()
         assert ("md5OfMessageAttributes" in record) == bool(record["messageAttributes"])
         assert {"ApproximateReceiveCount", "SentTimestamp", "ApproximateFirstReceiveTimestamp", "SenderId"} <= set(

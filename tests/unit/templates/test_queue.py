@@ -20,7 +20,7 @@ URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders-urgent"
 ASKED = {"QueueUrl": URL, "DeadLetterQueueUrl": f"{URL}-dead", "TargetWaitSeconds": "30", "FleetName": "orders"}
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ops"
 # Everything that adds anything.
-WHOLE = ASKED | {"AlarmTopicArn": TOPIC}
+WHOLE = ASKED | {"AlarmTopicArn": TOPIC, "Detail": "fleet", "WakeUpAlarms": "true"}
 OF_THE_QUEUE = {"OldestMessage", "IdleBacklog", "MessagesExpiring", "DeadLettersExpiring"}  # of fleet.yaml's alarms
 OF_THE_FLEET = {"NoTicks", "DrainsExpired", "InstanceRetained", "QuarantineGrowing", "DeadLettersLifeUsed"}
 
@@ -90,10 +90,11 @@ def test_alarm_is_the_fleets_when_it_is_of_the_queue(name: str) -> None:
 
 def test_every_alarm_of_the_fleet_is_either_the_queues_or_the_fleets() -> None:
     """An alarm that fleet.yaml gets must be decided on here."""
-    assert set(FLEET.resolve(ASKED | {"GroupName": "g"}).of_type("AWS::CloudWatch::Alarm")) == (
+    assert set(FLEET.resolve(WHOLE | {"GroupName": "g"}).of_type("AWS::CloudWatch::Alarm")) == (
         OF_THE_QUEUE | OF_THE_FLEET
     )
-    assert set(queue().of_type("AWS::CloudWatch::Alarm")) == OF_THE_QUEUE
+    assert set(QUEUE.resolve(WHOLE).of_type("AWS::CloudWatch::Alarm")) == OF_THE_QUEUE
+    assert set(queue().of_type("AWS::CloudWatch::Alarm")) == set()
 
 
 def test_mapping_is_the_fleets_when_it_is_of_the_queue() -> None:
@@ -136,7 +137,7 @@ def test_text_is_refused_when_it_could_break_out() -> None:
 
 def test_paused_queue_wakes_nobody_and_its_messages_expiry_is_told() -> None:
     """What waits in it must not be lost for that."""
-    found = queue(Paused="true")
+    found = queue(Paused="true", WakeUpAlarms="true", Detail="fleet")
 
     assert not {"OldestMessage", "IdleBacklog"} & set(found.resources)
     assert {"Document", "MessagesExpiring", "DeadLetters", "DeadLettersExpiring"} <= set(found.resources)
@@ -176,7 +177,7 @@ def test_nothing_is_made_for_dead_letters_when_there_are_none() -> None:
 
 def test_functions_are_named_as_the_stack_names_them() -> None:
     """By convention, since a further queue is a stack of its own."""
-    text = json.dumps(queue().resources)
+    text = json.dumps(queue(WakeUpAlarms="true").resources)
     for role in ("planner", "redriver"):
         assert f"sluice-{role}" in text
     assert QUEUE.resources["Document"]["DependsOn"] == "Checked"
@@ -186,7 +187,7 @@ def test_runbook_knows_the_alarm_when_it_rings() -> None:
     """docs/operations.md says what to do about each, by the alarm's name."""
     runbook = (ROOT / "docs/operations.md").read_text()
 
-    for alarm in queue().of_type("AWS::CloudWatch::Alarm").values():
+    for alarm in QUEUE.resolve(WHOLE).of_type("AWS::CloudWatch::Alarm").values():
         name = alarm["AlarmName"].removeprefix("sluice-orders-").removesuffix("-orders-urgent")
         assert f"`<fleet>-{name}`" in runbook
     assert "`<fleet>-oldest-message-<queue>`" in runbook

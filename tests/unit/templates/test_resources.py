@@ -13,6 +13,7 @@ import pytest
 
 from sluice.aws import SETTINGS
 from sluice.redriving.jobs.slices import SLICE_S
+from sluice.telemetry import LIMITS, NEEDS_OPERATOR
 from tools.cfn import Resolved, Template
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,6 +31,7 @@ FUNCTIONS = ("Planner", "Drainer", "Redriver", "Operator", "Console")
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ops"
 LAMBDA = "arn:aws:lambda:eu-west-1:123456789012:function:sluice"
 SCALING = {"OldestMessage", "IdleBacklog"}  # alarms for the planner; all others are for people
+EVERY_ALARM = {"Detail": "fleet", "WakeUpAlarms": "true"}
 
 
 def stack(**extra: str) -> Resolved:
@@ -47,7 +49,7 @@ def fleet(**extra: str) -> Resolved:
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "Onboarding"])
 def test_function_is_observable_when_deployed(name: str) -> None:
-    """JSON lines in a log group that forgets, traces, and the name that fleet.yaml and people go by."""
+    """JSON lines in a log group that forgets, traces on request, and the name that fleet.yaml and people go by."""
     found = stack(LogRetentionDays="90").properties(name)
     logs = stack(LogRetentionDays="90").properties(f"{name}Logs")
     common = STACK.body["Globals"]["Function"]
@@ -57,7 +59,7 @@ def test_function_is_observable_when_deployed(name: str) -> None:
     assert found["LoggingConfig"] == {"LogGroup": f"<{name}Logs>"}
     assert (logs["LogGroupName"], logs["RetentionInDays"]) == (f"/aws/lambda/sluice-{name.lower()}", "90")
     assert found["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == f"sluice-{name.lower()}"
-    assert (common["Runtime"], common["Handler"], common["Tracing"]) == ("python3.13", "app.handler", "Active")
+    assert (common["Runtime"], common["Handler"], common["Tracing"]) == ("python3.13", "app.handler", "PassThrough")
     assert common["LoggingConfig"]["LogFormat"] == "JSON"
 
 
@@ -70,6 +72,7 @@ def test_metrics_pass_lambdas_filter_when_logs_are_few(level: str, passed: str) 
     found = stack(LogLevel=level)
 
     assert found.value(common["LoggingConfig"]["ApplicationLogLevel"]) == passed
+    assert found.value(common["LoggingConfig"]["SystemLogLevel"]) == ("INFO" if level == "DEBUG" else "WARN")
     assert found.value(common["Environment"]["Variables"]["LOG_LEVEL"]) == level
 
 
@@ -222,7 +225,8 @@ def test_one_permission_serves_when_any_fleets_alarm_calls() -> None:
     assert permission["SourceAccount"] == "123456789012", "another account's alarm of that name must not call"
     arn, any_end = permission["SourceArn"][:-1], permission["SourceArn"][-1]
     assert (arn, any_end) == ("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:sluice-", "*")
-    for resolved in (fleet(), QUEUE.resolve({"QueueUrl": URL, "TargetWaitSeconds": "60", "FleetName": "orders"})):
+    further = {"QueueUrl": URL, "TargetWaitSeconds": "60", "FleetName": "orders"}
+    for resolved in (fleet(**EVERY_ALARM), QUEUE.resolve(further | EVERY_ALARM)):
         assert not resolved.of_type("AWS::Lambda::Permission")
         assert not resolved.of_type("AWS::Events::Rule"), "the stack's rules serve every fleet"
         calling = [one for one in alarms(resolved).values() if f"{LAMBDA}-planner" in one.get("AlarmActions", ())]
@@ -231,16 +235,24 @@ def test_one_permission_serves_when_any_fleets_alarm_calls() -> None:
 
 
 def test_planner_is_woken_when_waiting_or_idle() -> None:
-    """Older than half the target wait; messages while the group is at zero."""
-    found = fleet(TargetWaitSeconds="90")
+    """Older than half the target wait; the first messages in a queue that was idle."""
+    found = fleet(TargetWaitSeconds="90", WakeUpAlarms="true")
     oldest, idle = found.properties("OldestMessage"), found.properties("IdleBacklog")
 
     assert (oldest["Metrics"][0]["Expression"], oldest["Threshold"]) == ("age * 2", "90")
     assert oldest["Metrics"][1]["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "QueueName", "Value": "orders"}]
-    assert idle["Metrics"][0]["Expression"] == "IF(visible > 0 AND FILL(desired, 0) < 1, 1, 0)"
+    assert (idle["Namespace"], idle["MetricName"]) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")
     for alarm in (oldest, idle):
         assert alarm["AlarmActions"] == alarm["OKActions"] == [f"{LAMBDA}-planner"]
         assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+
+
+def test_wake_up_alarms_are_the_first_fleets_when_nothing_else_is_asked_for() -> None:
+    """The first fleet has them in either detail; a further one costs nothing for alarms unless it asks for them."""
+    for detail in ("stack", "fleet"):
+        assert stack(Detail=detail).properties("Fleet")["Parameters"]["WakeUpAlarms"] == "true"
+    assert alarms(fleet()) == {}
+    assert set(alarms(fleet(WakeUpAlarms="true"))) == SCALING
 
 
 def test_dead_letters_come_when_the_mode_is_auto() -> None:
@@ -255,7 +267,7 @@ def test_dead_letters_come_when_the_mode_is_auto() -> None:
 
 def test_nothing_is_made_for_dead_letters_when_there_are_none() -> None:
     """A queue without a dead-letter queue is a fleet too."""
-    found = fleet(DeadLetterQueueUrl="")
+    found = fleet(DeadLetterQueueUrl="", **EVERY_ALARM)
 
     assert not {"DeadLetters", "DeadLettersExpiring"} & set(found.resources)
     assert stack(DeadLetterQueueUrl="").properties("Fleet")["Parameters"]["DeadLetterQueueUrl"] == ""
@@ -278,36 +290,51 @@ def alarms(resolved: Resolved) -> dict[str, dict[str, Any]]:
 
 def test_people_are_told_when_sluice_itself_is_ill() -> None:
     """Every alarm for people goes to the topic, with all-clear; without a topic, to nobody."""
-    found = alarms(stack(AlarmTopicArn=TOPIC)) | alarms(fleet(AlarmTopicArn=TOPIC))
+    found = alarms(stack(AlarmTopicArn=TOPIC)) | alarms(fleet(AlarmTopicArn=TOPIC, **EVERY_ALARM))
     for name, alarm in found.items():
         if name not in SCALING:
             assert alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC], name
-    for name, alarm in (alarms(stack()) | alarms(fleet())).items():
+    for name, alarm in (alarms(stack()) | alarms(fleet(**EVERY_ALARM))).items():
         assert name in SCALING or "AlarmActions" not in alarm, name
     mailed = stack(AlarmEmail="ops@example.com")
-    assert alarms(mailed)["PlannerErrors"]["AlarmActions"] == ["<AlarmTopic>"]
+    assert alarms(mailed)["RedriverErrors"]["AlarmActions"] == ["<AlarmTopic>"]
     assert mailed.properties("AlarmTopic")["Subscription"] == [{"Protocol": "email", "Endpoint": "ops@example.com"}]
 
 
 def test_alarms_are_those_promised_when_deployed() -> None:
-    """No tick in five minutes, errors, drains past their deadline, quarantine growing, messages about to expire."""
-    assert set(alarms(stack())) == {*(f"{name}Errors" for name in (*FUNCTIONS, "RedriveJobs")), "FailuresWaiting"}
-    assert set(alarms(fleet())) == SCALING | {
+    """The stack's serve every fleet: errors, late drains, quarantine growing. A fleet's own cost more."""
+    assert set(alarms(stack())) == {
+        "PlannerErrors", "RedriverErrors", "FailuresWaiting", "TicksNeedOperator",
+        "DrainsNeedOperator", "DeadLettersNeedOperator",
+    }  # fmt: skip
+    assert set(alarms(fleet(**EVERY_ALARM))) == SCALING | {
         "NoTicks", "DrainsExpired", "InstanceRetained", "QuarantineGrowing", "MessagesExpiring", "DeadLettersExpiring",
         "DeadLettersLifeUsed",
     }  # fmt: skip
-    for name, alarm in (alarms(stack()) | alarms(fleet())).items():
+    for name, alarm in (alarms(stack()) | alarms(fleet(**EVERY_ALARM))).items():
         assert alarm["TreatMissingData"] == ("missing" if name == "NoTicks" else "notBreaching"), name
         assert len(alarm["AlarmDescription"]) > 20
     # Silence is INSUFFICIENT_DATA, in which a new alarm begins: it tells when ticks stop, not before the first.
-    ticks = alarms(fleet(AlarmTopicArn=TOPIC))["NoTicks"]
+    ticks = alarms(fleet(AlarmTopicArn=TOPIC, **EVERY_ALARM))["NoTicks"]
     assert ticks["InsufficientDataActions"] == [TOPIC]
     assert ticks["Period"] * ticks["EvaluationPeriods"] == 300
 
 
+def test_alarm_of_the_stack_names_the_fleet_when_its_text_is_read() -> None:
+    """Its metric has no fleet: the text says whose log line does. It rings where `emit` names a fleet."""
+    found = {name: alarm for name, alarm in alarms(stack()).items() if alarm["Namespace"] == "Sluice"}
+
+    assert len(found) == 3
+    for name, alarm in found.items():
+        assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == (NEEDS_OPERATOR, "Sum", 0), name
+        service, of_stack = alarm["Dimensions"]
+        assert of_stack == {"Name": "stack", "Value": "sluice"}
+        assert f"`fleets` in the {service['Value'].removeprefix('sluice-')}'s log" in alarm["AlarmDescription"], name
+
+
 def test_expiry_is_told_when_half_the_retention_is_used() -> None:
     """Twice the age above the retention; a dead letter's age counts only from its move, so later would be too late."""
-    found = alarms(fleet())
+    found = alarms(fleet(Detail="fleet"))
 
     for name, queue, retention in (
         ("MessagesExpiring", "orders", "<Checked.RetentionSeconds>"),
@@ -321,7 +348,7 @@ def test_runbook_knows_the_alarm_when_it_rings() -> None:
     """docs/operations.md says what to do about each, by the alarm's name."""
     runbook = (ROOT / "docs/operations.md").read_text()
 
-    for alarm in (alarms(stack()) | alarms(fleet())).values():
+    for alarm in [*alarms(stack()).values(), *alarms(fleet(**EVERY_ALARM)).values()]:
         assert f"`{alarm['AlarmName'].removeprefix('sluice-').replace('orders-', '<fleet>-')}`" in runbook
 
 
@@ -373,19 +400,19 @@ def emitted() -> set[str]:
     """Every metric name in the text of the functions, and of the modules of the layer that make metric records."""
     texts = [(ROOT / f"functions/{name.lower()}/app.py").read_text() for name in FUNCTIONS]
     modules = [path.read_text() for path in (ROOT / "layers/core/sluice").rglob("*.py")]
-    texts += [text for text in modules if "Record(" in text or "self.count(" in text]
+    texts += [text for text in modules if ("Record(" in text or "self.count(" in text) and "LIMITS =" not in text]
     return set(re.findall(r'"([A-Z][A-Za-z]+)"', "\n".join(texts)))
 
 
-def dashboard() -> dict[str, Any]:
+def dashboard(detail: str = "stack") -> dict[str, Any]:
     """The dashboard's body."""
-    return dict(json.loads(stack(FleetName="orders").properties("Dashboard")["DashboardBody"]))
+    return dict(json.loads(stack(FleetName="orders", Detail=detail).properties("Dashboard")["DashboardBody"]))
 
 
 def test_metric_is_emitted_when_something_waits_for_it() -> None:
-    """Alarms and graphs name metrics of namespace Sluice that the functions emit, by service and fleet."""
-    waited = set(re.findall(r'MetricName="(\w+)"', json.dumps(dashboard()).replace('\\"', '"')))
-    for alarm in alarms(fleet()).values():
+    """Alarms and graphs name metrics of namespace Sluice that the functions emit: by stack, or by fleet."""
+    waited = set(re.findall(r'MetricName="(\w+)"', json.dumps(dashboard("fleet")).replace('\\"', '"')))
+    for alarm in alarms(fleet(**EVERY_ALARM)).values():
         for metric in [
             alarm,
             *(one["MetricStat"]["Metric"] for one in alarm.get("Metrics", []) if "MetricStat" in one),
@@ -396,6 +423,23 @@ def test_metric_is_emitted_when_something_waits_for_it() -> None:
 
     assert len(waited) > 9
     assert waited <= emitted()
+    assert set(LIMITS) <= emitted()
+
+
+def test_dashboard_shows_the_stacks_metrics_when_fleets_have_none() -> None:
+    """No graph searches for a fleet's metrics; those of the stack are there by their dimensions."""
+    shown = [
+        metric for one in dashboard()["widgets"] for metric in one["properties"].get("metrics", []) if len(metric) > 1
+    ]
+    of_stack = [metric[1:6] for metric in shown if metric[0] == "Sluice"]
+
+    assert "SEARCH" not in json.dumps(dashboard())
+    assert of_stack == [
+        [NEEDS_OPERATOR, "service", f"sluice-{name}", "stack", "sluice"] for name in ("planner", "drainer", "redriver")
+    ]
+    assert {metric[3] for metric in shown if metric[0] == "AWS/SQS"} == {
+        "orders", "<TicksQueue.QueueName>", "<DrainsQueue.QueueName>", "<JobsQueue.QueueName>",
+    }  # fmt: skip
 
 
 def test_dashboard_shows_the_widget_when_opened() -> None:
@@ -408,11 +452,12 @@ def test_dashboard_shows_the_widget_when_opened() -> None:
     assert dashboard()["widgets"][2]["properties"]["annotations"]["horizontal"][0]["value"] == 60
 
 
-def test_widgets_do_not_overlap_when_laid_out() -> None:
+@pytest.mark.parametrize("detail", ["stack", "fleet"])
+def test_widgets_do_not_overlap_when_laid_out(detail: str) -> None:
     """24 columns, every cell taken at most once."""
     cells = [
         (x, y)
-        for one in dashboard()["widgets"]
+        for one in dashboard(detail)["widgets"]
         for x in range(one["x"], one["x"] + one["width"])
         for y in range(one["y"], one["y"] + one["height"])
     ]

@@ -101,7 +101,6 @@ IAM_ACTIONS = {
     "DescribeAlarms": "cloudwatch:DescribeAlarms",
     "DeleteObjects": "s3:DeleteObject",
     "ListObjectVersions": "s3:ListBucketVersions",
-    "TransactGetItems": "dynamodb:GetItem",
     "TransactWriteItems": "dynamodb:PutItem, UpdateItem, DeleteItem and ConditionCheckItem",
 }
 

@@ -52,6 +52,7 @@ COUNTS: "Sequence[QueueAttributeNameType]" = (
     "ApproximateNumberOfMessagesNotVisible",
     "ApproximateNumberOfMessagesDelayed",
 )
+RETENTION: "QueueAttributeNameType" = "MessageRetentionPeriod"
 MOVES_LISTED = 10  # the most that ListMessageMoveTasks answers
 # CancelMessageMoveTask's answers for a task that is over: unknown, or not running any more.
 OVER = frozenset({"ResourceNotFoundException", "UnsupportedOperation"})
@@ -323,15 +324,18 @@ def _thing(queue_url: str) -> Thing:
 
 
 def _read(client: "SQSClient", queue_url: str, now: float) -> QueueReading:
-    """A queue's counts. What SQS leaves out is None."""
+    """A queue's counts, and how long it keeps messages. What SQS leaves out is None."""
     with asking(_thing(queue_url)):
-        found = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=COUNTS).get("Attributes", {})
+        found = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=[*COUNTS, RETENTION]).get(
+            "Attributes", {}
+        )
 
     def reading(name: "QueueAttributeNameType") -> Reading | None:
         return Reading(float(found[name]), now) if name in found else None
 
     visible, in_flight, delayed = map(reading, COUNTS)
-    return QueueReading(visible, in_flight, delayed)
+    retention_s = float(found[RETENTION]) if RETENTION in found else None
+    return QueueReading(visible, in_flight, delayed, retention_s=retention_s)
 
 
 def _visibility(queue_url: str, seconds: float) -> int:

@@ -29,8 +29,6 @@ TRY_LATER = frozenset({CONFLICT, "ThrottlingError", "ProvisionedThroughputExceed
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 TRANSACTION_MAX = 100
-READ_AT_ONCE = 25  # DynamoDB's limit until 2022, which its emulators still keep
-
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 BATCH_READ_MAX = 100
 BATCH_WRITE_MAX = 25
@@ -87,26 +85,8 @@ class Table:
             answer = self._clients.dynamodb.get_item(TableName=self.name, Key=key, ConsistentRead=True)
         return dict(answer["Item"]) if "Item" in answer else None
 
-    def get_all(self, keys: Sequence[Item]) -> list[Item | None]:
-        """The items under keys, in their order; one call for some of them at a time."""
-        found: list[Item | None] = []
-        for start in range(0, len(keys), READ_AT_ONCE):
-            gets = [{"Get": {"TableName": self.name, "Key": key}} for key in keys[start : start + READ_AT_ONCE]]
-            with asking(self._thing()):
-                try:
-                    answer = self._patiently("transact_get_items", {"TransactItems": gets})
-                except ClientError as error:
-                    if code_of(error) != "TransactionCanceledException":
-                        raise
-                    self._cancelled(error)  # a reading has no conditions: this raises
-                    raise
-            found += [dict(one["Item"]) if "Item" in one else None for one in answer["Responses"]]
-        return found
-
     def get_batch(self, keys: Sequence[Item], names: Sequence[str] = ()) -> list[Item | None]:
         """The items under keys, in their order, each as it is when it is read; by one call for a hundred.
-
-        It costs half of what `get_all` does, which reads all of them at one moment.
 
         Args:
             keys: no key twice.

@@ -1,4 +1,4 @@
-"""Until when: a drain's deadline, its longest silence, its heartbeats, and when its stop command is asked about.
+"""Until when: a drain's deadline, its longest silence, its heartbeats, and when it is to be looked at next.
 
 All times are epoch seconds, all lengths of time seconds.
 
@@ -6,15 +6,21 @@ All times are epoch seconds, all lengths of time seconds.
     heartbeats  until min(due, start of the lifecycle action + 48 h, start + 100 heartbeat timeouts)
 """
 
-from sluice.config.fleet import HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS, DrainPolicy
-from sluice.model.draining import UNDER_WAY, Drain, DrainState
+from collections.abc import Iterator
+
+from sluice.config.fleet import HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS, DrainPolicy, DrainVia
+from sluice.model.draining import AT_REST, UNDER_WAY, Drain, DrainState
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 SPOT_NOTICE_S = 120.0
 # How long Run Command's event is waited for before its status is asked for: events come in a second or two.
 STATUS_CHECK_AFTER_S = 15.0
-# Until when the status is asked for at each tick; from then on once a sweep: the event reports the end of a long stop.
+# Until when the status is asked for every RETRY_S; from then on by each full check: an event reports a long stop's end.
 STATUS_CHECK_OFTEN_S = 120.0
+# When that is done again which failed, or brought no news: never at once.
+RETRY_S = 10.0
+# How often a fleet with drains under way is checked in full: consumers' records, machines, messages in flight.
+FULL_CHECK_EVERY_S = 60.0
 # How long after a change a reading of the group is trusted: DescribeAutoScalingGroups lags by seconds. Until then it
 # may still show a released instance as waiting, or an instance that has just begun to wait as in service.
 TRUSTED_READING_S = 60.0
@@ -37,6 +43,11 @@ def due_at(drain: Drain, policy: DrainPolicy) -> float:
         return drain.deadline_at
     last_sign_at = max(drain.started_at, drain.signs.last_at or 0.0)
     return min(drain.deadline_at, last_sign_at + policy.silence_s)
+
+
+def is_due(drain: Drain, policy: DrainPolicy, now: float) -> bool:
+    """Whether a drain is under way past its time: it expires with the next tick."""
+    return drain.state in UNDER_WAY and now >= due_at(drain, policy)
 
 
 def heartbeats_until(drain: Drain, policy: DrainPolicy) -> float:
@@ -62,15 +73,53 @@ def needs_signs(drain: Drain, policy: DrainPolicy) -> bool:
     return policy.silence_s is not None and drain.state in UNDER_WAY
 
 
-def needs_status_check(drain: Drain, now: float, *, sweeping: bool) -> bool:
+def needs_status_check(drain: Drain, now: float, *, in_full: bool) -> bool:
     """Whether Run Command should be asked for the status of the drain's command, its event being overdue.
 
     Args:
         drain: the drain.
         now: epoch seconds.
-        sweeping: whether this is a sweep's first round, not a tick within its minute.
+        in_full: whether the fleet is checked in full.
     """
-    if drain.state is not DrainState.STOPPING or drain.stop.command_id is None or drain.stop.asked_at is None:
+    if not _awaits_command(drain) or drain.stop.asked_at is None:
         return False
     overdue_s = now - drain.stop.asked_at
-    return overdue_s >= STATUS_CHECK_AFTER_S and (sweeping or overdue_s < STATUS_CHECK_OFTEN_S)
+    return overdue_s >= STATUS_CHECK_AFTER_S and (in_full or overdue_s < STATUS_CHECK_OFTEN_S)
+
+
+def next_check_at(drain: Drain, policy: DrainPolicy, now: float) -> float | None:
+    """When a tick of this drain has something to do next, or its command's status is to be asked for.
+
+    Returns:
+        Epoch seconds, after now: what is due already has failed, or brought no news, and is due again RETRY_S later.
+        None if nothing is to be done before something else happens.
+    """
+    if drain.state in AT_REST:
+        return None
+    retry_at = now + min(RETRY_S, policy.heartbeat_s)
+    return min(at if at > now else retry_at for at in _needs(drain, policy, now))
+
+
+def _needs(drain: Drain, policy: DrainPolicy, now: float) -> Iterator[float]:
+    """The times (epoch seconds) at which something of a drain under way is due, or of one whose release is owed."""
+    if drain.state not in UNDER_WAY:
+        yield now if drain.action is not None else drain.deadline_at + NO_ACTION_KEPT_S
+        return
+    yield due_at(drain, policy)
+    if drain.hook is not None and (heartbeat_at := next_heartbeat_at(drain, policy)) < heartbeats_until(drain, policy):
+        yield heartbeat_at
+    if drain.stop.retry_at is not None and policy.via is not DrainVia.SELF:
+        yield drain.stop.retry_at
+    if _awaits_command(drain) and drain.stop.asked_at is not None and now < drain.stop.asked_at + STATUS_CHECK_OFTEN_S:
+        yield drain.stop.asked_at + STATUS_CHECK_AFTER_S
+
+
+def next_heartbeat_at(drain: Drain, policy: DrainPolicy) -> float:
+    """When the hook's timeout is to be restarted next."""
+    last_at = action_began_at(drain) if drain.heartbeats.last_at is None else drain.heartbeats.last_at
+    return last_at + policy.heartbeat_s
+
+
+def _awaits_command(drain: Drain) -> bool:
+    """Whether a stop command is under way for the drain."""
+    return drain.state is DrainState.STOPPING and drain.stop.command_id is not None

@@ -1,8 +1,8 @@
 """A drain's steps, carried out over the ports: put on record, done, answered, until nothing more follows.
 
 `sluice.draining.state_machine` decides. Everything here is safe to repeat and safe to crash in: a record is written
-before its actions are carried out, in their order. What fails is logged and left to the sweep, which goes on from the
-ledger and the group's own list alone. Only what is not on record yet is raised.
+before its actions are carried out, in their order. What fails is logged and left to the next round, which goes on from
+the ledger and the group's own list alone. Only what is not on record yet is raised.
 """
 
 from collections import deque
@@ -90,7 +90,7 @@ class DrainExecutor:
             self._advance(fleet, progress)
         except PortError as error:
             progress.pending.clear()
-            self.telemetry.failed(fleet, "a drain could not be swept", error, instance_id=progress.instance_id)
+            self.telemetry.failed(fleet, "a drain could not be advanced", error, instance_id=progress.instance_id)
 
     def _advance(self, fleet: Fleet, progress: DrainProgress) -> None:
         """Go on with a drain until nothing is pending, or a stop is to be asked for.
@@ -169,7 +169,7 @@ class DrainExecutor:
             if step.drain is None or step.drain == record:
                 return record, step.actions
             try:
-                written = self.ports.ledger.drains.keep_drain(step.drain)
+                written = self.ports.ledger.drains.keep_drain(step.drain, record)
             except ConflictError:
                 record = self.ports.ledger.drains.drain(fleet.name, instance_id)
                 continue

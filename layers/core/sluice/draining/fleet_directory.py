@@ -10,8 +10,8 @@ from sluice.ports.errors import PortError
 from sluice.ports.stack import Ports
 from sluice.telemetry import Log
 
-# Many instances end at once, each with an event of its own: the documents are not read anew for each. Parameter Store
-# gives an account 40 reads a second.
+# Many instances end at once, each with an event of its own: the documents are not asked for with each, and one that is
+# invalid is logged once a minute.
 FLEETS_KEPT_S = 60.0
 
 
@@ -38,19 +38,29 @@ class FleetDirectory:
             self._unread, self._read_at = loaded.unread, self.now()
         return self._fleets
 
-    def managing(self, group: str) -> Fleet | None:
-        """The fleet of a group; the documents are read again for one that is not known yet.
+    def managing(self, group: str, *, look_again: bool = False) -> Fleet | None:
+        """The fleet of a group.
+
+        Args:
+            group: the Auto Scaling group's name.
+            look_again: whether to read the documents again for a group that is not known: not where the whole account
+                may ask, such as for its Spot warnings.
 
         Raises:
             PortError: none is known, and the group may be that of a fleet whose document is invalid and whose earlier
                 versions could not be read.
         """
-        for kept_s in (FLEETS_KEPT_S, 0.0):
+        for kept_s in (FLEETS_KEPT_S, 0.0) if look_again else (FLEETS_KEPT_S,):
             if found := next((fleet for fleet in self.all(kept_s) if fleet.group == group), None):
                 return found
         if self._unread:
             raise self._unread[0]
         return None
+
+    def known(self, name: str) -> Fleet | None:
+        """The fleet of that name; the documents are read again for one that is not known yet."""
+        found = (one for kept_s in (FLEETS_KEPT_S, 0.0) for one in self.all(kept_s) if one.name == name)
+        return next(found, None)
 
     def named(self, name: str) -> Fleet | None:
         """The fleet of that name, as of now."""

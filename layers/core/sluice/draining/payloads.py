@@ -2,7 +2,7 @@
 
 Payload shapes:
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-event-reference.html
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/prepare-for-lifecycle-notifications.html (by SNS or SQS)
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/prepare-for-lifecycle-notifications.html (by SNS)
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/rebalance-recommendations.html
     https://docs.aws.amazon.com/systems-manager/latest/userguide/monitoring-systems-manager-event-examples.html
@@ -89,7 +89,7 @@ def parse(payload: object, now: float) -> tuple[Notice, ...]:
     """The notices in an invocation's payload.
 
     Args:
-        payload: an EventBridge event, or an SNS or SQS batch of lifecycle notifications.
+        payload: an EventBridge event, or an SNS batch of lifecycle notifications.
         now: epoch seconds; stands for an event's own time where that is missing or lies ahead.
 
     Returns:
@@ -136,19 +136,16 @@ def _batch(records: object, now: float) -> tuple[Notice, ...]:
         except PayloadError as error:
             problems += [f"Records[{index}].{problem}" for problem in error.problems]
     if not notices:
-        raise PayloadError(*problems or ("Records: must be a list of SNS or SQS records",))
+        raise PayloadError(*problems or ("Records: must be a list of SNS records",))
     return tuple(notices)
 
 
 def _message(record: object) -> object:
-    """The notification in one SNS or SQS record, or in an SNS message that came by SQS."""
-    fields = record if isinstance(record, Mapping) else {}
-    sns = fields.get("Sns")
-    message = _parsed(sns.get("Message") if isinstance(sns, Mapping) else fields.get("body"))
-    if message.get("Type") == "Notification":
-        message = _parsed(message.get("Message"))
+    """The notification in one SNS record."""
+    sns = record.get("Sns") if isinstance(record, Mapping) else None
+    message = _parsed(sns.get("Message") if isinstance(sns, Mapping) else None)
     if "Records" in message:
-        raise PayloadError("body: must be a lifecycle notification, not another batch")
+        raise PayloadError("Sns.Message: must be a lifecycle notification, not another batch")
     return message
 
 
@@ -156,9 +153,9 @@ def _parsed(text: object) -> Mapping[str, Any]:
     try:
         message = json.loads(text) if isinstance(text, str) else None
     except json.JSONDecodeError as error:
-        raise PayloadError(f"body: not JSON: {error}") from error
+        raise PayloadError(f"Sns.Message: not JSON: {error}") from error
     if not isinstance(message, Mapping):
-        raise PayloadError("body: must be the JSON object of a lifecycle notification")
+        raise PayloadError("Sns.Message: must be the JSON object of a lifecycle notification")
     return message
 
 

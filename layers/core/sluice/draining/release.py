@@ -10,6 +10,7 @@ from sluice.draining.deadlines import (
     due_at,
     heartbeats_until,
     may_have_timed_out,
+    next_heartbeat_at,
 )
 from sluice.draining.events import (
     CompletionAnswered,
@@ -60,8 +61,7 @@ def wait(drain: Drain, _event: Tick, policy: DrainPolicy, now: float) -> DrainSt
     """What is due before the deadline: a heartbeat, and a stop that is to be asked for again."""
     heartbeat: tuple[SendHeartbeat, ...] = ()
     if drain.hook is not None and now < heartbeats_until(drain, policy):
-        last_at = action_began_at(drain) if drain.heartbeats.last_at is None else drain.heartbeats.last_at
-        heartbeat = (SendHeartbeat(drain.hook),) if now >= last_at + policy.heartbeat_s else ()
+        heartbeat = (SendHeartbeat(drain.hook),) if now >= next_heartbeat_at(drain, policy) else ()
     if drain.stop.retry_at is None or now < drain.stop.retry_at or policy.via is DrainVia.SELF:
         return DrainStep(drain, heartbeat)
     step = ask_to_stop(drain, policy, now, "asking the consumer to stop again")

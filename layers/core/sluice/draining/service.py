@@ -1,23 +1,26 @@
 """The drainer's service: one invocation's payload -> steps of drains, records of consumers, or a sweep; and a response.
 
     payload --> notices --> is it so, says AWS? --> the drain it is about, advanced by an event --> a response
+    a step of a fleet's chain --> a round over its drains under way --> the next step
 
 `sluice.draining.state_machine` decides, `sluice.draining.executor` writes its records and carries out its actions,
-`sluice.draining.sweep` finds what was missed, `sluice.consumers.tracker` does the same for consumers' own reports.
+`sluice.draining.rounds` keeps drains going, `sluice.draining.sweep` finds what was missed, `sluice.consumers.tracker`
+does the same for consumers' own reports.
 
 It takes what AWS sends and nothing else: operators ask the operator function. Whoever may invoke it can forge an event,
 so that one counts only where AWS itself says the same: an instance is drained where Auto Scaling has it waiting at a
 hook, and for a Spot interruption where it is a Spot Instance of a fleet's group. Consumers' reports count of instances
 of the group that they name.
 
-What fails is logged and left to the sweep. Only what is not on record yet, and what no sweep can find, is raised, for
-Lambda to invoke again.
+What fails is logged and left to the drain's chain. Only what is not on record yet, and what no sweep can find, is
+raised, for Lambda to invoke again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sluice.chains import ChainRunner
 from sluice.config.fleet import Fleet
 from sluice.consumers.state_machine import LaunchStarted, ReportReceived
 from sluice.consumers.tracker import ARRIVING, ConsumerTracker
@@ -27,7 +30,6 @@ from sluice.draining.events import (
     Event,
     FoundPoolWaiting,
     FoundWaiting,
-    InstanceGone,
     SpotInterruption,
     Terminating,
     Tick,
@@ -35,9 +37,12 @@ from sluice.draining.events import (
 )
 from sluice.draining.executor import DrainExecutor
 from sluice.draining.fleet_directory import FleetDirectory
+from sluice.draining.following import KIND, DrainFollower
 from sluice.draining.observations import our_hook, report_event
-from sluice.draining.sweep import Invocation, Sweeper, may_time_out_before_sweep
+from sluice.draining.rounds import DrainRounds
+from sluice.draining.sweep import Sweeper
 from sluice.draining.telemetry import DrainTelemetry
+from sluice.model.chain import Chain, Next
 from sluice.model.consumers import Consumer
 from sluice.model.draining import UNDER_WAY, CommandStatus, Drain
 from sluice.model.payload_error import PayloadError
@@ -46,10 +51,8 @@ from sluice.ports.ledger import DrainerLedger
 from sluice.ports.stack import Ports
 from sluice.telemetry import Log, Record
 
-# An event may be here before Auto Scaling's own answers show what it reports: pauses between the questions.
-GROUP_LAG_PAUSES_S = (1.0, 2.0, 4.0)
-# A consumer with nothing to do stops so fast that the command's end may be reported before its id is on record.
-COMMAND_RECORD_LAG_S = 0.5
+# An event may be here before Auto Scaling's own answers show what it reports: the group is looked at again after that.
+GROUP_LAG_S = 5.0
 
 type Response = dict[str, Any]
 
@@ -60,22 +63,47 @@ class DrainService:
 
     ports: Ports[DrainerLedger]
     now: Callable[[], float]
-    invocation: Invocation
+    until: float  # epoch seconds: nothing more is begun then
     directory: FleetDirectory
     log: Log
     telemetry: DrainTelemetry = field(init=False)
     executor: DrainExecutor = field(init=False)
-    sweeper: Sweeper = field(init=False)
+    runner: ChainRunner = field(init=False)
+    follower: DrainFollower = field(init=False)
 
     def __post_init__(self) -> None:
         self.telemetry = DrainTelemetry(self.log)
-        self.executor = DrainExecutor(self.ports, self.now, self.invocation.until, self.telemetry)
-        self.sweeper = Sweeper(self.ports, self.now, self.invocation, self.executor, self.telemetry)
+        self.executor = DrainExecutor(self.ports, self.now, self.until, self.telemetry)
+        self.runner = ChainRunner(self.ports.ledger.chains, self.ports.work, self.now)
+        self.follower = DrainFollower(self.runner, self.telemetry)
 
     @property
     def records(self) -> list[Record]:
         """The metrics so far."""
         return self.telemetry.records
+
+    def take(self, records: Sequence[Mapping[str, Any]], ends_at: float) -> Response:
+        """Do the steps of chains in an SQS batch; Lambda's partial batch response.
+
+        Args:
+            records: the batch's records.
+            ends_at: when Lambda ends this invocation, in epoch seconds.
+        """
+        return self.runner.take(records, KIND, ends_at, self._step, self.log)
+
+    def _step(self, chain: Chain) -> Next | None:
+        """Do a step of a fleet's chain; the chain of a fleet whose document is gone ends.
+
+        Raises:
+            PortError: the fleets' documents cannot be read.
+        """
+        name = chain.id.removeprefix(f"{KIND}/")
+        fleet = self.directory.known(name)
+        if fleet is None:
+            self.log.warning("the fleet has no document any more: its drains are left alone", fleet=name)
+            return None
+        rounds = DrainRounds(self.ports, self.now, self.until, self.executor, self.telemetry)
+        return rounds.step(fleet, chain)
 
     def respond(self, payload: object) -> Response:
         """Handle a payload's notices, each by itself; what came of them.
@@ -123,8 +151,8 @@ class DrainService:
                 response = self._reported(notice)
             case payloads.SweepNotice():
                 fleets = self.directory.all(0.0)
-                self.sweeper.sweep(fleets)
-                response = {"swept": [fleet.name for fleet in fleets]}
+                Sweeper(self.ports, self.now, self.until, self.follower, self.telemetry).sweep(fleets)
+                response = {"swept": len(fleets)}
             case payloads.RebalanceNotice():
                 self.log.info("rebalance recommendation: no drain begins for it", instance_id=notice.instance_id)
                 response = {"noted": "rebalance recommendation", "instance_id": notice.instance_id}
@@ -137,55 +165,47 @@ class DrainService:
 
     def _at_hook(self, notice: payloads.HookNotice) -> Response:
         hook = notice.hook
-        fleet = self.directory.managing(hook.group)
+        fleet = self.directory.managing(hook.group, look_again=True)
         ours = fleet and (fleet.launch.hook if notice.launching else fleet.drain.hook)
         if fleet is None or hook.hook != ours:
             self.log.info("lifecycle action of another tool's hook: ignored", group=hook.group, hook=hook.hook)
             return {"ignored": f"lifecycle action of hook {hook.hook} of group {hook.group} is not ours"}
         if not self._waits(fleet, notice):
-            self.log.warning(
-                "Auto Scaling does not show the instance waiting at a hook: left to the sweep",
-                fleet=fleet.name,
-                instance_id=hook.instance_id,
-            )
-            return {
-                "left": f"Auto Scaling does not show instance {hook.instance_id} waiting at a hook of group"
-                f" {hook.group}: the sweep drains it if it does"
-            }
+            return self._leave(fleet, notice)
         if notice.launching:
             launch = self._track(fleet, hook.instance_id, LaunchStarted(hook, notice.at), None)
             return _boot_response(fleet, hook.instance_id, launch)
         event = Terminating(fleet.name, hook, notice.at, notice.destination)
-        drain = self._advance(fleet, hook.instance_id, event, None)
-        if drain is not None and drain.state in UNDER_WAY and may_time_out_before_sweep(fleet):
-            self.sweeper.follow([fleet])
-        return to_response(fleet, hook.instance_id, drain)
+        return to_response(fleet, hook.instance_id, self._advance(fleet, hook.instance_id, event, None))
 
     def _waits(self, fleet: Fleet, notice: payloads.HookNotice) -> bool:
-        """Whether Auto Scaling itself says that the instance waits at such a hook; asked again while it may lag.
+        """Whether Auto Scaling itself says that the instance waits at such a hook.
 
         Raises:
             PortError: Auto Scaling does not say.
         """
         instance_id = notice.hook.instance_id
-        for pause_s in (0.0, *GROUP_LAG_PAUSES_S):
-            if pause_s:
-                self.invocation.sleep(pause_s)
-            member = self.ports.group.membership(instance_id)
-            if member is None or member.group != fleet.group:
-                return False
-            if notice.launching:
-                if member.aws_state not in ARRIVING:
-                    return False
-                if member.aws_state.endswith(":Wait"):
-                    return True
-                continue
-            found = event_for_state(fleet.name, our_hook(fleet, instance_id), member.aws_state)
-            if isinstance(found, FoundWaiting | FoundPoolWaiting):
-                return True
-            if isinstance(found, InstanceGone):
-                return False
-        return False
+        member = self.ports.group.membership(instance_id)
+        if member is None or member.group != fleet.group:
+            return False
+        if notice.launching:
+            return member.aws_state in ARRIVING and not member.aws_state.endswith(":Proceed")
+        found = event_for_state(fleet.name, our_hook(fleet, instance_id), member.aws_state)
+        return isinstance(found, FoundWaiting | FoundPoolWaiting)
+
+    def _leave(self, fleet: Fleet, notice: payloads.HookNotice) -> Response:
+        """Auto Scaling's answers may lag behind its event: look at the group again in a moment."""
+        self.log.warning(
+            "Auto Scaling does not show the instance waiting at a hook: it is read again in a moment",
+            fleet=fleet.name,
+            instance_id=notice.hook.instance_id,
+        )
+        if not notice.launching:
+            self.follower.check_by(fleet, self.now() + GROUP_LAG_S)
+        return {
+            "left": f"Auto Scaling does not show instance {notice.hook.instance_id} waiting at a hook of group"
+            f" {fleet.group}: it is drained once it does"
+        }
 
     # ----------------------------------------------------------------- Spot, commands and consumers
 
@@ -210,26 +230,19 @@ class DrainService:
         if notice.status in {CommandStatus.PENDING, CommandStatus.RUNNING}:
             return {"ignored": f"command {notice.command_id} has not ended: {notice.aws_status}"}
         try:
-            for fleet in self.directory.all():
-                drain = self._drain_of_command(fleet, notice)
-                if drain is None:
-                    continue
-                event = CommandReported(notice.command_id, self._status_of(fleet, notice))
-                return to_response(fleet, instance_id, self._advance(fleet, instance_id, event, drain))
+            drain = self.ports.ledger.drains.of_command(notice.command_id, instance_id)
+            fleet = None if drain is None else self.directory.known(drain.fleet)
+            if drain is None or fleet is None:
+                return {"ignored": f"no drain under way has command {notice.command_id}"}
+            event = CommandReported(notice.command_id, self._status_of(fleet, notice))
+            return to_response(fleet, instance_id, self._advance(fleet, instance_id, event, drain))
         except PortError as error:
             self.log.warning(
-                "a command's end could not be handled: left to the sweep", problem=str(error), instance_id=instance_id
+                "a command's end could not be handled: left to the drain's chain",
+                problem=str(error),
+                instance_id=instance_id,
             )
             return {"left": str(error)}
-        return {"ignored": f"no drain under way has command {notice.command_id}"}
-
-    def _drain_of_command(self, fleet: Fleet, notice: payloads.CommandNotice) -> Drain | None:
-        """The drain that the command belongs to, if it is this fleet's."""
-        drain = self.ports.ledger.drains.drain(fleet.name, notice.instance_id)
-        if drain and drain.state in UNDER_WAY and drain.stop.command_id is None:
-            self.invocation.sleep(COMMAND_RECORD_LAG_S)
-            drain = self.ports.ledger.drains.drain(fleet.name, notice.instance_id)
-        return drain if drain and drain.stop.command_id == notice.command_id else None
 
     def _status_of(self, fleet: Fleet, notice: payloads.CommandNotice) -> CommandStatus:
         """The event's Failed covers Undeliverable and Terminated, which do not say how the consumer is: ask."""
@@ -278,8 +291,10 @@ class DrainService:
         return consumer
 
     def _advance(self, fleet: Fleet, instance_id: str, event: Event, drain: Drain | None) -> Drain | None:
-        """Advance a drain by an event and by the time; the record as it is now."""
-        return self.executor.advance_drain(fleet, instance_id, (event, Tick()), drain)
+        """Advance a drain by an event and by the time, and have it looked at when it needs it; the record as it is."""
+        after = self.executor.advance_drain(fleet, instance_id, (event, Tick()), drain)
+        self.follower.follow(fleet, after, drain)
+        return after
 
 
 def to_response(fleet: Fleet, instance_id: str, drain: Drain | None) -> Response:

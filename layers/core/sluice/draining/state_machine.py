@@ -56,7 +56,7 @@ from collections.abc import Mapping
 
 from sluice.config.fleet import DrainPolicy
 from sluice.draining import beginning, release, retention, signs_of_life, stop_command
-from sluice.draining.deadlines import due_at
+from sluice.draining.deadlines import is_due
 from sluice.draining.events import Event, EventKind, Tick
 from sluice.model.draining import RELEASE_OWED, UNDER_WAY, Drain, DrainState, DrainStep
 from sluice.model.transition_table import Row, Transition, table_of
@@ -133,7 +133,7 @@ TABLE: Mapping[tuple[StateOrNone, EventKind], Transition[StateOrNone]] = table_o
 
 def kind_of(drain: Drain | None, event: Event, policy: DrainPolicy, now: float) -> EventKind:
     """An event's row: a tick counts as the deadline once a drain under way is due."""
-    if isinstance(event, Tick) and drain is not None and drain.state in UNDER_WAY and now >= due_at(drain, policy):
+    if isinstance(event, Tick) and drain is not None and is_due(drain, policy, now):
         return EventKind.DEADLINE
     return event.kind
 

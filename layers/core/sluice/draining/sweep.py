@@ -1,229 +1,152 @@
-"""The sweep: each minute every fleet's drains are checked and then followed, since any event about them may be lost.
+"""The sweep: each minute it finds what events missed, and hands it to the chains of the fleets' drains.
 
-It needs nothing but the ledger and what AWS says now, so that it goes on from wherever an invocation died. One
-invocation follows a fleet's drains: it takes a lease.
+It looks at every fleet, and advances no drain itself: what it finds wakes the fleet's chain, which goes on by itself
+(`sluice.draining.rounds`). Its calls are one query for the drains of all fleets, and one reading for a hundred groups,
+so that they hardly grow with the fleets:
+
+    every chain's present step is sent again, in case its message was lost or its worker died
+    a drain without a chain           its chain is made
+    an instance that waits, or is kept for inspection, without a drain on record     its fleet is looked at now
+    consumers, of the fleets that have a launch hook or reports: boots, and protection from scale-in
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from sluice.chains import ChainRunner
 from sluice.config.fleet import Fleet
 from sluice.consumers.tracker import ConsumerTracker
-from sluice.draining.deadlines import STATUS_CHECK_AFTER_S, needs_signs, needs_status_check
-from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, Tick
-from sluice.draining.executor import DrainExecutor, DrainProgress
-from sluice.draining.observations import Observation, events_for, group_events, urgency
+from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, InstanceGone
+from sluice.draining.following import KIND, DrainFollower, chain_id
+from sluice.draining.observations import group_events
 from sluice.draining.telemetry import DrainTelemetry
-from sluice.model.draining import UNDER_WAY, CommandStatus, Drain, DrainState
+from sluice.model.consumers import Consumer
+from sluice.model.draining import UnreleasedDrain
 from sluice.model.frozen import dataclass
-from sluice.model.observed import GroupReading, Lifecycle
+from sluice.model.launches import with_launches
+from sluice.model.observed import GroupReading
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import DrainerLedger
 from sluice.ports.stack import Ports
 
-# How often the stack's schedule sweeps; a sweep that follows drains ends before the next one comes, with time to spare.
-SWEEP_PERIOD_S = 60.0
-SWEEP_S = 55.0
-
-# States in which nothing is to be done for a drain but to check it now and then.
-AT_REST = frozenset({DrainState.RETAINED, DrainState.RELEASED})
-
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """What an invocation is given: who it is, for how long it may follow drains, and how often it ticks them."""
-
-    owner: str  # of leases: unique to the invocation
-    until: float  # epoch seconds: no tick is begun after
-    sleep: Callable[[float], None]
-    tick_s: float
+# How long after its first report the start of a consumer's launch is asked for, if no event had it.
+NEW_S = 300.0
 
 
 @dataclass(slots=True)
 class Sweeper:
-    """One invocation's sweep."""
+    """One invocation's sweep; no fleet is begun with past `until` (epoch seconds)."""
 
     ports: Ports[DrainerLedger]
     now: Callable[[], float]
-    invocation: Invocation
-    executor: DrainExecutor
+    until: float
+    follower: DrainFollower
     telemetry: DrainTelemetry
 
     def sweep(self, fleets: Sequence[Fleet]) -> None:
-        """Every fleet once; then, tick by tick, those with drains under way that no other invocation follows.
+        """Every fleet once, its drains first.
 
         Raises:
+            PortError: the ledger does not say which drains there are.
             ExceptionGroup: unexpected errors; every fleet has been swept all the same.
         """
         unexpected: list[Exception] = []
-        self.follow(self._round(fleets, unexpected, sweeping=True), unexpected)
+        chains = self._reseed(self.follower.runner)
+        entries: defaultdict[str, list[UnreleasedDrain]] = defaultdict(list)
+        for entry in self.ports.ledger.drains.unreleased():
+            entries[entry.fleet].append(entry)
+        answers = self.ports.group.read_all([fleet.group for fleet in fleets], self.now(), warm_pools=True)
+        readings: dict[str, GroupReading] = {}
+        for fleet, answer in zip(fleets, answers, strict=True):
+            if isinstance(answer, PortError):
+                self.telemetry.failed(fleet, "the fleet's group could not be read", answer)
+            else:
+                readings[fleet.name] = answer
+        for count, fleet in enumerate(fleets):
+            if self.now() >= self.until:  # those whose chains are made now cost the next sweep no time
+                self.telemetry.log.warning("no time was left for some fleets' drains", fleets=len(fleets) - count)
+                break
+            follows = chain_id(fleet.name) in chains
+            find = partial(self._find, fleet, entries[fleet.name], readings.get(fleet.name), follows=follows)
+            self._safely(fleet, find, unexpected)
+        self._track_consumers(fleets, entries, readings, unexpected)
         if unexpected:
             raise ExceptionGroup("sweep finished with errors", unexpected)
 
-    def follow(self, fleets: Iterable[Fleet], unexpected: list[Exception] | None = None) -> None:
-        """Tick drains until the invocation's time is over or none is under way, each fleet under its lease."""
-        unexpected = [] if unexpected is None else unexpected
-        busy = [fleet for fleet in fleets if self._acquire(fleet)]
-        while busy:
-            pause_s = min(self.invocation.tick_s, *(fleet.drain.heartbeat_s for fleet in busy))
-            if self.now() + pause_s > self.invocation.until:
-                break
-            self.invocation.sleep(pause_s)
-            still = self._round(busy, unexpected)
-            self._release(fleet for fleet in busy if fleet not in still)
-            busy = still
-        self._release(busy)
-
-    def _acquire(self, fleet: Fleet) -> bool:
-        """Take the lease on following a fleet's drains. Without it nothing is lost but time."""
-        owner, until = self.invocation.owner, self.invocation.until
+    def _reseed(self, runner: ChainRunner) -> frozenset[str]:
+        """Send every chain's present step again; the ids of the chains. What could not be sent is sent a minute on."""
         try:
-            return self.ports.ledger.leases.acquire(_lease(fleet), owner, until, self.now())
+            return frozenset(chain.id for chain in runner.reseed(KIND))
+        except ExceptionGroup as errors:
+            self.telemetry.log.warning("some chains of drains could not be sent again", problem=str(errors))
+            return frozenset(chain.id for chain in self.ports.ledger.chains.chains(KIND))
+
+    def _safely(self, fleet: Fleet, work: Callable[[], None], unexpected: list[Exception]) -> None:
+        """One fleet never stops the others, whatever is wrong with it; `sweep` raises it at the end."""
+        try:
+            work()
         except PortError as error:
-            self.telemetry.log.warning(
-                "the drains' lease could not be taken: they are not followed until the next sweep",
-                fleet=fleet.name,
-                problem=str(error),
-            )
-            return False
+            self.telemetry.failed(fleet, "the fleet could not be swept", error)
+        except Exception as error:
+            self.telemetry.log.exception("unexpected error in sweep", fleet=fleet.name)
+            unexpected.append(error)
 
-    def _release(self, fleets: Iterable[Fleet]) -> None:
-        for fleet in fleets:
-            try:
-                self.ports.ledger.leases.release(_lease(fleet), self.invocation.owner)
-            except PortError as error:
-                self.telemetry.log.warning(
-                    "the drains' lease could not be given back: it expires by itself",
-                    fleet=fleet.name,
-                    problem=str(error),
-                )
-
-    def _round(self, fleets: Sequence[Fleet], unexpected: list[Exception], *, sweeping: bool = False) -> list[Fleet]:
-        """Check each fleet once: those with drains under way, or of which that could not be learned."""
-        busy = []
-        for fleet in fleets:
-            try:
-                under_way = self._check(fleet, sweeping=sweeping)
-            except PortError as error:
-                under_way = True
-                self.telemetry.failed(fleet, "drains could not be swept", error)
-            except Exception as error:
-                # One fleet never stops the others, whatever is wrong with it; `sweep` raises it at the end.
-                under_way = False
-                self.telemetry.log.exception("unexpected error in sweep", fleet=fleet.name)
-                unexpected.append(error)
-            if under_way:
-                busy.append(fleet)
-        return busy
-
-    def _check(self, fleet: Fleet, *, sweeping: bool) -> bool:
-        """Advance every drain of a fleet by what was observed of it, and a tick. Whether any is still under way."""
-        drains = {drain.instance_id: drain for drain in self.ports.ledger.drains.drains(fleet.name)}
-        observed = self._observe(fleet, drains, sweeping=sweeping)
-        found = group_events(fleet, drains, observed.reading)
-        checked = []
-        for instance_id in sorted({*drains, *found}, key=lambda key: (urgency(drains.get(key)), key)):
-            drain, group_event = drains.get(instance_id), found.get(instance_id)
-            over = drain is None or drain.state is DrainState.RELEASED
-            if over and not isinstance(group_event, FoundWaiting | FoundPoolWaiting | FoundRetained):
-                continue
-            events = events_for(drain, group_event, observed)
-            tick = Tick(observed.reading.retains if observed.reading else None)
-            checked.append(DrainProgress(instance_id, drain, deque((*events, tick))))
-        if sweeping:
-            self.telemetry.retained(fleet, drains.values(), self.now())
-        waiting = deque(checked)
-        while waiting:
-            if self.now() >= self.invocation.until:  # the next sweep begins with the most urgent
-                return True
-            self.executor.advance_together(fleet, waiting)
-        return any(each.record is not None and each.record.state not in AT_REST for each in checked)
-
-    def _observe(self, fleet: Fleet, drains: dict[str, Drain], *, sweeping: bool) -> Observation:
-        """Ask for all that one round needs; what could not be read is missing, and costs no heartbeat.
-
-        The group is read after the ledger: an instance on record that the group lacks has left since.
-        """
-        under_way = [drain for drain in drains.values() if drain.state in UNDER_WAY]
-        reading = self._read(fleet, "the fleet's group", lambda: self.ports.group.read(fleet.group))
-        commands = self._commands(fleet, under_way, sweeping=sweeping)
-        online = self._online(fleet, under_way, commands)
-        if not sweeping:
-            return Observation(reading, commands=commands, online=online)
-        ask = partial(self.ports.ledger.consumers.consumers, fleet.name)
-        consumers = self._read(fleet, "consumers' records", ask) or ()
-        if reading is not None:
-            tracker = ConsumerTracker(self.ports, fleet, self.now)
-            tracker.sweep(consumers, reading, frozenset(drain.instance_id for drain in under_way))
-            self.telemetry.consumers_tracked(fleet, tracker.result)
-        ended: frozenset[str] = frozenset()
-        if old := [d.instance_id for d in under_way if self.now() >= d.started_at + STATUS_CHECK_AFTER_S]:
-            ended = self._read(fleet, "the states of machines", lambda: self.ports.instances.ended(old)) or ended
-        return Observation(
-            reading,
-            {consumer.instance_id: consumer for consumer in consumers},
-            ended,
-            self._in_flight(fleet, under_way, reading),
-            commands,
-            online,
+    def _find(
+        self, fleet: Fleet, entries: Sequence[UnreleasedDrain], reading: GroupReading | None, *, follows: bool
+    ) -> None:
+        """Wake the fleet's chain if there is anything that it does not know of."""
+        retained = {entry.instance_id: entry.retained_since for entry in entries if entry.retained_since is not None}
+        self.telemetry.retained(fleet, retained.values(), self.now())
+        known = {entry.instance_id for entry in entries}
+        found = group_events(fleet, known, reading)
+        missed = any(
+            isinstance(event, FoundWaiting | FoundPoolWaiting | FoundRetained) and instance_id not in known
+            for instance_id, event in found.items()
         )
+        left = any(isinstance(found.get(instance_id), InstanceGone) for instance_id in retained)
+        if missed or left or (not follows and len(known) > len(retained)):
+            self.follower.check_by(fleet, self.now())
 
-    def _commands(
-        self, fleet: Fleet, under_way: Sequence[Drain], *, sweeping: bool
-    ) -> dict[str, dict[str, CommandStatus]]:
-        """The statuses of the stop commands whose events are overdue, by command and then by instance."""
-        now = self.now()
-        overdue = {d.stop.command_id for d in under_way if needs_status_check(d, now, sweeping=sweeping)}
-        commands = {}
-        for command_id in sorted(each for each in overdue if each is not None):
-            statuses = self._read(fleet, "a command's status", partial(self.ports.instances.commands_of, command_id))
-            if statuses is not None:
-                commands[command_id] = dict(statuses)
-        return commands
-
-    def _online(
-        self, fleet: Fleet, under_way: Sequence[Drain], commands: Mapping[str, Mapping[str, CommandStatus]]
-    ) -> frozenset[str]:
-        """The instances whose agents answer, of those on which a stop runs and whose drains need signs of life."""
-        running = [
-            drain.instance_id
-            for drain in under_way
-            if needs_signs(drain, fleet.drain)
-            and commands.get(drain.stop.command_id or "", {}).get(drain.instance_id) is CommandStatus.RUNNING
+    def _track_consumers(
+        self,
+        fleets: Sequence[Fleet],
+        entries: dict[str, list[UnreleasedDrain]],
+        readings: dict[str, GroupReading],
+        unexpected: list[Exception],
+    ) -> None:
+        """Track the consumers of the fleets that have any; those for which there is no time, a minute later."""
+        reporting = self.ports.ledger.consumers.fleets()
+        tracked = [
+            fleet for fleet in fleets if fleet.name in readings and (fleet.launch.hook or fleet.name in reporting)
         ]
-        ask = partial(self.ports.instances.online, running)
-        return (self._read(fleet, "the states of the instances' agents", ask) if running else None) or frozenset()
+        if not tracked:
+            return
+        launches = self.ports.ledger.launch_log.launches(self.now())
 
-    def _in_flight(self, fleet: Fleet, under_way: Sequence[Drain], reading: GroupReading | None) -> float | None:
-        """Messages in flight, where they are a sign: one is needed, and only draining instances work."""
-        if reading is None or reading.count(Lifecycle.IN_SERVICE) + reading.count(Lifecycle.LAUNCHING):
-            return None
-        if not any(needs_signs(drain, fleet.drain) for drain in under_way):
-            return None
-        total = 0.0
-        for source in fleet.sources:  # paused ones too: what was taken from one before is worked on still
-            ask = partial(self.ports.queue.read, source.queue, self.now())
-            queue = self._read(fleet, f"queue {source.name}", ask)
-            if queue is None or queue.in_flight is None:
-                return None
-            total += queue.in_flight.value
-        return total
+        def track(fleet: Fleet) -> None:
+            leaving = frozenset(each.instance_id for each in entries[fleet.name] if each.retained_since is None)
+            consumers = self.ports.ledger.consumers.consumers(fleet.name)
+            reading, own = readings[fleet.name], launches
+            if self._misses_launches(fleet, reading, consumers, leaving):
+                own = (*launches, *self.ports.group.launches(fleet.group))
+            tracker = ConsumerTracker(self.ports, fleet, self.now)
+            tracker.sweep(consumers, with_launches(reading, own), leaving)
+            self.telemetry.consumers_tracked(fleet, tracker.result)
 
-    def _read[T](self, fleet: Fleet, what: str, ask: Callable[[], T]) -> T | None:
-        """What AWS answers; None if it cannot be read now."""
-        try:
-            return ask()
-        except PortError as error:
-            self.telemetry.failed(fleet, f"{what} could not be read", error)
-            return None
+        # Each minute begins at another tenth of the list: should the time not suffice for all, none waits for long.
+        first = int(self.now() // 60) % 10 * len(tracked) // 10
+        for done_count, fleet in enumerate((*tracked[first:], *tracked[:first])):
+            if self.now() >= self.until:
+                left_count = len(tracked) - done_count
+                self.telemetry.log.warning("no time was left for some fleets' consumers", fleets=left_count)
+                return
+            self._safely(fleet, partial(track, fleet), unexpected)
 
-
-def may_time_out_before_sweep(fleet: Fleet) -> bool:
-    """Whether the hook may time out before the next sweep has sent a heartbeat."""
-    return fleet.drain.hook_timeout_s < SWEEP_PERIOD_S + fleet.drain.heartbeat_s
-
-
-def _lease(fleet: Fleet) -> str:
-    """The lease's name, which no fleet can have: the planner's lease has the fleet's own."""
-    return f"{fleet.name}/drains"
+    def _misses_launches(
+        self, fleet: Fleet, reading: GroupReading, consumers: Sequence[Consumer], leaving: frozenset[str]
+    ) -> bool:
+        """Whether the group's activities are to be read: launch events come when a launch is over, and may be lost."""
+        held = (one for one in reading.instances if one.id not in leaving and one.aws_state.endswith("Pending:Wait"))
+        new = (one.ready_at for one in consumers if one.launched_at is None and one.ready_at is not None)
+        return (fleet.launch.hook is not None and any(held)) or any(self.now() < at + NEW_S for at in new)

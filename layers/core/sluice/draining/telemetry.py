@@ -1,4 +1,4 @@
-"""The log lines and the metrics of drains and of the consumers that a sweep tracks."""
+"""The log lines and the metrics of drains, and of the consumers that a sweep tracks."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -67,9 +67,15 @@ class DrainTelemetry:
         }
         self.records += [Record(fleet.name, name, Unit.COUNT, count) for name, count in counts.items() if count]
 
-    def retained(self, fleet: Fleet, drains: Iterable[Drain], now: float) -> None:
-        """Metrics of the instances that are kept for inspection: how many, how long (seconds), at what cost."""
-        ages_s = [now - d.retention.since for d in drains if d.state is DrainState.RETAINED and d.retention.since]
+    def retained(self, fleet: Fleet, since: Iterable[float], now: float) -> None:
+        """Metrics of the instances that are kept for inspection: how many, how long (seconds), at what cost.
+
+        Args:
+            fleet: whose instances they are.
+            since: from when each is kept, in epoch seconds.
+            now: epoch seconds.
+        """
+        ages_s = [now - at for at in since]
         if not ages_s:
             return
         self.records.append(Record(fleet.name, "InstancesRetained", Unit.COUNT, len(ages_s)))

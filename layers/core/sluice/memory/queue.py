@@ -142,6 +142,7 @@ class MemoryQueue:
             visible=Reading(len(queue.held) - in_flight - delayed, now),
             in_flight=Reading(in_flight, now),
             delayed=Reading(delayed, now),
+            retention_s=queue.facts.retention_s,
         )
 
     def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:

@@ -20,6 +20,7 @@ class DrainState(StrEnum):
 
 UNDER_WAY = frozenset({DrainState.NOTICED, DrainState.STOPPING})
 RELEASE_OWED = frozenset({DrainState.DONE, DrainState.EXPIRED})  # the lifecycle action is still to be completed
+AT_REST = frozenset({DrainState.RETAINED, DrainState.RELEASED})  # nothing is to be done until something else happens
 
 
 class CommandStatus(StrEnum):
@@ -172,6 +173,23 @@ class Drain:
     def hook(self) -> HookAction | None:
         """The lifecycle action as Auto Scaling names it."""
         return None if self.action is None else self.action.hook
+
+
+@dataclass(frozen=True, slots=True)
+class UnreleasedDrain:
+    """A drain whose instance is not released yet, as the ledger's index of all fleets has it."""
+
+    fleet: str
+    instance_id: str
+    retained_since: float | None = None  # epoch seconds; None: it is under way, or its release is owed
+
+    @classmethod
+    def of(cls, drain: Drain | None) -> "UnreleasedDrain | None":
+        """The index's entry of a drain; None once its instance is released."""
+        if drain is None or drain.state is DrainState.RELEASED:
+            return None
+        since = drain.retention.since if drain.state is DrainState.RETAINED else None
+        return cls(drain.fleet, drain.instance_id, since)
 
 
 @dataclass(frozen=True, slots=True)

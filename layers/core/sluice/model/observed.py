@@ -47,6 +47,7 @@ class QueueReading:
     sent: Series | None = None  # messages sent, per period
     deleted: Series | None = None  # messages deleted, per period: completed work
     received: Series | None = None  # messages received, per period; a message that is received again counts again
+    retention_s: float | None = None  # how long the queue keeps a message, in seconds
 
 
 class Lifecycle(StrEnum):

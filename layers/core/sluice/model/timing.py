@@ -12,7 +12,7 @@ from sluice.model.frozen import dataclass
 # A fleet's metrics are read each third period, since CloudWatch bills each metric that is read, and a decision hardly
 # ever waits for one: over five traces the cost rises from 1.134 to 1.136 of the least possible, and nothing is later.
 READ_PERIODS = 3
-SPARE_SAMPLES = 22  # an alarm or an operator asks for ticks between the regular ones
+SPARE_SAMPLES = 22  # an alarm, an operator or a count that jumped asks for ticks between the regular ones
 
 
 @dataclass(frozen=True, slots=True)

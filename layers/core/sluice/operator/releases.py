@@ -4,6 +4,7 @@ from sluice.config.fleet import Fleet
 from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, OperatorRelease, event_for_state
 from sluice.draining.executor import DrainExecutor
 from sluice.draining.fleet_directory import FleetDirectory
+from sluice.draining.following import DrainFollower
 from sluice.draining.observations import our_hook
 from sluice.draining.service import to_response
 from sluice.model.draining import UNDER_WAY, Drain
@@ -23,6 +24,7 @@ class Releaser:
     ports: Ports[DrainerLedger]
     directory: FleetDirectory
     executor: DrainExecutor
+    follower: DrainFollower
     log: Log
 
     def release(self, asked: object, by: str) -> Answer:
@@ -53,9 +55,9 @@ class Releaser:
             requested_by=request.requested_by or by,
         )
         event = OperatorRelease(fleet.name, our_hook(fleet, request.instance_id))
-        return to_response(
-            fleet, request.instance_id, self.executor.advance_drain(fleet, request.instance_id, (event,), record)
-        )
+        after = self.executor.advance_drain(fleet, request.instance_id, (event,), record)
+        self.follower.follow(fleet, after)
+        return to_response(fleet, request.instance_id, after)
 
     def _check(self, fleet: Fleet, instance_id: str, record: Drain | None) -> None:
         """Refuse a release that nothing is there for.

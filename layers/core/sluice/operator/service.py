@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
+from sluice.chains import ChainRunner
 from sluice.draining.executor import DrainExecutor
 from sluice.draining.fleet_directory import FleetDirectory
+from sluice.draining.following import DrainFollower
 from sluice.draining.telemetry import DrainTelemetry
 from sluice.model.frozen import dataclass
 from sluice.operator.releases import Releaser
@@ -38,8 +40,10 @@ class OperatorService(RedriveContext):
         """Every request by its key: each takes what was asked and who asks, and returns the answer."""
         commands = OperatorCommands(self)
         # The releases' metric records go to this invocation's own tally.
-        executor = DrainExecutor(self.ports, self.now, self.invocation.until, DrainTelemetry(self.log, self.records))
-        releaser = Releaser(self.ports, FleetDirectory(self.ports, self.now, self.log), executor, self.log)
+        telemetry = DrainTelemetry(self.log, self.records)
+        executor = DrainExecutor(self.ports, self.now, self.invocation.until, telemetry)
+        follower = DrainFollower(ChainRunner(self.ports.ledger.chains, self.ports.work, self.now), telemetry)
+        releaser = Releaser(self.ports, FleetDirectory(self.ports, self.now, self.log), executor, follower, self.log)
         return {
             "redrive": commands.redrive,
             "status": commands.job_status,

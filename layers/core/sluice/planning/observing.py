@@ -185,6 +185,7 @@ def merge(live: QueueReading, metrics: QueueReading) -> QueueReading:
         in_flight=live.in_flight or metrics.in_flight,
         delayed=live.delayed or metrics.delayed,
         oldest_age=live.oldest_age or metrics.oldest_age,
+        retention_s=live.retention_s,
     )
 
 

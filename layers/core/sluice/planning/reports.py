@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.model.planning import Decision, OutcomeStatus
+from sluice.model.planning import Decision, OutcomeStatus, Snapshot
 from sluice.planning.shadow.scorecard import late, score
 from sluice.planning.tick import TickResult
 from sluice.ports.errors import NeedsFixError, PortError
-from sluice.telemetry import Log, Record, Unit
+from sluice.telemetry import LIMITS, Log, Record, Unit
 
 type Answer = dict[str, Any]
 
@@ -110,6 +110,8 @@ def metrics_of(result: TickResult) -> Iterable[tuple[str, Unit, float]]:
             yield name, unit, value
     if "visible" in figures and figures["visible"].age_s is not None:
         yield "DecisionAge", Unit.SECONDS, figures["visible"].age_s
+    if (used := _life_used(result.snapshot)) > LIMITS["MessageLifeUsed"]:
+        yield "MessageLifeUsed", Unit.NONE, used
     for code in _limits_of(decision):
         yield f"Limit.{code}", Unit.COUNT, 1
     span = result.shadow.settled if result.shadow is not None else None
@@ -119,6 +121,14 @@ def metrics_of(result: TickResult) -> Iterable[tuple[str, Unit, float]]:
             yield f"{side}Units", Unit.COUNT, tally.unit_s / span.seconds
             yield f"{side}Late", Unit.COUNT, late(tally)
             yield f"{side}Wait", Unit.SECONDS, tally.longest_s
+
+
+def _life_used(snapshot: Snapshot) -> float:
+    """The largest share of its queue's retention that a message has used; 0 where that is not known."""
+    return max(
+        each.oldest_age.value / each.retention_s if each.oldest_age and each.retention_s else 0.0
+        for each in snapshot.queues or (snapshot.queue,)
+    )
 
 
 def _limits_of(decision: Decision) -> Iterable[str]:

@@ -9,13 +9,13 @@ The claim of the shard's chain is the lock: who has it alone acts on the shard's
 one fleet stops the others.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.chains import ChainRunner, StepEnd, next_on_grid
 from sluice.config.fleet import Fleet
-from sluice.model.chain import Chain, Next
+from sluice.model.chain import KINDS, Chain, Next
 from sluice.model.frozen import replace
 from sluice.model.payload_error import PayloadError
 from sluice.model.planning import Memory, OutcomeStatus
@@ -31,7 +31,7 @@ from sluice.ports.aws_services import LoadedFleets
 from sluice.ports.errors import PortError, answer_of
 from sluice.ports.ledger import PlannerLedger
 from sluice.ports.stack import Ports
-from sluice.telemetry import Log, Record, Unit
+from sluice.telemetry import LIMITS, Log, Record, Unit
 
 AGAIN_S = 2.0  # a count that jumped is read again after so long: a burst has shown more of itself by then
 # What a round's last tick and its writes may take of the function's own time.
@@ -119,7 +119,18 @@ class PlannerService:
         result = self._round(actuators, chain.id).run(fleets, memories, whole=is_round)
         unseen = {name: memory for name, memory in memories.items() if name not in result.answers}
         self.warm.keep(chain, self.invocation.owner, unseen | result.memories)
-        return self._next(chain, shard.looked_at(result.answers), result.jumped if is_round else (), is_round=is_round)
+        shard = shard.looked_at(result.answers)
+        if is_round:
+            shard = self._with_ages(shard, [fleet.name for fleet in fleets], result.answers)
+        return self._next(chain, shard, result.jumped if is_round else (), is_round=is_round)
+
+    def _with_ages(self, shard: Shard, names: Sequence[str], answers: Mapping[str, Answer]) -> Shard:
+        """The shard with the fleets that are failing; each has the age of its last tick that succeeded as a metric."""
+        succeeded = {name for name, answer in answers.items() if answer["outcome"] != OutcomeStatus.FAILED}
+        shard = shard.with_results(names, succeeded, self.now())
+        for name, since in shard.failing:
+            self.records.append(Record(name, "TickAge", Unit.SECONDS, self.now() - since))
+        return shard
 
     def _next(self, chain: Chain, shard: Shard, jumped: tuple[str, ...], *, is_round: bool) -> Next:
         """When the shard's next step is due: on a grid of ticks, or before where counts jumped."""
@@ -194,11 +205,22 @@ class PlannerService:
         there = {chain.id: chain for chain in self.ports.ledger.chains.chains(shards.KIND)}
         names = {fleet.name for fleet in loaded.fleets} | {error.name for error in loaded.invalid}
         before = {chain_id: Shard.of(chain.data).fleets for chain_id, chain in there.items()}
+        self._note_late(there.values(), before)
         assigned = shards.assign(before, names)
         for chain_id, fleets in assigned.items():
             if set(fleets) != set(before.get(chain_id, ())) or not fleets:
                 self._assign(chain_id, there.get(chain_id), fleets)
         return sum(1 for fleets in assigned.values() if fleets)
+
+    def _note_late(self, rounds: Iterable[Chain], fleets: Mapping[str, Sequence[str]]) -> None:
+        """Count the fleets whose rounds, drains or redrive jobs stand still: none of these can say so itself."""
+        others = [chain for kind in KINDS if kind != shards.KIND for chain in self.ports.ledger.chains.chains(kind)]
+        for chain in (*rounds, *others):
+            late_s = self.now() - chain.due_at
+            metric = "TickAge" if chain.kind == shards.KIND else "StepAge"
+            if late_s > LIMITS[metric]:
+                names = fleets.get(chain.id) or (chain.id.partition("/")[2],)
+                self.records.extend(Record(name, metric, Unit.SECONDS, late_s) for name in names)
 
     def _reseed(self) -> Sequence[Chain]:
         """Send each shard's next step again, in case it was lost."""

@@ -28,23 +28,33 @@ class Shard:
     again: tuple[str, ...] = ()  # those whose counts jumped: they are ticked before that
     asked: int = 0  # how often a round had been asked for (`Chain.asked`) when the last step began
     by: str = ""  # the invocation that did the last step
+    failing: tuple[tuple[str, float], ...] = ()  # fleets whose last tick did not succeed, and since when
 
     def to_text(self) -> str:
         """The chain's data."""
         kept = {"fleets": self.fleets, "round_at": self.round_at, "again": self.again}
-        return json.dumps(kept | {"asked": self.asked, "by": self.by}, separators=(",", ":"))
+        kept |= {"asked": self.asked, "by": self.by, "failing": self.failing}
+        return json.dumps(kept, separators=(",", ":"))
 
     @classmethod
     def of(cls, data: str) -> "Shard":
         """The shard in a chain's data."""
         found = json.loads(data)
-        return cls(tuple(found["fleets"]), found["round_at"], tuple(found["again"]), found["asked"], found["by"])
+        failing = tuple((name, since) for name, since in found["failing"])
+        return cls(
+            tuple(found["fleets"]), found["round_at"], tuple(found["again"]), found["asked"], found["by"], failing
+        )
 
     def looked_at(self, names: Iterable[str]) -> "Shard":
         """The shard after ticks of these fleets, in their order."""
         last = dict.fromkeys(names)
         first = [name for name in self.fleets if name not in last]
         return replace(self, fleets=(*first, *(name for name in last if name in self.fleets)))
+
+    def with_results(self, names: Iterable[str], succeeded: Collection[str], now: float) -> "Shard":
+        """The shard after a round over these fleets, of which some ticks succeeded."""
+        since = dict(self.failing)
+        return replace(self, failing=tuple((name, since.get(name, now)) for name in names if name not in succeeded))
 
     def with_fleets(self, names: Sequence[str]) -> "Shard":
         """The shard with these fleets: those that are new to it first, since they were never ticked."""

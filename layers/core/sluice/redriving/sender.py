@@ -18,9 +18,10 @@ mark in the ledger, which goes one way:
   `again`. The doubt ends when the copy comes back, which proves that it was sent (`resolve_doubts`), or by itself when
   the mark is forgotten (`ports.SEND_CLAIM_KEPT_S`): no copy can be in a queue then.
 
-Many messages out of a dead-letter queue are claimed by one record instead (`BatchClaim`): they are hidden there, so
-that hardly anyone else can be at them, and a mark each would cost more than sending them. The record goes the same way,
-and is forgotten once they are surely deleted.
+The messages of a redrive job are claimed by one record instead (`BatchClaim`), which goes the same way: a claim each
+would cost more than sending them, and hardly anyone else is at them. What came out of a dead-letter queue is forgotten
+once it is surely deleted there. What came out of quarantine gets its mark `sent` (`MarkedBatchClaim`), since its dead
+letter may be delivered once more.
 
 A batch's answer is read entry by entry. On FIFO queues the messages of a message group go in rounds, and once one of
 them was not sent, those behind it are not either.
@@ -172,6 +173,17 @@ class BatchClaim:
         self.ports.ledger.send_claims.record_batch_claim(self._record)
         if not self._record.claimed and not self._record.sent:
             self._record, self.free = None, True
+
+
+@dataclass(slots=True)
+class MarkedBatchClaim(BatchClaim):
+    """One record for all messages of a sending, until each of those that were sent has its mark."""
+
+    def record_results(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
+        """Set the marks of what was sent; what is left in the record may have been sent."""
+        if sent:
+            self.ports.ledger.send_claims.confirm_sends(self.fleet, sent, self.now())
+        BatchClaim.record_results(self, (), (*sent, *unsent))
 
 
 @dataclass(frozen=True, slots=True)

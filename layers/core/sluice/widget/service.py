@@ -119,7 +119,7 @@ class RecordReader:
         records = FleetRecords(
             decisions=decisions[:DECISIONS_MAX],
             truncated=len(decisions) > DECISIONS_MAX,
-            drains=self._try(Source.DRAINS, lambda: ledger.drains.drains(name)),
+            drains=self._try(Source.DRAINS, lambda: ledger.drains.all_of(name)),
             failure_groups=self._try(Source.FAILURE_GROUPS, lambda: ledger.failure_groups.failure_groups(name)),
             jobs=self._try(Source.REDRIVES, lambda: ledger.jobs.jobs(name)),
         )

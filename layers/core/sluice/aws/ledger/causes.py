@@ -22,6 +22,6 @@ class DynamoCauses:
     def causes(self, fleet: str, message_ids: Sequence[str]) -> dict[str, str]:
         """The causes that consumers reported for these messages."""
         wanted = list(dict.fromkeys(message_ids))
-        items = self._table.get_all([key(fleet, f"cause#{message_id}") for message_id in wanted])
+        items = self._table.get_batch([key(fleet, f"cause#{message_id}") for message_id in wanted])
         found = {message_id: item for message_id, item in zip(wanted, items, strict=True) if item}
         return {message_id: text(attributes(CAUSE, item), "cause") for message_id, item in found.items()}

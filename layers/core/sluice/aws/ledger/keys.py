@@ -12,21 +12,30 @@ One partition a fleet, pk `fleet#<name>`; the sk names the kind of record:
 | `consumer#<instance>` | what an instance's consumer reported, and how it came into service, at a version | 1 day |
 | `group#<id>` | a failure group, its figures as attributes, so that they are added to in place | empty: 14 days |
 | `counts` | held_count: messages in quarantine; group_count: failure groups, counted again at counted_at | |
-| `message#<message id>` | a quarantined message: it is in quarantine while this record exists | |
-| `quarantine#<at ms>#<message id>` | the same, in the order of time | |
-| `quarantine-of#<group>#<at ms>#<message id>` | the same, in the order of time within a failure group | |
 | `hold#<message group>` | a FIFO message group with quarantined messages: failure_group, count | |
 | `retries#<batch claim>` | a claim of many messages: `data` {claimed, sent}, claimed_at, until_at | 14 days |
-| `retry#<message id>` | the claim of a message that is or was sent again: claimed_at, until_at, sent_at | 14 days |
 | `cause#<message id>` | why a message failed, as its consumer reported by event | 14 days |
 | `attempts#<message key>` | redrives of a message that cannot carry the count itself | 14 days |
 | `job#<id>` | a redrive job, at a version | 30 days |
+
+What there is of single messages is spread over SHARDS partitions by the message's id, `fleet#<name>#q<shard>`, since
+a redrive writes several of these for each message, and a partition of DynamoDB takes 1,000 write units a second:
+
+| sk | is | lives |
+|---|---|---|
+| `message#<message id>` | a quarantined message: it is in quarantine while this record exists | |
+| `quarantine#<at ms>#<message id>` | the same, in the order of time | |
+| `quarantine-of#<group>#<at ms>#<message id>` | the same, in the order of time within a failure group | |
+| `retry#<message id>` | the claim of a message that is or was sent again: claimed_at, until_at, sent_at | 14 days |
 
 Records of the whole stack have partitions of their own:
 
 | pk, sk | is | lives |
 |---|---|---|
 | `chains#<kind>`, the id | a chain: version, due_at, at_work_until, asked; `data`: JSON of the kind's own | its work |
+| `consumers`, the fleet | fleet: one that ever had a consumer on record | |
+| `unreleased`, `<fleet>#<instance>` | a drain that is not released: fleet, instance; retained_since | its drain |
+| `command#<id>`, the instance | fleet: whose drain waits for this stop command | its drain; 7 days at most |
 | `running-jobs`, `<fleet>#<job>` | a redrive job that is running | while it does |
 | `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
 | `documents`, `document#<name>` | a copy of a fleet's document: text in `data`, version, modified_at | the document |
@@ -41,11 +50,14 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.
 
 import math
 from urllib.parse import quote
+from zlib import crc32
 
 from sluice.aws.table import Item, typed_all
 from sluice.model.chain import kind_of
 
+BEFORE_ALL = " "  # sorts before everything that a key begins with; DynamoDB takes no empty text
 RUNNING_JOBS = "running-jobs"
+SHARDS = 16  # so that a redrive of 1,000 messages a second takes half of what each partition may
 PAST_ALL = "\U0010ffff"  # sorts after everything that a key can hold
 MS_DIGITS = 15  # milliseconds until the year 33658, so that text sorts as time does
 
@@ -58,6 +70,19 @@ def partition(fleet: str) -> str:
 def key(fleet: str, sk: str) -> Item:
     """The key of a fleet's record."""
     return typed_all({"pk": partition(fleet), "sk": sk})
+
+
+def shards(fleet: str) -> tuple[str, ...]:
+    """The partitions of a fleet's single messages.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-sharding.html
+    """
+    return tuple(f"{partition(fleet)}#q{number:02d}" for number in range(SHARDS))
+
+
+def message_key(fleet: str, message_id: str, sk: str) -> Item:
+    """The key of a record of a single message."""
+    return typed_all({"pk": shards(fleet)[crc32(message_id.encode()) % SHARDS], "sk": sk})
 
 
 def chain_key(chain_id: str) -> Item:
@@ -90,6 +115,6 @@ def counts_key(fleet: str) -> Item:
     return key(fleet, "counts")
 
 
-def claim_sk(message_id: str) -> str:
+def claim_key(fleet: str, message_id: str) -> Item:
     """The claim of a message that is being sent again, or was."""
-    return f"retry#{message_id}"
+    return message_key(fleet, message_id, f"retry#{message_id}")

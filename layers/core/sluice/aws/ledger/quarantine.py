@@ -2,13 +2,24 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from itertools import batched, islice
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from heapq import merge
+from itertools import batched, chain, islice
 from typing import TYPE_CHECKING
+from zlib import compress, decompress
 
 from sluice.aws.ledger.failure_groups import DynamoFailureGroups
-from sluice.aws.ledger.keys import PAST_ALL, claim_sk, counts_key, key, ms, partition, quoted
-from sluice.aws.ledger.records import COUNTS, HELD_MESSAGE_GROUP, QUARANTINED, attributes, one, readable
+from sluice.aws.ledger.keys import PAST_ALL, SHARDS, claim_key, counts_key, key, message_key, ms, quoted, shards
+from sluice.aws.ledger.records import (
+    COUNTS,
+    HELD_MESSAGE_GROUP,
+    QUARANTINED,
+    attributes,
+    existing_text,
+    name_of,
+    readable_texts,
+)
 from sluice.aws.table import TRANSACTION_MAX, Item, Table, Value, number, text, typed_all
 from sluice.model.redriving import QuarantineEntry
 from sluice.ports.errors import TryLaterError
@@ -18,6 +29,7 @@ if TYPE_CHECKING:
 
 # Each takes three writes of a transaction's hundred, its failure group one more, and the fleet's count one for all.
 LET_GO_AT_ONCE = 24
+READ_TOGETHER = 8  # shards: botocore keeps ten connections
 # Two writers of one message group's hold meet at most now and then; each attempt that fails means that another won.
 HOLD_ATTEMPTS = 5
 
@@ -37,15 +49,16 @@ class DynamoQuarantine:
     def quarantine(self, entry: QuarantineEntry) -> bool:
         """Index a message, count it in its group, hold its message group; False if it was there or was sent again."""
         table, fleet = self._table, entry.fleet
-        data = {"data": QUARANTINED.to_text(entry)}
+        # An item of up to 1 KB costs one unit: an entry has about 1.2 KB, and half of that compressed.
+        data = typed_all({"data": compress(QUARANTINED.to_text(entry).encode())})
         writes = [
-            table.putting(key(fleet, _message_sk(entry.message_id)) | typed_all(data), "attribute_not_exists(#pk)"),
+            table.putting(_message_key(fleet, entry.message_id) | data, "attribute_not_exists(#pk)"),
             table.checking(
-                key(fleet, claim_sk(entry.message_id)),
+                claim_key(fleet, entry.message_id),
                 "attribute_not_exists(#sent_at) OR #ttl <= :now",
                 {":now": math.floor(entry.at)},
             ),
-            *(table.putting(key(fleet, sk) | typed_all(data)) for sk in _order_sks(entry)),
+            *(table.putting(place | data) for place in _order_keys(entry)),
             self._groups.adding(entry),
             self._counting(fleet, 1),
         ]
@@ -65,21 +78,26 @@ class DynamoQuarantine:
     ) -> tuple[tuple[QuarantineEntry, ...], str | None]:
         """A page of the index, oldest first; the cursor is `<at ms>#<message id>` of the page's last entry."""
         prefix = "quarantine#" if failure_group is None else f"quarantine-of#{quoted(failure_group)}#"
-        items = self._table.query(
-            partition(fleet),
-            prefix,
-            f"{prefix}{PAST_ALL}",
-            after=None if after is None else key(fleet, f"{prefix}{after}"),
-            page=limit + 1,
-        )
-        page = list(islice(items, limit + 1))
-        more = len(page) > limit
-        last = text(page[limit - 1], "sk").removeprefix(prefix) if more and limit > 0 else None
-        return tuple(readable(QUARANTINED, iter(page[:limit]))), last
+        # Ids spread evenly: half as much again as a shard's share is mostly enough, and what is not is read then.
+        page = math.ceil(1.5 * (limit + 1) / SHARDS) + 4
+
+        def of_shard(pk: str) -> Iterator[Item]:
+            start = None if after is None else typed_all({"pk": pk, "sk": f"{prefix}{after}"})
+            items = self._table.query(pk, prefix, f"{prefix}{PAST_ALL}", after=start, page=page)
+            return chain(list(islice(items, page)), items)
+
+        with ThreadPoolExecutor(READ_TOGETHER) as pool:
+            by_shard = list(pool.map(of_shard, shards(fleet)))
+        found = list(islice(merge(*by_shard, key=lambda item: text(item, "sk")), limit + 1))
+        more = len(found) > limit
+        last = text(found[limit - 1], "sk").removeprefix(prefix) if more and limit > 0 else None
+        texts = ((_text(item), name_of(item)) for item in found[:limit])
+        return tuple(readable_texts(QUARANTINED, texts)), last
 
     def quarantined_message(self, fleet: str, message_id: str) -> QuarantineEntry | None:
         """One index entry by message id."""
-        return one(QUARANTINED, self._table.get(key(fleet, _message_sk(message_id))))
+        item = self._table.get(_message_key(fleet, message_id))
+        return None if item is None else existing_text(QUARANTINED, _text(item), name_of(item))
 
     def remove_entry(self, entry: QuarantineEntry) -> bool:
         """Take a message out of the index, its group's and its hold's count; False if it was gone."""
@@ -89,8 +107,8 @@ class DynamoQuarantine:
             if there is None:
                 return False
             writes = [
-                table.deleting(key(fleet, _message_sk(there.message_id)), "attribute_exists(#pk)"),
-                *(table.deleting(key(fleet, sk)) for sk in _order_sks(there)),
+                table.deleting(_message_key(fleet, there.message_id), "attribute_exists(#pk)"),
+                *(table.deleting(place) for place in _order_keys(there)),
                 self._groups.removing(fleet, there.failure_group, 1),
                 self._counting(fleet, -1),
             ]
@@ -120,8 +138,8 @@ class DynamoQuarantine:
             writes = []
             for entry in some:
                 writes += [
-                    table.deleting(key(entry.fleet, _message_sk(entry.message_id)), "attribute_exists(#pk)"),
-                    *(table.deleting(key(entry.fleet, sk), "attribute_exists(#pk)") for sk in _order_sks(entry)),
+                    table.deleting(place, "attribute_exists(#pk)")
+                    for place in (_message_key(entry.fleet, entry.message_id), *_order_keys(entry))
                 ]
             for (fleet, group), count in Counter((entry.fleet, entry.failure_group) for entry in some).items():
                 writes.append(self._groups.removing(fleet, group, count))
@@ -152,11 +170,19 @@ def _hold_key(fleet: str, message_group: str) -> Item:
     return key(fleet, f"hold#{message_group}")
 
 
-def _message_sk(message_id: str) -> str:
-    return f"message#{message_id}"
+def _message_key(fleet: str, message_id: str) -> Item:
+    return message_key(fleet, message_id, f"message#{message_id}")
 
 
-def _order_sks(entry: QuarantineEntry) -> tuple[str, str]:
+def _order_keys(entry: QuarantineEntry) -> tuple[Item, Item]:
     """The two places of a message in the orders of time."""
     place = f"{ms(entry.at)}#{entry.message_id}"
-    return f"quarantine#{place}", f"quarantine-of#{quoted(entry.failure_group)}#{place}"
+    sks = (f"quarantine#{place}", f"quarantine-of#{quoted(entry.failure_group)}#{place}")
+    first, second = (message_key(entry.fleet, entry.message_id, sk) for sk in sks)
+    return first, second
+
+
+def _text(item: Item) -> str:
+    """An entry's JSON; an earlier version wrote it uncompressed."""
+    data = item.get("data", {})
+    return decompress(data["B"]).decode() if "B" in data else text(item, "data")

@@ -54,6 +54,9 @@ CLAIMED_BATCH = Form(ClaimedBatch, "the claimed batch")
 RUNNING_JOB = ItemForm("the running job", frozenset())
 LEASE = ItemForm("the lease", frozenset({"holder", "until_at"}))
 CHAIN = ItemForm("the chain", frozenset({"due_at", "at_work_until", "asked", "data"}))
+UNRELEASED = ItemForm("the index's drain", frozenset({"fleet", "instance", "retained_since"}))
+DRAIN_COMMAND = ItemForm("the drain's command", frozenset({"fleet"}))
+CONSUMERS_FLEET = ItemForm("the index's fleet", frozenset({"fleet"}))
 COUNTS = ItemForm("the fleet's counts", frozenset({"held_count", "group_count", "counted_at"}))
 FAILURE_GROUP = ItemForm(
     "the failure group",
@@ -102,9 +105,14 @@ def existing[T](form: Form[T], item: Item) -> T:
     Raises:
         NeedsFixError: it cannot be read.
     """
-    value, problems = _read(form, text(item, "data"), name_of(item))
+    return existing_text(form, text(item, "data"), name_of(item))
+
+
+def existing_text[T](form: Form[T], data: str, where: str) -> T:
+    """The same of a text, with its record's key."""
+    value, problems = _read(form, data, where)
     for problem in problems:
-        logger.warning("ledger record %s: %s", name_of(item), problem)
+        logger.warning("ledger record %s: %s", where, problem)
     return value
 
 

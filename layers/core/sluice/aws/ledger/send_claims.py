@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from sluice.aws.ledger.keys import PAST_ALL, claim_sk, key, partition, ttl
+from sluice.aws.ledger.keys import PAST_ALL, claim_key, key, partition, ttl
 from sluice.aws.ledger.records import CLAIMED_BATCH, SEND_CLAIM, ClaimedBatch, attributes, existing
 from sluice.aws.table import Item, Table, Value, number, text, typed_all
 from sluice.model.redriving import BatchClaimRecord, Claim
@@ -12,9 +12,6 @@ from sluice.ports.ledger.send_claims import BATCH_CLAIM_MAX, SEND_CLAIM_KEPT_S
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
-
-# With more claims in a fleet, it is cheaper to read those of the messages in question: a claim has about 150 bytes.
-CLAIMS_READ_MAX = 400
 
 
 class DynamoSendClaims:
@@ -48,23 +45,21 @@ class DynamoSendClaims:
 
     def confirm_sends(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
         """Record that messages were sent."""
-        self._table.transact_each(
-            [
-                self._table.updating(
-                    key(fleet, claim_sk(message_id)),
-                    "SET #record_version = :form, #sent_at = :now,"
-                    " #claimed_at = if_not_exists(#claimed_at, :now), #ttl = if_not_exists(#ttl, :ttl)",
-                    {":form": SEND_CLAIM.version, ":now": now, ":ttl": ttl(now + SEND_CLAIM_KEPT_S)},
-                )
-                for message_id in dict.fromkeys(message_ids)
-            ]
-        )
+        figures: dict[str, Value] = {
+            "sent_at": now,
+            "claimed_at": now,
+            "ttl": ttl(now + SEND_CLAIM_KEPT_S),
+            **SEND_CLAIM.written,
+        }
+        marks = [claim_key(fleet, message_id) | typed_all(figures) for message_id in dict.fromkeys(message_ids)]
+        for error in filter(None, self._table.put_batch(marks)):
+            raise error
 
     def release_sends(self, fleet: str, message_ids: Sequence[str]) -> None:
         """Remove the claims of messages that were not sent."""
         self._table.transact_each(
             [
-                self._table.deleting(key(fleet, claim_sk(message_id)), "attribute_not_exists(#sent_at)")
+                self._table.deleting(claim_key(fleet, message_id), "attribute_not_exists(#sent_at)")
                 for message_id in dict.fromkeys(message_ids)
             ]
         )
@@ -104,7 +99,7 @@ class DynamoSendClaims:
         self, fleet: str, message_id: str, claimant: str, until: float, now: float, *, again: bool
     ) -> "TransactWriteItemTypeDef":
         """The claim of one message, as part of a transaction."""
-        record = key(fleet, claim_sk(message_id))
+        record = claim_key(fleet, message_id)
         free = "attribute_not_exists(#pk) OR #ttl <= :now OR #claimant = :claimant"
         if again:
             free += " OR (attribute_not_exists(#sent_at) AND #until_at <= :now)"
@@ -121,31 +116,15 @@ class DynamoSendClaims:
         return self._table.query(partition(fleet), "retries#", f"retries#{PAST_ALL}")
 
     def _get_claims(self, fleet: str, message_ids: Sequence[str]) -> list[Item | None]:
-        return self._table.get_all([key(fleet, claim_sk(message_id)) for message_id in message_ids])
+        return self._table.get_batch([claim_key(fleet, message_id) for message_id in message_ids])
 
     def _standing(self, fleet: str, message_ids: Sequence[str], now: float, besides: str = "") -> dict[str, Claim]:
-        """How messages stand by every claim but one.
-
-        Where there are few claims, as where messages are redriven from their dead-letter queue, one query reads them
-        all; where there are many, those of the messages alone are read.
-        """
+        """How messages stand by every claim but one."""
         wanted = list(dict.fromkeys(message_ids))
         own = f"retries#{besides}"
-        batches: list[Item] = []
-        singles: list[Item] = []
-        items = self._table.query(partition(fleet), "retries#", f"retry#{PAST_ALL}", page=CLAIMS_READ_MAX)
-        for item in items:
-            if text(item, "sk").startswith("retries#"):
-                batches += [item] if text(item, "sk") != own else []
-            elif len(singles) == CLAIMS_READ_MAX:
-                singles = [single for single in self._get_claims(fleet, wanted) if single]
-                break
-            else:
-                singles.append(item)
-        found = _by_batches(batches, set(wanted), now)
-        for single in singles:
-            message_id = text(single, "sk").removeprefix("retry#")
-            if message_id in found and (claim := _claim_in(single, now)):
+        found = _by_batches((one for one in self._batch_claims(fleet) if text(one, "sk") != own), set(wanted), now)
+        for message_id, single in zip(wanted, self._get_claims(fleet, wanted), strict=True):
+            if single and (claim := _claim_in(single, now)):
                 found[message_id].add(claim)
         return _strongest(found)
 

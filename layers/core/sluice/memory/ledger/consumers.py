@@ -26,6 +26,10 @@ class MemoryConsumers:
         consumers = sorted(self._consumers.items())
         return tuple(one for key, one in consumers if key[0] == fleet and one.updated_at > gone_at)
 
+    def fleets(self) -> frozenset[str]:
+        """The fleets that ever had a consumer on record."""
+        return frozenset(fleet for fleet, _ in self._consumers)
+
     def keep_consumer(self, consumer: Consumer) -> Consumer:
         """Write a consumer's record if its version is still the ledger's."""
         there = self.consumer(consumer.fleet, consumer.instance_id)

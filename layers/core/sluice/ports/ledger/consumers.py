@@ -19,6 +19,13 @@ class Consumers(Protocol):
         """Every consumer's record that was updated in the last CONSUMERS_KEPT_S."""
         ...
 
+    def fleets(self) -> frozenset[str]:
+        """The names of the fleets that ever had a consumer on record, by one query: no other fleet need be asked for.
+
+        A fleet that no consumer reports of, and that has no launch hook, costs nothing.
+        """
+        ...
+
     def keep_consumer(self, consumer: Consumer) -> Consumer:
         """Write a consumer's record, if the ledger still has the version that it was made from (0: none yet).
 

@@ -25,7 +25,7 @@ from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import describe_source, source_of
 from sluice.redriving.jobs.rules import FifoOrderGuard, SendReport, selects
 from sluice.redriving.message_copy import attempts_key, copy_of
-from sluice.redriving.sender import BatchClaim, OutgoingMessage, Sender, SendOutcome, SendResult
+from sluice.redriving.sender import BatchClaim, MarkedBatchClaim, OutgoingMessage, Sender, SendOutcome, SendResult
 from sluice.redriving.source_queues import QueueRoute, route_for
 
 # Bodies in memory at once: a batch of 200 messages of 1 MiB would be more than a function has.
@@ -123,8 +123,8 @@ class JobSender:
         Args:
             job: the job.
             messages: what to send.
-            hidden: how they were received, if they are in the dead-letter queue. One record claims them then, on FIFO
-                queues and otherwise a claim for each.
+            hidden: how they were received, if they are in the dead-letter queue. One record claims them, on FIFO queues
+                a claim for each.
         """
         routes = self.routes_of(job)
         going = [(message, route_of(job, message.message, message.entry, routes)) for message in messages]
@@ -179,7 +179,7 @@ class JobSender:
         if not to_send:
             return report
         again = job.selection.again
-        claim = None if hidden is None or route.to.fifo else hidden.free_claim() or self._new_batch_claim(again=again)
+        claim = None if route.to.fifo else self._batch_claim(hidden, again=again)
         sender = Sender(self.ports, self.fleet.name, route.to, self.until, self.now)
         results = sender.send(to_send, again=again, claims=claim)
         sent = [message for message, result in zip(sendable, results, strict=True) if result.is_in_queue]
@@ -195,10 +195,14 @@ class JobSender:
             hidden.free_claims.append(claim)
         return report
 
-    def _new_batch_claim(self, *, again: bool) -> BatchClaim:
+    def _batch_claim(self, hidden: HiddenBatch | None, *, again: bool) -> BatchClaim:
+        """One claim for all messages: of hidden ones a record that is free now, if there is one."""
+        if hidden and (free := hidden.free_claim()):
+            return free
         # An invocation that is repeated has the same name, but neither the same moment nor the same claims.
         name = f"{self.name}-{round(self.now() * 1_000)}-{next(self._numbers)}"
-        return BatchClaim(self.ports, self.fleet.name, name, self.until, self.now, again)
+        kind = MarkedBatchClaim if hidden is None else BatchClaim
+        return kind(self.ports, self.fleet.name, name, self.until, self.now, again)
 
     def _note_redriven(self, job: RedriveJob, sent: Sequence[JobMessage]) -> None:
         """Count what was sent in its failure groups. A count that is lost harms nothing."""
