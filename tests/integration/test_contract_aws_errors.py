@@ -625,7 +625,6 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
         lambda ports, _: ports.group.heartbeat(HookAction("g", "h", "i-1")),
     ),
     "signals.read": ("cloudwatch:GetMetricData", lambda ports, url: ports.signals.read(url, 1_800_000_000.0)),
-    "signals.alarm_is_on": ("cloudwatch:DescribeAlarms", lambda ports, _: ports.signals.alarm_is_on("a")),
     "queue.read": ("sqs:GetQueueAttributes", lambda ports, url: ports.queue.read(url, 0.0)),
     "queue.receive": ("sqs:ReceiveMessage", lambda ports, url: ports.queue.receive(url, 1, 1.0)),
     "queue.send": ("sqs:SendMessage", lambda ports, url: ports.queue.send(url, letters(1), [0.0])),

@@ -457,7 +457,7 @@ def test_composite_alarm_guards_too(state: str, on: bool) -> None:
         return {"MetricAlarms": [], "CompositeAlarms": [{"AlarmName": "all", "StateValue": state}]}
 
     clients = SimpleNamespace(of_ticks=SimpleNamespace(cloudwatch=SimpleNamespace(describe_alarms=describe_alarms)))
-    assert CloudWatchSignals(cast("Clients", clients)).alarm_is_on("all") is on
+    assert CloudWatchSignals(cast("Clients", clients)).alarms_are_on(("all",)) == (on,)
 
 
 @pytest.mark.parametrize(

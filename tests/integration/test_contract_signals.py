@@ -137,17 +137,3 @@ def test_alarms_are_read_together_in_the_order_asked_for(world: World) -> None:
     assert (off, on) == (False, True)
     assert all(isinstance(error, NeedsFixError) for error in missing)
     assert f"alarm {name}-none-7 does not exist" in str(missing[7])
-
-
-@pytest.mark.parametrize("on", [True, False])
-def test_alarm_is_on_or_off(world: World, on: bool) -> None:
-    """By its state."""
-    name = f"{world.make_queue().rpartition('/')[2]}-alarm"
-    world.set_alarm(name, on=on)
-    assert world.ports.signals.alarm_is_on(name) is on
-
-
-def test_alarm_is_named_when_there_is_none(world: World) -> None:
-    """A missing alarm is for an operator to fix."""
-    with pytest.raises(NeedsFixError, match="alarm no-such-alarm does not exist"):
-        world.ports.signals.alarm_is_on("no-such-alarm")

@@ -54,10 +54,6 @@ class Asked:
         """Alarms, which no reader asks for."""
         raise NotImplementedError
 
-    def alarm_is_on(self, name: str) -> bool:
-        """An alarm, which no reader asks for."""
-        raise NotImplementedError
-
 
 class World:
     """A queue in memory whose metrics are two minutes late, and a reader of them."""

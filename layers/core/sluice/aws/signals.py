@@ -122,13 +122,6 @@ class CloudWatchSignals:
             for name in names
         )
 
-    def alarm_is_on(self, name: str) -> bool:
-        """Whether the alarm, metric or composite, is in ALARM."""
-        (answer,) = self.alarms_are_on((name,))
-        if isinstance(answer, PortError):
-            raise answer
-        return answer
-
 
 def _id(metric: str, place: int) -> str:
     """A query's id: it must begin with a small letter."""

@@ -107,10 +107,9 @@ class MemorySignals:
 
     def alarms_are_on(self, names: Sequence[str]) -> tuple[bool | PortError, ...]:
         """Whether each alarm is in ALARM."""
-        return tuple(answer_of(partial(self.alarm_is_on, name)) for name in names)
+        return tuple(answer_of(partial(self._is_on, name)) for name in names)
 
-    def alarm_is_on(self, name: str) -> bool:
-        """Whether the alarm is in ALARM."""
+    def _is_on(self, name: str) -> bool:
         try:
             return self._alarms[name]
         except KeyError:

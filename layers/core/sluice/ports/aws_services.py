@@ -138,10 +138,6 @@ class Signals(Protocol):
         """Whether each of several alarms is in ALARM, in their order; NeedsFixError for one that there is not."""
         ...
 
-    def alarm_is_on(self, name: str) -> bool:
-        """Whether the alarm of that name is in ALARM. NeedsFixError if there is none."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
