@@ -50,12 +50,14 @@ def check(
     def tag(fleet: Fleet, queues_alone: bool) -> tuple[str, ...]:
         if not sets_tags:
             return ()
-        return enroll(fleet, stack, AwsAccount(clients), AwsTagWriter(clients), queues_alone=queues_alone)
+        account, writer = AwsAccount(clients), AwsTagWriter(clients)
+        return there.once_granted(lambda: enroll(fleet, stack, account, writer, queues_alone=queues_alone))
 
+    there = AwsDeployment(clients, path)
     verdict = deployment.check(
         name,
         document,
-        AwsDeployment(clients, path),
+        there,
         before=old if isinstance(old, Mapping) else None,
         inspect=inspect(
             cached(AwsAccount(clients)),

@@ -362,6 +362,18 @@ def test_success_is_not_missed_when_it_comes_before_its_commands_id_is_on_record
     assert day.state(instance_id) is DrainState.RELEASED
 
 
+def test_chain_is_brought_forward_when_an_event_makes_a_drain_due_sooner() -> None:
+    """The stop failed: it is asked for again after ten seconds, and not with the next heartbeat."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    day.ports.instances.answer(instance_id, CommandStatus.RUNNING)
+    day.wait(140)  # the command's status is not asked for often any more
+    finish(day, day.ports.instances.commands[0], CommandStatus.FAILED, "Failed")
+    day.wait(11)
+    assert len(day.ports.instances.commands) == 2
+
+
 def test_command_is_ignored_when_it_is_nobodys_drain() -> None:
     """Patching goes by Run Command too."""
     day = Day()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sluice.config.fleet import Fleet
+from sluice.config.fleet import Fleet, LaunchPolicy
 from sluice.memory import (
     Call,
     Fault,
@@ -22,7 +22,7 @@ from sluice.model.draining import (
 )
 from sluice.model.redriving import Message
 from sluice.ports.errors import TryLaterError
-from tests.support.drainer_day import START, SWEEP, Day, a_fleet
+from tests.support.drainer_day import START, SWEEP, Day, a_fleet, report
 
 # --------------------------------------------------------------------------- the sweep
 
@@ -151,6 +151,41 @@ def test_sweep_costs_six_calls_when_nothing_is_to_be_done(count: int) -> None:
     day.sweep(55)
     reads = ("MemoryFleets.load", "MemoryChains.chains", "MemoryDrains.unreleased", "MemoryGroup.read_all")
     assert day.calls == dict.fromkeys((*reads, "MemoryConsumers.fleets"), 1)
+
+
+def test_consumers_are_read_only_of_fleets_that_have_any() -> None:
+    """A launch hook, or a consumer that ever reported; its activities only where a launch is under way."""
+    hooked = a_fleet("hooked").model_copy(update={"launch": LaunchPolicy(hook="sluice-ready")})
+    day = Day(hooked, a_fleet("reporting"), a_fleet("silent"))
+    (instance_id,) = day.instances(day.fleets[1])
+    day.invoke(report(instance_id, "busy", day.now, "reporting-consumers"))
+    day.calls.clear()
+    read: list[str] = []
+    day.decide = lambda call: read.append(call.args[0]) if call.method == "consumers" else None
+    day.wait(600)  # its start is not asked for any more
+    day.sweep()
+    assert sorted(read) == ["hooked", "reporting"]
+    assert day.calls["MemoryGroup.launches"] == 0
+
+
+def test_sweep_stops_at_its_time_when_there_is_more_than_it_can_do() -> None:
+    """What is left is the next sweep's, for which the chains that were made cost nothing."""
+    day = Day(*(a_fleet(f"fleet-{number}") for number in range(30)))
+    for fleet in day.fleets:
+        day.terminate(*day.instances(fleet), fleet)
+
+    def slow(_: Call) -> Fault | None:
+        day.now += 1.0
+        return None
+
+    day.decide = slow
+    day.invoke(SWEEP, lasts_s=30)
+    assert day.now < START + 40
+    made = len(day.ports.ledger.chains.chains("drains"))
+    assert 0 < made < 30
+    day.decide = lambda _: None
+    day.sweep(30)
+    assert len(day.ports.ledger.drains.unreleased()) == 30
 
 
 def test_heartbeat_is_sent_when_the_group_cannot_be_read() -> None:

@@ -867,6 +867,19 @@ def test_age_of_the_last_tick_when_rounds_stand_still() -> None:
     assert needs_operator(day.records) == {"TickAge": ("mails", "orders")}
 
 
+@pytest.mark.parametrize("kind", ["drains", "jobs"])
+def test_steps_that_are_late_when_another_function_fails(kind: str) -> None:
+    """Of drains and redrive jobs the planner tells, since who fails cannot."""
+    day = Day()
+    assert day.ports.ledger.chains.start(f"{kind}/mails", START, "{}") is not None
+    day.now += 290.0
+    day.invoke(MINUTE)
+    assert needs_operator(day.records) == {}
+    day.now += 20.0
+    day.invoke(MINUTE)
+    assert needs_operator(day.records)["StepAge"] == ("mails",)
+
+
 def test_message_that_expires_when_half_of_its_time_is_over() -> None:
     """By the oldest message's age and what SQS says of the queue's retention, which the counts' call brings along."""
     day = Day(a_fleet(mode="paused"))

@@ -86,10 +86,12 @@ class Scope(NamedTuple):
         return cls(environ.get("SLUICE_STACK", "sluice"), Detail(environ.get("SLUICE_DETAIL", Detail.STACK)))
 
 
-# Above these figures a fleet needs an operator. Seconds of the oldest tick and of a retained instance; the share of its
-# queue's retention that a message, or a dead letter since it was first sent, has used; counts.
+# Above these figures a fleet needs an operator. Seconds since the last tick that succeeded, since a step of its drains
+# or redrive jobs was due, and of a retained instance; the share of its queue's retention that a message, or a dead
+# letter since it was first sent, has used; counts.
 LIMITS = {
     "TickAge": 300.0,
+    "StepAge": 300.0,
     "InvalidFleets": 0.0,
     "MessageLifeUsed": 0.5,
     "DrainsExpired": 0.0,

@@ -14,3 +14,10 @@ def test_attempts_are_remembered(world: World, ledger: Ledger) -> None:
     ledger.attempts.keep_attempts(FLEET, "key", 3, world.now())
     assert ledger.attempts.attempts(FLEET, "key") == 3
     assert ledger.attempts.attempts("other", "key") == 0
+
+
+def test_attempts_never_become_fewer(world: World, ledger: Ledger) -> None:
+    """A message that is in quarantine twice has two counts: the lower one, sent later, gives it no further retries."""
+    ledger.attempts.keep_attempts(FLEET, "key", 5, world.now())
+    ledger.attempts.keep_attempts(FLEET, "key", 2, world.now())
+    assert ledger.attempts.attempts(FLEET, "key") == 5

@@ -8,6 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sluice.aws.deployment import GRANT_PROPAGATION_S, GRANT_RETRY_PAUSE_S, AwsDeployment
+from sluice.aws.errors import Thing, asking
+from sluice.onboarding.tags import OtherStackError
 from sluice.ports.errors import PortError
 from tests.support.still_clock import Clock
 
@@ -61,6 +63,28 @@ def test_retention_is_read_when_the_grant_takes_a_moment() -> None:
 
     assert asked.retention_s(URL) == 345_600
     assert sqs.calls == 4
+
+
+def test_tagging_is_tried_again_when_the_grant_takes_a_moment() -> None:
+    """The whole of it, which is safe to repeat; another stack's tag is no matter of time."""
+    sqs = Sqs("AccessDenied", "AccessDenied")
+    asked, clock = account(sqs)
+    start = clock()
+
+    def tag() -> tuple[str, ...]:
+        with asking(Thing("sqs", "tag of a queue", "make it")):
+            sqs.get_queue_attributes(QueueUrl=URL, AttributeNames=["All"])
+        return ("queue orders",)
+
+    assert asked.once_granted(tag) == ("queue orders",)
+    assert (sqs.calls, clock() - start) == (3, 2 * GRANT_RETRY_PAUSE_S)
+
+    def other() -> None:
+        raise OtherStackError("queue orders has the tag sluice:stack=blue")
+
+    with pytest.raises(OtherStackError):
+        asked.once_granted(other)
+    assert clock() - start == 2 * GRANT_RETRY_PAUSE_S
 
 
 def test_error_is_told_when_the_grant_does_not_come() -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +48,10 @@ class Stack:
         record = self._account.queue(queue_url)
         assert record is not None
         return record.retention_s
+
+    def once_granted(self, call: Callable[[], Any]) -> Any:
+        """IAM is in force."""
+        return call()
 
 
 @pytest.fixture

@@ -297,14 +297,14 @@ def test_people_are_told_when_sluice_itself_is_ill() -> None:
     for name, alarm in (alarms(stack()) | alarms(fleet(**EVERY_ALARM))).items():
         assert name in SCALING or "AlarmActions" not in alarm, name
     mailed = stack(AlarmEmail="ops@example.com")
-    assert alarms(mailed)["DrainerErrors"]["AlarmActions"] == ["<AlarmTopic>"]
+    assert alarms(mailed)["RedriverErrors"]["AlarmActions"] == ["<AlarmTopic>"]
     assert mailed.properties("AlarmTopic")["Subscription"] == [{"Protocol": "email", "Endpoint": "ops@example.com"}]
 
 
 def test_alarms_are_those_promised_when_deployed() -> None:
     """The stack's serve every fleet: errors, late drains, quarantine growing. A fleet's own cost more."""
     assert set(alarms(stack())) == {
-        "PlannerErrors", "DrainerErrors", "RedriverErrors", "RedriveJobsErrors", "FailuresWaiting", "TicksNeedOperator",
+        "PlannerErrors", "RedriverErrors", "FailuresWaiting", "TicksNeedOperator",
         "DrainsNeedOperator", "DeadLettersNeedOperator",
     }  # fmt: skip
     assert set(alarms(fleet(**EVERY_ALARM))) == SCALING | {

@@ -1,4 +1,4 @@
-"""What a deployment reads of its stack and of the queues that it names."""
+"""What a deployment asks of its stack and of the queues that it names, once the function's role is in force."""
 
 from collections.abc import Callable, Mapping
 from time import monotonic, sleep
@@ -46,11 +46,19 @@ class AwsDeployment:
 
     def retention_s(self, queue_url: str) -> float:
         """How long a queue keeps a message, in seconds; asked again for a while where it is not allowed yet."""
+        return self.once_granted(lambda: self._queue.facts(queue_url).retention_s)
+
+    def once_granted[T](self, call: Callable[[], T]) -> T:
+        """The answer to a call that is safe to repeat; it is made again for a while where it is not allowed yet.
+
+        Raises:
+            PortError: the last error, once that while is over or if waiting would not help.
+        """
         if self._until is None:
             self._until = self._elapsed() + GRANT_PROPAGATION_S
         while True:
             try:
-                return self._queue.facts(queue_url).retention_s
+                return call()
             except PortError as error:
                 if not _may_pass(error) or self._elapsed() + GRANT_RETRY_PAUSE_S > self._until:
                     raise

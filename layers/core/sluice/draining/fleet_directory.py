@@ -10,8 +10,8 @@ from sluice.ports.errors import PortError
 from sluice.ports.stack import Ports
 from sluice.telemetry import Log
 
-# Many instances end at once, each with an event of its own: the documents are not read anew for each. Parameter Store
-# gives an account 40 reads a second.
+# Many instances end at once, each with an event of its own: the documents are not asked for with each, and one that is
+# invalid is logged once a minute.
 FLEETS_KEPT_S = 60.0
 
 

@@ -46,6 +46,9 @@ class Next:
     data: str = "{}"
 
 
+KINDS = ("ticks", "drains", "jobs")
+
+
 def kind_of(chain_id: str) -> str:
     """The kind of the chain with that id."""
     return chain_id.partition("/")[0]

@@ -9,13 +9,13 @@ The claim of the shard's chain is the lock: who has it alone acts on the shard's
 one fleet stops the others.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.chains import ChainRunner, StepEnd, next_on_grid
 from sluice.config.fleet import Fleet
-from sluice.model.chain import Chain, Next
+from sluice.model.chain import KINDS, Chain, Next
 from sluice.model.frozen import replace
 from sluice.model.payload_error import PayloadError
 from sluice.model.planning import Memory, OutcomeStatus
@@ -205,15 +205,22 @@ class PlannerService:
         there = {chain.id: chain for chain in self.ports.ledger.chains.chains(shards.KIND)}
         names = {fleet.name for fleet in loaded.fleets} | {error.name for error in loaded.invalid}
         before = {chain_id: Shard.of(chain.data).fleets for chain_id, chain in there.items()}
-        for chain_id, chain in there.items():  # where rounds stand still, none of them can say so
-            late_s = self.now() - chain.due_at
-            if late_s > LIMITS["TickAge"]:
-                self.records.extend(Record(name, "TickAge", Unit.SECONDS, late_s) for name in before[chain_id])
+        self._note_late(there.values(), before)
         assigned = shards.assign(before, names)
         for chain_id, fleets in assigned.items():
             if set(fleets) != set(before.get(chain_id, ())) or not fleets:
                 self._assign(chain_id, there.get(chain_id), fleets)
         return sum(1 for fleets in assigned.values() if fleets)
+
+    def _note_late(self, rounds: Iterable[Chain], fleets: Mapping[str, Sequence[str]]) -> None:
+        """Count the fleets whose rounds, drains or redrive jobs stand still: none of these can say so itself."""
+        others = [chain for kind in KINDS if kind != shards.KIND for chain in self.ports.ledger.chains.chains(kind)]
+        for chain in (*rounds, *others):
+            late_s = self.now() - chain.due_at
+            metric = "TickAge" if chain.kind == shards.KIND else "StepAge"
+            if late_s > LIMITS[metric]:
+                names = fleets.get(chain.id) or (chain.id.partition("/")[2],)
+                self.records.extend(Record(name, metric, Unit.SECONDS, late_s) for name in names)
 
     def _reseed(self) -> Sequence[Chain]:
         """Send each shard's next step again, in case it was lost."""

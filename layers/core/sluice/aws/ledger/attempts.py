@@ -18,6 +18,10 @@ class DynamoAttempts:
         return int(number(attributes(ATTEMPTS, item), "attempts"))
 
     def keep_attempts(self, fleet: str, message_key: str, attempts: int, now: float) -> None:
-        """Remember a message's redrives."""
-        figures: dict[str, Value] = {"attempts": attempts, "ttl": ttl(now + ATTEMPTS_KEPT_S), **ATTEMPTS.written}
-        self._table.put(key(fleet, f"attempts#{message_key}") | typed_all(figures))
+        """Remember a message's redrives, unless more are remembered."""
+        record = key(fleet, f"attempts#{message_key}")
+        ends: dict[str, Value] = {"ttl": ttl(now + ATTEMPTS_KEPT_S)}
+        figures: dict[str, Value] = {"attempts": attempts, **ends, **ATTEMPTS.written}
+        not_fewer = "attribute_not_exists(#pk) OR #attempts <= :attempts OR #ttl <= :now"
+        if not self._table.put(record | typed_all(figures), not_fewer, {":attempts": attempts, ":now": now}):
+            self._table.update(record, "SET #ttl = :ttl", {":ttl": ends["ttl"]})

@@ -17,5 +17,5 @@ class MemoryAttempts:
         return attempts if at + ATTEMPTS_KEPT_S > self._clock() else 0
 
     def keep_attempts(self, fleet: str, message_key: str, attempts: int, now: float) -> None:
-        """Remember a message's redrives."""
-        self._attempts[fleet, message_key] = (attempts, now)
+        """Remember a message's redrives, unless more are remembered."""
+        self._attempts[fleet, message_key] = (max(attempts, self.attempts(fleet, message_key)), now)

@@ -125,11 +125,6 @@ class DrainerLedger(ChainLedger, TrackerLedger, Protocol):
     """What draining uses."""
 
     @property
-    def leases(self) -> Leases:
-        """Who is at work on a fleet."""
-        ...
-
-    @property
     def drains(self) -> Drains:
         """How drains stand."""
         ...

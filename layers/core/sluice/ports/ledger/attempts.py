@@ -13,5 +13,5 @@ class Attempts(Protocol):
         ...
 
     def keep_attempts(self, fleet: str, message_key: str, attempts: int, now: float) -> None:
-        """Keep the count for ATTEMPTS_KEPT_S."""
+        """Keep the count for ATTEMPTS_KEPT_S; one that is lower than what is kept only keeps that longer."""
         ...

@@ -1,4 +1,4 @@
-"""Leases: one planner ticks a fleet at a time, and one sweep drains it."""
+"""Leases: only one invocation does something at a time, such as assigning fleets to shards."""
 
 from typing import Protocol
 
