@@ -150,8 +150,10 @@ class Judge:
         world.counts["timed out"] += 1
         timeout_s = world.policy.hook_timeout_s
         # An event that is lost is found by the sweep, which may be too late for a shorter timeout.
-        known = timeout_s >= 2 * SWEEP_S or self._followed_since.get(instance_id, at) < at - timeout_s
-        if known and at - world.last_trouble_at(at) > timeout_s + SWEEP_S:
+        drain = world.truth.ledger.drains.drain(world.fleet.name, instance_id)
+        under_way = drain is not None and drain.state in UNDER_WAY
+        followed = under_way and self._followed_since.get(instance_id, at) < at - timeout_s
+        if (timeout_s >= 2 * SWEEP_S or followed) and at - world.last_trouble_at(at) > timeout_s + SWEEP_S:
             world.violate(f"{instance_id}: its hook timed out under drain though nothing had failed")
 
     def check_followed(self) -> None:

@@ -106,6 +106,8 @@ def _needs(drain: Drain, policy: DrainPolicy, now: float) -> Iterator[float]:
         yield now if drain.action is not None else drain.deadline_at + NO_ACTION_KEPT_S
         return
     yield due_at(drain, policy)
+    if policy.keep_failed:
+        yield due_at(drain, policy) + RETENTION_CHECK_S  # from then on it no longer waits to know what the group keeps
     if drain.hook is not None and (heartbeat_at := next_heartbeat_at(drain, policy)) < heartbeats_until(drain, policy):
         yield heartbeat_at
     if drain.stop.retry_at is not None and policy.via is not DrainVia.SELF:

@@ -327,9 +327,9 @@ def test_simulate_when_sluice_plans() -> None:
 
 
 def test_sluice_when_nothing_comes_for_an_hour() -> None:
-    """An idle fleet costs one tick a minute, a busy one ticks every ten seconds: as the deployed planner does."""
+    """An idle fleet is ticked every ten seconds as a busy one is: as the deployed planner does."""
     quiet = simulate(a_trace(*[0] * 59, 1), make("sluice"), Conditions(target_wait_s=300.0))
-    assert 60 <= quiet.ticks <= 66
+    assert 355 <= quiet.ticks <= 366
     busy = simulate(a_trace(*[60] * 60), make("sluice:hinted=yes"), Conditions(seconds_per_message=5.0))
     assert 330 <= busy.ticks <= 360
 
