@@ -1,10 +1,10 @@
 """How long it takes from a burst's first message to the decision to scale out, by the shipped planner in virtual time.
 
 The service runs over the ports in memory: chains, work queue, memories and all. Of two hundred fleets half are busy
-(two messages a second, worked off by their instances), and half are idle (no message and no instance). Each gets a
-burst at a random moment. A step's message takes a moment to arrive, and a round takes as long as it was recorded
-(tools/costs/recorded.json). The floor is a planner that decides at its next tick, whatever it sees: the time from the
-burst to the fleet's next step.
+(two messages a second, of which an instance takes one at a time, for two seconds), and half are idle (no message and no
+instance). Each gets a burst at a random moment. A step's message takes a moment to arrive, and a round takes as long as
+it was recorded (tools/costs/recorded.json). The floor is a planner that decides at its next tick, whatever it sees: the
+time from the burst to the fleet's next step.
 """
 
 import random
@@ -82,6 +82,9 @@ class _World:
         self._timing, self._warm = Timing(), Warmth()
         self._fleets = [_fleet(number) for number in range(fleets)]
         self._busy = [fleet for number, fleet in enumerate(self._fleets) if number % BUSY_OF == 0]
+        self._held: dict[str, dict[str, float]] = {
+            fleet.name: {} for fleet in self._busy
+        }  # receipts in work, until when
         self._ports = memory_ports(lambda: self.now, self._fleets)
         for fleet in self._busy:
             self._ports.group.set_desired(fleet.group, UNITS)
@@ -117,9 +120,15 @@ class _World:
 
     def _pass_second(self) -> None:
         for fleet in self._busy:
+            url, held = queue_url(fleet.name), self._held[fleet.name]
             self._send(fleet.name, PER_S)
-            received = self._ports.queue.receive(queue_url(fleet.name), PER_S, 30.0)
-            self._ports.queue.delete(queue_url(fleet.name), [message.receipt for message in received])
+            done = [receipt for receipt, until in held.items() if until <= self.now]
+            self._ports.queue.delete(url, done)
+            for receipt in done:
+                del held[receipt]
+            free = min(10, self._ports.group.read(fleet.group).desired - len(held))
+            for message in self._ports.queue.receive(url, free, 60.0) if free > 0 else ():
+                held[message.receipt] = self.now + MESSAGE_S
 
     def _send(self, fleet: str, count: int) -> None:
         for first in range(0, count, 10):

@@ -9,6 +9,7 @@ starved, and the gap between two heartbeats.
 
 import json
 import platform
+import shutil
 import sys
 import time
 from collections import defaultdict
@@ -35,6 +36,7 @@ GOAL_TICKS = 1.5
 READY_S = 240.0  # until every fleet is in a shard
 MEASURED_S = 180.0
 HOOK_S, HEARTBEAT_S, STOPS_S = 30, 10, 75  # a hook's timeout, its heartbeats, and how long a consumer takes to stop
+LOGS = ROOT / "build/scale"
 SETTINGS = Settings(boot_s=1.0, stop_grace_s=120.0, metric_delay_s=5.0, health_period_s=5.0)
 WORKER = """\
 #!/bin/sh
@@ -242,7 +244,8 @@ def _name(number: int) -> str:
 def scale() -> None:
     """Run it, print what was seen, and exit with 1 if it is worse than promised."""
     console = Console(stderr=True)
-    with Sandbox(SETTINGS) as sandbox:
+    shutil.rmtree(LOGS, ignore_errors=True)
+    with Sandbox(SETTINGS, directory=LOGS) as sandbox:
         found = Run(sandbox, console.print).run()
     table = Table("what", "p50, s", "p99, s", "longest, s", title=f"{FLEETS} fleets", title_justify="left")
     for what, gaps in (
@@ -253,7 +256,7 @@ def scale() -> None:
     Console().print(table)
     print(f"{len(found.starved)} fleets starved; {found.drained} of {DRAINED} consumers ended by themselves")
     if problems := found.problems:
-        sys.exit("\n".join(problems))
+        sys.exit("\n".join([*problems, f"the functions' log is {LOGS.relative_to(ROOT)}/emulator.log"]))
 
 
 if __name__ == "__main__":
