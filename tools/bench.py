@@ -5,6 +5,9 @@
 | planner_cold_start | CPU seconds of a fresh process with the planner and its clients | boto3 with the same clients |
 | plan_one_queue_day_of_memory | one plan() with a day of minutes remembered | writing its decision as a ledger record |
 | backtest_fortnight | CPU seconds of 14 days of traffic under Sluice, compiled | the same with the simplest peer |
+| fleets_per_round | seconds that one process takes for a tick of 1,000 fleets, calls of 20 ms | the same calls alone |
+| fleets_per_round_cpu | CPU milliseconds of that for each fleet | those of the calls alone |
+| neighbour_of_silent | seconds between ticks of 99 fleets beside one whose calls are silent | beside none such |
 | redrive_messages_per_s | messages a second of a redrive job on the emulator | a bare loop of receive, send, delete |
 | reaction_* | ticks from a burst's first message to the decision | the next tick |
 | cost_per_fleet_month_* | dollars: cold, 4 h a day, always hot; alone, of 1,000 | a loop that counts queues |
@@ -41,6 +44,7 @@ from sluice.planning.planner import plan, remember
 from tools.bench_cost import cost_figures
 from tools.bench_reaction import reactions
 from tools.bench_redrive import redrive_per_s
+from tools.bench_rounds import FLEETS, fleets_per_round, neighbour_of_silent
 from tools.compiled.__main__ import main as build_all
 
 ROOT = Path(__file__).parents[1]
@@ -228,6 +232,17 @@ def _printed(script: str) -> list[float]:
     return [float(word) for word in done.stdout.split()]
 
 
+def rounds_of_fleets() -> tuple[Figure, ...]:
+    """A tick of each of 1,000 fleets, one shard after another; and what one silent fleet costs its neighbours."""
+    value, floor = fleets_per_round()
+    beside_s, alone_s = neighbour_of_silent()
+    return (
+        Figure("fleets_per_round", value.seconds, "s", floor.seconds),
+        Figure("fleets_per_round_cpu", 1_000 * value.cpu_s / FLEETS, "ms", 1_000 * floor.cpu_s / FLEETS),
+        Figure("neighbour_of_silent", beside_s, "s", alone_s),
+    )
+
+
 def redrive_messages_per_s(count: int) -> Figure:
     """A whole redrive out of a dead-letter queue, canary, claims and all, against a loop that has none of it."""
     value, floor = redrive_per_s(count)
@@ -258,6 +273,7 @@ def bench(
         planner_cold_start(),
         plan_one_queue_day_of_memory(),
         backtest_fortnight(),
+        *rounds_of_fleets(),
         redrive_messages_per_s(messages),
         *reaction(),
         *(Figure(*each) for each in cost_figures()),
