@@ -43,7 +43,7 @@ class DemoSettings:
         return (
             ("target wait", f"{self.target_wait_s:g} s", "your choice; at least 30 s above the boot time can be met"),
             ("instance boot", f"{self.boot_s:g} s and a Python start", "30 s to some minutes"),
-            ("planner tick while messages wait", f"every {self.tick_s:g} s", "every 10 s"),
+            ("planner tick", f"every {self.tick_s:g} s", "every 10 s"),
             ("schedules and metric periods", f"a minute lasts {self.minute_s:g} s", "60 s"),
             ("metric delay", f"{self.metric_delay_s:g} s", "1 to 3 minutes"),
             ("stabilization window", f"{self.stabilization_window_s:g} s", "one lead time"),
