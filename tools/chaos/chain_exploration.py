@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from sluice.chains import ChainRunner
+from sluice.chains import CLOCKS_DIFFER_S, ChainRunner
 from sluice.memory.ledger.chains import MemoryChains
 from sluice.model.chain import Chain, Next, Step
 
@@ -261,7 +261,7 @@ def closed(state: State, *, reseeds: bool) -> State | None:
             calm = next(_resumed(calm, place, calm.workers[place] or Worker(("", None, 0)), ends=False))
         elif (received := next(_deliveries(calm), None)) is not None:
             calm = received
-        elif calm.messages and calm.now < state.now + LIFE:
+        elif calm.messages and calm.now < state.now + LIFE + CLOCKS_DIFFER_S:
             calm = _tick(calm)
         else:
             return None

@@ -23,7 +23,7 @@ from sluice.chains import message_of
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Crash, Fault, MemoryPorts, When, faulty_ports, memory_ports
 from sluice.model.chain import Step
-from sluice.model.planning import Memory
+from sluice.model.planning import Memory, OutcomeStatus
 from sluice.model.timing import Timing
 from sluice.planning import shards
 from sluice.planning.reports import Answer
@@ -114,7 +114,7 @@ class Noting:
             answer_of(lambda: self.service.ports.ledger.leases.release("no lease", "no owner"))
         self.world.end(self.service.invocation.owner, names)
         jumped = tuple(name for name in names if whole and self.world.rng.random() < 0.05)
-        return RoundResult({name: {} for name in names}, dict(known), jumped)
+        return RoundResult({name: {"outcome": OutcomeStatus.UNCHANGED} for name in names}, dict(known), jumped)
 
 
 @dataclass(slots=True)
@@ -129,6 +129,7 @@ class World(Stage):
     looked_at: dict[str, float] = field(default_factory=dict)
     at_work: dict[str, tuple[str, float]] = field(default_factory=dict)  # fleet -> who, until when
     added_at: dict[str, float] = field(default_factory=dict)
+    removed_at: dict[str, float] = field(default_factory=dict)
     down_until: float = 0.0
     ends: list[float] = field(default_factory=list)  # when Lambda ends each running invocation, innermost last
     invocations: int = 0
@@ -153,7 +154,7 @@ class World(Stage):
         """A fleet is deleted."""
         self.truth.fleets.drop(name)
         self.added_at.pop(name)
-        self.looked_at.pop(name, None)
+        self.removed_at[name] = self.now
         self.tell(f"fleet {name} is deleted")
 
     # ----------------------------------------------------------------- who is at a fleet
@@ -175,6 +176,8 @@ class World(Stage):
             watched = self.now >= self.quiet_at + RECOVERED_S + TICK_S
             if watched and last is not None and self.now - last > GAP_S:
                 self.violate(f"{name} was not looked at for {self.now - last:.1f} s, and nothing failed")
+            if self.now > self.removed_at.get(name, self.now) + LIFE_S:
+                self.violate(f"{name} was looked at {self.now - self.removed_at[name]:.0f} s after it was deleted")
             self.looked_at[name] = self.now
             self.counts["looks"] += 1
         self.tell(f"{owner} looked at {', '.join(names) or 'no fleet'}")
@@ -291,9 +294,6 @@ class World(Stage):
             last = self.looked_at.get(name)
             if last is None or last < self.quiet_at:
                 self.violate(f"{name} (deployed {self.now - added_at:.0f} s ago) was not looked at since faults ended")
-        for name in self.looked_at:
-            if name not in self.added_at:
-                self.violate(f"{name} is looked at and does not exist")
 
 
 def build(seed: int) -> World:
