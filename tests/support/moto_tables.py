@@ -1,8 +1,8 @@
 """moto's DynamoDB without its cost: a transaction keeps a way back in no time, however many items a table has.
 
 moto copies a table with every value in it, once for each action of a transaction, only to have it back where the
-transaction fails: 60 to 100 ms a transaction, two thirds of what the ledger's contracts took. Here the copy shares the
-items with the table. That is safe since an update, the only thing that changes an item in place, changes a copy then.
+transaction fails: a quarter of what the ledger's contracts took on moto. Here the copy shares the items with the table.
+That is safe since an update, the only thing that changes an item in place, changes a copy then.
 """
 
 from __future__ import annotations

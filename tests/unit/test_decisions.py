@@ -63,10 +63,8 @@ def test_status_when_it_is_read(name: str) -> None:
 
 
 def test_numbers_when_counted() -> None:
-    """Each number is given once. Changes made side by side have theirs beforehand, so that gaps may be left."""
-    numbers = [record.number for record in RECORDS.values()]
-    assert len(set(numbers)) == len(numbers)
-    assert all(re.fullmatch(r"\d{4}", number) for number in numbers)
+    """Each number is given once, without a gap."""
+    assert [record.number for record in RECORDS.values()] == [f"{n:04d}" for n in range(1, len(RECORDS) + 1)]
 
 
 def test_index_when_held_to_the_files() -> None:

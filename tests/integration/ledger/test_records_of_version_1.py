@@ -53,7 +53,7 @@ RECORDS = Path(__file__).parents[2] / "unit" / "records" / "ledger_v1.json"
 
 
 def items_of_version_1() -> list[dict[str, Any]]:
-    """The items, with bytes as boto3 takes them; those of single messages under the keys that ADR 0077 gives them."""
+    """The items, with bytes as boto3 takes them; those of single messages under the keys that ADR 0075 gives them."""
     items: list[dict[str, Any]] = json.loads(RECORDS.read_text(encoding="utf-8"))
     for item in items:
         if "B" in item.get("data", {}):

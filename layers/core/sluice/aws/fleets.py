@@ -1,4 +1,4 @@
-"""The fleets' documents, as every function reads them: from the copy in the ledger (docs/adr/0071)."""
+"""The fleets' documents, as every function reads them: from the copy in the ledger (docs/adr/0069)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
