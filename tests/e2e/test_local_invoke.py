@@ -9,17 +9,20 @@ import pytest
 
 from tools.docker_relay import container_url
 from tools.local_invoke import Result, events, invoke_all, missing, old_images_removed, sam_env, write_template
+from tools.sandbox.sandbox import ROOT
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.docker, pytest.mark.xdist_group("stack")]
 
 
 @pytest.fixture(scope="module")
-def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Result]]:
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Result]]:
     """Every invocation, by the payload's name; made two at a time."""
     if problem := missing():
         pytest.skip(f"LOCAL INVOKES NOT RUN: {problem}")
     deployed: Any = request.getfixturevalue("deployed")
-    build = deployed.sandbox.directory / "sam/sluice/build"
+    sandbox = deployed.sandbox
+    folder = tmp_path_factory.mktemp("build")
+    build = sandbox.build(ROOT / "template.yaml", folder / "sluice", log=folder / "sam.log").parent
     with container_url(deployed.sandbox.url) as endpoint, old_images_removed():
         template = write_template(build, "sluice", endpoint, deployed.sandbox.client("lambda"))
         yield {result.event: result for result in invoke_all(template, events(), sam_env(deployed.sandbox.url))}

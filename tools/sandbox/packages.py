@@ -1,7 +1,7 @@
 """Deploys the checkout's templates through CloudFormation's API, as SAM CLI packed them once for this checkout.
 
-For deployments that are not about SAM CLI, which takes 3 to 7 s of a processor for each where this takes half a second. What is
-uploaded, and what CloudFormation gets, are what `sam package` wrote; the change set is that of `sam deploy`.
+For deployments that are not about SAM CLI, which takes 3 to 7 s of a processor for each where this takes half a second.
+What is uploaded, and what CloudFormation gets, are what `sam package` wrote; the change set is that of `sam deploy`.
 """
 
 from __future__ import annotations
