@@ -253,7 +253,9 @@ def test_user_may_only_press_buttons_when_granted_the_operator(deployed: Any, op
         "autoscaling:RecordLifecycleActionHeartbeat",
     }  # fmt: skip
     functions = [call for call in made if "-redriver-" in call["principal"] or "-drainer-" in call["principal"]]
-    assert [call for call in functions if call["action"] in effects] == []
+    own = tuple(f":sluice-{kind}" for kind in ("ticks", "drains", "jobs"))  # work queues, by which chains go on
+    effective = [call for call in functions if call["action"] in effects and not call["resource"].endswith(own)]
+    assert effective == []
     assert archived(deployed) == kept
 
 

@@ -690,6 +690,7 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
 def test_fleets_are_loaded_when_earlier_versions_of_one_may_not_be_read(sandbox: Sandbox) -> None:
     """What to grant is told beside the fleets, which are all there but the one whose document is invalid."""
     world = AwsWorld("emulator", sandbox.env(), sandbox=sandbox)
+    world.make_table()
     world.put_document("bad", "{}")
     queue = "https://sqs.eu-central-1.amazonaws.com/000000000000/good"
     world.put_document("good", {"queue": queue, "group": "good", "target_wait_s": 60})

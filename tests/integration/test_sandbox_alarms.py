@@ -243,6 +243,7 @@ def test_fleets_silence_is_told_when_ticks_stop_and_not_before_the_first(
         "TargetWaitSeconds": "60",
         "FleetName": "orders",
         "AlarmTopicArn": "arn:aws:sns:eu-central-1:000000000000:alarms",
+        "Detail": "fleet",
     }
     fleet = Template.load(ROOT / "fleet.yaml").resolve(asked)
     ours = fleet.properties("NoTicks")
