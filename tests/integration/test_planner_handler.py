@@ -367,6 +367,29 @@ def test_minute_when_a_round_is_under_way() -> None:
     assert Shard.of(day.ports.ledger.chains.chains(KIND)[0].data).fleets == ("mails", "orders")
 
 
+def test_minute_when_a_round_ends_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The minute comes at the same point of every tick: a round that is then always under way keeps no fleet out."""
+    day = Day()
+    day.tick()
+    chain = day.ports.ledger.chains.chains(KIND)[0]
+    claimed = day.ports.ledger.chains.claim(chain.step, day.now + 30.0, day.now)
+    assert claimed is not None
+    chains, looks = type(day.ports.ledger.chains), Counter[str]()
+    look = chains.chain
+
+    def looked(self: Any, chain_id: str) -> Any:
+        looks[chain_id] += 1
+        if looks[chain_id] == 3:  # the round is over
+            self.rest(claimed, claimed.due_at, claimed.data)
+        return look(self, chain_id)
+
+    monkeypatch.setattr(chains, "chain", looked)
+    day.ports.fleets.put("mails", a_fleet("mails"))
+    day.invoke(MINUTE)
+    assert Shard.of(day.ports.ledger.chains.chains(KIND)[0].data).fleets == ("mails", "orders")
+    assert looks == Counter({chain.id: 3})
+
+
 def test_step_when_it_is_delivered_twice() -> None:
     """The second finds another version: a fleet is ticked once, by one planner."""
     day = Day()

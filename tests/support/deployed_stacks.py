@@ -92,7 +92,7 @@ def both_stacks(deploy_sluice: Callable[[Sandbox, Mapping[str, str]], None]) -> 
             "TargetWaitSeconds": "20",
             "FleetName": FLEET,
             "Mode": "act",
-            "TickSeconds": "1",
+            "TickSeconds": "2",
             "Settings": json.dumps(SETTINGS),
             "Architecture": "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64",
         }
