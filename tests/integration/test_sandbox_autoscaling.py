@@ -205,9 +205,11 @@ def test_instance_is_terminated_at_once_when_there_is_no_hook(
     sandbox: Sandbox, make_group: Any, eventually: Any, catch_events: Any
 ) -> None:
     """Scale-in without hooks: SIGTERM, and the process's exit ends the instance."""
-    group = make_group("trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done", desired=1)
+    group = make_group("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done", desired=1)
     caught = catch_events({"detail-type": ["EC2 Instance Terminate Successful"]})
     instance_id = eventually(lambda: group.in_state("InService"))[0]
+    # In service, the process may be too young for its trap: SIGTERM would end it unasked.
+    eventually(lambda: "up" in Path(sandbox.instance(instance_id)["log"]).read_text())
 
     group.desire(0)
     eventually(lambda: not group.states())
