@@ -292,6 +292,8 @@ class World(Stage):
         """Once nothing has failed for long enough, every fleet that exists has been looked at since."""
         for name, added_at in self.added_at.items():
             last = self.looked_at.get(name)
+            if last is None and self.now < max(added_at, self.quiet_at) + RECOVERED_S + MINUTE_S:
+                continue  # new: where a dead worker has its shard when the minute comes, it is assigned a minute later
             if last is None or last < self.quiet_at:
                 self.violate(f"{name} (deployed {self.now - added_at:.0f} s ago) was not looked at since faults ended")
 
