@@ -23,7 +23,6 @@ gc.enable()
 
 logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
-keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer(patch_modules=("botocore",))  # patching all that it knows costs a cold start a tenth of a second
 warm = Warmth()
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Sluice"))
