@@ -14,11 +14,13 @@ from sluice.aws import stack_ports as _ports
 from sluice.chains import records_of
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.service import DrainService, Response
+from sluice.notices import Noter
 from sluice.telemetry import Scope, emit, keep_from, summed
 
 # What an invocation leaves of the function's own timeout, to finish what it is at.
 MARGIN_S = 5.0
 
+noter = Noter()
 logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer()
@@ -41,3 +43,4 @@ def handler(event: dict[str, Any], context: Any) -> Response:
         return service.take(records, ends_at) if records else service.respond(event)
     finally:
         emit(metrics, summed(service.records), Scope.of(os.environ))
+        noter.note(service.records, _ports().ledger.needs, time.time(), logger)

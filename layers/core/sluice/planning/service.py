@@ -1,7 +1,7 @@
 """The planner's service: rounds over shards of fleets, and what brings them on.
 
     a step of a shard's chain  --> one round over its fleets; the next step is due a tick later
-    the schedule's minute      --> lost chains go on; fleets are assigned to shards
+    the schedule's minute      --> lost chains go on; fleets are assigned to shards; operators are told who needs them
     an alarm, an operator      --> the next round of the fleet's shard begins at once
     a dry run                  --> one tick that changes and keeps nothing
 
@@ -9,10 +9,11 @@ The claim of the shard's chain is the lock: who has it alone acts on the shard's
 one fleet stops the others.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sluice import notices
 from sluice.chains import ChainRunner, next_on_grid
 from sluice.config.fleet import Fleet
 from sluice.model.chain import KINDS, Chain, Next
@@ -31,7 +32,7 @@ from sluice.ports.aws_services import LoadedFleets
 from sluice.ports.errors import PortError, answer_of
 from sluice.ports.ledger import PlannerLedger
 from sluice.ports.stack import Ports
-from sluice.telemetry import LIMITS, Log, Record, Unit
+from sluice.telemetry import LIMITS, Detail, Log, Record, Unit
 
 AGAIN_S = 2.0  # a count that jumped is read again after so long: a burst has shown more of itself by then
 # What a round's last tick and its writes may take of the function's own time.
@@ -46,6 +47,7 @@ class Invocation:
     owner: str  # of leases: unique to the invocation
     until: float  # epoch seconds: Lambda ends it then
     stack: str
+    detail: Detail = Detail.STACK  # with fleet, fleets have alarms of their own, which no notice repeats
 
 
 class Warmth:
@@ -159,7 +161,8 @@ class PlannerService:
         A payload that is not understood is logged and dropped: Lambda would only bring it again.
 
         Raises:
-            PortError: what an event reported could not be kept. Lambda brings it again.
+            PortError: what an event reported could not be kept, or a minute's work was not done. Lambda brings it
+                again, and the function's errors have an alarm: no notice tells that none can be written.
         """
         try:
             request = payloads.parse(payload)
@@ -167,6 +170,12 @@ class PlannerService:
             return self._dropped(error)
         if isinstance(request, LaunchEvent | DocumentChange):
             return note_event(request, self.ports, self.now())
+        if isinstance(request, payloads.Minute):
+            try:
+                return self._minute()
+            except PortError as error:
+                self.reporter.failed(None, "the minute's work could not be done", error)
+                raise
         try:
             return self._answer(request)
         except PayloadError as error:
@@ -174,10 +183,8 @@ class PlannerService:
         except PortError as error:
             return {"problem": self.reporter.failed(None, "the request could not be carried out", error)["problem"]}
 
-    def _answer(self, request: payloads.Minute | payloads.AlarmChange | payloads.OperatorRequest) -> Answer:
+    def _answer(self, request: payloads.AlarmChange | payloads.OperatorRequest) -> Answer:
         match request:
-            case payloads.Minute():
-                return self._minute()
             case payloads.AlarmChange():
                 return self._bring_forward(self._watched_by(request))
             case payloads.OperatorRequest(fleet=name, dry_run=True):
@@ -190,7 +197,11 @@ class PlannerService:
         return {"dropped": list(error.problems)}
 
     def _minute(self) -> Answer:
-        """Let lost chains go on, and assign fleets to shards. One invocation assigns at a time."""
+        """Let lost chains go on, assign fleets to shards, and tell operators. One invocation assigns at a time.
+
+        Raises:
+            PortError: some of it could not be done.
+        """
         chains = self._reseed()
         refreshed = answer_of(self.ports.fleets.refresh)
         if isinstance(refreshed, PortError):
@@ -217,7 +228,21 @@ class PlannerService:
                 first_at = shards.first_round_at(chain_id, self.timing.tick_s, self.now())
                 self.runner.assign(chain_id, assignment.to_text(), first_at, Shard(first_at).to_text())
                 self.log.info("a shard's fleets were assigned", shard=chain_id, fleets=assignment.fleets)
+        self._tell(names)
         return sum(1 for assignment in assigned.values() if assignment.fleets)
+
+    def _tell(self, names: Collection[str]) -> None:
+        """Tell operators of the fleets that need them since the last notice, and of those that no longer do."""
+        needs, now = self.ports.ledger.needs, self.now()
+        seen = (*needs.noted(), *notices.needs_in(self.records, now))
+        present = notices.present(seen, names, self.invocation.detail, now)
+        change, told = notices.changes(present.values(), needs.told(), names)
+        if change.is_none:
+            return
+        notice = notices.write(change, self.invocation.stack)
+        self.log.info("a notice to operators", subject=notice.subject, text=notice.text)
+        self.ports.topic.publish(notice.subject, notice.text)
+        needs.keep_told(told)
 
     def _note_late(self, rounds: Iterable[Chain], assignments: Mapping[str, Assignment]) -> None:
         """Count the fleets whose rounds, drains or redrive jobs stand still: none of these can say so itself."""
@@ -243,7 +268,7 @@ class PlannerService:
         loaded = self.ports.fleets.load()
         for error in loaded.invalid:
             self.log.error("the fleet's document is invalid: skipped", fleet=error.name, problems=error.problems)
-        self.records.append(Record(None, "InvalidFleets", Unit.COUNT, len(loaded.invalid)))
+            self.records.append(Record(error.name, "InvalidFleets", Unit.COUNT, 1))
         return loaded
 
     def _watched_by(self, change: payloads.AlarmChange) -> Sequence[str]:
