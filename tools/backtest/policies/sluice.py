@@ -21,7 +21,7 @@ class Sluice:
     """The planner with its defaults: it is given the target wait only."""
 
     hinted: bool = False  # also given the seconds per message and the boot time
-    told_seconds: float | None = None  # given these seconds per message as a hint, right or wrong
+    hint_seconds: float | None = None  # given these seconds per message as a hint, right or wrong
     tick_s: float = 10.0  # between the ticks of a fleet
     metric_delay_s: float = 120.0  # that the stack takes its metrics to be late by
     stabilization_window_s: float | None = None  # limits.stabilization_window_s: at most a lead time unless set
@@ -40,8 +40,8 @@ class Sluice:
         hints: dict[str, float] = {}
         if self.hinted:
             hints = {"seconds_per_message": conditions.seconds_per_message, "lead_time_s": conditions.boot_s}
-        if self.told_seconds is not None:
-            hints["seconds_per_message"] = self.told_seconds
+        if self.hint_seconds is not None:
+            hints["seconds_per_message"] = self.hint_seconds
         self._fleet = parse(
             "backtest",
             {

@@ -103,7 +103,7 @@ class GroupFaults:
     dying: Span = ALWAYS  # of the instances that come into service in that time
     hanging_share: float = 0.0  # of the launches, that stay on their way
     hangs_s: float = inf  # for so long
-    protected: bool = False  # new instances are protected from scale-in, and nobody takes that back
+    protected: bool = False  # new instances are protected from scale-in, for good
     dry_zones: int = 0  # of the group's three zones, that have no capacity
     dry: Span = ALWAYS  # in that time
     pool_failure_every_s: float = inf  # a launch into the warm pool fails

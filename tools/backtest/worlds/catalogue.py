@@ -96,7 +96,7 @@ def _consumers() -> list[World]:
             _of(20.0),
             Behaviour(Consumers(dying_share=1 / 6, visibility_s=12 * HOUR_S)),
             spare_hours=6.0,
-            spare_why="one unit for what is in flight and nobody works on",
+            spare_why="one unit for messages that are in flight without a consumer",
         ),
         World(
             "back-off",
@@ -105,7 +105,7 @@ def _consumers() -> list[World]:
             _of(10.0),
             Behaviour(Consumers(backoff_share=0.5, backoff_s=HOUR_S)),
             spare_hours=2.0,
-            spare_why="one unit for what is in flight and nobody works on",
+            spare_why="one unit for messages that are in flight without a consumer",
         ),
         World(
             "none-takes-anything",
@@ -166,7 +166,7 @@ def _launches() -> list[World]:
         ),
         World(
             "protected",
-            "The group protects each new instance from scale-in, and nobody takes that back.",
+            "The group protects each new instance from scale-in for good.",
             pulses(4, 120, 20, 60.0, 6.0),
             _of(10.0),
             Behaviour(group=GroupFaults(protected=True)),

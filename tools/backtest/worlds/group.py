@@ -40,8 +40,8 @@ class WorldGroup(Group):
         self._dice = Random(conditions.seed + 3)  # noqa: S311 - a simulation; the boots draw from their own
         self._zone_of: dict[int, str] = {}
         self._dying: list[tuple[float, int, Unit]] = []  # a heap: (dies at, -, unit)
-        self._launches_told: list[Launch] = []  # ascending in when they ended
-        self._told = 0
+        self._launch_log: list[Launch] = []  # ascending in when they ended
+        self._events_count = 0
         self._others_s = faults.other_every_s if faults.other_desired is not None else inf
         self._pool_s = faults.pool_failure_every_s
         self._readings: deque[GroupReading] = deque()
@@ -61,10 +61,10 @@ class WorldGroup(Group):
 
     def _lately(self, now: float) -> list[Launch]:
         """The launches in the stack's log."""
-        told = self._launches_told
-        while told and (told[0].ended_at or 0.0) < now - LAUNCHES_LOGGED_S:
-            del told[0]
-        return told
+        log = self._launch_log
+        while log and (log[0].ended_at or 0.0) < now - LAUNCHES_LOGGED_S:
+            del log[0]
+        return log
 
     def _look_at(self, unit: Unit) -> Instance:
         """When it was launched is known by its event alone."""
@@ -85,10 +85,10 @@ class WorldGroup(Group):
 
         https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-event-reference.html
         """
-        self._told += 1
+        self._events_count += 1
         detail = {
             "AutoScalingGroupName": GROUP_NAME,
-            "ActivityId": f"activity-{self._told}",
+            "ActivityId": f"activity-{self._events_count}",
             "StartTime": self._clock(began),
             "EndTime": self._clock(ended),
             "EC2InstanceId": instance,
@@ -99,7 +99,7 @@ class WorldGroup(Group):
         }
         event = read_event({"detail-type": NOT_LAUNCHED if failure else LAUNCHED, "detail": detail})
         if isinstance(event, LaunchEvent) and not event.into_pool:
-            self._launches_told.append(event.launch)
+            self._launch_log.append(event.launch)
 
     def _clock(self, at: float) -> str:
         return datetime.fromtimestamp(self._began_at + at, UTC).isoformat()

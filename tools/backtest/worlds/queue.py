@@ -118,7 +118,7 @@ class WorldQueue:
         self._events: list[tuple[float, int, int, int, int]] = []  # a heap: (at, order, kind, message, times received)
         self._order = 0
         self._waiting: list[tuple[bool, int]] = []  # a heap: (received often, message) that can be received
-        self._lanes: list[deque[int]] = [deque() for _ in range(consumers.message_groups)]  # that wait behind another
+        self._groups: list[deque[int]] = [deque() for _ in range(consumers.message_groups)]  # that wait behind another
         self._taken = [False] * consumers.message_groups  # groups of which one message can be received or is in flight
         self._visible = self._delayed = self._in_flight = 0
         self._consumers: dict[int, Consumer] = {}
@@ -236,25 +236,25 @@ class WorldQueue:
         self._visible += 1
         if again:
             self._in_flight -= 1
-        if not self._lanes:
+        if not self._groups:
             heappush(self._waiting, (self._times_received[message] >= RECEIVED_OFTEN, message))
             return
-        lane = self._lanes[self._attempts.group[message]]
+        number = self._attempts.group[message]
         if again:
-            lane.appendleft(message)
+            self._groups[number].appendleft(message)
             self._show_next(message)
         else:
-            lane.append(message)
-            if not self._taken[self._attempts.group[message]]:
+            self._groups[number].append(message)
+            if not self._taken[number]:
                 self._show_next(message)
 
     def _show_next(self, message: int) -> None:
         """The next message of its message group can be received: none of it is in flight."""
-        if self._lanes:
+        if self._groups:
             group = self._attempts.group[message]
-            self._taken[group] = bool(self._lanes[group])
-            if self._lanes[group]:
-                heappush(self._waiting, (False, self._lanes[group].popleft()))
+            self._taken[group] = bool(self._groups[group])
+            if self._groups[group]:
+                heappush(self._waiting, (False, self._groups[group].popleft()))
 
     def _feed(self, at: float) -> None:
         """Give messages to consumers that may receive."""

@@ -25,7 +25,7 @@ class World:
     traffic: Callable[[Rng], Floats]  # messages in each minute
     conditions: Conditions  # with any seed
     behaviour: Behaviour = PLAIN
-    told_seconds: float | None = None  # the seconds per message that the fleet's hints say
+    hint_seconds: float | None = None  # the seconds per message that the fleet's hints say
     late_why: str = ""  # why not every message can be begun in time; empty where it can
     spare_hours: float = 0.0  # unit-hours that the right behaviour costs beyond the work
     spare_why: str = ""  # what for
@@ -40,9 +40,9 @@ class World:
 
     def spec(self, policy: str) -> str:
         """A policy as `make` reads it; Sluice with what the fleet's hints say."""
-        if self.told_seconds is None or policy != "sluice":
+        if self.hint_seconds is None or policy != "sluice":
             return policy
-        return f"sluice:told_seconds={self.told_seconds:g}"
+        return f"sluice:hint_seconds={self.hint_seconds:g}"
 
     @property
     def units_most(self) -> float:
