@@ -173,6 +173,7 @@ class LaunchMemory:
     reported_number: int = 0  # of the timed launches, the last that was learned from
     under_way: tuple[tuple[str, float], ...] = ()  # (instance id, first seen launching at), while it launches
     first_unit: tuple[str, float, float] | None = None  # (instance id, launched at, in service at): no message yet
+    came_at: float = 0.0  # when a launch last came into service
 
 
 @dataclass(frozen=True, slots=True)
