@@ -88,7 +88,7 @@ class Scope(NamedTuple):
 
 # Above these figures a fleet needs an operator. Seconds since the last tick that succeeded, since a step of its drains
 # or redrive jobs was due, and of a retained instance; the share of its queue's retention that a message, or a dead
-# letter since it was first sent, has used; counts; limits that only a person can lift, where they apply.
+# letter since it was first sent, has used; counts; limits that only an operator can lift, where they apply.
 LIMITS = {
     "TickAge": 300.0,
     "StepAge": 300.0,

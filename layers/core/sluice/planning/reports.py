@@ -13,8 +13,8 @@ from sluice.telemetry import LIMITS, Log, Record, Unit
 
 type Answer = dict[str, Any]
 
-# What a decision meets that only a person can mend, by the metric that says so (`telemetry.LIMITS`).
-NEED_A_PERSON = {
+# What a decision meets that only an operator can mend, by the metric that says so (`telemetry.LIMITS`).
+NEED_AN_OPERATOR = {
     ReasonCode.NOTHING_RECEIVED: "NothingReceived",
     ReasonCode.LAUNCH_HANGS: "LaunchesHang",
     ReasonCode.SHORT_LIVED: "LaunchesShortLived",
@@ -139,9 +139,9 @@ def _life_used(snapshot: Snapshot) -> float:
 
 
 def _limits_of(decision: Decision) -> Iterable[str]:
-    """A metric for each limit that changed the wish, and for each that only a person can lift."""
+    """A metric for each limit that changed the wish, and for each that only an operator can lift."""
     yield from (f"Limit.{reason.code}" for reason in decision.reasons[1:] if reason.before != reason.after)
-    yield from (NEED_A_PERSON[reason.code] for reason in decision.reasons if reason.code in NEED_A_PERSON)
+    yield from (NEED_AN_OPERATOR[reason.code] for reason in decision.reasons if reason.code in NEED_AN_OPERATOR)
 
 
 def to_answer(result: TickResult) -> Answer:
