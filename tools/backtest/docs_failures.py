@@ -49,8 +49,8 @@ def failing(found: Sequence[Case], cache: ResultCache, jobs: int | None, *, simu
         if before is not None:
             task = _task(case, failure, setting(before))
             after = cache.find(task.trace, task.spec, task.conditions)
-        peer = None if before is None or after is None else (before, after)
-        made.append(Failing(case.world, failure, (case.ours, our), peer))
+        pair = None if before is None or after is None else (before, after)
+        made.append(Failing(case.world, failure, (case.ours, our), pair))
     return made
 
 
