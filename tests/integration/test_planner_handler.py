@@ -982,7 +982,7 @@ def test_operators_are_told_again_when_the_process_died_after_the_notice() -> No
     day = LossyDay(a_fleet(), decide=lambda _: None)
     day.tick()
     day.ports.ledger.needs.note(Need("DrainsExpired", "orders", day.now, 1.0))
-    day.decide = failing("MemoryNeeds.keep_told", Crash())
+    day.decide = failing("MemoryNeeds.keep_reported", Crash())
     day.tick()
     day.decide = lambda _: None
     day.now += 60.0

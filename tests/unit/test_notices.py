@@ -1,4 +1,4 @@
-"""Notices: operators are told once which fleets need them, and once that this is over, in plain sentences."""
+"""Notices: one names the fleets that begin to need an operator, another says when that is over, in plain sentences."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import pytest
 
 from sluice.memory import Fault, When, faulty
 from sluice.memory.ledger.needs import MemoryNeeds
-from sluice.model.need import Need, ToldNeed
+from sluice.model.need import Need, ReportedNeed
 from sluice.notices import (
     HELD_S,
     HELD_USUALLY_S,
     REASONS,
     REPEAT_S,
     SUBJECT_MAX,
+    WITHOUT_ALARM,
     Change,
     Noter,
     changes,
@@ -53,8 +54,8 @@ def test_reasons_when_they_are_compared_with_the_limits() -> None:
 @pytest.mark.parametrize("reason", REASONS)
 def test_notice_when_one_fleet_needs_an_operator(reason: str) -> None:
     """Its subject names the fleet; its text says what happened, since when, and what to do."""
-    told = ToldNeed(reason, "orders", NOW)
-    notice = write(Change(began=[told]), "blue")
+    reported = ReportedNeed(reason, "orders", NOW)
+    notice = write(Change(began=[reported]), "blue")
     assert notice.subject == "Sluice blue: fleet orders needs an operator"
     first, _, happened, to_do = notice.text.splitlines()
     assert first == "Fleet orders needs an operator in the stack blue."
@@ -67,7 +68,7 @@ def test_notice_when_one_fleet_needs_an_operator(reason: str) -> None:
 @pytest.mark.parametrize("reason", REASONS)
 def test_notice_when_a_fleet_has_recovered(reason: str) -> None:
     """It says what is well again, and when that had begun."""
-    notice = write(Change(over=[ToldNeed(reason, "orders", NOW)]), "blue")
+    notice = write(Change(over=[ReportedNeed(reason, "orders", NOW)]), "blue")
     assert notice.subject == "Sluice blue: fleet orders no longer needs an operator"
     assert notice.text.splitlines()[2].endswith(": fleet orders (it had begun at 2026-11-24 09:21 UTC).")
 
@@ -75,11 +76,11 @@ def test_notice_when_a_fleet_has_recovered(reason: str) -> None:
 def test_notice_when_several_fleets_have_several_reasons() -> None:
     """The reasons are in one order, each with its fleets, and since when the first of them."""
     began = [
-        ToldNeed("Quarantined", "orders", NOW),
-        ToldNeed("TickAge", "mails", NOW - 360.0),
-        ToldNeed("TickAge", "orders", NOW - 600.0),
+        ReportedNeed("Quarantined", "orders", NOW),
+        ReportedNeed("TickAge", "mails", NOW - 360.0),
+        ReportedNeed("TickAge", "orders", NOW - 600.0),
     ]
-    over = [ToldNeed("InvalidFleets", "invoices", NOW - 7_200.0)]
+    over = [ReportedNeed("InvalidFleets", "invoices", NOW - 7_200.0)]
     assert write(Change(began, over, ["old"]), "blue").text.splitlines() == [
         "2 fleets need an operator in the stack blue.",
         "",
@@ -113,23 +114,23 @@ def test_names_when_there_are_many() -> None:
 
 def test_subject_when_names_are_long() -> None:
     """SNS takes a hundred characters of ASCII."""
-    notice = write(Change(began=[ToldNeed("TickAge", "x" * 63, NOW)]), "s" * 60)
+    notice = write(Change(began=[ReportedNeed("TickAge", "x" * 63, NOW)]), "s" * 60)
     assert len(notice.subject) == SUBJECT_MAX
 
 
 def test_notice_when_a_need_begins_goes_on_and_ends() -> None:
-    """It is told once that it began, by the figure's own age, and once that it is over."""
+    """It is reported once that it began, by the figure's own age, and once that it is over."""
     need = Need("TickAge", "orders", NOW, 310.0)
-    change, told = changes([need], [], FLEETS)
-    assert change.began == told == [ToldNeed("TickAge", "orders", NOW - 310.0)]
+    change, reported = changes([need], [], FLEETS)
+    assert change.began == reported == [ReportedNeed("TickAge", "orders", NOW - 310.0)]
     later = Need("TickAge", "orders", NOW + 60.0, 370.0)
-    change, told = changes([later, Need("DrainsExpired", "orders", NOW, 1.0)], told, FLEETS)
-    assert change.began == [ToldNeed("DrainsExpired", "orders", NOW)]
-    change, told = changes([later], told, FLEETS)
-    assert (change.began, change.over) == ([], [ToldNeed("DrainsExpired", "orders", NOW)])
-    assert changes([later], told, FLEETS)[0].is_none
-    change, told = changes([], told, frozenset())
-    assert (change.over, change.deleted, told) == ([], ["orders"], [])
+    change, reported = changes([later, Need("DrainsExpired", "orders", NOW, 1.0)], reported, FLEETS)
+    assert change.began == [ReportedNeed("DrainsExpired", "orders", NOW)]
+    change, reported = changes([later], reported, FLEETS)
+    assert (change.began, change.over) == ([], [ReportedNeed("DrainsExpired", "orders", NOW)])
+    assert changes([later], reported, FLEETS)[0].is_none
+    change, reported = changes([], reported, frozenset())
+    assert (change.over, change.deleted, reported) == ([], ["orders"], [])
 
 
 def test_need_when_it_was_not_seen_for_a_while() -> None:
@@ -143,9 +144,11 @@ def test_need_when_it_was_not_seen_for_a_while() -> None:
 
 
 def test_needs_when_fleets_have_alarms_of_their_own() -> None:
-    """What these tell is not told twice."""
+    """What these report is in no notice."""
     needs = [Need(reason, "orders", NOW, 1.0) for reason in REASONS]
-    assert {reason for reason, _ in present(needs, FLEETS, Detail.FLEET, NOW)} == {"StepAge", "InvalidFleets"}
+    left = {reason for reason, _ in present(needs, FLEETS, Detail.FLEET, NOW)}
+    assert left == WITHOUT_ALARM
+    assert left.isdisjoint({"TickAge", "MessageLifeUsed", "DrainsExpired", "RetainedAge", "Quarantined"})
 
 
 def test_needs_in_records_when_some_are_above_their_limits() -> None:
@@ -176,6 +179,6 @@ def test_invocation_goes_on_when_its_needs_cannot_be_noted() -> None:
     silent = Fault(When.BEFORE, TryLaterError("DynamoDB does not answer"))
     records = [record("Quarantined", "orders"), record("Quarantined", "mails")]
     noter.note(records, faulty(needs, lambda _: silent), NOW, log)  # type: ignore[arg-type]
-    assert log.lines == ["warning: no notice tells that a fleet needs an operator"]
+    assert log.lines == ["warning: no notice reports that a fleet needs an operator"]
     noter.note(records, needs, NOW + 1.0, log)  # type: ignore[arg-type]
     assert [need.fleet for need in needs.noted()] == ["mails", "orders"]

@@ -1,31 +1,31 @@
-"""Notices: operators are told once that fleets need them, by name, and once that this is over.
+"""Notices: one names the fleets that begin to need an operator, and another says when that is over.
 
     a function's figure is above its limit (`telemetry.LIMITS`) --> `Noter`: a record of fleet and reason in the ledger
-    the planner's minute                                        --> `tell`: what is new and what is over, in one notice
+    the planner's minute                                        --> `write`: what is new and what is over, in one notice
 
-What is told is kept in the ledger after it was published: a crash in between has it told twice, and never not at all. A
-need is over when it was not seen for HELD_S, so that one that comes and goes is not told each time. Nothing of a
-message is in a notice.
+What a notice reported is kept in the ledger after it was published: a crash in between has it published twice, and
+never not at all. A need is over when it was not seen for HELD_S, so that one that comes and goes is not reported each
+time. Nothing of a message is in a notice.
 """
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from sluice.model.frozen import dataclass
-from sluice.model.need import Need, ToldNeed
+from sluice.model.need import Need, ReportedNeed
 from sluice.ports.errors import PortError, answer_of
 from sluice.ports.ledger.needs import Needs
 from sluice.telemetry import LIMITS, Detail, Log, Record
 from sluice.wording import capitalised, count
 
 REPEAT_S = 60.0  # a need that goes on is noted so often by a process: a tick sees it six times as often
-# A need is over when it was not seen for so long. Events are told apart from the next ones by a quarter of an hour, and
+# A need is over when it was not seen for so long. Events that follow within a quarter of an hour are one need, and
 # waiting dead letters are looked at each ten minutes.
 HELD_S = {"DrainsExpired": 900.0, "Quarantined": 900.0, "DeadLetterLifeUsed": 1_500.0}
 HELD_USUALLY_S = 300.0
-AGES = frozenset({"TickAge", "StepAge", "RetainedAge"})  # figures that tell since when, in seconds
-# Of fleets that have alarms of their own these alone are told: no such alarm is about them.
-WITHOUT_ALARM = frozenset({"StepAge", "InvalidFleets"})
+AGES = frozenset({"TickAge", "StepAge", "RetainedAge"})  # figures that say since when, in seconds
+# Of fleets that have alarms of their own these alone are reported: no such alarm is about them.
+WITHOUT_ALARM = frozenset({"StepAge", "InvalidFleets", "NothingReceived", "LaunchesHang", "LaunchesShortLived"})
 NAMED = 10  # fleets in a sentence
 SUBJECT_MAX = 100  # characters: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 
@@ -61,6 +61,24 @@ REASONS = {
         "Raise the queue's retention now, which applies to the messages that are there. Then read the fleet's last"
         " decision in the dashboard.",
         "no message has used half of its queue's retention",
+    ),
+    "NothingReceived": Reason(
+        "messages wait, and no consumer takes any",
+        "Read the fleet's last decision in the dashboard, and the consumer's own log on an instance: does it run, may"
+        " it receive from the queue, is it the right queue?",
+        "consumers take messages again",
+    ),
+    "LaunchesHang": Reason(
+        "launches have been under way for three times as long as usual",
+        "Read the fleet's last decision in the dashboard, and the group's activities: a launch waits for its lifecycle"
+        " hook, its health check or its capacity.",
+        "launches are as fast as usual again",
+    ),
+    "LaunchesShortLived": Reason(
+        "the last three launches ended soon after they came into service",
+        "Read the fleet's last decision in the dashboard, and the group's activities: they say why instances were"
+        " terminated.",
+        "launches stay in service again",
     ),
     "DrainsExpired": Reason(
         "an instance was released at its deadline, before its consumer was done",
@@ -120,7 +138,7 @@ class Noter:
                 continue
             error = answer_of(lambda need=need: needs.note(need))  # type: ignore[misc] # a lambda's default has no type
             if isinstance(error, PortError):
-                log.warning("no notice tells that a fleet needs an operator", fleet=need.fleet, problem=str(error))
+                log.warning("no notice reports that a fleet needs an operator", fleet=need.fleet, problem=str(error))
                 return  # the others would meet the same
             self._noted[key] = now
 
@@ -137,40 +155,42 @@ class Notice:
 class Change:
     """What a notice is about: needs that are new, and those that are over."""
 
-    began: Sequence[ToldNeed] = ()
-    over: Sequence[ToldNeed] = ()
+    began: Sequence[ReportedNeed] = ()
+    over: Sequence[ReportedNeed] = ()
     deleted: Sequence[str] = ()  # fleets that needed an operator, and are no more
 
     @property
     def is_none(self) -> bool:
-        """Whether there is nothing to tell."""
+        """Whether there is nothing to report."""
         return not (self.began or self.over or self.deleted)
 
 
 def present(seen: Iterable[Need], fleets: Collection[str], detail: Detail, now: float) -> dict[tuple[str, str], Need]:
-    """The needs that are to be told of, by reason and fleet; the worst first."""
+    """The needs that are to be reported of, by reason and fleet; the worst first."""
     found: dict[tuple[str, str], Need] = {}
     for need in sorted(seen, key=lambda need: need.seen_at):
-        is_told = need.reason in REASONS and (detail is Detail.STACK or need.reason in WITHOUT_ALARM)
-        if is_told and need.fleet in fleets and now - need.seen_at < HELD_S.get(need.reason, HELD_USUALLY_S):
+        is_reported = need.reason in REASONS and (detail is Detail.STACK or need.reason in WITHOUT_ALARM)
+        if is_reported and need.fleet in fleets and now - need.seen_at < HELD_S.get(need.reason, HELD_USUALLY_S):
             found[need.reason, need.fleet] = need
     return dict(sorted(found.items(), key=lambda each: (-each[1].value, each[0])))
 
 
-def changes(needs: Iterable[Need], told: Sequence[ToldNeed], fleets: Collection[str]) -> tuple[Change, list[ToldNeed]]:
-    """What is to be told, and what has been told after that.
+def changes(
+    needs: Iterable[Need], reported: Sequence[ReportedNeed], fleets: Collection[str]
+) -> tuple[Change, list[ReportedNeed]]:
+    """What is to be reported, and what has been reported after that.
 
     Args:
         needs: those that are present.
-        told: what was told before.
+        reported: what was reported before.
         fleets: the names of all fleets that exist.
     """
-    before = {(each.reason, each.fleet): each for each in told}
-    after: dict[tuple[str, str], ToldNeed] = {}
+    before = {(each.reason, each.fleet): each for each in reported}
+    after: dict[tuple[str, str], ReportedNeed] = {}
     for need in needs:
         since = need.seen_at - (need.value if need.reason in AGES else 0.0)
         key = (need.reason, need.fleet)
-        after[key] = before.get(key) or ToldNeed(need.reason, need.fleet, since)
+        after[key] = before.get(key) or ReportedNeed(need.reason, need.fleet, since)
     over = [each for key, each in before.items() if key not in after]
     change = Change(
         began=[each for key, each in after.items() if key not in before],
@@ -213,7 +233,7 @@ def _counted(fleets: Sequence[str]) -> str:
     return named(fleets) if len(fleets) == 1 else count(len(fleets), "fleet")
 
 
-def _sentence(clause: str, needs: Sequence[ToldNeed], word: str) -> str:
+def _sentence(clause: str, needs: Sequence[ReportedNeed], word: str) -> str:
     since = datetime.fromtimestamp(min(each.since for each in needs), UTC)
     return f"{capitalised(clause)}: {named([each.fleet for each in needs])} ({word} {since:%Y-%m-%d %H:%M} UTC)."
 

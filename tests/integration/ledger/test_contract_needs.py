@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.model.need import Need, ToldNeed
+from sluice.model.need import Need, ReportedNeed
 from sluice.ports.ledger import Ledger
 from sluice.ports.ledger.needs import NEEDS_KEPT_S
 from tests.integration.ledger.samples import AT
@@ -29,9 +29,12 @@ def test_need_is_left_out_when_it_was_seen_a_day_ago(ledger: Ledger) -> None:
 
 def test_told_needs_are_those_of_the_last_notice(ledger: Ledger) -> None:
     """None before the first one."""
-    assert ledger.needs.told() == ()
-    ledger.needs.keep_told([ToldNeed("TickAge", "orders", AT), ToldNeed("StepAge", "mails", AT - 5.5)])
-    assert ledger.needs.told() == (ToldNeed("TickAge", "orders", AT), ToldNeed("StepAge", "mails", AT - 5.5))
-    ledger.needs.keep_told([])
-    assert ledger.needs.told() == ()
+    assert ledger.needs.reported() == ()
+    ledger.needs.keep_reported([ReportedNeed("TickAge", "orders", AT), ReportedNeed("StepAge", "mails", AT - 5.5)])
+    assert ledger.needs.reported() == (
+        ReportedNeed("TickAge", "orders", AT),
+        ReportedNeed("StepAge", "mails", AT - 5.5),
+    )
+    ledger.needs.keep_reported([])
+    assert ledger.needs.reported() == ()
     assert ledger.needs.noted() == ()

@@ -31,6 +31,7 @@ FUNCTIONS = ("Planner", "Drainer", "Redriver", "Operator", "Console")
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ops"
 LAMBDA = "arn:aws:lambda:eu-west-1:123456789012:function:sluice"
 SCALING = {"OldestMessage", "IdleBacklog"}  # alarms for the planner; all others are for people
+SILENCE = {"NoTicks", "PlannerSilent"}  # these go off where there is no data
 EVERY_ALARM = {"Detail": "fleet", "WakeUpAlarms": "true"}
 
 
@@ -311,8 +312,7 @@ def test_alarms_are_those_promised_when_deployed() -> None:
         "DeadLettersLifeUsed",
     }  # fmt: skip
     for name, alarm in (alarms(stack()) | alarms(fleet(**EVERY_ALARM))).items():
-        expected = {"NoTicks": "missing", "PlannerSilent": "breaching"}.get(name, "notBreaching")
-        assert alarm["TreatMissingData"] == expected, name
+        assert alarm["TreatMissingData"] == ("missing" if name in SILENCE else "notBreaching"), name
         assert len(alarm["AlarmDescription"]) > 20
     # Silence is INSUFFICIENT_DATA, in which a new alarm begins: it tells when ticks stop, not before the first.
     ticks = alarms(fleet(AlarmTopicArn=TOPIC, **EVERY_ALARM))["NoTicks"]
@@ -343,14 +343,12 @@ def published(found: Template) -> list[tuple[str, Any]]:
 
 
 def test_silent_planner_is_told_by_an_alarm() -> None:
-    """No notice can tell that nothing runs; no data at all is what a broken schedule looks like."""
+    """No notice can say that nothing runs. Silence is INSUFFICIENT_DATA, in which a new alarm begins."""
     alarm = alarms(stack(AlarmTopicArn=TOPIC))["PlannerSilent"]
-    assert (alarm["MetricName"], alarm["Threshold"], alarm["ComparisonOperator"]) == (
-        "Invocations",
-        1,
-        "LessThanThreshold",
-    )
-    assert alarm["Period"] * alarm["DatapointsToAlarm"] == 300
+    assert (alarm["MetricName"], alarm["Threshold"]) == ("Invocations", 0)
+    assert alarm["ComparisonOperator"] == "LessThanThreshold", "no count is below zero: only silence counts"
+    assert alarm["InsufficientDataActions"] == alarm["OKActions"] == [TOPIC]
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 300
 
 
 def test_expiry_is_told_when_half_the_retention_is_used() -> None:

@@ -14,8 +14,8 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldNeed:
-    """A fleet of which a notice has told that it needs an operator."""
+class ReportedNeed:
+    """A fleet of which a notice has reported that it needs an operator."""
 
     reason: str
     fleet: str

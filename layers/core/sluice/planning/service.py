@@ -1,7 +1,7 @@
 """The planner's service: rounds over shards of fleets, and what brings them on.
 
     a step of a shard's chain  --> one round over its fleets; the next step is due a tick later
-    the schedule's minute      --> lost chains go on; fleets are assigned to shards; operators are told who needs them
+    the schedule's minute      --> lost chains go on; fleets are assigned to shards; operators get a notice
     an alarm, an operator      --> the next round of the fleet's shard begins at once
     a dry run                  --> one tick that changes and keeps nothing
 
@@ -162,7 +162,7 @@ class PlannerService:
 
         Raises:
             PortError: what an event reported could not be kept, or a minute's work was not done. Lambda brings it
-                again, and the function's errors have an alarm: no notice tells that none can be written.
+                again, and the function's errors have an alarm: no notice says that none can be written.
         """
         try:
             request = payloads.parse(payload)
@@ -197,7 +197,7 @@ class PlannerService:
         return {"dropped": list(error.problems)}
 
     def _minute(self) -> Answer:
-        """Let lost chains go on, assign fleets to shards, and tell operators. One invocation assigns at a time.
+        """Let lost chains go on, assign fleets to shards, and notify operators. One invocation assigns at a time.
 
         Raises:
             PortError: some of it could not be done.
@@ -228,21 +228,21 @@ class PlannerService:
                 first_at = shards.first_round_at(chain_id, self.timing.tick_s, self.now())
                 self.runner.assign(chain_id, assignment.to_text(), first_at, Shard(first_at).to_text())
                 self.log.info("a shard's fleets were assigned", shard=chain_id, fleets=assignment.fleets)
-        self._tell(names)
+        self._notify(names)
         return sum(1 for assignment in assigned.values() if assignment.fleets)
 
-    def _tell(self, names: Collection[str]) -> None:
-        """Tell operators of the fleets that need them since the last notice, and of those that no longer do."""
+    def _notify(self, names: Collection[str]) -> None:
+        """Publish which fleets need an operator since the last notice, and which no longer do."""
         needs, now = self.ports.ledger.needs, self.now()
         seen = (*needs.noted(), *notices.needs_in(self.records, now))
         present = notices.present(seen, names, self.invocation.detail, now)
-        change, told = notices.changes(present.values(), needs.told(), names)
+        change, reported = notices.changes(present.values(), needs.reported(), names)
         if change.is_none:
             return
         notice = notices.write(change, self.invocation.stack)
         self.log.info("a notice to operators", subject=notice.subject, text=notice.text)
         self.ports.topic.publish(notice.subject, notice.text)
-        needs.keep_told(told)
+        needs.keep_reported(reported)
 
     def _note_late(self, rounds: Iterable[Chain], assignments: Mapping[str, Assignment]) -> None:
         """Count the fleets whose rounds, drains or redrive jobs stand still: none of these can say so itself."""

@@ -1,4 +1,4 @@
-"""The topic that operators are told by."""
+"""The topic that operators get notices by."""
 
 from typing import Protocol
 

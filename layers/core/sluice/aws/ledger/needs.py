@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 from sluice.aws.ledger.forms import UnreadableError
 from sluice.aws.ledger.keys import PAST_ALL, ttl
-from sluice.aws.ledger.records import NEED, TOLD_NEEDS, ToldNeeds, attributes
+from sluice.aws.ledger.records import NEED, REPORTED_NEEDS, ReportedNeeds, attributes
 from sluice.aws.table import Item, Table, Value, number, text, typed_all
-from sluice.model.need import Need, ToldNeed
+from sluice.model.need import Need, ReportedNeed
 from sluice.ports.ledger.needs import NEEDS_KEPT_S
 
 logger = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ NOTED = "noted#"  # before the reason and the fleet
 
 
 class DynamoNeeds:
-    """The Needs port: an item for each reason and fleet, and one of what was told, all in one partition."""
+    """The Needs port: an item for each reason and fleet, and one of what was reported, all in one partition."""
 
     def __init__(self, table: Table, now: Callable[[], float]) -> None:
         self._table = table
@@ -39,20 +39,20 @@ class DynamoNeeds:
         found = [_need(item) for item in self._table.query("needs", NOTED, f"{NOTED}{PAST_ALL}")]
         return tuple(need for need in found if need.seen_at > since)
 
-    def told(self) -> tuple[ToldNeed, ...]:
-        """What notices told last. What cannot be read is logged, and told again."""
-        item = self._table.get(_key("told"))
+    def reported(self) -> tuple[ReportedNeed, ...]:
+        """What notices reported last. What cannot be read is logged, and reported again."""
+        item = self._table.get(_key("reported"))
         if item is None:
             return ()
         try:
-            return TOLD_NEEDS.from_text(text(item, "data")).value.needs
+            return REPORTED_NEEDS.from_text(text(item, "data")).value.needs
         except UnreadableError as error:
-            logger.warning("ledger record needs told %s: what it told is told again", error)
+            logger.warning("ledger record needs reported %s: what it reported is reported again", error)
             return ()
 
-    def keep_told(self, told: Sequence[ToldNeed]) -> None:
-        """Keep what a notice told."""
-        self._table.put(_key("told") | typed_all({"data": TOLD_NEEDS.to_text(ToldNeeds(tuple(told)))}))
+    def keep_reported(self, reported: Sequence[ReportedNeed]) -> None:
+        """Keep what a notice reported."""
+        self._table.put(_key("reported") | typed_all({"data": REPORTED_NEEDS.to_text(ReportedNeeds(tuple(reported)))}))
 
 
 def _key(sk: str) -> Item:

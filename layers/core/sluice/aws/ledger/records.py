@@ -15,7 +15,7 @@ from sluice.aws.table import Item, Table, Value, text, typed_all
 from sluice.model.consumers import Consumer
 from sluice.model.draining import Drain
 from sluice.model.launches import Launch
-from sluice.model.need import ToldNeed
+from sluice.model.need import ReportedNeed
 from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
 from sluice.model.queue_metrics import QueueMetrics
 from sluice.model.redriving import QuarantineEntry, RedriveJob
@@ -41,10 +41,10 @@ class ClaimedBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldNeeds:
-    """What notices told last."""
+class ReportedNeeds:
+    """What the last notice reported."""
 
-    needs: tuple[ToldNeed, ...]
+    needs: tuple[ReportedNeed, ...]
 
 
 # `timed` and `unread` are not the planner's to keep: the drainer writes the former, reading makes the latter.
@@ -55,7 +55,7 @@ QUEUE_METRICS = Form(QueueMetrics, "the metrics of queues")
 DECISION = Form(Recorded, "the decision", migrations.DECISION)
 DRAIN = Form(Drain, "the drain", migrations.DRAIN)
 CONSUMER = Form(Consumer, "the consumer", migrations.CONSUMER)
-TOLD_NEEDS = Form(ToldNeeds, "the needs that were told")
+REPORTED_NEEDS = Form(ReportedNeeds, "the needs that were reported")
 QUARANTINED = Form(QuarantineEntry, "the quarantined message")
 JOB = Form(RedriveJob, "the redrive job", migrations.JOB)
 CLAIMED_BATCH = Form(ClaimedBatch, "the claimed batch")

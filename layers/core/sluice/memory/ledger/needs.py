@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sluice.memory.clock import Clock
-from sluice.model.need import Need, ToldNeed
+from sluice.model.need import Need, ReportedNeed
 from sluice.ports.ledger.needs import NEEDS_KEPT_S
 
 
@@ -13,7 +13,7 @@ class MemoryNeeds:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._noted: dict[tuple[str, str], Need] = {}
-        self._told: tuple[ToldNeed, ...] = ()
+        self._reported: tuple[ReportedNeed, ...] = ()
 
     def note(self, need: Need) -> None:
         """Note what a function saw."""
@@ -24,10 +24,10 @@ class MemoryNeeds:
         since = self._clock() - NEEDS_KEPT_S
         return tuple(self._noted[key] for key in sorted(self._noted) if self._noted[key].seen_at > since)
 
-    def told(self) -> tuple[ToldNeed, ...]:
-        """What notices told last."""
-        return self._told
+    def reported(self) -> tuple[ReportedNeed, ...]:
+        """What notices reported last."""
+        return self._reported
 
-    def keep_told(self, told: Sequence[ToldNeed]) -> None:
-        """Keep what a notice told."""
-        self._told = tuple(told)
+    def keep_reported(self, reported: Sequence[ReportedNeed]) -> None:
+        """Keep what a notice reported."""
+        self._reported = tuple(reported)

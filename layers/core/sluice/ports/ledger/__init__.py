@@ -63,7 +63,7 @@ class Ledger:
 
 
 class NeedsLedger(Protocol):
-    """What noting and telling that fleets need an operator uses."""
+    """What noting and reporting that fleets need an operator uses."""
 
     @property
     def needs(self) -> Needs:

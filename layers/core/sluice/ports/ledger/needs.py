@@ -1,9 +1,9 @@
-"""Which fleets need an operator: as functions saw it, and as notices told it."""
+"""Which fleets need an operator: as functions saw it, and as notices reported it."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from sluice.model.need import Need, ToldNeed
+from sluice.model.need import Need, ReportedNeed
 
 NEEDS_KEPT_S = 86_400.0  # after a need was last seen
 
@@ -19,10 +19,10 @@ class Needs(Protocol):
         """Everything that was seen lately, by reason and fleet; some of it may be over."""
         ...
 
-    def told(self) -> tuple[ToldNeed, ...]:
-        """What notices told last."""
+    def reported(self) -> tuple[ReportedNeed, ...]:
+        """What notices reported last."""
         ...
 
-    def keep_told(self, told: Sequence[ToldNeed]) -> None:
-        """Keep what a notice told, in the place of what the one before told. Who has the lease may call it."""
+    def keep_reported(self, reported: Sequence[ReportedNeed]) -> None:
+        """Keep what a notice reported, in the place of what the one before reported. Who has the lease may call it."""
         ...
