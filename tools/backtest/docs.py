@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from tools.backtest.bound import bound_of
 from tools.backtest.conditions import Conditions
 from tools.backtest.docs_claim import claim
 from tools.backtest.docs_failures import failing, failures
 from tools.backtest.docs_pictures import Panel, averaged, draw_crowd, draw_world, point, save
 from tools.backtest.docs_results import LATE_PROMISED, Case, World, picture, results, setting
 from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, generated_trace
-from tools.backtest.policies.clairvoyant import bound_hours
 from tools.backtest.report import geometric_mean
 from tools.backtest.result_cache import ResultCache
 from tools.backtest.runs import Run
@@ -94,7 +94,7 @@ def cases(peers: Sequence[Task], cache: ResultCache, jobs: int | None) -> list[C
                 our,
                 [run for run in runs if run.policy != "clairvoyant"],
                 next((run for run in runs if run.policy == "clairvoyant"), None),
-                bound_hours(trace, conditions) / our.work_hours,
+                bound_of(trace, conditions).hours / our.work_hours,
             )
         )
     return made
