@@ -13,7 +13,7 @@ from functions.planner import app
 from sluice.chains import message_of, records_of
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Crash, Decide, Fault, MemoryPorts, When, at_call, faulty_ports, memory_ports
-from sluice.model.chain import Step
+from sluice.model.chain import KINDS, Step
 from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, ReasonCode
 from sluice.model.redriving import Message
 from sluice.model.shadow import Shadow
@@ -249,7 +249,7 @@ def test_planner_when_a_payload_is_none_of_ours(payload: object, log: Callable[[
     assert any(line["level"] == "WARNING" and line["problems"] == answer["dropped"] for line in log())
 
 
-@pytest.mark.parametrize("body", ["x", "{}", '{"chain": "drains/orders", "version": 1}', '{"chain": "ticks/0000"}'])
+@pytest.mark.parametrize("body", ["x", "{}", '{"chain": "archives/orders", "version": 1}', '{"chain": "ticks/0000"}'])
 def test_step_when_a_message_is_none_of_ours(body: str, log: Callable[[], list[dict[str, Any]]]) -> None:
     """It is logged and deleted: it would not become better."""
     event = {"Records": [{"eventSource": "aws:sqs", "messageId": "m1", "body": body}]}
@@ -351,6 +351,52 @@ def test_minute_when_another_invocation_assigns() -> None:
     assert day.invoke(MINUTE) == {"shards": 0, "assigned": False}
     day.now += 60.0
     assert day.invoke(MINUTE) == {"shards": 1, "assigned": True}
+
+
+def test_minute_when_nothing_is_to_be_assigned() -> None:
+    """It takes no lease and writes nothing: so it costs what it reads, however long it runs."""
+    day = Day()
+    day.invoke(MINUTE)
+    day.now += 60.0
+    calls = Counter(day.calls)
+    assert day.invoke(MINUTE) == {"shards": 1, "assigned": True}
+    assert day.calls - calls == Counter(
+        {
+            "MemoryChains.chains": len(KINDS),
+            "MemoryWorkQueue.send": 1,
+            "MemoryFleets.refresh": 1,
+            "MemoryFleets.load": 1,
+        }
+    )
+
+
+def test_minute_sends_the_steps_of_every_kind_again() -> None:
+    """Chains of drains and redrive jobs have no other schedule that does."""
+    day = Day()
+    for kind in ("drains", "jobs"):
+        day.ports.ledger.chains.start(f"{kind}/mails", START + 5.0, "{}")
+    day.invoke(MINUTE)
+    day.now += 5.0
+    sent = day.ports.work.receive()
+    assert {step.chain_id for step in sent} == {"ticks/0000", "drains/mails", "jobs/mails"}
+    day.invoke({"Records": [record for step in sent for record in an_event(step)["Records"]]})
+    assert {step.chain_id for step in day.ports.work.handed} == {"drains/mails", "jobs/mails"}
+
+
+def test_minute_when_the_chains_of_one_kind_cannot_be_read(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """The other kinds' steps are sent."""
+    day = Day()
+    day.ports.ledger.chains.start("drains/mails", START, "{}")
+    day.ports.ledger.chains.start("jobs/mails", START, "{}")
+
+    def broken(call: Call) -> Fault | None:
+        of_drains = call.method == "chains" and call.args == ("drains",)
+        return Fault(When.BEFORE, TryLaterError("throttled")) if of_drains else None
+
+    day.decide = broken
+    day.invoke(MINUTE)
+    assert {step.chain_id for step in day.ports.work.receive()} == {"ticks/0000", "jobs/mails"}
+    assert any(line["message"] == "the chains could not be read" and line["kind"] == "drains" for line in log())
 
 
 def test_minute_when_a_round_is_under_way() -> None:

@@ -33,7 +33,6 @@ KEY_REQUESTS = 3 * MONTH_S / 300
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 POLL_S = 20.0
 POLLERS = {True: 5, False: 2}
-WORK_QUEUES = ("Ticks", "Drains", "Jobs")
 FIGURES = ("write_units", "read_units", "metrics_read", "log_bytes", "seconds", "series", "invocations")
 
 
@@ -177,12 +176,13 @@ def template_of(name: str) -> Template:
 
 
 def polls(stack: Stack) -> float:
-    """Receives of empty queues in a month: the work queues', and each dead-letter queue's."""
+    """Receives of empty queues in a month: the work queue's, and each dead-letter queue's."""
     template, fleet = template_of("template"), template_of("fleet")
-    mappings = [template.resources[name]["Properties"] for name in WORK_QUEUES]
-    per_queue = [POLLERS["ScalingConfig" in mapping] * MONTH_S / POLL_S for mapping in mappings]
-    dead = POLLERS["ScalingConfig" in fleet.resources["DeadLetters"]["Properties"]] * MONTH_S / POLL_S
-    return sum(per_queue) + (stack.fleets * dead if stack.dead_letters else 0.0)
+    work, dead = (
+        POLLERS["ScalingConfig" in mapping.resources[name]["Properties"]] * MONTH_S / POLL_S
+        for mapping, name in ((template, "Steps"), (fleet, "DeadLetters"))
+    )
+    return work + (stack.fleets * dead if stack.dead_letters else 0.0)
 
 
 def alarm_metrics(stack: Stack) -> float:

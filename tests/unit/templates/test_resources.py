@@ -438,7 +438,7 @@ def test_dashboard_shows_the_stacks_metrics_when_fleets_have_none() -> None:
         [NEEDS_OPERATOR, "service", f"sluice-{name}", "stack", "sluice"] for name in ("planner", "drainer", "redriver")
     ]
     assert {metric[3] for metric in shown if metric[0] == "AWS/SQS"} == {
-        "orders", "<TicksQueue.QueueName>", "<DrainsQueue.QueueName>", "<JobsQueue.QueueName>",
+        "orders", "<WorkQueue.QueueName>",
     }  # fmt: skip
 
 

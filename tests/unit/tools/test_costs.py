@@ -64,10 +64,10 @@ def test_round_is_the_shards_part_and_its_fleets_when_it_is_of_another_size(
 def test_polls_are_paid_for_when_queues_are_empty() -> None:
     """Each poll lasts 20 s; five poll where a mapping has a maximum concurrency, and two where it has none."""
     template, fleet = usage.template_of("template"), usage.template_of("fleet")
-    pollers = [5 if "ScalingConfig" in template.resources[name]["Properties"] else 2 for name in usage.WORK_QUEUES]
+    work = 5 if "ScalingConfig" in template.resources["Steps"]["Properties"] else 2
     dead = 5 if "ScalingConfig" in fleet.resources["DeadLetters"]["Properties"] else 2
 
-    assert usage.polls(Stack(1, dead_letters=False)) == pytest.approx(sum(pollers) * MONTH_S / 20)
+    assert usage.polls(Stack(1, dead_letters=False)) == pytest.approx(work * MONTH_S / 20)
     assert usage.polls(Stack(10)) - usage.polls(Stack(9)) == pytest.approx(dead * MONTH_S / 20)
 
 

@@ -1,7 +1,8 @@
 """The planner's service: rounds over shards of fleets, and what brings them on.
 
     a step of a shard's chain  --> one round over its fleets; the next step is due a tick later
-    the schedule's minute      --> lost chains go on; fleets are assigned to shards
+    a step of another kind     --> handed over to its function
+    the schedule's minute      --> lost chains of every kind go on; fleets are assigned to shards
     an alarm, an operator      --> the next round of the fleet's shard begins at once
     a dry run                  --> one tick that changes and keeps nothing
 
@@ -11,6 +12,7 @@ one fleet stops the others.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sluice.chains import ChainRunner, StepEnd, next_on_grid
@@ -100,7 +102,7 @@ class PlannerService:
     # ----------------------------------------------------------------- steps of shards
 
     def take(self, records: Sequence[Mapping[str, Any]]) -> Answer:
-        """Do the steps of an SQS batch; Lambda's partial batch response."""
+        """Do the steps of shards in an SQS batch, and hand over the others; Lambda's partial batch response."""
         return self.runner.take(records, shards.KIND, self.invocation.until, self.step, self.log)
 
     def step(self, chain: Chain) -> Next:
@@ -189,14 +191,19 @@ class PlannerService:
         return {"dropped": list(error.problems)}
 
     def _minute(self) -> Answer:
-        """Let lost chains go on, and assign fleets to shards. One invocation assigns at a time."""
+        """Let lost chains go on, and assign fleets to shards, where some are new or gone: one invocation at a time."""
         chains = self._reseed()
+        self._note_late(chains)
         refreshed = answer_of(self.ports.fleets.refresh)
         if isinstance(refreshed, PortError):
             self.reporter.failed(None, "the copy of the fleets' documents could not be refreshed", refreshed)
+        names = _names_in(self._load())
+        rounds = [chain for chain in chains if chain.kind == shards.KIND]
+        if not shards.changes(_fleets_of(rounds), names):
+            return {"shards": len(rounds), "assigned": True}
         owner, until, now = self.invocation.owner, self.invocation.until, self.now()
         if not self.ports.ledger.leases.acquire(shards.LEASE, owner, until, now):
-            return {"shards": len(chains), "assigned": False}
+            return {"shards": len(rounds), "assigned": False}
         try:
             return {"shards": self._assign_all(), "assigned": True}
         finally:
@@ -204,36 +211,37 @@ class PlannerService:
 
     def _assign_all(self) -> int:
         """Assign every fleet to a shard; how many shards there are then."""
-        loaded = self._load()
         # Read under the lease: nobody else changes which fleets a shard has.
         there = {chain.id: chain for chain in self.ports.ledger.chains.chains(shards.KIND)}
-        names = {fleet.name for fleet in loaded.fleets} | {error.name for error in loaded.invalid}
-        before = {chain_id: Shard.of(chain.data).fleets for chain_id, chain in there.items()}
-        self._note_late(there.values(), before)
-        assigned = shards.assign(before, names)
-        for chain_id, fleets in assigned.items():
-            if set(fleets) != set(before.get(chain_id, ())) or not fleets:
-                self._assign(chain_id, there.get(chain_id), fleets)
-        return sum(1 for fleets in assigned.values() if fleets)
+        changes = shards.changes(_fleets_of(there.values()), _names_in(self.ports.fleets.load()))
+        for chain_id, fleets in changes.items():
+            self._assign(chain_id, there.get(chain_id), fleets)
+        return len(there.keys() - changes.keys()) + sum(1 for fleets in changes.values() if fleets)
 
-    def _note_late(self, rounds: Iterable[Chain], fleets: Mapping[str, Sequence[str]]) -> None:
+    def _note_late(self, chains: Iterable[Chain]) -> None:
         """Count the fleets whose rounds, drains or redrive jobs stand still: none of these can say so itself."""
-        others = [chain for kind in KINDS if kind != shards.KIND for chain in self.ports.ledger.chains.chains(kind)]
-        for chain in (*rounds, *others):
+        for chain in chains:
             late_s = self.now() - chain.due_at
             metric = "TickAge" if chain.kind == shards.KIND else "StepAge"
             if late_s > LIMITS[metric]:
-                names = fleets.get(chain.id) or (chain.id.partition("/")[2],)
+                names = Shard.of(chain.data).fleets if chain.kind == shards.KIND else (chain.id.partition("/")[2],)
                 self.records.extend(Record(name, metric, Unit.SECONDS, late_s) for name in names)
 
     def _reseed(self) -> Sequence[Chain]:
-        """Send each shard's next step again, in case it was lost."""
+        """Send the next step of every chain again, in case it was lost; the chains. What fails comes a minute later."""
+        chains: list[Chain] = []
+        for kind in KINDS:
+            found = answer_of(partial(self.ports.ledger.chains.chains, kind))
+            if isinstance(found, PortError):
+                self.log.warning("the chains could not be read", kind=kind, problem=str(found))
+            else:
+                chains += found
         try:
-            return self.runner.reseed(shards.KIND)
+            self.runner.reseed(chains)
         except ExceptionGroup as errors:
             for error in errors.exceptions:
-                self.log.warning("a shard's step could not be sent again", problem=str(error))
-            return ()
+                self.log.warning("a chain's step could not be sent again", problem=str(error))
+        return chains
 
     def _load(self) -> LoadedFleets:
         """Every fleet's document; those that are invalid are logged and counted."""
@@ -313,3 +321,13 @@ class PlannerService:
         actuators = Actuators(ShadowGroup(), ForgetfulLedger(), OutcomeStatus.SHADOW)
         result = self._round(actuators, None).run(found, {})
         return {"ticks": list(result.answers.values())}
+
+
+def _names_in(loaded: LoadedFleets) -> set[str]:
+    """The names of all fleets that exist, with a document that is valid or not."""
+    return {fleet.name for fleet in loaded.fleets} | {error.name for error in loaded.invalid}
+
+
+def _fleets_of(rounds: Iterable[Chain]) -> dict[str, tuple[str, ...]]:
+    """The fleets of each shard, by its chain's id."""
+    return {chain.id: Shard.of(chain.data).fleets for chain in rounds}

@@ -101,6 +101,16 @@ def assign(shards: Mapping[str, Sequence[str]], fleets: Collection[str]) -> dict
     return assigned
 
 
+def changes(shards: Mapping[str, Sequence[str]], fleets: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """What `assign` changes: the names of each shard that is to be started, to be ended, or to have other fleets."""
+    assigned = assign(shards, fleets)
+    return {
+        chain_id: names
+        for chain_id, names in assigned.items()
+        if set(names) != set(shards.get(chain_id, ())) or not names
+    }
+
+
 def shard_of(shards: Mapping[str, Sequence[str]], fleet: str) -> str | None:
     """The id of the shard that a fleet is in, if it is in one."""
     return next((chain_id for chain_id, names in shards.items() if fleet in names), None)
