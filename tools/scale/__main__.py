@@ -16,7 +16,7 @@ from tools.scale.simulation import FUNCTION_S, Conditions, Result, quantile, sim
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "docs/img/scale.svg"
 SIZES = (50, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 30_000)
-CONCURRENCY = (20, 100)
+CONCURRENCY = (30, 100)
 GROUPS = "autoscaling.DescribeAutoScalingGroups"
 COLUMNS = (
     "fleets",
