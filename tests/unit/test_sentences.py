@@ -47,6 +47,7 @@ def limits(**fields: object):
 
 
 SUSPENDED = {"suspended": ("Launch",)}
+FAILED = tuple((age_s, "We currently do not have sufficient capacity") for age_s in (20.0, 30.0, 40.0))
 STEADY = {"per_minute": (230.0,) * 15}
 # (the reason that must be among the decision's, the decision), singular and plural where there are both
 SCENES: list[tuple[ReasonCode, Decision]] = [
@@ -82,11 +83,15 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.STEP, decide(a_burst(), limits(max_step=3))),
     (
         ReasonCode.LAUNCH_FAILED,
-        decide(a_burst(failures=((20.0, "We currently do not have sufficient capacity"),)), a_fleet()),
+        decide(a_burst(failures=FAILED), a_fleet()),
     ),
     (
         ReasonCode.LAUNCH_FAILED,
-        decide(seen(NINE, a_queue(NINE, 0, 1), a_group(NINE, 6, failures=((20.0, "no capacity"),))), a_fleet(), CALM),
+        decide(seen(NINE, a_queue(NINE, 0, 1), a_group(NINE, 6, failures=FAILED)), a_fleet(), CALM),
+    ),
+    (
+        ReasonCode.LAUNCH_FAILED,
+        decide(a_burst(failures=tuple((age_s, "") for age_s in (1.0, 20.0, 720.0))), a_fleet()),
     ),
     (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 0), since_s=12.0))),
     (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 4)))),

@@ -150,6 +150,7 @@ class ExpectedBatch:
     at: float  # it begins then at the earliest
     until: float  # and by then at the latest it has begun
     sizes: tuple[float, ...]  # messages above the usual of each repeat, ascending; 0.0 of those that stayed away
+    interval_s: float = 86_400.0  # it recurs after so many seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,7 @@ class LaunchMemory:
     reported_number: int = 0  # of the timed launches, the last that was learned from
     under_way: tuple[tuple[str, float], ...] = ()  # (instance id, first seen launching at), while it launches
     first_unit: tuple[str, float, float] | None = None  # (instance id, launched at, in service at): no message yet
+    came_at: float = 0.0  # when a launch last came into service
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,15 @@ class ArrivalMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchSchedule:
+    """How far one schedule of batches can be relied on."""
+
+    interval_s: float  # they recur after so many seconds
+    at: float  # and the last of them was expected then
+    arrived_share: Estimate  # the share that arrived of what was expected by this schedule
+
+
+@dataclass(frozen=True, slots=True)
 class BatchMemory:
     """What is remembered of batches that recur."""
 
@@ -194,7 +205,8 @@ class BatchMemory:
     pulses_until: float = 0.0  # periods up to here were searched
     expected: tuple[ExpectedBatch, ...] = ()  # ascending
     expected_until: float = 0.0  # up to here it is known which are
-    arrived_share: Estimate | None = None  # the share that arrived of what was expected
+    arrived_share: Estimate | None = None  # the share that arrived of what was expected, over all schedules
+    schedules: tuple[BatchSchedule, ...] = ()  # the one that was judged last is the last
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Metrics come late, so ticks leave samples behind: when the figures of a period a
 was doing in it.
 
     samples          what each tick saw; counts that can hardly be right are doubted (`signal_quality`)
-    arrivals         `forecasting`, and `periodic_batches` for what recurs
+    arrivals         `forecasting`, and for what recurs `periodic_batches` and `schedules`
     launches         `lead_time`
     service rate     `service_rate`
     redeliveries     what comes back, and what no unit completes (`poison`)
