@@ -4,6 +4,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sluice.planning.service import Invocation, PlannerService, Warmth
 from sluice.planning.shadow.scorecard import score
 from sluice.planning.shards import KIND, SHARD_MAX, Shard
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
+from sluice.ports.ledger.planner_state import learned_of
 from sluice.telemetry import Record, needs_operator
 from tests.support.planner_steps import keep_memory
 
@@ -118,7 +120,7 @@ class Day:
 
     def ticks(self, name: str = "orders") -> list[float]:
         """When the fleet was ticked, in seconds since the start, as far as its samples go back."""
-        [known] = [memories for _, _, memories in self.warm._known.values() if name in memories]
+        [known] = [memories for _, _, memories, _ in self.warm._known.values() if name in memories]
         return [sample.at - START for sample in known[name].samples]
 
     def counted(self, metric: str, fleet: str | None = "orders") -> float:
@@ -576,7 +578,7 @@ def test_minute_when_time_goes_by(waiting: int) -> None:
 
 
 def test_round_when_fifty_fleets_are_idle() -> None:
-    """What a round costs: one call of each port for all of them; a minute after the first, nothing is written."""
+    """What a round costs: one call of each port for all of them; what the process knows is not read, nor written."""
     day = Day(*(a_fleet(f"f{number:02d}") for number in range(SHARD_MAX)))
     day.live(15.0)
     day.calls.clear()
@@ -589,8 +591,6 @@ def test_round_when_fifty_fleets_are_idle() -> None:
             "MemoryChains.rest": 1,
             "MemoryQueue.read_all": 1,
             "MemoryGroup.read_all": 1,
-            "MemoryLaunchLog.launches": 1,
-            "MemoryQueueMetrics.queue_metrics": 1,
             "MemoryDecisions.record_all": 1,
             "MemoryPlannerState.keep_memories": 1,
         }
@@ -598,16 +598,27 @@ def test_round_when_fifty_fleets_are_idle() -> None:
 
 
 def test_ledger_when_nothing_changes() -> None:
-    """An idle fleet's decision and memory are written once a minute; one that changes is written at once."""
+    """An idle fleet's decision and memory are written each third minute; one that changes is written at once."""
     day = Day()
-    day.live(181.0)
-    assert [decision.at - START for decision, _ in day.decided()] == [0, 60, 120, 180]
+    day.live(371.0)
+    assert [decision.at - START for decision, _ in day.decided()] == [0, 180, 360]
     kept = day.ports.ledger.planner_state.memory("orders")
-    assert kept.learned_at == START + 180.0
+    assert kept.learned_at == START + 360.0
     day.send(420)
     day.live(10.0)
-    assert day.decided()[-1][0].at == START + 190.0
-    assert day.ports.ledger.planner_state.memory("orders").learned_at >= START + 190.0
+    assert day.decided()[-1][0].at == START + 380.0
+    assert day.ports.ledger.planner_state.memory("orders").learned_at >= START + 380.0
+    day.live(130.0)
+    at = [decision.at for decision, _ in day.decided()]
+    assert max(after - before for before, after in pairwise(at[-4:])) <= 70.0, "a fleet with messages: once a minute"
+
+
+def test_ledger_when_metrics_teach_something_of_an_idle_fleet() -> None:
+    """It is written with the next decision, and again only when it has changed."""
+    day = Day()
+    day.live(361.0)
+    known, kept = next(iter(day.warm._known.values()))[2]["orders"], day.ports.ledger.planner_state.memory("orders")
+    assert learned_of(known) == learned_of(kept)
 
 
 def test_process_when_it_has_the_shard_again() -> None:
@@ -622,8 +633,10 @@ def test_process_when_it_has_the_shard_again() -> None:
     day.warm = warm
     day.live(10.0)
     assert day.calls["MemoryPlannerState.memories"] == 3
+    assert day.calls["MemoryQueueMetrics.queue_metrics"] == 3
     day.live(20.0)
     assert day.calls["MemoryPlannerState.memories"] == 3
+    assert day.calls["MemoryQueueMetrics.queue_metrics"] == 3
 
 
 def test_count_when_it_jumps() -> None:

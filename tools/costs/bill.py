@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tools.costs.prices import PriceTable
-from tools.costs.usage import KEY_REQUESTS, MEMORY_GB, Recording, Stack, usage
+from tools.costs.usage import MEMORY_GB, Recording, Stack, usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,6 @@ def bill(stack: Stack, recording: Recording, prices: PriceTable, *, dashboard: b
         ("DynamoDB: write units", "write_unit", work.write_units),
         ("DynamoDB: read units", "read_unit", work.read_units),
         ("DynamoDB: storage, GB", "table_gb_month", used.ledger_gb),
-        ("KMS: the table's key", "key_request", KEY_REQUESTS),
         ("Auto Scaling: calls", "group_read", work.of_service("autoscaling")),
         ("Parameter Store: calls", "parameter_read", work.of_service("ssm")),
     ]

@@ -25,9 +25,6 @@ MINUTES = MONTH_S / 60
 SHARD_SIZE = 50  # fleets, as `sluice.planning.shards` makes them
 MEMORY_GB = 0.5
 LEDGER_GB = 0.001  # of one fleet: memory, decisions of some days, failure groups
-# DynamoDB asks KMS for a table's key each five minutes for each client: planner, drainer, redrive jobs.
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.howitworks.html
-KEY_REQUESTS = 3 * MONTH_S / 300
 # A poll of an empty queue ends after 20 s. Lambda polls by five at least where a mapping has a maximum concurrency, and
 # by as few as two where it has none.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html

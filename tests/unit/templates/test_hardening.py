@@ -123,7 +123,7 @@ def keys(found: Resolved) -> dict[str, Any]:
     """The key of everything that the stack keeps, by logical id."""
     bucket = found.properties("Archive")["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
     return {
-        "Ledger": found.properties("Ledger")["SSESpecification"].get("KMSMasterKeyId"),
+        "Ledger": found.properties("Ledger").get("SSESpecification", {}).get("KMSMasterKeyId"),
         "Archive": bucket["ServerSideEncryptionByDefault"].get("KMSMasterKeyID"),
         **{name: each.get("KmsMasterKeyId") for name, each in found.of_type("AWS::SQS::Queue").items()},
         **{name: each.get("KmsMasterKeyId") for name, each in found.of_type("AWS::SNS::Topic").items()},

@@ -366,7 +366,9 @@ def test_records_outlive_the_stack_when_it_is_deleted() -> None:
         assert STACK.resources[name]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert ledger["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
     assert ledger["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert ledger["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+    assert "SSESpecification" not in ledger, "AWS's own key encrypts it, for nothing"
+    ours = stack(DataKmsKeyArn="arn:aws:kms:eu-west-1:123456789012:key/1").properties("Ledger")["SSESpecification"]
+    assert (ours["SSEEnabled"], ours["SSEType"]) == (True, "KMS")
     # The bucket's policy protects it for as long as it is there.
     assert STACK.resources["ArchivePolicy"]["DeletionPolicy"] == STACK.resources["Archive"]["DeletionPolicy"]
     assert STACK.resources["ArchivePolicy"]["UpdateReplacePolicy"] == "Retain"

@@ -95,7 +95,7 @@ def test_bill_has_every_service_when_it_is_made() -> None:
     lines = bill(stack, RECORDING, TABLE)
     assert total(lines) == pytest.approx(sum(line.dollars for line in lines))
     assert {line.what.partition(":")[0] for line in lines} == {
-        "Lambda", "SQS", "CloudWatch", "DynamoDB", "KMS", "Auto Scaling", "Parameter Store",
+        "Lambda", "SQS", "CloudWatch", "DynamoDB", "Auto Scaling", "Parameter Store",
     }  # fmt: skip
     assert total(bill(stack, RECORDING, TABLE, dashboard=True)) - total(lines) == pytest.approx(3.0)
     slow = dollars(Stack(1, tick_s=20.0), "SQS: steps sent, queues counted")

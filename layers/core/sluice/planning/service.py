@@ -21,8 +21,10 @@ from sluice.model.chain import KINDS, Chain, Next
 from sluice.model.frozen import replace
 from sluice.model.payload_error import PayloadError
 from sluice.model.planning import Memory, OutcomeStatus
+from sluice.model.queue_metrics import QueueMetrics
 from sluice.model.timing import Timing
 from sluice.planning import payloads, shards
+from sluice.planning.metric_reader import KnownMetrics
 from sluice.planning.observing import Observer
 from sluice.planning.reports import Answer, Reporter
 from sluice.planning.round import Round
@@ -32,6 +34,7 @@ from sluice.planning.tick import Actuators, ForgetfulLedger, ImpatientGroup, Kee
 from sluice.ports.aws_services import LoadedFleets
 from sluice.ports.errors import PortError, answer_of
 from sluice.ports.ledger import PlannerLedger
+from sluice.ports.ledger.queue_metrics import QueueMetricsLog
 from sluice.ports.stack import Ports
 from sluice.telemetry import LIMITS, Log, Record, Unit
 
@@ -55,23 +58,23 @@ class Invocation:
 
 
 class Warmth:
-    """What a process keeps for its next invocations: the memories that it has written.
+    """What a process keeps for its next invocations: the memories and metrics that it has written.
 
-    They are the ledger's for as long as nobody else had their shard: the chain then has the version and the writer
+    They are the ledger's for as long as nobody else had the shard: the chain then has the version and the writer
     that this process left it with.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[int, str, Mapping[str, Memory]]] = {}
+        self._known: dict[str, tuple[int, str, Mapping[str, Memory], QueueMetrics | None]] = {}
 
-    def of(self, chain: Chain, shard: Shard) -> Mapping[str, Memory]:
+    def of(self, chain: Chain, shard: Shard) -> tuple[Mapping[str, Memory], QueueMetrics | None]:
         """What is known of a shard's fleets; nothing if another process may have had them."""
-        version, by, memories = self._known.pop(chain.id, (0, "", {}))
-        return memories if (version, by) == (chain.version, shard.by) else {}
+        version, by, memories, metrics = self._known.pop(chain.id, (0, "", {}, None))
+        return (memories, metrics) if (version, by) == (chain.version, shard.by) else ({}, None)
 
-    def keep(self, chain: Chain, by: str, memories: Mapping[str, Memory]) -> None:
-        """Keep memories after a step that claimed `chain`: its rest and the next claim are a version each."""
-        self._known[chain.id] = (chain.version + 2, by, memories)
+    def keep(self, chain: Chain, by: str, memories: Mapping[str, Memory], metrics: QueueMetrics | None) -> None:
+        """Keep these after a step that claimed `chain`: its rest and the next claim are a version each."""
+        self._known[chain.id] = (chain.version + 2, by, memories, metrics)
         while len(self._known) > SHARDS_KNOWN:
             del self._known[next(iter(self._known))]
 
@@ -119,12 +122,13 @@ class PlannerService:
         loaded = self.ports.fleets.load()
         known = {fleet.name: fleet for fleet in loaded.fleets}
         fleets = [known[name] for name in (shard.fleets if is_round else shard.again) if name in known]
-        memories = self.warm.of(chain, shard)
+        memories, metrics = self.warm.of(chain, shard)
+        log = KnownMetrics(self.ports.ledger.queue_metrics, metrics)
         group, ledger = ImpatientGroup(self.ports.group, self.now), KeepingLedger(self.ports.ledger)
         actuators = Actuators(group, ledger, OutcomeStatus.APPLIED)
-        result = self._round(actuators, chain.id).run(fleets, memories, whole=is_round)
+        result = self._round(actuators, chain.id, log).run(fleets, memories, whole=is_round)
         unseen = {name: memory for name, memory in memories.items() if name not in result.answers}
-        self.warm.keep(chain, self.invocation.owner, unseen | result.memories)
+        self.warm.keep(chain, self.invocation.owner, unseen | result.memories, log.known)
         shard = shard.looked_at(result.answers)
         if is_round:
             shard = self._with_ages(shard, [fleet.name for fleet in fleets], result.answers)
@@ -147,9 +151,9 @@ class PlannerService:
         shard = replace(shard, round_at=round_at, again=again, asked=chain.asked, by=self.invocation.owner)
         return Next(now + AGAIN_S if again else round_at, shard.to_text())
 
-    def _round(self, actuators: Actuators, shard: str | None) -> Round:
+    def _round(self, actuators: Actuators, shard: str | None, log: QueueMetricsLog) -> Round:
         until = self.invocation.until - MARGIN_S
-        observer = Observer(self.ports, self.timing, shard)
+        observer = Observer(self.ports, self.timing, shard, log)
         return Round(self.ports, observer, actuators, self.timing, self.now, self.reporter, until)
 
     # ----------------------------------------------------------------- what brings them on
@@ -319,7 +323,7 @@ class PlannerService:
             known = ", ".join(sorted(fleet.name for fleet in loaded.fleets)) or "none"
             raise PayloadError(f"fleet: there is no valid fleet {name!r} (there are: {known})")
         actuators = Actuators(ShadowGroup(), ForgetfulLedger(), OutcomeStatus.SHADOW)
-        result = self._round(actuators, None).run(found, {})
+        result = self._round(actuators, None, self.ports.ledger.queue_metrics).run(found, {})
         return {"ticks": list(result.answers.values())}
 
 
