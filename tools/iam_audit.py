@@ -57,11 +57,8 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ): "only for dead letters that wait in their queue, with redrive.mode manual",
     ("operator", "sqs:*MessageMoveTask*", "*"): "only for a redrive out of a dead-letter queue with thousands of them",
     ("operator", "autoscaling:DescribeAutoScalingInstances", "*"): "only to release an instance",
-    (
-        "operator",
-        "sqs:SendMessage",
-        "*-work",
-    ): "only for a redrive or a release that goes on after its request was answered",
+    ("planner", "lambda:InvokeFunction", "*-redrive-jobs"): "only for a redrive that goes on after its request",
+    ("operator", "sqs:SendMessage", "*-work"): "only for a redrive or a release that goes on after its request",
     ("operator", "autoscaling:CompleteLifecycleAction", "*"): "only to release an instance",
     ("operator", "autoscaling:TerminateInstanceInAutoScalingGroup", "*"): "only to release what a group has retained",
     ("onboarding", "autoscaling:DescribeLaunchConfigurations", "*"): "only for a group without a launch template",

@@ -4,7 +4,7 @@
 recorded of the shipped planner (tools/costs/recorded.json), give or take a seeded spread. Simulated are:
 
 - the work queue: a message is hidden for whole seconds, and then takes some milliseconds to arrive;
-- its event source mapping with its maximum concurrency, and the account's; steps of drains are handed over by events;
+- Lambda with the account's concurrency, of which others may leave less; steps of drains are handed over by events;
 - processes: a new one begins with a cold start, and reads the copy of the fleets' documents in the ledger;
 - quotas: a tick's read that is throttled is missing from its round, and the comparison of that copy with Parameter
   Store waits. Where it takes longer than the planner's timeout, the copy is not kept for long.
@@ -24,7 +24,7 @@ from sluice.model.chain import Chain, Next, Step, kind_of
 from tools.costs.usage import SHARD_SIZE, Recorded, Recording
 from tools.scale.quotas import ACCOUNT_CONCURRENCY, PER_SECOND, buckets
 
-COLD_START_S = 1.2  # of a process with 512 MB: the interpreter, botocore and clients
+COLD_START_S = 1.5  # of a process with 384 MB: the interpreter, botocore and clients
 PAGE, PAGE_S = 10, 0.02  # documents that Parameter Store gives at once, and how long that takes
 DOCUMENT_BYTES, COPY_BYTES_PER_S = 600, 5e6  # a fleet's document, and how fast a process reads the copy
 CHECKED_S = 300.0  # between two comparisons of the documents
@@ -44,7 +44,7 @@ class Conditions:
     fleets: int
     hot: float = 0.2  # share of the fleets that have work
     draining: float = 0.02  # share of the fleets with a drain under way
-    concurrency: int = 30  # the mapping's maximum
+    concurrency: int = ACCOUNT_CONCURRENCY  # how many planners others leave room for
     tick_s: float = 10.0
     minutes: int = 10
     seed: int = 1
@@ -54,7 +54,7 @@ class Conditions:
 class Function:
     """A function: steps that wait for it, and those that it is at."""
 
-    concurrency: int  # by an event source mapping; of events there is no limit but the account's
+    concurrency: int
     waiting: deque[Step] = field(default_factory=deque)
     at_work: int = 0
     most: int = 0  # at once so far, which is how many processes there are

@@ -11,7 +11,6 @@ import pytest
 
 from sluice.aws.work_queue import FUNCTION_SETTINGS
 from sluice.model.chain import KINDS
-from sluice.planning.shards import SHARD_MAX
 from tools.cfn import Resolved, Template
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -83,7 +82,9 @@ def test_work_queue_fits_its_function_when_deployed() -> None:
     """One step at a time; its message is hidden for as long as Lambda asks for, and kept longer than any delay."""
     found = stack()
     steps = found.properties("Steps")
-    assert found.of_type("AWS::Lambda::EventSourceMapping") == {"Steps": steps}, "an idle mapping costs $0.26 a month"
+    assert found.of_type("AWS::Lambda::EventSourceMapping") == {"Steps": steps}, (
+        "Lambda polls each mapping's queue, also an empty one"
+    )
     assert (steps["EventSourceArn"], steps["FunctionName"]) == ("<WorkQueue.Arn>", "<Planner>")
     assert (steps["BatchSize"], steps["FunctionResponseTypes"]) == (1, ["ReportBatchItemFailures"])
     timeout = found.of_type("AWS::Serverless::Function")["Planner"]["Timeout"]
@@ -92,10 +93,10 @@ def test_work_queue_fits_its_function_when_deployed() -> None:
     assert found.properties("WorkQueue")["MessageRetentionPeriod"] >= 4 * 900
 
 
-def test_places_are_left_for_other_steps_when_a_thousand_fleets_have_rounds() -> None:
-    """A shard has one round at a time, so that its steps cannot take up more places than there are shards."""
-    places = stack().properties("Steps")["ScalingConfig"]["MaximumConcurrency"]
-    assert places >= 1_000 / SHARD_MAX + 10
+def test_steps_have_no_bound_but_the_chains_own() -> None:
+    """A bound would let one kind of steps keep another waiting, and Lambda poll an empty queue more often."""
+    assert "ScalingConfig" not in stack().properties("Steps")
+    assert "ReservedConcurrentExecutions" not in stack().of_type("AWS::Serverless::Function")["Planner"]
 
 
 def test_steps_are_handed_to_the_functions_that_take_them() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -67,8 +68,28 @@ def test_polls_are_paid_for_when_queues_are_empty() -> None:
     work = 5 if "ScalingConfig" in template.resources["Steps"]["Properties"] else 2
     dead = 5 if "ScalingConfig" in fleet.resources["DeadLetters"]["Properties"] else 2
 
-    assert usage.polls(Stack(1, dead_letters=False)) == pytest.approx(work * MONTH_S / 20)
-    assert usage.polls(Stack(10)) - usage.polls(Stack(9)) == pytest.approx(dead * MONTH_S / 20)
+    assert usage.polls(Stack(1, dead_letters=False), 0.0) == pytest.approx(work * MONTH_S / 20)
+    assert usage.polls(Stack(10), 0.0) - usage.polls(Stack(9), 0.0) == pytest.approx(dead * MONTH_S / 20)
+
+
+def test_polls_are_ended_by_messages_when_there_are_some() -> None:
+    """By simulation: two pollers wait, and each message goes to either; few messages leave almost every poll whole."""
+    rng, month_s, per_s = Random(3), 400_000.0, 0.1167
+    began, now, empty = [0.0, 0.0], 0.0, 0
+    while now < month_s:
+        now += rng.expovariate(per_s)
+        for poller, at in enumerate(began):
+            empty += int((now - at) // 20.0)
+            began[poller] = at + (now - at) // 20.0 * 20.0
+        began[rng.randrange(2)] = now
+    expected = empty * MONTH_S / month_s
+    assert usage.empty_polls(2, per_s * MONTH_S) == pytest.approx(expected, rel=0.03)
+    assert usage.empty_polls(2, 1.0) == pytest.approx(usage.empty_polls(2, 0.0), rel=1e-4)
+
+
+def test_memory_is_the_templates_when_lambda_is_billed() -> None:
+    """The planner has less than the functions that take their memory from Globals."""
+    assert usage.memory_mb("Planner") < usage.memory_mb("RedriveJobs") == usage.memory_mb("Drainer") == 512
 
 
 def test_alarms_are_the_templates_when_they_are_counted() -> None:
