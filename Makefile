@@ -122,7 +122,7 @@ compile: .venv/.done ## Compile planner and simulator for `sluice backtest`, whi
 ablate: .venv/.done ## Print what each rule of the planner gains, over generated traffic (twenty minutes; ARGS="--rule caution", ARGS=--help)
 	$(RUN) -m tools.ablate $(ARGS)
 
-planner-docs: compile ## Make the results and pictures of docs/planner.md (an hour the first time, then minutes; ARGS=--help)
+planner-docs: compile ## Make the results and pictures of docs/planner.md (four hours the first time, then a quarter of one; ARGS=--help)
 	$(RUN) -m tools.backtest $(ARGS)
 
 settings-docs: .venv/.done ## Make docs/settings.md and docs/settings.schema.json from the code

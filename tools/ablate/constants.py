@@ -35,7 +35,7 @@ NOT_TUNED: Mapping[str, Mapping[str, frozenset[str]]] = {
         ),
         "learning/redeliveries": frozenset({"RETURNS_KEPT"}),
         "learning/samples": frozenset({"QUEUE_PERIODS"}),
-        "limits": frozenset({"MESSAGE_MAX"}),
+        "launch_limits": frozenset({"MESSAGE_MAX"}),
         "planner": frozenset({"NEEDS_COUNT"}),
     },
     ARITHMETIC: {

@@ -190,10 +190,10 @@ DRY = "We currently do not have sufficient c5.large capacity in the Availability
 
 @pytest.mark.parametrize(
     ("ages_s", "want"),
-    [((10.0,), 6), ((10.0, 20.0), 6), ((10.0, 20.0, 30.0), 3), ((10.0, 20.0, 4000.0), 6), ((1e3, 2e3, 3e3), 3)],
+    [((10.0,), 6), ((10.0, 20.0), 6), ((10.0, 20.0, 30.0), 3), ((10.0, 20.0, 4000.0), 6), ((500.0, 9e2, 17e2), 3)],
 )
 def test_scale_out_when_launches_failed_in_a_row(ages_s, want):
-    """One that fails now and then is chance; three in a row within an hour leave one launch at a time, as a probe."""
+    """One that fails now and then is chance; after three in a row within half an hour one at a time is tried."""
     decision = decide(burst(2, failures=tuple((age_s, DRY) for age_s in ages_s)), a_fleet())
     assert decision.want == want
     if want == 3:

@@ -174,6 +174,9 @@ class LaunchMemory:
     under_way: tuple[tuple[str, float], ...] = ()  # (instance id, first seen launching at), while it launches
     first_unit: tuple[str, float, float] | None = None  # (instance id, launched at, in service at): no message yet
     came_at: float = 0.0  # when a launch last came into service
+    young: tuple[tuple[str, float], ...] = ()  # (instance id, in service since) for less than a lead time
+    # (launches in a row that did not live for a lead time, when the last ended, capacity units in service then)
+    short_lived: tuple[int, float, float] = (0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,11 +302,14 @@ class ReasonCode(StrEnum):
     NEED = "need"  # what the queue asks for
     STALE = "stale"  # signals missing or old: never scale in on them
     PAUSED = "paused"
+    NOTHING_RECEIVED = "nothing-received"  # messages wait for units in service, and none was received
     DOWNSTREAM = "downstream"  # guard: cap in messages a second, or an alarm that forbids scaling out
     BUDGET = "budget"
     COLD_START = "cold-start"  # nothing was completed yet: scale out by degrees
     STEP = "step"  # largest step
-    LAUNCH_FAILED = "launch-failed"  # capacity that recently failed to launch
+    LAUNCH_HANGS = "launch-hangs"  # launches that are under way for several lead times
+    LAUNCH_FAILED = "launch-failed"  # launches that failed in a row
+    SHORT_LIVED = "short-lived"  # launches that came into service and did not live
     STABILIZATION_WINDOW = "stabilization-window"  # scale in only after the window
     SCALE_IN_FLOOR = "scale-in-floor"  # not to zero before all is done, nor below what may be needed before a launch
     BUSY_CAPACITY = "busy-capacity"  # what is busy stays

@@ -15,15 +15,16 @@ from sluice.model.observed import Lifecycle, Mode, capacity
 from sluice.model.planning import ReasonCode
 from sluice.model.timing import Timing
 from sluice.planning.assessment import Assessment
+from sluice.planning.consumption import nothing_received
 from sluice.planning.deadlines import TINY
-from sluice.planning.launch_limits import launch_failed
+from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
 from sluice.planning.learning.forecasting import DAY_S, LIKELY
+from sluice.planning.supply import GUESSED_LEAD
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
 
 COLD_UNITS = 10  # consumers of unknown speed start with a message each, however long it may take
 COLD_UNITS_MOST = 200  # some instance-hours, once in a fleet's life; from then on twice as many as there are
-GUESSED_LEAD = 0.5  # a launch may come in half of a lead time that was never measured
 COLD_MESSAGE_S = 60.0  # beyond ten units, a message is taken to last a minute at most
 BUDGET_PACE_S = 3600.0  # the rest of a budget must last for an hour, or to the day's end
 NEEDS_GAP_TICKS = 3.0  # after three missed ticks what was needed meanwhile is unknown
@@ -249,11 +250,14 @@ type Limit = Callable[[Assessment, Wish], str | None]
 LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
     (ReasonCode.STALE, stale),
     (ReasonCode.PAUSED, paused),
+    (ReasonCode.NOTHING_RECEIVED, nothing_received),
     (ReasonCode.DOWNSTREAM, downstream),
     (ReasonCode.BUDGET, budget),
     (ReasonCode.COLD_START, cold_start),
     (ReasonCode.STEP, step),
+    (ReasonCode.LAUNCH_HANGS, launch_hangs),
     (ReasonCode.LAUNCH_FAILED, launch_failed),
+    (ReasonCode.SHORT_LIVED, short_lived),
     (ReasonCode.STABILIZATION_WINDOW, stabilization_window),
     (ReasonCode.SCALE_IN_FLOOR, scale_in_floor),
     (ReasonCode.BUSY_CAPACITY, busy_capacity),

@@ -13,6 +13,7 @@ from sluice.model.observed import GroupReading, Lifecycle, QueueReading
 from sluice.model.planning import LaunchMemory, Measure, QueueSample, TimedLaunch
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import blend
+from sluice.planning.supply import HANG_LEADS
 
 LEAD_WEIGHT_MAX = 8.0  # the last eight launches are remembered: an image or instance type may change
 LEAD_FIRST_DEVIATION = 0.2  # after the first launch others are expected to take up to a fifth longer
@@ -80,7 +81,10 @@ def learn_lead_time(
             # In service at some moment since the tick before, and not before its launch: the middle is the best guess.
             in_service_at = came_at = (max(since_at, launched_at) + at) / 2
             if is_fine:
-                estimate = blend(estimate, in_service_at - launched_at, at, LEAD_WEIGHT_MAX, LEAD_FIRST_DEVIATION)
+                took_s = in_service_at - launched_at
+                if estimate is not None:
+                    took_s = min(took_s, HANG_LEADS * estimate.mean)  # one that hung is not how long launches take
+                estimate = blend(estimate, took_s, at, LEAD_WEIGHT_MAX, LEAD_FIRST_DEVIATION)
             if before.working == 0 and queue.visible is not None and first_unit is None:
                 first_unit = (instance.id, launched_at, in_service_at)
     if came_at != memory.came_at or under_way or memory.under_way:
