@@ -156,4 +156,11 @@ def test_docs_have_the_table_when_figures_are_recorded_anew() -> None:
     text = docs_table.PAGE.read_text()
     table = text.partition(docs_table.BEGIN)[2].partition(docs_table.END)[0]
     assert table.strip().splitlines() == list(docs_table.lines())
-    assert len(table.strip().splitlines()) >= 8
+    rows = {row.split("|")[1].strip() for row in table.strip().splitlines()[2:]}
+    assert {"Lambda", "SQS", "CloudWatch", "DynamoDB", "in all"} <= rows
+
+
+def test_costs_are_those_that_were_asked_for() -> None:
+    """Dollars of a fleet and month: alone and idle, alone and busy day and night, and one of a thousand."""
+    found = [total(bill(stack, usage.load(), TABLE)) / stack.fleets for stack in docs_table.STACKS.values()]
+    assert [dollars <= most for dollars, most in zip(found, (2.5, 5.0, 0.5), strict=True)] == [True] * 3, found
