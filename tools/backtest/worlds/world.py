@@ -6,8 +6,8 @@ from math import ceil, inf
 
 import numpy as np
 
+from tools.backtest.bound import Caps, Demand, launch_cost_s, least
 from tools.backtest.conditions import MINUTE_S, Conditions
-from tools.backtest.policies.clairvoyant import STEP_S, string_of
 from tools.backtest.simulated_queue import Floats
 from tools.backtest.traces import Trace
 from tools.backtest.worlds.behaviours import PLAIN, Behaviour
@@ -80,21 +80,18 @@ def work_of(world: World, seed: int) -> WorldWork:
 
 
 def bound_hours(world: World, seed: int) -> float:
-    """Unit-hours below which no policy is that begins at zero, is late with no message and leaves none at the end.
+    """Unit-hours below which no policy is that is late with no message, by the program of `tools.backtest.bound`.
 
-        work of every attempt + boot x the fewest units at the peak + what the right behaviour costs beyond the work
-
-    The peak is the taut string's (`clairvoyant`), and no more than can be at work at once. Where not every message can
-    be begun in time, one unit stands for the peak. Units that are protected from scale-in stay to the end.
+    What is attempted again has no deadline there, so the work of every attempt and one launch is a bound as well, and
+    the only one where not every message can be begun in time. Added is what the right behaviour costs beyond the work.
     """
-    work, conditions = work_of(world, seed), world.conditions
-    step = np.minimum((work.visible_at / STEP_S).astype(np.int64), int(work.end_s / STEP_S) - 1)
-    came = np.cumsum(np.bincount(step, weights=work.first_s, minlength=int(work.end_s / STEP_S))) / STEP_S
-    longest_s = float(work.first_s.max(initial=0.0)) * world.behaviour.consumers.concurrency
-    slopes = string_of(came, conditions.target_wait_s + longest_s + STEP_S)
-    peak = max(1, ceil(min(world.units_most, 1.0 if world.late_why else float(slopes.max())) - 1e-6))
-    needed_s = float(work.first_s.sum() + work.again_s.sum())
-    if world.behaviour.group.protected:
-        last = int(np.flatnonzero(slopes >= slopes.max() - 1e-9)[-1])
-        needed_s = max(needed_s, peak * (work.end_s - (last + 1) * STEP_S))
-    return (needed_s + conditions.boot_s * peak) / 3600.0 + world.spare_hours
+    work, conditions = work_of(world, seed), world.conditions_of(seed)
+    all_hours = float(work.first_s.sum() + work.again_s.sum() + launch_cost_s(conditions)) / 3600.0
+    if world.late_why:
+        return all_hours + world.spare_hours
+    order = np.argsort(work.visible_at, kind="stable")
+    concurrency = world.behaviour.consumers.concurrency
+    takes_s = work.first_s[order] * concurrency
+    demand = Demand(work.visible_at[order], takes_s, conditions.target_wait_s, work.end_s, 1.0 / concurrency)
+    caps = Caps(at_once=world.units_most, never_fewer=world.behaviour.group.protected)
+    return max(all_hours, least(demand, conditions, caps).hours) + world.spare_hours
