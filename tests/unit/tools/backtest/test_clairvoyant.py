@@ -10,7 +10,6 @@ from tools.backtest.policies.clairvoyant import STEP_S, Clairvoyant, launched_ah
 from tools.backtest.simulator import simulate
 from tools.backtest.traces import Trace
 
-
 WORLDS = ((120.0, 60.0), (300.0, 180.0), (60.0, 180.0))
 GAPS = {  # in each world, the most that the schedule costs in multiples of the bound
     "diurnal": (1.02, 1.02, 1.06),
