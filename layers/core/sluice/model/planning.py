@@ -107,6 +107,7 @@ class QueueSample:
     excess: float = 0.0  # messages by which `arrived` has been too many so far
     returned: float = 0.0  # messages that came back since the sample before: received, and not completed
     doubted: float | None = None  # the count as read, where `visible` is what was believed of it
+    held: float = 0.0  # of those in flight, the messages that nobody works on
 
 
 # A consumer that has been ready for so long without a message was waiting for one: SQS's longest wait of a receive.
@@ -153,6 +154,16 @@ class ExpectedBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Throughput:
+    """What so many capacity units completed while messages waited for all of them."""
+
+    units: float
+    messages: float
+    seconds: float
+    at: float  # epoch seconds of the last period in it
+
+
+@dataclass(frozen=True, slots=True)
 class RateMemory:
     """What is remembered for the service rate."""
 
@@ -160,6 +171,7 @@ class RateMemory:
     completed: tuple[float, float] = (0.0, 0.0)  # (messages, busy unit-seconds they took); both fade
     outlier_run: tuple[int, float, float] = (0, 0.0, 0.0)  # (periods in a row, - slower or + faster; messages; seconds)
     learned_until: float = 0.0  # end of the last period whose completed messages were learned from
+    throughput: tuple[Throughput, ...] = ()  # of the last hour, ascending by units
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +218,8 @@ class RedeliveryMemory:
     failing_share: float = 0.0  # of what was tried lately, the share that failed, where that is most; else 0
     suspects: tuple[tuple[float, float, float], ...] = ()  # (at, messages received more than three times, others there)
     poison: float = 0.0  # messages that are received again and again, and that no unit completes
+    received: History = History()  # messages received, the last hours'
+    held: float = 0.0  # messages in flight that nobody works on
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +301,8 @@ class ReasonCode(StrEnum):
     NEED = "need"  # what the queue asks for
     STALE = "stale"  # signals missing or old: never scale in on them
     PAUSED = "paused"
+    IDLE_UNITS = "idle-units"  # messages wait, and units in service take none of them
+    NO_GAIN = "no-gain"  # more units completed no more
     DOWNSTREAM = "downstream"  # guard: cap in messages a second, or an alarm that forbids scaling out
     BUDGET = "budget"
     COLD_START = "cold-start"  # nothing was completed yet: scale out by degrees

@@ -15,6 +15,7 @@ from sluice.model.frozen import dataclass
 from sluice.model.observed import Lifecycle, Mode, capacity
 from sluice.model.planning import ReasonCode
 from sluice.model.timing import Timing
+from sluice.planning import evidence
 from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY
 from sluice.planning.learning.forecasting import DAY_S, LIKELY
@@ -79,6 +80,22 @@ def paused(tick: Assessment, wish: Wish) -> str | None:
     return "no change: the fleet is paused"
 
 
+def idle_units(tick: Assessment, wish: Wish) -> str | None:
+    """Units of which others of the same kind take no message are of no use."""
+    found = evidence.of_idle_units(tick)
+    if found is None or not wish.cap(_ceiling(tick, found.units)):
+        return None
+    return f"not more than {tick.units(found.units)}: {found.why}"
+
+
+def no_gain(tick: Assessment, wish: Wish) -> str | None:
+    """Units that complete nothing in addition are of no use."""
+    found = evidence.of_no_gain(tick)
+    if found is None or not wish.cap(_ceiling(tick, found.units)):
+        return None
+    return f"not more than {tick.units(found.units)}: {found.why}"
+
+
 def downstream(tick: Assessment, wish: Wish) -> str | None:
     """Protect what comes after the consumers: a cap in messages a second, and an alarm that forbids scaling out."""
     sentences = []
@@ -119,7 +136,7 @@ def cold_start(tick: Assessment, wish: Wish) -> str | None:
     if wish.want > most:
         wish.want = most
         return f"no message is known to have been completed yet: at most {tick.units(most)} until one is"
-    each = tick.unfinished / tick.supply.places
+    each = (tick.unfinished - tick.held) / tick.supply.places
     tried = min(max(COLD_UNITS, min(2 * tick.supply.working, COLD_UNITS_MOST)), each)
     spare_s = tick.wait_s - soonest_launch_s(tick)
     if spare_s > 0.0:
@@ -295,6 +312,8 @@ type Limit = Callable[[Assessment, Wish], str | None]
 LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
     (ReasonCode.STALE, stale),
     (ReasonCode.PAUSED, paused),
+    (ReasonCode.IDLE_UNITS, idle_units),
+    (ReasonCode.NO_GAIN, no_gain),
     (ReasonCode.DOWNSTREAM, downstream),
     (ReasonCode.BUDGET, budget),
     (ReasonCode.COLD_START, cold_start),

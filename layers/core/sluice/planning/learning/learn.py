@@ -22,11 +22,18 @@ from sluice.model.planning import Estimates, Forecast, Memory, SafetyMargin, Sna
 from sluice.model.timing import Timing
 from sluice.model.usage import Spending
 from sluice.planning.learning import poison, redeliveries, safety_margin
+from sluice.planning.learning.at_work import learn_held, looked_s, with_held
 from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
 from sluice.planning.learning.lead_time import lead_time, learn_lead_time, learn_reported
 from sluice.planning.learning.periodic_batches import learn_batches
-from sluice.planning.learning.samples import Known, record, record_as_one, record_each
-from sluice.planning.learning.service_rate import is_proven, learn_service_rate, service_rate
+from sluice.planning.learning.samples import Known, record, record_as_one, record_each, with_rate
+from sluice.planning.learning.service_rate import (
+    completing_per_s,
+    is_founded,
+    is_proven,
+    learn_service_rate,
+    service_rate,
+)
 
 
 def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, now: float) -> tuple[Memory, Estimates]:
@@ -49,8 +56,12 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
     batches = learn_batches(memory.batches, arrivals.history, horizon_s, timing) if is_new else memory.batches
     launches = learn_reported(launches, memory.timed)
     learned = replace(memory, arrivals=arrivals, batches=batches, launches=launches, unread=())
+    known = _known(memory, fleet, timing, snapshot.at)
     if snapshot.group is not None and snapshot.at > memory.learned_at:
-        learned = _learn_from_group(memory, learned, snapshot, snapshot.group, fleet, timing=timing, now=now)
+        learned = _learn_from_group(
+            memory, learned, known, snapshot=snapshot, group=snapshot.group, fleet=fleet, timing=timing, now=now
+        )
+    oldest = snapshot.queue.oldest_age
     rate = learn_service_rate(
         memory.service_rate,
         learned.samples,
@@ -59,10 +70,37 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
         now,
         returned=learned.redeliveries,
         poison=memory.redeliveries.poison,
+        is_late=oldest is not None and oldest.value > fleet.tightest_wait_s,
+        looked_s=looked_s(known.lead_s, timing),
     )
     if rate is not memory.service_rate:
         learned = replace(learned, service_rate=rate)
+    after = _known(learned, fleet, timing, snapshot.at)
+    changed = abs(after.completing_per_s - known.completing_per_s) > RATE_CHANGED * known.completing_per_s
+    if changed and after.is_proven and not fleet.shared:
+        end_at = arrivals.history.end_at if arrivals.history.counts else 0.0
+        samples = with_rate(
+            learned.samples,
+            end_at,
+            returned=learned.redeliveries,
+            rate_per_s=after.completing_per_s,
+            fleet=fleet,
+            timing=timing,
+        )
+        learned = replace(learned, samples=samples)
     return learned, estimate(learned, fleet, timing, now)
+
+
+def _known(memory: Memory, fleet: Fleet, timing: Timing, at: float) -> Known:
+    """What samples are worked out with."""
+    rate = service_rate(memory.service_rate, memory.samples, fleet, timing, at)
+    lead = lead_time(memory.launches, fleet, at)
+    return Known(
+        rate=rate,
+        completing_per_s=completing_per_s(memory.service_rate, rate),
+        is_proven=is_proven(memory.service_rate, fleet),
+        lead_s=lead.value + lead.deviation,
+    )
 
 
 def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estimates:
@@ -88,21 +126,16 @@ def _forecast_each(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> 
 def _learn_from_group(
     before: Memory,
     learned: Memory,
+    known: Known,
+    *,
     snapshot: Snapshot,
     group: GroupReading,
     fleet: Fleet,
-    *,
     timing: Timing,
     now: float,
 ) -> Memory:
     """The memory with what takes a reading of the group: launches, spending, samples, redeliveries, safety margin."""
     queue, at = snapshot.queue, snapshot.at
-    lead = lead_time(before.launches, fleet, at)
-    known = Known(
-        rate=service_rate(before.service_rate, before.samples, fleet, timing, at),
-        is_proven=is_proven(before.service_rate, fleet),
-        lead_s=lead.value + lead.deviation,
-    )
     queues = before.queues
     if fleet.shared:
         queues = record_each(before, known, snapshot, group, fleet, timing=timing, now=now)
@@ -114,6 +147,17 @@ def _learn_from_group(
         )
     returned, samples = redeliveries.learn_returns(before.redeliveries, samples, queue, timing)
     returned = poison.learn_poison(returned, samples, queue, timing)
+    returned = learn_held(
+        returned,
+        samples,
+        queue,
+        known.rate,
+        places=fleet.hints.concurrency,
+        timing=timing,
+        is_founded=is_founded(before.service_rate),
+    )
+    if returned.held != before.redeliveries.held:
+        samples = with_held(samples, returned.held)
     margin = SafetyMargin()  # of a shared fleet: its oldest message may be of a queue whose messages may be old
     if not fleet.shared:
         margin = safety_margin.judged(
