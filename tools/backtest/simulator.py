@@ -82,6 +82,10 @@ class Sight:
         """Messages being worked on, approximately."""
         return self._about(self._work.in_flight())
 
+    def delayed(self) -> float:
+        """Messages whose delay is not over: none, since no simulated message has one."""
+        return 0.0
+
     def group(self) -> GroupReading:
         """The group in the model's words."""
         group = self._group

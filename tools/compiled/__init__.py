@@ -35,6 +35,7 @@ MODULES = (
     "sluice.planning.launch_cost",
     "sluice.wording",
     "sluice.planning.learning.periodic_batches",
+    "sluice.planning.learning.schedules",
     "sluice.planning.learning.forecasting",
     "sluice.planning.learning.signal_quality",
     "sluice.planning.learning.safety_margin",

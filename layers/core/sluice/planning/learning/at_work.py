@@ -42,7 +42,7 @@ def looked_s(lead_s: float, timing: Timing) -> float:
     return min(max(lead_s, TAKEN_WITHIN_S), timing.sample_window_s - 2.0 * timing.tick_s)
 
 
-def idle_units(samples: Sequence[QueueSample], long_s: float, message_s: float) -> tuple[float, float] | None:
+def units_at_work(samples: Sequence[QueueSample], long_s: float, message_s: float) -> tuple[float, float] | None:
     """Units at work at most, and all that were there, over the newest looks; None where none is idle for sure.
 
     Args:

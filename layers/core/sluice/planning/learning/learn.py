@@ -5,7 +5,7 @@ Metrics come late, so ticks leave samples behind: when the figures of a period a
 was doing in it.
 
     samples          what each tick saw; counts that can hardly be right are doubted (`signal_quality`)
-    arrivals         `forecasting`, and `periodic_batches` for what recurs
+    arrivals         `forecasting`, and for what recurs `periodic_batches` and `schedules`
     launches         `lead_time`
     service rate     `service_rate`
     redeliveries     what comes back, and what no unit completes (`poison`)
@@ -21,9 +21,11 @@ from sluice.model.observed import GroupReading, Lifecycle, capacity
 from sluice.model.planning import Estimates, Forecast, Memory, SafetyMargin, Snapshot
 from sluice.model.timing import Timing
 from sluice.model.usage import Spending
+from sluice.planning.launch_cost import lived_s
 from sluice.planning.learning import poison, redeliveries, safety_margin
 from sluice.planning.learning.at_work import learn_held, looked_s, with_held
 from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
+from sluice.planning.learning.launch_lives import learn_lives
 from sluice.planning.learning.lead_time import lead_time, learn_lead_time, learn_reported
 from sluice.planning.learning.periodic_batches import learn_batches
 from sluice.planning.learning.samples import Known, record, record_as_one, record_each, with_rate
@@ -34,6 +36,8 @@ from sluice.planning.learning.service_rate import (
     learn_service_rate,
     service_rate,
 )
+
+RATE_CHANGED = 0.25  # what arrived is worked out anew where the rate was wrong by more than that
 
 
 def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, now: float) -> tuple[Memory, Estimates]:
@@ -75,20 +79,25 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
     )
     if rate is not memory.service_rate:
         learned = replace(learned, service_rate=rate)
-    after = _known(learned, fleet, timing, snapshot.at)
-    changed = abs(after.completing_per_s - known.completing_per_s) > RATE_CHANGED * known.completing_per_s
-    if changed and after.is_proven and not fleet.shared:
-        end_at = arrivals.history.end_at if arrivals.history.counts else 0.0
-        samples = with_rate(
-            learned.samples,
-            end_at,
-            returned=learned.redeliveries,
-            rate_per_s=after.completing_per_s,
-            fleet=fleet,
-            timing=timing,
-        )
-        learned = replace(learned, samples=samples)
+    learned = _with_arrivals(learned, known, fleet, timing, snapshot.at)
     return learned, estimate(learned, fleet, timing, now)
+
+
+def _with_arrivals(learned: Memory, before: Known, fleet: Fleet, timing: Timing, at: float) -> Memory:
+    """The memory with what arrived since the metrics' end worked out anew, where the rate turned out to be another."""
+    after, history = _known(learned, fleet, timing, at), learned.arrivals.history
+    is_other = abs(after.completing_per_s - before.completing_per_s) > RATE_CHANGED * before.completing_per_s
+    if not is_other or not after.is_proven or fleet.shared:
+        return learned
+    samples = with_rate(
+        learned.samples,
+        history.end_at if history.counts else 0.0,
+        returned=learned.redeliveries,
+        rate_per_s=after.completing_per_s,
+        fleet=fleet,
+        timing=timing,
+    )
+    return replace(learned, samples=samples)
 
 
 def _known(memory: Memory, fleet: Fleet, timing: Timing, at: float) -> Known:
@@ -158,6 +167,9 @@ def _learn_from_group(
     )
     if returned.held != before.redeliveries.held:
         samples = with_held(samples, returned.held)
+    launches = learn_lead_time(learned.launches, before.samples, queue, group, timing=timing, at=at)
+    newest = before.samples[-1] if before.samples else None
+    launches = learn_lives(launches, before.launches.under_way, newest, group, alive_s=lived_s(known.lead_s), at=at)
     margin = SafetyMargin()  # of a shared fleet: its oldest message may be of a queue whose messages may be old
     if not fleet.shared:
         margin = safety_margin.judged(
@@ -173,7 +185,7 @@ def _learn_from_group(
     return replace(
         learned,
         learned_at=at,
-        launches=learn_lead_time(learned.launches, before.samples, queue, group, timing=timing, at=at),
+        launches=launches,
         spending=_learn_spending(before, group, timing, at),
         samples=samples,
         redeliveries=returned,

@@ -152,7 +152,7 @@ def learn_service_rate(
         estimate = _estimate(evidence, fleet, end_at)
     if learned_until == memory.learned_until:
         return memory
-    throughput = _learn_throughput(memory, samples, deleted, learned_until, _message_s(estimate, fleet), returned)
+    throughput = _learn_throughput(memory, samples, deleted, _message_s(estimate, fleet), returned)
     return RateMemory(estimate, evidence, outliers, learned_until, throughput)
 
 
@@ -160,7 +160,6 @@ def _learn_throughput(
     memory: RateMemory,
     samples: tuple[QueueSample, ...],
     deleted: Series,
-    until: float,
     message_s: float,
     returned: RedeliveryMemory,
 ) -> tuple[Throughput, ...]:
@@ -171,7 +170,7 @@ def _learn_throughput(
     throughput, period_s = memory.throughput, deleted.period_s
     for start_at, count in deleted.since(memory.learned_until) if message_s <= period_s else ():
         end_at = start_at + period_s
-        if end_at > until or count <= 0.0 or redeliveries.came_back_in(returned.history, start_at) > 0.0:
+        if count <= 0.0 or redeliveries.came_back_in(returned.history, start_at) > 0.0:
             continue
         during = _during(samples, start_at - message_s, end_at)
         if during and all(sample.visible > 0 for sample in during):
