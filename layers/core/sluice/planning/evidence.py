@@ -17,11 +17,10 @@ from sluice.model.observed import Lifecycle
 from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY
 from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, looked_s, units_at_work
-from sluice.planning.learning.throughput import REMEMBERED_S, saturation
+from sluice.planning.learning.significance import RECENT_PERIODS, REMEMBERED_S
+from sluice.planning.learning.throughput import saturation
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
-
-PERIODS = 3  # without earlier ticks, metrics of three periods show how many units were at work
 
 
 def idle_now(tick: Assessment) -> tuple[float, float] | None:
@@ -65,10 +64,16 @@ def _by_metrics(tick: Assessment, message_s: float, long_s: float) -> tuple[floa
     """Units at work at most and all that were there, at a first look: by what the metrics say was completed."""
     queue, group = tick.snapshot.queue, tick.group
     oldest, deleted = tick.required.oldest_s, queue.deleted
-    if message_s < SEEN_FROM_S or oldest is None or oldest < long_s or deleted is None or len(deleted.points) < PERIODS:
+    if (
+        message_s < SEEN_FROM_S
+        or oldest is None
+        or oldest < long_s
+        or deleted is None
+        or len(deleted.points) < RECENT_PERIODS
+    ):
         return None
-    newest = deleted.points[-PERIODS:]
-    by_metrics = sum(messages for _, messages in newest) / (PERIODS * deleted.period_s) / tick.rate_per_s
+    newest = deleted.points[-RECENT_PERIODS:]
+    by_metrics = sum(messages for _, messages in newest) / (RECENT_PERIODS * deleted.period_s) / tick.rate_per_s
     busy = max(tick.in_flight, by_metrics)
     there = sum(
         each.weight

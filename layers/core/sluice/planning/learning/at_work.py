@@ -20,12 +20,11 @@ from sluice.model.observed import QueueReading
 from sluice.model.planning import TAKEN_WITHIN_S, History, Measure, QueueSample, RedeliveryMemory
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import merge
+from sluice.planning.learning.significance import CLEAR, LIKELY, RECENT_PERIODS, REMEMBERED_S
 
-AT_WORK_SHARE = 0.75  # with messages for all, fewer of them at work than three quarters is neither chance nor a receive
+AT_WORK_SHARE = 1.0 - CLEAR  # with messages for all, fewer at work are neither chance nor in between two messages
 SEEN_FROM_S = 1.0  # between two messages a consumer needs a fraction of a second to delete and to receive
 HELD_TIMES = 3.0  # a message that takes thrice the mean is one in twenty, and the others balance it
-HELD_MOST_S = 3600.0  # where it is not known what messages take: an hour is longer than most do
-RECENT_PERIODS = 3  # consumers are judged by what they did in the last minutes, not by one of them
 RECEIVED_PERIODS = 180  # three hours: messages that take an hour are bounded, those that take longer are believed
 
 
@@ -65,7 +64,7 @@ def units_at_work(samples: Sequence[QueueSample], long_s: float, message_s: floa
 
 
 def are_idle(looks: Sequence[QueueSample], message_s: float) -> bool:
-    """Whether units were idle at every look while messages waited: too few to have been in the middle of a change."""
+    """Whether units were idle at every tick while messages waited: too few to have been in the middle of a change."""
     return (
         message_s >= SEEN_FROM_S
         and bool(looks)
@@ -105,7 +104,7 @@ def learn_held(
     there = min(sample.in_flight for sample in since)  # any number may have been received since the metrics' end
     takes_s = HELD_TIMES * places / rate.value
     if not is_founded and not _is_left(received, queue, there, places * max(sample.working for sample in since)):
-        takes_s = HELD_MOST_S if rate.source != "measured" else min(HELD_MOST_S, takes_s)
+        takes_s = REMEMBERED_S if rate.source != "measured" else min(REMEMBERED_S, takes_s)
     # What was held stays so until it comes back, whatever is received beside it.
     stays = min(memory.held, there) - _came_back_since(memory.history, memory.received.end_at)
     return replace(memory, received=received, held=max(stays, _not_received(received, there, takes_s)))
@@ -124,7 +123,7 @@ def _is_left(received: History, queue: QueueReading, there: float, held_at_once:
     taken = sum(received.counts[-RECENT_PERIODS:])
     since = received.end_at - RECENT_PERIODS * received.period_s
     done = sum(count for start_at, count in queue.deleted.since(since) if start_at < received.end_at)
-    return taken - done > (1.0 - AT_WORK_SHARE) * taken + 2.0 * sqrt(taken)
+    return taken - done > CLEAR * taken + LIKELY * sqrt(taken)
 
 
 def _not_received(received: History, there: float, takes_s: float) -> float:
@@ -139,9 +138,9 @@ def _not_received(received: History, there: float, takes_s: float) -> float:
         taken = sum(counts[-whole:])
         if whole < len(counts):
             taken += (periods - whole) * counts[-whole - 1]
-    return max(0.0, there - taken - 2.0 * sqrt(taken))
+    return max(0.0, there - taken - LIKELY * sqrt(taken))
 
 
 def with_held(samples: tuple[QueueSample, ...], held: float) -> tuple[QueueSample, ...]:
-    """The samples with what is now known to be held by nobody: it was so before the metrics told."""
+    """The samples with what is now known to be held by nobody: it was so before the metrics showed it."""
     return tuple(replace(sample, held=min(held, sample.in_flight)) for sample in samples)

@@ -36,8 +36,7 @@ from sluice.planning.learning.service_rate import (
     learn_service_rate,
     service_rate,
 )
-
-RATE_CHANGED = 0.25  # what arrived is worked out anew where the rate was wrong by more than that
+from sluice.planning.learning.significance import CLEAR
 
 
 def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, now: float) -> tuple[Memory, Estimates]:
@@ -86,7 +85,7 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
 def _with_arrivals(learned: Memory, before: Known, fleet: Fleet, timing: Timing, at: float) -> Memory:
     """The memory with what arrived since the metrics' end worked out anew, where the rate turned out to be another."""
     after, history = _known(learned, fleet, timing, at), learned.arrivals.history
-    is_other = abs(after.completing_per_s - before.completing_per_s) > RATE_CHANGED * before.completing_per_s
+    is_other = abs(after.completing_per_s - before.completing_per_s) > CLEAR * before.completing_per_s
     if not is_other or not after.is_proven or fleet.shared:
         return learned
     samples = with_rate(

@@ -7,13 +7,12 @@ by arrivals    without a unit at work the counts rise by what arrives; what they
 from itertools import pairwise
 from math import inf, sqrt
 
-from sluice.model.planning import QueueSample
+from sluice.model.planning import TAKEN_WITHIN_S, QueueSample
 from sluice.model.timing import Timing
+from sluice.planning.learning.significance import LIKELY
 
 SILENCE_TIMES = 2.0  # before anything was completed, a message is taken to last up to twice what it has taken so far
 LIVE_GAP_TICKS = 2.0  # between samples further apart the counts may have gone up and down again
-LIVE_BUSY_S = 30.0  # with fewer busy unit-seconds the counts bound nothing
-LIKELY = 2.0  # standard deviations up to which the counts may be chance
 
 
 def by_counts(samples: tuple[QueueSample, ...], places: int, hinted_per_s: float, timing: Timing) -> float:
@@ -34,7 +33,7 @@ def by_counts(samples: tuple[QueueSample, ...], places: int, hinted_per_s: float
         moved += change * change
         watched_s += gap_s
         busy_s += gap_s * min(before.working, (before.in_flight + after.in_flight) / 2 / places)
-    if busy_s < LIVE_BUSY_S:
+    if busy_s < TAKEN_WITHIN_S:
         return hinted_per_s
     slowest = places / (places / hinted_per_s + SILENCE_TIMES * watched_s)
     return max((moved + 1.0) / busy_s, slowest)

@@ -31,6 +31,7 @@ from sluice.model.timing import Timing
 from sluice.planning.learning import redeliveries
 from sluice.planning.learning.at_work import are_idle, at_work
 from sluice.planning.learning.live_rate import by_arrivals, by_counts
+from sluice.planning.learning.significance import FEW
 from sluice.planning.learning.throughput import learn_throughput
 
 DEFAULT_WEIGHT = 0.5  # messages that the default hint counts for: the user did not set how long they take
@@ -39,7 +40,6 @@ FOUNDED = 10.0  # after so many completed messages the rate's standard error is 
 EVIDENCE_LEAST = 60.0  # so many completed messages are remembered however long ago: a quiet night teaches nothing new
 FADE = 0.93  # the evidence beyond that fades by 7% a period: a quarter of an hour of work is remembered
 RATE_STEP = 2.0  # one period may halve or double the rate expected of it, no more: metrics have odd minutes
-RATE_SLACK = 3.0  # a difference of three messages is chance
 CHANGED_PERIODS = 3  # so many periods in a row beyond that step are neither chance nor an accident
 SEEN_SHARE = 0.8  # messages that take 80% of the time between ticks are nearly all in flight at one of them
 UNSEEN_STEP = 4.0  # where nothing waited, the messages in flight at ticks are samples, and wrong by more
@@ -279,7 +279,7 @@ def _bounds(expected: float | None) -> tuple[float, float]:
     """The least and the most completions of a period that are as expected; any, while the rate is not well founded."""
     if expected is None:
         return 0.0, inf
-    return expected / RATE_STEP - RATE_SLACK, expected * RATE_STEP + RATE_SLACK
+    return expected / RATE_STEP - FEW, expected * RATE_STEP + FEW
 
 
 def _outlier_run(run: Run, count: float, busy_s: float, expected: float | None) -> Run:
@@ -301,7 +301,7 @@ def _outlier_run_unseen(run: Run, count: float, busy_s: float, expected: float |
     if busy_s <= 0.0:
         return run
     if expected is not None and count > _bounds(expected)[1]:
-        return _outlier_run(run, min(count, UNSEEN_STEP * expected + RATE_SLACK), busy_s, expected)
+        return _outlier_run(run, min(count, UNSEEN_STEP * expected + FEW), busy_s, expected)
     return run if run[0] < 0 else (0, 0.0, 0.0)
 
 

@@ -14,12 +14,8 @@ from math import sqrt
 
 from sluice.model.frozen import dataclass
 from sluice.model.planning import QueueSample, Throughput
+from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, LIKELY, REMEMBERED_S
 
-REMEMBERED_S = 3600.0  # what limits units may be gone an hour later: then more are tried again
-SAME_UNITS = 1.1  # numbers of units within a tenth are the same
-KEPT = 0.9  # of what a number of units did in the periods before: ten minutes are remembered
-GAIN_LEAST = 0.25  # units that complete less than a quarter of what they should add are no gain
-DEVIATIONS = 3.0  # less than three standard deviations may be chance
 LEVELS_MOST = 12  # a bound on the ledger's record: a fleet of 1,000 units is reached in as many steps
 
 
@@ -46,7 +42,7 @@ def learn_throughput(
     """
     there = [sample.working for sample in during]
     fewest, most = min(there), max(there)
-    if fewest <= 0.0 or most > SAME_UNITS * fewest:
+    if fewest <= 0.0 or not _is_same(fewest, most):
         return levels
     units = sum(there) / len(there)
     kept = [level for level in levels if end_at - level.at <= REMEMBERED_S]
@@ -54,14 +50,14 @@ def learn_throughput(
     if same is not None:
         kept.remove(same)
         expected = same.messages / same.seconds * period_s
-        chance = DEVIATIONS * sqrt(expected * (1.0 + period_s / same.seconds) + 1.0)
-        if abs(count - expected) > max(chance, GAIN_LEAST * expected):
+        chance = LIKELY * sqrt(expected * (1.0 + period_s / same.seconds) + 1.0)
+        if abs(count - expected) > max(chance, CLEAR * expected):
             kept, same = [], None
     if same is None:
         kept.append(Throughput(units, count, period_s, end_at))
     else:
         units = min(units, same.units)
-        kept.append(Throughput(units, KEPT * same.messages + count, KEPT * same.seconds + period_s, end_at))
+        kept.append(Throughput(units, same.messages + count, same.seconds + period_s, end_at))
     kept.sort(key=lambda level: level.units)
     return tuple(kept[-LEVELS_MOST:])
 
@@ -80,12 +76,12 @@ def saturation(levels: Sequence[Throughput], now: float) -> Saturation | None:
 
 
 def _is_same(one: float, other: float) -> bool:
-    return max(one, other) <= SAME_UNITS * min(one, other)
+    return max(one, other) <= (1.0 + 2.0 * COUNT_ERROR) * min(one, other)
 
 
 def _is_no_gain(fewer: Throughput, more: Throughput) -> bool:
     """Whether further units added hardly anything, and that is more than chance."""
     before, after = fewer.messages / fewer.seconds, more.messages / more.seconds
     should_add = before * (more.units / fewer.units - 1.0)
-    chance = DEVIATIONS * sqrt(before * (1.0 + should_add / max(before, 1e-9)) / more.seconds + before / fewer.seconds)
-    return before > 0.0 and after - before < GAIN_LEAST * should_add and before + should_add - after > chance
+    chance = LIKELY * sqrt(before * (1.0 + should_add / max(before, 1e-9)) / more.seconds + before / fewer.seconds)
+    return before > 0.0 and after - before < CLEAR * should_add and before + should_add - after > chance
