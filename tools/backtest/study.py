@@ -22,6 +22,7 @@ from tools.backtest.runs import NO_TIMELINE, Run
 from tools.backtest.simulator import simulate
 from tools.backtest.traces import Trace, TraceError, read, roughened
 from tools.backtest.workers import begin
+from tools.backtest.worlds.behaviours import Behaviour
 
 # Target wait and boot, in seconds: a target that leaves time after a boot, a longer one, and one that no launch meets.
 WORLDS = ((120.0, 60.0), (300.0, 180.0), (60.0, 180.0))
@@ -90,6 +91,7 @@ class Task:
     spec: str
     conditions: Conditions
     figures_only: bool = False  # leave timeline and notes out: of thousands of runs they would fill the memory
+    behaviour: Behaviour | None = None  # of a world, whose runs are never of figures alone, and are not cached
 
 
 def settings(name: str) -> list[str]:
@@ -164,7 +166,7 @@ def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Run]]:
 
 def run_task(task: Task) -> Run:
     """One run."""
-    run = simulate(task.trace, make(task.spec), task.conditions)
+    run = simulate(task.trace, make(task.spec), task.conditions, task.behaviour)
     return replace(run, timeline=NO_TIMELINE, notes=()) if task.figures_only else run
 
 

@@ -58,6 +58,8 @@ MODULES = (
     "tools.backtest.random_draws",
     "tools.backtest.simulated_queue",
     "tools.backtest.simulated_group",
+    "tools.backtest.worlds.queue",
+    "tools.backtest.worlds.group",
     "tools.backtest.simulator",
     "tools.backtest.policies.sluice",
 )

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from sluice.model.observed import Series
-from sluice.model.planning import Decision, Estimate, Memory, QueueSample, ReasonCode, Throughput
+from sluice.model.planning import Decision, Estimate, Memory, QueueSample, ReasonCode
+from sluice.model.usage import Throughput
 from sluice.planning.learning.throughput import Saturation, learn_throughput, saturation
 from tests.support.consumer_world import ConsumerWorld, Message
 from tests.support.planner_steps import a_memory, changed, rate_of

@@ -22,3 +22,13 @@ class Spending:
 
     day_at: float = 0.0  # epoch seconds of the day's start
     spent_s: float = 0.0  # unit-seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """What so many capacity units completed while messages waited for all of them."""
+
+    units: float
+    messages: float
+    seconds: float
+    at: float  # epoch seconds of the last period in it

@@ -26,8 +26,9 @@ from math import inf
 
 from sluice.config.fleet import Fleet
 from sluice.model.observed import Series
-from sluice.model.planning import Estimate, Measure, QueueSample, RateMemory, RedeliveryMemory, Throughput
+from sluice.model.planning import Estimate, Measure, QueueSample, RateMemory, RedeliveryMemory
 from sluice.model.timing import Timing
+from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
 from sluice.planning.learning.at_work import are_idle, at_work
 from sluice.planning.learning.live_rate import by_arrivals, by_counts

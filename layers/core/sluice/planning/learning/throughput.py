@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from math import sqrt
 
 from sluice.model.frozen import dataclass
-from sluice.model.planning import QueueSample, Throughput
+from sluice.model.planning import QueueSample
+from sluice.model.usage import Throughput
 from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, LIKELY, REMEMBERED_S
 
 LEVELS_MOST = 12  # a bound on the ledger's record: a fleet of 1,000 units is reached in as many steps
