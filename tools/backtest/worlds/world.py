@@ -1,6 +1,5 @@
 """A world: a composition of traffic, conditions and behaviour; and the least unit-hours that are possible in it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil, inf
 
@@ -12,8 +11,7 @@ from tools.backtest.simulated_queue import Floats
 from tools.backtest.traces import Trace
 from tools.backtest.worlds.behaviours import PLAIN, Behaviour
 from tools.backtest.worlds.queue import attempts_of
-
-type Rng = np.random.Generator
+from tools.backtest.worlds.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +20,10 @@ class World:
 
     name: str
     about: str  # what happens in it, in a sentence
-    traffic: Callable[[Rng], Floats]  # messages in each minute
+    traffic: Traffic
     conditions: Conditions  # with any seed
     behaviour: Behaviour = PLAIN
-    hint_seconds: float | None = None  # the seconds per message that the fleet's hints say
+    given: str = ""  # what Sluice is given beside the target wait, as parameters of the policy
     late_why: str = ""  # why not every message can be begun in time; empty where it can
     spare_hours: float = 0.0  # unit-hours that the right behaviour costs beyond the work
     spare_why: str = ""  # what for
@@ -39,10 +37,8 @@ class World:
         return replace(self.conditions, seed=seed)
 
     def spec(self, policy: str) -> str:
-        """A policy as `make` reads it; Sluice with what the fleet's hints say."""
-        if self.hint_seconds is None or policy != "sluice":
-            return policy
-        return f"sluice:hint_seconds={self.hint_seconds:g}"
+        """A policy as `make` reads it; Sluice with what it is given in this world."""
+        return f"sluice:{self.given}" if self.given and policy == "sluice" else policy
 
     @property
     def units_most(self) -> float:
