@@ -207,8 +207,8 @@ def _hands() -> list[World]:
         ),
         *(
             World(
-                f"long-tail-{cv}",
-                f"Service times have a long tail: their standard deviation is {cv} times their mean (lognormal).",
+                f"wide-service-times-{cv}",
+                f"Service times vary widely: their standard deviation is {cv} times their mean (lognormal).",
                 self_similar(6),
                 _of(6.0, service_cv=float(cv)),
             )
