@@ -9,7 +9,7 @@ from sluice.model.planning import Action, Decision, Estimate, Memory, QueueSampl
 from sluice.planning import limits
 from sluice.planning.limits import LIMITS
 from tests.support.planner_steps import a_memory, assess_for, changed, learn_from, plan_for, remember_need
-from tests.support.planner_world import a_fleet, a_group, a_queue, clock, decide, seen, watched
+from tests.support.planner_world import World, a_fleet, a_group, a_queue, clock, decide, seen, watched
 
 NOW = clock("14:00")
 CALM = watched(NOW, (500.0, 0))  # a memory in which little was ever needed
@@ -91,6 +91,15 @@ def test_scale_in_when_arrivals_are_unknown_and_work_is_left():
     assert decide(working, a_fleet(), CALM).want == 6
     unused = seen(NOW, a_queue(NOW, per_minute=None), a_group(NOW, 6))
     assert decide(unused, a_fleet(), CALM).want == 0
+
+
+def test_scale_in_when_metrics_cannot_be_read():
+    """A side call that fails for hours blinds nobody: what ticks saw arrive is enough to scale in, work left or not."""
+    world = World(lambda t: 5.0 if t < 1200 else 0.5, 1.0, 60.0, metric_lag_s=1e9)
+    world.live(a_fleet(target_wait_s=180), 2400.0)
+    assert max(decision.want for decision in world.decisions) >= 5
+    assert world.decisions[-1].want == 1
+    assert world.longest_wait_s() <= 180.0
 
 
 def test_scale_out_when_only_the_backlog_is_fresh():
