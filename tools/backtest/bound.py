@@ -71,7 +71,6 @@ class Caps:
 
     at_once: float = inf  # instances that can work at the same time, as with few message groups
     per_s: float = inf  # messages a second that all of them together complete, as with a slow downstream
-    never_fewer: bool = False  # an instance that has come stays to the end, as where it is protected from scale-in
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +96,15 @@ class Demand:
     takes_s: Floats
     wait_s: float  # each begins within
     end_s: float
-    share: float = 1.0  # of an instance that a message uses: less where one works on several at once
 
     def part(self, begin_s: float, end_s: float) -> "Demand":
         """What may be worked on in a part of the time, which is counted from its beginning."""
         some = (self.came_at + self.wait_s + self.takes_s > begin_s) & (self.came_at < end_s)
-        return Demand(self.came_at[some] - begin_s, self.takes_s[some], self.wait_s, end_s - begin_s, self.share)
+        return Demand(self.came_at[some] - begin_s, self.takes_s[some], self.wait_s, end_s - begin_s)
 
     def done_by(self, at: Floats) -> Floats:
         """Work done by each moment if every message began when it came. With deadlines it is this, a wait later."""
-        return self.share * (_ramps(self.came_at, at) - _ramps(self.came_at + self.takes_s, at))
+        return _ramps(self.came_at, at) - _ramps(self.came_at + self.takes_s, at)
 
     def least_work(self, at: Floats, length_s: float) -> Floats:
         """The least work in each [at, at + length_s].
@@ -120,7 +118,7 @@ class Demand:
         begin, end, height = begin[some], end[some], height[some]
         rises = _ramps(begin, at) - _ramps(begin + height, at)
         work: Floats = np.maximum(0.0, rises - _ramps(end - height, at) + _ramps(end, at))
-        return self.share * work
+        return work
 
     def lengths_s(self, step_s: float) -> Iterator[float]:
         """Lengths of stretches that are looked at: from the first of which some message uses something."""
@@ -237,9 +235,6 @@ class _Program:
         if at_once < inf:
             self._at_most([(self._p[1:], 1.0), (self._p[:-1], -1.0)], at_once)
         self._at_most([(self._c[1:], 1.0), (self._c[:-1], -1.0)], float(conditions.max_size))
-        if caps.never_fewer:
-            self._at_most([(self._n[:-1], 1.0), (self._n[1:], -1.0)], 0.0)
-            self._at_most([(self._y[1:], 1.0), (self._y[:-1], -1.0), (self._n[1:], -1.0), (self._n[:-1], 1.0)], 0.0)
 
     def solve(self) -> tuple[float, Floats]:
         """The least cost in instance-seconds, and the mean number of instances of each slot.

@@ -1,19 +1,19 @@
 """A world: a composition of traffic, conditions and behaviour; and the least unit-hours that are possible in it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil, inf
 
 import numpy as np
 
-from tools.backtest.bound import Caps, Demand, launch_cost_s, least
+from tools.backtest.bound import Caps, Demand, least
 from tools.backtest.conditions import MINUTE_S, Conditions
 from tools.backtest.simulated_queue import Floats
 from tools.backtest.traces import Trace
 from tools.backtest.worlds.behaviours import PLAIN, Behaviour
 from tools.backtest.worlds.queue import attempts_of
+from tools.backtest.worlds.traffic import Traffic
 
-type Rng = np.random.Generator
+STEP_S = 120.0  # of the linear program: its optimum is lower by 1 to 3% than with a minute, and found in a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class World:
 
     name: str
     about: str  # what happens in it, in a sentence
-    traffic: Callable[[Rng], Floats]  # messages in each minute
+    traffic: Traffic
     conditions: Conditions  # with any seed
     behaviour: Behaviour = PLAIN
-    hint_seconds: float | None = None  # the seconds per message that the fleet's hints say
+    given: str = ""  # what Sluice is given beside the target wait, as parameters of the policy
     late_why: str = ""  # why not every message can be begun in time; empty where it can
     spare_hours: float = 0.0  # unit-hours that the right behaviour costs beyond the work
     spare_why: str = ""  # what for
@@ -39,10 +39,8 @@ class World:
         return replace(self.conditions, seed=seed)
 
     def spec(self, policy: str) -> str:
-        """A policy as `make` reads it; Sluice with what the fleet's hints say."""
-        if self.hint_seconds is None or policy != "sluice":
-            return policy
-        return f"sluice:hint_seconds={self.hint_seconds:g}"
+        """A policy as `make` reads it; Sluice with what it is given in this world."""
+        return f"sluice:{self.given}" if self.given and policy == "sluice" else policy
 
     @property
     def units_most(self) -> float:
@@ -80,18 +78,40 @@ def work_of(world: World, seed: int) -> WorldWork:
 
 
 def bound_hours(world: World, seed: int) -> float:
-    """Unit-hours below which no policy is that is late with no message, by the program of `tools.backtest.bound`.
+    """Unit-hours below which no policy is that begins at zero, is late with no message and leaves none at the end.
 
-    What is attempted again has no deadline there, so the work of every attempt and one launch is a bound as well, and
-    the only one where not every message can be begun in time. Added is what the right behaviour costs beyond the work.
+    It is the higher of two bounds, and what the right behaviour costs beyond the work:
+
+        work of every attempt + one boot
+        the linear program of what is worked on at first (`tools.backtest.bound`)
+
+    Where not every message can be begun in time, the first alone counts. Units that are protected from scale-in stay to
+    the end.
     """
     work, conditions = work_of(world, seed), world.conditions_of(seed)
-    all_hours = float(work.first_s.sum() + work.again_s.sum() + launch_cost_s(conditions)) / 3600.0
-    if world.late_why:
-        return all_hours + world.spare_hours
-    order = np.argsort(work.visible_at, kind="stable")
-    concurrency = world.behaviour.consumers.concurrency
-    takes_s = work.first_s[order] * concurrency
-    demand = Demand(work.visible_at[order], takes_s, conditions.target_wait_s, work.end_s, 1.0 / concurrency)
-    caps = Caps(at_once=world.units_most, never_fewer=world.behaviour.group.protected)
-    return max(all_hours, least(demand, conditions, caps).hours) + world.spare_hours
+    hours = (float(work.first_s.sum() + work.again_s.sum()) + conditions.boot_s) / 3600.0
+    if not world.late_why:
+        hours = max(hours, _in_time_hours(world, work, conditions))
+    return hours + world.spare_hours
+
+
+def _in_time_hours(world: World, work: WorldWork, conditions: Conditions) -> float:
+    """The linear program's optimum: an instance that works on several messages at once is as many places."""
+    places = world.behaviour.consumers.concurrency
+    demand = Demand(work.visible_at, work.first_s * places, conditions.target_wait_s, work.end_s)
+    caps = Caps(at_once=world.units_most * places)
+    bound = least(demand, replace(conditions, max_size=conditions.max_size * places), caps, STEP_S)
+    hours = bound.hours / places
+    if world.behaviour.group.protected:
+        hours = max(hours, _stays_s(demand, conditions.boot_s) / 3600.0 / places)
+    return hours
+
+
+def _stays_s(demand: Demand, boot_s: float) -> float:
+    """Unit-seconds that are paid where no unit ever leaves: those of some stretch boot, and stay from its end on."""
+    most_s, edges = 0.0, np.arange(0.0, demand.end_s, STEP_S)
+    for length_s in demand.lengths_s(STEP_S):
+        at = edges[edges <= demand.end_s - length_s]
+        units = np.ceil(demand.least_work(at, length_s) / length_s - 1e-6)
+        most_s = max(most_s, float((units * (demand.end_s - at - length_s + boot_s)).max(initial=0.0)))
+    return most_s
