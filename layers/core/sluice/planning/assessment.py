@@ -13,6 +13,7 @@ from sluice.planning.launch_cost import (
     MINIMUM_BILLING_S,
     QUIET_TICKS,
     is_patient,
+    latest_lead_s,
     planned_wait_s,
     steadied,
     worth_staying,
@@ -20,7 +21,7 @@ from sluice.planning.launch_cost import (
 from sluice.planning.learning import signal_quality
 from sluice.planning.learning.periodic_batches import Times, need_of_batches
 from sluice.planning.multi_queue import needs
-from sluice.planning.supply import GUESSED_LEAD, HANG_LEADS, Supply, supply_of
+from sluice.planning.supply import HANG_LEADS, Supply, supply_of
 from sluice.wording import count, duration
 
 WINDOW_SHARE = 0.25  # of a lead time: a mistake in scaling in can be mended in time, so a short window is enough
@@ -79,7 +80,7 @@ class Assessment:
     @property
     def hang_s(self) -> float:
         """A launch that is under way for longer hangs, in seconds."""
-        return hang_s(self.estimates)
+        return HANG_LEADS * latest_lead_s(self.estimates)
 
     @property
     def rate_per_s(self) -> float:
@@ -120,9 +121,14 @@ class Assessment:
         return value(self.snapshot.queue.visible)
 
     @property
+    def held(self) -> float:
+        """Messages in flight that nobody works on."""
+        return min(self.memory.redeliveries.held, value(self.snapshot.queue.in_flight))
+
+    @property
     def in_flight(self) -> float:
-        """Messages received and not deleted; zero where unknown."""
-        return value(self.snapshot.queue.in_flight)
+        """Messages in flight that somebody may work on; zero where unknown."""
+        return value(self.snapshot.queue.in_flight) - self.held
 
     @property
     def only_just_empty(self) -> bool:
@@ -132,7 +138,7 @@ class Assessment:
     @property
     def unfinished(self) -> float:
         """Messages waiting, in flight or delayed, as far as known."""
-        return self.waiting + self.in_flight + value(self.snapshot.queue.delayed)
+        return self.waiting + value(self.snapshot.queue.in_flight) + value(self.snapshot.queue.delayed)
 
     @property
     def backlog_known(self) -> bool:
@@ -143,12 +149,6 @@ class Assessment:
     def stays(self, *, idle: bool = False) -> bool:
         """Whether the next message is expected sooner than a launch is repaid."""
         return worth_staying(self.arrivals, self.lead_s, self.timing, idle=idle)
-
-
-def hang_s(estimates: Estimates) -> float:
-    """Seconds after which a launch that is still under way hangs; twice as many where the lead time is a guess."""
-    seconds = HANG_LEADS * estimates.lead_s
-    return seconds / GUESSED_LEAD if estimates.lead_time.age_s is None else seconds
 
 
 def assess(
@@ -216,8 +216,11 @@ def _supply(
     now: float,
 ) -> Supply:
     """The capacity that is there and due, at the fleet's service rate and lead time."""
+    queue, held = snapshot.queue, memory.redeliveries.held
+    if held > 0.0 and queue.in_flight is not None:  # what nobody works on takes no unit's place
+        queue = replace(queue, in_flight=replace(queue.in_flight, value=max(0.0, queue.in_flight.value - held)))
     return supply_of(
-        snapshot.queue,
+        queue,
         group,
         memory.launches.under_way,
         float(fleet.hints.concurrency),
@@ -225,7 +228,7 @@ def _supply(
         timing=timing,
         patient=patient,
         lead_s=estimates.lead_s,
-        hang_s=hang_s(estimates),
+        hang_s=HANG_LEADS * latest_lead_s(estimates),
         now=now,
     )
 
@@ -265,7 +268,7 @@ def _required(
         required = Required(needed, oldest_s, by_queue=by_queue)
     else:
         state = QueueState(snapshot.at, snapshot.queue, memory.as_queue(), memory.redeliveries)
-        owed = due(state, fleet, arrivals, timing=timing, wait_s=wait_s, lead_s=lead_s, now=now)
+        owed = due(state, fleet, arrivals, estimates, timing=timing, wait_s=wait_s, now=now)
         needed = need(owed.deadlines, supply, lead_s, waits.late_s)
         more = arrivals.rate_per_s * (wait_s - lead_s) >= GATHER_LEAST and not value(snapshot.queue.delayed)
         if (
@@ -321,6 +324,9 @@ def _gaps(
         gaps.append(f"the group's state is {_too_old(now - group.at, limit_s)}")
     if not gaps and not (value(queue.visible) or value(queue.in_flight) or value(queue.delayed)):
         return ()  # nothing is left to do, whatever arrived lately; and an unused queue has no metrics
+    samples = memory.samples
+    if samples and samples[-1].at == snapshot.at and samples[0].at <= now - timing.settled_s:
+        return tuple(gaps)  # ticks saw what arrived, for longer than the metric takes to come
     history = memory.arrivals.history
     if queue.sent is None or not history.counts:
         gaps.append("the count of arrivals is unknown")
