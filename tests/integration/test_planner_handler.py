@@ -382,6 +382,8 @@ def test_minute_when_nothing_is_to_be_assigned() -> None:
             "MemoryWorkQueue.send": 1,
             "MemoryFleets.refresh": 1,
             "MemoryFleets.load": 1,
+            "MemoryNeeds.noted": 1,
+            "MemoryNeeds.reported": 1,
         }
     )
 

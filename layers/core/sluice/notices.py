@@ -25,7 +25,9 @@ HELD_S = {"DrainsExpired": 900.0, "Quarantined": 900.0, "DeadLetterLifeUsed": 1_
 HELD_USUALLY_S = 300.0
 AGES = frozenset({"TickAge", "StepAge", "RetainedAge"})  # figures that say since when, in seconds
 # Of fleets that have alarms of their own these alone are reported: no such alarm is about them.
-WITHOUT_ALARM = frozenset({"StepAge", "InvalidFleets", "NothingReceived", "LaunchesHang", "LaunchesShortLived"})
+WITHOUT_ALARM = frozenset(
+    {"StepAge", "InvalidFleets", "NothingReceived", "LaunchesHang", "LaunchesShortLived", "ProtectedIdle"}
+)
 NAMED = 10  # fleets in a sentence
 SUBJECT_MAX = 100  # characters: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 
@@ -79,6 +81,12 @@ REASONS = {
         "Read the fleet's last decision in the dashboard, and the group's activities: they say why instances were"
         " terminated.",
         "launches stay in service again",
+    ),
+    "ProtectedIdle": Reason(
+        "instances that do nothing are protected from scale-in, so they are kept and paid for",
+        "Read the fleet's last decision in the dashboard. Remove the protection of these instances, or find out what sets"
+        " it.",
+        "no instance that does nothing is protected from scale-in",
     ),
     "DrainsExpired": Reason(
         "an instance was released at its deadline, before its consumer was done",
