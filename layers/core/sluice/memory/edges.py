@@ -82,8 +82,13 @@ class MemorySignals:
         """Make an alarm, or change it."""
         self._alarms[name] = on
 
-    def read(self, queue_url: str, now: float) -> QueueReading:
-        """Sent, received, deleted and oldest age as CloudWatch would know them; nothing of a queue without activity."""
+    def read_all(
+        self, queue_urls: Sequence[str], now: float, since: float | None = None
+    ) -> tuple[QueueReading | PortError, ...]:
+        """As CloudWatch would know them, each in turn; nothing of a queue without activity."""
+        return tuple(_since(self._read(url, now), since) for url in queue_urls)
+
+    def _read(self, queue_url: str, now: float) -> QueueReading:
         if queue_url in self._fed:
             return self._fed[queue_url]
         if self._queue is None or queue_url not in self._queue.urls():
@@ -98,12 +103,6 @@ class MemorySignals:
             received=received,
             oldest_age=None if oldest_s is None else Reading(oldest_s, known_at),
         )
-
-    def read_all(
-        self, queue_urls: Sequence[str], now: float, since: float | None = None
-    ) -> tuple[QueueReading | PortError, ...]:
-        """Each in turn."""
-        return tuple(_since(self.read(url, now), since) for url in queue_urls)
 
     def alarms_are_on(self, names: Sequence[str]) -> tuple[bool | PortError, ...]:
         """Whether each alarm is in ALARM."""
