@@ -60,7 +60,7 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 ## --- targets ---
 
-.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile planner-docs settings-docs build clean
+.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs build clean
 demo: setup-sandbox ## Run the whole story on the embedded emulator, in four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m tools.demo $(if $(JSON),--json)
 
@@ -119,7 +119,10 @@ chaos: .venv/.done ## Run simulations with seeded faults in virtual time (SEEDS=
 compile: .venv/.done ## Compile planner and simulator for `sluice backtest`, which is then three times as fast (needs a C compiler)
 	$(RUN) -m tools.compiled
 
-planner-docs: compile ## Make the results and pictures of docs/planner.md (an hour the first time, then minutes; ARGS=--help)
+ablate: .venv/.done ## Print what each rule of the planner gains, over generated traffic (twenty minutes; ARGS="--rule caution", ARGS=--help)
+	$(RUN) -m tools.ablate $(ARGS)
+
+planner-docs: compile ## Make the results and pictures of docs/planner.md (four hours the first time, then a quarter of one; ARGS=--help)
 	$(RUN) -m tools.backtest $(ARGS)
 
 settings-docs: .venv/.done ## Make docs/settings.md and docs/settings.schema.json from the code

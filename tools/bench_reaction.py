@@ -19,7 +19,7 @@ from sluice.model.chain import Step
 from sluice.model.redriving import Message
 from sluice.model.timing import Timing
 from sluice.planning.service import Invocation, PlannerService, Warmth
-from sluice.planning.shards import KIND, Shard
+from sluice.planning.shards import KIND, Assignment
 from tools.costs import usage
 from tools.scale.simulation import quantile
 
@@ -137,7 +137,7 @@ class _World:
 
     def _take(self, step: Step) -> None:
         chain = self._ports.ledger.chains.chain(step.chain_id)
-        names = set(Shard.of(chain.data).fleets) if chain is not None else set()
+        names = set(Assignment.of(chain).fleets) if chain is not None else set()
         self._service().take([{"messageId": "m", "body": message_of(step), "eventSource": "aws:sqs"}])
         for burst in self.bursts:
             if burst.fleet in names and burst.at <= self.now and burst.decided_at == inf:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
+from itertools import batched, pairwise
 from pathlib import Path
 from statistics import quantiles
 from threading import Lock
@@ -33,7 +33,7 @@ from sluice.model.chain import Chain
 from sluice.model.frozen import replace
 from sluice.model.timing import Timing
 from sluice.planning.service import Invocation, PlannerService, Warmth
-from sluice.planning.shards import SHARD_MAX, Shard, shard_id
+from sluice.planning.shards import SHARD_MAX, Assignment, Shard, shard_id
 from sluice.ports.stack import Ports
 
 ROOT = Path(__file__).parents[1]
@@ -116,15 +116,15 @@ class Clock:
 class Rounds:
     """A stack's shards, stepped in turn by one process."""
 
-    def __init__(self, ports: Ports, count: int) -> None:
+    def __init__(self, ports: Ports) -> None:
         self.clock = Clock()
         self._ports, self._warm = ports, Warmth()
         self._log = Logger(service="bench", stream=io.StringIO())  # what a line costs is a part of a tick
         now = self.clock()
         names = [fleet.name for fleet in ports.fleets.load().fleets]
         self.chains = [
-            Chain(shard_id(number), 1, now, data=Shard(tuple(names[start : start + SHARD_MAX]), now).to_text())
-            for number, start in enumerate(range(0, count, SHARD_MAX))
+            Chain(shard_id(number), 1, now, data=Shard(now).to_text(), assignment=Assignment(tuple(some)).to_text())
+            for number, some in enumerate(batched(names, SHARD_MAX, strict=False))
         ]
         self.ticked: dict[str, list[float]] = {}  # when each fleet was looked at
 
@@ -136,7 +136,8 @@ class Rounds:
             service = PlannerService(self._ports, self.clock, TIMING, invocation, self._log, self._warm)
             began_at = self.clock()
             following = service.step(replace(chain, version=chain.version + 1))
-            for name in Shard.of(chain.data).fleets:
+            assert following is not None  # it has fleets
+            for name in Assignment.of(chain).fleets:
                 self.ticked.setdefault(name, []).append(began_at)
             self.chains[place] = replace(chain, version=chain.version + 2, due_at=following.due_at, data=following.data)
 
@@ -155,7 +156,7 @@ def _stack(count: int, silent: Sequence[str] = ()) -> Iterator[Rounds]:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as stub:
         try:
             assert stub.stdout is not None
-            yield Rounds(_ports(f"http://127.0.0.1:{int(stub.stdout.readline())}", count), count)
+            yield Rounds(_ports(f"http://127.0.0.1:{int(stub.stdout.readline())}", count))
         finally:
             stub.terminate()
 

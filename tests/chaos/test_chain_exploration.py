@@ -57,6 +57,17 @@ class Deaf(MemoryChains):
         return super().end(chain if there is None else replace(chain, asked=there.asked))
 
 
+class Overwriting(MemoryChains):
+    """A ledger whose workers put back the assignment that they began with."""
+
+    def rest(self, chain: Chain, due_at: float, data: str) -> Chain | None:
+        """As the ledger, but for that."""
+        there = self.chain(chain.id)
+        if there is not None and there.version == chain.version:
+            self.restore(chain)
+        return super().rest(chain, due_at, data)
+
+
 class Stuck(MemoryChains):
     """A ledger whose workers never end."""
 
@@ -71,6 +82,7 @@ class Stuck(MemoryChains):
         (Forgetful, "a stale message began a step"),
         (Crowded, "two workers are at the chain"),
         (Deaf, "what was asked for does not begin"),
+        (Overwriting, "an assignment is lost"),
         (Stuck, "a reseed does not make the chain go on"),
     ],
 )

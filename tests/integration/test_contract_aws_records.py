@@ -511,18 +511,18 @@ class FakeAutoScaling:
         return {"AutoScalingGroups": [found | ({"WarmPoolConfiguration": {"MinSize": 1}} if self.pool else {})]}
 
     def describe_scaling_activities(self, **_: Any) -> dict[str, Any]:
-        """Launched into the pool at first, and from it since: most recent first."""
-        words = (("from", AT + 900), ("into", AT))
+        """Launched into the pool at first, and from it since, when another failed to launch into it: newest first."""
+        words = (("into", AT + 950, "Failed"), ("from", AT + 900, "Successful"), ("into", AT, "Successful"))
         return {
             "Activities": [
                 {
                     "AutoScalingGroupName": "group",
-                    "ActivityId": word,
+                    "ActivityId": f"{word}-{at}",
                     "Description": f"Launching a new EC2 instance {word} warm pool: i-1",
                     "StartTime": datetime.fromtimestamp(at, UTC),
-                    "StatusCode": "Successful",
+                    "StatusCode": code,
                 }
-                for word, at in words
+                for word, at, code in words
             ]
         }
 
@@ -548,6 +548,7 @@ def test_group_is_read_with_its_warm_pool_when_it_has_one() -> None:
     }
     assert reading.count(Lifecycle.IN_SERVICE) == 1
     assert reading.instances[0].launched_at == AT + 900, "the launch from the pool, not that into it"
+    assert reading.launch_failures == (), "a launch into the pool is none into service"
 
 
 def test_pool_is_not_asked_for_when_the_group_has_none() -> None:

@@ -20,7 +20,7 @@ from sluice.model.shadow import Shadow
 from sluice.model.timing import Timing
 from sluice.planning.service import Invocation, PlannerService, Warmth
 from sluice.planning.shadow.scorecard import score
-from sluice.planning.shards import KIND, SHARD_MAX, Shard
+from sluice.planning.shards import HELD_S, KIND, SHARD_MAX, Assignment, Shard
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
 from sluice.telemetry import Record, needs_operator
 from tests.support.planner_steps import keep_memory
@@ -107,6 +107,16 @@ class Day:
             self.now += 1.0
             if self.now % 10.0 == 0.0:
                 meanwhile()
+
+    def deploy(self, fleet: Fleet) -> None:
+        """A further fleet, with its queue and group."""
+        self.ports.fleets.put(fleet.name, fleet)
+        self.ports.queue.create(fleet.queue)
+        self.ports.group.create(fleet.group)
+
+    def shards(self) -> dict[str, tuple[str, ...]]:
+        """The fleets of each shard."""
+        return {chain.id: Assignment.of(chain).fleets for chain in self.ports.ledger.chains.chains(KIND)}
 
     def desired(self, name: str = "orders") -> int:
         """A group's desired capacity."""
@@ -315,33 +325,32 @@ def test_person_when_a_tick_of_every_fleet_is_asked_for() -> None:
 # ------------------------------------------------------------------------------------------------ shards
 
 
-def test_minute_when_fleets_come_and_go(log: Callable[[], list[dict[str, Any]]]) -> None:
-    """New fleets fill shards and are ticked first; a shard without fleets ends, and nobody ticks what is gone."""
+def test_minute_when_fleets_come_and_go() -> None:
+    """New fleets fill shards; a shard ends some time after its last fleet, and nobody ticks what is gone."""
     day = Day(*(a_fleet(f"f{number:02d}") for number in range(SHARD_MAX)))
     day.tick()
-    chains = day.ports.ledger.chains.chains(KIND)
-    assert [(chain.id, len(Shard.of(chain.data).fleets)) for chain in chains] == [("ticks/0000", SHARD_MAX)]
-    late = a_fleet("late")
-    day.ports.fleets.put("late", late)
-    day.ports.queue.create(late.queue)
-    day.ports.group.create(late.group)
+    assert {name: len(fleets) for name, fleets in day.shards().items()} == {"ticks/0000": SHARD_MAX}
+    day.deploy(a_fleet("late"))
     day.now += 60.0
     day.tick()
-    day.now += 10.0
+    day.now += 1.0  # the rounds of shards are spread over a tick
     day.steps()
-    assert [chain.id for chain in day.ports.ledger.chains.chains(KIND)] == ["ticks/0000", "ticks/0001"]
-    assert len(day.decided("late")) == 1
+    assert day.shards()["ticks/0001"] == ("late",)
+    assert day.ticks("late") == [61]
     day.ports.fleets.drop("late")
     day.ports.fleets.drop("f00")
-    day.now += 50.0
+    day.now += 59.0
     day.tick()
-    [chain] = day.ports.ledger.chains.chains(KIND)
-    assert "f00" not in Shard.of(chain.data).fleets
+    assert {name: len(fleets) for name, fleets in day.shards().items()} == {"ticks/0000": 49, "ticks/0001": 0}
+    day.now += HELD_S
+    day.tick()
+    assert list(day.shards()) == ["ticks/0000"]
+    assert day.ticks("f00")[-1] == 60
     day.ports.fleets.put("f00", day.fleets[0])
     day.now += 60.0
     day.tick()
-    [chain] = day.ports.ledger.chains.chains(KIND)
-    assert Shard.of(chain.data).fleets[0] == "f00"
+    assert "f00" in day.shards()["ticks/0000"]
+    assert day.ticks("f00")[-1] == 1_140
 
 
 def test_minute_when_another_invocation_assigns() -> None:
@@ -353,41 +362,53 @@ def test_minute_when_another_invocation_assigns() -> None:
     assert day.invoke(MINUTE) == {"shards": 1, "assigned": True}
 
 
-def test_minute_when_a_round_is_under_way() -> None:
-    """A shard at work keeps its fleets; the new one is there a minute later."""
+def test_new_fleet_when_a_round_of_its_shard_is_under_way() -> None:
+    """It is assigned without a wait, and the next round begins as soon as the one under way is over."""
     day = Day()
     day.tick()
-    chain = day.ports.ledger.chains.chains(KIND)[0]
-    assert day.ports.ledger.chains.claim(chain.step, day.now + 30.0, day.now)
-    day.ports.fleets.put("mails", a_fleet("mails"))
-    day.invoke(MINUTE)
-    assert Shard.of(day.ports.ledger.chains.chains(KIND)[0].data).fleets == ("orders",)
-    day.now += 60.0
-    day.invoke(MINUTE)
-    assert Shard.of(day.ports.ledger.chains.chains(KIND)[0].data).fleets == ("mails", "orders")
+    day.now += 10.0
+
+    def comes_meanwhile(call: Call) -> Fault | None:
+        if call.method == "read_all" and "mails" not in day.shards()["ticks/0000"]:
+            day.deploy(a_fleet("mails"))
+            day.decide = lambda _: None
+            assert day.invoke(MINUTE) == {"shards": 1, "assigned": True}
+        return None
+
+    day.decide = comes_meanwhile
+    day.steps()
+    assert day.shards() == {"ticks/0000": ("orders", "mails")}
+    assert (day.ticks("orders"), day.decided("mails")) == ([0, 10], [])
+    day.steps()
+    assert (day.ticks("orders"), day.ticks("mails")) == ([0, 10], [10])
 
 
-def test_minute_when_a_round_ends_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The minute comes at the same point of every tick: a round that is then always under way keeps no fleet out."""
+def test_new_fleet_when_its_shards_worker_is_dead() -> None:
+    """It is assigned in the first minute, and ticked as soon as Lambda must have ended the worker."""
     day = Day()
-    day.tick()
+    day.live(60.0)
     chain = day.ports.ledger.chains.chains(KIND)[0]
-    claimed = day.ports.ledger.chains.claim(chain.step, day.now + 30.0, day.now)
-    assert claimed is not None
-    chains, looks = type(day.ports.ledger.chains), Counter[str]()
-    look = chains.chain
+    assert day.ports.ledger.chains.claim(chain.step, day.now + 30.0, day.now), "and then it dies"
+    day.deploy(a_fleet("mails"))
+    day.live(40.0)
+    assert min(day.ticks("mails")) <= 96.0
 
-    def looked(self: Any, chain_id: str) -> Any:
-        looks[chain_id] += 1
-        if looks[chain_id] == 3:  # the round is over
-            self.rest(claimed, claimed.due_at, claimed.data)
-        return look(self, chain_id)
 
-    monkeypatch.setattr(chains, "chain", looked)
-    day.ports.fleets.put("mails", a_fleet("mails"))
+def test_fleet_when_it_comes_back_while_a_round_has_it() -> None:
+    """Minutes that come one after another move it to no other shard, though a fuller one has room."""
+    day = Day(*(a_fleet(f"f{number:02d}") for number in range(SHARD_MAX + 1)))
+    day.tick()
+    [home] = [chain for chain in day.ports.ledger.chains.chains(KIND) if "f50" in Assignment.of(chain).fleets]
+    assert day.ports.ledger.chains.claim(home.step, day.now + 30.0, day.now), "a round that takes its time"
+    for name in ("f00", "f50"):
+        day.ports.fleets.drop(name)
     day.invoke(MINUTE)
-    assert Shard.of(day.ports.ledger.chains.chains(KIND)[0].data).fleets == ("mails", "orders")
-    assert looks == Counter({chain.id: 3})
+    day.now += HELD_S - 10.0
+    day.ports.fleets.put("new", a_fleet("new"))
+    day.invoke(MINUTE)
+    day.ports.fleets.put("f50", day.fleets[50])
+    day.invoke(MINUTE)
+    assert [name for name, fleets in day.shards().items() if "f50" in fleets] == [home.id]
 
 
 def test_step_when_it_is_delivered_twice() -> None:
@@ -611,7 +632,7 @@ def test_round_when_the_functions_time_is_short(log: Callable[[], list[dict[str,
     assert [line["fleets"] for line in log() if "time is over" in line["message"]] == [["f2", "f3"]]
     assert day.counted("FleetsPutOff", None) == 2
     [chain] = day.ports.ledger.chains.chains(KIND)
-    assert Shard.of(chain.data).fleets == ("f2", "f3", "f0", "f1")
+    assert Shard.of(chain).put_off == ("f2", "f3")
     day.now = START + 20.0
     day.tick(lasts_s=20.0)
     assert [day.desired(f"f{number}") > 0 for number in range(4)] == [True] * 4

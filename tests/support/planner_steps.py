@@ -33,6 +33,8 @@ PLACES = {
     "week": ("arrivals", "week"),
     "first_unit": ("launches", "first_unit"),
     "under_way": ("launches", "under_way"),
+    "came_at": ("launches", "came_at"),
+    "short_lived": ("launches", "short_lived"),
     "batches": ("batches", "expected"),
     "returned": ("redeliveries", "history"),
     "carry": ("redeliveries", "carry"),

@@ -118,6 +118,27 @@ def test_chain_is_made_when_it_is_woken_and_there_is_none(place: Place) -> None:
     assert place.ports.work.receive("drains") == (Step("drains/orders", 1), Step("drains/orders", 1))
 
 
+def test_chain_works_on_what_was_assigned_last(place: Place) -> None:
+    """An idle chain begins at once; one at work goes on with what it has, and begins again, also where it would end."""
+    seen: list[str] = []
+
+    def work(chain: Chain) -> Next | None:
+        seen.append(chain.assignment)
+        if len(seen) == 1:
+            place.runner.assign(ID, '{"n":2}', place.at)
+        return None
+
+    place.step(Next(place.at + 10))
+    place.runner.assign(ID, '{"n":1}', place.at)
+    for _ in range(2):
+        (step,) = place.ports.work.receive()
+        place.runner.run(step, place.at + 30, work)
+    assert seen == ['{"n":1}', '{"n":2}']
+    place.ports.work.messages.clear()
+    place.runner.assign(ID, '{"n":3}', place.at + 5)
+    assert place.chain == Chain(ID, 1, place.at + 5, assignment='{"n":3}')
+
+
 def test_chains_own_message_serves_when_it_is_due_before_the_step_that_was_asked_for(place: Place) -> None:
     """Asked for at the latest in 20 s, it needs no further message; asked for in 5 s, it comes in 5 s."""
     place.step(Next(place.at + 10))

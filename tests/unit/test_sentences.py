@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.model.observed import Instance, Lifecycle
+from sluice.model.observed import Instance, Lifecycle, Series
 from sluice.model.planning import Decision, Estimate, ReasonCode
 from sluice.wording import capitalised, count, duration, exactly, is_are, rate
 from tests.support.planner_steps import a_memory, changed
@@ -29,6 +29,13 @@ def a_burst(waiting: float = 420, working: int = 1, **group: object):
     )
 
 
+def nothing_received(waiting: float, working: int):
+    """Messages that wait for an hour for units that take none."""
+    queue = a_queue(NINE, waiting, oldest_s=3000)
+    zeros = Series(60.0, tuple((NINE - 1800.0 + 60.0 * minute, 0.0) for minute in range(27)))
+    return seen(NINE, replace(queue, received=zeros), a_group(NINE, working))
+
+
 def at_rest(working: int = 6, in_flight: float = 0, **queue: object):
     """Nothing waits, and so many instances are there."""
     return seen(NINE, a_queue(NINE, 0, in_flight, **queue), a_group(NINE, working))
@@ -47,6 +54,7 @@ def limits(**fields: object):
 
 
 SUSPENDED = {"suspended": ("Launch",)}
+FAILED = tuple((age_s, "We currently do not have sufficient capacity") for age_s in (20.0, 30.0, 40.0))
 STEADY = {"per_minute": (230.0,) * 15}
 # (the reason that must be among the decision's, the decision), singular and plural where there are both
 SCENES: list[tuple[ReasonCode, Decision]] = [
@@ -65,6 +73,8 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     ),
     (ReasonCode.STALE, decide(seen(NINE, a_queue(NINE, 5, age_s=NINE), a_group(NINE, 2)), a_fleet())),
     (ReasonCode.PAUSED, decide(a_burst(), a_fleet(mode="paused"))),
+    (ReasonCode.NOTHING_RECEIVED, decide(nothing_received(1, 1), a_fleet(), MEASURED)),
+    (ReasonCode.NOTHING_RECEIVED, decide(nothing_received(300, 6), a_fleet(), MEASURED)),
     (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=1))),
     (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=4))),
     (ReasonCode.DOWNSTREAM, decide(guarded(a_burst()), limits(veto_alarm="db-cpu"))),
@@ -80,13 +90,22 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.COLD_START, decide(a_burst(1_000_000, 0), a_fleet(hints={}))),
     (ReasonCode.STEP, decide(a_burst(), limits(max_step=1))),
     (ReasonCode.STEP, decide(a_burst(), limits(max_step=3))),
+    (ReasonCode.LAUNCH_HANGS, decide(a_burst(1, 0, launching=(3000.0,)), a_fleet(), MEASURED)),
+    (ReasonCode.LAUNCH_HANGS, decide(a_burst(420, 0, launching=(3000.0, 300.0)), a_fleet(), MEASURED)),
+    (ReasonCode.LAUNCH_HANGS, decide(a_burst(420, 0, launching=(3000.0, 300.0, 200.0)), a_fleet(), MEASURED)),
+    (ReasonCode.SHORT_LIVED, decide(a_burst(), a_fleet(), changed(MEASURED, short_lived=(3, NINE - 60.0, 1.0)))),
+    (ReasonCode.SHORT_LIVED, decide(a_burst(), a_fleet(), changed(MEASURED, short_lived=(12, NINE - 2400.0, 1.0)))),
     (
         ReasonCode.LAUNCH_FAILED,
-        decide(a_burst(failures=((20.0, "We currently do not have sufficient capacity"),)), a_fleet()),
+        decide(a_burst(failures=FAILED), a_fleet()),
     ),
     (
         ReasonCode.LAUNCH_FAILED,
-        decide(seen(NINE, a_queue(NINE, 0, 1), a_group(NINE, 6, failures=((20.0, "no capacity"),))), a_fleet(), CALM),
+        decide(seen(NINE, a_queue(NINE, 0, 1), a_group(NINE, 6, failures=FAILED)), a_fleet(), CALM),
+    ),
+    (
+        ReasonCode.LAUNCH_FAILED,
+        decide(a_burst(failures=tuple((age_s, "") for age_s in (1.0, 20.0, 720.0))), a_fleet()),
     ),
     (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 0), since_s=12.0))),
     (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 4)))),

@@ -25,6 +25,7 @@ from tools.backtest.report import geometric_mean, render, write
 from tools.backtest.runs import Run
 from tools.backtest.study import TRACES, WORLDS, Task, better_than, run_tasks, tuned, workloads
 from tools.backtest.traces import Trace, TraceError, read, roughened
+from tools.backtest.worlds.results import chosen, run_worlds, show_worlds
 
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 FAILED = 1
@@ -44,6 +45,8 @@ def backtest(
     group: str | None = None,
     days: int = 14,
     matrix: Annotated[bool, Parameter(negative="")] = False,
+    worlds: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    seeds: int = 1,
     traces: Path = TRACES,
     seed: int = 1,
     launch_failure: float = 0.0,
@@ -65,6 +68,8 @@ def backtest(
         group: the Auto Scaling group that consumed the queue in those days, to compare with.
         days: the number of days to read with --queue.
         matrix: run all traces with several target waits and boot times, and write a page.
+        worlds: run the worlds of these names, or all worlds, and print what the planner said in each.
+        seeds: with --worlds, the number of seeds to run each with, from --seed on.
         traces: for the matrix, a folder of traces with an experiments.csv of trace,seconds_per_message.
         seed: the seed of all randomness.
         launch_failure: the share of launches that fail, from 0 to 1.
@@ -76,6 +81,9 @@ def backtest(
         The exit status: 2 if an argument cannot be used, 1 if CloudWatch could not be read.
     """
     try:
+        if worlds is not None:
+            _refuse_with_worlds(trace=trace, queue=queue, tune=tune, report=report, matrix=matrix or None)
+            return _worlds(worlds, policy or ["sluice"], seed, seeds, jobs, as_json=as_json)
         conditions = Conditions(target_wait_s=target_wait, boot_s=boot, launch_failure=launch_failure, seed=seed)
         past = _read_history(queue, group, days, target_wait) if queue is not None else None
         cases = _cases(trace, past, conditions, seconds_per_message, traces if matrix else None)
@@ -102,6 +110,29 @@ def backtest(
     if as_json:
         print(json.dumps([run.record() for run in runs]))
     return 0
+
+
+# --------------------------------------------------------------------------- worlds
+
+
+def _worlds(
+    names: Sequence[str], specs: Sequence[str], seed: int, seeds: int, jobs: int | None, *, as_json: bool
+) -> int:
+    """Run the worlds and print what came of them."""
+    if seeds < 1:
+        raise ValueError(f"seeds: must be at least 1 (got {seeds})")
+    runs = run_worlds(chosen(names), specs, range(seed, seed + seeds), jobs)
+    show_worlds(runs, Console())
+    if as_json:
+        print(json.dumps([each.record() for each in runs]))
+    return 0
+
+
+def _refuse_with_worlds(**others: object) -> None:
+    """Worlds have their own traffic, conditions and bound."""
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(f"{name}: must be left out with --worlds, which have their own traffic (got {value})")
 
 
 # --------------------------------------------------------------------------- what to run

@@ -1,19 +1,21 @@
 """Write the results in docs/planner.md again: `make planner-docs`.
 
-It simulates Sluice with its defaults, and every peer in every setting of its grid, on every trace in every world. The
-peers take about an hour on two cores, once: their results are cached, and simulated again only where the simulator, a
-peer or a grid has changed. If it is interrupted, the same command resumes. After a change of the planner it takes
-minutes.
+It simulates Sluice with its defaults, and every peer in every setting of its grid, on every trace in every world, with
+two seeds; and with a third seed the settings that it decides on. The peers take about four hours on two cores, once:
+their results are cached, and simulated again only where the simulator, a peer or a grid has changed. If it is
+interrupted, the same command resumes. After a change of the planner it takes a quarter of an hour.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
 from tools.backtest.conditions import Conditions
+from tools.backtest.docs_claim import claim
 from tools.backtest.docs_pictures import Panel, averaged, draw_crowd, draw_world, point, save
 from tools.backtest.docs_results import LATE_PROMISED, Case, World, picture, results, setting
 from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, generated_trace
@@ -23,44 +25,51 @@ from tools.backtest.result_cache import ResultCache
 from tools.backtest.runs import Run
 from tools.backtest.study import GRIDS, TRACES, WORLDS, Task, best, run_tasks, settings, workloads
 from tools.backtest.traces import Trace
+from tools.backtest.verdicts import SEEDS, WHOLE, SeedRuns, Verdict
 from tools.sources import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "planner.md"
 RUNS = CHECKOUT / "build" / "backtest-runs.jsonl"
 BEGIN = "<!-- results -->"
 END = "<!-- /results -->"
-SEED = 1
+SEED = SEEDS[0]  # of tables and pictures
 DAY = 1440  # minutes
 CROWD = "flash-crowd"  # generated, so anybody's to look at
 BEFORE, AFTER = 20, 130  # minutes shown of it
 INTERRUPTED = 130  # exit status, as shells have it
 
+type Place = tuple[Trace, Conditions]
+
 # --------------------------------------------------------------------------- runs
 
 
-def peer_tasks(folder: Path, days: int | None) -> list[Task]:
-    """Every setting of every peer, and the clairvoyant, on every trace in every world; a policy's runs together."""
-    traffic = worlds(folder, days)
+def peer_tasks(folder: Path, days: int | None, seed: int = SEED) -> list[Task]:
+    """Every setting of every peer on every trace in every world; a policy's runs together.
+
+    The clairvoyant, which is in the tables only, has their seed.
+    """
+    traffic = worlds(folder, days, seed)
     return [
         Task(trace, spec, conditions, figures_only=True)
-        for name in ("clairvoyant", *GRIDS)
+        for name in (*(("clairvoyant",) if seed == SEED else ()), *GRIDS)
         for trace, conditions in traffic
         for spec in settings(name)
     ]
 
 
-def worlds(folder: Path, days: int | None) -> list[tuple[Trace, Conditions]]:
+def worlds(folder: Path, days: int | None, seed: int = SEED) -> list[Place]:
     """Every trace in every world.
 
     Args:
         folder: of real traces.
         days: the first so many of each trace alone.
+        seed: of everything that is random.
     """
-    traffic = workloads(folder, SEED)
+    traffic = workloads(folder, seed)
     if days is not None:
         traffic = [(Trace(trace.name, trace.counts[: days * DAY]), takes_s) for trace, takes_s in traffic]
     return [
-        (trace, Conditions(seconds_per_message=takes_s, target_wait_s=target_s, boot_s=boot_s, seed=SEED))
+        (trace, Conditions(seconds_per_message=takes_s, target_wait_s=target_s, boot_s=boot_s, seed=seed))
         for target_s, boot_s in WORLDS
         for trace, takes_s in traffic
     ]
@@ -88,6 +97,55 @@ def cases(peers: Sequence[Task], cache: ResultCache, jobs: int | None) -> list[C
             )
         )
     return made
+
+
+def verdicts(
+    by_seed: Sequence[Sequence[Place]], cache: ResultCache, jobs: int | None, *, simulates: bool
+) -> list[Verdict]:
+    """What all seeds say of each trace in each world. Sluice's own runs are made where they are missing.
+
+    Args:
+        by_seed: every trace in every world with each of `SEEDS`, in the same order.
+        cache: the runs so far; with all seeds but the last no peer is simulated here.
+        jobs: processes.
+        simulates: run the settings of peers that the last seed decides on.
+    """
+    ours = [
+        run_tasks([Task(trace, "sluice", conditions, figures_only=True) for trace, conditions in places], jobs, cache)
+        for places in by_seed
+    ]
+    specs = [spec for name in GRIDS for spec in settings(name)]
+    found = [
+        Verdict(
+            trace.name,
+            (conditions.target_wait_s, conditions.boot_s),
+            [
+                SeedRuns(runs[index], _known(places[index], specs, cache))
+                for places, runs in zip(by_seed[: len(WHOLE)], ours, strict=False)
+            ],
+        )
+        for index, (trace, conditions) in enumerate(by_seed[0])
+    ]
+    deciding = [each.undecided() for each in found]
+    if simulates:
+        decided = [
+            Task(trace, spec, conditions, figures_only=True)
+            for (trace, conditions), some in zip(by_seed[-1], deciding, strict=True)
+            for spec in some
+        ]
+        run_tasks(decided, jobs, cache)
+    made = []
+    for each, our, place, some in zip(found, ours[-1], by_seed[-1], deciding, strict=True):
+        seeds = [*each.seeds, SeedRuns(our, _known(place, some, cache))]
+        wanted = len(WHOLE) * len(specs) + len(some)
+        made.append(replace(each, seeds=seeds, missing=wanted - sum(len(runs.peers) for runs in seeds)))
+    return made
+
+
+def _known(place: Place, specs: Sequence[str], cache: ResultCache) -> list[Run]:
+    trace, conditions = place
+    runs = (cache.find(trace, spec, conditions) for spec in specs)
+    return [run for run in runs if run is not None]
 
 
 # --------------------------------------------------------------------------- the page and its pictures
@@ -175,18 +233,20 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--days: docs/planner.md has whole traces; give another --page")
     console = Console(stderr=True)
     cache = ResultCache(options.runs)
-    tasks = peer_tasks(options.traces, options.days)
+    tasks, *others = [peer_tasks(options.traces, options.days, seed) for seed in WHOLE]
     try:
         if not options.partial:
-            run_tasks(tasks, options.jobs, cache)
+            run_tasks([*tasks, *(task for some in others for task in some)], options.jobs, cache)
         if options.peers:
             return 0
         found = cases(tasks, cache, options.jobs)
+        by_seed = [worlds(options.traces, options.days, seed) for seed in SEEDS]
+        judged = verdicts(by_seed, cache, options.jobs, simulates=not options.partial)
     except KeyboardInterrupt:
         console.print(f"Interrupted. The results so far are in {options.runs}; the same command resumes.")
         return INTERRUPTED
     known = sum(len(case.peers) + (case.clairvoyant is not None) for case in found)
-    text = rewritten(options.page.read_text(encoding="utf-8"), results(found, known, len(tasks)))
+    text = rewritten(options.page.read_text(encoding="utf-8"), results(found, claim(judged), known, len(tasks)))
     draw(found, options.page.parent / "img", options.jobs)
     options.page.write_text(text, encoding="utf-8")
     console.print(f"{options.page} is written, with {known:,} of {len(tasks):,} results of peers.", highlight=False)

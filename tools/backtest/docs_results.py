@@ -49,15 +49,16 @@ class Case:
         return better_than(self.ours, self.peers)
 
 
-def results(found: Sequence[Case], known: int, wanted: int) -> str:
+def results(found: Sequence[Case], claimed: str, known: int, wanted: int) -> str:
     """The page's part between the marks, in Markdown.
 
     Args:
         found: every case.
+        claimed: what is claimed of the comparison.
         known: runs of peers that are in it.
         wanted: runs of peers that belong in it.
     """
-    parts = [_opening(found, known, wanted)]
+    parts = [_opening(found, known, wanted), claimed]
     for world in dict.fromkeys(case.world for case in found):
         here = [case for case in found if case.world == world]
         parts += [
@@ -104,7 +105,7 @@ def _promise(here: Sequence[Case]) -> str:
     where = f" ({', '.join(outperformed)})" if outperformed else ""
     lines = [
         f"* Sluice's cost, geometric mean over {len(here)} traces: **{cost:.3f}**.",
-        f"* Worst share of late messages: **{_share(worst.ours.late_fraction)}** ({worst.trace.name}).",
+        f"* Worst share of late messages: **{share(worst.ours.late_fraction)}** ({worst.trace.name}).",
         f"* Traces on which a setting of a peer is cheaper and no later: **{len(outperformed)}**{where}.",
     ]
     if _can_be_met(here[0]):
@@ -135,15 +136,15 @@ def _table(here: Sequence[Case]) -> str:
         (
             f"{case.trace.name}{' (a peer is better)' if case.better_peers() else ''}",
             f"{case.ours.cost_ratio:.3f}",
-            _share(case.ours.late_fraction),
+            share(case.ours.late_fraction),
             _peer(case.cheapest(), lambda run: f"{run.cost_ratio:.3f}"),
-            _peer(case.least_late(), lambda run: _share(run.late_fraction)),
+            _peer(case.least_late(), lambda run: share(run.late_fraction)),
             "" if case.clairvoyant is None else f"{case.clairvoyant.cost_ratio:.3f}",
             f"{case.bound:.3f}",
         )
         for case in here
     ]
-    return _markdown(rows, "lrrllrr")
+    return markdown(rows, "lrrllrr")
 
 
 def _peer(run: Run | None, figure: Callable[[Run], str]) -> str:
@@ -176,7 +177,7 @@ def _peers_table(here: Sequence[Case]) -> str:
         if _can_be_met(here[0])
         else "*As punctual* means no later than Sluice on that trace."
     )
-    return f"{_markdown(rows, 'lrr')}\n\n{as_punctual}"
+    return f"{markdown(rows, 'lrr')}\n\n{as_punctual}"
 
 
 def _can_be_met(case: Case) -> bool:
@@ -184,12 +185,13 @@ def _can_be_met(case: Case) -> bool:
     return target_s >= boot_s + SPARE_S
 
 
-def _markdown(rows: Sequence[tuple[str, ...]], align: str) -> str:
+def markdown(rows: Sequence[tuple[str, ...]], align: str) -> str:
+    """A table: its head, its rows, and l or r for each column."""
     head, *body = ["| " + " | ".join(row) + " |" for row in rows]
     marks = "|" + "|".join("---:" if each == "r" else "---" for each in align) + "|"
     return "\n".join([head, marks, *body])
 
 
-def _share(late: float) -> str:
+def share(late: float) -> str:
     """A share in percent; zero and almost zero differ."""
     return "0%" if late == 0.0 else f"{late:.3%}" if late < 0.01 else f"{late:.1%}"

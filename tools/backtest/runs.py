@@ -1,13 +1,17 @@
 """What came of a policy on a trace. Runs go from process to process, so this is never compiled."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from sluice.model.planning import Reason
 from tools.backtest.conditions import Conditions
 from tools.backtest.simulated_queue import Floats
+
+FIGURES = re.compile(r"\d[\d.,]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,34 @@ class Timeline:
 
 
 NO_TIMELINE = Timeline(*(np.zeros(0) for _ in range(5)))  # of a run whose figures alone were kept
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A reason that a policy gave, in one of its forms: sentences that differ in figures alone are of one form."""
+
+    code: str
+    sentence: str  # the first of its form
+    ticks: int
+
+
+class Tally:
+    """What a policy said, tick by tick."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], tuple[str, int]] = {}  # (code, form): the first sentence, ticks
+
+    def add(self, reasons: Iterable[Reason]) -> None:
+        """A tick's reasons."""
+        for reason in reasons:
+            key = reason.code.value, FIGURES.sub("#", reason.sentence)
+            first, ticks = self._found.get(key, (reason.sentence, 0))
+            self._found[key] = first, ticks + 1
+
+    def said(self) -> tuple[Said, ...]:
+        """All of it, what was said most often first."""
+        said = [Said(code, sentence, ticks) for (code, _), (sentence, ticks) in self._found.items()]
+        return tuple(sorted(said, key=lambda each: -each.ticks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +75,7 @@ class Run:
     cpu_s: float
     timeline: Timeline
     notes: tuple[tuple[float, str], ...] = field(default=())  # (seconds, what was decided), where anything changed
+    said: tuple[Said, ...] = ()  # in a world; else nothing is counted
 
     @property
     def cost_ratio(self) -> float:

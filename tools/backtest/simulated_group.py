@@ -5,10 +5,11 @@ from heapq import heappop, heappush
 from math import inf
 from random import Random
 
-from sluice.model.observed import Instance, LaunchFailure, Lifecycle
+from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle
 from tools.backtest.conditions import Conditions, ScaleInOrder
 from tools.backtest.simulated_queue import Work
 
+GROUP_NAME = "backtest"
 FAILURES_KEPT = 20  # DescribeScalingActivities is read one page at a time; policies look at the newest
 
 
@@ -64,6 +65,18 @@ class Group:
             self._seen = tuple([unit.seen or self._look_at(unit) for unit in units])
         return self._seen
 
+    def reading(self, now: float) -> GroupReading:
+        """The group in the model's words."""
+        return GroupReading(
+            name=GROUP_NAME,
+            at=self._began_at + now,
+            desired=self.desired,
+            min_size=0,
+            max_size=self._conditions.max_size,
+            instances=self.instances(),
+            launch_failures=self.failures,
+        )
+
     def _look_at(self, unit: Unit) -> Instance:
         launched_at = self._began_at + unit.launched_at
         unit.seen = Instance(f"i-{unit.number:08x}", unit.state, launched_at=launched_at)
@@ -93,10 +106,7 @@ class Group:
                 continue  # was taken away while it booted
             self._seen = None
             if fails:
-                self._units.remove(unit)
-                self._bill(unit, ready_at)
-                failure = LaunchFailure(self._began_at + ready_at, "the instance did not come into service")
-                self.failures = (failure, *self.failures[: FAILURES_KEPT - 1])
+                self._fails(unit, ready_at)
                 if len(self._units) < self.desired:
                     self._launch(ready_at)
             else:
@@ -119,14 +129,30 @@ class Group:
         return self.billed_s
 
     def _launch(self, now: float) -> None:
-        conditions = self._conditions
         unit = self._unit(now)
+        boot_s, fails = self._boots(unit, now)
+        heappush(self._booting, (now + boot_s, unit.number, unit, fails))
+
+    def _boots(self, unit: Unit, now: float) -> tuple[float, bool]:  # noqa: ARG002 - of a plain group all are alike
+        """How long a launch takes, in seconds, and whether it fails."""
+        conditions = self._conditions
         boot_s = conditions.boot_s
         if conditions.boot_spread > 0 and boot_s > 0:
             shape = conditions.boot_spread**-2.0
             boot_s = self._random.gammavariate(shape, boot_s / shape)
-        fails = conditions.launch_failure > 0 and self._random.random() < conditions.launch_failure
-        heappush(self._booting, (now + boot_s, unit.number, unit, fails))
+        return boot_s, conditions.launch_failure > 0 and self._random.random() < conditions.launch_failure
+
+    def _fails(self, unit: Unit, at: float) -> None:
+        """A launch comes to nothing."""
+        self._leaves(unit, at)
+        failure = LaunchFailure(self._began_at + at, "the instance did not come into service")
+        self.failures = (failure, *self.failures[: FAILURES_KEPT - 1])
+
+    def _leaves(self, unit: Unit, at: float) -> None:
+        """An instance is no longer in the group, and has nothing in hand."""
+        self._units.remove(unit)
+        self._bill(unit, at)
+        self._seen = None
 
     def _unit(self, now: float) -> Unit:
         self.launches += 1

@@ -56,8 +56,14 @@ class Work(Protocol):
     def in_flight(self) -> float:
         """Messages being worked on now."""
 
+    def delayed(self) -> float:
+        """Messages that cannot be received yet."""
+
     def sent_in(self, minute: int) -> float:
         """Messages that came in a minute that is over."""
+
+    def received_in(self, minute: int) -> float | None:
+        """Messages received in a minute that is over, each as often as it was; None where that is not simulated."""
 
     def deleted_in(self, minute: int) -> float:
         """Messages completed in a minute that is over."""
@@ -179,9 +185,16 @@ class MessageQueue:
             return float(len(free) + len(self._leaving))
         return float(sum([entry[0] > now for entry in free]) + len(self._leaving))
 
+    def delayed(self) -> float:
+        """None is delayed."""
+        return 0.0
+
     def sent_in(self, minute: int) -> float:
         """Messages that came in a minute that is over."""
         return float(_within(self._messages.come_by, minute))
+
+    def received_in(self, minute: int) -> None:
+        """Not simulated."""
 
     def deleted_in(self, minute: int) -> float:
         """Messages completed in a minute that is over."""
@@ -296,9 +309,16 @@ class FluidQueue:
             return float(self._servers + len(self._leaving))
         return min(float(self._servers), self._rate * self._takes_s) + len(self._leaving)
 
+    def delayed(self) -> float:
+        """None is delayed."""
+        return 0.0
+
     def sent_in(self, minute: int) -> float:
         """Messages that came in a minute that is over."""
         return self._counts[minute]
+
+    def received_in(self, minute: int) -> None:
+        """Not simulated."""
 
     def deleted_in(self, minute: int) -> float:
         """Messages completed in a minute that is over; they take far less than one."""

@@ -3,6 +3,8 @@
 The world goes from event to event: boots and drains as they end, minutes as metrics are taken, ticks as the policy asks
 for them. What a policy sees is a `Sight`: the queue's own counts, approximate; the group as it is; and metrics of
 minutes that ended a while ago. Everything random comes from the conditions' seed: the same run twice is the same run.
+
+A `Behaviour` makes it one of the worlds: its consumers, group and metrics do what `tools.backtest.worlds` simulates.
 """
 
 import time
@@ -15,12 +17,16 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 
 from sluice.model.observed import GroupReading
+from sluice.model.planning import Reason
 from tools.backtest.conditions import MINUTE_S, Conditions
 from tools.backtest.random_draws import normal_draws
-from tools.backtest.runs import Run, Timeline
+from tools.backtest.runs import Run, Tally, Timeline
 from tools.backtest.simulated_group import Group
 from tools.backtest.simulated_queue import Waits, Work, queue_for
 from tools.backtest.traces import Trace
+from tools.backtest.worlds.behaviours import Behaviour, SignalFaults
+from tools.backtest.worlds.group import WorldGroup
+from tools.backtest.worlds.queue import WorldQueue
 
 # Traces begin on a Monday at 00:00 UTC, so that policies which know of days see whole ones.
 BEGAN_AT = 1_795_392_000.0
@@ -36,6 +42,7 @@ class Minute(NamedTuple):
     in_flight: float
     oldest_age_s: float
     working: float  # instances in service at its end
+    received: float | None = None  # None where that is not simulated
 
 
 class Step(NamedTuple):
@@ -44,6 +51,7 @@ class Step(NamedTuple):
     desired: int
     next_s: float
     note: str = ""
+    reasons: tuple[Reason, ...] = ()
 
 
 class Sight:
@@ -55,7 +63,6 @@ class Sight:
         self._work = work
         self._group = group
         self._noise = conditions.count_noise
-        self._max_size = conditions.max_size
         self._draws = normal_draws(conditions.seed + 1)
         self._drawn = 0
 
@@ -82,18 +89,13 @@ class Sight:
         """Messages being worked on, approximately."""
         return self._about(self._work.in_flight())
 
+    def delayed(self) -> float:
+        """Messages that cannot be received yet, approximately."""
+        return self._about(self._work.delayed())
+
     def group(self) -> GroupReading:
         """The group in the model's words."""
-        group = self._group
-        return GroupReading(
-            name="backtest",
-            at=BEGAN_AT + self.now,
-            desired=group.desired,
-            min_size=0,
-            max_size=self._max_size,
-            instances=group.instances(),
-            launch_failures=group.failures,
-        )
+        return self._group.reading(self.now)
 
     def _about(self, count: float) -> float:
         if count < 1.0 or self._noise == 0.0:
@@ -121,15 +123,27 @@ class Policy(Protocol):
         """What is wanted now."""
 
 
-def simulate(trace: Trace, policy: Policy, conditions: Conditions) -> Run:
-    """Run a policy on a trace to its end. What still waits then has waited until then."""
+def simulate(
+    trace: Trace,
+    policy: Policy,
+    conditions: Conditions,
+    behaviour: Behaviour | None = None,
+) -> Run:
+    """Run a policy on a trace to its end. What still waits then has waited until then.
+
+    Args:
+        trace: the traffic.
+        policy: what decides.
+        conditions: every number that is neither traffic nor policy.
+        behaviour: how consumers, group and metrics behave, and then the run has what was said; None: plainly.
+    """
     began = time.process_time()
-    work = queue_for(trace, conditions)
-    group = Group(work, conditions, BEGAN_AT)
+    work, group, signals = _world(trace, conditions, behaviour)
     sight = Sight(work, group, conditions)
     group.start(policy.begin(conditions, trace))
-    metrics = _Metrics(sight, work, group, conditions)
+    metrics = _Metrics(sight, work, group, conditions, signals.silent_after_s)
     notes: list[tuple[float, str]] = []
+    tally = None if behaviour is None else Tally()
     tick_s, ticks = 0.0, 0
     decide = policy.decide
     for minute in range(trace.minutes):
@@ -144,6 +158,8 @@ def simulate(trace: Trace, policy: Policy, conditions: Conditions) -> Run:
             sight.now = tick_s
             step = decide(sight)
             ticks += 1
+            if tally is not None:
+                tally.add(step.reasons)
             if step.desired != group.desired:
                 notes.append((tick_s, step.note or f"{group.desired} to {step.desired}"))
                 group.set_desired(step.desired, tick_s)
@@ -170,7 +186,19 @@ def simulate(trace: Trace, policy: Policy, conditions: Conditions) -> Run:
         cpu_s=time.process_time() - began,
         timeline=metrics.timeline(trace, waits),
         notes=tuple(notes),
+        said=() if tally is None else tally.said(),
     )
+
+
+def _world(trace: Trace, conditions: Conditions, behaviour: Behaviour | None) -> tuple[Work, Group, SignalFaults]:
+    """Queue, group and signals. Where launches fail, the group tells of them as Auto Scaling does."""
+    if behaviour is None:
+        work = queue_for(trace, conditions)
+        if conditions.launch_failure > 0.0:
+            return work, WorldGroup(work, conditions, BEGAN_AT), SignalFaults()
+        return work, Group(work, conditions, BEGAN_AT), SignalFaults()
+    queue = WorldQueue(trace, conditions, behaviour.consumers, behaviour.signals)
+    return queue, WorldGroup(queue, conditions, BEGAN_AT, behaviour.group), behaviour.signals
 
 
 def params_of(policy: Policy) -> dict[str, Any]:
@@ -203,7 +231,9 @@ def quantiles(waits: Waits, shares: tuple[float, ...]) -> list[float]:
 class _Metrics:
     """Takes each minute's figures, and lets them be seen when they are due."""
 
-    def __init__(self, sight: Sight, work: Work, group: Group, conditions: Conditions) -> None:
+    def __init__(self, sight: Sight, work: Work, group: Group, conditions: Conditions, silent_after_s: float) -> None:
+        self._silent_after_s = silent_after_s
+        self._active_s = 0.0  # when anything was in the queue last
         self._sight = sight
         self._work = work
         self._group = group
@@ -226,9 +256,14 @@ class _Metrics:
             float(round(work.in_flight())),
             work.oldest_age(),
             float(self._group.working),
+            work.received_in(minute),
         )
         self._taken.append(taken)
         self._launching.append(float(self._group.launching))
+        if taken.sent or taken.visible or taken.in_flight:
+            self._active_s = end_s
+        if end_s - self._active_s >= self._silent_after_s:
+            return
         self._latest_s = max(self._latest_s, end_s + self._random.uniform(*self._late_s))
         self._due.append((self._latest_s, taken))
         self.due_s = self._due[0][0]

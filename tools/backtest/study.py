@@ -22,6 +22,7 @@ from tools.backtest.runs import NO_TIMELINE, Run
 from tools.backtest.simulator import simulate
 from tools.backtest.traces import Trace, TraceError, read, roughened
 from tools.backtest.workers import begin
+from tools.backtest.worlds.behaviours import Behaviour
 
 # Target wait and boot, in seconds: a target that leaves time after a boot, a longer one, and one that no launch meets.
 WORLDS = ((120.0, 60.0), (300.0, 180.0), (60.0, 180.0))
@@ -32,28 +33,29 @@ EXPERIMENTS = "experiments.csv"
 type Grid = Mapping[str, Sequence[Any]]
 
 # The settings that are tried for each peer. Sluice has no grid: it runs with its defaults. The strongest peers come
-# first, so that a study that is ended early has them. The grids have the values that made a difference in trials, and
-# are small enough for a study of two hours.
+# first, so that a study that is ended early has them. Parameters that go together are one key: `a,b` with pairs.
+# Shares above 1 give an instance more than it works off within the target wait: they bet on messages that are spread.
 GRIDS: Mapping[str, Grid] = {
     "keda": {
-        "queue_share": (0.1, 0.25, 0.5, 0.75, 1.0),
-        "down_window_s": (0.0, 60.0, 300.0),
+        "queue_share": (0.1, 0.25, 0.5, 0.75, 1.0, 1.15, 1.25, 1.5),
+        "down_window_s": (0.0, 30.0, 60.0, 120.0, 300.0),
         "cooldown_s": (60.0, 300.0),
+        "up_tolerance,down_tolerance": ((0.1, 0.1), (0.15, 0.15), (0.2, 0.2)),
     },
     "buildkite": {
-        "each_share": (0.1, 0.25, 0.5, 0.75, 1.0),
-        "buffer": (0, 2),
-        "in_cooldown_s": (60.0, 300.0),
-        "in_factor": (0.25, 1.0),
+        "each_share": (0.1, 0.25, 0.5, 0.75, 1.0, 1.15, 1.25, 1.5),
+        "buffer": (0, 1, 2),
+        "in_cooldown_s": (60.0, 120.0, 300.0),
+        "in_factor": (0.25, 0.5, 1.0),
     },
     "little": {
         "beta": (0.0, 0.5, 2.0),
-        "backlog_share": (0.5, 1.0),
-        "window_minutes": (2, 15),
+        "backlog_share": (0.5, 1.0, 1.25),
+        "window_minutes": (2, 15, 20),
         "down_after_s": (0.0, 60.0, 300.0),
     },
     "wpa": {
-        "each_share": (0.1, 0.25, 0.5, 0.75, 1.0),
+        "each_share": (0.1, 0.25, 0.5, 0.75, 1.0, 1.15, 1.25, 1.5),
         "down_delay_s": (60.0, 600.0),
         "max_disruption": (25.0, 100.0),
     },
@@ -62,11 +64,13 @@ GRIDS: Mapping[str, Grid] = {
         "target_share": (0.05, 0.1, 0.25, 0.5),
         "in_share": (0.25, 1.0),
         "warmup_s": (60.0, 300.0),
+        # SQS's own metrics; a live one with as many points; a live one that scales in after as long as SQS's own.
+        "period_s,in_points": ((60.0, 15), (10.0, 15), (10.0, 90)),
     },
     "step-scaling": {
         "out_above": (0.25, 1.0),
         "in_below": (0.02, 0.1),
-        "out_percent": (10.0, 50.0),
+        "out_percent,second_percent,third_percent": ((10.0, 30.0, 100.0), (50.0, 100.0, 200.0)),
         "in_percent": (10.0, 30.0),
         "warmup_s": (60.0,),
     },
@@ -87,6 +91,7 @@ class Task:
     spec: str
     conditions: Conditions
     figures_only: bool = False  # leave timeline and notes out: of thousands of runs they would fill the memory
+    behaviour: Behaviour | None = None  # of a world, whose runs are never of figures alone, and are not cached
 
 
 def settings(name: str) -> list[str]:
@@ -94,8 +99,14 @@ def settings(name: str) -> list[str]:
     grid = GRIDS.get(name, {})
     specs = []
     for values in product(*grid.values()):
-        chosen = ",".join(f"{key}={value}" for key, value in zip(grid, values, strict=True))
-        specs.append(f"{name}:{chosen}" if chosen else name)
+        pairs = [
+            f"{key}={value}"
+            for keys, together in zip(grid, values, strict=True)
+            for key, value in zip(
+                keys.split(","), together if isinstance(together, tuple) else (together,), strict=True
+            )
+        ]
+        specs.append(f"{name}:{','.join(pairs)}" if pairs else name)
     return specs
 
 
@@ -155,7 +166,7 @@ def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Run]]:
 
 def run_task(task: Task) -> Run:
     """One run."""
-    run = simulate(task.trace, make(task.spec), task.conditions)
+    run = simulate(task.trace, make(task.spec), task.conditions, task.behaviour)
     return replace(run, timeline=NO_TIMELINE, notes=()) if task.figures_only else run
 
 

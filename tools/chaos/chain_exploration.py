@@ -1,15 +1,17 @@
 """Every interleaving of a chain's protocol: `python -m tools.chaos.chain_exploration`.
 
 The code that is explored is `sluice.chains.ChainRunner` itself. Two workers and a third party (the reseed, or whoever
-asks for a step) run it call by call, in every order. Messages are lost, doubled, late and early, workers crash before
-and after every call, and Lambda ends those that are too slow. A worker is resumed by running it again with the answers
-that it had, which is why `ChainRunner` must do nothing that its ports and its clock do not tell it.
+asks for a step or assigns work) run it call by call, in every order. Messages are lost, doubled, late and early,
+workers crash before and after every call, and Lambda ends those that are too slow. A worker is resumed by running it
+again with the answers that it had, which is why `ChainRunner` must do nothing that its ports and its clock do not tell
+it.
 
 Checked in every state:
 
 1. At most one worker is at the chain, no version is begun twice, and no stale message begins a step.
 2. Once nothing fails any more, one reseed makes a chain go on within a worker's life.
 3. What was asked for begins afterwards, without a reseed where nothing failed.
+4. The record has what was assigned last, and so has each step that begins.
 
 The time is in ticks: a step is due one tick after the last, and a worker lives for two.
 """
@@ -27,6 +29,7 @@ from sluice.memory.ledger.chains import MemoryChains
 from sluice.model.chain import Chain, Next, Step
 
 ID = "ticks/0001"
+WORK = '{"fleets":["orders"]}'  # what is assigned
 LIFE = 2  # of a worker, in ticks
 CLOSING_CALLS = 500  # a run without faults that takes more of them goes round in circles
 
@@ -65,6 +68,7 @@ class State:
     begun: int = 0  # the last version that a step was begun at
     asked: bool = False  # a step was asked for, and none has begun since
     troubled: bool = False  # something was lost, or a worker died
+    assigned: str = Chain("", 0, 0.0).assignment  # the last assignment
     stale_begun: bool = False  # a message of another version than the record's began a step
 
 
@@ -111,6 +115,8 @@ def next_call(worker: Worker) -> Call | None:
             runner.run(step, until, place.do)
         elif kind == "wake":
             runner.wake(ID)
+        elif kind == "assign":
+            runner.assign(ID, WORK, until - LIFE)
         else:
             runner.reseed("ticks")
     except _Suspended as suspended:
@@ -138,8 +144,9 @@ def successors(state: State, *, ends: bool) -> Iterator[State]:
             task: Task = ("reseed", None, state.now + LIFE)
             yield _with_worker(replace(state, budget=replace(budget, reseeds=budget.reseeds - 1)), 2, Worker(task))
         if budget.asks:
-            task = ("wake", None, state.now + LIFE)
-            yield _with_worker(replace(state, budget=replace(budget, asks=budget.asks - 1)), 2, Worker(task))
+            asking = replace(state, budget=replace(budget, asks=budget.asks - 1))
+            for kind in ("wake", "assign"):
+                yield _with_worker(asking, 2, Worker((kind, None, state.now + LIFE)))
     if budget.ticks:
         yield _tick(replace(state, budget=replace(budget, ticks=budget.ticks - 1)))
 
@@ -195,8 +202,10 @@ def _perform(state: State, name: str, args: tuple[Any, ...]) -> tuple[State, Any
     if name == "claim" and answer is not None:
         stale = answer.version != args[0].version + 1
         after = replace(after, begun=answer.version, asked=False, stale_begun=stale)
-    if name == "ask" and answer is not None:
+    if name in {"ask", "assign"} and answer is not None:
         after = replace(after, asked=True)
+    if name in {"start", "assign"} and answer is not None:
+        after = replace(after, assigned=args[-1])
     if name == "start" and answer is not None:
         after = replace(after, begun=0)  # a chain that is made anew has versions of its own
     return after, answer
@@ -295,6 +304,8 @@ def explore(budget: Budget, *, ends: bool, ledger: type[MemoryChains] = MemoryCh
 def _check(state: State, outcome: Outcome) -> None:
     if at_chain(state) > 1:
         outcome.violations.append(f"two workers are at the chain: {state}")
+    if state.record is not None and state.record.assignment != state.assigned:
+        outcome.violations.append(f"an assignment is lost: {state}")
     if state.stale_begun:
         outcome.violations.append(f"a stale message began a step: {state}")
     if any(state.workers):

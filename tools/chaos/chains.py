@@ -8,7 +8,7 @@ with its fleets is left out: it notes which were looked at, and by whom.
 
 At every instant: one worker at most is at a fleet, and no two begin the same version of a chain. Faults end at a seeded
 moment: a minute and a worker's life later every fleet that exists has been looked at again, and from then on is looked
-at each tick.
+at each tick. A fleet that is deployed then is looked at within a minute and a tick.
 """
 
 import traceback
@@ -45,6 +45,9 @@ RECOVERED_S = MINUTE_S + LIFE_S + TICK_S
 WATCHED_S = 100.0  # after that
 # Between two looks when nothing fails: a tick, delays in whole seconds, the poller, and a round of several calls.
 GAP_S = 1.5 * TICK_S
+# Until a new fleet is looked at when nothing fails: the minute, the first round of a new shard, and calls.
+NEW_S = MINUTE_S + TICK_S + 5.0
+NEWEST = "newest"  # the fleet that is deployed then
 
 
 MINUTE = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
@@ -148,6 +151,8 @@ class World(Stage):
         queue = f"https://sqs.eu-west-1.amazonaws.com/123456789012/{name}"
         self.truth.fleets.put(name, Fleet(name=name, queue=queue, group=name, target_wait_s=60))
         self.added_at[name] = self.now
+        self.removed_at.pop(name, None)
+        self.looked_at.pop(name, None)
         self.tell(f"fleet {name} is deployed")
 
     def remove(self, name: str) -> None:
@@ -176,6 +181,8 @@ class World(Stage):
             watched = self.now >= self.quiet_at + RECOVERED_S + TICK_S
             if watched and last is not None and self.now - last > GAP_S:
                 self.violate(f"{name} was not looked at for {self.now - last:.1f} s, and nothing failed")
+            if name == NEWEST and last is None and self.now - self.added_at[name] > NEW_S:
+                self.violate(f"the new fleet was first looked at after {self.now - self.added_at[name]:.1f} s")
             if self.now > self.removed_at.get(name, self.now) + LIFE_S:
                 self.violate(f"{name} was looked at {self.now - self.removed_at[name]:.0f} s after it was deleted")
             self.looked_at[name] = self.now
@@ -224,12 +231,14 @@ class World(Stage):
             self.invoke(f"request {event}", lambda service: service.respond(event))
 
     def deploy(self) -> None:
-        """A fleet comes, or goes."""
+        """A fleet comes, comes back, or goes."""
         self.after(self.rng.uniform(60, 400), self.deploy)
         if self.now >= self.quiet_at:
             return
         if self.added_at and self.rng.random() < 0.5:
             self.remove(self.rng.choice(sorted(self.added_at)))
+        elif self.removed_at and self.rng.random() < 0.5:
+            self.add(self.rng.choice(sorted(self.removed_at)))
         else:
             self.add(f"fleet-{self.invocations}")
 
@@ -292,8 +301,6 @@ class World(Stage):
         """Once nothing has failed for long enough, every fleet that exists has been looked at since."""
         for name, added_at in self.added_at.items():
             last = self.looked_at.get(name)
-            if last is None and self.now < max(added_at, self.quiet_at) + RECOVERED_S + MINUTE_S:
-                continue  # new: where a dead worker has its shard when the minute comes, it is assigned a minute later
             if last is None or last < self.quiet_at:
                 self.violate(f"{name} (deployed {self.now - added_at:.0f} s ago) was not looked at since faults ended")
 
@@ -330,6 +337,7 @@ def run(seed: int) -> Report:
     world.after(world.rng.uniform(0, 200), world.deploy)
     world.pass_until(world.quiet_at + RECOVERED_S)
     world.check_all()
+    world.add(NEWEST)
     world.pass_until(world.now + WATCHED_S)
     world.check_all()
     return Report(seed, tuple(world.violations), tuple(world.story), dict(world.counts))

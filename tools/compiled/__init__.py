@@ -35,6 +35,7 @@ MODULES = (
     "sluice.planning.launch_cost",
     "sluice.wording",
     "sluice.planning.learning.periodic_batches",
+    "sluice.planning.learning.schedules",
     "sluice.planning.learning.forecasting",
     "sluice.planning.learning.signal_quality",
     "sluice.planning.learning.safety_margin",
@@ -52,6 +53,8 @@ MODULES = (
     "tools.backtest.random_draws",
     "tools.backtest.simulated_queue",
     "tools.backtest.simulated_group",
+    "tools.backtest.worlds.queue",
+    "tools.backtest.worlds.group",
     "tools.backtest.simulator",
     "tools.backtest.policies.sluice",
 )

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sluice.aws import connect
+from sluice.planning.shards import Assignment
 from tools.sandbox.emulator.settings import Settings
 from tools.sandbox.packages import deploy_package
 from tools.sandbox.sandbox import REGION, ROOT, Sandbox, SandboxError
@@ -209,7 +210,7 @@ class Run:
         ).ledger
         deadline = time.monotonic() + READY_S
         while True:
-            count = sum(len(json.loads(chain.data)["fleets"]) for chain in ledger.chains.chains("ticks"))
+            count = sum(len(Assignment.of(chain).fleets) for chain in ledger.chains.chains("ticks"))
             self._tell(f"{count} of {FLEETS} fleets are in a shard")
             if count >= FLEETS:
                 return

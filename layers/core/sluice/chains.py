@@ -16,6 +16,8 @@ Invariants. `tools.chaos.chain_exploration` visits every interleaving of this mo
    `reseed` sends is stale where the chain is alive.
 4. A step that is asked for (`bring_forward`, `wake`) begins after the request: at once, or after the step at work. A
    step that had begun before is no answer to it.
+5. What a chain works on (`assign`) may be set at any time. A step works on what was set when it began, and one that
+   begins after the assignment follows. No assignment is lost, also where the chain ends meanwhile.
 
 Nothing here waits. What a message delayed by more than 15 minutes would do, a step each 15 minutes does.
 """
@@ -144,13 +146,13 @@ class ChainRunner:
             return StepEnd.UNSENT
         return StepEnd.RESTED
 
-    def start(self, chain_id: str, due_at: float, data: str = "{}") -> bool:
+    def start(self, chain_id: str, due_at: float, data: str = "{}", assignment: str = "{}") -> bool:
         """Make a chain and send its first step; False if it exists already.
 
         Raises:
             PortError: it could not be made; or it was made and not sent, which the next reseed makes good.
         """
-        chain = self.chains.start(chain_id, due_at, data)
+        chain = self.chains.start(chain_id, due_at, data, assignment)
         if chain is None:
             return False
         self._send(chain, due_at)
@@ -166,7 +168,10 @@ class ChainRunner:
         Raises:
             PortError: it could not be asked for, or its message could not be sent.
         """
-        chain = self.chains.ask(chain_id)
+        return self._send_asked(self.chains.ask(chain_id), at)
+
+    def _send_asked(self, chain: Chain | None, at: float | None) -> bool:
+        """Send the step of a chain that was asked for, unless its worker or its own message serves; False if none."""
         if chain is None:
             return False
         if chain.at_work_until <= self.now() and (at is None or at < chain.due_at):
@@ -186,6 +191,22 @@ class ChainRunner:
         """
         while not self.bring_forward(chain_id, at) and not self.start(chain_id, self.now() if at is None else at, data):
             pass  # it ended, and began again, between the two calls
+
+    def assign(self, chain_id: str, assignment: str, first_at: float, data: str = "{}") -> None:
+        """Set what a chain works on, and have its next step begin now; make the chain first if there is none.
+
+        Args:
+            chain_id: the chain.
+            assignment: what it works on.
+            first_at: when a new chain's first step is due, in epoch seconds.
+            data: a new chain's.
+
+        Raises:
+            PortError: as `start` and `bring_forward`.
+        """
+        while not self._send_asked(self.chains.assign(chain_id, assignment), None):
+            if self.start(chain_id, first_at, data, assignment):
+                return
 
     def reseed(self, kind: str) -> tuple[Chain, ...]:
         """Send the step that every chain of a kind waits for, in case its own message was lost; the chains.

@@ -88,12 +88,15 @@ class Scope(NamedTuple):
 
 # Above these figures a fleet needs an operator. Seconds since the last tick that succeeded, since a step of its drains
 # or redrive jobs was due, and of a retained instance; the share of its queue's retention that a message, or a dead
-# letter since it was first sent, has used; counts.
+# letter since it was first sent, has used; counts; limits that only an operator can lift, where they apply.
 LIMITS = {
     "TickAge": 300.0,
     "StepAge": 300.0,
     "InvalidFleets": 0.0,
     "MessageLifeUsed": 0.5,
+    "NothingReceived": 0.0,
+    "LaunchesHang": 0.0,
+    "LaunchesShortLived": 0.0,
     "DrainsExpired": 0.0,
     "RetainedAge": 3_600.0,
     "Quarantined": 0.0,

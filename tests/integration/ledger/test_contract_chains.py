@@ -92,6 +92,25 @@ def test_chain_neither_rests_nor_ends_when_it_was_asked_for_since(ledger: Ledger
     assert ledger.chains.rest(asked, AT + 1, "{}") == Chain(ID, 3, AT + 1, asked=1)
 
 
+def test_assignment_is_set_while_a_worker_is_at_a_step(ledger: Ledger) -> None:
+    """The worker neither loses it nor ends the chain in ignorance of it; its own data are untouched."""
+    ledger.chains.start(ID, AT, '{"n":1}', '{"fleets":["orders"]}')
+    claimed = ledger.chains.claim(Step(ID, 1), AT + 30, AT)
+    assert claimed is not None
+    assert claimed.assignment == '{"fleets":["orders"]}'
+
+    assigned = ledger.chains.assign(ID, '{"fleets":["orders","mails"]}')
+
+    assert assigned == Chain(ID, 2, AT, AT + 30, 1, '{"n":1}', '{"fleets":["orders","mails"]}')
+    assert ledger.chains.chain(ID) == assigned
+    assert ledger.chains.rest(claimed, AT + 10, '{"n":2}') is None
+    assert not ledger.chains.end(claimed)
+    assert assigned is not None
+    rested = ledger.chains.rest(assigned, AT + 1, '{"n":2}')
+    assert rested == Chain(ID, 3, AT + 1, 0.0, 1, '{"n":2}', '{"fleets":["orders","mails"]}')
+    assert ledger.chains.assign("ticks/0002", "{}") is None
+
+
 def test_chain_is_gone_when_it_ended(ledger: Ledger) -> None:
     """It can be started anew then."""
     ledger.chains.start(ID, AT, "{}")

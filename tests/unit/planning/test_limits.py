@@ -185,22 +185,57 @@ def test_change_when_the_largest_step_is_smaller():
     assert decide(idle(6), fleet, CALM).want == 4
 
 
+DRY = "We currently do not have sufficient c5.large capacity in the Availability Zone you requested (eu-central-1a)."
+
+
 @pytest.mark.parametrize(
     ("ages_s", "want"),
-    [((10.0,), 2), ((59.0,), 2), ((61.0,), 6), ((61.0, 200.0), 2), ((130.0, 200.0), 6), ((4000.0,), 6)],
+    [((10.0,), 6), ((10.0, 20.0), 6), ((10.0, 20.0, 30.0), 3), ((10.0, 20.0, 4000.0), 6), ((500.0, 9e2, 17e2), 3)],
 )
-def test_scale_out_when_launches_failed(ages_s, want):
-    """After a failed launch no more is asked for, twice as long for each further failure of the last hour."""
-    snapshot = burst(2, failures=tuple((age_s, "We currently do not have sufficient capacity") for age_s in ages_s))
-    decision = decide(snapshot, a_fleet())
+def test_scale_out_when_launches_failed_in_a_row(ages_s, want):
+    """One that fails now and then is chance; after three in a row within half an hour one at a time is tried."""
+    decision = decide(burst(2, failures=tuple((age_s, DRY) for age_s in ages_s)), a_fleet())
     assert decision.want == want
-    if want == 2:
-        assert "sufficient capacity" in reason(decision, ReasonCode.LAUNCH_FAILED).sentence
+    if want == 3:
+        sentence = reason(decision, ReasonCode.LAUNCH_FAILED).sentence
+        assert sentence.startswith(
+            "asking for one instance more than is in service until a launch succeeds: the last 3"
+        )
+        assert DRY in sentence
+
+
+@pytest.mark.parametrize(("launched_s", "want"), [(20.0, 6), (3000.0, 3), (None, 3)])
+def test_scale_out_when_one_zone_has_no_capacity(launched_s, want):
+    """Five launches failed in one zone, and others came into service since: launching works."""
+    snapshot = burst(2, failures=tuple((55.0 + 5.0 * age, DRY) for age in range(5)))
+    launched_at = None if launched_s is None else NOW - launched_s
+    came = tuple(replace(each, launched_at=launched_at) for each in snapshot.group.instances)
+    assert decide(replace(snapshot, group=replace(snapshot.group, instances=came)), a_fleet()).want == want
+
+
+def test_scale_out_when_a_launch_came_that_auto_scaling_did_not_time():
+    """What ticks saw come into service after the failures counts as well."""
+    failures = tuple((age_s, DRY) for age_s in (30.0, 40.0, 50.0))
+    snapshot = burst(2, failures=failures)
+    assert decide(snapshot, a_fleet(), a_memory(came_at=NOW - 20.0)).want == 6
+    assert decide(snapshot, a_fleet(), a_memory(came_at=NOW - 35.0)).want == 6, "two in a row are chance"
+    assert decide(snapshot, a_fleet(), a_memory(came_at=NOW - 60.0)).want == 3
+
+
+def test_desired_when_launches_never_came():
+    """What was asked for and never came is no capacity to keep: of 59 three are there, and two work."""
+    fleet = a_fleet(target_wait_s=300, hints={"seconds_per_message": 30, "lead_time_s": 60})
+    for failures in ((50.0,), (30.0, 40.0, 50.0)):
+        group = a_group(NOW, 3, desired=59, failures=tuple((age_s, DRY) for age_s in failures))
+        queue = a_queue(NOW, 0, 2, per_minute=(4.0,) * 10)
+        assert decide(seen(NOW, queue, group), fleet, CALM).want == (2 if len(failures) == 1 else 3)
+        waiting = decide(seen(NOW, a_queue(NOW, 1, 2, per_minute=(4.0,) * 10), group), fleet, CALM)
+        assert waiting.want <= 4
 
 
 def test_scale_in_when_capacity_is_scarce():
     """What is hard to get is not given back while there is work, and is when there is none."""
-    failures = ((10.0, "no capacity"),)
+    failures = ((10.0, "no capacity"), (20.0, "no capacity"), (30.0, "no capacity"))
     some = seen(NOW, a_queue(NOW, 0, 1), a_group(NOW, 6, failures=failures))
     assert decide(some, a_fleet(), CALM).want == 6
     assert decide(idle(6, failures=failures), a_fleet(), CALM).want == 0

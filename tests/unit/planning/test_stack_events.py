@@ -83,7 +83,7 @@ def test_change_of_another_parameter_is_refused(path: object) -> None:
     [
         ("launch-successful", {}, True),
         ("launch-unsuccessful", {}, True),
-        ("launch-unsuccessful", {"Destination": "WarmPool"}, True),  # no capacity is no capacity
+        ("launch-unsuccessful", {"Destination": "WarmPool"}, False),
         ("launch-successful", {"Destination": "WarmPool"}, False),
         ("launch-successful", {"AutoScalingGroupName": "strangers"}, False),
     ],

@@ -1,13 +1,15 @@
 """AWS's own policies on a queue: target tracking, step scaling, and predictive scaling above target tracking.
 
-All see one-minute metrics, as late as CloudWatch has them, and look once a minute.
+By default they see one-minute metrics, as late as CloudWatch has those of SQS (60 to 180 s), and look once a minute.
+Target tracking may also be given a live metric: a custom one that somebody publishes every ten seconds.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil, floor
 
-from tools.backtest.conditions import Conditions
+from tools.backtest.conditions import MINUTE_S, Conditions
 from tools.backtest.simulator import Minute, Sight, Step, next_minute
 from tools.backtest.traces import Trace
 
@@ -29,6 +31,10 @@ class TargetTracking:
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-using-sqs-queue.html. The alarms are the ones that target
     tracking makes: three points above the target, fifteen below a share of it. How much less than proportional a
     scale-in is AWS does not say.
+
+    A metric's period may be 10 s where the metric is published that often, by somebody's own code:
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/policy-creating-high-resolution-metrics.html. It is then seen
+    at once. How many points its alarms have AWS does not say: as many as with minutes, unless set.
     """
 
     target_share: float = 1.0  # of the acceptable backlog: target wait / seconds per message
@@ -38,12 +44,15 @@ class TargetTracking:
     in_share: float = 0.5  # of what the formula would remove
     warmup_s: float = DEFAULT_WARMUP_S
     min_size: int = 1  # at zero there is no backlog per instance: it would stay there
+    period_s: float = MINUTE_S  # below a minute: a live metric instead of SQS's own
     name: str = field(default="target-tracking", init=False)
     _target: float = field(default=1.0, init=False, repr=False)
     _warm_at: float = field(default=0.0, init=False, repr=False)
+    _live: deque[Minute] = field(default_factory=deque, init=False, repr=False)  # points of a live metric
 
     def begin(self, conditions: Conditions, trace: Trace) -> int:  # noqa: ARG002 - nothing of the trace is known
         """At its minimum."""
+        self._live = deque(maxlen=max(self.out_points, self.in_points))
         self._target = self.target_share * conditions.target_wait_s / conditions.seconds_per_message
         self._warm_at = 0.0
         return self.min_size
@@ -61,12 +70,16 @@ class TargetTracking:
         return desired
 
     def decide(self, sight: Sight) -> Step:
-        """One evaluation a minute."""
+        """One evaluation a minute, or a period."""
         warming = sight.now < self._warm_at or sight.launching > 0
-        wanted = self.wanted(sight.minutes, sight.desired, warming=warming)
+        points, next_s = sight.minutes, next_minute(sight.now)
+        if self.period_s < MINUTE_S:
+            self._live.append(Minute(sight.now, 0.0, 0.0, sight.visible(), 0.0, 0.0, float(sight.working)))
+            points, next_s = list(self._live), sight.now + self.period_s
+        wanted = self.wanted(points, sight.desired, warming=warming)
         if wanted > sight.desired:
             self._warm_at = sight.now + self.warmup_s
-        return Step(wanted, next_minute(sight.now))
+        return Step(wanted, next_s)
 
     def _proportional(self, minute: Minute) -> int:
         """Current instances by metric over target: that is, the backlog by the target."""
@@ -137,7 +150,8 @@ class StepScaling:
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-simple-step.html: what a step adds or removes is
     rounded towards zero, but to one where it is less; while instances warm up, only what a higher step has more is
-    added, and nothing is removed. Thresholds are multiples of what one instance works off within the target wait.
+    added, and nothing is removed. Thresholds are multiples of what one instance works off within the target wait, and a
+    larger breach adds no less than a smaller one.
     """
 
     out_above: float = 1.0
@@ -157,7 +171,16 @@ class StepScaling:
     _warm: list[tuple[float, int]] = field(default_factory=list, init=False, repr=False)  # (warm at, instances)
 
     def begin(self, conditions: Conditions, trace: Trace) -> int:  # noqa: ARG002 - nothing of the trace is known
-        """At its minimum."""
+        """At its minimum.
+
+        Raises:
+            ValueError: a larger breach would add less.
+        """
+        if not self.out_percent <= self.second_percent <= self.third_percent:
+            raise ValueError(
+                "step-scaling: second_percent, third_percent: must be at least the percentage of the step below"
+                f" (got {self.out_percent:g}, {self.second_percent:g}, {self.third_percent:g})"
+            )
         self._unit = conditions.target_wait_s / conditions.seconds_per_message
         self._warm = []
         return self.min_size

@@ -10,7 +10,7 @@ from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
 from sluice.planning.planner import plan, remember
 from tools.backtest.conditions import MINUTE_S, Conditions
-from tools.backtest.simulator import BEGAN_AT, Sight, Step
+from tools.backtest.simulator import BEGAN_AT, Minute, Sight, Step
 from tools.backtest.traces import Trace
 
 METRIC_MINUTES = 15  # a tick's metrics reach back further; no more than the newest are ever news
@@ -21,6 +21,7 @@ class Sluice:
     """The planner with its defaults: it is given the target wait only."""
 
     hinted: bool = False  # also given the seconds per message and the boot time
+    hint_seconds: float | None = None  # given these seconds per message as a hint, right or wrong
     tick_s: float = 10.0  # between the ticks of a fleet
     metric_delay_s: float = 120.0  # that the stack takes its metrics to be late by
     stabilization_window_s: float | None = None  # limits.stabilization_window_s: at most a lead time unless set
@@ -31,11 +32,16 @@ class Sluice:
     _read_s: float = field(default=-inf, init=False, repr=False)  # when the metrics were read last
     _sent: Series | None = field(default=None, init=False, repr=False)
     _deleted: Series | None = field(default=None, init=False, repr=False)
+    _received: Series | None = field(default=None, init=False, repr=False)
     _oldest: Reading | None = field(default=None, init=False, repr=False)
 
     def begin(self, conditions: Conditions, trace: Trace) -> int:  # noqa: ARG002 - nothing of the trace is known
         """A new fleet, at zero."""
-        hints = {"seconds_per_message": conditions.seconds_per_message, "lead_time_s": conditions.boot_s}
+        hints: dict[str, float] = {}
+        if self.hinted:
+            hints = {"seconds_per_message": conditions.seconds_per_message, "lead_time_s": conditions.boot_s}
+        if self.hint_seconds is not None:
+            hints["seconds_per_message"] = self.hint_seconds
         self._fleet = parse(
             "backtest",
             {
@@ -43,11 +49,12 @@ class Sluice:
                 "group": "backtest",
                 "target_wait_s": conditions.target_wait_s,
                 "limits": {"stabilization_window_s": self.stabilization_window_s},
-                **({"hints": hints} if self.hinted else {}),
+                **({"hints": hints} if hints else {}),
             },
         )
         self._timing = Timing(self.tick_s, MINUTE_S, self.metric_delay_s)
-        self._memory, self._read_s, self._sent, self._deleted, self._oldest = Memory(), -inf, None, None, None
+        self._memory, self._read_s, self._sent, self._deleted = Memory(), -inf, None, None
+        self._received, self._oldest = None, None
         return 0
 
     def decide(self, sight: Sight) -> Step:
@@ -58,7 +65,7 @@ class Sluice:
         memory, estimates = learn(self._memory, snapshot, fleet, timing=self._timing, now=now)
         decision = plan(snapshot, fleet, estimates, memory, timing=self._timing, now=now)
         self._memory = remember(memory, decision, self._timing)
-        return Step(decision.want, sight.now + self.tick_s, decision.sentence)
+        return Step(decision.want, sight.now + self.tick_s, decision.sentence, decision.reasons)
 
     def _queue(self, sight: Sight, now: float) -> QueueReading:
         if sight.minutes and sight.now - self._read_s >= self._timing.metric_read_s:
@@ -66,12 +73,20 @@ class Sluice:
             newest = sight.minutes[-METRIC_MINUTES:]
             self._sent = Series(MINUTE_S, tuple((BEGAN_AT + each.start_s, each.sent) for each in newest))
             self._deleted = Series(MINUTE_S, tuple((BEGAN_AT + each.start_s, each.deleted) for each in newest))
+            self._received = _series(newest)
             self._oldest = Reading(newest[-1].oldest_age_s, BEGAN_AT + newest[-1].start_s + MINUTE_S)
         return QueueReading(
             visible=Reading(sight.visible(), now),
             in_flight=Reading(sight.in_flight(), now),
-            delayed=Reading(0.0, now),
+            delayed=Reading(sight.delayed(), now),
             oldest_age=self._oldest,
             sent=self._sent,
             deleted=self._deleted,
+            received=self._received,
         )
+
+
+def _series(minutes: list[Minute]) -> Series | None:
+    """What was received in each minute; None where that is not simulated."""
+    points = tuple((BEGAN_AT + each.start_s, each.received) for each in minutes if each.received is not None)
+    return Series(MINUTE_S, points) if points else None

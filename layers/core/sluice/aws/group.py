@@ -25,6 +25,8 @@ GROUPS_AT_ONCE = 100  # names in a call of DescribeAutoScalingGroups
 # these; the texts are what Auto Scaling has answered for years.
 NOTHING_WAITS = re.compile("no active lifecycle action|no lifecycle hook|not found", re.IGNORECASE)
 NO_GROUP = re.compile("not found", re.IGNORECASE)
+# A launch into the group's warm pool is none into service.
+LAUNCH = re.compile("Launching(?!.* into warm pool)")
 NOT_MANAGED = re.compile("not found|no managed instance", re.IGNORECASE)
 
 
@@ -220,7 +222,7 @@ def _launches(clients: Clients, group: str) -> tuple[Launch, ...]:
         activities = clients.autoscaling.describe_scaling_activities(AutoScalingGroupName=group, MaxRecords=ACTIVITIES)[
             "Activities"
         ]
-    return tuple(_launch(one) for one in activities if one.get("Description", "").startswith("Launching"))
+    return tuple(_launch(one) for one in activities if LAUNCH.match(one.get("Description", "")))
 
 
 def _instance(instance: "InstanceTypeDef") -> Instance:

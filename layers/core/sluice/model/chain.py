@@ -25,7 +25,8 @@ class Chain:
     due_at: float  # when its next step is due
     at_work_until: float = 0.0  # while a worker is at a step: when Lambda ends that worker; 0 between two steps
     asked: int = 0  # how often an earlier step was asked for
-    data: str = "{}"  # the kind's own, as JSON
+    data: str = "{}"  # what its workers carry from step to step: the kind's own, as JSON
+    assignment: str = "{}"  # what it works on: the kind's own, as JSON; set by others, also while a worker is at a step
 
     @property
     def kind(self) -> str:

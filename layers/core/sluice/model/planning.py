@@ -150,6 +150,7 @@ class ExpectedBatch:
     at: float  # it begins then at the earliest
     until: float  # and by then at the latest it has begun
     sizes: tuple[float, ...]  # messages above the usual of each repeat, ascending; 0.0 of those that stayed away
+    interval_s: float = 86_400.0  # it recurs after so many seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,10 @@ class LaunchMemory:
     reported_number: int = 0  # of the timed launches, the last that was learned from
     under_way: tuple[tuple[str, float], ...] = ()  # (instance id, first seen launching at), while it launches
     first_unit: tuple[str, float, float] | None = None  # (instance id, launched at, in service at): no message yet
+    came_at: float = 0.0  # when a launch last came into service
+    young: tuple[tuple[str, float], ...] = ()  # (instance id, in service since) for less than a lead time
+    # (launches in a row that did not live for a lead time, when the last ended, capacity units in service then)
+    short_lived: tuple[int, float, float] = (0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +191,15 @@ class ArrivalMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchSchedule:
+    """How far one schedule of batches can be relied on."""
+
+    interval_s: float  # they recur after so many seconds
+    at: float  # and the last of them was expected then
+    arrived_share: Estimate  # the share that arrived of what was expected by this schedule
+
+
+@dataclass(frozen=True, slots=True)
 class BatchMemory:
     """What is remembered of batches that recur."""
 
@@ -194,7 +208,8 @@ class BatchMemory:
     pulses_until: float = 0.0  # periods up to here were searched
     expected: tuple[ExpectedBatch, ...] = ()  # ascending
     expected_until: float = 0.0  # up to here it is known which are
-    arrived_share: Estimate | None = None  # the share that arrived of what was expected
+    arrived_share: Estimate | None = None  # the share that arrived of what was expected, over all schedules
+    schedules: tuple[BatchSchedule, ...] = ()  # the one that was judged last is the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,11 +302,14 @@ class ReasonCode(StrEnum):
     NEED = "need"  # what the queue asks for
     STALE = "stale"  # signals missing or old: never scale in on them
     PAUSED = "paused"
+    NOTHING_RECEIVED = "nothing-received"  # messages wait for units in service, and none was received
     DOWNSTREAM = "downstream"  # guard: cap in messages a second, or an alarm that forbids scaling out
     BUDGET = "budget"
     COLD_START = "cold-start"  # nothing was completed yet: scale out by degrees
     STEP = "step"  # largest step
-    LAUNCH_FAILED = "launch-failed"  # capacity that recently failed to launch
+    LAUNCH_HANGS = "launch-hangs"  # launches that are under way for several lead times
+    LAUNCH_FAILED = "launch-failed"  # launches that failed in a row
+    SHORT_LIVED = "short-lived"  # launches that came into service and did not live
     STABILIZATION_WINDOW = "stabilization-window"  # scale in only after the window
     SCALE_IN_FLOOR = "scale-in-floor"  # not to zero before all is done, nor below what may be needed before a launch
     BUSY_CAPACITY = "busy-capacity"  # what is busy stays

@@ -20,7 +20,7 @@ from sluice.planning.launch_cost import (
 from sluice.planning.learning import signal_quality
 from sluice.planning.learning.periodic_batches import Times, need_of_batches
 from sluice.planning.multi_queue import needs
-from sluice.planning.supply import Supply, supply_of
+from sluice.planning.supply import GUESSED_LEAD, HANG_LEADS, Supply, supply_of
 from sluice.wording import count, duration
 
 WINDOW_SHARE = 0.25  # of a lead time: a mistake in scaling in can be mended in time, so a short window is enough
@@ -75,6 +75,11 @@ class Assessment:
     def lead_s(self) -> float:
         """The lead time planned with, in seconds."""
         return self.estimates.lead_s
+
+    @property
+    def hang_s(self) -> float:
+        """A launch that is under way for longer hangs, in seconds."""
+        return hang_s(self.estimates)
 
     @property
     def rate_per_s(self) -> float:
@@ -138,6 +143,12 @@ class Assessment:
     def stays(self, *, idle: bool = False) -> bool:
         """Whether the next message is expected sooner than a launch is repaid."""
         return worth_staying(self.arrivals, self.lead_s, self.timing, idle=idle)
+
+
+def hang_s(estimates: Estimates) -> float:
+    """Seconds after which a launch that is still under way hangs; twice as many where the lead time is a guess."""
+    seconds = HANG_LEADS * estimates.lead_s
+    return seconds / GUESSED_LEAD if estimates.lead_time.age_s is None else seconds
 
 
 def assess(
@@ -214,6 +225,7 @@ def _supply(
         timing=timing,
         patient=patient,
         lead_s=estimates.lead_s,
+        hang_s=hang_s(estimates),
         now=now,
     )
 

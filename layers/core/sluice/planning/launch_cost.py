@@ -54,9 +54,14 @@ def planned_wait_s(target_wait_s: float, lead_s: float, timing: Timing, margin_s
     return wait_s
 
 
+def lived_s(lead_s: float) -> float:
+    """For how many seconds a unit must be in service to have lived: as long as its launch took, and is paid for."""
+    return max(MINIMUM_BILLING_S, lead_s)
+
+
 def launch_cost_s(lead_s: float, timing: Timing) -> float:
     """What a launch costs in unit-seconds."""
-    return max(MINIMUM_BILLING_S, lead_s) + timing.tick_s
+    return lived_s(lead_s) + timing.tick_s
 
 
 def worth_staying(arrivals: Forecast, lead_s: float, timing: Timing, *, idle: bool = False) -> bool:

@@ -9,50 +9,27 @@ Keep `LIMITS` in the order of `ReasonCode`.
 """
 
 from collections.abc import Callable
-from math import ceil, exp, floor, inf
+from math import ceil, exp, floor
 
-from sluice.model.frozen import dataclass
 from sluice.model.observed import Lifecycle, Mode, capacity
 from sluice.model.planning import ReasonCode
 from sluice.model.timing import Timing
 from sluice.planning.assessment import Assessment
+from sluice.planning.consumption import nothing_received
 from sluice.planning.deadlines import TINY
+from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
 from sluice.planning.learning.forecasting import DAY_S, LIKELY
+from sluice.planning.supply import GUESSED_LEAD
+from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
 
-LAUNCH_BACKOFF_S = 60.0  # after one failed launch; twice as long for each further one
-LAUNCH_BACKOFF_MAX_S = 960.0  # a quarter of an hour: capacity may be back by then
-LAUNCH_FAILURES_S = 3600.0  # the next launch may well succeed an hour after one that failed
-MESSAGE_MAX = 120  # characters of AWS's own message that a sentence has room for
 COLD_UNITS = 10  # consumers of unknown speed start with a message each, however long it may take
 COLD_UNITS_MOST = 200  # some instance-hours, once in a fleet's life; from then on twice as many as there are
-GUESSED_LEAD = 0.5  # a launch may come in half of a lead time that was never measured
 COLD_MESSAGE_S = 60.0  # beyond ten units, a message is taken to last a minute at most
 BUDGET_PACE_S = 3600.0  # the rest of a budget must last for an hour, or to the day's end
 NEEDS_GAP_TICKS = 3.0  # after three missed ticks what was needed meanwhile is unknown
 WINDOW_SLACK = 0.9  # ticks come a little early or late: needs over 90% of the window cover it
 BUSY_TICKS = 1.5  # a unit that is done within a tick and a half can be given back at the next tick
-
-
-@dataclass(slots=True)
-class Wish:
-    """The capacity wanted so far, in units; `ceiling` is what hard caps allow."""
-
-    want: int
-    ceiling: float = inf
-
-    def raise_to(self, least: int) -> bool:
-        """Want at least so much, as far as the ceiling allows; whether that changed anything."""
-        before = self.want
-        self.want = max(self.want, int(min(least, self.ceiling)))
-        return self.want != before
-
-    def cap(self, most: int) -> bool:
-        """Want at most so much; whether that changed anything."""
-        before = self.want
-        self.ceiling = min(self.ceiling, most)
-        self.want = min(self.want, most)
-        return self.want != before
 
 
 def needs_gap_s(timing: Timing) -> float:
@@ -85,7 +62,7 @@ def downstream(tick: Assessment, wish: Wish) -> str | None:
     most_per_s = tick.fleet.limits.max_messages_per_s
     if most_per_s is not None:
         units = max(1, floor(most_per_s / tick.rate_per_s + TINY))
-        if wish.cap(_ceiling(tick, units)):
+        if wish.cap(ceiling(tick, units)):
             verb = "completes" if units == 1 else "complete"
             sentences.append(f"{tick.units(units)} {verb} the {rate(most_per_s)} that the settings allow")
     if tick.snapshot.veto and wish.cap(tick.current):
@@ -102,7 +79,7 @@ def budget(tick: Assessment, wish: Wish) -> str | None:
     spent_s = tick.memory.spending.spent_s if tick.memory.spending.day_at == day_at else 0.0
     left_s = max(0.0, hours * 3600.0 - spent_s)
     units = floor(left_s / min(BUDGET_PACE_S, day_at + DAY_S - tick.now) + TINY)
-    if not wish.cap(_ceiling(tick, units)):
+    if not wish.cap(ceiling(tick, units)):
         return None
     left = f"{left_s / 3600.0:.1f} of today's {hours:g} instance-hours are left"
     return f"{left}, enough for {tick.units(units)}"
@@ -145,28 +122,6 @@ def step(tick: Assessment, wish: Wish) -> str | None:
     return f"changing by {tick.units(most)} at a time at most"
 
 
-def launch_failed(tick: Assessment, wish: Wish) -> str | None:
-    """Do not ask for more of what failed to launch; do not give it back while there is work.
-
-    The group itself goes on trying to launch what was asked for before.
-    """
-    failures = [failure for failure in tick.group.launch_failures if tick.now - failure.at <= LAUNCH_FAILURES_S]
-    if not failures or wish.want == tick.current:
-        return None
-    backoff_s = min(LAUNCH_BACKOFF_MAX_S, LAUNCH_BACKOFF_S * 2.0 ** (len(failures) - 1))
-    newest = max(failures, key=lambda failure: failure.at)
-    age_s = max(0.0, tick.now - newest.at)
-    if age_s > backoff_s:
-        return None
-    failed = f"a launch failed {duration(age_s)} ago ({newest.message[:MESSAGE_MAX]})"
-    if wish.want > tick.current:
-        wish.want = tick.current
-        return f"not scaling out for another {duration(backoff_s - age_s)}: {failed}"
-    if tick.unfinished > 0 and wish.raise_to(tick.current):
-        return f"not scaling in while messages are left: {failed}, and a new one may fail, too"
-    return None
-
-
 def stabilization_window(tick: Assessment, wish: Wish) -> str | None:
     """Scale in to the highest need of the window, and only once needs were noted for all of it."""
     if wish.want >= tick.current:
@@ -193,7 +148,7 @@ def scale_in_floor(tick: Assessment, wish: Wish) -> str | None:
     """
     if wish.want >= tick.current:
         return None
-    launching = floor(tick.current - tick.supply.working)
+    launching = floor(capacity(tick.group.instances, Lifecycle.LAUNCHING))
     if tick.waiting > 0 and tick.supply.working > 0 and wish.raise_to(min(tick.current, launching + 1)):
         waits = f"{count(tick.waiting, 'message')} {is_are(tick.waiting)} waiting"
         return f"keeping one {tick.unit} in service: {waits} and the next launch is not in service yet"
@@ -295,11 +250,14 @@ type Limit = Callable[[Assessment, Wish], str | None]
 LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
     (ReasonCode.STALE, stale),
     (ReasonCode.PAUSED, paused),
+    (ReasonCode.NOTHING_RECEIVED, nothing_received),
     (ReasonCode.DOWNSTREAM, downstream),
     (ReasonCode.BUDGET, budget),
     (ReasonCode.COLD_START, cold_start),
     (ReasonCode.STEP, step),
+    (ReasonCode.LAUNCH_HANGS, launch_hangs),
     (ReasonCode.LAUNCH_FAILED, launch_failed),
+    (ReasonCode.SHORT_LIVED, short_lived),
     (ReasonCode.STABILIZATION_WINDOW, stabilization_window),
     (ReasonCode.SCALE_IN_FLOOR, scale_in_floor),
     (ReasonCode.BUSY_CAPACITY, busy_capacity),
@@ -308,8 +266,3 @@ LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
     (ReasonCode.GROUP_MAX, group_max),
     (ReasonCode.SUSPENDED, suspended),
 )
-
-
-def _ceiling(tick: Assessment, units: int) -> int:
-    """A cap that does not scale in a fleet about which something is unknown."""
-    return max(units, tick.current) if tick.gaps else units

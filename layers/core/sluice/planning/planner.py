@@ -26,7 +26,8 @@ from sluice.model.usage import NeedWindow
 from sluice.planning import explanation
 from sluice.planning.assessment import assess
 from sluice.planning.learning import safety_margin
-from sluice.planning.limits import LIMITS, Wish, needs_gap_s
+from sluice.planning.limits import LIMITS, needs_gap_s
+from sluice.planning.wish import Wish
 
 NEEDS_COUNT = 200  # a bound on the ledger's record; a falling sequence of needs is rarely longer than ten
 

@@ -5,13 +5,20 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.model.planning import Decision, OutcomeStatus, Snapshot
+from sluice.model.planning import Decision, OutcomeStatus, ReasonCode, Snapshot
 from sluice.planning.shadow.scorecard import late, score
 from sluice.planning.tick import TickResult
 from sluice.ports.errors import NeedsFixError, PortError
 from sluice.telemetry import LIMITS, Log, Record, Unit
 
 type Answer = dict[str, Any]
+
+# What a decision meets that only an operator can mend, by the metric that says so (`telemetry.LIMITS`).
+NEED_AN_OPERATOR = {
+    ReasonCode.NOTHING_RECEIVED: "NothingReceived",
+    ReasonCode.LAUNCH_HANGS: "LaunchesHang",
+    ReasonCode.SHORT_LIVED: "LaunchesShortLived",
+}
 
 
 @dataclass(slots=True)
@@ -112,8 +119,8 @@ def metrics_of(result: TickResult) -> Iterable[tuple[str, Unit, float]]:
         yield "DecisionAge", Unit.SECONDS, figures["visible"].age_s
     if (used := _life_used(result.snapshot)) > LIMITS["MessageLifeUsed"]:
         yield "MessageLifeUsed", Unit.NONE, used
-    for code in _limits_of(decision):
-        yield f"Limit.{code}", Unit.COUNT, 1
+    for name in _limits_of(decision):
+        yield name, Unit.COUNT, 1
     span = result.shadow.settled if result.shadow is not None else None
     if span is not None and span.seconds > 0:
         yield "ScoredMessages", Unit.COUNT, span.came
@@ -132,8 +139,9 @@ def _life_used(snapshot: Snapshot) -> float:
 
 
 def _limits_of(decision: Decision) -> Iterable[str]:
-    """The codes of the limits that changed the wish."""
-    return (reason.code.value for reason in decision.reasons[1:] if reason.before != reason.after)
+    """A metric for each limit that changed the wish, and for each that only an operator can lift."""
+    yield from (f"Limit.{reason.code}" for reason in decision.reasons[1:] if reason.before != reason.after)
+    yield from (NEED_AN_OPERATOR[reason.code] for reason in decision.reasons if reason.code in NEED_AN_OPERATOR)
 
 
 def to_answer(result: TickResult) -> Answer:

@@ -1,7 +1,7 @@
 """A round: a tick of each of a shard's fleets. All is read together, each is decided on, and all is written together.
 
-The fleet that was ticked longest ago goes first. What the time does not suffice for is first in the next round. No
-fault of one fleet stops the others, and a service that is silent once is not asked again in the round.
+What the time does not suffice for is first in the next round. No fault of one fleet stops the others, and a service
+that is silent once is not asked again in the round.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +55,7 @@ class Round:
         """Tick fleets once.
 
         Args:
-            fleets: the fleets, the one ticked longest ago first.
+            fleets: the fleets, in the order in which they are ticked.
             known: the memories that this process knows to be the ledger's, or newer; the others are read.
             whole: whether these are all of the shard's fleets.
         """

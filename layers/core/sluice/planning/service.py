@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.chains import ChainRunner, StepEnd, next_on_grid
+from sluice.chains import ChainRunner, next_on_grid
 from sluice.config.fleet import Fleet
 from sluice.model.chain import KINDS, Chain, Next
 from sluice.model.frozen import replace
@@ -24,7 +24,7 @@ from sluice.planning import payloads, shards
 from sluice.planning.observing import Observer
 from sluice.planning.reports import Answer, Reporter
 from sluice.planning.round import Round
-from sluice.planning.shards import Shard
+from sluice.planning.shards import Assignment, Shard
 from sluice.planning.stack_events import DocumentChange, LaunchEvent, note_event
 from sluice.planning.tick import Actuators, ForgetfulLedger, ImpatientGroup, KeepingLedger, ShadowGroup
 from sluice.ports.aws_services import LoadedFleets
@@ -36,10 +36,6 @@ from sluice.telemetry import LIMITS, Log, Record, Unit
 AGAIN_S = 2.0  # a count that jumped is read again after so long: a burst has shown more of itself by then
 # What a round's last tick and its writes may take of the function's own time.
 MARGIN_S = 10.0
-# For so long a new fleet's shard is tried while a round of it is under way, which takes about a second. The minute
-# comes at the same point of every tick: a shard that is at work then would be at work in each minute.
-CLAIM_S = 5.0
-CLAIM_TRIES = 400  # each reads the chain: a bound for a clock that stands still
 SHARDS_KNOWN = 8  # that a process remembers the memories of; a shard's take about 5 MB
 
 
@@ -103,29 +99,34 @@ class PlannerService:
         """Do the steps of an SQS batch; Lambda's partial batch response."""
         return self.runner.take(records, shards.KIND, self.invocation.until, self.step, self.log)
 
-    def step(self, chain: Chain) -> Next:
-        """One round over a shard's fleets, or another reading of those whose counts jumped."""
+    def step(self, chain: Chain) -> Next | None:
+        """One round over a shard's fleets, or another reading of those whose counts jumped; None: it has no fleets."""
         try:
             return self._do(chain)
         except Exception:
             self.reporter.count(None, "RoundsFailed")
             raise
 
-    def _do(self, chain: Chain) -> Next:
-        shard = Shard.of(chain.data)
+    def _do(self, chain: Chain) -> Next | None:
+        shard, assignment = Shard.of(chain), Assignment.of(chain)
+        if not assignment.size:
+            return None
         is_round = chain.asked > shard.asked or not shard.again or self.now() >= shard.round_at
         loaded = self.ports.fleets.load()
         known = {fleet.name: fleet for fleet in loaded.fleets}
-        fleets = [known[name] for name in (shard.fleets if is_round else shard.again) if name in known]
+        names = shard.in_order(assignment.fleets)
+        fleets = [known[name] for name in names if name in known and (is_round or name in shard.again)]
         memories = self.warm.of(chain, shard)
         group, ledger = ImpatientGroup(self.ports.group, self.now), KeepingLedger(self.ports.ledger)
         actuators = Actuators(group, ledger, OutcomeStatus.APPLIED)
         result = self._round(actuators, chain.id).run(fleets, memories, whole=is_round)
         unseen = {name: memory for name, memory in memories.items() if name not in result.answers}
         self.warm.keep(chain, self.invocation.owner, unseen | result.memories)
-        shard = shard.looked_at(result.answers)
+        names = tuple(fleet.name for fleet in fleets)
+        due = names if is_round else shard.put_off
+        shard = replace(shard, put_off=tuple(name for name in due if name not in result.answers))
         if is_round:
-            shard = self._with_ages(shard, [fleet.name for fleet in fleets], result.answers)
+            shard = self._with_ages(shard, names, result.answers)
         return self._next(chain, shard, result.jumped if is_round else (), is_round=is_round)
 
     def _with_ages(self, shard: Shard, names: Sequence[str], answers: Mapping[str, Answer]) -> Shard:
@@ -206,24 +207,26 @@ class PlannerService:
         """Assign every fleet to a shard; how many shards there are then."""
         loaded = self._load()
         # Read under the lease: nobody else changes which fleets a shard has.
-        there = {chain.id: chain for chain in self.ports.ledger.chains.chains(shards.KIND)}
+        rounds = self.ports.ledger.chains.chains(shards.KIND)
         names = {fleet.name for fleet in loaded.fleets} | {error.name for error in loaded.invalid}
-        before = {chain_id: Shard.of(chain.data).fleets for chain_id, chain in there.items()}
-        self._note_late(there.values(), before)
-        assigned = shards.assign(before, names)
-        for chain_id, fleets in assigned.items():
-            if set(fleets) != set(before.get(chain_id, ())) or not fleets:
-                self._assign(chain_id, there.get(chain_id), fleets)
-        return sum(1 for fleets in assigned.values() if fleets)
+        before = {chain.id: Assignment.of(chain) for chain in rounds}
+        self._note_late(rounds, before)
+        assigned = shards.assign(before, names, self.now())
+        for chain_id, assignment in assigned.items():
+            if assignment != before.get(chain_id):
+                first_at = shards.first_round_at(chain_id, self.timing.tick_s, self.now())
+                self.runner.assign(chain_id, assignment.to_text(), first_at, Shard(first_at).to_text())
+                self.log.info("a shard's fleets were assigned", shard=chain_id, fleets=assignment.fleets)
+        return sum(1 for assignment in assigned.values() if assignment.fleets)
 
-    def _note_late(self, rounds: Iterable[Chain], fleets: Mapping[str, Sequence[str]]) -> None:
+    def _note_late(self, rounds: Iterable[Chain], assignments: Mapping[str, Assignment]) -> None:
         """Count the fleets whose rounds, drains or redrive jobs stand still: none of these can say so itself."""
         others = [chain for kind in KINDS if kind != shards.KIND for chain in self.ports.ledger.chains.chains(kind)]
         for chain in (*rounds, *others):
             late_s = self.now() - chain.due_at
             metric = "TickAge" if chain.kind == shards.KIND else "StepAge"
             if late_s > LIMITS[metric]:
-                names = fleets.get(chain.id) or (chain.id.partition("/")[2],)
+                names = assignments[chain.id].fleets if chain.id in assignments else (chain.id.partition("/")[2],)
                 self.records.extend(Record(name, metric, Unit.SECONDS, late_s) for name in names)
 
     def _reseed(self) -> Sequence[Chain]:
@@ -242,31 +245,6 @@ class PlannerService:
             self.log.error("the fleet's document is invalid: skipped", fleet=error.name, problems=error.problems)
         self.records.append(Record(None, "InvalidFleets", Unit.COUNT, len(loaded.invalid)))
         return loaded
-
-    def _assign(self, chain_id: str, chain: Chain | None, fleets: tuple[str, ...]) -> None:
-        """Start a shard's chain, end it, or change its fleets while no round is under way."""
-        now = self.now()
-        if chain is None:
-            first_at = shards.first_round_at(chain_id, self.timing.tick_s, now)
-            self.runner.start(chain_id, first_at, Shard(fleets, first_at).to_text())
-            self.log.info("a shard was started", shard=chain_id, fleets=fleets)
-            return
-
-        def change(claimed: Chain) -> Next | None:
-            if not fleets:
-                return None
-            return Next(claimed.due_at, Shard.of(claimed.data).with_fleets(fleets).to_text())
-
-        there: Chain | None = chain
-        for _ in range(CLAIM_TRIES):
-            if there is None or self.now() > now + CLAIM_S:
-                break
-            is_free = there.at_work_until <= self.now()
-            if is_free and self.runner.run(there.step, self.invocation.until, change) is not StepEnd.STALE:
-                self.log.info("a shard's fleets were assigned", shard=chain_id, fleets=fleets)
-                return
-            there = self.ports.ledger.chains.chain(chain_id)
-        self.log.warning("the shard is at work: its fleets are assigned a minute later", shard=chain_id)
 
     def _watched_by(self, change: payloads.AlarmChange) -> Sequence[str]:
         """The fleets that an alarm is about: by its name, which needs no document, else by what it watches.
@@ -301,7 +279,7 @@ class PlannerService:
     def _shards_by_fleet(self) -> dict[str, str]:
         """The id of each fleet's shard."""
         chains = self.ports.ledger.chains.chains(shards.KIND)
-        return {name: chain.id for chain in chains for name in sorted(Shard.of(chain.data).fleets)}
+        return {name: chain.id for chain in chains for name in sorted(Assignment.of(chain).fleets)}
 
     def _dry_run(self, name: str | None) -> Answer:
         """A tick of a fleet, or of all, that changes and keeps nothing."""

@@ -1,30 +1,60 @@
-"""Shards: which fleets are ticked together. A shard is a chain `ticks/<number>` whose data names its fleets.
+"""Shards: which fleets are ticked together. A shard is a chain `ticks/<number>` whose assignment names its fleets.
 
 Invariants
-1. A fleet is in one shard, and stays there for as long as it exists: two shards never act on one fleet.
+1. A fleet is in one shard, and stays there for as long as it exists: two shards never act on one fleet. One that ceased
+   to exist has its place for HELD_S more, in which every round that may have begun with it has ended. If it comes back
+   meanwhile, it is in the same shard again.
 2. A shard has at most SHARD_MAX fleets. A new fleet goes into the fullest shard that has room, so that few shards do.
-3. The schedule's minute alone assigns, under the lease LEASE, and changes no shard while a round of it is under way.
+3. The schedule's minute alone assigns, under the lease LEASE. It waits for no round: a round has the fleets that were
+   assigned when it began, and the next one begins at once.
 """
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from sluice.model.chain import Chain
 from sluice.model.frozen import dataclass, replace
 
 KIND = "ticks"
 # One call reads a hundred groups or queues, and a round of fifty fleets takes about a second of the planner's function.
 SHARD_MAX = 50
 LEASE = "#shards"  # no fleet has a name with "#"
+# The longest that a function of Lambda may run, and a minute for clocks that differ.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+HELD_S = 960.0
 # The shards' rounds are spread over a tick, so that their calls are.
 SPREAD = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which fleets a shard has."""
+
+    fleets: tuple[str, ...] = ()  # names
+    gone: tuple[tuple[str, float], ...] = ()  # those that ceased to exist, and since when, in epoch seconds
+
+    @property
+    def size(self) -> int:
+        """How many places are taken."""
+        return len(self.fleets) + len(self.gone)
+
+    def to_text(self) -> str:
+        """The chain's assignment."""
+        return json.dumps({"fleets": self.fleets, "gone": self.gone}, separators=(",", ":"))
+
+    @classmethod
+    def of(cls, chain: Chain) -> "Assignment":
+        """What a shard's chain works on."""
+        found = json.loads(chain.assignment)
+        return cls(tuple(found["fleets"]), tuple((name, since) for name, since in found["gone"]))
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
     """What a shard's chain carries from step to step."""
 
-    fleets: tuple[str, ...]  # names; the one that was ticked longest ago first
-    round_at: float  # when the next round over all of them is due, in epoch seconds
+    round_at: float  # when the next round over all of its fleets is due, in epoch seconds
+    put_off: tuple[str, ...] = ()  # fleets that the last rounds had no time for, the one ticked longest ago first
     again: tuple[str, ...] = ()  # those whose counts jumped: they are ticked before that
     asked: int = 0  # how often a round had been asked for (`Chain.asked`) when the last step began
     by: str = ""  # the invocation that did the last step
@@ -32,39 +62,33 @@ class Shard:
 
     def to_text(self) -> str:
         """The chain's data."""
-        kept = {"fleets": self.fleets, "round_at": self.round_at, "again": self.again}
+        kept = {"round_at": self.round_at, "put_off": self.put_off, "again": self.again}
         kept |= {"asked": self.asked, "by": self.by, "failing": self.failing}
         return json.dumps(kept, separators=(",", ":"))
 
     @classmethod
-    def of(cls, data: str) -> "Shard":
-        """The shard in a chain's data."""
-        found = json.loads(data)
+    def of(cls, chain: Chain) -> "Shard":
+        """What a shard's chain carries."""
+        found = json.loads(chain.data)
         failing = tuple((name, since) for name, since in found["failing"])
         return cls(
-            tuple(found["fleets"]), found["round_at"], tuple(found["again"]), found["asked"], found["by"], failing
+            found["round_at"],
+            tuple(found["put_off"]),
+            tuple(found["again"]),
+            found["asked"],
+            found["by"],
+            failing,
         )
 
-    def looked_at(self, names: Iterable[str]) -> "Shard":
-        """The shard after ticks of these fleets, in their order."""
-        last = dict.fromkeys(names)
-        first = [name for name in self.fleets if name not in last]
-        return replace(self, fleets=(*first, *(name for name in last if name in self.fleets)))
+    def in_order(self, fleets: Sequence[str]) -> tuple[str, ...]:
+        """A round's fleets: those first that were put off, so that each has its turn."""
+        first = [name for name in self.put_off if name in fleets]
+        return (*first, *(name for name in fleets if name not in first))
 
     def with_results(self, names: Iterable[str], succeeded: Collection[str], now: float) -> "Shard":
         """The shard after a round over these fleets, of which some ticks succeeded."""
         since = dict(self.failing)
         return replace(self, failing=tuple((name, since.get(name, now)) for name in names if name not in succeeded))
-
-    def with_fleets(self, names: Sequence[str]) -> "Shard":
-        """The shard with these fleets: those that are new to it first, since they were never ticked."""
-        new = tuple(name for name in names if name not in self.fleets)
-        stay = set(names)
-        return replace(
-            self,
-            fleets=(*new, *(name for name in self.fleets if name in stay)),
-            again=tuple(name for name in self.again if name in stay),
-        )
 
 
 def shard_id(number: int) -> str:
@@ -78,32 +102,33 @@ def first_round_at(chain_id: str, tick_s: float, now: float) -> float:
     return now + number % SPREAD * tick_s / SPREAD
 
 
-def assign(shards: Mapping[str, Sequence[str]], fleets: Collection[str]) -> dict[str, tuple[str, ...]]:
+def assign(shards: Mapping[str, Assignment], fleets: Collection[str], now: float) -> dict[str, Assignment]:
     """Which fleets each shard is to have.
 
     Args:
-        shards: the names that each shard has, by the chain's id.
+        shards: what each shard has, by the chain's id.
         fleets: the names of all fleets that exist.
+        now: epoch seconds.
 
     Returns:
-        The names by the chain's id: for each shard that there is, and each that is to be started. A shard without names
-        is to be ended.
+        The assignments by the chain's id: for each shard that there is, and each that is to be started. One without
+        names ends the shard.
     """
-    left = set(fleets)
-    assigned: dict[str, tuple[str, ...]] = {}
+    exist, left = set(fleets), set(fleets)
+    assigned: dict[str, Assignment] = {}
     for chain_id in sorted(shards):
-        assigned[chain_id] = tuple(name for name in shards[chain_id] if name in left)
-        left -= set(assigned[chain_id])
+        there = shards[chain_id]
+        since = dict.fromkeys(there.fleets, now) | dict(there.gone)
+        stay = tuple(name for name in since if name in left)
+        gone = tuple((name, at) for name, at in since.items() if name not in exist and now - at < HELD_S)
+        assigned[chain_id] = Assignment(stay, gone)
+        left -= set(stay)
     for name in sorted(left):
-        roomy = [chain_id for chain_id, names in assigned.items() if len(names) < SHARD_MAX]
-        chosen = max(roomy, key=lambda chain_id: len(assigned[chain_id]), default=None) or _free_id(assigned)
-        assigned[chosen] = (*assigned.get(chosen, ()), name)
+        roomy = [chain_id for chain_id, each in assigned.items() if each.size < SHARD_MAX]
+        chosen = max(roomy, key=lambda chain_id: assigned[chain_id].size, default=None) or _free_id(assigned)
+        there = assigned.get(chosen, Assignment())
+        assigned[chosen] = replace(there, fleets=(*there.fleets, name))
     return assigned
-
-
-def shard_of(shards: Mapping[str, Sequence[str]], fleet: str) -> str | None:
-    """The id of the shard that a fleet is in, if it is in one."""
-    return next((chain_id for chain_id, names in shards.items() if fleet in names), None)
 
 
 def _free_id(taken: Collection[str]) -> str:

@@ -28,7 +28,7 @@ class LaunchEvent:
     """A launch is over."""
 
     launch: Launch
-    into_pool: bool = False  # the instance went into the group's warm pool: its launch into service is yet to come
+    into_pool: bool = False  # into the group's warm pool: a launch into service is yet to come
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ def read_event(payload: Mapping[str, Any]) -> StackEvent:
         instance_id="" if failure is not None else str(fields.get("EC2InstanceId") or ""),
         failure=failure,
     )
-    return LaunchEvent(launch, into_pool=failure is None and fields.get("Destination") == "WarmPool")
+    # https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pools-eventbridge-events.html
+    return LaunchEvent(launch, into_pool=fields.get("Destination") == "WarmPool")
 
 
 def note_event(event: StackEvent, ports: Ports[PlannerLedger], now: float) -> dict[str, Any]:

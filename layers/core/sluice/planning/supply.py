@@ -25,6 +25,8 @@ CAUTION = 1.8  # standard deviations: one tick in 28 completes less, and the nex
 AT_HAND = 0.5  # share of a launch's places: a new unit starts as many more than it completes, half of that is chance
 SPREAD = 0.5  # squared coefficient of variation of how long messages take: 70% of their mean
 OVERDUE_TICKS = 0.5  # a launch that should be there is expected at some moment before the next tick
+GUESSED_LEAD = 0.5  # a lead time that was never measured may be half of what it is taken for, or twice that
+HANG_LEADS = 3.0  # from twice its time on a launch is expected no sooner than a new one; half again is no chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Supply:
     blind_s: float = 0.0  # for so long nothing that is ordered later can help: chance must be allowed for
     at_hand: float = AT_HAND  # share of a launch's places that it fills beside what it completes
     tick_s: float = Timing().tick_s  # capacity is not asked to do in less what falls due just after it can help
+    hung: tuple[tuple[float, float], ...] = ()  # (seconds since it began, units) of launches that are not counted on
 
     @property
     def total(self) -> float:
@@ -131,6 +134,7 @@ def supply_of(
     timing: Timing,
     patient: bool,
     lead_s: float,
+    hang_s: float,
     now: float,
 ) -> Supply:
     """What serves: units in service, and launches, due a lead time after they began.
@@ -149,6 +153,7 @@ def supply_of(
         timing: the stack's ticks.
         patient: whether what a launch is only likely to do can be counted on, since the next tick can mend it.
         lead_s: the lead time to plan with, in seconds.
+        hang_s: a launch that is under way for longer hangs.
         now: epoch seconds.
     """
     at_hand, blind_s = AT_HAND if patient else 0.0, lead_s + timing.tick_s
@@ -162,16 +167,21 @@ def supply_of(
         return Supply(units, places, busy, rate_per_s, (), blind_s, at_hand, timing.tick_s)
     known = dict(under_way)
     dues: dict[float, float] = {}
+    hung: list[tuple[float, float]] = []
     for instance in group.instances:
         if instance.state is Lifecycle.LAUNCHING and left > 0:
             begun_at = known.get(instance.id, instance.launched_at)
-            due_s = _due(lead_s, 0.0 if begun_at is None else now - begun_at, OVERDUE_TICKS * timing.tick_s)
-            dues[due_s] = dues.get(due_s, 0.0) + instance.weight
+            age_s = 0.0 if begun_at is None else now - begun_at
             left -= instance.weight
+            if age_s > hang_s:
+                hung.append((age_s, instance.weight))
+                continue
+            due_s = _due(lead_s, age_s, OVERDUE_TICKS * timing.tick_s)
+            dues[due_s] = dues.get(due_s, 0.0) + instance.weight
     if left > 0:
         dues[lead_s] = dues.get(lead_s, 0.0) + left
     launches = tuple(sorted(dues.items()))
-    return Supply(working, places, busy, rate_per_s, launches, blind_s, at_hand, timing.tick_s)
+    return Supply(working, places, busy, rate_per_s, launches, blind_s, at_hand, timing.tick_s, tuple(hung))
 
 
 def _lightest(group: GroupReading) -> float:

@@ -9,17 +9,17 @@ import pytest
 
 from sluice.aws.ledger.planner_state import read_memory
 from sluice.aws.ledger.records import MEMORY
-from sluice.model.planning import BatchMemory, Estimate, ExpectedBatch, History, Memory, QueueSample
+from sluice.model.planning import BatchMemory, ExpectedBatch, History, Memory, QueueSample
 from sluice.planning.learning.periodic_batches import (
     EXPECTED_MAX,
     PULSES_MAX,
-    REPEATS_MAX,
     TRUSTED_AT_FIRST,
     Times,
     learn_batches,
     need_of_batches,
     worth,
 )
+from sluice.planning.learning.schedules import REPEATS_MAX
 from sluice.planning.supply import Supply
 from tests.support.planner_steps import TIMING, a_memory, changed
 
@@ -187,6 +187,23 @@ def test_share_when_less_came_than_ever():
     assert half.batches.arrived_share.mean == pytest.approx(1.0 - 0.5 / half.batches.arrived_share.weight)
 
 
+def test_share_when_one_of_two_schedules_ends():
+    """Hourly batches that stay away are not expected for long; a daily one beside them is relied on as before."""
+    daily_at = 9 * HOUR + 10
+    minutes = 5 * DAY
+
+    def at(minute: int) -> float:
+        hourly = 300.0 if minute % HOUR == 30 and minute < 3 * DAY + 20 * HOUR else 0.0
+        return 500.0 if minute % DAY == daily_at else hourly
+
+    memory = after(batches(minutes + daily_at + 5, at)).batches
+    shares = {each.interval_s: round(each.arrived_share.mean, 2) for each in memory.schedules}
+    assert shares[86_400.0] == 1.0
+    assert shares[3600.0] < 0.5
+    assert memory.arrived_share is not None
+    assert memory.arrived_share.mean < 0.6
+
+
 def test_counts_when_they_are_told_again():
     """A history without a new settled period teaches nothing."""
     memory = after(batches(5 * HOUR, lambda minute: 300.0 if minute % HOUR == 0 else 0.0))
@@ -235,11 +252,10 @@ def times(wait_s: float, lead_s: float, now: float = MONDAY) -> Times:
     return Times(now, wait_s, lead_s, wait_s, 10.0, max(60.0 - lead_s, lead_s / 4))
 
 
-def launched_for(wait_s: float, lead_s: float, message_s: float, sizes=SIZES, regular: float | None = None) -> float:
+def launched_for(wait_s: float, lead_s: float, message_s: float, sizes=SIZES, regular: float = 1.0) -> float:
     """Of a batch that begins a lead time from now, what is worth launching for."""
     awaited = ExpectedBatch(MONDAY + lead_s, MONDAY + lead_s + 60.0, sizes)
-    known = None if regular is None else Estimate(regular, 20.0, MONDAY)
-    return worth(awaited, Supply(0.0, 1.0, 0.0, 1.0 / message_s), times(wait_s, lead_s), known)[0]
+    return worth(awaited, Supply(0.0, 1.0, 0.0, 1.0 / message_s), times(wait_s, lead_s), regular)[0]
 
 
 # planned wait, lead time, seconds per message -> messages launched for
@@ -276,8 +292,8 @@ def test_units_when_they_are_idle_before_a_batch():
     """What is there has paid for its boot: it is kept for what is less likely, and not too long before."""
     awaited = ExpectedBatch(MONDAY + 60.0, MONDAY + 120.0, SIZES)
     supply = Supply(50.0, 1.0, 0.0, 1.0 / 30.0)
-    soon = worth(awaited, supply, times(112.8, 60.0, MONDAY + 30.0), None)
-    early = worth(awaited, supply, times(112.8, 60.0, MONDAY - 60.0), None)
+    soon = worth(awaited, supply, times(112.8, 60.0, MONDAY + 30.0), 1.0)
+    early = worth(awaited, supply, times(112.8, 60.0, MONDAY - 60.0), 1.0)
     assert soon[1] > soon[0]
     assert early[1] == 0.0
 

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from tools import cli
+from tools.backtest import command
 from tools.backtest.command import BAD_INPUT, backtest
+from tools.backtest.worlds.catalogue import WORLDS
+from tools.backtest.worlds.results import WorldRun
+from tools.backtest.worlds.world import World
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +89,62 @@ def test_backtest_when_something_cannot_be_used(
     arguments = {"trace": trace, "seconds_per_message": 10.0, "policy": ["fixed"], **given}
     assert backtest(**arguments) == BAD_INPUT  # type: ignore[arg-type]
     assert says in capsys.readouterr().err
+
+
+def test_worlds_when_some_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """A row for each, what was said in it, and a record for each seed on the last line."""
+    given = ["backtest", "--worlds", "fifo-two-groups", "dead-consumers", "--seeds", "2", "--jobs", "1", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        cli.app(given)
+    assert ended.value.code in (0, None)
+    out = capsys.readouterr().out
+    records = json.loads(out.splitlines()[-1])
+    assert [(each["world"], each["params"]["seed"]) for each in records] == [
+        ("fifo-two-groups", 1),
+        ("fifo-two-groups", 2),
+        ("dead-consumers", 1),
+        ("dead-consumers", 2),
+    ]
+    for record in records:
+        assert record["cost_of_bound"] == pytest.approx(record["instance_hours"] / record["bound_hours"], rel=0.01)
+        assert {each["reason"] for each in record["said"]} > {"need"}
+    assert [record["in_time"] for record in records] == [False, False, True, True]
+    assert "of 1,440 ticks: need: " in out
+    assert "Late: two message groups let two messages be worked on at once" in out
+    assert "The bound has 6 unit-hours for one unit" in out
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"worlds": ["magic"]}, "worlds: must be of fifo-two-groups, "),
+        ({"worlds": [], "trace": "step"}, "trace: must be left out with --worlds"),
+        ({"worlds": [], "matrix": True}, "matrix: must be left out with --worlds"),
+        ({"worlds": ["fifo-two-groups"], "seeds": 0}, "seeds: must be at least 1 (got 0)"),
+        ({"worlds": ["fifo-two-groups"], "policy": ["magic"]}, "must be one of sluice"),
+    ],
+)
+def test_worlds_when_something_cannot_be_used(
+    given: dict[str, object], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence that names it, and exit status 2."""
+    assert backtest(jobs=1, **given) == BAD_INPUT  # type: ignore[arg-type]
+    assert says in capsys.readouterr().err
+
+
+def test_worlds_when_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are run, with Sluice, and with as many seeds as are asked for."""
+    run: list[object] = []
+
+    def run_worlds(worlds: list[World], specs: list[str], seeds: range, jobs: int | None) -> list[WorldRun]:
+        run.extend([[world.name for world in worlds], specs, list(seeds), jobs])
+        return []
+
+    monkeypatch.setattr(command, "run_worlds", run_worlds)
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["backtest", "--worlds", "--seed", "5", "--seeds", "3"])
+    assert ended.value.code in (0, None)
+    assert run == [list(WORLDS), ["sluice"], [5, 6, 7], None]
 
 
 def test_cli_when_backtest_is_called(trace: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,13 +9,15 @@ import pytest
 
 from tools.backtest import docs, study
 from tools.backtest.conditions import Conditions
-from tools.backtest.docs import BEGIN, END, PAGE, main, peer_tasks, rewritten, world_panels
+from tools.backtest.docs import BEGIN, END, PAGE, main, peer_tasks, rewritten, verdicts, world_panels
 from tools.backtest.docs_results import Case, results
 from tools.backtest.policies import make
+from tools.backtest.result_cache import ResultCache
 from tools.backtest.runs import Run
 from tools.backtest.simulator import simulate
-from tools.backtest.study import GRIDS, WORLDS, Task, settings
+from tools.backtest.study import GRIDS, WORLDS, Task, run_tasks, settings
 from tools.backtest.traces import Trace
+from tools.backtest.verdicts import SEEDS, SeedRuns
 
 MET = Conditions(seconds_per_message=10.0)
 NOT_MET = replace(MET, target_wait_s=60.0, boot_s=180.0)
@@ -48,7 +50,7 @@ def test_case_when_peers_are_on_either_side() -> None:
 def test_results_when_all_is_held() -> None:
     """What was promised is compared with what came of it, and the table says who came nearest."""
     peers = [a_run("keda", 1.3, 0.0), a_run("keda:queue_share=0.5", 1.5, 0.0), a_run("wpa", 1.1, 0.02)]
-    text = results([a_case(1.15, 0.0005, peers, "one"), a_case(1.31, 0.0, peers[:2], "two")], 5, 5)
+    text = results([a_case(1.15, 0.0005, peers, "one"), a_case(1.31, 0.0, peers[:2], "two")], "What is claimed.", 5, 5)
     assert "geometric mean over 2 traces: **1.227**" in text
     assert "Worst share of late messages: **0.050%** (one)" in text
     assert "cheaper and no later: **1** (two)" in text
@@ -57,11 +59,12 @@ def test_results_when_all_is_held() -> None:
     assert "| `keda` | 2 of 2 | 1.06 |" in text
     assert "| `wpa` | 0 of 1 |  |" in text
     assert "Not all runs of the peers" not in text
+    assert text.index("What is claimed.") < text.index("### Target wait")
 
 
 def test_results_when_a_promise_is_broken() -> None:
     """The trace is named, and what is missing is said."""
-    text = results([a_case(1.3, 0.002, [], "bad"), a_case(1.4, 0.0, [], "good")], 3, 10)
+    text = results([a_case(1.3, 0.002, [], "bad"), a_case(1.4, 0.0, [], "good")], "", 3, 10)
     assert "(not met on bad), and a mean cost of at most 1.25 (not met)" in text
     assert "**Not all runs of the peers are made yet: 3 of 10.**" in text
     assert "| bad | 1.300 | 0.200% | none | none | 1.050 | 1.010 |" in text
@@ -70,7 +73,7 @@ def test_results_when_a_promise_is_broken() -> None:
 def test_results_when_no_launch_helps_in_time() -> None:
     """Nothing is promised there; each peer is held to Sluice's own lateness."""
     peers = [a_run("keda", 1.2, 0.05, NOT_MET), a_run("keda:queue_share=0.5", 1.8, 0.03, NOT_MET)]
-    text = results([a_case(1.5, 0.04, peers, conditions=NOT_MET)], 2, 2)
+    text = results([a_case(1.5, 0.04, peers, conditions=NOT_MET)], "", 2, 2)
     assert "No launch is in time in this world" in text
     assert "Goals" not in text
     assert "| `keda` | 1 of 1 | 1.20 |" in text
@@ -111,6 +114,68 @@ def test_peer_tasks_when_laid_out(tmp_path: Path) -> None:
     assert len({(task.trace.name, task.spec, task.conditions) for task in tasks}) == len(tasks)
     assert list(dict.fromkeys(task.spec.partition(":")[0] for task in tasks)) == ["clairvoyant", *GRIDS]
     assert {task.trace.minutes for task in tasks} == {1440}
+    second = peer_tasks(tmp_path, 1, 2)
+    assert {task.conditions.seed for task in second} == {2}
+    assert [task.spec for task in second] == [task.spec for task in tasks if task.spec != "clairvoyant"]
+
+
+def test_verdicts_when_the_last_seed_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if every setting ran with every seed, with fewer runs: with the last one, those alone that it decides on."""
+    monkeypatch.setattr(docs, "GRIDS", {"fixed": GRIDS["fixed"]})
+    by_seed = []
+    for seed in SEEDS:
+        traffic = [
+            Trace(name, np.random.default_rng([seed, *name.encode()]).poisson(rate, 30).astype(np.int64))
+            for name, rate in (("even", 20.0), ("odd", 23.0), ("dense", 60.0))
+        ]
+        by_seed.append([(trace, replace(NOT_MET, seed=seed)) for trace in traffic])
+    made: list[Task] = []
+    whole = study.run_task
+
+    def noted(task: Task) -> Run:
+        run = whole(task)
+        made.append(task)
+        if task.spec == "sluice":  # so dear and late that each seed decides otherwise
+            cost = {("even", 1): 0.1, ("odd", 2): 0.1}.get((task.trace.name, task.conditions.seed), 2.0)
+            return replace(run, instance_hours=cost * run.work_hours, late_fraction=1.0)
+        return run
+
+    monkeypatch.setattr(study, "run_task", noted)
+    cache = ResultCache(tmp_path / "runs.jsonl")
+    specs = settings("fixed")
+    run_tasks(
+        [
+            Task(trace, spec, conditions, figures_only=True)
+            for places in by_seed[:2]
+            for trace, conditions in places
+            for spec in specs
+        ],
+        1,
+        cache,
+    )
+    of_peers = len(made)
+    cached_only = verdicts(by_seed, cache, 1, simulates=False)
+    assert [task.spec for task in made[of_peers:]] == ["sluice"] * 9
+    found = verdicts(by_seed, cache, 1, simulates=True)
+    deciding = made[of_peers + 9 :]
+    assert {(task.trace.name, task.conditions.seed) for task in deciding} == {("even", 3), ("odd", 3)}
+    assert [each.missing for each in found] == [0, 0, 0]
+    assert sum(each.missing for each in cached_only) == len(deciding)
+    run_tasks(
+        [Task(trace, spec, conditions, figures_only=True) for trace, conditions in by_seed[2] for spec in specs],
+        1,
+        cache,
+    )
+    for index, each in enumerate(found):
+        everything = [
+            SeedRuns(
+                runs.ours,
+                [run for spec in specs if (run := cache.find(places[index][0], spec, places[index][1])) is not None],
+            )
+            for places, runs in zip(by_seed, each.seeds, strict=True)
+        ]
+        assert bool(each.better()) == bool(replace(each, seeds=everything).better())
+        assert set(each.better()) <= set(replace(each, seeds=everything).better())
 
 
 def test_docs_when_days_would_go_into_the_shipped_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,17 +206,22 @@ def test_docs_when_made_and_made_again(tmp_path: Path, monkeypatch: pytest.Monke
     page.write_text(f"# Planner\n{BEGIN}\n{END}\n")
     arguments = ["--runs", str(tmp_path / "runs.jsonl"), "--page", str(page), "--jobs", "1", "--traces", str(tmp_path)]
     assert main([*arguments, "--peers"]) == 0
-    peers = (len(settings("fixed")) + len(settings("wpa")) + 1) * 2
+    peers = 2 * (2 * (len(settings("fixed")) + len(settings("wpa"))) + 1)
     assert len(made) == peers
     assert page.read_text() == f"# Planner\n{BEGIN}\n{END}\n"
     assert main([*arguments, "--partial"]) == 0
     text = page.read_text()
-    assert len(made) == peers + 2 + 2
+    assert made[peers:].count("sluice") == 3 * 2 + 1  # three seeds in two worlds, and the picture
+    assert len(made) == peers + 3 * 2 + 2
     assert text.startswith(f"# Planner\n{BEGIN}\n\n`make planner-docs` writes this section")
     assert text.count("| flash-crowd") == 2
+    assert "### What is claimed" in text
+    assert main(arguments) == 0  # with what the last seed decides on
+    text, done = page.read_text(), len(made)
+    assert "not made yet" not in text
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "img").iterdir()}
     assert set(pictures) == {"cost-120-60.png", "cost-300-180.png", "crowd.png"}
     assert main(arguments) == 0
-    assert made[peers + 2 + 2 :] == made[peers + 2 : peers + 2 + 2]
+    assert made[done:] == made[done - 2 : done]
     assert page.read_text() == text
     assert {path.name: path.read_bytes() for path in (tmp_path / "img").iterdir()} == pictures

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from itertools import pairwise
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from tools.backtest.conditions import Conditions
 from tools.backtest.policies import DEFAULT, POLICIES, defaults_of, make
 from tools.backtest.policies.aws import Predictive, StepScaling, TargetTracking, backlog_per_instance, rounded
 from tools.backtest.policies.clairvoyant import Clairvoyant, bound_hours, taut_string
-from tools.backtest.policies.open_source import Buildkite, Keda, Wpa
+from tools.backtest.policies.open_source import Buildkite, Keda
 from tools.backtest.policies.staffing import Fixed, Little
 from tools.backtest.simulator import Minute, simulate
 from tools.backtest.traces import Trace
@@ -55,6 +54,23 @@ def test_target_tracking_when_it_scales_in() -> None:
     assert policy.wanted(minutes(*[400] * 15), 10, warming=True) == 10
     assert policy.wanted(minutes(*[0] * 15, working=1.0), 1, warming=False) == 1
     assert policy.wanted(minutes(*[950] * 15), 10, warming=False) == 10  # above the low alarm
+
+
+def test_target_tracking_when_its_metric_is_live() -> None:
+    """It looks every ten seconds at the counts themselves: after three of them it scales out."""
+    burst = Trace("burst", np.array([0, 600, *[0] * 10], dtype=np.int64))
+    conditions = Conditions(seconds_per_message=10.0, target_wait_s=60.0, metric_late_s=(120.0, 120.0))
+    slow, live = (
+        simulate(burst, TargetTracking(period_s=period_s), conditions).notes[0][0] for period_s in (60.0, 10.0)
+    )
+    assert 80.0 <= live <= 120.0
+    assert slow >= 240.0
+
+
+def test_step_scaling_when_a_larger_breach_would_add_less() -> None:
+    """Such steps are refused, with their names."""
+    with pytest.raises(ValueError, match="second_percent, third_percent: must be at least the percentage of the step"):
+        ready(StepScaling(out_percent=50.0), 2.0, 120.0)
 
 
 def test_step_scaling_when_aws_gives_its_example() -> None:
@@ -100,7 +116,7 @@ def test_predictive_when_a_day_of_data_is_there() -> None:
 @pytest.mark.parametrize(("length", "pods"), [(30, 3), (31, 4), (10, 1), (5, 1)])
 def test_keda_when_its_documentation_counts_pods(length: float, pods: int) -> None:
     """KEDA's SQS scaler: where one pod handles ten messages, thirty make three pods."""
-    assert ready(Keda(), 12.0, 120.0).recommended(length, 5) == pods
+    assert ready(Keda(), 12.0, 120.0)._hpa.recommended(length, 5) == pods
 
 
 @pytest.mark.parametrize(
@@ -115,15 +131,15 @@ def test_keda_when_its_documentation_counts_pods(length: float, pods: int) -> No
 )
 def test_hpa_when_its_documentation_applies_the_ratio(length: float, replicas: int, wanted: int) -> None:
     """Ceil of replicas times current over target, unless that is within the tolerance."""
-    assert ready(Keda(), 12.0, 120.0).recommended(length, replicas) == wanted
+    assert ready(Keda(), 12.0, 120.0)._hpa.recommended(length, replicas) == wanted
 
 
 def test_hpa_when_down_scaling_is_stabilised() -> None:
     """KEP-853's example: with 10, 9, 8, 9, 9, 8, 9, 8, 9, 8 recommended it stays at 10; at 9 once the 10 is gone."""
-    policy = ready(Keda(down_window_s=600.0, tolerance=0.0), 12.0, 120.0)
+    policy = ready(Keda(down_window_s=600.0, down_tolerance=0.0), 12.0, 120.0)
     replicas, seen = 10, []
     for minute, recommended in enumerate((10, 9, 8, 9, 9, 8, 9, 8, 9, 8, 7)):
-        replicas = policy.stabilised(60.0 * minute, 10.0 * recommended, replicas)
+        replicas = policy._hpa.decide(60.0 * minute, 10.0 * recommended, replicas)
         seen.append(replicas)
     assert seen == [10] * 10 + [9]
 
@@ -131,35 +147,9 @@ def test_hpa_when_down_scaling_is_stabilised() -> None:
 def test_hpa_when_up_scaling_is_limited() -> None:
     """At most double or four more a sync, whichever is more."""
     policy = ready(Keda(), 12.0, 120.0)
-    assert policy.stabilised(0.0, 1000.0, 1) == 5
-    assert policy.stabilised(15.0, 1000.0, 5) == 10
-    assert policy.stabilised(30.0, 1000.0, 10) == 20
-
-
-@pytest.mark.parametrize(
-    ("jobs", "desired", "given", "wanted"),
-    [
-        (12, 2, {}, 12),  # scale out without waiting jobs
-        (12, 12, {"buffer": 10}, 22),
-        (12, 1, {"_each": 4.0}, 3),
-        (12, 1, {"_each": 5.0}, 3),  # where it does not divide evenly
-        (12, 1, {"_each": 20.0}, 1),
-        (12, 2, {"out_factor": 0.5}, 7),
-        (12, 11, {"out_factor": 0.10}, 12),
-        (10, 0, {"out_factor": 5.0}, 50),
-        (0, 10, {"in_factor": 0.10}, 9),
-        (15, 30, {"buffer": 10}, 25),
-        (10, 20, {"in_factor": 5.0}, 0),
-        (0, 1, {"in_factor": 0.10}, 0),  # rounded down, so that it reaches zero
-        (0, 1, {"scale_in": False}, 1),
-    ],
-)
-def test_buildkite_when_its_own_tests_are_run(jobs: float, desired: int, given: dict[str, Any], wanted: int) -> None:
-    """The cases of its scaler's tests."""
-    policy = Buildkite()
-    for name, value in given.items():
-        setattr(policy, name, value)
-    assert policy.wanted(0.0, jobs, desired) == wanted
+    assert policy._hpa.decide(0.0, 1000.0, 1) == 5
+    assert policy._hpa.decide(15.0, 1000.0, 5) == 10
+    assert policy._hpa.decide(30.0, 1000.0, 10) == 20
 
 
 def test_buildkite_when_it_cools_down() -> None:
@@ -170,25 +160,6 @@ def test_buildkite_when_it_cools_down() -> None:
     assert policy.wanted(200.0, 6.0, 12) == 6
     assert policy.wanted(250.0, 3.0, 6) == 6
     assert policy.wanted(300.0, 20.0, 6) == 20
-
-
-def test_wpa_when_its_own_tests_are_run() -> None:
-    """Ten messages of two hundred a worker, a tenth may be disrupted: 20 to 18; arrivals alone may ask for the most."""
-    policy = Wpa(max_disruption=10.0)
-    policy._each, policy._takes_s = 200.0, 0.3
-    assert policy.wanted(10.0, 10.0, 20, most=20) == 18
-    policy = Wpa(max_disruption=0.0)
-    policy._each, policy._takes_s = 2500.0, 10.0
-    assert policy.wanted(1.0, 2136.6, 10, most=20) == 20
-    assert policy.wanted(1.0, 2136.6, 10) == ceil(2136.6 * 10 / 60)
-
-
-def test_wpa_when_the_change_is_small() -> None:
-    """Within a tenth it stays; beyond, it follows; without messages only arrivals keep workers."""
-    policy = ready(Wpa(), 12.0, 120.0)
-    assert policy.wanted(105.0, 0.0, 10) == 10
-    assert policy.wanted(120.0, 0.0, 10) == 12
-    assert policy.wanted(0.0, 24.0, 10) == 5
 
 
 def test_little_when_the_textbook_staffs() -> None:

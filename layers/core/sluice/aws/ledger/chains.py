@@ -14,11 +14,11 @@ class DynamoChains:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def start(self, chain_id: str, due_at: float, data: str) -> Chain | None:
+    def start(self, chain_id: str, due_at: float, data: str, assignment: str = "{}") -> Chain | None:
         """Make a chain."""
-        chain = Chain(chain_id, 1, due_at, data=data)
-        figures: dict[str, Value] = {"version": 1, "due_at": due_at, "at_work_until": 0.0, "asked": 0, "data": data}
-        item = chain_key(chain_id) | typed_all(figures | CHAIN.written)
+        chain = Chain(chain_id, 1, due_at, data=data, assignment=assignment)
+        figures: dict[str, Value] = {"version": 1, "due_at": due_at, "at_work_until": 0.0, "asked": 0}
+        item = chain_key(chain_id) | typed_all(figures | {"data": data, "assignment": assignment} | CHAIN.written)
         return chain if self._table.put(item, "attribute_not_exists(#pk)") else None
 
     def claim(self, step: Step, until: float, now: float) -> Chain | None:
@@ -52,6 +52,16 @@ class DynamoChains:
         )
         return None if item is None else _chain(item)
 
+    def assign(self, chain_id: str, assignment: str) -> Chain | None:
+        """Set what a chain works on, and note that it is asked for."""
+        item = self._table.update(
+            chain_key(chain_id),
+            "SET #asked = #asked + :one, #assignment = :assignment",
+            {":one": 1, ":assignment": assignment},
+            "attribute_exists(#pk)",
+        )
+        return None if item is None else _chain(item)
+
     def chain(self, chain_id: str) -> Chain | None:
         """A chain's record."""
         item = self._table.get(chain_key(chain_id))
@@ -75,4 +85,5 @@ def _chain(item: Item) -> Chain:
         at_work_until=number(found, "at_work_until"),
         asked=int(number(found, "asked")),
         data=text(found, "data"),
+        assignment=text(found, "assignment"),
     )

@@ -32,7 +32,7 @@ Records of the whole stack have partitions of their own:
 
 | pk, sk | is | lives |
 |---|---|---|
-| `chains#<kind>`, the id | a chain: version, due_at, at_work_until, asked; `data`: JSON of the kind's own | its work |
+| `chains#<kind>`, the id | a chain: version, due_at, at_work_until, asked; JSON in data, assignment | its work |
 | `consumers`, the fleet | fleet: one that ever had a consumer on record | |
 | `unreleased`, `<fleet>#<instance>` | a drain that is not released: fleet, instance; retained_since | its drain |
 | `command#<id>`, the instance | fleet: whose drain waits for this stop command | its drain; 7 days at most |

@@ -53,7 +53,7 @@ CLAIMED_BATCH = Form(ClaimedBatch, "the claimed batch")
 
 RUNNING_JOB = ItemForm("the running job", frozenset())
 LEASE = ItemForm("the lease", frozenset({"holder", "until_at"}))
-CHAIN = ItemForm("the chain", frozenset({"due_at", "at_work_until", "asked", "data"}))
+CHAIN = ItemForm("the chain", frozenset({"due_at", "at_work_until", "asked", "data", "assignment"}))
 UNRELEASED = ItemForm("the index's drain", frozenset({"fleet", "instance", "retained_since"}))
 DRAIN_COMMAND = ItemForm("the drain's command", frozenset({"fleet"}))
 CONSUMERS_FLEET = ItemForm("the index's fleet", frozenset({"fleet"}))

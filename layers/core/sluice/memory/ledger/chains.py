@@ -11,11 +11,11 @@ class MemoryChains:
     def __init__(self) -> None:
         self._chains: dict[str, Chain] = {}
 
-    def start(self, chain_id: str, due_at: float, data: str) -> Chain | None:
+    def start(self, chain_id: str, due_at: float, data: str, assignment: str = "{}") -> Chain | None:
         """Make a chain."""
         if chain_id in self._chains:
             return None
-        return self._keep(Chain(chain_id, 1, due_at, data=data))
+        return self._keep(Chain(chain_id, 1, due_at, data=data, assignment=assignment))
 
     def claim(self, step: Step, until: float, now: float) -> Chain | None:
         """Begin a step."""
@@ -41,6 +41,13 @@ class MemoryChains:
         """Note that a chain is asked for."""
         there = self._chains.get(chain_id)
         return None if there is None else self._keep(replace(there, asked=there.asked + 1))
+
+    def assign(self, chain_id: str, assignment: str) -> Chain | None:
+        """Set what a chain works on, and note that it is asked for."""
+        there = self._chains.get(chain_id)
+        if there is None:
+            return None
+        return self._keep(replace(there, asked=there.asked + 1, assignment=assignment))
 
     def chain(self, chain_id: str) -> Chain | None:
         """A chain's record."""

@@ -13,6 +13,7 @@ from sluice.model.observed import GroupReading, Lifecycle, QueueReading
 from sluice.model.planning import LaunchMemory, Measure, QueueSample, TimedLaunch
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import blend
+from sluice.planning.supply import HANG_LEADS
 
 LEAD_WEIGHT_MAX = 8.0  # the last eight launches are remembered: an image or instance type may change
 LEAD_FIRST_DEVIATION = 0.2  # after the first launch others are expected to take up to a fifth longer
@@ -60,7 +61,7 @@ def learn_lead_time(
     known = dict(memory.under_way)
     under_way: list[tuple[str, float]] = []
     first_unit = memory.first_unit
-    estimate = memory.to_service
+    estimate, came_at = memory.to_service, memory.came_at
     for instance in group.instances:
         launched_at = known.get(instance.id, instance.launched_at)
         if launched_at is not None and instance.launched_at is not None:
@@ -78,13 +79,16 @@ def learn_lead_time(
             and (instance.id in known or launched_at >= since_at)
         ):
             # In service at some moment since the tick before, and not before its launch: the middle is the best guess.
-            in_service_at = (max(since_at, launched_at) + at) / 2
+            in_service_at = came_at = (max(since_at, launched_at) + at) / 2
             if is_fine:
-                estimate = blend(estimate, in_service_at - launched_at, at, LEAD_WEIGHT_MAX, LEAD_FIRST_DEVIATION)
+                took_s = in_service_at - launched_at
+                if estimate is not None:
+                    took_s = min(took_s, HANG_LEADS * estimate.mean)  # one that hung is not how long launches take
+                estimate = blend(estimate, took_s, at, LEAD_WEIGHT_MAX, LEAD_FIRST_DEVIATION)
             if before.working == 0 and queue.visible is not None and first_unit is None:
                 first_unit = (instance.id, launched_at, in_service_at)
-    if estimate is not memory.to_service or under_way or memory.under_way:
-        memory = replace(memory, to_service=estimate, under_way=tuple(under_way))
+    if came_at != memory.came_at or under_way or memory.under_way:
+        memory = replace(memory, to_service=estimate, under_way=tuple(under_way), came_at=came_at)
     if first_unit is not None or memory.first_unit is not None:
         memory = _learn_first_message(memory, first_unit, samples, queue, group, at=at)
     return memory

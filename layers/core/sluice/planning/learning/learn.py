@@ -5,7 +5,7 @@ Metrics come late, so ticks leave samples behind: when the figures of a period a
 was doing in it.
 
     samples          what each tick saw; counts that can hardly be right are doubted (`signal_quality`)
-    arrivals         `forecasting`, and `periodic_batches` for what recurs
+    arrivals         `forecasting`, and for what recurs `periodic_batches` and `schedules`
     launches         `lead_time`
     service rate     `service_rate`
     redeliveries     what comes back, and what no unit completes (`poison`)
@@ -21,8 +21,10 @@ from sluice.model.observed import GroupReading, Lifecycle, capacity
 from sluice.model.planning import Estimates, Forecast, Memory, SafetyMargin, Snapshot
 from sluice.model.timing import Timing
 from sluice.model.usage import Spending
+from sluice.planning.launch_cost import lived_s
 from sluice.planning.learning import poison, redeliveries, safety_margin
 from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
+from sluice.planning.learning.launch_lives import learn_lives
 from sluice.planning.learning.lead_time import lead_time, learn_lead_time, learn_reported
 from sluice.planning.learning.periodic_batches import learn_batches
 from sluice.planning.learning.samples import Known, record, record_as_one, record_each
@@ -114,6 +116,9 @@ def _learn_from_group(
         )
     returned, samples = redeliveries.learn_returns(before.redeliveries, samples, queue, timing)
     returned = poison.learn_poison(returned, samples, queue, timing)
+    launches = learn_lead_time(learned.launches, before.samples, queue, group, timing=timing, at=at)
+    newest = before.samples[-1] if before.samples else None
+    launches = learn_lives(launches, before.launches.under_way, newest, group, alive_s=lived_s(known.lead_s), at=at)
     margin = SafetyMargin()  # of a shared fleet: its oldest message may be of a queue whose messages may be old
     if not fleet.shared:
         margin = safety_margin.judged(
@@ -129,7 +134,7 @@ def _learn_from_group(
     return replace(
         learned,
         learned_at=at,
-        launches=learn_lead_time(learned.launches, before.samples, queue, group, timing=timing, at=at),
+        launches=launches,
         spending=_learn_spending(before, group, timing, at),
         samples=samples,
         redeliveries=returned,

@@ -7,14 +7,13 @@ that half hour. It is none where others of at least half its size came more than
 time): the capacity launched for one serves the next as well, and the level of arrivals shows them. Pulses are kept
 with the time from which on their absence means something.
 
-Expect. Whenever a period is settled, the one that is a horizon ahead is asked about: is it a whole multiple of some
-interval after earlier pulses? For an interval that divides a day, or is a number of days, three repeats make it likely,
-for any other five; where nothing recurs to the minute, some minutes of jitter are allowed for, with six repeats. The
-sizes of all repeats, absent ones as zero, are the distribution of the next.
+Expect. Whenever a period is settled, the one that is a horizon ahead is asked about: does a batch recur then
+(`schedules.expected`)? The sizes of all repeats, absent ones as zero, are the distribution of the next.
 
-Judge. When the time of an expected batch is over, the share of it that arrived is averaged over the last twenty or so.
-No batch is believed to be likelier than that share. So batches that stay away stop this by themselves; they are
-expected on, so that the share can recover.
+Judge. When the time of an expected batch is over, the share of it that arrived is averaged over the last twenty or so
+of its schedule. No batch is believed to be likelier than that share. So batches that stay away stop this by themselves,
+and those of other schedules go on; all are expected on, so that the share can recover. A new schedule begins with the
+share of all: where many were found by chance, the next is doubted from the start.
 
 Launch. Whether to launch before a batch arrives is a matter of cost (`worth`). Units that are ready have all of the
 batch's duration and the wait after it; those launched when it is seen have a lead time less, so more of them are
@@ -33,10 +32,11 @@ from math import ceil, floor
 from statistics import median
 
 from sluice.model.frozen import dataclass, replace
-from sluice.model.planning import BatchMemory, Estimate, ExpectedBatch, History, QueueSample
+from sluice.model.planning import BatchMemory, BatchSchedule, Estimate, ExpectedBatch, History, QueueSample
 from sluice.model.timing import Timing
 from sluice.planning.deadlines import TINY, need
 from sluice.planning.demand import Knot
+from sluice.planning.learning import schedules
 from sluice.planning.supply import Supply
 
 USUAL_S = 1800.0  # the median of half an hour is not moved by a batch within it
@@ -46,20 +46,13 @@ PULSE_SPREADS = 5.0  # standard deviations of a Poisson count: one period in a m
 ALIKE = 0.5  # a period with half of a pulse above the usual is another such pulse
 PULSES_MAX = 256  # a bound on the ledger's record: ten days of hourly batches
 PULSES_S = 28 * 86_400.0  # four weeks: a weekly batch has repeated often enough by then
-REPEATS = 3  # people choose few intervals: three repeats of one are no chance
-REPEATS_ODD = 5  # there are so many other intervals that some fit by chance
-REPEATS_ABOUT = 6  # three minutes are hit by chance more often than one
-REPEATS_MAX = 12  # more repeats hardly change the distribution
-REPEATED = 0.7  # a batch may stay away three times in ten
-INTERVAL_LEAST_S = 300.0  # the level of arrivals shows what comes more often than every five minutes
-JITTER_PERIODS = 3  # a batch that does not come to the minute comes within three
 SETTLED_PERIODS = 3  # the newest counts may still grow
 EXPECTED_MAX = 64  # a bound on the ledger's record
 JUDGED_WEIGHT = 20.0  # batches over which the share that arrived is averaged
 TRUSTED_AT_FIRST = 3.0  # the repeats that made a batch expected count as if three had been judged
+SCHEDULES_MAX = 16  # a bound on the ledger's record
 
 LIKELY_ENOUGH = 0.5  # chance of being used that justifies a unit where a launch after the batch is seen is too late
-DAY_S = 86_400
 
 
 # --------------------------------------------------------------------------- learned
@@ -80,11 +73,11 @@ def learn_batches(memory: BatchMemory, history: History, horizon_s: float, timin
         # New, or counts of another time or length: absence means something from here on.
         # The first period has none before it to stand out of.
         since = history.start_at + period_s
-        memory = BatchMemory(pulses_since=since, pulses_until=since, arrived_share=memory.arrived_share)
+        memory = replace(memory, pulses=(), pulses_since=since, pulses_until=since, expected=(), expected_until=0.0)
     until, since = memory.pulses_until, memory.pulses_since
     if settled_at <= until:
         return before
-    pulses, expected, arrived_share = dict(memory.pulses), list(memory.expected), memory.arrived_share
+    pulses, expected = dict(memory.pulses), list(memory.expected)
     first = round((until - history.start_at) / period_s)
     for index in range(first, round((settled_at - history.start_at) / period_s)):
         size = _stands_out(history, index, horizon_s)
@@ -93,7 +86,7 @@ def learn_batches(memory: BatchMemory, history: History, horizon_s: float, timin
     arrived_by = settled_at + period_s / 2
     while expected and expected[0].until <= arrived_by:
         over = expected.pop(0)
-        arrived_share = _judged(over, _between(pulses, over.at, over.until, period_s), arrived_share, settled_at)
+        memory = _judged(memory, over, _between(pulses, over.at, over.until, period_s), settled_at)
     while pulses and (len(pulses) > PULSES_MAX or settled_at - next(iter(pulses)) > PULSES_S):
         oldest = next(iter(pulses))
         since = oldest + period_s
@@ -101,17 +94,18 @@ def learn_batches(memory: BatchMemory, history: History, horizon_s: float, timin
     # A launch is ordered a lead time before, and the metrics show a batch no sooner than their delay after it.
     ahead = floor((horizon_s + 2.0 * timing.metric_delay_s + timing.unread_s) / period_s)
     from_at = max(settled_at, memory.expected_until)
+    known = schedules.Pulses(pulses, since, settled_at, period_s)
     for step in range(round((from_at - settled_at) / period_s), SETTLED_PERIODS + ahead):
         at = settled_at + step * period_s
-        if len(expected) < EXPECTED_MAX and (batch := _expected(pulses, at, since, period_s, expected)) is not None:
+        if len(expected) < EXPECTED_MAX and (batch := schedules.expected(known, at, expected)) is not None:
             expected.append(batch)
-    return BatchMemory(
+    return replace(
+        memory,
         pulses=tuple(pulses.items()),
         pulses_since=since,
         pulses_until=settled_at,
         expected=tuple(expected),
         expected_until=settled_at + (SETTLED_PERIODS + ahead) * period_s,
-        arrived_share=arrived_share,
     )
 
 
@@ -133,96 +127,61 @@ def _stands_out(history: History, index: int, horizon_s: float) -> float:
     return above if alike * horizon_s <= USUAL_S else 0.0
 
 
-def _judged(batch: ExpectedBatch, came: float, share: Estimate | None, at: float) -> Estimate:
-    """The share that arrived of what was expected, with one more batch's."""
-    share = share or Estimate(1.0, TRUSTED_AT_FIRST, at)
+def _judged(memory: BatchMemory, batch: ExpectedBatch, came: float, at: float) -> BatchMemory:
+    """What is known of schedules with one more batch, of which so many messages came."""
     least = min((size for size in batch.sizes if size > 0.0), default=1.0)
+    came_share = min(1.0, came / least)
+    known = _schedule_of(batch, memory)
+    share = known.arrived_share if known else _share_of(batch, memory)
+    schedule = BatchSchedule(
+        known.interval_s if known else batch.interval_s, batch.at, _averaged(share, came_share, at)
+    )
+    all_of_them = [each for each in memory.schedules if each is not known]
+    if len(all_of_them) >= SCHEDULES_MAX:
+        all_of_them.remove(min(all_of_them, key=lambda each: (each.arrived_share.weight, each.at)))
+    return replace(
+        memory,
+        arrived_share=_averaged(memory.arrived_share or Estimate(1.0, TRUSTED_AT_FIRST, at), came_share, at),
+        schedules=(*all_of_them, schedule),
+    )
+
+
+def _averaged(share: Estimate, came_share: float, at: float) -> Estimate:
     gain = 1.0 / (share.weight + 1.0)
-    mean = share.mean + gain * (min(1.0, came / least) - share.mean)
-    return Estimate(mean, min(share.weight + 1.0, JUDGED_WEIGHT), at)
+    return Estimate(share.mean + gain * (came_share - share.mean), min(share.weight + 1.0, JUDGED_WEIGHT), at)
+
+
+def _share_of(batch: ExpectedBatch, memory: BatchMemory) -> Estimate:
+    """The share that arrived by a batch's schedule; of a new schedule, what arrived by all."""
+    known = _schedule_of(batch, memory)
+    everywhere = memory.arrived_share
+    return (
+        known.arrived_share if known else Estimate(everywhere.mean if everywhere else 1.0, TRUSTED_AT_FIRST, batch.at)
+    )
+
+
+def _schedule_of(batch: ExpectedBatch, memory: BatchMemory) -> BatchSchedule | None:
+    """The schedule that a batch is of: that of the shortest interval which its own is a multiple of, at such times.
+
+    What recurs each hour recurs each day as well: a batch that is found by the day may be one of an hourly schedule.
+    """
+    near_s = schedules.JITTER_PERIODS * (batch.until - batch.at)
+    of = (
+        each
+        for each in memory.schedules
+        if batch.interval_s % each.interval_s == 0.0 and _beside(batch.at - each.at, each.interval_s) <= near_s
+    )
+    return min(of, key=lambda each: each.interval_s, default=None)
+
+
+def _beside(apart_s: float, interval_s: float) -> float:
+    """How far a distance is from the nearest whole number of intervals, in seconds."""
+    return abs(apart_s - round(apart_s / interval_s) * interval_s)
 
 
 def _between(pulses: Mapping[float, float], since: float, until: float, period_s: float) -> float:
     """Messages of the pulses that began between two moments."""
     return sum(pulses.get(since + step * period_s, 0.0) for step in range(max(1, round((until - since) / period_s))))
-
-
-def _expected(
-    pulses: Mapping[float, float], at: float, since: float, period_s: float, expected: Sequence[ExpectedBatch]
-) -> ExpectedBatch | None:
-    """The batch that recurs at that moment, if one does: to the period, or else within some of them."""
-    best: ExpectedBatch | None = None
-    for pulse_at in reversed(pulses):
-        interval_s = at - pulse_at
-        if interval_s < INTERVAL_LEAST_S:
-            continue
-        odd = DAY_S % interval_s and interval_s % DAY_S
-        repeats = REPEATS_ODD if odd else REPEATS
-        seen = min(REPEATS_MAX, floor((at - since) / interval_s))
-        if seen < REPEATS:
-            break  # all that follow are further away
-        if seen < repeats:
-            continue
-        sizes = _repeats(pulses, at, interval_s, seen=seen, repeats=repeats, period_s=period_s)
-        if sizes is not None and (best is None or len(sizes) > len(best.sizes)):
-            best = ExpectedBatch(at, at + period_s, sizes)
-    if best is not None or any(each.at <= at < each.until for each in expected):
-        return best
-    return _expected_about(pulses, at, since, period_s)
-
-
-def _expected_about(pulses: Mapping[float, float], at: float, since: float, period_s: float) -> ExpectedBatch | None:
-    """The batch that recurs from that moment on, some periods sooner or later each time."""
-    until = at + JITTER_PERIODS * period_s
-    for pulse_at in reversed(pulses):
-        interval_s = at - pulse_at
-        if interval_s < INTERVAL_LEAST_S * JITTER_PERIODS or (DAY_S % interval_s and interval_s % DAY_S):
-            continue
-        seen = min(REPEATS_MAX, floor((at - since) / interval_s))
-        if seen < REPEATS_ABOUT:
-            break
-        sizes = _repeats(
-            pulses, at, interval_s, seen=seen, repeats=REPEATS_ABOUT, period_s=period_s, periods=JITTER_PERIODS
-        )
-        if sizes is not None:
-            return ExpectedBatch(at, until, sizes)
-    return None
-
-
-def _repeats(
-    pulses: Mapping[float, float],
-    at: float,
-    interval_s: float,
-    *,
-    seen: int,
-    repeats: int,
-    period_s: float,
-    periods: int = 1,
-) -> tuple[float, ...] | None:
-    """The sizes of what came at all multiples of an interval before, ascending, absent ones as zero; None of too few.
-
-    Args:
-        pulses: all of them.
-        at: what the multiples are before.
-        interval_s: the interval.
-        seen: how many multiples are compared.
-        repeats: the least that must have been there.
-        period_s: of the pulses.
-        periods: within so many from each multiple on.
-    """
-    may_miss = seen - max(repeats, ceil(REPEATED * seen))
-    sizes = []
-    for times in range(1, seen + 1):
-        begin_at = at - times * interval_s
-        size = pulses.get(begin_at, 0.0)
-        for period in range(1, periods):
-            size += pulses.get(begin_at + period * period_s, 0.0)
-        if size <= 0.0:
-            if may_miss <= 0:
-                return None  # of most intervals soon: there are many to compare, each minute
-            may_miss -= 1
-        sizes.append(size)
-    return tuple(sorted(sizes))
 
 
 # --------------------------------------------------------------------------- planned with
@@ -270,7 +229,7 @@ def need_of_batches(
     for each in memory.expected:
         if is_due(each, times.lead_s + times.tick_s, now):
             came = _arrived_since(samples, each.at, now)
-            launched, kept = worth(each, supply, times, memory.arrived_share)
+            launched, kept = worth(each, supply, times, _share_of(each, memory).mean)
             if launched > came and each.at > now:
                 launch.append((each.at, each.until, launched))
             if (most := max(launched, kept)) > came:
@@ -304,7 +263,7 @@ def _need(batches: Sequence[Batch], deadlines: Sequence[Knot], supply: Supply, t
     return need(knots, replace(supply, launches=launches), max(0.0, times.lead_s - ahead_s), times.late_s)
 
 
-def worth(batch: ExpectedBatch, supply: Supply, times: Times, share: Estimate | None) -> tuple[float, float]:
+def worth(batch: ExpectedBatch, supply: Supply, times: Times, share: float) -> tuple[float, float]:
     """How many of a batch's messages are worth launching for before they are there, and worth keeping units for.
 
     A unit that is ready and used saves the boots of those that would be launched in its stead once the batch is seen,
@@ -332,12 +291,12 @@ def _break_even(gain_s: float, loss_s: float) -> float:
     return loss_s / (loss_s + gain_s) if gain_s > 0.0 else 1.0
 
 
-def _as_likely_as(chance: float, sizes: Sequence[float], share: Estimate | None) -> float:
+def _as_likely_as(chance: float, sizes: Sequence[float], share: float) -> float:
     """The size that the next batch exceeds with that chance; zero where it is not so likely to come at all.
 
     Of n sizes and one more of their kind, the next exceeds the k-th largest with a chance of k / (n + 1).
     """
-    if share is not None and share.mean < chance:
+    if share < chance:
         return 0.0
     rank = ceil(chance * (len(sizes) + 1) - 1e-9)
     return sizes[-rank] if rank <= len(sizes) else 0.0

@@ -34,7 +34,17 @@ WORKED_PERIODS = 3.0  # completions are counted over the three periods before a 
 WORKED_SHARE = 0.6  # with less than 60% of the completions expected something else was wrong
 
 # After a decision with one of these reasons lateness is no evidence about the plan.
-NO_EVIDENCE = frozenset({ReasonCode.STALE, ReasonCode.COLD_START, ReasonCode.LAUNCH_FAILED, ReasonCode.SUSPENDED})
+NO_EVIDENCE = frozenset(
+    {
+        ReasonCode.STALE,
+        ReasonCode.NOTHING_RECEIVED,
+        ReasonCode.COLD_START,
+        ReasonCode.LAUNCH_HANGS,
+        ReasonCode.LAUNCH_FAILED,
+        ReasonCode.SHORT_LIVED,
+        ReasonCode.SUSPENDED,
+    }
+)
 
 
 def noted(margin: SafetyMargin, decision: Decision, timing: Timing) -> SafetyMargin:

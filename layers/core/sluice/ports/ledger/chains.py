@@ -6,15 +6,16 @@ from sluice.model.chain import Chain, Step
 
 
 class Chains(Protocol):
-    """The chains' records. Every write but `start` and `ask` names the version that it was made from."""
+    """The chains' records. Every write but `start`, `ask` and `assign` names the version that it was made from."""
 
-    def start(self, chain_id: str, due_at: float, data: str) -> Chain | None:
+    def start(self, chain_id: str, due_at: float, data: str, assignment: str = "{}") -> Chain | None:
         """Make a chain at version 1; None if it exists.
 
         Args:
             chain_id: `<kind>/<name>`.
             due_at: when its first step is due, in epoch seconds.
-            data: the kind's own, as JSON.
+            data: what its workers carry from step to step, as JSON.
+            assignment: what it works on, as JSON.
         """
         ...
 
@@ -47,6 +48,10 @@ class Chains(Protocol):
 
     def ask(self, chain_id: str) -> Chain | None:
         """Note that a chain is asked for; the record as written, at the version that it had. None if there is none."""
+        ...
+
+    def assign(self, chain_id: str, assignment: str) -> Chain | None:
+        """Set what a chain works on, and note that it is asked for; the rest is as it was. None if there is none."""
         ...
 
     def chain(self, chain_id: str) -> Chain | None:

@@ -1,0 +1,93 @@
+"""Limits for launches that come to nothing: they fail, hang, or do not live.
+
+A launch is a trial whose result is known a lead time later. One that fails now and then is launched again by the group
+and means nothing. Three in a row, with none that came into service since, mean that launching does not work, and are no
+reason to launch more:
+
+    failed         one unit more than is in service is asked for at a time, as a probe: what never was costs nothing
+    short-lived    in service for less than a lead time (or a minute, which is paid for): one is tried each half hour
+    hangs          one under way for several lead times is launched again; three are not
+
+Once a launch comes into service, or lives, all that is needed is asked for again.
+"""
+
+from math import ceil, floor
+
+from sluice.model.observed import LaunchFailure, Lifecycle
+from sluice.planning.assessment import Assessment
+from sluice.planning.launch_cost import lived_s
+from sluice.planning.wish import Wish, ceiling
+from sluice.wording import count, duration
+
+FAILED_RUN = 3  # with every fifth launch failing, three in a row are one case in 125
+# What failed longer ago says little about the next launch. Probes that do not live are replaced by the group before a
+# tick sees it, so that these are four launches an hour.
+RECENT_S = 1800.0
+MESSAGE_MAX = 120  # characters of AWS's own message that a sentence has room for
+
+
+def launch_hangs(tick: Assessment, wish: Wish) -> str | None:
+    """Launch another in the stead of one that hangs, which is part of what is desired; not of three in a row."""
+    hung = tick.supply.hung
+    if not hung or tick.need == 0:
+        return None
+    wish.raise_to(wish.want + ceil(sum(units for _, units in hung)))
+    several = len(hung) > 1
+    under_way = f"{count(len(hung), 'instance')} {'have' if several else 'has'} been launching"
+    late = f"{under_way} for up to {duration(max(hung)[0])}, and a launch takes {tick.lead_s:.0f} s"
+    hung_since = [tick.now - age_s + tick.hang_s for age_s, _ in hung]
+    if sum(1 for at in hung_since if at > came_at(tick)) >= FAILED_RUN:
+        wish.cap(tick.current)
+        return f"not launching any more until one of them is in service or has ended: {late}"
+    return f"launching {'others' if several else 'another'} instead: {late}"
+
+
+def launch_failed(tick: Assessment, wish: Wish) -> str | None:
+    """While launching does not work, ask for one unit more than is in service, and give back none that works."""
+    run = _failed_in_a_row(tick)
+    if len(run) < FAILED_RUN:
+        return None
+    newest = max(run, key=lambda failure: failure.at)
+    age_s = max(0.0, tick.now - newest.at)
+    failed = f"the last {len(run)} launches failed, the newest {duration(age_s)} ago"
+    if newest.message:
+        failed = f"{failed} ({newest.message[:MESSAGE_MAX]})"
+    if wish.cap(ceiling(tick, floor(tick.supply.working) + 1)):
+        return f"asking for one {tick.unit} more than is in service until a launch succeeds: {failed}"
+    if tick.unfinished > 0 and wish.raise_to(min(tick.current, ceil(tick.supply.working))):
+        return f"not scaling in while messages are left: {failed}, and a new one may fail, too"
+    return None
+
+
+def short_lived(tick: Assessment, wish: Wish) -> str | None:
+    """While units do not live, try one each half hour: each is paid for, and the group replaces it."""
+    run, ended_at, left = tick.memory.launches.short_lived
+    ago_s = tick.now - ended_at
+    if run < FAILED_RUN:
+        return None
+    lived = f"within {lived_s(tick.lead_s):.0f} s of coming into service"
+    ended = f"the last {run} launches ended {lived}, the newest {duration(ago_s)} ago"
+    working = floor(tick.supply.working)
+    if ago_s < RECENT_S:
+        wish.cap(ceiling(tick, working))
+        return f"not launching for another {duration(RECENT_S - ago_s)}: {ended}"
+    wish.cap(ceiling(tick, max(working, floor(left) + 1)))
+    return f"trying one {tick.unit} more than lived: {ended}"
+
+
+def _failed_in_a_row(tick: Assessment) -> list[LaunchFailure]:
+    """The failures since a launch last came into service."""
+    failures = tick.group.launch_failures
+    if len(failures) < FAILED_RUN:
+        return []
+    since = max(came_at(tick), tick.now - RECENT_S)
+    return [failure for failure in failures if failure.at > since]
+
+
+def came_at(tick: Assessment) -> float:
+    """When a launch last came into service, in epoch seconds: as ticks saw it, or a lead time after it began."""
+    newest = tick.memory.launches.came_at
+    for instance in tick.group.instances:
+        if instance.state is Lifecycle.IN_SERVICE and instance.launched_at is not None:
+            newest = max(newest, min(tick.now, instance.launched_at + tick.lead_s))
+    return newest

@@ -1,0 +1,63 @@
+"""What the planner is tried on: generated traffic and real traces, each at three targets and boots."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tools.ablate.rules import rules, without
+from tools.backtest.conditions import Conditions
+from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
+from tools.backtest.policies import make
+from tools.backtest.simulator import simulate
+from tools.backtest.study import WORLDS, workloads
+from tools.backtest.traces import Trace
+
+DAY_MINUTES = 1440
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Traffic and the world it is in."""
+
+    trace: Trace
+    conditions: Conditions
+
+    @property
+    def name(self) -> str:
+        """Such as "bursts (120, 60)": the trace, the target wait and the boot in seconds."""
+        return f"{self.trace.name} ({self.conditions.target_wait_s:g}, {self.conditions.boot_s:g})"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a case: times the work, the late share of its messages, and launches."""
+
+    cost: float
+    late: float
+    launches: int
+
+
+def cases(seed: int, traces: Path | None, days: int) -> Iterator[Case]:
+    """Every case of a seed.
+
+    Args:
+        seed: of the traffic and of the worlds.
+        traces: a folder of real traces, or None for generated ones alone.
+        days: how many days of each.
+    """
+    shapes = ((generated_trace(name, seed, days), SECONDS_PER_MESSAGE[name]) for name in SHAPES)
+    loads: Sequence[tuple[Trace, float]] = list(shapes) if traces is None else workloads(traces, seed)
+    for trace, seconds in loads:
+        counts = trace.counts[: days * DAY_MINUTES]
+        for target_wait_s, boot_s in WORLDS:
+            conditions = Conditions(seconds_per_message=seconds, target_wait_s=target_wait_s, boot_s=boot_s, seed=seed)
+            yield Case(replace(trace, counts=counts), conditions)
+
+
+def result_of(task: tuple[Case, str | None]) -> Result:
+    """What comes of a case without one rule, or with all of them."""
+    case, name = task
+    rule = next((each for each in rules() if each.name == name), None)
+    with without(rule):
+        run = simulate(case.trace, make("sluice"), case.conditions)
+    return Result(run.cost_ratio, run.late_fraction, run.launches)
