@@ -1,8 +1,8 @@
 """`sluice plan`: what the planner would decide, and why, from files alone; no AWS account is asked."""
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
 from sluice.planning.planner import plan as decide
 
+NUMBER_MOST = 1e12  # more than any queue holds, and later than any moment in epoch seconds
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 COLOURS = {Action.SCALE_OUT: "green", Action.SCALE_IN: "yellow", Action.HOLD: "cyan"}
 
@@ -50,8 +51,8 @@ def plan(
     """
     try:
         read_fleet = _read_fleet(fleet)
-        seen = replace(_read(Snapshot, snapshot), fleet=read_fleet.name)
-        known = Memory() if memory is None else _read(Memory, memory)
+        seen = _read(Snapshot, snapshot, 0.0, partial(snapshot_problems, read_fleet))
+        known = Memory() if memory is None else _read(Memory, memory, -NUMBER_MOST)
     except FileError as error:
         complaints = Console(stderr=True, soft_wrap=True)
         for problem in error.problems:
@@ -65,6 +66,46 @@ def plan(
     else:
         _show(decision, Console())
     return 0
+
+
+# --------------------------------------------------------------------------- checks
+
+
+def snapshot_problems(fleet: Fleet, snapshot: Snapshot) -> Iterator[str]:
+    """What cannot be in a snapshot of a fleet, each as a sentence that begins with the field."""
+    if snapshot.fleet != fleet.name:
+        yield f"fleet: must be {fleet.name}, the fleet of the document (got {snapshot.fleet})"
+    if fleet.shared and len(snapshot.queues) != len(fleet.sources):
+        yield f"queues: must be the fleet's {len(fleet.sources)} queues in their order (got {len(snapshot.queues)})"
+    group = snapshot.group
+    if group is None:
+        return
+    if group.name != fleet.group:
+        yield f"group.name: must be {fleet.group}, the group of the document (got {group.name})"
+    if group.min_size > group.max_size:
+        yield f"group.min_size: must be at most max_size, which is {group.max_size} (got {group.min_size})"
+    for index, instance in enumerate(group.instances):
+        if instance.weight <= 0.0:
+            yield f"group.instances.{index}.weight: must be above 0 (got {instance.weight:g})"
+
+
+def _numbers(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of a document, with its field."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _numbers(each, f"{where}{name}.")
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _numbers(each, f"{where}{index}.")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield where.rstrip("."), value
+
+
+def _number_problems(document: Any, least: float) -> Iterator[str]:
+    """A problem for every number that nothing observed or learned can be."""
+    for where, number in _numbers(document):
+        if not least <= number <= NUMBER_MOST:
+            yield f"{where}: must be a number from {least:g} to {NUMBER_MOST:g} (got {number:g})"
 
 
 def _show(decision: Decision, console: Console) -> None:
@@ -109,8 +150,15 @@ def _read_fleet(path: Path) -> Fleet:
         raise FileError(path, tuple(error.problems)) from error
 
 
-def _read[T](kind: type[T], path: Path) -> T:
-    """A dataclass of the model from its JSON file; an unknown field is a fault, since it is most likely misspelt."""
+def _read[T](kind: type[T], path: Path, least: float, problems_of: Callable[[T], Iterable[str]] = lambda _: ()) -> T:
+    """A dataclass of the model from its JSON file; an unknown field is a fault, since it is most likely misspelt.
+
+    Args:
+        kind: the dataclass.
+        path: the file.
+        least: what no number in it may be below.
+        problems_of: what else is wrong with it.
+    """
     adapter = TypeAdapter(kind)
     try:
         document = json.loads(_text(path))
@@ -121,9 +169,13 @@ def _read[T](kind: type[T], path: Path) -> T:
     except ValidationError as error:
         faults = error.errors(include_url=False)
         raise FileError(path, tuple(_problem(fault["loc"], fault["msg"]) for fault in faults)) from error
-    unknown = tuple(_unknown(document, adapter.dump_python(value, mode="json")))
-    if unknown:
-        raise FileError(path, unknown)
+    problems = (
+        *_unknown(document, adapter.dump_python(value, mode="json")),
+        *_number_problems(document, least),
+        *problems_of(value),
+    )
+    if problems:
+        raise FileError(path, problems)
     return value
 
 

@@ -507,6 +507,7 @@ class FakeAutoScaling:
             "MinSize": 0,
             "MaxSize": 5,
             "Instances": [self.member("i-1", "InService")],
+            "NewInstancesProtectedFromScaleIn": self.pool,
         }
         return {"AutoScalingGroups": [found | ({"WarmPoolConfiguration": {"MinSize": 1}} if self.pool else {})]}
 
@@ -549,6 +550,7 @@ def test_group_is_read_with_its_warm_pool_when_it_has_one() -> None:
     assert reading.count(Lifecycle.IN_SERVICE) == 1
     assert reading.instances[0].launched_at == AT + 900, "the launch from the pool, not that into it"
     assert reading.launch_failures == (), "a launch into the pool is none into service"
+    assert reading.protects_new
 
 
 def test_pool_is_not_asked_for_when_the_group_has_none() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sluice.model.observed import Instance, Lifecycle, Series
-from sluice.model.planning import Decision, Estimate, ReasonCode
+from sluice.model.planning import ControlMemory, Decision, Estimate, ReasonCode
 from sluice.wording import capitalised, count, duration, exactly, is_are, rate
 from tests.support.planner_steps import a_memory, changed
 from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen, watched
@@ -14,6 +14,8 @@ from tests.support.words import Text, find
 
 CALM = watched(NINE, (500.0, 0))
 MEASURED = a_memory(rate=Estimate(1.0, 100.0, NINE - 60), to_service=Estimate(60.0, 8.0, NINE - 60))
+ZEROS = Series(60.0, tuple((NINE - 1800.0 + 60.0 * minute, 0.0) for minute in range(27)))
+OTHERS = ControlMemory((1, 1), (NINE - 900.0, NINE - 500.0, NINE - 20.0))
 LATE = 8 * 3600.0  # instance-hours that are spent, in seconds
 
 
@@ -32,8 +34,7 @@ def a_burst(waiting: float = 420, working: int = 1, **group: object):
 def nothing_received(waiting: float, working: int):
     """Messages that wait for an hour for units that take none."""
     queue = a_queue(NINE, waiting, oldest_s=3000)
-    zeros = Series(60.0, tuple((NINE - 1800.0 + 60.0 * minute, 0.0) for minute in range(27)))
-    return seen(NINE, replace(queue, received=zeros), a_group(NINE, working))
+    return seen(NINE, replace(queue, received=ZEROS), a_group(NINE, working))
 
 
 def at_rest(working: int = 6, in_flight: float = 0, **queue: object):
@@ -41,9 +42,11 @@ def at_rest(working: int = 6, in_flight: float = 0, **queue: object):
     return seen(NINE, a_queue(NINE, 0, in_flight, **queue), a_group(NINE, working))
 
 
-def protected(working: int, held: int):
+def protected(working: int, held: int, in_flight: float = 0, *, received: Series | None = None, protects_new=False):
     """Instances of which some may not be taken away."""
-    snapshot = at_rest(working)
+    snapshot = at_rest(working, in_flight)
+    snapshot = replace(snapshot, queue=replace(snapshot.queue, received=received))
+    snapshot = replace(snapshot, group=replace(snapshot.group, protects_new=protects_new))
     instances = tuple(replace(each, protected=index < held) for index, each in enumerate(snapshot.group.instances))
     return replace(snapshot, group=replace(snapshot.group, instances=instances))
 
@@ -78,6 +81,7 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=1))),
     (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=4))),
     (ReasonCode.DOWNSTREAM, decide(guarded(a_burst()), limits(veto_alarm="db-cpu"))),
+    (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(veto_alarm="db-cpu"))),
     (
         ReasonCode.BUDGET,
         decide(a_burst(), limits(instance_hours_per_day=9), a_memory(day_at=NINE - NINE % 86_400, spent_s=LATE)),
@@ -116,6 +120,10 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.BUSY_CAPACITY, decide(at_rest(6, 4, **STEADY), a_fleet(), CALM)),
     (ReasonCode.PROTECTED, decide(protected(6, 1), a_fleet(), CALM)),
     (ReasonCode.PROTECTED, decide(protected(6, 4), a_fleet(), CALM)),
+    (ReasonCode.GROUP_PROTECTED, decide(protected(6, 1, protects_new=True), a_fleet(), CALM)),
+    (ReasonCode.GROUP_PROTECTED, decide(protected(6, 4, received=ZEROS), a_fleet(), CALM)),
+    (ReasonCode.GROUP_PROTECTED, decide(protected(6, 4, 1, received=ZEROS), a_fleet(), CALM)),
+    (ReasonCode.OTHER_CONTROLLER, decide(a_burst(), a_fleet(), changed(MEASURED, control=OTHERS))),
     (ReasonCode.GROUP_MIN, decide(seen(NINE, a_queue(NINE), a_group(NINE, 6, bounds=(1, 100))), a_fleet(), CALM)),
     (ReasonCode.GROUP_MAX, decide(a_burst(bounds=(0, 1)), a_fleet())),
     (ReasonCode.SUSPENDED, decide(a_burst(**SUSPENDED), a_fleet())),
@@ -188,6 +196,18 @@ def test_decision_when_one_unit_less_would_be_late():
     assert "within 120 s." in eight.sentence, "seven take 60 s from 60 s on: the guard has room for that"
     never = decide(a_burst(420, 0), a_fleet(hints={"seconds_per_message": 1, "lead_time_s": 180}))
     assert "as far as that can still be done." in never.sentence
+
+
+@pytest.mark.parametrize(
+    ("target_s", "waiting", "size"),
+    [(30, 1, "1 would, for 1 message"), (30, 60, "3 would, for 60 messages"), (120, 420, "4 would, for 420 messages")],
+)
+def test_decision_when_no_launch_can_keep_the_target(target_s, waiting, size):
+    """It does not promise the target: it says that no launch keeps it, and which minimum size of the group would."""
+    fleet = a_fleet(target_wait_s=target_s, hints={"seconds_per_message": 1, "lead_time_s": 180})
+    sentence = decide(seen(NINE, a_queue(NINE, waiting, oldest_s=0), a_group(NINE)), fleet).sentence
+    assert f"to start every message within {target_s} s" not in sentence
+    assert f"No launch can keep a target wait of {target_s} s; a minimum size of {size} in a minute" in sentence
 
 
 def test_decision_when_capacity_is_weighted():

@@ -1,4 +1,4 @@
-"""What the planner is tried on: generated traffic and real traces, each at three targets and boots."""
+"""What the planner is tried on: generated traffic or real traces, each at three targets and boots, and every world."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,21 +11,29 @@ from tools.backtest.policies import make
 from tools.backtest.simulator import simulate
 from tools.backtest.study import WORLDS, workloads
 from tools.backtest.traces import Trace
+from tools.backtest.worlds.behaviours import Behaviour
+from tools.backtest.worlds.catalogue import WORLDS as ODD_WORLDS
 
 DAY_MINUTES = 1440
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Traffic and the world it is in."""
+    """Traffic and the world it is in.
 
+    Args:
+        name: such as "bursts (120, 60)", the trace, the target wait and the boot in seconds; or a world's own.
+        trace: the traffic.
+        conditions: the world's numbers.
+        spec: Sluice, as `make` reads it.
+        behaviour: what consumers, group and metrics do that a count does not tell.
+    """
+
+    name: str
     trace: Trace
     conditions: Conditions
-
-    @property
-    def name(self) -> str:
-        """Such as "bursts (120, 60)": the trace, the target wait and the boot in seconds."""
-        return f"{self.trace.name} ({self.conditions.target_wait_s:g}, {self.conditions.boot_s:g})"
+    spec: str = "sluice"
+    behaviour: Behaviour | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,9 @@ def cases(seed: int, traces: Path | None, days: int) -> Iterator[Case]:
         counts = trace.counts[: days * DAY_MINUTES]
         for target_wait_s, boot_s in WORLDS:
             conditions = Conditions(seconds_per_message=seconds, target_wait_s=target_wait_s, boot_s=boot_s, seed=seed)
-            yield Case(replace(trace, counts=counts), conditions)
+            yield Case(f"{trace.name} ({target_wait_s:g}, {boot_s:g})", replace(trace, counts=counts), conditions)
+    for name, world in ODD_WORLDS.items():
+        yield Case(name, world.trace(seed), world.conditions_of(seed), world.spec("sluice"), world.behaviour)
 
 
 def result_of(task: tuple[Case, str | None]) -> Result:
@@ -59,5 +69,5 @@ def result_of(task: tuple[Case, str | None]) -> Result:
     case, name = task
     rule = next((each for each in rules() if each.name == name), None)
     with without(rule):
-        run = simulate(case.trace, make("sluice"), case.conditions)
+        run = simulate(case.trace, make(case.spec), case.conditions, case.behaviour)
     return Result(run.cost_ratio, run.late_fraction, run.launches)

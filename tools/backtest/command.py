@@ -16,11 +16,11 @@ from rich.table import Table
 
 from sluice.wording import count
 from tools import compiled
+from tools.backtest.bound import bound_of
 from tools.backtest.conditions import Conditions
 from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
 from tools.backtest.history import QueueHistory, read_history
 from tools.backtest.policies import DEFAULT, POLICIES, label
-from tools.backtest.policies.clairvoyant import bound_hours
 from tools.backtest.report import geometric_mean, render, write
 from tools.backtest.runs import Run
 from tools.backtest.study import TRACES, WORLDS, Task, better_than, run_tasks, tuned, workloads
@@ -103,7 +103,7 @@ def backtest(
         show_matrix(runs, tried, console)
         report = report or MATRIX_PAGE
     else:
-        show(runs, console, bound_hours(*cases[0]))
+        show(runs, console, bound_of(*cases[0]).hours)
     if report is not None:
         write(report, render(runs, detailed=not matrix))
         console.print(f"The report is in {report}.", highlight=False)

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from tools.backtest.bound import bound_of
 from tools.backtest.conditions import Conditions
 from tools.backtest.docs_claim import claim
+from tools.backtest.docs_failures import failing, failures
 from tools.backtest.docs_pictures import Panel, averaged, draw_crowd, draw_world, point, save
 from tools.backtest.docs_results import LATE_PROMISED, Case, World, picture, results, setting
 from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, generated_trace
-from tools.backtest.policies.clairvoyant import bound_hours
 from tools.backtest.report import geometric_mean
 from tools.backtest.result_cache import ResultCache
 from tools.backtest.runs import Run
@@ -93,7 +94,7 @@ def cases(peers: Sequence[Task], cache: ResultCache, jobs: int | None) -> list[C
                 our,
                 [run for run in runs if run.policy != "clairvoyant"],
                 next((run for run in runs if run.policy == "clairvoyant"), None),
-                bound_hours(trace, conditions) / our.work_hours,
+                bound_of(trace, conditions).hours / our.work_hours,
             )
         )
     return made
@@ -242,11 +243,13 @@ def main(arguments: list[str] | None = None) -> int:
         found = cases(tasks, cache, options.jobs)
         by_seed = [worlds(options.traces, options.days, seed) for seed in SEEDS]
         judged = verdicts(by_seed, cache, options.jobs, simulates=not options.partial)
+        with_failures = failing(found, cache, options.jobs, simulates=not options.partial)
     except KeyboardInterrupt:
         console.print(f"Interrupted. The results so far are in {options.runs}; the same command resumes.")
         return INTERRUPTED
     known = sum(len(case.peers) + (case.clairvoyant is not None) for case in found)
-    text = rewritten(options.page.read_text(encoding="utf-8"), results(found, claim(judged), known, len(tasks)))
+    text = f"{results(found, claim(judged), known, len(tasks))}\n\n{failures(with_failures)}"
+    text = rewritten(options.page.read_text(encoding="utf-8"), text)
     draw(found, options.page.parent / "img", options.jobs)
     options.page.write_text(text, encoding="utf-8")
     console.print(f"{options.page} is written, with {known:,} of {len(tasks):,} results of peers.", highlight=False)

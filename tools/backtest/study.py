@@ -37,13 +37,13 @@ type Grid = Mapping[str, Sequence[Any]]
 # Shares above 1 give an instance more than it works off within the target wait: they bet on messages that are spread.
 GRIDS: Mapping[str, Grid] = {
     "keda": {
-        "queue_share": (0.1, 0.25, 0.5, 0.75, 1.0, 1.15, 1.25, 1.5),
+        "queue_share": (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.15, 1.25, 1.5),
         "down_window_s": (0.0, 30.0, 60.0, 120.0, 300.0),
         "cooldown_s": (60.0, 300.0),
         "up_tolerance,down_tolerance": ((0.1, 0.1), (0.15, 0.15), (0.2, 0.2)),
     },
     "buildkite": {
-        "each_share": (0.1, 0.25, 0.5, 0.75, 1.0, 1.15, 1.25, 1.5),
+        "each_share": (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.15, 1.25, 1.5),
         "buffer": (0, 1, 2),
         "in_cooldown_s": (60.0, 120.0, 300.0),
         "in_factor": (0.25, 0.5, 1.0),
@@ -55,7 +55,7 @@ GRIDS: Mapping[str, Grid] = {
         "down_after_s": (0.0, 60.0, 300.0),
     },
     "wpa": {
-        "each_share": (0.1, 0.25, 0.5, 0.75, 1.0, 1.15, 1.25, 1.5),
+        "each_share": (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.15, 1.25, 1.5),
         "down_delay_s": (60.0, 600.0),
         "max_disruption": (25.0, 100.0),
     },

@@ -97,6 +97,8 @@ LIMITS = {
     "NothingReceived": 0.0,
     "LaunchesHang": 0.0,
     "LaunchesShortLived": 0.0,
+    "ProtectedIdle": 0.0,
+    "SetByAnother": 0.0,
     "DrainsExpired": 0.0,
     "RetainedAge": 3_600.0,
     "Quarantined": 0.0,

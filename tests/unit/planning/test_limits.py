@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.model.observed import Lifecycle
-from sluice.model.planning import Action, Decision, Estimate, Memory, Reason, ReasonCode
+from sluice.model.observed import Lifecycle, Series
+from sluice.model.planning import Action, Decision, Estimate, Memory, QueueSample, Reason, ReasonCode
 from sluice.planning import limits
 from sluice.planning.limits import LIMITS
 from tests.support.planner_steps import a_memory, assess_for, changed, learn_from, plan_for, remember_need
@@ -131,14 +131,20 @@ def test_downstream_cap_when_one_instance_is_already_too_fast():
     assert decide(burst(), a_fleet(limits={"max_messages_per_s": 0.1})).want == 1
 
 
-@pytest.mark.parametrize(("veto", "want"), [(True, 2), (False, 6), (None, 6)])
+@pytest.mark.parametrize(("veto", "want"), [(True, 2), (False, 6), (None, 2)])
 def test_scale_out_when_the_veto_alarm_is_on(veto, want):
-    """The downstream alarm forbids scaling out while it is on; one that is off or unknown does not."""
+    """The downstream alarm forbids scaling out while it is on or cannot be read; one that is off does not."""
     snapshot = replace(burst(2), veto=veto)
     decision = decide(snapshot, a_fleet(limits={"veto_alarm": "db-cpu"}))
     assert decision.want == want
-    if veto:
-        assert "db-cpu" in reason(decision, ReasonCode.DOWNSTREAM).sentence
+    if veto is not False:
+        state = "the alarm db-cpu is on" if veto else "whether the alarm db-cpu is on could not be read"
+        assert reason(decision, ReasonCode.DOWNSTREAM).sentence == f"not scaling out: {state}"
+
+
+def test_scale_in_when_the_veto_alarm_cannot_be_read():
+    """It forbids only growth."""
+    assert decide(idle(), a_fleet(limits={"veto_alarm": "db-cpu"}), CALM).want == 0
 
 
 def test_downstream_cap_when_the_fleet_is_above_it_and_much_waits():
@@ -444,6 +450,55 @@ def test_scale_in_when_busy_instances_are_protected():
     decision = decide(replace(snapshot, group=replace(snapshot.group, instances=held)), a_fleet(), CALM)
     assert (decision.want, reason(decision, ReasonCode.PROTECTED).after) == (4, 4)
     assert "4 instances are protected" in decision.sentence
+
+
+def protected_idle(held=6, in_flight=0, *, protects_new=False, received=None):
+    """Six in service of which some are protected, with so many messages in flight."""
+    snapshot = seen(NOW, replace(a_queue(NOW, 0, in_flight), received=received), a_group(NOW, 6))
+    instances = tuple(replace(each, protected=index < held) for index, each in enumerate(snapshot.group.instances))
+    return replace(snapshot, group=replace(snapshot.group, instances=instances, protects_new=protects_new))
+
+
+ZEROS = Series(60.0, tuple((NOW - 1800.0 + 60.0 * minute, 0.0) for minute in range(28)))
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "held", "words"),
+    [
+        (protected_idle(received=ZEROS), 6, "not by work: 0 messages are in flight. Lift their protection to scale in"),
+        (
+            protected_idle(1, protects_new=True),
+            1,
+            "by group orders itself. Turn off its NewInstancesProtectedFromScale",
+        ),
+    ],
+)
+def test_scale_in_when_the_group_protects_idle_instances(snapshot, held, words):
+    """Protection that no work explains is told as that, by name, with how to lift it."""
+    decision = decide(snapshot, a_fleet(), CALM)
+    assert decision.want == held
+    assert words in reason(decision, ReasonCode.GROUP_PROTECTED).sentence
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        protected_idle(2, 2, received=ZEROS),  # each may hold a message
+        protected_idle(2, 0),  # one look: they may just have finished
+        protected_idle(2, 0, received=replace(ZEROS, points=(*ZEROS.points[:-1], (NOW - 180.0, 3.0)))),
+    ],
+)
+def test_scale_in_when_work_may_protect_instances(snapshot):
+    """As many messages in flight, now or at a look before, explain the protection."""
+    assert reason(decide(snapshot, a_fleet(), CALM), ReasonCode.PROTECTED)
+
+
+@pytest.mark.parametrize(("before", "code"), [(0.0, ReasonCode.GROUP_PROTECTED), (2.0, ReasonCode.PROTECTED)])
+def test_scale_in_when_protected_instances_were_looked_at_before(before, code):
+    """Two held a message within the last lead time, or nobody did."""
+    samples = tuple(QueueSample(NOW - ago_s, 0.0, before, 6.0, True, 0.0) for ago_s in (80.0, 60.0, 40.0, 20.0))
+    memory = changed(CALM, samples=samples, learned_at=NOW - 20.0)
+    assert reason(decide(protected_idle(2), a_fleet(), memory), code)
 
 
 # ------------------------------------------------------------------------------------------------ the group's own word

@@ -45,7 +45,8 @@ def test_result_when_a_rule_is_off():
     """The planner itself is simulated: without its window it gives back what it needs a few minutes later."""
     counts = np.zeros(240, dtype=np.int64)
     counts[::4] = 60
-    case = Case(Trace("gusts", counts), Conditions(seconds_per_message=20.0, target_wait_s=60.0, boot_s=180.0))
+    conditions = Conditions(seconds_per_message=20.0, target_wait_s=60.0, boot_s=180.0)
+    case = Case("gusts", Trace("gusts", counts), conditions)
     whole, off = result_of((case, None)), result_of((case, "stabilization-window"))
     assert off.launches > whole.launches
     assert result_of((case, None)) == whole

@@ -1,6 +1,7 @@
 """`sluice plan`: the shipped example, JSON output, and files with faults."""
 
 import json
+import math
 import subprocess
 import sys
 import tomllib
@@ -105,6 +106,39 @@ def test_plan_when_the_planners_own_memory_is_written_out(tmp_path: Path, capsys
             {"group": {"name": "g", "at": 1, "desired": 1, "min_size": 0, "max_size": 9, "instances": [{"id": "i"}]}},
             ["group.instances.0.state: field required"],
         ),
+        (
+            SNAPSHOT,
+            {
+                "fleet": "payments",
+                "at": 1e300,
+                "queue": {"visible": {"value": -7, "at": 1}, "in_flight": {"value": math.nan, "at": 1}},
+                "group": {"name": "payments", "at": 1, "desired": 1, "min_size": 9, "max_size": -3},
+            },
+            [
+                "at: must be a number from 0 to 1e+12 (got 1e+300)",
+                "queue.visible.value: must be a number from 0 to 1e+12 (got -7)",
+                "queue.in_flight.value: must be a number from 0 to 1e+12 (got nan)",
+                "group.max_size: must be a number from 0 to 1e+12 (got -3)",
+                "fleet: must be orders, the fleet of the document (got payments)",
+                "group.name: must be orders-consumers, the group of the document (got payments)",
+                "group.min_size: must be at most max_size, which is -3 (got 9)",
+            ],
+        ),
+        (
+            SNAPSHOT,
+            {
+                "group": {
+                    "name": "orders",
+                    "at": 1,
+                    "desired": 1,
+                    "min_size": 0,
+                    "max_size": 3,
+                    "instances": [{"id": "i-1", "state": "in-service", "weight": 0}],
+                }
+            },
+            ["group.instances.0.weight: must be above 0 (got 0)"],
+        ),
+        (FLEET, {"limits": {"instance_hours_per_day": 1e300, "max_messages_per_s": 1e300}}, ["limits.instance_hours"]),
     ],
 )
 def test_plan_when_a_file_has_faults(

@@ -1,15 +1,8 @@
-"""What could be done by one who knows the trace, and what nobody could do better.
+"""What could be done by one who knows the trace.
 
-Theory of operation
--------------------
 Work that has been started by t must be at least what is due by then, and at most what has come. Of all curves in that
-tube the taut string, the shortest one, has the smallest peak and the least up and down: any other schedule that is
-never late needs as many instances at some moment, and so as many launches. Hence
-
-    instance-seconds >= work + boot x peak of the taut string
-
-for every policy that begins at zero, is late with no message and leaves none at the end,
-which is the bound; `Clairvoyant` follows the string, in whole instances, launched one boot ahead.
+tube the taut string, the shortest one, has the smallest peak and the least up and down. `Clairvoyant` follows it, in
+whole instances, launched one boot ahead. `tools.backtest.bound` says what nobody could do better.
 """
 
 from dataclasses import dataclass, field
@@ -59,8 +52,8 @@ def taut_string(lower: Floats, upper: Floats) -> Floats:
     return slopes
 
 
-def work_of(trace: Trace, conditions: Conditions) -> tuple[Floats, float]:
-    """The work that has come by the end of each step, in instances times steps; and the longest message's seconds.
+def work_of(trace: Trace, conditions: Conditions) -> Floats:
+    """The work that has come by the end of each step, in instances times steps.
 
     Message by message, as it is simulated; of a fluid by its minutes.
     """
@@ -68,11 +61,10 @@ def work_of(trace: Trace, conditions: Conditions) -> tuple[Floats, float]:
     if trace.total > conditions.messages_max:
         per_step = round(MINUTE_S / STEP_S)
         each_s = np.repeat(trace.counts / per_step, per_step) * conditions.seconds_per_message
-        return np.cumsum(each_s) / STEP_S, conditions.seconds_per_message
-    takes_s = service_times(trace.total, conditions)
+        return np.asarray(np.cumsum(each_s) / STEP_S)
     step = np.minimum((times(trace, conditions.seed) / STEP_S).astype(np.int64), steps - 1)
-    each_s = np.bincount(step, weights=takes_s, minlength=steps)
-    return np.cumsum(each_s) / STEP_S, float(takes_s.max(initial=0.0))
+    each_s = np.bincount(step, weights=service_times(trace.total, conditions), minlength=steps)
+    return np.asarray(np.cumsum(each_s) / STEP_S)
 
 
 def string_of(came: Floats, wait_s: float) -> Floats:
@@ -81,17 +73,6 @@ def string_of(came: Floats, wait_s: float) -> Floats:
     due = np.concatenate([np.zeros(delay), came])[: len(came)]
     due[-1] = came[-1]
     return taut_string(due, came)
-
-
-def bound_hours(trace: Trace, conditions: Conditions) -> float:
-    """Instance-hours below which no policy is that begins at zero, is never late and leaves nothing at the end.
-
-    What must have been started by some moment must be done by the longest message later, and steps are coarse: the wait
-    is taken so much longer than it is.
-    """
-    came, longest_s = work_of(trace, conditions)
-    peak = float(string_of(came, conditions.target_wait_s + longest_s + STEP_S).max())
-    return (float(came[-1]) * STEP_S + conditions.boot_s * ceil(peak - 1e-6)) / 3600.0
 
 
 @dataclass(slots=True)
@@ -106,7 +87,7 @@ class Clairvoyant:
     def begin(self, conditions: Conditions, trace: Trace) -> int:
         """The whole plan. It looks at the trace."""
         wait_s = conditions.target_wait_s * (1.0 - self.guard)
-        sizes = np.ceil(string_of(work_of(trace, conditions)[0], wait_s) * (1.0 + self.headroom) - 1e-6)
+        sizes = np.ceil(string_of(work_of(trace, conditions), wait_s) * (1.0 + self.headroom) - 1e-6)
         ahead = ceil(conditions.boot_s * (1.0 + 2.0 * conditions.boot_spread) / STEP_S) + 1
         sizes = -_highest(-_highest(sizes, ahead, before=True), ahead, before=False)  # fill short dips
         self._sizes = _highest(sizes, ahead, before=False).astype(int).tolist()

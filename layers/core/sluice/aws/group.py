@@ -89,6 +89,8 @@ class AsgGroup:
             max_size=group["MaxSize"],
             instances=tuple(_instance(instance) for instance in {one["InstanceId"]: one for one in members}.values()),
             suspended=frozenset(process.get("ProcessName", "") for process in group.get("SuspendedProcesses", [])),
+            # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AutoScalingGroup.html
+            protects_new=bool(group.get("NewInstancesProtectedFromScaleIn")),
             retains=_retains(group),
         )
 

@@ -70,6 +70,7 @@ class Limits(Section):
     max_messages_per_s: Number | None = Field(
         default=None,
         gt=0,
+        le=1e9,
         description="The most messages a second that the systems behind the consumers can take. Without it there is no"
         " limit.",
     )
@@ -82,6 +83,7 @@ class Limits(Section):
     instance_hours_per_day: Number | None = Field(
         default=None,
         gt=0,
+        le=1e9,
         description="The most instance-hours that the fleet may use in a day (UTC). Without it there is no limit.",
     )
     catch_up: Number = Field(

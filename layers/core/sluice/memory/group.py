@@ -176,6 +176,7 @@ class MemoryGroup:
                 Instance(m.id, Lifecycle.of(m.aws_state), m.aws_state, m.healthy, m.protected) for m in members
             ),
             suspended=frozenset(asg.suspended),
+            protects_new=asg.protect_new,
             retains=asg.retains,
         )
 

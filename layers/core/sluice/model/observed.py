@@ -126,6 +126,7 @@ class GroupReading:
     instances: tuple[Instance, ...] = ()
     suspended: frozenset[str] = frozenset()  # process names, such as "Launch"
     launch_failures: tuple[LaunchFailure, ...] = ()  # most recent first
+    protects_new: bool = False  # the group protects each new instance from scale-in
     retains: bool = False  # the group keeps an instance whose termination hook is abandoned
 
     def count(self, state: Lifecycle) -> int:

@@ -242,6 +242,14 @@ class QueueMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlMemory:
+    """Who sets the group's capacity."""
+
+    asked: tuple[int, int] | None = None  # by the last decision that was applied: the capacity that was, and is wanted
+    others_at: tuple[float, ...] = ()  # when it was neither of these: the last times, ascending
+
+
+@dataclass(frozen=True, slots=True)
 class OnRecord:
     """Which decision was recorded last: one like it is recorded again a minute later at the earliest."""
 
@@ -269,6 +277,7 @@ class Memory:
     spending: Spending = Spending()
     shadow: Shadow = Shadow()  # in shadow mode: the simulated fleet, and the score
     queues: tuple[QueueMemory, ...] = ()  # of a shared fleet; the fields above are then of its queues as one
+    control: ControlMemory = ControlMemory()
     on_record: OnRecord = OnRecord()
     timed: tuple[TimedLaunch, ...] = ()  # the fleet's last launches that were timed, ascending by number; never kept
     unread: tuple[str, ...] = ()  # what of the kept record could not be read, in sentences; never kept
@@ -314,9 +323,11 @@ class ReasonCode(StrEnum):
     SCALE_IN_FLOOR = "scale-in-floor"  # not to zero before all is done, nor below what may be needed before a launch
     BUSY_CAPACITY = "busy-capacity"  # what is busy stays
     PROTECTED = "protected"  # instances that the group may not take away
+    GROUP_PROTECTED = "group-protected"  # idle instances that the group or somebody protects
     GROUP_MIN = "group-min"
     GROUP_MAX = "group-max"
     SUSPENDED = "suspended"  # the group's own processes are suspended
+    OTHER_CONTROLLER = "other-controller"  # something else sets the capacity again and again
     NO_GROUP = "no-group"
 
 

@@ -13,6 +13,7 @@ from sluice.planning.launch_cost import (
     MINIMUM_BILLING_S,
     QUIET_TICKS,
     is_patient,
+    latest_lead_s,
     planned_wait_s,
     steadied,
     worth_staying,
@@ -20,7 +21,7 @@ from sluice.planning.launch_cost import (
 from sluice.planning.learning import signal_quality
 from sluice.planning.learning.periodic_batches import Times, need_of_batches
 from sluice.planning.multi_queue import needs
-from sluice.planning.supply import GUESSED_LEAD, HANG_LEADS, Supply, supply_of
+from sluice.planning.supply import HANG_LEADS, Supply, supply_of
 from sluice.wording import count, duration
 
 WINDOW_SHARE = 0.25  # of a lead time: a mistake in scaling in can be mended in time, so a short window is enough
@@ -79,7 +80,7 @@ class Assessment:
     @property
     def hang_s(self) -> float:
         """A launch that is under way for longer hangs, in seconds."""
-        return hang_s(self.estimates)
+        return HANG_LEADS * latest_lead_s(self.estimates)
 
     @property
     def rate_per_s(self) -> float:
@@ -143,12 +144,6 @@ class Assessment:
     def stays(self, *, idle: bool = False) -> bool:
         """Whether the next message is expected sooner than a launch is repaid."""
         return worth_staying(self.arrivals, self.lead_s, self.timing, idle=idle)
-
-
-def hang_s(estimates: Estimates) -> float:
-    """Seconds after which a launch that is still under way hangs; twice as many where the lead time is a guess."""
-    seconds = HANG_LEADS * estimates.lead_s
-    return seconds / GUESSED_LEAD if estimates.lead_time.age_s is None else seconds
 
 
 def assess(
@@ -225,7 +220,7 @@ def _supply(
         timing=timing,
         patient=patient,
         lead_s=estimates.lead_s,
-        hang_s=hang_s(estimates),
+        hang_s=HANG_LEADS * latest_lead_s(estimates),
         now=now,
     )
 
@@ -265,7 +260,7 @@ def _required(
         required = Required(needed, oldest_s, by_queue=by_queue)
     else:
         state = QueueState(snapshot.at, snapshot.queue, memory.as_queue(), memory.redeliveries)
-        owed = due(state, fleet, arrivals, timing=timing, wait_s=wait_s, lead_s=lead_s, now=now)
+        owed = due(state, fleet, arrivals, estimates, timing=timing, wait_s=wait_s, now=now)
         needed = need(owed.deadlines, supply, lead_s, waits.late_s)
         more = arrivals.rate_per_s * (wait_s - lead_s) >= GATHER_LEAST and not value(snapshot.queue.delayed)
         if (

@@ -24,6 +24,30 @@ def nothing_received(tick: Assessment, wish: Wish) -> str | None:
     return f"not scaling out: {units} received nothing for {duration(seconds)} while {waits}; see whether consumers run"
 
 
+def is_protected_idle(tick: Assessment, held: int) -> bool:
+    """Whether more units are protected from scale-in than messages were in flight at any look of a lead time.
+
+    A consumer that reports work has a message in flight. Without earlier ticks the messages received show it.
+    """
+    if held == 0 or tick.group.protects_new:
+        return held > 0
+    if tick.snapshot.queue.in_flight is None or tick.snapshot.queue.in_flight.value >= held:
+        return False
+    since = tick.now - max(tick.lead_s, TAKEN_WITHIN_S)
+    for sample in reversed(tick.memory.samples):
+        if sample.in_flight >= held:
+            return False
+        if sample.at <= since:
+            return True
+    received = tick.snapshot.queue.received
+    return received is not None and _is_zero(received, since)
+
+
+def _is_zero(series: Series, since: float) -> bool:
+    """Whether a series reaches back to `since` (epoch seconds) and counts nothing."""
+    return bool(series.points) and series.points[0][0] <= since and _busy_until(series) == 0.0
+
+
 def _nothing_for_s(tick: Assessment) -> float:
     """For how many seconds units in service have received nothing while messages waited; 0.0 where they do or may."""
     queue = tick.snapshot.queue

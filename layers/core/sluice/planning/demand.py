@@ -16,7 +16,7 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import QueueReading, Reading
 from sluice.model.planning import Estimates, Forecast, Memory, QueueMemory, RedeliveryMemory, Snapshot
 from sluice.model.timing import Timing
-from sluice.planning.launch_cost import QUANTILE, is_patient, planned_wait_s, quantile, worth_staying
+from sluice.planning.launch_cost import QUANTILE, is_patient, planned_wait_s, quantile, soonest_lead_s, worth_staying
 from sluice.planning.learning import redeliveries, signal_quality
 from sluice.planning.learning.poison import poison_alone
 
@@ -74,7 +74,14 @@ def value(reading: Reading | None) -> float:
 
 
 def due(
-    queue: QueueState, fleet: Fleet, arrivals: Forecast, *, timing: Timing, wait_s: float, lead_s: float, now: float
+    queue: QueueState,
+    fleet: Fleet,
+    arrivals: Forecast,
+    estimates: Estimates,
+    *,
+    timing: Timing,
+    wait_s: float,
+    now: float,
 ) -> Due:
     """The deadlines of what waits in a queue and is expected.
 
@@ -82,11 +89,12 @@ def due(
         queue: what was read of it, and what is remembered.
         fleet: its target wait.
         arrivals: expected.
+        estimates: the lead time to plan with.
         timing: the stack's ticks.
         wait_s: the wait to plan for, in seconds.
-        lead_s: the lead time to plan with, in seconds.
         now: epoch seconds.
     """
+    lead_s = estimates.lead_s
     waiting, memory = value(queue.reading.visible), queue.memory
     known_s = _eldest(queue, now)
     first_seen_at = memory.samples[0].at if memory.samples else now
@@ -98,7 +106,9 @@ def due(
     per_s = error_per_s = errors = 0.0
     if not is_patient(fleet.tightest_wait_s, wait_s, lead_s, timing) and worth_staying(arrivals, lead_s, timing):
         per_s, error_per_s, errors = arrivals.ahead_per_s, arrivals.error_per_s, quantile(arrivals, lead_s, timing)
-    delayed = value(queue.reading.delayed)
+    delayed = 0.0  # where a launch may be able to wait, it waits until they are visible
+    if not is_patient(fleet.tightest_wait_s, wait_s, soonest_lead_s(estimates), timing):
+        delayed = value(queue.reading.delayed)
     deadlines = ahead(knots, per_s, error_per_s, delayed, timing, wait_s=wait_s, lead_s=lead_s, errors=errors)
     return Due(deadlines, oldest_s, poison)
 
@@ -133,7 +143,7 @@ def demands_of(
         single = fleet.with_only(source)
         wait_s = planned_wait_s(single.target_wait_s, lead_s, timing)
         state = QueueState(snapshot.at, reading, alone)
-        owed = due(state, single, expected, timing=timing, wait_s=wait_s, lead_s=lead_s, now=now)
+        owed = due(state, single, expected, estimates, timing=timing, wait_s=wait_s, now=now)
         demands.append(
             QueueDemand(
                 source.name,

@@ -5,12 +5,14 @@ is whole sentences. Limits write their own clauses, beside the branch that each 
 """
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 
+from sluice.model.frozen import replace
 from sluice.model.observed import Reading
 from sluice.model.planning import Figure, Reason
 from sluice.planning.assessment import Assessment
-from sluice.planning.deadlines import lateness_s
-from sluice.planning.demand import QueueDemand
+from sluice.planning.deadlines import TINY, lateness_s
+from sluice.planning.demand import QueueDemand, value
 from sluice.planning.learning import signal_quality
 from sluice.wording import capitalised, count, duration, exactly, is_are, rate
 
@@ -28,6 +30,8 @@ def need_sentence(tick: Assessment) -> str:
         return f"{waits}: keeping {tick.units(tick.current)}"
     if tick.gathering:
         return f"{waits}: a launch can wait until more have arrived"
+    if tick.need == 0 and value(tick.snapshot.queue.delayed) >= 0.5:
+        return f"{waits}: a launch can wait until delayed messages are visible"
     if tick.need == 0:
         return f"{waits}, and no more are expected soon"
     needed = f"{tick.units(tick.need)} {is_are(tick.need)} needed"
@@ -69,10 +73,25 @@ def _needed_for(tick: Assessment) -> str:
     if tick.need == tick.required.of_batches:
         return f"{needed} for a batch that is due now"
     each = f"Each {tick.unit} completes {rate(tick.rate_per_s)} and a new one takes {tick.lead_s:.0f} s to start"
+    if tick.lead_s >= tick.fleet.tightest_wait_s:
+        soon = f"{tick.need:,} {is_are(tick.need)} needed to start every message as soon as possible"
+        return f"{each}, so {soon}, as far as that can still be done. {_no_launch_keeps_it(tick)}"
     several = len(tick.required.by_queue) > 1
     target = "within its queue's target wait" if several else f"within {exactly(tick.fleet.tightest_wait_s)}"
     verb = is_are(tick.need)
     return f"{each}, so {tick.need:,} {verb} needed to start every message {target}{_with_one_less(tick)}"
+
+
+def _no_launch_keeps_it(tick: Assessment) -> str:
+    """A target wait that is shorter than a launch, and the minimum size that would keep it."""
+    target_s = tick.fleet.tightest_wait_s
+    counts = tick.memory.arrivals.history.counts
+    most = max(tick.waiting, 1.0, *counts)
+    idle = replace(tick.supply, busy=0.0)
+    at_once = idle.units_for(((target_s, most),))
+    steady = max(counts, default=0.0) / tick.memory.arrivals.history.period_s / tick.rate_per_s
+    size = f"a minimum size of {ceil(max(at_once, steady) - TINY):,} would, for {count(most, 'message')} in a minute"
+    return f"No launch can keep a target wait of {exactly(target_s)}; {size}, the most of the last day"
 
 
 def _with_one_less(tick: Assessment) -> str:

@@ -11,12 +11,13 @@ from math import sqrt
 from statistics import NormalDist
 
 from sluice.model.frozen import replace
-from sluice.model.planning import Forecast
+from sluice.model.planning import Estimates, Forecast
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import LEVEL_MEMORY_S, USUAL_LEAST_S, USUAL_MESSAGES
 
 # https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
 MINIMUM_BILLING_S = 60.0
+GUESSED_LEAD = 0.5  # a lead time that was never measured may be half of what it is taken for, or twice that
 GUARD_SHARE = 0.06  # of the target wait, reserved since counts, ages and ticks are coarse
 GUARD_MAX_S = 20.0  # counts and ages get no coarser with a longer target; two ticks where those are longer
 PATIENCE_TICKS = 2.5  # a message is seen within a tick, launched for at once, and a second tick may mend a wrong count
@@ -30,6 +31,16 @@ SURE = 20.0  # with so many messages per boot a spare unit is worth it for the u
 SURE_LEAST = 1.001  # with one message per boot no spare unit is worth it
 ABSOLUTE = 1.2533  # mean absolute errors in a standard deviation of a normal distribution
 QUANTILE = 2.06  # mean absolute errors up to the 95th percentile of a normal distribution (1.645 x 1.2533)
+
+
+def soonest_lead_s(estimates: Estimates) -> float:
+    """The lead time in seconds; where it was never measured, the least that it may be."""
+    return estimates.lead_s * GUESSED_LEAD if estimates.lead_time.age_s is None else estimates.lead_s
+
+
+def latest_lead_s(estimates: Estimates) -> float:
+    """The lead time in seconds; where it was never measured, the most that it may be."""
+    return estimates.lead_s / GUESSED_LEAD if estimates.lead_time.age_s is None else estimates.lead_s
 
 
 def patience_s(target_wait_s: float, timing: Timing) -> float:

@@ -15,11 +15,12 @@ from sluice.model.observed import Lifecycle, Mode, capacity
 from sluice.model.planning import ReasonCode
 from sluice.model.timing import Timing
 from sluice.planning.assessment import Assessment
-from sluice.planning.consumption import nothing_received
+from sluice.planning.consumption import is_protected_idle, nothing_received
+from sluice.planning.control import other_controller
 from sluice.planning.deadlines import TINY
+from sluice.planning.launch_cost import soonest_lead_s
 from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
 from sluice.planning.learning.forecasting import DAY_S, LIKELY
-from sluice.planning.supply import GUESSED_LEAD
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
 
@@ -65,8 +66,11 @@ def downstream(tick: Assessment, wish: Wish) -> str | None:
         if wish.cap(ceiling(tick, units)):
             verb = "completes" if units == 1 else "complete"
             sentences.append(f"{tick.units(units)} {verb} the {rate(most_per_s)} that the settings allow")
+    alarm = tick.fleet.limits.veto_alarm
     if tick.snapshot.veto and wish.cap(tick.current):
-        sentences.append(f"not scaling out: the alarm {tick.fleet.limits.veto_alarm} is on")
+        sentences.append(f"not scaling out: the alarm {alarm} is on")
+    elif alarm is not None and tick.snapshot.veto is None and wish.cap(tick.current):
+        sentences.append(f"not scaling out: whether the alarm {alarm} is on could not be read")
     return "; ".join(sentences) or None
 
 
@@ -96,9 +100,9 @@ def cold_start(tick: Assessment, wish: Wish) -> str | None:
     if wish.want > most:
         wish.want = most
         return f"no message is known to have been completed yet: at most {tick.units(most)} until one is"
-    each = tick.unfinished / tick.supply.places
+    each = (tick.waiting + tick.in_flight) / tick.supply.places
     tried = min(max(COLD_UNITS, min(2 * tick.supply.working, COLD_UNITS_MOST)), each)
-    spare_s = tick.wait_s - soonest_launch_s(tick)
+    spare_s = tick.wait_s - soonest_lead_s(tick.estimates)
     if spare_s > 0.0:
         tried = max(tried, min(COLD_UNITS_MOST, each / (1.0 + spare_s / COLD_MESSAGE_S)))
     if tick.waiting > 0:
@@ -106,11 +110,6 @@ def cold_start(tick: Assessment, wish: Wish) -> str | None:
     if tick.backlog_known and wish.raise_to(ceil(tried - TINY)):
         return f"no message is known to have been completed yet: starting with {tick.units(wish.want)}"
     return None
-
-
-def soonest_launch_s(tick: Assessment) -> float:
-    """The lead time in seconds; where it is a guess, the least that it may be."""
-    return tick.lead_s * GUESSED_LEAD if tick.estimates.lead_time.age_s is None else tick.lead_s
 
 
 def step(tick: Assessment, wish: Wish) -> str | None:
@@ -207,12 +206,27 @@ def protected(tick: Assessment, wish: Wish) -> str | None:
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-protection.html
     """
-    if wish.want >= tick.current:
-        return None
-    held = capacity(tuple(each for each in tick.group.instances if each.protected), Lifecycle.IN_SERVICE)
-    if not wish.raise_to(min(tick.current, ceil(held - TINY))):
+    held = _held(tick)
+    if wish.want >= tick.current or is_protected_idle(tick, held) or not wish.raise_to(min(tick.current, held)):
         return None
     return f"{tick.units(held)} {is_are(held)} protected from scale-in, since the consumer reports work"
+
+
+def group_protected(tick: Assessment, wish: Wish) -> str | None:
+    """Protection that no work explains keeps idle instances for ever: say whose it is, and how to lift it."""
+    held = _held(tick)
+    if wish.want >= tick.current or not is_protected_idle(tick, held) or not wish.raise_to(min(tick.current, held)):
+        return None
+    group = tick.group.name
+    whose = f"not by work: {count(tick.in_flight, 'message')} {is_are(tick.in_flight)} in flight. Lift their protection"
+    if tick.group.protects_new:
+        whose = f"by group {group} itself. Turn off its NewInstancesProtectedFromScaleIn and lift their protection"
+    return f"{tick.units(held)} of group {group} {is_are(held)} protected from scale-in, {whose} to scale in"
+
+
+def _held(tick: Assessment) -> int:
+    """The units in service that are protected from scale-in."""
+    return ceil(capacity(tuple(each for each in tick.group.instances if each.protected), Lifecycle.IN_SERVICE) - TINY)
 
 
 def group_min(tick: Assessment, wish: Wish) -> str | None:
@@ -262,7 +276,9 @@ LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
     (ReasonCode.SCALE_IN_FLOOR, scale_in_floor),
     (ReasonCode.BUSY_CAPACITY, busy_capacity),
     (ReasonCode.PROTECTED, protected),
+    (ReasonCode.GROUP_PROTECTED, group_protected),
     (ReasonCode.GROUP_MIN, group_min),
     (ReasonCode.GROUP_MAX, group_max),
     (ReasonCode.SUSPENDED, suspended),
+    (ReasonCode.OTHER_CONTROLLER, other_controller),
 )

@@ -25,6 +25,7 @@ from sluice.model.timing import Timing
 from sluice.model.usage import NeedWindow
 from sluice.planning import explanation
 from sluice.planning.assessment import assess
+from sluice.planning.control import asked
 from sluice.planning.learning import safety_margin
 from sluice.planning.limits import LIMITS, needs_gap_s
 from sluice.planning.wish import Wish
@@ -81,6 +82,7 @@ def remember(memory: Memory, decision: Decision, timing: Timing) -> Memory:
         memory,
         needs=with_need(memory.needs, decision, timing),
         margin=safety_margin.noted(memory.margin, decision, timing),
+        control=asked(memory.control, decision),
     )
 
 

@@ -18,6 +18,8 @@ NEED_AN_OPERATOR = {
     ReasonCode.NOTHING_RECEIVED: "NothingReceived",
     ReasonCode.LAUNCH_HANGS: "LaunchesHang",
     ReasonCode.SHORT_LIVED: "LaunchesShortLived",
+    ReasonCode.GROUP_PROTECTED: "ProtectedIdle",
+    ReasonCode.OTHER_CONTROLLER: "SetByAnother",
 }
 
 

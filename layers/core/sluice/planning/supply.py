@@ -25,7 +25,6 @@ CAUTION = 1.8  # standard deviations: one tick in 28 completes less, and the nex
 AT_HAND = 0.5  # share of a launch's places: a new unit starts as many more than it completes, half of that is chance
 SPREAD = 0.5  # squared coefficient of variation of how long messages take: 70% of their mean
 OVERDUE_TICKS = 0.5  # a launch that should be there is expected at some moment before the next tick
-GUESSED_LEAD = 0.5  # a lead time that was never measured may be half of what it is taken for, or twice that
 HANG_LEADS = 3.0  # from twice its time on a launch is expected no sooner than a new one; half again is no chance
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tools.backtest.bound import bound_of
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies import DEFAULT, POLICIES, defaults_of, make
 from tools.backtest.policies.aws import Predictive, StepScaling, TargetTracking, backlog_per_instance, rounded
-from tools.backtest.policies.clairvoyant import Clairvoyant, bound_hours, taut_string
+from tools.backtest.policies.clairvoyant import Clairvoyant, taut_string
 from tools.backtest.policies.open_source import Buildkite, Keda
 from tools.backtest.policies.staffing import Fixed, Little
 from tools.backtest.simulator import Minute, simulate
@@ -213,7 +214,7 @@ def test_clairvoyant_when_run(boot_s: float) -> None:
     trace = Trace("made", rng.poisson(30 + 25 * np.sin(np.arange(600) / 40.0)).astype(np.int64))
     conditions = Conditions(seconds_per_message=12.0, boot_s=boot_s, target_wait_s=300.0)
     run = simulate(trace, Clairvoyant(), conditions)
-    bound = bound_hours(trace, conditions)
+    bound = bound_of(trace, conditions).hours
     assert run.late_fraction < 0.001
     assert run.instance_hours > bound
     assert run.instance_hours < bound * 1.25

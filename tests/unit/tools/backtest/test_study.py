@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.backtest import command
+from tools.backtest import command, study
 from tools.backtest.command import BAD_INPUT, backtest
 from tools.backtest.conditions import Conditions
 from tools.backtest.generated_traces import SHAPES
-from tools.backtest.policies import POLICIES, make
+from tools.backtest.policies import POLICIES, label, make
 from tools.backtest.runs import Run
-from tools.backtest.simulator import simulate
+from tools.backtest.simulator import params_of, simulate
 from tools.backtest.study import GRIDS, WORLDS, Task, best, better_than, run_tasks, settings, tuned, workloads
 from tools.backtest.traces import Trace, TraceError
 
@@ -41,6 +41,26 @@ def test_settings_when_a_grid_is_laid_out(name: str) -> None:
     assert (len(specs) > 1) == (name in GRIDS)
     for spec in specs:
         assert make(spec).name == name
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_settings_when_each_begins(name: str) -> None:
+    """None is refused, as steps that add less for a larger breach would be, and none is tried twice."""
+    policies = [make(spec) for spec in settings(name)]
+    for policy in policies:
+        policy.begin(CONDITIONS, HOUR)
+    params = [label(name, params_of(policy)) for policy in policies]
+    assert len(params) == len(set(params))
+
+
+def test_settings_when_parameters_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key of several parameters has all of a choice's values, and no other combination of them."""
+    grid = {"up_tolerance,down_tolerance": ((0.1, 0.1), (0.2, 0.0)), "cooldown_s": (60.0,)}
+    monkeypatch.setattr(study, "GRIDS", {"keda": grid})
+    assert settings("keda") == [
+        "keda:up_tolerance=0.1,down_tolerance=0.1,cooldown_s=60.0",
+        "keda:up_tolerance=0.2,down_tolerance=0.0,cooldown_s=60.0",
+    ]
 
 
 def test_best_when_runs_are_compared() -> None:

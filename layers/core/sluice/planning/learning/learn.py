@@ -21,6 +21,7 @@ from sluice.model.observed import GroupReading, Lifecycle, capacity
 from sluice.model.planning import Estimates, Forecast, Memory, SafetyMargin, Snapshot
 from sluice.model.timing import Timing
 from sluice.model.usage import Spending
+from sluice.planning.control import learn_control
 from sluice.planning.launch_cost import lived_s
 from sluice.planning.learning import poison, redeliveries, safety_margin
 from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
@@ -139,6 +140,7 @@ def _learn_from_group(
         samples=samples,
         redeliveries=returned,
         margin=margin,
+        control=learn_control(before.control, group, fleet.mode, at),
         queues=queues,
     )
 

@@ -43,6 +43,7 @@ NO_EVIDENCE = frozenset(
         ReasonCode.LAUNCH_FAILED,
         ReasonCode.SHORT_LIVED,
         ReasonCode.SUSPENDED,
+        ReasonCode.OTHER_CONTROLLER,
     }
 )
 
