@@ -172,9 +172,7 @@ def _ports(endpoint: str, count: int) -> Ports:
         "SLUICE_TABLE": "ledger",
         "SLUICE_BUCKET": "archive",
         "SLUICE_FLEETS_PATH": "/sluice/bench/fleets/",
-        "SLUICE_TICKS_QUEUE": f"{endpoint}/000000000000/ticks",
-        "SLUICE_DRAINS_QUEUE": f"{endpoint}/000000000000/drains",
-        "SLUICE_JOBS_QUEUE": f"{endpoint}/000000000000/jobs",
+        "SLUICE_WORK_QUEUE": f"{endpoint}/000000000000/work",
     }
     names = [f"fleet-{number:04d}" for number in range(count)]
     texts = {

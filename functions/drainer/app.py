@@ -11,13 +11,10 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
 from sluice.aws import stack_ports as _ports
-from sluice.chains import records_of
+from sluice.chains import is_handed_step
 from sluice.draining.fleet_directory import FleetDirectory
-from sluice.draining.service import DrainService, Response
+from sluice.draining.service import MARGIN_S, DrainService, Response
 from sluice.telemetry import Scope, emit, keep_from, summed
-
-# What an invocation leaves of the function's own timeout, to finish what it is at.
-MARGIN_S = 5.0
 
 logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
@@ -37,7 +34,6 @@ def handler(event: dict[str, Any], context: Any) -> Response:
     ends_at = time.time() + context.get_remaining_time_in_millis() / 1000
     service = DrainService(_ports(), time.time, ends_at - MARGIN_S, _directory(), logger)
     try:
-        records = records_of(event)
-        return service.take(records, ends_at) if records else service.respond(event)
+        return service.take_step(event) if is_handed_step(event) else service.respond(event)
     finally:
         emit(metrics, summed(service.records), Scope.of(os.environ))

@@ -1,7 +1,7 @@
 """Dead letters, jobs' steps, the schedule's minute or a consumer's report -> what became of them.
 
 `redriving.service` does the work. The stack has two functions with this code: one for the dead-letter queues' event
-source mappings, one for the work queue of redrive jobs and the schedule.
+source mappings, one for the steps of redrive jobs and the schedule.
 """
 
 import os
@@ -26,11 +26,9 @@ metrics = Metrics()
 _facts: QueueFactsRead = {}  # what queues are, for the invocations of this process
 
 
-def service(
-    ports: Ports[RedriverLedger], now: Callable[[], float], invocation: Invocation, jobs_queue: str = ""
-) -> RedriverService:
+def service(ports: Ports[RedriverLedger], now: Callable[[], float], invocation: Invocation) -> RedriverService:
     """The service of one invocation, which writes to this function's log."""
-    return RedriverService(ports, now, invocation, logger, jobs_queue=jobs_queue)
+    return RedriverService(ports, now, invocation, logger)
 
 
 @tracer.capture_lambda_handler(capture_response=False)
@@ -44,7 +42,7 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
         float(os.environ.get("SLUICE_MINUTE_S") or MINUTE_S),
         uniform=random.SystemRandom().random,
     )
-    redriver = service(_ports(), time.time, invocation, os.environ.get("SLUICE_JOBS_QUEUE", ""))
+    redriver = service(_ports(), time.time, invocation)
     redriver.facts = _facts
     try:
         return redriver.respond(event)

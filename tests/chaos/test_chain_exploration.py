@@ -14,11 +14,11 @@ SMALL = Budget(faults=1, reseeds=1, asks=1, ticks=0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ends", [False, True])
-def test_invariants_hold_in_every_state_of_a_small_world(ends: bool) -> None:
+@pytest.mark.parametrize(("ends", "handed"), [(False, False), (True, False), (True, True)])
+def test_invariants_hold_in_every_state_of_a_small_world(ends: bool, handed: bool) -> None:
     """`make chaos` explores a larger one; here are two faults and no time, and one fault and a reseed."""
     for budget in (SMALL, Budget(faults=2, reseeds=0, asks=1, ticks=0), Budget(faults=1, reseeds=0, asks=0, ticks=2)):
-        outcome = explore(budget, ends=ends)
+        outcome = explore(budget, ends=ends, handed=handed)
         assert outcome.violations == []
         assert outcome.closings > 10
 
@@ -76,6 +76,7 @@ class Stuck(MemoryChains):
         return super().claim(step, until + 1_000.0, now)
 
 
+@pytest.mark.parametrize("handed", [False, True])
 @pytest.mark.parametrize(
     ("ledger", "violation"),
     [
@@ -86,7 +87,9 @@ class Stuck(MemoryChains):
         (Stuck, "a reseed does not make the chain go on"),
     ],
 )
-def test_violation_is_found_when_the_ledger_breaks_the_protocol(ledger: type[MemoryChains], violation: str) -> None:
+def test_violation_is_found_when_the_ledger_breaks_the_protocol(
+    ledger: type[MemoryChains], violation: str, handed: bool
+) -> None:
     """An exploration that finds nothing in a broken protocol would show nothing of the right one."""
-    outcome = explore(SMALL, ends=True, ledger=ledger)
+    outcome = explore(SMALL, ends=True, handed=handed, ledger=ledger)
     assert any(each.startswith(violation) for each in outcome.violations)

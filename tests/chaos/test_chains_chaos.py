@@ -9,7 +9,7 @@ import pytest
 from sluice.chains import ChainRunner
 from sluice.memory.ledger.chains import MemoryChains
 from sluice.model.chain import Chain, Step
-from tools.chaos.chains import run
+from tools.chaos.chains import HandingOver, run
 
 SEEDS = range(25)  # `make chaos` runs more
 
@@ -24,9 +24,17 @@ def test_invariants_hold_whatever_fails() -> None:
 @pytest.mark.slow
 def test_violation_is_found_when_nothing_is_reseeded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chain whose message was lost is then lost as well."""
-    monkeypatch.setattr(ChainRunner, "reseed", lambda runner, kind: runner.chains.chains(kind))
+    monkeypatch.setattr(ChainRunner, "reseed", lambda *_: None)
     violations = [violation for seed in SEEDS for violation in run(seed).violations]
     assert any("was not looked at since faults ended" in violation for violation in violations)
+
+
+@pytest.mark.slow
+def test_violation_is_found_when_nothing_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chains of another function then stand still."""
+    monkeypatch.setattr(HandingOver, "hand_over", lambda *_: None)
+    violations = [violation for seed in SEEDS for violation in run(seed).violations]
+    assert any("did not go on since faults ended" in violation for violation in violations)
 
 
 @pytest.mark.slow

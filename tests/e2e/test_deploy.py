@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from sluice.aws import connect
+from sluice.chains import ChainRunner
 from tests.support.deployed_stacks import both_stacks, deploy_guided
 from tools.cfn import Template
 from tools.iam_audit import audit_stack
@@ -224,6 +227,32 @@ def operator_only(deployed: Any) -> Any:
     )
 
 
+@pytest.mark.parametrize(("kind", "function"), [("drains", "drainer"), ("jobs", "redrive-jobs")])
+def test_step_is_handed_to_its_function_when_the_planner_receives_it(
+    deployed: Any, kind: str, function: str, eventually: Eventually
+) -> None:
+    """A chain of no fleet has no work, so that its own function ends it, soon after the work queue had its step."""
+    sandbox = deployed.sandbox
+    ports = connect(
+        sandbox.env()
+        | {
+            "SLUICE_STACK": "sluice",
+            "SLUICE_FLEETS_PATH": "/sluice/sluice/fleets/",
+            "SLUICE_TABLE": deployed.sluice["LedgerTable"],
+            "SLUICE_BUCKET": deployed.sluice["ArchiveBucket"],
+            "SLUICE_WORK_QUEUE": sandbox.client("sqs").get_queue_url(QueueName="sluice-work")["QueueUrl"],
+        }
+    )
+    before = len(sandbox.calls())
+    assert ChainRunner(ports.ledger.chains, ports.work, time.time).start(f"{kind}/nobody", time.time())
+    eventually(lambda: ports.ledger.chains.chain(f"{kind}/nobody") is None, within_s=14.0)  # before the sweep would
+    handed = [call for call in sandbox.calls()[before:] if call["action"] == "lambda:InvokeFunction"]
+    assert any(
+        call["allowed"] and "sluice-planner-" in call["principal"] and call["resource"].endswith(f":sluice-{function}")
+        for call in handed
+    )
+
+
 FORGED = (
     "redriver-dead-letters-text", "drainer-terminating", "drainer-launching", "drainer-spot-interruption",
     "drainer-run-command-success",
@@ -253,7 +282,7 @@ def test_user_may_only_press_buttons_when_granted_the_operator(deployed: Any, op
         "autoscaling:RecordLifecycleActionHeartbeat",
     }  # fmt: skip
     functions = [call for call in made if "-redriver-" in call["principal"] or "-drainer-" in call["principal"]]
-    own = tuple(f":sluice-{kind}" for kind in ("ticks", "drains", "jobs"))  # work queues, by which chains go on
+    own = ":sluice-work"  # the work queue, by which chains go on
     effective = [call for call in functions if call["action"] in effects and not call["resource"].endswith(own)]
     assert effective == []
     assert archived(deployed) == kept

@@ -8,7 +8,7 @@ import pytest
 
 from functions.drainer import app
 from functions.operator import app as operator_app
-from sluice.chains import message_of
+from sluice.chains import event_of
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.model.draining import (
     DrainState,
@@ -103,8 +103,8 @@ def test_handler_logs_and_measures_when_lambda_invokes_it(
     assert (blob["fleet"], blob["DrainsStarted"]) == ("orders", [1.0])
 
 
-def test_handler_does_a_chains_step_when_its_queue_invokes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a batch of SQS: the step that the record waits for is done, the file's own is stale, neither comes again."""
+def test_handler_does_a_chains_step_when_the_planner_hands_it_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step that the record waits for is done; the file's own is stale."""
     day = Day()
     monkeypatch.setattr(app, "_ports", lambda: day.ports)
     monkeypatch.setattr(app, "_directory", lambda: FleetDirectory(day.ports, day.clock, app.logger))
@@ -112,11 +112,9 @@ def test_handler_does_a_chains_step_when_its_queue_invokes_it(monkeypatch: pytes
     (instance_id,) = day.instances()
     day.terminate(instance_id)  # its event is lost
     day.invoke(SWEEP)
-    batch = json.loads((EVENTS / "drainer-chain-step.json").read_text())
-    (stale,) = batch["Records"]
     (step,) = day.ports.work.receive("drains")
-    batch["Records"].append({**stale, "messageId": "another", "body": message_of(step)})
-    assert app.handler(batch, Context()) == {"batchItemFailures": []}
+    assert app.handler(json.loads((EVENTS / "drainer-chain-step.json").read_text()), Context()) == {"step": "stale"}
+    assert app.handler(json.loads(event_of(step)), Context()) == {"step": "rested"}
     assert day.state(instance_id) is DrainState.STOPPING
     (chain,) = day.ports.ledger.chains.chains("drains")
     assert (chain.version, chain.at_work_until) == (3, 0.0)

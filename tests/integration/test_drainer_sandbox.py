@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -13,7 +14,7 @@ import pytest
 from functions.drainer import app
 from functions.operator import app as operator_app
 from sluice.aws import connect
-from sluice.chains import message_of
+from sluice.chains import event_of
 from sluice.draining import deadlines, following, rounds, stop_command
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.following import KIND
@@ -53,8 +54,7 @@ class Yard:
         until = time.time() + then_s
         while time.time() < until and self.world.ports.ledger.chains.chains(KIND):
             for step in self.work.receive(KIND):
-                record = {"messageId": "m-1", "eventSource": "aws:sqs", "body": message_of(step)}
-                assert self._service(None).take([record], time.time() + 60) == {"batchItemFailures": []}
+                self._service(None).take_step(json.loads(event_of(step)))
             time.sleep(0.05)
         return response
 

@@ -113,7 +113,7 @@ def test_one_chain_goes_on_when_two_sweeps_come_together() -> None:
 
 
 def test_drains_go_on_when_their_chain_is_lost() -> None:
-    """The chain's record is gone, and then its message is lost: the sweep goes on from the index."""
+    """The chain's record is gone, and then its message is lost: the sweep goes on from the index, and does the step."""
     day = Day()
     (instance_id,) = day.instances()
     day.invoke(day.terminate(instance_id))
@@ -125,8 +125,57 @@ def test_drains_go_on_when_their_chain_is_lost() -> None:
     day.sweep()
     assert day.metrics()["HeartbeatsSent"] == 1
     day.ports.work.messages.clear()
-    day.sweep(60)
-    assert day.metrics()["HeartbeatsSent"] == 2, "its message was lost: the sweep sends it again"
+    day.wait(60)
+    assert day.metrics()["HeartbeatsSent"] == 1
+    day.invoke(SWEEP)
+    assert day.metrics()["HeartbeatsSent"] == 2, "its message was lost: the sweep does the step itself"
+
+
+@pytest.mark.parametrize(("late_s", "done_count"), [(14.0, 0), (16.0, 1)])
+def test_sweep_does_a_step_when_it_is_overdue(late_s: float, done_count: int) -> None:
+    """Steps come by way of the planner: while that fails, drains go on from minute to minute."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    (chain,) = day.ports.ledger.chains.chains("drains")
+    day.ports.work.messages.clear()
+    day.now = chain.due_at + late_s
+    before = day.calls["MemoryChains.claim"]
+    day.invoke(SWEEP)
+    assert day.calls["MemoryChains.claim"] - before == done_count
+
+
+def test_sweep_leaves_a_step_alone_when_a_worker_is_at_it() -> None:
+    """Whoever has the chain goes on with it, or Lambda ends that worker."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    (chain,) = day.ports.ledger.chains.chains("drains")
+    day.ports.work.messages.clear()
+    day.now = chain.due_at + 30
+    assert day.ports.ledger.chains.claim(chain.step, day.now + 60, day.now)
+    before = day.calls["MemoryChains.claim"]
+    day.invoke(SWEEP)
+    assert day.calls["MemoryChains.claim"] == before
+
+
+def test_other_steps_are_done_when_the_sweep_meets_an_error() -> None:
+    """What the sweep raises at its end does not keep drains waiting."""
+    day = Day()
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    (chain,) = day.ports.ledger.chains.chains("drains")
+    day.ports.work.messages.clear()
+    day.now = chain.due_at + 30
+
+    def broken(call: Call) -> Fault | None:
+        return Fault(When.BEFORE, ValueError("broken")) if call.method == "fleets" else None
+
+    day.decide = broken
+    with pytest.raises(ValueError, match="broken"):
+        day.invoke(SWEEP)
+    day.decide = lambda _: None
+    assert day.metrics()["HeartbeatsSent"] == 1
 
 
 def test_chain_ends_when_its_fleet_has_no_document_any_more(drainer_log: Callable[[], list[dict[str, Any]]]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from functions.drainer import app as drainer_app
 from functions.operator import app as operator_app
 from functions.redriver import app as redriver_app
-from sluice.chains import message_of
+from sluice.chains import event_of
 from sluice.config.fleet import DrainPolicy, Fleet
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.service import DrainService
@@ -86,7 +86,7 @@ class Stack:
         directory = FleetDirectory(self.seen, lambda: self.now, drainer_app.logger)
         drainer = DrainService(self.seen, lambda: self.now, self.now + 55, directory, drainer_app.logger)
         for step in self.ports.work.receive("drains"):
-            drainer.take([{"messageId": "m-1", "body": message_of(step)}], self.now + 60)
+            drainer.take_step(json.loads(event_of(step)))
         assert self.ports.ledger.chains.chains("drains") == ()
 
     def in_service(self) -> bool:

@@ -4,6 +4,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from functions.planner import app
 from sluice.chains import message_of, records_of
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Crash, Decide, Fault, MemoryPorts, When, at_call, faulty_ports, memory_ports
-from sluice.model.chain import Step
+from sluice.model.chain import KINDS, Step
 from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, ReasonCode
 from sluice.model.redriving import Message
 from sluice.model.shadow import Shadow
@@ -22,6 +23,7 @@ from sluice.planning.service import Invocation, PlannerService, Warmth
 from sluice.planning.shadow.scorecard import score
 from sluice.planning.shards import HELD_S, KIND, SHARD_MAX, Assignment, Shard
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
+from sluice.ports.ledger.planner_state import learned_of
 from sluice.telemetry import Record, needs_operator
 from tests.support.planner_steps import keep_memory
 
@@ -128,7 +130,7 @@ class Day:
 
     def ticks(self, name: str = "orders") -> list[float]:
         """When the fleet was ticked, in seconds since the start, as far as its samples go back."""
-        [known] = [memories for _, _, memories in self.warm._known.values() if name in memories]
+        [known] = [memories for _, _, memories, _ in self.warm._known.values() if name in memories]
         return [sample.at - START for sample in known[name].samples]
 
     def counted(self, metric: str, fleet: str | None = "orders") -> float:
@@ -259,7 +261,7 @@ def test_planner_when_a_payload_is_none_of_ours(payload: object, log: Callable[[
     assert any(line["level"] == "WARNING" and line["problems"] == answer["dropped"] for line in log())
 
 
-@pytest.mark.parametrize("body", ["x", "{}", '{"chain": "drains/orders", "version": 1}', '{"chain": "ticks/0000"}'])
+@pytest.mark.parametrize("body", ["x", "{}", '{"chain": "archives/orders", "version": 1}', '{"chain": "ticks/0000"}'])
 def test_step_when_a_message_is_none_of_ours(body: str, log: Callable[[], list[dict[str, Any]]]) -> None:
     """It is logged and deleted: it would not become better."""
     event = {"Records": [{"eventSource": "aws:sqs", "messageId": "m1", "body": body}]}
@@ -360,6 +362,52 @@ def test_minute_when_another_invocation_assigns() -> None:
     assert day.invoke(MINUTE) == {"shards": 0, "assigned": False}
     day.now += 60.0
     assert day.invoke(MINUTE) == {"shards": 1, "assigned": True}
+
+
+def test_minute_when_nothing_is_to_be_assigned() -> None:
+    """It takes no lease and writes nothing: so it costs what it reads, however long it runs."""
+    day = Day()
+    day.invoke(MINUTE)
+    day.now += 60.0
+    calls = Counter(day.calls)
+    assert day.invoke(MINUTE) == {"shards": 1, "assigned": True}
+    assert day.calls - calls == Counter(
+        {
+            "MemoryChains.chains": len(KINDS),
+            "MemoryWorkQueue.send": 1,
+            "MemoryFleets.refresh": 1,
+            "MemoryFleets.load": 1,
+        }
+    )
+
+
+def test_minute_sends_the_steps_of_every_kind_again() -> None:
+    """Chains of drains and redrive jobs have no other schedule that does."""
+    day = Day()
+    for kind in ("drains", "jobs"):
+        day.ports.ledger.chains.start(f"{kind}/mails", START + 5.0, "{}")
+    day.invoke(MINUTE)
+    day.now += 5.0
+    sent = day.ports.work.receive()
+    assert {step.chain_id for step in sent} == {"ticks/0000", "drains/mails", "jobs/mails"}
+    day.invoke({"Records": [record for step in sent for record in an_event(step)["Records"]]})
+    assert {step.chain_id for step in day.ports.work.handed} == {"drains/mails", "jobs/mails"}
+
+
+def test_minute_when_the_chains_of_one_kind_cannot_be_read(log: Callable[[], list[dict[str, Any]]]) -> None:
+    """The other kinds' steps are sent."""
+    day = Day()
+    day.ports.ledger.chains.start("drains/mails", START, "{}")
+    day.ports.ledger.chains.start("jobs/mails", START, "{}")
+
+    def broken(call: Call) -> Fault | None:
+        of_drains = call.method == "chains" and call.args == ("drains",)
+        return Fault(When.BEFORE, TryLaterError("throttled")) if of_drains else None
+
+    day.decide = broken
+    day.invoke(MINUTE)
+    assert {step.chain_id for step in day.ports.work.receive()} == {"ticks/0000", "jobs/mails"}
+    assert any(line["message"] == "the chains could not be read" and line["kind"] == "drains" for line in log())
 
 
 def test_new_fleet_when_a_round_of_its_shard_is_under_way() -> None:
@@ -551,7 +599,7 @@ def test_minute_when_time_goes_by(waiting: int) -> None:
 
 
 def test_round_when_fifty_fleets_are_idle() -> None:
-    """What a round costs: one call of each port for all of them; a minute after the first, nothing is written."""
+    """What a round costs: one call of each port for all of them; what the process knows is not read, nor written."""
     day = Day(*(a_fleet(f"f{number:02d}") for number in range(SHARD_MAX)))
     day.live(15.0)
     day.calls.clear()
@@ -564,8 +612,6 @@ def test_round_when_fifty_fleets_are_idle() -> None:
             "MemoryChains.rest": 1,
             "MemoryQueue.read_all": 1,
             "MemoryGroup.read_all": 1,
-            "MemoryLaunchLog.launches": 1,
-            "MemoryQueueMetrics.queue_metrics": 1,
             "MemoryDecisions.record_all": 1,
             "MemoryPlannerState.keep_memories": 1,
         }
@@ -573,16 +619,27 @@ def test_round_when_fifty_fleets_are_idle() -> None:
 
 
 def test_ledger_when_nothing_changes() -> None:
-    """An idle fleet's decision and memory are written once a minute; one that changes is written at once."""
+    """An idle fleet's decision and memory are written each third minute; one that changes is written at once."""
     day = Day()
-    day.live(181.0)
-    assert [decision.at - START for decision, _ in day.decided()] == [0, 60, 120, 180]
+    day.live(371.0)
+    assert [decision.at - START for decision, _ in day.decided()] == [0, 180, 360]
     kept = day.ports.ledger.planner_state.memory("orders")
-    assert kept.learned_at == START + 180.0
+    assert kept.learned_at == START + 360.0
     day.send(420)
     day.live(10.0)
-    assert day.decided()[-1][0].at == START + 190.0
-    assert day.ports.ledger.planner_state.memory("orders").learned_at >= START + 190.0
+    assert day.decided()[-1][0].at == START + 380.0
+    assert day.ports.ledger.planner_state.memory("orders").learned_at >= START + 380.0
+    day.live(130.0)
+    at = [decision.at for decision, _ in day.decided()]
+    assert max(after - before for before, after in pairwise(at[-4:])) <= 70.0, "a fleet with messages: once a minute"
+
+
+def test_ledger_when_metrics_teach_something_of_an_idle_fleet() -> None:
+    """It is written with the next decision, and again only when it has changed."""
+    day = Day()
+    day.live(361.0)
+    known, kept = next(iter(day.warm._known.values()))[2]["orders"], day.ports.ledger.planner_state.memory("orders")
+    assert learned_of(known) == learned_of(kept)
 
 
 def test_process_when_it_has_the_shard_again() -> None:
@@ -597,8 +654,10 @@ def test_process_when_it_has_the_shard_again() -> None:
     day.warm = warm
     day.live(10.0)
     assert day.calls["MemoryPlannerState.memories"] == 3
+    assert day.calls["MemoryQueueMetrics.queue_metrics"] == 3
     day.live(20.0)
     assert day.calls["MemoryPlannerState.memories"] == 3
+    assert day.calls["MemoryQueueMetrics.queue_metrics"] == 3
 
 
 def test_count_when_it_jumps() -> None:

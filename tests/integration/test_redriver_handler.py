@@ -18,7 +18,6 @@ from functions.redriver import app
 from sluice.aws import connect
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
-from sluice.model.chain import Step
 from sluice.model.redriving import JobState, Message, QuarantineEntry
 from sluice.ports.errors import NeedsFixError, TryLaterError
 from sluice.ports.stack import Ports
@@ -27,7 +26,7 @@ from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
 from sluice.redriving.message_copy import first_sent_at
 from sluice.redriving.payloads import read_record
 from sluice.telemetry import Record
-from tests.support.redrive_chains import JOBS_QUEUE, go_on, step_event
+from tests.support.redrive_chains import go_on
 from tests.support.redrive_worlds import letter, polled, text
 from tests.support.widget_html import parse
 
@@ -80,13 +79,13 @@ class World:
             stop_at=self.now + INVOCATION_S - MARGIN_S,
             uniform=lambda: 0.5,
         )
-        if isinstance(asked, dict) and {"Records", "source"}.isdisjoint(asked):
+        if isinstance(asked, dict) and {"Records", "source", "step"}.isdisjoint(asked):
             operator = operator_app.service(ports or self.ports, lambda: self.now, invocation)
             answered = operator_app.respond(asked, operator, OPERATOR_ARN)
             self.records += operator.records
             self.go_on(ports)
             return self.latest(answered)
-        redriver = app.service(ports or self.ports, lambda: self.now, invocation, JOBS_QUEUE)
+        redriver = app.service(ports or self.ports, lambda: self.now, invocation)
         if isinstance(asked, dict) and asked.get("Records") and asked["Records"][0].get("eventSource") == "aws:sqs":
             asked = polled(self.ports.queue, asked)
         told = redriver.respond(asked)
@@ -388,22 +387,20 @@ def test_redrive_goes_on_by_steps_of_its_chain_when_it_does_not_end_within_a_req
     assert world.ports.ledger.chains.chains("jobs") == ()
 
 
-@pytest.mark.parametrize("lost", ["message", "chain"])
-def test_redrive_goes_on_within_a_minute_when_its_step_was_lost(world: World, lost: str) -> None:
-    """The schedule sends each chain's step again, and makes a chain for running jobs that have none."""
+def test_redrive_goes_on_within_a_minute_when_its_chain_was_lost(world: World) -> None:
+    """The schedule makes a chain for running jobs that have none."""
     world = World(a_fleet(canary_count=1, canary_wait_s=30))
     world.quarantine("m-1", "m-2")
     world.respond(event("operator-redrive-all"))
     world.ports.work.messages.clear()
-    if lost == "chain":
-        (chain,) = world.ports.ledger.chains.chains("jobs")
-        assert world.ports.ledger.chains.end(chain)
+    (chain,) = world.ports.ledger.chains.chains("jobs")
+    assert world.ports.ledger.chains.end(chain)
     world.now += 60
-    assert world.respond(event("redriver-minute")) == {"chains": ["jobs/orders"]}
+    assert world.respond(event("redriver-minute")) == {"chains_made": ["jobs/orders"]}
     world.go_on(within_s=1)
     (job,) = world.ports.ledger.jobs.jobs("orders")
     assert (job.state, len(world.sent())) == (JobState.DONE, 2)
-    assert world.respond(event("redriver-minute")) == {"chains": []}
+    assert world.respond(event("redriver-minute")) == {"chains_made": []}
 
 
 def test_redrive_begins_although_its_chain_could_not_be_made(world: World) -> None:
@@ -430,31 +427,6 @@ def test_second_redrive_begins_at_once_when_the_first_one_waits(world: World) ->
     assert (message.first_sent_at or 0) - began_at < 2
 
 
-def test_batch_of_steps_and_dead_letters_is_refused_whole(world: World, log: StringIO) -> None:
-    """Lambda hands over one queue's messages at a time: nothing is done, and nothing leaves its queue."""
-    world.quarantine("m-1")
-    job_id = world.respond({"redrive": {"fleet": "orders", "all": True, "dry_run": True}})
-    assert job_id["selected_count"] == 1
-    both = step_event(Step("jobs/orders", 1))["Records"] + event("redriver-dead-letters-text")["Records"]
-    invocation = Invocation("one", world.now + 30, world.now + 20, lambda: 0.5)
-    answered = app.service(world.ports, lambda: world.now, invocation, JOBS_QUEUE).respond({"Records": both})
-    assert {one["itemIdentifier"] for one in answered["batchItemFailures"]} == {one["messageId"] for one in both}
-    assert "refused a batch of several queues" in log.getvalue()
-    assert world.sent() == ()
-
-
-@pytest.mark.parametrize("name", ["sluice-jobs-2", "jobs", "x/sluice-jobs"])
-def test_step_counts_only_from_the_jobs_queue(world: World, name: str, log: StringIO) -> None:
-    """Any other queue's messages are dead letters, and those of an unknown queue stay in it."""
-    batch = step_event(Step("jobs/orders", 1))
-    batch["Records"][0]["eventSourceARN"] = f"arn:aws:sqs:local:000000000000:{name}"
-    batch["Records"][0] |= {"receiptHandle": "r", "attributes": {"SentTimestamp": "1"}}
-    invocation = Invocation("one", world.now + 30, world.now + 20, lambda: 0.5)
-    answered = app.service(world.ports, lambda: world.now, invocation, JOBS_QUEUE).respond(batch)
-    assert answered == {"batchItemFailures": [{"itemIdentifier": "jobs/orders-1"}]}
-    assert "dead letters of no known fleet stay in their queue" in log.getvalue()
-
-
 def test_jobs_wait_for_their_fleet_when_its_document_is_broken(world: World, log: StringIO) -> None:
     """They are looked at again each minute, and go on with the document."""
     world.quarantine(*(f"m-{i}" for i in range(30)))
@@ -477,7 +449,7 @@ def test_stop_ends_a_job_when_asked(world: World) -> None:
     assert world.respond(stop)["job"]["state"] == "stopped"
     world.now += 600
     world.go_on(within_s=10)
-    assert world.respond(event("redriver-minute")) == {"chains": []}
+    assert world.respond(event("redriver-minute")) == {"chains_made": []}
     (job,) = world.ports.ledger.jobs.jobs("orders")
     assert (job.note, len(world.sent())) == ("Stopped by Ada.", 1)
     assert "no job none-such" in world.respond({"stop": {"fleet": "orders", "job_id": "none-such"}})["error"]
@@ -501,7 +473,7 @@ def test_size_of_the_quarantine_is_said_when_it_changes(world: World) -> None:
 
 
 def test_minute_asks_of_fleets_that_take_dead_letters_as_they_come_nothing(world: World) -> None:
-    """Its calls are the same at one fleet and at fifty: documents, chains and running jobs."""
+    """Its calls are the same at one fleet and at fifty: documents and running jobs."""
     for number in range(50):
         world.ports.fleets.put(f"fleet-{number}", a_fleet(f"fleet-{number}"))
     calls: list[str] = []
@@ -510,8 +482,8 @@ def test_minute_asks_of_fleets_that_take_dead_letters_as_they_come_nothing(world
         calls.append(call.method)
         return None
 
-    assert world.respond(event("redriver-minute"), faulty_ports(world.ports, note)) == {"chains": []}
-    assert calls == ["chains", "running_jobs", "load"]
+    assert world.respond(event("redriver-minute"), faulty_ports(world.ports, note)) == {"chains_made": []}
+    assert calls == ["running_jobs", "load"]
 
 
 def test_minute_checks_all_waiting_dead_letters_in_ten_minutes(world: World) -> None:
@@ -716,7 +688,7 @@ def test_handler_quarantines_and_redrives_when_on_aws(
     calls.clear()
 
     assert app.handler(batch, a_context("batch")) == {"batchItemFailures": []}
-    assert app.handler(event("redriver-minute"), a_context("tick")) == {"chains": []}
+    assert app.handler(event("redriver-minute"), a_context("tick")) == {"chains_made": []}
     answered = operator_app.handler(event("operator-redrive-all"), a_context("request"))
 
     assert isinstance(answered, dict)

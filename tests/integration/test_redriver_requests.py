@@ -8,7 +8,7 @@ from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.model.redriving import JobState
 from sluice.redriving.context import MARGIN_S, Invocation
-from tests.support.redrive_chains import JOBS_QUEUE, go_on
+from tests.support.redrive_chains import go_on
 from tests.support.redrive_worlds import SOON, World, fleet
 
 GROUP = {"all": True}
@@ -24,11 +24,11 @@ def asked(world: World, event: dict[str, Any]) -> dict[str, Any]:
         uniform=lambda: 0.5,
     )
     world.ports.fleets.put(world.fleet.name, world.fleet)
-    if {"Records", "source"}.isdisjoint(event):
+    if {"Records", "source", "step"}.isdisjoint(event):
         answered = operator_app.service(world.ports, world.clock, invocation).answer(event)
     else:
-        answered = app.service(world.ports, world.clock, invocation, JOBS_QUEUE).respond(event)
-    if "Records" not in event:
+        answered = app.service(world.ports, world.clock, invocation).respond(event)
+    if {"Records", "step"}.isdisjoint(event):
         go_on(world.ports.work, world.clock, world.set_clock, lambda step: asked(world, step), SOON)
     if "job" in answered and "status" not in event:
         return asked(world, request("status", job_id=answered["job"]["id"]))

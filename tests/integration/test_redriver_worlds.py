@@ -15,7 +15,7 @@ from sluice.model.redriving import Attribute, Message
 from sluice.redriving.commands import ANSWER_S
 from sluice.redriving.message_copy import origin_of
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
-from tests.support.redrive_chains import JOBS_QUEUE, go_on
+from tests.support.redrive_chains import go_on
 from tools.chaos.redrive_queue import as_record
 
 OWN = (
@@ -62,13 +62,13 @@ class Fleet:
         self.invocations += 1
         now = self.world.now()
         invocation = app.Invocation(f"{self.name}-{self.invocations}", now + 30, now + 25, lambda: 0.5)
-        if {"Records", "source"}.isdisjoint(event):
+        if {"Records", "source", "step"}.isdisjoint(event):
             answered = operator_app.service(self.ports, self.world.now, invocation).answer(event)
             if "status" in event:
                 return answered
             go_on(self.steps, self.world.now, self.pass_until, self.invoke, ANSWER_S)
             return self.invoke({"status": {"fleet": self.name, "job_id": answered["job"]["id"]}})
-        return app.service(self.ports, self.world.now, invocation, JOBS_QUEUE).respond(event)
+        return app.service(self.ports, self.world.now, invocation).respond(event)
 
     def pass_until(self, at: float) -> None:
         """Let it be that time."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from functions.drainer import app
 from functions.operator import app as operator_app
-from sluice.chains import message_of
+from sluice.chains import event_of
 from sluice.config.fleet import DrainPolicy, Fleet, LaunchPolicy
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.service import DrainService, Response
@@ -96,11 +96,10 @@ class Day:
                 return
 
     def take(self, step: Step, lasts_s: float = 55.0) -> None:
-        """One invocation by the queue of drains' steps."""
-        record = {"messageId": "m-1", "eventSource": "aws:sqs", "body": message_of(step)}
+        """One invocation with a step that is handed over."""
         service = self._service(lasts_s)
         try:
-            assert service.take([record], self.now + 60) == {"batchItemFailures": []}
+            service.take_step(json.loads(event_of(step)))
         finally:
             self.records += service.records
 

@@ -1,13 +1,13 @@
-"""The work queue of redrive jobs in tests with a clock of their own: Lambda's event source mapping in one function."""
+"""The steps of redrive jobs in tests with a clock of their own: work queue and hand-over in one function."""
 
 from collections.abc import Callable
 from typing import Any
 
 from sluice.memory import MemoryWorkQueue
 from sluice.redriving.jobs.slices import KIND
-from tools.chaos.redrive_work import JOBS_QUEUE, step_event
+from tools.chaos.redrive_work import step_event
 
-__all__ = ["JOBS_QUEUE", "go_on", "step_event"]
+__all__ = ["go_on", "step_event"]
 
 
 def go_on(
@@ -30,4 +30,4 @@ def go_on(
     while due := [each.at for each in queue.messages if each.step.kind == KIND and each.at <= end_at]:
         move_clock(max(clock(), min(due)))
         for step in queue.receive(KIND):
-            assert invoke(step_event(step)) == {"batchItemFailures": []}
+            invoke(step_event(step))

@@ -12,6 +12,8 @@ from sluice.chains import (
     RETRY_S,
     ChainRunner,
     StepEnd,
+    event_of,
+    is_handed_step,
     message_of,
     next_on_grid,
     read_step,
@@ -165,7 +167,7 @@ def test_chain_goes_on_by_the_reseed_when_its_message_was_lost(place: Place) -> 
     place.step(Next(place.at + 10))
     place.ports.work.messages.clear()
     place.at += 3
-    place.runner.reseed("ticks")
+    place.runner.reseed(place.ports.ledger.chains.chains("ticks"))
     assert place.step(None) == []
     place.at += 7
     assert place.step(None) == [StepEnd.ENDED]
@@ -180,7 +182,7 @@ def test_chain_goes_on_by_the_reseed_when_its_worker_died(place: Place) -> None:
     (step,) = place.ports.work.receive()
     with pytest.raises(KeyboardInterrupt):
         place.runner.run(step, place.at + 30, work)
-    place.runner.reseed("ticks")
+    place.runner.reseed(place.ports.ledger.chains.chains("ticks"))
     place.at += 30 + CLOCKS_DIFFER_S - 1
     assert place.step(None) == []
     place.at += 1
@@ -189,7 +191,7 @@ def test_chain_goes_on_by_the_reseed_when_its_worker_died(place: Place) -> None:
 
 def test_reseeds_copy_is_stale_when_the_chain_is_alive(place: Place) -> None:
     """The chain's own message came first."""
-    place.runner.reseed("ticks")
+    place.runner.reseed(place.ports.ledger.chains.chains("ticks"))
     assert place.step(Next(place.at + 10)) == [StepEnd.RESTED, StepEnd.STALE]
 
 
@@ -201,8 +203,8 @@ def test_other_chains_are_reseeded_when_one_cannot_be_sent(place: Place) -> None
     queue = faulty(place.ports.work, lambda call: first if call.index == 0 else None)
     runner = ChainRunner(place.ports.ledger.chains, queue, lambda: place.at)
 
-    with pytest.raises(ExceptionGroup, match="1 of 2 chains ticks could not be sent"):
-        runner.reseed("ticks")
+    with pytest.raises(ExceptionGroup, match="the steps of 1 of 2 chains could not be sent"):
+        runner.reseed(place.ports.ledger.chains.chains("ticks"))
     assert place.ports.work.receive() == (Step("ticks/0002", 1),)
 
 
@@ -228,7 +230,7 @@ def test_step_is_on_record_when_its_message_could_not_be_sent(place: Place) -> N
 
     assert runner.run(step, place.at + 30, lambda _: Next(place.at + 10)) is StepEnd.UNSENT
     assert place.ports.work.messages == []
-    place.runner.reseed("ticks")
+    place.runner.reseed(place.ports.ledger.chains.chains("ticks"))
     place.at += 10
     assert place.step(None) == [StepEnd.ENDED]
 
@@ -268,7 +270,7 @@ def test_next_step_keeps_its_time_when_one_was_brought_forward() -> None:
 
 def test_step_is_read_back_when_it_was_written() -> None:
     """The body says which chain, at which version."""
-    assert read_step(message_of(Step(ID, 7)), "ticks") == Step(ID, 7)
+    assert read_step(message_of(Step(ID, 7))) == Step(ID, 7)
 
 
 @pytest.mark.parametrize(
@@ -278,14 +280,20 @@ def test_step_is_read_back_when_it_was_written() -> None:
         "[]",
         "{}",
         '{"chain":"ticks/0001"}',
-        '{"chain":"drains/a","version":1}',
+        '{"chain":"archives/a","version":1}',
         '{"chain":"ticks/0001","version":0}',
     ],
 )
-def test_message_is_refused_when_it_is_no_step_of_the_kind(body: str) -> None:
-    """A planner runs no drains."""
+def test_message_is_refused_when_it_is_no_step(body: str) -> None:
+    """The error says what it must be."""
     with pytest.raises(PayloadError, match="message: must be"):
-        read_step(body, "ticks")
+        read_step(body)
+
+
+def test_message_is_refused_when_its_kind_is_another_functions() -> None:
+    """A drainer runs no ticks."""
+    with pytest.raises(PayloadError, match=r'message: must be {"chain": "drains/...", "version": 1 or more}'):
+        read_step(message_of(Step(ID, 1)), ["drains"])
 
 
 class Lines:
@@ -335,6 +343,85 @@ def test_other_steps_of_a_batch_are_done_when_one_is_broken(place: Place) -> Non
         "warning: a chain's step could not be done: it comes again",
         "debug: a stale step was dropped",
     ]
+
+
+def test_step_of_another_kind_is_handed_over_and_nothing_is_done_with_its_chain(place: Place) -> None:
+    """Who takes the messages runs the chains of one kind alone."""
+    place.runner.start("drains/orders", place.at)
+    batch = [record(Step("drains/orders", 1), "a"), record(Step("jobs/orders", 4), "b")]
+
+    def work(chain: Chain) -> None:
+        raise AssertionError(chain)
+
+    answer = place.runner.take(batch, "ticks", place.at + 30, work, Lines())  # type: ignore[arg-type] # as above
+
+    assert answer == {"batchItemFailures": []}
+    assert place.ports.work.handed == [Step("drains/orders", 1), Step("jobs/orders", 4)]
+    (chain,) = place.ports.ledger.chains.chains("drains")
+    assert (chain.version, chain.at_work_until) == (1, 0.0)
+
+
+def test_message_comes_again_when_its_step_could_not_be_handed_over(place: Place) -> None:
+    """The other messages of the batch are handled."""
+
+    def decide(call: Any) -> Fault | None:
+        of_drains = call.method == "hand_over" and call.args[0].kind == "drains"
+        return Fault(When.BEFORE, TryLaterError("Lambda does not answer")) if of_drains else None
+
+    runner = ChainRunner(place.ports.ledger.chains, faulty(place.ports.work, decide), lambda: place.at)
+    batch = [record(Step("drains/orders", 1), "a"), record(Step("jobs/orders", 4), "b")]
+
+    log = Lines()
+    answer = runner.take(batch, "ticks", place.at + 30, lambda _: None, log)  # type: ignore[arg-type] # as above
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
+    assert place.ports.work.handed == [Step("jobs/orders", 4)]
+    assert log.lines == ["warning: a chain's step could not be done: it comes again"]
+
+
+def handed(place: Place, event: dict[str, Any], work: Any, *, runner: ChainRunner | None = None) -> tuple[Any, Lines]:
+    """What a function answers to an event, and what it logs."""
+    log = Lines()
+    return (runner or place.runner).take_handed(event, "drains", place.at + 30, work, log), log  # type: ignore[arg-type] # as above
+
+
+def test_step_is_done_once_when_its_event_comes_twice(place: Place) -> None:
+    """The second one is stale."""
+    place.runner.start("drains/orders", place.at)
+    event = json.loads(event_of(Step("drains/orders", 1)))
+    assert is_handed_step(event)
+    done: list[str] = []
+
+    def work(chain: Chain) -> Next:
+        done.append(chain.id)
+        return Next(place.at + 10.0)
+
+    assert handed(place, event, work)[0] == {"step": StepEnd.RESTED}
+    assert handed(place, event, work)[0] == {"step": StepEnd.STALE}
+    assert done == ["drains/orders"]
+
+
+def test_nothing_is_raised_when_the_ledger_fails_at_a_step_that_was_handed_over(place: Place) -> None:
+    """Lambda would repeat the event a minute later, when the reseed has sent the step as well."""
+    place.runner.start("drains/orders", place.at)
+
+    def decide(call: Any) -> Fault | None:
+        return Fault(When.BEFORE, TryLaterError("DynamoDB does not answer")) if call.method == "claim" else None
+
+    runner = ChainRunner(faulty(place.ports.ledger.chains, decide), place.ports.work, lambda: place.at)
+    event = json.loads(event_of(Step("drains/orders", 1)))
+    answer, log = handed(place, event, lambda _: None, runner=runner)
+
+    assert answer == {"step": None}
+    assert log.lines == ["warning: a chain's step could not be done: left to the next reseed"]
+
+
+def test_event_is_dropped_when_it_hands_over_no_step_of_the_functions_chains(place: Place) -> None:
+    """Whoever may invoke the function can send anything."""
+    for event in ({"step": {}}, json.loads(event_of(Step(ID, 1)))):
+        answer, log = handed(place, event, lambda _: None)
+        assert list(answer) == ["dropped"]
+        assert log.lines == ["warning: a step that was handed over is not understood and was dropped"]
 
 
 def test_records_are_those_of_an_sqs_batch_alone() -> None:

@@ -57,7 +57,7 @@ def limits(**fields: object):
 
 
 SUSPENDED = {"suspended": ("Launch",)}
-FAILED = tuple((age_s, "We currently do not have sufficient capacity") for age_s in (20.0, 30.0, 40.0))
+FAILED = tuple((age_s, "We currently do not have sufficient capacity") for age_s in (20.0, 30.0, 40.0, 50.0))
 STEADY = {"per_minute": (230.0,) * 15}
 # (the reason that must be among the decision's, the decision), singular and plural where there are both
 SCENES: list[tuple[ReasonCode, Decision]] = [
@@ -96,8 +96,8 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.STEP, decide(a_burst(), limits(max_step=3))),
     (ReasonCode.LAUNCH_HANGS, decide(a_burst(1, 0, launching=(3000.0,)), a_fleet(), MEASURED)),
     (ReasonCode.LAUNCH_HANGS, decide(a_burst(420, 0, launching=(3000.0, 300.0)), a_fleet(), MEASURED)),
-    (ReasonCode.LAUNCH_HANGS, decide(a_burst(420, 0, launching=(3000.0, 300.0, 200.0)), a_fleet(), MEASURED)),
-    (ReasonCode.SHORT_LIVED, decide(a_burst(), a_fleet(), changed(MEASURED, short_lived=(3, NINE - 60.0, 1.0)))),
+    (ReasonCode.LAUNCH_HANGS, decide(a_burst(420, 0, launching=(3000.0, 300.0, 250.0, 200.0)), a_fleet(), MEASURED)),
+    (ReasonCode.SHORT_LIVED, decide(a_burst(), a_fleet(), changed(MEASURED, short_lived=(4, NINE - 60.0, 1.0)))),
     (ReasonCode.SHORT_LIVED, decide(a_burst(), a_fleet(), changed(MEASURED, short_lived=(12, NINE - 2400.0, 1.0)))),
     (
         ReasonCode.LAUNCH_FAILED,
@@ -109,7 +109,7 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     ),
     (
         ReasonCode.LAUNCH_FAILED,
-        decide(a_burst(failures=tuple((age_s, "") for age_s in (1.0, 20.0, 720.0))), a_fleet()),
+        decide(a_burst(failures=tuple((age_s, "") for age_s in (1.0, 20.0, 30.0, 720.0))), a_fleet()),
     ),
     (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 0), since_s=12.0))),
     (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 4)))),

@@ -4,7 +4,7 @@ The code that is explored is `sluice.chains.ChainRunner` itself. Two workers and
 asks for a step or assigns work) run it call by call, in every order. Messages are lost, doubled, late and early,
 workers crash before and after every call, and Lambda ends those that are too slow. A worker is resumed by running it
 again with the answers that it had, which is why `ChainRunner` must do nothing that its ports and its clock do not tell
-it.
+it. The steps of another function's chains are handed over by events, which are lost, doubled and late as messages are.
 
 Checked in every state:
 
@@ -64,6 +64,8 @@ class State:
     now: int = 0
     record: Chain | None = None
     messages: tuple[tuple[float, Step], ...] = ()  # from when each may be received; sorted
+    is_handed_over: bool = False  # whether who receives a step hands it to another function
+    events: tuple[Step, ...] = ()  # steps that are handed over, and that no worker has begun; sorted
     workers: tuple[Worker | None, ...] = (None, None, None)  # the third does not run steps
     begun: int = 0  # the last version that a step was begun at
     asked: bool = False  # a step was asked for, and none has begun since
@@ -118,7 +120,7 @@ def next_call(worker: Worker) -> Call | None:
         elif kind == "assign":
             runner.assign(ID, WORK, until - LIFE)
         else:
-            runner.reseed("ticks")
+            runner.reseed(place.chains("ticks"))
     except _Suspended as suspended:
         return suspended.call
     return None
@@ -154,18 +156,36 @@ def successors(state: State, *, ends: bool) -> Iterator[State]:
 def _deliveries(state: State) -> Iterator[State]:
     """Each message that may be received is received, received and kept, or lost; one that may not is early."""
     free = next((place for place in (0, 1) if state.workers[place] is None), None)
+    yield from _begun(state, free)
     for index, (at, step) in enumerate(state.messages):
         rest = state.messages[:index] + state.messages[index + 1 :]
         if state.budget.faults:
             yield replace(_faulty(state), messages=rest)
-        if free is None:
+        if state.is_handed_over:
+            taken = replace(state, events=tuple(sorted([*state.events, step], key=lambda each: each.version)))
+        elif free is not None:
+            taken = _with_worker(state, free, Worker(("run", step, state.now + LIFE)))
+        else:
             continue
-        taken = _with_worker(state, free, Worker(("run", step, state.now + LIFE)))
         if at > state.now:
             if state.budget.faults:
                 yield replace(_faulty(taken), messages=rest)  # early: the clocks of two hosts differ
             continue
         yield replace(taken, messages=rest)
+        if state.budget.faults:
+            yield replace(_faulty(taken), troubled=state.troubled)
+
+
+def _begun(state: State, free: int | None) -> Iterator[State]:
+    """Each event is begun by a worker, begun and kept, or lost."""
+    for index, step in enumerate(state.events):
+        rest = state.events[:index] + state.events[index + 1 :]
+        if state.budget.faults:
+            yield replace(_faulty(state), events=rest)
+        if free is None:
+            continue
+        taken = _with_worker(state, free, Worker(("run", step, state.now + LIFE)))
+        yield replace(taken, events=rest)
         if state.budget.faults:
             yield replace(_faulty(taken), troubled=state.troubled)
 
@@ -277,15 +297,17 @@ def closed(state: State, *, reseeds: bool) -> State | None:
     return None
 
 
-def explore(budget: Budget, *, ends: bool, ledger: type[MemoryChains] = MemoryChains) -> Outcome:
+def explore(budget: Budget, *, ends: bool, handed: bool = False, ledger: type[MemoryChains] = MemoryChains) -> Outcome:
     """Visit every state that can be reached.
 
     Args:
         budget: how often what may go wrong.
         ends: whether the chain's work may be over after any of its steps.
+        handed: whether its steps are handed to another function.
         ledger: where the chain's record is kept.
     """
-    first = State(budget, ledger, record=Chain(ID, 1, 0.0), messages=((0.0, Step(ID, 1)),))
+    step, record = Step(ID, 1), Chain(ID, 1, 0.0)
+    first = State(budget, ledger, record=record, messages=((0.0, step),), is_handed_over=handed)
     seen, waiting, outcome = {first}, deque([first]), Outcome()
     while waiting:
         state = waiting.popleft()
@@ -318,14 +340,15 @@ def _check(state: State, outcome: Outcome) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Explore chains that go on for ever, and chains that may end; 1 if an invariant does not hold."""
+    """Explore chains that go on for ever, that may end, and that are handed over; 1 if an invariant does not hold."""
     parser = argparse.ArgumentParser(prog="python -m tools.chaos.chain_exploration", description=(__doc__ or "")[:80])
     parser.add_argument("--faults", type=int, default=Budget().faults, help="how much may go wrong")
     parser.add_argument("--ticks", type=int, default=Budget().ticks, help="how many ticks may go by")
     options = parser.parse_args(arguments)
     failed = False
-    for name, ends in (("goes on for ever", False), ("may end", True)):
-        outcome = explore(Budget(faults=options.faults, ticks=options.ticks), ends=ends)
+    kinds = (("goes on for ever", False, False), ("may end", True, False), ("is handed over, and may end", True, True))
+    for name, ends, handed in kinds:
+        outcome = explore(Budget(faults=options.faults, ticks=options.ticks), ends=ends, handed=handed)
         failed |= bool(outcome.violations)
         print(
             f"a chain that {name}: {outcome.states:,} states, {outcome.transitions:,} transitions,"

@@ -3,26 +3,29 @@
 The world is the ledger and the work queue in memory, fleets that come and go, the schedule's minute (lost, doubled,
 late), Lambda's poller of the work queue, alarms that ask for a round, and invocations that stall, crash and are ended
 by Lambda. The work queue loses, doubles, delays and reorders messages, and in some runs takes none for ten minutes.
-Each call of a port takes time, in which anything that falls due happens, other invocations included. What a round does
-with its fleets is left out: it notes which were looked at, and by whom.
+Some chains are another function's: the planner hands their steps over by events, which are lost, doubled and late as
+well. Each call of a port takes time, in which anything that falls due happens, other invocations included. What a round
+does with its fleets is left out: it notes which were looked at, and by whom. So does the other function's.
 
 At every instant: one worker at most is at a fleet, and no two begin the same version of a chain. Faults end at a seeded
 moment: a minute and a worker's life later every fleet that exists has been looked at again, and from then on is looked
-at each tick. A fleet that is deployed then is looked at within a minute and a tick.
+at each tick. A fleet that is deployed then is looked at within a minute and a tick. Each chain of the other function
+goes on likewise.
 """
 
+import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import Any, override
 
-from sluice.chains import message_of
+from sluice.chains import ChainRunner, event_of, message_of, next_on_grid
 from sluice.config.fleet import Fleet
-from sluice.memory import Call, Crash, Fault, MemoryPorts, When, faulty_ports, memory_ports
-from sluice.model.chain import Step
+from sluice.memory import Call, Crash, Fault, MemoryPorts, MemoryWorkQueue, When, faulty_ports, memory_ports
+from sluice.model.chain import Chain, Next, Step
 from sluice.model.planning import Memory, OutcomeStatus
 from sluice.model.timing import Timing
 from sluice.planning import shards
@@ -51,6 +54,7 @@ NEWEST = "newest"  # the fleet that is deployed then
 
 
 MINUTE = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+OTHER_KIND = "drains"  # of the other function's chains
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,18 @@ class Noting:
         return RoundResult({name: {"outcome": OutcomeStatus.UNCHANGED} for name in names}, dict(known), jumped)
 
 
+class HandingOver(MemoryWorkQueue):
+    """The work queue in memory; what is handed over is on its way to its function."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world.clock)
+        self._world = world
+
+    @override
+    def hand_over(self, step: Step) -> None:
+        self._world.hand_over(step)
+
+
 @dataclass(slots=True)
 class World(Stage):
     """One seed's world."""
@@ -128,6 +144,7 @@ class World(Stage):
     quiet_at: float
     chances: Chances
     fleets: list[str]
+    others: int = 0  # chains of another function
     truth: MemoryPorts = field(init=False)
     looked_at: dict[str, float] = field(default_factory=dict)
     at_work: dict[str, tuple[str, float]] = field(default_factory=dict)  # fleet -> who, until when
@@ -141,7 +158,7 @@ class World(Stage):
     def __post_init__(self) -> None:
         """Put the fleets' documents, and the planner between it and its ports."""
         Stage.__init__(self, self.rng, self.quiet_at)
-        self.truth = memory_ports(self.clock)
+        self.truth = replace(memory_ports(self.clock), work=HandingOver(self))
         for name in self.fleets:
             self.add(name)
         self.ports = faulty_ports(self.truth, self.meet)
@@ -198,7 +215,7 @@ class World(Stage):
     def poll(self) -> None:
         """Lambda's poller hands over what the work queue has, each message by itself."""
         self.after(self.rng.uniform(0.1, POLL_S), self.poll)
-        steps = list(self.truth.work.receive(shards.KIND))
+        steps = list(self.truth.work.receive())
         self.rng.shuffle(steps)
         for step in steps:
             if self.happens(self.chances.lost):
@@ -214,6 +231,33 @@ class World(Stage):
         failed = self.invoke(f"step {step.chain_id} {step.version}", lambda service: service.take([record]))
         if failed is None or failed["batchItemFailures"]:
             self.after(6 * LIFE_S, partial(self.deliver, step))
+
+    def hand_over(self, step: Step) -> None:
+        """Lambda takes an event to the other function: it begins soon, as a rule, and once."""
+        if self.happens(self.chances.lost):
+            self.tell(f"the event {step} is lost")
+            return
+        for _ in range(2 if self.happens(self.chances.doubled) else 1):
+            late_s = self.rng.uniform(0.01, 120 if self.happens(self.chances.late) else 0.2)
+            self.after(late_s, partial(self.deliver_event, step))
+
+    def deliver_event(self, step: Step) -> None:
+        """One invocation of the other function."""
+        event = json.loads(event_of(step))
+
+        def work(service: PlannerService) -> Answer:
+            runner, owner, until = service.runner, service.invocation.owner, service.invocation.until
+            return runner.take_handed(event, OTHER_KIND, until, partial(self.do_other, runner, owner), service.log)
+
+        self.invoke(f"event {step.chain_id} {step.version}", work)
+
+    def do_other(self, runner: ChainRunner, owner: str, chain: Chain) -> Next:
+        """A step of the other function: it takes a while, and notes its chain."""
+        self.begin(owner, [chain.id])
+        for _ in range(3):
+            answer_of(lambda: self.ports.ledger.leases.release("no lease", "no owner"))
+        self.end(owner, [chain.id])
+        return Next(next_on_grid(chain.due_at, TICK_S, runner.now()), chain.data)
 
     def minute(self) -> None:
         """The schedule's minute."""
@@ -283,7 +327,7 @@ class World(Stage):
         if self.now >= until:
             self.tell(f"{call.method}: Lambda ends the invocation")
             return Fault(When.BEFORE, Crash())
-        if call.port == "MemoryWorkQueue" and self.now < self.down_until:
+        if call.method == "send" and self.now < self.down_until:
             return Fault(When.BEFORE, TryLaterError("the work queue is down"))
         if not self.happens(self.chances.fault):
             return None
@@ -303,6 +347,15 @@ class World(Stage):
             last = self.looked_at.get(name)
             if last is None or last < self.quiet_at:
                 self.violate(f"{name} (deployed {self.now - added_at:.0f} s ago) was not looked at since faults ended")
+        for number in range(self.others):
+            name = other_id(number)
+            if self.looked_at.get(name, 0.0) < self.quiet_at:
+                self.violate(f"{name} did not go on since faults ended")
+
+
+def other_id(number: int) -> str:
+    """The id of a chain of the other function."""
+    return f"{OTHER_KIND}/other-{number}"
 
 
 def build(seed: int) -> World:
@@ -321,7 +374,8 @@ def build(seed: int) -> World:
     )
     fleets = [f"orders-{number}" for number in range(rng.choice((1, 2, 5, shards.SHARD_MAX + 2)))]
     quiet_at = START + (OUTAGE_S + MINUTE_S if chances.outage else rng.uniform(60, 240))
-    return World(rng, quiet_at, chances, fleets)
+    others = Random(f"others of {seed}").choice((0, 1, 3))  # noqa: S311 - as above
+    return World(rng, quiet_at, chances, fleets, others)
 
 
 def run(seed: int) -> Report:
@@ -331,6 +385,8 @@ def run(seed: int) -> Report:
     if world.chances.outage:
         world.down_until = START + world.rng.uniform(0, MINUTE_S) + OUTAGE_S
         world.quiet_at = world.down_until
+    for number in range(world.others):
+        world.truth.ledger.chains.start(other_id(number), START + TICK_S, "{}")  # the first minute sends its step
     world.after(0.0, world.poll)
     world.after(world.rng.uniform(0, MINUTE_S), world.minute)
     world.after(world.rng.uniform(0, 100), world.alarm)

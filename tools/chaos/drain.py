@@ -292,6 +292,7 @@ def run(seed: int) -> Report:
     judge = Judge(world)
     world.tell(f"seed {seed}: {world.policy!r}, {world.chances!r}, {world.scene!r}")
     world.after(world.rng.uniform(0, SWEEP_S), world.cloud.sweep)
+    world.after(world.rng.uniform(0, SWEEP_S), world.cloud.planner_minute)
     for _ in range(world.rng.randint(1, 5)):
         world.after(world.rng.uniform(0, 400), world.scale_in)
     if world.scene.warm_pool or world.scene.launch_hook:

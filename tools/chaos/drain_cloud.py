@@ -1,16 +1,17 @@
 """EventBridge and Lambda in the drains' world: events arrive, functions are invoked, and calls of ports fail."""
 
+import json
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from functions.drainer import app
 from functions.operator import app as operator_app
-from sluice.chains import message_of
+from sluice.chains import ChainRunner, event_of
 from sluice.draining.fleet_directory import FleetDirectory
-from sluice.draining.service import DrainService, Response
+from sluice.draining.following import KIND
+from sluice.draining.service import MARGIN_S, DrainService
 from sluice.memory import (
     Call,
     Crash,
@@ -75,6 +76,22 @@ class DrainCloud:
         else:
             self._invoke(sweep_event(), "sweep", ())
 
+    def planner_minute(self) -> None:
+        """The planner's schedule: the steps of all chains are sent again, in case they were lost."""
+        world = self.world
+        world.after(SWEEP_S + world.rng.uniform(-1, 1), self.planner_minute)
+        if world.happens(world.chances.sweep_lost):
+            world.troubled_at = world.now
+            world.tell("the planner's minute lost")
+            return
+
+        def work(now: Callable[[], float]) -> None:
+            chains = world.ports.ledger.chains
+            with suppress(ExceptionGroup):  # what could not be sent comes a minute later
+                ChainRunner(chains, world.ports.work, now).reseed(chains.chains(KIND))
+
+        self._run(work, "the planner's minute")
+
     def operate(self) -> None:
         """An operator releases an instance that waits."""
         world = self.world
@@ -89,15 +106,13 @@ class DrainCloud:
         self._invoke(request, f"release {instance_id}", ())
 
     def take(self, step: Step, label: str) -> bool:
-        """The work queue's function takes a step of a chain; whether the message may be deleted."""
-        record = {"messageId": "m", "eventSource": "aws:sqs", "body": message_of(step)}
-        answers: list[Response] = []
+        """The drainer takes a step of a chain that is handed over; whether it did not crash."""
+        event = json.loads(event_of(step))
 
         def work(now: Callable[[], float]) -> None:
-            ends_at = now() + LAMBDA_S
-            answers.append(self._service(now, ends_at).take([record], ends_at))
+            self._service(now, now() + LAMBDA_S).take_step(event)
 
-        return self._run(work, label) and not answers[0]["batchItemFailures"]
+        return self._run(work, label)
 
     def _invoke(self, payload: dict[str, Any], label: str, retries_s: tuple[float, ...] = RETRIES_S) -> None:
         """One invocation of the drainer, or of the operator function for a release; again later if it fails."""
@@ -124,9 +139,7 @@ class DrainCloud:
     def _service(self, now: Callable[[], float], ends_at: float) -> DrainService:
         """The drainer, in a process of its own."""
         log = StoryLog(self.world)
-        return DrainService(
-            self.world.ports, now, ends_at - app.MARGIN_S, FleetDirectory(self.world.ports, now, log), log
-        )
+        return DrainService(self.world.ports, now, ends_at - MARGIN_S, FleetDirectory(self.world.ports, now, log), log)
 
     def _run(self, work: Callable[[Callable[[], float]], None], label: str) -> bool:
         """One invocation, whose clock is a little wrong; whether it went well."""

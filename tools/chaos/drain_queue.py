@@ -5,17 +5,16 @@ from typing import TYPE_CHECKING
 
 from sluice.model.chain import Step
 from sluice.ports.errors import TryLaterError
+from tools.chaos.drain_scene import RETRIES_S
 
 if TYPE_CHECKING:
     from tools.chaos.drain_world import World
 
 DOWN_S = 600.0
-# The queue's visibility timeout, after which a step that the function reported as failed is received again.
-AGAIN_S = 360.0
 
 
 class DrainQueue:
-    """The WorkQueue port, which invokes the drainer.
+    """The WorkQueue port, which invokes the drainer: what may happen on the way, by the planner, is in its chances.
 
     Args:
         world: what happens in it.
@@ -47,10 +46,15 @@ class DrainQueue:
             arrives_s = math.ceil(delay_s) + world.rng.uniform(0.02, 0.5) + late_s
             world.after(arrives_s, lambda: self._deliver(step, label))
 
-    def _deliver(self, step: Step, label: str) -> None:
+    def hand_over(self, step: Step) -> None:
+        """Nobody asks the drainer to hand over."""
+        raise NotImplementedError(step)
+
+    def _deliver(self, step: Step, label: str, retries_s: tuple[float, ...] = RETRIES_S) -> None:
+        """Hand a step over to the drainer; Lambda does so again where it crashed."""
         world = self._world
         if self.is_down(world.now):
             up_again_s = self.down_at + DOWN_S - world.now
             world.after(up_again_s + world.rng.uniform(0.02, 5), lambda: self._deliver(step, label))
-        elif not world.cloud.take(step, label):
-            world.after(AGAIN_S, lambda: self._deliver(step, label))
+        elif not world.cloud.take(step, label) and retries_s:
+            world.after(retries_s[0], lambda: self._deliver(step, label, retries_s[1:]))

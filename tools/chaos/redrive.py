@@ -128,6 +128,7 @@ def _played(seed: int, world: World) -> Report:
             for _ in range(2):  # as the stack's mapping: at most two at once
                 world.after(rng.uniform(0, 15), partial(world.poll, url))
     world.after(rng.uniform(0, TICK_S), world.tick)
+    world.after(rng.uniform(0, TICK_S), world.planner_minute)
     # The console's own redrive knows no marks: beside a job it would send again what that has sent and not yet deleted.
     by_console = world.fleet.redrive.mode is RedriveMode.MANUAL and rng.random() < 0.3
     for _ in range(rng.randint(0, 5)):

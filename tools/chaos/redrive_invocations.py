@@ -1,21 +1,22 @@
 """Lambda's pollers and the schedule of redrive scenarios, invocations, and faults in every call of a port."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from functions.operator import app as operator_app
 from functions.redriver import app
+from sluice.chains import ChainRunner
 from sluice.memory import Call, Crash, Fault, When
 from sluice.model.redriving import Message
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
 from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
-from sluice.redriving.jobs.slices import SLICE_S
+from sluice.redriving.jobs.slices import KIND, SLICE_S
 from tools.chaos.redrive_queue import as_record, call_summary
 from tools.chaos.redrive_scene import JOBS_TIMEOUT_S, SKEW_S, STALL_S, TICK_S, TIMEOUT_S
 from tools.chaos.redrive_traffic import Traffic
-from tools.chaos.redrive_work import JOBS_QUEUE
 
 
 @dataclass(slots=True)
@@ -65,6 +66,19 @@ class Invocations(Traffic):
         if not self.happens(self.chances.tick_lost):
             self.invoke({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}, "tick")
 
+    def planner_minute(self) -> None:
+        """The planner's schedule: the steps of all chains are sent again, in case they were lost."""
+        self.after(TICK_S + self.rng.uniform(-1, 1), self.planner_minute)
+        if not self.happens(self.chances.tick_lost):
+            self.invoke({}, "reseed")
+
+    def reseed(self, now: Callable[[], float]) -> dict[str, Any]:
+        """The part of that minute which is about chains of redrive jobs."""
+        chains = self.ports.ledger.chains
+        with suppress(ExceptionGroup):  # what could not be sent comes a minute later
+            ChainRunner(chains, self.ports.work, now).reseed(chains.chains(KIND))
+        return {}
+
     def invoke(self, event: Mapping[str, Any], label: str) -> dict[str, Any] | None:
         """One invocation of the redriver, or for a request of the operator function; None if it gave no answer."""
         number = next(self._numbers)
@@ -83,9 +97,11 @@ class Invocations(Traffic):
         self.running.append((label, ends_at))
         self.counts["invocations"] += 1
         try:
-            if {"Records", "source"}.isdisjoint(event):
+            if label == "reseed":
+                return self.reseed(now)
+            if {"Records", "source", "step"}.isdisjoint(event):
                 return operator_app.service(self.ports, now, invocation).answer(event)
-            return app.service(self.ports, now, invocation, JOBS_QUEUE).respond(event)
+            return app.service(self.ports, now, invocation).respond(event)
         except Crash:
             self.tell("crashes")
         except PortError as error:

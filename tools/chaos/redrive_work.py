@@ -1,5 +1,6 @@
 """The work queue of redrive scenarios: steps of redrive jobs that are lost, doubled, late, out of order, or held up."""
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -7,27 +8,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sluice.chains import message_of
-from sluice.memory import MemoryWorkQueue, queue_url
+from sluice.chains import event_of
+from sluice.memory import MemoryWorkQueue
 from sluice.model.chain import Step
 from sluice.ports.errors import TryLaterError
 
-JOBS_QUEUE = queue_url("sluice-jobs")
 LATE_S = 90.0  # more than a minute, so that a late step meets the next reseed's
 QUICK_S = 0.4  # what a message takes to arrive
-HIDDEN_S = 360.0  # until a message comes again that its function did not finish
-KEPT_S = 3_600.0
 
 
 def step_event(step: Step) -> dict[str, Any]:
-    """A step as Lambda hands it over: a batch of one record."""
-    record = {
-        "messageId": f"{step.chain_id}-{step.version}",
-        "body": message_of(step),
-        "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:local:" + ":".join(JOBS_QUEUE.rsplit("/", 2)[1:]),
-    }
-    return {"Records": [record]}
+    """A step as the planner hands it over."""
+    event: dict[str, Any] = json.loads(event_of(step))
+    return event
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +35,7 @@ class WorkChances:
 
 
 class FaultyWorkQueue(MemoryWorkQueue):
-    """The work queue and its event source mapping, on a world's agenda.
+    """The work queue, and the planner that hands over what it takes from it, on a world's agenda.
 
     Args:
         clock: the time.
@@ -89,20 +82,14 @@ class FaultyWorkQueue(MemoryWorkQueue):
             late = self._happens(self._chances.late)
             self._counts["steps late"] += late
             late_s = self._uniform(0, LATE_S if late else QUICK_S)
-            self._after(math.ceil(delay_s) + late_s, partial(self._hand_over, step, self._now() + KEPT_S))
+            self._after(math.ceil(delay_s) + late_s, partial(self._deliver, step))
 
     def _is_down(self) -> bool:
         return self._chances.down_from <= self._now() < self._chances.down_until
 
-    def _hand_over(self, step: Step, gone_at: float) -> None:
-        """The mapping invokes the function; what it does not finish comes again, until the queue deletes it."""
-        if self._now() >= gone_at:
-            return
+    def _deliver(self, step: Step) -> None:
+        """The planner hands a step over; what its function does not finish is left to the next reseed."""
         if self._is_down():
-            self._after(
-                self._chances.down_until - self._now() + self._uniform(0, 1), partial(self._hand_over, step, gone_at)
-            )
-            return
-        answer = self._invoke(step_event(step), f"step {step.version}")
-        if answer is None or answer["batchItemFailures"]:
-            self._after(HIDDEN_S, partial(self._hand_over, step, gone_at))
+            self._after(self._chances.down_until - self._now() + self._uniform(0, 1), partial(self._deliver, step))
+        else:
+            self._invoke(step_event(step), f"step {step.version}")

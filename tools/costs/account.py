@@ -1,10 +1,11 @@
-"""Moto's account for recordings: a ledger, work queues, and fleets with their groups, queues and documents."""
+"""Moto's account for recordings: a ledger, the work queue, and fleets with their groups, queues and documents."""
 
 import json
 from datetime import UTC, datetime
 
 import boto3
 
+from sluice.aws.work_queue import QUEUE_SETTING
 from tools.costs.calls import Item
 
 REGION = "us-east-1"
@@ -34,10 +35,7 @@ class Account:
                 {"AttributeName": "sk", "AttributeType": "S"},
             ],
         )
-        self.work = {
-            f"SLUICE_{kind.upper()}_QUEUE": self._sqs.create_queue(QueueName=f"sluice-{kind}")["QueueUrl"]
-            for kind in ("ticks", "drains", "jobs")
-        }
+        self.work = {QUEUE_SETTING: self._sqs.create_queue(QueueName="sluice-work")["QueueUrl"]}
         self._queues = self._make_fleets(fleets)
 
     def _make_fleets(self, fleets: int) -> list[str]:

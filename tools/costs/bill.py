@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tools.costs.prices import PriceTable
-from tools.costs.usage import KEY_REQUESTS, MEMORY_GB, Recording, Stack, usage
+from tools.costs.usage import Recording, Stack, usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def bill(stack: Stack, recording: Recording, prices: PriceTable, *, dashboard: b
     log_gb = work.log_bytes / 1e9
     counts = [
         ("Lambda: invocations", "lambda_request", work.invocations),
-        ("Lambda: GB-seconds", "lambda_gb_second", work.seconds * MEMORY_GB),
+        ("Lambda: GB-seconds", "lambda_gb_second", used.gb_seconds),
         ("SQS: polls of empty queues", "sqs_request", used.polls),
         ("SQS: steps received and deleted", "sqs_request", 2.0 * used.steps),
         ("SQS: steps sent, queues counted", "sqs_request", work.of_service("sqs")),
@@ -43,7 +43,6 @@ def bill(stack: Stack, recording: Recording, prices: PriceTable, *, dashboard: b
         ("DynamoDB: write units", "write_unit", work.write_units),
         ("DynamoDB: read units", "read_unit", work.read_units),
         ("DynamoDB: storage, GB", "table_gb_month", used.ledger_gb),
-        ("KMS: the table's key", "key_request", KEY_REQUESTS),
         ("Auto Scaling: calls", "group_read", work.of_service("autoscaling")),
         ("Parameter Store: calls", "parameter_read", work.of_service("ssm")),
     ]

@@ -6,7 +6,7 @@ A shard of one fleet and one of SHARD fleets have a round each ten seconds, idle
 (counts that change with each tick, instances at work). After a warm-up of some minutes, calls and units are averaged
 over two readings of CloudWatch's metrics. In some more ticks each call takes LATENCY_S: the seconds that Lambda bills
 are the time in which a call was under way, and the processor's time, but for moto's, at the function's share of a
-processor (512 of 1,769 MB, https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+processor (its memory of 1,769 MB, https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
 """
 
 import contextlib
@@ -31,13 +31,14 @@ from sluice.telemetry import Record
 from tools.costs import docs_table
 from tools.costs.account import REGION, Account
 from tools.costs.calls import CallCounter, SlowAnswers, Spent
-from tools.costs.usage import RECORDED, Recorded, Recording
+from tools.costs.usage import OTHERS, PLANNER, RECORDED, Recorded, Recording, memory_mb
 
 SHARD = 10  # fleets of the larger shard
 TICK_S = 10.0
 WARM_UP, COUNTED, TIMED = 24, 36, 12  # ticks
 LATENCY_S = 0.02
-PROCESSOR = 512 / 1_769
+PROCESSOR_MB = 1_769
+MEMORY_OF = {"planner": PLANNER, "drainer": OTHERS, "redriver": OTHERS}
 LINE_BYTES = 26  # CloudWatch adds these to each line (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/)
 MINUTE = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 ENVIRON = {
@@ -86,7 +87,7 @@ class Stage:
         context = SimpleNamespace(
             aws_request_id=request_id,
             function_name=f"sluice-{function}",
-            memory_limit_in_mb=512,
+            memory_limit_in_mb=memory_mb(MEMORY_OF[function]),
             invoked_function_arn=f"arn:aws:lambda:{REGION}:123456789012:function:sluice-{function}",
             get_remaining_time_in_millis=lambda: 30_000,
         )
@@ -110,7 +111,7 @@ class Stage:
             read_units,
             metrics_read,
             len(written.encode()) + LINE_BYTES * written.count("\n"),
-            self.answers.waited_s() + max(0.0, worked_s) / PROCESSOR,
+            self.answers.waited_s() + max(0.0, worked_s) * PROCESSOR_MB / context.memory_limit_in_mb,
             invocations=1.0,
             series=float(len({(record.fleet, record.name) for record in records if record.fleet})),
         )

@@ -12,7 +12,8 @@ What happens now and then is left out: scaling activities, drains, dead letters,
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import ceil
+from functools import cache
+from math import ceil, exp
 from pathlib import Path
 
 from tools.cfn import Template
@@ -23,17 +24,14 @@ RECORDED = Path(__file__).parent / "recorded.json"
 MONTH_S = 730 * 3_600.0
 MINUTES = MONTH_S / 60
 SHARD_SIZE = 50  # fleets, as `sluice.planning.shards` makes them
-MEMORY_GB = 0.5
+PLANNER, OTHERS = "Planner", "RedriveJobs"  # functions of template.yaml, by what memory they have
 LEDGER_GB = 0.001  # of one fleet: memory, decisions of some days, failure groups
-# DynamoDB asks KMS for a table's key each five minutes for each client: planner, drainer, redrive jobs.
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.howitworks.html
-KEY_REQUESTS = 3 * MONTH_S / 300
 # A poll of an empty queue ends after 20 s. Lambda polls by five at least where a mapping has a maximum concurrency, and
-# by as few as two where it has none.
-# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+# by as few as two where it has none and its traffic is low. A message ends one of the polls that wait, and its poller's
+# next one begins. https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
 POLL_S = 20.0
 POLLERS = {True: 5, False: 2}
-WORK_QUEUES = ("Ticks", "Drains", "Jobs")
 FIGURES = ("write_units", "read_units", "metrics_read", "log_bytes", "seconds", "series", "invocations")
 
 
@@ -138,8 +136,9 @@ class Stack:
 class Usage:
     """What a stack uses in a month."""
 
-    steps: float  # messages of the work queues that were handled
+    steps: float  # messages of the work queue that were handled
     polls: float  # receives of empty queues
+    gb_seconds: float  # of Lambda
     work: Recorded  # of all invocations together
     series: float
     alarm_metrics: float
@@ -151,13 +150,16 @@ def usage(stack: Stack, recording: Recording) -> Usage:
     shards = ceil(stack.fleets / SHARD_SIZE)
     ticks = recording.round_of(stack.fleets / shards, stack.hot).times(shards * MONTH_S / stack.tick_s)
     stale = recording.minutes["stale"].times(shards * MINUTES)
-    work = ticks.plus(stale)
+    work, gb_seconds = ticks.plus(stale), memory_gb(PLANNER) * (ticks.seconds + stale.seconds)
     for name, minute in recording.minutes.items():
         if name != "stale":
             work = work.plus(minute, MINUTES)
+            gb_seconds += memory_gb(PLANNER if name == "planner" else OTHERS) * minute.seconds * MINUTES
+    steps = ticks.invocations + stale.invocations
     return Usage(
-        steps=ticks.invocations + stale.invocations,
-        polls=polls(stack),
+        steps=steps,
+        polls=polls(stack, steps),
+        gb_seconds=gb_seconds,
         work=work,
         series=_series(stack, recording) if stack.detail == "fleet" else 0.0,  # the stack's have none while all is well
         alarm_metrics=alarm_metrics(stack),
@@ -176,13 +178,40 @@ def template_of(name: str) -> Template:
     return Template.load(ROOT / f"{name}.yaml")
 
 
-def polls(stack: Stack) -> float:
-    """Receives of empty queues in a month: the work queues', and each dead-letter queue's."""
-    template, fleet = template_of("template"), template_of("fleet")
-    mappings = [template.resources[name]["Properties"] for name in WORK_QUEUES]
-    per_queue = [POLLERS["ScalingConfig" in mapping] * MONTH_S / POLL_S for mapping in mappings]
-    dead = POLLERS["ScalingConfig" in fleet.resources["DeadLetters"]["Properties"]] * MONTH_S / POLL_S
-    return sum(per_queue) + (stack.fleets * dead if stack.dead_letters else 0.0)
+@cache
+def memory_mb(function: str) -> int:
+    """The memory of a function of template.yaml, in MB."""
+    template = template_of("template")
+    own = template.resources[function]["Properties"].get("MemorySize")
+    return int(own or template.body["Globals"]["Function"]["MemorySize"])
+
+
+def memory_gb(function: str) -> float:
+    """The same in GB, as Lambda bills it."""
+    return memory_mb(function) / 1_024
+
+
+def polls(stack: Stack, steps: float) -> float:
+    """Receives of empty queues in a month: the work queue's, with so many messages, and each dead-letter queue's."""
+    work, dead = (
+        POLLERS["ScalingConfig" in template_of(template).resources[name]["Properties"]]
+        for template, name in (("template", "Steps"), ("fleet", "DeadLetters"))
+    )
+    return empty_polls(work, steps) + (stack.fleets * empty_polls(dead, 0.0) if stack.dead_letters else 0.0)
+
+
+def empty_polls(pollers: int, messages: float) -> float:
+    """Receives of a queue in a month that end without a message.
+
+    Args:
+        pollers: how many requests wait at the queue at a time.
+        messages: of a month, at any times; each ends any of the requests.
+    """
+    longest = MONTH_S / POLL_S
+    each = messages / pollers / longest  # messages for a poller within the time of a poll
+    if each == 0.0:
+        return pollers * longest
+    return messages * exp(-each) / (1.0 - exp(-each))
 
 
 def alarm_metrics(stack: Stack) -> float:

@@ -11,12 +11,13 @@ from rich.table import Table
 
 from tools.costs import usage
 from tools.scale.picture import draw
+from tools.scale.quotas import ACCOUNT_CONCURRENCY
 from tools.scale.simulation import FUNCTION_S, Conditions, Result, quantile, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "docs/img/scale.svg"
 SIZES = (50, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 30_000)
-CONCURRENCY = (20, 100)
+CONCURRENCY = (ACCOUNT_CONCURRENCY, 20)
 GROUPS = "autoscaling.DescribeAutoScalingGroups"
 COLUMNS = (
     "fleets",
@@ -31,7 +32,7 @@ COLUMNS = (
 
 
 def simulate_all(recording: usage.Recording, minutes: int = 10) -> dict[int, list[Result]]:
-    """A result for each size, by the mapping's maximum concurrency."""
+    """A result for each size, by how many planners there may be at once."""
     return {
         concurrency: [
             simulate(replace(Conditions(fleets, minutes=minutes), concurrency=concurrency), recording)
@@ -60,7 +61,7 @@ def main() -> None:
     """Print and draw."""
     results = simulate_all(usage.load())
     for concurrency, found in results.items():
-        title = f"Gap between two ticks of a fleet, with a maximum concurrency of {concurrency}"
+        title = f"Gap between two ticks of a fleet, with at most {concurrency:,} planners at once"
         table = Table(*COLUMNS, title=title, title_justify="left")
         for result in found:
             table.add_row(*row(result))

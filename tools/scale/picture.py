@@ -14,10 +14,10 @@ GOAL_S = 15.0  # a tick and a half
 
 
 def draw(results: Mapping[int, Sequence[Result]], path: Path) -> None:
-    """Draw the gaps of each maximum concurrency.
+    """Draw the gaps.
 
     Args:
-        results: by the maximum concurrency, in the order of their sizes.
+        results: by how many planners there may be at once, in the order of their sizes.
         path: where the SVG is written. It is the same text for the same results.
     """
     with mpl.rc_context({"svg.hashsalt": "sluice", "font.size": 9, "svg.fonttype": "path"}):
@@ -25,7 +25,7 @@ def draw(results: Mapping[int, Sequence[Result]], path: Path) -> None:
         axes = figure.subplots()
         for (concurrency, found), colour in zip(results.items(), COLOURS, strict=True):
             sizes = [each.fleets for each in found]
-            name = f"at most {concurrency} planners at once"
+            name = f"at most {concurrency:,} planners at once"
             axes.plot(
                 sizes, [min(each.p99, 60.0) for each in found], color=colour, marker="o", ms=3, label=f"p99, {name}"
             )

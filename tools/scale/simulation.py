@@ -3,8 +3,8 @@
 `sluice.chains` and the ledger in memory are the shipped code. What a round calls and how long it takes is what was
 recorded of the shipped planner (tools/costs/recorded.json), give or take a seeded spread. Simulated are:
 
-- a work queue: a message is hidden for whole seconds, and then takes some milliseconds to arrive;
-- an event source mapping with its maximum concurrency, and the account's;
+- the work queue: a message is hidden for whole seconds, and then takes some milliseconds to arrive;
+- Lambda with the account's concurrency, of which others may leave less; steps of drains are handed over by events;
 - processes: a new one begins with a cold start, and reads the copy of the fleets' documents in the ledger;
 - quotas: a tick's read that is throttled is missing from its round, and the comparison of that copy with Parameter
   Store waits. Where it takes longer than the planner's timeout, the copy is not kept for long.
@@ -24,11 +24,12 @@ from sluice.model.chain import Chain, Next, Step, kind_of
 from tools.costs.usage import SHARD_SIZE, Recorded, Recording
 from tools.scale.quotas import ACCOUNT_CONCURRENCY, PER_SECOND, buckets
 
-COLD_START_S = 1.2  # of a process with 512 MB: the interpreter, botocore and clients
+COLD_START_S = 1.5  # of a process with 384 MB: the interpreter, botocore and clients
 PAGE, PAGE_S = 10, 0.02  # documents that Parameter Store gives at once, and how long that takes
 DOCUMENT_BYTES, COPY_BYTES_PER_S = 600, 5e6  # a fleet's document, and how fast a process reads the copy
 CHECKED_S = 300.0  # between two comparisons of the documents
 STALE_S = 0.02  # a message that finds another version
+HAND_OVER_S = 0.05  # a message whose step is another function's
 ARRIVES_S = (0.01, 0.15)  # after a message is visible, until the function has it
 SPREAD = 0.25  # of a round's duration: the standard deviation of its logarithm
 HEARTBEAT_S = 40.0  # a third of a hook's timeout of two minutes, the shortest that Sluice sets
@@ -43,15 +44,15 @@ class Conditions:
     fleets: int
     hot: float = 0.2  # share of the fleets that have work
     draining: float = 0.02  # share of the fleets with a drain under way
-    concurrency: int = 20  # the mappings' maximum
+    concurrency: int = ACCOUNT_CONCURRENCY  # how many planners others leave room for
     tick_s: float = 10.0
     minutes: int = 10
     seed: int = 1
 
 
 @dataclass(slots=True)
-class Mapping:
-    """An event source mapping: steps that wait, and those that its function is at."""
+class Function:
+    """A function: steps that wait for it, and those that it is at."""
 
     concurrency: int
     waiting: deque[Step] = field(default_factory=deque)
@@ -70,7 +71,7 @@ class Result:
     check_s: float  # how long it takes to compare the fleets' documents with Parameter Store
     at_once: int  # planner functions, at the most
     throttled: dict[str, float]  # share of the calls, by quota
-    in_flight: int  # messages of the work queues, at the most
+    in_flight: int  # invocations of steps at once, at the most
 
     @property
     def p99(self) -> float:
@@ -95,7 +96,7 @@ class Simulation:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._quotas = buckets()
-        self._mappings = {kind: Mapping(conditions.concurrency) for kind in ("ticks", "drains")}
+        self._functions = {"ticks": Function(conditions.concurrency), "drains": Function(ACCOUNT_CONCURRENCY)}
         self._runner = ChainRunner(MemoryChains(), self, lambda: self.now + self._ahead_s)
         self._seen: dict[str, float] = {}
         self._gaps: dict[str, list[float]] = {"ticks": [], "drains": []}
@@ -106,38 +107,47 @@ class Simulation:
     # ----------------------------------------------------------------- SQS
 
     def send(self, step: Step, delay_s: float) -> None:
-        """Take a message, as the port of work queues does."""
+        """Take a message, as the port of the work queue does."""
         visible_at = self.now + self._ahead_s + ceil(delay_s)
-        self._at(visible_at + self._rng.uniform(*ARRIVES_S), lambda: self._arrive(step))
+        self._at(visible_at + self._rng.uniform(*ARRIVES_S), partial(self._arrive, "ticks", step))
 
-    def _arrive(self, step: Step) -> None:
-        self._mappings[step.kind].waiting.append(step)
-        self._dispatch(step.kind)
+    def hand_over(self, step: Step) -> None:
+        """Take an event, as the port of the work queue does."""
+        self._at(self.now + self._ahead_s + self._rng.uniform(*ARRIVES_S), partial(self._arrive, step.kind, step))
+
+    def _arrive(self, function: str, step: Step) -> None:
+        self._functions[function].waiting.append(step)
+        self._dispatch(function)
 
     # ----------------------------------------------------------------- Lambda
 
-    def _dispatch(self, kind: str) -> None:
-        mapping = self._mappings[kind]
-        everywhere = sum(each.at_work for each in self._mappings.values())
-        while mapping.waiting and mapping.at_work < mapping.concurrency and everywhere < ACCOUNT_CONCURRENCY:
-            step = mapping.waiting.popleft()
-            mapping.at_work += 1
-            is_new = mapping.at_work > mapping.most
-            mapping.most = max(mapping.most, mapping.at_work)
+    def _dispatch(self, name: str) -> None:
+        function = self._functions[name]
+        everywhere = sum(each.at_work for each in self._functions.values())
+        while function.waiting and function.at_work < function.concurrency and everywhere < ACCOUNT_CONCURRENCY:
+            step = function.waiting.popleft()
+            function.at_work += 1
+            is_new = function.at_work > function.most
+            function.most = max(function.most, function.at_work)
             everywhere += 1
             self._in_flight = max(self._in_flight, everywhere)
-            self._at(self.now + self._invoke(step, is_new=is_new), partial(self._end, kind))
+            self._at(self.now + self._invoke(name, step, is_new=is_new), partial(self._end, name))
 
-    def _end(self, kind: str) -> None:
-        self._mappings[kind].at_work -= 1
-        self._dispatch(kind)
+    def _end(self, name: str) -> None:
+        self._functions[name].at_work -= 1
+        for other in self._functions:  # the account's concurrency is all functions'
+            self._dispatch(other)
 
-    def _invoke(self, step: Step, *, is_new: bool) -> float:
-        """Run a step to its end; how long it took, in seconds."""
-        timeout_s = FUNCTION_S[step.kind]
-        self._ahead_s = STALE_S
-        if is_new:
-            self._ahead_s = COLD_START_S + self.conditions.fleets * DOCUMENT_BYTES / COPY_BYTES_PER_S
+    def _invoke(self, function: str, step: Step, *, is_new: bool) -> float:
+        """Run a step to its end, or hand it over; how long it took, in seconds."""
+        timeout_s = FUNCTION_S[function]
+        self._ahead_s = COLD_START_S + self.conditions.fleets * DOCUMENT_BYTES / COPY_BYTES_PER_S if is_new else 0.0
+        if function != step.kind:
+            self._ahead_s += HAND_OVER_S
+            self.hand_over(step)
+            took_s, self._ahead_s = self._ahead_s, 0.0
+            return took_s
+        self._ahead_s = max(self._ahead_s, STALE_S)
         self._runner.run(step, self.now + timeout_s, self._round if step.kind == "ticks" else self._drain)
         took_s, self._ahead_s = self._ahead_s, 0.0
         return min(took_s, timeout_s)
@@ -186,8 +196,8 @@ class Simulation:
 
     def _minute(self) -> None:
         """What the schedule brings: the steps of all chains again, in case they were lost."""
-        for kind in self._mappings:
-            self._runner.reseed(kind)
+        for kind in self._functions:
+            self._runner.reseed(self._runner.chains.chains(kind))
         if self.now % CHECKED_S < 60.0:
             pages = ceil(self.conditions.fleets / PAGE)
             self._check_s = PAGE_S * pages + self._quotas["ssm"].wait_s(self.now, pages)
@@ -212,7 +222,7 @@ class Simulation:
             tuple(sorted(self._gaps["drains"])),
             shards - len(seen),
             self._check_s,
-            self._mappings["ticks"].most,
+            self._functions["ticks"].most,
             {n: each.refused / max(1, each.taken + each.refused) for n, each in self._quotas.items()},
             self._in_flight,
         )

@@ -1,10 +1,13 @@
 """Chains: work that goes on by a delayed message to itself, in place of a function that sleeps.
 
 Ticks of a shard, drains of a fleet and its redrive jobs are chains. A chain is a record in the ledger, and a message in
-its kind's work queue that names the record's version:
+the work queue that names the record's version:
 
     message (id, n) --> claim: version n -> n+1, no other worker at it --> the step's work
                     --> rest: n+1 -> n+2, due later --> message (id, n+2), delayed until then
+
+The function of ticks takes the messages. It does its own steps, and hands those of another kind to their function by an
+event, which may be lost, doubled and late as a message may.
 
 Invariants. `tools.chaos.chain_exploration` visits every interleaving of this module's own code, and
 `tools.chaos.chains` runs it under faults:
@@ -12,8 +15,8 @@ Invariants. `tools.chaos.chain_exploration` visits every interleaving of this mo
 1. A message whose version is not the record's does nothing. So doubled, late and reordered messages are harmless.
 2. Two workers are never at one chain, and no two begin the same version. A worker has a chain until the end of its own
    invocation, at which Lambda ends it; only then may another claim it.
-3. A chain whose message was lost, or whose worker died, goes on by the next `reseed`, a minute later at most. What
-   `reseed` sends is stale where the chain is alive.
+3. A chain whose message or event was lost, or whose worker died, goes on by the next `reseed`, a minute later at most.
+   What `reseed` sends is stale where the chain is alive.
 4. A step that is asked for (`bring_forward`, `wake`) begins after the request: at once, or after the step at work. A
    step that had begun before is no answer to it.
 5. What a chain works on (`assign`) may be set at any time. A step works on what was set when it began, and one that
@@ -27,7 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from sluice.model.chain import Chain, Next, Step, kind_of
+from sluice.model.chain import KINDS, Chain, Next, Step, kind_of
 from sluice.model.frozen import dataclass
 from sluice.model.payload_error import PayloadError
 from sluice.ports.errors import PortError
@@ -56,7 +59,7 @@ class StepEnd(StrEnum):
 
 @dataclass(slots=True)
 class ChainRunner:
-    """Runs chains over the ledger and the work queues."""
+    """Runs chains over the ledger and the work queue."""
 
     chains: Chains
     work: WorkQueue
@@ -85,7 +88,7 @@ class ChainRunner:
         return self._finish(chain, following)
 
     def take(self, records: Sequence[Mapping[str, Any]], kind: str, until: float, work: Work, log: Log) -> Answer:
-        """Do the steps of an SQS batch, each by itself.
+        """Do the steps of an SQS batch, each by itself, and hand over those of another kind.
 
         https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
@@ -97,30 +100,77 @@ class ChainRunner:
             log: takes what failed.
 
         Returns:
-            Lambda's partial batch response. It names the messages whose chains the ledger could not tell of: they come
-            again. What is no step, and a step whose work failed, does not: the latter's chain has a next step.
+            Lambda's partial batch response. It names the messages whose chains the ledger could not tell of, or that
+            could not be handed over: they come again. What is no step, and a step whose work failed, does not: the
+            latter's chain has a next step.
         """
         again: list[str] = []
         for record in records:
             try:
-                step = read_step(str(record.get("body", "")), kind)
+                step = read_step(str(record.get("body", "")))
             except PayloadError as error:
                 log.warning("a message of the work queue is not understood and was dropped", problems=error.problems)
                 continue
             try:
-                end = self.run(step, until, work)
+                if step.kind == kind:
+                    self._do(step, until, work, log)
+                else:
+                    self.work.hand_over(step)
             except PortError as error:
                 log.warning("a chain's step could not be done: it comes again", chain=step.chain_id, problem=str(error))
                 again.append(str(record.get("messageId", "")))
-                continue
-            except Exception:  # one chain must not stop the others
-                log.exception("unexpected error in a chain's step", chain=step.chain_id)
-                continue
-            if end in {StepEnd.UNSENT, StepEnd.TAKEN_OVER}:
-                log.warning("a chain goes on by the next reseed", chain=step.chain_id, end=end)
-            elif end is StepEnd.STALE:
-                log.debug("a stale step was dropped", chain=step.chain_id)
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}
+
+    def take_handed(self, event: Mapping[str, Any], kind: str, until: float, work: Work, log: Log) -> Answer:
+        """Do a step that was handed over; how it ended.
+
+        Args:
+            event: as `event_of` makes it.
+            kind: which chains this function runs.
+            until: when this invocation is ended at the latest, in epoch seconds.
+            work: does the step; as `run` takes it.
+            log: takes what failed.
+        """
+        try:
+            step = _step_in(event["step"], (kind,))
+        except PayloadError as error:
+            log.warning("a step that was handed over is not understood and was dropped", problems=error.problems)
+            return {"dropped": list(error.problems)}
+        return {"step": self.do(step, until, work, log)}
+
+    def do(self, step: Step, until: float, work: Work, log: Log) -> StepEnd | None:
+        """Do a step that no message brought; how it ended, or None where the ledger or its work failed.
+
+        What the ledger cannot tell of is left to the next reseed. So nothing is raised that Lambda would repeat, a
+        minute later, with a step that is stale by then.
+        https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+        """
+        try:
+            return self._do(step, until, work, log)
+        except PortError as error:
+            log.warning(
+                "a chain's step could not be done: left to the next reseed", chain=step.chain_id, problem=str(error)
+            )
+            return None
+
+    def _do(self, step: Step, until: float, work: Work, log: Log) -> StepEnd | None:
+        """Do a step, and log how it ended; None where its work failed.
+
+        Raises:
+            PortError: the ledger failed.
+        """
+        try:
+            end = self.run(step, until, work)
+        except PortError:
+            raise
+        except Exception:  # one chain must not stop the others
+            log.exception("unexpected error in a chain's step", chain=step.chain_id)
+            return None
+        if end in {StepEnd.UNSENT, StepEnd.TAKEN_OVER}:
+            log.warning("a chain goes on by the next reseed", chain=step.chain_id, end=end)
+        elif end is StepEnd.STALE:
+            log.debug("a stale step was dropped", chain=step.chain_id)
+        return end
 
     def _finish(self, chain: Chain, following: Next | None) -> StepEnd:
         """Put a chain to rest or end it; at once due again where it was asked for while the work was under way."""
@@ -208,16 +258,14 @@ class ChainRunner:
             if self.start(chain_id, first_at, data, assignment):
                 return
 
-    def reseed(self, kind: str) -> tuple[Chain, ...]:
-        """Send the step that every chain of a kind waits for, in case its own message was lost; the chains.
+    def reseed(self, chains: Sequence[Chain]) -> None:
+        """Send the step that each chain waits for, in case its own message was lost.
 
         The message arrives when the step is due, or when the worker at it must have ended.
 
         Raises:
             ExceptionGroup: some messages could not be sent; the others were.
-            PortError: the chains could not be read.
         """
-        chains = self.chains.chains(kind)
         failed: list[PortError] = []
         for chain in chains:
             try:
@@ -225,8 +273,7 @@ class ChainRunner:
             except PortError as error:
                 failed.append(error)
         if failed:
-            raise ExceptionGroup(f"{len(failed)} of {len(chains)} chains {kind} could not be sent", failed)
-        return chains
+            raise ExceptionGroup(f"the steps of {len(failed)} of {len(chains)} chains could not be sent", failed)
 
     def _send(self, chain: Chain, at: float) -> None:
         self.work.send(chain.step, min(max(0.0, at - self.now()), LONGEST_DELAY_S))
@@ -242,24 +289,38 @@ def message_of(step: Step) -> str:
     return json.dumps({"chain": step.chain_id, "version": step.version}, separators=(",", ":"))
 
 
-def read_step(body: str, kind: str) -> Step:
+def event_of(step: Step) -> str:
+    """The event by which a step is handed over."""
+    return f'{{"step":{message_of(step)}}}'
+
+
+def is_handed_step(event: Mapping[str, Any]) -> bool:
+    """Whether an event hands a step over."""
+    return isinstance(event.get("step"), Mapping)
+
+
+def read_step(body: str, kinds: Sequence[str] = KINDS) -> Step:
     """The step in a message's body.
 
     Args:
         body: the message's.
-        kind: which chains the reader runs.
+        kinds: which chains the reader takes steps of.
 
     Raises:
-        PayloadError: it is none of a chain of that kind.
+        PayloadError: it is none of a chain of these kinds.
     """
     try:
         found = json.loads(body)
     except ValueError as error:
         raise PayloadError(f"message: must be a chain's step as JSON ({error})") from error
+    return _step_in(found, kinds)
+
+
+def _step_in(found: object, kinds: Sequence[str]) -> Step:
     match found:
-        case {"chain": str(chain_id), "version": int(version)} if kind_of(chain_id) == kind and version > 0:
+        case {"chain": str(chain_id), "version": int(version)} if kind_of(chain_id) in kinds and version > 0:
             return Step(chain_id, version)
-    raise PayloadError(f'message: must be {{"chain": "{kind}/...", "version": 1 or more}}')
+    raise PayloadError(f'message: must be {{"chain": "{" or ".join(kinds)}/...", "version": 1 or more}}')
 
 
 def records_of(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:

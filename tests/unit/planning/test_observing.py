@@ -12,8 +12,10 @@ from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_p
 from sluice.model.launches import Launch
 from sluice.model.observed import QueueReading, Reading
 from sluice.model.planning import Memory
+from sluice.model.queue_metrics import QueueMetrics
 from sluice.model.redriving import Message
 from sluice.model.timing import Timing
+from sluice.planning.metric_reader import KnownMetrics
 from sluice.planning.observing import Observed, Observer
 from sluice.ports.errors import NeedsFixError, TryLaterError
 from tests.support.still_clock import START_AT, Clock
@@ -45,7 +47,7 @@ class World:
 
     def observe(self, memory: Memory = TICKED, shard: str | None = SHARD, *, whole: bool = True) -> dict[str, Observed]:
         """Every fleet, by name."""
-        observer = Observer(self.ports, Timing(), shard)
+        observer = Observer(self.ports, Timing(), shard, self.ports.ledger.queue_metrics)
         seen = observer.observe([(fleet, memory) for fleet in self.fleets], self.clock.now, whole=whole)
         return {each.snapshot.fleet: each for each in seen}
 
@@ -55,6 +57,7 @@ def test_calls_when_a_shard_is_full() -> None:
     world = World(*(a_fleet(f"f{number:02d}") for number in range(50)))
     for number in range(50):
         world.truth.queue.send(queue_url(f"f{number:02d}"), [Message(id="m", body="x")] * number, [0.0] * number)
+    world.truth.group.set_desired("f07", 1)
     seen = world.observe()
     counts = [each.snapshot.queue.visible for each in seen.values()]
     assert [count.value for count in counts if count] == list(range(50))
@@ -99,6 +102,7 @@ def test_fleets_when_one_service_is_silent(call: str, missing: set[str]) -> None
     world = World(a_fleet("a", limits={"veto_alarm": "busy"}), a_fleet("b", limits={"veto_alarm": "busy"}))
     for name in ("a", "b"):
         world.truth.queue.send(queue_url(name), [Message(id="m", body="x")], [0.0])
+        world.truth.group.set_desired(name, 1)
     world.clock.now += 60.0
     world.truth.signals.set_alarm("busy", on=True)
     world.fails = lambda made: TryLaterError("silence") if f"{made.port}.{made.method}" == call else None
@@ -111,6 +115,31 @@ def test_fleets_when_one_service_is_silent(call: str, missing: set[str]) -> None
         assert {name for name, value in there.items() if value is None} == missing
         assert [str(fault) for fault in each.faults] == ["silence"]
     assert world.calls[call] == 1
+
+
+def test_launches_when_no_group_has_or_wants_instances() -> None:
+    """Nothing is launched: the log of launches is not read."""
+    world = World(a_fleet("a"), a_fleet("b"))
+    world.observe()
+    assert world.calls["MemoryLaunchLog.launches"] == 0
+    world.truth.group.set_desired("b", 1)
+    world.observe()
+    assert world.calls["MemoryLaunchLog.launches"] == 1
+
+
+def test_metrics_when_the_process_knows_what_the_ledger_has() -> None:
+    """The log of one step reads what it does not know, and knows what it has written; after a failure nothing."""
+    world = World(a_fleet("a"))
+    log, metrics = KnownMetrics(world.ports.ledger.queue_metrics, None), QueueMetrics(5.0)
+    log.keep_queue_metrics(SHARD, metrics)
+    assert log.queue_metrics(SHARD) is metrics
+    assert world.calls["MemoryQueueMetrics.queue_metrics"] == 0
+    world.fails = lambda _: TryLaterError("silence")
+    with pytest.raises(TryLaterError):
+        log.keep_queue_metrics(SHARD, QueueMetrics(6.0))
+    world.fails = lambda _: None
+    assert log.queue_metrics(SHARD) == metrics
+    assert world.calls["MemoryQueueMetrics.queue_metrics"] == 1
 
 
 def test_metrics_when_not_all_fleets_are_ticked() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sluice.chains import read_step, records_of
+from sluice.chains import event_of, read_step, records_of
 from sluice.model.chain import Step
 from sluice.redriving.failure_groups import failure_group
 from sluice.redriving.payloads import (
@@ -228,18 +228,13 @@ def test_alarm_is_as_documented_when_a_direct_action(word: str, state: str) -> N
     assert json.loads(data["state"]["reasonData"])["version"] == "1.0"
 
 
-# Of the work queues: the queue of each file with a step of a chain.
-STEPS = {"redriver-job-step": "sluice-jobs", "drainer-chain-step": "sluice-drains"}
-
-
 @pytest.mark.parametrize("name", BATCHES)
 def test_batch_is_what_sqs_hands_over_when_from_the_dead_letter_queue(name: str) -> None:
     """Checksums hold, so that nobody edits a body and leaves a payload that could not be."""
     for record in event(name)["Records"]:
         assert record["eventSource"] == "aws:sqs"
         queue = record["eventSourceARN"].split(":")[5]
-        assert queue == STEPS.get(name, queue)
-        assert name in STEPS or queue.startswith("orders-dead-letters")
+        assert queue.startswith("orders-dead-letters")
         assert record["md5OfBody"] == hashlib.md5(record["body"].encode()).hexdigest()
         assert ("md5OfMessageAttributes" in record) == bool(record["messageAttributes"])
         assert {"ApproximateReceiveCount", "SentTimestamp", "ApproximateFirstReceiveTimestamp", "SenderId"} <= set(
@@ -249,11 +244,19 @@ def test_batch_is_what_sqs_hands_over_when_from_the_dead_letter_queue(name: str)
 
 
 def test_step_is_what_sqs_hands_over_when_from_the_work_queue() -> None:
-    """A chain's step, of the planner's own queue."""
+    """A chain's step, of the work queue."""
     (record,) = records_of(event("planner-step"))
-    assert record["eventSourceARN"].endswith(":sluice-ticks")
+    assert record["eventSourceARN"].endswith(":sluice-work")
     assert record["md5OfBody"] == hashlib.md5(record["body"].encode()).hexdigest()
-    assert read_step(record["body"], "ticks") == Step("ticks/0000", 1)
+    assert read_step(record["body"]) == Step("ticks/0000", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "chain"), [("drainer-chain-step", "drains/orders"), ("redriver-job-step", "jobs/orders")]
+)
+def test_step_is_what_the_planner_hands_over(name: str, chain: str) -> None:
+    """An event with the step, and nothing else."""
+    assert event(name) == json.loads(event_of(Step(chain, 3)))
 
 
 def test_batch_carries_bytes_when_attributes_are_binary() -> None:

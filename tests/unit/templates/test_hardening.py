@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from sluice.aws.work_queue import FUNCTION_SETTINGS
+from sluice.model.chain import KINDS
 from tools.cfn import Resolved, Template
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -76,21 +78,43 @@ def test_lambda_does_not_end_rounds_through_queues_that_sluice_bounds_itself() -
     assert allowed == {"Planner", "Drainer", "Redriver", "RedriveJobs"}
 
 
-@pytest.mark.parametrize(
-    ("mapping", "queue", "function"),
-    [("Ticks", "TicksQueue", "Planner"), ("Drains", "DrainsQueue", "Drainer"), ("Jobs", "JobsQueue", "RedriveJobs")],
-)
-def test_work_queue_fits_its_function_when_deployed(mapping: str, queue: str, function: str) -> None:
+def test_work_queue_fits_its_function_when_deployed() -> None:
     """One step at a time; its message is hidden for as long as Lambda asks for, and kept longer than any delay."""
     found = stack()
-    steps = found.properties(mapping)
-    assert (steps["EventSourceArn"], steps["FunctionName"]) == (f"<{queue}.Arn>", f"<{function}>")
+    steps = found.properties("Steps")
+    assert found.of_type("AWS::Lambda::EventSourceMapping") == {"Steps": steps}, (
+        "Lambda polls each mapping's queue, also an empty one"
+    )
+    assert (steps["EventSourceArn"], steps["FunctionName"]) == ("<WorkQueue.Arn>", "<Planner>")
     assert (steps["BatchSize"], steps["FunctionResponseTypes"]) == (1, ["ReportBatchItemFailures"])
-    assert steps["ScalingConfig"]["MaximumConcurrency"] >= 2
-    timeout = found.of_type("AWS::Serverless::Function")[function]["Timeout"]
+    timeout = found.of_type("AWS::Serverless::Function")["Planner"]["Timeout"]
     # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
-    assert found.properties(queue)["VisibilityTimeout"] == 6 * timeout
-    assert found.properties(queue)["MessageRetentionPeriod"] >= 4 * 900
+    assert found.properties("WorkQueue")["VisibilityTimeout"] == 6 * timeout
+    assert found.properties("WorkQueue")["MessageRetentionPeriod"] >= 4 * 900
+
+
+def test_steps_have_no_bound_but_the_chains_own() -> None:
+    """A bound would let one kind of steps keep another waiting, and Lambda poll an empty queue more often."""
+    assert "ScalingConfig" not in stack().properties("Steps")
+    assert "ReservedConcurrentExecutions" not in stack().of_type("AWS::Serverless::Function")["Planner"]
+
+
+def test_steps_are_handed_to_the_functions_that_take_them() -> None:
+    """Each kind of chain but the planner's own has its function, by the variable that the planner reads."""
+    variables = stack().of_type("AWS::Serverless::Function")["Planner"]["Environment"]["Variables"]
+    assert {kind: variables[name] for kind, name in FUNCTION_SETTINGS.items()} == {
+        "drains": "<Drainer.Arn>",
+        "jobs": "<RedriveJobs.Arn>",
+    }
+    assert {*FUNCTION_SETTINGS, "ticks"} == set(KINDS)
+
+
+@pytest.mark.parametrize("function", ["Drainer", "RedriveJobs"])
+def test_step_that_waits_at_lambda_ends_when_it_is_old(function: str) -> None:
+    """It is stale by then: a minute later at most the reseed has sent the step again."""
+    config = stack().of_type("AWS::Serverless::Function")[function]["EventInvokeConfig"]
+    assert config["MaximumEventAgeInSeconds"] <= 3_600
+    assert config["MaximumRetryAttempts"] <= 2
 
 
 # --------------------------------------------------------------------------- the data's key
@@ -100,7 +124,7 @@ def keys(found: Resolved) -> dict[str, Any]:
     """The key of everything that the stack keeps, by logical id."""
     bucket = found.properties("Archive")["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
     return {
-        "Ledger": found.properties("Ledger")["SSESpecification"].get("KMSMasterKeyId"),
+        "Ledger": found.properties("Ledger").get("SSESpecification", {}).get("KMSMasterKeyId"),
         "Archive": bucket["ServerSideEncryptionByDefault"].get("KMSMasterKeyID"),
         **{name: each.get("KmsMasterKeyId") for name, each in found.of_type("AWS::SQS::Queue").items()},
         **{name: each.get("KmsMasterKeyId") for name, each in found.of_type("AWS::SNS::Topic").items()},

@@ -73,19 +73,23 @@ def granted(role: str) -> set[str]:
     }
 
 
-def test_work_queues_are_their_functions_own_when_steps_are_granted() -> None:
-    """Each function has its own; the operator function sends to two, so that a request begins at once."""
+def test_planner_alone_receives_steps_and_hands_them_over() -> None:
+    """Who has chains, or starts some, may send to the work queue; the planner may invoke the two functions of steps."""
     own = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
-    steps = {
-        role: [(one["Action"], one["Resource"]) for _, one in policies(role) if one.get("Sid") == "Steps"]
-        for role in FUNCTIONS
-    }
-    assert steps == {role: [] for role in FUNCTIONS} | {
-        "Planner": [(own, "<TicksQueue.Arn>")],
-        "Drainer": [(own, "<DrainsQueue.Arn>")],
-        "Redriver": [(own, "<JobsQueue.Arn>")],
-        "Operator": [("sqs:SendMessage", ["<DrainsQueue.Arn>", "<JobsQueue.Arn>"])],
-    }
+
+    def grants(sid: str) -> dict[str, list[tuple[Any, Any]]]:
+        return {
+            role: [(one["Action"], one["Resource"]) for _, one in policies(role) if one.get("Sid") == sid]
+            for role in FUNCTIONS
+        }
+
+    nobody: dict[str, list[tuple[Any, Any]]] = {role: [] for role in FUNCTIONS}
+    sends: list[tuple[Any, Any]] = [("sqs:SendMessage", "<WorkQueue.Arn>")]
+    assert grants("Steps") == nobody | {
+        "Planner": [(own, "<WorkQueue.Arn>")], "Drainer": sends, "Redriver": sends, "Operator": sends
+    }  # fmt: skip
+    functions = ["<Drainer.Arn>", "<RedriveJobs.Arn>"]
+    assert grants("HandOver") == nobody | {"Planner": [("lambda:InvokeFunction", functions)]}
 
 
 def authorization_reference() -> dict[str, Any]:

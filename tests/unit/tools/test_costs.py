@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -64,11 +65,31 @@ def test_round_is_the_shards_part_and_its_fleets_when_it_is_of_another_size(
 def test_polls_are_paid_for_when_queues_are_empty() -> None:
     """Each poll lasts 20 s; five poll where a mapping has a maximum concurrency, and two where it has none."""
     template, fleet = usage.template_of("template"), usage.template_of("fleet")
-    pollers = [5 if "ScalingConfig" in template.resources[name]["Properties"] else 2 for name in usage.WORK_QUEUES]
+    work = 5 if "ScalingConfig" in template.resources["Steps"]["Properties"] else 2
     dead = 5 if "ScalingConfig" in fleet.resources["DeadLetters"]["Properties"] else 2
 
-    assert usage.polls(Stack(1, dead_letters=False)) == pytest.approx(sum(pollers) * MONTH_S / 20)
-    assert usage.polls(Stack(10)) - usage.polls(Stack(9)) == pytest.approx(dead * MONTH_S / 20)
+    assert usage.polls(Stack(1, dead_letters=False), 0.0) == pytest.approx(work * MONTH_S / 20)
+    assert usage.polls(Stack(10), 0.0) - usage.polls(Stack(9), 0.0) == pytest.approx(dead * MONTH_S / 20)
+
+
+def test_polls_are_ended_by_messages_when_there_are_some() -> None:
+    """By simulation: two pollers wait, and each message goes to either; few messages leave almost every poll whole."""
+    rng, month_s, per_s = Random(3), 400_000.0, 0.1167
+    began, now, empty = [0.0, 0.0], 0.0, 0
+    while now < month_s:
+        now += rng.expovariate(per_s)
+        for poller, at in enumerate(began):
+            empty += int((now - at) // 20.0)
+            began[poller] = at + (now - at) // 20.0 * 20.0
+        began[rng.randrange(2)] = now
+    expected = empty * MONTH_S / month_s
+    assert usage.empty_polls(2, per_s * MONTH_S) == pytest.approx(expected, rel=0.03)
+    assert usage.empty_polls(2, 1.0) == pytest.approx(usage.empty_polls(2, 0.0), rel=1e-4)
+
+
+def test_memory_is_the_templates_when_lambda_is_billed() -> None:
+    """The planner has less than the functions that take their memory from Globals."""
+    assert usage.memory_mb("Planner") < usage.memory_mb("RedriveJobs") == usage.memory_mb("Drainer") == 512
 
 
 def test_alarms_are_the_templates_when_they_are_counted() -> None:
@@ -95,7 +116,7 @@ def test_bill_has_every_service_when_it_is_made() -> None:
     lines = bill(stack, RECORDING, TABLE)
     assert total(lines) == pytest.approx(sum(line.dollars for line in lines))
     assert {line.what.partition(":")[0] for line in lines} == {
-        "Lambda", "SQS", "CloudWatch", "DynamoDB", "KMS", "Auto Scaling", "Parameter Store",
+        "Lambda", "SQS", "CloudWatch", "DynamoDB", "Auto Scaling", "Parameter Store",
     }  # fmt: skip
     assert total(bill(stack, RECORDING, TABLE, dashboard=True)) - total(lines) == pytest.approx(3.0)
     slow = dollars(Stack(1, tick_s=20.0), "SQS: steps sent, queues counted")
@@ -135,4 +156,11 @@ def test_docs_have_the_table_when_figures_are_recorded_anew() -> None:
     text = docs_table.PAGE.read_text()
     table = text.partition(docs_table.BEGIN)[2].partition(docs_table.END)[0]
     assert table.strip().splitlines() == list(docs_table.lines())
-    assert len(table.strip().splitlines()) >= 8
+    rows = {row.split("|")[1].strip() for row in table.strip().splitlines()[2:]}
+    assert {"Lambda", "SQS", "CloudWatch", "DynamoDB", "in all"} <= rows
+
+
+def test_costs_are_those_that_were_asked_for() -> None:
+    """Dollars of a fleet and month: alone and idle, alone and busy day and night, and one of a thousand."""
+    found = [total(bill(stack, usage.load(), TABLE)) / stack.fleets for stack in docs_table.STACKS.values()]
+    assert [dollars <= most for dollars, most in zip(found, (2.5, 5.0, 0.5), strict=True)] == [True] * 3, found

@@ -62,11 +62,11 @@ def test_backlog_when_a_figure_was_not_read_has_a_gap() -> None:
 
 
 def test_lines_when_no_tick_came_for_minutes_have_a_gap() -> None:
-    """Four minutes without a decision are a gap in every lane."""
-    page = draw(at(10), at(11), at(15), at(16))
+    """Seven minutes without a decision are a gap in every lane; an idle fleet's come each third minute."""
+    page = draw(at(10), at(11), at(18), at(19))
     for kind in ("sl-capacity", "sl-backlog", "sl-wait"):
         assert drawn(page, kind).count("M") == 2
-    assert drawn(draw(at(10), at(12.9)), "sl-backlog").count("M") == 1
+    assert drawn(draw(at(10), at(13.2)), "sl-backlog").count("M") == 1
 
 
 def test_lines_when_samples_share_a_pixel_keep_the_highest() -> None:

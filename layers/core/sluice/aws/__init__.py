@@ -42,7 +42,8 @@ def connect(environ: Mapping[str, str]) -> Ports:
     Args:
         environ: SLUICE_STACK, SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; SLUICE_MINUTE_S where an emulator's
             minute, and so the period of SQS's metrics, is shorter; for functions that send steps of chains,
-            SLUICE_TICKS_QUEUE, SLUICE_DRAINS_QUEUE and SLUICE_JOBS_QUEUE; and the AWS_... variables of `Clients`.
+            SLUICE_WORK_QUEUE; for the one that hands them over, SLUICE_DRAINS_FUNCTION and SLUICE_JOBS_FUNCTION; and
+            the AWS_... variables of `Clients`.
 
     Raises:
         NeedsFixError: a setting is missing or cannot be used; the text names it.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types_boto3_autoscaling import AutoScalingClient
     from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_lambda import LambdaClient
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
     from types_boto3_ssm import SSMClient
@@ -128,6 +129,12 @@ class Clients:
     def kms(self) -> Any:
         """KMS, likewise."""
         return self._make("kms")
+
+    @cached_property
+    def lambda_(self) -> "LambdaClient":
+        """Lambda, to hand steps over. A repeated invocation does no harm: its step is stale."""
+        client: LambdaClient = self._make("lambda")
+        return client
 
     @cached_property
     def s3(self) -> "S3Client":

@@ -65,8 +65,10 @@ class SsmFleets:
             self._copy.change({} if document is None else {name: document}, () if document else (name,), now)
         else:
             head = self._copy.head()
-            is_due = head is None or now - head.checked_at >= CHECKED_S
-            if not is_due or not self._copy.claim_check(now):
+            if head is not None and now - head.checked_at < CHECKED_S:
+                self._loaded, self._looked_at = self._of_copy(head), self._elapsed()
+                return
+            if not self._copy.claim_check(now):
                 return
             copied, there = self._copy.documents(), self._store.all()
             changed = {key: document for key, document in there.items() if copied.get(key) != document}

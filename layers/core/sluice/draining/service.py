@@ -16,7 +16,7 @@ What fails is logged and left to the drain's chain. Only what is not on record y
 raised, for Lambda to invoke again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,10 @@ from sluice.telemetry import Log, Record
 
 # An event may be here before Auto Scaling's own answers show what it reports: the group is looked at again after that.
 GROUP_LAG_S = 5.0
+# What an invocation leaves of the function's own timeout, to finish what it is at.
+MARGIN_S = 5.0
+# A step that is so late did not come: queue and hand-over take a second or two.
+OVERDUE_S = 15.0
 
 type Response = dict[str, Any]
 
@@ -78,18 +82,18 @@ class DrainService:
         self.follower = DrainFollower(self.runner, self.telemetry)
 
     @property
+    def ends_at(self) -> float:
+        """When Lambda ends this invocation, in epoch seconds."""
+        return self.until + MARGIN_S
+
+    @property
     def records(self) -> list[Record]:
         """The metrics so far."""
         return self.telemetry.records
 
-    def take(self, records: Sequence[Mapping[str, Any]], ends_at: float) -> Response:
-        """Do the steps of chains in an SQS batch; Lambda's partial batch response.
-
-        Args:
-            records: the batch's records.
-            ends_at: when Lambda ends this invocation, in epoch seconds.
-        """
-        return self.runner.take(records, KIND, ends_at, self._step, self.log)
+    def take_step(self, event: Mapping[str, Any]) -> Response:
+        """Do a step of a fleet's chain that the planner hands over; how it ended."""
+        return self.runner.take_handed(event, KIND, self.ends_at, self._step, self.log)
 
     def _step(self, chain: Chain) -> Next | None:
         """Do a step of a fleet's chain; the chain of a fleet whose document is gone ends.
@@ -150,9 +154,7 @@ class DrainService:
             case payloads.ReportNotice():
                 response = self._reported(notice)
             case payloads.SweepNotice():
-                fleets = self.directory.all(0.0)
-                Sweeper(self.ports, self.now, self.until, self.follower, self.telemetry).sweep(fleets)
-                response = {"swept": len(fleets)}
+                response = {"swept": self._sweep()}
             case payloads.RebalanceNotice():
                 self.log.info("rebalance recommendation: no drain begins for it", instance_id=notice.instance_id)
                 response = {"noted": "rebalance recommendation", "instance_id": notice.instance_id}
@@ -160,6 +162,33 @@ class DrainService:
                 self.log.info("test notification of Auto Scaling received")
                 response = {"noted": "test notification"}
         return response
+
+    # ----------------------------------------------------------------- the sweep
+
+    def _sweep(self) -> int:
+        """Find what was missed, and do the steps that did not come; how many fleets there are.
+
+        Raises:
+            PortError, ExceptionGroup: as `handle`.
+        """
+        fleets, chains = self.directory.all(0.0), self.ports.ledger.chains.chains(KIND)
+        sweeper = Sweeper(self.ports, self.now, self.until, self.follower, self.telemetry)
+        try:
+            sweeper.sweep(fleets, {chain.id for chain in chains})
+        finally:
+            self._do_overdue(chains)
+        return len(fleets)
+
+    def _do_overdue(self, chains: Iterable[Chain]) -> None:
+        """Do the steps that are overdue: steps come by way of the planner, and drains go on while it cannot run."""
+        for chain in sorted(chains, key=lambda one: one.due_at):
+            now = self.now()
+            if now >= self.until or now < chain.due_at + OVERDUE_S:
+                return
+            if chain.at_work_until <= now:
+                late_s = round(now - chain.due_at)
+                self.log.warning("a step of drains did not come: the sweep does it", chain=chain.id, late_s=late_s)
+                self.runner.do(chain.step, self.ends_at, self._step, self.log)
 
     # ----------------------------------------------------------------- an instance waits at a hook
 

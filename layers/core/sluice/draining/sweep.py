@@ -4,21 +4,19 @@ It looks at every fleet, and advances no drain itself: what it finds wakes the f
 (`sluice.draining.rounds`). Its calls are one query for the drains of all fleets, and one reading for a hundred groups,
 so that they hardly grow with the fleets:
 
-    every chain's present step is sent again, in case its message was lost or its worker died
     a drain without a chain           its chain is made
     an instance that waits, or is kept for inspection, without a drain on record     its fleet is looked at now
     consumers, of the fleets that have a launch hook or reports: boots, and protection from scale-in
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from sluice.chains import ChainRunner
 from sluice.config.fleet import Fleet
 from sluice.consumers.tracker import ConsumerTracker
 from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, InstanceGone
-from sluice.draining.following import KIND, DrainFollower, chain_id
+from sluice.draining.following import DrainFollower, chain_id
 from sluice.draining.observations import group_events
 from sluice.draining.telemetry import DrainTelemetry
 from sluice.model.consumers import Consumer
@@ -44,15 +42,18 @@ class Sweeper:
     follower: DrainFollower
     telemetry: DrainTelemetry
 
-    def sweep(self, fleets: Sequence[Fleet]) -> None:
+    def sweep(self, fleets: Sequence[Fleet], chains: Collection[str]) -> None:
         """Every fleet once, its drains first.
+
+        Args:
+            fleets: all of them.
+            chains: the ids of the chains of drains that there are.
 
         Raises:
             PortError: the ledger does not say which drains there are.
             ExceptionGroup: unexpected errors; every fleet has been swept all the same.
         """
         unexpected: list[Exception] = []
-        chains = self._reseed(self.follower.runner)
         entries: defaultdict[str, list[UnreleasedDrain]] = defaultdict(list)
         for entry in self.ports.ledger.drains.unreleased():
             entries[entry.fleet].append(entry)
@@ -73,14 +74,6 @@ class Sweeper:
         self._track_consumers(fleets, entries, readings, unexpected)
         if unexpected:
             raise ExceptionGroup("sweep finished with errors", unexpected)
-
-    def _reseed(self, runner: ChainRunner) -> frozenset[str]:
-        """Send every chain's present step again; the ids of the chains. What could not be sent is sent a minute on."""
-        try:
-            return frozenset(chain.id for chain in runner.reseed(KIND))
-        except ExceptionGroup as errors:
-            self.telemetry.log.warning("some chains of drains could not be sent again", problem=str(errors))
-            return frozenset(chain.id for chain in self.ports.ledger.chains.chains(KIND))
 
     def _safely(self, fleet: Fleet, work: Callable[[], None], unexpected: list[Exception]) -> None:
         """One fleet never stops the others, whatever is wrong with it; `sweep` raises it at the end."""

@@ -1,4 +1,4 @@
-"""The work queues in memory."""
+"""The work queue in memory."""
 
 import math
 
@@ -16,15 +16,23 @@ class Delayed:
 
 
 class MemoryWorkQueue:
-    """The WorkQueue port. `messages` are those that nobody has received; whoever tests may lose or double them."""
+    """The WorkQueue port. `messages` are those that nobody has received; whoever tests may lose or double them.
+
+    `handed` are the steps that were handed over, and that no function has begun.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.messages: list[Delayed] = []
+        self.handed: list[Step] = []
 
     def send(self, step: Step, delay_s: float) -> None:
         """Send a step."""
         self.messages.append(Delayed(self._clock() + math.ceil(delay_s), step))
+
+    def hand_over(self, step: Step) -> None:
+        """Hand a step over."""
+        self.handed.append(step)
 
     def receive(self, kind: str | None = None) -> tuple[Step, ...]:
         """Take what may be received now, the longest due first; of one kind of chains, or of all."""

@@ -30,7 +30,7 @@ class Chain:
 
     @property
     def kind(self) -> str:
-        """The first part of the id, which says whose queue and whose function it is."""
+        """The first part of the id, which says whose function it is."""
         return kind_of(self.id)
 
     @property

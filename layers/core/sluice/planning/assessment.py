@@ -316,6 +316,9 @@ def _gaps(
         gaps.append(f"the group's state is {_too_old(now - group.at, limit_s)}")
     if not gaps and not (value(queue.visible) or value(queue.in_flight) or value(queue.delayed)):
         return ()  # nothing is left to do, whatever arrived lately; and an unused queue has no metrics
+    samples = memory.samples
+    if samples and samples[-1].at == snapshot.at and samples[0].at <= now - timing.settled_s:
+        return tuple(gaps)  # ticks saw what arrived, for longer than the metric takes to come
     history = memory.arrivals.history
     if queue.sent is None or not history.counts:
         gaps.append("the count of arrivals is unknown")

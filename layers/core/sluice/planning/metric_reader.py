@@ -42,6 +42,31 @@ class MetricsRead:
     faults: Mapping[str, PortError]
 
 
+class KnownMetrics:
+    """The log of one step's metrics: what the process knows to be in the ledger is not read from it again.
+
+    Args:
+        log: the ledger's.
+        known: what is in it, if the process knows.
+    """
+
+    def __init__(self, log: QueueMetricsLog, known: QueueMetrics | None) -> None:
+        self._log = log
+        self.known = known
+
+    def queue_metrics(self, shard: str) -> QueueMetrics:
+        """What was read last."""
+        if self.known is None:
+            self.known = self._log.queue_metrics(shard)
+        return self.known
+
+    def keep_queue_metrics(self, shard: str, metrics: QueueMetrics) -> None:
+        """Keep what was read."""
+        self.known = None  # should the write fail
+        self._log.keep_queue_metrics(shard, metrics)
+        self.known = metrics
+
+
 @dataclass(frozen=True, slots=True)
 class MetricReader:
     """Reads a shard's metrics when they are due, and answers with what was read last when they are not."""

@@ -22,6 +22,7 @@ from sluice.planning.multi_queue import pooled
 from sluice.ports.errors import PortError, TryLaterError, answer_of, each_of
 from sluice.ports.ledger import PlannerLedger
 from sluice.ports.ledger.launch_log import LAUNCHES_LOGGED_S
+from sluice.ports.ledger.queue_metrics import QueueMetricsLog
 from sluice.ports.stack import Ports
 
 
@@ -53,11 +54,13 @@ class Observer:
         timing: when metrics are due.
         shard: the fleets' shard, whose metrics are kept together; None: the fleets are no shard's, as in a dry run, so
             that all metrics are read, and nothing is kept.
+        log: where metrics are kept.
     """
 
     ports: Ports[PlannerLedger]
     timing: Timing
     shard: str | None
+    log: QueueMetricsLog
 
     def observe(
         self, fleets: Sequence[tuple[Fleet, Memory]], now: float, *, whole: bool = True
@@ -88,7 +91,7 @@ class Observer:
 
     def _metrics(self, asked: Sequence[AskedQueue], now: float, *, whole: bool) -> MetricsRead:
         """The queues' metrics; none where the ledger fails, since each process would have to read them for itself."""
-        shard, log, urls = self.shard, self.ports.ledger.queue_metrics, [queue.url for queue in asked]
+        shard, log, urls = self.shard, self.log, [queue.url for queue in asked]
         if shard is None:
             answers = each_of(urls, lambda: self.ports.signals.read_all(urls, now))
             faults = {url: answer for url, answer in answers.items() if isinstance(answer, PortError)}
@@ -112,9 +115,11 @@ class Observer:
     ) -> tuple[dict[str, list[Launch]], dict[str, PortError]]:
         """The last launches by group, and of which groups they are not known.
 
-        They are in the log; of a fleet that was never ticked also in its group's scaling activities, from before.
+        They are in the log; of a fleet that was never ticked also in its group's scaling activities, from before. Of
+        groups that have no instances and are to have none, which launch nothing, the log is not read.
         """
-        logged = answer_of(lambda: self.ports.ledger.launch_log.launches(now))
+        are_launching = any(isinstance(one, GroupReading) and (one.desired or one.instances) for one in groups.values())
+        logged = answer_of(lambda: self.ports.ledger.launch_log.launches(now)) if are_launching else ()
         if isinstance(logged, PortError):
             return {}, dict.fromkeys(groups, logged)
         launches: dict[str, list[Launch]] = {}

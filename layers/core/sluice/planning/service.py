@@ -1,7 +1,8 @@
 """The planner's service: rounds over shards of fleets, and what brings them on.
 
     a step of a shard's chain  --> one round over its fleets; the next step is due a tick later
-    the schedule's minute      --> lost chains go on; fleets are assigned to shards
+    a step of another kind     --> handed over to its function
+    the schedule's minute      --> lost chains of every kind go on; fleets are assigned to shards
     an alarm, an operator      --> the next round of the fleet's shard begins at once
     a dry run                  --> one tick that changes and keeps nothing
 
@@ -9,8 +10,9 @@ The claim of the shard's chain is the lock: who has it alone acts on the shard's
 one fleet stops the others.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sluice.chains import ChainRunner, next_on_grid
@@ -19,8 +21,10 @@ from sluice.model.chain import KINDS, Chain, Next
 from sluice.model.frozen import replace
 from sluice.model.payload_error import PayloadError
 from sluice.model.planning import Memory, OutcomeStatus
+from sluice.model.queue_metrics import QueueMetrics
 from sluice.model.timing import Timing
 from sluice.planning import payloads, shards
+from sluice.planning.metric_reader import KnownMetrics
 from sluice.planning.observing import Observer
 from sluice.planning.reports import Answer, Reporter
 from sluice.planning.round import Round
@@ -30,6 +34,7 @@ from sluice.planning.tick import Actuators, ForgetfulLedger, ImpatientGroup, Kee
 from sluice.ports.aws_services import LoadedFleets
 from sluice.ports.errors import PortError, answer_of
 from sluice.ports.ledger import PlannerLedger
+from sluice.ports.ledger.queue_metrics import QueueMetricsLog
 from sluice.ports.stack import Ports
 from sluice.telemetry import LIMITS, Log, Record, Unit
 
@@ -49,23 +54,23 @@ class Invocation:
 
 
 class Warmth:
-    """What a process keeps for its next invocations: the memories that it has written.
+    """What a process keeps for its next invocations: the memories and metrics that it has written.
 
-    They are the ledger's for as long as nobody else had their shard: the chain then has the version and the writer
+    They are the ledger's for as long as nobody else had the shard: the chain then has the version and the writer
     that this process left it with.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[int, str, Mapping[str, Memory]]] = {}
+        self._known: dict[str, tuple[int, str, Mapping[str, Memory], QueueMetrics | None]] = {}
 
-    def of(self, chain: Chain, shard: Shard) -> Mapping[str, Memory]:
+    def of(self, chain: Chain, shard: Shard) -> tuple[Mapping[str, Memory], QueueMetrics | None]:
         """What is known of a shard's fleets; nothing if another process may have had them."""
-        version, by, memories = self._known.pop(chain.id, (0, "", {}))
-        return memories if (version, by) == (chain.version, shard.by) else {}
+        version, by, memories, metrics = self._known.pop(chain.id, (0, "", {}, None))
+        return (memories, metrics) if (version, by) == (chain.version, shard.by) else ({}, None)
 
-    def keep(self, chain: Chain, by: str, memories: Mapping[str, Memory]) -> None:
-        """Keep memories after a step that claimed `chain`: its rest and the next claim are a version each."""
-        self._known[chain.id] = (chain.version + 2, by, memories)
+    def keep(self, chain: Chain, by: str, memories: Mapping[str, Memory], metrics: QueueMetrics | None) -> None:
+        """Keep these after a step that claimed `chain`: its rest and the next claim are a version each."""
+        self._known[chain.id] = (chain.version + 2, by, memories, metrics)
         while len(self._known) > SHARDS_KNOWN:
             del self._known[next(iter(self._known))]
 
@@ -96,7 +101,7 @@ class PlannerService:
     # ----------------------------------------------------------------- steps of shards
 
     def take(self, records: Sequence[Mapping[str, Any]]) -> Answer:
-        """Do the steps of an SQS batch; Lambda's partial batch response."""
+        """Do the steps of shards in an SQS batch, and hand over the others; Lambda's partial batch response."""
         return self.runner.take(records, shards.KIND, self.invocation.until, self.step, self.log)
 
     def step(self, chain: Chain) -> Next | None:
@@ -116,12 +121,13 @@ class PlannerService:
         known = {fleet.name: fleet for fleet in loaded.fleets}
         names = shard.in_order(assignment.fleets)
         fleets = [known[name] for name in names if name in known and (is_round or name in shard.again)]
-        memories = self.warm.of(chain, shard)
+        memories, metrics = self.warm.of(chain, shard)
+        log = KnownMetrics(self.ports.ledger.queue_metrics, metrics)
         group, ledger = ImpatientGroup(self.ports.group, self.now), KeepingLedger(self.ports.ledger)
         actuators = Actuators(group, ledger, OutcomeStatus.APPLIED)
-        result = self._round(actuators, chain.id).run(fleets, memories, whole=is_round)
+        result = self._round(actuators, chain.id, log).run(fleets, memories, whole=is_round)
         unseen = {name: memory for name, memory in memories.items() if name not in result.answers}
-        self.warm.keep(chain, self.invocation.owner, unseen | result.memories)
+        self.warm.keep(chain, self.invocation.owner, unseen | result.memories, log.known)
         names = tuple(fleet.name for fleet in fleets)
         due = names if is_round else shard.put_off
         shard = replace(shard, put_off=tuple(name for name in due if name not in result.answers))
@@ -146,9 +152,9 @@ class PlannerService:
         shard = replace(shard, round_at=round_at, again=again, asked=chain.asked, by=self.invocation.owner)
         return Next(now + AGAIN_S if again else round_at, shard.to_text())
 
-    def _round(self, actuators: Actuators, shard: str | None) -> Round:
+    def _round(self, actuators: Actuators, shard: str | None, log: QueueMetricsLog) -> Round:
         until = self.invocation.until - MARGIN_S
-        observer = Observer(self.ports, self.timing, shard)
+        observer = Observer(self.ports, self.timing, shard, log)
         return Round(self.ports, observer, actuators, self.timing, self.now, self.reporter, until)
 
     # ----------------------------------------------------------------- what brings them on
@@ -190,14 +196,20 @@ class PlannerService:
         return {"dropped": list(error.problems)}
 
     def _minute(self) -> Answer:
-        """Let lost chains go on, and assign fleets to shards. One invocation assigns at a time."""
+        """Let lost chains go on, and assign fleets to shards, where some are new or gone: one invocation at a time."""
         chains = self._reseed()
+        self._note_late(chains)
         refreshed = answer_of(self.ports.fleets.refresh)
         if isinstance(refreshed, PortError):
             self.reporter.failed(None, "the copy of the fleets' documents could not be refreshed", refreshed)
+        names = _names_in(self._load())
+        rounds = [chain for chain in chains if chain.kind == shards.KIND]
+        count = sum(1 for chain in rounds if Assignment.of(chain).fleets)
+        if not self._changes(rounds, names):
+            return {"shards": count, "assigned": True}
         owner, until, now = self.invocation.owner, self.invocation.until, self.now()
         if not self.ports.ledger.leases.acquire(shards.LEASE, owner, until, now):
-            return {"shards": len(chains), "assigned": False}
+            return {"shards": count, "assigned": False}
         try:
             return {"shards": self._assign_all(), "assigned": True}
         finally:
@@ -205,38 +217,46 @@ class PlannerService:
 
     def _assign_all(self) -> int:
         """Assign every fleet to a shard; how many shards there are then."""
-        loaded = self._load()
         # Read under the lease: nobody else changes which fleets a shard has.
         rounds = self.ports.ledger.chains.chains(shards.KIND)
-        names = {fleet.name for fleet in loaded.fleets} | {error.name for error in loaded.invalid}
-        before = {chain.id: Assignment.of(chain) for chain in rounds}
-        self._note_late(rounds, before)
-        assigned = shards.assign(before, names, self.now())
-        for chain_id, assignment in assigned.items():
-            if assignment != before.get(chain_id):
-                first_at = shards.first_round_at(chain_id, self.timing.tick_s, self.now())
-                self.runner.assign(chain_id, assignment.to_text(), first_at, Shard(first_at).to_text())
-                self.log.info("a shard's fleets were assigned", shard=chain_id, fleets=assignment.fleets)
+        changes = self._changes(rounds, _names_in(self.ports.fleets.load()))
+        for chain_id, assignment in changes.items():
+            first_at = shards.first_round_at(chain_id, self.timing.tick_s, self.now())
+            self.runner.assign(chain_id, assignment.to_text(), first_at, Shard(first_at).to_text())
+            self.log.info("a shard's fleets were assigned", shard=chain_id, fleets=assignment.fleets)
+        assigned = {chain.id: Assignment.of(chain) for chain in rounds} | changes
         return sum(1 for assignment in assigned.values() if assignment.fleets)
 
-    def _note_late(self, rounds: Iterable[Chain], assignments: Mapping[str, Assignment]) -> None:
+    def _changes(self, rounds: Iterable[Chain], names: Collection[str]) -> dict[str, Assignment]:
+        """What is to be assigned to shards that have other fleets, or that do not exist, by the chain's id."""
+        before = {chain.id: Assignment.of(chain) for chain in rounds}
+        assigned = shards.assign(before, names, self.now())
+        return {chain_id: each for chain_id, each in assigned.items() if each != before.get(chain_id)}
+
+    def _note_late(self, chains: Iterable[Chain]) -> None:
         """Count the fleets whose rounds, drains or redrive jobs stand still: none of these can say so itself."""
-        others = [chain for kind in KINDS if kind != shards.KIND for chain in self.ports.ledger.chains.chains(kind)]
-        for chain in (*rounds, *others):
+        for chain in chains:
             late_s = self.now() - chain.due_at
             metric = "TickAge" if chain.kind == shards.KIND else "StepAge"
             if late_s > LIMITS[metric]:
-                names = assignments[chain.id].fleets if chain.id in assignments else (chain.id.partition("/")[2],)
+                names = Assignment.of(chain).fleets if chain.kind == shards.KIND else (chain.id.partition("/")[2],)
                 self.records.extend(Record(name, metric, Unit.SECONDS, late_s) for name in names)
 
     def _reseed(self) -> Sequence[Chain]:
-        """Send each shard's next step again, in case it was lost."""
+        """Send the next step of every chain again, in case it was lost; the chains. What fails comes a minute later."""
+        chains: list[Chain] = []
+        for kind in KINDS:
+            found = answer_of(partial(self.ports.ledger.chains.chains, kind))
+            if isinstance(found, PortError):
+                self.log.warning("the chains could not be read", kind=kind, problem=str(found))
+            else:
+                chains += found
         try:
-            return self.runner.reseed(shards.KIND)
+            self.runner.reseed(chains)
         except ExceptionGroup as errors:
             for error in errors.exceptions:
-                self.log.warning("a shard's step could not be sent again", problem=str(error))
-            return ()
+                self.log.warning("a chain's step could not be sent again", problem=str(error))
+        return chains
 
     def _load(self) -> LoadedFleets:
         """Every fleet's document; those that are invalid are logged and counted."""
@@ -289,5 +309,10 @@ class PlannerService:
             known = ", ".join(sorted(fleet.name for fleet in loaded.fleets)) or "none"
             raise PayloadError(f"fleet: there is no valid fleet {name!r} (there are: {known})")
         actuators = Actuators(ShadowGroup(), ForgetfulLedger(), OutcomeStatus.SHADOW)
-        result = self._round(actuators, None).run(found, {})
+        result = self._round(actuators, None, self.ports.ledger.queue_metrics).run(found, {})
         return {"ticks": list(result.answers.values())}
+
+
+def _names_in(loaded: LoadedFleets) -> set[str]:
+    """The names of all fleets that exist, with a document that is valid or not."""
+    return {fleet.name for fleet in loaded.fleets} | {error.name for error in loaded.invalid}

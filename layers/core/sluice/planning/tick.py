@@ -23,10 +23,11 @@ from sluice.planning.planner import plan, remember
 from sluice.planning.shadow.replay import ShadowTick, replay
 from sluice.ports.errors import NeedsFixError, PortError, TryLaterError
 from sluice.ports.ledger import PlannerLedger
-from sluice.ports.ledger.planner_state import MemoryChange, learned_of
+from sluice.ports.ledger.planner_state import MemoryChange
 
 SILENT_S = 1.0  # a call that fails after so long has met a silent service: the next one would wait as long
 RECORDED_S = 60.0  # a decision like the one before it is recorded again after so long
+RECORDED_IDLE_S = 180.0  # that of an idle fleet, whose metrics are not read more often either
 
 
 class CapacitySetter(Protocol):
@@ -134,9 +135,9 @@ class TickResult:
 
     @property
     def is_news(self) -> bool:
-        """Whether the decision is to be recorded: it is not like the one on record, or that was a minute ago."""
-        was = self.before.on_record
-        return gist_of(self.decision, self.outcome) != was.gist or self.decision.at - was.at >= RECORDED_S
+        """Whether the decision is to be recorded: it is not like the one on record, or that was a while ago."""
+        was, again_s = self.before.on_record, RECORDED_IDLE_S if self._is_idle else RECORDED_S
+        return gist_of(self.decision, self.outcome) != was.gist or self.decision.at - was.at >= again_s
 
     @property
     def jumped(self) -> bool:
@@ -151,9 +152,17 @@ class TickResult:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the memory need not be written yet: the fleet was empty at both ticks, and nothing else happened."""
+        """Whether the memory need not be written yet: the fleet is idle, and its decision is not recorded either.
+
+        What its metrics taught meanwhile is taught again should the process end: they are kept for longer.
+        """
+        return self._is_idle and not self.is_news
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether the fleet was empty at both ticks, and nothing else happened."""
         newest, group = self.memory.samples[-2:], self.snapshot.group
-        if len(newest) < 2 or group is None or self.faults or self.is_news or self.before.unread:
+        if len(newest) < 2 or group is None or self.faults or self.before.unread:
             return False
         is_empty = not any(sample.visible or sample.in_flight or sample.arrived for sample in newest)
         simulated = self.shadow.decision if self.shadow is not None else None
@@ -162,7 +171,6 @@ class TickResult:
             and newest[0].working == newest[1].working == group.desired
             and self.decision.want == self.decision.current
             and (simulated is None or simulated.want == simulated.current)
-            and learned_of(self.memory) == learned_of(self.before)
         )
 
 

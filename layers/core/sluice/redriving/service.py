@@ -1,14 +1,13 @@
 """The redriver's service: one invocation's event -> verdicts on dead letters, progress of jobs, remembered causes.
 
     a batch of dead letters    --> take_batch: each is judged, then sent back or quarantined (`dead_letters`)
-    a batch of jobs' steps     --> take_steps: a fleet's redrive jobs go on for a while (`jobs.slices`)
-    the schedule, each minute  --> tick: chains of jobs that were lost go on, waiting dead letters are checked
-                                   (`retention`)
+    a step of a fleet's jobs   --> take_step: its redrive jobs go on for a while (`jobs.slices`)
+    the schedule, each minute  --> tick: jobs without a chain get one, waiting dead letters are checked (`retention`)
     a consumer's report        --> note_cause: why a message failed, remembered until it arrives as a dead letter
 
 Two functions run it. That of the dead-letter queue's event source mapping may live no longer than messages are hidden
-in their queue; that of the jobs' queue and the schedule has a minute. Both take what AWS sends and nothing else:
-operators ask the operator function. The queue that a record comes from says which kind it is.
+in their queue; that of jobs and the schedule has a minute. Both take what AWS and the planner send and nothing else:
+operators ask the operator function.
 
 Whoever may invoke the function can forge a batch. So a record counts only where SQS itself says that the message is in
 flight, under the record's receipt, in the dead-letter queue of a fleet.
@@ -37,22 +36,22 @@ KEYS_SHOWN = 20  # of an event that is refused, in the error
 
 @dataclass(slots=True)
 class RedriverService(RedriveContext):
-    """One invocation at work on what Lambda hands over; `jobs_queue` is the URL of the work queue of redrive jobs."""
-
-    jobs_queue: str = ""
+    """One invocation at work on what Lambda hands over."""
 
     def respond(self, event: object) -> Answer:
         """Do what an event of AWS or of a consumer asks for.
 
         Args:
-            event: an SQS batch, a scheduled event, or a consumer's failure report.
+            event: an SQS batch, a step of redrive jobs, a scheduled event, or a consumer's failure report.
 
         Returns:
             The answer as JSON; `{"error": ...}` where the event is none of these, or the report cannot be kept.
         """
         match event:
             case {"Records": [*records]} if records and all(_is_of_sqs(record) for record in records):
-                return self.take_records(records)
+                return self.take_batch(records)
+            case {"step": {} as step}:
+                return self.take_step({"step": step})
             case {"source": "aws.events", "detail-type": "Scheduled Event"}:
                 return self.tick()
             case {"source": "sluice.consumer", "detail-type": "Sluice Message Failure", "detail": detail}:
@@ -60,35 +59,16 @@ class RedriverService(RedriveContext):
         keys = sorted(map(str, event))[:KEYS_SHOWN] if isinstance(event, Mapping) else [type(event).__name__]
         self.log.warning("refused an event that AWS does not send to the redriver", keys=keys)
         return {
-            "error": f"event: must be an SQS batch, a scheduled event or a consumer's report (got {', '.join(keys)})."
+            "error": "event: must be an SQS batch, a step of redrive jobs, a scheduled event or a consumer's report"
+            f" (got {', '.join(keys)})."
             " Operators' requests go to the operator function (the stack's output OperatorFunction)"
         }
 
-    def take_records(self, records: Sequence[Mapping[str, Any]]) -> Answer:
-        """Process a batch of one queue: steps of the work queue's, dead letters of any other."""
-        steps = [record for record in records if self._is_step(record)]
-        if len(steps) == len(records):
-            return self.take_steps(steps)
-        if not steps:
-            return self.take_batch(records)
-        # Lambda hands over the messages of one queue at a time.
-        self.log.warning("refused a batch of several queues: its messages stay in them", count=len(records))
-        return _kept(str(record.get("messageId", "")) for record in records)
-
-    def _is_step(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record comes from the work queue of redrive jobs: by the account and the name."""
-        *_, account, name = f":{record.get('eventSourceARN', '')}".split(":")
-        return bool(self.jobs_queue) and self.jobs_queue.endswith(f"/{account}/{name}")
-
-    def take_steps(self, records: Sequence[Mapping[str, Any]]) -> Answer:
-        """Go on with fleets' redrive jobs, each for a while.
-
-        Returns:
-            Lambda's partial batch response.
-        """
+    def take_step(self, event: Mapping[str, Any]) -> Answer:
+        """Go on with a fleet's redrive jobs for a while: a step of their chain, which the planner hands over."""
         stop_at = self.invocation.stop_at
-        return self.chains.take(
-            records, KIND, self.invocation.until, lambda chain: self.jobs_step(chain, stop_at), self.log
+        return self.chains.take_handed(
+            event, KIND, self.invocation.until, lambda chain: self.jobs_step(chain, stop_at), self.log
         )
 
     # ------------------------------------------------------------- dead letters
@@ -185,27 +165,24 @@ class RedriverService(RedriveContext):
     # ------------------------------------------------------------- the schedule
 
     def tick(self) -> Answer:
-        """Each minute: reseed the chains of jobs, and check the dead letters that wait in manual mode."""
+        """Each minute: make a chain for running jobs without one, and check dead letters that wait in manual mode."""
         try:
-            chains = self._reseed()
+            made = self._make_missing_chains()
         except PortError as error:
-            self.failed("the chains of redrive jobs could not be read: the next minute tries again", error)
-            chains = ()
+            self.failed("the running redrive jobs could not be read: the next minute tries again", error)
+            made = []
         self._check_waiting([one for one in self.ports.fleets.load().fleets if one.redrive.mode is RedriveMode.MANUAL])
-        return {"chains": list(chains)}
+        return {"chains_made": made}
 
-    def _reseed(self) -> tuple[str, ...]:
-        """Send the step of every chain of jobs again, and make one for running jobs that have none; the chains' ids.
+    def _make_missing_chains(self) -> list[str]:
+        """Make a chain for running jobs that have none, since who opened them died; the chains' ids.
 
         Raises:
-            PortError: chains or running jobs could not be read.
+            PortError: running jobs or chains could not be read.
         """
-        try:
-            there = {chain.id for chain in self.chains.reseed(KIND)}
-        except ExceptionGroup as errors:
-            self.failed("steps of redrive jobs could not be sent: the next minute tries again", errors.exceptions[0])
-            there = {chain.id for chain in self.ports.ledger.chains.chains(KIND)}
         wanted = dict.fromkeys(chain_id(fleet) for fleet, _ in self.ports.ledger.jobs.running_jobs())
+        there = {chain.id for chain in self.ports.ledger.chains.chains(KIND)} if wanted else set()
+        made: list[str] = []
         for chain in (one for one in wanted if one not in there):
             self.log.warning("redrive jobs had no chain: they go on", chain=chain)
             try:
@@ -214,7 +191,9 @@ class RedriverService(RedriveContext):
                 self.failed(
                     "a chain of redrive jobs could not be made: the next minute tries again", error, chain=chain
                 )
-        return tuple(sorted(there | wanted.keys()))
+            else:
+                made.append(chain)
+        return made
 
     def _check_waiting(self, fleets: Sequence[Fleet]) -> None:
         """Check the dead letters of fleets in manual mode for as long as there is time, from a random one on."""

@@ -140,7 +140,7 @@ def _warnings(view: View) -> htpy.Node:
         notes.append(
             htpy.div(".sl-note")[
                 htpy.b[f"No decision for {duration(silent_s)}. "],
-                "The planner makes a decision about each fleet at least once a minute: see its log and its alarm.",
+                "The planner records a decision about each fleet every three minutes: see its log and its alarm.",
             ]
         )
     return notes

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
 
-# The planner makes a decision at least once a minute: three minutes without one are a gap, not a long step.
-GAP_S = 180.0
+# The planner records a decision each third minute at least, that of an idle fleet: two that are missing are a gap.
+GAP_S = 400.0
 GAP_PX = 2.5  # over long time ranges a gap must also be wide enough to be seen
 
 # The names of a decision's figures that are drawn here (`planning.explanation`; a test holds them equal).
