@@ -218,15 +218,24 @@ def test_traceback_is_on_standard_error_when_the_script_fails(function: Function
 
 @pytest.mark.parametrize(
     "library",
-    ["import os; dict(os.environ)", "import threading as t; t.Thread(target=t.Event().wait, daemon=True).start()"],
+    [
+        "import os; dict(os.environ)",
+        "import threading as t; t.Thread(target=t.Event().wait, daemon=True).start()",
+        "import os; assert 'template' not in os.sys.argv[0]",
+    ],
 )
-def test_template_refuses_when_an_import_cannot_be_shared(
-    function: Function, layer: Path, library: str, capfd: pytest.CaptureFixture[str]
+def test_process_is_fresh_when_an_import_cannot_be_shared(
+    function: Function, layer: Path, library: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A thread would be missing in a fork, and one environment read whole differs from the next."""
-    (layer / "python/aws_lambda_powertools/__init__.py").write_text(library)
+    """It reads the environment as a whole, starts a thread, or fails: that is told once."""
+    source = f"{library}\nimport os\nloaded_in = os.getpid()\n"
+    (layer / "python/aws_lambda_powertools/__init__.py").write_text(source)
 
-    with pytest.raises(RuntimeError, match=f"what functions import of {layer} could not be imported"):
-        function.start()
+    for _ in range(2):
+        with function.start() as process:
+            assert ask(process, "import os; answer = library.loaded_in == os.getpid()")
+            process.stdin.close()
 
-    assert "RuntimeError: an import" in capfd.readouterr().err
+    assert [record.getMessage() for record in caplog.records] == [
+        f"imports from {layer} cannot be shared: its functions are started afresh, and say themselves what is wrong"
+    ]

@@ -3,8 +3,9 @@
 ministack starts an interpreter for each process of a function: half a second of a processor, most of it for imports.
 Here a `function_template` for each set of layers has them done. What a fork runs, its environment, folder, module path
 and pipes are those of a fresh process, and the function's own code is imported in it. Where variables that the imports
-read have other values, it is forked from another template, and where its code has modules of the same names, it is
-started afresh. The forks of a template have one seed for the hashes of strings; fresh processes have one each.
+read have other values, it is forked from another template. Where its code has modules of the same names, or an import
+fails, it is started afresh. The forks of a template have one seed for the hashes of strings; fresh processes have one
+each.
 
 On AWS each execution environment initialises in its own process, after its variables were set
 (lambda/latest/dg/lambda-runtime-environment.html).
@@ -12,8 +13,10 @@ On AWS each execution environment initialises in its own process, after its vari
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import logging
 import os
 import select
 import signal
@@ -37,6 +40,9 @@ PACKET_BYTES = 200_000
 """More than the names of all modules and variables."""
 TEMPLATES_MAX = 4
 """Of a set of layers, so that imports that read what each process has of its own do not fill the memory."""
+
+
+log = logging.getLogger("sandbox.functions")
 
 
 class ForkedProcess:
@@ -81,7 +87,7 @@ class ForkedProcess:
         return bool(ends.poll(None if timeout_s is None else timeout_s * 1000))
 
     def _signal(self, number: int) -> None:
-        if self.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._descriptor, number)
 
 
@@ -92,7 +98,7 @@ class Template:
         """Start it with the environment of a function, and wait until it has imported.
 
         Raises:
-            RuntimeError: An import failed; the emulator's log has the trace.
+            RuntimeError: An import failed, or cannot be shared; the emulator's log has the trace.
         """
         self._environ = dict(environ)
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -107,7 +113,7 @@ class Template:
         first = self._channel.recv(PACKET_BYTES)
         if not first:
             self.close()
-            raise RuntimeError(f"what functions import of {', '.join(layers) or 'the runtime'} could not be imported")
+            raise RuntimeError(f"imports from {', '.join(layers) or 'the runtime'} cannot be shared")
         self._read = json.loads(first)
 
     def fits(self, environ: Mapping[str, str]) -> bool:
@@ -153,6 +159,7 @@ class FunctionProcesses:
     def __init__(self) -> None:
         """With no template yet."""
         self._templates: dict[tuple[str, ...], list[Template]] = {}
+        self._unshared: set[tuple[str, ...]] = set()
         self._starting = threading.Lock()
 
     def install(self) -> None:
@@ -183,9 +190,14 @@ class FunctionProcesses:
     def _fitting(self, layers: tuple[str, ...], environ: Mapping[str, str]) -> Template | None:
         templates = self._templates.setdefault(layers, [])
         found = next((template for template in templates if template.fits(environ)), None)
-        if found is None and len(templates) < TEMPLATES_MAX:
-            found = Template(layers, environ)
-            templates.append(found)
+        if found is None and len(templates) < TEMPLATES_MAX and layers not in self._unshared:
+            try:
+                found = Template(layers, environ)
+            except RuntimeError as error:
+                self._unshared.add(layers)
+                log.warning("%s: its functions are started afresh, and say themselves what is wrong", error)
+            else:
+                templates.append(found)
         return found
 
     def close(self) -> None:
