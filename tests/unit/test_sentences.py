@@ -7,6 +7,7 @@ import pytest
 
 from sluice.model.observed import Instance, Lifecycle, Series
 from sluice.model.planning import ControlMemory, Decision, Estimate, ReasonCode
+from sluice.model.usage import Throughput
 from sluice.wording import capitalised, count, duration, exactly, is_are, rate
 from tests.support.planner_steps import a_memory, changed
 from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen, watched
@@ -37,6 +38,17 @@ def nothing_received(waiting: float, working: int):
     return seen(NINE, replace(queue, received=ZEROS), a_group(NINE, working))
 
 
+def taking_few(waiting: float, in_flight: float, working: int):
+    """Messages that wait for half an hour for units of which few take any."""
+    queue = a_queue(NINE, waiting, in_flight, oldest_s=1700, done_per_minute=(60.0 * in_flight,) * 10)
+    return seen(NINE, queue, a_group(NINE, working))
+
+
+def no_gain(units: float):
+    """Ten times as many units completed as much."""
+    return tuple(Throughput(each, 2400.0, 600.0, NINE - 120.0) for each in (units, 10.0 * units))
+
+
 def at_rest(working: int = 6, in_flight: float = 0, **queue: object):
     """Nothing waits, and so many instances are there."""
     return seen(NINE, a_queue(NINE, 0, in_flight, **queue), a_group(NINE, working))
@@ -57,7 +69,7 @@ def limits(**fields: object):
 
 
 SUSPENDED = {"suspended": ("Launch",)}
-FAILED = tuple((age_s, "We currently do not have sufficient capacity") for age_s in (20.0, 30.0, 40.0))
+FAILED = tuple((age_s, "We currently do not have sufficient capacity") for age_s in (20.0, 30.0, 40.0, 50.0))
 STEADY = {"per_minute": (230.0,) * 15}
 # (the reason that must be among the decision's, the decision), singular and plural where there are both
 SCENES: list[tuple[ReasonCode, Decision]] = [
@@ -78,6 +90,12 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.PAUSED, decide(a_burst(), a_fleet(mode="paused"))),
     (ReasonCode.NOTHING_RECEIVED, decide(nothing_received(1, 1), a_fleet(), MEASURED)),
     (ReasonCode.NOTHING_RECEIVED, decide(nothing_received(300, 6), a_fleet(), MEASURED)),
+    (ReasonCode.IDLE_UNITS, decide(taking_few(400, 2, 100), a_fleet(), MEASURED)),
+    (ReasonCode.IDLE_UNITS, decide(taking_few(400, 1, 2), a_fleet(), MEASURED)),
+    (ReasonCode.IDLE_UNITS, decide(a_burst(2000, 4), a_fleet(), changed(MEASURED, idle=(NINE - 720.0, 4.0)))),
+    (ReasonCode.IDLE_UNITS, decide(a_burst(2000, 1), a_fleet(), changed(MEASURED, idle=(NINE - 60.0, 1.0)))),
+    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), changed(MEASURED, throughput=no_gain(4.0)))),
+    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), changed(MEASURED, throughput=no_gain(1.0)))),
     (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=1))),
     (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=4))),
     (ReasonCode.DOWNSTREAM, decide(guarded(a_burst()), limits(veto_alarm="db-cpu"))),
@@ -96,8 +114,8 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.STEP, decide(a_burst(), limits(max_step=3))),
     (ReasonCode.LAUNCH_HANGS, decide(a_burst(1, 0, launching=(3000.0,)), a_fleet(), MEASURED)),
     (ReasonCode.LAUNCH_HANGS, decide(a_burst(420, 0, launching=(3000.0, 300.0)), a_fleet(), MEASURED)),
-    (ReasonCode.LAUNCH_HANGS, decide(a_burst(420, 0, launching=(3000.0, 300.0, 200.0)), a_fleet(), MEASURED)),
-    (ReasonCode.SHORT_LIVED, decide(a_burst(), a_fleet(), changed(MEASURED, short_lived=(3, NINE - 60.0, 1.0)))),
+    (ReasonCode.LAUNCH_HANGS, decide(a_burst(420, 0, launching=(3000.0, 300.0, 250.0, 200.0)), a_fleet(), MEASURED)),
+    (ReasonCode.SHORT_LIVED, decide(a_burst(), a_fleet(), changed(MEASURED, short_lived=(4, NINE - 60.0, 1.0)))),
     (ReasonCode.SHORT_LIVED, decide(a_burst(), a_fleet(), changed(MEASURED, short_lived=(12, NINE - 2400.0, 1.0)))),
     (
         ReasonCode.LAUNCH_FAILED,
@@ -109,11 +127,13 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     ),
     (
         ReasonCode.LAUNCH_FAILED,
-        decide(a_burst(failures=tuple((age_s, "") for age_s in (1.0, 20.0, 720.0))), a_fleet()),
+        decide(a_burst(failures=tuple((age_s, "") for age_s in (1.0, 20.0, 30.0, 720.0))), a_fleet()),
     ),
     (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 0), since_s=12.0))),
     (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 4)))),
     (ReasonCode.STABILIZATION_WINDOW, decide(at_rest(), a_fleet(), watched(NINE, (12.0, 1)))),
+    (ReasonCode.HELD_MESSAGES, decide(at_rest(6, 10), a_fleet(), changed(CALM, held=10.0))),
+    (ReasonCode.HELD_MESSAGES, decide(at_rest(1, 1), a_fleet(), changed(CALM, held=1.0))),
     (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(6, 1), a_fleet(hints={"seconds_per_message": 0.1}), CALM)),
     (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(6, 4, **STEADY), a_fleet(target_wait_s=80), CALM)),
     (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(1, per_minute=(6.0,) * 15), a_fleet(), CALM)),

@@ -33,14 +33,17 @@ NOT_TUNED: Mapping[str, Mapping[str, frozenset[str]]] = {
         "learning/periodic_batches": frozenset(
             {"PULSES_MAX", "EXPECTED_MAX", "SCHEDULES_MAX", "USUAL_PERIODS", "PULSES_S"}
         ),
+        "learning/at_work": frozenset({"RECEIVED_PERIODS"}),
         "learning/redeliveries": frozenset({"RETURNS_KEPT"}),
         "learning/samples": frozenset({"QUEUE_PERIODS"}),
+        "learning/throughput": frozenset({"LEVELS_MOST"}),
         "launch_limits": frozenset({"MESSAGE_MAX"}),
         "planner": frozenset({"NEEDS_COUNT"}),
     },
     ARITHMETIC: {
         "deadlines": frozenset({"TINY", "LATENESS_MAX_S"}),
         "launch_cost": frozenset({"ABSOLUTE", "QUANTILE", "FEW_PER_S", "SURE_LEAST"}),
+        "learning/at_work": frozenset({"AT_WORK_SHARE"}),
         "learning/forecasting": frozenset({"ROOTS"}),
     },
 }

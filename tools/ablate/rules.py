@@ -111,7 +111,16 @@ def rules() -> tuple[Rule, ...]:
             "changed-rate", "replace the rate after three odd minutes", {"learning.service_rate:CHANGED_PERIODS": 10**9}
         ),
         Rule("cold-start", "launch each first message a unit", {"planner:LIMITS": _limits_but(ReasonCode.COLD_START)}),
-        Rule("launch-failed", "wait after a failed launch", {"planner:LIMITS": _limits_but(ReasonCode.LAUNCH_FAILED)}),
+        *(
+            Rule(str(code), says, {"planner:LIMITS": _limits_but(code)})
+            for code, says in (
+                (ReasonCode.NOTHING_RECEIVED, "launch no more where nothing is received"),
+                (ReasonCode.LAUNCH_HANGS, "launch another instead of one that hangs"),
+                (ReasonCode.LAUNCH_FAILED, "launch one at a time while launches fail"),
+                (ReasonCode.SHORT_LIVED, "launch one each half hour while units end at once"),
+                (ReasonCode.OTHER_CONTROLLER, "leave a capacity that something else sets"),
+            )
+        ),
         Rule(
             "stabilization-window",
             "scale in to the window's highest need",

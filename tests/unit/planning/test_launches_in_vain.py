@@ -177,7 +177,7 @@ def test_lives_when_a_unit_has_lived() -> None:
 def test_scale_out_when_the_last_launches_ended_at_once(ago_s: float, most: int) -> None:
     """None for half an hour, then one."""
     burst = seen(NOW, a_queue(NOW, 420, 2, oldest_s=0), a_group(NOW, 2))
-    decision = decide(burst, a_fleet(), a_memory(short_lived=(3, NOW - ago_s, 2.0)))
+    decision = decide(burst, a_fleet(), a_memory(short_lived=(4, NOW - ago_s, 2.0)))
     assert decision.want == min(most, decision.raw_need)
 
 
@@ -202,14 +202,14 @@ def test_launch_when_it_hangs() -> None:
 
 
 def test_launches_when_all_hang() -> None:
-    """Three that hang are no reason to launch a fourth; one that came into service since is."""
-    stuck = hanging(3000.0, 2000.0, 1000.0)
-    assert stuck.want == 3
+    """Four that hang are no reason to launch a fifth; one that came into service since is."""
+    stuck = hanging(3000.0, 2000.0, 1000.0, 900.0)
+    assert stuck.want == 4
     assert reason(stuck, ReasonCode.LAUNCH_HANGS).sentence.startswith("not launching any more until one of them")
-    group = a_group(NOW, 1, launching=(3000.0, 2000.0, 1000.0))
+    group = a_group(NOW, 1, launching=(3000.0, 2000.0, 1000.0, 900.0))
     came = tuple(replace(each, launched_at=NOW - 300.0) if each.id == "i-work0" else each for each in group.instances)
     snapshot = seen(NOW, a_queue(NOW, 60, 1, oldest_s=0), replace(group, instances=came))
-    assert decide(snapshot, FLEET, a_memory(to_service=LEAD)).want > 4
+    assert decide(snapshot, FLEET, a_memory(to_service=LEAD)).want > 5
 
 
 def test_launch_when_its_time_was_never_measured() -> None:

@@ -5,7 +5,7 @@ from math import inf
 
 from sluice.config.fleet import Fleet, parse
 from sluice.model.observed import QueueReading, Reading, Series
-from sluice.model.planning import Memory, Snapshot
+from sluice.model.planning import Action, Memory, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
 from sluice.planning.planner import plan, remember
@@ -65,7 +65,9 @@ class Sluice:
         memory, estimates = learn(self._memory, snapshot, fleet, timing=self._timing, now=now)
         decision = plan(snapshot, fleet, estimates, memory, timing=self._timing, now=now)
         self._memory = remember(memory, decision, self._timing)
-        return Step(decision.want, sight.now + self.tick_s, decision.sentence, decision.reasons)
+        # Held is as it was read: what was ordered since, and is not read yet, stays ordered.
+        want = sight.desired if decision.action is Action.HOLD else decision.want
+        return Step(want, sight.now + self.tick_s, decision.sentence, decision.reasons)
 
     def _queue(self, sight: Sight, now: float) -> QueueReading:
         if sight.minutes and sight.now - self._read_s >= self._timing.metric_read_s:

@@ -127,7 +127,9 @@ class GroupFaults:
 class SignalFaults:
     """What metrics and counts show besides the truth. How late metrics are is one of the conditions."""
 
-    silent_after_s: float = inf  # an idle queue has no metrics any more
+    # An idle queue has no metrics any more. SQS sends them for as long as a queue is active, up to six hours:
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-monitoring-using-cloudwatch.html
+    silent_after_s: float = inf
     ghosts: int = 0  # messages that the count has and that nobody can receive
     haunted: Span = ALWAYS  # in that time
 

@@ -1,72 +1,38 @@
 """The worlds, by name. Each lasts hours and has one thing that is not as a count suggests; compose others alike."""
 
-from collections.abc import Callable, Mapping
-
-import numpy as np
+from collections.abc import Mapping
 
 from tools.backtest.conditions import Conditions
-from tools.backtest.generated_traces import bursts
-from tools.backtest.simulated_queue import Floats
-from tools.backtest.worlds.behaviours import Behaviour, Consumers, GroupFaults, Span
-from tools.backtest.worlds.world import Rng, World
+from tools.backtest.worlds.behaviours import Behaviour, Consumers, GroupFaults, SignalFaults, Span
+from tools.backtest.worlds.traffic import (
+    at_first,
+    daily_batch,
+    growing_plateaus,
+    heavy_tailed_batches,
+    on_and_off,
+    pulses,
+    self_similar,
+    steady,
+)
+from tools.backtest.worlds.world import World
 
-HOUR = 60  # minutes
 HOUR_S = 3600.0
 MOST = 100  # instances that the group may have
-
-# --------------------------------------------------------------------------- traffic
-
-
-def steady(hours: float, per_minute: float) -> Callable[[Rng], Floats]:
-    """A level."""
-    return lambda rng: rng.poisson(per_minute, size=round(hours * HOUR)).astype(float)
-
-
-def at_first(hours: float, minutes: int, per_minute: float) -> Callable[[Rng], Floats]:
-    """So many messages a minute at first, then none."""
-    return lambda _: np.repeat([per_minute, 0.0], [minutes, round(hours * HOUR) - minutes])
-
-
-def pulses(
-    hours: float, every: int, minutes: int, per_minute: float, base_per_minute: float = 0.0
-) -> Callable[[Rng], Floats]:
-    """Busy for so many minutes, every so many minutes, from the tenth on."""
-
-    def traffic(rng: Rng) -> Floats:
-        minute = np.arange(round(hours * HOUR))
-        busy = (minute - 10) % every < minutes
-        return rng.poisson(np.where(busy, per_minute, base_per_minute)).astype(float)
-
-    return traffic
-
-
-def on_and_off(hours: float, per_minute: float, mean_minutes: float = 20.0) -> Callable[[Rng], Floats]:
-    """Levels that change by chance, each for about twenty minutes."""
-
-    def traffic(rng: Rng) -> Floats:
-        levels: list[float] = []
-        while len(levels) < hours * HOUR:
-            levels += [rng.uniform(0.0, 2.0 * per_minute)] * (5 + int(rng.exponential(mean_minutes)))
-        return rng.poisson(levels[: round(hours * HOUR)]).astype(float)
-
-    return traffic
-
-
-def self_similar(hours: float) -> Callable[[Rng], Floats]:
-    """Bursts of every length."""
-    return lambda rng: rng.poisson(bursts(np.arange(hours * HOUR), rng)).astype(float)
-
 
 # --------------------------------------------------------------------------- worlds
 
 
-def _of(seconds_per_message: float, target_wait_s: float = 120.0, boot_s: float = 60.0, **others: float) -> Conditions:
+def _of(
+    seconds_per_message: float,
+    target_wait_s: float = 120.0,
+    boot_s: float = 60.0,
+    **others: float | tuple[float, float],
+) -> Conditions:
     return Conditions(
         seconds_per_message=seconds_per_message,
         target_wait_s=target_wait_s,
         boot_s=boot_s,
-        max_size=MOST,
-        **others,  # type: ignore[arg-type]  # fields by name
+        **{"max_size": MOST, **others},  # type: ignore[arg-type]  # fields by name
     )
 
 
@@ -174,4 +140,174 @@ def _launches() -> list[World]:
     ]
 
 
-WORLDS: Mapping[str, World] = {world.name: world for world in [*_consumers(), *_launches()]}
+def _zones_and_pools() -> list[World]:
+    """Launches that fail and say little of the next one."""
+    return [
+        World(
+            "one-zone-without-capacity",
+            "One of three zones has no capacity: each launch there is refused, and made in another zone.",
+            on_and_off(8, 60.0),
+            _of(10.0),
+            Behaviour(group=GroupFaults(dry_zones=1)),
+        ),
+        World(
+            "warm-pool-failing",
+            "Each minute a launch into the warm pool fails; launches into service succeed.",
+            on_and_off(8, 60.0),
+            _of(10.0),
+            Behaviour(group=GroupFaults(pool_failure_every_s=60.0)),
+        ),
+        World(
+            "old-group-readings",
+            "Readings of the group are 20 s old.",
+            on_and_off(8, 60.0),
+            _of(10.0),
+            Behaviour(group=GroupFaults(read_late_s=20.0)),
+        ),
+    ]
+
+
+def _hands() -> list[World]:
+    """Consumers that have several messages in hand, or take longer than they are believed to."""
+    return [
+        World(
+            "prefetch",
+            "Each consumer receives 9 messages beyond the one it works on, and gives them back when it has to leave.",
+            on_and_off(6, 40.0),
+            _of(10.0, 60.0),
+            Behaviour(Consumers(prefetch=9)),
+        ),
+        World(
+            "whole-batches",
+            "Each consumer works on 5 messages at once, and receives only when all 5 are done: a long one blocks it.",
+            steady(4, 40.0),
+            _of(10.0, 60.0, service_cv=2.0),
+            Behaviour(Consumers(concurrency=5, whole_batches=True)),
+        ),
+        World(
+            "ten-threads",
+            "Each instance works on 10 messages at once, which its fleet does not say.",
+            on_and_off(6, 240.0),
+            _of(10.0),
+            Behaviour(Consumers(concurrency=10)),
+        ),
+        World(
+            "slower-than-believed",
+            "The fleet's hints say 0.125 s a message, and each takes 0.4 s.",
+            on_and_off(4, 600.0),
+            _of(0.4, 60.0),
+            given="hint_seconds=0.125",
+        ),
+        World(
+            "slowing-down",
+            "After an hour each message takes three times as long as before.",
+            steady(4, 60.0),
+            _of(4.0),
+            Behaviour(Consumers(slowness=3.0, slow=Span(HOUR_S))),
+        ),
+        *(
+            World(
+                f"wide-service-times-{cv}",
+                f"Service times vary widely: their standard deviation is {cv} times their mean (lognormal).",
+                self_similar(6),
+                _of(6.0, service_cv=float(cv)),
+            )
+            for cv in (2, 4, 6)
+        ),
+    ]
+
+
+def _counts() -> list[World]:
+    """Counts and metrics that are late, missing or wrong."""
+    return [
+        World(
+            "late-metrics",
+            "Metrics are 5 to 20 minutes late.",
+            self_similar(8),
+            _of(6.0, metric_late_s=(300.0, 1200.0)),
+        ),
+        World(
+            "idle-without-metrics",
+            "A queue that was idle for half an hour has no metrics, and it is used once in eight hours.",
+            pulses(10, 480, 2, 60.0),
+            _of(10.0, metric_late_s=(300.0, 900.0)),
+            Behaviour(signals=SignalFaults(silent_after_s=1800.0)),
+        ),
+        World(
+            "ghost-counts",
+            "After an hour of traffic the count has 3 messages for two hours, which no consumer can receive.",
+            at_first(5, 60, 12.0),
+            _of(10.0),
+            Behaviour(signals=SignalFaults(ghosts=3, haunted=Span(HOUR_S, 3 * HOUR_S))),
+            spare_hours=2.0,
+            spare_why="one unit that tries, for two hours",
+        ),
+        World(
+            "delayed",
+            "Once an hour 100 messages come that are delayed by 15 minutes.",
+            pulses(6, 60, 1, 100.0),
+            _of(10.0),
+            Behaviour(Consumers(delayed_share=1.0, delay_s=900.0)),
+        ),
+    ]
+
+
+def _calendars_and_batches() -> list[World]:
+    """Traffic that a forecast by the last minutes does not see."""
+    rare = "a boot takes longer than the target wait, so that only what was foreseen is in time"
+    return [
+        World(
+            "first-burst",
+            "3,000 messages of half a second within a minute, for a fleet that is not known yet.",
+            pulses(1, 60, 1, 3000.0),
+            _of(0.5),
+        ),
+        World(
+            "heavy-tailed-batches",
+            "Once or twice an hour 1 to 700 messages come within one minute.",
+            heavy_tailed_batches(12),
+            _of(60.0, max_size=1000),
+        ),
+        World(
+            "heavy-tailed-batches-slow-boot",
+            "The same, at a target wait of 300 s and a boot of 180 s.",
+            heavy_tailed_batches(12),
+            _of(60.0, 300.0, 180.0, max_size=1000),
+        ),
+        World(
+            "growing-plateaus",
+            "A level each hour, growing over the day, at a target wait below the boot time.",
+            growing_plateaus(14, 120.0),
+            _of(6.0, 60.0, 180.0),
+            late_why=rare,
+        ),
+        World(
+            "weekdays",
+            "A batch at nine in the morning from Monday to Friday, for two weeks and a day.",
+            daily_batch(15, 300.0, weekdays_only=True),
+            _of(4.0, 60.0, 180.0),
+            given="tick_s=30",
+            late_why=rare,
+        ),
+        World(
+            "clock-change",
+            "A batch at nine in the morning by a clock that goes forward by an hour on the sixth day.",
+            daily_batch(9, 300.0, shifted_from_day=5),
+            _of(4.0, 60.0, 180.0),
+            given="tick_s=30",
+            late_why=rare,
+        ),
+    ]
+
+
+WORLDS: Mapping[str, World] = {
+    world.name: world
+    for world in [
+        *_consumers(),
+        *_launches(),
+        *_zones_and_pools(),
+        *_hands(),
+        *_counts(),
+        *_calendars_and_batches(),
+    ]
+}

@@ -12,7 +12,7 @@ from random import Random
 
 from sluice.model.frozen import replace
 from sluice.model.launches import Launch, with_launches
-from sluice.model.observed import GroupReading, Instance
+from sluice.model.observed import GroupReading, Instance, Lifecycle
 from sluice.planning.stack_events import LAUNCHED, NOT_LAUNCHED, LaunchEvent, read_event
 from sluice.ports.ledger.launch_log import LAUNCHES_LOGGED_S
 from tools.backtest.conditions import Conditions
@@ -68,7 +68,8 @@ class WorldGroup(Group):
 
     def _look_at(self, unit: Unit) -> Instance:
         """When it was launched is known by its event alone."""
-        unit.seen = Instance(_id(unit), unit.state, protected=self._faults.protected)
+        protected = self._faults.protected and unit.state is Lifecycle.IN_SERVICE
+        unit.seen = Instance(_id(unit), unit.state, protected=protected)
         return unit.seen
 
     def _tell(
@@ -156,8 +157,8 @@ class WorldGroup(Group):
         for zone in self._emptiest():
             if zone not in dry:
                 break
-            # The group tries the next zone: https://docs.aws.amazon.com/autoscaling/ec2/userguide/
-            # auto-scaling-benefits.html#arch-AutoScalingMultiAZ
+            # The group tries another zone, unless it is set to keep its zones balanced (balanced-only):
+            # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AvailabilityZoneDistribution.html
             self._tell(now, now + REFUSED_AFTER_S, zone, failure=NO_CAPACITY.format(zone=zone))
             boot_s += REFUSED_AFTER_S
         self._zone_of[unit.number] = zone
@@ -183,12 +184,16 @@ class WorldGroup(Group):
             heappush(self._dying, (at + self._faults.lives_s, unit.number, unit))
 
     def _scale_in(self, count: int, now: float) -> None:
-        """What is protected from scale-in stays, though desired capacity is lowered.
+        """What is protected from scale-in stays, though desired capacity is lowered: all that is in service.
 
         https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-protection.html
         """
         if not self._faults.protected:
             super()._scale_in(count, now)
+            return
+        launching = [unit for unit in reversed(self._units) if unit.state is Lifecycle.LAUNCHING]
+        for unit in launching[:count]:
+            self._leaves(unit, now)
 
 
 def _id(unit: Unit) -> str:

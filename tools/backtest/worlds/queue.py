@@ -70,7 +70,7 @@ def attempts_of(trace: Trace, conditions: Conditions, consumers: Consumers) -> A
 
 
 def _takes(count: int, conditions: Conditions) -> Floats:
-    """Seconds that each message takes. Those with a long tail are lognormal: of a gamma nearly all would take none."""
+    """Seconds that each message takes. Those that vary widely are lognormal: of a gamma nearly all would take none."""
     cv = conditions.service_cv
     if cv <= 1.0:
         return service_times(count, conditions)

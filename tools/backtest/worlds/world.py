@@ -1,19 +1,19 @@
 """A world: a composition of traffic, conditions and behaviour; and the least unit-hours that are possible in it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil, inf
 
 import numpy as np
 
+from tools.backtest.bound import Caps, Demand, least
 from tools.backtest.conditions import MINUTE_S, Conditions
-from tools.backtest.policies.clairvoyant import STEP_S, string_of
 from tools.backtest.simulated_queue import Floats
 from tools.backtest.traces import Trace
 from tools.backtest.worlds.behaviours import PLAIN, Behaviour
 from tools.backtest.worlds.queue import attempts_of
+from tools.backtest.worlds.traffic import Traffic
 
-type Rng = np.random.Generator
+STEP_S = 120.0  # of the linear program: its optimum is lower by 1 to 3% than with a minute, and found in a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class World:
 
     name: str
     about: str  # what happens in it, in a sentence
-    traffic: Callable[[Rng], Floats]  # messages in each minute
+    traffic: Traffic
     conditions: Conditions  # with any seed
     behaviour: Behaviour = PLAIN
-    hint_seconds: float | None = None  # the seconds per message that the fleet's hints say
+    given: str = ""  # what Sluice is given beside the target wait, as parameters of the policy
     late_why: str = ""  # why not every message can be begun in time; empty where it can
     spare_hours: float = 0.0  # unit-hours that the right behaviour costs beyond the work
     spare_why: str = ""  # what for
@@ -39,10 +39,8 @@ class World:
         return replace(self.conditions, seed=seed)
 
     def spec(self, policy: str) -> str:
-        """A policy as `make` reads it; Sluice with what the fleet's hints say."""
-        if self.hint_seconds is None or policy != "sluice":
-            return policy
-        return f"sluice:hint_seconds={self.hint_seconds:g}"
+        """A policy as `make` reads it; Sluice with what it is given in this world."""
+        return f"sluice:{self.given}" if self.given and policy == "sluice" else policy
 
     @property
     def units_most(self) -> float:
@@ -82,19 +80,38 @@ def work_of(world: World, seed: int) -> WorldWork:
 def bound_hours(world: World, seed: int) -> float:
     """Unit-hours below which no policy is that begins at zero, is late with no message and leaves none at the end.
 
-        work of every attempt + boot x the fewest units at the peak + what the right behaviour costs beyond the work
+    It is the higher of two bounds, and what the right behaviour costs beyond the work:
 
-    The peak is the taut string's (`clairvoyant`), and no more than can be at work at once. Where not every message can
-    be begun in time, one unit stands for the peak. Units that are protected from scale-in stay to the end.
+        work of every attempt + one boot
+        the linear program of what is worked on at first (`tools.backtest.bound`)
+
+    Where not every message can be begun in time, the first alone counts. Units that are protected from scale-in stay to
+    the end.
     """
-    work, conditions = work_of(world, seed), world.conditions
-    step = np.minimum((work.visible_at / STEP_S).astype(np.int64), int(work.end_s / STEP_S) - 1)
-    came = np.cumsum(np.bincount(step, weights=work.first_s, minlength=int(work.end_s / STEP_S))) / STEP_S
-    longest_s = float(work.first_s.max(initial=0.0)) * world.behaviour.consumers.concurrency
-    slopes = string_of(came, conditions.target_wait_s + longest_s + STEP_S)
-    peak = max(1, ceil(min(world.units_most, 1.0 if world.late_why else float(slopes.max())) - 1e-6))
-    needed_s = float(work.first_s.sum() + work.again_s.sum())
+    work, conditions = work_of(world, seed), world.conditions_of(seed)
+    hours = (float(work.first_s.sum() + work.again_s.sum()) + conditions.boot_s) / 3600.0
+    if not world.late_why:
+        hours = max(hours, _in_time_hours(world, work, conditions))
+    return hours + world.spare_hours
+
+
+def _in_time_hours(world: World, work: WorldWork, conditions: Conditions) -> float:
+    """The linear program's optimum: an instance that works on several messages at once is as many places."""
+    places = world.behaviour.consumers.concurrency
+    demand = Demand(work.visible_at, work.first_s * places, conditions.target_wait_s, work.end_s)
+    caps = Caps(at_once=world.units_most * places)
+    bound = least(demand, replace(conditions, max_size=conditions.max_size * places), caps, STEP_S)
+    hours = bound.hours / places
     if world.behaviour.group.protected:
-        last = int(np.flatnonzero(slopes >= slopes.max() - 1e-9)[-1])
-        needed_s = max(needed_s, peak * (work.end_s - (last + 1) * STEP_S))
-    return (needed_s + conditions.boot_s * peak) / 3600.0 + world.spare_hours
+        hours = max(hours, _stays_s(demand, conditions.boot_s) / 3600.0 / places)
+    return hours
+
+
+def _stays_s(demand: Demand, boot_s: float) -> float:
+    """Unit-seconds that are paid where no unit ever leaves: those of some stretch boot, and stay from its end on."""
+    most_s, edges = 0.0, np.arange(0.0, demand.end_s, STEP_S)
+    for length_s in demand.lengths_s(STEP_S):
+        at = edges[edges <= demand.end_s - length_s]
+        units = np.ceil(demand.least_work(at, length_s) / length_s - 1e-6)
+        most_s = max(most_s, float((units * (demand.end_s - at - length_s + boot_s)).max(initial=0.0)))
+    return most_s

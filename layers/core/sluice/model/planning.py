@@ -8,7 +8,7 @@ from enum import StrEnum
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading, Mode, QueueReading
 from sluice.model.shadow import Shadow
-from sluice.model.usage import NeedWindow, Spending
+from sluice.model.usage import NeedWindow, Spending, Throughput
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,7 @@ class QueueSample:
     excess: float = 0.0  # messages by which `arrived` has been too many so far
     returned: float = 0.0  # messages that came back since the sample before: received, and not completed
     doubted: float | None = None  # the count as read, where `visible` is what was believed of it
+    held: float = 0.0  # of those in flight, the messages that nobody works on
 
 
 # A consumer that has been ready for so long without a message was waiting for one: SQS's longest wait of a receive.
@@ -161,6 +162,7 @@ class RateMemory:
     completed: tuple[float, float] = (0.0, 0.0)  # (messages, busy unit-seconds they took); both fade
     outlier_run: tuple[int, float, float] = (0, 0.0, 0.0)  # (periods in a row, - slower or + faster; messages; seconds)
     learned_until: float = 0.0  # end of the last period whose completed messages were learned from
+    throughput: tuple[Throughput, ...] = ()  # of the last hour, ascending by units
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,8 @@ class RedeliveryMemory:
     failing_share: float = 0.0  # of what was tried lately, the share that failed, where that is most; else 0
     suspects: tuple[tuple[float, float, float], ...] = ()  # (at, messages received more than three times, others there)
     poison: float = 0.0  # messages that are received again and again, and that no unit completes
+    received: History = History()  # messages received, the last hours'
+    held: float = 0.0  # messages in flight that nobody works on
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +316,8 @@ class ReasonCode(StrEnum):
     STALE = "stale"  # signals missing or old: never scale in on them
     PAUSED = "paused"
     NOTHING_RECEIVED = "nothing-received"  # messages wait for units in service, and none was received
+    IDLE_UNITS = "idle-units"  # messages wait, and units in service take none of them
+    NO_GAIN = "no-gain"  # more units completed no more
     DOWNSTREAM = "downstream"  # guard: cap in messages a second, or an alarm that forbids scaling out
     BUDGET = "budget"
     COLD_START = "cold-start"  # nothing was completed yet: scale out by degrees
@@ -320,6 +326,7 @@ class ReasonCode(StrEnum):
     LAUNCH_FAILED = "launch-failed"  # launches that failed in a row
     SHORT_LIVED = "short-lived"  # launches that came into service and did not live
     STABILIZATION_WINDOW = "stabilization-window"  # scale in only after the window
+    HELD_MESSAGES = "held-messages"  # all that is in flight is worked on by nobody
     SCALE_IN_FLOOR = "scale-in-floor"  # not to zero before all is done, nor below what may be needed before a launch
     BUSY_CAPACITY = "busy-capacity"  # what is busy stays
     PROTECTED = "protected"  # instances that the group may not take away

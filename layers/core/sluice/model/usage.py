@@ -13,6 +13,7 @@ class NeedWindow:
     needs: tuple[tuple[float, int], ...] = ()  # (epoch seconds, capacity units), ascending in time, falling in units
     since: float | None = None  # epoch seconds from which on needs were noted without a gap; None: never
     until: float = 0.0  # epoch seconds of the last
+    idle: tuple[float, float] | None = None  # (epoch seconds, units at work) when units were last idle beside messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,13 @@ class Spending:
 
     day_at: float = 0.0  # epoch seconds of the day's start
     spent_s: float = 0.0  # unit-seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """What so many capacity units completed while messages waited for all of them."""
+
+    units: float
+    messages: float
+    seconds: float
+    at: float  # epoch seconds of the last period in it

@@ -121,9 +121,14 @@ class Assessment:
         return value(self.snapshot.queue.visible)
 
     @property
+    def held(self) -> float:
+        """Messages in flight that nobody works on."""
+        return min(self.memory.redeliveries.held, value(self.snapshot.queue.in_flight))
+
+    @property
     def in_flight(self) -> float:
-        """Messages received and not deleted; zero where unknown."""
-        return value(self.snapshot.queue.in_flight)
+        """Messages in flight that somebody may work on; zero where unknown."""
+        return value(self.snapshot.queue.in_flight) - self.held
 
     @property
     def only_just_empty(self) -> bool:
@@ -133,7 +138,7 @@ class Assessment:
     @property
     def unfinished(self) -> float:
         """Messages waiting, in flight or delayed, as far as known."""
-        return self.waiting + self.in_flight + value(self.snapshot.queue.delayed)
+        return self.waiting + value(self.snapshot.queue.in_flight) + value(self.snapshot.queue.delayed)
 
     @property
     def backlog_known(self) -> bool:
@@ -211,8 +216,11 @@ def _supply(
     now: float,
 ) -> Supply:
     """The capacity that is there and due, at the fleet's service rate and lead time."""
+    queue, held = snapshot.queue, memory.redeliveries.held
+    if held > 0.0 and queue.in_flight is not None:  # what nobody works on takes no unit's place
+        queue = replace(queue, in_flight=replace(queue.in_flight, value=max(0.0, queue.in_flight.value - held)))
     return supply_of(
-        snapshot.queue,
+        queue,
         group,
         memory.launches.under_way,
         float(fleet.hints.concurrency),
@@ -316,6 +324,9 @@ def _gaps(
         gaps.append(f"the group's state is {_too_old(now - group.at, limit_s)}")
     if not gaps and not (value(queue.visible) or value(queue.in_flight) or value(queue.delayed)):
         return ()  # nothing is left to do, whatever arrived lately; and an unused queue has no metrics
+    samples = memory.samples
+    if samples and samples[-1].at == snapshot.at and samples[0].at <= now - timing.settled_s:
+        return tuple(gaps)  # ticks saw what arrived, for longer than the metric takes to come
     history = memory.arrivals.history
     if queue.sent is None or not history.counts:
         gaps.append("the count of arrivals is unknown")

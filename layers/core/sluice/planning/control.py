@@ -10,9 +10,11 @@ from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Mode
 from sluice.model.planning import ControlMemory, Decision
 from sluice.planning.assessment import Assessment
-from sluice.planning.launch_limits import FAILED_RUN, RECENT_S
+from sluice.planning.launch_limits import RECENT_S
 from sluice.planning.wish import Wish
 from sluice.wording import duration
+
+OTHERS_RUN = 3  # an operator may set it twice
 
 
 def learn_control(memory: ControlMemory, group: GroupReading, mode: Mode, at: float) -> ControlMemory:
@@ -26,7 +28,7 @@ def learn_control(memory: ControlMemory, group: GroupReading, mode: Mode, at: fl
     """
     if mode is not Mode.ACT or memory.asked is None or group.desired in memory.asked:
         return memory
-    return replace(memory, others_at=(*memory.others_at[1 - FAILED_RUN :], at))
+    return replace(memory, others_at=(*memory.others_at[1 - OTHERS_RUN :], at))
 
 
 def asked(memory: ControlMemory, decision: Decision) -> ControlMemory:
@@ -38,7 +40,7 @@ def asked(memory: ControlMemory, decision: Decision) -> ControlMemory:
 def other_controller(tick: Assessment, wish: Wish) -> str | None:
     """Leave the capacity as it is while something else sets it again and again."""
     at = tick.memory.control.others_at
-    if tick.fleet.mode is not Mode.ACT or len(at) < FAILED_RUN or tick.now - at[0] > RECENT_S:
+    if tick.fleet.mode is not Mode.ACT or len(at) < OTHERS_RUN or tick.now - at[0] > RECENT_S:
         return None
     wish.want = tick.current
     times = f"{len(at)} times in {duration(tick.now - at[0])}, the last {duration(tick.now - at[-1])} ago"

@@ -10,6 +10,7 @@ from math import ceil
 from sluice.model.frozen import replace
 from sluice.model.observed import Reading
 from sluice.model.planning import Figure, Reason
+from sluice.planning import evidence
 from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY, lateness_s
 from sluice.planning.demand import QueueDemand, value
@@ -169,10 +170,21 @@ def figures(tick: Assessment) -> tuple[Figure, ...]:
         Figure("window_s", tick.window_s, None, window),
         Figure("working", working, group_age_s, "group"),
         Figure("launching", supply.total - working, group_age_s, "group"),
+        *_figures_of_evidence(tick),
         *((Figure("need_of_batches", batches, arrivals.age_s, "estimated"),) if batches else ()),
         *signal_quality.figures(tick.snapshot, tick.memory),
         *(_figures_by_queue(tick, live_s) if tick.fleet.shared else ()),
     )
+
+
+def _figures_of_evidence(tick: Assessment) -> Iterator[Figure]:
+    """What units show: how many of them are at work, where others are idle, and what in flight nobody works on."""
+    idle = evidence.idle_now(tick)
+    if idle is not None:
+        yield Figure("units_at_work", idle[0], max(0.0, tick.now - tick.group.at), "measured")
+    if tick.held > 0.0:
+        received = tick.memory.redeliveries.received
+        yield Figure("held", tick.held, max(0.0, tick.now - received.end_at), "measured")
 
 
 def _figures_by_queue(tick: Assessment, live_s: float) -> Iterator[Figure]:

@@ -1,12 +1,12 @@
 """Limits for launches that come to nothing: they fail, hang, or do not live.
 
 A launch is a trial whose result is known a lead time later. One that fails now and then is launched again by the group
-and means nothing. Three in a row, with none that came into service since, mean that launching does not work, and are no
+and means nothing. Four in a row, with none that came into service since, mean that launching does not work, and are no
 reason to launch more:
 
     failed         one unit more than is in service is asked for at a time, as a probe: what never was costs nothing
     short-lived    in service for less than a lead time (or a minute, which is paid for): one is tried each half hour
-    hangs          one under way for several lead times is launched again; three are not
+    hangs          one under way for several lead times is launched again; four are not
 
 Once a launch comes into service, or lives, all that is needed is asked for again.
 """
@@ -19,7 +19,7 @@ from sluice.planning.launch_cost import lived_s
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration
 
-FAILED_RUN = 3  # with every fifth launch failing, three in a row are one case in 125
+FAILED_RUN = 4  # with every fifth launch failing, four in a row are one case in 625
 # What failed longer ago says little about the next launch. Probes that do not live are replaced by the group before a
 # tick sees it, so that these are four launches an hour.
 RECENT_S = 1800.0
@@ -27,7 +27,7 @@ MESSAGE_MAX = 120  # characters of AWS's own message that a sentence has room fo
 
 
 def launch_hangs(tick: Assessment, wish: Wish) -> str | None:
-    """Launch another in the stead of one that hangs, which is part of what is desired; not of three in a row."""
+    """Launch another in the stead of one that hangs, which is part of what is desired; not of four in a row."""
     hung = tick.supply.hung
     if not hung or tick.need == 0:
         return None

@@ -18,6 +18,7 @@ from sluice.planning.assessment import Assessment
 from sluice.planning.consumption import is_protected_idle, nothing_received
 from sluice.planning.control import other_controller
 from sluice.planning.deadlines import TINY
+from sluice.planning.evidence import held_messages, idle_units, no_gain
 from sluice.planning.launch_cost import soonest_lead_s
 from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
 from sluice.planning.learning.forecasting import DAY_S, LIKELY
@@ -265,6 +266,8 @@ LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
     (ReasonCode.STALE, stale),
     (ReasonCode.PAUSED, paused),
     (ReasonCode.NOTHING_RECEIVED, nothing_received),
+    (ReasonCode.IDLE_UNITS, idle_units),
+    (ReasonCode.NO_GAIN, no_gain),
     (ReasonCode.DOWNSTREAM, downstream),
     (ReasonCode.BUDGET, budget),
     (ReasonCode.COLD_START, cold_start),
@@ -273,6 +276,7 @@ LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
     (ReasonCode.LAUNCH_FAILED, launch_failed),
     (ReasonCode.SHORT_LIVED, short_lived),
     (ReasonCode.STABILIZATION_WINDOW, stabilization_window),
+    (ReasonCode.HELD_MESSAGES, held_messages),
     (ReasonCode.SCALE_IN_FLOOR, scale_in_floor),
     (ReasonCode.BUSY_CAPACITY, busy_capacity),
     (ReasonCode.PROTECTED, protected),

@@ -88,11 +88,14 @@ def remember(memory: Memory, decision: Decision, timing: Timing) -> Memory:
 
 def with_need(window: NeedWindow, decision: Decision, timing: Timing) -> NeedWindow:
     """The needs of the window with a decision's; begun anew after a gap in which needs are unknown."""
-    at, needs, since = decision.at, window.needs, window.since
+    at, needs, since, idle = decision.at, window.needs, window.since, window.idle
+    for figure in decision.figures:
+        if figure.name == "units_at_work" and figure.value is not None:
+            idle = at, figure.value
     if since is None or at - window.until > needs_gap_s(timing):
         needs, since = (), at
     higher = tuple(entry for entry in needs if entry[0] < at and entry[1] > decision.raw_need)
-    return NeedWindow((*higher[-NEEDS_COUNT:], (at, decision.raw_need)), since, max(at, window.until))
+    return NeedWindow((*higher[-NEEDS_COUNT:], (at, decision.raw_need)), since, max(at, window.until), idle)
 
 
 def _without_group(snapshot: Snapshot, fleet: Fleet, now: float) -> Decision:

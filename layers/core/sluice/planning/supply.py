@@ -24,7 +24,6 @@ from sluice.planning.demand import Knot
 CAUTION = 1.8  # standard deviations: one tick in 28 completes less, and the next tick mends most of those
 AT_HAND = 0.5  # share of a launch's places: a new unit starts as many more than it completes, half of that is chance
 SPREAD = 0.5  # squared coefficient of variation of how long messages take: 70% of their mean
-OVERDUE_TICKS = 0.5  # a launch that should be there is expected at some moment before the next tick
 HANG_LEADS = 3.0  # from twice its time on a launch is expected no sooner than a new one; half again is no chance
 
 
@@ -175,7 +174,7 @@ def supply_of(
             if age_s > hang_s:
                 hung.append((age_s, instance.weight))
                 continue
-            due_s = _due(lead_s, age_s, OVERDUE_TICKS * timing.tick_s)
+            due_s = _due(lead_s, age_s, timing.tick_s)
             dues[due_s] = dues.get(due_s, 0.0) + instance.weight
     if left > 0:
         dues[lead_s] = dues.get(lead_s, 0.0) + left

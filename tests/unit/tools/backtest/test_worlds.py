@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sluice.model.observed import GroupReading, Lifecycle
+from sluice.model.observed import GroupReading, Lifecycle, Mode
+from sluice.model.planning import Action, Decision
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies import make
+from tools.backtest.policies import sluice as policy
 from tools.backtest.simulator import Minute, Sight, Step, simulate
 from tools.backtest.traces import Trace
 from tools.backtest.worlds.behaviours import ZONES, Behaviour, Consumers, GroupFaults, SignalFaults, Span
 from tools.backtest.worlds.catalogue import WORLDS
+from tools.backtest.worlds.group import WorldGroup
 from tools.backtest.worlds.queue import WorldQueue, attempts_of
 from tools.backtest.worlds.results import chosen, run_worlds
 from tools.backtest.worlds.world import bound_hours, work_of
@@ -25,6 +28,8 @@ from tools.sources import CHECKOUT
 EXACT = Conditions(
     seconds_per_message=10.0, boot_spread=0.0, service_cv=0.0, count_noise=0.0, drain_s=0.0, metric_late_s=(60.0, 60.0)
 )
+
+DECISION = Decision("d", "backtest", 0.0, Mode.ACT, Action.HOLD, 3, 3, 3, (), (), "")
 
 
 def a_trace(*counts: int) -> Trace:
@@ -278,6 +283,18 @@ def test_instances_when_the_group_protects_them() -> None:
     assert all(one.protected for one in last.instances)
 
 
+def test_launches_when_protected_instances_are_too_many() -> None:
+    """Protection begins in service: what still launches is given up, as less is desired."""
+    watcher = watched(
+        a_trace(*[0] * 10), Behaviour(group=GroupFaults(protected=True)), wants=((0, 0), (60, 4), (90, 1), (300, 2))
+    )
+    states = {each.at: [one.state for one in each.group.instances] for each in watcher._seen}
+    assert states[80.0] == [Lifecycle.LAUNCHING] * 4
+    assert states[100.0] == [Lifecycle.LAUNCHING]
+    assert states[400.0] == [Lifecycle.IN_SERVICE] * 2
+    assert not any(one.protected for one in watcher._seen[8].group.instances)
+
+
 def test_desired_when_a_second_controller_sets_it() -> None:
     """Desired capacity is another's as often as the world says, until the policy sets it again."""
     faults = GroupFaults(other_desired=9, other_every_s=300.0)
@@ -299,6 +316,21 @@ def test_group_when_readings_are_late() -> None:
     seen = watched(a_trace(*[0] * 5), Behaviour(group=GroupFaults(read_late_s=20.0)), wants=((0, 0), (60, 3)))._seen
     desired = {each.at: each.group.desired for each in seen}
     assert (desired[70.0], desired[80.0], desired[90.0]) == (0, 0, 3)
+
+
+@pytest.mark.parametrize(("action", "wanted"), [(Action.HOLD, 8), (Action.SCALE_OUT, 3)])
+def test_sluice_when_what_it_ordered_is_not_read_yet(
+    action: Action, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick that holds sets nothing, as deployed: it never goes back to a desired capacity that was read late."""
+    monkeypatch.setattr(policy, "plan", lambda *_, **__: replace(DECISION, action=action))
+    monkeypatch.setattr(policy, "remember", lambda memory, *_: memory)
+    queue = WorldQueue(a_trace(1, 0), EXACT, Consumers())
+    group = WorldGroup(queue, EXACT, 0.0, GroupFaults(read_late_s=20.0))
+    group.start(8)
+    sluice = policy.Sluice()
+    sluice.begin(EXACT, a_trace(1, 0))
+    assert sluice.decide(Sight(queue, group, EXACT)).desired == wanted
 
 
 # --------------------------------------------------------------------------- signals
@@ -349,6 +381,54 @@ def test_world_when_it_cannot_be(make_it: Callable[[], Any], says: str) -> None:
     """One sentence that names the field, what it was and what it may be."""
     with pytest.raises(ValueError, match=re.escape(says)):
         make_it()
+
+
+# --------------------------------------------------------------------------- traffic
+
+
+def by_hour(counts: np.ndarray[Any, Any]) -> list[float]:
+    """The messages of each hour."""
+    return [float(each) for each in counts.reshape(-1, 60).sum(axis=1)]
+
+
+def test_traffic_when_batches_are_heavy_tailed() -> None:
+    """One or two batches an hour of 1 to 700 messages, of which most are small and few are most of the work."""
+    counts = np.concatenate([WORLDS["heavy-tailed-batches"].trace(seed).counts for seed in range(1, 21)])
+    batches = counts[counts > 0]
+    per_hour = (counts.reshape(-1, 60) > 0).sum(axis=1)
+    assert set(per_hour.tolist()) == {1, 2}
+    assert (batches.min(), batches.max()) >= (1, 500)
+    assert batches.max() <= 700
+    assert np.median(batches) < 40 < batches.mean()
+
+
+def test_traffic_when_it_has_a_calendar() -> None:
+    """A batch on weekdays only; and one that comes an hour earlier from the sixth day on."""
+    weekdays, clocks = (np.flatnonzero(WORLDS[name].trace(1).counts) for name in ("weekdays", "clock-change"))
+    assert weekdays.tolist() == [day * 1440 + 540 for day in range(15) if day % 7 < 5]
+    assert clocks.tolist() == [day * 1440 + (540 if day < 5 else 480) for day in range(9)]
+
+
+def test_traffic_when_plateaus_grow() -> None:
+    """Within an hour the level stays, and the day grows."""
+    counts = WORLDS["growing-plateaus"].trace(1).counts
+    hours = by_hour(counts)
+    assert sum(hours[7:]) > 2 * sum(hours[:7])
+    for hour in range(14):
+        first, last = counts[hour * 60 : hour * 60 + 30].sum(), counts[hour * 60 + 30 : hour * 60 + 60].sum()
+        assert abs(float(first - last)) < 5 * float(first + last) ** 0.5
+
+
+def test_service_times_when_they_vary_widely() -> None:
+    """Their mean is the conditions', and their spread grows with the world's number."""
+    spread = []
+    for cv in (2, 4, 6):
+        work = work_of(WORLDS[f"wide-service-times-{cv}"], 1)
+        assert work.first_s.mean() == pytest.approx(6.0, rel=0.15)
+        spread.append(work.first_s.std() / work.first_s.mean())
+    assert spread == sorted(spread)
+    assert spread[0] == pytest.approx(2.0, rel=0.25)
+    assert spread[2] > 4.0
 
 
 # --------------------------------------------------------------------------- the catalogue

@@ -24,12 +24,20 @@ from sluice.model.usage import Spending
 from sluice.planning.control import learn_control
 from sluice.planning.launch_cost import lived_s
 from sluice.planning.learning import poison, redeliveries, safety_margin
+from sluice.planning.learning.at_work import learn_held, looked_s, with_held
 from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
 from sluice.planning.learning.launch_lives import learn_lives
 from sluice.planning.learning.lead_time import lead_time, learn_lead_time, learn_reported
 from sluice.planning.learning.periodic_batches import learn_batches
-from sluice.planning.learning.samples import Known, record, record_as_one, record_each
-from sluice.planning.learning.service_rate import is_proven, learn_service_rate, service_rate
+from sluice.planning.learning.samples import Known, record, record_as_one, record_each, with_rate
+from sluice.planning.learning.service_rate import (
+    completing_per_s,
+    is_founded,
+    is_proven,
+    learn_service_rate,
+    service_rate,
+)
+from sluice.planning.learning.significance import CLEAR
 
 
 def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, now: float) -> tuple[Memory, Estimates]:
@@ -52,8 +60,12 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
     batches = learn_batches(memory.batches, arrivals.history, horizon_s, timing) if is_new else memory.batches
     launches = learn_reported(launches, memory.timed)
     learned = replace(memory, arrivals=arrivals, batches=batches, launches=launches, unread=())
+    known = _known(memory, fleet, timing, snapshot.at)
     if snapshot.group is not None and snapshot.at > memory.learned_at:
-        learned = _learn_from_group(memory, learned, snapshot, snapshot.group, fleet, timing=timing, now=now)
+        learned = _learn_from_group(
+            memory, learned, known, snapshot=snapshot, group=snapshot.group, fleet=fleet, timing=timing, now=now
+        )
+    oldest = snapshot.queue.oldest_age
     rate = learn_service_rate(
         memory.service_rate,
         learned.samples,
@@ -62,10 +74,42 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
         now,
         returned=learned.redeliveries,
         poison=memory.redeliveries.poison,
+        is_late=oldest is not None and oldest.value > fleet.tightest_wait_s,
+        looked_s=looked_s(known.lead_s, timing),
     )
     if rate is not memory.service_rate:
         learned = replace(learned, service_rate=rate)
+    learned = _with_arrivals(learned, known, fleet, timing, snapshot.at)
     return learned, estimate(learned, fleet, timing, now)
+
+
+def _with_arrivals(learned: Memory, before: Known, fleet: Fleet, timing: Timing, at: float) -> Memory:
+    """The memory with what arrived since the metrics' end worked out anew, where the rate turned out to be another."""
+    after, history = _known(learned, fleet, timing, at), learned.arrivals.history
+    is_other = abs(after.completing_per_s - before.completing_per_s) > CLEAR * before.completing_per_s
+    if not is_other or not after.is_proven or fleet.shared:
+        return learned
+    samples = with_rate(
+        learned.samples,
+        history.end_at if history.counts else 0.0,
+        returned=learned.redeliveries,
+        rate_per_s=after.completing_per_s,
+        fleet=fleet,
+        timing=timing,
+    )
+    return replace(learned, samples=samples)
+
+
+def _known(memory: Memory, fleet: Fleet, timing: Timing, at: float) -> Known:
+    """What samples are worked out with."""
+    rate = service_rate(memory.service_rate, memory.samples, fleet, timing, at)
+    lead = lead_time(memory.launches, fleet, at)
+    return Known(
+        rate=rate,
+        completing_per_s=completing_per_s(memory.service_rate, rate),
+        is_proven=is_proven(memory.service_rate, fleet),
+        lead_s=lead.value + lead.deviation,
+    )
 
 
 def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estimates:
@@ -91,21 +135,16 @@ def _forecast_each(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> 
 def _learn_from_group(
     before: Memory,
     learned: Memory,
+    known: Known,
+    *,
     snapshot: Snapshot,
     group: GroupReading,
     fleet: Fleet,
-    *,
     timing: Timing,
     now: float,
 ) -> Memory:
     """The memory with what takes a reading of the group: launches, spending, samples, redeliveries, safety margin."""
     queue, at = snapshot.queue, snapshot.at
-    lead = lead_time(before.launches, fleet, at)
-    known = Known(
-        rate=service_rate(before.service_rate, before.samples, fleet, timing, at),
-        is_proven=is_proven(before.service_rate, fleet),
-        lead_s=lead.value + lead.deviation,
-    )
     queues = before.queues
     if fleet.shared:
         queues = record_each(before, known, snapshot, group, fleet, timing=timing, now=now)
@@ -117,6 +156,17 @@ def _learn_from_group(
         )
     returned, samples = redeliveries.learn_returns(before.redeliveries, samples, queue, timing)
     returned = poison.learn_poison(returned, samples, queue, timing)
+    returned = learn_held(
+        returned,
+        samples,
+        queue,
+        known.rate,
+        places=fleet.hints.concurrency,
+        timing=timing,
+        is_founded=is_founded(before.service_rate),
+    )
+    if returned.held != before.redeliveries.held:
+        samples = with_held(samples, returned.held)
     launches = learn_lead_time(learned.launches, before.samples, queue, group, timing=timing, at=at)
     newest = before.samples[-1] if before.samples else None
     launches = learn_lives(launches, before.launches.under_way, newest, group, alive_s=lived_s(known.lead_s), at=at)

@@ -22,11 +22,10 @@ from sluice.model.frozen import replace
 from sluice.model.observed import QueueReading, Series
 from sluice.model.planning import History, QueueSample, RedeliveryMemory
 from sluice.model.timing import Timing
+from sluice.planning.learning.significance import COUNT_ERROR, FEW
 
 POISON_PERIODS = 5  # longer than a crash lasts, and long enough for each message to be tried again
 KNOWN_PERIODS = 8.0  # without metrics for so many periods, their delay aside, nothing is known of poison any more
-POISON_LEAST = 3.0  # fewer messages need no more than the one unit that stays anyway
-POISON_NOISE = 0.05  # counts of waiting messages are approximate by so much
 POISON_DONE_SHARE = 0.5  # consumers that complete half of what is sent can work
 POISON_SLACK_SHARE = 0.02  # completing more than this share of the poison beyond all others means it is worked off
 
@@ -48,14 +47,14 @@ def learn_poison(
     if oldest is None or not returns.counts:
         return memory
     count, others = _suspects(samples, oldest.at, oldest.value + timing.tick_s)
-    if count < POISON_LEAST:
+    if count < FEW:
         return nothing
     suspects = (*suspects, (oldest.at, count, others))[-POISON_PERIODS - 1 :]
     least = min(entry[1] for entry in suspects[-POISON_PERIODS:])
     others = max(entry[2] for entry in suspects)
     came, done = _sum_until(queue.sent, returns), _sum_until(queue.deleted, returns)
-    able = done >= POISON_DONE_SHARE * came - POISON_LEAST
-    undone = done <= came + others + max(POISON_LEAST, POISON_SLACK_SHARE * least)
+    able = done >= POISON_DONE_SHARE * came - FEW
+    undone = done <= came + others + max(FEW, POISON_SLACK_SHARE * least)
     known = min(memory.poison, count)
     tried = sum(returns.counts[-POISON_PERIODS:])
     if len(suspects) >= POISON_PERIODS and tried >= least and (done >= 1.0 or known > 0.0):
@@ -99,7 +98,7 @@ def poison_alone(memory: RedeliveryMemory, arrivals: History, visible: float, in
     the messages that wait, those beyond that number count.
     """
     waiting = memory.poison - in_flight
-    if waiting <= 0.0 or visible > waiting + max(POISON_LEAST, POISON_NOISE * waiting):
+    if waiting <= 0.0 or visible > waiting + max(FEW, COUNT_ERROR * waiting):
         return 0.0
     periods = max(2, ceil(wait_s / arrivals.period_s))
     return visible if not any(arrivals.counts[-periods:]) else 0.0

@@ -14,11 +14,9 @@ from sluice.model.observed import QueueReading
 from sluice.model.planning import History, QueueSample, RedeliveryMemory
 from sluice.model.timing import Timing
 from sluice.planning.learning.poison import known_s
+from sluice.planning.learning.significance import COUNT_ERROR, FEW, RECENT_PERIODS
 
-RETURN_LEAST = 3.0  # fewer messages, and
-RETURN_SHARE = 0.05  # a smaller share of those received, are within the error of what is in flight at a period's ends
 RETURNS_KEPT = 60  # an hour of minutes: a bound on the ledger's record
-RETURNING_PERIODS = 3  # until new metrics come, messages are taken to come back as in the last three periods
 
 
 # --------------------------------------------------------------------------- what came back
@@ -37,7 +35,7 @@ def came_back(memory: RedeliveryMemory, before: QueueSample, queue: QueueReading
     going = returning_per_s(memory) * gap_s * behind(memory)
     if queue.visible is None or queue.in_flight is None:
         return going
-    undone = before.in_flight - queue.in_flight.value - done - RETURN_LEAST
+    undone = before.in_flight - queue.in_flight.value - done - FEW
     return max(0.0, min(queue.visible.value - before.visible, undone), going)
 
 
@@ -52,7 +50,7 @@ def behind(memory: RedeliveryMemory) -> float:
 def returning_per_s(memory: RedeliveryMemory) -> float:
     """Messages a second that came back lately."""
     history = memory.history
-    newest = history.counts[-RETURNING_PERIODS:]
+    newest = history.counts[-RECENT_PERIODS:]
     return sum(newest) / (len(newest) * history.period_s) if newest else 0.0
 
 
@@ -83,7 +81,7 @@ def learn_returns(
     for start_at, count in news:
         carry += count - done.get(start_at, 0.0)
         ends = _in_flight(samples, start_at), _in_flight(samples, start_at + period_s)
-        least = max(RETURN_LEAST, RETURN_SHARE * count)
+        least = max(FEW, COUNT_ERROR * count)
         if ends[0] is None or ends[1] is None:
             back, carry = 0.0, 0.0
         else:
@@ -116,7 +114,7 @@ def came_back_in(returns: History, start_at: float) -> float:
 
 def is_failing(returned: float, completed: float) -> bool:
     """Whether more came back than was completed."""
-    return returned > max(completed, RETURN_LEAST)
+    return returned > max(completed, FEW)
 
 
 def _in_flight(samples: Sequence[QueueSample], at: float) -> float | None:

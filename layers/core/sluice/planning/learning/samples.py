@@ -21,6 +21,7 @@ from sluice.model.planning import (
 )
 from sluice.model.timing import Timing
 from sluice.planning.learning import redeliveries, signal_quality
+from sluice.planning.learning.at_work import at_work
 from sluice.planning.learning.forecasting import merge
 from sluice.planning.learning.service_rate import service_rate
 
@@ -33,6 +34,7 @@ class Known:
     """What was known before a tick, and what its sample is worked out with."""
 
     rate: Measure  # messages a second that one unit completes
+    completing_per_s: float  # the same, or less where the last periods showed less
     is_proven: bool  # whether that is more than a guess
     lead_s: float  # seconds from launch to first message, the deviation included
 
@@ -64,7 +66,7 @@ def record(
         return queue_memory.samples
     working = capacity(group.instances, Lifecycle.IN_SERVICE)
     # A guessed rate would make up arrivals by the thousand: until it is proven, arrivals are what the counts rise by.
-    rate_per_s = known.rate.value if known.is_proven else 0.0
+    rate_per_s = known.completing_per_s if known.is_proven else 0.0
     most = _most_to_come(queue_memory, known, queue, group, fleet=fleet, timing=timing, at=at)
     samples, visible, doubted = signal_quality.doubt(
         queue_memory.samples, queue, timing, at=at, able_per_s=working * rate_per_s, most=most
@@ -72,21 +74,63 @@ def record(
     before = samples[-1] if samples else None
     in_flight = queue.in_flight.value if queue.in_flight is not None else (before.in_flight if before else 0.0)
     steady = not any(instance.state is Lifecycle.DRAINING for instance in group.instances)
-    arrived = excess = back = 0.0
+    held = min(returned.held, in_flight)
+    newest = QueueSample(at, visible, in_flight, working, steady, 0.0, doubted=doubted, held=held)
     if before is not None:
+        back = 0.0
         gap_s = at - before.at
-        completed = 0.0
+        done = _done(before, newest, rate_per_s, fleet.hints.concurrency, timing)
         if gap_s <= timing.blind_s:
-            busy = (in_flight + before.in_flight) / 2 / fleet.hints.concurrency
-            done = min(busy, (working + before.working) / 2) * rate_per_s * gap_s
-            completed = done * (1.0 - returned.failing_share)
             back = redeliveries.came_back(returned, before, queue, done, gap_s)
-        # Messages complete in whole numbers and the estimate does not: what was counted too many is taken off what
-        # arrives next, up to what can complete at once.
-        came = visible - before.visible + in_flight - before.in_flight + completed - before.excess
-        arrived, excess = max(0.0, came), min(max(0.0, -came), before.in_flight)
-    newest = QueueSample(at, visible, in_flight, working, steady, arrived, excess, back, doubted)
+        newest = replace(_with_arrivals(before, newest, done * (1.0 - returned.failing_share)), returned=back)
     return _with_newest(samples, newest, timing)
+
+
+def with_rate(
+    samples: tuple[QueueSample, ...],
+    since_at: float,
+    *,
+    returned: RedeliveryMemory,
+    rate_per_s: float,
+    fleet: Fleet,
+    timing: Timing,
+) -> tuple[QueueSample, ...]:
+    """The samples with what arrived since a moment, which no metric tells, worked out with another service rate.
+
+    Args:
+        samples: ascending.
+        since_at: up to then it is known how many arrived, in epoch seconds.
+        returned: the share of messages that fails.
+        rate_per_s: messages a second that one unit completes.
+        fleet: concurrency.
+        timing: which samples are too far apart.
+    """
+    changed = list(samples)
+    for place in range(1, len(changed)):
+        before, after = changed[place - 1], changed[place]
+        if after.at > since_at:
+            done = _done(before, after, rate_per_s, fleet.hints.concurrency, timing)
+            changed[place] = _with_arrivals(before, after, done * (1.0 - returned.failing_share))
+    return tuple(changed)
+
+
+def _done(before: QueueSample, after: QueueSample, rate_per_s: float, places: int, timing: Timing) -> float:
+    """Messages that the units at work can have completed between two samples; none that are too far apart."""
+    gap_s = after.at - before.at
+    if gap_s > timing.blind_s:
+        return 0.0
+    busy = (at_work(after) + at_work(before)) / 2 / places
+    return min(busy, (after.working + before.working) / 2) * rate_per_s * gap_s
+
+
+def _with_arrivals(before: QueueSample, after: QueueSample, completed: float) -> QueueSample:
+    """A sample with what arrived since the one before.
+
+    Messages complete in whole numbers and the estimate does not: what was counted too many is taken off what arrives
+    next, up to what can complete at once.
+    """
+    came = after.visible - before.visible + after.in_flight - before.in_flight + completed - before.excess
+    return replace(after, arrived=max(0.0, came), excess=min(max(0.0, -came), before.in_flight))
 
 
 def _most_to_come(
@@ -127,7 +171,7 @@ def record_each(
         alone = memory.of_queue(source.name)
         if not known.is_proven:  # each queue's own counts bound a guess
             rate = service_rate(memory.service_rate, alone.samples, fleet, timing, snapshot.at)
-            known = replace(known, rate=rate)
+            known = replace(known, rate=rate, completing_per_s=rate.value)
         samples = record(alone, returned, known, reading, group=group, fleet=fleet, timing=timing, at=snapshot.at)
         history: History = alone.arrivals
         if reading.sent is not None:
@@ -160,6 +204,7 @@ def record_as_one(
         newest[0],
         visible=sum(sample.visible for sample in consumed),
         in_flight=sum(sample.in_flight for sample in newest),
+        held=min(memory.redeliveries.held, sum(sample.in_flight for sample in newest)),
         arrived=sum(sample.arrived for sample in since),
         excess=0.0,
         returned=sum(sample.returned for sample in since),

@@ -28,7 +28,12 @@ from sluice.config.fleet import Fleet
 from sluice.model.observed import Series
 from sluice.model.planning import Estimate, Measure, QueueSample, RateMemory, RedeliveryMemory
 from sluice.model.timing import Timing
+from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
+from sluice.planning.learning.at_work import are_idle, at_work
+from sluice.planning.learning.live_rate import by_arrivals, by_counts
+from sluice.planning.learning.significance import FEW
+from sluice.planning.learning.throughput import learn_throughput
 
 DEFAULT_WEIGHT = 0.5  # messages that the default hint counts for: the user did not set how long they take
 HINT_WEIGHT = 1.0  # messages that the user's hint counts for
@@ -36,15 +41,11 @@ FOUNDED = 10.0  # after so many completed messages the rate's standard error is 
 EVIDENCE_LEAST = 60.0  # so many completed messages are remembered however long ago: a quiet night teaches nothing new
 FADE = 0.93  # the evidence beyond that fades by 7% a period: a quarter of an hour of work is remembered
 RATE_STEP = 2.0  # one period may halve or double the rate expected of it, no more: metrics have odd minutes
-RATE_SLACK = 3.0  # a difference of three messages is chance
 CHANGED_PERIODS = 3  # so many periods in a row beyond that step are neither chance nor an accident
 SEEN_SHARE = 0.8  # messages that take 80% of the time between ticks are nearly all in flight at one of them
 UNSEEN_STEP = 4.0  # where nothing waited, the messages in flight at ticks are samples, and wrong by more
 FEW_UNITS = 3.0  # of more units, one may hold in flight what others could do
 STUCK = 1.5  # so many completions expected and none seen: whoever held the messages is gone
-SILENCE_TIMES = 2.0  # before anything was completed, a message is taken to last up to twice what it has taken so far
-LIVE_GAP_TICKS = 2.0  # between samples further apart the counts may have gone up and down again
-LIVE_BUSY_S = 30.0  # with fewer busy unit-seconds the counts bound nothing
 
 type Run = tuple[int, float, float]  # periods in a row (- slower, + faster), messages, busy unit-seconds
 
@@ -65,16 +66,33 @@ def service_rate(
     measure = Measure(hinted_per_s, "hint", None)
     if estimate is not None:
         measure = Measure(estimate.mean, "measured", max(0.0, now - estimate.at))
-    if is_proven(memory, fleet):
-        return measure
-    bound_per_s = _by_counts(samples, fleet.hints.concurrency, hinted_per_s, timing)
+        if estimate.weight >= 1.0:
+            return measure
+    places = fleet.hints.concurrency
+    bound_per_s = by_arrivals(samples, places, timing)
+    if not fleet.hints.has_speed_hint:
+        bound_per_s = min(bound_per_s, by_counts(samples, places, hinted_per_s, timing))
     return measure if bound_per_s >= measure.value else Measure(bound_per_s, "bounded", 0.0)
+
+
+def completing_per_s(memory: RateMemory, rate: Measure) -> float:
+    """Messages a second that one unit is taken to complete now: the rate, and less once periods showed that it is less.
+
+    What is taken for completed too many is taken for arrivals too many, and old messages then look new.
+    """
+    periods, messages, seconds = memory.outlier_run
+    return min(rate.value, messages / seconds) if periods < 0 < seconds else rate.value
 
 
 def is_proven(memory: RateMemory, fleet: Fleet) -> bool:
     """Whether the service rate is more than a guess: the user set it, or something is known to have been completed."""
     estimate = memory.estimate
     return fleet.hints.has_speed_hint or (estimate is not None and estimate.weight >= 1.0)
+
+
+def is_founded(memory: RateMemory) -> bool:
+    """Whether so much is known to have been completed that the rate is hardly chance."""
+    return memory.estimate is not None and memory.estimate.weight >= FOUNDED
 
 
 # --------------------------------------------------------------------------- learned
@@ -89,6 +107,8 @@ def learn_service_rate(
     *,
     returned: RedeliveryMemory,
     poison: float,
+    is_late: bool,
+    looked_s: float,
 ) -> RateMemory:
     """Learn from each period of the deleted series once, when its samples are complete.
 
@@ -100,6 +120,8 @@ def learn_service_rate(
         now: epoch seconds.
         returned: messages that came back, this tick's metrics included.
         poison: messages known as poison before this tick.
+        is_late: whether the oldest message is older than the target wait by its metric, as no plan means it to be.
+        looked_s: for how long units must be idle before they count as that, in seconds.
     """
     if deleted is None or not deleted.points or not samples:
         return memory
@@ -114,14 +136,15 @@ def learn_service_rate(
         learned_until = end_at
         during = _during(samples, start_at, end_at)
         count, failing = _worked_on(returned, poison, (start_at, deletions), evidence)
-        busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet)
+        looks = _during(samples, start_at - looked_s, end_at)
+        busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet, looks=looks)
         at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, estimate, fleet)
         expected = None if estimate is None or evidence[0] < FOUNDED else estimate.mean * at_most_s
         if busy_s > 0.0 and _is_outage(count, expected):
             continue
         if not failing:
             outliers = (_outlier_run if busy_s > 0.0 else _outlier_run_unseen)(outliers, count, at_most_s, expected)
-        if abs(outliers[0]) >= CHANGED_PERIODS:
+        if abs(outliers[0]) >= CHANGED_PERIODS or (is_late and outliers[0] < 0):
             evidence, outliers = outliers[1:], (0, 0.0, 0.0)
         elif busy_s > 0.0:
             evidence = _weigh(count, busy_s, evidence, expected)
@@ -130,7 +153,30 @@ def learn_service_rate(
         estimate = _estimate(evidence, fleet, end_at)
     if learned_until == memory.learned_until:
         return memory
-    return RateMemory(estimate, evidence, outliers, learned_until)
+    throughput = _learn_throughput(memory, samples, deleted, _message_s(estimate, fleet), returned)
+    return RateMemory(estimate, evidence, outliers, learned_until, throughput)
+
+
+def _learn_throughput(
+    memory: RateMemory,
+    samples: tuple[QueueSample, ...],
+    deleted: Series,
+    message_s: float,
+    returned: RedeliveryMemory,
+) -> tuple[Throughput, ...]:
+    """What so many units completed in each new period, where messages waited for them and since one's time before.
+
+    Nothing completed is an outage, and what came back was work as well.
+    """
+    throughput, period_s = memory.throughput, deleted.period_s
+    for start_at, count in deleted.since(memory.learned_until) if message_s <= period_s else ():
+        end_at = start_at + period_s
+        if count <= 0.0 or redeliveries.came_back_in(returned.history, start_at) > 0.0:
+            continue
+        during = _during(samples, start_at - message_s, end_at)
+        if during and all(sample.visible > 0 for sample in during):
+            throughput = learn_throughput(throughput, during, count, period_s, end_at)
+    return throughput
 
 
 def _worked_on(
@@ -151,32 +197,46 @@ def _worked_on(
 
 
 def _busy_s(
-    during: tuple[QueueSample, ...], period: tuple[float, float], count: float, estimate: Estimate | None, fleet: Fleet
+    during: tuple[QueueSample, ...],
+    period: tuple[float, float],
+    count: float,
+    estimate: Estimate | None,
+    fleet: Fleet,
+    *,
+    looks: tuple[QueueSample, ...],
 ) -> float:
-    """Unit-seconds that units were busy in a period; 0 where that is unknown."""
+    """Unit-seconds that units were busy in a period; 0 where that is unknown. `looks` reach further back."""
     if not during:
         return 0.0
     start_at, end_at = period
     places = fleet.hints.concurrency
-    per_s = estimate.mean if estimate is not None else fleet.hints.service_rate_per_s
-    if places / per_s > end_at - start_at:
+    if _message_s(estimate, fleet) > end_at - start_at:
         return _integral(during, start_at, end_at, lambda sample: _at_work(sample, places))
     if not all(sample.steady for sample in during):
         return 0.0
     if all(sample.visible > 0 for sample in during):
-        return _integral(during, start_at, end_at, lambda sample: sample.working)
+        idle = are_idle(looks, _message_s(estimate, fleet))
+        return _integral(
+            during, start_at, end_at, lambda sample: min(at_work(sample), sample.working) if idle else sample.working
+        )
     if estimate is not None and estimate.weight >= FOUNDED:
         return _busy_of_few_s(during, period, count, estimate, places)
     return _busy_at_first_s(during, end_at - start_at, count, places)
 
 
+def _message_s(estimate: Estimate | None, fleet: Fleet) -> float:
+    """Seconds that a message takes."""
+    per_s = estimate.mean if estimate is not None else fleet.hints.service_rate_per_s
+    return fleet.hints.concurrency / per_s
+
+
 def _busy_at_first_s(during: tuple[QueueSample, ...], period_s: float, count: float, places: int) -> float:
     """Busy unit-seconds while next to nothing is known, by the messages in flight; 0 of a period without any."""
-    if count == 0 and not any(sample.in_flight > 0 for sample in during):
+    if count == 0 and not any(at_work(sample) > 0 for sample in during):
         return 0.0
     # One more sample than there were, with one message in flight: a few samples may see none by chance.
-    at_work = sum(_at_work(sample, places) for sample in during)
-    return (at_work + 1.0 / places) / (len(during) + 1) * period_s
+    units = sum(_at_work(sample, places) for sample in during)
+    return (units + 1.0 / places) / (len(during) + 1) * period_s
 
 
 def _busy_of_few_s(
@@ -196,7 +256,8 @@ def _is_seen(during: tuple[QueueSample, ...], estimate: Estimate, places: int) -
 
 def _at_work(sample: QueueSample, places: int) -> float:
     """Units at work by the messages in flight, no more than there are: some wait at a consumer, or to come back."""
-    return min(sample.in_flight / places, sample.working) if sample.steady else sample.in_flight / places
+    units = at_work(sample) / places
+    return min(units, sample.working) if sample.steady else units
 
 
 def _is_outage(count: float, expected: float | None) -> bool:
@@ -219,7 +280,7 @@ def _bounds(expected: float | None) -> tuple[float, float]:
     """The least and the most completions of a period that are as expected; any, while the rate is not well founded."""
     if expected is None:
         return 0.0, inf
-    return expected / RATE_STEP - RATE_SLACK, expected * RATE_STEP + RATE_SLACK
+    return expected / RATE_STEP - FEW, expected * RATE_STEP + FEW
 
 
 def _outlier_run(run: Run, count: float, busy_s: float, expected: float | None) -> Run:
@@ -241,7 +302,7 @@ def _outlier_run_unseen(run: Run, count: float, busy_s: float, expected: float |
     if busy_s <= 0.0:
         return run
     if expected is not None and count > _bounds(expected)[1]:
-        return _outlier_run(run, min(count, UNSEEN_STEP * expected + RATE_SLACK), busy_s, expected)
+        return _outlier_run(run, min(count, UNSEEN_STEP * expected + FEW), busy_s, expected)
     return run if run[0] < 0 else (0, 0.0, 0.0)
 
 
@@ -260,30 +321,6 @@ def _estimate(evidence: tuple[float, float], fleet: Fleet, at: float) -> Estimat
     weight = HINT_WEIGHT if fleet.hints.has_speed_hint else DEFAULT_WEIGHT
     hinted_per_s = fleet.hints.service_rate_per_s
     return Estimate((messages + weight) / (seconds + weight / hinted_per_s), messages, at)
-
-
-def _by_counts(samples: tuple[QueueSample, ...], places: int, hinted_per_s: float, timing: Timing) -> float:
-    """The highest rate that an unknown one can have, by how the counts changed and how long a message has taken.
-
-    Messages waiting and in flight change by one with each that arrives or is completed, so between ticks by the square
-    root of their number at least: the sum of the squared changes is no less than the number completed.
-    """
-    gap_most_s = LIVE_GAP_TICKS * timing.tick_s
-    live_s = max(timing.metric_delay_s, 2.0 * gap_most_s)  # by then there are metrics
-    moved = busy_s = watched_s = 0.0
-    for after, before in zip(reversed(samples), reversed(samples[:-1]), strict=False):
-        gap_s = after.at - before.at
-        saturated = before.visible > 0 < after.visible and before.in_flight > 0 < after.in_flight
-        if gap_s > gap_most_s or watched_s >= live_s or not saturated:
-            break
-        change = after.visible + after.in_flight - before.visible - before.in_flight
-        moved += change * change
-        watched_s += gap_s
-        busy_s += gap_s * min(before.working, (before.in_flight + after.in_flight) / 2 / places)
-    if busy_s < LIVE_BUSY_S:
-        return hinted_per_s
-    slowest = places / (places / hinted_per_s + SILENCE_TIMES * watched_s)
-    return max((moved + 1.0) / busy_s, slowest)
 
 
 def _integral(

@@ -2,7 +2,7 @@
 
 A count that can hardly be right is read once more before it is believed:
 
-    fall   It cannot have fallen by more than what was in flight and `DIP_TIMES` what the units at work complete. It is
+    fall   It cannot have fallen by more than what was in flight and `RATE_STEP` what the units at work complete. It is
            doubted where it fell below that, and by half or more.
     rise   It can have risen by anything. A rise is doubted where more than `RISE_TIMES` as much arrived since the tick
            before as ever did within a period of the last day, and where reading again misses no target: a launch would
@@ -18,9 +18,9 @@ from sluice.model.observed import QueueReading
 from sluice.model.planning import Figure, History, Memory, QueueSample, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.learning.redeliveries import returning_per_s
+from sluice.planning.learning.service_rate import RATE_STEP
 
 DIP_SHARE = 0.5  # a smaller fall than by half is noise, or does no harm for one tick
-DIP_TIMES = 2.0  # the service rate is an estimate: units may complete twice as much
 RISE_TIMES = 2.0  # a day's record may be broken, but hardly by twice
 RISE_LEAST = 10.0  # ten messages launch next to nothing
 PRECEDENT_PERIODS = 15  # a quarter of an hour is too short to know what may arrive
@@ -67,12 +67,12 @@ def doubt(
 def _believable(before: QueueSample, visible: float, in_flight: float, done: float, most: float | None) -> float:
     """The count, within the bounds of what can have become of the one before."""
     if done > 0.0:
-        left = before.visible - in_flight - DIP_TIMES * done  # of those in flight before, any number may be done
+        left = before.visible - in_flight - RATE_STEP * done  # of those in flight before, any number may be done
         lowest = min(DIP_SHARE * before.visible, left)
         if visible < lowest:
             return lowest
     if most is not None:
-        gone = before.in_flight - in_flight + DIP_TIMES * done
+        gone = before.in_flight - in_flight + RATE_STEP * done
         return min(visible, before.visible + max(RISE_LEAST, gone + max(RISE_LEAST, most)))
     return visible
 

@@ -1,0 +1,146 @@
+"""Who is at work: units that hold a message, and messages in flight that somebody holds. A count is not work.
+
+    idle     A unit that has been in service for a lead time holds a message while there is one for it: of `n` units
+             with `f` messages in flight, and as many waiting as there are idle ones, no more than `f` are at work. So
+             it is where a FIFO queue has few message groups, or an order of messages that consumers keep.
+             https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagegroupid-property.html
+    held     A message is received before it is worked on. What is in flight beyond all that was received within several
+             times as long as a message takes is held by nobody: its consumer died, or hid it until it tries again.
+             https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+
+Messages that take less than a second are seldom in flight when a tick looks, and say nothing about idle units; whether
+more units complete more shows there (`throughput`).
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+
+from sluice.model.frozen import replace
+from sluice.model.observed import QueueReading
+from sluice.model.planning import TAKEN_WITHIN_S, History, Measure, QueueSample, RedeliveryMemory
+from sluice.model.timing import Timing
+from sluice.planning.learning.forecasting import merge
+from sluice.planning.learning.significance import CLEAR, LIKELY, RECENT_PERIODS, REMEMBERED_S
+
+AT_WORK_SHARE = 1.0 - CLEAR  # with messages for all, fewer at work are neither chance nor in between two messages
+SEEN_FROM_S = 1.0  # between two messages a consumer needs a fraction of a second to delete and to receive
+HELD_TIMES = 3.0  # a message that takes thrice the mean is one in twenty, and the others balance it
+RECEIVED_PERIODS = 180  # three hours: messages that take an hour are bounded, those that take longer are believed
+
+
+def at_work(sample: QueueSample) -> float:
+    """Messages in flight that somebody may work on."""
+    return sample.in_flight - sample.held
+
+
+def looked_s(lead_s: float, timing: Timing) -> float:
+    """For how long units are looked at before they are called idle, in seconds.
+
+    One that has just come into service may still get ready, and one that asks may wait as long as a receive does.
+    """
+    return min(max(lead_s, TAKEN_WITHIN_S), timing.sample_window_s - 2.0 * timing.tick_s)
+
+
+def units_at_work(samples: Sequence[QueueSample], long_s: float, message_s: float) -> tuple[float, float] | None:
+    """Units at work at most, and all that were there, over the newest looks; None where none is idle for sure.
+
+    Args:
+        samples: of the last ticks, ascending.
+        long_s: how far back to look, in seconds.
+        message_s: what a message takes, in seconds.
+    """
+    if message_s < SEEN_FROM_S or not samples:
+        return None
+    since_at, most, there = samples[-1].at - long_s, 0.0, samples[-1].working
+    for sample in reversed(samples):
+        busy = at_work(sample)
+        most = max(most, busy)
+        there = min(there, sample.working)
+        if most >= AT_WORK_SHARE * there or sample.visible < sample.working - busy:
+            return None
+        if sample.at <= since_at:
+            return most, there
+    return None
+
+
+def are_idle(looks: Sequence[QueueSample], message_s: float) -> bool:
+    """Whether units were idle at every tick while messages waited: too few to have been in the middle of a change."""
+    return (
+        message_s >= SEEN_FROM_S
+        and bool(looks)
+        and all(sample.visible > 0 and at_work(sample) < AT_WORK_SHARE * sample.working for sample in looks)
+    )
+
+
+def learn_held(
+    memory: RedeliveryMemory,
+    samples: tuple[QueueSample, ...],
+    queue: QueueReading,
+    rate: Measure,
+    *,
+    places: int,
+    timing: Timing,
+    is_founded: bool,
+) -> RedeliveryMemory:
+    """The messages in flight that nobody works on, with the received series' new periods.
+
+    Args:
+        memory: what was known before.
+        samples: of the last ticks, this one's included.
+        queue: as read now.
+        rate: messages a second that one unit completes.
+        places: messages that one unit works on at once.
+        timing: how late metrics are.
+        is_founded: whether the rate is known well enough to tell how long a message takes at most.
+    """
+    if queue.received is None or not queue.received.points or not samples:
+        return memory
+    received = merge(memory.received, queue.received, samples[-1].at, RECEIVED_PERIODS)
+    if received is memory.received:
+        return memory
+    if samples[-1].at - received.end_at > timing.settled_s + received.period_s:
+        return replace(memory, received=received, held=0.0)
+    since = [sample for sample in samples if sample.at >= received.end_at - received.period_s]
+    there = min(sample.in_flight for sample in since)  # any number may have been received since the metrics' end
+    takes_s = HELD_TIMES * places / rate.value
+    if not is_founded and not _is_left(received, queue, there, places * max(sample.working for sample in since)):
+        takes_s = REMEMBERED_S if rate.source != "measured" else min(REMEMBERED_S, takes_s)
+    # What was held stays so until it comes back, whatever is received beside it.
+    stays = min(memory.held, there) - _came_back_since(memory.history, memory.received.end_at)
+    return replace(memory, received=received, held=max(stays, _not_received(received, there, takes_s)))
+
+
+def _came_back_since(returns: History, at: float) -> float:
+    """Messages that came back after a moment."""
+    first = max(0, round((at - returns.start_at) / returns.period_s))
+    return sum(returns.counts[first:])
+
+
+def _is_left(received: History, queue: QueueReading, there: float, held_at_once: float) -> bool:
+    """Whether more is in flight than units can hold, and consumers leave much of what they receive undone."""
+    if queue.deleted is None or AT_WORK_SHARE * there <= held_at_once:
+        return False
+    taken = sum(received.counts[-RECENT_PERIODS:])
+    since = received.end_at - RECENT_PERIODS * received.period_s
+    done = sum(count for start_at, count in queue.deleted.since(since) if start_at < received.end_at)
+    return taken - done > CLEAR * taken + LIKELY * sqrt(taken)
+
+
+def _not_received(received: History, there: float, takes_s: float) -> float:
+    """What is in flight beyond all that was received in the time that messages take, and beyond chance."""
+    counts, periods = received.counts, takes_s / received.period_s
+    if periods > len(counts):
+        return 0.0
+    if periods < 1.0:
+        taken = max(counts[-RECENT_PERIODS:]) * periods
+    else:
+        whole = int(periods)
+        taken = sum(counts[-whole:])
+        if whole < len(counts):
+            taken += (periods - whole) * counts[-whole - 1]
+    return max(0.0, there - taken - LIKELY * sqrt(taken))
+
+
+def with_held(samples: tuple[QueueSample, ...], held: float) -> tuple[QueueSample, ...]:
+    """The samples with what is now known to be held by nobody: it was so before the metrics showed it."""
+    return tuple(replace(sample, held=min(held, sample.in_flight)) for sample in samples)

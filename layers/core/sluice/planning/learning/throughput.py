@@ -1,0 +1,88 @@
+"""Whether more units complete more: what was completed with how many units, while messages waited for all of them.
+
+Units may share something that completes only so much: a database, an API, a lock. Each is then slower the more there
+are, and a rate by unit asks for more and more of them. So the planner remembers, for an hour, what different numbers of
+units completed. Where more units completed hardly more than fewer did, it goes back to the fewest that completed as
+much, and tries one more than that.
+
+A number of units that now completes clearly more or less than it did before says that the messages have changed, or
+what limits them. Then what was known of other numbers is dropped: nothing is held back by it.
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+
+from sluice.model.frozen import dataclass
+from sluice.model.planning import QueueSample
+from sluice.model.usage import Throughput
+from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, LIKELY, REMEMBERED_S
+
+LEVELS_MOST = 12  # a bound on the ledger's record: a fleet of 1,000 units is reached in as many steps
+
+
+@dataclass(frozen=True, slots=True)
+class Saturation:
+    """Where more units complete no more."""
+
+    units: float  # the fewest that completed as much
+    more: float  # so many did not complete more
+    per_s: float  # messages a second that either completed
+
+
+def learn_throughput(
+    levels: tuple[Throughput, ...], during: Sequence[QueueSample], count: float, period_s: float, end_at: float
+) -> tuple[Throughput, ...]:
+    """What is known of numbers of units with one more period, in which messages waited throughout.
+
+    Args:
+        levels: by number of units, ascending.
+        during: the period's samples, with those of a message's time before it.
+        count: messages completed in the period.
+        period_s: its seconds.
+        end_at: its end in epoch seconds.
+    """
+    there = [sample.working for sample in during]
+    fewest, most = min(there), max(there)
+    if fewest <= 0.0 or not _is_same(fewest, most):
+        return levels
+    units = sum(there) / len(there)
+    kept = [level for level in levels if end_at - level.at <= REMEMBERED_S]
+    same = next((level for level in kept if _is_same(level.units, units)), None)
+    if same is not None:
+        kept.remove(same)
+        expected = same.messages / same.seconds * period_s
+        chance = LIKELY * sqrt(expected * (1.0 + period_s / same.seconds) + 1.0)
+        if abs(count - expected) > max(chance, CLEAR * expected):
+            kept, same = [], None
+    if same is None:
+        kept.append(Throughput(units, count, period_s, end_at))
+    else:
+        units = min(units, same.units)
+        kept.append(Throughput(units, same.messages + count, same.seconds + period_s, end_at))
+    kept.sort(key=lambda level: level.units)
+    return tuple(kept[-LEVELS_MOST:])
+
+
+def saturation(levels: Sequence[Throughput], now: float) -> Saturation | None:
+    """The fewest units that completed as much as the most did; None where more completed more, or nothing is known."""
+    if len(levels) < 2:
+        return None
+    most = levels[-1]
+    if now - most.at > REMEMBERED_S:
+        return None
+    for level in levels[:-1]:
+        if not _is_same(level.units, most.units) and _is_no_gain(level, most):
+            return Saturation(level.units, most.units, most.messages / most.seconds)
+    return None
+
+
+def _is_same(one: float, other: float) -> bool:
+    return max(one, other) <= (1.0 + 2.0 * COUNT_ERROR) * min(one, other)
+
+
+def _is_no_gain(fewer: Throughput, more: Throughput) -> bool:
+    """Whether further units added hardly anything, and that is more than chance."""
+    before, after = fewer.messages / fewer.seconds, more.messages / more.seconds
+    should_add = before * (more.units / fewer.units - 1.0)
+    chance = LIKELY * sqrt(before * (1.0 + should_add / max(before, 1e-9)) / more.seconds + before / fewer.seconds)
+    return before > 0.0 and after - before < CLEAR * should_add and before + should_add - after > chance
