@@ -84,8 +84,8 @@ REASONS = {
     ),
     "ProtectedIdle": Reason(
         "instances that do nothing are protected from scale-in, so they are kept and paid for",
-        "Read the fleet's last decision in the dashboard. Remove the protection of these instances, or find out what sets"
-        " it.",
+        "Read the fleet's last decision in the dashboard. Remove the protection of these instances, or find out what"
+        " sets it.",
         "no instance that does nothing is protected from scale-in",
     ),
     "DrainsExpired": Reason(
