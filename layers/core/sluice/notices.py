@@ -26,7 +26,15 @@ HELD_USUALLY_S = 300.0
 AGES = frozenset({"TickAge", "StepAge", "RetainedAge"})  # figures that say since when, in seconds
 # Of fleets that have alarms of their own these alone are reported: no such alarm is about them.
 WITHOUT_ALARM = frozenset(
-    {"StepAge", "InvalidFleets", "NothingReceived", "LaunchesHang", "LaunchesShortLived", "ProtectedIdle"}
+    {
+        "StepAge",
+        "InvalidFleets",
+        "NothingReceived",
+        "LaunchesHang",
+        "LaunchesShortLived",
+        "ProtectedIdle",
+        "SetByAnother",
+    }
 )
 NAMED = 10  # fleets in a sentence
 SUBJECT_MAX = 100  # characters: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
@@ -87,6 +95,12 @@ REASONS = {
         "Read the fleet's last decision in the dashboard. Remove the protection of these instances, or find out what"
         " sets it.",
         "no instance that does nothing is protected from scale-in",
+    ),
+    "SetByAnother": Reason(
+        "something else than Sluice sets the group's desired capacity",
+        "Read the fleet's last decision in the dashboard. Find what sets it (a scaling policy, a scheduled action or a"
+        " deployment), and leave the group to one of them.",
+        "nothing else than Sluice sets the group's desired capacity",
     ),
     "DrainsExpired": Reason(
         "an instance was released at its deadline, before its consumer was done",
