@@ -215,13 +215,12 @@ def show(runs: Sequence[Run], console: Console) -> None:
     # Narrow enough for 80 columns, so that policies keep their names.
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     table.add_column("policy", overflow="fold", min_width=max(map(len, POLICIES)))
-    for name in ("bound", "work", "hours", "late", "median", "99%", "longest", "launches"):
+    for name in ("cost", "hours", "late", "median", "99%", "longest", "launches"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in sorted(runs, key=lambda run: run.cost_ratio):
         table.add_row(
             label(run.policy, run.params),
             _ratio(run.cost_of_bound),
-            f"{run.cost_ratio:.3f}",
             f"{run.instance_hours:.1f}",
             f"{run.late_fraction:.3%}",
             f"{run.wait_p50_s:.0f} s",
@@ -231,11 +230,14 @@ def show(runs: Sequence[Run], console: Console) -> None:
         )
     console.print(table)
     console.print(
-        "`bound` and `work` are instance-hours divided by the least that a policy without late messages takes"
-        + ("" if runs[0].bound_hours is None else f" ({runs[0].bound_hours:.1f} hours)")
-        + f", and by the work alone ({runs[0].work_hours:.1f} hours).",
+        f"Cost is in multiples of the bound, {_hours(runs[0].bound_hours)}: a policy whose messages are never late takes"
+        f" at least as much. The work alone takes {_hours(runs[0].work_hours)}.",
         highlight=False,
     )
+
+
+def _hours(hours: float | None) -> str:
+    return "which is not known" if hours is None else f"{hours:.1f} instance-hours"
 
 
 def _ratio(of_bound: float | None) -> str:

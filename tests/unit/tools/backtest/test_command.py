@@ -46,7 +46,7 @@ def test_backtest_when_json_is_asked_for(trace: str, capsys: pytest.CaptureFixtu
     assert records[1]["params"]["target_wait_s"] == 120
     assert "seed 1" in out
     assert "little:beta=2.0" in out
-    bound_hours = float(re.search(r"without late messages takes \((\d+\.\d+) hours\)", out)[1])  # type: ignore[index]
+    bound_hours = float(re.search(r"of the bound, (\d+\.\d+) instance-hours", out)[1])  # type: ignore[index]
     for record in records:
         assert record["bound_hours"] == pytest.approx(bound_hours, abs=0.06)
         assert record["cost_of_bound"] == pytest.approx(record["instance_hours"] / record["bound_hours"], rel=0.01)
@@ -61,7 +61,7 @@ def test_backtest_when_the_terminal_is_narrow(
     policies = ["target-tracking", "step-scaling", "clairvoyant", "fixed:scale=0.1"]
     assert backtest(trace=trace, seconds_per_message=900, policy=policies, jobs=1) == 0
     out = capsys.readouterr().out
-    assert all(word in out for word in (*policies[:3], "bound", "work", "hours", "median", "longest", "launches"))
+    assert all(word in out for word in (*policies[:3], "cost", "hours", "median", "longest", "launches"))
     assert max(map(len, out.splitlines())) <= 80
 
 
