@@ -230,8 +230,8 @@ def show(runs: Sequence[Run], console: Console) -> None:
         )
     console.print(table)
     console.print(
-        f"Cost is in multiples of the bound, {_hours(runs[0].bound_hours)}: a policy whose messages are never late takes"
-        f" at least as much. The work alone takes {_hours(runs[0].work_hours)}.",
+        f"Cost is in multiples of the bound, {_hours(runs[0].bound_hours)}: a policy that is never late takes at"
+        f" least as much. The work alone takes {_hours(runs[0].work_hours)}.",
         highlight=False,
     )
 
