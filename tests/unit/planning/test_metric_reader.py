@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
 import pytest
 
-from sluice.config.fleet import parse
+from sluice.config.fleet import Fleet, parse
 from sluice.memory import MemoryPorts, MemorySignals, memory_ports
 from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading, Series
-from sluice.model.planning import Memory, QueueSample, Snapshot
+from sluice.model.planning import Estimate, LaunchMemory, Memory, QueueSample, Snapshot
 from sluice.model.redriving import Message
 from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
-from sluice.planning.metric_reader import AskedQueue, MetricReader, quiet_since
+from sluice.planning.metric_reader import AskedQueue, MetricReader, quiet_since, reads_each_period
 from sluice.planning.observing import merge
 from sluice.ports.errors import PortError, TryLaterError
 from tests.support.metrics import metrics_of
@@ -101,6 +102,33 @@ def test_metrics_are_read_each_third_period_and_a_quarter_of_an_hour_back() -> N
     assert first == ((URL,), None)
     assert [urls for urls, _ in others] == [(URL,)] * 10
     assert {back_s for _, back_s in others[1:]} == {900.0}
+
+
+def test_queue_is_read_each_period_when_its_fleet_depends_on_forecasts() -> None:
+    """The other queues of the shard are read with it each third period, and in between it is read alone."""
+    world = World()
+    world.send(5)
+    world.send(5, OTHER)
+    for _ in range(180):
+        world.read(AskedQueue(URL, each_period=True), AskedQueue(OTHER))
+        world.tick()
+    first, *others = [urls for urls, _ in world.signals.calls]
+    assert first == (URL, OTHER)
+    assert Counter(others) == Counter({(URL,): 19, (URL, OTHER): 10})
+
+
+@pytest.mark.parametrize(
+    ("target_wait_s", "measured_s", "expected"),
+    [(60, 180.0, True), (180, 180.0, False), (300, 180.0, False), (60, None, False)],
+)
+def test_fleet_depends_on_forecasts_when_its_launches_take_longer_than_its_target(
+    target_wait_s: int, measured_s: float | None, expected: bool
+) -> None:
+    """As measured: what is only assumed of a new fleet costs no readings."""
+    fleet = Fleet(name="orders", queue=URL, group="orders", target_wait_s=target_wait_s)
+    to_service = None if measured_s is None else Estimate(measured_s, 5.0, 1.0)
+    memory = Memory(launches=LaunchMemory(to_service=to_service))
+    assert reads_each_period(fleet, memory, 100.0) is expected
 
 
 def test_ticks_in_another_process_go_on_with_what_was_read() -> None:

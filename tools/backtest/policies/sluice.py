@@ -8,6 +8,7 @@ from sluice.model.observed import QueueReading, Reading, Series
 from sluice.model.planning import Action, Memory, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
+from sluice.planning.metric_reader import reads_each_period
 from sluice.planning.planner import plan, remember
 from tools.backtest.conditions import MINUTE_S, Conditions
 from tools.backtest.simulator import BEGAN_AT, Minute, Sight, Step
@@ -69,8 +70,14 @@ class Sluice:
         want = sight.desired if decision.action is Action.HOLD else decision.want
         return Step(want, sight.now + self.tick_s, decision.sentence, decision.reasons)
 
+    def _read_each_s(self, now: float) -> float:
+        """Seconds between two readings of the metrics, as the planner's reader has them."""
+        assert self._fleet is not None, "begin comes first"
+        each_period = reads_each_period(self._fleet, self._memory, now)
+        return self._timing.metric_period_s if each_period else self._timing.metric_read_s
+
     def _queue(self, sight: Sight, now: float) -> QueueReading:
-        if sight.minutes and sight.now - self._read_s >= self._timing.metric_read_s:
+        if sight.minutes and sight.now - self._read_s >= self._read_each_s(now):
             self._read_s = sight.now
             newest = sight.minutes[-METRIC_MINUTES:]
             self._sent = Series(MINUTE_S, tuple((BEGAN_AT + each.start_s, each.sent) for each in newest))

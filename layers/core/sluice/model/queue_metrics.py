@@ -10,6 +10,7 @@ class QueueMetrics:
 
     read_at: float = 0.0  # epoch seconds of the last reading
     readings: tuple[tuple[str, QueueReading], ...] = ()  # by the queue's URL: series and the oldest age alone
+    each_period_at: float = 0.0  # epoch seconds of the last reading of queues that are read each period
 
     def of(self, queue_url: str) -> QueueReading | None:
         """A queue's metrics; None if none were read yet."""

@@ -2,7 +2,8 @@
 
 CloudWatch bills each metric that is read, and a datapoint is minutes late anyway. So all queues are read at once, each
 third period (`Timing.metric_read_s`), and no further back than what was read before. In between, ticks work with what
-was read last, which the ledger keeps, since ticks of one shard run in several processes.
+was read last, which the ledger keeps, since ticks of one shard run in several processes. Where no launch is in time for
+the target wait, forecasts decide, and a queue is read each period (`reads_each_period`).
 
 A queue that nothing was in, of a fleet without instances, is not asked for: since its ticks saw it empty, nothing was
 sent, received or deleted, and its metrics say so as well. Its periods are filled with zeros, as SQS would send them.
@@ -12,12 +13,14 @@ https://aws.amazon.com/cloudwatch/pricing/ (GetMetricData: by the metric that is
 from collections.abc import Mapping, Sequence
 from math import floor
 
+from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import GroupReading, QueueReading, Reading, Series
 from sluice.model.planning import Memory
 from sluice.model.queue_metrics import QueueMetrics
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import REVISED_PERIODS
+from sluice.planning.learning.lead_time import lead_time
 from sluice.ports.aws_services import SIGNALS_WINDOW_S, Signals
 from sluice.ports.errors import PortError, each_of
 from sluice.ports.ledger.queue_metrics import QueueMetricsLog
@@ -32,6 +35,7 @@ class AskedQueue:
     url: str
     is_new: bool = False  # nothing is known of its arrivals: all that CloudWatch has is news
     quiet_since: float | None = None  # since when it was empty and nobody consumed it, in epoch seconds
+    each_period: bool = False  # its metrics are read each period, not each third
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +88,14 @@ class MetricReader:
         kept = self.log.queue_metrics(shard)
         known = {queue.url: kept.of(queue.url) for queue in queues}
         due = self._round_of(shard, now) != self._round_of(shard, kept.read_at)
-        quiet = {queue.url for queue in queues if due and _is_known_quiet(known[queue.url], queue.quiet_since)}
-        wholly = [q.url for q in queues if known[q.url] is None or (due and q.is_new and q.url not in quiet)]
-        partly = [q.url for q in queues if due and q.url not in wholly and q.url not in quiet]
-        if not due and not wholly:
+        period_s = self.timing.metric_period_s
+        fresh = due or now // period_s != kept.each_period_at // period_s
+        wanted = [queue for queue in queues if due or (fresh and queue.each_period)]
+        quiet = {queue.url for queue in wanted if _is_known_quiet(known[queue.url], queue.quiet_since)}
+        new = {queue.url for queue in wanted if queue.is_new and queue.url not in quiet}
+        wholly = [queue.url for queue in queues if known[queue.url] is None or queue.url in new]
+        partly = [queue.url for queue in wanted if queue.url not in wholly and queue.url not in quiet]
+        if not wanted and not wholly:
             return MetricsRead({url: before or QueueReading() for url, before in known.items()}, {})
 
         answers = each_of(wholly, lambda: self.signals.read_all(wholly, now))
@@ -104,7 +112,8 @@ class MetricReader:
                 newest[url] = self._with_zeros(before, now) if url in quiet else before
         if read or not faults:  # else the next tick tries again
             shortened = tuple((url, self._shortened(reading, now)) for url, reading in newest.items())
-            self.log.keep_queue_metrics(shard, QueueMetrics(now if due else kept.read_at, shortened))
+            read_at, each_period_at = now if due else kept.read_at, now if fresh else kept.each_period_at
+            self.log.keep_queue_metrics(shard, QueueMetrics(read_at, shortened, each_period_at))
         return MetricsRead({url: newest.get(url, QueueReading()) for url in known}, faults)
 
     def _round_of(self, shard: str, at: float) -> int:
@@ -130,6 +139,15 @@ class MetricReader:
         since = now - KEPT_PERIODS * self.timing.metric_period_s
         sent, received, deleted = (_cut(series, since) for series in (reading.sent, reading.received, reading.deleted))
         return replace(reading, sent=sent, received=received, deleted=deleted)
+
+
+def reads_each_period(fleet: Fleet, memory: Memory, now: float) -> bool:
+    """Whether a fleet's launches are measured to take longer than its target wait.
+
+    Such a fleet is kept in time by forecasts alone, and what they are made of is then worth three times the price.
+    """
+    lead = lead_time(memory.launches, fleet, now)
+    return lead.source == "measured" and lead.value is not None and lead.value > fleet.target_wait_s
 
 
 def quiet_since(memory: Memory, counts: Sequence[QueueReading], group: GroupReading | None) -> float | None:

@@ -17,7 +17,7 @@ from sluice.model.launches import Launch, with_launches
 from sluice.model.observed import GroupReading, QueueReading
 from sluice.model.planning import Memory, Snapshot
 from sluice.model.timing import Timing
-from sluice.planning.metric_reader import AskedQueue, MetricReader, MetricsRead, quiet_since
+from sluice.planning.metric_reader import AskedQueue, MetricReader, MetricsRead, quiet_since, reads_each_period
 from sluice.planning.multi_queue import pooled
 from sluice.ports.errors import PortError, TryLaterError, answer_of, each_of
 from sluice.ports.ledger import PlannerLedger
@@ -84,7 +84,7 @@ class Observer:
         counts = each_of(urls, lambda: ports.queue.read_all(urls, now))
         alarms = _unique(fleet.limits.veto_alarm for fleet, _ in fleets if fleet.limits.veto_alarm is not None)
         vetoes = each_of(alarms, lambda: ports.signals.alarms_are_on(alarms))
-        asked = {queue.url: queue for fleet, memory in fleets for queue in _asked(fleet, memory, counts, groups)}
+        asked = {queue.url: queue for fleet, memory in fleets for queue in _asked(fleet, memory, counts, groups, now)}
         metrics = self._metrics(list(asked.values()), now, whole=whole)
         readings = _Readings(groups, unknown, counts, metrics, vetoes)
         return tuple(_observed(fleet, readings, now) for fleet, _ in fleets)
@@ -153,11 +153,13 @@ def _asked(
     memory: Memory,
     counts: Mapping[str, QueueReading | PortError],
     groups: Mapping[str, GroupReading | PortError],
+    now: float,
 ) -> Iterable[AskedQueue]:
     """The queues of a fleet, as their metrics are asked for."""
     since = quiet_since(memory, [_known(counts[one.queue]) for one in fleet.sources], _group(groups[fleet.group]))
     is_new = not memory.arrivals.history.counts
-    return [AskedQueue(source.queue, is_new, since) for source in fleet.sources]
+    each_period = reads_each_period(fleet, memory, now)
+    return [AskedQueue(source.queue, is_new, since, each_period) for source in fleet.sources]
 
 
 def _observed(fleet: Fleet, readings: _Readings, now: float) -> Observed:
