@@ -14,9 +14,11 @@ import pytest
 from tools.backtest.conditions import Conditions
 from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
 from tools.backtest.policies import make
+from tools.backtest.runs import Run
 from tools.backtest.simulator import simulate
 from tools.backtest.study import WORLDS
 from tools.backtest.traces import Trace
+from tools.backtest.worlds.catalogue import WORLDS as ODD_WORLDS
 from tools.compiled import BUILT, fits
 from tools.compiled.__main__ import CompileError, build, compiler
 from tools.sources import CHECKOUT
@@ -30,11 +32,12 @@ SCRIPT = """
 import json, sys
 from tools import compiled
 assert compiled.use()
-from tests.integration.test_compiled_runs import told
+from tests.integration import test_compiled_runs
 import sluice.planning, tools.backtest.simulator
 for module in (sluice.planning.planner, tools.backtest.simulator):
     assert module.__file__.endswith(compiled.SUFFIX), module.__file__
-print(json.dumps(told(*json.loads(sys.argv[1]))))
+run_of = getattr(test_compiled_runs, sys.argv[1])
+print(json.dumps(test_compiled_runs.told(run_of(*json.loads(sys.argv[2])))))
 """
 
 
@@ -51,10 +54,10 @@ def built() -> Path:
     return BUILT
 
 
-def told(name: str, target_s: float, boot_s: float) -> list[Any]:
-    """All that a run of Sluice comes to: its figures in full, and the sentence of each change."""
+def run_of_shape(name: str, target_s: float, boot_s: float) -> Run:
+    """Sluice on a generated trace, with launches that fail."""
     trace = Trace(name, generated_trace(name, SEED).counts[:MINUTES])
-    run = simulate(
+    return simulate(
         trace,
         make("sluice"),
         Conditions(
@@ -65,6 +68,16 @@ def told(name: str, target_s: float, boot_s: float) -> list[Any]:
             seed=SEED,
         ),
     )
+
+
+def run_of_world(name: str) -> Run:
+    """Sluice in a world."""
+    world = ODD_WORLDS[name]
+    return simulate(world.trace(SEED), make(world.spec("sluice")), world.conditions_of(SEED), world.behaviour)
+
+
+def told(run: Run) -> list[Any]:
+    """All that a run comes to: its figures in full, and the sentence of each change."""
     waits = [run.late_fraction, run.wait_p50_s, run.wait_p99_s, run.wait_max_s]
     return [run.ticks, repr(run.instance_hours), *map(repr, waits), run.launches, [list(note) for note in run.notes]]
 
@@ -73,10 +86,20 @@ def told(name: str, target_s: float, boot_s: float) -> list[Any]:
 @pytest.mark.parametrize("name", SHAPES)
 def test_run_when_compiled_and_when_interpreted(built: Path, name: str, target_s: float, boot_s: float) -> None:
     """Every shape in every world, with launches that fail."""
+    assert_same(built, "run_of_shape", name, target_s, boot_s)
+
+
+@pytest.mark.parametrize("name", ["dies-young", "fifo-two-groups", "prefetch", "second-controller"])
+def test_world_when_compiled_and_when_interpreted(built: Path, name: str) -> None:
+    """Worlds whose consumers, launches and desired capacity are not plain."""
+    assert_same(built, "run_of_world", name)
+
+
+def assert_same(built: Path, run_of: str, *arguments: str | float) -> None:
+    """A run is the same, compiled and interpreted."""
     assert fits(built)
-    arguments = json.dumps([name, target_s, boot_s])
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, arguments],
+        [sys.executable, "-c", SCRIPT, run_of, json.dumps(arguments)],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
@@ -85,7 +108,7 @@ def test_run_when_compiled_and_when_interpreted(built: Path, name: str, target_s
     )
     assert done.returncode == 0, done.stderr
     compiled = json.loads(done.stdout.splitlines()[-1])
-    assert compiled == told(name, target_s, boot_s)
+    assert compiled == told(globals()[run_of](*arguments))
     assert compiled[-1], "a run in which nothing changes shows nothing"
 
 
