@@ -25,6 +25,7 @@ from tools.sources import CHECKOUT
 
 SEED = 7
 MINUTES = 720  # of each shape
+COMPARED = ("dies-young", "fifo-two-groups", "prefetch", "second-controller")  # of the worlds
 TIMEOUT_S = 300.0
 
 # In a process of its own: this one has everything interpreted.
@@ -32,12 +33,11 @@ SCRIPT = """
 import json, sys
 from tools import compiled
 assert compiled.use()
-from tests.integration import test_compiled_runs
+from tests.integration.test_compiled_runs import told
 import sluice.planning, tools.backtest.simulator
 for module in (sluice.planning.planner, tools.backtest.simulator):
     assert module.__file__.endswith(compiled.SUFFIX), module.__file__
-run_of = getattr(test_compiled_runs, sys.argv[1])
-print(json.dumps(test_compiled_runs.told(run_of(*json.loads(sys.argv[2])))))
+print(json.dumps([told(*each) for each in json.loads(sys.argv[1])]))
 """
 
 
@@ -54,7 +54,7 @@ def built() -> Path:
     return BUILT
 
 
-def run_of_shape(name: str, target_s: float, boot_s: float) -> Run:
+def run_of(name: str, target_s: float, boot_s: float) -> Run:
     """Sluice on a generated trace, with launches that fail."""
     trace = Trace(name, generated_trace(name, SEED).counts[:MINUTES])
     return simulate(
@@ -70,36 +70,27 @@ def run_of_shape(name: str, target_s: float, boot_s: float) -> Run:
     )
 
 
-def run_of_world(name: str) -> Run:
+def run_in(name: str) -> Run:
     """Sluice in a world."""
     world = ODD_WORLDS[name]
     return simulate(world.trace(SEED), make(world.spec("sluice")), world.conditions_of(SEED), world.behaviour)
 
 
-def told(run: Run) -> list[Any]:
-    """All that a run comes to: its figures in full, and the sentence of each change."""
+def told(name: str, *target_and_boot_s: float) -> list[Any]:
+    """All that a run of Sluice comes to: its figures in full, and the sentence of each change."""
+    run = run_of(name, *target_and_boot_s) if target_and_boot_s else run_in(name)
     waits = [run.late_fraction, run.wait_p50_s, run.wait_p99_s, run.wait_max_s]
     return [run.ticks, repr(run.instance_hours), *map(repr, waits), run.launches, [list(note) for note in run.notes]]
 
 
-@pytest.mark.parametrize(("target_s", "boot_s"), WORLDS)
-@pytest.mark.parametrize("name", SHAPES)
-def test_run_when_compiled_and_when_interpreted(built: Path, name: str, target_s: float, boot_s: float) -> None:
-    """Every shape in every world, with launches that fail."""
-    assert_same(built, "run_of_shape", name, target_s, boot_s)
-
-
-@pytest.mark.parametrize("name", ["dies-young", "fifo-two-groups", "prefetch", "second-controller"])
-def test_world_when_compiled_and_when_interpreted(built: Path, name: str) -> None:
-    """Worlds whose consumers, launches and desired capacity are not plain."""
-    assert_same(built, "run_of_world", name)
-
-
-def assert_same(built: Path, run_of: str, *arguments: str | float) -> None:
-    """A run is the same, compiled and interpreted."""
+@pytest.fixture(scope="module")
+def compiled(built: Path) -> dict[tuple[Any, ...], list[Any]]:
+    """What the runs come to when they are compiled, by shape, target and boot time, or by world."""
     assert fits(built)
+    runs: list[tuple[Any, ...]] = [(name, target_s, boot_s) for name in SHAPES for target_s, boot_s in WORLDS]
+    runs += [(name,) for name in COMPARED]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, run_of, json.dumps(arguments)],
+        [sys.executable, "-c", SCRIPT, json.dumps(runs)],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
@@ -107,9 +98,25 @@ def assert_same(built: Path, run_of: str, *arguments: str | float) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    compiled = json.loads(done.stdout.splitlines()[-1])
-    assert compiled == told(globals()[run_of](*arguments))
-    assert compiled[-1], "a run in which nothing changes shows nothing"
+    return dict(zip(runs, json.loads(done.stdout.splitlines()[-1]), strict=True))
+
+
+@pytest.mark.parametrize(("target_s", "boot_s"), WORLDS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_run_when_compiled_and_when_interpreted(
+    compiled: dict[tuple[Any, ...], list[Any]], name: str, target_s: float, boot_s: float
+) -> None:
+    """Every shape in every world, with launches that fail."""
+    run = compiled[name, target_s, boot_s]
+    assert run == told(name, target_s, boot_s)
+    assert run[-1], "a run in which nothing changes shows nothing"
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_world_when_compiled_and_when_interpreted(compiled: dict[tuple[Any, ...], list[Any]], name: str) -> None:
+    """Consumers, launches and a desired capacity that are not plain."""
+    assert compiled[name,] == told(name)
+    assert compiled[name,][-1], "a run in which nothing changes shows nothing"
 
 
 def test_command_when_compiled(built: Path) -> None:
