@@ -18,6 +18,7 @@ from sluice.planning.learning.learn import learn
 from sluice.planning.planner import plan as decide
 
 NUMBER_MOST = 1e12  # more than any queue holds, and later than any moment in epoch seconds
+SIGNED = (["week"], ["outlier_run"], ["chosen"])  # fields of a memory whose numbers may be below 0
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 COLOURS = {Action.SCALE_OUT: "green", Action.SCALE_IN: "yellow", Action.HOLD: "cyan"}
 
@@ -51,8 +52,8 @@ def plan(
     """
     try:
         read_fleet = _read_fleet(fleet)
-        seen = _read(Snapshot, snapshot, 0.0, partial(snapshot_problems, read_fleet))
-        known = Memory() if memory is None else _read(Memory, memory, -NUMBER_MOST)
+        seen = _read(Snapshot, snapshot, partial(snapshot_problems, read_fleet))
+        known = Memory() if memory is None else _read(Memory, memory, memory_problems)
     except FileError as error:
         complaints = Console(stderr=True, soft_wrap=True)
         for problem in error.problems:
@@ -89,6 +90,13 @@ def snapshot_problems(fleet: Fleet, snapshot: Snapshot) -> Iterator[str]:
             yield f"group.instances.{index}.weight: must be above 0 (got {instance.weight:g})"
 
 
+def memory_problems(memory: Memory) -> Iterator[str]:
+    """What cannot be in a memory, each as a sentence that begins with the field."""
+    estimate = memory.service_rate.estimate
+    if estimate is not None and estimate.mean <= 0.0:
+        yield f"service_rate.estimate.mean: must be above 0 (got {estimate.mean:g})"
+
+
 def _numbers(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
     """Every number of a document, with its field."""
     if isinstance(value, Mapping):
@@ -101,9 +109,10 @@ def _numbers(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
         yield where.rstrip("."), value
 
 
-def _number_problems(document: Any, least: float) -> Iterator[str]:
+def _number_problems(document: Any) -> Iterator[str]:
     """A problem for every number that nothing observed or learned can be."""
     for where, number in _numbers(document):
+        least = -NUMBER_MOST if where.split(".")[-2:-1] in SIGNED else 0.0
         if not least <= number <= NUMBER_MOST:
             yield f"{where}: must be a number from {least:g} to {NUMBER_MOST:g} (got {number:g})"
 
@@ -150,13 +159,12 @@ def _read_fleet(path: Path) -> Fleet:
         raise FileError(path, tuple(error.problems)) from error
 
 
-def _read[T](kind: type[T], path: Path, least: float, problems_of: Callable[[T], Iterable[str]] = lambda _: ()) -> T:
+def _read[T](kind: type[T], path: Path, problems_of: Callable[[T], Iterable[str]]) -> T:
     """A dataclass of the model from its JSON file; an unknown field is a fault, since it is most likely misspelt.
 
     Args:
         kind: the dataclass.
         path: the file.
-        least: what no number in it may be below.
         problems_of: what else is wrong with it.
     """
     adapter = TypeAdapter(kind)
@@ -171,7 +179,7 @@ def _read[T](kind: type[T], path: Path, least: float, problems_of: Callable[[T],
         raise FileError(path, tuple(_problem(fault["loc"], fault["msg"]) for fault in faults)) from error
     problems = (
         *_unknown(document, adapter.dump_python(value, mode="json")),
-        *_number_problems(document, least),
+        *_number_problems(document),
         *problems_of(value),
     )
     if problems:

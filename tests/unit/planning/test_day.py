@@ -110,12 +110,6 @@ def test_need_when_one_unit_works_on_many_messages_at_once():
     assert decide(seen(now, a_queue(now, 10, 10, oldest_s=1), a_group(now, 2)), fleet).raw_need > 2
 
 
-def test_delayed_messages_when_the_group_is_at_zero():
-    """Delayed messages that may appear at any moment wake a group at zero."""
-    now = clock("09:00")
-    assert decide(seen(now, a_queue(now, 0, 0, delayed=3), a_group(now)), a_fleet()).want == 1
-
-
 def test_in_flight_messages_when_the_group_is_at_zero():
     """Messages in flight with nobody in service, such as an operator's look at the queue, wake nothing."""
     now = clock("09:00")

@@ -154,6 +154,26 @@ def test_plan_when_a_file_has_faults(
         assert f"{path}: {word}" in told.err
 
 
+def test_plan_when_a_memory_has_impossible_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is named; what may be below zero, as an hour of the week that is not known, is not."""
+    path = tmp_path / "memory.json"
+    path.write_text(
+        json.dumps(
+            {
+                "service_rate": {"estimate": {"mean": 0, "weight": -5, "at": 1e300}, "outlier_run": [-1, 2, 3]},
+                "arrivals": {"week": [-1, 2], "history": {"period_s": 60, "start_at": 0, "counts": [-4]}},
+            }
+        )
+    )
+    assert plan(fleet=FLEET, snapshot=SNAPSHOT, memory=path) == BAD_INPUT
+    assert capsys.readouterr().err.splitlines() == [
+        f"{path}: service_rate.estimate.weight: must be a number from 0 to 1e+12 (got -5)",
+        f"{path}: service_rate.estimate.at: must be a number from 0 to 1e+12 (got 1e+300)",
+        f"{path}: arrivals.history.counts.0: must be a number from 0 to 1e+12 (got -4)",
+        f"{path}: service_rate.estimate.mean: must be above 0 (got 0)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "words"), [(b"{", "must be JSON"), (b"\xff\xfe", "UTF-8"), (None, "cannot be read")]
 )

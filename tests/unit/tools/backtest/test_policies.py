@@ -1,17 +1,14 @@
 """Peers of the backtest against worked examples of their own documentation and tests, and cases made by hand."""
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tools.backtest.bound import bound_of
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies import DEFAULT, POLICIES, defaults_of, make
 from tools.backtest.policies.aws import Predictive, StepScaling, TargetTracking, backlog_per_instance, rounded
-from tools.backtest.policies.clairvoyant import Clairvoyant, taut_string
 from tools.backtest.policies.open_source import Buildkite, Keda
 from tools.backtest.policies.staffing import Fixed, Little
 from tools.backtest.simulator import Minute, simulate
@@ -177,50 +174,6 @@ def test_fixed_when_sized(at: str, size: int) -> None:
     """By the busiest minute, or by the mean."""
     trace = Trace("made", np.array([0, 120, 60], dtype=np.int64))
     assert Fixed(at=at).begin(Conditions(seconds_per_message=10.0), trace) == size
-
-
-def test_taut_string_when_a_tube_is_drawn() -> None:
-    """It stays in the tube, and bends only where it touches: up at the lower side, down at the upper."""
-    rng = np.random.default_rng(5)
-    came = np.cumsum(rng.poisson(rng.integers(0, 30, 400)).astype(float))
-    lower = np.concatenate([np.zeros(12), came])[:400]
-    lower[-1] = came[-1]
-    slopes = taut_string(lower, came)
-    height = np.cumsum(slopes)
-    assert np.all(height <= came + 1e-6)
-    assert np.all(height >= lower - 1e-6)
-    for index, (before, after) in enumerate(pairwise(slopes)):
-        if after > before + 1e-9:
-            assert height[index] == pytest.approx(came[index])  # it could not have gone faster before
-        if after < before - 1e-9:
-            assert height[index] == pytest.approx(lower[index])  # it could not have gone slower before
-
-
-def test_taut_string_when_its_peak_is_compared_with_every_interval() -> None:
-    """No schedule has a smaller peak: some interval's due work takes just that."""
-    rng = np.random.default_rng(6)
-    came = np.cumsum(rng.poisson(8.0, 60).astype(float) * (rng.random(60) < 0.4))
-    lower = np.concatenate([np.zeros(5), came])[:60]
-    lower[-1] = came[-1]
-    before = np.concatenate([[0.0], came])
-    needed = max((lower[j] - before[i]) / (j + 1 - i) for i in range(60) for j in range(i, 60))
-    assert taut_string(lower, came).max() == pytest.approx(needed)
-
-
-@pytest.mark.parametrize("boot_s", [30.0, 180.0])
-def test_clairvoyant_when_run(boot_s: float) -> None:
-    """Nearly nothing is late, it costs little more than the bound, and no policy without late messages costs less."""
-    rng = np.random.default_rng(4)
-    trace = Trace("made", rng.poisson(30 + 25 * np.sin(np.arange(600) / 40.0)).astype(np.int64))
-    conditions = Conditions(seconds_per_message=12.0, boot_s=boot_s, target_wait_s=300.0)
-    run = simulate(trace, Clairvoyant(), conditions)
-    bound = bound_of(trace, conditions).hours
-    assert run.late_fraction < 0.001
-    assert run.instance_hours > bound
-    assert run.instance_hours < bound * 1.25
-    peak = simulate(trace, Fixed(scale=1.2), conditions)
-    assert peak.late_fraction == 0.0
-    assert peak.instance_hours > bound
 
 
 @pytest.mark.parametrize("name", [name for name in POLICIES if name != "sluice"])
