@@ -14,7 +14,7 @@ A busy second without a completion is evidence, too: messages of five minutes ar
 Until metrics come, the queue's own counts bound an unknown rate, since units that complete messages make them change.
 A period in which nothing completes that did before is an outage, and is no evidence about the rate.
 
-A single odd period is not believed: a count beyond a step (`RATE_STEP`) of what was expected counts as that step. Three
+A single odd period is not believed: a count beyond a step (`TWICE`) of what was expected counts as that step. Three
 in a row on the same side mean that messages have changed, and the evidence of the old ones is dropped. Without a
 backlog a higher rate shows where more is completed than those in flight could at the rate believed; that is believed by
 degrees.
@@ -32,7 +32,7 @@ from sluice.model.timing import Timing
 from sluice.planning.learning import redeliveries
 from sluice.planning.learning.at_work import are_idle, at_work
 from sluice.planning.learning.live_rate import by_arrivals, by_counts
-from sluice.planning.learning.significance import CLEAR, FEW
+from sluice.planning.learning.significance import CLEAR, FEW, TWICE
 from sluice.planning.learning.throughput import learn_throughput
 
 DEFAULT_WEIGHT = 0.5  # messages that the default hint counts for: the user did not set how long they take
@@ -40,7 +40,6 @@ HINT_WEIGHT = 1.0  # messages that the user's hint counts for
 FOUNDED = 10.0  # after so many completed messages the rate's standard error is about a third
 EVIDENCE_LEAST = 60.0  # so many completed messages are remembered however long ago: a quiet night teaches nothing new
 FADE = 0.93  # the evidence beyond that fades by 7% a period: a quarter of an hour of work is remembered
-RATE_STEP = 2.0  # one period may halve or double the rate expected of it, no more: metrics have odd minutes
 CHANGED_PERIODS = 3  # so many periods in a row beyond that step are neither chance nor an accident
 SEEN_SHARE = 0.8  # messages that take 80% of the time between ticks are nearly all in flight at one of them
 UNSEEN_STEP = 4.0  # where nothing waited, the messages in flight at ticks are samples, and wrong by more
@@ -284,7 +283,7 @@ def _bounds(expected: float | None) -> tuple[float, float]:
     """The least and the most completions of a period that are as expected; any, while the rate is not well founded."""
     if expected is None:
         return 0.0, inf
-    return expected / RATE_STEP - FEW, expected * RATE_STEP + FEW
+    return expected / TWICE - FEW, expected * TWICE + FEW
 
 
 def _outlier_run(run: Run, count: float, busy_s: float, expected: float | None) -> Run:

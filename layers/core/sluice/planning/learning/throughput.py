@@ -15,9 +15,8 @@ from math import sqrt
 from sluice.model.frozen import dataclass
 from sluice.model.planning import QueueSample
 from sluice.model.usage import Throughput
-from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, LIKELY, REMEMBERED_S
+from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, LIKELY, REMEMBERED_S, TWICE
 
-WIDE = 2.0  # twice as many units are clearly more, and service times may vary by twice their mean
 SHORT = 10.0  # what fewer units completed is compared within a tenth of the hour: messages change
 LEVELS_MOST = 12  # a bound on the ledger's record: a fleet of 1,000 units is reached in as many steps
 
@@ -92,8 +91,8 @@ def _beyond(level: Throughput, count: float, period_s: float) -> float:
 def _is_no_gain(fewer: Throughput, more: Throughput) -> bool:
     """Whether at least twice as many units added hardly anything, and that is more than chance."""
     before, after = fewer.messages / fewer.seconds, more.messages / more.seconds
-    if more.units < WIDE * fewer.units or before <= 0.0:
+    if more.units < TWICE * fewer.units or before <= 0.0:
         return False
     should_add = before * (more.units / fewer.units - 1.0)
-    chance = WIDE * LIKELY * sqrt((before + should_add) / more.seconds + before / fewer.seconds)
+    chance = TWICE * LIKELY * sqrt((before + should_add) / more.seconds + before / fewer.seconds)
     return after - before < CLEAR * should_add and before + should_add - after > chance
