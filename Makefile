@@ -69,11 +69,12 @@ aws-smoke: setup-sandbox ## Run the story in your own AWS account, audit and tim
 	exec $(RUN) -m tools.smoke $(if $(SANDBOX),--sandbox) $(if $(PREFIX),--prefix $(PREFIX)) $(if $(YES),--yes) \
 	  $(if $(DEADLINE),--deadline-minutes $(DEADLINE)) $(if $(REMOVE),--remove) $(if $(JSON),--json) $(ARGS)
 
-# The longest tests are first; if one of them started last, it would run alone at the end.
-LONGEST := $(patsubst %,tests/e2e/test_%.py,demo smoke smoke_ends deploy)
+# The longest tests are first; if one of them started last, it would run alone at the end. Twice as many processes as two
+# cores: the tests on the sandbox wait for half of their time, and those that only compute come last.
+LONGEST := $(patsubst %,tests/e2e/test_%.py,demo smoke deploy smoke_ends)
 IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py)) $(addprefix tests/,chaos integration property unit)
 test: setup-sandbox setup-scan ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
-	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
+	$(RUN) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
 test-fast: .venv/.done ## Run the unit and property tests without the slow ones, in under a minute
 	$(RUN) -m pytest -n 2 -m 'not slow' tests/unit tests/property $(ARGS)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
-import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +13,8 @@ from typing import Any
 import pytest
 
 from sluice.config.fleet import parse
+from tests.support.deployed_stacks import sam_deploy
 from tools.cfn import Template
-from tools.sam_cli import SAM, SAM_TIMEOUT_S
 from tools.sandbox.packages import delete_stack, deploy_package
 from tools.sandbox.sandbox import REGION, ROOT, SandboxError
 from tools.settings_docs import COMMAND_LINE, PAGE_PATH, PARAMETERS_FILE
@@ -195,21 +193,11 @@ def test_settings_arrive_when_given_as_documented(deployed: Any, tmp_path: Path,
 
 def deploy(deployed: Any, config: Path, template: Path, *more: str, answers: list[str]) -> str:
     """`sam deploy --config-env prod` up to its change set; what it printed."""
-    done = subprocess.run(
-        [
-            SAM, "deploy", "--config-env", "prod", "--config-file", config, "--template-file", template,
-            "--stack-name", "sluice-prod", "--region", REGION, "--no-execute-changeset", "--no-progressbar", *more,
-        ],
-        cwd=config.parent,
-        env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | deployed.sandbox.env(),
-        input="".join(f"{answer}\n" for answer in answers),
-        capture_output=True,
-        text=True,
-        timeout=SAM_TIMEOUT_S,
-        check=False,
+    options = (
+        "--config-env", "prod", "--config-file", str(config), "--stack-name", "sluice-prod", "--region", REGION,
+        "--no-execute-changeset", *more,
     )  # fmt: skip
-    assert done.returncode == 0, f"{done.stdout[-4_000:]}\n{done.stderr[-2_000:]}"
-    return done.stdout
+    return sam_deploy(deployed.sandbox, template, *options, answers=answers, cwd=config.parent)
 
 
 def change_set(deployed: Any) -> dict[str, str]:

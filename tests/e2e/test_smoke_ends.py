@@ -30,8 +30,12 @@ def stop_at(number: int) -> Callable[[str], None]:
 
 # bucket, application, base, database, orders, Sluice, and the story with all of them there
 @pytest.mark.parametrize("number", range(7))
-def test_everything_is_deleted_when_a_step_fails(place: Place, before: dict[str, set[str]], number: int) -> None:
+def test_everything_is_deleted_when_a_step_fails(
+    place: Place, before: dict[str, set[str]], number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whichever step it is; the failure is told, and nothing but it."""
+    place.without_sam_cli(monkeypatch)
+
     result = place.run(stop_at(number))
 
     assert len(result.failures) == 1

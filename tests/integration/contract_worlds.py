@@ -9,6 +9,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Protocol, cast, override
@@ -404,14 +405,28 @@ def open_world(request: pytest.FixtureRequest) -> Iterator[World]:
     if request.param == "memory":
         yield MemoryWorld()
     elif request.param == "moto":
-        monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
-        for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
-            monkeypatch.delenv(name, raising=False)
-        with moto.mock_aws(), time_machine.travel(START_AT, tick=False) as mover:
-            yield AwsWorld("moto", FAKE, mover)
+        with _moto(request.getfixturevalue("monkeypatch")) as opened:
+            yield opened
     else:
         sandbox: Sandbox = request.getfixturevalue("sandbox")
         yield AwsWorld("emulator", sandbox.env(), sandbox=sandbox)
+
+
+@pytest.fixture
+def moto_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsWorld]:
+    """Moto alone, with the ledger's table and the archive's bucket."""
+    with _moto(monkeypatch) as opened:
+        opened.make_table()
+        opened.make_bucket()
+        yield opened
+
+
+@contextmanager
+def _moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsWorld]:
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    with moto.mock_aws(), time_machine.travel(START_AT, tick=False) as mover:
+        yield AwsWorld("moto", FAKE, mover)
 
 
 @cache

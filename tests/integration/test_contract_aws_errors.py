@@ -37,6 +37,7 @@ from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import LetterOutcome
 from tests.integration.contract_worlds import FAKE, AwsWorld
 from tests.support import redrive_worlds
+from tests.support.metrics import metrics_of
 from tools.sandbox.sandbox import Sandbox
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders"
@@ -624,7 +625,10 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
         "autoscaling:RecordLifecycleActionHeartbeat",
         lambda ports, _: ports.group.heartbeat(HookAction("g", "h", "i-1")),
     ),
-    "signals.read": ("cloudwatch:GetMetricData", lambda ports, url: ports.signals.read(url, 1_800_000_000.0)),
+    "signals.read_all": (
+        "cloudwatch:GetMetricData",
+        lambda ports, url: metrics_of(ports.signals, url, 1_800_000_000.0),
+    ),
     "queue.read": ("sqs:GetQueueAttributes", lambda ports, url: ports.queue.read(url, 0.0)),
     "queue.receive": ("sqs:ReceiveMessage", lambda ports, url: ports.queue.receive(url, 1, 1.0)),
     "queue.send": ("sqs:SendMessage", lambda ports, url: ports.queue.send(url, letters(1), [0.0])),

@@ -7,7 +7,6 @@ import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +57,7 @@ from sluice.ports.ledger.jobs import JOBS_KEPT_S
 from sluice.ports.ledger.planner_state import LAUNCHES_KEPT
 from sluice.ports.ledger.send_claims import SEND_CLAIM_KEPT_S
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW
-from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
+from tests.integration.contract_worlds import AwsWorld, moto_world
 from tests.support.planner_steps import keep_memory
 from tests.support.redrive_jobs import redrive_job
 
@@ -66,14 +65,7 @@ AT = 1_767_225_600.0
 RECORDS = Path(__file__).parents[1] / "unit" / "records"
 
 
-@pytest.fixture(params=[MOTO])
-def world(request: pytest.FixtureRequest) -> Iterator[AwsWorld]:
-    """moto, with the ledger's table and the archive's bucket."""
-    for opened in open_world(request):
-        assert isinstance(opened, AwsWorld)
-        opened.make_table()
-        opened.make_bucket()
-        yield opened
+world = moto_world
 
 
 def items(world: AwsWorld) -> dict[str, dict[str, Any]]:

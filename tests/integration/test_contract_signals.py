@@ -10,6 +10,7 @@ from sluice.model.observed import QueueReading
 from sluice.model.redriving import Message
 from sluice.ports.errors import NeedsFixError
 from tests.integration.contract_worlds import EVERYWHERE, MEMORY, MOTO, World, open_world
+from tests.support.metrics import metrics_of
 
 
 @pytest.fixture(params=EVERYWHERE)
@@ -38,7 +39,7 @@ def settled(world: World, url: str) -> QueueReading:
     """What is known of the queue once its metrics have come."""
 
     def look() -> QueueReading | None:
-        reading = world.ports.signals.read(url, world.now())
+        reading = metrics_of(world.ports.signals, url, world.now())
         return reading if reading.sent and any(count for _, count in reading.sent.points) else None
 
     world.pass_time(world.metric_period_s)
@@ -50,8 +51,8 @@ def settled(world: World, url: str) -> QueueReading:
 def test_nothing_is_known_of_a_queue_without_activity(world: World) -> None:
     """Neither zero nor an error: CloudWatch has no figures, and says nothing of whether the queue exists."""
     url = world.make_queue()
-    assert world.ports.signals.read(url, world.now()) == QueueReading()
-    assert world.ports.signals.read(url + "-none", world.now()) == QueueReading()
+    assert metrics_of(world.ports.signals, url, world.now()) == QueueReading()
+    assert metrics_of(world.ports.signals, url + "-none", world.now()) == QueueReading()
 
 
 def test_sent_received_and_deleted_are_counted_by_period(world: World) -> None:
@@ -72,7 +73,7 @@ def test_sent_received_and_deleted_are_counted_by_period(world: World) -> None:
 def test_period_under_way_is_left_out(world: World) -> None:
     """A count that is still growing is no count."""
     url = used_queue(world)
-    reading = world.ports.signals.read(url, world.now() + 1.0)
+    reading = metrics_of(world.ports.signals, url, world.now() + 1.0)
     assert (reading.sent, reading.received, reading.deleted) == (None, None, None)
     assert reading.oldest_age is not None
 
@@ -98,7 +99,7 @@ def test_several_queues_are_read_at_once(world: World) -> None:
     settled(world, url)
     now = world.now()
     read = world.ports.signals.read_all([idle, url, url + "-none"], now)
-    assert read == (QueueReading(), world.ports.signals.read(url, now), QueueReading())
+    assert read == (QueueReading(), metrics_of(world.ports.signals, url, now), QueueReading())
 
 
 def test_queue_is_read_from_the_period_asked_for(world: World) -> None:
@@ -124,7 +125,7 @@ def test_more_queues_are_read_than_a_call_takes(world: World) -> None:
     settled(world, url)
     now = world.now()
     read = world.ports.signals.read_all([*(f"{url}-none-{number}" for number in range(101)), url], now)
-    assert read == (*[QueueReading()] * 101, world.ports.signals.read(url, now))
+    assert read == (*[QueueReading()] * 101, metrics_of(world.ports.signals, url, now))
 
 
 def test_alarms_are_read_together_in_the_order_asked_for(world: World) -> None:

@@ -790,7 +790,7 @@ def test_tick_when_the_fleet_is_paused() -> None:
 
 
 def test_tick_when_the_veto_alarm_is_on_or_missing(log: Callable[[], list[dict[str, Any]]]) -> None:
-    """The alarm is asked: on, it forbids scaling out; one that does not exist is named, and forbids nothing."""
+    """The alarm is asked: on, it forbids scaling out; so does one that does not exist, and it is named."""
     day = Day(a_fleet(limits={"veto_alarm": "db-busy"}))
     day.send(420)
     day.ports.signals.set_alarm("db-busy", on=True)
@@ -800,7 +800,7 @@ def test_tick_when_the_veto_alarm_is_on_or_missing(log: Callable[[], list[dict[s
     missing = Day(a_fleet(limits={"veto_alarm": "db-bussy"}))
     missing.send(420)
     missing.tick()
-    assert missing.desired() == 8
+    assert missing.desired() == 0
     assert any("db-bussy does not exist" in line.get("problem", "") for line in log())
 
 

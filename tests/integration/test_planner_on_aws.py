@@ -1,9 +1,6 @@
 """The planner over the ports on AWS, as moto plays it: what it keeps between invocations is really kept."""
 
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from functions.planner import app
 from sluice.chains import ChainRunner, StepEnd
@@ -14,19 +11,13 @@ from sluice.model.redriving import Message
 from sluice.model.timing import Timing
 from sluice.planning.service import Invocation, PlannerService
 from sluice.planning.shards import KIND
-from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
+from tests.integration.contract_worlds import AwsWorld, moto_world
 from tests.support.planner_steps import changed, keep_memory
 
 MINUTE = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
 
 
-@pytest.fixture(params=[MOTO])
-def world(request: pytest.FixtureRequest) -> Iterator[AwsWorld]:
-    """Moto with a table, a queue, a group and the fleet's document."""
-    for opened in open_world(request):
-        assert isinstance(opened, AwsWorld)
-        opened.make_table()
-        yield opened
+world = moto_world
 
 
 def ticked(world: AwsWorld) -> dict[str, Any]:

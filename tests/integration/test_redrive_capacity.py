@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from random import Random
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from sluice.redriving.jobs.lifecycle import create_job
 from sluice.redriving.jobs.runner import Runner
 from sluice.redriving.jobs.slices import Slice
 from sluice.redriving.verdict import sample_of, selectable_attributes
-from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
+from tests.integration.contract_worlds import AwsWorld, moto_world
 from tests.support.capacity import PARTITION_READS_PER_S, PARTITION_WRITES_PER_S, Units, counted
 from tools.bench_redrive import dead_letter
 
@@ -28,14 +27,7 @@ COUNT = 120  # moto copies its whole table for each transaction
 rng = Random(15)
 
 
-@pytest.fixture(params=[MOTO])
-def world(request: pytest.FixtureRequest) -> Iterator[AwsWorld]:
-    """moto, with the ledger's table and the archive's bucket."""
-    for opened in open_world(request):
-        assert isinstance(opened, AwsWorld)
-        opened.make_table()
-        opened.make_bucket()
-        yield opened
+world = moto_world
 
 
 def quarantined(world: AwsWorld) -> Fleet:

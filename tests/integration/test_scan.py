@@ -49,18 +49,23 @@ def checks(found: Report) -> set[str]:
     return {one.check for one in found.open}
 
 
-def test_cfn_lint_fails_when_a_stateful_resource_has_no_deletion_policy(planted: Path) -> None:
+@pytest.fixture(scope="module")
+def linted(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """What is found in a queue without a deletion policy, and in one for which that is ignored without a reason."""
+    bare, ignored = (tmp_path_factory.mktemp("linted") / name for name in ("bare.yaml", "ignored.yaml"))
+    bare.write_text(QUEUE)
+    ignored.write_text(QUEUE + "Metadata:\n  cfn-lint:\n    config:\n      ignore_checks: [I3011]\n")
+    return checks(scan_templates([bare, ignored]))
+
+
+def test_cfn_lint_fails_when_a_stateful_resource_has_no_deletion_policy(linted: set[str]) -> None:
     """I3011 is informational: the stricter rules are on."""
-    planted.write_text(QUEUE)
-
-    assert "I3011" in checks(scan_templates([planted]))
+    assert "I3011" in linted
 
 
-def test_cfn_lint_fails_when_an_ignored_rule_has_no_reason(planted: Path) -> None:
+def test_cfn_lint_fails_when_an_ignored_rule_has_no_reason(linted: set[str]) -> None:
     """An exception in a template's Metadata carries its reason on the line."""
-    planted.write_text(QUEUE + "Metadata:\n  cfn-lint:\n    config:\n      ignore_checks: [I3011]\n")
-
-    assert "exception" in checks(scan_templates([planted]))
+    assert "exception" in linted
 
 
 def test_checkov_fails_when_a_bucket_is_open_and_plain(planted: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,17 +114,21 @@ def deploy_guided(sandbox: Sandbox, parameters: Mapping[str, str]) -> None:
         "n",  # disable rollback
         "n",  # save these answers
     ]
+    options = ("--guided", "--config-file", str(ROOT / "samconfig.toml"))
+    sam_deploy(sandbox, work / "build/template.yaml", *options, answers=answers, cwd=work)
+
+
+def sam_deploy(sandbox: Sandbox, template: Path, *options: str, answers: Sequence[str], cwd: Path) -> str:
+    """Run `sam deploy` at a terminal's other end: a line of `answers` to each question. What it printed."""
     done = subprocess.run(
-        [
-            SAM, "deploy", "--guided", "--template-file", work / "build/template.yaml",
-            "--config-file", ROOT / "samconfig.toml", "--no-progressbar",
-        ],
-        cwd=work,
-        env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | sandbox.env(),
+        [SAM, "deploy", "--template-file", template, "--no-progressbar", *options],
+        cwd=cwd,
+        env=sandbox.sam_env(),
         input="".join(f"{answer}\n" for answer in answers),
         capture_output=True,
         text=True,
         timeout=SAM_TIMEOUT_S,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, f"{done.stdout[-4_000:]}\n{done.stderr[-2_000:]}"
+    return done.stdout

@@ -1,9 +1,11 @@
 """A small world for the planner's tests: builders of what a tick sees, and a queue that its decisions act on."""
 
 import heapq
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Protocol
 
 from sluice.config.fleet import Fleet, parse
@@ -122,8 +124,8 @@ class Unit:
 
 def known_series(points: list[tuple[float, float]], known_at: float) -> Series | None:
     """A metric's minutes as far as they are known at a moment, the newest fifteen; None before the first."""
-    known = tuple(point for point in points if point[0] + 60.0 <= known_at)[-15:]
-    return Series(60.0, known) if known else None
+    end = bisect_right(points, known_at, key=lambda point: point[0] + 60.0)
+    return Series(60.0, tuple(points[max(0, end - 15) : end])) if end else None
 
 
 class Ticked(Protocol):
@@ -253,7 +255,7 @@ class World:
     def snapshot(self) -> Snapshot:
         """What a tick sees now."""
         known_at = self.now - self.metric_lag_s
-        ages = [age for age in self._ages if age[0] <= known_at]
+        ages = self._ages[: bisect_right(self._ages, known_at, key=itemgetter(0))]
         return Snapshot(
             "orders",
             self.now,

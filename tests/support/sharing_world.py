@@ -45,6 +45,7 @@ class SharedWorld(World):
     lanes: dict[str, _Lane] = field(default_factory=dict)
     _at_work: dict[str, str] = field(default_factory=dict)  # unit -> the queue that its message is of
     _turn: int = 0
+    _open: tuple[Fleet, list[tuple[str, int, _Lane]]] | None = None
 
     @classmethod
     def of(cls, fleet: Fleet, per_s: Mapping[str, Callable[[float], float]], **more: Any) -> "SharedWorld":
@@ -68,13 +69,22 @@ class SharedWorld(World):
                 lane.sent.append((self.now - 60.0, lane.minute))
                 lane.minute = 0.0
 
+    @property
+    def open_lanes(self) -> list[tuple[str, int, _Lane]]:
+        """Each queue that is not paused: its name, its priority, and what waits there. Found out once for a fleet."""
+        if self._open is None or self._open[0] is not self.fleet:
+            open_to = [source for source in self.fleet.sources if not source.paused]
+            lanes = [(source.name, source.priority, self.lanes[source.name]) for source in open_to]
+            self._open = self.fleet, lanes
+        return self._open[1]
+
     def take(self) -> tuple[str, float] | None:
         """The queue that the next message is taken from, and when that came."""
-        open_to = [source for source in self.fleet.sources if not source.paused and self.lanes[source.name].waiting]
-        if not open_to:
+        waiting = [(name, priority) for name, priority, lane in self.open_lanes if lane.waiting]
+        if not waiting:
             return None
-        highest = max(source.priority for source in open_to)
-        equal = [source.name for source in open_to if source.priority == highest]
+        highest = max(priority for _, priority in waiting)
+        equal = [name for name, priority in waiting if priority == highest]
         name = equal[self._turn % len(equal)]
         return name, self.lanes[name].waiting[0]
 
@@ -128,9 +138,7 @@ class _Takes:
         self._world = world
 
     def __len__(self) -> int:
-        return sum(
-            len(self._world.lanes[source.name].waiting) for source in self._world.fleet.sources if not source.paused
-        )
+        return sum(len(lane.waiting) for _, _, lane in self._world.open_lanes)
 
     def extend(self, came: list[float]) -> None:
         """Nothing comes to all of them."""

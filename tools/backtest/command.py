@@ -16,14 +16,13 @@ from rich.table import Table
 
 from sluice.wording import count
 from tools import compiled
-from tools.backtest.bound import bound_of
 from tools.backtest.conditions import Conditions
 from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
 from tools.backtest.history import QueueHistory, read_history
 from tools.backtest.policies import DEFAULT, POLICIES, label
 from tools.backtest.report import geometric_mean, render, write
 from tools.backtest.runs import Run
-from tools.backtest.study import TRACES, WORLDS, Task, better_than, run_tasks, tuned, workloads
+from tools.backtest.study import TRACES, WORLDS, Task, better_than, run_tasks, tuned, with_bounds, workloads
 from tools.backtest.traces import Trace, TraceError, read, roughened
 from tools.backtest.worlds.results import chosen, run_worlds, show_worlds
 
@@ -92,6 +91,7 @@ def backtest(
                 "The planner runs interpreted. `make compile` makes it three times as fast.", highlight=False
             )
         runs, tried = _run(cases, policy or DEFAULT, tune, jobs)
+        runs = with_bounds(runs, cases, jobs)
     except ValueError as error:
         return _refuse(str(error), BAD_INPUT)
     except (BotoCoreError, ClientError) as error:
@@ -103,7 +103,7 @@ def backtest(
         show_matrix(runs, tried, console)
         report = report or MATRIX_PAGE
     else:
-        show(runs, console, bound_of(*cases[0]).hours)
+        show(runs, console)
     if report is not None:
         write(report, render(runs, detailed=not matrix))
         console.print(f"The report is in {report}.", highlight=False)
@@ -205,7 +205,7 @@ def _show_past(past: QueueHistory, target_wait_s: float, console: Console) -> No
     )
 
 
-def show(runs: Sequence[Run], console: Console, least_hours: float) -> None:
+def show(runs: Sequence[Run], console: Console) -> None:
     """Print a table, the cheapest policy first, and the least that a policy can cost that is never late."""
     first = runs[0].conditions
     title = (
@@ -220,7 +220,7 @@ def show(runs: Sequence[Run], console: Console, least_hours: float) -> None:
     for run in sorted(runs, key=lambda run: run.cost_ratio):
         table.add_row(
             label(run.policy, run.params),
-            f"{run.cost_ratio:.3f}",
+            _ratio(run.cost_of_bound),
             f"{run.instance_hours:.1f}",
             f"{run.late_fraction:.3%}",
             f"{run.wait_p50_s:.0f} s",
@@ -229,8 +229,19 @@ def show(runs: Sequence[Run], console: Console, least_hours: float) -> None:
             str(run.launches),
         )
     console.print(table)
-    least = least_hours / runs[0].work_hours
-    console.print(f"A policy whose messages are never late costs at least {least:.3f}.", highlight=False)
+    console.print(
+        f"Cost is in multiples of the bound, {_hours(runs[0].bound_hours)}: a policy that is never late takes at"
+        f" least as much. The work alone takes {_hours(runs[0].work_hours)}.",
+        highlight=False,
+    )
+
+
+def _hours(hours: float | None) -> str:
+    return "which is not known" if hours is None else f"{hours:.1f} instance-hours"
+
+
+def _ratio(of_bound: float | None) -> str:
+    return "" if of_bound is None else f"{of_bound:.3f}"
 
 
 def show_matrix(runs: Sequence[Run], tried: Sequence[Run], console: Console) -> None:
@@ -245,13 +256,15 @@ def show_matrix(runs: Sequence[Run], tried: Sequence[Run], console: Console) -> 
     for target_s, boot_s in worlds:
         here = [run for run in runs if (run.conditions.target_wait_s, run.conditions.boot_s) == (target_s, boot_s)]
         table = Table(title=f"Target wait {target_s:g} s, boot {boot_s:g} s", title_justify="left")
-        for name in ("policy", "mean cost", "worst share late", "mean share late"):
+        for name in ("policy", "mean cost of the bound", "of the work", "worst share late", "mean share late"):
             table.add_column(name, justify="left" if name == "policy" else "right")
         for name in dict.fromkeys(run.policy for run in here):
             of = [run for run in here if run.policy == name]
             late = [run.late_fraction for run in of]
             cost = geometric_mean(run.cost_ratio for run in of)
-            table.add_row(name, f"{cost:.3f}", f"{max(late):.3%}", f"{sum(late) / len(late):.3%}")
+            of_bound = [run.cost_of_bound for run in of if run.cost_of_bound is not None]
+            mean = _ratio(geometric_mean(of_bound) if len(of_bound) == len(of) else None)
+            table.add_row(name, mean, f"{cost:.3f}", f"{max(late):.3%}", f"{sum(late) / len(late):.3%}")
         console.print(table)
         for ours in (run for run in here if run.policy == "sluice"):
             peers = [run for run in tried if _same_world(run, ours) and run.policy != "sluice"]

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from tools.backtest.bound import bound_of
 from tools.backtest.conditions import Conditions
 from tools.backtest.docs_claim import claim
 from tools.backtest.docs_failures import failing, failures
@@ -24,7 +23,7 @@ from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, generated_trace
 from tools.backtest.report import geometric_mean
 from tools.backtest.result_cache import ResultCache
 from tools.backtest.runs import Run
-from tools.backtest.study import GRIDS, TRACES, WORLDS, Task, best, run_tasks, settings, workloads
+from tools.backtest.study import GRIDS, TRACES, WORLDS, Task, best, bound_hours, run_tasks, settings, workloads
 from tools.backtest.traces import Trace
 from tools.backtest.verdicts import SEEDS, WHOLE, SeedRuns, Verdict
 from tools.sources import CHECKOUT
@@ -83,8 +82,9 @@ def cases(peers: Sequence[Task], cache: ResultCache, jobs: int | None) -> list[C
         of.setdefault((task.trace.name, (task.conditions.target_wait_s, task.conditions.boot_s)), []).append(task)
     firsts = [tasks[0] for tasks in of.values()]
     ours = run_tasks([Task(task.trace, "sluice", task.conditions, figures_only=True) for task in firsts], jobs, cache)
+    bounds = bound_hours([(task.trace, task.conditions) for task in firsts], jobs, cache)
     made = []
-    for tasks, our in zip(of.values(), ours, strict=True):
+    for tasks, our, hours in zip(of.values(), ours, bounds, strict=True):
         trace, conditions = tasks[0].trace, tasks[0].conditions
         runs = [run for run in (cache.find(task.trace, task.spec, conditions) for task in tasks) if run is not None]
         made.append(
@@ -94,7 +94,7 @@ def cases(peers: Sequence[Task], cache: ResultCache, jobs: int | None) -> list[C
                 our,
                 [run for run in runs if run.policy != "clairvoyant"],
                 next((run for run in runs if run.policy == "clairvoyant"), None),
-                bound_of(trace, conditions).hours / our.work_hours,
+                hours / our.work_hours,
             )
         )
     return made

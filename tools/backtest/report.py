@@ -43,7 +43,8 @@ def render(runs: Sequence[Run], *, detailed: bool = True) -> str:
             h.body[
                 h.h1["Backtest"],
                 h.p(".faint")[
-                    "Cost is instance-hours divided by the instance-hours of the work alone. Late is the share of"
+                    "Cost is instance-hours divided by the instance-hours of the work alone, and of the bound: divided"
+                    " by the least that a policy without late messages takes. Late is the share of"
                     f" messages that waited longer than the target wait. Seed {', '.join(map(str, seeds))}."
                 ],
                 _summary(groups) if len(groups) > 1 else None,
@@ -119,13 +120,23 @@ def _table(runs: Sequence[Run], best: set[str]) -> h.Element:
                 h.th["policy"],
                 (
                     h.th(".number")[name]
-                    for name in ("cost", "instance-hours", "late", "median wait", "99%", "longest", "launches")
+                    for name in (
+                        "of the bound",
+                        "cost",
+                        "instance-hours",
+                        "late",
+                        "median wait",
+                        "99%",
+                        "longest",
+                        "launches",
+                    )
                 ),
                 h.th["a better peer"],
             ],
             (
                 h.tr[
                     h.td[_dot(run.policy), label(run.policy, run.params)],
+                    h.td(".number")["" if run.cost_of_bound is None else f"{run.cost_of_bound:.3f}"],
                     h.td(".number")[f"{run.cost_ratio:.3f}"],
                     h.td(".number")[f"{run.instance_hours:.1f}"],
                     _late_cell(run.late_fraction),
@@ -172,13 +183,14 @@ def _summary(groups: Sequence[Sequence[Run]]) -> Iterator[h.Fragment]:
                         h.th["policy"],
                         (
                             h.th(".number")[name]
-                            for name in ("traces", "mean cost", "worst share late", "mean share late")
+                            for name in ("traces", "of the bound", "mean cost", "worst share late", "mean share late")
                         ),
                     ],
                     (
                         h.tr[
                             h.td[_dot(of[0].policy), name],
                             h.td(".number")[str(len(of))],
+                            h.td(".number")[_mean_of_bound(of)],
                             h.td(".number")[f"{geometric_mean(run.cost_ratio for run in of):.3f}"],
                             _late_cell(max(run.late_fraction for run in of)),
                             _late_cell(sum(run.late_fraction for run in of) / len(of)),
@@ -188,6 +200,12 @@ def _summary(groups: Sequence[Sequence[Run]]) -> Iterator[h.Fragment]:
                 ]
             ],
         ]
+
+
+def _mean_of_bound(runs: Sequence[Run]) -> str:
+    """Their cost in multiples of the bound; empty where it is unknown of one."""
+    costs = [run.cost_of_bound for run in runs if run.cost_of_bound is not None]
+    return f"{geometric_mean(costs):.3f}" if len(costs) == len(runs) else ""
 
 
 def geometric_mean(values: Iterable[float]) -> float:

@@ -7,12 +7,14 @@ policy. Peers do not depend on the planner, so their results stay valid when the
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies import POLICIES, label, make
@@ -35,7 +37,7 @@ FIGURES = (
     "ticks",
     "cpu_s",
 )
-type Keys = dict[str, Any]
+BOUND = "bound_hours"  # of a trace in a world, whatever the policy
 
 
 class ResultCache:
@@ -44,12 +46,16 @@ class ResultCache:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._runs: dict[str, dict[str, Any]] = {}
+        self._bounds: dict[str, float] = {}
         self._digests: dict[int, tuple[Trace, str]] = {}  # by identity, since traces are few and long
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
                 try:
                     record = json.loads(line)
-                    self._runs[record["key"]] = {name: record[name] for name in FIGURES}
+                    if BOUND in record:
+                        self._bounds[record["key"]] = record[BOUND]
+                    else:
+                        self._runs[record["key"]] = {name: record[name] for name in FIGURES}
                 except (ValueError, KeyError, TypeError):
                     continue
 
@@ -65,8 +71,11 @@ class ResultCache:
         figures = {name: getattr(run, name) for name in FIGURES}
         key = self._key(trace, spec, run.conditions)
         self._runs[key] = figures
+        self._append({"key": key, "trace": trace.name, **figures})
+
+    def _append(self, record: Mapping[str, Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"key": key, "trace": trace.name, **figures})
+        line = json.dumps(record)
         with self._path.open("a+b") as file:
             # A line that was cut short must not run on into this one.
             file.seek(0, 2)
@@ -75,13 +84,29 @@ class ResultCache:
                 line = line if file.read(1) == b"\n" else f"\n{line}"
             file.write(f"{line}\n".encode())
 
+    def find_bound(self, trace: Trace, conditions: Conditions) -> float | None:
+        """The stored least instance-hours of a trace in a world; None if there are none."""
+        return self._bounds.get(self._bound_key(trace, conditions))
+
+    def add_bound(self, trace: Trace, conditions: Conditions, hours: float) -> None:
+        """Store the least instance-hours of a trace in a world."""
+        key = self._bound_key(trace, conditions)
+        self._bounds[key] = hours
+        self._append({"key": key, "trace": trace.name, BOUND: hours})
+
+    def _bound_key(self, trace: Trace, conditions: Conditions) -> str:
+        return self._key_of(trace, BOUND, conditions, f"{bound_source()} {scipy.__version__}")
+
     def _key(self, trace: Trace, spec: str, conditions: Conditions) -> str:
-        if id(trace) not in self._digests:
-            self._digests[id(trace)] = trace, hashlib.sha256(trace.counts.tobytes()).hexdigest()
         policy = make(spec)
         setting = label(policy.name, params_of(policy))  # in one form, whichever way it was written
-        traffic, source = self._digests[id(trace)][1], policy_source(policy.name)
-        parts = [traffic, setting, asdict(conditions), source, np.__version__, sys.version_info[:2]]
+        return self._key_of(trace, setting, conditions, policy_source(policy.name))
+
+    def _key_of(self, trace: Trace, what: str, conditions: Conditions, source: str) -> str:
+        if id(trace) not in self._digests:
+            self._digests[id(trace)] = trace, hashlib.sha256(trace.counts.tobytes()).hexdigest()
+        traffic = self._digests[id(trace)][1]
+        parts = [traffic, what, asdict(conditions), source, np.__version__, sys.version_info[:2]]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -89,3 +114,9 @@ class ResultCache:
 def policy_source(name: str) -> str:
     """A digest of the source code that decides a policy's results; Sluice's own code counts only for Sluice."""
     return digest(POLICIES[name].__module__, (CHECKOUT, CORE) if name == "sluice" else (CHECKOUT,))
+
+
+@cache
+def bound_source() -> str:
+    """A digest of the source code that decides a bound."""
+    return digest("tools.backtest.bound", (CHECKOUT,))

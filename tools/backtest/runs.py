@@ -76,15 +76,27 @@ class Run:
     timeline: Timeline
     notes: tuple[tuple[float, str], ...] = field(default=())  # (seconds, what was decided), where anything changed
     said: tuple[Said, ...] = ()  # in a world; else nothing is counted
+    bound_hours: float | None = None  # the least of a policy without late messages; None: not computed
 
     @property
     def cost_ratio(self) -> float:
         """Instance-hours over the work bound."""
         return self.instance_hours / self.work_hours
 
+    @property
+    def cost_of_bound(self) -> float | None:
+        """Instance-hours over the least that a policy without late messages can take; None where that is unknown."""
+        return None if self.bound_hours is None else self.instance_hours / self.bound_hours
+
     def record(self) -> dict[str, Any]:
         """The run as one JSON object."""
         conditions = self.conditions
+        of_bound = self.cost_of_bound
+        bound = (
+            {}
+            if of_bound is None
+            else {"bound_hours": round(self.bound_hours or 0.0, 3), "cost_of_bound": round(of_bound, 4)}
+        )
         world = {"target_wait_s": conditions.target_wait_s, "boot_s": conditions.boot_s, "seed": conditions.seed}
         return {
             "trace": self.trace,
@@ -92,6 +104,7 @@ class Run:
             "params": {**world, **self.params},
             "instance_hours": round(self.instance_hours, 3),
             "cost_ratio": round(self.cost_ratio, 4),
+            **bound,
             "late_fraction": round(self.late_fraction, 6),
             "wait_p50_s": round(self.wait_p50_s, 2),
             "wait_p99_s": round(self.wait_p99_s, 2),

@@ -3,7 +3,7 @@
 import csv
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from itertools import product
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tools import compiled
+from tools.backtest.bound import bound_of
 from tools.backtest.conditions import Conditions
 from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
 from tools.backtest.policies import FORESEEING, label, make
@@ -31,6 +32,7 @@ TRACES = Path(__file__).parents[3] / "shared" / "traces"
 EXPERIMENTS = "experiments.csv"
 
 type Grid = Mapping[str, Sequence[Any]]
+type Case = tuple[Trace, Conditions]
 
 # The settings that are tried for each peer. Sluice has no grid: it runs with its defaults. The strongest peers come
 # first, so that a study that is ended early has them. Parameters that go together are one key: `a,b` with pairs.
@@ -127,7 +129,7 @@ def run_tasks(tasks: Sequence[Task], jobs: int | None = None, cache: ResultCache
         }
         runs = {index: run for index, run in found.items() if run is not None}
     left = [index for index in range(len(tasks)) if index not in runs]
-    for place, run in _done([tasks[index] for index in left], min(jobs or os.cpu_count() or 1, len(left))):
+    for place, run in _done("simulating", run_task, [tasks[index] for index in left], jobs):
         task = tasks[left[place]]
         if cache is not None and task.figures_only:
             cache.add(task.trace, task.spec, run)
@@ -135,7 +137,39 @@ def run_tasks(tasks: Sequence[Task], jobs: int | None = None, cache: ResultCache
     return [runs[index] for index in range(len(tasks))]
 
 
-def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Run]]:
+def bound_hours(cases: Sequence[Case], jobs: int | None = None, cache: ResultCache | None = None) -> list[float]:
+    """The least instance-hours of each case that a policy without late messages can take, on all cores.
+
+    Args:
+        cases: traces, each with its world.
+        jobs: the number of processes, by default as many as there are cores; 1 runs in this process.
+        cache: bounds that were computed earlier; added to.
+    """
+    hours: dict[int, float] = {}
+    if cache is not None:
+        known = {index: cache.find_bound(*case) for index, case in enumerate(cases)}
+        hours = {index: found for index, found in known.items() if found is not None}
+    left = [index for index in range(len(cases)) if index not in hours]
+    for place, found in _done("computing bounds", _bound_hours, [cases[index] for index in left], jobs):
+        if cache is not None:
+            cache.add_bound(*cases[left[place]], found)
+        hours[left[place]] = found
+    return [hours[index] for index in range(len(cases))]
+
+
+def _bound_hours(case: Case) -> float:
+    return bound_of(*case).hours
+
+
+def with_bounds(runs: Sequence[Run], cases: Sequence[Case], jobs: int | None = None) -> list[Run]:
+    """The runs, each with the bound of its case."""
+    hours = dict(zip(((trace.name, conditions) for trace, conditions in cases), bound_hours(cases, jobs), strict=True))
+    return [replace(run, bound_hours=hours[run.trace, run.conditions]) for run in runs]
+
+
+def _done[T, R](name: str, work: Callable[[T], R], things: Sequence[T], jobs: int | None) -> Iterator[tuple[int, R]]:
+    """Each thing's place and what came of it, as they are done."""
+    processes = min(jobs or os.cpu_count() or 1, len(things))
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -146,17 +180,17 @@ def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Run]]:
         transient=True,
     )
     with bar:
-        shown = bar.add_task("simulating", total=len(tasks))
-        if jobs <= 1:
-            for index, task in enumerate(tasks):
-                yield index, run_task(task)
+        shown = bar.add_task(name, total=len(things))
+        if processes <= 1:
+            for index, thing in enumerate(things):
+                yield index, work(thing)
                 bar.advance(shown)
             return
         # Spawned: the bar has a thread of its own, which must not be forked.
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(jobs, context, initializer=begin, initargs=(compiled.in_use(),))
+        pool = ProcessPoolExecutor(processes, context, initializer=begin, initargs=(compiled.in_use(),))
         try:
-            futures = {pool.submit(run_task, task): index for index, task in enumerate(tasks)}
+            futures = {pool.submit(work, thing): index for index, thing in enumerate(things)}
             for future in as_completed(futures):
                 yield futures[future], future.result()
                 bar.advance(shown)
@@ -199,7 +233,7 @@ def workloads(folder: Path, seed: int) -> list[tuple[Trace, float]]:
 
 
 def tuned(
-    cases: Sequence[tuple[Trace, Conditions]], specs: Sequence[str], late_most: float, jobs: int | None = None
+    cases: Sequence[Case], specs: Sequence[str], late_most: float, jobs: int | None = None
 ) -> tuple[list[Run], list[Run]]:
     """The best setting of each policy in each case, in hindsight; and the figures of every run that was tried.
 

@@ -26,7 +26,11 @@ WAITING = {"Delay": 0.1, "MaxAttempts": round(SAM_TIMEOUT_S / 0.1)}
 
 
 def deploy_package(
-    sandbox: Sandbox, template: Path, stack_name: str, parameters: Mapping[str, str] | None = None
+    sandbox: Sandbox,
+    template: Path,
+    stack_name: str,
+    parameters: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Create or update a stack.
 
@@ -35,6 +39,7 @@ def deploy_package(
         template: one of the checkout's templates.
         stack_name: the stack.
         parameters: parameters' values; in an update the others keep theirs.
+        tags: the stack's tags.
 
     Returns:
         The stack's outputs by key.
@@ -52,10 +57,11 @@ def deploy_package(
         if name in values or exists
     ]
     try:
-        url = _upload(sandbox, template)
+        url = upload_package(sandbox, template)
         change = cloudformation.create_change_set(
             StackName=stack_name, ChangeSetName=f"packed-{uuid.uuid4()}", TemplateURL=url, Parameters=given,
             ChangeSetType="UPDATE" if exists else "CREATE", Capabilities=CAPABILITIES,
+            Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
         )["Id"]  # fmt: skip
         cloudformation.get_waiter("change_set_create_complete").wait(ChangeSetName=change, WaiterConfig=WAITING)
         cloudformation.execute_change_set(ChangeSetName=change)
@@ -88,7 +94,7 @@ def _exists(cloudformation: Any, stack_name: str) -> bool:
     return True
 
 
-def _upload(sandbox: Sandbox, template: Path) -> str:
+def upload_package(sandbox: Sandbox, template: Path) -> str:
     """Put a template and all that it names into a bucket of its own in the sandbox; the template's URL."""
     bucket = f"packed-{build_folder(template).name}"
     s3 = sandbox.client("s3")

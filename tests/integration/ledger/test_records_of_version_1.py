@@ -9,7 +9,7 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ from sluice.model.redriving import (
     QuarantineEntry,
 )
 from sluice.ports.ledger import Ledger
-from tests.integration.contract_worlds import MOTO, AwsWorld, open_world
+from tests.integration.contract_worlds import AwsWorld, moto_world
 from tests.support.planner_steps import keep_memory
 from tests.support.redrive_jobs import redrive_job
 
@@ -69,13 +69,7 @@ def kind_of(item: dict[str, Any]) -> str:
     return str(item["sk"]["S"]).split("#")[0]
 
 
-@pytest.fixture(params=[MOTO])
-def world(request: pytest.FixtureRequest) -> Iterator[AwsWorld]:
-    """moto, with the ledger's table."""
-    for opened in open_world(request):
-        assert isinstance(opened, AwsWorld)
-        opened.make_table()
-        yield opened
+world = moto_world
 
 
 def put(world: AwsWorld, *items: dict[str, Any]) -> Ledger:

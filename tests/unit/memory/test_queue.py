@@ -9,6 +9,7 @@ from sluice.memory import queue as memory_queue
 from sluice.model.observed import QueueReading, Reading, Series
 from sluice.model.redriving import Attribute, Message
 from sluice.ports.errors import RefusedError, TryLaterError
+from tests.support.metrics import metrics_of
 from tests.support.still_clock import START_AT, Clock
 
 
@@ -227,15 +228,15 @@ def test_signals_are_late_when_told_so(queue: MemoryQueue, clock: Clock) -> None
     signals = MemorySignals(queue, lag_s=90.0)
     queue.put(url, "a")
     clock.now += 60
-    assert signals.read(url, clock.now) == QueueReading()
+    assert metrics_of(signals, url, clock.now) == QueueReading()
     (held,) = queue.receive(url, 1, 600.0)
     queue.delete(url, [held.receipt])
     clock.now += 60
-    reading = signals.read(url, clock.now)
+    reading = metrics_of(signals, url, clock.now)
     assert reading.oldest_age == Reading(30.0, START_AT + 30)
     assert reading.sent is None
     clock.now += 90
-    reading = signals.read(url, clock.now)
+    reading = metrics_of(signals, url, clock.now)
     assert reading.sent == Series(60.0, ((START_AT, 1.0), (START_AT + 60, 0.0)))
     assert reading.received == reading.deleted == Series(60.0, ((START_AT, 0.0), (START_AT + 60, 1.0)))
     assert reading.oldest_age == Reading(0.0, START_AT + 120)
@@ -247,6 +248,6 @@ def test_fed_reading_is_answered_until_taken_back(queue: MemoryQueue, clock: Clo
     signals = MemorySignals(queue)
     fed = QueueReading(oldest_age=Reading(7.0, clock.now))
     signals.feed(url, fed)
-    assert signals.read(url, clock.now) is fed
+    assert metrics_of(signals, url, clock.now) is fed
     signals.feed(url, None)
-    assert signals.read(url, clock.now) == QueueReading()
+    assert metrics_of(signals, url, clock.now) == QueueReading()

@@ -18,6 +18,7 @@ from sluice.planning.learning.learn import learn
 from sluice.planning.metric_reader import AskedQueue, MetricReader, quiet_since
 from sluice.planning.observing import merge
 from sluice.ports.errors import PortError, TryLaterError
+from tests.support.metrics import metrics_of
 from tests.support.still_clock import START_AT, Clock
 
 TIMING = Timing()
@@ -131,7 +132,7 @@ def test_what_is_learned_is_the_same_as_of_whole_readings() -> None:
         calls = len(world.signals.calls)
         read = world.read()
         if len(world.signals.calls) > calls:
-            last, kept = now, world.ports.signals.read(URL, now)
+            last, kept = now, metrics_of(world.ports.signals, URL, now)
         assert now - last < TIMING.metric_read_s
         for metrics, is_whole in ((kept, True), (read, False)):
             snapshot = Snapshot("orders", now, merge(live, metrics), replace(group, at=now))
@@ -170,7 +171,7 @@ def test_queue_that_stays_empty_is_not_asked_for_and_counts_as_zero() -> None:
         if each == 0:
             began_at = world.clock.now
     assert len(world.signals.calls) > asked
-    truth = world.ports.signals.read(URL, world.clock.now).sent
+    truth = metrics_of(world.ports.signals, URL, world.clock.now).sent
     assert truth is not None
     assert read.sent is not None
     assert set(read.sent.points) <= set(truth.points)

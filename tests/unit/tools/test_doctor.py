@@ -11,7 +11,8 @@ import pytest
 from sluice.memory.account import MemoryAccount
 from sluice.onboarding.account import ScalingPolicy
 from tests.support.account_world import DEAD, GROUP, QUEUE, group, queue, setting, sound
-from tools import cli, doctor
+from tests.support.command_line import run, set_up_caller
+from tools import doctor
 
 FLAGS = [
     "doctor", "--queue-url", QUEUE, "--dead-letter-queue-url", DEAD, "--group-name", GROUP,
@@ -22,24 +23,9 @@ FLAGS = [
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryAccount:
     """An account where all is well, in the place of the caller's; no configuration but what a test gives."""
     there = sound()
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    monkeypatch.setenv("COLUMNS", "100")
+    set_up_caller(monkeypatch, tmp_path)
     monkeypatch.setattr(doctor, "AwsAccount", lambda _clients: there)
     return there
-
-
-def run(*arguments: str) -> int:
-    """The command's exit status."""
-    with pytest.raises(SystemExit) as ended:
-        cli.app(list(arguments))
-    return int(str(ended.value.code))
 
 
 def test_all_is_well_when_nothing_is_found(account: MemoryAccount, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from sluice.memory.account import MemoryAccount
 from tests.support.account_world import DEAD, GROUP, INSTANCES, QUEUE, group, sound
-from tools import cli, enroll
+from tests.support.command_line import run, set_up_caller
+from tools import enroll
 
 FLAGS = ["enroll", "--queue-url", QUEUE, "--dead-letter-queue-url", DEAD, "--group-name", GROUP]
 
@@ -19,23 +20,10 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryAccount:
     there = sound()
     there.tags = {}
     group(tag=None, tags_instances=False)(there)
-    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    set_up_caller(monkeypatch, tmp_path)
     monkeypatch.setattr(enroll, "AwsAccount", lambda _clients: there)
     monkeypatch.setattr(enroll, "AwsTagWriter", lambda _clients: there)
     return there
-
-
-def run(*arguments: str) -> int:
-    """The command's exit status."""
-    with pytest.raises(SystemExit) as ended:
-        cli.app(list(arguments))
-    return int(str(ended.value.code))
 
 
 def test_fleet_is_tagged_once_when_enrolled_twice(account: MemoryAccount, capsys: pytest.CaptureFixture[str]) -> None:

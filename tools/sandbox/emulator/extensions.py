@@ -22,6 +22,7 @@ from tools.sandbox.emulator.alarms import Alarms
 from tools.sandbox.emulator.authorisation import Authorisation, Calls
 from tools.sandbox.emulator.autoscaling import Api
 from tools.sandbox.emulator.events import Bus
+from tools.sandbox.emulator.function_processes import FunctionProcesses
 from tools.sandbox.emulator.group_resource import GroupResource
 from tools.sandbox.emulator.groups import Groups
 from tools.sandbox.emulator.lambdas import Lambdas
@@ -56,6 +57,7 @@ class Extensions:
         self._move_tasks = MoveTasks(self._queues)
         self._service_metrics = ServiceMetrics(settings, self._queues)
         self._alarms = Alarms(settings, self._bus)
+        self._function_processes = FunctionProcesses()
 
     def install(self) -> None:
         """Attach every extension to the imported ministack modules and start the clocks."""
@@ -72,6 +74,7 @@ class Extensions:
         keys.install()
         GroupResource(self._groups, api).install()
         archives.install()
+        self._function_processes.install()
         Lambdas(authorisation).install()
         schedules.install(self._settings)
         sqs_answers.install()
@@ -90,4 +93,5 @@ class Extensions:
         """End every background thread and instance process."""
         for clock in (self._groups, self._move_tasks, self._service_metrics, self._alarms):
             clock.close()
+        self._function_processes.close()
         self._machines.close()

@@ -45,17 +45,10 @@ class CloudWatchSignals:
         self._clients = clients
         self._period_s = period_s
 
-    def read(self, queue_url: str, now: float) -> QueueReading:
-        """Sent, received and deleted in whole periods, and the last oldest age; None where CloudWatch has nothing."""
-        (reading,) = self.read_all((queue_url,), now)
-        if isinstance(reading, PortError):
-            raise reading
-        return reading
-
     def read_all(
         self, queue_urls: Sequence[str], now: float, since: float | None = None
     ) -> tuple[QueueReading | PortError, ...]:
-        """The same of each queue, by one call for each hundred of them."""
+        """Counts in whole periods, and the last oldest age, by one call for each hundred queues."""
         oldest_at = now - SIGNALS_WINDOW_S
         since = oldest_at if since is None else max(since, oldest_at)
         found: list[QueueReading | PortError] = []

@@ -25,21 +25,26 @@ class MemoryFleets:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._versions: dict[str, list[tuple[str | Mapping[str, Any], float]]] = {}
+        self._loaded: LoadedFleets | None = None  # the newest versions, parsed
         self.history_lost: PortError | None = None  # what is in the way of reading earlier versions
 
     def put(self, name: str, document: str | Mapping[str, Any] | Fleet) -> None:
         """Keep a document, valid or not, under a name."""
         kept = document.model_dump(mode="json") if isinstance(document, Fleet) else document
         self._versions.setdefault(name, []).append((kept, self._clock()))
+        self._loaded = None
 
     def drop(self, name: str) -> None:
         """Forget a document, with every version."""
         self._versions.pop(name, None)
+        self._loaded = None
 
     def load(self, *, last_usable: bool = False) -> LoadedFleets:
         """Every document, valid or not."""
-        loaded = LoadedFleets(*parse_all({name: versions[-1][0] for name, versions in self._versions.items()}))
-        return self._for_draining(loaded) if last_usable else loaded
+        if self._loaded is None:
+            newest = {name: versions[-1][0] for name, versions in self._versions.items()}
+            self._loaded = LoadedFleets(*parse_all(newest))
+        return self._for_draining(self._loaded) if last_usable else self._loaded
 
     def refresh(self, name: str | None = None) -> None:
         """Nothing to do: there is no copy."""
@@ -82,8 +87,13 @@ class MemorySignals:
         """Make an alarm, or change it."""
         self._alarms[name] = on
 
-    def read(self, queue_url: str, now: float) -> QueueReading:
-        """Sent, received, deleted and oldest age as CloudWatch would know them; nothing of a queue without activity."""
+    def read_all(
+        self, queue_urls: Sequence[str], now: float, since: float | None = None
+    ) -> tuple[QueueReading | PortError, ...]:
+        """As CloudWatch would know them, each in turn; nothing of a queue without activity."""
+        return tuple(_since(self._read(url, now), since) for url in queue_urls)
+
+    def _read(self, queue_url: str, now: float) -> QueueReading:
         if queue_url in self._fed:
             return self._fed[queue_url]
         if self._queue is None or queue_url not in self._queue.urls():
@@ -98,12 +108,6 @@ class MemorySignals:
             received=received,
             oldest_age=None if oldest_s is None else Reading(oldest_s, known_at),
         )
-
-    def read_all(
-        self, queue_urls: Sequence[str], now: float, since: float | None = None
-    ) -> tuple[QueueReading | PortError, ...]:
-        """Each in turn."""
-        return tuple(_since(self.read(url, now), since) for url in queue_urls)
 
     def alarms_are_on(self, names: Sequence[str]) -> tuple[bool | PortError, ...]:
         """Whether each alarm is in ALARM."""

@@ -136,12 +136,12 @@ class MemoryQueue:
         """Visible, in flight and delayed, counted exactly."""
         queue = self._queue(queue_url)
         queue.expire(now)
-        in_flight = sum(1 for held in queue.held.values() if held.in_flight(now))
-        delayed = sum(1 for held in queue.held.values() if held.delayed(now))
+        hidden = [held for held in queue.held.values() if held.visible_at > now]
+        in_flight = sum(1 for held in hidden if held.receipt)
         return QueueReading(
-            visible=Reading(len(queue.held) - in_flight - delayed, now),
+            visible=Reading(len(queue.held) - len(hidden), now),
             in_flight=Reading(in_flight, now),
-            delayed=Reading(delayed, now),
+            delayed=Reading(len(hidden) - in_flight, now),
             retention_s=queue.facts.retention_s,
         )
 

@@ -25,18 +25,15 @@ def check_visibility(seconds: float) -> None:
 def fault_of(facts: QueueFacts, message: Message, wait_s: float) -> str | None:
     """Why SQS refuses a message, as its error reads; None if it accepts it."""
     size, count = message.size_bytes, len(message.attributes)
-    faults = (
-        (not message.body, "MissingParameter: a message must have a body"),
-        (size > facts.max_bytes, f"InvalidParameterValue: a message has at most {facts.max_bytes} bytes, not {size}"),
-        (
-            count > MAX_ATTRIBUTES,
-            f"InvalidParameterValue: a message has at most {MAX_ATTRIBUTES} attributes, not {count}",
-        ),
-        (not 0 <= wait_s <= MAX_DELAY_S, f"InvalidParameterValue: a delay is 0 to {MAX_DELAY_S:g} s, not {wait_s:g}"),
-        (facts.fifo and message.message_group is None, "MissingParameter: a FIFO queue asks for a message group"),
-        (
-            facts.fifo and message.deduplication is None,
-            "InvalidParameterValue: a FIFO queue asks for a deduplication id",
-        ),
-    )
-    return next((text for wrong, text in faults if wrong), None)
+    if not message.body:
+        return "MissingParameter: a message must have a body"
+    if size > facts.max_bytes:
+        return f"InvalidParameterValue: a message has at most {facts.max_bytes} bytes, not {size}"
+    if count > MAX_ATTRIBUTES:
+        return f"InvalidParameterValue: a message has at most {MAX_ATTRIBUTES} attributes, not {count}"
+    if not 0 <= wait_s <= MAX_DELAY_S:
+        return f"InvalidParameterValue: a delay is 0 to {MAX_DELAY_S:g} s, not {wait_s:g}"
+    if facts.fifo and message.message_group is None:
+        return "MissingParameter: a FIFO queue asks for a message group"
+    lacks_id = facts.fifo and message.deduplication is None
+    return "InvalidParameterValue: a FIFO queue asks for a deduplication id" if lacks_id else None

@@ -4,8 +4,9 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from sluice.model.frozen import replace
 from sluice.model.observed import Series
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import QueueFacts
@@ -32,10 +33,6 @@ class HeldMessage:
     def in_flight(self, now: float) -> bool:
         """Whether it was received and is hidden."""
         return bool(self.receipt) and self.visible_at > now
-
-    def delayed(self, now: float) -> bool:
-        """Whether it was sent with a delay that is not over."""
-        return not self.receipt and self.visible_at > now
 
 
 @dataclass(slots=True)

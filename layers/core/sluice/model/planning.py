@@ -321,8 +321,8 @@ class ReasonCode(StrEnum):
     DOWNSTREAM = "downstream"  # guard: cap in messages a second, or an alarm that forbids scaling out
     BUDGET = "budget"
     COLD_START = "cold-start"  # nothing was completed yet: scale out by degrees
-    STEP = "step"  # largest step
     LAUNCH_HANGS = "launch-hangs"  # launches that are under way for several lead times
+    STEP = "step"  # largest step
     LAUNCH_FAILED = "launch-failed"  # launches that failed in a row
     SHORT_LIVED = "short-lived"  # launches that came into service and did not live
     STABILIZATION_WINDOW = "stabilization-window"  # scale in only after the window

@@ -114,17 +114,13 @@ class Group(Protocol):
 class Signals(Protocol):
     """CloudWatch's metrics of a queue, which are minutes late, and alarms."""
 
-    def read(self, queue_url: str, now: float) -> QueueReading:
-        """Messages sent, received and deleted by the minute in the last SIGNALS_WINDOW_S, and the oldest message's age.
-
-        A figure that CloudWatch does not have is None.
-        """
-        ...
-
     def read_all(
         self, queue_urls: Sequence[str], now: float, since: float | None = None
     ) -> tuple[QueueReading | PortError, ...]:
-        """The same of several queues, in their order: for each its reading, or the error that it met.
+        """Messages sent, received and deleted by the minute, and the oldest message's age, of each queue in order.
+
+        A figure that CloudWatch does not have is None. A queue that cannot be read has its error in the place of its
+        reading.
 
         Args:
             queue_urls: the queues.

@@ -46,8 +46,11 @@ def test_backtest_when_json_is_asked_for(trace: str, capsys: pytest.CaptureFixtu
     assert records[1]["params"]["target_wait_s"] == 120
     assert "seed 1" in out
     assert "little:beta=2.0" in out
-    bound = float(re.search(r"never late costs at least (\d+\.\d+)", out)[1])  # type: ignore[index]
-    assert 0.9 < bound < 1.5
+    bound_hours = float(re.search(r"of the bound, (\d+\.\d+) instance-hours", out)[1])  # type: ignore[index]
+    for record in records:
+        assert record["bound_hours"] == pytest.approx(bound_hours, abs=0.06)
+        assert record["cost_of_bound"] == pytest.approx(record["instance_hours"] / record["bound_hours"], rel=0.01)
+        assert f"{record['cost_of_bound']:.3f}" in out
 
 
 def test_backtest_when_the_terminal_is_narrow(

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from tools.backtest import study
+from tools.backtest.bound import bound_of
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies import make
 from tools.backtest.result_cache import ResultCache, policy_source
 from tools.backtest.runs import Run
 from tools.backtest.simulator import simulate
-from tools.backtest.study import Task, run_tasks
+from tools.backtest.study import Task, bound_hours, run_tasks
 from tools.backtest.traces import Trace
 
 ROOT = Path(__file__).parents[4]
@@ -117,6 +118,20 @@ def test_run_tasks_when_a_timeline_is_wanted(tmp_path: Path) -> None:
     assert len(run.timeline.arrivals) == HOUR.minutes
 
 
+def test_bound_hours_when_they_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound is computed once for a trace in a world, beside the runs of the same file; another world has another."""
+    path = tmp_path / "runs.jsonl"
+    slower = replace(CONDITIONS, boot_s=2 * CONDITIONS.boot_s)
+    run_tasks([Task(HOUR, "fixed", CONDITIONS, figures_only=True)], 1, ResultCache(path))
+    first = bound_hours([(HOUR, CONDITIONS), (HOUR, slower)], 1, ResultCache(path))
+    assert first[0] == bound_of(HOUR, CONDITIONS).hours < first[1]
+    monkeypatch.setattr(study, "bound_of", lambda trace, conditions: pytest.fail("is known"))
+    cache = ResultCache(path)
+    assert bound_hours([(HOUR, slower), (HOUR, CONDITIONS)], 1, cache) == [first[1], first[0]]
+    assert cache.find(HOUR, "fixed", CONDITIONS) is not None
+    assert cache.find_bound(HOUR, replace(CONDITIONS, seed=9)) is None
+
+
 STUDY = """
 import signal
 import sys
@@ -126,7 +141,7 @@ import numpy as np
 
 from tools.backtest.conditions import Conditions
 from tools.backtest.result_cache import ResultCache
-from tools.backtest.study import Task, run_tasks
+from tools.backtest.study import Task, bound_hours, run_tasks
 from tools.backtest.traces import Trace
 
 if __name__ == "__main__":
