@@ -37,7 +37,7 @@ class DocumentCopy:
         """The copy's revision, as of a moment ago at most; None if there is no whole copy yet.
 
         Each tick reads it, and a reading that is not consistent costs half. Who sees an old revision reads documents of
-        then or later, and sees the new one at the next look.
+        then or later, and reads the new one a few seconds later.
         """
         item = self._table.get(_key(HEAD), consistent=False)
         if item is None or "checked_at" not in item:
