@@ -78,8 +78,8 @@ class Limits(Section):
         default=None,
         min_length=1,
         max_length=255,
-        description="The name of a CloudWatch alarm. While it is in state ALARM or cannot be read, the fleet does not scale"
-        " out.",
+        description="The name of a CloudWatch alarm. While it is in state ALARM or cannot be read, the fleet does not"
+        " scale out.",
     )
     instance_hours_per_day: Number | None = Field(
         default=None,
