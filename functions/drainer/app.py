@@ -14,8 +14,10 @@ from sluice.aws import stack_ports as _ports
 from sluice.chains import is_handed_step
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.service import MARGIN_S, DrainService, Response
+from sluice.notices import Noter
 from sluice.telemetry import Scope, emit, keep_from, summed
 
+noter = Noter()
 logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer()
@@ -37,3 +39,4 @@ def handler(event: dict[str, Any], context: Any) -> Response:
         return service.take_step(event) if is_handed_step(event) else service.respond(event)
     finally:
         emit(metrics, summed(service.records), Scope.of(os.environ))
+        noter.note(service.records, _ports().ledger.needs, time.time(), logger)

@@ -14,6 +14,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from sluice.aws import stack_ports as _ports
 from sluice.chains import records_of
 from sluice.model.timing import Timing
+from sluice.notices import Noter
 from sluice.planning.reports import Answer
 from sluice.planning.service import Invocation, PlannerService, Warmth
 from sluice.telemetry import Scope, emit, keep_from
@@ -25,6 +26,7 @@ logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer(patch_modules=("botocore",))  # patching all that it knows costs a cold start a tenth of a second
 warm = Warmth()
+noter = Noter()
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Sluice"))
 
 
@@ -46,14 +48,13 @@ def _minute_s() -> float:
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> Answer:
     """Lambda's entry: steps of shards, or what brings them on; and the metrics, whatever was raised."""
-    invocation = Invocation(
-        owner=context.aws_request_id,
-        until=time.time() + context.get_remaining_time_in_millis() / 1000,
-        stack=os.environ.get("SLUICE_STACK", "sluice"),
-    )
+    scope, ends_at = Scope.of(os.environ), time.time() + context.get_remaining_time_in_millis() / 1000
+    invocation = Invocation(context.aws_request_id, ends_at, scope.stack, scope.detail)
     service = PlannerService(_ports(), time.time, timing(), invocation, logger, warm)
+    steps = records_of(event)
     try:
-        records = records_of(event)
-        return service.take(records) if records else service.respond(event)
+        return service.take(steps) if steps else service.respond(event)
     finally:
-        emit(metrics, service.records, Scope.of(os.environ))
+        emit(metrics, service.records, scope)
+        if steps:  # the minute tells by itself what it sees
+            noter.note(service.records, service.ports.ledger.needs, time.time(), logger)

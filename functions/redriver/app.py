@@ -13,12 +13,14 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
 from sluice.aws import stack_ports as _ports
+from sluice.notices import Noter
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.context import MINUTE_S, Answer, Invocation, QueueFactsRead
 from sluice.redriving.service import RedriverService
 from sluice.telemetry import Scope, emit, keep_from
 
+noter = Noter()
 logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer()
@@ -48,3 +50,4 @@ def handler(event: dict[str, Any], context: Any) -> Answer:
         return redriver.respond(event)
     finally:
         emit(metrics, redriver.records, Scope.of(os.environ))
+        noter.note(redriver.records, _ports().ledger.needs, time.time(), logger)

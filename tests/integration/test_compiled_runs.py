@@ -14,15 +14,18 @@ import pytest
 from tools.backtest.conditions import Conditions
 from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
 from tools.backtest.policies import make
+from tools.backtest.runs import Run
 from tools.backtest.simulator import simulate
 from tools.backtest.study import WORLDS
 from tools.backtest.traces import Trace
+from tools.backtest.worlds.catalogue import WORLDS as ODD_WORLDS
 from tools.compiled import BUILT, fits
 from tools.compiled.__main__ import CompileError, build, compiler
 from tools.sources import CHECKOUT
 
 SEED = 7
 MINUTES = 720  # of each shape
+COMPARED = ("dies-young", "fifo-two-groups", "prefetch", "second-controller")  # of the worlds
 TIMEOUT_S = 300.0
 
 # In a process of its own: this one has everything interpreted.
@@ -51,10 +54,10 @@ def built() -> Path:
     return BUILT
 
 
-def told(name: str, target_s: float, boot_s: float) -> list[Any]:
-    """All that a run of Sluice comes to: its figures in full, and the sentence of each change."""
+def run_of(name: str, target_s: float, boot_s: float) -> Run:
+    """Sluice on a generated trace, with launches that fail."""
     trace = Trace(name, generated_trace(name, SEED).counts[:MINUTES])
-    run = simulate(
+    return simulate(
         trace,
         make("sluice"),
         Conditions(
@@ -65,15 +68,27 @@ def told(name: str, target_s: float, boot_s: float) -> list[Any]:
             seed=SEED,
         ),
     )
+
+
+def run_in(name: str) -> Run:
+    """Sluice in a world."""
+    world = ODD_WORLDS[name]
+    return simulate(world.trace(SEED), make(world.spec("sluice")), world.conditions_of(SEED), world.behaviour)
+
+
+def told(name: str, *target_and_boot_s: float) -> list[Any]:
+    """All that a run of Sluice comes to: its figures in full, and the sentence of each change."""
+    run = run_of(name, *target_and_boot_s) if target_and_boot_s else run_in(name)
     waits = [run.late_fraction, run.wait_p50_s, run.wait_p99_s, run.wait_max_s]
     return [run.ticks, repr(run.instance_hours), *map(repr, waits), run.launches, [list(note) for note in run.notes]]
 
 
 @pytest.fixture(scope="module")
-def compiled(built: Path) -> dict[tuple[str, float, float], list[Any]]:
-    """What the runs come to when they are compiled, by shape, target and boot time."""
+def compiled(built: Path) -> dict[tuple[Any, ...], list[Any]]:
+    """What the runs come to when they are compiled, by shape, target and boot time, or by world."""
     assert fits(built)
-    runs = [(name, target_s, boot_s) for name in SHAPES for target_s, boot_s in WORLDS]
+    runs: list[tuple[Any, ...]] = [(name, target_s, boot_s) for name in SHAPES for target_s, boot_s in WORLDS]
+    runs += [(name,) for name in COMPARED]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(runs)],
         cwd=CHECKOUT,
@@ -89,12 +104,19 @@ def compiled(built: Path) -> dict[tuple[str, float, float], list[Any]]:
 @pytest.mark.parametrize(("target_s", "boot_s"), WORLDS)
 @pytest.mark.parametrize("name", SHAPES)
 def test_run_when_compiled_and_when_interpreted(
-    compiled: dict[tuple[str, float, float], list[Any]], name: str, target_s: float, boot_s: float
+    compiled: dict[tuple[Any, ...], list[Any]], name: str, target_s: float, boot_s: float
 ) -> None:
     """Every shape in every world, with launches that fail."""
     run = compiled[name, target_s, boot_s]
     assert run == told(name, target_s, boot_s)
     assert run[-1], "a run in which nothing changes shows nothing"
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_world_when_compiled_and_when_interpreted(compiled: dict[tuple[Any, ...], list[Any]], name: str) -> None:
+    """Consumers, launches and a desired capacity that are not plain."""
+    assert compiled[name,] == told(name)
+    assert compiled[name,][-1], "a run in which nothing changes shows nothing"
 
 
 def test_command_when_compiled(built: Path) -> None:

@@ -15,14 +15,16 @@ from sluice.chains import message_of, records_of
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Crash, Decide, Fault, MemoryPorts, When, at_call, faulty_ports, memory_ports
 from sluice.model.chain import KINDS, Step
+from sluice.model.need import Need
 from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, ReasonCode
 from sluice.model.redriving import Message
 from sluice.model.shadow import Shadow
 from sluice.model.timing import Timing
+from sluice.notices import Noter
 from sluice.planning.service import Invocation, PlannerService, Warmth
 from sluice.planning.shadow.scorecard import score
 from sluice.planning.shards import HELD_S, KIND, SHARD_MAX, Assignment, Shard
-from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
+from sluice.ports.errors import NeedsFixError, PortError, RefusedError, TryLaterError
 from sluice.ports.ledger.planner_state import learned_of
 from sluice.telemetry import Record, needs_operator
 from tests.support.planner_steps import keep_memory
@@ -60,6 +62,7 @@ class Day:
         self.invocations = 0
         self.warm = Warmth()
         self.records: list[Record] = []
+        self.noter = Noter()
 
     def clock(self) -> float:
         """Epoch seconds."""
@@ -86,6 +89,8 @@ class Day:
             return service.take(records) if records else service.respond(payload)
         finally:
             self.records += service.records
+            if records:
+                self.noter.note(service.records, self.ports.ledger.needs, self.now, app.logger)
 
     def steps(self, **more: float) -> int:
         """Deliver the steps that may be received now; how many there were."""
@@ -152,7 +157,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[str,
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def failing(method: str, error: Exception, *, of: str | None = None) -> Decide:
+def failing(method: str, error: BaseException, *, of: str | None = None) -> Decide:
     """Every call of a port's method fails, or only those about one fleet."""
 
     def decide(call: Call) -> Fault | None:
@@ -377,6 +382,8 @@ def test_minute_when_nothing_is_to_be_assigned() -> None:
             "MemoryWorkQueue.send": 1,
             "MemoryFleets.refresh": 1,
             "MemoryFleets.load": 1,
+            "MemoryNeeds.noted": 1,
+            "MemoryNeeds.reported": 1,
         }
     )
 
@@ -550,6 +557,9 @@ class LossyDay(Day):
             return super().invoke(payload, **more)
         except Crash:
             self.warm = Warmth()
+            return {}
+        except PortError:
+            assert payload is MINUTE, "Lambda brings it again, and the next minute does the same"
             return {}
 
 
@@ -818,7 +828,7 @@ def test_fleets_when_some_documents_are_invalid(log: Callable[[], list[dict[str,
     problems = " ".join(lines[0]["problems"])
     assert all(field in problems for field in ("queue", "target_wait_s", "colour", "group"))
     assert day.desired() == 8
-    assert day.counted("InvalidFleets", None) == 1
+    assert day.counted("InvalidFleets", "broken") == 1
 
 
 def test_fleet_is_left_as_it_is_when_its_document_was_broken() -> None:
@@ -970,6 +980,79 @@ def test_age_of_the_last_tick_when_rounds_stand_still() -> None:
     assert needs_operator(day.records) == {"TickAge": ("mails", "orders")}
 
 
+def test_operators_are_told_once_when_a_fleet_fails_and_once_when_it_recovers() -> None:
+    """The notices name the fleet; a minute between them tells nothing."""
+    day = Day(a_fleet(), a_fleet("mails"))
+    day.decide = failing("MemoryDecisions.record_all", TryLaterError("throttled"))
+    day.live(60.0)
+    day.decide = lambda call: (
+        Fault(When.BEFORE, NeedsFixError("grant it"))
+        if call.method == "read_all" and call.port == "MemoryGroup"
+        else None
+    )
+    day.live(300.0)
+    assert day.ports.topic.notices == []
+    day.live(300.0)
+    [(subject, text)] = day.ports.topic.notices
+    assert subject == "Sluice sluice: 2 fleets need an operator"
+    assert "No tick has succeeded for 5 minutes, so the group keeps its size: fleets mails and orders (since " in text
+    day.decide = lambda _: None
+    day.live(420.0)
+    assert [subject for subject, _ in day.ports.topic.notices] == [
+        "Sluice sluice: 2 fleets need an operator",
+        "Sluice sluice: 2 fleets no longer need an operator",
+    ]
+
+
+def test_operators_are_told_when_a_document_becomes_invalid_and_is_deleted() -> None:
+    """What the minute itself finds needs no record."""
+    day = Day()
+    day.tick()
+    day.ports.fleets.put("mails", {"queue": "no URL"})
+    day.now += 60.0
+    day.tick()
+    day.now += 60.0
+    day.tick()
+    day.ports.fleets.drop("mails")
+    day.now += 60.0
+    day.tick()
+    begin, end = day.ports.topic.notices
+    assert begin[0] == "Sluice sluice: fleet mails needs an operator"
+    assert "The fleet's document is invalid, so the fleet is not scaled: fleet mails" in begin[1]
+    assert end[0] == "Sluice sluice: fleet mails no longer needs an operator"
+    assert end[1].endswith("Deleted while in need of an operator: fleet mails.\n")
+
+
+@pytest.mark.parametrize("method", ["MemoryNeeds.noted", "MemoryTopic.publish", "MemoryChains.chains"])
+def test_minute_fails_when_operators_cannot_be_told(method: str) -> None:
+    """The alarm on the function's errors tells that; the next minute tells the rest."""
+    day = Day()
+    day.tick()
+    day.ports.ledger.needs.note(Need("Quarantined", "orders", day.now, 1.0))
+    day.decide = failing(method, NeedsFixError("grant sns:Publish"))
+    with pytest.raises(NeedsFixError):
+        day.invoke(MINUTE)
+    day.decide = lambda _: None
+    day.now += 60.0
+    day.tick()
+    assert [subject for subject, _ in day.ports.topic.notices] == ["Sluice sluice: fleet orders needs an operator"]
+
+
+def test_operators_are_told_again_when_the_process_died_after_the_notice() -> None:
+    """Twice is better than never."""
+    day = LossyDay(a_fleet(), decide=lambda _: None)
+    day.tick()
+    day.ports.ledger.needs.note(Need("DrainsExpired", "orders", day.now, 1.0))
+    day.decide = failing("MemoryNeeds.keep_reported", Crash())
+    day.tick()
+    day.decide = lambda _: None
+    day.now += 60.0
+    day.tick()
+    day.now += 60.0
+    day.tick()
+    assert [subject for subject, _ in day.ports.topic.notices] == 2 * ["Sluice sluice: fleet orders needs an operator"]
+
+
 @pytest.mark.parametrize("kind", ["drains", "jobs"])
 def test_steps_that_are_late_when_another_function_fails(kind: str) -> None:
     """Of drains and redrive jobs the planner tells, since who fails cannot."""
@@ -1115,9 +1198,10 @@ def test_hour_when_a_fleet_of_several_queues_is_in_shadow_mode(log: Callable[[],
 
 
 def test_planner_when_fleets_cannot_be_loaded(log: Callable[[], list[dict[str, Any]]]) -> None:
-    """Without documents nothing can be done; it says what to grant and does not raise."""
+    """Without documents nothing can be done; it says what to grant, and fails, which the function's alarm tells."""
     day = Day(decide=failing("MemoryFleets.load", NeedsFixError("grant ssm:GetParametersByPath")))
-    assert "grant" in day.invoke(MINUTE)["problem"]
+    with pytest.raises(NeedsFixError, match="grant"):
+        day.invoke(MINUTE)
     assert any("grant" in line.get("problem", "") for line in log())
 
 

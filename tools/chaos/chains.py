@@ -32,7 +32,7 @@ from sluice.planning import shards
 from sluice.planning.reports import Answer
 from sluice.planning.round import Round, RoundResult
 from sluice.planning.service import Invocation, PlannerService, Warmth
-from sluice.ports.errors import LostAnswerError, TryLaterError, answer_of
+from sluice.ports.errors import LostAnswerError, PortError, TryLaterError, answer_of
 from tools.chaos.report import Report
 from tools.chaos.stage import START, Stage
 
@@ -307,6 +307,9 @@ class World(Stage):
             return do(service)
         except Crash:
             self.tell("crashes")
+        except PortError as error:  # Lambda counts it, and brings the minute again; the next one does the same
+            if label != "minute":
+                self.violate(f"the planner raised {error!r} to {label}")
         except Exception as error:
             self.violate(f"the planner raised {error!r}")
         finally:

@@ -86,6 +86,7 @@ class World(Stage):
             archive=made.archive,
             instances=MemoryInstances(self.clock, self.commands.command_sent),
             work=made.work,
+            topic=made.topic,
             ledger=made.ledger,
         )
         hooks = [Hook(policy.hook, timeout_s=policy.hook_timeout_s, default=HookResult.CONTINUE)]

@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -308,11 +310,9 @@ class OneRefused:
 
 def partial(world: World, failed: dict[int, str], refused: frozenset[int] = frozenset()) -> Ports:
     """The world's ports with a queue of which some entries fail."""
-    ports = world.ports
-    queue = OneRefused(world, failed, refused)
-    return Ports(
-        ports.fleets, ports.group, ports.signals, queue, ports.archive, ports.instances, ports.work, ports.ledger
-    )  # type: ignore[arg-type] # only these two calls are made
+    ports: Ports = world.ports
+    queue: Any = OneRefused(world, failed, refused)  # only these two calls are made
+    return replace(ports, queue=queue)
 
 
 def test_settle_keeps_just_the_entries_that_failed_when_a_batch_is_answered_in_part() -> None:
@@ -348,9 +348,9 @@ def test_send_leaves_an_entry_in_doubt_when_the_answer_does_not_speak_of_it() ->
         def _send(self, queue_url: str, messages: list[Message], delay_s: list[float]) -> BatchAnswer:
             return BatchAnswer(frozenset(), {})
 
-    base = world.ports
-    queue = Silent(world, {}, frozenset())
-    ports = Ports(base.fleets, base.group, base.signals, queue, base.archive, base.instances, base.work, base.ledger)  # type: ignore[arg-type] # as above
+    base: Ports = world.ports
+    queue: Any = Silent(world, {}, frozenset())
+    ports = replace(base, queue=queue)
     (send_result,) = Sender(ports, "orders", world.to, world.now + 30, world.clock).send([OutgoingMessage(letter())])
     assert (send_result.outcome, send_result.is_in_queue) == (SendOutcome.UNKNOWN, False)
 

@@ -161,13 +161,18 @@ def key_grants(found: Resolved, role: str) -> list[Mapping[str, Any]]:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_key_is_used_only_through_what_the_function_uses(role: str) -> None:
-    """By ledger, archive and failures queue; the console only opens; nothing is granted where there is no key."""
+    """By ledger, archive, failures queue and topic; the console only opens; without a key nothing is granted."""
     of_queues = key_grants(stack(), role)
     assert [one["Sid"] for one in of_queues] == (["QueueKeys"] if role in ("Redriver", "Operator") else [])
     grants = [one for one in key_grants(stack(DataKmsKeyArn=KEY), role) if one not in of_queues]
     if role == "Onboarding":  # it touches nothing that the stack keeps
         assert grants == []
         return
+    if role == "Planner":
+        (of_topic,) = [one for one in grants if one["Sid"] == "NoticesKey"]
+        assert of_topic["Resource"] == KEY
+        assert of_topic["Condition"] == {"StringEquals": {"kms:ViaService": "sns.eu-west-1.amazonaws.com"}}
+        grants.remove(of_topic)
     (grant,) = grants
     assert grant["Resource"] == KEY
     assert list(grant["Condition"]) == ["StringEquals"]

@@ -31,6 +31,7 @@ FUNCTIONS = ("Planner", "Drainer", "Redriver", "Operator", "Console")
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ops"
 LAMBDA = "arn:aws:lambda:eu-west-1:123456789012:function:sluice"
 SCALING = {"OldestMessage", "IdleBacklog"}  # alarms for the planner; all others are for people
+SILENCE = {"NoTicks", "PlannerSilent"}  # these go off where there is no data
 EVERY_ALARM = {"Detail": "fleet", "WakeUpAlarms": "true"}
 
 
@@ -304,15 +305,14 @@ def test_people_are_told_when_sluice_itself_is_ill() -> None:
 def test_alarms_are_those_promised_when_deployed() -> None:
     """The stack's serve every fleet: errors, late drains, quarantine growing. A fleet's own cost more."""
     assert set(alarms(stack())) == {
-        "PlannerErrors", "RedriverErrors", "FailuresWaiting", "TicksNeedOperator",
-        "DrainsNeedOperator", "DeadLettersNeedOperator",
+        "PlannerErrors", "RedriverErrors", "FailuresWaiting", "PlannerSilent",
     }  # fmt: skip
     assert set(alarms(fleet(**EVERY_ALARM))) == SCALING | {
         "NoTicks", "DrainsExpired", "InstanceRetained", "QuarantineGrowing", "MessagesExpiring", "DeadLettersExpiring",
         "DeadLettersLifeUsed",
     }  # fmt: skip
     for name, alarm in (alarms(stack()) | alarms(fleet(**EVERY_ALARM))).items():
-        assert alarm["TreatMissingData"] == ("missing" if name == "NoTicks" else "notBreaching"), name
+        assert alarm["TreatMissingData"] == ("missing" if name in SILENCE else "notBreaching"), name
         assert len(alarm["AlarmDescription"]) > 20
     # Silence is INSUFFICIENT_DATA, in which a new alarm begins: it tells when ticks stop, not before the first.
     ticks = alarms(fleet(AlarmTopicArn=TOPIC, **EVERY_ALARM))["NoTicks"]
@@ -320,16 +320,35 @@ def test_alarms_are_those_promised_when_deployed() -> None:
     assert ticks["Period"] * ticks["EvaluationPeriods"] == 300
 
 
-def test_alarm_of_the_stack_names_the_fleet_when_its_text_is_read() -> None:
-    """Its metric has no fleet: the text says whose log line does. It rings where `emit` names a fleet."""
-    found = {name: alarm for name, alarm in alarms(stack()).items() if alarm["Namespace"] == "Sluice"}
+def test_planner_tells_operators_when_the_stack_has_a_topic() -> None:
+    """It publishes to the topic of the alarms and to no other; without a topic it may publish nowhere."""
+    for parameters, arn in (({"AlarmTopicArn": TOPIC}, TOPIC), ({"AlarmEmail": "ops@example.com"}, "<AlarmTopic>")):
+        found = stack(**parameters)
+        assert found.properties("Planner")["Environment"]["Variables"]["SLUICE_TOPIC"] == arn
+        granted = dict(published(found))
+        assert granted == {"PlannerRole": arn}
+    assert stack().properties("Planner")["Environment"]["Variables"]["SLUICE_TOPIC"] == ""
+    assert published(stack()) == []
 
-    assert len(found) == 3
-    for name, alarm in found.items():
-        assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == (NEEDS_OPERATOR, "Sum", 0), name
-        service, of_stack = alarm["Dimensions"]
-        assert of_stack == {"Name": "stack", "Value": "sluice"}
-        assert f"`fleets` in the {service['Value'].removeprefix('sluice-')}'s log" in alarm["AlarmDescription"], name
+
+def published(found: Template) -> list[tuple[str, Any]]:
+    """The roles that may publish, and where."""
+    return [
+        (name, statement["Resource"])
+        for name, role in found.of_type("AWS::IAM::Role").items()
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "sns:" in str(statement["Action"])
+    ]
+
+
+def test_silent_planner_is_told_by_an_alarm() -> None:
+    """No notice can say that nothing runs. Silence is INSUFFICIENT_DATA, in which a new alarm begins."""
+    alarm = alarms(stack(AlarmTopicArn=TOPIC))["PlannerSilent"]
+    assert (alarm["MetricName"], alarm["Threshold"]) == ("Invocations", 0)
+    assert alarm["ComparisonOperator"] == "LessThanThreshold", "no count is below zero: only silence counts"
+    assert alarm["InsufficientDataActions"] == alarm["OKActions"] == [TOPIC]
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 300
 
 
 def test_expiry_is_told_when_half_the_retention_is_used() -> None:

@@ -23,6 +23,8 @@ from tools.backtest.traces import Trace
 STEP_S = 30.0
 LEVELS = 10  # numbers of instances that are considered at a time
 SHARES = 17  # of the way from what is due to what has come
+ONE_BY_ONE = 4  # times that a plan is mended by single instances, before more are added where it is still late
+MORE_MOST = 0.5  # of those in service, that are added at a time then
 LATE_COST = 100.0  # of a step of work that is not done in time, in steps of an instance
 
 
@@ -31,7 +33,7 @@ class Clairvoyant:
     """Follows the bound's program in whole instances, each launched a boot ahead."""
 
     guard: float = 0.1  # of the target wait, kept for what steps and chance leave unknown
-    mends: int = 8  # times that it may run the plan and add an instance where messages are late
+    mends: int = 10  # times that it may run the plan and add an instance where messages are late
     name: str = field(default="clairvoyant", init=False)
     _sizes: list[int] = field(default_factory=list, init=False, repr=False)
 
@@ -40,11 +42,11 @@ class Clairvoyant:
         wait_s = conditions.target_wait_s
         bound = bound_of(trace, conditions)
         sizes = whole_sizes(demand_of(trace, conditions), bound, conditions, wait_s * (1.0 - self.guard))
-        for _ in range(self.mends):
+        for times in range(self.mends):
             run = simulate(trace, _Planned(launched_ahead(sizes, conditions.boot_s)), conditions)
             if not run.late_fraction:
                 break
-            sizes = _mended(sizes, run.timeline.wait_s, wait_s)
+            sizes = _mended(sizes, run.timeline.wait_s, wait_s, 0.0 if times < ONE_BY_ONE else MORE_MOST)
         self._sizes = launched_ahead(sizes, conditions.boot_s)
         return self._sizes[0]
 
@@ -53,13 +55,16 @@ class Clairvoyant:
         return _Planned(self._sizes).decide(sight)
 
 
-def _mended(sizes: Floats, waited_s: Floats, wait_s: float) -> Floats:
-    """More instances where messages that came in a minute waited too long: in proportion to how much, at least one."""
+def _mended(sizes: Floats, waited_s: Floats, wait_s: float, share: float) -> Floats:
+    """One instance more where messages that came in a minute waited too long.
+
+    Up to a share of those there, in proportion to how much too long, where that is more than one.
+    """
     more = np.zeros(len(sizes))
     for minute in np.flatnonzero(waited_s > wait_s).tolist():
         begin = int(minute * MINUTE_S / STEP_S)
         until = slice(begin, begin + ceil((MINUTE_S + wait_s) / STEP_S))
-        missing = max(1.0, np.ceil(sizes[until].max(initial=0.0) * min(0.5, waited_s[minute] / wait_s - 1.0)))
+        missing = max(1.0, np.ceil(sizes[until].max(initial=0.0) * min(share, waited_s[minute] / wait_s - 1.0)))
         more[until] = np.maximum(more[until], missing)
     return sizes + more
 

@@ -174,12 +174,12 @@ def _hands() -> list[World]:
             "prefetch",
             "Each consumer receives 9 messages beyond the one it works on, and gives them back when it has to leave.",
             on_and_off(6, 40.0),
-            _of(10.0, 60.0),
+            _of(10.0),
             Behaviour(Consumers(prefetch=9)),
         ),
         World(
             "whole-batches",
-            "Each consumer works on 5 messages at once, and receives only when all 5 are done: a long one blocks it.",
+            "Each consumer works on up to 5 messages at once, and receives only when all are done: one blocks it.",
             steady(4, 40.0),
             _of(10.0, 60.0, service_cv=2.0),
             Behaviour(Consumers(concurrency=5, whole_batches=True)),
@@ -194,8 +194,8 @@ def _hands() -> list[World]:
         World(
             "slower-than-believed",
             "The fleet's hints say 0.125 s a message, and each takes 0.4 s.",
-            on_and_off(4, 600.0),
-            _of(0.4, 60.0),
+            pulses(3, 60, 3, 800.0),
+            _of(0.4, 60.0, 30.0),
             given="hint_seconds=0.125",
         ),
         World(
@@ -280,6 +280,7 @@ def _calendars_and_batches() -> list[World]:
             growing_plateaus(14, 120.0),
             _of(6.0, 60.0, 180.0),
             late_why=rare,
+            foreseen=True,
         ),
         World(
             "weekdays",
@@ -288,6 +289,7 @@ def _calendars_and_batches() -> list[World]:
             _of(4.0, 60.0, 180.0),
             given="tick_s=30",
             late_why=rare,
+            foreseen=True,
         ),
         World(
             "clock-change",
@@ -296,6 +298,7 @@ def _calendars_and_batches() -> list[World]:
             _of(4.0, 60.0, 180.0),
             given="tick_s=30",
             late_why=rare,
+            foreseen=True,
         ),
     ]
 

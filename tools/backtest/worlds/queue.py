@@ -24,7 +24,7 @@ from tools.backtest.worlds.behaviours import Consumers, SignalFaults
 
 type Flags = npt.NDArray[np.bool_]
 
-# A message received this often and not deleted goes behind all others, and the age of the oldest leaves it out.
+# A message received more often and not deleted goes behind all others, and the age of the oldest leaves it out.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 RECEIVED_OFTEN = 3
 FIRST, AGAIN, DONE, FAILED, WAKE = range(5)  # events: a message is visible, again visible, done; deaf consumers hear
@@ -237,7 +237,7 @@ class WorldQueue:
         if again:
             self._in_flight -= 1
         if not self._groups:
-            heappush(self._waiting, (self._times_received[message] >= RECEIVED_OFTEN, message))
+            heappush(self._waiting, (self._times_received[message] > RECEIVED_OFTEN, message))
             return
         number = self._attempts.group[message]
         if again:
@@ -327,7 +327,7 @@ class WorldQueue:
         while self._oldest < self._arrived and self._deleted[self._oldest]:
             self._oldest += 1
         for message in range(self._oldest, self._arrived):
-            if not self._deleted[message] and self._times_received[message] < RECEIVED_OFTEN:
+            if not self._deleted[message] and self._times_received[message] <= RECEIVED_OFTEN:
                 return self._now - self._came_at[message]
         return 0.0
 

@@ -27,6 +27,7 @@ class World:
     behaviour: Behaviour = PLAIN
     given: str = ""  # what Sluice is given beside the target wait, as parameters of the policy
     late_why: str = ""  # why not every message can be begun in time; empty where it can
+    foreseen: bool = False  # but a policy that knows the traffic beforehand can
     spare_hours: float = 0.0  # unit-hours that the right behaviour costs beyond the work
     spare_why: str = ""  # what for
 
@@ -85,12 +86,12 @@ def bound_hours(world: World, seed: int) -> float:
         work of every attempt + one boot
         the linear program of what is worked on at first (`tools.backtest.bound`)
 
-    Where not every message can be begun in time, the first alone counts. Units that are protected from scale-in stay to
-    the end.
+    Where not every message can be begun in time, with foresight either, the first alone counts. Units that are
+    protected from scale-in stay to the end.
     """
     work, conditions = work_of(world, seed), world.conditions_of(seed)
     hours = (float(work.first_s.sum() + work.again_s.sum()) + conditions.boot_s) / 3600.0
-    if not world.late_why:
+    if world.foreseen or not world.late_why:
         hours = max(hours, _in_time_hours(world, work, conditions))
     return hours + world.spare_hours
 

@@ -15,6 +15,7 @@ from sluice.aws.parameters import ParameterDocuments
 from sluice.aws.queue import SqsQueue
 from sluice.aws.signals import PERIOD_S, CloudWatchSignals
 from sluice.aws.table import Table
+from sluice.aws.topic import SnsTopic
 from sluice.aws.work_queue import SqsWorkQueue
 from sluice.ports.errors import NeedsFixError
 from sluice.ports.stack import Ports
@@ -42,8 +43,9 @@ def connect(environ: Mapping[str, str]) -> Ports:
     Args:
         environ: SLUICE_STACK, SLUICE_FLEETS_PATH, SLUICE_TABLE and SLUICE_BUCKET; SLUICE_MINUTE_S where an emulator's
             minute, and so the period of SQS's metrics, is shorter; for functions that send steps of chains,
-            SLUICE_WORK_QUEUE; for the one that hands them over, SLUICE_DRAINS_FUNCTION and SLUICE_JOBS_FUNCTION; and
-            the AWS_... variables of `Clients`.
+            SLUICE_WORK_QUEUE; for the one that hands them over, SLUICE_DRAINS_FUNCTION and SLUICE_JOBS_FUNCTION; for
+            the one that notifies operators, SLUICE_TOPIC, which is empty where the stack has no topic; and the AWS_...
+            variables of `Clients`.
 
     Raises:
         NeedsFixError: a setting is missing or cannot be used; the text names it.
@@ -66,6 +68,7 @@ def connect(environ: Mapping[str, str]) -> Ports:
         archive=S3Archive(clients, environ["SLUICE_BUCKET"]),
         instances=SsmInstances(clients, environ["SLUICE_STACK"]),
         work=SqsWorkQueue(clients, environ),
+        topic=SnsTopic(clients, environ.get("SLUICE_TOPIC", "")),
         ledger=dynamo_ledger(clients, environ["SLUICE_TABLE"]),
     )
 

@@ -143,6 +143,11 @@ class Clients:
         return client
 
     @cached_property
+    def sns(self) -> Any:
+        """SNS, of which a single call is in use: its types are left out."""
+        return self._make("sns")
+
+    @cached_property
     def ssm(self) -> "SSMClient":
         """Systems Manager."""
         client: SSMClient = self._make("ssm")

@@ -10,6 +10,7 @@ from sluice.memory.group import MemoryGroup
 from sluice.memory.group_state import Change, Hook, Transition
 from sluice.memory.ledger import memory_ledger
 from sluice.memory.queue import MemoryQueue, queue_url
+from sluice.memory.topic import MemoryTopic
 from sluice.memory.work_queue import MemoryWorkQueue
 from sluice.model.frozen import dataclass
 from sluice.ports.ledger import Ledger
@@ -31,6 +32,7 @@ __all__ = [
     "MemoryPorts",
     "MemoryQueue",
     "MemorySignals",
+    "MemoryTopic",
     "MemoryWorkQueue",
     "Transition",
     "When",
@@ -53,6 +55,7 @@ class MemoryPorts(Ports[Ledger]):
     archive: MemoryArchive
     instances: MemoryInstances
     work: MemoryWorkQueue
+    topic: MemoryTopic
     ledger: Ledger
 
 
@@ -77,6 +80,7 @@ def memory_ports(clock: Clock, fleets: Iterable[Fleet] = (), *, lag_s: float = 0
         archive=MemoryArchive(),
         instances=MemoryInstances(clock),
         work=MemoryWorkQueue(clock),
+        topic=MemoryTopic(),
         ledger=ledger,
     )
     for fleet in fleets:

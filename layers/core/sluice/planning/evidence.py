@@ -51,10 +51,10 @@ def idle_units(tick: Assessment, wish: Wish) -> str | None:
         was = tick.memory.needs.idle
         if was is None or tick.now - was[0] > REMEMBERED_S or wish.want <= max(tick.current, tick.supply.total):
             return None
-        busy = max(1, ceil(max(was[1], min(tick.in_flight, tick.supply.working)) - TINY))
-        most = 2 * busy
+        at_work = max(1, ceil(max(was[1], min(tick.in_flight, tick.supply.working)) - TINY))
+        most = 2 * at_work
         ago = duration(tick.now - was[0])
-        why = f"units were idle {ago} ago while messages waited, so at most twice the {busy:,} at work"
+        why = f"units were idle {ago} ago while messages waited, so at most twice the {at_work:,} at work"
     if not wish.cap(ceiling(tick, most)):
         return None
     return f"not more than {tick.units(most)}: {why}"

@@ -2,7 +2,7 @@
 
     a step of a shard's chain  --> one round over its fleets; the next step is due a tick later
     a step of another kind     --> handed over to its function
-    the schedule's minute      --> lost chains of every kind go on; fleets are assigned to shards
+    the schedule's minute      --> lost chains of every kind go on; new fleets are assigned; operators get a notice
     an alarm, an operator      --> the next round of the fleet's shard begins at once
     a dry run                  --> one tick that changes and keeps nothing
 
@@ -15,14 +15,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from sluice import notices
 from sluice.chains import ChainRunner, next_on_grid
 from sluice.config.fleet import Fleet
 from sluice.model.chain import KINDS, Chain, Next
 from sluice.model.frozen import replace
+from sluice.model.need import ReportedNeed
 from sluice.model.payload_error import PayloadError
 from sluice.model.planning import Memory, OutcomeStatus
 from sluice.model.queue_metrics import QueueMetrics
 from sluice.model.timing import Timing
+from sluice.notices import Change
 from sluice.planning import payloads, shards
 from sluice.planning.metric_reader import KnownMetrics
 from sluice.planning.observing import Observer
@@ -36,7 +39,7 @@ from sluice.ports.errors import PortError, answer_of
 from sluice.ports.ledger import PlannerLedger
 from sluice.ports.ledger.queue_metrics import QueueMetricsLog
 from sluice.ports.stack import Ports
-from sluice.telemetry import LIMITS, Log, Record, Unit
+from sluice.telemetry import LIMITS, Detail, Log, Record, Unit
 
 AGAIN_S = 2.0  # a count that jumped is read again after so long: a burst has shown more of itself by then
 # What a round's last tick and its writes may take of the function's own time.
@@ -51,6 +54,7 @@ class Invocation:
     owner: str  # of leases: unique to the invocation
     until: float  # epoch seconds: Lambda ends it then
     stack: str
+    detail: Detail = Detail.STACK  # with fleet, fleets have alarms of their own, which no notice repeats
 
 
 class Warmth:
@@ -165,7 +169,8 @@ class PlannerService:
         A payload that is not understood is logged and dropped: Lambda would only bring it again.
 
         Raises:
-            PortError: what an event reported could not be kept. Lambda brings it again.
+            PortError: what an event reported could not be kept, or a minute's work was not done. Lambda brings it
+                again, and the function's errors have an alarm: no notice says that none can be written.
         """
         try:
             request = payloads.parse(payload)
@@ -173,6 +178,12 @@ class PlannerService:
             return self._dropped(error)
         if isinstance(request, LaunchEvent | DocumentChange):
             return note_event(request, self.ports, self.now())
+        if isinstance(request, payloads.Minute):
+            try:
+                return self._minute()
+            except PortError as error:
+                self.reporter.failed(None, "the minute's work could not be done", error)
+                raise
         try:
             return self._answer(request)
         except PayloadError as error:
@@ -180,10 +191,8 @@ class PlannerService:
         except PortError as error:
             return {"problem": self.reporter.failed(None, "the request could not be carried out", error)["problem"]}
 
-    def _answer(self, request: payloads.Minute | payloads.AlarmChange | payloads.OperatorRequest) -> Answer:
+    def _answer(self, request: payloads.AlarmChange | payloads.OperatorRequest) -> Answer:
         match request:
-            case payloads.Minute():
-                return self._minute()
             case payloads.AlarmChange():
                 return self._bring_forward(self._watched_by(request))
             case payloads.OperatorRequest(fleet=name, dry_run=True):
@@ -196,7 +205,11 @@ class PlannerService:
         return {"dropped": list(error.problems)}
 
     def _minute(self) -> Answer:
-        """Let lost chains go on, and assign fleets to shards, where some are new or gone: one invocation at a time."""
+        """Let lost chains go on, assign fleets to shards, and notify operators. One invocation does the latter two.
+
+        Raises:
+            PortError: some of it could not be done.
+        """
         chains = self._reseed()
         self._note_late(chains)
         refreshed = answer_of(self.ports.fleets.refresh)
@@ -205,13 +218,15 @@ class PlannerService:
         names = _names_in(self._load())
         rounds = [chain for chain in chains if chain.kind == shards.KIND]
         count = sum(1 for chain in rounds if Assignment.of(chain).fleets)
-        if not self._changes(rounds, names):
+        if not self._changes(rounds, names) and self._news(names)[0].is_none:
             return {"shards": count, "assigned": True}
         owner, until, now = self.invocation.owner, self.invocation.until, self.now()
         if not self.ports.ledger.leases.acquire(shards.LEASE, owner, until, now):
             return {"shards": count, "assigned": False}
         try:
-            return {"shards": self._assign_all(), "assigned": True}
+            count = self._assign_all()
+            self._notify(names)
+            return {"shards": count, "assigned": True}
         finally:
             answer_of(lambda: self.ports.ledger.leases.release(shards.LEASE, owner))  # else it ends by itself
 
@@ -232,6 +247,23 @@ class PlannerService:
         before = {chain.id: Assignment.of(chain) for chain in rounds}
         assigned = shards.assign(before, names, self.now())
         return {chain_id: each for chain_id, each in assigned.items() if each != before.get(chain_id)}
+
+    def _news(self, names: Collection[str]) -> tuple[Change, Sequence[ReportedNeed]]:
+        """Which fleets need an operator since the last notice, and which no longer do; and all that do now."""
+        needs, now = self.ports.ledger.needs, self.now()
+        seen = (*needs.noted(), *notices.needs_in(self.records, now))
+        present = notices.present(seen, names, self.invocation.detail, now)
+        return notices.changes(present.values(), needs.reported(), names)
+
+    def _notify(self, names: Collection[str]) -> None:
+        """Publish what is news to operators, if it still is under the lease."""
+        change, reported = self._news(names)
+        if change.is_none:
+            return
+        notice = notices.write(change, self.invocation.stack)
+        self.log.info("a notice to operators", subject=notice.subject, text=notice.text)
+        self.ports.topic.publish(notice.subject, notice.text)
+        self.ports.ledger.needs.keep_reported(reported)
 
     def _note_late(self, chains: Iterable[Chain]) -> None:
         """Count the fleets whose rounds, drains or redrive jobs stand still: none of these can say so itself."""
@@ -263,7 +295,7 @@ class PlannerService:
         loaded = self.ports.fleets.load()
         for error in loaded.invalid:
             self.log.error("the fleet's document is invalid: skipped", fleet=error.name, problems=error.problems)
-        self.records.append(Record(None, "InvalidFleets", Unit.COUNT, len(loaded.invalid)))
+            self.records.append(Record(error.name, "InvalidFleets", Unit.COUNT, 1))
         return loaded
 
     def _watched_by(self, change: payloads.AlarmChange) -> Sequence[str]:

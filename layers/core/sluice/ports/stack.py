@@ -3,6 +3,7 @@
 from sluice.model.frozen import dataclass
 from sluice.ports.aws_services import Archive, Fleets, Group, Instances, Queue, Signals
 from sluice.ports.ledger import Ledger
+from sluice.ports.topic import Topic
 from sluice.ports.work_queue import WorkQueue
 
 
@@ -20,4 +21,5 @@ class Ports[L = Ledger]:
     archive: Archive
     instances: Instances
     work: WorkQueue
+    topic: Topic
     ledger: L

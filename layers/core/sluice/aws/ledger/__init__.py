@@ -14,6 +14,7 @@ from sluice.aws.ledger.failure_groups import DynamoFailureGroups
 from sluice.aws.ledger.jobs import DynamoJobs
 from sluice.aws.ledger.launch_log import DynamoLaunchLog
 from sluice.aws.ledger.leases import DynamoLeases
+from sluice.aws.ledger.needs import DynamoNeeds
 from sluice.aws.ledger.planner_state import DynamoPlannerState
 from sluice.aws.ledger.quarantine import DynamoQuarantine
 from sluice.aws.ledger.queue_metrics import DynamoQueueMetrics
@@ -40,6 +41,7 @@ def dynamo_ledger(clients: Clients, table_name: str, now: Callable[[], float] = 
         launches=planner_state,
         launch_log=DynamoLaunchLog(table),
         queue_metrics=DynamoQueueMetrics(table),
+        needs=DynamoNeeds(table, now),
         decisions=DynamoDecisions(table),
         drains=DynamoDrains(table),
         consumers=DynamoConsumers(table),

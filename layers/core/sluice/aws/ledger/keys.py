@@ -36,6 +36,8 @@ Records of the whole stack have partitions of their own:
 | `consumers`, the fleet | fleet: one that ever had a consumer on record | |
 | `unreleased`, `<fleet>#<instance>` | a drain that is not released: fleet, instance; retained_since | its drain |
 | `command#<id>`, the instance | fleet: whose drain waits for this stop command | its drain; 7 days at most |
+| `needs`, `noted#<reason>#<fleet>` | a fleet that needs an operator: reason, fleet, seen_at, figure | 1 day |
+| `needs`, `reported` | which of these the last notice reported of, and since when | |
 | `running-jobs`, `<fleet>#<job>` | a redrive job that is running | while it does |
 | `launches`, `<noted at ms>#<activity>` | a launch that Auto Scaling's event reported | 1 hour |
 | `documents`, `document#<name>` | a copy of a fleet's document: text in `data`, version, modified_at | the document |

@@ -15,6 +15,7 @@ from sluice.aws.table import Item, Table, Value, text, typed_all
 from sluice.model.consumers import Consumer
 from sluice.model.draining import Drain
 from sluice.model.launches import Launch
+from sluice.model.need import ReportedNeed
 from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
 from sluice.model.queue_metrics import QueueMetrics
 from sluice.model.redriving import QuarantineEntry, RedriveJob
@@ -39,6 +40,13 @@ class ClaimedBatch:
     sent: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ReportedNeeds:
+    """What the last notice reported."""
+
+    needs: tuple[ReportedNeed, ...]
+
+
 # `timed` and `unread` are not the planner's to keep: the drainer writes the former, reading makes the latter.
 MEMORY = Form(Memory, "the planner's memory", migrations.MEMORY, not_kept=frozenset({"timed", "unread"}), by_parts=True)
 LAUNCH = Form(TimedLaunch, "the launch")
@@ -47,6 +55,7 @@ QUEUE_METRICS = Form(QueueMetrics, "the metrics of queues")
 DECISION = Form(Recorded, "the decision", migrations.DECISION)
 DRAIN = Form(Drain, "the drain", migrations.DRAIN)
 CONSUMER = Form(Consumer, "the consumer", migrations.CONSUMER)
+REPORTED_NEEDS = Form(ReportedNeeds, "the needs that were reported")
 QUARANTINED = Form(QuarantineEntry, "the quarantined message")
 JOB = Form(RedriveJob, "the redrive job", migrations.JOB)
 CLAIMED_BATCH = Form(ClaimedBatch, "the claimed batch")
@@ -54,6 +63,7 @@ CLAIMED_BATCH = Form(ClaimedBatch, "the claimed batch")
 RUNNING_JOB = ItemForm("the running job", frozenset())
 LEASE = ItemForm("the lease", frozenset({"holder", "until_at"}))
 CHAIN = ItemForm("the chain", frozenset({"due_at", "at_work_until", "asked", "data", "assignment"}))
+NEED = ItemForm("the need", frozenset({"reason", "fleet", "seen_at", "figure"}))
 UNRELEASED = ItemForm("the index's drain", frozenset({"fleet", "instance", "retained_since"}))
 DRAIN_COMMAND = ItemForm("the drain's command", frozenset({"fleet"}))
 CONSUMERS_FLEET = ItemForm("the index's fleet", frozenset({"fleet"}))

@@ -11,6 +11,7 @@ from sluice.memory.ledger.failure_groups import MemoryFailureGroups
 from sluice.memory.ledger.jobs import MemoryJobs
 from sluice.memory.ledger.launch_log import MemoryLaunchLog
 from sluice.memory.ledger.leases import MemoryLeases
+from sluice.memory.ledger.needs import MemoryNeeds
 from sluice.memory.ledger.planner_state import MemoryPlannerState
 from sluice.memory.ledger.quarantine import MemoryQuarantine
 from sluice.memory.ledger.queue_metrics import MemoryQueueMetrics
@@ -29,6 +30,7 @@ def memory_ledger(clock: Clock) -> Ledger:
         launches=planner_state,
         launch_log=MemoryLaunchLog(),
         queue_metrics=MemoryQueueMetrics(),
+        needs=MemoryNeeds(clock),
         decisions=MemoryDecisions(clock),
         drains=MemoryDrains(clock),
         consumers=MemoryConsumers(clock),

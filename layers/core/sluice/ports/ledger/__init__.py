@@ -19,6 +19,7 @@ from sluice.ports.ledger.failure_groups import FailureGroups
 from sluice.ports.ledger.jobs import Jobs
 from sluice.ports.ledger.launch_log import LaunchLog
 from sluice.ports.ledger.leases import Leases
+from sluice.ports.ledger.needs import Needs
 from sluice.ports.ledger.planner_state import Launches, PlannerState
 from sluice.ports.ledger.quarantine import Quarantine
 from sluice.ports.ledger.queue_metrics import QueueMetricsLog
@@ -30,6 +31,7 @@ __all__ = [
     "DrainerLedger",
     "JobLedger",
     "Ledger",
+    "NeedsLedger",
     "OperatorLedger",
     "PlannerLedger",
     "RedriverLedger",
@@ -48,6 +50,7 @@ class Ledger:
     launches: Launches
     launch_log: LaunchLog
     queue_metrics: QueueMetricsLog
+    needs: Needs
     decisions: Decisions
     drains: Drains
     consumers: Consumers
@@ -59,6 +62,15 @@ class Ledger:
     jobs: Jobs
 
 
+class NeedsLedger(Protocol):
+    """What noting and reporting that fleets need an operator uses."""
+
+    @property
+    def needs(self) -> Needs:
+        """Which fleets need an operator."""
+        ...
+
+
 class ChainLedger(Protocol):
     """What running chains uses."""
 
@@ -68,7 +80,7 @@ class ChainLedger(Protocol):
         ...
 
 
-class PlannerLedger(ChainLedger, Protocol):
+class PlannerLedger(ChainLedger, NeedsLedger, Protocol):
     """What the planner uses."""
 
     @property
