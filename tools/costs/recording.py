@@ -31,14 +31,13 @@ from sluice.telemetry import Record
 from tools.costs import docs_table
 from tools.costs.account import REGION, Account
 from tools.costs.calls import CallCounter, SlowAnswers, Spent
-from tools.costs.usage import OTHERS, PLANNER, RECORDED, Recorded, Recording, memory_mb
+from tools.costs.usage import RECORDED, Recorded, Recording, memory_mb
 
 SHARD = 10  # fleets of the larger shard
 TICK_S = 10.0
 WARM_UP, COUNTED, TIMED = 24, 36, 12  # ticks
 LATENCY_S = 0.02
 PROCESSOR_MB = 1_769
-MEMORY_OF = {"planner": PLANNER, "drainer": OTHERS, "redriver": OTHERS}
 LINE_BYTES = 26  # CloudWatch adds these to each line (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/)
 MINUTE = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 ENVIRON = {
@@ -87,7 +86,7 @@ class Stage:
         context = SimpleNamespace(
             aws_request_id=request_id,
             function_name=f"sluice-{function}",
-            memory_limit_in_mb=memory_mb(MEMORY_OF[function]),
+            memory_limit_in_mb=memory_mb(),
             invoked_function_arn=f"arn:aws:lambda:{REGION}:123456789012:function:sluice-{function}",
             get_remaining_time_in_millis=lambda: 30_000,
         )

@@ -24,7 +24,6 @@ RECORDED = Path(__file__).parent / "recorded.json"
 MONTH_S = 730 * 3_600.0
 MINUTES = MONTH_S / 60
 SHARD_SIZE = 50  # fleets, as `sluice.planning.shards` makes them
-PLANNER, OTHERS = "Planner", "RedriveJobs"  # functions of template.yaml, by what memory they have
 LEDGER_GB = 0.001  # of one fleet: memory, decisions of some days, failure groups
 # A poll of an empty queue ends after 20 s. Lambda polls by five at least where a mapping has a maximum concurrency, and
 # by as few as two where it has none and its traffic is low. A message ends one of the polls that wait, and its poller's
@@ -150,16 +149,15 @@ def usage(stack: Stack, recording: Recording) -> Usage:
     shards = ceil(stack.fleets / SHARD_SIZE)
     ticks = recording.round_of(stack.fleets / shards, stack.hot).times(shards * MONTH_S / stack.tick_s)
     stale = recording.minutes["stale"].times(shards * MINUTES)
-    work, gb_seconds = ticks.plus(stale), memory_gb(PLANNER) * (ticks.seconds + stale.seconds)
+    work = ticks.plus(stale)
     for name, minute in recording.minutes.items():
         if name != "stale":
             work = work.plus(minute, MINUTES)
-            gb_seconds += memory_gb(PLANNER if name == "planner" else OTHERS) * minute.seconds * MINUTES
     steps = ticks.invocations + stale.invocations
     return Usage(
         steps=steps,
         polls=polls(stack, steps),
-        gb_seconds=gb_seconds,
+        gb_seconds=work.seconds * memory_mb() / 1_024,
         work=work,
         series=_series(stack, recording) if stack.detail == "fleet" else 0.0,  # the stack's have none while all is well
         alarm_metrics=alarm_metrics(stack),
@@ -179,16 +177,9 @@ def template_of(name: str) -> Template:
 
 
 @cache
-def memory_mb(function: str) -> int:
-    """The memory of a function of template.yaml, in MB."""
-    template = template_of("template")
-    own = template.resources[function]["Properties"].get("MemorySize")
-    return int(own or template.body["Globals"]["Function"]["MemorySize"])
-
-
-def memory_gb(function: str) -> float:
-    """The same in GB, as Lambda bills it."""
-    return memory_mb(function) / 1_024
+def memory_mb() -> int:
+    """The functions' memory, in MB."""
+    return int(template_of("template").body["Globals"]["Function"]["MemorySize"])
 
 
 def polls(stack: Stack, steps: float) -> float:

@@ -24,7 +24,7 @@ from sluice.model.chain import Chain, Next, Step, kind_of
 from tools.costs.usage import SHARD_SIZE, Recorded, Recording
 from tools.scale.quotas import ACCOUNT_CONCURRENCY, PER_SECOND, buckets
 
-COLD_START_S = 1.5  # of a process with 384 MB: the interpreter, botocore and clients
+COLD_START_S = 1.2  # of a process with 512 MB: the interpreter, botocore and clients
 PAGE, PAGE_S = 10, 0.02  # documents that Parameter Store gives at once, and how long that takes
 DOCUMENT_BYTES, COPY_BYTES_PER_S = 600, 5e6  # a fleet's document, and how fast a process reads the copy
 CHECKED_S = 300.0  # between two comparisons of the documents

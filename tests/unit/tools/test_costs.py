@@ -88,8 +88,10 @@ def test_polls_are_ended_by_messages_when_there_are_some() -> None:
 
 
 def test_memory_is_the_templates_when_lambda_is_billed() -> None:
-    """The planner has less than the functions that take their memory from Globals."""
-    assert usage.memory_mb("Planner") < usage.memory_mb("RedriveJobs") == usage.memory_mb("Drainer") == 512
+    """All functions have that of Globals."""
+    template = usage.template_of("template")
+    assert usage.memory_mb() == 512
+    assert not [name for name, one in template.resources.items() if "MemorySize" in one.get("Properties", {})]
 
 
 def test_alarms_are_the_templates_when_they_are_counted() -> None:

@@ -34,8 +34,12 @@ class DocumentCopy:
         self._table = table
 
     def head(self) -> CopyHead | None:
-        """The copy's revision; None if there is no whole copy yet."""
-        item = self._table.get(_key(HEAD))
+        """The copy's revision, as of a moment ago at most; None if there is no whole copy yet.
+
+        Each tick reads it, and a reading that is not consistent costs half. Who sees an old revision reads documents of
+        then or later, and reads the new one a few seconds later.
+        """
+        item = self._table.get(_key(HEAD), consistent=False)
         if item is None or "checked_at" not in item:
             return None
         return CopyHead(int(number(item, "revision")), number(item, "checked_at"))

@@ -79,10 +79,10 @@ class Table:
         self.name = name
         self._pause = pause
 
-    def get(self, key: Item) -> Item | None:
+    def get(self, key: Item, *, consistent: bool = True) -> Item | None:
         """The item under a key, if any."""
         with asking(self._thing()):
-            answer = self._clients.dynamodb.get_item(TableName=self.name, Key=key, ConsistentRead=True)
+            answer = self._clients.dynamodb.get_item(TableName=self.name, Key=key, ConsistentRead=consistent)
         return dict(answer["Item"]) if "Item" in answer else None
 
     def get_batch(self, keys: Sequence[Item], names: Sequence[str] = ()) -> list[Item | None]:

@@ -163,6 +163,7 @@ class RateMemory:
     outlier_run: tuple[int, float, float] = (0, 0.0, 0.0)  # (periods in a row, - slower or + faster; messages; seconds)
     learned_until: float = 0.0  # end of the last period whose completed messages were learned from
     throughput: tuple[Throughput, ...] = ()  # of the last hour, ascending by units
+    in_hand: float = 0.0  # messages in flight per unit while messages wait
 
 
 @dataclass(frozen=True, slots=True)

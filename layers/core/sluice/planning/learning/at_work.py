@@ -24,6 +24,8 @@ from sluice.planning.learning.significance import CLEAR, LIKELY, RECENT_PERIODS,
 
 AT_WORK_SHARE = 1.0 - CLEAR  # with messages for all, fewer at work are neither chance nor in between two messages
 SEEN_FROM_S = 1.0  # between two messages a consumer needs a fraction of a second to delete and to receive
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html: at most ten a receive
+RECEIVED_AT_ONCE = 10.0
 HELD_TIMES = 3.0  # a message that takes thrice the mean is one in twenty, and the others balance it
 RECEIVED_PERIODS = 180  # three hours: messages that take an hour are bounded, those that take longer are believed
 
@@ -78,7 +80,7 @@ def learn_held(
     queue: QueueReading,
     rate: Measure,
     *,
-    places: int,
+    places: float,
     timing: Timing,
     is_founded: bool,
 ) -> RedeliveryMemory:
@@ -89,7 +91,7 @@ def learn_held(
         samples: of the last ticks, this one's included.
         queue: as read now.
         rate: messages a second that one unit completes.
-        places: messages that one unit works on at once.
+        places: messages that one unit has in hand at once.
         timing: how late metrics are.
         is_founded: whether the rate is known well enough to tell how long a message takes at most.
     """
@@ -102,8 +104,12 @@ def learn_held(
         return replace(memory, received=received, held=0.0)
     since = [sample for sample in samples if sample.at >= received.end_at - received.period_s]
     there = min(sample.in_flight for sample in since)  # any number may have been received since the metrics' end
-    takes_s = HELD_TIMES * places / rate.value
-    if not is_founded and not _is_left(received, queue, there, places * max(sample.working for sample in since)):
+    working = max(sample.working for sample in since)
+    in_hand = places
+    if sum(received.counts[-RECENT_PERIODS:]) > 0.0 and there <= RECEIVED_AT_ONCE * working:
+        in_hand = max(places, RECEIVED_AT_ONCE)  # consumers are at work, and may have a batch each
+    takes_s = HELD_TIMES * in_hand / rate.value
+    if not is_founded and not _is_left(received, queue, there, places * working):
         takes_s = REMEMBERED_S if rate.source != "measured" else min(REMEMBERED_S, takes_s)
     # What was held stays so until it comes back, whatever is received beside it.
     stays = min(memory.held, there) - _came_back_since(memory.history, memory.received.end_at)

@@ -161,7 +161,7 @@ def _learn_from_group(
         samples,
         queue,
         known.rate,
-        places=fleet.hints.concurrency,
+        places=max(fleet.hints.concurrency, before.service_rate.in_hand),
         timing=timing,
         is_founded=is_founded(before.service_rate),
     )

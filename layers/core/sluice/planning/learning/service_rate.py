@@ -14,7 +14,7 @@ A busy second without a completion is evidence, too: messages of five minutes ar
 Until metrics come, the queue's own counts bound an unknown rate, since units that complete messages make them change.
 A period in which nothing completes that did before is an outage, and is no evidence about the rate.
 
-A single odd period is not believed: a count beyond a step (`RATE_STEP`) of what was expected counts as that step. Three
+A single odd period is not believed: a count beyond a step (`TWICE`) of what was expected counts as that step. Three
 in a row on the same side mean that messages have changed, and the evidence of the old ones is dropped. Without a
 backlog a higher rate shows where more is completed than those in flight could at the rate believed; that is believed by
 degrees.
@@ -25,14 +25,14 @@ from itertools import pairwise
 from math import inf
 
 from sluice.config.fleet import Fleet
+from sluice.model.frozen import replace
 from sluice.model.observed import Series
 from sluice.model.planning import Estimate, Measure, QueueSample, RateMemory, RedeliveryMemory
 from sluice.model.timing import Timing
-from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
 from sluice.planning.learning.at_work import are_idle, at_work
 from sluice.planning.learning.live_rate import by_arrivals, by_counts
-from sluice.planning.learning.significance import FEW
+from sluice.planning.learning.significance import CLEAR, FEW, TWICE
 from sluice.planning.learning.throughput import learn_throughput
 
 DEFAULT_WEIGHT = 0.5  # messages that the default hint counts for: the user did not set how long they take
@@ -40,7 +40,6 @@ HINT_WEIGHT = 1.0  # messages that the user's hint counts for
 FOUNDED = 10.0  # after so many completed messages the rate's standard error is about a third
 EVIDENCE_LEAST = 60.0  # so many completed messages are remembered however long ago: a quiet night teaches nothing new
 FADE = 0.93  # the evidence beyond that fades by 7% a period: a quarter of an hour of work is remembered
-RATE_STEP = 2.0  # one period may halve or double the rate expected of it, no more: metrics have odd minutes
 CHANGED_PERIODS = 3  # so many periods in a row beyond that step are neither chance nor an accident
 SEEN_SHARE = 0.8  # messages that take 80% of the time between ticks are nearly all in flight at one of them
 UNSEEN_STEP = 4.0  # where nothing waited, the messages in flight at ticks are samples, and wrong by more
@@ -153,30 +152,34 @@ def learn_service_rate(
         estimate = _estimate(evidence, fleet, end_at)
     if learned_until == memory.learned_until:
         return memory
-    throughput = _learn_throughput(memory, samples, deleted, _message_s(estimate, fleet), returned)
-    return RateMemory(estimate, evidence, outliers, learned_until, throughput)
+    saturated = _learn_saturated(memory, samples, deleted, _message_s(estimate, fleet), returned)
+    return replace(saturated, estimate=estimate, completed=evidence, outlier_run=outliers, learned_until=learned_until)
 
 
-def _learn_throughput(
+def _learn_saturated(
     memory: RateMemory,
     samples: tuple[QueueSample, ...],
     deleted: Series,
     message_s: float,
     returned: RedeliveryMemory,
-) -> tuple[Throughput, ...]:
-    """What so many units completed in each new period, where messages waited for them and since one's time before.
+) -> RateMemory:
+    """The memory with what so many units completed in each new period in which messages waited throughout.
 
+    They must have waited since a message's time before. How many messages a unit has in flight then is learned as well.
     Nothing completed is an outage, and what came back was work as well.
     """
-    throughput, period_s = memory.throughput, deleted.period_s
-    for start_at, count in deleted.since(memory.learned_until) if message_s <= period_s else ():
+    throughput, in_hand, period_s = memory.throughput, memory.in_hand, deleted.period_s
+    for start_at, count in deleted.since(memory.learned_until) if message_s <= CLEAR * period_s else ():
         end_at = start_at + period_s
         if count <= 0.0 or redeliveries.came_back_in(returned.history, start_at) > 0.0:
             continue
         during = _during(samples, start_at - message_s, end_at)
         if during and all(sample.visible > 0 for sample in during):
+            there = sum(sample.working for sample in during)
             throughput = learn_throughput(throughput, during, count, period_s, end_at)
-    return throughput
+            now = sum(map(at_work, during)) / there if there > 0.0 else 0.0
+            in_hand = now if in_hand == 0.0 else (in_hand + now) / 2
+    return replace(memory, throughput=throughput, in_hand=in_hand)
 
 
 def _worked_on(
@@ -280,7 +283,7 @@ def _bounds(expected: float | None) -> tuple[float, float]:
     """The least and the most completions of a period that are as expected; any, while the rate is not well founded."""
     if expected is None:
         return 0.0, inf
-    return expected / RATE_STEP - FEW, expected * RATE_STEP + FEW
+    return expected / TWICE - FEW, expected * TWICE + FEW
 
 
 def _outlier_run(run: Run, count: float, busy_s: float, expected: float | None) -> Run:

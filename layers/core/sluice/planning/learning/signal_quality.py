@@ -2,9 +2,9 @@
 
 A count that can hardly be right is read once more before it is believed:
 
-    fall   It cannot have fallen by more than what was in flight and `RATE_STEP` what the units at work complete. It is
+    fall   It cannot have fallen by more than what was in flight and `TWICE` what the units at work complete. It is
            doubted where it fell below that, and by half or more.
-    rise   It can have risen by anything. A rise is doubted where more than `RISE_TIMES` as much arrived since the tick
+    rise   It can have risen by anything. A rise is doubted where more than `TWICE` as much arrived since the tick
            before as ever did within a period of the last day, and where reading again misses no target: a launch would
            still be in time, and the group has room for those that would be needed then.
 
@@ -18,10 +18,9 @@ from sluice.model.observed import QueueReading
 from sluice.model.planning import Figure, History, Memory, QueueSample, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.learning.redeliveries import returning_per_s
-from sluice.planning.learning.service_rate import RATE_STEP
+from sluice.planning.learning.significance import TWICE
 
 DIP_SHARE = 0.5  # a smaller fall than by half is noise, or does no harm for one tick
-RISE_TIMES = 2.0  # a day's record may be broken, but hardly by twice
 RISE_LEAST = 10.0  # ten messages launch next to nothing
 PRECEDENT_PERIODS = 15  # a quarter of an hour is too short to know what may arrive
 LOOKS_LEFT_TICKS = 2.0  # after the second reading a launch must have two ticks to spare
@@ -67,12 +66,12 @@ def doubt(
 def _believable(before: QueueSample, visible: float, in_flight: float, done: float, most: float | None) -> float:
     """The count, within the bounds of what can have become of the one before."""
     if done > 0.0:
-        left = before.visible - in_flight - RATE_STEP * done  # of those in flight before, any number may be done
+        left = before.visible - in_flight - TWICE * done  # of those in flight before, any number may be done
         lowest = min(DIP_SHARE * before.visible, left)
         if visible < lowest:
             return lowest
     if most is not None:
-        gone = before.in_flight - in_flight + RATE_STEP * done
+        gone = before.in_flight - in_flight + TWICE * done
         return min(visible, before.visible + max(RISE_LEAST, gone + max(RISE_LEAST, most)))
     return visible
 
@@ -88,7 +87,7 @@ def precedent(history: History, samples: tuple[QueueSample, ...], came: float, s
     """
     if len(history.counts) < PRECEDENT_PERIODS:
         return None
-    times = RISE_TIMES * max(1.0, seconds / history.period_s)
+    times = TWICE * max(1.0, seconds / history.period_s)
     busiest = max([sample.arrived for sample in samples])
     if times * busiest >= came:
         return None  # usual case: the last minutes had as many, and the day need not be searched

@@ -2,11 +2,11 @@
 
 Units may share something that completes only so much: a database, an API, a lock. Each is then slower the more there
 are, and a rate by unit asks for more and more of them. So the planner remembers, for an hour, what different numbers of
-units completed. Where more units completed hardly more than fewer did, it goes back to the fewest that completed as
-much, and tries one more than that.
+units completed. Where twice as many units completed hardly more, it goes back to the fewest that completed as much, and
+tries one more than that.
 
-A number of units that now completes clearly more or less than it did before says that the messages have changed, or
-what limits them. Then what was known of other numbers is dropped: nothing is held back by it.
+A number of units that now completes clearly more or less than it did before, or less than fewer did, says that the
+messages have changed, or what limits them. Then what was known of other numbers is dropped: nothing is held back by it.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,9 @@ from math import sqrt
 from sluice.model.frozen import dataclass
 from sluice.model.planning import QueueSample
 from sluice.model.usage import Throughput
-from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, LIKELY, REMEMBERED_S
+from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, LIKELY, REMEMBERED_S, TWICE
 
+SHORT = 10.0  # what fewer units completed is compared within a tenth of the hour: messages change
 LEVELS_MOST = 12  # a bound on the ledger's record: a fleet of 1,000 units is reached in as many steps
 
 
@@ -48,17 +49,16 @@ def learn_throughput(
     units = sum(there) / len(there)
     kept = [level for level in levels if end_at - level.at <= REMEMBERED_S]
     same = next((level for level in kept if _is_same(level.units, units)), None)
+    new = Throughput(units, count, period_s, end_at)
     if same is not None:
         kept.remove(same)
-        expected = same.messages / same.seconds * period_s
-        chance = LIKELY * sqrt(expected * (1.0 + period_s / same.seconds) + 1.0)
-        if abs(count - expected) > max(chance, CLEAR * expected):
-            kept, same = [], None
-    if same is None:
-        kept.append(Throughput(units, count, period_s, end_at))
-    else:
-        units = min(units, same.units)
-        kept.append(Throughput(units, same.messages + count, same.seconds + period_s, end_at))
+        if abs(_beyond(same, count, period_s)) > 0.0:
+            kept = []
+        else:
+            new = Throughput(min(units, same.units), same.messages + count, same.seconds + period_s, end_at)
+    elif any(level.units < units and _beyond(level, count, period_s) < 0.0 for level in kept):
+        kept = []
+    kept.append(new)
     kept.sort(key=lambda level: level.units)
     return tuple(kept[-LEVELS_MOST:])
 
@@ -71,7 +71,7 @@ def saturation(levels: Sequence[Throughput], now: float) -> Saturation | None:
     if now - most.at > REMEMBERED_S:
         return None
     for level in levels[:-1]:
-        if not _is_same(level.units, most.units) and _is_no_gain(level, most):
+        if most.at - level.at <= REMEMBERED_S / SHORT and _is_no_gain(level, most):
             return Saturation(level.units, most.units, most.messages / most.seconds)
     return None
 
@@ -80,9 +80,19 @@ def _is_same(one: float, other: float) -> bool:
     return max(one, other) <= (1.0 + 2.0 * COUNT_ERROR) * min(one, other)
 
 
+def _beyond(level: Throughput, count: float, period_s: float) -> float:
+    """How many messages a period's count is above (or below, where negative) what is as before; 0.0 by chance."""
+    expected = level.messages / level.seconds * period_s
+    chance = LIKELY * sqrt(expected * (1.0 + period_s / level.seconds) + 1.0)
+    off = count - expected
+    return off if abs(off) > max(chance, CLEAR * expected) else 0.0
+
+
 def _is_no_gain(fewer: Throughput, more: Throughput) -> bool:
-    """Whether further units added hardly anything, and that is more than chance."""
+    """Whether at least twice as many units added hardly anything, and that is more than chance."""
     before, after = fewer.messages / fewer.seconds, more.messages / more.seconds
+    if more.units < TWICE * fewer.units or before <= 0.0:
+        return False
     should_add = before * (more.units / fewer.units - 1.0)
-    chance = LIKELY * sqrt(before * (1.0 + should_add / max(before, 1e-9)) / more.seconds + before / fewer.seconds)
-    return before > 0.0 and after - before < CLEAR * should_add and before + should_add - after > chance
+    chance = TWICE * LIKELY * sqrt((before + should_add) / more.seconds + before / fewer.seconds)
+    return after - before < CLEAR * should_add and before + should_add - after > chance
