@@ -46,9 +46,12 @@ ARNS = {
     "AWS::DynamoDB::Table": "arn:aws:dynamodb:eu-west-1:123456789012:table/{name}",
     "AWS::Logs::LogGroup": "arn:aws:logs:eu-west-1:123456789012:log-group:{name}:*",
     "AWS::S3::Bucket": "arn:aws:s3:::{name}",
+    "AWS::Serverless::Function": "arn:aws:lambda:eu-west-1:123456789012:function:{name}",
     "AWS::SNS::Topic": "arn:aws:sns:eu-west-1:123456789012:{name}",
     "AWS::SQS::Queue": "arn:aws:sqs:eu-west-1:123456789012:{name}",
 }
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sns-topic.html: what Ref returns
+REFERRED_BY_ARN = frozenset({"AWS::SNS::Topic"})
 
 # (check, resource, both as patterns) -> why it does not hold here.
 EXCUSED: Mapping[tuple[str, str], str] = {
@@ -206,7 +209,8 @@ def policies(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     def arn(placeholder: re.Match[str]) -> str:
         name, _, attribute = placeholder[1].partition(".")
         kind = found.resources[name]["Type"]
-        return ARNS[kind].format(name=name.lower()) if attribute == "Arn" else name.lower()
+        is_arn = attribute == "Arn" or (kind in REFERRED_BY_ARN and not attribute)
+        return ARNS[kind].format(name=name.lower()) if is_arn else name.lower()
 
     for name, resource in found.resources.items():
         properties = resource.get("Properties", {})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from sluice.model.observed import Mode
-from sluice.model.planning import ControlMemory, ReasonCode
-from sluice.planning.control import learn_control
+from sluice.model.observed import GroupReading, Mode
+from sluice.model.planning import Action, ControlMemory, ReasonCode, Snapshot
+from sluice.planning.control import READ_WITHIN_S, learn_control
 from tests.support.planner_steps import a_memory
 from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
@@ -84,3 +84,38 @@ def test_changes_by_others_when_there_are_many() -> None:
     for at in range(5):
         memory = learn_control(memory, a_group(NINE, 2), Mode.ACT, float(at))
     assert memory.others_at == (2.0, 3.0, 4.0)
+
+
+@pytest.mark.parametrize(("until", "noted"), [(NINE + 1.0, 0), (NINE, 1)])
+def test_capacity_when_the_reading_is_some_seconds_old(until: float, noted: int) -> None:
+    """A capacity of a decision before may be read for a minute; later it was set by something else."""
+    memory = ControlMemory((5, 5), before=((until, 4),))
+    assert len(learn_control(memory, a_group(NINE, 1, desired=4), Mode.ACT, NINE).others_at) == noted
+
+
+@dataclass(slots=True)
+class LateWorld(World):
+    """A world whose group is read as it was twenty seconds ago."""
+
+    groups: list[GroupReading] = field(default_factory=list)
+
+    def snapshot(self) -> Snapshot:
+        """With the group as it was two ticks ago."""
+        now = World.snapshot(self)
+        assert now.group is not None
+        self.groups.append(now.group)
+        return replace(now, group=replace(self.groups[max(0, len(self.groups) - 3)], at=now.at))
+
+    def set_desired(self, desired: int) -> None:
+        """What holds sets nothing."""
+        if self.decisions[-1].action is not Action.HOLD:
+            World.set_desired(self, desired)
+
+
+def test_capacity_when_every_reading_is_old() -> None:
+    """Readings twenty seconds old are no other controller, whatever was decided meanwhile."""
+    world = LateWorld(lambda t: 4.0 if t % 600.0 < 300.0 else 0.2)
+    world.live(a_fleet(), 2 * 3600.0)
+    assert len({decision.want for decision in world.decisions}) > 3
+    assert world.memory.control.others_at == ()
+    assert all(until <= world.decisions[-1].at + READ_WITHIN_S for until, _ in world.memory.control.before)

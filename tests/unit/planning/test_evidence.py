@@ -11,7 +11,7 @@ import pytest
 from sluice.model.observed import Series
 from sluice.model.planning import Decision, Estimate, Memory, QueueSample, ReasonCode
 from sluice.model.usage import Throughput
-from sluice.planning.learning.throughput import Saturation, learn_throughput, saturation
+from sluice.planning.learning.throughput import Saturation, learn_throughput, proven_units, saturation
 from tests.support.consumer_world import ConsumerWorld, Message
 from tests.support.planner_steps import a_memory, changed, rate_of
 from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
@@ -59,6 +59,41 @@ def test_decision_when_as_many_are_in_flight_as_units():
     queue = a_queue(NINE, 4000, 100, oldest_s=1700, per_minute=(700.0,) * 60, done_per_minute=(600.0,) * 60)
     decision = decide(seen(NINE, queue, a_group(NINE, 100, bounds=(0, 500))), fleet, MEASURED)
     assert decision.want > 100
+
+
+@pytest.mark.parametrize(("lately", "want"), [(None, 3), (5.0, 6), (1.0, 3)])
+def test_decision_when_more_units_were_at_work_lately(lately, want):
+    """Where some units take nothing, fewer units are fewer at work: what was at work within the hour stays wanted."""
+    fleet = a_fleet(hints={"seconds_per_message": 10, "lead_time_s": 60})
+    queue = a_queue(NINE, 400, 2, oldest_s=1700, per_minute=(15.0,) * 60, done_per_minute=(12.0,) * 60)
+    known = MEASURED if lately is None else changed(MEASURED, idle=(NINE - 1800.0, lately))
+    assert decide(seen(NINE, queue, a_group(NINE, 9, bounds=(0, 500))), fleet, known).want == want
+
+
+def test_decision_when_a_part_of_the_units_takes_nothing():
+    """Eight units completed twice what four did, though a third of each took nothing: each more brings its share."""
+    fleet = a_fleet(hints={"seconds_per_message": 10, "lead_time_s": 60})
+    queue = a_queue(NINE, 400, 5, oldest_s=1700, per_minute=(40.0,) * 60, done_per_minute=(30.0,) * 60)
+    snapshot = seen(NINE, queue, a_group(NINE, 8, bounds=(0, 500)))
+    levels = (Throughput(4.0, 80.0, 300.0, NINE - 600.0), Throughput(8.0, 160.0, 300.0, NINE - 300.0))
+    known = replace(MEASURED, service_rate=replace(MEASURED.service_rate, throughput=levels))
+    assert [decide(snapshot, fleet, memory).want for memory in (MEASURED, known)] == [6, 9]
+
+
+# messages and seconds of four units and of eight, and the units that are known to complete more
+PROOFS = [
+    ((80.0, 300.0), (160.0, 300.0), 8.0),
+    ((80.0, 300.0), (90.0, 300.0), 0.0),  # hardly more
+    ((4.0, 60.0), (8.0, 60.0), 0.0),  # chance
+]
+
+
+@pytest.mark.parametrize(("four", "eight", "proven"), PROOFS)
+def test_proof_when_more_units_complete_more(four, eight, proven):
+    """It takes about as much more as there are more units, beyond chance, within the hour."""
+    levels = (Throughput(4.0, *four, NINE), Throughput(8.0, *eight, NINE))
+    assert proven_units(levels, NINE) == proven
+    assert proven_units(levels, NINE + 3700.0) == 0.0
 
 
 def test_growth_when_units_were_idle_within_the_hour():

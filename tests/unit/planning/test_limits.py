@@ -234,6 +234,16 @@ def test_scale_out_when_one_zone_has_no_capacity(launched_s, want):
     assert decide(replace(snapshot, group=replace(snapshot.group, instances=came)), a_fleet()).want == want
 
 
+@pytest.mark.parametrize(("first_s", "want"), [(50.0, 5), (70.0, 3)])
+def test_scale_out_when_refusals_come_sooner_than_successes(first_s, want):
+    """Three launches are under way, and others were refused at once: these three are not given up in a lead time."""
+    failures = tuple((age_s, DRY) for age_s in (5.0, 9.0, 20.0, first_s))
+    group = a_group(NOW, 2, desired=9, launching=(40.0, 40.0, 40.0), failures=failures)
+    decision = decide(replace(burst(2), group=group), a_fleet())
+    assert decision.want == want
+    assert "the last 4 launches failed" in reason(decision, ReasonCode.LAUNCH_FAILED).sentence
+
+
 def test_scale_out_when_a_launch_came_that_auto_scaling_did_not_time():
     """What ticks saw come into service after the failures counts as well."""
     failures = tuple((age_s, DRY) for age_s in (30.0, 40.0, 50.0, 60.0))

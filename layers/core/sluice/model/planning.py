@@ -251,7 +251,8 @@ class ControlMemory:
     """Who sets the group's capacity."""
 
     asked: tuple[int, int] | None = None  # by the last decision that was applied: the capacity that was, and is wanted
-    others_at: tuple[float, ...] = ()  # when it was neither of these: the last times, ascending
+    others_at: tuple[float, ...] = ()  # when something else had set it: the last times, ascending
+    before: tuple[tuple[float, int], ...] = ()  # (until, capacity) of decisions before, while a reading may show it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Who sets the capacity: what changes a group's desired capacity and is not the planner.
 
-A group whose capacity has neither its last value nor the one that was asked for was set by something else: another
-scaling policy, a scheduled action, an operator. Twice in half an hour may be an operator's doing. Three times are
-another controller's: the two would undo each other's changes, and each round costs launches. Then the planner leaves
-the capacity as it is, and says so.
+A group whose capacity is none that it had or was asked for in the last minute was set by something else: another
+scaling policy, a scheduled action, an operator. A minute, since a group may be read some seconds after it was asked.
+Twice in half an hour may be an operator's doing. Three times are another controller's: the two would undo each other's
+changes, and each round costs launches. Then the planner leaves the capacity as it is, and says so.
 """
 
 from sluice.model.frozen import replace
@@ -15,6 +15,7 @@ from sluice.planning.wish import Wish
 from sluice.wording import duration
 
 OTHERS_RUN = 3  # an operator may set it twice
+READ_WITHIN_S = 60.0  # a reading of a group is no older
 
 
 def learn_control(memory: ControlMemory, group: GroupReading, mode: Mode, at: float) -> ControlMemory:
@@ -28,13 +29,19 @@ def learn_control(memory: ControlMemory, group: GroupReading, mode: Mode, at: fl
     """
     if mode is not Mode.ACT or memory.asked is None or group.desired in memory.asked:
         return memory
+    if any(at < until and group.desired == capacity for until, capacity in memory.before):
+        return memory
     return replace(memory, others_at=(*memory.others_at[1 - OTHERS_RUN :], at))
 
 
 def asked(memory: ControlMemory, decision: Decision) -> ControlMemory:
     """The memory after a decision: the capacities that its group may have now. One that fails is not set."""
     now = (decision.current, decision.want) if decision.mode is Mode.ACT else None
-    return memory if now == memory.asked else replace(memory, asked=now)
+    if now == memory.asked:
+        return memory
+    before = [entry for entry in memory.before if entry[0] > decision.at]
+    before += [(decision.at + READ_WITHIN_S, capacity) for capacity in dict.fromkeys(memory.asked or ())]
+    return replace(memory, asked=now, before=tuple(before))
 
 
 def other_controller(tick: Assessment, wish: Wish) -> str | None:

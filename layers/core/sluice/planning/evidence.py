@@ -18,7 +18,7 @@ from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY
 from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, looked_s, units_at_work
 from sluice.planning.learning.significance import RECENT_PERIODS, REMEMBERED_S
-from sluice.planning.learning.throughput import saturation
+from sluice.planning.learning.throughput import proven_units, saturation
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
 
@@ -40,21 +40,24 @@ def idle_units(tick: Assessment, wish: Wish) -> str | None:
 
     For an hour after that, no more than twice as many as are at work.
     """
-    found = idle_now(tick)
+    found, was = idle_now(tick), tick.memory.needs.idle
     if found is not None:
         busy, there = found
-        idle, most = floor(there - busy + TINY), ceil(busy - TINY) + 1
+        # Where some units take nothing, fewer units are fewer at work: what was at work lately is wanted again.
+        busiest = busy if was is None or tick.now - was[0] > REMEMBERED_S else max(busy, was[1])
+        idle, most = floor(there - busy + TINY), ceil(busiest - TINY) + 1
         takes = "takes" if idle == 1 else "take"
         held = f"{count(busy, 'message')} {is_are(busy)} in flight"
         why = f"{tick.units(idle)} of {there:,.0f} {takes} no message while {held}"
     else:
-        was = tick.memory.needs.idle
         if was is None or tick.now - was[0] > REMEMBERED_S or wish.want <= max(tick.current, tick.supply.total):
             return None
         at_work = max(1, ceil(max(was[1], min(tick.in_flight, tick.supply.working)) - TINY))
         most = 2 * at_work
         ago = duration(tick.now - was[0])
         why = f"units were idle {ago} ago while messages waited, so at most twice the {at_work:,} at work"
+    # So many completed more than fewer did: some of them may take nothing, and each more brings its share.
+    most = max(most, ceil(proven_units(tick.memory.service_rate.throughput, tick.now) - TINY) + 1)
     if not wish.cap(ceiling(tick, most)):
         return None
     return f"not more than {tick.units(most)}: {why}"

@@ -13,7 +13,7 @@ Once a launch comes into service, or lives, all that is needed is asked for agai
 
 from math import ceil, floor
 
-from sluice.model.observed import LaunchFailure, Lifecycle
+from sluice.model.observed import LaunchFailure, Lifecycle, capacity
 from sluice.planning.assessment import Assessment
 from sluice.planning.launch_cost import lived_s
 from sluice.planning.wish import Wish, ceiling
@@ -47,14 +47,19 @@ def launch_failed(tick: Assessment, wish: Wish) -> str | None:
     run = _failed_in_a_row(tick)
     if len(run) < FAILED_RUN:
         return None
+    working, under_way = tick.supply.working, capacity(tick.group.instances, Lifecycle.LAUNCHING)
+    most, does = floor(working) + 1, f"asking for one {tick.unit} more than is in service until a launch succeeds"
+    if under_way > 0.0 and tick.now - min(failure.at for failure in run) < tick.lead_s:
+        # What was under way when the first of them failed may be in service soon: refusals come sooner than successes.
+        most, does = floor(working + under_way), "launching no more until a launch that is under way succeeds"
     newest = max(run, key=lambda failure: failure.at)
     age_s = max(0.0, tick.now - newest.at)
     failed = f"the last {len(run)} launches failed, the newest {duration(age_s)} ago"
     if newest.message:
         failed = f"{failed} ({newest.message[:MESSAGE_MAX]})"
-    if wish.cap(ceiling(tick, floor(tick.supply.working) + 1)):
-        return f"asking for one {tick.unit} more than is in service until a launch succeeds: {failed}"
-    if tick.unfinished > 0 and wish.raise_to(min(tick.current, ceil(tick.supply.working))):
+    if wish.cap(ceiling(tick, most)):
+        return f"{does}: {failed}"
+    if tick.unfinished > 0 and wish.raise_to(min(tick.current, ceil(working))):
         return f"not scaling in while messages are left: {failed}, and a new one may fail, too"
     return None
 

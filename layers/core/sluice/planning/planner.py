@@ -27,6 +27,7 @@ from sluice.planning import explanation
 from sluice.planning.assessment import assess
 from sluice.planning.control import asked
 from sluice.planning.learning import safety_margin
+from sluice.planning.learning.significance import REMEMBERED_S
 from sluice.planning.limits import LIMITS, needs_gap_s
 from sluice.planning.wish import Wish
 
@@ -91,7 +92,8 @@ def with_need(window: NeedWindow, decision: Decision, timing: Timing) -> NeedWin
     at, needs, since, idle = decision.at, window.needs, window.since, window.idle
     for figure in decision.figures:
         if figure.name == "units_at_work" and figure.value is not None:
-            idle = at, figure.value
+            is_more = idle is None or at - idle[0] > REMEMBERED_S or figure.value >= idle[1]
+            idle = (at, figure.value) if is_more else idle
     if since is None or at - window.until > needs_gap_s(timing):
         needs, since = (), at
     higher = tuple(entry for entry in needs if entry[0] < at and entry[1] > decision.raw_need)

@@ -33,7 +33,7 @@ from sluice.planning.learning import redeliveries
 from sluice.planning.learning.at_work import are_idle, at_work
 from sluice.planning.learning.live_rate import by_arrivals, by_counts
 from sluice.planning.learning.significance import CLEAR, FEW, TWICE
-from sluice.planning.learning.throughput import learn_throughput
+from sluice.planning.learning.throughput import learn_throughput, proven_units
 
 DEFAULT_WEIGHT = 0.5  # messages that the default hint counts for: the user did not set how long they take
 HINT_WEIGHT = 1.0  # messages that the user's hint counts for
@@ -136,7 +136,15 @@ def learn_service_rate(
         during = _during(samples, start_at, end_at)
         count, failing = _worked_on(returned, poison, (start_at, deletions), evidence)
         looks = _during(samples, start_at - looked_s, end_at)
-        busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet, looks=looks)
+        busy_s = _busy_s(
+            during,
+            (start_at, end_at),
+            count,
+            estimate,
+            fleet,
+            looks=looks,
+            proven=proven_units(memory.throughput, end_at),
+        )
         at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, estimate, fleet)
         expected = None if estimate is None or evidence[0] < FOUNDED else estimate.mean * at_most_s
         if busy_s > 0.0 and _is_outage(count, expected):
@@ -207,8 +215,12 @@ def _busy_s(
     fleet: Fleet,
     *,
     looks: tuple[QueueSample, ...],
+    proven: float,
 ) -> float:
-    """Unit-seconds that units were busy in a period; 0 where that is unknown. `looks` reach further back."""
+    """Unit-seconds that units were busy in a period; 0 where that is unknown.
+
+    `looks` reach further back. Of `proven` units it is known that more complete more, though some may take nothing.
+    """
     if not during:
         return 0.0
     start_at, end_at = period
@@ -218,7 +230,7 @@ def _busy_s(
     if not all(sample.steady for sample in during):
         return 0.0
     if all(sample.visible > 0 for sample in during):
-        idle = are_idle(looks, _message_s(estimate, fleet))
+        idle = proven < max(sample.working for sample in during) and are_idle(looks, _message_s(estimate, fleet))
         return _integral(
             during, start_at, end_at, lambda sample: min(at_work(sample), sample.working) if idle else sample.working
         )

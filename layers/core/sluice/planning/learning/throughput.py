@@ -76,6 +76,14 @@ def saturation(levels: Sequence[Throughput], now: float) -> Saturation | None:
     return None
 
 
+def proven_units(levels: Sequence[Throughput], now: float) -> float:
+    """The most units that completed as much more than fewer did as there were more of them; 0.0 where none is known."""
+    for more in reversed(levels):
+        if now - more.at <= REMEMBERED_S and any(_is_gain(fewer, more) for fewer in levels):
+            return more.units
+    return 0.0
+
+
 def _is_same(one: float, other: float) -> bool:
     return max(one, other) <= (1.0 + 2.0 * COUNT_ERROR) * min(one, other)
 
@@ -96,3 +104,12 @@ def _is_no_gain(fewer: Throughput, more: Throughput) -> bool:
     should_add = before * (more.units / fewer.units - 1.0)
     chance = TWICE * LIKELY * sqrt((before + should_add) / more.seconds + before / fewer.seconds)
     return after - before < CLEAR * should_add and before + should_add - after > chance
+
+
+def _is_gain(fewer: Throughput, more: Throughput) -> bool:
+    """Whether clearly more units added about as much as they should, and more than chance."""
+    before, after = fewer.messages / fewer.seconds, more.messages / more.seconds
+    if (1.0 - CLEAR) * more.units < fewer.units:
+        return False
+    chance = LIKELY * sqrt(before / fewer.seconds + after / more.seconds)
+    return after - before > max(chance, (1.0 - CLEAR) * before * (more.units / fewer.units - 1.0))
