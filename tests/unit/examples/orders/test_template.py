@@ -101,7 +101,9 @@ def test_user_data_installs_the_unit_that_the_artifact_holds(user_data: str) -> 
     assert "systemctl enable --now orders-consumer.service" in user_data
     assert "/opt/orders/deploy/orders-consumer.service" in user_data
     assert (EXAMPLE / "deploy" / "orders-consumer.service").is_file()
-    assert "cp -R deploy $(BUILD)/tree/" in (EXAMPLE / "Makefile").read_text()
+    makefile = (EXAMPLE / "Makefile").read_text()
+    assert 'cp -R deploy "$$tree/"' in makefile
+    assert "zipfile -c orders.zip deploy lib" in makefile
 
 
 def test_unit_ends_the_consumer_by_sigterm_and_waits_for_its_drain(unit: dict[str, list[str]]) -> None:
