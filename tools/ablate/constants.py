@@ -20,6 +20,7 @@ NOT_TUNED: Mapping[str, Mapping[str, frozenset[str]]] = {
         "learning/schedules": frozenset({"DAY_S", "WEEKDAYS", "WEEK_S", "CLOCK_CHANGE_S"}),
     },
     AWS: {
+        "control": frozenset({"READ_WITHIN_S"}),
         "launch_cost": frozenset({"MINIMUM_BILLING_S"}),
         "demand": frozenset({"DELAY_MAX_S"}),
         "learning/forecasting": frozenset({"REVISED_PERIODS"}),
