@@ -17,7 +17,7 @@ UNIT, AWS, BOUND, ARITHMETIC = "unit", "fact of AWS", "bound of records, work or
 NOT_TUNED: Mapping[str, Mapping[str, frozenset[str]]] = {
     UNIT: {
         "learning/forecasting": frozenset({"HOUR_S", "DAY_S", "WEEK_S", "SLOTS", "UNKNOWN"}),
-        "learning/schedules": frozenset({"DAY_S", "WEEKDAYS", "WEEK_S", "CLOCK_CHANGE_S"}),
+        "learning/schedules": frozenset({"WEEKDAYS", "CLOCK_CHANGE_S"}),
     },
     AWS: {
         "control": frozenset({"READ_WITHIN_S"}),

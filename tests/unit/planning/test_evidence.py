@@ -78,6 +78,7 @@ def test_decision_when_a_part_of_the_units_takes_nothing():
     levels = (Throughput(4.0, 80.0, 300.0, NINE - 600.0), Throughput(8.0, 160.0, 300.0, NINE - 300.0))
     known = replace(MEASURED, service_rate=replace(MEASURED.service_rate, throughput=levels))
     assert [decide(snapshot, fleet, memory).want for memory in (MEASURED, known)] == [6, 9]
+    assert "but 8 instances completed more than fewer did" in decide(snapshot, fleet, known).sentence
 
 
 # messages and seconds of four units and of eight, and the units that are known to complete more

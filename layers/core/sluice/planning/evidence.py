@@ -14,6 +14,7 @@ helped.
 from math import ceil, floor
 
 from sluice.model.observed import Lifecycle
+from sluice.model.usage import NeedWindow
 from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY
 from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, looked_s, units_at_work
@@ -35,32 +36,39 @@ def idle_now(tick: Assessment) -> tuple[float, float] | None:
     return None if found is None or found[0] <= 0.0 else found
 
 
+def was_idle(window: NeedWindow, now: float) -> tuple[float, float] | None:
+    """When units were idle beside messages within the hour, and how many were at work at most then; None if never."""
+    return window.idle if window.idle is not None and now - window.idle[0] <= REMEMBERED_S else None
+
+
 def idle_units(tick: Assessment, wish: Wish) -> str | None:
     """Want no more than the units at work and one, while others are idle although messages wait for them.
 
     For an hour after that, no more than twice as many as are at work.
     """
-    found, was = idle_now(tick), tick.memory.needs.idle
+    found, was = idle_now(tick), was_idle(tick.memory.needs, tick.now)
     if found is not None:
         busy, there = found
         # Where some units take nothing, fewer units are fewer at work: what was at work lately is wanted again.
-        busiest = busy if was is None or tick.now - was[0] > REMEMBERED_S else max(busy, was[1])
+        busiest = busy if was is None else max(busy, was[1])
         idle, most = floor(there - busy + TINY), ceil(busiest - TINY) + 1
         takes = "takes" if idle == 1 else "take"
         held = f"{count(busy, 'message')} {is_are(busy)} in flight"
-        why = f"{tick.units(idle)} of {there:,.0f} {takes} no message while {held}"
+        why, so = f"{tick.units(idle)} of {there:,.0f} {takes} no message while {held}", ""
     else:
-        if was is None or tick.now - was[0] > REMEMBERED_S or wish.want <= max(tick.current, tick.supply.total):
+        if was is None or wish.want <= max(tick.current, tick.supply.total):
             return None
         at_work = max(1, ceil(max(was[1], min(tick.in_flight, tick.supply.working)) - TINY))
         most = 2 * at_work
         ago = duration(tick.now - was[0])
-        why = f"units were idle {ago} ago while messages waited, so at most twice the {at_work:,} at work"
-    # So many completed more than fewer did: some of them may take nothing, and each more brings its share.
-    most = max(most, ceil(proven_units(tick.memory.service_rate.throughput, tick.now) - TINY) + 1)
+        why, so = f"units were idle {ago} ago while messages waited", f", so at most twice the {at_work:,} at work"
+    proven = ceil(proven_units(tick.memory.service_rate.throughput, tick.now) - TINY)
+    if proven >= most:
+        # Some of them may take nothing, and each more brings its share.
+        most, so = proven + 1, f", but {tick.units(proven)} completed more than fewer did"
     if not wish.cap(ceiling(tick, most)):
         return None
-    return f"not more than {tick.units(most)}: {why}"
+    return f"not more than {tick.units(most)}: {why}{so}"
 
 
 def _by_metrics(tick: Assessment, message_s: float, long_s: float) -> tuple[float, float] | None:

@@ -26,8 +26,8 @@ from sluice.model.usage import NeedWindow
 from sluice.planning import explanation
 from sluice.planning.assessment import assess
 from sluice.planning.control import asked
+from sluice.planning.evidence import was_idle
 from sluice.planning.learning import safety_margin
-from sluice.planning.learning.significance import REMEMBERED_S
 from sluice.planning.limits import LIMITS, needs_gap_s
 from sluice.planning.wish import Wish
 
@@ -92,8 +92,8 @@ def with_need(window: NeedWindow, decision: Decision, timing: Timing) -> NeedWin
     at, needs, since, idle = decision.at, window.needs, window.since, window.idle
     for figure in decision.figures:
         if figure.name == "units_at_work" and figure.value is not None:
-            is_more = idle is None or at - idle[0] > REMEMBERED_S or figure.value >= idle[1]
-            idle = (at, figure.value) if is_more else idle
+            was = was_idle(window, at)
+            idle = (at, figure.value) if was is None or figure.value >= was[1] else was
     if since is None or at - window.until > needs_gap_s(timing):
         needs, since = (), at
     higher = tuple(entry for entry in needs if entry[0] < at and entry[1] > decision.raw_need)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice.planning.learning.schedules import DAY_S, Pulses, expected
+from sluice.planning.learning.forecasting import DAY_S
+from sluice.planning.learning.schedules import Pulses, expected
 
 MONDAY = 1_795_392_000.0  # 2026-11-23 00:00 UTC
 NINE_S = 9 * 3600.0

@@ -22,6 +22,7 @@ from math import ceil, floor
 
 from sluice.model.frozen import dataclass
 from sluice.model.planning import ExpectedBatch
+from sluice.planning.learning.forecasting import DAY_S, WEEK_S
 
 REPEATS = 3  # people choose few intervals: three repeats of one are no chance
 REPEATS_ODD = 5  # there are so many other intervals that some fit by chance
@@ -30,9 +31,7 @@ REPEATS_MAX = 12  # more repeats hardly change the distribution
 REPEATED = 0.7  # a batch may stay away three times in ten
 INTERVAL_LEAST_S = 300.0  # the level of arrivals shows what comes more often than every five minutes
 JITTER_PERIODS = 3  # a batch that does not come to the minute comes within three
-DAY_S = 86_400.0
 WEEKDAYS = 7
-WEEK_S = WEEKDAYS * DAY_S
 CLOCK_CHANGE_S = 3600.0  # nearly all countries that change their clocks change them by an hour
 ABSENCES = 2  # one may be an outage; two on one weekday, or on two weekdays in a row, are the calendar
 
