@@ -12,6 +12,7 @@ from sluice.memory import (
     Hook,
     When,
 )
+from sluice.model.chain import Chain
 from sluice.model.consumers import BootState, Consumer
 from sluice.model.draining import (
     CommandStatus,
@@ -131,15 +132,21 @@ def test_drains_go_on_when_their_chain_is_lost() -> None:
     assert day.metrics()["HeartbeatsSent"] == 2, "its message was lost: the sweep does the step itself"
 
 
-@pytest.mark.parametrize(("late_s", "done_count"), [(14.0, 0), (16.0, 1)])
-def test_sweep_does_a_step_when_it_is_overdue(late_s: float, done_count: int) -> None:
-    """Steps come by way of the planner: while that fails, drains go on from minute to minute."""
+def lost_step(late_s: float) -> tuple[Day, Chain]:
+    """A drain whose step is so many seconds overdue, and whose message was lost."""
     day = Day()
     (instance_id,) = day.instances()
     day.invoke(day.terminate(instance_id))
     (chain,) = day.ports.ledger.chains.chains("drains")
     day.ports.work.messages.clear()
     day.now = chain.due_at + late_s
+    return day, chain
+
+
+@pytest.mark.parametrize(("late_s", "done_count"), [(14.0, 0), (16.0, 1)])
+def test_sweep_does_a_step_when_it_is_overdue(late_s: float, done_count: int) -> None:
+    """Steps come by way of the planner: while that fails, drains go on from minute to minute."""
+    day, _ = lost_step(late_s)
     before = day.calls["MemoryChains.claim"]
     day.invoke(SWEEP)
     assert day.calls["MemoryChains.claim"] - before == done_count
@@ -147,12 +154,7 @@ def test_sweep_does_a_step_when_it_is_overdue(late_s: float, done_count: int) ->
 
 def test_sweep_leaves_a_step_alone_when_a_worker_is_at_it() -> None:
     """Whoever has the chain goes on with it, or Lambda ends that worker."""
-    day = Day()
-    (instance_id,) = day.instances()
-    day.invoke(day.terminate(instance_id))
-    (chain,) = day.ports.ledger.chains.chains("drains")
-    day.ports.work.messages.clear()
-    day.now = chain.due_at + 30
+    day, chain = lost_step(30)
     assert day.ports.ledger.chains.claim(chain.step, day.now + 60, day.now)
     before = day.calls["MemoryChains.claim"]
     day.invoke(SWEEP)
@@ -161,12 +163,7 @@ def test_sweep_leaves_a_step_alone_when_a_worker_is_at_it() -> None:
 
 def test_other_steps_are_done_when_the_sweep_meets_an_error() -> None:
     """What the sweep raises at its end does not keep drains waiting."""
-    day = Day()
-    (instance_id,) = day.instances()
-    day.invoke(day.terminate(instance_id))
-    (chain,) = day.ports.ledger.chains.chains("drains")
-    day.ports.work.messages.clear()
-    day.now = chain.due_at + 30
+    day, _ = lost_step(30)
 
     def broken(call: Call) -> Fault | None:
         return Fault(When.BEFORE, ValueError("broken")) if call.method == "fleets" else None
