@@ -6,8 +6,8 @@ import pytest
 
 from sluice.model.planning import Estimate, Forecast, History, Memory, QueueSample
 from sluice.planning import assessment, launch_cost
-from sluice.planning.launch_cost import QUANTILE
 from sluice.planning.learning.forecasting import usual
+from sluice.planning.learning.significance import MOST_ERRORS
 from tests.support.planner_steps import TIMING, a_memory, assess_for, changed
 from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
@@ -235,7 +235,7 @@ def test_usual_when_it_took_long_or_not(counts, per_minute):
 
 @pytest.mark.parametrize(
     ("in_a_boot", "quantile"),
-    [(20, QUANTILE), (400, QUANTILE), (10, 1.606), (3, 0.540), (2, 0.0), (1.2, -1.212), (0.5, -3.87)],
+    [(20, MOST_ERRORS), (400, MOST_ERRORS), (10, 1.606), (3, 0.540), (2, 0.0), (1.2, -1.212), (0.5, -MOST_ERRORS)],
 )
 def test_quantile_when_a_spare_unit_would_serve_so_many(in_a_boot, quantile):
     """Of n messages in the time that a launch costs, it is worth having one for what happens once in n such times."""

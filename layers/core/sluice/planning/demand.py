@@ -16,9 +16,10 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import QueueReading, Reading
 from sluice.model.planning import Estimates, Forecast, Memory, QueueMemory, RedeliveryMemory, Snapshot
 from sluice.model.timing import Timing
-from sluice.planning.launch_cost import QUANTILE, is_patient, planned_wait_s, quantile, soonest_lead_s, worth_staying
+from sluice.planning.launch_cost import is_patient, planned_wait_s, quantile, soonest_lead_s, worth_staying
 from sluice.planning.learning import redeliveries, signal_quality
 from sluice.planning.learning.poison import poison_alone
+from sluice.planning.learning.significance import MOST_ERRORS
 
 type Knot = tuple[float, float]  # (seconds from now, messages due by then)
 type Interval = tuple[float, float]  # (seconds ago that it began, messages that arrived in it)
@@ -211,7 +212,7 @@ def ahead(
     *,
     wait_s: float,
     lead_s: float,
-    errors: float = QUANTILE,
+    errors: float = MOST_ERRORS,
 ) -> Sequence[Knot]:
     """D(t) with what is still to arrive, as far ahead as a launch and the wait after it.
 

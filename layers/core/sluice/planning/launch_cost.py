@@ -8,12 +8,12 @@ wait until its message has been seen, and still be in time, nothing need.
 """
 
 from math import sqrt
-from statistics import NormalDist
 
 from sluice.model.frozen import replace
 from sluice.model.planning import Estimates, Forecast
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import LEVEL_MEMORY_S, USUAL_LEAST_S, USUAL_MESSAGES
+from sluice.planning.learning.significance import ERROR, GAPS, MOST, NORMAL, RISK
 
 # https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
 MINIMUM_BILLING_S = 60.0
@@ -25,12 +25,6 @@ PATIENCE_SHARE = 0.5  # a target of less than five ticks needs patience for half
 QUIET_SHARE = 0.5  # after half of what a launch costs without a message the rate of before is not believed
 QUIET_TICKS = 1.5  # ticks do not know better when the last message arrived
 FEW_PER_S = USUAL_MESSAGES / USUAL_LEAST_S  # of fewer messages a second the level of minutes is chance
-FEW_SPREADS = 2.0  # standard deviations, and a message: what minutes may be above the usual by chance
-FEW_QUIET = 3.0  # a gap three times the average is chance once in twenty
-SURE = 20.0  # with so many messages per boot a spare unit is worth it for the unlikeliest twentieth
-SURE_LEAST = 1.001  # with one message per boot no spare unit is worth it
-ABSOLUTE = 1.2533  # mean absolute errors in a standard deviation of a normal distribution
-QUANTILE = 2.06  # mean absolute errors up to the 95th percentile of a normal distribution (1.645 x 1.2533)
 
 
 def soonest_lead_s(estimates: Estimates) -> float:
@@ -75,6 +69,15 @@ def launch_cost_s(lead_s: float, timing: Timing) -> float:
     return lived_s(lead_s) + timing.tick_s
 
 
+def break_even(gain_s: float, loss_s: float) -> float:
+    """How likely a unit must be to be used, so that it is worth having before it is needed.
+
+    Used, it gains so many unit-seconds over a launch when it is needed; not used, it loses so many. At a chance p it is
+    worth p gain - (1 - p) loss, which is nothing at p = loss / (loss + gain).
+    """
+    return loss_s / (loss_s + gain_s) if gain_s > 0.0 else 1.0
+
+
 def worth_staying(arrivals: Forecast, lead_s: float, timing: Timing, *, idle: bool = False) -> bool:
     """Whether the next arrival is near enough to wait for.
 
@@ -94,14 +97,12 @@ def worth_staying(arrivals: Forecast, lead_s: float, timing: Timing, *, idle: bo
 def quantile(arrivals: Forecast, lead_s: float, timing: Timing) -> float:
     """How unlikely may be what is launched for ahead of time, in mean absolute errors of the forecast.
 
-    A spare unit is paid for all the time. It is worth that while it serves a message in each time that a launch costs,
-    one that would have to wait for a launch otherwise: so of n messages in that time the likelier ones, down to one
-    chance in n.
+    A spare unit costs in the time of a launch what a launch costs. Of n messages in that time each would save it one if
+    it had to wait for a launch otherwise: so it is worth having for what each does with a chance of one in n.
     """
-    expected = arrivals.rate_per_s * launch_cost_s(lead_s, timing)
-    if expected >= SURE:
-        return QUANTILE
-    return ABSOLUTE * NormalDist().inv_cdf(1.0 - 1.0 / max(SURE_LEAST, expected))
+    cost_s = launch_cost_s(lead_s, timing)
+    chance = break_even((arrivals.rate_per_s * cost_s - 1.0) * cost_s, cost_s)
+    return ERROR * NORMAL.inv_cdf(1.0 - min(max(RISK, chance), 1.0 - RISK))
 
 
 def steadied(arrivals: Forecast, usual_per_s: float, *, patient: bool) -> Forecast:
@@ -110,10 +111,10 @@ def steadied(arrivals: Forecast, usual_per_s: float, *, patient: bool) -> Foreca
     Units that come and go with the chance of minutes are missing when they are needed. Where a launch can wait for its
     message, only the rate that a unit in service expects is steadied: whether it leaves is decided by the last arrival.
     """
-    if not 0.0 < usual_per_s <= FEW_PER_S or arrivals.quiet_s * usual_per_s >= FEW_QUIET:
+    if not 0.0 < usual_per_s <= FEW_PER_S or arrivals.quiet_s * usual_per_s >= GAPS:
         return arrivals
     expected = usual_per_s * LEVEL_MEMORY_S
-    if arrivals.rate_per_s * LEVEL_MEMORY_S > expected + FEW_SPREADS * sqrt(expected) + 1.0:
+    if arrivals.rate_per_s * LEVEL_MEMORY_S > expected + MOST * sqrt(expected) + 1.0:
         return arrivals
     if patient:
         return replace(arrivals, rate_per_s=usual_per_s)

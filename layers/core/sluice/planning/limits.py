@@ -21,7 +21,8 @@ from sluice.planning.deadlines import TINY
 from sluice.planning.evidence import held_messages, idle_units, no_gain
 from sluice.planning.launch_cost import soonest_lead_s
 from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
-from sluice.planning.learning.forecasting import DAY_S, LIKELY
+from sluice.planning.learning.forecasting import DAY_S
+from sluice.planning.learning.significance import MOST_ERRORS
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
 
@@ -165,7 +166,7 @@ def _may_be_busy(tick: Assessment) -> float:
     Work that takes long is not there at once: it adds up by as much of a lead time as it takes itself.
     """
     arrivals, per_s, places = tick.arrivals, tick.rate_per_s, tick.supply.places
-    may_come_per_s = max(arrivals.rate_per_s, arrivals.ahead_per_s) + LIKELY * arrivals.error_per_s
+    may_come_per_s = max(arrivals.rate_per_s, arrivals.ahead_per_s) + MOST_ERRORS * arrivals.error_per_s
     done_by_then = 1.0 - exp(-tick.lead_s * per_s / places)
     busy = min(tick.in_flight / places, tick.supply.working)
     return busy + done_by_then * (may_come_per_s / per_s - busy)
