@@ -41,5 +41,5 @@ def test_risk_when_it_is_told_in_other_units():
     normal = NormalDist()
     assert 2.0 * (1.0 - normal.cdf(LIKELY)) == pytest.approx(RISK)
     assert 1.0 - normal.cdf(MOST) == pytest.approx(RISK)
-    assert pytest.approx(2.063, abs=0.001) == MOST_ERRORS
-    assert pytest.approx(2.996, abs=0.001) == GAPS
+    assert pytest.approx(2.0615, abs=0.0001) == MOST_ERRORS
+    assert pytest.approx(2.9957, abs=0.0001) == GAPS

@@ -11,9 +11,9 @@ from sluice.planning.deadlines import need
 from sluice.planning.demand import Due, Knot, QueueDemand, QueueState, demands_of, due, due_by, value
 from sluice.planning.launch_cost import (
     MINIMUM_BILLING_S,
-    QUIET_TICKS,
     is_patient,
     latest_lead_s,
+    next_look_s,
     planned_wait_s,
     steadied,
     worth_staying,
@@ -104,7 +104,7 @@ class Assessment:
         if not self.patient:
             return WINDOW_SHARE_LATE * self.lead_s
         window_s = WINDOW_SHARE * self.lead_s
-        return min(window_s, QUIET_TICKS * self.timing.tick_s) if self.idle else window_s
+        return min(window_s, next_look_s(self.timing)) if self.idle else window_s
 
     @property
     def unit(self) -> str:

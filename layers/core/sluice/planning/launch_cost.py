@@ -13,28 +13,31 @@ from sluice.model.frozen import replace
 from sluice.model.planning import Estimates, Forecast
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import LEVEL_MEMORY_S, USUAL_LEAST_S, USUAL_MESSAGES
-from sluice.planning.learning.significance import ERROR, GAPS, MOST, NORMAL, RISK
+from sluice.planning.learning.significance import ERROR, GAPS, MOST, NORMAL, RISK, TWICE
 
 # https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
 MINIMUM_BILLING_S = 60.0
-GUESSED_LEAD = 0.5  # a lead time that was never measured may be half of what it is taken for, or twice that
-GUARD_SHARE = 0.06  # of the target wait, reserved since counts, ages and ticks are coarse
-GUARD_MAX_S = 20.0  # counts and ages get no coarser with a longer target; two ticks where those are longer
+GUARD_SHARE = 0.06  # of the target wait, and at most a tick, reserved since counts and ages are as coarse as that
 PATIENCE_TICKS = 2.5  # a message is seen within a tick, launched for at once, and a second tick may mend a wrong count
 PATIENCE_SHARE = 0.5  # a target of less than five ticks needs patience for half of it
 QUIET_SHARE = 0.5  # after half of what a launch costs without a message the rate of before is not believed
-QUIET_TICKS = 1.5  # ticks do not know better when the last message arrived
+LOOK_TICKS = 1.5  # what happens between two ticks is seen half a tick later on average, and again a tick after that
 FEW_PER_S = USUAL_MESSAGES / USUAL_LEAST_S  # of fewer messages a second the level of minutes is chance
+
+
+def next_look_s(timing: Timing) -> float:
+    """In how many seconds what happens now can be answered at the earliest: ticks know no better when it was."""
+    return LOOK_TICKS * timing.tick_s
 
 
 def soonest_lead_s(estimates: Estimates) -> float:
     """The lead time in seconds; where it was never measured, the least that it may be."""
-    return estimates.lead_s * GUESSED_LEAD if estimates.lead_time.age_s is None else estimates.lead_s
+    return estimates.lead_s / TWICE if estimates.lead_time.age_s is None else estimates.lead_s
 
 
 def latest_lead_s(estimates: Estimates) -> float:
     """The lead time in seconds; where it was never measured, the most that it may be."""
-    return estimates.lead_s / GUESSED_LEAD if estimates.lead_time.age_s is None else estimates.lead_s
+    return estimates.lead_s * TWICE if estimates.lead_time.age_s is None else estimates.lead_s
 
 
 def patience_s(target_wait_s: float, timing: Timing) -> float:
@@ -52,8 +55,7 @@ def planned_wait_s(target_wait_s: float, lead_s: float, timing: Timing, margin_s
 
     The safety margin takes a further share, as far as that leaves a launch the time to wait for its message.
     """
-    guard_most_s = max(GUARD_MAX_S, 2.0 * timing.tick_s)
-    wait_s = target_wait_s - min(GUARD_SHARE * target_wait_s, guard_most_s, max(0.0, target_wait_s - lead_s) / 2)
+    wait_s = target_wait_s - min(GUARD_SHARE * target_wait_s, timing.tick_s, max(0.0, target_wait_s - lead_s) / 2)
     if margin_share > 0.0:
         wait_s -= min(margin_share * target_wait_s, max(0.0, wait_s - lead_s - patience_s(target_wait_s, timing)))
     return wait_s
@@ -90,7 +92,7 @@ def worth_staying(arrivals: Forecast, lead_s: float, timing: Timing, *, idle: bo
         return False
     quiet_s = QUIET_SHARE * cost_s
     if idle:
-        quiet_s = min(quiet_s, max(QUIET_TICKS * timing.tick_s, 1.0 / come_per_s))
+        quiet_s = min(quiet_s, max(next_look_s(timing), 1.0 / come_per_s))
     return arrivals.quiet_s <= quiet_s
 
 
