@@ -2,8 +2,8 @@
 
     a launch costs   max(minimum billing, lead time) + one tick     unit-seconds
 
-A unit stays while the next message is expected sooner than that is used up, and a spare unit is launched while it
-serves a message in each such time. Whether a forecast is needed at all depends on patience: where a launch can
+A unit that is there before it is needed gains something if it is used, and loses something if it is not: whether it is
+kept, launched ahead or let go is asked of `break_even`, with what is gained and lost in each case. Whether a forecast is needed at all depends on patience: where a launch can
 wait until its message has been seen, and still be in time, nothing need.
 """
 
@@ -20,7 +20,6 @@ MINIMUM_BILLING_S = 60.0
 GUARD_SHARE = 0.06  # of the target wait, and at most a tick, reserved since counts and ages are as coarse as that
 PATIENCE_TICKS = 2.5  # a message is seen within a tick, launched for at once, and a second tick may mend a wrong count
 PATIENCE_SHARE = 0.5  # a target of less than five ticks needs patience for half of it
-QUIET_SHARE = 0.5  # after half of what a launch costs without a message the rate of before is not believed
 LOOK_TICKS = 1.5  # what happens between two ticks is seen half a tick later on average, and again a tick after that
 FEW_PER_S = USUAL_MESSAGES / USUAL_LEAST_S  # of fewer messages a second the level of minutes is chance
 
@@ -81,19 +80,20 @@ def break_even(gain_s: float, loss_s: float) -> float:
 
 
 def worth_staying(arrivals: Forecast, lead_s: float, timing: Timing, *, idle: bool = False) -> bool:
-    """Whether the next arrival is near enough to wait for.
+    """Whether the next message is likely enough to come before the next tick that a unit stays for it.
+
+    Until then the unit costs a tick, and a message that comes saves a launch. The longer none has come, the less is the
+    rate of before believed: one is expected in the mean gap and as long again as the present gap lasts.
 
     An idle unit waits for as long as messages are apart on average, and no longer: while it boots anew it costs what it
     costs here, and until then nothing.
     """
-    cost_s = launch_cost_s(lead_s, timing)
-    come_per_s = arrivals.rate_per_s
-    if come_per_s * cost_s < 1.0:
+    if arrivals.rate_per_s <= 0.0:
         return False
-    quiet_s = QUIET_SHARE * cost_s
-    if idle:
-        quiet_s = min(quiet_s, max(next_look_s(timing), 1.0 / come_per_s))
-    return arrivals.quiet_s <= quiet_s
+    mean_s, tick_s = 1.0 / arrivals.rate_per_s, timing.tick_s
+    if idle and arrivals.quiet_s > max(next_look_s(timing), mean_s):
+        return False
+    return tick_s / (mean_s + arrivals.quiet_s) >= break_even(launch_cost_s(lead_s, timing) - tick_s, tick_s)
 
 
 def quantile(arrivals: Forecast, lead_s: float, timing: Timing) -> float:
