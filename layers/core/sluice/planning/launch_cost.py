@@ -3,8 +3,8 @@
     a launch costs   max(minimum billing, lead time) + one tick     unit-seconds
 
 A unit that is there before it is needed gains something if it is used, and loses something if it is not. Whether it is
-kept, launched ahead or let go is asked of `break_even`, with what is gained and lost in each case. Whether a forecast is
-needed at all depends on patience: where a launch can wait until its message has been seen, and still be in time,
+kept, launched ahead or let go is asked of `break_even`, with what is gained and lost in each case. Whether a forecast
+is needed at all depends on patience: where a launch can wait until its message has been seen, and still be in time,
 nothing need.
 """
 
