@@ -61,6 +61,7 @@ class Assessment:
     supply: Supply
     required: Required
     gaps: tuple[str, ...]  # what scaling in would have to know and cannot, in sentences
+    unit: str  # what capacity counts, for sentences: "instance", or "capacity unit" where instances have weights
 
     @property
     def current(self) -> int:
@@ -105,11 +106,6 @@ class Assessment:
             return WINDOW_SHARE_LATE * self.lead_s
         window_s = WINDOW_SHARE * self.lead_s
         return min(window_s, next_look_s(self.timing)) if self.idle else window_s
-
-    @property
-    def unit(self) -> str:
-        """What capacity counts, for sentences: "instance", or "capacity unit" where instances have weights."""
-        return "capacity unit" if any(each.weight != 1.0 for each in self.group.instances) else "instance"
 
     def units(self, number: float) -> str:
         """So much capacity, for sentences, such as "1 instance" or "6 instances"."""
@@ -201,6 +197,7 @@ def assess(
         supply=supply,
         required=required,
         gaps=_gaps(snapshot, group, fleet, memory, timing=timing, now=now),
+        unit="instance" if {each.weight for each in group.instances} <= {1.0} else "capacity unit",
     )
 
 
