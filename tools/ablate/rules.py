@@ -90,7 +90,9 @@ def rules() -> tuple[Rule, ...]:
             "forecast nothing where a launch can wait for its message",
             {"assessment:is_patient": _always(value=False)},
         ),
-        Rule("gathering", "let a launch from zero wait for more messages", {"assessment:GATHER_LEAST": inf}),
+        Rule(
+            "gathering", "let a launch from zero wait for more messages", {"assessment:_can_wait": _always(value=False)}
+        ),
         Rule("idle", "release an idle fleet's last unit between messages", {"assessment:IDLE_SHARE": 0.0}),
         Rule("steadying", "know little traffic by its last sixty messages", {"assessment:steadied": _as_forecast}),
         Rule(

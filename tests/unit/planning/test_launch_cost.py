@@ -48,28 +48,25 @@ def test_risk_when_it_is_told_in_other_units():
 
 
 @pytest.mark.parametrize(
-    ("apart_s", "quiet_s", "idle", "stays"),
+    ("apart_s", "quiet_s", "stays"),
     [
-        (5.0, 60.0, False, True),  # a launch of 60 s costs 70 with the tick until it is ordered
-        (5.0, 70.0, False, False),  # so long without one that they are not as frequent as before
-        (35.0, 30.0, False, True),
-        (35.0, 40.0, False, False),
-        (80.0, 0.0, False, False),  # a launch for each costs less
-        (35.0, 30.0, True, True),
-        (20.0, 25.0, True, False),  # an idle unit waits for one mean gap
-        (5.0, 12.0, True, True),  # and ticks know no better when the last one came
+        (5.0, 60.0, True),  # a launch of 60 s costs 70 with the tick until it is ordered
+        (5.0, 70.0, False),  # so long without one that they are not as frequent as before
+        (35.0, 30.0, True),
+        (35.0, 40.0, False),
+        (80.0, 0.0, False),  # a launch for each costs less
     ],
 )
-def test_stay_when_messages_are_so_far_apart(apart_s, quiet_s, idle, stays):
+def test_stay_when_messages_are_so_far_apart(apart_s, quiet_s, stays):
     """A unit stays while the mean gap and the present one together are shorter than what a launch costs."""
-    assert worth_staying(Forecast(1.0 / apart_s, 0.0, 0.0, quiet_s=quiet_s), 60.0, TIMING, idle=idle) is stays
+    assert worth_staying(Forecast(1.0 / apart_s, 0.0, 0.0, quiet_s=quiet_s), 60.0, TIMING) is stays
 
 
-@given(st.floats(0.0, 10.0), st.floats(0.0, 3600.0), st.floats(1.0, 900.0), st.booleans())
-def test_stay_when_more_messages_come_or_none_for_longer(per_s, quiet_s, lead_s, idle):
+@given(st.floats(0.0, 10.0), st.floats(0.0, 3600.0), st.floats(1.0, 900.0))
+def test_stay_when_more_messages_come_or_none_for_longer(per_s, quiet_s, lead_s):
     """More messages never let a unit go, and neither does one that came later; without any it goes."""
-    stays = worth_staying(Forecast(per_s, 0.0, 0.0, quiet_s=quiet_s), lead_s, TIMING, idle=idle)
-    assert worth_staying(Forecast(per_s, 0.0, 0.0, quiet_s=quiet_s / 2.0), lead_s, TIMING, idle=idle) >= stays
-    assert worth_staying(Forecast(per_s, 0.0, 0.0, quiet_s=quiet_s), 2.0 * lead_s, TIMING, idle=idle) >= stays
-    assert worth_staying(Forecast(2.0 * per_s, 0.0, 0.0, quiet_s=quiet_s), lead_s, TIMING) >= (stays and not idle)
-    assert not worth_staying(Forecast(0.0, 0.0, 0.0, quiet_s=quiet_s), lead_s, TIMING, idle=idle)
+    stays = worth_staying(Forecast(per_s, 0.0, 0.0, quiet_s=quiet_s), lead_s, TIMING)
+    assert worth_staying(Forecast(per_s, 0.0, 0.0, quiet_s=quiet_s / 2.0), lead_s, TIMING) >= stays
+    assert worth_staying(Forecast(per_s, 0.0, 0.0, quiet_s=quiet_s), 2.0 * lead_s, TIMING) >= stays
+    assert worth_staying(Forecast(2.0 * per_s, 0.0, 0.0, quiet_s=quiet_s), lead_s, TIMING) >= stays
+    assert not worth_staying(Forecast(0.0, 0.0, 0.0, quiet_s=quiet_s), lead_s, TIMING)

@@ -105,10 +105,10 @@ def due(
     knots = backlog(waiting - poison, came, eldest_s, wait_s)
     oldest_s = max(0.0, wait_s - knots[0][0]) if waiting > poison and known_s is not None else None
     per_s = error_per_s = errors = 0.0
-    if not is_patient(fleet.tightest_wait_s, wait_s, lead_s, timing) and worth_staying(arrivals, lead_s, timing):
+    if not is_patient(wait_s, lead_s, timing) and worth_staying(arrivals, lead_s, timing):
         per_s, error_per_s, errors = arrivals.ahead_per_s, arrivals.error_per_s, quantile(arrivals, lead_s, timing)
     delayed = 0.0  # where a launch may be able to wait, it waits until they are visible
-    if not is_patient(fleet.tightest_wait_s, wait_s, soonest_lead_s(estimates), timing):
+    if not is_patient(wait_s, soonest_lead_s(estimates), timing):
         delayed = value(queue.reading.delayed)
     deadlines = ahead(knots, per_s, error_per_s, delayed, timing, wait_s=wait_s, lead_s=lead_s, errors=errors)
     return Due(deadlines, oldest_s, poison)

@@ -19,8 +19,7 @@ from sluice.planning.learning.significance import ERROR, GAPS, MOST, NORMAL, RIS
 # https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
 MINIMUM_BILLING_S = 60.0
 GUARD_SHARE = 0.06  # of the target wait, and at most a tick, reserved since counts and ages are as coarse as that
-PATIENCE_TICKS = 2.5  # a message is seen within a tick, launched for at once, and a second tick may mend a wrong count
-PATIENCE_SHARE = 0.5  # a target of less than five ticks needs patience for half of it
+PATIENCE_TICKS = 2.0  # a message is seen within a tick, launched for at once, and a second tick may mend a wrong count
 LOOK_TICKS = 1.5  # what happens between two ticks is seen half a tick later on average, and again a tick after that
 FEW_PER_S = USUAL_MESSAGES / USUAL_LEAST_S  # of fewer messages a second the level of minutes is chance
 
@@ -40,14 +39,14 @@ def latest_lead_s(estimates: Estimates) -> float:
     return estimates.lead_s * TWICE if estimates.lead_time.age_s is None else estimates.lead_s
 
 
-def patience_s(target_wait_s: float, timing: Timing) -> float:
+def patience_s(timing: Timing) -> float:
     """For how many seconds a launch must be able to wait for its message, so that no forecast is needed."""
-    return min(PATIENCE_TICKS * timing.tick_s, PATIENCE_SHARE * target_wait_s)
+    return PATIENCE_TICKS * timing.tick_s
 
 
-def is_patient(target_wait_s: float, wait_s: float, lead_s: float, timing: Timing) -> bool:
+def is_patient(wait_s: float, lead_s: float, timing: Timing) -> bool:
     """Whether a launch can wait until the message that it is for has been seen."""
-    return wait_s - lead_s >= patience_s(target_wait_s, timing)
+    return wait_s - lead_s >= patience_s(timing)
 
 
 def planned_wait_s(target_wait_s: float, lead_s: float, timing: Timing, margin_share: float = 0.0) -> float:
@@ -57,7 +56,7 @@ def planned_wait_s(target_wait_s: float, lead_s: float, timing: Timing, margin_s
     """
     wait_s = target_wait_s - min(GUARD_SHARE * target_wait_s, timing.tick_s, max(0.0, target_wait_s - lead_s) / 2)
     if margin_share > 0.0:
-        wait_s -= min(margin_share * target_wait_s, max(0.0, wait_s - lead_s - patience_s(target_wait_s, timing)))
+        wait_s -= min(margin_share * target_wait_s, max(0.0, wait_s - lead_s - patience_s(timing)))
     return wait_s
 
 
@@ -80,21 +79,16 @@ def break_even(gain_s: float, loss_s: float) -> float:
     return loss_s / (loss_s + gain_s) if gain_s > 0.0 else 1.0
 
 
-def worth_staying(arrivals: Forecast, lead_s: float, timing: Timing, *, idle: bool = False) -> bool:
+def worth_staying(arrivals: Forecast, lead_s: float, timing: Timing) -> bool:
     """Whether the next message is likely enough to come before the next tick that a unit stays for it.
 
     Until then the unit costs a tick, and a message that comes saves a launch. The longer none has come, the less is the
     rate of before believed: one is expected in the mean gap and as long again as the present gap lasts.
-
-    An idle unit waits for as long as messages are apart on average, and no longer: while it boots anew it costs what it
-    costs here, and until then nothing.
     """
     if arrivals.rate_per_s <= 0.0:
         return False
-    mean_s, tick_s = 1.0 / arrivals.rate_per_s, timing.tick_s
-    if idle and arrivals.quiet_s > max(next_look_s(timing), mean_s):
-        return False
-    return tick_s / (mean_s + arrivals.quiet_s) >= break_even(launch_cost_s(lead_s, timing) - tick_s, tick_s)
+    tick_s, next_s = timing.tick_s, 1.0 / arrivals.rate_per_s + arrivals.quiet_s
+    return tick_s / next_s >= break_even(launch_cost_s(lead_s, timing) - tick_s, tick_s)
 
 
 def quantile(arrivals: Forecast, lead_s: float, timing: Timing) -> float:

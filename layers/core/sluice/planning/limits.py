@@ -143,7 +143,7 @@ def scale_in_floor(tick: Assessment, wish: Wish) -> str | None:
     if tick.waiting > 0 and tick.supply.working > 0 and wish.raise_to(min(tick.current, launching + 1)):
         waits = f"{count(tick.waiting, 'message')} {is_are(tick.waiting)} waiting"
         return f"keeping one {tick.unit} in service: {waits} and the next launch is not in service yet"
-    stays = not tick.patient and tick.stays()
+    stays = not tick.patient and tick.stays
     if stays and wish.raise_to(min(tick.current, ceil(_may_be_busy(tick) - TINY))):
         return f"keeping {tick.units(wish.want)}: so much may be busy before a new launch could help"
     why = _why_not_zero(tick) if wish.want < 1 else None
@@ -169,7 +169,7 @@ def _why_not_zero(tick: Assessment) -> str | None:
     # Another tick costs a lone idle unit more than a launch does, as seldom as a count is wrong.
     if tick.only_just_empty and not (tick.idle and tick.current <= 1):
         return "the queue is empty for the first tick, and its count may be wrong"
-    if tick.stays(idle=tick.idle):
+    if tick.stays:
         due = duration(1.0 / tick.arrivals.rate_per_s)
         return f"the next message is due in about {due}, and a new launch would cost more than waiting"
     return None
