@@ -457,13 +457,13 @@ def test_scale_in_when_the_tail_is_nearly_done():
     assert reason(decision, ReasonCode.BUSY_CAPACITY).after == 6
 
 
-@pytest.mark.parametrize(("lead_s", "by_forecast"), [(5, 1), (15, 4)])
-def test_scale_in_when_target_and_launches_are_both_short(lead_s, by_forecast):
-    """A target of 20 s over launches of 5 s leaves 13 s to see a message in, more than half of it: nothing is foreseen.
+@pytest.mark.parametrize(("target_wait_s", "lead_s", "by_forecast"), [(30, 5, 1), (20, 5, 4), (30, 15, 4)])
+def test_scale_in_when_target_and_launches_are_both_short(target_wait_s, lead_s, by_forecast):
+    """A target of 30 s over launches of 5 s leaves 23 s to see a message in, which are two ticks: nothing is foreseen.
 
-    Over launches of 15 s there is no such time, and what the forecast may ask for, four a second, stays by itself.
+    A shorter target or a longer launch leaves no such time, and what the forecast may ask for, four a second, stays.
     """
-    fleet = a_fleet(target_wait_s=20, hints={"seconds_per_message": 1, "lead_time_s": lead_s})
+    fleet = a_fleet(target_wait_s=target_wait_s, hints={"seconds_per_message": 1, "lead_time_s": lead_s})
     decision = decide(seen(NOW, a_queue(NOW, 0, 1, per_minute=(240.0,) * 10), a_group(NOW, 9)), fleet, CALM)
     assert reason(decision, ReasonCode.SCALE_IN_FLOOR).after == by_forecast
 
