@@ -47,6 +47,7 @@ NOT_TUNED: Mapping[str, Mapping[str, frozenset[str]]] = {
         "launch_cost": frozenset({"FEW_PER_S"}),
         "learning/at_work": frozenset({"AT_WORK_SHARE"}),
         "learning/forecasting": frozenset({"ROOTS"}),
+        "learning/significance": frozenset({"MOST_ERRORS"}),
     },
 }
 # Rounds, shards and reports decide on no capacity.
