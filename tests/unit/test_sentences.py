@@ -71,7 +71,7 @@ def limits(**fields: object):
 SUSPENDED = {"suspended": ("Launch",)}
 FAILED = tuple((age_s, "We currently do not have sufficient capacity") for age_s in (20.0, 30.0, 40.0, 50.0))
 STEADY = {"per_minute": (230.0,) * 15}
-SLOW = a_fleet(hints={"seconds_per_message": 8})
+SLOW = a_fleet(hints={"seconds_per_message": 8, "lead_time_s": 60})
 # (the reason that must be among the decision's, the decision), singular and plural where there are both
 SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.NEED, decide(a_burst(), a_fleet())),

@@ -13,8 +13,8 @@ from sluice.planning.launch_cost import (
     MINIMUM_BILLING_S,
     is_patient,
     latest_lead_s,
-    next_look_s,
     planned_wait_s,
+    response_s,
     steadied,
     worth_staying,
 )
@@ -104,7 +104,7 @@ class Assessment:
         if not self.patient:
             return WINDOW_SHARE_LATE * self.lead_s
         window_s = WINDOW_SHARE * self.lead_s
-        return min(window_s, next_look_s(self.timing)) if self.idle else window_s
+        return min(window_s, response_s(self.timing)) if self.idle else window_s
 
     def units(self, number: float) -> str:
         """So much capacity, for sentences, such as "1 instance" or "6 instances"."""

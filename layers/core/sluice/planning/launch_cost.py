@@ -20,13 +20,13 @@ from sluice.planning.learning.significance import ERROR, GAPS, MOST, NORMAL, RIS
 MINIMUM_BILLING_S = 60.0
 GUARD_SHARE = 0.06  # of the target wait, and at most a tick, reserved since counts and ages are as coarse as that
 PATIENCE_TICKS = 2.0  # a message is seen within a tick, launched for at once, and a second tick may mend a wrong count
-LOOK_TICKS = 1.5  # what happens between two ticks is seen half a tick later on average, and again a tick after that
+RESPONSE_TICKS = 1.5  # what happens between two ticks is seen half a tick later on average, and again a tick after that
 FEW_PER_S = USUAL_MESSAGES / USUAL_LEAST_S  # of fewer messages a second the level of minutes is chance
 
 
-def next_look_s(timing: Timing) -> float:
+def response_s(timing: Timing) -> float:
     """In how many seconds what happens now can be answered at the earliest: ticks know no better when it was."""
-    return LOOK_TICKS * timing.tick_s
+    return RESPONSE_TICKS * timing.tick_s
 
 
 def soonest_lead_s(estimates: Estimates) -> float:

@@ -18,7 +18,7 @@ from sluice.planning.consumption import is_protected_idle, nothing_received
 from sluice.planning.control import other_controller
 from sluice.planning.deadlines import TINY
 from sluice.planning.evidence import held_messages, idle_units, no_gain
-from sluice.planning.launch_cost import next_look_s, soonest_lead_s
+from sluice.planning.launch_cost import response_s, soonest_lead_s
 from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
 from sluice.planning.learning.forecasting import DAY_S, HOUR_S
 from sluice.planning.learning.significance import MOST_ERRORS
@@ -179,7 +179,7 @@ def busy_capacity(tick: Assessment, wish: Wish) -> str | None:
     """Keep what is busy: the work costs the same on any unit, only idling is waste. Work that fails does not count."""
     if wish.want >= tick.current or tick.supply.working <= 0 or tick.memory.redeliveries.failing_share > 0.0:
         return None
-    places, per_s, busy_s = tick.supply.places, tick.rate_per_s, next_look_s(tick.timing)
+    places, per_s, busy_s = tick.supply.places, tick.rate_per_s, response_s(tick.timing)
     at_work = min(tick.in_flight, places * tick.supply.working)
     lately_per_s = min(tick.arrivals.rate_per_s, tick.estimates.lately_per_s)
     soon = lately_per_s * busy_s
