@@ -6,7 +6,7 @@ it asked for evidence.
 
 from dataclasses import replace
 from itertools import count as count_from
-from math import floor, inf
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -239,10 +239,10 @@ def test_enough_when_another_number_of_units_works(enough, minutes, known):
     sizes=st.lists(st.integers(1, 200), min_size=2, max_size=30),
 )
 def test_enough_when_throughput_is_as_the_theory_says(per_unit, cap, sizes):
-    """Of n units that complete min(n u, c), never clearly fewer than the whole ones of c / u are taken for enough."""
+    """Of n units that complete min(n u, c), never clearly fewer than c / u are taken for enough."""
     enough = learned(*((n, min(n * per_unit, cap) * 60.0) for n in sizes))
     if enough is not None and not enough.is_open:
-        assert enough.units >= 0.8 * floor(min(cap / per_unit, max(sizes)))
+        assert enough.units >= 0.8 * min(cap / per_unit, max(sizes))
 
 
 @given(per_unit=st.floats(0.05, 20.0), sizes=st.lists(st.integers(1, 200), min_size=2, max_size=12))
