@@ -12,6 +12,7 @@ from math import inf
 from typing import Any
 
 from sluice.model.planning import Forecast, ReasonCode, Snapshot
+from sluice.planning.learning.significance import MOST_ERRORS
 
 PLANNING = "sluice.planning"
 
@@ -96,7 +97,9 @@ def rules() -> tuple[Rule, ...]:
         Rule("idle", "release an idle fleet's last unit between messages", {"assessment:IDLE_SHARE": 0.0}),
         Rule("steadying", "know little traffic by its last sixty messages", {"assessment:steadied": _as_forecast}),
         Rule(
-            "rare-arrivals", "launch for one chance in n", {"limits:MOST_ERRORS": 0.0, "demand:quantile": _always(2.06)}
+            "rare-arrivals",
+            "launch for one chance in n",
+            {"limits:MOST_ERRORS": 0.0, "demand:quantile": _always(MOST_ERRORS)},
         ),
         Rule("periodic-batches", "launch ahead of batches that recur", {"learning.learn:learn_batches": _first}),
         *(

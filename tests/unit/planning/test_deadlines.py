@@ -17,16 +17,16 @@ def a_supply(working: float, *, message_s: float = 1.0, busy: float = 1.0, blind
 
 
 def test_supply_when_many_short_messages_are_due():
-    """Four units of one a second, 100 s: 400 on average, less 1.64 sqrt(4 x 70 / 2) = 19.5."""
+    """Four units of one a second, 100 s: 400 on average, less 1.75 sqrt(4 x 70 / 2) = 20.7."""
     assert a_supply(4).by_working(100.0) == pytest.approx(400 - MOST * 140**0.5)
 
 
 def test_chance_when_messages_are_short_or_long():
-    """Of a hundred short messages nearly all are counted on, of three long ones one."""
+    """A hundred short messages are counted on nearly whole, three long ones hardly at all."""
     short = a_supply(3, message_s=1.0).by_working(60.0) / 180.0
     long = a_supply(3, message_s=60.0).by_working(60.0) / 3.0
     assert short > 0.9
-    assert 0.3 < long < 1 / 3
+    assert long < 0.3
 
 
 def test_chance_when_it_can_still_be_mended():
@@ -55,7 +55,7 @@ def test_launched_units_when_they_have_just_come():
 
 
 def test_launched_units_when_chance_may_take_what_they_complete():
-    """Forty start 3.5 x 40 messages of 30 s in 90 s, less 1.64 sqrt(40 x 3 / 2); one starts the three it completes."""
+    """Forty start 3.5 x 40 messages of 30 s in 90 s, less 1.75 sqrt(40 x 3 / 2); one starts the three it completes."""
     forty = Supply(0.0, 1.0, 0.0, 1 / 30.0, ((10.0, 40.0),), 200.0)
     assert forty.started(100.0) == pytest.approx(140.0 - MOST * 60.0**0.5)
     assert replace(forty, launches=((10.0, 1.0),)).started(100.0) == pytest.approx(3.0)
@@ -80,7 +80,7 @@ def test_backlog_when_it_came_over_some_minutes():
 
 
 def test_ahead_when_a_launch_takes_longer_than_the_wait():
-    """What only this order can serve, 180 + 10 - 60 s of it, is asked for with 2.06 mean errors more; no more is."""
+    """What only this order can serve, 180 + 10 - 60 s of it, is asked for with 2.19 mean errors more; no more is."""
     knots = ahead([(60.0, 0.0)], 2.0, 0.5, 0.0, TIMING, wait_s=60.0, lead_s=180.0)
     assert knots[1] == (60.0 + 130.0, pytest.approx(260 + MOST_ERRORS * 0.5 * 130))
     assert knots[-1] == (60.0 + 240.0, pytest.approx(480 + MOST_ERRORS * 0.5 * 130))

@@ -26,7 +26,7 @@ def burst(working: int = 0, **group):
     """420 messages that just came: eight are needed from nothing, and six where two are in service.
 
     Planned are 112.8 s, so a launch works for 52.8: 420 / 52.8 = 7.95. Two in service do
-    225.6 - 1.64 sqrt(2 x 35) = 211.8 almost surely; the other 208.2 / 52.8 = 3.94.
+    225.6 - 1.75 sqrt(2 x 35) = 211.0 almost surely; the other 209.0 / 52.8 = 3.96.
     """
     return seen(NOW, a_queue(NOW, 420, working, oldest_s=0), a_group(NOW, working, **group))
 
