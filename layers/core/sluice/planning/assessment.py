@@ -26,7 +26,7 @@ from sluice.planning.supply import HANG_LEADS, Supply, supply_of
 from sluice.wording import count, duration
 
 WINDOW_SHARE = 0.25  # of a lead time: a mistake in scaling in can be mended in time, so a short window is enough
-WINDOW_SHARE_LATE = 0.85  # of a lead time: it cannot be mended in time, and bursts outlast most of a launch
+WINDOW_SHARE_LATE = 0.65  # of a lead time: it cannot be mended in time, and bursts outlast most of a launch
 IDLE_SHARE = 0.5  # a unit that is busy for less of its time is better launched anew when a few messages wait
 
 
