@@ -71,7 +71,6 @@ def limits(**fields: object):
 SUSPENDED = {"suspended": ("Launch",)}
 FAILED = tuple((age_s, "We currently do not have sufficient capacity") for age_s in (20.0, 30.0, 40.0, 50.0))
 STEADY = {"per_minute": (230.0,) * 15}
-SLOW = a_fleet(hints={"seconds_per_message": 8, "lead_time_s": 60})
 # (the reason that must be among the decision's, the decision), singular and plural where there are both
 SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.NEED, decide(a_burst(), a_fleet())),
@@ -143,7 +142,7 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(6, 4, **STEADY), a_fleet(target_wait_s=80), CALM)),
     (
         ReasonCode.SCALE_IN_FLOOR,
-        decide(at_rest(1, per_minute=(6.0,) * 15), SLOW, CALM),
+        decide(at_rest(1, per_minute=(6.0,) * 15), a_fleet(), CALM),
     ),
     (ReasonCode.BUSY_CAPACITY, decide(at_rest(6, 4, **STEADY), a_fleet(), CALM)),
     (ReasonCode.PROTECTED, decide(protected(6, 1), a_fleet(), CALM)),

@@ -143,8 +143,14 @@ class Assessment:
 
     @property
     def stays(self) -> bool:
-        """Whether a unit stays for the next message. Those of an idle fleet do not: a launch can wait for several."""
-        return not self.idle and worth_staying(self.arrivals, self.lead_s, self.timing)
+        """Whether a unit stays for the next message.
+
+        An idle unit waits for as long as messages are apart on average, and no longer: a launch can wait for several.
+        """
+        if not worth_staying(self.arrivals, self.lead_s, self.timing):
+            return False
+        apart_s = 1.0 / self.arrivals.rate_per_s
+        return not self.idle or self.arrivals.quiet_s <= max(response_s(self.timing), apart_s)
 
 
 def assess(
