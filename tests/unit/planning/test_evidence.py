@@ -103,7 +103,7 @@ def test_waits_when_a_third_of_the_units_takes_nothing():
     [
         (Enough(3.0, NINE - 60.0, 12.0), 3, 4),  # one more, to see whether that is still so
         (Enough(3.0, NINE - 1800.0, 12.0), 3, 5),  # the longer it was not seen, the more of them
-        (Enough(3.0, NINE - 1800.0, 12.0, is_open=True), 3, 6),  # it is no longer so: twice as many at a time
+        (Enough(3.0, NINE - 1800.0, 12.0, is_open=True), 3, 8),  # it is no longer so: twice as many as are there
         (Enough(3.0, NINE - 1800.0, 12.0, is_open=True), 4, 8),
     ],
 )

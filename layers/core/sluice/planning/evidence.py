@@ -59,8 +59,8 @@ def no_gain(tick: Assessment, wish: Wish) -> str | None:
 def _most(tick: Assessment, enough: Enough) -> int:
     """The most units that are wanted."""
     if enough.is_open:
-        at_work = min(tick.in_flight, tick.supply.working) if enough.per_s is None else 0.0
-        return ceil(TWICE * max(enough.units, at_work) - TINY)
+        there = tick.supply.working if enough.per_s is None else 0.0  # some of them may take nothing: more are at work
+        return ceil(TWICE * max(enough.units, there) - TINY)
     if not enough.is_least:
         fewer = enough.units / TWICE if enough.more > enough.units else (1.0 - CLEAR) * enough.units
         return max(1, ceil(fewer - TINY))

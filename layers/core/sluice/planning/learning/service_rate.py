@@ -191,8 +191,8 @@ def _learn_saturated(
         if there_s <= 0.0 or not all(sample.visible > 0 for sample in during):
             continue
         now = _integral(during, start_at, end_at, at_work) / there_s
+        new = _throughput(samples, (start_at, end_at), count, message_s, looked_s, in_hand=max(1.0, in_hand))
         in_hand = now if in_hand == 0.0 else (in_hand + now) / 2
-        new = _throughput(samples, (start_at, end_at), count, message_s, looked_s)
         if new.units > 0.0:
             is_all = min(sample.working for sample in during) >= most
             throughput, enough = learn_completed(throughput, enough, new, is_all=is_all)
@@ -200,11 +200,18 @@ def _learn_saturated(
 
 
 def _throughput(
-    samples: tuple[QueueSample, ...], period: tuple[float, float], count: float, message_s: float, looked_s: float
+    samples: tuple[QueueSample, ...],
+    period: tuple[float, float],
+    count: float,
+    message_s: float,
+    looked_s: float,
+    *,
+    in_hand: float,
 ) -> Throughput:
     """What units at work completed in a period in which messages waited throughout.
 
-    What is completed was begun a message's time before: the more units there were then, the more of them it took.
+    What is completed was begun a message's time before: the more units there were then, the more of them it took. A
+    group may be read late: where more is in flight than its units have in hand, there were more of them.
     """
     (start_at, end_at), of = period, _busy if message_s >= SEEN_FROM_S else attrgetter("working")
     seconds, during = end_at - start_at, _during(samples, start_at, end_at)
@@ -213,7 +220,8 @@ def _throughput(
     busy = _integral(during, start_at, end_at, of) / seconds
     sure = min(sample.working for sample in samples if start_at - looked_s <= sample.at <= end_at)
     least = max(1.0, *(each for each in map(of, during) if _could_do_all(each, during, period, count, of)))
-    units = max(busy, _integral(began, start_at - before_s, end_at - before_s, of) / seconds)
+    by_messages = _integral(during, start_at, end_at, at_work) / seconds / in_hand
+    units = max(busy, by_messages, _integral(began, start_at - before_s, end_at - before_s, of) / seconds)
     return Throughput(units, count, seconds, end_at, min(busy, sure), least)
 
 
