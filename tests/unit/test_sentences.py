@@ -7,7 +7,7 @@ import pytest
 
 from sluice.model.observed import Instance, Lifecycle, Series
 from sluice.model.planning import ControlMemory, Decision, Estimate, ReasonCode
-from sluice.model.usage import Throughput
+from sluice.model.usage import Enough
 from sluice.wording import capitalised, count, duration, exactly, is_are, rate
 from tests.support.planner_steps import a_memory, changed
 from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen, watched
@@ -44,9 +44,9 @@ def taking_few(waiting: float, in_flight: float, working: int):
     return seen(NINE, queue, a_group(NINE, working))
 
 
-def no_gain(units: float):
-    """Ten times as many units completed as much."""
-    return tuple(Throughput(each, 2400.0, 600.0, NINE - 120.0) for each in (units, 10.0 * units))
+def enough(units: float, more: float, ago_s: float = 120.0, **fields: object):
+    """So many units were enough, and more did no more."""
+    return changed(MEASURED, enough=Enough(units, NINE - ago_s, more, **fields))
 
 
 def at_rest(working: int = 6, in_flight: float = 0, **queue: object):
@@ -71,6 +71,7 @@ def limits(**fields: object):
 SUSPENDED = {"suspended": ("Launch",)}
 FAILED = tuple((age_s, "We currently do not have sufficient capacity") for age_s in (20.0, 30.0, 40.0, 50.0))
 STEADY = {"per_minute": (230.0,) * 15}
+SLOW = a_fleet(hints={"seconds_per_message": 8, "lead_time_s": 60})
 # (the reason that must be among the decision's, the decision), singular and plural where there are both
 SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.NEED, decide(a_burst(), a_fleet())),
@@ -91,11 +92,15 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.NOTHING_RECEIVED, decide(nothing_received(1, 1), a_fleet(), MEASURED)),
     (ReasonCode.NOTHING_RECEIVED, decide(nothing_received(300, 6), a_fleet(), MEASURED)),
     (ReasonCode.IDLE_UNITS, decide(taking_few(400, 2, 100), a_fleet(), MEASURED)),
-    (ReasonCode.IDLE_UNITS, decide(taking_few(400, 1, 2), a_fleet(), MEASURED)),
-    (ReasonCode.IDLE_UNITS, decide(a_burst(2000, 4), a_fleet(), changed(MEASURED, idle=(NINE - 720.0, 4.0)))),
-    (ReasonCode.IDLE_UNITS, decide(a_burst(2000, 1), a_fleet(), changed(MEASURED, idle=(NINE - 60.0, 1.0)))),
-    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), changed(MEASURED, throughput=no_gain(4.0)))),
-    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), changed(MEASURED, throughput=no_gain(1.0)))),
+    (ReasonCode.IDLE_UNITS, decide(taking_few(400, 1, 5), a_fleet(), MEASURED)),
+    (ReasonCode.IDLE_UNITS, decide(taking_few(400, 2, 4), a_fleet(), enough(2.0, 3.0, 0.0))),
+    (ReasonCode.IDLE_UNITS, decide(a_burst(2000, 4), a_fleet(), enough(4.0, 9.0, 720.0))),
+    (ReasonCode.IDLE_UNITS, decide(a_burst(2000, 1), a_fleet(), enough(1.0, 2.0, 60.0, is_open=True))),
+    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), enough(4.0, 40.0, per_s=4.0))),
+    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), enough(1.0, 10.0, per_s=1.0))),
+    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), enough(8.0, 20.0, per_s=4.0, is_least=False))),
+    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), enough(8.0, 8.0, per_s=4.0, is_least=False))),
+    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), enough(2.0, 8.0, per_s=1.0, is_open=True))),
     (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=1))),
     (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=4))),
     (ReasonCode.DOWNSTREAM, decide(guarded(a_burst()), limits(veto_alarm="db-cpu"))),
@@ -136,7 +141,10 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.HELD_MESSAGES, decide(at_rest(1, 1), a_fleet(), changed(CALM, held=1.0))),
     (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(6, 1), a_fleet(hints={"seconds_per_message": 0.1}), CALM)),
     (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(6, 4, **STEADY), a_fleet(target_wait_s=80), CALM)),
-    (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(1, per_minute=(6.0,) * 15), a_fleet(), CALM)),
+    (
+        ReasonCode.SCALE_IN_FLOOR,
+        decide(at_rest(1, per_minute=(6.0,) * 15), SLOW, CALM),
+    ),
     (ReasonCode.BUSY_CAPACITY, decide(at_rest(6, 4, **STEADY), a_fleet(), CALM)),
     (ReasonCode.PROTECTED, decide(protected(6, 1), a_fleet(), CALM)),
     (ReasonCode.PROTECTED, decide(protected(6, 4), a_fleet(), CALM)),
@@ -228,6 +236,22 @@ def test_decision_when_no_launch_can_keep_the_target(target_s, waiting, size):
     sentence = decide(seen(NINE, a_queue(NINE, waiting, oldest_s=0), a_group(NINE)), fleet).sentence
     assert f"to start every message within {target_s} s" not in sentence
     assert f"No launch can keep a target wait of {target_s} s; a minimum size of {size} in a minute" in sentence
+
+
+@pytest.mark.parametrize(
+    ("hints", "says"),
+    [
+        ({}, "Each instance is taken to complete 1 message a second and a new one is taken to need 120 s to start"),
+        ({"seconds_per_message": 1}, "Each instance completes 1 message a second and a new one is taken to need 120 s"),
+        ({"seconds_per_message": 1, "lead_time_s": 180}, "completes 1 message a second and a new one takes 180 s"),
+    ],
+    ids=["nothing told", "speed told", "all told"],
+)
+def test_decision_when_figures_are_guesses(hints, says):
+    """A default that nobody told and nothing measured is no fact: nor does it say that no launch keeps the target."""
+    sentence = decide(seen(NINE, a_queue(NINE, 60, oldest_s=0), a_group(NINE)), a_fleet(hints=hints)).sentence
+    assert says in sentence
+    assert ("No launch can keep" in sentence) == ("lead_time_s" in hints)
 
 
 def test_decision_when_capacity_is_weighted():

@@ -178,7 +178,7 @@ def test_batches_when_they_come_at_any_time(seed):
 
 
 def test_batches_when_they_stay_away():
-    """Those that stay away make the next less likely, until none is awaited; and it is awaited again once it is back."""
+    """Those that stay away make the next less likely, until none is awaited; once they are back, they are again."""
     hourly = batches(10 * HOUR, lambda minute: 300.0 if minute % HOUR == 0 else 0.0)
 
     def awaited(counts: Sequence[float]) -> list[int]:
