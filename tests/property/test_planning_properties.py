@@ -229,7 +229,7 @@ def test_need_when_batches_are_awaited(fleet, snapshot, memory, batches, more):
 @anything
 @given(st.lists(st.tuples(st.integers(1, 90), st.sampled_from([0.0, 3.0, 40.0, 700.0])), min_size=1, max_size=40))
 def test_batches_when_any_counts_come(runs):
-    """What is kept of batches is bounded, in order, and made of what came; shares are shares."""
+    """What is kept of batches is bounded, in order, and made of what came; chances are chances."""
     counts = [count for length, each in runs for count in (2.0,) * length + (each,)]
     memory = Memory()
     for until in range(1, len(counts) + 1):
@@ -241,7 +241,7 @@ def test_batches_when_any_counts_come(runs):
     assert {size for _, size in memory.batches.pulses} <= {38.0, 698.0}
     assert len(memory.batches.expected) <= EXPECTED_MAX
     assert all(each.at < each.until and list(each.sizes) == sorted(each.sizes) for each in memory.batches.expected)
-    assert memory.batches.arrived_share is None or 0.0 <= memory.batches.arrived_share.mean <= 1.0
+    assert all(0.5 < each.chance <= 1.0 for each in memory.batches.expected)
 
 
 supplies = st.builds(

@@ -152,6 +152,7 @@ class ExpectedBatch:
     until: float  # and by then at the latest it has begun
     sizes: tuple[float, ...]  # messages above the usual of each repeat, ascending; 0.0 of those that stayed away
     interval_s: float = 86_400.0  # it recurs after so many seconds
+    chance: float = 1.0  # that a schedule is behind the repeats, and not chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +196,6 @@ class ArrivalMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchSchedule:
-    """How far one schedule of batches can be relied on."""
-
-    interval_s: float  # they recur after so many seconds
-    at: float  # and the last of them was expected then
-    arrived_share: Estimate  # the share that arrived of what was expected by this schedule
-
-
-@dataclass(frozen=True, slots=True)
 class BatchMemory:
     """What is remembered of batches that recur."""
 
@@ -212,8 +204,7 @@ class BatchMemory:
     pulses_until: float = 0.0  # periods up to here were searched
     expected: tuple[ExpectedBatch, ...] = ()  # ascending
     expected_until: float = 0.0  # up to here it is known which are
-    arrived_share: Estimate | None = None  # the share that arrived of what was expected, over all schedules
-    schedules: tuple[BatchSchedule, ...] = ()  # the one that was judged last is the last
+    intervals: tuple[float, ...] = ()  # seconds: those of the last batches that were expected, the newest first
 
 
 @dataclass(frozen=True, slots=True)
