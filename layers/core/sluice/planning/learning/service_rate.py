@@ -173,21 +173,17 @@ def _learn_saturated(
 ) -> RateMemory:
     """The memory with what so many units completed in each new period in which messages waited throughout.
 
-    They must have waited since a message's time before. How many messages a unit has in flight then is learned as well.
-    Nothing completed is an outage, and what came back was work as well.
+    They must have waited since a message's time before. Nothing completed is an outage, and what came back was work as well.
     """
-    throughput, in_hand, period_s = memory.throughput, memory.in_hand, deleted.period_s
+    throughput, period_s = memory.throughput, deleted.period_s
     for start_at, count in deleted.since(memory.learned_until) if message_s <= CLEAR * period_s else ():
         end_at = start_at + period_s
         if count <= 0.0 or redeliveries.came_back_in(returned.history, start_at) > 0.0:
             continue
         during = _during(samples, start_at - message_s, end_at)
         if during and all(sample.visible > 0 for sample in during):
-            there = sum(sample.working for sample in during)
             throughput = learn_throughput(throughput, during, count, period_s, end_at)
-            now = sum(map(at_work, during)) / there if there > 0.0 else 0.0
-            in_hand = now if in_hand == 0.0 else (in_hand + now) / 2
-    return replace(memory, throughput=throughput, in_hand=in_hand)
+    return replace(memory, throughput=throughput)
 
 
 def _worked_on(
