@@ -61,6 +61,11 @@ MODULES = (
     "tools.backtest.worlds.queue",
     "tools.backtest.worlds.group",
     "tools.backtest.simulator",
+    "tools.backtest.floors",
+    "tools.backtest.policies.kubernetes",
+    "tools.backtest.policies.open_source",
+    "tools.backtest.policies.staffing",
+    "tools.backtest.policies.aws",
     "tools.backtest.policies.sluice",
 )
 
