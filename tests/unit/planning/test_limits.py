@@ -422,7 +422,7 @@ def test_scale_out_when_messages_wait_for_consumers_of_unknown_speed(waiting, wo
 
 
 def test_scale_out_when_a_target_cannot_be_met_with_consumers_of_unknown_speed():
-    """Where no launch comes in time, messages of a minute start within the wait after it: up to 40 launches of 100 s."""
+    """Where no launch comes in time, messages of a minute start within the wait after it: up to 40 launches."""
     fleet = a_fleet(target_wait_s=60, hints={"lead_time_s": 180})
     assert decide(seen(NOW, a_queue(NOW, 30, 0, oldest_s=0), a_group(NOW)), fleet).want == 15
     huge = a_queue(NOW, 500, 0, oldest_s=0)

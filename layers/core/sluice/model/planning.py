@@ -69,7 +69,7 @@ class Estimates:
     usual_per_s: float  # messages a second over as long as it took a number of them to arrive
     lately_per_s: float  # messages a second that may be arriving now, by the last minute; infinite where unknown
     is_proven: bool  # whether the service rate is more than a guess: set by the user, or something was completed
-    at_once: float = 1.0  # messages that one unit works on at once: told, or learned
+    at_once: float = 1.0  # messages that one unit works on at once: given, or learned
     unbegun_s: float = 0.0  # seconds that a message waits in its unit before work on it begins, while messages wait
     queues: tuple[Forecast, ...] = ()  # of a shared fleet: arrivals of each queue, in the order of its sources
 

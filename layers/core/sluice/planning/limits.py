@@ -90,7 +90,7 @@ def budget(tick: Assessment, wish: Wish) -> str | None:
 
 
 def cold_start(tick: Assessment, wish: Wish) -> str | None:
-    """Until consumers have shown what they complete, order at once what may be needed, and no more than is cheap to lose.
+    """Until consumers have shown what they complete, order at once what may be needed, up to what may be lost.
 
     How much one can do is a guess, and a deadline that waits for the answer is missed. A message that takes as long as
     the minimum billing repays a unit of its own, so units are ordered as if each took that, up to an hour's launches;

@@ -12,7 +12,7 @@ from sluice.model.timing import Timing
 from sluice.planning.launch_cost import received_within_s
 from sluice.planning.learning.in_hand import at_once, learn_in_hand, unbegun_s
 from tests.support.planner_steps import assess_for, estimates_of, learn_from
-from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen
+from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen, watched
 
 FLEET = a_fleet(hints={"seconds_per_message": 10, "lead_time_s": 60})
 
@@ -75,10 +75,12 @@ def test_unbegun_when_only_ticks_have_seen_it():
 
 
 @given(st.floats(0.0, 5.0), st.floats(0.01, 10.0), st.floats(1.0, 20.0))
-def test_unbegun_when_counts_are_a_little_off(share, per_s, told):
+def test_unbegun_when_counts_are_a_little_off(share, per_s, given_places):
     """Up to a quarter more than units work on is the error of counts, and nobody's wait."""
-    memory = RateMemory(in_hand=told * (1.0 + share))
-    assert unbegun_s(memory, (), per_s, told) == pytest.approx(told * share / per_s if share > 0.25 else 0.0)
+    memory = RateMemory(in_hand=given_places * (1.0 + share))
+    assert unbegun_s(memory, (), per_s, given_places) == pytest.approx(
+        given_places * share / per_s if share > 0.25 else 0.0
+    )
 
 
 @given(st.floats(0.0, 1000.0), st.floats(0.0, 1000.0))
@@ -108,7 +110,7 @@ def test_plan_when_consumers_prefetch():
 def test_scale_in_when_units_would_put_messages_back():
     """Ten in each unit's hands wait again where it leaves: all stay that the next ticks can use. It was 4 of 8."""
     queue = a_queue(NINE, 0, 80)
-    memory = replace(seen_once(), service_rate=RateMemory(in_hand=10.0))
+    memory = replace(watched(NINE, (NINE - 10.0, 0)), service_rate=RateMemory(in_hand=10.0))
     decision = decide(seen(NINE, queue, a_group(NINE, 8)), FLEET, memory)
     assert decision.want == 8
     assert any(reason.code is ReasonCode.BUSY_CAPACITY for reason in decision.reasons)

@@ -173,7 +173,7 @@ def _learn_saturated(
 ) -> RateMemory:
     """The memory with what so many units completed in each new period in which messages waited throughout.
 
-    They must have waited since a message's time before. Nothing completed is an outage, and what came back was work as well.
+    They must have waited since a message's time before. Nothing completed is an outage; what came back was work, too.
     """
     throughput, period_s = memory.throughput, deleted.period_s
     for start_at, count in deleted.since(memory.learned_until) if message_s <= CLEAR * period_s else ():
