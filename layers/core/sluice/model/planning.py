@@ -8,7 +8,7 @@ from enum import StrEnum
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading, Mode, QueueReading
 from sluice.model.shadow import Shadow
-from sluice.model.usage import NeedWindow, Spending, Throughput
+from sluice.model.usage import Enough, NeedWindow, Spending, Throughput
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,8 @@ class RateMemory:
     completed: tuple[float, float] = (0.0, 0.0)  # (messages, busy unit-seconds they took); both fade
     outlier_run: tuple[int, float, float] = (0, 0.0, 0.0)  # (periods in a row, - slower or + faster; messages; seconds)
     learned_until: float = 0.0  # end of the last period whose completed messages were learned from
-    throughput: tuple[Throughput, ...] = ()  # of the last hour, ascending by units
+    throughput: tuple[Throughput, ...] = ()  # while messages waited without a pause, ascending in time
+    enough: Enough | None = None  # how many units are enough
     in_hand: float = 0.0  # messages in flight per unit while messages wait
     in_flight_full: tuple[float, float] = (0.0, 0.0)  # (seconds in flight, messages completed) then; both fade
     in_flight_light: tuple[float, float] = (0.0, 0.0)  # the same while none waits and units have room

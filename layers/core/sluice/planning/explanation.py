@@ -10,11 +10,11 @@ from math import ceil
 from sluice.model.frozen import replace
 from sluice.model.observed import Reading
 from sluice.model.planning import Figure, Reason
-from sluice.planning import evidence
 from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY, lateness_s
 from sluice.planning.demand import QueueDemand, value
 from sluice.planning.learning import signal_quality
+from sluice.planning.learning.throughput import known
 from sluice.wording import capitalised, count, duration, exactly, is_are, rate
 
 LIVE_SHARE = 0.5  # of a metric's period: a count younger than that came from the queue itself, not from its metric
@@ -184,9 +184,9 @@ def figures(tick: Assessment) -> tuple[Figure, ...]:
 
 def _figures_of_evidence(tick: Assessment) -> Iterator[Figure]:
     """What units show: how many of them are at work, where others are idle, and what in flight nobody works on."""
-    idle = evidence.idle_now(tick)
-    if idle is not None:
-        yield Figure("units_at_work", idle[0], max(0.0, tick.now - tick.group.at), "measured")
+    enough = known(tick.memory.service_rate.enough, tick.now)
+    if enough is not None:
+        yield Figure("units_enough", enough.units, max(0.0, tick.now - enough.at), "measured")
     if tick.held > 0.0:
         received = tick.memory.redeliveries.received
         yield Figure("held", tick.held, max(0.0, tick.now - received.end_at), "measured")
