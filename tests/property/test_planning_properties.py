@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle, QueueReading, Reading, Series
 from sluice.model.planning import Action, ExpectedBatch, History, Memory, QueueSample, ReasonCode, Snapshot
+from sluice.planning.launch_cost import response_s
 from sluice.planning.learning.periodic_batches import EXPECTED_MAX, PULSES_MAX, learn_batches
-from sluice.planning.limits import BUSY_TICKS
 from sluice.planning.supply import Supply
 from tests.support.planner_steps import (
     TIMING,
@@ -343,7 +343,7 @@ def test_want_when_the_forecast_is_nothing(fleet, snapshot, memory, above_per_s,
     if not hard & {reason.code for reason in wanted.reasons}:
         group = assess_for(snapshot, snapshot.group, fleet, nothing, now)
         assert wanted.want >= min(wanted.current, group.need)
-        if wanted.want < wanted.current and group.supply.places / group.rate_per_s > BUSY_TICKS * TIMING.tick_s:
+        if wanted.want < wanted.current and group.supply.places / group.rate_per_s > response_s(TIMING):
             busy = min(snapshot.queue.in_flight.value, group.supply.places * group.supply.working)
             assert wanted.want >= min(wanted.current, floor(busy / group.supply.places))
 

@@ -140,7 +140,10 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.HELD_MESSAGES, decide(at_rest(1, 1), a_fleet(), changed(CALM, held=1.0))),
     (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(6, 1), a_fleet(hints={"seconds_per_message": 0.1}), CALM)),
     (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(6, 4, **STEADY), a_fleet(target_wait_s=80), CALM)),
-    (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(1, per_minute=(6.0,) * 15), a_fleet(), CALM)),
+    (
+        ReasonCode.SCALE_IN_FLOOR,
+        decide(at_rest(1, per_minute=(6.0,) * 15), a_fleet(), CALM),
+    ),
     (ReasonCode.BUSY_CAPACITY, decide(at_rest(6, 4, **STEADY), a_fleet(), CALM)),
     (ReasonCode.PROTECTED, decide(protected(6, 1), a_fleet(), CALM)),
     (ReasonCode.PROTECTED, decide(protected(6, 4), a_fleet(), CALM)),

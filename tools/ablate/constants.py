@@ -44,9 +44,10 @@ NOT_TUNED: Mapping[str, Mapping[str, frozenset[str]]] = {
     },
     ARITHMETIC: {
         "deadlines": frozenset({"TINY", "LATENESS_MAX_S"}),
-        "launch_cost": frozenset({"ABSOLUTE", "QUANTILE", "FEW_PER_S", "SURE_LEAST"}),
+        "launch_cost": frozenset({"FEW_PER_S"}),
         "learning/at_work": frozenset({"AT_WORK_SHARE"}),
         "learning/forecasting": frozenset({"ROOTS"}),
+        "learning/significance": frozenset({"MOST_ERRORS"}),
     },
 }
 # Rounds, shards and reports decide on no capacity.

@@ -92,10 +92,10 @@ def _no_launch_keeps_it(tick: Assessment) -> str:
     """A target wait that is shorter than a launch, and the minimum size that would keep it."""
     target_s = tick.fleet.tightest_wait_s
     counts = tick.memory.arrivals.history.counts
-    most = max(tick.waiting, 1.0, *counts)
-    idle = replace(tick.supply, busy=0.0)
-    at_once = idle.units_for(((target_s, most),))
-    steady = max(counts, default=0.0) / tick.memory.arrivals.history.period_s / tick.rate_per_s
+    busiest = max(counts, default=0.0)
+    most = max(tick.waiting, 1.0, busiest)
+    at_once = replace(tick.supply, busy=0.0).units_for(((target_s, most),))
+    steady = busiest / tick.memory.arrivals.history.period_s / tick.rate_per_s
     size = f"a minimum size of {ceil(max(at_once, steady) - TINY):,} would, for {count(most, 'message')} in a minute"
     return f"No launch can keep a target wait of {exactly(target_s)}; {size}, the most of the last day"
 

@@ -27,7 +27,7 @@ from sluice.planning import explanation
 from sluice.planning.assessment import assess
 from sluice.planning.control import asked
 from sluice.planning.learning import safety_margin
-from sluice.planning.limits import LIMITS, needs_gap_s
+from sluice.planning.limits import LIMITS
 from sluice.planning.wish import Wish
 
 NEEDS_COUNT = 200  # a bound on the ledger's record; a falling sequence of needs is rarely longer than ten
@@ -89,7 +89,7 @@ def remember(memory: Memory, decision: Decision, timing: Timing) -> Memory:
 def with_need(window: NeedWindow, decision: Decision, timing: Timing) -> NeedWindow:
     """The needs of the window with a decision's; begun anew after a gap in which needs are unknown."""
     at, needs, since = decision.at, window.needs, window.since
-    if since is None or at - window.until > needs_gap_s(timing):
+    if since is None or at - window.until > timing.blind_s:
         needs, since = (), at
     higher = tuple(entry for entry in needs if entry[0] < at and entry[1] > decision.raw_need)
     return NeedWindow((*higher[-NEEDS_COUNT:], (at, decision.raw_need)), since, max(at, window.until))

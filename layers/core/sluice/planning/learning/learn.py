@@ -22,7 +22,7 @@ from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Lifecycle, capacity
 from sluice.model.planning import Estimates, Forecast, Memory, RateMemory, SafetyMargin, Snapshot
 from sluice.model.timing import Timing
-from sluice.model.usage import Spending
+from sluice.model.usage import Enough, Spending
 from sluice.planning.control import learn_control
 from sluice.planning.launch_cost import lived_s
 from sluice.planning.learning import poison, redeliveries, safety_margin
@@ -94,7 +94,7 @@ def _learn_enough(learned: Memory, known: Known, snapshot: Snapshot, fleet: Flee
     """What is known of the service rate, with how many units are enough by the messages in flight."""
     memory, samples, queue, group = learned.service_rate, learned.samples, snapshot.queue, snapshot.group
     long_s, message_s = looked_s(known.lead_s, timing), fleet.hints.concurrency / known.rate.value
-    enough = learn_in_flight(memory.enough, samples, long_s, message_s)
+    enough: Enough | None = learn_in_flight(memory.enough, samples, long_s, message_s)
     if enough is None and group is not None and samples and samples[0].at > snapshot.at - long_s:
         found = at_work_by_metrics(
             queue,

@@ -36,6 +36,7 @@ from sluice.model.planning import BatchMemory, BatchSchedule, Estimate, Expected
 from sluice.model.timing import Timing
 from sluice.planning.deadlines import TINY, need
 from sluice.planning.demand import Knot
+from sluice.planning.launch_cost import break_even
 from sluice.planning.learning import schedules
 from sluice.planning.supply import Supply
 
@@ -280,15 +281,10 @@ def worth(batch: ExpectedBatch, supply: Supply, times: Times, share: float) -> t
     idle_s, ahead_s = times.tick_s + lasts_s / 4, max(0.0, batch.at - times.now)
     saved_s = supply.launched_for(median_size, max(times.tick_s, spare_s)) / ready * times.lead_s - idle_s
     loss_s = times.tick_s + lasts_s + times.unused_s
-    launched = _break_even(saved_s - times.lead_s, loss_s + times.lead_s)
-    kept = _break_even(saved_s - ahead_s, loss_s + ahead_s)  # what is there already has paid for its boot
+    launched = break_even(saved_s - times.lead_s, loss_s + times.lead_s)
+    kept = break_even(saved_s - ahead_s, loss_s + ahead_s)  # what is there already has paid for its boot
     sizes = batch.sizes
     return _as_likely_as(launched, sizes, share), _as_likely_as(kept, sizes, share)
-
-
-def _break_even(gain_s: float, loss_s: float) -> float:
-    """How likely a unit must be to be used, if its use gains so much and its idling loses so much."""
-    return loss_s / (loss_s + gain_s) if gain_s > 0.0 else 1.0
 
 
 def _as_likely_as(chance: float, sizes: Sequence[float], share: float) -> float:
