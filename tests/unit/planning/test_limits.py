@@ -383,9 +383,9 @@ def test_scale_in_when_long_messages_are_in_flight():
     assert decide(seen(NOW, a_queue(NOW, 0, 0), a_group(NOW, 6)), fleet, CALM).want == 0
 
 
-@pytest.mark.parametrize(("working", "most"), [(0, 57), (3, 57), (120, 240)])
+@pytest.mark.parametrize(("working", "most"), [(0, 200), (3, 200), (120, 240)])
 def test_scale_out_when_nothing_is_known_to_have_been_completed(working, most):
-    """Without a hint and without a completion, an hour of launches of 70 s, then twice as many as have begun."""
+    """Without a hint and without a completion, 200 at most, then twice as many: a guess is not multiplied."""
     unhinted = a_fleet(hints={"lead_time_s": 60})
     queue = a_queue(NOW, 50_000, working, oldest_s=0)
     decision = decide(seen(NOW, queue, a_group(NOW, working, bounds=(0, 1000))), unhinted)
@@ -395,23 +395,24 @@ def test_scale_out_when_nothing_is_known_to_have_been_completed(working, most):
 
 
 def test_scale_out_when_what_was_ordered_has_not_begun():
-    """The planner's own last order is no evidence: 57 that launch are followed by none until they have begun."""
+    """The planner's own last order is no evidence: 200 that launch are followed by none until they have begun."""
     unhinted = a_fleet(hints={"lead_time_s": 60})
-    queue = a_queue(NOW, 50_000, 0, oldest_s=0)
-    group = a_group(NOW, 0, launching=(30.0,) * 57, desired=57, bounds=(0, 1000))
-    assert decide(seen(NOW, queue, group), unhinted).want == 57
-    with_ten = a_group(NOW, 40, launching=(30.0,) * 17, desired=57, bounds=(0, 1000))
-    begun = a_queue(NOW, 50_000, 40, oldest_s=0)
-    assert decide(seen(NOW, begun, with_ten), unhinted).want == 80
+    launching = a_group(NOW, 0, launching=(30.0,) * 200, desired=200, bounds=(0, 1000))
+    assert decide(seen(NOW, a_queue(NOW, 50_000, 0, oldest_s=0), launching), unhinted).want == 200
+    begun = a_group(NOW, 150, launching=(30.0,) * 50, desired=200, bounds=(0, 1000))
+    assert decide(seen(NOW, a_queue(NOW, 50_000, 150, oldest_s=0), begun), unhinted).want == 300
 
 
 # A launch may come within half of the 120 s that are guessed: 290 - 60 s are left, 4.8 messages of a minute each.
-TRIED = [(1, 0, 1), (7, 0, 2), (40, 0, 9), (200, 0, 42), (5000, 0, 57), (40, 10, 11), (5, 10, 10)]
+TRIED = [(1, 0, 1), (7, 0, 7), (40, 0, 10), (480, 0, 100), (5000, 0, 200), (40, 10, 20), (5, 10, 15)]
 
 
 @pytest.mark.parametrize(("waiting", "working", "tried"), TRIED)
 def test_scale_out_when_messages_wait_for_consumers_of_unknown_speed(waiting, working, tried):
-    """So many units that messages of a minute start in time, up to an hour of launches of 70 s; none leaves."""
+    """A unit for each message, up to ten or twice what is at work, at once: a deadline leaves no time to find out.
+
+    Of more, so many that messages of a minute are started in time, up to 200.
+    """
     queue = a_queue(NOW, waiting, working, oldest_s=0)
     group = a_group(NOW, working, bounds=(0, 1000))
     decision = decide(seen(NOW, queue, group), a_fleet(target_wait_s=300, hints={}))
@@ -422,11 +423,10 @@ def test_scale_out_when_messages_wait_for_consumers_of_unknown_speed(waiting, wo
 
 
 def test_scale_out_when_a_target_cannot_be_met_with_consumers_of_unknown_speed():
-    """Where no launch comes in time, messages of a minute start within the wait after it: up to 40 launches."""
-    fleet = a_fleet(target_wait_s=60, hints={"lead_time_s": 180})
-    assert decide(seen(NOW, a_queue(NOW, 30, 0, oldest_s=0), a_group(NOW)), fleet).want == 15
-    huge = a_queue(NOW, 500, 0, oldest_s=0)
-    assert decide(seen(NOW, huge, a_group(NOW, bounds=(0, 1000))), fleet).want == 40
+    """Where no launch comes in time, what waits is late whatever is tried: ten at most."""
+    queue = a_queue(NOW, 50, 0, oldest_s=0)
+    assert decide(seen(NOW, queue, a_group(NOW)), a_fleet(target_wait_s=60, hints={"lead_time_s": 180})).want == 10
+    assert decide(seen(NOW, queue, a_group(NOW)), a_fleet(target_wait_s=120, hints={"lead_time_s": 180})).want > 10
 
 
 def test_scale_in_when_messages_wait_for_consumers_of_unknown_speed():
@@ -446,7 +446,7 @@ def test_scale_out_when_a_hint_or_a_completion_is_there():
     unhinted = a_fleet(hints={"lead_time_s": 60})
     nearly = a_memory(rate=Estimate(1.0, 0.9, NOW - 60))
     proven = a_memory(rate=Estimate(1.0, 1.0, NOW - 60))
-    assert decide(snapshot, unhinted, nearly).want == 57
+    assert decide(snapshot, unhinted, nearly).want == 200
     assert decide(snapshot, unhinted, proven).want > 350
 
 

@@ -18,14 +18,15 @@ from sluice.planning.consumption import is_protected_idle, nothing_received
 from sluice.planning.control import other_controller
 from sluice.planning.deadlines import TINY
 from sluice.planning.evidence import held_messages, idle_units, no_gain
-from sluice.planning.launch_cost import MINIMUM_BILLING_S, launch_cost_s, response_s, soonest_lead_s
+from sluice.planning.launch_cost import MINIMUM_BILLING_S, response_s, soonest_lead_s
 from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
 from sluice.planning.learning.forecasting import DAY_S, HOUR_S
 from sluice.planning.learning.significance import CLEAR, MOST_ERRORS
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
 
-COLD_S = 4000.0  # unit-seconds: about an hour may be lost by launches for consumers of unknown speed
+COLD_UNITS = 10  # consumers of unknown speed start with a message each, however long it may take
+COLD_UNITS_MOST = 200  # some instance-hours, once in a fleet's life; from then on twice as many as have begun
 
 
 def stale(tick: Assessment, wish: Wish) -> str | None:
@@ -80,24 +81,23 @@ def budget(tick: Assessment, wish: Wish) -> str | None:
 
 
 def cold_start(tick: Assessment, wish: Wish) -> str | None:
-    """Until consumers have shown what they complete, order at once what may be needed, up to what may be lost.
+    """Until consumers have shown what they complete, start with some at once, and scale out by degrees.
 
-    How much one can do is a guess, and a deadline that waits for the answer is missed. A message that takes as long as
-    the minimum billing repays a unit of its own, so units are ordered as if each took that, up to an hour's launches;
-    and then up to twice as many as have begun with a message. What was ordered and has not begun shows nothing.
+    How much one can do is a guess, and a deadline that waits for the answer is missed: a message each is safe. A
+    message that takes as long as the minimum billing repays a unit of its own. Beyond the first order no more are
+    wanted than twice as many as have begun with a message: what was ordered and has not begun shows nothing.
     """
     if tick.estimates.is_proven:
         return None
-    lead_s, places = soonest_lead_s(tick.estimates), tick.supply.places
+    places = tick.supply.places
     begun = min(tick.supply.working, tick.in_flight / places)
-    first = floor(COLD_S / launch_cost_s(lead_s, tick.timing))
-    if wish.cap(max(first, ceil(2.0 * begun - TINY), tick.current)):
+    if wish.cap(max(COLD_UNITS_MOST, ceil(2.0 * begun - TINY), tick.current)):
         return f"no message is known to have been completed yet: at most {tick.units(wish.want)} until one is"
     each = (tick.waiting + tick.in_flight) / places
-    in_time = tick.wait_s > lead_s
-    spare_s = tick.wait_s - lead_s if in_time else tick.wait_s / tick.fleet.limits.catch_up
-    at_once = each / (1.0 + spare_s / MINIMUM_BILLING_S)
-    tried = min(at_once, first)
+    tried = min(max(COLD_UNITS, min(2.0 * begun, COLD_UNITS_MOST)), each)
+    spare_s = tick.wait_s - soonest_lead_s(tick.estimates)
+    if spare_s > 0.0:
+        tried = max(tried, min(COLD_UNITS_MOST, each / (1.0 + spare_s / MINIMUM_BILLING_S)))
     if tick.waiting > 0:
         tried = max(tried, min(tick.current, each))
     if tick.backlog_known and wish.raise_to(ceil(tried - TINY)):

@@ -58,6 +58,14 @@ def test_unbegun_when_units_have_several_messages_in_flight(minutes, per_s, begu
     assert unbegun_s(memory, (), per_s, at_once(memory, per_s, 1.0)) == pytest.approx(seconds, abs=0.1)
 
 
+def test_unbegun_when_units_that_leave_hold_messages_too():
+    """Eight messages in flight of four units and four that drain are one each, and none of them waits in a unit."""
+    series, after = Series(60.0, ((NINE, 24.0),)), RateMemory(learned_until=NINE + 60.0)
+    draining = tuple(replace(sample, steady=False) for sample in minute(0, 50.0, 8.0))
+    memory = learn_in_hand(after, NINE, draining, series)
+    assert unbegun_s(memory, draining, 0.1, 1.0) == 0.0
+
+
 def test_at_once_when_a_unit_was_never_seen_full_of_work():
     """A rate that was learned of half-idle units is too low: what full ones complete tells how many they work on."""
     assert at_once(learned(*TEN_AT_ONCE), 0.3, 1.0) == pytest.approx(10.0)

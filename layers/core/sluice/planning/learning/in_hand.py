@@ -43,7 +43,7 @@ def learn_in_hand(
             continue
         during = [sample for sample in samples if start_at <= sample.at <= end_at]
         units = sum(sample.working for sample in during)
-        if units <= 0.0:
+        if units <= 0.0 or not all(sample.steady for sample in during):  # units that leave hold messages as well
             continue
         busy = sum(map(at_work, during))
         flown_s = busy / len(during) * deleted.period_s
