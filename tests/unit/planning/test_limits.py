@@ -394,6 +394,15 @@ def test_scale_out_when_nothing_is_known_to_have_been_completed(working, most):
     assert reason(decision, ReasonCode.COLD_START).after == most
 
 
+def test_scale_out_when_what_was_ordered_has_not_begun():
+    """The planner's own last order is no evidence: 200 that launch are followed by none until they have begun."""
+    unhinted = a_fleet(hints={"lead_time_s": 60})
+    launching = a_group(NOW, 0, launching=(30.0,) * 200, desired=200, bounds=(0, 1000))
+    assert decide(seen(NOW, a_queue(NOW, 50_000, 0, oldest_s=0), launching), unhinted).want == 200
+    begun = a_group(NOW, 150, launching=(30.0,) * 50, desired=200, bounds=(0, 1000))
+    assert decide(seen(NOW, a_queue(NOW, 50_000, 150, oldest_s=0), begun), unhinted).want == 300
+
+
 # A launch may come within half of the 120 s that are guessed: 290 - 60 s are left, 4.8 messages of a minute each.
 TRIED = [(1, 0, 1), (7, 0, 7), (40, 0, 10), (480, 0, 100), (5000, 0, 200), (40, 10, 20), (5, 10, 15)]
 

@@ -69,6 +69,8 @@ class Estimates:
     usual_per_s: float  # messages a second over as long as it took a number of them to arrive
     lately_per_s: float  # messages a second that may be arriving now, by the last minute; infinite where unknown
     is_proven: bool  # whether the service rate is more than a guess: set by the user, or something was completed
+    at_once: float = 1.0  # messages that one unit works on at once: given, or learned
+    unbegun_s: float = 0.0  # seconds that a message waits in its unit before work on it begins, while messages wait
     queues: tuple[Forecast, ...] = ()  # of a shared fleet: arrivals of each queue, in the order of its sources
 
     @property
@@ -166,6 +168,8 @@ class RateMemory:
     throughput: tuple[Throughput, ...] = ()  # while messages waited without a pause, ascending in time
     enough: Enough | None = None  # how many units are enough
     in_hand: float = 0.0  # messages in flight per unit while messages wait
+    in_flight_full: tuple[float, float] = (0.0, 0.0)  # (seconds in flight, messages completed) then; both fade
+    in_flight_light: tuple[float, float] = (0.0, 0.0)  # the same while none waits and units have room
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from sluice.planning.launch_cost import (
     is_patient,
     latest_lead_s,
     planned_wait_s,
+    received_within_s,
     response_s,
     steadied,
     worth_staying,
@@ -171,6 +172,7 @@ def assess(
     snapshot = signal_quality.believed(snapshot, memory.samples)
     lead_s = estimates.lead_s
     wait_s = planned_wait_s(fleet.tightest_wait_s, lead_s, timing, memory.margin.share)
+    wait_s = received_within_s(wait_s, estimates.unbegun_s, timing)
     patient = is_patient(wait_s, lead_s, timing)
     arrivals = steadied(estimates.arrivals, estimates.usual_per_s, patient=patient)
     idle = patient and max(arrivals.rate_per_s, estimates.usual_per_s) <= IDLE_SHARE * estimates.service_rate.value

@@ -16,7 +16,14 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import QueueReading, Reading
 from sluice.model.planning import Estimates, Forecast, Memory, QueueMemory, RedeliveryMemory, Snapshot
 from sluice.model.timing import Timing
-from sluice.planning.launch_cost import is_patient, planned_wait_s, quantile, soonest_lead_s, worth_staying
+from sluice.planning.launch_cost import (
+    is_patient,
+    planned_wait_s,
+    quantile,
+    received_within_s,
+    soonest_lead_s,
+    worth_staying,
+)
 from sluice.planning.learning import redeliveries, signal_quality
 from sluice.planning.learning.poison import poison_alone
 from sluice.planning.learning.significance import MOST_ERRORS
@@ -143,6 +150,7 @@ def demands_of(
         expected = replace(own, ahead_per_s=ahead_per_s, error_per_s=share * arrivals.error_per_s)
         single = fleet.with_only(source)
         wait_s = planned_wait_s(single.target_wait_s, lead_s, timing)
+        wait_s = received_within_s(wait_s, estimates.unbegun_s, timing)
         state = QueueState(snapshot.at, reading, alone)
         owed = due(state, single, expected, estimates, timing=timing, wait_s=wait_s, now=now)
         demands.append(

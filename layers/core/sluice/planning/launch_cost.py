@@ -60,6 +60,11 @@ def planned_wait_s(target_wait_s: float, lead_s: float, timing: Timing, margin_s
     return wait_s
 
 
+def received_within_s(wait_s: float, unbegun_s: float, timing: Timing) -> float:
+    """The seconds within which messages must be received, where they wait in their unit afterwards; at least a tick."""
+    return max(wait_s - unbegun_s, min(wait_s, timing.tick_s))
+
+
 def lived_s(lead_s: float) -> float:
     """For how many seconds a unit must be in service to have lived: as long as its launch took, and is paid for."""
     return max(MINIMUM_BILLING_S, lead_s)

@@ -18,16 +18,15 @@ from sluice.planning.consumption import is_protected_idle, nothing_received
 from sluice.planning.control import other_controller
 from sluice.planning.deadlines import TINY
 from sluice.planning.evidence import held_messages, idle_units, no_gain
-from sluice.planning.launch_cost import response_s, soonest_lead_s
+from sluice.planning.launch_cost import MINIMUM_BILLING_S, response_s, soonest_lead_s
 from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
 from sluice.planning.learning.forecasting import DAY_S, HOUR_S
-from sluice.planning.learning.significance import MOST_ERRORS
+from sluice.planning.learning.significance import CLEAR, MOST_ERRORS
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
 
 COLD_UNITS = 10  # consumers of unknown speed start with a message each, however long it may take
-COLD_UNITS_MOST = 200  # some instance-hours, once in a fleet's life; from then on twice as many as there are
-COLD_MESSAGE_S = 60.0  # beyond ten units, a message is taken to last a minute at most
+COLD_UNITS_MOST = 200  # some instance-hours, once in a fleet's life; from then on twice as many as have begun
 
 
 def stale(tick: Assessment, wish: Wish) -> str | None:
@@ -84,19 +83,21 @@ def budget(tick: Assessment, wish: Wish) -> str | None:
 def cold_start(tick: Assessment, wish: Wish) -> str | None:
     """Until consumers have shown what they complete, start with some at once, and scale out by degrees.
 
-    How much one can do is a guess, and a deadline that waits for the answer is missed: a message each is safe.
+    How much one can do is a guess, and a deadline that waits for the answer is missed: a message each is safe. A
+    message that takes as long as the minimum billing repays a unit of its own. Beyond the first order no more are
+    wanted than twice as many as have begun with a message: what was ordered and has not begun shows nothing.
     """
     if tick.estimates.is_proven:
         return None
-    most = max(COLD_UNITS_MOST, 2 * tick.current)
-    if wish.want > most:
-        wish.want = most
-        return f"no message is known to have been completed yet: at most {tick.units(most)} until one is"
-    each = (tick.waiting + tick.in_flight) / tick.supply.places
-    tried = min(max(COLD_UNITS, min(2 * tick.supply.working, COLD_UNITS_MOST)), each)
+    places = tick.supply.places
+    begun = min(tick.supply.working, tick.in_flight / places)
+    if wish.cap(max(COLD_UNITS_MOST, ceil(2.0 * begun - TINY), tick.current)):
+        return f"no message is known to have been completed yet: at most {tick.units(wish.want)} until one is"
+    each = (tick.waiting + tick.in_flight) / places
+    tried = min(max(COLD_UNITS, min(2.0 * begun, COLD_UNITS_MOST)), each)
     spare_s = tick.wait_s - soonest_lead_s(tick.estimates)
     if spare_s > 0.0:
-        tried = max(tried, min(COLD_UNITS_MOST, each / (1.0 + spare_s / COLD_MESSAGE_S)))
+        tried = max(tried, min(COLD_UNITS_MOST, each / (1.0 + spare_s / MINIMUM_BILLING_S)))
     if tick.waiting > 0:
         tried = max(tried, min(tick.current, each))
     if tick.backlog_known and wish.raise_to(ceil(tried - TINY)):
@@ -183,7 +184,7 @@ def busy_capacity(tick: Assessment, wish: Wish) -> str | None:
     at_work = min(tick.in_flight, places * tick.supply.working)
     lately_per_s = min(tick.arrivals.rate_per_s, tick.estimates.lately_per_s)
     soon = lately_per_s * busy_s
-    busy = floor((tick.waiting + at_work + soon) / (per_s * busy_s + places) + TINY)
+    busy = floor((tick.waiting + at_work + _unbegun(tick) + soon) / (per_s * busy_s + places) + TINY)
     steady_per_s = min(tick.arrivals.rate_per_s - tick.arrivals.error_per_s, lately_per_s)
     busy = max(busy, floor(steady_per_s / per_s + TINY))
     if places / per_s > busy_s:
@@ -191,6 +192,15 @@ def busy_capacity(tick: Assessment, wish: Wish) -> str | None:
     if wish.raise_to(min(tick.current, busy)):
         return f"keeping {tick.units(wish.want)}: busy with messages that are in flight or about to be"
     return None
+
+
+def _unbegun(tick: Assessment) -> float:
+    """Messages that units have received and not begun with: they wait again where their unit leaves."""
+    if tick.estimates.unbegun_s <= 0.0:
+        return 0.0  # what is in flight beyond may be hidden, and nobody's
+    units = capacity(tick.group.instances, Lifecycle.IN_SERVICE, Lifecycle.DRAINING)
+    begun = max(tick.supply.places, tick.estimates.at_once) * units
+    return tick.in_flight - begun if tick.in_flight > (1.0 + CLEAR) * begun else 0.0
 
 
 def protected(tick: Assessment, wish: Wish) -> str | None:

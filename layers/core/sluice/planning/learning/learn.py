@@ -28,6 +28,7 @@ from sluice.planning.launch_cost import lived_s
 from sluice.planning.learning import poison, redeliveries, safety_margin
 from sluice.planning.learning.at_work import learn_held, looked_s, with_held
 from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
+from sluice.planning.learning.in_hand import at_once, learn_in_hand, unbegun_s
 from sluice.planning.learning.launch_lives import learn_lives
 from sluice.planning.learning.lead_time import lead_time, learn_lead_time, learn_reported
 from sluice.planning.learning.periodic_batches import learn_batches
@@ -83,6 +84,7 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
         most=inf if snapshot.group is None else snapshot.group.max_size,
     )
     if rate is not learned.service_rate:
+        rate = learn_in_hand(rate, memory.service_rate.learned_until, learned.samples, snapshot.queue.deleted)
         learned = replace(learned, service_rate=rate)
     learned = _with_arrivals(learned, known, fleet, timing, snapshot.at)
     return learned, estimate(learned, fleet, timing, now)
@@ -138,13 +140,17 @@ def _known(memory: Memory, fleet: Fleet, timing: Timing, at: float) -> Known:
 def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estimates:
     """The estimates that follow from what was learned of a fleet."""
     arrivals = memory.arrivals
+    rate = service_rate(memory.service_rate, memory.samples, fleet, timing, now)
+    begun = at_once(memory.service_rate, rate.value, fleet.hints.concurrency)
     return Estimates(
-        service_rate=service_rate(memory.service_rate, memory.samples, fleet, timing, now),
+        service_rate=rate,
         lead_time=lead_time(memory.launches, fleet, now),
         arrivals=forecast(arrivals.history, memory.samples, arrivals.chosen, timing, now),
         usual_per_s=usual(arrivals.history),
         lately_per_s=lately(memory.samples),
         is_proven=is_proven(memory.service_rate, fleet),
+        at_once=begun,
+        unbegun_s=unbegun_s(memory.service_rate, memory.samples, rate.value, begun),
         queues=_forecast_each(memory, fleet, timing, now) if fleet.shared else (),
     )
 

@@ -176,10 +176,9 @@ def _learn_saturated(
 ) -> RateMemory:
     """The memory with what so many units at work completed in each new period in which messages waited throughout.
 
-    How many messages a unit has in flight then is learned as well. Nothing completed is an outage, and what came back
-    was work as well.
+    Nothing completed is an outage, and what came back was work as well.
     """
-    throughput, enough, in_hand, period_s = memory.throughput, memory.enough, memory.in_hand, deleted.period_s
+    throughput, enough, period_s = memory.throughput, memory.enough, deleted.period_s
     for start_at, count in deleted.since(memory.learned_until):
         end_at = start_at + period_s
         if end_at > until:
@@ -187,16 +186,15 @@ def _learn_saturated(
         if (count <= 0.0 and message_s <= period_s) or redeliveries.came_back_in(returned.history, start_at) > 0.0:
             continue
         during = _during(samples, start_at, end_at)
-        there_s = _integral(during, start_at, end_at, attrgetter("working"))
-        if there_s <= 0.0 or not all(sample.visible > 0 for sample in during):
+        if _integral(during, start_at, end_at, attrgetter("working")) <= 0.0 or not all(
+            sample.visible > 0 for sample in during
+        ):
             continue
-        now = _integral(during, start_at, end_at, at_work) / there_s
-        new = _throughput(samples, (start_at, end_at), count, message_s, looked_s, in_hand=max(1.0, in_hand))
-        in_hand = now if in_hand == 0.0 else (in_hand + now) / 2
+        new = _throughput(samples, (start_at, end_at), count, message_s, looked_s, in_hand=max(1.0, memory.in_hand))
         if new.units > 0.0:
             is_all = min(sample.working for sample in during) >= most
             throughput, enough = learn_completed(throughput, enough, new, is_all=is_all)
-    return replace(memory, throughput=throughput, enough=enough, in_hand=in_hand)
+    return replace(memory, throughput=throughput, enough=enough)
 
 
 def _throughput(
