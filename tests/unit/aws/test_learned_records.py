@@ -1,7 +1,7 @@
 """The planner's memory as a ledger record: kept whole, migrated from earlier versions, and what is lost is reported."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ import pytest
 from sluice.aws.ledger.migrations import MEMORY_DROPPED_BY_2, MEMORY_MOVED_TO_2
 from sluice.aws.ledger.planner_state import read_memory
 from sluice.aws.ledger.records import MEMORY as FORM
-from sluice.model.planning import Estimate, ExpectedBatch, History, Memory, QueueSample, TimedLaunch
+from sluice.model.planning import Estimate, ExpectedBatch, History, Memory, QueueMemory, QueueSample, TimedLaunch
+from sluice.model.shadow import Shadow
+from sluice.ports.ledger.planner_state import joined, learned_of, recent_of
 from tests.support.planner_steps import a_memory, estimates_of, rate_of
 from tests.support.planner_world import NINE, a_fleet
 
@@ -44,6 +46,14 @@ def test_memory_when_it_is_kept_without_what_others_write_beside_it():
     """Timed launches are the drainer's, and what could not be read is told once."""
     launch = TimedLaunch("i-1", NINE, NINE + 50.0, NINE + 60.0, NINE + 61.0)
     assert read_memory(FORM.to_text(replace(MEMORY, timed=(launch,), unread=("something",)))) == MEMORY
+
+
+@pytest.mark.parametrize("part", [each.name for each in fields(Memory) if each.name not in {"timed", "unread"}])
+def test_memory_when_it_is_kept_in_two_parts(part):
+    """Each of its parts is in one of the two records: what is in neither would be forgotten from tick to tick."""
+    full = {"shadow": Shadow(at=NINE), "queues": (QueueMemory("mail", History(60.0, NINE, (1.0,)), MEMORY.samples),)}
+    memory = replace(Memory(), **{part: full.get(part, object())})
+    assert getattr(joined(learned_of(memory), recent_of(memory)), part) == getattr(memory, part)
 
 
 def test_memory_when_its_record_is_of_version_1():

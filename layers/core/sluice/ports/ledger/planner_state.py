@@ -91,6 +91,7 @@ def recent_of(memory: Memory) -> Memory:
         spending=memory.spending,
         shadow=replace(memory.shadow, score=Shadow().score),
         queues=tuple(QueueMemory(queue.name, samples=queue.samples) for queue in memory.queues),
+        control=memory.control,
         on_record=memory.on_record,
     )
 
