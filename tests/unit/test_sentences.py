@@ -230,6 +230,22 @@ def test_decision_when_no_launch_can_keep_the_target(target_s, waiting, size):
     assert f"No launch can keep a target wait of {target_s} s; a minimum size of {size} in a minute" in sentence
 
 
+@pytest.mark.parametrize(
+    ("hints", "says"),
+    [
+        ({}, "Each instance is taken to complete 1 message a second and a new one is taken to need 120 s to start"),
+        ({"seconds_per_message": 1}, "Each instance completes 1 message a second and a new one is taken to need 120 s"),
+        ({"seconds_per_message": 1, "lead_time_s": 180}, "completes 1 message a second and a new one takes 180 s"),
+    ],
+    ids=["nothing told", "speed told", "all told"],
+)
+def test_decision_when_figures_are_guesses(hints, says):
+    """A default that nobody told and nothing measured is no fact: nor does it say that no launch keeps the target."""
+    sentence = decide(seen(NINE, a_queue(NINE, 60, oldest_s=0), a_group(NINE)), a_fleet(hints=hints)).sentence
+    assert says in sentence
+    assert ("No launch can keep" in sentence) == ("lead_time_s" in hints)
+
+
 def test_decision_when_capacity_is_weighted():
     """Where instances count for several units, capacity is in those."""
     snapshot = a_burst()

@@ -23,6 +23,7 @@ def cost(
     detail: Literal["stack", "fleet"] = "stack",
     tick_seconds: Seconds = 10.0,
     dead_letters: bool = True,
+    slow_launches: Annotated[bool, Parameter(negative="")] = False,
     dashboard: bool = True,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
@@ -37,11 +38,13 @@ def cost(
         detail: as the stack's parameter Detail: the stack's metrics and alarms, or each fleet's as well.
         tick_seconds: as the stack's parameter TickSeconds.
         dead_letters: whether each fleet has a dead-letter queue.
+        slow_launches: whether launches take longer than the target wait. Metrics are then read each minute, not each
+            third one.
         dashboard: whether to count the stack's dashboard.
         as_json: print one JSON object instead of the table.
     """
     table = prices.load()
-    stack = usage.Stack(fleets, hot_hours, detail, tick_seconds, dead_letters)
+    stack = usage.Stack(fleets, hot_hours, detail, tick_seconds, dead_letters, slow_launches)
     lines = bill(stack, usage.load(), table, dashboard=dashboard)
     if as_json:
         print(

@@ -11,11 +11,12 @@ What happens now and then is left out: scaling activities, drains, dead letters,
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import ceil, exp
 from pathlib import Path
 
+from sluice.model.timing import READ_PERIODS
 from tools.cfn import Template
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +125,7 @@ class Stack:
     detail: str = "stack"
     tick_s: float = 10.0
     dead_letters: bool = True  # whether each fleet has a dead-letter queue
+    slow_launches: bool = False  # whether launches take longer than the target wait: metrics are read each period
 
     @property
     def hot(self) -> float:
@@ -148,6 +150,9 @@ def usage(stack: Stack, recording: Recording) -> Usage:
     """What a stack uses in a month."""
     shards = ceil(stack.fleets / SHARD_SIZE)
     ticks = recording.round_of(stack.fleets / shards, stack.hot).times(shards * MONTH_S / stack.tick_s)
+    if stack.slow_launches:
+        more = ticks.metrics_read * (READ_PERIODS - 1.0)
+        ticks = replace(ticks, metrics_read=ticks.metrics_read + more)
     stale = recording.minutes["stale"].times(shards * MINUTES)
     work = ticks.plus(stale)
     for name, minute in recording.minutes.items():

@@ -51,6 +51,15 @@ def test_price_is_told_with_its_source_when_it_is_read() -> None:
     assert TABLE["sqs_request"].of_units(2_500_000) == pytest.approx(1.0)
 
 
+def test_metrics_are_read_thrice_as_often_when_launches_take_longer_than_the_target() -> None:
+    """Nothing else changes on the bill."""
+    usual, slow = (bill(Stack(1, 24.0, slow_launches=slow), usage.load(), TABLE) for slow in (False, True))
+    for before, after in zip(usual, slow, strict=True):
+        times = 3.0 if before.what == "CloudWatch: metrics read" else 1.0
+        assert after.count == pytest.approx(times * before.count), before.what
+        assert before.what != "CloudWatch: metrics read" or before.count > 0.0
+
+
 @pytest.mark.parametrize(("fleets", "hot", "calls"), [(1, 0.0, 1.0), (1, 1.0, 3.0), (50, 0.0, 50.0), (50, 0.5, 100.0)])
 def test_round_is_the_shards_part_and_its_fleets_when_it_is_of_another_size(
     fleets: int, hot: float, calls: float

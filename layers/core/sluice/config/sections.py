@@ -44,6 +44,11 @@ class Hints(Section):
         """Whether the document says how long a message takes. Otherwise the default is only a guess."""
         return "seconds_per_message" in self.model_fields_set
 
+    @property
+    def has_lead_hint(self) -> bool:
+        """Whether the document says how long a launch takes. Otherwise the default is only a guess."""
+        return "lead_time_s" in self.model_fields_set
+
 
 class Limits(Section):
     """The limits that apply after the needed capacity is known."""

@@ -73,7 +73,12 @@ def _needed_for(tick: Assessment) -> str:
         return f"{needed} for messages that are expected"
     if tick.need == tick.required.of_batches:
         return f"{needed} for a batch that is due now"
-    each = f"Each {tick.unit} completes {rate(tick.rate_per_s)} and a new one takes {tick.lead_s:.0f} s to start"
+    is_guess = tick.estimates.lead_time.source == "hint" and not tick.fleet.hints.has_lead_hint
+    completes = "completes" if tick.estimates.is_proven else "is taken to complete"
+    takes = "is taken to need" if is_guess else "takes"
+    each = f"Each {tick.unit} {completes} {rate(tick.rate_per_s)} and a new one {takes} {tick.lead_s:.0f} s to start"
+    if is_guess and tick.lead_s >= tick.fleet.tightest_wait_s:
+        return f"{each}, which was not measured yet, so {needed} to start every message as soon as possible"
     if tick.lead_s >= tick.fleet.tightest_wait_s:
         soon = f"{tick.need:,} {is_are(tick.need)} needed to start every message as soon as possible"
         return f"{each}, so {soon}, as far as that can still be done. {_no_launch_keeps_it(tick)}"
