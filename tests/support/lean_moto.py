@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from moto.core import responses
+from moto.core.utils import method_names_from_class
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 
@@ -52,6 +53,6 @@ def _update_a_copy(self: DynamoDBBackend, table_name: str, key: dict[str, Any], 
 def use() -> None:
     """From now on, in this process, which has not imported moto's EC2 yet."""
     os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("amis.json"))
-    setattr(responses, "method_names_from_class", functools.cache(responses.method_names_from_class))  # noqa: B010
+    setattr(responses, "method_names_from_class", functools.cache(method_names_from_class))  # noqa: B010
     setattr(Table, "__deepcopy__", _copied)  # noqa: B010 - mypy knows of no such method
     setattr(DynamoDBBackend, "update_item", _update_a_copy)  # noqa: B010 - nor that one may be replaced
