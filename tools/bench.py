@@ -4,6 +4,7 @@
 |---|---|---|
 | planner_cold_start | CPU seconds of a fresh process with the planner and its clients | boto3 with the same clients |
 | plan_one_queue_day_of_memory | one plan() with a day of minutes remembered | writing its decision as a ledger record |
+| plan_alone_compiled | one plan() on the same load, learn() apart, compiled | a loop of 1,000 additions, interpreted |
 | backtest_fortnight | CPU seconds of 14 days of traffic under Sluice, compiled | the same with the simplest peer |
 | fleets_per_round | seconds that one process takes for a tick of 1,000 fleets, calls of 20 ms | the same calls alone |
 | fleets_per_round_cpu | CPU milliseconds of that for each fleet | those of the calls alone |
@@ -83,6 +84,13 @@ conditions = Conditions(seconds_per_message=SECONDS_PER_MESSAGE["diurnal"])
 print(*(simulate(trace, make(name), conditions).cpu_s for name in ("sluice", "fixed")))
 """
 
+ALONE = """
+from tools import compiled
+compiled.use()
+from tools.bench import plan_and_loop_us
+print(*plan_and_loop_us())
+"""
+
 app = App(name="bench", help=__doc__)
 
 
@@ -153,6 +161,28 @@ def plan_one_queue_day_of_memory() -> Figure:
     value = _best_us(decide, "decisions")
     floor = _best_us(lambda: record.to_text(decision), "records")
     return Figure("plan_one_queue_day_of_memory", value, "us", floor)
+
+
+def plan_alone_compiled() -> Figure:
+    """One decision on the same load as backtests make it: compiled, with the estimates given."""
+    build_all()
+    value, floor = _printed(ALONE)
+    return Figure("plan_alone_compiled", value, "us", floor)
+
+
+def plan_and_loop_us() -> tuple[float, float]:
+    """Microseconds of one plan(), and of a loop of 1,000 additions that tells how fast the machine is now."""
+    snapshot, memory, fleet = _busy_day()
+    estimates = estimate(memory, fleet, TIMING, snapshot.at)
+
+    def loop() -> float:
+        total = 0.0
+        for number in range(1000):
+            total += number
+        return total
+
+    alone = _best_us(lambda: plan(snapshot, fleet, estimates, memory, timing=TIMING, now=snapshot.at), "decisions")
+    return alone, _best_us(loop, "additions")
 
 
 def _busy_day() -> tuple[Snapshot, Memory, Fleet]:
@@ -272,6 +302,7 @@ def bench(
     figures = [
         planner_cold_start(),
         plan_one_queue_day_of_memory(),
+        plan_alone_compiled(),
         backtest_fortnight(),
         *rounds_of_fleets(),
         redrive_messages_per_s(messages),

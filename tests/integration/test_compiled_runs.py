@@ -16,7 +16,7 @@ from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generat
 from tools.backtest.policies import make
 from tools.backtest.runs import Run
 from tools.backtest.simulator import simulate
-from tools.backtest.study import WORLDS
+from tools.backtest.study import GRIDS, WORLDS, settings
 from tools.backtest.traces import Trace
 from tools.backtest.worlds.catalogue import WORLDS as ODD_WORLDS
 from tools.compiled import BUILT, fits
@@ -26,6 +26,7 @@ from tools.sources import CHECKOUT
 SEED = 7
 MINUTES = 720  # of each shape
 COMPARED = ("dies-young", "fifo-two-groups", "prefetch", "second-controller")  # of the worlds
+PEERS = tuple(settings(name)[-1] for name in GRIDS)
 TIMEOUT_S = 300.0
 
 # In a process of its own: this one has everything interpreted.
@@ -54,12 +55,12 @@ def built() -> Path:
     return BUILT
 
 
-def run_of(name: str, target_s: float, boot_s: float) -> Run:
-    """Sluice on a generated trace, with launches that fail."""
+def run_of(name: str, target_s: float, boot_s: float, spec: str = "sluice") -> Run:
+    """A policy on a generated trace, with launches that fail."""
     trace = Trace(name, generated_trace(name, SEED).counts[:MINUTES])
     return simulate(
         trace,
-        make("sluice"),
+        make(spec),
         Conditions(
             seconds_per_message=SECONDS_PER_MESSAGE[name],
             target_wait_s=target_s,
@@ -77,8 +78,11 @@ def run_in(name: str) -> Run:
 
 
 def told(name: str, *target_and_boot_s: float) -> list[Any]:
-    """All that a run of Sluice comes to: its figures in full, and the sentence of each change."""
-    run = run_of(name, *target_and_boot_s) if target_and_boot_s else run_in(name)
+    """All that a run comes to, of Sluice or of a peer: its figures in full, and the sentence of each change."""
+    if name in PEERS:
+        run = run_of("bursts", *WORLDS[0], name)
+    else:
+        run = run_of(name, *target_and_boot_s) if target_and_boot_s else run_in(name)
     waits = [run.late_fraction, run.wait_p50_s, run.wait_p99_s, run.wait_max_s]
     return [run.ticks, repr(run.instance_hours), *map(repr, waits), run.launches, [list(note) for note in run.notes]]
 
@@ -88,7 +92,7 @@ def compiled(built: Path) -> dict[tuple[Any, ...], list[Any]]:
     """What the runs come to when they are compiled, by shape, target and boot time, or by world."""
     assert fits(built)
     runs: list[tuple[Any, ...]] = [(name, target_s, boot_s) for name in SHAPES for target_s, boot_s in WORLDS]
-    runs += [(name,) for name in COMPARED]
+    runs += [(name,) for name in (*COMPARED, *PEERS)]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(runs)],
         cwd=CHECKOUT,
@@ -117,6 +121,12 @@ def test_world_when_compiled_and_when_interpreted(compiled: dict[tuple[Any, ...]
     """Consumers, launches and a desired capacity that are not plain."""
     assert compiled[name,] == told(name)
     assert compiled[name,][-1], "a run in which nothing changes shows nothing"
+
+
+@pytest.mark.parametrize("spec", PEERS)
+def test_peer_when_compiled_and_when_interpreted(compiled: dict[tuple[Any, ...], list[Any]], spec: str) -> None:
+    """The comparison runs each of them compiled."""
+    assert compiled[spec,] == told(spec)
 
 
 def test_command_when_compiled(built: Path) -> None:

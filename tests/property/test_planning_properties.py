@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle, QueueReading, Reading, Series
 from sluice.model.planning import Action, ExpectedBatch, History, Memory, QueueSample, ReasonCode, Snapshot
+from sluice.planning.launch_cost import response_s
 from sluice.planning.learning.periodic_batches import EXPECTED_MAX, PULSES_MAX, learn_batches
-from sluice.planning.limits import BUSY_TICKS
 from sluice.planning.supply import Supply
 from tests.support.planner_steps import (
     TIMING,
@@ -229,7 +229,7 @@ def test_need_when_batches_are_awaited(fleet, snapshot, memory, batches, more):
 @anything
 @given(st.lists(st.tuples(st.integers(1, 90), st.sampled_from([0.0, 3.0, 40.0, 700.0])), min_size=1, max_size=40))
 def test_batches_when_any_counts_come(runs):
-    """What is kept of batches is bounded, in order, and made of what came; shares are shares."""
+    """What is kept of batches is bounded, in order, and made of what came; chances are chances."""
     counts = [count for length, each in runs for count in (2.0,) * length + (each,)]
     memory = Memory()
     for until in range(1, len(counts) + 1):
@@ -241,7 +241,7 @@ def test_batches_when_any_counts_come(runs):
     assert {size for _, size in memory.batches.pulses} <= {38.0, 698.0}
     assert len(memory.batches.expected) <= EXPECTED_MAX
     assert all(each.at < each.until and list(each.sizes) == sorted(each.sizes) for each in memory.batches.expected)
-    assert memory.batches.arrived_share is None or 0.0 <= memory.batches.arrived_share.mean <= 1.0
+    assert all(0.5 < each.chance <= 1.0 for each in memory.batches.expected)
 
 
 supplies = st.builds(
@@ -343,7 +343,7 @@ def test_want_when_the_forecast_is_nothing(fleet, snapshot, memory, above_per_s,
     if not hard & {reason.code for reason in wanted.reasons}:
         group = assess_for(snapshot, snapshot.group, fleet, nothing, now)
         assert wanted.want >= min(wanted.current, group.need)
-        if wanted.want < wanted.current and group.supply.places / group.rate_per_s > BUSY_TICKS * TIMING.tick_s:
+        if wanted.want < wanted.current and group.supply.places / group.rate_per_s > response_s(TIMING):
             busy = min(snapshot.queue.in_flight.value, group.supply.places * group.supply.working)
             assert wanted.want >= min(wanted.current, floor(busy / group.supply.places))
 

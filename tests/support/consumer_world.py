@@ -33,6 +33,7 @@ class Consumer:
     ready_at: float
     in_hand: list[tuple[float, Message]] = field(default_factory=list)
     leaving: bool = False
+    deaf: bool = False  # it never receives anything
 
 
 def completes(message: Message) -> float | None:
@@ -52,6 +53,7 @@ class ConsumerWorld:
     most_per_s: float | None = None  # what something downstream completes, shared by all who ask it
     fate: Callable[[Message], float | None] = completes  # seconds for which it stays in flight; None: completed
     lost_at_once: Callable[[Message], bool] | None = None  # received by a consumer that dies with it
+    is_deaf: Callable[[], bool] = lambda: False  # whether the next unit never receives anything
     bounds: tuple[int, int] = (0, 1000)
     metric_lag_s: float = 90.0
     t: float = 0.0
@@ -120,7 +122,7 @@ class ConsumerWorld:
         left = speed
         while True:  # what is done is followed by the next message at once
             if place >= len(unit.in_hand):
-                message = None if unit.leaving else self._receive()
+                message = None if unit.leaving or unit.deaf else self._receive()
                 if message is None:
                     return
                 unit.in_hand.append((self.service_s, message))
@@ -204,7 +206,7 @@ class ConsumerWorld:
         staying = [unit for unit in self.units if not unit.leaving]
         for _ in range(desired - len(staying)):
             self._made += 1
-            self.units.append(Consumer(f"i-{self._made}", self.t + self.boot_s))
+            self.units.append(Consumer(f"i-{self._made}", self.t + self.boot_s, deaf=self.is_deaf()))
         for unit in staying[desired:]:
             unit.leaving = True
 

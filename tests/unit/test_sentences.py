@@ -7,7 +7,7 @@ import pytest
 
 from sluice.model.observed import Instance, Lifecycle, Series
 from sluice.model.planning import ControlMemory, Decision, Estimate, ReasonCode
-from sluice.model.usage import Throughput
+from sluice.model.usage import Enough
 from sluice.wording import capitalised, count, duration, exactly, is_are, rate
 from tests.support.planner_steps import a_memory, changed
 from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen, watched
@@ -44,9 +44,9 @@ def taking_few(waiting: float, in_flight: float, working: int):
     return seen(NINE, queue, a_group(NINE, working))
 
 
-def no_gain(units: float):
-    """Ten times as many units completed as much."""
-    return tuple(Throughput(each, 2400.0, 600.0, NINE - 120.0) for each in (units, 10.0 * units))
+def enough(units: float, more: float, ago_s: float = 120.0, **fields: object):
+    """So many units were enough, and more did no more."""
+    return changed(MEASURED, enough=Enough(units, NINE - ago_s, more, **fields))
 
 
 def at_rest(working: int = 6, in_flight: float = 0, **queue: object):
@@ -91,11 +91,15 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.NOTHING_RECEIVED, decide(nothing_received(1, 1), a_fleet(), MEASURED)),
     (ReasonCode.NOTHING_RECEIVED, decide(nothing_received(300, 6), a_fleet(), MEASURED)),
     (ReasonCode.IDLE_UNITS, decide(taking_few(400, 2, 100), a_fleet(), MEASURED)),
-    (ReasonCode.IDLE_UNITS, decide(taking_few(400, 1, 2), a_fleet(), MEASURED)),
-    (ReasonCode.IDLE_UNITS, decide(a_burst(2000, 4), a_fleet(), changed(MEASURED, idle=(NINE - 720.0, 4.0)))),
-    (ReasonCode.IDLE_UNITS, decide(a_burst(2000, 1), a_fleet(), changed(MEASURED, idle=(NINE - 60.0, 1.0)))),
-    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), changed(MEASURED, throughput=no_gain(4.0)))),
-    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), changed(MEASURED, throughput=no_gain(1.0)))),
+    (ReasonCode.IDLE_UNITS, decide(taking_few(400, 1, 5), a_fleet(), MEASURED)),
+    (ReasonCode.IDLE_UNITS, decide(taking_few(400, 2, 4), a_fleet(), enough(2.0, 3.0, 0.0))),
+    (ReasonCode.IDLE_UNITS, decide(a_burst(2000, 4), a_fleet(), enough(4.0, 9.0, 720.0))),
+    (ReasonCode.IDLE_UNITS, decide(a_burst(2000, 1), a_fleet(), enough(1.0, 2.0, 60.0, is_open=True))),
+    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), enough(4.0, 40.0, per_s=4.0))),
+    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), enough(1.0, 10.0, per_s=1.0))),
+    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), enough(8.0, 20.0, per_s=4.0, is_least=False))),
+    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), enough(8.0, 8.0, per_s=4.0, is_least=False))),
+    (ReasonCode.NO_GAIN, decide(a_burst(2000), a_fleet(), enough(2.0, 8.0, per_s=1.0, is_open=True))),
     (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=1))),
     (ReasonCode.DOWNSTREAM, decide(a_burst(), limits(max_messages_per_s=4))),
     (ReasonCode.DOWNSTREAM, decide(guarded(a_burst()), limits(veto_alarm="db-cpu"))),
@@ -136,7 +140,10 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.HELD_MESSAGES, decide(at_rest(1, 1), a_fleet(), changed(CALM, held=1.0))),
     (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(6, 1), a_fleet(hints={"seconds_per_message": 0.1}), CALM)),
     (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(6, 4, **STEADY), a_fleet(target_wait_s=80), CALM)),
-    (ReasonCode.SCALE_IN_FLOOR, decide(at_rest(1, per_minute=(6.0,) * 15), a_fleet(), CALM)),
+    (
+        ReasonCode.SCALE_IN_FLOOR,
+        decide(at_rest(1, per_minute=(6.0,) * 15), a_fleet(), CALM),
+    ),
     (ReasonCode.BUSY_CAPACITY, decide(at_rest(6, 4, **STEADY), a_fleet(), CALM)),
     (ReasonCode.PROTECTED, decide(protected(6, 1), a_fleet(), CALM)),
     (ReasonCode.PROTECTED, decide(protected(6, 4), a_fleet(), CALM)),

@@ -2,25 +2,26 @@
 
 Each case is simulated with all rules, and then without each of them. A rule earns its place where the fleet costs at
 least 0.5% more without it, or is late for at least 0.05% more of its messages. The planner runs as Python here, since
-a rule cannot be taken out of the compiled one.
+a rule cannot be taken out of the compiled one. Results are cached: if it is interrupted, the same command resumes.
 """
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from math import exp, log
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from tools.ablate.cases import Case, Result, cases, result_of
+from tools.ablate.cases import Case, Result, cases
 from tools.ablate.constants import constants, tuned
+from tools.ablate.docs import PAGE, Measured, commit_of, page_of
+from tools.ablate.results import RESULTS, results_of
 from tools.ablate.rules import Rule, rules
 
 MATTERS_COST = 0.005  # half of a percent of the cost
@@ -52,14 +53,10 @@ def gain_of(rule: Rule, whole: Mapping[str, Result], off: Mapping[str, Result]) 
     return Gain(rule, mean, sum(late for late, _ in lates) / len(lates), max(costs), max(lates), min(costs))
 
 
-def gains(chosen: Sequence[Rule], tried: Sequence[Case], jobs: int) -> list[Gain]:
-    """What each of the rules gains over the cases, on so many processes."""
+def gains(chosen: Sequence[Rule], tried: Sequence[Case], jobs: int, path: Path = RESULTS) -> list[Gain]:
+    """What each of the rules gains over the cases, on so many processes; `path` has earlier results."""
     tasks = [(case, name) for name in (None, *(rule.name for rule in chosen)) for case in tried]
-    if jobs == 1:
-        results = [result_of(task) for task in tasks]
-    else:
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            results = list(pool.map(result_of, tasks))
+    results = results_of(tasks, jobs, path)
     by_rule: dict[str | None, dict[str, Result]] = {}
     for (case, name), result in zip(tasks, results, strict=True):
         by_rule.setdefault(name, {})[case.name] = result
@@ -92,6 +89,19 @@ def print_constants() -> None:
         print(f"  {module}: {', '.join(name for where, name in chosen if where == module)}")
 
 
+def record_of(gain: Gain) -> dict[str, Any]:
+    """What a rule gains, as JSON."""
+    keys = ("cost", "late", "most_cost", "most_late", "least_cost", "matters")
+    return {"rule": gain.rule.name, **{key: getattr(gain, key) for key in keys}}
+
+
+def write_page(found: Sequence[Gain], tried: str, page: Path) -> None:
+    """Write the page of ablations."""
+    commit, date = commit_of()
+    measured = Measured(commit, date, tried, len(list(constants())), len(tuned()))
+    page.write_text(page_of([record_of(each) for each in found], measured), encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Simulate, and print."""
     names = [rule.name for rule in rules()]
@@ -102,7 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of traffic and worlds (default: 1)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--constants", action="store_true", help="count the planner's constants instead")
-    parser.add_argument("--json", action="store_true", help="one JSON list on the last line")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the file in which results are cached")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page that --docs writes")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON list on the last line")
+    form.add_argument("--docs", action="store_true", help="write the page with the table")
     options = parser.parse_args(arguments)
     if options.constants:
         print_constants()
@@ -112,10 +126,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.traces is not None and not options.traces.is_dir():
         parser.error(f"--traces: there is no folder {options.traces}")
     chosen = [rule for rule in rules() if not options.rule or rule.name in options.rule]
-    found = gains(chosen, list(cases(options.seed, options.traces, options.days)), max(1, options.jobs))
+    if options.docs and options.rule:
+        parser.error("--docs: must have all rules; leave out --rule")
+    tried = list(cases(options.seed, options.traces, options.days))
+    found = gains(chosen, tried, max(1, options.jobs), options.results)
     if options.json:
-        keys = ("cost", "late", "most_cost", "most_late", "least_cost", "matters")
-        print(json.dumps([{"rule": each.rule.name, **{key: getattr(each, key) for key in keys}} for each in found]))
+        print(json.dumps([record_of(each) for each in found]))
+    elif options.docs:
+        days = f"{options.days} {'day' if options.days == 1 else 'days'}"
+        write_page(found, f"{len(tried)} cases, traces of {days}, seed {options.seed}", options.page)
     else:
         Console(width=max(120, Console().width)).print(table_of(found))
     return 0

@@ -33,10 +33,11 @@ NOT_TUNED: Mapping[str, Mapping[str, frozenset[str]]] = {
         "explanation": frozenset({"NOTABLE_S", "LIVE_SHARE"}),
         "learning/forecasting": frozenset({"HISTORY_PERIODS", "LEVEL_PERIODS", "STEADY_PERIODS"}),
         "learning/periodic_batches": frozenset(
-            {"PULSES_MAX", "EXPECTED_MAX", "SCHEDULES_MAX", "USUAL_PERIODS", "PULSES_S"}
+            {"PULSES_MAX", "EXPECTED_MAX", "INTERVALS_MAX", "USUAL_PERIODS", "PULSES_S"}
         ),
         "learning/at_work": frozenset({"RECEIVED_PERIODS"}),
         "learning/redeliveries": frozenset({"RETURNS_KEPT"}),
+        "learning/schedules": frozenset({"REPEATS_MAX"}),
         "learning/samples": frozenset({"QUEUE_PERIODS"}),
         "learning/throughput": frozenset({"LEVELS_MOST"}),
         "launch_limits": frozenset({"MESSAGE_MAX"}),
@@ -44,9 +45,10 @@ NOT_TUNED: Mapping[str, Mapping[str, frozenset[str]]] = {
     },
     ARITHMETIC: {
         "deadlines": frozenset({"TINY", "LATENESS_MAX_S"}),
-        "launch_cost": frozenset({"ABSOLUTE", "QUANTILE", "FEW_PER_S", "SURE_LEAST"}),
+        "launch_cost": frozenset({"FEW_PER_S"}),
         "learning/at_work": frozenset({"AT_WORK_SHARE"}),
         "learning/forecasting": frozenset({"ROOTS"}),
+        "learning/significance": frozenset({"MOST_ERRORS"}),
     },
 }
 # Rounds, shards and reports decide on no capacity.

@@ -12,6 +12,7 @@ from math import inf
 from typing import Any
 
 from sluice.model.planning import Forecast, ReasonCode, Snapshot
+from sluice.planning.learning.significance import MOST_ERRORS
 
 PLANNING = "sluice.planning"
 
@@ -83,17 +84,23 @@ def rules() -> tuple[Rule, ...]:
     """Every rule that can be switched off, in the order of docs/planner.md."""
     return (
         Rule("guard", "reserve a share of the target wait", {"launch_cost:GUARD_SHARE": 0.0}),
-        Rule("caution", "count on less than the mean of what units complete", {"supply:CAUTION": 0.0}),
+        Rule("caution", "count on less than the mean of what units complete", {"supply:MOST": 0.0}),
         Rule("places-at-hand", "count on half of a launch's places", {"supply:AT_HAND": 0.0}),
         Rule(
             "patience",
             "forecast nothing where a launch can wait for its message",
             {"assessment:is_patient": _always(value=False)},
         ),
-        Rule("gathering", "let a launch from zero wait for more messages", {"assessment:GATHER_LEAST": inf}),
+        Rule(
+            "gathering", "let a launch from zero wait for more messages", {"assessment:_can_wait": _always(value=False)}
+        ),
         Rule("idle", "release an idle fleet's last unit between messages", {"assessment:IDLE_SHARE": 0.0}),
         Rule("steadying", "know little traffic by its last sixty messages", {"assessment:steadied": _as_forecast}),
-        Rule("rare-arrivals", "launch for one chance in n", {"limits:LIKELY": 0.0, "demand:quantile": _always(2.06)}),
+        Rule(
+            "rare-arrivals",
+            "launch for one chance in n",
+            {"limits:MOST_ERRORS": 0.0, "demand:quantile": _always(MOST_ERRORS)},
+        ),
         Rule("periodic-batches", "launch ahead of batches that recur", {"learning.learn:learn_batches": _first}),
         *(
             Rule(f"forecast-{name}", f"forecast by {name}", {"learning.forecasting:FORECASTERS": _forecasters(name)})

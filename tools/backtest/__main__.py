@@ -1,4 +1,4 @@
-"""Write the results in docs/planner.md again: `python -m tools.backtest`, or `make planner-docs`."""
+"""Write the results in docs/comparison.md again: `python -m tools.backtest`, or `make planner-docs`."""
 
 import sys
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from tools.backtest.docs_results import LATE_PROMISED, SPARE_S, markdown, setting, share
+from tools.backtest.docs_results import LATE_PROMISED, NEAR, SPARE_S, markdown, setting, share
 from tools.backtest.report import geometric_mean
 from tools.backtest.runs import Run
 from tools.backtest.study import GRIDS, settings
@@ -31,11 +31,12 @@ def _how(verdicts: Sequence[Verdict]) -> str:
     text = (
         f"Sluice is compared in {len(verdicts)} cases ({traces} traces in {worlds} worlds) with {wanted} settings of"
         f" {len(GRIDS)} peers, each chosen in hindsight, with the seeds {seeds}. A case is *lost* where one setting"
-        f" is cheaper and no later than Sluice with at least {NEEDED} of {len(SEEDS)} seeds. All settings run with the"
-        f" seeds {' and '.join(map(str, WHOLE))}, and with seed {SEEDS[-1]} those that were better with one of these."
+        f" is cheaper and no later than Sluice with at least {NEEDED} of {len(SEEDS)} seeds. All settings are tried"
+        f" with the seeds {' and '.join(map(str, WHOLE))}, and with seed {SEEDS[-1]} those that were better with one of"
+        " these."
     )
     missing = sum(each.missing for each in verdicts)
-    return text if not missing else f"{text} **{missing:,} of these runs are not made yet.**"
+    return text if not missing else f"{text} **{missing:,} of these settings are not tried yet.**"
 
 
 def _lost(verdicts: Sequence[Verdict]) -> str:
@@ -83,12 +84,17 @@ def _margins(verdicts: Sequence[Verdict]) -> str:
                 f" {len(margins)} cases in which both are; from {min(margins) - 1.0:+.1%} to"
                 f" {max(margins) - 1.0:+.1%})."
             )
+    if lines:
+        lines.append(
+            f"  With seed {SEEDS[0]} the cheapest of all settings; with the others the cheapest of those that cost at"
+            f" most {NEAR - 1.0:.0%} more than it with seed {SEEDS[0]}."
+        )
     return "\n".join(lines)
 
 
 def _by_seed(verdicts: Sequence[Verdict]) -> Iterable[tuple[int, list[SeedRuns]]]:
-    """The cases' runs with each of the seeds in which every setting ran."""
-    return [(seed, [each.seeds[place] for each in verdicts]) for place, seed in enumerate(WHOLE)]
+    """The cases' runs with each seed."""
+    return [(seed, [each.seeds[place] for each in verdicts]) for place, seed in enumerate(SEEDS)]
 
 
 def _costs(verdicts: Sequence[Verdict]) -> str:
@@ -122,7 +128,7 @@ def _fairness() -> str:
 def _grid() -> str:
     rows: list[tuple[str, ...]] = [("peer", "settings", "values tried")]
     for name, grid in GRIDS.items():
-        tried = "; ".join(f"`{key}` {_values(values)}" for key, values in grid.items())
+        tried = "; ".join(f"`{key}` {_values(sorted(values))}" for key, values in grid.items())
         rows.append((f"`{name}`", str(len(settings(name))), tried))
     return markdown(rows, "lrl")
 

@@ -1,4 +1,4 @@
-"""The pictures of docs/planner.md: cost against lateness for each world, and a crowd as it was met."""
+"""The pictures of docs/comparison.md: cost against lateness for each world, and a crowd as it was met."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from tools.backtest.conditions import MINUTE_S
-from tools.backtest.report import COLOURS, geometric_mean
+from tools.backtest.report import COLOURS
 from tools.backtest.report_charts import Point, front
 from tools.backtest.runs import Run
 
@@ -40,13 +40,6 @@ class Panel:
 def point(run: Run) -> Point:
     """A run in the picture."""
     return Point(run.policy, COLOURS[run.policy], run.cost_ratio, run.late_fraction)
-
-
-def averaged(runs: Sequence[Run]) -> Point:
-    """One setting on several traces: the geometric mean of its costs, the mean of what was late."""
-    first = runs[0]
-    late = float(np.mean([run.late_fraction for run in runs]))
-    return Point(first.policy, COLOURS[first.policy], geometric_mean(run.cost_ratio for run in runs), late)
 
 
 def draw_world(title: str, panels: Sequence[Panel]) -> Figure:

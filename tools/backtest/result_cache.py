@@ -17,6 +17,7 @@ import numpy as np
 import scipy
 
 from tools.backtest.conditions import Conditions
+from tools.backtest.floors import Floor
 from tools.backtest.policies import POLICIES, label, make
 from tools.backtest.runs import NO_TIMELINE, Run
 from tools.backtest.simulator import params_of
@@ -38,6 +39,7 @@ FIGURES = (
     "cpu_s",
 )
 BOUND = "bound_hours"  # of a trace in a world, whatever the policy
+FLOOR = "floor"  # of a run that was ended early
 
 
 class ResultCache:
@@ -47,6 +49,7 @@ class ResultCache:
         self._path = path
         self._runs: dict[str, dict[str, Any]] = {}
         self._bounds: dict[str, float] = {}
+        self._floors: dict[str, Floor] = {}
         self._digests: dict[int, tuple[Trace, str]] = {}  # by identity, since traces are few and long
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
@@ -54,6 +57,8 @@ class ResultCache:
                     record = json.loads(line)
                     if BOUND in record:
                         self._bounds[record["key"]] = record[BOUND]
+                    elif FLOOR in record:
+                        self._floors[record["key"]] = Floor(*record[FLOOR])
                     else:
                         self._runs[record["key"]] = {name: record[name] for name in FIGURES}
                 except (ValueError, KeyError, TypeError):
@@ -72,6 +77,16 @@ class ResultCache:
         key = self._key(trace, spec, run.conditions)
         self._runs[key] = figures
         self._append({"key": key, "trace": trace.name, **figures})
+
+    def find_floor(self, trace: Trace, spec: str, conditions: Conditions) -> Floor | None:
+        """The least that a run costs and is late which was ended early; None if there is none."""
+        return self._floors.get(self._key(trace, spec, conditions))
+
+    def add_floor(self, trace: Trace, spec: str, conditions: Conditions, floor: Floor) -> None:
+        """Store the least that a run costs and is late which was ended early."""
+        key = self._key(trace, spec, conditions)
+        self._floors[key] = floor
+        self._append({"key": key, "trace": trace.name, "setting": spec, FLOOR: list(floor)})
 
     def _append(self, record: Mapping[str, Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -122,6 +122,10 @@ class Group:
             self._booting[0][0] if self._booting else inf, self._draining[0][0] if self._draining else inf
         )
 
+    def paid_s(self, now: float) -> float:
+        """What is paid so far, in instance-seconds; of those that leave, all that they will have cost."""
+        return self.billed_s + sum([now - unit.launched_at for unit in self._units])
+
     def close(self, now: float) -> float:
         """The whole bill at the end, in instance-seconds."""
         for unit in self._units:

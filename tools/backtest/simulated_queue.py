@@ -105,7 +105,7 @@ class MessageQueue:
     """Whole messages."""
 
     def __init__(self, trace: Trace, conditions: Conditions) -> None:
-        self._messages = messages = _messages(
+        self.messages = messages = _messages(
             trace.counts.tobytes(), conditions.seconds_per_message, conditions.service_cv, conditions.seed
         )
         self.total = len(messages.takes_s)
@@ -118,7 +118,7 @@ class MessageQueue:
         self._head = 0  # the oldest message that waits
         self._arrived = 0
         self._now = 0.0
-        self._waited: list[float] = []
+        self.waited: list[float] = []
 
     def add(self, server: int, at: float) -> None:
         """An instance begins to take messages."""
@@ -146,13 +146,13 @@ class MessageQueue:
             self._minute_end_s = end_s + MINUTE_S
             self.advance(end_s)
             self._end_minute(end_s)
-        messages, free, head = self._messages, self._free, self._head
+        messages, free, head = self.messages, self._free, self._head
         came_at = messages.came_at
         arrived = bisect_right(came_at, until, self._arrived, self._come_by)
         self._arrived, self._now = arrived, until
         if head == arrived or not free:
             return
-        takes_s, note_wait = messages.takes_s, self._waited.append
+        takes_s, note_wait = messages.takes_s, self.waited.append
         while head < arrived:
             free_at, server, _ = free[0]
             came = came_at[head]
@@ -168,7 +168,7 @@ class MessageQueue:
         """Take its count, and let the next one's messages come."""
         in_hand = [entry[0] >= end_s for entry in (*self._free, *self._leaving)]
         self._deleted_by.append(self._head - sum(in_hand))
-        come_by, minute = self._messages.come_by, len(self._deleted_by)
+        come_by, minute = self.messages.come_by, len(self._deleted_by)
         self._come_by = come_by[min(minute, len(come_by) - 1)]
 
     def visible(self) -> float:
@@ -191,7 +191,7 @@ class MessageQueue:
 
     def sent_in(self, minute: int) -> float:
         """Messages that came in a minute that is over."""
-        return float(_within(self._messages.come_by, minute))
+        return float(_within(self.messages.come_by, minute))
 
     def received_in(self, minute: int) -> None:
         """Not simulated."""
@@ -203,16 +203,16 @@ class MessageQueue:
     def oldest_age(self) -> float:
         """How long ago the oldest message not yet completed came; 0 without any."""
         now = self._now
-        oldest = self._messages.came_at[self._head] if self._head < self._arrived else now
+        oldest = self.messages.came_at[self._head] if self._head < self._arrived else now
         in_hand = [came_at for free_at, _, came_at in self._free if free_at > now]
         in_hand += [came_at for done_at, came_at in self._leaving if done_at > now]
         return now - min([oldest, *in_hand])
 
     def waits(self) -> Waits:
         """Every wait so far; those that still wait have waited until now."""
-        came_at = self._messages.times[: self._arrived]
+        came_at = self.messages.times[: self._arrived]
         waiting = self._now - came_at[self._head :]
-        return Waits(came_at, np.concatenate([np.array(self._waited), waiting]), np.ones(len(came_at)))
+        return Waits(came_at, np.concatenate([np.array(self.waited), waiting]), np.ones(len(came_at)))
 
 
 def _within(by_end: list[int], minute: int) -> int:
@@ -238,7 +238,7 @@ class FluidQueue:
         self._rate = 0.0  # messages started per second of late
         self._minutes = [0.0] * (len(self._counts) + 1)
         # Knots of both curves: by each moment so many arrived, and so many started.
-        self._at, self._sent_by, self._started_by = array("d", [0.0]), array("d", [0.0]), array("d", [0.0])
+        self.at, self.sent_by, self.started_by = array("d", [0.0]), array("d", [0.0]), array("d", [0.0])
 
     def add(self, server: int, at: float) -> None:  # noqa: ARG002 - instances of a fluid are alike
         """An instance begins to take messages."""
@@ -293,9 +293,9 @@ class FluidQueue:
         self._started = min(self._sent_count, self._started + started_per_s * seconds)
         self._rate = started_per_s
         self._minutes[minute] += started_per_s * seconds
-        self._at.append(end)
-        self._sent_by.append(self._sent_count)
-        self._started_by.append(self._started)
+        self.at.append(end)
+        self.sent_by.append(self._sent_count)
+        self.started_by.append(self._started)
 
     def visible(self) -> float:
         """Messages that wait now."""
@@ -328,7 +328,7 @@ class FluidQueue:
         """How long ago the oldest message not yet completed came; 0 without any."""
         if self.visible() < 1.0:
             return 0.0
-        at, sent_by = self._at, self._sent_by
+        at, sent_by = self.at, self.sent_by
         after = min(bisect_right(sent_by, self._started), len(at) - 1)
         before = after - 1
         came = sent_by[after] - sent_by[before]
@@ -340,7 +340,7 @@ class FluidQueue:
 
         Between knots of either curve a wait is a straight line over the messages: its middle stands for the piece.
         """
-        at, arrived, started = np.array(self._at), np.array(self._sent_by), np.array(self._started_by)
+        at, arrived, started = np.array(self.at), np.array(self.sent_by), np.array(self.started_by)
         edges = np.unique(np.concatenate([arrived, started]))
         messages = np.diff(edges)
         kept = messages > 1e-6

@@ -108,6 +108,13 @@ class Sight:
         return float(about) if about > 0 else 0.0
 
 
+class Watching(Protocol):
+    """Looks at a run as it goes on, and may end it."""
+
+    def look(self, now: float, work: Work, group: Group) -> None:
+        """A minute is over. What it raises ends the run."""
+
+
 class Policy(Protocol):
     """Decides how many instances there should be. Its public fields are its parameters."""
 
@@ -128,6 +135,7 @@ def simulate(
     policy: Policy,
     conditions: Conditions,
     behaviour: Behaviour | None = None,
+    watch: Watching | None = None,
 ) -> Run:
     """Run a policy on a trace to its end. What still waits then has waited until then.
 
@@ -136,6 +144,7 @@ def simulate(
         policy: what decides.
         conditions: every number that is neither traffic nor policy.
         behaviour: how consumers, group and metrics behave, and then the run has what was said; None: plainly.
+        watch: looks at the run each minute, and may end it by an error.
     """
     began = time.process_time()
     work, group, signals = _world(trace, conditions, behaviour)
@@ -166,6 +175,8 @@ def simulate(
             tick_s = max(step.next_s, tick_s + 1.0)
         group.advance(minute_end_s)
         metrics.take(minute)
+        if watch is not None:
+            watch.look(minute_end_s, work, group)
     end_s = trace.minutes * MINUTE_S
     billed_s = group.close(end_s)
     waits = work.waits()

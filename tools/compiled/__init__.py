@@ -51,6 +51,10 @@ MODULES = (
     "sluice.planning.learning.learn",
     "sluice.planning.multi_queue",
     "sluice.planning.assessment",
+    "sluice.planning.wish",
+    "sluice.planning.consumption",
+    "sluice.planning.control",
+    "sluice.planning.launch_limits",
     "sluice.planning.evidence",
     "sluice.planning.explanation",
     "sluice.planning.limits",
@@ -61,6 +65,11 @@ MODULES = (
     "tools.backtest.worlds.queue",
     "tools.backtest.worlds.group",
     "tools.backtest.simulator",
+    "tools.backtest.floors",
+    "tools.backtest.policies.kubernetes",
+    "tools.backtest.policies.open_source",
+    "tools.backtest.policies.staffing",
+    "tools.backtest.policies.aws",
     "tools.backtest.policies.sluice",
 )
 

@@ -62,6 +62,9 @@ def build(target: Path = BUILT) -> None:
     source = _source()
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="compiling-") as folder:
         work, made = Path(folder, "work"), Path(folder, "made")
+        # As they are now: what changes while it is compiled is not in it.
+        paths = sorted({*source.values(), *HERE.glob("*.py")})
+        files = fingerprint(path.relative_to(CHECKOUT) for path in paths)
         for name, path in source.items():
             _lay_out(name, path, work)
         _compile(work, [str(_place(name)) for name in MODULES])
@@ -70,8 +73,6 @@ def build(target: Path = BUILT) -> None:
                 place = made / path.relative_to(work)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(place)
-        paths = sorted({*source.values(), *HERE.glob("*.py")})
-        files = fingerprint(path.relative_to(CHECKOUT) for path in paths)
         (made / MANIFEST).write_text(json.dumps({"suffix": SUFFIX, "source": files}, indent=1), encoding="utf-8")
         if target.exists():
             target.rename(Path(folder, "before"))  # a process that uses it goes on with what it has open

@@ -18,7 +18,7 @@ def codes(decision: Decision) -> list[ReasonCode]:
 # At, waiting, in flight, oldest, in service, launching (ages) -> want.
 # Target 120 s, less a guard of 6%: 112.8 planned, and
 # a launch (60 s) works for 52.8 s before what came just now is due. One message a second and unit. Units in service are
-# counted on with 1.8 deviations less: n of them complete 112.8 n - 1.8 sqrt(n (60 + 10) / 2) within the planned wait.
+# counted on with 1.75 deviations less: n of them complete 112.8 n - 1.75 sqrt(n (60 + 10) / 2) within the planned wait.
 A_DAY = [
     ("08:00", 0, 0, None, 0, (), 0),  # nobody is up
     ("08:10", 1, 0, 0, 0, (), 1),  # the first order wakes it
@@ -26,10 +26,10 @@ A_DAY = [
     ("08:12", 0, 1, None, 1, (), 1),  # it works on it
     ("09:00", 30, 1, 30, 1, (), 1),  # thirty seconds of work, and seventy to do it in
     ("09:10", 420, 0, 0, 0, (), 8),  # all of it just came: 420 / 52.8 = 7.95
-    ("09:20", 420, 4, 0, 4, (), 4),  # four do 451.2 on average, and 429.9 almost surely
+    ("09:20", 420, 4, 0, 4, (), 4),  # four do 451.2 on average, and 430.5 almost surely
     ("09:25", 440, 4, 0, 4, (), 5),  # that is not enough for 440: one more helps with the rest
     ("09:30", 440, 4, 0, 4, (50,), 5),  # and is under way already
-    ("12:00", 5000, 10, 40, 10, (), 84),  # ten do 1094.3 almost surely; the rest, 3905.7 / 52.8 = 73.97, needs launches
+    ("12:00", 5000, 10, 40, 10, (), 84),  # ten do 1095.2 almost surely; the rest, 3904.8 / 52.8 = 73.95, needs launches
     ("12:10", 9000, 10, 40, 10, (), 100),  # the group's maximum
 ]
 
@@ -47,8 +47,8 @@ def test_capacity_when_a_day_goes_by(moment):
 def test_need_when_deadlines_are_the_same_but_target_wait_grows():
     """A longer target wait never needs more, and in the end one instance is enough.
 
-    600 messages over what is left once launched: 84.6 - 60, 112.8 - 60, 282 - 60, and, with a guard of 20 s at most,
-    880 - 60 and 3580 - 60.
+    600 messages over what is left once launched: 84.6 - 60, 112.8 - 60, and, with a guard of a tick at most, 290 - 60,
+    890 - 60 and 3590 - 60.
     """
     now = clock("09:00")
     needs = []
@@ -176,7 +176,7 @@ def test_scale_in_when_the_planner_has_only_just_begun_to_watch():
 def test_decision_when_it_is_read_by_a_person():
     """One sentence says what is done, for how much work, how fast, and how soon.
 
-    Two do 2 x 1.901 x 112.8 - 1.8 sqrt(2 x 1.901 x 70 / 2) = 408.1; the other 331.9 need 331.9 / (1.901 x 52.8) = 3.3.
+    Two do 2 x 1.901 x 112.8 - 1.75 sqrt(2 x 1.901 x 70 / 2) = 408.7; the other 331.3 need 331.3 / (1.901 x 52.8) = 3.3.
     """
     now = clock("09:00")
     queue = a_queue(now, 740, 2, oldest_s=41, per_minute=(0,) * 6 + (500, 240))

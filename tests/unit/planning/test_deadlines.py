@@ -6,8 +6,8 @@ import pytest
 
 from sluice.planning.deadlines import at_all, need
 from sluice.planning.demand import DELAY_MAX_S, ahead, backlog, due_by
-from sluice.planning.launch_cost import QUANTILE
-from sluice.planning.supply import CAUTION, Supply
+from sluice.planning.learning.significance import MOST, MOST_ERRORS
+from sluice.planning.supply import Supply
 from tests.support.planner_steps import TIMING
 
 
@@ -17,8 +17,8 @@ def a_supply(working: float, *, message_s: float = 1.0, busy: float = 1.0, blind
 
 
 def test_supply_when_many_short_messages_are_due():
-    """Four units of one a second, 100 s: 400 on average, less 1.8 sqrt(4 x 70 / 2) = 21.3."""
-    assert a_supply(4).by_working(100.0) == pytest.approx(400 - 1.8 * 140**0.5)
+    """Four units of one a second, 100 s: 400 on average, less 1.75 sqrt(4 x 70 / 2) = 20.7."""
+    assert a_supply(4).by_working(100.0) == pytest.approx(400 - MOST * 140**0.5)
 
 
 def test_chance_when_messages_are_short_or_long():
@@ -33,8 +33,8 @@ def test_chance_when_it_can_still_be_mended():
     """Only as far ahead as no launch could help: later disappointments are seen in time."""
     near, far = a_supply(4, blind_s=70.0), a_supply(4, blind_s=1000.0)
     assert near.by_working(60.0) == far.by_working(60.0)
-    assert near.by_working(600.0) == pytest.approx(2400 - CAUTION * 140**0.5)
-    assert far.by_working(600.0) == pytest.approx(2400 - CAUTION * 1200**0.5)
+    assert near.by_working(600.0) == pytest.approx(2400 - MOST * 140**0.5)
+    assert far.by_working(600.0) == pytest.approx(2400 - MOST * 1200**0.5)
 
 
 @pytest.mark.parametrize("t", [1.0, 60.0, 112.8, 600.0])
@@ -55,9 +55,9 @@ def test_launched_units_when_they_have_just_come():
 
 
 def test_launched_units_when_chance_may_take_what_they_complete():
-    """Forty start 3.5 x 40 messages of 30 s in 90 s, less 1.8 sqrt(40 x 3 / 2); one starts the three it completes."""
+    """Forty start 3.5 x 40 messages of 30 s in 90 s, less 1.75 sqrt(40 x 3 / 2); one starts the three it completes."""
     forty = Supply(0.0, 1.0, 0.0, 1 / 30.0, ((10.0, 40.0),), 200.0)
-    assert forty.started(100.0) == pytest.approx(140.0 - CAUTION * 60.0**0.5)
+    assert forty.started(100.0) == pytest.approx(140.0 - MOST * 60.0**0.5)
     assert replace(forty, launches=((10.0, 1.0),)).started(100.0) == pytest.approx(3.0)
     in_two = replace(forty, launches=((10.0, 20.0), (10.0, 20.0)))
     assert in_two.started(100.0) == pytest.approx(forty.started(100.0))  # chance evens out over all
@@ -80,10 +80,10 @@ def test_backlog_when_it_came_over_some_minutes():
 
 
 def test_ahead_when_a_launch_takes_longer_than_the_wait():
-    """What only this order can serve, 180 + 10 - 60 s of it, is asked for with 2.06 mean errors more; no more is."""
+    """What only this order can serve, 180 + 10 - 60 s of it, is asked for with 2.19 mean errors more; no more is."""
     knots = ahead([(60.0, 0.0)], 2.0, 0.5, 0.0, TIMING, wait_s=60.0, lead_s=180.0)
-    assert knots[1] == (60.0 + 130.0, pytest.approx(260 + QUANTILE * 0.5 * 130))
-    assert knots[-1] == (60.0 + 240.0, pytest.approx(480 + QUANTILE * 0.5 * 130))
+    assert knots[1] == (60.0 + 130.0, pytest.approx(260 + MOST_ERRORS * 0.5 * 130))
+    assert knots[-1] == (60.0 + 240.0, pytest.approx(480 + MOST_ERRORS * 0.5 * 130))
 
 
 @pytest.mark.parametrize(("quantile", "messages"), [(0.0, 260.0), (-1.0, 195.0), (-8.0, 0.0)])

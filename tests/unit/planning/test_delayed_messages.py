@@ -8,9 +8,9 @@ from sluice.model.planning import Memory
 from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen
 
 
-@pytest.mark.parametrize(("lead_time_s", "wakes"), [(60, False), (70, False), (80, True), (180, True)])
+@pytest.mark.parametrize(("lead_time_s", "wakes"), [(60, False), (70, False), (90, True), (180, True)])
 def test_wake_when_one_message_is_delayed(lead_time_s: float, wakes: bool) -> None:
-    """To see the message takes 25 of the 60 s, which leaves a launch 35; a lead time that is a guess may be half."""
+    """To see the message takes 20 of the 60 s, which leaves a launch 36; a lead time that is a guess may be half."""
     fleet = a_fleet(target_wait_s=60, hints={"seconds_per_message": 10, "lead_time_s": lead_time_s})
     decision = decide(seen(NINE, a_queue(NINE, 0, 0, 1), a_group(NINE)), fleet)
     assert (decision.want > 0) is wakes

@@ -5,15 +5,19 @@ it asked for evidence.
 """
 
 from dataclasses import replace
+from itertools import count as count_from
+from math import inf
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from sluice.model.observed import Series
-from sluice.model.planning import Decision, Estimate, Memory, QueueSample, ReasonCode
-from sluice.model.usage import Throughput
-from sluice.planning.learning.throughput import Saturation, learn_throughput, proven_units, saturation
+from sluice.model.planning import Decision, Estimate, Memory, ReasonCode
+from sluice.model.usage import Enough, Throughput
+from sluice.planning.learning.throughput import by_units_at_work, learn_completed, useful
 from tests.support.consumer_world import ConsumerWorld, Message
-from tests.support.planner_steps import a_memory, changed, rate_of
+from tests.support.planner_steps import a_memory, rate_of
 from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
 UNHINTED = a_fleet(hints={})
@@ -61,96 +65,191 @@ def test_decision_when_as_many_are_in_flight_as_units():
     assert decision.want > 100
 
 
-@pytest.mark.parametrize(("lately", "want"), [(None, 3), (5.0, 6), (1.0, 3)])
-def test_decision_when_more_units_were_at_work_lately(lately, want):
-    """Where some units take nothing, fewer units are fewer at work: what was at work within the hour stays wanted."""
-    fleet = a_fleet(hints={"seconds_per_message": 10, "lead_time_s": 60})
-    queue = a_queue(NINE, 400, 2, oldest_s=1700, per_minute=(15.0,) * 60, done_per_minute=(12.0,) * 60)
-    known = MEASURED if lately is None else changed(MEASURED, idle=(NINE - 1800.0, lately))
-    assert decide(seen(NINE, queue, a_group(NINE, 9, bounds=(0, 500))), fleet, known).want == want
-
-
-def test_decision_when_a_part_of_the_units_takes_nothing():
-    """Eight units completed twice what four did, though a third of each took nothing: each more brings its share."""
-    fleet = a_fleet(hints={"seconds_per_message": 10, "lead_time_s": 60})
-    queue = a_queue(NINE, 400, 5, oldest_s=1700, per_minute=(40.0,) * 60, done_per_minute=(30.0,) * 60)
-    snapshot = seen(NINE, queue, a_group(NINE, 8, bounds=(0, 500)))
-    levels = (Throughput(4.0, 80.0, 300.0, NINE - 600.0), Throughput(8.0, 160.0, 300.0, NINE - 300.0))
-    known = replace(MEASURED, service_rate=replace(MEASURED.service_rate, throughput=levels))
-    assert [decide(snapshot, fleet, memory).want for memory in (MEASURED, known)] == [6, 9]
-    assert "but 8 instances completed more than fewer did" in decide(snapshot, fleet, known).sentence
-
-
-# messages and seconds of four units and of eight, and the units that are known to complete more
-PROOFS = [
-    ((80.0, 300.0), (160.0, 300.0), 8.0),
-    ((80.0, 300.0), (90.0, 300.0), 0.0),  # hardly more
-    ((4.0, 60.0), (8.0, 60.0), 0.0),  # chance
+# what was known of enough units; units at work, units there; what is known then: (enough, open) or nothing
+LOOKS = [
+    (None, 2.0, 10.0, (2.0, False)),
+    (None, 2.0, 6.0, (2.0, False)),
+    (None, 2.0, 5.0, None),  # three idle ones beside two may be of those that take nothing
+    (None, 6.0, 10.0, None),
+    (None, 1.0, 4.0, (1.0, False)),
+    (None, 1.0, 3.0, None),  # two are few
+    (Enough(2.0, NINE - 600.0, 10.0), 2.0, 3.0, (2.0, False)),  # one idle unit is enough to see it again
+    (Enough(2.0, NINE - 600.0, 10.0), 3.0, 9.0, (3.0, False)),  # now three are at work
+    (Enough(4.0, NINE - 600.0, 13.0), 2.0, 5.0, (4.0, True)),  # five are not four at work: some take nothing
+    (Enough(4.0, NINE - 600.0, 13.0, is_open=True), 1.0, 5.0, (4.0, True)),  # nor does one prove more then
+    (Enough(4.0, NINE - 600.0, 13.0, is_open=True), 4.0, 12.0, (4.0, False)),
+    (Enough(4.0, NINE - 3700.0, 13.0), 2.0, 5.0, None),  # what was an hour ago may be tried again
 ]
 
 
-@pytest.mark.parametrize(("four", "eight", "proven"), PROOFS)
-def test_proof_when_more_units_complete_more(four, eight, proven):
-    """It takes about as much more as there are more units, beyond chance, within the hour."""
-    levels = (Throughput(4.0, *four, NINE), Throughput(8.0, *eight, NINE))
-    assert proven_units(levels, NINE) == proven
-    assert proven_units(levels, NINE + 3700.0) == 0.0
+@pytest.mark.parametrize(("enough", "busy", "there", "known"), LOOKS)
+def test_enough_when_units_are_idle(enough, busy, there, known):
+    """Most units must be idle, three at least, and none the fewer for being fewer: a third may take nothing at all."""
+    found = by_units_at_work(enough, busy, there, NINE)
+    assert (None if found is None else (found.units, found.is_open)) == known
 
 
-def test_growth_when_units_were_idle_within_the_hour():
-    """A fleet whose units were idle grows to twice what is at work, and as before an hour later."""
-    fleet = a_fleet()
-    snapshot = seen(NINE, a_queue(NINE, 2000, 4, oldest_s=30, per_minute=(60.0,) * 10), a_group(NINE, 4))
-    known = a_memory(rate=Estimate(1.0, 100.0, NINE - 60), to_service=Estimate(60.0, 8.0, NINE - 60))
-    assert decide(snapshot, fleet, changed(known, idle=(NINE - 1800.0, 3.0))).want == 8
-    assert decide(snapshot, fleet, changed(known, idle=(NINE - 3700.0, 3.0))).want > 20
+def test_waits_when_a_third_of_the_units_takes_nothing():
+    """Each more unit brings its share: the fleet grows as if units were slower (else waits grow to hours)."""
+    numbers = count_from(1)
+    world = ConsumerWorld(lambda _t: 0.55, service_s=10, is_deaf=lambda: next(numbers) % 3 == 0, bounds=(0, 100))
+    lived(world, a_fleet(hints={"seconds_per_message": 10, "lead_time_s": 60}), 3)
+    assert world.late_share(180) == 0.0
+    assert world.unit_hours() <= 1.2 * world.done * 10 / 3600 / (2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("enough", "in_flight", "want"),
+    [
+        (Enough(3.0, NINE - 60.0, 12.0), 3, 4),  # one more, to see whether that is still so
+        (Enough(3.0, NINE - 1800.0, 12.0), 3, 5),  # the longer it was not seen, the more of them
+        (Enough(3.0, NINE - 1800.0, 12.0, is_open=True), 3, 8),  # it is no longer so: twice as many as are there
+        (Enough(3.0, NINE - 1800.0, 12.0, is_open=True), 4, 8),
+    ],
+)
+def test_growth_when_units_were_idle_within_the_hour(enough, in_flight, want):
+    """A fleet of which so many units were enough grows by steps that show whether more help."""
+    queue = a_queue(NINE, 2000, in_flight, oldest_s=30, per_minute=(60.0,) * 10)
+    known = a_memory(rate=Estimate(1.0, 100.0, NINE - 60), to_service=Estimate(60.0, 8.0, NINE - 60), enough=enough)
+    assert decide(seen(NINE, queue, a_group(NINE, 4)), a_fleet(), known).want == want
+
+
+def test_growth_when_units_were_idle_over_an_hour_ago():
+    """Then it grows as before."""
+    queue = a_queue(NINE, 2000, 4, oldest_s=30, per_minute=(60.0,) * 10)
+    known = a_memory(
+        rate=Estimate(1.0, 100.0, NINE - 60),
+        to_service=Estimate(60.0, 8.0, NINE - 60),
+        enough=Enough(3.0, NINE - 3700.0, 12.0),
+    )
+    assert decide(seen(NINE, queue, a_group(NINE, 4)), a_fleet(), known).want > 20
 
 
 # ------------------------------------------------------------------------------------------------ no gain
 
 
 def test_cost_when_a_database_completes_four_a_second():
-    """More units complete no more: the fleet goes back to those that do (381 unit-hours for 14 of work).
-
-    It still tries too many for some minutes, each time that what it knew is an hour old.
-    """
+    """More units complete no more: the fleet goes back to those that do (381 unit-hours for 14 of work)."""
     world = ConsumerWorld(lambda t: 5 if t % 3600 < 1800 else 2, most_per_s=4, bounds=(0, 200))
     lived(world, a_fleet(), 4)
     assert world.done > 50_000
-    assert world.unit_hours() <= 110
+    assert world.unit_hours() <= 2.0 * 16.0
     assert any(ReasonCode.NO_GAIN in codes(decision) for decision in world.decisions)
 
 
-def levels_of(*minutes: tuple[int, float]) -> tuple[Throughput, ...]:
-    """What is known after minutes with so many units that completed so many messages."""
+def test_cost_when_the_first_look_has_a_hundred_units():
+    """Fewer at a time show how few are enough, though no number but this was ever seen (189 unit-hours for 7.5)."""
+    world = ConsumerWorld(lambda t: 5 if t < 5400 else 0, most_per_s=4, bounds=(0, 100))
+    lived(world, UNHINTED, 2)
+    assert world.done == 27_000
+    assert world.unit_hours() <= 40.0
+
+
+def test_growth_when_the_cap_is_lifted():
+    """One unit more than is enough shows that it is gone, and the fleet grows until all are in time again."""
+    world = ConsumerWorld(lambda _t: 8.0, most_per_s=4, bounds=(0, 60))
+    fleet = a_fleet(hints={"seconds_per_message": 1, "lead_time_s": 60})
+    lived(world, fleet, 1)
+    assert world.memory.service_rate.enough is not None
+    assert world.decisions[-1].want <= 6
+    world.most_per_s = inf
+    lived(world, fleet, 0.5)
+    assert world.waiting < 10
+
+
+def test_growth_when_messages_take_longer_than_they_did():
+    """A fleet that is merely slower is not held back: it has enough units within the hour."""
+    world = ConsumerWorld(lambda _t: 2.0, service_s=1, bounds=(0, 60))
+    fleet = a_fleet(hints={"seconds_per_message": 1, "lead_time_s": 60})
+    lived(world, fleet, 0.5)
+    world.service_s = 5
+    lived(world, fleet, 0.5)
+    assert ReasonCode.NO_GAIN not in {code for decision in world.decisions for code in codes(decision)}
+    assert world.decisions[-1].want >= 10
+
+
+def learned(*minutes: tuple[float, float], enough: Enough | None = None, settled: bool = True) -> Enough | None:
+    """What is known of enough units after minutes with so many units that completed so many messages."""
     levels: tuple[Throughput, ...] = ()
     for number, (units, count) in enumerate(minutes):
         end_at = NINE + 60.0 * (number + 1)
-        during = tuple(QueueSample(end_at - 60.0 + 10.0 * i, 50.0, units, units, True, 0.0) for i in range(7))
-        levels = learn_throughput(levels, during, count, 60.0, end_at)
-    return levels
+        levels, enough = learn_completed(levels, enough, Throughput(units, count, 60.0, end_at, units * settled))
+    return enough
 
 
-def test_saturation_when_more_units_complete_as_much():
-    """Ten units that complete what four did are six too many, for an hour."""
-    levels = levels_of((4, 240.0), (10, 245.0))
-    assert saturation(levels, NINE + 180.0) == Saturation(4.0, 10.0, pytest.approx(245.0 / 60.0))
-    assert saturation(levels, NINE + 4000.0) is None
+CAPPED = Enough(4.0, NINE, 10.0, 4.0)
+
+
+def test_enough_when_more_units_complete_as_much():
+    """Ten units that complete what four did are six too many, for an hour; whether fewer do is not known."""
+    enough = learned((4, 240.0), (10, 245.0), (10, 240.0), (10, 238.0))
+    assert enough is not None
+    assert (enough.units, enough.more, enough.per_s) == (4.0, 10.0, pytest.approx(4.0, rel=0.05))
+    assert not enough.is_least
+    assert useful(enough, NINE + 300.0) == 4.0
+    assert useful(enough, NINE + 4000.0) == inf
 
 
 @pytest.mark.parametrize(
     "minutes",
     [
-        ((4, 240.0), (10, 590.0)),  # each completes as much
-        ((4, 240.0), (10, 400.0)),  # less than before, and still more in all
-        ((4, 2.0), (10, 3.0)),  # a few long messages: chance
-        ((4, 240.0), (10, 600.0), (10, 240.0)),  # the messages take longer since
-        ((4, 240.0), (10, 245.0), (4, 480.0)),  # what limited them is gone
+        ((4, 240.0), *((10, 590.0),) * 3),  # each completes as much
+        ((4, 240.0), *((10, 400.0),) * 3),  # less than before, and still more in all
+        ((4, 240.0), (10, 245.0), (10, 245.0)),  # two minutes may be chance
+        ((4, 2.0), *((10, 3.0),) * 3),  # a few long messages: chance
+        ((4, 240.0), (10, 600.0), *((10, 240.0),) * 3),  # the messages take longer since
+        ((4, 240.0), *((10, 80.0),) * 3),  # as they do where more complete less than fewer did
     ],
 )
-def test_saturation_when_more_units_help_or_messages_changed(minutes):
+def test_enough_when_more_units_help_or_messages_changed(minutes):
     """Nothing holds the fleet back: units helped, or what is known is of other messages."""
-    assert saturation(levels_of(*minutes), NINE + 600.0) is None
+    assert learned(*minutes) is None
+
+
+def test_enough_when_units_have_only_just_come():
+    """Units that may still get ready prove nothing."""
+    assert learned((4, 240.0), *((10, 240.0),) * 9, settled=False) is None
+
+
+# what is known; the next minutes of (units, messages); then: (enough units, whether fewer do less, open)
+MINUTES = [
+    (replace(CAPPED, is_least=False), ((2, 120.0),), (4.0, True, False)),  # two complete half of it: u is known
+    (replace(CAPPED, is_least=False), ((3, 180.0),), (4.0, True, False)),
+    (replace(CAPPED, units=8.0, is_least=False), ((4, 240.0),), (4.0, False, False)),  # fewer do as much
+    (CAPPED, ((5, 240.0), (5, 240.0), (5, 240.0)), (4.0, True, False)),
+    (CAPPED, ((8, 480.0),), (8.0, True, True)),  # the cap is gone
+    (CAPPED, ((5, 100.0),), (5.0, True, True)),  # the cap is lower, or messages take longer: that is to be seen
+    (replace(CAPPED, is_open=True), ((8, 480.0),), (8.0, True, True)),
+    (replace(CAPPED, is_open=True), ((8, 240.0),) * 3, (4.0, False, False)),  # it is as it was
+    (Enough(4.0, NINE, 10.0), ((8, 480.0),), (4.0, True, False)),  # known by messages in flight
+]
+
+
+@pytest.mark.parametrize(("enough", "minutes", "known"), MINUTES)
+def test_enough_when_another_number_of_units_works(enough, minutes, known):
+    """What other numbers of units complete says how many are enough, or that it is no longer so."""
+    found = learned(*minutes, enough=enough)
+    assert found is not None
+    assert (pytest.approx(found.units, rel=0.05), found.is_least, found.is_open) == known
+
+
+@given(
+    per_unit=st.floats(5.0, 20.0),  # of fewer messages a fifth less may be chance
+    cap=st.floats(20.0, 2000.0),
+    sizes=st.lists(st.integers(1, 200), min_size=2, max_size=30),
+)
+@example(per_unit=5.0, cap=6.7, sizes=[1, 3, 3, 4])
+def test_enough_when_throughput_is_as_the_theory_says(per_unit, cap, sizes):
+    """Of n units that complete min(n u, c), never clearly fewer than c / u are taken for enough."""
+    enough = learned(*((n, min(n * per_unit, cap) * 60.0) for n in sizes))
+    if enough is not None and not enough.is_open:
+        assert enough.units >= 0.8 * min(cap / per_unit, max(sizes))
+
+
+@given(per_unit=st.floats(0.05, 20.0), sizes=st.lists(st.integers(1, 200), min_size=2, max_size=12))
+def test_enough_when_each_unit_completes_as_much(per_unit, sizes):
+    """Without a cap nothing is held back."""
+    assert learned(*((n, n * per_unit * 60.0) for n in sizes)) is None
 
 
 # ------------------------------------------------------------------------------------------------ held messages

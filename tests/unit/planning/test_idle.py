@@ -6,8 +6,8 @@ import pytest
 
 from sluice.model.planning import Estimate, Forecast, History, Memory, QueueSample
 from sluice.planning import assessment, launch_cost
-from sluice.planning.launch_cost import QUANTILE
 from sluice.planning.learning.forecasting import usual
+from sluice.planning.learning.significance import MOST_ERRORS
 from tests.support.planner_steps import TIMING, a_memory, assess_for, changed
 from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
@@ -106,7 +106,7 @@ def test_launch_when_more_is_expected_before_it_is_due():
 @pytest.mark.parametrize(
     ("per_minute", "more"),
     [
-        (0.1, {}),  # nothing else is expected meanwhile: waiting would gain nothing
+        (0.03, {}),  # nothing else is expected meanwhile: waiting would gain nothing
         (8, {}),  # what gathers would need two units
         (4, {"delayed": 3}),  # how much becomes visible at once is not known
         (4, {"fleet": a_fleet(target_wait_s=60, hints={"seconds_per_message": MESSAGE_S, "lead_time_s": 60})}),
@@ -235,7 +235,7 @@ def test_usual_when_it_took_long_or_not(counts, per_minute):
 
 @pytest.mark.parametrize(
     ("in_a_boot", "quantile"),
-    [(20, QUANTILE), (400, QUANTILE), (10, 1.606), (3, 0.540), (2, 0.0), (1.2, -1.212), (0.5, -3.87)],
+    [(25, MOST_ERRORS), (400, MOST_ERRORS), (10, 1.606), (3, 0.540), (2, 0.0), (1.2, -1.212), (0.5, -MOST_ERRORS)],
 )
 def test_quantile_when_a_spare_unit_would_serve_so_many(in_a_boot, quantile):
     """Of n messages in the time that a launch costs, it is worth having one for what happens once in n such times."""

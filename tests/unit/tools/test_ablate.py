@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 
 from sluice.planning import supply
-from tools.ablate.__main__ import gain_of, main
+from tools.ablate import __main__ as ablate
+from tools.ablate import results
+from tools.ablate.__main__ import Gain, gain_of, main, write_page
 from tools.ablate.cases import Case, Result, result_of
 from tools.ablate.constants import NOT_TUNED, constants, tuned
+from tools.ablate.docs import commit_of
+from tools.ablate.results import results_of
 from tools.ablate.rules import PLANNING, Rule, rules, without
 from tools.backtest.conditions import Conditions
 from tools.backtest.traces import Trace
 
-TUNED_MOST = 103  # a rule that is added brings its constants, and takes others away
+TUNED_MOST = 75  # a rule that is added brings its constants, and takes others away
 
 
 def test_rules_when_they_are_named():
@@ -36,9 +40,9 @@ def test_rule_when_it_is_off(rule):
 
 def test_rule_when_a_run_fails():
     """An error does not leave the planner without its rule."""
-    with pytest.raises(ZeroDivisionError), without(Rule("failing", "", {"supply:CAUTION": 0.0})):
+    with pytest.raises(ZeroDivisionError), without(Rule("failing", "", {"supply:MOST": 0.0})):
         raise ZeroDivisionError
-    assert supply.CAUTION > 0.0
+    assert supply.MOST > 0.0
 
 
 def test_result_when_a_rule_is_off():
@@ -87,6 +91,7 @@ def test_constants_when_they_are_counted(capsys):
         (["--days", "0"], "--days: must be at least 1 (got 0)"),
         (["--traces", "/nowhere"], "--traces: there is no folder /nowhere"),
         (["--rule", "luck"], "invalid choice: 'luck'"),
+        (["--docs", "--rule", "caution"], "--docs: must have all rules"),
     ],
 )
 def test_arguments_when_they_are_wrong(arguments, said, capsys):
@@ -94,3 +99,43 @@ def test_arguments_when_they_are_wrong(arguments, said, capsys):
     with pytest.raises(SystemExit):
         main(arguments)
     assert said in capsys.readouterr().err
+
+
+def test_results_when_some_are_known(tmp_path, monkeypatch):
+    """What is in the file is not simulated again, and a line that was cut short is left out."""
+    case = Case("gusts", Trace("gusts", np.full(30, 5)), Conditions(seconds_per_message=5.0))
+    tasks, path = [(case, None), (case, "caution")], tmp_path / "deep" / "results.jsonl"
+    first = results_of(tasks[:1], 1, path)
+    path.write_text(path.read_text() + '["cut sho')
+    assert results_of([tasks[0]], 1, path) == first == [result_of(tasks[0])]
+    monkeypatch.setattr(
+        results, "result_of", lambda task: pytest.fail("is known") if task == tasks[0] else result_of(task)
+    )
+    assert results_of(tasks, 1, path) == [first[0], result_of(tasks[1])]
+
+
+def test_page_when_it_is_written(tmp_path, monkeypatch):
+    """It has each rule with its gain, the commit and its date, and the constants before and now."""
+    monkeypatch.setattr(ablate, "commit_of", lambda: ("abc1234", "2026-11-29"))
+    gained, idle = rules()[:2]
+    found = [
+        Gain(idle, 0.0, 0.0, (0.001, "step (120, 60)"), (0.0, "step (120, 60)"), (-0.002, "bursts (60, 180)")),
+        Gain(gained, 0.012, 0.0001, (0.05, "delayed"), (0.002, "delayed"), (0.0, "prefetch")),
+    ]
+    page = tmp_path / "ablations.md"
+    write_page(found, "59 cases, traces of 1 day, seed 1", page)
+    text = page.read_text()
+    assert "Measured with commit `abc1234` of 2026-11-29: 59 cases, traces of 1 day, seed 1." in text
+    row = f"| `{gained.name}` | {gained.says} | +1.20% | +0.010% | +5.0% delayed | +0.20% delayed | +0.0% prefetch |  |"
+    assert row in text
+    assert text.index(f"`{gained.name}`") < text.index(f"`{idle.name}`")
+    assert "-0.2% bursts (60, 180) | gains nothing |" in text
+    assert f"| with commit `abc1234` | {len(list(constants()))} | {len(tuned())} |" in text
+    assert "| before rules were taken out | 147 | 119 |" in text
+
+
+def test_commit_when_it_is_asked_for():
+    """A name and the date of the checkout's commit."""
+    commit, date = commit_of()
+    assert commit
+    assert len(date.split("-")) == 3

@@ -166,6 +166,19 @@ def test_fits_when_something_is_other(built: Path, change: Callable[[dict[str, A
     assert not use(built)
 
 
+def test_build_when_a_source_changes_meanwhile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What was built tells of the sources that were compiled, not of what they are when the compiler is done."""
+
+    def compiling(work: Path, _files: list[str]) -> None:
+        (work / f"built{SUFFIX}").touch()
+        monkeypatch.setattr(__main__, "fingerprint", lambda paths: {str(path): "changed" for path in paths})
+
+    monkeypatch.setattr(__main__, "compiler", lambda: "cc")
+    monkeypatch.setattr(__main__, "_compile", compiling)
+    __main__.build(tmp_path / "compiled")
+    assert fits(tmp_path / "compiled")
+
+
 def test_use_when_nothing_was_built(tmp_path: Path) -> None:
     """All goes on interpreted."""
     assert not use(tmp_path / "nowhere")

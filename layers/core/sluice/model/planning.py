@@ -8,7 +8,7 @@ from enum import StrEnum
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading, Mode, QueueReading
 from sluice.model.shadow import Shadow
-from sluice.model.usage import NeedWindow, Spending, Throughput
+from sluice.model.usage import Enough, NeedWindow, Spending, Throughput
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +152,7 @@ class ExpectedBatch:
     until: float  # and by then at the latest it has begun
     sizes: tuple[float, ...]  # messages above the usual of each repeat, ascending; 0.0 of those that stayed away
     interval_s: float = 86_400.0  # it recurs after so many seconds
+    chance: float = 1.0  # that a schedule is behind the repeats, and not chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,8 @@ class RateMemory:
     completed: tuple[float, float] = (0.0, 0.0)  # (messages, busy unit-seconds they took); both fade
     outlier_run: tuple[int, float, float] = (0, 0.0, 0.0)  # (periods in a row, - slower or + faster; messages; seconds)
     learned_until: float = 0.0  # end of the last period whose completed messages were learned from
-    throughput: tuple[Throughput, ...] = ()  # of the last hour, ascending by units
+    throughput: tuple[Throughput, ...] = ()  # while messages waited without a pause, ascending in time
+    enough: Enough | None = None  # how many units are enough
     in_hand: float = 0.0  # messages in flight per unit while messages wait
 
 
@@ -194,15 +196,6 @@ class ArrivalMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchSchedule:
-    """How far one schedule of batches can be relied on."""
-
-    interval_s: float  # they recur after so many seconds
-    at: float  # and the last of them was expected then
-    arrived_share: Estimate  # the share that arrived of what was expected by this schedule
-
-
-@dataclass(frozen=True, slots=True)
 class BatchMemory:
     """What is remembered of batches that recur."""
 
@@ -211,8 +204,7 @@ class BatchMemory:
     pulses_until: float = 0.0  # periods up to here were searched
     expected: tuple[ExpectedBatch, ...] = ()  # ascending
     expected_until: float = 0.0  # up to here it is known which are
-    arrived_share: Estimate | None = None  # the share that arrived of what was expected, over all schedules
-    schedules: tuple[BatchSchedule, ...] = ()  # the one that was judged last is the last
+    intervals: tuple[float, ...] = ()  # seconds: those of the last batches that were expected, the newest first
 
 
 @dataclass(frozen=True, slots=True)

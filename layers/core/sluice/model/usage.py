@@ -1,5 +1,7 @@
 """What a fleet needed and used, as records: of the real fleet, and of the simulated one of shadow mode."""
 
+from math import inf
+
 from sluice.model.frozen import dataclass
 
 
@@ -13,7 +15,6 @@ class NeedWindow:
     needs: tuple[tuple[float, int], ...] = ()  # (epoch seconds, capacity units), ascending in time, falling in units
     since: float | None = None  # epoch seconds from which on needs were noted without a gap; None: never
     until: float = 0.0  # epoch seconds of the last
-    idle: tuple[float, float] | None = None  # (epoch seconds, units at work) when units were last idle beside messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,21 @@ class Spending:
 class Throughput:
     """What so many capacity units completed while messages waited for all of them."""
 
-    units: float
+    units: float  # on average, or a message's time before where they were more then
     messages: float
     seconds: float
     at: float  # epoch seconds of the last period in it
+    sure: float = 0.0  # the units that had been in service for a lead time
+    least: float = inf  # of these, so many could have completed all of it for all that is known
+
+
+@dataclass(frozen=True, slots=True)
+class Enough:
+    """How many capacity units are enough: more do no more work."""
+
+    units: float
+    at: float  # epoch seconds when that was last seen
+    more: float  # so many did no more
+    per_s: float | None = None  # messages a second that they complete; None: known by messages in flight
+    is_least: bool = True  # whether fewer complete less; else fewer are tried
+    is_open: bool = False  # whether work has shown since that more may do more

@@ -11,24 +11,23 @@ from sluice.planning.deadlines import need
 from sluice.planning.demand import Due, Knot, QueueDemand, QueueState, demands_of, due, due_by, value
 from sluice.planning.launch_cost import (
     MINIMUM_BILLING_S,
-    QUIET_TICKS,
     is_patient,
     latest_lead_s,
     planned_wait_s,
+    response_s,
     steadied,
     worth_staying,
 )
 from sluice.planning.learning import signal_quality
 from sluice.planning.learning.periodic_batches import Times, need_of_batches
+from sluice.planning.learning.significance import MOST_ERRORS, RISK
 from sluice.planning.multi_queue import needs
 from sluice.planning.supply import HANG_LEADS, Supply, supply_of
 from sluice.wording import count, duration
 
 WINDOW_SHARE = 0.25  # of a lead time: a mistake in scaling in can be mended in time, so a short window is enough
-WINDOW_SHARE_LATE = 0.85  # of a lead time: it cannot be mended in time, and bursts outlast most of a launch
+WINDOW_SHARE_LATE = 0.65  # of a lead time: it cannot be mended in time, and bursts outlast most of a launch
 IDLE_SHARE = 0.5  # a unit that is busy for less of its time is better launched anew when a few messages wait
-GATHER_LEAST = 0.5  # a launch from zero waits for more messages only if it is likely that one arrives meanwhile
-GATHER_DEVIATIONS = 2.0  # launches vary: twice their mean deviation is kept for a launch that waited
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ class Assessment:
     supply: Supply
     required: Required
     gaps: tuple[str, ...]  # what scaling in would have to know and cannot, in sentences
+    unit: str  # what capacity counts, for sentences: "instance", or "capacity unit" where instances have weights
 
     @property
     def current(self) -> int:
@@ -104,12 +104,7 @@ class Assessment:
         if not self.patient:
             return WINDOW_SHARE_LATE * self.lead_s
         window_s = WINDOW_SHARE * self.lead_s
-        return min(window_s, QUIET_TICKS * self.timing.tick_s) if self.idle else window_s
-
-    @property
-    def unit(self) -> str:
-        """What capacity counts, for sentences: "instance", or "capacity unit" where instances have weights."""
-        return "capacity unit" if any(each.weight != 1.0 for each in self.group.instances) else "instance"
+        return min(window_s, response_s(self.timing)) if self.idle else window_s
 
     def units(self, number: float) -> str:
         """So much capacity, for sentences, such as "1 instance" or "6 instances"."""
@@ -146,9 +141,16 @@ class Assessment:
         visible = self.snapshot.queue.visible
         return visible is not None and visible.age_s(self.now) <= self.fleet.limits.stale_after_s
 
-    def stays(self, *, idle: bool = False) -> bool:
-        """Whether the next message is expected sooner than a launch is repaid."""
-        return worth_staying(self.arrivals, self.lead_s, self.timing, idle=idle)
+    @property
+    def stays(self) -> bool:
+        """Whether a unit stays for the next message.
+
+        An idle unit waits for as long as messages are apart on average, and no longer: a launch can wait for several.
+        """
+        if not worth_staying(self.arrivals, self.lead_s, self.timing):
+            return False
+        apart_s = 1.0 / self.arrivals.rate_per_s
+        return not self.idle or self.arrivals.quiet_s <= max(response_s(self.timing), apart_s)
 
 
 def assess(
@@ -169,7 +171,7 @@ def assess(
     snapshot = signal_quality.believed(snapshot, memory.samples)
     lead_s = estimates.lead_s
     wait_s = planned_wait_s(fleet.tightest_wait_s, lead_s, timing, memory.margin.share)
-    patient = is_patient(fleet.tightest_wait_s, wait_s, lead_s, timing)
+    patient = is_patient(wait_s, lead_s, timing)
     arrivals = steadied(estimates.arrivals, estimates.usual_per_s, patient=patient)
     idle = patient and max(arrivals.rate_per_s, estimates.usual_per_s) <= IDLE_SHARE * estimates.service_rate.value
     supply = _supply(snapshot, group, fleet, estimates, memory, timing=timing, patient=patient, now=now)
@@ -201,6 +203,7 @@ def assess(
         supply=supply,
         required=required,
         gaps=_gaps(snapshot, group, fleet, memory, timing=timing, now=now),
+        unit="instance" if {each.weight for each in group.instances} <= {1.0} else "capacity unit",
     )
 
 
@@ -270,11 +273,11 @@ def _required(
         state = QueueState(snapshot.at, snapshot.queue, memory.as_queue(), memory.redeliveries)
         owed = due(state, fleet, arrivals, estimates, timing=timing, wait_s=wait_s, now=now)
         needed = need(owed.deadlines, supply, lead_s, waits.late_s)
-        more = arrivals.rate_per_s * (wait_s - lead_s) >= GATHER_LEAST and not value(snapshot.queue.delayed)
         if (
             idle
             and supply.total <= 0.0
-            and more
+            and not value(snapshot.queue.delayed)
+            and arrivals.rate_per_s * (wait_s - lead_s) > RISK  # else no other is likely to come meanwhile
             and _can_wait(owed, estimates, supply, waits, timing=timing, needed=needed)
         ):
             needed = 0
@@ -292,9 +295,9 @@ def _required(
 
 def _can_wait(owed: Due, estimates: Estimates, supply: Supply, waits: _Waits, *, timing: Timing, needed: int) -> bool:
     """Whether a launch from zero can wait for more messages: nothing is due before, and no more is needed then."""
-    # Until the next tick, and that much or a tick longer for launches that vary.
-    spare_s = max(timing.tick_s, GATHER_DEVIATIONS * estimates.lead_time.deviation)
-    later_s = waits.lead_s + timing.tick_s + spare_s
+    # Until the next tick; and launches vary, by a tick at least.
+    lead = estimates.lead_time
+    later_s = timing.tick_s + max(waits.lead_s + timing.tick_s, lead.value + MOST_ERRORS * lead.deviation)
     return due_by(owed.deadlines, later_s) <= 0.0 and need(owed.deadlines, supply, later_s, waits.late_s) <= needed
 
 

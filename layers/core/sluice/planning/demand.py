@@ -16,9 +16,10 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import QueueReading, Reading
 from sluice.model.planning import Estimates, Forecast, Memory, QueueMemory, RedeliveryMemory, Snapshot
 from sluice.model.timing import Timing
-from sluice.planning.launch_cost import QUANTILE, is_patient, planned_wait_s, quantile, soonest_lead_s, worth_staying
+from sluice.planning.launch_cost import is_patient, planned_wait_s, quantile, soonest_lead_s, worth_staying
 from sluice.planning.learning import redeliveries, signal_quality
 from sluice.planning.learning.poison import poison_alone
+from sluice.planning.learning.significance import MOST_ERRORS
 
 type Knot = tuple[float, float]  # (seconds from now, messages due by then)
 type Interval = tuple[float, float]  # (seconds ago that it began, messages that arrived in it)
@@ -104,10 +105,10 @@ def due(
     knots = backlog(waiting - poison, came, eldest_s, wait_s)
     oldest_s = max(0.0, wait_s - knots[0][0]) if waiting > poison and known_s is not None else None
     per_s = error_per_s = errors = 0.0
-    if not is_patient(fleet.tightest_wait_s, wait_s, lead_s, timing) and worth_staying(arrivals, lead_s, timing):
+    if not is_patient(wait_s, lead_s, timing) and worth_staying(arrivals, lead_s, timing):
         per_s, error_per_s, errors = arrivals.ahead_per_s, arrivals.error_per_s, quantile(arrivals, lead_s, timing)
     delayed = 0.0  # where a launch may be able to wait, it waits until they are visible
-    if not is_patient(fleet.tightest_wait_s, wait_s, soonest_lead_s(estimates), timing):
+    if not is_patient(wait_s, soonest_lead_s(estimates), timing):
         delayed = value(queue.reading.delayed)
     deadlines = ahead(knots, per_s, error_per_s, delayed, timing, wait_s=wait_s, lead_s=lead_s, errors=errors)
     return Due(deadlines, oldest_s, poison)
@@ -211,7 +212,7 @@ def ahead(
     *,
     wait_s: float,
     lead_s: float,
-    errors: float = QUANTILE,
+    errors: float = MOST_ERRORS,
 ) -> Sequence[Knot]:
     """D(t) with what is still to arrive, as far ahead as a launch and the wait after it.
 

@@ -1,111 +1,78 @@
 """Evidence before belief: what units do shows whether more of them would help, and bounds what is asked for.
 
-A backlog asks for units by what one of them is believed to complete. Where the units that are there show that more do
-nothing, no more than they show is wanted, and one unit more to see whether that is still so:
+A backlog asks for units by what one of them is believed to complete. Where the units that are there show how many are
+enough (`learning.throughput`), no more than these are wanted, and one more to see whether that is still so; the longer
+that was not seen, the more of them, up to twice as many after an hour:
 
-    idle units       messages wait for units in service, and these take none of them (`learning.at_work`)
-    no gain          more units completed no more than fewer did (`learning.throughput`)
+    idle units       messages wait for units in service, and these take none of them
+    no gain          more units completed no more than fewer did; while it is not known how few are enough, half of them
+                     are tried. At the group's maximum three quarters are, if it never had fewer: that costs little
     held messages    nobody works on what is in flight: one unit stays for it (`learning.at_work`)
 
-For an hour after units were idle a fleet grows to twice what is at work at a time, so that each step shows whether it
-helped.
+Where work has shown since that more may help, a fleet grows to twice as many at a time, so that each step shows whether
+it did.
 """
 
 from math import ceil, floor
 
-from sluice.model.observed import Lifecycle
-from sluice.model.usage import NeedWindow
+from sluice.model.usage import Enough
 from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY
-from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, looked_s, units_at_work
-from sluice.planning.learning.significance import RECENT_PERIODS, REMEMBERED_S
-from sluice.planning.learning.throughput import proven_units, saturation
+from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, REMEMBERED_S, TWICE
+from sluice.planning.learning.throughput import known
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
 
 
-def idle_now(tick: Assessment) -> tuple[float, float] | None:
-    """Units at work at most, and all that are there, where some are idle although messages wait for them; else None."""
-    if tick.waiting <= 0:
-        return None
-    samples, long_s = tick.memory.samples, looked_s(tick.lead_s, tick.timing)
-    message_s = tick.supply.places / tick.rate_per_s
-    found = units_at_work(samples, long_s, message_s)
-    if found is None and samples and samples[0].at > tick.now - long_s:
-        found = _by_metrics(tick, message_s, long_s)
-    return None if found is None or found[0] <= 0.0 else found
-
-
-def was_idle(window: NeedWindow, now: float) -> tuple[float, float] | None:
-    """When units were idle beside messages within the hour, and how many were at work at most then; None if never."""
-    return window.idle if window.idle is not None and now - window.idle[0] <= REMEMBERED_S else None
-
-
 def idle_units(tick: Assessment, wish: Wish) -> str | None:
-    """Want no more than the units at work and one, while others are idle although messages wait for them.
-
-    For an hour after that, no more than twice as many as are at work.
-    """
-    found, was = idle_now(tick), was_idle(tick.memory.needs, tick.now)
-    if found is not None:
-        busy, there = found
-        # Where some units take nothing, fewer units are fewer at work: what was at work lately is wanted again.
-        busiest = busy if was is None else max(busy, was[1])
-        idle, most = floor(there - busy + TINY), ceil(busiest - TINY) + 1
-        takes = "takes" if idle == 1 else "take"
-        held = f"{count(busy, 'message')} {is_are(busy)} in flight"
-        why, so = f"{tick.units(idle)} of {there:,.0f} {takes} no message while {held}", ""
+    """Want no more than the units at work and one, where others are idle although messages wait for them."""
+    enough = known(tick.memory.service_rate.enough, tick.now)
+    if enough is None or enough.per_s is not None or not wish.cap(ceiling(tick, _most(tick, enough))):
+        return None
+    idle = floor(enough.more - enough.units + TINY)
+    ago_s = tick.now - enough.at
+    if ago_s <= 0.0 and not enough.is_open:
+        takes, held = "takes" if idle == 1 else "take", count(enough.units, "message")
+        why = (
+            f"{tick.units(idle)} of {enough.more:,.0f} {takes} no message while {held} {is_are(enough.units)} in flight"
+        )
     else:
-        if was is None or wish.want <= max(tick.current, tick.supply.total):
-            return None
-        at_work = max(1, ceil(max(was[1], min(tick.in_flight, tick.supply.working)) - TINY))
-        most = 2 * at_work
-        ago = duration(tick.now - was[0])
-        why, so = f"units were idle {ago} ago while messages waited", f", so at most twice the {at_work:,} at work"
-    proven = ceil(proven_units(tick.memory.service_rate.throughput, tick.now) - TINY)
-    if proven >= most:
-        # Some of them may take nothing, and each more brings its share.
-        most, so = proven + 1, f", but {tick.units(proven)} completed more than fewer did"
-    if not wish.cap(ceiling(tick, most)):
-        return None
-    return f"not more than {tick.units(most)}: {why}{so}"
-
-
-def _by_metrics(tick: Assessment, message_s: float, long_s: float) -> tuple[float, float] | None:
-    """Units at work at most and all that were there, at a first look: by what the metrics say was completed."""
-    queue, group = tick.snapshot.queue, tick.group
-    oldest, deleted = tick.required.oldest_s, queue.deleted
-    if (
-        message_s < SEEN_FROM_S
-        or oldest is None
-        or oldest < long_s
-        or deleted is None
-        or len(deleted.points) < RECENT_PERIODS
-    ):
-        return None
-    newest = deleted.points[-RECENT_PERIODS:]
-    by_metrics = sum(messages for _, messages in newest) / (RECENT_PERIODS * deleted.period_s) / tick.rate_per_s
-    busy = max(tick.in_flight, by_metrics)
-    there = sum(
-        each.weight
-        for each in group.instances
-        if each.healthy
-        and each.state is Lifecycle.IN_SERVICE
-        and (each.launched_at is None or tick.now - each.launched_at >= tick.lead_s + long_s)
-    )
-    return (busy, there) if busy < AT_WORK_SHARE * there and tick.waiting >= there - busy else None
+        why = f"{tick.units(idle)} of {enough.more:,.0f} took no message {duration(ago_s)} ago while messages waited"
+    return f"{_no_more(tick, wish, enough)}: {why}"
 
 
 def no_gain(tick: Assessment, wish: Wish) -> str | None:
     """Want no more than the fewest units that completed as much as more did, and one."""
-    found = saturation(tick.memory.service_rate.throughput, tick.now)
-    if found is None:
+    enough = known(tick.memory.service_rate.enough, tick.now)
+    if enough is None or enough.per_s is None or not wish.cap(ceiling(tick, _most(tick, enough))):
         return None
-    fewest = ceil(found.units - TINY)
-    if not wish.cap(ceiling(tick, fewest + 1)):
-        return None
-    than = f"{found.more:,.0f} completed no more than {tick.units(fewest)}, {rate(found.per_s)} in all"
-    return f"not more than {tick.units(fewest + 1)}: {than}; something else limits them"
+    if enough.is_open:
+        ago = duration(tick.now - enough.at)
+        return f"{_no_more(tick, wish, enough)}: {tick.units(enough.units)} completed {rate(enough.per_s)} {ago} ago"
+    fewest = tick.units(ceil((1.0 - COUNT_ERROR) * enough.units))
+    if not enough.is_least and enough.more <= enough.units:
+        return f"{_no_more(tick, wish, enough)} for some minutes: the group has no more than {fewest}, and fewer may do"
+    than = f"{enough.more:,.0f} completed no more than {fewest}, {rate(enough.per_s)} in all"
+    return f"{_no_more(tick, wish, enough)}: {than}; something else limits them"
+
+
+def _most(tick: Assessment, enough: Enough) -> int:
+    """The most units that are wanted."""
+    if enough.is_open:
+        there = tick.supply.working if enough.per_s is None else 0.0  # some of them may take nothing: more are at work
+        return ceil(TWICE * max(enough.units, there) - TINY)
+    if not enough.is_least:
+        fewer = enough.units / TWICE if enough.more > enough.units else (1.0 - CLEAR) * enough.units
+        return max(1, ceil(fewer - TINY))
+    more = floor(enough.units * (1.0 + (tick.now - enough.at) / REMEMBERED_S))
+    return max(ceil((1.0 - COUNT_ERROR) * enough.units), more) + 1
+
+
+def _no_more(tick: Assessment, wish: Wish, enough: Enough) -> str:
+    """What is wanted, for sentences."""
+    if enough.is_open:
+        return f"not more than {tick.units(wish.want)} at first, to see whether more help"
+    return f"trying {tick.units(wish.want)}" if not enough.is_least else f"not more than {tick.units(wish.want)}"
 
 
 def held_messages(tick: Assessment, wish: Wish) -> str | None:

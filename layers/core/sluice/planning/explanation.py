@@ -10,11 +10,11 @@ from math import ceil
 from sluice.model.frozen import replace
 from sluice.model.observed import Reading
 from sluice.model.planning import Figure, Reason
-from sluice.planning import evidence
 from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY, lateness_s
 from sluice.planning.demand import QueueDemand, value
 from sluice.planning.learning import signal_quality
+from sluice.planning.learning.throughput import known
 from sluice.wording import capitalised, count, duration, exactly, is_are, rate
 
 LIVE_SHARE = 0.5  # of a metric's period: a count younger than that came from the queue itself, not from its metric
@@ -92,10 +92,10 @@ def _no_launch_keeps_it(tick: Assessment) -> str:
     """A target wait that is shorter than a launch, and the minimum size that would keep it."""
     target_s = tick.fleet.tightest_wait_s
     counts = tick.memory.arrivals.history.counts
-    most = max(tick.waiting, 1.0, *counts)
-    idle = replace(tick.supply, busy=0.0)
-    at_once = idle.units_for(((target_s, most),))
-    steady = max(counts, default=0.0) / tick.memory.arrivals.history.period_s / tick.rate_per_s
+    busiest = max(counts, default=0.0)
+    most = max(tick.waiting, 1.0, busiest)
+    at_once = replace(tick.supply, busy=0.0).units_for(((target_s, most),))
+    steady = busiest / tick.memory.arrivals.history.period_s / tick.rate_per_s
     size = f"a minimum size of {ceil(max(at_once, steady) - TINY):,} would, for {count(most, 'message')} in a minute"
     return f"No launch can keep a target wait of {exactly(target_s)}; {size}, the most of the last day"
 
@@ -184,9 +184,9 @@ def figures(tick: Assessment) -> tuple[Figure, ...]:
 
 def _figures_of_evidence(tick: Assessment) -> Iterator[Figure]:
     """What units show: how many of them are at work, where others are idle, and what in flight nobody works on."""
-    idle = evidence.idle_now(tick)
-    if idle is not None:
-        yield Figure("units_at_work", idle[0], max(0.0, tick.now - tick.group.at), "measured")
+    enough = known(tick.memory.service_rate.enough, tick.now)
+    if enough is not None:
+        yield Figure("units_enough", enough.units, max(0.0, tick.now - enough.at), "measured")
     if tick.held > 0.0:
         received = tick.memory.redeliveries.received
         yield Figure("held", tick.held, max(0.0, tick.now - received.end_at), "measured")

@@ -13,30 +13,21 @@ from math import ceil, exp, floor
 
 from sluice.model.observed import Lifecycle, Mode, capacity
 from sluice.model.planning import ReasonCode
-from sluice.model.timing import Timing
 from sluice.planning.assessment import Assessment
 from sluice.planning.consumption import is_protected_idle, nothing_received
 from sluice.planning.control import other_controller
 from sluice.planning.deadlines import TINY
 from sluice.planning.evidence import held_messages, idle_units, no_gain
-from sluice.planning.launch_cost import soonest_lead_s
+from sluice.planning.launch_cost import response_s, soonest_lead_s
 from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
-from sluice.planning.learning.forecasting import DAY_S, LIKELY
+from sluice.planning.learning.forecasting import DAY_S, HOUR_S
+from sluice.planning.learning.significance import MOST_ERRORS
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
 
 COLD_UNITS = 10  # consumers of unknown speed start with a message each, however long it may take
 COLD_UNITS_MOST = 200  # some instance-hours, once in a fleet's life; from then on twice as many as there are
 COLD_MESSAGE_S = 60.0  # beyond ten units, a message is taken to last a minute at most
-BUDGET_PACE_S = 3600.0  # the rest of a budget must last for an hour, or to the day's end
-NEEDS_GAP_TICKS = 3.0  # after three missed ticks what was needed meanwhile is unknown
-WINDOW_SLACK = 0.9  # ticks come a little early or late: needs over 90% of the window cover it
-BUSY_TICKS = 1.5  # a unit that is done within a tick and a half can be given back at the next tick
-
-
-def needs_gap_s(timing: Timing) -> float:
-    """After so many seconds without a tick it is unknown what was needed meanwhile."""
-    return NEEDS_GAP_TICKS * max(timing.tick_s, timing.kept_s)
 
 
 def stale(tick: Assessment, wish: Wish) -> str | None:
@@ -82,11 +73,11 @@ def budget(tick: Assessment, wish: Wish) -> str | None:
         return None
     day_at = tick.now - tick.now % DAY_S
     spent_s = tick.memory.spending.spent_s if tick.memory.spending.day_at == day_at else 0.0
-    left_s = max(0.0, hours * 3600.0 - spent_s)
-    units = floor(left_s / min(BUDGET_PACE_S, day_at + DAY_S - tick.now) + TINY)
+    left_s = max(0.0, hours * HOUR_S - spent_s)
+    units = floor(left_s / min(HOUR_S, day_at + DAY_S - tick.now) + TINY)
     if not wish.cap(ceiling(tick, units)):
         return None
-    left = f"{left_s / 3600.0:.1f} of today's {hours:g} instance-hours are left"
+    left = f"{left_s / HOUR_S:.1f} of today's {hours:g} instance-hours are left"
     return f"{left}, enough for {tick.units(units)}"
 
 
@@ -128,9 +119,9 @@ def stabilization_window(tick: Assessment, wish: Wish) -> str | None:
         return None
     window, window_s = tick.memory.needs, tick.window_s
     watched_s = 0.0
-    if window.since is not None and tick.now - window.until <= needs_gap_s(tick.timing):
+    if window.since is not None and tick.now - window.until <= tick.timing.blind_s:
         watched_s = tick.now - window.since
-    if watched_s < window_s * WINDOW_SLACK:
+    if watched_s < window_s:
         wish.raise_to(tick.current)
         known = f"the need is known for {watched_s:.0f} s of the stabilization window's {window_s:.0f} s"
         return f"not scaling in yet: {known}"
@@ -152,7 +143,7 @@ def scale_in_floor(tick: Assessment, wish: Wish) -> str | None:
     if tick.waiting > 0 and tick.supply.working > 0 and wish.raise_to(min(tick.current, launching + 1)):
         waits = f"{count(tick.waiting, 'message')} {is_are(tick.waiting)} waiting"
         return f"keeping one {tick.unit} in service: {waits} and the next launch is not in service yet"
-    stays = not tick.patient and tick.stays()
+    stays = not tick.patient and tick.stays
     if stays and wish.raise_to(min(tick.current, ceil(_may_be_busy(tick) - TINY))):
         return f"keeping {tick.units(wish.want)}: so much may be busy before a new launch could help"
     why = _why_not_zero(tick) if wish.want < 1 else None
@@ -165,7 +156,7 @@ def _may_be_busy(tick: Assessment) -> float:
     Work that takes long is not there at once: it adds up by as much of a lead time as it takes itself.
     """
     arrivals, per_s, places = tick.arrivals, tick.rate_per_s, tick.supply.places
-    may_come_per_s = max(arrivals.rate_per_s, arrivals.ahead_per_s) + LIKELY * arrivals.error_per_s
+    may_come_per_s = max(arrivals.rate_per_s, arrivals.ahead_per_s) + MOST_ERRORS * arrivals.error_per_s
     done_by_then = 1.0 - exp(-tick.lead_s * per_s / places)
     busy = min(tick.in_flight / places, tick.supply.working)
     return busy + done_by_then * (may_come_per_s / per_s - busy)
@@ -178,7 +169,7 @@ def _why_not_zero(tick: Assessment) -> str | None:
     # Another tick costs a lone idle unit more than a launch does, as seldom as a count is wrong.
     if tick.only_just_empty and not (tick.idle and tick.current <= 1):
         return "the queue is empty for the first tick, and its count may be wrong"
-    if tick.stays(idle=tick.idle):
+    if tick.stays:
         due = duration(1.0 / tick.arrivals.rate_per_s)
         return f"the next message is due in about {due}, and a new launch would cost more than waiting"
     return None
@@ -188,7 +179,7 @@ def busy_capacity(tick: Assessment, wish: Wish) -> str | None:
     """Keep what is busy: the work costs the same on any unit, only idling is waste. Work that fails does not count."""
     if wish.want >= tick.current or tick.supply.working <= 0 or tick.memory.redeliveries.failing_share > 0.0:
         return None
-    places, per_s, busy_s = tick.supply.places, tick.rate_per_s, BUSY_TICKS * tick.timing.tick_s
+    places, per_s, busy_s = tick.supply.places, tick.rate_per_s, response_s(tick.timing)
     at_work = min(tick.in_flight, places * tick.supply.working)
     lately_per_s = min(tick.arrivals.rate_per_s, tick.estimates.lately_per_s)
     soon = lately_per_s * busy_s

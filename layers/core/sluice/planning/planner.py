@@ -26,9 +26,8 @@ from sluice.model.usage import NeedWindow
 from sluice.planning import explanation
 from sluice.planning.assessment import assess
 from sluice.planning.control import asked
-from sluice.planning.evidence import was_idle
 from sluice.planning.learning import safety_margin
-from sluice.planning.limits import LIMITS, needs_gap_s
+from sluice.planning.limits import LIMITS
 from sluice.planning.wish import Wish
 
 NEEDS_COUNT = 200  # a bound on the ledger's record; a falling sequence of needs is rarely longer than ten
@@ -89,15 +88,11 @@ def remember(memory: Memory, decision: Decision, timing: Timing) -> Memory:
 
 def with_need(window: NeedWindow, decision: Decision, timing: Timing) -> NeedWindow:
     """The needs of the window with a decision's; begun anew after a gap in which needs are unknown."""
-    at, needs, since, idle = decision.at, window.needs, window.since, window.idle
-    for figure in decision.figures:
-        if figure.name == "units_at_work" and figure.value is not None:
-            was = was_idle(window, at)
-            idle = (at, figure.value) if was is None or figure.value >= was[1] else was
-    if since is None or at - window.until > needs_gap_s(timing):
+    at, needs, since = decision.at, window.needs, window.since
+    if since is None or at - window.until > timing.blind_s:
         needs, since = (), at
     higher = tuple(entry for entry in needs if entry[0] < at and entry[1] > decision.raw_need)
-    return NeedWindow((*higher[-NEEDS_COUNT:], (at, decision.raw_need)), since, max(at, window.until), idle)
+    return NeedWindow((*higher[-NEEDS_COUNT:], (at, decision.raw_need)), since, max(at, window.until))
 
 
 def _without_group(snapshot: Snapshot, fleet: Fleet, now: float) -> Decision:

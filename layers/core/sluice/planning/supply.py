@@ -8,7 +8,7 @@ seconds
 
 Completions are chance. Within t seconds n units complete n m t messages on average, with a variance of about
 n m t max(1 - t / s, c): a place that takes s seconds becomes free once with probability t / s, and over many messages
-c, the squared coefficient of variation of their times, is what is left. S counts on `CAUTION` standard deviations less,
+c, the squared coefficient of variation of their times, is what is left. S counts on `MOST` standard deviations less,
 as far ahead as nothing can be mended: a lead time. So a hundred short messages are counted on nearly whole, three long
 ones hardly.
 """
@@ -20,8 +20,8 @@ from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading, Lifecycle, QueueReading, capacity
 from sluice.model.timing import Timing
 from sluice.planning.demand import Knot
+from sluice.planning.learning.significance import MOST
 
-CAUTION = 1.8  # standard deviations: one tick in 28 completes less, and the next tick mends most of those
 AT_HAND = 0.5  # share of a launch's places: a new unit starts as many more than it completes, half of that is chance
 SPREAD = 0.5  # squared coefficient of variation of how long messages take: 70% of their mean
 HANG_LEADS = 3.0  # from twice its time on a launch is expected no sooner than a new one; half again is no chance
@@ -57,7 +57,7 @@ class Supply:
                     mean += units * likely
                     variance += units * spread
         if mean > sure:
-            sure = max(sure, mean - CAUTION * sqrt(variance))
+            sure = max(sure, mean - MOST * sqrt(variance))
         return self.by_working(t) + sure
 
     def by_working(self, t: float) -> float:
@@ -66,7 +66,7 @@ class Supply:
             return 0.0
         mean, variance = self.by_one_working(t)
         at_once = self.working * (self.places - self.busy)  # no chance in that
-        return max(at_once, self.working * mean - CAUTION * sqrt(self.working * variance))
+        return max(at_once, self.working * mean - MOST * sqrt(self.working * variance))
 
     def by_one_working(self, t: float) -> tuple[float, float]:
         """Messages that one unit in service starts within `t` seconds: their mean and variance."""
@@ -91,7 +91,7 @@ class Supply:
         if self.at_hand <= 0.0:
             return units
         likely, variance = self.by_one_launched(t)
-        return min(units, _units_of(messages, likely, CAUTION * sqrt(variance)))
+        return min(units, _units_of(messages, likely, MOST * sqrt(variance)))
 
     def units_for(self, due: Iterable[Knot]) -> float:
         """The fewest units in service that start, for each (seconds, messages) of `due`, the messages in that time.
@@ -106,7 +106,7 @@ class Supply:
                 continue
             most_per_s = messages / t
             mean, variance = self.by_one_working(t)
-            units = _units_of(messages, mean, CAUTION * sqrt(variance))
+            units = _units_of(messages, mean, MOST * sqrt(variance))
             if units * free > messages:
                 units = messages / free
             fewest = max(fewest, units)

@@ -13,7 +13,6 @@ from sluice.model.planning import BatchMemory, ExpectedBatch, History, Memory, Q
 from sluice.planning.learning.periodic_batches import (
     EXPECTED_MAX,
     PULSES_MAX,
-    TRUSTED_AT_FIRST,
     Times,
     learn_batches,
     need_of_batches,
@@ -34,12 +33,14 @@ def after(
     *,
     start_at: float = MONDAY,
     horizon_s: float = HORIZON_S,
+    kept: Sequence[float] = (),
 ) -> Memory:
-    """The memory after counts of minutes that became known one by one, of which a day is kept."""
+    """The memory after counts of minutes that became known one by one, of which a day is kept; `kept` are before."""
     memory = memory or Memory()
-    for minute in range(len(counts)):
+    start_at, known = start_at - 60.0 * len(kept), [*kept, *counts]
+    for minute in range(len(kept), len(known)):
         first = max(0, minute - DAY)
-        history = History(60.0, start_at + 60.0 * first, tuple(counts[first : minute + 1]))
+        history = History(60.0, start_at + 60.0 * first, tuple(known[first : minute + 1]))
         learned = learn_batches(memory.batches, history, horizon_s, TIMING)
         memory = replace(changed(memory, arrivals=history), batches=learned)
     return memory
@@ -52,25 +53,36 @@ def batches(minutes: int, at: Callable[[int], float]) -> list[float]:
 
 # ------------------------------------------------------------------------------------------------ recognised
 
-# minutes between batches, minutes watched up to three before the next
-RECURRING = [
-    (15, 57),
-    (30, 117),
-    (60, 237),
-    (47, 5 * 47 + 44),  # nobody's interval: two repeats more
-    (DAY, 3 * DAY + DAY - 3),
-]
+# minutes between batches, and after how many of them the next is awaited in a queue that is quiet else
+RECURRING = [(15, 3), (30, 2), (60, 2), (DAY, 2), (47, 3)]  # nobody's interval takes one more
 
 
-@pytest.mark.parametrize(("every", "minutes"), RECURRING)
-def test_batch_when_it_recurs(every, minutes):
-    """After three repeats of a usual interval, or five of any, the next is awaited, at its minute, at its size."""
-    counts = batches(minutes, lambda minute: 300.0 if minute % every == 0 else 0.0)
-    next_at = MONDAY + 60.0 * -(-minutes // every) * every
-    awaited = [each for each in after(counts).batches.expected if each.at == next_at]
-    assert [(each.until, set(each.sizes)) for each in awaited] == [(next_at + 60.0, {300.0})]
-    before = [each.at for each in after(counts[: len(counts) - every]).batches.expected]
-    assert next_at - 60.0 * every not in before or every < 60  # twice are not enough
+@pytest.mark.parametrize(("every", "repeats"), RECURRING)
+def test_batch_when_it_recurs(every, repeats):
+    """After two repeats of an interval that people choose, or three, the next is awaited at its minute, at its size."""
+    at = MONDAY + 60.0 * (repeats * every + 5)
+    counts = batches(repeats * every + 2, lambda minute: 300.0 if minute % every == 5 else 0.0)
+    awaited = [each for each in after(counts).batches.expected if each.at == at]
+    assert [(each.until, set(each.sizes)) for each in awaited] == [(at + 60.0, {300.0})]
+    assert awaited[0].chance > 0.5
+    before = after(counts[: (repeats - 1) * every + 2]).batches.expected
+    assert at - 60.0 * every not in {each.at for each in before}
+
+
+def test_batch_when_there_are_many_others():
+    """Among bursts of one minute in twenty two repeats show nothing: it takes more the more there are."""
+    rng = random.Random(1)
+    others = [rng.random() < 0.05 for _ in range(DAY)]
+
+    def awaited(repeats: int) -> bool:
+        minutes = 480 + 60 * repeats - 2
+        at = {480 + 60 * each for each in range(repeats)}
+        counts = batches(
+            minutes, lambda minute: 300.0 if minute in at or (others[minute] and minute % 60 not in {0, 1, 2}) else 0.0
+        )
+        return any(each.at == MONDAY + 60.0 * (minutes + 2) for each in after(counts).batches.expected)
+
+    assert [awaited(repeats) for repeats in (2, 6)] == [False, True]
 
 
 @pytest.mark.parametrize(("horizon_s", "sizes"), [(180.0, {300.0, 3000.0}), (480.0, {3000.0})])
@@ -86,7 +98,9 @@ def test_batch_when_sizes_vary():
     sizes = [500.0, 200.0, 400.0, 300.0]
     counts = batches(4 * HOUR - 3, lambda minute: sizes[minute // HOUR] if minute % HOUR == 10 else 0.0)
     memory = after(counts + [2.0] * 10)
-    assert [each.sizes for each in memory.batches.expected] == [(200.0, 300.0, 400.0, 500.0)]
+    assert [each.sizes for each in memory.batches.expected if each.interval_s == 3600.0] == [
+        (200.0, 300.0, 400.0, 500.0)
+    ]
 
 
 def test_batch_when_it_takes_some_minutes():
@@ -142,52 +156,44 @@ def test_batch_when_nothing_recurs(traffic):
     rng = random.Random(3)
     memory = after([traffic(rng, minute) for minute in range(1400)])
     assert memory.batches.expected == ()
-    assert memory.batches.arrived_share is None
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_batches_when_they_come_at_any_time(seed):
-    """Of bursts by the dice, one in twenty minutes, few recur by chance; and those are soon doubted."""
+    """Of bursts by the dice, one in twenty minutes, fewer are awaited by chance than there are, and launched for."""
     rng = random.Random(seed)
-    memory = after(batches(DAY, lambda _: 300.0 if rng.random() < 0.05 else 0.0))
-    assert len(memory.batches.pulses) > 40
-    if memory.batches.arrived_share is not None:
-        awaited = memory.batches.arrived_share.weight - TRUSTED_AT_FIRST
-        assert awaited < 0.1 * len(memory.batches.pulses)
-        assert awaited < 2 or memory.batches.arrived_share.mean < 0.75
+    counts = batches(DAY, lambda _: 300.0 if rng.random() < 0.05 else 0.0)
+    awaited: dict[float, ExpectedBatch] = {}
+    memory = Memory()
+    for minute in range(DAY):
+        memory = after(counts[minute : minute + 1], memory, start_at=MONDAY + 60.0 * minute, kept=counts[:minute])
+        awaited |= {each.at: each for each in memory.batches.expected}
+    pulses = len(memory.batches.pulses)
+    assert pulses > 40
+    likely = [each for each in awaited.values() if launched_for(60, 180, 30.0, each)]
+    assert len(likely) < 0.1 * pulses
 
 
-# ------------------------------------------------------------------------------------------------ judged
+# ------------------------------------------------------------------------------------------------ ended
 
 
 def test_batches_when_they_stay_away():
-    """Each that does not come lowers the share that came; before long they are not awaited, and come back as before."""
+    """Those that stay away make the next less likely, until none is awaited; once they are back, they are again."""
     hourly = batches(10 * HOUR, lambda minute: 300.0 if minute % HOUR == 0 else 0.0)
-    memory = after(hourly)
-    assert memory.batches.arrived_share is not None
-    assert memory.batches.arrived_share.mean == 1.0
-    gone = after(hourly + [2.0] * 6 * HOUR)
-    assert gone.batches.arrived_share is not None
-    assert gone.batches.arrived_share.mean < 0.9
-    assert gone.batches.expected == ()
-    back = after(hourly + [2.0] * 6 * HOUR + hourly)
-    assert back.batches.expected == () or {each.sizes[-1] for each in back.batches.expected} == {300.0}
-    assert back.batches.arrived_share is not None
-    assert back.batches.arrived_share.mean > gone.batches.arrived_share.mean
+
+    def awaited(counts: Sequence[float]) -> list[int]:
+        """How many repeats of the next hour's batch came, if it is awaited."""
+        next_at = MONDAY + 60.0 * (len(counts) + 3)
+        return [sum(size > 0.0 for size in each.sizes) for each in after(counts).batches.expected if each.at == next_at]
+
+    gone = [2.0] * 6 * HOUR
+    assert awaited(hourly[:-3]) == [9]
+    assert [awaited([*hourly, *gone][: 60 * (10 + hours) - 3]) for hours in (1, 2)] == [[9], [9]]
+    assert awaited([*hourly, *gone][:-3]) == []
+    assert awaited([*hourly, *gone, *hourly][:-3]) == [10]
 
 
-def test_share_when_less_came_than_ever():
-    """Half of the smallest repeat is half a batch; a larger one is no more than one."""
-    hourly = batches(5 * HOUR, lambda minute: 300.0 if minute % HOUR == 0 else 0.0)
-    half = after([*hourly, 152.0, *[2.0] * 20])
-    whole = after([*hourly, 902.0, *[2.0] * 20])
-    assert half.batches.arrived_share is not None
-    assert whole.batches.arrived_share is not None
-    assert whole.batches.arrived_share.mean == 1.0
-    assert half.batches.arrived_share.mean == pytest.approx(1.0 - 0.5 / half.batches.arrived_share.weight)
-
-
-def test_share_when_one_of_two_schedules_ends():
+def test_batches_when_one_of_two_schedules_ends():
     """Hourly batches that stay away are not expected for long; a daily one beside them is relied on as before."""
     daily_at = 9 * HOUR + 10
     minutes = 5 * DAY
@@ -196,12 +202,9 @@ def test_share_when_one_of_two_schedules_ends():
         hourly = 300.0 if minute % HOUR == 30 and minute < 3 * DAY + 20 * HOUR else 0.0
         return 500.0 if minute % DAY == daily_at else hourly
 
-    memory = after(batches(minutes + daily_at + 5, at)).batches
-    shares = {each.interval_s: round(each.arrived_share.mean, 2) for each in memory.schedules}
-    assert shares[86_400.0] == 1.0
-    assert shares[3600.0] < 0.5
-    assert memory.arrived_share is not None
-    assert memory.arrived_share.mean < 0.6
+    memory = after(batches(minutes + daily_at - 2, at)).batches
+    assert [(each.interval_s, each.sizes) for each in memory.expected] == [(86_400.0, (500.0,) * 5)]
+    assert memory.expected[0].chance > 0.99
 
 
 def test_counts_when_they_are_told_again():
@@ -252,10 +255,15 @@ def times(wait_s: float, lead_s: float, now: float = MONDAY) -> Times:
     return Times(now, wait_s, lead_s, wait_s, 10.0, max(60.0 - lead_s, lead_s / 4))
 
 
-def launched_for(wait_s: float, lead_s: float, message_s: float, sizes=SIZES, regular: float = 1.0) -> float:
+def a_batch(sizes: Sequence[float] = SIZES, chance: float = 1.0, at: float = MONDAY) -> ExpectedBatch:
+    """One that is to the minute."""
+    return ExpectedBatch(at, at + 60.0, tuple(sizes), chance=chance)
+
+
+def launched_for(wait_s: float, lead_s: float, message_s: float, batch: ExpectedBatch) -> float:
     """Of a batch that begins a lead time from now, what is worth launching for."""
-    awaited = ExpectedBatch(MONDAY + lead_s, MONDAY + lead_s + 60.0, sizes)
-    return worth(awaited, Supply(0.0, 1.0, 0.0, 1.0 / message_s), times(wait_s, lead_s), regular)[0]
+    begins = replace(batch, at=MONDAY + lead_s, until=MONDAY + lead_s + batch.until - batch.at)
+    return worth(begins, Supply(0.0, 1.0, 0.0, 1.0 / message_s), times(wait_s, lead_s))[0]
 
 
 # planned wait, lead time, seconds per message -> messages launched for
@@ -271,29 +279,29 @@ WORTH = [
 @pytest.mark.parametrize(("wait_s", "lead_s", "message_s", "size"), WORTH)
 def test_worth_when_launching_ahead_saves_units(wait_s, lead_s, message_s, size):
     """The more a launch ahead saves, the less sure a batch must be; where it saves nothing, none is launched for."""
-    assert launched_for(wait_s, lead_s, message_s) == size
+    assert launched_for(wait_s, lead_s, message_s, a_batch()) == size
 
 
 def test_worth_when_batches_have_stayed_away():
-    """A share that came below what would pay, and nothing is launched for; nor for a size that is zero too often."""
-    assert launched_for(282, 180, 30.0, regular=0.9) == 400.0
-    assert launched_for(282, 180, 30.0, regular=0.4) == 0.0
-    assert launched_for(282, 180, 30.0, sizes=(0.0, 0.0, 0.0, 0.0, 0.0, 300.0, 300.0, 300.0)) == 0.0
+    """Where chance may have made the repeats less is launched for, or nothing; and so if too many stayed away."""
+    assert launched_for(282, 180, 30.0, a_batch(chance=0.9)) == 300.0
+    assert launched_for(282, 180, 30.0, a_batch(chance=0.4)) == 0.0
+    assert launched_for(282, 180, 30.0, a_batch((0.0, 0.0, 0.0, 0.0, 0.0, 300.0, 300.0, 300.0))) == 0.0
 
 
 def test_worth_when_there_are_few_repeats():
     """Three repeats make the next likely with three quarters at best: enough for three minutes of boot, not for one."""
-    assert launched_for(282, 180, 30.0, sizes=(300.0,) * 3) == 300.0
-    assert launched_for(112.8, 66, 30.0, sizes=(300.0,) * 3) == 0.0
-    assert launched_for(112.8, 66, 30.0, sizes=(300.0,) * 8) == 300.0
+    assert launched_for(282, 180, 30.0, a_batch((300.0,) * 3)) == 300.0
+    assert launched_for(112.8, 66, 30.0, a_batch((300.0,) * 3)) == 0.0
+    assert launched_for(112.8, 66, 30.0, a_batch((300.0,) * 8)) == 300.0
 
 
 def test_units_when_they_are_idle_before_a_batch():
     """What is there has paid for its boot: it is kept for what is less likely, and not too long before."""
-    awaited = ExpectedBatch(MONDAY + 60.0, MONDAY + 120.0, SIZES)
+    awaited = a_batch(at=MONDAY + 60.0)
     supply = Supply(50.0, 1.0, 0.0, 1.0 / 30.0)
-    soon = worth(awaited, supply, times(112.8, 60.0, MONDAY + 30.0), 1.0)
-    early = worth(awaited, supply, times(112.8, 60.0, MONDAY - 60.0), 1.0)
+    soon = worth(awaited, supply, times(112.8, 60.0, MONDAY + 30.0))
+    early = worth(awaited, supply, times(112.8, 60.0, MONDAY - 60.0))
     assert soon[1] > soon[0]
     assert early[1] == 0.0
 

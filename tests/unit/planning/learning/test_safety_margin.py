@@ -64,7 +64,7 @@ def test_plan_when_nothing_was_ever_late():
     assert late_in(world, fleet, 9000) == 0
     assert world.memory.margin.share == 0.0
     (planned,) = (figure for figure in world.decisions[-1].figures if figure.name == "planned_wait_s")
-    assert (planned.source, planned.value) == ("configured", pytest.approx(180 * 0.94))
+    assert (planned.source, planned.value) == ("configured", 170.0)
 
 
 @pytest.mark.parametrize(

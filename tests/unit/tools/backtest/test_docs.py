@@ -1,21 +1,23 @@
-"""The results in docs/planner.md: what they say of runs, where they go, and what is made for them."""
+"""The results in docs/comparison.md: what they say of runs, where they go, and what is made for them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tools.backtest import docs, study
+from tools.backtest import docs, docs_study, hindsight, study
 from tools.backtest.conditions import Conditions
-from tools.backtest.docs import BEGIN, END, PAGE, main, peer_tasks, rewritten, verdicts, world_panels
+from tools.backtest.docs import BEGIN, END, PAGE, main, rewritten, world_panels
 from tools.backtest.docs_results import Case, results
+from tools.backtest.docs_study import Study, asked_of, near_best, searches, try_peers, verdicts, worlds
 from tools.backtest.policies import make
 from tools.backtest.result_cache import ResultCache
 from tools.backtest.runs import Run
 from tools.backtest.simulator import simulate
-from tools.backtest.study import GRIDS, WORLDS, Task, run_tasks, settings
+from tools.backtest.study import GRIDS, WORLDS, Task, settings
 from tools.backtest.traces import Trace
 from tools.backtest.verdicts import SEEDS, SeedRuns
 
@@ -37,57 +39,58 @@ def a_case(cost: float, late: float, peers: Sequence[Run], name: str = "made", c
 
 
 def test_case_when_peers_are_on_either_side() -> None:
-    """The cheapest of those no later, the least late of those no dearer, and whoever is both."""
+    """The cheapest of those that are as punctual, and those that are cheaper and less late."""
     later, dearer = a_run("keda", 1.1, 0.01), a_run("wpa", 1.4, 0.0)
     dearest, late = a_run("fixed", 3.0, 0.0), a_run("fixed:scale=0.1", 1.0, 0.9)
     case = a_case(1.2, 0.001, [dearest, late, dearer, later])
-    assert (case.cheapest(), case.least_late(), case.better_peers()) == (dearer, later, [])
+    assert (case.cheapest(), case.better_peers()) == (dearer, [])
     better = a_run("little", 1.15, 0.0005)
     assert replace(case, peers=[dearer, better]).better_peers() == [better]
-    assert (replace(case, peers=[]).cheapest(), replace(case, peers=[]).least_late()) == (None, None)
+    assert replace(case, peers=[]).cheapest() is None
+    assert case.late_most == 0.001
+    assert a_case(1.2, 0.002, []).late_most == 0.002
+    assert a_case(1.2, 0.0, [], conditions=NOT_MET).late_most == 0.0
 
 
 def test_results_when_all_is_held() -> None:
     """What was promised is compared with what came of it, and the table says who came nearest."""
     peers = [a_run("keda", 1.3, 0.0), a_run("keda:queue_share=0.5", 1.5, 0.0), a_run("wpa", 1.1, 0.02)]
-    text = results([a_case(1.15, 0.0005, peers, "one"), a_case(1.31, 0.0, peers[:2], "two")], "What is claimed.", 5, 5)
+    text = results([a_case(1.15, 0.0005, peers, "one"), a_case(1.31, 0.0, peers[:2], "two")], "What is claimed.")
     assert "geometric mean over 2 traces: **1.215** of the bound, **1.227**." in text
     assert "Worst share of late messages: **0.050%** (one)" in text
     assert "cheaper and no later: **1** (two)" in text
     assert "on every trace (met), and a mean cost of at most 1.25 (met)" in text
-    assert "| one | 1.139 | 1.150 | 0.050% | 1.300 `keda` | 2.0% `wpa` | 1.050 | 1.010 |" in text
+    assert "| one | 1.139 | 1.150 | 0.050% | 1.300 `keda` | 0% | 1.050 | 1.010 |" in text
     assert "| `keda` | 2 of 2 | 1.06 |" in text
-    assert "| `wpa` | 0 of 1 |  |" in text
-    assert "Not all runs of the peers" not in text
+    assert "| `wpa` | 0 of 2 |  |" in text
+    assert "Not all settings are tried" not in text
     assert text.index("What is claimed.") < text.index("### Target wait")
 
 
 def test_results_when_a_promise_is_broken() -> None:
     """The trace is named, and what is missing is said."""
-    text = results([a_case(1.3, 0.002, [], "bad"), a_case(1.4, 0.0, [], "good")], "", 3, 10)
+    good = replace(a_case(1.4, 0.0, [], "good"), undecided=7)
+    text = results([a_case(1.3, 0.002, [], "bad"), good], "")
     assert "(not met on bad), and a mean cost of at most 1.25 (not met)" in text
-    assert "**Not all runs of the peers are made yet: 3 of 10.**" in text
-    assert "| bad | 1.287 | 1.300 | 0.200% | none | none | 1.050 | 1.010 |" in text
+    assert "**Not all settings are tried yet: 7 are missing.**" in text
+    assert "| bad | 1.287 | 1.300 | 0.200% | none |  | 1.050 | 1.010 |" in text
 
 
 def test_results_when_no_launch_helps_in_time() -> None:
     """Nothing is promised there; each peer is held to Sluice's own lateness."""
     peers = [a_run("keda", 1.2, 0.05, NOT_MET), a_run("keda:queue_share=0.5", 1.8, 0.03, NOT_MET)]
-    text = results([a_case(1.5, 0.04, peers, conditions=NOT_MET)], "", 2, 2)
+    text = results([a_case(1.5, 0.04, peers, conditions=NOT_MET)], "")
     assert "No launch is in time in this world" in text
     assert "Goals" not in text
     assert "| `keda` | 1 of 1 | 1.20 |" in text
 
 
-def test_world_panels_when_a_setting_ran_everywhere() -> None:
-    """The first panel has the means of settings that ran on every trace; the others each trace's."""
-    both = [a_run("keda", 1.2, 0.0), a_run("keda", 1.8, 0.02)]
-    one = a_case(1.2, 0.0, [both[0], a_run("wpa", 1.1, 0.0)], "one")
-    everywhere, first, second = world_panels([one, a_case(1.4, 0.01, [both[1]], "two")])
-    (point,) = everywhere.peers
-    assert (point.label, point.cost, point.late) == ("keda", pytest.approx((1.2 * 1.8) ** 0.5), pytest.approx(0.01))
-    assert everywhere.ours.cost == pytest.approx((1.2 * 1.4) ** 0.5)
-    assert [len(panel.peers) for panel in (first, second)] == [2, 1]
+def test_world_panels_when_traces_are_drawn() -> None:
+    """A panel for each trace has Sluice, its peers and the bound."""
+    first = a_case(1.2, 0.0, [a_run("keda", 1.2, 0.0), a_run("wpa", 1.1, 0.0)], "one")
+    one, two = world_panels([first, a_case(1.4, 0.01, [a_run("keda", 1.8, 0.02)], "two")])
+    assert [(point.label, point.cost, point.late) for point in two.peers] == [("keda", pytest.approx(1.8), 0.02)]
+    assert (one.title, len(one.peers), one.bound) == ("one", 2, 1.01)
 
 
 def test_rewritten_when_the_page_has_its_marks() -> None:
@@ -106,76 +109,93 @@ def test_page_when_it_is_shipped() -> None:
     assert all((PAGE.parent / path).exists() for path in shown)
 
 
-def test_peer_tasks_when_laid_out(tmp_path: Path) -> None:
-    """Every setting of every peer in every case, policy by policy; cut to the days asked for."""
-    tasks = peer_tasks(tmp_path, 1)
-    traces, each = len(study.SHAPES), 1 + sum(len(settings(name)) for name in GRIDS)
-    assert len(tasks) == traces * len(WORLDS) * each
-    assert len({(task.trace.name, task.spec, task.conditions) for task in tasks}) == len(tasks)
-    assert list(dict.fromkeys(task.spec.partition(":")[0] for task in tasks)) == ["clairvoyant", *GRIDS]
-    assert {task.trace.minutes for task in tasks} == {1440}
-    second = peer_tasks(tmp_path, 1, 2)
-    assert {task.conditions.seed for task in second} == {2}
-    assert [task.spec for task in second] == [task.spec for task in tasks if task.spec != "clairvoyant"]
+def test_searches_when_laid_out(tmp_path: Path) -> None:
+    """A search for each peer in each case, a trace's together; each with what is asked beside Sluice's run."""
+    places = worlds(tmp_path, 1)
+    assert {trace.minutes for trace, _ in places} == {1440}
+    assert {conditions.seed for _, conditions in worlds(tmp_path, 1, 2)} == {2}
+    ours = [a_run("sluice", 1.2, 0.0, conditions) for _, conditions in places]
+    specs = [spec for name in GRIDS for spec in settings(name)]
+    made = searches(places, ours, [specs] * len(places), ResultCache(tmp_path / "runs.jsonl"), cheapest=True)
+    assert len(made) == len(study.SHAPES) * len(WORLDS) * len(GRIDS)
+    names = [each.trace.name for each in made]
+    assert names == sorted(names)
+    assert sum(len(each.specs) for each in made) == len(places) * len(specs)
+    assert {each.asked.late_most for each in made} == {0.0, 0.001}  # where a target can be met, as is promised
 
 
-def test_verdicts_when_the_last_seed_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if every setting ran with every seed, with fewer runs: with the last one, those alone that it decides on."""
-    monkeypatch.setattr(docs, "GRIDS", {"fixed": GRIDS["fixed"]})
+def test_asked_when_only_better_settings_count() -> None:
+    """Then a setting may be as late as Sluice and no later, whatever is promised."""
+    asked = asked_of(a_run("sluice", 1.2, 0.0002), cheapest=False)
+    assert (asked.late_most, asked.cheapest) == (0.0002, False)
+
+
+def test_near_best_when_settings_are_compared() -> None:
+    """Those that are punctual and cost at most 5% more than the cheapest of them."""
+    runs = [a_run("keda", 1.0, 0.1), a_run("wpa", 1.2, 0.0), a_run("little", 1.25, 0.001), a_run("fixed", 1.3, 0.0)]
+    assert near_best(runs, 0.001) == ["wpa", "little"]
+    assert near_best(runs[:1], 0.001) == []
+
+
+def a_study(cache: ResultCache, figures: dict[tuple[str, int], tuple[float, float]]) -> Study:
+    """Half an hour of three kinds of traffic with each seed; Sluice's cost and lateness as given, else far worse."""
     by_seed = []
     for seed in SEEDS:
         traffic = [
-            Trace(name, np.random.default_rng([seed, *name.encode()]).poisson(rate, 30).astype(np.int64))
+            Trace(name, np.random.default_rng([seed, *name.encode()]).poisson(rate, 60).astype(np.int64))
             for name, rate in (("even", 20.0), ("odd", 23.0), ("dense", 60.0))
         ]
         by_seed.append([(trace, replace(NOT_MET, seed=seed)) for trace in traffic])
-    made: list[Task] = []
-    whole = study.run_task
-
-    def noted(task: Task) -> Run:
-        run = whole(task)
-        made.append(task)
-        if task.spec == "sluice":  # so dear and late that each seed decides otherwise
-            cost = {("even", 1): 0.1, ("odd", 2): 0.1}.get((task.trace.name, task.conditions.seed), 2.0)
-            return replace(run, instance_hours=cost * run.work_hours, late_fraction=1.0)
-        return run
-
-    monkeypatch.setattr(study, "run_task", noted)
-    cache = ResultCache(tmp_path / "runs.jsonl")
-    specs = settings("fixed")
-    run_tasks(
+    ours = [
         [
-            Task(trace, spec, conditions, figures_only=True)
-            for places in by_seed[:2]
-            for trace, conditions in places
-            for spec in specs
-        ],
-        1,
-        cache,
-    )
-    of_peers = len(made)
-    cached_only = verdicts(by_seed, cache, 1, simulates=False)
-    assert [task.spec for task in made[of_peers:]] == ["sluice"] * 9
-    found = verdicts(by_seed, cache, 1, simulates=True)
-    deciding = made[of_peers + 9 :]
-    assert {(task.trace.name, task.conditions.seed) for task in deciding} == {("even", 3), ("odd", 3)}
-    assert [each.missing for each in found] == [0, 0, 0]
-    assert sum(each.missing for each in cached_only) == len(deciding)
-    run_tasks(
-        [Task(trace, spec, conditions, figures_only=True) for trace, conditions in by_seed[2] for spec in specs],
-        1,
-        cache,
-    )
-    for index, each in enumerate(found):
-        everything = [
-            SeedRuns(
-                runs.ours,
-                [run for spec in specs if (run := cache.find(places[index][0], spec, places[index][1])) is not None],
+            replace(
+                run := simulate(trace, make("sluice"), conditions),
+                instance_hours=run.work_hours * figures.get((trace.name, conditions.seed), (2.5, 1.0))[0],
+                late_fraction=figures.get((trace.name, conditions.seed), (2.5, 1.0))[1],
             )
-            for places, runs in zip(by_seed, each.seeds, strict=True)
+            for trace, conditions in places
+        ]
+        for places in by_seed
+    ]
+    return Study(by_seed, ours, cache, settings("fixed"))
+
+
+def test_verdicts_when_the_last_seed_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if every setting ran to the end with every seed; with the last one, only those that it decides on do."""
+    cache = ResultCache(tmp_path / "runs.jsonl")
+    # With these seeds nothing is better: the others decide otherwise.
+    made = a_study(cache, {("even", 1): (0.1, 0.0), ("odd", 2): (0.1, 0.0)})
+    ran: list[tuple[str, int]] = []
+    whole = hindsight.simulate
+
+    def noted(trace: Trace, policy: object, conditions: Conditions, **more: object) -> Run:
+        ran.append((trace.name, conditions.seed))
+        return whole(trace, policy, conditions, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hindsight, "simulate", noted)
+    before = verdicts(made)
+    assert sum(each.missing for each in before) == len(SEEDS[:2]) * 3 * len(made.specs)
+    assert try_peers(made, 1, inf)
+    found = verdicts(made)
+    assert [each.missing for each in found] == [0, 0, 0]
+    assert {name for name, seed in ran if seed == SEEDS[-1]} >= {"even", "odd"}
+    for place, each in enumerate(found):
+        everything = [
+            SeedRuns(ours[place], [simulate(places[place][0], make(spec), places[place][1]) for spec in made.specs])
+            for places, ours in zip(made.by_seed, made.ours, strict=True)
         ]
         assert bool(each.better()) == bool(replace(each, seeds=everything).better())
         assert set(each.better()) <= set(replace(each, seeds=everything).better())
+
+
+def test_try_peers_when_it_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where time is over it says so; what was tried is not tried again."""
+    cache = ResultCache(tmp_path / "runs.jsonl")
+    made = a_study(cache, {})
+    assert not try_peers(made, 1, 0.0)
+    assert try_peers(made, 1, inf)
+    monkeypatch.setattr(hindsight, "simulate", lambda *_, **__: pytest.fail("is tried"))
+    assert try_peers(made, 1, inf)
 
 
 def test_docs_when_days_would_go_into_the_shipped_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,11 +209,11 @@ def test_docs_when_days_would_go_into_the_shipped_page(tmp_path: Path, capsys: p
 def test_docs_when_made_and_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page and pictures are written; a second time nothing is simulated but the picture of a crowd."""
     traffic = Trace("flash-crowd", np.random.default_rng(1).poisson(20.0, 60).astype(np.int64))
-    monkeypatch.setattr(docs, "workloads", lambda folder, seed: [(traffic, 10.0)])
+    monkeypatch.setattr(docs_study, "workloads", lambda folder, seed: [(traffic, 10.0)])
     monkeypatch.setattr(docs, "generated_trace", lambda name, seed: traffic)
     monkeypatch.setattr(docs, "DAY", 60)
-    monkeypatch.setattr(docs, "WORLDS", WORLDS[:2])
-    monkeypatch.setattr(docs, "GRIDS", {"fixed": GRIDS["fixed"], "wpa": GRIDS["wpa"]})
+    monkeypatch.setattr(docs_study, "WORLDS", WORLDS[:2])
+    monkeypatch.setattr(docs_study, "GRIDS", {"fixed": GRIDS["fixed"], "wpa": GRIDS["wpa"]})
     made: list[str] = []
     whole = study.run_task
 
@@ -201,27 +221,42 @@ def test_docs_when_made_and_made_again(tmp_path: Path, monkeypatch: pytest.Monke
         made.append(task.spec)
         return whole(task)
 
+    tried: list[str] = []
+    search = hindsight.search
+
+    def searched(of: hindsight.Search) -> list[tuple[str, Run | hindsight.Floor]]:
+        tried.extend(of.specs)
+        return search(of)
+
     monkeypatch.setattr(study, "run_task", noted)
-    page = tmp_path / "planner.md"
-    page.write_text(f"# Planner\n{BEGIN}\n{END}\n")
+    monkeypatch.setattr(hindsight, "search", searched)
+    page = tmp_path / "comparison.md"
+    page.write_text(f"# Comparison\n{BEGIN}\n{END}\n")
     arguments = ["--runs", str(tmp_path / "runs.jsonl"), "--page", str(page), "--jobs", "1", "--traces", str(tmp_path)]
-    assert main([*arguments, "--peers"]) == 0
-    peers = 2 * (2 * (len(settings("fixed")) + len(settings("wpa"))) + 1)
-    assert len(made) == peers
-    assert page.read_text() == f"# Planner\n{BEGIN}\n{END}\n"
     assert main([*arguments, "--partial"]) == 0
     text = page.read_text()
-    assert made[peers:].count("sluice") == (3 + 3) * 2 + 1  # seeds and failures in two worlds, and the picture
-    assert len(made) == peers + (3 + 3) * 2 + 2
-    assert text.startswith(f"# Planner\n{BEGIN}\n\n`make planner-docs` writes this section")
+    # Three seeds and three shares of failing launches in two worlds, and the picture's two.
+    assert made == ["sluice"] * ((3 + 3) * 2 + 1) + [made[-1]]
+    assert tried == []
+    assert text.startswith(f"# Comparison\n{BEGIN}\n\n`make planner-docs` writes this section")
+    assert "**Not all settings are tried yet: 84 are missing.**" in text
+    assert "settings are not tried yet" in text
+    del made[:]
+    assert main([*arguments, "--peers", "--hours", "0"]) == 0
+    assert len(tried) == len(settings("fixed"))  # one search, since time was over then
+    assert main([*arguments, "--peers"]) == 0
+    assert made == []
+    assert set(tried) >= {*settings("fixed"), *settings("wpa")}
+    assert main(arguments) == 0
+    text, done = page.read_text(), len(made)
+    assert "not tried yet" not in text
     assert text.count("| flash-crowd") == 2
     assert text.index("### What is claimed") < text.index("### Target wait") < text.index("### Where launches fail")
-    assert main(arguments) == 0  # with what the last seed decides on, and the peers where launches fail
-    text, done = page.read_text(), len(made)
-    assert "not made yet" not in text
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "img").iterdir()}
     assert set(pictures) == {"cost-120-60.png", "cost-300-180.png", "crowd.png"}
+    del tried[:]
     assert main(arguments) == 0
+    assert tried == []
     assert made[done:] == made[done - 2 : done]
     assert page.read_text() == text
     assert {path.name: path.read_bytes() for path in (tmp_path / "img").iterdir()} == pictures

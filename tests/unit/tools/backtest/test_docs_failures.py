@@ -1,4 +1,4 @@
-"""The part of docs/planner.md on launches that fail."""
+"""The part of docs/comparison.md on launches that fail."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -99,7 +99,7 @@ def test_claim_when_cases_are_lost() -> None:
     assert f"in 3 cases (3 traces in 2 worlds) with {count} settings of 8 peers" in text
     assert "with the seeds 1, 2 and 3" in text
     assert "at least 2 of 3 seeds" in text
-    assert "**3 of these runs are not made yet.**" in text
+    assert "**3 of these settings are not tried yet.**" in text
     assert "* Lost: **1 of 3**." in text
     figures = "seed 1: 1.1000 and 0% late against 1.2000 and 0.100%"
     assert f"  * crowd at a target wait of 60 s and a boot of 180 s: `keda` ({figures})." in text
@@ -119,4 +119,4 @@ def test_claim_when_nothing_is_lost() -> None:
     text = claim([a_verdict([OURS] * 3, [{"keda": WORSE}, {"keda": WORSE}, {}])])
     assert "* Lost: **none of 1**." in text
     assert "With one seed only" not in text
-    assert "not made yet" not in text
+    assert "not tried yet" not in text

@@ -112,7 +112,18 @@ def _memory_to_2(record: Record) -> Record:
     return record
 
 
-MEMORY = (_memory_to_2,)
+# How sure a batch is follows from its own repeats.
+BATCHES_DROPPED_BY_3 = frozenset({"arrived_share", "schedules"})
+
+
+def _memory_to_3(record: Record) -> Record:
+    """Version 3 does not judge schedules of batches: the repeats of each that is expected are its judgement."""
+    if isinstance(batches := record.get("batches"), dict):
+        record["batches"] = moved(batches, {}, BATCHES_DROPPED_BY_3)
+    return record
+
+
+MEMORY = (_memory_to_2, _memory_to_3)
 
 # --------------------------------------------------------------------------- decisions
 

@@ -1,15 +1,11 @@
 """Who is at work: units that hold a message, and messages in flight that somebody holds. A count is not work.
 
-    idle     A unit that has been in service for a lead time holds a message while there is one for it: of `n` units
-             with `f` messages in flight, and as many waiting as there are idle ones, no more than `f` are at work. So
-             it is where a FIFO queue has few message groups, or an order of messages that consumers keep.
-             https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagegroupid-property.html
-    held     A message is received before it is worked on. What is in flight beyond all that was received within several
-             times as long as a message takes is held by nobody: its consumer died, or hid it until it tries again.
-             https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
-
-Messages that take less than a second are seldom in flight when a tick looks, and say nothing about idle units; whether
-more units complete more shows there (`throughput`).
+idle     A unit that has been in service for a lead time holds a message while there is one for it: of `n` units
+         with `f` messages in flight, and as many waiting as there are idle ones, no more than `f` are at work.
+         What follows from that is in `throughput`.
+held     A message is received before it is worked on. What is in flight beyond all that was received within several
+         times as long as a message takes is held by nobody: its consumer died, or hid it until it tries again.
+         https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 """
 
 from collections.abc import Sequence
@@ -63,15 +59,6 @@ def units_at_work(samples: Sequence[QueueSample], long_s: float, message_s: floa
         if sample.at <= since_at:
             return most, there
     return None
-
-
-def are_idle(looks: Sequence[QueueSample], message_s: float) -> bool:
-    """Whether units were idle at every tick while messages waited: too few to have been in the middle of a change."""
-    return (
-        message_s >= SEEN_FROM_S
-        and bool(looks)
-        and all(sample.visible > 0 and at_work(sample) < AT_WORK_SHARE * sample.working for sample in looks)
-    )
 
 
 def learn_held(

@@ -18,7 +18,7 @@ is planned with. One that is not clearly better than the level is not used. The 
 errors, so that no burst is expected for hours after a single one.
 
 Between new counts, ticks see arrivals themselves: the level follows those, and the chosen forecaster moves by as much;
-a slower forecaster follows with its own memory, unless the level is above it by more than `LIKELY` errors.
+a slower forecaster follows with its own memory, unless the level is above it by more than `MOST_ERRORS`.
 Every period's length is the series' own (`Series.period_s`): nothing here assumes a minute.
 """
 
@@ -32,6 +32,7 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import Series
 from sluice.model.planning import ArrivalMemory, Estimate, Forecast, History, QueueSample
 from sluice.model.timing import Timing
+from sluice.planning.learning.significance import MOST_ERRORS
 
 HISTORY_PERIODS = 1450  # a day of minutes and ten more: yesterday's change at this time needs the minutes before it
 REVISED_PERIODS = 3  # the newest counts of a series may still grow after they are first read
@@ -41,7 +42,6 @@ SLOW_MEMORY_S = 450.0  # three times as steady; its distance from the level give
 LEVEL_PERIODS = 24  # older periods have no weight left in the level
 STEADY_MEMORY_S = 1800.0  # half an hour: for traffic whose changes within that are chance
 STEADY_PERIODS = 120  # older periods have no weight left in the steady mean
-LIKELY = 2.0  # mean absolute errors: arrivals exceed a forecast by more about once in twenty times
 HOUR_S = 3600.0
 HOURS = 3  # one hour's batch may be missing; three have it twice at least
 DAY_S = 86_400.0
@@ -106,7 +106,7 @@ def forecast(
     ahead_per_s = max(0.0, level + above_per_s)
     if name in SLOWER:
         slower = _level(history, SLOWER[name], live, live_s)
-        ahead_per_s = slower if level <= slower + LIKELY * error_per_s else level
+        ahead_per_s = slower if level <= slower + MOST_ERRORS * error_per_s else level
     return Forecast(level, ahead_per_s, error_per_s, name, age_s, quiet_s)
 
 

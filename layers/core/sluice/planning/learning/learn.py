@@ -7,7 +7,7 @@ was doing in it.
     samples          what each tick saw; counts that can hardly be right are doubted (`signal_quality`)
     arrivals         `forecasting`, and for what recurs `periodic_batches` and `schedules`
     launches         `lead_time`
-    service rate     `service_rate`
+    service rate     `service_rate`; how many units are enough `throughput`
     redeliveries     what comes back, and what no unit completes (`poison`)
     safety margin    what was late though the plan was followed
     spending         here: the unit-seconds of the day
@@ -15,12 +15,14 @@ was doing in it.
 Every period's length is the series' own (`Series.period_s`): nothing here assumes a minute.
 """
 
+from math import inf
+
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Lifecycle, capacity
-from sluice.model.planning import Estimates, Forecast, Memory, SafetyMargin, Snapshot
+from sluice.model.planning import Estimates, Forecast, Memory, RateMemory, SafetyMargin, Snapshot
 from sluice.model.timing import Timing
-from sluice.model.usage import Spending
+from sluice.model.usage import Enough, Spending
 from sluice.planning.control import learn_control
 from sluice.planning.launch_cost import lived_s
 from sluice.planning.learning import poison, redeliveries, safety_margin
@@ -38,6 +40,7 @@ from sluice.planning.learning.service_rate import (
     service_rate,
 )
 from sluice.planning.learning.significance import CLEAR
+from sluice.planning.learning.throughput import at_work_by_metrics, by_units_at_work, learn_in_flight
 
 
 def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, now: float) -> tuple[Memory, Estimates]:
@@ -65,9 +68,10 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
         learned = _learn_from_group(
             memory, learned, known, snapshot=snapshot, group=snapshot.group, fleet=fleet, timing=timing, now=now
         )
+        learned = replace(learned, service_rate=_learn_enough(learned, known, snapshot, fleet, timing))
     oldest = snapshot.queue.oldest_age
     rate = learn_service_rate(
-        memory.service_rate,
+        learned.service_rate,
         learned.samples,
         snapshot.queue.deleted,
         fleet,
@@ -76,11 +80,30 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
         poison=memory.redeliveries.poison,
         is_late=oldest is not None and oldest.value > fleet.tightest_wait_s,
         looked_s=looked_s(known.lead_s, timing),
+        most=inf if snapshot.group is None else snapshot.group.max_size,
     )
-    if rate is not memory.service_rate:
+    if rate is not learned.service_rate:
         learned = replace(learned, service_rate=rate)
     learned = _with_arrivals(learned, known, fleet, timing, snapshot.at)
     return learned, estimate(learned, fleet, timing, now)
+
+
+def _learn_enough(learned: Memory, known: Known, snapshot: Snapshot, fleet: Fleet, timing: Timing) -> RateMemory:
+    """What is known of the service rate, with how many units are enough by the messages in flight."""
+    memory, samples, queue, group = learned.service_rate, learned.samples, snapshot.queue, snapshot.group
+    long_s, message_s = looked_s(known.lead_s, timing), fleet.hints.concurrency / known.rate.value
+    enough: Enough | None = learn_in_flight(memory.enough, samples, long_s, message_s)
+    if enough is None and group is not None and samples and samples[0].at > snapshot.at - long_s:
+        found = at_work_by_metrics(
+            queue,
+            group,
+            rate_per_s=known.rate.value,
+            message_s=message_s,
+            long_s=known.lead_s + long_s,
+            now=snapshot.at,
+        )
+        enough = None if found is None else by_units_at_work(enough, *found, snapshot.at)
+    return memory if enough is memory.enough else replace(memory, enough=enough)
 
 
 def _with_arrivals(learned: Memory, before: Known, fleet: Fleet, timing: Timing, at: float) -> Memory:

@@ -7,13 +7,9 @@ that half hour. It is none where others of at least half its size came more than
 time): the capacity launched for one serves the next as well, and the level of arrivals shows them. Pulses are kept
 with the time from which on their absence means something.
 
-Expect. Whenever a period is settled, the one that is a horizon ahead is asked about: does a batch recur then
-(`schedules.expected`)? The sizes of all repeats, absent ones as zero, are the distribution of the next.
-
-Judge. When the time of an expected batch is over, the share of it that arrived is averaged over the last twenty or so
-of its schedule. No batch is believed to be likelier than that share. So batches that stay away stop this by themselves,
-and those of other schedules go on; all are expected on, so that the share can recover. A new schedule begins with the
-share of all: where many were found by chance, the next is doubted from the start.
+Expect. Whenever a period is settled, the one that is a horizon ahead is asked about: does a batch recur then, and how
+sure is that (`schedules.expected`)? The sizes of all repeats, absent ones as zero, are the distribution of the next. So
+batches that stay away stop this by themselves, and those of other schedules go on.
 
 Launch. Whether to launch before a batch arrives is a matter of cost (`worth`). Units that are ready have all of the
 batch's duration and the wait after it; those launched when it is seen have a lead time less, so more of them are
@@ -26,31 +22,29 @@ A batch asks for capacity as waiting messages do, by deadlines, seen from the mo
 the need: an expected batch never scales a fleet in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from math import ceil, floor
 from statistics import median
 
 from sluice.model.frozen import dataclass, replace
-from sluice.model.planning import BatchMemory, BatchSchedule, Estimate, ExpectedBatch, History, QueueSample
+from sluice.model.planning import BatchMemory, ExpectedBatch, History, QueueSample
 from sluice.model.timing import Timing
 from sluice.planning.deadlines import TINY, need
 from sluice.planning.demand import Knot
+from sluice.planning.launch_cost import break_even
 from sluice.planning.learning import schedules
+from sluice.planning.learning.significance import TWICE
 from sluice.planning.supply import Supply
 
 USUAL_S = 1800.0  # the median of half an hour is not moved by a batch within it
 USUAL_PERIODS = 30  # a bound on the work where periods are short
-PULSE_LEAST = 5.0  # fewer messages above the usual are chance, and not worth a launch
 PULSE_SPREADS = 5.0  # standard deviations of a Poisson count: one period in a million exceeds them by chance
-ALIKE = 0.5  # a period with half of a pulse above the usual is another such pulse
 PULSES_MAX = 256  # a bound on the ledger's record: ten days of hourly batches
 PULSES_S = 28 * 86_400.0  # four weeks: a weekly batch has repeated often enough by then
 SETTLED_PERIODS = 3  # the newest counts may still grow
 EXPECTED_MAX = 64  # a bound on the ledger's record
-JUDGED_WEIGHT = 20.0  # batches over which the share that arrived is averaged
-TRUSTED_AT_FIRST = 3.0  # the repeats that made a batch expected count as if three had been judged
-SCHEDULES_MAX = 16  # a bound on the ledger's record
+INTERVALS_MAX = 16  # a bound on the ledger's record
 
 LIKELY_ENOUGH = 0.5  # chance of being used that justifies a unit where a launch after the batch is seen is too late
 
@@ -83,10 +77,10 @@ def learn_batches(memory: BatchMemory, history: History, horizon_s: float, timin
         size = _stands_out(history, index, horizon_s)
         if size > 0.0:
             pulses[history.start_at + index * period_s] = size
-    arrived_by = settled_at + period_s / 2
-    while expected and expected[0].until <= arrived_by:
-        over = expected.pop(0)
-        memory = _judged(memory, over, _between(pulses, over.at, over.until, period_s), settled_at)
+    intervals = memory.intervals
+    while expected and expected[0].until <= settled_at:
+        over = expected.pop(0).interval_s
+        intervals = (over, *(each for each in intervals if each != over))[:INTERVALS_MAX]
     while pulses and (len(pulses) > PULSES_MAX or settled_at - next(iter(pulses)) > PULSES_S):
         oldest = next(iter(pulses))
         since = oldest + period_s
@@ -94,10 +88,10 @@ def learn_batches(memory: BatchMemory, history: History, horizon_s: float, timin
     # A launch is ordered a lead time before, and the metrics show a batch no sooner than their delay after it.
     ahead = floor((horizon_s + 2.0 * timing.metric_delay_s + timing.unread_s) / period_s)
     from_at = max(settled_at, memory.expected_until)
-    known = schedules.Pulses(pulses, since, settled_at, period_s)
+    known = schedules.Pulses(pulses, since, settled_at, period_s, horizon_s)
     for step in range(round((from_at - settled_at) / period_s), SETTLED_PERIODS + ahead):
         at = settled_at + step * period_s
-        if len(expected) < EXPECTED_MAX and (batch := schedules.expected(known, at, expected)) is not None:
+        if len(expected) < EXPECTED_MAX and (batch := schedules.expected(known, at, expected, intervals)):
             expected.append(batch)
     return replace(
         memory,
@@ -106,6 +100,7 @@ def learn_batches(memory: BatchMemory, history: History, horizon_s: float, timin
         pulses_until=settled_at,
         expected=tuple(expected),
         expected_until=settled_at + (SETTLED_PERIODS + ahead) * period_s,
+        intervals=intervals,
     )
 
 
@@ -115,73 +110,16 @@ def _stands_out(history: History, index: int, horizon_s: float) -> float:
     What arrives more than once in the time of a launch and a target wait is no batch: the fleet is there for it.
     """
     count = history.counts[index]
-    if count <= PULSE_LEAST or index < 1:
+    if count <= PULSE_SPREADS or index < 1:
         return 0.0
     periods = max(1, min(USUAL_PERIODS, round(USUAL_S / history.period_s)))
     before = history.counts[max(0, index - periods) : index]
     usual = median(before)
     above: float = count - usual
-    if above <= PULSE_LEAST + PULSE_SPREADS * usual**0.5:
+    if above <= PULSE_SPREADS * (1.0 + usual**0.5):
         return 0.0
-    alike = sum([other - usual >= ALIKE * above for other in before])
+    alike = sum([TWICE * (other - usual) >= above for other in before])
     return above if alike * horizon_s <= USUAL_S else 0.0
-
-
-def _judged(memory: BatchMemory, batch: ExpectedBatch, came: float, at: float) -> BatchMemory:
-    """What is known of schedules with one more batch, of which so many messages came."""
-    least = min((size for size in batch.sizes if size > 0.0), default=1.0)
-    came_share = min(1.0, came / least)
-    known = _schedule_of(batch, memory)
-    share = known.arrived_share if known else _share_of(batch, memory)
-    schedule = BatchSchedule(
-        known.interval_s if known else batch.interval_s, batch.at, _averaged(share, came_share, at)
-    )
-    all_of_them = [each for each in memory.schedules if each is not known]
-    if len(all_of_them) >= SCHEDULES_MAX:
-        all_of_them.remove(min(all_of_them, key=lambda each: (each.arrived_share.weight, each.at)))
-    return replace(
-        memory,
-        arrived_share=_averaged(memory.arrived_share or Estimate(1.0, TRUSTED_AT_FIRST, at), came_share, at),
-        schedules=(*all_of_them, schedule),
-    )
-
-
-def _averaged(share: Estimate, came_share: float, at: float) -> Estimate:
-    gain = 1.0 / (share.weight + 1.0)
-    return Estimate(share.mean + gain * (came_share - share.mean), min(share.weight + 1.0, JUDGED_WEIGHT), at)
-
-
-def _share_of(batch: ExpectedBatch, memory: BatchMemory) -> Estimate:
-    """The share that arrived by a batch's schedule; of a new schedule, what arrived by all."""
-    known = _schedule_of(batch, memory)
-    everywhere = memory.arrived_share
-    return (
-        known.arrived_share if known else Estimate(everywhere.mean if everywhere else 1.0, TRUSTED_AT_FIRST, batch.at)
-    )
-
-
-def _schedule_of(batch: ExpectedBatch, memory: BatchMemory) -> BatchSchedule | None:
-    """The schedule that a batch is of: that of the shortest interval which its own is a multiple of, at such times.
-
-    What recurs each hour recurs each day as well: a batch that is found by the day may be one of an hourly schedule.
-    """
-    near_s = schedules.JITTER_PERIODS * (batch.until - batch.at)
-    of = (
-        each
-        for each in memory.schedules
-        if batch.interval_s % each.interval_s == 0.0 and _beside(batch.at - each.at, each.interval_s) <= near_s
-    )
-    return min(of, key=lambda each: each.interval_s, default=None)
-
-
-def _beside(apart_s: float, interval_s: float) -> float:
-    """How far a distance is from the nearest whole number of intervals, in seconds."""
-    return abs(apart_s - round(apart_s / interval_s) * interval_s)
-
-
-def _between(pulses: Mapping[float, float], since: float, until: float, period_s: float) -> float:
-    """Messages of the pulses that began between two moments."""
-    return sum(pulses.get(since + step * period_s, 0.0) for step in range(max(1, round((until - since) / period_s))))
 
 
 # --------------------------------------------------------------------------- planned with
@@ -216,7 +154,7 @@ def need_of_batches(
     Once a batch should have begun, no more is launched for the part of it that has not arrived; what is there is kept.
 
     Args:
-        memory: the batches expected, and the share of them that arrived lately.
+        memory: the batches expected.
         samples: what arrived so far.
         deadlines: D(t) of what waits.
         steady_per_s: messages a second that arrive beside them.
@@ -229,7 +167,7 @@ def need_of_batches(
     for each in memory.expected:
         if is_due(each, times.lead_s + times.tick_s, now):
             came = _arrived_since(samples, each.at, now)
-            launched, kept = worth(each, supply, times, _share_of(each, memory).mean)
+            launched, kept = worth(each, supply, times)
             if launched > came and each.at > now:
                 launch.append((each.at, each.until, launched))
             if (most := max(launched, kept)) > came:
@@ -263,7 +201,7 @@ def _need(batches: Sequence[Batch], deadlines: Sequence[Knot], supply: Supply, t
     return need(knots, replace(supply, launches=launches), max(0.0, times.lead_s - ahead_s), times.late_s)
 
 
-def worth(batch: ExpectedBatch, supply: Supply, times: Times, share: float) -> tuple[float, float]:
+def worth(batch: ExpectedBatch, supply: Supply, times: Times) -> tuple[float, float]:
     """How many of a batch's messages are worth launching for before they are there, and worth keeping units for.
 
     A unit that is ready and used saves the boots of those that would be launched in its stead once the batch is seen,
@@ -274,31 +212,24 @@ def worth(batch: ExpectedBatch, supply: Supply, times: Times, share: float) -> t
     if median_size <= 0.0:
         return 0.0, 0.0
     if times.wait_s <= times.lead_s + times.tick_s:
-        return _as_likely_as(LIKELY_ENOUGH, batch.sizes, share), 0.0
+        return _as_likely_as(LIKELY_ENOUGH, batch), 0.0
     spare_s = times.wait_s + lasts_s - times.lead_s - times.tick_s
     ready = supply.launched_for(median_size, times.wait_s + lasts_s)
     idle_s, ahead_s = times.tick_s + lasts_s / 4, max(0.0, batch.at - times.now)
     saved_s = supply.launched_for(median_size, max(times.tick_s, spare_s)) / ready * times.lead_s - idle_s
     loss_s = times.tick_s + lasts_s + times.unused_s
-    launched = _break_even(saved_s - times.lead_s, loss_s + times.lead_s)
-    kept = _break_even(saved_s - ahead_s, loss_s + ahead_s)  # what is there already has paid for its boot
-    sizes = batch.sizes
-    return _as_likely_as(launched, sizes, share), _as_likely_as(kept, sizes, share)
+    launched = break_even(saved_s - times.lead_s, loss_s + times.lead_s)
+    kept = break_even(saved_s - ahead_s, loss_s + ahead_s)  # what is there already has paid for its boot
+    return _as_likely_as(launched, batch), _as_likely_as(kept, batch)
 
 
-def _break_even(gain_s: float, loss_s: float) -> float:
-    """How likely a unit must be to be used, if its use gains so much and its idling loses so much."""
-    return loss_s / (loss_s + gain_s) if gain_s > 0.0 else 1.0
-
-
-def _as_likely_as(chance: float, sizes: Sequence[float], share: float) -> float:
+def _as_likely_as(chance: float, batch: ExpectedBatch) -> float:
     """The size that the next batch exceeds with that chance; zero where it is not so likely to come at all.
 
     Of n sizes and one more of their kind, the next exceeds the k-th largest with a chance of k / (n + 1).
     """
-    if share < chance:
-        return 0.0
-    rank = ceil(chance * (len(sizes) + 1) - 1e-9)
+    sizes = batch.sizes
+    rank = ceil(chance / batch.chance * (len(sizes) + 1) - TINY)
     return sizes[-rank] if rank <= len(sizes) else 0.0
 
 

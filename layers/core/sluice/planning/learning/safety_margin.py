@@ -62,7 +62,7 @@ def noted(margin: SafetyMargin, decision: Decision, timing: Timing) -> SafetyMar
     since = margin.held_since
     if since is None and waited <= spare_s:
         since = decision.at  # a launch would be in time for all that waits
-    if spare_s < patience_s(target_s, timing) or not _is_followed(decision, figures):
+    if spare_s < patience_s(timing) or not _is_followed(decision, figures):
         since = None
     late = margin.late
     if late is None and since is not None and waited > target_s + timing.tick_s and since <= decision.at - waited:

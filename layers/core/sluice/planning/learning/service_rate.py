@@ -22,18 +22,20 @@ degrees.
 
 from collections.abc import Callable
 from itertools import pairwise
-from math import inf
+from math import inf, sqrt
+from operator import attrgetter
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
 from sluice.model.observed import Series
 from sluice.model.planning import Estimate, Measure, QueueSample, RateMemory, RedeliveryMemory
 from sluice.model.timing import Timing
+from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
-from sluice.planning.learning.at_work import are_idle, at_work
+from sluice.planning.learning.at_work import SEEN_FROM_S, at_work
 from sluice.planning.learning.live_rate import by_arrivals, by_counts
-from sluice.planning.learning.significance import CLEAR, FEW, TWICE
-from sluice.planning.learning.throughput import learn_throughput, proven_units
+from sluice.planning.learning.significance import FEW, LIKELY, TWICE
+from sluice.planning.learning.throughput import learn_completed, useful
 
 DEFAULT_WEIGHT = 0.5  # messages that the default hint counts for: the user did not set how long they take
 HINT_WEIGHT = 1.0  # messages that the user's hint counts for
@@ -46,6 +48,7 @@ UNSEEN_STEP = 4.0  # where nothing waited, the messages in flight at ticks are s
 FEW_UNITS = 3.0  # of more units, one may hold in flight what others could do
 STUCK = 1.5  # so many completions expected and none seen: whoever held the messages is gone
 
+type OfSample = Callable[[QueueSample], float]
 type Run = tuple[int, float, float]  # periods in a row (- slower, + faster), messages, busy unit-seconds
 
 
@@ -108,6 +111,7 @@ def learn_service_rate(
     poison: float,
     is_late: bool,
     looked_s: float,
+    most: float = inf,
 ) -> RateMemory:
     """Learn from each period of the deleted series once, when its samples are complete.
 
@@ -120,12 +124,17 @@ def learn_service_rate(
         returned: messages that came back, this tick's metrics included.
         poison: messages known as poison before this tick.
         is_late: whether the oldest message is older than the target wait by its metric, as no plan means it to be.
-        looked_s: for how long units must be idle before they count as that, in seconds.
+        looked_s: for how long a unit must have been in service, so that it is ready for sure, in seconds.
+        most: units that the group may have.
     """
     if deleted is None or not deleted.points or not samples:
         return memory
     period_s = deleted.period_s
     until = min(now, samples[-1].at)
+    message_s = _message_s(memory.estimate, fleet)
+    memory = _learn_saturated(
+        memory, samples, deleted, returned, until=until, looked_s=looked_s, message_s=message_s, most=most
+    )
     learned_until, evidence, estimate = memory.learned_until, memory.completed, memory.estimate
     outliers = memory.outlier_run
     for start_at, deletions in deleted.since(learned_until):
@@ -135,16 +144,7 @@ def learn_service_rate(
         learned_until = end_at
         during = _during(samples, start_at, end_at)
         count, failing = _worked_on(returned, poison, (start_at, deletions), evidence)
-        looks = _during(samples, start_at - looked_s, end_at)
-        busy_s = _busy_s(
-            during,
-            (start_at, end_at),
-            count,
-            estimate,
-            fleet,
-            looks=looks,
-            proven=proven_units(memory.throughput, end_at),
-        )
+        busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet, most=useful(memory.enough, end_at))
         at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, estimate, fleet)
         expected = None if estimate is None or evidence[0] < FOUNDED else estimate.mean * at_most_s
         if busy_s > 0.0 and _is_outage(count, expected):
@@ -160,34 +160,83 @@ def learn_service_rate(
         estimate = _estimate(evidence, fleet, end_at)
     if learned_until == memory.learned_until:
         return memory
-    saturated = _learn_saturated(memory, samples, deleted, _message_s(estimate, fleet), returned)
-    return replace(saturated, estimate=estimate, completed=evidence, outlier_run=outliers, learned_until=learned_until)
+    return replace(memory, estimate=estimate, completed=evidence, outlier_run=outliers, learned_until=learned_until)
 
 
 def _learn_saturated(
     memory: RateMemory,
     samples: tuple[QueueSample, ...],
     deleted: Series,
-    message_s: float,
     returned: RedeliveryMemory,
+    *,
+    until: float,
+    looked_s: float,
+    message_s: float,
+    most: float,
 ) -> RateMemory:
-    """The memory with what so many units completed in each new period in which messages waited throughout.
+    """The memory with what so many units at work completed in each new period in which messages waited throughout.
 
-    They must have waited since a message's time before. How many messages a unit has in flight then is learned as well.
-    Nothing completed is an outage, and what came back was work as well.
+    How many messages a unit has in flight then is learned as well. Nothing completed is an outage, and what came back
+    was work as well.
     """
-    throughput, in_hand, period_s = memory.throughput, memory.in_hand, deleted.period_s
-    for start_at, count in deleted.since(memory.learned_until) if message_s <= CLEAR * period_s else ():
+    throughput, enough, in_hand, period_s = memory.throughput, memory.enough, memory.in_hand, deleted.period_s
+    for start_at, count in deleted.since(memory.learned_until):
         end_at = start_at + period_s
-        if count <= 0.0 or redeliveries.came_back_in(returned.history, start_at) > 0.0:
+        if end_at > until:
+            break
+        if (count <= 0.0 and message_s <= period_s) or redeliveries.came_back_in(returned.history, start_at) > 0.0:
             continue
-        during = _during(samples, start_at - message_s, end_at)
-        if during and all(sample.visible > 0 for sample in during):
-            there = sum(sample.working for sample in during)
-            throughput = learn_throughput(throughput, during, count, period_s, end_at)
-            now = sum(map(at_work, during)) / there if there > 0.0 else 0.0
-            in_hand = now if in_hand == 0.0 else (in_hand + now) / 2
-    return replace(memory, throughput=throughput, in_hand=in_hand)
+        during = _during(samples, start_at, end_at)
+        there_s = _integral(during, start_at, end_at, attrgetter("working"))
+        if there_s <= 0.0 or not all(sample.visible > 0 for sample in during):
+            continue
+        now = _integral(during, start_at, end_at, at_work) / there_s
+        new = _throughput(samples, (start_at, end_at), count, message_s, looked_s, in_hand=max(1.0, in_hand))
+        in_hand = now if in_hand == 0.0 else (in_hand + now) / 2
+        if new.units > 0.0:
+            is_all = min(sample.working for sample in during) >= most
+            throughput, enough = learn_completed(throughput, enough, new, is_all=is_all)
+    return replace(memory, throughput=throughput, enough=enough, in_hand=in_hand)
+
+
+def _throughput(
+    samples: tuple[QueueSample, ...],
+    period: tuple[float, float],
+    count: float,
+    message_s: float,
+    looked_s: float,
+    *,
+    in_hand: float,
+) -> Throughput:
+    """What units at work completed in a period in which messages waited throughout.
+
+    What is completed was begun a message's time before: the more units there were then, the more of them it took. A
+    group may be read late: where more is in flight than its units have in hand, there were more of them.
+    """
+    (start_at, end_at), of = period, _busy if message_s >= SEEN_FROM_S else attrgetter("working")
+    seconds, during = end_at - start_at, _during(samples, start_at, end_at)
+    before_s = max(0.0, min(message_s, start_at - samples[0].at))
+    began = _during(samples, start_at - before_s, end_at - before_s)
+    busy = _integral(during, start_at, end_at, of) / seconds
+    sure = min(sample.working for sample in samples if start_at - looked_s <= sample.at <= end_at)
+    least = max(1.0, *(each for each in map(of, during) if _could_do_all(each, during, period, count, of)))
+    by_messages = _integral(during, start_at, end_at, at_work) / seconds / in_hand
+    units = max(busy, by_messages, _integral(began, start_at - before_s, end_at - before_s, of) / seconds)
+    return Throughput(units, count, seconds, end_at, min(busy, sure), least)
+
+
+def _could_do_all(
+    units: float, during: tuple[QueueSample, ...], period: tuple[float, float], count: float, of: OfSample
+) -> bool:
+    """Whether so many units may have completed all of it: else less would have been while there were fewer."""
+    if units <= 0.0:
+        return True
+    missing_s = _integral(during, *period, lambda sample: max(0.0, 1.0 - of(sample) / units))
+    return count * missing_s <= LIKELY * sqrt(count) * (period[1] - period[0])
+
+
+def _busy(sample: QueueSample) -> float:
+    return min(sample.working, at_work(sample))
 
 
 def _worked_on(
@@ -214,26 +263,19 @@ def _busy_s(
     estimate: Estimate | None,
     fleet: Fleet,
     *,
-    looks: tuple[QueueSample, ...],
-    proven: float,
+    most: float,
 ) -> float:
-    """Unit-seconds that units were busy in a period; 0 where that is unknown.
-
-    `looks` reach further back. Of `proven` units it is known that more complete more, though some may take nothing.
-    """
+    """Unit-seconds that units were busy in a period, of which `most` are of use at most; 0 where that is unknown."""
     if not during:
         return 0.0
     start_at, end_at = period
     places = fleet.hints.concurrency
     if _message_s(estimate, fleet) > end_at - start_at:
-        return _integral(during, start_at, end_at, lambda sample: _at_work(sample, places))
+        return _integral(during, start_at, end_at, lambda sample: min(_at_work(sample, places), most))
     if not all(sample.steady for sample in during):
         return 0.0
     if all(sample.visible > 0 for sample in during):
-        idle = proven < max(sample.working for sample in during) and are_idle(looks, _message_s(estimate, fleet))
-        return _integral(
-            during, start_at, end_at, lambda sample: min(at_work(sample), sample.working) if idle else sample.working
-        )
+        return _integral(during, start_at, end_at, lambda sample: min(sample.working, most))
     if estimate is not None and estimate.weight >= FOUNDED:
         return _busy_of_few_s(during, period, count, estimate, places)
     return _busy_at_first_s(during, end_at - start_at, count, places)
@@ -338,9 +380,7 @@ def _estimate(evidence: tuple[float, float], fleet: Fleet, at: float) -> Estimat
     return Estimate((messages + weight) / (seconds + weight / hinted_per_s), messages, at)
 
 
-def _integral(
-    during: tuple[QueueSample, ...], start_at: float, end_at: float, of: Callable[[QueueSample], float]
-) -> float:
+def _integral(during: tuple[QueueSample, ...], start_at: float, end_at: float, of: OfSample) -> float:
     """A figure of the samples, integrated over the seconds of a period that they cover."""
     total = 0.0
     for before, after in pairwise(during):

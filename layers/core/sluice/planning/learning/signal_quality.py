@@ -17,13 +17,13 @@ from sluice.model.frozen import replace
 from sluice.model.observed import QueueReading
 from sluice.model.planning import Figure, History, Memory, QueueSample, Snapshot
 from sluice.model.timing import Timing
+from sluice.planning.launch_cost import patience_s
 from sluice.planning.learning.redeliveries import returning_per_s
 from sluice.planning.learning.significance import TWICE
 
 DIP_SHARE = 0.5  # a smaller fall than by half is noise, or does no harm for one tick
 RISE_LEAST = 10.0  # ten messages launch next to nothing
 PRECEDENT_PERIODS = 15  # a quarter of an hour is too short to know what may arrive
-LOOKS_LEFT_TICKS = 2.0  # after the second reading a launch must have two ticks to spare
 
 
 # --------------------------------------------------------------------------- doubt
@@ -97,7 +97,7 @@ def precedent(history: History, samples: tuple[QueueSample, ...], came: float, s
 def spare_s(wait_s: float, lead_s: float, seconds: float, timing: Timing) -> float:
     """Seconds that a launch ordered at the next tick can work for what arrived `seconds` ago; 0 if too few."""
     left_s = wait_s - lead_s - seconds - timing.tick_s
-    return left_s if left_s >= LOOKS_LEFT_TICKS * timing.tick_s else 0.0
+    return left_s if left_s >= patience_s(timing) else 0.0
 
 
 def believed(snapshot: Snapshot, samples: tuple[QueueSample, ...]) -> Snapshot:

@@ -1,115 +1,252 @@
-"""Whether more units complete more: what was completed with how many units, while messages waited for all of them.
+"""How many units are enough: n units complete min(n u, c) messages a second, and more than c / u complete no more.
 
-Units may share something that completes only so much: a database, an API, a lock. Each is then slower the more there
-are, and a rate by unit asks for more and more of them. So the planner remembers, for an hour, what different numbers of
-units completed. Where twice as many units completed hardly more, it goes back to the fewest that completed as much, and
-tries one more than that.
+Units may share something that does only so much: a database, an API, a FIFO queue's message groups. Each unit is then
+slower the more there are, and a rate by unit asks for more and more of them. Two things show c, both while messages
+wait for all units:
 
-A number of units that now completes clearly more or less than it did before, or less than fewer did, says that the
-messages have changed, or what limits them. Then what was known of other numbers is dropped: nothing is held back by it.
+    in flight    A unit that has been in service for a lead time holds a message while there is one for it. Where twice
+                 as many as hold one, and three at least, hold none, more would hold none either. Fewer idle units may
+                 be some that take nothing: then each more brings its share. Messages that take less than a second are
+                 seldom in flight when a tick looks, and show nothing here.
+                 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagegroupid-property.html
+    completed    Clearly more units completed hardly more than fewer did, beyond chance. How few are enough is then
+                 tried: half of them at a time, until they complete less, which tells u.
+
+What is enough bounds what a fleet wants (`planning.evidence`) and counts as busy for the service rate (`useful`). It is
+believed for an hour after it was last seen. When work shows that it is wrong, it is *open*: more units complete more,
+or as many complete less, or fewer are at work than were.
 """
 
 from collections.abc import Sequence
-from math import sqrt
+from math import inf, sqrt
 
-from sluice.model.frozen import dataclass
+from sluice.model.frozen import replace
+from sluice.model.observed import GroupReading, Lifecycle, QueueReading
 from sluice.model.planning import QueueSample
-from sluice.model.usage import Throughput
-from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, LIKELY, REMEMBERED_S, TWICE
+from sluice.model.usage import Enough, Throughput
+from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, at_work, units_at_work
+from sluice.planning.learning.significance import (
+    CLEAR,
+    COUNT_ERROR,
+    FEW,
+    LIKELY,
+    RECENT_PERIODS,
+    REMEMBERED_S,
+    TWICE,
+)
 
-SHORT = 10.0  # what fewer units completed is compared within a tenth of the hour: messages change
 LEVELS_MOST = 12  # a bound on the ledger's record: a fleet of 1,000 units is reached in as many steps
 
 
-@dataclass(frozen=True, slots=True)
-class Saturation:
-    """Where more units complete no more."""
-
-    units: float  # the fewest that completed as much
-    more: float  # so many did not complete more
-    per_s: float  # messages a second that either completed
+def known(enough: Enough | None, now: float) -> Enough | None:
+    """What is believed of how many are enough; None an hour after it was last seen."""
+    return enough if enough is not None and now - enough.at <= REMEMBERED_S else None
 
 
-def learn_throughput(
-    levels: tuple[Throughput, ...], during: Sequence[QueueSample], count: float, period_s: float, end_at: float
-) -> tuple[Throughput, ...]:
-    """What is known of numbers of units with one more period, in which messages waited throughout.
+def useful(enough: Enough | None, at: float) -> float:
+    """The most units that are of use at a moment: more than these were idle, or each slower. Infinite where unknown."""
+    enough = known(enough, at)
+    return inf if enough is None or enough.is_open else enough.units
+
+
+# --------------------------------------------------------------------------- by messages in flight
+
+
+def learn_in_flight(
+    enough: Enough | None, samples: Sequence[QueueSample], long_s: float, message_s: float
+) -> Enough | None:
+    """What is known with one more look at messages in flight.
 
     Args:
-        levels: by number of units, ascending.
-        during: the period's samples, with those of a message's time before it.
-        count: messages completed in the period.
-        period_s: its seconds.
-        end_at: its end in epoch seconds.
+        enough: what was known before.
+        samples: of the last ticks, ascending.
+        long_s: for how long units are looked at, in seconds.
+        message_s: what a message takes, in seconds.
     """
-    there = [sample.working for sample in during]
-    fewest, most = min(there), max(there)
-    if fewest <= 0.0 or not _is_same(fewest, most):
-        return levels
-    units = sum(there) / len(there)
-    kept = [level for level in levels if end_at - level.at <= REMEMBERED_S]
-    same = next((level for level in kept if _is_same(level.units, units)), None)
-    new = Throughput(units, count, period_s, end_at)
-    if same is not None:
-        kept.remove(same)
-        if abs(_beyond(same, count, period_s)) > 0.0:
-            kept = []
-        else:
-            new = Throughput(min(units, same.units), same.messages + count, same.seconds + period_s, end_at)
-    elif any(level.units < units and _beyond(level, count, period_s) < 0.0 for level in kept):
-        kept = []
-    kept.append(new)
-    kept.sort(key=lambda level: level.units)
-    return tuple(kept[-LEVELS_MOST:])
+    found = units_at_work(samples, long_s, message_s)
+    if found is not None and found[0] > 0.0:
+        return by_units_at_work(enough, *found, samples[-1].at)
+    enough = known(enough, samples[-1].at) if samples else enough
+    if enough is None or enough.per_s is not None or enough.is_open:
+        return enough
+    newest = samples[-1] if samples else None
+    if newest is not None and newest.visible > 0 and at_work(newest) > (1.0 + CLEAR) * enough.units:
+        return replace(enough, is_open=True)
+    return enough
 
 
-def saturation(levels: Sequence[Throughput], now: float) -> Saturation | None:
-    """The fewest units that completed as much as the most did; None where more completed more, or nothing is known."""
-    if len(levels) < 2:
+def by_units_at_work(enough: Enough | None, busy: float, there: float, at: float) -> Enough | None:
+    """What is known once only `busy` of the units `there` hold a message although messages wait for all of them."""
+    enough = known(enough, at)
+    if enough is not None and enough.per_s is None and not enough.is_open:
+        if busy < (1.0 - CLEAR) * enough.units < there:
+            return replace(enough, is_open=True, at=at)  # so many are not always at work: some take nothing
+        if busy <= (1.0 + CLEAR) * enough.units:
+            return replace(enough, units=max(enough.units, busy), more=there, at=at)
+    if there - busy < max(FEW, TWICE * busy) or (enough is not None and busy < (1.0 - CLEAR) * enough.units):
+        return enough
+    return Enough(busy, at, there)
+
+
+def at_work_by_metrics(
+    queue: QueueReading, group: GroupReading, *, rate_per_s: float, message_s: float, long_s: float, now: float
+) -> tuple[float, float] | None:
+    """Units at work at most and all that were there, at a first look: by what the metrics say was completed.
+
+    Args:
+        queue: as read.
+        group: as read.
+        rate_per_s: messages a second that one unit completes.
+        message_s: what a message takes, in seconds.
+        long_s: units count that are in service for so long, in seconds; and messages wait for as long.
+        now: epoch seconds.
+    """
+    oldest, deleted, visible, in_flight = queue.oldest_age, queue.deleted, queue.visible, queue.in_flight
+    if oldest is None or deleted is None or visible is None or in_flight is None:
         return None
-    most = levels[-1]
-    if now - most.at > REMEMBERED_S:
+    if message_s < SEEN_FROM_S or oldest.value < long_s or len(deleted.points) < RECENT_PERIODS:
         return None
-    for level in levels[:-1]:
-        if most.at - level.at <= REMEMBERED_S / SHORT and _is_no_gain(level, most):
-            return Saturation(level.units, most.units, most.messages / most.seconds)
-    return None
+    newest = deleted.points[-RECENT_PERIODS:]
+    by_metrics = sum(messages for _, messages in newest) / (RECENT_PERIODS * deleted.period_s) / rate_per_s
+    busy = max(in_flight.value, by_metrics)
+    there = sum(
+        each.weight
+        for each in group.instances
+        if each.healthy
+        and each.state is Lifecycle.IN_SERVICE
+        and (each.launched_at is None or now - each.launched_at >= long_s)
+    )
+    is_idle = 0.0 < busy < AT_WORK_SHARE * there and visible.value >= there - busy
+    return (busy, there) if is_idle else None
 
 
-def proven_units(levels: Sequence[Throughput], now: float) -> float:
-    """The most units that completed as much more than fewer did as there were more of them; 0.0 where none is known."""
-    for more in reversed(levels):
-        if now - more.at <= REMEMBERED_S and any(_is_gain(fewer, more) for fewer in levels):
-            return more.units
-    return 0.0
+# --------------------------------------------------------------------------- by messages completed
+
+
+def learn_completed(
+    levels: tuple[Throughput, ...], enough: Enough | None, new: Throughput, *, is_all: bool = False
+) -> tuple[tuple[Throughput, ...], Enough | None]:
+    """What is known with one more period in which messages waited throughout.
+
+    Args:
+        levels: what numbers of units completed while messages waited without a pause, ascending in time.
+        enough: what was known before.
+        new: what was completed in the period.
+        is_all: whether the group may have no more units than these.
+    """
+    enough, several_s = known(enough, new.at), RECENT_PERIODS * new.seconds
+    levels = _with(levels, new, inf if enough is None else several_s)
+    newest = levels[-1]
+    if enough is None:
+        return levels, _found(levels, several_s, is_all=is_all)
+    if enough.per_s is None:
+        return levels, enough  # messages in flight show more
+    believed = Throughput(enough.units, enough.per_s * REMEMBERED_S, REMEMBERED_S, enough.at, enough.units)
+    if not enough.is_open:
+        return levels, _judged(enough, believed, newest)
+    helps = _is_gain(believed, newest)
+    if helps:
+        return levels, replace(enough, units=newest.sure, per_s=_per_s(newest), at=newest.at)
+    if helps is False and newest.seconds >= several_s:
+        return levels, replace(enough, more=newest.units, at=newest.at, is_open=False, is_least=False)
+    return levels, enough
+
+
+def _found(levels: tuple[Throughput, ...], several_s: float, *, is_all: bool) -> Enough | None:
+    """The fewest units that completed as much as clearly more did for `several_s`; None where more completed more.
+
+    Where there can be no more and never were fewer, nothing tells how many are enough, and somewhat fewer are tried.
+    """
+    newest = levels[-1]
+    per_s = _per_s(newest)
+    as_much = [
+        level
+        for place, level in enumerate(levels)
+        if sum(more.seconds for more in levels[place + 1 :] if _is_gain(level, more) is False) >= several_s
+        and _is_gain(level, newest) is False
+    ]
+    if not as_much:
+        steady = [level.units for level in levels if _is_same(level.sure, level.units)]
+        is_first = (
+            is_all and newest.seconds >= TWICE * several_s and all(_is_same(units, newest.units) for units in steady)
+        )
+        return Enough(newest.units, newest.at, newest.units, per_s, is_least=False) if is_first else None
+    fewest = min(as_much, key=lambda level: level.units)
+    fewer = [level for level in levels if level.units <= fewest.units and level.messages]
+    less = [level for level in fewer if _beyond(newest, level, 2.0 * COUNT_ERROR) < 0.0]
+    if less:  # what one of these completed tells how many complete as much
+        units = min(newest.units, per_s / max(_per_s(level) / level.units for level in less))
+        return Enough(units, newest.at, newest.units, per_s)
+    units = min(fewest.units, fewest.least)
+    return Enough(units, newest.at, newest.units, per_s, is_least=units <= 1.0)
+
+
+def _judged(enough: Enough, believed: Throughput, newest: Throughput) -> Enough:
+    """What is known after so many units completed so much."""
+    is_fewer = newest.units < enough.units
+    off = _beyond(believed, newest, 2.0 * COUNT_ERROR if is_fewer else CLEAR)
+    helps = _is_gain(believed, newest)
+    if off > 0.0 or helps or (off < 0.0 and not is_fewer):
+        return replace(enough, units=newest.units, per_s=_per_s(newest), at=newest.at, is_open=True)
+    if off < 0.0:
+        units = min(enough.more, newest.units * _per_s(believed) / _per_s(newest)) if newest.messages else enough.units
+        return replace(enough, units=units, at=newest.at, is_least=True)
+    if is_fewer and _is_gain(newest, replace(believed, at=newest.at)) is False:
+        return replace(enough, units=newest.units, at=newest.at, is_least=newest.units <= 1.0)
+    return replace(enough, at=newest.at, more=newest.units) if helps is False else enough
+
+
+def _with(levels: tuple[Throughput, ...], new: Throughput, most_s: float) -> tuple[Throughput, ...]:
+    """The levels with a period's, of which each counts for `most_s` seconds at most; without those of other messages.
+
+    A number of units that completes clearly more or less than it did, or less than fewer did, says that the messages
+    have changed. So may those be that came after a pause.
+    """
+    if levels and new.at - new.seconds - levels[-1].at > RECENT_PERIODS * new.seconds:
+        levels = ()
+    for level in levels:
+        off = _beyond(level, new)
+        if off and (_is_same(level.units, new.units) or (off < 0.0 and level.units < new.units)):
+            return (new,)
+    last = levels[-1] if levels else None
+    if last is not None and _is_same(last.units, new.units) and _is_same(last.sure, new.sure):
+        levels, kept_s = levels[:-1], min(last.seconds, most_s - new.seconds)
+        both_s, messages = kept_s + new.seconds, last.messages * kept_s / last.seconds + new.messages
+        units = (last.units * kept_s + new.units * new.seconds) / both_s
+        new = Throughput(units, messages, both_s, new.at, min(last.sure, new.sure), min(last.least, new.least))
+    return (*levels[1 - LEVELS_MOST :], new)
+
+
+def _per_s(level: Throughput) -> float:
+    return level.messages / level.seconds
 
 
 def _is_same(one: float, other: float) -> bool:
     return max(one, other) <= (1.0 + 2.0 * COUNT_ERROR) * min(one, other)
 
 
-def _beyond(level: Throughput, count: float, period_s: float) -> float:
-    """How many messages a period's count is above (or below, where negative) what is as before; 0.0 by chance."""
-    expected = level.messages / level.seconds * period_s
-    chance = LIKELY * sqrt(expected * (1.0 + period_s / level.seconds) + 1.0)
-    off = count - expected
-    return off if abs(off) > max(chance, CLEAR * expected) else 0.0
+def _beyond(level: Throughput, new: Throughput, least: float = CLEAR) -> float:
+    """How many messages were completed above (or below, where negative) what is as at another level; 0.0 by chance.
+
+    `least` is the share of them up to which a difference is none.
+    """
+    expected, share = _per_s(level) * new.seconds, new.seconds / level.seconds
+    chance = max(LIKELY * sqrt(expected * (1.0 + share) + 1.0), new.units + level.units * share)
+    off = new.messages - expected
+    return off if abs(off) > max(chance, least * expected) else 0.0
 
 
-def _is_no_gain(fewer: Throughput, more: Throughput) -> bool:
-    """Whether at least twice as many units added hardly anything, and that is more than chance."""
-    before, after = fewer.messages / fewer.seconds, more.messages / more.seconds
-    if more.units < TWICE * fewer.units or before <= 0.0:
+def _is_gain(fewer: Throughput, more: Throughput) -> bool | None:
+    """Whether clearly more units completed about as much more as they should, or hardly more; None where it is open.
+
+    What is completed varies by chance; or little, and then units may be in phase: each has one message more or less.
+    """
+    if more.sure < (1.0 - COUNT_ERROR) * (1.0 + CLEAR) * fewer.units:
+        return None
+    before = _per_s(fewer)
+    should, gained = before * (more.sure / fewer.units - 1.0), _per_s(more) - before
+    chance = TWICE * LIKELY * sqrt(before / fewer.seconds + (before + should) / more.seconds)
+    chance = max(chance, fewer.units / fewer.seconds + more.units / more.seconds)
+    if gained < CLEAR * should and should - gained > chance:
         return False
-    should_add = before * (more.units / fewer.units - 1.0)
-    chance = TWICE * LIKELY * sqrt((before + should_add) / more.seconds + before / fewer.seconds)
-    return after - before < CLEAR * should_add and before + should_add - after > chance
-
-
-def _is_gain(fewer: Throughput, more: Throughput) -> bool:
-    """Whether clearly more units added about as much as they should, and more than chance."""
-    before, after = fewer.messages / fewer.seconds, more.messages / more.seconds
-    if (1.0 - CLEAR) * more.units < fewer.units:
-        return False
-    chance = LIKELY * sqrt(before / fewer.seconds + after / more.seconds)
-    return after - before > max(chance, (1.0 - CLEAR) * before * (more.units / fewer.units - 1.0))
+    return True if gained > max(chance, (1.0 - CLEAR) * should) else None
