@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from tests.support import waiting
 from tests.support.deployed_stacks import STACK, Deployed, both_stacks
 from tests.support.smoke_place import Place, planted_place
 from tools.sandbox.packages import deploy_package
@@ -28,15 +29,7 @@ def deployed() -> Iterator[Deployed]:
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Any]:
     """Call something until it answers truthfully, and return that answer; fail after ``within_s``."""
-
-    def wait(look: Callable[[], Any], within_s: float = 60.0) -> Any:
-        deadline = time.monotonic() + within_s
-        while not (answer := look()):
-            assert time.monotonic() < deadline, f"not within {within_s} s: last answer {answer!r}"
-            time.sleep(0.1)
-        return answer
-
-    return wait
+    return functools.partial(waiting.eventually, within_s=60.0)
 
 
 @pytest.fixture(scope="module")

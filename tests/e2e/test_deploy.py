@@ -19,7 +19,7 @@ from tests.support.deployed_stacks import both_stacks, deploy_guided
 from tools.cfn import Template
 from tools.iam_audit import audit_stack
 from tools.local_invoke import events
-from tools.sandbox.packages import delete_stack
+from tools.sandbox.packages import delete_stack, deploy_package
 from tools.sandbox.sandbox import REGION, ROOT
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
@@ -303,8 +303,9 @@ def second_fleet(deployed: Any) -> Iterator[str]:
         LaunchTemplate=template,
         AvailabilityZones=["eu-central-1a"],
     )
-    outputs = deployed.sandbox.deploy(
-        ROOT,
+    outputs = deploy_package(
+        deployed.sandbox,
+        ROOT / "fleet.yaml",
         "sluice-invoices",
         {
             "QueueUrl": sqs.create_queue(QueueName="invoices.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"],
@@ -313,14 +314,9 @@ def second_fleet(deployed: Any) -> Iterator[str]:
             "TargetWaitSeconds": "300",
             "FleetName": "invoices",
         },
-        template="fleet.yaml",
-        build=False,
     )
     yield outputs["FleetDocument"]
-    deployed.sandbox.sam(
-        "delete", "--stack-name", "sluice-invoices", "--no-prompts", "--region", REGION,
-        log=deployed.sandbox.directory / "delete-fleet.log",
-    )  # fmt: skip
+    delete_stack(deployed.sandbox, "sluice-invoices")
 
 
 def test_second_fleet_is_looked_after_when_added(deployed: Any, second_fleet: str, eventually: Eventually) -> None:

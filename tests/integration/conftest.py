@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from functions.drainer import app as drainer_app
-from tests.support import aws_models, moto_tables
+from tests.support import aws_models, lean_moto, waiting
 from tools.sandbox import sandbox as sandbox_module
 from tools.sandbox.emulator.settings import Settings
 from tools.sandbox.sandbox import Sandbox
@@ -32,7 +31,7 @@ SHORT = Settings(
 Eventually = Callable[..., Any]
 
 aws_models.share()
-moto_tables.use()
+lean_moto.use()
 
 
 @pytest.fixture
@@ -56,18 +55,7 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def eventually() -> Eventually:
     """Call something until it answers truthfully, and return that answer; fail after ``within_s``."""
-
-    def wait(look: Callable[[], Any], within_s: float = 30.0) -> Any:
-        deadline = time.monotonic() + within_s
-        while True:
-            answer = look()
-            if answer:
-                return answer
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not within {within_s} s: last answer {answer!r}")
-            time.sleep(0.05)
-
-    return wait
+    return waiting.eventually
 
 
 _numbers = itertools.count()

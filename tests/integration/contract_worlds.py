@@ -24,6 +24,7 @@ from sluice.aws.queue import SqsQueue
 from sluice.memory import Hook, MemoryPorts, memory_ports
 from sluice.memory import queue_url as memory_queue_url
 from sluice.ports.stack import Ports
+from tests.support.waiting import eventually
 from tools.cfn import Template
 from tools.sandbox.sandbox import ROOT, Sandbox
 
@@ -44,7 +45,6 @@ KEEPING = {"RetentionTriggers": {"TerminateHookAbandon": "retain"}}
 # What ends after n seconds has surely ended a moment later, whichever side the boundary is on.
 MARGIN_S = 0.3
 EVENTUALLY_S = 30.0  # the emulator's groups act within a second; a loaded machine is far slower
-POLL_S = 0.05
 
 _numbers = itertools.count(1)
 
@@ -374,11 +374,10 @@ class AwsWorld(World):
 
     @override
     def eventually[T](self, look: Callable[[], T]) -> T:
-        deadline = time.monotonic() + EVENTUALLY_S
-        while not (answer := look()):
-            assert self._mover is None, f"{look} answered {answer!r}, and nothing happens by itself in moto"
-            assert time.monotonic() < deadline, f"not within {EVENTUALLY_S} s: last answer {answer!r}"
-            time.sleep(POLL_S)
+        if self._mover is None:
+            return eventually(look, EVENTUALLY_S)
+        answer = look()
+        assert answer, f"{look} answered {answer!r}, and nothing happens by itself in moto"
         return answer
 
     def make_table(self) -> None:

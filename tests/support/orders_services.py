@@ -17,6 +17,8 @@ from typing import Any, Self
 
 import psycopg
 
+from tests.support.waiting import pause_s
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "orders"
 
@@ -182,12 +184,12 @@ class OrdersProcess:
 
     def until(self, holds: Callable[[], Any], within_s: float = START_TIMEOUT_S) -> Any:
         """Wait for something that this process does; fail with its errors where it dies or does not do it."""
-        deadline = time.monotonic() + within_s
+        began = time.monotonic()
         while not (answer := holds()):
-            ended = self.process.poll()
+            ended, waited_s = self.process.poll(), time.monotonic() - began
             assert ended is None, f"it ended with {ended}: {self.err.read_text()[-3000:]}"
-            assert time.monotonic() < deadline, f"not within {within_s} s: {self.err.read_text()[-3000:]}"
-            time.sleep(0.03)
+            assert waited_s < within_s, f"not within {within_s} s: {self.err.read_text()[-3000:]}"
+            time.sleep(pause_s(waited_s))
         return answer
 
     def terminate(self) -> None:

@@ -67,8 +67,8 @@ def test_backtest_when_the_terminal_is_narrow(
 
 def test_backtest_when_a_generated_trace_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """No file is needed."""
-    assert backtest(trace="step", seconds_per_message=8, policy=["fixed"]) == 0
-    assert "step: target wait 120 s" in capsys.readouterr().out
+    assert backtest(trace="on-off", seconds_per_message=8, policy=["fixed"]) == 0
+    assert "on-off: target wait 120 s" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,7 @@ def test_geometric_mean_when_ratios_are_averaged() -> None:
 
 def test_backtest_when_a_report_is_asked_for(tmp_path: Path) -> None:
     """The page is written, folders and all."""
-    path = tmp_path / "out" / "page.html"
-    assert backtest(trace="step", seconds_per_message=8, policy=["fixed", "little"], jobs=1, report=path) == 0
-    assert "step: target wait 120 s" in path.read_text()
+    path, trace = tmp_path / "out" / "page.html", tmp_path / "hour.csv"
+    trace.write_text("minute,arrivals\n" + "".join(f"{minute},{6 + minute % 7}\n" for minute in range(60)))
+    assert backtest(trace=str(trace), seconds_per_message=8, policy=["fixed", "little"], jobs=1, report=path) == 0
+    assert "hour: target wait 120 s" in path.read_text()
