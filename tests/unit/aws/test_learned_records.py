@@ -12,7 +12,7 @@ from sluice.aws.ledger.planner_state import read_memory
 from sluice.aws.ledger.records import MEMORY as FORM
 from sluice.model.planning import Estimate, ExpectedBatch, History, Memory, QueueMemory, QueueSample, TimedLaunch
 from sluice.model.shadow import Shadow
-from sluice.ports.ledger.planner_state import joined, learned_of, recent_of
+from sluice.ports.ledger.planner_state import LEARNED_PARTS, joined, learned_of, recent_of
 from tests.support.planner_steps import a_memory, estimates_of, rate_of
 from tests.support.planner_world import NINE, a_fleet
 
@@ -54,6 +54,13 @@ def test_memory_when_it_is_kept_in_two_parts(part):
     full = {"shadow": Shadow(at=NINE), "queues": (QueueMemory("mail", History(60.0, NINE, (1.0,)), MEMORY.samples),)}
     memory = replace(Memory(), **{part: full.get(part, object())})
     assert getattr(joined(learned_of(memory), recent_of(memory)), part) == getattr(memory, part)
+
+
+def test_recent_record_when_parts_are_in_the_learned_one():
+    """It is read as if they were in it, at their defaults, and nothing is reported."""
+    recent = recent_of(MEMORY)
+    assert read_memory(FORM.to_text(recent, LEARNED_PARTS)) == recent
+    assert {getattr(recent, part) == getattr(Memory(), part) for part in LEARNED_PARTS} == {True}
 
 
 def test_memory_when_its_record_is_of_version_1():

@@ -65,10 +65,15 @@ class Form[T]:
         """The version of what is written now."""
         return len(self.migrations) + 1
 
-    def to_text(self, value: T) -> str:
-        """A record as JSON on one line. Infinite floats are kept: pydantic's own JSON would make them null."""
+    def to_text(self, value: T, without: frozenset[str] = frozenset()) -> str:
+        """A record as JSON on one line. Infinite floats are kept: pydantic's own JSON would make them null.
+
+        Args:
+            value: the record.
+            without: fields that are at their defaults, and left out: another record has them.
+        """
         record = _adapter(self.kind).dump_python(value, mode="json")
-        kept = {name: each for name, each in record.items() if name not in self.not_kept}
+        kept = {name: each for name, each in record.items() if name not in self.not_kept | without}
         return json.dumps({RECORD_VERSION: self.version, **kept}, separators=(",", ":"), ensure_ascii=False)
 
     def from_text(self, text: str | bytes) -> Read[T]:

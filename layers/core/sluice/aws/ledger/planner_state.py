@@ -16,7 +16,7 @@ from sluice.aws.ledger.records import LAUNCH, MEMORY, name_of, readable_texts
 from sluice.aws.table import Item, Table, number, text, typed_all
 from sluice.model.planning import Memory, TimedLaunch
 from sluice.ports.errors import PortError
-from sluice.ports.ledger.planner_state import LAUNCHES_KEPT, MemoryChange, joined, learned_of, recent_of
+from sluice.ports.ledger.planner_state import LAUNCHES_KEPT, LEARNED_PARTS, MemoryChange, joined, learned_of, recent_of
 
 STATES_CACHED = 500  # learned parts that a process remembers; one takes about 80 kB
 NOTHING = ""  # the digest of no state
@@ -60,7 +60,7 @@ class DynamoPlannerState:
             except PortError as error:
                 failed[change.fleet] = error
                 continue
-            data = zlib.compress(MEMORY.to_text(recent_of(change.after)).encode())
+            data = zlib.compress(MEMORY.to_text(recent_of(change.after), LEARNED_PARTS).encode())
             items[change.fleet] = key(change.fleet, "recent") | typed_all({"data": data, "learned": digest})
         answers = zip(items, self._table.put_batch(list(items.values())), strict=True)
         failed |= {fleet: answer for fleet, answer in answers if answer is not None}

@@ -216,7 +216,8 @@ def _throughput(
     before_s = max(0.0, min(message_s, start_at - samples[0].at))
     began = _during(samples, start_at - before_s, end_at - before_s)
     busy = _integral(during, start_at, end_at, of) / seconds
-    sure = min(sample.working for sample in samples if start_at - looked_s <= sample.at <= end_at)
+    since = min(start_at - looked_s, during[0].at)  # ticks may have been missed
+    sure = min(sample.working for sample in samples if since <= sample.at <= end_at)
     least = max(1.0, *(each for each in map(of, during) if _could_do_all(each, during, period, count, of)))
     by_messages = _integral(during, start_at, end_at, at_work) / seconds / in_hand
     units = max(busy, by_messages, _integral(began, start_at - before_s, end_at - before_s, of) / seconds)

@@ -14,6 +14,7 @@ from sluice.ports.errors import PortError
 
 # A group rarely has more launches in some minutes; of more at once, the last ones are enough.
 LAUNCHES_KEPT = 16
+LEARNED_PARTS = frozenset({"service_rate", "arrivals", "batches", "redeliveries"})  # whole in the learned part
 
 
 @dataclass(frozen=True, slots=True)
