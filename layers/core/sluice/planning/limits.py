@@ -90,10 +90,11 @@ def cold_start(tick: Assessment, wish: Wish) -> str | None:
     if tick.estimates.is_proven:
         return None
     places = tick.supply.places
+    # What is in flight beyond what units work on is held or hidden: a new unit cannot take it.
     begun = min(tick.supply.working, tick.in_flight / places)
     if wish.cap(max(COLD_UNITS_MOST, ceil(2.0 * begun - TINY), tick.current)):
         return f"no message is known to have been completed yet: at most {tick.units(wish.want)} until one is"
-    each = (tick.waiting + tick.in_flight) / places
+    each = tick.waiting / places + begun
     tried = min(max(COLD_UNITS, min(2.0 * begun, COLD_UNITS_MOST)), each)
     spare_s = tick.wait_s - soonest_lead_s(tick.estimates)
     if spare_s > 0.0:

@@ -8,7 +8,7 @@ Both sums fade, and the hint counts as the evidence of w messages, one or less. 
     - where a message takes longer than a metric's period, as many as the messages in flight occupy (Little's law),
       since backlog and completions are out of step there;
     - the same while next to nothing is known, and in a fleet of a few units whose messages take long enough for ticks
-      to see them in flight.
+      to see them in flight; neither while some are in flight that nobody works on.
 
 A busy second without a completion is evidence, too: messages of five minutes are measured after a few, not after ten.
 Until metrics come, the queue's own counts bound an unknown rate, since units that complete messages make them change.
@@ -288,7 +288,7 @@ def _message_s(estimate: Estimate | None, fleet: Fleet) -> float:
 
 def _busy_at_first_s(during: tuple[QueueSample, ...], period_s: float, count: float, places: int) -> float:
     """Busy unit-seconds while next to nothing is known, by the messages in flight; 0 of a period without any."""
-    if count == 0 and not any(at_work(sample) > 0 for sample in during):
+    if any(sample.held > 0.0 for sample in during) or (count == 0 and not any(map(at_work, during))):
         return 0.0
     # One more sample than there were, with one message in flight: a few samples may see none by chance.
     units = sum(_at_work(sample, places) for sample in during)
@@ -306,7 +306,9 @@ def _busy_of_few_s(
 
 
 def _is_seen(during: tuple[QueueSample, ...], estimate: Estimate, places: int) -> bool:
-    """Whether a message takes nearly as long as from tick to tick: shorter ones may all be done in between."""
+    """Whether units at work show in flight: shorter messages may be done between ticks, and held ones hide them."""
+    if any(sample.held > 0.0 for sample in during):
+        return False
     return places / estimate.mean >= SEEN_SHARE * max(after.at - before.at for before, after in pairwise(during))
 
 
