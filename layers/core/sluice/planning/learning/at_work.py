@@ -128,14 +128,15 @@ def _came_back_since(returns: History, at: float) -> float:
 
 def _left_per_s(received: History, deleted: Series | None) -> float:
     """Messages a second that consumers receive and do not complete, where that is much of them; 0.0 where it is not."""
-    start_at, period_s = received.start_at, received.period_s
-    done = {} if deleted is None else {round((at - start_at) / period_s): count for at, count in deleted.points}
-    both = [(count, done[place]) for place, count in enumerate(received.counts) if place in done][-2 * RECENT_PERIODS :]
-    taken = sum(count for count, _ in both)
-    if taken - sum(count for _, count in both) <= CLEAR * taken + LIKELY * sqrt(taken):
+    start_at, period_s, counts = received.start_at, received.period_s, received.counts
+    completed = {} if deleted is None else {round((at - start_at) / period_s): count for at, count in deleted.points}
+    both = [place for place in range(len(counts)) if place in completed][-2 * RECENT_PERIODS :]
+    taken = sum(counts[place] for place in both)
+    undone = [counts[place] - completed[place] for place in both]
+    if sum(undone) <= CLEAR * taken + LIKELY * sqrt(taken):
         return 0.0
-    newest = both[-RECENT_PERIODS:]
-    return max(0.0, sum(count - completed for count, completed in newest) / (len(newest) * period_s))
+    newest = undone[-RECENT_PERIODS:]
+    return max(0.0, sum(newest) / (len(newest) * period_s))
 
 
 def _completed_per_s(deleted: Series | None, received: History) -> float:
