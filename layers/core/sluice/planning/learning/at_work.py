@@ -80,7 +80,7 @@ def learn_held(
         samples: of the last ticks, this one's included.
         queue: as read now.
         rate: messages a second that one unit completes.
-        places: messages that one unit has in hand at once.
+        places: messages that one unit holds at once.
         timing: how late metrics are.
         is_founded: whether the rate is known well enough to tell how long a message takes at most.
     """

@@ -190,7 +190,7 @@ def _learn_saturated(
             sample.visible > 0 for sample in during
         ):
             continue
-        new = _throughput(samples, (start_at, end_at), count, message_s, looked_s, in_hand=max(1.0, memory.in_hand))
+        new = _throughput(samples, (start_at, end_at), count, message_s, looked_s, each=max(1.0, memory.in_flight_each))
         if new.units > 0.0:
             is_all = min(sample.working for sample in during) >= most
             throughput, enough = learn_completed(throughput, enough, new, is_all=is_all)
@@ -204,12 +204,12 @@ def _throughput(
     message_s: float,
     looked_s: float,
     *,
-    in_hand: float,
+    each: float,
 ) -> Throughput:
     """What units at work completed in a period in which messages waited throughout.
 
     What is completed was begun a message's time before: the more units there were then, the more of them it took. A
-    group may be read late: where more is in flight than its units have in hand, there were more of them.
+    group may be read late: where more is in flight than its units hold (`each`), there were more of them.
     """
     (start_at, end_at), of = period, _busy if message_s >= SEEN_FROM_S else attrgetter("working")
     seconds, during = end_at - start_at, _during(samples, start_at, end_at)
@@ -219,7 +219,7 @@ def _throughput(
     since = min(start_at - looked_s, during[0].at)  # ticks may have been missed
     sure = min(sample.working for sample in samples if since <= sample.at <= end_at)
     least = max(1.0, *(each for each in map(of, during) if _could_do_all(each, during, period, count, of)))
-    by_messages = _integral(during, start_at, end_at, at_work) / seconds / in_hand
+    by_messages = _integral(during, start_at, end_at, at_work) / seconds / each
     units = max(busy, by_messages, _integral(began, start_at - before_s, end_at - before_s, of) / seconds)
     return Throughput(units, count, seconds, end_at, min(busy, sure), least)
 
