@@ -120,7 +120,7 @@ chaos: .venv/.done ## Run simulations with seeded faults in virtual time (SEEDS=
 compile: .venv/.done ## Compile planner and simulator for `sluice backtest`, which is then three times as fast (needs a C compiler)
 	$(RUN) -m tools.compiled
 
-ablate: .venv/.done ## Print what each rule of the planner gains, over generated traffic and worlds (half an hour; ARGS="--rule caution"; ARGS=--docs writes docs/ablations.md)
+ablate: compile ## Print what each rule of the planner gains, over generated traffic and worlds (half an hour; ARGS="--rule caution"; ARGS=--docs writes docs/ablations.md)
 	$(RUN) -m tools.ablate $(ARGS)
 
 planner-docs: compile ## Make the results and pictures of docs/comparison.md (some hours the first time, then a quarter of one; ARGS=--help)
