@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.sandbox
 
 BROKEN = "broken"
 
