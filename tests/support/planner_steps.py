@@ -43,6 +43,7 @@ PLACES = {
     "poison": ("redeliveries", "poison"),
     "held": ("redeliveries", "held"),
     "enough": ("service_rate", "enough"),
+    "spread": ("service_rate", "spread"),
     "margin_share": ("margin", "share"),
     "held_since": ("margin", "held_since"),
     "late": ("margin", "late"),

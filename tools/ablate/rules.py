@@ -113,7 +113,11 @@ def rules() -> tuple[Rule, ...]:
         ),
         Rule("lately", "release by what came in the last minute", {"learning.learn:lately": _always(inf)}),
         Rule("doubted-counts", "read a count that jumps again", {"learning.signal_quality:believed": _as_read}),
-        Rule("margin", "learn a margin from late messages", {"learning.safety_margin:MARGIN_MOST": 0.0}),
+        Rule(
+            "margin",
+            "learn a margin from late messages",
+            {"learning.safety_margin:STEP_LEAST": 0.0, "learning.safety_margin:STEP_MOST": 0.0},
+        ),
         Rule(
             "changed-rate", "replace the rate after three odd minutes", {"learning.service_rate:CHANGED_PERIODS": 10**9}
         ),

@@ -44,6 +44,7 @@ MODULES = (
     "sluice.planning.learning.throughput",
     "sluice.planning.learning.prefetch",
     "sluice.planning.learning.live_rate",
+    "sluice.planning.learning.service_spread",
     "sluice.planning.learning.service_rate",
     "sluice.planning.learning.lead_time",
     "sluice.planning.learning.redeliveries",

@@ -68,6 +68,7 @@ class Estimates:
     arrivals: Forecast
     usual_per_s: float  # messages a second over as long as it took a number of them to arrive
     lately_per_s: float  # messages a second that may be arriving now, by the last minute; infinite where unknown
+    spread: float  # squared coefficient of variation of how long messages take
     is_proven: bool  # whether the service rate is more than a guess: set by the user, or something was completed
     at_once: float = 1.0  # messages that one unit works on at once: given, or learned
     unbegun_s: float = 0.0  # seconds that a message waits in its unit before work on it begins, while messages wait
@@ -170,6 +171,7 @@ class RateMemory:
     in_flight_each: float = 0.0  # messages in flight per unit while messages wait
     in_flight_full: tuple[float, float] = (0.0, 0.0)  # (seconds in flight, messages completed) then; both fade
     in_flight_light: tuple[float, float] = (0.0, 0.0)  # the same while none waits and units have room
+    spread: Estimate | None = None  # squared coefficient of variation of how long messages take
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,7 @@ def _supply(
         memory.launches.under_way,
         float(fleet.hints.concurrency),
         estimates.service_rate.value,
+        spread=estimates.spread,
         timing=timing,
         patient=patient,
         lead_s=estimates.lead_s,

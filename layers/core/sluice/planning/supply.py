@@ -8,9 +8,9 @@ seconds
 
 Completions are chance. Within t seconds n units complete n m t messages on average, with a variance of about
 n m t max(1 - t / s, c): a place that takes s seconds becomes free once with probability t / s, and over many messages
-c, the squared coefficient of variation of their times, is what is left. S counts on `MOST` standard deviations less,
-as far ahead as nothing can be mended: a lead time. So a hundred short messages are counted on nearly whole, three long
-ones hardly.
+c, the squared coefficient of variation of their times, is what is left (`learning.service_spread`). S counts on `MOST`
+standard deviations less, as far ahead as nothing can be mended: a lead time. So a hundred short messages are counted on
+nearly whole, three long ones hardly.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from sluice.planning.demand import Knot
 from sluice.planning.learning.significance import MOST
 
 AT_HAND = 0.5  # share of a launch's places: a new unit starts as many more than it completes, half of that is chance
-SPREAD = 0.5  # squared coefficient of variation of how long messages take: 70% of their mean
+SPREAD = 0.5  # squared coefficient of variation of how long messages take, until it is learned: 70% of their mean
 HANG_LEADS = 3.0  # from twice its time on a launch is expected no sooner than a new one; half again is no chance
 
 
@@ -39,6 +39,7 @@ class Supply:
     blind_s: float = 0.0  # for so long nothing that is ordered later can help: chance must be allowed for
     at_hand: float = AT_HAND  # share of a launch's places that it fills beside what it completes
     tick_s: float = Timing().tick_s  # capacity is not asked to do in less what falls due just after it can help
+    spread: float = SPREAD  # squared coefficient of variation of how long messages take
     hung: tuple[tuple[float, float], ...] = ()  # (seconds since it began, units) of launches that are not counted on
 
     @property
@@ -76,12 +77,12 @@ class Supply:
             mean += (places - self.busy) * (1.0 - done / places)
         by_chance = done if t < self.blind_s else rate_per_s * self.blind_s
         spread = 1.0 - by_chance / places
-        return mean, by_chance * max(SPREAD, spread)
+        return mean, by_chance * max(self.spread, spread)
 
     def by_one_launched(self, t: float) -> tuple[float, float]:
         """Messages that one unit starts in its first `t` seconds, at least its places: their mean and variance."""
         likely = self.rate_per_s * t + self.at_hand * self.places
-        return max(self.places, likely), self.rate_per_s * min(t, self.blind_s) * SPREAD
+        return max(self.places, likely), self.rate_per_s * min(t, self.blind_s) * self.spread
 
     def launched_for(self, messages: float, t: float) -> float:
         """The launches that start so many messages in their first `t` seconds."""
@@ -129,6 +130,7 @@ def supply_of(
     places: float,
     rate_per_s: float,
     *,
+    spread: float,
     timing: Timing,
     patient: bool,
     lead_s: float,
@@ -148,6 +150,7 @@ def supply_of(
         under_way: instance ids and when their launches were first seen, epoch seconds.
         places: messages that one unit works on at once.
         rate_per_s: messages that one unit completes a second.
+        spread: squared coefficient of variation of how long messages take.
         timing: the stack's ticks.
         patient: whether what a launch is only likely to do can be counted on, since the next tick can mend it.
         lead_s: the lead time to plan with, in seconds.
@@ -162,7 +165,7 @@ def supply_of(
     left = group.desired - working
     if left <= 0:
         units = float(group.desired) if left == 0 or -left >= _lightest(group) else working
-        return Supply(units, places, busy, rate_per_s, (), blind_s, at_hand, timing.tick_s)
+        return Supply(units, places, busy, rate_per_s, (), blind_s, at_hand, timing.tick_s, spread)
     known = dict(under_way)
     dues: dict[float, float] = {}
     hung: list[tuple[float, float]] = []
@@ -179,7 +182,7 @@ def supply_of(
     if left > 0:
         dues[lead_s] = dues.get(lead_s, 0.0) + left
     launches = tuple(sorted(dues.items()))
-    return Supply(working, places, busy, rate_per_s, launches, blind_s, at_hand, timing.tick_s, tuple(hung))
+    return Supply(working, places, busy, rate_per_s, launches, blind_s, at_hand, timing.tick_s, spread, tuple(hung))
 
 
 def _lightest(group: GroupReading) -> float:

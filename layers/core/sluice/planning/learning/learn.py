@@ -7,7 +7,7 @@ was doing in it.
     samples          what each tick saw; counts that can hardly be right are doubted (`signal_quality`)
     arrivals         `forecasting`, and for what recurs `periodic_batches` and `schedules`
     launches         `lead_time`
-    service rate     `service_rate`; how many units are enough `throughput`
+    service rate     `service_rate`, its spread `service_spread`; how many units are enough `throughput`
     redeliveries     what comes back, and what no unit completes (`poison`)
     safety margin    what was late though the plan was followed
     spending         here: the unit-seconds of the day
@@ -42,6 +42,7 @@ from sluice.planning.learning.service_rate import (
 )
 from sluice.planning.learning.significance import CLEAR
 from sluice.planning.learning.throughput import at_work_by_metrics, by_units_at_work, learn_in_flight
+from sluice.planning.supply import SPREAD
 
 
 def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, now: float) -> tuple[Memory, Estimates]:
@@ -139,7 +140,7 @@ def _known(memory: Memory, fleet: Fleet, timing: Timing, at: float) -> Known:
 
 def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estimates:
     """The estimates that follow from what was learned of a fleet."""
-    arrivals = memory.arrivals
+    arrivals, spread = memory.arrivals, memory.service_rate.spread
     rate = service_rate(memory.service_rate, memory.samples, fleet, timing, now)
     begun = at_once(memory.service_rate, rate.value, fleet.hints.concurrency)
     return Estimates(
@@ -148,6 +149,7 @@ def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estima
         arrivals=forecast(arrivals.history, memory.samples, arrivals.chosen, timing, now),
         usual_per_s=usual(arrivals.history),
         lately_per_s=lately(memory.samples),
+        spread=SPREAD if spread is None else max(SPREAD, spread.mean),
         is_proven=is_proven(memory.service_rate, fleet),
         at_once=begun,
         unbegun_s=unbegun_s(memory.service_rate, memory.samples, rate.value, begun),

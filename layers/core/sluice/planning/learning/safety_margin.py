@@ -4,7 +4,8 @@ Theory of operation
 -------------------
 Plans keep a share of the target wait as a margin for what is coarse. How coarse a fleet is differs: launches vary,
 consumers take time to receive their first message, counts lag. So where a message has waited longer than the target and
-nothing kept the plan from being followed, the margin grows by as much as the message was late; it halves in a day.
+nothing kept the plan from being followed, the margin grows by as much as the message was late, up to a quarter of the
+target wait (`CLEAR`); it halves in a day.
 
 A late message counts against the plan if, since a moment when a launch would have been in time for all that waited,
     - decisions on fresh figures wanted all that was needed, and were applied (`noted`);
@@ -24,14 +25,12 @@ from sluice.model.observed import Mode, QueueReading
 from sluice.model.planning import Decision, Estimate, Figure, QueueSample, ReasonCode, SafetyMargin
 from sluice.model.timing import Timing
 from sluice.planning.launch_cost import patience_s
+from sluice.planning.learning.forecasting import DAY_S
+from sluice.planning.learning.significance import CLEAR, RECENT_PERIODS, TWICE
 
 STEP_LEAST = 0.02  # of the target wait: a smaller step would fade before it helped
 STEP_MOST = 0.1  # of the target wait: one stretch of lateness may be an exception
-MARGIN_MOST = 0.25  # of the target wait: beyond it units cost more than lateness teaches
 MARGIN_NONE = 0.005  # of the target wait: less changes no decision
-HALF_LIFE_S = 86_400.0  # a day in which the target was kept halves the margin
-WORKED_PERIODS = 3.0  # completions are counted over the three periods before a message was late
-WORKED_SHARE = 0.6  # with less than 60% of the completions expected something else was wrong
 
 # After a decision with one of these reasons lateness is no evidence about the plan.
 NO_EVIDENCE = frozenset(
@@ -107,7 +106,7 @@ def judged(
     """
     share = margin.share
     if share > 0.0:
-        share *= 0.5 ** (max(0.0, at - learned_at) / HALF_LIFE_S)
+        share *= 0.5 ** (max(0.0, at - learned_at) / DAY_S)
         share = share if share > MARGIN_NONE else 0.0
         margin = replace(margin, share=share)
     if margin.late is None:
@@ -123,7 +122,7 @@ def judged(
     if at - late_at < timing.settled_s:
         return margin
     if _worked(rate, samples, queue, late_at, timing=timing):
-        share = min(MARGIN_MOST, share + min(max(by, STEP_LEAST), STEP_MOST))
+        share = min(CLEAR, share + min(max(by, STEP_LEAST), STEP_MOST))
     return SafetyMargin(share)
 
 
@@ -137,7 +136,7 @@ def _worked(
     deleted = queue.deleted
     if rate is None or deleted is None or not samples:
         return False
-    since = until - WORKED_PERIODS * timing.metric_period_s
+    since = until - RECENT_PERIODS * timing.metric_period_s
     units = min((sample.working for sample in samples if since <= sample.at <= until), default=0.0)
     done = [count for start_at, count in deleted.since(since) if start_at < until]
-    return sum(done) >= max(1.0, WORKED_SHARE * rate.mean * units * deleted.period_s * len(done))
+    return sum(done) >= max(1.0, rate.mean * units * deleted.period_s * len(done) / TWICE)

@@ -34,6 +34,7 @@ from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
 from sluice.planning.learning.at_work import SEEN_FROM_S, at_work
 from sluice.planning.learning.live_rate import by_arrivals, by_counts
+from sluice.planning.learning.service_spread import learn_spread
 from sluice.planning.learning.significance import FEW, LIKELY, TWICE
 from sluice.planning.learning.throughput import learn_completed, useful
 
@@ -179,6 +180,7 @@ def _learn_saturated(
     Nothing completed is an outage, and what came back was work as well.
     """
     throughput, enough, period_s = memory.throughput, memory.enough, deleted.period_s
+    spread = memory.spread
     for start_at, count in deleted.since(memory.learned_until):
         end_at = start_at + period_s
         if end_at > until:
@@ -190,11 +192,42 @@ def _learn_saturated(
             sample.visible > 0 for sample in during
         ):
             continue
+        expected = _expected(
+            during, samples, (start_at, end_at), memory.estimate, message_s, most=useful(enough, end_at)
+        )
+        if expected is not None:
+            spread = learn_spread(spread, count, expected, end_at, period_s)
         new = _throughput(samples, (start_at, end_at), count, message_s, looked_s, each=max(1.0, memory.in_flight_each))
         if new.units > 0.0:
             is_all = min(sample.working for sample in during) >= most
             throughput, enough = learn_completed(throughput, enough, new, is_all=is_all)
-    return replace(memory, throughput=throughput, enough=enough)
+    return replace(memory, throughput=throughput, enough=enough, spread=spread)
+
+
+def _expected(
+    during: tuple[QueueSample, ...],
+    samples: tuple[QueueSample, ...],
+    period: tuple[float, float],
+    estimate: Estimate | None,
+    message_s: float,
+    *,
+    most: float,
+) -> tuple[float, float] | None:
+    """The fewest and the most completions expected of busy units in a period; None where that is not well founded.
+
+    What is completed was begun up to a message's time before: where units came or went since, it is less or more.
+    """
+    (start_at, end_at), began_at = period, period[0] - message_s
+    began = _during(samples, began_at, end_at - message_s)
+    if estimate is None or estimate.weight < FOUNDED or not began or message_s > end_at - start_at:
+        return None
+    if not all(sample.steady for sample in during):
+        return None
+    by = (
+        estimate.mean * _integral(during, start_at, end_at, lambda sample: min(sample.working, most)),
+        estimate.mean * _integral(began, began_at, end_at - message_s, lambda sample: min(sample.working, most)),
+    )
+    return min(by), max(by)
 
 
 def _throughput(
