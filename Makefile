@@ -69,10 +69,14 @@ aws-smoke: setup-sandbox ## Run the story in your own AWS account, audit and tim
 	exec $(RUN) -m tools.smoke $(if $(SANDBOX),--sandbox) $(if $(PREFIX),--prefix $(PREFIX)) $(if $(YES),--yes) \
 	  $(if $(DEADLINE),--deadline-minutes $(DEADLINE)) $(if $(REMOVE),--remove) $(if $(JSON),--json) $(ARGS)
 
-# The longest tests are first; if one of them started last, it would run alone at the end. Twice as many processes as two
-# cores: the tests on the sandbox wait for half of their time, and those that only compute come last.
-LONGEST := $(patsubst %,tests/e2e/test_%.py,demo smoke deploy smoke_ends)
-IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py)) $(addprefix tests/,chaos integration property unit)
+# The longest tests are first; if one of them started last, it would run alone at the end. The compiled planner is among
+# them, since later tests use what it has compiled. A process takes a file at a time, or a folder that is a package
+# (tests/conftest.py). Twice as many processes as two cores: the tests on the sandbox wait for half of their time, and
+# those that only compute come last. Files are named one by one: pytest takes a file in its folder's place in the order.
+LONGEST := $(addprefix tests/,e2e/test_demo.py integration/test_compiled_runs.py e2e/stack/ e2e/test_deploy.py \
+  e2e/test_smoke.py e2e/test_smoke_ends.py)
+IN_PARTS := $(foreach kind,e2e integration,$(wildcard tests/$(kind)/test_*.py tests/$(kind)/[a-z]*/))
+IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(IN_PARTS)) $(addprefix tests/,chaos property unit)
 test: setup-sandbox setup-scan ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
 	$(RUN) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
@@ -120,7 +124,7 @@ chaos: .venv/.done ## Run simulations with seeded faults in virtual time (SEEDS=
 compile: .venv/.done ## Compile planner and simulator for `sluice backtest`, which is then three times as fast (needs a C compiler)
 	$(RUN) -m tools.compiled
 
-ablate: .venv/.done ## Print what each rule of the planner gains, over generated traffic and worlds (half an hour; ARGS="--rule caution"; ARGS=--docs writes docs/ablations.md)
+ablate: compile ## Print what each rule of the planner gains, over generated traffic and worlds (half an hour; ARGS="--rule caution"; ARGS=--docs writes docs/ablations.md)
 	$(RUN) -m tools.ablate $(ARGS)
 
 planner-docs: compile ## Make the results and pictures of docs/comparison.md (some hours the first time, then a quarter of one; ARGS=--help)

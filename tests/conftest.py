@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
 
 
 def pytest_collection_finish() -> None:
@@ -10,3 +15,19 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+class _ByFileOrPackage(LoadFileScheduling):
+    """A process takes a file at a time, or a folder that is a package: its files share what takes long to make."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """The file of a test, or its package."""
+        file: str = super()._split_scope(nodeid)
+        folder = Path(file).parent
+        return str(folder) if (self.config.rootpath / folder / "__init__.py").exists() else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Where tests are given out by file (`--dist loadfile`), packages stay together."""
+    return _ByFileOrPackage(config, log) if config.getvalue("dist") == "loadfile" else None

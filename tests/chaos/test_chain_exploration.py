@@ -91,5 +91,5 @@ def test_violation_is_found_when_the_ledger_breaks_the_protocol(
     ledger: type[MemoryChains], violation: str, handed: bool
 ) -> None:
     """An exploration that finds nothing in a broken protocol would show nothing of the right one."""
-    outcome = explore(SMALL, ends=True, handed=handed, ledger=ledger)
+    outcome = explore(SMALL, ends=True, handed=handed, ledger=ledger, sought=violation)
     assert any(each.startswith(violation) for each in outcome.violations)

@@ -1,29 +1,15 @@
-"""Both stacks deployed into an emulator of their own, once for all the tests that need them."""
+"""What the tests of deployments share: their patience, and the smoke test's account."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.support import waiting
-from tests.support.deployed_stacks import STACK, Deployed, both_stacks
 from tests.support.smoke_place import Place, planted_place
-from tools.sandbox.packages import deploy_package
-from tools.sandbox.sandbox import ROOT, Sandbox
-
-
-@pytest.fixture(scope="session")
-def deployed() -> Iterator[Deployed]:
-    """The example and Sluice beside it. Instances are idle processes: it is the test that consumes."""
-
-    def deploy_sluice(sandbox: Sandbox, parameters: Mapping[str, str]) -> None:
-        deploy_package(sandbox, ROOT / "template.yaml", STACK, parameters)
-
-    with both_stacks(deploy_sluice) as made:
-        yield made
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import pytest
 from tools.sam_cli import SAM, build_template
 from tools.sandbox.sandbox import ROOT
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("build")]
+pytestmark = pytest.mark.sandbox
 
 BUILD_TIMEOUT_S = 600.0
 """A cold cache of packages on a slow line; two seconds otherwise."""

@@ -22,7 +22,7 @@ from tools.sandbox import sandbox as sandbox_module
 from tools.sandbox.emulator.settings import Settings
 from tools.sandbox.sandbox import REGION, ROOT, Sandbox
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("front-door")]
+pytestmark = pytest.mark.sandbox
 
 STACK = "sluice"
 ENTER = ""

@@ -20,7 +20,7 @@ from examples.orders.orders.store import Store
 from examples.orders.orders.web import FrontEnd
 from tests.support.orders_fakes import MemoryQueue, MemoryWorkLog, new_store
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("orders-browser")]
+pytestmark = pytest.mark.browser
 
 CHROMIUM_ARGS = [
     "--headless",

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.smoke_place import SETTINGS, Place
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("smoke")]
+pytestmark = pytest.mark.sandbox
 
 
 def test_story_holds_and_other_people_s_things_alone_are_left_when_it_runs_through(

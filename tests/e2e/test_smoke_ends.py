@@ -13,7 +13,7 @@ import pytest
 from tests.support.smoke_place import Place
 from tools.smoke.waiting import SmokeError
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("smoke-ends")]
+pytestmark = pytest.mark.sandbox
 
 
 def stop_at(number: int) -> Callable[[str], None]:

@@ -24,7 +24,7 @@ from tests.support.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, fa
 from tests.support.widget_world import World, make_world
 from tools.sandbox.widget_page import make_page, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "build" / "screenshots"

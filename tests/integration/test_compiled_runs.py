@@ -9,8 +9,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tools.ablate.cases import Case, result_of
+from tools.ablate.rules import rules
 from tools.backtest.conditions import Conditions
 from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
 from tools.backtest.policies import make
@@ -26,6 +29,7 @@ from tools.sources import CHECKOUT
 SEED = 7
 MINUTES = 720  # of each shape
 COMPARED = ("dies-young", "fifo-two-groups", "prefetch", "second-controller")  # of the worlds
+WITHOUT = (None, *(rule.name for rule in rules()))
 PEERS = tuple(settings(name)[-1] for name in GRIDS)
 TIMEOUT_S = 300.0
 
@@ -34,11 +38,12 @@ SCRIPT = """
 import json, sys
 from tools import compiled
 assert compiled.use()
-from tests.integration.test_compiled_runs import told
+from tests.integration.test_compiled_runs import told, without_rule
 import sluice.planning, tools.backtest.simulator
 for module in (sluice.planning.planner, tools.backtest.simulator):
     assert module.__file__.endswith(compiled.SUFFIX), module.__file__
 print(json.dumps([told(*each) for each in json.loads(sys.argv[1])]))
+print(json.dumps([without_rule(each) for each in json.loads(sys.argv[2])]))
 """
 
 
@@ -87,14 +92,26 @@ def told(name: str, *target_and_boot_s: float) -> list[Any]:
     return [run.ticks, repr(run.instance_hours), *map(repr, waits), run.launches, [list(note) for note in run.notes]]
 
 
+def without_rule(name: str | None) -> list[Any]:
+    """What an hour and a half of gusts comes to without one rule."""
+    counts = np.zeros(90, dtype=np.int64)
+    counts[::4] = 60
+    conditions = Conditions(seconds_per_message=20.0, target_wait_s=60.0, boot_s=180.0)
+    result = result_of((Case("gusts", Trace("gusts", counts), conditions), name))
+    return [repr(result.cost), repr(result.late), result.launches]
+
+
+type Compiled = tuple[dict[tuple[Any, ...], list[Any]], list[list[Any]]]
+
+
 @pytest.fixture(scope="module")
-def compiled(built: Path) -> dict[tuple[Any, ...], list[Any]]:
-    """What the runs come to when they are compiled, by shape, target and boot time, or by world."""
+def both(built: Path) -> Compiled:
+    """What is compiled comes to: runs by shape, target and boot time, or by world; and runs without one rule."""
     assert fits(built)
     runs: list[tuple[Any, ...]] = [(name, target_s, boot_s) for name in SHAPES for target_s, boot_s in WORLDS]
     runs += [(name,) for name in (*COMPARED, *PEERS)]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps(runs)],
+        [sys.executable, "-c", SCRIPT, json.dumps(runs), json.dumps(WITHOUT)],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
@@ -102,7 +119,14 @@ def compiled(built: Path) -> dict[tuple[Any, ...], list[Any]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return dict(zip(runs, json.loads(done.stdout.splitlines()[-1]), strict=True))
+    told_of, without = map(json.loads, done.stdout.splitlines()[-2:])
+    return dict(zip(runs, told_of, strict=True)), without
+
+
+@pytest.fixture(scope="module")
+def compiled(both: Compiled) -> dict[tuple[Any, ...], list[Any]]:
+    """What the runs come to when they are compiled, by shape, target and boot time, or by world."""
+    return both[0]
 
 
 @pytest.mark.parametrize(("target_s", "boot_s"), WORLDS)
@@ -127,6 +151,12 @@ def test_world_when_compiled_and_when_interpreted(compiled: dict[tuple[Any, ...]
 def test_peer_when_compiled_and_when_interpreted(compiled: dict[tuple[Any, ...], list[Any]], spec: str) -> None:
     """The comparison runs each of them compiled."""
     assert compiled[spec,] == told(spec)
+
+
+def test_rule_when_it_is_off_and_compiled(both: Compiled) -> None:
+    """Each rule is taken out of what is compiled as it is of what is interpreted, and the planner differs by some."""
+    assert both[1] == [without_rule(each) for each in WITHOUT]
+    assert len({tuple(each) for each in both[1]}) > len(WITHOUT) / 4
 
 
 def test_command_when_compiled(built: Path) -> None:

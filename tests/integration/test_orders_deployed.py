@@ -16,7 +16,7 @@ from tests.support.orders_fakes import make_order, new_store
 from tests.support.orders_services import EXAMPLE
 from tools.sandbox.sandbox import Sandbox
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("orders-deployed")]
+pytestmark = pytest.mark.sandbox
 
 HOOK, DATABASE_PARAMETER = "drain", "/orders-deployed/database-url"
 

@@ -17,7 +17,7 @@ from tests.support.orders_fakes import make_order
 from tests.support.orders_services import PostgresMissing, PostgresServer
 from tests.support.orders_store_cases import DELIVERY, StoreCases
 
-pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("orders-postgres")]
+pytestmark = pytest.mark.postgres
 
 _numbers = itertools.count(1)
 

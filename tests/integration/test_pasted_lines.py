@@ -13,7 +13,7 @@ import pytest
 from tests.support.pasted import SHELL_LANGUAGES, Block, blocks, documents, fresh_copy, shell_blocks
 from tools.sandbox.sandbox import missing
 
-pytestmark = [pytest.mark.sandbox]
+pytestmark = pytest.mark.sandbox
 
 TIMEOUT_S = 180.0
 """Of one block; the longest takes half a minute on two cores."""
@@ -23,6 +23,8 @@ NOT_RUN: Mapping[str, str] = {
     "make test": "it is what runs this test",
     "make setup": "compiles the planner for minutes where it was not yet; the environments are those of this test",
     ".venv/bin/sluice backtest --matrix": "minutes; tests/unit/tools/backtest/test_command.py runs it on short traces",
+    ".venv/bin/sluice backtest --worlds --seeds 3 --json": "minutes; the line above it runs two worlds, and"
+    " tests/unit/tools/backtest/test_command.py shows that without names all are run",
 }
 """Lines that run here and are left out, each with its reason; that their target exists is still looked at."""
 DEPLOYED = ("README.md", "Deploy it")

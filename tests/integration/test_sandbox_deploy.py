@@ -12,7 +12,7 @@ from botocore.exceptions import WaiterError
 
 from tools.sandbox.sandbox import Sandbox
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("sandbox-deploy")]
+pytestmark = pytest.mark.sandbox
 
 STACK = "deployed"
 

@@ -51,6 +51,7 @@ class Deployed:
     sandbox: Sandbox
     orders: Mapping[str, str]  # outputs of examples/orders
     sluice: Mapping[str, str]  # outputs of template.yaml
+    notices: str  # the URL of a queue that has what is published to the stack's topic
     parameters: Mapping[str, str]  # template.yaml's
 
     def invoke(self, function: str, event: Any) -> Any:
@@ -84,7 +85,9 @@ def both_stacks(deploy_sluice: Callable[[Sandbox, Mapping[str, str]], None]) -> 
                 "MaxSize": "3",
             },
         )
+        topic, notices = topic_with_queue(sandbox, f"{STACK}-notices")
         parameters = {
+            "AlarmTopicArn": topic,
             "QueueUrl": orders["QueueUrl"],
             "DeadLetterQueueUrl": orders["DeadLetterQueueUrl"],
             "GroupName": orders["GroupName"],
@@ -97,7 +100,26 @@ def both_stacks(deploy_sluice: Callable[[Sandbox, Mapping[str, str]], None]) -> 
             "Architecture": "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64",
         }
         deploy_sluice(sandbox, parameters)
-        yield Deployed(sandbox, orders, sandbox.outputs(STACK), parameters)
+        yield Deployed(sandbox, orders, sandbox.outputs(STACK), notices, parameters)
+
+
+def topic_with_queue(sandbox: Sandbox, name: str) -> tuple[str, str]:
+    """An SNS topic, and a queue that is subscribed to it: the ARN and the URL."""
+    sns, sqs = sandbox.client("sns"), sandbox.client("sqs")
+    topic, queue = sns.create_topic(Name=name)["TopicArn"], sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    # https://docs.aws.amazon.com/sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": allowed})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+    return topic, queue
 
 
 def deploy_guided(sandbox: Sandbox, parameters: Mapping[str, str]) -> None:

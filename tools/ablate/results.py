@@ -8,7 +8,9 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
+from tools import compiled
 from tools.ablate.cases import Case, Result, result_of
+from tools.backtest.workers import begin
 from tools.sources import CHECKOUT, CORE, digest
 
 RESULTS = CHECKOUT / "build" / "ablations.jsonl"
@@ -42,7 +44,7 @@ def _simulated(left: dict[str, Task], jobs: int) -> Iterator[tuple[str, Result]]
     if jobs == 1:
         yield from ((key, result_of(task)) for key, task in left.items())
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), begin, (compiled.in_use(),)) as pool:
         futures = {pool.submit(result_of, task): key for key, task in left.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()

@@ -20,13 +20,14 @@ import argparse
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from functools import cache
 from typing import Any
 
 from sluice.chains import CLOCKS_DIFFER_S, ChainRunner
 from sluice.memory.ledger.chains import MemoryChains
 from sluice.model.chain import Chain, Next, Step
+from sluice.model.frozen import dataclass, replace
 
 ID = "ticks/0001"
 WORK = '{"fleets":["orders"]}'  # what is assigned
@@ -47,12 +48,21 @@ class Budget:
     ticks: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Worker:
-    """A process at a task, by the answers that it had so far."""
+    """A process at a task, by the answers that it had so far. Its hash is asked for more often than all else."""
 
     task: Task
     answers: tuple[Any, ...] = ()
+    hashed: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Neither the task nor the answers change."""
+        self.hashed = hash((self.task, self.answers))
+
+    def __hash__(self) -> int:
+        """As a frozen value's."""
+        return self.hashed
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +307,14 @@ def closed(state: State, *, reseeds: bool) -> State | None:
     return None
 
 
-def explore(budget: Budget, *, ends: bool, handed: bool = False, ledger: type[MemoryChains] = MemoryChains) -> Outcome:
+def explore(
+    budget: Budget,
+    *,
+    ends: bool,
+    handed: bool = False,
+    ledger: type[MemoryChains] = MemoryChains,
+    sought: str | None = None,
+) -> Outcome:
     """Visit every state that can be reached.
 
     Args:
@@ -305,11 +322,12 @@ def explore(budget: Budget, *, ends: bool, handed: bool = False, ledger: type[Me
         ends: whether the chain's work may be over after any of its steps.
         handed: whether its steps are handed to another function.
         ledger: where the chain's record is kept.
+        sought: how the violation begins that is looked for: once it is found, no more states are visited.
     """
     step, record = Step(ID, 1), Chain(ID, 1, 0.0)
     first = State(budget, ledger, record=record, messages=((0.0, step),), is_handed_over=handed)
     seen, waiting, outcome = {first}, deque([first]), Outcome()
-    while waiting:
+    while waiting and not (sought and any(each.startswith(sought) for each in outcome.violations)):
         state = waiting.popleft()
         outcome.states += 1
         _check(state, outcome)

@@ -42,7 +42,7 @@ MODULES = (
     "sluice.planning.learning.significance",
     "sluice.planning.learning.at_work",
     "sluice.planning.learning.throughput",
-    "sluice.planning.learning.in_hand",
+    "sluice.planning.learning.prefetch",
     "sluice.planning.learning.live_rate",
     "sluice.planning.learning.service_rate",
     "sluice.planning.learning.lead_time",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tools.ablate.rules import PLANNING, rules
 from tools.compiled import BUILT, MANIFEST, MODULES, SUFFIX, fingerprint, fits
 from tools.compiled.rewriting import rewritten
 from tools.sources import CHECKOUT, CORE, closure
@@ -63,10 +64,11 @@ def build(target: Path = BUILT) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="compiling-") as folder:
         work, made = Path(folder, "work"), Path(folder, "made")
         # As they are now: what changes while it is compiled is not in it.
-        paths = sorted({*source.values(), *HERE.glob("*.py")})
+        paths = sorted({*source.values(), *HERE.glob("*.py"), Path(rules.__code__.co_filename)})
         files = fingerprint(path.relative_to(CHECKOUT) for path in paths)
+        places = _replaceable()
         for name, path in source.items():
-            _lay_out(name, path, work)
+            _lay_out(name, path, work, places.get(name, set()))
         _compile(work, [str(_place(name)) for name in MODULES])
         for path in work.rglob(f"*{SUFFIX}"):
             if "build" not in path.relative_to(work).parts:
@@ -88,13 +90,24 @@ def _source() -> dict[str, Path]:
     return found
 
 
-def _lay_out(name: str, path: Path, work: Path) -> None:
+def _replaceable() -> dict[str, set[str]]:
+    """What a rule of the planner is switched off by, by module."""
+    places: dict[str, set[str]] = {}
+    for place in (place for rule in rules() for place in rule.off):
+        module, name = place.split(":")
+        places.setdefault(f"{PLANNING}.{module}", set()).add(name)
+    return places
+
+
+def _lay_out(name: str, path: Path, work: Path, replaceable: set[str]) -> None:
     """Write a module for mypyc into the working folder."""
     replacement = HERE / "values.py" if name == "sluice.model.frozen" else None
     text = (replacement or path).read_text(encoding="utf-8")
     place = work / (_place(name).with_suffix("") / "__init__.py" if path.name == "__init__.py" else _place(name))
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(rewritten(text) if name in MODULES and replacement is None else text, encoding="utf-8")
+    place.write_text(
+        rewritten(text, replaceable) if name in MODULES and replacement is None else text, encoding="utf-8"
+    )
 
 
 def _place(name: str) -> Path:

@@ -293,6 +293,24 @@ def test_rate_when_consumers_back_off_for_half_an_hour():
     assert rate_of(world.memory, fleet, world.now).value > 0.1
 
 
+def test_cost_when_consumers_of_unknown_speed_hide_every_second_message_for_an_hour():
+    """Hidden messages are no work that a new unit could take: 30 units are asked for at most, not 63 (13.5 hours)."""
+    hidden = lambda m: 3600.0 if m.number % 2 == 0 and m.received < 2 else None  # noqa: E731 - as the world takes it
+    world = lived(ConsumerWorld(lambda t: 0.6 if t < 600 else 0, service_s=10, fate=hidden), UNHINTED, 2)
+    assert world.unit_hours() <= 7.0
+    assert max(decision.want for decision in world.decisions) <= 35
+    assert world.late_share(120) == 0.0
+    assert 1 / rate_of(world.memory, UNHINTED, world.now).value == pytest.approx(15, rel=0.25)  # some fail
+
+
+def test_messages_in_flight_when_units_work_on_ten_long_ones_at_once():
+    """None of them is held, however few were completed by then; the fleet does not know how many a unit takes."""
+    world = lived(ConsumerWorld(lambda _t: 1 / 3, service_s=300, places=10), UNHINTED, 1)
+    assert all(sample.held == 0.0 for sample in world.memory.samples)
+    assert world.memory.redeliveries.held == 0.0
+    assert world.late_share(120) == 0.0
+
+
 def test_units_when_jobs_are_long_and_consumers_well():
     """Jobs of a quarter of an hour, one each minute and a half: those at work stay, and all start in time."""
     world = lived(ConsumerWorld(lambda _t: 0.01, service_s=900), UNHINTED, 4)

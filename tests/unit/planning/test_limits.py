@@ -352,7 +352,12 @@ def test_scale_in_when_the_window_was_not_watched_whole():
 @pytest.mark.parametrize(
     ("target_wait_s", "want", "code", "sentence"),
     [
-        (120, 3, ReasonCode.BUSY_CAPACITY, "keeping 3 instances: busy with messages that are in flight or about to be"),
+        (
+            120,
+            3,
+            ReasonCode.BUSY_CAPACITY,
+            "keeping 3 instances: there is work for so many, 4 messages in flight, 3.8 messages a second expected",
+        ),
         (80, 4, ReasonCode.SCALE_IN_FLOOR, "keeping 4 instances: so much may be busy before a new launch could help"),
     ],
 )
@@ -395,10 +400,20 @@ def test_scale_in_when_long_messages_are_in_flight():
     decision = decide(seen(NOW, a_queue(NOW, 0, 5), a_group(NOW, 6)), fleet, CALM)
     assert (decision.want, reason(decision, ReasonCode.BUSY_CAPACITY).sentence) == (
         5,
-        "keeping 5 instances: busy with messages that are in flight or about to be",
+        "keeping 5 instances: there is work for so many, 5 messages in flight",
     )
     assert decide(seen(NOW, a_queue(NOW, 0, 1), a_group(NOW, 6)), fleet, CALM).want == 1
     assert decide(seen(NOW, a_queue(NOW, 0, 0), a_group(NOW, 6)), fleet, CALM).want == 0
+
+
+def test_sentence_when_units_take_none_of_the_messages_that_wait():
+    """Units that received nothing for an hour are not called busy: the sentence says what there is to do."""
+    fleet = a_fleet(target_wait_s=600, hints={"seconds_per_message": 100, "lead_time_s": 60})
+    queue = a_queue(NOW, 4, 0, oldest_s=30, per_minute=(0.0,) * 15)
+    nothing = Series(60.0, tuple((NOW - 3720.0 + 60.0 * minute, 0.0) for minute in range(60)))
+    decision = decide(seen(NOW, replace(queue, received=nothing), a_group(NOW, 6)), fleet, CALM)
+    sentence = reason(decision, ReasonCode.BUSY_CAPACITY).sentence
+    assert (decision.want, sentence) == (3, "keeping 3 instances: there is work for so many, 4 messages waiting")
 
 
 @pytest.mark.parametrize(("working", "most"), [(0, 200), (3, 200), (120, 240)])

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from sluice.planning import supply
-from tools.ablate import __main__ as ablate
+from tools.ablate import command as ablate
 from tools.ablate import results
-from tools.ablate.__main__ import Gain, gain_of, main, write_page
 from tools.ablate.cases import Case, Result, result_of
+from tools.ablate.command import Gain, gain_of, main, write_page
 from tools.ablate.constants import NOT_TUNED, constants, tuned
 from tools.ablate.docs import commit_of
 from tools.ablate.results import results_of

@@ -74,6 +74,42 @@ def test_rewritten_when_a_class_cannot_be_written_out(fields: str) -> None:
     assert "frozen=True" in rewritten(source)
 
 
+REPLACEABLE = """
+from math import floor
+
+SHARE = 0.5
+
+def half(x: float) -> float:
+    return x * SHARE
+
+def rounded(x: float) -> int:
+    return floor(half(x))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "instead", "comes_to"), [("SHARE", 0.25, 2), ("half", lambda x: x, 8), ("floor", lambda _: 7, 7)]
+)
+def test_rewritten_when_something_may_be_put_in_a_place(name: str, instead: Any, comes_to: int) -> None:
+    """A constant, a function of the module or what it imports is looked up when it is used; mypyc would not."""
+    tree = ast.parse(rewritten(REPLACEABLE, {name}))
+    final = [ast.unparse(item) for item in tree.body if isinstance(item, ast.AnnAssign)]
+    assert final == ([] if name == "SHARE" else ["SHARE: Final = 0.5"])
+    functions = {item.name for item in tree.body if isinstance(item, ast.FunctionDef)}
+    assert name not in functions
+    names: dict[str, Any] = {}
+    exec(compile(tree, "model.py", "exec"), names)
+    assert names["rounded"](8.0) == 4
+    names[name] = instead
+    assert names["rounded"](8.0) == comes_to
+
+
+def test_rewritten_when_there_is_no_such_place() -> None:
+    """A rule that names what is not there is found when it is compiled."""
+    with pytest.raises(ValueError, match="no constant, function or import is called third"):
+        rewritten(REPLACEABLE, {"third"})
+
+
 def test_rewritten_when_a_class_is_no_dataclass() -> None:
     """Nothing is added to it."""
     source = "class Wide:\n    size: int = 1\n"

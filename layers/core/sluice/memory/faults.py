@@ -77,11 +77,12 @@ class _Faulty:
             fault = self._decide(type(self._port).__name__, name, args, kwargs)
             if fault and fault.when is When.BEFORE:
                 raise fault.error
-            answer = attribute(*args, **kwargs)
+            answer = getattr(self._port, name)(*args, **kwargs)
             if fault:
                 raise fault.error
             return answer
 
+        self.__dict__[name] = call  # found there from now on, without coming here
         return call
 
 

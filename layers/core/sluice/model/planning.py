@@ -168,7 +168,7 @@ class RateMemory:
     learned_until: float = 0.0  # end of the last period whose completed messages were learned from
     throughput: tuple[Throughput, ...] = ()  # while messages waited without a pause, ascending in time
     enough: Enough | None = None  # how many units are enough
-    in_hand: float = 0.0  # messages in flight per unit while messages wait
+    in_flight_each: float = 0.0  # messages in flight per unit while messages wait
     in_flight_full: tuple[float, float] = (0.0, 0.0)  # (seconds in flight, messages completed) then; both fade
     in_flight_light: tuple[float, float] = (0.0, 0.0)  # the same while none waits and units have room
 
@@ -223,6 +223,7 @@ class RedeliveryMemory:
     poison: float = 0.0  # messages that are received again and again, and that no unit completes
     received: History = History()  # messages received, the last hours'
     held: float = 0.0  # messages in flight that nobody works on
+    left_per_s: float = 0.0  # so many more each second, by the newest metrics
 
 
 @dataclass(frozen=True, slots=True)

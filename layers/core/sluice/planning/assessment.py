@@ -11,6 +11,7 @@ from sluice.planning.deadlines import need
 from sluice.planning.demand import Due, Knot, QueueDemand, QueueState, demands_of, due, due_by, value
 from sluice.planning.launch_cost import (
     MINIMUM_BILLING_S,
+    apart_s,
     is_patient,
     latest_lead_s,
     planned_wait_s,
@@ -150,8 +151,7 @@ class Assessment:
         """
         if not worth_staying(self.arrivals, self.lead_s, self.timing):
             return False
-        apart_s = 1.0 / self.arrivals.rate_per_s
-        return not self.idle or self.arrivals.quiet_s <= max(response_s(self.timing), apart_s)
+        return not self.idle or self.arrivals.quiet_s <= max(response_s(self.timing), apart_s(self.arrivals))
 
 
 def assess(

@@ -8,7 +8,7 @@ is needed at all depends on patience: where a launch can wait until its message 
 nothing need.
 """
 
-from math import sqrt
+from math import inf, sqrt
 
 from sluice.model.frozen import replace
 from sluice.model.planning import Estimates, Forecast
@@ -84,15 +84,18 @@ def break_even(gain_s: float, loss_s: float) -> float:
     return loss_s / (loss_s + gain_s) if gain_s > 0.0 else 1.0
 
 
+def apart_s(arrivals: Forecast) -> float:
+    """The seconds between two expected messages on average; infinite where none is expected."""
+    return 1.0 / arrivals.rate_per_s if arrivals.rate_per_s > 0.0 else inf
+
+
 def worth_staying(arrivals: Forecast, lead_s: float, timing: Timing) -> bool:
     """Whether the next message is likely enough to come before the next tick that a unit stays for it.
 
     Until then the unit costs a tick, and a message that comes saves a launch. The longer none has come, the less is the
     rate of before believed: one is expected in the mean gap and as long again as the present gap lasts.
     """
-    if arrivals.rate_per_s <= 0.0:
-        return False
-    tick_s, next_s = timing.tick_s, 1.0 / arrivals.rate_per_s + arrivals.quiet_s
+    tick_s, next_s = timing.tick_s, apart_s(arrivals) + arrivals.quiet_s
     return tick_s / next_s >= break_even(launch_cost_s(lead_s, timing) - tick_s, tick_s)
 
 

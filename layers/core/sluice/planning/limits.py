@@ -18,7 +18,7 @@ from sluice.planning.consumption import is_protected_idle, nothing_received
 from sluice.planning.control import other_controller
 from sluice.planning.deadlines import TINY
 from sluice.planning.evidence import held_messages, idle_units, no_gain
-from sluice.planning.launch_cost import MINIMUM_BILLING_S, response_s, soonest_lead_s
+from sluice.planning.launch_cost import MINIMUM_BILLING_S, apart_s, response_s, soonest_lead_s
 from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
 from sluice.planning.learning.forecasting import DAY_S, HOUR_S
 from sluice.planning.learning.periodic_batches import is_of_batch
@@ -91,10 +91,11 @@ def cold_start(tick: Assessment, wish: Wish) -> str | None:
     if tick.estimates.is_proven:
         return None
     places = tick.supply.places
+    # What is in flight beyond what units work on is held or hidden: a new unit cannot take it.
     begun = min(tick.supply.working, tick.in_flight / places)
     if wish.cap(max(COLD_UNITS_MOST, ceil(2.0 * begun - TINY), tick.current)):
         return f"no message is known to have been completed yet: at most {tick.units(wish.want)} until one is"
-    each = (tick.waiting + tick.in_flight) / places
+    each = tick.waiting / places + begun
     tried = min(max(COLD_UNITS, min(2.0 * begun, COLD_UNITS_MOST)), each)
     spare_s = tick.wait_s - soonest_lead_s(tick.estimates)
     if spare_s > 0.0:
@@ -185,13 +186,16 @@ def _why_not_zero(tick: Assessment) -> str | None:
     if tick.only_just_empty and not (tick.idle and tick.current <= 1):
         return "the queue is empty for the first tick, and its count may be wrong"
     if tick.stays:
-        due = duration(1.0 / tick.arrivals.rate_per_s)
+        due = duration(apart_s(tick.arrivals))
         return f"the next message is due in about {due}, and a new launch would cost more than waiting"
     return None
 
 
 def busy_capacity(tick: Assessment, wish: Wish) -> str | None:
-    """Keep what is busy: the work costs the same on any unit, only idling is waste. Work that fails does not count."""
+    """Keep units that there is work for: it costs the same on any of them, only idling is waste.
+
+    Work that fails does not count.
+    """
     if wish.want >= tick.current or tick.supply.working <= 0 or tick.memory.redeliveries.failing_share > 0.0:
         return None
     places, per_s, busy_s = tick.supply.places, tick.rate_per_s, response_s(tick.timing)
@@ -204,8 +208,21 @@ def busy_capacity(tick: Assessment, wish: Wish) -> str | None:
     if places / per_s > busy_s:
         busy = max(busy, ceil(at_work / places - TINY))  # none of them is done by then
     if wish.raise_to(min(tick.current, busy)):
-        return f"keeping {tick.units(wish.want)}: busy with messages that are in flight or about to be"
+        return f"keeping {tick.units(wish.want)}: {_work_there(tick, lately_per_s)}"
     return None
+
+
+def _work_there(tick: Assessment, expected_per_s: float) -> str:
+    """The work that keeps units, for sentences; whether they do it is another matter."""
+    in_flight, waiting = ceil(tick.in_flight - TINY), ceil(tick.waiting - TINY)
+    parts = [
+        f"{count(number, 'message')} {where}"
+        for number, where in ((in_flight, "in flight"), (waiting, "waiting"))
+        if number
+    ]
+    if expected_per_s > 0.0:
+        parts.append(f"{rate(expected_per_s)} expected")
+    return f"there is work for so many, {', '.join(parts)}"
 
 
 def _unbegun(tick: Assessment) -> float:

@@ -73,7 +73,8 @@ class Form[T]:
             without: fields that are at their defaults, and left out: another record has them.
         """
         record = _adapter(self.kind).dump_python(value, mode="json")
-        kept = {name: each for name, each in record.items() if name not in self.not_kept | without}
+        left_out = self.not_kept | without
+        kept = {name: each for name, each in record.items() if name not in left_out}
         return json.dumps({RECORD_VERSION: self.version, **kept}, separators=(",", ":"), ensure_ascii=False)
 
     def from_text(self, text: str | bytes) -> Read[T]:

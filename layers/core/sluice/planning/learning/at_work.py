@@ -4,7 +4,9 @@ idle     A unit that has been in service for a lead time holds a message while t
          with `f` messages in flight, and as many waiting as there are idle ones, no more than `f` are at work.
          What follows from that is in `throughput`.
 held     A message is received before it is worked on. What is in flight beyond all that was received within several
-         times as long as a message takes is held by nobody: its consumer died, or hid it until it tries again.
+         times as long as a message takes is held by nobody: its consumer died, or hid it until it tries again. Units
+         that complete messages may have a batch each. Where consumers leave much of what they receive undone, more is
+         held each second, which the metrics show minutes later.
          https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 """
 
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from math import sqrt
 
 from sluice.model.frozen import replace
-from sluice.model.observed import QueueReading
+from sluice.model.observed import QueueReading, Series
 from sluice.model.planning import TAKEN_WITHIN_S, History, Measure, QueueSample, RedeliveryMemory
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import merge
@@ -78,29 +80,44 @@ def learn_held(
         samples: of the last ticks, this one's included.
         queue: as read now.
         rate: messages a second that one unit completes.
-        places: messages that one unit has in hand at once.
+        places: messages that one unit holds at once.
         timing: how late metrics are.
         is_founded: whether the rate is known well enough to tell how long a message takes at most.
     """
     if queue.received is None or not queue.received.points or not samples:
-        return memory
+        return _grown(memory, samples)
     received = merge(memory.received, queue.received, samples[-1].at, RECEIVED_PERIODS)
     if received is memory.received:
-        return memory
+        return _grown(memory, samples)
     if samples[-1].at - received.end_at > timing.settled_s + received.period_s:
-        return replace(memory, received=received, held=0.0)
-    since = [sample for sample in samples if sample.at >= received.end_at - received.period_s]
+        return replace(memory, received=received, held=0.0, left_per_s=0.0)
+    since = [sample for sample in samples if sample.at >= received.end_at]
     there = min(sample.in_flight for sample in since)  # any number may have been received since the metrics' end
     working = max(sample.working for sample in since)
-    in_hand = places
-    if sum(received.counts[-RECENT_PERIODS:]) > 0.0 and there <= RECEIVED_AT_ONCE * working:
-        in_hand = max(places, RECEIVED_AT_ONCE)  # consumers are at work, and may have a batch each
-    takes_s = HELD_TIMES * in_hand / rate.value
-    if not is_founded and not _is_left(received, queue, there, places * working):
-        takes_s = REMEMBERED_S if rate.source != "measured" else min(REMEMBERED_S, takes_s)
+    takes_s, left_per_s, in_batches = HELD_TIMES * places / rate.value, 0.0, 0.0
+    if is_founded and takes_s <= RECENT_PERIODS * received.period_s and AT_WORK_SHARE * there > places * working:
+        left_per_s = _left_per_s(received, queue.deleted)
+    if left_per_s > 0.0:
+        takes_s /= HELD_TIMES  # what is left undone is no chance of how long messages take
+    else:
+        busy = min(working, _completed_per_s(queue.deleted, received) / rate.value)
+        in_batches = max(0.0, RECEIVED_AT_ONCE - places) * busy
+    if not is_founded:
+        takes_s = min(REMEMBERED_S, takes_s) if rate.source == "measured" else REMEMBERED_S
     # What was held stays so until it comes back, whatever is received beside it.
     stays = min(memory.held, there) - _came_back_since(memory.history, memory.received.end_at)
-    return replace(memory, received=received, held=max(stays, _not_received(received, there, takes_s)))
+    held = max(stays, _not_received(received, there - in_batches, takes_s))
+    if held > 0.0:
+        held = min(held + left_per_s * (samples[-1].at - received.end_at), samples[-1].in_flight)
+    return replace(memory, received=received, held=held, left_per_s=left_per_s)
+
+
+def _grown(memory: RedeliveryMemory, samples: tuple[QueueSample, ...]) -> RedeliveryMemory:
+    """What is held until metrics come: so much more as consumers left undone in each second of the last ones."""
+    if memory.left_per_s <= 0.0 or memory.held <= 0.0 or len(samples) < 2:
+        return memory
+    grown = memory.held + memory.left_per_s * (samples[-1].at - samples[-2].at)
+    return replace(memory, held=min(grown, samples[-1].in_flight))
 
 
 def _came_back_since(returns: History, at: float) -> float:
@@ -109,14 +126,25 @@ def _came_back_since(returns: History, at: float) -> float:
     return sum(returns.counts[first:])
 
 
-def _is_left(received: History, queue: QueueReading, there: float, held_at_once: float) -> bool:
-    """Whether more is in flight than units can hold, and consumers leave much of what they receive undone."""
-    if queue.deleted is None or AT_WORK_SHARE * there <= held_at_once:
-        return False
-    taken = sum(received.counts[-RECENT_PERIODS:])
-    since = received.end_at - RECENT_PERIODS * received.period_s
-    done = sum(count for start_at, count in queue.deleted.since(since) if start_at < received.end_at)
-    return taken - done > CLEAR * taken + LIKELY * sqrt(taken)
+def _left_per_s(received: History, deleted: Series | None) -> float:
+    """Messages a second that consumers receive and do not complete, where that is much of them; 0.0 where it is not."""
+    start_at, period_s, counts = received.start_at, received.period_s, received.counts
+    completed = {} if deleted is None else {round((at - start_at) / period_s): count for at, count in deleted.points}
+    both = [place for place in range(len(counts)) if place in completed][-2 * RECENT_PERIODS :]
+    taken = sum(counts[place] for place in both)
+    undone = [counts[place] - completed[place] for place in both]
+    if sum(undone) <= CLEAR * taken + LIKELY * sqrt(taken):
+        return 0.0
+    newest = undone[-RECENT_PERIODS:]
+    return max(0.0, sum(newest) / (len(newest) * period_s))
+
+
+def _completed_per_s(deleted: Series | None, received: History) -> float:
+    """Messages a second that were completed in the last periods at most, for all that chance does."""
+    span_s = RECENT_PERIODS * received.period_s
+    since = () if deleted is None else deleted.since(received.end_at - span_s)
+    done = sum(count for at, count in since if at < received.end_at)
+    return (done + LIKELY * sqrt(done)) / span_s
 
 
 def _not_received(received: History, there: float, takes_s: float) -> float:
@@ -135,5 +163,9 @@ def _not_received(received: History, there: float, takes_s: float) -> float:
 
 
 def with_held(samples: tuple[QueueSample, ...], held: float) -> tuple[QueueSample, ...]:
-    """The samples with what is now known to be held by nobody: it was so before the metrics showed it."""
-    return tuple(replace(sample, held=min(held, sample.in_flight)) for sample in samples)
+    """The samples with what is now known to be held by nobody: it was so before the metrics showed it.
+
+    No more were at work before than are now.
+    """
+    busy = max(0.0, samples[-1].in_flight - held) if samples else 0.0
+    return tuple(replace(sample, held=min(held, max(0.0, sample.in_flight - busy))) for sample in samples)

@@ -28,10 +28,10 @@ from sluice.planning.launch_cost import lived_s
 from sluice.planning.learning import poison, redeliveries, safety_margin
 from sluice.planning.learning.at_work import learn_held, looked_s, with_held
 from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
-from sluice.planning.learning.in_hand import at_once, learn_in_hand, unbegun_s
 from sluice.planning.learning.launch_lives import learn_lives
 from sluice.planning.learning.lead_time import lead_time, learn_lead_time, learn_reported
 from sluice.planning.learning.periodic_batches import beside_batches, learn_batches
+from sluice.planning.learning.prefetch import at_once, learn_prefetch, unbegun_s
 from sluice.planning.learning.samples import Known, record, record_as_one, record_each, with_rate
 from sluice.planning.learning.service_rate import (
     completing_per_s,
@@ -84,7 +84,7 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
         most=inf if snapshot.group is None else snapshot.group.max_size,
     )
     if rate is not learned.service_rate:
-        rate = learn_in_hand(rate, memory.service_rate.learned_until, learned.samples, snapshot.queue.deleted)
+        rate = learn_prefetch(rate, memory.service_rate.learned_until, learned.samples, snapshot.queue.deleted)
         learned = replace(learned, service_rate=rate)
     learned = _with_arrivals(learned, known, fleet, timing, snapshot.at)
     return learned, estimate(learned, fleet, timing, now)
@@ -192,7 +192,7 @@ def _learn_from_group(
         samples,
         queue,
         known.rate,
-        places=max(fleet.hints.concurrency, before.service_rate.in_hand),
+        places=max(fleet.hints.concurrency, before.service_rate.in_flight_each),
         timing=timing,
         is_founded=is_founded(before.service_rate),
     )

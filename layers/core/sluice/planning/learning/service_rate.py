@@ -8,7 +8,7 @@ Both sums fade, and the hint counts as the evidence of w messages, one or less. 
     - where a message takes longer than a metric's period, as many as the messages in flight occupy (Little's law),
       since backlog and completions are out of step there;
     - the same while next to nothing is known, and in a fleet of a few units whose messages take long enough for ticks
-      to see them in flight.
+      to see them in flight; neither while some are in flight that nobody works on.
 
 A busy second without a completion is evidence, too: messages of five minutes are measured after a few, not after ten.
 Until metrics come, the queue's own counts bound an unknown rate, since units that complete messages make them change.
@@ -190,7 +190,7 @@ def _learn_saturated(
             sample.visible > 0 for sample in during
         ):
             continue
-        new = _throughput(samples, (start_at, end_at), count, message_s, looked_s, in_hand=max(1.0, memory.in_hand))
+        new = _throughput(samples, (start_at, end_at), count, message_s, looked_s, each=max(1.0, memory.in_flight_each))
         if new.units > 0.0:
             is_all = min(sample.working for sample in during) >= most
             throughput, enough = learn_completed(throughput, enough, new, is_all=is_all)
@@ -204,12 +204,12 @@ def _throughput(
     message_s: float,
     looked_s: float,
     *,
-    in_hand: float,
+    each: float,
 ) -> Throughput:
     """What units at work completed in a period in which messages waited throughout.
 
     What is completed was begun a message's time before: the more units there were then, the more of them it took. A
-    group may be read late: where more is in flight than its units have in hand, there were more of them.
+    group may be read late: where more is in flight than its units hold (`each`), there were more of them.
     """
     (start_at, end_at), of = period, _busy if message_s >= SEEN_FROM_S else attrgetter("working")
     seconds, during = end_at - start_at, _during(samples, start_at, end_at)
@@ -219,7 +219,7 @@ def _throughput(
     since = min(start_at - looked_s, during[0].at)  # ticks may have been missed
     sure = min(sample.working for sample in samples if since <= sample.at <= end_at)
     least = max(1.0, *(each for each in map(of, during) if _could_do_all(each, during, period, count, of)))
-    by_messages = _integral(during, start_at, end_at, at_work) / seconds / in_hand
+    by_messages = _integral(during, start_at, end_at, at_work) / seconds / each
     units = max(busy, by_messages, _integral(began, start_at - before_s, end_at - before_s, of) / seconds)
     return Throughput(units, count, seconds, end_at, min(busy, sure), least)
 
@@ -288,7 +288,7 @@ def _message_s(estimate: Estimate | None, fleet: Fleet) -> float:
 
 def _busy_at_first_s(during: tuple[QueueSample, ...], period_s: float, count: float, places: int) -> float:
     """Busy unit-seconds while next to nothing is known, by the messages in flight; 0 of a period without any."""
-    if count == 0 and not any(at_work(sample) > 0 for sample in during):
+    if any(sample.held > 0.0 for sample in during) or (count == 0 and not any(map(at_work, during))):
         return 0.0
     # One more sample than there were, with one message in flight: a few samples may see none by chance.
     units = sum(_at_work(sample, places) for sample in during)
@@ -306,7 +306,9 @@ def _busy_of_few_s(
 
 
 def _is_seen(during: tuple[QueueSample, ...], estimate: Estimate, places: int) -> bool:
-    """Whether a message takes nearly as long as from tick to tick: shorter ones may all be done in between."""
+    """Whether units at work show in flight: shorter messages may be done between ticks, and held ones hide them."""
+    if any(sample.held > 0.0 for sample in during):
+        return False
     return places / estimate.mean >= SEEN_SHARE * max(after.at - before.at for before, after in pairwise(during))
 
 

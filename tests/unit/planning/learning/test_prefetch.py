@@ -1,4 +1,4 @@
-"""What a unit has in hand: messages that it works on at once, and those that wait in it."""
+"""Messages that a unit works on at once, and prefetched ones that wait in it."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from sluice.model.observed import Series
 from sluice.model.planning import Memory, QueueSample, RateMemory, ReasonCode
 from sluice.model.timing import Timing
 from sluice.planning.launch_cost import received_within_s
-from sluice.planning.learning.in_hand import at_once, learn_in_hand, unbegun_s
+from sluice.planning.learning.prefetch import at_once, learn_prefetch, unbegun_s
 from tests.support.planner_steps import assess_for, estimates_of, learn_from
 from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, decide, seen, watched
 
@@ -31,7 +31,7 @@ def learned(*minutes: tuple[float, float, float]) -> RateMemory:
     for index, (visible, in_flight, done) in enumerate(minutes):
         after = replace(memory, learned_until=NINE + 60.0 * (index + 1))
         series = Series(60.0, ((NINE + 60.0 * index, done),))
-        memory = learn_in_hand(after, memory.learned_until, minute(index, visible, in_flight), series)
+        memory = learn_prefetch(after, memory.learned_until, minute(index, visible, in_flight), series)
     return memory
 
 
@@ -62,7 +62,7 @@ def test_unbegun_when_units_that_leave_hold_messages_too():
     """Eight messages in flight of four units and four that drain are one each, and none of them waits in a unit."""
     series, after = Series(60.0, ((NINE, 24.0),)), RateMemory(learned_until=NINE + 60.0)
     draining = tuple(replace(sample, steady=False) for sample in minute(0, 50.0, 8.0))
-    memory = learn_in_hand(after, NINE, draining, series)
+    memory = learn_prefetch(after, NINE, draining, series)
     assert unbegun_s(memory, draining, 0.1, 1.0) == 0.0
 
 
@@ -85,7 +85,7 @@ def test_unbegun_when_only_ticks_have_seen_it():
 @given(st.floats(0.0, 5.0), st.floats(0.01, 10.0), st.floats(1.0, 20.0))
 def test_unbegun_when_counts_are_a_little_off(share, per_s, given_places):
     """Up to a quarter more than units work on is the error of counts, and nobody's wait."""
-    memory = RateMemory(in_hand=given_places * (1.0 + share))
+    memory = RateMemory(in_flight_each=given_places * (1.0 + share))
     assert unbegun_s(memory, (), per_s, given_places) == pytest.approx(
         given_places * share / per_s if share > 0.25 else 0.0
     )
@@ -107,7 +107,7 @@ def seen_once() -> Memory:
 
 def test_plan_when_consumers_prefetch():
     """With 90 s in its unit, a message must be received within 23 s of 113: sooner than a launch, so it cannot wait."""
-    memory = replace(seen_once(), service_rate=RateMemory(in_hand=10.0))
+    memory = replace(seen_once(), service_rate=RateMemory(in_flight_each=10.0))
     snapshot = seen(NINE, a_queue(NINE, 0, 10), a_group(NINE, 4))
     tick = assess_for(snapshot, snapshot.group, FLEET, memory, NINE)
     assert estimates_of(memory, FLEET, NINE).unbegun_s == pytest.approx(90.0)
@@ -118,7 +118,7 @@ def test_plan_when_consumers_prefetch():
 def test_scale_in_when_units_would_put_messages_back():
     """Ten in each unit's hands wait again where it leaves: all stay that the next ticks can use. It was 4 of 8."""
     queue = a_queue(NINE, 0, 80)
-    memory = replace(watched(NINE, (NINE - 10.0, 0)), service_rate=RateMemory(in_hand=10.0))
+    memory = replace(watched(NINE, (NINE - 10.0, 0)), service_rate=RateMemory(in_flight_each=10.0))
     decision = decide(seen(NINE, queue, a_group(NINE, 8)), FLEET, memory)
     assert decision.want == 8
     assert any(reason.code is ReasonCode.BUSY_CAPACITY for reason in decision.reasons)

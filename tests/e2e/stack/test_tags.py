@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from tools.sandbox.sandbox import REGION, Sandbox
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.sandbox
 
 ACCOUNT = "000000000000"
 TAG = {"sluice:stack": "sluice"}

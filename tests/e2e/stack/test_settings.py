@@ -19,7 +19,7 @@ from tools.sandbox.packages import delete_stack, deploy_package
 from tools.sandbox.sandbox import REGION, ROOT, SandboxError
 from tools.settings_docs import COMMAND_LINE, PAGE_PATH, PARAMETERS_FILE
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.sandbox
 
 BAD = {"drain": {"hook_timeout_s": 60, "heartbeat_s": 45}, "limits": {"max_step": 0}}
 TOLD = (

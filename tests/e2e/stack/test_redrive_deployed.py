@@ -21,7 +21,7 @@ from tools.iam_audit import calls
 from tools.sandbox.packages import delete_stack, deploy_package
 from tools.sandbox.sandbox import REGION, ROOT
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.sandbox
 
 Eventually = Callable[..., Any]
 

@@ -11,7 +11,7 @@ from tests.support import aws_commands
 from tools.sandbox.packages import delete_stack, deploy_package
 from tools.sandbox.sandbox import REGION, ROOT, SandboxError
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.sandbox
 
 
 def test_fleet_is_deployed_only_after_its_account_was_mended(deployed: Any) -> None:

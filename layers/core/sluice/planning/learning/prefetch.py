@@ -1,13 +1,13 @@
-"""What a unit has in hand: the messages that it works on, and those that it received before it can begin with them.
+"""Prefetched messages: those that a unit has received before it can begin with them.
 
-    in hand      messages in flight per unit while messages wait: a unit takes as many as it may have
+    received     messages in flight per unit while messages wait: a unit takes as many as it may have
     at work      service rate x time in flight of a message that found units with room (Little's law), or what was given
     prefetched   the rest: it waits in its unit, where no other unit can take it, and its deadlines run
 
-So while messages wait, one that is received begins (in hand - at work) / service rate seconds later, and it must be
+So while messages wait, one that is received begins (received - at work) / service rate seconds later, and it must be
 received that much sooner than its target wait is over. Consumers that work on several messages at once have as many in
-flight as they complete in a message's time, however few they have in hand; those that prefetch have them in flight for
-longer, the more they have in hand. That is how they differ.
+flight as they complete in a message's time, however few they hold; those that prefetch have them in flight for
+longer, the more they hold. That is how they differ.
 
 Consumers with a buffer of messages, for example: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/
 SQSDeveloperGuide/sqs-client-side-buffering-request-batching.html
@@ -23,7 +23,7 @@ from sluice.planning.learning.at_work import RECEIVED_AT_ONCE, at_work
 from sluice.planning.learning.significance import CLEAR, TWICE
 
 
-def learn_in_hand(
+def learn_prefetch(
     memory: RateMemory, since_at: float, samples: Sequence[QueueSample], deleted: Series | None
 ) -> RateMemory:
     """The memory with what units had in flight in each new period: where messages waited throughout, and where none.
@@ -36,7 +36,7 @@ def learn_in_hand(
     """
     if deleted is None or memory.learned_until == since_at:
         return memory
-    in_hand, full, light = memory.in_hand, memory.in_flight_full, memory.in_flight_light
+    each, full, light = memory.in_flight_each, memory.in_flight_full, memory.in_flight_light
     for start_at, count in deleted.since(since_at):
         end_at = start_at + deleted.period_s
         if count <= 0.0 or end_at > memory.learned_until:
@@ -48,14 +48,11 @@ def learn_in_hand(
         busy = sum(map(at_work, during))
         flown_s = busy / len(during) * deleted.period_s
         if all(sample.visible > 0.0 for sample in during):
-            in_hand = busy / units if in_hand == 0.0 else (in_hand + busy / units) / 2.0
+            each = busy / units if each == 0.0 else (each + busy / units) / 2.0
             full = full[0] / 2.0 + flown_s, full[1] / 2.0 + count
-        elif (
-            not any(sample.visible > 0.0 for sample in during)
-            and TWICE * busy <= max(in_hand, RECEIVED_AT_ONCE) * units
-        ):
+        elif not any(sample.visible > 0.0 for sample in during) and TWICE * busy <= max(each, RECEIVED_AT_ONCE) * units:
             light = light[0] / 2.0 + flown_s, light[1] / 2.0 + count
-    return replace(memory, in_hand=in_hand, in_flight_full=full, in_flight_light=light)
+    return replace(memory, in_flight_each=each, in_flight_full=full, in_flight_light=light)
 
 
 def at_once(memory: RateMemory, per_s: float, given: float) -> float:
@@ -69,12 +66,12 @@ def at_once(memory: RateMemory, per_s: float, given: float) -> float:
     (full_s, done), (light_s, landed) = memory.in_flight_full, memory.in_flight_light
     if landed <= 0.0:
         return given
-    full_per_s = memory.in_hand * done / full_s if full_s > 0.0 else 0.0  # one whose hands were not full completes less
+    full_per_s = memory.in_flight_each * done / full_s if full_s > 0.0 else 0.0  # one that had room completes less
     return max(given, max(per_s, full_per_s) * light_s / landed)
 
 
 def unbegun_s(memory: RateMemory, samples: Sequence[QueueSample], per_s: float, begun: float) -> float:
-    """For how many seconds a message is in its unit's hands before work on it begins, while messages wait.
+    """For how many seconds a message waits in its unit before work on it begins, while messages wait.
 
     Args:
         memory: what was learned of past periods.
@@ -82,7 +79,7 @@ def unbegun_s(memory: RateMemory, samples: Sequence[QueueSample], per_s: float, 
         per_s: messages that one unit completes a second.
         begun: messages that one unit works on at once.
     """
-    unbegun = max(memory.in_hand, _seen(samples, begun)) - begun
+    unbegun = max(memory.in_flight_each, _seen(samples, begun)) - begun
     return unbegun / per_s if unbegun > CLEAR * begun else 0.0
 
 

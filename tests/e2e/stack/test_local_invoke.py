@@ -11,7 +11,7 @@ from tools.docker_relay import container_url
 from tools.local_invoke import Result, events, invoke_all, missing, old_images_removed, sam_env, write_template
 from tools.sandbox.sandbox import ROOT
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.docker, pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.sandbox, pytest.mark.docker]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Tests of one deployment that they share. A package, so that one process runs them all, and deploys once."""
