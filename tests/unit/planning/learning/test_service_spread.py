@@ -65,16 +65,16 @@ def test_spread_when_units_came_meanwhile():
     assert near.mean == pytest.approx(2.0 * 60.0 / 61.0)
 
 
-def after(visible: float, *, steady: bool = True, second: float = 30.0) -> RateMemory:
+def after(visible: float, *, steady: bool = True, in_flight: float = 5.0) -> RateMemory:
     """What is known after a minute in which five units should have completed 50 messages, and completed 80."""
     samples = tuple(
-        QueueSample(NINE + 10.0 * tick, visible, 5.0, 5.0, steady=steady or tick != 9, arrived=0.0)
+        QueueSample(NINE + 10.0 * tick, visible, in_flight, 5.0, steady=steady or tick != 9, arrived=0.0)
         for tick in range(13)
     )
     return learn_service_rate(
         RateMemory(Estimate(1 / 6.0, 100.0, NINE), (100.0, 600.0), learned_until=NINE + 60.0),
         samples,
-        Series(60.0, ((NINE + 60.0, 50.0 + second),)),
+        Series(60.0, ((NINE + 60.0, 80.0),)),
         a_fleet(),
         NINE + 120.0,
         returned=RedeliveryMemory(),
@@ -85,12 +85,13 @@ def after(visible: float, *, steady: bool = True, second: float = 30.0) -> RateM
 
 
 def test_spread_when_messages_waited_throughout():
-    """A minute shows it only while messages wait for every unit, and none drains."""
+    """A minute shows it only while messages wait for every unit, each takes some, and none drains."""
     learned_there = after(40.0).spread
     assert learned_there is not None
     assert learned_there.mean == pytest.approx((3.0 * SPREAD + 30.0**2 / 50.0) / 4.0)
     assert after(0.0).spread is None
     assert after(40.0, steady=False).spread is None
+    assert after(40.0, in_flight=3.0).spread is None
 
 
 @pytest.mark.parametrize(("learned_mean", "planned"), [(None, SPREAD), (0.1, SPREAD), (6.0, 6.0)])

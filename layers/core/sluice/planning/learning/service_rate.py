@@ -32,7 +32,7 @@ from sluice.model.planning import Estimate, Measure, QueueSample, RateMemory, Re
 from sluice.model.timing import Timing
 from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
-from sluice.planning.learning.at_work import SEEN_FROM_S, at_work
+from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, at_work
 from sluice.planning.learning.live_rate import by_arrivals, by_counts
 from sluice.planning.learning.service_spread import learn_spread
 from sluice.planning.learning.significance import FEW, LIKELY, TWICE
@@ -223,6 +223,8 @@ def _expected(
         return None
     if not all(sample.steady for sample in during):
         return None
+    if message_s >= SEEN_FROM_S and any(at_work(sample) < AT_WORK_SHARE * sample.working for sample in during):
+        return None  # some units take nothing
     by = (
         estimate.mean * _integral(during, start_at, end_at, lambda sample: min(sample.working, most)),
         estimate.mean * _integral(began, began_at, end_at - message_s, lambda sample: min(sample.working, most)),
