@@ -5,7 +5,16 @@ from dataclasses import replace
 import pytest
 
 from sluice.model.observed import Lifecycle, Series
-from sluice.model.planning import Action, Decision, Estimate, Memory, QueueSample, Reason, ReasonCode
+from sluice.model.planning import (
+    Action,
+    Decision,
+    Estimate,
+    ExpectedBatch,
+    Memory,
+    QueueSample,
+    Reason,
+    ReasonCode,
+)
 from sluice.planning import limits
 from sluice.planning.limits import LIMITS
 from tests.support.planner_steps import a_memory, assess_for, changed, learn_from, plan_for, remember_need
@@ -318,6 +327,15 @@ def test_scale_in_when_a_window_is_configured():
     memory = watched(NOW, (70.0, 6), (50.0, 4))
     assert decide(idle(), a_fleet(limits={"stabilization_window_s": 90}), memory).want == 6
     assert decide(idle(), a_fleet(limits={"stabilization_window_s": 0}), memory).want == 0
+
+
+@pytest.mark.parametrize(("over_s", "want"), [(10.0, 0), (-10.0, 6), (400.0, 6)])
+def test_scale_in_when_the_need_was_of_an_expected_batch(over_s, want):
+    """No more like it follow: what was needed for it does not count once it is over; other needs do."""
+    batch = ExpectedBatch(NOW - over_s - 60.0, NOW - over_s, (400.0,) * 8)
+    memory = changed(watched(NOW, (12.0, 6)), batches=(batch,))
+    assert plan_for(idle(), a_fleet(), memory, NOW).want == want
+    assert plan_for(idle(), a_fleet(limits={"stabilization_window_s": 15}), memory, NOW).want == 6
 
 
 def test_scale_in_when_the_window_was_not_watched_whole():

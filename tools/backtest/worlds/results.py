@@ -114,7 +114,8 @@ def _show_said(of: Sequence[WorldRun], name: str, console: Console) -> None:
     for each in said[:SAID_SHOWN]:
         console.print(f"  {_line(each, of[0].run.ticks)}", highlight=False, markup=False)
     if len(said) > SAID_SHOWN:
-        console.print(f"  and {count(len(said) - SAID_SHOWN, 'other sentence')}; --json has them", highlight=False)
+        others = count(len(said) - SAID_SHOWN, "other sentence")
+        console.print(f"  and {others}: with --json, the last line has them", highlight=False)
 
 
 def _line(said: Said, ticks: int) -> str:

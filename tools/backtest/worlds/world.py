@@ -87,13 +87,44 @@ def bound_hours(world: World, seed: int) -> float:
         the linear program of what is worked on at first (`tools.backtest.bound`)
 
     Where not every message can be begun in time, with foresight either, the first alone counts. Units that are
-    protected from scale-in stay to the end.
+    protected from scale-in stay to the end. A unit that receives whole batches is at work for as long as the longest
+    message of each takes.
     """
-    work, conditions = work_of(world, seed), world.conditions_of(seed)
-    hours = (float(work.first_s.sum() + work.again_s.sum()) + conditions.boot_s) / 3600.0
-    if world.foreseen or not world.late_why:
+    work, conditions, consumers = work_of(world, seed), world.conditions_of(seed), world.behaviour.consumers
+    in_time = world.foreseen or not world.late_why
+    work_s = float(work.first_s.sum() + work.again_s.sum())
+    if consumers.whole_batches:
+        takes_s, wait_s = work.first_s * consumers.concurrency, conditions.target_wait_s if in_time else inf
+        work_s = max(work_s, least_batches_s(work.visible_at, takes_s, consumers.concurrency, wait_s))
+    hours = (work_s + conditions.boot_s) / 3600.0
+    if in_time:
         hours = max(hours, _in_time_hours(world, work, conditions))
     return hours + world.spare_hours
+
+
+def least_batches_s(visible_at: Floats, takes_s: Floats, most: int, wait_s: float) -> float:
+    """Unit-seconds of the cheapest division of messages into batches, each of which lasts as long as its longest.
+
+    Messages are received in the order of their coming, so a batch is a run of them. It begins when all of it is there,
+    so in time only if the last comes no more than a wait after the first. The least for the first n messages is the
+    least, over the last batch, of what those before it take and it takes itself.
+
+    Args:
+        visible_at: when each message can be received first, seconds, ascending.
+        takes_s: seconds that each takes.
+        most: messages in a batch at most.
+        wait_s: seconds within which each must begin.
+    """
+    at, takes, least_s = visible_at.tolist(), takes_s.tolist(), [0.0]
+    for last in range(len(at)):
+        longest_s, best_s = 0.0, inf
+        for first in range(last, max(-1, last - most), -1):
+            if at[last] - at[first] > wait_s:
+                break
+            longest_s = max(longest_s, takes[first])
+            best_s = min(best_s, least_s[first] + longest_s)
+        least_s.append(best_s)
+    return float(least_s[-1])
 
 
 def _in_time_hours(world: World, work: WorldWork, conditions: Conditions) -> float:

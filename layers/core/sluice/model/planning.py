@@ -57,6 +57,7 @@ class Forecast:
     by: str = "level"  # the forecaster, by its name in `forecasting.FORECASTERS`
     age_s: float | None = None  # of the newest metric in it; None without any
     quiet_s: float = 0.0  # seconds since the last message came
+    of_batches: float = 0.0  # share of the level that was left out, since batches explain it that are over
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ enforces it, too.
 Keep `LIMITS` in the order of `ReasonCode`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import ceil, exp, floor
 
 from sluice.model.observed import Lifecycle, Mode, capacity
@@ -21,6 +21,7 @@ from sluice.planning.evidence import held_messages, idle_units, no_gain
 from sluice.planning.launch_cost import MINIMUM_BILLING_S, apart_s, response_s, soonest_lead_s
 from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
 from sluice.planning.learning.forecasting import DAY_S, HOUR_S
+from sluice.planning.learning.periodic_batches import is_of_batch
 from sluice.planning.learning.significance import CLEAR, MOST_ERRORS
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
@@ -127,11 +128,24 @@ def stabilization_window(tick: Assessment, wish: Wish) -> str | None:
         wish.raise_to(tick.current)
         known = f"the need is known for {watched_s:.0f} s of the stabilization window's {window_s:.0f} s"
         return f"not scaling in yet: {known}"
-    highest = max((needed for at, needed in window.needs if at >= tick.now - window_s), default=0)
+    highest = max((needed for at, needed in _lasting(tick) if at >= tick.now - window_s), default=0)
     if wish.raise_to(min(tick.current, highest)):
         verb = "was" if highest == 1 else "were"
         return f"{tick.units(highest)} {verb} needed within the stabilization window of {window_s:.0f} s"
     return None
+
+
+def _lasting(tick: Assessment) -> Iterator[tuple[float, int]]:
+    """The needs that were noted; while they were for an expected batch that is over, what was beside it.
+
+    A window that the settings give counts them whole.
+    """
+    rest, ahead_s = 1.0 - tick.arrivals.of_batches, tick.lead_s + tick.timing.tick_s
+    if tick.fleet.limits.stabilization_window_s is not None:
+        rest = 1.0
+    for at, needed in tick.memory.needs.needs:
+        is_over = rest < 1.0 and is_of_batch(tick.memory.batches, at, tick.now, tick.wait_s, ahead_s)
+        yield at, ceil(rest * needed - TINY) if is_over else needed
 
 
 def scale_in_floor(tick: Assessment, wish: Wish) -> str | None:

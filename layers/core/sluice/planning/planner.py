@@ -13,7 +13,8 @@ Invariants
 2. More messages waiting never need less.
 3. A fleet never scales in on figures that are missing or stale; to zero only when nothing waits, is in flight or is
    delayed (or when a day's budget is used up).
-4. It never scales in below any need of the stabilization window, the present one included.
+4. It never scales in below any need of the stabilization window, the present one included; what was needed for an
+   expected batch that is over is no need of the window.
 5. `want` is within the group's bounds, or what it is now.
 6. From zero, one message waiting is enough to launch.
 """

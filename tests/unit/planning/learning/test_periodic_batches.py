@@ -9,11 +9,12 @@ import pytest
 
 from sluice.aws.ledger.planner_state import read_memory
 from sluice.aws.ledger.records import MEMORY
-from sluice.model.planning import BatchMemory, ExpectedBatch, History, Memory, QueueSample
+from sluice.model.planning import BatchMemory, ExpectedBatch, Forecast, History, Memory, QueueSample
 from sluice.planning.learning.periodic_batches import (
     EXPECTED_MAX,
     PULSES_MAX,
     Times,
+    beside_batches,
     learn_batches,
     need_of_batches,
     worth,
@@ -355,3 +356,34 @@ def test_need_when_batches_follow_one_another():
     assert one < three < 3 * one
     overlapping = (batch[0], ExpectedBatch(MONDAY, MONDAY + 180.0, (300.0,) * 8), batch[1])
     assert asked(overlapping) >= asked((batch[0], batch[1]))
+
+
+# ------------------------------------------------------------------------------------------------ afterwards
+
+
+def beside(came: float, now: float, level: float = 1.5, lately_per_s: float = 0.0) -> Forecast:
+    """A forecast beside a batch of MONDAY of which so many messages came."""
+    seen = (QueueSample(MONDAY + 30.0, 0.0, 0.0, 0.0, True, came),)
+    memory = BatchMemory(expected=(a_batch((300.0,) * 8),))
+    return beside_batches(Forecast(level, 2.0 * level, 0.5), memory, seen, lately_per_s, now)
+
+
+def test_forecast_when_an_expected_batch_is_over():
+    """What it adds to the level does not go on: 300 messages, 90 s ago, of a mean over 150 s: 1.1 a second."""
+    forecast = beside(300.0, MONDAY + 120.0)
+    assert forecast.rate_per_s == pytest.approx(1.5 - 1.098, abs=0.001)
+    assert forecast.ahead_per_s == pytest.approx(2.0 * forecast.rate_per_s)
+    assert forecast.error_per_s == pytest.approx(forecast.rate_per_s / 3.0)
+    assert forecast.of_batches == pytest.approx(1.0 - forecast.rate_per_s / 1.5)
+
+
+def test_forecast_when_more_comes_beside_an_expected_batch():
+    """What came lately goes on, and what is more than the largest batch that there was."""
+    assert beside(300.0, MONDAY + 120.0, lately_per_s=0.7).rate_per_s == 0.7
+    assert beside(900.0, MONDAY + 120.0, level=4.0).rate_per_s == pytest.approx(4.0 - 1.098, abs=0.001)
+
+
+def test_forecast_when_an_expected_batch_is_not_over():
+    """It may still come, so that nothing is left out; and of one that stayed away there is nothing to leave out."""
+    assert beside(300.0, MONDAY + 59.0) == Forecast(1.5, 3.0, 0.5)
+    assert beside(0.0, MONDAY + 120.0) == Forecast(1.5, 3.0, 0.5)

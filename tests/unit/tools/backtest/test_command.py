@@ -115,6 +115,8 @@ def test_worlds_when_some_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "of 1,440 ticks: need: " in out
     assert "Late: two message groups let two messages be worked on at once" in out
     assert "The bound has 6 unit-hours for one unit" in out
+    assert len(records[0]["said"]) > 5
+    assert "other sentences: with --json, the last line has them" in out
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from math import inf
 from typing import Any
 
@@ -22,7 +23,7 @@ from tools.backtest.worlds.catalogue import WORLDS
 from tools.backtest.worlds.group import WorldGroup
 from tools.backtest.worlds.queue import WorldQueue, attempts_of
 from tools.backtest.worlds.results import chosen, run_worlds
-from tools.backtest.worlds.world import bound_hours, work_of
+from tools.backtest.worlds.world import bound_hours, least_batches_s, work_of
 from tools.sources import CHECKOUT
 
 EXACT = Conditions(
@@ -447,6 +448,33 @@ def test_bound_when_a_policy_has_all_it_wants(name: str) -> None:
     assert world.trace(1).total > 0
     assert world.trace(1).minutes <= 15 * 60 or world.name in {"weekdays", "clock-change"}
     assert inf > bound
+
+
+def _every_division_s(at: list[float], takes: list[float], most: int, wait_s: float) -> list[float]:
+    """What each allowed division of messages into batches takes."""
+    costs, count = [], len(at)
+    for cuts in (cuts for n in range(count) for cuts in combinations(range(1, count), n)):
+        batches = list(zip((0, *cuts), (*cuts, count), strict=True))
+        if all(until - since <= most and at[until - 1] - at[since] <= wait_s for since, until in batches):
+            costs.append(sum(max(takes[since:until]) for since, until in batches))
+    return costs
+
+
+@pytest.mark.parametrize("wait_s", [4.0, inf])
+def test_least_batches_when_every_division_is_tried(wait_s: float) -> None:
+    """No division of eight messages into batches of three takes less, and one takes as much."""
+    rng = np.random.default_rng(7)
+    for _ in range(40):
+        at, takes = np.sort(rng.uniform(0.0, 20.0, 8)), rng.lognormal(1.0, 1.0, 8)
+        least_s = min(_every_division_s(at.tolist(), takes.tolist(), 3, wait_s))
+        assert least_batches_s(at, takes, 3, wait_s) == pytest.approx(least_s)
+
+
+def test_bound_when_whole_batches_are_received() -> None:
+    """A unit is at work for as long as the longest message of a batch: more than if its places were apart."""
+    world = WORLDS["whole-batches"]
+    apart = replace(world, behaviour=Behaviour(Consumers(concurrency=5)))
+    assert bound_hours(world, 1) > 2.0 * bound_hours(apart, 1)
 
 
 def test_docs_when_worlds_are_listed() -> None:

@@ -30,7 +30,7 @@ from sluice.planning.learning.at_work import learn_held, looked_s, with_held
 from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
 from sluice.planning.learning.launch_lives import learn_lives
 from sluice.planning.learning.lead_time import lead_time, learn_lead_time, learn_reported
-from sluice.planning.learning.periodic_batches import learn_batches
+from sluice.planning.learning.periodic_batches import beside_batches, learn_batches
 from sluice.planning.learning.prefetch import at_once, learn_prefetch, unbegun_s
 from sluice.planning.learning.samples import Known, record, record_as_one, record_each, with_rate
 from sluice.planning.learning.service_rate import (
@@ -142,12 +142,14 @@ def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estima
     arrivals = memory.arrivals
     rate = service_rate(memory.service_rate, memory.samples, fleet, timing, now)
     begun = at_once(memory.service_rate, rate.value, fleet.hints.concurrency)
+    expected = forecast(arrivals.history, memory.samples, arrivals.chosen, timing, now)
+    lately_per_s = lately(memory.samples)
     return Estimates(
         service_rate=rate,
         lead_time=lead_time(memory.launches, fleet, now),
-        arrivals=forecast(arrivals.history, memory.samples, arrivals.chosen, timing, now),
+        arrivals=beside_batches(expected, memory.batches, memory.samples, lately_per_s, now),
         usual_per_s=usual(arrivals.history),
-        lately_per_s=lately(memory.samples),
+        lately_per_s=lately_per_s,
         is_proven=is_proven(memory.service_rate, fleet),
         at_once=begun,
         unbegun_s=unbegun_s(memory.service_rate, memory.samples, rate.value, begun),

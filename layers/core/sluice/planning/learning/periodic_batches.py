@@ -20,20 +20,25 @@ is seen comes too late, cost alone does not decide: there, what is as likely as 
 
 A batch asks for capacity as waiting messages do, by deadlines, seen from the moment when it begins. It only ever raises
 the need: an expected batch never scales a fleet in.
+
+Afterwards. A burst that nobody foresaw may go on, so the level of arrivals and the stabilization window keep capacity
+for it. An expected batch is known to end. Once it is over, what it adds to the level is left out of the forecast
+(`beside_batches`), and with it its share of what was needed in the window (`is_of_batch`).
 """
 
 from collections.abc import Sequence
 from itertools import accumulate
-from math import ceil, floor
+from math import ceil, exp, floor
 from statistics import median
 
 from sluice.model.frozen import dataclass, replace
-from sluice.model.planning import BatchMemory, ExpectedBatch, History, QueueSample
+from sluice.model.planning import BatchMemory, ExpectedBatch, Forecast, History, QueueSample
 from sluice.model.timing import Timing
 from sluice.planning.deadlines import TINY, need
 from sluice.planning.demand import Knot
 from sluice.planning.launch_cost import break_even
 from sluice.planning.learning import schedules
+from sluice.planning.learning.forecasting import LEVEL_MEMORY_S
 from sluice.planning.learning.significance import TWICE
 from sluice.planning.supply import Supply
 
@@ -182,6 +187,44 @@ def need_of_batches(
 def is_due(batch: ExpectedBatch, within_s: float, now: float) -> bool:
     """Whether a batch may still arrive, and begins within so many seconds."""
     return now < batch.until and batch.at - now <= within_s
+
+
+def beside_batches(
+    arrivals: Forecast, memory: BatchMemory, samples: Sequence[QueueSample], lately_per_s: float, now: float
+) -> Forecast:
+    """The forecast without expected batches that are over: what they add to the level does not go on.
+
+    Args:
+        arrivals: as forecast.
+        memory: the batches expected.
+        samples: what arrived so far.
+        lately_per_s: messages a second that may be arriving now: so many go on, whatever the batches explain.
+        now: epoch seconds.
+    """
+    over = [each for each in memory.expected if each.until <= now]
+    if not over:
+        return arrivals
+    of_batches = 0.0
+    for each in over:
+        came = min(each.sizes[-1], _arrived_since(samples, each.at, now))
+        of_batches += came * exp(((each.at + each.until) / 2 - now) / LEVEL_MEMORY_S) / LEVEL_MEMORY_S
+    rest_per_s = max(arrivals.rate_per_s - of_batches, min(arrivals.rate_per_s, lately_per_s))
+    rest = rest_per_s / arrivals.rate_per_s if arrivals.rate_per_s > 0.0 else 0.0
+    return replace(
+        arrivals,
+        rate_per_s=rest_per_s,
+        ahead_per_s=rest * arrivals.ahead_per_s,
+        error_per_s=rest * arrivals.error_per_s,
+        of_batches=1.0 - rest,
+    )
+
+
+def is_of_batch(memory: BatchMemory, at: float, now: float, wait_s: float, ahead_s: float) -> bool:
+    """Whether what was needed at a moment was for an expected batch that is over.
+
+    It may be from when units are launched for it, `ahead_s` before, until its last messages have to be begun.
+    """
+    return any(each.at - ahead_s <= at <= each.until + wait_s and each.until <= now for each in memory.expected)
 
 
 def _need(batches: Sequence[Batch], deadlines: Sequence[Knot], supply: Supply, times: Times) -> int:
