@@ -119,7 +119,7 @@ def rules() -> tuple[Rule, ...]:
             {"learning.safety_margin:STEP_LEAST": 0.0, "learning.safety_margin:STEP_MOST": 0.0},
         ),
         Rule(
-            "changed-rate", "replace the rate after three odd minutes", {"learning.service_rate:CHANGED_PERIODS": 10**9}
+            "changed-rate", "replace the rate after three odd minutes", {"learning.service_rate:RECENT_PERIODS": 10**9}
         ),
         Rule("cold-start", "launch each first message a unit", {"planner:LIMITS": _limits_but(ReasonCode.COLD_START)}),
         *(
