@@ -71,14 +71,14 @@ aws-smoke: setup-sandbox ## Run the story in your own AWS account, audit and tim
 
 # The longest tests are first; if one of them started last, it would run alone at the end. The compiled planner is among
 # them, since later tests use what it has compiled. A process takes a file at a time, or a folder that is a package
-# (tests/conftest.py). Twice as many processes as two cores: the tests on the sandbox wait for half of their time, and
-# those that only compute come last. Files are named one by one: pytest takes a file in its folder's place in the order.
+# (tests/conftest.py). Three times as many processes as two cores: the tests on the sandbox wait for most of their time,
+# and those that only compute come last. Files are named one by one, since pytest puts a file where its folder is named.
 LONGEST := $(addprefix tests/,e2e/test_demo.py integration/test_compiled_runs.py e2e/stack/ e2e/test_deploy.py \
   e2e/test_smoke.py e2e/test_smoke_ends.py)
 IN_PARTS := $(foreach kind,e2e integration,$(wildcard tests/$(kind)/test_*.py tests/$(kind)/[a-z]*/))
 IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(IN_PARTS)) $(addprefix tests/,chaos property unit)
 test: setup-sandbox setup-scan ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
-	$(RUN) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
+	$(RUN) -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
 test-fast: .venv/.done ## Run the unit and property tests without the slow ones, in under a minute
 	$(RUN) -m pytest -n 2 -m 'not slow' tests/unit tests/property $(ARGS)

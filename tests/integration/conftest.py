@@ -1,4 +1,4 @@
-"""One sandbox a test process, with the seconds of its AWS made short, and what its tests share."""
+"""One sandbox a file, with the seconds of its AWS made short, and what its tests share."""
 
 from __future__ import annotations
 
@@ -43,9 +43,12 @@ def drainer_log(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, 
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """The running emulator, extended and with authorisation on."""
+    """The running emulator, extended and with authorisation on; it ends with its file, and with it what goes on in it.
+
+    A minute is a second there: schedules, alarms and functions that a file leaves behind take a third of a core.
+    """
     if problem := sandbox_module.missing():
         pytest.skip(f"SANDBOX TESTS NOT RUN: {problem}")
     with Sandbox(SHORT) as running:

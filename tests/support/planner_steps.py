@@ -72,6 +72,15 @@ def learn_from(memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float, tim
     return learning.learn(memory, snapshot, fleet, timing=timing, now=now)[0]
 
 
+def tick_of(
+    memory: Memory, snapshot: Snapshot, fleet: Fleet, now: float, timing: Timing = TIMING
+) -> tuple[Memory, Estimates, Decision]:
+    """A whole tick: what is known after it, with its own decision, what is believed by it, and what is decided."""
+    learned, believed = learning.learn(memory, snapshot, fleet, timing=timing, now=now)
+    decision = plan(snapshot, fleet, believed, learned, timing=timing, now=now)
+    return remember(learned, decision, timing), believed, decision
+
+
 def estimates_of(memory: Memory, fleet: Fleet, now: float, timing: Timing = TIMING) -> Estimates:
     """What is believed by a memory."""
     return learning.estimate(memory, fleet, timing, now)

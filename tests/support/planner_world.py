@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from sluice.config.fleet import Fleet, parse
 from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle, QueueReading, Reading, Series
 from sluice.model.planning import Decision, Memory, Snapshot
-from tests.support.planner_steps import a_memory, learn_from, plan_for, remember_need
+from tests.support.planner_steps import a_memory, learn_from, plan_for, tick_of
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders"
 NINE = 1_795_510_800.0  # 2026-11-24 09:00 UTC
@@ -159,9 +159,7 @@ def live(world: Ticked, fleet: Fleet, seconds: float) -> None:
     while world.t < until:
         if world.t >= tick_at:
             snapshot = world.snapshot()
-            world.memory = learn_from(world.memory, snapshot, fleet, world.now)
-            decision = plan_for(snapshot, fleet, world.memory, world.now)
-            world.memory = remember_need(world.memory, decision)
+            world.memory, _, decision = tick_of(world.memory, snapshot, fleet, world.now)
             world.decisions.append(decision)
             world.set_desired(decision.want)
             tick_at = world.t + 10.0

@@ -5,18 +5,16 @@ from dataclasses import dataclass, field, replace
 
 from sluice.config.fleet import Fleet
 from sluice.model.planning import Decision, Memory, Snapshot
-from sluice.planning.shadow.replay import ShadowTick
+from sluice.planning.shadow.replay import ShadowTick, replay
 from sluice.planning.shadow.scorecard import Score, score
-from tests.support.planner_steps import learn_from, plan_for, remember_need, replay_for
+from tests.support.planner_steps import TIMING, tick_of
 from tests.support.sharing_world import SharedWorld
 
 
 def looked(memory: Memory, snapshot: Snapshot, fleet: Fleet) -> tuple[Memory, Decision, ShadowTick]:
     """One tick in shadow mode: the memory after it, the decision on the real fleet, and what came of the other."""
-    learned = learn_from(memory, snapshot, fleet, snapshot.at)
-    decision = plan_for(snapshot, fleet, learned, snapshot.at)
-    learned = remember_need(learned, decision)
-    followed = replay_for(memory, learned, snapshot, fleet, snapshot.at)
+    learned, believed, decision = tick_of(memory, snapshot, fleet, snapshot.at)
+    followed = replay(memory, learned, believed, snapshot, fleet, timing=TIMING, now=snapshot.at)
     return replace(learned, shadow=followed.shadow), decision, followed
 
 

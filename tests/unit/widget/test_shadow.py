@@ -68,15 +68,22 @@ def test_card_when_ticks_were_missed_says_that_it_began_anew() -> None:
     )
 
 
+def named(text: str) -> Page:
+    """The page of a fleet and a unit of that name."""
+    hostile = fleet(mode=Mode.SHADOW).model_copy(update={"name": text})
+    return show(fleet=hostile, names=(text, "orders"), day_score=replace(SCORE, unit=text[:100]))
+
+
+@pytest.fixture(scope="module")
+def harmless() -> Page:
+    """The page of harmless names."""
+    return named("plain" * 20)
+
+
 @pytest.mark.parametrize("name", [name for name in HARM if name != "empty"])
-def test_card_when_names_mean_harm_has_the_same_elements(name: str) -> None:
+def test_card_when_names_mean_harm_has_the_same_elements(name: str, harmless: Page) -> None:
     """A hostile unit or fleet name stays text."""
-
-    def page(text: str) -> Page:
-        hostile = fleet(mode=Mode.SHADOW).model_copy(update={"name": text})
-        return show(fleet=hostile, names=(text, "orders"), day_score=replace(SCORE, unit=text[:100]))
-
-    assert page(HARM[name]).skeleton == page("plain" * 20).skeleton
+    assert named(HARM[name]).skeleton == harmless.skeleton
 
 
 def test_card_when_a_fleet_has_several_queues_shows_shares_of_their_targets() -> None:

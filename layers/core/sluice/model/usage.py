@@ -15,6 +15,8 @@ class NeedWindow:
     needs: tuple[tuple[float, int], ...] = ()  # (epoch seconds, capacity units), ascending in time, falling in units
     since: float | None = None  # epoch seconds from which on needs were noted without a gap; None: never
     until: float = 0.0  # epoch seconds of the last
+    # (epoch seconds, capacity units then) when a fresh unit was last due beside units that receive nothing
+    fresh: tuple[float, int] = (0.0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,37 @@
 
 A unit that works holds a message whenever one waits. So where messages wait, nothing is in flight at any look of a lead
 time, and nothing was received or deleted meanwhile, consumers do not work at all: their queue, their permissions or
-their code is wrong. More of them would do no more. Those in service stay as the probe: the first message that one of
-them receives ends this.
+their code is wrong. More of them would do no more. Those in service stay as the probe, and each half hour one fresh
+unit is tried beside them: its code may be newer, or its machine well. The first message that any of them receives ends
+this.
 """
 
 from sluice.model.observed import Lifecycle, Series
 from sluice.model.planning import TAKEN_WITHIN_S
 from sluice.planning.assessment import Assessment
+from sluice.planning.launch_limits import RECENT_S
 from sluice.planning.wish import Wish
 from sluice.wording import count, duration, is_are
 
 
 def nothing_received(tick: Assessment, wish: Wish) -> str | None:
-    """Launch no more while the units in service take nothing."""
-    seconds = _nothing_for_s(tick)
-    if seconds < max(tick.lead_s, TAKEN_WITHIN_S):
+    """Launch no more while the units in service take nothing, but one fresh unit each half hour."""
+    seconds, watched_s = _nothing_for_s(tick), max(tick.lead_s, TAKEN_WITHIN_S)
+    if seconds < watched_s:
         return None
-    wish.cap(max(1, tick.current))
     waits = f"{count(tick.waiting, 'message')} {is_are(tick.waiting)} waiting"
     units = f"{tick.units(tick.supply.working)} in service"
-    return f"not scaling out: {units} received nothing for {duration(seconds)} while {waits}; see whether consumers run"
+    why = f"{units} received nothing for {duration(seconds)} while {waits}; see whether consumers run"
+    due_at, before = tick.memory.needs.fresh
+    ago_s = tick.now - due_at
+    if RECENT_S <= ago_s < 2.0 * RECENT_S and wish.want > tick.current:
+        wish.cap(tick.current + 1)
+        return f"trying one fresh {tick.unit}: {why}"
+    most = tick.current
+    if tick.lead_s + watched_s <= ago_s < RECENT_S:
+        most = min(most, before)  # the fresh one has had its time
+    wish.cap(max(1, most))
+    return f"not scaling out: {why}"
 
 
 def is_protected_idle(tick: Assessment, held: int) -> bool:

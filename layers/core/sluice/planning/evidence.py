@@ -6,7 +6,7 @@ that was not seen, the more of them, up to twice as many after an hour:
 
     idle units       messages wait for units in service, and these take none of them
     no gain          more units completed no more than fewer did; while it is not known how few are enough, half of them
-                     are tried. At the group's maximum three quarters are, if it never had fewer: that costs little
+                     are tried
     held messages    nobody works on what is in flight: one unit stays for it (`learning.at_work`)
 
 Where work has shown since that more may help, a fleet grows to twice as many at a time, so that each step shows whether
@@ -18,7 +18,7 @@ from math import ceil, floor
 from sluice.model.usage import Enough
 from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY
-from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, REMEMBERED_S, TWICE
+from sluice.planning.learning.significance import COUNT_ERROR, REMEMBERED_S, TWICE
 from sluice.planning.learning.throughput import known
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
@@ -62,8 +62,7 @@ def _most(tick: Assessment, enough: Enough) -> int:
         there = tick.supply.working if enough.per_s is None else 0.0  # some of them may take nothing: more are at work
         return ceil(TWICE * max(enough.units, there) - TINY)
     if not enough.is_least:
-        fewer = enough.units / TWICE if enough.more > enough.units else (1.0 - CLEAR) * enough.units
-        return max(1, ceil(fewer - TINY))
+        return max(1, ceil(enough.units / TWICE - TINY))
     more = floor(enough.units * (1.0 + (tick.now - enough.at) / REMEMBERED_S))
     return max(ceil((1.0 - COUNT_ERROR) * enough.units), more) + 1
 

@@ -27,6 +27,7 @@ from sluice.model.usage import NeedWindow
 from sluice.planning import explanation
 from sluice.planning.assessment import assess
 from sluice.planning.control import asked
+from sluice.planning.launch_limits import RECENT_S
 from sluice.planning.learning import safety_margin
 from sluice.planning.limits import LIMITS
 from sluice.planning.wish import Wish
@@ -88,12 +89,15 @@ def remember(memory: Memory, decision: Decision, timing: Timing) -> Memory:
 
 
 def with_need(window: NeedWindow, decision: Decision, timing: Timing) -> NeedWindow:
-    """The needs of the window with a decision's; begun anew after a gap in which needs are unknown."""
+    """The needs of the window with a decision's, and when a fresh unit was due; begun anew after a gap in the needs."""
     at, needs, since = decision.at, window.needs, window.since
     if since is None or at - window.until > timing.blind_s:
         needs, since = (), at
     higher = tuple(entry for entry in needs if entry[0] < at and entry[1] > decision.raw_need)
-    return NeedWindow((*higher[-NEEDS_COUNT:], (at, decision.raw_need)), since, max(at, window.until))
+    fresh = window.fresh
+    if at - fresh[0] >= RECENT_S and any(reason.code is ReasonCode.NOTHING_RECEIVED for reason in decision.reasons):
+        fresh = at, decision.current
+    return NeedWindow((*higher[-NEEDS_COUNT:], (at, decision.raw_need)), since, max(at, window.until), fresh)
 
 
 def _without_group(snapshot: Snapshot, fleet: Fleet, now: float) -> Decision:

@@ -1,6 +1,6 @@
 """Shadow mode against the simulator: another policy acts, and the score is what separate simulations come to."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from sluice.model.observed import Mode
 from sluice.model.planning import Memory, Snapshot
 from sluice.planning.shadow.scorecard import Score, score
-from tests.support.planner_steps import learn_from, plan_for, remember_need, replay_for
+from tests.support.shadow_world import looked
 from tools.backtest.conditions import Conditions
 from tools.backtest.policies.aws import TargetTracking
 from tools.backtest.policies.sluice import Sluice
@@ -49,11 +49,7 @@ class Shadowed:
         """The shadow looks; the acting policy decides when it is its turn."""
         fleet, now = self._fleet, BEGAN_AT + sight.now
         snapshot = Snapshot(fleet.name, now, self._planner._queue(sight, now), sight.group())
-        memory = learn_from(self._memory, snapshot, fleet, now)
-        decision = plan_for(snapshot, fleet, memory, now)
-        memory = remember_need(memory, decision)
-        followed = replay_for(self._memory, memory, snapshot, fleet, now)
-        self._memory = replace(memory, shadow=followed.shadow)
+        self._memory, *_ = looked(self._memory, snapshot, fleet)
         looks_at = sight.now + 10.0
         desired = sight.desired
         if sight.now >= self._act_at:

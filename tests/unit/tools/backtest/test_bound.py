@@ -184,12 +184,19 @@ def test_bound_when_any_schedule_is_in_time(data: st.DataObject) -> None:
         assert run.instance_hours >= bound_of(trace, world).hours * (1.0 - 1e-6)
 
 
+MORNING = Trace("morning", generated_trace("flash-crowd", 3).counts[:360])
+
+
+@pytest.fixture(scope="module", params=[0.0, 0.1])
+def of_morning(request: pytest.FixtureRequest) -> tuple[Conditions, Bound]:
+    """Conditions by how far boots spread, and the bound of the morning in them."""
+    world = replace(WORLD, seconds_per_message=15.0, target_wait_s=300.0, boot_spread=request.param)
+    return world, bound_of(MORNING, world)
+
+
 @pytest.mark.parametrize("spec", [*DEFAULT, "fixed:scale=0.6", "keda:queue_share=0.25", "little:beta=2.0"])
-@pytest.mark.parametrize("boot_spread", [0.0, 0.1])
-def test_bound_when_policies_run_on_a_morning(spec: str, boot_spread: float) -> None:
+def test_bound_when_policies_run_on_a_morning(spec: str, of_morning: tuple[Conditions, Bound]) -> None:
     """Six hours with a flash crowd: no policy without a late message costs less than the bound."""
-    trace = Trace("morning", generated_trace("flash-crowd", 3).counts[:360])
-    world = replace(WORLD, seconds_per_message=15.0, target_wait_s=300.0, boot_spread=boot_spread)
-    run = simulate(trace, make(spec), world)
-    bound = bound_of(trace, world)
+    world, bound = of_morning
+    run = simulate(MORNING, make(spec), world)
     assert run.late_fraction > 0.0 or run.instance_hours >= bound.hours - bound.boots_by_chance(run.launches)

@@ -18,13 +18,12 @@ from sluice.model.observed import QueueReading, Series
 from sluice.model.planning import TAKEN_WITHIN_S, History, Measure, QueueSample, RedeliveryMemory
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import merge
-from sluice.planning.learning.significance import CLEAR, LIKELY, RECENT_PERIODS, REMEMBERED_S
+from sluice.planning.learning.significance import CLEAR, GAPS, LIKELY, RECENT_PERIODS, REMEMBERED_S
 
 AT_WORK_SHARE = 1.0 - CLEAR  # with messages for all, fewer at work are neither chance nor in between two messages
 SEEN_FROM_S = 1.0  # between two messages a consumer needs a fraction of a second to delete and to receive
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html: at most ten a receive
 RECEIVED_AT_ONCE = 10.0
-HELD_TIMES = 3.0  # a message that takes thrice the mean is one in twenty, and the others balance it
 RECEIVED_PERIODS = 180  # three hours: messages that take an hour are bounded, those that take longer are believed
 
 
@@ -94,11 +93,12 @@ def learn_held(
     since = [sample for sample in samples if sample.at >= received.end_at]
     there = min(sample.in_flight for sample in since)  # any number may have been received since the metrics' end
     working = max(sample.working for sample in since)
-    takes_s, left_per_s, in_batches = HELD_TIMES * places / rate.value, 0.0, 0.0
-    if is_founded and takes_s <= RECENT_PERIODS * received.period_s and AT_WORK_SHARE * there > places * working:
+    message_s = places / rate.value
+    takes_s, left_per_s, in_batches = GAPS * message_s, 0.0, 0.0  # one message in 25 takes longer
+    if is_founded and message_s <= received.period_s and AT_WORK_SHARE * there > places * working:
         left_per_s = _left_per_s(received, queue.deleted)
     if left_per_s > 0.0:
-        takes_s /= HELD_TIMES  # what is left undone is no chance of how long messages take
+        takes_s = message_s  # what is left undone is no chance of how long messages take
     else:
         busy = min(working, _completed_per_s(queue.deleted, received) / rate.value)
         in_batches = max(0.0, RECEIVED_AT_ONCE - places) * busy

@@ -120,7 +120,9 @@ def _learn_first_message(
         is_there = any(each.id == first_unit[0] and each.state is Lifecycle.IN_SERVICE for each in group.instances)
         in_flight = queue.in_flight.value if queue.in_flight is not None else 0.0
         waits = queue.visible is not None and queue.visible.value > 0
-        if in_flight > 0:
+        if memory.came_at - first_unit[2] > HANG_LEADS * (first_unit[2] - first_unit[1]):
+            first_unit = None  # it may take nothing: whoever came so much later takes the first message
+        elif in_flight > 0:
             since_at = samples[-1].at if samples else at
             taken_at = (max(since_at, first_unit[2]) + at) / 2 if since_at > first_unit[2] else first_unit[2]
             estimate = blend(estimate, taken_at - first_unit[2], at, LEAD_WEIGHT_MAX)

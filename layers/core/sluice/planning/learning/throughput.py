@@ -10,7 +10,8 @@ wait for all units:
                  seldom in flight when a tick looks, and show nothing here.
                  https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagegroupid-property.html
     completed    Clearly more units completed hardly more than fewer did, beyond chance. How few are enough is then
-                 tried: half of them at a time, until they complete less, which tells u.
+                 tried: half of them at a time, or of the fewest that may have completed as much in any period, until
+                 they complete less, which tells u.
 
 What is enough bounds what a fleet wants (`planning.evidence`) and counts as busy for the service rate (`useful`). It is
 believed for an hour after it was last seen. When work shows that it is wrong, it is *open*: more units complete more,
@@ -143,7 +144,7 @@ def learn_completed(
         return levels, enough  # messages in flight show more
     believed = Throughput(enough.units, enough.per_s * REMEMBERED_S, REMEMBERED_S, enough.at, enough.units)
     if not enough.is_open:
-        return levels, _judged(enough, believed, newest)
+        return levels, _judged(enough, believed, newest, levels)
     helps = _is_gain(believed, newest)
     if helps:
         return levels, replace(enough, units=newest.sure, per_s=_per_s(newest), at=newest.at)
@@ -155,7 +156,7 @@ def learn_completed(
 def _found(levels: tuple[Throughput, ...], several_s: float, *, is_all: bool) -> Enough | None:
     """The fewest units that completed as much as clearly more did for `several_s`; None where more completed more.
 
-    Where there can be no more and never were fewer, nothing tells how many are enough, and somewhat fewer are tried.
+    Where there can be no more and never were fewer, nothing tells how many are enough, and half of them are tried.
     """
     newest = levels[-1]
     per_s = _per_s(newest)
@@ -167,9 +168,7 @@ def _found(levels: tuple[Throughput, ...], several_s: float, *, is_all: bool) ->
     ]
     if not as_much:
         steady = [level.units for level in levels if _is_same(level.sure, level.units)]
-        is_first = (
-            is_all and newest.seconds >= TWICE * several_s and all(_is_same(units, newest.units) for units in steady)
-        )
+        is_first = is_all and newest.seconds >= several_s and all(_is_same(units, newest.units) for units in steady)
         return Enough(newest.units, newest.at, newest.units, per_s, is_least=False) if is_first else None
     fewest = min(as_much, key=lambda level: level.units)
     fewer = [level for level in levels if level.units <= fewest.units and level.messages]
@@ -181,7 +180,7 @@ def _found(levels: tuple[Throughput, ...], several_s: float, *, is_all: bool) ->
     return Enough(units, newest.at, newest.units, per_s, is_least=units <= 1.0)
 
 
-def _judged(enough: Enough, believed: Throughput, newest: Throughput) -> Enough:
+def _judged(enough: Enough, believed: Throughput, newest: Throughput, levels: tuple[Throughput, ...]) -> Enough:
     """What is known after so many units completed so much."""
     is_fewer = newest.units < enough.units
     off = _beyond(believed, newest, 2.0 * COUNT_ERROR if is_fewer else CLEAR)
@@ -192,7 +191,9 @@ def _judged(enough: Enough, believed: Throughput, newest: Throughput) -> Enough:
         units = min(enough.more, newest.units * _per_s(believed) / _per_s(newest)) if newest.messages else enough.units
         return replace(enough, units=units, at=newest.at, is_least=True)
     if is_fewer and _is_gain(newest, replace(believed, at=newest.at)) is False:
-        return replace(enough, units=newest.units, at=newest.at, is_least=newest.units <= 1.0)
+        as_much = (level.least for level in levels if _beyond(believed, level, 2.0 * COUNT_ERROR) >= 0.0)
+        units = min(newest.units, *as_much)
+        return replace(enough, units=units, at=newest.at, is_least=units <= 1.0)
     return replace(enough, at=newest.at, more=newest.units) if helps is False else enough
 
 
