@@ -18,7 +18,7 @@ from sluice.planning.learning.learn import learn
 from sluice.planning.planner import plan as decide
 
 NUMBER_MOST = 1e12  # more than any queue holds, and later than any moment in epoch seconds
-SIGNED = (["week"], ["outlier_run"], ["chosen"])  # fields of a memory whose numbers may be below 0
+SIGNED = (["week"], ["outlier_run"], ["counted"], ["chosen"])  # fields of a memory whose numbers may be below 0
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 COLOURS = {Action.SCALE_OUT: "green", Action.SCALE_IN: "yellow", Action.HOLD: "cyan"}
 

@@ -114,7 +114,7 @@ def assess_for(
 
 def rate_of(memory: Memory, fleet: Fleet, now: float, timing: Timing = TIMING) -> Measure:
     """The service rate by what a memory knows."""
-    return service_rate(memory.service_rate, memory.samples, fleet, timing, now)
+    return service_rate(memory.service_rate, memory.counted, fleet, timing, now)
 
 
 def lead_of(memory: Memory, fleet: Fleet, now: float) -> Measure:

@@ -115,7 +115,7 @@ def rules() -> tuple[Rule, ...]:
         Rule("doubted-counts", "read a count that jumps again", {"learning.signal_quality:believed": _as_read}),
         Rule("margin", "learn a margin from late messages", {"learning.safety_margin:MARGIN_MOST": 0.0}),
         Rule(
-            "changed-rate", "replace the rate after three odd minutes", {"learning.service_rate:CHANGED_PERIODS": 10**9}
+            "changed-rate", "replace the rate after three odd minutes", {"learning.service_rate:RECENT_PERIODS": 10**9}
         ),
         Rule("cold-start", "launch each first message a unit", {"planner:LIMITS": _limits_but(ReasonCode.COLD_START)}),
         *(

@@ -43,7 +43,7 @@ MODULES = (
     "sluice.planning.learning.at_work",
     "sluice.planning.learning.throughput",
     "sluice.planning.learning.prefetch",
-    "sluice.planning.learning.live_rate",
+    "sluice.planning.learning.count_filter",
     "sluice.planning.learning.service_rate",
     "sluice.planning.learning.lead_time",
     "sluice.planning.learning.redeliveries",

@@ -10,7 +10,16 @@ import pytest
 from sluice.aws.ledger.migrations import MEMORY_DROPPED_BY_2, MEMORY_MOVED_TO_2
 from sluice.aws.ledger.planner_state import read_memory
 from sluice.aws.ledger.records import MEMORY as FORM
-from sluice.model.planning import Estimate, ExpectedBatch, History, Memory, QueueMemory, QueueSample, TimedLaunch
+from sluice.model.planning import (
+    CountState,
+    Estimate,
+    ExpectedBatch,
+    History,
+    Memory,
+    QueueMemory,
+    QueueSample,
+    TimedLaunch,
+)
 from sluice.model.shadow import Shadow
 from sluice.ports.ledger.planner_state import LEARNED_PARTS, joined, learned_of, recent_of
 from tests.support.planner_steps import a_memory, estimates_of, rate_of
@@ -24,6 +33,7 @@ MEMORY = a_memory(
     rate=Estimate(0.5, 60.0, NINE),
     completed=(60.0, 120.0),
     outlier_run=(-2, 12.0, 240.0),
+    counted=CountState(NINE, 460.0, 3.0, 0.5, 0.01, 529.0, 1.5, -0.2, 0.1, -0.03, 0.004),
     returned=History(60.0, NINE - 120.0, (4.0, 90.0)),
     carry=-1.5,
     failing_share=0.6,

@@ -404,3 +404,16 @@ def test_memory_when_it_is_new():
     """A fleet of which nothing is known is bound by no evidence."""
     snapshot = seen(NINE, a_queue(NINE, 2000, 1, oldest_s=30, per_minute=(60.0,) * 10), a_group(NINE, 1))
     assert not codes(decide(snapshot, a_fleet(), Memory())) & {ReasonCode.IDLE_UNITS, ReasonCode.NO_GAIN}
+
+
+# ------------------------------------------------------------------------------------------------ late metrics
+
+
+def test_rate_when_no_metric_comes():
+    """The counts alone teach the rate: later bursts get the units that their work needs, and all start in time."""
+    world = lived(ConsumerWorld(lambda t: 1.0 if t % 1800 < 600 else 0.2, service_s=10, metric_lag_s=1e9), UNHINTED, 3)
+    assert world.memory.service_rate.estimate is None
+    assert 1 / rate_of(world.memory, UNHINTED, world.now).value == pytest.approx(10, rel=0.1)
+    assert world.late_share(120) == 0.0
+    assert max(decision.want for decision in world.decisions[-900:]) <= 12, "ten are at work"
+    assert world.unit_hours() <= 1.3 * world.done * 10 / 3600

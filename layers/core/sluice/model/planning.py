@@ -39,7 +39,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A quantity to plan with: `source` is "measured", "bounded" or "hint", `age_s` None for a hint."""
+    """A quantity to plan with: `source` is "measured", "counted" or "hint", `age_s` None for a hint."""
 
     value: float
     source: str
@@ -156,6 +156,25 @@ class ExpectedBatch:
     sizes: tuple[float, ...]  # messages above the usual of each repeat, ascending; 0.0 of those that stayed away
     interval_s: float = 86_400.0  # it recurs after so many seconds
     chance: float = 1.0  # that a schedule is behind the repeats, and not chance
+
+
+@dataclass(frozen=True, slots=True)
+class CountState:
+    """What the queue's counts say of arrivals and of the service rate, with variances and covariances."""
+
+    at: float
+    there: float  # messages waiting or in flight
+    arriving_per_s: float
+    per_s: float  # messages a second that one unit completes
+    drift: float  # by which the variance of arrivals grows each second: they change
+    there_var: float
+    most_per_s: float | None = None  # what one unit can complete at most, as little as the counts change
+    busy_since: float | None = None  # units were at work for the first time
+    there_arriving: float = 0.0
+    there_per: float = 0.0
+    arriving_var: float = 0.0
+    arriving_per: float = 0.0
+    per_var: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +301,7 @@ class Memory:
     shadow: Shadow = Shadow()  # in shadow mode: the simulated fleet, and the score
     queues: tuple[QueueMemory, ...] = ()  # of a shared fleet; the fields above are then of its queues as one
     control: ControlMemory = ControlMemory()
+    counted: CountState | None = None  # what the queue's counts say of the service rate since the metrics
     on_record: OnRecord = OnRecord()
     timed: tuple[TimedLaunch, ...] = ()  # the fleet's last launches that were timed, ascending by number; never kept
     unread: tuple[str, ...] = ()  # what of the kept record could not be read, in sentences; never kept

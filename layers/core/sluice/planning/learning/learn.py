@@ -20,13 +20,14 @@ from math import inf
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Lifecycle, capacity
-from sluice.model.planning import Estimates, Forecast, Memory, RateMemory, SafetyMargin, Snapshot
+from sluice.model.planning import CountState, Estimates, Forecast, Memory, RateMemory, SafetyMargin, Snapshot
 from sluice.model.timing import Timing
 from sluice.model.usage import Enough, Spending
 from sluice.planning.control import learn_control
 from sluice.planning.launch_cost import lived_s
 from sluice.planning.learning import poison, redeliveries, safety_margin
 from sluice.planning.learning.at_work import learn_held, looked_s, with_held
+from sluice.planning.learning.count_filter import follow
 from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
 from sluice.planning.learning.launch_lives import learn_lives
 from sluice.planning.learning.lead_time import lead_time, learn_lead_time, learn_reported
@@ -34,6 +35,7 @@ from sluice.planning.learning.periodic_batches import beside_batches, learn_batc
 from sluice.planning.learning.prefetch import at_once, learn_prefetch, unbegun_s
 from sluice.planning.learning.samples import Known, record, record_as_one, record_each, with_rate
 from sluice.planning.learning.service_rate import (
+    by_metrics,
     completing_per_s,
     is_founded,
     is_proven,
@@ -83,6 +85,7 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
         looked_s=looked_s(known.lead_s, timing),
         most=inf if snapshot.group is None else snapshot.group.max_size,
     )
+    learned = replace(learned, counted=_learn_counts(memory, learned, rate, fleet, timing))
     if rate is not learned.service_rate:
         rate = learn_prefetch(rate, memory.service_rate.learned_until, learned.samples, snapshot.queue.deleted)
         learned = replace(learned, service_rate=rate)
@@ -108,6 +111,21 @@ def _learn_enough(learned: Memory, known: Known, snapshot: Snapshot, fleet: Flee
     return memory if enough is memory.enough else replace(memory, enough=enough)
 
 
+def _learn_counts(before: Memory, learned: Memory, rate: RateMemory, fleet: Fleet, timing: Timing) -> CountState | None:
+    """What the counts say of a rate that metrics do not say well enough; None where they do, and of several queues."""
+    if is_founded(rate) or fleet.shared:
+        return None
+    return follow(
+        before.counted if rate.estimate == before.service_rate.estimate else None,
+        learned.samples,
+        learned.arrivals.history,
+        rate=by_metrics(rate, fleet),
+        places=fleet.hints.concurrency,
+        timing=timing,
+        since_at=0.0 if rate.estimate is None else rate.estimate.at,
+    )
+
+
 def _with_arrivals(learned: Memory, before: Known, fleet: Fleet, timing: Timing, at: float) -> Memory:
     """The memory with what arrived since the metrics' end worked out anew, where the rate turned out to be another."""
     after, history = _known(learned, fleet, timing, at), learned.arrivals.history
@@ -127,12 +145,12 @@ def _with_arrivals(learned: Memory, before: Known, fleet: Fleet, timing: Timing,
 
 def _known(memory: Memory, fleet: Fleet, timing: Timing, at: float) -> Known:
     """What samples are worked out with."""
-    rate = service_rate(memory.service_rate, memory.samples, fleet, timing, at)
+    rate = service_rate(memory.service_rate, memory.counted, fleet, timing, at)
     lead = lead_time(memory.launches, fleet, at)
     return Known(
         rate=rate,
         completing_per_s=completing_per_s(memory.service_rate, rate),
-        is_proven=is_proven(memory.service_rate, fleet),
+        is_proven=is_proven(memory.service_rate, memory.counted, fleet, timing),
         lead_s=lead.value + lead.deviation,
     )
 
@@ -140,7 +158,7 @@ def _known(memory: Memory, fleet: Fleet, timing: Timing, at: float) -> Known:
 def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estimates:
     """The estimates that follow from what was learned of a fleet."""
     arrivals = memory.arrivals
-    rate = service_rate(memory.service_rate, memory.samples, fleet, timing, now)
+    rate = service_rate(memory.service_rate, memory.counted, fleet, timing, now)
     begun = at_once(memory.service_rate, rate.value, fleet.hints.concurrency)
     expected = forecast(arrivals.history, memory.samples, arrivals.chosen, timing, now)
     lately_per_s = lately(memory.samples)
@@ -150,7 +168,7 @@ def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estima
         arrivals=beside_batches(expected, memory.batches, memory.samples, lately_per_s, now),
         usual_per_s=usual(arrivals.history),
         lately_per_s=lately_per_s,
-        is_proven=is_proven(memory.service_rate, fleet),
+        is_proven=is_proven(memory.service_rate, memory.counted, fleet, timing),
         at_once=begun,
         unbegun_s=unbegun_s(memory.service_rate, memory.samples, rate.value, begun),
         queues=_forecast_each(memory, fleet, timing, now) if fleet.shared else (),

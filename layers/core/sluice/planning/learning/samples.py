@@ -23,7 +23,6 @@ from sluice.model.timing import Timing
 from sluice.planning.learning import redeliveries, signal_quality
 from sluice.planning.learning.at_work import at_work
 from sluice.planning.learning.forecasting import merge
-from sluice.planning.learning.service_rate import service_rate
 
 QUEUE_PERIODS = 180  # three hours of each queue of a shared fleet: what waits longer is planned with as overdue anyway
 WAIT_SHARE = 0.9  # plans keep less than a tenth of the target wait as a margin
@@ -169,9 +168,6 @@ def record_each(
     recorded = []
     for source, reading in zip(fleet.sources, snapshot.queues, strict=True):
         alone = memory.of_queue(source.name)
-        if not known.is_proven:  # each queue's own counts bound a guess
-            rate = service_rate(memory.service_rate, alone.samples, fleet, timing, snapshot.at)
-            known = replace(known, rate=rate, completing_per_s=rate.value)
         samples = record(alone, returned, known, reading, group=group, fleet=fleet, timing=timing, at=snapshot.at)
         history: History = alone.arrivals
         if reading.sent is not None:

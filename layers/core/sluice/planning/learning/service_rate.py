@@ -11,8 +11,8 @@ Both sums fade, and the hint counts as the evidence of w messages, one or less. 
       to see them in flight; neither while some are in flight that nobody works on.
 
 A busy second without a completion is evidence, too: messages of five minutes are measured after a few, not after ten.
-Until metrics come, the queue's own counts bound an unknown rate, since units that complete messages make them change.
-A period in which nothing completes that did before is an outage, and is no evidence about the rate.
+Between metrics, and where none come, the queue's counts go on from there until the rate is well founded
+(`count_filter`). A period in which nothing completes that did before is an outage, and is no evidence about the rate.
 
 A single odd period is not believed: a count beyond a step (`TWICE`) of what was expected counts as that step. Three
 in a row on the same side mean that messages have changed, and the evidence of the old ones is dropped. Without a
@@ -28,53 +28,55 @@ from operator import attrgetter
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
 from sluice.model.observed import Series
-from sluice.model.planning import Estimate, Measure, QueueSample, RateMemory, RedeliveryMemory
+from sluice.model.planning import CountState, Estimate, Measure, QueueSample, RateMemory, RedeliveryMemory
 from sluice.model.timing import Timing
 from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
 from sluice.planning.learning.at_work import SEEN_FROM_S, at_work
-from sluice.planning.learning.live_rate import by_arrivals, by_counts
-from sluice.planning.learning.significance import FEW, LIKELY, TWICE
+from sluice.planning.learning.count_filter import DEFAULT_WEIGHT, EVIDENCE_LEAST, is_overdue, messages_known
+from sluice.planning.learning.significance import FEW, LIKELY, MOST, RECENT_PERIODS, TWICE
 from sluice.planning.learning.throughput import learn_completed, useful
 
-DEFAULT_WEIGHT = 0.5  # messages that the default hint counts for: the user did not set how long they take
 HINT_WEIGHT = 1.0  # messages that the user's hint counts for
 FOUNDED = 10.0  # after so many completed messages the rate's standard error is about a third
-EVIDENCE_LEAST = 60.0  # so many completed messages are remembered however long ago: a quiet night teaches nothing new
 FADE = 0.93  # the evidence beyond that fades by 7% a period: a quarter of an hour of work is remembered
-CHANGED_PERIODS = 3  # so many periods in a row beyond that step are neither chance nor an accident
 SEEN_SHARE = 0.8  # messages that take 80% of the time between ticks are nearly all in flight at one of them
 UNSEEN_STEP = 4.0  # where nothing waited, the messages in flight at ticks are samples, and wrong by more
-FEW_UNITS = 3.0  # of more units, one may hold in flight what others could do
 STUCK = 1.5  # so many completions expected and none seen: whoever held the messages is gone
 
 type OfSample = Callable[[QueueSample], float]
 type Run = tuple[int, float, float]  # periods in a row (- slower, + faster), messages, busy unit-seconds
 
 
-def service_rate(
-    memory: RateMemory, samples: tuple[QueueSample, ...], fleet: Fleet, timing: Timing, now: float
-) -> Measure:
-    """Messages a second that one unit of capacity completes: measured, else the hint, less what counts rule out.
+def service_rate(memory: RateMemory, counts: CountState | None, fleet: Fleet, timing: Timing, now: float) -> Measure:
+    """Messages a second that one unit of capacity completes: by metrics, by the counts since, else the hint.
 
     Args:
-        memory: what was learned of it.
-        samples: of the last ticks, ascending.
+        memory: what was learned of it by metrics.
+        counts: what the queue's counts say since.
         fleet: hints.
-        timing: between samples further apart than two ticks the counts bound nothing.
+        timing: how late metrics are.
         now: epoch seconds.
     """
-    hinted_per_s, estimate = fleet.hints.service_rate_per_s, memory.estimate
-    measure = Measure(hinted_per_s, "hint", None)
-    if estimate is not None:
-        measure = Measure(estimate.mean, "measured", max(0.0, now - estimate.at))
-        if estimate.weight >= 1.0:
-            return measure
-    places = fleet.hints.concurrency
-    bound_per_s = by_arrivals(samples, places, timing)
-    if not fleet.hints.has_speed_hint:
-        bound_per_s = min(bound_per_s, by_counts(samples, places, hinted_per_s, timing))
-    return measure if bound_per_s >= measure.value else Measure(bound_per_s, "bounded", 0.0)
+    estimate, per_s = memory.estimate, by_metrics(memory, fleet)[0]
+    is_measured = estimate is not None and estimate.weight >= 1.0
+    # What is completed less than a hint says would look like arrivals.
+    if counts is not None and (is_overdue(counts, timing) or (fleet.hints.has_speed_hint and not is_measured)):
+        per_s = counts.per_s
+    elif counts is not None:  # what the counts do not rule out
+        per_s = min(per_s, counts.per_s + MOST * sqrt(counts.per_var), counts.most_per_s or inf)
+    if estimate is not None and is_measured:
+        return Measure(per_s, "measured", max(0.0, now - estimate.at))
+    is_hinted = per_s == fleet.hints.service_rate_per_s
+    return Measure(per_s, "hint", None) if is_hinted else Measure(per_s, "counted", 0.0)
+
+
+def by_metrics(memory: RateMemory, fleet: Fleet) -> tuple[float, float]:
+    """The rate by metrics and hint, and the messages that it is known by."""
+    weight, estimate = HINT_WEIGHT if fleet.hints.has_speed_hint else DEFAULT_WEIGHT, memory.estimate
+    if estimate is None:
+        return fleet.hints.service_rate_per_s, weight
+    return estimate.mean, estimate.weight + weight
 
 
 def completing_per_s(memory: RateMemory, rate: Measure) -> float:
@@ -86,10 +88,15 @@ def completing_per_s(memory: RateMemory, rate: Measure) -> float:
     return min(rate.value, messages / seconds) if periods < 0 < seconds else rate.value
 
 
-def is_proven(memory: RateMemory, fleet: Fleet) -> bool:
-    """Whether the service rate is more than a guess: the user set it, or something is known to have been completed."""
+def is_proven(memory: RateMemory, counts: CountState | None, fleet: Fleet, timing: Timing) -> bool:
+    """Whether the service rate is more than a guess: the user set it, or something is known to have been completed.
+
+    By metrics; and by counts alone where metrics should have come.
+    """
     estimate = memory.estimate
-    return fleet.hints.has_speed_hint or (estimate is not None and estimate.weight >= 1.0)
+    if fleet.hints.has_speed_hint or (estimate is not None and estimate.weight >= 1.0):
+        return True
+    return counts is not None and is_overdue(counts, timing) and messages_known(counts) >= LIKELY * LIKELY
 
 
 def is_founded(memory: RateMemory) -> bool:
@@ -151,7 +158,7 @@ def learn_service_rate(
             continue
         if not failing:
             outliers = (_outlier_run if busy_s > 0.0 else _outlier_run_unseen)(outliers, count, at_most_s, expected)
-        if abs(outliers[0]) >= CHANGED_PERIODS or (is_late and outliers[0] < 0):
+        if abs(outliers[0]) >= RECENT_PERIODS or (is_late and outliers[0] < 0):
             evidence, outliers = outliers[1:], (0, 0.0, 0.0)
         elif busy_s > 0.0:
             evidence = _weigh(count, busy_s, evidence, expected)
@@ -299,7 +306,7 @@ def _busy_of_few_s(
     during: tuple[QueueSample, ...], period: tuple[float, float], count: float, estimate: Estimate, places: int
 ) -> float:
     """Busy unit-seconds of a few units by the messages in flight; 0 where ticks may miss them, or they are stuck."""
-    if max(sample.working for sample in during) > FEW_UNITS or not _is_seen(during, estimate, places):
+    if max(sample.working for sample in during) > FEW or not _is_seen(during, estimate, places):
         return 0.0
     busy_s = _integral(during, *period, lambda sample: _at_work(sample, places))
     return 0.0 if count == 0 and busy_s * estimate.mean >= STUCK else busy_s

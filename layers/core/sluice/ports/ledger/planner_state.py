@@ -93,6 +93,7 @@ def recent_of(memory: Memory) -> Memory:
         shadow=replace(memory.shadow, score=Shadow().score),
         queues=tuple(QueueMemory(queue.name, samples=queue.samples) for queue in memory.queues),
         control=memory.control,
+        counted=memory.counted,
         on_record=memory.on_record,
     )
 
