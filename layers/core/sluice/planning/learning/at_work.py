@@ -169,3 +169,17 @@ def with_held(samples: tuple[QueueSample, ...], held: float) -> tuple[QueueSampl
     """
     busy = max(0.0, samples[-1].in_flight - held) if samples else 0.0
     return tuple(replace(sample, held=min(held, max(0.0, sample.in_flight - busy))) for sample in samples)
+
+
+def covering(samples: tuple[QueueSample, ...], start_at: float, end_at: float) -> tuple[QueueSample, ...]:
+    """The samples of a period, with the last before it and the first after it; none if they do not cover it."""
+    first = last = None
+    for index, sample in enumerate(samples):
+        if sample.at <= start_at:
+            first = index
+        if sample.at >= end_at:
+            last = index
+            break
+    if first is None or last is None:
+        return ()
+    return samples[first : last + 1]

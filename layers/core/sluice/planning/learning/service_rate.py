@@ -32,7 +32,7 @@ from sluice.model.planning import CountState, Estimate, Measure, QueueSample, Ra
 from sluice.model.timing import Timing
 from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
-from sluice.planning.learning.at_work import SEEN_FROM_S, at_work
+from sluice.planning.learning.at_work import SEEN_FROM_S, at_work, covering
 from sluice.planning.learning.count_filter import DEFAULT_WEIGHT, EVIDENCE_LEAST, is_overdue, messages_known
 from sluice.planning.learning.significance import FEW, LIKELY, MOST, RECENT_PERIODS, TWICE
 from sluice.planning.learning.throughput import learn_completed, useful
@@ -149,7 +149,7 @@ def learn_service_rate(
         if end_at > until:
             break
         learned_until = end_at
-        during = _during(samples, start_at, end_at)
+        during = covering(samples, start_at, end_at)
         count, failing = _worked_on(returned, poison, (start_at, deletions), evidence)
         busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet, most=useful(memory.enough, end_at))
         at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, estimate, fleet)
@@ -192,7 +192,7 @@ def _learn_saturated(
             break
         if (count <= 0.0 and message_s <= period_s) or redeliveries.came_back_in(returned.history, start_at) > 0.0:
             continue
-        during = _during(samples, start_at, end_at)
+        during = covering(samples, start_at, end_at)
         if _integral(during, start_at, end_at, attrgetter("working")) <= 0.0 or not all(
             sample.visible > 0 for sample in during
         ):
@@ -219,9 +219,9 @@ def _throughput(
     group may be read late: where more is in flight than its units hold (`each`), there were more of them.
     """
     (start_at, end_at), of = period, _busy if message_s >= SEEN_FROM_S else attrgetter("working")
-    seconds, during = end_at - start_at, _during(samples, start_at, end_at)
+    seconds, during = end_at - start_at, covering(samples, start_at, end_at)
     before_s = max(0.0, min(message_s, start_at - samples[0].at))
-    began = _during(samples, start_at - before_s, end_at - before_s)
+    began = covering(samples, start_at - before_s, end_at - before_s)
     busy = _integral(during, start_at, end_at, of) / seconds
     since = min(start_at - looked_s, during[0].at)  # ticks may have been missed
     sure = min(sample.working for sample in samples if since <= sample.at <= end_at)
@@ -395,17 +395,3 @@ def _integral(during: tuple[QueueSample, ...], start_at: float, end_at: float, o
         seconds = min(after.at, end_at) - max(before.at, start_at)
         total += max(0.0, seconds) * (of(before) + of(after)) / 2
     return total
-
-
-def _during(samples: tuple[QueueSample, ...], start_at: float, end_at: float) -> tuple[QueueSample, ...]:
-    """The samples of a period, with the last before it and the first after it; none if they do not cover it."""
-    first = last = None
-    for index, sample in enumerate(samples):
-        if sample.at <= start_at:
-            first = index
-        if sample.at >= end_at:
-            last = index
-            break
-    if first is None or last is None:
-        return ()
-    return samples[first : last + 1]
