@@ -313,12 +313,12 @@ def test_scale_in_when_more_was_needed_within_the_window():
 
 
 def test_scale_in_when_a_mistake_could_not_be_mended_in_time():
-    """Where 75.2 s are planned and a launch takes 60, the window is most of a lead time."""
-    memory = watched(NOW, (60.0, 6), (35.0, 4), (20.0, 2))
+    """Where 75.2 s are planned and a launch takes 60, the window is half of a lead time."""
+    memory = watched(NOW, (60.0, 6), (26.0, 4), (20.0, 2))
     decision = decide(idle(), a_fleet(target_wait_s=80), memory)
     assert decision.want == 4
     assert reason(decision, ReasonCode.STABILIZATION_WINDOW).sentence == (
-        "4 instances were needed within the stabilization window of 39 s"
+        "4 instances were needed within the stabilization window of 30 s"
     )
 
 

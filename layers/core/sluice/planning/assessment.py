@@ -22,13 +22,12 @@ from sluice.planning.launch_cost import (
 )
 from sluice.planning.learning import signal_quality
 from sluice.planning.learning.periodic_batches import Times, need_of_batches
-from sluice.planning.learning.significance import MOST_ERRORS, RISK
+from sluice.planning.learning.significance import MOST_ERRORS, RISK, TWICE
 from sluice.planning.multi_queue import needs
 from sluice.planning.supply import HANG_LEADS, Supply, supply_of
 from sluice.wording import count, duration
 
-WINDOW_SHARE = 0.25  # of a lead time: a mistake in scaling in can be mended in time, so a short window is enough
-WINDOW_SHARE_LATE = 0.65  # of a lead time: it cannot be mended in time, and bursts outlast most of a launch
+WINDOW_SHARE = 0.25  # of a lead time: a mistake in scaling in can be mended in time; twice as much where it cannot
 IDLE_SHARE = 0.5  # a unit that is busy for less of its time is better launched anew when a few messages wait
 
 
@@ -96,7 +95,7 @@ class Assessment:
 
     @property
     def window_s(self) -> float:
-        """The stabilization window in seconds: by default most of a lead time, less where a mistake can be mended.
+        """The stabilization window in seconds: by default half a lead time, half of that where a mistake can be mended.
 
         An idle unit can be launched anew for less than it costs to keep.
         """
@@ -104,7 +103,7 @@ class Assessment:
         if configured is not None:
             return configured
         if not self.patient:
-            return WINDOW_SHARE_LATE * self.lead_s
+            return TWICE * WINDOW_SHARE * self.lead_s
         window_s = WINDOW_SHARE * self.lead_s
         return min(window_s, response_s(self.timing)) if self.idle else window_s
 
