@@ -45,6 +45,7 @@ MODULES = (
     "sluice.planning.learning.prefetch",
     "sluice.planning.learning.count_filter",
     "sluice.planning.learning.service_spread",
+    "sluice.planning.learning.odd_periods",
     "sluice.planning.learning.service_rate",
     "sluice.planning.learning.lead_time",
     "sluice.planning.learning.redeliveries",

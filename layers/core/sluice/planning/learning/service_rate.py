@@ -14,10 +14,7 @@ A busy second without a completion is evidence, too: messages of five minutes ar
 Between metrics, and where none come, the queue's counts go on from there until the rate is well founded
 (`count_filter`). A period in which nothing completes that did before is an outage, and is no evidence about the rate.
 
-A single odd period is not believed: a count beyond a step (`TWICE`) of what was expected counts as that step. Three
-in a row on the same side mean that messages have changed, and the evidence of the old ones is dropped. Without a
-backlog a higher rate shows where more is completed than those in flight could at the rate believed; that is believed by
-degrees.
+Odd periods are weighed in `odd_periods`.
 """
 
 from collections.abc import Callable
@@ -33,20 +30,18 @@ from sluice.model.timing import Timing
 from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
 from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, at_work, covering
-from sluice.planning.learning.count_filter import DEFAULT_WEIGHT, EVIDENCE_LEAST, is_overdue, messages_known
+from sluice.planning.learning.count_filter import DEFAULT_WEIGHT, is_overdue, messages_known
+from sluice.planning.learning.odd_periods import run_of, run_unseen, weighed
 from sluice.planning.learning.service_spread import learn_spread
-from sluice.planning.learning.significance import FEW, LIKELY, MOST, RECENT_PERIODS, TWICE
+from sluice.planning.learning.significance import FEW, LIKELY, MOST, RECENT_PERIODS
 from sluice.planning.learning.throughput import learn_completed, useful
 
 HINT_WEIGHT = 1.0  # messages that the user's hint counts for
 FOUNDED = 10.0  # after so many completed messages the rate's standard error is about a third
-FADE = 0.93  # the evidence beyond that fades by 7% a period: a quarter of an hour of work is remembered
 SEEN_SHARE = 0.8  # messages that take 80% of the time between ticks are nearly all in flight at one of them
-UNSEEN_STEP = 4.0  # where nothing waited, the messages in flight at ticks are samples, and wrong by more
 STUCK = 1.5  # so many completions expected and none seen: whoever held the messages is gone
 
 type OfSample = Callable[[QueueSample], float]
-type Run = tuple[int, float, float]  # periods in a row (- slower, + faster), messages, busy unit-seconds
 
 
 def service_rate(memory: RateMemory, counts: CountState | None, fleet: Fleet, timing: Timing, now: float) -> Measure:
@@ -158,11 +153,11 @@ def learn_service_rate(
         if busy_s > 0.0 and _is_outage(count, expected):
             continue
         if not failing:
-            outliers = (_outlier_run if busy_s > 0.0 else _outlier_run_unseen)(outliers, count, at_most_s, expected)
+            outliers = (run_of if busy_s > 0.0 else run_unseen)(outliers, count, at_most_s, expected)
         if abs(outliers[0]) >= RECENT_PERIODS or (is_late and outliers[0] < 0):
             evidence, outliers = outliers[1:], (0, 0.0, 0.0)
         elif busy_s > 0.0:
-            evidence = _weigh(count, busy_s, evidence, expected)
+            evidence = weighed(count, busy_s, evidence, expected)
         else:
             continue
         estimate = _estimate(evidence, fleet, end_at)
@@ -374,45 +369,6 @@ def _busy_at_most_s(during: tuple[QueueSample, ...], period_s: float, estimate: 
         return 0.0
     units = sum(_at_work(sample, fleet.hints.concurrency) for sample in during)
     return (units + 1.0) / (len(during) + 1) * period_s
-
-
-def _bounds(expected: float | None) -> tuple[float, float]:
-    """The least and the most completions of a period that are as expected; any, while the rate is not well founded."""
-    if expected is None:
-        return 0.0, inf
-    return expected / TWICE - FEW, expected * TWICE + FEW
-
-
-def _outlier_run(run: Run, count: float, busy_s: float, expected: float | None) -> Run:
-    """The run of periods beyond what was expected on one side, with one more; empty once a period is as expected.
-
-    A period without a completion does not count as one, since an outage has such, but its seconds belong to the run.
-    """
-    least, most = _bounds(expected)
-    if least <= count <= most:
-        return 0, 0.0, 0.0
-    side = 1 if count > most else -1
-    goes_on = run[0] * side > 0 or (side < 0 and run[0] == 0)
-    periods, messages, seconds = run if goes_on else (0, 0.0, 0.0)
-    return periods + (side if count > 0.0 else 0), messages + count, seconds + busy_s
-
-
-def _outlier_run_unseen(run: Run, count: float, busy_s: float, expected: float | None) -> Run:
-    """The run after a period in which nothing need have waited: it can only show a higher rate, by `UNSEEN_STEP`."""
-    if busy_s <= 0.0:
-        return run
-    if expected is not None and count > _bounds(expected)[1]:
-        return _outlier_run(run, min(count, UNSEEN_STEP * expected + FEW), busy_s, expected)
-    return run if run[0] < 0 else (0, 0.0, 0.0)
-
-
-def _weigh(count: float, busy_s: float, evidence: tuple[float, float], expected: float | None) -> tuple[float, float]:
-    """The evidence with one more period's: completed messages, and the unit-seconds they took."""
-    messages, seconds = evidence
-    least, most = _bounds(expected)
-    count = min(max(count, least), most)
-    kept = max(FADE, min(1.0, EVIDENCE_LEAST / messages)) if messages > 0.0 else 1.0
-    return messages * kept + count, seconds * kept + busy_s
 
 
 def _estimate(evidence: tuple[float, float], fleet: Fleet, at: float) -> Estimate:
