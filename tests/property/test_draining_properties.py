@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -144,6 +145,7 @@ def play(day: Day) -> list[Played]:
     return steps
 
 
+@pytest.mark.slow
 @MANY
 @given(days)
 def test_release_is_asked_for_only_when_done_or_due(day: Day) -> None:
@@ -208,6 +210,7 @@ def test_deadline_only_comes_nearer_when_the_drain_is_the_same(day: Day) -> None
             assert step.drain.state in UNDER_WAY
 
 
+@pytest.mark.slow
 @MANY
 @given(days)
 def test_every_stop_is_intended_on_record_when_it_is_asked_for(day: Day) -> None:

@@ -125,6 +125,7 @@ def memories(draw, now=NINE + 86_000):
     )
 
 
+@pytest.mark.slow
 @anything
 @given(fleets(), snapshots(), memories())
 def test_want_when_anything_is_seen(fleet, snapshot, memory):
@@ -401,6 +402,7 @@ def test_waits_when_load_steps_or_climbs(base, times, seconds_per_message, boot_
     assert world.unit_seconds < 2.0 * work_s + 3600
 
 
+@pytest.mark.slow
 @loop
 @given(st.integers(1, 500), st.sampled_from([0.2, 1.0, 20.0]), st.sampled_from([5.0, 60.0, 180.0]))
 def test_group_when_it_starts_from_zero_and_traffic_ends(burst, seconds_per_message, boot_s):

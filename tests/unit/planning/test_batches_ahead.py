@@ -54,6 +54,7 @@ def test_fleet_when_a_batch_comes_every_hour():
     assert max(hour.longest_wait_s for hour in lived[1:]) <= TARGET_S
 
 
+@pytest.mark.slow
 def test_fleet_when_a_batch_stays_away():
     """What waited in vain was paid for while it booted, and until the minute was over: some five minutes each."""
     lived = hours(lambda hour: hour != 6, 8)

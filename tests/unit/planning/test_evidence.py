@@ -258,6 +258,7 @@ def test_enough_when_each_unit_completes_as_much(per_unit, sizes):
 # ------------------------------------------------------------------------------------------------ held messages
 
 
+@pytest.mark.slow
 def test_cost_when_consumers_died_with_their_messages():
     """Five of ten first messages are in flight for twelve hours: after one, one unit stays (60 unit-hours for 0.1)."""
     world = ConsumerWorld(lambda t: 10 if t == 100 else 0, service_s=60, lost_at_once=lambda m: m.number % 2 == 0)
@@ -268,6 +269,7 @@ def test_cost_when_consumers_died_with_their_messages():
     assert ReasonCode.HELD_MESSAGES in codes(world.decisions[-1])
 
 
+@pytest.mark.slow
 def test_cost_when_consumers_of_a_known_speed_die_again_and_again():
     """Each hour's batch leaves five messages in flight: its units go as soon as the others are done (65 for 1.2)."""
     lost = lambda m: m.number > 30 and m.number % 2 == 0  # noqa: E731 - as the world takes it

@@ -23,6 +23,7 @@ def run(launch_failure: float) -> Run:
     return simulate(TRACE, Sluice(), Conditions(seconds_per_message=45.0, launch_failure=launch_failure))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("launch_failure", "late_most"), [(0.01, 0.001), (0.05, 0.002), (0.2, 0.01)])
 def test_waits_when_launches_fail_now_and_then(launch_failure: float, late_most: float) -> None:
     """Hardly a message is late, at no more than 1.1 times the cost."""

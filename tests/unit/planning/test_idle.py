@@ -137,6 +137,7 @@ def test_launch_when_launches_vary(deviation, waits):
 # ------------------------------------------------------------------------------------------------ a day of it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_cost_when_messages_are_few_all_day(seed, monkeypatch):
     """Two messages a minute by chance: for less than a unit that stays until it is clearly quiet; nobody is late."""
@@ -242,6 +243,7 @@ def test_quantile_when_a_spare_unit_would_serve_so_many(in_a_boot, quantile):
     assert launch_cost.quantile(Forecast(in_a_boot / 190, 0.0, 0.0), 180.0, TIMING) == pytest.approx(quantile, abs=0.01)
 
 
+@pytest.mark.slow
 def test_launches_when_jobs_are_long_and_few():
     """A job of ten minutes every three, by chance, and a target that no launch meets: half a launch a job at most."""
     rng = random.Random(5)

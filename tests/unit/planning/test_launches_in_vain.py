@@ -122,6 +122,7 @@ def test_first_look_when_nothing_was_received(counts, in_flight, launched_s, old
 # ------------------------------------------------------------------------------------------------ short lives
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boot_s", [5.0, 60.0])
 def test_launches_when_instances_end_at_once(boot_s: float) -> None:
     """Each ends 20 s after it came into service: after the first ones a handful an hour are launched."""

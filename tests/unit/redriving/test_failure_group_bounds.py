@@ -40,6 +40,7 @@ def flooded() -> tuple[World, Counter[str]]:
     return world, calls
 
 
+@pytest.mark.slow
 def test_groups_are_bounded_when_five_thousand_texts_are_all_different(flooded: tuple[World, Counter[str]]) -> None:
     """The first 200 have a group each, the others share one, and every message is in quarantine with its own cause."""
     world, _ = flooded

@@ -45,6 +45,7 @@ def test_rule_when_a_run_fails():
     assert supply.MOST > 0.0
 
 
+@pytest.mark.slow
 def test_result_when_a_rule_is_off():
     """The planner itself is simulated: without its window it gives back what it needs a few minutes later."""
     counts = np.zeros(240, dtype=np.int64)
@@ -101,6 +102,7 @@ def test_arguments_when_they_are_wrong(arguments, said, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_results_when_some_are_known(tmp_path, monkeypatch):
     """What is in the file is not simulated again, and a line that was cut short is left out."""
     case = Case("gusts", Trace("gusts", np.full(30, 5)), Conditions(seconds_per_message=5.0))

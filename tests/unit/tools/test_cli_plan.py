@@ -189,6 +189,7 @@ def test_plan_when_a_file_cannot_be_read(
     assert words in told
 
 
+@pytest.mark.slow
 def test_command_line_when_plan_is_called() -> None:
     """`sluice plan` runs as installed, and ends with the status of what it did."""
     good = [sys.executable, "-m", "tools.cli", "plan", "--fleet", str(FLEET), "--snapshot", str(SNAPSHOT), "--json"]

@@ -202,6 +202,7 @@ def test_fits_when_something_is_other(built: Path, change: Callable[[dict[str, A
     assert not use(built)
 
 
+@pytest.mark.slow
 def test_build_when_a_source_changes_meanwhile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What was built tells of the sources that were compiled, not of what they are when the compiler is done."""
 

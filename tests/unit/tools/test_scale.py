@@ -43,6 +43,7 @@ def test_gaps_are_a_tick_when_there_is_room(fleets: int) -> None:
     assert found.throttled == {"ssm": 0.0, METRICS: 0.0, GROUPS: 0.0}
 
 
+@pytest.mark.slow
 def test_gaps_grow_when_planners_are_too_few() -> None:
     """Four hundred shards of 0.75 s need thirty planners at once: twenty have them wait, a hundred do not."""
     few, many = result(20_000), result(20_000, concurrency=100)
@@ -52,6 +53,7 @@ def test_gaps_grow_when_planners_are_too_few() -> None:
     assert few.unseen == 0, "all are late together, and none starves"
 
 
+@pytest.mark.slow
 def test_groups_are_throttled_when_their_calls_are_too_many() -> None:
     """Twenty calls a second serve two hundred shards."""
     assert result(5_000).throttled[GROUPS] == 0.0

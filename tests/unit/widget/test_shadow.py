@@ -80,6 +80,7 @@ def harmless() -> Page:
     return named("plain" * 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in HARM if name != "empty"])
 def test_card_when_names_mean_harm_has_the_same_elements(name: str, harmless: Page) -> None:
     """A hostile unit or fleet name stays text."""

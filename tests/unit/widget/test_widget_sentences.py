@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import pytest
+
 from sluice.config.fleet import ConfigError, DrainPolicy, RedriveMode, RedrivePolicy
 from sluice.config.history import DrainOnly
 from sluice.model.draining import DrainCause, DrainOutcome, DrainState, Heartbeats, Retention, SignsOfLife
@@ -202,6 +204,7 @@ def texts() -> tuple[str, ...]:
     return tuple(sorted(found - {""}))
 
 
+@pytest.mark.slow
 def test_texts_when_collected_are_of_every_part() -> None:
     """The scenes reach each section, popup and warning: what they do not show is not checked."""
     whole = "\n".join(texts())

@@ -189,6 +189,7 @@ def test_drain_ends_when_messages_cannot_be_returned(run: Run) -> None:
     assert len(run.queue.entries) == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_received_when_the_database_is_away_from_the_start(run: Run) -> None:
     """A consumer that boots into an outage probes, and touches no message."""
     run.away = True
@@ -201,6 +202,7 @@ def test_nothing_is_received_when_the_database_is_away_from_the_start(run: Run) 
     assert run.store.stored_ids() == {order.order_id}
 
 
+@pytest.mark.slow
 def test_each_message_is_received_once_when_the_database_goes_away(run: Run) -> None:
     """An outage costs the orders in work one receive each, and those in the queue none."""
     run.gate.clear()
@@ -248,6 +250,7 @@ def test_drain_ends_when_the_database_is_away(run: Run) -> None:
     assert run.drain() == Drained({}, 0, 0)
 
 
+@pytest.mark.slow
 def test_receiving_goes_on_when_the_queue_was_away(run: Run) -> None:
     """A failed receive is tried again, and a drain does not wait for the pause between."""
     failures = iter([QueueError("down"), QueueError("down")])

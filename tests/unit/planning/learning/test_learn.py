@@ -108,6 +108,7 @@ def test_service_rate_when_messages_of_five_minutes_come_unhinted():
     assert believed_s(59) == pytest.approx(300, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after", "minutes"),
     [

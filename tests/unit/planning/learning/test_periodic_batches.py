@@ -194,6 +194,7 @@ def test_batches_when_they_stay_away():
     assert awaited([*hourly, *gone, *hourly][:-3]) == [10]
 
 
+@pytest.mark.slow
 def test_batches_when_one_of_two_schedules_ends():
     """Hourly batches that stay away are not expected for long; a daily one beside them is relied on as before."""
     daily_at = 9 * HOUR + 10
@@ -226,6 +227,7 @@ def test_counts_when_their_length_changes():
 # ------------------------------------------------------------------------------------------------ bounded, kept
 
 
+@pytest.mark.slow
 def test_memory_when_batches_are_many():
     """Three days of batches every six minutes: what is kept of them is bounded, and so is what is awaited."""
     memory = after(batches(3 * DAY, lambda minute: 300.0 if minute % 6 == 0 else 0.0))

@@ -50,6 +50,7 @@ def test_least_when_reckoned_by_hand(demand: Demand, cost_s: float) -> None:
     assert seconds(least(demand, WORLD, step_s=30.0)) == pytest.approx(cost_s, abs=0.1)
 
 
+@pytest.mark.slow
 def test_least_when_a_launch_is_billed_for_a_minute() -> None:
     """Without a boot, a message of 5 s costs the shortest bill, as far as the grid sees it."""
     demand = messages((1810.0, 5.0), wait_s=120.0)
@@ -133,6 +134,7 @@ def test_bound_when_the_trace_is_a_fluid() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "minutes"), [("hourly-batch", slice(180)), ("flash-crowd", slice(600, 780))])
 def test_least_when_the_grid_is_finer(name: str, minutes: slice) -> None:
     """A finer grid that has the coarser one's edges only adds constraints: the bound rises, and little."""
@@ -162,6 +164,7 @@ class Scripted:
         return Step(self.sizes[min(minute, len(self.sizes) - 1)], sight.now + 60.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_bound_when_any_schedule_is_in_time(data: st.DataObject) -> None:

@@ -19,6 +19,7 @@ GAPS = {  # minutes of a shape; in each world, the most that the schedule costs 
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "minutes", "world", "gap"),
     [(name, minutes, *each) for name, (minutes, gaps) in GAPS.items() for each in zip(WORLDS, gaps, strict=True)],

@@ -65,6 +65,7 @@ def test_backtest_when_the_terminal_is_narrow(
     assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_backtest_when_a_generated_trace_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """No file is needed."""
     assert backtest(trace="on-off", seconds_per_message=8, policy=["fixed"]) == 0
@@ -94,6 +95,7 @@ def test_backtest_when_something_cannot_be_used(
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_worlds_when_some_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     """A row for each, what was said in it, and a record for each seed on the last line."""
     given = ["backtest", "--worlds", "fifo-two-groups", "dead-consumers", "--seeds", "2", "--jobs", "1", "--json"]

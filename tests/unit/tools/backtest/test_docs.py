@@ -109,6 +109,7 @@ def test_page_when_it_is_shipped() -> None:
     assert all((PAGE.parent / path).exists() for path in shown)
 
 
+@pytest.mark.slow
 def test_searches_when_laid_out(tmp_path: Path) -> None:
     """A search for each peer in each case, a trace's together; each with what is asked beside Sluice's run."""
     places = worlds(tmp_path, 1)
@@ -160,6 +161,7 @@ def a_study(cache: ResultCache, figures: dict[tuple[str, int], tuple[float, floa
     return Study(by_seed, ours, cache, settings("fixed"))
 
 
+@pytest.mark.slow
 def test_verdicts_when_the_last_seed_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if every setting ran to the end with every seed; with the last one, only those that it decides on do."""
     cache = ResultCache(tmp_path / "runs.jsonl")

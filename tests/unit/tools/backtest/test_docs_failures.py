@@ -34,6 +34,7 @@ def a_case(peers: Sequence[Run]) -> Case:
     return Case(HOUR, CONDITIONS, a_run("sluice", 1.2, 0.0), peers, None, 1.0)
 
 
+@pytest.mark.slow
 def test_failing_when_runs_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sluice and the peer that is best without failures run with each share; a second time nothing does."""
     made: list[Task] = []

@@ -435,6 +435,7 @@ def test_service_times_when_they_vary_widely() -> None:
 # --------------------------------------------------------------------------- the catalogue
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_bound_when_a_policy_has_all_it_wants(name: str) -> None:
     """No world's bound is below its work, nor far above it, and it says why messages are late where they must be."""
@@ -485,6 +486,7 @@ def test_docs_when_worlds_are_listed() -> None:
     assert rows == [(world.name, world.about) for world in WORLDS.values()]
 
 
+@pytest.mark.slow
 def test_worlds_when_run_twice_with_a_seed() -> None:
     """The same run twice is the same run; another seed is another."""
     (first, other), (again, _) = (
