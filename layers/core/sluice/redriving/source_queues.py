@@ -62,8 +62,8 @@ def route_of_letter(message: Message, routes: Sequence[QueueRoute]) -> QueueRout
 def route_asked_for(source: str | None, message: Message, routes: Sequence[QueueRoute]) -> QueueRoute | None:
     """The route of a message that an operator sends back; None if it has to be said (`to_queue`).
 
-    Where nothing says which queue it came from, and there is but one, the operator means that one. Letters that have the
-    form of another service never were in it, and stay.
+    Where nothing says which queue it came from, and there is but one, the operator means that one. Letters that have
+    the form of another service never were in it, and stay.
 
     Args:
         source: the queue that it came from, by its record in quarantine; empty or None where that does not say it.
