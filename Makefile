@@ -77,7 +77,11 @@ LONGEST := $(addprefix tests/,e2e/test_demo.py integration/test_compiled_runs.py
   e2e/test_smoke.py e2e/test_smoke_ends.py)
 IN_PARTS := $(foreach kind,e2e integration,$(wildcard tests/$(kind)/test_*.py tests/$(kind)/[a-z]*/))
 IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(IN_PARTS)) $(addprefix tests/,chaos property unit)
+# Each of the six processes collects every test. On a new checkout each would compile the same files, so that one process
+# for each of two cores does it first. What is wrong in a file, the tests themselves report.
+COLLECT := $(RUN) -m pytest --collect-only --quiet
 test: setup-sandbox setup-scan ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
+	{ $(COLLECT) tests/unit & $(COLLECT) $(filter-out tests/unit,$(IN_ORDER)) & wait; } >/dev/null 2>&1
 	$(RUN) -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
 test-fast: .venv/.done ## Run the unit and property tests without the slow ones, in under a minute
