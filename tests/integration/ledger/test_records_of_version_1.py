@@ -36,11 +36,13 @@ from sluice.model.redriving import (
     BatchClaimRecord,
     Claim,
     FailureGroup,
+    HandledLetter,
     JobAction,
     JobPhase,
     JobState,
     LastRedrive,
     QuarantineEntry,
+    Remembered,
 )
 from sluice.ports.ledger import Ledger
 from tests.integration.contract_worlds import AwsWorld, moto_world
@@ -274,7 +276,8 @@ SURVIVORS: dict[tuple[str, ...], tuple[Callable[[Ledger], object], object]] = {
         {"m-3": Claim.BUSY, "m-4": Claim.SENT, "m-5": Claim.BUSY, "m-6": Claim.SENT},
     ),
     ("cause",): (lambda ledger: dict(ledger.causes.causes(FLEET, ["m-7", "m-8"])), {"m-7": "card declined"}),
-    ("attempts",): (lambda ledger: ledger.attempts.attempts(FLEET, "k-1"), 2),
+    # A count by all that a message said: nothing has that key any more, and it ends within 14 days.
+    ("attempts",): (lambda ledger: ledger.attempts.handled(FLEET, ["k-1"], AT), {"k-1": ()}),
     ("job",): (lambda ledger: ledger.jobs.jobs(FLEET), (JOB,)),
 }
 KINDS = [kind for kinds in SURVIVORS for kind in kinds]
@@ -392,10 +395,10 @@ def test_records_carry_a_version_when_they_are_written(world: AwsWorld) -> None:
     ledger.send_claims.confirm_sends(FLEET, ["m-4"], AT)
     ledger.send_claims.claim_batch(BatchClaimRecord(FLEET, "c-1", AT, AT + 60, ("m-5",)))
     ledger.causes.keep_cause(FLEET, "m-7", "card declined", AT)
-    ledger.attempts.keep_attempts(FLEET, "k-1", 2, AT)
+    ledger.attempts.remember(FLEET, [Remembered("k-1", HandledLetter("m-9", 1, AT, AT, True, True, AT, AT))])
     ledger.jobs.keep_job(redrive_job("job-2", FLEET, JobState.RUNNING, AT, "ada", AT))
-    found = [item for item in of_fleets(stored(world)) if kind_of(item) != "recent"]  # 0.1.0 had none
-    assert {kind_of(item) for item in found} == set(KINDS)
+    found = [item for item in of_fleets(stored(world)) if kind_of(item) not in {"recent", "letter"}]  # 0.1.0 had none
+    assert {kind_of(item) for item in found} == set(KINDS) - {"attempts"}
     assert [item["sk"]["S"] for item in found if version_of(item) is None] == []
     (state,) = [item for item in found if kind_of(item) == "state"]
     assert all(RECORD_VERSION in json.loads(one["S"]) for one in state["launches"]["L"])
