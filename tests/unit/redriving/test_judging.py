@@ -214,7 +214,7 @@ def test_origin_of_reads_only_what_sluice_could_have_written_when_the_stamp_may_
     copy = copy_of(letter("b", id=message_id), 1, QUEUE, tuple(job) or None)
     assert copy is not None
     assert origin_of(copy.message, QUEUE) == origin
-    assert origin_of(letter("b", attributes={COPY_OF: text(stamp)}), QUEUE) is None  # without its seal
+    assert origin_of(letter("b", attributes={COPY_OF: text(stamp)}), QUEUE) == origin  # without its seal
 
 
 def test_body_key_is_of_the_body_and_the_queue_alone() -> None:

@@ -153,10 +153,8 @@ def test_message_that_is_dead_lettered_twice_is_sent_once(stamped: bool) -> None
     world.ports.queue.hand_over(world.dead_letters, original, 0.0)
     (result,) = world.process()
     assert (result.outcome, world.bodies()) == ("quarantined", ["order"])
-    assert (
-        f"it is here twice. Its consumer sent a copy and did not delete the message itself, and the other of both, {copy_id}"
-        in result.reason
-    )
+    assert "it is here twice. Its consumer sent a copy and did not delete the message itself" in result.reason
+    assert copy_id in result.reason
     (entry,) = world.index()
     assert entry.failure_group == TWICE.id
 

@@ -181,9 +181,9 @@ def copy_of(message: Message, attempt: int, to: Destination, job: tuple[str, str
     if len(kept) > MAX_ATTRIBUTES or size_bytes > to.max_bytes:
         return None
     digest = _digest(message.body)
-    count, origin = str(attempt), "/".join((message.id, *(job or ())))
+    redrives, origin = str(attempt), "/".join((message.id, *(job or ())))
     stamps = {
-        ATTEMPTS: Attribute(f"Number.{_seal(count, to, digest)}", count),
+        ATTEMPTS: Attribute(f"Number.{_seal(redrives, to, digest)}", redrives),
         COPY_OF: Attribute(f"String.{_seal(origin, to, digest)}", origin),
         FIRST_SENT_AT: Attribute("Number", f"{first_at or 0:.3f}"),
     }
