@@ -282,7 +282,7 @@ def longest_settings() -> dict[str, dict[str, Any]]:
         },
         "drain": {
             "via": "self", "container": "c" * 128, "document": "d" * 128, "stop_timeout_s": 123456.78901,
-            "deadline_s": 123456.78901, "silence_s": 123456.78901, "hook_timeout_s": 7200, "heartbeat_s": 1234.5678901,
+            "deadline_s": 123456.78901, "longest_s": 123456.78901, "silence_s": 123456.78901, "hook_timeout_s": 7200, "heartbeat_s": 1234.5678901,
             "keep_failed": False, "hourly_cost": 123.45678901,
         },
         "redrive": {
