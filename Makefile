@@ -15,7 +15,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 RUN := .venv/bin/python
-GROUPS := runtime orders dev emulator sam scan bootstrap
+GROUPS := runtime orders dev emulator workers sam scan bootstrap
 
 ## --- set-up (called by the others) ---
 
@@ -24,7 +24,7 @@ COMPILED := build/compiled/manifest.json
 
 .PHONY: setup setup-sandbox setup-scan
 setup: .venv/.done $(COMPILED) ## Make the project's environment, and compile the planner for backtests
-setup-sandbox: .venv/.done .envs/emulator/.done .envs/sam/.done ## Make the environments of the emulator and of SAM CLI as well
+setup-sandbox: .venv/.done .envs/emulator/.done .envs/sam/.done .envs/workers/.done ## Make the environments of the emulator, of SAM CLI and of examples/workers as well
 setup-scan: .venv/.done .envs/scan/.done ## Make the environment of the scanners of `make check`
 
 .envs/bootstrap/bin/uv: requirements/bootstrap.txt
@@ -111,8 +111,8 @@ format: .venv/.done ## Format the code
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-sandbox: setup-sandbox ## Start everything on the embedded emulator, leave it running, and print what to try
-	$(RUN) -m tools.demo.sandbox
+sandbox: setup-sandbox ## Start everything on the embedded emulator, leave it running, and print what to try (CONSUMER="command": your own consumer)
+	exec $(RUN) -m tools.demo.sandbox $(if $(CONSUMER),--consumer '$(subst ','\'',$(CONSUMER))')
 
 bench: setup-sandbox ## Measure speed, as ratios within one run (MESSAGES=20000 to redrive; JSON=1: one JSON list on the last line)
 	$(RUN) -m tools.bench $(if $(JSON),--json) $(if $(MESSAGES),--messages $(MESSAGES))
