@@ -1,8 +1,8 @@
-"""Heartbeats without the ledger: who waits at a hook is held, whether or not it can be read which drains there are.
+"""Heartbeats without the ledger: what waits at a hook is held, whether or not it can be read which drains there are.
 
-A drain's own heartbeats come from its record. While the ledger cannot be read or written, no record says which instances
-drain, and Auto Scaling would end each one when its hook times out, whatever it is at. So sweep and rounds hold what the
-group itself shows waiting: a heartbeat for our hook, which needs Auto Scaling alone. Nothing is stopped,
+A drain's own heartbeats come from its record. While the ledger cannot be read or written, no record says which
+instances drain, and Auto Scaling would end each one when its hook times out, whatever it is at. So sweep and rounds
+hold what the group itself shows waiting: a heartbeat for our hook, which needs Auto Scaling alone. Nothing is stopped,
 expired or released meanwhile: the drains go on from their records once the ledger answers.
 
 It does not hold for ever: Auto Scaling ends a lifecycle action after 48 hours or 100 heartbeat timeouts.

@@ -190,7 +190,7 @@ def _short(context: CheckContext, group: GroupRecord, hook: HookRecord) -> Itera
         "Raise drain.hook_timeout_s in Settings, or leave it out, and deploy the stack again. The command sets the"
         " timeout until then."
         if wanted_s < HOOK_TIMEOUT_ADVISED_S
-        else f"Deploying the stack again sets {seconds(wanted_s)}, as drain.hook_timeout_s says, and so does the command."
+        else f"The command sets the {seconds(wanted_s)} of drain.hook_timeout_s, as deploying the stack again does."
     )
     timeout_s = max(wanted_s, HOOK_TIMEOUT_ADVISED_S)
     yield context.warning(
