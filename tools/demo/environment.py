@@ -276,7 +276,8 @@ def sluice_parameters(demo: DemoEnvironment) -> dict[str, str]:
 
 def fleet_settings(settings: DemoSettings, *, hinted: bool = True) -> dict[str, dict[str, Any]]:
     """The fleet's Settings: the demo's short ones; hints of the orders' work only if it is that of the consumer."""
-    work = {"seconds_per_message": settings.work_s, "concurrency": settings.concurrency * settings.consumers} if hinted else {}
+    at_once = settings.concurrency * settings.consumers
+    work = {"seconds_per_message": settings.work_s, "concurrency": at_once} if hinted else {}
     return {
         "hints": work | {"lead_time_s": settings.boot_s + 2},
         "limits": {"stabilization_window_s": settings.stabilization_window_s},
