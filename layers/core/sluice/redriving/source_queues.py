@@ -7,10 +7,12 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Receiv
 
 from collections.abc import Iterable, Sequence
 
-from sluice.config.fleet import Fleet
+from sluice.config.fleet import Fleet, RedrivePolicy
 from sluice.model.frozen import dataclass
 from sluice.ports.aws_services import QueueFacts
 from sluice.redriving.failure_groups import queue_name
+
+WATCH_MAX_S = 900.0  # of the default; for a longer watch the fleet's document has `canary_wait_s`
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,16 @@ def route_for(source: str | None, routes: Sequence[QueueRoute]) -> QueueRoute | 
     if source is None:
         return routes[0] if len(routes) == 1 and not routes[0].others else None
     return next((route for route in routes if source in {route.to.arn, route.to.url}), None)
+
+
+def watch_s(policy: RedrivePolicy, routes: Iterable[QueueRoute]) -> float:
+    """How long what was sent to these queues must not fail again, in seconds.
+
+    Unless the policy says it: what a message waits and is worked on at most.
+    """
+    if policy.canary_wait_s is not None:
+        return policy.canary_wait_s
+    return min(WATCH_MAX_S, max(route.fleet.target_wait_s + route.to.visibility_s for route in routes))
 
 
 def by_dead_letter_queue(routes: Iterable[QueueRoute]) -> dict[str, tuple[QueueRoute, ...]]:
