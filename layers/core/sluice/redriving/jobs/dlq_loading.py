@@ -26,8 +26,9 @@ EMPTY_WAIT_S = 1.0  # a long poll asks every server of SQS: an empty answer mean
 # What a job received and could not send reappears in the dead-letter queue this long after the invocation's end.
 RECEIVED_MARGIN_S = 30.0
 PART_BYTES = BATCH_BYTES_MAX // 4  # as many parts are moved at a time
-# No part of a batch is begun later than this: whoever pauses a job, or ends the invocation, waits for little more.
-PARTS_BEGIN_WITHIN_S = 1.0
+# No part of a batch is begun later than this: whoever pauses a job, or ends the invocation, waits for little more. At
+# the end of a batch all wait for the last part, and the job is written, so that short batches cost speed.
+PARTS_BEGIN_WITHIN_S = 5.0
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ BATCH_MAX = 500
 FIFO_BATCH_MAX = 10  # fewer, since on FIFO queues a message in doubt blocks those behind it
 # Out of a dead-letter queue a batch goes in parts side by side, each with a claim of its own: a part that is done goes
 # on with the next and waits for none, and what a crash can leave in doubt is no more than above.
-DLQ_BATCH_MAX = 2_000
+DLQ_BATCH_MAX = 5_000
 # How late a job may be and catch up: a whole second's rounding, and what the message takes to arrive.
 CATCH_UP_S = 2.0
 ACTIONS_KEPT = 50  # a job that was paused and resumed more often keeps the last ones
