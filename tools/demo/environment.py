@@ -263,7 +263,7 @@ def fleet_settings(settings: DemoSettings, *, hinted: bool = True) -> dict[str, 
     return {
         "hints": work | {"lead_time_s": settings.boot_s + 2},
         "limits": {"stabilization_window_s": settings.stabilization_window_s},
-        "drain": {"deadline_s": 60, "hook_timeout_s": 30, "heartbeat_s": 10},
+        "drain": {"deadline_s": 60, "hook_timeout_s": 90, "heartbeat_s": 10},
         "redrive": {
             "max_retries": settings.max_retries,
             "base_delay_s": settings.retry_base_s,

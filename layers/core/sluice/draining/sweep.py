@@ -17,6 +17,7 @@ from sluice.config.fleet import Fleet
 from sluice.consumers.tracker import ConsumerTracker
 from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, InstanceGone
 from sluice.draining.following import DrainFollower, chain_id
+from sluice.draining.holding import WaitingHolder
 from sluice.draining.observations import group_events
 from sluice.draining.telemetry import DrainTelemetry
 from sluice.model.consumers import Consumer
@@ -40,6 +41,7 @@ class Sweeper:
     now: Callable[[], float]
     until: float
     follower: DrainFollower
+    holder: WaitingHolder
     telemetry: DrainTelemetry
 
     def sweep(self, fleets: Sequence[Fleet], chains: Collection[str]) -> None:
@@ -50,13 +52,17 @@ class Sweeper:
             chains: the ids of the chains of drains that there are.
 
         Raises:
-            PortError: the ledger does not say which drains there are.
+            PortError: the ledger does not say which drains there are: who waits is held all the same.
             ExceptionGroup: unexpected errors; every fleet has been swept all the same.
         """
         unexpected: list[Exception] = []
         entries: defaultdict[str, list[UnreleasedDrain]] = defaultdict(list)
-        for entry in self.ports.ledger.drains.unreleased():
-            entries[entry.fleet].append(entry)
+        try:
+            for entry in self.ports.ledger.drains.unreleased():
+                entries[entry.fleet].append(entry)
+        except PortError:
+            self.holder.hold(fleets)
+            raise
         answers = self.ports.group.read_all([fleet.group for fleet in fleets], self.now(), warm_pools=True)
         readings: dict[str, GroupReading] = {}
         for fleet, answer in zip(fleets, answers, strict=True):
@@ -98,8 +104,9 @@ class Sweeper:
             for instance_id, event in found.items()
         )
         left = any(isinstance(found.get(instance_id), InstanceGone) for instance_id in retained)
-        if missed or left or (not follows and len(known) > len(retained)):
-            self.follower.check_by(fleet, self.now())
+        to_check = missed or left or (not follows and len(known) > len(retained))
+        if to_check and not self.follower.check_by(fleet, self.now()):
+            self.holder.hold((fleet,))
 
     def _track_consumers(
         self,
