@@ -129,7 +129,7 @@ class DeadLetterProcessor:
                 own = failure_group(message, self._reported_causes.get(message.id, ""))
                 into = self._held_in(message) or own
                 attempts = attempts_so_far(self.ports, self.fleet.name, message, self.to)
-                verdict = Verdict(VerdictKind.QUARANTINE, into.id, into.words, why, attempts)
+                verdict = Verdict(VerdictKind.QUARANTINE, into.id, into.words, why, attempts, said=own.as_said)
             except PortError as error:
                 results.append(DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be quarantined: {error}"))
                 continue
@@ -158,7 +158,7 @@ class DeadLetterProcessor:
     def _recent_count(self, own: Cause) -> int:
         """Dead letters of a failure group within the policy's window, those of this batch up to now included."""
         policy = self.fleet.redrive
-        if not policy.burst_count:
+        if not policy.burst_count or not own.is_known:
             return 0
         if own.id not in self._recent:
             group = self.ports.ledger.failure_groups.failure_group(self.fleet.name, own.id)
@@ -267,6 +267,7 @@ class DeadLetterProcessor:
                 message_id=message.id,
                 key=key,
                 cause=verdict.cause,
+                said=verdict.said,
                 at=self._indexed_at,
                 first_sent_at=first_sent_at(message),
                 attempt=verdict.attempt,

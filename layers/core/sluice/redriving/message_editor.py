@@ -156,6 +156,7 @@ class Editor:
             message_id=message.id,
             key=ports.archive.store(fleet.name, message),
             cause=own.words,
+            said=own.as_said,
             at=at,
             first_sent_at=first_sent_at(message),
             attempt=attempts_of(message) or 0,

@@ -134,7 +134,7 @@ def render_message_detail(entry: QuarantineEntry, message: Message, context: Pop
         ],
         htpy.div(".sl-facts")[_facts(entry, context)],
         htpy.dl(".sl-meta")[
-            [htpy.dt["cause"], htpy.dd[safe_text(entry.cause)]],
+            [htpy.dt["cause"], htpy.dd[safe_text(entry.said or entry.cause)]],
             [htpy.dt["from"], htpy.dd[safe_text(message.source, ATTRIBUTE_MAX_CHARACTERS)]] if message.source else None,
             [htpy.dt["message group"], htpy.dd[safe_text(message.message_group, ATTRIBUTE_MAX_CHARACTERS)]]
             if message.message_group
