@@ -472,18 +472,38 @@ def test_size_of_the_quarantine_is_said_when_it_changes(world: World) -> None:
     assert [value for _, name, _, value in world.records if name == "QuarantineSize"][-1] == 0
 
 
-def test_minute_asks_of_fleets_that_take_dead_letters_as_they_come_nothing(world: World) -> None:
-    """Its calls are the same at one fleet and at fifty: documents and running jobs."""
+def test_minute_asks_of_fleets_that_take_dead_letters_as_they_come_one_count_in_their_turn(world: World) -> None:
+    """A fleet has one turn in ten minutes, in which nothing is received where no dead letter waits."""
     for number in range(50):
-        world.ports.fleets.put(f"fleet-{number}", a_fleet(f"fleet-{number}"))
+        fleet = a_fleet(f"fleet-{number}")
+        fleet = fleet.model_copy(update={"dead_letter_queue": queue_url(f"fleet-{number}-dead")})
+        world.ports.fleets.put(fleet.name, fleet)
+        for url in (fleet.queue, fleet.dead_letter_queue):
+            world.ports.queue.create(url or "")
     calls: list[str] = []
 
     def note(call: Call) -> Fault | None:
         calls.append(call.method)
         return None
 
-    assert world.respond(event("redriver-minute"), faulty_ports(world.ports, note)) == {"chains_made": []}
-    assert calls == ["running_jobs", "load"]
+    for _ in range(10):
+        assert world.respond(event("redriver-minute"), faulty_ports(world.ports, note)) == {"chains_made": []}
+        world.now += 60
+    assert calls.count("read") == 51  # the world has a fleet of its own
+    assert calls.count("facts") <= 2 * 51
+    assert set(calls) == {"running_jobs", "load", "facts", "read"}
+
+
+def test_minute_notes_a_dead_letter_queue_that_moves_its_messages_on(world: World) -> None:
+    """A deployment cannot see what somebody changes later: a notice names the fleet, in either mode."""
+    dead = world.fleet.dead_letter_queue or ""
+    further = queue_url("further")
+    world.ports.queue.create(further)
+    world.ports.queue.create(dead, dead_letter=further)
+    for _ in range(10):
+        world.respond(event("redriver-minute"))
+        world.now += 60
+    assert [fleet for fleet, name, _, _ in world.records if name == "DeadLettersMoveOn"] == [world.fleet.name]
 
 
 def test_minute_checks_all_waiting_dead_letters_in_ten_minutes(world: World) -> None:

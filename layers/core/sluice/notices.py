@@ -21,7 +21,7 @@ from sluice.wording import capitalised, count
 REPEAT_S = 60.0  # a need that goes on is noted so often by a process: a tick sees it six times as often
 # A need is over when it was not seen for so long. Events that follow within a quarter of an hour are one need, and
 # waiting dead letters are looked at each ten minutes.
-HELD_S = {"DrainsExpired": 900.0, "Quarantined": 900.0, "DeadLetterLifeUsed": 1_500.0}
+HELD_S = {"DrainsExpired": 900.0, "Quarantined": 900.0, "DeadLetterLifeUsed": 1_500.0, "DeadLettersMoveOn": 1_500.0}
 HELD_USUALLY_S = 300.0
 AGES = frozenset({"TickAge", "StepAge", "RetainedAge"})  # figures that say since when, in seconds
 # Of fleets that have alarms of their own these alone are reported: no such alarm is about them.
@@ -34,6 +34,7 @@ WITHOUT_ALARM = frozenset(
         "LaunchesShortLived",
         "ProtectedIdle",
         "SetByAnother",
+        "DeadLettersMoveOn",
     }
 )
 NAMED = 10  # fleets in a sentence
@@ -120,9 +121,18 @@ REASONS = {
         "no further message was quarantined for 15 minutes",
     ),
     "DeadLetterLifeUsed": Reason(
-        "a dead letter that waits for an operator has used half of its retention",
-        "Redrive it from the dashboard, or leave it: it is quarantined before its time is over.",
-        "no dead letter that waits for an operator has used half of its retention",
+        "a dead letter that waits in its queue has used half of its retention",
+        "Redrive it from the dashboard, or leave it: it is quarantined before its time is over. With redrive.mode auto"
+        " no dead letter should wait: see that the event source mapping of {stack}-redriver is enabled, that Lambda's"
+        " recursion detection has not stopped the function, and that the function is not throttled.",
+        "no dead letter that waits in its queue has used half of its retention",
+    ),
+    "DeadLettersMoveOn": Reason(
+        "its dead-letter queue has a dead-letter queue of its own, to which SQS moves dead letters that Sluice then"
+        " never sees",
+        "Remove the redrive policy of the dead-letter queue. Then move the messages of the other queue back with a"
+        " redrive in the SQS console. Until then Sluice does not read how long waiting dead letters have left.",
+        "its dead-letter queue has no dead-letter queue of its own any more",
     ),
 }
 

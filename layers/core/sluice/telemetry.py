@@ -103,6 +103,7 @@ LIMITS = {
     "RetainedAge": 3_600.0,
     "Quarantined": 0.0,
     "DeadLetterLifeUsed": 0.5,
+    "DeadLettersMoveOn": 0.0,
 }
 # The stack's one metric of each function. It has no value while all is well, so that it then costs nothing.
 NEEDS_OPERATOR = "NeedsOperator"

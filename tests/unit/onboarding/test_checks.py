@@ -129,7 +129,7 @@ PLANTED = (
     ),
     Planted(
         C.DEAD_LETTERS_MOVE_ON,
-        WARNING,
+        PROBLEM,
         queue(DEAD, dead_letter_arn=f"{ARN}further", max_receive_count=5),
         "further (after 5 receives)",
         f"--queue-url {DEAD} --attributes RedrivePolicy=",

@@ -130,7 +130,7 @@ def test_restore_says_so_when_nothing_is_kept_under_a_key() -> None:
 
 def waiting(*, fifo: bool = False, **policy: object) -> World:
     """A fleet whose dead letters wait for an operator, and are kept for four days."""
-    world = World(fleet(fifo=fifo, mode="manual", **policy))
+    world = World(fleet(fifo=fifo, **{"mode": "manual", **policy}))
     world.ports.queue.create(world.dead_letters, retention_s=RETENTION_S)
     world.ports.queue.create(world.fleet.queue, retention_s=RETENTION_S, dead_letter=world.dead_letters)
     return world
@@ -202,8 +202,39 @@ def test_dead_letters_are_not_looked_at_while_a_redrive_takes_them() -> None:
 
 
 def test_dead_letters_that_are_taken_as_they_come_are_not_looked_at() -> None:
-    """In auto mode none waits."""
-    assert guard(World()).check() is None
+    """In auto mode none waits while Lambda takes them, and so nothing is received."""
+    world = World()
+    world.put_dead("a")
+    world.receive()  # Lambda has it in flight
+    called: list[str] = []
+    assert guard(world, faulty_ports(world.ports, lambda call: called.append(call.method))).check() is None
+    assert called == ["read"]
+
+
+def test_dead_letters_are_secured_in_auto_mode_when_nobody_takes_them() -> None:
+    """The mapping is off, or Lambda stopped or throttles the function: what nears its end is quarantined."""
+    world = waiting(mode="auto")
+    dead_letter(world, "old", 2 * DAY_S)
+    dead_letter(world, "young", 0)
+    world.now += DAY_S + 1
+    look = guard(world).check()
+    assert look is not None
+    assert look.used_fraction == pytest.approx(0.75, abs=0.001)
+    assert (world.held_bodies(), world.bodies(world.dead_letters)) == (["old"], ["young"])
+    assert [message.body for message in world.receive()] == ["young"], "it is shown again at once"
+
+
+@pytest.mark.parametrize("mode", ["auto", "manual"])
+def test_dead_letters_are_not_looked_at_when_their_queue_would_move_them_on(mode: str) -> None:
+    """A dead-letter queue with one of its own counts each look, and moves what was looked at out of sight."""
+    world = waiting(mode=mode)
+    further = f"{world.dead_letters}-further"
+    world.ports.queue.create(further)
+    world.ports.queue.create(world.dead_letters, retention_s=RETENTION_S, dead_letter=further, max_receive_count=1)
+    world.put_dead("a")
+    for _ in range(3):
+        assert guard(world).check() is None
+    assert (world.bodies(world.dead_letters), world.bodies(further)) == (["a"], [])
 
 
 def test_dead_letters_are_taken_in_on_a_persons_word() -> None:

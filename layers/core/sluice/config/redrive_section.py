@@ -118,8 +118,8 @@ class RedrivePolicy(Section):
         default=None,
         ge=60,
         le=1_209_600,
-        description="In mode `manual`, how long before SQS would delete a dead letter Sluice moves it to quarantine, in"
-        " seconds. Without it, a quarter of the queue's retention period, at most a day.",
+        description="How long before SQS would delete a dead letter that waits in its queue Sluice moves it to"
+        " quarantine, in seconds. Without it, a quarter of the queue's retention period, at most a day.",
     )
 
     @model_validator(mode="after")

@@ -127,12 +127,13 @@ def _dead_lettering(context: CheckContext, source: QueuePolicy, queue: QueueReco
 def _dead_letter_queue(context: CheckContext, queue: QueueRecord, dead: QueueRecord) -> Iterator[Finding]:
     set_of_dead = f"sqs set-queue-attributes --queue-url {quote(dead.url)} --attributes"
     if dead.dead_letter_arn:
-        yield context.warning(
+        yield context.problem(
             FindingCode.DEAD_LETTERS_MOVE_ON,
             f"Dead-letter queue {dead.name} has a dead-letter queue of its own,"
             f" {dead.dead_letter_arn.rpartition(':')[2]} (after {count(dead.max_receive_count or 0, 'receive')}).",
-            "SQS counts each read of the redriver as a receive, and moves some dead letters on to a queue that Sluice"
-            " does not read: they are neither retried nor quarantined.",
+            "SQS counts each read of the redriver as a receive, and moves dead letters on to a queue that Sluice does"
+            " not read: they are neither retried nor quarantined, and expire unseen. Remove the redrive policy of the"
+            " dead-letter queue with the command.",
             f"{set_of_dead} RedrivePolicy=",
         )
     if context.fleet.redrive.mode is RedriveMode.AUTO and dead.visibility_s < REDRIVER_TIMEOUT_S:

@@ -8,7 +8,6 @@ gives in no order, so that a peek shows some of a long queue. To choose among al
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 
 from sluice.config.cause_patterns import names
 from sluice.config.fleet import Fleet, RedriveMode
@@ -16,16 +15,15 @@ from sluice.model.frozen import dataclass
 from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import QueueFacts
-from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import CAUSE, Cause, failure_group
 from sluice.redriving.jobs.lifecycle import ACTIVE_STATES
-from sluice.redriving.receiving import receive_many
+from sluice.redriving.receiving import receive_many, show_again
 from sluice.redriving.retention import HIDDEN_S
 from sluice.redriving.verdict import SELECTABLE_LENGTH, left_s, selectable_attributes
 
-PEEK_MAX = 100  # each is given back by a call of its own: a second or two
+PEEK_MAX = 100  # what an operator reads in a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +75,7 @@ def peek(
     try:
         reported = ports.ledger.causes.causes(fleet.name, [one.id for one in received if one.attribute(CAUSE) is None])
     finally:
-        for message in received:
-            with suppress(PortError):  # it reappears by itself
-                ports.queue.hide(dead.url, message.receipt, 0.0)
+        show_again(ports.queue, dead.url, received)
     seen = [
         Seen(one, failure_group(one, reported.get(one.id, "")), left_s(one, dead.retention_s, now()))
         for one in received

@@ -1,5 +1,7 @@
 """Receives many messages of a queue in one go; SQS gives ten a call, and in no order."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from math import inf
 
 from sluice.model.redriving import Message
@@ -40,3 +42,10 @@ def receive_many(
         received |= {message.id: message for message in some}
         size_bytes += sum(message.size_bytes for message in some)
     return list(received.values())
+
+
+def show_again(queue: Queue, url: str, messages: Sequence[Message]) -> None:
+    """Show received messages in their queue at once. Those with which that fails show by themselves, later."""
+    if messages:
+        with suppress(PortError):
+            queue.hold(url, [message.receipt for message in messages], 0.0)

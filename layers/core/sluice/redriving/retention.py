@@ -1,10 +1,17 @@
-"""Dead letters that wait for an operator (manual mode): how long each has left, and quarantine before SQS deletes it.
+"""Dead letters that wait in their queue: how long each has left, and quarantine before SQS deletes it.
 
 A dead letter on a standard queue keeps the time of its first sending, and its retention runs from there, while
 CloudWatch's age of the oldest message counts from the move. Only the messages themselves have the first time, so they
-are read now and then: received, hidden for some seconds, and left where they are, but those near their end go
-into quarantine (stored, indexed, and only then deleted). FIFO queues give a moved message a new time.
+are read now and then: received, and shown again at once, but those near their end go into quarantine (stored,
+indexed, and only then deleted). FIFO queues give a moved message a new time.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+
+In manual mode they wait for an operator. In auto mode none waits while Lambda takes them. But the event source mapping
+may be disabled, Lambda's recursion detection may have stopped the function, or the function may be throttled. So where
+the queue shows some, they are read as well, by the function of the schedule, which none of that stops.
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+
+A dead-letter queue with a dead-letter queue of its own is not read, since receiving would push its messages on to that.
 
 What cannot be checked in one go is checked the next time, since SQS gives in no order. A redrive out of the same
 queue is not disturbed: while one runs, nothing is checked.
@@ -21,12 +28,12 @@ from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult
 from sluice.redriving.jobs.lifecycle import ACTIVE_STATES
-from sluice.redriving.receiving import RECEIVED_AT_ONCE, receive_many
+from sluice.redriving.receiving import RECEIVED_AT_ONCE, receive_many, show_again
 from sluice.redriving.verdict import left_s, margin_s
 
 CHECK_EVERY_S = 600.0  # unless the margin is not much longer than that
 CHECKED_MAX = 400  # in one go: about a second's calls
-# Long enough to read all of them in one check, and short enough that an operator who polls the queue still sees them.
+# Long enough to read all of them in one check. Who dies in it leaves them hidden for no longer than that.
 HIDDEN_S = 20.0
 
 
@@ -61,12 +68,16 @@ class RetentionGuard:
     now: Callable[[], float]
 
     def check(self) -> RetentionCheck | None:
-        """Check what is there, and quarantine what is near its end; None while a redrive takes from there.
+        """Check what is there, and quarantine what is near its end.
+
+        Returns:
+            What was found; None where nothing was read: a redrive takes from there, the queue has a dead-letter queue
+            of its own, or in auto mode nothing waits.
 
         Raises:
             PortError: nothing was checked.
         """
-        if self.fleet.redrive.mode is not RedriveMode.MANUAL or self._is_redriven():
+        if self.dead.dead_letter_arn is not None or not self._waits() or self._is_redriven():
             return None
         received = receive_many(self.ports.queue, self.dead.url, CHECKED_MAX, HIDDEN_S)
         now = self.now()
@@ -75,6 +86,9 @@ class RetentionGuard:
         known = [seconds for _, seconds in left if seconds is not None]
         ending = [message for message, seconds in left if seconds is not None and seconds <= margin]
         staying = [seconds for seconds in known if seconds > margin]
+        show_again(
+            self.ports.queue, self.dead.url, [one for one, seconds in left if seconds is None or seconds > margin]
+        )
         return RetentionCheck(
             len(received),
             min(staying, default=None),
@@ -91,6 +105,13 @@ class RetentionGuard:
                 break
             done += self._quarantine(received, f"Quarantined at the request of {by}.")
         return tuple(done)
+
+    def _waits(self) -> bool:
+        """Whether dead letters may wait: in manual mode always, in auto mode where the queue shows some."""
+        if self.fleet.redrive.mode is RedriveMode.MANUAL:
+            return True
+        visible = self.ports.queue.read(self.dead.url, self.now()).visible
+        return visible is not None and visible.value > 0
 
     def _is_redriven(self) -> bool:
         jobs = self.ports.ledger.jobs.jobs(self.fleet.name)

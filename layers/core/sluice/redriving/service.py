@@ -166,13 +166,13 @@ class RedriverService(RedriveContext):
     # ------------------------------------------------------------- the schedule
 
     def tick(self) -> Answer:
-        """Each minute: make a chain for running jobs without one, and check dead letters that wait in manual mode."""
+        """Each minute: make a chain for running jobs without one, and check dead letters that wait in their queues."""
         try:
             made = self._make_missing_chains()
         except PortError as error:
             self.failed("the running redrive jobs could not be read: the next minute tries again", error)
             made = []
-        self._check_waiting([one for one in self.ports.fleets.load().fleets if one.redrive.mode is RedriveMode.MANUAL])
+        self._check_waiting([one for one in self.ports.fleets.load().fleets if one.dead_letter_queues])
         return {"chains_made": made}
 
     def _make_missing_chains(self) -> list[str]:
@@ -220,8 +220,19 @@ class RedriverService(RedriveContext):
                 self.failed("waiting dead letters could not be checked", error, fleet=fleet.name, queue=queue)
 
     def _check_dead_letter_queue(self, fleet: Fleet, source: QueuePolicy) -> None:
-        dead = self.queue(source.dead_letter_queue or "")
-        if not (is_turn(fleet.name, self.now(), self.invocation.minute_s) or is_due(fleet.redrive, dead.retention_s)):
+        url = source.dead_letter_queue or ""
+        if not self._is_due(fleet, url):
+            return
+        dead = self.queue(url)
+        if dead.dead_letter_arn is not None:
+            self.count(fleet.name, "DeadLettersMoveOn", 1)
+            self.log.error(
+                "SQS moves dead letters on to a queue that Sluice does not read: remove the redrive policy of the"
+                " dead-letter queue",
+                fleet=fleet.name,
+                queue=queue_name(url),
+                moves_on_to=queue_name(dead.dead_letter_arn),
+            )
             return
         (route,) = self.routes(fleet, [source])
         check = RetentionGuard(self.ports, route.fleet, dead, self.processor(route), self.now).check()
@@ -237,6 +248,18 @@ class RedriverService(RedriveContext):
             least_left_s=check.least_left_s,
             quarantined_count=len(check.quarantined),
         )
+
+    def _is_due(self, fleet: Fleet, url: str) -> bool:
+        """Whether a dead-letter queue is to be checked now.
+
+        Of fleets in auto mode nothing is asked out of turn: whether their time is short is known after the first turn.
+        """
+        if is_turn(fleet.name, self.now(), self.invocation.minute_s):
+            return True
+        if fleet.redrive.mode is RedriveMode.MANUAL:
+            return is_due(fleet.redrive, self.queue(url).retention_s)
+        _, known = self.facts.get(url, (0.0, None))
+        return known is not None and is_due(fleet.redrive, known.retention_s)
 
     # ------------------------------------------------------------- consumers' reports
 
