@@ -16,8 +16,8 @@ from tests.support.redrive_worlds import letter
 PARTS = (
     "\n", "\n", "Traceback (most recent call last):", '  File "/app/a.py", line 7, in f', "KeyError: 'a'", "panic: ",
     "\tat a.B.c(B.java:7)", "Caused by: ", " ---> ", "   at A.B() in /x.cs:line 7", "goroutine 1 [running]:",
-    "main.f()", "\t/app/m.go:12", "    at f (/a.js:1:2)", "  [cause]: Error: x", "HTTP 503", "'", '"', "<", "/", "\\", ":",
-    "@", "0x", "a@b.c", "1.2.3.4", " ", "é", "  | ", "  +-+---------------- 1 ----------------",
+    "main.f()", "\t/app/m.go:12", "    at f (/a.js:1:2)", "  [cause]: Error: x", "HTTP 503", "'", '"', "<", "/", "\\",
+    ":", "@", "0x", "a@b.c", "1.2.3.4", " ", "é", "  | ", "  +-+---------------- 1 ----------------",
     "The above exception was the direct cause of the following exception:",
 )  # fmt: skip
 parts = st.sampled_from(PARTS)
