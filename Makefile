@@ -15,7 +15,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 RUN := .venv/bin/python
-GROUPS := runtime orders dev emulator sam scan bootstrap
+GROUPS := runtime orders dev emulator workers sam scan bootstrap
 
 ## --- set-up (called by the others) ---
 
@@ -24,7 +24,7 @@ COMPILED := build/compiled/manifest.json
 
 .PHONY: setup setup-sandbox setup-scan
 setup: .venv/.done $(COMPILED) ## Make the project's environment, and compile the planner for backtests
-setup-sandbox: .venv/.done .envs/emulator/.done .envs/sam/.done ## Make the environments of the emulator and of SAM CLI as well
+setup-sandbox: .venv/.done .envs/emulator/.done .envs/sam/.done .envs/workers/.done ## Make the environments of the emulator, of SAM CLI and of examples/workers as well
 setup-scan: .venv/.done .envs/scan/.done ## Make the environment of the scanners of `make check`
 
 .envs/bootstrap/bin/uv: requirements/bootstrap.txt
@@ -77,7 +77,11 @@ LONGEST := $(addprefix tests/,e2e/test_demo.py integration/test_compiled_runs.py
   e2e/test_smoke.py e2e/test_smoke_ends.py)
 IN_PARTS := $(foreach kind,e2e integration,$(wildcard tests/$(kind)/test_*.py tests/$(kind)/[a-z]*/))
 IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(IN_PARTS)) $(addprefix tests/,chaos property unit)
+# Each of the six processes collects every test. On a new checkout each would compile the same files, so that one process
+# for each of two cores does it first. What is wrong in a file, the tests themselves report.
+COLLECT := $(RUN) -m pytest --collect-only --quiet
 test: setup-sandbox setup-scan ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
+	{ $(COLLECT) tests/unit & $(COLLECT) $(filter-out tests/unit,$(IN_ORDER)) & wait; } >/dev/null 2>&1
 	$(RUN) -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
 test-fast: .venv/.done ## Run the unit and property tests without the slow ones, in under a minute
@@ -107,8 +111,8 @@ format: .venv/.done ## Format the code
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-sandbox: setup-sandbox ## Start everything on the embedded emulator, leave it running, and print what to try
-	$(RUN) -m tools.demo.sandbox
+sandbox: setup-sandbox ## Start everything on the embedded emulator, leave it running, and print what to try (CONSUMER="command": your own consumer)
+	exec $(RUN) -m tools.demo.sandbox $(if $(CONSUMER),--consumer '$(subst ','\'',$(CONSUMER))')
 
 bench: setup-sandbox ## Measure speed, as ratios within one run (MESSAGES=20000 to redrive; JSON=1: one JSON list on the last line)
 	$(RUN) -m tools.bench $(if $(JSON),--json) $(if $(MESSAGES),--messages $(MESSAGES))

@@ -7,6 +7,10 @@
                 work(message)
     lifecycle.leave()                                     # every message is completed or returned
 
+Where an instance runs several consumers, each has a name: `watch(..., consumer="worker-1")`, or SLUICE_CONSUMER in its
+environment (`Environment=SLUICE_CONSUMER=%n` in a systemd unit). The name must be the same after a restart. No consumer
+with a name completes the lifecycle action, since another one may be at work: Sluice does so once all of them are done.
+
 `leaving` turns true when the instance is to leave (its target lifecycle state in the instance metadata is `Terminated`
 or in a warm pool), when EC2 interrupts a Spot instance, and on SIGTERM. `leave` reports that the consumer is done,
 completes the lifecycle action, and waits for the end of the instance, or for its return from a warm pool.
@@ -24,6 +28,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import signal
 import threading
 import time
@@ -66,6 +71,8 @@ EARLY_S: Final = 150.0
 a Spot notice two minutes before."""
 IN_POOL: Final = frozenset({"Warmed:Stopped", "Warmed:Running", "Warmed:Hibernated"})
 """Where an instance that is to stand in a warm pool is going."""
+NAME: Final = r"[A-Za-z0-9][A-Za-z0-9@._:/\\-]{0,127}"
+"""What a consumer's name may be."""
 OPTIONS: Final = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"})
 
 
@@ -115,6 +122,7 @@ class Lifecycle:
         instance_id: str,
         hook: str,
         *,
+        consumer: str | None = None,
         autoscaling: Any,
         events: Any,
         clock: Callable[[], float] = time.time,
@@ -124,6 +132,7 @@ class Lifecycle:
         self._group = group
         self._instance_id = instance_id
         self._hook = hook
+        self._consumer = consumer
         self._autoscaling = autoscaling
         self._events = events
         self._clock = clock
@@ -145,7 +154,9 @@ class Lifecycle:
         self._lock = threading.Lock()
 
     @classmethod
-    def watch(cls, hook: str, group: str | None = None, *, signals: bool = True) -> "Lifecycle":
+    def watch(
+        cls, hook: str, group: str | None = None, *, consumer: str | None = None, signals: bool = True
+    ) -> "Lifecycle":
         """Begin to watch, and say that this consumer is ready.
 
         On an instance that is made ready for a warm pool it says so too, and returns once that goes into service: a
@@ -155,11 +166,17 @@ class Lifecycle:
             hook: The termination hook that the Sluice stack attaches to the group: `<stack>-drain`.
             group: The Auto Scaling group's name; without it SLUICE_GROUP, or the instance's tag
                 aws:autoscaling:groupName, where the launch template allows tags in instance metadata.
+            consumer: This consumer's name on its instance, where that runs several; without it SLUICE_CONSUMER, if it
+                is set. It must be the same after a restart.
             signals: Whether SIGTERM and SIGINT are to begin the end. Only where this is the main thread.
 
         Raises:
             MetadataError: Instance id or group cannot be found out.
+            ValueError: Sluice would not take the consumer's name.
         """
+        consumer = consumer or os.environ.get("SLUICE_CONSUMER") or None
+        if consumer is not None and not re.fullmatch(NAME, consumer):
+            raise ValueError(f"consumer: must be a name that matches {NAME} (got {consumer!r:.160})")
         metadata = Metadata(os.environ.get("SLUICE_IMDS", METADATA))
         instance_id = os.environ.get("INSTANCE_ID") or metadata.read("instance-id")
         name = group or os.environ.get("SLUICE_GROUP") or metadata.read("tags/instance/aws:autoscaling:groupName")
@@ -167,7 +184,7 @@ class Lifecycle:
             missing = "instance id: set INSTANCE_ID" if name else "group: name it, or set SLUICE_GROUP"
             raise MetadataError(f"the instance metadata does not tell the {missing}")
         autoscaling, events = boto3.client("autoscaling", config=OPTIONS), boto3.client("events", config=OPTIONS)
-        lifecycle = cls(metadata, name, instance_id, hook, autoscaling=autoscaling, events=events)
+        lifecycle = cls(metadata, name, instance_id, hook, consumer=consumer, autoscaling=autoscaling, events=events)
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: lifecycle.stop())
@@ -247,13 +264,15 @@ class Lifecycle:
     def leave(self) -> None:
         """Report that every message is completed or returned, and complete the lifecycle action if the group waits.
 
+        A consumer with a name leaves the completion to Sluice, which waits for the instance's other consumers too.
+
         Returns at once if the process was asked to stop. Otherwise it returns when it is asked to, or when the instance
         is in service again: if the process ended by itself, its supervisor would start it again on an instance that is
         leaving.
         """
         self.say("done")
         self._left_at = self._clock()
-        while self._by_group and not self._complete():
+        while self._by_group and self._consumer is None and not self._complete():
             if self._stopped.wait(RETRY_S):
                 return
         while not self._stopped.wait(POLL_S if self._leaving.is_set() else 0.0):
@@ -287,13 +306,13 @@ class Lifecycle:
         """The instance is new and goes into a warm pool first, or it returns to one and its consumer was started again.
 
         In the second case the group waits for the process before, which died before it could complete the lifecycle
-        action. No message is in flight.
+        action. No message is in flight. Where there are other consumers, the drain's deadline ends that wait.
         """
         now = self._clock()
         if self._pooled_at is None:
             log.info("the instance goes into a warm pool first: the consumer takes no messages yet")
             self._pooled_at = now
-        if not self._completed and now <= self._pooled_at + EARLY_S:
+        if not self._completed and self._consumer is None and now <= self._pooled_at + EARLY_S:
             self._completed = self._try_to_complete() is True
 
     def _enter_service(self) -> None:
@@ -361,6 +380,8 @@ class Lifecycle:
                 "state": word,
                 "in-flight": self._in_flight,
             }
+            if self._consumer is not None:
+                detail["consumer"] = self._consumer
         entry = {"Source": "sluice.consumer", "DetailType": "Sluice Consumer Report", "Detail": json.dumps(detail)}
         try:
             answer = self._events.put_events(Entries=[entry])

@@ -159,11 +159,12 @@ def test_drain_says_what_is_missing_when_the_unit_is_called_otherwise(
 
 
 def test_drain_says_so_when_systemd_killed_its_consumer(
-    sandbox: Sandbox, make_yard: Any, catch_events: Any, eventually: Any
+    make_yard: Any, catch_events: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Systemctl stop exits with 0 all the same: the document reads Result, and the drain's note has it."""
+    monkeypatch.setattr(stop_command, "STOP_TIMEOUT_MIN_S", 1.0)
     tags = [{"Key": "sluice:sandbox-stop-timeout", "Value": "1", "PropagateAtLaunch": True}]
-    yard, (instance_id,) = make_yard(STUBBORN, group_has={"Tags": tags})
+    yard, (instance_id,) = make_yard(STUBBORN, group_has={"Tags": tags}, stop_timeout_s=7)
     ending = catch_events({"source": ["aws.autoscaling"], "detail": {"EC2InstanceId": [instance_id]}})
     stopped = catch_events({"source": ["aws.ssm"], "detail": {"instance-id": [instance_id], "status": ["Failed"]}})
     yard.group.desire(0)
@@ -174,6 +175,33 @@ def test_drain_says_so_when_systemd_killed_its_consumer(
         " stop timeout"
     )
     eventually(lambda: instance_id not in yard.group.states())
+
+
+FORKED = """
+trap 'echo main asked; wait; exit 0' TERM
+for child in 1 2; do
+  sh -c 'trap "echo child asked; exit 0" TERM; echo begun; sleep 3 & wait $!; echo worked' &
+done
+wait
+"""
+"""A consumer that forks: its children work, and a child that is asked to stop loses what it works on."""
+
+
+def test_consumer_that_forks_loses_nothing_when_systemd_would_signal_all_of_it(
+    sandbox: Sandbox, make_yard: Any, catch_events: Any, eventually: Any
+) -> None:
+    """Its unit has systemd's defaults: for the stop alone the signal goes to its main process, and there is time."""
+    tags = [{"Key": "sluice:sandbox-stop-timeout", "Value": "1", "PropagateAtLaunch": True}]
+    yard, (instance_id,) = make_yard(FORKED, group_has={"Tags": tags})
+    log = Path(sandbox.instance(instance_id)["log"])
+    ending = catch_events({"source": ["aws.autoscaling"], "detail": {"EC2InstanceId": [instance_id]}})
+    stopped = catch_events({"source": ["aws.ssm"], "detail": {"instance-id": [instance_id], "status": ["Success"]}})
+    eventually(lambda: log.read_text().count("begun") == 2)
+    yard.group.desire(0)
+    yard.invoke(eventually(ending)[0])
+    yard.invoke(eventually(stopped)[0])
+    assert log.read_text().split("\n") == ["begun", "begun", "main asked", "worked", "worked", ""]
+    assert not [*log.with_suffix(".run").rglob("*.conf")]
 
 
 def test_consumer_finishes_when_every_event_is_lost(sandbox: Sandbox, make_yard: Any, eventually: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.consumers_page import consumer_commands
 from tests.support.pasted import SHELL_LANGUAGES, Block, blocks, documents, fresh_copy, shell_blocks
 from tools.sandbox.sandbox import missing
 
@@ -17,7 +18,9 @@ pytestmark = pytest.mark.sandbox
 
 TIMEOUT_S = 180.0
 """Of one block; the longest takes half a minute on two cores."""
+SANDBOX_RUNS = "it runs until Ctrl-C; tests/e2e/test_consumers_page.py runs it"
 NOT_RUN: Mapping[str, str] = {
+    **{f'make sandbox CONSUMER="{command}"': SANDBOX_RUNS for command in consumer_commands().values()},
     "make demo": "four minutes; tests/e2e/test_demo.py runs it",
     "make aws-smoke SANDBOX=1": "minutes; tests/e2e/test_smoke.py runs it",
     "make test": "it is what runs this test",

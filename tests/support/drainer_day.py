@@ -190,11 +190,15 @@ def finish(
     return day.invoke(commanded(command, aws_status))
 
 
-def report(instance_id: str, state: str, at: float, group: str = "orders-consumers") -> dict[str, Any]:
-    """A consumer's own event."""
+def report(
+    instance_id: str, state: str, at: float, group: str = "orders-consumers", consumer: str | None = None
+) -> dict[str, Any]:
+    """A consumer's own event; without a name, of the instance's only one."""
     event: dict[str, Any] = json.loads((EVENTS / "drainer-consumer-busy.json").read_text())
     event["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
     event["detail"] |= {"group": group, "instance-id": instance_id, "state": state}
+    if consumer is not None:
+        event["detail"]["consumer"] = consumer
     return event
 
 

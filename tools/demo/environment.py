@@ -41,6 +41,7 @@ class DemoEnvironment:
     orders: dict[str, str] = field(default_factory=dict)  # outputs of the orders stack
     sluice: dict[str, str] = field(default_factory=dict)  # outputs of Sluice's stack
     front_end_url: str = ""
+    consumer_command: str = ""  # a user's own consumer in the place of the orders'
 
     @property
     def consumer(self) -> Path:
@@ -162,7 +163,7 @@ class DemoEnvironment:
 
 @contextlib.contextmanager
 def running_environment(
-    settings: DemoSettings, say: Callable[[str], None], directory: Path | None = None
+    settings: DemoSettings, say: Callable[[str], None], directory: Path | None = None, consumer_command: str = ""
 ) -> Iterator[DemoEnvironment]:
     """Start the emulator, build and deploy both stacks, fill the database, start the front end; end all of it after.
 
@@ -170,6 +171,8 @@ def running_environment(
         settings: the demo's short settings.
         say: is called with a sentence about each step as it begins.
         directory: where logs and state go and stay, emptied first; a temporary folder without it.
+        consumer_command: runs on each instance in the place of the orders' consumer, as a unit's ExecStart; there is no
+            order page then.
     """
     if directory is not None:
         shutil.rmtree(directory, ignore_errors=True)  # the audit must not count the database of an earlier run
@@ -180,6 +183,7 @@ def running_environment(
             settings,
             database_url=f"sqlite:///{sandbox.directory / 'orders.db'}",
             work_log=sandbox.directory / "work.jsonl",
+            consumer_command=consumer_command,
         )
         say("Deploying examples/orders with sam build and sam deploy")
         demo.orders = sandbox.deploy(ORDERS, ORDERS_STACK, orders_parameters(demo))
@@ -190,6 +194,9 @@ def running_environment(
         say("Invoking each function once, so that later invocations are warm")
         for output in ("PlannerFunction", "DrainerFunction", "RedriverFunction", "OperatorFunction", "ConsoleFunction"):
             demo.invoke(demo.sluice[output], {"warm": "up"})  # an unknown payload: it is dropped
+        if consumer_command:
+            yield demo
+            return
         with _front_end(demo):
             say(f"The order page is at {demo.front_end_url}")
             yield demo
@@ -211,20 +218,25 @@ def keep_consumer(demo: DemoEnvironment) -> None:
     """Write what the sandbox starts as an instance: the stand-in for user data and a systemd unit."""
     settings = demo.settings
     variables = {
-        "DATABASE_URL": demo.database_url,
-        "WORK_LOG": str(demo.work_log),
-        "WORK_S": f"{settings.work_s:g}",
-        "WORK_S_BY_SKU": f"{LONG_SKU}={settings.long_work_s:g}",
-        "CONCURRENCY": str(settings.concurrency),
-        "VISIBILITY_S": str(settings.visibility_s),
-        "RECEIVE_WAIT_S": "1",
-        "PYTHONPATH": str(ORDERS),
         "QUEUE_URL": demo.orders["QueueUrl"],
         "DEAD_LETTER_QUEUE_URL": demo.orders["DeadLetterQueueUrl"],
+        "WORK_LOG": str(demo.work_log),
     }
+    command = demo.consumer_command
+    if not command:
+        command = f"{shlex.quote(sys.executable)} -m orders.consumer"
+        variables |= {
+            "DATABASE_URL": demo.database_url,
+            "WORK_S": f"{settings.work_s:g}",
+            "WORK_S_BY_SKU": f"{LONG_SKU}={settings.long_work_s:g}",
+            "CONCURRENCY": str(settings.concurrency),
+            "VISIBILITY_S": str(settings.visibility_s),
+            "RECEIVE_WAIT_S": "1",
+            "PYTHONPATH": str(ORDERS),
+        }
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-    command = f"exec {shlex.quote(sys.executable)} -m orders.consumer"
-    demo.consumer.write_text("\n".join(["#!/bin/sh", *lines, command, ""]))
+    lines += [f"cd {shlex.quote(str(Path.cwd()))}", f"exec {command}"]
+    demo.consumer.write_text("\n".join(["#!/bin/sh", *lines, ""]))
     demo.consumer.chmod(0o755)
 
 
@@ -241,18 +253,15 @@ def sluice_parameters(demo: DemoEnvironment) -> dict[str, str]:
         "Architecture": "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64",
         "TickSeconds": f"{settings.tick_s:g}",
         "Mode": "act",
-        "Settings": json.dumps(fleet_settings(settings)),
+        "Settings": json.dumps(fleet_settings(settings, hinted=not demo.consumer_command)),
     }
 
 
-def fleet_settings(settings: DemoSettings) -> dict[str, dict[str, Any]]:
-    """The fleet's Settings: the demo's short ones."""
+def fleet_settings(settings: DemoSettings, *, hinted: bool = True) -> dict[str, dict[str, Any]]:
+    """The fleet's Settings: the demo's short ones; hints of the orders' work only if it is that of the consumer."""
+    work = {"seconds_per_message": settings.work_s, "concurrency": settings.concurrency} if hinted else {}
     return {
-        "hints": {
-            "seconds_per_message": settings.work_s,
-            "concurrency": settings.concurrency,
-            "lead_time_s": settings.boot_s + 2,
-        },
+        "hints": work | {"lead_time_s": settings.boot_s + 2},
         "limits": {"stabilization_window_s": settings.stabilization_window_s},
         "drain": {"deadline_s": 60, "hook_timeout_s": 30, "heartbeat_s": 10},
         "redrive": {

@@ -1,5 +1,9 @@
-"""`make sandbox`: starts the demo's environment, leaves it running, and prints what to try on it."""
+"""`make sandbox`: starts the demo's environment, leaves it running, and prints what to try on it.
 
+With `--consumer COMMAND` the fleet's instances run that command, which finds its queue in QUEUE_URL.
+"""
+
+import argparse
 import contextlib
 import shlex
 import threading
@@ -22,8 +26,13 @@ INVOKED = ("planner-schedule-minute", "drainer-sweep", "operator-redrive-dry-run
 
 def main() -> int:
     """Set up the environment, serve the widget, and wait for Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--consumer", default="", metavar="COMMAND", help="runs on each instance, as a unit's ExecStart"
+    )
+    command = parser.parse_args().consumer
     console = Console()
-    with running_environment(DemoSettings(), console.print, STATE) as demo:
+    with running_environment(DemoSettings(), console.print, STATE, command) as demo:
         page = make_page(demo.sandbox.client("lambda"), demo.sluice["ConsoleFunction"], params={"fleet": FLEET})
         with serving(page) as widget_url, local_invokes(demo) as lines:
             console.print(escape(what_to_try(demo, widget_url, lines)), soft_wrap=True)
@@ -55,9 +64,15 @@ def what_to_try(demo: DemoEnvironment, widget_url: str, invoke_lines: str) -> st
     sluice = demo.sluice
     exports = " ".join(f"{name}={value}" for name, value in demo.sandbox.env().items() if name.startswith("AWS_"))
     dry_run = f'{{"redrive":{{"fleet":"{FLEET}","all":true,"dry_run":true}}}}'
+    if demo.consumer_command:
+        exports += f" QUEUE_URL={demo.orders['QueueUrl']} DEAD_LETTER_QUEUE_URL={demo.orders['DeadLetterQueueUrl']}"
+        opened = f"""Each instance runs      {demo.consumer_command}
+                        its output is in {_short(demo.sandbox.directory)}/instances; send to $QUEUE_URL, see below"""
+    else:
+        opened = f"""The order page          {demo.front_end_url}
+                        press "load" and watch the fleet scale out; order an item that does not exist and see it fail"""
     return f"""
-The order page          {demo.front_end_url}
-                        press "load" and watch the fleet scale out; order an item that does not exist and see it fail
+{opened}
 The dashboard's widget  {widget_url}
 
 In another terminal, from this folder:

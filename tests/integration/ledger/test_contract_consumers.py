@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.model.consumers import BootState, Consumer, ConsumerStatus
+from sluice.model.consumers import UNNAMED, BootState, Consumer, ConsumerStatus, LastReport
 from sluice.model.draining import HookAction
 from sluice.ports.errors import ConflictError
 from sluice.ports.ledger import Ledger
@@ -26,9 +26,10 @@ def consumer(instance_id: str, at: float) -> Consumer:
         first_message_at=at - 29,
         hook=HookAction("consumers", "sluice-ready", instance_id, "token"),
         hook_at=at - 80,
-        status=ConsumerStatus.BUSY,
-        status_at=at,
-        in_flight=3,
+        reports=(
+            LastReport(UNNAMED, ConsumerStatus.BUSY, at, 3),
+            LastReport("worker@1.service", ConsumerStatus.DONE, at - 0.5),
+        ),
         protected=True,
     )
 
@@ -41,7 +42,7 @@ def test_consumers_are_kept_at_their_version_and_listed(world: World, ledger: Le
     assert first == replace(consumer("i-1", now), version=1)
     second = ledger.consumers.keep_consumer(replace(first, protected=False))
     with pytest.raises(ConflictError):
-        ledger.consumers.keep_consumer(replace(first, status=ConsumerStatus.IDLE))
+        ledger.consumers.keep_consumer(replace(first, reports=()))
     ledger.consumers.keep_consumer(replace(consumer("i-2", now), fleet="other"))
     assert ledger.consumers.consumer(FLEET, "i-1") == second
     assert ledger.consumers.consumers(FLEET) == (second,)

@@ -18,7 +18,7 @@ import pytest
 
 from sluice.aws.ledger.forms import RECORD_VERSION
 from sluice.aws.ledger.keys import message_key
-from sluice.model.consumers import BootState, Consumer, ConsumerStatus
+from sluice.model.consumers import UNNAMED, BootState, Consumer, ConsumerStatus, LastReport
 from sluice.model.draining import (
     Drain,
     DrainCause,
@@ -145,9 +145,7 @@ CONSUMER = Consumer(
     first_message_at=AT - 50,
     hook=HookAction("consumers", "launch", "i-1", "token"),
     hook_at=AT - 99,
-    status=ConsumerStatus.BUSY,
-    status_at=AT - 1,
-    in_flight=2,
+    reports=(LastReport(UNNAMED, ConsumerStatus.BUSY, AT - 1, 2),),
     protected=True,
     measured=True,
     version=1,

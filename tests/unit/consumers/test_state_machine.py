@@ -18,7 +18,7 @@ from sluice.consumers.state_machine import (
     advance_boot,
     time_launch,
 )
-from sluice.model.consumers import BootState, BootStep, Consumer, ConsumerStatus, Report
+from sluice.model.consumers import UNNAMED, BootState, BootStep, Consumer, ConsumerStatus, LastReport, Report
 from sluice.model.draining import CompleteHook, HookAction, HookResult
 from sluice.model.observed import GroupReading, Instance, Lifecycle
 from sluice.model.planning import TimedLaunch
@@ -44,8 +44,7 @@ def a_consumer(boot: BootState, **changes: object) -> Consumer:
         first_message_at=NOW - 15 if boot is BootState.WORKING else None,
         hook=HOOK,
         hook_at=NOW - 50,
-        status=ConsumerStatus.READY if up else None,
-        status_at=NOW - 20 if up else None,
+        reports=(LastReport(UNNAMED, ConsumerStatus.READY, NOW - 20),) if up else (),
         version=2,
     )
     return replace(consumer, **changes)  # type: ignore[arg-type]
@@ -72,7 +71,7 @@ def records_at(place: BootState | None) -> tuple[Consumer | None, ...]:
     """Records of a state in several conditions."""
     if place is None:
         return (None,)
-    return a_consumer(place), a_consumer(place, hook=None, hook_at=None, launched_at=None, status_at=None)
+    return a_consumer(place), a_consumer(place, hook=None, hook_at=None, launched_at=None, reports=())
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -165,7 +164,7 @@ def test_busy_counts_when_two_words_were_said_in_one_second() -> None:
     first = advance_boot(a_consumer(BootState.BOOTING), ready, FREE, NOW).consumer
     then = advance_boot(first, busy, FREE, NOW).consumer
     assert then is not None
-    assert (then.boot, then.status) == (BootState.WORKING, ConsumerStatus.BUSY)
+    assert (then.boot, [last.status for last in then.reports]) == (BootState.WORKING, [ConsumerStatus.BUSY])
     assert advance_boot(then, ready, FREE, NOW) == BootStep(then)
     assert advance_boot(then, reported(ConsumerStatus.IDLE), FREE, NOW) == BootStep(then)
 
@@ -252,7 +251,8 @@ def a_group(**protected: bool) -> GroupReading:
 
 def one(instance_id: str, status: ConsumerStatus, ago_s: float = 0.0, *, ours: bool = False) -> Consumer:
     """A consumer whose last report is so old."""
-    return Consumer("orders", instance_id, BootState.WORKING, NOW, status=status, status_at=NOW - ago_s, protected=ours)
+    reports = (LastReport(UNNAMED, status, NOW - ago_s),)
+    return Consumer("orders", instance_id, BootState.WORKING, NOW, reports=reports, protected=ours)
 
 
 def test_protection_is_planned_when_consumers_have_spoken() -> None:

@@ -64,6 +64,21 @@ def test_report_is_read_when_a_consumer_speaks() -> None:
     assert notice == ReportNotice("orders-consumers", Report("i-0c0ffee1234567890", ConsumerStatus.BUSY, at, 3))
 
 
+def test_report_names_its_consumer_when_its_instance_runs_several() -> None:
+    """Its name on its instance, such as its unit's."""
+    notice = one(json.loads((EVENTS / "drainer-consumer-draining.json").read_text()))
+    assert isinstance(notice, ReportNotice)
+    assert (notice.report.consumer, notice.report.status) == ("worker@1.service", ConsumerStatus.DRAINING)
+
+
+@pytest.mark.parametrize("name", ["", "*", "a b", "a" * 129, 7, ["a"], "-a", "a\n"])
+def test_report_is_refused_when_its_consumers_name_cannot_be_one(name: object) -> None:
+    """A name is bounded, and none can stand for others."""
+    detail = {"group": "consumers", "instance-id": "i-1", "state": "busy", "consumer": name}
+    with pytest.raises(PayloadError, match="consumer: must be a name that matches"):
+        one({"detail-type": "Sluice Consumer Report", "source": "sluice.consumer", "detail": detail})
+
+
 def test_report_is_refused_when_it_says_nothing_known() -> None:
     """Every wrong field by name, with what would be right."""
     detail = {"group": "consumers", "instance-id": "i-1", "state": "tired", "in-flight": -1}

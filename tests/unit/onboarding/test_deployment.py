@@ -105,7 +105,10 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ),
     (
         document(drain={"unit": "-H.service", "hook": "sluice-drain"}),
-        ("DrainUnit: must be a systemd unit's name, such as consumer.service (got '-H.service')",),
+        (
+            "DrainUnit: must be systemd units' names, such as consumer.service or worker@*.service",
+            "separated by spaces or commas (got '-H.service')",
+        ),
     ),
     (document({"hints": {"concurrency": 1.5}}), ("settings.hints.concurrency: must be a whole number (got 1.5)",)),
     (document('{"hints": {"concurrency": 05}}'), ("settings: must be JSON (", "write 5 in place of 05")),

@@ -427,6 +427,16 @@ def test_scale_out_when_nothing_is_known_to_have_been_completed(working, most):
     assert reason(decision, ReasonCode.COLD_START).after == most
 
 
+def test_sentence_when_the_maximum_cuts_what_a_start_asks_for():
+    """More than is needed is explained by what asks for it, and then by the limit that cuts it."""
+    unhinted = a_fleet(hints={"lead_time_s": 120}, target_wait_s=120)
+    decision = decide(seen(NOW, a_queue(NOW, 492, 0, oldest_s=10), a_group(NOW, 0, bounds=(0, 100))), unhinted)
+    assert decision.raw_need < decision.want == 100
+    assert decision.sentence.endswith(
+        " No message is known to have been completed yet: starting with 200 instances. The group's maximum size is 100."
+    )
+
+
 def test_scale_out_when_what_was_ordered_has_not_begun():
     """The planner's own last order is no evidence: 200 that launch are followed by none until they have begun."""
     unhinted = a_fleet(hints={"lead_time_s": 60})

@@ -52,6 +52,7 @@ TRIGGERS = {
     "operator-release",
     "drainer-consumer-ready",
     "drainer-consumer-busy",
+    "drainer-consumer-draining",
     "drainer-consumer-done",
     "redriver-dead-letters-text",
     "redriver-dead-letters-binary",
@@ -184,6 +185,12 @@ def test_envelope_is_whole_when_from_the_event_bus(name: str) -> None:
             "sluice.consumer",
             "Sluice Consumer Report",
             {"group", "instance-id", "state", "in-flight"},
+        ),
+        (
+            "drainer-consumer-draining",
+            "sluice.consumer",
+            "Sluice Consumer Report",
+            {"group", "instance-id", "consumer", "state", "in-flight"},
         ),
     ],
 )  # fmt: skip

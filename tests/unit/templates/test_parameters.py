@@ -182,7 +182,11 @@ def test_stack_is_deleted_without_a_word_of_the_check(template: Template) -> Non
     ("name", "good", "bad"),
     [
         ("ReadySeconds", ["", "30", "99", "7200"], ["29", "7201", "9"]),
-        ("DrainUnit", ["consumer.service", "work@1.service"], ["", 'a"b', "a\\x2db", "a b"]),
+        (
+            "DrainUnit",
+            ["consumer.service", "work@1.service work@2.service", "a,b", "w@*.service"],
+            ["", 'a"b', "a\\x2db", "a\tb"],
+        ),
     ],
 )
 def test_value_is_bounded_when_the_template_itself_needs_it(name: str, good: list[str], bad: list[str]) -> None:

@@ -2,8 +2,10 @@
 
 What the machine runs is said by the tag ``sluice:sandbox-command`` of the group or its launch template (on EC2 the
 user data installs the same program as a systemd unit). Tags ``sluice:sandbox-env:NAME`` become its environment, and
-``sluice:sandbox-unit`` names the unit that systemctl on the machine knows, and ``sluice:sandbox-stop-timeout`` gives
-its TimeoutStopSec in seconds; as with systemd, no other unit is there, and without the first tag none.
+``sluice:sandbox-unit`` names the units that systemd on the machine knows, separated by spaces: each runs the program,
+and a target among them consists of the others. ``sluice:sandbox-stop-timeout`` is their TimeoutStopSec in seconds,
+``sluice:sandbox-kill-mode`` their KillMode and ``sluice:sandbox-restart`` their Restart, with systemd's defaults. As
+with systemd, no other unit is there, and without the first tag none.
 Without a command the instance is only recorded.
 
 AWS pages: autoscaling/ec2/userguide/launch-templates.html (version $Default and $Latest),
@@ -22,8 +24,9 @@ from typing import Any, Self
 
 from tools.sandbox.emulator.events import Bus, Scope, iso
 from tools.sandbox.emulator.host import Host
-from tools.sandbox.emulator.machines import STOP_TIMEOUT_S, Machine, Machines, Unit
+from tools.sandbox.emulator.machines import Machine, Machines
 from tools.sandbox.emulator.settings import Settings
+from tools.sandbox.emulator.units import KILL_MODES, STOP_TIMEOUT_S, UnitSettings
 
 _ec2 = Host(
     "services.ec2", "_instances", "_tags", "_launch_templates", "_launch_instances_internal", "_terminate_instances",
@@ -36,6 +39,8 @@ _sts = Host("services.sts", "register_session")
 COMMAND_TAG = "sluice:sandbox-command"
 UNIT_TAG = "sluice:sandbox-unit"
 STOP_TIMEOUT_TAG = "sluice:sandbox-stop-timeout"
+KILL_MODE_TAG = "sluice:sandbox-kill-mode"
+RESTART_TAG = "sluice:sandbox-restart"
 ENV_TAG = "sluice:sandbox-env:"
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
@@ -67,6 +72,19 @@ class Blueprint:
     def version(self) -> str:
         """What tells templates apart: id and version number."""
         return f"{self.template.get('LaunchTemplateId', '')}:{self.template.get('Version', '')}"
+
+    @property
+    def unit_settings(self) -> UnitSettings:
+        """What the tags say of the units' files.
+
+        Raises:
+            LaunchError: A kill mode that the sandbox does not have.
+        """
+        kill_mode = self.tags.get(KILL_MODE_TAG) or KILL_MODES[0]
+        if kill_mode not in KILL_MODES:
+            raise LaunchError(f"{KILL_MODE_TAG}: must be one of {', '.join(KILL_MODES)} (got {kill_mode!r})")
+        stop_timeout_s = float(self.tags.get(STOP_TIMEOUT_TAG) or STOP_TIMEOUT_S)
+        return UnitSettings(kill_mode, stop_timeout_s, self.tags.get(RESTART_TAG) or "no")
 
     @classmethod
     def of(cls, group: Mapping[str, Any]) -> Self:
@@ -167,7 +185,12 @@ class Launcher:
     # --- for the groups ---
 
     def launch(self, scope: Scope, group: Mapping[str, Any], blueprint: Blueprint, zone: str) -> Machine:
-        """Make an EC2 record, pending, and its machine, not yet booted. The present scope is the group's."""
+        """Make an EC2 record, pending, and its machine, not yet booted. The present scope is the group's.
+
+        Raises:
+            LaunchError: The group's tags say of its units what the sandbox does not have.
+        """
+        unit_settings = blueprint.unit_settings
         profile, _ = _ec2["_resolve_iam_instance_profile"](
             iam_arn=blueprint.profile.get("Arn", ""), iam_name=blueprint.profile.get("Name", ""), allow_missing=True
         )
@@ -193,7 +216,8 @@ class Launcher:
             instance_id,
             blueprint.tags.get(COMMAND_TAG, ""),
             env,
-            Unit(blueprint.tags.get(UNIT_TAG, ""), float(blueprint.tags.get(STOP_TIMEOUT_TAG) or STOP_TIMEOUT_S)),
+            unit_names=blueprint.tags.get(UNIT_TAG, "").split(),
+            settings=unit_settings,
         )
 
     def boot(self, machine: Machine) -> None:

@@ -1,8 +1,7 @@
 """Systems Manager Run Command: scripts that really run on the sandbox's machines, and their status events.
 
-A script runs in a shell with the machine's environment. ``systemctl`` on its path acts on the machine's one unit and
-knows no other: ``stop`` sends SIGTERM, SIGKILL after TimeoutStopSec, and exits with 0 either way; ``show`` tells how
-the unit ended (systemctl(1), systemd.service(5)).
+A script runs in a shell with the machine's environment. ``systemctl`` on its path acts on the machine's own units
+(``units.py``).
 
 AWS pages (systems-manager/latest): userguide/monitor-commands.html (the statuses: a command that is not received stays
 Pending, and turns Delivery Timed Out only after TimeoutSeconds plus the execution timeout; one whose agent died stays
@@ -415,27 +414,8 @@ class RunCommand:
         machine = self._machines.get(match["id"])
         if machine is None:
             raise NotFoundError(f"no instance {match['id']}")
-        arguments = body["arguments"]
-        shown = [one.partition("=")[2] for one in arguments if one.startswith("--property=")]
-        verb, unit = [*(one for one in arguments if not one.startswith("-")), "", ""][:2]
-        known = machine.unit.is_called(unit)
-        full = unit if "." in unit else f"{unit}.service"
-        if verb == "show":  # it also answers for a unit that does not exist (systemctl(1))
-            properties = {
-                "LoadState": "loaded" if known else "not-found",
-                "ActiveState": "active" if known and machine.unit_active else "inactive",
-                "Result": machine.unit_result if known else "success",
-            }
-            return {"exit_code": 0, "text": "\n".join(properties.get(name, "") for name in shown)}
-        if verb == "is-active":
-            active = known and machine.unit_active
-            return {"exit_code": 0 if active else 3, "text": "active" if active else "inactive"}
-        if verb != "stop":
-            return {"exit_code": 1, "error": f"the sandbox's systemctl knows stop, show and is-active, not {verb!r}"}
-        if not known:
-            return {"exit_code": 5, "error": f"Failed to stop {full}: Unit {full} not loaded."}
-        machine.stop_unit(wait="--no-block" not in arguments)
-        return {"exit_code": 0}
+        exit_code, text, error = machine.systemd.systemctl(body["arguments"])
+        return {"exit_code": exit_code, "text": text, "error": error}
 
 
 def _public_command(command: Command) -> dict[str, Any]:

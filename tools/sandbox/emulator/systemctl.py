@@ -1,4 +1,4 @@
-"""``systemctl`` for scripts on the sandbox's machines: asks the emulator to act on the machine's one unit.
+"""``systemctl`` for scripts on the sandbox's machines: asks the emulator to act on the machine's units.
 
 Started by the shim that Run Command puts on a script's path: endpoint, instance id, then systemctl's own arguments.
 """

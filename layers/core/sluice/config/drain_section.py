@@ -15,6 +15,10 @@ HOOK_CEILING_TIMEOUTS = 100
 HOOK_TIMEOUT_MIN_S = 30
 HOOK_TIMEOUT_MAX_S = 7_200
 
+# One unit's name as systemd has it, or a pattern of names. The stack's stop document takes the same.
+UNIT = r"[A-Za-z0-9@._:\\*?][A-Za-z0-9@._:\\*?-]{0,254}"
+UNITS_LENGTH_MAX = 512  # of all names together: a fleet's document has room for 4,096 characters
+
 # Each minute's sweep looks for a sign of life. In less than two minutes a healthy consumer may show none.
 SILENCE_MIN_S = 120.0
 
@@ -36,8 +40,10 @@ class DrainPolicy(Section):
     )
     unit: str = Field(
         default="consumer.service",
-        pattern=r"^[A-Za-z0-9@._:\\][A-Za-z0-9@._:\\-]{0,254}$",
-        description="The systemd unit that runs the consumer.",
+        pattern=rf"^{UNIT}([ ,]+{UNIT})*$",
+        max_length=UNITS_LENGTH_MAX,
+        description="The systemd unit that runs the consumer, or several, separated by spaces or commas. Each is a"
+        " unit's name, a pattern such as worker@*.service, or a target, which stands for its services.",
     )
     container: str | None = Field(
         default=None,
@@ -106,6 +112,11 @@ class DrainPolicy(Section):
         description="What one instance costs an hour, in any currency: retained instances are shown with what they"
         " cost.",
     )
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The names in `unit`: of units, patterns of names, and targets."""
+        return tuple(self.unit.replace(",", " ").split())
 
     @property
     def order(self) -> StopOrder:

@@ -14,7 +14,7 @@ PATTERNS = {
     "queue": QUEUE_URL,
     "dead_letter_queue": QUEUE_URL,
     "group": "an Auto Scaling group's name: 1 to 255 characters without colons or control characters",
-    "unit": "a systemd unit's name, such as consumer.service",
+    "unit": "systemd units' names, such as consumer.service or worker@*.service, separated by spaces or commas",
     "container": "a container's name: letters, digits, underscores, dots and hyphens, beginning with a letter or digit",
     "document": "a Run Command document's name: 3 to 128 letters, digits, underscores, dots and hyphens",
     "hook": "a lifecycle hook's name: 1 to 255 letters, digits, hyphens, underscores and slashes",

@@ -6,8 +6,8 @@ from sluice.model.consumers import Consumer, ConsumerStatus
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading, Lifecycle
 
-# A busy consumer repeats its report every minute. After three minutes without one it is taken for crashed, and its
-# instance may be scaled in.
+# A busy consumer repeats its report every minute. After three minutes without one it is taken for crashed, and it no
+# longer protects its instance from scale-in.
 BUSY_TIMEOUT_S = 180.0
 
 
@@ -21,19 +21,18 @@ class ProtectionPlan:
 
 
 def is_busy(consumer: Consumer, now: float) -> bool:
-    """Whether a consumer's last report says busy and is younger than BUSY_TIMEOUT_S; `now` in epoch seconds."""
-    fresh = consumer.status_at is not None and now < consumer.status_at + BUSY_TIMEOUT_S
-    return consumer.status is ConsumerStatus.BUSY and fresh
+    """Whether any consumer of an instance is busy by a report younger than BUSY_TIMEOUT_S; `now` in epoch seconds."""
+    return any(each.status is ConsumerStatus.BUSY and now < each.at + BUSY_TIMEOUT_S for each in consumer.reports)
 
 
 def plan_protection(consumers: Iterable[Consumer], reading: GroupReading, now: float) -> ProtectionPlan:
     """Decide whose scale-in protection is to change.
 
-    Instances of busy consumers are protected. Our own protection is lifted once they are not busy. Protection that an
-    operator or the group has set is left alone.
+    Instances with a busy consumer are protected. Our own protection is lifted once none of an instance's consumers is
+    busy. Protection that an operator or the group has set is left alone.
 
     Args:
-        consumers: every consumer on record.
+        consumers: the record of each instance's consumers.
         reading: their group as of now. Only instances in service can be protected.
         now: epoch seconds.
 

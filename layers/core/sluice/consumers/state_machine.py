@@ -15,18 +15,20 @@ as with drains (`sluice.draining.state_machine`). A completion needs no answer: 
 completion came too late. If a completion was lost, the next reading of the group still shows the instance at the hook.
 
 A consumer repeats its reports. A report may be lost, doubled, late or out of order. Only a report that is later than
-the last one and later than the start of the launch counts, and no report undoes that a consumer was ready. An instance
-that returns from a warm pool is launched again: what was known of its earlier launch no longer holds.
+the same consumer's last one and later than the start of the launch counts, and no report undoes that a consumer was
+ready. An instance that returns from a warm pool is launched again: what was known of its earlier launch no longer
+holds.
 
-Whether an instance is protected from scale-in follows from its consumer's last report (`plan_protection`). A busy
-consumer's instance is protected until the consumer reports otherwise, or until BUSY_TIMEOUT_S have passed without a
-report. Protection that an operator or the group itself has set is left alone.
+An instance may run several consumers, each with a name. It is ready when the first of them is. The record has the last
+report of each (`sluice.consumers.reports`), and whoever asks about the instance asks all of them: whether it is
+protected from scale-in (`plan_protection`), and whether its drain is done (`sluice.draining.observations`).
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
 from math import floor
 
+from sluice.consumers.reports import is_later, with_report, without_silent
 from sluice.model.consumers import BootState, BootStep, Consumer, ConsumerStatus, Report
 from sluice.model.draining import CompleteHook, HookAction, HookResult
 from sluice.model.frozen import dataclass, replace
@@ -124,7 +126,7 @@ def _launch_started(consumer: Consumer, event: LaunchStarted, _now: float) -> Bo
     known_at = consumer.hook_at
     if known_at is not None and (event.at <= known_at or event.hook == consumer.hook):
         return BootStep(consumer)
-    if consumer.status_at is not None and consumer.status_at >= event.at:  # the report came before the launch event
+    if consumer.heard_at is not None and consumer.heard_at >= event.at:  # the report came before the launch event
         return _complete_if_ready(replace(consumer, hook=event.hook, hook_at=event.at))
     launched_at = consumer.launched_at if consumer.boot is BootState.BOOTING else None
     return BootStep(_relaunched(consumer, event.hook, event.at, launched_at))
@@ -169,11 +171,12 @@ def _found_waiting(consumer: Consumer, event: SeenInGroup, now: float) -> BootSt
     return BootStep(found, actions)
 
 
-def _found(consumer: Consumer, event: SeenInGroup, _now: float) -> BootStep:
-    """Take over the start of the launch, which only the group knows."""
-    if event.launched_at is None or consumer.launched_at is not None:
-        return BootStep(consumer)
-    return BootStep(replace(consumer, launched_at=_launch_start(event.launched_at, consumer)))
+def _found(consumer: Consumer, event: SeenInGroup, now: float) -> BootStep:
+    """Take over the start of the launch, which only the group knows, and forget consumers that are silent."""
+    launched_at = consumer.launched_at
+    if launched_at is None and event.launched_at is not None:
+        launched_at = _launch_start(event.launched_at, consumer)
+    return BootStep(replace(consumer, launched_at=launched_at, reports=without_silent(consumer.reports, now)))
 
 
 def _launch_start(launched_at: float, consumer: Consumer) -> float:
@@ -194,8 +197,7 @@ def _reported_at(report: Report, consumer: Consumer) -> float:
 
 def _with_report(consumer: Consumer, event: ReportReceived) -> Consumer:
     """The record with the reported status, its time and its messages in flight."""
-    report = event.report
-    return replace(consumer, status=report.status, status_at=report.at, in_flight=report.in_flight)
+    return replace(consumer, reports=with_report(consumer.reports, event.report))
 
 
 def _ready(consumer: Consumer, event: ReportReceived, _now: float) -> BootStep:
@@ -260,6 +262,7 @@ _ROWS: tuple[Row[State, BootEventKind], ...] = (
     (_NEW | {_S.READY, _S.LOST}, (_K.READY, _K.IDLE), _ready, frozenset({_S.READY})),
     (frozenset({_S.WORKING}), (_K.READY, _K.IDLE), _ready, frozenset()),
     (_NEW, (_K.FAILED,), _failed, frozenset({_S.LOST})),
+    (_UP, (_K.FAILED,), _record_report, frozenset()),  # another consumer of the instance is ready
     (_NEW | {_S.READY, _S.LOST}, (_K.BUSY,), _busy, frozenset({_S.WORKING})),
     (frozenset({_S.WORKING}), (_K.BUSY,), _busy, frozenset()),
     (frozenset({None}), (_K.DRAINING,), _record_report, frozenset({_S.BOOTING})),
@@ -284,33 +287,14 @@ class TrackedInstance:
 
 
 def _is_newer(consumer: Consumer | None, report: Report, instance: TrackedInstance, now: float) -> bool:
-    """Whether a report belongs to this launch, and is later than the last report.
-
-    Times have whole seconds. Of two reports in one second the more cautious one counts (`_rank`).
-    """
+    """Whether a report belongs to this launch, and is later than the last report of the same consumer."""
     launch_times = (
         () if consumer is None else tuple(at for at in (consumer.hook_at, consumer.launched_at) if at is not None)
     )
     if instance.hook is not None and not launch_times and now > report.at + REPORT_FRESH_S:
         return False
-    known = None if consumer is None or consumer.status_at is None else (consumer.status_at, _rank(consumer.status))
-    later = known is None or (report.at, _rank(report.status)) > known
+    later = consumer is None or is_later(report, consumer.reports)
     return later and all(report.at >= floor(at) for at in launch_times)
-
-
-def _rank(status: ConsumerStatus | None) -> int:
-    """The order of reports in one second: the greater one counts.
-
-    An idle consumer that is taken for busy does no harm. A busy one that is taken for idle may lose its instance.
-    """
-    order = (
-        ConsumerStatus.READY,
-        ConsumerStatus.IDLE,
-        ConsumerStatus.BUSY,
-        ConsumerStatus.DRAINING,
-        ConsumerStatus.DONE,
-    )
-    return order.index(status) if status in order else len(order)
 
 
 def advance_boot(consumer: Consumer | None, event: BootEvent, instance: TrackedInstance, now: float) -> BootStep:

@@ -12,7 +12,7 @@ from itertools import batched
 from sluice.config.fleet import Fleet
 from sluice.consumers.protection import plan_protection
 from sluice.consumers.state_machine import BootEvent, LeftGroup, SeenInGroup, TrackedInstance, advance_boot, time_launch
-from sluice.model.consumers import BootState, Consumer
+from sluice.model.consumers import CONSUMERS_MAX, BootState, Consumer
 from sluice.model.draining import HookAction
 from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import GroupReading, Lifecycle
@@ -25,7 +25,7 @@ from sluice.ports.stack import Ports
 # The states of a new instance on its way into service or into a warm pool. A launch hook may hold it in both cases.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
 ARRIVING = frozenset(f"{pool}Pending{step}" for pool in ("", "Warmed:") for step in ("", ":Wait", ":Proceed"))
-# Two or three invocations may write one consumer's record at the same time. More lost races have another cause.
+# Two or three invocations may write one drain's record at the same time. More lost races have another cause.
 CONFLICTS_MAX = 5
 
 
@@ -69,7 +69,7 @@ class ConsumerTracker:
             self.fleet.name, instance_id, None if hook is None else HookAction(self.fleet.group, hook, instance_id)
         )
         record = known or self.ports.ledger.consumers.consumer(self.fleet.name, instance_id)
-        for _ in range(CONFLICTS_MAX):
+        for _ in range(CONSUMERS_MAX):  # all of an instance's consumers may report at once; each time, one is written
             step = advance_boot(record, event, tracked, self.now())
             after = step.consumer
             timed = None if after is None else time_launch(after, self.now())
@@ -92,7 +92,7 @@ class ConsumerTracker:
                 except PortError as error:
                     self.result.problems.append(error)
             return written
-        raise TryLaterError(f"consumer of {instance_id}: its record changed {CONFLICTS_MAX} times while it was written")
+        raise TryLaterError(f"consumer of {instance_id}: its record changed {CONSUMERS_MAX} times while it was written")
 
     def _report(self, before: Consumer | None, after: Consumer | None, timed: TimedLaunch | None) -> None:
         """Add to the result what a written record shows. A launch whose times cannot be written is one sample less."""

@@ -50,6 +50,11 @@ def is_due(drain: Drain, policy: DrainPolicy, now: float) -> bool:
     return drain.state in UNDER_WAY and now >= due_at(drain, policy)
 
 
+def is_retry_due(drain: Drain, now: float) -> bool:
+    """Whether a stop is to be asked for again."""
+    return drain.state in UNDER_WAY and drain.stop.retry_at is not None and now >= drain.stop.retry_at
+
+
 def heartbeats_until(drain: Drain, policy: DrainPolicy) -> float:
     """When heartbeats end: once the drain is due, or where AWS ends the lifecycle action whatever is sent.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import field
 
 from sluice.config.fleet import Fleet
+from sluice.consumers.reports import ENDED
 from sluice.draining.deadlines import action_began_at
 from sluice.draining.events import (
     CommandReported,
@@ -64,18 +65,24 @@ def events_for(drain: Drain | None, group_event: GroupEvent | None, observed: Ob
     if drain.instance_id in observed.ended:
         events.append(MachineEnded())
     consumer = observed.consumers.get(drain.instance_id)
-    if consumer and consumer.status_at is not None and (report := report_event(consumer.status, consumer.status_at)):
+    if consumer and (report := reported(consumer)):
         events.append(report)
     if observed.in_flight is not None:
         events.append(MessagesInFlight(observed.in_flight))
     return tuple(events)
 
 
-def report_event(status: ConsumerStatus | None, at: float) -> DrainReported | None:
-    """The event of a consumer's report: a sign of life, or its end; None if the report is not about its drain."""
-    if status not in {*AT_WORK, ConsumerStatus.DONE}:
-        return None
-    return DrainReported(at, done=status is ConsumerStatus.DONE)
+def reported(consumer: Consumer) -> DrainReported | None:
+    """What an instance's consumers report of its drain together; None if no report is about it.
+
+    They are done once all known ones are, and the earliest of these reports must be about this drain: a consumer that
+    reported done before it may have been started again. Until then the latest report of work is a sign of life.
+    """
+    done = [each.at for each in consumer.reports if each.status is ConsumerStatus.DONE]
+    if done and all(each.status in ENDED for each in consumer.reports):
+        return DrainReported(min(done), done=True)
+    at_work = [each.at for each in consumer.reports if each.status in AT_WORK]
+    return DrainReported(max(at_work), done=False) if at_work else None
 
 
 def our_hook(fleet: Fleet, instance_id: str) -> HookAction:

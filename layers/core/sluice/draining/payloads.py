@@ -8,15 +8,17 @@ Payload shapes:
     https://docs.aws.amazon.com/systems-manager/latest/userguide/monitoring-systems-manager-event-examples.html
 
 A consumer's report is an event that the consumer puts on the default bus: source `sluice.consumer`, detail-type
-`Sluice Consumer Report`, detail `{"group": "...", "instance-id": "i-...", "state": "busy", "in-flight": 3}`.
+`Sluice Consumer Report`, detail `{"group": "...", "instance-id": "i-...", "consumer": "worker@1.service",
+"state": "busy", "in-flight": 3}`. `consumer` is its name on its instance; an instance's only consumer needs none.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sluice.model.consumers import ConsumerStatus, Report
+from sluice.model.consumers import CONSUMER_NAME, UNNAMED, ConsumerStatus, Report
 from sluice.model.draining import CommandStatus, HookAction
 from sluice.model.frozen import dataclass
 from sluice.model.payload_error import PayloadError
@@ -193,15 +195,18 @@ def _command(detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
 
 def _report(detail: Mapping[str, Any], time: object, now: float) -> Notice:
     group, instance_id, status = _texts(detail, "group", "instance-id", "state")
-    in_flight = detail.get("in-flight")
+    in_flight, consumer = detail.get("in-flight"), detail.get("consumer")
     problems = []
+    if consumer is not None and not (isinstance(consumer, str) and re.fullmatch(CONSUMER_NAME, consumer)):
+        problems.append(f"consumer: must be a name that matches {CONSUMER_NAME} (got {consumer!r:.160})")
     if status not in set(ConsumerStatus):
         problems.append(f"state: must be one of {', '.join(ConsumerStatus)} (got {status!r:.80})")
     if in_flight is not None and (isinstance(in_flight, bool) or not isinstance(in_flight, int) or in_flight < 0):
         problems.append(f"in-flight: must be a number of messages, 0 or more (got {in_flight!r:.80})")
     if problems:
         raise PayloadError(*problems)
-    return ReportNotice(group, Report(instance_id, ConsumerStatus(status), _time(time, now), in_flight))
+    name = UNNAMED if consumer is None else consumer
+    return ReportNotice(group, Report(instance_id, ConsumerStatus(status), _time(time, now), in_flight, name))
 
 
 def _sweep(_detail: Mapping[str, Any], _time: object, _now: float) -> Notice:

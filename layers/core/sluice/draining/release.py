@@ -43,10 +43,15 @@ from sluice.wording import duration
 
 
 def consumer_done(drain: Drain, event: DrainReported, policy: DrainPolicy, now: float) -> DrainStep:
-    """The consumer's own report; one from before this lifecycle action began is not about it."""
-    if event.at < action_began_at(drain) or may_have_timed_out(drain, policy, now):
+    """All known consumers of the instance report that they are done.
+
+    A report from before this lifecycle action began is not about it. A stop that is under way may wait for a process
+    that reports nothing: its own end counts.
+    """
+    old = event.at < action_began_at(drain) or may_have_timed_out(drain, policy, now)
+    if old or drain.stop.command_id is not None:
         return DrainStep(drain)
-    return done(drain, now, "the consumer reported that it is done")
+    return done(drain, now, "all known consumers of the instance reported that they are done")
 
 
 def machine_ended(drain: Drain, _event: MachineEnded, _policy: DrainPolicy, now: float) -> DrainStep:

@@ -15,6 +15,7 @@ from sluice.draining.deadlines import (
     RETRY_S,
     STATUS_CHECK_AFTER_S,
     is_due,
+    is_retry_due,
     needs_signs,
     needs_status_check,
     next_check_at,
@@ -67,8 +68,9 @@ class DrainRounds:
             PortError: the ledger does not say which drains there are.
         """
         drains = {drain.instance_id: drain for drain in self.ports.ledger.drains.unreleased_of(fleet.name)}
-        # No drain expires before all was read that may be a sign of its consumer.
-        in_full |= any(is_due(drain, fleet.drain, self.now()) for drain in drains.values())
+        # No drain expires, and no stop is repeated, before all was read that may be a sign of its consumers.
+        now = self.now()
+        in_full |= any(is_due(drain, fleet.drain, now) or is_retry_due(drain, now) for drain in drains.values())
         observed = self._observe(fleet, drains, in_full=in_full)
         found = group_events(fleet, drains, observed.reading)
         waiting: list[DrainProgress] = []

@@ -38,12 +38,12 @@ from sluice.draining.events import (
 from sluice.draining.executor import DrainExecutor
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.following import KIND, DrainFollower
-from sluice.draining.observations import our_hook, report_event
+from sluice.draining.observations import our_hook, reported
 from sluice.draining.rounds import DrainRounds
 from sluice.draining.sweep import Sweeper
 from sluice.draining.telemetry import DrainTelemetry
 from sluice.model.chain import Chain, Next
-from sluice.model.consumers import Consumer
+from sluice.model.consumers import Consumer, ConsumerStatus
 from sluice.model.draining import UNDER_WAY, CommandStatus, Drain
 from sluice.model.payload_error import PayloadError
 from sluice.ports.errors import PortError, TryLaterError
@@ -57,6 +57,9 @@ GROUP_LAG_S = 5.0
 MARGIN_S = 5.0
 # A step that is so late did not come: queue and hand-over take a second or two.
 OVERDUE_S = 15.0
+
+# Reports that change nothing about a drain: for these it is not read.
+NOT_OF_DRAINS = frozenset({ConsumerStatus.READY, ConsumerStatus.IDLE})
 
 type Response = dict[str, Any]
 
@@ -299,8 +302,9 @@ class DrainService:
                     instance_id=instance_id,
                 )
                 return {"ignored": f"instance {instance_id} is not in group {fleet.group}"}
-        response = _boot_response(fleet, instance_id, self._track(fleet, instance_id, ReportReceived(report), known))
-        event = report_event(report.status, report.at)
+        consumer = self._track(fleet, instance_id, ReportReceived(report), known)
+        response = _boot_response(fleet, instance_id, consumer)
+        event = None if consumer is None or report.status in NOT_OF_DRAINS else reported(consumer)
         if event is None:
             return response
         drain = self.ports.ledger.drains.drain(fleet.name, instance_id)

@@ -76,7 +76,7 @@ def killed_note(policy: DrainPolicy) -> str:
 
 def _what(policy: DrainPolicy) -> str:
     """What is stopped, by name."""
-    return f"container {policy.container}" if policy.container else f"unit {policy.unit}"
+    return f"container {policy.container}" if policy.container else f"unit {' or '.join(policy.units)}"
 
 
 def _stopped(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float, note: str) -> DrainStep:

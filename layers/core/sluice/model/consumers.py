@@ -1,9 +1,16 @@
-"""What consumers report of themselves, and what is on record of each."""
+"""What consumers report of themselves, and what is on record of the consumers of each instance."""
 
 from enum import StrEnum
 
 from sluice.model.draining import CompleteHook, HookAction
 from sluice.model.frozen import dataclass
+
+UNNAMED = ""  # an instance has at most one consumer without a name
+CONSUMER_NAME = r"[A-Za-z0-9][A-Za-z0-9@._:/\\-]{0,127}"
+# An instance's record holds the last reports of so many consumers, in about 6 KB: an item of DynamoDB may have 400 KB,
+# and a write costs by the KB.
+CONSUMERS_MAX = 64
+OVERFLOW = "*"  # stands for all consumers above CONSUMERS_MAX; no consumer can have this name
 
 
 class ConsumerStatus(StrEnum):
@@ -25,21 +32,32 @@ class Report:
     status: ConsumerStatus
     at: float
     in_flight: int | None = None  # messages
+    consumer: str = UNNAMED  # its name on its instance
+
+
+@dataclass(frozen=True, slots=True)
+class LastReport:
+    """The last report of one of an instance's consumers; `at` in epoch seconds, `in_flight` in messages."""
+
+    consumer: str
+    status: ConsumerStatus
+    at: float
+    in_flight: int | None = None
 
 
 class BootState(StrEnum):
     """How far an instance's launch has come."""
 
-    BOOTING = "booting"  # launched, without a report of its consumer
-    READY = "ready"  # its consumer can take messages
-    WORKING = "working"  # its consumer has taken its first message
-    LOST = "lost"  # it left the group before its consumer was ready
+    BOOTING = "booting"  # launched, without a report of a consumer
+    READY = "ready"  # a consumer can take messages
+    WORKING = "working"  # a consumer has taken the first message
+    LOST = "lost"  # it left the group before a consumer was ready
     LEFT = "left"  # it was ready, and is leaving or gone
 
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """What is known of an instance's consumer, as the ledger keeps it. All times are in epoch seconds."""
+    """What is known of an instance's consumers, as the ledger keeps it. All times are in epoch seconds."""
 
     fleet: str
     instance_id: str
@@ -50,12 +68,15 @@ class Consumer:
     first_message_at: float | None = None
     hook: HookAction | None = None  # the launch's lifecycle action, if known
     hook_at: float | None = None  # the start of that action
-    status: ConsumerStatus | None = None  # the last that it reported
-    status_at: float | None = None
-    in_flight: int | None = None  # messages, by the last report
+    reports: tuple[LastReport, ...] = ()  # one of each known consumer, at most CONSUMERS_MAX and OVERFLOW's
     protected: bool = False  # Sluice has protected its instance from scale-in
     measured: bool = False  # the time from launch to first message was measured
     version: int = 0  # of the ledger's record: each write raises it by one
+
+    @property
+    def heard_at(self) -> float | None:
+        """When any of them reported last."""
+        return max((report.at for report in self.reports), default=None)
 
 
 @dataclass(frozen=True, slots=True)

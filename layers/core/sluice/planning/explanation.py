@@ -47,9 +47,7 @@ def need_sentence(tick: Assessment) -> str:
 def sentence(tick: Assessment, want: int, reasons: Sequence[Reason]) -> str:
     """The decision for people: what is done, for what, and which limit decided."""
     current, waits = tick.current, _waiting(tick)
-    changed = [reason for reason in reasons[1:] if reason.before != reason.after]
-    last = (changed or reasons[1:])[-1:]
-    limit = f" {capitalised(last[0].sentence)}." if last else ""
+    limit = "".join(f" {capitalised(reason.sentence)}." for reason in _deciding(tick, reasons[1:]))
     if want > current:
         return f"Scaling out from {current} to {want}: {waits}. {_needed_for(tick)}.{limit}"
     if tick.gathering:
@@ -64,6 +62,15 @@ def sentence(tick: Assessment, want: int, reasons: Sequence[Reason]) -> str:
     if want < current:
         return f"Scaling in from {current} to {want}: {waits}.{needed}{limit}"
     return f"Holding at {want}: {waits}.{needed}{limit}"
+
+
+def _deciding(tick: Assessment, limits: Sequence[Reason]) -> list[Reason]:
+    """The limit that decided; before it the one that asked for more than is needed, where the last lowered that."""
+    changed = [reason for reason in limits if reason.before != reason.after]
+    last = (changed or list(limits))[-1:]
+    if last and tick.need < last[0].after < last[0].before:
+        return [reason for reason in changed if reason.after > reason.before][-1:] + last
+    return last
 
 
 def _needed_for(tick: Assessment) -> str:

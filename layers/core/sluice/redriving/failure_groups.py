@@ -3,9 +3,10 @@
 Theory of operation. SQS records no cause of a failure, so there are two sources, the first that speaks wins:
 
 1. The cause that the consumer stamped (`sluice.cause`), or reported in an event that names the message, for consumers
-   that leave the dead-lettering to SQS. Of a stack trace the root cause and the own place where it was raised count
-   (`causes.stack_traces`); what differs from message to message is masked, and codes are kept (`causes.masking`).
-   `UnknownItem: sku-13` and `UnknownItem: sku-77` are one group, HTTP 400 and HTTP 503 are two.
+   that leave the dead-lettering to SQS, or that another service gives (`foreign_letters`). Of a stack trace the root
+   cause and the own place where it was raised count (`causes.stack_traces`); what differs from message to message is
+   masked, and codes are kept (`causes.masking`). `UnknownItem: sku-13` and `UnknownItem: sku-77` are one group, HTTP
+   400 and HTTP 503 are two.
 2. A fingerprint of the message: the shape of its body (for JSON the keys and the types of their values, for text its
    first line, masked), the names of its own attributes, and the queue it came from. No cause is known then: such a
    group tells kinds of messages apart and not kinds of failures, so that it never trips (`verdict`).
@@ -21,15 +22,16 @@ them: what would be one more is put into OVERFLOW, with its own cause on its own
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from sluice.model.queue_names import identify
 from sluice.model.redriving import Message
 from sluice.redriving.causes.masking import CAUSE_LIMIT, masked, with_codes
 from sluice.redriving.causes.stack_traces import Raised, read_exception
 from sluice.redriving.causes.status_codes import codes_in
+from sluice.redriving.foreign_letters import foreign_letter
 
 CAUSE = "sluice.cause"  # String: why the consumer could not process the message
 SOURCE = "sluice.source"  # String: ARN or URL of the queue it was consumed from
@@ -41,10 +43,6 @@ DEPTH_LIMIT = 6
 KEYS_LIMIT = 60
 ITEMS_LIMIT = 50
 
-# A queue's ARN or URL, as SQS has them.
-_QUEUE = re.compile(
-    r"(arn:[a-z-]+:sqs:[a-z0-9-]+:\d{12}:|https?://[A-Za-z0-9.:-]+/\d{12}/)[A-Za-z0-9_-]{1,80}(\.fifo)?"
-)
 _SCALARS = {bool: "b", int: "n", float: "n", str: "s", type(None): "0"}
 _KNOWN = "cause"  # the kind of groups whose cause is known
 _SHAPES = ("json-", "text-")  # how the ids of those begin that are made of a message's shape
@@ -97,7 +95,8 @@ def has_known_cause(group_id: str) -> bool:
 
 def failure_group(message: Message, reported: str = "") -> Cause:
     """The failure group of a dead letter; `reported` is the cause that its consumer reported by event, if any."""
-    for text in (message.attribute(CAUSE) or "", reported):
+    foreign = None if source_of(message) else foreign_letter(message)
+    for text in (message.attribute(CAUSE) or "", reported, foreign.cause if foreign else ""):
         known = _known_cause(text) if len(text) <= _REMEMBERED_LENGTH else _known_cause.__wrapped__(text)
         if known:
             return known
@@ -136,13 +135,16 @@ def _further_codes(text: str, raised: Raised) -> tuple[str, ...]:
 
 
 def source_of(message: Message) -> str:
-    """ARN or URL of the queue a message was dead-lettered from, by SQS or the consumer's stamp; else empty."""
+    """ARN, URL or name of the queue a message was dead-lettered from, by SQS or the consumer's stamp; else empty."""
     return message.source or message.attribute(SOURCE) or ""
 
 
 def describe_source(source: str) -> str:
     """The source of a message, for the log; an attribute may hold any text, which is not repeated."""
-    return source if _QUEUE.fullmatch(source) else "a place that its attribute sluice.source names by no ARN or URL"
+    queue = identify(source)
+    if queue is not None and queue.account is not None:
+        return source
+    return "a place that its attribute sluice.source names by no ARN or URL"
 
 
 def queue_name(url_or_arn: str) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from examples.consumer.sluice_consumer import EARLY_S, IDLE_AFTER_S, READY_FOR_S, Lifecycle, MetadataError
+from examples.consumer.sluice_consumer import EARLY_S, IDLE_AFTER_S, NAME, READY_FOR_S, Lifecycle, MetadataError
+from sluice.model.consumers import CONSUMER_NAME
 
 START = 1_800_000_000.0
 STATE = "autoscaling/target-lifecycle-state"
@@ -34,6 +35,7 @@ class FakeAws:
 
     def __init__(self) -> None:
         self.words: list[tuple[str, int]] = []
+        self.names: set[str | None] = set()
         self.completions: list[dict[str, str]] = []
         self.refusals: list[Exception] = []
         self.mute: Exception | None = None
@@ -48,6 +50,7 @@ class FakeAws:
         detail = json.loads(entry["Detail"])
         assert (detail["group"], detail["instance-id"]) == ("workers", "i-1")
         self.words.append((detail["state"], detail["in-flight"]))
+        self.names.add(detail.get("consumer"))
         return {"FailedEntryCount": 0, "Entries": [{}]}
 
     def complete_lifecycle_action(self, **request: str) -> None:
@@ -61,7 +64,7 @@ class FakeAws:
 class Stage:
     """One consumer's lifecycle on a clock that stands still."""
 
-    def __init__(self) -> None:
+    def __init__(self, consumer: str | None = None) -> None:
         self.now = START
         self.metadata = FakeMetadata()
         self.aws = FakeAws()
@@ -70,6 +73,7 @@ class Stage:
             "workers",
             "i-1",
             "sluice-drain",
+            consumer=consumer,
             autoscaling=self.aws,
             events=self.aws,
             clock=lambda: self.now,
@@ -290,6 +294,36 @@ def test_completion_is_given_up_when_somebody_was_faster(stage: Stage) -> None:
     stage.aws.refusals = Late()
     stage.lifecycle.leave()
     assert stage.aws.completions == []
+
+
+def test_consumer_with_a_name_leaves_the_completion_to_sluice() -> None:
+    """Another consumer of the instance may be at work: this one reports that it is done, and no more."""
+    stage = Stage("worker@1.service")
+    stage.metadata.items[STATE] = "Terminated"
+    stage.tick()
+    stage.lifecycle.stop()
+    stage.lifecycle.leave()
+    stage.tick(60)
+    assert stage.said == ["draining", "done", "done"]
+    assert stage.aws.names == {"worker@1.service"}
+    assert stage.aws.completions == []
+
+
+def test_consumer_with_a_name_completes_nothing_when_its_instance_stands_in_a_warm_pool() -> None:
+    """The lifecycle action that is active may wait for another consumer of the instance."""
+    stage = Stage("worker@1.service")
+    stage.metadata.items[STATE] = "Warmed:Stopped"
+    for _ in range(3):
+        stage.tick()
+    assert stage.aws.completions == []
+
+
+def test_name_is_refused_when_sluice_would_not_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused when the consumer starts, and not by a report that is dropped."""
+    monkeypatch.setenv("SLUICE_CONSUMER", "worker 1")
+    with pytest.raises(ValueError, match="consumer: must be a name"):
+        Lifecycle.watch(hook="sluice-drain", group="workers")
+    assert NAME == CONSUMER_NAME
 
 
 def test_consumer_ends_when_its_instance_is_back_from_a_warm_pool(stage: Stage) -> None:

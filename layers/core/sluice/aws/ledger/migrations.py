@@ -8,6 +8,7 @@ stays as it is, and is reported if the next version does not know it.
 from collections.abc import Mapping
 
 from sluice.aws.ledger.forms import Record
+from sluice.model.consumers import UNNAMED
 
 
 def moved(record: Record, places: Mapping[str, tuple[str, ...]], dropped: frozenset[str] = frozenset()) -> Record:
@@ -215,7 +216,15 @@ def _consumer_to_2(record: Record) -> Record:
     return moved(record, CONSUMER_MOVED_TO_2)
 
 
-CONSUMER = (_consumer_to_2,)
+def _consumer_to_3(record: Record) -> Record:
+    """Version 3 has the last report of each of an instance's consumers; the one it had was the unnamed consumer's."""
+    status, at, in_flight = (record.pop(name, None) for name in ("status", "status_at", "in_flight"))
+    if status is not None and at is not None:
+        record["reports"] = [{"consumer": UNNAMED, "status": status, "at": at, "in_flight": in_flight}]
+    return record
+
+
+CONSUMER = (_consumer_to_2, _consumer_to_3)
 
 # --------------------------------------------------------------------------- redrive jobs
 
