@@ -1,5 +1,6 @@
 """What holds of causes for every text: bounded, never raising, codes apart and numbers together."""
 
+import base64
 import json
 import re
 from fnmatch import fnmatchcase
@@ -78,11 +79,10 @@ def test_cause_is_the_same_when_only_a_number_differs(template: str, one: int, o
     )
 
 
-addresses = st.from_regex(r"[a-z0-9._+-]{1,20}@[a-z]{1,10}(\.[a-z]{2,5}){1,2}", fullmatch=True)
-paths = st.from_regex(r"(/[A-Za-z0-9_.-]{1,8}){1,4}", fullmatch=True)
-people = st.from_regex(r"[A-Z][a-zäöüéñ]{1,9}( [A-Z][a-z']{1,9}){0,2}", fullmatch=True).filter(
-    lambda name: "'" not in name
-)
+words = st.text(st.sampled_from("abcxyz019_"), min_size=1, max_size=6)
+addresses = st.builds("{}.{}+x@{}.example.com".format, words, words, st.sampled_from(["mail", "shop-7"]))
+paths = st.lists(words, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts))
+people = st.sampled_from(["Anna", "Jörg Müller", "José da Silva", "李小龙", "Ann-Marie Smith", "ACME Ltd 2"])
 hosts = st.ip_addresses().filter(lambda host: any(c.isdigit() for c in str(host)))
 data = st.tuples(addresses, st.uuids(), hosts, paths, people, st.datetimes())
 
@@ -124,3 +124,46 @@ def test_pattern_is_matched_by_the_one_that_covers_it(wide: str, narrow: str, li
 def test_group_id_holds_no_word_when_a_cause_says_anything(said: str) -> None:
     """Ids are in logs and metrics."""
     assert re.fullmatch(r"(cause|json|text)-[0-9a-f]{12}", failure_group(letter(json.dumps(said), cause=said)).id)
+
+
+KEYS = (
+    "Type", "TopicArn", "MessageId", "Message", "detail-type", "source", "detail", "id", "specversion", "type", "data",
+    "requestContext", "functionArn", "condition", "responsePayload", "errorMessage", "errorType", "stackTrace",
+    "Records", "eventSource", "eventName", "s3", "bucket", "name", "headers", "task", "body", "actor_name", "args",
+    "kwargs", "options", "traceback", "job", "displayName", "messageType", "message", "exceptions", "innerException",
+    "exceptionType", "Headers", "NServiceBus.EnclosedMessageTypes", "context", "partnerResourceArn", "properties",
+    "body_encoding", "job_class",
+)  # fmt: skip
+WORDS = ("Notification", "aws:s3", "base64", "x", "", "eyJhIjogMX0gICAgICAgICAg", "Amazon S3")
+said = st.one_of(st.sampled_from(WORDS), texts)
+values: st.SearchStrategy[object] = st.recursive(
+    st.one_of(st.none(), st.integers(), said),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner, max_size=8)),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), values, max_size=12), st.integers(0, 3))
+def test_group_is_found_when_an_envelope_holds_anything(value: dict[str, object], wrapped: int) -> None:
+    """Whatever stands where an envelope has its parts: no error, a plain id and a printable line."""
+    body = json.dumps(value)
+    for _ in range(wrapped):
+        body = base64.b64encode(json.dumps({"Type": "Notification", "Message": body}).encode()).decode()
+    group = failure_group(letter(body))
+    assert re.fullmatch(r"(cause|json|text)-[0-9a-f]{12}", group.id)
+    assert group.words.isprintable()
+    assert 0 < len(group.words) <= CAUSE_LIMIT
+
+
+@given(st.from_regex(r"[a-z]{1,8}(\.[a-z]{1,8}){0,3}", fullmatch=True), st.integers(0), st.integers(0))
+def test_group_of_a_task_is_the_same_when_its_arguments_differ(task: str, one: int, other: int) -> None:
+    """Whatever the padding of its base64 is."""
+
+    def sent(number: int) -> str:
+        body = base64.b64encode(json.dumps([[number], {}, {}]).encode()).decode()
+        value = {"body": body, "headers": {"task": task, "id": f"{number}"}, "properties": {"body_encoding": "base64"}}
+        return base64.b64encode(json.dumps(value).encode()).decode()
+
+    first, second = failure_group(letter(sent(one))), failure_group(letter(sent(other)))
+    assert first == second
+    assert first.words.endswith(f"Celery task {task}")

@@ -29,6 +29,7 @@ SHOWN = [
     ("ORA-00942: table or view does not exist", "ORA-00942: table or view does not exist"),
     ("Error 1205 (HY000): Lock wait timeout exceeded", "Error 1205 (HY000): Lock wait timeout exceeded"),
     ("SQL error: SQLCODE=-911, SQLSTATE=40001", "SQL error: SQLCODE=-911, SQLSTATE=40001"),
+    ("Npgsql.PostgresException (0x80004005): 23505: twice", "Npgsql.PostgresException (0x80004005): 23505: twice"),
     ("[Errno 111] Connection refused", "[Errno 111] Connection refused"),
     ("connect ECONNREFUSED 10.0.3.17:5432", "connect ECONNREFUSED <ip>"),
     ("exit status 137", "exit status 137"),

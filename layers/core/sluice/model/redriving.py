@@ -118,6 +118,7 @@ class QuarantineEntry:
     message_group: str | None = None  # FIFO
     attributes: tuple[tuple[str, str], ...] = ()  # the producer's own texts, cut: to select by
     said: str = ""  # the cause of this very message as it was said, cut: data; empty in records of before
+    payload: str = ""  # the object in S3 that the body only points to, which Sluice does not keep: data
     expires_at: float | None = None  # when SQS would have deleted it from its dead-letter queue; here nothing does
 
 

@@ -3,13 +3,14 @@
 Theory of operation. SQS records no cause of a failure, so there are two sources, the first that speaks wins:
 
 1. The cause that the consumer stamped (`sluice.cause`), or reported in an event that names the message, for consumers
-   that leave the dead-lettering to SQS, or that another service gives (`foreign_letters`). Of a stack trace the root
-   cause and the own place where it was raised count (`causes.stack_traces`); what differs from message to message is
-   masked, and codes are kept (`causes.masking`). `UnknownItem: sku-13` and `UnknownItem: sku-77` are one group, HTTP
-   400 and HTTP 503 are two.
-2. A fingerprint of the message: the shape of its body (for JSON the keys and the types of their values, for text its
-   first line, masked), the names of its own attributes, and the queue it came from. No cause is known then: such a
-   group tells kinds of messages apart and not kinds of failures, so that it never trips (`verdict`).
+   that leave the dead-lettering to SQS; or that another service (`foreign_letters`) or an envelope gives. Of a stack
+   trace the root cause and the own place where it was raised count (`causes.stack_traces`); what differs from message
+   to message is masked, and codes are kept (`causes.masking`). `UnknownItem: sku-13` and `UnknownItem: sku-77` are one
+   group, HTTP 400 and HTTP 503 are two.
+2. A fingerprint of the message: what its body carries once its envelopes are opened (`causes.envelopes`: a task's name,
+   an event's type) and the shape of that (for JSON the keys and the types of their values, for text its first line,
+   masked), the names of its own attributes, and the queue it came from. No cause is known then: such a group tells
+   kinds of messages apart and not kinds of failures, so that it never trips (`verdict`).
 
 A group's id is its kind (`cause`, `json`, `text`) and a hash of the masked cause: equal for equal causes in every
 invocation, and without a word of what the message says, since ids are in logs and metrics. The words are in the group's
@@ -21,14 +22,16 @@ them: what would be one more is put into OVERFLOW, with its own cause on its own
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from sluice.config.cause_patterns import one_line
 from sluice.model.queue_names import identify
 from sluice.model.redriving import Message
+from sluice.redriving.causes.envelopes import Opened, open_body
 from sluice.redriving.causes.masking import CAUSE_LIMIT, masked, with_codes
+from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.causes.stack_traces import Raised, read_exception
 from sluice.redriving.causes.status_codes import codes_in
 from sluice.redriving.foreign_letters import foreign_letter
@@ -95,20 +98,29 @@ def has_known_cause(group_id: str) -> bool:
 
 def failure_group(message: Message, reported: str = "") -> Cause:
     """The failure group of a dead letter; `reported` is the cause that its consumer reported by event, if any."""
+    if known := known_cause(message.attribute(CAUSE) or "") or known_cause(reported):
+        return known
     foreign = None if source_of(message) else foreign_letter(message)
-    for text in (message.attribute(CAUSE) or "", reported, foreign.cause if foreign else ""):
-        known = _known_cause(text) if len(text) <= _REMEMBERED_LENGTH else _known_cause.__wrapped__(text)
-        if known:
-            return known
+    pointer = payload_pointer(message)
+    opened = Opened((f"body in S3 bucket {pointer.bucket}",), None) if pointer else open_body(message.body)
+    if known := known_cause(foreign.cause if foreign else "") or known_cause(opened.error):
+        return known
     source = queue_name(source_of(message))
-    kind, shape, words = _body(message.body)
+    kind, shape, words = _content(opened)
     names = sorted(name for name, _ in message.attributes if not name.startswith(OWN_PREFIX))
-    parts = ("No cause stamped:", kind, words, f"from {masked(source)}" if source else "")
+    carried = ", ".join(one_line(name) for name in opened.names)
+    about = "" if opened.content is None and carried else " ".join(part for part in (kind, words) if part)
+    parts = ("No cause stamped:", ", ".join(part for part in (carried, about) if part))
     return _cause(
         "json" if "JSON" in kind else "text",
-        " ".join(part for part in parts if part),
-        distinct="\0".join((source, kind, shape, *names)),
+        " ".join((*parts, f"from {masked(source)}") if source else parts),
+        distinct="\0".join((source, kind, *opened.names, shape, *names)),
     )
+
+
+def known_cause(text: str) -> Cause | None:
+    """The failure group of what was said of a failure; None where that is nothing."""
+    return _known_cause(text) if len(text) <= _REMEMBERED_LENGTH else _known_cause.__wrapped__(text)
 
 
 @lru_cache(maxsize=256)
@@ -158,17 +170,20 @@ def _cause(kind: str, words: str, *, distinct: str) -> Cause:
     return Cause(f"{kind}-{digest}", words[:CAUSE_LIMIT])
 
 
-def _body(body: str) -> tuple[str, str, str]:
-    """What kind of body it is, its shape, and a short text for operators."""
-    if body.lstrip()[:1] in {"{", "["}:
-        try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):  # not JSON after all, a number of 5,000 digits, nested beyond reason
-            return "unreadable JSON", masked(body), masked(body)[:80]
-        if isinstance(value, dict):
+def _content(opened: Opened) -> tuple[str, str, str]:
+    """What kind of content a body carries, its shape, and a short text for operators."""
+    match opened.content:
+        case None:
+            return "JSON" if opened.names else "text", "", ""
+        case str(text):
+            kind = "unreadable JSON" if text.lstrip()[:1] in {"{", "["} else "text"
+            return kind, masked(text), masked(text)[:80]
+        case dict(value):
             return "JSON object", _shape(value), ", ".join(_names(value))[:80] or "without keys"
-        return "JSON list", _shape(value), ""
-    return "text", masked(body), masked(body)[:80]
+        case list(value):
+            return "JSON list", _shape(value), ""
+        case value:
+            return "JSON value", _shape(value), ""
 
 
 def _names(keys: Iterable[str]) -> list[str]:

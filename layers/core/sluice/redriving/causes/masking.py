@@ -95,11 +95,12 @@ def masked(text: str) -> str:
 
     What it names of codes behind its first CAUSE_LIMIT characters stands at its end, so that it tells causes apart.
     """
-    return _masked(first_line(text))
+    return _masked(text[: 4 * LINE_LIMIT])
 
 
 @lru_cache(maxsize=512)  # dead letters come with few causes, keys and queues, again and again
-def _masked(line: str) -> str:
+def _masked(text: str) -> str:
+    line = first_line(text)
     whole = mask_line(line)
     if len(whole) <= CAUSE_LIMIT:
         return whole

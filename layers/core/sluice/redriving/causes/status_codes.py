@@ -37,6 +37,8 @@ _CODES: Final = (
     ),
     # Five letters or digits; PHP adds the driver's own number.
     rf"(?<![a-z])SQL\s?state{_GAP}[0-9a-z]{{5}}\b(?:\]\s?\[-?\d{{1,5}}\])?",
+    # Npgsql.PostgresException (0x80004005): 23505: duplicate key
+    r"(?<!\w)\w{0,20}(?:postgres|sql|db)\w{0,20}(?:exception|error)(?:\s\(0x[0-9a-f]{8}\))?:\s(?-i:[0-9A-Z]{5})(?=:)",
     r"(?-i:(?<=\()(?:(?:HY|HV|XX|P0|F0|IM)[0-9A-Z]{3}|\d[0-9A-Z][A-Z]\d\d|\d[A-Z]\d{3})(?=\)))",
     # HTTP/1.1 503, HTTP error 503, Http503Exception.
     rf"(?<![a-z])https?(?:/\d(?:\.\d)?)?(?:[\s_-]?(?:status|error|response))?(?:[\s_-]?code)?{_GAP}{_STATUS}",
