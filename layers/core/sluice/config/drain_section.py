@@ -14,6 +14,13 @@ HOOK_CEILING_S = 48 * 3600.0
 HOOK_CEILING_TIMEOUTS = 100
 HOOK_TIMEOUT_MIN_S = 30
 HOOK_TIMEOUT_MAX_S = 7_200
+# A heartbeat each third of it: a hook that is shorter than this does not hold an instance while Sluice is away for ten
+# minutes.
+HOOK_TIMEOUT_ADVISED_S = 900.0
+
+# SQS lets no message be in flight for longer: work that takes more time is delivered to another consumer in any case.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+IN_FLIGHT_MAX_S = 12 * 3600.0
 
 # One unit's name as systemd has it, or a pattern of names. The stack's stop document takes the same.
 UNIT = r"[A-Za-z0-9@._:\\*?][A-Za-z0-9@._:\\*?-]{0,254}"
@@ -75,7 +82,15 @@ class DrainPolicy(Section):
         ge=1,
         le=HOOK_CEILING_S,
         description="How long an instance may take to finish its work, in seconds, at most 100 times `hook_timeout_s`."
-        " After that it is released.",
+        " After that it is released, unless its consumers report that they are draining (`longest_s`).",
+    )
+    longest_s: Number | None = Field(
+        default=None,
+        ge=1,
+        le=HOOK_CEILING_S,
+        description="How long an instance may take at most while its consumers report that they are draining, in"
+        " seconds, at least `deadline_s` and at most 100 times `hook_timeout_s`. Each such report holds the instance"
+        " for another `deadline_s`. Without it, 12 hours, or less if the hook cannot hold an instance for so long.",
     )
     silence_s: Number | None = Field(
         default=None,
@@ -85,20 +100,21 @@ class DrainPolicy(Section):
         " Without it, only the deadline ends a drain.",
     )
     hook_timeout_s: Number = Field(
-        default=120.0,
+        default=1_800.0,
         ge=1,
         le=HOOK_TIMEOUT_MAX_S,
-        description="The lifecycle hook's heartbeat timeout, in whole seconds. If Sluice itself stops, instances are"
-        " released after this long.",
+        description="The lifecycle hook's heartbeat timeout, in whole seconds. While Sluice works, a longer one costs"
+        " nothing: Sluice completes the hook as soon as a drain ends. If Sluice itself is away, Auto Scaling ends"
+        " instances this long after their last heartbeat, whether their work is finished or not.",
         # Auto Scaling refuses less than 30 s. The document allows it for hooks that tests make in the sandbox.
         json_schema_extra={"type": "integer", "minimum": HOOK_TIMEOUT_MIN_S},
     )
-    heartbeat_s: Number = Field(
-        default=45.0,
+    heartbeat_s: Number | None = Field(
+        default=None,
         ge=0.5,
         le=3_600,
         description="How often Sluice sends a heartbeat for a draining instance's hook, in seconds, at most half of"
-        " `hook_timeout_s`.",
+        " `hook_timeout_s`. Without it, a third of `hook_timeout_s`.",
     )
     keep_failed: Flag = Field(
         default=False,
@@ -114,6 +130,21 @@ class DrainPolicy(Section):
     )
 
     @property
+    def heartbeat_interval_s(self) -> float:
+        """How often a heartbeat is sent, in seconds: two may be lost before the hook times out, unless it is given."""
+        return self.hook_timeout_s / 3 if self.heartbeat_s is None else self.heartbeat_s
+
+    @property
+    def ceiling_s(self) -> float:
+        """The longest that the lifecycle hook can hold an instance, in seconds."""
+        return min(HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS * self.hook_timeout_s)
+
+    @property
+    def bound_s(self) -> float:
+        """The longest that a drain may take whatever its consumers report, in seconds."""
+        return min(IN_FLIGHT_MAX_S, self.ceiling_s) if self.longest_s is None else self.longest_s
+
+    @property
     def units(self) -> tuple[str, ...]:
         """The names in `unit`: of units, patterns of names, and targets."""
         return tuple(self.unit.replace(",", " ").split())
@@ -125,9 +156,9 @@ class DrainPolicy(Section):
 
     @model_validator(mode="after")
     def _must_work(self) -> Self:
-        ceiling_s = min(HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS * self.hook_timeout_s)
+        ceiling_s = self.ceiling_s
         problems = []
-        if self.heartbeat_s > self.hook_timeout_s / 2:
+        if self.heartbeat_s is not None and self.heartbeat_s > self.hook_timeout_s / 2:
             problems.append(
                 f"heartbeat_s: must be at most {self.hook_timeout_s / 2:g} s, half of hook_timeout_s, so that one lost"
                 f" heartbeat does no harm (got {self.heartbeat_s:g} s); lower heartbeat_s or raise hook_timeout_s"
@@ -137,6 +168,12 @@ class DrainPolicy(Section):
                 f"deadline_s: must be at most {ceiling_s:g} s, the longest that the hook can hold an instance: 48 h or"
                 f" {HOOK_CEILING_TIMEOUTS} times hook_timeout_s, whichever is less (got {self.deadline_s:g} s); raise"
                 " hook_timeout_s or lower deadline_s"
+            )
+        if self.longest_s is not None and not self.deadline_s <= self.longest_s <= ceiling_s:
+            problems.append(
+                f"longest_s: must be at least {self.deadline_s:g} s, which is deadline_s, and at most {ceiling_s:g} s,"
+                f" the longest that the hook can hold an instance (got {self.longest_s:g} s); change longest_s, or"
+                " raise hook_timeout_s or lower deadline_s"
             )
         if self.silence_s is not None and self.silence_s > self.deadline_s:
             problems.append(

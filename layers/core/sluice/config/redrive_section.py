@@ -10,8 +10,8 @@ from sluice.config.cause_patterns import covers, unmatchable_problem
 from sluice.config.fields import Count, Flag, Number, Section, validated
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: a parameter's value has at
-# most 4,096 bytes. All other settings at their longest take less than 2,000.
-CAUSES_MAX_BYTES = 2_000
+# most 4,096 bytes. All other settings at their longest take less than 2,200.
+CAUSES_MAX_BYTES = 1_900
 
 
 class RedriveMode(StrEnum):

@@ -23,7 +23,8 @@ def done(drain: Drain, now: float, note: str) -> DrainStep:
 
 
 def released(drain: Drain, now: float, outcome: DrainOutcome, note: str) -> DrainStep:
-    """The drain is over."""
+    """The drain is over. One that expired stays expired, however its lifecycle action ends: it has one outcome."""
+    outcome = drain.outcome or outcome
     return DrainStep(changed(without_retry(drain), now, note, state=DrainState.RELEASED, outcome=outcome))
 
 

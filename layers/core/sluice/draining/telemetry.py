@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sluice.config.fleet import Fleet
 from sluice.consumers.tracker import TrackingResult
 from sluice.draining.events import Event, OperatorRelease
-from sluice.model.draining import Drain, DrainState
+from sluice.model.draining import Drain, DrainOutcome, DrainState
 from sluice.model.frozen import dataclass
 from sluice.ports.errors import NeedsFixError, PortError
 from sluice.telemetry import Log, Record, Unit
@@ -39,7 +39,7 @@ class DrainTelemetry:
             self.records.append(Record(after.fleet, "DrainsRetained", Unit.COUNT, 1))
         if entered and after.state is DrainState.RELEASED:
             self.records.append(Record(after.fleet, "DrainsReleased", Unit.COUNT, 1))
-            if after.outcome is not None:
+            if after.outcome is not None and after.outcome is not DrainOutcome.EXPIRED:  # counted when it expired
                 self.records.append(Record(after.fleet, f"Drains{after.outcome.title()}", Unit.COUNT, 1))
             duration_s = max(0.0, after.updated_at - after.started_at)
             self.records.append(Record(after.fleet, "DrainDuration", Unit.SECONDS, duration_s))
