@@ -44,7 +44,8 @@ class Traffic(Scene):
         )
         if self.shares and self.fleet.redrive.mode is RedriveMode.AUTO:
             order.says_source = self.rng.random() < 0.5
-        if kind == "plain":
+        manual = self.fleet.redrive.mode is RedriveMode.MANUAL
+        if kind == "plain" and not (manual and self.shares):  # nobody says there where a bare copy came from
             order.habit = self.habits.choice(tuple(Habit))
         self.orders[body] = order
         self.truth.queue.put(order.home, body, attributes=attributes, message_group=group, deduplication=f"d{number}")
