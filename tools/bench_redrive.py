@@ -35,7 +35,7 @@ from sluice.redriving.jobs.runner import Runner
 from sluice.redriving.jobs.slices import Slice
 from tools.sandbox.sandbox import REGION, ROOT_KEY, Sandbox
 
-TURNS = 2  # of each kind: a busy moment hits both
+TURNS = 4  # of each kind: a busy moment hits both
 BATCH = 10
 RATE_PER_S = 10_000.0  # no limit
 UNTIL_S = 3_600.0  # nothing ends the run but its end
