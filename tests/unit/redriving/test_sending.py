@@ -275,7 +275,7 @@ def test_settle_sends_nothing_when_the_count_cannot_be_remembered() -> None:
     """A loop that nobody counts would never end."""
     world = World()
     world.put_dead("a", **{f"a{i}": text("x") for i in range(10)})
-    assert ends(world, failing(world, "keep_attempts", TryLaterError("slow down"))) == ["kept"]
+    assert ends(world, failing(world, "remember", TryLaterError("slow down"))) == ["kept"]
     assert world.bodies() == []
     world.now += VISIBILITY_S
     assert ends(world) == ["retried"]
@@ -484,6 +484,28 @@ def test_settle_trips_a_group_at_once_when_it_bursts() -> None:
     world.now += 150
     world.put_dead("bad 7", sluice_cause="KeyError: street")
     assert [result.outcome for result in world.process()] == ["retried"]
+
+
+def test_settle_trips_no_group_by_shape_alone() -> None:
+    """Without causes a burst of one kind of message is retried, message by message, and its group is only counted."""
+    world = World(fleet(burst_count=2, burst_window_s=60))
+    for n in range(6):
+        world.put_dead(f'{{"order": {n}}}')
+    assert [result.outcome for result in world.process()] == ["retried"] * 6
+    (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
+    assert group.seen_count == 6
+
+
+def test_settle_keeps_the_cause_as_it_was_said_beside_the_title() -> None:
+    """The group's title is masked, and the message's own record has what was said."""
+    world = World(fleet(permanent=("HTTP 400*",)))
+    world.put_dead("a", sluice_cause="HTTP 400: no order 17 for anna@example.com")
+    world.process()
+    (entry,) = world.index()
+    assert entry.cause == "HTTP 400: no order <n> for <email>"
+    assert entry.said == "HTTP 400: no order 17 for anna@example.com"
+    (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
+    assert group.cause == entry.cause
 
 
 def test_settle_keeps_everything_when_the_causes_cannot_be_read() -> None:

@@ -28,11 +28,13 @@ from sluice.ports.aws_services import archive_key
 from sluice.ports.errors import RefusedError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
+from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.dead_letters import admit_to_group
 from sluice.redriving.failure_groups import Cause, failure_group, source_of
 from sluice.redriving.jobs.lifecycle import paused_note
 from sluice.redriving.jobs.rules import sent
-from sluice.redriving.message_copy import attempts_key, attempts_of, copy_of, first_sent_at
+from sluice.redriving.letter_history import remembered
+from sluice.redriving.message_copy import carried_count, copy_of, first_sent_at
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome
 from sluice.redriving.source_queues import QueueRoute, route_asked_for, route_of_letter, watch_s
 from sluice.redriving.verdict import sample_of, selectable_attributes
@@ -89,7 +91,8 @@ class Editor:
             raise PayloadError(
                 f"edit.body: with it the message is more than its queue takes ({route.to.max_bytes} bytes)"
             )
-        remember = None if copy.carries_attempts else (attempts_key(copy.message), attempt)
+        now = self.now()
+        remember = remembered(copy.message, route.to, attempt, now, due_at=now, stamped=copy.carries_attempts)
         sender = Sender(self.ports, self.fleet.name, route.to, self.until, self.now)
         (send_result,) = sender.send([OutgoingMessage(copy.message, remember=remember)])
         if send_result.outcome is SendOutcome.EARLIER:
@@ -140,7 +143,7 @@ class Editor:
     def _kept(self, message: Message, cause: str, at: float) -> QuarantineEntry:
         """A message in the archive, and its entry for the index, which is yet to be written."""
         ports, fleet = self.ports, self.fleet
-        own = failure_group(message, cause)
+        own, pointer = failure_group(message, cause), payload_pointer(message)
         route = route_of_letter(message, self.routes)
         message_group = message.message_group if (route.to.fifo if route else fleet.fifo) else None
         held_in = ports.ledger.quarantine.held_in(fleet.name, message_group) if message_group is not None else None
@@ -157,9 +160,11 @@ class Editor:
             message_id=message.id,
             key=ports.archive.store(fleet.name, message),
             cause=own.words,
+            said=own.as_said,
+            payload=pointer.uri if pointer else "",
             at=at,
-            first_sent_at=first_sent_at(message),
-            attempt=attempts_of(message) or 0,
+            first_sent_at=first_sent_at(message, route.to if route else None),
+            attempt=(carried_count(message, route.to).count if route else None) or 0,
             source=source_of(message) or (route.to.arn if route else ""),
             size_bytes=message.size_bytes,
             sample=sample_of(message),
