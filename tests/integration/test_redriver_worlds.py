@@ -90,11 +90,13 @@ class Fleet:
 
     def poll(self) -> list[str]:
         """Lambda's poller hands over what is in the dead-letter queue and deletes what it may; the bodies kept."""
-        arn = self.ports.queue.facts(self.dead_letters).arn
+        arn, source = (self.ports.queue.facts(url).arn for url in (self.dead_letters, self.queue))
         kept: list[str] = []
         self.polled = []
         while received := self.ports.queue.receive(self.dead_letters, 10, 30.0):
             self.polled += [message.body for message in received]
+            if self.world.kind == "moto":  # which has no DeadLetterQueueSourceArn
+                received = tuple(replace(message, source=source) for message in received)
             answered = self.invoke({"Records": [as_record(message, arn) for message in received]})
             failed = {failure["itemIdentifier"] for failure in answered["batchItemFailures"]}
             kept += [message.body for message in received if message.id in failed]

@@ -124,8 +124,13 @@ class World:
 
     # ----------------------------------------------------------------- dead letters
 
-    def put_dead(self, body: str = "{}", *, message_group: str | None = None, **attributes: Attribute | str) -> str:
-        """Put a dead letter into its queue, as a consumer that stamps does; its id. `sluice_x` names `sluice.x`."""
+    def put_dead(
+        self, body: str = "{}", *, message_group: str | None = None, moved: bool = True, **attributes: Attribute | str
+    ) -> str:
+        """Put a dead letter into its queue; its id. `sluice_x` names `sluice.x`.
+
+        SQS has moved it there, unless `moved` is False or a stamp says the source, as a consumer's copy does.
+        """
         named = {
             name.replace("sluice_", "sluice.", 1): value if isinstance(value, Attribute) else text(value)
             for name, value in attributes.items()
@@ -136,6 +141,7 @@ class World:
             body,
             attributes=named,
             message_group=group,
+            source=self.to.arn if moved and "sluice_source" not in attributes else None,
             deduplication=f"d-{len(self.ports.queue.messages(self.dead_letters))}-{body[:20]}-{self.now}",
         )
 
@@ -175,7 +181,7 @@ class World:
         """Quarantine one message with attributes of its own; its id."""
         policy = self.fleet.redrive
         self.fleet = self.fleet.model_copy(update={"redrive": policy.model_copy(update={"max_retries": 0})})
-        message_id = self.put_dead(body, sluice_cause=cause, **attributes)
+        message_id = self.put_dead(body, moved=True, sluice_cause=cause, **attributes)
         assert [result.outcome for result in self.process()] == ["quarantined"]
         self.fleet = self.fleet.model_copy(update={"redrive": policy})
         self.now += 1

@@ -102,7 +102,7 @@ def test_cause_decides_when_its_group_would_be_one_too_many() -> None:
     world = World(fleet(permanent=("*no such sku*",)))
     for n in range(GROUPS_MAX):
         world.ports.ledger.failure_groups.admit_group("orders", f"text-{n}", "a cause", world.now)
-    (result,) = world.processor().process([letter(cause="no such sku", id="m-1")])
+    (result,) = world.processor().process([letter(cause="no such sku", id="m-1", source=world.to.arn)])
     assert result.verdict is not None
     assert Cause(result.verdict.failure_group, result.verdict.cause) == Cause(OVERFLOW.id, "no such sku")
     assert "calls its cause permanent" in result.reason

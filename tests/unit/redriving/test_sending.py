@@ -12,7 +12,6 @@ from sluice.model.redriving import Attribute, JobState, Message
 from sluice.ports.aws_services import BatchAnswer, QueueFacts
 from sluice.ports.errors import LostAnswerError, NeedsFixError, RefusedError, TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.failure_groups import SOURCE
 from sluice.redriving.message_copy import ATTEMPTS, COPY_OF
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome
 from tests.support.redrive_worlds import VISIBILITY_S, World, fleet, letter, text
@@ -95,7 +94,9 @@ def test_settle_remembers_in_the_ledger_when_ten_attributes_leave_no_room_for_th
         seen.append(ends(world))
         for message in world.ports.queue.receive(world.fleet.queue, 10, 30):
             assert dict(message.attributes) == ten
-            world.ports.queue.put(world.dead_letters, message.body, attributes=dict(message.attributes))
+            world.ports.queue.put(
+                world.dead_letters, message.body, attributes=dict(message.attributes), source=world.to.arn
+            )
             world.ports.queue.delete(world.fleet.queue, [message.receipt])
     assert seen == [["retried"], ["retried"], ["quarantined"]]
 
@@ -112,7 +113,7 @@ def test_settle_quarantines_whole_when_the_queue_s_limit_was_lowered() -> None:
 def test_settle_quarantines_when_a_message_came_from_another_queue() -> None:
     """A dead-letter queue shared with others does not mix them up."""
     world = World()
-    world.put_dead("a", **{SOURCE: "arn:aws:sqs:local:000000000000:others"})
+    world.put_dead("a", sluice_source="arn:aws:sqs:local:000000000000:others")
     assert ends(world) == ["quarantined"]
     assert world.bodies() == []
 

@@ -25,15 +25,17 @@ def route(name: str, *others: str) -> QueueRoute:
         (OTHER, ("orders", "orders-night"), "orders"),
         ("arn:aws:sqs:local:000000000000:orders", ("orders",), "orders"),
         ("arn:aws:sqs:elsewhere:000000000000:orders", ("orders",), None),
-        ("orders", ("orders", "orders-night"), None),
+        ("orders", ("orders", "orders-night"), "orders"),
+        ("order", ("orders", "orders-night"), None),
+        ("https://orders", ("orders", "orders-night"), None),
         ("", ("orders", "orders-night"), None),
         ("", ("orders",), None),
         (None, ("orders", "orders-night"), None),
-        (None, ("orders",), "orders"),
+        (None, ("orders",), None),
     ],
 )
 def test_way_back_is_told_never_guessed(source: str | None, names: tuple[str, ...], found: str | None) -> None:
-    """By the whole ARN or URL; one way alone is it by itself only where nobody has asked yet."""
+    """By the ARN, a URL or the name; that there is one way alone says nothing."""
     way_ = route_for(source, [route(name) for name in names])
     assert (way_.name if way_ else None) == found
 

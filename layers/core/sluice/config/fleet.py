@@ -7,7 +7,7 @@ Validated by pydantic: of the libraries compared, the one that reports all fault
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from sluice.config.drain_section import (
     HOOK_CEILING_S,
@@ -22,6 +22,7 @@ from sluice.config.redrive_section import Otherwise, RedriveMode, RedrivePolicy
 from sluice.config.sections import Hints, Limits, Settings
 from sluice.config.settings import DocumentWithSettings
 from sluice.model.observed import Mode
+from sluice.model.queue_names import same_queue
 
 __all__ = [
     "HOOK_CEILING_S",
@@ -69,7 +70,7 @@ class QueuePolicy(Section):
 
     def problems(self) -> list[str]:
         """The fields that do not fit together, each as a sentence that begins with the field."""
-        if self.dead_letter_queue == self.queue:
+        if self.dead_letter_queue and same_queue(self.dead_letter_queue, self.queue):
             problem = (
                 f"dead_letter_queue: must not be the queue itself (got {self.queue}); give the queue that its redrive"
                 " policy names, or leave it out"
@@ -106,6 +107,20 @@ class Fleet(Section):
     launch: LaunchPolicy = LaunchPolicy()
     redrive: RedrivePolicy = RedrivePolicy()
 
+    @field_validator("queues")
+    @classmethod
+    def _spelled_alike(cls, queues: tuple[QueuePolicy, ...]) -> tuple[QueuePolicy, ...]:
+        """A dead-letter queue that several queues share has the first one's spelling with all of them."""
+        seen: list[str] = []
+        alike: list[QueuePolicy] = []
+        for source in queues:
+            if url := source.dead_letter_queue:
+                spelling = next((one for one in seen if same_queue(one, url)), url)
+                seen.append(spelling)
+                source = source.model_copy(update={"dead_letter_queue": spelling})  # noqa: PLW2901 - spelled alike
+            alike.append(source)
+        return tuple(alike)
+
     @model_validator(mode="after")
     def _queues_fit(self) -> Self:
         problems = []
@@ -131,13 +146,13 @@ class Fleet(Section):
                 f"dead_letter_queue: must be left out if queues is given (got {self.dead_letter_queue}); give each"
                 " entry of queues its own dead_letter_queue"
             )
-        first: dict[str, int] = {}
         names: dict[str, int] = {}
         for index, source in enumerate(self.queues):
             problems += [f"queues.{index}.{problem}" for problem in source.problems()]
-            if source.queue in first:
+            at = self._place_of(source.queue)
+            if at is not None and at < index:
                 problems.append(
-                    f"queues.{index}.queue: must be another queue than queues.{first[source.queue]}.queue (both are"
+                    f"queues.{index}.queue: must be another queue than queues.{at}.queue (both are"
                     f" {source.queue}); leave one of them out"
                 )
             elif source.name in names:
@@ -145,16 +160,19 @@ class Fleet(Section):
                     f"queues.{index}.queue: must have another name than queues.{names[source.name]}.queue (both are"
                     f" {source.name}), because metrics and alarms tell queues apart by name"
                 )
-            first.setdefault(source.queue, index)
             names.setdefault(source.name, index)
         for index, source in enumerate(self.queues):
-            at = first.get(source.dead_letter_queue or "")
+            at = self._place_of(source.dead_letter_queue) if source.dead_letter_queue else None
             if at is not None and at != index:
                 problems.append(
                     f"queues.{index}.dead_letter_queue: must not be a queue that the fleet consumes (got"
                     f" {source.dead_letter_queue}, which is queues.{at}.queue)"
                 )
         return problems
+
+    def _place_of(self, url: str) -> int | None:
+        """Where in `queues` a queue is that the fleet consumes, in whichever spelling."""
+        return next((index for index, source in enumerate(self.queues) if same_queue(source.queue, url)), None)
 
     @property
     def sources(self) -> tuple[QueuePolicy, ...]:

@@ -86,8 +86,19 @@ class MemoryQueue:
         message_group: str | None = None,
         deduplication: str | None = None,
         delay_s: float | None = None,
+        source: str | None = None,
     ) -> str:
-        """Send one message as a producer does; its message id. `delay_s` None: the queue's own delay."""
+        """Put one message into a queue; its message id.
+
+        Args:
+            url: the queue's URL.
+            body: its text.
+            attributes: its message attributes.
+            message_group: FIFO.
+            deduplication: FIFO.
+            delay_s: how long it is hidden at first, in seconds; None: the queue's own delay.
+            source: ARN of the queue that SQS moved it from; None: a producer sent it.
+        """
         queue, now = self._queue(url), self._clock()
         message = Message(
             id="",
@@ -95,6 +106,7 @@ class MemoryQueue:
             attributes=tuple(sorted((attributes or {}).items())),
             message_group=message_group,
             deduplication=deduplication,
+            source=source,
         )
         wait_s = queue.delay_s if delay_s is None or queue.facts.fifo else delay_s
         if problem := fault_of(queue.facts, message, wait_s):
@@ -193,7 +205,7 @@ class MemoryQueue:
                 if queue.facts.fifo and message.message_group is not None:
                     held_back.add(message.message_group)
             else:
-                queue.enqueue(entry, self._next_number, wait_s_here, now)
+                queue.enqueue(replace(entry, source=None), self._next_number, wait_s_here, now)
                 done.add(index)
         return BatchAnswer(frozenset(done), failed, frozenset(refused))
 

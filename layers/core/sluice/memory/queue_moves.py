@@ -73,7 +73,7 @@ class MoveTasks:
             for held in visible[:allowed]:
                 move.source.remove(held, now)
                 moved = replace(held.message, deduplication=f"moved:{held.order}")
-                move.target.enqueue(moved, self._next_number, 0.0, now)
+                move.target.enqueue(replace(moved, source=None), self._next_number, 0.0, now)
                 move.moved_count += 1
             if allowed:
                 move.stepped_at = now

@@ -99,7 +99,7 @@ class QueueState:
         if self.facts.fifo and message.deduplication in self.recent:
             return self.recent[message.deduplication][1]
         number = next_number()
-        fresh = replace(message, id=f"{number:08x}-0000-4000-8000-{number:012x}", first_sent_at=now, source=None)
+        fresh = replace(message, id=f"{number:08x}-0000-4000-8000-{number:012x}", first_sent_at=now)
         self.add(HeldMessage(fresh, number, now, now + wait_s))
         self.sent[math.floor(now / COUNTING_PERIOD_S)] += 1
         self.activate(now)

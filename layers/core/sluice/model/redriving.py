@@ -111,7 +111,7 @@ class QuarantineEntry:
     at: float
     first_sent_at: float | None
     attempt: int
-    source: str | None  # ARN or URL of the queue it came from; "" where nothing says which of several
+    source: str | None  # ARN, URL or name of the queue it came from; "" where nothing says it
     size_bytes: int
     sample: str  # the beginning of the body, as data: escaped wherever it is shown
     message_group: str | None = None  # FIFO

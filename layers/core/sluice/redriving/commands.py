@@ -35,7 +35,7 @@ from sluice.redriving.payloads import (
     read_request,
 )
 from sluice.redriving.peek import Peek, Seen, peek
-from sluice.redriving.source_queues import QueueRoute, by_dead_letter_queue, route_for
+from sluice.redriving.source_queues import QueueRoute, by_dead_letter_queue, route_of_letter
 from sluice.redriving.verdict import sample_of, selectable_attributes
 from sluice.wording import count
 
@@ -287,7 +287,7 @@ class OperatorCommands:
 
 def _of(route: QueueRoute, seen: Sequence[Seen]) -> tuple[Seen, ...]:
     """Those of some dead letters that came from a queue, which may share its dead-letter queue with others."""
-    return tuple(one for one in seen if route_for(source_of(one.message) or None, (route,)) is route)
+    return tuple(one for one in seen if route_of_letter(one.message, (route,)) is route)
 
 
 def _seen_to_answer(seen: Seen) -> Answer:

@@ -26,10 +26,10 @@ from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.failure_groups import CAUSE, OVERFLOW, Cause, failure_group, group_cause, queue_name, source_of
+from sluice.redriving.failure_groups import CAUSE, OVERFLOW, Cause, failure_group, group_cause, queue_name
 from sluice.redriving.jobs.lifecycle import update_job
 from sluice.redriving.jobs.rules import with_return
-from sluice.redriving.message_copy import attempts_key, copy_of, first_sent_at, origin_of, send_rounds
+from sluice.redriving.message_copy import attempts_key, copy_of, first_sent_at, known_source, origin_of, send_rounds
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome, SendResult, attempts_so_far, resolve_doubts
 from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s, sample_of, selectable_attributes
 
@@ -270,7 +270,7 @@ class DeadLetterProcessor:
                 at=self._indexed_at,
                 first_sent_at=first_sent_at(message),
                 attempt=verdict.attempt,
-                source=source_of(message) or ("" if self.others else self.to.arn),
+                source=known_source(message, self.to, shared=bool(self.others)),
                 size_bytes=message.size_bytes,
                 sample=sample_of(message),
                 message_group=message.message_group if self.to.fifo else None,

@@ -3,8 +3,9 @@
 Theory of operation. SQS records no cause of a failure, so there are two sources, the first that speaks wins:
 
 1. The cause that the consumer stamped (`sluice.cause`), or reported in an event that names the message, for consumers
-   that leave the dead-lettering to SQS; with what differs from message to message masked: times, UUIDs, hex, ids
-   and numbers. `UnknownItem: sku-13` and `UnknownItem: sku-77` are one group.
+   that leave the dead-lettering to SQS, or that another service gives (`foreign_letters`); with what differs from
+   message to message masked: times, UUIDs, hex, ids and numbers. `UnknownItem: sku-13` and `UnknownItem: sku-77` are
+   one group.
 2. A fingerprint of the message: the shape of its body (for JSON the keys and the types of their values, for text its
    first line, masked), the names of its own attributes, and the queue it came from.
 
@@ -24,7 +25,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from sluice.model.queue_names import identify
 from sluice.model.redriving import Message
+from sluice.redriving.foreign_letters import foreign_letter
 
 CAUSE = "sluice.cause"  # String: why the consumer could not process the message
 SOURCE = "sluice.source"  # String: ARN or URL of the queue it was consumed from
@@ -48,10 +51,6 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     # such as order17 or s3, keep the letters.
     (re.compile(r"(?<!\w)(?:[^\W\d]+\d+|\d+)[^\W\d]\w*"), "<id>"),
     (re.compile(r"\d+(?:[.,:]\d+)*"), "<n>"),
-)
-# A queue's ARN or URL, as SQS has them.
-_QUEUE = re.compile(
-    r"(arn:[a-z-]+:sqs:[a-z0-9-]+:\d{12}:|https?://[A-Za-z0-9.:-]+/\d{12}/)[A-Za-z0-9_-]{1,80}(\.fifo)?"
 )
 _SCALARS = {bool: "b", int: "n", float: "n", str: "s", type(None): "0"}
 _SPACES = re.compile(r"\s+")
@@ -79,6 +78,8 @@ def group_cause(group_id: str, cause: str) -> str:
 def failure_group(message: Message, reported: str = "") -> Cause:
     """The failure group of a dead letter; `reported` is the cause that its consumer reported by event, if any."""
     stamped = masked(message.attribute(CAUSE) or "") or masked(reported)
+    if not stamped and not source_of(message) and (foreign := foreign_letter(message)):
+        stamped = masked(foreign.cause)
     if stamped:
         return _cause("cause", stamped, distinct=stamped)
     source = queue_name(source_of(message))
@@ -93,13 +94,16 @@ def failure_group(message: Message, reported: str = "") -> Cause:
 
 
 def source_of(message: Message) -> str:
-    """ARN or URL of the queue a message was dead-lettered from, by SQS or the consumer's stamp; else empty."""
+    """ARN, URL or name of the queue a message was dead-lettered from, by SQS or the consumer's stamp; else empty."""
     return message.source or message.attribute(SOURCE) or ""
 
 
 def describe_source(source: str) -> str:
     """The source of a message, for the log; an attribute may hold any text, which is not repeated."""
-    return source if _QUEUE.fullmatch(source) else "a place that its attribute sluice.source names by no ARN or URL"
+    queue = identify(source)
+    if queue is not None and queue.account is not None:
+        return source
+    return "a place that its attribute sluice.source names by no ARN or URL"
 
 
 def queue_name(url_or_arn: str) -> str:

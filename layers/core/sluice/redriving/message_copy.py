@@ -74,9 +74,15 @@ def origin_of(message: Message) -> Origin | None:
     return Origin(stamp[1], stamp[2], stamp[3]) if stamp else None
 
 
-def came_from(message: Message, to: Destination) -> bool:
-    """Whether a message was dead-lettered from this queue, as far as is known."""
-    return (source_of(message) or to.arn) in {to.arn, to.url}
+def known_source(message: Message, to: Destination, *, shared: bool) -> str:
+    """ARN, URL or name of the queue that a dead letter came from; empty where nothing says it.
+
+    Args:
+        message: the dead letter.
+        to: the queue that it would go back to, which a copy that Sluice has sent there names by itself.
+        shared: whether the dead-letter queue serves other queues as well, which Sluice may have sent it to.
+    """
+    return source_of(message) or ("" if shared or origin_of(message) is None else to.arn)
 
 
 def attempts_key(message: Message) -> str:

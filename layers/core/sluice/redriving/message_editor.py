@@ -33,7 +33,7 @@ from sluice.redriving.failure_groups import Cause, failure_group, source_of
 from sluice.redriving.jobs.lifecycle import paused_note
 from sluice.redriving.message_copy import attempts_key, attempts_of, copy_of, first_sent_at
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome
-from sluice.redriving.source_queues import QueueRoute, route_for
+from sluice.redriving.source_queues import QueueRoute, route_asked_for, route_of_letter
 from sluice.redriving.verdict import sample_of, selectable_attributes
 
 _ID = re.compile(r"[A-Za-z0-9-]{1,80}")
@@ -73,8 +73,8 @@ class Editor:
         if entry.message_group is not None:
             raise PayloadError("message_id: a FIFO message is sent in the order of its message group, not by itself")
         original = self.ports.archive.load(entry.key)
-        source = entry.source if entry.source is not None else source_of(original) or None
-        route = route_for(source, self.routes)
+        source = entry.source or source_of(original)
+        route = route_asked_for(entry.source, original, self.routes)
         if route is None:
             names = ", ".join(one.name for one in self.routes)
             raise PayloadError(
@@ -140,7 +140,7 @@ class Editor:
         """A message in the archive, and its entry for the index, which is yet to be written."""
         ports, fleet = self.ports, self.fleet
         own = failure_group(message, cause)
-        route = route_for(source_of(message) or None, self.routes)
+        route = route_of_letter(message, self.routes)
         message_group = message.message_group if (route.to.fifo if route else fleet.fifo) else None
         held_in = ports.ledger.quarantine.held_in(fleet.name, message_group) if message_group is not None else None
         if (

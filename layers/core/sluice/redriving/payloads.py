@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sluice.model.payload_error import PayloadError
+from sluice.model.queue_names import same_queue
 from sluice.model.redriving import Attribute, Message, Selection
 from sluice.redriving.failure_groups import queue_name
 from sluice.redriving.peek import PEEK_MAX
@@ -166,7 +167,7 @@ class FailureReport(BaseModel):
 
     def is_of(self, queue_url: str) -> bool:
         """Whether it is about a queue."""
-        return queue_name(self.queue) == queue_name(queue_url)
+        return same_queue(self.queue, queue_url)
 
 
 def read_request[R: BaseModel](kind: type[R], name: str, asked: object) -> R:

@@ -25,11 +25,11 @@ from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import Message
 from sluice.ports.errors import PortError
 from sluice.redriving.context import Answer, RedriveContext
-from sluice.redriving.failure_groups import READ_LIMIT, queue_name, source_of
+from sluice.redriving.failure_groups import READ_LIMIT, queue_name
 from sluice.redriving.jobs.slices import KIND, chain_id
 from sluice.redriving.payloads import FailureReport, read_record, read_request
 from sluice.redriving.retention import RetentionGuard, is_due, is_turn
-from sluice.redriving.source_queues import QueueRoute, route_for
+from sluice.redriving.source_queues import QueueRoute, route_of_letter
 
 KEYS_SHOWN = 20  # of an event that is refused, in the error
 
@@ -295,7 +295,7 @@ def _by_route(routes: Sequence[QueueRoute], messages: Sequence[Message]) -> list
 
     On FIFO queues the messages keep the batch's order: one of unknown origin may belong to any of the queues.
     """
-    pairs = [(route_for(source_of(message) or None, routes) or routes[0], message) for message in messages]
+    pairs = [(route_of_letter(message, routes) or routes[0], message) for message in messages]
 
     def arn_of(pair: tuple[QueueRoute, Message]) -> str:
         return pair[0].to.arn

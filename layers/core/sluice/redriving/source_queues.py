@@ -1,7 +1,9 @@
 """Which of a fleet's queues a dead letter came from, to which it goes back. It is never guessed.
 
-SQS says it for what it moved itself (DeadLetterQueueSourceArn), a consumer that dead-letters by itself stamps it
-(`sluice.source`); of the two, SQS is believed. Where a dead-letter queue serves one queue alone, that says it as well.
+SQS says it for what it moved itself (DeadLetterQueueSourceArn), in ReceiveMessage's answer and in the records of an
+event source mapping alike. A consumer that dead-letters by itself stamps it (`sluice.source`), in any spelling of the
+queue. Of the two, SQS is believed. That a dead-letter queue serves one queue alone says nothing: EventBridge, Lambda
+and SNS may put their own letters there (`foreign_letters`).
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
 """
 
@@ -9,8 +11,12 @@ from collections.abc import Iterable, Sequence
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass
+from sluice.model.queue_names import same_queue
+from sluice.model.redriving import Message
 from sluice.ports.aws_services import QueueFacts
-from sluice.redriving.failure_groups import queue_name
+from sluice.redriving.failure_groups import queue_name, source_of
+from sluice.redriving.foreign_letters import foreign_letter
+from sluice.redriving.message_copy import known_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +45,37 @@ def route_for(source: str | None, routes: Sequence[QueueRoute]) -> QueueRoute | 
     """The route by which a message came; None if nothing says it, or it is none of these.
 
     Args:
-        source: ARN or URL of the queue it came from; "" where nothing says it, None where it was not read.
-        routes: those that there are. One alone is it by itself, for what nobody has asked about.
+        source: ARN, URL or name of the queue it came from; empty or None where nothing says it.
+        routes: those that there are.
     """
-    if source is None:
-        return routes[0] if len(routes) == 1 and not routes[0].others else None
-    return next((route for route in routes if source in {route.to.arn, route.to.url}), None)
+    if not source:
+        return None
+    return next((route for route in routes if same_queue(source, route.to.arn)), None)
+
+
+def route_of_letter(message: Message, routes: Sequence[QueueRoute]) -> QueueRoute | None:
+    """The route by which a dead letter came, as far as it says it; None if it does not, or it is none of these."""
+    sources = (known_source(message, route.to, shared=bool(route.others)) for route in routes)
+    return route_for(next(filter(None, sources), None), routes)
+
+
+def route_asked_for(source: str | None, message: Message, routes: Sequence[QueueRoute]) -> QueueRoute | None:
+    """The route of a message that an operator sends back; None if it has to be said (`to_queue`).
+
+    Where nothing says which queue it came from, and there is but one, the operator means that one. Letters that have
+    the form of another service never were in it, and stay.
+
+    Args:
+        source: the queue that it came from, by its record in quarantine; empty or None where that does not say it.
+        message: the message.
+        routes: those that there are.
+    """
+    if source:
+        return route_for(source, routes)
+    if route := route_of_letter(message, routes):
+        return route
+    one = len(routes) == 1 and not routes[0].others and not source_of(message)
+    return routes[0] if one and foreign_letter(message) is None else None
 
 
 def by_dead_letter_queue(routes: Iterable[QueueRoute]) -> dict[str, tuple[QueueRoute, ...]]:

@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 *A verdict* is the first rule of this list that speaks (`judge`):
 
-1. It came from another queue than the one Sluice would send it to, or its dead-letter queue serves several and nothing
-   says from which it came: quarantine, since an operator can say it.
+1. It came from another queue than the one Sluice would send it to, or nothing says from which it came: quarantine,
+   since an operator can say it. Other services may use the dead-letter queue as well (`foreign_letters`).
 2. An earlier message of its FIFO message group is in quarantine: it follows into the same failure group, since sent
    now it would overtake that one. Hence all quarantined messages of a message group are in one failure group.
 3. It is larger than its queue takes (the limit was lowered since): quarantine, whole.
@@ -49,9 +49,11 @@ from fnmatch import fnmatchcase
 
 from sluice.config.fleet import Otherwise, RedrivePolicy
 from sluice.model.frozen import dataclass
+from sluice.model.queue_names import same_queue
 from sluice.model.redriving import Message, Verdict, VerdictKind
-from sluice.redriving.failure_groups import OWN_PREFIX, Cause, describe_source, queue_name, source_of
-from sluice.redriving.message_copy import MAX_ATTRIBUTES, Destination, came_from, copy_of
+from sluice.redriving.failure_groups import OWN_PREFIX, Cause, describe_source, queue_name
+from sluice.redriving.foreign_letters import foreign_letter
+from sluice.redriving.message_copy import MAX_ATTRIBUTES, Destination, copy_of, known_source
 
 SAMPLE_LENGTH = 500  # characters
 SELECTABLE_LENGTH = 100  # characters: an attribute that is selected by is a name or an id, not a text
@@ -95,11 +97,10 @@ def judge(
 
 def _misplaced(message: Message, to: Destination, history: DeadLetterHistory) -> str:
     """Why a message cannot go to a queue at all, or nothing."""
-    source = source_of(message)
-    if history.others and not source:
-        names = ", ".join((queue_name(to.url), *history.others))
-        return f": its dead-letter queue serves {names}, and nothing says from which of them it came."
-    if not came_from(message, to):
+    source = known_source(message, to, shared=bool(history.others))
+    if not source:
+        return _unsaid(message, (queue_name(to.url), *history.others))
+    if not same_queue(source, to.arn):
         came = describe_source(source)
         these = f"none of the queues that share its dead-letter queue, {to.arn} among them" if history.others else ""
         return f": it came from {came}, which is {these or f"not the fleet's queue {to.arn}"}."
@@ -111,6 +112,20 @@ def _misplaced(message: Message, to: Destination, history: DeadLetterHistory) ->
             f" it is more than its queue takes ({to.max_bytes} bytes, {MAX_ATTRIBUTES} attributes)."
         )
     return ""
+
+
+def _unsaid(message: Message, names: Sequence[str]) -> str:
+    """Why a message stays of which nothing says where it came from."""
+    if foreign := foreign_letter(message):
+        return (
+            f": it has the form of what {foreign.sender} could not deliver, and nothing says that it came from a queue."
+        )
+    if len(names) > 1:
+        return f": its dead-letter queue serves {', '.join(names)}, and nothing says from which of them it came."
+    return (
+        f": nothing says that it came from queue {names[0]}. SQS did not move it here, and it has no attribute"
+        " sluice.source, which a consumer stamps that moves messages itself."
+    )
 
 
 def _unwanted(policy: RedrivePolicy, own: Cause, history: DeadLetterHistory) -> str:

@@ -26,7 +26,7 @@ from sluice.redriving.failure_groups import describe_source, source_of
 from sluice.redriving.jobs.rules import FifoOrderGuard, SendReport, selects
 from sluice.redriving.message_copy import attempts_key, copy_of
 from sluice.redriving.sender import BatchClaim, MarkedBatchClaim, OutgoingMessage, Sender, SendOutcome, SendResult
-from sluice.redriving.source_queues import QueueRoute, route_for
+from sluice.redriving.source_queues import QueueRoute, route_asked_for
 
 # Bodies in memory at once: a batch of 200 messages of 1 MiB would be more than a function has.
 BATCH_BYTES_MAX = 32 * 1_048_576
@@ -256,8 +256,7 @@ def route_of(
     """The queue that a message goes to; None if nothing says where it came from, or it is none of the queues."""
     if job.target.is_named:
         return routes[0]
-    source = source_of(message) or None
-    return route_for(source if entry is None or entry.source is None else entry.source, routes)
+    return route_asked_for(entry.source if entry else None, message, routes)
 
 
 def _by_bytes(entries: Sequence[QuarantineEntry]) -> Iterator[list[QuarantineEntry]]:
