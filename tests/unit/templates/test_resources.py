@@ -308,7 +308,7 @@ def test_alarms_are_those_promised_when_deployed() -> None:
         "PlannerErrors", "RedriverErrors", "FailuresWaiting", "PlannerSilent",
     }  # fmt: skip
     assert set(alarms(fleet(**EVERY_ALARM))) == SCALING | {
-        "NoTicks", "DrainsExpired", "InstanceRetained", "QuarantineGrowing", "MessagesExpiring", "DeadLettersExpiring",
+        "NoTicks", "DrainsExpired", "DrainsInterrupted", "InstanceRetained", "QuarantineGrowing", "MessagesExpiring", "DeadLettersExpiring",
         "DeadLettersLifeUsed",
     }  # fmt: skip
     for name, alarm in (alarms(stack()) | alarms(fleet(**EVERY_ALARM))).items():

@@ -23,7 +23,8 @@ def done(drain: Drain, now: float, note: str) -> DrainStep:
 
 
 def released(drain: Drain, now: float, outcome: DrainOutcome, note: str) -> DrainStep:
-    """The drain is over."""
+    """The drain is over. One whose consumer was killed is interrupted, however its lifecycle action ends."""
+    outcome = DrainOutcome.INTERRUPTED if drain.stop.killed else outcome
     return DrainStep(changed(without_retry(drain), now, note, state=DrainState.RELEASED, outcome=outcome))
 
 

@@ -8,10 +8,20 @@ from datetime import UTC, datetime
 from sluice.config.fleet import Fleet
 from sluice.consumers.tracker import TrackingResult
 from sluice.draining.events import Event, OperatorRelease
-from sluice.model.draining import Drain, DrainState
+from sluice.model.draining import Drain, DrainOutcome, DrainState
 from sluice.model.frozen import dataclass
 from sluice.ports.errors import NeedsFixError, PortError
 from sluice.telemetry import Log, Record, Unit
+
+# The metric that counts a drain when it is released, by its outcome.
+OUTCOMES = {
+    DrainOutcome.COMPLETED: "DrainsCompleted",
+    DrainOutcome.INTERRUPTED: "DrainsInterrupted",
+    DrainOutcome.LATE: "DrainsLate",
+    DrainOutcome.GONE: "DrainsGone",
+    DrainOutcome.CLOSED: "DrainsClosed",
+    DrainOutcome.TERMINATED: "DrainsTerminated",
+}
 
 
 @dataclass(slots=True)
@@ -40,7 +50,7 @@ class DrainTelemetry:
         if entered and after.state is DrainState.RELEASED:
             self.records.append(Record(after.fleet, "DrainsReleased", Unit.COUNT, 1))
             if after.outcome is not None:
-                self.records.append(Record(after.fleet, f"Drains{after.outcome.title()}", Unit.COUNT, 1))
+                self.records.append(Record(after.fleet, OUTCOMES[after.outcome], Unit.COUNT, 1))
             duration_s = max(0.0, after.updated_at - after.started_at)
             self.records.append(Record(after.fleet, "DrainDuration", Unit.SECONDS, duration_s))
 
