@@ -152,3 +152,44 @@ def test_instance_counts_when_the_first_of_its_consumers_is_ready() -> None:
     known = day.ports.ledger.consumers.consumer("orders", instance_id)
     assert known is not None
     assert (known.boot, [each.consumer for each in known.reports]) == (BootState.READY, ["a", "b"])
+
+
+def test_job_of_two_hours_is_finished_when_its_consumer_reports_progress() -> None:
+    """Scenario: a job of two hours is held, though its deadline is a quarter of an hour and a sibling is done."""
+    day = Day(a_fleet(via="self", deadline_s=900))
+    (instance_id,) = day.instances()
+    say(day, instance_id, a="idle", b="busy")
+    day.wait(5)
+    day.invoke(day.terminate(instance_id))
+    for _ in range(120):
+        day.wait(60)
+        say(day, instance_id, a="done", b="draining")
+        assert day.state(instance_id) is DrainState.STOPPING
+    day.wait(10)
+    say(day, instance_id, b="done")
+    assert day.state(instance_id) is DrainState.RELEASED
+    metrics = day.metrics()
+    assert (metrics["DrainsCompleted"], metrics.get("DrainsExpired", 0)) == (1, 0)
+
+
+def test_job_is_finished_when_its_reports_are_lost_for_ten_minutes() -> None:
+    """Sluice itself may be away for so long: one report holds for another deadline."""
+    day = Day(a_fleet(via="self", deadline_s=900))
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    for _ in range(6):
+        day.wait(60)
+        day.invoke(report(instance_id, "draining", day.now))
+        day.wait(600)
+        assert day.state(instance_id) is DrainState.STOPPING
+
+
+def test_drain_counts_once_when_it_expires() -> None:
+    """Scenario: it was counted as expired and as completed."""
+    day = Day(a_fleet(via="self", deadline_s=300))
+    (instance_id,) = day.instances()
+    day.invoke(day.terminate(instance_id))
+    day.wait(310)
+    assert day.state(instance_id) is DrainState.RELEASED
+    metrics = day.metrics()
+    assert (metrics["DrainsExpired"], metrics.get("DrainsCompleted", 0), metrics["DrainsReleased"]) == (1, 0, 1)

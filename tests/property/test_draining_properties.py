@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.config.fleet import DrainPolicy, DrainVia
+from sluice.consumers.protection import BUSY_TIMEOUT_S
 from sluice.draining.deadlines import (
     NO_ACTION_KEPT_S,
     RETRY_S,
@@ -92,7 +93,7 @@ world_events: st.SearchStrategy[Event] = st.one_of(
     st.just(MachineEnded()),
     st.just(FoundRetained("orders", OUR_HOOK)),
     st.just(FoundInService()),
-    st.builds(DrainReported, agos, st.booleans()),
+    st.builds(DrainReported, agos, st.booleans(), st.none() | agos),
     st.builds(MessagesInFlight, st.integers(0, 5)),
 )
 answers: st.SearchStrategy[Event] = st.one_of(
@@ -118,6 +119,8 @@ type Played = tuple[float, Event, Drain | None, DrainStep]  # time, event, recor
 def resolved(event: Event, drain: Drain | None, now: float) -> Event:
     """The event with its own time in place of how long ago that was, and the record's own in place of OWN."""
     if isinstance(event, Terminating | SpotInterruption | DrainReported):
+        if isinstance(event, DrainReported) and event.draining_at is not None:
+            event = replace(event, draining_at=now - event.draining_at)
         return replace(event, at=now - event.at)
     if drain is None:
         return event
@@ -202,12 +205,20 @@ def test_heartbeats_end_by_themselves_when_deadline_or_ceiling_is_reached(day: D
 
 @MANY
 @given(days)
-def test_deadline_only_comes_nearer_when_the_drain_is_the_same(day: Day) -> None:
-    """A later deadline is another drain's, which began now."""
-    for now, _, before, step in play(day):
-        if before is not None and step.drain is not None and step.drain.deadline_at > before.deadline_at:
-            assert step.drain.started_at == now
-            assert step.drain.state in UNDER_WAY
+def test_deadline_is_put_off_by_progress_alone_when_the_drain_is_the_same(day: Day) -> None:
+    """Any other later deadline is another drain's, which began now; none is past its bound or the hook's ceiling."""
+    policy = day[0]
+    for now, event, before, step in play(day):
+        after = step.drain
+        if after is not None and after.longest_at is not None:
+            assert after.deadline_at <= after.longest_at <= after.started_at + policy.ceiling_s + 1e-6
+        if before is not None and after is not None and after.deadline_at > before.deadline_at:
+            assert after.state in UNDER_WAY
+            if after.started_at != now:
+                assert isinstance(event, DrainReported)
+                assert event.draining_at is not None
+                assert not event.done
+                assert after.deadline_at <= event.draining_at + max(policy.deadline_s, BUSY_TIMEOUT_S)
 
 
 @pytest.mark.slow

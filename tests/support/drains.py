@@ -44,7 +44,7 @@ HOOK = HookAction("consumers", "sluice-drain", ID, "token-1")
 OUR_HOOK = HookAction("consumers", "sluice-drain", ID)
 COMMAND = "e8d3c0e4-71f7-4491-898f-c9b35bee5f3b"
 
-POLICY = DrainPolicy(deadline_s=900, hook_timeout_s=120, heartbeat_s=45)
+POLICY = DrainPolicy(deadline_s=900, longest_s=900, hook_timeout_s=120, heartbeat_s=45)
 WATCHED = DrainPolicy(deadline_s=7_200, silence_s=300, hook_timeout_s=120, heartbeat_s=45)
 KEEPS = DrainPolicy(deadline_s=900, hook_timeout_s=120, heartbeat_s=45, keep_failed=True)
 SELF = DrainPolicy(via=DrainVia.SELF, deadline_s=900, hook_timeout_s=120, heartbeat_s=45)
@@ -100,6 +100,7 @@ EVENTS: tuple[Event, ...] = (
     FoundRetained("orders", OUR_HOOK),
     FoundInService(),
     *(DrainReported(at, done) for at in (NOW - 600, NOW) for done in (True, False)),
+    DrainReported(NOW, done=False, draining_at=NOW),
     *(MessagesInFlight(count) for count in (0, 7)),
     *(TerminationAnswered(found) for found in (True, False)),
     StopSent(1, COMMAND),
@@ -123,6 +124,7 @@ def drains_in(state: StateOrNone) -> tuple[Drain | None, ...]:
     return (
         a_drain(state),
         a_drain(state, action=None),
+        a_drain(state, longest_at=NOW + 40_000),
         a_drain(state, hook=OUR_HOOK, command_id=None, retry_at=NOW - 1),
         a_drain(state, outcome=DrainOutcome.GONE),
         a_drain(state, retention=Retention(requested=True), signs=SignsOfLife(NOW - 5, 7)),

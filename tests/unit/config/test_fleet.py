@@ -147,6 +147,14 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
         {"drain": {"deadline_s": 12_001}},
         "drain.deadline_s: must be at most 12000 s, the longest that the hook can hold an instance",
     ),
+    (
+        {"drain": {"longest_s": 899}},
+        "drain.longest_s: must be at least 900 s, which is deadline_s, and at most 12000 s",
+    ),
+    (
+        {"drain": {"longest_s": 12_001}},
+        "drain.longest_s: must be at least 900 s, which is deadline_s, and at most 12000",
+    ),
     ({"drain": {"silence_s": 60}}, "drain.silence_s: must be greater than or equal to 120 (got 60)"),
     ({"drain": {"silence_s": 901}}, "drain.silence_s: must be at most 900 s, which is deadline_s and ends a drain"),
     ({"drain": {"stop_timeout_s": 901}}, "drain.stop_timeout_s: must be at most 900 s, which is deadline_s and ends"),

@@ -168,7 +168,7 @@ def test_stop_is_asked_for_again_and_again_when_the_agent_is_dead() -> None:
 
 def test_drain_ends_when_nothing_but_a_command_in_progress_is_heard_of() -> None:
     """With a longest silence of 300 s, a command that stays in progress on a dead agent holds nothing for ten hours."""
-    policy = a_policy(deadline_s=36_000, silence_s=300, hook_timeout_s=600)
+    policy = a_policy(deadline_s=36_000, longest_s=36_000, silence_s=300, hook_timeout_s=600)
     drain = a_drain(DrainState.STOPPING, started_at=NOW, deadline_at=NOW + 36_000, asked_at=NOW)
     look = Observation(commands={COMMAND: {ID: CommandStatus.RUNNING}})
     for event in events_for(drain, None, look):

@@ -116,7 +116,8 @@ def test_document_says_so_when_everything_is_set() -> None:
         },
         "drain": {
             "via": "self", "deadline_s": 600, "hook_timeout_s": 60, "heartbeat_s": 20, "container": "work",
-            "document": "other-Stop", "stop_timeout_s": 400, "silence_s": 300, "keep_failed": True, "hourly_cost": 0.5,
+            "document": "other-Stop", "stop_timeout_s": 400, "longest_s": 6000, "silence_s": 300, "keep_failed": True,
+            "hourly_cost": 0.5,
         },
         "redrive": {
             "mode": "manual", "max_retries": 0, "rate_per_s": 0.5, "base_delay_s": 5, "max_delay_s": 60,
@@ -272,7 +273,7 @@ def test_document_is_stored_when_it_is_longer_than_a_standard_parameter() -> Non
 
 def longest_settings() -> dict[str, dict[str, Any]]:
     """Every field of Settings as long as it may be, and the causes as long as they may be together."""
-    causes = [f"{number:02d}{'x' * 92}" for number in range(20)]
+    causes = [f"{number:02d}{'x' * 87}" for number in range(20)]
     return {
         "hints": {"seconds_per_message": 12345.678901, "concurrency": 10000, "lead_time_s": 1234.5678901},
         "limits": {
@@ -282,7 +283,8 @@ def longest_settings() -> dict[str, dict[str, Any]]:
         },
         "drain": {
             "via": "self", "container": "c" * 128, "document": "d" * 128, "stop_timeout_s": 123456.78901,
-            "deadline_s": 123456.78901, "silence_s": 123456.78901, "hook_timeout_s": 7200, "heartbeat_s": 1234.5678901,
+            "deadline_s": 123456.78901, "longest_s": 123456.78901, "silence_s": 123456.78901, "hook_timeout_s": 7200,
+            "heartbeat_s": 1234.5678901,
             "keep_failed": False, "hourly_cost": 123.45678901,
         },
         "redrive": {

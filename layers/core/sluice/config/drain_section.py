@@ -15,6 +15,10 @@ HOOK_CEILING_TIMEOUTS = 100
 HOOK_TIMEOUT_MIN_S = 30
 HOOK_TIMEOUT_MAX_S = 7_200
 
+# SQS lets no message be in flight for longer: work that takes more time is delivered to another consumer in any case.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+IN_FLIGHT_MAX_S = 12 * 3600.0
+
 # One unit's name as systemd has it, or a pattern of names. The stack's stop document takes the same.
 UNIT = r"[A-Za-z0-9@._:\\*?][A-Za-z0-9@._:\\*?-]{0,254}"
 UNITS_LENGTH_MAX = 512  # of all names together: a fleet's document has room for 4,096 characters
@@ -75,7 +79,15 @@ class DrainPolicy(Section):
         ge=1,
         le=HOOK_CEILING_S,
         description="How long an instance may take to finish its work, in seconds, at most 100 times `hook_timeout_s`."
-        " After that it is released.",
+        " After that it is released, unless its consumers report that they are draining (`longest_s`).",
+    )
+    longest_s: Number | None = Field(
+        default=None,
+        ge=1,
+        le=HOOK_CEILING_S,
+        description="How long an instance may take at most while its consumers report that they are draining, in"
+        " seconds, at least `deadline_s` and at most 100 times `hook_timeout_s`. Each such report holds the instance"
+        " for another `deadline_s`. Without it, 12 hours, or less if the hook cannot hold an instance for so long.",
     )
     silence_s: Number | None = Field(
         default=None,
@@ -114,6 +126,16 @@ class DrainPolicy(Section):
     )
 
     @property
+    def ceiling_s(self) -> float:
+        """The longest that the lifecycle hook can hold an instance, in seconds."""
+        return min(HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS * self.hook_timeout_s)
+
+    @property
+    def bound_s(self) -> float:
+        """The longest that a drain may take whatever its consumers report, in seconds."""
+        return min(IN_FLIGHT_MAX_S, self.ceiling_s) if self.longest_s is None else self.longest_s
+
+    @property
     def units(self) -> tuple[str, ...]:
         """The names in `unit`: of units, patterns of names, and targets."""
         return tuple(self.unit.replace(",", " ").split())
@@ -125,7 +147,7 @@ class DrainPolicy(Section):
 
     @model_validator(mode="after")
     def _must_work(self) -> Self:
-        ceiling_s = min(HOOK_CEILING_S, HOOK_CEILING_TIMEOUTS * self.hook_timeout_s)
+        ceiling_s = self.ceiling_s
         problems = []
         if self.heartbeat_s > self.hook_timeout_s / 2:
             problems.append(
@@ -137,6 +159,12 @@ class DrainPolicy(Section):
                 f"deadline_s: must be at most {ceiling_s:g} s, the longest that the hook can hold an instance: 48 h or"
                 f" {HOOK_CEILING_TIMEOUTS} times hook_timeout_s, whichever is less (got {self.deadline_s:g} s); raise"
                 " hook_timeout_s or lower deadline_s"
+            )
+        if self.longest_s is not None and not self.deadline_s <= self.longest_s <= ceiling_s:
+            problems.append(
+                f"longest_s: must be at least {self.deadline_s:g} s, which is deadline_s, and at most {ceiling_s:g} s,"
+                f" the longest that the hook can hold an instance (got {self.longest_s:g} s); change longest_s, or"
+                " raise hook_timeout_s or lower deadline_s"
             )
         if self.silence_s is not None and self.silence_s > self.deadline_s:
             problems.append(

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from sluice.config.fields import Count, Flag, Number, Section, validated
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: a parameter's value has at
-# most 4,096 bytes. All other settings at their longest take less than 2,000.
-CAUSES_MAX_BYTES = 2_000
+# most 4,096 bytes. All other settings at their longest take less than 2,200.
+CAUSES_MAX_BYTES = 1_900
 
 
 class RedriveMode(StrEnum):

@@ -41,7 +41,12 @@ def begin(old: Drain | None, event: HeldByHook, policy: DrainPolicy, now: float)
     One that a reading found has waited for an unknown time: its hook's timeout is restarted first of all.
     """
     blank = _blank(old, event.fleet, event.hook.instance_id, now)
-    blank = replace(blank, deadline_at=now + policy.deadline_s, action=_action_of(event, now))
+    blank = replace(
+        blank,
+        deadline_at=now + policy.deadline_s,
+        longest_at=now + max(policy.deadline_s, policy.bound_s),
+        action=_action_of(event, now),
+    )
     step = _ask_first(blank, policy, now)
     if isinstance(event, Terminating):
         return step
@@ -133,9 +138,9 @@ def shorten_for_spot(drain: Drain, event: SpotInterruption, _policy: DrainPolicy
     """EC2 does not wait for the rest of the deadline."""
     deadline_at = min(drain.deadline_at, event.at + SPOT_NOTICE_S)
     if deadline_at == drain.deadline_at:
-        return DrainStep(drain)
+        return DrainStep(drain if drain.longest_at is None else replace(drain, longest_at=None, updated_at=now))
     note = f"EC2 interrupts the Spot Instance in {duration(deadline_at - now)}"
-    return DrainStep(changed(drain, now, note, deadline_at=deadline_at))
+    return DrainStep(changed(drain, now, note, deadline_at=deadline_at, longest_at=None))
 
 
 def begin_for_spot_again(drain: Drain, event: SpotInterruption, policy: DrainPolicy, now: float) -> DrainStep:

@@ -117,8 +117,10 @@ def _needs(drain: Drain, policy: DrainPolicy, now: float) -> Iterator[float]:
         yield heartbeat_at
     if drain.stop.retry_at is not None and policy.via is not DrainVia.SELF:
         yield drain.stop.retry_at
-    if _awaits_command(drain) and drain.stop.asked_at is not None and now < drain.stop.asked_at + STATUS_CHECK_OFTEN_S:
-        yield drain.stop.asked_at + STATUS_CHECK_AFTER_S
+    if _awaits_command(drain) and drain.stop.asked_at is not None:
+        often_until = drain.stop.asked_at + STATUS_CHECK_OFTEN_S
+        if now + min(RETRY_S, policy.heartbeat_s) < often_until:  # so that the next check comes in time for it
+            yield drain.stop.asked_at + STATUS_CHECK_AFTER_S
 
 
 def next_heartbeat_at(drain: Drain, policy: DrainPolicy) -> float:

@@ -153,10 +153,14 @@ class CommandReported:
 
 @dataclass(frozen=True, slots=True)
 class DrainReported:
-    """The consumer reported, at a time, that it is finishing or done."""
+    """The instance's consumers reported, at a time, that they are finishing or done.
+
+    `draining_at` is the time of the last report that one of them is draining.
+    """
 
     at: float
     done: bool
+    draining_at: float | None = None
 
     @property
     def kind(self) -> EventKind:

@@ -76,13 +76,15 @@ def reported(consumer: Consumer) -> DrainReported | None:
     """What an instance's consumers report of its drain together; None if no report is about it.
 
     They are done once all known ones are, and the earliest of these reports must be about this drain: a consumer that
-    reported done before it may have been started again. Until then the latest report of work is a sign of life.
+    reported done before it may have been started again. Until then the latest report of work is a sign of life, and
+    the latest report that one is draining is progress.
     """
     done = [each.at for each in consumer.reports if each.status is ConsumerStatus.DONE]
     if done and all(each.status in ENDED for each in consumer.reports):
         return DrainReported(min(done), done=True)
     at_work = [each.at for each in consumer.reports if each.status in AT_WORK]
-    return DrainReported(max(at_work), done=False) if at_work else None
+    draining = [each.at for each in consumer.reports if each.status is ConsumerStatus.DRAINING]
+    return DrainReported(max(at_work), done=False, draining_at=max(draining, default=None)) if at_work else None
 
 
 def our_hook(fleet: Fleet, instance_id: str) -> HookAction:

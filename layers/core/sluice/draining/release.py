@@ -93,7 +93,9 @@ def expire(drain: Drain, event: Tick, policy: DrainPolicy, now: float) -> DrainS
     why = f"no sign of life for {duration(policy.silence_s or 0.0)}" if silent else "the drain's deadline has passed"
     note = f"{why}, and the consumer is not known to have stopped"
     retention = replace(drain.retention, requested=bool(to_keep and event.retains))
-    expired = changed(without_retry(drain), now, note, state=DrainState.EXPIRED, retention=retention)
+    expired = changed(
+        without_retry(drain), now, note, state=DrainState.EXPIRED, retention=retention, outcome=DrainOutcome.EXPIRED
+    )
     return DrainStep(expired, completion(expired))
 
 

@@ -1,9 +1,11 @@
-"""Signs that a consumer is finishing its work: they prolong a drain where the fleet has a longest silence.
+"""Signs that a consumer is finishing its work: they prolong a drain.
 
-A sign is put on record only there (`drain.silence_s`): without a longest silence the deadline alone decides.
+A report that consumers are draining puts the deadline off, up to the drain's `longest_at`. The other signs count, and
+are put on record, only where the fleet has a longest silence (`drain.silence_s`).
 """
 
 from sluice.config.fleet import DrainPolicy
+from sluice.consumers.protection import BUSY_TIMEOUT_S
 from sluice.draining.deadlines import action_began_at
 from sluice.draining.events import CommandReported, DrainReported, MessagesInFlight
 from sluice.model.draining import Drain, DrainStep
@@ -16,8 +18,23 @@ def command_running(drain: Drain, event: CommandReported, policy: DrainPolicy, n
 
 
 def consumer_working(drain: Drain, event: DrainReported, policy: DrainPolicy, now: float) -> DrainStep:
-    """The consumer reported, since the lifecycle action began, that it is finishing."""
-    return _alive(drain, policy, event.at, now) if event.at >= action_began_at(drain) else DrainStep(drain)
+    """Consumers reported, since the lifecycle action began, that they are finishing."""
+    if event.at < action_began_at(drain):
+        return DrainStep(drain)
+    step = _alive(drain, policy, event.at, now)
+    return DrainStep(_put_off(step.drain or drain, event, policy, now))
+
+
+def _put_off(drain: Drain, event: DrainReported, policy: DrainPolicy, now: float) -> Drain:
+    """The drain with its deadline put off by a report that consumers are draining: progress, which is said each minute.
+
+    A consumer that is only busy may not know that it is to stop, and would never end.
+    """
+    if drain.longest_at is None or event.draining_at is None or event.draining_at < action_began_at(drain):
+        return drain
+    held_until = min(event.draining_at, now) + max(policy.deadline_s, BUSY_TIMEOUT_S)
+    deadline_at = min(held_until, drain.longest_at)
+    return drain if deadline_at <= drain.deadline_at else replace(drain, deadline_at=deadline_at, updated_at=now)
 
 
 def messages_in_flight(drain: Drain, event: MessagesInFlight, policy: DrainPolicy, now: float) -> DrainStep:

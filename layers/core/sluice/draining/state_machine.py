@@ -26,9 +26,10 @@ order) changes nothing. Whether an event is about this drain is decided by what 
                            what is known of it (a stop that succeeded) is not about the consumer that works there now
     a consumer's report    counts only if it was made since the lifecycle action began
 
-An instance is held until its deadline, or, where the policy has a longest silence, until that long after the last sign
-that its consumer is finishing: a stop that began on it while its agent is online, a report of its consumer, or fewer
-messages in flight while nothing but drains works on them. An instance whose machine EC2 has ended needs no report. Past
+An instance is held until its deadline, which each report that a consumer is draining puts off, up to the policy's
+`longest_s`. Where the policy has a longest silence, it is held only until that long after the last sign that a consumer
+is finishing: a stop that began on it while its agent is online, a report of a consumer, or fewer messages in flight
+while nothing but drains works on them. An instance whose machine EC2 has ended needs no report. Past
 its time it is released, or (`keep_failed`) kept for inspection by a group that can: the action is abandoned, and the
 drain is RETAINED until an operator releases it.
 
@@ -44,7 +45,8 @@ Invariants, held by tests/property/test_draining_properties.py and by `python -m
     4 A completion or heartbeat that finds no active lifecycle action ends the drain; it is no error.
     5 No heartbeat at or after min(deadline, end of the longest silence, start of the action + 48 h, start + 100
       heartbeat timeouts).
-    6 The deadline of a drain only ever comes nearer: by Spot's two minutes, or by an operator's release.
+    6 The deadline of a drain comes nearer only by Spot's two minutes or an operator's release, and is put off only by
+      reports that consumers are draining, never past `longest_at`.
 
 An action that waits although its drain is RELEASED (its event was lost and the instance had been here before, or a
 reading lacked it for a moment) is found by `FoundWaiting`: a probing heartbeat tells whether our hook holds it. So is

@@ -30,9 +30,12 @@ FAILED_RETRIES = 1
 
 
 def ask_to_stop(drain: Drain, policy: DrainPolicy, now: float, note: str) -> DrainStep:
-    """Put on record that a stop is asked for, then ask for it. It may run until the deadline, or `stop_timeout_s`."""
+    """Put on record that a stop is asked for, then ask for it.
+
+    It may run for as long as the drain may take at most, or for `stop_timeout_s`. The drain itself may end before.
+    """
     ask = drain.stop.asked_count + 1
-    left_s = drain.deadline_at - now
+    left_s = max(drain.deadline_at, drain.longest_at or 0.0) - now
     timeout_s = max(STOP_TIMEOUT_MIN_S, left_s if policy.stop_timeout_s is None else min(left_s, policy.stop_timeout_s))
     stop = replace(drain.stop, asked_at=now, asked_count=ask, retry_at=now + ASK_GRACE_S)
     return DrainStep(

@@ -82,6 +82,7 @@ class DrainOutcome(StrEnum):
     """How a drain came to be released."""
 
     COMPLETED = "completed"  # Sluice completed the lifecycle action
+    EXPIRED = "expired"  # the deadline, or the longest silence, had passed before the consumers were known to be done
     INTERRUPTED = "interrupted"  # its consumer was killed before it had finished
     LATE = "late"  # no action was active any more: another completed it, or its timeout ended it
     GONE = "gone"  # the instance went on, or left its group, without Sluice
@@ -163,6 +164,7 @@ class Drain:
     started_at: float
     deadline_at: float
     updated_at: float
+    longest_at: float | None = None  # until when reports of consumers may put the deadline off; None: they may not
     action: LifecycleAction | None = None  # None while no lifecycle action is known (a Spot notice comes first)
     stop: StopCommand = StopCommand()
     heartbeats: Heartbeats = Heartbeats()

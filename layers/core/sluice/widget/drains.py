@@ -54,6 +54,7 @@ def _released(view: View) -> htpy.Node:
 
 _OUTCOMES = {
     DrainOutcome.COMPLETED: "completed",
+    DrainOutcome.EXPIRED: "expired",
     DrainOutcome.INTERRUPTED: "interrupted, because their consumers were killed",
     DrainOutcome.LATE: "already ended at their completion",
     DrainOutcome.GONE: "left their group by themselves",
