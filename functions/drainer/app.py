@@ -21,6 +21,7 @@ noter = Noter()
 logger = Logger()
 keep_from(os.environ.get("LOG_LEVEL"), logger.name)
 tracer = Tracer()
+held_at: dict[str, float] = {}  # see sluice.draining.holding
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Sluice"))
 
 
@@ -34,7 +35,7 @@ def _directory() -> FleetDirectory:
 def handler(event: dict[str, Any], context: Any) -> Response:
     """Lambda's entry: handle what an event reports, and emit the metrics."""
     ends_at = time.time() + context.get_remaining_time_in_millis() / 1000
-    service = DrainService(_ports(), time.time, ends_at - MARGIN_S, _directory(), logger)
+    service = DrainService(_ports(), time.time, ends_at - MARGIN_S, _directory(), logger, held_at)
     try:
         return service.take_step(event) if is_handed_step(event) else service.respond(event)
     finally:

@@ -17,10 +17,13 @@ from sluice.consumers import state_machine as launching_state_machine
 from sluice.consumers.state_machine import BootEventKind
 from sluice.draining import release, state_machine, stop_command
 from sluice.draining.events import EventKind
+from sluice.draining.holding import WaitingHolder
 from sluice.model.consumers import BootState, BootStep, Consumer
 from sluice.model.draining import RELEASE_OWED, UNDER_WAY, CompleteHook, Drain, DrainState, DrainStep, HookResult
 from sluice.model.transition_table import Transition
 from tools.chaos import drain
+from tools.chaos.drain_away import Part
+from tools.chaos.drain_cloud import DrainCloud
 from tools.chaos.drain_world import World
 
 SEEDS = 400
@@ -57,6 +60,10 @@ def _completions_fail(world: World) -> bool:
 
 def _silence_is_broken(world: World) -> bool:
     return world.policy.silence_s is not None and world.scene.talking
+
+
+def _part_is_away(part: Part) -> Fits:
+    return lambda world: world.scene.away is part and world.absence.must_be_survived()
 
 
 def _first_violation(fits: Fits = _any_world) -> str:
@@ -199,6 +206,28 @@ def test_harness_finds_the_fault_when_a_rule_is_broken(
     monkeypatch.setattr(state_machine, "TABLE", {**state_machine.TABLE, **broken})
     violation = _first_violation(fits)
     assert any(words in violation for words in expected.split("|")), violation or "no seed noticed"
+
+
+def test_harness_finds_who_is_killed_when_the_ledger_is_away_and_nobody_is_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As it was before who waits was held without the ledger."""
+    monkeypatch.setattr(WaitingHolder, "hold", lambda *_: None)
+    assert "timed out under drain" in _first_violation(_part_is_away(Part.LEDGER))
+
+
+def test_harness_finds_who_is_killed_when_parameters_are_away_and_the_documents_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As it was before the documents that were read last were used."""
+    run = DrainCloud._run
+
+    def forgetful(cloud: DrainCloud, work: Any, label: str) -> bool:
+        cloud.world.begin_process()
+        return run(cloud, work, label)
+
+    monkeypatch.setattr(DrainCloud, "_run", forgetful)
+    assert "timed out under drain" in _first_violation(_part_is_away(Part.PARAMETERS))
 
 
 @pytest.mark.parametrize(("rows", "move", "expected"), BOOT_MUTANTS)

@@ -130,7 +130,7 @@ def test_drain_is_done_when_the_word_of_it_came_before_its_record() -> None:
     day.invoke(report(instance_id, "done", day.now))
     day.invoke(event)
     assert day.state(instance_id) is DrainState.STOPPING
-    day.wait(day.fleet.drain.heartbeat_s + 1)
+    day.wait(day.fleet.drain.heartbeat_interval_s + 1)
     assert day.state(instance_id) is DrainState.RELEASED
 
 

@@ -34,7 +34,7 @@ def test_every_draining_instance_gets_its_heartbeats_when_there_are_a_thousand_f
         states = [instance.aws_state for instance in day.ports.group.read(fleet.group).instances]
         assert states == ["Terminating:Wait"], fleet.name
     assert {drain.state for drain in unreleased(day)} == {DrainState.STOPPING}
-    assert longest_s <= day.fleet.drain.heartbeat_s + LATE_S
+    assert longest_s <= day.fleet.drain.heartbeat_interval_s + LATE_S
     per_minute = {call: round(count / FLEETS / MINUTES, 2) for call, count in sorted(day.calls.items())}
     say(f"\n{FLEETS} fleets, one draining instance each. The sweep that found them: {sweep}")
     say(f"calls a fleet and minute: {sum(per_minute.values()):.1f}, {per_minute}")

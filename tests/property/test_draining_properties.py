@@ -320,4 +320,4 @@ def test_what_is_due_is_tried_again_after_a_pause(day: Day) -> None:
         if step.drain is not None and advance(step.drain, Tick(), policy, now) != DrainStep(step.drain):
             at = next_check_at(step.drain, policy, now)
             assert at is not None
-            assert now < at <= now + min(RETRY_S, policy.heartbeat_s)
+            assert now < at <= now + min(RETRY_S, policy.heartbeat_interval_s)

@@ -255,7 +255,9 @@ def test_returned_never_lets_a_job_for_one_group_run_on(job: RedriveJob, group: 
     noted = with_return(job, group, "it came back", START + 1)
     assert noted.progress.returned_count == job.progress.returned_count + 1
     assert group in noted.progress.stopped_groups
-    if job.state is not JobState.RUNNING:
+    if job.state is JobState.DONE:
+        assert noted.state is JobState.CAME_BACK
+    elif job.state is not JobState.RUNNING:
         assert noted.state is job.state
     elif job.selection.failure_group or job.selection.message_id or job.selection.from_dead_letters:
         assert noted.state is JobState.STOPPED

@@ -63,7 +63,7 @@ def sound() -> MemoryAccount:
             GROUP: GroupRecord(GROUP, 0, 10, INSTANCES, INSTANCES, tag="sluice", tags_instances=True, launch=TEMPLATE)
         },
         tags=dict.fromkeys((QUEUE, DEAD, *INSTANCES), "sluice"),
-        group_hooks={GROUP: (HookRecord("sluice-drain", "autoscaling:EC2_INSTANCE_TERMINATING", 120),)},
+        group_hooks={GROUP: (HookRecord("sluice-drain", "autoscaling:EC2_INSTANCE_TERMINATING", 1_800),)},
         profiles={TEMPLATE: "worker"},
         roles={"worker": RoleRecord("worker-role", frozenset({"AmazonSSMManagedInstanceCore"}))},
         ping_status=dict.fromkeys(INSTANCES, "Online"),

@@ -45,7 +45,7 @@ def a_fleet(name: str = "orders", **drain: Any) -> Fleet:
         queue=f"https://sqs.eu-central-1.amazonaws.com/000000000000/{name}",
         group=f"{name}-consumers",
         target_wait_s=60,
-        drain=DrainPolicy(**drain),
+        drain=DrainPolicy(**{"hook_timeout_s": 120, "heartbeat_s": 45} | drain),
     )
 
 
@@ -64,6 +64,7 @@ class Day:
         self.decide = decide
         self.seen = faulty_ports(self.ports, self._count)
         self.directory = FleetDirectory(self.seen, self.clock, app.logger)
+        self.held_at: dict[str, float] = {}
         self.records: list[Record] = []
         self.agenda: list[tuple[float, Callable[[], object]]] = []
         self.invocations = 0
@@ -118,7 +119,7 @@ class Day:
 
     def _service(self, lasts_s: float) -> DrainService:
         self.invocations += 1
-        return DrainService(self.seen, self.clock, self.now + lasts_s, self.directory, app.logger)
+        return DrainService(self.seen, self.clock, self.now + lasts_s, self.directory, app.logger, self.held_at)
 
     def release(self, instance_id: str, fleet: str = "orders") -> Any:
         """An operator releases an instance."""

@@ -5,7 +5,8 @@ Faults end at a seeded moment; then everything must come to its end by sweeps. W
     an instance is released by us only when its consumer is done, its deadline has passed, or an operator asked for it
     no drain is on record as done while its consumer works
     no heartbeat comes after the deadline
-    a hook times out on a working consumer only where faults kept heartbeats away
+    a hook times out on a working consumer only where faults kept heartbeats away: not where the functions, the ledger
+    or Parameter Store are away for ten minutes, as long as the hook's timeout allows
     an instance that says it is at work is not given up for silent
     an instance is let into service only when its consumer is ready, and soon then
     a busy instance is protected from scale-in, and none is for long after its last report
@@ -25,6 +26,7 @@ from sluice.memory import Call
 from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import AT_REST, RELEASE_OWED, UNDER_WAY, DrainState, HookAction, HookResult
 from sluice.model.observed import Lifecycle
+from tools.chaos.drain_away import Part
 from tools.chaos.drain_scene import (
     LAUNCH_HOOK,
     REPEAT_S,
@@ -55,6 +57,11 @@ POLICIES = (
     {"deadline_s": 300.0, "hook_timeout_s": 120.0, "heartbeat_s": 45.0, "keep_failed": True},
     {"deadline_s": 60.0, "hook_timeout_s": 120.0, "heartbeat_s": 30.0},
     {"deadline_s": 600.0, "hook_timeout_s": 30.0, "heartbeat_s": 10.0},  # shorter than a sweep's minute
+    {"deadline_s": 3600.0},  # as it is by default
+    {
+        "deadline_s": 1800.0,
+        "hook_timeout_s": 300.0,
+    },  # holds without the ledger, not without functions
 )
 
 
@@ -94,6 +101,8 @@ class Judge:
         """A heartbeat is sent only before its drain's deadline."""
         world = self._world
         drain = world.truth.ledger.drains.drain(world.fleet.name, hook.instance_id)
+        if hook.token is None and world.now < world.last_trouble_at(world.now) + SWEEP_S:
+            return  # while no record can be had, no deadline can
         if drain and drain.state in UNDER_WAY and world.now > drain.deadline_at + 2 * STALL_S + SKEW_S:
             world.violate(f"{drain.instance_id}: a heartbeat after its deadline")
 
@@ -153,13 +162,13 @@ class Judge:
         drain = world.truth.ledger.drains.drain(world.fleet.name, instance_id)
         under_way = drain is not None and drain.state in UNDER_WAY
         followed = under_way and self._followed_since.get(instance_id, at) < at - timeout_s
-        if (timeout_s >= 2 * SWEEP_S or followed) and at - world.last_trouble_at(at) > timeout_s + SWEEP_S:
+        if (timeout_s >= 2 * SWEEP_S or followed) and at - world.last_deadly_at(at) > timeout_s + SWEEP_S:
             world.violate(f"{instance_id}: its hook timed out under drain though nothing had failed")
 
     def check_followed(self) -> None:
         """Whatever fails: a drain under way is checked again a minute later, by a round or by an event about it."""
         world = self._world
-        if world.running:
+        if world.running or world.absence.now_of(Part.FUNCTIONS):
             return
         for drain in world.truth.ledger.drains.unreleased_of(world.fleet.name):
             since = max(self._checked_at, world.last_trouble_at(world.now), drain.updated_at)
@@ -273,6 +282,7 @@ def build(seed: int) -> World:
         retains=rng.random() < 0.5,
         launch_hook=rng.random() < 0.25,
         talking=rng.random() < 0.3,
+        away=rng.choice((*Part, *[None] * 6)),
     )
     return World(rng, policy, chances, quiet_at=START + rng.uniform(300, 900), scene=scene)
 

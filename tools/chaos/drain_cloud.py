@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from functions.operator import app as operator_app
 from sluice.chains import ChainRunner, event_of
-from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.following import KIND
 from sluice.draining.service import MARGIN_S, DrainService
 from sluice.memory import (
@@ -22,6 +21,7 @@ from sluice.model.chain import Step
 from sluice.model.consumers import ConsumerStatus
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
 from sluice.redriving.context import Invocation as OperatorInvocation
+from tools.chaos.drain_away import Part
 from tools.chaos.drain_events import sweep_event
 from tools.chaos.drain_scene import LAMBDA_S, RETRIES_S, SKEW_S, STALL_S, SWEEP_S
 
@@ -137,20 +137,27 @@ class DrainCloud:
             world.after(retries_s[0], lambda: self._invoke(payload, label, retries_s[1:]))
 
     def _service(self, now: Callable[[], float], ends_at: float) -> DrainService:
-        """The drainer, in a process of its own."""
-        log = StoryLog(self.world)
-        return DrainService(self.world.ports, now, ends_at - MARGIN_S, FleetDirectory(self.world.ports, now, log), log)
+        """The drainer, with what its process remembers."""
+        world = self.world
+        return DrainService(
+            world.ports, now, ends_at - MARGIN_S, world.directory, StoryLog(world), held_at=world.held_at
+        )
 
     def _run(self, work: Callable[[Callable[[], float]], None], label: str) -> bool:
         """One invocation, whose clock is a little wrong; whether it went well."""
         world = self.world
         world.counts["invocations"] += 1
+        if world.absence.now_of(Part.FUNCTIONS):
+            world.tell(f"{label}: no function runs")
+            return False
         skew_s = world.rng.uniform(-SKEW_S, SKEW_S)
         world.running.append(label)
         try:
             work(lambda: world.now + skew_s)
         except Crash:
             world.tell("crashes")
+            world.absence.crashed()
+            world.begin_process()
             return False
         except PortError as error:
             world.tell(f"fails: {error}")
@@ -171,6 +178,9 @@ class DrainCloud:
         world.on_call(call)
         if stalled:
             world.troubled_at = world.now
+        if world.absence.fails(call):
+            world.tell(f"{call.method}{_short(call)}: the {world.absence.part} are away")
+            return Fault(When.BEFORE, TryLaterError("away"))
         completes = call.method == "complete_hook"
         if not world.happens(max(world.chances.fault, world.chances.completion if completes else 0.0)):
             world.tell(f"{call.method}{_short(call)}")

@@ -1,8 +1,12 @@
 """What a seed's world is like: its group, its consumers, and how often what fails."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sluice.model.consumers import ConsumerStatus
+
+if TYPE_CHECKING:
+    from tools.chaos.drain_away import Part
 
 SWEEP_S = 60.0
 SKEW_S = 2.0  # between AWS's clocks and an invocation's
@@ -86,3 +90,4 @@ class Scene:
     retains: bool = False
     launch_hook: bool = False
     talking: bool = False  # its consumers report
+    away: "Part | None" = None  # for ten minutes

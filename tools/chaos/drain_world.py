@@ -10,6 +10,7 @@ from typing import Any
 
 from sluice.config.fleet import DrainPolicy, DrainVia, Fleet, LaunchPolicy
 from sluice.draining.deadlines import SPOT_NOTICE_S
+from sluice.draining.fleet_directory import FleetDirectory
 from sluice.memory import (
     Call,
     Change,
@@ -24,7 +25,8 @@ from sluice.memory import (
 from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import HookAction, HookResult
 from sluice.ports.stack import Ports
-from tools.chaos.drain_cloud import DrainCloud
+from tools.chaos.drain_away import Absence
+from tools.chaos.drain_cloud import DrainCloud, StoryLog
 from tools.chaos.drain_commands import StopCommands
 from tools.chaos.drain_consumers import ConsumerBehaviour
 from tools.chaos.drain_events import lifecycle_event, spot_event
@@ -69,6 +71,9 @@ class World(Stage):
         self.queue = DrainQueue(self, START + rng.uniform(30, 300) if down else None)
         if down:
             self.quiet_at = max(quiet_at, self.queue.down_at + DOWN_S)
+        self.absence = Absence(self, scene.away, START + rng.uniform(30, 300))
+        if scene.away:
+            self.quiet_at = max(self.quiet_at, self.absence.until)
         self.fleet = Fleet(
             name="orders",
             queue="https://sqs.eu-west-1.amazonaws.com/123456789012/orders",
@@ -89,6 +94,7 @@ class World(Stage):
             topic=made.topic,
             ledger=made.ledger,
         )
+        self.ledger_ports = {type(getattr(made.ledger, field.name)).__name__ for field in fields(made.ledger)}
         hooks = [Hook(policy.hook, timeout_s=policy.hook_timeout_s, default=HookResult.CONTINUE)]
         if scene.other_hook:
             hooks.append(Hook(OTHER_HOOK, timeout_s=300.0, default=HookResult.CONTINUE))
@@ -107,6 +113,12 @@ class World(Stage):
         seen: dict[str, Any] = {field.name: getattr(self.truth, field.name) for field in fields(self.truth)}
         seen["work"] = self.queue
         self.ports = faulty_ports(Ports(**seen), self.cloud.before_call)
+        self.begin_process()
+
+    def begin_process(self) -> None:
+        """A process of the drainer begins: it remembers nothing."""
+        self.directory = FleetDirectory(self.ports, self.clock, StoryLog(self))
+        self.held_at: dict[str, float] = {}
 
     def pass_until(self, time: float) -> None:
         """Let time pass in the group as well."""
@@ -114,9 +126,14 @@ class World(Stage):
         self.truth.group.settle()
 
     def last_trouble_at(self, at: float) -> float:
-        """When something had last failed that may cost a heartbeat, as of a time; both in epoch seconds."""
+        """When something had last failed, as of a time; both in epoch seconds."""
+        return max(self.last_deadly_at(at), self.absence.last_at(at))
+
+    def last_deadly_at(self, at: float) -> float:
+        """When something had last failed that may cost an instance its heartbeats, as of a time; in epoch seconds."""
         down_until = min(at, self.queue.down_at + DOWN_S) if self.queue.down_at <= at else 0.0
-        return max(self.troubled_at, down_until)
+        away_until = 0.0 if self.absence.must_be_survived() else self.absence.last_at(at)
+        return max(self.troubled_at, down_until, away_until)
 
     def waiting(self, hook: str | None = None) -> tuple[HookAction, ...]:
         """Every lifecycle action of a hook, of our termination hook unless named, that waits for an answer."""

@@ -140,19 +140,19 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"drain": {"hook": "a hook"}}, "drain.hook: must be a lifecycle hook's name"),
     ({"drain": {"hook_timeout_s": 7_201}}, "drain.hook_timeout_s: must be less than or equal to 7200"),
     (
-        {"drain": {"heartbeat_s": 60.5}},
+        {"drain": {"heartbeat_s": 60.5, "hook_timeout_s": 120}},
         "drain.heartbeat_s: must be at most 60 s, half of hook_timeout_s, so that one lost",
     ),
     (
-        {"drain": {"deadline_s": 12_001}},
+        {"drain": {"deadline_s": 12_001, "hook_timeout_s": 120}},
         "drain.deadline_s: must be at most 12000 s, the longest that the hook can hold an instance",
     ),
     (
-        {"drain": {"longest_s": 899}},
+        {"drain": {"longest_s": 899, "hook_timeout_s": 120}},
         "drain.longest_s: must be at least 900 s, which is deadline_s, and at most 12000 s",
     ),
     (
-        {"drain": {"longest_s": 12_001}},
+        {"drain": {"longest_s": 12_001, "hook_timeout_s": 120}},
         "drain.longest_s: must be at least 900 s, which is deadline_s, and at most 12000",
     ),
     ({"drain": {"silence_s": 60}}, "drain.silence_s: must be greater than or equal to 120 (got 60)"),
@@ -294,14 +294,17 @@ SETTINGS_FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"settings": '{"a": NaN}'}, "settings: must be JSON (NaN is not a JSON number)"),
     ({"settings": "[" * 100_000}, "settings: must be JSON ("),
     (
-        {"drain": {"heartbeat_s": 70}, "settings": {"limits": {"max_step": 1}}},
+        {"drain": {"heartbeat_s": 70, "hook_timeout_s": 120}, "settings": {"limits": {"max_step": 1}}},
         "drain.heartbeat_s: must be at most 60 s, half",
     ),
     (
         {"settings": {"drain": {"hook_timeout_s": "29"}}},
         "settings.drain.hook_timeout_s: must be a whole number of seconds from 30",
     ),
-    ({"settings": {"drain": {"hook_timeout_s": 80}}}, "settings.drain.heartbeat_s: must be at most 40 s, half of"),
+    (
+        {"settings": {"drain": {"hook_timeout_s": 80, "heartbeat_s": 45}}},
+        "settings.drain.heartbeat_s: must be at most 40 s, half of",
+    ),
     ({"settings": {"redrive": {"edits": "yes"}}}, "settings.redrive.edits: must be true or false (got 'yes')"),
     ({"settings": {"redrive": {"transient": "a, b"}}}, "settings.redrive.transient: must be a JSON list (got 'a, b')"),
 ]

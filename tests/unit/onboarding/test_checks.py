@@ -301,6 +301,13 @@ PLANTED = (
         "--lifecycle-hook-name boot",
     ),
     Planted(
+        C.HOOK_SHORT,
+        WARNING,
+        setting("group_hooks", (HookRecord("sluice-drain", TERMINATING, 120),)),
+        "Lifecycle hook sluice-drain of group workers times out after 2 minutes, which is less than 15 minutes",
+        "--lifecycle-hook-name sluice-drain --heartbeat-timeout 1800",
+    ),
+    Planted(
         C.OTHER_FLEET,
         PROBLEM,
         setting("stacks_fleets", other("blue", group=GROUP)),

@@ -60,7 +60,7 @@ def test_templates_are_told_what_they_ask_for_when_nothing_is_wrong() -> None:
     """The hook's timeout, whether dead letters are taken, how long each queue keeps a message."""
     assert judged(document()) == CheckResult(
         data={
-            "HookTimeoutSeconds": "120", "RedriveEnabled": "true", "RetentionSeconds": "345600",
+            "HookTimeoutSeconds": "1800", "RedriveEnabled": "true", "RetentionSeconds": "345600",
             "DeadLetterRetentionSeconds": "1209600",
         }
     )  # fmt: skip
@@ -78,7 +78,7 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ("settings.drain.heartbeat_s: must be at most 30 s, half of hook_timeout_s", "lower heartbeat_s or raise"),
     ),
     (
-        document({"drain": {"deadline_s": 14_400}}),
+        document({"drain": {"deadline_s": 14_400, "hook_timeout_s": 120}}),
         (
             "settings.drain.deadline_s: must be at most 12000 s, the longest that the hook can hold an instance",
             "(got 14400 s)",
@@ -171,7 +171,7 @@ def test_problem_names_field_and_remedy_when_a_value_cannot_work(
 
 def test_every_problem_is_told_when_there_are_several() -> None:
     """Of parameters and settings alike, so that one deployment shows them all."""
-    settings = {"drain": {"heartbeat_s": 100, "unit": "x"}, "limits": {"max_step": 0}}
+    settings = {"drain": {"heartbeat_s": 1000, "unit": "x"}, "limits": {"max_step": 0}}
 
     found = judged(document(settings, target_wait_s="0", group="")).problems
 
@@ -213,12 +213,12 @@ def test_update_is_refused_for_what_it_changes_alone() -> None:
 
 def test_way_back_goes_through_when_an_update_failed() -> None:
     """From a document that could not be used, CloudFormation goes back to one that could, whatever is missing now."""
-    back = judged(document(), Account(retention={}), before=document({"drain": {"heartbeat_s": 100}}))
+    back = judged(document(), Account(retention={}), before=document({"drain": {"heartbeat_s": 1000}}))
 
     assert back.problems == ()
     assert len(back.known_problems) == 2
     assert back.data is not None
-    assert judged(document({"drain": {"heartbeat_s": 90}}), before=document({"drain": {"heartbeat_s": 100}})).problems
+    assert judged(document({"drain": {"heartbeat_s": 950}}), before=document({"drain": {"heartbeat_s": 1000}})).problems
 
 
 @pytest.mark.parametrize("name", ["a-first", "z-last"])

@@ -456,7 +456,8 @@ def test_returned_leaves_that_group_out_when_the_job_is_for_all() -> None:
     assert (job.state, job.progress.returned_count, job.progress.stopped_groups) == (JobState.RUNNING, 2, ("a",))
 
 
-def test_returned_is_noted_and_changes_nothing_else_when_the_job_is_over() -> None:
+@pytest.mark.parametrize("state", [JobState.STOPPED, JobState.PAUSED, JobState.WATCHING, JobState.CAME_BACK])
+def test_returned_is_noted_and_changes_nothing_else_when_the_job_sends_nothing(state: JobState) -> None:
     """A late return is on record."""
-    job = with_return(changed_job(JOB, state=JobState.DONE, failure_group="a", note="3 of 3 sent."), "a", "", START)
-    assert (job.state, job.progress.returned_count, job.note) == (JobState.DONE, 1, "3 of 3 sent.")
+    job = with_return(changed_job(JOB, state=state, failure_group="a", note="3 of 3 sent."), "a", "", START)
+    assert (job.state, job.progress.returned_count, job.note) == (state, 1, "3 of 3 sent.")

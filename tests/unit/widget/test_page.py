@@ -480,7 +480,7 @@ def test_redrives_when_running_show_progress_and_troubles() -> None:
     text = section(show(view()), "Redrives")
     for words in (
         "1 running",
-        "invalid-currency: no exchange rate for 'XTS'runningramp phase, 5 messages a second",
+        "invalid-currency: no exchange rate for 'XTS'sendingramp phase, 5 messages a second",
         (
             "26 of 41 messages sent, 1 could not be sent \u00b7 about 2.8 s left \u00b7"
             " requested 15:28 by widget in account 000000000000"

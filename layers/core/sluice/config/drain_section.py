@@ -14,6 +14,9 @@ HOOK_CEILING_S = 48 * 3600.0
 HOOK_CEILING_TIMEOUTS = 100
 HOOK_TIMEOUT_MIN_S = 30
 HOOK_TIMEOUT_MAX_S = 7_200
+# A heartbeat each third of it: a hook that is shorter than this does not hold an instance while Sluice is away for ten
+# minutes.
+HOOK_TIMEOUT_ADVISED_S = 900.0
 
 # SQS lets no message be in flight for longer: work that takes more time is delivered to another consumer in any case.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
@@ -97,20 +100,21 @@ class DrainPolicy(Section):
         " Without it, only the deadline ends a drain.",
     )
     hook_timeout_s: Number = Field(
-        default=120.0,
+        default=1_800.0,
         ge=1,
         le=HOOK_TIMEOUT_MAX_S,
-        description="The lifecycle hook's heartbeat timeout, in whole seconds. If Sluice itself stops, instances are"
-        " released after this long.",
+        description="The lifecycle hook's heartbeat timeout, in whole seconds. While Sluice works, a longer one costs"
+        " nothing: Sluice completes the hook as soon as a drain ends. If Sluice itself is away, Auto Scaling ends"
+        " instances this long after their last heartbeat, whether their work is finished or not.",
         # Auto Scaling refuses less than 30 s. The document allows it for hooks that tests make in the sandbox.
         json_schema_extra={"type": "integer", "minimum": HOOK_TIMEOUT_MIN_S},
     )
-    heartbeat_s: Number = Field(
-        default=45.0,
+    heartbeat_s: Number | None = Field(
+        default=None,
         ge=0.5,
         le=3_600,
         description="How often Sluice sends a heartbeat for a draining instance's hook, in seconds, at most half of"
-        " `hook_timeout_s`.",
+        " `hook_timeout_s`. Without it, a third of `hook_timeout_s`.",
     )
     keep_failed: Flag = Field(
         default=False,
@@ -124,6 +128,11 @@ class DrainPolicy(Section):
         description="What one instance costs an hour, in any currency: retained instances are shown with what they"
         " cost.",
     )
+
+    @property
+    def heartbeat_interval_s(self) -> float:
+        """How often a heartbeat is sent, in seconds: two may be lost before the hook times out, unless it is given."""
+        return self.hook_timeout_s / 3 if self.heartbeat_s is None else self.heartbeat_s
 
     @property
     def ceiling_s(self) -> float:
@@ -149,7 +158,7 @@ class DrainPolicy(Section):
     def _must_work(self) -> Self:
         ceiling_s = self.ceiling_s
         problems = []
-        if self.heartbeat_s > self.hook_timeout_s / 2:
+        if self.heartbeat_s is not None and self.heartbeat_s > self.hook_timeout_s / 2:
             problems.append(
                 f"heartbeat_s: must be at most {self.hook_timeout_s / 2:g} s, half of hook_timeout_s, so that one lost"
                 f" heartbeat does no harm (got {self.heartbeat_s:g} s); lower heartbeat_s or raise hook_timeout_s"

@@ -101,7 +101,7 @@ def next_check_at(drain: Drain, policy: DrainPolicy, now: float) -> float | None
     """
     if drain.state in AT_REST:
         return None
-    retry_at = now + min(RETRY_S, policy.heartbeat_s)
+    retry_at = now + min(RETRY_S, policy.heartbeat_interval_s)
     return min(at if at > now else retry_at for at in _needs(drain, policy, now))
 
 
@@ -119,14 +119,14 @@ def _needs(drain: Drain, policy: DrainPolicy, now: float) -> Iterator[float]:
         yield drain.stop.retry_at
     if _awaits_command(drain) and drain.stop.asked_at is not None:
         often_until = drain.stop.asked_at + STATUS_CHECK_OFTEN_S
-        if now + min(RETRY_S, policy.heartbeat_s) < often_until:  # so that the next check comes in time for it
+        if now + min(RETRY_S, policy.heartbeat_interval_s) < often_until:  # so that the next check comes in time for it
             yield drain.stop.asked_at + STATUS_CHECK_AFTER_S
 
 
 def next_heartbeat_at(drain: Drain, policy: DrainPolicy) -> float:
     """When the hook's timeout is to be restarted next."""
     last_at = action_began_at(drain) if drain.heartbeats.last_at is None else drain.heartbeats.last_at
-    return last_at + policy.heartbeat_s
+    return last_at + policy.heartbeat_interval_s
 
 
 def _awaits_command(drain: Drain) -> bool:

@@ -1,4 +1,8 @@
-"""The fleets' documents as drains need them, kept between invocations; of an invalid one its last usable version."""
+"""The fleets' documents as drains need them, kept between invocations; of an invalid one its last usable version.
+
+While the documents cannot be read, those that were read last are used: which instances wait, and at which hook, does
+not change because Parameter Store is away.
+"""
 
 from collections.abc import Callable
 from dataclasses import field
@@ -35,13 +39,23 @@ class FleetDirectory:
     def all(self, kept_s: float = FLEETS_KEPT_S) -> tuple[Fleet, ...]:
         """Every fleet, as read at most `kept_s` seconds ago; one with an invalid document by its last usable version.
 
-        Raises what the port raises.
+        Raises:
+            PortError: they cannot be read, and never were.
         """
-        if self._read_at is None or self.now() - self._read_at >= kept_s:
+        if self._read_at is not None and self.now() - self._read_at < kept_s:
+            return self._fleets
+        try:
             loaded = self.ports.fleets.load(last_usable=True)
-            self._log_invalid(loaded)
-            self._fleets = (*loaded.fleets, *(each.fleet for each in loaded.drain_only))
-            self._unread, self._read_at = loaded.unread, self.now()
+        except PortError as error:
+            if self._read_at is None:
+                raise
+            age_s = round(self.now() - self._read_at)
+            self.log.warning("fleets' documents could not be read: the last are used", problem=str(error), age_s=age_s)
+            self._unread = (error,)
+            return self._fleets
+        self._log_invalid(loaded)
+        self._fleets = (*loaded.fleets, *(each.fleet for each in loaded.drain_only))
+        self._unread, self._read_at = loaded.unread, self.now()
         return self._fleets
 
     def managing(self, group: str, *, look_again: bool = False) -> Fleet | None:
@@ -53,24 +67,35 @@ class FleetDirectory:
                 may ask, such as for its Spot warnings.
 
         Raises:
-            PortError: none is known, and the group may be that of a fleet whose document is invalid and whose earlier
-                versions could not be read.
+            PortError: none is known, and the group may be that of a fleet whose document could not be read.
         """
         for kept_s in (FLEETS_KEPT_S, 0.0) if look_again else (FLEETS_KEPT_S,):
             if found := next((fleet for fleet in self.all(kept_s) if fleet.group == group), None):
                 return found
-        if self._unread:
-            raise self._unread[0]
-        return None
+        return self._or_unread(None)
 
     def known(self, name: str) -> Fleet | None:
-        """The fleet of that name; the documents are read again for one that is not known yet."""
+        """The fleet of that name; the documents are read again for one that is not known yet.
+
+        Raises:
+            PortError: it is not known, and its document may be one that could not be read.
+        """
         found = (one for kept_s in (FLEETS_KEPT_S, 0.0) for one in self.all(kept_s) if one.name == name)
-        return next(found, None)
+        return self._or_unread(next(found, None))
 
     def named(self, name: str) -> Fleet | None:
-        """The fleet of that name, as of now."""
-        return next((fleet for fleet in self.all(0.0) if fleet.name == name), None)
+        """The fleet of that name, as of now.
+
+        Raises:
+            PortError: as `known`.
+        """
+        return self._or_unread(next((fleet for fleet in self.all(0.0) if fleet.name == name), None))
+
+    def _or_unread(self, fleet: Fleet | None) -> Fleet | None:
+        """The fleet. One that is not found may have a document that could not be read: then why it could not."""
+        if fleet is None and self._unread:
+            raise self._unread[0]
+        return fleet
 
     def _log_invalid(self, loaded: LoadedFleets) -> None:
         """One line for each invalid document, with what its fleet's instances are drained by."""

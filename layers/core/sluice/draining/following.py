@@ -37,9 +37,11 @@ class DrainFollower:
         if at is not None and (was_at is None or at < was_at):
             self.check_by(fleet, min(at, now + FULL_CHECK_EVERY_S))
 
-    def check_by(self, fleet: Fleet, at: float) -> None:
-        """Have the fleet's drains checked, at that time (epoch seconds) at the latest: by the sweep, if this fails."""
+    def check_by(self, fleet: Fleet, at: float) -> bool:
+        """Have the fleet's drains checked by that time (epoch seconds); False: that is left to the sweep."""
         try:
             self.runner.wake(chain_id(fleet.name), at=at)
         except PortError as error:
             self.telemetry.failed(fleet, "the fleet's drains could not be brought forward: left to the sweep", error)
+            return False
+        return True

@@ -22,6 +22,7 @@ from sluice.draining.deadlines import (
 )
 from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, Tick
 from sluice.draining.executor import DrainExecutor, DrainProgress
+from sluice.draining.holding import WaitingHolder
 from sluice.draining.observations import Observation, events_for, group_events, urgency
 from sluice.draining.telemetry import DrainTelemetry
 from sluice.model.chain import Chain, Next
@@ -43,6 +44,7 @@ class DrainRounds:
     now: Callable[[], float]
     until: float
     executor: DrainExecutor
+    holder: WaitingHolder
     telemetry: DrainTelemetry
 
     def step(self, fleet: Fleet, chain: Chain) -> Next | None:
@@ -55,7 +57,8 @@ class DrainRounds:
             due_at = self._check(fleet, in_full=in_full)
         except PortError as error:
             self.telemetry.failed(fleet, "the fleet's drains could not be read", error)
-            due_at = self.now() + min(RETRY_S, fleet.drain.heartbeat_s)
+            self.holder.hold((fleet,))
+            due_at = self.now() + min(RETRY_S, fleet.drain.heartbeat_interval_s)
         if due_at is None:
             return None
         due_at = max(self.now() + SHORTEST_PAUSE_S, min(due_at, in_full_at + FULL_CHECK_EVERY_S))
@@ -89,6 +92,8 @@ class DrainRounds:
             if self.now() >= self.until:  # the next step begins with the most urgent
                 return self.now()
             self.executor.advance_together(fleet, remaining)
+        if any(each.record is None and isinstance(found.get(each.instance_id), FoundWaiting) for each in waiting):
+            self.holder.hold((fleet,))  # a drain's beginning could not be put on record
         now = self.now()
         checks = (next_check_at(each.record, fleet.drain, now) for each in waiting if each.record is not None)
         return min((at for at in checks if at is not None), default=None)

@@ -37,7 +37,8 @@ from sluice.draining.events import (
 )
 from sluice.draining.executor import DrainExecutor
 from sluice.draining.fleet_directory import FleetDirectory
-from sluice.draining.following import KIND, DrainFollower
+from sluice.draining.following import KIND, DrainFollower, chain_id
+from sluice.draining.holding import WaitingHolder
 from sluice.draining.observations import our_hook, reported
 from sluice.draining.rounds import DrainRounds
 from sluice.draining.stop_report import advice, read_output
@@ -74,16 +75,19 @@ class DrainService:
     until: float  # epoch seconds: nothing more is begun then
     directory: FleetDirectory
     log: Log
+    held_at: dict[str, float] = field(default_factory=dict)  # kept between invocations, as `WaitingHolder` has it
     telemetry: DrainTelemetry = field(init=False)
     executor: DrainExecutor = field(init=False)
     runner: ChainRunner = field(init=False)
     follower: DrainFollower = field(init=False)
+    holder: WaitingHolder = field(init=False)
 
     def __post_init__(self) -> None:
         self.telemetry = DrainTelemetry(self.log)
         self.executor = DrainExecutor(self.ports, self.now, self.until, self.telemetry)
         self.runner = ChainRunner(self.ports.ledger.chains, self.ports.work, self.now)
         self.follower = DrainFollower(self.runner, self.telemetry)
+        self.holder = WaitingHolder(self.ports, self.now, self.until, self.telemetry, self.held_at)
 
     @property
     def ends_at(self) -> float:
@@ -110,7 +114,7 @@ class DrainService:
         if fleet is None:
             self.log.warning("the fleet has no document any more: its drains are left alone", fleet=name)
             return None
-        rounds = DrainRounds(self.ports, self.now, self.until, self.executor, self.telemetry)
+        rounds = DrainRounds(self.ports, self.now, self.until, self.executor, self.holder, self.telemetry)
         return rounds.step(fleet, chain)
 
     def respond(self, payload: object) -> Response:
@@ -175,24 +179,37 @@ class DrainService:
         Raises:
             PortError, ExceptionGroup: as `handle`.
         """
-        fleets, chains = self.directory.all(0.0), self.ports.ledger.chains.chains(KIND)
-        sweeper = Sweeper(self.ports, self.now, self.until, self.follower, self.telemetry)
+        fleets = self.directory.all(0.0)
+        try:
+            chains = self.ports.ledger.chains.chains(KIND)
+        except PortError:
+            self.holder.hold(fleets)
+            raise
+        sweeper = Sweeper(self.ports, self.now, self.until, self.follower, self.holder, self.telemetry)
         try:
             sweeper.sweep(fleets, {chain.id for chain in chains})
         finally:
-            self._do_overdue(chains)
+            stuck = self._do_overdue(chains)
+            self.holder.hold([fleet for fleet in fleets if chain_id(fleet.name) in stuck])
         return len(fleets)
 
-    def _do_overdue(self, chains: Iterable[Chain]) -> None:
-        """Do the steps that are overdue: steps come by way of the planner, and drains go on while it cannot run."""
+    def _do_overdue(self, chains: Iterable[Chain]) -> set[str]:
+        """Do the steps that are overdue: steps come by way of the planner, and drains go on while it cannot run.
+
+        Returns:
+            The ids of the chains whose steps could not be done.
+        """
+        stuck: set[str] = set()
         for chain in sorted(chains, key=lambda one: one.due_at):
             now = self.now()
             if now >= self.until or now < chain.due_at + OVERDUE_S:
-                return
+                break
             if chain.at_work_until <= now:
                 late_s = round(now - chain.due_at)
                 self.log.warning("a step of drains did not come: the sweep does it", chain=chain.id, late_s=late_s)
-                self.runner.do(chain.step, self.ends_at, self._step, self.log)
+                if self.runner.do(chain.step, self.ends_at, self._step, self.log) is None:
+                    stuck.add(chain.id)
+        return stuck
 
     # ----------------------------------------------------------------- an instance waits at a hook
 

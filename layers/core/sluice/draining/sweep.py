@@ -14,9 +14,11 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from sluice.config.fleet import Fleet
+from sluice.consumers.protection import has_its_turn
 from sluice.consumers.tracker import ConsumerTracker
 from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, InstanceGone
 from sluice.draining.following import DrainFollower, chain_id
+from sluice.draining.holding import WaitingHolder
 from sluice.draining.observations import group_events
 from sluice.draining.telemetry import DrainTelemetry
 from sluice.model.consumers import Consumer
@@ -40,6 +42,7 @@ class Sweeper:
     now: Callable[[], float]
     until: float
     follower: DrainFollower
+    holder: WaitingHolder
     telemetry: DrainTelemetry
 
     def sweep(self, fleets: Sequence[Fleet], chains: Collection[str]) -> None:
@@ -50,13 +53,17 @@ class Sweeper:
             chains: the ids of the chains of drains that there are.
 
         Raises:
-            PortError: the ledger does not say which drains there are.
+            PortError: the ledger does not say which drains there are: who waits is held all the same.
             ExceptionGroup: unexpected errors; every fleet has been swept all the same.
         """
         unexpected: list[Exception] = []
         entries: defaultdict[str, list[UnreleasedDrain]] = defaultdict(list)
-        for entry in self.ports.ledger.drains.unreleased():
-            entries[entry.fleet].append(entry)
+        try:
+            for entry in self.ports.ledger.drains.unreleased():
+                entries[entry.fleet].append(entry)
+        except PortError:
+            self.holder.hold(fleets)
+            raise
         answers = self.ports.group.read_all([fleet.group for fleet in fleets], self.now(), warm_pools=True)
         readings: dict[str, GroupReading] = {}
         for fleet, answer in zip(fleets, answers, strict=True):
@@ -98,8 +105,9 @@ class Sweeper:
             for instance_id, event in found.items()
         )
         left = any(isinstance(found.get(instance_id), InstanceGone) for instance_id in retained)
-        if missed or left or (not follows and len(known) > len(retained)):
-            self.follower.check_by(fleet, self.now())
+        to_check = missed or left or (not follows and len(known) > len(retained))
+        if to_check and not self.follower.check_by(fleet, self.now()):
+            self.holder.hold((fleet,))
 
     def _track_consumers(
         self,
@@ -117,6 +125,8 @@ class Sweeper:
             return
         launches = self.ports.ledger.launch_log.launches(self.now())
 
+        turns = {fleet.name: has_its_turn(index, len(tracked), self.now()) for index, fleet in enumerate(tracked)}
+
         def track(fleet: Fleet) -> None:
             leaving = frozenset(each.instance_id for each in entries[fleet.name] if each.retained_since is None)
             consumers = self.ports.ledger.consumers.consumers(fleet.name)
@@ -124,7 +134,8 @@ class Sweeper:
             if self._misses_launches(fleet, reading, consumers, leaving):
                 own = (*launches, *self.ports.group.launches(fleet.group))
             tracker = ConsumerTracker(self.ports, fleet, self.now)
-            tracker.sweep(consumers, with_launches(reading, own), leaving)
+            reading = with_launches(reading, own)
+            tracker.sweep(consumers, reading, leaving, asks_for_refresh=turns[fleet.name])
             self.telemetry.consumers_tracked(fleet, tracker.result)
 
         # Each minute begins at another tenth of the list: should the time not suffice for all, none waits for long.

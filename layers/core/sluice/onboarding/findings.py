@@ -39,6 +39,7 @@ class FindingCode(StrEnum):
     SCHEDULED_ACTION = "scheduled-action"
     OTHER_FLEET = "other-fleet"
     OTHER_HOOK = "other-hook"
+    HOOK_SHORT = "hook-short"
     PROFILE_MISSING = "profile-missing"
     ROLE_WITHOUT_SSM = "role-without-ssm"
     AGENT_SILENT = "agent-silent"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from shlex import quote
 
+from sluice.config.drain_section import HOOK_TIMEOUT_ADVISED_S
 from sluice.model.observed import Mode
 from sluice.onboarding.account import GroupRecord, HookRecord
 from sluice.onboarding.check_context import CheckContext, seconds
@@ -175,6 +176,32 @@ def _hooks(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
                 f"autoscaling delete-lifecycle-hook --auto-scaling-group-name {quote(group.name)}"
                 f" --lifecycle-hook-name {quote(hook.name)}",
             )
+        elif hook.name == context.fleet.drain.hook:
+            yield from _short(context, group, hook)
+
+
+def _short(context: CheckContext, group: GroupRecord, hook: HookRecord) -> Iterator[Finding]:
+    wanted_s = context.fleet.drain.hook_timeout_s
+    # A deployment sets the timeout that its settings say: what the hook has before that is nothing to report.
+    if (wanted_s if context.will_tag else hook.timeout_s) >= HOOK_TIMEOUT_ADVISED_S:
+        return
+    # The stack made the hook with the timeout that the settings say; one of the user's own has any.
+    how = (
+        "Raise drain.hook_timeout_s in Settings, or leave it out, and deploy the stack again. The command sets the"
+        " timeout until then."
+        if wanted_s < HOOK_TIMEOUT_ADVISED_S
+        else f"The command sets the {seconds(wanted_s)} of drain.hook_timeout_s, as deploying the stack again does."
+    )
+    timeout_s = max(wanted_s, HOOK_TIMEOUT_ADVISED_S)
+    yield context.warning(
+        FindingCode.HOOK_SHORT,
+        f"Lifecycle hook {hook.name} of group {group.name} times out after {seconds(hook.timeout_s)}, which is less"
+        f" than {seconds(HOOK_TIMEOUT_ADVISED_S)}.",
+        "If Sluice itself is away for longer than that, Auto Scaling ends the instances that drain, with their work"
+        f" unfinished. A longer timeout costs nothing while Sluice works, which completes the hook itself. {how}",
+        f"autoscaling put-lifecycle-hook --auto-scaling-group-name {quote(group.name)} --lifecycle-hook-name"
+        f" {quote(hook.name)} --heartbeat-timeout {timeout_s:.0f}",
+    )
 
 
 def _of_hook(hook: HookRecord) -> str:

@@ -195,6 +195,9 @@ class OperatorCommands:
         job = self.at.editor(fleet).send_edited(request.message_id, request.body, who)
         self.at.log.info("a message was sent with another body", fleet=fleet.name, job=job.id, requested_by=who)
         self.at.count(fleet.name, "Redriven", 1)
+        self.at.begin_jobs(fleet, min(self.at.invocation.stop_at, self.at.now() + ANSWER_S))
+        with suppress(PortError):  # it is on record, and watched
+            job = self.at.ports.ledger.jobs.job(fleet.name, job.id) or job
         return {"job": self.at.to_answer(job)}
 
     def restore(self, asked: object, by: str) -> Answer:

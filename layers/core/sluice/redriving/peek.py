@@ -75,7 +75,7 @@ def peek(
     try:
         reported = ports.ledger.causes.causes(fleet.name, [one.id for one in received if one.attribute(CAUSE) is None])
     finally:
-        show_again(ports.queue, dead.url, received)
+        show_again(ports.queue, dead.url, [message.receipt for message in received])
     seen = [
         Seen(one, failure_group(one, reported.get(one.id, "")), left_s(one, dead.retention_s, now()))
         for one in received
