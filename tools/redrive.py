@@ -273,7 +273,7 @@ def _peek(answer: Mapping[str, Any]) -> list[Table | Text]:
             _plain(message.get("queue") or ""),
             _plain(message["cause"]),
             "" if left_s is None else f"{left_s / 3_600:.1f}",
-            _plain(message["sample"][:SAMPLE_SHOWN]),
+            _plain(message.get("payload") or message["sample"][:SAMPLE_SHOWN]),
         )
     text = Text(f"{answer['looked_at_count']} dead letters were read. {answer['note']}")
     return [table, text] if answer["messages"] else [text]

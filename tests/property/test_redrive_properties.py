@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sluice.config.fleet import RedrivePolicy
 from sluice.model.redriving import Attribute, JobState, Message, RedriveJob, VerdictKind
 from sluice.ports.aws_services import QueueFacts
-from sluice.redriving.failure_groups import CAUSE_LIMIT, Cause, failure_group, masked
+from sluice.redriving.causes.masking import CAUSE_LIMIT, masked
+from sluice.redriving.failure_groups import Cause, failure_group
 from sluice.redriving.jobs.rules import CATCH_UP_S, batch_limit, next_send_at, overlaps, with_return
 from sluice.redriving.message_copy import (
     ATTEMPTS,

@@ -36,6 +36,7 @@ def answers(words: str) -> list[dict[str, Any]]:
         "size_bytes": 12,
         "attributes": {words or "x": words or "x"},
         "sample": words or "x",
+        "payload": words or "x",
     }
     peek = {"peek": True, "waiting_count": 7, "looked_at_count": 2, "messages": [seen], "note": words or "x"}
     return [{"error": words}, {**dry_run, "canary_count": 3, "groups": groups * 30}, {"job": job}, peek]

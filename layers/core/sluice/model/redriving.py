@@ -97,6 +97,7 @@ class Verdict:
     sentence: str
     attempt: int  # redrives so far, this one included when it is a retry
     delay_s: float = 0.0
+    said: str = ""  # the cause as it was said, cut; empty where none is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ class QuarantineEntry:
     sample: str  # the beginning of the body, as data: escaped wherever it is shown
     message_group: str | None = None  # FIFO
     attributes: tuple[tuple[str, str], ...] = ()  # the producer's own texts, cut: to select by
+    said: str = ""  # the cause of this very message as it was said, cut: data; empty in records of before
+    payload: str = ""  # the object in S3 that the body only points to, which Sluice does not keep: data
     expires_at: float | None = None  # when SQS would have deleted it from its dead-letter queue; here nothing does
 
 

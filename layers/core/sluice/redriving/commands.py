@@ -11,6 +11,7 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import JobPacing, JobState, RedriveJob
 from sluice.ports.errors import PortError
+from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.dead_letters import LetterOutcome
 from sluice.redriving.failure_groups import queue_name, source_of
@@ -306,4 +307,4 @@ def _seen_to_answer(seen: Seen) -> Answer:
         "size_bytes": message.size_bytes,
         "attributes": dict(selectable_attributes(message)),
         "sample": sample_of(message),
-    }
+    } | ({"payload": pointer.uri} if (pointer := payload_pointer(message)) else {})

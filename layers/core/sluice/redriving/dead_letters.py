@@ -26,6 +26,7 @@ from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
+from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.failure_groups import CAUSE, OVERFLOW, Cause, failure_group, group_cause, queue_name
 from sluice.redriving.jobs.lifecycle import report_return
 from sluice.redriving.message_copy import (
@@ -42,6 +43,8 @@ from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s,
 
 # How long what waits for a paused queue is hidden: once it goes on, that is the latest that its dead letters do.
 PAUSED_RECHECK_S = 600.0
+# Without the object's address: that is what a message says, and no log repeats it.
+POINTER_ONLY = "Its body is an object in S3, which Sluice does not keep: the widget names it."
 BEHIND_KEPT = "an earlier message of its message group stays in the dead-letter queue"
 # The index is in order of milliseconds: at the same one, messages of a FIFO message group would be in no order.
 INDEX_STEP_S = 0.001
@@ -137,7 +140,7 @@ class DeadLetterProcessor:
                 own = failure_group(message, self._reported_causes.get(message.id, ""))
                 into = self._held_in(message) or own
                 attempts = attempts_so_far(self.ports, self.fleet.name, message, self.to)
-                verdict = Verdict(VerdictKind.QUARANTINE, into.id, into.words, why, attempts)
+                verdict = Verdict(VerdictKind.QUARANTINE, into.id, into.words, why, attempts, said=own.as_said)
             except PortError as error:
                 results.append(DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be quarantined: {error}"))
                 continue
@@ -169,7 +172,7 @@ class DeadLetterProcessor:
     def _recent_count(self, own: Cause) -> int:
         """Dead letters of a failure group within the policy's window, those of this batch up to now included."""
         policy = self.fleet.redrive
-        if not policy.burst_count:
+        if not policy.burst_count or not own.is_known:
             return 0
         if own.id not in self._recent:
             group = self.ports.ledger.failure_groups.failure_group(self.fleet.name, own.id)
@@ -264,6 +267,7 @@ class DeadLetterProcessor:
         ledger = self.ports.ledger
         try:
             verdict = self._counted_in(verdict)
+            pointer = payload_pointer(message)
             key = self.ports.archive.store(self.fleet.name, message)
             self._indexed_at = max(self.now(), self._indexed_at + INDEX_STEP_S)
             entry = QuarantineEntry(
@@ -272,6 +276,8 @@ class DeadLetterProcessor:
                 message_id=message.id,
                 key=key,
                 cause=verdict.cause,
+                said=verdict.said,
+                payload=pointer.uri if pointer else "",
                 at=self._indexed_at,
                 first_sent_at=first_sent_at(message),
                 attempt=verdict.attempt,
@@ -291,7 +297,9 @@ class DeadLetterProcessor:
         except PortError as error:
             return DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be quarantined: {error}", verdict)
         unnoted = self._note(message, verdict)
-        return DeadLetterResult(message.id, LetterOutcome.QUARANTINED, f"{verdict.sentence} {unnoted}".strip(), verdict)
+        parts = (verdict.sentence, POINTER_ONLY if pointer else "", unnoted)
+        reason = " ".join(part for part in parts if part)
+        return DeadLetterResult(message.id, LetterOutcome.QUARANTINED, reason, verdict)
 
     def _note(self, message: Message, verdict: Verdict) -> str:
         """Count a dead letter in its failure group. A count that is lost harms nothing: it is said and no more."""

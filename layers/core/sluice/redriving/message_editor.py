@@ -28,6 +28,7 @@ from sluice.ports.aws_services import archive_key
 from sluice.ports.errors import RefusedError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
+from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.dead_letters import admit_to_group
 from sluice.redriving.failure_groups import Cause, failure_group, source_of
 from sluice.redriving.jobs.lifecycle import paused_note
@@ -140,7 +141,7 @@ class Editor:
     def _kept(self, message: Message, cause: str, at: float) -> QuarantineEntry:
         """A message in the archive, and its entry for the index, which is yet to be written."""
         ports, fleet = self.ports, self.fleet
-        own = failure_group(message, cause)
+        own, pointer = failure_group(message, cause), payload_pointer(message)
         route = route_of_letter(message, self.routes)
         message_group = message.message_group if (route.to.fifo if route else fleet.fifo) else None
         held_in = ports.ledger.quarantine.held_in(fleet.name, message_group) if message_group is not None else None
@@ -157,6 +158,8 @@ class Editor:
             message_id=message.id,
             key=ports.archive.store(fleet.name, message),
             cause=own.words,
+            said=own.as_said,
+            payload=pointer.uri if pointer else "",
             at=at,
             first_sent_at=first_sent_at(message),
             attempt=attempts_of(message) or 0,

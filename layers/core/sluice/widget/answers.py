@@ -6,7 +6,7 @@ from typing import Any
 import htpy
 
 from sluice.model.redriving import JobState
-from sluice.widget.elements import and_more, call_action, fold_mark, fraction, progress_bar
+from sluice.widget.elements import and_more, call_action, fold_mark, fraction, payload_note, progress_bar
 from sluice.widget.redrive_buttons import counted_rate
 from sluice.widget.redrive_jobs import JOB_STATES, render_job_buttons
 from sluice.widget.style import CSS
@@ -192,6 +192,7 @@ def _dead_letter(message: Mapping[str, Any]) -> htpy.Node:
                 for name, text in message["attributes"].items()
             ],
         ],
+        payload_note(str(message.get("payload") or "")),
         htpy.details(".sl-sample")[
             htpy.summary["Beginning of the body", fold_mark()],
             htpy.pre[safe_text(str(message["sample"]), SAMPLE_MAX_CHARACTERS)],

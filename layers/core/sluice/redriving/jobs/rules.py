@@ -10,9 +10,9 @@ A job is due a little late, since a message's delay has whole seconds: it catche
 
 from collections.abc import Iterable, Sequence
 from dataclasses import field
-from fnmatch import fnmatchcase
 from typing import Any
 
+from sluice.config.cause_patterns import names
 from sluice.config.fleet import RedrivePolicy
 from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import JobPacing, JobPhase, JobState, QuarantineEntry, RedriveJob
@@ -184,7 +184,7 @@ def selects(job: RedriveJob, entry: QuarantineEntry) -> bool:
         return False
     if chosen.failure_group not in {None, entry.failure_group} or not _is_of_queue(job, entry):
         return False
-    if chosen.cause is not None and not fnmatchcase(entry.cause.casefold(), chosen.cause.casefold()):
+    if chosen.cause is not None and not names([chosen.cause], entry.cause, entry.said):
         return False
     if not (chosen.quarantined_from or 0.0) <= entry.at < (chosen.quarantined_to or float("inf")):
         return False
