@@ -46,7 +46,7 @@ from sluice.model.planning import (
     QueueSample,
     TimedLaunch,
 )
-from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
+from sluice.model.redriving import Attribute, HandledLetter, JobState, Message, QuarantineEntry, Remembered
 from sluice.model.timing import SPARE_SAMPLES, Timing
 from sluice.ports.errors import NeedsFixError, RefusedError
 from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
@@ -99,7 +99,7 @@ def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
     ledger.decisions.record_all([(decision(), Outcome(AT, OutcomeStatus.UNCHANGED))])
     ledger.drains.keep_drain(drain(DrainState.STOPPING, "i-under-way"))
     ledger.drains.keep_drain(drain(DrainState.RELEASED, "i-released"))
-    ledger.attempts.keep_attempts("orders", "k", 1, AT)
+    ledger.attempts.remember("orders", [Remembered("k", HandledLetter("m", 1, AT, AT, False, True, AT, AT))])
     ledger.jobs.keep_job(redrive_job("j", "orders", JobState.DONE, AT, "someone", AT))
     ledger.send_claims.claim_sends("orders", ["m"], AT + 60, AT)
     ledger.send_claims.confirm_sends("orders", ["never-claimed"], AT)
@@ -109,7 +109,7 @@ def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
     assert lives == {
         "decision#001767225600000#d1": DECISIONS_KEPT_S,
         "drain#i-released": DRAINS_KEPT_S,
-        "attempts#k": ATTEMPTS_KEPT_S,
+        "letter#k#m": ATTEMPTS_KEPT_S,
         "job#j": JOBS_KEPT_S,
         "retry#m": SEND_CLAIM_KEPT_S,
         "retry#never-claimed": SEND_CLAIM_KEPT_S,
