@@ -16,6 +16,7 @@ from sluice.draining.events import (
     InstanceGone,
     MachineEnded,
     MessagesInFlight,
+    NothingFound,
     OperatorRelease,
     SpotInterruption,
     StopNotAccepted,
@@ -50,7 +51,7 @@ KEEPS = DrainPolicy(deadline_s=900, hook_timeout_s=120, heartbeat_s=45, keep_fai
 SELF = DrainPolicy(via=DrainVia.SELF, deadline_s=900, hook_timeout_s=120, heartbeat_s=45)
 
 PARTS = {
-    "stop": ("command_id", "asked_at", "asked_count", "unanswered_count", "failed_count", "retry_at", "killed"),
+    "stop": ("command_id", "asked_at", "asked_count", "unanswered_count", "failed_count", "retry_at", "killed", "missing"),
     "action": ("hook", "began_at", "destination"),
 }
 
@@ -103,6 +104,7 @@ EVENTS: tuple[Event, ...] = (
     DrainReported(NOW, done=False, draining_at=NOW),
     *(MessagesInFlight(count) for count in (0, 7)),
     *(TerminationAnswered(found) for found in (True, False)),
+    *(NothingFound(why) for why in ("it has no unit consumer.service", None)),
     StopSent(1, COMMAND),
     StopSent(7, "another"),
     StopNotAccepted(1, "no agent"),

@@ -27,15 +27,19 @@ class ConsumerBehaviour:
                 back_s = world.rng.uniform(10, 200)
                 world.after(back_s, lambda: world.truth.instances.without_agent.discard(instance_id))
         long_s = 0.8 * world.policy.deadline_s
-        never_ready = world.happens(world.chances.instances.never_ready)
+        never_boots = world.happens(world.chances.instances.never_boots)
+        never_ready = never_boots or world.happens(world.chances.instances.never_ready)
+        if never_boots:
+            world.truth.instances.never_registered.setdefault(instance_id, world.now)
         return Consumer(
             work_s=world.rng.choice((0.0, world.rng.uniform(0, 30), world.rng.uniform(0, long_s))),
             stubborn=world.happens(world.chances.instances.stubborn),
             hangs=world.happens(world.chances.instances.hangs),
             dies=world.happens(world.chances.instances.hangs),
-            talks=world.scene.talking,
+            talks=world.scene.talking and not never_boots,
+            never_boots=never_boots,
             never_ready=never_ready,
-            gives_up=never_ready and world.rng.random() < 0.5,
+            gives_up=never_ready and not never_boots and world.rng.random() < 0.5,
         )
 
     def say(self, instance_id: str, consumer: Consumer, status: ConsumerStatus) -> None:
@@ -50,7 +54,7 @@ class ConsumerBehaviour:
     def get_ready(self, instance_id: str, consumer: Consumer) -> None:
         """Ready, and said so until its instance is in service."""
         world = self.world
-        if consumer.dead_at is not None or consumer.in_service or world.consumers.get(instance_id) is not consumer:
+        if consumer.dead_at is not None or consumer.served or world.consumers.get(instance_id) is not consumer:
             return
         consumer.ready_at = world.now if consumer.ready_at is None else consumer.ready_at
         self.say(instance_id, consumer, ConsumerStatus.READY)

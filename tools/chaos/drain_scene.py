@@ -36,16 +36,18 @@ class Consumer:
     dead_at: float | None = None  # its machine is gone
     talks: bool = False  # it says how it does, by the helper
     never_ready: bool = False
+    never_boots: bool = False  # and its machine's agent never registers
+    served: bool = False  # its instance has been in service
     gives_up: bool = False  # and says so
     ready_at: float | None = None
     status: ConsumerStatus | None = None  # the last it said
     status_since: float = 0.0
-    in_service: bool = False
 
     @property
     def working(self) -> bool:
         """Whether a termination now would interrupt it."""
-        return self.stopped_at is None and self.dead_at is None
+        began = not self.never_boots and (self.served or not self.never_ready)
+        return began and self.stopped_at is None and self.dead_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class InstanceChances:
     operator: float = 0.0
     breaks: float = 0.0  # its machine stops of its own
     never_ready: float = 0.0
+    never_boots: float = 0.0
     hook_removed: float = 0.0
 
 
