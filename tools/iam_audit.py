@@ -28,6 +28,7 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("drainer", "ssm:ListCommandInvocations", "*"): "only when a command's event was lost or says Failed",
     ("drainer", "ec2:DescribeInstances", "*"): "only for a drain that is under way for longer than its event takes",
     ("drainer", "autoscaling:DescribeScalingActivities", "*"): "only for a launch that no event has reported",
+    ("drainer", "autoscaling:DescribeInstanceRefreshes", "*"): "only for consumers that say that they are busy",
     ("drainer", "autoscaling:SetInstanceProtection", "*"): "only for consumers that say that they are busy",
     ("drainer", "sqs:GetQueueAttributes", "*"): "only for a fleet with drain.silence_s",
     ("drainer", "ssm:DescribeInstanceInformation", "*"): "only for a fleet with drain.silence_s",

@@ -615,6 +615,10 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
     "fleets.load": ("ssm:GetParametersByPath", lambda ports, _: ports.fleets.load()),
     "fleets.refresh": ("ssm:GetParameter", lambda ports, _: ports.fleets.refresh("one")),
     "group.launches": ("autoscaling:DescribeScalingActivities", lambda ports, _: ports.group.launches("g")),
+    "group.refresh_began_at": (
+        "autoscaling:DescribeInstanceRefreshes",
+        lambda ports, _: ports.group.refresh_began_at("g"),
+    ),
     "group.read": ("autoscaling:DescribeAutoScalingGroups", lambda ports, _: ports.group.read("g")),
     "group.set_desired": ("autoscaling:SetDesiredCapacity", lambda ports, _: ports.group.set_desired("g", 1)),
     "group.complete_hook": (

@@ -1,4 +1,4 @@
-"""The story in seven acts: what happens to the orders, and what each act waits for before the next one begins."""
+"""The story in eight acts: what happens to the orders, and what each act waits for before the next one begins."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -134,7 +134,7 @@ class Act:
 def steady(story: Story) -> None:
     """A few orders a second scale the fleet out from zero."""
     story.traffic.at(story.settings.steady_per_s)
-    story.wait_until("a consumer is in service", lambda: story.working_count() >= 1)
+    story.wait_until("an instance is in service", lambda: story.working_count() >= 1)
     story.wait_s(10)
 
 
@@ -146,7 +146,7 @@ def burst(story: Story) -> None:
     story.traffic.at(settings.steady_per_s)
     story.wait_until("the orders of the burst are started", lambda: story.unstarted() <= settings.steady_per_s * 2)
     peak = max(sample.working for sample in story.watcher.observations.samples)
-    story.view.say(f"The burst is done: at most {count(peak, 'consumer')} were in service")
+    story.view.say(f"The burst is done: at most {count(peak, 'instance')} were in service")
     story.wait_until("the fleet scales in", lambda: story.working_count() < peak)
 
 
@@ -164,7 +164,7 @@ def outage(story: Story) -> None:
 
 
 def crash(story: Story) -> None:
-    """One consumer is killed during an order: SQS delivers the order again, and the group replaces the instance."""
+    """An instance is killed during an order: SQS delivers the order again, and the group replaces the instance."""
     story.wait_until("a consumer works on an order", lambda: bool(_at_work(story)))
     victim = _at_work(story)[-1]
     story.killed.add(victim.instance)
@@ -181,12 +181,23 @@ def _at_work(story: Story) -> list[Any]:
     return [one for one in story.watcher.work.open() if one.order_id and one.instance not in story.killed]
 
 
-def poison(story: Story) -> None:
-    """Orders for items that are not in the catalogue: retried with backoff, then quarantined, in two groups.
+def away(story: Story) -> None:
+    """An instance is terminated during a long order while the drainer does not run: nothing ends it meanwhile.
 
-    Meanwhile an instance is terminated during a long order: it ends when the order is done, and not before.
+    One of its two consumers has the long order, the other has short ones. The instance ends when both are done.
     """
-    terminated_at = _terminate_during_long_order(story)
+    with story.demo.without_drainer():
+        story.view.say(f"The drainer is away for {story.settings.away_s:g} s")
+        terminated_at = _terminate_during_long_order(story)
+        story.wait_s(story.settings.away_s)
+        if story.long_instance not in story.instances():
+            raise StoryError(f"{story.long_instance} was gone while the drainer was away")
+    story.view.say(f"The drainer is back; {story.long_instance} is still at its order")
+    _wait_for_the_end(story, terminated_at)
+
+
+def poison(story: Story) -> None:
+    """Orders for items that are not in the catalogue: retried with backoff, then quarantined, in two groups."""
     for sku, orders in UNKNOWN:
         story.poison += [story.traffic.place(sku, poison=True) for _ in range(orders)]
     story.view.say(
@@ -195,7 +206,6 @@ def poison(story: Story) -> None:
     )
     story.wait_until("all of them are quarantined", lambda: story.quarantined() == len(story.poison))
     story.quarantined_count = story.quarantined()
-    _wait_for_the_end(story, terminated_at)
     for group in story.demo.ports.ledger.failure_groups.failure_groups(FLEET):
         story.view.say(f"{count(group.count, 'order')} quarantined with cause {group.cause!r}")
 
@@ -284,8 +294,9 @@ ACTS = (
     Act("steady orders", steady),
     Act("a burst of twenty times", burst),
     Act("the database goes down and comes back", outage, outage=True),
-    Act("a consumer is killed during an order", crash),
-    Act("poison orders arrive, and an instance is terminated during an order", poison),
+    Act("an instance is killed during an order", crash),
+    Act("an instance is terminated during an order, and the drainer is away", away),
+    Act("poison orders arrive", poison),
     Act("a fix, and a redrive from the widget", redrive),
     Act("traffic ends, and a late order scales out from zero", to_zero_and_back),
 )

@@ -45,8 +45,13 @@ class DemoEnvironment:
 
     @property
     def consumer(self) -> Path:
-        """The program that the sandbox starts as an instance."""
+        """The program that the sandbox starts as a unit."""
         return self.sandbox.directory / "consumer"
+
+    @property
+    def consumers(self) -> int:
+        """How many consumers an instance runs, each as a unit of its own."""
+        return 1 if self.consumer_command else self.settings.consumers
 
     @property
     def ports(self) -> Ports:
@@ -102,6 +107,17 @@ class DemoEnvironment:
         self.sandbox.client("autoscaling").terminate_instance_in_auto_scaling_group(
             InstanceId=instance_id, ShouldDecrementDesiredCapacity=False
         )
+
+    @contextlib.contextmanager
+    def without_drainer(self) -> Iterator[None]:
+        """Keep Lambda from running the drainer: no execution may be reserved for it."""
+        client = self.sandbox.client("lambda")
+        name = self.sluice["DrainerFunction"]
+        client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+        try:
+            yield
+        finally:
+            client.delete_function_concurrency(FunctionName=name)
 
     def worked_by(self, order_id: str) -> str | None:
         """The instance that stored an order; None while it is not stored."""
@@ -207,6 +223,7 @@ def orders_parameters(demo: DemoEnvironment) -> dict[str, str]:
     ec2 = demo.sandbox.client("ec2")
     return {
         "SandboxCommand": f"exec {demo.consumer}",
+        "SandboxUnits": " ".join(f"orders-consumer@{number}.service" for number in range(1, demo.consumers + 1)),
         "MaxSize": str(demo.settings.max_instances),
         "VisibilityTimeout": str(demo.settings.visibility_s),
         "Subnets": ec2.describe_subnets()["Subnets"][0]["SubnetId"],
@@ -215,7 +232,7 @@ def orders_parameters(demo: DemoEnvironment) -> dict[str, str]:
 
 
 def keep_consumer(demo: DemoEnvironment) -> None:
-    """Write what the sandbox starts as an instance: the stand-in for user data and a systemd unit."""
+    """Write what the sandbox starts as a unit: the stand-in for user data."""
     settings = demo.settings
     variables = {
         "QUEUE_URL": demo.orders["QueueUrl"],
@@ -259,7 +276,8 @@ def sluice_parameters(demo: DemoEnvironment) -> dict[str, str]:
 
 def fleet_settings(settings: DemoSettings, *, hinted: bool = True) -> dict[str, dict[str, Any]]:
     """The fleet's Settings: the demo's short ones; hints of the orders' work only if it is that of the consumer."""
-    work = {"seconds_per_message": settings.work_s, "concurrency": settings.concurrency} if hinted else {}
+    at_once = settings.concurrency * settings.consumers
+    work = {"seconds_per_message": settings.work_s, "concurrency": at_once} if hinted else {}
     return {
         "hints": work | {"lead_time_s": settings.boot_s + 2},
         "limits": {"stabilization_window_s": settings.stabilization_window_s},

@@ -15,7 +15,9 @@ class DemoSettings:
     burst_s: float = 8.0
     work_s: float = 0.5  # one order's work, before its transaction
     long_work_s: float = 20.0  # that of the order during which its instance is terminated
-    concurrency: int = 2  # orders one consumer works on at once
+    consumers: int = 2  # of one instance
+    concurrency: int = 1  # orders one consumer works on at once
+    away_s: float = 15.0  # how long the drainer is away
     max_instances: int = 8
     visibility_s: int = 8  # after it SQS delivers a killed consumer's order again
     boot_s: float = 2.0
@@ -53,6 +55,6 @@ class DemoSettings:
                 "3, within 30 s",
             ),
             ("redrive's canary", f"watched for {self.canary_wait_s:g} s", "the target wait and a visibility timeout"),
-            ("work per order", f"{self.work_s:g} s, {self.concurrency} at once per consumer", "yours"),
+            ("work per order", f"{self.work_s:g} s, {self.consumers} consumers an instance", "yours"),
             ("the one long order", f"{self.long_work_s:g} s", "yours, up to two days"),
         )

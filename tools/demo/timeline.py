@@ -68,7 +68,7 @@ def draw(samples: Sequence[Sample], acts: Sequence[ActSpan], waits: Sequence[Wai
         step="post",
     )
     capacity.step(at, [s.desired for s in samples], where="post", color=INK, linewidth=1.2, label="desired")
-    capacity.set_ylabel("consumers")
+    capacity.set_ylabel("instances")
     counted = [one for one in waits if one.counted]
     others = [one for one in waits if not one.counted]
     wait.scatter(

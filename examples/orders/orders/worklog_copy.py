@@ -22,7 +22,7 @@ class CopyError(Exception):
 
 
 def copy_work_log(path: Path, bucket: str, instance: str, client: "S3Client | None" = None) -> str:
-    """Copy a work log, in place of an earlier copy of the same instance.
+    """Copy a work log, in place of an earlier copy of the same log.
 
     Args:
         path: The work log.
@@ -36,7 +36,7 @@ def copy_work_log(path: Path, bucket: str, instance: str, client: "S3Client | No
     Raises:
         CopyError: S3 did not take it, or the log cannot be read.
     """
-    key = f"{PREFIX}{instance}.jsonl"
+    key = f"{PREFIX}{instance}/{path.name}"
     try:
         s3 = client or boto3.client("s3", config=S3_CONFIG)
         s3.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())

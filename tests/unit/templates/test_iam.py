@@ -30,6 +30,7 @@ READS = ("Get", "Describe", "List", "Query")
 EVERYWHERE = {
     "autoscaling:DescribeAutoScalingGroups": "no resources: AWS's service authorization reference",
     "autoscaling:DescribeAutoScalingInstances": "no resources: AWS's service authorization reference",
+    "autoscaling:DescribeInstanceRefreshes": "no resources: AWS's service authorization reference",
     "autoscaling:DescribeScalingActivities": "no resources: AWS's service authorization reference",
     "autoscaling:DescribeWarmPool": "no resources: AWS's service authorization reference",
     "autoscaling:DescribePolicies": "no resources: AWS's service authorization reference",

@@ -27,6 +27,9 @@ NOTHING_WAITS = re.compile("no active lifecycle action|no lifecycle hook|not fou
 NO_GROUP = re.compile("not found", re.IGNORECASE)
 # A launch into the group's warm pool is none into service.
 LAUNCH = re.compile("Launching(?!.* into warm pool)")
+# While a refresh is Pending it has no StartTime; one that is Baking has replaced all it was to replace.
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html
+REPLACING = frozenset({"InProgress", "RollbackInProgress"})
 NOT_MANAGED = re.compile("not found|no managed instance", re.IGNORECASE)
 
 
@@ -92,6 +95,7 @@ class AsgGroup:
             # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AutoScalingGroup.html
             protects_new=bool(group.get("NewInstancesProtectedFromScaleIn")),
             retains=_retains(group),
+            max_lifetime_s=float(group.get("MaxInstanceLifetime", 0)) or None,
         )
 
     def launches(self, group: str) -> tuple[Launch, ...]:
@@ -138,6 +142,13 @@ class AsgGroup:
             self._clients.autoscaling.set_instance_protection(
                 AutoScalingGroupName=group, InstanceIds=list(instance_ids), ProtectedFromScaleIn=protected
             )
+
+    def refresh_began_at(self, group: str) -> float | None:
+        """When the instance refresh began that is replacing the group's instances."""
+        with asking(_thing(group)):
+            answer = self._clients.autoscaling.describe_instance_refreshes(AutoScalingGroupName=group)
+        began = [one["StartTime"] for one in answer["InstanceRefreshes"] if one["Status"] in REPLACING]
+        return max(began).timestamp() if began else None
 
     def end(self, group: str, instance_id: str) -> bool:
         """Terminate an instance that its group has retained; False if Auto Scaling knows of none."""

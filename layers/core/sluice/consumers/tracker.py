@@ -10,7 +10,7 @@ from dataclasses import field
 from itertools import batched
 
 from sluice.config.fleet import Fleet
-from sluice.consumers.protection import plan_protection
+from sluice.consumers.protection import is_busy, plan_protection, seen_in_refresh
 from sluice.consumers.state_machine import BootEvent, LeftGroup, SeenInGroup, TrackedInstance, advance_boot, time_launch
 from sluice.model.consumers import CONSUMERS_MAX, BootState, Consumer
 from sluice.model.draining import HookAction
@@ -107,7 +107,12 @@ class ConsumerTracker:
             self.result.lost.append(after.instance_id)
 
     def sweep(
-        self, consumers: Iterable[Consumer], reading: GroupReading, leaving: frozenset[str] = frozenset()
+        self,
+        consumers: Iterable[Consumer],
+        reading: GroupReading,
+        leaving: frozenset[str] = frozenset(),
+        *,
+        asks_for_refresh: bool = True,
     ) -> None:
         """Apply the group's reading to every consumer, and correct which instances are protected from scale-in.
 
@@ -116,6 +121,8 @@ class ConsumerTracker:
             reading: their group as of now.
             leaving: ids of the instances whose drains are under way. Such an instance that waits before the warm pool
                 returns to it: that is no launch.
+            asks_for_refresh: whether the group may be asked for its instance refresh, which takes a call. It is asked
+                only if Sluice protects an instance of it, or would.
         """
         known = {consumer.instance_id: consumer for consumer in consumers}
         for instance_id, event in self._events_of(known, reading, leaving):
@@ -126,12 +133,39 @@ class ConsumerTracker:
                 continue
             if noted is not None:
                 known[instance_id] = noted
+        if asks_for_refresh:
+            self._note_refresh(known)
         plan = plan_protection(known.values(), reading, self.now())
         ours = self._record_protection([known[instance_id] for instance_id in plan.protect], protected=True)
         self.result.protected_count += len(self._set_protection(ours, protected=True))
         lifted = self._set_protection(plan.lift, protected=False)
         self.result.lifted_count += len(lifted)
         self._record_protection([known[instance_id] for instance_id in (*lifted, *plan.forget)], protected=False)
+
+    def _note_refresh(self, known: dict[str, Consumer]) -> None:
+        """Put on record whose instances the group's instance refresh is to replace."""
+        now = self.now()
+        held = [one for one in known.values() if one.protected or is_busy(one, now) or one.refresh_seen_at is not None]
+        if not held:
+            return
+        try:
+            began_at = self.ports.group.refresh_began_at(self.fleet.group)
+        except PortError as error:
+            self.result.problems.append(error)  # what was known of it stays
+            return
+        for consumer in held:
+            self._keep(known, consumer, seen_in_refresh(consumer, began_at, now))
+
+    def _keep(self, known: dict[str, Consumer], before: Consumer, after: Consumer) -> None:
+        """Write a record that differs; if a report has just changed it, the next sweep decides anew."""
+        if after == before:
+            return
+        try:
+            known[after.instance_id] = self.ports.ledger.consumers.keep_consumer(after)
+        except ConflictError:
+            return
+        except PortError as error:
+            self.result.problems.append(error)
 
     def _events_of(
         self, known: dict[str, Consumer], reading: GroupReading, leaving: frozenset[str]

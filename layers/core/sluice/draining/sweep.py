@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from sluice.config.fleet import Fleet
+from sluice.consumers.protection import has_its_turn
 from sluice.consumers.tracker import ConsumerTracker
 from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, InstanceGone
 from sluice.draining.following import DrainFollower, chain_id
@@ -124,6 +125,8 @@ class Sweeper:
             return
         launches = self.ports.ledger.launch_log.launches(self.now())
 
+        turns = {fleet.name: has_its_turn(index, len(tracked), self.now()) for index, fleet in enumerate(tracked)}
+
         def track(fleet: Fleet) -> None:
             leaving = frozenset(each.instance_id for each in entries[fleet.name] if each.retained_since is None)
             consumers = self.ports.ledger.consumers.consumers(fleet.name)
@@ -131,7 +134,8 @@ class Sweeper:
             if self._misses_launches(fleet, reading, consumers, leaving):
                 own = (*launches, *self.ports.group.launches(fleet.group))
             tracker = ConsumerTracker(self.ports, fleet, self.now)
-            tracker.sweep(consumers, with_launches(reading, own), leaving)
+            reading = with_launches(reading, own)
+            tracker.sweep(consumers, reading, leaving, asks_for_refresh=turns[fleet.name])
             self.telemetry.consumers_tracked(fleet, tracker.result)
 
         # Each minute begins at another tenth of the list: should the time not suffice for all, none waits for long.

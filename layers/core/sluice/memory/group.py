@@ -99,6 +99,18 @@ class MemoryGroup:
         group.suspended -= set(processes)
         self._lifecycle.settle(group)
 
+    def limit_lifetime(self, name: str, seconds: float | None) -> None:
+        """Set how long an instance may be in service; that Auto Scaling replaces it then is left to the test."""
+        self._settled(name).max_lifetime_s = seconds
+
+    def begin_refresh(self, name: str) -> None:
+        """An instance refresh begins; that it replaces instances is left to the test."""
+        self._settled(name).refresh_began_at = self._clock()
+
+    def end_refresh(self, name: str) -> None:
+        """The instance refresh is over."""
+        self._settled(name).refresh_began_at = None
+
     def delete_hook(self, name: str, hook: str) -> None:
         """Remove a hook: what waits for it is launched no further, or terminates without it."""
         group = self._settled(name)
@@ -178,12 +190,17 @@ class MemoryGroup:
             suspended=frozenset(asg.suspended),
             protects_new=asg.protect_new,
             retains=asg.retains,
+            max_lifetime_s=asg.max_lifetime_s,
         )
 
     def launches(self, group: str) -> tuple[Launch, ...]:
         """The last launches: of its instances, and those that failed."""
         asg = self._settled(group)
         return (*(launch_of(asg, member) for member in asg.members.values()), *asg.failed_launches)
+
+    def refresh_began_at(self, group: str) -> float | None:
+        """When the instance refresh began that is under way."""
+        return self._settled(group).refresh_began_at
 
     def membership(self, instance_id: str) -> Membership | None:
         """The group that an instance is in now."""

@@ -89,6 +89,8 @@ class GroupState:
     protect_new: bool
     warm_pool: bool
     retains: bool
+    max_lifetime_s: float | None = None
+    refresh_began_at: float | None = None
     members: dict[str, Member] = field(default_factory=dict)
     suspended: set[str] = field(default_factory=set)
     launch_fault: str | None = None

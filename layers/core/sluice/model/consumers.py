@@ -71,6 +71,7 @@ class Consumer:
     hook_at: float | None = None  # the start of that action
     reports: tuple[LastReport, ...] = ()  # one of each known consumer, at most CONSUMERS_MAX and OVERFLOW's
     protected: bool = False  # Sluice has protected its instance from scale-in
+    refresh_seen_at: float | None = None  # when an instance refresh was last seen that is to replace its instance
     measured: bool = False  # the time from launch to first message was measured
     version: int = 0  # of the ledger's record: each write raises it by one
 

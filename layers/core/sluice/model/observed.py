@@ -128,6 +128,7 @@ class GroupReading:
     launch_failures: tuple[LaunchFailure, ...] = ()  # most recent first
     protects_new: bool = False  # the group protects each new instance from scale-in
     retains: bool = False  # the group keeps an instance whose termination hook is abandoned
+    max_lifetime_s: float | None = None  # the group replaces an instance that has been in service for longer
 
     def count(self, state: Lifecycle) -> int:
         """How many instances are in `state`."""

@@ -106,6 +106,10 @@ class Group(Protocol):
         """
         ...
 
+    def refresh_began_at(self, group: str) -> float | None:
+        """When the instance refresh began (epoch seconds) that is replacing the group's instances; None without one."""
+        ...
+
     def end(self, group: str, instance_id: str) -> bool:
         """Terminate an instance that its group has retained; False if there is none, which is no error."""
         ...

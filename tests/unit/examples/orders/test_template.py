@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def user_data(template: dict[str, Any]) -> str:
 def unit() -> dict[str, list[str]]:
     """The systemd unit's settings, each with its values in order."""
     settings: dict[str, list[str]] = {}
-    for line in (EXAMPLE / "deploy" / "orders-consumer.service").read_text().splitlines():
+    for line in (EXAMPLE / "deploy" / "orders-consumer@.service").read_text().splitlines():
         name, is_setting, value = line.partition("=")
         if is_setting and not line.startswith("#"):
             settings.setdefault(name, []).append(value)
@@ -97,10 +98,10 @@ def test_user_data_is_a_script_when_its_values_are_filled_in(user_data: str) -> 
 
 
 def test_user_data_installs_the_unit_that_the_artifact_holds(user_data: str) -> None:
-    """Named as Sluice's drain expects it by default."""
-    assert "systemctl enable --now orders-consumer.service" in user_data
-    assert "/opt/orders/deploy/orders-consumer.service" in user_data
-    assert (EXAMPLE / "deploy" / "orders-consumer.service").is_file()
+    """One unit for each consumer, named as Sluice's drain is to find them."""
+    assert "systemctl enable --now orders-consumer@$number.service" in user_data
+    assert "/opt/orders/deploy/orders-consumer@.service" in user_data
+    assert (EXAMPLE / "deploy" / "orders-consumer@.service").is_file()
     makefile = (EXAMPLE / "Makefile").read_text()
     assert 'cp -R deploy "$$tree/"' in makefile
     assert "zipfile -c orders.zip deploy lib" in makefile
@@ -127,17 +128,19 @@ def test_outputs_are_what_sluice_asks_for(template: dict[str, Any]) -> None:
     """Queue, dead-letter queue and group, and the unit that the artifact holds."""
     outputs = template["Outputs"]
     assert {"QueueUrl", "QueueArn", "DeadLetterQueueUrl", "DeadLetterQueueArn", "GroupName"} <= set(outputs)
-    assert (EXAMPLE / "deploy" / outputs["DrainUnit"]["Value"]).is_file()
+    assert (EXAMPLE / "deploy" / outputs["DrainUnit"]["Value"].replace("*", "")).is_file()
+    assert fnmatch(template["Parameters"]["SandboxUnits"]["Default"], outputs["DrainUnit"]["Value"])
 
 
 def test_user_data_keeps_the_work_log_when_a_bucket_is_given(user_data: str) -> None:
     """In the folder that systemd makes for the unit, in the bucket and under the keys that the role may write."""
     bash = user_data[user_data.index("if [ -n '${WorkLogBucket}' ]") :].partition("fi\n")[0] + "fi\n"
-    for bucket, lines in (("kept", ["WORK_LOG=/var/log/orders/work.jsonl", "WORK_LOG_BUCKET=kept"]), ("", [])):
-        script = bash.replace("${WorkLogBucket}", bucket).replace("/etc/orders/consumer.env", "/dev/stdout")
+    kept = ["[Service]", "Environment=WORK_LOG=/var/log/orders/work-%i.jsonl", "WORK_LOG_BUCKET=kept"]
+    for bucket, lines in (("kept", kept), ("", [])):
+        script = bash.replace("${WorkLogBucket}", bucket).replace("$settings/work-log.conf", "/dev/stdout")
         done = subprocess.run(["bash", "-eu"], input=script, text=True, capture_output=True, check=True)
         assert done.stdout.split() == lines
-    assert "LogsDirectory=orders" in (EXAMPLE / "deploy/orders-consumer.service").read_text()
+    assert "LogsDirectory=orders" in (EXAMPLE / "deploy/orders-consumer@.service").read_text()
 
 
 def test_every_parameter_is_described_and_bounded(template: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def test_copy_has_the_whole_log_under_the_instance_s_name(tmp_path: Path) -> Non
     for text in ("1\n", "1\n2\n"):
         log.write_text(text)
         key = copy_work_log(log, "work-logs", "i-1")
-    assert key == "work-log/i-1.jsonl"
+    assert key == "work-log/i-1/work.jsonl"
     assert s3.get_object(Bucket="work-logs", Key=key)["Body"].read() == b"1\n2\n"
 
 
