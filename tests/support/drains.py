@@ -34,6 +34,7 @@ from sluice.model.draining import (
     DrainState,
     HookAction,
     LifecycleAction,
+    NothingToFinish,
     Retention,
     SignsOfLife,
 )
@@ -51,7 +52,16 @@ KEEPS = DrainPolicy(deadline_s=900, hook_timeout_s=120, heartbeat_s=45, keep_fai
 SELF = DrainPolicy(via=DrainVia.SELF, deadline_s=900, hook_timeout_s=120, heartbeat_s=45)
 
 PARTS = {
-    "stop": ("command_id", "asked_at", "asked_count", "unanswered_count", "failed_count", "retry_at", "killed", "missing"),
+    "stop": (
+        "command_id",
+        "asked_at",
+        "asked_count",
+        "unanswered_count",
+        "failed_count",
+        "retry_at",
+        "killed",
+        "missing",
+    ),
     "action": ("hook", "began_at", "destination"),
 }
 
@@ -125,6 +135,7 @@ def drains_in(state: StateOrNone) -> tuple[Drain | None, ...]:
         return (None,)
     return (
         a_drain(state),
+        a_drain(state, nothing=NothingToFinish("it has no unit consumer.service", NOW - 100)),
         a_drain(state, action=None),
         a_drain(state, longest_at=NOW + 40_000),
         a_drain(state, hook=OUR_HOOK, command_id=None, retry_at=NOW - 1),
