@@ -22,10 +22,11 @@ GROUPS := runtime orders dev emulator workers sam scan bootstrap
 # Made once. After a change of the planner, backtests are interpreted until the next `make compile`.
 COMPILED := build/compiled/manifest.json
 
-.PHONY: setup setup-sandbox setup-scan
+.PHONY: setup setup-sandbox setup-scan setup-languages
 setup: .venv/.done $(COMPILED) ## Make the project's environment, and compile the planner for backtests
 setup-sandbox: .venv/.done .envs/emulator/.done .envs/sam/.done .envs/workers/.done ## Make the environments of the emulator, of SAM CLI and of examples/workers as well
 setup-scan: .venv/.done .envs/scan/.done ## Make the environment of the scanners of `make check`
+setup-languages: .envs/node/.done ## Make the environment of the Node consumer in examples/languages, where npm is there
 
 .envs/bootstrap/bin/uv: requirements/bootstrap.txt
 	$(PYTHON) -m venv .envs/bootstrap
@@ -45,6 +46,12 @@ endef
 
 .envs/%/.done: requirements/%.txt $(filter .envs/%,$(UV))
 	$(call build_env,.envs/$*,$<)
+	touch $@
+
+.envs/node/.done: examples/languages/package-lock.json
+	mkdir -p .envs/node
+	cp examples/languages/package.json $< .envs/node/
+	if command -v npm >/dev/null; then npm ci --silent --prefix .envs/node; else echo "NO NODE ENVIRONMENT: npm is missing" >&2; fi
 	touch $@
 
 $(COMPILED): | .venv/.done
@@ -80,7 +87,7 @@ IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(IN_PARTS)) $(addprefix tests/,c
 # Each of the six processes collects every test. On a new checkout each would compile the same files, so that one process
 # for each of two cores does it first. What is wrong in a file, the tests themselves report.
 COLLECT := $(RUN) -m pytest --collect-only --quiet
-test: setup-sandbox setup-scan ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
+test: setup-sandbox setup-scan setup-languages ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
 	{ $(COLLECT) tests/unit & $(COLLECT) $(filter-out tests/unit,$(IN_ORDER)) & wait; } >/dev/null 2>&1
 	$(RUN) -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 

@@ -18,5 +18,6 @@ def test_file_is_printed_as_it_is(document, path):
 
 def test_consumers_page_is_read_when_its_parts_are_looked_for():
     """Its files and commands are found, so that the tests of them have something to test."""
-    assert "examples/workers/worker.service" in printed_files(PAGE)
+    languages = {f"examples/languages/{name}" for name in ("consumer.mjs", "consumer.go", "Consumer.java")}
+    assert languages | {"examples/workers/worker.service"} == set(printed_files(PAGE))
     assert set(consumer_commands()) == {"celery", "dramatiq"}

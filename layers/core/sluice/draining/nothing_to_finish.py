@@ -92,7 +92,8 @@ def found(drain: Drain, event: NothingFound, _policy: DrainPolicy, now: float) -
     if event.why is None:
         return DrainStep(changed(drain, now, "the instance may have work to finish after all", nothing=None))
     if drain.nothing is None:
-        note = f"the instance has nothing to finish: {event.why}; it is released in {duration(GRACE_S)} unless that changes"
+        grace = duration(GRACE_S)
+        note = f"the instance has nothing to finish: {event.why}; it is released in {grace} unless that changes"
         return DrainStep(changed(drain, now, note, nothing=NothingToFinish(event.why, now)))
     if now < drain.nothing.since + GRACE_S:
         return DrainStep(drain)
