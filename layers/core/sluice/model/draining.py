@@ -83,7 +83,8 @@ class DrainOutcome(StrEnum):
 
     COMPLETED = "completed"  # Sluice completed the lifecycle action
     EXPIRED = "expired"  # the deadline, or the longest silence, had passed before the consumers were known to be done
-    NOTHING = "nothing"  # to finish: no consumer worked on the instance: it was not waited for
+    NOTHING = "nothing"  # was to be finished on the instance, so that it was not waited for
+    INTERRUPTED = "interrupted"  # its consumer was killed before it had finished
     LATE = "late"  # no action was active any more: another completed it, or its timeout ended it
     GONE = "gone"  # the instance went on, or left its group, without Sluice
     CLOSED = "closed"  # no lifecycle action came within an hour of the deadline
@@ -112,6 +113,7 @@ class StopCommand:
         retry_at: when to ask again; None: not before something else happens.
         killed: whether the consumer was killed before it had finished.
         missing: whether there was no unit or container to stop, also when that was asked again.
+        advice: sentences about what there is to mend in how its units stop; empty if nothing is known.
     """
 
     command_id: str | None = None
@@ -122,6 +124,7 @@ class StopCommand:
     retry_at: float | None = None
     killed: bool = False
     missing: bool = False
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ _OUTCOMES = {
     DrainOutcome.COMPLETED: "completed",
     DrainOutcome.EXPIRED: "expired",
     DrainOutcome.NOTHING: "had nothing to finish",
+    DrainOutcome.INTERRUPTED: "interrupted, because their consumers were killed",
     DrainOutcome.LATE: "already ended at their completion",
     DrainOutcome.GONE: "left their group by themselves",
     DrainOutcome.CLOSED: "closed without a lifecycle action",
