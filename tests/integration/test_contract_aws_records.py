@@ -400,6 +400,14 @@ def test_failure_is_told_apart_when_the_document_says_how_it_ended(code: int, st
     assert instances_on(ssm).command("c-1", "i-1") is status
 
 
+def test_output_of_a_stop_is_its_steps_output() -> None:
+    """Empty while the command is not listed, and for a step that has printed nothing."""
+    steps = [{"Status": "Success", "Output": "sluice-stop unit=a.service"}, {"Status": "Success"}]
+    ssm = FakeSsm({"InstanceId": "i-1", "Status": "Success", "CommandPlugins": steps})
+    assert instances_on(ssm).stop_output("c-1", "i-1") == "sluice-stop unit=a.service"
+    assert instances_on(FakeSsm()).stop_output("c-1", "i-1") == ""
+
+
 def test_command_is_told_by_instance_over_pages() -> None:
     """One look at all that it was sent to."""
     ssm = FakeSsm({"InstanceId": "i-1", "Status": "Success"}, {"InstanceId": "i-2", "Status": "InProgress"})

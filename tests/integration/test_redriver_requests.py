@@ -10,6 +10,7 @@ from sluice.model.redriving import JobState
 from sluice.redriving.context import MARGIN_S, Invocation
 from tests.support.redrive_chains import go_on
 from tests.support.redrive_worlds import SOON, World, fleet
+from tools.chaos.redrive_queue import as_record
 
 GROUP = {"all": True}
 

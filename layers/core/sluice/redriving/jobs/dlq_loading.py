@@ -28,7 +28,7 @@ RECEIVED_MARGIN_S = 30.0
 PART_BYTES = BATCH_BYTES_MAX // 4  # as many parts are moved at a time
 # No part of a batch is begun later than this: whoever pauses a job, or ends the invocation, waits for little more. At
 # the end of a batch all wait for the last part, and the job is written, so that short batches cost speed.
-PARTS_BEGIN_WITHIN_S = 5.0
+PARTS_BEGIN_WITHIN_S = 10.0
 
 
 @dataclass(slots=True)

@@ -342,9 +342,7 @@ def report_return(ports: Ports[JobLedger], fleet: str, origin: Origin, message_i
     if not (job_id and group_id):
         return
     owner = fleet
-    if (
-        ports.ledger.jobs.job(fleet, job_id) is None
-    ):  # perhaps it sent to this fleet's queue out of another's quarantine
+    if ports.ledger.jobs.job(fleet, job_id) is None:  # perhaps another fleet's, which sent to this fleet's queue
         owner = next((one for one, at_work in ports.ledger.jobs.running_jobs() if at_work == job_id), fleet)
     cause = f"Message {message_id} came back."
     update_job(ports, owner, job_id, lambda job: with_return(job, group_id, cause, now))
