@@ -5,6 +5,7 @@ Each call of a port takes time, in which anything that falls due happens, other 
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -60,6 +61,7 @@ class World(Stage):
         self.waiting_since: dict[str, float] = {}
         self.noticed_at: dict[str, float] = {}  # by Spot
         self.delivered_at: dict[str, float] = {}  # when a consumer last said something that was taken whole
+        self.progress_at: dict[str, float] = {}  # when one last said so that it was taken whole
         self.excused: set[str] = set()  # who ended because an operator removed our hook
         self.hook_removed = False
         # Invocations that meet are stacked on one another, so that each waits for those above it, which on Lambda run
@@ -178,7 +180,9 @@ class World(Stage):
         consumer = self.consumers[instance_id]
         consumer.in_service = True
         if consumer.talks:
-            self.after(self.rng.uniform(0, REPEAT_S), lambda: self.behaviour.talk(instance_id, consumer))
+            for each in consumer.all:
+                talk = partial(self.behaviour.talk, instance_id, consumer, each)
+                self.after(self.rng.uniform(0, REPEAT_S), talk)
 
     def _begin_to_leave(self, change: Change, action: HookAction) -> None:
         """Our hook holds an instance on its way out."""

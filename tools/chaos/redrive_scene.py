@@ -212,8 +212,10 @@ class Scene:
         if (where, message.id) in self.looked_at:
             return
         self.looked_at.add((where, message.id))
-        if where in self.fleet.dead_letter_queues and (origin := origin_of(message)) and origin.job_id:
-            self.came_back.setdefault(origin.job_id, self.now)
+        if where in self.fleet.dead_letter_queues:
+            for url in self.queues:
+                if (origin := origin_of(message, self.truth.queue.facts(url))) and origin.job_id:
+                    self.came_back.setdefault(origin.job_id, self.now)
         order = self.orders.get(message.body)
         if order is None:
             self.violate(f"a body that nobody sent: {message.body[:40]!r}")

@@ -275,7 +275,7 @@ def test_settle_sends_nothing_when_the_count_cannot_be_remembered() -> None:
     """A loop that nobody counts would never end."""
     world = World()
     world.put_dead("a", **{f"a{i}": text("x") for i in range(10)})
-    assert ends(world, failing(world, "keep_attempts", TryLaterError("slow down"))) == ["kept"]
+    assert ends(world, failing(world, "remember", TryLaterError("slow down"))) == ["kept"]
     assert world.bodies() == []
     world.now += VISIBILITY_S
     assert ends(world) == ["retried"]

@@ -72,6 +72,14 @@ class SsmInstances:
             for invocation in self._invocations({"CommandId": command_id, "Details": True})
         }
 
+    def stop_output(self, command_id: str, instance_id: str) -> str:
+        """The first 2,500 characters of its output.
+
+        https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CommandPlugin.html
+        """
+        found = self._invocations({"CommandId": command_id, "InstanceId": instance_id, "Details": True})
+        return "".join(step.get("Output", "") for one in found[:1] for step in one.get("CommandPlugins", []))
+
     def online(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose agents Systems Manager calls online."""
         found: set[str] = set()

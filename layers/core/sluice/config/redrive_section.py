@@ -72,8 +72,9 @@ class RedrivePolicy(Section):
         default=None,
         ge=0,
         le=3_600,
-        description="How long the canaries must not fail again before the redrive sends the rest, in seconds. Without"
-        " it, the target wait plus one visibility timeout.",
+        description="How long the canaries must not fail again before the redrive sends the rest, in seconds. All that"
+        " it sent is watched as long before the redrive is done. Without it, the target wait plus one visibility"
+        " timeout.",
     )
     edits: Flag = Field(
         default=False,

@@ -139,10 +139,11 @@ class StopNotAccepted:
 
 @dataclass(frozen=True, slots=True)
 class CommandReported:
-    """The status of a stop command, by Run Command's event or asked for."""
+    """The status of a stop command, by Run Command's event or asked for; `advice` is what its output has to say."""
 
     command_id: str
     status: CommandStatus
+    advice: str = ""
 
     @property
     def kind(self) -> EventKind:

@@ -24,7 +24,7 @@ from sluice.draining.events import (
 )
 from sluice.draining.retention import retained
 from sluice.draining.steps import changed, completion, done, released, without_retry
-from sluice.draining.stop_command import ask_to_stop, killed_note
+from sluice.draining.stop_command import ask_to_stop, killed_note, with_advice
 from sluice.model.draining import (
     RELEASE_OWED,
     CompleteHook,
@@ -124,7 +124,7 @@ def completed(drain: Drain, event: CompletionAnswered, policy: DrainPolicy, now:
         why = "its consumer has stopped"
     else:
         why = "its consumer was not known to have stopped"
-    return released(drain, now, DrainOutcome.COMPLETED, f"instance released: {why}")
+    return released(drain, now, DrainOutcome.COMPLETED, with_advice(f"instance released: {why}", drain.stop))
 
 
 def already_over(

@@ -10,7 +10,7 @@ from sluice.config.fleet import DrainPolicy, DrainVia
 from sluice.draining.deadlines import may_have_timed_out
 from sluice.draining.events import CommandReported, StopNotAccepted, StopSent
 from sluice.draining.steps import changed, done
-from sluice.model.draining import Drain, DrainState, DrainStep, StopConsumer
+from sluice.model.draining import Drain, DrainState, DrainStep, StopCommand, StopConsumer
 from sluice.model.frozen import replace
 from sluice.wording import duration
 
@@ -72,6 +72,11 @@ def command_killed(drain: Drain, event: CommandReported, policy: DrainPolicy, no
     return replace(step, drain=replace(step.drain, stop=replace(step.drain.stop, killed=True)))
 
 
+def with_advice(note: str, stop: StopCommand) -> str:
+    """A note, and after it what there is to mend in how the consumer's units stop."""
+    return f"{note}. {stop.advice.removesuffix('.')}" if stop.advice else note
+
+
 def killed_note(policy: DrainPolicy) -> str:
     """Such as "unit consumer.service was killed before it had finished ..."."""
     return f"{_what(policy)} was killed before it had finished: it did not stop within its own stop timeout"
@@ -86,7 +91,8 @@ def _stopped(drain: Drain, event: CommandReported, policy: DrainPolicy, now: flo
     if event.command_id != drain.stop.command_id:
         return DrainStep(drain)
     if not may_have_timed_out(drain, policy, now):
-        return done(drain, now, note)
+        stop = replace(drain.stop, advice=event.advice)
+        return done(replace(drain, stop=stop), now, with_advice(note, stop))
     # Reported a second time, this command's success changes nothing any more.
     over = replace(drain, stop=replace(drain.stop, command_id=None))
     note = "the lifecycle hook may have timed out since the consumer stopped"

@@ -207,6 +207,7 @@ class MemoryInstances:
         self.without_agent: set[str] = set()
         self.machines_ended: set[str] = set()
         self.agents_lost: set[str] = set()  # known to Systems Manager, and silent
+        self.outputs: dict[str, str] = {}  # what a stop prints, by instance id
         self.spot: set[str] = set()  # ids of Spot Instances
         self._by_id: dict[str, dict[str, Command]] = {}
 
@@ -245,6 +246,11 @@ class MemoryInstances:
             else command.status
             for instance_id, command in self._by_id.get(command_id, {}).items()
         }
+
+    def stop_output(self, command_id: str, instance_id: str) -> str:
+        """What a test has put there for the instance, once its command has begun."""
+        command = self._by_id.get(command_id, {}).get(instance_id)
+        return "" if command is None or command.status is CommandStatus.PENDING else self.outputs.get(instance_id, "")
 
     def online(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose agents answer."""

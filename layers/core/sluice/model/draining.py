@@ -83,6 +83,7 @@ class DrainOutcome(StrEnum):
 
     COMPLETED = "completed"  # Sluice completed the lifecycle action
     EXPIRED = "expired"  # the deadline, or the longest silence, had passed before the consumers were known to be done
+    INTERRUPTED = "interrupted"  # its consumer was killed before it had finished
     LATE = "late"  # no action was active any more: another completed it, or its timeout ended it
     GONE = "gone"  # the instance went on, or left its group, without Sluice
     CLOSED = "closed"  # no lifecycle action came within an hour of the deadline
@@ -110,6 +111,7 @@ class StopCommand:
         failed_count: stops of this drain that ran and failed.
         retry_at: when to ask again; None: not before something else happens.
         killed: whether the consumer was killed before it had finished.
+        advice: sentences about what there is to mend in how its units stop; empty if nothing is known.
     """
 
     command_id: str | None = None
@@ -119,6 +121,7 @@ class StopCommand:
     failed_count: int = 0
     retry_at: float | None = None
     killed: bool = False
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -333,6 +333,10 @@ class Instances(Protocol):
         """The status of a command by instance id, without the instances that are not listed yet."""
         ...
 
+    def stop_output(self, command_id: str, instance_id: str) -> str:
+        """The first 2,500 characters of what a stop has printed on an instance; empty if that is not known."""
+        ...
+
     def online(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose agents have reported to Systems Manager in the last five minutes."""
         ...
